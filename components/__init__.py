@@ -1,0 +1,1 @@
+"""What a worker does: data, training, judging, storing. Every function takes plain arguments."""

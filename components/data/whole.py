@@ -1,0 +1,59 @@
+"""Folders that appear whole or not at all, and the locks that keep two writers apart."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`; waits for whoever holds it. The kernel releases it when a process dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A temporary sibling of `target` that takes its place when the block ends well, and vanishes when it does not.
+
+    Call it under a lock: it begins by clearing away what an earlier, killed writer left.
+    """
+    temporary, old = sibling(target, "new"), sibling(target, "old")
+    recover(target)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if target.exists():
+            target.rename(old)
+        temporary.rename(target)
+    finally:
+        recover(target)
+
+
+def recover(target: Path) -> None:
+    """Undo or finish what a killed writer left beside `target`."""
+    temporary, old = sibling(target, "new"), sibling(target, "old")
+    if old.exists() and not target.exists():  # killed between the two renames
+        old.rename(target)
+    for leftover in (temporary, old):
+        if leftover.exists():
+            remove(leftover)
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder, read-only files and folders included."""
+    for path, _, _ in os.walk(folder):
+        os.chmod(path, 0o755)
+    shutil.rmtree(folder)
+
+
+def sibling(target: Path, kind: str) -> Path:
+    """A name no data set can have: names start with a letter or digit."""
+    return target.with_name(f".{target.name}.{kind}")

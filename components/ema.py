@@ -1,0 +1,52 @@
+"""Exponential moving average of a generator, with a half-life in images."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from models.family import Family
+
+
+def decay(batch: int, images: int, half_life_images: int, ramp_up: float) -> float:
+    """Weight of the old average in one update (Karras et al. 2020, StyleGAN2-ADA, App. D.1: half-life in images).
+
+    Args:
+        batch: images per update.
+        images: images seen so far, this batch included.
+        half_life_images: after this many images an old value has half its weight; 0 means no averaging.
+        ramp_up: the half-life is at most this fraction of `images`, so that a short run forgets its start.
+    """
+    half_life = min(half_life_images, images * ramp_up)
+    return 0.5 ** (batch / half_life) if half_life > 0 else 0.0
+
+
+class EMA:
+    """The averaged copy of a family's generator: parameters are averaged, buffers copied."""
+
+    def __init__(self, generator: nn.Module, half_life_images: int, ramp_up: float):
+        self.generator = copy.deepcopy(generator).eval().requires_grad_(False)
+        self.half_life_images, self.ramp_up = half_life_images, ramp_up
+        self._averaged = list(self.generator.parameters())
+        self._copied = list(self.generator.buffers())
+
+    @torch.no_grad()
+    def update(self, generator: nn.Module, batch: int, images: int) -> None:
+        """Move the average towards `generator`, once per step."""
+        weight = 1 - decay(batch, images, self.half_life_images, self.ramp_up)
+        torch._foreach_lerp_(self._averaged, [p.detach() for p in generator.parameters()], weight)
+        for mine, theirs in zip(self._copied, generator.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    @contextmanager
+    def in_place_in(self, family: Family) -> Iterator[None]:
+        """Let `family`'s losses see the averaged generator for a while."""
+        trained, family.generator = family.generator, self.generator
+        try:
+            yield
+        finally:
+            family.generator = trained

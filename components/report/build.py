@@ -1,0 +1,59 @@
+"""Builds the pages: static files beside the artefacts, which ask nothing of the network and trust no string."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from components.report import data, text
+from components.storage import Store
+
+HERE = Path(__file__).parent
+ASSETS = ("atelier.js", "atelier.css")
+POLICY = (
+    "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; base-uri 'none'; form-action 'none'"
+)
+# Inside <script> only these could end the element or, in old engines, the line.
+UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+
+
+def inline(value: Any) -> Markup:
+    """`value` as JSON that is safe inside a script element."""
+    return Markup(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(UNSAFE))
+
+
+def environment() -> Environment:
+    """The templates: everything escaped, and a misspelt name is an error."""
+    env = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined)
+    env.trim_blocks = env.lstrip_blocks = True
+    env.filters |= {"inline": inline, "number": text.number, "count": text.count, "duration": text.duration, "moment": text.moment}
+    env.globals |= {"policy": POLICY}
+    return env
+
+
+def _write(store: Store, folder: str, template: str, page: dict[str, Any]) -> str:
+    """Write a page and, first, the script and the style sheet it needs; returns the page's path."""
+    html = environment().get_template(template).render(page)
+    for name in ASSETS:
+        store.write_bytes(f"{folder}{name}", (HERE / "static" / name).read_bytes())
+    store.write_text(f"{folder}index.html", html)
+    return f"{folder}index.html"
+
+
+def build_run(store: Store, run_id: str) -> str:
+    """Build the page of a run, finished or not; returns its path in the store."""
+    page = data.run_page(store, run_id)
+    folder = f"runs/{run_id}/report/"
+    store.write_text(f"{folder}config.yaml", page["config"])
+    return _write(store, folder, "run.html.jinja", page)
+
+
+def build_index(store: Store) -> str:
+    """Build the index of all runs, and index.json; returns the page's path in the store."""
+    page = data.index_page(store)
+    store.write_bytes("index.json", json.dumps(page, allow_nan=False).encode())
+    return _write(store, "", "index.html.jinja", {"runs": page["runs"], "inline": {"kind": "index", **page}})

@@ -1,0 +1,316 @@
+"""What the pages show, gathered from the store as plain values. Whatever is missing, torn or half-written is left out."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import yaml
+
+from components.errors import InputError
+from components.report import board, text
+from components.storage import Store
+
+MAX_POINTS = 500  # of a loss curve: more than a screen can show
+GRID = re.compile(r"step-(\d+)\.webp")
+PART = re.compile(r"part-(\d+)-(\d+)\.jsonl")
+STATES = {
+    "ran": "computed in this run",
+    "cached": "taken over from an earlier run",
+    "running": "under way",
+    "waiting": "not started",
+    "failed": "failed",
+    "skipped": "not needed, or could not start",
+}
+COMPLEXITY = "Trainable numbers in the exported generator: what there is to fit, store and explain."
+DEFINITIONS = {
+    "complexity": COMPLEXITY,
+    "parameters": COMPLEXITY,
+    "stability": "How quietly it trained: loss and gradient norm over the last quarter of training, and whether anything went wrong.",
+    "quality": "The distance between samples and test images from the leaderboard; lower is better.",
+    "speed": "Images drawn per second, and seconds of training.",
+}
+
+
+def finite(value: Any) -> Any:
+    """`value` with NaN and infinity, which JSON cannot say, as None, at any depth."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): finite(v) for k, v in value.items()}
+    return [finite(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def read_json(store: Store, rel: str) -> dict[str, Any]:
+    """A JSON object in the store; empty if it is missing, torn or something else."""
+    try:
+        value = store.read_json(rel)
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):  # a store that is gone must be heard
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def read_run(store: Store, run_id: str) -> dict[str, Any]:
+    """The manifest of a run."""
+    run = read_json(store, f"runs/{run_id}/run.json")
+    if not run:
+        raise InputError(f"there is no run {run_id!r} in this store, or its run.json cannot be read")
+    return run
+
+
+# The training of a family: curves and grids
+
+
+def read_rows(store: Store, attempt: str) -> list[dict[str, Any]]:
+    """The logged rows of an attempt by step; a replay after a resume wins over what it repeats."""
+    parts = [name for name in store.list(f"{attempt}/metrics") if PART.fullmatch(name)]
+    by_step: dict[int, dict[str, Any]] = {}
+    for part in sorted(parts, key=lambda name: int(PART.fullmatch(name)[1])):
+        for row in _lines(store, f"{attempt}/metrics/{part}"):
+            by_step[row["step"]] = row
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def _lines(store: Store, rel: str) -> Iterator[dict[str, Any]]:
+    try:
+        lines = store.read_bytes(rel).decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:  # listed, then replaced: the next build will see it
+        return
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:  # torn: the writer was interrupted
+            continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            yield row
+
+
+def curves(rows: Sequence[Mapping[str, Any]], most: int = MAX_POINTS) -> dict[str, Any]:
+    """The rows by column, each of at most `most` points; a point is the mean of `every` rows."""
+    every = max(1, math.ceil(len(rows) / most))
+    buckets = [rows[i : i + every] for i in range(0, len(rows), every)]
+    names = dict.fromkeys(name for row in rows for name, value in row.items() if "/" in name or name == "lr")
+    return {
+        "every": every,
+        "step": [bucket[-1]["step"] for bucket in buckets],
+        "seconds": [bucket[-1].get("seconds") for bucket in buckets],
+        "series": {name: [_mean(bucket, name) for bucket in buckets] for name in names},
+    }
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    values = [row[name] for row in rows if isinstance(row.get(name), int | float) and math.isfinite(row[name])]
+    return float(f"{sum(values) / len(values):.5g}") if values else None
+
+
+def attempt_of(store: Store, stage: Mapping[str, Any]) -> str | None:
+    """The folder of the attempt behind a stage: the one the manifest names, else the winner, else the newest."""
+    uri = stage.get("uri")
+    if not isinstance(uri, str):
+        return None
+    present = store.list(f"{uri}/attempts")
+    winner = read_json(store, f"{uri}/_SUCCESS").get("attempt")
+    for name in (stage.get("attempt"), winner):
+        if name is not None and str(name) in present:
+            return f"{uri}/attempts/{name}"
+    numbers = sorted(int(name) for name in present if name.isdigit())
+    return f"{uri}/attempts/{numbers[-1]}" if numbers else None
+
+
+def _copy(store: Store, source: str, target: str) -> bool:
+    """Copy an image once: attempts are immutable and their key is in the name, so what is there is right."""
+    if store.exists(target):
+        return True
+    try:
+        store.write_bytes(target, store.read_bytes(source))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def samples(store: Store, stage: Mapping[str, Any], attempt: str, rows: Sequence[Mapping[str, Any]], report: str) -> dict[str, Any]:
+    """The sample grids of an attempt, copied beside the page, each with its step and what it had cost by then."""
+    meta = read_json(store, f"{attempt}/result.json").get("samples") or {}
+    stem = f"{text.slug(str(stage.get('family')))}-{str(stage.get('key'))[:8]}-{attempt.rsplit('/', 1)[-1]}"
+    grids = []
+    for name in store.list(f"{attempt}/samples"):
+        found, target = GRID.fullmatch(name), f"samples/{stem}-{name}"
+        if found and _copy(store, f"{attempt}/samples/{name}", f"{report}/{target}"):
+            grids.append({"step": int(found[1]), "src": target, **_cost(rows, int(found[1]))})
+    shown = {key: meta.get(key) for key in ("columns", "count", "resolution", "channels", "labels")}
+    originals = f"samples/{stem}-originals.webp"
+    if _copy(store, f"{attempt}/samples/originals.webp", f"{report}/{originals}"):
+        shown["originals"] = originals
+    return {**shown, "grids": sorted(grids, key=lambda grid: grid["step"])}
+
+
+def _cost(rows: Sequence[Mapping[str, Any]], step: int) -> dict[str, Any]:
+    """Seconds and images by `step`, from the last row logged until then."""
+    before = [row for row in rows if row["step"] <= step]
+    return {key: before[-1].get(key) if before else 0 for key in ("seconds", "images")}
+
+
+def real_images(store: Store, stages: Sequence[Mapping[str, Any]], report: str) -> dict[str, Any] | None:
+    """The grid of real test images that some stage names in its result.json under "real"."""
+    for stage in stages:
+        attempt = attempt_of(store, stage)
+        real = read_json(store, f"{attempt}/result.json").get("real") if attempt else None
+        if isinstance(real, dict) and isinstance(real.get("path"), str):
+            target = f"samples/real-{str(stage.get('key'))[:8]}.webp"
+            if _copy(store, f"{attempt}/{real['path']}", f"{report}/{target}"):
+                return {**{k: real.get(k) for k in ("columns", "count", "resolution", "labels")}, "src": target}
+    return None
+
+
+# The page of a run
+
+
+def family_names(run: Mapping[str, Any]) -> list[str]:
+    """The families of a run in the order of its configuration, then any others it met."""
+    config = (run.get("lineage") or {}).get("config") or {}
+    named = [stage.get("family") for stage in run.get("stages") or []]
+    judged = [result.get("family") for result in run.get("results") or []]
+    return [str(name) for name in dict.fromkeys([*(config.get("families") or {}), *named, *judged]) if name]
+
+
+def results_of(store: Store, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The results in the manifest, and those of families judged since it was last written."""
+    results = [dict(result) for result in run.get("results") or [] if isinstance(result, dict)]
+    have = {result.get("family") for result in results}
+    for stage in run.get("stages") or []:
+        family = stage.get("family")
+        if stage.get("name") == "evaluate" and family and family not in have and stage.get("state") in ("ran", "cached"):
+            attempt = attempt_of(store, stage)
+            judged = read_json(store, f"{attempt}/result.json") if attempt else {}
+            if judged.get("metrics"):
+                results.append({**judged, "family": family})
+    return results
+
+
+def failures(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The failed stages, one sentence each."""
+    failed = [stage for stage in run.get("stages") or [] if stage.get("state") == "failed"]
+    return [
+        {"family": s.get("family"), "stage": s.get("name"), "error": str(s.get("error") or "no reason was recorded").strip().split("\n")[0]}
+        for s in failed
+    ]
+
+
+def families(store: Store, run: Mapping[str, Any], results: Sequence[Mapping[str, Any]], report: str) -> list[dict[str, Any]]:
+    """What each family leaves to look at: curves, grids, quality over time, and whether it failed."""
+    trained = {s.get("family"): s for s in run.get("stages") or [] if s.get("name") == "train"}
+    judged = {r.get("family"): r for r in results}
+    failed = {f["family"]: f["error"] for f in failures(run)}
+    entries = []
+    for name in family_names(run):
+        stage, result = trained.get(name, {}), judged.get(name, {})
+        attempt = attempt_of(store, stage)
+        rows = read_rows(store, attempt) if attempt else []
+        grids = samples(store, stage, attempt, rows, report) if attempt else {"grids": []}
+        own = read_json(store, f"{attempt}/result.json") if attempt else {}
+        guess = "reconstruct" if grids.get("originals") else "generate"
+        entries.append(
+            {
+                "name": name,
+                "task": result.get("task") or own.get("task") or guess,
+                "state": stage.get("state", "waiting"),
+                "error": failed.get(name),
+                "curves": curves(rows),
+                "samples": grids,
+                "quality": result.get("curve") or own.get("curve") or [],
+            }
+        )
+    return entries
+
+
+def timeline(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The stages without what only the lineage needs."""
+    keys = ("name", "family", "state", "started", "ended", "seconds", "work_seconds", "cached_from", "error")
+    return [{key: stage.get(key) for key in keys} for stage in run.get("stages") or []]
+
+
+def table(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The field's table: columns with definitions, rows of text."""
+    rows = [row for row in run.get("table") or [] if isinstance(row, dict)]
+    names = [name for name in dict.fromkeys(key for row in rows for key in row) if name != "family"]
+    columns = [{"label": name.replace("_", " ").capitalize(), "meaning": DEFINITIONS.get(name, "")} for name in names]
+    return {"columns": columns, "rows": [{"family": row.get("family"), "cells": [_said(name, row.get(name)) for name in names]} for row in rows]}
+
+
+def _said(name: str, value: Any) -> list[str]:
+    """A cell of the field's table as lines."""
+    if isinstance(value, Mapping):
+        return [f"{key.replace('_', ' ')} {', '.join(_said(key, item))}" for key, item in value.items()]
+    if isinstance(value, list):
+        return [", ".join(text.number(item) for item in value)]
+    return [text.count(value) if name in ("complexity", "parameters") else text.number(value)]
+
+
+def run_page(store: Store, run_id: str) -> dict[str, Any]:
+    """All that the page of a run shows. Copies the images it needs into the report's folder."""
+    run = finite(read_run(store, run_id))
+    report = f"runs/{run_id}/report"
+    results = results_of(store, run)
+    failed = failures(run)
+    names = family_names(run)
+    lineage = run.get("lineage") or {}
+    return {
+        "run": run,
+        "run_id": run_id,
+        "title": (lineage.get("data") or {}).get("title") or (lineage.get("data") or {}).get("name") or "Unnamed data",
+        "verdict": board.verdict(run, results, names, list(dict.fromkeys(f["family"] for f in failed if f["family"]))),
+        "groups": board.groups(results),
+        "table": table(run),
+        "failures": failed,
+        "states": STATES,
+        "config": yaml.safe_dump(lineage.get("config") or {}, sort_keys=False, allow_unicode=True),
+        "inline": {
+            "kind": "run",
+            "started": run.get("started"),
+            "until": run.get("ended") or run.get("heartbeat"),
+            "resolution": (lineage.get("data") or {}).get("resolution"),
+            "classes": (lineage.get("data") or {}).get("labels"),
+            "families": finite(families(store, run, results, report)),
+            "real": real_images(store, run.get("stages") or [], report),
+            "stages": timeline(run),
+            "states": STATES,
+            "measures": {name: board.measure(name).label for name in ("kid", "frechet_distance", "fid")},
+        },
+    }
+
+
+# The index
+
+
+def summary(run_id: str, run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run as a line of the index; one whose manifest cannot be read says so."""
+    lineage = run.get("lineage") or {}
+    data = lineage.get("data") or {}
+    keep = ("family", "task", "parameters", "train_seconds", "samples_per_second", "metrics")
+    return {
+        "run_id": run_id,
+        "status": run.get("status") or "unreadable",
+        **{key: run.get(key) for key in ("started", "ended", "seconds", "smoke")},
+        "data": {key: data.get(key) for key in ("name", "title", "version")},
+        "commit": lineage.get("commit"),
+        "dirty": lineage.get("dirty"),
+        "config_hash": lineage.get("config_hash"),
+        "families": family_names(run),
+        "failed": list(dict.fromkeys(f["family"] for f in failures(run) if f["family"])),
+        "results": [{key: result.get(key) for key in keep} for result in run.get("results") or []],
+        "report": f"runs/{run_id}/report/index.html" if run.get("report") else None,
+    }
+
+
+def index_page(store: Store) -> dict[str, Any]:
+    """All runs, newest first."""
+    ids = store.list("runs")
+    with ThreadPoolExecutor(1 if store.is_local else 16) as pool:
+        runs = pool.map(lambda run_id: read_json(store, f"runs/{run_id}/run.json"), ids)
+        lines = [finite(summary(run_id, run)) for run_id, run in zip(ids, runs, strict=True)]
+    lines.sort(key=lambda line: (str(line["started"] or ""), line["run_id"]), reverse=True)
+    return {"schema": 1, "runs": lines}

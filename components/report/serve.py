@@ -1,0 +1,107 @@
+"""Shows a store's pages in a browser: loopback only, read only, and nothing but pages of the store."""
+
+from __future__ import annotations
+
+import contextlib
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from components.errors import InputError
+from components.report.build import POLICY
+from components.storage import Store
+
+HOST = "127.0.0.1"
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".yaml": "text/plain; charset=utf-8",
+    ".webp": "image/webp",
+    ".png": "image/png",
+}
+
+
+def relative(url: str) -> str | None:
+    """The path in the store that a request asks for; None unless it is a page, or part of one, inside it."""
+    path = unquote(urlsplit(url).path).removeprefix("/")
+    if path == "" or path.endswith("/"):
+        path += "index.html"
+    parts = path.split("/")
+    hidden = any(part in ("", "..") or part.startswith(".") for part in parts)
+    odd = "\\" in path or ":" in path or any(ord(c) < 32 or ord(c) == 127 for c in path)
+    return None if hidden or odd or Path(path).suffix not in TYPES else path
+
+
+class Pages(BaseHTTPRequestHandler):
+    """Answers GET and HEAD from a store."""
+
+    server: Server
+
+    def do_GET(self) -> None:
+        """Send the file, or a bare error."""
+        # A page elsewhere could point its own name at 127.0.0.1 and read the store through the browser.
+        if self.headers.get("Host", "").rsplit(":", 1)[0] not in (HOST, "localhost"):
+            return self.send_error(HTTPStatus.FORBIDDEN)
+        rel = relative(self.path)
+        body = self.server.read(rel) if rel else None
+        if rel is None or body is None:
+            return self.send_error(HTTPStatus.NOT_FOUND)
+        self.send_response(HTTPStatus.OK)
+        headers = {"Content-Type": TYPES[Path(rel).suffix], "Content-Length": str(len(body)), "Cache-Control": "no-cache"}
+        headers |= {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Content-Security-Policy": POLICY}
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            with contextlib.suppress(ConnectionError):  # the reader went away
+                self.wfile.write(body)
+        return None
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing: this is a viewer, not a service."""
+
+
+class Server(ThreadingHTTPServer):
+    """A server of one store on the loopback interface."""
+
+    daemon_threads = True
+
+    def __init__(self, store: Store, port: int = 0):
+        self.store = store
+        super().__init__((HOST, port), Pages)
+
+    @property
+    def url(self) -> str:
+        """Where the index is."""
+        return f"http://{HOST}:{self.server_port}/"
+
+    def read(self, rel: str) -> bytes | None:
+        """A file of the store, or None; a link that leads out of a local store is not followed."""
+        if self.store.is_local:
+            root = Path(self.store.path("")).resolve()
+            if not Path(self.store.path(rel)).resolve().is_relative_to(root):
+                return None
+        try:
+            return self.store.read_bytes(rel)
+        except (OSError, ValueError):  # missing, a folder, or refused by the store
+            return None
+
+
+def server(store: Store, port: int = 0) -> Server:
+    """A server for `store`, bound but not yet serving; port 0 takes any free one."""
+    try:
+        return Server(store, port)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"cannot listen on {HOST}:{port} ({error}); choose another port, or 0 for any free one") from error
+
+
+def serve(store: Store, port: int = 0, ready=print) -> None:
+    """Serve `store` until interrupted; `ready` is told the address."""
+    with server(store, port) as running, contextlib.suppress(KeyboardInterrupt):
+        ready(running.url)
+        running.serve_forever()

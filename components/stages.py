@@ -1,0 +1,312 @@
+"""Stages: work addressed by what it depends on.
+
+A stage's key is a hash of its settings, its data, its upstream stages' keys, the code it can reach, the torch version
+and the kind of device. Its folder `store/<stage>/<key>/` is immutable once `_SUCCESS` is there, so running the same
+command again does nothing, after an interruption goes on where it stopped, and after a change redoes what depends on it.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from components.errors import RunError
+from components.storage import Store, lease
+
+SCHEMA = 1
+CODE = Path(__file__).parents[1]
+PACKAGES = ("components", "models", "flows")
+
+# Modules that decide where things lie, when they run and how they are shown, but not what comes out. A change in
+# them redoes nothing; neither does one in the registry of families, since a family's own file counts.
+NEUTRAL = frozenset(
+    f"components.{name}" for name in ("config", "errors", "launch", "paths", "stages", "storage", "versioning")
+) | {"models"}
+
+PASSING = ("progress.json", "checkpoints/", "ray/")  # what a finished stage can do without
+
+
+def canonical(value: Any) -> str:
+    """JSON with one spelling."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def sha256(data: bytes | str) -> str:
+    """Hex digest."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+# Code.
+
+
+@functools.cache
+def module_digest(module: str) -> str:
+    """Hash of a module's syntax tree without comments and docstrings: what it does, not how it is explained."""
+    tree = ast.parse(_file(module).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, ast.Module | ast.ClassDef):  # a bare string after a name is its docstring
+            node.body = [n for n in node.body if not _is_text(n)] or [ast.Pass()]
+    return sha256(ast.dump(tree))[:16]
+
+
+@functools.cache
+def imports(module: str) -> frozenset[str]:
+    """The project's modules that `module` imports anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(_file(module).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(name for name in found if name.split(".")[0] in PACKAGES and _file(name).exists())
+
+
+def code(*roots: str) -> dict[str, str]:
+    """Digest of every module that `roots` can reach, neutral ones left out."""
+    reached: dict[str, str] = {}
+    waiting = list(roots)
+    while waiting:
+        module = waiting.pop()
+        if module in reached or module in NEUTRAL:
+            continue
+        reached[module] = module_digest(module)
+        waiting += imports(module)
+    return dict(sorted(reached.items()))
+
+
+def _file(module: str) -> Path:
+    path = CODE.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+# Keys.
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that a stage's result depends on."""
+
+    stage: str
+    settings: Mapping[str, Any]  # resolved values, never `auto`
+    code: Mapping[str, str]
+    upstream: Mapping[str, str] = field(default_factory=dict)  # stage or stage/family -> key
+    family: str | None = None
+    data: str | None = None  # hash of the data set
+    device: str = "cpu"
+
+    def canonical(self) -> dict[str, Any]:
+        """What is hashed, and stored beside the result so that a change can be explained."""
+        return {
+            "schema": SCHEMA,
+            "stage": self.stage,
+            "family": self.family,
+            "settings": dict(self.settings),
+            "code": dict(self.code),
+            "upstream": dict(self.upstream),
+            "data": self.data,
+            "device": self.device,
+            "torch": version("torch"),
+        }
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits."""
+        return sha256(canonical(self.canonical()))[:16]
+
+    @property
+    def uri(self) -> str:
+        """The stage's folder in the store."""
+        return f"store/{self.stage}/{self.key}"
+
+    @property
+    def title(self) -> str:
+        """As people call it: the stage, and its family."""
+        return f"{self.stage} {self.family}" if self.family else self.stage
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What changed between two specs, a line each."""
+    lines: list[str] = []
+    for name in sorted(old.keys() | new.keys()):
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            lines += difference(a, b, f"{prefix}{name}.")
+        elif a != b:
+            lines.append(f"{prefix}{name}: {_short(a)} -> {_short(b)}")
+    return lines
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+# Results.
+
+
+@dataclass(frozen=True)
+class Done:
+    """A stage that has its result: what tasks hand to each other, small and without tensors."""
+
+    stage: str
+    family: str | None
+    key: str
+    uri: str  # of the winning attempt, in the store
+    attempt: int
+    state: str  # ran | cached
+    sha256: str  # of result.json
+    bytes: int  # of all files
+    started: float
+    seconds: float
+    work_seconds: float  # of it, spent computing
+    run_id: str  # of the run that did the work
+    schema_version: int = SCHEMA
+
+
+def finished(store: Store, spec: Spec) -> Done | None:
+    """The stage's result if it is complete and its files are as they were written."""
+    folder = store.child(spec.uri)
+    try:
+        success = folder.read_json("_SUCCESS")
+        attempt = folder.child("attempts", str(success["attempt"]))
+        data = attempt.read_bytes("result.json")
+        result = json.loads(data)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    if sha256(data) != success["sha256"] or not _verified(attempt, result["files"]):
+        return None
+    return Done(
+        stage=spec.stage,
+        family=spec.family,
+        key=spec.key,
+        uri=f"{spec.uri}/attempts/{success['attempt']}",
+        attempt=success["attempt"],
+        state="cached",
+        sha256=success["sha256"],
+        bytes=sum(entry["bytes"] for entry in result["files"]),
+        started=result["started"],
+        seconds=result["seconds"],
+        work_seconds=result["work_seconds"],
+        run_id=result["run_id"],
+    )
+
+
+def run(
+    store: Store,
+    spec: Spec,
+    body: Callable[[Store, int], dict[str, Any]],
+    *,
+    run_id: str,
+    force: bool = False,
+    on_wait: Callable[[str], None] = lambda title: None,
+) -> Done:
+    """The stage's result, made now if it is not there.
+
+    Two runs of the same stage share the work: the second waits for the first's lease and finds the result.
+
+    Args:
+        store: the store's root.
+        spec: what the stage depends on.
+        body: does the work in the attempt's folder; gets the folder and its number, returns the result.
+        run_id: of the calling run.
+        force: open a new attempt even if there is a result.
+        on_wait: told when another run is at work on this stage.
+    """
+    asked = time.time()
+    done = finished(store, spec)
+    if done and not force:
+        return done
+    with lease(store, f"{spec.stage}-{spec.key}", on_wait=lambda: on_wait(spec.title)) as held:
+        done = finished(store, spec)
+        if done and (not force or done.started > asked):
+            return done
+        folder = store.child(spec.uri)
+        number = _attempt(folder, fresh=force)
+        attempt = folder.child("attempts", str(number))
+        folder.write_json("spec.json", spec.canonical())
+        started = time.time()
+        result = body(attempt, number)
+        seconds = time.time() - started
+        held.check()
+        _complete(folder, attempt, number, {"work_seconds": seconds} | result, spec, run_id, started, seconds)
+    done = finished(store, spec)
+    if done is None:
+        raise RunError(f"{spec.title} finished, but its files in {spec.uri} cannot be read back; is the store full?")
+    return Done(**{**vars(done), "state": "ran"})
+
+
+def read(store: Store, done: Done) -> dict[str, Any]:
+    """A stage's result.json."""
+    return store.read_json(f"{done.uri}/result.json")
+
+
+def _attempt(folder: Store, fresh: bool) -> int:
+    """The newest unfinished attempt, to go on with; or a new number."""
+    numbers = sorted(int(name) for name in folder.list("attempts") if name.isdigit())
+    if not numbers:
+        return 1
+    unfinished = not folder.exists(f"attempts/{numbers[-1]}/result.json")
+    return numbers[-1] if unfinished and not fresh else numbers[-1] + 1
+
+
+def _complete(
+    folder: Store,
+    attempt: Store,
+    number: int,
+    result: dict[str, Any],
+    spec: Spec,
+    run_id: str,
+    started: float,
+    seconds: float,
+) -> None:
+    whole = {
+        "schema": SCHEMA,
+        "stage": spec.stage,
+        "family": spec.family,
+        "key": spec.key,
+        "attempt": number,
+        "run_id": run_id,
+        "started": started,
+        "ended": time.time(),
+        "seconds": seconds,
+        **result,
+        "files": inventory(attempt),
+    }
+    attempt.write_json("result.json", whole)
+    data = attempt.read_bytes("result.json")
+    folder.write_json("_SUCCESS", {"attempt": number, "sha256": sha256(data)})
+
+
+def inventory(attempt: Store) -> list[dict[str, Any]]:
+    """Path, size and hash of every file that belongs to the result."""
+    kept = [p for p in attempt.find() if p != "result.json" and not p.startswith(PASSING)]
+    contents = ((path, attempt.read_bytes(path)) for path in kept)
+    return [{"path": path, "bytes": len(data), "sha256": sha256(data)} for path, data in contents]
+
+
+def _verified(attempt: Store, files: Iterable[Mapping[str, Any]]) -> bool:
+    """Sizes everywhere; contents too where reading is cheap (an object store checks them itself)."""
+    try:
+        for entry in files:
+            if attempt.size(entry["path"]) != entry["bytes"]:
+                return False
+            if attempt.is_local and sha256(attempt.read_bytes(entry["path"])) != entry["sha256"]:
+                return False
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,346 @@
+"""The one loop. It knows phases, never a family.
+
+    every step: reseed, next batch, learning rate, every due phase, average
+    every so often: log, validate, sample a fixed-seed grid, checkpoint, report
+
+Everything random is a function of (seed, attempt, step, phase, shard) and the data position is a function of the step,
+so there is no state to lose but what a checkpoint holds. To resume, call it again.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from components import checkpoint
+from components.config import Train
+from components.distributed import Buffers, Group, Replica, derive
+from components.ema import EMA
+from components.errors import RunError
+from models.family import Batch, Family, Phase, Terms
+from models.layers import calibrate, has_batch_norm
+
+Report = Callable[[int, dict[str, float], str | None], None]
+"""Called on every process as often as on the others: report(step, metrics, name of a checkpoint just written)."""
+
+
+class Source(Protocol):
+    """Where batches come from: position is a function of the step."""
+
+    def at(self, step: int, shard: int = 0, shards: int = 1) -> Batch:
+        """The part of step's batch that belongs to `shard`."""
+
+
+class Log(Protocol):
+    """Where a run writes; only the first process has one that does."""
+
+    def row(self, step: int, values: dict[str, float]) -> None:
+        """Add a line of metrics."""
+
+    def grid(self, step: int, generator: nn.Module) -> None:
+        """Draw the fixed-seed samples of this step."""
+
+    def save(self, step: int, state: dict[str, Any]) -> str:
+        """Store a checkpoint and all lines so far; returns its name."""
+
+    def progress(self, step: int, values: dict[str, float]) -> None:
+        """Say where the run is; called every step, and cheap."""
+
+
+@dataclass
+class Control:
+    """What steers a run across steps besides weights; saved with them."""
+
+    step: int = 0
+    attempt: int = 1  # raised when training goes back to an earlier step; it enters the seeds
+    seconds: float = 0.0  # of training, over all interruptions
+    best_score: float = math.inf
+    best_step: int = 0
+    bad_validations: int = 0
+    stopped: bool = False
+
+
+@dataclass
+class Trained:
+    """What training leaves: the generator to keep, and how it came about."""
+
+    generator: nn.Module
+    control: Control
+    images: int
+    terms: dict[str, float] = field(default_factory=dict)
+
+
+def learning_rate(schedule: str, step: int, steps: int, warmup_steps: int = 0) -> float:
+    """The factor of the base learning rate at `step`, from 0: a pure function, so there is no scheduler to save."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    left = 1 - (step - warmup_steps) / max(1, steps - warmup_steps)
+    return {
+        "constant": 1.0,
+        "linear": left,
+        "cosine": 0.5 * (1 + math.cos(math.pi * (1 - left))),
+        "sqrt": math.sqrt(left),
+    }[schedule]
+
+
+class Trainer:
+    """A family in training on one process of a group."""
+
+    def __init__(self, family: Family, settings: Train, *, group: Group | None = None):
+        self.settings, self.group = settings, group or Group()
+        # channels_last is what convolutions are fastest in, on CPUs and GPUs; dense networks do not notice.
+        self.family = family.to(self.group.device, memory_format=torch.channels_last).train()
+        self.shards = self.group.shards(settings.shards)
+        self.ema = EMA(family.generator, settings.ema_half_life_images, settings.ema_ramp_up)
+        self.best: Terms | None = None
+        self.replica = Replica(family, self.group)
+        self.buffers = Buffers(family, self.shards)
+        self.control = Control()
+        self.base_rates = [[g["lr"] for g in optimizer.param_groups] for optimizer in family.optimizers]
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    # One step.
+
+    def step(self, data: Source) -> None:
+        """Train on the next batch: every due phase, then the average."""
+        step, settings = self.control.step, self.settings
+        self.family.begin(step)
+        self.set_learning_rates(step)
+        batches = [data.at(step, shard, settings.shards) for shard in self.shards]
+        batches = [self.place(batch) for batch in batches]
+        for index, phase in enumerate(self.family.phases):
+            if phase.is_due(step):
+                self.update(index, phase, batches)
+        self.control.step += 1
+        self.ema.update(self.family.generator, settings.batch, self.images)
+
+    def update(self, index: int, phase: Phase, batches: Sequence[Batch]) -> None:
+        """One optimizer update: the mean gradient of the phase's loss over all shards."""
+        parameters = phase.parameters
+        self.train_only(parameters)
+        phase.optimizer.zero_grad(set_to_none=True)
+        seen: list[Terms] = []
+        for shard, batch in zip(self.shards, batches, strict=True):
+            torch.manual_seed(derive(self.settings.seed, self.control.attempt, self.control.step, index, shard))
+            with self.replica.accumulating(last=shard == self.shards[-1]), self.buffers.of(shard, index):
+                with self.autocast():
+                    loss, terms = self.replica(index, batch)
+                (loss / len(batches)).backward()
+            seen.append(terms)
+        terms = {name: torch.stack([s[name] for s in seen]).mean() for name in seen[0]}
+        if self.settings.clip or self.is_logged(self.control.step + 1):
+            largest = self.settings.clip or math.inf
+            terms["grad_norm"] = nn.utils.clip_grad_norm_(parameters, largest, foreach=True).detach()
+        phase.optimizer.step()
+        if phase.after:
+            terms = self.group.mean(terms)
+            with self.buffers.shared(), torch.no_grad():
+                phase.after(terms)
+        self.note(phase.name, terms)
+
+    def train_only(self, parameters: Sequence[nn.Parameter]) -> None:
+        """While a phase's loss runs, exactly its parameters require gradients."""
+        if len(self.family.phases) == 1:
+            return
+        chosen = {id(p) for p in parameters}
+        for p in self.family.parameters():
+            p.requires_grad_(id(p) in chosen)
+
+    def place(self, batch: Batch) -> Batch:
+        """The batch on the device, images in the layout of the networks."""
+        return batch.to(self.group.device).map(
+            lambda t: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t
+        )
+
+    def set_learning_rates(self, step: int) -> None:
+        """Base rate times schedule, for every optimizer."""
+        s = self.settings
+        factor = learning_rate(s.schedule, step, s.steps, s.warmup_steps)
+        for optimizer, rates in zip(self.family.optimizers, self.base_rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+
+    def autocast(self) -> torch.autocast:
+        """bfloat16 where the settings say so; no scaler, since bfloat16 has float32's range."""
+        return torch.autocast(
+            self.group.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"
+        )
+
+    @property
+    def images(self) -> int:
+        """Images seen so far, over all workers."""
+        return self.control.step * self.settings.batch
+
+    # What is logged.
+
+    def is_logged(self, step: int) -> bool:
+        """Whether a line of metrics is due after `step` steps."""
+        s = self.settings
+        return step % s.log_every == 0 or step % s.checkpoint_every == 0 or step == s.steps
+
+    def note(self, phase: str, terms: Terms) -> None:
+        """Add a phase's terms to the means of the next line; nothing is read from the device yet."""
+        for name, value in terms.items():
+            key = f"{phase}/{name}"
+            self.sums[key] = self.sums[key] + value if key in self.sums else value
+            self.counts[key] = self.counts.get(key, 0) + 1
+
+    def collect(self) -> dict[str, float]:
+        """Means since the last line, over all processes; raises RunError where one is not finite."""
+        means = self.group.mean({key: total / self.counts[key] for key, total in self.sums.items()})
+        self.sums, self.counts = {}, {}
+        values = {key: float(value) for key, value in means.items()}
+        for key, value in values.items():
+            if not math.isfinite(value):
+                raise RunError(
+                    f"{key} became {value} within the {self.settings.log_every} steps before step "
+                    f"{self.control.step}; the last good checkpoint is kept. Lower the learning rate or set clip."
+                )
+        return values
+
+    # Validation.
+
+    @torch.no_grad()
+    def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
+        """The phase's loss of the averaged weights on held-out batches, always with the same random numbers."""
+        (phase,) = self.family.phases
+        totals: dict[str, float] = {}
+        images = sum(len(batch) for batch in batches)
+        with self.ema.in_place_in(self.family), self.autocast():
+            self.family.eval()
+            for i, batch in enumerate(batches):
+                torch.manual_seed(derive(self.settings.seed, "validation", i))
+                returned = phase.loss(self.place(batch))
+                terms = returned[0] if isinstance(returned, tuple) else returned
+                for name, term in terms.items():
+                    totals[name] = totals.get(name, 0.0) + float(term.float().mean()) * len(batch) / images
+        self.family.train()
+        return self.group.agree(totals)
+
+    def judge(self, terms: dict[str, float]) -> None:
+        """Keep the best weights, and decide whether to stop."""
+        score, control = sum(terms.values()), self.control
+        if score < control.best_score:
+            control.best_score, control.best_step, control.bad_validations = score, control.step, 0
+            self.best = {k: v.clone() for k, v in self.ema.generator.state_dict().items()}
+            return
+        control.bad_validations += 1
+        control.stopped = self.settings.patience is not None and control.bad_validations >= self.settings.patience
+
+    # State.
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on, of every process."""
+        shards: dict[int, Terms] = {}
+        for part in self.group.gather(self.buffers.state()):
+            shards |= part
+        return {
+            "family": self.family.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.family.optimizers],
+            "ema": self.ema.generator.state_dict(),
+            "best": self.best,
+            "shards": shards,
+            "control": vars(self.control).copy(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.family.load_state_dict(state["family"])
+        for optimizer, saved in zip(self.family.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.ema.generator.load_state_dict(state["ema"])
+        self.best = state["best"]
+        self.buffers.load_state(state["shards"])
+        self.control = Control(**state["control"])
+
+    def kept(self) -> nn.Module:
+        """The generator to keep: the best validated one where training may stop early, else the last average."""
+        if self.best is not None and self.settings.patience is not None:
+            self.ema.generator.load_state_dict(self.best)
+        return self.calibrated()
+
+    def calibrated(self) -> nn.Module:
+        """The averaged generator, its BatchNorm statistics recomputed for its averaged weights from fixed seeds."""
+        if has_batch_norm(self.ema.generator):
+            calibrate(self.ema.generator, self.family.card)
+        return self.ema.generator
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Run with `count` threads: their number changes the order of sums, hence bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def train(
+    trainer: Trainer,
+    data: Source,
+    log: Log,
+    *,
+    validation: Sequence[Batch] = (),
+    resume: dict[str, Any] | None = None,
+    report: Report = lambda step, metrics, checkpoint: None,
+) -> Trained:
+    """Train to the end of the settings, or until validation no longer improves.
+
+    Args:
+        trainer: the family and its settings.
+        data: batches by step.
+        log: where rows, grids and checkpoints go.
+        validation: held-out batches; used where the family has one phase, whose loss then is a measure.
+        resume: a checkpoint's state to go on from.
+        report: told at every checkpoint.
+
+    Raises:
+        RunError: a term is not finite; the last good checkpoint stays.
+    """
+    settings, control = trainer.settings, trainer.control
+    if resume is None:
+        log.grid(0, trainer.calibrated())
+    else:
+        trainer.load_state(resume)
+        control = trainer.control
+    grids = grid_steps(settings)
+    validates = bool(validation) and len(trainer.family.phases) == 1
+    row: dict[str, float] = {}
+    began = time.perf_counter() - control.seconds
+    while control.step < settings.steps and not control.stopped:
+        trainer.step(data)
+        step = control.step
+        control.seconds = time.perf_counter() - began
+        log.progress(step, row)
+        checked = {}
+        if validates and (step % settings.validate_every == 0 or step == settings.steps):
+            checked = trainer.validate(validation)
+            trainer.judge(checked)
+        if trainer.is_logged(step) or checked:
+            row = trainer.collect() | {f"validation/{k}": v for k, v in checked.items()}
+            log.row(step, {"images": trainer.images, "seconds": control.seconds, **row})
+        if step in grids or control.stopped:
+            log.grid(step, trainer.calibrated())
+        if step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped:
+            report(step, row, log.save(step, trainer.state()))
+    return Trained(trainer.kept(), control, trainer.images, row)
+
+
+def grid_steps(settings: Train) -> set[int]:
+    """The steps after which samples are drawn: evenly spaced, the last one among them."""
+    return {round(settings.steps * (i + 1) / settings.sample_grids) for i in range(settings.sample_grids)}
+
+
+def validation_batches(split: Any, size: int, limit: int = 1000) -> list[Batch]:
+    """Up to `limit` held-out images as batches."""
+    return [split.batch(range(i, min(i + size, len(split), limit))) for i in range(0, min(len(split), limit), size)]

@@ -1,0 +1,155 @@
+"""All that a family promises: what a batch carries, what a phase minimises, what outlives training.
+
+The unit of training is the PHASE, one optimizer update. A family says WHAT to minimise, over WHICH parameters and
+HOW OFTEN; the loop in components/training.py says how. A loss is a function of the batch that reads like its
+equation: it never freezes, detaches, scales, accumulates or synchronises.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+Terms = dict[str, Tensor]
+"""A loss, term by term. The sum of the means is minimised; each mean is logged."""
+
+Loss = Callable[["Batch"], Terms | tuple[Terms, Terms]]
+"""A loss returns its terms, or (terms, observed): observed values are reduced and logged, never minimised."""
+
+
+class Config(BaseModel):
+    """The hyperparameters of one family: typed, with defaults, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a network must know of the images: their shape, and how many classes there are (0: unlabelled)."""
+
+    channels: int
+    resolution: int
+    num_classes: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return self.channels, self.resolution, self.resolution
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch; axis 0 of every tensor is the batch."""
+
+    n: int
+    image: Tensor | None = None  # (N, C, H, W) in [-1, 1]: what the family learns to generate; None when sampling
+    label: Tensor | None = None  # (N,) int64
+    source: Tensor | None = None  # (N, C', H', W') in [-1, 1]: edge map, low resolution, or the other domain
+    text: Tensor | None = None  # (N, L, D) encoded captions
+    text_mask: Tensor | None = None  # (N, L) bool
+    mask: Tensor | None = None  # (N, 1, H, W) for inpainting
+    latent: Tensor | None = None  # (N, 2, ...) cached mean and sigma
+
+    def __len__(self) -> int:
+        return self.n
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with `function` applied to every tensor in it."""
+        tensors = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return Batch(**{name: function(t) if isinstance(t, Tensor) else t for name, t in tensors.items()})
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch on `device`."""
+        return self.map(lambda t: t.to(device, non_blocking=True))
+
+    def __getitem__(self, index: slice) -> Batch:
+        part = self.map(lambda t: t[index])
+        return dataclasses.replace(part, n=len(range(*index.indices(self.n))))
+
+
+class Noise:
+    """Random numbers for sampling: one generator per image, so image i depends on its own seed and on nothing else."""
+
+    def __init__(self, seeds: Iterable[int], device: torch.device | str = "cpu"):
+        self.device = torch.device(device)
+        # Always drawn on the CPU: the same seed then gives the same image on every device.
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __len__(self) -> int:
+        return len(self.generators)
+
+    def __call__(self, *shape: int) -> Tensor:
+        """Standard normal noise, (N, *shape)."""
+        return torch.stack([torch.randn(shape, generator=g) for g in self.generators]).to(self.device)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform noise in [0, 1), (N, *shape)."""
+        return torch.stack([torch.rand(shape, generator=g) for g in self.generators]).to(self.device)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimizer update: a loss, the optimizer whose parameters it moves, and when it is due."""
+
+    name: str
+    loss: Loss
+    optimizer: Optimizer
+    every: int = 1  # in steps; WGAN's n_critic and StyleGAN2's lazy regularisation are both this number
+    after: Callable[[Terms], None] | None = None  # once after each update, with terms reduced over shards and ranks
+
+    def is_due(self, step: int) -> bool:
+        """Whether the phase runs at `step` (from 0): the first time after `every` steps."""
+        return (step + 1) % self.every == 0
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The parameters this phase moves."""
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+
+class Generator(nn.Module):
+    """What outlives training."""
+
+    def sample(self, batch: Batch, noise: Noise) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1], image i a function of weights, condition i and noise i alone."""
+        raise NotImplementedError
+
+
+class Family(nn.Module):
+    """A generative model family: its networks, its losses, and the phases that train them.
+
+    Subclasses set the class attributes, build their networks as direct children (all that a phase trains hangs
+    below one or more of them) and fill `phases`.
+    """
+
+    Config: ClassVar[type[Config]]
+    paper: ClassVar[str]  # authors, year, title, link
+    task: ClassVar[str] = "generate"  # generate | reconstruct | translate | upscale: whom its numbers compete with
+    needs: ClassVar[frozenset[str]] = frozenset()  # of label, source, text: what a batch must carry
+    upstream: ClassVar[Mapping[str, str]] = {}  # stages it builds on: name -> family
+
+    generator: Generator
+    phases: Sequence[Phase]
+
+    def __init__(self, config: Any, card: Card, upstream: Mapping[str, nn.Module] | None = None):
+        super().__init__()
+        self.config, self.card = config, card
+
+    def begin(self, step: int) -> None:
+        """Set whatever depends on the step (fade-in, blur, augmentation strength); a pure function of `step`."""
+
+    def studies(self) -> Mapping[str, Callable[..., Any]]:
+        """What only this family can show: functions from a trained generator and data to tables and images."""
+        return {}
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """The distinct optimizers, in the order of the phases; two phases may share one."""
+        return list(dict.fromkeys(phase.optimizer for phase in self.phases))

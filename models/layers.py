@@ -1,0 +1,90 @@
+"""What three or more families share: networks sized from the card, the optimizer, and BatchNorm's statistics."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import AdamW, Optimizer
+
+from models.family import Batch, Generator, Noise
+
+
+def adam(
+    *modules: nn.Module,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    weight_decay: float = 0.0,  # decoupled, Loshchilov & Hutter 2019; at 0 this is plain Adam
+) -> Optimizer:
+    """Adam, Kingma & Ba 2015, over the parameters of `modules`, in one kernel for all of them."""
+    parameters = [p for module in modules for p in module.parameters()]
+    return AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+
+
+def halvings(resolution: int, smallest: int = 4) -> list[int]:
+    """Sizes of the feature maps, halved (rounding down) while the next one has `smallest` pixels: 28, 14, 7."""
+    sizes = [resolution]
+    while sizes[-1] // 2 >= smallest:
+        sizes.append(sizes[-1] // 2)
+    return sizes
+
+
+def mlp(widths: Sequence[int]) -> nn.Sequential:
+    """Linear layers from widths[0] to widths[-1], a ReLU between any two."""
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def to_image(x: Tensor) -> Tensor:
+    """What leaves a generator: float32, within [-1, 1]."""
+    return x.float().clamp(-1, 1)
+
+
+def batch_norms(module: nn.Module) -> list[_BatchNorm]:
+    """The BatchNorm layers of `module` that keep running statistics."""
+    return [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+
+
+def has_batch_norm(module: nn.Module) -> bool:
+    """Whether samples depend on running statistics, which averaged weights (EMA) do not have."""
+    return bool(batch_norms(module))
+
+
+@contextmanager
+def held_statistics(*modules: nn.Module) -> Iterator[None]:
+    """Within, BatchNorm of `modules` normalises by the batch and leaves its running statistics as they are."""
+    norms = [norm for module in modules for norm in batch_norms(module)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+@torch.no_grad()
+def calibrate(generator: Generator, batches: Iterable[tuple[Batch, Noise]]) -> None:
+    """Set BatchNorm's running statistics to their mean over samples of the generator as it is now.
+
+    Running statistics belong to the weights they were gathered with; averaged weights need their own. With noise
+    of fixed seeds the result is a function of the weights ("standing statistics", Brock et al. 2019, App. D).
+    """
+    norms, training = batch_norms(generator), generator.training
+    momenta = [norm.momentum for norm in norms]
+    generator.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train()
+        norm.momentum = None  # a plain mean over the batches
+    for batch, noise in batches:
+        generator.sample(batch, noise)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    generator.train(training)
