@@ -6,6 +6,7 @@ it overrides of the common training settings. Everything a result depends on is 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +36,9 @@ class Train(Section):
 
     steps: int = Field(1000, ge=1)
     batch: int = Field(128, ge=1)  # images per step, over all workers
-    shards: int = Field(1, ge=1)  # the batch is cut into this many; statistics and randomness belong to a shard
+    shards: int = Field(
+        1, ge=1
+    )  # the batch is cut into this many; statistics and randomness belong to a shard
     seed: int = Field(0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     schedule: Literal["constant", "linear", "cosine", "sqrt"] = "constant"  # of the learning rate, down to 0
@@ -51,7 +54,8 @@ class Train(Section):
     log_every: int = Field(20, ge=1)  # steps
     checkpoint_every: int = Field(500, ge=1)  # steps
     sample_grids: int = Field(8, ge=1)  # fixed-seed grids through training, besides the one before it
-    sample_images: int = Field(64, ge=1)  # images in a grid
+    sample_images: int = Field(60, ge=1)  # images in a grid
+    smoke: bool = False  # every phase is due at least twice, however few the steps
 
     @model_validator(mode="after")
     def _fits(self) -> Train:
@@ -74,9 +78,12 @@ class Evaluate(Section):
 
     samples: int = Field(1000, ge=8)  # per side; at most the size of the test split
     seed: int = Field(1_000_000, ge=0)  # of the judged samples; training grids use others
-    extractor: str = "auto"  # auto | classifier | rotation | inception; auto: classifier if labelled, else rotation
+    extractor: str = (
+        "auto"  # auto | classifier | rotation | inception; auto: classifier if labelled, else rotation
+    )
     inception_path: str | None = None  # the 2015 Inception weights; verified by sha256 before use
     extractor_epochs: int = Field(8, ge=1)
+    threads: int = Field(1, ge=1)  # per judging job: changes bits
 
 
 class Publish(Section):
@@ -104,3 +111,112 @@ class Experiment(Section):
     def training(self, family: str) -> Train:
         """The training settings of `family`: the common ones, then its own."""
         return Train(**{**self.train, **self.families[family].get("train", {})})
+
+    def resolved(self, device: str, precision: str) -> Experiment:
+        """The same with nothing left to choose: every family's own and training settings in full."""
+        from components.jobs import config_of  # imports torch, which reading a file does not need
+
+        blocks: dict[str, dict[str, Any]] = {}
+        for family, block in self.families.items():
+            own = {name: value for name, value in block.items() if name != "train"}
+            settings = self.training(family)
+            if settings.precision == "auto":
+                settings = settings.model_copy(update={"precision": precision})
+            blocks[family] = config_of(family, own) | {"train": settings.model_dump()}
+        return self.model_copy(update={"families": blocks, "train": {}})
+
+
+# From files and the command line.
+
+
+def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
+    """The experiment in a YAML file, with `a.b=c` changes applied.
+
+    Raises:
+        InputError: the file is missing or not YAML, a key is unknown, or a value is not accepted.
+    """
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"there is no config file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise InputError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold settings such as `families:`; it holds {type(content).__name__}")
+    for change in changes:
+        content = changed(content, change)
+    return parse(content, str(path))
+
+
+def parse(content: Mapping[str, Any], where: str) -> Experiment:
+    """The experiment in plain data; errors name the key, the value and what is accepted."""
+    try:
+        experiment = Experiment.model_validate(content)
+        for family in experiment.families:
+            _typed(Train, f"families.{family}.train", experiment, family)
+    except ValidationError as error:
+        raise InputError(f"{where}: {explain(error)}") from None
+    return experiment
+
+
+def _typed(section: type[Train], where: str, experiment: Experiment, family: str) -> None:
+    try:
+        experiment.training(family)
+    except ValidationError as error:
+        own = experiment.families[family].get("train", {})
+        known = error.errors()[0]["loc"][:1]
+        prefix = where if not known or known[0] in own else "train"
+        raise InputError(explain(error, prefix, section)) from None
+
+
+def explain(error: ValidationError, prefix: str = "", model: type[BaseModel] = Experiment) -> str:
+    """The first mistake in one sentence."""
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in ((prefix,) if prefix else ()) + first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _fields(model, first["loc"][:-1])
+        return f"unknown key {path}; known here: {', '.join(known)}"
+    if first["type"] == "missing":
+        return f"{path} is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return f"{prefix}: {message}" if prefix else message
+    return f"{path}={first['input']!r} is not accepted: {message[0].lower()}{message[1:]}"
+
+
+def _fields(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        model = annotation
+    return sorted(model.model_fields)
+
+
+def changed(content: Mapping[str, Any], change: str) -> dict[str, Any]:
+    """`content` with one `a.b=c` applied; c is read as YAML."""
+    path, equals, text = change.partition("=")
+    parts = path.strip().split(".")
+    if not equals or not all(parts):
+        raise InputError(f"--set {change!r} is not of the form key.subkey=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):  # YAML 1.1 takes 2e-4 for a word
+            value = float(value)
+    return _put(content, parts, value, path)
+
+
+def _put(content: Any, parts: Sequence[str], value: Any, path: str) -> dict[str, Any]:
+    if content is None:
+        content = {}
+    if not isinstance(content, Mapping):
+        raise InputError(f"--set {path}: there is nothing below a plain value")
+    head, *rest = parts
+    return {**content, head: _put(content.get(head), rest, value, path) if rest else value}

@@ -139,7 +139,9 @@ class Buffers:
         """Around a phase's `after`: what it changes (a codebook), it changes for every shard."""
         before = self._copy(self.live) if self.of_shard else {}
         yield
-        changed = {name: self.live[name] for name, old in before.items() if not torch.equal(old, self.live[name])}
+        changed = {
+            name: self.live[name] for name, old in before.items() if not torch.equal(old, self.live[name])
+        }
         for shard in self.of_shard:
             self.of_shard[shard] |= self._copy(changed)
 

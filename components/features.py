@@ -1,9 +1,10 @@
 """Images -> feature vectors: what judges the images, behind one interface, and named for what it is.
 
 Three extractors. `classifier` is a small network trained on the data set's own labels, the custom for digits.
-`rotation` is the same network where there are no labels, trained to tell by how much an image was turned (Gidaris et
-al. 2018, Unsupervised Representation Learning by Predicting Image Rotations, https://arxiv.org/abs/1803.07728).
-`inception` is the network of 2015-12-05 that FID was defined with, and the only one whose distance is called FID.
+`rotation` is the same network where there are no labels, trained to tell by how much an image was turned
+(Gidaris et al. 2018, Unsupervised Representation Learning by Predicting Image Rotations,
+https://arxiv.org/abs/1803.07728). `inception` is the network of 2015-12-05 that FID was defined with, and the
+only one whose distance is called FID.
 """
 
 from __future__ import annotations
@@ -30,10 +31,13 @@ from torch.nn import functional as F
 from components.data.dataset import Split
 from components.errors import InputError
 
-CHUNK = 100  # images through the network at once; the last chunk is padded, so that every image sees the same shapes
+CHUNK = 100  # images at once; the last chunk is padded, so that every image sees the same shapes
 LARGEST = 64  # pixels: larger images are reduced to this before a trained extractor sees them
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 INCEPTION_FILE = "inception-2015-12-05.pth"
+INCEPTION_PREPARATION = (
+    "uint8, grey repeated to RGB, 299 px bilinear as in TensorFlow 1, (x - 128) / 128, float32"
+)
 KINDS = ("classifier", "rotation", "inception")
 
 
@@ -47,6 +51,7 @@ class Recipe:
     num_classes: int
     dim: int = 64
     width: int = 16
+    version: int = 1  # raised when SmallNetwork changes: it is part of the extractor's hash
 
     @property
     def resize(self) -> int:
@@ -55,7 +60,7 @@ class Recipe:
 
 
 class SmallNetwork(nn.Module):
-    """Three convolutions, `dim` features, a linear head; halves the map after a convolution while 8 pixels remain."""
+    """Three convolutions, `dim` features, a linear head; maps are halved while they have 8 pixels."""
 
     def __init__(self, recipe: Recipe):
         super().__init__()
@@ -69,7 +74,9 @@ class SmallNetwork(nn.Module):
         self.trunk = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(min(edge, 4)), nn.Flatten())
         # Normalised before the last ReLU, so that distances have the same scale on every data set.
         self.project = nn.Sequential(
-            nn.Linear(channels[-1] * min(edge, 4) ** 2, recipe.dim, bias=False), nn.BatchNorm1d(recipe.dim), nn.ReLU()
+            nn.Linear(channels[-1] * min(edge, 4) ** 2, recipe.dim, bias=False),
+            nn.BatchNorm1d(recipe.dim),
+            nn.ReLU(),
         )
         self.head = nn.Linear(recipe.dim, recipe.num_classes)
 
@@ -98,15 +105,19 @@ class Extractor:
         return "fid" if self.name == "inception" else "frechet_distance"
 
     def __call__(self, images: np.ndarray | Tensor) -> np.ndarray:
-        """Features (N, dim) float32 of uint8 images (N, C, H, W); the same for any cut at multiples of CHUNK."""
+        """Features (N, dim) float32 of uint8 images (N, C, H, W); the same for any cut into chunks."""
         checked = check_images(images, self.channels, self.resolution)
-        return np.concatenate([features for features in self._chunks(checked)])
+        return np.concatenate(list(self._chunks(checked)))
 
     def logits(self, images: np.ndarray | Tensor) -> np.ndarray:
-        """Class scores (N, K) float32; only the classifier has them."""
-        assert isinstance(self.network, SmallNetwork), f"{self.name} has no class scores"
+        """Class scores (N, K) float32 of images; only the classifier knows classes."""
+        return self.logits_of(self(images))
+
+    def logits_of(self, features: np.ndarray) -> np.ndarray:
+        """Class scores (N, K) float32 of features that this extractor gave."""
+        assert isinstance(self.network, SmallNetwork) and self.name == "classifier"
         with torch.no_grad():
-            return self.network.head(torch.from_numpy(self(images))).numpy()
+            return self.network.head(torch.from_numpy(features)).numpy()
 
     def _chunks(self, images: np.ndarray) -> Iterator[np.ndarray]:
         for start in range(0, len(images), CHUNK):
@@ -125,7 +136,7 @@ def check_images(images: Any, channels: int | None = None, resolution: int | Non
     """`images` as a uint8 array (N, C, H, W), or one sentence saying what is wrong with them."""
     array = images.detach().cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
     if array.ndim != 4 or not len(array):
-        raise InputError(f"no images to judge: expected an array (N, C, H, W) with N >= 1, got shape {array.shape}")
+        raise InputError(f"no images to judge: expected (N, C, H, W) with N >= 1, got shape {array.shape}")
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
         raise InputError("images contain NaN or infinite pixels; expected uint8 from 0 to 255")
     if array.dtype != np.uint8:
@@ -152,7 +163,7 @@ def prepare(images: Tensor, resize: int | None) -> Tensor:
 def train_extractor(
     train: Split, validation: Split, out: Path, kind: str, epochs: int = 8, seed: int = 0, threads: int = 1
 ) -> dict[str, Any]:
-    """Train a classifier or rotation extractor into the folder `out`; returns how it was made and its accuracy."""
+    """Train a classifier or rotation extractor into `out`; returns how it was made and its accuracy."""
     recipe = _recipe(train, validation, kind)
     started = time.monotonic()
     with _repeatable(seed, threads):
@@ -168,23 +179,34 @@ def _recipe(train: Split, validation: Split, kind: str) -> Recipe:
     if kind not in ("classifier", "rotation"):
         raise InputError(f"extractor {kind!r} cannot be trained; accepted: classifier, rotation")
     if kind == "classifier" and train.labels is None:
-        raise InputError("extractor 'classifier' needs labels and the data set has none; use 'rotation' or 'auto'")
+        raise InputError(
+            "extractor 'classifier' needs labels, the data set has none; use 'rotation' or 'auto'"
+        )
     _, channels, _, resolution = check_images(train.images[np.arange(1)]).shape
     if resolution < 8:
         raise InputError(f"images are {resolution} pixels wide; an extractor needs at least 8")
-    classes = 4 if kind == "rotation" else 1 + int(max(train.labels.max(), validation.labels.max()))
-    return Recipe(kind, channels, resolution, classes)
+    return Recipe(kind, channels, resolution, 4 if kind == "rotation" else _num_classes(train, validation))
+
+
+def _num_classes(*splits: Split) -> int:
+    return 1 + max(int(split.labels.max()) for split in splits if split.labels is not None)
 
 
 @contextmanager
 def _repeatable(seed: int, threads: int) -> Iterator[None]:
-    """The same weights each time; the caller's random state and thread count come back afterwards."""
+    """The same weights each time; the caller's random state comes back afterwards."""
+    with using_threads(threads), torch.random.fork_rng(devices=[]), torch.autocast("cpu", enabled=False):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def using_threads(threads: int) -> Iterator[None]:
+    """So many threads for torch inside; the caller's number afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with torch.random.fork_rng(devices=[]), torch.autocast("cpu", enabled=False):
-            torch.manual_seed(seed)
-            yield
+        yield
     finally:
         torch.set_num_threads(before)
 
@@ -193,11 +215,11 @@ def _fit(network: SmallNetwork, data: Split, recipe: Recipe, epochs: int, seed: 
     steps = epochs * max(1, len(data.images) // batch)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=5e-3, total_steps=steps)
-    random = np.random.RandomState(seed)  # unlike default_rng, its stream never changes between versions of numpy
+    random = np.random.RandomState(seed)  # whose stream never changes with numpy's version
     order = np.concatenate([random.permutation(len(data.images)) for _ in range(epochs)])
     network.train()
     for step in range(steps):
-        rows = np.sort(order[step * batch : (step + 1) * batch])  # in file order: the images are memory-mapped
+        rows = np.sort(order[step * batch : (step + 1) * batch])  # in file order: images are memory-mapped
         x, y = _examples(data, rows, recipe, random)
         loss = F.cross_entropy(network.head(network(x)), y, label_smoothing=0.05)
         optimizer.zero_grad()
@@ -213,9 +235,11 @@ def _examples(
     """Images and what to tell of them: their labels, or by how many quarters each was turned."""
     x = prepare(torch.from_numpy(np.ascontiguousarray(data.images[rows])), recipe.resize)
     if recipe.kind == "classifier":
+        assert data.labels is not None
         return x, torch.from_numpy(np.asarray(data.labels[rows], dtype=np.int64))
     turns = random.randint(4, size=len(rows))
-    return torch.stack([image.rot90(int(k), (1, 2)) for image, k in zip(x, turns, strict=True)]), torch.from_numpy(turns)
+    turned = torch.stack([image.rot90(int(k), (1, 2)) for image, k in zip(x, turns, strict=True)])
+    return turned, torch.from_numpy(turns)
 
 
 def _accuracy(network: SmallNetwork, data: Split, recipe: Recipe, batch: int = 256) -> float:
@@ -230,7 +254,8 @@ def _accuracy(network: SmallNetwork, data: Split, recipe: Recipe, batch: int = 2
 def _save(network: SmallNetwork, recipe: Recipe, info: dict[str, Any], out: Path) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     save_file({name: t.contiguous() for name, t in network.state_dict().items()}, out / "model.safetensors")
-    return _write_config(out, recipe.kind, _sha256(out / "model.safetensors"), _preparation(recipe), recipe, info)
+    weights = _sha256(out / "model.safetensors")
+    return _write_config(out, recipe.kind, weights, _preparation(recipe), recipe, info)
 
 
 def _preparation(recipe: Recipe) -> str:
@@ -239,30 +264,27 @@ def _preparation(recipe: Recipe) -> str:
     return f"uint8 / 127.5 - 1, {recipe.channels} channels, {recipe.resize} pixels{resize}, float32"
 
 
-INCEPTION_PREPARATION = "uint8, grey repeated to RGB, 299 pixels bilinear as in TensorFlow 1, (x - 128) / 128, float32"
-
-
 def _write_config(
     out: Path, name: str, weights: str, preparation: str, recipe: Recipe | None, info: dict[str, Any]
 ) -> dict[str, Any]:
-    config = {
+    identity = {
         "name": name,
-        "hash": hashlib.sha256(f"{name}\n{weights}\n{preparation}".encode()).hexdigest(),
         "weights_sha256": weights,
         "preparation": preparation,
         "recipe": dataclasses.asdict(recipe) if recipe else None,
-        **info,
     }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    config = {**identity, "hash": digest, **info}
     temporary = out / "config.json.tmp"
     temporary.write_text(json.dumps(config, indent=1))
-    os.replace(temporary, out / "config.json")  # last, and whole: a folder with a config is a finished extractor
+    os.replace(temporary, out / "config.json")  # last, and whole: a folder with it is a finished extractor
     return config
 
 
 def adopt_inception(weights: str | Path | None, out: Path) -> dict[str, Any]:
-    """Copy the verified Inception weights into the folder `out`, which is then complete without the original file."""
+    """Copy the verified Inception weights into `out`, which is then complete without the original file."""
     if weights is None:
-        raise InputError("extractor 'inception' needs evaluate.inception_path, the file of the 2015-12-05 weights")
+        raise InputError("extractor 'inception' needs evaluate.inception_path: the 2015-12-05 weights file")
     _check_inception(Path(weights))
     _need_fidelity()
     out = Path(out)
@@ -274,7 +296,7 @@ def adopt_inception(weights: str | Path | None, out: Path) -> dict[str, Any]:
 def _check_inception(weights: Path) -> None:
     """Before loading, since these weights are a pickle."""
     if not weights.is_file():
-        raise InputError(f"{weights}: no such file; extractor 'inception' needs the 2015-12-05 Inception weights")
+        raise InputError(f"{weights}: no such file; extractor 'inception' needs the 2015-12-05 weights")
     found = _sha256(weights)
     if found != INCEPTION_SHA256:
         raise InputError(
@@ -300,7 +322,7 @@ def load_extractor(folder: str | Path) -> Extractor:
 def _load_trained(folder: Path, config: dict[str, Any]) -> Extractor:
     weights, recipe = folder / "model.safetensors", Recipe(**config["recipe"])
     if not weights.is_file() or _sha256(weights) != config["weights_sha256"]:
-        raise InputError(f"{weights}: missing or changed since it was saved; its sha256 is not the one in config.json")
+        raise InputError(f"{weights}: missing or changed since it was saved (sha256 in config.json)")
     network = SmallNetwork(recipe)
     network.load_state_dict(load_file(weights))
     return Extractor(

@@ -1,8 +1,8 @@
 """Leases: at most one holder of a name, over processes and machines, with nothing but a store.
 
-A lease is a row of numbered files, leases/<name>/<n>.json, of which the highest counts. Its holder rewrites it as a
-heartbeat; whoever finds it released, or unchanged for `expires` seconds of its own monotonic clock, creates the next
-number, which exactly one can. The holder of a lower number has lost, and learns it from `check`.
+A lease is a row of numbered files, leases/<name>/<n>.json, of which the highest counts. Its holder rewrites
+it as a heartbeat; whoever finds it released, or unchanged for `expires` seconds of its own monotonic clock,
+creates the next number, which exactly one can. The holder of a lower number has lost: `check` tells it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.errors import RunError
-from components.storage import Store, Unreachable
+from components.storage_errors import Unreachable
+
+if TYPE_CHECKING:
+    from components.storage import Store
 
 BEATS = 6  # heartbeats in the time after which a lease expires
 
@@ -36,12 +39,14 @@ class Lease:
     def check(self) -> None:
         """RunError if somebody else has taken over: call it before publishing anything."""
         if _highest(self._folder) != self.number:
-            raise RunError(f"lost the lease {self.name!r}: another run took over, so this one stops; run it again to resume")
+            raise RunError(
+                f"lost the lease {self.name!r} to another run; this one stops, run it again to resume"
+            )
 
     def _beat(self) -> None:
         while not self._ended.wait(self._pause):
             self._state["beat"] += 1
-            with suppress(Exception):  # the next beat tries again; if all fail, the lease expires and check() tells
+            with suppress(Exception):  # the next beat tries again; if all fail, it expires and check() tells
                 self._write()
 
     def _write(self) -> None:
@@ -73,7 +78,9 @@ def lease(
         held._release()
 
 
-def _acquire(folder: Store, name: str, poll: float, expires: float, on_wait: Callable[[str], None] | None) -> Lease:
+def _acquire(
+    folder: Store, name: str, poll: float, expires: float, on_wait: Callable[[str], None] | None
+) -> Lease:
     watch = _Watch(expires)
     while True:
         number, state = _latest(folder, watch)
@@ -99,8 +106,8 @@ class _Watch:
     def expired(self, number: int, beat: int) -> bool:
         """Whether this heartbeat has been there for too long.
 
-        A long gap between two looks starts the count again: whatever kept us from reading (a store that was down, a
-        laptop asleep) may have kept the holder from writing.
+        A long gap between two looks starts the count again: whatever kept us from reading (a store that was
+        down, a laptop asleep) may have kept the holder from writing.
         """
         now = time.monotonic()
         if self.seen != (number, beat) or now - self.last > max(self.expires / 2, 1.0):
@@ -114,7 +121,7 @@ def _latest(folder: Store, watch: _Watch) -> tuple[int, dict[str, Any] | None]:
     try:
         number = _highest(folder)
         return number, folder.read_json(f"{number}.json") if number else None
-    except (FileNotFoundError, json.JSONDecodeError):  # removed since it was listed, or torn on a poor file system
+    except (FileNotFoundError, json.JSONDecodeError):  # tidied away since it was listed, or torn
         return number, None
     except Unreachable:
         if watch.seen is None:  # nobody is waiting yet: tell at once
@@ -126,7 +133,7 @@ def _create(folder: Store, name: str, number: int, expires: float) -> Lease | No
     state = {"number": number, "host": socket.gethostname(), "pid": os.getpid(), "beat": 0, "released": False}
     if not folder.create(f"{number}.json", json.dumps(state).encode()):
         return None
-    # We may have been asleep since we looked, and our number may be an old one that was tidied away: look again.
+    # Look again: while we slept others may have come and gone, and our number been tidied away.
     if _highest(folder) != number:
         return None
     for old in range(max(1, number - 20), number - 1):

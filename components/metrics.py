@@ -1,4 +1,4 @@
-"""Features and images -> numbers. Pure functions in float64: no files, no networks, no randomness but for fixed seeds.
+"""Features and images -> numbers. Pure functions in float64: no files, no networks, no seeds but fixed ones.
 
 Shapes: N, M images, D features.
 """
@@ -45,14 +45,14 @@ def statistics(features: np.ndarray) -> Statistics:
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
-    """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^1/2), Dowson and Landau 1982; FID is this on Inception features.
+    """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^1/2), Dowson and Landau 1982; on Inception, FID.
 
-    The last trace is the sum of the square roots of the eigenvalues of C_a^1/2 C_b C_a^1/2, a symmetric matrix, so no
-    matrix square root of a non-symmetric, possibly singular product is taken.
+    The last trace is the sum of the square roots of the eigenvalues of C_a^1/2 C_b C_a^1/2, which is
+    symmetric, so no matrix square root of a non-symmetric, possibly singular product is taken.
     """
     root = _symmetric_root(a.cov)
     eigenvalues = np.linalg.eigvalsh(_symmetric(root @ b.cov @ root))
-    cross = np.sqrt(np.clip(eigenvalues, 0, None)).sum()  # rounding leaves tiny negatives where there should be zeros
+    cross = np.sqrt(np.clip(eigenvalues, 0, None)).sum()  # rounding leaves tiny negatives instead of zeros
     distance = np.square(a.mean - b.mean).sum() + np.trace(a.cov) + np.trace(b.cov) - 2 * cross
     return float(max(distance, 0.0))
 
@@ -72,16 +72,17 @@ def kid(x: np.ndarray, y: np.ndarray, *, paired: bool = False) -> float:
     Args:
         x: Features (N, D).
         y: Features (M, D).
-        paired: Row i of y was made from row i of x (a reconstruction). The terms k(x_i, y_i) are then left out, as
-            Gretton et al. 2012, Lemma 6, do: without that, the dependence would bias the distance below zero.
-            A perfect reconstruction gives exactly 0.
+        paired: Row i of y was made from row i of x (a reconstruction). The terms k(x_i, y_i) are then left
+            out, as in Gretton et al. 2012, Sec. 2.2: their dependence would bias the distance below zero. A
+            perfect reconstruction gives 0.
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     n, m = len(x), len(y)
     assert n >= 2 and m >= 2 and (n == m or not paired)
-    within = _kernel_sum(x, x, diagonal=False) / (n * (n - 1)) + _kernel_sum(y, y, diagonal=False) / (m * (m - 1))
+    within_x = _kernel_sum(x, x, diagonal=False) / (n * (n - 1))
+    within_y = _kernel_sum(y, y, diagonal=False) / (m * (m - 1))
     between = _kernel_sum(x, y, diagonal=not paired) / (n * (m - 1 if paired else m))
-    return float(within - 2 * between)
+    return within_x + within_y - 2 * between
 
 
 def _kernel_sum(x: np.ndarray, y: np.ndarray, *, diagonal: bool) -> float:
@@ -92,10 +93,11 @@ def _kernel_sum(x: np.ndarray, y: np.ndarray, *, diagonal: bool) -> float:
 
 
 def kid_estimate(x: np.ndarray, y: np.ndarray, *, paired: bool = False) -> Estimate:
-    """KID with an interval from the spread over ten disjoint subsets of both sides (not a bootstrap, whose repeated
-    rows are zero distances that real samples do not have). Slightly too wide where the sets agree, since the spread
-    of a distance near zero falls faster than one over the root of n. None below 20 rows per subset.
-    """  # noqa: D205
+    """KID with an interval from its spread over ten disjoint subsets of both sides; none below 20 rows each.
+
+    Not a bootstrap: repeated rows are zero distances that real samples do not have. Too wide where the sets
+    agree, since the spread of a distance near zero falls faster than one over the root of n.
+    """
     value, size = kid(x, y, paired=paired), min(len(x), len(y)) // SUBSETS
     if size < 20:
         return Estimate(value)
@@ -116,7 +118,7 @@ def mse(a: np.ndarray, b: np.ndarray) -> Estimate:
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> Estimate:
-    """Peak signal to noise ratio in dB, the mean over images of -10 log10(mse), at most 100 (equal images)."""
+    """Peak signal to noise ratio in dB: mean over images of -10 log10(mse), at most 100 (equal images)."""
     return mean_estimate(-10 * np.log10(np.maximum(squared_errors(a, b), PERFECT)))
 
 
@@ -142,8 +144,8 @@ def share(successes: int, n: int) -> Estimate:
 def backslide(values: Sequence[float]) -> float:
     """Sum of rises / sum of falls of a lower-is-better curve, clamped to [0, 1].
 
-    0: every snapshot is at least as good as the last one. 1: whatever was gained was lost again, or nothing ever
-    improved while something got worse. A flat curve has neither, and gives 0.
+    0: every snapshot is at least as good as the last one. 1: whatever was gained was lost again, or
+    nothing ever improved while something got worse. A flat curve has neither, and gives 0.
     """
     steps = np.diff(np.asarray(values, dtype=np.float64))
     rises, falls = steps[steps > 0].sum(), -steps[steps < 0].sum()

@@ -11,8 +11,10 @@ import numpy as np
 from torch import nn
 
 from components import checkpoint, sampling
-from components.storage import Store, Uploader
+from components.storage import Store
+from components.upload import Uploader
 
+COLUMNS = 10  # of a sample grid; digits then come a class a column
 PROGRESS_SECONDS = 1.0  # how often others can see a run move; costs one small file
 
 
@@ -39,7 +41,9 @@ class Recorder(Silent):
     A part ends where a checkpoint is made: what is replayed after an interruption overwrites the same parts.
     """
 
-    def __init__(self, attempt: Store, uploader: Uploader, draw: Callable[[nn.Module], np.ndarray], steps: int):
+    def __init__(
+        self, attempt: Store, uploader: Uploader, draw: Callable[[nn.Module], np.ndarray], steps: int
+    ):
         self.attempt, self.uploader, self.draw, self.steps = attempt, uploader, draw, steps
         self.rows: list[dict[str, Any]] = []
         self.first = 1
@@ -55,7 +59,7 @@ class Recorder(Silent):
 
     def grid(self, step: int, generator: nn.Module) -> None:
         """Draw the fixed-seed grid as lossless WebP, tiles side by side, so that its pixels can be judged later."""
-        image = sampling.grid(self.draw(generator), sampling.COLUMNS)
+        image = sampling.grid(self.draw(generator), COLUMNS)
         self.uploader.put(sampling.encode_webp(image), f"samples/step-{step:07d}.webp")
 
     def save(self, step: int, state: dict[str, Any]) -> str:

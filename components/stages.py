@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import RunError
-from components.storage import Store, lease
+from components.lease import lease
+from components.storage import Store
 
 SCHEMA = 1
 CODE = Path(__file__).parents[1]
@@ -28,8 +29,9 @@ PACKAGES = ("components", "models", "flows")
 # Modules that decide where things lie, when they run and how they are shown, but not what comes out. A change in
 # them redoes nothing; neither does one in the registry of families, since a family's own file counts.
 NEUTRAL = frozenset(
-    f"components.{name}" for name in ("config", "errors", "launch", "paths", "stages", "storage", "versioning")
-) | {"models"}
+    f"components.{name}"
+    for name in ("config", "errors", "launch", "lease", "paths", "stages", "storage", "upload", "versioning")
+) | {"components", "components.data", "models"}
 
 PASSING = ("progress.json", "checkpoints/", "ray/")  # what a finished stage can do without
 
@@ -47,42 +49,70 @@ def sha256(data: bytes | str) -> str:
 # Code.
 
 
+def code(*roots: str) -> dict[str, str]:
+    """Digest of everything that `roots` can reach in the project, neutral modules left out.
+
+    Args:
+        roots: modules ("models.vae"), or functions ("components.work:evaluate"), which reach the names of their
+            module that they use and the modules they import, not the whole of their module.
+    """
+    reached: dict[str, str] = {}
+    waiting = list(roots)
+    while waiting:
+        root = waiting.pop()
+        module, _, function = root.partition(":")
+        if root in reached or (module in NEUTRAL and not function):
+            continue
+        nodes = _used(_tree(module), function) if function else list(_tree(module).body)
+        reached[root] = sha256("\n".join(ast.dump(node) for node in nodes))[:16]
+        waiting += sorted(_imports(nodes))
+    return dict(sorted(reached.items()))
+
+
 @functools.cache
-def module_digest(module: str) -> str:
-    """Hash of a module's syntax tree without comments and docstrings: what it does, not how it is explained."""
+def _tree(module: str) -> ast.Module:
+    """A module without comments and docstrings: what it does, not how it is explained."""
     tree = ast.parse(_file(module).read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
-        if isinstance(node, ast.Module | ast.ClassDef):  # a bare string after a name is its docstring
             node.body = [n for n in node.body if not _is_text(n)] or [ast.Pass()]
-    return sha256(ast.dump(tree))[:16]
+    return tree
 
 
-@functools.cache
-def imports(module: str) -> frozenset[str]:
-    """The project's modules that `module` imports anywhere in it."""
+def _used(tree: ast.Module, function: str) -> list[ast.stmt]:
+    """The statements of a module that one of its functions needs: its own, those it names, and so on."""
+    binding = {name: node for node in tree.body for name in _bound(node)}
+    used: dict[str, ast.stmt] = {}
+    waiting = [function]
+    while waiting:
+        name = waiting.pop()
+        if name in binding and name not in used:
+            used[name] = binding[name]
+            waiting += [n.id for n in ast.walk(binding[name]) if isinstance(n, ast.Name)]
+    if function not in used:
+        raise KeyError(f"no {function} in that module")
+    return [used[name] for name in sorted(used)]
+
+
+def _bound(node: ast.stmt) -> list[str]:
+    """The names a statement at the head of a module defines."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [(alias.asname or alias.name).split(".")[0] for alias in node.names]
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _imports(nodes: Iterable[ast.AST]) -> set[str]:
+    """The project's modules that `nodes` import anywhere in them."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(_file(module).read_text())):
+    for node in (inner for outer in nodes for inner in ast.walk(outer)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(name for name in found if name.split(".")[0] in PACKAGES and _file(name).exists())
-
-
-def code(*roots: str) -> dict[str, str]:
-    """Digest of every module that `roots` can reach, neutral ones left out."""
-    reached: dict[str, str] = {}
-    waiting = list(roots)
-    while waiting:
-        module = waiting.pop()
-        if module in reached or module in NEUTRAL:
-            continue
-        reached[module] = module_digest(module)
-        waiting += imports(module)
-    return dict(sorted(reached.items()))
+    return {name for name in found if name.split(".")[0] in PACKAGES and _file(name).exists()}
 
 
 def _file(module: str) -> Path:
@@ -91,7 +121,11 @@ def _file(module: str) -> Path:
 
 
 def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 # Keys.
@@ -190,6 +224,8 @@ def finished(store: Store, spec: Spec) -> Done | None:
         return None
     if sha256(data) != success["sha256"] or not _verified(attempt, result["files"]):
         return None
+    if not all(store.exists(path) for path in result.get("elsewhere", [])):
+        return None
     return Done(
         stage=spec.stage,
         family=spec.family,
@@ -204,6 +240,21 @@ def finished(store: Store, spec: Spec) -> Done | None:
         work_seconds=result["work_seconds"],
         run_id=result["run_id"],
     )
+
+
+def latest(store: Store, spec: Spec) -> dict[str, Any] | None:
+    """The spec of the newest result of the same stage and family, to compare with."""
+    found: list[tuple[float, dict[str, Any]]] = []
+    for key in store.list(f"store/{spec.stage}"):
+        folder = store.child("store", spec.stage, key)
+        try:
+            old = folder.read_json("spec.json")
+            if old["family"] == spec.family:
+                success = folder.read_json("_SUCCESS")
+                found.append((folder.read_json(f"attempts/{success['attempt']}/result.json")["ended"], old))
+        except (FileNotFoundError, ValueError, KeyError):
+            continue
+    return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
 def run(
@@ -222,7 +273,8 @@ def run(
     Args:
         store: the store's root.
         spec: what the stage depends on.
-        body: does the work in the attempt's folder; gets the folder and its number, returns the result.
+        body: does the work in the attempt's folder; gets the folder and its number, returns the result, in which
+            `elsewhere` may list files it left outside of its folder.
         run_id: of the calling run.
         force: open a new attempt even if there is a result.
         on_wait: told when another run is at work on this stage.
@@ -246,7 +298,9 @@ def run(
         _complete(folder, attempt, number, {"work_seconds": seconds} | result, spec, run_id, started, seconds)
     done = finished(store, spec)
     if done is None:
-        raise RunError(f"{spec.title} finished, but its files in {spec.uri} cannot be read back; is the store full?")
+        raise RunError(
+            f"{spec.title} finished, but its files in {spec.uri} cannot be read back; is the store full?"
+        )
     return Done(**{**vars(done), "state": "ran"})
 
 

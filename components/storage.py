@@ -1,7 +1,7 @@
-"""The store: one folder, local or on any fsspec URL, with whole writes, exclusive creation and one-sentence errors.
+"""The store: one folder, local or on any fsspec URL; whole writes, exclusive creation, one-sentence errors.
 
-Transient errors of object stores are retried here and nowhere else. Leases are in lease.py, background uploads in
-upload.py.
+Transient errors of object stores are retried here and nowhere else. This module is the face of all that
+touches a store: leases (lease.py), background uploads (upload.py).
 """
 
 from __future__ import annotations
@@ -14,40 +14,45 @@ import os
 import random
 import re
 import shutil
-import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from components import local_files as files
 from components.errors import InputError, RunError
+from components.lease import Lease, lease
+from components.storage_errors import Unreachable, explain, is_absent, is_taken, transient
+from components.upload import Uploader
+
+__all__ = ["Lease", "Store", "Unreachable", "Uploader", "cache_folder", "lease", "open_store"]
 
 FIRST = (0.25, 0.5, 1.0)  # seconds between attempts until the store has answered once: a typo is told quickly
-LATER = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)  # after that: it was there, so it will probably come back
-TRANSIENT = {errno.EIO, errno.EBUSY, errno.EAGAIN, errno.ECONNRESET, errno.ETIMEDOUT, getattr(errno, "EREMOTEIO", errno.EIO)}
-FULL = {errno.ENOSPC, errno.EDQUOT}
-HIDDEN = ".tmp-"  # prefix of a file that is still being written
+LATER = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)  # after that: it was there, it will probably come back
 S3 = ("s3", "s3a")
 S3_OPTIONS: dict[str, Any] = {
     "use_listings_cache": False,  # other processes write too
     "config_kwargs": {"connect_timeout": 3, "read_timeout": 60, "retries": {"total_max_attempts": 1}},
 }
-
-
-class Unreachable(InputError):
-    """The store did not answer, after the retries; whoever has time may try again."""
+INHERITED: list[Any] = []  # filesystems of a parent process: collecting them would break its open connections
+T = TypeVar("T")
+Names = list[str]
 
 
 class Store:
-    """A folder on any fsspec URL. Picklable: every process makes a filesystem of its own, for they do not survive a fork."""
+    """A folder on any fsspec URL. Picklable: each process makes its own filesystem (none survives a fork)."""
 
-    def __init__(self, url: str | Path, options: dict[str, Any] | None = None, *, attempts: int | None = None):
-        self._raw, self.protocol = _normal(str(url))
-        self.options = dict(options or {})
-        self.attempts = attempts  # at most this many per call; None: patience as FIRST and LATER say
+    def __init__(
+        self,
+        url: str | Path,
+        options: dict[str, Any] | None = None,  # of the fsspec filesystem; credentials rather by environment
+        *,
+        attempts: int | None = None,  # per call; None: as FIRST and LATER say
+    ):
+        self._full_url, self.protocol = _normal(str(url))
+        self.options, self.attempts = dict(options or {}), attempts
         self._made: tuple[int, Any, str] | None = None  # process, filesystem, root
         self._answered = False
 
@@ -60,11 +65,11 @@ class Store:
     @property
     def url(self) -> str:
         """Where it is, to be shown: without user and password."""
-        return re.sub(r"://[^/@]*:[^/@]*@", "://", self._raw)
+        return re.sub(r"://[^/@]*:[^/@]*@", "://", self._full_url)
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a folder of this machine (or mounted there)."""
+        """Whether it is a folder of this machine, or mounted there."""
         return self.protocol == "file"
 
     @property
@@ -84,19 +89,30 @@ class Store:
 
     def child(self, *parts: str) -> Store:
         """The store in a folder of this one."""
-        child = Store(self._raw, self.options, attempts=self.attempts)
-        child._raw = "/".join([self._raw.rstrip("/"), *(_confined(part) for part in parts)])
-        return child
+        url = "/".join([self._full_url.rstrip("/"), *(_confined(part) for part in parts)])
+        return Store(url, self.options, attempts=self.attempts)
+
+    def with_attempts(self, attempts: int | None) -> Store:
+        """The same store with another patience."""
+        return Store(self._full_url, self.options, attempts=attempts)
 
     def path(self, rel: str = "") -> str:
         """The full path of `rel`, for calls of `fs`."""
         return f"{self.root}/{_confined(rel)}" if rel else self.root
 
+    def check(self) -> None:
+        """InputError unless the store answers and lets us look; soon, as somebody waits for it."""
+        options = (
+            {**self.options, "config_kwargs": {"read_timeout": 3}} if self.protocol in S3 else self.options
+        )
+        Store(self._full_url, options, attempts=2).list()
+
     # Reading
 
     def read_bytes(self, rel: str) -> bytes:
         """The content of `rel`; FileNotFoundError if it is not there."""
-        return self._call(lambda: self.fs.cat_file(self.path(rel)))
+        path = self.path(rel)
+        return self._call(lambda: self.fs.cat_file(path))
 
     def read_text(self, rel: str) -> str:
         """The text in `rel`."""
@@ -107,41 +123,46 @@ class Store:
         return json.loads(self.read_bytes(rel))
 
     def exists(self, rel: str = "") -> bool:
-        """Whether `rel` is there, a file or a folder with something in it."""
-        return self._call(lambda: self.fs.exists(self.path(rel)))
+        """Whether `rel` is there: a file, or a folder with something in it."""
+        return self._info(rel) is not None
 
     def size(self, rel: str) -> int:
         """Bytes of the file `rel`."""
-        return int(self._call(lambda: self.fs.info(self.path(rel)))["size"])
+        info = self._info(rel)
+        if info is None:
+            raise self._missing(rel)
+        return int(info["size"])
 
-    def list(self, rel: str = "") -> list[str]:
+    def list(self, rel: str = "") -> Names:
         """Names of what is directly in `rel`, sorted; none if it is not there."""
         path = self.path(rel)
         try:
             found = self._call(lambda: self.fs.ls(path, detail=False))
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return []
-        names = {name.rstrip("/").rpartition("/")[2] for name in found if name.strip("/") != path.strip("/")}
-        return sorted(name for name in names if not name.startswith(HIDDEN))
+        paths = (name.rstrip("/") for name in found if name.strip("/") != path.strip("/"))
+        names = {path.rpartition("/")[2] for path in paths}
+        return sorted(name for name in names if not name.startswith(files.HIDDEN))
 
-    def find(self, rel: str = "") -> list[str]:
+    def find(self, rel: str = "") -> Names:
         """Paths, relative to `rel`, of all files below it, sorted."""
         start = self.path(rel).rstrip("/") + "/"
         try:
             found = self._call(lambda: self.fs.find(start))
         except FileNotFoundError:
             return []
-        below = (os.fspath(name)[len(start) :] for name in found if name.startswith(start))
-        return sorted(name for name in below if name and HIDDEN not in name)
+        below = (name[len(start) :] for name in found if name.startswith(start))
+        return sorted(name for name in below if name and f"/{files.HIDDEN}" not in f"/{name}")
 
     # Writing
 
     def write_bytes(self, rel: str, data: bytes) -> None:
         """Put `data` at `rel`: readers see the old content or all of the new, never a part."""
-        path = self.path(_file(rel))
+        path = self.path(_inside(rel))
         if not self.is_local:
-            return self._call(lambda: self.fs.pipe_file(path, data))
-        with self._explained(), _replacing(Path(path)) as temporary:
+            self._call(lambda: self.fs.pipe_file(path, data))
+            return
+        with self._explained(), files.replacing(Path(path)) as temporary:
             temporary.write_bytes(data)
 
     def write_text(self, rel: str, text: str) -> None:
@@ -153,54 +174,53 @@ class Store:
         self.write_text(rel, json.dumps(_finite(value), indent=1, allow_nan=False) + "\n")
 
     def create(self, rel: str, data: bytes) -> bool:
-        """Put `data` at `rel` unless something is there; False if so. Of several at once one wins (`atomic_create`)."""
-        path = self.path(_file(rel))
+        """Put `data` at `rel`, or return False if something is there. One wins, where `atomic_create`."""
+        path = self.path(_inside(rel))
         if self.is_local:
             with self._explained():
-                return _create_local(Path(path), data)
-        return self._create_remote(path, data)
+                return files.create(Path(path), data)
+        # An answer can get lost, and the next attempt, ours or one inside the client library, then meets our own
+        # object: the mark tells it from another's.
+        mark = uuid.uuid4().hex
+        marked = {"Metadata": {"writer": mark}} if self.protocol in S3 else {}
+        if self._call(lambda: _create(self.fs, path, data, marked)):
+            return True
+        return bool(marked) and self._mark(path) == mark
 
     def delete(self, rel: str) -> None:
         """Remove the file or folder `rel`; nothing happens if it is not there."""
-        path = self.path(_file(rel))
+        path = self.path(_inside(rel))
         if self.is_local:
-            with self._explained(), suppress(FileNotFoundError):
-                folder = Path(path).is_dir() and not Path(path).is_symlink()
-                return shutil.rmtree(path) if folder else Path(path).unlink()
+            with self._explained():
+                return files.remove(Path(path))
         for _ in range(3):  # s3fs does not tell when the server kept some
-            found = [f"{path}/{name}" for name in self.find(rel)] or ([path] if self._is_file(path) else [])
+            found = [f"{path}/{name}" for name in self.find(rel)] or ([path] if self._is_file(rel) else [])
             if not found:
                 return None
-            self._call(lambda found=found: self._remove(found))
+            with suppress(FileNotFoundError):
+                self._call(lambda found=found: self.fs.rm(found))  # type: ignore[misc]
         raise RunError(f"{self.url}: {rel} could not be deleted")
 
     # Files and folders of this machine
 
     def upload(self, local: Path | str, rel: str) -> None:
         """Copy the file or folder `local` to `rel`, each file whole or not at all."""
-        local = Path(local)
-        if local.is_file():
-            pairs = [(local, _file(rel))]
-        elif local.is_dir():
-            files = sorted(p for p in local.rglob("*") if p.is_file())
-            pairs = [(p, "/".join(filter(None, [rel, p.relative_to(local).as_posix()]))) for p in files]
-        else:
-            raise FileNotFoundError(errno.ENOENT, "nothing to upload", str(local))
-        if self.is_local:
-            for source, target in pairs:
-                with self._explained(), _replacing(Path(self.path(target))) as temporary:
-                    shutil.copyfile(source, temporary)
-        else:
-            targets = [self.path(target) for _, target in pairs]
-            self._call(lambda: self.fs.put([str(p) for p, _ in pairs], targets))
+        pairs = _pairs(Path(local), rel)
+        targets = [self.path(target) for _, target in pairs]
+        if not self.is_local:
+            self._call(lambda: self.fs.put([str(source) for source, _ in pairs], targets))
+            return
+        for (source, _), target in zip(pairs, targets, strict=True):
+            with self._explained(), files.replacing(Path(target)) as temporary:
+                shutil.copyfile(source, temporary)
 
     def download(self, rel: str, local: Path | str) -> None:
-        """Copy the file or folder `rel` to `local`, complete or not at all; FileNotFoundError if `rel` is not there."""
+        """Copy the file or folder `rel` to `local`, complete or not at all."""
         local = Path(local)
-        with self._explained(), _beside(local) as temporary:
+        with self._explained(), files.beside(local) as temporary:
             self._fetch(rel, temporary)
-            if local.is_dir():  # a folder cannot replace one that has content
-                with _beside(local) as old:
+            if local.is_dir():  # nothing replaces a folder that has content
+                with files.beside(local) as old:
                     local.rename(old)
                     temporary.rename(local)
             else:
@@ -214,13 +234,13 @@ class Store:
         if self.is_local:
             path = Path(self.path(rel))
             if not path.exists():
-                raise FileNotFoundError(errno.ENOENT, "not in the store", rel)
+                raise self._missing(rel)
             return path
-        # A folder of its own for every `rel`: the mirror of a/b does not make that of a look complete.
+        # A folder of its own for every `rel`: the mirror of a/b must not make that of a look complete.
         address = hashlib.sha256(f"{self.url}\n{rel}".encode()).hexdigest()[:24]
         mirror = cache_folder() / address / (rel.rpartition("/")[2] or "root")
         if not mirror.exists():
-            with self._explained(), _beside(mirror) as temporary:
+            with self._explained(), files.beside(mirror) as temporary:
                 self._fetch(rel, temporary)
                 with suppress(OSError):  # somebody else was faster
                     temporary.rename(mirror)
@@ -232,16 +252,9 @@ class Store:
 
         if self.is_local:
             return pyarrow.fs.LocalFileSystem(), self.path()
-        # Ray does not retry by itself, so this one keeps the retries of the client library.
+        # Ray retries nothing by itself, so this one keeps the client library's own retries.
         fs, root = self._make({"use_listings_cache": False} if self.protocol in S3 else {})
         return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs)), root
-
-    def check(self) -> None:
-        """InputError unless the store answers and lets us list it."""
-        if self.is_local:
-            return
-        with suppress(FileNotFoundError):  # an empty prefix
-            self._call(lambda: self.fs.ls(self.path(), detail=False))
 
     # How it is done
 
@@ -250,98 +263,94 @@ class Store:
             fs, root = self._make(S3_OPTIONS if self.protocol in S3 else {})
             if self.protocol in S3:
                 fs.retries = 1  # ours are enough: the two multiply
+            if self._made is not None:
+                INHERITED.append(self._made)
             self._made = (os.getpid(), fs, root)
         return self._made[1:]
 
     def _make(self, defaults: dict[str, Any]) -> tuple[Any, str]:
         import fsspec.core
 
-        if self.is_local:
-            return fsspec.filesystem("file", skip_instance_cache=True), self._raw
+        options = {**defaults, **self.options, "skip_instance_cache": True}
+        if "config_kwargs" in options:
+            options["config_kwargs"] = {**defaults.get("config_kwargs", {}), **options["config_kwargs"]}
         try:
-            fs, root = fsspec.core.url_to_fs(self._raw, **{**defaults, **self.options}, skip_instance_cache=True)
+            fs, root = fsspec.core.url_to_fs(self._full_url, **options)
         except ImportError as error:
-            raise InputError(f"{self.url}: {self.protocol}:// needs a package that is not installed: {error}") from error
+            raise InputError(f"{self.url}: a package for {self.protocol}:// is missing ({error})") from error
         except ValueError as error:
-            raise InputError(f"{self.url}: not a folder or URL that can be opened ({error})") from error
+            raise InputError(f"{self.url}: cannot be opened as a store ({error})") from error
         return fs, root.rstrip("/")
 
-    def _call(self, do: Callable[[], Any]) -> Any:
+    def _call(self, do: Callable[[], T]) -> T:
         """The one place that retries."""
-        for attempt in range(100):
+        attempt = 0
+        while True:
             try:
                 result = do()
                 self._answered = True
                 return result
-            except FileNotFoundError as error:
-                self._answered = True
-                if _code(error) == "NoSuchBucket":
-                    raise _explain(error, self) from error
-                raise
             except Exception as error:
-                if not self._once_more(error, attempt):
-                    raise _explain(error, self) from error
-
-    def _once_more(self, error: Exception, attempt: int) -> bool:
-        """Whether to try again; if so, wait before."""
-        delays = LATER if self._answered else FIRST
-        last = len(delays) if self.attempts is None else self.attempts - 1
-        if self.is_local or attempt >= last or not transient(error):
-            return False
-        time.sleep(delays[min(attempt, len(delays) - 1)] * random.uniform(0.8, 1.2))
-        return True
+                self._answered = self._answered or is_absent(error)
+                delays = LATER if self._answered else FIRST
+                last = len(delays) if self.attempts is None else self.attempts - 1
+                if self.is_local or attempt >= last or not transient(error):
+                    explain(error, self.url)
+            time.sleep(delays[min(attempt, len(delays) - 1)] * random.uniform(0.8, 1.2))
+            attempt += 1
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
-            raise
         except OSError as error:
-            raise _explain(error, self) from error
+            explain(error, self.url)
 
-    def _create_remote(self, path: str, data: bytes) -> bool:
-        # An answer can get lost: then the second attempt meets our own object, which the mark tells from another's.
-        mark = {"Metadata": {"writer": uuid.uuid4().hex}} if self.protocol in S3 else {}
-        for attempt in range(100):
-            try:
-                self.fs.pipe_file(path, data, mode="create", **mark)
-                self._answered = True
-                return True
-            except Exception as error:
-                if _is_taken(error):
-                    return attempt > 0 and bool(mark) and self._writer(path) == mark["Metadata"]["writer"]
-                if not self._once_more(error, attempt):
-                    raise _explain(error, self) from error
-        raise AssertionError("unreachable")
+    def _info(self, rel: str) -> dict[str, Any] | None:
+        path = self.path(rel)
+        try:
+            return self._call(lambda: self.fs.info(path))
+        except FileNotFoundError:
+            return None
 
-    def _writer(self, path: str) -> str | None:
-        return self._call(lambda: self.fs.metadata(path, refresh=True)).get("writer")
+    def _is_file(self, rel: str) -> bool:
+        return (self._info(rel) or {}).get("type") == "file"
 
-    def _is_file(self, path: str) -> bool:
-        return self._call(lambda: self.fs.isfile(path))
+    def _missing(self, rel: str) -> FileNotFoundError:
+        return FileNotFoundError(errno.ENOENT, "not in the store", f"{self.url}/{rel}")
 
-    def _remove(self, paths: list[str]) -> None:  # type: ignore[valid-type]
-        with suppress(FileNotFoundError):
-            self.fs.rm(paths)
+    def _mark(self, path: str) -> str | None:
+        with suppress(FileNotFoundError):  # whoever won has removed it again
+            return self._call(lambda: self.fs.metadata(path)).get("writer")
+        return None
 
     def _fetch(self, rel: str, local: Path) -> None:
         """Copy `rel` to `local`, which does not exist."""
-        path = self.path(rel)
-        names = self.find(rel)
+        path, names = self.path(rel), self.find(rel)
         if not names:
-            if not self._is_file(path):
-                raise FileNotFoundError(errno.ENOENT, "not in the store", f"{self.url}/{rel}")
-            return self._call(lambda: self.fs.get_file(path, str(local)))
+            if not self._is_file(rel):
+                raise self._missing(rel)
+            self._call(lambda: self.fs.get_file(path, str(local)))
+            return
         targets = [local / name for name in names]
         for folder in {target.parent for target in targets}:
             folder.mkdir(parents=True, exist_ok=True)
         self._call(lambda: self.fs.get([f"{path}/{name}" for name in names], [str(t) for t in targets]))
 
 
+def _create(fs: Any, path: str, data: bytes, options: dict[str, Any]) -> bool:
+    try:
+        fs.pipe_file(path, data, mode="create", **options)
+        return True
+    except Exception as error:
+        if is_taken(error):
+            return False
+        raise
+
+
 def open_store(url: str, home: Path) -> Store:
     """The store of a project: a `url` without a protocol is a folder relative to the project's `home`."""
-    return Store(url if "://" in url else home / url)
+    return Store(url if "://" in url else home / Path(url).expanduser())
 
 
 def cache_folder() -> Path:
@@ -350,110 +359,53 @@ def cache_folder() -> Path:
     return Path(base) / "atelier" / "store"
 
 
-# Names
-
-
 def _normal(url: str) -> tuple[str, str]:
     """(url, protocol); a local one as an absolute path."""
     protocol, separator, rest = url.partition("://")
     if not separator or protocol in ("file", "local"):
         local = rest if separator else url
-        if not local.strip() or _control(local):
+        if not local.strip() or _has_control(local):
             raise InputError(f"{url!r} is not a folder")
         return os.path.abspath(os.path.expanduser(local)), "file"
-    if _control(url) or "::" in protocol or re.search(r"[*?\[\]#\\]", url):
-        raise InputError(f"{url!r} is not a store: expected a folder or protocol://place/folder, without wildcards")
-    if protocol in S3:
-        if "@" in rest:
-            raise InputError("credentials do not belong in a URL: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-        if not rest.strip("/"):
-            raise InputError(f"{url!r} names no bucket: expected {protocol}://bucket/folder")
+    if "::" in protocol or _is_odd(url):
+        raise InputError(f"{url!r} is not a store: expected a folder or protocol://place/folder")
+    if protocol in S3 and "@" in rest:
+        raise InputError("a store's url must not hold credentials: set AWS_ACCESS_KEY_ID and the others")
+    if protocol in S3 and not rest.strip("/"):
+        raise InputError(f"{url!r} names no bucket: expected {protocol}://bucket/folder")
     return url.rstrip("/") if rest.strip("/") else url, protocol
 
 
 def _confined(rel: str) -> str:
     """`rel`, if it stays below the store and means the same on every kind of store."""
-    segments = rel.split("/")
-    if any(s in ("", ".", "..") for s in segments) or _control(rel) or re.search(r"[*?\[\]#\\]", rel):
-        raise InputError(f"{rel!r} is not a name in a store: expected a/b/c, no '..', wildcards or control characters")
+    if any(segment in ("", ".", "..") for segment in rel.split("/")) or _is_odd(rel):
+        raise InputError(f"{rel!r} is not a name in a store: expected a/b/c, no '..' or wildcards")
     return rel
 
 
-def _control(text: str) -> bool:
-    return any(ord(c) < 32 or ord(c) == 127 for c in text)
-
-
-def _file(rel: str) -> str:
+def _inside(rel: str) -> str:
     if not rel:
         raise InputError("the store's own folder is not a file in it")
     return rel
 
 
-# Local writes
+def _is_odd(text: str) -> bool:
+    """Whether some store would take it for something else: wildcards, fragments, another separator."""
+    return _has_control(text) or any(character in text for character in "*?[]#\\")
 
 
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A name next to `path`, in the same file system, for something unfinished; gone afterwards."""
-    temporary = path.parent / f"{HIDDEN}{uuid.uuid4().hex[:12]}"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                temporary.unlink()
+def _has_control(text: str) -> bool:
+    return any(ord(character) < 32 or ord(character) == 127 for character in text)
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary file that takes the place of `path` when it is complete and on the disk."""
-    with _beside(path) as temporary:
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
-
-
-def _create_local(path: Path, data: bytes) -> bool:
-    """Exclusive like open("xb"), and whole too: a link appears with all of its content."""
-    if path.exists():
-        return False
-    with _beside(path) as temporary:
-        temporary.write_bytes(data)
-        _sync(temporary)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
-                raise
-            return _create_unlinked(path, data)  # a file system without hard links
-        _sync(path.parent)
-    return True
-
-
-def _create_unlinked(path: Path, data: bytes) -> bool:
-    try:
-        with path.open("xb") as file:
-            file.write(data)
-    except FileExistsError:
-        return False
-    return True
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno in FULL or error.errno == errno.EIO:
-            raise
-    finally:
-        os.close(descriptor)
+def _pairs(local: Path, rel: str) -> list[tuple[Path, str]]:
+    """(local file, target) of all that an upload copies."""
+    if local.is_file():
+        return [(local, _inside(rel))]
+    if not local.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "nothing to upload", str(local))
+    found = sorted(path for path in local.rglob("*") if path.is_file())
+    return [(path, f"{rel}/{path.relative_to(local).as_posix()}".lstrip("/")) for path in found]
 
 
 def _finite(value: Any) -> Any:
@@ -461,65 +413,4 @@ def _finite(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {key: _finite(v) for key, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, (list, tuple)) else value
-
-
-# Errors
-
-
-def transient(error: BaseException) -> bool:
-    """Whether the same call may well succeed a little later."""
-    status = _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
-    if status:
-        return status >= 500 or status in (408, 409, 429) or _code(error) in ("SlowDown", "RequestTimeout")
-    if isinstance(error, (ConnectionError, TimeoutError)) or _is_named(error, "HTTPClientError", "ConnectionError", "ClientError"):
-        return True
-    return isinstance(error, OSError) and error.errno in TRANSIENT
-
-
-def _is_named(error: BaseException, *names: str) -> bool:
-    """Whether it is one of the client library's own connection errors, asked without importing that library."""
-    return any(c.__name__ in names and c.__module__.startswith(("botocore", "aiohttp")) for c in type(error).__mro__)
-
-
-def _response(error: BaseException) -> dict[str, Any]:
-    """What an S3 server said, if it was one."""
-    return getattr(error, "response", None) or getattr(error.__cause__, "response", None) or {}
-
-
-def _code(error: BaseException) -> str:
-    return str(_response(error).get("Error", {}).get("Code", ""))
-
-
-def _is_taken(error: BaseException) -> bool:
-    """Whether an exclusive creation lost: s3fs has two ways to say so."""
-    return isinstance(error, FileExistsError) or _code(error) in ("PreconditionFailed", "412")
-
-
-def _explain(error: BaseException, store: Store) -> BaseException:
-    """The error as one sentence for people; never with a credential."""
-    number = getattr(error, "errno", None)
-    where = store.url
-    if isinstance(error, (InputError, RunError)):
-        return error
-    if number in FULL:
-        return RunError(f"{where}: no space left; free some and run the same command again")
-    if _code(error) in ("NoSuchBucket", "InvalidBucketName") or _is_named(error, "ParamValidationError"):
-        return InputError(f"{where}: there is no such bucket; create it or correct the store's url")
-    if isinstance(error, PermissionError) or _is_named(error, "NoCredentialsError", "PartialCredentialsError"):
-        return InputError(_refused(error, store))
-    if _code(error) in ("AuthorizationHeaderMalformed", "PermanentRedirect", "301") or _is_named(error, "NoRegionError"):
-        return InputError(f"{where}: the bucket is in another region; set AWS_DEFAULT_REGION to it")
-    if transient(error):
-        return Unreachable(f"{where} does not answer ({type(error).__name__}); check the address and the network")
-    if number in (errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG):
-        return InputError(f"{where}: cannot write there ({os.strerror(number or 0)}: {getattr(error, 'filename', '')})")
-    return RunError(f"{where}: {error}") if isinstance(error, OSError) else error
-
-
-def _refused(error: BaseException, store: Store) -> str:
-    if store.is_local:
-        return f"{store.url}: no permission ({getattr(error, 'filename', '')}); choose another folder or change its owner"
-    known = "the credentials were refused" if isinstance(error, PermissionError) else "no credentials were found"
-    names = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL" if store.protocol in S3 else "the credentials"
-    return f"{store.url}: {known}; check {names}"
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value

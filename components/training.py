@@ -19,13 +19,15 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from components import checkpoint
 from components.config import Train
+from components.data.dataset import Split, to_float
 from components.distributed import Buffers, Group, Replica, derive
 from components.ema import EMA
 from components.errors import RunError
-from models.family import Batch, Family, Phase, Terms
+from models.family import Batch, Card, Family, Noise, Phase, Terms
 from models.layers import calibrate, has_batch_norm
+
+STANDING_BATCHES, STANDING_IMAGES = 4, 128
 
 Report = Callable[[int, dict[str, float], str | None], None]
 """Called on every process as often as on the others: report(step, metrics, name of a checkpoint just written)."""
@@ -129,7 +131,9 @@ class Trainer:
         phase.optimizer.zero_grad(set_to_none=True)
         seen: list[Terms] = []
         for shard, batch in zip(self.shards, batches, strict=True):
-            torch.manual_seed(derive(self.settings.seed, self.control.attempt, self.control.step, index, shard))
+            torch.manual_seed(
+                derive(self.settings.seed, self.control.attempt, self.control.step, index, shard)
+            )
             with self.replica.accumulating(last=shard == self.shards[-1]), self.buffers.of(shard, index):
                 with self.autocast():
                     loss, terms = self.replica(index, batch)
@@ -233,7 +237,9 @@ class Trainer:
             self.best = {k: v.clone() for k, v in self.ema.generator.state_dict().items()}
             return
         control.bad_validations += 1
-        control.stopped = self.settings.patience is not None and control.bad_validations >= self.settings.patience
+        control.stopped = (
+            self.settings.patience is not None and control.bad_validations >= self.settings.patience
+        )
 
     # State.
 
@@ -269,9 +275,19 @@ class Trainer:
 
     def calibrated(self) -> nn.Module:
         """The averaged generator, its BatchNorm statistics recomputed for its averaged weights from fixed seeds."""
-        if has_batch_norm(self.ema.generator):
-            calibrate(self.ema.generator, self.family.card)
-        return self.ema.generator
+        generator, card = self.ema.generator, self.family.card
+        if has_batch_norm(generator):
+            calibrate(
+                generator, (standing_batch(card, i, self.group.device) for i in range(STANDING_BATCHES))
+            )
+        return generator
+
+
+def standing_batch(card: Card, number: int, device: torch.device) -> tuple[Batch, Noise]:
+    """Condition and noise from which BatchNorm statistics are recomputed: the same in every run."""
+    n = STANDING_IMAGES
+    label = torch.arange(n, device=device) % card.num_classes if card.num_classes else None
+    return Batch(n, label=label), Noise((derive("standing", number, i) for i in range(n)), device)
 
 
 @contextmanager
@@ -341,6 +357,18 @@ def grid_steps(settings: Train) -> set[int]:
     return {round(settings.steps * (i + 1) / settings.sample_grids) for i in range(settings.sample_grids)}
 
 
-def validation_batches(split: Any, size: int, limit: int = 1000) -> list[Batch]:
-    """Up to `limit` held-out images as batches."""
-    return [split.batch(range(i, min(i + size, len(split), limit))) for i in range(0, min(len(split), limit), size)]
+def held_out(split: Split, size: int, limit: int = 1000) -> list[Batch]:
+    """Up to `limit` images of a split as batches of `size`, in their order."""
+    images = min(len(split), limit)
+    return [split_batch(split, range(start, min(start + size, images))) for start in range(0, images, size)]
+
+
+def split_batch(split: Split, index: range) -> Batch:
+    """The images `index` of a split as one batch."""
+    rows = list(index)
+    return Batch(
+        n=len(rows),
+        image=to_float(split.images[rows]),
+        label=None if split.labels is None else torch.from_numpy(split.labels[rows]),
+        source=None if split.sources is None else to_float(split.sources[rows]),
+    )

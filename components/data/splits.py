@@ -10,29 +10,43 @@ from fractions import Fraction
 from components.data.card import SPLITS
 from components.errors import InputError
 
+Stratum = int | str
 Shares = dict[str, Fraction]
 TEST, VALIDATION = Fraction(20, 100), Fraction(8, 100)
 
 
-def assign(groups: Sequence[str], strata: Sequence[int | str]) -> list[str]:
-    """The split of each image. Images of one group (copies, variants) share a split; each stratum is cut alike.
+def assign(
+    groups: Sequence[str], strata: Sequence[Stratum], stated: Sequence[str] | None = None
+) -> list[str]:
+    """The split of each image: as the source states, else 20 % test, 8 % validation, the rest train.
 
-    A group belongs to the stratum of its first image by (stratum, place). Within a stratum the groups are ordered by a
-    hash of their name; the first 20 % are test, the next 8 % validation, the rest train.
+    Images of one group (copies, variants) share a split, and each stratum is cut alike. A source that states
+    no validation split has it taken from its training split.
     """
+    if stated is None:
+        return divide(groups, strata, {"test": TEST, "validation": VALIDATION})
+    if "validation" in stated:
+        return list(stated)
+    train = [i for i, split in enumerate(stated) if split == "train"]
+    cut = divide([groups[i] for i in train], [strata[i] for i in train], {"validation": VALIDATION})
+    split_of = dict(zip(train, cut, strict=True))
+    return [split_of.get(i, split) for i, split in enumerate(stated)]
+
+
+def divide(groups: Sequence[str], strata: Sequence[Stratum], shares: Shares) -> list[str]:
+    """The split of each image: within a stratum the groups, ordered by a hash, are cut by `shares`."""
     stratum_of: dict[str, int | str] = {}
     for group, stratum in zip(groups, strata, strict=True):
         stratum_of[group] = min(stratum_of.get(group, stratum), stratum)
     members = defaultdict(list)
     for group, stratum in stratum_of.items():
         members[stratum].append(group)
-    split_of = cut({s: sorted(names, key=rank) for s, names in sorted(members.items())})
+    split_of = cut({s: sorted(names, key=rank) for s, names in sorted(members.items())}, shares)
     return [split_of[group] for group in groups]
 
 
-def cut(strata: dict[int | str, list[str]], shares: Shares | None = None) -> dict[str, str]:
+def cut(strata: dict[Stratum, list[str]], shares: Shares) -> dict[str, str]:
     """The split of every name, each stratum cut in its own order."""
-    shares = {"test": TEST, "validation": VALIDATION} if shares is None else shares
     left = {s: list(names) for s, names in strata.items()}
     sizes = {s: len(names) for s, names in strata.items()}
     split_of: dict[str, str] = {}
@@ -43,8 +57,8 @@ def cut(strata: dict[int | str, list[str]], shares: Shares | None = None) -> dic
     return split_of | {name: "train" for names in left.values() for name in names}
 
 
-def apportion(sizes: dict[int | str, int], share: Fraction) -> dict[int | str, int]:
-    """How many of each stratum make up `share` of the whole: largest remainders, so that the total is right."""
+def apportion(sizes: dict[Stratum, int], share: Fraction) -> dict[Stratum, int]:
+    """How many of each stratum make up `share` of the whole: largest remainders keep the total right."""
     total = round(share * sum(sizes.values()))
     exact = {s: share * size for s, size in sizes.items()}
     counts = {s: int(value) for s, value in exact.items()}
@@ -64,5 +78,5 @@ def check(counts: dict[str, int]) -> None:
     if empty := [split for split in SPLITS if not counts.get(split)]:
         total = sum(counts.values())
         raise InputError(
-            f"too few images: the split {empty[0]} would be empty with {total} different images; at least 7 are needed"
+            f"too few images: {total} leave the {empty[0]} split empty; at least 7 different ones are needed"
         )

@@ -19,14 +19,19 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def data_lock(home: Path, name: str) -> Path:
+    """The lock of whoever writes data/<name>/ or reads all of it to make a version."""
+    return Path(home) / ".atelier" / "locks" / f"data-{name}"
+
+
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A temporary sibling of `target` that takes its place when the block ends well, and vanishes when it does not.
+    """A temporary sibling of `target` that takes its place when the block ends well, and else vanishes.
 
     Call it under a lock: it begins by clearing away what an earlier, killed writer left.
     """
     temporary, old = sibling(target, "new"), sibling(target, "old")
-    recover(target)
+    settle(target)
     temporary.mkdir(parents=True)
     try:
         yield temporary
@@ -34,21 +39,22 @@ def new_folder(target: Path) -> Iterator[Path]:
             target.rename(old)
         temporary.rename(target)
     finally:
-        recover(target)
+        settle(target)
 
 
-def recover(target: Path) -> None:
+def settle(target: Path) -> None:
     """Undo or finish what a killed writer left beside `target`."""
     temporary, old = sibling(target, "new"), sibling(target, "old")
     if old.exists() and not target.exists():  # killed between the two renames
         old.rename(target)
     for leftover in (temporary, old):
-        if leftover.exists():
-            remove(leftover)
+        remove(leftover)
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder, read-only files and folders included."""
+    """Delete a folder, read-only folders included; it may be missing."""
+    if not folder.exists():
+        return
     for path, _, _ in os.walk(folder):
         os.chmod(path, 0o755)
     shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""Builds the pages: static files beside the artefacts, which ask nothing of the network and trust no string."""
+"""Builds the pages: static files beside the artefacts; they ask nothing of the network, trust no string."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
 from components.report import data, text
@@ -15,7 +15,8 @@ from components.storage import Store
 HERE = Path(__file__).parent
 ASSETS = ("atelier.js", "atelier.css")
 POLICY = (
-    "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
+    "base-uri 'none'; form-action 'none'"
 )
 # Inside <script> only these could end the element or, in old engines, the line.
 UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
@@ -23,14 +24,24 @@ UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 def inline(value: Any) -> Markup:
     """`value` as JSON that is safe inside a script element."""
-    return Markup(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(UNSAFE))
+    return Markup(
+        json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(UNSAFE)
+    )
 
 
 def environment() -> Environment:
-    """The templates: everything escaped, and a misspelt name is an error."""
-    env = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined)
+    """The templates: everything escaped; what a half-written manifest lacks is empty."""
+    env = Environment(
+        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=ChainableUndefined
+    )
     env.trim_blocks = env.lstrip_blocks = True
-    env.filters |= {"inline": inline, "number": text.number, "count": text.count, "duration": text.duration, "moment": text.moment}
+    env.filters |= {
+        "inline": inline,
+        "number": text.number,
+        "count": text.count,
+        "duration": text.duration,
+        "moment": text.moment,
+    }
     env.globals |= {"policy": POLICY}
     return env
 
@@ -56,4 +67,9 @@ def build_index(store: Store) -> str:
     """Build the index of all runs, and index.json; returns the page's path in the store."""
     page = data.index_page(store)
     store.write_bytes("index.json", json.dumps(page, allow_nan=False).encode())
-    return _write(store, "", "index.html.jinja", {"runs": page["runs"], "inline": {"kind": "index", **page}})
+    return _write(
+        store,
+        "",
+        "index.html.jinja",
+        {"runs": page["runs"], "inline": {"kind": "index", **data.compact(page["runs"])}},
+    )

@@ -1,4 +1,4 @@
-"""What the pages show, gathered from the store as plain values. Whatever is missing, torn or half-written is left out."""
+"""What the pages show, gathered from the store as plain values. What is missing or torn is left out."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ STATES = {
     "cached": "taken over from an earlier run",
     "running": "under way",
     "waiting": "not started",
-    "failed": "failed",
+    "failed": "stopped with an error",
     "skipped": "not needed, or could not start",
 }
+RECIPE = ("n", "extractor", "extractor_hash", "split", "better", "comparability")  # how a number was measured
 COMPLEXITY = "Trainable numbers in the exported generator: what there is to fit, store and explain."
 DEFINITIONS = {
     "complexity": COMPLEXITY,
     "parameters": COMPLEXITY,
-    "stability": "How quietly it trained: loss and gradient norm over the last quarter of training, and whether anything went wrong.",
+    "stability": "How steadily the samples improved. Backslide: what was lost between snapshots over "
+    "what was gained, 0 is steady. Kept: the share of the best improvement that was still there at the end.",
     "quality": "The distance between samples and test images from the leaderboard; lower is better.",
     "speed": "Images drawn per second, and seconds of training.",
 }
@@ -49,7 +51,11 @@ def read_json(store: Store, rel: str) -> dict[str, Any]:
     """A JSON object in the store; empty if it is missing, torn or something else."""
     try:
         value = store.read_json(rel)
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):  # a store that is gone must be heard
+    except (
+        FileNotFoundError,
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+    ):  # a store that is gone must be heard
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -103,15 +109,19 @@ def curves(rows: Sequence[Mapping[str, Any]], most: int = MAX_POINTS) -> dict[st
 
 
 def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    values = [row[name] for row in rows if isinstance(row.get(name), int | float) and math.isfinite(row[name])]
-    return float(f"{sum(values) / len(values):.5g}") if values else None
+    values = [
+        row[name] for row in rows if isinstance(row.get(name), int | float) and math.isfinite(row[name])
+    ]
+    return rounded(sum(values) / len(values)) if values else None
 
 
 def attempt_of(store: Store, stage: Mapping[str, Any]) -> str | None:
-    """The folder of the attempt behind a stage: the one the manifest names, else the winner, else the newest."""
+    """The folder of the attempt behind a stage: the manifest's, else the winner, else the newest."""
     uri = stage.get("uri")
     if not isinstance(uri, str):
         return None
+    if "/attempts/" in uri:
+        return uri
     present = store.list(f"{uri}/attempts")
     winner = read_json(store, f"{uri}/_SUCCESS").get("attempt")
     for name in (stage.get("attempt"), winner):
@@ -132,18 +142,25 @@ def _copy(store: Store, source: str, target: str) -> bool:
     return True
 
 
-def samples(store: Store, stage: Mapping[str, Any], attempt: str, rows: Sequence[Mapping[str, Any]], report: str) -> dict[str, Any]:
-    """The sample grids of an attempt, copied beside the page, each with its step and what it had cost by then."""
-    meta = read_json(store, f"{attempt}/result.json").get("samples") or {}
-    stem = f"{text.slug(str(stage.get('family')))}-{str(stage.get('key'))[:8]}-{attempt.rsplit('/', 1)[-1]}"
+def trained(store: Store, attempt: str) -> dict[str, Any]:
+    """What an attempt at training says of itself: the stage's result, else the worker's note."""
+    return read_json(store, f"{attempt}/result.json") or read_json(store, f"{attempt}/trained.json")
+
+
+def samples(
+    store: Store, stage: Mapping[str, Any], attempt: str, rows: Sequence[Mapping[str, Any]], report: str
+) -> dict[str, Any]:
+    """The sample grids of an attempt, copied beside the page, with their steps and costs."""
+    meta = trained(store, attempt).get("samples") or {}
+    stem = f"{text.slug(str(stage.get('family')))}-{text.slug(str(stage.get('key')))[:8]}-{attempt.rsplit('/', 1)[-1]}"
     grids = []
     for name in store.list(f"{attempt}/samples"):
         found, target = GRID.fullmatch(name), f"samples/{stem}-{name}"
         if found and _copy(store, f"{attempt}/samples/{name}", f"{report}/{target}"):
             grids.append({"step": int(found[1]), "src": target, **_cost(rows, int(found[1]))})
     shown = {key: meta.get(key) for key in ("columns", "count", "resolution", "channels", "labels")}
-    originals = f"samples/{stem}-originals.webp"
-    if _copy(store, f"{attempt}/samples/originals.webp", f"{report}/{originals}"):
+    originals = f"samples/{stem}-source.webp"
+    if _copy(store, f"{attempt}/samples/source.webp", f"{report}/{originals}"):
         shown["originals"] = originals
     return {**shown, "grids": sorted(grids, key=lambda grid: grid["step"])}
 
@@ -155,14 +172,28 @@ def _cost(rows: Sequence[Mapping[str, Any]], step: int) -> dict[str, Any]:
 
 
 def real_images(store: Store, stages: Sequence[Mapping[str, Any]], report: str) -> dict[str, Any] | None:
-    """The grid of real test images that some stage names in its result.json under "real"."""
+    """The grid of real images that a stage names in its result.json under "real", if any does."""
     for stage in stages:
         attempt = attempt_of(store, stage)
         real = read_json(store, f"{attempt}/result.json").get("real") if attempt else None
         if isinstance(real, dict) and isinstance(real.get("path"), str):
-            target = f"samples/real-{str(stage.get('key'))[:8]}.webp"
+            target = f"samples/real-{text.slug(str(stage.get('key')))[:8]}.webp"
             if _copy(store, f"{attempt}/{real['path']}", f"{report}/{target}"):
-                return {**{k: real.get(k) for k in ("columns", "count", "resolution", "labels")}, "src": target}
+                shown = {key: real.get(key) for key in ("columns", "count", "resolution", "labels")}
+                return {**shown, "split": real.get("split", "test"), "src": target}
+    return None
+
+
+def originals(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What a family reconstructs, as real images for the others: where no stage has left any."""
+    for family in entries:
+        shown = family["samples"]
+        if shown.get("originals"):
+            return {
+                "src": shown["originals"],
+                "split": "validation",
+                **{k: shown[k] for k in ("count", "resolution")},
+            }
     return None
 
 
@@ -183,7 +214,12 @@ def results_of(store: Store, run: Mapping[str, Any]) -> list[dict[str, Any]]:
     have = {result.get("family") for result in results}
     for stage in run.get("stages") or []:
         family = stage.get("family")
-        if stage.get("name") == "evaluate" and family and family not in have and stage.get("state") in ("ran", "cached"):
+        if (
+            stage.get("name") == "evaluate"
+            and family
+            and family not in have
+            and stage.get("state") in ("ran", "cached")
+        ):
             attempt = attempt_of(store, stage)
             judged = read_json(store, f"{attempt}/result.json") if attempt else {}
             if judged.get("metrics"):
@@ -195,23 +231,29 @@ def failures(run: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The failed stages, one sentence each."""
     failed = [stage for stage in run.get("stages") or [] if stage.get("state") == "failed"]
     return [
-        {"family": s.get("family"), "stage": s.get("name"), "error": str(s.get("error") or "no reason was recorded").strip().split("\n")[0]}
+        {
+            "family": s.get("family"),
+            "stage": s.get("name"),
+            "error": str(s.get("error") or "no reason was recorded").strip().split("\n")[0],
+        }
         for s in failed
     ]
 
 
-def families(store: Store, run: Mapping[str, Any], results: Sequence[Mapping[str, Any]], report: str) -> list[dict[str, Any]]:
+def families(
+    store: Store, run: Mapping[str, Any], results: Sequence[Mapping[str, Any]], report: str
+) -> list[dict[str, Any]]:
     """What each family leaves to look at: curves, grids, quality over time, and whether it failed."""
-    trained = {s.get("family"): s for s in run.get("stages") or [] if s.get("name") == "train"}
+    training = {s.get("family"): s for s in run.get("stages") or [] if s.get("name") == "train"}
     judged = {r.get("family"): r for r in results}
     failed = {f["family"]: f["error"] for f in failures(run)}
     entries = []
     for name in family_names(run):
-        stage, result = trained.get(name, {}), judged.get(name, {})
+        stage, result = training.get(name, {}), judged.get(name, {})
         attempt = attempt_of(store, stage)
         rows = read_rows(store, attempt) if attempt else []
         grids = samples(store, stage, attempt, rows, report) if attempt else {"grids": []}
-        own = read_json(store, f"{attempt}/result.json") if attempt else {}
+        own = trained(store, attempt) if attempt else {}
         guess = "reconstruct" if grids.get("originals") else "generate"
         entries.append(
             {
@@ -221,7 +263,7 @@ def families(store: Store, run: Mapping[str, Any], results: Sequence[Mapping[str
                 "error": failed.get(name),
                 "curves": curves(rows),
                 "samples": grids,
-                "quality": result.get("curve") or own.get("curve") or [],
+                "quality": [_cost(rows, point.get("step", 0)) | point for point in result.get("curve") or []],
             }
         )
     return entries
@@ -237,8 +279,16 @@ def table(run: Mapping[str, Any]) -> dict[str, Any]:
     """The field's table: columns with definitions, rows of text."""
     rows = [row for row in run.get("table") or [] if isinstance(row, dict)]
     names = [name for name in dict.fromkeys(key for row in rows for key in row) if name != "family"]
-    columns = [{"label": name.replace("_", " ").capitalize(), "meaning": DEFINITIONS.get(name, "")} for name in names]
-    return {"columns": columns, "rows": [{"family": row.get("family"), "cells": [_said(name, row.get(name)) for name in names]} for row in rows]}
+    columns = [
+        {"label": name.replace("_", " ").capitalize(), "meaning": DEFINITIONS.get(name, "")} for name in names
+    ]
+    return {
+        "columns": columns,
+        "rows": [
+            {"family": row.get("family"), "cells": [_said(name, row.get(name)) for name in names]}
+            for row in rows
+        ],
+    }
 
 
 def _said(name: str, value: Any) -> list[str]:
@@ -246,8 +296,8 @@ def _said(name: str, value: Any) -> list[str]:
     if isinstance(value, Mapping):
         return [f"{key.replace('_', ' ')} {', '.join(_said(key, item))}" for key, item in value.items()]
     if isinstance(value, list):
-        return [", ".join(text.number(item) for item in value)]
-    return [text.count(value) if name in ("complexity", "parameters") else text.number(value)]
+        return [", ".join(text.short(item) for item in value)]
+    return [text.count(value) if name in ("complexity", "parameters") else text.short(value)]
 
 
 def run_page(store: Store, run_id: str) -> dict[str, Any]:
@@ -258,11 +308,16 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
     failed = failures(run)
     names = family_names(run)
     lineage = run.get("lineage") or {}
+    entries = finite(families(store, run, results, report))
     return {
         "run": run,
         "run_id": run_id,
-        "title": (lineage.get("data") or {}).get("title") or (lineage.get("data") or {}).get("name") or "Unnamed data",
-        "verdict": board.verdict(run, results, names, list(dict.fromkeys(f["family"] for f in failed if f["family"]))),
+        "title": (lineage.get("data") or {}).get("title")
+        or (lineage.get("data") or {}).get("name")
+        or "Unnamed data",
+        "verdict": board.verdict(
+            run, results, names, list(dict.fromkeys(f["family"] for f in failed if f["family"]))
+        ),
         "groups": board.groups(results),
         "table": table(run),
         "failures": failed,
@@ -274,8 +329,8 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
             "until": run.get("ended") or run.get("heartbeat"),
             "resolution": (lineage.get("data") or {}).get("resolution"),
             "classes": (lineage.get("data") or {}).get("labels"),
-            "families": finite(families(store, run, results, report)),
-            "real": real_images(store, run.get("stages") or [], report),
+            "families": entries,
+            "real": real_images(store, run.get("stages") or [], report) or originals(entries),
             "stages": timeline(run),
             "states": STATES,
             "measures": {name: board.measure(name).label for name in ("kid", "frechet_distance", "fid")},
@@ -302,6 +357,7 @@ def summary(run_id: str, run: Mapping[str, Any]) -> dict[str, Any]:
         "families": family_names(run),
         "failed": list(dict.fromkeys(f["family"] for f in failures(run) if f["family"])),
         "results": [{key: result.get(key) for key in keep} for result in run.get("results") or []],
+        "best": board.leaders(run.get("results") or []),
         "report": f"runs/{run_id}/report/index.html" if run.get("report") else None,
     }
 
@@ -314,3 +370,31 @@ def index_page(store: Store) -> dict[str, Any]:
         lines = [finite(summary(run_id, run)) for run_id, run in zip(ids, runs, strict=True)]
     lines.sort(key=lambda line: (str(line["started"] or ""), line["run_id"]), reverse=True)
     return {"schema": 1, "runs": lines}
+
+
+def compact(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The lines of the index for its page: what a thousand runs say in the same words is said once."""
+    recipes: dict[str, int] = {}
+
+    def pack(metric: Mapping[str, Any]) -> list[Any]:
+        recipe = {key: metric.get(key) for key in RECIPE}
+        number = recipes.setdefault(json.dumps(recipe), len(recipes))
+        return [
+            *(rounded(metric.get(key)) for key in ("value", "low", "high", "floor")),
+            number,
+            metric.get("note"),
+        ]
+
+    lines = []
+    for run in runs:
+        results = [
+            {**r, "metrics": {n: pack(m) for n, m in (r.get("metrics") or {}).items()}}
+            for r in run["results"]
+        ]
+        lines.append({**run, "results": results})
+    return {"recipes": [json.loads(recipe) for recipe in recipes], "runs": lines}
+
+
+def rounded(value: Any) -> Any:
+    """A number to five digits: more than any page shows."""
+    return float(f"{value:.5g}") if isinstance(value, float) else value

@@ -50,8 +50,16 @@ class Pages(BaseHTTPRequestHandler):
         if rel is None or body is None:
             return self.send_error(HTTPStatus.NOT_FOUND)
         self.send_response(HTTPStatus.OK)
-        headers = {"Content-Type": TYPES[Path(rel).suffix], "Content-Length": str(len(body)), "Cache-Control": "no-cache"}
-        headers |= {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Content-Security-Policy": POLICY}
+        headers = {
+            "Content-Type": TYPES[Path(rel).suffix],
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-cache",
+        }
+        headers |= {
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Content-Security-Policy": POLICY,
+        }
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
@@ -97,7 +105,9 @@ def server(store: Store, port: int = 0) -> Server:
     try:
         return Server(store, port)
     except (OSError, OverflowError) as error:
-        raise InputError(f"cannot listen on {HOST}:{port} ({error}); choose another port, or 0 for any free one") from error
+        raise InputError(
+            f"cannot listen on {HOST}:{port} ({error}); choose another port, or 0 for any free one"
+        ) from error
 
 
 def serve(store: Store, port: int = 0, ready=print) -> None:

@@ -11,7 +11,7 @@ NONE = "–"
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """`value` to so many significant digits, large ones with separators, never in exponents a reader must decode."""
+    """`value` to so many significant digits, large ones with separators."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return NONE if value is None else str(value)
     if not math.isfinite(value):
@@ -23,6 +23,12 @@ def number(value: Any, digits: int = 3) -> str:
         return f"{value:.1e}"
     places = digits - 1 - (math.floor(math.log10(size)) if size else 0)
     return f"{value:.{max(places, 0)}f}"
+
+
+def short(value: Any) -> str:
+    """A number without the zeros that only align it with others."""
+    shown = number(value)
+    return shown.rstrip("0").rstrip(".") if "." in shown and "e" not in shown else shown
 
 
 def count(value: Any) -> str:
@@ -40,7 +46,7 @@ def duration(seconds: Any) -> str:
     if not isinstance(seconds, int | float) or not math.isfinite(seconds):
         return NONE
     if seconds < 99.5:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{math.floor(seconds + 0.5)} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"

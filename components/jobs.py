@@ -1,0 +1,435 @@
+"""What a worker is sent to do: train a family, draw samples from a trained one. Plain arguments, results in the store."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from pydantic import ValidationError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from components import checkpoint, sampling
+from components.config import Train, explain
+from components.data.card import DataCard
+from components.data.dataset import Batches, Split, open_split
+from components.distributed import Group, derive
+from components.errors import InputError
+from components.recorder import COLUMNS, Recorder, Silent
+from components.storage import Store
+from components.training import Report, Trained, Trainer, held_out, threads, train
+from components.upload import Uploader
+from models import FAMILIES
+from models.family import Card, Family, Generator
+
+RESULT = "trained.json"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A training job; JSON all through."""
+
+    family: str
+    config: dict[str, Any]  # the family's own
+    train: dict[str, Any]
+    data: str  # folder of the prepared data, in the store
+    attempt: str  # folder of the attempt, in the store
+    store: str  # URL
+    device: str = "cpu"
+    flips: bool = False
+
+    @property
+    def settings(self) -> Train:
+        """The training settings, typed."""
+        return Train(**self.train)
+
+
+def config_of(name: str, own: dict[str, Any]) -> dict[str, Any]:
+    """A family's settings in full, `own` over its defaults.
+
+    Raises:
+        InputError: no such family, an unknown key or a value that is not accepted.
+    """
+    if name not in FAMILIES:
+        raise InputError(f"unknown family {name!r}; known: {', '.join(FAMILIES)}")
+    model = FAMILIES[name].Config
+    try:
+        return model(**own).model_dump(mode="json")
+    except ValidationError as error:
+        raise InputError(explain(error, f"families.{name}", model)) from None
+
+
+def build(name: str, config: dict[str, Any], card: Card) -> Family:
+    """A family by its name, sized for the card.
+
+    Raises:
+        InputError: no such family, or its settings do not fit the data.
+    """
+    config = config_of(name, config)
+    family = FAMILIES[name]
+    try:
+        return family(family.Config(**config), card, {})
+    except ValueError as error:
+        raise InputError(f"families.{name}: {error}") from None
+
+
+def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) -> None:
+    """Train on this process of the group; go on from the newest checkpoint in the attempt's folder.
+
+    Leaves in the attempt's folder: metrics/, samples/, checkpoints/, model/ and, written last, trained.json.
+    """
+    group = group or Group(device=torch.device(job.device))
+    settings, store = job.settings, Store(job.store)
+    attempt = store.child(job.attempt)
+    if group.agree(attempt.exists(RESULT)):
+        return
+    with threads(settings.threads):
+        folder = store.local_copy(job.data)
+        card = DataCard.read(folder)
+        training, validation = open_split(folder, "train"), open_split(folder, "validation")
+        torch.manual_seed(derive(settings.seed, "weights"))
+        family = build(job.family, job.config, card.card)
+        if settings.smoke:
+            family.phases = [replace(p, every=min(p.every, settings.steps // 2)) for p in family.phases]
+        trainer = Trainer(family, settings, group=group)
+        resume = _checkpoint(attempt, group)
+        with Uploader(attempt) as uploader:
+            rows = grid_rows(validation, settings.sample_images)
+            log = _log(job, attempt, uploader, validation, rows, card) if group.rank == 0 else Silent()
+            if isinstance(log, Recorder):
+                log.resume_at(resume["control"]["step"] if resume else 0)
+            began = time.time()
+            trained = train(
+                trainer,
+                Batches(training, settings.batch, settings.seed, job.flips),
+                log,
+                validation=held_out(validation, settings.batch),
+                resume=resume,
+                report=report,
+            )
+            work = time.time() - began
+        if group.rank == 0:
+            _leave(job, attempt, trainer.family, trained, work, len(rows), card.labels)
+
+
+def _checkpoint(attempt: Store, group: Group) -> dict[str, Any] | None:
+    """The newest checkpoint that the first process can read, on all of them."""
+    state = checkpoint.newest(attempt, group.device)
+    step = group.agree(state["control"]["step"] if state else None)
+    if step is None:
+        return None
+    if state is None or state["control"]["step"] != step:
+        state = checkpoint.decode(attempt.read_bytes(checkpoint.name(step)), group.device)
+    return state
+
+
+def _log(
+    job: Fit, attempt: Store, uploader: Uploader, validation: Split, rows: np.ndarray, card: DataCard
+) -> Recorder:
+    """Where the first process writes, with the fixed conditions of its sample grids."""
+    settings = job.settings
+    reconstructs = FAMILIES[job.family].task == "reconstruct"
+    fixed: dict[str, Any] = {
+        "n": len(rows),
+        "seed": derive(settings.seed, "grid"),
+        "labels": validation.labels[rows] if validation.labels is not None else None,
+        "images": validation.images[rows] if reconstructs else None,
+        "device": job.device,
+    }
+    if reconstructs:
+        grid = sampling.grid(fixed["images"], COLUMNS)
+        uploader.put(sampling.encode_webp(grid), "samples/source.webp")
+
+    def draw(generator: nn.Module) -> np.ndarray:
+        assert isinstance(generator, Generator)
+        return sampling.draw(generator, card.card, **fixed)
+
+    return Recorder(attempt, uploader, draw, settings.steps)
+
+
+def grid_rows(split: Split, count: int) -> np.ndarray:
+    """Rows of a split for a grid: a class a column where there are labels, else the first ones."""
+    count = min(count, len(split)) // COLUMNS * COLUMNS or len(split)
+    if split.labels is None:
+        return np.arange(count)
+    classes = np.unique(split.labels)
+    seen = {c: iter(np.flatnonzero(split.labels == c)) for c in classes}
+    rows = [next(seen[classes[i % len(classes)]], i) for i in range(count)]
+    return np.array(rows)
+
+
+def _leave(
+    job: Fit,
+    attempt: Store,
+    family: Family,
+    trained: Trained,
+    work: float,
+    count: int,
+    labels: list[str] | None,
+) -> None:
+    """The generator to keep and, last, what is to be known of the training."""
+    save_model(attempt, job, trained.generator, family.card, labels)
+    control = trained.control
+    attempt.write_json(
+        RESULT,
+        {
+            "steps": control.step,
+            "images": trained.images,
+            "seconds": control.seconds,
+            "work_seconds": work,
+            "stopped_early": control.stopped,
+            "best_step": control.best_step or None,
+            "parameters": sum(p.numel() for p in trained.generator.parameters()),
+            "parameters_trained": sum(p.numel() for p in family.parameters()),
+            "terms": trained.terms,
+            "samples": sample_table(attempt, count, family.card),
+        },
+    )
+
+
+def sample_table(attempt: Store, count: int, card: Card) -> dict[str, Any]:
+    """How to read the grids: tiles lie side by side, row by row."""
+    names = [name for name in attempt.list("samples") if name.startswith("step-")]
+    return {
+        "columns": COLUMNS,
+        "count": count,
+        "resolution": card.resolution,
+        "channels": card.channels,
+        "steps": [int(name.removeprefix("step-").removesuffix(".webp")) for name in names],
+        "source": "samples/source.webp" if attempt.exists("samples/source.webp") else None,
+    }
+
+
+# Models on disk: weights as safetensors, everything else as JSON. No pickle.
+
+
+def save_model(attempt: Store, job: Fit, generator: nn.Module, card: Card, labels: list[str] | None) -> None:
+    """Write model/model.safetensors and model/config.json, all that is needed to sample."""
+    weights = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
+    attempt.write_bytes("model/model.safetensors", save(weights))
+    described = {
+        "schema": 1,
+        "family": job.family,
+        "config": job.config,
+        "card": asdict(card),
+        "labels": labels,
+    }
+    attempt.write_json("model/config.json", described)
+
+
+def load_model(folder: os.PathLike[str] | str) -> tuple[Generator, Card, dict[str, Any]]:
+    """The generator in a model folder, its card, and the whole of its config.json.
+
+    Raises:
+        InputError: the folder holds no model, or one that does not fit this version's family.
+    """
+    path = os.fspath(folder)
+    try:
+        with open(os.path.join(path, "config.json")) as file:
+            described = json.load(file)
+        weights = load_file(os.path.join(path, "model.safetensors"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} is not a model folder: {os.path.basename(error.filename)} is missing"
+        ) from None
+    except Exception as error:  # json and safetensors raise kinds of their own for damaged files
+        raise InputError(f"the model in {path} cannot be read: {error}") from None
+    card = Card(**described["card"])
+    generator = build(described["family"], described["config"], card).generator
+    try:
+        generator.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"the weights in {path} do not fit: {str(error).splitlines()[0]}") from None
+    return generator.eval(), card, described
+
+
+# Samples of a trained model.
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A sampling job: images [start, start + n) of the stream of this seed."""
+
+    store: str
+    model: str  # folder in the store
+    data: str  # folder of the prepared data in the store: label frequencies, images to reconstruct
+    n: int
+    seed: int
+    start: int = 0
+    threads: int = 1
+    device: str = "cpu"
+    split: str = "test"
+
+
+def draw(job: Draw) -> tuple[np.ndarray, np.ndarray | None, float]:
+    """The images uint8 (n, C, H, W), their labels (n,) or None, and the seconds that sampling took."""
+    store = Store(job.store)
+    with threads(job.threads):
+        generator, card, described = load_model(store.local_copy(job.model))
+        generator.to(job.device)
+        folder = store.local_copy(job.data)
+        data = DataCard.read(folder)
+        conditions: dict[str, Any] = {}
+        labels = None
+        if FAMILIES[described["family"]].task == "reconstruct":
+            conditions["images"] = open_split(folder, job.split).images
+        elif data.label_counts:
+            counts = data.label_counts["train"]
+            labels = sampling.labels_for(range(job.start, job.start + job.n), counts, job.seed)
+            conditions |= {"labels": "data", "counts": counts}
+        began = time.perf_counter()
+        images = sampling.draw(
+            generator, card, n=job.n, seed=job.seed, start=job.start, device=job.device, **conditions
+        )
+        return images, labels, time.perf_counter() - began
+
+
+def sample_to_file(
+    model: Path,
+    output: Path,
+    *,
+    n: int,
+    seed: int = 0,
+    label: str | None = None,
+    source: Path | None = None,
+) -> None:
+    """Draw samples of an exported model, and of nothing else, into one picture.
+
+    Args:
+        model: folder with model.safetensors and config.json.
+        output: a .png or .webp file.
+        n: how many.
+        seed: image i depends on (seed, i).
+        label: a class by name or number, for families that know classes; None: all in turn.
+        source: an image to reconstruct, for families that do.
+
+    Raises:
+        InputError: the family needs what is not given, or the other way round.
+    """
+    if output.suffix.lower() not in (".png", ".webp"):
+        raise InputError(f"-o {output}: samples are written as .png or .webp")
+    if n < 1:
+        raise InputError(f"-n {n}: at least one sample is needed")
+    generator, card, described = load_model(model)
+    conditions: dict[str, Any] = {}
+    if FAMILIES[described["family"]].task == "reconstruct":
+        if source is None:
+            raise InputError(f"{described['family']} reconstructs images: name one with --source FILE")
+        pixels = one_image(source, card)
+        conditions["images"] = np.repeat(pixels[None], n, axis=0)
+    elif source is not None:
+        raise InputError(f"{described['family']} makes images from nothing: it takes no --source")
+    if label is not None:
+        conditions["labels"] = class_number(label, described.get("labels"), card)
+    elif card.num_classes:
+        conditions["labels"] = np.arange(n) % card.num_classes
+    images = sampling.draw(generator, card, n=n, seed=seed, **conditions)
+    array = sampling.grid(images, min(n, COLUMNS))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=output.parent, suffix=output.suffix, delete=False) as file:
+        Image.fromarray(array[..., 0] if card.channels == 1 else array).save(file.name, lossless=True)
+    os.replace(file.name, output)
+
+
+def class_number(label: str, names: list[str] | None, card: Card) -> int:
+    """A class by its name or number."""
+    if not card.num_classes:
+        raise InputError(f"--label {label}: this model was trained without labels")
+    if names and label in names:
+        return names.index(label)
+    if label.isdigit() and int(label) < card.num_classes:
+        return int(label)
+    known = ", ".join(names[:20]) if names else f"0 to {card.num_classes - 1}"
+    raise InputError(f"--label {label}: unknown class; known: {known}")
+
+
+def one_image(path: Path, card: Card) -> np.ndarray:
+    """A picture of any kind as uint8 (C, H, W) of the card's shape."""
+    try:
+        with Image.open(path) as image:
+            fitted = ImageOps.fit(
+                ImageOps.exif_transpose(image).convert("L" if card.channels == 1 else "RGB"),
+                (card.resolution, card.resolution),
+                Image.Resampling.LANCZOS,
+            )
+    except (OSError, Image.DecompressionBombError) as error:
+        raise InputError(f"--source {path}: {error}") from None
+    return np.asarray(fitted).reshape(card.resolution, card.resolution, card.channels).transpose(2, 0, 1)
+
+
+def describe_families() -> list[dict[str, Any]]:
+    """Name, paper, needs and phases of every family."""
+    card = Card(1, 28, 10)
+    return [
+        {
+            "name": name,
+            "paper": family.paper,
+            "task": family.task,
+            "needs": sorted(family.needs),
+            "phases": [phase.name for phase in build(name, {}, card).phases],
+        }
+        for name, family in FAMILIES.items()
+    ]
+
+
+# Judging.
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judging job: where the things lie that are judged and compared with."""
+
+    store: str
+    data: str
+    reference: str  # folder of the reference stage, in the store
+    train: str  # folder of the training attempt, in the store
+    family: str
+    threads: int = 1
+
+
+def reference(store_url: str, data: str, out: str, settings: dict[str, Any], count: int) -> dict[str, Any]:
+    """Train or load the extractor and leave it with the real images' features in the folder `out` of the store."""
+    from components import evaluation
+    from components.config import Evaluate
+
+    store = Store(store_url)
+    with threads(count), tempfile.TemporaryDirectory() as folder:
+        result = evaluation.reference(store.local_copy(data), Path(folder), Evaluate(**settings), count)
+        store.upload(Path(folder), out)
+    return result
+
+
+def judge(job: Verdict, images: np.ndarray, labels: np.ndarray | None) -> dict[str, Any]:
+    """Metrics of the images of a family against the test images, and the quality of its grids through training."""
+    from components import evaluation
+
+    store = Store(job.store)
+    with threads(job.threads):
+        real = store.local_copy(job.reference)
+        trained = store.child(job.train)
+        reconstructs = FAMILIES[job.family].task == "reconstruct"
+        if reconstructs:
+            test = open_split(store.local_copy(job.data), "test").images[: len(images)]
+            metrics = evaluation.judge_reconstruction(test, images, real)
+        else:
+            metrics = evaluation.judge(images, real, labels=labels)
+        grids = _grids(trained, trained.read_json(RESULT)["samples"])
+        curve = evaluation.curve(grids, real)
+    return {"metrics": metrics, "curve": curve, "stability": evaluation.stability(curve)}
+
+
+def _grids(attempt: Store, table: dict[str, Any]) -> list[tuple[int, np.ndarray]]:
+    """The sample grids of a training, as (step, images)."""
+    grids = []
+    for step in table["steps"]:
+        array = sampling.decode_webp(attempt.read_bytes(f"samples/step-{step:07d}.webp"), table["channels"])
+        grids.append((step, sampling.ungrid(array, table["resolution"], table["count"])))
+    return grids

@@ -1,0 +1,224 @@
+"""Ray: where jobs run. The only module, with sweeps, that knows it.
+
+A fit is a Ray Train run: workers as actors, gloo or NCCL between them, restarted after a failure. Everything else is a
+plain Ray task. `workers: 0` runs in the calling process, without Ray.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from components.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from components.jobs import Fit
+
+T = TypeVar("T")
+
+MEGABYTE = 2**20
+OBJECT_STORE = 256 * MEGABYTE  # jobs exchange small arrays only; Ray's own default is a third of the memory
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # report() waits for one poll: 2 s by default
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",  # 60 by default: too little where cores are busy
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "1",
+}
+
+_lock = threading.Lock()
+
+
+def device(wanted: str = "auto") -> str:
+    """`wanted`, or what jobs will run on: cuda where its driver shows a GPU. Does not import torch."""
+    if wanted != "auto":
+        return wanted
+    import ctypes
+
+    with contextlib.suppress(OSError):
+        driver, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(0)
+        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value:
+            return "cuda"
+    return "cpu"
+
+
+def precision(wanted: str, device: str) -> str:
+    """`wanted`, or bfloat16 where the processor computes with it, else float32."""
+    if wanted != "auto":
+        return wanted
+    if device == "cuda":
+        return "bfloat16"
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
+        if any(flag in file.read() for flag in ("avx512_bf16", "amx_bf16")):
+            return "bfloat16"
+    return "float32"
+
+
+def cores() -> int:
+    """Cores of this machine that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def connect() -> None:
+    """Join the cluster that RAY_ADDRESS names, or start one on this machine; once per process."""
+    with _lock:
+        os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
+        import ray
+
+        if ray.is_initialized():
+            return
+        quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+        if os.environ.get("RAY_ADDRESS"):
+            ray.init(**quiet)
+            return
+        ray.init(num_cpus=cores(), object_store_memory=OBJECT_STORE, include_dashboard=False, **quiet)
+
+
+def disconnect() -> None:
+    """Leave the cluster; one that `connect` started ends, and all its jobs with it."""
+    with _lock:
+        import sys
+
+        if "ray" in sys.modules:
+            import ray
+
+            ray.shutdown()
+
+
+def call(function: Callable[..., T], *arguments: Any, cpus: float = 1, gpus: float = 0) -> T:
+    """Run one of the components' functions as a Ray task and wait for what it returns."""
+    return each(function, [arguments], cpus=cpus, gpus=gpus)[0]
+
+
+def each(
+    function: Callable[..., T], arguments: Iterable[tuple[Any, ...]], *, cpus: float = 1, gpus: float = 0
+) -> list[T]:
+    """Run `function` once for each tuple of arguments, as Ray tasks side by side; results in order."""
+    import ray
+
+    connect()
+    # Jobs are functions of their arguments and write whole files: one that lost its machine may simply run again.
+    task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=2, runtime_env=_environment(cpus))(function)
+    try:
+        return ray.get([task.remote(*a) for a in arguments])
+    except ray.exceptions.RayTaskError as error:
+        raise _cause(error) from None
+    except ray.exceptions.RayError as error:
+        raise RunError(f"Ray lost a job ({type(error).__name__}); run the same command to resume") from error
+
+
+def fit(job: Fit, name: str) -> None:
+    """Train under Ray Train, with the workers that the job's settings ask for.
+
+    Args:
+        job: what to train, and where to leave it.
+        name: of the Ray run; the same for every start of the same attempt.
+
+    Raises:
+        RunError: training failed for good; says why and what to do.
+    """
+    settings = job.settings
+    if settings.workers == 0:
+        from components import jobs
+
+        jobs.fit(job)
+        return
+    connect()
+    warnings.filterwarnings("ignore", module="ray")
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    from components.storage import Store
+
+    gpu = job.device == "cuda"
+    _fits(settings.workers, settings.threads, gpu)
+    filesystem, path = Store(job.store).child(job.attempt).arrow()
+    trainer = TorchTrainer(
+        _worker,
+        train_loop_config=asdict(job),
+        scaling_config=ScalingConfig(
+            num_workers=settings.workers,
+            use_gpu=gpu,
+            resources_per_worker={"CPU": settings.threads} | ({"GPU": 1} if gpu else {}),
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=f"{path}/ray",
+            storage_filesystem=filesystem,
+            failure_config=FailureConfig(max_failures=settings.max_failures),
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:  # Ray wraps what a worker raised in kinds of its own
+        raise _cause(error) from error
+    attempt = Store(job.store).child(job.attempt)
+    if attempt.exists("error.json"):
+        failed = attempt.read_json("error.json")
+        attempt.delete("error.json")
+        raise RunError(failed["error"])
+
+
+def _worker(config: dict[str, Any]) -> None:
+    """One worker of a fit. A mistake that a restart would only repeat is reported, not raised to Ray."""
+    import ray.train
+    import ray.train.torch
+
+    from components import jobs
+    from components.distributed import Group
+    from components.storage import Store
+
+    job = jobs.Fit(**config)
+    context = ray.train.get_context()
+    group = Group(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
+
+    def report(step: int, metrics: dict[str, float], checkpoint: str | None) -> None:
+        # The trainer has stored its checkpoint itself, as one file; Ray is told that the worker is alive.
+        ray.train.report({"step": step, **metrics})
+
+    try:
+        jobs.fit(job, group, report)
+    except (InputError, RunError) as error:
+        if group.rank == 0:
+            Store(job.store).child(job.attempt).write_json("error.json", {"error": str(error)})
+
+
+def _fits(workers: int, threads: int, gpu: bool) -> None:
+    """Refuse at once what the cluster could never start, instead of waiting for it."""
+    import ray
+
+    have = ray.cluster_resources()
+    needs = {"CPU": workers * threads} | ({"GPU": workers} if gpu else {})
+    for resource, need in needs.items():
+        if have.get(resource, 0) < need:
+            raise InputError(
+                f"{workers} workers with {threads} threads each need {need} {resource}s, but the cluster has "
+                f"{have.get(resource, 0):g}; lower train.workers or train.threads, or name a larger cluster in RAY_ADDRESS"
+            )
+
+
+def _environment(cpus: float) -> dict[str, Any]:
+    return {"env_vars": {"OMP_NUM_THREADS": str(max(1, int(cpus)))}}
+
+
+def _cause(error: BaseException) -> Exception:
+    """What really went wrong, under Ray's wrapping: ours as it is, anything else in one sentence."""
+    inner: BaseException = error
+    for _ in range(8):
+        failures = getattr(inner, "worker_failures", None)
+        following = (next(iter(failures.values())) if failures else None) or getattr(inner, "cause", None)
+        if not isinstance(following, BaseException) or following is inner:
+            break
+        inner = following
+    if isinstance(inner, InputError | RunError):
+        return inner
+    last = (str(inner).strip().splitlines() or [""])[-1]
+    return RunError(
+        f"{type(inner).__name__}: {last[:300]}; run the same command to resume from the last checkpoint"
+    )

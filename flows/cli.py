@@ -1,0 +1,445 @@
+"""The command line. Exit code 0: done, 1: a run failed, 2: bad input; one clear sentence on standard error, no traceback."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.errors import InputError, RunError
+from components.paths import home, working
+
+QUICKSTART = "configs/quickstart.yaml"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    os.environ.update({name: value for name, value in environment().items() if name not in os.environ})
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    options = parser().parse_args(arguments)
+    try:
+        code = options.command(options) or 0
+    except InputError as error:
+        code = _complain(str(error), 2)
+    except RunError as error:
+        code = _complain(str(error), 1)
+    except KeyboardInterrupt:
+        code = _complain("interrupted; run the same command again to go on from here", 130)
+    except BrokenPipeError:
+        code = 0
+    except OSError as error:
+        code = _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def environment() -> dict[str, str]:
+    """Settings of the tools we build on, unless the user has set them: everything stays inside the project."""
+    return {
+        "PREFECT_HOME": str(working() / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 is too little for a busy machine
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",  # failures are told once, by us
+        "PREFECT_TASK_RUNNER_THREAD_POOL_MAX_WORKERS": "8",
+        "DO_NOT_TRACK": "1",
+        "DVC_NO_ANALYTICS": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"atelier: {sentence}", file=sys.stderr)
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="atelier", description="Train, tune, judge and publish generative image models, reproducibly."
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    _run(commands)
+    _data(commands)
+
+    families = _command(commands, "families", list_families, "the model families, their papers and phases")
+    families.add_argument("--json", action="store_true")
+
+    runs = _command(commands, "runs", list_runs, "the runs in the store, newest first")
+    runs.add_argument("--json", action="store_true")
+    _store(runs)
+
+    explain = _command(commands, "explain", explain_run, "why each stage of a run ran or was cached")
+    explain.add_argument("run", help="a run id, or `last`")
+    _store(explain)
+
+    _sample(commands)
+
+    report = _command(commands, "report", make_report, "build the pages anew, or look at them")
+    report.add_argument("action", choices=("build", "serve", "pull"))
+    report.add_argument("--run", help="only this run's page")
+    report.add_argument("--port", type=int, default=8000)
+    report.add_argument("-o", "--output", default="report", help="where `pull` puts the pages")
+    _store(report)
+
+    doctor = _command(commands, "doctor", examine, "check everything Atelier needs, and say what to do")
+    doctor.add_argument("--thorough", action="store_true", help="start Ray for a moment too")
+    doctor.add_argument("--json", action="store_true")
+    _store(doctor)
+    return top
+
+
+def _command(
+    commands: Any, name: str, function: Callable[..., int | None], text: str
+) -> argparse.ArgumentParser:
+    added: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + "."
+    )
+    added.set_defaults(command=function)
+    return added
+
+
+def _store(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--store", default="output", help="the store: a folder or any fsspec URL (default: output)"
+    )
+
+
+def _run(commands: Any) -> None:
+    run = _command(commands, "run", run_pipeline, "run the pipeline; to resume, run the same command again")
+    run.add_argument("config", nargs="?", type=Path, help="a YAML file; without one, the quick start")
+    run.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change a setting")
+    run.add_argument("--only", action="append", default=[], metavar="FAMILY", help="run only these families")
+    run.add_argument(
+        "--force", action="append", default=[], metavar="STAGE", help="run a stage though it is done"
+    )
+    run.add_argument(
+        "--plan", action="store_true", help="show what would run and what is cached; touch nothing"
+    )
+    run.add_argument("--explain", action="store_true", help="say why each stage runs or not")
+    run.add_argument("--smoke", action="store_true", help="a few steps of everything: does it work at all?")
+    run.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
+
+
+def _sample(commands: Any) -> None:
+    sample = _command(commands, "sample", draw_samples, "draw samples of an exported model")
+    sample.add_argument("run", help="a run id, `last`, or the folder of an exported model")
+    sample.add_argument("family", nargs="?", help="not needed with a folder")
+    sample.add_argument("-n", type=int, default=16, help="how many (default: 16)")
+    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--label", help="a class, by name or number")
+    sample.add_argument("--source", type=Path, help="an image to start from, for families that need one")
+    sample.add_argument("-o", "--output", type=Path, required=True, help="a .png or .webp file")
+    _store(sample)
+
+
+def _data(commands: Any) -> None:
+    data = commands.add_parser(
+        "data", help="prepare and version data sets", description="Prepare and version data sets."
+    )
+    actions = data.add_subparsers(required=True, metavar="ACTION")
+    listing = _command(actions, "list", data_list, "known and prepared data sets")
+    listing.add_argument("--json", action="store_true")
+    prepare = _command(actions, "prepare", data_prepare, "prepare a known data set and version it")
+    prepare.add_argument("name", help="mnist5k, digits, emoji, emoji64 or torchvision:CLASS")
+    prepare.add_argument("--replace", action="store_true", help="make and pin a new version")
+    add = _command(actions, "add", data_add, "prepare your own images and version them")
+    add.add_argument("name")
+    add.add_argument("source", help="a folder, an archive or any fsspec URL")
+    add.add_argument("--resolution", type=int, help="pixels a side (default: 32 or 64, as fits)")
+    add.add_argument("--colour", choices=("auto", "grey", "rgb"), default="auto")
+    add.add_argument("--background", default="white", help="what transparent images are laid on")
+    add.add_argument("--captions", help="a file of captions")
+    add.add_argument(
+        "--max-skipped", type=int, help="bad files to bear with (default: 1 %% of them, at least 10)"
+    )
+    add.add_argument("--replace", action="store_true", help="replace a set of that name from another source")
+    status = _command(actions, "status", data_status, "which versions are here, pinned and in the remote")
+    status.add_argument("--json", action="store_true")
+    versions = _command(actions, "versions", data_versions, "the versions of a data set")
+    versions.add_argument("name")
+    versions.add_argument("--json", action="store_true")
+    for name, text in (
+        ("push", "copy versions to the DVC remote"),
+        ("pull", "fetch pinned versions from it"),
+    ):
+        moved = _command(actions, name, data_move, text)
+        moved.add_argument("names", nargs="*", help="data sets (default: all)")
+        moved.add_argument("--remote", help="a configured DVC remote (default: the default one)")
+        moved.set_defaults(direction=name)
+    remote = _command(actions, "remote", data_remote, "say where `push` and `pull` go: a folder or s3://...")
+    remote.add_argument("url")
+    remote.add_argument("--name", default="storage")
+
+
+# Running
+
+
+def run_pipeline(options: argparse.Namespace) -> int:
+    """`atelier run`."""
+    from flows import start
+
+    experiment = start.experiment(config_path(options.config), options.set, options.only, smoke=options.smoke)
+    if options.plan:
+        start.show_plan(experiment, options.force, as_json=options.json)
+        return 0
+    record = start.start(
+        experiment, force=options.force, explain=options.explain, smoke=options.smoke, command=_command_line()
+    )
+    if options.json:
+        print(json.dumps(start.summary(record)))
+    else:
+        start.show(record)
+    return 0 if record["status"] == "done" else 1
+
+
+def config_path(path: Path | None) -> Path:
+    """A config file, looked for here and in the project; the quick start's without one."""
+    if path is None:
+        return home() / QUICKSTART
+    if not path.exists() and not path.is_absolute() and (home() / path).exists():
+        return home() / path
+    return path
+
+
+def _command_line() -> str:
+    return " ".join(["atelier", *sys.argv[1:]])
+
+
+def list_families(options: argparse.Namespace) -> None:
+    """`atelier families`."""
+    from components.jobs import describe_families
+
+    rows = describe_families()
+    if options.json:
+        print(json.dumps(rows))
+        return
+    _table(
+        ("family", "phases", "needs", "paper"),
+        [(r["name"], ", ".join(r["phases"]), ", ".join(r["needs"]) or "-", r["paper"]) for r in rows],
+    )
+
+
+def list_runs(options: argparse.Namespace) -> None:
+    """`atelier runs`."""
+    store = _open(options.store)
+    records = [r for r in (_record(store, run_id) for run_id in reversed(store.list("runs"))) if r]
+    if options.json:
+        print(json.dumps(records))
+        return
+    _table(
+        ("run", "status", "data", "families", "seconds", "page"),
+        [
+            (
+                r["run_id"],
+                r["status"],
+                r["lineage"]["data"]["name"],
+                ", ".join(r["lineage"]["config"]["families"]),
+                f"{r['seconds']:.0f}",
+                r["report"] or "-",
+            )
+            for r in records
+        ],
+    )
+
+
+def explain_run(options: argparse.Namespace) -> None:
+    """`atelier explain`."""
+    from flows import start
+
+    store = _open(options.store)
+    _table(("stage", "state", "because"), start.explanation(store, find_run(store, options.run)))
+
+
+def draw_samples(options: argparse.Namespace) -> None:
+    """`atelier sample`."""
+    from components.jobs import sample_to_file
+
+    folder = Path(options.run)
+    if not (folder / "model.safetensors").exists():
+        store = _open(options.store)
+        record = find_run(store, options.run)
+        families = [s for s in record["stages"] if s["name"] == "export" and s["state"] in ("ran", "cached")]
+        match = [s for s in families if s["family"] == options.family]
+        if not match:
+            known = ", ".join(s["family"] for s in families) or "none"
+            raise InputError(
+                f"run {record['run_id']} has no model of family {options.family!r}; it has: {known}"
+            )
+        folder = store.local_copy(f"{match[0]['uri']}/attempts/{match[0]['attempt']}")
+    sample_to_file(
+        folder, options.output, n=options.n, seed=options.seed, label=options.label, source=options.source
+    )
+    print(options.output)
+
+
+def make_report(options: argparse.Namespace) -> None:
+    """`atelier report`."""
+    from components import report
+
+    store = _open(options.store)
+    if options.action == "serve":
+        report.serve(store, options.port)
+    elif options.action == "pull":
+        store.download("runs", Path(options.output) / "runs")
+        store.download("index.html", Path(options.output) / "index.html")
+        print(Path(options.output) / "index.html")
+    else:
+        for run_id in [find_run(store, options.run)["run_id"]] if options.run else store.list("runs"):
+            print(report.build_run(store, run_id))
+        print(report.build_index(store))
+
+
+def examine(options: argparse.Namespace) -> int:
+    """`atelier doctor`."""
+    from dataclasses import asdict
+
+    from components import doctor
+
+    checks = doctor.examine(home(), options.store, thorough=options.thorough)
+    if options.json:
+        print(json.dumps([asdict(check) for check in checks]))
+    else:
+        for check in checks:
+            mark = {True: "ok  ", False: "FAIL", None: "warn"}[check.ok]
+            print(f"{mark}  {check.name:<22} {check.detail}")
+            if check.advice and check.ok is not True:
+                print(f"{'':28} -> {check.advice}")
+    return 1 if any(check.ok is False for check in checks) else 0
+
+
+# Data
+
+
+def data_list(options: argparse.Namespace) -> None:
+    """`atelier data list`."""
+    from components.data.prepare import available
+
+    rows = available(home())
+    if options.json:
+        print(json.dumps(rows))
+        return
+    _table(
+        ("name", "prepared", "images", "shape", "classes", "title"),
+        [
+            (
+                r["name"],
+                "yes" if r["prepared"] else "-",
+                f"{sum(r['counts'].values()):,}" if r["prepared"] else "",
+                f"{r['channels']}x{r['resolution']}x{r['resolution']}" if r["prepared"] else "",
+                (r["classes"] or "-") if r["prepared"] else "",
+                r["title"],
+            )
+            for r in rows
+        ],
+    )
+
+
+def data_prepare(options: argparse.Namespace) -> None:
+    """`atelier data prepare`."""
+    from components import versioning
+    from components.data.prepare import prepare
+
+    card = prepare(options.name, home(), replace=options.replace)
+    _prepared(card, versioning.track(home(), card.name).version)
+
+
+def data_add(options: argparse.Namespace) -> None:
+    """`atelier data add`."""
+    from components import versioning
+    from components.data.prepare import add
+
+    names = ("resolution", "colour", "background", "captions", "max_skipped", "replace")
+    card = add(options.name, options.source, home(), **{name: getattr(options, name) for name in names})
+    _prepared(card, versioning.track(home(), card.name).version)
+
+
+def _prepared(card: Any, version: str) -> None:
+    counts = ", ".join(f"{n:,} {split}" for split, n in card.counts.items())
+    classes = f", {card.num_classes} classes" if card.labels else ", unlabelled"
+    print(
+        f"{card.name}: {counts}; {card.channels}x{card.resolution}x{card.resolution}{classes}; version {version[:10]}"
+    )
+    for reason, count in card.skipped.items():
+        print(f"  skipped {count}: {reason}", file=sys.stderr)
+
+
+def data_status(options: argparse.Namespace) -> None:
+    """`atelier data status`."""
+    from components import versioning
+
+    _rows(versioning.status(home()), options.json)
+
+
+def data_versions(options: argparse.Namespace) -> None:
+    """`atelier data versions`."""
+    from components import versioning
+
+    _rows(versioning.versions(home(), options.name), options.json)
+
+
+def data_move(options: argparse.Namespace) -> None:
+    """`atelier data push` and `atelier data pull`."""
+    from components import versioning
+
+    move = versioning.push if options.direction == "push" else versioning.pull
+    _rows(move(home(), options.names or None, options.remote), False)
+
+
+def data_remote(options: argparse.Namespace) -> None:
+    """`atelier data remote`."""
+    from components import versioning
+
+    versioning.set_remote(home(), options.url, options.name)
+
+
+# Shared
+
+
+def _open(url: str) -> Any:
+    from components.storage import open_store
+
+    return open_store(url, home())
+
+
+def _record(store: Any, run_id: str) -> dict[str, Any] | None:
+    try:
+        record: dict[str, Any] = store.read_json(f"runs/{run_id}/run.json")
+    except (FileNotFoundError, ValueError):
+        return None
+    return record
+
+
+def find_run(store: Any, run_id: str) -> dict[str, Any]:
+    """The record of a run; `last` is the newest."""
+    known = store.list("runs")
+    if run_id == "last" and known:
+        run_id = known[-1]
+    record = _record(store, run_id) if run_id in known else None
+    if record is None:
+        raise InputError(f"there is no run {run_id!r} in the store; `atelier runs` lists {len(known)}")
+    return record
+
+
+def _rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows))
+    elif rows:
+        _table(tuple(rows[0]), [tuple(row.values()) for row in rows])
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Plain columns, which other programs can read too."""
+    cells = [[str(cell) if cell is not None else "-" for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    for row in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The pipeline: data, families side by side, judging, comparing, exporting, the page, publishing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+from prefect.futures import PrefectFuture, as_completed
+
+from components.config import Experiment
+from components.launch import cores
+from components.stages import Done
+from flows import tasks
+from flows.run import RUNS
+
+
+@flow(name="atelier", flow_run_name="{run_id}", retries=0, persist_result=False, validate_parameters=False)
+def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
+    """Run the experiment; returns done, partial or failed.
+
+    The task runner has as many threads as trainings fit side by side, and starts tasks in the order they are submitted:
+    the first family, which should be the longest, keeps its cores throughout while the others take turns on the rest.
+    """
+    run, families = RUNS[run_id], list(experiment["families"])
+    data = tasks.prepare(run_id)
+    trainings = {tasks.train.submit(run_id, families[0], data): families[0]}
+    reference = tasks.reference.submit(run_id, data)
+    trainings |= {tasks.train.submit(run_id, family, data): family for family in families[1:]}
+
+    trained, evaluations = {}, {}
+    for future in as_completed(list(trainings)):
+        family = trainings[future]
+        if done := outcome(future):
+            trained[family] = done
+            evaluations[family] = tasks.evaluate.submit(run_id, family, data, reference, done)
+    evaluated = {family: done for family in families if (done := outcome(evaluations.get(family)))}
+    exported = {
+        family: done
+        for family in evaluated
+        if (done := outcome(tasks.export.submit(run_id, family, data, trained[family], evaluated[family])))
+    }
+
+    for family in families:
+        if family not in exported:
+            run.failed.setdefault(family, "a stage it depends on failed")
+
+    compared = tasks.compare(run_id, trained, evaluated)
+    reported = tasks.report(run_id, compared)
+    if exported:
+        tasks.publish(run_id, reported, exported)
+    return "failed" if not exported else "partial" if run.failed else "done"
+
+
+def outcome(future: PrefectFuture[Done] | None) -> Done | None:
+    """What a task returned; None if it failed, of which the record tells."""
+    if future is None:
+        return None
+    future.wait()
+    return future.result() if future.state.is_completed() else None
+
+
+def side_by_side(experiment: Experiment) -> int:
+    """How many trainings fit this machine at once."""
+    settings = [experiment.training(family) for family in experiment.families]
+    return max(1, cores() // max(s.threads * max(1, s.workers) for s in settings))

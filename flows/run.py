@@ -1,0 +1,135 @@
+"""One run in this process: its plan, its record, its board, and how a stage is done in it."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+from components import stages
+from components.config import Experiment
+from components.errors import InputError, RunError
+from components.plan import Plan
+from components.stages import Done, Spec
+from components.storage import Store
+from flows.record import Record
+from flows.terminal import Board
+
+POLL = 1.0  # seconds between looks at a training's progress
+ARTIFACT = 5.0  # seconds between updates of Prefect's progress artifact
+
+RUNS: dict[str, Run] = {}
+"""The runs of this process by id: tasks are given the id, small and JSON, and find the rest here."""
+
+
+class Run:
+    """What the tasks of one flow run share."""
+
+    plan: Plan  # there as soon as the version of the data is known
+
+    def __init__(
+        self,
+        run_id: str,
+        experiment: Experiment,
+        store: Store,
+        record: Record,
+        board: Board,
+        *,
+        force: Collection[str] = (),
+        explain: bool = False,
+    ):
+        self.run_id, self.experiment, self.store = run_id, experiment, store
+        self.record, self.board = record, board
+        self.force, self.explain = force, explain
+        self.failed: dict[str, str] = {}  # family -> why
+        RUNS[run_id] = self
+
+    def stage(self, spec: Spec, body: Callable[[Store, int], dict[str, Any]]) -> Done:
+        """The stage's result, made here or found; its state goes into the record and on the board."""
+        started = time.time()
+        self.record.stage(spec, "running")
+        if self.explain:
+            self.board.say(f"  {spec.title}: {why(self.store, spec, forced=spec.stage in self.force)}", "dim")
+        try:
+            done = stages.run(
+                self.store,
+                spec,
+                body,
+                run_id=self.run_id,
+                force=spec.stage in self.force,
+                on_wait=lambda title: self.board.say(f"  {title}: another run is at work on it, waiting"),
+            )
+        except BaseException as error:
+            sentence = _sentence(error)
+            self.record.stage(spec, "failed", error=sentence, seconds=time.time() - started)
+            self.board.say(f"✗ {spec.title}: {sentence}", "red")
+            if spec.family:
+                self.failed[spec.family] = sentence
+            raise
+        finally:
+            self.board.end(spec.title)
+        self.record.done(spec, done, started)
+        how = f"{done.seconds:.1f} s" if done.state == "ran" else "cached"
+        self.board.say(f"✓ {spec.title}: {how}", "" if done.state == "ran" else "dim")
+        return done
+
+    @contextlib.contextmanager
+    def watching(self, spec: Spec, attempt: Store) -> Iterator[None]:
+        """Show the progress that a training leaves in its attempt's folder, here and in Prefect."""
+        over = threading.Event()
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=lambda: context.run(self._watch, spec, attempt, over), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(5)
+
+    def _watch(self, spec: Spec, attempt: Store, over: threading.Event) -> None:
+        before, artifact, told = (0, time.time()), None, 0.0
+        while not over.wait(POLL):
+            try:
+                note = attempt.read_json("progress.json")
+            except (FileNotFoundError, ValueError):
+                continue
+            step, steps, at = note["step"], note["steps"], note["time"]
+            rate = (step - before[0]) / max(at - before[1], 1e-6) if step > before[0] else 0.0
+            before = (step, at)
+            values = "  ".join(f"{k.split('/')[-1]} {v:.3g}" for k, v in list(note["values"].items())[:2])
+            self.board.move(spec.title, step, steps, f"{rate:5.1f} steps/s  {values}")
+            if time.time() - told > ARTIFACT:
+                told = time.time()
+                with contextlib.suppress(Exception):  # a display; training does not depend on it
+                    percent = 100.0 * step / steps
+                    if artifact is None:
+                        artifact = create_progress_artifact(
+                            percent, key=f"train-{spec.family}".replace("_", "-")
+                        )
+                    else:
+                        update_progress_artifact(artifact, percent)
+
+
+def why(store: Store, spec: Spec, forced: bool = False) -> str:
+    """Why a stage will run or not: what of its key differs from the newest result of the same stage and family."""
+    if forced:
+        return "runs: forced"
+    if stages.finished(store, spec):
+        return "cached: nothing it depends on has changed"
+    if store.exists(f"{spec.uri}/spec.json"):
+        return "runs: begun before, not finished"
+    old = stages.latest(store, spec)
+    if old is None:
+        return "runs: never done before"
+    return "runs: changed " + "; ".join(stages.difference(old, spec.canonical()))
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, InputError | RunError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,0 +1,275 @@
+"""From an experiment to a finished run, and what is said about it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from components import config, launch, stages, work
+from components.config import Experiment
+from components.data.card import DataCard
+from components.errors import InputError, RunError
+from components.paths import home
+from components.plan import STAGES, Plan
+from components.storage import Store, open_store
+
+SMOKE = {
+    "steps": 16,
+    "checkpoint_every": 8,
+    "validate_every": 8,
+    "sample_grids": 2,
+    "log_every": 4,
+    "smoke": True,
+}
+
+
+def experiment(
+    path: Path, changes: Sequence[str], only: Collection[str] = (), *, smoke: bool = False
+) -> Experiment:
+    """The experiment of a config file and the command line's changes, resolved."""
+    read = config.load(path, changes)
+    if unknown := [family for family in only if family not in read.families]:
+        raise InputError(f"--only {unknown[0]}: not in {path}, which has: {', '.join(read.families)}")
+    families = {name: block for name, block in read.families.items() if not only or name in only}
+    if smoke:
+        families = {
+            name: {**block, "train": {**block.get("train", {}), **SMOKE}} for name, block in families.items()
+        }
+        read = read.model_copy(
+            update={"evaluate": read.evaluate.model_copy(update={"samples": 64, "extractor_epochs": 1})}
+        )
+    read = config.parse({**read.model_dump(), "families": families}, str(path))
+    where = launch.device()
+    return read.resolved(where, launch.precision("auto", where))
+
+
+def start(
+    experiment: Experiment,
+    *,
+    force: Collection[str] = (),
+    explain: bool = False,
+    smoke: bool = False,
+    command: str = "",
+) -> dict[str, Any]:
+    """Run the pipeline in this process, under Prefect; returns the run's record.
+
+    Raises:
+        InputError: something that was asked for cannot be.
+        RunError: a stage that all families need failed.
+    """
+    from prefect.task_runners import ThreadPoolTaskRunner
+
+    from components import report
+    from flows.pipeline import pipeline, side_by_side
+    from flows.record import Record, lineage
+    from flows.run import Run
+    from flows.terminal import Board
+
+    check_stages(force)
+    store = open_store(experiment.store.url, home())
+    store.check()
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    settings = experiment.model_dump(mode="json")
+    content = {"smoke": smoke, "command": command, "lineage": lineage(home(), settings)}
+    record = Record(store, run_id, content)
+    with Board() as board:
+        board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
+        Run(run_id, experiment, store, record, board, force=force, explain=explain)
+        runner = ThreadPoolTaskRunner(max_workers=side_by_side(experiment))
+        status = "interrupted"
+        try:
+            status = pipeline.with_options(task_runner=runner)(run_id, settings)
+        except (InputError, RunError):
+            status = "failed"
+            raise
+        except Exception as error:
+            status = "failed"
+            raise RunError(f"{type(error).__name__}: {error}") from error
+        finally:
+            launch.disconnect()
+            record.finish(status)
+            if any(stage["state"] == "ran" for stage in record.content["stages"]):
+                record.content["overhead"] = overhead(record.content)
+                record.write()
+                report.build_run(store, run_id)
+            report.build_index(store)
+    return record.content
+
+
+def check_stages(names: Collection[str]) -> None:
+    """Refuse a stage that does not exist."""
+    for name in names:
+        if name not in STAGES:
+            raise InputError(f"unknown stage {name!r}; known: {', '.join(STAGES)}")
+
+
+def overhead(record: dict[str, Any]) -> dict[str, float]:
+    """Seconds of a run in which nothing was computed: starting Prefect and Ray, versioning, storing.
+
+    A stage's work is taken to lie at its end: what comes before it is the start of its workers.
+    """
+    spans = sorted(
+        (stage["offset"] + stage["seconds"] - stage["work_seconds"], stage["offset"] + stage["seconds"])
+        for stage in record["stages"]
+        if stage["state"] == "ran"
+    )
+    busy, until = 0.0, 0.0
+    for begin, end in spans:
+        busy += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    seconds = max(record["seconds"] - busy, 0.0)
+    return {"seconds": round(seconds, 1), "share": round(seconds / max(record["seconds"], 1e-9), 4)}
+
+
+# What would happen, and what did
+
+
+def plan_of(experiment: Experiment) -> Plan | None:
+    """The plan, if the data is at hand; nothing is prepared or written."""
+    name, revision = experiment.data.name, experiment.data.revision
+    found = work.peek(home(), name, revision)
+    if found is None:
+        return None
+    folder, version = found
+    return Plan(experiment, version, DataCard.read(folder), launch.device())
+
+
+def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool = False) -> None:
+    """What would run, what is cached, and the minutes to expect."""
+    from flows.run import why
+
+    check_stages(force)
+    store, plan = open_store(experiment.store.url, home()), plan_of(experiment)
+    if plan is None:
+        titles = [
+            "prepare",
+            "reference",
+            *(f"{s} {f}" for f in experiment.families for s in STAGES[2:5]),
+            *STAGES[5:],
+        ]
+        rows = [
+            {"stage": title, "key": None, "because": "runs: the data is not prepared yet"} for title in titles
+        ]
+    else:
+        rows = [
+            {"stage": spec.title, "key": spec.key, "because": why(store, spec, forced=spec.stage in force)}
+            | {"seconds": expected(store, spec)}
+            for spec in plan.known()
+        ]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        print(f"{row['stage']:<22} {row['key'] or '':<18} {row['because']}")
+    seconds = [row.get("seconds") for row in rows if row["because"].startswith("runs")]
+    if any(s is not None for s in seconds):
+        print(
+            f"expected, from earlier results of the same stages: {sum(s or 0 for s in seconds) / 60:.1f} minutes of work"
+        )
+    elif seconds:
+        print(
+            "nothing like it has run here before, so there is no estimate; configs/ state minutes in their headers"
+        )
+
+
+def expected(store: Store, spec: stages.Spec) -> float | None:
+    """Seconds that the newest result of the same stage and family took."""
+    old = stages.latest(store, spec)
+    if old is None:
+        return None
+    key = stages.sha256(stages.canonical(old))[:16]
+    folder = store.child("store", spec.stage, key)
+    attempt = folder.read_json("_SUCCESS")["attempt"]
+    seconds: float = folder.read_json(f"attempts/{attempt}/result.json")["seconds"]
+    return seconds
+
+
+def explanation(store: Store, record: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """For each stage of a run: its state, and what of its key differs from the run before that had it."""
+    earlier = [run_id for run_id in store.list("runs") if run_id < record["run_id"]]
+    rows = []
+    for stage in record["stages"]:
+        title = f"{stage['name']} {stage['family']}" if stage["family"] else stage["name"]
+        if stage["state"] == "cached":
+            rows.append(
+                (title, "cached", f"done by run {stage['cached_from']}, nothing it depends on changed")
+            )
+            continue
+        rows.append((title, stage["state"], stage["error"] or _changes(store, stage, earlier)))
+    return rows
+
+
+def _changes(store: Store, stage: dict[str, Any], earlier: list[str]) -> str:
+    for run_id in reversed(earlier):
+        before = store.read_json(f"runs/{run_id}/run.json")["stages"]
+        same = [s for s in before if (s["name"], s["family"]) == (stage["name"], stage["family"])]
+        if same and store.exists(f"{same[0]['uri']}/spec.json"):
+            if same[0]["key"] == stage["key"]:
+                return f"the same key as in run {run_id}: forced, or it had not finished"
+            old = store.read_json(f"{same[0]['uri']}/spec.json")
+            return "; ".join(stages.difference(old, store.read_json(f"{stage['uri']}/spec.json")))
+    return "never done before"
+
+
+def summary(record: dict[str, Any]) -> dict[str, Any]:
+    """What `atelier run --json` prints."""
+    wanted = ("name", "family", "key", "state", "seconds")
+    results = ("family", "metrics", "parameters", "train_seconds", "images_seen", "samples_per_second")
+    return {
+        "run_id": record["run_id"],
+        "status": record["status"],
+        "manifest": f"runs/{record['run_id']}/run.json",
+        "report": record["report"],
+        "seconds": record["seconds"],
+        "stages": [{name: stage[name] for name in wanted} for stage in record["stages"]],
+        "results": [{name: result[name] for name in results} for result in record["results"]],
+    }
+
+
+def show(record: dict[str, Any]) -> None:
+    """The results as a table, and where the page is."""
+    console = Console(highlight=False)
+    table = Table(
+        title=f"{record['lineage']['data'].get('title') or record['lineage']['data']['name']}", box=None
+    )
+    for head in ("family", "quality", "floor", "kid", "right", "parameters", "training", "samples/s"):
+        table.add_column(head, justify="left" if head == "family" else "right")
+    for row, result in zip(record["table"], record["results"], strict=True):
+        metrics = result["metrics"]
+        close = metrics.get("kid") or metrics.get("r_kid")
+        right = metrics.get("label_accuracy")
+        table.add_row(
+            result["family"],
+            f"{row['quality']:.4g} {row['quality_metric']}",
+            "-" if row["quality_floor"] is None else f"{row['quality_floor']:.4g}",
+            "-" if close is None else f"{close['value']:.4f}",
+            "-" if right is None else f"{100 * right['value']:.1f} %",
+            f"{result['parameters']:,}",
+            f"{result['train_seconds']:.0f} s",
+            f"{result['samples_per_second']:,.0f}",
+        )
+    console.print(table)
+    ran = [stage for stage in record["stages"] if stage["state"] == "ran"]
+    if not ran and record["status"] == "done":
+        console.print("Nothing to do: every stage was done before and nothing it depends on has changed.")
+    for stage in record["stages"]:
+        if stage["state"] == "failed":
+            console.print(
+                f"failed: {stage['name']} {stage['family'] or ''}: {stage['error']}",
+                style="red",
+                markup=False,
+            )
+    where = record["lineage"]["config"]["store"]["url"]
+    page = record["report"]
+    local = "://" not in where
+    shown = (home() / where / page if local else f"{where}/{page}") if page else None
+    console.print(
+        f"{record['status']} in {record['seconds']:.0f} s; page: {shown}", markup=False, soft_wrap=True
+    )

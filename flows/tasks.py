@@ -1,0 +1,139 @@
+"""One Prefect task a stage. In and out go small references; the store's keys, not Prefect's cache, say what is done.
+
+Nothing retries here: workers are restarted by Ray, the object store's errors are retried in the storage module, and
+bad input would fail again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from components import work
+from components.data.card import DataCard
+from components.launch import device
+from components.paths import home
+from components.plan import Plan, check
+from components.stages import Done
+from components.storage import Store, open_store
+from flows.run import RUNS
+
+OPTIONS: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "retries": 0,
+    "persist_result": False,
+    "log_prints": False,
+}
+
+
+@task(name="prepare", **OPTIONS)
+def prepare(run_id: str) -> Done:
+    """The data, prepared, versioned, and in the store."""
+    run = RUNS[run_id]
+    snapshot, version = work.data_version(home(), run.experiment.data.name, run.experiment.data.revision)
+    run.plan = Plan(run.experiment, version, DataCard.read(snapshot), device())
+    run.record.data(run.plan)
+    check(run.plan, run.store)
+    return run.stage(run.plan.prepare, lambda attempt, _: work.prepare(run.store, attempt, snapshot))
+
+
+@task(name="reference", **OPTIONS)
+def reference(run_id: str, data: Done) -> Done:
+    """The extractor, and the real images seen through it."""
+    run = RUNS[run_id]
+    spec = run.plan.reference
+    return run.stage(spec, lambda attempt, _: work.reference(run.store, attempt, data, dict(spec.settings)))
+
+
+@task(name="train", task_run_name="train {family}", **OPTIONS)
+def train(run_id: str, family: str, data: Done) -> Done:
+    """A family, trained under Ray Train."""
+    run = RUNS[run_id]
+    plan, spec = run.plan, run.plan.train(family)
+    block = dict(plan.experiment.families[family])
+    settings = block.pop("train")
+
+    def body(attempt: Store, number: int) -> dict[str, Any]:
+        with run.watching(spec, attempt):
+            return work.train(
+                run.store,
+                attempt,
+                number,
+                data,
+                family,
+                spec.key,
+                config=block,
+                train=settings,
+                device=plan.device,
+                flips=plan.experiment.data.flips,
+            )
+
+    return run.stage(spec, body)
+
+
+@task(name="evaluate", task_run_name="evaluate {family}", **OPTIONS)
+def evaluate(run_id: str, family: str, data: Done, reference: Done, trained: Done) -> Done:
+    """A family's numbers."""
+    run = RUNS[run_id]
+    spec = run.plan.evaluate(family)
+    arguments = (run.store, data, reference, trained, family, dict(spec.settings))
+    return run.stage(spec, lambda attempt, _: work.evaluate(*arguments))
+
+
+@task(name="export", task_run_name="export {family}", **OPTIONS)
+def export(run_id: str, family: str, data: Done, trained: Done, evaluated: Done) -> Done:
+    """A family's model, ready to be given out."""
+    run = RUNS[run_id]
+    spec = run.plan.export(family)
+    return run.stage(
+        spec, lambda attempt, _: work.export(run.store, attempt, data, trained, evaluated, family)
+    )
+
+
+@task(name="compare", **OPTIONS)
+def compare(run_id: str, trained: dict[str, Done], evaluated: dict[str, Done]) -> Done:
+    """The table of all families."""
+    run = RUNS[run_id]
+    spec = run.plan.compare({family: done.key for family, done in evaluated.items()})
+    done = run.stage(spec, lambda attempt, _: work.compare(run.store, trained, evaluated))
+    compared = run.store.read_json(f"{done.uri}/result.json")
+    run.record.update(results=compared["results"], table=compared["table"])
+    if compared["table"]:
+        create_table_artifact(compared["table"], key="results", description=f"Run {run_id}")
+    return done
+
+
+@task(name="report", **OPTIONS)
+def report(run_id: str, compared: Done) -> Done:
+    """The page of the run."""
+    run = RUNS[run_id]
+    spec = run.plan.report(compared.key, run.failed)
+    run.record.update(status="partial" if run.failed else "done")
+    done = run.stage(spec, lambda attempt, _: work.report(run.store, run_id))
+    page = run.store.read_json(f"{done.uri}/result.json")["page"]
+    run.record.update(report=page)
+    create_link_artifact(link=f"{run.store.url}/{page}", key="page", link_text=f"Report of run {run_id}")
+    return done
+
+
+@task(name="publish", **OPTIONS)
+def publish(run_id: str, reported: Done, exported: dict[str, Done]) -> Done:
+    """Models, samples and pages, where others find them."""
+    run = RUNS[run_id]
+    url = run.plan.experiment.publish.url
+    target = open_store(url, home()) if url else run.store.child("published")
+    spec = run.plan.publish(reported.key, {family: done.key for family, done in exported.items()})
+
+    def body(attempt: Store, number: int) -> dict[str, Any]:
+        page = run.store.read_json(f"{reported.uri}/result.json")["page"]
+        record = run.record.content
+        return work.publish(run.store, target, run_id, page, exported, record) | (
+            {} if url else {"elsewhere": [f"published/{run_id}/manifest.json"]}
+        )
+
+    done = run.stage(spec, body)
+    run.record.update(published=run.store.read_json(f"{done.uri}/result.json")["published"])
+    return done

@@ -1,0 +1,67 @@
+"""What a person sees while a run goes on: a bar per stage on a terminal, plain lines anywhere else. On standard error."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+class Board:
+    """Tells how stages move; safe to use from several threads."""
+
+    def __init__(self, console: Console | None = None):
+        self.console = console or Console(file=sys.stderr, highlight=False)
+        self._lock = threading.Lock()
+        self._quarter: dict[str, int] = {}
+        self._bars: dict[str, Any] = {}
+        self._progress = (
+            Progress(
+                TextColumn("  {task.description:<22}"),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]:<34}"),
+                TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
+            )
+            if self.console.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> Board:
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def say(self, text: str, style: str = "") -> None:
+        """A line that stays."""
+        with self._lock:
+            self.console.print(Text(text, style=style))
+
+    def move(self, title: str, step: int, steps: int, note: str) -> None:
+        """A stage has come to `step` of `steps`."""
+        with self._lock:
+            if self._progress:
+                if title not in self._bars:
+                    self._bars[title] = self._progress.add_task(title, total=steps, note=note)
+                self._progress.update(self._bars[title], completed=step, note=note)
+                return
+            quarter = 4 * step // steps
+            if quarter > self._quarter.get(title, 0):
+                self._quarter[title] = quarter
+                self.console.print(Text(f"  {title}: {step}/{steps} {note}"))
+
+    def end(self, title: str) -> None:
+        """A stage is over; its bar goes."""
+        with self._lock:
+            if self._progress and title in self._bars:
+                self._progress.remove_task(self._bars.pop(title))

@@ -1,0 +1,78 @@
+"""Small prepared data sets: the 8 x 8 digits of scikit-learn, and synthetic RGB images without labels."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from components.config import Evaluate
+from components.data.card import DataCard, digest
+from components.evaluation import reference
+
+SPLITS = {"train": 1000, "validation": 390, "test": 400}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def prepared(folder: Path, images: np.ndarray, labels: np.ndarray | None) -> Path:
+    """A prepared data set in `folder`, split in the order of `images`."""
+    start = 0
+    for split, count in SPLITS.items():
+        (folder / split).mkdir(parents=True)
+        np.save(folder / split / "images-00000.npy", images[start : start + count])
+        if labels is not None:
+            np.save(folder / split / "labels.npy", labels[start : start + count].astype(np.int64))
+        start += count
+    files = {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*.npy"))}
+    card = DataCard(
+        name=folder.name,
+        title=folder.name,
+        source="test",
+        licence="test",
+        credit="test",
+        resolution=images.shape[2],
+        channels=images.shape[1],
+        labels=None if labels is None else [str(i) for i in range(10)],
+        counts=SPLITS,
+        files={name: {"sha256": digest(p, "sha256"), "bytes": p.stat().st_size} for name, p in files.items()},
+    )
+    (folder / "card.json").write_text(card.to_json())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory) -> Path:
+    """1,790 real grey 8 x 8 digits, prepared."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    order = np.random.RandomState(0).permutation(len(data.images))
+    images = (data.images[order] * 15.9375).round().astype(np.uint8)[:, None]
+    return prepared(tmp_path_factory.mktemp("data") / "digits8", images, data.target[order])
+
+
+@pytest.fixture(scope="session")
+def lamps(tmp_path_factory) -> Path:
+    """RGB 16 x 16 images without labels, brighter at the top, so that rotations can be told."""
+    random = np.random.RandomState(0)
+    images = random.uniform(0, 120, (sum(SPLITS.values()), 3, 16, 16))
+    images += np.linspace(120, 0, 16)[:, None] * random.uniform(0.5, 1, (len(images), 3, 1, 1))
+    return prepared(tmp_path_factory.mktemp("data") / "lamps", images.astype(np.uint8), None)
+
+
+@pytest.fixture(scope="session")
+def digits_reference(digits, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("reference") / "digits8"
+    reference(digits, folder, Evaluate())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lamps_reference(lamps, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("reference") / "lamps"
+    reference(lamps, folder, Evaluate(samples=100, extractor_epochs=2))
+    return folder

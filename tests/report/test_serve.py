@@ -1,0 +1,101 @@
+"""The viewer: loopback only, pages only, inside the store only."""
+
+import http.client
+import threading
+
+import pytest
+
+from components.errors import InputError
+from components.report import build, build_index, build_run, serve, server
+
+
+@pytest.fixture
+def running(store, runs):
+    build_run(store, runs["done"])
+    build_index(store)
+    with server(store) as made:
+        thread = threading.Thread(target=made.serve_forever, daemon=True)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+def ask(running, path, method="GET", **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", running.server_port, timeout=10)
+    connection.request(method, path, headers=headers)
+    answer = connection.getresponse()
+    return answer, answer.read()
+
+
+def test_serves_pages_with_the_policy(running, runs):
+    for path in ("/", f"/runs/{runs['done']}/report/", f"/runs/{runs['done']}/report/index.html?x=1"):
+        answer, body = ask(running, path)
+        assert answer.status == 200 and body.startswith(b"<!doctype html>")
+        assert answer.headers["Content-Security-Policy"] == build.POLICY
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_listens_on_loopback_only(running):
+    assert running.server_address[0] == "127.0.0.1"
+
+
+def test_head_has_no_body(running):
+    answer, body = ask(running, "/", method="HEAD")
+    assert answer.status == 200 and body == b"" and int(answer.headers["Content-Length"]) > 0
+
+
+def test_leaves_the_store_by_no_path(running, store, tmp_path):
+    (tmp_path / "secret.html").write_text("secret")
+    (tmp_path / "output" / "link.html").symlink_to(tmp_path / "secret.html")
+    (tmp_path / "output" / ".hidden.html").write_text("secret")
+    paths = [
+        "/../secret.html",
+        "/%2e%2e/secret.html",
+        "/..%2fsecret.html",
+        "/runs/../../secret.html",
+        "/..\\secret.html",
+    ]
+    paths += [
+        f"/{tmp_path}/secret.html",
+        f"//{tmp_path}/secret.html",
+        "/link.html",
+        "/.hidden.html",
+        "/%00.html",
+        "/C:/x.html",
+    ]
+    for path in paths:
+        answer, body = ask(running, path)
+        assert answer.status == 404 and b"secret" not in body, path
+
+
+def test_serves_pages_not_models(running, store):
+    store.write_bytes("store/train/k/model.safetensors", b"weights")
+    for path in ("/store/train/k/model.safetensors", "/store/", "/store", "/missing.html"):
+        assert ask(running, path)[0].status == 404, path
+
+
+def test_refuses_other_names_for_this_machine(running):
+    assert ask(running, "/", Host="evil.example")[0].status == 403
+    assert ask(running, "/", Host=f"localhost:{running.server_port}")[0].status == 200
+
+
+def test_writes_nothing(running):
+    for method in ("POST", "PUT", "DELETE"):
+        assert ask(running, "/index.html", method=method)[0].status == 501
+
+
+def test_taken_port_is_one_sentence(running, store):
+    with pytest.raises(InputError, match="cannot listen"):
+        server(store, running.server_port)
+
+
+def test_serve_tells_the_address_and_stops_on_interrupt(store):
+    told = []
+
+    def ready(url):
+        told.append(url)
+        raise KeyboardInterrupt
+
+    serve(store, ready=ready)
+    assert told[0].startswith("http://127.0.0.1:")
