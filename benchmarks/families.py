@@ -1,10 +1,10 @@
-"""Every family on 5,000 digits, one thread: what precision and memory format cost, and what the samples look like.
+"""Families on 5,000 digits, one thread: what precision and memory format cost, what the samples look like.
 
     python benchmarks/families.py speed [FAMILY ...]
     python benchmarks/families.py train FAMILY --steps 2000 --batch 64 --schedule sqrt --out grids/
 
-`speed` interleaves the variants round by round, so that a busy machine slows all of them alike, and prints medians and
-ratios. `train` is the plain loop over phases (no checkpoints, no reports) and writes a grid of averaged-weight samples.
+`speed` interleaves the variants round by round, so that a busy machine slows all of them alike, and prints
+medians and ratios. `train` is the plain loop over phases, with a grid of samples of the averaged weights.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     family_class = FAMILIES[args.families[0]]
     family = family_class(family_class.Config(**json.loads(args.config)), CARD)
+    family.to(memory_format=torch.channels_last)
     average = copy.deepcopy(family.generator)
     bases = [[group["lr"] for group in o.param_groups] for o in family.optimizers]
     data, started, cpu = batches(*load_digits(), args.batch), time.perf_counter(), time.process_time()
@@ -102,7 +103,8 @@ def train(args: argparse.Namespace) -> None:
             print(step + 1, " ".join(f"{k}={v:.4g}" for k, v in terms.items()), flush=True)
     seconds, busy = time.perf_counter() - started, time.process_time() - cpu
     total = args.steps * args.batch
-    print(f"{args.families[0]}: {total / seconds:.0f} images/s, {total / busy:.0f} per CPU second, {seconds:.0f} s")
+    rates = f"{total / seconds:.0f} images/s, {total / busy:.0f} per CPU second"
+    print(f"{args.families[0]}: {rates}, {seconds:.0f} s")
     write_grid(average, args)
 
 
@@ -152,7 +154,7 @@ def speed(args: argparse.Namespace) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("mode", choices=["speed", "train"])
     parser.add_argument("families", nargs="*", default=list(FAMILIES))
     parser.add_argument("--config", default="{}", help="the family's hyperparameters, as JSON")

@@ -8,6 +8,7 @@ worker or on many.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -92,12 +93,15 @@ class Replica:
         losses = Losses(family)
         self.module: nn.Module = losses
         if group.size > 1:
-            self.module = DistributedDataParallel(
-                losses,
-                device_ids=[group.device] if group.device.type == "cuda" else None,
-                broadcast_buffers=False,
-                find_unused_parameters=len(family.phases) > 1,
-            )
+            with warnings.catch_warnings():
+                # broadcast_buffers=False is deprecated for a setting that broadcasts at the start, which shards forbid.
+                warnings.simplefilter("ignore", FutureWarning)
+                self.module = DistributedDataParallel(
+                    losses,
+                    device_ids=[group.device] if group.device.type == "cuda" else None,
+                    broadcast_buffers=False,
+                    find_unused_parameters=len(family.phases) > 1,
+                )
 
     def __call__(self, phase: int, batch: Batch) -> tuple[Tensor, Terms]:
         """Loss and logged values of one shard."""
@@ -144,6 +148,11 @@ class Buffers:
         }
         for shard in self.of_shard:
             self.of_shard[shard] |= self._copy(changed)
+
+    def settle(self) -> None:
+        """Between steps, show the first shard's buffers: what the average copies on one worker as on many."""
+        if self.of_shard:
+            self._load(self.of_shard[self.shards[0]])
 
     def state(self) -> dict[int, Terms]:
         """The buffers of each shard of this process."""

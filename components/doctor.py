@@ -1,4 +1,4 @@
-"""Does everything the project needs work here? Each check really tries it and says what to do if it does not."""
+"""Does all that the project needs work here? Each check really tries it, and says what to do if it fails."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pathlib import Path
 from components.storage import Store, lease, open_store
 
 GB = 1 << 30
-PREFECT_SECONDS = 90.0  # for a server to become healthy; 14 on two busy cores
+PREFECT_SECONDS = 120.0  # for a server to become healthy; 14 on two busy cores
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 
 
@@ -185,7 +185,8 @@ def leftover_ray(proc: Path = Path("/proc")) -> list[int]:
 
 RAY_TRIAL = """
 import ray
-ray.init(num_cpus=1, num_gpus=0, object_store_memory=100_000_000, include_dashboard=False, log_to_driver=False)
+quiet = {"include_dashboard": False, "log_to_driver": False}
+ray.init(num_cpus=1, num_gpus=0, object_store_memory=100_000_000, **quiet)
 assert ray.get(ray.remote(lambda: 41).remote()) == 41
 ray.shutdown()
 """
@@ -205,8 +206,9 @@ def _ray_starts() -> Check:
 
 def _prefect(home: Path) -> Check:
     """Prefect imports with libraries its server cannot start with: so start one."""
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".doctor-", dir=home, ignore_cleanup_errors=True) as folder:
+    private = home / ".atelier"
+    private.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="doctor-", dir=private, ignore_cleanup_errors=True) as folder:
         port, start = _free_port(), time.monotonic()
         environment = {**os.environ, **QUIET, "PREFECT_HOME": folder}
         for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_API_DATABASE_CONNECTION_URL"):
@@ -318,9 +320,12 @@ def _dvc_remote(home: Path, config: configparser.ConfigParser) -> Check:
         return Check(
             "DVC remote", None, f"{name}: {where.url} is not there yet", "`atelier data push` makes it."
         )
-    endpoint = config.get(section, "endpointurl", fallback=None)
+    names = {"endpointurl": "endpoint_url", "access_key_id": "key", "secret_access_key": "secret"}
+    options = {
+        ours: config.get(section, its) for its, ours in names.items() if config.has_option(section, its)
+    }
     try:
-        Store(url, {"endpoint_url": endpoint}).check() if endpoint else where.check()
+        Store(url, options).check() if options else where.check()
     except Exception as error:
         return Check("DVC remote", False, f"{name}: {error}", "Correct the remote or its credentials.")
     if config.get(section, "verify", fallback="false").lower() != "true":
@@ -350,23 +355,15 @@ def _store(home: Path, store_url: str) -> list[Check]:
 
 
 def _reads_and_writes(store: Store, probe: Store) -> Check:
-    start, data = time.monotonic(), os.urandom(64)
-    probe.write_bytes("folder/file", data)
-    faults = [
-        what
-        for what, fine in (
-            ("read", probe.read_bytes("folder/file") == data),
-            ("list", probe.find() == ["folder/file"]),
-            (
-                "overwrite",
-                probe.write_bytes("folder/file", b"2") is None and probe.read_bytes("folder/file") == b"2",
-            ),
-            ("delete", probe.delete("folder/file") is None and probe.find() == []),
-        )
-        if not fine
-    ]
-    if faults:
-        return Check("store", False, f"{store.url}: {', '.join(faults)} failed", "Choose another store.")
+    start, data, rel = time.monotonic(), os.urandom(64), "folder/file"
+    probe.write_bytes(rel, data)
+    results = {"read": probe.read_bytes(rel) == data, "list": probe.find() == [rel]}
+    probe.write_bytes(rel, b"2")
+    results["overwrite"] = probe.read_bytes(rel) == b"2"
+    probe.delete(rel)
+    results["delete"] = probe.find() == []
+    if failed := [what for what, fine in results.items() if not fine]:
+        return Check("store", False, f"{store.url}: {', '.join(failed)} failed", "Choose another store.")
     return Check("store", True, f"{store.url}: write, read, list, delete in {time.monotonic() - start:.1f} s")
 
 

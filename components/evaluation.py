@@ -31,8 +31,8 @@ from components.features import (
     check_images,
     load_extractor,
     train_extractor,
-    using_threads,
 )
+from components.threads import using_threads
 from components.metrics import (
     Estimate,
     backslide,
@@ -41,10 +41,13 @@ from components.metrics import (
     kid_estimate,
     mse,
     psnr,
+    rank_by,
     share,
     squared_errors,
     statistics,
 )
+
+__all__ = ["Reference", "curve", "judge", "judge_reconstruction", "rank_by", "reference", "stability"]
 
 Metric = dict[str, Any]
 """One judged number: value, low, high, floor, n, extractor, extractor_hash, split, better, comparability, and
@@ -321,14 +324,6 @@ def judge_reconstruction(
         "psnr": metric(ref, "psnr", ratio, n, better="higher", by_extractor=False, compared=compared),
         **_distances(ref, real, fake, compared, floor=lambda _: 0.0, paired=True),
     }
-
-
-def rank_by(metrics: dict[str, Metric]) -> str:
-    """The name of the metric that ranks: the Frechet distance where there are images enough, else KID."""
-    for name in ("fid", "frechet_distance", "rfid", "r_frechet_distance"):
-        if name in metrics and "note" not in metrics[name]:
-            return name
-    return next(name for name in ("kid", "r_kid", "mse") if name in metrics)
 
 
 def curve(

@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 from components.data.dataset import Split
 from components.errors import InputError
+from components.threads import using_threads
 
 CHUNK = 100  # images at once; the last chunk is padded, so that every image sees the same shapes
 LARGEST = 64  # pixels: larger images are reduced to this before a trained extractor sees them
@@ -198,17 +199,6 @@ def _repeatable(seed: int, threads: int) -> Iterator[None]:
     with using_threads(threads), torch.random.fork_rng(devices=[]), torch.autocast("cpu", enabled=False):
         torch.manual_seed(seed)
         yield
-
-
-@contextmanager
-def using_threads(threads: int) -> Iterator[None]:
-    """So many threads for torch inside; the caller's number afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _fit(network: SmallNetwork, data: Split, recipe: Recipe, epochs: int, seed: int, batch: int = 64) -> None:

@@ -25,12 +25,14 @@ from components.distributed import Group, derive
 from components.errors import InputError
 from components.recorder import COLUMNS, Recorder, Silent
 from components.storage import Store
-from components.training import Report, Trained, Trainer, held_out, threads, train
+from components.training import Report, Trained, Trainer, held_out, train
+from components.threads import using_threads
 from components.upload import Uploader
 from models import FAMILIES
 from models.family import Card, Family, Generator
 
 RESULT = "trained.json"
+REAL_IMAGES = 20  # in the picture of real ones beside the samples
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
     attempt = store.child(job.attempt)
     if group.agree(attempt.exists(RESULT)):
         return
-    with threads(settings.threads):
+    with using_threads(settings.threads):
         folder = store.local_copy(job.data)
         card = DataCard.read(folder)
         training, validation = open_split(folder, "train"), open_split(folder, "validation")
@@ -272,7 +274,7 @@ class Draw:
 def draw(job: Draw) -> tuple[np.ndarray, np.ndarray | None, float]:
     """The images uint8 (n, C, H, W), their labels (n,) or None, and the seconds that sampling took."""
     store = Store(job.store)
-    with threads(job.threads):
+    with using_threads(job.threads):
         generator, card, described = load_model(store.local_copy(job.model))
         generator.to(job.device)
         folder = store.local_copy(job.data)
@@ -401,10 +403,15 @@ def reference(store_url: str, data: str, out: str, settings: dict[str, Any], cou
     from components.config import Evaluate
 
     store = Store(store_url)
-    with threads(count), tempfile.TemporaryDirectory() as folder:
-        result = evaluation.reference(store.local_copy(data), Path(folder), Evaluate(**settings), count)
+    with using_threads(count), tempfile.TemporaryDirectory() as folder:
+        prepared = store.local_copy(data)
+        result = evaluation.reference(prepared, Path(folder), Evaluate(**settings), count)
+        test = open_split(prepared, "test")
+        rows = grid_rows(test, REAL_IMAGES)
+        sampling.save_webp(sampling.grid(test.images[rows], COLUMNS), Path(folder) / "real.webp")
         store.upload(Path(folder), out)
-    return result
+    real = {"path": "real.webp", "columns": COLUMNS, "count": len(rows), "resolution": test.images.shape[-1]}
+    return {"reference": result, "real": real | {"split": "test"}}
 
 
 def judge(job: Verdict, images: np.ndarray, labels: np.ndarray | None) -> dict[str, Any]:
@@ -412,24 +419,22 @@ def judge(job: Verdict, images: np.ndarray, labels: np.ndarray | None) -> dict[s
     from components import evaluation
 
     store = Store(job.store)
-    with threads(job.threads):
-        real = store.local_copy(job.reference)
-        trained = store.child(job.train)
-        reconstructs = FAMILIES[job.family].task == "reconstruct"
-        if reconstructs:
+    with using_threads(job.threads):
+        real, trained = store.local_copy(job.reference), store.child(job.train)
+        table = trained.read_json(RESULT)["samples"]
+        grids = [(step, _grid(trained, f"samples/step-{step:07d}.webp", table)) for step in table["steps"]]
+        if table["source"]:
             test = open_split(store.local_copy(job.data), "test").images[: len(images)]
             metrics = evaluation.judge_reconstruction(test, images, real)
+            curve = evaluation.curve(grids, real, originals=_grid(trained, table["source"], table))
         else:
             metrics = evaluation.judge(images, real, labels=labels)
-        grids = _grids(trained, trained.read_json(RESULT)["samples"])
-        curve = evaluation.curve(grids, real)
-    return {"metrics": metrics, "curve": curve, "stability": evaluation.stability(curve)}
+            curve = evaluation.curve(grids, real)
+    steady = evaluation.stability(curve, "mse" if table["source"] else "kid")
+    return {"metrics": metrics, "curve": curve, "stability": steady}
 
 
-def _grids(attempt: Store, table: dict[str, Any]) -> list[tuple[int, np.ndarray]]:
-    """The sample grids of a training, as (step, images)."""
-    grids = []
-    for step in table["steps"]:
-        array = sampling.decode_webp(attempt.read_bytes(f"samples/step-{step:07d}.webp"), table["channels"])
-        grids.append((step, sampling.ungrid(array, table["resolution"], table["count"])))
-    return grids
+def _grid(attempt: Store, name: str, table: dict[str, Any]) -> np.ndarray:
+    """The images of a grid."""
+    array = sampling.decode_webp(attempt.read_bytes(name), table["channels"])
+    return sampling.ungrid(array, table["resolution"], table["count"])

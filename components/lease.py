@@ -67,7 +67,7 @@ def lease(
     *,
     poll: float = 1.0,  # seconds between looks while another holds it
     expires: float = 30.0,  # seconds without a heartbeat after which a holder counts as dead
-    on_wait: Callable[[str], None] | None = None,  # told once, who holds it
+    on_wait: Callable[[], None] | None = None,  # called once, if another holds it
 ) -> Iterator[Lease]:
     """Hold the lease `name`, waiting for it if another does."""
     folder = store.child("leases", name)
@@ -79,7 +79,7 @@ def lease(
 
 
 def _acquire(
-    folder: Store, name: str, poll: float, expires: float, on_wait: Callable[[str], None] | None
+    folder: Store, name: str, poll: float, expires: float, on_wait: Callable[[], None] | None
 ) -> Lease:
     watch = _Watch(expires)
     while True:
@@ -89,7 +89,7 @@ def _acquire(
             if held is not None:
                 return held
         elif state is not None and on_wait is not None:
-            on_wait(f"{state['host']}, process {state['pid']}")
+            on_wait()
             on_wait = None
         if state is None or not state["released"]:
             time.sleep(poll)
@@ -134,14 +134,19 @@ def _create(folder: Store, name: str, number: int, expires: float) -> Lease | No
     if not folder.create(f"{number}.json", json.dumps(state).encode()):
         return None
     # Look again: while we slept others may have come and gone, and our number been tidied away.
-    if _highest(folder) != number:
+    numbers = _numbers(folder)
+    if max(numbers) != number:
         return None
-    for old in range(max(1, number - 20), number - 1):
+    for old in (n for n in numbers if n < number - 1):
         with suppress(Exception):
             folder.delete(f"{old}.json")
     return Lease(folder, name, number, state, expires)
 
 
 def _highest(folder: Store) -> int:
+    return max(_numbers(folder), default=0)
+
+
+def _numbers(folder: Store) -> list[int]:
     names = (name.removesuffix(".json") for name in folder.list())
-    return max((int(name) for name in names if name.isdecimal()), default=0)
+    return [int(name) for name in names if name.isdecimal()]

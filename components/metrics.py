@@ -6,8 +6,9 @@ Shapes: N, M images, D features.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -150,3 +151,11 @@ def backslide(values: Sequence[float]) -> float:
     steps = np.diff(np.asarray(values, dtype=np.float64))
     rises, falls = steps[steps > 0].sum(), -steps[steps < 0].sum()
     return float(min(rises / falls, 1.0)) if falls > 0 else float(rises > 0)
+
+
+def rank_by(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """The judged metric that ranks: the Frechet distance where there are images enough for it, else KID."""
+    for name in ("fid", "frechet_distance", "rfid", "r_frechet_distance"):
+        if name in metrics and "note" not in metrics[name]:
+            return name
+    return next(name for name in ("kid", "r_kid", "mse") if name in metrics)

@@ -173,9 +173,8 @@ def labels_for(indices: Sequence[int] | np.ndarray, counts: Sequence[int], seed:
     assert len(bounds) and bounds[-1] > 0, "there are no labelled images to follow"
     uniform = np.array([_hash("label", seed, int(i)) for i in indices], dtype=np.float64) / 2.0**64
     classes = np.searchsorted(bounds / bounds[-1], uniform, side="right")
-    return np.minimum(classes, np.flatnonzero(counts)[-1]).astype(
-        np.int64
-    )  # rounding to 1.0 falls past the end
+    last = np.flatnonzero(counts)[-1]  # rounding up to 1.0 would fall past it
+    return np.minimum(classes, last).astype(np.int64)
 
 
 def grid(images: np.ndarray, columns: int = COLUMNS) -> np.ndarray:

@@ -53,14 +53,14 @@ class Store:
     ):
         self._full_url, self.protocol = _normal(str(url))
         self.options, self.attempts = dict(options or {}), attempts
-        self._made: tuple[int, Any, str] | None = None  # process, filesystem, root
-        self._answered = False
+        self._link = _Link()
+        self._root: str | None = None
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_made": None, "_answered": False}
+        return {**self.__dict__, "_link": _Link()}
 
     @property
     def url(self) -> str:
@@ -80,21 +80,30 @@ class Store:
     @property
     def fs(self) -> Any:
         """The fsspec filesystem of this process."""
-        return self._filesystem()[0]
+        if self._link.process != os.getpid():
+            fs = self._make(S3_OPTIONS if self.protocol in S3 else {})
+            if self.protocol in S3:
+                fs.retries = 1  # ours are enough: the two multiply
+            self._link.use(fs)
+        return self._link.fs
 
     @property
     def root(self) -> str:
         """The path of this store inside `fs`."""
-        return self._filesystem()[1]
+        if self._root is None:
+            self._root = (
+                self._full_url if self.is_local else self.fs._strip_protocol(self._full_url).rstrip("/")
+            )
+        return self._root
 
     def child(self, *parts: str) -> Store:
         """The store in a folder of this one."""
-        url = "/".join([self._full_url.rstrip("/"), *(_confined(part) for part in parts)])
-        return Store(url, self.options, attempts=self.attempts)
+        start = self._full_url if self._full_url.endswith("/") else f"{self._full_url}/"
+        return self._like(start + "/".join(_confined(part) for part in parts), self.attempts)
 
     def with_attempts(self, attempts: int | None) -> Store:
         """The same store with another patience."""
-        return Store(self._full_url, self.options, attempts=attempts)
+        return self._like(self._full_url, attempts)
 
     def path(self, rel: str = "") -> str:
         """The full path of `rel`, for calls of `fs`."""
@@ -102,10 +111,8 @@ class Store:
 
     def check(self) -> None:
         """InputError unless the store answers and lets us look; soon, as somebody waits for it."""
-        options = (
-            {**self.options, "config_kwargs": {"read_timeout": 3}} if self.protocol in S3 else self.options
-        )
-        Store(self._full_url, options, attempts=2).list()
+        hasty = {"config_kwargs": {"read_timeout": 3}} if self.protocol in S3 else {}
+        Store(self._full_url, {**self.options, **hasty}, attempts=2).list()
 
     # Reading
 
@@ -179,8 +186,8 @@ class Store:
         if self.is_local:
             with self._explained():
                 return files.create(Path(path), data)
-        # An answer can get lost, and the next attempt, ours or one inside the client library, then meets our own
-        # object: the mark tells it from another's.
+        # An answer can get lost, and the next attempt, ours or one inside the client library, then meets our
+        # own object: the mark tells it from another's.
         mark = uuid.uuid4().hex
         marked = {"Metadata": {"writer": mark}} if self.protocol in S3 else {}
         if self._call(lambda: _create(self.fs, path, data, marked)):
@@ -253,34 +260,29 @@ class Store:
         if self.is_local:
             return pyarrow.fs.LocalFileSystem(), self.path()
         # Ray retries nothing by itself, so this one keeps the client library's own retries.
-        fs, root = self._make({"use_listings_cache": False} if self.protocol in S3 else {})
-        return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs)), root
+        fs = self._make({"use_listings_cache": False} if self.protocol in S3 else {})
+        return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs)), self.root
 
     # How it is done
 
-    def _filesystem(self) -> tuple[Any, str]:
-        if self._made is None or self._made[0] != os.getpid():
-            fs, root = self._make(S3_OPTIONS if self.protocol in S3 else {})
-            if self.protocol in S3:
-                fs.retries = 1  # ours are enough: the two multiply
-            if self._made is not None:
-                INHERITED.append(self._made)
-            self._made = (os.getpid(), fs, root)
-        return self._made[1:]
+    def _like(self, url: str, attempts: int | None) -> Store:
+        """Another store over the same connections."""
+        other = Store(url, self.options, attempts=attempts)
+        other._link = self._link
+        return other
 
-    def _make(self, defaults: dict[str, Any]) -> tuple[Any, str]:
+    def _make(self, defaults: dict[str, Any]) -> Any:
         import fsspec.core
 
         options = {**defaults, **self.options, "skip_instance_cache": True}
         if "config_kwargs" in options:
             options["config_kwargs"] = {**defaults.get("config_kwargs", {}), **options["config_kwargs"]}
         try:
-            fs, root = fsspec.core.url_to_fs(self._full_url, **options)
+            return fsspec.core.url_to_fs(self._full_url, **options)[0]
         except ImportError as error:
             raise InputError(f"{self.url}: a package for {self.protocol}:// is missing ({error})") from error
         except ValueError as error:
             raise InputError(f"{self.url}: cannot be opened as a store ({error})") from error
-        return fs, root.rstrip("/")
 
     def _call(self, do: Callable[[], T]) -> T:
         """The one place that retries."""
@@ -288,11 +290,11 @@ class Store:
         while True:
             try:
                 result = do()
-                self._answered = True
+                self._link.answered = True
                 return result
             except Exception as error:
-                self._answered = self._answered or is_absent(error)
-                delays = LATER if self._answered else FIRST
+                self._link.answered = self._link.answered or is_absent(error)
+                delays = LATER if self._link.answered else FIRST
                 last = len(delays) if self.attempts is None else self.attempts - 1
                 if self.is_local or attempt >= last or not transient(error):
                     explain(error, self.url)
@@ -346,6 +348,21 @@ def _create(fs: Any, path: str, data: bytes, options: dict[str, Any]) -> bool:
         if is_taken(error):
             return False
         raise
+
+
+class _Link:
+    """The filesystem of this process, shared by a store and its children."""
+
+    def __init__(self) -> None:
+        self.process: int | None = None
+        self.fs: Any = None
+        self.answered = False  # has the other side ever answered?
+
+    def use(self, fs: Any) -> None:
+        """Take a new filesystem, keeping one that was inherited."""
+        INHERITED.append(self.fs)
+        self.fs = fs
+        self.process = os.getpid()  # last: another thread may be looking
 
 
 def open_store(url: str, home: Path) -> Store:

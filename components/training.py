@@ -121,6 +121,7 @@ class Trainer:
         for index, phase in enumerate(self.family.phases):
             if phase.is_due(step):
                 self.update(index, phase, batches)
+        self.buffers.settle()
         self.control.step += 1
         self.ema.update(self.family.generator, settings.batch, self.images)
 
@@ -288,17 +289,6 @@ def standing_batch(card: Card, number: int, device: torch.device) -> tuple[Batch
     n = STANDING_IMAGES
     label = torch.arange(n, device=device) % card.num_classes if card.num_classes else None
     return Batch(n, label=label), Noise((derive("standing", number, i) for i in range(n)), device)
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Run with `count` threads: their number changes the order of sums, hence bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def train(

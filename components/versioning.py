@@ -6,6 +6,7 @@ version, linked from the cache of DVC, which nobody prepares into: new data neve
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -137,6 +138,8 @@ def repository(home: Path) -> Any:
     """The DVC repository, its scratch data inside the project; without git where there is none."""
     from dvc.repo import Repo
 
+    for name in ("dvc", "dvc_data", "dvc_objects"):  # their errors reach the user as our sentences
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     core = {
         "no_scm": not (home / ".git").exists(),
         "site_cache_dir": str(home / ".atelier" / "dvc"),
@@ -161,14 +164,19 @@ def snapshot(home: Path, name: str, revision: str | None = None) -> tuple[Path, 
     """
     home = Path(home).resolve()
     version = resolve(home, name, revision)
+    return materialise(home, name, version), version
+
+
+def materialise(home: Path, name: str, version: str, remote: str | None = None) -> Path:
+    """The snapshot of a version, made if it is not there yet."""
     folder = home / ".atelier" / "data" / version.removesuffix(".dir")
     if not folder.exists():
         with locked(home / ".atelier" / "locks" / f"snapshot-{folder.name}"):
             if not folder.exists():
-                fetch(home, name, version)
+                fetch(home, name, version, remote)
                 with new_folder(folder) as new:
                     link(home, version, new)
-    return folder, version
+    return folder
 
 
 def resolve(home: Path, name: str, revision: str | None) -> str:
@@ -205,7 +213,7 @@ def starts(version: str, revision: str) -> bool:
     return bool(re.fullmatch(r"[0-9a-f]{6,32}(\.dir)?", revision)) and version.startswith(revision)
 
 
-def fetch(home: Path, name: str, version: str) -> None:
+def fetch(home: Path, name: str, version: str, remote: str | None = None) -> None:
     """Make sure that the cache holds `version`, from the prepared folder if it is that, else from afar."""
     if is_cached(home, version):
         return
@@ -218,7 +226,7 @@ def fetch(home: Path, name: str, version: str) -> None:
             f"version {version[:10]} of data set {name} is not here and there is no DVC remote: "
             f"prepare the set again (`atelier data prepare`), or configure a remote that has it"
         )
-    in_dvc(home, partial(transfer, version=version, remote=None, pull=True))
+    in_dvc(home, partial(transfer, version=version, remote=remote, pull=True))
     if not is_cached(home, version):
         raise InputError(f"version {version[:10]} of data set {name} is not in the remote, or damaged there")
 
@@ -285,9 +293,7 @@ def pull(home: Path, names: Sequence[str] | None = None, remote: str | None = No
     rows = []
     for name in names or tracked(home):
         version = pin_of(home, name)
-        if not is_cached(home, version) and remotes(home):
-            in_dvc(home, partial(transfer, version=version, remote=remote, pull=True))
-        copy, _ = snapshot(home, name, version)
+        copy = materialise(home, name, version, remote)
         rows.append({"name": name, "version": version, "changed": restore(home, name, copy, version)})
     return rows
 
@@ -314,15 +320,14 @@ def transfer(repo: Any, version: str, remote: str | None, *, pull: bool) -> int:
     cache, place = repo.cache.local, remote_objects(repo, remote)
     source, target = (place, cache) if pull else (cache, place)
     with explained(f"{'pulling from' if pull else 'pushing to'} the DVC remote"):
+        if not source.exists(version):
+            return 0
         # Not through DVC's memory of what a remote holds, or one that was emptied would never be filled
         # again; and verified, for a damaged object must not enter the cache.
-        done = repo.cloud.transfer(
-            source, target, {HashInfo("md5", version)}, shallow=False, cache_odb=cache, verify=True
-        )
+        wanted = {HashInfo("md5", version)}
+        done = repo.cloud.transfer(source, target, wanted, shallow=False, cache_odb=source, verify=True)
     if done.failed and not pull:
-        raise RunError(
-            f"{len(done.failed)} files of version {version[:10]} could not be copied to the DVC remote"
-        )
+        raise RunError(f"{len(done.failed)} files of version {version[:10]} did not reach the DVC remote")
     return len(done.transferred)
 
 

@@ -72,7 +72,7 @@ def reference(store: Store, attempt: Store, data: Done, settings: dict[str, Any]
 
     threads = settings["threads"]
     arguments = (store.url, f"{data.uri}/data", attempt_path(store, attempt), settings, threads)
-    return {"reference": launch.call(jobs.reference, *arguments, cpus=threads)}
+    return launch.call(jobs.reference, *arguments, cpus=threads)
 
 
 def train(
@@ -152,23 +152,20 @@ def result(store: Store, trained: Done, evaluated: Done, family: str) -> dict[st
 
 def compare(store: Store, trained: dict[str, Done], evaluated: dict[str, Done]) -> dict[str, Any]:
     """The field's table, measured: complexity, stability, quality, speed of every family."""
-    from components.evaluation import rank_by
+    from components.metrics import rank_by
 
     results = [result(store, trained[family], evaluated[family], family) for family in evaluated]
     table = []
     for r in results:
-        name = rank_by(r["metrics"])
+        best = rank_by(r["metrics"])
         table.append(
             {
                 "family": r["family"],
                 "task": r["task"],
-                "complexity": r["parameters"],
-                "stability": r["stability"]["kept"],
-                "quality": r["metrics"][name]["value"],
-                "quality_metric": name,
-                "quality_floor": r["metrics"][name]["floor"],
-                "speed": r["samples_per_second"],
-                "train_seconds": r["train_seconds"],
+                "complexity": {"parameters": r["parameters"]},
+                "stability": {name: r["stability"][name] for name in ("backslide", "kept")},
+                "quality": {"metric": best, **{k: r["metrics"][best][k] for k in ("value", "floor")}},
+                "speed": {"samples_per_second": r["samples_per_second"], "train_seconds": r["train_seconds"]},
             }
         )
     return {"results": results, "table": table}

@@ -90,6 +90,12 @@ class Record:
             bytes=done.bytes,
         )
 
+    def result(self, result: dict[str, Any]) -> None:
+        """A family has its numbers."""
+        with self._lock:
+            others = [r for r in self.content["results"] if r["family"] != result["family"]]
+            self.update(results=[*others, result])
+
     def finish(self, status: str) -> None:
         """Give the run its end."""
         self._ended.set()

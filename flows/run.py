@@ -11,7 +11,7 @@ from typing import Any
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from components import stages
+from components import report, stages
 from components.config import Experiment
 from components.errors import InputError, RunError
 from components.plan import Plan
@@ -77,6 +77,11 @@ class Run:
         how = f"{done.seconds:.1f} s" if done.state == "ran" else "cached"
         self.board.say(f"✓ {spec.title}: {how}", "" if done.state == "ran" else "dim")
         return done
+
+    def show(self) -> None:
+        """Bring the run's page up to date while it goes on."""
+        self.record.update(report=report.build_run(self.store, self.run_id))
+        report.build_index(self.store)
 
     @contextlib.contextmanager
     def watching(self, spec: Spec, attempt: Store) -> Iterator[None]:

@@ -242,13 +242,13 @@ def show(record: dict[str, Any]) -> None:
     for head in ("family", "quality", "floor", "kid", "right", "parameters", "training", "samples/s"):
         table.add_column(head, justify="left" if head == "family" else "right")
     for row, result in zip(record["table"], record["results"], strict=True):
-        metrics = result["metrics"]
+        metrics, quality = result["metrics"], row["quality"]
         close = metrics.get("kid") or metrics.get("r_kid")
         right = metrics.get("label_accuracy")
         table.add_row(
             result["family"],
-            f"{row['quality']:.4g} {row['quality_metric']}",
-            "-" if row["quality_floor"] is None else f"{row['quality_floor']:.4g}",
+            f"{quality['value']:.4g} {quality['metric']}",
+            "-" if quality["floor"] is None else f"{quality['floor']:.4g}",
             "-" if close is None else f"{close['value']:.4f}",
             "-" if right is None else f"{100 * right['value']:.1f} %",
             f"{result['parameters']:,}",

@@ -80,7 +80,11 @@ def evaluate(run_id: str, family: str, data: Done, reference: Done, trained: Don
     run = RUNS[run_id]
     spec = run.plan.evaluate(family)
     arguments = (run.store, data, reference, trained, family, dict(spec.settings))
-    return run.stage(spec, lambda attempt, _: work.evaluate(*arguments))
+    done = run.stage(spec, lambda attempt, _: work.evaluate(*arguments))
+    run.record.result(work.result(run.store, trained, done, family))
+    if done.state == "ran":
+        run.show()
+    return done
 
 
 @task(name="export", task_run_name="export {family}", **OPTIONS)
@@ -102,7 +106,8 @@ def compare(run_id: str, trained: dict[str, Done], evaluated: dict[str, Done]) -
     compared = run.store.read_json(f"{done.uri}/result.json")
     run.record.update(results=compared["results"], table=compared["table"])
     if compared["table"]:
-        create_table_artifact(compared["table"], key="results", description=f"Run {run_id}")
+        rows = [{"family": row["family"], **row["quality"], **row["speed"]} for row in compared["table"]]
+        create_table_artifact(rows, key="results", description=f"Run {run_id}")
     return done
 
 

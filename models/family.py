@@ -49,7 +49,9 @@ class Batch:
     """One batch; axis 0 of every tensor is the batch."""
 
     n: int
-    image: Tensor | None = None  # (N, C, H, W) in [-1, 1]: what the family learns to generate; None when sampling
+    image: Tensor | None = (
+        None  # (N, C, H, W) in [-1, 1]: what the family learns to generate; None when sampling
+    )
     label: Tensor | None = None  # (N,) int64
     source: Tensor | None = None  # (N, C', H', W') in [-1, 1]: edge map, low resolution, or the other domain
     text: Tensor | None = None  # (N, L, D) encoded captions
@@ -102,7 +104,9 @@ class Phase:
     loss: Loss
     optimizer: Optimizer
     every: int = 1  # in steps; WGAN's n_critic and StyleGAN2's lazy regularisation are both this number
-    after: Callable[[Terms], None] | None = None  # once after each update, with terms reduced over shards and ranks
+    after: Callable[[Terms], None] | None = (
+        None  # once after each update, with terms reduced over shards and ranks
+    )
 
     def is_due(self, step: int) -> bool:
         """Whether the phase runs at `step` (from 0): the first time after `every` steps."""
@@ -131,7 +135,9 @@ class Family(nn.Module):
 
     Config: ClassVar[type[Config]]
     paper: ClassVar[str]  # authors, year, title, link
-    task: ClassVar[str] = "generate"  # generate | reconstruct | translate | upscale: whom its numbers compete with
+    task: ClassVar[str] = (
+        "generate"  # generate | reconstruct | translate | upscale: whom its numbers compete with
+    )
     needs: ClassVar[frozenset[str]] = frozenset()  # of label, source, text: what a batch must carry
     upstream: ClassVar[Mapping[str, str]] = {}  # stages it builds on: name -> family
 

@@ -1,10 +1,8 @@
-"""What three or more families share: networks sized from the card, the optimizer, and BatchNorm's statistics."""
+"""What families share: convolutions that halve and double, the optimizer, BatchNorm's statistics."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -25,30 +23,22 @@ def adam(
     return AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
 
 
-def halvings(resolution: int, smallest: int = 4) -> list[int]:
-    """Sizes of the feature maps, halved (rounding down) while the next one has `smallest` pixels: 28, 14, 7."""
+def halvings(resolution: int, smallest: int = 3) -> list[int]:
+    """Sizes of feature maps, halved (rounding down) while `smallest` pixels remain: 28, 14, 7, 3."""
     sizes = [resolution]
     while sizes[-1] // 2 >= smallest:
         sizes.append(sizes[-1] // 2)
     return sizes
 
 
-def down(before: int, after: int, bias: bool = True) -> nn.Conv2d:
+def down(before: int, after: int, *, bias: bool = True) -> nn.Conv2d:
     """Halves a feature map, rounding down."""
     return nn.Conv2d(before, after, 4, stride=2, padding=1, bias=bias)
 
 
-def up(before: int, after: int, size: int, bias: bool = True) -> nn.ConvTranspose2d:
-    """Doubles a feature map, to `size` pixels, which may be odd."""
+def up(before: int, after: int, size: int, *, bias: bool = True) -> nn.ConvTranspose2d:
+    """Doubles a feature map to `size` pixels, which may be odd."""
     return nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, output_padding=size % 2, bias=bias)
-
-
-def mlp(widths: Sequence[int]) -> nn.Sequential:
-    """Linear layers from widths[0] to widths[-1], a ReLU between any two."""
-    layers: list[nn.Module] = []
-    for before, after in itertools.pairwise(widths):
-        layers += [nn.Linear(before, after), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
 
 
 def to_image(x: Tensor) -> Tensor:
@@ -57,34 +47,21 @@ def to_image(x: Tensor) -> Tensor:
 
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:
-    """The BatchNorm layers of `module` that keep running statistics."""
-    return [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    """The BatchNorm layers of `module`."""
+    return [m for m in module.modules() if isinstance(m, _BatchNorm)]
 
 
 def has_batch_norm(module: nn.Module) -> bool:
-    """Whether samples depend on running statistics, which averaged weights (EMA) do not have."""
+    """Whether samples depend on running statistics, which averaged weights (EMA) lack until calibrated."""
     return bool(batch_norms(module))
-
-
-@contextmanager
-def held_statistics(*modules: nn.Module) -> Iterator[None]:
-    """Within, BatchNorm of `modules` normalises by the batch and leaves its running statistics as they are."""
-    norms = [norm for module in modules for norm in batch_norms(module)]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
 
 
 @torch.no_grad()
 def calibrate(generator: Generator, batches: Iterable[tuple[Batch, Noise]]) -> None:
     """Set BatchNorm's running statistics to their mean over samples of the generator as it is now.
 
-    Running statistics belong to the weights they were gathered with; averaged weights need their own. With noise
-    of fixed seeds the result is a function of the weights ("standing statistics", Brock et al. 2019, App. D).
+    Statistics belong to the weights they were gathered with. With noise of fixed seeds they are a function of
+    the weights alone ("standing statistics", Brock et al. 2019, https://arxiv.org/abs/1809.11096).
     """
     norms, training = batch_norms(generator), generator.training
     momenta = [norm.momentum for norm in norms]
@@ -92,7 +69,7 @@ def calibrate(generator: Generator, batches: Iterable[tuple[Batch, Noise]]) -> N
     for norm in norms:
         norm.reset_running_stats()
         norm.train()
-        norm.momentum = None  # a plain mean over the batches
+        norm.momentum = None  # the plain mean over batches
     for batch, noise in batches:
         generator.sample(batch, noise)
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -55,7 +55,7 @@ class Server:
         }
 
     def start(self) -> None:
-        """Start and wait until it serves. Call it in the main thread: the server dies with the thread it came from."""
+        """Start and wait until it serves. In the main thread: the server dies with the thread it is from."""
         keys = {"AWS_ACCESS_KEY_ID": self.key, "AWS_SECRET_ACCESS_KEY": self.secret}
         for _ in range(3):  # somebody may take a free port before the server does
             ports = self.ports or free_ports(2 * len(NAMES))

@@ -189,7 +189,7 @@ def test_versions_are_known_without_git_too(home, tmp_path):
 @pytest.mark.parametrize("revision", ["nonsense", "abcdef", "--help", "../x", "", "abc"])
 def test_an_unknown_revision_is_told(tracked, revision):
     home, version = tracked
-    with pytest.raises(InputError, match=f"no revision '{revision}'.* known: {version[:10]}"):
+    with pytest.raises(InputError, match=f"no revision '{revision}'.*known: {version[:10]}"):
         versioning.snapshot(home, "digits", revision)
 
 
@@ -282,7 +282,7 @@ def test_push_and_pull_through_a_folder(home, tmp_path):
     assert "verify = True" in (home / ".dvc/config.local").read_text()
     assert [row["remote"] for row in versioning.status(home)] == [False]
     (row,) = versioning.push(home)
-    assert row["version"] == new and row["files"] >= 7
+    assert row["version"] == new and row["files"] == 5
     assert versioning.push(home, ["mine"])[0]["files"] == 0, "it is there already"
     assert [row["remote"] for row in versioning.status(home)] == [True]
 
@@ -320,9 +320,7 @@ def test_a_damaged_remote_is_not_believed(tracked, tmp_path):
     (clone / "data").mkdir(parents=True)
     shutil.copy(home / "data/digits.dvc", clone / "data")
     versioning.set_remote(clone, str(tmp_path / "remote"))
-    with pytest.raises(
-        (InputError, RunError), match="damaged there|corrupted|pulling from the DVC remote failed"
-    ):
+    with pytest.raises((InputError, RunError), match="is not in the remote, or damaged there"):
         versioning.pull(clone)
     assert not (clone / "data/digits").exists() and not list((clone / ".atelier/data").glob("[!.]*"))
 

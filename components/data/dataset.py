@@ -161,6 +161,7 @@ def mirrored(images: Tensor, which: Tensor) -> Tensor:
 def to_float(images: np.ndarray | Tensor) -> Tensor:
     """Uint8 images as float32 in [-1, 1]."""
     tensor = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
+    assert tensor.dtype == torch.uint8, "a float image would be changed in place"
     return tensor.to(torch.float32).div_(127.5).sub_(1)
 
 

@@ -77,6 +77,7 @@ def collect(
     source: str | Path, request: Request, scratch: Path, progress: Progress | None = None
 ) -> Iterator[Collection]:
     """The images below `source`; needs the folder `scratch` while the collection is in use."""
+    remove(scratch)
     scratch.mkdir(parents=True)
     try:
         yield gather(source, request, scratch, progress)

@@ -23,7 +23,7 @@ class Layout:
     """The meaning of the folders of `paths`."""
 
     def __init__(self, paths: list[str], source: str | Path, captioned: bool):
-        tops = {path.split("/")[0] for path in paths if "/" in path}
+        tops = {path.split("/")[0] for path in paths}
         self.own_splits = {"train", "test"} <= tops <= set(SPLIT_FOLDERS)
         parts = [self._below(path) for path in paths]
         at_root = sum(len(p) == 1 for p in parts)
@@ -43,12 +43,13 @@ class Layout:
         return path.split("/")[1:] if self.own_splits else path.split("/")
 
     def classes(self, paths: list[str]) -> dict[str, Any]:
-        """Labels and class names of `paths`."""
+        """Labels and class names of `paths`, the images that could be read."""
         if not self.labelled:
             return {}
-        number = {name: i for i, name in enumerate(self.names)}
+        names = sorted({self._below(path)[0] for path in paths})  # of those that still have an image
+        number = {name: i for i, name in enumerate(names)}
         labels = np.array([number[self._below(path)[0]] for path in paths], np.int64)
-        return {"labels": labels, "label_names": [clean(name) for name in self.names]}
+        return {"labels": labels, "label_names": [clean(name) for name in names]}
 
     def splits(self, paths: list[str], digests: list[str]) -> list[str] | None:
         """The splits that the folder itself states, copies of a test image in test; None: it states none."""

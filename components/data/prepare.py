@@ -15,7 +15,7 @@ import numpy as np
 from components.data import folders, pins, sources, splits
 from components.data.card import NAME, SPLITS, DataCard, FileEntry, digest
 from components.data.sources import Collection, Progress
-from components.data.whole import data_lock, locked, new_folder, remove, settle, sibling
+from components.data.whole import data_lock, locked, new_folder, settle, sibling, sweep
 from components.errors import InputError, RunError
 
 SHARD_BYTES = 64_000_000
@@ -29,8 +29,9 @@ def prepare(name: str, home: Path, *, replace: bool = False, progress: Progress 
     unless `replace` asks for a new one.
     """
     home, known = Path(home), sources.find(name)
+    sweep(home)
     with told(known.name), locked(data_lock(home, known.name)):
-        folder = clean_place(home, known.name)
+        folder = settle(pins.data_folder(home, known.name))
         refuse_other_source(home, known.name, known.source, replace)
         if not replace and (card := intact(home, known.name)):
             return card
@@ -63,8 +64,9 @@ def add(
         raise InputError(f"{name} is the name of a data set that comes with Atelier: choose another")
     request = folders.Request(resolution, colour, background, captions, max_skipped, workers)
     identity = folders.identity(source)
+    sweep(home)
     with told(check_name(name)), locked(data_lock(home, name)):
-        folder = clean_place(home, name)
+        folder = settle(pins.data_folder(home, name))
         refuse_other_source(home, name, identity, replace)
         with (
             folders.collect(source, request, sibling(folder, "scratch"), progress) as collection,
@@ -117,14 +119,6 @@ def check_name(name: str) -> str:
             f"data set name {name!r} will not do: use lower-case letters, digits, '_', '.' and '-'"
         )
     return name
-
-
-def clean_place(home: Path, name: str) -> Path:
-    """The folder of the set, rid of what a killed preparation left beside it."""
-    folder = pins.data_folder(home, name)
-    settle(folder)
-    remove(sibling(folder, "scratch"))
-    return folder
 
 
 def intact(home: Path, name: str) -> DataCard | None:

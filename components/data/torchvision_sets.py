@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,7 +137,8 @@ def explained(class_name: str, root: Path) -> Iterator[None]:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
-        yield
+        with contextlib.redirect_stdout(sys.stderr):  # some classes print; standard output is for results
+            yield
     except (InputError, RunError):
         raise
     except (TypeError, ValueError) as error:

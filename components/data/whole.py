@@ -6,16 +6,16 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`; waits for whoever holds it. The kernel releases it when a process dies."""
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock file `path`; if it is taken, wait or raise BlockingIOError. It ends with the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
 
 
@@ -42,13 +42,24 @@ def new_folder(target: Path) -> Iterator[Path]:
         settle(target)
 
 
-def settle(target: Path) -> None:
-    """Undo or finish what a killed writer left beside `target`."""
+def settle(target: Path) -> Path:
+    """`target`, once what a killed writer left beside it is undone or finished; call it under the lock."""
     temporary, old = sibling(target, "new"), sibling(target, "old")
     if old.exists() and not target.exists():  # killed between the two renames
         old.rename(target)
     for leftover in (temporary, old):
         remove(leftover)
+    return target
+
+
+def sweep(home: Path) -> None:
+    """Clear away what killed processes left beside any data set that nobody is preparing just now."""
+    for leftover in sorted((home / "data").glob(".*")):
+        name, _, kind = leftover.name[1:].rpartition(".")
+        if name and kind in ("new", "old", "scratch"):
+            with suppress(BlockingIOError), locked(data_lock(home, name), wait=False):
+                settle(home / "data" / name)
+                remove(sibling(home / "data" / name, "scratch"))
 
 
 def remove(folder: Path) -> None:

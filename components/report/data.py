@@ -73,10 +73,10 @@ def read_run(store: Store, run_id: str) -> dict[str, Any]:
 
 def read_rows(store: Store, attempt: str) -> list[dict[str, Any]]:
     """The logged rows of an attempt by step; a replay after a resume wins over what it repeats."""
-    parts = [name for name in store.list(f"{attempt}/metrics") if PART.fullmatch(name)]
+    found = [PART.fullmatch(name) for name in store.list(f"{attempt}/metrics")]
     by_step: dict[int, dict[str, Any]] = {}
-    for part in sorted(parts, key=lambda name: int(PART.fullmatch(name)[1])):
-        for row in _lines(store, f"{attempt}/metrics/{part}"):
+    for part in sorted(filter(None, found), key=lambda part: int(part[1])):
+        for row in _lines(store, f"{attempt}/metrics/{part[0]}"):
             by_step[row["step"]] = row
     return [by_step[step] for step in sorted(by_step)]
 
@@ -152,7 +152,8 @@ def samples(
 ) -> dict[str, Any]:
     """The sample grids of an attempt, copied beside the page, with their steps and costs."""
     meta = trained(store, attempt).get("samples") or {}
-    stem = f"{text.slug(str(stage.get('family')))}-{text.slug(str(stage.get('key')))[:8]}-{attempt.rsplit('/', 1)[-1]}"
+    family, key = (text.slug(str(stage.get(name))) for name in ("family", "key"))
+    stem = f"{family}-{key[:8]}-{attempt.rsplit('/', 1)[-1]}"
     grids = []
     for name in store.list(f"{attempt}/samples"):
         found, target = GRID.fullmatch(name), f"samples/{stem}-{name}"

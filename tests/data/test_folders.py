@@ -59,6 +59,14 @@ def test_split_folders_are_splits_and_not_classes(home, tmp_path):
     assert card.counts == {"train": 36, "validation": 3, "test": 42}, "the copy took its twin along to test"
 
 
+def test_an_image_beside_split_folders_is_refused(home, tmp_path):
+    fill(tmp_path / "zoo" / "train", 10)
+    fill(tmp_path / "zoo" / "test", 10, first=10)
+    fill(tmp_path / "zoo", 1, first=30)
+    with pytest.raises(InputError, match="1 images of its own and 20 in subfolders"):
+        add("zoo", tmp_path / "zoo", home)
+
+
 def test_a_captions_file_gives_captions(home, images):
     names = {path.name: f"picture <b>{path.stem}</b>" for path in images.iterdir()}
     (images / "captions.json").write_text(json.dumps(names))
@@ -269,3 +277,11 @@ def test_an_empty_remote_folder_is_told(home):
 def test_credentials_in_a_url_are_refused(home):
     with pytest.raises(InputError, match="credentials"):
         add("far", "s3://key:secret@bucket/images", home)
+
+
+def test_a_class_without_a_readable_image_is_no_class(home, tmp_path):
+    for i, name in enumerate(["cat", "dog"]):
+        fill(tmp_path / "zoo" / name, 10, first=10 * i)
+    (tmp_path / "zoo" / "broken").mkdir()
+    (tmp_path / "zoo" / "broken" / "a.png").write_bytes(b"x")
+    assert add("zoo", tmp_path / "zoo", home).labels == ["cat", "dog"]

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from PIL import Image
 from components.data import pins, prepare, sources
 from components.data.card import DataCard
 from components.data.dataset import open_split
+from components.data.whole import data_lock, locked, sweep
 from components.errors import InputError, RunError
 from tests.data.pictures import contents, fill
 
@@ -101,7 +103,7 @@ def test_large_splits_are_written_in_shards(home, images, monkeypatch):
 
 def test_a_version_other_than_the_pinned_one_is_refused_and_not_left_there(home):
     prepare.prepare("digits", home)
-    prepare.remove(home / "data/digits")
+    shutil.rmtree(home / "data/digits")
     pin = "0" * 32 + ".dir"
     (home / "data/digits.dvc").write_text(f"outs:\n- md5: {pin}\n  path: digits\n")
     with pytest.raises(RunError, match=f"digits.dvc pins {pin}: install the locked versions"):
@@ -138,8 +140,18 @@ prepare.add("mine", {str(images)!r}, Path({str(home)!r}))
     )
     assert not (home / "data/mine").exists() and prepare.available(home)[-1]["name"] != "mine"
     assert sorted(os.listdir(home / "data")) == [".mine.new", ".mine.scratch"]
-    prepare.add("mine", images, home)
-    assert os.listdir(home / "data") == ["mine"]
+    prepare.prepare("digits", home)
+    assert os.listdir(home / "data") == ["digits"], "whatever is prepared next clears away"
+
+
+def test_what_another_process_is_preparing_is_left_alone(home):
+    busy = home / "data/.mine.new"
+    busy.mkdir(parents=True)
+    with locked(data_lock(home, "mine")):
+        prepare.prepare("digits", home)
+        assert busy.exists()
+    sweep(home)
+    assert not busy.exists()
 
 
 def test_a_set_lost_between_two_renames_comes_back(home, images):
@@ -303,7 +315,7 @@ def test_a_folder_without_a_card_is_no_data_set(tmp_path):
 
 
 def test_the_card_module_is_cheap_to_import():
-    code = "import sys, components.versioning\nprint([m for m in ('torch', 'dvc', 'ray', 'numpy') if m in sys.modules])"
+    code = "import sys, components.versioning\nprint({'torch', 'dvc', 'ray', 'numpy'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=prepare.Path(__file__).parents[2],
@@ -311,4 +323,4 @@ def test_the_card_module_is_cheap_to_import():
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "set()"

@@ -1,7 +1,19 @@
+import shutil
+from pathlib import Path
+
 import pytest
 
 from components.storage import Store
 from tests.report import fixture
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory):
+    """A store's folder with a finished, a partial and a running run, and their ids by status; made once."""
+    folder = tmp_path_factory.mktemp("runs")
+    store = Store(str(folder))
+    writers = {"done": fixture.write_done, "partial": fixture.write_partial, "running": fixture.write_running}
+    return folder, {status: write(store) for status, write in writers.items()}
 
 
 @pytest.fixture
@@ -10,10 +22,8 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def runs(store):
-    """A store with a finished, a partial and a running run; their ids by status."""
-    return {
-        "done": fixture.write_done(store),
-        "partial": fixture.write_partial(store),
-        "running": fixture.write_running(store),
-    }
+def runs(store, written):
+    """The three runs in this test's own store; their ids by status."""
+    folder, ids = written
+    shutil.copytree(folder, Path(store.path()), dirs_exist_ok=True)
+    return dict(ids)

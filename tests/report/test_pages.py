@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from components.errors import InputError
-from components.report import build, build_index, build_run, data, text
+from components.report import board, build, build_index, build_run, data, text
 from tests.report import fixture
 from tests.report.fixture import HOSTILE
 
@@ -197,15 +197,6 @@ def test_unknown_run_is_refused(store, name):
         build_run(store, name)
 
 
-def test_rebuilding_copies_no_image_again(store, runs):
-    rel = build_run(store, runs["done"])
-    first = {name: store.read_bytes(name) for name in store.find("runs")}
-    store.delete("store")
-    store.write_json("store/keep", 1)
-    build_run(store, runs["done"])
-    assert store.exists(rel) and set(first) == set(store.find("runs"))
-
-
 def test_index_with_no_runs_says_how_to_start(store):
     assert "atelier run" in page(store, build_index(store)).text
     assert store.read_json("index.json") == {"schema": 1, "runs": []}
@@ -261,3 +252,17 @@ def test_numbers_read_well(value, shown):
 )
 def test_durations_read_well(seconds, shown):
     assert text.duration(seconds) == shown
+
+
+def test_a_number_with_a_warning_does_not_rank():
+    low, high = fixture.result("vae", 3.0), fixture.result("diffusion", 9.0)
+    for result, kid in ((low, 0.5), (high, 0.1)):
+        result["metrics"]["frechet_distance"]["note"] = "mostly bias"
+        result["metrics"]["kid"]["value"] = kid
+    assert board.leaders([low, high]) == [{"family": "diffusion", "metric": "kid", "value": 0.1}]
+    assert board.groups([low, high])[0]["columns"][0]["name"] == "kid"
+
+
+def test_reconstructions_never_stand_among_generators():
+    groups = board.groups([fixture.result("autoencoder", 1.0), fixture.result("vae", 3.0)])
+    assert [[row["family"] for row in group["rows"]] for group in groups] == [["vae"], ["autoencoder"]]

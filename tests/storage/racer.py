@@ -1,4 +1,4 @@
-"""One of several processes that try the same thing at the same moment: racer.py FOLDER NUMBER WHAT URL ARGUMENTS."""
+"""One of several processes that do the same at the same moment: racer.py FOLDER NUMBER WHAT URL ARGUMENTS."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ def count(store: Store, me: str, times: str) -> None:
 
 
 def hold(store: Store, me: str, name: str) -> None:
-    with lease(store, name, poll=0.05, expires=float(1.5)):
+    with lease(store, name, poll=0.05, expires=1.5):
         print("held", flush=True)
         time.sleep(60)
 

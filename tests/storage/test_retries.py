@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+
 from components import storage
 from components.errors import InputError, RunError
 from components.storage import Store, Unreachable
@@ -37,7 +38,8 @@ def no_pause(monkeypatch):
 
 def flaky(store, *errors) -> Flaky:
     found = Flaky(store.fs, *errors)
-    store._made = (os.getpid(), found, store.root)
+    assert store.root  # known before
+    store._link.fs = found
     return found
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from components.errors import InputError
 from components.storage import Store, cache_folder, open_store
 
@@ -85,6 +86,7 @@ def test_child_is_a_folder_of_it(store):
     assert store.read_text("runs/r1/x") == "1"
     assert child.path("x") == store.path("runs/r1/x")
     assert child.url == f"{store.url}/runs/r1"
+    assert Store("memory://").child("x").path("y") == "/x/y"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ def test_arrow_sees_the_same_files(store):
     import pyarrow.fs
 
     store.write_text("folder/x", "content")
-    fs, path = store.arrow()
+    fs, path = pickle.loads(pickle.dumps(store.arrow()))  # as it reaches a worker
     with fs.open_input_stream(f"{path}/folder/x") as file:
         assert file.read() == b"content"
     assert isinstance(fs, pyarrow.fs.LocalFileSystem) == store.is_local

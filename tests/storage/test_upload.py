@@ -5,9 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
+
 from components import upload
 from components.errors import InputError
-from components.storage import Store, Uploader, Unreachable
+from components.storage import Store, Unreachable, Uploader
 
 
 @pytest.fixture(autouse=True)

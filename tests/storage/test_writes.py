@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from components import local_files
 from components.errors import InputError, RunError
 from components.storage import Store

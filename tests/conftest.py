@@ -1,0 +1,104 @@
+"""What all tests share: tiny families, and for the whole session one project home, one Prefect server, one Ray."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--golden", action="store_true", help="write tests/golden anew instead of comparing with it"
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project of its own, so that no test touches the checkout's data or store."""
+    folder = tmp_path_factory.mktemp("home")
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    before = os.environ.get("ATELIER_HOME")
+    os.environ["ATELIER_HOME"] = str(folder)
+    yield folder
+    os.environ.pop("ATELIER_HOME") if before is None else os.environ.update(ATELIER_HOME=before)
+
+
+@pytest.fixture(scope="session")
+def digits(home: Path) -> Path:
+    """The 8 x 8 digits, prepared and versioned in the session's home."""
+    from components.work import data_version
+
+    return data_version(home, "digits", None)[0]
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Prefect server for the session; its URL is in the environment."""
+    folder = tmp_path_factory.mktemp("prefect")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    environment = {**os.environ, "PREFECT_HOME": str(folder), "PREFECT_SERVER_LOGGING_LEVEL": "ERROR"}
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait(f"{url}/health", server)
+    os.environ |= {"PREFECT_API_URL": url, "PREFECT_HOME": str(folder)}
+    yield url
+    os.environ.pop("PREFECT_API_URL")
+    server.terminate()
+    server.wait(30)
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        assert process.poll() is None, "the Prefect server ended at its start"
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.3)
+    raise AssertionError("the Prefect server did not start")
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Ray for the session, which runs join through RAY_ADDRESS as they would a real cluster."""
+    from components.launch import ENVIRONMENT
+
+    port = free_port()
+    ray = Path(sys.executable).parent / "ray"
+    start = [
+        str(ray), "start", "--head", f"--port={port}", "--num-cpus=2", "--include-dashboard=false",
+        "--object-store-memory=200000000", "--disable-usage-stats",
+    ]  # fmt: skip
+    environment = {**os.environ, **ENVIRONMENT, "RAY_enable_open_telemetry": "0"}
+    subprocess.run(start, check=True, env=environment, capture_output=True)
+    os.environ |= {"RAY_ADDRESS": f"127.0.0.1:{port}", **ENVIRONMENT}
+    yield os.environ["RAY_ADDRESS"]
+    from components import launch
+
+    launch.disconnect()
+    os.environ.pop("RAY_ADDRESS")
+    subprocess.run([str(ray), "stop", "--force"], capture_output=True)

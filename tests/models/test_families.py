@@ -1,0 +1,227 @@
+"""What each family must do for any card, without the trainer."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+import models
+from models import FAMILIES, autoencoder, dcgan, diffusion
+from models.family import Batch, Card, Family, Noise, Terms
+
+CARDS = [Card(1, 28, 10), Card(3, 32), Card(3, 64, 5), Card(1, 8, 3), Card(3, 15)]
+SMALL = {"dcgan": {"width": 8, "latent": 8}, "diffusion": {"width": 16, "sampler_steps": 3}}
+EVERY = pytest.mark.parametrize("name", FAMILIES)
+
+
+def build(name: str, card: Card, **changes: object) -> Family:
+    torch.manual_seed(0)
+    family = FAMILIES[name](FAMILIES[name].Config(**{**SMALL.get(name, {}), **changes}), card)
+    for p in family.parameters():  # residual branches start at zero: then little could go wrong
+        p.data += 0.02 * torch.randn_like(p)
+    return family
+
+
+def batch(card: Card, n: int = 4) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    label = torch.arange(n) % card.num_classes if card.num_classes else None
+    return Batch(n, torch.rand(n, *card.shape, generator=generator) * 2 - 1, label)
+
+
+def sample(family: Family, given: Batch, seeds: range) -> Tensor:
+    with torch.inference_mode():
+        return family.eval().generator.sample(given, Noise(seeds))
+
+
+def terms_of(family: Family, index: int, given: Batch) -> Terms:
+    result = family.phases[index].loss(given)
+    return result[0] if isinstance(result, tuple) else result
+
+
+@EVERY
+@pytest.mark.parametrize("card", CARDS, ids=lambda c: f"{c.channels}x{c.resolution}-{c.num_classes}")
+def test_networks_size_themselves_to_the_card(name: str, card: Card) -> None:
+    family = build(name, card)
+    images = sample(family, batch(card), range(4))
+    assert images.shape == (4, *card.shape) and images.dtype == torch.float32
+    assert images.isfinite().all() and images.abs().max() <= 1 and images.std() > 0
+
+
+@EVERY
+def test_an_image_depends_on_its_own_seed_and_condition(name: str) -> None:
+    family, card = build(name, Card(1, 12, 3)), Card(1, 12, 3)
+    given = batch(card, 6)
+    whole = sample(family, given, range(6))
+    parts = [sample(family, given[i : i + 2], range(i, i + 2)) for i in (0, 2, 4)]
+    torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-4, atol=1e-5)
+    again = sample(family, given, range(10, 16))
+    assert torch.equal(again, whole) == (family.task == "reconstruct")
+
+
+@EVERY
+def test_losses_and_gradients_stay_finite_in_bfloat16(name: str) -> None:
+    card = Card(1, 12, 3)
+    family = build(name, card)
+    for index, phase in enumerate(family.phases):
+        with torch.autocast("cpu", torch.bfloat16):
+            terms = terms_of(family, index, batch(card))
+        assert all(term.dtype == torch.float32 and term.isfinite().all() for term in terms.values())
+        family.zero_grad()
+        torch.stack([term.mean() for term in terms.values()]).sum().backward()
+        gradients = [p.grad for p in phase.parameters]
+        assert all(g is not None and g.isfinite().all() for g in gradients)
+
+
+@EVERY
+def test_every_parameter_belongs_to_one_phase(name: str) -> None:
+    family = build(name, CARDS[0])
+    owned = [id(p) for phase in family.phases for p in phase.parameters]
+    assert sorted(owned) == sorted(id(p) for p in family.parameters())
+
+
+@EVERY
+def test_configs_are_closed_and_survive_json(name: str) -> None:
+    kind = FAMILIES[name].Config
+    config = kind(**SMALL.get(name, {}))
+    assert kind.model_validate_json(config.model_dump_json()) == config
+    with pytest.raises(ValidationError, match="unknown_key"):
+        kind(unknown_key=1)
+    with pytest.raises(ValidationError, match="frozen"):
+        config.lr = 1.0
+
+
+@EVERY
+def test_weights_survive_a_round_trip(name: str) -> None:
+    family, other = build(name, CARDS[0]), build(name, CARDS[0])
+    for p in other.generator.parameters():
+        p.data.zero_()
+    other.generator.load_state_dict(family.generator.state_dict())
+    given = batch(CARDS[0], 2)
+    assert torch.equal(sample(family, given, range(2)), sample(other, given, range(2)))
+
+
+@pytest.mark.parametrize(("name", "key", "value"), [
+    ("autoencoder", "latent", 64),
+    ("vae", "latent", 64),
+    ("diffusion", "space_to_depth", 3),
+])  # fmt: skip
+def test_settings_that_do_not_fit_the_images_are_refused(name: str, key: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"{key}={value} must"):
+        build(name, Card(1, 8), **{key: value})
+
+
+def test_the_autoencoder_is_784_256_128_32_and_back() -> None:
+    dense = [m for m in build("autoencoder", CARDS[0]).modules() if isinstance(m, nn.Linear)]
+    sizes = [784, 256, 128, 32, 128, 256, 784]
+    assert [(m.in_features, m.out_features) for m in dense] == list(zip(sizes, sizes[1:], strict=False))
+
+
+def test_the_autoencoder_reconstructs() -> None:
+    """With identity layers the image comes back, but for the tanh."""
+    card = Card(1, 2)
+    family = autoencoder.Autoencoder(autoencoder.AutoencoderConfig(latent=3, widths=()), card)
+    for m in family.modules():
+        if isinstance(m, nn.Linear):
+            nn.init.eye_(m.weight)
+            nn.init.zeros_(m.bias)
+    x = torch.tensor([0.5, -0.5, 0.25, 0.0]).view(1, 1, 2, 2)
+    torch.testing.assert_close(sample(family, Batch(1, x), range(1)), x.tanh())
+    expected = (x - x.tanh()).square().mean()
+    torch.testing.assert_close(family.loss(Batch(1, x))["mse"][0], expected)
+
+
+def test_dcgan_judges_images_and_samples_apart() -> None:
+    """BatchNorm of D must not see a mixture of the two."""
+    family = build("dcgan", Card(1, 12))
+    seen: list[int] = []
+    family.get_submodule("discriminator").register_forward_hook(lambda m, i, o: seen.append(len(i[0])))
+    terms_of(family, 0, batch(Card(1, 12)))
+    assert seen == [4, 4]
+
+
+def test_dcgan_starts_from_small_weights() -> None:
+    torch.manual_seed(0)
+    family = dcgan.DCGAN(dcgan.DCGANConfig(), Card(1, 28))
+    convolutions = [m for m in family.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
+    weights = torch.cat([m.weight.flatten() for m in convolutions])
+    assert float(weights.mean()) == pytest.approx(0, abs=1e-3)
+    assert float(weights.std()) == pytest.approx(0.02, rel=0.02)
+    scales = torch.cat([m.weight for m in family.modules() if isinstance(m, nn.BatchNorm2d)])
+    assert float(scales.mean()) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "factor"), [(8, 1), (15, 1), (16, 1), (28, 2), (32, 2), (60, 4), (64, 4)]
+)
+def test_space_to_depth_follows_the_resolution(resolution: int, factor: int) -> None:
+    assert diffusion.space_to_depth(resolution) == factor
+
+
+def flow(**changes: object) -> diffusion.Diffusion:
+    family = build("diffusion", Card(1, 8, 3), **changes)
+    assert isinstance(family, diffusion.Diffusion)
+    return family
+
+
+def test_labels_are_withheld_image_by_image() -> None:
+    given = dataclasses.replace(batch(Card(1, 8, 3), 3000))
+    torch.manual_seed(0)
+    label = flow(label_dropout=0.1).withheld(given)
+    assert label is not None and given.label is not None
+    dropped = label == 3  # the index after the last class
+    assert float(dropped.float().mean()) == pytest.approx(0.1, abs=0.02)
+    assert torch.equal(label[~dropped], given.label[~dropped])
+
+
+def test_without_a_label_or_with_guidance_zero_samples_are_unconditional() -> None:
+    given, plain = batch(Card(1, 8, 3)), flow()
+    free = sample(plain, Batch(4), range(4))
+    torch.testing.assert_close(sample(flow(guidance=0), given, range(4)), free, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(sample(flow(guidance=1), given, range(4)), free, atol=1e-4)
+
+
+def test_only_the_end_of_the_ode_is_clamped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field that carries every pixel out of range and back in again ends where it began."""
+    family = flow(sampler="euler", sampler_steps=2, guidance=1)
+
+    def away_and_back(x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+        return torch.full_like(x, -20 if float(t[0]) == 1 else 20)
+
+    monkeypatch.setattr(family.generator, "forward", away_and_back)
+    expected = Noise(range(4))(1, 8, 8).clamp(-1, 1)
+    torch.testing.assert_close(sample(family, batch(Card(1, 8, 3)), range(4)), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [
+    {"multipliers": (1,)},
+    {"multipliers": (1, 2, 3), "blocks": 2},
+    {"attention": False, "space_to_depth": 2},
+    {"width": 48, "dropout": 0.1},
+])  # fmt: skip
+def test_the_unet_may_be_deeper_wider_and_without_attention(changes: dict[str, object]) -> None:
+    family = flow(**changes)
+    terms = terms_of(family, 0, batch(Card(1, 8, 3)))
+    terms["velocity"].mean().backward()
+    assert all(p.grad is not None for p in family.parameters())
+
+
+def test_a_new_flow_predicts_nothing() -> None:
+    family = diffusion.Diffusion(diffusion.DiffusionConfig(width=16), Card(1, 8))
+    x = torch.randn(2, 1, 8, 8)
+    assert torch.equal(family.generator(x, torch.rand(2)), torch.zeros_like(x))
+
+
+def test_models_need_torch_and_pydantic_only() -> None:
+    allowed = {"torch", "pydantic", "models", *sys.stdlib_module_names}
+    for file in Path(models.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert {name.split(".")[0] for name in names} <= allowed, file.name

@@ -1,0 +1,90 @@
+"""Every family, small enough for a test: settings for 8 x 8 digits, and what is needed to train a few steps of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from components.config import Train
+from components.data.dataset import Batches, Shards, Split
+from components.distributed import derive
+from components.jobs import build
+from components.training import Trainer, train
+from models import FAMILIES
+from models.family import Card
+
+CARD = Card(channels=1, resolution=8, num_classes=10)
+CONFIGS: dict[str, dict[str, Any]] = {
+    "autoencoder": {"widths": [32, 16], "latent": 8},
+    "vae": {"width": 8, "hidden": 32, "latent": 4},
+    "dcgan": {"width": 8, "latent": 8},
+    "diffusion": {"width": 16, "sampler_steps": 2},
+}
+assert set(CONFIGS) == set(FAMILIES), "a new family needs a tiny configuration here, and is then tested"
+
+
+def split(n: int = 64, card: Card = CARD) -> Split:
+    """Images that differ by class, with some noise, always the same."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % max(card.num_classes, 1)
+    prototypes = rng.integers(0, 256, (max(card.num_classes, 1), *card.shape))
+    images = np.clip(prototypes[labels] + rng.normal(0, 20, (n, *card.shape)), 0, 255).astype(np.uint8)
+    return Split(Shards([images]), labels if card.num_classes else None)
+
+
+def settings(**changes: Any) -> Train:
+    """Few steps of a small batch, on one thread, in float32."""
+    base = {"steps": 6, "batch": 8, "shards": 2, "precision": "float32", "workers": 0}
+    return Train(
+        **{**base, "checkpoint_every": 3, "validate_every": 3, "sample_grids": 1, "log_every": 1, **changes}
+    )
+
+
+def trainer(
+    name: str, chosen: Train | None = None, *, phases: int | None = None, **arguments: Any
+) -> Trainer:
+    """A family ready to train, with all its phases or the first few; each is due at least twice."""
+    chosen = chosen or settings()
+    torch.manual_seed(derive(chosen.seed, "weights"))
+    family = build(name, CONFIGS[name], CARD)
+    most = max(1, chosen.steps // 2)
+    family.phases = [replace(phase, every=min(phase.every, most)) for phase in family.phases[:phases]]
+    return Trainer(family, chosen, **arguments)
+
+
+class Memory:
+    """A log that keeps everything in memory."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+        self.saved: dict[int, dict[str, Any]] = {}
+        self.grids: list[int] = []
+
+    def row(self, step: int, values: dict[str, float]) -> None:
+        self.rows.append({"step": step, **values})
+
+    def grid(self, step: int, generator: torch.nn.Module) -> None:
+        self.grids.append(step)
+
+    def save(self, step: int, state: dict[str, Any]) -> str:
+        from components import checkpoint
+
+        self.saved[step] = checkpoint.decode(checkpoint.encode(state))
+        return checkpoint.name(step)
+
+    def progress(self, step: int, values: dict[str, float]) -> None:
+        pass
+
+
+def run(
+    name: str, chosen: Train | None = None, resume: dict[str, Any] | None = None
+) -> tuple[Trainer, Memory]:
+    """Train a tiny family to its end."""
+    made, log = trainer(name, chosen), Memory()
+    torch.set_num_threads(1)
+    batches = Batches(split(), made.settings.batch, made.settings.seed)
+    train(made, batches, log, resume=resume)
+    return made, log
