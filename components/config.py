@@ -156,11 +156,19 @@ def parse(content: Mapping[str, Any], where: str) -> Experiment:
     """The experiment in plain data; errors name the key, the value and what is accepted."""
     try:
         experiment = Experiment.model_validate(content)
+        _section(Train, "train", experiment.train)
         for family in experiment.families:
             _typed(Train, f"families.{family}.train", experiment, family)
     except ValidationError as error:
         raise InputError(f"{where}: {explain(error)}") from None
     return experiment
+
+
+def _section(model: type[Train], where: str, content: Mapping[str, Any]) -> None:
+    try:
+        model(**content)
+    except ValidationError as error:
+        raise InputError(explain(error, where, model)) from None
 
 
 def _typed(section: type[Train], where: str, experiment: Experiment, family: str) -> None:

@@ -22,7 +22,7 @@ from components.config import Train, explain
 from components.data.card import DataCard
 from components.data.dataset import Batches, Split, open_split
 from components.distributed import Group, derive
-from components.errors import InputError
+from components.errors import InputError, RunError
 from components.recorder import COLUMNS, Recorder, Silent
 from components.storage import Store
 from components.training import Report, Trained, Trainer, held_out, train
@@ -118,6 +118,9 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
                 report=report,
             )
             work = time.time() - began
+        if uploader.failed:
+            name, why = uploader.failed[0]
+            raise RunError(f"{job.attempt}/{name} could not be stored: {why}; run the same command to resume")
         if group.rank == 0:
             _leave(job, attempt, trainer.family, trained, work, len(rows), card.labels)
 

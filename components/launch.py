@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import threading
 import warnings
 from collections.abc import Callable, Iterable
@@ -77,7 +78,15 @@ def connect() -> None:
         if os.environ.get("RAY_ADDRESS"):
             ray.init(**quiet)
             return
-        ray.init(num_cpus=cores(), object_store_memory=OBJECT_STORE, include_dashboard=False, **quiet)
+        # A cluster for this process alone: on loopback, behind a token that is written nowhere.
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        ray.init(
+            num_cpus=cores(),
+            object_store_memory=OBJECT_STORE,
+            include_dashboard=False,
+            _node_ip_address="127.0.0.1",
+            **quiet,
+        )
 
 
 def disconnect() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -76,5 +77,11 @@ class Recorder(Silent):
         now = time.monotonic()
         if now - self._shown >= PROGRESS_SECONDS or step == self.steps:
             self._shown = now
-            note = {"step": step, "steps": self.steps, "values": values, "time": time.time()}
+            note = {
+                "step": step,
+                "steps": self.steps,
+                "values": values,
+                "time": time.time(),
+                "pid": os.getpid(),
+            }
             self.uploader.put(json.dumps(note).encode(), "progress.json")

@@ -30,7 +30,19 @@ PACKAGES = ("components", "models", "flows")
 # them redoes nothing; neither does one in the registry of families, since a family's own file counts.
 NEUTRAL = frozenset(
     f"components.{name}"
-    for name in ("config", "errors", "launch", "lease", "paths", "stages", "storage", "upload", "versioning")
+    for name in (
+        "config",
+        "errors",
+        "launch",
+        "lease",
+        "local_files",
+        "paths",
+        "stages",
+        "storage",
+        "storage_errors",
+        "upload",
+        "versioning",
+    )
 ) | {"components", "components.data", "models"}
 
 PASSING = ("progress.json", "checkpoints/", "ray/")  # what a finished stage can do without

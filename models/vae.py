@@ -50,7 +50,7 @@ def gaussian_nll(x: Tensor, mean: Tensor) -> Tensor:
     https://arxiv.org/abs/2006.13202. Nothing is left to choose between sharpness and the prior.
     """
     error = (x - mean).square().flatten(1)  # (N, C H W)
-    variance = error.mean()
+    variance = error.mean().clamp(min=1 / 12 / 255**2)  # at least that of rounding to 8 bits
     return 0.5 * (error / variance + torch.log(2 * math.pi * variance)).sum(1)
 
 

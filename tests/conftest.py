@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+pytest_plugins = ["tests.s3"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -90,12 +93,12 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     ray = Path(sys.executable).parent / "ray"
     start = [
-        str(ray), "start", "--head", f"--port={port}", "--num-cpus=2", "--include-dashboard=false",
+        str(ray), "start", "--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--num-cpus=2", "--include-dashboard=false",
         "--object-store-memory=200000000", "--disable-usage-stats",
     ]  # fmt: skip
-    environment = {**os.environ, **ENVIRONMENT, "RAY_enable_open_telemetry": "0"}
-    subprocess.run(start, check=True, env=environment, capture_output=True)
-    os.environ |= {"RAY_ADDRESS": f"127.0.0.1:{port}", **ENVIRONMENT}
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), **ENVIRONMENT}
+    subprocess.run(start, check=True, capture_output=True)
+    os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
     yield os.environ["RAY_ADDRESS"]
     from components import launch
 

@@ -40,6 +40,11 @@ def test_gaussian_likelihood_is_at_the_best_sigma() -> None:
         assert found.mean() < -Normal(mean, other).log_prob(x).sum((1, 2, 3)).mean()
 
 
+def test_gaussian_likelihood_of_a_perfect_reconstruction_is_finite() -> None:
+    x = normal(2, 1, 4, 4)
+    assert vae.gaussian_nll(x, x).isfinite().all()
+
+
 def test_adversarial_losses_are_logarithms_and_stay_finite() -> None:
     logit = torch.linspace(-8, 8, 33, dtype=torch.float64).float()
     torch.testing.assert_close(losses.real_is_real(logit), -logit.sigmoid().log(), rtol=1e-4, atol=1e-6)

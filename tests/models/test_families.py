@@ -150,10 +150,10 @@ def test_dcgan_starts_from_small_weights() -> None:
     torch.manual_seed(0)
     family = dcgan.DCGAN(dcgan.DCGANConfig(), Card(1, 28))
     convolutions = [m for m in family.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
-    weights = torch.cat([m.weight.flatten() for m in convolutions])
+    weights = torch.cat([m.weight.detach().flatten() for m in convolutions])
     assert float(weights.mean()) == pytest.approx(0, abs=1e-3)
     assert float(weights.std()) == pytest.approx(0.02, rel=0.02)
-    scales = torch.cat([m.weight for m in family.modules() if isinstance(m, nn.BatchNorm2d)])
+    scales = torch.cat([m.weight.detach() for m in family.modules() if isinstance(m, nn.BatchNorm2d)])
     assert float(scales.mean()) == pytest.approx(1, abs=0.01)
 
 

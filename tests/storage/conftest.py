@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from components.storage import Store
-from tests.s3 import bucket, crashable_s3, s3_env, s3_server  # noqa: F401
 
 
 class Racers:

@@ -1,0 +1,88 @@
+"""Settings: typed, closed, and every mistake one clear sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components import config
+from components.errors import InputError
+from flows import start
+from models import FAMILIES
+
+ROOT = Path(__file__).parents[1]
+QUICKSTART = ROOT / "configs" / "quickstart.yaml"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda p: p.name)
+def test_every_config_is_accepted(path: Path) -> None:
+    experiment = start.experiment(path, [])
+    assert set(experiment.families) <= set(FAMILIES)
+    header = path.read_text().split("\n\n")[0]
+    assert all(word in header for word in ("command", "hardware", "expect")), "a config tells its story"
+
+
+def test_resolved_leaves_nothing_to_choose() -> None:
+    experiment = start.experiment(QUICKSTART, [])
+    for family in experiment.families:
+        settings = experiment.training(family)
+        assert settings.precision in ("float32", "bfloat16")
+        assert set(FAMILIES[family].Config.model_fields) < set(experiment.families[family])
+
+
+def test_set_reaches_any_key() -> None:
+    changes = ["families.vae.lr=2e-4", "data.name=mine", "train.seed=3", "families.dcgan.train.steps=7"]
+    experiment = start.experiment(QUICKSTART, changes)
+    assert experiment.families["vae"]["lr"] == 2e-4
+    assert experiment.data.name == "mine"
+    assert experiment.training("dcgan").seed == 3 and experiment.training("dcgan").steps == 7
+
+
+def test_only_and_smoke() -> None:
+    experiment = start.experiment(QUICKSTART, [], ["vae"], smoke=True)
+    assert list(experiment.families) == ["vae"]
+    assert experiment.training("vae").steps == start.SMOKE["steps"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("families.vae.lrr=1", ["families.vae.lrr", "lr", "latent"]),
+        ("families.vea.lr=1", ["vea", "vae"]),
+        ("families.vae.lr=-1", ["families.vae.lr", "-1", "greater than 0"]),
+        ("families.vae.train.stepps=1", ["families.vae.train.stepps", "steps"]),
+        ("train.batch=0", ["train.batch", "0"]),
+        ("train.precision=float16", ["train.precision", "float16", "bfloat16"]),
+        ("data.name=../etc", ["data.name", "../etc"]),
+        ("evaluate.samplez=3", ["evaluate.samplez", "samples"]),
+        ("nonsense=3", ["nonsense", "families"]),
+        ("families=3", ["families", "3"]),
+        ("no equals sign", ["no equals sign", "key.subkey=value"]),
+        ("data.name.deeper=1", ["data.name.deeper"]),
+    ],
+)
+def test_a_mistake_is_named(change: str, words: list[str]) -> None:
+    with pytest.raises(InputError) as raised:
+        start.experiment(QUICKSTART, [change])
+    message = str(raised.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("a: [", "YAML"), ("- a", "list"), ("", "NoneType"), ("data: {name: x}", "families is missing")],
+)
+def test_a_bad_file_is_named(tmp_path: Path, text: str, word: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=word) as raised:
+        start.experiment(file, [])
+    assert "bad.yaml" in str(raised.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no config file"):
+        config.load(tmp_path / "none.yaml")

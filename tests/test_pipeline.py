@@ -1,0 +1,319 @@
+"""The pipeline as a user runs it: the command line, Prefect and Ray together, on tiny families."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TINY = Path(__file__).parent / "configs" / "tiny.yaml"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+class Atelier:
+    """The command line, in the session's home, with the session's Prefect and Ray."""
+
+    def __init__(self, store: Path):
+        self.store = store
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "flows.cli", *arguments]
+
+    def run(self, *arguments: str, code: int = 0, **environment: str) -> Any:
+        """`atelier run --json`; the parsed result."""
+        done = self.call("run", str(TINY), "--json", *self.settings(arguments), code=code, **environment)
+        return json.loads(done.stdout)
+
+    def settings(self, arguments: tuple[str, ...]) -> list[str]:
+        return ["--set", f"store.url={self.store}", *arguments]
+
+    def call(self, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.command(*arguments),
+            capture_output=True,
+            text=True,
+            timeout=500,
+            env={**os.environ, **environment},
+        )
+        assert done.returncode == code, done.stderr[-3000:]
+        assert "Traceback" not in done.stderr
+        return done
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = self.command("run", str(TINY), "--json", *self.settings(arguments))
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def weights(self, family: str) -> list[str]:
+        """Hashes of every finished training's weights."""
+        files = sorted(self.store.glob("store/train/*/attempts/*/model/model.safetensors"))
+        of = [f for f in files if json.loads((f.parent / "config.json").read_text())["family"] == family]
+        return [hashlib.sha256(f.read_bytes()).hexdigest() for f in of]
+
+
+@pytest.fixture(scope="module")
+def shared(
+    digits: Path, prefect_server: str, ray_cluster: str, tmp_path_factory: pytest.TempPathFactory
+) -> Atelier:
+    return Atelier(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture
+def fresh(digits: Path, prefect_server: str, ray_cluster: str, tmp_path: Path) -> Atelier:
+    return Atelier(tmp_path / "store")
+
+
+@pytest.fixture(scope="module")
+def first(shared: Atelier) -> dict[str, Any]:
+    """A whole run."""
+    return shared.run()
+
+
+def states(result: dict[str, Any]) -> dict[str, str]:
+    return {f"{s['name']} {s['family'] or ''}".strip(): s["state"] for s in result["stages"]}
+
+
+FAMILIES = ("diffusion", "autoencoder", "vae", "dcgan")
+
+
+def test_a_run_leaves_everything(shared: Atelier, first: dict[str, Any]) -> None:
+    assert first["status"] == "done" and set(states(first).values()) == {"ran"}
+    record = json.loads((shared.store / first["manifest"]).read_text())
+    assert {r["family"] for r in record["results"]} == set(FAMILIES)
+    lineage = record["lineage"]
+    assert (
+        lineage["data"]["version"].endswith(".dir")
+        and lineage["config_hash"]
+        and lineage["versions"]["torch"]
+    )
+    for result in first["results"]:
+        for name, metric in result["metrics"].items():
+            assert metric["n"] >= 8 and metric["comparability"], name
+            assert np.isfinite(metric["value"])
+    for family in FAMILIES:
+        folder = shared.store / "published" / first["run_id"] / "models" / family
+        assert {"model.safetensors", "config.json", "README.md"} <= {p.name for p in folder.iterdir()}
+        assert "BSD" in (folder / "README.md").read_text()
+    text = (shared.store / first["manifest"]).read_text()
+    assert str(shared.store) not in text.replace(json.dumps(record["command"]), "").replace(
+        json.dumps(lineage["config"]["store"]["url"]), ""
+    ), "no path of this machine beyond what the user typed"
+    assert (shared.store / first["report"]).exists() and (shared.store / "index.html").exists()
+    manifest = json.loads((shared.store / "published" / first["run_id"] / "manifest.json").read_text())
+    for entry in manifest["files"]:
+        content = (shared.store / "published" / first["run_id"] / entry["path"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+
+
+def test_the_same_command_again_does_nothing(shared: Atelier, first: dict[str, Any]) -> None:
+    again = shared.run(RAY_ADDRESS="127.0.0.1:1")  # where there is no Ray: starting it would fail
+    assert again["status"] == "done" and set(states(again).values()) == {"cached"}
+    assert again["results"] == first["results"]
+
+
+def test_one_learning_rate_redoes_one_family(shared: Atelier, first: dict[str, Any]) -> None:
+    changed = ["--set", "families.vae.lr=2e-3"]
+    plan = shared.call("run", str(TINY), "--plan", *shared.settings(tuple(changed))).stdout
+    assert "settings.lr: 0.001 -> 0.002" in plan
+    again = shared.run(*changed)
+    ran = {title for title, state in states(again).items() if state == "ran"}
+    assert ran == {"train vae", "evaluate vae", "export vae", "compare", "report", "publish"}
+    told = shared.call("explain", "last", "--store", str(shared.store)).stdout
+    assert "settings.lr: 0.001 -> 0.002" in told
+
+
+def test_force_and_explain(shared: Atelier, first: dict[str, Any]) -> None:
+    options = ["--only", "autoencoder", "--force", "evaluate", "--explain"]
+    done = shared.call("run", str(TINY), "--json", *shared.settings(tuple(options)))
+    result = states(json.loads(done.stdout))
+    assert result["evaluate autoencoder"] == "ran" and result["train autoencoder"] == "cached"
+    assert "evaluate autoencoder: runs: forced" in done.stderr
+
+
+def test_samples_of_an_exported_model(shared: Atelier, first: dict[str, Any], tmp_path: Path) -> None:
+    common = ["sample", first["run_id"], "--store", str(shared.store), "-n", "20", "-o"]
+    shared.call(*common[:2], "diffusion", *common[2:], str(tmp_path / "a.png"), "--label", "3")
+    shared.call(*common[:2], "diffusion", *common[2:], str(tmp_path / "b.png"), "--label", "3")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert Image.open(tmp_path / "a.png").size == (80, 16)
+    folder = shared.store / "published" / first["run_id"] / "models" / "vae"
+    shared.call("sample", str(folder), "-o", str(tmp_path / "c.webp"))
+    Image.open(tmp_path / "a.png").save(tmp_path / "source.png")
+    source = ["--source", str(tmp_path / "source.png")]
+    shared.call(*common[:2], "autoencoder", *common[2:], str(tmp_path / "d.png"), *source)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["diffusion", "--label", "eleven"], "unknown class"),
+        (["vae", "-n", "0"], "at least one"),
+        (["autoencoder"], "--source"),
+        (["biggan"], "no model of family 'biggan'"),
+    ],
+)
+def test_bad_requests_for_samples(
+    shared: Atelier, first: Any, arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    command = [
+        "sample",
+        first["run_id"],
+        *arguments,
+        "--store",
+        str(shared.store),
+        "-o",
+        str(tmp_path / "x.png"),
+    ]
+    assert words in shared.call(*command, code=2).stderr
+
+
+def test_a_failed_family_leaves_the_others_published(fresh: Atelier) -> None:
+    bad = ["--only", "autoencoder", "--only", "vae", "--set"]
+    result = fresh.run(*bad, "families.vae.lr=1e30", code=1)
+    assert result["status"] == "partial"
+    assert states(result)["train vae"] == "failed" and states(result)["publish"] == "ran"
+    record = json.loads((fresh.store / result["manifest"]).read_text())
+    error = next(s["error"] for s in record["stages"] if s["state"] == "failed")
+    assert "became nan" in error or "became inf" in error
+    assert "learning rate" in (fresh.store / result["report"]).read_text()
+    published = fresh.store / "published" / result["run_id"] / "models"
+    assert [p.name for p in published.iterdir()] == ["autoencoder"]
+    again = fresh.run(*bad, "families.vae.lr=1e-3")
+    assert again["status"] == "done" and states(again)["train autoencoder"] == "cached"
+
+
+LONG = ["--only", "autoencoder", "--set", "train.steps=3000", "--set", "train.checkpoint_every=100"]
+TWO = [*LONG, "--set", "train.workers=2", "--set", "train.shards=2"]
+
+
+@pytest.fixture(scope="module", params=[LONG, TWO], ids=["one worker", "two workers"])
+def undisturbed(
+    request: Any, digits: Path, prefect_server: str, ray_cluster: str, tmp_path_factory: Any
+) -> Any:
+    """The weights of a run that nobody interrupts, and its settings."""
+    atelier = Atelier(tmp_path_factory.mktemp("undisturbed"))
+    atelier.run(*request.param)
+    return atelier.weights("autoencoder"), request.param
+
+
+def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+def checkpoints(atelier: Atelier) -> list[Path]:
+    return sorted(atelier.store.glob("store/train/*/attempts/*/checkpoints/step-*.pt"))
+
+
+def test_a_killed_worker_changes_no_bit(undisturbed: Any, fresh: Atelier) -> None:
+    weights, settings = undisturbed
+    process = fresh.start(*settings)
+    until(lambda: checkpoints(fresh))
+    note = json.loads(next(fresh.store.glob("store/train/*/attempts/*/progress.json")).read_text())
+    assert note["step"] < note["steps"]
+    os.kill(note["pid"], signal.SIGKILL)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-2000:]
+    assert fresh.weights("autoencoder") == weights
+
+
+def test_a_killed_driver_changes_no_bit(undisturbed: Any, fresh: Atelier) -> None:
+    weights, settings = undisturbed
+    process = fresh.start(*settings)
+    until(lambda: checkpoints(fresh))
+    process.kill()
+    process.communicate()
+    assert not fresh.weights("autoencoder")
+    result = fresh.run(*settings)
+    assert result["status"] == "done"
+    assert fresh.weights("autoencoder") == weights
+
+
+def test_ctrl_c_stops_at_once_and_leaves_an_honest_record(fresh: Atelier) -> None:
+    process = fresh.start(*LONG)
+    until(lambda: checkpoints(fresh))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "run the same command again" in errors
+    record = json.loads(next(fresh.store.glob("runs/*/run.json")).read_text())
+    assert record["status"] == "interrupted"
+
+
+def test_two_identical_runs_share_the_work(fresh: Atelier) -> None:
+    both = [fresh.start("--only", "vae") for _ in range(2)]
+    results = [json.loads(process.communicate(timeout=300)[0]) for process in both]
+    trained = sorted(states(result)["train vae"] for result in results)
+    assert trained == ["cached", "ran"]
+    assert len(fresh.weights("vae")) == 1
+
+
+# Other data
+
+
+def pictures(folder: Path, n: int, size: int, mode: str, classes: int = 0) -> Path:
+    rng = np.random.default_rng(0)
+    for i in range(n):
+        low = rng.integers(0, 256, (4, 4, 3)).astype(np.uint8)
+        image = Image.fromarray(low).resize((size, size), Image.Resampling.BICUBIC).convert(mode)
+        target = folder / f"class {i % classes}" if classes else folder
+        target.mkdir(parents=True, exist_ok=True)
+        image.save(target / f"{i:03}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "classes", "extractor"),
+    [("plain64", 64, 0, "rotation"), ("kinds32", 32, 3, "classifier")],
+)
+def test_own_images(
+    name: str, size: int, classes: int, extractor: str, fresh: Atelier, tmp_path: Path
+) -> None:
+    """The default config runs on any prepared set: unlabelled 64-pixel RGB, labelled 32-pixel RGB."""
+    source = pictures(tmp_path / "pictures", 120, size, "RGB", classes)
+    fresh.call("data", "add", name, str(source), "--resolution", str(size))
+    done = fresh.call("run", "--smoke", "--json", *fresh.settings(("--set", f"data.name={name}")))
+    result = json.loads(done.stdout)
+    assert result["status"] == "done"
+    used = {m["extractor"] for r in result["results"] for m in r["metrics"].values()} - {None}
+    assert used == {extractor}
+
+
+def test_an_older_revision_of_the_data(fresh: Atelier, tmp_path: Path) -> None:
+    one = pictures(tmp_path / "one", 100, 32, "L")
+    fresh.call("data", "add", "growing", str(one), "--resolution", "32")
+    before = json.loads(fresh.call("data", "versions", "growing", "--json").stdout)[0]["version"]
+    two = pictures(tmp_path / "two", 140, 32, "L")
+    fresh.call("data", "add", "growing", str(two), "--resolution", "32", "--replace")
+    old = ["--smoke", "--only", "vae", "--set", "data.name=growing"]
+    result = fresh.run(*old, "--set", f"data.revision={before[:10]}")
+    record = json.loads((fresh.store / result["manifest"]).read_text())
+    assert record["lineage"]["data"]["version"] == before
+    assert sum(record["lineage"]["data"]["counts"].values()) == 100
+
+
+@pytest.mark.s3
+def test_a_store_in_s3(bucket: str, s3_env: Any, digits: Path, prefect_server: str, home: Path) -> None:
+    """Everything in a bucket; a Ray of its own, since workers need the credentials from its start."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_A")}
+    command = [sys.executable, "-m", "flows.cli", "run", str(TINY), "--json", "--only", "vae"]
+    command += ["--set", f"store.url=s3://{bucket}/atelier"]
+    for expected in ("ran", "cached"):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=400, env=environment)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert set(states(json.loads(done.stdout)).values()) == {expected}
+        assert environment["AWS_SECRET_ACCESS_KEY"] not in done.stdout + done.stderr
