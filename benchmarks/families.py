@@ -27,7 +27,7 @@ from PIL import Image
 from torch import Tensor
 
 from models import FAMILIES
-from models.family import Batch, Card, Family, Noise, Phase
+from models.family import Batch, Card, Family, Generator, Noise, Phase
 from models.layers import calibrate, has_batch_norm
 
 CARD = Card(channels=1, resolution=28, num_classes=10)
@@ -91,7 +91,8 @@ def train(args: argparse.Namespace) -> None:
         for optimizer, base in zip(family.optimizers, bases, strict=True):
             for group, lr in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = lr * factor
-        batch, terms = next(data), {}
+        batch = next(data)
+        terms: dict[str, float] = {}
         for phase in family.phases:
             if phase.is_due(step):
                 terms |= update(family, phase, batch, args.bf16)
@@ -108,7 +109,7 @@ def train(args: argparse.Namespace) -> None:
     write_grid(average, args)
 
 
-def write_grid(generator: torch.nn.Module, args: argparse.Namespace) -> None:
+def write_grid(generator: Generator, args: argparse.Namespace) -> None:
     """64 samples of fixed seeds, eight by eight, as a PNG three times their size."""
     with autocast(args.bf16), torch.inference_mode():
         if has_batch_norm(generator):

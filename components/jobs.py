@@ -253,7 +253,7 @@ def load_model(folder: os.PathLike[str] | str) -> tuple[Generator, Card, dict[st
         generator.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(f"the weights in {path} do not fit: {str(error).splitlines()[0]}") from None
-    return generator.eval(), card, described
+    return generator.eval().to(memory_format=torch.channels_last), card, described
 
 
 # Samples of a trained model.

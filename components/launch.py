@@ -81,6 +81,7 @@ def connect() -> None:
         # A cluster for this process alone: on loopback, behind a token that is written nowhere.
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         ray.init(
+            "local",  # not one that somebody else runs on this machine
             num_cpus=cores(),
             object_store_memory=OBJECT_STORE,
             include_dashboard=False,

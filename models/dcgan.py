@@ -29,7 +29,7 @@ class DCGANConfig(Config):
     latent: int = Field(100, ge=1)  # dimensions of z
     width: int = Field(32, ge=1)  # channels of the largest feature maps (paper: 128); doubled at each halving
     max_width: int = Field(512, ge=1)  # doubling stops here (paper: 1024)
-    lr: float = Field(2e-4, gt=0)  # of Adam, both networks
+    lr: float = Field(2e-4, gt=0)  # of Adam, both networks; runs of a few minutes do better at 1e-3
     beta1: float = Field(0.5, ge=0, lt=1)  # of Adam; at 0.9 training oscillates, Sec. 3
 
 

@@ -164,11 +164,11 @@ class ResidualBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """x + softmax(q k^T / sqrt(D)) v over the pixels, in heads of 32 channels."""
+    """x + softmax(q k^T / sqrt(D)) v over the pixels, in heads of 32 channels, else of 16."""
 
     def __init__(self, channels: int):
         super().__init__()
-        self.heads = max(1, channels // 32)
+        self.heads = channels // (16 if channels % 32 else 32)
         self.norm, self.qkv = group_norm(channels), nn.Linear(channels, 3 * channels)
         self.out = zero(nn.Linear(channels, channels))
 
@@ -259,7 +259,7 @@ class Generator(family.Generator):
         """No label, for each row of `like`: the index after the last class, (N,)."""
         return torch.full((len(like),), self.card.num_classes, device=like.device)
 
-    def velocity(self, label: Tensor | None, x: Tensor) -> Velocity:
+    def field(self, label: Tensor | None, x: Tensor) -> Velocity:
         """The field to integrate: of all images, of the labels, or guided towards the labels."""
         if not self.card.num_classes:
             return self
@@ -272,7 +272,7 @@ class Generator(family.Generator):
         """The ODE dx/dt = v from noise at t = 1 to data at t = 0, clamped only at its end."""
         x = noise(*self.card.shape)
         times = torch.linspace(1, 0, self.config.sampler_steps + 1, device=x.device)
-        return to_image(SAMPLERS[self.config.sampler](self.velocity(batch.label, x), x, times))
+        return to_image(SAMPLERS[self.config.sampler](self.field(batch.label, x), x, times))
 
 
 class Diffusion(Family):

@@ -64,8 +64,9 @@ class Batch:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with `function` applied to every tensor in it."""
-        tensors = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return Batch(**{name: function(t) if isinstance(t, Tensor) else t for name, t in tensors.items()})
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        changed = {name: function(value) for name, value in values.items() if isinstance(value, Tensor)}
+        return dataclasses.replace(self, **changed)
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on `device`."""

@@ -201,6 +201,7 @@ def test_only_the_end_of_the_ode_is_clamped(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("changes", [
     {"multipliers": (1,)},
+    {"multipliers": (1, 7)},
     {"multipliers": (1, 2, 3), "blocks": 2},
     {"attention": False, "space_to_depth": 2},
     {"width": 48, "dropout": 0.1},
@@ -213,9 +214,38 @@ def test_the_unet_may_be_deeper_wider_and_without_attention(changes: dict[str, o
 
 
 def test_a_new_flow_predicts_nothing() -> None:
+    """Its loss is then the mean of |eps - x_0|^2, which is 1 + 0.25 for images of +-0.5."""
+    torch.manual_seed(0)
     family = diffusion.Diffusion(diffusion.DiffusionConfig(width=16), Card(1, 8))
-    x = torch.randn(2, 1, 8, 8)
-    assert torch.equal(family.generator(x, torch.rand(2)), torch.zeros_like(x))
+    x = torch.randn(100, 1, 8, 8)
+    assert torch.equal(family.generator(x, torch.rand(100)), torch.zeros_like(x))
+    loss = family.loss(Batch(100, 0.5 * x.sign()))["velocity"]
+    assert loss.shape == (100,) and float(loss.detach().mean()) == pytest.approx(1.25, rel=0.05)
+
+
+@pytest.mark.parametrize(("dropout", "rows"), [(0.0, [0, 1, 2]), (1.0, [3])])
+def test_the_loss_teaches_labels_and_their_absence(dropout: float, rows: list[int]) -> None:
+    family = flow(label_dropout=dropout)
+    family.loss(batch(Card(1, 8, 3)))["velocity"].mean().backward()
+    (embedding,) = (m for m in family.modules() if isinstance(m, nn.Embedding))
+    assert embedding.weight.grad is not None
+    assert embedding.weight.grad.abs().sum(1).nonzero().flatten().tolist() == rows
+
+
+def test_beta_weighs_the_divergence_alone() -> None:
+    terms = []
+    for beta in (1.0, 3.0):
+        family = build("vae", Card(1, 8), beta=beta)
+        torch.manual_seed(1)
+        terms.append(terms_of(family, 0, batch(Card(1, 8))))
+    assert torch.equal(terms[0]["reconstruction"], terms[1]["reconstruction"])
+    torch.testing.assert_close(3 * terms[0]["kl"], terms[1]["kl"])
+
+
+def test_the_dcgan_generator_wants_its_samples_believed() -> None:
+    family = build("dcgan", Card(1, 8))
+    score, observed = family.phases[1].loss(batch(Card(1, 8)))
+    torch.testing.assert_close(score["score"], -observed["D(G(z))"].log())
 
 
 def test_models_need_torch_and_pydantic_only() -> None:
