@@ -101,6 +101,7 @@ class Store(Section):
 class Experiment(Section):
     """One run, complete."""
 
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: cuda if this machine has it
     data: Data = Data()
     families: dict[str, dict[str, Any]] = Field(min_length=1)
     train: dict[str, Any] = {}
@@ -123,7 +124,7 @@ class Experiment(Section):
             if settings.precision == "auto":
                 settings = settings.model_copy(update={"precision": precision})
             blocks[family] = config_of(family, own) | {"train": settings.model_dump()}
-        return self.model_copy(update={"families": blocks, "train": {}})
+        return self.model_copy(update={"device": device, "families": blocks, "train": {}})
 
 
 # From files and the command line.

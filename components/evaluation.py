@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ CHOICE_SEED = 0  # of the real images that are compared with
 EXTRACTOR_SEED, EXTRACTOR_THREADS = 0, 1
 ENOUGH = 2  # times the feature dimension: with fewer images a Frechet distance is mostly bias
 FEWEST = 8  # images that can be judged at all
+TINY = 1e-12  # below any distance or error; keeps logarithms finite
 
 
 @dataclass(frozen=True)
@@ -355,12 +357,15 @@ def curve(
     return points
 
 
-def stability(points: Sequence[dict[str, float]], key: str = "kid") -> dict[str, Any]:
+def stability(points: Sequence[dict[str, float]], key: str = "frechet_distance") -> dict[str, Any]:
     """How steadily a training improved: the MEASURED stability of the comparison table.
+
+    On the logarithm of the curve, so that a relative loss late in training counts as much as one at its start,
+    where distances are a hundred times larger.
 
     Args:
         points: A curve, in the order of training.
-        key: The lower-is-better column that is judged: kid, or mse for reconstructions.
+        key: The positive, lower-is-better column that is judged: frechet_distance, or mse for reconstructions.
 
     Returns:
         backslide: Sum of the rises / sum of the falls of the curve, in [0, 1]. 0: no snapshot was worse than
@@ -371,7 +376,7 @@ def stability(points: Sequence[dict[str, float]], key: str = "kid") -> dict[str,
         best_step: Where the curve is lowest.
         snapshots: How many there were; with fewer than three, backslide and kept are None.
     """
-    values = [float(point[key]) for point in points]
+    values = [math.log(max(float(point[key]), TINY)) for point in points]
     result: dict[str, Any] = {
         "backslide": None,
         "kept": None,

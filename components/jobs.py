@@ -69,6 +69,12 @@ def config_of(name: str, own: dict[str, Any]) -> dict[str, Any]:
         raise InputError(explain(error, f"families.{name}", model)) from None
 
 
+def takes_label(name: str, labels: Any) -> bool:
+    """Whether a family's samples depend on the label, given labels or their number."""
+    family = FAMILIES[name]
+    return labels is not None and "label" in family.takes | family.needs
+
+
 def build(name: str, config: dict[str, Any], card: Card) -> Family:
     """A family by its name, sized for the card.
 
@@ -145,7 +151,7 @@ def _log(
     fixed: dict[str, Any] = {
         "n": len(rows),
         "seed": derive(settings.seed, "grid"),
-        "labels": validation.labels[rows] if validation.labels is not None else None,
+        "labels": validation.labels[rows] if takes_label(job.family, validation.labels) else None,
         "images": validation.images[rows] if reconstructs else None,
         "device": job.device,
     }
@@ -286,7 +292,7 @@ def draw(job: Draw) -> tuple[np.ndarray, np.ndarray | None, float]:
         labels = None
         if FAMILIES[described["family"]].task == "reconstruct":
             conditions["images"] = open_split(folder, job.split).images
-        elif data.label_counts:
+        elif takes_label(described["family"], data.label_counts):
             counts = data.label_counts["train"]
             labels = sampling.labels_for(range(job.start, job.start + job.n), counts, job.seed)
             conditions |= {"labels": "data", "counts": counts}
@@ -332,9 +338,11 @@ def sample_to_file(
         conditions["images"] = np.repeat(pixels[None], n, axis=0)
     elif source is not None:
         raise InputError(f"{described['family']} makes images from nothing: it takes no --source")
+    if label is not None and not takes_label(described["family"], card.num_classes or None):
+        raise InputError(f"--label {label}: this model was trained without labels")
     if label is not None:
         conditions["labels"] = class_number(label, described.get("labels"), card)
-    elif card.num_classes:
+    elif takes_label(described["family"], card.num_classes or None):
         conditions["labels"] = np.arange(n) % card.num_classes
     images = sampling.draw(generator, card, n=n, seed=seed, **conditions)
     array = sampling.grid(images, min(n, COLUMNS))
@@ -346,8 +354,6 @@ def sample_to_file(
 
 def class_number(label: str, names: list[str] | None, card: Card) -> int:
     """A class by its name or number."""
-    if not card.num_classes:
-        raise InputError(f"--label {label}: this model was trained without labels")
     if names and label in names:
         return names.index(label)
     if label.isdigit() and int(label) < card.num_classes:
@@ -433,7 +439,7 @@ def judge(job: Verdict, images: np.ndarray, labels: np.ndarray | None) -> dict[s
         else:
             metrics = evaluation.judge(images, real, labels=labels)
             curve = evaluation.curve(grids, real)
-    steady = evaluation.stability(curve, "mse" if table["source"] else "kid")
+    steady = evaluation.stability(curve, "mse" if table["source"] else "frechet_distance")
     return {"metrics": metrics, "curve": curve, "stability": steady}
 
 

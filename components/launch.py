@@ -69,17 +69,20 @@ def cores() -> int:
 def connect() -> None:
     """Join the cluster that RAY_ADDRESS names, or start one on this machine; once per process."""
     with _lock:
-        os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
-        import ray
+        joining = bool(os.environ.get("RAY_ADDRESS"))
+        defaults = dict(ENVIRONMENT)
+        if not joining:
+            # A cluster for this process alone: on loopback, behind a token that is written nowhere.
+            defaults |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        os.environ.update({name: value for name, value in defaults.items() if name not in os.environ})
+        import ray  # reads the environment as it is imported
 
         if ray.is_initialized():
             return
         quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-        if os.environ.get("RAY_ADDRESS"):
+        if joining:
             ray.init(**quiet)
             return
-        # A cluster for this process alone: on loopback, behind a token that is written nowhere.
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         ray.init(
             "local",  # not one that somebody else runs on this machine
             num_cpus=cores(),
@@ -110,9 +113,9 @@ def each(
     function: Callable[..., T], arguments: Iterable[tuple[Any, ...]], *, cpus: float = 1, gpus: float = 0
 ) -> list[T]:
     """Run `function` once for each tuple of arguments, as Ray tasks side by side; results in order."""
+    connect()
     import ray
 
-    connect()
     # Jobs are functions of their arguments and write whole files: one that lost its machine may simply run again.
     task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=2, runtime_env=_environment(cpus))(function)
     try:

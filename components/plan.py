@@ -22,7 +22,11 @@ class Plan:
     experiment: Experiment
     version: str  # of the data
     card: DataCard
-    device: str
+
+    @property
+    def device(self) -> str:
+        """The kind of device that is computed on."""
+        return self.experiment.device
 
     @property
     def prepare(self) -> Spec:

@@ -97,15 +97,15 @@ class Run:
             thread.join(5)
 
     def _watch(self, spec: Spec, attempt: Store, over: threading.Event) -> None:
-        before, artifact, told = (0, time.time()), None, 0.0
+        first, artifact, told = None, None, 0.0
         while not over.wait(POLL):
             try:
                 note = attempt.read_json("progress.json")
             except (FileNotFoundError, ValueError):
                 continue
             step, steps, at = note["step"], note["steps"], note["time"]
-            rate = (step - before[0]) / max(at - before[1], 1e-6) if step > before[0] else 0.0
-            before = (step, at)
+            first = first or (step, at)
+            rate = (step - first[0]) / max(at - first[1], 1e-6)
             values = "  ".join(f"{k.split('/')[-1]} {v:.3g}" for k, v in list(note["values"].items())[:2])
             self.board.move(spec.title, step, steps, f"{rate:5.1f} steps/s  {values}")
             if time.time() - told > ARTIFACT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from components.paths import home
 from components.plan import STAGES, Plan
 from components.storage import Store, open_store
 
+METRICS = ("fid", "frechet_distance", "kid", "label_accuracy", "rfid", "r_frechet_distance", "mse", "psnr")
 SMOKE = {
     "steps": 16,
     "checkpoint_every": 8,
@@ -46,7 +48,7 @@ def experiment(
             update={"evaluate": read.evaluate.model_copy(update={"samples": 64, "extractor_epochs": 1})}
         )
     read = config.parse({**read.model_dump(), "families": families}, str(path))
-    where = launch.device()
+    where = launch.device(read.device)
     return read.resolved(where, launch.precision("auto", where))
 
 
@@ -138,7 +140,7 @@ def plan_of(experiment: Experiment) -> Plan | None:
     if found is None:
         return None
     folder, version = found
-    return Plan(experiment, version, DataCard.read(folder), launch.device())
+    return Plan(experiment, version, DataCard.read(folder))
 
 
 def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool = False) -> None:
@@ -233,29 +235,32 @@ def summary(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _cell(metric: dict[str, Any] | None) -> str:
+    if metric is None:
+        return "-"
+    floor = "" if metric["floor"] is None else f" ({metric['floor']:.3g})"
+    return f"{metric['value']:.4g}{floor}"
+
+
 def show(record: dict[str, Any]) -> None:
     """The results as a table, and where the page is."""
-    console = Console(highlight=False)
-    table = Table(
-        title=f"{record['lineage']['data'].get('title') or record['lineage']['data']['name']}", box=None
-    )
-    for head in ("family", "quality", "floor", "kid", "right", "parameters", "training", "samples/s"):
-        table.add_column(head, justify="left" if head == "family" else "right")
-    for row, result in zip(record["table"], record["results"], strict=True):
-        metrics, quality = result["metrics"], row["quality"]
-        close = metrics.get("kid") or metrics.get("r_kid")
-        right = metrics.get("label_accuracy")
-        table.add_row(
-            result["family"],
-            f"{quality['value']:.4g} {quality['metric']}",
-            "-" if quality["floor"] is None else f"{quality['floor']:.4g}",
-            "-" if close is None else f"{close['value']:.4f}",
-            "-" if right is None else f"{100 * right['value']:.1f} %",
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    data = record["lineage"]["data"]
+    heads = ["family", *(m for m in METRICS if any(m in r["metrics"] for r in record["results"]))]
+    table = Table(title=data.get("title") or data["name"], box=None, pad_edge=False, title_justify="left")
+    for head in (*heads, "parameters", "training", "samples/s"):
+        table.add_column(head.replace("_", " "), justify="left" if head == "family" else "right")
+    for result in record["results"]:
+        cells = [_cell(result["metrics"].get(metric)) for metric in heads[1:]]
+        cost = (
             f"{result['parameters']:,}",
             f"{result['train_seconds']:.0f} s",
             f"{result['samples_per_second']:,.0f}",
         )
+        table.add_row(result["family"], *cells, *cost)
     console.print(table)
+    if record["results"]:
+        console.print("in brackets the floor: what real images score", style="dim")
     ran = [stage for stage in record["stages"] if stage["state"] == "ran"]
     if not ran and record["status"] == "done":
         console.print("Nothing to do: every stage was done before and nothing it depends on has changed.")

@@ -14,7 +14,6 @@ from prefect.cache_policies import NO_CACHE
 
 from components import work
 from components.data.card import DataCard
-from components.launch import device
 from components.paths import home
 from components.plan import Plan, check
 from components.stages import Done
@@ -34,7 +33,7 @@ def prepare(run_id: str) -> Done:
     """The data, prepared, versioned, and in the store."""
     run = RUNS[run_id]
     snapshot, version = work.data_version(home(), run.experiment.data.name, run.experiment.data.revision)
-    run.plan = Plan(run.experiment, version, DataCard.read(snapshot), device())
+    run.plan = Plan(run.experiment, version, DataCard.read(snapshot))
     run.record.data(run.plan)
     check(run.plan, run.store)
     return run.stage(run.plan.prepare, lambda attempt, _: work.prepare(run.store, attempt, snapshot))

@@ -279,6 +279,7 @@ class Diffusion(Family):
     """A rectified flow, conditional on the class if there are classes."""
 
     Config = DiffusionConfig
+    takes = frozenset({"label"})
     paper = (
         "Liu, Gong & Liu 2023, Flow Straight and Fast: Learning to Generate and Transfer Data with "
         "Rectified Flow, https://arxiv.org/abs/2209.03003"

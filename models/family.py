@@ -140,6 +140,7 @@ class Family(nn.Module):
         "generate"  # generate | reconstruct | translate | upscale: whom its numbers compete with
     )
     needs: ClassVar[frozenset[str]] = frozenset()  # of label, source, text: what a batch must carry
+    takes: ClassVar[frozenset[str]] = frozenset()  # what it is conditioned on where the data has it
     upstream: ClassVar[Mapping[str, str]] = {}  # stages it builds on: name -> family
 
     generator: Generator

@@ -41,12 +41,12 @@ def keys(**changes: Any) -> dict[str, str]:
     stages._tree.cache_clear()
     families: dict[str, Any] = {"vae": {"lr": 1e-3, "train": {}}, "dcgan": {"lr": 2e-4, "train": {}}}
     families |= changes.pop("families", {})
-    experiment = Experiment(families=families, **changes)
+    experiment = Experiment(device="cpu", families=families, **changes)
     card = DataCard(
         name="x", title="X", source="", licence="", credit="", resolution=8, channels=1,
         labels=["a", "b"], counts={"train": 8, "validation": 8, "test": 8},
     )  # fmt: skip
-    return {spec.title: spec.key for spec in Plan(experiment, "0123.dir", card, "cpu").known()}
+    return {spec.title: spec.key for spec in Plan(experiment, "0123.dir", card).known()}
 
 
 def edit(file: Path, old: str, new: str) -> None:

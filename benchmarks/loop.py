@@ -1,0 +1,71 @@
+"""The loop inside Ray Train against the same loop called directly: images per second, side by side.
+
+    python benchmarks/loop.py [--family dcgan] [--steps 600] [--rounds 3]
+
+Each round trains the quick start's family once in this process and once as a Ray Train worker, in turn; the rate of each is
+taken from its own metrics between the first and the last logged step, so that start-up is left out of both. Prints medians
+and the ratio. The issue at stake: at least 95 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+from pathlib import Path
+
+from components import jobs, launch, work
+from components.paths import home
+from components.storage import Store
+from flows import start
+
+
+def rate(attempt: Store) -> float:
+    """Images per second between the first and the last line of metrics."""
+    lines = [
+        line for part in attempt.list("metrics") for line in attempt.read_text(f"metrics/{part}").splitlines()
+    ]
+    first, last = json.loads(lines[0]), json.loads(lines[-1])
+    return (last["images"] - first["images"]) / (last["seconds"] - first["seconds"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--family", default="dcgan")
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+
+    experiment = start.experiment(home() / "configs" / "quickstart.yaml", [], [options.family])
+    block = dict(experiment.families[options.family])
+    settings = block.pop("train") | {"steps": options.steps, "checkpoint_every": max(100, options.steps // 4)}
+    snapshot, _ = work.data_version(home(), experiment.data.name, None)
+    rates: dict[str, list[float]] = {"direct": [], "Ray Train": []}
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        work.prepare(store, store.child("prepared"), snapshot)
+        for number in range(options.rounds):
+            for name, workers in (("direct", 0), ("Ray Train", 1)):
+                attempt = f"{name.replace(' ', '')}-{number}"
+                job = jobs.Fit(
+                    options.family,
+                    block,
+                    settings | {"workers": workers},
+                    data="prepared/data",
+                    attempt=attempt,
+                    store=store.url,
+                )
+                launch.fit(job, attempt)
+                rates[name].append(rate(store.child(attempt)))
+                print(f"round {number + 1}  {name:<10} {rates[name][-1]:8.0f} images/s", flush=True)
+        launch.disconnect()
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    ratio = medians["Ray Train"] / medians["direct"]
+    print(
+        f"{options.family}: direct {medians['direct']:.0f}, Ray Train {medians['Ray Train']:.0f}: {100 * ratio:.1f} %"
+    )
+
+
+if __name__ == "__main__":
+    main()
