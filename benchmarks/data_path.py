@@ -2,8 +2,8 @@
 
     python benchmarks/data_path.py [--rounds 5]
 
-Prints images per second of Batches.at (gather from the memory map, uint8 to float) and of a training step of every family at
-the quick start's settings, and the smallest ratio. The issue at stake: at least 20 times.
+Prints images per second of Batches.at (gather from the memory map, uint8 to float) and of a training step of
+every family at the quick start's settings, and the smallest ratio. The issue at stake: at least 20 times.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ def main() -> None:
         for family, (trainer, data) in runs.items():
             batch = trainer.settings.batch
             found.setdefault(f"{family} data", []).append(per_second(data.at, batch))
-            found.setdefault(f"{family} step", []).append(per_second(lambda _: trainer.step(data), batch))
+            found.setdefault(f"{family} step", []).append(
+                per_second(lambda _, t=trainer, d=data: t.step(d), batch)
+            )
     ratios = {}
     for family in runs:
         fed, used = (statistics.median(found[f"{family} {what}"]) for what in ("data", "step"))
         ratios[family] = fed / used
-        print(
-            f"{family:<12} data {fed:10,.0f} images/s   training {used:8,.0f} images/s   ratio {fed / used:6.1f}"
-        )
+        print(f"{family:<12} data {fed:10,.0f}/s   training {used:8,.0f}/s   ratio {fed / used:6.1f}")
     print(f"smallest ratio: {min(ratios.values()):.1f}")
 
 

@@ -2,9 +2,9 @@
 
     python benchmarks/loop.py [--family dcgan] [--steps 600] [--rounds 3]
 
-Each round trains the quick start's family once in this process and once as a Ray Train worker, in turn; the rate of each is
-taken from its own metrics between the first and the last logged step, so that start-up is left out of both. Prints medians
-and the ratio. The issue at stake: at least 95 %.
+Each round trains the quick start's family once in this process and once as a Ray Train worker, in turn; the
+rate of each is taken from its own metrics between the first and the last logged step, so that start-up is
+left out of both. Prints medians and the ratio. The issue at stake: at least 95 %.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import json
 import statistics
 import tempfile
-from pathlib import Path
 
 from components import jobs, launch, work
 from components.paths import home
@@ -62,9 +61,7 @@ def main() -> None:
         launch.disconnect()
     medians = {name: statistics.median(values) for name, values in rates.items()}
     ratio = medians["Ray Train"] / medians["direct"]
-    print(
-        f"{options.family}: direct {medians['direct']:.0f}, Ray Train {medians['Ray Train']:.0f}: {100 * ratio:.1f} %"
-    )
+    print(f"medians: {medians['direct']:.0f} and {medians['Ray Train']:.0f}: {100 * ratio:.1f} %")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A checkpoint is one file, written whole: no step is ever half saved.
 
-It holds all that the next step depends on, for every shard, so that a resumed run is the uninterrupted one bit for
-bit; whatever is a function of (seed, attempt, step, shard) is recomputed instead.
+It holds all that the next step depends on, for every shard, so that a resumed run is the uninterrupted one
+bit for bit; whatever is a function of (seed, attempt, step, shard) is recomputed instead.
 """
 
 from __future__ import annotations

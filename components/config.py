@@ -1,7 +1,10 @@
-"""The experiment: what to run, on which data, judged how, published where. One frozen object, closed to unknown keys.
+"""The experiment: what to run, on which data, judged how, published where.
 
-A section per stage. `families` holds a block per family: that family's own Config fields, and under `train` whatever
-it overrides of the common training settings. Everything a result depends on is in here or in the data.
+One frozen object, closed to unknown keys.
+
+A section per stage. `families` holds a block per family: that family's own Config fields, and under `train`
+whatever it overrides of the common training settings. Everything a result depends on is in here or in the
+data.
 """
 
 from __future__ import annotations
@@ -32,7 +35,10 @@ class Data(Section):
 
 
 class Train(Section):
-    """How a family is trained. All but `workers` and the cadence of logs shape the weights, and are in the key."""
+    """How a family is trained.
+
+    All but `workers` and the cadence of logs shape the weights, and are in the key.
+    """
 
     steps: int = Field(1000, ge=1)
     batch: int = Field(128, ge=1)  # images per step, over all workers

@@ -1,8 +1,8 @@
 """One process of a group, and what makes the group's size invisible in the results.
 
-The global batch is cut into shards. Randomness, batch statistics and buffers belong to a shard, never to a process;
-gradients and terms are means over shards. So the same shards give the same training, within float tolerance, on one
-worker or on many.
+The global batch is cut into shards. Randomness, batch statistics and buffers belong to a shard, never to a
+process; gradients and terms are means over shards. So the same shards give the same training, within float
+tolerance, on one worker or on many.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Group:
 class Losses(nn.Module):
     """A family as DDP wants it: forward(phase, batch) is that phase's loss.
 
-    One DDP around this module averages the gradients of every phase, penalties included; one DDP per network would
-    leave a penalty-only step unaveraged without a word.
+    One DDP around this module averages the gradients of every phase, penalties included; one DDP per network
+    would leave a penalty-only step unaveraged without a word.
     """
 
     def __init__(self, family: Family):
@@ -94,7 +94,8 @@ class Replica:
         self.module: nn.Module = losses
         if group.size > 1:
             with warnings.catch_warnings():
-                # broadcast_buffers=False is deprecated for a setting that broadcasts at the start, which shards forbid.
+                # broadcast_buffers=False is deprecated for a setting that broadcasts at the start, which
+                # shards forbid.
                 warnings.simplefilter("ignore", FutureWarning)
                 self.module = DistributedDataParallel(
                     losses,
@@ -119,7 +120,8 @@ class Buffers:
 
     def __init__(self, family: Family, shards: Sequence[int]):
         self.family = family
-        # Buffers of the family itself (a path-length mean, ADA's p) move in `after` only and are shared by all shards.
+        # Buffers of the family itself (a path-length mean, ADA's p) move in `after` only and are shared by
+        # all shards.
         self.live = {name: buffer for name, buffer in family.named_buffers() if "." in name}
         self.of_shard = {shard: self._copy(self.live) for shard in shards} if len(shards) > 1 else {}
         self.shards = list(shards)
@@ -127,7 +129,10 @@ class Buffers:
 
     @contextmanager
     def of(self, shard: int, phase: int) -> Iterator[None]:
-        """Work on the buffers of `shard`; afterwards, those of networks that `phase` does not train are as before."""
+        """Work on the buffers of `shard`.
+
+        Afterwards, those of networks that `phase` does not train are as before.
+        """
         if self.of_shard:
             self._load(self.of_shard[shard])
         before = self._copy(self._frozen[phase])

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from models.family import Family
+from models.family import Family, Generator
 
 
 def decay(batch: int, images: int, half_life_images: int, ramp_up: float) -> float:
-    """Weight of the old average in one update (Karras et al. 2020, StyleGAN2-ADA, App. D.1: half-life in images).
+    """Weight of the old average in one update; the half-life is in images, as in StyleGAN2-ADA.
 
     Args:
         batch: images per update.
@@ -28,10 +28,10 @@ def decay(batch: int, images: int, half_life_images: int, ramp_up: float) -> flo
 class EMA:
     """The averaged copy of a family's generator: parameters are averaged, buffers copied."""
 
-    def __init__(self, generator: nn.Module, half_life_images: int, ramp_up: float):
+    def __init__(self, generator: Generator, half_life_images: int, ramp_up: float):
         self.generator = copy.deepcopy(generator).eval().requires_grad_(False)
         self.half_life_images, self.ramp_up = half_life_images, ramp_up
-        self._averaged = list(self.generator.parameters())
+        self._averaged: list[torch.Tensor] = list(self.generator.parameters())
         self._copied = list(self.generator.buffers())
 
     @torch.no_grad()

@@ -1,4 +1,7 @@
-"""The two ways a command ends badly; flows/cli.py turns them into exit codes, with one sentence and no traceback."""
+"""The two ways a command ends badly.
+
+Flows/cli.py turns them into exit codes, with one sentence and no traceback.
+"""
 
 
 class InputError(ValueError):

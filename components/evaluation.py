@@ -33,7 +33,6 @@ from components.features import (
     load_extractor,
     train_extractor,
 )
-from components.threads import using_threads
 from components.metrics import (
     Estimate,
     backslide,
@@ -47,6 +46,7 @@ from components.metrics import (
     squared_errors,
     statistics,
 )
+from components.threads import using_threads
 
 __all__ = ["Reference", "curve", "judge", "judge_reconstruction", "rank_by", "reference", "stability"]
 
@@ -360,12 +360,13 @@ def curve(
 def stability(points: Sequence[dict[str, float]], key: str = "frechet_distance") -> dict[str, Any]:
     """How steadily a training improved: the MEASURED stability of the comparison table.
 
-    On the logarithm of the curve, so that a relative loss late in training counts as much as one at its start,
-    where distances are a hundred times larger.
+    On the logarithm of the curve, so that a relative loss late in training counts as much as one at its
+    start, where distances are a hundred times larger.
 
     Args:
         points: A curve, in the order of training.
-        key: The positive, lower-is-better column that is judged: frechet_distance, or mse for reconstructions.
+        key: The positive, lower-is-better column that is judged: frechet_distance, or mse for
+        reconstructions.
 
     Returns:
         backslide: Sum of the rises / sum of the falls of the curve, in [0, 1]. 0: no snapshot was worse than

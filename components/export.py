@@ -31,7 +31,7 @@ def model_card(data: dict[str, Any], result: dict[str, Any]) -> str:
         f"{plain(result['paper'])}.",
         "",
         f"Trained by Atelier on {result['images_seen']:,} images ({result['train']['steps']:,} steps, "
-        f"{result['train_seconds']:.0f} seconds); {result['parameters']:,} parameters; averaged (EMA) weights.",
+        f"{result['train_seconds']:.0f} seconds); {result['parameters']:,} parameters; EMA weights.",
         "",
         "![samples](samples.webp)",
         "",
@@ -51,7 +51,7 @@ def model_card(data: dict[str, Any], result: dict[str, Any]) -> str:
         *(_row(name, metric) for name, metric in result["metrics"].items()),
         "",
         "The floor is what real training images score against the same test images. Numbers of different",
-        "extractors, counts or data are not comparable; none is the FID of the literature unless it says FID.",
+        "extractors, counts or data are not comparable; none is the literature's FID unless it says FID.",
         "",
         "## Use",
         "",

@@ -1,4 +1,7 @@
-"""What a worker is sent to do: train a family, draw samples from a trained one. Plain arguments, results in the store."""
+"""What a worker is sent to do: train a family, draw samples from a trained one.
+
+Plain arguments, results in the store.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ from components.distributed import Group, derive
 from components.errors import InputError, RunError
 from components.recorder import COLUMNS, Recorder, Silent
 from components.storage import Store
-from components.training import Report, Trained, Trainer, held_out, train
 from components.threads import using_threads
+from components.training import Report, Trained, Trainer, held_out, train
 from components.upload import Uploader
 from models import FAMILIES
 from models.family import Card, Family, Generator
@@ -69,10 +72,9 @@ def config_of(name: str, own: dict[str, Any]) -> dict[str, Any]:
         raise InputError(explain(error, f"families.{name}", model)) from None
 
 
-def takes_label(name: str, labels: Any) -> bool:
-    """Whether a family's samples depend on the label, given labels or their number."""
-    family = FAMILIES[name]
-    return labels is not None and "label" in family.takes | family.needs
+def takes_label(name: str) -> bool:
+    """Whether a family's samples depend on the label, where there is one."""
+    return "label" in FAMILIES[name].takes | FAMILIES[name].needs
 
 
 def build(name: str, config: dict[str, Any], card: Card) -> Family:
@@ -146,12 +148,12 @@ def _log(
     job: Fit, attempt: Store, uploader: Uploader, validation: Split, rows: np.ndarray, card: DataCard
 ) -> Recorder:
     """Where the first process writes, with the fixed conditions of its sample grids."""
-    settings = job.settings
+    settings, labels = job.settings, validation.labels
     reconstructs = FAMILIES[job.family].task == "reconstruct"
     fixed: dict[str, Any] = {
         "n": len(rows),
         "seed": derive(settings.seed, "grid"),
-        "labels": validation.labels[rows] if takes_label(job.family, validation.labels) else None,
+        "labels": labels[rows] if labels is not None and takes_label(job.family) else None,
         "images": validation.images[rows] if reconstructs else None,
         "device": job.device,
     }
@@ -292,7 +294,7 @@ def draw(job: Draw) -> tuple[np.ndarray, np.ndarray | None, float]:
         labels = None
         if FAMILIES[described["family"]].task == "reconstruct":
             conditions["images"] = open_split(folder, job.split).images
-        elif takes_label(described["family"], data.label_counts):
+        elif data.label_counts and takes_label(described["family"]):
             counts = data.label_counts["train"]
             labels = sampling.labels_for(range(job.start, job.start + job.n), counts, job.seed)
             conditions |= {"labels": "data", "counts": counts}
@@ -338,11 +340,12 @@ def sample_to_file(
         conditions["images"] = np.repeat(pixels[None], n, axis=0)
     elif source is not None:
         raise InputError(f"{described['family']} makes images from nothing: it takes no --source")
-    if label is not None and not takes_label(described["family"], card.num_classes or None):
+    conditional = bool(card.num_classes) and takes_label(described["family"])
+    if label is not None and not conditional:
         raise InputError(f"--label {label}: this model was trained without labels")
     if label is not None:
         conditions["labels"] = class_number(label, described.get("labels"), card)
-    elif takes_label(described["family"], card.num_classes or None):
+    elif conditional:
         conditions["labels"] = np.arange(n) % card.num_classes
     images = sampling.draw(generator, card, n=n, seed=seed, **conditions)
     array = sampling.grid(images, min(n, COLUMNS))
@@ -407,7 +410,7 @@ class Verdict:
 
 
 def reference(store_url: str, data: str, out: str, settings: dict[str, Any], count: int) -> dict[str, Any]:
-    """Train or load the extractor and leave it with the real images' features in the folder `out` of the store."""
+    """Train or load the extractor; leave it with the real images' features in the store's folder `out`."""
     from components import evaluation
     from components.config import Evaluate
 
@@ -424,7 +427,7 @@ def reference(store_url: str, data: str, out: str, settings: dict[str, Any], cou
 
 
 def judge(job: Verdict, images: np.ndarray, labels: np.ndarray | None) -> dict[str, Any]:
-    """Metrics of the images of a family against the test images, and the quality of its grids through training."""
+    """Metrics of a family's images against the test images, and the quality of its grids through training."""
     from components import evaluation
 
     store = Store(job.store)

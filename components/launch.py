@@ -1,7 +1,7 @@
 """Ray: where jobs run. The only module, with sweeps, that knows it.
 
-A fit is a Ray Train run: workers as actors, gloo or NCCL between them, restarted after a failure. Everything else is a
-plain Ray task. `workers: 0` runs in the calling process, without Ray.
+A fit is a Ray Train run: workers as actors, gloo or NCCL between them, restarted after a failure. Everything
+else is a plain Ray task. `workers: 0` runs in the calling process, without Ray.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def each(
     connect()
     import ray
 
-    # Jobs are functions of their arguments and write whole files: one that lost its machine may simply run again.
+    # Jobs are functions of their arguments and write whole files: one that lost its machine may simply run
+    # again.
     task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=2, runtime_env=_environment(cpus))(function)
     try:
         return ray.get([task.remote(*a) for a in arguments])
@@ -212,7 +213,7 @@ def _fits(workers: int, threads: int, gpu: bool) -> None:
         if have.get(resource, 0) < need:
             raise InputError(
                 f"{workers} workers with {threads} threads each need {need} {resource}s, but the cluster has "
-                f"{have.get(resource, 0):g}; lower train.workers or train.threads, or name a larger cluster in RAY_ADDRESS"
+                f"{have.get(resource, 0):g}; lower train.workers or train.threads, or set RAY_ADDRESS"
             )
 
 

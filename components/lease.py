@@ -22,6 +22,7 @@ from components.storage_errors import Unreachable
 if TYPE_CHECKING:
     from components.storage import Store
 
+EXPIRES = float(os.environ.get("ATELIER_LEASE_SECONDS", "30"))  # a dead run's lease is taken over after this
 BEATS = 6  # heartbeats in the time after which a lease expires
 
 
@@ -66,7 +67,7 @@ def lease(
     name: str,
     *,
     poll: float = 1.0,  # seconds between looks while another holds it
-    expires: float = 30.0,  # seconds without a heartbeat after which a holder counts as dead
+    expires: float = EXPIRES,  # seconds without a heartbeat after which a holder counts as dead
     on_wait: Callable[[], None] | None = None,  # called once, if another holds it
 ) -> Iterator[Lease]:
     """Hold the lease `name`, waiting for it if another does."""

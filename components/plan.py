@@ -116,7 +116,7 @@ def module_of(family: str) -> str:
 
 
 def check(plan: Plan, store: Store) -> None:
-    """Build the networks that are to be trained, so that settings which do not fit the data are refused at once."""
+    """Build the networks to be trained, so that settings which do not fit the data are refused at once."""
     from components.jobs import build
 
     for family, block in plan.experiment.families.items():

@@ -1,4 +1,7 @@
-"""What a training run leaves in its attempt's folder: metrics in parts, sample grids, checkpoints, its progress."""
+"""What a training run leaves in its attempt's folder.
+
+Metrics in parts, sample grids, checkpoints, its progress.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +40,9 @@ class Silent:
 
 
 class Recorder(Silent):
-    """The log of the first process. Objects cannot be appended to, so metrics go out in parts named by their steps.
+    """The log of the first process.
 
+    Objects cannot be appended to, so metrics go out in parts named by their steps.
     A part ends where a checkpoint is made: what is replayed after an interruption overwrites the same parts.
     """
 
@@ -59,7 +63,7 @@ class Recorder(Silent):
         self.rows.append({"step": step} | {key: float(f"{value:.6g}") for key, value in values.items()})
 
     def grid(self, step: int, generator: nn.Module) -> None:
-        """Draw the fixed-seed grid as lossless WebP, tiles side by side, so that its pixels can be judged later."""
+        """Draw the fixed-seed grid as lossless WebP, tiles side by side: its pixels can be judged later."""
         image = sampling.grid(self.draw(generator), COLUMNS)
         self.uploader.put(sampling.encode_webp(image), f"samples/step-{step:07d}.webp")
 

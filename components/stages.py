@@ -1,8 +1,9 @@
 """Stages: work addressed by what it depends on.
 
-A stage's key is a hash of its settings, its data, its upstream stages' keys, the code it can reach, the torch version
-and the kind of device. Its folder `store/<stage>/<key>/` is immutable once `_SUCCESS` is there, so running the same
-command again does nothing, after an interruption goes on where it stopped, and after a change redoes what depends on it.
+A stage's key is a hash of its settings, its data, its upstream stages' keys, the code it can reach, the
+torch version and the kind of device. Its folder `store/<stage>/<key>/` is immutable once `_SUCCESS` is
+there, so running the same command again does nothing, after an interruption goes on where it stopped, and
+after a change redoes what depends on it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ SCHEMA = 1
 CODE = Path(__file__).parents[1]
 PACKAGES = ("components", "models", "flows")
 
-# Modules that decide where things lie, when they run and how they are shown, but not what comes out. A change in
+# Modules that decide where things lie, when they run and how they are shown, but not what comes out. A
+# change in
 # them redoes nothing; neither does one in the registry of families, since a family's own file counts.
 NEUTRAL = frozenset(
     f"components.{name}"
@@ -65,7 +67,8 @@ def code(*roots: str) -> dict[str, str]:
     """Digest of everything that `roots` can reach in the project, neutral modules left out.
 
     Args:
-        roots: modules ("models.vae"), or functions ("components.work:evaluate"), which reach the names of their
+        roots: modules ("models.vae"), or functions ("components.work:evaluate"), which reach the names of
+        their
             module that they use and the modules they import, not the whole of their module.
     """
     reached: dict[str, str] = {}
@@ -285,7 +288,8 @@ def run(
     Args:
         store: the store's root.
         spec: what the stage depends on.
-        body: does the work in the attempt's folder; gets the folder and its number, returns the result, in which
+        body: does the work in the attempt's folder; gets the folder and its number, returns the result, in
+        which
             `elsewhere` may list files it left outside of its folder.
         run_id: of the calling run.
         force: open a new attempt even if there is a result.

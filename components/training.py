@@ -3,16 +3,15 @@
     every step: reseed, next batch, learning rate, every due phase, average
     every so often: log, validate, sample a fixed-seed grid, checkpoint, report
 
-Everything random is a function of (seed, attempt, step, phase, shard) and the data position is a function of the step,
-so there is no state to lose but what a checkpoint holds. To resume, call it again.
+Everything random is a function of (seed, attempt, step, phase, shard) and the data position is a function of
+the step, so there is no state to lose but what a checkpoint holds. To resume, call it again.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,7 +29,10 @@ from models.layers import calibrate, has_batch_norm
 STANDING_BATCHES, STANDING_IMAGES = 4, 128
 
 Report = Callable[[int, dict[str, float], str | None], None]
-"""Called on every process as often as on the others: report(step, metrics, name of a checkpoint just written)."""
+"""Called on every process as often as on the others.
+
+Report(step, metrics, name of a checkpoint just written).
+"""
 
 
 class Source(Protocol):
@@ -80,7 +82,10 @@ class Trained:
 
 
 def learning_rate(schedule: str, step: int, steps: int, warmup_steps: int = 0) -> float:
-    """The factor of the base learning rate at `step`, from 0: a pure function, so there is no scheduler to save."""
+    """The factor of the base learning rate at `step`, from 0.
+
+    A pure function, so there is no scheduler to save.
+    """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     left = 1 - (step - warmup_steps) / max(1, steps - warmup_steps)
@@ -98,7 +103,7 @@ class Trainer:
     def __init__(self, family: Family, settings: Train, *, group: Group | None = None):
         self.settings, self.group = settings, group or Group()
         # channels_last is what convolutions are fastest in, on CPUs and GPUs; dense networks do not notice.
-        self.family = family.to(self.group.device, memory_format=torch.channels_last).train()
+        self.family = family.to(self.group.device).to(memory_format=torch.channels_last).train()
         self.shards = self.group.shards(settings.shards)
         self.ema = EMA(family.generator, settings.ema_half_life_images, settings.ema_ramp_up)
         self.best: Terms | None = None
@@ -207,7 +212,7 @@ class Trainer:
             if not math.isfinite(value):
                 raise RunError(
                     f"{key} became {value} within the {self.settings.log_every} steps before step "
-                    f"{self.control.step}; the last good checkpoint is kept. Lower the learning rate or set clip."
+                    f"{self.control.step}; the last good checkpoint is kept. Lower the learning rate or clip."
                 )
         return values
 
@@ -215,7 +220,7 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
-        """The phase's loss of the averaged weights on held-out batches, always with the same random numbers."""
+        """The phase's loss of the averaged weights on held-out batches, always with the same noise."""
         (phase,) = self.family.phases
         totals: dict[str, float] = {}
         images = sum(len(batch) for batch in batches)
@@ -269,13 +274,16 @@ class Trainer:
         self.control = Control(**state["control"])
 
     def kept(self) -> nn.Module:
-        """The generator to keep: the best validated one where training may stop early, else the last average."""
+        """The generator to keep.
+
+        The best validated one where training may stop early, else the last average.
+        """
         if self.best is not None and self.settings.patience is not None:
             self.ema.generator.load_state_dict(self.best)
         return self.calibrated()
 
     def calibrated(self) -> nn.Module:
-        """The averaged generator, its BatchNorm statistics recomputed for its averaged weights from fixed seeds."""
+        """The averaged generator, its BatchNorm statistics recomputed for its weights from fixed seeds."""
         generator, card = self.ema.generator, self.family.card
         if has_batch_norm(generator):
             calibrate(

@@ -1,5 +1,7 @@
-"""What each stage does, in its attempt's folder. Imports stand inside the functions: a stage's key covers just the code
-that its function can reach, and a run that finds everything done imports next to nothing.
+"""What each stage does, in its attempt's folder.
+
+Imports stand inside the functions: a stage's key covers just the code that its function can reach, and a run
+that finds everything done imports next to nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The command line. Exit code 0: done, 1: a run failed, 2: bad input; one clear sentence on standard error, no traceback."""
+"""The command line.
+
+Exit code 0: done, 1: a run failed, 2: bad input; one clear sentence on standard error, no traceback.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Settings of the tools we build on, unless the user has set them: everything stays inside the project."""
+    """Settings of the tools we build on, unless the user has set them.
+
+    Everything stays inside the project.
+    """
     return {
         "PREFECT_HOME": str(working() / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -363,7 +369,8 @@ def _prepared(card: Any, version: str) -> None:
     counts = ", ".join(f"{n:,} {split}" for split, n in card.counts.items())
     classes = f", {card.num_classes} classes" if card.labels else ", unlabelled"
     print(
-        f"{card.name}: {counts}; {card.channels}x{card.resolution}x{card.resolution}{classes}; version {version[:10]}"
+        f"{card.name}: {counts}; {card.channels}x{card.resolution}x{card.resolution}{classes}; "
+        f"version {version[:10]}"
     )
     for reason, count in card.skipped.items():
         print(f"  skipped {count}: {reason}", file=sys.stderr)

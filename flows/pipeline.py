@@ -18,8 +18,9 @@ from flows.run import RUNS
 def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
     """Run the experiment; returns done, partial or failed.
 
-    The task runner has as many threads as trainings fit side by side, and starts tasks in the order they are submitted:
-    the first family, which should be the longest, keeps its cores throughout while the others take turns on the rest.
+    The task runner has as many threads as trainings fit side by side, and starts tasks in the order they are
+    submitted: the first family, which should be the longest, keeps its cores throughout while the others
+    take turns on the rest.
     """
     run, families = RUNS[run_id], list(experiment["families"])
     data = tasks.prepare(run_id)

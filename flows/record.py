@@ -136,7 +136,10 @@ class Record:
 
 
 def lineage(home: Path, experiment: dict[str, Any]) -> dict[str, Any]:
-    """All a result came from: code, data, settings, versions, hardware. No path of this machine, no credential."""
+    """All a result came from: code, data, settings, versions, hardware.
+
+    No path of this machine, no credential.
+    """
     text = json.dumps(experiment, sort_keys=True)
     return {
         "commit": _git(home, "rev-parse", "HEAD"),

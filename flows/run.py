@@ -121,7 +121,10 @@ class Run:
 
 
 def why(store: Store, spec: Spec, forced: bool = False) -> str:
-    """Why a stage will run or not: what of its key differs from the newest result of the same stage and family."""
+    """Why a stage will run or not.
+
+    What of its key differs from the newest result of the same stage and family.
+    """
     if forced:
         return "runs: forced"
     if stages.finished(store, spec):

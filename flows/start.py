@@ -173,12 +173,11 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
     seconds = [row.get("seconds") for row in rows if row["because"].startswith("runs")]
     if any(s is not None for s in seconds):
         print(
-            f"expected, from earlier results of the same stages: {sum(s or 0 for s in seconds) / 60:.1f} minutes of work"
+            f"expected, from earlier results of the same stages: "
+            f"{sum(s or 0 for s in seconds) / 60:.1f} minutes of work"
         )
     elif seconds:
-        print(
-            "nothing like it has run here before, so there is no estimate; configs/ state minutes in their headers"
-        )
+        print("nothing like it has run here before, so there is no estimate; see the header of the config")
 
 
 def expected(store: Store, spec: stages.Spec) -> float | None:

@@ -1,7 +1,9 @@
-"""One Prefect task a stage. In and out go small references; the store's keys, not Prefect's cache, say what is done.
+"""One Prefect task a stage.
 
-Nothing retries here: workers are restarted by Ray, the object store's errors are retried in the storage module, and
-bad input would fail again.
+In and out go small references; the store's keys, not Prefect's cache, say what is done.
+
+Nothing retries here: workers are restarted by Ray, the object store's errors are retried in the storage
+module, and bad input would fail again.
 """
 
 from __future__ import annotations

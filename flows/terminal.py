@@ -1,4 +1,7 @@
-"""What a person sees while a run goes on: a bar per stage on a terminal, plain lines anywhere else. On standard error."""
+"""What a person sees while a run goes on: a bar per stage on a terminal, plain lines anywhere else.
+
+On standard error.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """All that a family promises: what a batch carries, what a phase minimises, what outlives training.
 
-The unit of training is the PHASE, one optimizer update. A family says WHAT to minimise, over WHICH parameters and
-HOW OFTEN; the loop in components/training.py says how. A loss is a function of the batch that reads like its
-equation: it never freezes, detaches, scales, accumulates or synchronises.
+The unit of training is the PHASE, one optimizer update. A family says WHAT to minimise, over WHICH
+parameters and HOW OFTEN; the loop in components/training.py says how. A loss is a function of the batch that
+reads like its equation: it never freezes, detaches, scales, accumulates or synchronises.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ class Batch:
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with `function` applied to every tensor in it."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        changed = {name: function(value) for name, value in values.items() if isinstance(value, Tensor)}
+        changed: dict[str, Any] = {
+            name: function(value) for name, value in values.items() if isinstance(value, Tensor)
+        }
         return dataclasses.replace(self, **changed)
 
     def to(self, device: torch.device | str) -> Batch:
@@ -78,7 +80,10 @@ class Batch:
 
 
 class Noise:
-    """Random numbers for sampling: one generator per image, so image i depends on its own seed and on nothing else."""
+    """Random numbers for sampling.
+
+    One generator per image, so image i depends on its own seed and on nothing else.
+    """
 
     def __init__(self, seeds: Iterable[int], device: torch.device | str = "cpu"):
         self.device = torch.device(device)
@@ -130,8 +135,8 @@ class Generator(nn.Module):
 class Family(nn.Module):
     """A generative model family: its networks, its losses, and the phases that train them.
 
-    Subclasses set the class attributes, build their networks as direct children (all that a phase trains hangs
-    below one or more of them) and fill `phases`.
+    Subclasses set the class attributes, build their networks as direct children (all that a phase trains
+    hangs below one or more of them) and fill `phases`.
     """
 
     Config: ClassVar[type[Config]]
@@ -151,10 +156,16 @@ class Family(nn.Module):
         self.config, self.card = config, card
 
     def begin(self, step: int) -> None:
-        """Set whatever depends on the step (fade-in, blur, augmentation strength); a pure function of `step`."""
+        """Set whatever depends on the step (fade-in, blur, augmentation strength).
+
+        A pure function of `step`.
+        """
 
     def studies(self) -> Mapping[str, Callable[..., Any]]:
-        """What only this family can show: functions from a trained generator and data to tables and images."""
+        """What only this family can show.
+
+        Functions from a trained generator and data to tables and images.
+        """
         return {}
 
     @property

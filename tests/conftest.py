@@ -1,4 +1,7 @@
-"""What all tests share: tiny families, and for the whole session one project home, one Prefect server, one Ray."""
+"""What all tests share.
+
+Tiny families, and for the whole session one project home, one Prefect server, one Ray.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ pytest_plugins = ["tests.s3"]
 
 ROOT = Path(__file__).parents[1]
 
+os.environ.setdefault("ATELIER_LEASE_SECONDS", "8")  # killed runs are common here
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
@@ -93,7 +97,8 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     ray = Path(sys.executable).parent / "ray"
     start = [
-        str(ray), "start", "--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--num-cpus=2", "--include-dashboard=false",
+        str(ray), "start", "--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--num-cpus=2",
+        "--include-dashboard=false",
         "--object-store-memory=200000000", "--disable-usage-stats",
     ]  # fmt: skip
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), **ENVIRONMENT}

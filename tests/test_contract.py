@@ -92,7 +92,10 @@ def test_samples_have_the_shape_and_do_not_depend_on_the_split(name: str) -> Non
 
 @EVERY
 def test_golden_losses(name: str, request: pytest.FixtureRequest) -> None:
-    """A refactoring leaves these five steps as they are; what is meant to change them writes them anew (--golden)."""
+    """A refactoring leaves these five steps as they are.
+
+    What is meant to change them writes them anew (--golden).
+    """
     trainer, log = tiny.run(name, tiny.settings(steps=5))
     rows = [{k: v for k, v in row.items() if k not in ("seconds", "images")} for row in log.rows]
     file = GOLDEN / f"{name}.txt"
@@ -108,7 +111,10 @@ def test_golden_losses(name: str, request: pytest.FixtureRequest) -> None:
 
 @EVERY
 def test_the_loss_falls_on_four_images(name: str) -> None:
-    """Reconstruction and diffusion losses fall; of adversarial ones, the discriminator's does where G stands still."""
+    """Reconstruction and diffusion losses fall.
+
+    Of adversarial ones, the discriminator's does where G stands still.
+    """
     chosen = tiny.settings(steps=60, batch=4, shards=1, log_every=1)
     trainer, log = tiny.trainer(name, chosen, phases=1), tiny.Memory()
     train(trainer, Batches(tiny.split(4), 4, 0), log)
@@ -141,7 +147,10 @@ def rank(index: int, size: int, port: int, name: str, path: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_two_ranks_equal_one(name: str, tmp_path: Path) -> None:
-    """The same two shards on one process or on two: parameters agree within the tolerance of reordered sums."""
+    """The same two shards on one process or on two.
+
+    Parameters agree within the tolerance of reordered sums.
+    """
     from tests.conftest import free_port
 
     alone, _ = tiny.run(name)

@@ -1,4 +1,7 @@
-"""The arrows of the design: flows -> components -> models; frameworks only where they belong; no family by name."""
+"""The arrows of the design: flows -> components -> models; frameworks only where they belong.
+
+No family by name.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every family, small enough for a test: settings for 8 x 8 digits, and what is needed to train a few steps of them."""
+"""Every family, small enough for a test.
+
+Settings for 8 x 8 digits, and what is needed to train a few steps of them.
+"""
 
 from __future__ import annotations
 
