@@ -387,7 +387,10 @@ def data_versions(options: argparse.Namespace) -> None:
     """`atelier data versions`."""
     from components import versioning
 
-    _rows(versioning.versions(home(), options.name), options.json)
+    known = versioning.versions(home(), options.name)
+    if not known:
+        raise InputError(f"data set {options.name!r} has no versions: prepare or add it first")
+    _rows(known, options.json)
 
 
 def data_move(options: argparse.Namespace) -> None:
