@@ -166,7 +166,7 @@ def compare(store: Store, trained: dict[str, Done], evaluated: dict[str, Done]) 
                 "task": r["task"],
                 "complexity": {"parameters": r["parameters"]},
                 "stability": {name: r["stability"][name] for name in ("backslide", "kept")},
-                "quality": {"metric": best, **{k: r["metrics"][best][k] for k in ("value", "floor")}},
+                "quality": {best: r["metrics"][best]["value"], "floor": r["metrics"][best]["floor"]},
                 "speed": {"samples_per_second": r["samples_per_second"], "train_seconds": r["train_seconds"]},
             }
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sys
 from collections.abc import Collection, Sequence
@@ -20,6 +21,7 @@ from components.errors import InputError, RunError
 from components.paths import home
 from components.plan import STAGES, Plan
 from components.storage import Store, open_store
+from flows.orphans import end_orphans
 
 METRICS = ("fid", "frechet_distance", "kid", "label_accuracy", "rfid", "r_frechet_distance", "mse", "psnr")
 SMOKE = {
@@ -75,6 +77,7 @@ def start(
     from flows.terminal import Board
 
     check_stages(force)
+    end_orphans(os.environ.get("PREFECT_HOME", ""))
     store = open_store(experiment.store.url, home())
     store.check()
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

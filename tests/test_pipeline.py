@@ -238,7 +238,7 @@ def kill_worker(atelier: Atelier) -> None:
 
 
 def test_one_worker_however_often_interrupted_ends_with_the_same_bits(fresh: Atelier, tmp_path: Path) -> None:
-    """Ctrl-C, then a killed worker, then a killed driver; against a loop that nobody disturbs, outside of Ray."""
+    """Ctrl-C, a killed worker, a killed driver; against a loop that nobody disturbs, outside of Ray."""
     calm = Atelier(tmp_path / "calm")
     calm.run(*LONG)
 

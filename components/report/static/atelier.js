@@ -447,7 +447,7 @@
     const curved = data.families.filter((family) => names.some((name) => have(family, name)));
     if (!curved.length) { place.append(el("p", { class: "empty" }, "The samples drawn during training have not been judged yet.")); return; }
     const tasks = unique(curved.map((family) => family.task)), metrics = names.filter((name) => curved.some((family) => have(family, name)));
-    const options = { task: tasks.includes("generate") ? "generate" : tasks[0], metric: metrics[0], logX: false, logY: false };
+    const options = { task: tasks.includes("generate") ? "generate" : tasks[0], metric: metrics.includes("frechet_distance") ? "frechet_distance" : metrics[0], logX: false, logY: true };
     const box = el("div"), readout = el("p", { class: "readout", "aria-live": "polite" });
     const draw = () => {
       const series = curved.filter((f) => f.task === options.task).map((f) => {
@@ -463,7 +463,7 @@
     place.append(el("div", { class: "tools" },
       metrics.length > 1 ? select("Quality", metrics.map((m) => [m, data.measures[m]]), options.metric, change("metric")) : null,
       tasks.length > 1 ? select("Task", tasks.map((t) => [t, t]), options.task, change("task")) : null,
-      toggle("Logarithmic seconds", false, change("logX")), toggle("Logarithmic quality", false, change("logY"))), el("div", { class: "chart" }, readout, box));
+      toggle("Logarithmic seconds", false, change("logX")), toggle("Logarithmic quality", options.logY, change("logY"))), el("div", { class: "chart" }, readout, box));
     listeners.push(draw);
     onResize(box, draw);
     draw();
