@@ -20,7 +20,7 @@ SERVER = [sys.executable, "-c", "import time; time.sleep(60)", "uvicorn", "prefe
 def test_only_orphans_of_this_home_are_ended(tmp_path: Path) -> None:
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path)}
     living = subprocess.Popen(SERVER, env=environment)
-    parent = f"import subprocess; print(subprocess.Popen({SERVER!r}, stdout=subprocess.DEVNULL).pid)"
+    parent = f"import subprocess; print(subprocess.Popen({SERVER!r}, stdout=-3, stderr=-3).pid)"
     done = subprocess.run([sys.executable, "-c", parent], env=environment, capture_output=True, text=True)
     orphan = Path("/proc") / done.stdout.strip()
     time.sleep(0.5)
