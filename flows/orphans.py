@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def end_orphans(prefect_home: str) -> int:
-    """End servers of this Prefect home whose parent is gone; returns how many. Needs /proc; elsewhere it ends none."""
+    """End servers of this Prefect home whose parent is gone, where there is a /proc; returns how many."""
     ended = 0
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError, IndexError):
