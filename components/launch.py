@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from components.errors import InputError, RunError
 
 if TYPE_CHECKING:
+    from components.config import Experiment
     from components.jobs import Fit
 
 T = TypeVar("T")
@@ -28,25 +29,33 @@ OBJECT_STORE = 256 * MEGABYTE  # jobs exchange small arrays only; Ray's own defa
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # report() waits for one poll: 2 s by default
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",  # 60 by default: too little where cores are busy
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3600",  # 60 by default: a fit may wait for others to end
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "1",
 }
 
 _lock = threading.Lock()
+_in_process = (
+    threading.Lock()
+)  # torch's random state belongs to the process: one fit at a time
 
 
 def device(wanted: str = "auto") -> str:
     """`wanted`, or what jobs will run on: cuda where its driver shows a GPU. Does not import torch."""
     if wanted != "auto":
         return wanted
+    return "cuda" if gpus() else "cpu"
+
+
+def gpus() -> int:
+    """CUDA devices of this machine."""
     import ctypes
 
     with contextlib.suppress(OSError):
         driver, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(0)
-        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value:
-            return "cuda"
-    return "cpu"
+        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
+            return count.value
+    return 0
 
 
 def precision(wanted: str, device: str) -> str:
@@ -64,6 +73,16 @@ def precision(wanted: str, device: str) -> str:
 def cores() -> int:
     """Cores of this machine that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def side_by_side(experiment: Experiment) -> int:
+    """How many trainings to start at once: as many as fit this machine; on a cluster all, which Ray then queues."""
+    if os.environ.get("RAY_ADDRESS"):
+        return len(experiment.families)
+    settings = [experiment.training(family) for family in experiment.families]
+    if experiment.device == "cuda":
+        return max(1, gpus() // max(max(1, s.workers) for s in settings))
+    return max(1, cores() // max(s.threads * max(1, s.workers) for s in settings))
 
 
 def connect() -> None:
@@ -141,7 +160,8 @@ def fit(job: Fit, name: str) -> None:
     if settings.workers == 0:
         from components import jobs
 
-        jobs.fit(job)
+        with _in_process:
+            jobs.fit(job)
         return
     connect()
     warnings.filterwarnings("ignore", module="ray")
@@ -173,6 +193,7 @@ def fit(job: Fit, name: str) -> None:
     except Exception as error:  # Ray wraps what a worker raised in kinds of its own
         raise _cause(error) from error
     attempt = Store(job.store).child(job.attempt)
+    attempt.delete("ray")  # its notes for a restart, which a finished fit has no use for
     if attempt.exists("error.json"):
         failed = attempt.read_json("error.json")
         attempt.delete("error.json")

@@ -36,12 +36,17 @@ class Plan:
     @property
     def reference(self) -> Spec:
         """The extractor and the real images' features."""
+        settings = self.extractor()
+        del settings["inception_path"]  # wherever it lies, its contents are known by their hash
+        digests = code("components.jobs:reference")
+        return self._spec("reference", settings, digests, {"prepare": self.prepare.key})
+
+    def extractor(self) -> dict[str, Any]:
+        """How features are taken, with nothing left to choose."""
         settings = self.experiment.evaluate.model_dump()
         if settings["extractor"] == "auto":
             settings["extractor"] = "classifier" if self.card.labels else "rotation"
-        return self._spec(
-            "reference", settings, code("components.jobs:reference"), {"prepare": self.prepare.key}
-        )
+        return settings
 
     def train(self, family: str) -> Spec:
         """A family's training."""

@@ -92,7 +92,13 @@ def train(
 
 
 def evaluate(
-    store: Store, data: Done, reference: Done, trained: Done, family: str, settings: dict[str, Any]
+    store: Store,
+    data: Done,
+    reference: Done,
+    trained: Done,
+    family: str,
+    settings: dict[str, Any],
+    device: str,
 ) -> dict[str, Any]:
     """Draw samples of the trained model side by side, and judge them against the test images."""
     import time
@@ -113,10 +119,12 @@ def evaluate(
             settings["seed"],
             start,
             threads,
+            device,
         )
         for start in range(0, n, CHUNK)
     ]
-    drawn = launch.each(jobs.draw, [(draw,) for draw in draws], cpus=threads)
+    gpus = 1 if device == "cuda" else 0
+    drawn = launch.each(jobs.draw, [(draw,) for draw in draws], cpus=threads, gpus=gpus)
     images = np.concatenate([part[0] for part in drawn])
     labels = None if drawn[0][1] is None else np.concatenate([part[1] for part in drawn])
     verdict = jobs.Verdict(store.url, f"{data.uri}/data", reference.uri, trained.uri, family, threads)

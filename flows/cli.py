@@ -200,7 +200,7 @@ def run_pipeline(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(start.summary(record)))
     else:
-        start.show(record)
+        start.show(record, _open(experiment.store.url))
     return 0 if record["status"] == "done" else 1
 
 
@@ -214,7 +214,10 @@ def config_path(path: Path | None) -> Path:
 
 
 def _command_line() -> str:
-    return " ".join(["atelier", *sys.argv[1:]])
+    """What was typed, for the record: without folders of this machine and without credentials."""
+    from flows.record import public
+
+    return " ".join(["atelier", *(public(argument) for argument in sys.argv[1:])])
 
 
 def list_families(options: argparse.Namespace) -> None:

@@ -7,8 +7,6 @@ from typing import Any
 from prefect import flow
 from prefect.futures import PrefectFuture, as_completed
 
-from components.config import Experiment
-from components.launch import cores
 from components.stages import Done
 from flows import tasks
 from flows.run import RUNS
@@ -58,9 +56,3 @@ def outcome(future: PrefectFuture[Done] | None) -> Done | None:
         return None
     future.wait()
     return future.result() if future.state.is_completed() else None
-
-
-def side_by_side(experiment: Experiment) -> int:
-    """How many trainings fit this machine at once."""
-    settings = [experiment.training(family) for family in experiment.families]
-    return max(1, cores() // max(s.threads * max(1, s.workers) for s in settings))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import threading
 import time
@@ -14,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from components.config import Experiment
 from components.plan import Plan
 from components.stages import Done, Spec
 from components.storage import Store
@@ -133,6 +135,21 @@ class Record:
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT):
             self.write()
+
+
+def redacted(experiment: Experiment) -> dict[str, Any]:
+    """The experiment as plain data that others may see."""
+    content = experiment.model_dump(mode="json")
+    content["store"]["url"] = public(content["store"]["url"])
+    content["publish"]["url"] = content["publish"]["url"] and public(content["publish"]["url"])
+    content["evaluate"]["inception_path"] = None
+    return content
+
+
+def public(text: str) -> str:
+    """Text without user:password@ in URLs, and without the folders above an absolute path's last name."""
+    text = re.sub(r"(\w+://)[^/@\s]*@", r"\1", text)
+    return re.sub(r"(^|=)(?:file://)?/(?:[^/\s]+/)+", r"\1", text)
 
 
 def lineage(home: Path, experiment: dict[str, Any]) -> dict[str, Any]:

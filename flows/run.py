@@ -53,6 +53,7 @@ class Run:
         """The stage's result, made here or found; its state goes into the record and on the board."""
         started = time.time()
         self.record.stage(spec, "running")
+        self.board.begin(spec.title)
         if self.explain:
             self.board.say(f"  {spec.title}: {why(self.store, spec, forced=spec.stage in self.force)}", "dim")
         try:

@@ -71,8 +71,8 @@ def start(
     from prefect.task_runners import ThreadPoolTaskRunner
 
     from components import report
-    from flows.pipeline import pipeline, side_by_side
-    from flows.record import Record, lineage
+    from flows.pipeline import pipeline
+    from flows.record import Record, lineage, redacted
     from flows.run import Run
     from flows.terminal import Board
 
@@ -81,13 +81,13 @@ def start(
     store = open_store(experiment.store.url, home())
     store.check()
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    settings = experiment.model_dump(mode="json")
+    settings = redacted(experiment)
     content = {"smoke": smoke, "command": command, "lineage": lineage(home(), settings)}
     record = Record(store, run_id, content)
     with Board() as board:
         board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
         Run(run_id, experiment, store, record, board, force=force, explain=explain)
-        runner = ThreadPoolTaskRunner(max_workers=side_by_side(experiment))
+        runner = ThreadPoolTaskRunner(max_workers=launch.side_by_side(experiment))
         status = "interrupted"
         try:
             status = pipeline.with_options(task_runner=runner)(run_id, settings)
@@ -244,7 +244,7 @@ def _cell(metric: dict[str, Any] | None) -> str:
     return f"{metric['value']:.4g}{floor}"
 
 
-def show(record: dict[str, Any]) -> None:
+def show(record: dict[str, Any], store: Store) -> None:
     """The results as a table, and where the page is."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     data = record["lineage"]["data"]
@@ -273,10 +273,7 @@ def show(record: dict[str, Any]) -> None:
                 style="red",
                 markup=False,
             )
-    where = record["lineage"]["config"]["store"]["url"]
-    page = record["report"]
-    local = "://" not in where
-    shown = (home() / where / page if local else f"{where}/{page}") if page else None
+    shown = f"{store.url}/{record['report']}" if record["report"] else "none"
     console.print(
         f"{record['status']} in {record['seconds']:.0f} s; page: {shown}", markup=False, soft_wrap=True
     )

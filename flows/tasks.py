@@ -46,7 +46,7 @@ def reference(run_id: str, data: Done) -> Done:
     """The extractor, and the real images seen through it."""
     run = RUNS[run_id]
     spec = run.plan.reference
-    return run.stage(spec, lambda attempt, _: work.reference(run.store, attempt, data, dict(spec.settings)))
+    return run.stage(spec, lambda attempt, _: work.reference(run.store, attempt, data, run.plan.extractor()))
 
 
 @task(name="train", task_run_name="train {family}", **OPTIONS)
@@ -80,7 +80,7 @@ def evaluate(run_id: str, family: str, data: Done, reference: Done, trained: Don
     """A family's numbers."""
     run = RUNS[run_id]
     spec = run.plan.evaluate(family)
-    arguments = (run.store, data, reference, trained, family, dict(spec.settings))
+    arguments = (run.store, data, reference, trained, family, dict(spec.settings), spec.device)
     done = run.stage(spec, lambda attempt, _: work.evaluate(*arguments))
     run.record.result(work.result(run.store, trained, done, family))
     if done.state == "ran":

@@ -50,13 +50,17 @@ class Board:
         with self._lock:
             self.console.print(Text(text, style=style))
 
+    def begin(self, title: str) -> None:
+        """A stage has started; its bar pulses until it says how far it is."""
+        with self._lock:
+            if self._progress and title not in self._bars:
+                self._bars[title] = self._progress.add_task(title, total=None, note="")
+
     def move(self, title: str, step: int, steps: int, note: str) -> None:
         """A stage has come to `step` of `steps`."""
         with self._lock:
             if self._progress:
-                if title not in self._bars:
-                    self._bars[title] = self._progress.add_task(title, total=steps, note=note)
-                self._progress.update(self._bars[title], completed=step, note=note)
+                self._progress.update(self._bars[title], completed=step, total=steps, note=note)
                 return
             quarter = 4 * step // steps
             if quarter > self._quarter.get(title, 0):

@@ -124,9 +124,7 @@ def test_a_run_leaves_everything(shared: Atelier, first: dict[str, Any]) -> None
         assert {"model.safetensors", "config.json", "README.md"} <= {p.name for p in folder.iterdir()}
         assert "BSD" in (folder / "README.md").read_text()
     text = (shared.store / first["manifest"]).read_text()
-    assert str(shared.store) not in text.replace(json.dumps(record["command"]), "").replace(
-        json.dumps(lineage["config"]["store"]["url"]), ""
-    ), "no path of this machine beyond what the user typed"
+    assert str(shared.store.parent) not in text and str(Path.home()) not in text, "no path of this machine"
     assert (shared.store / first["report"]).exists() and (shared.store / "index.html").exists()
     manifest = json.loads((shared.store / "published" / first["run_id"] / "manifest.json").read_text())
     for entry in manifest["files"]:
