@@ -35,9 +35,7 @@ ENVIRONMENT = {
 }
 
 _lock = threading.Lock()
-_in_process = (
-    threading.Lock()
-)  # torch's random state belongs to the process: one fit at a time
+_in_process = threading.Lock()  # torch's random state belongs to the process: one fit at a time
 
 
 def device(wanted: str = "auto") -> str:
@@ -76,7 +74,7 @@ def cores() -> int:
 
 
 def side_by_side(experiment: Experiment) -> int:
-    """How many trainings to start at once: as many as fit this machine; on a cluster all, which Ray then queues."""
+    """How many trainings to start at once: as many as fit this machine; on a cluster all, Ray queues them."""
     if os.environ.get("RAY_ADDRESS"):
         return len(experiment.families)
     settings = [experiment.training(family) for family in experiment.families]

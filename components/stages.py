@@ -78,10 +78,16 @@ def code(*roots: str) -> dict[str, str]:
         module, _, function = root.partition(":")
         if root in reached or (module in NEUTRAL and not function):
             continue
-        nodes = _used(_tree(module), function) if function else list(_tree(module).body)
-        reached[root] = sha256("\n".join(ast.dump(node) for node in nodes))[:16]
-        waiting += sorted(_imports(nodes))
+        reached[root], imported = _examined(module, function)
+        waiting += imported
     return dict(sorted(reached.items()))
+
+
+@functools.cache
+def _examined(module: str, function: str) -> tuple[str, list[str]]:
+    """The digest of a module, or of one function of it, and the project's modules it imports."""
+    nodes = _used(_tree(module), function) if function else list(_tree(module).body)
+    return sha256("\n".join(ast.dump(node) for node in nodes))[:16], sorted(_imports(nodes))
 
 
 @functools.cache

@@ -31,14 +31,20 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for package in stages.PACKAGES:
         shutil.copytree(stages.CODE / package, tmp_path / "code" / package)
     monkeypatch.setattr(stages, "CODE", tmp_path / "code")
-    stages._tree.cache_clear()
+    forget()
     yield tmp_path / "code"
+    forget()
+
+
+def forget() -> None:
+    """Read the code anew."""
     stages._tree.cache_clear()
+    stages._examined.cache_clear()
 
 
 def keys(**changes: Any) -> dict[str, str]:
     """The keys of a run of two families."""
-    stages._tree.cache_clear()
+    forget()
     families: dict[str, Any] = {"vae": {"lr": 1e-3, "train": {}}, "dcgan": {"lr": 2e-4, "train": {}}}
     families |= changes.pop("families", {})
     experiment = Experiment(device="cpu", families=families, **changes)
