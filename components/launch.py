@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import secrets
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable
@@ -30,11 +31,10 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # report() waits for one poll: 2 s by default
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3600",  # 60 by default: a fit may wait for others to end
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "1",
 }
 
 _lock = threading.Lock()
+_stopping = threading.Event()
 _in_process = threading.Lock()  # torch's random state belongs to the process: one fit at a time
 
 
@@ -86,10 +86,12 @@ def side_by_side(experiment: Experiment) -> int:
 def connect() -> None:
     """Join the cluster that RAY_ADDRESS names, or start one on this machine; once per process."""
     with _lock:
+        if _stopping.is_set():
+            raise RunError("interrupted")
         joining = bool(os.environ.get("RAY_ADDRESS"))
         defaults = dict(ENVIRONMENT)
         if not joining:
-            # A cluster for this process alone: on loopback, behind a token that is written nowhere.
+            # A cluster for this process alone, behind a token that is written nowhere.
             defaults |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         os.environ.update({name: value for name, value in defaults.items() if name not in os.environ})
         import ray  # reads the environment as it is imported
@@ -105,16 +107,29 @@ def connect() -> None:
             num_cpus=cores(),
             object_store_memory=OBJECT_STORE,
             include_dashboard=False,
-            _node_ip_address="127.0.0.1",
+            _node_ip_address="127.0.0.2",  # loopback; Ray replaces 127.0.0.1 by the machine's outward address
             **quiet,
         )
+
+
+def stop() -> None:
+    """End all jobs at once, from a signal's handler: what waits for them in other threads then fails."""
+    _stopping.set()
+    if "ray" in sys.modules:
+        import ray
+
+        ray.shutdown()
+
+
+def _unless_stopping(step: int, metrics: dict[str, float], checkpoint: str | None) -> None:
+    """A report from a fit in this process, which no signal reaches otherwise."""
+    if _stopping.is_set():
+        raise RunError("interrupted")
 
 
 def disconnect() -> None:
     """Leave the cluster; one that `connect` started ends, and all its jobs with it."""
     with _lock:
-        import sys
-
         if "ray" in sys.modules:
             import ray
 
@@ -159,7 +174,7 @@ def fit(job: Fit, name: str) -> None:
         from components import jobs
 
         with _in_process:
-            jobs.fit(job)
+            jobs.fit(job, report=_unless_stopping)
         return
     connect()
     warnings.filterwarnings("ignore", module="ray")

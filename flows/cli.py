@@ -8,23 +8,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from components.errors import InputError, RunError
 from components.paths import home, working
+from flows.signals import stop_on_signals
 
 QUICKSTART = "configs/quickstart.yaml"
+LOST = timedelta(minutes=2)  # a run writes its record several times a minute
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
     os.environ.update({name: value for name, value in environment().items() if name not in os.environ})
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    stop_on_signals()
     options = parser().parse_args(arguments)
     try:
         code = options.command(options) or 0
@@ -246,7 +248,7 @@ def list_runs(options: argparse.Namespace) -> None:
         [
             (
                 r["run_id"],
-                r["status"],
+                standing(r),
                 r["lineage"]["data"]["name"],
                 ", ".join(r["lineage"]["config"]["families"]),
                 f"{r['seconds']:.0f}",
@@ -255,6 +257,12 @@ def list_runs(options: argparse.Namespace) -> None:
             for r in records
         ],
     )
+
+
+def standing(record: dict[str, Any]) -> str:
+    """A run's status; `lost` where it says running, but its heart has stopped: run it again to resume."""
+    silent = datetime.now(UTC) - datetime.fromisoformat(record["heartbeat"])
+    return "lost" if record["status"] == "running" and silent > LOST else str(record["status"])
 
 
 def explain_run(options: argparse.Namespace) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 from prefect import flow
 from prefect.futures import PrefectFuture, as_completed
 
+from components import launch
 from components.stages import Done
 from flows import tasks
 from flows.run import RUNS
+from flows.signals import stop_on_signals
 
 
 @flow(name="atelier", flow_run_name="{run_id}", retries=0, persist_result=False, validate_parameters=False)
@@ -22,6 +24,9 @@ def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
     """
     run, families = RUNS[run_id], list(experiment["families"])
     data = tasks.prepare(run_id)
+    if run.has_jobs():
+        launch.connect()
+    stop_on_signals()  # once more: Prefect and Ray have put handlers of their own in place
     trainings = {tasks.train.submit(run_id, families[0], data): families[0]}
     reference = tasks.reference.submit(run_id, data)
     trainings |= {tasks.train.submit(run_id, family, data): family for family in families[1:]}

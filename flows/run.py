@@ -79,6 +79,15 @@ class Run:
         self.board.say(f"✓ {spec.title}: {how}", "" if done.state == "ran" else "dim")
         return done
 
+    def has_jobs(self) -> bool:
+        """Whether anything is to be computed, for which Ray is needed."""
+        plan = self.plan
+        specs = [
+            plan.reference,
+            *(s(f) for f in self.experiment.families for s in (plan.train, plan.evaluate)),
+        ]
+        return any(spec.stage in self.force or stages.finished(self.store, spec) is None for spec in specs)
+
     def show(self) -> None:
         """Bring the run's page up to date while it goes on."""
         self.record.update(report=report.build_run(self.store, self.run_id))

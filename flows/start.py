@@ -68,6 +68,7 @@ def start(
         InputError: something that was asked for cannot be.
         RunError: a stage that all families need failed.
     """
+    from prefect import tags
     from prefect.task_runners import ThreadPoolTaskRunner
 
     from components import report
@@ -90,7 +91,8 @@ def start(
         runner = ThreadPoolTaskRunner(max_workers=launch.side_by_side(experiment))
         status = "interrupted"
         try:
-            status = pipeline.with_options(task_runner=runner)(run_id, settings)
+            with tags(f"data:{experiment.data.name}", *(["smoke"] if smoke else []), *experiment.families):
+                status = pipeline.with_options(task_runner=runner)(run_id, settings)
         except (InputError, RunError):
             status = "failed"
             raise

@@ -7,10 +7,12 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,24 @@ def test_a_run_leaves_everything(shared: Atelier, first: dict[str, Any]) -> None
     for entry in manifest["files"]:
         content = (shared.store / "published" / first["run_id"] / entry["path"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+
+
+def asked(url: str, what: str) -> Any:
+    """What the Prefect server knows of flow runs or artifacts."""
+    request = urllib.request.Request(f"{url}/{what}/filter", b"{}", {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_prefect_knows_the_run(prefect_server: str, first: dict[str, Any]) -> None:
+    run = next(r for r in asked(prefect_server, "flow_runs") if r["name"] == first["run_id"])
+    assert run["state_type"] == "COMPLETED" and {"data:digits", *FAMILIES} <= set(run["tags"])
+    names = [r["name"] for r in asked(prefect_server, "task_runs") if r["flow_run_id"] == run["id"]]
+    assert {"prepare", "train vae", "evaluate vae", "publish"} <= {
+        re.sub("-[0-9a-f]{3}$", "", n) for n in names
+    }
+    kinds = {a["key"]: a["type"] for a in asked(prefect_server, "artifacts") if a["flow_run_id"] == run["id"]}
+    assert kinds["results"] == "table" and kinds["page"] == "markdown"
 
 
 def test_the_same_command_again_does_nothing(shared: Atelier, first: dict[str, Any]) -> None:

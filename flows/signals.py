@@ -1,0 +1,25 @@
+"""Ctrl-C and SIGTERM end a run at once: jobs stop, the main thread unwinds and leaves an honest record."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+from components import launch
+
+
+def stop_on_signals() -> None:
+    """Take over SIGINT and SIGTERM; nothing outside of the main thread, where Python allows no handlers."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    for again in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(
+            again, signal.SIG_IGN
+        )  # stopping takes seconds; impatience must not break it off halfway
+    launch.stop()
+    raise KeyboardInterrupt
