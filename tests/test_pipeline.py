@@ -229,7 +229,7 @@ def test_a_failed_family_leaves_the_others_published(fresh: Atelier) -> None:
     assert again["status"] == "done" and states(again)["train autoencoder"] == "cached"
 
 
-LONG = ["--only", "autoencoder", "--set", "train.steps=1500", "--set", "train.checkpoint_every=100"]
+LONG = ["--only", "autoencoder", "--set", "train.steps=1200", "--set", "train.checkpoint_every=100"]
 ONE = [*LONG, "--set", "train.workers=1"]
 TWO = [*LONG, "--set", "train.workers=2", "--set", "train.shards=2"]
 
