@@ -229,7 +229,7 @@ def test_a_failed_family_leaves_the_others_published(fresh: Atelier) -> None:
     assert again["status"] == "done" and states(again)["train autoencoder"] == "cached"
 
 
-LONG = ["--only", "autoencoder", "--set", "train.steps=1200", "--set", "train.checkpoint_every=100"]
+LONG = ["--only", "autoencoder", "--set", "train.steps=2400", "--set", "train.checkpoint_every=100"]
 ONE = [*LONG, "--set", "train.workers=1"]
 TWO = [*LONG, "--set", "train.workers=2", "--set", "train.shards=2"]
 
@@ -249,10 +249,19 @@ def step(atelier: Atelier) -> int:
     return max((int(path.stem.removeprefix("step-")) for path in found), default=0)
 
 
-def kill_worker(atelier: Atelier) -> None:
+def kill_worker_then_driver(atelier: Atelier, settings: list[str]) -> None:
+    """Start or resume, and kill the first worker, then, once it has been replaced, the driver."""
+    reached = step(atelier)
+    process = atelier.start(*settings)
+    until(lambda: step(atelier) > reached)
     note = json.loads(next(atelier.store.glob("store/train/*/attempts/*/progress.json")).read_text())
     assert note["step"] < note["steps"]
     os.kill(note["pid"], signal.SIGKILL)
+    reached = step(atelier)
+    until(lambda: step(atelier) > reached + 100)
+    process.kill()
+    process.communicate()
+    assert not atelier.weights("autoencoder"), "it was over before it could be killed"
 
 
 def test_one_worker_however_often_interrupted_ends_with_the_same_bits(fresh: Atelier, tmp_path: Path) -> None:
@@ -268,16 +277,7 @@ def test_one_worker_however_often_interrupted_ends_with_the_same_bits(fresh: Ate
     record = json.loads(next(fresh.store.glob("runs/*/run.json")).read_text())
     assert record["status"] == "interrupted"
 
-    reached = step(fresh)
-    process = fresh.start(*ONE)
-    until(lambda: step(fresh) > reached)
-    kill_worker(fresh)
-    reached = step(fresh)
-    until(lambda: step(fresh) > reached + 100)
-    process.kill()
-    process.communicate()
-    assert not fresh.weights("autoencoder")
-
+    kill_worker_then_driver(fresh, ONE)
     assert fresh.run(*ONE)["status"] == "done"
     assert fresh.weights("autoencoder") == calm.weights("autoencoder")
 
@@ -287,15 +287,7 @@ def test_two_workers_interrupted_end_with_the_same_bits(fresh: Atelier, tmp_path
     calm = Atelier(tmp_path / "calm")
     calm.run(*TWO)
 
-    process = fresh.start(*TWO)
-    until(lambda: step(fresh) > 0)
-    kill_worker(fresh)
-    reached = step(fresh)
-    until(lambda: step(fresh) > reached + 100)
-    process.kill()
-    process.communicate()
-    assert not fresh.weights("autoencoder")
-
+    kill_worker_then_driver(fresh, TWO)
     assert fresh.run(*TWO)["status"] == "done"
     assert fresh.weights("autoencoder") == calm.weights("autoencoder")
 
