@@ -8,7 +8,7 @@ from typing import Any
 
 from components.config import Experiment
 from components.data.card import DataCard
-from components.stages import Spec, code, finished
+from components.stages import Spec, claimed, code
 from components.storage import Store
 
 PER_FAMILY = ("train", "evaluate", "export")
@@ -125,5 +125,5 @@ def check(plan: Plan, store: Store) -> None:
     from components.jobs import build
 
     for family, block in plan.experiment.families.items():
-        if finished(store, plan.train(family)) is None:
+        if not claimed(store, plan.train(family)):
             build(family, {k: v for k, v in block.items() if k != "train"}, plan.card.card)

@@ -263,6 +263,11 @@ def finished(store: Store, spec: Spec) -> Done | None:
     )
 
 
+def claimed(store: Store, spec: Spec) -> bool:
+    """Whether the stage says it is done; unlike `finished`, without reading its files to verify it."""
+    return store.exists(f"{spec.uri}/_SUCCESS")
+
+
 def latest(store: Store, spec: Spec) -> dict[str, Any] | None:
     """The spec of the newest result of the same stage and family, to compare with."""
     found: list[tuple[float, dict[str, Any]]] = []

@@ -86,7 +86,7 @@ class Run:
             plan.reference,
             *(s(f) for f in self.experiment.families for s in (plan.train, plan.evaluate)),
         ]
-        return any(spec.stage in self.force or stages.finished(self.store, spec) is None for spec in specs)
+        return any(spec.stage in self.force or not stages.claimed(self.store, spec) for spec in specs)
 
     def show(self) -> None:
         """Bring the run's page up to date while it goes on."""

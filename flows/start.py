@@ -19,7 +19,7 @@ from components.config import Experiment
 from components.data.card import DataCard
 from components.errors import InputError, RunError
 from components.paths import home
-from components.plan import STAGES, Plan
+from components.plan import PER_FAMILY, STAGES, Plan
 from components.storage import Store, open_store
 from flows.orphans import end_orphans
 
@@ -158,7 +158,7 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
         titles = [
             "prepare",
             "reference",
-            *(f"{s} {f}" for f in experiment.families for s in STAGES[2:5]),
+            *(f"{s} {f}" for f in experiment.families for s in PER_FAMILY),
             *STAGES[5:],
         ]
         rows = [

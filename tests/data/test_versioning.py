@@ -15,14 +15,6 @@ from components.data.dataset import open_split
 from components.data.prepare import add, prepare
 from components.errors import InputError, RunError
 from tests.data.pictures import contents, fill
-from tests.s3 import bucket, s3_env, s3_server  # noqa: F401
-
-
-@pytest.fixture
-def home(tmp_path):
-    folder = tmp_path / "home"
-    folder.mkdir()
-    return folder
 
 
 @pytest.fixture
