@@ -61,6 +61,10 @@ class Train(Section):
     checkpoint_every: int = Field(500, ge=1)  # steps
     sample_grids: int = Field(8, ge=1)  # fixed-seed grids through training, besides the one before it
     sample_images: int = Field(60, ge=1)  # images in a grid
+    judge_samples: int = Field(256, ge=0)  # drawn and judged with every grid, against validation; 0: never
+    keep: Literal["best", "last"] = (
+        "best"  # the weights to give out: of the best judged snapshot, or the last
+    )
     smoke: bool = False  # every phase is due at least twice, however few the steps
 
     @model_validator(mode="after")
@@ -69,7 +73,14 @@ class Train(Section):
             raise ValueError(f"batch={self.batch} cannot be cut into shards={self.shards} equal parts")
         if self.workers > 1 and self.shards % self.workers:
             raise ValueError(f"workers={self.workers} must divide shards={self.shards}")
+        if 0 < self.judge_samples < 8:
+            raise ValueError(f"judge_samples={self.judge_samples} are too few to judge; give 0 or at least 8")
         return self
+
+    @property
+    def judges(self) -> bool:
+        """Whether snapshots are judged through training, for which the reference is needed first."""
+        return self.judge_samples > 0
 
     def semantic(self) -> dict[str, Any]:
         """What the trained weights depend on."""
@@ -79,17 +90,51 @@ class Train(Section):
 NOT_SEMANTIC = ("workers", "max_failures", "log_every", "checkpoint_every")
 
 
+class Custom(Section):
+    """An extractor of the user's own: a network and its weights, or a TorchScript file.
+
+    Its input is (pixels / 255 - mean) / std, float32 (N, channels, resize, resize); its output (N, dim).
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    network: str | None = None  # package.module:Class, or path/to/file.py:Class; None with torchscript
+    torchscript: bool = (
+        False  # the weights file is a TorchScript module, which is code: sha256 vouches for it
+    )
+    weights: str  # a .safetensors file, or the TorchScript file; relative to the project
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")  # of the weights file
+    dim: int = Field(ge=1)
+    resize: int = Field(ge=8)  # pixels
+    channels: Literal[1, 3] = 3
+    mean: list[float] = [0.5]  # one for all channels, or one each
+    std: list[float] = [0.5]
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Custom:
+        if (self.network is None) != self.torchscript:
+            raise ValueError("name either a network (with .safetensors weights) or torchscript: true")
+        return self
+
+
 class Evaluate(Section):
     """How the results are judged."""
 
     samples: int = Field(1000, ge=8)  # per side; at most the size of the test split
-    seed: int = Field(1_000_000, ge=0)  # of the judged samples; training grids use others
-    extractor: str = (
-        "auto"  # auto | classifier | rotation | inception; auto: classifier if labelled, else rotation
+    seed: int = Field(1_000_000, ge=0)  # of the judged samples; what selects uses others
+    extractor: Literal["auto", "classifier", "rotation", "inception", "efficientnet", "custom"] = (
+        "auto"  # classifier if the data is labelled, else rotation
     )
-    inception_path: str | None = None  # the 2015 Inception weights; verified by sha256 before use
-    extractor_epochs: int = Field(8, ge=1)
+    extractor_epochs: int = Field(8, ge=1)  # of classifier and rotation
+    inception_path: str | None = None  # the 2015 Inception weights; None: ATELIER_INCEPTION, caches, download
+    custom: Custom | None = None
+    lpips_path: str | None = None  # LPIPS's AlexNet trunk; None: ATELIER_ALEXNET, torch hub's cache
     threads: int = Field(1, ge=1)  # per judging job: changes bits
+
+    @model_validator(mode="after")
+    def _described(self) -> Evaluate:
+        if (self.extractor == "custom") != (self.custom is not None):
+            raise ValueError("extractor: custom and a section custom go together")
+        return self
 
 
 class Publish(Section):

@@ -1,106 +1,167 @@
-"""Images -> judged numbers, each with its floor, its interval, and a hash that says what it compares with.
+"""Features -> judged numbers, each with its floor, its interval, and its recipe.
 
-A reference is made once per data set: the extractor and the features of real images, none of them augmented.
-What selects (curves through training) looks at validation; what is reported looks at test.
+A reference is made once per data set and extractor: the features of all its images, none of them augmented,
+and the floors: what real images score against real images, which no generator should beat.
+What selects looks at validation (components/selection.py); what is reported looks at test.
 
     reference.json                     the data, the extractor, the floors
-    extractor/                         components/features.py
-    features/<split>.npy               (N, D) float32; of train only as many as a floor needs
+    features/<split>.npy               (N, D) float32, memory-mapped when read
+    labels/<split>.npy                 (N,) int64, where the data has classes
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from components.config import Evaluate
+from components import comparable
 from components.data.card import DataCard
-from components.data.dataset import Shards, Split, open_split
-from components.errors import InputError
-from components.features import (
-    CHUNK,
-    Extractor,
-    adopt_inception,
-    check_images,
-    load_extractor,
-    train_extractor,
-)
-from components.metrics import (
+from components.data.dataset import open_split
+from components.distances import (
     Estimate,
-    backslide,
-    frechet_distance,
-    kid,
+    frechet_estimate,
+    frechet_unbiased,
     kid_estimate,
-    mse,
-    psnr,
+)
+from components.errors import InputError
+from components.extractors import accuracy_on, train_classifier
+from components.features import Extractor, load_extractor
+from components.metrics import (
+    backslide,
+    class_means,
+    closeness,
+    inception_score,
+    manifold,
+    mean_estimate,
+    memorised,
+    nearest,
     rank_by,
     share,
-    squared_errors,
-    statistics,
 )
-from components.threads import using_threads
+from components.sampling import CHUNK
+from components.selection import ENOUGH
 
-__all__ = ["Reference", "curve", "judge", "judge_reconstruction", "rank_by", "reference", "stability"]
+__all__ = ["Judged", "Reference", "describe", "judge", "judge_pairs", "neighbours", "rank_by", "stability"]
 
 Metric = dict[str, Any]
-"""One judged number: value, low, high, floor, n, extractor, extractor_hash, split, better, comparability, and
-a note where the number needs a warning."""
+"""One judged number: value, low, high (95 %), interval (how they came about), floor, n, extractor,
+extractor_hash, split, better, recipe and its comparability key; a note where it needs a warning, classes
+where it is a mean over them."""
 
-SCHEMA = 1
+SCHEMA = 2
 ROUNDING = "uint8, x * 127.5 + 127.5 rounded to nearest even"  # dataset.py:to_uint8, on both sides
 CHOICE_SEED = 0  # of the real images that are compared with
-# Not settings: experiments on the same data then share an extractor and compare. Threads change its bits.
-EXTRACTOR_SEED, EXTRACTOR_THREADS = 0, 1
-ENOUGH = 2  # times the feature dimension: with fewer images a Frechet distance is mostly bias
 FEWEST = 8  # images that can be judged at all
 TINY = 1e-12  # below any distance or error; keeps logarithms finite
+CLASSIFIER_STEPS, CLASSIFIER_SEED = (
+    400,
+    0,
+)  # of the classification accuracy score, on generated and on real images
+
+AS_THEY_ARE = "as they are"  # as components/data/outside.py says of images that need no preparation
+
+JACKKNIFE = "jackknife over ten groups left out of both sides; no image counts twice"
+BOOTSTRAP = "bootstrap of the mean over images"
+WILSON = "Wilson score interval of a share"
+ACROSS = "jackknife within each class, classes taken as independent"
+INTERVALS = {  # of names that are not a jackknife's
+    **dict.fromkeys(("mse", "mae", "psnr", "ssim", "lpips"), BOOTSTRAP),
+    **dict.fromkeys(("label_accuracy", "classification_accuracy", "memorised"), WILSON),
+    **dict.fromkeys(("class_kid", "class_fid", "class_frechet_distance"), ACROSS),
+}
+HIGHER = frozenset(
+    ("precision", "recall", "density", "coverage", "inception_score", "classifier_score", "label_accuracy")
+    + ("classification_accuracy", "psnr", "ssim")
+)
+PERFECT = {"mse": 0.0, "mae": 0.0, "ssim": 1.0, "lpips": 0.0, "r_kid": 0.0}  # floors of reconstructions
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some images, as an extractor sees them."""
+
+    features: np.ndarray  # (N, D)
+    labels: np.ndarray | None = None  # (N,)
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __getitem__(self, rows: np.ndarray) -> Sample:
+        return Sample(self.features[rows], None if self.labels is None else self.labels[rows])
+
+
+@dataclass(frozen=True)
+class Judged(Sample):
+    """Images to be judged, and how they came about."""
+
+    images: Any = None  # rows of uint8 (N, C, H, W), where a classifier is to be trained on them
+    seeds: str = comparable.INDEPENDENT
+    preparation: str = AS_THEY_ARE
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What generated images are compared with."""
+    """What images are compared with."""
 
     extractor: Extractor
-    features: dict[str, np.ndarray]  # by split, (N, D)
+    splits: dict[str, Sample]
     info: dict[str, Any]  # reference.json
+    data: Path  # the prepared data set
 
     @classmethod
-    def read(cls, folder: Path) -> Reference:
-        """The reference in `folder`."""
-        folder = Path(folder)
-        if not (folder / "reference.json").is_file():
+    def read(cls, folder: Path, extractor: Path, data: Path) -> Reference:
+        """The reference in `folder`; `extractor` and `data` are the folders it was made with."""
+        path = Path(folder) / "reference.json"
+        if not path.is_file():
             raise InputError(
                 f"{folder}: no reference here (reference.json is missing); run the reference stage first"
             )
-        info = json.loads((folder / "reference.json").read_text())
-        features = {split: np.load(folder / "features" / f"{split}.npy") for split in info["images"]}
-        return cls(load_extractor(folder / "extractor"), features, info)
+        info = json.loads(path.read_text())
+        splits = {split: read_sample(Path(folder), split) for split in info["images"]}
+        return cls(load_extractor(Path(extractor)), splits, info, Path(data))
 
-    def real(self, split: str, n: int | None = None) -> np.ndarray:
-        """Features of `n` real images of a split: always the same ones; those for fewer are among them."""
-        features = self.features[split]
-        return features[choose(len(features), len(features) if n is None else n)]
+    @property
+    def dim(self) -> int:
+        """D, of the features."""
+        return self.extractor.dim
 
-    def check(self, images: Any, what: str = "images", fewest: int = FEWEST) -> np.ndarray:
-        """`images` as uint8 (N, C, H, W) of the shape of the data set."""
-        array, data = check_images(images), self.info["data"]
-        if array.shape[1:] != (data["channels"], data["resolution"], data["resolution"]):
-            wanted = f"{data['channels']}x{data['resolution']}x{data['resolution']}"
-            found = "x".join(map(str, array.shape[1:]))
-            raise InputError(
-                f"{what} are {found} (channels, height, width); data set {data['name']} has {wanted}"
-            )
-        if len(array) < fewest:
-            raise InputError(f"only {len(array)} {what} to judge; at least {fewest} are needed")
-        return array
+    def real(self, split: str, n: int) -> Sample:
+        """`n` real images of a split: always the same ones; those for fewer are among them."""
+        sample = self.splits[split]
+        return sample[choose(len(sample), n)]
+
+    def most(self, split: str) -> int:
+        """The largest n that can be judged: as many real images, and as many others for the floor."""
+        return min(len(self.splits[split]), len(self.splits[beside(split)]))
+
+    def floors(self, split: str, n: int) -> dict[str, float]:
+        """What `n` real images of another split score against `n` of this one."""
+        known = self.info.get("floors", {}).get(split, {}).get(str(n))
+        return known or floors(self, split, n)
+
+    @property
+    def closest(self) -> float:
+        """The distance to the nearest training image up to which a sample counts as memorised."""
+        found: float = self.info["closest"]
+        return found
+
+    def to_train(self, split: str) -> np.ndarray:
+        """How far each image of a split is from its nearest training image, (N,)."""
+        return nearest(self.splits[split].features, self.splits["train"].features)[1]
+
+
+def read_sample(folder: Path, split: str) -> Sample:
+    """A split of the reference in `folder`, memory-mapped."""
+    labels = folder / "labels" / f"{split}.npy"
+    features = np.load(folder / "features" / f"{split}.npy", mmap_mode="r")
+    return Sample(features, np.load(labels) if labels.exists() else None)
 
 
 def choose(length: int, n: int) -> np.ndarray:
@@ -108,253 +169,304 @@ def choose(length: int, n: int) -> np.ndarray:
     return np.random.RandomState(CHOICE_SEED).permutation(length)[:n]  # a stream that numpy never changes
 
 
-def reference(data: Path, out: Path, settings: Evaluate, threads: int = 1) -> dict[str, Any]:
-    """Make the reference of the data set in `data`: extractor, real features, floors; returns its JSON."""
-    card, out = DataCard.read(data), Path(out)
-    splits = {name: _open(card, data, name) for name in ("train", "validation", "test")}
-    n = min(settings.samples, len(splits["test"]), len(splits["train"]))
-    extractor = _extractor(splits, out / "extractor", settings)
-    with using_threads(threads):
-        features = _real_features(extractor, splits, n, out / "features")
-        accuracy = _accuracy(extractor, splits["test"])
-    info = _describe(card, extractor, features, n, accuracy)
-    _write_whole(out / "reference.json", info)
-    return info
+def beside(split: str) -> str:
+    """The split whose real images show what is possible against `split`."""
+    return "test" if split == "train" else "train"
 
 
-def _open(card: DataCard, data: Path, name: str) -> Split:
-    split = open_split(data, name)
-    if len(split) < FEWEST:
-        count = f"data set {card.name} has only {len(split)} {name} images"
-        raise InputError(f"{count}; at least {FEWEST} are needed in each split to judge with")
-    return split
+# The reference
 
 
-def _extractor(splits: dict[str, Split], out: Path, settings: Evaluate) -> Extractor:
-    kind = settings.extractor
-    if kind == "auto":
-        kind = "rotation" if splits["train"].labels is None else "classifier"
-    if kind not in ("classifier", "rotation", "inception"):
-        raise InputError(
-            f"evaluate.extractor={kind!r} is unknown; accepted: auto, classifier, rotation, inception"
-        )
-    if kind == "inception":
-        adopt_inception(settings.inception_path, out)
-    else:
-        epochs = settings.extractor_epochs
-        train_extractor(
-            splits["train"], splits["validation"], out, kind, epochs, EXTRACTOR_SEED, EXTRACTOR_THREADS
-        )
-    return load_extractor(out)
-
-
-def _real_features(
-    extractor: Extractor, splits: dict[str, Split], n: int, out: Path
-) -> dict[str, np.ndarray]:
-    """Features of all validation and test images and of `n` training images, which a floor is made with."""
-    out.mkdir(parents=True, exist_ok=True)
-    rows = {name: np.arange(len(split)) for name, split in splits.items()}
-    rows["train"] = choose(len(splits["train"]), n)
-    features = {name: _split_features(extractor, splits[name].images, rows[name]) for name in splits}
-    for name, values in features.items():
-        np.save(out / f"{name}.npy", values)
-    return features
-
-
-def _split_features(extractor: Extractor, images: Shards, rows: np.ndarray) -> np.ndarray:
-    """A few chunks at a time, so that a large split is never in memory."""
-    parts = np.split(rows, range(10 * CHUNK, len(rows), 10 * CHUNK))
-    return np.concatenate([extractor(images[part]) for part in parts])
-
-
-def _accuracy(extractor: Extractor, test: Split) -> float | None:
-    """How often the classifier is right on real test images; None: this extractor knows no classes."""
-    if extractor.name != "classifier" or test.labels is None:
-        return None
-    parts = np.split(np.arange(len(test)), range(10 * CHUNK, len(test), 10 * CHUNK))
-    right = sum(int((extractor.logits(test.images[p]).argmax(1) == test.labels[p]).sum()) for p in parts)
-    return right / len(test)
-
-
-def _describe(
-    card: DataCard,
-    extractor: Extractor,
-    features: dict[str, np.ndarray],
-    n: int,
-    accuracy: float | None,
-) -> dict[str, Any]:
-    info = {
+def describe(data: Path, folder: Path, extractor: Path, samples: int) -> dict[str, Any]:
+    """Complete the reference in `folder`, where features lie already, with reference.json; returns that."""
+    card = DataCard.read(data)
+    for split in card.counts:
+        if len(np.load(folder / "features" / f"{split}.npy", mmap_mode="r")) < FEWEST:
+            count = f"data set {card.name} has only {card.counts[split]} {split} images"
+            raise InputError(f"{count}; at least {FEWEST} are needed in each split to judge with")
+        labels = open_split(data, split).labels
+        if labels is not None:
+            (folder / "labels").mkdir(exist_ok=True)
+            np.save(folder / "labels" / f"{split}.npy", labels)
+    info: dict[str, Any] = {
         "schema": SCHEMA,
         "data": card.model_dump(include={"name", "title", "resolution", "channels", "labels"})
         | {"hash": card.hash},
-        "extractor": extractor.info,
-        "images": {split: len(values) for split, values in features.items()},
+        "images": card.counts,
+    }
+    splits = {split: read_sample(folder, split) for split in card.counts}
+    ref = Reference(load_extractor(extractor), splits, info, data)
+    n, info["closest"] = min(samples, ref.most("test")), closeness(ref.to_train("test"))
+    info |= {
+        "extractor": ref.extractor.described,
         "n": n,
-        "rounding": ROUNDING,
-        "classifier_accuracy": accuracy,
+        "floors": {"test": {str(n): floors(ref, "test", n)}},
     }
-    judge_of = Reference(extractor, features, info)
-    return info | {
-        "floor": {extractor.frechet_name: _floor(judge_of, n, "frechet"), "kid": _floor(judge_of, n, "kid")}
-    }
+    (folder / "reference.json").write_text(json.dumps(info, indent=1, allow_nan=False))
+    return info
 
 
-def _floor(ref: Reference, n: int, distance: str) -> float:
-    """The distance between `n` real training and `n` real test images: what a perfect generator scores."""
-    train, test = ref.real("train", n), ref.real("test", n)
-    return kid(train, test) if distance == "kid" else frechet_distance(statistics(train), statistics(test))
+def floors(ref: Reference, split: str, n: int) -> dict[str, float]:
+    """What real images score: `n` of another split against `n` of `split`; of reconstructions, perfection."""
+    real, other = ref.real(split, n), ref.real(beside(split), n)
+    found = {name: e.value for name, e in estimates(ref, real, other).items()}
+    held_out = "validation" if split != "validation" else "test"  # closeness was calibrated on test
+    found["memorised"] = memorised(ref.to_train(held_out), ref.closest).value
+    if real.labels is None:
+        return found
+    classes = by_class(ref.extractor, real, other)
+    found |= {name: class_means(list(each.values())).value for name, each in classes.items()}
+    if ref.extractor.classes == "own":
+        found["label_accuracy"] = _right(ref.extractor, ref.splits[split]) / len(ref.splits[split])
+    images, rows = open_split(ref.data, beside(split)).images, choose(len(ref.splits[beside(split)]), n)
+    found["classification_accuracy"] = _classified(ref, images, other.labels, rows, split).value
+    return found
 
 
-def judge(
-    images: np.ndarray, reference: Path, *, labels: np.ndarray | None = None, prefix: str = ""
-) -> dict[str, Metric]:
-    """Distances of generated images to the test images, as many on both sides.
+# Generated images against a split
 
-    Args:
-        images: uint8 (N, C, H, W).
-        reference: A folder made by `reference`.
-        labels: (N,) what each image was asked to be; adds label_accuracy where the extractor is a classifier.
-        prefix: Put before every name.
+
+def judge(judged: Judged, ref: Reference, split: str = "test") -> dict[str, Metric]:
+    """Every measure that these images and this extractor allow, n images on both sides.
+
+    n is the number of judged images, or what the data set has to compare with if that is fewer.
+
+    Raises:
+        InputError: there are too few images.
     """
-    ref = Reference.read(reference)
-    images = ref.check(images)
-    n = min(len(images), ref.info["n"])
-    features = ref.extractor(images)
-    fake = features[choose(len(images), n)]
-    metrics = _distances(ref, ref.real("test", n), fake, {}, floor=lambda distance: _floor(ref, n, distance))
-    if labels is not None and ref.extractor.name == "classifier":
-        metrics["label_accuracy"] = _label_accuracy(ref, features, labels)
-    return {prefix + name: metric for name, metric in metrics.items()}
+    check_count(len(judged))
+    n = min(len(judged), ref.most(split))
+    rows, real, known = choose(len(judged), n), ref.real(split, n), ref.floors(split, n)
+    fake = Sample(judged.features, judged.labels)[rows]
+    found = estimates(ref, real, fake)
+    recipe = Recipe(ref, judged, split, n)
+    metrics = {name: recipe.metric(name, e, floor=known.get(name)) for name, e in found.items()}
+    distances = nearest(fake.features, ref.splits["train"].features)[1]
+    metrics["memorised"] = recipe.metric(
+        "memorised",
+        memorised(distances, ref.closest),
+        floor=known["memorised"],
+        n_real=len(ref.splits["train"]),
+        split="train",
+    )
+    if fake.labels is not None and real.labels is not None:
+        metrics |= _conditional(judged, ref, recipe, real, fake, known, rows)
+    return warned(metrics, ref, n)
 
 
-def _distances(
+def _conditional(
+    judged: Judged,
     ref: Reference,
-    real: np.ndarray,
-    fake: np.ndarray,
-    compared: dict[str, Any],
-    *,
-    floor: Callable[[str], float],
-    paired: bool = False,
+    recipe: Recipe,
+    real: Sample,
+    fake: Sample,
+    known: Mapping[str, float],
+    rows: np.ndarray,
 ) -> dict[str, Metric]:
-    """KID and Frechet distance under the names they may have: `r...` for pairs, that is reconstructions."""
-    n, dim, name_kid, name_frechet = len(fake), ref.extractor.dim, "kid", ref.extractor.frechet_name
-    if paired:
-        name_kid, name_frechet = "r_kid", "rfid" if name_frechet == "fid" else f"r_{name_frechet}"
-    close = kid_estimate(real, fake, paired=paired)
-    distance = Estimate(frechet_distance(statistics(real), statistics(fake)))
-    metrics = {
-        name_kid: metric(ref, name_kid, close, n, floor=floor("kid"), compared=compared),
-        name_frechet: metric(ref, name_frechet, distance, n, floor=floor("frechet"), compared=compared),
-    }
-    if n < ENOUGH * dim:
-        metrics[name_frechet]["note"] = f"mostly bias: {n} images for {dim} features; rank by {name_kid}"
+    """What only images of asked-for classes allow."""
+    metrics: dict[str, Metric] = {}
+    if ref.extractor.classes == "own":
+        right = share(_right(ref.extractor, fake), len(fake))
+        metrics["label_accuracy"] = recipe.metric("label_accuracy", right, floor=known.get("label_accuracy"))
+    names = ref.info["data"]["labels"]
+    for name, classes in by_class(ref.extractor, real, fake).items():
+        told = {names[c]: e.value for c, e in classes.items()}
+        mean = class_means(list(classes.values()))
+        metrics[name] = recipe.metric(name, mean, floor=known.get(name)) | {"classes": told}
+    if judged.images is not None:
+        name, of = "classification_accuracy", len(ref.splits[recipe.split])
+        score = _classified(ref, judged.images, fake.labels, rows, recipe.split)
+        extra: dict[str, Any] = {"by_extractor": False, "n_real": of, "steps": CLASSIFIER_STEPS}
+        metrics[name] = recipe.metric(name, score, floor=known.get(name), **extra)
     return metrics
 
 
-def metric(
-    ref: Reference,
-    name: str,
-    estimate: Estimate,
-    n: int,
-    *,
-    floor: float | None = None,
-    better: str = "lower",
-    by_extractor: bool = True,
-    split: str = "test",
-    compared: dict[str, Any] | None = None,
-) -> Metric:
-    """A judged number with all that says what it means; `compared` goes only into the comparability hash."""
-    extractor = ref.extractor if by_extractor else None
-    recipe = {
-        "schema": SCHEMA,
-        "metric": name,
-        "extractor": extractor and extractor.hash,
-        "data": ref.info["data"]["hash"],
-        "split": split,
-        "choice": CHOICE_SEED,
-        "n": n,
-        "rounding": ROUNDING,
-    } | (compared or {})
-    return {
-        "value": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "floor": floor,
-        "n": n,
-        "extractor": extractor and extractor.name,
-        "extractor_hash": extractor and extractor.hash,
-        "split": split,
-        "better": better,
-        "comparability": comparability(recipe),
-    }
+def estimates(ref: Reference, real: Sample, fake: Sample) -> dict[str, Estimate]:
+    """All measures of two sets of features of the same size, `fake` judged against `real`."""
+    extractor, x, y = ref.extractor, real.features, fake.features
+    frechet = extractor.frechet_name
+    found = {frechet: frechet_estimate(x, y), "kid": kid_estimate(x, y)}
+    found[f"{frechet}_unbiased"] = frechet_unbiased(x, y)
+    found |= manifold(x, y)
+    if extractor.classes == "own":
+        found["classifier_score"] = inception_score(extractor.logits_of(y))
+    if extractor.classes == "imagenet" and ref.info["data"]["channels"] == 3:  # no grey photograph is known
+        found["inception_score"] = inception_score(extractor.logits_of(y))
+    return found
 
 
-def comparability(recipe: dict[str, Any]) -> str:
-    """16 hex that are equal for two numbers exactly when they may stand in one column."""
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+def by_class(extractor: Extractor, real: Sample, fake: Sample) -> dict[str, dict[int, Estimate]]:
+    """Distances within each class that has images enough on both sides, class_kid and class_...: by class."""
+    assert real.labels is not None and fake.labels is not None
+    found: dict[str, dict[int, Estimate]] = {"class_kid": {}, f"class_{extractor.frechet_name}": {}}
+    for c in np.unique(real.labels):
+        x, y = real.features[real.labels == c], fake.features[fake.labels == c]
+        m = min(len(x), len(y))
+        if m >= FEWEST:
+            found["class_kid"][int(c)] = kid_estimate(x[:m], y[:m])
+            found[f"class_{extractor.frechet_name}"][int(c)] = frechet_estimate(x[:m], y[:m])
+    return {name: classes for name, classes in found.items() if classes}
 
 
-def _label_accuracy(ref: Reference, features: np.ndarray, labels: np.ndarray) -> Metric:
-    """The share of images the classifier takes for what was asked; `floor`: its share on real images."""
-    labels = np.asarray(labels)
-    n, floor = len(features), ref.info["classifier_accuracy"]
-    if len(labels) != n:
-        raise InputError(f"{n} images came with {len(labels)} labels; expected one each")
-    right = int((ref.extractor.logits_of(features).argmax(1) == labels).sum())
-    return metric(ref, "label_accuracy", share(right, n), n, floor=floor, better="higher")
+def _right(extractor: Extractor, sample: Sample) -> int:
+    """How many images the extractor's own classifier takes for what they are, or were asked to be."""
+    return int((extractor.logits_of(np.asarray(sample.features)).argmax(1) == sample.labels).sum())
 
 
-def judge_reconstruction(
-    originals: np.ndarray, reconstructions: np.ndarray, reference: Path
-) -> dict[str, Metric]:
-    """How close reconstructions come to their originals, in pixels and as sets of features.
+def _classified(
+    ref: Reference, images: Any, labels: np.ndarray | None, rows: np.ndarray, split: str
+) -> Estimate:
+    """How well a classifier that saw only images[rows], of classes `labels`, does on real ones of `split`.
 
-    Both distances compare an image's features with those of its own original in the set, so that a perfect
-    reconstruction scores 0, which is their floor.
+    The classification accuracy score, Ravuri & Vinyals 2019, https://arxiv.org/abs/1905.10887, Sec. 3; with
+    the same number of steps whatever it is trained on.
     """
-    ref = Reference.read(reference)
-    originals = ref.check(originals, "originals")
-    reconstructions = ref.check(reconstructions, "reconstructions")
-    n = len(originals)
-    if len(reconstructions) != n:
-        raise InputError(f"{n} originals came with {len(reconstructions)} reconstructions; expected one each")
-    compared = {"originals": hashlib.sha256(originals.tobytes()).hexdigest()}
-    real, fake = ref.extractor(originals), ref.extractor(reconstructions)
-    error, ratio = mse(originals, reconstructions), psnr(originals, reconstructions)
-    return {
-        "mse": metric(ref, "mse", error, n, floor=0.0, by_extractor=False, compared=compared),
-        "psnr": metric(ref, "psnr", ratio, n, better="higher", by_extractor=False, compared=compared),
-        **_distances(ref, real, fake, compared, floor=lambda _: 0.0, paired=True),
-    }
+    assert labels is not None
+    order, classes = (
+        np.argsort(rows),
+        len(ref.info["data"]["labels"]),
+    )  # in file order: they are memory-mapped
+    network = train_classifier(
+        images[rows[order]],
+        labels[order],
+        classes,
+        steps=CLASSIFIER_STEPS,
+        seed=CLASSIFIER_SEED,
+        threads=torch.get_num_threads(),
+    )
+    return share(*accuracy_on(network, open_split(ref.data, split)))
 
 
-def curve(
-    grids: Iterable[tuple[int, np.ndarray]], reference: Path, *, originals: np.ndarray | None = None
-) -> list[dict[str, float]]:
-    """The quality of the sample grids of a training: step, kid, frechet_distance; mse given originals.
+# Pairs
 
-    Against ALL validation features: a curve may select, so it never sees the test images. Not comparable with
-    reported numbers, nor with grids of another size: the Frechet distance of few images is mostly bias.
-    Empty where a grid is a single image, which has no distance.
+
+def judge_pairs(
+    judged: Judged, values: Mapping[str, np.ndarray], ref: Reference, split: str = "test"
+) -> dict[str, Metric]:
+    """How close images come to their own targets: the first N of the split, row by row.
+
+    Distances compare an image's features with those of its own target in the set, so a perfect family scores
+    0, which is their floor.
 
     Args:
-        grids: Steps with uint8 (K, C, H, W).
-        reference: A folder made by `reference`.
-        originals: uint8 (K, C, H, W) that the images of every grid reconstruct.
+        judged: of the images that were made.
+        values: per image, (N,): mse, mae, psnr, ssim, and lpips where it is at hand.
+        ref: the reference.
+        split: where the targets lie.
     """
-    ref = Reference.read(reference)
-    real = ref.real("validation")
-    summary = statistics(real)
-    points = []
-    for step, images in grids:
-        if len(images) == 1:
-            return []
-        fake = ref.extractor(ref.check(images, fewest=2))
-        distance = frechet_distance(summary, statistics(fake))  # of a grid: never FID, whatever the extractor
-        points.append({"step": step, "kid": kid(real, fake), "frechet_distance": distance})
-        if originals is not None:
-            points[-1]["mse"] = float(squared_errors(originals, images).mean())
-    return points
+    n = len(judged)
+    check_count(n)
+    real = np.asarray(ref.splits[split].features[:n])
+    recipe = Recipe(ref, judged, split, n, {"pairs": "image i with its own target, the first n of the split"})
+    metrics = {
+        name: recipe.metric(name, mean_estimate(each), floor=PERFECT.get(name), by_extractor=False)
+        for name, each in values.items()
+    }
+    frechet = "rfid" if ref.extractor.frechet_name == "fid" else f"r_{ref.extractor.frechet_name}"
+    close, distance = (
+        kid_estimate(real, judged.features, paired=True),
+        frechet_estimate(real, judged.features),
+    )
+    metrics["r_kid"] = recipe.metric("r_kid", close, floor=0.0)
+    metrics[frechet] = recipe.metric(frechet, distance, floor=0.0)
+    return warned(metrics, ref, n)
+
+
+# One number
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the numbers of one judgement are measured: what all their comparability keys have in common."""
+
+    ref: Reference
+    judged: Judged
+    split: str
+    n: int
+    more: Mapping[str, Any] | None = None
+
+    def metric(
+        self,
+        name: str,
+        estimate: Estimate,
+        *,
+        floor: float | None,
+        by_extractor: bool = True,
+        n_real: int | None = None,
+        split: str | None = None,
+        **more: Any,
+    ) -> Metric:
+        """A number with all that says what it means."""
+        seen = self.ref.extractor.described if by_extractor else {}
+        recipe = {
+            "schema": SCHEMA,
+            "metric": name,
+            "extractor": seen.get("name"),
+            "extractor_hash": seen.get("hash"),
+            "data_set": self.ref.info["data"]["name"],
+            "data": self.ref.info["data"]["hash"],
+            "split": split or self.split,
+            "choice": CHOICE_SEED,
+            "n": self.n,
+            "n_real": n_real or self.n,
+            "preparation": self.judged.preparation,
+            "resize": seen.get("preparation"),
+            "rounding": ROUNDING,
+            "chunk": CHUNK,
+            "seeds": self.judged.seeds,
+            **(self.more or {}),
+            **more,
+        }
+        return {
+            "value": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+            "interval": None if estimate.low is None else INTERVALS.get(name, JACKKNIFE),
+            "floor": floor,
+            "n": self.n,
+            "extractor": recipe["extractor"],
+            "extractor_hash": recipe["extractor_hash"],
+            "split": recipe["split"],
+            "better": "higher" if name in HIGHER else "lower",
+            "recipe": recipe,
+            "comparability": comparable.key(recipe),
+        }
+
+
+def warned(metrics: dict[str, Metric], ref: Reference, n: int) -> dict[str, Metric]:
+    """The same, with a note on each number that n images for so many features make doubtful."""
+    for name, metric in metrics.items():
+        frechet = "fid" in name or "frechet" in name
+        images = min((n // len(ref.info["data"]["labels"]), n)) if "classes" in metric else n
+        instead = name.replace(ref.extractor.frechet_name, "kid").replace("rfid", "r_kid")
+        if name.endswith("_unbiased") and n < 4 * ENOUGH * ref.dim:
+            metric["note"] = f"rough: it extrapolates from {n // 4:,} images for {ref.dim:,} features"
+        elif frechet and images < ENOUGH * ref.dim:
+            metric["note"] = f"mostly bias: {images:,} images for {ref.dim:,} features; rank by {instead}"
+    return metrics
+
+
+def check_count(n: int, what: str = "images") -> None:
+    """Refuse to judge next to nothing."""
+    if n < FEWEST:
+        raise InputError(f"only {n} {what} to judge; at least {FEWEST} are needed")
+
+
+# Memorisation, to look at
+
+
+def neighbours(features: np.ndarray, ref: Reference) -> dict[str, Any]:
+    """The nearest training image of each of some published samples, and which of them count as memorised."""
+    rows, distances = nearest(features, ref.splits["train"].features)
+    return {
+        "rows": rows.tolist(),
+        "distances": [float(f"{d:.4g}") for d in distances],
+        "closest": ref.closest,
+        "memorised": np.flatnonzero(distances <= ref.closest).tolist(),
+    }
+
+
+# Through training
 
 
 def stability(points: Sequence[dict[str, float]], key: str = "frechet_distance") -> dict[str, Any]:
@@ -392,9 +504,3 @@ def stability(points: Sequence[dict[str, float]], key: str = "frechet_distance")
         kept = (values[0] - values[-1]) / gained if gained > 0 else 0.0
         result |= {"backslide": backslide(values), "kept": float(np.clip(kept, 0, 1))}
     return result
-
-
-def _write_whole(path: Path, value: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=1, allow_nan=False))
-    os.replace(temporary, path)

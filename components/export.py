@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-NAMES = {
-    "frechet_distance": "Frechet distance",
-    "fid": "FID",
-    "kid": "KID",
-    "r_frechet_distance": "Frechet distance of reconstructions",
-    "rfid": "FID of reconstructions",
-    "r_kid": "KID of reconstructions",
-    "mse": "Mean squared error",
-    "psnr": "PSNR (dB)",
-    "label_accuracy": "Judged to be of the class asked for",
-}
+from components.report.judged import selected_by
+from components.report.measures import features, measure
 
 
 def model_card(data: dict[str, Any], result: dict[str, Any]) -> str:
@@ -31,7 +22,8 @@ def model_card(data: dict[str, Any], result: dict[str, Any]) -> str:
         f"{plain(result['paper'])}.",
         "",
         f"Trained by Atelier on {result['images_seen']:,} images ({result['train']['steps']:,} steps, "
-        f"{result['train_seconds']:.0f} seconds); {result['parameters']:,} parameters; EMA weights.",
+        f"{result['train_seconds']:.0f} seconds); {result['parameters']:,} parameters; EMA weights"
+        f"{_kept(result)}.",
         "",
         "![samples](samples.webp)",
         "",
@@ -46,12 +38,13 @@ def model_card(data: dict[str, Any], result: dict[str, Any]) -> str:
         "",
         "## Measured",
         "",
-        "| metric | value | floor | images | extractor |",
-        "| --- | --- | --- | --- | --- |",
+        "| metric | better | value | interval | real images | samples | extractor |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
         *(_row(name, metric) for name, metric in result["metrics"].items()),
         "",
-        "The floor is what real training images score against the same test images. Numbers of different",
-        "extractors, counts or data are not comparable; none is the literature's FID unless it says FID.",
+        "Under *real images* stands the best that can be hoped for: what real training images score against",
+        "the same test images, or what a perfect output scores. Numbers of different extractors, counts or",
+        "data do not compare; none is the literature's FID unless it says FID.",
         "",
         "## Use",
         "",
@@ -63,6 +56,16 @@ def model_card(data: dict[str, Any], result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _kept(result: dict[str, Any]) -> str:
+    """Which checkpoint the weights are of, where two were kept."""
+    if "best" not in (result.get("checkpoints") or {}):
+        return ""
+    step = result["checkpoints"][result["kept"]]["step"]
+    if result["kept"] == "last":
+        return f" of the last checkpoint, step {step:,}"
+    return f" of step {step:,}, selected by {selected_by(result['selected_by'])}"
+
+
 def plain(text: str) -> str:
     """Text of unknown origin without anything Markdown or HTML would act on."""
     return (
@@ -71,8 +74,14 @@ def plain(text: str) -> str:
 
 
 def _row(name: str, metric: dict[str, Any]) -> str:
-    floor = "" if metric["floor"] is None else f"{metric['floor']:.4g}"
-    extractor = metric["extractor"] or ""
-    if metric["extractor_hash"]:
-        extractor += f" {metric['extractor_hash'][:8]}"
-    return f"| {NAMES.get(name, name)} | {metric['value']:.4g} | {floor} | {metric['n']} | {extractor} |"
+    shown = measure(name, metric)
+    cells = [
+        shown.label,
+        shown.better,
+        shown.show(metric["value"]),
+        shown.show_interval(metric),
+        "" if metric["floor"] is None else shown.show_limit(metric["floor"]),
+        f"{metric['n']:,}",
+        features(metric),
+    ]
+    return f"| {' | '.join(cells)} |"

@@ -26,7 +26,9 @@ from components.data.card import DataCard
 from components.data.dataset import Batches, Split, open_split
 from components.distributed import Group, derive
 from components.errors import InputError, RunError
-from components.recorder import COLUMNS, Recorder, Silent
+from components.recorder import Recorder, Silent
+from components.sampling import SHEET_COLUMNS
+from components.selection import Jury, Selector
 from components.storage import Store
 from components.threads import using_threads
 from components.training import Report, Trained, Trainer, held_out, train
@@ -35,7 +37,8 @@ from models import FAMILIES
 from models.family import Card, Family, Generator
 
 RESULT = "trained.json"
-REAL_IMAGES = 20  # in the picture of real ones beside the samples
+PAIRED = ("reconstruct", "translate", "upscale")  # tasks whose images have targets to be compared with
+KEPT = "samples/kept.webp"  # the published samples: of the weights that are given out
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Fit:
     data: str  # folder of the prepared data, in the store
     attempt: str  # folder of the attempt, in the store
     store: str  # URL
+    reference: str = ""  # folders in the store, with which snapshots are judged
+    extractor: str = ""
     device: str = "cpu"
     flips: bool = False
 
@@ -112,8 +117,8 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
         trainer = Trainer(family, settings, group=group)
         resume = _checkpoint(attempt, group)
         with Uploader(attempt) as uploader:
-            rows = grid_rows(validation, settings.sample_images)
-            log = _log(job, attempt, uploader, validation, rows, card) if group.rank == 0 else Silent()
+            rows = sampling.grid_rows(validation, settings.sample_images)
+            log = _log(job, store, attempt, uploader, validation, rows, card) if group.rank == 0 else Silent()
             if isinstance(log, Recorder):
                 log.resume_at(resume["control"]["step"] if resume else 0)
             began = time.time()
@@ -129,8 +134,8 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
         if uploader.failed:
             name, why = uploader.failed[0]
             raise RunError(f"{job.attempt}/{name} could not be stored: {why}; run the same command to resume")
-        if group.rank == 0:
-            _leave(job, attempt, trainer.family, trained, work, len(rows), card.labels)
+        if isinstance(log, Recorder):
+            _leave(job, attempt, trainer, log, trained, work, len(rows), card.labels)
 
 
 def _checkpoint(attempt: Store, group: Group) -> dict[str, Any] | None:
@@ -145,7 +150,13 @@ def _checkpoint(attempt: Store, group: Group) -> dict[str, Any] | None:
 
 
 def _log(
-    job: Fit, attempt: Store, uploader: Uploader, validation: Split, rows: np.ndarray, card: DataCard
+    job: Fit,
+    store: Store,
+    attempt: Store,
+    uploader: Uploader,
+    validation: Split,
+    rows: np.ndarray,
+    card: DataCard,
 ) -> Recorder:
     """Where the first process writes, with the fixed conditions of its sample grids."""
     settings, labels = job.settings, validation.labels
@@ -158,39 +169,63 @@ def _log(
         "device": job.device,
     }
     if reconstructs:
-        grid = sampling.grid(fixed["images"], COLUMNS)
+        grid = sampling.grid(fixed["images"], SHEET_COLUMNS)
         uploader.put(sampling.encode_webp(grid), "samples/source.webp")
 
     def draw(generator: nn.Module) -> np.ndarray:
         assert isinstance(generator, Generator)
         return sampling.draw(generator, card.card, **fixed)
 
-    return Recorder(attempt, uploader, draw, settings.steps)
+    selector = _selector(job, store, validation, card) if settings.judges else None
+    return Recorder(attempt, uploader, draw, settings.steps, selector)
 
 
-def grid_rows(split: Split, count: int) -> np.ndarray:
-    """Rows of a split for a grid: a class a column where there are labels, else the first ones."""
-    count = min(count, len(split)) // COLUMNS * COLUMNS or len(split)
-    if split.labels is None:
-        return np.arange(count)
-    classes = np.unique(split.labels)
-    seen = {c: iter(np.flatnonzero(split.labels == c)) for c in classes}
-    rows = [next(seen[classes[i % len(classes)]], i) for i in range(count)]
-    return np.array(rows)
+def _selector(job: Fit, store: Store, validation: Split, card: DataCard) -> Selector:
+    """What judges snapshots.
+
+    Its samples are like those to be reported, but of seeds and images that select and are never reported.
+    """
+    n = min(job.settings.judge_samples, len(validation))
+    targets = validation.images[np.arange(n)] if FAMILIES[job.family].task in PAIRED else None
+    jury = Jury(store.local_copy(job.reference), store.local_copy(job.extractor), n, targets)
+    fixed = conditions_of(job.family, card, validation)
+    fixed |= {"n": n, "seed": derive(job.settings.seed, "select"), "device": job.device}
+    return Selector(jury, lambda generator: sampling.draw(generator, card.card, **fixed))
+
+
+def conditions_of(family: str, card: DataCard, split: Split) -> dict[str, Any]:
+    """What a family's judged samples are made from: its inputs, or labels as frequent as in the data."""
+    task = FAMILIES[family].task
+    if task == "reconstruct":
+        return {"images": split.images}
+    conditions: dict[str, Any] = {} if task == "generate" else {"sources": split.sources}
+    if card.label_counts and takes_label(family):
+        conditions |= {"labels": "data", "counts": card.label_counts["train"]}
+    return conditions
 
 
 def _leave(
     job: Fit,
     attempt: Store,
-    family: Family,
+    trainer: Trainer,
+    log: Recorder,
     trained: Trained,
     work: float,
     count: int,
     labels: list[str] | None,
 ) -> None:
-    """The generator to keep and, last, what is to be known of the training."""
-    save_model(attempt, job, trained.generator, family.card, labels)
-    control = trained.control
+    """The weights to keep, the others where they differ and, last, what is to be known of the training."""
+    family, control = trainer.family, trained.control
+    steps = {"last": control.step, "best": control.best_step or control.step}
+    if steps["best"] == control.step:
+        del steps["best"]
+    kept = job.settings.keep if "best" in steps else "last"
+    folders = {which: "model" if which == kept else f"model-{which}" for which in steps}
+    for which, folder in folders.items():  # the last first: once best, the average is no longer last
+        generator = trainer.weights(which)
+        save_model(attempt, folder, job, generator, family.card, labels)
+        if which == kept:
+            attempt.write_bytes(KEPT, log.picture(generator))
     attempt.write_json(
         RESULT,
         {
@@ -199,8 +234,11 @@ def _leave(
             "seconds": control.seconds,
             "work_seconds": work,
             "stopped_early": control.stopped,
-            "best_step": control.best_step or None,
-            "parameters": sum(p.numel() for p in trained.generator.parameters()),
+            "kept": kept,
+            "checkpoints": {which: {"step": steps[which], "model": folders[which]} for which in steps},
+            "selected_by": _selected_by(log, trainer),
+            "curve": control.curve,
+            "parameters": sum(p.numel() for p in family.generator.parameters()),
             "parameters_trained": sum(p.numel() for p in family.parameters()),
             "terms": trained.terms,
             "samples": sample_table(attempt, count, family.card),
@@ -208,26 +246,38 @@ def _leave(
     )
 
 
+def _selected_by(log: Recorder, trainer: Trainer) -> dict[str, Any] | None:
+    """What chose the best weights."""
+    if not trainer.control.best_step:
+        return None
+    if trainer.settings.patience is not None and len(trainer.family.phases) == 1:
+        return {"metric": "validation loss", "split": "validation"}
+    return None if log.selector is None else log.selector.jury.described
+
+
 def sample_table(attempt: Store, count: int, card: Card) -> dict[str, Any]:
     """How to read the grids: tiles lie side by side, row by row."""
     names = [name for name in attempt.list("samples") if name.startswith("step-")]
     return {
-        "columns": COLUMNS,
+        "columns": SHEET_COLUMNS,
         "count": count,
         "resolution": card.resolution,
         "channels": card.channels,
         "steps": [int(name.removeprefix("step-").removesuffix(".webp")) for name in names],
         "source": "samples/source.webp" if attempt.exists("samples/source.webp") else None,
+        "kept": KEPT,
     }
 
 
 # Models on disk: weights as safetensors, everything else as JSON. No pickle.
 
 
-def save_model(attempt: Store, job: Fit, generator: nn.Module, card: Card, labels: list[str] | None) -> None:
-    """Write model/model.safetensors and model/config.json, all that is needed to sample."""
+def save_model(
+    attempt: Store, folder: str, job: Fit, generator: nn.Module, card: Card, labels: list[str] | None
+) -> None:
+    """Write model.safetensors and config.json into a folder: all that is needed to sample."""
     weights = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
-    attempt.write_bytes("model/model.safetensors", save(weights))
+    attempt.write_bytes(f"{folder}/model.safetensors", save(weights))
     described = {
         "schema": 1,
         "family": job.family,
@@ -235,7 +285,7 @@ def save_model(attempt: Store, job: Fit, generator: nn.Module, card: Card, label
         "card": asdict(card),
         "labels": labels,
     }
-    attempt.write_json("model/config.json", described)
+    attempt.write_json(f"{folder}/config.json", described)
 
 
 def load_model(folder: os.PathLike[str] | str) -> tuple[Generator, Card, dict[str, Any]]:
@@ -265,44 +315,6 @@ def load_model(folder: os.PathLike[str] | str) -> tuple[Generator, Card, dict[st
 
 
 # Samples of a trained model.
-
-
-@dataclass(frozen=True)
-class Draw:
-    """A sampling job: images [start, start + n) of the stream of this seed."""
-
-    store: str
-    model: str  # folder in the store
-    data: str  # folder of the prepared data in the store: label frequencies, images to reconstruct
-    n: int
-    seed: int
-    start: int = 0
-    threads: int = 1
-    device: str = "cpu"
-    split: str = "test"
-
-
-def draw(job: Draw) -> tuple[np.ndarray, np.ndarray | None, float]:
-    """The images uint8 (n, C, H, W), their labels (n,) or None, and the seconds that sampling took."""
-    store = Store(job.store)
-    with using_threads(job.threads):
-        generator, card, described = load_model(store.local_copy(job.model))
-        generator.to(job.device)
-        folder = store.local_copy(job.data)
-        data = DataCard.read(folder)
-        conditions: dict[str, Any] = {}
-        labels = None
-        if FAMILIES[described["family"]].task == "reconstruct":
-            conditions["images"] = open_split(folder, job.split).images
-        elif data.label_counts and takes_label(described["family"]):
-            counts = data.label_counts["train"]
-            labels = sampling.labels_for(range(job.start, job.start + job.n), counts, job.seed)
-            conditions |= {"labels": "data", "counts": counts}
-        began = time.perf_counter()
-        images = sampling.draw(
-            generator, card, n=job.n, seed=job.seed, start=job.start, device=job.device, **conditions
-        )
-        return images, labels, time.perf_counter() - began
 
 
 def sample_to_file(
@@ -348,7 +360,7 @@ def sample_to_file(
     elif conditional:
         conditions["labels"] = np.arange(n) % card.num_classes
     images = sampling.draw(generator, card, n=n, seed=seed, **conditions)
-    array = sampling.grid(images, min(n, COLUMNS))
+    array = sampling.grid(images, min(n, SHEET_COLUMNS))
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=output.parent, suffix=output.suffix, delete=False) as file:
         Image.fromarray(array[..., 0] if card.channels == 1 else array).save(file.name, lossless=True)
@@ -392,61 +404,3 @@ def describe_families() -> list[dict[str, Any]]:
         }
         for name, family in FAMILIES.items()
     ]
-
-
-# Judging.
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A judging job: where the things lie that are judged and compared with."""
-
-    store: str
-    data: str
-    reference: str  # folder of the reference stage, in the store
-    train: str  # folder of the training attempt, in the store
-    family: str
-    threads: int = 1
-
-
-def reference(store_url: str, data: str, out: str, settings: dict[str, Any], count: int) -> dict[str, Any]:
-    """Train or load the extractor; leave it with the real images' features in the store's folder `out`."""
-    from components import evaluation
-    from components.config import Evaluate
-
-    store = Store(store_url)
-    with using_threads(count), tempfile.TemporaryDirectory() as folder:
-        prepared = store.local_copy(data)
-        result = evaluation.reference(prepared, Path(folder), Evaluate(**settings), count)
-        test = open_split(prepared, "test")
-        rows = grid_rows(test, REAL_IMAGES)
-        sampling.save_webp(sampling.grid(test.images[rows], COLUMNS), Path(folder) / "real.webp")
-        store.upload(Path(folder), out)
-    real = {"path": "real.webp", "columns": COLUMNS, "count": len(rows), "resolution": test.images.shape[-1]}
-    return {"reference": result, "real": real | {"split": "test"}}
-
-
-def judge(job: Verdict, images: np.ndarray, labels: np.ndarray | None) -> dict[str, Any]:
-    """Metrics of a family's images against the test images, and the quality of its grids through training."""
-    from components import evaluation
-
-    store = Store(job.store)
-    with using_threads(job.threads):
-        real, trained = store.local_copy(job.reference), store.child(job.train)
-        table = trained.read_json(RESULT)["samples"]
-        grids = [(step, _grid(trained, f"samples/step-{step:07d}.webp", table)) for step in table["steps"]]
-        if table["source"]:
-            test = open_split(store.local_copy(job.data), "test").images[: len(images)]
-            metrics = evaluation.judge_reconstruction(test, images, real)
-            curve = evaluation.curve(grids, real, originals=_grid(trained, table["source"], table))
-        else:
-            metrics = evaluation.judge(images, real, labels=labels)
-            curve = evaluation.curve(grids, real)
-    steady = evaluation.stability(curve, "mse" if table["source"] else "frechet_distance")
-    return {"metrics": metrics, "curve": curve, "stability": steady}
-
-
-def _grid(attempt: Store, name: str, table: dict[str, Any]) -> np.ndarray:
-    """The images of a grid."""
-    array = sampling.decode_webp(attempt.read_bytes(name), table["channels"])
-    return sampling.ungrid(array, table["resolution"], table["count"])

@@ -7,6 +7,7 @@ else is a plain Ray task. `workers: 0` runs in the calling process, without Ray.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import secrets
@@ -15,7 +16,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from components.errors import InputError, RunError
 
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from components.config import Experiment
     from components.jobs import Fit
 
-T = TypeVar("T")
-
+Job = str | Callable[..., Any]
 MEGABYTE = 2**20
 OBJECT_STORE = 256 * MEGABYTE  # jobs exchange small arrays only; Ray's own default is a third of the memory
 ENVIRONMENT = {
@@ -136,27 +136,42 @@ def disconnect() -> None:
             ray.shutdown()
 
 
-def call(function: Callable[..., T], *arguments: Any, cpus: float = 1, gpus: float = 0) -> T:
+def call(job: Job, *arguments: Any, cpus: float = 1, gpus: float = 0) -> Any:
     """Run one of the components' functions as a Ray task and wait for what it returns."""
-    return each(function, [arguments], cpus=cpus, gpus=gpus)[0]
+    return each(job, [arguments], cpus=cpus, gpus=gpus)[0]
 
 
-def each(
-    function: Callable[..., T], arguments: Iterable[tuple[Any, ...]], *, cpus: float = 1, gpus: float = 0
-) -> list[T]:
-    """Run `function` once for each tuple of arguments, as Ray tasks side by side; results in order."""
+def each(job: Job, arguments: Iterable[tuple[Any, ...]], *, cpus: float = 1, gpus: float = 0) -> list[Any]:
+    """Run a function once for each tuple of arguments, as Ray tasks side by side; results in order.
+
+    Args:
+        job: "components.module:function", by name, since this process need not import what workers do; or
+            a function.
+        arguments: plain values.
+        cpus: of each task.
+        gpus: of each task.
+    """
     connect()
     import ray
 
     # Jobs are functions of their arguments and write whole files: one that lost its machine may simply run
     # again.
-    task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=2, runtime_env=_environment(cpus))(function)
+    options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 2, "runtime_env": _environment(cpus)}
+    task = ray.remote(_done).options(**options)
     try:
-        return ray.get([task.remote(*a) for a in arguments])
+        return ray.get([task.remote(job, *a) for a in arguments])
     except ray.exceptions.RayTaskError as error:
         raise _cause(error) from None
     except ray.exceptions.RayError as error:
         raise RunError(f"Ray lost a job ({type(error).__name__}); run the same command to resume") from error
+
+
+def _done(job: Job, *arguments: Any) -> Any:
+    """What a job returns."""
+    if callable(job):
+        return job(*arguments)
+    module, _, function = job.partition(":")
+    return getattr(importlib.import_module(module), function)(*arguments)
 
 
 def fit(job: Fit, name: str) -> None:

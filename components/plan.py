@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from components import registry
 from components.config import Experiment
 from components.data.card import DataCard
+from components.registry import Pin
 from components.stages import Spec, claimed, code
 from components.storage import Store
 
 PER_FAMILY = ("train", "evaluate", "export")
-STAGES = ("prepare", "reference", *PER_FAMILY, "compare", "report", "publish")
+STAGES = ("prepare", "extractor", "reference", *PER_FAMILY, "compare", "report", "publish")
+TRAINED = ("classifier", "rotation")  # extractors made from the data, and therefore pinned
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,19 @@ class Plan:
     experiment: Experiment
     version: str  # of the data
     card: DataCard
+    pin: Pin | None = None  # the extractor that judges this data set, where one is pinned
+
+    @classmethod
+    def of(cls, experiment: Experiment, version: str, card: DataCard, store: Store) -> Plan:
+        """The plan, with the extractor that is pinned in `store`."""
+        plan = cls(experiment, version, card)
+        return plan.with_pin(store)
+
+    def with_pin(self, store: Store) -> Plan:
+        """The same with what is pinned now."""
+        if self.extractor_kind not in TRAINED:
+            return self
+        return replace(self, pin=registry.pinned(store, self.card.name, self.extractor_recipe))
 
     @property
     def device(self) -> str:
@@ -34,19 +50,44 @@ class Plan:
         return Spec("prepare", {"name": self.experiment.data.name}, {}, data=self.version)
 
     @property
-    def reference(self) -> Spec:
-        """The extractor and the real images' features."""
-        settings = self.extractor()
-        del settings["inception_path"]  # wherever it lies, its contents are known by their hash
-        digests = code("components.jobs:reference")
-        return self._spec("reference", settings, digests, {"prepare": self.prepare.key})
+    def extractor_kind(self) -> str:
+        """The kind of extractor, with nothing left to choose."""
+        kind = self.experiment.evaluate.extractor
+        return ("classifier" if self.card.labels else "rotation") if kind == "auto" else kind
 
-    def extractor(self) -> dict[str, Any]:
-        """How features are taken, with nothing left to choose."""
-        settings = self.experiment.evaluate.model_dump()
-        if settings["extractor"] == "auto":
-            settings["extractor"] = "classifier" if self.card.labels else "rotation"
-        return settings
+    @property
+    def extractor_recipe(self) -> str:
+        """What an extractor is pinned as: another recipe makes another one, beside it."""
+        return f"{self.extractor_kind}-{self.experiment.evaluate.extractor_epochs}"
+
+    @property
+    def evaluate_settings(self) -> dict[str, Any]:
+        """The section `evaluate`, with nothing left to choose."""
+        return self.experiment.evaluate.model_dump() | {"extractor": self.extractor_kind}
+
+    @property
+    def extractor(self) -> Spec:
+        """What sees images: the pinned one, whatever data and code are now, or one to be made."""
+        evaluate, kind = self.experiment.evaluate, self.extractor_kind
+        if kind in TRAINED:
+            settings: dict[str, Any] = {"kind": kind, "epochs": evaluate.extractor_epochs}
+            digests = code("components.extractors:train_extractor")
+            spec = self._spec("extractor", settings, digests, {"prepare": self.prepare.key})
+            return replace(spec, pinned=self.pin["key"] if self.pin else None)
+        # Made elsewhere: it is its weights and how images are prepared for it, whatever our code and data.
+        from components.extractors import identity
+
+        own = evaluate.custom.model_dump() if evaluate.custom else None
+        return Spec("extractor", {"kind": kind, **identity(kind, own)}, {}, device=self.device)
+
+    @property
+    def reference(self) -> Spec:
+        """The real images' features, and the floors."""
+        evaluate = self.experiment.evaluate
+        settings = {"samples": evaluate.samples, "threads": evaluate.threads}
+        upstream = {"prepare": self.prepare.key, "extractor": self.extractor.key}
+        digests = code("components.judging:look_at_split", "components.judging:reference")
+        return self._spec("reference", settings, digests, upstream)
 
     def train(self, family: str) -> Spec:
         """A family's training."""
@@ -55,14 +96,19 @@ class Plan:
         block["train"] = settings.semantic()
         block["flips"] = self.experiment.data.flips
         digests = code("components.jobs:fit", module_of(family))
-        return self._spec("train", block, digests, {"prepare": self.prepare.key}, family)
+        upstream = {"prepare": self.prepare.key}
+        if settings.judges:
+            upstream |= {"extractor": self.extractor.key, "reference": self.reference.key}
+        return self._spec("train", block, digests, upstream, family)
 
     def evaluate(self, family: str) -> Spec:
         """A family's numbers."""
         evaluate = self.experiment.evaluate
         settings = {"samples": evaluate.samples, "seed": evaluate.seed, "threads": evaluate.threads}
+        settings["lpips"] = evaluate.lpips_path is not None
         upstream = {"train": self.train(family).key, "reference": self.reference.key}
-        digests = code("components.work:evaluate", module_of(family))
+        jobs = (f"components.judging:{job}" for job in ("draw", "judge"))
+        digests = code("components.work:evaluate", *jobs, module_of(family))
         return self._spec("evaluate", settings, digests, upstream, family)
 
     def export(self, family: str) -> Spec:
@@ -95,6 +141,7 @@ class Plan:
         report = self.report(compare.key, {})
         return [
             self.prepare,
+            self.extractor,
             self.reference,
             *(getattr(self, stage)(family) for family in families for stage in PER_FAMILY),
             compare,

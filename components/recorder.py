@@ -15,10 +15,10 @@ import numpy as np
 from torch import nn
 
 from components import checkpoint, sampling
+from components.selection import Selector
 from components.storage import Store
 from components.upload import Uploader
 
-COLUMNS = 10  # of a sample grid; digits then come a class a column
 PROGRESS_SECONDS = 1.0  # how often others can see a run move; costs one small file
 
 
@@ -30,6 +30,10 @@ class Silent:
 
     def grid(self, step: int, generator: nn.Module) -> None:
         """Nothing."""
+
+    def judge(self, step: int, generator: nn.Module) -> dict[str, float]:
+        """Nothing; all processes hear what the first one finds."""
+        return {}
 
     def save(self, step: int, state: dict[str, Any]) -> str:
         """Nothing; the first process stores the state of all."""
@@ -47,9 +51,15 @@ class Recorder(Silent):
     """
 
     def __init__(
-        self, attempt: Store, uploader: Uploader, draw: Callable[[nn.Module], np.ndarray], steps: int
+        self,
+        attempt: Store,
+        uploader: Uploader,
+        draw: Callable[[nn.Module], np.ndarray],
+        steps: int,
+        selector: Selector | None = None,
     ):
         self.attempt, self.uploader, self.draw, self.steps = attempt, uploader, draw, steps
+        self.selector = selector
         self.rows: list[dict[str, Any]] = []
         self.first = 1
         self._shown = 0.0
@@ -63,9 +73,16 @@ class Recorder(Silent):
         self.rows.append({"step": step} | {key: float(f"{value:.6g}") for key, value in values.items()})
 
     def grid(self, step: int, generator: nn.Module) -> None:
-        """Draw the fixed-seed grid as lossless WebP, tiles side by side: its pixels can be judged later."""
-        image = sampling.grid(self.draw(generator), COLUMNS)
-        self.uploader.put(sampling.encode_webp(image), f"samples/step-{step:07d}.webp")
+        """Draw the fixed-seed grid of a step."""
+        self.uploader.put(self.picture(generator), f"samples/step-{step:07d}.webp")
+
+    def picture(self, generator: nn.Module) -> bytes:
+        """The fixed-seed grid as lossless WebP, tiles side by side: its pixels can be judged later."""
+        return sampling.encode_webp(sampling.grid(self.draw(generator)))
+
+    def judge(self, step: int, generator: nn.Module) -> dict[str, float]:
+        """The quality of other samples of this step."""
+        return self.selector(generator) if self.selector else {}
 
     def save(self, step: int, state: dict[str, Any]) -> str:
         """Store the checkpoint and the lines that led to it, then drop checkpoints no longer needed."""

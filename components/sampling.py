@@ -19,12 +19,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from components.data.dataset import to_float, to_uint8
+from components.data.dataset import Split, to_float, to_uint8
 from components.errors import InputError, RunError
 from models.family import Batch, Card, Generator, Noise
 
-COLUMNS = 8  # tiles in a row of a grid
-BATCH = 64  # images drawn at once
+SHEET_COLUMNS = 10  # tiles in a row of a grid; digits then come a class a column
+# Images drawn, and looked at by an extractor, at once: cut at fixed global positions, the last chunk padded.
+CHUNK = 64
 LARGEST_WEBP = 16383  # pixels: a limit of the format
 
 
@@ -42,7 +43,7 @@ def generate(
     n: int,
     seed: int,
     start: int = 0,  # images [start, start + n) of the endless stream of this seed
-    batch: int = BATCH,  # drawn at once; another value changes pixels by float rounding only
+    batch: int = CHUNK,  # drawn at once; another value changes pixels by float rounding only
     labels: str
     | int
     | Sequence[int]
@@ -177,7 +178,18 @@ def labels_for(indices: Sequence[int] | np.ndarray, counts: Sequence[int], seed:
     return np.minimum(classes, last).astype(np.int64)
 
 
-def grid(images: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
+def grid_rows(split: Split, count: int) -> np.ndarray:
+    """Rows of a split for a grid: a class a column where there are labels, else the first ones."""
+    count = min(count, len(split)) // SHEET_COLUMNS * SHEET_COLUMNS or len(split)
+    if split.labels is None:
+        return np.arange(count)
+    classes = np.unique(split.labels)
+    seen = {c: iter(np.flatnonzero(split.labels == c)) for c in classes}
+    rows = [next(seen[classes[i % len(classes)]], i) for i in range(count)]
+    return np.array(rows)
+
+
+def grid(images: np.ndarray, columns: int = SHEET_COLUMNS) -> np.ndarray:
     """Images (N, C, H, W) as one array (rows H, columns W, C), row by row, no gaps; spare tiles black."""
     n, channels, height, width = images.shape
     rows = -(-n // columns)

@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from components.errors import RunError
+from components.errors import InputError, RunError
 from components.lease import lease
 from components.storage import Store
 
@@ -38,7 +38,9 @@ NEUTRAL = frozenset(
         "launch",
         "lease",
         "local_files",
+        "orders",
         "paths",
+        "registry",
         "stages",
         "storage",
         "storage_errors",
@@ -47,7 +49,7 @@ NEUTRAL = frozenset(
     )
 ) | {"components", "components.data", "models"}
 
-PASSING = ("progress.json", "checkpoints/", "ray/")  # what a finished stage can do without
+PASSING = ("progress.json", "checkpoints/", "ray/", "parts/")  # what a finished stage can do without
 
 
 def canonical(value: Any) -> str:
@@ -163,6 +165,7 @@ class Spec:
     family: str | None = None
     data: str | None = None  # hash of the data set
     device: str = "cpu"
+    pinned: str | None = None  # the key of a result that is used whatever its settings and code are now
 
     def canonical(self) -> dict[str, Any]:
         """What is hashed, and stored beside the result so that a change can be explained."""
@@ -181,7 +184,7 @@ class Spec:
     @property
     def key(self) -> str:
         """16 hexadecimal digits."""
-        return sha256(canonical(self.canonical()))[:16]
+        return self.pinned or sha256(canonical(self.canonical()))[:16]
 
     @property
     def uri(self) -> str:
@@ -305,11 +308,19 @@ def run(
         run_id: of the calling run.
         force: open a new attempt even if there is a result.
         on_wait: told when another run is at work on this stage.
+
+    Raises:
+        InputError: the result is pinned, and it is not there or was to be forced.
     """
     asked = time.time()
     done = finished(store, spec)
     if done and not force:
         return done
+    if spec.pinned:
+        raise InputError(
+            f"the {spec.title} is pinned ({spec.uri}), so it is not made again; if its files were lost or "
+            f"changed, restore the store; to replace it deliberately: atelier {spec.stage} renew"
+        )
     with lease(store, f"{spec.stage}-{spec.key}", on_wait=lambda: on_wait(spec.title)) as held:
         done = finished(store, spec)
         if done and (not force or done.started > asked):

@@ -51,6 +51,9 @@ class Log(Protocol):
     def grid(self, step: int, generator: nn.Module) -> None:
         """Draw the fixed-seed samples of this step."""
 
+    def judge(self, step: int, generator: nn.Module) -> dict[str, float]:
+        """Quality of other fixed-seed samples of this step, on validation; empty where nothing judges."""
+
     def save(self, step: int, state: dict[str, Any]) -> str:
         """Store a checkpoint and all lines so far; returns its name."""
 
@@ -65,17 +68,17 @@ class Control:
     step: int = 0
     attempt: int = 1  # raised when training goes back to an earlier step; it enters the seeds
     seconds: float = 0.0  # of training, over all interruptions
-    best_score: float = math.inf
-    best_step: int = 0
+    best_score: float = math.inf  # lower is better
+    best_step: int = 0  # 0: nothing selects
     bad_validations: int = 0
     stopped: bool = False
+    curve: list[dict[str, float]] = field(default_factory=list)  # step and quality of every judged snapshot
 
 
 @dataclass
 class Trained:
-    """What training leaves: the generator to keep, and how it came about."""
+    """What training leaves besides its weights, which Trainer.weights gives."""
 
-    generator: nn.Module
     control: Control
     images: int
     terms: dict[str, float] = field(default_factory=dict)
@@ -235,17 +238,15 @@ class Trainer:
         self.family.train()
         return self.group.agree(totals)
 
-    def judge(self, terms: dict[str, float]) -> None:
-        """Keep the best weights, and decide whether to stop."""
-        score, control = sum(terms.values()), self.control
+    def select(self, score: float) -> None:
+        """Keep the weights if they are the best so far; after too many that are not, stop."""
+        control, patience = self.control, self.settings.patience
         if score < control.best_score:
             control.best_score, control.best_step, control.bad_validations = score, control.step, 0
             self.best = {k: v.clone() for k, v in self.ema.generator.state_dict().items()}
             return
         control.bad_validations += 1
-        control.stopped = (
-            self.settings.patience is not None and control.bad_validations >= self.settings.patience
-        )
+        control.stopped = patience is not None and control.bad_validations >= patience
 
     # State.
 
@@ -273,12 +274,9 @@ class Trainer:
         self.buffers.load_state(state["shards"])
         self.control = Control(**state["control"])
 
-    def kept(self) -> nn.Module:
-        """The generator to keep.
-
-        The best validated one where training may stop early, else the last average.
-        """
-        if self.best is not None and self.settings.patience is not None:
+    def weights(self, which: str) -> nn.Module:
+        """The averaged generator as it was best, or as it is at last; once best, it is no longer last."""
+        if which == "best" and self.best is not None:
             self.ema.generator.load_state_dict(self.best)
         return self.calibrated()
 
@@ -323,12 +321,13 @@ def train(
     """
     settings, control = trainer.settings, trainer.control
     if resume is None:
-        log.grid(0, trainer.calibrated())
+        snapshot(trainer, log)
     else:
         trainer.load_state(resume)
         control = trainer.control
     grids = grid_steps(settings)
     validates = bool(validation) and len(trainer.family.phases) == 1
+    by_loss = validates and settings.patience is not None  # what stops a training early also selects
     row: dict[str, float] = {}
     began = time.perf_counter() - control.seconds
     while control.step < settings.steps and not control.stopped:
@@ -339,15 +338,33 @@ def train(
         checked = {}
         if validates and (step % settings.validate_every == 0 or step == settings.steps):
             checked = trainer.validate(validation)
-            trainer.judge(checked)
-        if trainer.is_logged(step) or checked:
+            if by_loss:
+                trainer.select(sum(checked.values()))
+        drawn = step in grids or control.stopped
+        if trainer.is_logged(step) or checked or drawn:
             row = trainer.collect() | {f"validation/{k}": v for k, v in checked.items()}
+            judged = snapshot(trainer, log) if drawn else {}
+            if judged and not by_loss:
+                trainer.select(judged["score"])
+            row |= {f"judged/{k}": v for k, v in judged.items() if k != "score"}
             log.row(step, {"images": trainer.images, "seconds": control.seconds, **row})
-        if step in grids or control.stopped:
-            log.grid(step, trainer.calibrated())
         if step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped:
             report(step, row, log.save(step, trainer.state()))
-    return Trained(trainer.kept(), control, trainer.images, row)
+    return Trained(control, trainer.images, row)
+
+
+def snapshot(trainer: Trainer, log: Log) -> dict[str, float]:
+    """Draw the samples of this step and judge them: `score`, lower is better, and what it was chosen from.
+
+    Decisions rest on it, so all processes hear what the first one found. Empty where nothing judges.
+    """
+    generator, control = trainer.calibrated(), trainer.control
+    log.grid(control.step, generator)
+    judged: dict[str, float] = trainer.group.agree(log.judge(control.step, generator))
+    if judged:
+        values = {name: value for name, value in judged.items() if name != "score"}
+        control.curve.append({"step": control.step, **values})
+    return judged
 
 
 def grid_steps(settings: Train) -> set[int]:

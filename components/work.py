@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from components.stages import Done
+from components import registry
+from components.errors import InputError
+from components.orders import Draw, Places, Verdict
+from components.plan import TRAINED, Plan
+from components.stages import Done, read
 from components.storage import Store
 
-CHUNK = 256  # images a sampling job draws; a multiple of what is drawn at once
+if TYPE_CHECKING:
+    from components.data.outside import Outside
+
+DRAWN, LOOKED = 256, 1024  # images that one job draws, or looks at: multiples of the chunk
 
 
 def data_version(home: Path, name: str, revision: str | None) -> tuple[Path, str]:
@@ -68,23 +77,84 @@ def _link(source: Path, target: Path) -> None:
     shutil.copytree(source, target, copy_function=link)
 
 
-def reference(store: Store, attempt: Store, data: Done, settings: dict[str, Any]) -> dict[str, Any]:
-    """Train or load the extractor, and take the real images' features."""
-    from components import jobs, launch
+@dataclass(frozen=True)
+class Basis:
+    """What judging rests on: finished stages."""
 
-    threads = settings["threads"]
-    arguments = (store.url, f"{data.uri}/data", attempt_path(store, attempt), settings, threads)
-    return launch.call(jobs.reference, *arguments, cpus=threads)
+    data: Done
+    extractor: Done
+    reference: Done
+
+    def places(self, store: Store, parts: str, threads: int) -> Places:
+        """Where jobs find it."""
+        return places(store, self.data, self.extractor, parts, threads, self.reference.uri)
+
+
+def places(
+    store: Store, data: Done, extractor: Done, parts: str, threads: int, reference: str = ""
+) -> Places:
+    """Where jobs find data and extractor, and leave parts."""
+    return Places(store.url, f"{data.uri}/data", f"{extractor.uri}/extractor", parts, reference, threads)
+
+
+def ranges(n: int, size: int) -> list[tuple[int, int]]:
+    """First position and length of consecutive ranges of `n`; `size` is a multiple of the chunk."""
+    return [(start, min(size, n - start)) for start in range(0, n, size)]
+
+
+def extractor(store: Store, attempt: Store, data: Done, settings: dict[str, Any]) -> dict[str, Any]:
+    """Train or adopt what images are seen through."""
+    from components import launch
+
+    out, threads = f"{attempt_path(store, attempt)}/extractor", settings["threads"]
+    arguments = (store.url, f"{data.uri}/data", out, settings, threads)
+    return {"extractor": launch.call("components.judging:extractor", *arguments, cpus=threads)}
+
+
+def pinned(store: Store, plan: Plan, made: Done, *, renew: bool = False) -> Plan:
+    """Pin the extractor that was made if none is, or to replace the one that is; the plan that goes by it."""
+    if plan.extractor_kind in TRAINED and (plan.pin is None or renew):
+        content = {"key": made.key, "hash": read(store, made)["extractor"]["hash"], "data": plan.version}
+        content |= {"run_id": made.run_id, "reason": "renewed" if renew else "the first"}
+        after = plan.pin["number"] if plan.pin else 0
+        registry.pin(store, plan.card.name, plan.extractor_recipe, after=after, **content)
+    return plan.with_pin(store)
+
+
+def reference(
+    store: Store,
+    attempt: Store,
+    data: Done,
+    extractor: Done,
+    counts: dict[str, int],
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """Look at all real images side by side, and find what real images score against real images."""
+    from components import launch
+
+    out, threads = attempt_path(store, attempt), settings["threads"]
+    where = places(store, data, extractor, f"{out}/parts", threads)
+    looks = [(where, split, *r) for split, n in counts.items() for r in ranges(n, LOOKED)]
+    launch.each("components.judging:look_at_split", looks, cpus=threads)
+    result = launch.call("components.judging:reference", where, out, settings["samples"], cpus=threads)
+    attempt.delete("parts")
+    return result
 
 
 def train(
-    store: Store, attempt: Store, number: int, data: Done, family: str, key: str, **job: Any
+    store: Store, attempt: Store, number: int, basis: Basis, family: str, key: str, **job: Any
 ) -> dict[str, Any]:
     """Train a family under Ray Train; `job` holds config, train, device and flips."""
     from components import jobs, launch
 
     fit = jobs.Fit(
-        family, data=f"{data.uri}/data", attempt=attempt_path(store, attempt), store=store.url, **job
+        family,
+        data=f"{basis.data.uri}/data",
+        attempt=attempt_path(store, attempt),
+        store=store.url,
+        reference=basis.reference.uri,
+        extractor=f"{basis.extractor.uri}/extractor",
+        **job,
     )
     launch.fit(fit, f"{family}-{key}-{number}")
     trained = attempt.read_json(jobs.RESULT)
@@ -93,56 +163,100 @@ def train(
 
 def evaluate(
     store: Store,
-    data: Done,
-    reference: Done,
+    attempt: Store,
+    basis: Basis,
     trained: Done,
     family: str,
     settings: dict[str, Any],
     device: str,
 ) -> dict[str, Any]:
-    """Draw samples of the trained model side by side, and judge them against the test images."""
+    """Draw samples of the trained weights, best and last, and judge them against the test images."""
     import time
 
-    import numpy as np
+    training, began = read(store, trained)["trained"], time.time()
+    checkpoints = {}
+    for which, saved in training["checkpoints"].items():
+        order = judging_of(store, attempt, basis, trained, family, settings, which, training["kept"])
+        judged = judge_weights(store, order, f"{trained.uri}/{saved['model']}", settings, device)
+        checkpoints[which] = {"step": saved["step"], **judged}
+    attempt.delete("parts")
+    kept = checkpoints[training["kept"]]
+    evaluated = {
+        "metrics": kept["metrics"],
+        "samples_per_second": kept["samples_per_second"],
+        "kept": training["kept"],
+        "selected_by": training["selected_by"],
+        "checkpoints": {w: {"step": c["step"], "metrics": c["metrics"]} for w, c in checkpoints.items()},
+        "neighbours": kept["neighbours"],
+        "stability": kept["stability"],
+        "curve": training["curve"],
+    }
+    return {"evaluated": evaluated, "work_seconds": time.time() - began}
 
-    from components import jobs, launch
 
-    known = store.read_json(f"{reference.uri}/reference.json")
-    n, threads = min(settings["samples"], known["n"]), settings["threads"]
-    began = time.time()
+def judging_of(
+    store: Store,
+    attempt: Store,
+    basis: Basis,
+    trained: Done,
+    family: str,
+    settings: dict[str, Any],
+    which: str,
+    kept: str,
+) -> Verdict:
+    """The order to judge the best or the last weights."""
+    out = attempt_path(store, attempt)
+    where = basis.places(store, f"{out}/parts/{which}", settings["threads"])
+    return Verdict(where, trained.uri, family, out, published=which == kept)
+
+
+def judge_weights(
+    store: Store, order: Verdict, model: str, settings: dict[str, Any], device: str
+) -> dict[str, Any]:
+    """The numbers of some weights; their images are drawn side by side."""
+    from components import launch
+
+    known, cpus = store.read_json(f"{order.places.reference}/reference.json"), settings["threads"]
+    n = min(settings["samples"], known["n"])
     draws = [
-        jobs.Draw(
-            store.url,
-            f"{trained.uri}/model",
-            f"{data.uri}/data",
-            min(CHUNK, n - start),
-            settings["seed"],
-            start,
-            threads,
-            device,
-        )
-        for start in range(0, n, CHUNK)
+        Draw(order.places, model, length, settings["seed"], start, device, lpips=settings["lpips"])
+        for start, length in ranges(n, DRAWN)
     ]
     gpus = 1 if device == "cuda" else 0
-    drawn = launch.each(jobs.draw, [(draw,) for draw in draws], cpus=threads, gpus=gpus)
-    images = np.concatenate([part[0] for part in drawn])
-    labels = None if drawn[0][1] is None else np.concatenate([part[1] for part in drawn])
-    verdict = jobs.Verdict(store.url, f"{data.uri}/data", reference.uri, trained.uri, family, threads)
-    judged = launch.call(jobs.judge, verdict, images, labels, cpus=threads)
-    seconds = sum(part[2] for part in drawn)
-    return {
-        "evaluated": judged | {"samples_per_second": n / seconds, "n": n},
-        "work_seconds": time.time() - began,
-    }
+    drawn = launch.each("components.judging:draw", [(draw,) for draw in draws], cpus=cpus, gpus=gpus)
+    judged: dict[str, Any] = launch.call("components.judging:judge", order, cpus=cpus)
+    return judged | {"samples_per_second": n / sum(part["seconds"] for part in drawn)}
+
+
+def judge_folder(
+    store: Store, basis: Basis, outside: Outside, parts: str, threads: int, split: str, seeds: str
+) -> dict[str, Any]:
+    """Judge images from elsewhere, looked at side by side."""
+    from components import launch
+
+    where = basis.places(store, parts, threads)
+    looks = [(where, outside, *r) for r in ranges(len(outside.paths), LOOKED)]
+    launch.each("components.judging:look_outside", looks, cpus=threads)
+    return launch.call(
+        "components.judging:judge_outside", where, split, outside.preparation, seeds, cpus=threads
+    )
 
 
 def result(store: Store, trained: Done, evaluated: Done, family: str) -> dict[str, Any]:
     """What is known of a family, for the table, the page and the command line."""
     from models import FAMILIES
 
-    training = store.read_json(f"{trained.uri}/result.json")["trained"]
-    judged = store.read_json(f"{evaluated.uri}/result.json")["evaluated"]
-    last = training["samples"]["steps"][-1]
+    training, judged = read(store, trained)["trained"], read(store, evaluated)["evaluated"]
+    shown = (
+        "samples_per_second",
+        "metrics",
+        "kept",
+        "selected_by",
+        "checkpoints",
+        "neighbours",
+        "curve",
+        "stability",
+    )
     return {
         "family": family,
         "task": FAMILIES[family].task,
@@ -150,13 +264,10 @@ def result(store: Store, trained: Done, evaluated: Done, family: str) -> dict[st
         "parameters": training["parameters"],
         "train_seconds": training["seconds"],
         "images_seen": training["images"],
-        "samples_per_second": judged["samples_per_second"],
-        "metrics": judged["metrics"],
-        "curve": judged["curve"],
-        "stability": judged["stability"],
-        "samples": f"{trained.uri}/samples/step-{last:07d}.webp",
+        **{name: judged[name] for name in shown},
+        "samples": f"{trained.uri}/{training['samples']['kept']}",
         "model": f"{trained.uri}/model",
-        "train": {name: training[name] for name in ("steps", "stopped_early", "best_step", "terms")},
+        "train": {name: training[name] for name in ("steps", "stopped_early", "terms")},
     }
 
 
@@ -165,7 +276,7 @@ def compare(store: Store, trained: dict[str, Done], evaluated: dict[str, Done]) 
     from components.metrics import rank_by
 
     results = [result(store, trained[family], evaluated[family], family) for family in evaluated]
-    table = []
+    table, places = [], placed(results)
     for r in results:
         best = rank_by(r["metrics"])
         table.append(
@@ -176,9 +287,26 @@ def compare(store: Store, trained: dict[str, Done], evaluated: dict[str, Done]) 
                 "stability": {name: r["stability"][name] for name in ("backslide", "kept")},
                 "quality": {best: r["metrics"][best]["value"], "floor": r["metrics"][best]["floor"]},
                 "speed": {"samples_per_second": r["samples_per_second"], "train_seconds": r["train_seconds"]},
+                "rank": places[r["family"]],
             }
         )
     return {"results": results, "table": table}
+
+
+def placed(results: Sequence[Mapping[str, Any]]) -> dict[str, int | str]:
+    """Each family's rank among those of its task, from 1; or why there is none."""
+    from components.comparable import ranked
+    from components.metrics import rank_by
+
+    places: dict[str, int | str] = {}
+    for task in dict.fromkeys(r["task"] for r in results):
+        rivals = {r["family"]: r["metrics"] for r in results if r["task"] == task}
+        try:
+            order = ranked({family: metrics[rank_by(metrics)] for family, metrics in rivals.items()})
+            places |= {family: order.index(family) + 1 for family in rivals}
+        except InputError as refusal:
+            places |= dict.fromkeys(rivals, str(refusal))
+    return places
 
 
 def export(

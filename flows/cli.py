@@ -87,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     _store(explain)
 
     _sample(commands)
+    _judging(commands)
 
     report = _command(commands, "report", make_report, "build the pages anew, or look at them")
     report.add_argument("action", choices=("build", "serve", "pull"))
@@ -144,6 +145,34 @@ def _sample(commands: Any) -> None:
     sample.add_argument("--source", type=Path, help="an image to start from, for families that need one")
     sample.add_argument("-o", "--output", type=Path, required=True, help="a .png or .webp file")
     _store(sample)
+
+
+def _judging(commands: Any) -> None:
+    judge = _command(commands, "evaluate", judge_folder, "judge any folder of images against a data set")
+    judge.add_argument("folder", help="images; subfolders named after the classes give labels; or a URL")
+    judge.add_argument("--data", required=True, metavar="NAME", help="the data set to compare with")
+    judge.add_argument("--revision", help="of the data: a git revision or a version")
+    judge.add_argument("--split", default="test", help="train, validation or test (default: test)")
+    judge.add_argument("--extractor", help="auto, classifier, rotation, inception, efficientnet or custom")
+    judge.add_argument(
+        "--set", action="append", default=[], metavar="a=b", help="change a setting of `evaluate`"
+    )
+    judge.add_argument(
+        "--independent",
+        action="store_true",
+        help="you vouch for independent samples, none selected: they then compare with those of runs",
+    )
+    judge.add_argument("--json", action="store_true")
+    _store(judge)
+
+    extractor = _command(commands, "extractor", keep_extractor, "the pinned extractor that judges a data set")
+    extractor.add_argument("action", choices=("status", "renew"))
+    extractor.add_argument("data", help="a data set")
+    extractor.add_argument(
+        "--set", action="append", default=[], metavar="a=b", help="change a setting of `evaluate`"
+    )
+    extractor.add_argument("--json", action="store_true")
+    _store(extractor)
 
 
 def _data(commands: Any) -> None:
@@ -295,6 +324,49 @@ def draw_samples(options: argparse.Namespace) -> None:
     print(options.output)
 
 
+def judge_folder(options: argparse.Namespace) -> None:
+    """`atelier evaluate`."""
+    from flows import judge, start
+
+    changes = [*options.set, *([f"extractor={options.extractor}"] if options.extractor else [])]
+    judged = judge.evaluate(
+        options.folder,
+        options.data,
+        _open(options.store),
+        judge.settings(changes),
+        split=options.split,
+        revision=options.revision,
+        independent=options.independent,
+        say=_say,
+    )
+    if options.json:
+        print(json.dumps(judged))
+    else:
+        start.show_judged(judged)
+
+
+def keep_extractor(options: argparse.Namespace) -> None:
+    """`atelier extractor`."""
+    from flows import judge
+
+    store = _open(options.store)
+    if options.action == "status":
+        rows = judge.extractor_status(store, options.data)
+        _rows(rows, options.json)
+        if not rows and not options.json:
+            print(f"no extractor is pinned for {options.data}: the first run or `evaluate` pins one")
+        return
+    pin = judge.renew_extractor(store, options.data, judge.settings(options.set), _say)
+    if options.json:
+        print(json.dumps(pin))
+    elif pin["changed"]:
+        print(
+            f"extractor {pin['hash'][:8]} is pinned as number {pin['number']}; older numbers do not compare"
+        )
+    else:
+        print(f"nothing to do: data and code give the extractor that is pinned, {pin['hash'][:8]}")
+
+
 def make_report(options: argparse.Namespace) -> None:
     """`atelier report`."""
     from components import report
@@ -420,6 +492,11 @@ def data_remote(options: argparse.Namespace) -> None:
 
 
 # Shared
+
+
+def _say(text: str) -> None:
+    """Progress goes to standard error."""
+    print(text, file=sys.stderr)
 
 
 def _open(url: str) -> Any:

@@ -9,6 +9,7 @@ from prefect.futures import PrefectFuture, as_completed
 
 from components import launch
 from components.stages import Done
+from components.work import Basis
 from flows import tasks
 from flows.run import RUNS
 from flows.signals import stop_on_signals
@@ -27,16 +28,16 @@ def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
     if run.has_jobs():
         launch.connect()
     stop_on_signals()  # once more: Prefect and Ray have put handlers of their own in place
-    trainings = {tasks.train.submit(run_id, families[0], data): families[0]}
-    reference = tasks.reference.submit(run_id, data)
-    trainings |= {tasks.train.submit(run_id, family, data): family for family in families[1:]}
+    extractor = tasks.extractor(run_id, data)
+    basis = Basis(data, extractor, tasks.reference(run_id, data, extractor))
+    trainings = {tasks.train.submit(run_id, family, basis): family for family in families}
 
     trained, evaluations = {}, {}
     for future in as_completed(list(trainings)):
         family = trainings[future]
         if done := outcome(future):
             trained[family] = done
-            evaluations[family] = tasks.evaluate.submit(run_id, family, data, reference, done)
+            evaluations[family] = tasks.evaluate.submit(run_id, family, basis, done)
     evaluated = {family: done for family in families if (done := outcome(evaluations.get(family)))}
     exported = {
         family: done

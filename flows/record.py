@@ -142,7 +142,9 @@ def redacted(experiment: Experiment) -> dict[str, Any]:
     content = experiment.model_dump(mode="json")
     content["store"]["url"] = public(content["store"]["url"])
     content["publish"]["url"] = content["publish"]["url"] and public(content["publish"]["url"])
-    content["evaluate"]["inception_path"] = None
+    content["evaluate"] |= {"inception_path": None, "lpips_path": None}
+    if content["evaluate"]["custom"]:
+        content["evaluate"]["custom"]["weights"] = public(content["evaluate"]["custom"]["weights"])
     return content
 
 

@@ -83,6 +83,7 @@ class Run:
         """Whether anything is to be computed, for which Ray is needed."""
         plan = self.plan
         specs = [
+            plan.extractor,
             plan.reference,
             *(s(f) for f in self.experiment.families for s in (plan.train, plan.evaluate)),
         ]

@@ -23,7 +23,10 @@ from components.plan import PER_FAMILY, STAGES, Plan
 from components.storage import Store, open_store
 from flows.orphans import end_orphans
 
-METRICS = ("fid", "frechet_distance", "kid", "label_accuracy", "rfid", "r_frechet_distance", "mse", "psnr")
+METRICS = {  # in the terminal, at most so many; the page has them all
+    "generate": ("fid", "frechet_distance", "kid", "precision", "recall", "label_accuracy", "memorised"),
+    "other": ("rfid", "r_frechet_distance", "mse", "psnr", "ssim", "lpips"),
+}
 SMOKE = {
     "steps": 16,
     "checkpoint_every": 8,
@@ -138,14 +141,14 @@ def overhead(record: dict[str, Any]) -> dict[str, float]:
 # What would happen, and what did
 
 
-def plan_of(experiment: Experiment) -> Plan | None:
+def plan_of(experiment: Experiment, store: Store) -> Plan | None:
     """The plan, if the data is at hand; nothing is prepared or written."""
     name, revision = experiment.data.name, experiment.data.revision
     found = work.peek(home(), name, revision)
     if found is None:
         return None
     folder, version = found
-    return Plan(experiment, version, DataCard.read(folder))
+    return Plan.of(experiment, version, DataCard.read(folder), store)
 
 
 def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool = False) -> None:
@@ -153,13 +156,13 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
     from flows.run import why
 
     check_stages(force)
-    store, plan = open_store(experiment.store.url, home()), plan_of(experiment)
+    store = open_store(experiment.store.url, home())
+    plan = plan_of(experiment, store)
     if plan is None:
         titles = [
-            "prepare",
-            "reference",
+            *STAGES[:3],
             *(f"{s} {f}" for f in experiment.families for s in PER_FAMILY),
-            *STAGES[5:],
+            *STAGES[6:],
         ]
         rows = [
             {"stage": title, "key": None, "because": "runs: the data is not prepared yet"} for title in titles
@@ -239,32 +242,62 @@ def summary(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _cell(metric: dict[str, Any] | None) -> str:
-    if metric is None:
-        return "-"
-    floor = "" if metric["floor"] is None else f" ({metric['floor']:.3g})"
-    return f"{metric['value']:.4g}{floor}"
+def _results(task: str, results: list[dict[str, Any]], title: str) -> Table:
+    """The families of one task, which alone compete with each other; last, what real images score."""
+    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
+    metrics = [m for m in METRICS.get(task, METRICS["other"]) if any(m in r["metrics"] for r in results)]
+    for head in ("family", *metrics, "parameters", "training", "images/s"):
+        told = head.replace("frechet_distance", "frechet").replace("r_", "").replace("_", " ")
+        table.add_column(told, justify="left" if head == "family" else "right", no_wrap=True)
+    for result in results:
+        cells = [_number(result["metrics"].get(m, {}).get("value")) for m in metrics]
+        seconds, speed = result["train_seconds"], result["samples_per_second"]
+        table.add_row(
+            result["family"], *cells, f"{result['parameters']:,}", f"{seconds:.0f} s", f"{speed:,.0f}"
+        )
+    floors = [next((r["metrics"][m]["floor"] for r in results if m in r["metrics"]), None) for m in metrics]
+    table.add_row("real images" if task == "generate" else "perfect", *map(_number, floors), style="dim")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def show_judged(judged: dict[str, Any]) -> None:
+    """The numbers of a folder as a table, with what to beware of."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    title = (
+        f"{judged['images']:,} images of {judged['source']} against {judged['data']}, {judged['split']} split"
+    )
+    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
+    for head in ("measure", "value", "95 % interval", "real images", "images", "seen by", "comparability"):
+        table.add_column(head, justify="left" if head in ("measure", "seen by", "comparability") else "right")
+    for name, metric in judged["metrics"].items():
+        low, high, floor = metric["low"], metric["high"], metric["floor"]
+        table.add_row(
+            name.replace("_", " ") + (" *" if "note" in metric else ""),
+            f"{metric['value']:.4g}",
+            "-" if low is None else f"{low:.4g} to {high:.4g}",
+            "-" if floor is None else f"{floor:.4g}",
+            f"{metric['n']:,}",
+            f"{metric['extractor']} {metric['extractor_hash'][:8]}" if metric["extractor"] else "-",
+            metric["comparability"],
+        )
+    console.print(table)
+    for name, metric in judged["metrics"].items():
+        if "note" in metric:
+            console.print(f"* {name.replace('_', ' ')}: {metric['note']}", style="yellow", markup=False)
+    console.print(f"images were taken {judged['preparation']}", style="dim", markup=False)
 
 
 def show(record: dict[str, Any], store: Store) -> None:
     """The results as a table, and where the page is."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     data = record["lineage"]["data"]
-    heads = ["family", *(m for m in METRICS if any(m in r["metrics"] for r in record["results"]))]
-    table = Table(title=data.get("title") or data["name"], box=None, pad_edge=False, title_justify="left")
-    for head in (*heads, "parameters", "training", "samples/s"):
-        table.add_column(head.replace("_", " "), justify="left" if head == "family" else "right")
-    for result in record["results"]:
-        cells = [_cell(result["metrics"].get(metric)) for metric in heads[1:]]
-        cost = (
-            f"{result['parameters']:,}",
-            f"{result['train_seconds']:.0f} s",
-            f"{result['samples_per_second']:,.0f}",
-        )
-        table.add_row(result["family"], *cells, *cost)
-    console.print(table)
-    if record["results"]:
-        console.print("in brackets the floor: what real images score", style="dim")
+    for task in dict.fromkeys(result["task"] for result in record["results"]):
+        rivals = [result for result in record["results"] if result["task"] == task]
+        console.print(_results(task, rivals, f"{data.get('title') or data['name']}: {task}"))
     ran = [stage for stage in record["stages"] if stage["state"] == "ran"]
     if not ran and record["status"] == "done":
         console.print("Nothing to do: every stage was done before and nothing it depends on has changed.")

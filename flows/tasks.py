@@ -20,6 +20,7 @@ from components.paths import home
 from components.plan import Plan, check
 from components.stages import Done
 from components.storage import Store, open_store
+from components.work import Basis
 from flows.run import RUNS
 
 OPTIONS: dict[str, Any] = {
@@ -35,22 +36,39 @@ def prepare(run_id: str) -> Done:
     """The data, prepared, versioned, and in the store."""
     run = RUNS[run_id]
     snapshot, version = work.data_version(home(), run.experiment.data.name, run.experiment.data.revision)
-    run.plan = Plan(run.experiment, version, DataCard.read(snapshot))
+    run.plan = Plan.of(run.experiment, version, DataCard.read(snapshot), run.store)
     run.record.data(run.plan)
     check(run.plan, run.store)
     return run.stage(run.plan.prepare, lambda attempt, _: work.prepare(run.store, attempt, snapshot))
 
 
-@task(name="reference", **OPTIONS)
-def reference(run_id: str, data: Done) -> Done:
-    """The extractor, and the real images seen through it."""
+@task(name="extractor", **OPTIONS)
+def extractor(run_id: str, data: Done) -> Done:
+    """What images are seen through: the pinned one, or a new one, which is pinned."""
     run = RUNS[run_id]
-    spec = run.plan.reference
-    return run.stage(spec, lambda attempt, _: work.reference(run.store, attempt, data, run.plan.extractor()))
+    settings = run.plan.evaluate_settings
+
+    def made() -> Done:
+        return run.stage(
+            run.plan.extractor, lambda attempt, _: work.extractor(run.store, attempt, data, settings)
+        )
+
+    done = made()
+    run.plan = work.pinned(run.store, run.plan, done)
+    return done if done.key == run.plan.extractor.key else made()  # somebody else's was pinned meanwhile
+
+
+@task(name="reference", **OPTIONS)
+def reference(run_id: str, data: Done, extractor: Done) -> Done:
+    """The real images as the extractor sees them, and the floors."""
+    run = RUNS[run_id]
+    spec, counts = run.plan.reference, run.plan.card.counts
+    arguments = (data, extractor, counts, dict(spec.settings))
+    return run.stage(spec, lambda attempt, _: work.reference(run.store, attempt, *arguments))
 
 
 @task(name="train", task_run_name="train {family}", **OPTIONS)
-def train(run_id: str, family: str, data: Done) -> Done:
+def train(run_id: str, family: str, basis: Basis) -> Done:
     """A family, trained under Ray Train."""
     run = RUNS[run_id]
     plan, spec = run.plan, run.plan.train(family)
@@ -63,7 +81,7 @@ def train(run_id: str, family: str, data: Done) -> Done:
                 run.store,
                 attempt,
                 number,
-                data,
+                basis,
                 family,
                 spec.key,
                 config=block,
@@ -76,12 +94,13 @@ def train(run_id: str, family: str, data: Done) -> Done:
 
 
 @task(name="evaluate", task_run_name="evaluate {family}", **OPTIONS)
-def evaluate(run_id: str, family: str, data: Done, reference: Done, trained: Done) -> Done:
+def evaluate(run_id: str, family: str, basis: Basis, trained: Done) -> Done:
     """A family's numbers."""
     run = RUNS[run_id]
     spec = run.plan.evaluate(family)
-    arguments = (run.store, data, reference, trained, family, dict(spec.settings), spec.device)
-    done = run.stage(spec, lambda attempt, _: work.evaluate(*arguments))
+    settings = dict(spec.settings) | {"lpips": run.experiment.evaluate.lpips_path}
+    arguments = (basis, trained, family, settings, spec.device)
+    done = run.stage(spec, lambda attempt, _: work.evaluate(run.store, attempt, *arguments))
     run.record.result(work.result(run.store, trained, done, family))
     if done.state == "ran":
         run.show()

@@ -46,7 +46,7 @@ class Atelier:
         return ["--set", f"store.url={self.store}", *arguments]
 
     def call(self, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        if arguments[0] in ("sample", "explain", "data"):
+        if arguments[0] in ("sample", "explain", "data", "extractor"):
             return self.inside(*arguments, code=code)
         done = subprocess.run(
             self.command(*arguments),
@@ -132,6 +132,93 @@ def test_a_run_leaves_everything(shared: Atelier, first: dict[str, Any]) -> None
     for entry in manifest["files"]:
         content = (shared.store / "published" / first["run_id"] / entry["path"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+
+
+def test_every_result_tells_best_from_last_and_has_neighbours(shared: Atelier, first: dict[str, Any]) -> None:
+    record = json.loads((shared.store / first["manifest"]).read_text())
+    for result in record["results"]:
+        steps = {which: c["step"] for which, c in result["checkpoints"].items()}
+        assert steps["last"] == result["train"]["steps"] and steps.get("best", 0) < steps["last"]
+        assert result["kept"] == ("best" if "best" in steps else "last")
+        assert result["metrics"] == result["checkpoints"][result["kept"]]["metrics"]
+        assert result["selected_by"]["split"] == "validation"
+        assert [point["step"] for point in result["curve"]] == [0, 6, 12]
+        near = result["neighbours"]
+        assert (near is None) is (result["task"] == "reconstruct")
+        if near:
+            assert len(near["distances"]) == near["count"] and (shared.store / near["path"]).exists()
+    ranks = {row["family"]: row["rank"] for row in record["table"]}
+    assert sorted(ranks.values()) == [1, 1, 2, 3] and ranks["autoencoder"] == 1
+
+
+def pngs(folder: Path, images: np.ndarray, labels: np.ndarray | None = None) -> Path:
+    for i, image in enumerate(images):
+        target = folder if labels is None else folder / str(labels[i])
+        target.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0]).save(target / f"{i:04}.png")
+    return folder
+
+
+def test_any_folder_is_judged_like_a_run(
+    shared: Atelier, first: dict[str, Any], digits: Path, tmp_path: Path
+) -> None:
+    images = np.load(digits / "validation" / "images-00000.npy")[:64]
+    labels = np.load(digits / "validation" / "labels.npy")[:64]
+    folder = pngs(tmp_path / "mine", images, labels)
+    common = ["--data", "digits", "--store", str(shared.store), "--set", "extractor_epochs=1", "--json"]
+    judged = json.loads(shared.call("evaluate", str(folder), *common, "--independent").stdout)
+    assert judged["images"] == 64 and judged["labelled"] and judged["preparation"] == "as they are"
+    assert {"frechet_distance", "kid", "recall", "label_accuracy", "memorised"} <= set(judged["metrics"])
+    run = next(r["metrics"] for r in first["results"] if r["family"] == "vae")
+    for name in ("kid", "precision", "memorised"):
+        assert judged["metrics"][name]["comparability"] == run[name]["comparability"]
+        assert judged["metrics"][name]["floor"] == run[name]["floor"]
+    assert judged["metrics"]["frechet_distance"]["value"] < run["frechet_distance"]["value"], (
+        "real digits are better"
+    )
+    given = json.loads(shared.call("evaluate", str(folder), *common).stdout)["metrics"]["kid"]
+    assert given["value"] == judged["metrics"]["kid"]["value"]
+    assert given["comparability"] != run["kid"]["comparability"] and "as given" in given["recipe"]["seeds"]
+    told = shared.call("evaluate", str(folder), *common[:-1]).stdout
+    assert "real images" in told and given["comparability"] in told
+    assert not list((shared.store / "scratch").rglob("*.npy")), "nothing is left behind"
+    pin = json.loads(
+        shared.call("extractor", "status", "digits", "--json", "--store", str(shared.store)).stdout
+    )
+    assert [(p["extractor"], p["number"], p["in_use"]) for p in pin] == [("classifier-1", 1, True)]
+    assert pin[0]["hash"] == given["extractor_hash"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "nowhere"),
+        (["empty"], "holds no images"),
+        (["few"], "only 3 images to judge"),
+        (["broken"], "broken.png"),
+        (["coloured"], "colour"),
+        (["few", "--split", "exam"], "--split exam"),
+        (["few", "--extractor", "vgg"], "evaluate.extractor='vgg'"),
+        (["few", "--set", "sample=3"], "evaluate.sample"),
+        (["few", "--extractor", "inception", "--set", "inception_path=WEIGHTS"], "may be called FID"),
+    ],
+)
+def test_what_cannot_be_judged(
+    shared: Atelier, first: Any, arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    digit = np.zeros((1, 1, 8, 8), np.uint8)
+    (tmp_path / "empty").mkdir()
+    pngs(tmp_path / "few", np.repeat(digit, 3, 0))
+    pngs(tmp_path / "broken", np.repeat(digit, 12, 0))
+    (tmp_path / "broken" / "broken.png").write_bytes(b"not a picture")
+    (tmp_path / "coloured").mkdir()
+    for i in range(12):
+        Image.new("RGB", (8, 8), (255, 0, i)).save(tmp_path / "coloured" / f"{i}.png")
+    (tmp_path / "weights.pth").write_bytes(b"other weights")
+    folder, *options = [a.replace("WEIGHTS", str(tmp_path / "weights.pth")) for a in arguments]
+    epochs = ["--set", "extractor_epochs=1", "--data", "digits", "--store", str(shared.store)]
+    done = shared.call("evaluate", str(tmp_path / folder), *options, *epochs, code=2)
+    assert words in done.stderr.strip().splitlines()[-1] and done.stdout == ""
 
 
 def asked(url: str, what: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import replace
 from typing import Any
@@ -74,7 +73,7 @@ def test_early_stopping_keeps_the_best_weights() -> None:
     trainer, log = tiny.trainer("autoencoder", chosen), tiny.Memory()
     batches = Batches(tiny.split(), chosen.batch, 0)
     scores: dict[int, float] = {}
-    judge, step = trainer.judge, trainer.step
+    select, step = trainer.select, trainer.step
 
     def worse_after_twenty(data: Any) -> None:
         step(data)
@@ -83,11 +82,11 @@ def test_early_stopping_keeps_the_best_weights() -> None:
                 [p.add_(0.3 * torch.ones_like(p)) for p in trainer.family.parameters()]
             trainer.ema.update(trainer.family.generator, 16, 10**6)
 
-    def noted(terms: dict[str, float]) -> None:
-        scores[trainer.control.step] = sum(terms.values())
-        judge(terms)
+    def noted(score: float) -> None:
+        scores[trainer.control.step] = score
+        select(score)
 
-    trainer.step, trainer.judge = worse_after_twenty, noted  # type: ignore[method-assign]
+    trainer.step, trainer.select = worse_after_twenty, noted  # type: ignore[method-assign]
     trained = train(trainer, batches, log, validation=held_out(tiny.split(), 16))
     assert trained.control.stopped and trained.control.step < 200
     best = min(scores, key=scores.__getitem__)
@@ -95,9 +94,59 @@ def test_early_stopping_keeps_the_best_weights() -> None:
     with torch.no_grad():
         batch = held_out(tiny.split(), 64)[0]
         torch.manual_seed(0)
-        kept = copy.deepcopy(trained.generator)
+        kept = trainer.weights("best")
         error = (kept(batch.image) - batch.image).square().mean()
     assert float(error) == pytest.approx(scores[best], rel=1e-4)
+
+
+class Judged(tiny.Memory):
+    """A log whose jury gives known scores by step."""
+
+    def __init__(self, scores: dict[int, float]):
+        super().__init__()
+        self.scores = scores
+
+    def judge(self, step: int, generator: torch.nn.Module) -> dict[str, float]:
+        return {"score": self.scores[step], "kid": self.scores[step]}
+
+
+SCORES = {0: 9.0, 4: 3.0, 8: 1.0, 12: 2.0, 16: 5.0}
+
+
+def judged(name: str, resume: dict[str, Any] | None = None, **changes: Any) -> tuple[Any, Judged, Any]:
+    chosen = tiny.settings(steps=16, sample_grids=4, checkpoint_every=4, **changes)
+    trainer, log = tiny.trainer(name, chosen), Judged(SCORES)
+    return trainer, log, train(trainer, Batches(tiny.split(), 8, 0), log, resume=resume)
+
+
+def test_the_best_judged_snapshot_is_kept_beside_the_last() -> None:
+    """Also of a family with two phases, which no validation loss could judge; and over an interruption."""
+    trainer, log, trained = judged("dcgan")
+    assert trained.control.best_step == 8 and trained.control.step == 16
+    assert [point["step"] for point in trained.control.curve] == list(SCORES)
+    assert trained.control.curve[2] == {"step": 8, "kid": 1.0}
+    last = {name: value.clone() for name, value in trainer.weights("last").state_dict().items()}
+    best = trainer.weights("best").state_dict()
+    averaged = {name: value for name, value in best.items() if "running" not in name and "num_b" not in name}
+    for name, value in averaged.items():
+        assert torch.equal(value, log.saved[8]["ema"][name]) and not torch.equal(value, last[name]), name
+    assert log.rows[-1]["judged/kid"] == 5.0
+
+    resumed, _, again = judged("dcgan", resume=log.saved[12])
+    assert again.control.best_step == 8 and again.control.curve == trained.control.curve
+    assert all(torch.equal(v, best[k]) for k, v in resumed.weights("best").state_dict().items())
+
+
+def test_judging_leaves_the_weights_as_they_would_be_without() -> None:
+    plain, _ = tiny.run("dcgan", tiny.settings(steps=16, sample_grids=4, checkpoint_every=4))
+    watched, _, _ = judged("dcgan")
+    for a, b in zip(plain.family.state_dict().values(), watched.family.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_patience_counts_snapshots_where_there_is_no_validation_loss() -> None:
+    _, _, trained = judged("dcgan", patience=1)
+    assert trained.control.stopped and trained.control.step == 12 and trained.control.best_step == 8
 
 
 def test_clipping_bounds_the_gradient() -> None:

@@ -72,6 +72,9 @@ class Memory:
     def grid(self, step: int, generator: torch.nn.Module) -> None:
         self.grids.append(step)
 
+    def judge(self, step: int, generator: torch.nn.Module) -> dict[str, float]:
+        return {}
+
     def save(self, step: int, state: dict[str, Any]) -> str:
         from components import checkpoint
 

@@ -4,67 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from components.comparable import difference
 from components.report import text
+from components.report.measures import MEASURES, PERCENT, limit, main, measure, recipe, summary
 
 Result = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Measure:
-    """How a metric is named and explained."""
-
-    label: str
-    meaning: str
-    better: str = "lower"
-    percent: bool = False
-    limit: str = "what real images score against real images"
-
-    def show(self, value: Any) -> str:
-        """`value` as it stands in a table."""
-        if value is None:
-            return text.NONE
-        return f"{value * 100:.1f} %" if self.percent else text.number(value)
-
-    def show_limit(self, value: Any) -> str:
-        """A floor: as short as it goes, since it stands beside every number."""
-        return self.show(value) if self.percent else text.short(value)
-
-
-PERFECT = "what a perfect reconstruction scores"
-MEASURES = {
-    "fid": Measure("FID", "Fréchet distance of Inception features between samples and test images."),
-    "frechet_distance": Measure(
-        "Fréchet distance", "Distance between the feature distributions of samples and test images."
-    ),
-    "kid": Measure(
-        "KID", "Kernel distance between features of samples and test images; unbiased at small n."
-    ),
-    "label_accuracy": Measure(
-        "Label accuracy",
-        "Share of samples that the classifier takes for the class asked for.",
-        "higher",
-        percent=True,
-        limit="what real images reach",
-    ),
-    "rfid": Measure("rFID", "FID between reconstructions and test images.", limit=PERFECT),
-    "r_frechet_distance": Measure(
-        "Fréchet distance",
-        "Distance between the feature distributions of reconstructions and test images.",
-        limit=PERFECT,
-    ),
-    "r_kid": Measure(
-        "KID",
-        "Kernel distance between features of reconstructions and test images.",
-        limit=PERFECT,
-    ),
-    "mse": Measure(
-        "MSE", "Mean squared error per pixel between test images and their reconstructions.", limit=PERFECT
-    ),
-    "psnr": Measure("PSNR (dB)", "Peak signal-to-noise ratio of the reconstructions.", "higher"),
-}
 COSTS = {
     "parameters": ("Parameters", "Trainable numbers in the exported generator.", text.count),
     "train_seconds": ("Training", "Seconds of training, by the clock.", text.duration),
@@ -84,12 +32,6 @@ TASKS = {
 }
 
 
-def measure(name: str, metric: Mapping[str, Any] | None = None) -> Measure:
-    """The measure called `name`; an unknown one takes its name and direction from the metric itself."""
-    better = (metric or {}).get("better", "lower")
-    return MEASURES.get(name) or Measure(name.replace("_", " ").capitalize(), "", better)
-
-
 def value_of(result: Result, name: str) -> Any:
     """The value of a metric in a result, or None."""
     return ((result.get("metrics") or {}).get(name) or {}).get("value")
@@ -97,11 +39,16 @@ def value_of(result: Result, name: str) -> Any:
 
 def metric_names(results: Sequence[Result]) -> list[str]:
     """The metrics that any of `results` carries, the one to rank by first; those with a warning last."""
-    found = [(name, metric) for result in results for name, metric in (result.get("metrics") or {}).items()]
-    warned = {name for name, metric in found if metric.get("note")}
-    names = {name for name, _ in found}
+    names = {name for result in results for name in result.get("metrics") or {}}
     known = [name for name in MEASURES if name in names] + sorted(names - set(MEASURES))
-    return sorted(known, key=lambda name: name in warned)
+    last = warned(results)
+    return sorted(known, key=lambda name: name in last)
+
+
+def warned(results: Sequence[Result]) -> set[str]:
+    """The metrics that any of `results` carries with a warning."""
+    found = [item for result in results for item in (result.get("metrics") or {}).items()]
+    return {name for name, metric in found if metric.get("note")}
 
 
 def yardstick(metrics: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -112,28 +59,21 @@ def yardstick(metrics: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     return next(m for m in metrics if m.get("comparability") == most)
 
 
-def difference(metric: Mapping[str, Any], reference: Mapping[str, Any]) -> str | None:
-    """Why `metric` may not be compared with `reference`; None if it may."""
-    if metric.get("comparability") == reference.get("comparability"):
-        return None
-    named = {
-        "extractor": "extractor",
-        "extractor_hash": "weights of the extractor",
-        "n": "number of images",
-        "split": "split",
-    }
-    for key, name in named.items():
-        if metric.get(key) != reference.get(key):
-            shown = "" if key == "extractor_hash" else f" ({metric.get(key)}, not {reference.get(key)})"
-            return f"different {name}{shown}"
-    return "measured by a different recipe or against other data"
+def by_task(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """The results of each task, in the order of the page."""
+    tasks = dict.fromkeys([*TASKS, *(r.get("task") or "generate" for r in results)])
+    found = {task: [r for r in results if (r.get("task") or "generate") == task] for task in tasks}
+    return {task: rows for task, rows in found.items() if rows}
+
+
+def title(task: str) -> str:
+    """A task as a heading."""
+    return TASKS[task][0] if task in TASKS else str(task).capitalize()
 
 
 def groups(results: Sequence[Result]) -> list[dict[str, Any]]:
     """A leaderboard per task: its columns, and per family a cell for each."""
-    tasks = dict.fromkeys([*TASKS, *(r.get("task") or "generate" for r in results)])
-    by_task = {task: [r for r in results if (r.get("task") or "generate") == task] for task in tasks}
-    return [_group(task, rows) for task, rows in by_task.items() if rows]
+    return [_group(task, rows) for task, rows in by_task(results).items()]
 
 
 def _group(task: str, results: Sequence[Result]) -> dict[str, Any]:
@@ -141,6 +81,7 @@ def _group(task: str, results: Sequence[Result]) -> dict[str, Any]:
     metrics = {n: [r["metrics"][n] for r in results if value_of(r, n) is not None] for n in names}
     references = {n: yardstick(metrics[n]) for n in names}
     leaders = {n: _best(results, n, references[n]) for n in names}
+    calm = main(names, warned(results))
     rows = [
         {
             "family": result.get("family"),
@@ -152,16 +93,34 @@ def _group(task: str, results: Sequence[Result]) -> dict[str, Any]:
         }
         for result in ranked(results, names, references)
     ]
-    title, meaning = TASKS.get(task, (str(task).capitalize(), ""))
-    columns = [_column(n, references[n]) for n in names]
+    columns = [{**_column(n, references[n]), "main": n in calm} for n in names]
+    said, _ = Counter(column["recipe"] for column in columns).most_common(1)[0] if columns else ("", 0)
     return {
         "task": task,
-        "title": title,
-        "meaning": meaning,
+        "title": title(task),
+        "meaning": TASKS[task][1] if task in TASKS else "",
         "columns": columns,
+        "recipe": said,  # of most columns
         "costs": list(COSTS.values()),
         "rows": rows,
+        "refused": [refusal for row in rows for refusal in _refusals(row, columns)],
     }
+
+
+def _refusals(row: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """What of a family may not be compared, one sentence for each reason."""
+    labels: dict[str, list[str]] = {}
+    for cell, column in zip(row["cells"], columns, strict=True):
+        if cell.get("why_not"):
+            labels.setdefault(cell["why_not"], []).append(column["label"])
+    return [
+        {
+            "family": row["family"],
+            "sentence": f"{text.listing(which)} {'is' if len(which) == 1 else 'are'} not comparable with the "
+            f"others: {why}.",
+        }
+        for why, which in labels.items()
+    ]
 
 
 def ranked(results: Sequence[Result], names: Sequence[str], references: Mapping[str, Any]) -> list[Result]:
@@ -193,32 +152,11 @@ def _column(name: str, reference: Mapping[str, Any] | None) -> dict[str, Any]:
         "label": shown.label,
         "better": shown.better,
         "meaning": shown.meaning,
-        "recipe": recipe(shown, reference),
+        "bound": shown.bound,
+        "recipe": summary(reference),
         "limit": limit(shown, reference),
         "note": (reference or {}).get("note"),
     }
-
-
-def recipe(shown: Measure, metric: Mapping[str, Any] | None) -> str:
-    """How a number was measured, in words: extractor, count, split."""
-    if metric is None:
-        return ""
-    parts = [
-        f"n = {text.number(metric['n'])}" if metric.get("n") else "",
-        f"{metric['split']} split" if metric.get("split") else "",
-    ]
-    if metric.get("extractor"):
-        digest = f" {str(metric['extractor_hash'])[:8]}" if metric.get("extractor_hash") else ""
-        parts.insert(0, f"{metric['extractor']} features{digest}")
-    return ", ".join(filter(None, parts))
-
-
-def limit(shown: Measure, metric: Mapping[str, Any] | None) -> str:
-    """The best that can be reached, in words."""
-    if not metric or metric.get("floor") is None:
-        return ""
-    name = "Ceiling" if shown.better == "higher" else "Floor"
-    return f"{name} {shown.show_limit(metric['floor'])}: {shown.limit}."
 
 
 def _cell(result: Result, name: str, reference: Mapping[str, Any] | None, leader: Any) -> dict[str, Any]:
@@ -226,24 +164,21 @@ def _cell(result: Result, name: str, reference: Mapping[str, Any] | None, leader
     if not metric or metric.get("value") is None or reference is None:
         return {"text": text.NONE, "sort": None}
     shown, why = measure(name, metric), difference(metric, reference)
-    low, high = metric.get("low"), metric.get("high")
     floor = shown.show_limit(metric["floor"]) if metric.get("floor") is not None else ""
-    interval = f"{shown.show(low)} to {shown.show(high)}" if low is not None and high is not None else ""
+    interval = shown.show_interval(metric)
+    lines = [
+        ("interval", interval),
+        (shown.bound, floor),
+        *recipe(metric),
+        ("beware", metric.get("note")),
+    ]
     return {
         "text": shown.show(metric["value"]),
         "sort": metric["value"],
-        "interval": interval,
+        "interval": interval.removesuffix(PERCENT),  # it stands below the value, which has the unit
         "floor": floor,
-        "detail": [
-            (k, v)
-            for k, v in (
-                ("interval", interval),
-                ("floor", floor),
-                ("measured with", recipe(shown, metric)),
-                ("beware", metric.get("note")),
-            )
-            if v
-        ],
+        "bound": shown.bound,
+        "detail": [(k, v) for k, v in lines if v],
         "best": why is None and leader is not None and metric["value"] == leader,
         "why_not": why,
     }
@@ -298,8 +233,8 @@ def _leader(group: Mapping[str, Any]) -> str:
     if not fair:
         return ""
     first, name = fair[0]["cells"][0], fair[0]["family"]
-    limit = f" (floor {first['floor']})" if first["floor"] else ""
-    reached = f"{group['columns'][0]['label']} {first['text']}{limit}"
+    bound = f" ({first['bound']} {first['floor']})" if first["floor"] else ""
+    reached = f"{group['columns'][0]['label']} {first['text']}{bound}"
     if len(fair) == 1:
         return f"{group['title']}: {name} reaches {reached}."
     second = f"{fair[1]['family']} with {fair[1]['cells'][0]['text']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -12,7 +13,8 @@ from typing import Any
 import yaml
 
 from components.errors import InputError
-from components.report import board, text
+from components.report import board, judged, text
+from components.report.measures import MEASURES, measure
 from components.storage import Store
 
 MAX_POINTS = 500  # of a loss curve: more than a screen can show
@@ -26,7 +28,15 @@ STATES = {
     "failed": "stopped with an error",
     "skipped": "not needed, or could not start",
 }
-RECIPE = ("n", "extractor", "extractor_hash", "split", "better", "comparability")  # how a number was measured
+NUMBERS = ("value", "low", "high", "floor")  # of a judged metric
+RECIPE = (
+    "n",
+    "extractor",
+    "extractor_hash",
+    "split",
+    "better",
+    "comparability",
+)  # how it was measured, in short
 COMPLEXITY = "Trainable numbers in the exported generator: what there is to fit, store and explain."
 DEFINITIONS = {
     "complexity": COMPLEXITY,
@@ -144,7 +154,8 @@ def _copy(store: Store, source: str, target: str) -> bool:
 
 def trained(store: Store, attempt: str) -> dict[str, Any]:
     """What an attempt at training says of itself: the stage's result, else the worker's note."""
-    return read_json(store, f"{attempt}/result.json") or read_json(store, f"{attempt}/trained.json")
+    said = read_json(store, f"{attempt}/result.json") or read_json(store, f"{attempt}/trained.json")
+    return said.get("trained") or said
 
 
 def samples(
@@ -198,6 +209,35 @@ def originals(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return None
 
 
+def neighbours(store: Store, result: Mapping[str, Any], report: str) -> dict[str, Any] | None:
+    """The published samples of a result and the training images nearest to them, copied beside the page."""
+    near = result.get("neighbours")
+    if not near:
+        return None
+    sources = {"published": result.get("samples"), "nearest": near.get("path")}
+    copies = {}
+    for name, source in sources.items():
+        # A store's path holds a key, so one name stands for one image for good.
+        copies[name] = f"samples/{name}-{hashlib.sha256(str(source).encode()).hexdigest()[:16]}.webp"
+        if not isinstance(source, str) or not _copy(store, source, f"{report}/{copies[name]}"):
+            return None
+    shown = {key: near.get(key) for key in ("columns", "count", "resolution", "closest")}
+    pairs = {key: near.get(key) or [] for key in ("distances", "memorised")}
+    return {**copies, **shown, **pairs, "share": _share(result)}
+
+
+def _share(result: Mapping[str, Any]) -> str:
+    """How much of a family's samples is memorised, in words; empty where that was not judged."""
+    metric = (result.get("metrics") or {}).get("memorised")
+    if not metric or metric.get("value") is None:
+        return ""
+    shown = measure("memorised", metric)
+    interval, floor = shown.show_interval(metric), metric.get("floor")
+    within = f" ({interval})" if interval else ""
+    real = f"; of held-out real images {shown.show(floor)} come as close" if floor is not None else ""
+    return f"{shown.show(metric['value'])}{within} of {text.number(metric.get('n'))} samples memorised{real}"
+
+
 # The page of a run
 
 
@@ -205,8 +245,8 @@ def family_names(run: Mapping[str, Any]) -> list[str]:
     """The families of a run in the order of its configuration, then any others it met."""
     config = (run.get("lineage") or {}).get("config") or {}
     named = [stage.get("family") for stage in run.get("stages") or []]
-    judged = [result.get("family") for result in run.get("results") or []]
-    return [str(name) for name in dict.fromkeys([*(config.get("families") or {}), *named, *judged]) if name]
+    measured = [result.get("family") for result in run.get("results") or []]
+    return [str(name) for name in dict.fromkeys([*(config.get("families") or {}), *named, *measured]) if name]
 
 
 def results_of(store: Store, run: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -222,9 +262,9 @@ def results_of(store: Store, run: Mapping[str, Any]) -> list[dict[str, Any]]:
             and stage.get("state") in ("ran", "cached")
         ):
             attempt = attempt_of(store, stage)
-            judged = read_json(store, f"{attempt}/result.json") if attempt else {}
-            if judged.get("metrics"):
-                results.append({**judged, "family": family})
+            found = read_json(store, f"{attempt}/result.json") if attempt else {}
+            if found.get("metrics"):
+                results.append({**found, "family": family})
     return results
 
 
@@ -246,11 +286,11 @@ def families(
 ) -> list[dict[str, Any]]:
     """What each family leaves to look at: curves, grids, quality over time, and whether it failed."""
     training = {s.get("family"): s for s in run.get("stages") or [] if s.get("name") == "train"}
-    judged = {r.get("family"): r for r in results}
+    by_family = {r.get("family"): r for r in results}
     failed = {f["family"]: f["error"] for f in failures(run)}
     entries = []
     for name in family_names(run):
-        stage, result = training.get(name, {}), judged.get(name, {})
+        stage, result = training.get(name, {}), by_family.get(name, {})
         attempt = attempt_of(store, stage)
         rows = read_rows(store, attempt) if attempt else []
         grids = samples(store, stage, attempt, rows, report) if attempt else {"grids": []}
@@ -265,6 +305,8 @@ def families(
                 "curves": curves(rows),
                 "samples": grids,
                 "quality": [_cost(rows, point.get("step", 0)) | point for point in result.get("curve") or []],
+                "kept": judged.kept_step(result),
+                "neighbours": neighbours(store, result, report),
             }
         )
     return entries
@@ -320,6 +362,9 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
             run, results, names, list(dict.fromkeys(f["family"] for f in failed if f["family"]))
         ),
         "groups": board.groups(results),
+        "checkpoints": judged.checkpoints(results),
+        "classes": judged.classes(results),
+        "neighbours": any(entry["neighbours"] for entry in entries),
         "table": table(run),
         "failures": failed,
         "states": STATES,
@@ -334,7 +379,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
             "real": real_images(store, run.get("stages") or [], report) or originals(entries),
             "stages": timeline(run),
             "states": STATES,
-            "measures": {name: board.measure(name).label for name in ("kid", "frechet_distance", "fid")},
+            "measures": {name: measure(name).label for name in ("kid", "frechet_distance", "fid", "mse")},
         },
     }
 
@@ -346,7 +391,7 @@ def summary(run_id: str, run: Mapping[str, Any]) -> dict[str, Any]:
     """A run as a line of the index; one whose manifest cannot be read says so."""
     lineage = run.get("lineage") or {}
     data = lineage.get("data") or {}
-    keep = ("family", "task", "parameters", "train_seconds", "samples_per_second", "metrics")
+    keep = ("family", "task", "parameters", "train_seconds", "samples_per_second")
     return {
         "run_id": run_id,
         "status": run.get("status") or "unreadable",
@@ -357,10 +402,19 @@ def summary(run_id: str, run: Mapping[str, Any]) -> dict[str, Any]:
         "config_hash": lineage.get("config_hash"),
         "families": family_names(run),
         "failed": list(dict.fromkeys(f["family"] for f in failures(run) if f["family"])),
-        "results": [{key: result.get(key) for key in keep} for result in run.get("results") or []],
+        "results": [
+            {**{key: result.get(key) for key in keep}, "metrics": _in_short(result.get("metrics") or {})}
+            for result in run.get("results") or []
+        ],
         "best": board.leaders(run.get("results") or []),
         "report": f"runs/{run_id}/report/index.html" if run.get("report") else None,
     }
+
+
+def _in_short(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Metrics without their recipes and classes: the run's own page has those."""
+    keys = (*NUMBERS, *RECIPE, "note")
+    return {name: {key: metric.get(key) for key in keys} for name, metric in metrics.items()}
 
 
 def index_page(store: Store) -> dict[str, Any]:
@@ -374,14 +428,14 @@ def index_page(store: Store) -> dict[str, Any]:
 
 
 def compact(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The lines of the index for its page: what a thousand runs say in the same words is said once."""
+    """The lines of the index for its page: the main measures, their recipes said once for a thousand runs."""
     recipes: dict[str, int] = {}
 
     def pack(metric: Mapping[str, Any]) -> list[Any]:
         recipe = {key: metric.get(key) for key in RECIPE}
         number = recipes.setdefault(json.dumps(recipe), len(recipes))
         return [
-            *(rounded(metric.get(key)) for key in ("value", "low", "high", "floor")),
+            *(rounded(metric.get(key)) for key in NUMBERS),
             number,
             metric.get("note"),
         ]
@@ -389,11 +443,12 @@ def compact(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     lines = []
     for run in runs:
         results = [
-            {**r, "metrics": {n: pack(m) for n, m in (r.get("metrics") or {}).items()}}
+            {**r, "metrics": {n: pack(m) for n, m in (r.get("metrics") or {}).items() if measure(n).main}}
             for r in run["results"]
         ]
         lines.append({**run, "results": results})
-    return {"recipes": [json.loads(recipe) for recipe in recipes], "runs": lines}
+    measures = {name: [shown.label, shown.percent] for name, shown in MEASURES.items()}
+    return {"measures": measures, "recipes": [json.loads(recipe) for recipe in recipes], "runs": lines}
 
 
 def rounded(value: Any) -> Any:

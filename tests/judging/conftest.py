@@ -8,24 +8,28 @@ import torch
 
 from components.config import Evaluate
 from components.data.card import DataCard, digest
-from components.evaluation import reference
+from components.data.dataset import open_split
+from components.evaluation import Judged, Reference, describe
+from components.extractors import make
+from components.features import load_extractor
 
 SPLITS = {"train": 1000, "validation": 390, "test": 400}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def one_thread():
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # two would wait for each other where other tests run beside these
 
 
 def prepared(folder: Path, images: np.ndarray, labels: np.ndarray | None) -> Path:
     """A prepared data set in `folder`, split in the order of `images`."""
-    start = 0
+    start, counts = 0, {}
     for split, count in SPLITS.items():
         (folder / split).mkdir(parents=True)
         np.save(folder / split / "images-00000.npy", images[start : start + count])
         if labels is not None:
             np.save(folder / split / "labels.npy", labels[start : start + count].astype(np.int64))
+            counts[split] = np.bincount(labels[start : start + count], minlength=10).tolist()
         start += count
     files = {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*.npy"))}
     card = DataCard(
@@ -38,6 +42,7 @@ def prepared(folder: Path, images: np.ndarray, labels: np.ndarray | None) -> Pat
         channels=images.shape[1],
         labels=None if labels is None else [str(i) for i in range(10)],
         counts=SPLITS,
+        label_counts=counts or None,
         files={name: {"sha256": digest(p, "sha256"), "bytes": p.stat().st_size} for name, p in files.items()},
     )
     (folder / "card.json").write_text(card.to_json())
@@ -64,15 +69,40 @@ def lamps(tmp_path_factory) -> Path:
     return prepared(tmp_path_factory.mktemp("data") / "lamps", images.astype(np.uint8), None)
 
 
+def make_reference(data: Path, folder: Path, settings: Evaluate) -> Path:
+    """A reference in `folder`, its extractor in `folder`/extractor, without a store and without Ray."""
+    splits = {split: open_split(data, split) for split in SPLITS}
+    kind = "rotation" if splits["train"].labels is None else "classifier"
+    make(kind, settings, splits["train"], splits["validation"], folder / "extractor")
+    see = load_extractor(folder / "extractor")
+    (folder / "features").mkdir()
+    for name, split in splits.items():
+        np.save(folder / "features" / f"{name}.npy", see(split.images[:]))
+    describe(data, folder, folder / "extractor", settings.samples)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def digits_reference(digits, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("reference") / "digits8"
-    reference(digits, folder, Evaluate())
-    return folder
+    return make_reference(digits, tmp_path_factory.mktemp("reference") / "digits8", Evaluate())
 
 
 @pytest.fixture(scope="session")
 def lamps_reference(lamps, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("reference") / "lamps"
-    reference(lamps, folder, Evaluate(samples=100, extractor_epochs=2))
-    return folder
+    settings = Evaluate(samples=100, extractor_epochs=2)
+    return make_reference(lamps, tmp_path_factory.mktemp("reference") / "lamps", settings)
+
+
+@pytest.fixture(scope="session")
+def digits_ref(digits, digits_reference) -> Reference:
+    return Reference.read(digits_reference, digits_reference / "extractor", digits)
+
+
+@pytest.fixture(scope="session")
+def lamps_ref(lamps, lamps_reference) -> Reference:
+    return Reference.read(lamps_reference, lamps_reference / "extractor", lamps)
+
+
+def seen(ref: Reference, images: np.ndarray, labels: np.ndarray | None = None, **about) -> Judged:
+    """Images as the extractor of `ref` sees them; where of given classes, a classifier is trained on them."""
+    return Judged(ref.extractor(images), labels, None if labels is None else images, **about)

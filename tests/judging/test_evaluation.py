@@ -1,38 +1,42 @@
+"""Judged numbers: what they say of themselves, what moves them, and what they may be compared with."""
+
+import io
 import json
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageFilter
 
-from components import evaluation
-from components.config import Evaluate
+from components import comparable, evaluation
 from components.data.card import DataCard
 from components.data.dataset import open_split, to_float, to_uint8
 from components.errors import InputError
-from components.evaluation import Reference, curve, judge, judge_reconstruction, rank_by, reference, stability
+from components.evaluation import Judged, Reference, judge, judge_pairs, neighbours, rank_by, stability
+from components.judging import pair_values
+from tests.judging.conftest import seen
 
 FIELDS = {
-    "value",
-    "low",
-    "high",
-    "floor",
-    "n",
-    "extractor",
-    "extractor_hash",
-    "split",
-    "better",
-    "comparability",
+    *("value", "low", "high", "interval", "floor", "n", "extractor", "extractor_hash", "split", "better"),
+    *("recipe", "comparability"),
+}
+SETS = {
+    *("frechet_distance", "kid", "frechet_distance_unbiased", "precision", "recall", "density", "coverage"),
+    "memorised",
+}
+CLASSES = {
+    *("classifier_score", "label_accuracy", "class_kid", "class_frechet_distance", "classification_accuracy"),
 }
 
 
 @pytest.fixture(scope="module")
-def real_images(digits):
-    return open_split(digits, "test").images[:]
+def test_split(digits):
+    return open_split(digits, "test")
 
 
 @pytest.fixture(scope="module")
-def train_images(digits):
-    return open_split(digits, "train").images[:]
+def train(digits):
+    return open_split(digits, "train")
 
 
 def noisy(images, sigma):
@@ -40,66 +44,160 @@ def noisy(images, sigma):
     return np.clip(images + noise, 0, 255).round().astype(np.uint8)
 
 
-def test_a_reference_says_what_it_is(digits_reference, digits):
-    info = json.loads((digits_reference / "reference.json").read_text())
+def each(images, change):
+    """`change` done to every image, as a Pillow image."""
+    changed = [np.asarray(change(Image.fromarray(image.transpose(1, 2, 0).squeeze()))) for image in images]
+    return np.stack([c[None] if c.ndim == 2 else c.transpose(2, 0, 1) for c in changed])
+
+
+def blurred(images, radius):
+    return each(images, lambda image: image.filter(ImageFilter.GaussianBlur(radius)))
+
+
+def compressed(images, quality):
+    def jpeg(image):
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality)
+        return Image.open(buffer)
+
+    return each(images, jpeg)
+
+
+def values(metrics, name):
+    return [m[name]["value"] for m in metrics]
+
+
+# What a number says of itself
+
+
+def test_a_reference_says_what_it_is(digits_ref, digits_reference, digits):
+    info = digits_ref.info
     assert info["data"]["hash"] == DataCard.read(digits).hash
-    assert info["n"] == 400 and info["images"] == {"train": 400, "validation": 390, "test": 400}
-    assert set(info["floor"]) == {"frechet_distance", "kid"} and abs(info["floor"]["kid"]) < 0.05
-    assert info["classifier_accuracy"] > 0.95 and info["extractor"]["name"] == "classifier"
+    assert info["n"] == 400 and info["images"] == {"train": 1000, "validation": 390, "test": 400}
+    floors = info["floors"]["test"]["400"]
+    assert set(floors) == SETS | CLASSES and abs(floors["kid"]) < 0.05 and floors["label_accuracy"] > 0.95
+    assert floors["memorised"] < 0.05 and floors["recall"] > 0.6 and floors["classification_accuracy"] > 0.8
     assert str(digits_reference.parent) not in json.dumps(info) and str(digits) not in json.dumps(info)
 
 
-def test_making_a_reference_again_gives_the_same_features(digits, digits_reference, tmp_path):
-    again, first = reference(digits, tmp_path, Evaluate(), threads=2), Reference.read(digits_reference)
-    assert again["extractor"]["hash"] == first.extractor.hash
-    for split, features in first.features.items():
-        np.testing.assert_allclose(np.load(tmp_path / f"features/{split}.npy"), features, atol=1e-5)
-
-
-def test_every_metric_carries_its_fields(digits_reference, train_images):
-    metrics = judge(train_images[:400], digits_reference, prefix="x_")
-    assert set(metrics) == {"x_kid", "x_frechet_distance"}
-    for metric in metrics.values():
-        assert set(metric) == FIELDS and len(metric["comparability"]) == 16
-        assert metric["n"] == 400 and metric["split"] == "test" and metric["extractor"] == "classifier"
-    kid = metrics["x_kid"]
-    assert kid["low"] < kid["value"] < kid["high"] and kid["better"] == "lower"
+def test_every_number_carries_its_recipe(digits_ref, train):
+    metrics = judge(seen(digits_ref, train.images[:400], train.labels[:400]), digits_ref)
+    assert set(metrics) == SETS | CLASSES
+    for name, metric in metrics.items():
+        assert set(metric) - {"note", "classes"} == FIELDS and metric["n"] == 400, name
+        recipe = metric["recipe"]
+        assert recipe["metric"] == name and recipe["data"] == digits_ref.info["data"]["hash"]
+        for field in ("seeds", "rounding", "preparation", "n_real", "chunk", "split"):
+            assert recipe[field], (name, field)
+        assert metric["comparability"] == comparable.key(recipe)
+        if not name.startswith("class_"):  # 40 images of a class are too few for an interval
+            assert metric["low"] <= metric["value"] <= metric["high"] and metric["interval"], name
+        assert metric["floor"] is not None, name
+        of_classifier = name == "classification_accuracy"
+        assert metric["extractor"] == (None if of_classifier else "classifier")
+        assert recipe["resize"] or of_classifier
+    assert metrics["memorised"]["recipe"]["n_real"] == 1000 and metrics["memorised"]["split"] == "train"
+    assert "bootstrap" not in metrics["kid"]["interval"], "repeated rows would bias a distance"
     json.dumps(metrics, allow_nan=False)
 
 
-def test_real_images_score_about_the_floor(digits_reference, digits):
-    validation = open_split(digits, "validation").images[:]
-    metrics = judge(validation, digits_reference)
-    assert metrics["kid"]["low"] < metrics["kid"]["floor"] < metrics["kid"]["high"]
+def test_without_classes_there_are_no_class_numbers(lamps_ref):
+    assert set(judge(seen(lamps_ref, np.zeros((20, 3, 16, 16), np.uint8)), lamps_ref)) == SETS
+
+
+def test_only_inception_has_an_inception_score_and_only_of_colour(lamps_ref, digits_ref, monkeypatch):
+    import dataclasses
+
+    def inceptive(ref):
+        seer = dataclasses.replace(ref.extractor, name="inception", classes="imagenet")
+        monkeypatch.setattr(type(seer), "logits_of", lambda self, features: features[:, :10])
+        return dataclasses.replace(ref, extractor=seer, info=ref.info | {"floors": {}})
+
+    for ref, expected in ((inceptive(lamps_ref), True), (inceptive(digits_ref), False)):
+        found = judge(Judged(ref.splits["train"].features[:60]), ref)
+        assert ("inception_score" in found) is expected and {"fid", "fid_unbiased", "kid"} <= set(found)
+        assert "frechet_distance" not in found and "classifier_score" not in found
+
+
+# What moves a number
+
+
+def test_real_images_score_about_the_floor(digits_ref):
+    validation = digits_ref.splits["validation"]
+    metrics = judge(Judged(validation.features, validation.labels), digits_ref)
+    for name in ("kid", "precision", "recall", "coverage", "density", "memorised"):
+        room = metrics[name]["high"] - metrics[name]["low"]
+        assert abs(metrics[name]["value"] - metrics[name]["floor"]) < 2 * room, name
     assert metrics["frechet_distance"]["value"] < 2 * metrics["frechet_distance"]["floor"]
 
 
-def test_worse_images_score_worse(digits_reference, train_images, lamps_reference, lamps):
-    for folder, images in (
-        (digits_reference, train_images),
-        (lamps_reference, open_split(lamps, "train").images[:]),
+def test_corruptions_move_distances_in_order_of_strength(digits_ref, lamps_ref, train, lamps):
+    for ref, images in (
+        (digits_ref, train.images[:400]),
+        (lamps_ref, open_split(lamps, "train").images[:390]),
     ):
-        scores = [judge(noisy(images, sigma)[:400], folder) for sigma in (0, 30, 60, 120)]
-        for name in ("kid", "frechet_distance"):
-            values = [score[name]["value"] for score in scores]
-            assert values == sorted(values) and values[-1] > 3 * abs(values[0]), (folder.name, name, values)
+        ladders = {
+            "noise": [noisy(images, sigma) for sigma in (0, 30, 60, 120)],
+            "blur": [images, *(blurred(images, radius) for radius in (0.7, 1.2, 2.5))],
+            "jpeg": [images, *(compressed(images, quality) for quality in (40, 12, 3))],
+        }
+        for corruption, ladder in ladders.items():
+            scores = [judge(seen(ref, rung), ref) for rung in ladder]
+            for name in ("kid", "frechet_distance"):
+                found = values(scores, name)
+                assert found == sorted(found) and found[-1] > 3 * abs(found[0]), (corruption, name, found)
 
 
-def test_other_corruptions_are_seen(digits_reference, train_images):
-    real = judge(train_images[:400], digits_reference)["kid"]
-    one_class = np.repeat(train_images[:1], 400, axis=0)
-    for bad in (
-        train_images[:400, :, ::-1],
-        np.roll(train_images[:400], 3, 3),
-        one_class,
-        255 - train_images[:400],
-    ):
-        assert judge(bad, digits_reference)["kid"]["value"] > real["high"]
+def test_dropped_classes_lower_recall_in_order_and_leave_precision(digits_ref, train):
+    scores = []
+    for classes in (10, 6, 3, 1):
+        rows = np.flatnonzero(train.labels < classes)
+        images = train.images[np.resize(rows, 400)] if len(rows) < 400 else train.images[rows[:400]]
+        scores.append(judge(seen(digits_ref, images), digits_ref))
+    recalls, coverages = values(scores, "recall"), values(scores, "coverage")
+    assert recalls == sorted(recalls, reverse=True) and recalls[-1] < recalls[0] - 0.4
+    assert coverages == sorted(coverages, reverse=True)
+    assert min(values(scores, "precision")) > 0.8
 
 
-def test_few_images_come_with_a_note_and_are_ranked_by_kid(digits_reference, train_images):
-    few, many = (judge(train_images[:n], digits_reference) for n in (60, 400))
+def test_repeated_images_lower_coverage_in_order(digits_ref, train):
+    scores = [
+        judge(seen(digits_ref, np.resize(train.images[:n], (400, 1, 8, 8))), digits_ref)
+        for n in (400, 100, 25, 5)
+    ]
+    coverages = values(scores, "coverage")
+    assert coverages == sorted(coverages, reverse=True) and coverages[-1] < 0.3 < 0.9 < coverages[0]
+
+
+def test_copies_of_training_images_count_as_memorised(digits_ref, train, test_split):
+    half = np.concatenate([train.images[:200], test_split.images[:200]])
+    found = judge(seen(digits_ref, half), digits_ref)["memorised"]
+    assert found["value"] == pytest.approx(0.5, abs=0.02) and found["floor"] < 0.05
+    near = neighbours(digits_ref.extractor(half[:210]), digits_ref)
+    assert near["rows"][:200] == list(range(200)) and set(range(200)) <= set(near["memorised"])
+    assert near["distances"][0] < 1e-3
+
+
+def test_labels_that_are_not_what_was_asked_for(digits_ref, test_split, train):
+    right = judge(seen(digits_ref, test_split.images[:], test_split.labels), digits_ref)
+    wrong = judge(seen(digits_ref, test_split.images[:], (test_split.labels + 1) % 10), digits_ref)
+    assert right["label_accuracy"]["value"] == right["label_accuracy"]["floor"] > 0.95
+    assert right["label_accuracy"]["better"] == "higher"
+    assert wrong["label_accuracy"]["value"] < 0.05 and wrong["classification_accuracy"]["value"] < 0.2
+    assert wrong["class_kid"]["value"] > 10 * abs(right["class_kid"]["value"])
+    assert set(right["class_kid"]["classes"]) == {str(i) for i in range(10)}
+    one = np.where(train.labels[:400] == 3, 8, train.labels[:400])  # threes are called eights
+    told = judge(seen(digits_ref, train.images[:400], one), digits_ref)["class_kid"]["classes"]
+    assert max(told, key=told.get) == "8" and "3" not in told
+
+
+# What a number may be compared with
+
+
+def test_few_images_come_with_a_note_and_are_ranked_by_kid(digits_ref, train):
+    few, many = (judge(seen(digits_ref, train.images[:n]), digits_ref) for n in (60, 400))
     assert "rank by kid" in few["frechet_distance"]["note"] and "note" not in many["frechet_distance"]
+    assert "rough" in few["frechet_distance_unbiased"]["note"]
     assert rank_by(few) == "kid" and rank_by(many) == "frechet_distance"
     assert few["frechet_distance"]["n"] == 60
     assert few["frechet_distance"]["floor"] > many["frechet_distance"]["floor"], (
@@ -107,153 +205,97 @@ def test_few_images_come_with_a_note_and_are_ranked_by_kid(digits_reference, tra
     )
 
 
-def test_comparability_is_equal_only_for_the_same_question(
-    digits_reference, lamps_reference, train_images, digits
-):
-    same = [judge(images, digits_reference) for images in (train_images[:400], train_images[400:800])]
-    for name in ("kid", "frechet_distance"):
-        assert same[0][name]["comparability"] == same[1][name]["comparability"]
+def test_the_unbiased_estimate_of_real_images_is_near_zero_where_the_plain_one_is_not(digits_ref):
+    found = judge(Judged(digits_ref.splits["validation"].features), digits_ref)
+    plain, unbiased = found["frechet_distance"], found["frechet_distance_unbiased"]
+    assert abs(unbiased["value"]) < plain["value"] / 2 and unbiased["low"] < 0 < unbiased["high"]
+
+
+def test_comparability_is_equal_only_for_the_same_question(digits_ref, lamps_ref, train):
+    def key(name="kid", ref=digits_ref, split="test", images=train.images[:400], **about):
+        return judge(seen(ref, images, **about), ref, split)[name]["comparability"]
+
+    assert key() == key(images=train.images[400:800])
+    pairs = judge_pairs(seen(digits_ref, train.images[:390]), {}, digits_ref)["r_kid"]["comparability"]
     others = [
-        same[0]["kid"],
-        same[0]["frechet_distance"],
-        judge(train_images[:300], digits_reference)["kid"],
-        judge(np.zeros((100, 3, 16, 16), np.uint8), lamps_reference)["kid"],
-        judge_reconstruction(train_images[:400], train_images[:400], digits_reference)["r_kid"],
-        judge_reconstruction(train_images[400:800], train_images[400:800], digits_reference)["r_kid"],
+        key(),
+        key("frechet_distance"),
+        key(images=train.images[:300]),
+        key(split="validation", images=train.images[:390]),
+        key(images=np.zeros((100, 3, 16, 16), np.uint8), ref=lamps_ref),
+        key(seeds="as given"),
+        key(preparation="centre square, resized"),
+        pairs,
     ]
-    assert len({metric["comparability"] for metric in others}) == len(others)
+    assert len(set(others)) == len(others)
 
 
-def test_more_images_than_the_reference_are_cut_to_its_number(digits_reference, train_images):
-    assert judge(train_images, digits_reference)["kid"]["n"] == 400
+def test_more_images_than_there_are_to_compare_with_are_cut(digits_ref, train):
+    found = judge(seen(digits_ref, train.images[:]), digits_ref)["kid"]
+    assert found["n"] == found["recipe"]["n_real"] == 400
 
 
-def test_label_accuracy(digits_reference, digits):
-    test = open_split(digits, "test")
-    metric = judge(test.images[:], digits_reference, labels=test.labels)["label_accuracy"]
-    assert metric["value"] == metric["floor"] > 0.95 and metric["better"] == "higher" and metric["n"] == 400
-    assert metric["low"] < metric["value"] <= metric["high"]
-    wrong = judge(test.images[:], digits_reference, labels=(test.labels + 1) % 10)["label_accuracy"]
-    assert wrong["value"] < 0.05
-    with pytest.raises(InputError, match="came with 3 labels"):
-        judge(test.images[:], digits_reference, labels=test.labels[:3])
+# Pairs
 
 
-def test_labels_are_no_matter_without_a_classifier(lamps_reference):
-    images = np.zeros((20, 3, 16, 16), np.uint8)
-    assert "label_accuracy" not in judge(images, lamps_reference, labels=np.zeros(20))
+def test_a_perfect_reconstruction_is_perfect(digits_ref, test_split):
+    images = test_split.images[:]
+    found = judge_pairs(seen(digits_ref, images), pair_values(images, images, None), digits_ref)
+    assert found["psnr"]["value"] == 100 and found["psnr"]["better"] == "higher"
+    for name in ("mse", "mae", "ssim", "r_kid", "r_frechet_distance"):
+        assert found[name]["value"] == pytest.approx(found[name]["floor"], abs=1e-7), name
+    assert found["mse"]["extractor"] is None and "bootstrap" in found["mse"]["interval"]
 
 
-def test_a_perfect_reconstruction_is_perfect(digits_reference, real_images):
-    metrics = judge_reconstruction(real_images, real_images, digits_reference)
-    assert metrics["mse"]["value"] == 0 and metrics["psnr"]["value"] == 100
-    for name in ("r_kid", "r_frechet_distance"):
-        assert metrics[name]["value"] == pytest.approx(metrics[name]["floor"], abs=1e-8) == 0
-    assert metrics["mse"]["extractor"] is None and metrics["psnr"]["better"] == "higher"
+def test_worse_reconstructions_score_worse(digits_ref, test_split):
+    images = test_split.images[:]
+    scores = []
+    for sigma in (5, 30, 90):
+        bad = noisy(images, sigma)
+        scores.append(judge_pairs(seen(digits_ref, bad), pair_values(images, bad, None), digits_ref))
+    for name in ("mse", "mae", "r_kid", "r_frechet_distance"):
+        assert values(scores, name) == sorted(values(scores, name)), name
+    for name in ("psnr", "ssim"):
+        assert values(scores, name) == sorted(values(scores, name), reverse=True), name
 
 
-def test_worse_reconstructions_score_worse(digits_reference, real_images):
-    scores = [judge_reconstruction(real_images, noisy(real_images, s), digits_reference) for s in (5, 30, 90)]
-    for name in ("mse", "r_kid", "r_frechet_distance"):
-        values = [score[name]["value"] for score in scores]
-        assert values == sorted(values)
-    assert scores[0]["psnr"]["value"] > scores[1]["psnr"]["value"] > scores[2]["psnr"]["value"]
-
-
-def test_both_sides_are_rounded_the_same_way(digits_reference, real_images):
+def test_both_sides_are_rounded_the_same_way(test_split):
     """What passes through a model's range and back is what it was: nothing is truncated."""
-    back = to_uint8(to_float(torch.from_numpy(real_images))).numpy()
-    np.testing.assert_array_equal(back, real_images)
-    assert judge_reconstruction(real_images, back, digits_reference)["mse"]["value"] == 0
+    images = test_split.images[:]
+    np.testing.assert_array_equal(to_uint8(to_float(torch.from_numpy(images))).numpy(), images)
     every = np.arange(256, dtype=np.uint8)
     np.testing.assert_array_equal(to_uint8(to_float(torch.from_numpy(every))).numpy(), every)
 
 
-def test_bad_images_are_refused_in_a_sentence(digits_reference, real_images, tmp_path):
+# Bad input
+
+
+def test_bad_input_is_refused_in_a_sentence(digits_ref, tmp_path, digits):
+    with pytest.raises(InputError, match="only 3 images to judge"):
+        judge(Judged(digits_ref.splits["test"].features[:3]), digits_ref)
     bad = {
-        "no images to judge": real_images[:0],
-        "only 3 images": real_images[:3],
-        "NaN": np.full(real_images.shape, np.nan),
-        "images are 3x8x8 .* data set digits8 has 1x8x8": np.repeat(real_images, 3, 1),
-        "expected uint8": real_images.astype(np.float64),
+        "NaN": np.full((20, 1, 8, 8), np.nan),
+        "expected uint8": np.zeros((20, 1, 8, 8)),
+        "made for grey 8x8": np.zeros((20, 3, 8, 8), np.uint8),
+        "no images to judge": np.zeros((0, 1, 8, 8), np.uint8),
     }
     for message, images in bad.items():
         with pytest.raises(InputError, match=message):
-            judge(images, digits_reference)
-    with pytest.raises(InputError, match="came with 20 reconstructions"):
-        judge_reconstruction(real_images, real_images[:20], digits_reference)
+            digits_ref.extractor(images)
     with pytest.raises(InputError, match="no reference here"):
-        judge(real_images, tmp_path)
+        Reference.read(tmp_path, tmp_path, digits)
 
 
-def test_unknown_extractors_and_wrong_inception_weights_are_refused(digits, tmp_path):
-    with pytest.raises(InputError, match="accepted: auto, classifier, rotation, inception"):
-        reference(digits, tmp_path, Evaluate(extractor="vgg"))
-    (tmp_path / "weights.pth").write_bytes(b"")
-    settings = Evaluate(extractor="inception", inception_path=str(tmp_path / "weights.pth"))
-    with pytest.raises(InputError, match="may be called FID"):
-        reference(digits, tmp_path / "out", settings)
-    assert not (tmp_path / "out" / "reference.json").exists()
-
-
-def test_inception_numbers_are_called_fid(digits_reference, train_images, monkeypatch):
-    read = Reference.read.__func__
-
-    def renamed(cls, folder):
-        import dataclasses
-
-        ref = read(cls, folder)
-        return dataclasses.replace(ref, extractor=dataclasses.replace(ref.extractor, name="inception"))
-
-    monkeypatch.setattr(Reference, "read", classmethod(renamed))
-    monkeypatch.setattr(evaluation.Extractor, "_prepare", lambda self, x: x.float() / 127.5 - 1)
-    assert set(judge(train_images[:200], digits_reference)) == {"kid", "fid"}
-    assert {"r_kid", "rfid"} < set(
-        judge_reconstruction(train_images[:200], train_images[:200], digits_reference)
-    )
-
-
-def test_a_curve_of_improving_grids_falls_and_never_sees_test(
-    digits_reference, train_images, tmp_path, monkeypatch
-):
-    grids = [(step, noisy(train_images[:64], sigma)) for step, sigma in ((0, 150), (10, 60), (20, 5))]
-    points = curve(grids, digits_reference)
-    assert [point["step"] for point in points] == [0, 10, 20]
-    assert points[0]["kid"] > points[1]["kid"] > points[2]["kid"]
-    assert points[0]["frechet_distance"] > points[2]["frechet_distance"]
-    assert stability(points) == {
-        "backslide": 0,
-        "kept": 1,
-        "best_step": 20,
-        "snapshots": 3,
-        "of": "frechet_distance",
-    }
+def test_a_split_too_small_to_judge_with_is_refused(digits, digits_reference, tmp_path):
     (tmp_path / "features").mkdir()
-    for name in ("extractor", "reference.json", "features/train.npy", "features/validation.npy"):
-        (tmp_path / name).symlink_to(digits_reference / name)
-    np.save(tmp_path / "features/test.npy", np.full((400, 64), np.nan))
-    assert curve(grids, tmp_path) == points
+    for split in ("train", "validation", "test"):
+        features = np.load(digits_reference / "features" / f"{split}.npy")
+        np.save(tmp_path / "features" / f"{split}.npy", features[:3] if split == "validation" else features)
+    with pytest.raises(InputError, match="validation images; at least 8"):
+        evaluation.describe(digits, tmp_path, digits_reference / "extractor", 100)
 
 
-def test_a_curve_of_single_images_is_empty(digits_reference, real_images):
-    assert curve([(0, real_images[:1]), (10, real_images[:1])], digits_reference) == []
-
-
-def test_a_split_too_small_to_judge_with_is_refused(digits, tmp_path):
-    import shutil
-
-    small = shutil.copytree(digits, tmp_path / "small")
-    np.save(small / "validation" / "images-00000.npy", np.zeros((3, 1, 8, 8), np.uint8))
-    with pytest.raises(InputError, match="only 3 validation images; at least 8"):
-        reference(small, tmp_path / "out", Evaluate())
-
-
-def test_a_curve_of_reconstructions(digits_reference, digits):
-    originals = open_split(digits, "validation").images[:64]
-    grids = [(step, noisy(originals, sigma)) for step, sigma in ((0, 150), (10, 20), (20, 60))]
-    points = curve(grids, digits_reference, originals=originals)
-    found = stability(points, key="mse")
-    assert found["best_step"] == 10 and 0 < found["backslide"] < 1 and 0 < found["kept"] < 1
+# Stability
 
 
 def test_stability_of_known_curves():

@@ -67,6 +67,7 @@ def grid(family: str, progress: float) -> bytes:
 def metric(
     value, *, floor=None, extractor="classifier", n=1000, better="lower", recipe="a" * 16, spread=0.05
 ):
+    """A number as it was recorded before numbers carried their recipes."""
     return {
         "value": value,
         "low": value * (1 - spread),
@@ -81,34 +82,103 @@ def metric(
     }
 
 
+def judged(name, value, *, classes=None, note=None, **more) -> dict:
+    """A number as it is recorded now: with its recipe."""
+    flat = metric(value, **more)
+    recipe = {
+        "metric": name,
+        **{key: flat[key] for key in ("extractor", "extractor_hash", "split", "n")},
+        "data": "9e107d9d372bb6826bd81d3542a419d6e4c8a1f09b7d3c25aa00bb11cc22dd33",
+        "n_real": 500,
+        "preparation": "as they are",
+        "resize": "none",
+        "rounding": "uint8, nearest even",
+        "chunk": 64,
+        "seeds": "image i from seed 1, i",
+        "schema": 2,
+    }
+    flat |= {"interval": "jackknife over 10 groups, 95 %", "recipe": recipe}
+    return flat | ({"classes": classes} if classes else {}) | ({"note": note} if note is not None else {})
+
+
+def generated(best: float, labelled: bool, n: int) -> dict:
+    """All measures of a generating family, the better the smaller `best`."""
+    more = {"n": n, "recipe": "a" * 16 if n == 1000 else "b" * 16}
+    higher = {"better": "higher", **more}
+    metrics = {
+        "frechet_distance": judged("frechet_distance", best, floor=1.83, **more),
+        "kid": judged("kid", best / 880, floor=0.0004, **more),
+        "precision": judged("precision", 0.78 - best / 120, floor=0.764, **higher),
+        "recall": judged("recall", 0.75 - best / 80, floor=0.771, **higher),
+        "density": judged("density", 1.02 - best / 90, floor=1.01, **higher),
+        "coverage": judged("coverage", 0.97 - best / 60, floor=0.968, **higher),
+        "frechet_distance_unbiased": judged("frechet_distance_unbiased", best - 1.7, floor=0.11, **more),
+        "classifier_score": judged("classifier_score", 9.4 - best / 20, floor=9.41, **higher),
+        "memorised": judged("memorised", 0.031 - best / 2000, floor=0.01, spread=0.3, **more),
+    }
+    if labelled:
+        accuracy, each = 0.981 - best / 400, {str(i): best / 700 + (i % 7) / 900 for i in range(10)}
+        right = {label: 1 - value for label, value in each.items()}
+        metrics |= {
+            "label_accuracy": judged(
+                "label_accuracy", accuracy, floor=0.978, spread=0.01, classes=right, **higher
+            ),
+            "classification_accuracy": judged(
+                "classification_accuracy", accuracy - 0.06, floor=0.96, spread=0.01, **higher
+            ),
+            "class_kid": judged("class_kid", best / 700, floor=0.0011, classes=each, **more),
+            "class_frechet_distance": judged("class_frechet_distance", best * 2.4, floor=14.1, **more),
+        }
+    return metrics
+
+
+def reconstructed(best: float) -> dict:
+    """All measures of a reconstructing family."""
+    pixels = {"extractor": None}
+    return {
+        "r_frechet_distance": judged("r_frechet_distance", best, floor=0.0),
+        "r_kid": judged("r_kid", best / 900, floor=0.0),
+        "mse": judged("mse", 0.0118, floor=0.0, **pixels),
+        "mae": judged("mae", 0.041, floor=0.0, **pixels),
+        "psnr": judged("psnr", 19.3, better="higher", **pixels),
+        "ssim": judged("ssim", 0.871, floor=1.0, better="higher", spread=0.01, **pixels),
+    }
+
+
+def old(result: dict) -> dict:
+    """A result without what later records have."""
+    first = ("r_frechet_distance", "r_kid", "mse", "psnr", "frechet_distance", "kid", "label_accuracy")
+    later = ("recipe", "interval", "classes")
+    metrics = {
+        name: {key: value for key, value in metric.items() if key not in later}
+        for name, metric in result["metrics"].items()
+        if name in first
+    }
+    fields = ("kept", "checkpoints", "selected_by", "neighbours")
+    return {key: value for key, value in result.items() if key not in fields} | {"metrics": metrics}
+
+
 def result(family: str, best: float, n: int = 1000) -> dict:
     about = FAMILIES[family]
-    if about["task"] == "reconstruct":
-        metrics = {
-            "r_frechet_distance": metric(best, floor=0.0),
-            "r_kid": metric(best / 900, floor=0.0),
-            "mse": metric(0.0118, extractor=None, floor=0.0),
-            "psnr": metric(19.3, extractor=None, better="higher"),
-        }
-    else:
-        recipe = "a" * 16 if n == 1000 else "b" * 16
-        metrics = {
-            "frechet_distance": metric(best, floor=1.83, n=n, recipe=recipe),
-            "kid": metric(best / 880, floor=0.0004, n=n, recipe=recipe),
-        }
-        if family != "vae":
-            accuracy = 0.981 - best / 400
-            metrics["label_accuracy"] = metric(
-                accuracy, floor=0.978, better="higher", spread=0.01, n=n, recipe=recipe
-            )
+    pairs = about["task"] == "reconstruct"
+    metrics = reconstructed(best) if pairs else generated(best, family != "vae", n)
     curve = [
         {
             "step": s,
             "kid": best / 880 + 0.3 * math.exp(-about["rate"] * s / 400),
-            "frechet_distance": best + 180 * math.exp(-s / 300),
+            "frechet_distance": best + 180 * math.exp(-s / 300) + (best * (s == 1000) if not pairs else 0),
         }
         for s in STEPS
     ]
+    checkpoints, selected = {"last": {"step": 1000, "metrics": metrics}}, None
+    if not pairs:
+        selected = {"metric": "frechet_distance", "split": "validation", "n": 500}
+    if family in ("dcgan", "diffusion"):
+        worse = generated(best * 1.3, family != "vae", n)
+        checkpoints = {
+            "best": {"step": 750, "metrics": metrics},
+            "last": {"step": 1000, "metrics": worse},
+        }
     return {
         "family": family,
         "task": about["task"],
@@ -118,9 +188,33 @@ def result(family: str, best: float, n: int = 1000) -> dict:
         "images_seen": 128_000,
         "samples_per_second": about["speed"],
         "metrics": metrics,
+        "kept": "best" if "best" in checkpoints else "last",
+        "checkpoints": checkpoints,
+        "selected_by": selected,
         "curve": curve,
         "stability": {"backslide": 0.04, "kept": 0.99, "best_step": 1000, "snapshots": 7, "of": "kid"},
     }
+
+
+def near(store, result: dict) -> dict:
+    """`result` with published samples and, in another order, the training images nearest to them."""
+    family, folder = result["family"], f"store/evaluate/{result['family']:0<16}"
+    rng = np.random.default_rng(1)
+    clean = np.concatenate([digits(), digits()[:36]])
+    noisy = np.clip(clean + rng.normal(0, 40, clean.shape), 0, 255).astype("uint8")
+    store.write_bytes(f"{folder}/samples.webp", sheet(noisy, 10))
+    store.write_bytes(f"{folder}/nearest.webp", sheet(clean, 10))
+    distances = [round(float(d), 3) for d in rng.uniform(2.0, 9.0, 100)]
+    neighbours = {
+        "path": f"{folder}/nearest.webp",
+        "columns": 10,
+        "count": 100,
+        "resolution": 28,
+        "distances": distances,
+        "closest": 2.4,
+        "memorised": [i for i, d in enumerate(distances) if d <= 2.4] if family != "vae" else [],
+    }
+    return {**result, "samples": f"{folder}/samples.webp", "neighbours": neighbours}
 
 
 def attempt(store, family: str, key: str, last: int, torn: bool = False, finished: bool = True) -> None:
@@ -265,16 +359,14 @@ def write_done(store) -> str:
     stages += [stage("compare", None, "ran", at, 0.4, 0.3), stage("report", None, "ran", at + 0.4, 0.6, 0.6)]
     results = [
         result("autoencoder", 2.4),
-        result("vae", 31.7),
-        result("dcgan", 14.2),
-        result("diffusion", 9.61),
+        *(near(store, result(f, best)) for f, best in (("vae", 31.7), ("dcgan", 14.2), ("diffusion", 9.61))),
     ]
     store.write_json(f"runs/{DONE}/run.json", manifest(DONE, "done", stages, results))
     return DONE
 
 
 def write_partial(store) -> str:
-    """A failed family, a result that cannot be compared, and names that mean harm."""
+    """A failed family, an old record, a result that cannot be compared, and names that mean harm."""
     stages = [
         trained(store, "autoencoder", begin=1),
         trained(store, "vae", begin=50),
@@ -285,12 +377,14 @@ def write_partial(store) -> str:
         f"loss D/real was not finite at step 431; the last good checkpoint is step 250 {HOSTILE}\ntrace"
     )
     stages += [gone, stage("evaluate", "dcgan", "skipped", 0, 0)]
-    results = [result("autoencoder", 2.5), result("vae", 30.1), result("diffusion", 9.9, n=256)]
+    results = [old(result("autoencoder", 2.5)), result("vae", 30.1), result("diffusion", 9.9, n=256)]
     evil = lineage(title=f'{HOSTILE} & "friends" \u2028</title>')
     evil["data"]["credit"] = evil["data"]["licence"] = HOSTILE
     evil["config"]["families"][HOSTILE] = {}
     evil["dirty"] = True
-    results.append({**result("vae", 44.0), "family": HOSTILE, "paper": HOSTILE})
+    harm = {**result("vae", 44.0), "family": HOSTILE, "paper": HOSTILE, "kept": HOSTILE}
+    harm["metrics"]["kid"] |= {"classes": {HOSTILE: 0.1, "1": 0.2}, "interval": HOSTILE, "note": HOSTILE}
+    results.append(harm)
     store.write_json(
         f"runs/{PARTIAL}/run.json",
         manifest(PARTIAL, "partial", stages, results, lineage=evil, command=HOSTILE),

@@ -25,6 +25,10 @@ addEventListener("load", async () => {
   const note = (name, value) => { document.documentElement.dataset[name] = value; };
   const ink = () => all("#grids canvas").map((c) => c.width * c.height).join();
   await wait();
+  note("kept", all("#grids .who small").map((n) => n.textContent.endsWith(", kept")).join());
+  const near = document.querySelector("#near canvas"), box = near.getBoundingClientRect();
+  near.dispatchEvent(new PointerEvent("pointermove", { clientX: box.left + 20, clientY: box.top + 20 }));
+  note("hover", near.title);
   note("canvases", all("#grids canvas").length); note("painted", ink());
   const slider = document.querySelector("#step");
   slider.value = 0; slider.dispatchEvent(new Event("input")); await wait();
@@ -32,6 +36,12 @@ addEventListener("load", async () => {
   document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
   await wait();
   note("second", document.querySelector(".player output").textContent);
+  const shown = () => all(".board th[data-better]").filter((th) => th.offsetWidth).length;
+  const every = all(".tools button").find((b) => b.textContent === "All 13 measures");
+  note("calm", shown());
+  every.click(); note("every", shown()); note("pressed", every.getAttribute("aria-pressed"));
+  note("remembered", localStorage.getItem("atelier-measures")); every.click(); note("again", shown());
+  note("rings", all("#quality .kept").length);
   const heads = all(".board th button.sort"); heads[2].click(); heads[2].click();
   const rows = [...all(".board")[0].querySelectorAll("tbody th")];
   note("order", rows.map((th) => th.dataset.sort).join());
@@ -44,6 +54,22 @@ addEventListener("load", async () => {
   document.querySelector("#theme").click(); await wait();
   note("end", "reached");
 });
+"""
+# Only pages of a server may read the pixels of their own pictures.
+FRAMES = """
+addEventListener("load", () => setTimeout(() => {
+  const rows = [...document.querySelectorAll("#near .strip")].map((strip) => {
+    const canvases = [...strip.querySelectorAll("canvas")];
+    const frames = canvases.map((canvas) => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, 1);
+      const framed = (x) => [213, 94, 0].every((c, i) => data[4 * x + i] === c);
+      return Number([...Array(canvas.width).keys()].some(framed));
+    });
+    return frames.join("");
+  });
+  document.documentElement.dataset.frames = rows.join();
+  document.documentElement.dataset.said = document.querySelectorAll("#near .who small")[1].textContent;
+}, 1500));
 """
 
 
@@ -66,6 +92,14 @@ def load(url: str, profile: Path) -> str:
 
 def marks(html: str) -> dict[str, str]:
     return dict(re.findall(r'data-([a-z-]+)="([^"]*)"', re.search(r"<html[^>]*>", html)[0]))
+
+
+def with_script(page: Path, script: str) -> Path:
+    """A copy of a page that runs `script` as well."""
+    page.with_name("reader.js").write_text(script)
+    probe = page.with_name("probe.html")
+    probe.write_text(page.read_text().replace("</head>", '<script src="reader.js"></script></head>'))
+    return probe
 
 
 def check(html: str) -> None:
@@ -97,22 +131,24 @@ def test_index_shows_hostile_names_as_text(store, runs, tmp_path):
 
 
 def test_pages_from_the_viewer(store, runs, tmp_path):
-    page = build_run(store, runs["done"])
+    probe = with_script(Path(store.path(build_run(store, runs["done"]))), FRAMES)
     with server(store) as made:
         thread = threading.Thread(target=made.serve_forever, daemon=True)
         thread.start()
-        html = load(f"{made.url}{page}", tmp_path / "profile")
+        html = load(f"{made.url}runs/{runs['done']}/report/{probe.name}", tmp_path / "profile")
         made.shutdown()
         thread.join()
     check(html)
     assert html.count("<canvas") >= 4
+    seen = marks(html)
+    assert (
+        seen["frames"] == "0000,1100,1100"
+    )  # copies are framed, in their own row and in that of their origin
+    assert "of the 100 shown are framed" in seen["said"] and "samples memorised" in seen["said"]
 
 
 def test_a_reader_at_work(store, runs, tmp_path):
-    page = Path(store.path(build_run(store, runs["done"])))
-    (page.parent / "reader.js").write_text(READER)
-    probe = page.with_name("probe.html")
-    probe.write_text(page.read_text().replace("</head>", '<script src="reader.js"></script></head>'))
+    probe = with_script(Path(store.path(build_run(store, runs["done"]))), READER)
     html = load(f"file://{probe}", tmp_path / "profile")
     check(html)
     seen = marks(html)
@@ -120,5 +156,10 @@ def test_a_reader_at_work(store, runs, tmp_path):
     assert int(seen["canvases"]) == 6 and "0" not in seen["painted"].split(",")
     assert seen["first"] == "step 0 of 1,000" and seen["second"] == "step 50 of 1,000"
     assert seen["order"] == "vae,dcgan,diffusion" and seen["sorted"] == "descending"
-    assert "floor 1.83" in seen["tip"] and "classifier features" in seen["tip"]
+    assert "floor 1.83" in seen["tip"] and "features classifier 5f0c2b9e" in seen["tip"]
     assert seen["readout"].startswith("step 1,")
+    # seven and five of the main measures, then all of both tasks
+    assert (seen["calm"], seen["every"], seen["again"]) == ("12", "19", "12")
+    assert seen["pressed"] == "true" and seen["remembered"] == "all"
+    assert seen["rings"] == "3" and seen["kept"] == "false,true,true,false,false"  # at the last step
+    assert re.fullmatch(r"sample \d+: distance 2\.\d\d; framed below 2.40", seen["hover"])

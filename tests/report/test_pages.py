@@ -7,7 +7,9 @@ from html.parser import HTMLParser
 import pytest
 
 from components.errors import InputError
-from components.report import board, build, build_index, build_run, data, text
+from components.export import model_card
+from components.report import board, build, build_index, build_run, data, judged, text
+from components.report.measures import MEASURES, features, limit, main, measure, recipe
 from tests.report import fixture
 from tests.report.fixture import HOSTILE
 
@@ -96,6 +98,7 @@ def test_hostile_strings_stay_text(store, runs):
     assert raw.count("<script") == 2  # ours, and the data
     assert HOSTILE in html.text  # and yet it is shown, as it was written
     assert html.data["classes"][-1] == HOSTILE
+    assert f"{HOSTILE}––0.100" in html.text  # a class of that name
     assert store.read_text(rel.replace("index.html", "config.yaml")).count(HOSTILE) == 1
 
 
@@ -139,7 +142,7 @@ def test_failure_is_told_in_one_sentence(store, runs):
 
 def test_incomparable_numbers_are_grey_and_never_lead(store, runs):
     rel = build_run(store, runs["partial"])
-    assert "different number of images (256, not 1000)" in page(store, rel).text
+    assert "different number of images (256, not 1,000)" in page(store, rel).text
     assert 'class="n off"' in store.read_text(rel)
     assert "vae leads" in page(store, rel).text  # though 9.9 < 30.1
 
@@ -266,3 +269,224 @@ def test_a_number_with_a_warning_does_not_rank():
 def test_reconstructions_never_stand_among_generators():
     groups = board.groups([fixture.result("autoencoder", 1.0), fixture.result("vae", 3.0)])
     assert [[row["family"] for row in group["rows"]] for group in groups] == [["vae"], ["autoencoder"]]
+
+
+# Numbers that can be trusted
+
+LOWER = {
+    "fid",
+    "frechet_distance",
+    "kid",
+    "fid_unbiased",
+    "frechet_distance_unbiased",
+    "class_fid",
+    "class_kid",
+}
+LOWER |= {"class_frechet_distance", "memorised", "mse", "mae", "lpips", "rfid", "r_frechet_distance", "r_kid"}
+HIGHER = {"precision", "recall", "density", "coverage", "inception_score", "classifier_score"}
+HIGHER |= {"label_accuracy", "classification_accuracy", "psnr", "ssim"}
+
+
+def group(*results):
+    return board.groups(results)[0]
+
+
+def cell(result, name):
+    shown = group(result)
+    at = [column["name"] for column in shown["columns"]].index(name)
+    return shown["rows"][0]["cells"][at]
+
+
+@pytest.mark.parametrize("name", sorted(LOWER | HIGHER))
+def test_every_measure_is_explained_and_points_the_right_way(name):
+    shown = MEASURES[name]
+    assert shown.meaning[0].isupper() and shown.meaning.endswith(".") and shown.limit
+    assert shown.better == ("higher" if name in HIGHER else "lower")
+
+
+def test_a_calm_table_shows_one_accuracy_and_no_warning():
+    names = board.metric_names([fixture.result("diffusion", 9.0)])
+    first = ["frechet_distance", "kid", "precision", "recall", "coverage", "label_accuracy", "memorised"]
+    assert [n for n in names if n in main(names, set())] == first
+    assert "classification_accuracy" in main([n for n in names if n != "label_accuracy"], set())
+    assert "recall" not in main(names, {"recall"})
+    assert "frechet_distance" in main(names, set(names))  # something has to rank
+    assert "unheard_of" in main(["kid", "unheard_of"], set())
+
+
+def test_the_page_hides_what_the_calm_table_does_not_show(store, runs):
+    tags = page(store, build_run(store, runs["done"])).tags
+    heads = [a["class"] for tag, a in tags if tag == "th" and "data-better" in a]
+    assert heads[:13] == ["n"] * 6 + ["n more", "n"] + ["n more"] * 5  # classification accuracy between
+    rows = [a["class"] for tag, a in tags if tag == "td" and "data-sort" in a]
+    assert [("more" in c.split()) for c in rows[:13]] == [("more" in c.split()) for c in heads[:13]]
+
+
+def test_a_cell_has_its_unit_interval_and_bound():
+    precision = cell(fixture.result("diffusion", 9.6), "precision")
+    assert precision["text"] == "70.0\u00a0%" and precision["interval"] == "66.5 to 73.5"
+    assert precision["bound"] == "real" and precision["floor"] == "76.4\u00a0%"
+    assert cell(fixture.result("diffusion", 9.6), "kid")["bound"] == "floor"
+    assert cell(fixture.result("autoencoder", 2.0), "ssim")["bound"] == "ceiling"
+
+
+def test_a_tooltip_has_the_whole_recipe():
+    metric = fixture.judged("kid", 0.1, floor=0.01)
+    metric["recipe"] |= {"k": 3, "data_set": "mnist5k", "choice": 0, "originals": "0f" * 32}
+    assert recipe(metric) == [
+        ("features", "classifier 5f0c2b9e"),
+        ("images", "1,000 against 500 real, test split"),
+        ("data set", "mnist5k"),
+        ("version of the data", "9e107d9d372b"),
+        ("preparation", "as they are"),
+        ("resize", "none"),
+        ("rounding", "uint8, nearest even"),
+        ("images at once", "64"),
+        ("seeds", "image i from seed 1, i"),
+        ("real images chosen by seed", "0"),
+        ("k", "3"),
+        ("originals", "0f0f0f0f0f0f"),
+        ("interval by", "jackknife over 10 groups, 95 %"),
+        ("comparability", "a" * 16),
+    ]
+    result = fixture.result("vae", 9.0)
+    result["metrics"]["kid"] = metric | {"note": "few images"}
+    shown = dict(cell(result, "kid")["detail"])
+    assert shown["interval"] == "0.0950 to 0.105" and shown["floor"] == "0.01"
+    assert shown["beware"] == "few images" and shown["seeds"] == "image i from seed 1, i"
+
+
+def test_what_is_refused_is_said_once_for_each_reason():
+    few, many = fixture.result("diffusion", 9.0, n=256), fixture.result("vae", 30.0)
+    other = {**fixture.result("vae", 20.0), "family": "gan"}
+    few["metrics"]["recall"] = fixture.judged("recall", 0.5, recipe="c" * 16, extractor="rotation")
+    refused = board.groups([few, many, other])[0]["refused"]
+    assert [r["family"] for r in refused] == ["diffusion", "diffusion"]
+    said = [r["sentence"] for r in refused]
+    assert any(
+        s.startswith("Fréchet distance, KID, Precision, Coverage") and "(256, not 1,000)" in s for s in said
+    )
+    assert "Recall is not comparable with the others: different extractor (rotation, not classifier)." in said
+
+
+def test_an_old_record_says_what_it_can():
+    assert recipe(fixture.metric(0.1)) == [
+        ("features", "classifier 5f0c2b9e"),
+        ("images", "1,000, test split"),
+        ("comparability", "a" * 16),
+    ]
+    assert features(fixture.metric(0.1, extractor=None)) == ""
+    assert limit(measure("recall"), {"floor": None}) == ""
+
+
+def test_old_records_make_a_page(store, runs):
+    manifest = store.read_json(f"runs/{runs['done']}/run.json")
+    manifest["results"] = [fixture.old(result) for result in manifest["results"]]
+    store.write_json(f"runs/{runs['done']}/run.json", manifest)
+    html = page(store, build_run(store, runs["done"]))
+    ids = {a.get("id") for _, a in html.tags}
+    assert "leaderboard" in ids and not {"neighbours", "h-checkpoints"} & ids
+    assert "Class by class" not in html.text and "A ring" not in html.text
+    assert "diffusion leads with Fréchet distance 9.61 (floor 1.83)" in html.text
+    assert {family["kept"] for family in html.data["families"]} == {None}
+
+
+def test_best_and_last_stand_side_by_side(store, runs):
+    results = [fixture.result(*pair) for pair in (("autoencoder", 2.4), ("vae", 31.7), ("dcgan", 14.2))]
+    rows = {row["family"]: row for row in judged.checkpoints(results)}
+    assert list(rows) == ["vae", "dcgan", "autoencoder"]  # tasks in the order of the leaderboards
+    best, last = rows["dcgan"]["best"], rows["dcgan"]["last"]
+    assert best == {"step": "750", "text": "14.2", "interval": "13.5 to 14.9"}
+    assert last["step"] == "1,000" and last["text"] == "18.5" and rows["dcgan"]["kept"] == "best"
+    assert rows["vae"]["best"] == {"instead": "is the last"} and rows["vae"]["last"]["text"] == "31.7"
+    assert rows["autoencoder"]["best"] == {"instead": "none selected"}
+    assert rows["dcgan"]["why_not"] is None
+    assert [judged.kept_step(result) for result in results] == [1000, 1000, 750]
+    assert "lowest Fréchet distance on 500 images of the validation split" in (
+        page(store, build_run(store, runs["done"])).text
+    )
+
+
+def test_checkpoints_judged_differently_say_so():
+    result = fixture.result("dcgan", 14.2)
+    result["checkpoints"]["last"] = {"step": 1000, "metrics": fixture.generated(14.2, True, 256)}
+    assert "number of images (1,000, not 256)" in judged.checkpoints([result])[0]["why_not"]
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (None, "nothing: the last is kept"),
+        (
+            {"metric": "kid", "split": "validation", "n": 500},
+            "lowest KID on 500 images of the validation split",
+        ),
+        ({"metric": "validation", "n": 64}, "lowest validation loss on 64 images"),
+        ({"metric": "psnr"}, "highest PSNR (dB)"),
+    ],
+)
+def test_selection_in_words(how, said):
+    assert judged.selected_by(how) == said
+
+
+def test_the_worst_class_is_marked():
+    (table,) = judged.classes([fixture.result("dcgan", 14.2), fixture.result("vae", 20.0)])
+    assert table["families"] == [("dcgan", 2)]
+    assert [m["label"] for m in table["measures"]] == ["Label accuracy", "KID per class"]
+    worst = {row["label"] for row in table["rows"] if row["cells"][0]["worst"]}
+    assert worst == {row["label"] for row in table["rows"] if row["cells"][1]["worst"]} == {"6"}
+    assert table["whole"] == ["94.5\u00a0%", "0.0203"]
+
+
+def test_equal_classes_have_no_worst_and_a_missing_one_is_a_dash():
+    result = fixture.result("vae", 20.0)
+    result["metrics"]["kid"]["classes"] = {"a": 0.5, "b": 0.5}
+    result["metrics"]["recall"]["classes"] = {"a": 0.5}
+    (table,) = judged.classes([result])
+    assert not any(cell["worst"] for row in table["rows"] for cell in row["cells"])
+    assert [cell["text"] for cell in table["rows"][1]["cells"]] == ["0.500", "–"]
+
+
+def test_neighbours_are_beside_the_page(store, runs):
+    rel = build_run(store, runs["done"])
+    html, folder = page(store, rel), rel.removesuffix("index.html")
+    near = {family["name"]: family["neighbours"] for family in html.data["families"]}
+    assert near["autoencoder"] is None
+    for name, copy in (("samples", "published"), ("nearest", "nearest")):
+        original = store.read_bytes(f"store/evaluate/{'vae':0<16}/{name}.webp")
+        assert store.read_bytes(folder + near["vae"][copy]) == original
+    assert near["dcgan"]["memorised"] and near["dcgan"]["closest"] == 2.4
+    assert len(near["dcgan"]["distances"]) == near["dcgan"]["count"] == 100
+    assert near["vae"]["share"].replace("\u00a0", " ") == (
+        "1.5 % (1.1 to 2.0 %) of 1,000 samples memorised; of held-out real images 1.0 % come as close"
+    )
+    assert len({near[name]["nearest"] for name in ("vae", "dcgan", "diffusion")}) == 3
+
+
+def test_a_sheet_that_is_gone_hides_its_neighbours_only(store, runs):
+    store.delete(f"store/evaluate/{'vae':0<16}/nearest.webp")
+    near = {f["name"]: f["neighbours"] for f in page(store, build_run(store, runs["done"])).data["families"]}
+    assert near["vae"] is None and near["dcgan"]
+
+
+def test_the_index_is_spared_recipes_and_secondary_measures(store, runs):
+    rel = build_index(store)
+    done = next(run for run in store.read_json("index.json")["runs"] if run["status"] == "done")
+    metrics = done["results"][-1]["metrics"]
+    assert "density" in metrics and not {"recipe", "classes", "interval"} & set(metrics["class_kid"])
+    inline = page(store, rel).data
+    shown = next(run for run in inline["runs"] if run["status"] == "done")["results"][-1]["metrics"]
+    assert "density" not in shown and shown["memorised"][0] == pytest.approx(0.0262, rel=1e-2)
+    assert inline["measures"]["recall"] == ["Recall", True]
+
+
+def test_model_card_says_what_was_measured_and_which_checkpoint():
+    about = fixture.lineage()["data"] | {"source": "the web"}
+    result = fixture.result("dcgan", 14.2) | {"train": {"steps": 1000}}
+    card = model_card(about, result).replace("\u00a0", " ")
+    assert "| Recall | higher | 57.2 % | 54.4 to 60.1 % | 77.1 % | 1,000 | classifier 5f0c2b9e |" in card
+    assert "EMA weights of step 750, selected by lowest Fréchet distance on 500 images" in card
+    assert "EMA weights of the last checkpoint, step 1,000." in model_card(about, result | {"kept": "last"})
+    assert "EMA weights." in model_card(about, fixture.old(result))
+    pixels = model_card(about, fixture.result("autoencoder", 2.4) | {"train": {"steps": 1000}})
+    assert "| PSNR (dB) | higher | 19.3 | 18.3 to 20.3 |  | 1,000 |  |" in pixels

@@ -136,6 +136,21 @@
     addEventListener("scroll", hide, { passive: true });
   };
 
+  // A table of many measures opens with the main ones; without this script it shows them all.
+  const measures = () => {
+    const tables = all("table.board").filter((table) => find("th.more", table));
+    const buttons = tables.map((table) => {
+      const button = el("button", { type: "button", onclick: () => { show(root.dataset.measures !== "all"); remember("atelier-measures", root.dataset.measures); } }, `All ${all("th[data-better]", table).length} measures`);
+      table.closest(".scroll").before(el("div", { class: "tools" }, button));
+      return button;
+    });
+    const show = (every) => {
+      root.dataset.measures = every ? "all" : "main";
+      for (const button of buttons) button.setAttribute("aria-pressed", String(every));
+    };
+    show(remember("atelier-measures") === "all");
+  };
+
   // ---------------------------------------------------------------- line charts
 
   const scale = (low, high, from, to, log) => {
@@ -200,6 +215,7 @@
       const group = svg("g", { class: s.code.cls });
       if (s.raw.length) group.append(svg("path", { class: "raw", d: path(s.raw.map((p) => [X(p[0]), Y(p[1])])) }));
       group.append(svg("path", { class: "line", d: path(s.points.map((p) => [X(p[0]), Y(p[1])])), "stroke-dasharray": s.code.dash }));
+      if (s.kept) for (const p of s.points.filter(s.kept)) group.append(svg("circle", { cx: X(p[0]), cy: Y(p[1]), r: 9, class: "kept" }));
       if (s.marks) for (const p of s.points) group.append(marker(s.code.shape, X(p[0]), Y(p[1]), s.at && s.at(p) ? 5.5 : 3.6, s.at && s.at(p) ? "mark at" : "mark"));
       plot.append(group);
     }
@@ -259,6 +275,7 @@
     for (const key of all(".key")) if (codes.has(key.dataset.family)) key.append(swatch(codes.get(key.dataset.family), true));
 
     samples(data, codes, state, listeners);
+    neighbours(data, codes);
     losses(data, state, listeners);
     quality(data, codes, state, listeners);
     bars(data);
@@ -277,24 +294,67 @@
   };
 
   /* Whole device pixels per image pixel; tiles are cut from the sheet, so they flow into any width. */
-  const layout = (width, resolution) => {
+  const layout = (width, resolution, framed) => {
     const dpr = devicePixelRatio || 1, want = 56 * dpr;
     const zoom = resolution <= 160 * dpr ? Math.max(1, Math.round(want / resolution)) : 1 / Math.ceil(resolution / (160 * dpr));
-    const tile = Math.max(1, Math.floor(resolution * zoom)), gap = Math.round(2 * dpr);
-    return { dpr, tile, gap, columns: Math.max(1, Math.floor((width * dpr + gap) / (tile + gap))), smooth: zoom < 1 };
+    const edge = framed ? Math.round(4 * dpr) : 0; // room for a frame around every tile
+    const tile = Math.max(1, Math.floor(resolution * zoom)), gap = framed ? 2 * edge : Math.round(2 * dpr);
+    return { dpr, tile, gap, edge, columns: Math.max(1, Math.floor((width * dpr + gap - 2 * edge) / (tile + gap))), smooth: zoom < 1 };
   };
   const sheet = (img, resolution) => ({ columns: Math.max(1, Math.floor(img.naturalWidth / resolution)), count: Math.max(1, Math.floor(img.naturalWidth / resolution)) * Math.max(1, Math.floor(img.naturalHeight / resolution)) });
-  const paint = (canvas, img, resolution, plan, from, tiles) => {
-    const { columns } = sheet(img, resolution), across = Math.min(plan.columns, tiles), pitch = plan.tile + plan.gap;
-    canvas.width = across * pitch - plan.gap;
-    canvas.height = Math.ceil(tiles / across) * pitch - plan.gap;
-    canvas.style.width = `${canvas.width / plan.dpr}px`;
-    const pen = canvas.getContext("2d");
+  /* Draws the tiles whose numbers are in `which`; `framed` says which of them get a frame. */
+  const paint = (canvas, img, resolution, plan, which, framed) => {
+    const { columns } = sheet(img, resolution), { tile, gap, edge, dpr } = plan, across = Math.min(plan.columns, which.length), pitch = tile + gap;
+    canvas.width = across * pitch - gap + 2 * edge;
+    canvas.height = Math.ceil(which.length / across) * pitch - gap + 2 * edge;
+    canvas.style.width = `${canvas.width / dpr}px`;
+    const pen = canvas.getContext("2d"), thick = Math.round(2 * dpr);
     pen.imageSmoothingEnabled = plan.smooth;
-    for (let i = 0; i < tiles; i++) {
-      const s = from + i;
-      pen.drawImage(img, (s % columns) * resolution, Math.floor(s / columns) * resolution, resolution, resolution, (i % across) * pitch, Math.floor(i / across) * pitch, plan.tile, plan.tile);
-    }
+    pen.fillStyle = "#d55e00";
+    which.forEach((s, i) => {
+      const x = edge + (i % across) * pitch, y = edge + Math.floor(i / across) * pitch;
+      if (framed(s)) { pen.fillRect(x - edge, y - edge, tile + 2 * edge, tile + 2 * edge); pen.clearRect(x - edge + thick, y - edge + thick, tile + 2 * (edge - thick), tile + 2 * (edge - thick)); }
+      pen.drawImage(img, (s % columns) * resolution, Math.floor(s / columns) * resolution, resolution, resolution, x, y, tile, tile);
+    });
+  };
+
+  const strip = (name, cls, key) => {
+    const note = el("small"), lines = el("div", { class: "lines" });
+    const node = el("div", { class: `strip ${cls}` }, el("div", { class: "who" }, key, name, note), lines);
+    return { node, note, lines };
+  };
+  /* One painter per row: it knows where its tiles come from, and draws what fits.
+     view(): {lines, whole}, how many lines of tiles, and whether all of the sheet; order: the tiles to show, in order. */
+  const painter = (row, { meta, sources, what, aria, view, order, framed, tell }) => {
+    let turn = 0;
+    return async () => {
+      const mine = ++turn, parts = sources(), { resolution } = meta;
+      const imgs = await Promise.all(parts.map((part) => image(part.src)));
+      if (mine !== turn) return;
+      if (!imgs[imgs.length - 1] || !resolution) { row.lines.replaceChildren(el("small", {}, "This grid cannot be read.")); return; }
+      const plan = layout(row.lines.clientWidth, resolution, framed), { lines: wanted, whole } = view(parts);
+      const total = Math.min(...imgs.filter(Boolean).map((img) => Math.min(meta.count || Infinity, sheet(img, resolution).count)));
+      const own = sheet(imgs[imgs.length - 1], resolution).columns;
+      if (whole && !order) plan.columns = [...Array(own).keys()].map((i) => own - i).find((n) => own % n === 0 && n <= plan.columns); // whole lines of the sheet
+      const tiles = (order || [...Array(total).keys()]).filter((i) => i < total), perLine = Math.min(plan.columns, tiles.length);
+      const lines = whole ? Math.ceil(tiles.length / perLine) : wanted;
+      const each = parts.length > 1 ? perLine : lines * perLine; // tiles of a canvas: with several parts, one line
+      const blocks = [...Array(parts.length > 1 ? lines : 1).keys()].map((i) => tiles.slice(i * each, (i + 1) * each)).filter((block) => block.length);
+      const drawn = blocks.flatMap((which) => parts.map((part, p) => ({ part, p, img: imgs[p], which }))).filter((b) => b.img);
+      if (all("canvas", row.lines).length !== drawn.length) {
+        row.lines.replaceChildren(...drawn.flatMap(({ part, p }, i) => [part.caption && i < parts.length ? el("small", {}, part.caption) : null, el("canvas", { role: "img", class: p ? null : "first" })]).filter(Boolean));
+      }
+      all("canvas", row.lines).forEach((canvas, i) => {
+        const { part, img, which } = drawn[i];
+        paint(canvas, img, resolution, plan, which, framed || (() => false));
+        canvas.setAttribute("aria-label", `${which.length} ${part.caption || what}, ${aria()}`);
+        if (tell) canvas.onpointermove = (e) => {
+          const place = (at) => Math.floor((at - plan.edge / plan.dpr) / ((plan.tile + plan.gap) / plan.dpr));
+          const tile = which[place(e.offsetY) * Math.min(plan.columns, which.length) + place(e.offsetX)];
+          canvas.title = tile === undefined ? "" : tell(tile);
+        };
+      });
+    };
   };
 
   const samples = (data, codes, state, listeners) => {
@@ -303,60 +363,23 @@
     if (!shown.length) { place.append(el("p", { class: "empty" }, "No samples have been drawn yet.")); return; }
     const steps = unique(shown.flatMap((family) => family.samples.grids.map((grid) => grid.step))).sort((a, b) => a - b);
     let wide = false;
-
-    const strip = (name, cls, key) => {
-      const note = el("small"), lines = el("div", { class: "lines" });
-      const node = el("div", { class: `strip ${cls}` }, el("div", { class: "who" }, key, name, note), lines);
-      return { node, note, lines };
-    };
-    // One painter per row: it knows where its tiles come from, and draws what fits.
-    const painter = (row, meta, sources, what, aria) => {
-      const resolution = meta.resolution || data.resolution;
-      let turn = 0;
-      return async () => {
-        const mine = ++turn, parts = sources();
-        const imgs = await Promise.all(parts.map((part) => image(part.src)));
-        if (mine !== turn) return;
-        if (!imgs[imgs.length - 1] || !resolution) { row.lines.replaceChildren(el("small", {}, "This grid cannot be read.")); return; }
-        const plan = layout(row.lines.clientWidth, resolution);
-        const total = Math.min(...imgs.filter(Boolean).map((img) => Math.min(meta.count || Infinity, sheet(img, resolution).count)));
-        const own = sheet(imgs[imgs.length - 1], resolution).columns;
-        if (wide) plan.columns = [...Array(own).keys()].map((i) => own - i).find((n) => own % n === 0 && n <= plan.columns); // whole lines of the sheet
-        const perLine = Math.min(plan.columns, total);
-        const lines = wide ? Math.ceil(total / perLine) : parts.length > 1 || row.node.classList.contains("real") ? 1 : 2;
-        const blocks = parts.length > 1 ? [...Array(lines).keys()].map((i) => [i * perLine, Math.min(perLine, total - i * perLine)]) : [[0, Math.min(total, lines * perLine)]];
-        const wanted = blocks.flatMap(([from, tiles]) => parts.map((part, p) => ({ part, img: imgs[p], from, tiles }))).filter((b) => b.img && b.tiles > 0);
-        const canvases = all("canvas", row.lines);
-        if (canvases.length !== wanted.length) {
-          row.lines.replaceChildren(...wanted.flatMap(({ part }, i) => [part.caption && i < parts.length ? el("small", {}, part.caption) : null, el("canvas", { role: "img" })]).filter(Boolean));
-        }
-        all("canvas", row.lines).forEach((canvas, i) => {
-          const { part, img, from, tiles } = wanted[i];
-          paint(canvas, img, resolution, plan, from, tiles);
-          canvas.setAttribute("aria-label", `${tiles} ${part.caption || what}, ${aria()}`);
-          const classes = meta.labels;
-          if (classes && classes.length) canvas.onpointermove = (e) => {
-            const pitch = (plan.tile + plan.gap) / plan.dpr, across = Math.min(plan.columns, tiles);
-            const label = classes[from + Math.floor(e.offsetY / pitch) * across + Math.floor(e.offsetX / pitch)];
-            canvas.title = label === undefined || label === null ? "" : `class ${(data.classes || [])[label] ?? label}`;
-          };
-        });
-      };
-    };
+    const view = (parts) => ({ whole: wide, lines: parts.length > 1 ? 1 : 2 });
+    const meta = (own) => ({ ...own, resolution: own.resolution || data.resolution });
+    const classOf = ({ labels }) => (labels && labels.length ? (tile) => (labels[tile] === undefined || labels[tile] === null ? "" : `class ${(data.classes || [])[labels[tile]] ?? labels[tile]}`) : null);
 
     const painters = [];
     if (data.real) {
       const row = strip("Real images", "real");
       row.note.textContent = `${data.real.split} split: what to aim for`;
-      painters.push({ row, draw: painter(row, data.real, () => [{ src: data.real.src }], "real images", () => `${data.real.split} split`) });
+      painters.push({ row, draw: painter(row, { meta: meta(data.real), sources: () => [{ src: data.real.src }], what: "real images", aria: () => `${data.real.split} split`, view: () => ({ whole: wide, lines: 1 }), tell: classOf(data.real) }) });
     }
     for (const family of shown) {
       const row = strip(family.name, "", el("span", { class: "key" }, swatch(codes.get(family.name), true)));
       const { grids, originals } = family.samples;
       const current = () => grids.filter((grid) => grid.step <= state.step).pop() || grids[0];
       const parts = () => (originals ? [{ src: originals, caption: "originals" }, { src: current().src, caption: "reconstructions" }] : [{ src: current().src }]);
-      const describe = () => { const g = current(); return `step ${number(g.step)}${isNumber(g.seconds) ? `, after ${duration(g.seconds).replaceAll(" ", "\u00a0")}` : ""}`; };
-      const draw = painter(row, family.samples, parts, `samples of ${family.name}`, describe);
+      const describe = () => { const g = current(); return `step ${number(g.step)}${isNumber(g.seconds) ? `, after ${duration(g.seconds).replaceAll(" ", "\u00a0")}` : ""}${g.step === family.kept ? ", kept" : ""}`; };
+      const draw = painter(row, { meta: meta(family.samples), sources: parts, what: `samples of ${family.name}`, aria: describe, view, tell: classOf(family.samples) });
       painters.push({ row, draw: () => { row.note.textContent = describe() + (family.state === "failed" ? ", then failed" : ""); return draw(); } });
     }
     place.append(...painters.map(({ row }) => row.node));
@@ -388,14 +411,42 @@
       set(clamp(Number(slider.value) + move, 0, steps.length - 1));
     });
     const rows = el("button", { type: "button", "aria-pressed": "true" }, "Side by side"), full = el("button", { type: "button", "aria-pressed": "false" }, "All images");
-    const view = (whole) => { wide = whole; rows.setAttribute("aria-pressed", String(!whole)); full.setAttribute("aria-pressed", String(whole)); place.classList.toggle("grids-wide", whole); for (const { row } of painters) row.lines.replaceChildren(); for (const { draw } of painters) draw(); };
-    rows.addEventListener("click", () => view(false));
-    full.addEventListener("click", () => view(true));
+    const lay = (whole) => { wide = whole; rows.setAttribute("aria-pressed", String(!whole)); full.setAttribute("aria-pressed", String(whole)); place.classList.toggle("grids-wide", whole); for (const { row } of painters) row.lines.replaceChildren(); for (const { draw } of painters) draw(); };
+    rows.addEventListener("click", () => lay(false));
+    full.addEventListener("click", () => lay(true));
     player.append(play, slider, out, el("span", { class: "segment", role: "group", "aria-label": "Layout of the samples" }, rows, full));
     player.hidden = false;
     set(steps.length - 1);
     onResize(place, () => { for (const { draw } of painters) draw(); });
     addEventListener("load", () => { for (const family of shown) for (const grid of family.samples.grids) image(grid.src); }); // so that playing does not wait
+  };
+
+  const neighbours = (data, codes) => {
+    const place = find("#near"), shown = data.families.filter((family) => family.neighbours);
+    if (!place) return;
+    let every = false;
+    const rows = shown.map((family) => {
+      const near = family.neighbours, copied = new Set(near.memorised), count = near.count || near.distances.length;
+      const row = strip(family.name, "near", el("span", { class: "key" }, swatch(codes.get(family.name), true)));
+      const far = (i) => near.distances[i] ?? Infinity;
+      const framed = `${copied.size ? number(copied.size) : "None"} of the ${number(count)} shown ${copied.size === 1 ? "is" : "are"} framed`;
+      row.note.textContent = [near.share, framed].filter(Boolean).join(". ");
+      const draw = painter(row, {
+        meta: { count, resolution: near.resolution || data.resolution },
+        sources: () => [{ src: near.published, caption: "samples" }, { src: near.nearest, caption: "nearest training images" }],
+        aria: () => `${family.name}, closest first; ${framed}`,
+        view: () => ({ whole: every, lines: 2 }),
+        order: [...Array(count).keys()].sort((a, b) => far(a) - far(b) || a - b),
+        framed: (tile) => copied.has(tile),
+        tell: (tile) => `sample ${number(tile + 1)}: distance ${decimal(near.distances[tile])}${isNumber(near.closest) ? `; framed below ${decimal(near.closest)}` : ""}`,
+      });
+      return { row, draw };
+    });
+    const draw = () => { for (const row of rows) row.draw(); };
+    place.append(...rows.map(({ row }) => row.node));
+    find("#near-tools").append(toggle("All pairs", every, (on) => { every = on; draw(); }));
+    onResize(place, draw);
+    draw();
   };
 
   const smoothed = (points) => {
@@ -453,7 +504,7 @@
       const series = curved.filter((f) => f.task === options.task).map((f) => {
         const points = f.quality.map((row) => [row.seconds, row[options.metric], row.step]);
         const latest = Math.max(...f.quality.map((row) => row.step).filter((step) => step <= state.step));
-        return { name: f.name, code: codes.get(f.name), marks: true, points, at: (p) => p[2] === latest };
+        return { name: f.name, code: codes.get(f.name), marks: true, points, at: (p) => p[2] === latest, kept: (p) => p[2] === f.kept };
       });
       const say = (x, shown) => `at ${duration(x)}: ${shown.map((s) => [s.name, s.points.filter((p) => p[0] <= x).pop()]).filter(([, p]) => p).map(([name, p]) => `${name} ${number(p[1])} (step ${number(p[2])})`).join(" · ")}`;
       lineChart(box, readout, { series, width: Math.max(260, box.clientWidth), height: box.clientWidth < 560 ? 300 : 360, xLabel: "seconds of training", yLabel: `${data.measures[options.metric]}, lower is better`, ...options, names: true,
@@ -525,15 +576,15 @@
 
   // ---------------------------------------------------------------- the index
 
-  const NAMES = { fid: "FID", frechet_distance: "Fréchet distance", kid: "KID", label_accuracy: "Label accuracy", rfid: "rFID", r_frechet_distance: "Fréchet distance", r_kid: "KID", mse: "MSE", psnr: "PSNR (dB)" };
-  const metricName = (name) => NAMES[name] || name.replaceAll("_", " ");
+  let named = {}; // [label, whether in percent] by name, in the order of a table's columns
+  const metricName = (name) => (named[name] ? named[name][0] : name.replaceAll("_", " "));
   const rankable = (results) => { // known names first, those with a warning last
     const found = results.flatMap((result) => Object.entries(result.metrics || {}));
     const warned = new Set(found.filter(([, metric]) => metric.note).map(([name]) => name));
     return known(unique(found.map(([name]) => name))).sort((a, b) => warned.has(a) - warned.has(b));
   };
-  const known = (names) => [...Object.keys(NAMES).filter((n) => names.includes(n)), ...names.filter((n) => !(n in NAMES)).sort()];
-  const showMetric = (name, value) => (name === "label_accuracy" && isNumber(value) ? `${(value * 100).toFixed(1)} %` : decimal(value));
+  const known = (names) => [...Object.keys(named).filter((n) => names.includes(n)), ...names.filter((n) => !(n in named)).sort()];
+  const showMetric = (name, value) => (named[name] && named[name][1] && isNumber(value) ? `${(value * 100).toFixed(1)}\u00a0%` : decimal(value));
   const better = (a, b) => (a.better === "higher" ? b.value - a.value : a.value - b.value);
   const dataName = (run) => String(run.data.name || run.data.title || "unnamed data");
   const runLink = (run) => (run.report ? el("a", { href: run.report.split("/").map(encodeURIComponent).join("/"), class: "mono" }, run.run_id) : el("span", { class: "mono" }, run.run_id));
@@ -622,7 +673,8 @@
 
   /* A metric comes as [value, low, high, floor, recipe, note]: a thousand runs repeat the same few recipes. */
   const unpack = (metrics, recipes) => Object.fromEntries(Object.entries(metrics || {}).map(([name, [value, low, high, floor, recipe, note]]) => [name, { value, low, high, floor, note, ...recipes[recipe] }]));
-  const indexPage = ({ runs, recipes }) => {
+  const indexPage = ({ runs, recipes, measures }) => {
+    named = measures;
     for (const run of runs) for (const result of run.results) result.metrics = unpack(result.metrics, recipes);
     if (runs.length) { leaders(runs); runList(runs); }
   };
@@ -631,6 +683,7 @@
 
   theme();
   all("table[data-sortable]").forEach(sortable);
+  measures();
   tips();
   const data = JSON.parse(find("#data").textContent);
   ({ run: runPage, index: indexPage })[data.kind](data);

@@ -1,0 +1,261 @@
+"""What a worker is sent to do to judge: make an extractor, look at images through it, judge what was seen.
+
+Images are drawn and looked at in ranges of whole chunks by their global position, so the numbers do not
+depend on how many workers share the work. Each range leaves a part in the store, complete once its done.json
+is there; no job holds more than a range, and an interrupted stage goes on with the parts that are missing.
+
+    <parts>/<first position>/features.npy ... done.json
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components import evaluation, metrics, sampling
+from components.config import Evaluate
+from components.data.card import DataCard
+from components.data.dataset import open_split
+from components.data.outside import Outside, read
+from components.errors import RunError
+from components.evaluation import Judged, Reference
+from components.extractors import make
+from components.features import load_extractor
+from components.jobs import PAIRED, RESULT, conditions_of, load_model
+from components.orders import Draw, Places, Verdict
+from components.perceptual import Lpips, lpips_trunk
+from components.sampling import CHUNK
+from components.storage import Store
+from components.threads import using_threads
+from models import FAMILIES
+
+REAL_IMAGES = 20  # in the picture of real ones beside the samples
+
+
+# Parts
+
+
+def leave(
+    store: Store, parts: str, start: int, arrays: Mapping[str, np.ndarray], **told: Any
+) -> dict[str, Any]:
+    """Store the arrays of the range that begins at `start` as one part; done.json, with `told`, last."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, array in arrays.items():
+            np.save(Path(folder) / f"{name}.npy", array)
+        store.upload(folder, f"{parts}/{start:08d}")
+    store.write_json(f"{parts}/{start:08d}/done.json", told)
+    return told
+
+
+def left(store: Store, parts: str, start: int) -> dict[str, Any] | None:
+    """What is told of the part that begins at `start`; None if it is not complete."""
+    try:
+        told: dict[str, Any] = store.read_json(f"{parts}/{start:08d}/done.json")
+    except (FileNotFoundError, ValueError):
+        return None
+    return told
+
+
+def gather(store: Store, parts: str, name: str, out: Path) -> np.ndarray | None:
+    """The array `name` of all parts as one, memory-mapped in the folder `out`; None if there is none."""
+    starts = store.list(parts)
+    if not starts or not store.exists(f"{parts}/{starts[0]}/{name}.npy"):
+        return None
+    arrays = [np.load(store.local_copy(f"{parts}/{s}/{name}.npy"), mmap_mode="r") for s in starts]
+    ends = np.cumsum([len(array) for array in arrays])
+    if [int(s) for s in starts] != [0, *ends[:-1]]:
+        raise RunError(
+            f"{parts} has gaps or repeats: parts begin at {', '.join(starts[:6])} ...; run it again"
+        )
+    shape = (int(ends[-1]), *arrays[0].shape[1:])
+    whole = np.lib.format.open_memmap(out / f"{name}.npy", "w+", arrays[0].dtype, shape)
+    for start, array in zip(starts, arrays, strict=True):
+        whole[int(start) : int(start) + len(array)] = array
+    return whole
+
+
+# Extractor and reference
+
+
+def extractor(store_url: str, data: str, out: str, settings: dict[str, Any], threads: int) -> dict[str, Any]:
+    """Train or adopt the extractor of a data set, and leave it in the store's folder `out`."""
+    store = Store(store_url)
+    with using_threads(threads), tempfile.TemporaryDirectory() as folder:
+        prepared = store.local_copy(data)
+        splits = open_split(prepared, "train"), open_split(prepared, "validation")
+        chosen = Evaluate(**settings)
+        make(chosen.extractor, chosen, *splits, Path(folder))
+        described = load_extractor(folder).described
+        store.upload(folder, out)
+    return described
+
+
+def look_at_split(places: Places, split: str, start: int, n: int) -> None:
+    """Leave the features of real images [start, start + n) of a split."""
+    store, parts = places.open(), f"{places.parts}/{split}"
+    if left(store, parts, start):
+        return
+    with using_threads(places.threads):
+        see = load_extractor(store.local_copy(places.extractor))
+        images = open_split(store.local_copy(places.data), split).images
+        leave(store, parts, start, {"features": see(images[np.arange(start, start + n)])})
+
+
+def reference(places: Places, out: str, samples: int) -> dict[str, Any]:
+    """Complete the reference: features of all splits, floors, and a picture of real images."""
+    store = places.open()
+    prepared, see = store.local_copy(places.data), store.local_copy(places.extractor)
+    with using_threads(places.threads), tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for split in DataCard.read(prepared).counts:
+            part = folder / "features" / split
+            part.mkdir(parents=True)
+            gather(store, f"{places.parts}/{split}", "features", part)
+            (part / "features.npy").rename(folder / "features" / f"{split}.npy")
+            part.rmdir()
+        info = evaluation.describe(prepared, folder, see, samples)
+        test = open_split(prepared, "test")
+        rows = sampling.grid_rows(test, REAL_IMAGES)
+        sampling.save_webp(sampling.grid(test.images[rows]), folder / "real.webp")
+        store.upload(folder, out)
+    real = {
+        "path": "real.webp",
+        "columns": sampling.SHEET_COLUMNS,
+        "count": len(rows),
+        "resolution": test.images.shape[-1],
+    }
+    return {"reference": info, "real": real | {"split": "test"}}
+
+
+# A trained model
+
+
+def draw(job: Draw) -> dict[str, Any]:
+    """Leave features of the images, their labels, and how close each is to its target where it has one.
+
+    Returns n and the seconds that sampling alone took.
+    """
+    places = job.places
+    store = places.open()
+    if told := left(store, places.parts, job.start):
+        return told
+    assert job.start % CHUNK == 0, "a range begins with a chunk"
+    with using_threads(places.threads):
+        generator, card, described = load_model(store.local_copy(job.model))
+        generator.to(job.device)
+        folder = store.local_copy(places.data)
+        split = open_split(folder, job.split)
+        conditions = conditions_of(described["family"], DataCard.read(folder), split)
+        see = load_extractor(store.local_copy(places.extractor))
+        began = time.perf_counter()
+        images = sampling.draw(
+            generator, card, n=job.n, seed=job.seed, start=job.start, device=job.device, **conditions
+        )
+        seconds = time.perf_counter() - began
+        arrays = {"features": see(images)}
+        if "labels" in conditions:
+            rows = range(job.start, job.start + job.n)
+            arrays |= {"labels": sampling.labels_for(rows, conditions["counts"], job.seed), "images": images}
+        if _paired(described["family"]):
+            targets = split.images[np.arange(job.start, job.start + job.n)]
+            arrays |= {f"pair-{name}": each for name, each in pair_values(targets, images, job.lpips).items()}
+    return leave(store, places.parts, job.start, arrays, n=job.n, seconds=seconds)
+
+
+def pair_values(targets: np.ndarray, images: np.ndarray, trunk: str | None) -> dict[str, np.ndarray]:
+    """How close each image is to its target, by measure: (N,) each."""
+    values = {
+        "mse": metrics.squared_errors(targets, images),
+        "mae": metrics.absolute_errors(targets, images),
+        "psnr": metrics.psnr_values(targets, images),
+        "ssim": metrics.ssim_values(targets, images),
+    }
+    if trunk is not None and (found := lpips_trunk(trunk)):
+        values["lpips"] = Lpips(found)(targets, images)
+    return values
+
+
+def judge(job: Verdict) -> dict[str, Any]:
+    """The numbers of a family's images and, of its published samples, the nearest training images."""
+    store = job.places.open()
+    training = store.read_json(f"{job.train}/{RESULT}")
+    found: dict[str, Any] = {"neighbours": None, "stability": None}
+    with using_threads(job.places.threads), tempfile.TemporaryDirectory() as name:
+        ref = _reference(store, job.places)
+        arrays = {a: gather(store, job.places.parts, a, Path(name)) for a in ("features", "labels", "images")}
+        assert arrays["features"] is not None
+        judged, paired = Judged(arrays["features"], arrays["labels"], arrays["images"]), _paired(job.family)
+        if paired:
+            found["metrics"] = evaluation.judge_pairs(
+                judged, _pairs(store, job.places.parts, Path(name)), ref
+            )
+        else:
+            found["metrics"] = evaluation.judge(judged, ref)
+        if job.published:
+            found["stability"] = evaluation.stability(
+                training["curve"], "mse" if paired else "frechet_distance"
+            )
+        if job.published and not paired:
+            found["neighbours"] = _neighbours(store, job, training["samples"], ref)
+    return found
+
+
+def _paired(family: str) -> bool:
+    return FAMILIES[family].task in PAIRED
+
+
+def _reference(store: Store, places: Places) -> Reference:
+    return Reference.read(
+        store.local_copy(places.reference),
+        store.local_copy(places.extractor),
+        store.local_copy(places.data),
+    )
+
+
+def _pairs(store: Store, parts: str, out: Path) -> dict[str, np.ndarray]:
+    names = ("mse", "mae", "psnr", "ssim", "lpips")
+    found = {name: gather(store, parts, f"pair-{name}", out) for name in names}
+    return {name: values for name, values in found.items() if values is not None}
+
+
+def _neighbours(store: Store, job: Verdict, table: dict[str, Any], ref: Reference) -> dict[str, Any]:
+    """Leave a picture of the nearest training image of each published sample; say how near they are."""
+    array = sampling.decode_webp(store.read_bytes(f"{job.train}/{table['kept']}"), table["channels"])
+    shown = sampling.ungrid(array, table["resolution"], table["count"])
+    found = evaluation.neighbours(ref.extractor(shown), ref)
+    rows = np.array(found.pop("rows"))
+    images = open_split(ref.data, "train").images[rows]
+    picture = sampling.encode_webp(sampling.grid(images))
+    store.write_bytes(f"{job.out}/neighbours.webp", picture)
+    told = {name: table[name] for name in ("columns", "count", "resolution")}
+    return found | told | {"path": f"{job.out}/neighbours.webp"}
+
+
+# Images from elsewhere
+
+
+def look_outside(places: Places, outside: Outside, start: int, n: int) -> None:
+    """Leave the features, and the labels where there are any, of images [start, start + n) of a folder."""
+    store, rows = places.open(), range(start, start + n)
+    with using_threads(places.threads):
+        see = load_extractor(store.local_copy(places.extractor))
+        images = read(outside, rows, DataCard.read(store.local_copy(places.data)))
+        arrays = {"features": see(images)}
+        if outside.labels is not None:
+            arrays |= {"labels": outside.labels[list(rows)], "images": images}
+        leave(store, places.parts, start, arrays)
+
+
+def judge_outside(places: Places, split: str, preparation: str, seeds: str) -> dict[str, Any]:
+    """The numbers of a folder's images."""
+    store = places.open()
+    with using_threads(places.threads), tempfile.TemporaryDirectory() as name:
+        arrays = {a: gather(store, places.parts, a, Path(name)) for a in ("features", "labels", "images")}
+        assert arrays["features"] is not None
+        judged = Judged(arrays["features"], arrays["labels"], arrays["images"], seeds, preparation)
+        return evaluation.judge(judged, _reference(store, places), split)

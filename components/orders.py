@@ -1,0 +1,48 @@
+"""What judging jobs are told: plain values, in a module that imports next to nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components.storage import Store
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things lie: folders in the store, but for the store itself."""
+
+    store: str  # URL
+    data: str
+    extractor: str
+    parts: str
+    reference: str = ""
+    threads: int = 1
+
+    def open(self) -> Store:
+        """The store."""
+        return Store(self.store)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A sampling job: images [start, start + n) of the stream of this seed, looked at as they are drawn."""
+
+    places: Places
+    model: str  # folder in the store
+    n: int
+    seed: int
+    start: int = 0
+    device: str = "cpu"
+    split: str = "test"
+    lpips: str | None = None  # file with LPIPS's trunk
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judging job on the parts that `draw` left."""
+
+    places: Places
+    train: str  # folder of the training attempt
+    family: str
+    out: str  # folder of the judging attempt
+    published: bool = True  # these are the weights to be given out, whose samples have neighbours
