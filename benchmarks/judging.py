@@ -47,11 +47,11 @@ from torch import Tensor, nn
 from torch_fidelity.metric_fid import fid_input_id_to_statistics, fid_statistics_to_metric
 
 from components import distances, extractors, features, judging, launch
+from components.comparable import INDEPENDENT
 from components.data.card import DataCard
 from components.data.outside import look, read
 from components.data.prepare import write
 from components.data.sources import Collection
-from components.evaluation import INDEPENDENT
 from components.sampling import CHUNK
 from components.storage import Store
 from components.work import LOOKED, ranges
@@ -246,16 +246,30 @@ def measure_memory(args: argparse.Namespace) -> None:
             arguments = [(sha256, function, *job) for job in jobs]
             return peak(what, lambda: launch.each(insisting_on, arguments, cpus=args.threads))
 
-        real = [(places, split, *r) for split, n in card.counts.items() for r in ranges(n, LOOKED)]
-        made = [(places, outside, *r) for r in ranges(args.images, LOOKED)]
+        looked = min(args.looked or args.images, args.images)
+        real = [
+            (places, split, *r) for split, n in card.counts.items() for r in ranges(min(n, looked), LOOKED)
+        ]
+        made = [(places, outside, *r) for r in ranges(looked, LOOKED)]
         verdict = (places, "test", outside.preparation, INDEPENDENT)
         peaks = [step("features of real images", judging.look_at_split, *real)]
+        for split, n in card.counts.items():
+            invent(store, f"parts/{split}", looked, n)
         peaks += [step("reference", judging.reference, (places, "reference", args.images))]
         store.delete("parts")
         peaks += [step("features of the folder", judging.look_outside, *made)]
+        invent(store, "parts", looked, args.images)
         peaks += [step("every measure", judging.judge_outside, verdict)]
         launch.disconnect()
     print(f"{args.images:,} images judged: at most {max(peaks):,.0f} MB")
+
+
+def invent(store: Store, parts: str, start: int, n: int) -> None:
+    """Leave made-up features of images [start, n): a network's memory does not grow with their number."""
+    for first, length in ranges(max(n - start, 0), LOOKED):
+        random = np.random.default_rng([start, first])
+        values = np.maximum(random.normal(0.3, 0.3, (length, 2048)), 0).astype(np.float32)
+        judging.leave(store, parts, start + first, {"features": values})
 
 
 def set_up(folder: Path, count: int) -> str:
@@ -344,6 +358,9 @@ def main() -> None:
     memory = modes.add_parser("memory")
     memory.set_defaults(run=measure_memory)
     memory.add_argument("--images", type=int, default=10_000)
+    memory.add_argument(
+        "--looked", type=int, help="of them, seen by the network; the rest is made up (default: all)"
+    )
     memory.add_argument("--threads", type=int, default=1, help="of a job: evaluate.threads")
     args = parser.parse_args()
     warnings.simplefilter("ignore", DeprecationWarning)  # scipy's, of how pytorch-fid calls sqrtm

@@ -127,7 +127,7 @@ class Evaluate(Section):
     extractor_epochs: int = Field(8, ge=1)  # of classifier and rotation
     inception_path: str | None = None  # the 2015 Inception weights; None: ATELIER_INCEPTION, caches, download
     custom: Custom | None = None
-    lpips_path: str | None = None  # LPIPS's AlexNet trunk; None: ATELIER_ALEXNET, torch hub's cache
+    lpips_path: str | None = None  # LPIPS's AlexNet trunk; None: ATELIER_ALEXNET, torch hub's cache, or none
     threads: int = Field(1, ge=1)  # per judging job: changes bits
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ from components.extractors import make
 from components.features import load_extractor
 from components.jobs import PAIRED, RESULT, conditions_of, load_model
 from components.orders import Draw, Places, Verdict
-from components.perceptual import Lpips, lpips_trunk
+from components.perceptual import SMALLEST, Lpips, lpips_trunk
 from components.sampling import CHUNK
 from components.storage import Store
 from components.threads import using_threads
@@ -175,7 +175,7 @@ def pair_values(targets: np.ndarray, images: np.ndarray, trunk: str | None) -> d
         "psnr": metrics.psnr_values(targets, images),
         "ssim": metrics.ssim_values(targets, images),
     }
-    if trunk is not None and (found := lpips_trunk(trunk)):
+    if trunk is not None and (found := lpips_trunk(trunk)) and min(images.shape[2:]) >= SMALLEST:
         values["lpips"] = Lpips(found)(targets, images)
     return values
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -105,7 +106,7 @@ class Plan:
         """A family's numbers."""
         evaluate = self.experiment.evaluate
         settings = {"samples": evaluate.samples, "seed": evaluate.seed, "threads": evaluate.threads}
-        settings["lpips"] = evaluate.lpips_path is not None
+        settings["lpips"] = lpips_file(evaluate.lpips_path) is not None
         upstream = {"train": self.train(family).key, "reference": self.reference.key}
         jobs = (f"components.judging:{job}" for job in ("draw", "judge"))
         digests = code("components.work:evaluate", *jobs, module_of(family))
@@ -158,6 +159,15 @@ class Plan:
         family: str | None = None,
     ) -> Spec:
         return Spec(stage, settings, digests, upstream, family, self.version, self.device)
+
+
+@functools.cache
+def lpips_file(path: str | None) -> str | None:
+    """The weights that LPIPS needs, where they are at hand; verified once per process."""
+    from components.perceptual import lpips_trunk
+
+    found = lpips_trunk(path)
+    return None if found is None else str(found)
 
 
 def module_of(family: str) -> str:

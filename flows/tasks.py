@@ -17,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from components import work
 from components.data.card import DataCard
 from components.paths import home
-from components.plan import Plan, check
+from components.plan import Plan, check, lpips_file
 from components.stages import Done
 from components.storage import Store, open_store
 from components.work import Basis
@@ -98,7 +98,7 @@ def evaluate(run_id: str, family: str, basis: Basis, trained: Done) -> Done:
     """A family's numbers."""
     run = RUNS[run_id]
     spec = run.plan.evaluate(family)
-    settings = dict(spec.settings) | {"lpips": run.experiment.evaluate.lpips_path}
+    settings = dict(spec.settings) | {"lpips": lpips_file(run.experiment.evaluate.lpips_path)}
     arguments = (basis, trained, family, settings, spec.device)
     done = run.stage(spec, lambda attempt, _: work.evaluate(run.store, attempt, *arguments))
     run.record.result(work.result(run.store, trained, done, family))
