@@ -67,7 +67,9 @@ CLASSIFIER_STEPS, CLASSIFIER_SEED = (
 
 AS_THEY_ARE = "as they are"  # as components/data/outside.py says of images that need no preparation
 
-JACKKNIFE = "jackknife over ten groups left out of both sides; no image counts twice"
+JACKKNIFE = (
+    "jackknife over groups left out of both sides, no image counts twice; of a share at least Wilson's"
+)
 BOOTSTRAP = "bootstrap of the mean over images"
 WILSON = "Wilson score interval of a share"
 ACROSS = "jackknife within each class, classes taken as independent"
