@@ -1,8 +1,7 @@
-"""Judging against torch-fidelity, pytorch-fid and scipy, side by side in one run; and the memory it takes.
+"""Judging against torch-fidelity, pytorch-fid and scipy, side by side in one run.
 
     python benchmarks/judging.py features [--images 256] [--rounds 3]
     python benchmarks/judging.py frechet [--dim 2048] [--rounds 3]
-    python benchmarks/judging.py memory [--images 10000] [--threads 1]
 
 `features`: from a folder of PNG files to the mean and covariance of Inception's features. All three take the
 same random weights, cores and files, each on its own path with its own defaults. At stake: at least 1.3 times
@@ -10,10 +9,6 @@ the images per second of either.
 
 `frechet`: the distance between two Gaussians that is known in closed form. At stake: at least 5 times as fast
 as scipy's sqrtm, and as accurate.
-
-`memory`: the largest sum of proportional set sizes (PSS) of this process, Ray and its workers while a folder
-of images is judged with Inception against as many test images: features, reference, every measure. At stake:
-2 GB for 10,000 images. Three times as many pass through Inception: on two cores, about 20 minutes.
 
 Contestants take turns round by round, so that a busy machine slows all of them alike; medians are printed.
 Needs pip install 'atelier[bench]'.
@@ -23,16 +18,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import statistics
 import tempfile
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
@@ -46,15 +36,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torch_fidelity.metric_fid import fid_input_id_to_statistics, fid_statistics_to_metric
 
-from components import distances, extractors, features, judging, launch
-from components.comparable import INDEPENDENT
+from components import distances, extractors, features
 from components.data.card import DataCard
 from components.data.outside import look, read
-from components.data.prepare import write
-from components.data.sources import Collection
 from components.sampling import CHUNK
-from components.storage import Store
-from components.work import LOOKED, ranges
+from components.work import ranges
 
 OURS, FIDELITY, PYTORCH_FID, SCIPY = "atelier", "torch-fidelity", "pytorch-fid", "pytorch-fid, scipy"
 CARD = DataCard(
@@ -231,118 +217,6 @@ def fidelity_distance(a: Gaussian, b: Gaussian) -> float:
     return fid_statistics_to_metric(first, second, verbose=False)["frechet_inception_distance"]
 
 
-def measure_memory(args: argparse.Namespace) -> None:
-    """Peak memory of each step of judging a folder, by the jobs and under the Ray of `atelier evaluate`."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        # In a process of its own, so that what it leaves in memory is not counted.
-        with ProcessPoolExecutor(1, get_context("spawn")) as another:
-            sha256 = another.submit(set_up, folder, args.images).result()
-        store, card = Store(folder / "store"), DataCard.read(folder / "store" / "data")
-        places = judging.Places(store.url, "data", "extractor", "parts", "reference", args.threads)
-        outside = look(folder / "images", card, folder / "scratch")
-
-        def step(what: str, function: Callable[..., Any], *jobs: tuple[Any, ...]) -> float:
-            arguments = [(sha256, function, *job) for job in jobs]
-            return peak(what, lambda: launch.each(insisting_on, arguments, cpus=args.threads))
-
-        looked = min(args.looked or args.images, args.images)
-        real = [
-            (places, split, *r) for split, n in card.counts.items() for r in ranges(min(n, looked), LOOKED)
-        ]
-        made = [(places, outside, *r) for r in ranges(looked, LOOKED)]
-        verdict = (places, "test", outside.preparation, INDEPENDENT)
-        peaks = [step("features of real images", judging.look_at_split, *real)]
-        for split, n in card.counts.items():
-            invent(store, f"parts/{split}", looked, n)
-        peaks += [step("reference", judging.reference, (places, "reference", args.images))]
-        store.delete("parts")
-        peaks += [step("features of the folder", judging.look_outside, *made)]
-        invent(store, "parts", looked, args.images)
-        peaks += [step("every measure", judging.judge_outside, verdict)]
-        launch.disconnect()
-    print(f"{args.images:,} images judged: at most {max(peaks):,.0f} MB")
-
-
-def invent(store: Store, parts: str, start: int, n: int) -> None:
-    """Leave made-up features of images [start, n): a network's memory does not grow with their number."""
-    for first, length in ranges(max(n - start, 0), LOOKED):
-        random = np.random.default_rng([start, first])
-        values = np.maximum(random.normal(0.3, 0.3, (length, 2048)), 0).astype(np.float32)
-        judging.leave(store, parts, start + first, {"features": values})
-
-
-def set_up(folder: Path, count: int) -> str:
-    """A folder of images, and a store with a data set and an extractor; the sha256 of its random weights."""
-    torch.save(random_weights(), folder / "weights.pth")
-    write_images(folder / "images", count)
-    write_data(folder / "data", count)
-    sha256 = adopt(folder)
-    for part in ("data", "extractor"):
-        Store(folder / "store").upload(folder / part, part)
-    return sha256
-
-
-def write_data(folder: Path, count: int) -> None:
-    """A data set of noise with `count` images to judge against, and as many to train on."""
-    folder.mkdir()
-    splits = {"train": count, "validation": 64, "test": count}
-    stated = [split for split, n in splits.items() for _ in range(n)]
-    about = {"title": "", "source": "", "licence": "", "credit": ""}
-    images = noise(len(stated), seed=1)
-    groups = [str(i) for i in range(len(stated))]
-    write(Collection(about, images, groups, splits=stated), CARD.name, folder)
-
-
-def peak(what: str, run: Callable[[], object]) -> float:
-    """The most memory in MB that this process and all below it held while `run` ran."""
-    began = time.perf_counter()
-    with watched() as sizes:
-        run()
-    most = max(sizes) / 1000
-    print(f"{what:<32} {time.perf_counter() - began:8.1f} s  {most:8,.0f} MB", flush=True)
-    return most
-
-
-@contextmanager
-def watched(every: float = 0.5) -> Iterator[list[int]]:
-    """A growing list of the kB in use."""
-    sizes, ended = [in_use()], threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(every):
-            sizes.append(in_use())
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield sizes
-    finally:
-        ended.set()
-        thread.join()
-
-
-def in_use() -> int:
-    """Sum of the proportional set sizes of this process and all below it, in kB."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it ended meanwhile
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    ours, found = {os.getpid()}, 0
-    while len(ours) > found:
-        found = len(ours)
-        ours |= {child for child, parent in parents.items() if parent in ours}
-    return sum(proportional(pid) for pid in ours)
-
-
-def proportional(pid: int) -> int:
-    """Proportional set size of a process in kB; 0 once it has ended."""
-    with suppress(OSError):
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
-    return 0
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     modes = parser.add_subparsers(required=True)
@@ -355,13 +229,6 @@ def main() -> None:
     frechet.set_defaults(run=compare_frechet)
     frechet.add_argument("--dim", type=int, default=2048)
     frechet.add_argument("--rounds", type=int, default=3)
-    memory = modes.add_parser("memory")
-    memory.set_defaults(run=measure_memory)
-    memory.add_argument("--images", type=int, default=10_000)
-    memory.add_argument(
-        "--looked", type=int, help="of them, seen by the network; the rest is made up (default: all)"
-    )
-    memory.add_argument("--threads", type=int, default=1, help="of a job: evaluate.threads")
     args = parser.parse_args()
     warnings.simplefilter("ignore", DeprecationWarning)  # scipy's, of how pytorch-fid calls sqrtm
     warnings.filterwarnings("ignore", "This DataLoader will create")  # torch's, of torch-fidelity's defaults

@@ -7,6 +7,8 @@ else is a plain Ray task. `workers: 0` runs in the calling process, without Ray.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import importlib
 import logging
 import os
@@ -47,8 +49,6 @@ def device(wanted: str = "auto") -> str:
 
 def gpus() -> int:
     """CUDA devices of this machine."""
-    import ctypes
-
     with contextlib.suppress(OSError):
         driver, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(0)
         if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
@@ -167,11 +167,16 @@ def each(job: Job, arguments: Iterable[tuple[Any, ...]], *, cpus: float = 1, gpu
 
 
 def _done(job: Job, *arguments: Any) -> Any:
-    """What a job returns."""
-    if callable(job):
-        return job(*arguments)
-    module, _, function = job.partition(":")
-    return getattr(importlib.import_module(module), function)(*arguments)
+    """What a job returns; the memory it no longer needs goes back, since the worker waits for other jobs."""
+    try:
+        if callable(job):
+            return job(*arguments)
+        module, _, function = job.partition(":")
+        return getattr(importlib.import_module(module), function)(*arguments)
+    finally:
+        gc.collect()
+        with contextlib.suppress(OSError, AttributeError):  # glibc's own
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def fit(job: Fit, name: str) -> None:

@@ -1,0 +1,188 @@
+"""The memory that judging 10,000 images with Inception takes: driver, Ray and all workers together.
+
+    python benchmarks/judging_memory.py [--images 10000] [--looked 1024] [--threads 1]
+
+Prints the largest sum of proportional set sizes (PSS) while a folder of images is judged, by the jobs and
+under the Ray of `atelier evaluate`, against as many test images: features, floors, every measure. At stake: 2 GB.
+With --looked only so many pass through the network and the other features are made up, since its memory does
+not grow with n. This process imports no more than `atelier evaluate` does; torch is for the workers.
+Needs pip install 'atelier[bench]'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import flows.judge  # noqa: F401  what the command imports counts
+from components import launch
+from components.comparable import INDEPENDENT
+from components.data.card import DataCard
+from components.data.outside import look
+from components.orders import Places
+from components.storage import Store
+from components.work import LOOKED, ranges
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Peak memory of each step."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sha256 = apart(set_up, folder, args.images)
+        store, card = Store(folder / "store"), DataCard.read(folder / "store" / "data")
+        places = Places(store.url, "data", "extractor", "parts", "reference", args.threads)
+        outside = look(folder / "images", card, folder / "scratch")
+
+        def step(what: str, job: str, *jobs: tuple[Any, ...]) -> float:
+            arguments = [(sha256, f"components.judging:{job}", *each) for each in jobs]
+            return peak(what, lambda: launch.each(insisting_on, arguments, cpus=args.threads))
+
+        looked = min(args.looked or args.images, args.images)
+        real = [
+            (places, split, *r) for split, n in card.counts.items() for r in ranges(min(n, looked), LOOKED)
+        ]
+        made = [(places, outside, *r) for r in ranges(looked, LOOKED)]
+        verdict = (places, "test", outside.preparation, INDEPENDENT)
+        peaks = [step("features of real images", "look_at_split", *real)]
+        for split, n in card.counts.items():
+            apart(invent, store, f"parts/{split}", looked, n)
+        peaks += [step("floors", "reference", (places, "reference", args.images))]
+        store.delete("parts")
+        peaks += [step("features of the folder", "look_outside", *made)]
+        apart(invent, store, "parts", looked, args.images)
+        peaks += [step("every measure", "judge_outside", verdict)]
+        launch.disconnect()
+    print(f"{args.images:,} images judged: at most {max(peaks):,.0f} MB")
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of `function` from a process of its own, whose memory is not counted."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as another:
+        return another.submit(function, *arguments).result()
+
+
+def insisting_on(sha256: str, job: str, *arguments: Any) -> Any:
+    """A job in a world where these are the weights of 2015: no others are ever called Inception."""
+    import importlib
+
+    from components import features
+
+    module, _, function = job.partition(":")
+    features.INCEPTION_SHA256 = sha256
+    return getattr(importlib.import_module(module), function)(*arguments)
+
+
+def invent(store: Store, parts: str, start: int, n: int) -> None:
+    """Leave made-up features of images [start, n): a network's memory does not grow with their number."""
+    from components.judging import leave
+
+    for first, length in ranges(max(n - start, 0), LOOKED):
+        random = np.random.default_rng([start, first])
+        values = np.maximum(random.normal(0.3, 0.3, (length, 2048)), 0).astype(np.float32)
+        leave(store, parts, start + first, {"features": values})
+
+
+def set_up(folder: Path, count: int) -> str:
+    """A folder of images, and a store with a data set and an extractor; the sha256 of its random weights."""
+    import torch
+    from judging import adopt, random_weights, write_images
+
+    from components.storage import Store
+
+    torch.save(random_weights(), folder / "weights.pth")
+    write_images(folder / "images", count)
+    write_data(folder / "data", count)
+    sha256 = adopt(folder)
+    for part in ("data", "extractor"):
+        Store(folder / "store").upload(folder / part, part)
+    return sha256
+
+
+def write_data(folder: Path, count: int) -> None:
+    """A data set of noise with `count` images to judge against, and as many to train on."""
+    from judging import CARD, noise
+
+    from components.data.prepare import write
+    from components.data.sources import Collection
+
+    folder.mkdir()
+    splits = {"train": count, "validation": 64, "test": count}
+    stated = [split for split, n in splits.items() for _ in range(n)]
+    about = {"title": "", "source": "", "licence": "", "credit": ""}
+    images = noise(len(stated), seed=1)
+    groups = [str(i) for i in range(len(stated))]
+    write(Collection(about, images, groups, splits=stated), CARD.name, folder)
+
+
+def peak(what: str, run: Callable[[], object]) -> float:
+    """The most memory in MB that this process and all below it held while `run` ran."""
+    began = time.perf_counter()
+    with watched() as sizes:
+        run()
+    most = max(sizes) / 1000
+    print(f"{what:<32} {time.perf_counter() - began:8.1f} s  {most:8,.0f} MB", flush=True)
+    return most
+
+
+@contextmanager
+def watched(every: float = 0.5) -> Iterator[list[int]]:
+    """A growing list of the kB in use."""
+    sizes, ended = [in_use()], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(every):
+            sizes.append(in_use())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield sizes
+    finally:
+        ended.set()
+        thread.join()
+
+
+def in_use() -> int:
+    """Sum of the proportional set sizes of this process and all below it, in kB."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    ours, found = {os.getpid()}, 0
+    while len(ours) > found:
+        found = len(ours)
+        ours |= {child for child, parent in parents.items() if parent in ours}
+    return sum(proportional(pid) for pid in ours)
+
+
+def proportional(pid: int) -> int:
+    """Proportional set size of a process in kB; 0 once it has ended."""
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument(
+        "--looked", type=int, help="of them, seen by the network; the rest is made up (default: all)"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of a job: evaluate.threads")
+    measure(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
