@@ -244,9 +244,8 @@ def attempt(store, family: str, key: str, last: int, torn: bool = False, finishe
         store.write_bytes(f"{folder}/samples/source.webp", sheet(digits()))
     if finished:
         samples = {"columns": 8, "count": 64, "resolution": 28, "channels": 1, "steps": list(STEPS)}
-        store.write_json(
-            f"{folder}/result.json", {"samples": samples, "parameters": FAMILIES[family]["parameters"]}
-        )
+        made = {"samples": samples, "parameters": FAMILIES[family]["parameters"]}
+        store.write_json(f"{folder}/result.json", {"trained": made, "workers": 1})
         store.write_json(f"store/train/{key}/_SUCCESS", {"attempt": 1})
 
 

@@ -158,6 +158,18 @@ def test_half_finished_run_shows_what_there_is(store, runs):
     assert by_name["diffusion"]["samples"]["grids"] == [] and by_name["diffusion"]["state"] == "waiting"
 
 
+def test_a_finished_training_tells_the_shape_of_its_grids(store, runs):
+    families = page(store, build_run(store, runs["done"])).data["families"]
+    assert {(f["samples"]["count"], f["samples"]["resolution"]) for f in families} == {(64, 28)}
+
+
+def test_a_recipe_that_columns_share_is_said_once(store, runs):
+    text = page(store, build_run(store, runs["done"])).text
+    assert (
+        text.count("features of classifier 5f0c2b9e, n = 1,000, test split") == 3
+    )  # generating, two of pairs
+
+
 def test_torn_last_part_loses_only_its_torn_line(store, runs):
     rows = data.read_rows(store, "store/train/dcgan75000000000/attempts/1")
     assert [row["step"] for row in rows] == list(range(1, 741, 10))[: len(rows)] and len(rows) == 74
