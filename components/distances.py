@@ -139,7 +139,8 @@ def _trace_of_root(a: np.ndarray, b: np.ndarray) -> float:
     """
     # A constant feature adds nothing, and would cost the Cholesky factor.
     alive = (np.diag(a) > 0) & (np.diag(b) > 0)
-    a, b = a[np.ix_(alive, alive)], b[np.ix_(alive, alive)]
+    if not alive.all():
+        a, b = a[np.ix_(alive, alive)], b[np.ix_(alive, alive)]
     root, other = _root(a, b)
     eigenvalues = np.linalg.eigvalsh(root.T @ other @ root)
     return float(
@@ -211,8 +212,7 @@ def frechet_unbiased(x: np.ndarray, y: np.ndarray) -> Estimate:
         p, q = _every(x, y, g, PARTS)
         changed = {}
         for k in LEVELS:
-            a, b = _union(quarters[g % k :: k])
-            changed[k, g % k] = _point(a - p, b - q)
+            changed[k, g % k] = _point(*_without(_union(quarters[g % k :: k]), (p, q)))
         left_out.append(_intercept({**points, **changed}))
     return jackknife(value, left_out)
 
@@ -222,6 +222,10 @@ def _union(parts: Sequence[Sides]) -> Sides:
     for p, q in others:
         a, b = a + p, b + q
     return a, b
+
+
+def _without(whole: Sides, part: Sides) -> Sides:
+    return whole[0] - part[0], whole[1] - part[1]
 
 
 def _point(a: Moments, b: Moments) -> tuple[float, float]:

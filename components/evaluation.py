@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,10 @@ class Sample:
         return len(self.features)
 
     def __getitem__(self, rows: np.ndarray) -> Sample:
-        return Sample(self.features[rows], None if self.labels is None else self.labels[rows])
+        chosen = self.features[rows]
+        if mapped := getattr(self.features, "_mmap", None):  # its pages would count as ours for no use
+            mapped.madvise(mmap.MADV_DONTNEED)
+        return Sample(chosen, None if self.labels is None else self.labels[rows])
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from components.data.card import digest
 from components.errors import InputError
+from components.memory import give_back
 from components.paths import home
 from components.sampling import CHUNK
 
@@ -319,16 +320,26 @@ class Inception(nn.Module):
         super().__init__()
         from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d, FeatureExtractorInceptionV3
 
-        # The class reads its weights without `weights_only`, so it is given a pickle that was made here.
-        own = io.BytesIO()
-        torch.save(torch.load(weights, map_location="cpu", weights_only=True), own)
-        own.seek(0)
-        *layers, fc = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], own).children()
+        class Unread(FeatureExtractorInceptionV3):
+            """Reads nothing by itself: it would do so without `weights_only`."""
+
+            def load_state_dict(self, state: Any, *args: Any, **kwargs: Any) -> Any:
+                return super().load_state_dict(state, *args, **kwargs) if state else None
+
+        nothing = io.BytesIO()
+        torch.save({}, nothing)
+        nothing.seek(0)
+        with torch.device("meta"):  # no memory and no random numbers for what is replaced at once
+            network = Unread("inception-v3-compat", ["2048"], nothing)
+        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True), assign=True)
+        network.requires_grad_(False)
+        *layers, fc = network.children()
         self.trunk, self.classes = nn.Sequential(*layers), fc.weight
         for module in self.trunk.modules():
             if isinstance(module, BasicConv2d):
                 module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()
         self.trunk.to(memory_format=torch.channels_last)
+        give_back()  # the weights before they were folded
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, 2048) of images (N, 3, 299, 299) in [-1, 1)."""

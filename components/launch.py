@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import importlib
 import logging
 import os
@@ -21,6 +20,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from components.errors import InputError, RunError
+from components.memory import give_back
 
 if TYPE_CHECKING:
     from components.config import Experiment
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Job = str | Callable[..., Any]
 MEGABYTE = 2**20
 OBJECT_STORE = 256 * MEGABYTE  # jobs exchange small arrays only; Ray's own default is a third of the memory
+# A worker with torch holds half a gigabyte: without a job for so long it ends, instead of one a core staying.
+IDLE = {"num_workers_soft_limit": 0, "idle_worker_killing_time_threshold_ms": 5000}
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # report() waits for one poll: 2 s by default
@@ -106,6 +108,7 @@ def connect() -> None:
             "local",  # not one that somebody else runs on this machine
             num_cpus=cores(),
             object_store_memory=OBJECT_STORE,
+            _system_config=IDLE,
             include_dashboard=False,
             _node_ip_address="127.0.0.2",  # loopback; Ray replaces 127.0.0.1 by the machine's outward address
             **quiet,
@@ -174,9 +177,7 @@ def _done(job: Job, *arguments: Any) -> Any:
         module, _, function = job.partition(":")
         return getattr(importlib.import_module(module), function)(*arguments)
     finally:
-        gc.collect()
-        with contextlib.suppress(OSError, AttributeError):  # glibc's own
-            ctypes.CDLL(None).malloc_trim(0)
+        give_back()
 
 
 def fit(job: Fit, name: str) -> None:

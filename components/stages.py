@@ -38,6 +38,7 @@ NEUTRAL = frozenset(
         "launch",
         "lease",
         "local_files",
+        "memory",
         "orders",
         "paths",
         "registry",
