@@ -1,6 +1,6 @@
 """The memory that judging 10,000 images with Inception takes: driver, Ray and all workers together.
 
-    python benchmarks/judging_memory.py [--images 10000] [--looked 1024] [--threads 1]
+    python benchmarks/judging_memory.py [--images 10000] [--looked 1024] [--threads 1] [--small]
 
 Prints the largest sum of proportional set sizes (PSS) while a folder of images is judged, by the jobs and
 under the Ray of `atelier evaluate`, against as many test images: features, floors, every measure. At stake:
@@ -40,7 +40,7 @@ def measure(args: argparse.Namespace) -> None:
     """Peak memory of each step."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sha256 = apart(set_up, folder, args.images)
+        sha256 = apart(set_up, folder, args.images, args.small)
         store, card = Store(folder / "store"), DataCard.read(folder / "store" / "data")
         places = Places(store.url, "data", "extractor", "parts", "reference", args.threads)
         outside = look(folder / "images", card, folder / "scratch")
@@ -94,17 +94,22 @@ def invent(store: Store, parts: str, start: int, n: int) -> None:
         leave(store, parts, start + first, {"features": values})
 
 
-def set_up(folder: Path, count: int) -> str:
+def set_up(folder: Path, count: int, small: bool) -> str:
     """A folder of images, and a store with a data set and an extractor; the sha256 of its random weights."""
     import torch
     from judging import adopt, random_weights, write_images
 
+    from components.data.dataset import open_split
+    from components.extractors import train_extractor
     from components.storage import Store
 
     torch.save(random_weights(), folder / "weights.pth")
     write_images(folder / "images", count)
     write_data(folder / "data", count)
     sha256 = adopt(folder)
+    if small:
+        splits = open_split(folder / "data", "train"), open_split(folder / "data", "validation")
+        train_extractor(*splits, folder / "extractor", "rotation", epochs=1)
     for part in ("data", "extractor"):
         Store(folder / "store").upload(folder / part, part)
     return sha256
@@ -181,6 +186,7 @@ def main() -> None:
     parser.add_argument(
         "--looked", type=int, help="of them, seen by the network; the rest is made up (default: all)"
     )
+    parser.add_argument("--small", action="store_true", help="with the small network that needs no file")
     parser.add_argument("--threads", type=int, default=1, help="of a job: evaluate.threads")
     measure(parser.parse_args())
 
