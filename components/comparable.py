@@ -47,7 +47,8 @@ def difference(a: Metric, b: Metric) -> str | None:
     """Why `a` may not be compared with `b`, in words; None if it may."""
     if a.get("comparability") == b.get("comparability"):
         return None
-    mine, theirs = a.get("recipe") or a, b.get("recipe") or b
+    # Records from before there were recipes have some of the fields beside the value.
+    mine, theirs = (a["recipe"], b["recipe"]) if a.get("recipe") and b.get("recipe") else (a, b)
     names = [name for name in {**WORDS, **mine, **theirs} if mine.get(name) != theirs.get(name)]
     if "extractor" in names:  # of course its weights differ too
         names = [name for name in names if name not in ("extractor_hash", "resize")]

@@ -24,7 +24,7 @@ import torch
 
 from components import comparable
 from components.data.card import DataCard
-from components.data.dataset import open_split
+from components.data.dataset import Chosen, open_split
 from components.distances import (
     Estimate,
     frechet_estimate,
@@ -330,14 +330,11 @@ def _classified(
     the same number of steps whatever it is trained on.
     """
     assert labels is not None
-    order, classes = (
-        np.argsort(rows),
-        len(ref.info["data"]["labels"]),
-    )  # in file order: they are memory-mapped
+    order = np.argsort(rows)  # in file order: they are memory-mapped
     network = train_classifier(
-        images[rows[order]],
+        Chosen(images, rows[order]),
         labels[order],
-        classes,
+        len(ref.info["data"]["labels"]),
         steps=CLASSIFIER_STEPS,
         seed=CLASSIFIER_SEED,
         threads=torch.get_num_threads(),
@@ -373,10 +370,8 @@ def judge_pairs(
         for name, each in values.items()
     }
     frechet = "rfid" if ref.extractor.frechet_name == "fid" else f"r_{ref.extractor.frechet_name}"
-    close, distance = (
-        kid_estimate(real, judged.features, paired=True),
-        frechet_estimate(real, judged.features),
-    )
+    close = kid_estimate(real, judged.features, paired=True)
+    distance = frechet_estimate(real, judged.features)
     metrics["r_kid"] = recipe.metric("r_kid", close, floor=0.0)
     metrics[frechet] = recipe.metric(frechet, distance, floor=0.0)
     return warned(metrics, ref, n)

@@ -187,13 +187,10 @@ def judge(job: Verdict) -> dict[str, Any]:
     found: dict[str, Any] = {"neighbours": None, "stability": None}
     with using_threads(job.places.threads), tempfile.TemporaryDirectory() as name:
         ref = _reference(store, job.places)
-        arrays = {a: gather(store, job.places.parts, a, Path(name)) for a in ("features", "labels", "images")}
-        assert arrays["features"] is not None
-        judged, paired = Judged(arrays["features"], arrays["labels"], arrays["images"]), _paired(job.family)
+        judged, paired = _judged(store, job.places.parts, Path(name)), _paired(job.family)
         if paired:
-            found["metrics"] = evaluation.judge_pairs(
-                judged, _pairs(store, job.places.parts, Path(name)), ref
-            )
+            values = _pairs(store, job.places.parts, Path(name))
+            found["metrics"] = evaluation.judge_pairs(judged, values, ref)
         else:
             found["metrics"] = evaluation.judge(judged, ref)
         if job.published:
@@ -215,6 +212,13 @@ def _reference(store: Store, places: Places) -> Reference:
         store.local_copy(places.extractor),
         store.local_copy(places.data),
     )
+
+
+def _judged(store: Store, parts: str, out: Path, **about: str) -> Judged:
+    """What the jobs have left of the images to be judged."""
+    features, labels, images = (gather(store, parts, name, out) for name in ("features", "labels", "images"))
+    assert features is not None
+    return Judged(features, labels, images, **about)
 
 
 def _pairs(store: Store, parts: str, out: Path) -> dict[str, np.ndarray]:
@@ -255,7 +259,5 @@ def judge_outside(places: Places, split: str, preparation: str, seeds: str) -> d
     """The numbers of a folder's images."""
     store = places.open()
     with using_threads(places.threads), tempfile.TemporaryDirectory() as name:
-        arrays = {a: gather(store, places.parts, a, Path(name)) for a in ("features", "labels", "images")}
-        assert arrays["features"] is not None
-        judged = Judged(arrays["features"], arrays["labels"], arrays["images"], seeds, preparation)
+        judged = _judged(store, places.parts, Path(name), seeds=seeds, preparation=preparation)
         return evaluation.judge(judged, _reference(store, places), split)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,6 +121,13 @@ def pinned(store: Store, plan: Plan, made: Done, *, renew: bool = False) -> Plan
     return plan.with_pin(store)
 
 
+def settled(store: Store, plan: Plan, make: Callable[[Plan], Done]) -> tuple[Plan, Done]:
+    """The extractor that `make` gives for a plan, pinned; another's, where that was pinned meanwhile."""
+    made = make(plan)
+    plan = pinned(store, plan, made)
+    return plan, made if made.key == plan.extractor.key else make(plan)
+
+
 def reference(
     store: Store,
     attempt: Store,
@@ -174,9 +181,10 @@ def evaluate(
     import time
 
     training, began = read(store, trained)["trained"], time.time()
-    checkpoints = {}
+    out, checkpoints = attempt_path(store, attempt), {}
     for which, saved in training["checkpoints"].items():
-        order = judging_of(store, attempt, basis, trained, family, settings, which, training["kept"])
+        where = basis.places(store, f"{out}/parts/{which}", settings["threads"])
+        order = Verdict(where, trained.uri, family, out, published=which == training["kept"])
         judged = judge_weights(store, order, f"{trained.uri}/{saved['model']}", settings, device)
         checkpoints[which] = {"step": saved["step"], **judged}
     attempt.delete("parts")
@@ -192,22 +200,6 @@ def evaluate(
         "curve": training["curve"],
     }
     return {"evaluated": evaluated, "work_seconds": time.time() - began}
-
-
-def judging_of(
-    store: Store,
-    attempt: Store,
-    basis: Basis,
-    trained: Done,
-    family: str,
-    settings: dict[str, Any],
-    which: str,
-    kept: str,
-) -> Verdict:
-    """The order to judge the best or the last weights."""
-    out = attempt_path(store, attempt)
-    where = basis.places(store, f"{out}/parts/{which}", settings["threads"])
-    return Verdict(where, trained.uri, family, out, published=which == kept)
 
 
 def judge_weights(

@@ -47,7 +47,7 @@ class Court:
         self.store, self.say = store, say
         self.snapshot, version = work.data_version(home(), name, revision)
         data = Data(name=name, revision=revision)
-        where = launch.device("cpu")
+        where = launch.device()  # as a run's, whose stages are then found
         experiment = Experiment.model_construct(device=where, data=data, families={}, evaluate=evaluate)
         self.plan = Plan.of(experiment, version, DataCard.read(self.snapshot), store)
 
@@ -69,9 +69,8 @@ class Court:
 
     def extractor(self, data: Done) -> Done:
         """The extractor, pinned."""
-        made = self._extractor(self.plan, data)
-        self.plan = work.pinned(self.store, self.plan, made)
-        return made if made.key == self.plan.extractor.key else self._extractor(self.plan, data)
+        self.plan, done = work.settled(self.store, self.plan, lambda plan: self._extractor(plan, data))
+        return done
 
     def renew(self, data: Done) -> bool:
         """Pin the extractor that the data and the code of today give; False if it is the pinned one."""

@@ -46,16 +46,15 @@ def prepare(run_id: str) -> Done:
 def extractor(run_id: str, data: Done) -> Done:
     """What images are seen through: the pinned one, or a new one, which is pinned."""
     run = RUNS[run_id]
-    settings = run.plan.evaluate_settings
 
-    def made() -> Done:
+    def make(plan: Plan) -> Done:
+        settings = plan.evaluate_settings
         return run.stage(
-            run.plan.extractor, lambda attempt, _: work.extractor(run.store, attempt, data, settings)
+            plan.extractor, lambda attempt, _: work.extractor(run.store, attempt, data, settings)
         )
 
-    done = made()
-    run.plan = work.pinned(run.store, run.plan, done)
-    return done if done.key == run.plan.extractor.key else made()  # somebody else's was pinned meanwhile
+    run.plan, done = work.settled(run.store, run.plan, make)
+    return done
 
 
 @task(name="reference", **OPTIONS)

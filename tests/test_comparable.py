@@ -59,6 +59,12 @@ def test_older_records_without_a_recipe_are_told_apart_by_what_they_have() -> No
     )
 
 
+def test_an_older_record_beside_a_newer_one_is_told_apart_by_what_both_have() -> None:
+    new = metric(1.0) | {"n": 1000, "split": "test", "extractor": "classifier", "extractor_hash": "aa"}
+    old = {k: v for k, v in new.items() if k != "recipe"} | {"comparability": "b", "n": 500}
+    assert difference(old, new) == "different number of images (500, not 1,000)"
+
+
 def test_ranking_is_by_value_and_direction() -> None:
     found = ranked({"a": metric(2.0), "b": metric(1.0), "c": metric(3.0)})
     assert found == ["b", "a", "c"]

@@ -59,6 +59,24 @@ class Shards:
         return self[:].astype(dtype or np.uint8, copy=False)
 
 
+class Chosen(Shards):
+    """Some rows of images, in an order of their own; read when they are asked for, never all at once."""
+
+    def __init__(self, images: Shards | np.ndarray, rows: np.ndarray):
+        self.images, self.rows = images, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, H, W)."""
+        return len(self), *self.images.shape[1:]
+
+    def __getitem__(self, index: int | slice | Sequence[int] | np.ndarray) -> np.ndarray:
+        return self.images[self.rows[index]]
+
+
 @dataclass(frozen=True)
 class Split:
     """One split of a data set, memory-mapped."""

@@ -191,6 +191,21 @@ def test_labels_that_are_not_what_was_asked_for(digits_ref, test_split, train):
     assert max(told, key=told.get) == "8" and "3" not in told
 
 
+def test_a_classifier_is_trained_without_holding_all_images(digits_ref, train):
+    class Counting:
+        shape, asked = (400, 1, 8, 8), []
+
+        def __getitem__(self, rows):
+            self.asked.append(len(rows))
+            return train.images[rows]
+
+    judged = Judged(digits_ref.extractor(train.images[:400]), train.labels[:400], Counting())
+    plain = judge(seen(digits_ref, train.images[:400], train.labels[:400]), digits_ref)
+    found = judge(judged, digits_ref)
+    assert found["classification_accuracy"] == plain["classification_accuracy"]
+    assert 1 < max(Counting.asked) <= 64
+
+
 # What a number may be compared with
 
 
