@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from models.autoencoder import Autoencoder
+from models.cgan import CGAN
 from models.dcgan import DCGAN
 from models.diffusion import Diffusion
 from models.family import Family
+from models.gan import GAN
+from models.r3gan import R3GAN
+from models.sngan import SNGAN
 from models.vae import VAE
+from models.wgan import WGAN
+from models.wgan_gp import WGANGP
 
 FAMILIES: dict[str, type[Family]] = {
     "autoencoder": Autoencoder,
     "vae": VAE,
+    "gan": GAN,
     "dcgan": DCGAN,
+    "wgan": WGAN,
+    "wgan_gp": WGANGP,
+    "sngan": SNGAN,
+    "cgan": CGAN,
+    "r3gan": R3GAN,
     "diffusion": Diffusion,
 }

@@ -124,6 +124,15 @@ class Phase:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
 
+@dataclass(frozen=True)
+class Remedy:
+    """What can be done about a disease of training: a change of the family's settings."""
+
+    name: str
+    paper: str  # who found that it helps
+    change: Mapping[str, Any]  # fields of the family's Config and their new values
+
+
 class Generator(nn.Module):
     """What outlives training."""
 
@@ -148,6 +157,9 @@ class Family(nn.Module):
     takes: ClassVar[frozenset[str]] = frozenset()  # what it is conditioned on where the data has it
     upstream: ClassVar[Mapping[str, str]] = {}  # stages it builds on: name -> family
 
+    # What the literature calls healthy, by row key ("discriminator/D(x)"): advice that plots show.
+    bands: Mapping[str, tuple[float, float]] = {}
+
     generator: Generator
     phases: Sequence[Phase]
 
@@ -167,6 +179,10 @@ class Family(nn.Module):
         Functions from a trained generator and data to tables and images.
         """
         return {}
+
+    def remedies(self, disease: str) -> Sequence[Remedy]:
+        """What can still be done about a disease of training (see components/health.py), in turn."""
+        return ()
 
     @property
     def optimizers(self) -> list[Optimizer]:

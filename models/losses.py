@@ -1,24 +1,142 @@
-"""Adversarial losses, value by value, on the logits of a discriminator D.
+"""Adversarial objectives on the scores of a discriminator D, value by value, and the penalties on its slope.
 
-In logits, -log D is softplus(-logit) and -log(1 - D) is softplus(logit): no logarithm of a rounded sigmoid.
+Where D is a probability, a score is its logit: -log D is softplus(-score) and -log(1 - D) is softplus(score),
+so no logarithm of a rounded sigmoid. In all of them r = D(x) scores images and f = D(G(z)) samples, (N,).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from models.family import Terms
 
-def real_is_real(logit: Tensor) -> Tensor:
-    """-log D(x), the discriminator's loss on images. Goodfellow et al. 2014, Eq. 1."""
-    return softplus(-logit.float())
-
-
-def fake_is_fake(logit: Tensor) -> Tensor:
-    """-log(1 - D(G(z))), the discriminator's loss on samples. Goodfellow et al. 2014, Eq. 1."""
-    return softplus(logit.float())
+DISCRIMINATOR, GENERATOR = "discriminator", "generator"  # the phases of every adversarial family
 
 
-def non_saturating(logit: Tensor) -> Tensor:
-    """-log D(G(z)), the generator's loss; it still learns where D is sure. Goodfellow et al. 2014, Sec. 3."""
-    return softplus(-logit.float())
+@dataclass(frozen=True)
+class Objective:
+    """What D and G minimise."""
+
+    discriminator: Callable[[Tensor, Tensor, float], Terms]  # of r, f and what is taken from the label of r
+    generator: Callable[[Tensor, Tensor], Tensor]  # of f and r
+    relativistic: bool = False  # whether G's loss looks at r
+    labels: bool = True  # whether there is a label of images to smooth
+    probability: bool = False  # whether the sigmoid of a score means something
+    # What tutorials call healthy, by the name of the logged value: advice to be drawn, never an alarm.
+    bands: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def shown(self, score: Tensor) -> Tensor:
+        """D(.) as people know it: a probability where it is one, else the score."""
+        return score.sigmoid() if self.probability else score
+
+
+def cross_entropy(r: Tensor, f: Tensor, smoothing: float) -> Terms:
+    """-log D(x) - log(1 - D(G(z))), Goodfellow et al. 2014, Eq. 1, with the label 1 - smoothing for images.
+
+    One-sided label smoothing is Salimans et al. 2016, Sec. 3.4.
+    """
+    real = (1 - smoothing) * softplus(-r) + smoothing * softplus(r) if smoothing else softplus(-r)
+    return {"real": real, "fake": softplus(f)}
+
+
+def non_saturating(f: Tensor, r: Tensor) -> Tensor:
+    """-log D(G(z)), which still learns where D is sure. Goodfellow et al. 2014, Sec. 3."""
+    return softplus(-f)
+
+
+def minimax(f: Tensor, r: Tensor) -> Tensor:
+    """log(1 - D(G(z))), the zero-sum game of Eq. 1; its gradient vanishes where D is sure."""
+    return -softplus(f)
+
+
+def least_squares(r: Tensor, f: Tensor, smoothing: float) -> Terms:
+    """((D(x) - 1)^2 + D(G(z))^2) / 2, Mao et al. 2017, Eq. 9, https://arxiv.org/abs/1611.04076."""
+    return {"real": (r - (1 - smoothing)).square() / 2, "fake": f.square() / 2}
+
+
+def least_squares_generator(f: Tensor, r: Tensor) -> Tensor:
+    """(D(G(z)) - 1)^2 / 2, Mao et al. 2017, Eq. 9."""
+    return (f - 1).square() / 2
+
+
+def hinge(r: Tensor, f: Tensor, smoothing: float) -> Terms:
+    """max(0, 1 - D(x)) + max(0, 1 + D(G(z))), Lim & Ye 2017, https://arxiv.org/abs/1705.02894."""
+    return {"real": (1 - smoothing - r).relu(), "fake": (1 + f).relu()}
+
+
+def wasserstein(r: Tensor, f: Tensor, smoothing: float) -> Terms:
+    """D(G(z)) - D(x), minus the estimated distance. Arjovsky et al. 2017, Eq. 3."""
+    return {"real": -r, "fake": f}
+
+
+def critic_score(f: Tensor, r: Tensor) -> Tensor:
+    """-D(G(z))."""
+    return -f
+
+
+def relativistic(r: Tensor, f: Tensor, smoothing: float) -> Terms:
+    """-log sigmoid(D(x) - D(G(z))), of image and sample in pairs.
+
+    Jolicoeur-Martineau 2019, Sec. 4.1, https://arxiv.org/abs/1807.00734; Huang et al. 2024, Eq. 2.
+    """
+    return {"pair": softplus(f - r)}
+
+
+def relativistic_generator(f: Tensor, r: Tensor) -> Tensor:
+    """-log sigmoid(D(G(z)) - D(x))."""
+    return softplus(r - f)
+
+
+UNDECIDED = {f"{DISCRIMINATOR}/D(x)": (0.3, 0.7), f"{DISCRIMINATOR}/D(G(z))": (0.3, 0.7)}
+OF_CROSS_ENTROPY = UNDECIDED | {f"{DISCRIMINATOR}/loss": (0.5, 0.7), f"{GENERATOR}/score": (1.0, 2.0)}
+WITHIN_MARGIN = {f"{DISCRIMINATOR}/D(x)": (0.0, 1.0), f"{DISCRIMINATOR}/D(G(z))": (-1.0, 0.0)}
+OF_PAIRS = {f"{DISCRIMINATOR}/loss": (0.5, 0.7), f"{GENERATOR}/score": (math.log(2), 1.5)}
+
+OBJECTIVES: dict[str, Objective] = {
+    "non_saturating": Objective(cross_entropy, non_saturating, probability=True, bands=OF_CROSS_ENTROPY),
+    "minimax": Objective(cross_entropy, minimax, probability=True, bands=UNDECIDED),
+    "least_squares": Objective(least_squares, least_squares_generator, bands=UNDECIDED),
+    "hinge": Objective(hinge, critic_score, bands=WITHIN_MARGIN),
+    "wasserstein": Objective(wasserstein, critic_score, labels=False),
+    "relativistic": Objective(
+        relativistic, relativistic_generator, relativistic=True, labels=False, bands=OF_PAIRS
+    ),
+}
+
+
+# Penalties on the slope of D.
+
+
+def gradient(score: Tensor, x: Tensor) -> Tensor:
+    """D score_i / d x_i, the shape of x, itself differentiable; no image influences another's score."""
+    (slope,) = torch.autograd.grad(score.sum(), x, create_graph=True)
+    return slope.float()
+
+
+def zero_centred(score: Tensor, x: Tensor) -> Tensor:
+    """|grad D(x)|^2 / 2, (N,). On images R1, on samples R2: Mescheder et al. 2018, Eq. 9 and 10."""
+    return gradient(score, x).square().flatten(1).sum(1) / 2
+
+
+def one_centred(score: Tensor, x: Tensor) -> Tensor:
+    """(|grad D(x)| - 1)^2, (N,). Gulrajani et al. 2017, Eq. 3; the root has a slope at 0 thanks to 1e-12."""
+    length = (gradient(score, x).square().flatten(1).sum(1) + 1e-12).sqrt()
+    return (length - 1).square()
+
+
+def between(x: Tensor, fake: Tensor) -> Tensor:
+    """Points on the lines from images to samples, one each, at uniform places. Gulrajani et al., Alg. 1."""
+    t = torch.rand(len(x), 1, 1, 1, device=x.device)
+    return t * x + (1 - t) * fake
+
+
+def auc(r: Tensor, f: Tensor) -> Tensor:
+    """The share of pairs in which D ranks the image above the sample: 0.5 is chance, whatever the loss."""
+    higher, equal = r[:, None] > f[None], r[:, None] == f[None]
+    return (higher + 0.5 * equal).float().mean()

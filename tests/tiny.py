@@ -23,7 +23,13 @@ CARD = Card(channels=1, resolution=8, num_classes=10)
 CONFIGS: dict[str, dict[str, Any]] = {
     "autoencoder": {"widths": [32, 16], "latent": 8},
     "vae": {"width": 8, "hidden": 32, "latent": 4},
+    "gan": {"widths": [16, 16], "latent": 8},
     "dcgan": {"width": 8, "latent": 8},
+    "wgan": {"width": 8, "latent": 8},
+    "wgan_gp": {"width": 8, "latent": 8},
+    "sngan": {"width": 8, "latent": 8},
+    "cgan": {"width": 8, "latent": 8},
+    "r3gan": {"width": 16, "latent": 8},
     "diffusion": {"width": 16, "sampler_steps": 2},
 }
 assert set(CONFIGS) == set(FAMILIES), "a new family needs a tiny configuration here, and is then tested"

@@ -1,0 +1,108 @@
+"""Augmentations of what the discriminator sees, images and samples alike, all differentiable.
+
+DiffAugment, Zhao et al. 2020 (https://arxiv.org/abs/2006.10738), applies colour, translation and cutout to
+every image. Adaptive augmentation (ADA), Karras et al. 2020 (https://arxiv.org/abs/2006.06676), applies each
+with a probability p that is raised while D overfits. What happens with p < 1 does not leak into the samples
+(their Sec. 2.2). None of ours mirrors: digits and letters must not be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+
+def uniform(x: Tensor, low: float, high: float) -> Tensor:
+    """A number per image, (N, 1, 1, 1)."""
+    return torch.empty(len(x), 1, 1, 1, device=x.device).uniform_(low, high)
+
+
+def colour(x: Tensor) -> Tensor:
+    """Brightness by up to 0.5, saturation by a factor of 0 to 2 and contrast by one of 0.5 to 1.5."""
+    x = x + uniform(x, -0.5, 0.5)
+    if x.shape[1] > 1:
+        grey = x.mean(1, keepdim=True)
+        x = grey + (x - grey) * uniform(x, 0, 2)
+    mean = x.mean([1, 2, 3], keepdim=True)
+    return mean + (x - mean) * uniform(x, 0.5, 1.5)
+
+
+def translation(x: Tensor) -> Tensor:
+    """Whole pixels, up to an eighth of the size each way; what comes in repeats the border."""
+    n, _, height, width = x.shape
+    reach = [max(1, round(size / 8)) for size in (height, width)]
+    shifts = [torch.randint(-r, r + 1, (n, 1), device=x.device) for r in reach]
+    rows = (torch.arange(height, device=x.device) + shifts[0]).clamp(0, height - 1)  # (N, H)
+    columns = (torch.arange(width, device=x.device) + shifts[1]).clamp(0, width - 1)
+    batch = torch.arange(n, device=x.device)[:, None, None]
+    return x.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
+
+
+def cutout(x: Tensor) -> Tensor:
+    """A square of half the size, anywhere, becomes mid-grey."""
+    n, _, height, width = x.shape
+    inside = []
+    for size in (height, width):
+        centre = torch.randint(size + 1, (n, 1), device=x.device)
+        inside.append((torch.arange(size, device=x.device) - centre).abs() <= size // 4)
+    hole = inside[0][:, None, :, None] & inside[1][:, None, None]  # (N, 1, H, W)
+    return x.masked_fill(hole, 0)
+
+
+def geometry(x: Tensor) -> Tensor:
+    """Rotation by up to 30 degrees about the middle and scaling by a factor of 2^(+-0.3), bilinear."""
+    angle, scale = uniform(x, -math.pi / 6, math.pi / 6), 2 ** uniform(x, -0.3, 0.3)
+    return warp(x, angle.cos() / scale, angle.sin() / scale)
+
+
+def warp(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Image i at the points [[a, -b], [b, a]] p, p from the middle, bilinear; outside the border repeats.
+
+    Four gathers instead of grid_sample: a penalty on D's slope needs their second derivative, which that
+    lacks.
+    """
+    n, _, height, width = x.shape
+    x = pad(x, [1, 1, 1, 1], mode="replicate")
+    v = torch.arange(height, device=x.device)[:, None] - (height - 1) / 2
+    u = torch.arange(width, device=x.device)[None] - (width - 1) / 2
+    a, b = a.view(n, 1, 1), b.view(n, 1, 1)
+    column = (a * u - b * v + (width - 1) / 2).clamp(-1, width) + 1  # (N, H, W), in the padded image
+    row = (b * u + a * v + (height - 1) / 2).clamp(-1, height) + 1
+    left, top = column.floor().long().clamp(max=width), row.floor().long().clamp(max=height)
+    s, t = (column - left)[..., None], (row - top)[..., None]
+    pixels, batch = x.permute(0, 2, 3, 1), torch.arange(n, device=x.device)[:, None, None]
+    above = (1 - s) * pixels[batch, top, left] + s * pixels[batch, top, left + 1]
+    below = (1 - s) * pixels[batch, top + 1, left] + s * pixels[batch, top + 1, left + 1]
+    return ((1 - t) * above + t * below).permute(0, 3, 1, 2)
+
+
+KINDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "colour": colour,
+    "translation": translation,
+    "cutout": cutout,
+    "geometry": geometry,
+}
+
+
+def augmented(x: Tensor, kinds: Sequence[str], p: Tensor | float = 1.0) -> Tensor:
+    """Each image (N, C, H, W) with each of `kinds` applied with probability p."""
+    for kind in kinds:
+        chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < p
+        x = torch.where(chosen, KINDS[kind](x), x)
+    return x
+
+
+def adjusted(p: Tensor, r_t: Tensor, target: float, steps: int) -> Tensor:
+    """The next p, towards more while r_t = E[sign D(x)] is above its target: Karras et al. 2020, Sec. 3.
+
+    Args:
+        p: within [0, 1].
+        r_t: 0 without overfitting, 1 with complete overfitting.
+        target: 0.6 in the paper.
+        steps: updates in which p can go from 0 to 1 (paper: 500,000 images).
+    """
+    return (p + (r_t - target).sign() / steps).clamp(0, 1)

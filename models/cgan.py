@@ -1,0 +1,83 @@
+"""Mirza & Osindero 2014, Conditional Generative Adversarial Nets.
+
+https://arxiv.org/abs/1411.1784
+
+    D: min E[-log D(x|y)] + E[-log(1 - D(G(z|y)|y))]        G: min E[-log D(G(z|y)|y)]
+
+y enters both by concatenation: beside z in G, as a plane of ones among zeros for each class in D. With
+condition: projection, D is told by an inner product instead, Miyato & Koyama 2018,
+https://arxiv.org/abs/1802.05637. DCGAN's networks where the paper's are dense. Labels are those of the images
+of the batch, so as frequent as in the data.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from models import dcgan, family
+from models.adversarial import Adversarial, Discriminator
+from models.family import Card
+
+
+class CGANConfig(dcgan.DCGANConfig):
+    """Hyperparameters of the conditional GAN: DCGAN's."""
+
+    condition: Literal["concatenation", "projection"] = "concatenation"  # how D is told the class
+
+
+class Generator(dcgan.Generator):
+    """G(z|y): DCGAN's generator of (z, one-hot y)."""
+
+    def __init__(self, config: CGANConfig, card: Card):
+        super().__init__(config, card, conditions=card.num_classes)
+        self.num_classes = card.num_classes
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """(N, C, H, W)."""
+        assert label is not None
+        return super().forward(torch.cat([z, one_hot(label, self.num_classes).to(z.dtype)], 1))
+
+
+class Planes(nn.Module):
+    """D(x|y) of an image with a plane for each class, that of y ones and the others zeros."""
+
+    def __init__(self, discriminator: Discriminator, num_classes: int):
+        super().__init__()
+        self.discriminator, self.num_classes = discriminator, num_classes
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        """The score, (N,)."""
+        planes = one_hot(label, self.num_classes).to(x.dtype)[:, :, None, None]
+        planes = planes.expand(-1, -1, *x.shape[2:])  # (N, classes, H, W)
+        both = torch.cat([x, planes], 1).contiguous(memory_format=torch.channels_last)
+        return self.discriminator(both)
+
+
+class CGAN(Adversarial):
+    """Convolutional networks that are told the class."""
+
+    Config = CGANConfig
+    config: CGANConfig
+    paper = "Mirza & Osindero 2014, Conditional Generative Adversarial Nets, https://arxiv.org/abs/1411.1784"
+    needs = frozenset({"label"})
+
+    def networks(self, config: CGANConfig, card: Card) -> tuple[family.Generator, nn.Module]:
+        """G and D with DCGAN's initial weights."""
+        if not card.num_classes:
+            raise ValueError("a conditional GAN needs labels, and the data has none")
+        projects = config.condition == "projection"
+        features = dcgan.Features(config, card, 0 if projects else card.num_classes)
+        discriminator: nn.Module = Discriminator(
+            features, features.width, config, card.num_classes if projects else 0
+        )
+        if not projects:
+            discriminator = Planes(discriminator, card.num_classes)  # type: ignore[arg-type]
+        generator = Generator(config, card)
+        generator.apply(dcgan.initialise)
+        if config.norm == "batch":
+            discriminator.apply(dcgan.initialise)
+        return generator, discriminator

@@ -1,0 +1,74 @@
+"""Goodfellow et al. 2014, Generative Adversarial Networks.
+
+https://arxiv.org/abs/1406.2661
+
+    D: min E[-log D(x)] + E[-log(1 - D(G(z)))]        G: min E[-log D(G(z))]
+
+loss: minimax trains G on E[log(1 - D(G(z)))] instead. Dense networks, with ReLU in G as in the paper and
+LeakyReLU in D, where the paper's has maxout and dropout; Adam instead of momentum.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from models import family
+from models.adversarial import Adversarial, AdversarialConfig, Discriminator
+from models.family import Batch, Card, Noise
+from models.layers import to_image
+
+
+class GANConfig(AdversarialConfig):
+    """Hyperparameters of the dense GAN."""
+
+    widths: tuple[PositiveInt, ...] = Field(
+        (256, 512), min_length=1
+    )  # units of G's hidden layers; D mirrors them
+
+
+def dense(widths: Sequence[int], activation: nn.Module) -> nn.Sequential:
+    """Layers from widths[0] to widths[-1], each with its activation."""
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        layers += [nn.Linear(before, after), activation]
+    return nn.Sequential(*layers)
+
+
+class Generator(family.Generator):
+    """z -> hidden layers -> tanh -> an image."""
+
+    def __init__(self, config: GANConfig, card: Card):
+        super().__init__()
+        self.latent = config.latent
+        self.hidden = dense([config.latent, *config.widths], nn.ReLU())
+        self.image = nn.Sequential(
+            nn.Linear(config.widths[-1], math.prod(card.shape)), nn.Tanh(), nn.Unflatten(1, card.shape)
+        )
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """G(z), (N, C, H, W), whatever the label."""
+        return self.image(self.hidden(z))
+
+    def sample(self, batch: Batch, noise: Noise) -> Tensor:
+        """G(z), z ~ N(0, I)."""
+        return to_image(self(noise(self.latent)))
+
+
+class GAN(Adversarial):
+    """Dense networks, unconditional."""
+
+    Config = GANConfig
+    config: GANConfig
+    paper = "Goodfellow et al. 2014, Generative Adversarial Networks, https://arxiv.org/abs/1406.2661"
+
+    def networks(self, config: GANConfig, card: Card) -> tuple[family.Generator, nn.Module]:
+        """G and D, one the other's mirror."""
+        features = nn.Sequential(
+            nn.Flatten(), dense([math.prod(card.shape), *config.widths[::-1]], nn.LeakyReLU(0.2))
+        )
+        return Generator(config, card), Discriminator(features, config.widths[0], config)

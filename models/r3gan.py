@@ -1,0 +1,147 @@
+"""Huang, Gokaslan, Kuleshov & Tompkin 2024, The GAN is dead; long live the GAN! A Modern Baseline GAN.
+
+https://arxiv.org/abs/2501.05441
+
+    D: min E[-log sigmoid(D(x) - D(G(z)))] + gamma/2 E[|grad D(x)|^2] + gamma/2 E[|grad D(G(z))|^2]
+    G: min E[-log sigmoid(D(G(z)) - D(x))]
+
+A loss without bad local minima, two penalties under which it converges (Sec. 2), and plain residual
+networks: no normalisation, no noise inputs, residual branches that start at zero (Sec. 3). Ours are as deep
+as the resolution allows and of constant width; gamma stays where the paper anneals it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from models import family
+from models.adversarial import Adversarial, AdversarialConfig, Discriminator, LossName
+from models.family import Batch, Card, Noise
+from models.layers import halvings, to_image
+
+
+class R3GANConfig(AdversarialConfig):
+    """Hyperparameters of R3GAN: the authors' for CIFAR-10, but for the size of the networks."""
+
+    latent: int = Field(64, ge=1)
+    loss: LossName = "relativistic"
+    beta1: float = Field(0.0, ge=0, lt=1)
+    beta2: float = Field(0.9, ge=0, lt=1)  # (paper: 0.9, later 0.99)
+    r1: float = Field(0.05, ge=0)  # gamma (paper: 0.05, later 0.005)
+    r2: float = Field(0.05, ge=0)
+    width: int = Field(64, ge=1)  # channels of every feature map (paper: 768)
+    blocks: int = Field(1, ge=1)  # residual blocks a resolution (paper: 2)
+    expansion: int = Field(2, ge=1)  # channels inside of a block, over those outside (paper: 2)
+    group_width: int = Field(16, ge=1)  # channels in a group of the 3x3 convolutions (paper: 16)
+
+
+GAIN = math.sqrt(2 / (1 + 0.2**2))  # of LeakyReLU(0.2), He et al. 2015
+
+
+@torch.no_grad()
+def scaled(layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Conv2d | nn.Linear:
+    """The layer with weights N(0, gain^2 / fan_in) and no bias."""
+    layer.weight.normal_(0, gain / math.sqrt(layer.weight[0].numel()))
+    if layer.bias is not None:
+        layer.bias.zero_()
+    return layer
+
+
+class Residual(nn.Module):
+    """x + f(x), f being 1x1, grouped 3x3 and 1x1 convolutions; f starts at zero. Sec. 3.3, Fix-up."""
+
+    def __init__(self, config: R3GANConfig, blocks: int):
+        super().__init__()
+        width, inner = config.width, config.width * config.expansion
+        groups = max(1, inner // config.group_width)
+        # Fix-up, Zhang et al. 2019: a branch of m layers is scaled by L^(-1 / (2m - 2)), here m = 3.
+        gain = GAIN * blocks ** (-1 / 4)
+        self.layers = nn.Sequential(
+            scaled(nn.Conv2d(width, inner, 1), gain),
+            nn.LeakyReLU(0.2),
+            scaled(nn.Conv2d(inner, inner, 3, padding=1, groups=groups), gain),
+            nn.LeakyReLU(0.2),
+            scaled(nn.Conv2d(inner, width, 1, bias=False), 0.0),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, width, H, W), as x."""
+        return x + self.layers(x)
+
+
+class Resize(nn.Module):
+    """Bilinear, to `size` pixels a side."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, size, size)."""
+        return interpolate(x, size=(self.size, self.size), mode="bilinear", align_corners=False)
+
+
+class Generator(family.Generator):
+    """A learned small image, scaled by z; residual blocks and bilinear doubling; 1x1 to colours."""
+
+    def __init__(self, config: R3GANConfig, card: Card):
+        super().__init__()
+        sizes = halvings(card.resolution)[::-1]  # 3, 7, 14, 28
+        blocks = len(sizes) * config.blocks
+        self.latent, width = config.latent, config.width
+        self.basis = nn.Parameter(torch.randn(width, sizes[0], sizes[0]))
+        self.scale = scaled(nn.Linear(config.latent, width, bias=False), 1.0)
+        layers: list[nn.Module] = []
+        for i, size in enumerate(sizes):
+            layers += [Resize(size)] if i else []
+            layers += [Residual(config, blocks) for _ in range(config.blocks)]
+        self.layers = nn.Sequential(*layers, scaled(nn.Conv2d(width, card.channels, 1), 1.0))
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """G(z), (N, C, H, W), whatever the label."""
+        h = self.basis * self.scale(z)[:, :, None, None]  # (N, width, 3, 3)
+        return self.layers(h.contiguous(memory_format=torch.channels_last)).float()
+
+    def sample(self, batch: Batch, noise: Noise) -> Tensor:
+        """G(z), z ~ N(0, I)."""
+        return to_image(self(noise(self.latent)))
+
+
+class Features(nn.Module):
+    """The generator's mirror image: 1x1 from colours, residual blocks, bilinear halving, a weighted sum."""
+
+    def __init__(self, config: R3GANConfig, card: Card):
+        super().__init__()
+        sizes = halvings(card.resolution)  # 28, 14, 7, 3
+        blocks, self.width = len(sizes) * config.blocks, config.width
+        layers: list[nn.Module] = [scaled(nn.Conv2d(card.channels, self.width, 1), 1.0)]
+        for i, size in enumerate(sizes):
+            layers += [Resize(size)] if i else []
+            layers += [Residual(config, blocks) for _ in range(config.blocks)]
+        basis = nn.Conv2d(self.width, self.width, sizes[-1], groups=self.width, bias=False)
+        self.layers = nn.Sequential(*layers, scaled(basis, 1.0), nn.Flatten())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, width)."""
+        return self.layers(x)
+
+
+class R3GAN(Adversarial):
+    """Residual networks, a relativistic loss, and penalties on both sides."""
+
+    Config = R3GANConfig
+    config: R3GANConfig
+    paper = (
+        "Huang, Gokaslan, Kuleshov & Tompkin 2024, The GAN is dead; long live the GAN! A Modern "
+        "Baseline GAN, https://arxiv.org/abs/2501.05441"
+    )
+
+    def networks(self, config: R3GANConfig, card: Card) -> tuple[family.Generator, nn.Module]:
+        """G and D, one the other's mirror."""
+        features = Features(config, card)
+        return Generator(config, card), Discriminator(features, config.width, config)

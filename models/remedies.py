@@ -1,0 +1,145 @@
+"""What the literature does about the known diseases of adversarial training: for each, remedies in turn.
+
+A remedy is a change of settings. Those that a configuration has already, or that do not go with it, are not
+offered again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from models.family import Remedy
+
+if TYPE_CHECKING:
+    from models.adversarial import AdversarialConfig
+
+Change = Callable[["AdversarialConfig"], Mapping[str, Any]]
+"""From the settings to those that change; empty where there is nothing to change."""
+
+GOODFELLOW = "Goodfellow 2016, NIPS tutorial, Sec. 4.3, https://arxiv.org/abs/1701.00160"
+RADFORD = "Radford et al. 2016, Sec. 3, https://arxiv.org/abs/1511.06434"
+SALIMANS = "Salimans et al. 2016, Sec. 3.2, https://arxiv.org/abs/1606.03498"
+METZ = "Metz et al. 2017, https://arxiv.org/abs/1611.02163"
+GULRAJANI = "Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028"
+HEUSEL = "Heusel et al. 2017, https://arxiv.org/abs/1706.08500"
+SONDERBY = "Sonderby et al. 2017, https://arxiv.org/abs/1610.04490"
+MESCHEDER = "Mescheder et al. 2018, https://arxiv.org/abs/1801.04406"
+MIYATO = "Miyato et al. 2018, https://arxiv.org/abs/1802.05957"
+
+
+def fewer_discriminator_steps(config: AdversarialConfig) -> Mapping[str, Any]:
+    """One D step a G step where there were several, then every second step only."""
+    if config.n_critic > 1:
+        return {"n_critic": 1}
+    return {} if config.n_generator > 1 else {"n_generator": 2}
+
+
+def more_discriminator_steps(config: AdversarialConfig) -> Mapping[str, Any]:
+    """As many D steps as G steps where there were fewer, then several a G step."""
+    if config.n_generator > 1:
+        return {"n_generator": 1}
+    return {} if config.n_critic >= 5 else {"n_critic": 2 if config.n_critic == 1 else 5}
+
+
+def slower_discriminator(config: AdversarialConfig) -> Mapping[str, Any]:
+    """D no faster than G."""
+    return {"lr_discriminator": config.lr} if config.lr_d > config.lr else {}
+
+
+def slower_generator(config: AdversarialConfig) -> Mapping[str, Any]:
+    """G at a quarter of D's learning rate."""
+    return {"lr": config.lr_d / 4, "lr_discriminator": config.lr_d} if config.lr > config.lr_d / 4 else {}
+
+
+def calmer_moments(config: AdversarialConfig) -> Mapping[str, Any]:
+    """Adam's beta1 of 0.5 at most and a beta2 that remembers: DCGAN's values."""
+    if config.optimizer != "adam" or (config.beta1 <= 0.5 and config.beta2 >= 0.9):
+        return {}
+    return {"beta1": min(config.beta1, 0.5), "beta2": max(config.beta2, 0.999)}
+
+
+def lower_learning_rates(config: AdversarialConfig) -> Mapping[str, Any]:
+    """Both at a quarter."""
+    return {"lr": config.lr / 4, "lr_discriminator": config.lr_d / 4}
+
+
+def discrimination(config: AdversarialConfig) -> Mapping[str, Any]:
+    """Sixteen kernels of minibatch discrimination."""
+    return {} if config.minibatch_discrimination else {"minibatch_discrimination": 16}
+
+
+def unrolling(config: AdversarialConfig) -> Mapping[str, Any]:
+    """Five unrolled steps."""
+    return {} if config.unrolled_steps else {"unrolled_steps": 5}
+
+
+def wasserstein(config: AdversarialConfig) -> Mapping[str, Any]:
+    """The Wasserstein loss with the gradient penalty and all that goes with it."""
+    if config.loss == "wasserstein" and config.gradient_penalty:
+        return {}
+    return {
+        "loss": "wasserstein",
+        "gradient_penalty": 10.0,
+        "clip_weights": None,
+        "norm": "none",
+        "n_critic": max(config.n_critic, 3),
+        "n_generator": 1,
+        "label_smoothing": 0.0,
+        "unrolled_steps": 0,
+        "optimizer": "adam",
+        "lr_discriminator": config.lr,
+        "beta1": min(config.beta1, 0.5),
+        "beta2": 0.9,
+    }
+
+
+def noise(config: AdversarialConfig) -> Mapping[str, Any]:
+    """Instance noise of a tenth of the range, fading."""
+    return {} if config.instance_noise else {"instance_noise": 0.2}
+
+
+def penalty(config: AdversarialConfig) -> Mapping[str, Any]:
+    """R1 on images."""
+    return {} if config.r1 or config.gradient_penalty else {"r1": 1.0, "norm": "none"}
+
+
+def spectral(config: AdversarialConfig) -> Mapping[str, Any]:
+    """Spectral normalisation of every layer of D."""
+    return {} if config.spectral_norm else {"spectral_norm": True, "norm": "none", "clip_weights": None}
+
+
+LOWER_RATES = ("lower learning rates", RADFORD, lower_learning_rates)
+CALMER = ("calmer moments of Adam", RADFORD, calmer_moments)
+WASSERSTEIN = ("Wasserstein loss with gradient penalty", GULRAJANI, wasserstein)
+PENALTY = ("R1 penalty", MESCHEDER, penalty)
+SPECTRAL = ("spectral normalisation", MIYATO, spectral)
+BALANCE = ("discriminator no faster than the generator", HEUSEL, slower_discriminator)
+
+TABLE: dict[str, tuple[tuple[str, str, Change], ...]] = {
+    "mode_collapse": (
+        ("minibatch discrimination", SALIMANS, discrimination),
+        ("unrolled discriminator steps", METZ, unrolling),
+        WASSERSTEIN,
+    ),
+    "vanishing_gradients": (
+        BALANCE,
+        ("fewer discriminator steps", GOODFELLOW, fewer_discriminator_steps),
+        WASSERSTEIN,
+        ("instance noise", SONDERBY, noise),
+    ),
+    "generator_too_strong": (
+        ("more discriminator steps", GOODFELLOW, more_discriminator_steps),
+        ("slower generator", HEUSEL, slower_generator),
+        WASSERSTEIN,
+    ),
+    "oscillation": (CALMER, BALANCE, LOWER_RATES, PENALTY, SPECTRAL),
+    "divergence": (CALMER, BALANCE, LOWER_RATES, SPECTRAL, PENALTY),
+    "non_finite": (CALMER, BALANCE, LOWER_RATES, SPECTRAL),
+}
+
+
+def remedies(config: AdversarialConfig, disease: str) -> Sequence[Remedy]:
+    """What can still be done about `disease`, the first thing to try first."""
+    changes = ((name, paper, dict(change(config))) for name, paper, change in TABLE.get(disease, ()))
+    return [Remedy(name, paper, change) for name, paper, change in changes if change]

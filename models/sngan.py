@@ -1,0 +1,36 @@
+"""Miyato, Kataoka, Koyama & Yoshida 2018, Spectral Normalization for Generative Adversarial Networks.
+
+https://arxiv.org/abs/1802.05957
+
+    D: min E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))]        G: min -E[D(G(z))]
+
+with every weight of D divided by its largest singular value, which comes from one step of power iteration
+whenever D looks; its vectors are part of D's state. DCGAN's networks, a convolution fewer a resolution than
+the paper's, without BatchNorm in D, which would undo the bound.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from models.adversarial import LossName, Norm
+from models.dcgan import DCGAN, DCGANConfig
+
+
+class SNGANConfig(DCGANConfig):
+    """Hyperparameters of SNGAN: Table 1's row C, with the hinge loss of Eq. 17."""
+
+    loss: LossName = "hinge"
+    n_critic: int = Field(5, ge=1)
+    norm: Norm = "none"
+    spectral_norm: bool = True
+
+
+class SNGAN(DCGAN):
+    """A discriminator of Lipschitz constant 1 at most, then G."""
+
+    Config = SNGANConfig
+    paper = (
+        "Miyato, Kataoka, Koyama & Yoshida 2018, Spectral Normalization for Generative Adversarial Networks, "
+        "https://arxiv.org/abs/1802.05957"
+    )

@@ -1,0 +1,34 @@
+"""Arjovsky, Chintala & Bottou 2017, Wasserstein GAN.
+
+https://arxiv.org/abs/1701.07875
+
+    D: min E[D(G(z))] - E[D(x)] over weights in [-c, c]        G: min -E[D(G(z))]
+
+DCGAN's networks, BatchNorm in the critic included. RMSProp, since momentum unsettles the critic (Sec. 4), and
+five critic steps a step of G, each on other images. Clipped weights make a poor critic, as the authors say
+themselves (Sec. 3); WGAN-GP mends that.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from models.adversarial import LossName, OptimizerName
+from models.dcgan import DCGAN, DCGANConfig
+
+
+class WGANConfig(DCGANConfig):
+    """Hyperparameters of WGAN: the defaults of Algorithm 1."""
+
+    loss: LossName = "wasserstein"
+    optimizer: OptimizerName = "rmsprop"
+    lr: float = Field(5e-5, gt=0)
+    n_critic: int = Field(5, ge=1)
+    clip_weights: float | None = Field(0.01, gt=0)
+
+
+class WGAN(DCGAN):
+    """A critic of bounded weights, then G."""
+
+    Config = WGANConfig
+    paper = "Arjovsky, Chintala & Bottou 2017, Wasserstein GAN, https://arxiv.org/abs/1701.07875"
