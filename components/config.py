@@ -65,6 +65,10 @@ class Train(Section):
     keep: Literal["best", "last"] = (
         "best"  # the weights to give out: of the best judged snapshot, or the last
     )
+    # What the doctor of adversarial training (components/health.py) may do: tell, stop, or treat.
+    health: Literal["observe", "stop", "treat"] = "observe"
+    health_every: int = Field(50, ge=1)  # steps between its looks
+    treatments: int = Field(3, ge=0)  # at most; then the training stops
     smoke: bool = False  # every phase is due at least twice, however few the steps
 
     @model_validator(mode="after")
@@ -73,6 +77,11 @@ class Train(Section):
             raise ValueError(f"batch={self.batch} cannot be cut into shards={self.shards} equal parts")
         if self.workers > 1 and self.shards % self.workers:
             raise ValueError(f"workers={self.workers} must divide shards={self.shards}")
+        if self.health == "treat" and self.checkpoint_every % self.health_every:
+            raise ValueError(
+                f"health=treat goes back to checkpoints, so health_every={self.health_every} must divide "
+                f"checkpoint_every={self.checkpoint_every}"
+            )
         if 0 < self.judge_samples < 8:
             raise ValueError(f"judge_samples={self.judge_samples} are too few to judge; give 0 or at least 8")
         return self
@@ -83,8 +92,13 @@ class Train(Section):
         return self.judge_samples > 0
 
     def semantic(self) -> dict[str, Any]:
-        """What the trained weights depend on."""
-        return self.model_dump(exclude=set(NOT_SEMANTIC))
+        """What the trained weights depend on; with treatments, checkpoints are among it."""
+        return self.model_dump(exclude=set(NOT_SEMANTIC) - {"checkpoint_every" if self.treats else ""})
+
+    @property
+    def treats(self) -> bool:
+        """Whether a diagnosis changes the training."""
+        return self.health == "treat"
 
 
 NOT_SEMANTIC = ("workers", "max_failures", "log_every", "checkpoint_every")

@@ -169,6 +169,13 @@ class Buffers:
             self.of_shard = {shard: self._copy(state[shard]) for shard in self.shards}
         self._load(state[self.shards[0]])
 
+    def put(self, shard: int, buffers: Terms) -> None:
+        """Take over some buffers of a shard."""
+        if self.of_shard:
+            self.of_shard[shard] |= self._copy(buffers)
+        if shard == self.shards[0]:
+            self._load(buffers)
+
     def _untrained(self, phase: Phase) -> Terms:
         trained = {id(p) for p in phase.parameters}
         frozen = [

@@ -23,9 +23,10 @@ from torch import nn
 from components import checkpoint, sampling
 from components.config import Train, explain
 from components.data.card import DataCard
-from components.data.dataset import Batches, Split, open_split
+from components.data.dataset import Batches, Split, open_split, to_float
 from components.distributed import Group, derive
 from components.errors import InputError, RunError
+from components.health import Probe
 from components.recorder import Recorder, Silent
 from components.sampling import SHEET_COLUMNS
 from components.selection import Jury, Selector
@@ -38,6 +39,7 @@ from models.family import Card, Family, Generator
 
 RESULT = "trained.json"
 PAIRED = ("reconstruct", "translate", "upscale")  # tasks whose images have targets to be compared with
+PROBED = 1000  # validation images of which a sample says how diverse samples should be
 KEPT = "samples/kept.webp"  # the published samples: of the weights that are given out
 
 
@@ -112,15 +114,14 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
         training, validation = open_split(folder, "train"), open_split(folder, "validation")
         torch.manual_seed(derive(settings.seed, "weights"))
         family = build(job.family, job.config, card.card)
-        if settings.smoke:
-            family.phases = [replace(p, every=min(p.every, settings.steps // 2)) for p in family.phases]
-        trainer = Trainer(family, settings, group=group)
         resume = _checkpoint(attempt, group)
         with Uploader(attempt) as uploader:
             rows = sampling.grid_rows(validation, settings.sample_images)
             log = _log(job, store, attempt, uploader, validation, rows, card) if group.rank == 0 else Silent()
-            if isinstance(log, Recorder):
-                log.resume_at(resume["control"]["step"] if resume else 0)
+            if isinstance(log, Recorder) and resume:
+                log.resume_at(resume["control"]["step"], resume["control"]["attempt"])
+            probe = _probe(log, card.card, validation) if isinstance(log, Recorder) else None
+            trainer = Trainer(family, settings, group=group, probe=probe)
             began = time.time()
             trained = train(
                 trainer,
@@ -141,12 +142,23 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
 def _checkpoint(attempt: Store, group: Group) -> dict[str, Any] | None:
     """The newest checkpoint that the first process can read, on all of them."""
     state = checkpoint.newest(attempt, group.device)
-    step = group.agree(state["control"]["step"] if state else None)
-    if step is None:
-        return None
-    if state is None or state["control"]["step"] != step:
-        state = checkpoint.decode(attempt.read_bytes(checkpoint.name(step)), group.device)
-    return state
+    own = moment_of(state) if state else None
+    moment = group.agree(own)
+    return state if moment == own else checkpoint.load(attempt, moment, group.device)
+
+
+def moment_of(state: dict[str, Any]) -> checkpoint.Moment:
+    """When a state was saved."""
+    return state["control"]["attempt"], state["control"]["step"]
+
+
+def _probe(log: Recorder, card: Card, validation: Split) -> Probe:
+    """What measures the diversity of samples: through the extractor where one judges, else in pixels."""
+    real = to_float(validation.images[: min(len(validation), PROBED)])
+    if log.selector is None:
+        return Probe(card, lambda images: images.flatten(1), real)
+    extractor = log.selector.jury.extractor
+    return Probe(card, lambda images: extractor(sampling.to_uint8(images)), real)
 
 
 def _log(
@@ -216,6 +228,7 @@ def _leave(
 ) -> None:
     """The weights to keep, the others where they differ and, last, what is to be known of the training."""
     family, control = trainer.family, trained.control
+    job = replace(job, config=family.config.model_dump(mode="json"))  # treatments may have changed it
     steps = {"last": control.step, "best": control.best_step or control.step}
     if steps["best"] == control.step:
         del steps["best"]
@@ -241,6 +254,12 @@ def _leave(
             "parameters": sum(p.numel() for p in family.generator.parameters()),
             "parameters_trained": sum(p.numel() for p in family.parameters()),
             "terms": trained.terms,
+            "health": {
+                "policy": job.settings.health,
+                "every": job.settings.health_every,
+                "bands": family.bands,
+                "events": control.events,
+            },
             "samples": sample_table(attempt, count, family.card),
         },
     )

@@ -6,6 +6,7 @@ Metrics in parts, sample grids, checkpoints, its progress.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from components import checkpoint, sampling
 from components.selection import Selector
 from components.storage import Store
 from components.upload import Uploader
+from components.watch import event_name
 
 PROGRESS_SECONDS = 1.0  # how often others can see a run move; costs one small file
 
@@ -35,9 +37,22 @@ class Silent:
         """Nothing; all processes hear what the first one finds."""
         return {}
 
+    def watch(self, how: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def event(self, found: dict[str, Any], generator: nn.Module) -> None:
+        """Nothing."""
+
+    def load(self, moment: checkpoint.Moment) -> dict[str, Any]:
+        """Nothing; all processes get the state that the first one read."""
+        return {}
+
+    def go_back(self, step: int, attempt: int) -> None:
+        """Nothing."""
+
     def save(self, step: int, state: dict[str, Any]) -> str:
         """Nothing; the first process stores the state of all."""
-        return checkpoint.name(step)
+        return checkpoint.name(step, state["control"]["attempt"])
 
     def progress(self, step: int, values: dict[str, float]) -> None:
         """Nothing."""
@@ -61,16 +76,19 @@ class Recorder(Silent):
         self.attempt, self.uploader, self.draw, self.steps = attempt, uploader, draw, steps
         self.selector = selector
         self.rows: list[dict[str, Any]] = []
-        self.first = 1
+        self.first, self.number = 1, 1
         self._shown = 0.0
 
-    def resume_at(self, step: int) -> None:
-        """The next line belongs to a step after `step`."""
-        self.first = step + 1
+    def resume_at(self, step: int, attempt: int) -> None:
+        """The next line belongs to a step after `step` of an attempt at training."""
+        self.first, self.number = step + 1, attempt
 
     def row(self, step: int, values: dict[str, float]) -> None:
         """Keep a line for the next part."""
-        self.rows.append({"step": step} | {key: float(f"{value:.6g}") for key, value in values.items()})
+        self.rows.append(
+            {"step": step, "attempt": self.number}
+            | {key: float(f"{value:.6g}") for key, value in values.items()}
+        )
 
     def grid(self, step: int, generator: nn.Module) -> None:
         """Draw the fixed-seed grid of a step."""
@@ -84,14 +102,45 @@ class Recorder(Silent):
         """The quality of other samples of this step."""
         return self.selector(generator) if self.selector else {}
 
+    def watch(self, how: dict[str, Any]) -> None:
+        """Keep how the doctor looks, for the page of a run under way."""
+        self.uploader.put(json.dumps(how).encode(), "health/watch.json")
+
+    def event(self, found: dict[str, Any], generator: nn.Module) -> None:
+        """Keep a diagnosis, and the fixed-seed grid it is about."""
+        if found["picture"]:
+            self.uploader.put(self.picture(generator), found["picture"])
+        # JSON has no NaN, which is what a non-finite vital is.
+        evidence = {k: v if math.isfinite(v) else str(v) for k, v in found["evidence"].items()}
+        text = json.dumps(found | {"evidence": evidence}, allow_nan=False)
+        self.uploader.put(text.encode(), f"{event_name(found['attempt'], found['step'])}.json")
+
+    def load(self, moment: checkpoint.Moment) -> dict[str, Any]:
+        """The state of a moment, as soon as it is in the store."""
+        self.uploader.flush()
+        return checkpoint.load(self.attempt, moment)
+
+    def go_back(self, step: int, attempt: int) -> None:
+        """Store the lines of the attempt that ends here, and begin another after `step`."""
+        if self.rows:
+            self._store_lines(self.rows[-1]["step"])
+        self.resume_at(step, attempt)
+
     def save(self, step: int, state: dict[str, Any]) -> str:
         """Store the checkpoint and the lines that led to it, then drop checkpoints no longer needed."""
+        control = state["control"]
+        self._store_lines(step)
+        name = checkpoint.name(step, control["attempt"])
+        self.uploader.put(checkpoint.encode(state), name)
+        checkpoint.prune(self.attempt, healthy=control["healthy"])
+        return name
+
+    def _store_lines(self, step: int) -> None:
         lines = "".join(json.dumps(row) + "\n" for row in self.rows)
-        self.uploader.put(lines.encode(), f"metrics/part-{self.first:07d}-{step:07d}.jsonl")
-        self.uploader.put(checkpoint.encode(state), checkpoint.name(step))
+        name = f"metrics/part-{self.first:07d}-{step:07d}{checkpoint.suffix(self.number)}.jsonl"
+        if step >= self.first:
+            self.uploader.put(lines.encode(), name)
         self.rows, self.first = [], step + 1
-        checkpoint.prune(self.attempt)
-        return checkpoint.name(step)
 
     def progress(self, step: int, values: dict[str, float]) -> None:
         """Leave a note of the step and the latest values, at most once a second."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -23,7 +23,9 @@ from components.data.dataset import Split, to_float
 from components.distributed import Buffers, Group, Replica, derive
 from components.ema import EMA
 from components.errors import RunError
-from models.family import Batch, Card, Family, Noise, Phase, Terms
+from components.health import Diagnosis, Probe
+from components.watch import Watch, carried, event, stopped
+from models.family import Batch, Card, Family, Noise, Phase, Remedy, Terms
 from models.layers import calibrate, has_batch_norm
 
 STANDING_BATCHES, STANDING_IMAGES = 4, 128
@@ -51,6 +53,18 @@ class Log(Protocol):
     def grid(self, step: int, generator: nn.Module) -> None:
         """Draw the fixed-seed samples of this step."""
 
+    def event(self, found: dict[str, Any], generator: nn.Module) -> None:
+        """Keep a diagnosis, with the fixed-seed samples it is about."""
+
+    def load(self, moment: tuple[int, int]) -> dict[str, Any]:
+        """The state saved at an (attempt, step); needed of the first process only."""
+
+    def watch(self, how: dict[str, Any]) -> None:
+        """Say under which policy, how often and with which bands a doctor looks."""
+
+    def go_back(self, step: int, attempt: int) -> None:
+        """What follows belongs to a later attempt, which starts after `step` steps."""
+
     def judge(self, step: int, generator: nn.Module) -> dict[str, float]:
         """Quality of other fixed-seed samples of this step, on validation; empty where nothing judges."""
 
@@ -72,6 +86,10 @@ class Control:
     best_step: int = 0  # 0: nothing selects
     bad_validations: int = 0
     stopped: bool = False
+    healthy: tuple[int, int] | None = None  # attempt and step of the last checkpoint without any complaint
+    events: list[dict[str, Any]] = field(default_factory=list)  # diagnoses
+    treatments: list[dict[str, Any]] = field(default_factory=list)  # what was done about them
+    changes: dict[str, Any] = field(default_factory=dict)  # settings of the family that treatments changed
     curve: list[dict[str, float]] = field(default_factory=list)  # step and quality of every judged snapshot
 
 
@@ -100,22 +118,53 @@ def learning_rate(schedule: str, step: int, steps: int, warmup_steps: int = 0) -
     }[schedule]
 
 
+class Means:
+    """Means of what the phases observe until they are taken; nothing is read from the device before."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, phase: str, terms: Terms) -> None:
+        """Another update of a phase."""
+        for name, value in terms.items():
+            key = f"{phase}/{name}"
+            self.sums[key] = self.sums[key] + value if key in self.sums else value
+            self.counts[key] = self.counts.get(key, 0) + 1
+
+    def take(self, group: Group) -> dict[str, float]:
+        """The means over all processes; the next ones start from nothing."""
+        means = group.mean({key: total / self.counts[key] for key, total in self.sums.items()})
+        self.sums, self.counts = {}, {}
+        return {key: float(value) for key, value in means.items()}
+
+
 class Trainer:
     """A family in training on one process of a group."""
 
-    def __init__(self, family: Family, settings: Train, *, group: Group | None = None):
+    def __init__(
+        self, family: Family, settings: Train, *, group: Group | None = None, probe: Probe | None = None
+    ):
         self.settings, self.group = settings, group or Group()
+        self.shards = self.group.shards(settings.shards)
+        self.best: Terms | None = None
+        self.control = Control()
+        self.take_up(family)
+        self.watch = Watch(self, probe)
+
+    def take_up(self, family: Family) -> None:
+        """Train this family from now on, as it is."""
+        settings = self.settings
+        if settings.smoke:
+            most = settings.steps // 2
+            family.phases = [replace(p, every=min(p.every, most)) for p in family.phases]
         # channels_last is what convolutions are fastest in, on CPUs and GPUs; dense networks do not notice.
         self.family = family.to(self.group.device).to(memory_format=torch.channels_last).train()
-        self.shards = self.group.shards(settings.shards)
         self.ema = EMA(family.generator, settings.ema_half_life_images, settings.ema_ramp_up)
-        self.best: Terms | None = None
         self.replica = Replica(family, self.group)
         self.buffers = Buffers(family, self.shards)
-        self.control = Control()
         self.base_rates = [[g["lr"] for g in optimizer.param_groups] for optimizer in family.optimizers]
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
+        self.logged, self.looked = Means(), Means()  # since the last row, and since the doctor's last look
 
     # One step.
 
@@ -149,7 +198,12 @@ class Trainer:
                 (loss / len(batches)).backward()
             seen.append(terms)
         terms = {name: torch.stack([s[name] for s in seen]).mean() for name in seen[0]}
-        if self.settings.clip or self.is_logged(self.control.step + 1):
+        after = self.control.step + 1
+        if (
+            self.settings.clip
+            or self.is_logged(after)
+            or any(self.watch.is_due(after + i) for i in range(phase.every))
+        ):
             largest = self.settings.clip or math.inf
             terms["grad_norm"] = nn.utils.clip_grad_norm_(parameters, largest, foreach=True).detach()
         phase.optimizer.step()
@@ -157,7 +211,9 @@ class Trainer:
             terms = self.group.mean(terms)
             with self.buffers.shared(), torch.no_grad():
                 phase.after(terms)
-        self.note(phase.name, terms)
+        self.logged.add(phase.name, terms)
+        if self.watch.examines:
+            self.looked.add(phase.name, terms)
 
     def train_only(self, parameters: Sequence[nn.Parameter]) -> None:
         """While a phase's loss runs, exactly its parameters require gradients."""
@@ -199,20 +255,12 @@ class Trainer:
         s = self.settings
         return step % s.log_every == 0 or step % s.checkpoint_every == 0 or step == s.steps
 
-    def note(self, phase: str, terms: Terms) -> None:
-        """Add a phase's terms to the means of the next line; nothing is read from the device yet."""
-        for name, value in terms.items():
-            key = f"{phase}/{name}"
-            self.sums[key] = self.sums[key] + value if key in self.sums else value
-            self.counts[key] = self.counts.get(key, 0) + 1
-
     def collect(self) -> dict[str, float]:
-        """Means since the last line, over all processes; raises RunError where one is not finite."""
-        means = self.group.mean({key: total / self.counts[key] for key, total in self.sums.items()})
-        self.sums, self.counts = {}, {}
-        values = {key: float(value) for key, value in means.items()}
+        """Means since the last line; raises RunError where one is not finite and nothing will treat it."""
+        values = self.logged.take(self.group)
+        treated = self.settings.treats and self.watch.examines
         for key, value in values.items():
-            if not math.isfinite(value):
+            if not (math.isfinite(value) or treated):
                 raise RunError(
                     f"{key} became {value} within the {self.settings.log_every} steps before step "
                     f"{self.control.step}; the last good checkpoint is kept. Lower the learning rate or clip."
@@ -262,10 +310,13 @@ class Trainer:
             "best": self.best,
             "shards": shards,
             "control": vars(self.control).copy(),
+            "watch": self.watch.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
+        if changes := state["control"]["changes"]:
+            self.take_up(self.family.changed(changes))
         self.family.load_state_dict(state["family"])
         for optimizer, saved in zip(self.family.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
@@ -273,6 +324,63 @@ class Trainer:
         self.best = state["best"]
         self.buffers.load_state(state["shards"])
         self.control = Control(**state["control"])
+        self.watch.load_state(state["watch"])
+
+    def treat(self, found: dict[str, Any], remedy: Remedy, state: dict[str, Any] | None) -> dict[str, Any]:
+        """Go back to a healthy state with the family's settings changed; the event with what was done.
+
+        Networks that the change leaves as they were keep weights, averages and moments; others start again,
+        and all do where there is no healthy state.
+        """
+        now = self.control
+        back = Control(**state["control"]) if state else Control()
+        changes = now.changes | dict(remedy.change)
+        torch.manual_seed(derive(self.settings.seed, "weights", now.attempt + 1))
+        self.take_up(self.family.changed(remedy.change))
+        fits = self.carry_over(state) if state else {}
+        treatment = {
+            "remedy": remedy.name,
+            "paper": remedy.paper,
+            "change": dict(remedy.change),
+            "back_to": back.step,
+            "carried": {
+                name: "weights carry over" if fits.get(name) else "starts again"
+                for name, _ in self.family.named_children()
+            },
+            "next_attempt": now.attempt + 1,
+        }
+        found = found | {"treatment": treatment}
+        self.control = replace(
+            back,
+            attempt=now.attempt + 1,
+            seconds=now.seconds,
+            healthy=(now.attempt + 1, back.step),
+            events=[*now.events, found],
+            treatments=[*now.treatments, treatment],
+            changes=changes,
+        )
+        self.watch.doctor.reset()
+        return found
+
+    def carry_over(self, state: dict[str, Any]) -> dict[str, bool]:
+        """Load of a state what still fits the family; says for each network whether it did."""
+        fits = carried(state["family"], self.family)
+        kept = {key: v for key, v in state["family"].items() if fits.get(key.split(".")[0], True)}
+        self.family.load_state_dict(kept, strict=False)
+        networks = dict(self.family.named_children())
+        lost = {id(p) for name, fit in fits.items() if not fit for p in networks[name].parameters()}
+        for optimizer, saved in zip(self.family.optimizers, state["optimizers"], strict=True):
+            own = optimizer.state_dict()
+            same = own["param_groups"][0].keys() == saved["param_groups"][0].keys()  # the same kind
+            if same and not any(id(p) in lost for g in optimizer.param_groups for p in g["params"]):
+                optimizer.load_state_dict({**own, "state": saved["state"]})
+        self.best = state["best"] if fits["generator"] else None
+        if fits["generator"]:
+            self.ema.generator.load_state_dict(state["ema"])
+        for shard in self.shards:
+            of_shard = {k: v for k, v in state["shards"][shard].items() if fits[k.split(".")[0]]}
+            self.buffers.put(shard, of_shard)
+        return fits
 
     def weights(self, which: str) -> nn.Module:
         """The averaged generator as it was best, or as it is at last; once best, it is no longer last."""
@@ -319,13 +427,15 @@ def train(
     Raises:
         RunError: a term is not finite; the last good checkpoint stays.
     """
-    settings, control = trainer.settings, trainer.control
+    settings = trainer.settings
     if resume is None:
         snapshot(trainer, log)
     else:
         trainer.load_state(resume)
-        control = trainer.control
-    grids = grid_steps(settings)
+        refuse_again(trainer)
+    control = trainer.control
+    log.watch({"policy": settings.health, "every": settings.health_every, "bands": trainer.family.bands})
+    grids, watch = grid_steps(settings), trainer.watch
     validates = bool(validation) and len(trainer.family.phases) == 1
     by_loss = validates and settings.patience is not None  # what stops a training early also selects
     row: dict[str, float] = {}
@@ -341,16 +451,57 @@ def train(
             if by_loss:
                 trainer.select(sum(checked.values()))
         drawn = step in grids or control.stopped
-        if trainer.is_logged(step) or checked or drawn:
+        vitals, diagnosis = watch.look() if watch.is_due(step) else ({}, None)
+        if trainer.is_logged(step) or checked or drawn or vitals:
             row = trainer.collect() | {f"validation/{k}": v for k, v in checked.items()}
+            row |= {f"health/{k}": v for k, v in vitals.items()}
             judged = snapshot(trainer, log) if drawn else {}
             if judged and not by_loss:
                 trainer.select(judged["score"])
             row |= {f"judged/{k}": v for k, v in judged.items() if k != "score"}
             log.row(step, {"images": trainer.images, "seconds": control.seconds, **row})
-        if step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped:
+        if diagnosis and respond(trainer, log, diagnosis):
+            control = trainer.control
+            continue
+        saved = step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped
+        if saved and watch.healthy:
+            control.healthy = (control.attempt, step)
+        if saved:
             report(step, row, log.save(step, trainer.state()))
     return Trained(control, trainer.images, row)
+
+
+def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
+    """Do about a diagnosis what the policy says; whether training has gone back to an earlier step.
+
+    Raises:
+        RunError: the policy is to stop, or nothing is left to try; the last healthy checkpoint stays.
+    """
+    control, watch = trainer.control, trainer.watch
+    remedy, generator = watch.remedy(diagnosis.disease), trainer.calibrated()
+    action = "treated" if remedy else watch.otherwise(diagnosis.disease)
+    found = event(diagnosis, control.attempt, action)
+    if remedy is None:
+        control.events.append(found)
+        log.event(found, generator)
+        if action == "stopped":
+            log.save(control.step, trainer.state())
+            refuse_again(trainer)
+        return False
+    state = trainer.group.agree(log.load(control.healthy)) if control.healthy else None
+    found = trainer.treat(found, remedy, state)
+    log.event(found, generator)
+    control = trainer.control
+    log.go_back(control.step, control.attempt)
+    log.save(control.step, trainer.state())
+    return True
+
+
+def refuse_again(trainer: Trainer) -> None:
+    """A training that the doctor stopped stays so: raises RunError with why and what had been tried."""
+    control = trainer.control
+    if control.events and control.events[-1]["action"] == "stopped":
+        raise stopped(control.events[-1], trainer.settings.health, control.treatments)
 
 
 def snapshot(trainer: Trainer, log: Log) -> dict[str, float]:

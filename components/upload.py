@@ -50,6 +50,11 @@ class Uploader:
             self._queue.append((source, rel))
             self._changed.notify_all()
 
+    def flush(self) -> None:
+        """Wait until all that was given is there, or was refused for good."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._queue)
+
     def close(self, timeout: float = 60.0) -> None:
         """Wait for the rest, at most `timeout` seconds; what is still missing then is in `failed`."""
         with self._changed:
@@ -72,6 +77,7 @@ class Uploader:
                 self._queue.popleft()
                 if error:
                     self.failed.append((rel, error))
+                self._changed.notify_all()
 
     def _wait(self) -> bool:
         with self._changed:

@@ -24,9 +24,20 @@ from torch.optim import Optimizer, RMSprop
 
 from models import remedies
 from models.augment import adjusted, augmented
-from models.family import Batch, Card, Config, Family, Generator, Phase, Remedy, Terms
+from models.family import (
+    DISCRIMINATOR,
+    GENERATOR,
+    Batch,
+    Card,
+    Config,
+    Family,
+    Generator,
+    Phase,
+    Remedy,
+    Terms,
+)
 from models.layers import adam
-from models.losses import DISCRIMINATOR, GENERATOR, OBJECTIVES, auc, between, one_centred, zero_centred
+from models.losses import OBJECTIVES, auc, between, one_centred, zero_centred
 
 LossName = Literal["non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic"]
 OptimizerName = Literal["adam", "rmsprop"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -22,6 +22,9 @@ Terms = dict[str, Tensor]
 
 Loss = Callable[["Batch"], Terms | tuple[Terms, Terms]]
 """A loss returns its terms, or (terms, observed): observed values are reduced and logged, never minimised."""
+
+
+DISCRIMINATOR, GENERATOR = "discriminator", "generator"  # the phases by which an adversarial family is known
 
 
 class Config(BaseModel):
@@ -183,6 +186,10 @@ class Family(nn.Module):
     def remedies(self, disease: str) -> Sequence[Remedy]:
         """What can still be done about a disease of training (see components/health.py), in turn."""
         return ()
+
+    def changed(self, change: Mapping[str, Any]) -> Self:
+        """The same family with some settings changed, newly initialised."""
+        return type(self)(type(self.config)(**(self.config.model_dump() | dict(change))), self.card)
 
     @property
     def optimizers(self) -> list[Optimizer]:

@@ -14,9 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from models.family import Terms
-
-DISCRIMINATOR, GENERATOR = "discriminator", "generator"  # the phases of every adversarial family
+from models.family import DISCRIMINATOR, GENERATOR, Terms
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ https://arxiv.org/abs/2501.05441
 
 A loss without bad local minima, two penalties under which it converges (Sec. 2), and plain residual
 networks: no normalisation, no noise inputs, residual branches that start at zero (Sec. 3). Ours are as deep
-as the resolution allows and of constant width; gamma stays where the paper anneals it.
+as the resolution allows, narrow where it is high; gamma stays where the paper anneals it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from pydantic import Field
@@ -34,7 +35,8 @@ class R3GANConfig(AdversarialConfig):
     beta2: float = Field(0.9, ge=0, lt=1)  # (paper: 0.9, later 0.99)
     r1: float = Field(0.05, ge=0)  # gamma (paper: 0.05, later 0.005)
     r2: float = Field(0.05, ge=0)
-    width: int = Field(64, ge=1)  # channels of every feature map (paper: 768)
+    width: int = Field(16, ge=1)  # channels of the largest feature maps; doubled at each halving
+    max_width: int = Field(256, ge=1)  # doubling stops here (paper: 768, also at 32x32)
     blocks: int = Field(1, ge=1)  # residual blocks a resolution (paper: 2)
     expansion: int = Field(2, ge=1)  # channels inside of a block, over those outside (paper: 2)
     group_width: int = Field(16, ge=1)  # channels in a group of the 3x3 convolutions (paper: 16)
@@ -52,13 +54,19 @@ def scaled(layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Conv2d | nn.Linear:
     return layer
 
 
+def shapes(config: R3GANConfig, card: Card) -> tuple[list[int], list[int]]:
+    """Sizes and channels of the feature maps: 28, 14, 7, 3 and 16, 32, 64, 128."""
+    sizes = halvings(card.resolution)
+    return sizes, [min(config.width * 2**i, config.max_width) for i in range(len(sizes))]
+
+
 class Residual(nn.Module):
     """x + f(x), f being 1x1, grouped 3x3 and 1x1 convolutions; f starts at zero. Sec. 3.3, Fix-up."""
 
-    def __init__(self, config: R3GANConfig, blocks: int):
+    def __init__(self, config: R3GANConfig, width: int, blocks: int):
         super().__init__()
-        width, inner = config.width, config.width * config.expansion
-        groups = max(1, inner // config.group_width)
+        inner = width * config.expansion
+        groups = math.gcd(inner, max(1, inner // config.group_width))
         # Fix-up, Zhang et al. 2019: a branch of m layers is scaled by L^(-1 / (2m - 2)), here m = 3.
         gain = GAIN * blocks ** (-1 / 4)
         self.layers = nn.Sequential(
@@ -75,15 +83,31 @@ class Residual(nn.Module):
 
 
 class Resize(nn.Module):
-    """Bilinear, to `size` pixels a side."""
+    """Bilinear, to `size` pixels a side, after a 1x1 convolution where the width changes on the way up."""
 
-    def __init__(self, size: int):
+    def __init__(self, before: int, after: int, size: int):
         super().__init__()
         self.size = size
+        self.mix = scaled(nn.Conv2d(before, after, 1, bias=False), 1.0) if before != after else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, size, size)."""
+        """(N, before, H, W) -> (N, after, size, size)."""
+        # The convolution where there are fewer pixels; the two commute.
+        if x.shape[-1] > self.size:
+            return self.mix(self._resized(x))
+        return self._resized(self.mix(x))
+
+    def _resized(self, x: Tensor) -> Tensor:
         return interpolate(x, size=(self.size, self.size), mode="bilinear", align_corners=False)
+
+
+def stages(config: R3GANConfig, sizes: Sequence[int], widths: Sequence[int]) -> list[nn.Module]:
+    """Residual blocks at each size in turn."""
+    blocks, layers = len(sizes) * config.blocks, list[nn.Module]()
+    for i, (size, width) in enumerate(zip(sizes, widths, strict=True)):
+        layers += [Resize(widths[i - 1], width, size)] if i else []
+        layers += [Residual(config, width, blocks) for _ in range(config.blocks)]
+    return layers
 
 
 class Generator(family.Generator):
@@ -91,20 +115,16 @@ class Generator(family.Generator):
 
     def __init__(self, config: R3GANConfig, card: Card):
         super().__init__()
-        sizes = halvings(card.resolution)[::-1]  # 3, 7, 14, 28
-        blocks = len(sizes) * config.blocks
-        self.latent, width = config.latent, config.width
-        self.basis = nn.Parameter(torch.randn(width, sizes[0], sizes[0]))
-        self.scale = scaled(nn.Linear(config.latent, width, bias=False), 1.0)
-        layers: list[nn.Module] = []
-        for i, size in enumerate(sizes):
-            layers += [Resize(size)] if i else []
-            layers += [Residual(config, blocks) for _ in range(config.blocks)]
-        self.layers = nn.Sequential(*layers, scaled(nn.Conv2d(width, card.channels, 1), 1.0))
+        sizes, widths = (numbers[::-1] for numbers in shapes(config, card))  # 3, 7, 14, 28; 128, 64, 32, 16
+        self.latent = config.latent
+        self.basis = nn.Parameter(torch.randn(widths[0], sizes[0], sizes[0]))
+        self.scale = scaled(nn.Linear(config.latent, widths[0], bias=False), 1.0)
+        colours = scaled(nn.Conv2d(widths[-1], card.channels, 1), 1.0)
+        self.layers = nn.Sequential(*stages(config, sizes, widths), colours)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """G(z), (N, C, H, W), whatever the label."""
-        h = self.basis * self.scale(z)[:, :, None, None]  # (N, width, 3, 3)
+        h = self.basis * self.scale(z)[:, :, None, None]  # (N, 128, 3, 3)
         return self.layers(h.contiguous(memory_format=torch.channels_last)).float()
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
@@ -117,14 +137,11 @@ class Features(nn.Module):
 
     def __init__(self, config: R3GANConfig, card: Card):
         super().__init__()
-        sizes = halvings(card.resolution)  # 28, 14, 7, 3
-        blocks, self.width = len(sizes) * config.blocks, config.width
-        layers: list[nn.Module] = [scaled(nn.Conv2d(card.channels, self.width, 1), 1.0)]
-        for i, size in enumerate(sizes):
-            layers += [Resize(size)] if i else []
-            layers += [Residual(config, blocks) for _ in range(config.blocks)]
-        basis = nn.Conv2d(self.width, self.width, sizes[-1], groups=self.width, bias=False)
-        self.layers = nn.Sequential(*layers, scaled(basis, 1.0), nn.Flatten())
+        sizes, widths = shapes(config, card)
+        self.width = widths[-1]
+        colours = scaled(nn.Conv2d(card.channels, widths[0], 1), 1.0)
+        basis = scaled(nn.Conv2d(self.width, self.width, sizes[-1], groups=self.width, bias=False), 1.0)
+        self.layers = nn.Sequential(colours, *stages(config, sizes, widths), basis, nn.Flatten())
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, width)."""
@@ -144,4 +161,4 @@ class R3GAN(Adversarial):
     def networks(self, config: R3GANConfig, card: Card) -> tuple[family.Generator, nn.Module]:
         """G and D, one the other's mirror."""
         features = Features(config, card)
-        return Generator(config, card), Discriminator(features, config.width, config)
+        return Generator(config, card), Discriminator(features, features.width, config)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from models.family import Remedy
 
 if TYPE_CHECKING:
@@ -142,4 +144,12 @@ TABLE: dict[str, tuple[tuple[str, str, Change], ...]] = {
 def remedies(config: AdversarialConfig, disease: str) -> Sequence[Remedy]:
     """What can still be done about `disease`, the first thing to try first."""
     changes = ((name, paper, dict(change(config))) for name, paper, change in TABLE.get(disease, ()))
-    return [Remedy(name, paper, change) for name, paper, change in changes if change]
+    return [Remedy(name, paper, change) for name, paper, change in changes if _composes(config, change)]
+
+
+def _composes(config: AdversarialConfig, change: Mapping[str, Any]) -> bool:
+    """Whether there is a change, and it goes with the other settings."""
+    try:
+        return bool(change) and bool(type(config)(**(config.model_dump() | dict(change))))
+    except ValidationError:
+        return False

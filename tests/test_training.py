@@ -167,7 +167,7 @@ def test_a_term_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint()
     def breaks(data: Any) -> None:
         step(data)
         if trainer.control.step == 5:
-            trainer.sums["elbo/kl"] = torch.tensor(math.nan)
+            trainer.logged.sums["elbo/kl"] = torch.tensor(math.nan)
 
     trainer.step = breaks  # type: ignore[method-assign]
     with pytest.raises(RunError, match="elbo/kl became nan.*before step 5"):
@@ -268,7 +268,7 @@ def test_the_newest_readable_checkpoint_is_found(tmp_path: Any) -> None:
     found = checkpoint.newest(attempt)
     assert found is not None and found["control"]["step"] == 6
     checkpoint.prune(attempt)
-    assert checkpoint.steps(attempt) == [6, 9]
+    assert checkpoint.moments(attempt) == [(1, 6), (1, 9)]
     assert checkpoint.newest(Store(tmp_path / "empty")) is None
 
 

@@ -5,6 +5,7 @@ Settings for 8 x 8 digits, and what is needed to train a few steps of them.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +30,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "wgan_gp": {"width": 8, "latent": 8},
     "sngan": {"width": 8, "latent": 8},
     "cgan": {"width": 8, "latent": 8},
-    "r3gan": {"width": 16, "latent": 8},
+    "r3gan": {"width": 8, "group_width": 8, "latent": 8},
     "diffusion": {"width": 16, "sampler_steps": 2},
 }
 assert set(CONFIGS) == set(FAMILIES), "a new family needs a tiny configuration here, and is then tested"
@@ -70,6 +71,8 @@ class Memory:
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
         self.saved: dict[int, dict[str, Any]] = {}
+        self.moments: dict[tuple[int, int], dict[str, Any]] = {}
+        self.events: list[dict[str, Any]] = []
         self.grids: list[int] = []
 
     def row(self, step: int, values: dict[str, float]) -> None:
@@ -81,11 +84,25 @@ class Memory:
     def judge(self, step: int, generator: torch.nn.Module) -> dict[str, float]:
         return {}
 
+    def watch(self, how: dict[str, Any]) -> None:
+        pass
+
+    def event(self, found: dict[str, Any], generator: torch.nn.Module) -> None:
+        self.events.append(found)
+
+    def load(self, moment: tuple[int, int]) -> dict[str, Any]:
+        # As from a file: an optimizer goes on in the tensors that it is given.
+        return copy.deepcopy(self.moments[moment])
+
+    def go_back(self, step: int, attempt: int) -> None:
+        pass
+
     def save(self, step: int, state: dict[str, Any]) -> str:
         from components import checkpoint
 
-        self.saved[step] = checkpoint.decode(checkpoint.encode(state))
-        return checkpoint.name(step)
+        attempt = state["control"]["attempt"]
+        self.saved[step] = self.moments[attempt, step] = checkpoint.decode(checkpoint.encode(state))
+        return checkpoint.name(step, attempt)
 
     def progress(self, step: int, values: dict[str, float]) -> None:
         pass

@@ -6,20 +6,19 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import yaml
 
 from components.errors import InputError
-from components.report import board, judged, text
+from components.report import board, health, judged, text
 from components.report.measures import MEASURES, measure
+from components.report.reading import Course, Row, copy, curves, read_course, read_json, rounded
 from components.storage import Store
 
-MAX_POINTS = 500  # of a loss curve: more than a screen can show
 GRID = re.compile(r"step-(\d+)\.webp")
-PART = re.compile(r"part-(\d+)-(\d+)\.jsonl")
 STATES = {
     "ran": "computed in this run",
     "cached": "taken over from an earlier run",
@@ -57,19 +56,6 @@ def finite(value: Any) -> Any:
     return [finite(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def read_json(store: Store, rel: str) -> dict[str, Any]:
-    """A JSON object in the store; empty if it is missing, torn or something else."""
-    try:
-        value = store.read_json(rel)
-    except (
-        FileNotFoundError,
-        json.JSONDecodeError,
-        UnicodeDecodeError,
-    ):  # a store that is gone must be heard
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def read_run(store: Store, run_id: str) -> dict[str, Any]:
     """The manifest of a run."""
     run = read_json(store, f"runs/{run_id}/run.json")
@@ -79,50 +65,6 @@ def read_run(store: Store, run_id: str) -> dict[str, Any]:
 
 
 # The training of a family: curves and grids
-
-
-def read_rows(store: Store, attempt: str) -> list[dict[str, Any]]:
-    """The logged rows of an attempt by step; a replay after a resume wins over what it repeats."""
-    found = [PART.fullmatch(name) for name in store.list(f"{attempt}/metrics")]
-    by_step: dict[int, dict[str, Any]] = {}
-    for part in sorted(filter(None, found), key=lambda part: int(part[1])):
-        for row in _lines(store, f"{attempt}/metrics/{part[0]}"):
-            by_step[row["step"]] = row
-    return [by_step[step] for step in sorted(by_step)]
-
-
-def _lines(store: Store, rel: str) -> Iterator[dict[str, Any]]:
-    try:
-        lines = store.read_bytes(rel).decode("utf-8", "replace").splitlines()
-    except FileNotFoundError:  # listed, then replaced: the next build will see it
-        return
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except ValueError:  # torn: the writer was interrupted
-            continue
-        if isinstance(row, dict) and isinstance(row.get("step"), int):
-            yield row
-
-
-def curves(rows: Sequence[Mapping[str, Any]], most: int = MAX_POINTS) -> dict[str, Any]:
-    """The rows by column, each of at most `most` points; a point is the mean of `every` rows."""
-    every = max(1, math.ceil(len(rows) / most))
-    buckets = [rows[i : i + every] for i in range(0, len(rows), every)]
-    names = dict.fromkeys(name for row in rows for name, value in row.items() if "/" in name or name == "lr")
-    return {
-        "every": every,
-        "step": [bucket[-1]["step"] for bucket in buckets],
-        "seconds": [bucket[-1].get("seconds") for bucket in buckets],
-        "series": {name: [_mean(bucket, name) for bucket in buckets] for name in names},
-    }
-
-
-def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    values = [
-        row[name] for row in rows if isinstance(row.get(name), int | float) and math.isfinite(row[name])
-    ]
-    return rounded(sum(values) / len(values)) if values else None
 
 
 def attempt_of(store: Store, stage: Mapping[str, Any]) -> str | None:
@@ -141,17 +83,6 @@ def attempt_of(store: Store, stage: Mapping[str, Any]) -> str | None:
     return f"{uri}/attempts/{numbers[-1]}" if numbers else None
 
 
-def _copy(store: Store, source: str, target: str) -> bool:
-    """Copy an image once: attempts are immutable and their key is in the name, so what is there is right."""
-    if store.exists(target):
-        return True
-    try:
-        store.write_bytes(target, store.read_bytes(source))
-    except FileNotFoundError:
-        return False
-    return True
-
-
 def trained(store: Store, attempt: str) -> dict[str, Any]:
     """What an attempt at training says of itself: the stage's result, else the worker's note."""
     said = read_json(store, f"{attempt}/result.json") or read_json(store, f"{attempt}/trained.json")
@@ -159,25 +90,37 @@ def trained(store: Store, attempt: str) -> dict[str, Any]:
 
 
 def samples(
-    store: Store, stage: Mapping[str, Any], attempt: str, rows: Sequence[Mapping[str, Any]], report: str
+    store: Store, stage: Mapping[str, Any], attempt: str, course: Course, report: str
 ) -> dict[str, Any]:
-    """The sample grids of an attempt, copied beside the page, with their steps and costs."""
-    meta = trained(store, attempt).get("samples") or {}
-    family, key = (text.slug(str(stage.get(name))) for name in ("family", "key"))
-    stem = f"{family}-{key[:8]}-{attempt.rsplit('/', 1)[-1]}"
+    """The sample grids of an attempt, copied beside the page, with their steps and costs.
+
+    Those of steps that a treatment went back behind stay away until they are drawn anew.
+    """
+    meta, stem = trained(store, attempt).get("samples") or {}, _stem(stage, attempt)
     grids = []
     for name in store.list(f"{attempt}/samples"):
-        found, target = GRID.fullmatch(name), f"samples/{stem}-{name}"
-        if found and _copy(store, f"{attempt}/samples/{name}", f"{report}/{target}"):
-            grids.append({"step": int(found[1]), "src": target, **_cost(rows, int(found[1]))})
+        found = GRID.fullmatch(name)
+        step = int(found[1]) if found else -1
+        if not found or not course.has_reached(step):
+            continue
+        number = course.attempt_at(step)
+        target = f"samples/{stem}{f'-a{number}' if number > 1 else ''}-{name}"
+        if copy(store, f"{attempt}/samples/{name}", f"{report}/{target}"):
+            grids.append({"step": step, "src": target, **_cost(course.rows, step)})
     shown = {key: meta.get(key) for key in ("columns", "count", "resolution", "channels", "labels")}
     originals = f"samples/{stem}-source.webp"
-    if _copy(store, f"{attempt}/samples/source.webp", f"{report}/{originals}"):
+    if copy(store, f"{attempt}/samples/source.webp", f"{report}/{originals}"):
         shown["originals"] = originals
     return {**shown, "grids": sorted(grids, key=lambda grid: grid["step"])}
 
 
-def _cost(rows: Sequence[Mapping[str, Any]], step: int) -> dict[str, Any]:
+def _stem(stage: Mapping[str, Any], attempt: str) -> str:
+    """The beginning of the names of an attempt's images beside the page."""
+    family, key = (text.slug(str(stage.get(name))) for name in ("family", "key"))
+    return f"{family}-{key[:8]}-{attempt.rsplit('/', 1)[-1]}"
+
+
+def _cost(rows: Sequence[Row], step: int) -> dict[str, Any]:
     """Seconds and images by `step`, from the last row logged until then."""
     before = [row for row in rows if row["step"] <= step]
     return {key: before[-1].get(key) if before else 0 for key in ("seconds", "images")}
@@ -190,7 +133,7 @@ def real_images(store: Store, stages: Sequence[Mapping[str, Any]], report: str) 
         real = read_json(store, f"{attempt}/result.json").get("real") if attempt else None
         if isinstance(real, dict) and isinstance(real.get("path"), str):
             target = f"samples/real-{text.slug(str(stage.get('key')))[:8]}.webp"
-            if _copy(store, f"{attempt}/{real['path']}", f"{report}/{target}"):
+            if copy(store, f"{attempt}/{real['path']}", f"{report}/{target}"):
                 shown = {key: real.get(key) for key in ("columns", "count", "resolution", "labels")}
                 return {**shown, "split": real.get("split", "test"), "src": target}
     return None
@@ -219,7 +162,7 @@ def neighbours(store: Store, result: Mapping[str, Any], report: str) -> dict[str
     for name, source in sources.items():
         # A store's path holds a key, so one name stands for one image for good.
         copies[name] = f"samples/{name}-{hashlib.sha256(str(source).encode()).hexdigest()[:16]}.webp"
-        if not isinstance(source, str) or not _copy(store, source, f"{report}/{copies[name]}"):
+        if not isinstance(source, str) or not copy(store, source, f"{report}/{copies[name]}"):
             return None
     shown = {key: near.get(key) for key in ("columns", "count", "resolution", "closest")}
     pairs = {key: near.get(key) or [] for key in ("distances", "memorised")}
@@ -284,32 +227,58 @@ def failures(run: Mapping[str, Any]) -> list[dict[str, Any]]:
 def families(
     store: Store, run: Mapping[str, Any], results: Sequence[Mapping[str, Any]], report: str
 ) -> list[dict[str, Any]]:
-    """What each family leaves to look at: curves, grids, quality over time, and whether it failed."""
+    """What each family leaves to look at: curves, grids, health, quality over time, and whether it failed."""
     training = {s.get("family"): s for s in run.get("stages") or [] if s.get("name") == "train"}
     by_family = {r.get("family"): r for r in results}
     failed = {f["family"]: f["error"] for f in failures(run)}
+    settings = ((run.get("lineage") or {}).get("config") or {}).get("families") or {}
     entries = []
     for name in family_names(run):
         stage, result = training.get(name, {}), by_family.get(name, {})
-        attempt = attempt_of(store, stage)
-        rows = read_rows(store, attempt) if attempt else []
-        grids = samples(store, stage, attempt, rows, report) if attempt else {"grids": []}
-        own = trained(store, attempt) if attempt else {}
-        guess = "reconstruct" if grids.get("originals") else "generate"
+        shown = training_of(store, stage, settings.get(name) or {}, report)
+        own, rows = shown.pop("own"), shown.pop("rows")
+        guess = "reconstruct" if shown["samples"].get("originals") else "generate"
         entries.append(
             {
                 "name": name,
                 "task": result.get("task") or own.get("task") or guess,
                 "state": stage.get("state", "waiting"),
                 "error": failed.get(name),
-                "curves": curves(rows),
-                "samples": grids,
+                **shown,
                 "quality": [_cost(rows, point.get("step", 0)) | point for point in result.get("curve") or []],
                 "kept": judged.kept_step(result),
                 "neighbours": neighbours(store, result, report),
             }
         )
     return entries
+
+
+def training_of(
+    store: Store, stage: Mapping[str, Any], settings: Mapping[str, Any], report: str
+) -> dict[str, Any]:
+    """What a family's training leaves: curves, grids and health, with the rows and its own note of itself."""
+    attempt = attempt_of(store, stage)
+    if attempt is None:
+        return {"own": {}, "rows": [], "curves": curves([]), "samples": {"grids": []}, "health": None}
+    own = trained(store, attempt)
+    events = health.read_events(store, attempt, own)
+    course = read_course(store, attempt, health.back_to(events))
+    return {
+        "own": own,
+        "rows": course.rows,
+        "curves": curves(course.rows),
+        "samples": samples(store, stage, attempt, course, report),
+        "health": health.of_family(
+            store,
+            attempt,
+            course,
+            events,
+            own=own,
+            settings=settings,
+            report=report,
+            stem=_stem(stage, attempt),
+        ),
+    }
 
 
 def timeline(run: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -365,6 +334,8 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
         "checkpoints": judged.checkpoints(results),
         "classes": judged.classes(results),
         "neighbours": any(entry["neighbours"] for entry in entries),
+        "health": [entry for entry in entries if entry["health"]],
+        "in_full": health.IN_FULL,
         "table": table(run),
         "failures": failed,
         "states": STATES,
@@ -379,6 +350,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
             "real": real_images(store, run.get("stages") or [], report) or originals(entries),
             "stages": timeline(run),
             "states": STATES,
+            "vitals": health.VITALS,
             "measures": {name: measure(name).label for name in ("kid", "frechet_distance", "fid", "mse")},
         },
     }
@@ -449,8 +421,3 @@ def compact(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         lines.append({**run, "results": results})
     measures = {name: [shown.label, shown.percent] for name, shown in MEASURES.items()}
     return {"measures": measures, "recipes": [json.loads(recipe) for recipe in recipes], "runs": lines}
-
-
-def rounded(value: Any) -> Any:
-    """A number to five digits: more than any page shows."""
-    return float(f"{value:.5g}") if isinstance(value, float) else value

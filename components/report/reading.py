@@ -1,0 +1,145 @@
+"""How pages read a store: JSON, images, the rows a training logged. What is missing or torn is left out."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.storage import Store
+
+MAX_POINTS = 500  # of a curve: more than a screen can show
+PART = re.compile(r"part-(\d+)-(\d+)(?:-a(\d+))?\.jsonl")
+VITAL = "health/"  # columns that a doctor of training logs
+
+Row = dict[str, Any]
+
+
+def read_json(store: Store, rel: str) -> dict[str, Any]:
+    """A JSON object in the store; empty if it is missing, torn or something else."""
+    try:
+        value = store.read_json(rel)
+    except (
+        FileNotFoundError,
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+    ):  # a store that is gone must be heard
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def copy(store: Store, source: str, target: str) -> bool:
+    """Copy an image once: attempts are immutable and their key is in the name, so what is there is right."""
+    if store.exists(target):
+        return True
+    try:
+        store.write_bytes(target, store.read_bytes(source))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Course:
+    """The rows of a training by step.
+
+    A treatment goes back to an earlier step and begins another attempt: what those before it had logged beyond
+    that step was given up.
+
+    Args:
+        rows: what led to the weights as they are.
+        given_up: the rows that did not, by attempt.
+        begins: the step after which each attempt begins.
+    """
+
+    rows: list[Row]
+    given_up: dict[int, list[Row]]
+    begins: dict[int, int]
+
+    def attempt_at(self, step: int) -> int:
+        """The attempt that counts at a step."""
+        return max((number for number, begin in self.begins.items() if step > begin), default=1)
+
+    def has_reached(self, step: int) -> bool:
+        """Whether what lies in the store for a step may be of the attempt that counts there."""
+        last = self.rows[-1]["step"] if self.rows else 0
+        return step <= last or max(self.begins, default=1) == 1
+
+
+def read_course(store: Store, attempt: str, back_to: Mapping[int, int] | None = None) -> Course:
+    """What an attempt's folder has logged; a replay after a resume wins over what it repeats.
+
+    Args:
+        store: where the training is.
+        attempt: its folder.
+        back_to: the steps that treatments say they went back to, by the attempt that follows.
+    """
+    found = filter(None, (PART.fullmatch(name) for name in store.list(f"{attempt}/metrics")))
+    begins: dict[int, int] = {}
+    logged: dict[int, dict[int, Row]] = {}
+    for number, first, name in sorted((int(part[3] or 1), int(part[1]), part[0]) for part in found):
+        begins.setdefault(number, first - 1)
+        for row in _lines(store, f"{attempt}/metrics/{name}"):
+            logged.setdefault(number, {})[row["step"]] = row
+    begins |= back_to or {}
+    rows, given_up = [], {}
+    for number, by_step in sorted(logged.items()):
+        end = min((begin for later, begin in begins.items() if later > number), default=math.inf)
+        rows += [by_step[step] for step in sorted(by_step) if step <= end]
+        if lost := [by_step[step] for step in sorted(by_step) if step > end]:
+            given_up[number] = lost
+    return Course(rows, given_up, begins)
+
+
+def _lines(store: Store, rel: str) -> Iterator[Row]:
+    try:
+        lines = store.read_bytes(rel).decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:  # listed, then replaced: the next build will see it
+        return
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:  # torn: the writer was interrupted
+            continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            yield row
+
+
+def is_term(name: str) -> bool:
+    """Whether a column belongs to the curves of training."""
+    return name == "lr" or ("/" in name and not is_vital(name))
+
+
+def is_vital(name: str) -> bool:
+    """Whether a column is what a doctor of training looked at."""
+    return name.startswith(VITAL)
+
+
+def curves(
+    rows: Sequence[Row], most: int = MAX_POINTS, wanted: Callable[[str], bool] = is_term
+) -> dict[str, Any]:
+    """The wanted columns of the rows, each of at most `most` points; a point is the mean of `every` rows."""
+    every = max(1, math.ceil(len(rows) / most))
+    buckets = [rows[i : i + every] for i in range(0, len(rows), every)]
+    names = dict.fromkeys(name for row in rows for name in row if wanted(name))
+    return {
+        "every": every,
+        "step": [bucket[-1]["step"] for bucket in buckets],
+        "seconds": [bucket[-1].get("seconds") for bucket in buckets],
+        "series": {name: [_mean(bucket, name) for bucket in buckets] for name in names},
+    }
+
+
+def _mean(rows: Sequence[Row], name: str) -> float | None:
+    values = [
+        row[name] for row in rows if isinstance(row.get(name), int | float) and math.isfinite(row[name])
+    ]
+    return rounded(sum(values) / len(values)) if values else None
+
+
+def rounded(value: Any) -> Any:
+    """A number to five digits: more than any page shows."""
+    return float(f"{value:.5g}") if isinstance(value, float) else value

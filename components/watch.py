@@ -1,0 +1,136 @@
+"""The doctor at work: vitals of a training every so often, and what its policy makes of a diagnosis.
+
+Decisions rest on values reduced over all processes at fixed steps, so the same seed is treated alike on one
+worker or many, interrupted or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from components.errors import RunError
+from components.health import TITLES, Diagnosis, Doctor, Probe
+from models.family import DISCRIMINATOR, GENERATOR, Remedy, Terms
+
+if TYPE_CHECKING:
+    from components.training import Trainer
+
+SIDES = {"d": DISCRIMINATOR, "g": GENERATOR}
+
+
+class Watch:
+    """A doctor and what it looks at.
+
+    Args:
+        probe: draws a fixed-seed sample and measures its diversity; on the first process only.
+    """
+
+    def __init__(self, trainer: Trainer, probe: Probe | None = None):
+        self.trainer, self.probe, self.doctor = trainer, probe, Doctor()
+        phases = {phase.name for phase in trainer.family.phases}
+        self.examines = {DISCRIMINATOR, GENERATOR} <= phases
+
+    def is_due(self, step: int) -> bool:
+        """Whether it looks after `step` steps."""
+        return self.examines and step % self.trainer.settings.health_every == 0
+
+    def vitals(self, means: Mapping[str, float]) -> dict[str, float]:
+        """What the doctor reads: levels since the last look, norms, and the spread of fixed-seed samples."""
+        trainer = self.trainer
+        known = {
+            "D(x)": f"{DISCRIMINATOR}/D(x)",
+            "D(G(z))": f"{DISCRIMINATOR}/D(G(z))",
+            "auc": f"{DISCRIMINATOR}/auc",
+            "loss_d": f"{DISCRIMINATOR}/loss",
+            "loss_g": f"{GENERATOR}/score",
+            **{f"grad_{side}": f"{phase}/grad_norm" for side, phase in SIDES.items()},
+        }
+        found = {vital: means[key] for vital, key in known.items() if key in means}
+        for side, name in SIDES.items():
+            phase = next(p for p in trainer.family.phases if p.name == name)
+            norms = torch._foreach_norm([p.detach() for p in phase.parameters])
+            found[f"weights_{side}"] = float(torch.stack(norms).norm())
+        spread = self.probe(trainer.family.generator) if self.probe else {}
+        return found | trainer.group.agree(spread)
+
+    def look(self) -> tuple[dict[str, float], Diagnosis | None]:
+        """The vitals since the last look, and a diagnosis where one is due."""
+        vitals = self.vitals(self.trainer.looked.take(self.trainer.group))
+        return vitals, self.doctor.examine(self.trainer.control.step, vitals)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether a checkpoint made now is one to go back to."""
+        return self.examines and self.doctor.healthy
+
+    def remedy(self, disease: str) -> Remedy | None:
+        """The next thing to do about it, where the policy allows any more."""
+        control, settings = self.trainer.control, self.trainer.settings
+        if not settings.treats or len(control.treatments) >= settings.treatments:
+            return None
+        return next(iter(self.trainer.family.remedies(disease)), None)
+
+    def otherwise(self, disease: str) -> str:
+        """What happens without a remedy: a training that computes nothing but NaN cannot be observed."""
+        return "observed" if self.trainer.settings.health == "observe" and disease != "non_finite" else "stopped"
+
+    def state(self) -> dict[str, Any]:
+        """What later looks depend on."""
+        seen = self.probe.state() if self.probe else {}
+        return {"doctor": self.doctor.state(), "probe": seen}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.doctor.load_state(state["doctor"])
+        if self.probe and state["probe"]:
+            self.probe.load_state(state["probe"])
+
+
+def event(diagnosis: Diagnosis, attempt: int, action: str) -> dict[str, Any]:
+    """A diagnosis as it is stored, shown and told: plain values."""
+    # A generator of NaN has nothing to show.
+    picture = None if diagnosis.disease == "non_finite" else f"{event_name(attempt, diagnosis.step)}.webp"
+    return {
+        "step": diagnosis.step,
+        "attempt": attempt,
+        "disease": diagnosis.disease,
+        "title": TITLES[diagnosis.disease],
+        "sentence": diagnosis.sentence,
+        "evidence": dict(diagnosis.evidence),
+        "action": action,
+        "picture": picture,
+        "treatment": None,
+    }
+
+
+def event_name(attempt: int, step: int) -> str:
+    """Where an event lies in the attempt's folder, without its ending."""
+    return f"health/event-{attempt}-{step:07d}"
+
+
+def stopped(found: dict[str, Any], policy: str, treatments: list[dict[str, Any]]) -> RunError:
+    """Why a training was stopped, and what had been tried, in one sentence."""
+    tried = ", ".join(t["remedy"] for t in treatments)
+    after = f" after {len(treatments)} treatment{'s' * (len(treatments) > 1)} ({tried})" if tried else ""
+    return RunError(
+        f"stopped by train.health: {policy} at step {found['step']}{after}: {found['title'].lower()}: "
+        f"{found['sentence']} The last healthy checkpoint is kept."
+    )
+
+
+def carried(old: Terms, new: torch.nn.Module) -> dict[str, bool]:
+    """For each network of a family, whether its weights in `old` fit it as it is now.
+
+    A network carries over whole or not at all: half a critic is no critic.
+    """
+    fits = {}
+    for name, network in new.named_children():
+        state = network.state_dict()
+        before = {key[len(name) + 1 :]: value for key, value in old.items() if key.startswith(f"{name}.")}
+        fits[name] = before.keys() == state.keys() and all(
+            before[key].shape == value.shape for key, value in state.items()
+        )
+    return fits
