@@ -17,6 +17,7 @@ after it was gone for a while.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -158,175 +159,255 @@ class Diagnosis:
     evidence: Evidence
 
 
-KEPT = 240  # looks: the history that rules see; at one look in 50 steps, 12,000 steps
-WARM_UP = (
-    8  # looks before any rule but non_finite speaks: the first hundreds of steps look like every disease
-)
-RECENT = 5  # looks over which a vital is smoothed (median, so that one outlier is none)
+WARM_UP = 8  # looks before any rule but non_finite speaks: diseases look like beginnings
+FIRST = 3  # looks that say where a training began
+RECENT = 5  # looks over which a vital is smoothed
+KEPT = 120  # looks that rules see
+GONE = 10  # looks without evidence after which a disease that was told may be told again
 
 
 class History:
-    """The vitals of all looks of an attempt so far, the oldest forgotten."""
+    """The vitals of an attempt's looks so far, the older ones forgotten but for the first few.
 
-    def __init__(self, looks: Sequence[Vitals] = ()):
-        self.looks = [dict(look) for look in looks]
+    Medians, so that one outlier is none. Values that are absent are not a number, which no rule's comparison
+    is true of.
+    """
 
-    def __len__(self) -> int:
-        return len(self.looks)
+    def __init__(self, first: Sequence[Vitals] = (), last: Sequence[Vitals] = (), count: int = 0):
+        self.first, self.last = [dict(look) for look in first], [dict(look) for look in last]
+        self.count = count
 
     def add(self, vitals: Vitals) -> None:
         """Another look."""
-        self.looks = [*self.looks, dict(vitals)][-KEPT:]
+        self.count += 1
+        self.first = [*self.first, dict(vitals)][:FIRST]
+        self.last = [*self.last, dict(vitals)][-KEPT:]
 
-    def of(self, vital: str) -> list[float]:
-        """The values of a vital, where it was known."""
-        return [look[vital] for look in self.looks if vital in look]
+    def of(self, vital: str, looks: int = KEPT) -> list[float]:
+        """The last values of a vital."""
+        return finite(self.last, vital)[-looks:]
 
     def now(self, vital: str) -> float:
-        """The median of the last looks; not a number where the vital is absent."""
-        values = self.of(vital)
-        return statistics.median(values[-RECENT:]) if values else math.nan
+        """Its level over the last looks."""
+        return median(self.of(vital, RECENT))
 
-    def before(self, vital: str) -> list[float]:
-        """Values older than those of `now`."""
-        return self.of(vital)[:-RECENT]
+    def early(self, vital: str) -> float:
+        """Its level at first."""
+        return median(finite(self.first, vital))
 
 
-# Rules: each gives the evidence of a disease at this look, or nothing.
+def finite(looks: Sequence[Vitals], vital: str) -> list[float]:
+    """The values of a vital where it was known, and a number."""
+    return [look[vital] for look in looks if math.isfinite(look.get(vital, math.nan))]
 
-LITTLE_DIVERSITY = 0.3  # of that of images
-LOST_DIVERSITY = 0.5  # of the most the run had
-SURE = 0.98  # auc of a discriminator that mistakes hardly any pair
-FAINT = 0.05  # of G's largest gradient
-CHANCE = 0.4  # auc below which D is mistaken more often than not
-GROWN = 20.0  # times the earlier median
-RESTLESS = 0.5  # movement a look
-SWING = 0.15  # of auc
+
+def levels(history: History, *vitals: str) -> Evidence:
+    """The levels of those vitals that are known."""
+    return {vital: history.now(vital) for vital in vitals if history.of(vital)}
+
+
+def spread(values: Sequence[float]) -> float:
+    """The standard deviation that normal values with these quartiles have; an outlier does not move it."""
+    low, _, high = statistics.quantiles(values)
+    return (high - low) / 1.349
+
+
+def median(values: Sequence[float]) -> float:
+    """The median; not a number of nothing."""
+    return statistics.median(values) if values else math.nan
+
+
+# Rules: each gives the evidence of a disease at this look, or nothing. Where a comment names no paper, a
+# number lies between what runs that reach most modes of the rings and grids of Gaussians show and what
+# provoked ones do.
 
 
 def non_finite(history: History) -> Evidence | None:
     """A vital is not a number, or infinite."""
-    wrong = {vital: v for vital, v in history.looks[-1].items() if not math.isfinite(v)}
-    return wrong or None
+    return {vital: v for vital, v in history.last[-1].items() if not math.isfinite(v)} or None
 
 
-def divergence(history: History) -> Evidence | None:
-    """Weights, gradients or losses have grown far beyond what they were, and still grow."""
-    found = {}
-    for vital in ("weights_d", "weights_g", "grad_d", "grad_g", "loss_d", "loss_g"):
-        size = [abs(v) for v in history.of(vital)]
-        if len(size) < 2 * RECENT:
-            continue
-        now, before = statistics.median(size[-RECENT:]), statistics.median(size[:-RECENT])
-        if now > GROWN * max(before, 0.1) and now > statistics.median(size[-2 * RECENT : -RECENT]):
-            found[vital] = now
+# Times the first level; healthy weights double, healthy losses and gradients grow tenfold.
+RUN_OFF = {
+    **dict.fromkeys(("weights_d", "weights_g"), 20.0),
+    **dict.fromkeys(("loss_d", "loss_g", "grad_d", "grad_g"), 1000.0),
+}
+
+
+def run_off(history: History) -> Evidence | None:
+    """Weights, losses or gradients are orders of magnitude from where they began."""
+    found = {
+        vital: history.now(vital)
+        for vital, times in RUN_OFF.items()
+        if abs(history.now(vital)) > times * max(abs(history.early(vital)), 0.1)
+    }
     return found or None
 
 
-def mode_collapse(history: History) -> Evidence | None:
-    """The samples are much less diverse than images."""
-    now = history.now("diversity")
-    return {"diversity": now} if now < LITTLE_DIVERSITY else None
+THROWN_LOSS = 10.0  # times its median before: far worse than guessing, on the mean between two looks
+THROWN_WEIGHTS = 1.25  # times what they were before; healthy ones move by a few per cent in as many looks
+THROWN_WITHIN = 12  # looks ago
+
+
+def thrown(history: History) -> Evidence | None:
+    """D's loss leapt, and since then its weights have stayed elsewhere: its steps are too large."""
+    losses, weights = history.of("loss_d"), history.of("weights_d")
+    late = losses[-THROWN_WITHIN:]
+    if len(losses) != len(weights) or len(losses) < 2 * THROWN_WITHIN:
+        return None
+    leap = len(losses) - len(late) + max(range(len(late)), key=late.__getitem__)
+    usual = abs(median(losses[:leap]))
+    grown = weights[-1] / weights[leap - 2]
+    if losses[leap] > THROWN_LOSS * max(usual, 0.02) and grown > THROWN_WEIGHTS:
+        return {"loss_d": losses[leap], "usual_loss_d": usual, "weights_d_grown": grown}
+    return None
+
+
+ALIKE, FEW = 0.3, 0.65  # diversity: one mode of eight gives 0.13, half of them 0.55, all but one 0.85
+STILL = 0.2  # movement; converged samples move by 0.05 to 0.2 in 50 steps, wandering ones by 1
+
+
+def alike(history: History) -> Evidence | None:
+    """The samples are hardly more diverse than one image, be it always another one."""
+    return levels(history, "diversity", "movement") if history.now("diversity") < ALIKE else None
+
+
+def few(history: History) -> Evidence | None:
+    """The samples show a part of what images show."""
+    return levels(history, "diversity", "movement") if history.now("diversity") < FEW else None
+
+
+def few_and_still(history: History) -> Evidence | None:
+    """As `few`, and they no longer move, so that waiting will not help."""
+    return few(history) if history.now("movement") < STILL else None
+
+
+SURE = 0.98  # auc; a discriminator that sees batches is as sure and teaches well, so this is not enough
+FAINT = 0.05  # of the largest gradient so far
 
 
 def vanishing_gradients(history: History) -> Evidence | None:
-    """D is always right and G learns nothing from it."""
-    auc, grad, before = history.now("auc"), history.now("grad_g"), history.before("grad_g")
-    if before and auc > SURE and grad < FAINT * max(before):
-        return {"auc": auc, "grad_g": grad}
+    """D is always right and G's gradient has all but gone. Arjovsky & Bottou 2017, Thm. 2.4."""
+    auc, grad = history.now("auc"), history.now("grad_g")
+    most = max(history.of("grad_g"), default=math.nan)
+    if auc > SURE and grad < FAINT * most:
+        return {"auc": auc, "grad_g": grad, "largest_grad_g": most}
     return None
+
+
+FOOLED = 0.4  # auc; healthy games stay above 0.47
 
 
 def generator_too_strong(history: History) -> Evidence | None:
-    """D takes samples for images more often than the other way round."""
-    auc = history.now("auc")
-    return {"auc": auc} if auc < CHANCE else None
+    """D takes samples for images more often than not: it lags behind G."""
+    return levels(history, "auc", "loss_d") if history.now("auc") < FOOLED else None
+
+
+SWING = 0.08  # of auc from look to look; healthy 0.01 to 0.05, absurd momenta 0.1 to 0.2
+SWINGS = 12  # looks
 
 
 def oscillation(history: History) -> Evidence | None:
-    """The samples keep moving, and D's advantage swings."""
-    moved, auc = history.now("movement"), history.of("auc")[-2 * RECENT :]
-    if moved > RESTLESS and statistics.pstdev(auc) > SWING:
-        return {"movement": moved, "auc_swing": statistics.pstdev(auc)}
-    return None
+    """D's advantage swings to and fro, and the samples move with it."""
+    auc, moved = history.of("auc", SWINGS + 1), history.now("movement")
+    if len(auc) <= SWINGS or moved < STILL / 2:
+        return None
+    # Differences, since a trend is no swing; of independent values they spread sqrt(2) times as far.
+    swing = spread([b - a for a, b in itertools.pairwise(auc)]) / math.sqrt(2)
+    return {"auc_swing": swing, **levels(history, "auc", "movement")} if swing > SWING else None
 
 
 @dataclass(frozen=True)
 class Rule:
     """A disease, what gives it away, and for how many looks in a row it must."""
 
+    disease: str
     sees: Callable[[History], Evidence | None]
     lasts: int
     sentence: str  # with the evidence by name
-    warm_up: int = WARM_UP
-
-    @property
-    def disease(self) -> str:
-        """Named as the function that sees it."""
-        return self.sees.__name__
 
 
+# The gravest first. Lengths are for one look in about 50 steps.
 RULES = (
-    Rule(non_finite, 1, "Not finite: {all}.", warm_up=0),
-    Rule(divergence, 5, "{all}, and growing."),
-    Rule(mode_collapse, 8, "The samples are {diversity:.2f} times as diverse as images."),
-    Rule(vanishing_gradients, 8, "D is right on {auc:.1%} of pairs."),
-    Rule(generator_too_strong, 8, "D is right on only {auc:.1%} of pairs."),
-    Rule(oscillation, 8, "Samples move by {movement:.2f} a look."),
+    Rule("non_finite", non_finite, 1, "No longer finite: {all}."),
+    Rule("divergence", run_off, 5, "Orders of magnitude from where they began: {all}."),
+    Rule(
+        "divergence",
+        thrown,
+        4,
+        "D's loss leapt from {usual_loss_d:.3g} to {loss_d:.3g}, and its weights are {weights_d_grown:.2g} "
+        "times what they were.",
+    ),
+    Rule(
+        "vanishing_gradients",
+        vanishing_gradients,
+        8,
+        "D is right about {auc:.1%} of pairs; G's gradient fell from {largest_grad_g:.2g} to {grad_g:.2g}.",
+    ),
+    Rule(
+        "oscillation",
+        oscillation,
+        12,
+        "The share of pairs that D is right about swings by {auc_swing:.2f} around {auc:.2f} from look to look.",
+    ),
+    # Healthy games begin with all samples in one place, for up to 15 looks, and wander for up to 35.
+    Rule("mode_collapse", alike, 22, "Samples are {diversity:.0%} as diverse as images."),
+    Rule("mode_collapse", few_and_still, 10, "Samples stay {diversity:.0%} as diverse as images."),
+    Rule("mode_collapse", few, 36, "Samples are still only {diversity:.0%} as diverse as images."),
+    Rule("generator_too_strong", generator_too_strong, 10, "D is right about {auc:.1%} of pairs only."),
 )
-GONE = 10  # looks without evidence after which a disease that was told may be told again
-
-
-@dataclass
-class Seen:
-    """For one disease: looks in a row with evidence, looks in a row without, and whether it was told."""
-
-    present: int = 0
-    absent: int = 0
-    told: bool = False
 
 
 class Doctor:
     """Reads the vitals of a training, look by look."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, as after a treatment."""
         self.history = History()
-        self.seen = {rule.disease: Seen() for rule in RULES}
+        self.lasting = {rule.sees.__name__: 0 for rule in RULES}  # looks in a row with evidence
+        self.told: dict[str, int] = {}  # disease -> looks since there was evidence of it
 
     def examine(self, step: int, vitals: Vitals) -> Diagnosis | None:
         """Another look: a diagnosis where evidence has lasted that was not told; the gravest of several."""
         self.history.add(vitals)
-        due = [found for rule in RULES if (found := self._examine(rule, step))]
-        if not due:
-            return None
-        self.seen[due[0].disease].told = True
-        return due[0]
+        seen = [(rule, evidence) for rule in RULES if (evidence := self._evidence(rule))]
+        present = {rule.disease for rule, _ in seen}
+        self.told = {
+            d: 0 if d in present else n + 1 for d, n in self.told.items() if d in present or n < GONE
+        }
+        for rule, evidence in seen:
+            if self.lasting[rule.sees.__name__] >= rule.lasts and rule.disease not in self.told:
+                self.told[rule.disease] = 0
+                return Diagnosis(rule.disease, step, worded(rule, evidence), evidence)
+        return None
 
     @property
     def healthy(self) -> bool:
         """Whether no rule has evidence at this look, lasting or not, and the warm-up is over."""
-        return len(self.history) > WARM_UP and not any(seen.present for seen in self.seen.values())
-
-    def reset(self) -> None:
-        """Begin anew, as after a treatment."""
-        self.__init__()  # type: ignore[misc]
+        return self.history.count > WARM_UP and not any(self.lasting.values())
 
     def state(self) -> dict[str, Any]:
         """What the next look depends on, in plain values."""
-        return {"looks": self.history.looks, "seen": {d: vars(seen).copy() for d, seen in self.seen.items()}}
+        return {"history": vars(self.history).copy(), "lasting": dict(self.lasting), "told": dict(self.told)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` returned."""
-        self.history = History(state["looks"])
-        self.seen = {disease: Seen(**seen) for disease, seen in state["seen"].items()}
+        self.history = History(**state["history"])
+        self.lasting, self.told = dict(state["lasting"]), dict(state["told"])
 
-    def _examine(self, rule: Rule, step: int) -> Diagnosis | None:
-        seen = self.seen[rule.disease]
-        evidence = rule.sees(self.history) if len(self.history) > rule.warm_up else None
-        seen.present = seen.present + 1 if evidence else 0
-        seen.absent = 0 if evidence else seen.absent + 1
-        seen.told = seen.told and seen.absent < GONE
-        if evidence is None or seen.told or seen.present < rule.lasts:
-            return None
-        every = ", ".join(f"{vital} {value:.3g}" for vital, value in evidence.items())
-        return Diagnosis(rule.disease, step, rule.sentence.format(all=every, **evidence), evidence)
+    def _evidence(self, rule: Rule) -> Evidence | None:
+        """What the rule sees at this look, which is counted; any number may stop being finite at once."""
+        speaks = self.history.count > WARM_UP or rule.sees is non_finite
+        evidence = rule.sees(self.history) if speaks else None
+        name = rule.sees.__name__
+        self.lasting[name] = self.lasting[name] + 1 if evidence else 0
+        return evidence
+
+
+def worded(rule: Rule, evidence: Evidence) -> str:
+    """The rule's sentence with its evidence."""
+    every = ", ".join(f"{vital} {value:.3g}" for vital, value in evidence.items())
+    return rule.sentence.format(all=every, **evidence)

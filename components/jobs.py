@@ -254,12 +254,7 @@ def _leave(
             "parameters": sum(p.numel() for p in family.generator.parameters()),
             "parameters_trained": sum(p.numel() for p in family.parameters()),
             "terms": trained.terms,
-            "health": {
-                "policy": job.settings.health,
-                "every": job.settings.health_every,
-                "bands": family.bands,
-                "events": control.events,
-            },
+            "health": trainer.watch.described | {"events": control.events},
             "samples": sample_table(attempt, count, family.card),
         },
     )

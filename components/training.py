@@ -434,8 +434,9 @@ def train(
         trainer.load_state(resume)
         refuse_again(trainer)
     control = trainer.control
-    log.watch({"policy": settings.health, "every": settings.health_every, "bands": trainer.family.bands})
     grids, watch = grid_steps(settings), trainer.watch
+    if watch.examines:
+        log.watch(watch.described)
     validates = bool(validation) and len(trainer.family.phases) == 1
     by_loss = validates and settings.patience is not None  # what stops a training early also selects
     row: dict[str, float] = {}
@@ -493,6 +494,7 @@ def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
     log.event(found, generator)
     control = trainer.control
     log.go_back(control.step, control.attempt)
+    log.watch(watch.described)
     log.save(control.step, trainer.state())
     return True
 

@@ -33,6 +33,16 @@ class Watch:
         phases = {phase.name for phase in trainer.family.phases}
         self.examines = {DISCRIMINATOR, GENERATOR} <= phases
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """How it looks, in plain values: bands are those of the settings now in force."""
+        settings = self.trainer.settings
+        return {
+            "policy": settings.health,
+            "every": settings.health_every,
+            "bands": dict(self.trainer.family.bands),
+        }
+
     def is_due(self, step: int) -> bool:
         """Whether it looks after `step` steps."""
         return self.examines and step % self.trainer.settings.health_every == 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -22,6 +23,7 @@ from flows.terminal import Board
 
 POLL = 1.0  # seconds between looks at a training's progress
 ARTIFACT = 5.0  # seconds between updates of Prefect's progress artifact
+EVENT = re.compile(r"event-\d+-\d+\.json")
 
 RUNS: dict[str, Run] = {}
 """The runs of this process by id: tasks are given the id, small and JSON, and find the rest here."""
@@ -96,7 +98,7 @@ class Run:
 
     @contextlib.contextmanager
     def watching(self, spec: Spec, attempt: Store) -> Iterator[None]:
-        """Show the progress that a training leaves in its attempt's folder, here and in Prefect."""
+        """Show the progress and the diagnoses that a training leaves in its attempt's folder."""
         over = threading.Event()
         context = contextvars.copy_context()
         thread = threading.Thread(target=lambda: context.run(self._watch, spec, attempt, over), daemon=True)
@@ -109,7 +111,11 @@ class Run:
 
     def _watch(self, spec: Spec, attempt: Store, over: threading.Event) -> None:
         first, artifact, told = None, None, 0.0
+        heard = set(diagnoses(attempt))  # before an interruption
+        if heard:
+            self.record.stage(spec, "running", events=len(heard))
         while not over.wait(POLL):
+            self._listen(spec, attempt, heard)
             try:
                 note = attempt.read_json("progress.json")
             except (FileNotFoundError, ValueError):
@@ -129,6 +135,39 @@ class Run:
                         )
                     else:
                         update_progress_artifact(artifact, percent)
+        self._listen(spec, attempt, heard)  # the last one may have ended the training
+
+    def _listen(self, spec: Spec, attempt: Store, heard: set[str]) -> None:
+        """Say the diagnoses that were not heard before."""
+        for name in diagnoses(attempt):
+            if name in heard:
+                continue
+            try:
+                said = diagnosis(spec.title, attempt.read_json(f"health/{name}"))
+            except (FileNotFoundError, ValueError, KeyError, TypeError):
+                continue  # not yet whole
+            heard.add(name)
+            self.board.say(said, "yellow")
+            self.record.stage(spec, "running", events=len(heard))
+
+
+def diagnoses(attempt: Store) -> list[str]:
+    """The files of a training's diagnoses in its attempt's folder."""
+    return [name for name in attempt.list("health") if EVENT.fullmatch(name)]
+
+
+def diagnosis(title: str, event: Mapping[str, Any]) -> str:
+    """A diagnosis in a line: at which step of what, from which evidence, and what was done."""
+    evidence = ", ".join(f"{name} {_number(value)}" for name, value in event["evidence"].items())
+    treatment, did = event["treatment"], event["action"]
+    if treatment:
+        did = f"treated with {treatment['remedy']}, back to step {treatment['back_to']}"
+    why = f" ({evidence})" if evidence else ""
+    return f"  {title}: step {event['step']}: {event['title'].lower()}{why}: {did}"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def why(store: Store, spec: Spec, forced: bool = False) -> str:

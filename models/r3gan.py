@@ -40,6 +40,7 @@ class R3GANConfig(AdversarialConfig):
     blocks: int = Field(1, ge=1)  # residual blocks a resolution (paper: 2)
     expansion: int = Field(2, ge=1)  # channels inside of a block, over those outside (paper: 2)
     group_width: int = Field(16, ge=1)  # channels in a group of the 3x3 convolutions (paper: 16)
+    patch: int = Field(1, ge=1)  # squares of so many pixels a side are worked on as one (space to depth)
 
 
 GAIN = math.sqrt(2 / (1 + 0.2**2))  # of LeakyReLU(0.2), He et al. 2015
@@ -56,7 +57,9 @@ def scaled(layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Conv2d | nn.Linear:
 
 def shapes(config: R3GANConfig, card: Card) -> tuple[list[int], list[int]]:
     """Sizes and channels of the feature maps: 28, 14, 7, 3 and 16, 32, 64, 128."""
-    sizes = halvings(card.resolution)
+    if card.resolution % config.patch:
+        raise ValueError(f"patch={config.patch} must divide the {card.resolution} pixels of an image")
+    sizes = halvings(card.resolution // config.patch)
     return sizes, [min(config.width * 2**i, config.max_width) for i in range(len(sizes))]
 
 
@@ -119,8 +122,8 @@ class Generator(family.Generator):
         self.latent = config.latent
         self.basis = nn.Parameter(torch.randn(widths[0], sizes[0], sizes[0]))
         self.scale = scaled(nn.Linear(config.latent, widths[0], bias=False), 1.0)
-        colours = scaled(nn.Conv2d(widths[-1], card.channels, 1), 1.0)
-        self.layers = nn.Sequential(*stages(config, sizes, widths), colours)
+        colours = scaled(nn.Conv2d(widths[-1], card.channels * config.patch**2, 1), 1.0)
+        self.layers = nn.Sequential(*stages(config, sizes, widths), colours, nn.PixelShuffle(config.patch))
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """G(z), (N, C, H, W), whatever the label."""
@@ -139,9 +142,10 @@ class Features(nn.Module):
         super().__init__()
         sizes, widths = shapes(config, card)
         self.width = widths[-1]
-        colours = scaled(nn.Conv2d(card.channels, widths[0], 1), 1.0)
+        colours = scaled(nn.Conv2d(card.channels * config.patch**2, widths[0], 1), 1.0)
         basis = scaled(nn.Conv2d(self.width, self.width, sizes[-1], groups=self.width, bias=False), 1.0)
-        self.layers = nn.Sequential(colours, *stages(config, sizes, widths), basis, nn.Flatten())
+        blocks = stages(config, sizes, widths)
+        self.layers = nn.Sequential(nn.PixelUnshuffle(config.patch), colours, *blocks, basis, nn.Flatten())
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, width)."""

@@ -155,7 +155,8 @@ def sentence(events: Sequence[Event], checks: int) -> str:
 
 def _treated(events: Sequence[Event]) -> str:
     treated = sum(event.get("action") == "treated" for event in events)
-    return f" Treated {text.number(treated)} time{'s' * (treated > 1)}." if treated else ""
+    often = {1: "once", 2: "twice"}.get(treated, f"{treated} times")
+    return f" Treated {often}." if treated else ""
 
 
 def in_words(events: Sequence[Event], settings: Mapping[str, Any]) -> list[dict[str, Any]]:

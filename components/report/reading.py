@@ -46,8 +46,8 @@ def copy(store: Store, source: str, target: str) -> bool:
 class Course:
     """The rows of a training by step.
 
-    A treatment goes back to an earlier step and begins another attempt: what those before it had logged beyond
-    that step was given up.
+    A treatment goes back to an earlier step and begins another attempt: what was logged beyond that step
+    before it was given up.
 
     Args:
         rows: what led to the weights as they are.

@@ -9,10 +9,15 @@ from tests.report import fixture
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory):
-    """A store's folder with a finished, a partial and a running run, and their ids by status; made once."""
+    """A store's folder with a run of every kind, and their ids; made once."""
     folder = tmp_path_factory.mktemp("runs")
     store = Store(str(folder))
-    writers = {"done": fixture.write_done, "partial": fixture.write_partial, "running": fixture.write_running}
+    writers = {
+        "done": fixture.write_done,
+        "partial": fixture.write_partial,
+        "running": fixture.write_running,
+        "ward": fixture.write_ward,
+    }
     return folder, {status: write(store) for status, write in writers.items()}
 
 
@@ -23,7 +28,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def runs(store, written):
-    """The three runs in this test's own store; their ids by status."""
+    """The runs in this test's own store; their ids by what they are."""
     folder, ids = written
     shutil.copytree(folder, Path(store.path()), dirs_exist_ok=True)
     return dict(ids)

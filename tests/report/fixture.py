@@ -32,6 +32,18 @@ LOSSES = {
     "dcgan": {"D/real": (0.69, 0.42), "D/fake": (0.69, 0.45), "G/fake": (0.8, 1.9)},
     "diffusion": {"denoise/mse": (1.0, 0.052)},
 }
+ADVERSARIAL = {  # treated twice, healthy, and stopped
+    "dcgan": FAMILIES["dcgan"],
+    "sngan": {"task": "generate", "rate": 4.0, "parameters": 1_190_273, "speed": 5230.0, "seconds": 133.0},
+    "gan": {"task": "generate", "rate": 1.0, "parameters": 1_410_560, "speed": 9120.0, "seconds": 60.0},
+}
+BANDS = {
+    "discriminator/D(x)": [0.3, 0.7],
+    "discriminator/D(G(z))": [0.3, 0.7],
+    "discriminator/loss": [0.5, 0.7],
+    "generator/score": [1.0, 2.0],
+}
+ABOUT = FAMILIES | ADVERSARIAL
 
 
 def webp(array: np.ndarray) -> bytes:
@@ -57,7 +69,7 @@ def sheet(images: np.ndarray, columns: int = 8) -> bytes:
 def grid(family: str, progress: float) -> bytes:
     rng = np.random.default_rng(len(family))
     clean, noise = digits().astype(float), rng.uniform(0, 255, (64, 28, 28))
-    share = math.exp(-FAMILIES[family]["rate"] * progress)
+    share = math.exp(-ABOUT[family]["rate"] * progress)
     if family in ("vae", "autoencoder"):
         noise[:] = clean.mean(0)
     order = np.arange(64) if family == "autoencoder" else rng.permutation(64)
@@ -340,16 +352,144 @@ def trained(store, family, state="ran", begin=0.0, last=1000, torn=False):
     return stage("train", family, state, begin, seconds, seconds - 4, key=key, uri=f"store/train/{key}")
 
 
+# Adversarial training, watched
+
+
+def look(family: str, number: int, step: int) -> dict:
+    """A row with what the doctor saw: attempt 1 of dcgan collapses, 2 overpowers G, 3 is well."""
+    rng = random.Random(f"{family} {number} {step}")
+    ill = {("dcgan", 1): (step - 400) / 300, ("dcgan", 2): (step - 600) / 250, ("gan", 1): step / 300}
+    ill = min(max(ill.get((family, number), 0.0), 0.0), 1.0)
+    vanishes = ill * (number == 2)
+    vitals = {
+        "D(x)": 0.62 + 0.3 * ill,
+        "D(G(z))": 0.38 - 0.3 * ill,
+        "auc": 0.72 + 0.27 * ill,
+        "loss_d": 0.58 - 0.4 * ill,
+        "loss_g": 1.2 + 4 * ill,
+        "grad_d": 0.8 * (1 - 0.9 * ill),
+        "grad_g": 0.5 * math.exp(-7 * vanishes),
+        "weights_d": 22 + step / 60 + 20 * ill,
+        "weights_g": 31 + step / 80,
+        "diversity": (1 - math.exp(-step / 120)) * (1 - 0.85 * ill * (number == 1)),
+        "movement": 0.15 + 0.5 * math.exp(-step / 150),
+    }
+    row = {"step": step, "attempt": number, "images": step * 128, "seconds": 0.13 * step + 40 * (number - 1)}
+    row |= {f"health/{name}": value * rng.uniform(0.94, 1.0) for name, value in vitals.items()}
+    same = {"discriminator/loss": "loss_d", "discriminator/D(x)": "D(x)", "generator/score": "loss_g"}
+    return row | {term: row[f"health/{vital}"] for term, vital in same.items()}
+
+
+def watched(store, folder: str, family: str, number: int, first: int, last: int, every: int = 25) -> None:
+    """The rows of one attempt in one part."""
+    rows = [look(family, number, step) for step in range(first, last + 1) if step % every == 0]
+    name = f"part-{first:07d}-{last:07d}{f'-a{number}' if number > 1 else ''}.jsonl"
+    store.write_text(f"{folder}/metrics/{name}", "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def collapsed() -> dict:
+    return {
+        "step": 700,
+        "attempt": 1,
+        "disease": "mode_collapse",
+        "title": "Mode collapse",
+        "sentence": "The samples are 0.15 times as diverse as images.",
+        "evidence": {"diversity": 0.151},
+        "action": "treated",
+        "picture": "health/event-1-0000700.webp",
+        "treatment": {
+            "remedy": "minibatch discrimination",
+            "paper": "Salimans et al. 2016, Sec. 3.2, https://arxiv.org/abs/1606.03498",
+            "change": {"minibatch_discrimination": 16},
+            "back_to": 400,
+            "carried": {"generator": "weights carry over", "discriminator": "starts again"},
+            "next_attempt": 2,
+        },
+    }
+
+
+def vanished() -> dict:
+    return {
+        "step": 850,
+        "attempt": 2,
+        "disease": "vanishing_gradients",
+        "title": "Vanishing gradients",
+        "sentence": "D is right on 99.1% of pairs.",
+        "evidence": {"auc": 0.991, "grad_g": 0.0004},
+        "action": "treated",
+        "picture": None,
+        "treatment": {
+            "remedy": "fewer discriminator steps",
+            "paper": "Goodfellow 2016, NIPS tutorial, Sec. 4.3",
+            "change": {"n_generator": 2, "minibatch_discrimination": 16},
+            "back_to": 600,
+            "carried": {"generator": "weights carry over", "discriminator": "weights carry over"},
+            "next_attempt": 3,
+        },
+    }
+
+
+def ended() -> dict:
+    """A diagnosis that means harm to the page."""
+    return {
+        "step": 300,
+        "attempt": 1,
+        "disease": HOSTILE,
+        "title": f"Not finite {HOSTILE}",
+        "sentence": HOSTILE,
+        "evidence": {"loss_d": "nan", HOSTILE: "inf"},
+        "action": "stopped",
+        "picture": f"../../../{HOSTILE}",
+        "treatment": None,
+    }
+
+
+def write_events(store, folder: str, events: list[dict]) -> None:
+    for event in events:
+        name = f"{folder}/health/event-{event['attempt']}-{event['step']:07d}"
+        store.write_json(f"{name}.json", event)
+        if event["picture"]:
+            store.write_bytes(f"{name}.webp", sheet(np.repeat(digits()[3:4], 64, 0)))
+
+
+def patient(store, family: str, events: list[dict], last: int, state: str = "ran", begin: float = 0) -> dict:
+    """A train stage of an adversarial family with the rows of its attempts, its events and grids."""
+    key = f"{family}watched".ljust(16, "0")[:16]
+    folder = f"store/train/{key}/attempts/1"
+    starts = [0, *(e["treatment"]["back_to"] for e in events if e["treatment"])]
+    ends = [*(e["step"] for e in events if e["treatment"]), last]
+    for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1):
+        watched(store, folder, family, number, start + 1, end)
+    write_events(store, folder, events)
+    policy = {"policy": "treat", "every": 25, "bands": BANDS}
+    store.write_json(f"{folder}/health/watch.json", policy)
+    for step in [s for s in STEPS if s <= last]:
+        store.write_bytes(f"{folder}/samples/step-{step:07d}.webp", grid(family, step / 1000))
+    if state == "ran":
+        samples = {"columns": 8, "count": 64, "resolution": 28, "channels": 1}
+        made = {"samples": samples, "health": policy | {"events": events}}
+        store.write_json(f"{folder}/result.json", {"trained": made})
+        store.write_json(f"store/train/{key}/_SUCCESS", {"attempt": 1})
+    seconds = 0.13 * last + 40 * (len(starts) - 1) + 6
+    return stage("train", family, state, begin, seconds, seconds - 6, key=key, uri=f"store/train/{key}")
+
+
 DONE, PARTIAL, RUNNING = "20261122-101500-3f2a", "20261122-140000-77b0", "20261123-090000-c4d1"
+WARD = "20261124-080000-9e5d"
+
+
+def reference(store) -> dict:
+    """The stage that leaves a grid of real images."""
+    folder = "store/reference/r000000000000000"
+    store.write_bytes(f"{folder}/attempts/1/real.webp", sheet(digits()))
+    real = {"path": "real.webp", "columns": 8, "count": 64, "resolution": 28, "labels": [9] * 64}
+    store.write_json(f"{folder}/attempts/1/result.json", {"real": real})
+    return stage("reference", None, "ran", 0.5, 12.0, 10.5, uri=folder)
 
 
 def write_done(store) -> str:
     cached = stage("prepare", None, "cached", 0.2, 0.1, cached_from="20261121-080000-aaaa")
-    store.write_bytes("store/reference/r000000000000000/attempts/1/real.webp", sheet(digits()))
-    real = {"path": "real.webp", "columns": 8, "count": 64, "resolution": 28, "labels": [9] * 64}
-    store.write_json("store/reference/r000000000000000/attempts/1/result.json", {"real": real})
-    reference = stage("reference", None, "ran", 0.5, 12.0, 10.5, uri="store/reference/r000000000000000")
-    stages, at = [cached, reference], 12.5
+    stages, at = [cached, reference(store)], 12.5
     for family in FAMILIES:
         train = trained(store, family, begin=at)
         at += train["seconds"]
@@ -403,6 +543,23 @@ def write_running(store) -> str:
         f"runs/{RUNNING}/run.json", manifest(RUNNING, "running", stages, [], table=[], overhead=None)
     )
     return RUNNING
+
+
+def write_ward(store) -> str:
+    """Adversarial families with a doctor, and one without."""
+    stages = [
+        patient(store, "dcgan", [collapsed(), vanished()], 1000, begin=1),
+        patient(store, "sngan", [], 1000, begin=220),
+        patient(store, "gan", [ended()], 300, state="failed", begin=360),
+        trained(store, "vae", begin=410),
+    ]
+    stages[2]["error"] = "stopped by train.health: not finite at step 300"
+    stages.append(reference(store))
+    own = lineage(families=[*ADVERSARIAL, "vae"])
+    own["config"]["families"]["dcgan"] = {"minibatch_discrimination": 0, "n_generator": 1}
+    run = manifest(WARD, "failed", stages, [result("vae", 31.7)], lineage=own)
+    store.write_json(f"runs/{WARD}/run.json", run)
+    return WARD
 
 
 def write_many(store, n: int) -> None:

@@ -55,6 +55,37 @@ addEventListener("load", async () => {
   note("end", "reached");
 });
 """
+# What a reader does who asks how a training went.
+DOCTOR = """
+addEventListener("load", async () => {
+  const wait = () => new Promise((done) => setTimeout(done, 300));
+  const all = (s, within = document) => [...within.querySelectorAll(s)];
+  const note = (name, value) => { document.documentElement.dataset[name] = value; };
+  await wait();
+  const one = (s) => document.querySelector(s), at = () => one("#step").getAttribute("aria-valuetext");
+  const sick = one("[data-health=dcgan]"), well = one("[data-health=sngan]");
+  note("plots", all("svg.plot", sick).length);
+  note("signs", all("svg.plot", sick).map((plot) => all(".disease", plot).length).join());
+  note("shapes", all(".disease", sick.querySelector("svg.plot")).map((n) => n.tagName).join());
+  note("bands", all("svg.plot", sick).map((plot) => all(".band", plot).length).join());
+  note("pale", all(".given-up", sick).filter((n) => n.getAttribute("d")).length);
+  note("advice", all(".legend", sick)[0].textContent);
+  note("folded", !well.closest("details").open);
+  well.closest("details").open = true; await wait();
+  note("unfolded", all("svg.plot", well).length);
+  note("ticks", all(".track .sign").map((n) => n.title).join("|"));
+  note("bars", all("#bars .disease").length);
+  note("icons", all(".event .sign svg").length);
+  const plot = sick.querySelector("svg.plot"), readout = sick.querySelector(".readout");
+  const key = (name) => plot.dispatchEvent(new KeyboardEvent("keydown", { key: name }));
+  plot.focus(); key("Home"); key("Enter"); note("moved", at());
+  for (let i = 0; i < 27; i++) key("ArrowRight");
+  note("read", readout.textContent);
+  all(".track .sign")[0].click(); await wait();
+  note("went", at()); note("hash", location.hash);
+  note("end", "reached");
+});
+"""
 # Only pages of a server may read the pixels of their own pictures.
 FRAMES = """
 addEventListener("load", () => setTimeout(() => {
@@ -107,7 +138,7 @@ def check(html: str) -> None:
     assert "<script>alert" not in html
 
 
-@pytest.mark.parametrize("status", ["done", "partial", "running"])
+@pytest.mark.parametrize("status", ["done", "partial", "running", "ward"])
 def test_run_page_from_file(store, runs, tmp_path, status):
     page = build_run(store, runs[status])
     html = load(f"file://{store.path(page)}", tmp_path / "profile")
@@ -163,3 +194,31 @@ def test_a_reader_at_work(store, runs, tmp_path):
     assert seen["pressed"] == "true" and seen["remembered"] == "all"
     assert seen["rings"] == "3" and seen["kept"] == "false,true,true,false,false"  # at the last step
     assert re.fullmatch(r"sample \d+: distance 2\.\d\d; framed below 2.40", seen["hover"])
+
+
+def test_a_reader_at_the_sickbed(store, runs, tmp_path):
+    probe = with_script(Path(store.path(build_run(store, runs["ward"]))), DOCTOR)
+    html = load(f"file://{probe}", tmp_path / "profile")
+    check(html)
+    seen = marks(html)
+    assert seen["end"] == "reached"
+    assert seen["plots"] == "6" and seen["signs"] == "2,2,2,2,2,2" and seen["shapes"] == "circle,polygon"
+    assert seen["bands"] == "1,2,0,0,0,0" and seen["advice"] == "D(x)D(G(z))advice: 0.30 to 0.70"
+    assert seen["pale"] == "22"  # two stretches of eleven vitals
+    assert (seen["folded"], seen["unfolded"]) == ("true", "6")
+    assert seen["ticks"].startswith("dcgan, step 700: Mode collapse, treated|dcgan, step 850: Vanishing")
+    assert seen["bars"] == "3" and seen["icons"] == "3"
+    assert seen["moved"] == "step 0 of 1,000"
+    assert seen["read"].startswith("step 700: D(x) 0.") and seen["read"].endswith("; Mode collapse, treated")
+    assert "given up (attempt 1): D(x) 0.9" in seen["read"] and "given up (attempt 2): D(x)" in seen["read"]
+    assert seen["went"] == "step 500 of 1,000" and seen["hash"].endswith("-event-1-0000700")
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_page_with_many_diagnoses(store, runs, tmp_path, count):
+    event = fixture.ended() | {"action": "observed", "picture": None}
+    events = [event | {"step": step} for step in range(1, count + 1)]
+    fixture.write_events(store, f"store/train/{'ganwatched':0<16}/attempts/1", events)
+    html = load(f"file://{store.path(build_run(store, runs['ward']))}", tmp_path / "profile")
+    check(html)
+    assert html.count('class="event ') == count + 3

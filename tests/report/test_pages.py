@@ -8,8 +8,9 @@ import pytest
 
 from components.errors import InputError
 from components.export import model_card
-from components.report import board, build, build_index, build_run, data, judged, text
+from components.report import board, build, build_index, build_run, judged, text
 from components.report.measures import MEASURES, features, limit, main, measure, recipe
+from components.report.reading import curves, read_course
 from tests.report import fixture
 from tests.report.fixture import HOSTILE
 
@@ -52,7 +53,7 @@ def page(store, rel):
     return Page(store.read_text(rel))
 
 
-@pytest.fixture(params=["done", "partial", "running"])
+@pytest.fixture(params=["done", "partial", "running", "ward"])
 def built(request, store, runs):
     return build_run(store, runs[request.param])
 
@@ -86,8 +87,11 @@ def test_run_page_has_a_strict_policy(store, built):
 def test_every_image_named_is_there(store, built):
     inline, folder = page(store, built).data, built.removesuffix("index.html")
     grids = [grid["src"] for family in inline["families"] for grid in family["samples"]["grids"]]
+    events = [
+        event for family in inline["families"] for event in (family["health"] or {"events": []})["events"]
+    ]
     assert grids
-    for src in [*grids, inline["real"]["src"]]:
+    for src in [*grids, *(e["picture"] for e in events if e["picture"]), inline["real"]["src"]]:
         assert store.read_bytes(folder + src)[8:12] == b"WEBP"
 
 
@@ -171,7 +175,7 @@ def test_a_recipe_that_columns_share_is_said_once(store, runs):
 
 
 def test_torn_last_part_loses_only_its_torn_line(store, runs):
-    rows = data.read_rows(store, "store/train/dcgan75000000000/attempts/1")
+    rows = read_course(store, "store/train/dcgan75000000000/attempts/1").rows
     assert [row["step"] for row in rows] == list(range(1, 741, 10))[: len(rows)] and len(rows) == 74
 
 
@@ -189,14 +193,14 @@ def test_replayed_rows_replace_what_they_repeat(store):
     store.write_text(
         "a/metrics/part-0000011-0000030.jsonl", '{"step": 20, "p/x": 2}\n{"step": 30, "p/x": NaN}\n'
     )
-    rows = data.read_rows(store, "a")
+    rows = read_course(store, "a").rows
     assert [(row["step"], row["p/x"]) for row in rows[:2]] == [(10, 1), (20, 2)]
-    assert data.curves(rows)["series"]["p/x"] == [1, 2, None]
+    assert curves(rows)["series"]["p/x"] == [1, 2, None]
 
 
 def test_long_curves_are_thinned_to_means():
     rows = [{"step": i, "seconds": i / 10, "p/x": float(i)} for i in range(1, 10_001)]
-    thin = data.curves(rows, most=100)
+    thin = curves(rows, most=100)
     assert thin["every"] == 100 and len(thin["step"]) == 100
     assert thin["series"]["p/x"][0] == 50.5 and thin["step"][-1] == 10_000
 

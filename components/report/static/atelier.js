@@ -60,9 +60,17 @@
     const at = (points) => points.map(([a, b]) => `${x + a * r},${y + b * r}`).join(" ");
     if (shape === 0) return svg("circle", { cx: x, cy: y, r, class: cls });
     if (shape === 1) return svg("rect", { x: x - r, y: y - r, width: 2 * r, height: 2 * r, class: cls });
-    const points = { 2: [[0, -1.25], [1.15, 0.85], [-1.15, 0.85]], 3: [[0, -1.35], [1.35, 0], [0, 1.35], [-1.35, 0]], 4: [[0, 1.25], [1.15, -0.85], [-1.15, -0.85]] };
+    const points = { 2: [[0, -1.25], [1.15, 0.85], [-1.15, 0.85]], 3: [[0, -1.35], [1.35, 0], [0, 1.35], [-1.35, 0]], 4: [[0, 1.25], [1.15, -0.85], [-1.15, -0.85]],
+      5: [[0, 0.45], [0.75, 1.2], [1.2, 0.75], [0.45, 0], [1.2, -0.75], [0.75, -1.2], [0, -0.45], [-0.75, -1.2], [-1.2, -0.75], [-0.45, 0], [-1.2, 0.75], [-0.75, 1.2]] };
     return svg("polygon", { points: at(points[shape]), class: cls });
   };
+  // A disease is told by its shape; a hollow sign was only observed.
+  const DISEASES = ["mode_collapse", "divergence", "generator_too_strong", "oscillation", "vanishing_gradients", "non_finite"];
+  const sign = ({ disease, action, said }, x, y, r) => {
+    const shape = DISEASES.indexOf(disease);
+    return svg("g", { class: action === "observed" ? "observed" : null }, said ? svg("title", {}, said) : null, marker(shape < 0 ? 0 : shape, x, y, r, "disease"));
+  };
+  const signIcon = (event) => svg("svg", { viewBox: "0 0 14 14", "aria-hidden": "true" }, sign(event, 7, 7, 5));
   const swatch = ({ cls, dash, shape }, withMarker) => svg("svg", { viewBox: "0 0 22 10", class: cls, "aria-hidden": "true" },
     svg("line", { x1: 0, y1: 5, x2: 22, y2: 5, class: "line", "stroke-dasharray": dash }), withMarker ? marker(shape, 11, 5, 3.4, "mark") : null);
 
@@ -185,24 +193,36 @@
     return d;
   };
 
-  /* series: [{name, code, points: [[x, y, info]], raw, marks}]; returns {mark(x)} to move the line of the slider. */
-  const lineChart = (box, readout, { series, width, height, xLabel, yLabel, logX, logY, names, label, say, idle }) => {
+  /* What was given up may have run far away: only what stays within a few heights of what counts widens the plot. */
+  const withinReach = (values, lost, logY) => {
+    const f = logY ? Math.log10 : (y) => y, low = f(values.reduce((a, b) => Math.min(a, b))), high = f(values.reduce((a, b) => Math.max(a, b)));
+    const reach = logY ? Math.max(4, high - low) : 3 * (high - low || Math.abs(high) || 1); // decades, or heights
+    return lost.filter((y) => f(y) >= low - reach && f(y) <= high + reach);
+  };
+
+  /* series: [{name, code, points: [[x, y, info]], raw, givenUp, marks}]; bands: [{low, high, cls, words}] of advice; events: diagnoses by
+     step; level: a value to compare with; yRange, xEnd: what is shown at least; pick(x): told of a click or Enter.
+     Returns {mark(x)} to move the line of the slider. */
+  const lineChart = (box, readout, { series, width, height, xLabel, yLabel, logX, logY, names, label, say, idle, bands = [], events = [], level, yRange = [], xEnd, pick }) => {
     const usable = ([x, y]) => isNumber(x) && isNumber(y) && (!logX || x > 0) && (!logY || y > 0);
-    const shown = series.map((s) => ({ ...s, points: s.points.filter(usable), raw: (s.raw || []).filter(usable) }));
-    const points = shown.flatMap((s) => [...s.points, ...s.raw]);
+    const shown = series.map((s) => ({ ...s, points: s.points.filter(usable), raw: (s.raw || []).filter(usable), givenUp: (s.givenUp || []).map((line) => line.filter(usable)) }));
+    const lost = shown.flatMap((s) => s.givenUp.flat()), own = shown.flatMap((s) => [...s.points, ...s.raw]);
+    const points = own.length ? own : lost;
     if (!points.length) {
       box.replaceChildren(el("p", { class: "empty" }, series.some((s) => s.points.length) ? "No positive values to show on a logarithmic scale." : "Nothing has been logged yet."));
       readout.textContent = "";
       return { mark() {} };
     }
     const right = names ? 16 + 7.2 * Math.min(18, Math.max(...shown.map((s) => s.name.length))) : 14;
-    const pad = { left: 52, right: Math.min(right, width * 0.3), top: yLabel ? 24 : 10, bottom: 38 };
+    const pad = { left: 52, right: Math.min(right, width * 0.3), top: yLabel || events.length ? 24 : 10, bottom: 38 };
     const bounds = (values, log) => {
       let low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
       if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - (Math.abs(low) || 1) * 0.1, high + (Math.abs(high) || 1) * 0.1];
       return [low, high];
     };
-    let [x0, x1] = bounds(points.map((p) => p[0]), logX), [y0, y1] = bounds(points.map((p) => p[1]), logY);
+    let [x0, x1] = bounds([...points, ...lost].map((p) => p[0]).concat(events.map((e) => e.step), isNumber(xEnd) ? xEnd : []), logX);
+    const heights = points.map((p) => p[1]).concat(yRange, bands.flatMap((band) => [band.low, band.high]).filter((y) => !logY || y > 0));
+    let [y0, y1] = bounds(heights.concat(withinReach(heights, lost.map((p) => p[1]), logY)), logY);
     if (!logX) x0 = Math.min(0, x0);
     if (logY) { y0 /= 1.08; y1 *= 1.08; } else { const room = (y1 - y0) * 0.05; y0 = y0 >= 0 && y0 < (y1 - y0) * 0.4 ? 0 : y0 - room; y1 += room; }
     const X = scale(x0, x1, pad.left, width - pad.right, logX), Y = scale(y0, y1, height - pad.bottom, pad.top, logY);
@@ -211,8 +231,12 @@
     for (const x of ticks(x0, x1, logX, Math.max(3, Math.floor((width - pad.left - pad.right) / 90)))) plot.append(svg("text", { x: X(x), y: height - pad.bottom + 18, "text-anchor": "middle" }, tickText(x)));
     plot.append(svg("text", { x: width - pad.right, y: height - 4, "text-anchor": "end" }, xLabel));
     if (yLabel) plot.append(svg("text", { x: 2, y: 12 }, yLabel));
+    for (const { low, high, cls, words } of bands) plot.append(svg("rect", { class: `band ${cls}`, x: pad.left, width: width - pad.right - pad.left, y: Y(high), height: Y(low) - Y(high) }, svg("title", {}, words)));
+    for (const e of events) plot.append(svg("line", { class: "onset", x1: X(e.step), x2: X(e.step), y1: pad.top - 4, y2: height - pad.bottom }));
+    if (isNumber(level)) plot.append(svg("line", { class: "even", x1: pad.left, x2: width - pad.right, y1: Y(level), y2: Y(level) }));
     for (const s of shown) {
       const group = svg("g", { class: s.code.cls });
+      for (const line of s.givenUp) group.append(svg("path", { class: "given-up", d: path(line.map((p) => [X(p[0]), Y(clamp(p[1], y0, y1))])), "stroke-dasharray": s.code.dash }));
       if (s.raw.length) group.append(svg("path", { class: "raw", d: path(s.raw.map((p) => [X(p[0]), Y(p[1])])) }));
       group.append(svg("path", { class: "line", d: path(s.points.map((p) => [X(p[0]), Y(p[1])])), "stroke-dasharray": s.code.dash }));
       if (s.kept) for (const p of s.points.filter(s.kept)) group.append(svg("circle", { cx: X(p[0]), cy: Y(p[1]), r: 9, class: "kept" }));
@@ -227,10 +251,11 @@
       for (const end of placed.reverse()) { end.y = Math.min(end.y, floor); floor = end.y - 15; }
       for (const { s, p, y } of placed) plot.append(svg("text", { class: "name", x: X(p[0]) + 10, y }, s.name.length > 18 ? `${s.name.slice(0, 17)}…` : s.name));
     }
+    for (const e of events) plot.append(sign(e, X(e.step), pad.top - 11, 5));
     const now = svg("line", { class: "now", y1: pad.top, y2: height - pad.bottom, visibility: "hidden" });
     const cross = svg("line", { class: "cross", y1: pad.top, y2: height - pad.bottom, visibility: "hidden" });
     plot.append(now, cross);
-    const xs = unique(shown.flatMap((s) => s.points.map((p) => p[0]))).sort((a, b) => a - b);
+    const xs = unique([...shown.flatMap((s) => [...s.points, ...s.givenUp.flat()].map((p) => p[0])), ...events.map((e) => e.step)]).sort((a, b) => a - b);
     let at = xs.length - 1;
     const read = () => {
       const x = xs[at];
@@ -246,7 +271,9 @@
     plot.addEventListener("pointerleave", rest);
     plot.addEventListener("focus", read);
     plot.addEventListener("blur", rest);
+    if (pick) plot.addEventListener("click", () => pick(xs[at]));
     plot.addEventListener("keydown", (e) => {
+      if (pick && e.key === "Enter") pick(xs[at]);
       const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[e.key];
       if (move === undefined) return;
       at = clamp(at + move, 0, xs.length - 1);
@@ -271,12 +298,14 @@
   const runPage = (data) => {
     const codes = new Map(data.families.map((family, i) => [family.name, code(i)]));
     const listeners = [];
-    const state = { step: 0 };
+    const state = { step: 0, go() {} }; // go(step): move the slider, where there is one
+    for (const family of data.families) for (const event of (family.health || {}).events || []) event.said = `${family.name}, step ${number(event.step)}: ${event.title}, ${event.did}`;
     for (const key of all(".key")) if (codes.has(key.dataset.family)) key.append(swatch(codes.get(key.dataset.family), true));
 
     samples(data, codes, state, listeners);
     neighbours(data, codes);
     losses(data, state, listeners);
+    health(data, state, listeners);
     quality(data, codes, state, listeners);
     bars(data);
     for (const listen of listeners) listen(state.step);
@@ -394,6 +423,7 @@
       for (const { draw } of painters) draw();
       for (const listen of listeners) listen(state.step);
     };
+    state.go = (step) => { stop(); set(Math.max(0, steps.filter((s) => s <= step).length - 1)); };
     let timer = null;
     const play = el("button", { type: "button", class: "play" }, "▶ Play");
     const stop = () => { clearInterval(timer); timer = null; play.textContent = "▶ Play"; };
@@ -414,11 +444,30 @@
     const lay = (whole) => { wide = whole; rows.setAttribute("aria-pressed", String(!whole)); full.setAttribute("aria-pressed", String(whole)); place.classList.toggle("grids-wide", whole); for (const { row } of painters) row.lines.replaceChildren(); for (const { draw } of painters) draw(); };
     rows.addEventListener("click", () => lay(false));
     full.addEventListener("click", () => lay(true));
-    player.append(play, slider, out, el("span", { class: "segment", role: "group", "aria-label": "Layout of the samples" }, rows, full));
+    player.append(play, el("span", { class: "track" }, slider, signs(data, steps, state)), out, el("span", { class: "segment", role: "group", "aria-label": "Layout of the samples" }, rows, full));
     player.hidden = false;
     set(steps.length - 1);
     onResize(place, () => { for (const { draw } of painters) draw(); });
     addEventListener("load", () => { for (const family of shown) for (const grid of family.samples.grids) image(grid.src); }); // so that playing does not wait
+  };
+
+  /* Diagnoses over the slider, which moves from grid to grid; those that would cover each other share a sign. */
+  const signs = (data, steps, state) => {
+    const along = (step) => {
+      const after = steps.findIndex((s) => s >= step), i = after < 0 ? steps.length - 1 : after;
+      return i ? (i - 1 + clamp((step - steps[i - 1]) / (steps[i] - steps[i - 1]), 0, 1)) / (steps.length - 1) : 0;
+    };
+    const places = new Map();
+    for (const event of data.families.flatMap((family) => (family.health || {}).events || [])) {
+      const place = Math.round(along(event.step) * 60) / 60;
+      places.set(place, [...(places.get(place) || []), event]);
+    }
+    return [...places].map(([place, events]) => {
+      const said = events.slice(0, 5).map((event) => event.said).concat(events.length > 5 ? `and ${number(events.length - 5)} more` : []).join("\n");
+      const link = el("a", { class: "sign", href: `#${events[0].id}`, title: said, "aria-label": said, tabindex: -1, onclick: () => state.go(events[0].step) }, signIcon({ ...events[0], said: null }));
+      link.style.left = `calc(8px + ${place} * (100% - 16px))`; // the middle of a thumb 16 px wide
+      return link;
+    });
   };
 
   const neighbours = (data, codes) => {
@@ -454,7 +503,7 @@
     let mean = 0, weight = 0;
     return points.map(([x, y]) => { if (!isNumber(y)) return [x, y]; mean += share * (y - mean); weight += share * (1 - weight); return [x, mean / weight]; });
   };
-  const isSide = (name) => name === "lr" || name.endsWith("/grad_norm");
+  const isSide = (name) => name === "lr" || /\/(grad_norm|auc|D\(.*\))$/.test(name);
 
   const losses = (data, state, listeners) => {
     const place = find("#losses"), families = data.families.filter((family) => family.curves.step.length);
@@ -490,6 +539,56 @@
       toggle("Smoothed", options.smooth, (on) => { options.smooth = on; redraw(); }), toggle("Logarithmic", options.log, (on) => { options.log = on; redraw(); })));
     place.classList.add("charts");
     redraw();
+  };
+
+  const VITALS = [
+    { title: "D on images and on samples", vitals: ["D(x)", "D(G(z))"] },
+    { title: "Losses of D and G", vitals: ["loss_d", "loss_g"] },
+    { title: "Share of pairs D ranks right", vitals: ["auc"], level: 0.5, yRange: [0, 1] },
+    { title: "Gradient norms", vitals: ["grad_d", "grad_g"], logY: true },
+    { title: "Weight norms", vitals: ["weights_d", "weights_g"] },
+    { title: "Diversity and movement of samples", vitals: ["diversity", "movement"], yRange: [0, 1] },
+  ];
+  const advice = (vitals, bands, codes) => {
+    const given = vitals.map((vital, i) => ({ vital, i, band: bands[vital] })).filter(({ band }) => band);
+    const said = (names, [low, high]) => `advice${names}: ${decimal(low, 2)} to ${decimal(high, 2)}`;
+    if (given.length === vitals.length && new Set(given.map(({ band }) => band.join())).size === 1) return [{ low: given[0].band[0], high: given[0].band[1], cls: "s2", words: said("", given[0].band) }];
+    return given.map(({ vital, i, band }) => ({ low: band[0], high: band[1], cls: codes[i].cls, words: said(` for ${vital.replace("loss_", "").replace(/^([dg])$/, (c) => c.toUpperCase())}`, band) }));
+  };
+
+  const health = (data, state, listeners) => {
+    for (const place of all("[data-health]")) {
+      const { curves, given_up: givenUp, events, bands } = data.families.find((family) => family.name === place.dataset.health).health;
+      const end = Math.max(0, ...curves.step, ...givenUp.flatMap((stretch) => stretch.step));
+      const lines = (vital, { step, series }) => (series[vital] || []).map((y, i) => [step[i], y]);
+      const plots = VITALS.map(({ vitals, ...how }) => ({ ...how, vitals: vitals.filter((vital) => [curves, ...givenUp].some(({ series }) => vital in series)) })).filter(({ vitals }) => vitals.length);
+      const draws = plots.map(({ title, vitals, ...how }) => {
+        const codes = vitals.map((_, i) => code(i)), box = el("div"), readout = el("p", { class: "readout", "aria-live": "polite" });
+        const series = vitals.map((vital, i) => ({ name: data.vitals[vital], code: codes[i], points: lines(vital, curves), givenUp: givenUp.map((stretch) => lines(vital, stretch)) }));
+        const at = (points, x) => points.filter((p) => p[0] === x).map((p) => p[1]).filter(isNumber);
+        const say = (x) => [
+          `step ${number(x)}: ${series.flatMap((s) => at(s.points, x).map((y) => `${s.name} ${number(y)}`)).join(" · ")}`,
+          ...givenUp.map((stretch, j) => [stretch, series.flatMap((s) => at(s.givenUp[j], x).map((y) => `${s.name} ${number(y)}`)).join(" · ")]).filter(([, said]) => said).map(([stretch, said]) => `given up (attempt ${stretch.attempt}): ${said}`),
+          ...events.filter((e) => e.step === x).map((e) => `${e.title}, ${e.action}`),
+        ].join("; ").replace(": ; ", ": ");
+        const shaded = advice(vitals, bands, codes);
+        let chart = { mark() {} };
+        const draw = () => {
+          if (!box.clientWidth) return; // folded away
+          chart = lineChart(box, readout, { series, width: Math.max(240, box.clientWidth), height: 200, xLabel: "step", label: `${title}, ${place.dataset.health}`, say, idle: curves.step.length ? say(curves.step[curves.step.length - 1]) : "",
+            bands: shaded, events, xEnd: end, pick: (x) => state.go(x), ...how });
+          chart.mark(state.step);
+        };
+        const patch = ({ cls }) => svg("svg", { viewBox: "0 0 22 10", class: cls, "aria-hidden": "true" }, svg("rect", { class: "band", width: 22, height: 10 }));
+        const legend = el("div", { class: "legend" }, series.map((s) => el("span", {}, swatch(s.code, false), s.name)), shaded.map((band) => el("span", {}, patch(band), band.words)));
+        place.append(el("div", { class: "chart" }, el("h4", {}, title), readout, box, legend));
+        listeners.push((x) => chart.mark(x));
+        onResize(box, draw);
+        return draw;
+      });
+      draws.forEach((draw) => draw());
+    }
+    for (const item of all(".event .sign")) item.append(signIcon({ disease: item.dataset.disease, action: item.closest(".event").classList.contains("observed") ? "observed" : "" }));
   };
 
   const quality = (data, codes, state, listeners) => {
@@ -547,6 +646,12 @@
       const time = duration(to - from);
       return stage.state === "ran" ? (over >= 0.05 ? `${time}, overhead ${duration(over)}` : time) : `${time}, ${stage.state}`;
     };
+    const diagnosed = (stage, from, to) => { // a training's own clock starts when its processes have
+      const family = stage.name === "train" && stage.state !== "cached" && data.families.find((f) => f.name === stage.family);
+      const events = (family && family.health ? family.health.events : []).filter((event) => isNumber(event.seconds));
+      const late = events.length ? Math.max(0, to - from - Math.max(...family.curves.seconds.filter(isNumber), ...events.map((e) => e.seconds))) : 0;
+      return events.map((event) => ({ ...event, at: from + late + event.seconds }));
+    };
     const draw = () => {
       const width = Math.max(280, chart.clientWidth - 36), narrow = width < 620, left = narrow ? 0 : 190, right = narrow ? 0 : 170, pitch = narrow ? 42 : 27;
       const X = (s) => left + (s / end) * (width - left - right), height = spans.length * pitch + 30;
@@ -563,6 +668,7 @@
           over.classList.add("over");
           row.append(over, stageBar("tl", "ran", x, y, solid, 16));
         } else row.append(stageBar("tl", stage.state, x, y, Math.max(w, stage.state === "cached" ? 14 : 3), 16));
+        for (const event of known ? diagnosed(stage, from, to) : []) row.append(sign(event, X(event.at), y + 8, 5));
         row.append(narrow ? svg("text", { x: width, y: y - 5, "text-anchor": "end" }, words(span)) : svg("text", { x: x + Math.max(w, stage.state === "cached" ? 14 : 3) + 8, y: y + 12 }, words(span)));
         plot.append(row);
       });

@@ -1,0 +1,492 @@
+"""The proof of the adversarial families, their remedies and their doctor, on targets whose modes are known.
+
+    python benchmarks/gan_proof.py modes        losses and remedies on a ring of 8 and a grid of 25 Gaussians
+    python benchmarks/gan_proof.py stacked      four variants on stacked digits, 1,000 modes
+    python benchmarks/gan_proof.py diseases     provoked diseases and healthy runs: what the doctor says
+    python benchmarks/gan_proof.py treatments   provoked runs, observed and treated from the same seed
+    python benchmarks/gan_proof.py all          everything: about an hour and a half on two cores
+
+    [--store output] [--jobs 2] [--write docs/gans.md]
+
+Every run is a stage in the store: a second call goes on where the first was interrupted, and prints from the
+store what is there. Tables are markdown; --write puts them between their markers in a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from components import checkpoint, jobs, sampling, stages, toys, work
+from components.config import Train
+from components.data.dataset import open_split
+from components.distributed import derive
+from components.errors import RunError
+from components.extractors import train_extractor
+from components.features import load_extractor
+from components.health import Probe
+from components.metrics import share
+from components.paths import home
+from components.plan import module_of
+from components.recorder import Recorder
+from components.stages import Spec
+from components.storage import Store, open_store
+from components.training import Trainer, train
+from components.upload import Uploader
+from models import gan
+from models.family import Batch, Card
+
+TARGETS = {"ring": toys.ring, "grid": toys.grid}
+DRAWN = {"ring": 2500, "grid": 2500, "stacked": 26_000}  # samples that are judged, as many as in PacGAN
+EVERY = 50  # steps between looks of the doctor
+SEEDS = 3
+
+
+# What is run.
+
+# One small network for all: two hidden layers of 128, z of 16 numbers, Adam 1e-3, batch 128.
+SMALL: dict[str, Any] = {"widths": [128, 128], "latent": 16, "lr": 1e-3}
+ADAM_GP = {"beta1": 0.5, "beta2": 0.9}
+LOSSES: dict[str, dict[str, Any]] = {
+    "non-saturating": {},
+    "least squares": {"loss": "least_squares"},
+    "hinge": {"loss": "hinge"},
+    "Wasserstein, clipped": {
+        "loss": "wasserstein",
+        "clip_weights": 0.1,
+        "n_critic": 5,
+        "optimizer": "rmsprop",
+        "lr": 5e-4,
+    },
+    "Wasserstein, gradient penalty": {
+        "loss": "wasserstein",
+        "gradient_penalty": 1.0,
+        "n_critic": 3,
+        **ADAM_GP,
+    },
+    "hinge, spectral norm": {"loss": "hinge", "spectral_norm": True, "beta1": 0.0, "beta2": 0.9},
+    "relativistic, R1 and R2": {"loss": "relativistic", "r1": 0.1, "r2": 0.1, "beta1": 0.0, "beta2": 0.9},
+}
+REMEDIES: dict[str, dict[str, Any]] = {
+    "n_critic 3": {"n_critic": 3},
+    "two G steps a D step": {"n_generator": 2},
+    "D twice as fast": {"lr_discriminator": 2e-3},
+    "gradient penalty": {"gradient_penalty": 1.0},
+    "R1": {"r1": 0.2},
+    "spectral norm": {"spectral_norm": True},
+    "minibatch discrimination": {"minibatch_discrimination": 16},
+    "minibatch standard deviation": {"minibatch_stddev": 4},
+    "unrolled, 5 steps": {"unrolled_steps": 5},
+    "instance noise": {"instance_noise": 0.2, "instance_noise_steps": 2000},
+    "label smoothing": {"label_smoothing": 0.1},
+}
+TRAIN = {"steps": 2500, "batch": 128, "health_every": EVERY}
+
+# Diseases: what is done to a training, and the diagnoses that name what was done. A discriminator fifty times
+# too fast is sure at once (vanishing), or both run off; a generator without noise makes one point, a latent
+# of one number a curve; Adam that remembers a thousand gradients swings, runs off or collapses.
+SLOW = SMALL | {"lr": 3e-4}
+WRONG_STEPS = ("vanishing_gradients", "oscillation", "divergence", "non_finite", "mode_collapse")
+PROVOKED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "D at 50 times the learning rate": (SLOW | {"lr_discriminator": 50 * 3e-4}, WRONG_STEPS),
+    "the same, least squares": (
+        SLOW | {"loss": "least_squares", "lr_discriminator": 50 * 3e-4},
+        WRONG_STEPS,
+    ),
+    "G without noise": (SMALL | {"noiseless": True}, ("mode_collapse",)),
+    "a latent of one number": (SMALL | {"latent": 1}, ("mode_collapse",)),
+    "beta1 0.99, beta2 0.9": (SMALL | {"beta1": 0.99, "beta2": 0.9}, WRONG_STEPS),
+    "beta1 0.999, beta2 0.9": (SMALL | {"beta1": 0.999, "beta2": 0.9}, WRONG_STEPS),
+}
+HEALTHY = [
+    "non-saturating",
+    "least squares",
+    "hinge",
+    "Wasserstein, gradient penalty",
+    "hinge, spectral norm",
+    "relativistic, R1 and R2",
+]
+STACKED: dict[str, tuple[str, dict[str, Any]]] = {
+    "DCGAN": ("dcgan", {"width": 16, "lr": 5e-4}),
+    "DCGAN, minibatch discrimination": ("dcgan", {"width": 16, "lr": 5e-4, "minibatch_discrimination": 16}),
+    "WGAN-GP": ("wgan_gp", {"width": 16, "lr": 1e-3, "n_critic": 2}),
+    "DCGAN networks, relativistic, R1 and R2": (
+        "dcgan",
+        {
+            "width": 16,
+            "lr": 5e-4,
+            "loss": "relativistic",
+            "norm": "none",
+            "r1": 1.0,
+            "r2": 1.0,
+            "beta2": 0.9,
+        },
+    ),
+}
+STACKED_TRAIN = {"steps": 3000, "batch": 64, "health_every": EVERY, "schedule": "linear"}
+
+
+class Noiseless(gan.GAN):
+    """A generator that is given zeros: it can only make one point."""
+
+    def latent(self, batch: Batch) -> torch.Tensor:
+        return torch.zeros_like(super().latent(batch))
+
+    def networks(self, config: Any, card: Card) -> tuple[Any, Any]:
+        generator, discriminator = super().networks(config, card)
+        draw = generator.forward
+        generator.forward = lambda z, label=None: draw(torch.zeros_like(z))  # type: ignore[method-assign]
+        return generator, discriminator
+
+
+def spec(
+    target: str, family: str, config: Mapping[str, Any], settings: Mapping[str, Any], **more: Any
+) -> Spec:
+    """A run as a stage: all its result depends on."""
+    resolved = Train(**{"precision": "float32", "workers": 0, "judge_samples": 0, **settings}).model_dump()
+    content = {"target": target, "family": family, "config": dict(config), "train": resolved, **more}
+    digests = stages.code("components.toys", "components.training", module_of(family))
+    return Spec("proof", {**content, "drawn": DRAWN[target]}, digests, family=family)
+
+
+# How it is run.
+
+
+def run(url: str, work_of: Spec, digits: dict[str, str]) -> dict[str, Any]:
+    """The result of one run, from the store or made now."""
+    torch.set_num_threads(1)
+    store = Store(url)
+    settings = dict(work_of.settings)
+    done = stages.run(
+        store, work_of, lambda attempt, _: {"proof": prove(store, attempt, settings, digits)}, run_id="proof"
+    )
+    return stages.read(store, done)["proof"]
+
+
+def prove(
+    store: Store, attempt: Store, settings: Mapping[str, Any], digits: Mapping[str, str]
+) -> dict[str, Any]:
+    """Train, going on from the newest checkpoint, and measure what was learnt."""
+    bench = Stacked(store, digits) if settings["target"] == "stacked" else Plane(settings["target"])
+    chosen = Train(**settings["train"])
+    config = dict(settings["config"])
+    torch.manual_seed(derive(chosen.seed, "weights"))
+    if config.pop("noiseless", False):
+        family = Noiseless(gan.GANConfig(**config), bench.card)
+    else:
+        family = jobs.build(settings["family"], config, bench.card)
+    trainer = Trainer(family, chosen, probe=Probe(bench.card, bench.features, bench.real(1000)))
+    began, stopped = time.perf_counter(), None
+    with Uploader(attempt) as uploader:
+        log = Recorder(attempt, uploader, bench.draw, chosen.steps)
+        resume = checkpoint.newest(attempt)
+        if resume:
+            log.resume_at(resume["control"]["step"], resume["control"]["attempt"])
+        try:
+            train(trainer, bench.source(chosen), log, resume=resume)
+        except RunError as error:
+            stopped = str(error)
+    control = trainer.control
+    return {
+        "events": control.events,
+        "attempts": control.attempt,
+        "step": control.step,
+        "stopped": stopped,
+        "seconds": max(control.seconds, time.perf_counter() - began),
+        **bench.measure(trainer.calibrated(), settings["drawn"]),
+    }
+
+
+class Plane:
+    """A mixture of Gaussians in the plane."""
+
+    card = toys.POINT
+
+    def __init__(self, name: str):
+        self.mixture = TARGETS[name]()
+
+    def source(self, chosen: Train) -> toys.Points:
+        return toys.Points(self.mixture, chosen.batch, chosen.seed)
+
+    def real(self, n: int) -> torch.Tensor:
+        return self.mixture.draw(n, torch.Generator().manual_seed(derive("real")))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(1)
+
+    def draw(self, generator: Any) -> np.ndarray:
+        """Where 2,500 samples lie, as a picture."""
+        points = np.nan_to_num(toys.points_of(generator, 500, seed=1).numpy())
+        counts, _, _ = np.histogram2d(points[:, 1], points[:, 0], bins=64, range=[[-1, 1], [-1, 1]])
+        return (np.minimum(counts, 4) * 63).astype(np.uint8)[None, None, ::-1]
+
+    def measure(self, generator: Any, n: int) -> dict[str, Any]:
+        points = toys.points_of(generator, n, seed=2)
+        if not points.isfinite().all():
+            return {"modes": 0, "high_quality": 0.0, "reverse_kl": None, "distance": None}
+        counts, near = self.mixture.modes(points)
+        kl = toys.reverse_kl(counts)
+        fresh = self.mixture.draw(n, torch.Generator().manual_seed(derive("fresh"))).flatten(1)
+        return {
+            "modes": toys.covered(counts),
+            "high_quality": near,
+            "reverse_kl": kl if np.isfinite(kl) else None,
+            "distance": toys.energy_distance(points, fresh),
+        }
+
+
+class Stacked:
+    """Three digits of MNIST as the colours of one image, and a classifier of single ones."""
+
+    card = toys.STACKED
+
+    def __init__(self, store: Store, digits: Mapping[str, str]):
+        self.see = load_extractor(store.local_copy(f"{digits['extractor']}/extractor"))
+        self.split = open_split(Path(digits["data"]), "train")
+
+    def source(self, chosen: Train) -> toys.StackedDigits:
+        return toys.StackedDigits(self.split.images[:], chosen.batch, chosen.seed)
+
+    def real(self, n: int) -> torch.Tensor:
+        image = toys.StackedDigits(self.split.images[:], n, derive("real")).at(0).image
+        assert image is not None
+        return image
+
+    def features(self, images: torch.Tensor) -> np.ndarray:
+        """Those of the three digits beside each other, (N, 3 D)."""
+        pixels = sampling.to_uint8(images).numpy()
+        seen = [self.see(np.ascontiguousarray(pixels[:, [channel]])) for channel in range(3)]
+        return np.concatenate(seen, 1)
+
+    def draw(self, generator: Any) -> np.ndarray:
+        return sampling.draw(generator, self.card, n=40, seed=1)
+
+    def classify(self, images: np.ndarray) -> np.ndarray:
+        return self.see.logits(images).argmax(1)
+
+    def measure(self, generator: Any, n: int) -> dict[str, Any]:
+        counts = toys.stacked_modes(sampling.draw(generator, self.card, n=n, seed=2), self.classify)
+        labels = np.bincount(self.split.labels, minlength=10) / len(self.split)
+        expected = np.einsum("i,j,k->ijk", labels, labels, labels).ravel()
+        return {"modes": toys.covered(counts), "reverse_kl": toys.reverse_kl(counts, expected)}
+
+
+def prepared(store: Store) -> dict[str, str]:
+    """The digits, and their classifier as a stage of its own."""
+    data, version = work.data_version(home(), "mnist5k", None)
+    digests = stages.code("components.extractors:train_extractor")
+    made = Spec("proof-classifier", {"epochs": 8}, digests, data=version)
+
+    def body(attempt: Store, number: int) -> dict[str, Any]:
+        split, validation = open_split(data, "train"), open_split(data, "validation")
+        folder = Path(attempt.path("extractor"))
+        folder.mkdir(parents=True, exist_ok=True)
+        return {"classifier": train_extractor(split, validation, folder, "classifier")}
+
+    done = stages.run(store, made, body, run_id="proof")
+    return {"extractor": done.uri, "data": str(data)}
+
+
+def run_all(store: Store, specs: Sequence[Spec], count: int) -> list[dict[str, Any]]:
+    """The results of many runs, `count` at a time, in the order of `specs`."""
+    stacked = any(s.settings["target"] == "stacked" for s in specs)
+    digits = prepared(store) if stacked else {}
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(run, store.url, s, digits) for s in specs]
+        results = []
+        for i, (future, s) in enumerate(zip(futures, specs, strict=True)):
+            results.append(future.result())
+            shown = {k: v for k, v in results[-1].items() if k not in ("events", "stopped")}
+            print(f"{i + 1}/{len(specs)} {s.key} {json.dumps(shown)}", flush=True)
+    return results
+
+
+# The tables.
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def spread(values: Sequence[float | None], form: str) -> str:
+    """Mean and range."""
+    known = [v for v in values if v is not None]
+    if not known:
+        return "none"
+    low, high = format(min(known), form), format(max(known), form)
+    return f"{format(statistics.mean(known), form)} ({low} to {high})" if low != high else low
+
+
+def modes(store: Store, count: int) -> str:
+    rows = {**LOSSES, **{f"non-saturating, {name}": change for name, change in REMEDIES.items()}}
+    cases = [(name, target, seed) for name in rows for target in TARGETS for seed in range(SEEDS)]
+    specs = [spec(t, "gan", SMALL | rows[name], TRAIN | {"seed": seed}) for name, t, seed in cases]
+    found = dict(zip(cases, run_all(store, specs, count), strict=True))
+    lines = []
+    for name in rows:
+        line = [name]
+        for target in TARGETS:
+            of = [found[name, target, seed] for seed in range(SEEDS)]
+            line += [
+                spread([r["modes"] for r in of], ".3g"),
+                spread([100 * r["high_quality"] for r in of], ".0f") + " %",
+                spread([r["reverse_kl"] for r in of], ".2f"),
+            ]
+        seconds = [found[name, t, s]["seconds"] for t in TARGETS for s in range(SEEDS)]
+        lines.append([*line, f"{statistics.median(seconds):.0f}"])
+    header = ["loss or remedy"]
+    for target, of in (("ring", 8), ("grid", 25)):
+        header += [f"{target}: modes of {of}", "within 3 std", "reverse KL"]
+    return table([*header, "seconds"], lines)
+
+
+def stacked(store: Store, count: int) -> str:
+    cases = [(name, seed) for name in STACKED for seed in range(SEEDS)]
+    specs = [
+        spec(
+            "stacked",
+            STACKED[name][0],
+            STACKED[name][1],
+            STACKED_TRAIN | {"seed": seed, "precision": PRECISION},
+        )
+        for name, seed in cases
+    ]
+    found = dict(zip(cases, run_all(store, specs, count), strict=True))
+    lines = []
+    for name in STACKED:
+        of = [found[name, seed] for seed in range(SEEDS)]
+        lines.append(
+            [
+                name,
+                spread([r["modes"] for r in of], ".0f"),
+                spread([r["reverse_kl"] for r in of], ".2f"),
+                f"{statistics.median(r['seconds'] for r in of):.0f}",
+            ]
+        )
+    return table(["variant", "modes of 1,000", "reverse KL", "seconds"], lines)
+
+
+PRECISION = "bfloat16"  # of the stacked digits; points need more digits than it has
+
+
+def provoked_specs(health: str, seeds: int) -> dict[tuple[str, str, int], Spec]:
+    settings = TRAIN | {"health": health, "checkpoint_every": 250}
+    return {
+        (name, target, seed): spec(target, "gan", config, settings | {"seed": seed})
+        for name, (config, _) in PROVOKED.items()
+        for target in TARGETS
+        for seed in range(seeds)
+    }
+
+
+def diseases(store: Store, count: int, seeds: int = 5, healthy_seeds: int = 10) -> str:
+    sick = provoked_specs("observe", seeds)
+    well = {
+        (name, target, seed): spec(target, "gan", SMALL | LOSSES[name], TRAIN | {"seed": 100 + seed})
+        for name in HEALTHY
+        for target in TARGETS
+        for seed in range(healthy_seeds)
+    }
+    specs = {**sick, **{("healthy", *case): s for case, s in well.items()}}
+    found = dict(zip(specs, run_all(store, list(specs.values()), count), strict=True))
+    lines, named_in_all = [], 0
+    for name, (_, accepted) in PROVOKED.items():
+        of = [result for case, result in found.items() if case[0] == name]
+        steps = [first for r in of if (first := first_of(r["events"], accepted)) is not None]
+        said = sorted({e["disease"].replace("_", " ") for r in of for e in r["events"]})
+        at = f"{statistics.median(steps):.0f}, at most {max(steps)}" if steps else "never"
+        lines.append([name, f"{len(steps)} of {len(of)}", at, ", ".join(said)])
+        named_in_all += len(steps)
+    total = len(sick)
+    missed = percent(total - named_in_all, total)
+    alarms = [case for case, result in found.items() if case[0] == "healthy" and result["events"]]
+    false = percent(len(alarms), len(well))
+    text = table(["provoked", "named", "at step (median)", "what was said"], lines)
+    text += f"\n\nMissed: {total - named_in_all} of {total} provoked runs ({missed})."
+    text += f" False alarms: {len(alarms)} of {len(well)} healthy runs ({false})"
+    detail = ", ".join(sorted({f"{c[1]} on the {c[2]}" for c in alarms}))
+    return text + (f": {detail}." if alarms else ".")
+
+
+def first_of(events: Sequence[Mapping[str, Any]], accepted: Sequence[str]) -> int | None:
+    """The step of the first diagnosis that names what was done."""
+    return next((e["step"] for e in events if e["disease"] in accepted), None)
+
+
+def percent(count: int, of: int) -> str:
+    """A share with its interval."""
+    found = share(count, of)
+    low, high = (100 * (end or 0.0) for end in (found.low, found.high))
+    return f"{100 * found.value:.0f} %, 95 % interval {low:.0f} to {high:.0f} %"
+
+
+def treatments(store: Store, count: int, seeds: int = 5) -> str:
+    observed, treated = provoked_specs("observe", seeds), provoked_specs("treat", seeds)
+    results = run_all(store, [*observed.values(), *treated.values()], count)
+    plain = dict(zip(observed, results[: len(observed)], strict=True))
+    cured = dict(zip(treated, results[len(observed) :], strict=True))
+    lines, better, total = [], 0, 0
+    for name in PROVOKED:
+        cases = [case for case in plain if case[0] == name]
+        pairs = [(distance(plain[case]), distance(cured[case])) for case in cases]
+        wins = sum(b < a for a, b in pairs)
+        better, total = better + wins, total + len(pairs)
+        done = sorted({e["treatment"]["remedy"] for c in cases for e in cured[c]["events"] if e["treatment"]})
+        ends = sum(cured[case]["stopped"] is not None for case in cases)
+        a, b = (statistics.median(side) for side in zip(*pairs, strict=True))
+        lines.append([name, f"{a:.3g}", f"{b:.3g}", f"{wins} of {len(pairs)}", ends, ", ".join(done)])
+    header = ["provoked", "distance, observed", "treated", "treated is better", "stopped", "remedies taken"]
+    return table(header, lines) + (
+        f"\n\nTreating ends nearer to the target in {better} of {total} runs ({percent(better, total)})."
+    )
+
+
+def distance(result: Mapping[str, Any]) -> float:
+    """The final energy distance; infinite where samples are not finite."""
+    return float("inf") if result["distance"] is None else result["distance"]
+
+
+PARTS: dict[str, Callable[[Store, int], str]] = {
+    "modes": modes,
+    "stacked": stacked,
+    "diseases": diseases,
+    "treatments": treatments,
+}
+
+
+def put(path: Path, name: str, text: str) -> None:
+    """Replace what stands between a table's markers."""
+    whole = path.read_text()
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    head, rest = whole.split(begin)
+    path.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("part", choices=[*PARTS, "all"])
+    parser.add_argument("--store", default="output")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--write", type=Path)
+    options = parser.parse_args()
+    store = open_store(options.store, home())
+    for name in PARTS if options.part == "all" else [options.part]:
+        text = PARTS[name](store, options.jobs)
+        print(f"\n{text}\n")
+        if options.write:
+            put(options.write, name, text)
+
+
+if __name__ == "__main__":
+    main()
