@@ -303,7 +303,7 @@ def generator_too_strong(history: History) -> Evidence | None:
     return levels(history, "auc", "loss_d") if history.now("auc") < FOOLED else None
 
 
-SWING = 0.08  # of auc from look to look; healthy 0.01 to 0.05, absurd momenta 0.1 to 0.2
+SWING = 0.1  # of auc; healthy 0.01 to 0.06, absurd momenta 0.1 to 0.25
 SWINGS = 12  # looks
 
 
@@ -312,8 +312,9 @@ def oscillation(history: History) -> Evidence | None:
     auc, moved = history.of("auc", SWINGS + 1), history.now("movement")
     if len(auc) <= SWINGS or moved < STILL / 2:
         return None
-    # Differences, since a trend is no swing; of independent values they spread sqrt(2) times as far.
-    swing = spread([b - a for a, b in itertools.pairwise(auc)]) / math.sqrt(2)
+    # A trend spreads values, but not differences, which spread sqrt(2) times as far as independent values.
+    to_and_fro = spread([b - a for a, b in itertools.pairwise(auc)]) / math.sqrt(2)
+    swing = min(spread(auc), to_and_fro)
     return {"auc_swing": swing, **levels(history, "auc", "movement")} if swing > SWING else None
 
 
@@ -347,8 +348,8 @@ RULES = (
     Rule(
         "oscillation",
         oscillation,
-        12,
-        "The share of pairs that D is right about swings by {auc_swing:.2f} around {auc:.2f} from look to look.",
+        9,
+        "The share of pairs that D is right about swings by {auc_swing:.2f} around {auc:.2f}.",
     ),
     # Healthy games begin with all samples in one place, for up to 15 looks, and wander for up to 35.
     Rule("mode_collapse", alike, 22, "Samples are {diversity:.0%} as diverse as images."),

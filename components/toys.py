@@ -1,7 +1,7 @@
 """Targets whose modes are known, and measures of how many of them a generator has found.
 
-A ring of 8 Gaussians (Metz et al. 2017, https://arxiv.org/abs/1611.02163, App. A) and a grid of 25 (PacGAN, Lin
-et al. 2018, https://arxiv.org/abs/1712.04086, Sec. 4.1), both in their authors' proportions but within
+A ring of 8 Gaussians (Metz et al. 2017, https://arxiv.org/abs/1611.02163, App. A) and a grid of 25 (PacGAN,
+Lin et al. 2018, https://arxiv.org/abs/1712.04086, Sec. 4.1), both in their authors' proportions but within
 [-1, 1], as images of two channels and one pixel; and stacked digits, three to an image, with 1,000 modes
 (Metz et al., Sec. 3.3).
 """

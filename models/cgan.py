@@ -12,7 +12,7 @@ of the batch, so as frequent as in the data.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +65,7 @@ class CGAN(Adversarial):
     paper = "Mirza & Osindero 2014, Conditional Generative Adversarial Nets, https://arxiv.org/abs/1411.1784"
     needs = frozenset({"label"})
 
-    def networks(self, config: CGANConfig, card: Card) -> tuple[family.Generator, nn.Module]:
+    def networks(self, config: Any, card: Card) -> tuple[family.Generator, nn.Module]:
         """G and D with DCGAN's initial weights."""
         if not card.num_classes:
             raise ValueError("a conditional GAN needs labels, and the data has none")

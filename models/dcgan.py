@@ -11,6 +11,7 @@ normal, not uniform. Other adversarial families use these networks with another 
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -101,7 +102,7 @@ class DCGAN(Adversarial):
         "Generative Adversarial Networks, https://arxiv.org/abs/1511.06434"
     )
 
-    def networks(self, config: DCGANConfig, card: Card) -> tuple[family.Generator, nn.Module]:
+    def networks(self, config: Any, card: Card) -> tuple[family.Generator, nn.Module]:
         """G and D with the paper's initial weights."""
         generator, features = Generator(config, card), Features(config, card)
         discriminator = Discriminator(features, features.width, config)

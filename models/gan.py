@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
@@ -66,7 +67,7 @@ class GAN(Adversarial):
     config: GANConfig
     paper = "Goodfellow et al. 2014, Generative Adversarial Networks, https://arxiv.org/abs/1406.2661"
 
-    def networks(self, config: GANConfig, card: Card) -> tuple[family.Generator, nn.Module]:
+    def networks(self, config: Any, card: Card) -> tuple[family.Generator, nn.Module]:
         """G and D, one the other's mirror."""
         features = nn.Sequential(
             nn.Flatten(), dense([math.prod(card.shape), *config.widths[::-1]], nn.LeakyReLU(0.2))
