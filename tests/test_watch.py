@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 
 from components.config import Train
 from components.data.dataset import Batches
+from components.distributed import Group
 from components.errors import RunError
 from components.health import Diagnosis, Doctor, Probe
-from components.recorder import Recorder
+from components.recorder import Recorder, Silent
 from components.storage import Store
 from components.training import Trained, Trainer, train
 from components.upload import Uploader
 from components.watch import Watch, carried
 from tests import tiny
+from tests.conftest import free_port
 from tests.test_contract import equal
 
 
@@ -142,6 +147,31 @@ def run_from(
     other.moments = {m: state for m, state in log.moments.items() if m <= moment}
     data = Batches(tiny.split(), chosen.batch, chosen.seed)
     return trainer, other, train(trainer, data, other, resume=log.load(moment))
+
+
+def rank(index: int, size: int, port: int, path: str) -> None:
+    """One of two gloo processes whose training is treated; the first leaves its state in a file."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=index, world_size=size)
+    with pytest.MonkeyPatch.context() as patch:
+        sick(patch, (1, 5))
+        trainer = tiny.trainer("dcgan", settings("treat"), group=Group(index, size))
+        log = tiny.Memory() if index == 0 else Silent()
+        train(trainer, Batches(tiny.split(), 8, 0), log)
+    if index == 0:
+        torch.save({"family": trainer.family.state_dict(), "treated": trainer.control.treatments}, path)
+    dist.destroy_process_group()
+
+
+def test_two_workers_are_treated_like_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mp.spawn(rank, (2, free_port(), str(tmp_path / "state.pt")), nprocs=2)
+    together = torch.load(tmp_path / "state.pt", weights_only=True)
+    sick(monkeypatch, (1, 5))
+    alone, _, trained = run(settings("treat"))
+    assert together["treated"] == trained.control.treatments != []
+    for key, value in alone.family.state_dict().items():
+        torch.testing.assert_close(together["family"][key], value, rtol=2e-3, atol=2e-4)
 
 
 def test_treatments_are_bounded_and_end_with_a_report(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,212 @@
+"""A training step of DCGAN and WGAN-GP here against a plain PyTorch loop with the same networks, side by side.
+
+    python benchmarks/gan_speed.py [dcgan wgan_gp] [--threads 2] [--width 32] [--rounds 7]
+    python benchmarks/gan_speed.py wgan_gp --profile
+
+The plain loop is what public examples teach: float32, channels first, torch's default Adam, three backward
+passes for DCGAN, samples drawn with G's graph and every parameter's gradient computed for WGAN-GP. Ours is the
+Trainer's step with all it does besides (averaged weights, logged means, the doctor's vitals). Both see the
+same digits, 64 a step, and WGAN-GP takes a G step every five in both. Rounds alternate in one process, so that
+a busy machine slows both alike; the table has the medians and the median of the rounds' ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from families import CARD, load_digits
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim import Adam
+from torch.profiler import ProfilerActivity, profile
+
+from components import launch
+from components.config import Train
+from components.training import Trainer
+from models import FAMILIES
+from models.dcgan import DCGAN
+from models.family import Batch
+
+BATCH, N_CRITIC, PENALTY = 64, 5, 10
+FAMILY_NAMES = ("dcgan", "wgan_gp")
+
+
+class Digits:
+    """The same digits, shuffled once, for both loops; the position is a function of the step."""
+
+    def __init__(self) -> None:
+        self.images, self.labels = load_digits()
+
+    def at(self, step: int, shard: int = 0, shards: int = 1) -> Batch:
+        start = step * BATCH % (len(self.images) - BATCH)
+        rows = slice(start, start + BATCH)
+        return Batch(BATCH, self.images[rows], self.labels[rows])
+
+
+# The plain loop.
+
+
+@dataclass
+class Plain:
+    """A G and a D of plain layers, channels first, each with its Adam."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    adam_g: Adam
+    adam_d: Adam
+    latent: int
+
+    def z(self) -> Tensor:
+        return torch.randn(BATCH, self.latent)
+
+
+def plain(name: str, width: int) -> Plain:
+    """The family's own layers, strung together as an example would."""
+    family = built(name, width)
+    g, d, config = family.generator, family.discriminator, family.config
+    shape = (-1, g.size, g.size)
+    generator = nn.Sequential(g.project, nn.Unflatten(1, shape), *g.layers)
+    discriminator = nn.Sequential(*d.features.layers, nn.Flatten(), d.score, nn.Flatten(0))
+    adams = [
+        Adam(network.parameters(), lr=config.lr, betas=(config.beta1, config.beta2))
+        for network in (generator, discriminator)
+    ]
+    return Plain(generator, discriminator, *adams, latent=config.latent)
+
+
+def dcgan_step(loop: Plain, x: Tensor, step: int) -> None:
+    """D on images, D on samples, then G on the same samples: a backward pass each."""
+    ones, zeros = torch.ones(BATCH), torch.zeros(BATCH)
+    loop.discriminator.zero_grad()
+    binary_cross_entropy_with_logits(loop.discriminator(x), ones).backward()
+    fake = loop.generator(loop.z())
+    binary_cross_entropy_with_logits(loop.discriminator(fake.detach()), zeros).backward()
+    loop.adam_d.step()
+    loop.generator.zero_grad()
+    binary_cross_entropy_with_logits(loop.discriminator(fake), ones).backward()
+    loop.adam_g.step()
+
+
+def wgan_gp_step(loop: Plain, x: Tensor, step: int) -> None:
+    """The critic with its penalty at points between; every five steps G, on samples of its own."""
+    loop.adam_d.zero_grad()
+    fake = loop.generator(loop.z())
+    t = torch.rand(BATCH, 1, 1, 1)
+    middle = (t * x + (1 - t) * fake.detach()).requires_grad_(True)
+    score = loop.discriminator(middle)
+    (slope,) = torch.autograd.grad(score, middle, torch.ones_like(score), create_graph=True)
+    penalty = ((slope.flatten(1).norm(2, dim=1) - 1) ** 2).mean()
+    distance = loop.discriminator(fake).mean() - loop.discriminator(x).mean()
+    (distance + PENALTY * penalty).backward()
+    loop.adam_d.step()
+    if (step + 1) % N_CRITIC == 0:
+        loop.adam_g.zero_grad()
+        (-loop.discriminator(loop.generator(loop.z())).mean()).backward()
+        loop.adam_g.step()
+
+
+PLAIN_STEPS: dict[str, Callable[[Plain, Tensor, int], None]] = {"dcgan": dcgan_step, "wgan_gp": wgan_gp_step}
+
+
+# Both, ready to be stepped.
+
+Step = Callable[[int], None]
+
+
+def built(name: str, width: int) -> DCGAN:
+    """The family with its own defaults, newly initialised."""
+    torch.manual_seed(0)
+    family_class = FAMILIES[name]
+    return family_class(family_class.Config(width=width), CARD)
+
+
+def theirs(name: str, data: Digits, args: argparse.Namespace) -> Step:
+    loop, step_of = plain(name, args.width), PLAIN_STEPS[name]
+
+    def step(number: int) -> None:
+        x = data.at(number).image
+        assert x is not None
+        step_of(loop, x, number)
+
+    return step
+
+
+def ours(name: str, data: Digits, args: argparse.Namespace) -> Step:
+    trainer = Trainer(built(name, args.width), Train(batch=BATCH, precision=args.precision, steps=10**6))
+
+    def step(number: int) -> None:
+        trainer.step(data)
+        if trainer.watch.is_due(trainer.control.step):
+            trainer.watch.look()
+        if trainer.is_logged(trainer.control.step):
+            trainer.collect()
+
+    return step
+
+
+# What is measured.
+
+
+def rate(step: Step, start: int, steps: int) -> float:
+    """Images a second."""
+    began = time.perf_counter()
+    for number in range(start, start + steps):
+        step(number)
+    return steps * BATCH / (time.perf_counter() - began)
+
+
+def compared(name: str, data: Digits, args: argparse.Namespace) -> str:
+    """A row of the table: the medians, and the median ratio of neighbouring rounds."""
+    first, second = theirs(name, data, args), ours(name, data, args)
+    rates: list[tuple[float, float]] = []
+    for number in range(args.rounds + 1):
+        start = number * args.steps
+        rates.append((rate(first, start, args.steps), rate(second, start, args.steps)))
+    rates = rates[1:]  # the first round warms up
+    ratios = sorted(b / a for a, b in rates)
+    medians = [statistics.median(values) for values in zip(*rates, strict=True)]
+    spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
+    return f"| {name} | {medians[0]:,.0f} | {medians[1]:,.0f} | {statistics.median(ratios):.2f} | {spread} |"
+
+
+def show_profile(name: str, data: Digits, args: argparse.Namespace) -> None:
+    """Where the time of each goes, by operator."""
+    for title, step in (("plain", theirs(name, data, args)), ("Atelier", ours(name, data, args))):
+        rate(step, 0, args.steps)
+        with profile(activities=[ProfilerActivity.CPU]) as seen:
+            rate(step, args.steps, args.steps)
+        print(f"{name}, {title}, {args.steps} steps")
+        print(seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=20, max_name_column_width=48))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("families", nargs="*", default=list(FAMILY_NAMES), metavar="|".join(FAMILY_NAMES))
+    parser.add_argument("--threads", type=int, default=2, help="of both loops")
+    parser.add_argument("--width", type=int, default=32, help="channels of the largest feature maps")
+    parser.add_argument("--precision", default=launch.precision("auto", "cpu"), help="of ours")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=20, help=f"a round; multiples of {N_CRITIC}")
+    parser.add_argument("--profile", action="store_true", help="where the time goes, instead of the table")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    data = Digits()
+    if args.profile:
+        for name in args.families:
+            show_profile(name, data, args)
+        return
+    print(f"threads {args.threads}, width {args.width}, batch {BATCH}; ours in {args.precision}\n")
+    print("| family | plain loop, images/s | Atelier, images/s | ratio | over the rounds |")
+    print("| --- | --- | --- | --- | --- |")
+    for name in args.families:
+        print(compared(name, data, args), flush=True)
+
+
+if __name__ == "__main__":
+    main()
