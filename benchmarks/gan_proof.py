@@ -94,19 +94,22 @@ TRAIN = {"steps": 2500, "batch": 128, "health_every": EVERY}
 
 # Diseases: what is done to a training, and the diagnoses that name what was done. A discriminator fifty times
 # too fast is sure at once (vanishing), or both run off; a generator without noise makes one point, a latent
-# of one number a curve; Adam that remembers a thousand gradients swings, runs off or collapses.
+# of one number a curve; Adam that remembers a thousand gradients swings, runs off or collapses. Left out is what
+# does no harm: a curve goes round a ring, and least squares bears a D fifty times too fast on the grid.
 SLOW = SMALL | {"lr": 3e-4}
 WRONG_STEPS = ("vanishing_gradients", "oscillation", "divergence", "non_finite", "mode_collapse")
-PROVOKED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "D at 50 times the learning rate": (SLOW | {"lr_discriminator": 50 * 3e-4}, WRONG_STEPS),
-    "the same, least squares": (
-        SLOW | {"loss": "least_squares", "lr_discriminator": 50 * 3e-4},
-        WRONG_STEPS,
-    ),
-    "G without noise": (SMALL | {"noiseless": True}, ("mode_collapse",)),
-    "a latent of one number": (SMALL | {"latent": 1}, ("mode_collapse",)),
-    "beta1 0.99, beta2 0.9": (SMALL | {"beta1": 0.99, "beta2": 0.9}, WRONG_STEPS),
-    "beta1 0.999, beta2 0.9": (SMALL | {"beta1": 0.999, "beta2": 0.9}, WRONG_STEPS),
+FAST_D = SLOW | {"lr_discriminator": 50 * 3e-4}
+PROVOKED: dict[tuple[str, str], tuple[dict[str, Any], tuple[str, ...]]] = {
+    ("D at 50 times the learning rate", "ring"): (FAST_D, WRONG_STEPS),
+    ("D at 50 times the learning rate", "grid"): (FAST_D, WRONG_STEPS),
+    ("the same, least squares", "ring"): (FAST_D | {"loss": "least_squares"}, WRONG_STEPS),
+    ("G without noise", "ring"): (SMALL | {"noiseless": True}, ("mode_collapse",)),
+    ("G without noise", "grid"): (SMALL | {"noiseless": True}, ("mode_collapse",)),
+    ("a latent of one number", "grid"): (SMALL | {"latent": 1}, ("mode_collapse",)),
+    ("beta1 0.99, beta2 0.9", "ring"): (SMALL | {"beta1": 0.99, "beta2": 0.9}, WRONG_STEPS),
+    ("beta1 0.99, beta2 0.9", "grid"): (SMALL | {"beta1": 0.99, "beta2": 0.9}, WRONG_STEPS),
+    ("beta1 0.999, beta2 0.9", "ring"): (SMALL | {"beta1": 0.999, "beta2": 0.9}, WRONG_STEPS),
+    ("beta1 0.999, beta2 0.9", "grid"): (SMALL | {"beta1": 0.999, "beta2": 0.9}, WRONG_STEPS),
 }
 HEALTHY = [
     "non-saturating",
@@ -384,16 +387,15 @@ def provoked_specs(health: str, seeds: int) -> dict[tuple[str, str, int], Spec]:
     settings = TRAIN | {"health": health, "checkpoint_every": 250}
     return {
         (name, target, seed): spec(target, "gan", config, settings | {"seed": seed})
-        for name, (config, _) in PROVOKED.items()
-        for target in TARGETS
-        for seed in range(seeds)
+        for (name, target), (config, _) in PROVOKED.items()
+        for seed in range(200, 200 + seeds)  # none of those that the rules were calibrated with
     }
 
 
-def diseases(store: Store, count: int, seeds: int = 5, healthy_seeds: int = 10) -> str:
+def diseases(store: Store, count: int, seeds: int = 5, healthy_seeds: int = 5) -> str:
     sick = provoked_specs("observe", seeds)
     well = {
-        (name, target, seed): spec(target, "gan", SMALL | LOSSES[name], TRAIN | {"seed": 100 + seed})
+        (name, target, seed): spec(target, "gan", SMALL | LOSSES[name], TRAIN | {"seed": 300 + seed})
         for name in HEALTHY
         for target in TARGETS
         for seed in range(healthy_seeds)
@@ -401,18 +403,20 @@ def diseases(store: Store, count: int, seeds: int = 5, healthy_seeds: int = 10) 
     specs = {**sick, **{("healthy", *case): s for case, s in well.items()}}
     found = dict(zip(specs, run_all(store, list(specs.values()), count), strict=True))
     lines, named_in_all = [], 0
-    for name, (_, accepted) in PROVOKED.items():
-        of = [result for case, result in found.items() if case[0] == name]
+    for (name, target), (_, accepted) in PROVOKED.items():
+        of = [result for case, result in found.items() if case[:2] == (name, target)]
         steps = [first for r in of if (first := first_of(r["events"], accepted)) is not None]
         said = sorted({e["disease"].replace("_", " ") for r in of for e in r["events"]})
         at = f"{statistics.median(steps):.0f}, at most {max(steps)}" if steps else "never"
-        lines.append([name, f"{len(steps)} of {len(of)}", at, ", ".join(said)])
+        covered = f"{spread([r['modes'] for r in of], '.0f')} of {8 if target == 'ring' else 25}"
+        lines.append([name, target, covered, f"{len(steps)} of {len(of)}", at, ", ".join(said)])
         named_in_all += len(steps)
     total = len(sick)
     missed = percent(total - named_in_all, total)
     alarms = [case for case, result in found.items() if case[0] == "healthy" and result["events"]]
     false = percent(len(alarms), len(well))
-    text = table(["provoked", "named", "at step (median)", "what was said"], lines)
+    header = ["provoked", "target", "modes in the end", "named", "at step (median)", "what was said"]
+    text = table(header, lines)
     text += f"\n\nMissed: {total - named_in_all} of {total} provoked runs ({missed})."
     text += f" False alarms: {len(alarms)} of {len(well)} healthy runs ({false})"
     detail = ", ".join(sorted({f"{c[1]} on the {c[2]}" for c in alarms}))
@@ -437,16 +441,24 @@ def treatments(store: Store, count: int, seeds: int = 5) -> str:
     plain = dict(zip(observed, results[: len(observed)], strict=True))
     cured = dict(zip(treated, results[len(observed) :], strict=True))
     lines, better, total = [], 0, 0
-    for name in PROVOKED:
-        cases = [case for case in plain if case[0] == name]
+    for name, target in PROVOKED:
+        cases = [case for case in plain if case[:2] == (name, target)]
         pairs = [(distance(plain[case]), distance(cured[case])) for case in cases]
         wins = sum(b < a for a, b in pairs)
         better, total = better + wins, total + len(pairs)
         done = sorted({e["treatment"]["remedy"] for c in cases for e in cured[c]["events"] if e["treatment"]})
         ends = sum(cured[case]["stopped"] is not None for case in cases)
         a, b = (statistics.median(side) for side in zip(*pairs, strict=True))
-        lines.append([name, f"{a:.3g}", f"{b:.3g}", f"{wins} of {len(pairs)}", ends, ", ".join(done)])
-    header = ["provoked", "distance, observed", "treated", "treated is better", "stopped", "remedies taken"]
+        lines.append([name, target, f"{a:.3g}", f"{b:.3g}", f"{wins} of {len(pairs)}", ends, ", ".join(done)])
+    header = [
+        "provoked",
+        "target",
+        "distance, observed",
+        "treated",
+        "treated is better",
+        "stopped",
+        "remedies taken",
+    ]
     return table(header, lines) + (
         f"\n\nTreating ends nearer to the target in {better} of {total} runs ({percent(better, total)})."
     )

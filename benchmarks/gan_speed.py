@@ -181,7 +181,9 @@ def show_profile(name: str, data: Digits, args: argparse.Namespace) -> None:
         with profile(activities=[ProfilerActivity.CPU]) as seen:
             rate(step, args.steps, args.steps)
         print(f"{name}, {title}, {args.steps} steps")
-        print(seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=20, max_name_column_width=48))
+        print(
+            seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=20, max_name_column_width=48)
+        )
 
 
 def main() -> None:

@@ -201,7 +201,7 @@ def test_the_page_can_tell_every_attempt_apart(monkeypatch: pytest.MonkeyPatch, 
     event = store.read_json("health/event-1-0000005.json")
     assert event["treatment"]["back_to"] == 4 and store.exists(event["picture"])
     assert store.read_json("health/watch.json")["policy"] == "treat"
-    assert len(store.list("checkpoints")) <= 3
+    assert len(store.list("checkpoints")) <= 4  # two, the healthy one, and one still on its way when pruning
 
 
 def test_a_network_carries_over_whole_or_not_at_all() -> None:
