@@ -94,8 +94,8 @@ TRAIN = {"steps": 2500, "batch": 128, "health_every": EVERY}
 
 # Diseases: what is done to a training, and the diagnoses that name what was done. A discriminator fifty times
 # too fast is sure at once (vanishing), or both run off; a generator without noise makes one point, a latent
-# of one number a curve; Adam that remembers a thousand gradients swings, runs off or collapses. Left out is what
-# does no harm: a curve goes round a ring, and least squares bears a D fifty times too fast on the grid.
+# of one number a curve; Adam that remembers a thousand gradients swings, runs off or collapses. Left out is
+# what does no harm: a curve goes round a ring, and least squares bears a D fifty times too fast on the grid.
 SLOW = SMALL | {"lr": 3e-4}
 WRONG_STEPS = ("vanishing_gradients", "oscillation", "divergence", "non_finite", "mode_collapse")
 FAST_D = SLOW | {"lr_discriminator": 50 * 3e-4}

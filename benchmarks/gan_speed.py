@@ -152,12 +152,16 @@ def ours(name: str, data: Digits, args: argparse.Namespace) -> Step:
 # What is measured.
 
 
-def rate(step: Step, start: int, steps: int) -> float:
-    """Images a second."""
-    began = time.perf_counter()
-    for number in range(start, start + steps):
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+def rate(step: Step, start: int, args: argparse.Namespace) -> float:
+    """Images a second by the chosen clock."""
+    clock = CLOCKS[args.clock]
+    began = clock()
+    for number in range(start, start + args.steps):
         step(number)
-    return steps * BATCH / (time.perf_counter() - began)
+    return args.steps * BATCH / (clock() - began)
 
 
 def compared(name: str, data: Digits, args: argparse.Namespace) -> str:
@@ -166,7 +170,7 @@ def compared(name: str, data: Digits, args: argparse.Namespace) -> str:
     rates: list[tuple[float, float]] = []
     for number in range(args.rounds + 1):
         start = number * args.steps
-        rates.append((rate(first, start, args.steps), rate(second, start, args.steps)))
+        rates.append((rate(first, start, args), rate(second, start, args)))
     rates = rates[1:]  # the first round warms up
     ratios = sorted(b / a for a, b in rates)
     medians = [statistics.median(values) for values in zip(*rates, strict=True)]
@@ -177,9 +181,9 @@ def compared(name: str, data: Digits, args: argparse.Namespace) -> str:
 def show_profile(name: str, data: Digits, args: argparse.Namespace) -> None:
     """Where the time of each goes, by operator."""
     for title, step in (("plain", theirs(name, data, args)), ("Atelier", ours(name, data, args))):
-        rate(step, 0, args.steps)
+        rate(step, 0, args)
         with profile(activities=[ProfilerActivity.CPU]) as seen:
-            rate(step, args.steps, args.steps)
+            rate(step, args.steps, args)
         print(f"{name}, {title}, {args.steps} steps")
         print(
             seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=20, max_name_column_width=48)
@@ -195,6 +199,7 @@ def main() -> None:
     parser.add_argument("--precision", default=launch.precision("auto", "cpu"), help="of ours")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=20, help=f"a round; multiples of {N_CRITIC}")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: at one thread on a busy machine")
     parser.add_argument("--profile", action="store_true", help="where the time goes, instead of the table")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -203,7 +208,7 @@ def main() -> None:
         for name in args.families:
             show_profile(name, data, args)
         return
-    print(f"threads {args.threads}, width {args.width}, batch {BATCH}; ours in {args.precision}\n")
+    print(f"threads {args.threads}, width {args.width}, batch {BATCH}; ours in {args.precision}; {args.clock} time\n")
     print("| family | plain loop, images/s | Atelier, images/s | ratio | over the rounds |")
     print("| --- | --- | --- | --- | --- |")
     for name in args.families:

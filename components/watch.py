@@ -85,7 +85,8 @@ class Watch:
 
     def otherwise(self, disease: str) -> str:
         """What happens without a remedy: a training that computes nothing but NaN cannot be observed."""
-        return "observed" if self.trainer.settings.health == "observe" and disease != "non_finite" else "stopped"
+        observes = self.trainer.settings.health == "observe" and disease != "non_finite"
+        return "observed" if observes else "stopped"
 
     def state(self) -> dict[str, Any]:
         """What later looks depend on."""
