@@ -119,6 +119,7 @@ HEALTHY = [
     "hinge, spectral norm",
     "relativistic, R1 and R2",
 ]
+ENDS_WELL = 0.75  # of the modes: with fewer, a run of sound settings was not healthy after all
 STACKED: dict[str, tuple[str, dict[str, Any]]] = {
     "DCGAN": ("dcgan", {"width": 16, "lr": 5e-4}),
     "DCGAN, minibatch discrimination": ("dcgan", {"width": 16, "lr": 5e-4, "minibatch_discrimination": 16}),
@@ -136,7 +137,7 @@ STACKED: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
-STACKED_TRAIN = {"steps": 3000, "batch": 64, "health_every": EVERY, "schedule": "linear"}
+STACKED_TRAIN = {"steps": 2000, "batch": 64, "health_every": EVERY, "schedule": "linear"}
 
 
 class Noiseless(gan.GAN):
@@ -413,14 +414,21 @@ def diseases(store: Store, count: int, seeds: int = 5, healthy_seeds: int = 5) -
         named_in_all += len(steps)
     total = len(sick)
     missed = percent(total - named_in_all, total)
-    alarms = [case for case, result in found.items() if case[0] == "healthy" and result["events"]]
-    false = percent(len(alarms), len(well))
+    ended = {case: result for case, result in found.items() if case[0] == "healthy"}
+    ill = [case for case, r in ended.items() if r["modes"] < ENDS_WELL * (8 if case[2] == "ring" else 25)]
+    told = sum(bool(ended[case]["events"]) for case in ill)
+    alarms = [case for case, result in ended.items() if result["events"] and case not in ill]
+    false = percent(len(alarms), len(well) - len(ill))
     header = ["provoked", "target", "modes in the end", "named", "at step (median)", "what was said"]
     text = table(header, lines)
     text += f"\n\nMissed: {total - named_in_all} of {total} provoked runs ({missed})."
-    text += f" False alarms: {len(alarms)} of {len(well)} healthy runs ({false})"
+    text += f" False alarms: {len(alarms)} of {len(well) - len(ill)} healthy runs ({false})"
     detail = ", ".join(sorted({f"{c[1]} on the {c[2]}" for c in alarms}))
-    return text + (f": {detail}." if alarms else ".")
+    text += f": {detail}." if alarms else "."
+    if ill:
+        text += f" {len(ill)} more of the {len(well)} runs with sound settings ended with fewer than three"
+        text += f" quarters of the modes; the doctor spoke in {told} of them."
+    return text
 
 
 def first_of(events: Sequence[Mapping[str, Any]], accepted: Sequence[str]) -> int | None:
