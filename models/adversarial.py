@@ -186,6 +186,8 @@ def normalise_spectrally(network: nn.Module) -> None:
     """
     for module in list(network.modules()):
         if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):
+            if not module.weight.any():  # a residual branch that starts at zero: 0 / 0 would be its weights
+                module.reset_parameters()
             parametrizations.spectral_norm(module)
 
 

@@ -6,10 +6,14 @@ Settings for 8 x 8 digits, and what is needed to train a few steps of them.
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from components.config import Train
@@ -54,12 +58,17 @@ def settings(**changes: Any) -> Train:
 
 
 def trainer(
-    name: str, chosen: Train | None = None, *, phases: int | None = None, **arguments: Any
+    name: str,
+    chosen: Train | None = None,
+    *,
+    phases: int | None = None,
+    change: Mapping[str, Any] | None = None,
+    **arguments: Any,
 ) -> Trainer:
     """A family ready to train, with all its phases or the first few; each is due at least twice."""
     chosen = chosen or settings()
     torch.manual_seed(derive(chosen.seed, "weights"))
-    family = build(name, CONFIGS[name], CARD)
+    family = build(name, {**CONFIGS[name], **(change or {})}, CARD)
     most = max(1, chosen.steps // 2)
     family.phases = [replace(phase, every=min(phase.every, most)) for phase in family.phases[:phases]]
     return Trainer(family, chosen, **arguments)
@@ -109,11 +118,33 @@ class Memory:
 
 
 def run(
-    name: str, chosen: Train | None = None, resume: dict[str, Any] | None = None
+    name: str,
+    chosen: Train | None = None,
+    resume: dict[str, Any] | None = None,
+    change: Mapping[str, Any] | None = None,
 ) -> tuple[Trainer, Memory]:
-    """Train a tiny family to its end."""
-    made, log = trainer(name, chosen), Memory()
+    """Train a tiny family to its end, with some of its settings changed."""
+    made, log = trainer(name, chosen, change=change), Memory()
     torch.set_num_threads(1)
     batches = Batches(split(), made.settings.batch, made.settings.seed)
     train(made, batches, log, resume=resume)
     return made, log
+
+
+def losses(log: Memory) -> list[dict[str, float]]:
+    """What a training logged, without what differs from one machine to another."""
+    return [{k: v for k, v in row.items() if k not in ("seconds", "images")} for row in log.rows]
+
+
+def compare_golden(file: Path, rows: Sequence[Mapping[str, Any]], anew: bool) -> None:
+    """Rows as they are in a file, or the file written anew.
+
+    Other processors add in another order, hence not to the bit.
+    """
+    if anew:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    expected = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [row.keys() for row in rows] == [row.keys() for row in expected]
+    for row, known in zip(rows, expected, strict=True):
+        assert row == pytest.approx(known, rel=2e-3, abs=1e-5)
