@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -256,16 +256,22 @@ class Trainer:
         return step % s.log_every == 0 or step % s.checkpoint_every == 0 or step == s.steps
 
     def collect(self) -> dict[str, float]:
-        """Means since the last line; raises RunError where one is not finite and nothing will treat it."""
+        """Means since the last line; raises RunError where one is not finite and there is no doctor."""
         values = self.logged.take(self.group)
-        treated = self.settings.treats and self.watch.examines
-        for key, value in values.items():
-            if not (math.isfinite(value) or treated):
-                raise RunError(
-                    f"{key} became {value} within the {self.settings.log_every} steps before step "
-                    f"{self.control.step}; the last good checkpoint is kept. Lower the learning rate or clip."
-                )
+        if not self.watch.examines and (broken := self.broken(values)):
+            raise RunError(
+                f"{broken.sentence} The last good checkpoint is kept. Lower the learning rate or clip."
+            )
         return values
+
+    def broken(self, values: Mapping[str, float]) -> Diagnosis | None:
+        """The diagnosis where a logged mean is not finite; under treatment it has to wait for a look."""
+        evidence = {key: value for key, value in values.items() if not math.isfinite(value)}
+        if not evidence or (self.watch.examines and self.settings.treats):
+            return None
+        key, value = next(iter(evidence.items()))
+        within = f"within the {self.settings.log_every} steps before step {self.control.step}"
+        return Diagnosis("non_finite", self.control.step, f"{key} became {value} {within}.", evidence)
 
     # Validation.
 
@@ -455,6 +461,7 @@ def train(
         vitals, diagnosis = watch.look() if watch.is_due(step) else ({}, None)
         if trainer.is_logged(step) or checked or drawn or vitals:
             row = trainer.collect() | {f"validation/{k}": v for k, v in checked.items()}
+            diagnosis = diagnosis or trainer.broken(row)
             row |= {f"health/{k}": v for k, v in vitals.items()}
             judged = snapshot(trainer, log) if drawn else {}
             if judged and not by_loss:

@@ -123,9 +123,11 @@ class MinibatchDiscrimination(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """(N, width) -> (N, kernels)."""
-        m = self.project(h).float().unflatten(1, (self.kernels, -1))
-        distance = (m[:, None] - m[None]).abs().sum(3)  # (N, N, kernels)
-        return (-distance).exp().sum(1) - 1  # without itself, exp(0)
+        m = self.project(h).float().unflatten(1, (self.kernels, -1)).permute(2, 1, 0)  # (dim, kernels, N)
+        distance = m.new_zeros(())
+        for row in m.contiguous():  # all at once would be dim times as large as the result, and slower
+            distance = distance + (row[:, :, None] - row[:, None]).abs()  # (kernels, N, N)
+        return (-distance).exp().sum(2).T - 1  # without itself, exp(0)
 
 
 class MinibatchStddev(nn.Module):
