@@ -512,8 +512,8 @@ def treatments(store: Store, count: int, seeds: int = 4) -> str:
     taken = [case for case in cured if cured[case]["events"]]
     helped = sum(distance(cured[case]) < distance(plain[case]) for case in taken)
     return table(header, lines) + (
-        f"\n\nTreating ends nearer to the target in {better} of {total} runs ({percent(better, total)}); of the "
-        f"{len(taken)} in which the doctor spoke, in {helped} ({percent(helped, len(taken))})."
+        f"\n\nTreating ends nearer to the target in {better} of {total} runs ({percent(better, total)}); of "
+        f"the {len(taken)} in which the doctor spoke, in {helped} ({percent(helped, len(taken))})."
     )
 
 

@@ -93,8 +93,8 @@ def test_a_warp_by_nothing_is_nothing() -> None:
 def test_a_warp_by_a_quarter_turns_the_picture(size: int) -> None:
     x = picture(2, 2, size).double()
     turned = warp(x, numbers(0, 0), numbers(1, -1))
-    torch.testing.assert_close(turned[0], torch.rot90(x[0], -1, (1, 2)))
-    torch.testing.assert_close(turned[1], torch.rot90(x[1], 1, (1, 2)))
+    torch.testing.assert_close(turned[0], torch.rot90(x[0], 1, (1, 2)))
+    torch.testing.assert_close(turned[1], torch.rot90(x[1], -1, (1, 2)))
 
 
 def test_a_warp_of_a_half_reads_between_pixels() -> None:
@@ -121,15 +121,13 @@ def test_geometry_is_a_bounded_turn_and_scale(monkeypatch: pytest.MonkeyPatch) -
 
 
 @EVERY
-def test_nothing_is_mirrored(kind: str) -> None:
-    """Brighter to the right and to the bottom stays so, and more of the first than of the second."""
-    ramp = torch.linspace(-0.5, 0.5, 16)
-    slope = (ramp - ramp.mean())[None]
-    x = (ramp[None] + 0.1 * ramp[:, None]).expand(500, 1, -1, -1)
-    changed = KINDS[kind](x)[:, 0]
-    assert ((changed * slope).sum((1, 2)) > 0).all()
-    if kind != "geometry":  # a turn by up to 30 degrees outweighs the lesser slope
-        assert ((changed * slope.T).sum((1, 2)) > (-1e-4 if kind != "cutout" else -3)).all()
+@pytest.mark.parametrize("direction", ["right", "down"])
+def test_nothing_is_mirrored(kind: str, direction: str) -> None:
+    """What grows brighter that way still does."""
+    ramp = torch.linspace(-0.5, 0.5, 16).expand(16, -1)
+    ramp = ramp if direction == "right" else ramp.T
+    changed = KINDS[kind](ramp.expand(500, 1, -1, -1))
+    assert ((changed * ramp).sum((1, 2, 3)) > 0).all()
 
 
 @pytest.mark.parametrize("kind", ["translation", "cutout", "geometry"])
@@ -200,8 +198,8 @@ def test_a_gradient_returns_to_the_pixel_it_came_from() -> None:
     x = picture(1, 1, 4).double().requires_grad_()
     turned = warp(x, numbers(0), numbers(1))
     (slope,) = torch.autograd.grad(turned[0, 0, 0, 1], x)
-    assert slope.abs().sum() == pytest.approx(1)
-    assert float((slope * x).sum()) == pytest.approx(float(turned[0, 0, 0, 1]))
+    assert float(slope.abs().sum()) == pytest.approx(1)
+    assert torch.allclose((slope * x).sum(), turned[0, 0, 0, 1])
 
 
 # What adapts them.
