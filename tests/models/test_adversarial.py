@@ -1,0 +1,805 @@
+"""Objectives, penalties, remedies and schedules of adversarial training, each by hand; little is trained."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.linalg import matrix_norm
+from torch.nn.functional import binary_cross_entropy_with_logits, one_hot, softplus
+
+from components.data.dataset import Batches
+from components.training import Trainer, standing_batch
+from models import FAMILIES, adversarial, family, gan, losses
+from models.adversarial import (
+    Adversarial,
+    AdversarialConfig,
+    Discriminator,
+    MinibatchDiscrimination,
+    MinibatchStddev,
+    normalise_spectrally,
+)
+from models.cgan import CGAN, CGANConfig, Planes
+from models.dcgan import DCGAN, DCGANConfig, Features
+from models.family import Batch, Card, Terms
+from models.gan import GANConfig
+from models.layers import batch_norms
+from models.losses import OBJECTIVES, auc, between, one_centred, zero_centred
+from models.wgan import WGANConfig
+from models.wgan_gp import WGANGPConfig
+from tests import tiny
+from tests.test_contract import equal
+
+CARD = Card(1, 8, 10)
+PIXELS = 64
+DEEP = Card(1, 16)  # large enough for BatchNorm in DCGAN's discriminator, which its first layer is without
+ADVERSARIAL = [name for name, kind in FAMILIES.items() if issubclass(kind, Adversarial)]
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+def images(n: int = 4, *, card: Card = CARD, labelled: bool = False) -> Batch:
+    return Batch(n, torch.rand(n, *card.shape) * 2 - 1, torch.arange(n) % 10 if labelled else None)
+
+
+def flat(x: Tensor | None) -> Tensor:
+    assert x is not None
+    return x.detach().flatten(1)
+
+
+class Linear(Adversarial):
+    """D(x) = w.x + b, whose slope is w everywhere, against the dense generator."""
+
+    Config = GANConfig
+    discriminator: Discriminator
+
+    def networks(self, config: Any, card: Card) -> tuple[family.Generator, nn.Module]:
+        return gan.Generator(config, card), Discriminator(nn.Flatten(), PIXELS, config)
+
+    @property
+    def w(self) -> Tensor:
+        return self.discriminator.score.weight[0].detach()
+
+    @property
+    def b(self) -> Tensor:
+        return self.discriminator.score.bias[0].detach()
+
+
+def linear(**settings: Any) -> Linear:
+    return Linear(GANConfig(widths=(16,), latent=4, **settings), CARD)
+
+
+def dcgan(**settings: Any) -> DCGAN:
+    return DCGAN(DCGANConfig(width=4, latent=4, **settings), DEEP)
+
+
+def trainer(name: str, steps: int = 8, **change: Any) -> tuple[Trainer, Batches]:
+    chosen = tiny.settings(steps=steps, shards=1)
+    return tiny.trainer(name, chosen, change=change), Batches(tiny.split(), chosen.batch, chosen.seed)
+
+
+# Objectives.
+
+R, F = 0.7, -1.2  # D of an image and of a sample
+
+
+def log_sigmoid(x: float) -> float:
+    return -math.log1p(math.exp(-x))
+
+
+BY_HAND: dict[str, tuple[dict[str, float], float]] = {
+    "non_saturating": ({"real": -log_sigmoid(R), "fake": -log_sigmoid(-F)}, -log_sigmoid(F)),
+    "minimax": ({"real": -log_sigmoid(R), "fake": -log_sigmoid(-F)}, log_sigmoid(-F)),
+    "least_squares": ({"real": (R - 1) ** 2 / 2, "fake": F**2 / 2}, (F - 1) ** 2 / 2),
+    "hinge": ({"real": 1 - R, "fake": 0.0}, -F),
+    "wasserstein": ({"real": -R, "fake": F}, -F),
+    "relativistic": ({"pair": -log_sigmoid(R - F)}, -log_sigmoid(F - R)),
+}
+
+
+def test_every_objective_is_here() -> None:
+    assert BY_HAND.keys() == OBJECTIVES.keys()
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_objectives_by_hand(name: str) -> None:
+    objective, (expected, of_generator) = OBJECTIVES[name], BY_HAND[name]
+    r, f = torch.full((3,), R, dtype=torch.float64), torch.full((3,), F, dtype=torch.float64)
+    terms = objective.discriminator(r, f, 0.0)
+    assert {key: term.tolist() for key, term in terms.items()} == {
+        key: pytest.approx([value] * 3) for key, value in expected.items()
+    }
+    assert objective.generator(f, r).tolist() == pytest.approx([of_generator] * 3)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_losses_of_a_sure_discriminator_stay_finite(name: str) -> None:
+    for r, f in ((1e4, -1e4), (-1e4, 1e4)):
+        scores = [torch.tensor([value], requires_grad=True) for value in (r, f)]
+        terms = OBJECTIVES[name].discriminator(*scores, 0.0)
+        loss = torch.stack([*terms.values(), OBJECTIVES[name].generator(*scores[::-1])])
+        loss.sum().backward()
+        assert loss.isfinite().all() and all(s.grad is None or s.grad.isfinite().all() for s in scores)
+
+
+def test_only_the_saturating_loss_stops_teaching_where_d_is_sure() -> None:
+    slopes = {}
+    for name, objective in OBJECTIVES.items():
+        f = torch.tensor([-20.0], requires_grad=True)
+        objective.generator(f, torch.tensor([20.0])).sum().backward()
+        assert f.grad is not None and f.grad < 0  # G wants a higher score, always
+        slopes[name] = abs(float(f.grad))
+    assert slopes.pop("minimax") < 1e-8 and min(slopes.values()) > 0.99
+
+
+def test_a_relativistic_loss_at_equal_scores_is_log_2_twice() -> None:
+    score = torch.randn(5, dtype=torch.float64)
+    objective = OBJECTIVES["relativistic"]
+    for found in (objective.discriminator(score, score, 0.0)["pair"], objective.generator(score, score)):
+        torch.testing.assert_close(found, torch.full_like(score, math.log(2)))
+
+
+def test_label_smoothing_is_the_cross_entropy_with_a_smaller_target() -> None:
+    r, f, s = torch.randn(9, dtype=torch.float64), torch.randn(9, dtype=torch.float64), 0.1
+    terms = losses.cross_entropy(r, f, s)
+    for found, score, target in ((terms["real"], r, 1 - s), (terms["fake"], f, 0.0)):
+        goal = torch.full_like(score, target)
+        torch.testing.assert_close(found, binary_cross_entropy_with_logits(score, goal, reduction="none"))
+
+
+def test_smoothed_targets_of_squares_and_hinges() -> None:
+    r, f = torch.tensor([0.9, 0.5, 2.0]), torch.tensor([-3.0, 0.0, 0.5])
+    squares, hinges = losses.least_squares(r, f, 0.1), losses.hinge(r, f, 0.1)
+    assert squares["real"].tolist() == pytest.approx([0, 0.08, 0.605], abs=1e-6)
+    assert hinges["real"].tolist() == pytest.approx([0, 0.4, 0], abs=1e-6)
+    assert squares["fake"].tolist() == pytest.approx([4.5, 0, 0.125])
+    assert hinges["fake"].tolist() == pytest.approx([0, 1, 1.5])  # one-sided: samples stay 0
+
+
+def test_auc_by_hand() -> None:
+    r, f = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 2.5])
+    assert float(auc(r, f)) == pytest.approx((0.5 + 0 + 1 + 0 + 1 + 1) / 6)
+    assert float(auc(r, r - 10)) == 1 and float(auc(r - 10, r)) == 0 and float(auc(r, r)) == 0.5
+
+
+def test_an_undecided_discriminator_loses_two_bits() -> None:
+    model = dcgan()
+    nn.init.zeros_(cast(Discriminator, model.discriminator).score.weight)
+    nn.init.zeros_(cast(Discriminator, model.discriminator).score.bias)
+    terms, observed = model.discriminator_loss(images(card=DEEP))
+    assert {k: float(v.detach().mean()) for k, v in terms.items()} == {
+        "real": pytest.approx(math.log(2)),
+        "fake": pytest.approx(math.log(2)),
+    }
+    assert {k: float(v.detach().mean()) for k, v in observed.items()} == {
+        "D(x)": 0.5,
+        "D(G(z))": 0.5,
+        "auc": 0.5,
+        "loss": pytest.approx(math.log(2)),
+    }
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_probabilities_are_shown_where_scores_are_their_logits(name: str) -> None:
+    model = linear(loss=name)
+    batch = images()
+    _, observed = model.discriminator_loss(batch)
+    score = flat(batch.image) @ model.w + model.b
+    expected = score.sigmoid() if name in ("non_saturating", "minimax") else score
+    torch.testing.assert_close(observed["D(x)"].detach(), expected)
+
+
+# Penalties.
+
+
+def test_penalties_of_a_linear_critic() -> None:
+    x = torch.randn(5, 3, 4, dtype=torch.float64).requires_grad_()
+    w = torch.randn(3, 4, dtype=torch.float64)
+    length = float(w.norm())
+    score = (x * w).sum((1, 2)) + 3
+    for penalty, expected in ((one_centred, (length - 1) ** 2), (zero_centred, length**2 / 2)):
+        assert penalty(score, x).tolist() == pytest.approx([expected] * 5)
+
+
+def test_penalties_in_the_loss_carry_their_weight_and_nothing_else() -> None:
+    for loss in ("hinge", "wasserstein", "relativistic"):
+        model = linear(loss=loss, gradient_penalty=10.0, r1=0.6, r2=0.4, instance_noise=0.3)
+        terms, _ = model.discriminator_loss(images())
+        length = float(model.w.norm())
+        expected = {"penalty": 10 * (length - 1) ** 2, "r1": 0.3 * length**2, "r2": 0.2 * length**2}
+        for key, value in expected.items():
+            assert terms[key].tolist() == pytest.approx([value] * 4, rel=1e-4)
+
+
+def test_penalties_are_not_part_of_the_logged_loss() -> None:
+    model, batch, logged = linear(gradient_penalty=10.0, r1=5.0), images(), []
+    for penalised in (True, False):
+        model.config = model.config.model_copy(
+            update={} if penalised else {"gradient_penalty": 0.0, "r1": 0.0}
+        )
+        torch.manual_seed(1)
+        terms, observed = model.discriminator_loss(batch)
+        logged.append(float(observed["loss"]))
+        assert logged[-1] == pytest.approx(float((terms["real"].mean() + terms["fake"].mean()).detach()) / 2)
+    assert logged[0] == logged[1]
+
+
+def test_a_flat_critic_has_a_finite_penalty_with_a_gradient() -> None:
+    x, w = torch.randn(4, 6).requires_grad_(), torch.zeros(6, requires_grad=True)
+    for penalty, expected in ((one_centred, 1.0), (zero_centred, 0.0)):
+        value = penalty((x * w).sum(1), x).mean()
+        assert float(value.detach()) == pytest.approx(expected, abs=1e-5)
+        (slope,) = torch.autograd.grad(value, w)
+        assert slope.isfinite().all()
+
+
+def test_a_nearly_flat_critic_is_pushed_to_a_slope_of_one() -> None:
+    x, w = torch.randn(4, 6).requires_grad_(), torch.full((6,), 1e-3, requires_grad=True)
+    (slope,) = torch.autograd.grad(one_centred((x * w).sum(1), x).mean(), w)
+    assert float(slope.norm()) == pytest.approx(2, rel=0.01) and (slope < 0).all()
+
+
+def test_a_penalty_is_an_image_s_own() -> None:
+    model, x = dcgan(norm="none"), images(6, card=DEEP).image
+    assert x is not None
+
+    def penalties(x: Tensor) -> Tensor:
+        x = x.detach().requires_grad_()
+        return one_centred(model.discriminator(x), x).detach()
+
+    alone = torch.cat([penalties(image[None]) for image in x])
+    torch.testing.assert_close(penalties(x), alone, rtol=1e-4, atol=1e-6)
+
+
+def test_the_penalty_is_taken_on_lines_between_images_and_samples() -> None:
+    x, fake = torch.randn(500, 1, 3, 3), torch.randn(500, 1, 3, 3)
+    t = (between(x, fake) - fake) / (x - fake)
+    torch.testing.assert_close(t, t[:, :, :1, :1].expand_as(t), rtol=1e-2, atol=1e-3)
+    place = t[:, 0, 0, 0]
+    assert place.min() > -1e-3 and place.max() < 1 + 1e-3
+    assert float(place.mean()) == pytest.approx(0.5, abs=0.05)
+    assert float(place.var()) == pytest.approx(1 / 12, abs=0.01)
+
+
+def test_r1_through_augmentations_reaches_the_discriminator() -> None:
+    model = dcgan(norm="none", r1=1.0, augment=("colour", "translation", "cutout", "geometry"))
+    terms, _ = model.discriminator_loss(images(card=DEEP))
+    terms["r1"].mean().backward()
+    weights = [p for name, p in model.discriminator.named_parameters() if name.endswith("weight")]
+    assert all(w.grad is not None and w.grad.isfinite().all() and w.grad.abs().sum() > 0 for w in weights)
+
+
+def test_r1_does_not_see_what_is_cut_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = linear(r1=2.0, augment=("cutout",))
+    seen: list[Tensor] = []
+
+    def without_the_middle(x: Tensor, kinds: object, p: object) -> Tensor:
+        mask = torch.ones_like(x)
+        mask[:, :, 2:6, 2:6] = 0
+        seen.append(mask[0].flatten())
+        return x * mask
+
+    monkeypatch.setattr(adversarial, "augmented", without_the_middle)
+    terms, _ = model.discriminator_loss(images())
+    expected = float((model.w * seen[0]).square().sum())
+    assert terms["r1"].tolist() == pytest.approx([expected] * 4, rel=1e-4)
+
+
+# Statistics of the batch.
+
+
+def test_minibatch_discrimination_by_hand() -> None:
+    layer = MinibatchDiscrimination(2, kernels=1, dim=2)
+    nn.init.eye_(layer.project.weight)
+    h = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    near = {1: math.exp(-1), 2: math.exp(-2), 3: math.exp(-3)}  # by distance: 01 is 1, 02 is 2, 12 is 3
+    expected = [near[1] + near[2], near[1] + near[3], near[2] + near[3]]
+    assert layer(h)[:, 0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_minibatch_discrimination_tells_copies_from_loners() -> None:
+    layer = MinibatchDiscrimination(4, kernels=3)
+    assert torch.equal(layer(torch.randn(1, 4)), torch.zeros(1, 3))  # nobody else is there
+    torch.testing.assert_close(layer(torch.ones(5, 4)), torch.full((5, 3), 4.0))
+    torch.testing.assert_close(layer(1e4 * torch.randn(5, 4)), torch.zeros(5, 3), atol=1e-5, rtol=0)
+
+
+def test_minibatch_discrimination_keeps_its_kernels_apart() -> None:
+    layer, h = MinibatchDiscrimination(4, kernels=3, dim=2), torch.randn(5, 4)
+    m = layer.project(h).view(5, 3, 2)
+    expected = torch.zeros(5, 3)
+    for i in range(5):
+        for j in set(range(5)) - {i}:
+            expected[i] += (-(m[i] - m[j]).abs().sum(1)).exp().detach()
+    torch.testing.assert_close(layer(h).detach(), expected)
+
+
+def test_minibatch_stddev_groups_every_nth_image() -> None:
+    """Groups {0, 2, 4, 6} and {1, 3, 5, 7}; the deviation divides by G."""
+    h = torch.tensor([0.0, 5, 0, 5, 4, 5, 4, 5])[:, None].expand(-1, 3)
+    deviation = MinibatchStddev(4)(h)
+    assert deviation.shape == (8, 1)
+    assert deviation[:, 0].tolist() == pytest.approx([2, 1e-4] * 4, abs=1e-6)
+
+
+def test_minibatch_stddev_averages_over_features() -> None:
+    h = torch.tensor([[0.0, 0.0], [2.0, 6.0]])
+    assert MinibatchStddev(4)(h).flatten().tolist() == pytest.approx([2, 2])  # of 1 and 3; all are one group
+
+
+def test_minibatch_stddev_of_a_single_image_has_a_gradient() -> None:
+    h = torch.randn(1, 3, requires_grad=True)
+    MinibatchStddev(4)(h).sum().backward()
+    assert h.grad is not None and h.grad.isfinite().all()
+
+
+def test_minibatch_stddev_says_that_it_does_not_divide() -> None:
+    with pytest.raises(ValueError, match="minibatch_stddev=4 must divide the 6 images of a shard"):
+        MinibatchStddev(4)(torch.zeros(6, 2))
+
+
+def test_statistics_enter_the_score_beside_the_features() -> None:
+    config = GANConfig(minibatch_discrimination=5, minibatch_stddev=2)
+    network, x = Discriminator(nn.Flatten(), PIXELS, config), images().image
+    assert x is not None
+    h = flat(x)
+    beside = torch.cat([h, *(statistic(h) for statistic in network.statistics)], 1)
+    assert beside.shape == (4, PIXELS + 5 + 1)
+    torch.testing.assert_close(network(x), network.score(beside)[:, 0])
+
+
+# Bounds on the weights of D.
+
+
+def spectral(width: int = 8) -> Discriminator:
+    config = DCGANConfig(width=width, norm="none", minibatch_discrimination=2)
+    features = Features(config, CARD)
+    network = Discriminator(features, features.width, config, classes=10)
+    normalise_spectrally(network)
+    return network
+
+
+def test_spectral_normalisation_bounds_every_layer() -> None:
+    network, x, label = spectral(), images().image, torch.arange(4)
+    for _ in range(100):
+        network(x, label)
+    layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.Embedding)]
+    assert len(layers) == 4  # a convolution, minibatch discrimination, the score, the projection
+    for layer in layers:
+        assert float(matrix_norm(layer.weight.detach().flatten(1), 2)) == pytest.approx(1, abs=1e-2)
+
+
+def test_a_spectrally_normalised_network_is_copied_after_it_was_used() -> None:
+    network, x, label = spectral(), images().image, torch.arange(4)
+    network(x, label)
+    other = copy.deepcopy(network)
+    assert torch.equal(network(x, label), other(x, label))
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    assert not torch.equal(network(x, label), other(x, label))
+
+
+def test_the_state_of_spectral_normalisation_is_all_of_it() -> None:
+    network, x, label = spectral(), images().image, torch.arange(4)
+    network(x, label)
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    assert {key.rsplit(".", 1)[-1] for key in state} >= {"_u", "_v"}
+    other = spectral()
+    other.load_state_dict(state)
+    assert all(torch.equal(value, state[key]) for key, value in other.state_dict().items())
+    for _ in range(3):
+        assert torch.equal(network(x, label), other(x, label))
+    assert torch.equal(network.eval()(x, label), other.eval()(x, label))
+
+
+def test_power_iteration_rests_outside_of_training() -> None:
+    network, x, label = spectral().eval(), images().image, torch.arange(4)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    assert torch.equal(network(x, label), network(x, label))
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("clip", [0.01, 0.05])
+def test_weights_are_clipped_after_each_update(clip: float) -> None:
+    made, data = trainer("wgan", clip_weights=clip, lr=0.1)
+    for _ in range(4):
+        made.step(data)
+        largest = max(float(p.detach().abs().max()) for p in made.family.discriminator.parameters())
+        assert largest == pytest.approx(clip)
+    assert max(float(p.detach().abs().max()) for p in made.family.generator.parameters()) > clip
+
+
+# Unrolling.
+
+
+def losses_and_slopes(model: Adversarial, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+    """G's loss and its gradient by G's parameters, always with the same noise."""
+    torch.manual_seed(3)
+    loss = model.generator_loss(batch)[0]["score"].mean()
+    return loss.detach(), list(torch.autograd.grad(loss, list(model.generator.parameters())))
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_unrolling_by_no_steps_changes_nothing(norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = dcgan(norm=norm), images(card=DEEP)
+    plain = losses_and_slopes(model, batch)
+    unrolled = model.unrolled
+
+    def generator_loss(batch: Batch) -> tuple[Terms, Terms]:
+        fake = model.fake(batch)
+        f = unrolled(batch, fake)(model.shown(fake), batch.label)
+        return {"score": model.objective.generator(f, f)}, {}
+
+    monkeypatch.setattr(model, "generator_loss", generator_loss)
+    loss, slopes = losses_and_slopes(model, batch)
+    assert torch.equal(loss, plain[0])
+    assert all(torch.equal(a, b) for a, b in zip(slopes, plain[1], strict=True))
+
+
+def test_one_unrolled_step_of_a_linear_critic_by_hand() -> None:
+    """w' = w - a (m - x), b' = b, with m and x the mean sample and image; G minimises -w'.m.
+
+    The gradient of that by m is -(w - a (m - x)) + a m: the last term is D's answer to G.
+    """
+    a = 0.3
+    model, batch = linear(loss="wasserstein", unrolled_steps=1, unrolled_lr=a), images()
+    fake = torch.randn(4, *CARD.shape, requires_grad=True)
+    f = model.unrolled(batch, fake)(fake, None)
+    mean, x = flat(fake).mean(0), flat(batch.image).mean(0)
+    ahead = model.w - a * (mean - x)
+    torch.testing.assert_close(f.detach(), flat(fake) @ ahead + model.b)
+    (slope,) = torch.autograd.grad((-f).mean(), fake)
+    for image in flat(slope):
+        torch.testing.assert_close(image, (-ahead + a * mean) / 4)
+
+
+def test_two_unrolled_steps_of_the_cross_entropy_by_hand() -> None:
+    a = 0.2
+    model, batch = linear(unrolled_steps=2, unrolled_lr=a, label_smoothing=0.1), images()
+    fake = torch.randn(4, *CARD.shape)
+    found = model.unrolled(batch, fake)(fake, None).detach()
+    x, g, w, b = flat(batch.image), flat(fake), model.w, model.b
+    for _ in range(2):  # the derivative of a cross entropy by its logit is sigmoid - target
+        on_x, on_g = (x @ w + b).sigmoid() - 0.9, (g @ w + b).sigmoid()
+        w = w - a * ((on_x[:, None] * x).mean(0) + (on_g[:, None] * g).mean(0))
+        b = b - a * (on_x.mean() + on_g.mean())
+    torch.testing.assert_close(found, g @ w + b)
+
+
+def test_unrolling_minds_d_s_answer_to_g(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = dcgan(unrolled_steps=2), images(card=DEEP)
+    loss, slopes = losses_and_slopes(model, batch)
+    unrolled = model.unrolled
+    monkeypatch.setattr(model, "unrolled", lambda batch, fake: unrolled(batch, fake.detach()))
+    same, others = losses_and_slopes(model, batch)
+    torch.testing.assert_close(loss, same)
+    assert not all(torch.allclose(a, b, rtol=1e-3) for a, b in zip(slopes, others, strict=True))
+
+
+@pytest.mark.parametrize(("change", "buffer"), [
+    ({"norm": "batch"}, "running_mean"),
+    ({"norm": "none", "spectral_norm": True}, "_u"),
+])  # fmt: skip
+def test_unrolling_leaves_the_discriminator_alone(change: Mapping[str, Any], buffer: str) -> None:
+    model, batch = dcgan(**change, unrolled_steps=3), images(card=DEEP)
+    optimizer = model.phases[0].optimizer
+    torch.stack([term.mean() for term in model.discriminator_loss(batch)[0].values()]).sum().backward()
+    optimizer.step()
+    state = model.discriminator.state_dict(), optimizer.state_dict()["state"]
+    before = copy.deepcopy(state)
+    model.generator_loss(batch)[0]["score"].mean().backward()
+    assert any(key.endswith(buffer) for key in before[0])
+    assert equal((model.discriminator.state_dict(), optimizer.state_dict()["state"]), before)
+
+
+# Noise and augmentations.
+
+
+def test_instance_noise_falls_in_a_straight_line() -> None:
+    model = linear(instance_noise=0.4, instance_noise_steps=100)
+    levels = {0: 0.4, 25: 0.3, 50: 0.2, 100: 0.0, 1000: 0.0}
+    for step, level in levels.items():
+        model.begin(step)
+        assert model.sigma == pytest.approx(level)
+        shown = model.shown(torch.zeros(200, *CARD.shape))
+        assert float(shown.std()) == pytest.approx(level, abs=0.01)
+    assert model.shown(x := torch.ones(2, *CARD.shape)) is x
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[str, ...], float]]:
+    calls: list[tuple[tuple[str, ...], float]] = []
+
+    def augmented(x: Tensor, kinds: Any, p: Any) -> Tensor:
+        calls.append((tuple(kinds), float(p)))
+        return x
+
+    monkeypatch.setattr(adversarial, "augmented", augmented)
+    return calls
+
+
+@pytest.mark.parametrize(("change", "in_d", "in_g"), [
+    ({}, 2, 1),
+    ({"loss": "relativistic"}, 2, 2),
+    ({"gradient_penalty": 1.0}, 3, 1),
+    ({"r1": 1.0, "r2": 1.0}, 2, 1),
+    ({"unrolled_steps": 2}, 2, 1 + 2 * 2),
+])  # fmt: skip
+def test_all_that_d_sees_is_augmented_and_in_both_phases(
+    change: dict[str, Any], in_d: int, in_g: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = recorded(monkeypatch)
+    model = linear(augment=("translation", "colour"), augment_p=0.25, **change)
+    model.discriminator_loss(images())
+    assert calls == [(("translation", "colour"), 0.25)] * in_d
+    model.generator_loss(images())
+    assert len(calls) == in_d + in_g and len(set(calls)) == 1
+
+
+@pytest.mark.parametrize(("bias", "after"), [(5.0, [0.35, 0.4, 0.45]), (-5.0, [0.25, 0.2, 0.15])])
+def test_p_rises_while_d_knows_the_images_and_falls_otherwise(bias: float, after: list[float]) -> None:
+    made, data = trainer("gan", augment=["cutout"], augment_p=0.3, ada_target=0.6, ada_steps=20)
+    nn.init.constant_(made.family.discriminator.score.bias, bias)
+    found = []
+    for _ in range(3):
+        made.step(data)
+        found.append(float(made.family.state_dict()["augment_p"]))
+    assert found == pytest.approx(after)
+
+
+@pytest.mark.parametrize(("bias", "end"), [(5.0, 1.0), (-5.0, 0.0)])
+def test_p_stays_a_probability(bias: float, end: float) -> None:
+    made, data = trainer("gan", augment=["cutout"], augment_p=0.5, ada_target=0.6, ada_steps=3)
+    nn.init.constant_(made.family.discriminator.score.bias, bias)
+    for _ in range(4):
+        made.step(data)
+    assert float(made.family.augment_p) == end
+
+
+def test_p_stays_where_it_is_without_a_target() -> None:
+    made, data = trainer("gan", augment=["cutout"], augment_p=0.5)
+    made.step(data)
+    assert float(made.family.augment_p) == 0.5
+    assert not made.family.phases[0].after
+
+
+# Which phase, how often, how fast.
+
+
+def updates(made: Trainer, data: Batches, steps: int) -> list[tuple[str, int]]:
+    """The updates of some steps: the phase, and which images (numbered as they came) it was shown."""
+    order: list[tuple[str, int]] = []
+    seen: list[float] = []
+
+    def watched(phase: family.Phase) -> Callable[[Batch], Any]:
+        def loss(batch: Batch) -> Any:
+            assert batch.image is not None
+            image = float(batch.image.double().sum())
+            if image not in seen:
+                seen.append(image)
+            order.append((phase.name[0], seen.index(image)))
+            return phase.loss(batch)
+
+        return loss
+
+    made.family.phases = [dataclasses.replace(p, loss=watched(p)) for p in made.family.phases]
+    for _ in range(steps):
+        made.step(data)
+    return order
+
+
+@pytest.mark.parametrize(("change", "expected"), [
+    ({}, "d0 g0 d1 g1 d2 g2 d3 g3 d4 g4 d5 g5"),
+    ({"n_critic": 3}, "d0 d1 d2 g2 d3 d4 d5 g5"),
+    ({"n_generator": 2}, "g0 d1 g1 g2 d3 g3 g4 d5 g5"),
+])  # fmt: skip
+def test_every_update_of_d_sees_other_images(change: dict[str, int], expected: str) -> None:
+    made, data = trainer("gan", steps=100, **change)
+    assert " ".join(f"{name}{i}" for name, i in updates(made, data, 6)) == expected
+
+
+def test_d_has_a_learning_rate_of_its_own() -> None:
+    for chosen, expected in ((None, 1e-3), (4e-3, 4e-3)):
+        phases = linear(lr=1e-3, lr_discriminator=chosen).phases
+        rates = {phase.name: [g["lr"] for g in phase.optimizer.param_groups] for phase in phases}
+        assert rates == {"discriminator": [expected], "generator": [1e-3]}
+
+
+PAPERS: dict[str, dict[str, Any]] = {
+    "gan": {"loss": "non_saturating", "lr": 2e-4, "beta1": 0.5, "beta2": 0.999, "n_critic": 1},
+    "dcgan": {"lr": 2e-4, "beta1": 0.5, "beta2": 0.999, "n_critic": 1, "norm": "batch", "latent": 100},
+    "wgan": {
+        "loss": "wasserstein",
+        "optimizer": "rmsprop",
+        "lr": 5e-5,
+        "n_critic": 5,
+        "clip_weights": 0.01,
+        "norm": "batch",
+    },
+    "wgan_gp": {
+        "loss": "wasserstein",
+        "lr": 1e-4,
+        "beta1": 0.5,
+        "beta2": 0.9,
+        "n_critic": 5,
+        "gradient_penalty": 10,
+        "clip_weights": None,
+        "norm": "none",
+    },
+    "sngan": {
+        "loss": "hinge",
+        "lr": 2e-4,
+        "beta1": 0.5,
+        "beta2": 0.999,
+        "n_critic": 5,
+        "spectral_norm": True,
+        "norm": "none",
+    },
+    "cgan": {"loss": "non_saturating", "condition": "concatenation"},
+    "r3gan": {"loss": "relativistic", "beta1": 0, "beta2": 0.9, "r1": 0.05, "r2": 0.05, "norm": "none"},
+}
+
+
+@pytest.mark.parametrize("name", ADVERSARIAL)
+def test_the_defaults_are_the_paper_s(name: str) -> None:
+    config = FAMILIES[name].Config().model_dump()
+    assert {key: config[key] for key in PAPERS[name]} == PAPERS[name]
+
+
+@pytest.mark.parametrize("name", ADVERSARIAL)
+def test_the_optimizers_are_those_of_the_settings(name: str) -> None:
+    made = tiny.trainer(name).family
+    config = cast(AdversarialConfig, made.config)
+    for optimizer in made.optimizers:
+        (group,) = optimizer.param_groups
+        assert group["lr"] == config.lr and not group["weight_decay"]
+        if config.optimizer == "rmsprop":
+            assert isinstance(optimizer, torch.optim.RMSprop)
+            assert (group["alpha"], group["momentum"], group["centered"]) == (0.99, 0, False)
+        else:
+            assert group["betas"] == (config.beta1, config.beta2)
+    assert [phase.name for phase in made.phases] == ["discriminator", "generator"]
+
+
+@pytest.mark.parametrize(("name", "norms"), [
+    ("dcgan", 1),
+    ("wgan", 1),
+    ("cgan", 1),
+    ("wgan_gp", 0),
+    ("sngan", 0),
+    ("r3gan", 0),
+])  # fmt: skip
+def test_a_penalised_discriminator_has_no_batch_norm(name: str, norms: int) -> None:
+    config = FAMILIES[name].Config(**tiny.CONFIGS[name])
+    made = cast(Adversarial, FAMILIES[name](config, dataclasses.replace(DEEP, num_classes=10)))
+    assert len(batch_norms(made.discriminator)) == norms
+
+
+# What is refused.
+
+REFUSED: list[tuple[type[AdversarialConfig], dict[str, Any], str]] = [
+    (
+        DCGANConfig,
+        {"gradient_penalty": 1.0},
+        "gradient_penalty needs norm: none, for BatchNorm makes a score",
+    ),
+    (DCGANConfig, {"r1": 1.0}, "r1 needs norm: none"),
+    (DCGANConfig, {"r2": 1.0}, "r2 needs norm: none"),
+    (DCGANConfig, {"spectral_norm": True}, "spectral_norm needs norm: none"),
+    (WGANGPConfig, {"norm": "batch"}, "gradient_penalty needs norm: none"),
+    (GANConfig, {"n_critic": 2, "n_generator": 2}, "n_critic and n_generator cannot both be more than 1"),
+    (WGANConfig, {"label_smoothing": 0.1}, "label_smoothing has no meaning with loss: wasserstein"),
+    (GANConfig, {"label_smoothing": 0.1, "loss": "relativistic"}, "label_smoothing has no meaning"),
+    (WGANConfig, {"spectral_norm": True, "norm": "none"}, "clip_weights and spectral_norm both bound"),
+    (GANConfig, {"unrolled_steps": 1, "r1": 1.0}, "unrolled_steps cannot look ahead through r1"),
+    (WGANGPConfig, {"unrolled_steps": 1}, "unrolled_steps cannot look ahead through gradient_penalty"),
+    (GANConfig, {"unrolled_steps": 1, "spectral_norm": True, "r2": 1.0}, "cannot look ahead through r2"),
+    (GANConfig, {"ada_target": 0.6}, "ada_target adapts augmentations; name them in augment"),
+    (GANConfig, {"augment": ["mirror"]}, "augment"),
+    (GANConfig, {"label_smoothing": 0.5}, "label_smoothing"),
+    (GANConfig, {"n_critic": 0}, "n_critic"),
+    (GANConfig, {"loss": "absent"}, "loss"),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings", "sentence"), REFUSED)
+def test_settings_that_contradict_each_other_are_refused(
+    kind: type[AdversarialConfig], settings: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        kind(**settings)
+
+
+def test_spectral_normalisation_may_be_unrolled() -> None:
+    assert GANConfig(unrolled_steps=1, spectral_norm=True).penalties == ["spectral_norm"]
+
+
+# Conditions.
+
+
+def conditional(**settings: Any) -> CGAN:
+    return CGAN(CGANConfig(width=8, latent=4, **settings), CARD)
+
+
+def test_projection_is_a_score_and_an_inner_product() -> None:
+    network = cast(Discriminator, conditional(condition="projection").discriminator)
+    batch = images(5, labelled=True)
+    assert network.project is not None
+    h = network.features(batch.image)
+    expected = network.score(h)[:, 0] + (network.project.weight[batch.label] * h).sum(1)
+    torch.testing.assert_close(network(batch.image, batch.label), expected)
+
+
+def test_concatenated_labels_are_planes_of_ones() -> None:
+    class Seen(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    x, label = torch.full((2, 3, 4, 4), 0.5), torch.tensor([2, 0])
+    seen = Planes(cast(Discriminator, Seen()), 3)(x, label)
+    assert torch.equal(seen[:, :3], x)
+    assert torch.equal(seen[:, 3:], one_hot(label, 3).float()[:, :, None, None].expand(-1, -1, 4, 4))
+
+
+@pytest.mark.parametrize("condition", ["concatenation", "projection"])
+def test_the_label_enters_both_networks(condition: str) -> None:
+    model, batch = conditional(condition=condition).eval(), images(3, labelled=True)
+    other = dataclasses.replace(batch, label=torch.tensor([9, 8, 7]))
+    z = torch.randn(3, 4)
+    assert not torch.allclose(model.generator(z, batch.label), model.generator(z, other.label))
+    scores = [model.discriminator(batch.image, b.label) for b in (batch, other)]
+    assert not torch.allclose(*scores)
+
+
+@pytest.mark.parametrize("condition", ["concatenation", "projection"])
+def test_samples_are_judged_under_the_labels_they_were_made_for(
+    condition: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, batch = conditional(condition=condition), images(4, labelled=True)
+    seen: list[Tensor] = []
+    for network in (model.generator, model.discriminator):
+        network.register_forward_pre_hook(lambda m, given: seen.append(given[1]))
+    model.discriminator_loss(batch)
+    model.generator_loss(batch)
+    assert len(seen) == 5 and all(torch.equal(label, batch.label) for label in seen)
+
+
+def test_without_labels_there_is_no_conditional_gan() -> None:
+    with pytest.raises(ValueError, match="needs labels, and the data has none"):
+        CGAN(CGANConfig(width=8), Card(1, 8))
+    assert CGAN.needs == {"label"}
+
+
+def test_statistics_of_conditional_samples_are_those_of_all_classes() -> None:
+    made, data = trainer("cgan")
+    made.step(data)
+    generator = made.calibrated()
+    norm = batch_norms(generator)[0]
+    inputs = []
+    for i in range(4):
+        batch, noise = standing_batch(made.family.card, i, torch.device("cpu"))
+        assert batch.label is not None and set(batch.label.tolist()) == set(range(10))
+        z = torch.cat([noise(generator.latent), one_hot(batch.label, 10).float()], 1)
+        inputs.append(generator.project(z).detach().unflatten(1, (-1, norm.num_features)))
+    means = torch.stack([values.mean((0, 1)) for values in inputs]).mean(0)
+    torch.testing.assert_close(norm.running_mean, means, rtol=1e-4, atol=1e-5)
+
+
+def test_the_generator_s_loss_is_its_score_under_d() -> None:
+    model, batch = linear(), images()
+    torch.manual_seed(2)
+    terms, observed = model.generator_loss(batch)
+    torch.manual_seed(2)
+    f = flat(model.fake(batch)) @ model.w + model.b
+    torch.testing.assert_close(terms["score"].detach(), softplus(-f))
+    torch.testing.assert_close(observed["D(G(z))"].detach(), f.sigmoid())
