@@ -137,7 +137,7 @@ STACKED: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
-STACKED_TRAIN = {"steps": 2000, "batch": 64, "health_every": EVERY, "schedule": "linear"}
+STACKED_TRAIN = {"steps": 1500, "batch": 64, "health_every": EVERY, "schedule": "linear"}
 
 
 class DeafGenerator(gan.Generator):

@@ -1,4 +1,4 @@
-"""Remedies in training: with every adversarial family, interrupted, on two processes; and who is offered which."""
+"""Remedies in training: with every family, interrupted, on two processes; and which is offered when."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from components.health import TITLES
 from components.jobs import build
 from components.training import train
 from models import FAMILIES
-from models.adversarial import Adversarial, AdversarialConfig
+from models.adversarial import Adversarial
+from models.dcgan import DCGAN, DCGANConfig
 from models.family import Card, Remedy
 from tests import tiny
 from tests.conftest import free_port
@@ -110,10 +111,10 @@ def test_interrupted_remedies_go_on_bit_for_bit(name: str, change: str) -> None:
 @pytest.mark.parametrize("change", CHANGES)
 def test_golden_losses_of_remedies(change: str, request: pytest.FixtureRequest) -> None:
     """On dense and on convolutional networks; a refactoring leaves them as they are."""
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, float]] = []
     for name in ("gan", "dcgan"):
         _, log = tiny.run(name, tiny.settings(steps=5), change=CHANGES[change])
-        rows += [{"family": name, **row} for row in tiny.losses(log)]
+        rows += [{f"{name}: {key}": value for key, value in row.items()} for row in tiny.losses(log)]
     tiny.compare_golden(GOLDEN / f"remedy-{change}.txt", rows, request.config.getoption("--golden"))
 
 
@@ -160,13 +161,13 @@ def test_remedies_on_two_ranks_equal_one(name: str, change: str, together: Path)
     alone, _ = tiny.run(name, brief(), change=CHANGES[change])
     found = torch.load(together / f"{name}-{change}.pt", weights_only=True)
     for key, value in alone.family.state_dict().items():
-        torch.testing.assert_close(found[key], value, rtol=2e-3, atol=2e-4, msg=lambda m, k=key: f"{k}: {m}")
+        torch.testing.assert_close(found[key], value, rtol=2e-3, atol=2e-4, msg=f"{key} differs")
 
 
 def test_p_has_moved_on_two_ranks(together: Path) -> None:
     """Else that they agree on it would say nothing."""
     state = torch.load(together / "gan-ada.pt", weights_only=True)
-    assert float(state["augment_p"]) == pytest.approx(CHANGES["ada"]["augment_p"] - 4 / 10, abs=1e-6) or True
+    assert abs(float(state["augment_p"]) - CHANGES["ada"]["augment_p"]) > 0.05
 
 
 # Which remedy is offered against which disease.
@@ -232,14 +233,9 @@ def test_there_is_something_against_every_disease() -> None:
 
 @DISEASES
 def test_remedies_come_in_the_order_of_the_literature(disease: str) -> None:
-    """Of plain settings with both of the faults that come first: absurd moments, and a D too fast."""
-    made = family("gan", beta1=0.9, lr_discriminator=1e-3)
-    names = [remedy.name for remedy in made.remedies(disease)]
-    assert names == [name for name in OFFERED[disease] if name != "slower generator"]
-    assert (
-        "slower generator" not in OFFERED[disease]
-        or [remedy.name for remedy in family("gan").remedies(disease)] == OFFERED[disease]
-    )
+    """Of settings with both faults that are mended first: absurd moments, and a D that is too fast."""
+    made = family("gan", beta1=0.9, lr=2e-4, lr_discriminator=4e-4)
+    assert [remedy.name for remedy in made.remedies(disease)] == OFFERED[disease]
 
 
 @EVERY
@@ -283,7 +279,7 @@ def test_remedies_end(name: str, disease: str) -> None:
 def test_a_course_of_treatment_trains(name: str, disease: str) -> None:
     """As many as `train.treatments` allows by default, each on top of the ones before."""
     for _, made in course(family(name), disease, most=3):
-        change = cast(AdversarialConfig, made.config).model_dump()
+        change = made.config.model_dump()
         _, log = tiny.run(name, tiny.settings(steps=2), change=change)
         assert all(math.isfinite(value) for row in log.rows for value in row.values())
 
@@ -312,7 +308,7 @@ def test_each_remedy_in_figures() -> None:
 def test_the_wasserstein_remedy_is_the_whole_recipe(name: str) -> None:
     for remedy, made in course(family(name), "mode_collapse"):
         if remedy.name.startswith("Wasserstein"):
-            config = cast(AdversarialConfig, made.config)
+            config = made.config
             assert (config.loss, config.gradient_penalty, config.norm) == ("wasserstein", 10, "none")
             assert (config.clip_weights, config.label_smoothing, config.unrolled_steps) == (None, 0, 0)
             assert (config.optimizer, config.beta2, config.n_generator) == ("adam", 0.9, 1)
@@ -320,6 +316,6 @@ def test_the_wasserstein_remedy_is_the_whole_recipe(name: str) -> None:
 
 
 def test_remedies_fit_a_network_of_any_size() -> None:
-    made = FAMILIES["dcgan"](FAMILIES["dcgan"].Config(width=4), Card(3, 32))
+    made = DCGAN(DCGANConfig(width=4), Card(3, 32))
     for remedy in made.remedies("mode_collapse"):
         assert [n for n, _ in made.changed(remedy.change).named_children()] == ["generator", "discriminator"]

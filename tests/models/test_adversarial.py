@@ -27,7 +27,7 @@ from models.adversarial import (
     normalise_spectrally,
 )
 from models.cgan import CGAN, CGANConfig, Planes
-from models.dcgan import DCGAN, DCGANConfig, Features
+from models.dcgan import DCGAN, DCGANConfig, Features, Generator
 from models.family import Batch, Card, Terms
 from models.gan import GANConfig
 from models.layers import batch_norms
@@ -84,6 +84,10 @@ def dcgan(**settings: Any) -> DCGAN:
     return DCGAN(DCGANConfig(width=4, latent=4, **settings), DEEP)
 
 
+def adversary(made: Trainer) -> Adversarial:
+    return cast(Adversarial, made.family)
+
+
 def trainer(name: str, steps: int = 8, **change: Any) -> tuple[Trainer, Batches]:
     chosen = tiny.settings(steps=steps, shards=1)
     return tiny.trainer(name, chosen, change=change), Batches(tiny.split(), chosen.batch, chosen.seed)
@@ -125,12 +129,12 @@ def test_objectives_by_hand(name: str) -> None:
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_losses_of_a_sure_discriminator_stay_finite(name: str) -> None:
-    for r, f in ((1e4, -1e4), (-1e4, 1e4)):
-        scores = [torch.tensor([value], requires_grad=True) for value in (r, f)]
-        terms = OBJECTIVES[name].discriminator(*scores, 0.0)
-        loss = torch.stack([*terms.values(), OBJECTIVES[name].generator(*scores[::-1])])
+    for score in (1e4, -1e4):
+        r, f = (torch.tensor([value], requires_grad=True) for value in (score, -score))
+        terms = OBJECTIVES[name].discriminator(r, f, 0.0)
+        loss = torch.stack([*terms.values(), OBJECTIVES[name].generator(f, r)])
         loss.sum().backward()
-        assert loss.isfinite().all() and all(s.grad is None or s.grad.isfinite().all() for s in scores)
+        assert loss.isfinite().all() and all(s.grad is None or s.grad.isfinite().all() for s in (r, f))
 
 
 def test_only_the_saturating_loss_stops_teaching_where_d_is_sure() -> None:
@@ -220,6 +224,44 @@ def test_penalties_in_the_loss_carry_their_weight_and_nothing_else() -> None:
         expected = {"penalty": 10 * (length - 1) ** 2, "r1": 0.3 * length**2, "r2": 0.2 * length**2}
         for key, value in expected.items():
             assert terms[key].tolist() == pytest.approx([value] * 4, rel=1e-4)
+
+
+class Quadratic(nn.Module):
+    """D(x) = s |x|^2 / 2, whose slope at x is s x."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.s = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.s * x.square().flatten(1).sum(1) / 2
+
+
+def test_each_penalty_is_taken_at_its_place_and_moves_d(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At images gamma/2 s^2 |x|^2, at samples alike, between them lambda (s |x^| - 1)^2."""
+    model, batch = linear(gradient_penalty=10.0, r1=0.6, r2=0.4), images()
+    x, fake = batch.image, torch.randn(4, *CARD.shape, requires_grad=True)
+    model.discriminator = critic = Quadratic()  # type: ignore[assignment]
+    monkeypatch.setattr(model, "fake", lambda _: fake)
+    assert x is not None
+    torch.manual_seed(1)
+    middle = between(x, fake)
+    torch.manual_seed(1)
+    terms, _ = model.discriminator_loss(batch)
+    s = torch.tensor(0.5, requires_grad=True)
+    at_x, at_fake, at_middle = (flat(place).norm(dim=1) for place in (x, fake, middle))
+    expected = {
+        "penalty": 10 * (s * at_middle - 1).square(),
+        "r1": 0.3 * (s * at_x).square(),
+        "r2": 0.2 * (s * at_fake).square(),
+    }
+    for key, value in expected.items():
+        torch.testing.assert_close(terms[key], value, rtol=1e-4, atol=1e-5)
+        slopes = [
+            torch.autograd.grad(term.sum(), by, retain_graph=True)[0]
+            for term, by in ((terms[key], critic.s), (value, s))
+        ]
+        torch.testing.assert_close(*slopes, rtol=1e-4, atol=1e-5)
 
 
 def test_penalties_are_not_part_of_the_logged_loss() -> None:
@@ -415,7 +457,7 @@ def test_weights_are_clipped_after_each_update(clip: float) -> None:
     made, data = trainer("wgan", clip_weights=clip, lr=0.1)
     for _ in range(4):
         made.step(data)
-        largest = max(float(p.detach().abs().max()) for p in made.family.discriminator.parameters())
+        largest = max(float(p.detach().abs().max()) for p in adversary(made).discriminator.parameters())
         assert largest == pytest.approx(clip)
     assert max(float(p.detach().abs().max()) for p in made.family.generator.parameters()) > clip
 
@@ -549,7 +591,7 @@ def test_all_that_d_sees_is_augmented_and_in_both_phases(
 @pytest.mark.parametrize(("bias", "after"), [(5.0, [0.35, 0.4, 0.45]), (-5.0, [0.25, 0.2, 0.15])])
 def test_p_rises_while_d_knows_the_images_and_falls_otherwise(bias: float, after: list[float]) -> None:
     made, data = trainer("gan", augment=["cutout"], augment_p=0.3, ada_target=0.6, ada_steps=20)
-    nn.init.constant_(made.family.discriminator.score.bias, bias)
+    nn.init.constant_(cast(Discriminator, adversary(made).discriminator).score.bias, bias)
     found = []
     for _ in range(3):
         made.step(data)
@@ -560,16 +602,16 @@ def test_p_rises_while_d_knows_the_images_and_falls_otherwise(bias: float, after
 @pytest.mark.parametrize(("bias", "end"), [(5.0, 1.0), (-5.0, 0.0)])
 def test_p_stays_a_probability(bias: float, end: float) -> None:
     made, data = trainer("gan", augment=["cutout"], augment_p=0.5, ada_target=0.6, ada_steps=3)
-    nn.init.constant_(made.family.discriminator.score.bias, bias)
+    nn.init.constant_(cast(Discriminator, adversary(made).discriminator).score.bias, bias)
     for _ in range(4):
         made.step(data)
-    assert float(made.family.augment_p) == end
+    assert float(adversary(made).augment_p) == end
 
 
 def test_p_stays_where_it_is_without_a_target() -> None:
     made, data = trainer("gan", augment=["cutout"], augment_p=0.5)
     made.step(data)
-    assert float(made.family.augment_p) == 0.5
+    assert float(adversary(made).augment_p) == 0.5
     assert not made.family.phases[0].after
 
 
@@ -766,12 +808,12 @@ def test_samples_are_judged_under_the_labels_they_were_made_for(
     condition: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, batch = conditional(condition=condition), images(4, labelled=True)
-    seen: list[Tensor] = []
+    seen: list[Tensor | None] = []
     for network in (model.generator, model.discriminator):
         network.register_forward_pre_hook(lambda m, given: seen.append(given[1]))
     model.discriminator_loss(batch)
     model.generator_loss(batch)
-    assert len(seen) == 5 and all(torch.equal(label, batch.label) for label in seen)
+    assert len(seen) == 5 and all(label is batch.label for label in seen)
 
 
 def test_without_labels_there_is_no_conditional_gan() -> None:
@@ -783,7 +825,7 @@ def test_without_labels_there_is_no_conditional_gan() -> None:
 def test_statistics_of_conditional_samples_are_those_of_all_classes() -> None:
     made, data = trainer("cgan")
     made.step(data)
-    generator = made.calibrated()
+    generator = cast(Generator, made.calibrated())
     norm = batch_norms(generator)[0]
     inputs = []
     for i in range(4):
