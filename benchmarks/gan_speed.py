@@ -8,7 +8,8 @@ The plain loop is what public examples teach: float32, channels first, torch's d
 frozen, three backward passes for DCGAN. Ours is the Trainer's step with all that it does besides (averaged
 weights, logged means, the doctor's vitals). Both see the same digits, 64 a step, and WGAN-GP takes a G step
 every five in both. Rounds alternate in one process, so that a busy machine slows both alike; the table has
-the medians and the median of the rounds' ratios.
+the medians and the median of the rounds' ratios. Two threads need cores of their own: convolutions wait for
+each other spinning, bfloat16's weight gradients above all, and on a busy machine that is all one measures.
 """
 
 from __future__ import annotations
@@ -211,7 +212,7 @@ def main() -> None:
         for name in args.families:
             show_profile(name, data, args)
         return
-    how = f"{args.threads} threads, width {args.width}, batch {BATCH}, {args.clock} time"
+    how = f"threads {args.threads}, width {args.width}, batch {BATCH}, {args.clock} time"
     print(f"{how}; ours in {args.precision}\n")
     print("| family | plain loop, images/s | Atelier, images/s | ratio | over the rounds |")
     print("| --- | --- | --- | --- | --- |")

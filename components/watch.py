@@ -77,11 +77,13 @@ class Watch:
         return self.examines and self.doctor.healthy
 
     def remedy(self, disease: str) -> Remedy | None:
-        """The next thing to do about it, where the policy allows any more."""
+        """The next thing to do about it, first what was not tried, where the policy allows any more."""
         control, settings = self.trainer.control, self.trainer.settings
         if not settings.treats or len(control.treatments) >= settings.treatments:
             return None
-        return next(iter(self.trainer.family.remedies(disease)), None)
+        tried = {treatment["remedy"] for treatment in control.treatments}
+        offered = self.trainer.family.remedies(disease)
+        return next((r for r in offered if r.name not in tried), next(iter(offered), None))
 
     def otherwise(self, disease: str) -> str:
         """What happens without a remedy: a training that computes nothing but NaN cannot be observed."""

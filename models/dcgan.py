@@ -41,7 +41,7 @@ def shapes(config: DCGANConfig, card: Card) -> tuple[list[int], list[int]]:
 @torch.no_grad()
 def initialise(module: nn.Module) -> None:
     """Weights N(0, 0.02^2), Sec. 4; BatchNorm's scales N(1, 0.02^2), as in the authors' code."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
         module.weight.normal_(0, 0.02)
     if isinstance(module, nn.BatchNorm2d):
         module.weight.normal_(1, 0.02)

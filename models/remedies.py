@@ -31,7 +31,9 @@ MIYATO = "Miyato et al. 2018, https://arxiv.org/abs/1802.05957"
 
 
 def fewer_discriminator_steps(config: AdversarialConfig) -> Mapping[str, Any]:
-    """One D step a G step where there were several, then every second step only."""
+    """One D step a G step where there were several, then every second step only; a critic needs its steps."""
+    if config.loss == "wasserstein" and config.gradient_penalty:
+        return {}
     if config.n_critic > 1:
         return {"n_critic": 1}
     return {} if config.n_generator > 1 else {"n_generator": 2}
@@ -67,8 +69,9 @@ def lower_learning_rates(config: AdversarialConfig) -> Mapping[str, Any]:
 
 
 def discrimination(config: AdversarialConfig) -> Mapping[str, Any]:
-    """Sixteen kernels of minibatch discrimination."""
-    return {} if config.minibatch_discrimination else {"minibatch_discrimination": 16}
+    """Sixteen kernels of minibatch discrimination, unless unrolling has taken their place."""
+    there = config.minibatch_discrimination or config.unrolled_steps
+    return {} if there else {"minibatch_discrimination": 16}
 
 
 def unrolling(config: AdversarialConfig) -> Mapping[str, Any]:
@@ -89,6 +92,9 @@ def wasserstein(config: AdversarialConfig) -> Mapping[str, Any]:
         "n_generator": 1,
         "label_smoothing": 0.0,
         "unrolled_steps": 0,
+        "r1": 0.0,
+        "r2": 0.0,
+        "spectral_norm": False,
         "optimizer": "adam",
         "lr_discriminator": config.lr,
         "beta1": min(config.beta1, 0.5),

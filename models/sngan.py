@@ -18,7 +18,7 @@ from models.dcgan import DCGAN, DCGANConfig
 
 
 class SNGANConfig(DCGANConfig):
-    """Hyperparameters of SNGAN: Table 1's row C, with the hinge loss of Eq. 17."""
+    """Hyperparameters of SNGAN: Adam as in Table 1's row C, the authors' five D steps, the hinge loss."""
 
     loss: LossName = "hinge"
     n_critic: int = Field(5, ge=1)

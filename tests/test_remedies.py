@@ -265,7 +265,8 @@ def test_what_was_done_is_not_offered_again(name: str, disease: str) -> None:
     for remedy, made in course(family(name), disease):
         done.append((remedy.name, dict(remedy.change)))
         again = [r.name for r in made.remedies(disease) if (r.name, dict(r.change)) in done]
-        assert not set(again) - {LOWER}, f"after {[name for name, _ in done]}"
+        # Unrolling takes the place of minibatch discrimination; what was tried, a training does not repeat.
+        assert not set(again) - {LOWER, "minibatch discrimination"}, f"after {[name for name, _ in done]}"
 
 
 @EVERY

@@ -120,6 +120,13 @@ def test_settings_alone_leave_every_network_and_its_moments(monkeypatch: pytest.
     assert rates[1] == pytest.approx(rates[0] / 4)
 
 
+def test_what_was_tried_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    sick(monkeypatch, (1, 3), (2, 4), (3, 5), disease="oscillation")
+    _, _, trained = run(settings("treat", treatments=3))
+    taken = [treatment["remedy"] for treatment in trained.control.treatments]
+    assert taken == ["lower learning rates", "R1 penalty", "spectral normalisation"]
+
+
 def test_without_a_healthy_checkpoint_training_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
     sick(monkeypatch, (1, 1))
     _, log, trained = run(settings("treat", treatments=1))

@@ -845,3 +845,12 @@ def test_the_generator_s_loss_is_its_score_under_d() -> None:
     f = flat(model.fake(batch)) @ model.w + model.b
     torch.testing.assert_close(terms["score"].detach(), softplus(-f))
     torch.testing.assert_close(observed["D(G(z))"].detach(), f.sigmoid())
+
+
+def test_dcgan_has_no_dense_hidden_layer_and_torch_s_own_batch_norm() -> None:
+    model = DCGAN(DCGANConfig(width=8), Card(3, 64))
+    dense = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    assert {m.out_features for m in dense} == {1, cast(Generator, model.generator).project.out_features}
+    norms = batch_norms(model.discriminator) + batch_norms(model.generator)
+    assert len(norms) == 3 + 4  # none after D's first convolution
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-5, 0.1)}
