@@ -264,7 +264,7 @@ def thrown(history: History) -> Evidence | None:
     return None
 
 
-ALIKE, FEW = 0.3, 0.65  # diversity: one mode of eight gives 0.15, half of them 0.56, all but one 0.93
+ALIKE, FEW = 0.2, 0.6  # diversity: one mode of eight gives 0.15, half of them 0.56, all but one 0.93
 STILL = 0.2  # movement in 50 steps; converged points 0.08, digits in healthy training 0.5, wandering points 1
 
 
@@ -352,10 +352,10 @@ RULES = (
         9,
         "The share of pairs that D is right about swings by {auc_swing:.2f} around {auc:.2f}.",
     ),
-    # Healthy games begin with all samples in one place, for up to 15 looks, and wander for up to 35.
+    # Healthy games begin with all samples in one place, for up to 15 looks, and wander for up to 38.
     Rule("mode_collapse", alike, 22, "Samples are {diversity:.0%} as diverse as images."),
     Rule("mode_collapse", few_and_still, 10, "Samples stay {diversity:.0%} as diverse as images."),
-    Rule("mode_collapse", few, 36, "Samples are still only {diversity:.0%} as diverse as images."),
+    Rule("mode_collapse", few, 40, "Samples are still only {diversity:.0%} as diverse as images."),
     Rule("generator_too_strong", generator_too_strong, 10, "D is right about {auc:.1%} of pairs only."),
 )
 
