@@ -241,7 +241,7 @@ class Plane:
         return images.flatten(1)
 
     def draw(self, generator: Any) -> np.ndarray:
-        """Where 2,500 samples lie, as a picture."""
+        """Where 500 samples lie, as a picture."""
         points = np.nan_to_num(toys.points_of(generator, 500, seed=1).numpy())
         counts, _, _ = np.histogram2d(points[:, 1], points[:, 0], bins=64, range=[[-1, 1], [-1, 1]])
         return (np.minimum(counts, 4) * 63).astype(np.uint8)[None, None, ::-1]

@@ -34,6 +34,7 @@ from components.storage import Store
 from components.threads import using_threads
 from components.training import Report, Trained, Trainer, held_out, train
 from components.upload import Uploader
+from components.watch import examined
 from models import FAMILIES
 from models.family import Card, Family, Generator
 
@@ -120,7 +121,9 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
             log = _log(job, store, attempt, uploader, validation, rows, card) if group.rank == 0 else Silent()
             if isinstance(log, Recorder) and resume:
                 log.resume_at(resume["control"]["step"], resume["control"]["attempt"])
-            probe = _probe(log, card.card, validation) if isinstance(log, Recorder) else None
+            probe = None
+            if isinstance(log, Recorder) and examined(family):
+                probe = _probe(log, card.card, validation)
             trainer = Trainer(family, settings, group=group, probe=probe)
             began = time.time()
             trained = train(

@@ -13,7 +13,7 @@ import torch
 
 from components.errors import RunError
 from components.health import TITLES, Diagnosis, Doctor, Probe
-from models.family import DISCRIMINATOR, GENERATOR, Remedy, Terms
+from models.family import DISCRIMINATOR, GENERATOR, Family, Remedy, Terms
 
 if TYPE_CHECKING:
     from components.training import Trainer
@@ -30,8 +30,7 @@ class Watch:
 
     def __init__(self, trainer: Trainer, probe: Probe | None = None):
         self.trainer, self.probe, self.doctor = trainer, probe, Doctor()
-        phases = {phase.name for phase in trainer.family.phases}
-        self.examines = {DISCRIMINATOR, GENERATOR} <= phases
+        self.examines = examined(trainer.family)
 
     @property
     def described(self) -> dict[str, Any]:
@@ -100,6 +99,11 @@ class Watch:
         self.doctor.load_state(state["doctor"])
         if self.probe and state["probe"]:
             self.probe.load_state(state["probe"])
+
+
+def examined(family: Family) -> bool:
+    """Whether a doctor has anything to look at: a discriminator's phase and a generator's."""
+    return {DISCRIMINATOR, GENERATOR} <= {phase.name for phase in family.phases}
 
 
 def event(diagnosis: Diagnosis, attempt: int, action: str) -> dict[str, Any]:

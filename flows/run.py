@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -16,6 +15,7 @@ from components import report, stages
 from components.config import Experiment
 from components.errors import InputError, RunError
 from components.plan import Plan
+from components.report.health import EVENT
 from components.stages import Done, Spec
 from components.storage import Store
 from flows.record import Record
@@ -23,7 +23,6 @@ from flows.terminal import Board
 
 POLL = 1.0  # seconds between looks at a training's progress
 ARTIFACT = 5.0  # seconds between updates of Prefect's progress artifact
-EVENT = re.compile(r"event-\d+-\d+\.json")
 
 RUNS: dict[str, Run] = {}
 """The runs of this process by id: tasks are given the id, small and JSON, and find the rest here."""
