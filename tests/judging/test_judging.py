@@ -64,7 +64,7 @@ def test_the_same_bits_for_any_number_of_workers(family: str, store: Store, tmp_
             if array is not None:
                 assert len(array) == N, "no remainder is drawn twice"
                 np.testing.assert_array_equal(array, shared[name], err_msg=name)
-    assert (whole["labels"] is not None) is (family == "diffusion")
+    assert (whole["labels"] is not None) is jobs.takes_label(family)
     assert (whole["pair-mse"] is not None) is (family == "autoencoder")
 
 
