@@ -35,11 +35,12 @@ class Config(BaseModel):
 
 @dataclass(frozen=True)
 class Card:
-    """What a network must know of the images: their shape, and how many classes there are (0: unlabelled)."""
+    """What a network must know of the data: the shape of an image, its classes, its encoded captions."""
 
     channels: int
     resolution: int
-    num_classes: int = 0
+    num_classes: int = 0  # 0: unlabelled
+    text: int = 0  # numbers in a token of an encoded caption; 0: no captions, or none encoded
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -169,6 +170,12 @@ class Family(nn.Module):
     def __init__(self, config: Any, card: Card, upstream: Mapping[str, nn.Module] | None = None):
         super().__init__()
         self.config, self.card = config, card
+
+    @classmethod
+    def conditions(cls, config: Any, card: Card) -> frozenset[str]:
+        """What its samples depend on, of label and text, with these settings and data."""
+        there = {"label": bool(card.num_classes), "text": bool(card.text)}
+        return frozenset(kind for kind in cls.needs | cls.takes if there.get(kind))
 
     def begin(self, step: int) -> None:
         """Set whatever depends on the step (fade-in, blur, augmentation strength).
