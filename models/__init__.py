@@ -8,6 +8,8 @@ from models.dcgan import DCGAN
 from models.diffusion import Diffusion
 from models.family import Family
 from models.gan import GAN
+from models.kl_vae import KLVAE
+from models.latent_diffusion import LatentDiffusion
 from models.r3gan import R3GAN
 from models.sngan import SNGAN
 from models.vae import VAE
@@ -25,4 +27,6 @@ FAMILIES: dict[str, type[Family]] = {
     "cgan": CGAN,
     "r3gan": R3GAN,
     "diffusion": Diffusion,
+    "kl_vae": KLVAE,
+    "latent_diffusion": LatentDiffusion,
 }
