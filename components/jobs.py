@@ -9,8 +9,10 @@ import json
 import os
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from torch import nn
 from components import checkpoint, sampling
 from components.config import Train, explain
 from components.data.card import DataCard
-from components.data.dataset import Batches, Split, open_split, to_float
+from components.data.dataset import Batches, Split, open_shards, open_split, to_float
 from components.distributed import Group, derive
 from components.errors import InputError, RunError
 from components.health import Probe
@@ -58,6 +60,8 @@ class Fit:
     extractor: str = ""
     device: str = "cpu"
     flips: bool = False
+    upstream: dict[str, str] = field(default_factory=dict)  # folders of the models it builds on, in the store
+    latents: str = ""  # folder of the kept encodings of the images, in the store
 
     @property
     def settings(self) -> Train:
@@ -80,13 +84,27 @@ def config_of(name: str, own: dict[str, Any]) -> dict[str, Any]:
         raise InputError(explain(error, f"families.{name}", model)) from None
 
 
+def upstream_of(name: str) -> dict[str, str]:
+    """The trained models that a family builds on: what it calls each -> its family."""
+    if name not in FAMILIES:
+        raise InputError(f"unknown family {name!r}; known: {', '.join(FAMILIES)}")
+    return dict(FAMILIES[name].upstream)
+
+
+def caches(name: str) -> str | None:
+    """What a family calls the upstream model whose encodings of the images are kept for it."""
+    return FAMILIES[name].caches
+
+
 def takes_label(name: str) -> bool:
     """Whether a family's samples depend on the label, where there is one."""
     return "label" in FAMILIES[name].takes | FAMILIES[name].needs
 
 
-def build(name: str, config: dict[str, Any], card: Card) -> Family:
-    """A family by its name, sized for the card.
+def build(
+    name: str, config: dict[str, Any], card: Card, upstream: Mapping[str, nn.Module] | None = None
+) -> Family:
+    """A family by its name, sized for the card, on generators that were trained before.
 
     Raises:
         InputError: no such family, or its settings do not fit the data.
@@ -94,9 +112,18 @@ def build(name: str, config: dict[str, Any], card: Card) -> Family:
     config = config_of(name, config)
     family = FAMILIES[name]
     try:
-        return family(family.Config(**config), card, {})
+        return family(family.Config(**config), card, upstream)
     except ValueError as error:
         raise InputError(f"families.{name}: {error}") from None
+
+
+def untrained(name: str, card: Card, blocks: Mapping[str, dict[str, Any]]) -> dict[str, nn.Module]:
+    """What a family builds on, newly initialised; `blocks` holds settings of families, else by default."""
+    built: dict[str, nn.Module] = {}
+    for called, family in upstream_of(name).items():
+        below = untrained(family, card, blocks)
+        built[called] = build(family, blocks.get(family, {}), card, below).generator
+    return built
 
 
 def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) -> None:
@@ -112,9 +139,11 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
     with using_threads(settings.threads):
         folder = store.local_copy(job.data)
         card = DataCard.read(folder)
-        training, validation = open_split(folder, "train"), open_split(folder, "validation")
+        training, validation = (_split(job, store, folder, name) for name in ("train", "validation"))
+        upstream = {name: load_model(store.local_copy(model)) for name, model in job.upstream.items()}
         torch.manual_seed(derive(settings.seed, "weights"))
-        family = build(job.family, job.config, card.card)
+        built_on = {name: generator for name, (generator, _, _) in upstream.items()}
+        family = build(job.family, job.config, card.card, built_on)
         resume = _checkpoint(attempt, group)
         with Uploader(attempt) as uploader:
             rows = sampling.grid_rows(validation, settings.sample_images)
@@ -139,7 +168,16 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
             name, why = uploader.failed[0]
             raise RunError(f"{job.attempt}/{name} could not be stored: {why}; run the same command to resume")
         if isinstance(log, Recorder):
-            _leave(job, attempt, trainer, log, trained, work, len(rows), card.labels)
+            below = {name: described for name, (_, _, described) in upstream.items()}
+            _leave(job, attempt, trainer, log, trained, work, len(rows), card.labels, below)
+
+
+def _split(job: Fit, store: Store, folder: Path, name: str) -> Split:
+    """A split of the data, with the encodings that are kept of its images."""
+    split = open_split(folder, name)
+    if not job.latents:
+        return split
+    return replace(split, latents=open_shards(store.local_copy(f"{job.latents}/{name}"), "latents"))
 
 
 def _checkpoint(attempt: Store, group: Group) -> dict[str, Any] | None:
@@ -228,6 +266,7 @@ def _leave(
     work: float,
     count: int,
     labels: list[str] | None,
+    upstream: Mapping[str, Any],
 ) -> None:
     """The weights to keep, the others where they differ and, last, what is to be known of the training."""
     family, control = trainer.family, trained.control
@@ -239,7 +278,7 @@ def _leave(
     folders = {which: "model" if which == kept else f"model-{which}" for which in steps}
     for which, folder in folders.items():  # the last first: once best, the average is no longer last
         generator = trainer.weights(which)
-        save_model(attempt, folder, job, generator, family.card, labels)
+        save_model(attempt, folder, job, generator, family.card, labels, upstream)
         if which == kept:
             attempt.write_bytes(KEPT, log.picture(generator))
     attempt.write_json(
@@ -290,9 +329,19 @@ def sample_table(attempt: Store, count: int, card: Card) -> dict[str, Any]:
 
 
 def save_model(
-    attempt: Store, folder: str, job: Fit, generator: nn.Module, card: Card, labels: list[str] | None
+    attempt: Store,
+    folder: str,
+    job: Fit,
+    generator: nn.Module,
+    card: Card,
+    labels: list[str] | None,
+    upstream: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Write model.safetensors and config.json into a folder: all that is needed to sample."""
+    """Write model.safetensors and config.json into a folder: all that is needed to sample.
+
+    `upstream` holds the config.json of what it builds on: the generator has their weights, and needs no more
+    of them than how they are built.
+    """
     weights = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
     attempt.write_bytes(f"{folder}/model.safetensors", save(weights))
     described = {
@@ -301,6 +350,10 @@ def save_model(
         "config": job.config,
         "card": asdict(card),
         "labels": labels,
+        "upstream": {
+            name: {key: below.get(key) for key in ("family", "config", "card", "upstream")}
+            for name, below in upstream.items()
+        },
     }
     attempt.write_json(f"{folder}/config.json", described)
 
@@ -322,13 +375,19 @@ def load_model(folder: os.PathLike[str] | str) -> tuple[Generator, Card, dict[st
         ) from None
     except Exception as error:  # json and safetensors raise kinds of their own for damaged files
         raise InputError(f"the model in {path} cannot be read: {error}") from None
-    card = Card(**described["card"])
-    generator = build(described["family"], described["config"], card).generator
+    family = rebuilt(described)
+    generator, card = family.generator, family.card
     try:
         generator.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(f"the weights in {path} do not fit: {str(error).splitlines()[0]}") from None
     return generator.eval().to(memory_format=torch.channels_last), card, described
+
+
+def rebuilt(described: Mapping[str, Any]) -> Family:
+    """The family that a config.json describes, newly initialised, on what it builds on."""
+    below = {name: rebuilt(one).generator for name, one in (described.get("upstream") or {}).items()}
+    return build(described["family"], described["config"], Card(**described["card"]), below)
 
 
 # Samples of a trained model.
@@ -417,7 +476,8 @@ def describe_families() -> list[dict[str, Any]]:
             "paper": family.paper,
             "task": family.task,
             "needs": sorted(family.needs),
-            "phases": [phase.name for phase in build(name, {}, card).phases],
+            "upstream": dict(family.upstream),
+            "phases": [phase.name for phase in build(name, {}, card, untrained(name, card, {})).phases],
         }
         for name, family in FAMILIES.items()
     ]

@@ -14,8 +14,10 @@ from components.registry import Pin
 from components.stages import Spec, claimed, code
 from components.storage import Store
 
+COMMON = ("prepare", "extractor", "reference")
 PER_FAMILY = ("train", "evaluate", "export")
-STAGES = ("prepare", "extractor", "reference", *PER_FAMILY, "compare", "report", "publish")
+LAST = ("compare", "report", "publish")
+STAGES = (*COMMON, "latents", *PER_FAMILY, *LAST)
 TRAINED = ("classifier", "rotation")  # extractors made from the data, and therefore pinned
 
 
@@ -90,6 +92,32 @@ class Plan:
         digests = code("components.judging:look_at_split", "components.judging:reference")
         return self._spec("reference", settings, digests, upstream)
 
+    def upstream(self, family: str) -> dict[str, str]:
+        """The models a family builds on: what it calls each -> its family, which is in the experiment."""
+        from components.jobs import upstream_of
+
+        return upstream_of(family)
+
+    def keeps_latents(self, family: str) -> bool:
+        """Whether images are encoded once for a family."""
+        return "latents" in stages_of(family, self.experiment.data.flips)
+
+    def encoder(self, family: str) -> str:
+        """What a family calls the model whose encodings are kept for it."""
+        from components.jobs import caches
+
+        called = caches(family)
+        assert called is not None, f"no encodings are kept for {family}"
+        return called
+
+    def latents(self, family: str) -> Spec:
+        """The images as a model that the family builds on encodes them."""
+        below = self.upstream(family)[self.encoder(family)]
+        threads = self.experiment.training(family).threads
+        upstream = {"prepare": self.prepare.key, f"train/{below}": self.train(below).key}
+        digests = code("components.latents:encode")
+        return self._spec("latents", {"threads": threads}, digests, upstream, family)
+
     def train(self, family: str) -> Spec:
         """A family's training."""
         block = dict(self.experiment.families[family])
@@ -100,6 +128,9 @@ class Plan:
         upstream = {"prepare": self.prepare.key}
         if settings.judges:
             upstream |= {"extractor": self.extractor.key, "reference": self.reference.key}
+        upstream |= {f"train/{below}": self.train(below).key for below in self.upstream(family).values()}
+        if self.keeps_latents(family):
+            upstream["latents"] = self.latents(family).key
         return self._spec("train", block, digests, upstream, family)
 
     def evaluate(self, family: str) -> Spec:
@@ -144,7 +175,11 @@ class Plan:
             self.prepare,
             self.extractor,
             self.reference,
-            *(getattr(self, stage)(family) for family in families for stage in PER_FAMILY),
+            *(
+                getattr(self, stage)(family)
+                for family in families
+                for stage in stages_of(family, self.experiment.data.flips)
+            ),
             compare,
             report,
             self.publish(report.key, {f: self.export(f).key for f in families}),
@@ -159,6 +194,13 @@ class Plan:
         family: str | None = None,
     ) -> Spec:
         return Spec(stage, settings, digests, upstream, family, self.version, self.device)
+
+
+def stages_of(family: str, flips: bool) -> tuple[str, ...]:
+    """The stages of a family. Images that are mirrored at random have no encodings worth keeping."""
+    from components.jobs import caches
+
+    return PER_FAMILY if flips or caches(family) is None else ("latents", *PER_FAMILY)
 
 
 @functools.cache
@@ -179,8 +221,12 @@ def module_of(family: str) -> str:
 
 def check(plan: Plan, store: Store) -> None:
     """Build the networks to be trained, so that settings which do not fit the data are refused at once."""
-    from components.jobs import build
+    from components.jobs import build, untrained
 
-    for family, block in plan.experiment.families.items():
+    blocks = {
+        family: {k: v for k, v in block.items() if k != "train"}
+        for family, block in plan.experiment.families.items()
+    }
+    for family, block in blocks.items():
         if not claimed(store, plan.train(family)):
-            build(family, {k: v for k, v in block.items() if k != "train"}, plan.card.card)
+            build(family, block, plan.card.card, untrained(family, plan.card.card, blocks))

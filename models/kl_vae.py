@@ -108,7 +108,7 @@ def middle(config: KLVAEConfig) -> list[nn.Module]:
 
 
 def encoder(config: KLVAEConfig, card: Card) -> nn.Sequential:
-    """Images (N, C, H, W) -> mean and log variance side by side (N, 2 c, h, w); with codes, z (N, c, h, w)."""
+    """Images (N, C, H, W) -> mean and log variance (N, 2 c, h, w); with codes z alone, (N, c, h, w)."""
     widths, parameters = config.widths, 2 if config.quantise == "none" else 1
     layers: list[nn.Module] = [conv(card.channels, widths[0])]
     for level, width in enumerate(widths):
@@ -120,7 +120,7 @@ def encoder(config: KLVAEConfig, card: Card) -> nn.Sequential:
 
 
 def decoder(config: KLVAEConfig, card: Card) -> nn.Sequential:
-    """z (N, c, h, w) -> the mean of p(x|z), (N, C, H, W)."""
+    """Latents (N, c, h, w) -> the mean of p(x|z), (N, C, H, W)."""
     widths, sizes = config.widths, config.sizes(card.resolution)
     layers: list[nn.Module] = [conv(config.latent, widths[-1]), *middle(config)]
     for level in reversed(range(len(widths))):
@@ -148,8 +148,10 @@ class Codebook(nn.Module):
     def nearest(self, z: Tensor) -> Tensor:
         """The index of the code nearest to each pixel of z (N, c, h, w): (N, h, w)."""
         with torch.autocast(z.device.type, enabled=False):
-            return torch.cdist(z.detach().float().permute(0, 2, 3, 1).flatten(0, 2), self.code).argmin(1).view(
-                len(z), *z.shape[2:]
+            return (
+                torch.cdist(z.detach().float().permute(0, 2, 3, 1).flatten(0, 2), self.code)
+                .argmin(1)
+                .view(len(z), *z.shape[2:])
             )
 
     def codes_of(self, index: Tensor) -> Tensor:
@@ -170,7 +172,7 @@ class Codebook(nn.Module):
         return torch.cat([count[:, None], total, other], 1)
 
     def move(self, seen: Tensor, decay: float) -> None:
-        """N_i <- g N_i + (1 - g) n_i, m_i likewise, e_i = m_i / N_i; from what all shards saw (S, K, 1 + 2 c)."""
+        """N_i <- g N_i + (1 - g) n_i, m_i alike, e_i = m_i / N_i; of what S shards saw, (S, K, 1 + 2 c)."""
         count, total, _ = seen.sum(0).split([1, self.code.shape[1], self.code.shape[1]], 1)
         self.count.lerp_(count[:, 0], 1 - decay)
         self.total.lerp_(total, 1 - decay)
@@ -234,7 +236,7 @@ class Generator(family.Generator):
 
 
 def sampled(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """z = mean + sigma eps. Kingma & Welling 2014, Eq. 10."""
+    """A draw, mean + sigma eps. Kingma & Welling 2014, Eq. 10."""
     return mean + (log_variance / 2).exp() * torch.randn_like(mean)
 
 
@@ -257,8 +259,8 @@ class KLVAE(Family):
 
     Config = KLVAEConfig
     paper = (
-        "Rombach, Blattmann, Lorenz, Esser & Ommer 2022, High-Resolution Image Synthesis with Latent Diffusion "
-        "Models, https://arxiv.org/abs/2112.10752"
+        "Rombach et al. 2022, High-Resolution Image Synthesis with Latent Diffusion Models, "
+        "https://arxiv.org/abs/2112.10752"
     )
     task = "reconstruct"
 
@@ -293,7 +295,7 @@ class KLVAE(Family):
         return {"reconstruction": error.flatten(1).mean(1)} | prior, moments | observed
 
     def committed(self, codebook: Codebook, z: Tensor) -> tuple[Terms, Terms]:
-        """b |z - sg(e)|^2, Eq. 3, per number of z; observed: how many codes are in use."""
+        """Commitment, b |z - sg(e)|^2, Eq. 3, per number of z; observed: how many codes are in use."""
         index = codebook.nearest(z)
         distance = (z - codebook.codes_of(index)).square().flatten(1).mean(1)
         seen = codebook.seen(z, index)

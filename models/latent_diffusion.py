@@ -5,7 +5,7 @@ https://arxiv.org/abs/2112.10752
     min E[w |F(z_t, t) - (a z_0 + b eps)|^2]   with z_0 ~ q(z|x) / std(z), x = D(z)
 
 Diffusion of models/diffusion.py, in the latents of an autoencoder that was trained before and stands still.
-Latents are scaled to a variance of 1 (App. G), since that is what the processes' levels of noise are made for.
+Latents are scaled to a variance of 1 (App. G), which the processes' levels of noise are made for.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class LatentDiffusion(Diffusion):
     upstream = {"autoencoder": "kl_vae"}
     caches = "autoencoder"
     paper = (
-        "Rombach, Blattmann, Lorenz, Esser & Ommer 2022, High-Resolution Image Synthesis with Latent Diffusion "
-        "Models, https://arxiv.org/abs/2112.10752"
+        "Rombach et al. 2022, High-Resolution Image Synthesis with Latent Diffusion Models, "
+        "https://arxiv.org/abs/2112.10752"
     )
 
     generator: Generator

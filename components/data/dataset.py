@@ -85,6 +85,7 @@ class Split:
     labels: np.ndarray | None = None  # (N,) int64
     captions: list[str] | None = None
     sources: Shards | None = None  # uint8 (N, C', H', W'), for pairs
+    latents: Shards | None = None  # float16 (N, 2, c, h, w): mean and log variance of an upstream encoder
 
     def __len__(self) -> int:
         return len(self.images)
@@ -116,6 +117,7 @@ class Batches:
 
     def __init__(self, split: Split, batch: int, seed: int, flips: bool = False):
         assert len(split), "a split is never empty"
+        assert not (flips and split.latents is not None), "latents are of images as they are"
         self.split, self.batch, self.seed, self.flips = split, batch, seed, flips
         self._order = functools.lru_cache(maxsize=2)(self._permutation)  # a batch seldom spans more epochs
 
@@ -130,7 +132,9 @@ class Batches:
             image = mirrored(image, flip)
             source = None if source is None else mirrored(source, flip)
         label = None if self.split.labels is None else torch.from_numpy(self.split.labels[index])
-        return Batch(n=len(index), image=image, label=label, source=source)
+        return Batch(
+            n=len(index), image=image, label=label, source=source, latent=latents_of(self.split, index)
+        )
 
     def positions(self, step: int, shard: int = 0, shards: int = 1) -> np.ndarray:
         """Positions in the endless stream of images that the shard covers: step * batch + its rows."""
@@ -169,6 +173,11 @@ class Batches:
             here = blocks == b
             flips[here] = draws[places[here]]
         return torch.from_numpy(flips)
+
+
+def latents_of(split: Split, rows: np.ndarray | Sequence[int]) -> Tensor | None:
+    """The kept encodings of some images, float32 (n, 2, c, h, w); None where none are kept."""
+    return None if split.latents is None else torch.from_numpy(split.latents[rows]).float()
 
 
 def mirrored(images: Tensor, which: Tensor) -> Tensor:
