@@ -282,8 +282,9 @@ class KLVAE(Family):
         """-log p(x|z) + w KL(q(z|x) || N(0, I)), or -log p(x|e) + b |z - sg(e)|^2; per number of an image."""
         assert batch.image is not None
         mean, log_variance = self.generator.encode(batch.image)
+        observed: Terms = {}
         if self.generator.codebook is None:
-            z, observed = sampled(mean, log_variance), {}
+            z = sampled(mean, log_variance)
             kl = kl_to_prior(mean.flatten(1), log_variance.flatten(1))
             prior = {"kl": self.config.kl_weight * kl / self.numbers}
         else:

@@ -19,7 +19,7 @@ import torch
 from components.config import Train
 from components.data.dataset import Batches, Shards, Split
 from components.distributed import derive
-from components.jobs import build
+from components.jobs import build, untrained
 from components.training import Trainer, train
 from models import FAMILIES
 from models.family import Card
@@ -70,7 +70,7 @@ def trainer(
     """A family ready to train, with all its phases or the first few; each is due at least twice."""
     chosen = chosen or settings()
     torch.manual_seed(derive(chosen.seed, "weights"))
-    family = build(name, {**CONFIGS[name], **(change or {})}, CARD)
+    family = build(name, {**CONFIGS[name], **(change or {})}, CARD, untrained(name, CARD, CONFIGS))
     most = max(1, chosen.steps // 2)
     family.phases = [replace(phase, every=min(phase.every, most)) for phase in family.phases[:phases]]
     return Trainer(family, chosen, **arguments)

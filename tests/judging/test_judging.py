@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from components.judging import draw, gather, leave, left
 from components.orders import Draw, Places
 from components.storage import Store
 from components.work import ranges
+from models import FAMILIES
 from models.family import Card
 from tests.tiny import CONFIGS
 
@@ -31,9 +33,14 @@ def store(tmp_path, digits, digits_reference) -> Store:
     shutil.copytree(digits_reference, store.path("reference"))
     for family, config in CONFIGS.items():
         torch.manual_seed(0)
-        built = jobs.build(family, config, Card(1, 8, 10))
+        card = Card(1, 8, 10)
+        built = jobs.build(family, config, card, jobs.untrained(family, card, CONFIGS))
+        below = {
+            name: {"family": other, "config": CONFIGS[other], "card": asdict(card)}
+            for name, other in jobs.upstream_of(family).items()
+        }
         job = jobs.Fit(family, jobs.config_of(family, config), {}, "data", "", store.url)
-        jobs.save_model(store, f"models/{family}", job, built.generator, built.card, None)
+        jobs.save_model(store, f"models/{family}", job, built.generator, card, None, below)
     return store
 
 
@@ -65,7 +72,7 @@ def test_the_same_bits_for_any_number_of_workers(family: str, store: Store, tmp_
                 assert len(array) == N, "no remainder is drawn twice"
                 np.testing.assert_array_equal(array, shared[name], err_msg=name)
     assert (whole["labels"] is not None) is jobs.takes_label(family)
-    assert (whole["pair-mse"] is not None) is (family == "autoencoder")
+    assert (whole["pair-mse"] is not None) is (FAMILIES[family].task in jobs.PAIRED)
 
 
 def test_another_chunk_gives_the_same_within_rounding(store: Store, tmp_path: Any, monkeypatch: Any) -> None:
