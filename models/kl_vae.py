@@ -32,6 +32,7 @@ from models.layers import adam, to_image
 from models.vae import kl_to_prior
 
 LOG_VARIANCE = (-30.0, 20.0)  # what is left of log sigma^2, as in the authors' code
+START = -6.0  # of log sigma^2: w is tiny, so sigma will be small, and finding that out takes long
 DEAD = 0.05  # of an even share of the latents: a code with less begins anew
 MEMORY = 0.01  # weight of the newest batch in the latents' moments, once there were so many
 
@@ -116,7 +117,10 @@ def encoder(config: KLVAEConfig, card: Card) -> nn.Sequential:
         layers += [conv(before, before, stride=2)] if level > 0 else []
         layers += stack(before, width, config.blocks)
     layers += [*middle(config), group_norm(widths[-1]), nn.SiLU()]
-    return nn.Sequential(*layers, conv(widths[-1], parameters * config.latent))
+    last = conv(widths[-1], parameters * config.latent)
+    if parameters == 2 and last.bias is not None:
+        nn.init.constant_(last.bias[config.latent :], START)
+    return nn.Sequential(*layers, last)
 
 
 def decoder(config: KLVAEConfig, card: Card) -> nn.Sequential:
