@@ -369,7 +369,7 @@ def judge_retrieval(
     n, real = len(judged), ref.splits[split].features
     recipe = Recipe(ref, judged, split, n)
     found = retrieval(ranks(judged.features, asked, real, names))
-    told: dict[str, Any] = {"top": TOP, "ties": "as misses", "floor": "chance", "n_real": len(names)}
+    told: dict[str, Any] = {"top": TOP, "ties": "as misses", "baseline": "chance", "n_real": len(names)}
     return {RETRIEVAL: recipe.metric(RETRIEVAL, found, floor=chance(asked, names), **told)}
 
 
