@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components import registry
 from components.config import Experiment
@@ -14,8 +14,11 @@ from components.registry import Pin
 from components.stages import Spec, claimed, code
 from components.storage import Store
 
+if TYPE_CHECKING:
+    from models.family import Card
+
 PER_FAMILY = ("train", "evaluate", "export")
-STAGES = ("prepare", "extractor", "reference", *PER_FAMILY, "compare", "report", "publish")
+STAGES = ("prepare", "extractor", "reference", "captions", *PER_FAMILY, "compare", "report", "publish")
 TRAINED = ("classifier", "rotation")  # extractors made from the data, and therefore pinned
 
 
@@ -90,6 +93,30 @@ class Plan:
         digests = code("components.judging:look_at_split", "components.judging:reference")
         return self._spec("reference", settings, digests, upstream)
 
+    @property
+    def captions(self) -> Spec | None:
+        """The captions as an encoder sees them; None where no family is told them."""
+        if not any(map(self.told_captions, self.experiment.families)):
+            return None
+        from components.text import identity
+
+        digests = code("components.captions:encode")
+        return self._spec("captions", identity(), digests, {"prepare": self.prepare.key})
+
+    def told_captions(self, family: str) -> bool:
+        """Whether a family is told captions."""
+        return self.card.captions and bool(self.card_for(family).text)
+
+    def card_for(self, family: str) -> Card:
+        """What a family must know of the data."""
+        from components.jobs import card_for
+
+        return card_for(family, self.own(family), self.card)
+
+    def own(self, family: str) -> dict[str, Any]:
+        """A family's own settings."""
+        return {name: value for name, value in self.experiment.families[family].items() if name != "train"}
+
     def train(self, family: str) -> Spec:
         """A family's training."""
         block = dict(self.experiment.families[family])
@@ -100,6 +127,9 @@ class Plan:
         upstream = {"prepare": self.prepare.key}
         if settings.judges:
             upstream |= {"extractor": self.extractor.key, "reference": self.reference.key}
+        if self.told_captions(family):
+            assert self.captions is not None
+            upstream["captions"] = self.captions.key
         return self._spec("train", block, digests, upstream, family)
 
     def evaluate(self, family: str) -> Spec:
@@ -144,6 +174,7 @@ class Plan:
             self.prepare,
             self.extractor,
             self.reference,
+            *([captions] if (captions := self.captions) else []),
             *(getattr(self, stage)(family) for family in families for stage in PER_FAMILY),
             compare,
             report,
@@ -181,6 +212,10 @@ def check(plan: Plan, store: Store) -> None:
     """Build the networks to be trained, so that settings which do not fit the data are refused at once."""
     from components.jobs import build
 
-    for family, block in plan.experiment.families.items():
+    for family in plan.experiment.families:
         if not claimed(store, plan.train(family)):
-            build(family, {k: v for k, v in block.items() if k != "train"}, plan.card.card)
+            build(family, plan.own(family), plan.card_for(family))
+    if plan.captions is not None and not claimed(store, plan.captions):
+        from components.text import need_encoder
+
+        need_encoder()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from components.data.dataset import Split, to_float, to_uint8
+from components.data.encoded import Text
 from components.errors import InputError, RunError
 from models.family import Batch, Card, Generator, Noise
 
@@ -53,6 +54,7 @@ def generate(
     images: Rows | None = None,  # uint8 (M, C, H, W): image i is made from images[i] (reconstruction)
     sources: Rows
     | None = None,  # uint8 (M, C', H', W'): image i is made from sources[i] (translation, upscaling)
+    text: Text | None = None,  # image i is told the caption of text[i]
     device: torch.device | str = "cpu",
 ) -> Iterator[np.ndarray]:
     """Yield uint8 images (b, C, H, W) in order, drawn in eval mode and float32, without gradients.
@@ -63,11 +65,11 @@ def generate(
         InputError: There are fewer conditions than images, or a label is not one of the classes.
         RunError: The generator gives NaN or images of the wrong shape.
     """
-    _check_conditions(start + n, labels=labels, images=images, sources=sources)
+    _check_conditions(start + n, labels=labels, images=images, sources=sources, captions=text)
     _check_classes(labels, card.num_classes)
     for first in range(start - start % batch, start + n, batch):
         indices = np.arange(first, first + batch)  # the whole chunk, whatever part of it was asked for
-        condition = _condition(indices, seed, labels, counts, images, sources).to(device)
+        condition = _condition(indices, seed, labels, counts, images, sources, text).to(device)
         chunk = _draw(
             generator, condition, Noise([seed_of(seed, int(i)) for i in indices], device), card, first
         )
@@ -131,26 +133,42 @@ def _condition(
     counts: Sequence[int] | None,
     images: Rows | None,
     sources: Rows | None,
+    text: Text | None,
 ) -> Batch:
     """What the images at `indices` are made from; past the end the last condition pads the chunk."""
-    label = None
-    if isinstance(labels, str):
-        assert labels == "data" and counts is not None, 'labels="data" needs the counts per class'
-        label = labels_for(indices, counts, seed)
-    elif isinstance(labels, int | np.integer):
-        label = np.full(len(indices), labels, dtype=np.int64)
-    elif labels is not None:
-        label = _rows(np.asarray(labels, dtype=np.int64), indices)
+    label = None if labels is None else classes(indices, seed, labels, counts)
+    tokens, mask = (None, None) if text is None else text[_padded(text, indices)].tensors()
     return Batch(
         n=len(indices),
         image=None if images is None else _pixels(images, indices),
         label=None if label is None else torch.from_numpy(label),
         source=None if sources is None else _pixels(sources, indices),
+        text=tokens,
+        text_mask=mask,
     )
 
 
+def classes(
+    indices: np.ndarray,
+    seed: int,
+    labels: str | int | Sequence[int] | np.ndarray,
+    counts: Sequence[int] | None = None,
+) -> np.ndarray:
+    """The classes of the images at `indices`, (len(indices),) int64, told as `generate` is."""
+    if isinstance(labels, str):
+        assert labels == "data" and counts is not None, 'labels="data" needs the counts per class'
+        return labels_for(indices, counts, seed)
+    if isinstance(labels, int | np.integer):
+        return np.full(len(indices), labels, dtype=np.int64)
+    return _rows(np.asarray(labels, dtype=np.int64), indices)
+
+
 def _rows(values: Rows, indices: np.ndarray) -> np.ndarray:
-    return values[np.minimum(indices, len(values) - 1)]
+    return values[_padded(values, indices)]
+
+
+def _padded(values: Sized, indices: np.ndarray) -> np.ndarray:
+    return np.minimum(indices, len(values) - 1)
 
 
 def _pixels(values: Rows, indices: np.ndarray) -> Tensor:

@@ -86,6 +86,7 @@ class Run:
         specs = [
             plan.extractor,
             plan.reference,
+            *([plan.captions] if plan.captions else []),
             *(s(f) for f in self.experiment.families for s in (plan.train, plan.evaluate)),
         ]
         return any(spec.stage in self.force or not stages.claimed(self.store, spec) for spec in specs)

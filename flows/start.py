@@ -24,7 +24,8 @@ from components.storage import Store, open_store
 from flows.orphans import end_orphans
 
 METRICS = {  # in the terminal, at most so many; the page has them all
-    "generate": ("fid", "frechet_distance", "kid", "precision", "recall", "label_accuracy", "memorised"),
+    "generate": ("fid", "frechet_distance", "kid", "precision", "recall", "label_accuracy", "retrieval_top5")
+    + ("memorised",),
     "other": ("rfid", "r_frechet_distance", "mse", "psnr", "ssim", "lpips"),
 }
 SMOKE = {
@@ -162,7 +163,7 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
         titles = [
             *STAGES[:3],
             *(f"{s} {f}" for f in experiment.families for s in PER_FAMILY),
-            *STAGES[6:],
+            *STAGES[-3:],
         ]
         rows = [
             {"stage": title, "key": None, "because": "runs: the data is not prepared yet"} for title in titles

@@ -107,7 +107,7 @@ def samples(
         target = f"samples/{stem}{f'-a{number}' if number > 1 else ''}-{name}"
         if copy(store, f"{attempt}/samples/{name}", f"{report}/{target}"):
             grids.append({"step": step, "src": target, **_cost(course.rows, step)})
-    shown = {key: meta.get(key) for key in ("columns", "count", "resolution", "channels", "labels")}
+    shown = {key: meta.get(key) for key in ("columns", "count", "resolution", "channels", "labels", "titles")}
     originals = f"samples/{stem}-source.webp"
     if copy(store, f"{attempt}/samples/source.webp", f"{report}/{originals}"):
         shown["originals"] = originals

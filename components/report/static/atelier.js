@@ -394,7 +394,7 @@
     let wide = false;
     const view = (parts) => ({ whole: wide, lines: parts.length > 1 ? 1 : 2 });
     const meta = (own) => ({ ...own, resolution: own.resolution || data.resolution });
-    const classOf = ({ labels }) => (labels && labels.length ? (tile) => (labels[tile] === undefined || labels[tile] === null ? "" : `class ${(data.classes || [])[labels[tile]] ?? labels[tile]}`) : null);
+    const classOf = ({ labels, titles }) => (titles ? (tile) => titles[tile] || "" : labels && labels.length ? (tile) => (labels[tile] === undefined || labels[tile] === null ? "" : `class ${(data.classes || [])[labels[tile]] ?? labels[tile]}`) : null);
 
     const painters = [];
     if (data.real) {
