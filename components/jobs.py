@@ -132,7 +132,7 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
             rows = sampling.grid_rows(validation, settings.sample_images)
             log: Recorder | Silent = Silent()
             if group.rank == 0:
-                log = _log(job, store, attempt, uploader, validation, rows, card, told)
+                log = _log(job, store, attempt, uploader, validation, rows, card, family)
             if isinstance(log, Recorder) and resume:
                 log.resume_at(resume["control"]["step"], resume["control"]["attempt"])
             probe = None
@@ -187,23 +187,25 @@ def _log(
     validation: Split,
     rows: np.ndarray,
     card: DataCard,
-    told: Card,
+    family: Family,
 ) -> Recorder:
     """Where the first process writes, with the fixed conditions of its sample grids."""
-    settings, labels = job.settings, validation.labels
+    settings, labels, told = job.settings, validation.labels, family.card
     kinds = conditions(job.family, job.config, told)
-    reconstructs = FAMILIES[job.family].task == "reconstruct"
     fixed: dict[str, Any] = {
         "n": len(rows),
         "seed": derive(settings.seed, "grid"),
         "labels": labels[rows] if labels is not None and "label" in kinds else None,
-        "images": validation.images[rows] if reconstructs else None,
         "text": None if validation.text is None else validation.text[rows],
         "device": job.device,
+        **originals(job.family, validation, rows),
     }
-    if reconstructs:
-        grid = sampling.grid(fixed["images"], SHEET_COLUMNS)
+    if FAMILIES[job.family].task in PAIRED:
+        grid = sampling.grid(validation.images[rows], SHEET_COLUMNS)
         uploader.put(sampling.encode_webp(grid), "samples/source.webp")
+    if hasattr(family.generator, "given"):
+        grid = sampling.grid(sampling.draw(family.generator, told, method="given", **fixed), SHEET_COLUMNS)
+        uploader.put(sampling.encode_webp(grid), "samples/given.webp")
 
     def draw(generator: nn.Module) -> np.ndarray:
         assert isinstance(generator, Generator)
@@ -233,16 +235,22 @@ def conditions_of(
 
     Its inputs; the captions of the split, one after the other; or labels as frequent as in the data.
     """
-    task, kinds = FAMILIES[family].task, conditions(family, config, told)
-    if task == "reconstruct":
-        return {"images": split.images}
-    found: dict[str, Any] = {} if task == "generate" else {"sources": split.sources}
+    kinds, found = conditions(family, config, told), originals(family, split)
     if "text" in kinds:
         found["text"] = split.text
     if "label" in kinds and data.label_counts:
         labels = {"labels": "data", "counts": data.label_counts["train"]}
         found |= {"labels": split.labels} if "text" in kinds else labels  # those of the captioned images
     return found
+
+
+def originals(family: str, split: Split, rows: np.ndarray | slice = slice(None)) -> dict[str, Any]:
+    """The images that a family makes its own from, where it does: sources, else those to be found again."""
+    if FAMILIES[family].task == "generate":
+        return {}
+    if split.sources is not None and FAMILIES[family].task != "reconstruct":
+        return {"sources": split.sources if isinstance(rows, slice) else split.sources[rows]}
+    return {"images": split.images if isinstance(rows, slice) else split.images[rows]}
 
 
 def _leave(
@@ -399,7 +407,9 @@ class Wish:
     """What samples are asked for; what is None is as the model has it."""
 
     label: str | None = None  # a class by name or number; None: all in turn
-    source: Path | None = None  # an image to reconstruct
+    source: Path | None = None  # an image to reconstruct, to enlarge, to fill in or to start from
+    mask: Path | None = None  # white where the source is to be filled in; None: holes at random
+    strength: float | None = None  # of the noise that is laid on the source to start from
     prompts: Sequence[str] = ()  # captions, which take turns; none: drawn without a caption
     steps: int | None = None  # of the sampler
     guidance: float | None = None  # towards class or caption; 1: none
@@ -412,6 +422,7 @@ class Wish:
             "sampler_steps": ("--steps", self.steps),
             "guidance": ("--guidance", self.guidance),
             "sampler": ("--sampler", self.sampler),
+            "strength": ("--strength", self.strength),
         }
         return {name: told for name, told in asked.items() if told[1] is not None}
 
@@ -435,7 +446,7 @@ def sample_to_file(model: Path, output: Path, *, n: int, seed: int = 0, wish: Wi
         raise InputError(f"-n {n}: at least one sample is needed")
     wish = wish or Wish()
     generator, card, described = load_model(model, wish.settings)
-    images = sampling.draw(generator, card, n=n, seed=seed, **_wished(wish, n, card, described))
+    images = sampling.draw(generator, card, n=n, seed=seed, **_wished(wish, n, generator, card, described))
     array = sampling.grid(images, min(n, SHEET_COLUMNS))
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=output.parent, suffix=output.suffix, delete=False) as file:
@@ -443,16 +454,15 @@ def sample_to_file(model: Path, output: Path, *, n: int, seed: int = 0, wish: Wi
     os.replace(file.name, output)
 
 
-def _wished(wish: Wish, n: int, card: Card, described: dict[str, Any]) -> dict[str, Any]:
+def _wished(
+    wish: Wish, n: int, generator: Generator, card: Card, described: dict[str, Any]
+) -> dict[str, Any]:
     """What `n` samples are made from."""
-    name, found = described["family"], dict[str, Any]()
-    kinds = conditions(name, described["config"], card)
-    if FAMILIES[name].task == "reconstruct":
-        if wish.source is None:
-            raise InputError(f"{name} reconstructs images: name one with --source FILE")
-        found["images"] = np.repeat(one_image(wish.source, card)[None], n, axis=0)
-    elif wish.source is not None:
-        raise InputError(f"{name} makes images from nothing: it takes no --source")
+    name = described["family"]
+    kinds, found = (
+        conditions(name, described["config"], card),
+        _from_image(wish, n, generator, card, described),
+    )
     if wish.label is not None and "label" not in kinds:
         raise InputError(f"--label {wish.label}: this model was trained without labels")
     if wish.prompts and "text" not in kinds:
@@ -466,6 +476,47 @@ def _wished(wish: Wish, n: int, card: Card, described: dict[str, Any]) -> dict[s
     if "text" in kinds:
         found["text"] = prompted(wish.prompts, n, described["encoder"])
     return found
+
+
+def _from_image(
+    wish: Wish, n: int, generator: Generator, card: Card, described: dict[str, Any]
+) -> dict[str, Any]:
+    """The image, and its mask, that `n` samples are made from, for families that make them from one."""
+    name, task = described["family"], FAMILIES[described["family"]].task
+    if wish.mask is not None and not hasattr(generator, "masked"):
+        raise InputError(f"--mask {wish.mask}: {name} fills no holes")
+    if wish.source is None:
+        if task == "generate":
+            return {}
+        verb = {"reconstruct": "reconstructs", "upscale": "enlarges"}.get(task, "changes")
+        raise InputError(f"{name} {verb} images: name one with --source FILE")
+    if task == "generate" and "strength" not in described["config"]:
+        raise InputError(f"{name} makes images from nothing: it takes no --source")
+    if task == "generate" and described["config"]["strength"] == 1:
+        raise InputError(
+            "--source is to be laid under noise: say how much with --strength, above 0 and below 1"
+        )
+    side = getattr(generator, "source_resolution", card.resolution)
+    image = one_image(wish.source, replace(card, resolution=side))
+    found = {"sources" if task == "upscale" else "images": np.repeat(image[None], n, axis=0)}
+    if wish.mask is not None:
+        found["masks"] = np.repeat(one_mask(wish.mask, card.resolution)[None], n, axis=0)
+    return found
+
+
+def one_mask(path: Path, resolution: int) -> np.ndarray:
+    """A picture of a mask, white where to fill in, as uint8 (1, H, W); its size must be the model's."""
+    try:
+        with Image.open(path) as image:
+            mask = np.asarray(image.convert("L"))
+    except (OSError, Image.DecompressionBombError) as error:
+        raise InputError(f"--mask {path}: {error}") from None
+    if mask.shape != (resolution, resolution):
+        height, width = mask.shape
+        raise InputError(
+            f"--mask {path} has {width}x{height} pixels; the model's images have {resolution}x{resolution}"
+        )
+    return np.where(mask >= 128, 255, 0).astype(np.uint8)[None]
 
 
 def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> Text:

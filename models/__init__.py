@@ -8,8 +8,10 @@ from models.dcgan import DCGAN
 from models.diffusion import Diffusion
 from models.family import Family
 from models.gan import GAN
+from models.inpainting import Inpainting
 from models.r3gan import R3GAN
 from models.sngan import SNGAN
+from models.super_resolution import SuperResolution
 from models.vae import VAE
 from models.wgan import WGAN
 from models.wgan_gp import WGANGP
@@ -25,4 +27,6 @@ FAMILIES: dict[str, type[Family]] = {
     "cgan": CGAN,
     "r3gan": R3GAN,
     "diffusion": Diffusion,
+    "super_resolution": SuperResolution,
+    "inpainting": Inpainting,
 }

@@ -15,19 +15,25 @@ from torch.nn.functional import interpolate
 from models import diffusion
 from models.conditions import Condition
 from models.diffusion import Diffusion, DiffusionConfig
-from models.family import Batch, Noise
+from models.family import Batch, Card, Noise
 
 
 class SuperResolutionConfig(DiffusionConfig):
     """Diffusion's hyperparameters, and by how much images are enlarged."""
 
-    scale: int = Field(4, ge=2)  # sides of the large image over those of the small one
+    scale: int | None = Field(None, ge=2)  # large sides over small ones; None: 4, 3 or 2 by resolution
     guidance: float = Field(1.0, ge=0)  # the small image is never withheld, so there is nothing to lean on
 
 
-def reduced(image: Tensor, scale: int) -> Tensor:
-    """The small image (N, C, H / s, W / s) of a large one, by antialiased bicubic reduction."""
-    side = image.shape[-1] // scale
+def scale_of(config: SuperResolutionConfig, card: Card) -> int:
+    """By how much images are enlarged."""
+    if config.scale:
+        return config.scale
+    return next((scale for scale in (4, 3, 2) if card.resolution % scale == 0), 4)
+
+
+def reduced(image: Tensor, side: int) -> Tensor:
+    """The small image (N, C, side, side) of a large one, by antialiased bicubic reduction."""
     return interpolate(image.float(), size=(side, side), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
@@ -42,6 +48,11 @@ class Generator(diffusion.Generator):
 
     config: SuperResolutionConfig
 
+    @property
+    def source_resolution(self) -> int:
+        """Pixels a side of a small image."""
+        return self.card.resolution // scale_of(self.config, self.card)
+
     def beside(self) -> int:
         """Channels of what `condition` lays beside the noisy image."""
         return self.card.channels
@@ -51,7 +62,7 @@ class Generator(diffusion.Generator):
         if batch.source is not None:
             return enlarged(batch.source, self.card.resolution)
         assert batch.image is not None
-        return enlarged(reduced(batch.image, self.config.scale), self.card.resolution)
+        return enlarged(reduced(batch.image, self.source_resolution), self.card.resolution)
 
     def condition(self, batch: Batch, noise: Noise | None = None) -> Condition:
         """What the network is told: the small image and what else the data has."""
@@ -75,7 +86,7 @@ class SuperResolution(Diffusion):
 
     def built(self) -> Generator:
         """The generator of this kind of diffusion."""
-        scale, resolution = self.config.scale, self.card.resolution
+        scale, resolution = scale_of(self.config, self.card), self.card.resolution
         if resolution % scale:
             raise ValueError(f"scale={scale} must divide the resolution, {resolution}")
         return Generator(self.config, self.card, self.conditions(self.config, self.card))

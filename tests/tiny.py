@@ -36,6 +36,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "cgan": {"width": 8, "latent": 8},
     "r3gan": {"width": 8, "group_width": 8, "latent": 8},
     "diffusion": {"width": 16, "sampler_steps": 2},
+    "super_resolution": {"width": 16, "sampler_steps": 2},
+    "inpainting": {"width": 16, "sampler_steps": 2},
 }
 assert set(CONFIGS) == set(FAMILIES), "a new family needs a tiny configuration here, and is then tested"
 

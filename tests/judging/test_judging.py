@@ -17,6 +17,7 @@ from components.judging import draw, gather, leave, left
 from components.orders import Draw, Places
 from components.storage import Store
 from components.work import ranges
+from models import FAMILIES
 from models.family import Card
 from tests.tiny import CONFIGS
 
@@ -66,7 +67,7 @@ def test_the_same_bits_for_any_number_of_workers(family: str, store: Store, tmp_
                 np.testing.assert_array_equal(array, shared[name], err_msg=name)
     told = jobs.conditions(family, CONFIGS[family], Card(1, 8, 10))
     assert (whole["labels"] is not None) is ("label" in told)
-    assert (whole["pair-mse"] is not None) is (family == "autoencoder")
+    assert (whole["pair-mse"] is not None) is (FAMILIES[family].task != "generate")
 
 
 def test_another_chunk_gives_the_same_within_rounding(store: Store, tmp_path: Any, monkeypatch: Any) -> None:
