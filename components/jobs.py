@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +26,7 @@ from components import checkpoint, sampling
 from components.config import Train, explain
 from components.data.card import DataCard
 from components.data.dataset import Batches, Split, open_shards, open_split, to_float
+from components.data.encoded import DIM, ENCODER, LONGEST, Table, Text
 from components.distributed import Group, derive
 from components.errors import InputError, RunError
 from components.health import Probe
@@ -58,6 +59,7 @@ class Fit:
     store: str  # URL
     reference: str = ""  # folders in the store, with which snapshots are judged
     extractor: str = ""
+    captions: str = ""  # folder of the encoded captions, for families that are told them
     device: str = "cpu"
     flips: bool = False
     upstream: dict[str, str] = field(default_factory=dict)  # folders of the models it builds on, in the store
@@ -96,9 +98,16 @@ def caches(name: str) -> str | None:
     return FAMILIES[name].caches
 
 
-def takes_label(name: str) -> bool:
-    """Whether a family's samples depend on the label, where there is one."""
-    return "label" in FAMILIES[name].takes | FAMILIES[name].needs
+def conditions(name: str, config: dict[str, Any], card: Card) -> frozenset[str]:
+    """What a family's samples depend on, of label and text."""
+    family = FAMILIES[name]
+    return family.conditions(family.Config(**config_of(name, config)), card)
+
+
+def card_for(name: str, config: dict[str, Any], data: DataCard) -> Card:
+    """What a family must know of the data: of captions only where it is told them."""
+    told = replace(data.card, text=DIM if data.captions else 0)
+    return told if "text" in conditions(name, config, told) else data.card
 
 
 def build(
@@ -139,15 +148,21 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
     with using_threads(settings.threads):
         folder = store.local_copy(job.data)
         card = DataCard.read(folder)
-        training, validation = (_split(job, store, folder, name) for name in ("train", "validation"))
+        told = card_for(job.family, job.config, card)
+        encoded = store.local_copy(job.captions) if told.text else None
+        training, validation = (
+            _split(job, store, folder, split, encoded) for split in ("train", "validation")
+        )
         upstream = {name: load_model(store.local_copy(model)) for name, model in job.upstream.items()}
         torch.manual_seed(derive(settings.seed, "weights"))
         built_on = {name: generator for name, (generator, _, _) in upstream.items()}
-        family = build(job.family, job.config, card.card, built_on)
+        family = build(job.family, job.config, told, built_on)
         resume = _checkpoint(attempt, group)
         with Uploader(attempt) as uploader:
             rows = sampling.grid_rows(validation, settings.sample_images)
-            log = _log(job, store, attempt, uploader, validation, rows, card) if group.rank == 0 else Silent()
+            log: Recorder | Silent = Silent()
+            if group.rank == 0:
+                log = _log(job, store, attempt, uploader, validation, rows, card, family)
             if isinstance(log, Recorder) and resume:
                 log.resume_at(resume["control"]["step"], resume["control"]["attempt"])
             probe = None
@@ -168,13 +183,14 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
             name, why = uploader.failed[0]
             raise RunError(f"{job.attempt}/{name} could not be stored: {why}; run the same command to resume")
         if isinstance(log, Recorder):
+            titles = [validation.captions[i] for i in rows] if told.text and validation.captions else None
             below = {name: described for name, (_, _, described) in upstream.items()}
-            _leave(job, attempt, trainer, log, trained, work, len(rows), card.labels, below)
+            _leave(job, attempt, trainer, log, trained, work, len(rows), card.labels, titles, below)
 
 
-def _split(job: Fit, store: Store, folder: Path, name: str) -> Split:
-    """A split of the data, with the encodings that are kept of its images."""
-    split = open_split(folder, name)
+def _split(job: Fit, store: Store, folder: Path, name: str, encoded: Path | None) -> Split:
+    """A split of the data, with what is kept of its captions and images as other models encode them."""
+    split = open_split(folder, name, encoded)
     if not job.latents:
         return split
     return replace(split, latents=open_shards(store.local_copy(f"{job.latents}/{name}"), "latents"))
@@ -210,30 +226,35 @@ def _log(
     validation: Split,
     rows: np.ndarray,
     card: DataCard,
+    family: Family,
 ) -> Recorder:
     """Where the first process writes, with the fixed conditions of its sample grids."""
-    settings, labels = job.settings, validation.labels
-    reconstructs = FAMILIES[job.family].task == "reconstruct"
+    settings, labels, told = job.settings, validation.labels, family.card
+    kinds = conditions(job.family, job.config, told)
     fixed: dict[str, Any] = {
         "n": len(rows),
         "seed": derive(settings.seed, "grid"),
-        "labels": labels[rows] if labels is not None and takes_label(job.family) else None,
-        "images": validation.images[rows] if reconstructs else None,
+        "labels": labels[rows] if labels is not None and "label" in kinds else None,
+        "text": None if validation.text is None else validation.text[rows],
         "device": job.device,
+        **originals(job.family, validation, rows),
     }
-    if reconstructs:
-        grid = sampling.grid(fixed["images"], SHEET_COLUMNS)
+    if FAMILIES[job.family].task in PAIRED:
+        grid = sampling.grid(validation.images[rows], SHEET_COLUMNS)
         uploader.put(sampling.encode_webp(grid), "samples/source.webp")
+    if hasattr(family.generator, "given"):
+        grid = sampling.grid(sampling.draw(family.generator, told, method="given", **fixed), SHEET_COLUMNS)
+        uploader.put(sampling.encode_webp(grid), "samples/given.webp")
 
     def draw(generator: nn.Module) -> np.ndarray:
         assert isinstance(generator, Generator)
-        return sampling.draw(generator, card.card, **fixed)
+        return sampling.draw(generator, told, **fixed)
 
-    selector = _selector(job, store, validation, card) if settings.judges else None
+    selector = _selector(job, store, validation, card, told) if settings.judges else None
     return Recorder(attempt, uploader, draw, settings.steps, selector)
 
 
-def _selector(job: Fit, store: Store, validation: Split, card: DataCard) -> Selector:
+def _selector(job: Fit, store: Store, validation: Split, card: DataCard, told: Card) -> Selector:
     """What judges snapshots.
 
     Its samples are like those to be reported, but of seeds and images that select and are never reported.
@@ -241,20 +262,34 @@ def _selector(job: Fit, store: Store, validation: Split, card: DataCard) -> Sele
     n = min(job.settings.judge_samples, len(validation))
     targets = validation.images[np.arange(n)] if FAMILIES[job.family].task in PAIRED else None
     jury = Jury(store.local_copy(job.reference), store.local_copy(job.extractor), n, targets)
-    fixed = conditions_of(job.family, card, validation)
+    fixed = conditions_of(job.family, job.config, told, card, validation)
     fixed |= {"n": n, "seed": derive(job.settings.seed, "select"), "device": job.device}
-    return Selector(jury, lambda generator: sampling.draw(generator, card.card, **fixed))
+    return Selector(jury, lambda generator: sampling.draw(generator, told, **fixed))
 
 
-def conditions_of(family: str, card: DataCard, split: Split) -> dict[str, Any]:
-    """What a family's judged samples are made from: its inputs, or labels as frequent as in the data."""
-    task = FAMILIES[family].task
-    if task == "reconstruct":
-        return {"images": split.images}
-    conditions: dict[str, Any] = {} if task == "generate" else {"sources": split.sources}
-    if card.label_counts and takes_label(family):
-        conditions |= {"labels": "data", "counts": card.label_counts["train"]}
-    return conditions
+def conditions_of(
+    family: str, config: dict[str, Any], told: Card, data: DataCard, split: Split
+) -> dict[str, Any]:
+    """What a family's judged samples are made from.
+
+    Its inputs; the captions of the split, one after the other; or labels as frequent as in the data.
+    """
+    kinds, found = conditions(family, config, told), originals(family, split)
+    if "text" in kinds:
+        found["text"] = split.text
+    if "label" in kinds and data.label_counts:
+        labels = {"labels": "data", "counts": data.label_counts["train"]}
+        found |= {"labels": split.labels} if "text" in kinds else labels  # those of the captioned images
+    return found
+
+
+def originals(family: str, split: Split, rows: np.ndarray | slice = slice(None)) -> dict[str, Any]:
+    """The images that a family makes its own from, where it does: sources, else those to be found again."""
+    if FAMILIES[family].task == "generate":
+        return {}
+    if split.sources is not None and FAMILIES[family].task != "reconstruct":
+        return {"sources": split.sources if isinstance(rows, slice) else split.sources[rows]}
+    return {"images": split.images if isinstance(rows, slice) else split.images[rows]}
 
 
 def _leave(
@@ -266,6 +301,7 @@ def _leave(
     work: float,
     count: int,
     labels: list[str] | None,
+    titles: list[str] | None,
     upstream: Mapping[str, Any],
 ) -> None:
     """The weights to keep, the others where they differ and, last, what is to be known of the training."""
@@ -276,9 +312,10 @@ def _leave(
         del steps["best"]
     kept = job.settings.keep if "best" in steps else "last"
     folders = {which: "model" if which == kept else f"model-{which}" for which in steps}
+    encoder = Store(job.store).read_json(f"{job.captions}/{ENCODER}") if family.card.text else None
     for which, folder in folders.items():  # the last first: once best, the average is no longer last
         generator = trainer.weights(which)
-        save_model(attempt, folder, job, generator, family.card, labels, upstream)
+        save_model(attempt, folder, job, generator, family.card, labels, encoder, upstream)
         if which == kept:
             attempt.write_bytes(KEPT, log.picture(generator))
     attempt.write_json(
@@ -297,7 +334,7 @@ def _leave(
             "parameters_trained": sum(p.numel() for p in family.parameters()),
             "terms": trained.terms,
             "health": trainer.watch.described | {"events": control.events},
-            "samples": sample_table(attempt, count, family.card),
+            "samples": sample_table(attempt, count, family.card) | ({"titles": titles} if titles else {}),
         },
     )
 
@@ -335,12 +372,13 @@ def save_model(
     generator: nn.Module,
     card: Card,
     labels: list[str] | None,
+    encoder: dict[str, Any] | None = None,
     upstream: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write model.safetensors and config.json into a folder: all that is needed to sample.
 
-    `upstream` holds the config.json of what it builds on: the generator has their weights, and needs no more
-    of them than how they are built.
+    But for the encoder of captions, of which it says which one it is. `upstream` holds the config.json of
+    what it builds on: the generator has their weights, and needs no more of them than how they are built.
     """
     weights = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
     attempt.write_bytes(f"{folder}/model.safetensors", save(weights))
@@ -354,15 +392,23 @@ def save_model(
             name: {key: below.get(key) for key in ("family", "config", "card", "upstream")}
             for name, below in upstream.items()
         },
+        **({"encoder": encoder} if encoder else {}),
     }
     attempt.write_json(f"{folder}/config.json", described)
 
 
-def load_model(folder: os.PathLike[str] | str) -> tuple[Generator, Card, dict[str, Any]]:
+def load_model(
+    folder: os.PathLike[str] | str, changes: Mapping[str, tuple[str, Any]] | None = None
+) -> tuple[Generator, Card, dict[str, Any]]:
     """The generator in a model folder, its card, and the whole of its config.json.
 
+    Args:
+        folder: with model.safetensors and config.json.
+        changes: settings of sampling that replace the model's: name -> (option that asks for it, value).
+
     Raises:
-        InputError: the folder holds no model, or one that does not fit this version's family.
+        InputError: the folder holds no model, or one that does not fit this version's family, or a change
+            is not one of its settings or not accepted.
     """
     path = os.fspath(folder)
     try:
@@ -375,6 +421,7 @@ def load_model(folder: os.PathLike[str] | str) -> tuple[Generator, Card, dict[st
         ) from None
     except Exception as error:  # json and safetensors raise kinds of their own for damaged files
         raise InputError(f"the model in {path} cannot be read: {error}") from None
+    described["config"] = _with(described["family"], described["config"], changes or {})
     family = rebuilt(described)
     generator, card = family.generator, family.card
     try:
@@ -390,18 +437,49 @@ def rebuilt(described: Mapping[str, Any]) -> Family:
     return build(described["family"], described["config"], Card(**described["card"]), below)
 
 
+def _with(name: str, config: dict[str, Any], changes: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
+    """A family's settings with some changed."""
+    model = FAMILIES[name].Config
+    for setting, (option, value) in changes.items():
+        if setting not in model.model_fields:
+            raise InputError(f"{option} {value}: {name} has no such setting")
+        try:
+            config = model(**{**config, setting: value}).model_dump(mode="json")
+        except ValidationError as error:
+            told = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise InputError(f"{option} {value} is not accepted: {told[0].lower()}{told[1:]}") from None
+    return config
+
+
 # Samples of a trained model.
 
 
-def sample_to_file(
-    model: Path,
-    output: Path,
-    *,
-    n: int,
-    seed: int = 0,
-    label: str | None = None,
-    source: Path | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Wish:
+    """What samples are asked for; what is None is as the model has it."""
+
+    label: str | None = None  # a class by name or number; None: all in turn
+    source: Path | None = None  # an image to reconstruct, to enlarge, to fill in or to start from
+    mask: Path | None = None  # white where the source is to be filled in; None: holes at random
+    strength: float | None = None  # of the noise that is laid on the source to start from
+    prompts: Sequence[str] = ()  # captions, which take turns; none: drawn without a caption
+    steps: int | None = None  # of the sampler
+    guidance: float | None = None  # towards class or caption; 1: none
+    sampler: str | None = None
+
+    @property
+    def settings(self) -> dict[str, tuple[str, Any]]:
+        """What is to be changed of a model's settings: name -> (option, value)."""
+        asked = {
+            "sampler_steps": ("--steps", self.steps),
+            "guidance": ("--guidance", self.guidance),
+            "sampler": ("--sampler", self.sampler),
+            "strength": ("--strength", self.strength),
+        }
+        return {name: told for name, told in asked.items() if told[1] is not None}
+
+
+def sample_to_file(model: Path, output: Path, *, n: int, seed: int = 0, wish: Wish | None = None) -> None:
     """Draw samples of an exported model, and of nothing else, into one picture.
 
     Args:
@@ -409,8 +487,7 @@ def sample_to_file(
         output: a .png or .webp file.
         n: how many.
         seed: image i depends on (seed, i).
-        label: a class by name or number, for families that know classes; None: all in turn.
-        source: an image to reconstruct, for families that do.
+        wish: what is asked for.
 
     Raises:
         InputError: the family needs what is not given, or the other way round.
@@ -419,28 +496,100 @@ def sample_to_file(
         raise InputError(f"-o {output}: samples are written as .png or .webp")
     if n < 1:
         raise InputError(f"-n {n}: at least one sample is needed")
-    generator, card, described = load_model(model)
-    conditions: dict[str, Any] = {}
-    if FAMILIES[described["family"]].task == "reconstruct":
-        if source is None:
-            raise InputError(f"{described['family']} reconstructs images: name one with --source FILE")
-        pixels = one_image(source, card)
-        conditions["images"] = np.repeat(pixels[None], n, axis=0)
-    elif source is not None:
-        raise InputError(f"{described['family']} makes images from nothing: it takes no --source")
-    conditional = bool(card.num_classes) and takes_label(described["family"])
-    if label is not None and not conditional:
-        raise InputError(f"--label {label}: this model was trained without labels")
-    if label is not None:
-        conditions["labels"] = class_number(label, described.get("labels"), card)
-    elif conditional:
-        conditions["labels"] = np.arange(n) % card.num_classes
-    images = sampling.draw(generator, card, n=n, seed=seed, **conditions)
+    wish = wish or Wish()
+    generator, card, described = load_model(model, wish.settings)
+    images = sampling.draw(generator, card, n=n, seed=seed, **_wished(wish, n, generator, card, described))
     array = sampling.grid(images, min(n, SHEET_COLUMNS))
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=output.parent, suffix=output.suffix, delete=False) as file:
         Image.fromarray(array[..., 0] if card.channels == 1 else array).save(file.name, lossless=True)
     os.replace(file.name, output)
+
+
+def _wished(
+    wish: Wish, n: int, generator: Generator, card: Card, described: dict[str, Any]
+) -> dict[str, Any]:
+    """What `n` samples are made from."""
+    name = described["family"]
+    kinds, found = (
+        conditions(name, described["config"], card),
+        _from_image(wish, n, generator, card, described),
+    )
+    if wish.label is not None and "label" not in kinds:
+        raise InputError(f"--label {wish.label}: this model was trained without labels")
+    if wish.prompts and "text" not in kinds:
+        raise InputError(f"--prompt {wish.prompts[0]!r}: this model was trained without captions")
+    if wish.guidance is not None and not kinds:
+        raise InputError(f"--guidance {wish.guidance:g}: this model knows neither classes nor captions")
+    if wish.label is not None:
+        found["labels"] = class_number(wish.label, described.get("labels"), card)
+    elif "label" in kinds:
+        found["labels"] = np.arange(n) % card.num_classes
+    if "text" in kinds:
+        found["text"] = prompted(wish.prompts, n, described["encoder"])
+    return found
+
+
+def _from_image(
+    wish: Wish, n: int, generator: Generator, card: Card, described: dict[str, Any]
+) -> dict[str, Any]:
+    """The image, and its mask, that `n` samples are made from, for families that make them from one."""
+    name, task = described["family"], FAMILIES[described["family"]].task
+    if wish.mask is not None and not hasattr(generator, "masked"):
+        raise InputError(f"--mask {wish.mask}: {name} fills no holes")
+    if wish.source is None:
+        if task == "generate":
+            return {}
+        verb = {"reconstruct": "reconstructs", "upscale": "enlarges"}.get(task, "changes")
+        raise InputError(f"{name} {verb} images: name one with --source FILE")
+    if task == "generate" and "strength" not in described["config"]:
+        raise InputError(f"{name} makes images from nothing: it takes no --source")
+    if task == "generate" and described["config"]["strength"] == 1:
+        raise InputError(
+            "--source is to be laid under noise: say how much with --strength, above 0 and below 1"
+        )
+    side = getattr(generator, "source_resolution", card.resolution)
+    image = one_image(wish.source, replace(card, resolution=side))
+    found = {"sources" if task == "upscale" else "images": np.repeat(image[None], n, axis=0)}
+    if wish.mask is not None:
+        found["masks"] = np.repeat(one_mask(wish.mask, card.resolution)[None], n, axis=0)
+    return found
+
+
+def one_mask(path: Path, resolution: int) -> np.ndarray:
+    """A picture of a mask, white where to fill in, as uint8 (1, H, W); its size must be the model's."""
+    try:
+        with Image.open(path) as image:
+            mask = np.asarray(image.convert("L"))
+    except (OSError, Image.DecompressionBombError) as error:
+        raise InputError(f"--mask {path}: {error}") from None
+    if mask.shape != (resolution, resolution):
+        height, width = mask.shape
+        raise InputError(
+            f"--mask {path} has {width}x{height} pixels; the model's images have {resolution}x{resolution}"
+        )
+    return np.where(mask >= 128, 255, 0).astype(np.uint8)[None]
+
+
+def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> Text:
+    """The prompts, encoded, for `n` images in turn; without any, no caption.
+
+    Raises:
+        InputError: the encoder is not installed or not the model's, or a prompt is too long for it.
+    """
+    if not prompts:
+        return Text(Table.nothing(), np.zeros(n, np.int64))
+    from components import text
+
+    if encoder["sha256"] != text.SHA256:
+        raise InputError(
+            f"this model was told captions by {encoder['name']} with weights {encoder['sha256'][:16]}..., "
+            f"and this version of Atelier has {text.NAME} with weights {text.SHA256[:16]}..."
+        )
+    table = text.encode(prompts)
+    if table.cut:
+        raise InputError(f"--prompt: at most {LONGEST} tokens, which are words or parts of them")
+    return Text(table, np.arange(n) % len(prompts))
 
 
 def class_number(label: str, names: list[str] | None, card: Card) -> int:

@@ -21,6 +21,7 @@ from components import evaluation, metrics, sampling
 from components.config import Evaluate
 from components.data.card import DataCard
 from components.data.dataset import open_split
+from components.data.encoded import open_text
 from components.data.outside import Outside, read
 from components.errors import RunError
 from components.evaluation import Judged, Reference
@@ -149,8 +150,9 @@ def draw(job: Draw) -> dict[str, Any]:
         generator, card, described = load_model(store.local_copy(job.model))
         generator.to(job.device)
         folder = store.local_copy(places.data)
-        split = open_split(folder, job.split)
-        conditions = conditions_of(described["family"], DataCard.read(folder), split)
+        split = open_split(folder, job.split, store.local_copy(places.captions) if card.text else None)
+        model, rows = described["family"], np.arange(job.start, job.start + job.n)
+        conditions = conditions_of(model, described["config"], card, DataCard.read(folder), split)
         see = load_extractor(store.local_copy(places.extractor))
         began = time.perf_counter()
         images = sampling.draw(
@@ -159,10 +161,12 @@ def draw(job: Draw) -> dict[str, Any]:
         seconds = time.perf_counter() - began
         arrays = {"features": see(images)}
         if "labels" in conditions:
-            rows = range(job.start, job.start + job.n)
-            arrays |= {"labels": sampling.labels_for(rows, conditions["counts"], job.seed), "images": images}
-        if _paired(described["family"]):
-            targets = split.images[np.arange(job.start, job.start + job.n)]
+            labels = sampling.classes(rows, job.seed, conditions["labels"], conditions.get("counts"))
+            arrays |= {"labels": labels, "images": images}
+        if split.text is not None:
+            arrays["captions"] = split.text.rows[rows]
+        if _paired(model):
+            targets = split.images[rows]
             arrays |= {f"pair-{name}": each for name, each in pair_values(targets, images, job.lpips).items()}
     return leave(store, places.parts, job.start, arrays, n=job.n, seconds=seconds)
 
@@ -193,6 +197,10 @@ def judge(job: Verdict) -> dict[str, Any]:
             found["metrics"] = evaluation.judge_pairs(judged, values, ref)
         else:
             found["metrics"] = evaluation.judge(judged, ref)
+        asked = gather(store, job.places.parts, "captions", Path(name))
+        if asked is not None and not paired:
+            names = open_text(store.local_copy(job.places.captions), "test").rows
+            found["metrics"] |= evaluation.judge_retrieval(judged, asked, names, ref)
         if job.published:
             found["stability"] = evaluation.stability(
                 training["curve"], "mse" if paired else "frechet_distance"

@@ -17,6 +17,7 @@ class Places:
     parts: str
     reference: str = ""
     threads: int = 1
+    captions: str = ""  # encoded
 
     def open(self) -> Store:
         """The store."""

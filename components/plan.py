@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components import registry
 from components.config import Experiment
@@ -14,10 +14,13 @@ from components.registry import Pin
 from components.stages import Spec, claimed, code
 from components.storage import Store
 
+if TYPE_CHECKING:
+    from models.family import Card
+
 COMMON = ("prepare", "extractor", "reference")
 PER_FAMILY = ("train", "evaluate", "export")
 LAST = ("compare", "report", "publish")
-STAGES = (*COMMON, "latents", *PER_FAMILY, *LAST)
+STAGES = (*COMMON, "captions", "latents", *PER_FAMILY, *LAST)
 TRAINED = ("classifier", "rotation")  # extractors made from the data, and therefore pinned
 
 
@@ -118,6 +121,30 @@ class Plan:
         digests = code("components.latents:encode")
         return self._spec("latents", {"threads": threads}, digests, upstream, family)
 
+    @property
+    def captions(self) -> Spec | None:
+        """The captions as an encoder sees them; None where no family is told them."""
+        if not any(map(self.told_captions, self.experiment.families)):
+            return None
+        from components.text import identity
+
+        digests = code("components.captions:encode")
+        return self._spec("captions", identity(), digests, {"prepare": self.prepare.key})
+
+    def told_captions(self, family: str) -> bool:
+        """Whether a family is told captions."""
+        return self.card.captions and bool(self.card_for(family).text)
+
+    def card_for(self, family: str) -> Card:
+        """What a family must know of the data."""
+        from components.jobs import card_for
+
+        return card_for(family, self.own(family), self.card)
+
+    def own(self, family: str) -> dict[str, Any]:
+        """A family's own settings."""
+        return {name: value for name, value in self.experiment.families[family].items() if name != "train"}
+
     def train(self, family: str) -> Spec:
         """A family's training."""
         block = dict(self.experiment.families[family])
@@ -128,6 +155,9 @@ class Plan:
         upstream = {"prepare": self.prepare.key}
         if settings.judges:
             upstream |= {"extractor": self.extractor.key, "reference": self.reference.key}
+        if self.told_captions(family):
+            assert self.captions is not None
+            upstream["captions"] = self.captions.key
         upstream |= {f"train/{below}": self.train(below).key for below in self.upstream(family).values()}
         if self.keeps_latents(family):
             upstream["latents"] = self.latents(family).key
@@ -175,6 +205,7 @@ class Plan:
             self.prepare,
             self.extractor,
             self.reference,
+            *([captions] if (captions := self.captions) else []),
             *(
                 getattr(self, stage)(family)
                 for family in families
@@ -223,10 +254,12 @@ def check(plan: Plan, store: Store) -> None:
     """Build the networks to be trained, so that settings which do not fit the data are refused at once."""
     from components.jobs import build, untrained
 
-    blocks = {
-        family: {k: v for k, v in block.items() if k != "train"}
-        for family, block in plan.experiment.families.items()
-    }
+    blocks = {family: plan.own(family) for family in plan.experiment.families}
     for family, block in blocks.items():
         if not claimed(store, plan.train(family)):
-            build(family, block, plan.card.card, untrained(family, plan.card.card, blocks))
+            card = plan.card_for(family)
+            build(family, block, card, untrained(family, card, blocks))
+    if plan.captions is not None and not claimed(store, plan.captions):
+        from components.text import need_encoder
+
+        need_encoder()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from components.data.dataset import Split, to_float, to_uint8
+from components.data.encoded import Text
 from components.errors import InputError, RunError
 from models.family import Batch, Card, Generator, Noise
 
@@ -53,6 +54,9 @@ def generate(
     images: Rows | None = None,  # uint8 (M, C, H, W): image i is made from images[i] (reconstruction)
     sources: Rows
     | None = None,  # uint8 (M, C', H', W'): image i is made from sources[i] (translation, upscaling)
+    text: Text | None = None,  # image i is told the caption of text[i]
+    masks: Rows | None = None,  # uint8 (M, 1, H, W): image i is filled in where masks[i] is white
+    method: str = "sample",  # of the generator; "given" shows what images are made from
     device: torch.device | str = "cpu",
 ) -> Iterator[np.ndarray]:
     """Yield uint8 images (b, C, H, W) in order, drawn in eval mode and float32, without gradients.
@@ -63,14 +67,13 @@ def generate(
         InputError: There are fewer conditions than images, or a label is not one of the classes.
         RunError: The generator gives NaN or images of the wrong shape.
     """
-    _check_conditions(start + n, labels=labels, images=images, sources=sources)
+    _check_conditions(start + n, labels=labels, images=images, sources=sources, captions=text, masks=masks)
     _check_classes(labels, card.num_classes)
     for first in range(start - start % batch, start + n, batch):
         indices = np.arange(first, first + batch)  # the whole chunk, whatever part of it was asked for
-        condition = _condition(indices, seed, labels, counts, images, sources).to(device)
-        chunk = _draw(
-            generator, condition, Noise([seed_of(seed, int(i)) for i in indices], device), card, first
-        )
+        condition = _condition(indices, seed, labels, counts, images, sources, text, masks).to(device)
+        noise = Noise([seed_of(seed, int(i)) for i in indices], device)
+        chunk = _draw(getattr(generator, method), condition, noise, card, first, generator)
         yield chunk[max(start - first, 0) : start + n - first]
 
 
@@ -79,20 +82,27 @@ def draw(generator: Generator, card: Card, **arguments: Any) -> np.ndarray:
     return np.concatenate(list(generate(generator, card, **arguments)))
 
 
-def _draw(generator: Generator, condition: Batch, noise: Noise, card: Card, first: int) -> np.ndarray:
+def _draw(
+    sample: Callable[[Batch, Noise], Tensor],
+    condition: Batch,
+    noise: Noise,
+    card: Card,
+    first: int,
+    generator: Generator,
+) -> np.ndarray:
     # Here and not around the loop of `generate`, where a mode would reach the code between two chunks.
     with _eval_mode(generator), torch.no_grad(), torch.autocast(noise.device.type, enabled=False):
-        sample = generator.sample(condition, noise)
-    if tuple(sample.shape) != (len(noise), *card.shape):
+        images = sample(condition, noise)
+    if tuple(images.shape) != (len(noise), *card.shape):
         raise RunError(
-            f"the generator gave images of shape {tuple(sample.shape[1:])}; the data set has {card.shape}"
+            f"the generator gave images of shape {tuple(images.shape[1:])}; the data set has {card.shape}"
         )
-    if not torch.isfinite(sample).all():
-        bad = first + int((~torch.isfinite(sample.flatten(1)).all(1)).nonzero()[0])
+    if not torch.isfinite(images).all():
+        bad = first + int((~torch.isfinite(images.flatten(1)).all(1)).nonzero()[0])
         raise RunError(
             f"the generator gave NaN or infinite pixels, first in image {bad}; its training has diverged"
         )
-    return to_uint8(sample).cpu().numpy()
+    return to_uint8(images).cpu().numpy()
 
 
 @contextmanager
@@ -131,26 +141,44 @@ def _condition(
     counts: Sequence[int] | None,
     images: Rows | None,
     sources: Rows | None,
+    text: Text | None,
+    masks: Rows | None,
 ) -> Batch:
     """What the images at `indices` are made from; past the end the last condition pads the chunk."""
-    label = None
-    if isinstance(labels, str):
-        assert labels == "data" and counts is not None, 'labels="data" needs the counts per class'
-        label = labels_for(indices, counts, seed)
-    elif isinstance(labels, int | np.integer):
-        label = np.full(len(indices), labels, dtype=np.int64)
-    elif labels is not None:
-        label = _rows(np.asarray(labels, dtype=np.int64), indices)
+    label = None if labels is None else classes(indices, seed, labels, counts)
+    tokens, mask = (None, None) if text is None else text[_padded(text, indices)].tensors()
     return Batch(
         n=len(indices),
         image=None if images is None else _pixels(images, indices),
         label=None if label is None else torch.from_numpy(label),
         source=None if sources is None else _pixels(sources, indices),
+        text=tokens,
+        text_mask=mask,
+        mask=None if masks is None else (_pixels(masks, indices) > 0).float(),
     )
 
 
+def classes(
+    indices: np.ndarray,
+    seed: int,
+    labels: str | int | Sequence[int] | np.ndarray,
+    counts: Sequence[int] | None = None,
+) -> np.ndarray:
+    """The classes of the images at `indices`, (len(indices),) int64, told as `generate` is."""
+    if isinstance(labels, str):
+        assert labels == "data" and counts is not None, 'labels="data" needs the counts per class'
+        return labels_for(indices, counts, seed)
+    if isinstance(labels, int | np.integer):
+        return np.full(len(indices), labels, dtype=np.int64)
+    return _rows(np.asarray(labels, dtype=np.int64), indices)
+
+
 def _rows(values: Rows, indices: np.ndarray) -> np.ndarray:
-    return values[np.minimum(indices, len(values) - 1)]
+    return values[_padded(values, indices)]
+
+
+def _padded(values: Sized, indices: np.ndarray) -> np.ndarray:
+    return np.minimum(indices, len(values) - 1)
 
 
 def _pixels(values: Rows, indices: np.ndarray) -> Tensor:

@@ -541,10 +541,13 @@ def held_out(split: Split, size: int, limit: int = 1000) -> list[Batch]:
 def split_batch(split: Split, index: range) -> Batch:
     """The images `index` of a split as one batch."""
     rows = list(index)
+    text, mask = (None, None) if split.text is None else split.text[rows].tensors()
     return Batch(
         n=len(rows),
         image=to_float(split.images[rows]),
         label=None if split.labels is None else torch.from_numpy(split.labels[rows]),
         source=None if split.sources is None else to_float(split.sources[rows]),
+        text=text,
+        text_mask=mask,
         latent=latents_of(split, rows),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,10 +84,12 @@ class Basis:
     data: Done
     extractor: Done
     reference: Done
+    captions: Done | None = None  # where a family is told them
 
     def places(self, store: Store, parts: str, threads: int) -> Places:
         """Where jobs find it."""
-        return places(store, self.data, self.extractor, parts, threads, self.reference.uri)
+        found = places(store, self.data, self.extractor, parts, threads, self.reference.uri)
+        return replace(found, captions=self.captions.uri if self.captions else "")
 
 
 def places(
@@ -148,6 +150,14 @@ def reference(
     return result
 
 
+def captions(store: Store, attempt: Store, data: Done) -> dict[str, Any]:
+    """Encode each distinct caption of the data once."""
+    from components import launch
+
+    arguments = (store.url, f"{data.uri}/data", attempt_path(store, attempt))
+    return {"captions": launch.call("components.captions:encode", *arguments)}
+
+
 def latents(
     store: Store,
     attempt: Store,
@@ -197,6 +207,7 @@ def train(
         store=store.url,
         reference=basis.reference.uri,
         extractor=f"{basis.extractor.uri}/extractor",
+        captions=basis.captions.uri if basis.captions else "",
         upstream={name: f"{done.uri}/model" for name, done in models.items()},
         latents=latents.uri if latents else "",
         **job,

@@ -142,7 +142,17 @@ def _sample(commands: Any) -> None:
     sample.add_argument("-n", type=int, default=16, help="how many (default: 16)")
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument("--label", help="a class, by name or number")
-    sample.add_argument("--source", type=Path, help="an image to start from, for families that need one")
+    sample.add_argument(
+        "--prompt", action="append", default=[], help="what to show; several prompts take turns"
+    )
+    sample.add_argument("--steps", type=int, help="of the sampler (default: as the model has it)")
+    sample.add_argument("--guidance", type=float, help="how close to class or prompt; 1: no guidance")
+    sample.add_argument("--sampler", help="by name, of those the model's family knows")
+    sample.add_argument("--source", type=Path, help="an image to reconstruct, enlarge, fill in or start from")
+    sample.add_argument("--mask", type=Path, help="white where the source is to be filled in")
+    sample.add_argument(
+        "--strength", type=float, help="of the noise on the source: near 0 keeps it, 1 does not"
+    )
     sample.add_argument("-o", "--output", type=Path, required=True, help="a .png or .webp file")
     _store(sample)
 
@@ -304,7 +314,7 @@ def explain_run(options: argparse.Namespace) -> None:
 
 def draw_samples(options: argparse.Namespace) -> None:
     """`atelier sample`."""
-    from components.jobs import sample_to_file
+    from components.jobs import Wish, sample_to_file
 
     folder = Path(options.run)
     if not (folder / "model.safetensors").exists():
@@ -318,9 +328,9 @@ def draw_samples(options: argparse.Namespace) -> None:
                 f"run {record['run_id']} has no model of family {options.family!r}; it has: {known}"
             )
         folder = store.local_copy(f"{match[0]['uri']}/attempts/{match[0]['attempt']}")
-    sample_to_file(
-        folder, options.output, n=options.n, seed=options.seed, label=options.label, source=options.source
-    )
+    names = ("label", "source", "mask", "strength", "steps", "guidance", "sampler")
+    wish = Wish(prompts=options.prompt, **{name: getattr(options, name) for name in names})
+    sample_to_file(folder, options.output, n=options.n, seed=options.seed, wish=wish)
     print(options.output)
 
 

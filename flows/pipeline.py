@@ -29,7 +29,8 @@ def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
         launch.connect()
     stop_on_signals()  # once more: Prefect and Ray have put handlers of their own in place
     extractor = tasks.extractor(run_id, data)
-    basis = Basis(data, extractor, tasks.reference(run_id, data, extractor))
+    reference = tasks.reference(run_id, data, extractor)
+    basis = Basis(data, extractor, reference, tasks.captions(run_id, data))
     waiting, lost = list(families), set[str]()
     trained: dict[str, Done] = {}
     evaluations: dict[str, PrefectFuture[Done]] = {}

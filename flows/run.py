@@ -93,6 +93,7 @@ class Run:
         specs = [
             plan.extractor,
             plan.reference,
+            *([plan.captions] if plan.captions else []),
             *(s(f) for f in self.experiment.families for s in (plan.train, plan.evaluate)),
             *(plan.latents(f) for f in self.experiment.families if plan.keeps_latents(f)),
         ]

@@ -24,7 +24,8 @@ from components.storage import Store, open_store
 from flows.orphans import end_orphans
 
 METRICS = {  # in the terminal, at most so many; the page has them all
-    "generate": ("fid", "frechet_distance", "kid", "precision", "recall", "label_accuracy", "memorised"),
+    "generate": ("fid", "frechet_distance", "kid", "precision", "recall", "label_accuracy", "retrieval_top5")
+    + ("memorised",),
     "other": ("rfid", "r_frechet_distance", "mse", "psnr", "ssim", "lpips"),
 }
 SMOKE = {

@@ -66,6 +66,14 @@ def reference(run_id: str, data: Done, extractor: Done) -> Done:
     return run.stage(spec, lambda attempt, _: work.reference(run.store, attempt, *arguments))
 
 
+@task(name="captions", **OPTIONS)
+def captions(run_id: str, data: Done) -> Done | None:
+    """The captions, encoded, where a family is told them."""
+    run = RUNS[run_id]
+    spec = run.plan.captions
+    return spec and run.stage(spec, lambda attempt, _: work.captions(run.store, attempt, data))
+
+
 @task(name="latents", task_run_name="latents {family}", **OPTIONS)
 def latents(run_id: str, family: str, data: Done, models: dict[str, Done]) -> Done:
     """The images as one of the models that a family builds on encodes them."""

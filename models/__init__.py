@@ -8,10 +8,12 @@ from models.dcgan import DCGAN
 from models.diffusion import Diffusion
 from models.family import Family
 from models.gan import GAN
+from models.inpainting import Inpainting
 from models.kl_vae import KLVAE
 from models.latent_diffusion import LatentDiffusion
 from models.r3gan import R3GAN
 from models.sngan import SNGAN
+from models.super_resolution import SuperResolution
 from models.vae import VAE
 from models.wgan import WGAN
 from models.wgan_gp import WGANGP
@@ -27,6 +29,8 @@ FAMILIES: dict[str, type[Family]] = {
     "cgan": CGAN,
     "r3gan": R3GAN,
     "diffusion": Diffusion,
+    "super_resolution": SuperResolution,
+    "inpainting": Inpainting,
     "kl_vae": KLVAE,
     "latent_diffusion": LatentDiffusion,
 }

@@ -101,13 +101,15 @@ class DiffusionConfig(Config):
 class Generator(family.Generator):
     """The denoiser and the way from noise to images with it."""
 
-    beside = 0  # channels of an image that is laid beside the noisy one
-
     def __init__(self, config: DiffusionConfig, card: Card, kinds: frozenset[str] = frozenset()):
         super().__init__()
         self.config, self.card, self.kinds = config, card, kinds
         self.process = processes.process(config.process, config.shift, config.zero_terminal_snr)
         self.network = self.built(conditioned(card, kinds))
+
+    def beside(self) -> int:
+        """Channels of an image that is laid beside the noisy one."""
+        return 0
 
     def built(self, card: Card) -> nn.Module:
         """The network, for images of this shape, its classes and captions."""
@@ -121,7 +123,7 @@ class Generator(family.Generator):
             attention_levels=c.attention_levels,
             factor=c.space_to_depth,
             dropout=c.dropout,
-            beside=self.beside,
+            beside=self.beside(),
         )
 
     def forward(self, x: Tensor, level: Level, condition: Condition) -> Tensor:
@@ -166,17 +168,21 @@ class Generator(family.Generator):
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
         """From noise, or from a noised image, to data; clamped only at the end."""
         condition = self.filled(self.condition(batch, noise), len(noise), noise.device)
-        return self.decoded(self.walked(self.denoiser(condition), batch, noise))
+        return self.decoded(self.walked(self.denoiser(condition), self.start(batch), noise))
 
-    def walked(self, denoise: samplers.Denoise, batch: Batch, noise: Noise) -> Tensor:
+    def start(self, batch: Batch) -> Tensor | None:
+        """What is noised to start from where `strength` is below 1; else, and without it, noise alone."""
+        return batch.image if self.config.strength < 1 else None
+
+    def walked(self, denoise: samplers.Denoise, start: Tensor | None, noise: Noise) -> Tensor:
         """x_0 (N, C, H, W) by the sampler."""
         c, levels = self.config, self.levels()
         x = noise(*self.card.shape)
-        if batch.image is not None and c.strength < 1:
-            levels = samplers.beyond(levels, c.strength)
-            x = levels[0].alpha * batch.image + levels[0].sigma * x
-        else:
+        if start is None:
             x = levels[0].sigma * x
+        else:
+            levels = samplers.beyond(levels, c.strength)
+            x = levels[0].alpha * start + levels[0].sigma * x
         sampler = samplers.SAMPLERS[c.sampler]
         if c.sampler == "ddim":
             sampler = partial(samplers.ddim, eta=c.eta)
@@ -207,7 +213,7 @@ class Generator(family.Generator):
             seen[float(level.sigma)] = x / (level.alpha + level.sigma)
             return denoise(x, level)
 
-        end = self.walked(watched, batch, noise)
+        end = self.walked(watched, self.start(batch), noise)
         way = [*seen.values(), end]
         picked = torch.linspace(0, len(way) - 1, frames).round().int().tolist()
         return torch.stack([self.decoded(way[i]) for i in picked])

@@ -10,14 +10,13 @@ Latents are scaled to a variance of 1 (App. G), which the processes' levels of n
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from models import diffusion, kl_vae, samplers
+from models import diffusion, kl_vae
 from models.diffusion import Diffusion, DiffusionConfig
 from models.family import Batch, Card, Noise
 from models.kl_vae import sampled
@@ -49,11 +48,10 @@ class Generator(diffusion.Generator):
         super().__init__(config, autoencoder.latents(card), kinds)
         self.autoencoder = autoencoder.requires_grad_(False)
 
-    def walked(self, denoise: samplers.Denoise, batch: Batch, noise: Noise) -> Tensor:
-        """z_0 (N, c, h, w) by the sampler; an image to start from is encoded first."""
-        if batch.image is not None and self.config.strength < 1:
-            batch = dataclasses.replace(batch, image=self.encoded(batch.image))
-        return super().walked(denoise, batch, noise)
+    def start(self, batch: Batch) -> Tensor | None:
+        """The latents of an image to start from, where there is one."""
+        image = super().start(batch)
+        return None if image is None else self.encoded(image)
 
     def encoded(self, image: Tensor) -> Tensor:
         """The mean of q(z|x), scaled."""

@@ -36,6 +36,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "cgan": {"width": 8, "latent": 8},
     "r3gan": {"width": 8, "group_width": 8, "latent": 8},
     "diffusion": {"width": 16, "sampler_steps": 2},
+    "super_resolution": {"width": 16, "sampler_steps": 2},
+    "inpainting": {"width": 16, "sampler_steps": 2},
     "kl_vae": {"factor": 2, "latent": 2, "width": 16, "max_width": 16},
     "latent_diffusion": {"width": 16, "sampler_steps": 2},
 }

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from components.data.card import SPLITS
+from components.data.encoded import Text, open_text
 from components.errors import InputError
 from models.family import Batch
 
@@ -86,13 +87,20 @@ class Split:
     captions: list[str] | None = None
     sources: Shards | None = None  # uint8 (N, C', H', W'), for pairs
     latents: Shards | None = None  # float16 (N, 2, c, h, w): mean and log variance of an upstream encoder
+    text: Text | None = None  # the captions, encoded
 
     def __len__(self) -> int:
         return len(self.images)
 
 
-def open_split(folder: Path, split: str) -> Split:
-    """The split `split` (train, validation or test) of the prepared data set in `folder`."""
+def open_split(folder: Path, split: str, encoded: Path | None = None) -> Split:
+    """The split `split` (train, validation or test) of the prepared data set in `folder`.
+
+    Args:
+        folder: of the data set.
+        split: its name.
+        encoded: the folder of its encoded captions, where they are made use of.
+    """
     if split not in SPLITS:
         raise InputError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
     folder = Path(folder) / split
@@ -104,6 +112,7 @@ def open_split(folder: Path, split: str) -> Split:
         labels=np.load(labels) if labels.exists() else None,
         captions=json.loads(captions.read_text("utf-8")) if captions.exists() else None,
         sources=open_shards(folder, "sources") if (folder / "sources-00000.npy").exists() else None,
+        text=None if encoded is None else open_text(encoded, split),
     )
 
 
@@ -132,9 +141,9 @@ class Batches:
             image = mirrored(image, flip)
             source = None if source is None else mirrored(source, flip)
         label = None if self.split.labels is None else torch.from_numpy(self.split.labels[index])
-        return Batch(
-            n=len(index), image=image, label=label, source=source, latent=latents_of(self.split, index)
-        )
+        text, mask = (None, None) if self.split.text is None else self.split.text[index].tensors()
+        latent = latents_of(self.split, index)
+        return Batch(len(index), image, label, source, text, text_mask=mask, latent=latent)
 
     def positions(self, step: int, shard: int = 0, shards: int = 1) -> np.ndarray:
         """Positions in the endless stream of images that the shard covers: step * batch + its rows."""

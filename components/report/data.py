@@ -107,10 +107,10 @@ def samples(
         target = f"samples/{stem}{f'-a{number}' if number > 1 else ''}-{name}"
         if copy(store, f"{attempt}/samples/{name}", f"{report}/{target}"):
             grids.append({"step": step, "src": target, **_cost(course.rows, step)})
-    shown = {key: meta.get(key) for key in ("columns", "count", "resolution", "channels", "labels")}
-    originals = f"samples/{stem}-source.webp"
-    if copy(store, f"{attempt}/samples/source.webp", f"{report}/{originals}"):
-        shown["originals"] = originals
+    shown = {key: meta.get(key) for key in ("columns", "count", "resolution", "channels", "labels", "titles")}
+    for name, file in (("originals", "source.webp"), ("given", "given.webp")):
+        if copy(store, f"{attempt}/samples/{file}", f"{report}/samples/{stem}-{file}"):
+            shown[name] = f"samples/{stem}-{file}"
     return {**shown, "grids": sorted(grids, key=lambda grid: grid["step"])}
 
 

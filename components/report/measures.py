@@ -15,6 +15,7 @@ PERCENT = "\u00a0%"  # never parted from its number
 AS_REAL = "what real training images score against the same test images"
 COPIED = "the share of held-out real images that come as close"
 PERFECT = "what a perfect output scores"
+CHANCE = "what images score that have nothing to do with their captions"
 PAIRS = "each test image and its reconstruction or translation"
 UNBIASED = (
     "extrapolated to infinitely many images on both sides, which takes out the bias of small sets; may fall "
@@ -46,6 +47,8 @@ class Measure:
         """The word for the metric's `floor`, the best that can be hoped for."""
         if self.better == "lower":
             return "floor"
+        if self.limit == CHANCE:
+            return "chance"
         return "ceiling" if self.limit == PERFECT else "real"
 
     def show(self, value: Any) -> str:
@@ -118,6 +121,14 @@ MEASURES = {
         "higher",
         percent=True,
         limit="what the same classifier reaches when trained on real images",
+    ),
+    "retrieval_top5": Measure(
+        "Caption in top 5",
+        "Share of samples among whose 5 nearest test images, of all of them, is one of the caption that the "
+        "sample was asked for.",
+        "higher",
+        percent=True,
+        limit=CHANCE,
     ),
     "memorised": Measure(
         "Memorised",

@@ -40,7 +40,7 @@ def store(tmp_path, digits, digits_reference) -> Store:
             for name, other in jobs.upstream_of(family).items()
         }
         job = jobs.Fit(family, jobs.config_of(family, config), {}, "data", "", store.url)
-        jobs.save_model(store, f"models/{family}", job, built.generator, card, None, below)
+        jobs.save_model(store, f"models/{family}", job, built.generator, card, None, upstream=below)
     return store
 
 
@@ -71,8 +71,9 @@ def test_the_same_bits_for_any_number_of_workers(family: str, store: Store, tmp_
             if array is not None:
                 assert len(array) == N, "no remainder is drawn twice"
                 np.testing.assert_array_equal(array, shared[name], err_msg=name)
-    assert (whole["labels"] is not None) is jobs.takes_label(family)
-    assert (whole["pair-mse"] is not None) is (FAMILIES[family].task in jobs.PAIRED)
+    told = jobs.conditions(family, CONFIGS[family], Card(1, 8, 10))
+    assert (whole["labels"] is not None) is ("label" in told)
+    assert (whole["pair-mse"] is not None) is (FAMILIES[family].task != "generate")
 
 
 def test_another_chunk_gives_the_same_within_rounding(store: Store, tmp_path: Any, monkeypatch: Any) -> None:

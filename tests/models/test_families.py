@@ -19,9 +19,11 @@ from models.family import Batch, Card, Family, Noise, Terms
 CARDS = [Card(1, 28, 10), Card(3, 32), Card(3, 64, 5), Card(1, 8, 3), Card(3, 15)]
 SMALL = {
     "dcgan": {"width": 8, "latent": 8},
-    "diffusion": {"width": 16, "sampler_steps": 3},
+    **{
+        name: {"width": 16, "sampler_steps": 3}
+        for name in ("diffusion", "super_resolution", "inpainting", "latent_diffusion")
+    },
     "kl_vae": {"width": 16},
-    "latent_diffusion": {"width": 16, "sampler_steps": 3},
 }
 EVERY = pytest.mark.parametrize("name", FAMILIES)
 

@@ -107,7 +107,7 @@ def test_a_little_noise_stays_near_the_image() -> None:
     generator, given = build(strength=0.5, sampler="euler", guidance=1).generator.eval(), batch(3)
     known = generator.encoded(given.image)
     with torch.inference_mode():
-        found = generator.walked(lambda x, level: known, given, Noise(range(3)))
+        found = generator.walked(lambda x, level: known, generator.start(given), Noise(range(3)))
     torch.testing.assert_close(found, known, rtol=1e-4, atol=1e-4)
 
 

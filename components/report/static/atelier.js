@@ -394,7 +394,7 @@
     let wide = false;
     const view = (parts) => ({ whole: wide, lines: parts.length > 1 ? 1 : 2 });
     const meta = (own) => ({ ...own, resolution: own.resolution || data.resolution });
-    const classOf = ({ labels }) => (labels && labels.length ? (tile) => (labels[tile] === undefined || labels[tile] === null ? "" : `class ${(data.classes || [])[labels[tile]] ?? labels[tile]}`) : null);
+    const classOf = ({ labels, titles }) => (titles ? (tile) => titles[tile] || "" : labels && labels.length ? (tile) => (labels[tile] === undefined || labels[tile] === null ? "" : `class ${(data.classes || [])[labels[tile]] ?? labels[tile]}`) : null);
 
     const painters = [];
     if (data.real) {
@@ -404,9 +404,13 @@
     }
     for (const family of shown) {
       const row = strip(family.name, "", el("span", { class: "key" }, swatch(codes.get(family.name), true)));
-      const { grids, originals } = family.samples;
+      const { grids, originals, given } = family.samples;
       const current = () => grids.filter((grid) => grid.step <= state.step).pop() || grids[0];
-      const parts = () => (originals ? [{ src: originals, caption: "originals" }, { src: current().src, caption: "reconstructions" }] : [{ src: current().src }]);
+      const parts = () => [
+        ...(originals ? [{ src: originals, caption: "originals" }] : []),
+        ...(given ? [{ src: given, caption: "what it was given" }] : []),
+        { src: current().src, ...(originals ? { caption: given ? "what it made of it" : "reconstructions" } : {}) },
+      ];
       const describe = () => { const g = current(); return `step ${number(g.step)}${isNumber(g.seconds) ? `, after ${duration(g.seconds).replaceAll(" ", "\u00a0")}` : ""}${g.step === family.kept ? ", kept" : ""}`; };
       const draw = painter(row, { meta: meta(family.samples), sources: parts, what: `samples of ${family.name}`, aria: describe, view, tell: classOf(family.samples) });
       painters.push({ row, draw: () => { row.note.textContent = describe() + (family.state === "failed" ? ", then failed" : ""); return draw(); } });

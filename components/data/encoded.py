@@ -1,0 +1,77 @@
+"""Captions as an encoder sees them: a table of the distinct ones, and which of them each image has.
+
+In a folder:
+
+    text/tokens.npy         (U, L, D) float16, memory-mapped when read
+    text/mask.npy           (U, L) bool: which tokens there are
+    text/rows-<split>.npy   (N,) int64: the caption of each image
+    text.json               the encoder, and how many captions were cut; written last
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+DIM = 384  # numbers in a token
+LONGEST = 32  # tokens of a caption; what is longer is cut
+ENCODER = "text.json"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Encoded captions."""
+
+    tokens: np.ndarray  # (U, L, D) float16
+    mask: np.ndarray  # (U, L) bool
+    cut: int = 0  # how many were longer
+
+    @classmethod
+    def nothing(cls, dim: int = DIM) -> Table:
+        """No caption, as one that has no tokens."""
+        return cls(np.zeros((1, 1, dim), np.float16), np.zeros((1, 1), bool))
+
+
+@dataclass(frozen=True)
+class Text:
+    """The captions of some images, in their order."""
+
+    table: Table
+    rows: np.ndarray  # (N,) which caption of the table
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: slice | np.ndarray | Sequence[int]) -> Text:
+        """The captions of some of the images."""
+        return replace(self, rows=self.rows[index])
+
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """Tokens (N, L, D) float32 and their mask (N, L)."""
+        tokens = torch.from_numpy(np.asarray(self.table.tokens[self.rows])).float()
+        return tokens, torch.from_numpy(np.asarray(self.table.mask[self.rows]))
+
+
+def leave(folder: Path, table: Table, rows: dict[str, np.ndarray], info: dict[str, Any]) -> None:
+    """Write the captions of all splits into a folder."""
+    text = Path(folder) / "text"
+    text.mkdir(parents=True)
+    np.save(text / "tokens.npy", table.tokens)
+    np.save(text / "mask.npy", table.mask)
+    for split, each in rows.items():
+        np.save(text / f"rows-{split}.npy", each)
+    (Path(folder) / ENCODER).write_text(json.dumps(info, indent=1))
+
+
+def open_text(folder: Path, split: str) -> Text:
+    """The captions of a split, memory-mapped."""
+    text = Path(folder) / "text"
+    table = Table(np.load(text / "tokens.npy", mmap_mode="r"), np.load(text / "mask.npy"))
+    return Text(table, np.load(text / f"rows-{split}.npy"))

@@ -1,0 +1,281 @@
+"""Captions from the data set to the networks: encoding once, training, sampling, judging, prompts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components import captions, jobs, judging, text
+from components.config import Evaluate, Experiment, Train
+from components.data.card import DataCard
+from components.data.dataset import Batches, open_split
+from components.data.encoded import DIM, Table, Text
+from components.errors import InputError
+from components.evaluation import describe
+from components.extractors import make
+from components.features import load_extractor
+from components.jobs import Wish
+from components.orders import Draw, Places, Verdict
+from components.plan import Plan
+from components.retrieval import chance, ranks
+from components.storage import Store
+from components.training import held_out
+from models import FAMILIES
+from models.family import Card
+from tests import captioned, tiny
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "encode", captioned.encode)
+    monkeypatch.setitem(FAMILIES, "captioned", captioned.Captioned)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store with data and its captions, encoded."""
+    store = Store(str(tmp_path / "store"))
+    captioned.prepared(Path(store.path("data")))
+    captions.encode(store.url, "data", "captions")
+    return store
+
+
+def split(store: Store, name: str) -> Any:
+    return open_split(Path(store.path("data")), name, Path(store.path("captions")))
+
+
+def trained(store: Store, family: str = "captioned", **changes: Any) -> dict[str, Any]:
+    settings = Train(**{**tiny.settings().model_dump(), "judge_samples": 0, **changes})
+    config = {} if family == "captioned" else tiny.CONFIGS[family]
+    jobs.fit(
+        jobs.Fit(family, config, settings.model_dump(), "data", "attempt", store.url, captions="captions")
+    )
+    return store.read_json("attempt/trained.json")
+
+
+def test_each_caption_is_encoded_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(text, "encode", lambda texts: asked.append(list(texts)) or captioned.encode(texts))
+    info = captions.encode(store.url, "data", "again")
+    assert len(asked) == 1 and sorted(set(captioned.captions(64))) == asked[0]
+    assert info == store.read_json("again/text.json")
+    assert info["captions"] == 24 and info["tokens"] == 2 and info["cut"] == 0
+    assert info["sha256"] == text.SHA256 and info["name"] == text.NAME
+
+
+@pytest.mark.parametrize("name", captioned.SPLITS)
+def test_every_image_has_its_own_caption(store: Store, name: str) -> None:
+    found = split(store, name)
+    tokens, mask = found.text[np.array([3, 0, 7])].tensors()
+    own = captioned.encode([found.captions[i] for i in (3, 0, 7)])
+    np.testing.assert_array_equal(tokens, own.tokens.astype(np.float32))
+    np.testing.assert_array_equal(mask, own.mask)
+    assert isinstance(found.text.table.tokens, np.memmap), "not read before it is needed"
+    assert open_split(Path(store.path("data")), name).text is None
+
+
+def test_batches_carry_captions(store: Store) -> None:
+    training = split(store, "train")
+    batches = Batches(training, 8, seed=1)
+    for step, shard, shards in ((0, 0, 1), (9, 1, 2)):
+        batch = batches.at(step, shard, shards)
+        own = captioned.encode(batches.captions(step, shard, shards) or [])
+        np.testing.assert_array_equal(batch.text, own.tokens.astype(np.float32))
+        np.testing.assert_array_equal(batch.text_mask, own.mask)
+    assert Batches(open_split(Path(store.path("data")), "train"), 8, seed=1).at(0).text is None
+    held = held_out(split(store, "validation"), 10)
+    own = captioned.encode(captioned.captions(16)[10:])
+    np.testing.assert_array_equal(held[1].text, own.tokens.astype(np.float32))
+    assert held[1].text_mask is not None and len(held[1].text_mask) == 6
+
+
+def test_a_card_tells_of_captions_only_families_that_are_told_them(tmp_path: Path) -> None:
+    with_captions = DataCard.read(captioned.prepared(tmp_path / "a"))
+    without = DataCard.read(captioned.prepared(tmp_path / "b", captioned=False))
+    assert jobs.card_for("captioned", {}, with_captions).text == DIM
+    assert jobs.card_for("captioned", {}, without).text == 0
+    assert jobs.card_for("dcgan", {}, with_captions).text == 0
+    assert jobs.conditions("cgan", {}, Card(1, 8, 10)) == {"label"}
+
+
+def test_the_plan_encodes_captions_only_for_families_that_are_told_them(tmp_path: Path) -> None:
+    card = DataCard.read(captioned.prepared(tmp_path / "a"))
+
+    def plan(families: list[str], card: DataCard) -> Plan:
+        return Plan(Experiment(families={family: {} for family in families}), "0123.dir", card)
+
+    both, alone = plan(["captioned", "dcgan"], card), plan(["dcgan"], card)
+    assert [spec.stage for spec in both.known()].count("captions") == 1
+    assert alone.captions is None and "captions" not in [spec.stage for spec in alone.known()]
+    assert both.captions is not None and both.captions.upstream == {"prepare": both.prepare.key}
+    assert both.train("captioned").upstream["captions"] == both.captions.key
+    assert both.train("dcgan").key == alone.train("dcgan").key
+    assert plan(["captioned"], card.model_copy(update={"captions": False})).captions is None
+
+
+def test_another_encoder_makes_another_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan(
+        Experiment(families={"captioned": {}}), "0", DataCard.read(captioned.prepared(tmp_path / "a"))
+    )
+    before = plan.captions, plan.train("captioned")
+    monkeypatch.setattr(text, "SHA256", "0" * 64)
+    assert before[0] and plan.captions and before[0].key != plan.captions.key
+    assert before[1].key != plan.train("captioned").key
+
+
+def test_training_is_told_captions_and_leaves_what_is_needed_for_prompts(store: Store) -> None:
+    told = trained(store, steps=60, checkpoint_every=60, validate_every=60, sample_images=10)
+    described = store.read_json("attempt/model/config.json")
+    assert described["encoder"]["sha256"] == text.SHA256 and described["card"]["text"] == DIM
+    assert told["samples"]["titles"] == captioned.captions(10)
+
+
+def test_a_family_that_is_not_told_captions_needs_none(store: Store) -> None:
+    store.delete("captions")
+    told = trained(store, "dcgan", steps=2)
+    described = store.read_json("attempt/model/config.json")
+    assert described["card"]["text"] == 0 and "encoder" not in described and "titles" not in told["samples"]
+
+
+# Prompts
+
+
+def pixels(path: Path, n: int) -> np.ndarray:
+    return np.asarray(Image.open(path)).reshape(8, n, 8).transpose(1, 0, 2)
+
+
+@pytest.fixture
+def model(store: Store) -> Path:
+    trained(store, steps=40, checkpoint_every=40, validate_every=40)
+    return Path(store.path("attempt/model"))
+
+
+def test_prompts_take_turns_and_say_what_is_drawn(model: Path, store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "x.png"
+    jobs.sample_to_file(model, out, n=4, wish=Wish(prompts=["black disc", "white dot"]))
+    drawn = pixels(out, 4).astype(float)
+    assert (drawn[0] == drawn[2]).all() and (drawn[1] == drawn[3]).all()
+    test = split(store, "test")
+    for image, prompt in zip(drawn[:2], ("black disc", "white dot"), strict=True):
+        distances = np.square(test.images[:][:, 0] - image).mean((1, 2))
+        assert test.captions[int(distances.argmin())] == prompt
+    jobs.sample_to_file(model, tmp_path / "none.png", n=1)
+    assert np.ptp(pixels(tmp_path / "none.png", 1)) < 64 < np.ptp(drawn[0]), "no caption: an image of nothing"
+
+
+def test_settings_of_sampling_are_overridden(model: Path, tmp_path: Path) -> None:
+    for name, guidance in (("a", None), ("b", 0.0)):
+        wish = Wish(prompts=["black disc"], guidance=guidance, steps=3)
+        jobs.sample_to_file(model, tmp_path / f"{name}.png", n=1, wish=wish)
+    assert np.ptp(pixels(tmp_path / "a.png", 1)) > 64 and np.ptp(pixels(tmp_path / "b.png", 1)) == 0
+    generator, _, described = jobs.load_model(model, {"sampler_steps": ("--steps", 3)})
+    assert described["config"]["sampler_steps"] == 3 and generator.config.sampler_steps == 3
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        (Wish(steps=0), "--steps 0 is not accepted: .*greater than or equal to 1"),
+        (Wish(sampler="heun"), "--sampler heun: captioned has no such setting"),
+        (Wish(label="3"), "--label 3: .*without labels"),
+        (Wish(source=Path("x.png")), "takes no --source"),
+        (Wish(prompts=["word " * 40]), "--prompt: at most 32 tokens"),
+    ],
+)
+def test_bad_wishes(wish: Wish, told: str, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=told):
+        jobs.sample_to_file(model, tmp_path / "x.png", n=1, wish=wish)
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_prompt_needs_the_encoder_that_the_model_knows(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wish = Wish(prompts=["black disc"])
+    monkeypatch.setattr(text, "SHA256", "0" * 64)
+    with pytest.raises(InputError, match="was told captions by .* and this version"):
+        jobs.sample_to_file(model, tmp_path / "x.png", n=1, wish=wish)
+    monkeypatch.undo()
+    monkeypatch.setitem(FAMILIES, "captioned", captioned.Captioned)
+    monkeypatch.setattr(text, "PACKAGES", ("not_installed",))
+    text.load.cache_clear()
+    with pytest.raises(InputError, match="pip install --no-deps"):
+        jobs.sample_to_file(model, tmp_path / "x.png", n=1, wish=wish)
+
+
+@pytest.mark.parametrize(
+    ("family", "wish", "told"),
+    [
+        ("dcgan", Wish(prompts=["a"]), "--prompt 'a': this model was trained without captions"),
+        ("dcgan", Wish(steps=4), "--steps 4: dcgan has no such setting"),
+        ("dcgan", Wish(guidance=2.0), "--guidance 2.0: dcgan has no such setting"),
+        ("cgan", Wish(label="10"), "--label 10: unknown class"),
+        ("diffusion", Wish(prompts=["a"]), "without captions"),
+        ("diffusion", Wish(sampler="none"), "--sampler none is not accepted"),
+        ("diffusion", Wish(guidance=-1.0), "--guidance -1.0 is not accepted"),
+    ],
+)
+def test_wishes_that_other_families_cannot_fulfil(family: str, wish: Wish, told: str, tmp_path: Path) -> None:
+    store, card = Store(str(tmp_path)), Card(1, 8, 10)
+    built = jobs.build(family, tiny.CONFIGS[family], card)
+    job = jobs.Fit(family, jobs.config_of(family, tiny.CONFIGS[family]), {}, "data", "", store.url)
+    jobs.save_model(store, "model", job, built.generator, card, None)
+    with pytest.raises(InputError, match=told):
+        jobs.sample_to_file(tmp_path / "model", tmp_path / "x.png", n=1, wish=wish)
+
+
+def test_nothing_to_be_guided_by(tmp_path: Path) -> None:
+    store, card = Store(str(tmp_path)), Card(1, 8)
+    built = jobs.build("diffusion", tiny.CONFIGS["diffusion"], card)
+    job = jobs.Fit("diffusion", jobs.config_of("diffusion", tiny.CONFIGS["diffusion"]), {}, "", "", store.url)
+    jobs.save_model(store, "model", job, built.generator, card, None)
+    with pytest.raises(InputError, match="--guidance 2: this model knows neither classes nor captions"):
+        jobs.sample_to_file(tmp_path / "model", tmp_path / "x.png", n=1, wish=Wish(guidance=2.0))
+
+
+# Judging
+
+
+def test_samples_of_captions_are_judged_by_retrieval(store: Store, tmp_path: Path) -> None:
+    trained(store, steps=40, checkpoint_every=40, validate_every=40)
+    reference = Path(store.path("reference"))
+    data, settings = Path(store.path("data")), Evaluate(extractor="rotation", extractor_epochs=1)
+    splits = {name: open_split(data, name) for name in captioned.SPLITS}
+    make("rotation", settings, splits["train"], splits["validation"], reference / "extractor")
+    see = load_extractor(reference / "extractor")
+    (reference / "features").mkdir()
+    for name, each in splits.items():
+        np.save(reference / "features" / f"{name}.npy", see(each.images[:]))
+    describe(data, reference, reference / "extractor", 24)
+    places = Places(store.url, "data", "reference/extractor", "parts", "reference", captions="captions")
+    judging.draw(Draw(places, "attempt/model", 24, seed=0))
+    metric = judging.judge(Verdict(places, "attempt", "captioned", "out", published=False))["metrics"]
+    found, names = metric["retrieval_top5"], split(store, "test").text.rows
+    fake = judging.gather(store, "parts", "features", tmp_path)
+    assert fake is not None
+    right = ranks(fake, names, see(splits["test"].images[:]), names) < 5
+    assert found["value"] == right.mean() > found["floor"] == pytest.approx(chance(names, names)) == 5 / 24
+    assert found["better"] == "higher" and found["n"] == 24 and found["interval"].startswith("Wilson")
+    assert found["low"] <= found["value"] <= found["high"] and found["recipe"]["baseline"] == "chance"
+
+
+def test_judged_samples_follow_the_captions_of_the_split(store: Store) -> None:
+    data, test = DataCard.read(Path(store.path("data"))), split(store, "test")
+    told = jobs.card_for("captioned", {}, data)
+    assert jobs.conditions_of("captioned", {}, told, data, test) == {"text": test.text}
+    assert jobs.conditions_of("dcgan", {}, data.card, data, test) == {}
+    generator = jobs.build("captioned", {}, told).generator
+    whole = judging.sampling.draw(generator, told, n=24, seed=0, text=test.text)
+    part = judging.sampling.draw(generator, told, n=4, seed=0, start=20, text=test.text)
+    np.testing.assert_array_equal(part, whole[20:])
+    with pytest.raises(InputError, match="only 24 captions"):
+        judging.sampling.draw(generator, told, n=25, seed=0, text=test.text)
+
+
+def test_no_caption_has_no_tokens() -> None:
+    tokens, mask = Text(Table.nothing(), np.zeros(3, np.int64)).tensors()
+    assert tokens.shape == (3, 1, DIM) and not mask.any() and not tokens.any()
