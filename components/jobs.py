@@ -416,8 +416,10 @@ class Wish:
         return {name: told for name, told in asked.items() if told[1] is not None}
 
 
-def sample_to_file(model: Path, output: Path, *, n: int, seed: int = 0, wish: Wish | None = None) -> None:
-    """Draw samples of an exported model, and of nothing else, into one picture.
+def sample_to_file(
+    model: Path, output: Path, *, n: int, seed: int = 0, wish: Wish | None = None
+) -> np.ndarray:
+    """Draw samples of an exported model, and of nothing else, into one picture; returns them.
 
     Args:
         model: folder with model.safetensors and config.json.
@@ -436,10 +438,16 @@ def sample_to_file(model: Path, output: Path, *, n: int, seed: int = 0, wish: Wi
     wish = wish or Wish()
     generator, card, described = load_model(model, wish.settings)
     images = sampling.draw(generator, card, n=n, seed=seed, **_wished(wish, n, card, described))
-    array = sampling.grid(images, min(n, SHEET_COLUMNS))
+    write_picture(images, output)
+    return images
+
+
+def write_picture(images: np.ndarray, output: Path, columns: int = SHEET_COLUMNS) -> None:
+    """Images (N, C, H, W) as one picture, whole or not at all."""
+    array = sampling.grid(images, min(len(images), columns))
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=output.parent, suffix=output.suffix, delete=False) as file:
-        Image.fromarray(array[..., 0] if card.channels == 1 else array).save(file.name, lossless=True)
+        Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).save(file.name, lossless=True)
     os.replace(file.name, output)
 
 

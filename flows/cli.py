@@ -149,6 +149,11 @@ def _sample(commands: Any) -> None:
     sample.add_argument("--guidance", type=float, help="how close to class or prompt; 1: no guidance")
     sample.add_argument("--sampler", help="by name, of those the model's family knows")
     sample.add_argument("--source", type=Path, help="an image to start from, for families that need one")
+    sample.add_argument(
+        "--neighbours",
+        action="store_true",
+        help="also OUTPUT-neighbours: each sample with the nearest training image under it, for a run",
+    )
     sample.add_argument("-o", "--output", type=Path, required=True, help="a .png or .webp file")
     _store(sample)
 
@@ -312,10 +317,11 @@ def draw_samples(options: argparse.Namespace) -> None:
     """`atelier sample`."""
     from components.jobs import Wish, sample_to_file
 
-    folder = Path(options.run)
+    folder, places = Path(options.run), dict[str, str]()
     if not (folder / "model.safetensors").exists():
         store = _open(options.store)
         record = find_run(store, options.run)
+        places = {s["name"]: f"{s['uri']}/attempts/{s['attempt']}" for s in record["stages"]}
         families = [s for s in record["stages"] if s["name"] == "export" and s["state"] in ("ran", "cached")]
         match = [s for s in families if s["family"] == options.family]
         if not match:
@@ -327,8 +333,16 @@ def draw_samples(options: argparse.Namespace) -> None:
     wish = Wish(
         options.label, options.source, options.prompt, options.steps, options.guidance, options.sampler
     )
-    sample_to_file(folder, options.output, n=options.n, seed=options.seed, wish=wish)
+    if options.neighbours and not places:
+        raise InputError("--neighbours: name a run in the store; a model's folder has no training images")
+    images = sample_to_file(folder, options.output, n=options.n, seed=options.seed, wish=wish)
     print(options.output)
+    if options.neighbours:
+        from components.judging import write_neighbours
+
+        beside = options.output.with_stem(f"{options.output.stem}-neighbours")
+        write_neighbours(images, beside, store, places)
+        print(beside)
 
 
 def judge_folder(options: argparse.Namespace) -> None:
