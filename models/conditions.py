@@ -49,9 +49,7 @@ class Condition:
         some = next(t for t in (self.label, self.text) if t is not None)
         drop = torch.ones(len(some), dtype=torch.bool, device=some.device)
         nothing = self.withheld(drop, null)
-        pairs = {
-            f.name: (getattr(self, f.name), getattr(nothing, f.name)) for f in dataclasses.fields(self)
-        }
+        pairs = {f.name: (getattr(self, f.name), getattr(nothing, f.name)) for f in dataclasses.fields(self)}
         return Condition(**{name: None if a is None else torch.cat([a, b]) for name, (a, b) in pairs.items()})
 
 
@@ -74,7 +72,7 @@ class Embedding(nn.Module):
         self.text = Caption(text, dim) if text else None
 
     def forward(self, t: Tensor, condition: Condition) -> Tensor:
-        """t (N,), as the network is told it -> (N, dim)."""
+        """Times (N,), as the network is told it -> (N, dim)."""
         embedding = self.time(sinusoids(t, self.width))
         if self.label is not None:
             assert condition.label is not None

@@ -1,309 +1,305 @@
-"""Liu, Gong & Liu 2023, Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow.
+"""Ho, Jain & Abbeel 2020, Denoising Diffusion Probabilistic Models, and what became of them.
 
-https://arxiv.org/abs/2209.03003
+https://arxiv.org/abs/2006.11239
 
-    min E[|v(x_t, t) - (eps - x_0)|^2]   with x_t = (1 - t) x_0 + t eps: t = 0 is data, t = 1 is noise
+    min E[w |F(x_t, t) - (a x_0 + b eps)|^2]   with x_t = alpha x_0 + sigma eps
 
-Times are logit-normal as in Esser et al. 2024 (https://arxiv.org/abs/2403.03206); where there are labels,
-guidance is that of Ho & Salimans 2022 (https://arxiv.org/abs/2207.12598). The U-Net is that of Ho et al. 2020
-(https://arxiv.org/abs/2006.11239) with the scale and shift of Dhariwal & Nichol 2021
-(https://arxiv.org/abs/2105.05233); it works on blocks of pixels as channels (space to depth).
+The process (alpha, sigma), the target (a, b), the weight w and the times t are settings, and so are network,
+condition and sampler. The defaults are the rectified flow of Liu et al. 2023 (https://arxiv.org/abs/2209.03003),
+F = eps - x_0 at x_t = (1 - t) x_0 + t eps, with the logit-normal times of Esser et al. 2024
+(https://arxiv.org/abs/2403.03206); Karras et al. 2022 (https://arxiv.org/abs/2206.00364) is `process: edm,
+target: edm, weighting: edm, times: log_normal, time_mean: -1.2, time_std: 1.2`. Guidance is classifier-free,
+Ho & Salimans 2022 (https://arxiv.org/abs/2207.12598).
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Mapping
+from functools import partial
+from typing import Literal, Self
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle, silu, softmax
 
-from models import family
+from models import family, processes, samplers
+from models.conditions import Condition, condition_of
 from models.family import Batch, Card, Config, Family, Noise, Phase, Terms
 from models.layers import adam, to_image
+from models.processes import Level
+from models.unet import UNet
 
-Velocity = Callable[[Tensor, Tensor], Tensor]
-"""(x, t) -> dx/dt, with x (N, C, H, W) and t (N,)."""
-
-Network = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(x, t, label) -> dx/dt, with label (N,)."""
+BUCKETS = 8  # of the times in training, by which the loss is logged
 
 
 class DiffusionConfig(Config):
-    """Hyperparameters of the rectified flow, its U-Net and its sampler."""
+    """Hyperparameters of the process, the network, the condition and the sampler."""
 
+    # The network.
     width: int = Field(32, ge=16, multiple_of=16)  # channels at the first level
     multipliers: tuple[PositiveInt, ...] = Field((1, 2), min_length=1)  # channels, in widths; a level each
     blocks: int = Field(1, ge=1)  # residual blocks by level, down and up alike
     attention: bool = True  # at the lowest level
+    attention_levels: tuple[int, ...] = ()  # and after every block of these levels, from 0
     space_to_depth: int | None = Field(None, ge=1)  # side of a block of pixels; None: by resolution
     dropout: float = Field(0.0, ge=0, lt=1)  # within residual blocks
-    time_mean: float = 0.0  # of logit(t); Esser et al. 2024, Sec. 3.1
-    time_std: float = Field(1.0, gt=0)  # of logit(t)
-    label_dropout: float = Field(0.1, ge=0, le=1)  # how often a label is withheld, for guidance
-    guidance: float = Field(1.5, ge=0)  # 1: none; above, samples keep closer to their label
-    sampler: Literal["heun", "euler"] = "heun"
-    sampler_steps: int = Field(12, ge=1)  # of the ODE; Heun evaluates the network twice in all but the last
+
+    # The process and the loss.
+    process: Literal["flow", "linear", "cosine", "sigmoid", "edm"] = "flow"
+    shift: float = Field(1.0, gt=0)  # of sigma / alpha: above 1 for larger images; Esser et al. 2024, Eq. 23
+    zero_terminal_snr: bool = False  # end the schedule in noise alone; Lin et al. 2024
+    target: Literal["velocity", "eps", "x_0", "v", "edm"] = "velocity"
+    weighting: Literal["plain", "min_snr", "p2", "edm"] = "plain"
+    times: Literal["uniform", "logit_normal", "log_normal"] = "logit_normal"
+    time_mean: float = 0.0  # of logit(t), or of log(sigma / alpha)
+    time_std: float = Field(1.0, gt=0)
+    sigma_data: float = Field(0.5, gt=0)  # standard deviation of pixels, which EDM's formulas need
+
+    # The condition.
+    condition: Literal["auto", "none", "class", "text"] = "auto"  # auto: the class, where there are classes
+    condition_dropout: float = Field(0.1, ge=0, le=1)  # how often an image's is withheld, for guidance
+    guidance: float = Field(1.5, ge=0)  # 1: none; above, samples keep closer to their condition
+    guidance_interval: tuple[float, float] = (
+        0.0,
+        1.0,
+    )  # of sigma / (alpha + sigma); Kynkaanniemi et al. 2024
+
+    # The sampler.
+    sampler: Literal["heun", "euler", "ddim", "dpmpp_2m", "ancestral"] = "heun"
+    sampler_steps: int = Field(12, ge=1)  # Heun evaluates the network twice in all but the last
+    spacing: Literal["auto", "linspace", "leading", "trailing"] = "auto"  # of the steps of a schedule
+    eta: float = Field(0.0, ge=0, le=1)  # of DDIM: 0 follows the ODE, 1 is ancestral
+    clip: bool = False  # keep x_0 within [-1, 1] all along, as Ho et al. 2020 do
+    strength: float = Field(
+        1.0, gt=0, le=1
+    )  # of the noise laid on an image to start from, where one is given
+
     lr: float = Field(1e-3, gt=0)  # of AdamW
     weight_decay: float = Field(0.01, ge=0)
 
-
-# The process, its target and its times
-
-
-def interpolant(x_0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-    """x_t = (1 - t) x_0 + t eps. Liu et al. 2023, Eq. 1."""
-    t = t[:, None, None, None]
-    return (1 - t) * x_0 + t * eps
-
-
-def velocity(x_0: Tensor, eps: Tensor) -> Tensor:
-    """The derivative of x_t by t, eps - x_0."""
-    return eps - x_0
-
-
-def logit_normal(n: int, mean: float, std: float, device: torch.device) -> Tensor:
-    """Times t = sigmoid(u), u ~ N(mean, std^2), (n,). Esser et al. 2024, Eq. 19."""
-    return torch.sigmoid(mean + std * torch.randn(n, device=device))
-
-
-# Samplers: (velocity, x, times) -> x, with times falling from 1 to 0
-
-
-def euler(v: Velocity, x: Tensor, times: Tensor) -> Tensor:
-    """Steps of x + dt v(x, t)."""
-    for t, t_next in itertools.pairwise(times):
-        x = x + (t_next - t) * v(x, t.expand(len(x)))
-    return x
-
-
-def heun(v: Velocity, x: Tensor, times: Tensor) -> Tensor:
-    """Steps by the mean of the slopes at both ends; the last one is Euler's, as no training sees t = 0."""
-    for t, t_next in itertools.pairwise(times[:-1]):
-        slope = v(x, t.expand(len(x)))
-        ahead = v(x + (t_next - t) * slope, t_next.expand(len(x)))
-        x = x + (t_next - t) * (slope + ahead) / 2
-    return euler(v, x, times[-2:])
-
-
-SAMPLERS: dict[str, Callable[[Velocity, Tensor, Tensor], Tensor]] = {"heun": heun, "euler": euler}
-
-
-def guided(network: Network, label: Tensor, null: Tensor, scale: float) -> Velocity:
-    """v_null + scale (v_label - v_null), both in one pass. Ho & Salimans 2022, Eq. 6, with scale = 1 + w."""
-    labels = torch.cat([label, null])
-
-    def combined(x: Tensor, t: Tensor) -> Tensor:
-        v_label, v_null = network(torch.cat([x, x]), torch.cat([t, t]), labels).chunk(2)
-        return v_null + scale * (v_label - v_null)
-
-    return combined
-
-
-# The network, bottom-up
-
-
-def group_norm(channels: int) -> nn.GroupNorm:
-    """GroupNorm over 16 channels at a time; over fewer it is eight times slower on a CPU, channels last."""
-    return nn.GroupNorm(channels // 16, channels)
-
-
-def zero(module: nn.Module) -> nn.Module:
-    """The module with its parameters at zero, so that a residual branch starts as nothing."""
-    for p in module.parameters():
-        nn.init.zeros_(p)
-    return module
-
-
-def sinusoids(t: Tensor, dim: int) -> Tensor:
-    """Sines and cosines of 1000 t at frequencies from 1 down to 1e-4, (N, dim). Vaswani et al. 2017."""
-    frequency = torch.exp(-math.log(1e4) * torch.arange(dim // 2, device=t.device) / (dim // 2))
-    angle = 1000 * t.float()[:, None] * frequency
-    return torch.cat([angle.sin(), angle.cos()], 1)
-
-
-class Embedding(nn.Module):
-    """What all blocks are told: the time, and the label if there are labels."""
-
-    def __init__(self, num_classes: int, width: int, dim: int):
-        super().__init__()
-        self.width, self.null = width, num_classes
-        self.time = nn.Sequential(nn.Linear(width, dim), nn.SiLU(), nn.Linear(dim, dim))
-        # One row more than there are classes: the last one is "no label".
-        self.label = nn.Embedding(num_classes + 1, dim) if num_classes else None
-
-    def forward(self, t: Tensor, label: Tensor | None) -> Tensor:
-        """(N,) and (N,) -> (N, dim)."""
-        embedding = self.time(sinusoids(t, self.width))
-        if self.label is not None:
-            embedding = embedding + self.label(label)
-        return silu(embedding)
-
-
-class ResidualBlock(nn.Module):
-    """x + conv(silu(scale norm(conv(silu(norm(x)))) + shift)), scale and shift from the embedding."""
-
-    def __init__(self, before: int, after: int, dim: int, dropout: float):
-        super().__init__()
-        self.norm1, self.conv1 = group_norm(before), nn.Conv2d(before, after, 3, padding=1)
-        self.modulation = nn.Linear(dim, 2 * after)
-        self.norm2, self.conv2 = group_norm(after), zero(nn.Conv2d(after, after, 3, padding=1))
-        self.dropout = nn.Dropout(dropout)
-        self.skip = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """(N, C, H, W) and (N, dim) -> (N, C', H, W)."""
-        h = self.conv1(silu(self.norm1(x)))
-        scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, 1)  # (N, C, 1, 1) each
-        h = silu(self.norm2(h) * (1 + scale) + shift)
-        return self.skip(x) + self.conv2(self.dropout(h))
-
-
-class Attention(nn.Module):
-    """x + softmax(q k^T / sqrt(D)) v over the pixels, in heads of 32 channels, else of 16."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.heads = channels // (16 if channels % 32 else 32)
-        self.norm, self.qkv = group_norm(channels), nn.Linear(channels, 3 * channels)
-        self.out = zero(nn.Linear(channels, channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
-        tokens = self.norm(x).flatten(2).transpose(1, 2)  # (N, L, C)
-        qkv = self.qkv(tokens).unflatten(2, (3, self.heads, -1))  # (N, L, 3, heads, D)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (N, heads, L, D) each
-        # Written out: with so few tokens the fused kernel's backward is ten times slower on a CPU.
-        weight = softmax(q @ k.transpose(2, 3) / math.sqrt(q.shape[3]), 3)  # (N, heads, L, L)
-        h = (weight @ v).transpose(1, 2).flatten(2)
-        return x + self.out(h).transpose(1, 2).unflatten(2, x.shape[2:])
-
-
-def space_to_depth(resolution: int, largest: int = 16) -> int:
-    """The smallest power of two that leaves at most `largest` pixels, as far as it divides `resolution`."""
-    factor = 1
-    while resolution // factor > largest and resolution % (2 * factor) == 0:
-        factor *= 2
-    return factor
-
-
-class UNet(nn.Module):
-    """v(x, t, label): down the levels, across, and up again beside what each layer left on the way down."""
-
-    def __init__(self, config: DiffusionConfig, card: Card):
-        super().__init__()
-        self.factor = config.space_to_depth or space_to_depth(card.resolution)
-        if card.resolution % self.factor:
-            raise ValueError(f"space_to_depth={self.factor} must divide the resolution, {card.resolution}")
-        pixels, dim = card.channels * self.factor**2, 4 * config.width
-        widths = [config.width * m for m in config.multipliers]
-
-        def block(before: int, after: int) -> ResidualBlock:
-            return ResidualBlock(before, after, dim, config.dropout)
-
-        self.embedding = Embedding(card.num_classes, config.width, dim)
-        self.stem = nn.Conv2d(pixels, widths[0], 3, padding=1)
-        self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        now, left = widths[0], [widths[0]]
-        for level, width in enumerate(widths):
-            if level > 0:
-                self.down.append(nn.Conv2d(now, now, 3, stride=2, padding=1))
-                left.append(now)
-            for _ in range(config.blocks):
-                self.down.append(block(now, width))
-                left.append(now := width)
-        self.across = block(now, now)
-        self.attention = Attention(now) if config.attention else nn.Identity()
-        for level, width in reversed(list(enumerate(widths))):
-            for _ in range(config.blocks + 1):
-                self.up.append(block(now + left.pop(), width))
-                now = width
-            if level > 0:
-                self.up.append(nn.Conv2d(now, now := widths[level - 1], 3, padding=1))
-        self.head = nn.Sequential(group_norm(now), nn.SiLU(), zero(nn.Conv2d(now, pixels, 3, padding=1)))
-
-    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
-        """(N, C, H, W), (N,) and (N,) -> (N, C, H, W)."""
-        embedding = self.embedding(t, label)
-        h = self.stem(pixel_unshuffle(x, self.factor))
-        left = [h]
-        for layer in self.down:
-            h = layer(h, embedding) if isinstance(layer, ResidualBlock) else layer(h)
-            left.append(h)
-        h = self.attention(self.across(h, embedding))
-        for layer in self.up:
-            if isinstance(layer, ResidualBlock):
-                h = layer(torch.cat([h, left.pop()], 1), embedding)
-            else:
-                h = layer(interpolate(h, size=left[-1].shape[2:]))
-        return pixel_shuffle(self.head(h), self.factor)
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        scheduled = self.process in processes.SCHEDULES
+        if self.zero_terminal_snr and not scheduled:
+            raise ValueError(f"zero_terminal_snr is for {', '.join(processes.SCHEDULES)}, not {self.process}")
+        if self.target == "eps" and (self.zero_terminal_snr or self.process == "flow"):
+            raise ValueError(
+                "target=eps says nothing of x_0 where no data is left, as at the end of a flow and with "
+                "zero_terminal_snr; take v, velocity or x_0"
+            )
+        if (self.target == "edm") and self.process != "edm":
+            raise ValueError(f"target=edm is for process=edm, not {self.process}")
+        if self.spacing != "auto" and not scheduled:
+            raise ValueError(f"spacing={self.spacing} picks steps of a schedule; {self.process} has none")
+        if self.shift != 1 and self.process == "edm":
+            raise ValueError("shift is for the flow and for schedules; with process=edm move time_mean")
+        if not 0 <= self.guidance_interval[0] <= self.guidance_interval[1] <= 1:
+            raise ValueError("guidance_interval must rise within [0, 1]")
+        return self
 
 
 class Generator(family.Generator):
-    """The velocity field and the ODE that samples from it."""
+    """The denoiser and the way from noise to images with it."""
 
-    def __init__(self, config: DiffusionConfig, card: Card):
+    def __init__(self, config: DiffusionConfig, card: Card, kinds: frozenset[str] = frozenset()):
         super().__init__()
-        self.config, self.card = config, card
-        self.network = UNet(config, card)
+        self.config, self.card, self.kinds = config, card, kinds
+        self.process = processes.process(config.process, config.shift, config.zero_terminal_snr)
+        self.network = self.built(conditioned(card, kinds))
 
-    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
-        """v(x, t, label) in float32."""
-        return self.network(x, t, label).float()
+    def beside(self) -> int:
+        """Channels of an image that is laid beside the noisy one."""
+        return 0
 
-    def null(self, like: Tensor) -> Tensor:
-        """No label, for each row of `like`: the index after the last class, (N,)."""
-        return torch.full((len(like),), self.card.num_classes, device=like.device)
+    def built(self, card: Card) -> nn.Module:
+        """The network, for images of this shape, its classes and captions."""
+        c = self.config
+        return UNet(
+            card,
+            width=c.width,
+            multipliers=c.multipliers,
+            blocks=c.blocks,
+            attention=c.attention,
+            attention_levels=c.attention_levels,
+            factor=c.space_to_depth,
+            dropout=c.dropout,
+            beside=self.beside(),
+        )
 
-    def field(self, label: Tensor | None, x: Tensor) -> Velocity:
-        """The field to integrate: of all images, of the labels, or guided towards the labels."""
-        if not self.card.num_classes:
-            return self
-        if label is not None and self.config.guidance != 1:
-            return guided(self, label, self.null(x), self.config.guidance)
-        label = self.null(x) if label is None else label
-        return lambda x, t: self(x, t, label)
+    def forward(self, x: Tensor, level: Level, condition: Condition) -> Tensor:
+        """F(x, t, condition) in float32, with a level (N, 1, 1, 1)."""
+        if self.config.process == "edm":  # c_in: unit variance for the network, Karras et al. 2022, Table 1
+            x = x / (level.sigma.square() + self.config.sigma_data**2).sqrt()
+        return self.network(x, level.time.flatten(), condition).float()
+
+    def target(self, level: Level) -> tuple[Tensor, Tensor]:
+        """The a and b of what is predicted, a x_0 + b eps."""
+        return processes.target(self.config.target, level, self.config.sigma_data)
+
+    def condition(self, batch: Batch, noise: Noise | None = None) -> Condition:
+        """What of a batch the network is told."""
+        return condition_of(batch, self.kinds)
+
+    def denoised(self, x: Tensor, level: Level, condition: Condition) -> Tensor:
+        """x_0 as the network sees it, with one level for all."""
+        level = level.to(x)
+        return processes.denoised(x, self(x, level, condition), level, *self.target(level))
+
+    def denoiser(self, condition: Condition) -> samplers.Denoise:
+        """(x, level) -> x_0, guided where there is a condition to be guided by; both passes in one."""
+        c, null = self.config, self.card.num_classes
+        guided = bool(self.kinds) and c.guidance != 1
+        both = condition.beside_nothing(null) if guided else condition
+
+        def denoise(x: Tensor, level: Level) -> Tensor:
+            low, high = c.guidance_interval
+            if guided and low <= level.sigma / (level.alpha + level.sigma) <= high:
+                x_0 = samplers.guided(self.denoised(torch.cat([x, x]), level, both), c.guidance)
+            else:
+                x_0 = self.denoised(x, level, condition)
+            return x_0.clamp(-1, 1) if c.clip else x_0
+
+        return denoise
+
+    def levels(self) -> Level:
+        """What sampling goes through."""
+        return processes.levels(self.process, self.config.sampler_steps, self.config.spacing)
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
-        """The ODE dx/dt = v from noise at t = 1 to data at t = 0, clamped only at its end."""
+        """From noise, or from a noised image, to data; clamped only at the end."""
+        condition = self.filled(self.condition(batch, noise), len(noise), noise.device)
+        return self.decoded(self.walked(self.denoiser(condition), self.start(batch), noise))
+
+    def start(self, batch: Batch) -> Tensor | None:
+        """What is noised to start from where `strength` is below 1; else, and without it, noise alone."""
+        return batch.image if self.config.strength < 1 else None
+
+    def walked(self, denoise: samplers.Denoise, start: Tensor | None, noise: Noise) -> Tensor:
+        """x_0 (N, C, H, W) by the sampler."""
+        c, levels = self.config, self.levels()
         x = noise(*self.card.shape)
-        times = torch.linspace(1, 0, self.config.sampler_steps + 1, device=x.device)
-        return to_image(SAMPLERS[self.config.sampler](self.field(batch.label, x), x, times))
+        if start is None:
+            x = levels[0].sigma * x
+        else:
+            levels = samplers.beyond(levels, c.strength)
+            x = levels[0].alpha * start + levels[0].sigma * x
+        sampler = samplers.SAMPLERS[c.sampler]
+        if c.sampler == "ddim":
+            sampler = partial(samplers.ddim, eta=c.eta)
+        return sampler(denoise, x, levels, lambda: noise(*self.card.shape))
+
+    def filled(self, condition: Condition, n: int, device: torch.device) -> Condition:
+        """The condition with "nothing" for what the network is told of and the batch does not have."""
+        label, text, mask = condition.label, condition.text, condition.text_mask
+        if "label" in self.kinds and label is None:
+            label = torch.full((n,), self.card.num_classes, device=device)
+        if "text" in self.kinds and text is None:
+            text = torch.zeros(n, 1, self.card.text, device=device)
+            mask = torch.zeros(n, 1, dtype=torch.bool, device=device)
+        return Condition(label, text, mask, condition.image)
+
+    def decoded(self, x: Tensor) -> Tensor:
+        """What the process works on as images in [-1, 1]; here it is images."""
+        return to_image(x)
+
+    def trajectory(self, batch: Batch, noise: Noise, frames: int) -> Tensor:
+        """Noisy images on the way of `sample`, the last the sample: (frames, N, C, H, W) in [-1, 1]."""
+        seen: dict[float, Tensor] = {}
+        condition = self.filled(self.condition(batch, noise), len(noise), noise.device)
+        denoise = self.denoiser(condition)
+
+        def watched(x: Tensor, level: Level) -> Tensor:
+            # Heun comes twice to a level, the second time to stay.
+            seen[float(level.sigma)] = x / (level.alpha + level.sigma)
+            return denoise(x, level)
+
+        end = self.walked(watched, self.start(batch), noise)
+        way = [*seen.values(), end]
+        picked = torch.linspace(0, len(way) - 1, frames).round().int().tolist()
+        return torch.stack([self.decoded(way[i]) for i in picked])
+
+    def noised(self, image: Tensor, noise: Noise, frames: int) -> Tensor:
+        """Real images along the forward process, from data to noise: (frames, N, C, H, W) in [-1, 1]."""
+        eps, levels = noise(*image.shape[1:]), self.levels()
+        picked = torch.linspace(len(levels) - 1, 0, frames).round().int().tolist()
+        way = [levels[i] for i in picked]
+        return torch.stack(
+            [to_image((at.alpha * image + at.sigma * eps) / (at.alpha + at.sigma)) for at in way]
+        )
+
+
+def conditioned(card: Card, kinds: frozenset[str]) -> Card:
+    """The card with only the classes and captions that a network is told of."""
+    classes = card.num_classes if "label" in kinds else 0
+    return Card(card.channels, card.resolution, classes, card.text if "text" in kinds else 0)
 
 
 class Diffusion(Family):
-    """A rectified flow, conditional on the class if there are classes."""
+    """Diffusion in pixels, conditional on the class, on a caption, or on nothing."""
 
     Config = DiffusionConfig
-    takes = frozenset({"label"})
+    takes = frozenset({"label", "text"})
     paper = (
-        "Liu, Gong & Liu 2023, Flow Straight and Fast: Learning to Generate and Transfer Data with "
-        "Rectified Flow, https://arxiv.org/abs/2209.03003"
+        "Ho, Jain & Abbeel 2020, Denoising Diffusion Probabilistic Models, https://arxiv.org/abs/2006.11239; "
+        "Liu, Gong & Liu 2023, Flow Straight and Fast, https://arxiv.org/abs/2209.03003"
     )
 
     def __init__(self, config: DiffusionConfig, card: Card, upstream: Mapping[str, nn.Module] | None = None):
         super().__init__(config, card, upstream)
-        self.generator: Generator = Generator(config, card)
+        if config.condition == "class" and not card.num_classes:
+            raise ValueError("condition=class needs labels, and the data has none")
+        if config.condition == "text" and not card.text:
+            raise ValueError("condition=text needs encoded captions, and the data has none")
+        self.generator: Generator = self.built()
+        self.generator.levels()  # refuses more steps than there are
         optimizer = adam(self.generator, lr=config.lr, weight_decay=config.weight_decay)
-        self.phases = (Phase("flow", self.loss, optimizer),)
+        self.phases = (Phase("denoise", self.loss, optimizer),)
 
-    def loss(self, batch: Batch) -> Terms:
-        """E[|v(x_t, t) - (eps - x_0)|^2] over logit-normal t, per pixel. Liu et al. 2023, Eq. 1."""
-        x_0 = batch.image
-        assert x_0 is not None
+    def built(self) -> Generator:
+        """The generator of this kind of diffusion."""
+        return Generator(self.config, self.card, self.conditions(self.config, self.card))
+
+    @classmethod
+    def conditions(cls, config: DiffusionConfig, card: Card) -> frozenset[str]:
+        """What samples depend on, of label and text, whether the data has it or not."""
+        automatic = {"label"} if card.num_classes else set()
+        kinds = {"auto": automatic, "none": set(), "class": {"label"}, "text": {"text"}}
+        return frozenset(kinds[config.condition])
+
+    def loss(self, batch: Batch) -> tuple[Terms, Terms]:
+        """E[w |F(x_t, t) - (a x_0 + b eps)|^2] per pixel; observed: its mean and variance by time."""
+        c, g = self.config, self.generator
+        x_0 = self.encoded(batch)
+        u = processes.stratified(len(batch), x_0.device)
+        drawn = processes.drawn(g.process, c.times, u, c.time_mean, c.time_std)
+        level = Level(*(part.float()[:, None, None, None] for part in (drawn.time, drawn.alpha, drawn.sigma)))
         eps = torch.randn_like(x_0)
-        t = logit_normal(len(batch), self.config.time_mean, self.config.time_std, x_0.device)
-        v = self.generator(interpolant(x_0, eps, t), t, self.withheld(batch))
-        return {"velocity": (v - velocity(x_0, eps)).square().flatten(1).mean(1)}
+        a, b = g.target(level)
+        f = g(level.alpha * x_0 + level.sigma * eps, level, self.withheld(batch, x_0.device))
+        w = processes.weight(c.weighting, level, a, b, c.sigma_data).flatten()
+        loss = w * (f - (a * x_0 + b * eps)).square().flatten(1).mean(1)
+        return {c.target: loss}, by_time(loss)
 
-    def withheld(self, batch: Batch) -> Tensor | None:
-        """The labels, each replaced by "no label" with probability `label_dropout`."""
-        if not self.card.num_classes:
-            return None
-        assert batch.label is not None
-        drop = torch.rand(batch.label.shape, device=batch.label.device) < self.config.label_dropout
-        return torch.where(drop, self.generator.null(batch.label), batch.label)
+    def encoded(self, batch: Batch) -> Tensor:
+        """What the process works on: here the images themselves."""
+        assert batch.image is not None
+        return batch.image
+
+    def withheld(self, batch: Batch, device: torch.device) -> Condition:
+        """What the network is told of a batch: nothing, with probability `condition_dropout` by image."""
+        condition = self.generator.condition(batch)
+        if not self.generator.kinds:
+            return condition
+        drop = torch.rand(len(batch), device=device) < self.config.condition_dropout
+        return condition.withheld(drop, self.card.num_classes)
+
+
+def by_time(loss: Tensor) -> Terms:
+    """Mean and variance of the losses (N,) of rising times, in BUCKETS equal parts of the batch."""
+    if len(loss) < 2 * BUCKETS:
+        return {}
+    parts = loss[: len(loss) // BUCKETS * BUCKETS].unflatten(0, (BUCKETS, -1))
+    means, variances = parts.mean(1), parts.var(1)
+    return {f"loss_t{k}": means[k] for k in range(BUCKETS)} | {
+        f"var_t{k}": variances[k] for k in range(BUCKETS)
+    }

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 import models
-from models import FAMILIES, autoencoder, dcgan, diffusion
+from models import FAMILIES, autoencoder, dcgan
 from models.family import Batch, Card, Family, Noise, Terms
 
 CARDS = [Card(1, 28, 10), Card(3, 32), Card(3, 64, 5), Card(1, 8, 3), Card(3, 15)]
@@ -157,81 +157,6 @@ def test_dcgan_starts_from_small_weights() -> None:
     assert float(weights.std()) == pytest.approx(0.02, rel=0.02)
     scales = torch.cat([m.weight.detach() for m in family.modules() if isinstance(m, nn.BatchNorm2d)])
     assert float(scales.mean()) == pytest.approx(1, abs=0.01)
-
-
-@pytest.mark.parametrize(
-    ("resolution", "factor"), [(8, 1), (15, 1), (16, 1), (28, 2), (32, 2), (60, 4), (64, 4)]
-)
-def test_space_to_depth_follows_the_resolution(resolution: int, factor: int) -> None:
-    assert diffusion.space_to_depth(resolution) == factor
-
-
-def flow(**changes: object) -> diffusion.Diffusion:
-    family = build("diffusion", Card(1, 8, 3), **changes)
-    assert isinstance(family, diffusion.Diffusion)
-    return family
-
-
-def test_labels_are_withheld_image_by_image() -> None:
-    given = dataclasses.replace(batch(Card(1, 8, 3), 3000))
-    torch.manual_seed(0)
-    label = flow(label_dropout=0.1).withheld(given)
-    assert label is not None and given.label is not None
-    dropped = label == 3  # the index after the last class
-    assert float(dropped.float().mean()) == pytest.approx(0.1, abs=0.02)
-    assert torch.equal(label[~dropped], given.label[~dropped])
-
-
-def test_without_a_label_or_with_guidance_zero_samples_are_unconditional() -> None:
-    given, plain = batch(Card(1, 8, 3)), flow()
-    free = sample(plain, Batch(4), range(4))
-    torch.testing.assert_close(sample(flow(guidance=0), given, range(4)), free, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(sample(flow(guidance=1), given, range(4)), free, atol=1e-4)
-
-
-def test_only_the_end_of_the_ode_is_clamped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A field that carries every pixel out of range and back in again ends where it began."""
-    family = flow(sampler="euler", sampler_steps=2, guidance=1)
-
-    def away_and_back(x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
-        return torch.full_like(x, -20 if float(t[0]) == 1 else 20)
-
-    monkeypatch.setattr(family.generator, "forward", away_and_back)
-    expected = Noise(range(4))(1, 8, 8).clamp(-1, 1)
-    torch.testing.assert_close(sample(family, batch(Card(1, 8, 3)), range(4)), expected, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("changes", [
-    {"multipliers": (1,)},
-    {"multipliers": (1, 7)},
-    {"multipliers": (1, 2, 3), "blocks": 2},
-    {"attention": False, "space_to_depth": 2},
-    {"width": 48, "dropout": 0.1},
-])  # fmt: skip
-def test_the_unet_may_be_deeper_wider_and_without_attention(changes: dict[str, object]) -> None:
-    family = flow(**changes)
-    terms = terms_of(family, 0, batch(Card(1, 8, 3)))
-    terms["velocity"].mean().backward()
-    assert all(p.grad is not None for p in family.parameters())
-
-
-def test_a_new_flow_predicts_nothing() -> None:
-    """Its loss is then the mean of |eps - x_0|^2, which is 1 + 0.25 for images of +-0.5."""
-    torch.manual_seed(0)
-    family = diffusion.Diffusion(diffusion.DiffusionConfig(width=16), Card(1, 8))
-    x = torch.randn(100, 1, 8, 8)
-    assert torch.equal(family.generator(x, torch.rand(100)), torch.zeros_like(x))
-    loss = family.loss(Batch(100, 0.5 * x.sign()))["velocity"]
-    assert loss.shape == (100,) and float(loss.detach().mean()) == pytest.approx(1.25, rel=0.05)
-
-
-@pytest.mark.parametrize(("dropout", "rows"), [(0.0, [0, 1, 2]), (1.0, [3])])
-def test_the_loss_teaches_labels_and_their_absence(dropout: float, rows: list[int]) -> None:
-    family = flow(label_dropout=dropout)
-    family.loss(batch(Card(1, 8, 3)))["velocity"].mean().backward()
-    (embedding,) = (m for m in family.modules() if isinstance(m, nn.Embedding))
-    assert embedding.weight.grad is not None
-    assert embedding.weight.grad.abs().sum(1).nonzero().flatten().tolist() == rows
 
 
 def test_beta_weighs_the_divergence_alone() -> None:

@@ -1,0 +1,295 @@
+"""The diffusion family: its loss, its conditions, its guidance, its networks."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from models.conditions import Condition, Embedding
+from models.diffusion import Diffusion, DiffusionConfig, by_time
+from models.family import Batch, Card, Noise
+from models.processes import Level
+from models.unet import space_to_depth
+
+CLASSES, CAPTIONS = Card(1, 8, 3), Card(1, 8, 3, text=6)
+
+
+def build(card: Card = CLASSES, **changes: object) -> Diffusion:
+    torch.manual_seed(0)
+    family = Diffusion(DiffusionConfig(**{"width": 16, "sampler_steps": 3, **changes}), card)  # type: ignore[arg-type]
+    for p in family.parameters():  # residual branches start at zero: then little could go wrong
+        p.data += 0.02 * torch.randn_like(p)
+    return family
+
+
+def batch(card: Card = CLASSES, n: int = 4) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    image = torch.rand(n, *card.shape, generator=generator) * 2 - 1
+    text = torch.randn(n, 5, card.text, generator=generator) if card.text else None
+    mask = torch.arange(5) < torch.arange(n)[:, None] % 5 + 1 if card.text else None
+    return Batch(
+        n, image, torch.arange(n) % card.num_classes if card.num_classes else None, text=text, text_mask=mask
+    )
+
+
+def sample(family: Diffusion, given: Batch, seeds: range = range(4)) -> Tensor:
+    with torch.inference_mode():
+        return family.eval().generator.sample(given, Noise(seeds))
+
+
+def level(t: float, n: int) -> Level:
+    parts = (torch.tensor(v).expand(n)[:, None, None, None] for v in (t, 1 - t, t))
+    return Level(*parts)
+
+
+COMBINATIONS: list[dict[str, object]] = [
+    {},
+    {"process": "linear", "target": "eps", "times": "uniform", "sampler": "ancestral", "clip": True},
+    {"process": "cosine", "target": "v", "weighting": "min_snr", "sampler": "ddim", "eta": 0.5},
+    {"process": "cosine", "target": "v", "zero_terminal_snr": True, "spacing": "trailing"},
+    {"process": "sigmoid", "target": "x_0", "weighting": "p2", "shift": 0.5, "sampler": "dpmpp_2m"},
+    {"process": "edm", "target": "edm", "weighting": "edm", "times": "log_normal", "time_mean": -1.2},
+    {"process": "flow", "target": "x_0", "shift": 3.0, "sampler": "euler"},
+    {"guidance": 2.0, "guidance_interval": (0.2, 0.7)},
+]
+
+
+@pytest.mark.parametrize("changes", COMBINATIONS, ids=lambda c: "-".join(map(str, c.values())) or "flow")
+def test_every_combination_trains_and_samples(changes: dict[str, object]) -> None:
+    family = build(**changes)
+    terms, _ = family.loss(batch(n=16))
+    (term,) = terms.values()
+    assert term.shape == (16,) and term.isfinite().all()
+    term.mean().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in family.parameters())
+    images = sample(family, batch())
+    assert images.shape == (4, 1, 8, 8) and images.isfinite().all() and images.abs().max() <= 1
+    # Image i is the same whatever is drawn beside it.
+    torch.testing.assert_close(sample(family, batch()[1:3], range(1, 3)), images[1:3], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("changes", "match"), [
+    ({"process": "linear", "target": "eps", "zero_terminal_snr": True}, "target=eps says nothing of x_0"),
+    ({"target": "eps"}, "target=eps says nothing of x_0"),
+    ({"zero_terminal_snr": True}, "zero_terminal_snr is for linear, cosine, sigmoid, not flow"),
+    ({"target": "edm"}, "target=edm is for process=edm"),
+    ({"spacing": "leading"}, "picks steps of a schedule"),
+    ({"process": "edm", "target": "edm", "shift": 2.0}, "move time_mean"),
+    ({"guidance_interval": (0.7, 0.2)}, "must rise"),
+    ({"sampler_steps": 0}, "greater than or equal to 1"),
+])  # fmt: skip
+def test_settings_that_contradict_each_other_are_refused(changes: dict[str, object], match: str) -> None:
+    with pytest.raises(ValidationError, match=match):
+        DiffusionConfig(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("card", "changes", "match"), [
+    (Card(1, 8), {"condition": "class"}, "condition=class needs labels"),
+    (Card(1, 8), {"condition": "text"}, "condition=text needs encoded captions"),
+    (Card(1, 8), {"space_to_depth": 3}, "space_to_depth=3 must divide"),
+    (Card(1, 8), {"process": "linear", "target": "v", "sampler_steps": 1001}, "more than the 1000 steps"),
+])  # fmt: skip
+def test_settings_that_do_not_fit_the_data_are_refused(
+    card: Card, changes: dict[str, object], match: str
+) -> None:
+    with pytest.raises(ValueError, match=match):
+        Diffusion(DiffusionConfig(**changes), card)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("changes", [
+    {},
+    {"process": "linear", "target": "eps"},
+    {"process": "cosine", "target": "v", "weighting": "min_snr"},
+    {"process": "edm", "target": "edm", "weighting": "edm", "times": "log_normal"},
+])  # fmt: skip
+def test_a_network_that_knows_has_no_loss(
+    changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All images are the same, so x_0 is known and eps can be told from x."""
+    family, x_0 = build(**changes), torch.full((32, 1, 8, 8), 0.3)
+
+    def oracle(x: Tensor, at: Level, condition: Condition) -> Tensor:
+        a, b = family.generator.target(at)
+        return a * x_0 + b * (x - at.alpha * x_0) / at.sigma
+
+    monkeypatch.setattr(family.generator, "forward", oracle)
+    (term,) = family.loss(Batch(32, x_0, torch.zeros(32, dtype=torch.long)))[0].values()
+    assert float(term.max()) < 1e-6
+    monkeypatch.setattr(family.generator, "forward", lambda x, at, c: oracle(x, at, c) + 0.1)
+    (term,) = family.loss(Batch(32, x_0, torch.zeros(32, dtype=torch.long)))[0].values()
+    assert float(term.min()) > 1e-5 or changes.get("weighting") == "min_snr"
+
+
+def test_a_new_network_predicts_nothing() -> None:
+    """Its loss is then the mean of |eps - x_0|^2, which is 1 + 0.25 for images of +-0.5."""
+    torch.manual_seed(0)
+    family = Diffusion(DiffusionConfig(width=16), Card(1, 8))
+    x = torch.randn(100, 1, 8, 8)
+    assert torch.equal(family.generator(x, level(0.5, 100), Condition()), torch.zeros_like(x))
+    loss = family.loss(Batch(100, 0.5 * x.sign()))[0]["velocity"]
+    assert loss.shape == (100,) and float(loss.detach().mean()) == pytest.approx(1.25, rel=0.05)
+
+
+def test_the_loss_is_told_by_time() -> None:
+    loss = torch.arange(32.0)
+    told = by_time(loss)
+    assert [float(told[f"loss_t{k}"]) for k in range(8)] == [4 * k + 1.5 for k in range(8)]
+    assert [float(told[f"var_t{k}"]) for k in range(8)] == pytest.approx([5 / 3] * 8)
+    assert by_time(torch.arange(15.0)) == {}
+    assert by_time(torch.arange(17.0)).keys() == told.keys()
+
+
+# Conditions
+
+
+def test_conditions_are_withheld_image_by_image() -> None:
+    family = build(CAPTIONS, condition="text", condition_dropout=0.1)
+    given = batch(CAPTIONS, 3000)
+    torch.manual_seed(0)
+    condition = family.withheld(given, torch.device("cpu"))
+    assert condition.text_mask is not None and given.text_mask is not None and condition.label is None
+    dropped = ~condition.text_mask.any(1)
+    assert float(dropped.float().mean()) == pytest.approx(0.1, abs=0.02)
+    assert torch.equal(condition.text_mask[~dropped], given.text_mask[~dropped])
+    classes = build(condition_dropout=0.1).withheld(batch(n=3000), torch.device("cpu")).label
+    assert classes is not None
+    dropped, given = classes == 3, batch(n=3000)  # the index after the last class
+    assert float(dropped.float().mean()) == pytest.approx(0.1, abs=0.02)
+    assert given.label is not None and torch.equal(classes[~dropped], given.label[~dropped])
+
+
+@pytest.mark.parametrize(("dropout", "rows"), [(0.0, [0, 1, 2]), (1.0, [3])])
+def test_the_loss_teaches_labels_and_their_absence(dropout: float, rows: list[int]) -> None:
+    family = build(condition_dropout=dropout)
+    family.loss(batch())[0]["velocity"].mean().backward()
+    (embedding,) = (m for m in family.modules() if isinstance(m, nn.Embedding))
+    assert embedding.weight.grad is not None
+    assert embedding.weight.grad.abs().sum(1).nonzero().flatten().tolist() == rows
+
+
+def test_without_a_condition_or_with_guidance_zero_samples_are_unconditional() -> None:
+    for card, changes in ((CLASSES, {}), (CAPTIONS, {"condition": "text"})):
+        given, free = batch(card), sample(build(card, **changes), Batch(4))
+        found = sample(build(card, guidance=0, **changes), given)
+        torch.testing.assert_close(found, free, rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(sample(build(card, guidance=1, **changes), given), free, atol=1e-4)
+
+
+def test_condition_none_ignores_labels() -> None:
+    family = build(condition="none", guidance=3)
+    assert not any(isinstance(m, nn.Embedding) for m in family.modules())
+    given = batch()
+    assert given.label is not None
+    other = dataclasses.replace(given, label=(given.label + 1) % 3)
+    assert torch.equal(sample(family, given), sample(family, other))
+
+
+def test_guidance_is_one_pass_within_its_interval_and_none_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = build(guidance=2, guidance_interval=(0.3, 0.8), sampler="euler", sampler_steps=4)
+    calls: list[tuple[float, int]] = []
+    real = family.generator.forward
+
+    def counted(x: Tensor, at: Level, condition: Condition) -> Tensor:
+        calls.append((round(float(at.sigma[0]), 2), len(x)))
+        return real(x, at, condition)
+
+    monkeypatch.setattr(family.generator, "forward", counted)
+    sample(family, batch())
+    assert calls == [(1.0, 4), (0.75, 8), (0.5, 8), (0.25, 4)]
+
+
+def test_only_the_end_is_clamped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field that carries every pixel out of range and back in again ends where it began."""
+    family = build(sampler="euler", sampler_steps=2, guidance=1)
+
+    def away_and_back(x: Tensor, at: Level, condition: Condition) -> Tensor:
+        return torch.full_like(x, -20 if float(at.sigma[0]) == 1 else 20)
+
+    monkeypatch.setattr(family.generator, "forward", away_and_back)
+    expected = Noise(range(4))(1, 8, 8).clamp(-1, 1)
+    torch.testing.assert_close(sample(family, batch()), expected, rtol=0, atol=1e-5)
+
+
+def test_tokens_that_are_masked_change_nothing_and_others_do() -> None:
+    family, given = build(CAPTIONS, condition="text"), batch(CAPTIONS)
+    assert given.text is not None and given.text_mask is not None
+    images = sample(family, given)
+    noise = torch.randn_like(given.text)
+    hidden = dataclasses.replace(given, text=torch.where(given.text_mask[..., None], given.text, noise))
+    torch.testing.assert_close(sample(family, hidden), images, rtol=0, atol=1e-6)
+    shown = dataclasses.replace(given, text=given.text + noise)
+    assert not torch.allclose(sample(family, shown), images, atol=1e-3)
+
+
+def test_nothing_is_not_class_0_and_no_caption_not_an_empty_one() -> None:
+    torch.manual_seed(0)
+    embedding = Embedding(8, width=16, num_classes=3, text=6)
+    t, text = torch.zeros(1), torch.zeros(1, 2, 6)
+    with torch.no_grad():
+        assert embedding.text is not None
+        embedding.text.nothing.fill_(1.0)
+        labels = [embedding(t, Condition(torch.tensor([k]), text, torch.ones(1, 2).bool())) for k in (0, 3)]
+        mute = embedding(t, Condition(torch.tensor([0]), text, torch.zeros(1, 2).bool()))
+    assert not torch.allclose(*labels) and not torch.allclose(labels[0], mute)
+
+
+# From an image, and on the way
+
+
+def test_a_weak_start_stays_near_the_image() -> None:
+    given = batch()
+    assert given.image is not None
+
+    def distance(strength: float) -> float:
+        found = sample(build(strength=strength, sampler_steps=20), given)
+        return float((found - given.image).abs().mean())
+
+    assert distance(0.05) < distance(0.5) < distance(0.95)
+    fresh = build(sampler_steps=20)
+    assert torch.equal(sample(fresh, given), sample(fresh, dataclasses.replace(given, image=None)))
+
+
+@pytest.mark.parametrize("sampler", ["heun", "ddim", "dpmpp_2m"])
+def test_a_trajectory_ends_in_the_sample(sampler: str) -> None:
+    family, given = build(sampler=sampler, sampler_steps=6), batch()
+    with torch.inference_mode():
+        way = family.eval().generator.trajectory(given, Noise(range(4)), 4)
+    assert way.shape == (4, 4, 1, 8, 8) and way.abs().max() <= 1
+    assert torch.equal(way[-1], sample(family, given))
+    torch.testing.assert_close(way[0], Noise(range(4))(1, 8, 8).clamp(-1, 1), rtol=0, atol=1e-6)
+
+
+def test_the_forward_process_goes_from_the_image_to_noise() -> None:
+    family, given = build(sampler_steps=8), batch()
+    assert given.image is not None
+    way = family.generator.noised(given.image, Noise(range(4)), 5)
+    assert torch.equal(way[0], given.image)
+    torch.testing.assert_close(way[-1], Noise(range(4))(1, 8, 8).clamp(-1, 1))
+
+
+# Networks
+
+
+@pytest.mark.parametrize(
+    ("resolution", "factor"), [(8, 1), (15, 1), (16, 1), (28, 2), (32, 2), (60, 4), (64, 4)]
+)
+def test_space_to_depth_follows_the_resolution(resolution: int, factor: int) -> None:
+    assert space_to_depth(resolution) == factor
+
+
+@pytest.mark.parametrize("changes", [
+    {"multipliers": (1,)},
+    {"multipliers": (1, 7)},
+    {"multipliers": (1, 2, 3), "blocks": 2},
+    {"attention": False, "space_to_depth": 2},
+    {"attention_levels": (0, 1)},
+    {"width": 48, "dropout": 0.1},
+])  # fmt: skip
+def test_the_unet_may_be_deeper_wider_and_without_attention(changes: dict[str, object]) -> None:
+    family = build(**changes)
+    family.loss(batch())[0]["velocity"].mean().backward()
+    assert all(p.grad is not None for p in family.parameters())

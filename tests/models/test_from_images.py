@@ -1,0 +1,115 @@
+"""Diffusion that is told an image: super-resolution and inpainting."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from models.diffusion import Diffusion
+from models.family import Batch, Card, Noise
+from models.inpainting import Inpainting, InpaintingConfig, holes
+from models.super_resolution import SuperResolution, SuperResolutionConfig, enlarged, reduced
+
+CARD = Card(3, 16)
+
+
+def build(name: str, card: Card = CARD, **changes: object) -> Diffusion:
+    torch.manual_seed(0)
+    settings = {"width": 16, "sampler_steps": 3, **changes}
+    if name == "upscale":
+        family: Diffusion = SuperResolution(SuperResolutionConfig(**settings), card)  # type: ignore[arg-type]
+    else:
+        family = Inpainting(InpaintingConfig(**settings), card)  # type: ignore[arg-type]
+    for p in family.parameters():
+        p.data += 0.02 * torch.randn_like(p)
+    return family
+
+
+def images(n: int = 4, card: Card = CARD) -> Tensor:
+    return torch.rand(n, *card.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def sample(family: Diffusion, given: Batch, seeds: range = range(4)) -> Tensor:
+    with torch.inference_mode():
+        return family.eval().generator.sample(given, Noise(seeds))
+
+
+def test_a_small_image_is_the_mean_of_smooth_ones_and_has_no_aliases() -> None:
+    smooth = enlarged(images()[:, :, :4, :4], 16)
+    torch.testing.assert_close(reduced(smooth, 4), avg_pool2d(smooth, 4), rtol=0, atol=0.16)
+    stripes = torch.ones(1, 1, 16, 16)
+    stripes[..., ::2] = -1  # too fine for 4 pixels: grey is all that can be said of them
+    assert float(reduced(stripes, 4)[..., 1:-1].abs().max()) < 0.1
+    flat = torch.full((1, 3, 16, 16), 0.4)
+    torch.testing.assert_close(enlarged(reduced(flat, 4), 16), flat)
+
+
+def test_a_source_is_taken_before_the_image() -> None:
+    family, image = build("upscale", strength=0.2), images()
+    told = sample(family, Batch(4, image, source=reduced(image, 4)))
+    assert torch.equal(told, sample(family, Batch(4, image)))
+    other = sample(family, Batch(4, image, source=reduced(image.flip(0), 4)))
+    assert not torch.allclose(other, told, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["upscale", "inpaint"])
+def test_what_is_to_be_found_is_never_seen(name: str) -> None:
+    """Two images that look the same small, or around the hole, give the same sample."""
+    family = build(name, strength=0.5)
+    if name == "upscale":
+        small = reduced(images(), 4)
+        one, other = Batch(4, images(), source=small), Batch(4, -images(), source=small)
+    else:
+        mask = holes(Noise(range(4)), 16, 0.3, 0.7)
+        one = Batch(4, images(), mask=mask)
+        other = dataclasses.replace(one, image=torch.where(mask > 0, -images(), images()))
+    assert torch.equal(sample(family, one), sample(family, other))
+
+
+def test_outside_the_hole_nothing_changes_and_inside_it_does() -> None:
+    family, mask = build("inpaint"), holes(Noise(range(4)), 16, 0.3, 0.7)
+    inside = mask.expand(4, 3, 16, 16) > 0
+    found = sample(family, Batch(4, images(), mask=mask))
+    assert torch.equal(found[~inside], images()[~inside])
+    assert not torch.isclose(found[inside], images()[inside]).any()
+
+
+def test_holes_are_rectangles_of_their_sizes_anywhere() -> None:
+    mask = holes(Noise(range(400)), 20, 0.3, 0.7)
+    assert mask.shape == (400, 1, 20, 20) and set(mask.unique().tolist()) == {0.0, 1.0}
+    rows, columns = mask.amax(3).sum(2).flatten(), mask.amax(2).sum(2).flatten()
+    assert torch.equal(mask.sum((1, 2, 3)), rows * columns)
+    for side in (rows, columns):
+        assert side.min() >= 4 and side.max() <= 15
+        assert float(side.mean()) == pytest.approx(9.5, abs=0.6)
+    assert mask.mean(0).min() > 0, "every pixel is hidden now and then"
+
+
+def test_a_hole_is_its_own_images() -> None:
+    family = build("inpaint")
+    together = sample(family, Batch(4, images()))
+    alone = sample(family, Batch(2, images()[1:3]), range(1, 3))
+    torch.testing.assert_close(together[1:3], alone, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["upscale", "inpaint"])
+def test_both_learn_from_the_image_beside(name: str) -> None:
+    family = build(name)
+    (term,) = family.loss(Batch(4, images()))[0].values()
+    term.mean().backward()
+    stem = next(p for n, p in family.named_parameters() if n.endswith("stem.weight"))
+    assert stem.grad is not None and stem.grad.flatten(2).norm(dim=(0, 2)).min() > 0
+
+
+def test_settings_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="scale=3 must divide the resolution, 16"):
+        build("upscale", scale=3)
+    with pytest.raises(ValidationError, match="smallest=0.8 must not be above largest=0.7"):
+        InpaintingConfig(smallest=0.8)
+    with pytest.raises(ValueError, match="the mask has 8x8 pixels and the image 16x16"):
+        sample(build("inpaint"), Batch(4, images(), mask=torch.ones(4, 1, 8, 8)))

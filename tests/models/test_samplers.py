@@ -1,0 +1,235 @@
+"""Samplers against the exact denoiser of Gaussian data, for every process, spacing and number of steps.
+
+For x_0 ~ N(MEAN, STD^2) the denoiser is linear in x, so a sampler's steps map Gaussians to Gaussians: their
+mean and variance follow from the coefficients alone, by formulas written here anew from the papers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+
+from models import processes, samplers
+from models.processes import Level
+
+MEAN, STD = 0.3, 0.5
+N = 50_000
+
+PLANS = [  # process, zero SNR, spacing
+    ("linear", False, "linspace"),
+    ("linear", False, "trailing"),
+    ("linear", False, "leading"),
+    ("linear", True, "trailing"),
+    ("cosine", False, "trailing"),
+    ("sigmoid", False, "linspace"),
+    ("flow", False, "auto"),
+    ("edm", False, "auto"),
+]
+EVERY_PLAN = pytest.mark.parametrize("plan", PLANS, ids=lambda p: f"{p[0]}{'-zero' * p[1]}-{p[2]}")
+DETERMINISTIC = ("ddim", "euler", "heun", "dpmpp_2m")
+
+
+def exact(x: Tensor, level: Level) -> Tensor:
+    """E[x_0 | x] for Gaussian data."""
+    gain = level.alpha * STD**2 / (level.alpha**2 * STD**2 + level.sigma**2)
+    return MEAN + gain * (x - level.alpha * MEAN)
+
+
+def levels_of(plan: tuple[str, bool, str], steps: int) -> Level:
+    name, zero, spacing = plan
+    return processes.levels(processes.process(name, zero_snr=zero), steps, spacing)
+
+
+def marginal(level: Level) -> tuple[float, float]:
+    """Mean and variance of x at a level."""
+    return float(level.alpha * MEAN), float(level.alpha**2 * STD**2 + level.sigma**2)
+
+
+def affine(step: Callable[[Tensor], Tensor]) -> tuple[float, float]:
+    """The c and d of step(x) = c x + d."""
+    d = float(step(torch.zeros(1, 1, 1, 1, dtype=torch.float64)))
+    return float(step(torch.ones(1, 1, 1, 1, dtype=torch.float64))) - d, d
+
+
+def through(sampler: samplers.Sampler, levels: Level) -> tuple[float, float]:
+    """Mean and variance of a deterministic sampler's output when x starts exactly right."""
+    c, d = affine(lambda x: sampler(exact, x, levels, lambda: x))
+    mean, variance = marginal(levels[0])
+    return c * mean + d, c**2 * variance
+
+
+# What the papers' updates give, for Gaussian data, written out.
+
+
+def predicted(eta: float, levels: Level) -> tuple[float, float]:
+    """DDIM's mean and variance by recursion; eta 1 is the ancestral sampler. Song et al. 2021, Eq. 12, 16."""
+    alphas, sigmas = levels.alpha.tolist(), levels.sigma.tolist()
+    mean, variance = marginal(levels[0])
+    for (a, s), (a_, s_) in itertools.pairwise(zip(alphas, sigmas, strict=True)):
+        gain = a * STD**2 / (a**2 * STD**2 + s**2)
+        tau = eta * s_ / s * math.sqrt(max(s**2 - (a / a_ * s_) ** 2, 0))
+        direction = math.sqrt(max(s_**2 - tau**2, 0))
+        # x' = a_ (MEAN + gain (x - a MEAN)) + direction (x - a x_0) / s + tau z
+        by_x_0 = a_ - direction * a / s
+        slope = by_x_0 * gain + direction / s
+        mean = by_x_0 * (MEAN - gain * a * MEAN) + slope * mean
+        variance = slope**2 * variance + tau**2
+    return mean, variance
+
+
+@EVERY_PLAN
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 10, 13, 50])
+def test_ddim_is_its_formula_at_every_number_of_steps(plan: tuple[str, bool, str], steps: int) -> None:
+    levels = levels_of(plan, steps)
+    assert through(samplers.ddim, levels) == pytest.approx(predicted(0.0, levels), rel=1e-9)
+
+
+@EVERY_PLAN
+@pytest.mark.parametrize("sampler", ["ancestral", "ddim"])
+@pytest.mark.parametrize("steps", [1, 10, 13])
+def test_noisy_samplers_have_the_mean_and_variance_of_their_formula(
+    plan: tuple[str, bool, str], sampler: str, steps: int
+) -> None:
+    levels = levels_of(plan, steps)
+    torch.manual_seed(0)
+    mean, variance = marginal(levels[0])
+    x = mean + math.sqrt(variance) * torch.randn(N, 1, 1, 1, dtype=torch.float64)
+    run = samplers.ancestral if sampler == "ancestral" else partial(samplers.ddim, eta=0.7)
+    x = run(exact, x, levels, lambda: torch.randn(N, 1, 1, 1, dtype=torch.float64))
+    expected = predicted(1.0 if sampler == "ancestral" else 0.7, levels)
+    assert float(x.mean()) == pytest.approx(expected[0], abs=4 * math.sqrt(expected[1] / N) + 1e-9)
+    assert float(x.var()) == pytest.approx(expected[1], rel=4 * math.sqrt(2 / N), abs=1e-9)
+
+
+@EVERY_PLAN
+def test_ancestral_sampling_is_ddim_at_eta_1(plan: tuple[str, bool, str]) -> None:
+    levels, x = levels_of(plan, 10), torch.randn(4, 1, 2, 2, dtype=torch.float64)
+    one, other = (torch.Generator().manual_seed(1) for _ in range(2))
+
+    def noise(generator: torch.Generator) -> Callable[[], Tensor]:
+        return lambda: torch.randn(4, 1, 2, 2, dtype=torch.float64, generator=generator)
+
+    found = samplers.ancestral(exact, x, levels, noise(one))
+    torch.testing.assert_close(found, samplers.ddim(exact, x, levels, noise(other), eta=1.0))
+
+
+@EVERY_PLAN
+def test_ancestral_sampling_of_a_point_is_exact(plan: tuple[str, bool, str]) -> None:
+    """Where the data is one point, the posterior is the true reverse step, however few there are."""
+    levels = levels_of(plan, 5)[:-1]  # stops before the data, where noise is left
+    torch.manual_seed(0)
+    x = levels[0].alpha * MEAN + levels[0].sigma * torch.randn(N, 1, 1, 1, dtype=torch.float64)
+    x = samplers.ancestral(lambda x, _: torch.full_like(x, MEAN), x, levels, lambda: torch.randn_like(x))
+    end = levels[len(levels) - 1]
+    assert float(x.mean()) == pytest.approx(float(end.alpha) * MEAN, abs=4 * float(end.sigma) / math.sqrt(N))
+    assert float(x.std()) == pytest.approx(float(end.sigma), rel=4 / math.sqrt(2 * N))
+
+
+@EVERY_PLAN
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_many_steps_reach_mean_and_variance_of_the_data(plan: tuple[str, bool, str], name: str) -> None:
+    steps = 1000 if plan[0] in processes.SCHEDULES else 2000
+    mean, variance = through(samplers.SAMPLERS[name], levels_of(plan, steps))
+    assert mean == pytest.approx(MEAN, rel=0.01)
+    assert variance == pytest.approx(STD**2, rel=0.02)
+
+
+@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("ddim", 1), ("heun", 2), ("dpmpp_2m", 2)])
+@pytest.mark.parametrize("process", ["flow", "edm"])
+def test_samplers_are_of_their_order(name: str, order: int, process: str) -> None:
+    """Twice the steps, half or a quarter of the error; before the last step, which is always Euler's."""
+
+    def error(steps: int) -> float:
+        if process == "flow":
+            at = processes.Flow().at(torch.linspace(0.8, 0.2, steps + 1, dtype=torch.float64))
+        else:
+            at = processes.EDM().at(torch.linspace(0.7, 0.3, steps + 1, dtype=torch.float64))
+        c, _ = affine(lambda x: samplers.SAMPLERS[name](exact, x, at, lambda: x))
+        (_, before), (_, after) = marginal(at[0]), marginal(at[steps])
+        return abs(c - math.sqrt(after / before))
+
+    # The multistep one begins with a step of first order, which fades more slowly.
+    assert error(512) / error(1024) == pytest.approx(2**order, rel=0.25 if name == "dpmpp_2m" else 0.05)
+    assert error(1024) < (2e-3 if order == 1 else 1e-4)
+
+
+def test_eulers_steps_are_those_of_ddim() -> None:
+    """A first-order step along a straight line is the same in all coordinates."""
+    x = torch.randn(4, 1, 2, 2, dtype=torch.float64)
+    for plan in PLANS:
+        levels = levels_of(plan, 9)
+        found = samplers.euler(exact, x, levels, lambda: x)
+        torch.testing.assert_close(found, samplers.ddim(exact, x, levels, lambda: x))
+
+
+def test_euler_of_a_flow_is_x_plus_dt_v() -> None:
+    levels, x = processes.levels(processes.Flow(), 4), torch.randn(3, 1, 2, 2, dtype=torch.float64)
+    by_hand, times = x, [1.0, 0.75, 0.5, 0.25, 0.0]
+    for i, (t, s) in enumerate(itertools.pairwise(times)):
+        x_0 = exact(by_hand, levels[i])
+        by_hand = by_hand + (s - t) * ((by_hand - (1 - t) * x_0) / t - x_0)
+    torch.testing.assert_close(samplers.euler(exact, x, levels, lambda: x), by_hand)
+
+
+def test_heun_is_algorithm_1_of_edm() -> None:
+    levels, x = processes.levels(processes.EDM(), 6), 80 * torch.randn(3, 1, 2, 2, dtype=torch.float64)
+    by_hand = x
+    for i in range(6):
+        t, s = float(levels.sigma[i]), float(levels.sigma[i + 1])
+        d = (by_hand - exact(by_hand, levels[i])) / t
+        ahead = by_hand + (s - t) * d
+        if s > 0:
+            d = (d + (ahead - exact(ahead, levels[i + 1])) / s) / 2
+            ahead = by_hand + (s - t) * d
+        by_hand = ahead
+    torch.testing.assert_close(samplers.heun(exact, x, levels, lambda: x), by_hand)
+
+
+def test_dpm_solver_is_algorithm_2() -> None:
+    levels = processes.levels(processes.process("cosine"), 6)
+    x = torch.randn(3, 1, 2, 2, dtype=torch.float64)
+    by_hand, last = x, None
+    lam = (levels.alpha / levels.sigma).log()
+    for i in range(6):
+        x_0 = exact(by_hand, levels[i])
+        d = x_0
+        if 0 < i < 5:
+            r = (lam[i] - lam[i - 1]) / (lam[i + 1] - lam[i])
+            d = (1 + 1 / (2 * r)) * x_0 - last / (2 * r)
+        decay = torch.exp(-(lam[i + 1] - lam[i]))
+        by_hand = levels.sigma[i + 1] / levels.sigma[i] * by_hand - levels.alpha[i + 1] * (decay - 1) * d
+        last = x_0
+    torch.testing.assert_close(samplers.dpmpp_2m(exact, x, levels, lambda: x), by_hand)
+
+
+@pytest.mark.parametrize("name", samplers.SAMPLERS)
+def test_one_step_is_the_denoisers_answer(name: str) -> None:
+    for plan in PLANS:
+        levels, x = levels_of(plan, 1), torch.randn(3, 1, 2, 2, dtype=torch.float64)
+        found = samplers.SAMPLERS[name](exact, x, levels, partial(torch.randn_like, x))
+        torch.testing.assert_close(found, exact(x, levels[0]))
+
+
+@pytest.mark.parametrize("name", samplers.SAMPLERS)
+def test_samplers_keep_float32(name: str) -> None:
+    x = torch.randn(2, 1, 2, 2)
+    assert samplers.SAMPLERS[name](exact, x, levels_of(PLANS[0], 3), lambda: x).dtype == torch.float32
+
+
+def test_guidance_is_linear() -> None:
+    both = torch.cat([torch.full((2, 1, 1, 1), 3.0), torch.full((2, 1, 1, 1), 1.0)])
+    for scale, expected in ((0.0, 1.0), (1.0, 3.0), (1.5, 4.0)):
+        assert samplers.guided(both, scale).flatten().tolist() == [expected] * 2
+
+
+def test_a_start_from_an_image_leaves_out_the_noisiest_levels() -> None:
+    levels = processes.levels(processes.Flow(), 10)
+    assert len(samplers.beyond(levels, 1.0)) == 11
+    assert samplers.beyond(levels, 0.5).sigma.tolist() == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1, 0.0])
+    assert len(samplers.beyond(levels, 0.01)) == 2
