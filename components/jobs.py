@@ -378,17 +378,20 @@ def load_model(
 
 
 def _with(name: str, config: dict[str, Any], changes: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
-    """A family's settings with some changed."""
+    """A family's settings with some changed, all at once: whether one fits may depend on another."""
     model = FAMILIES[name].Config
     for field, (option, value) in changes.items():
         if field not in model.model_fields:
             raise InputError(f"{option} {value}: {name} has no such setting")
-        try:
-            config = model(**{**config, field: value}).model_dump(mode="json")
-        except ValidationError as error:
-            told = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise InputError(f"{option} {value} is not accepted: {told[0].lower()}{told[1:]}") from None
-    return config
+    try:
+        values = {field: value for field, (_, value) in changes.items()}
+        return model(**{**config, **values}).model_dump(mode="json") if changes else config
+    except ValidationError as error:
+        first = error.errors()[0]
+        wrong = [told for field, told in changes.items() if field in first["loc"]] or list(changes.values())
+        asked = " ".join(f"{option} {value}" for option, value in wrong)
+        told = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{asked} is not accepted: {told[0].lower()}{told[1:]}") from None
 
 
 # Samples of a trained model.

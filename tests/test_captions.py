@@ -49,9 +49,11 @@ def split(store: Store, name: str) -> Any:
     return open_split(Path(store.path("data")), name, Path(store.path("captions")))
 
 
-def trained(store: Store, family: str = "captioned", **changes: Any) -> dict[str, Any]:
+def trained(
+    store: Store, family: str = "captioned", own: dict[str, Any] | None = None, **changes: Any
+) -> dict[str, Any]:
     settings = Train(**{**tiny.settings().model_dump(), "judge_samples": 0, **changes})
-    config = {} if family == "captioned" else tiny.CONFIGS[family]
+    config = {**tiny.CONFIGS.get(family, {}), **(own or {})}
     jobs.fit(
         jobs.Fit(family, config, settings.model_dump(), "data", "attempt", store.url, captions="captions")
     )
@@ -140,6 +142,21 @@ def test_a_family_that_is_not_told_captions_needs_none(store: Store) -> None:
     told = trained(store, "dcgan", steps=2)
     described = store.read_json("attempt/model/config.json")
     assert described["card"]["text"] == 0 and "encoder" not in described and "titles" not in told["samples"]
+
+
+def test_diffusion_is_told_captions_where_it_is_asked_to_be(store: Store, tmp_path: Path) -> None:
+    trained(store, "diffusion", {"condition": "text", "sampler_steps": 2}, steps=2)
+    folder = Path(store.path("attempt/model"))
+    assert store.read_json("attempt/model/config.json")["card"]["text"] == DIM
+    for name, prompts in (("a", ["black disc"]), ("b", ["white dot"]), ("none", [])):
+        wish = Wish(prompts=prompts, guidance=2.0, steps=3, sampler="euler")
+        jobs.sample_to_file(folder, tmp_path / f"{name}.png", n=2, wish=wish)
+        assert pixels(tmp_path / f"{name}.png", 2).std() > 1
+    data = DataCard.read(Path(store.path("data")))
+    assert jobs.card_for("diffusion", {"condition": "none"}, data).text == 0
+    assert jobs.conditions("diffusion", {"condition": "none"}, Card(1, 8, 10)) == frozenset()
+    with pytest.raises(InputError, match="needs encoded captions, and the data has none"):
+        jobs.build("diffusion", {"condition": "text"}, Card(1, 8, 10))
 
 
 # Prompts
