@@ -321,8 +321,9 @@ def draw_samples(options: argparse.Namespace) -> None:
     if not (folder / "model.safetensors").exists():
         store = _open(options.store)
         record = find_run(store, options.run)
-        places = {s["name"]: f"{s['uri']}/attempts/{s['attempt']}" for s in record["stages"]}
-        families = [s for s in record["stages"] if s["name"] == "export" and s["state"] in ("ran", "cached")]
+        there = [s for s in record["stages"] if s["state"] in ("ran", "cached")]
+        places = {s["name"]: f"{s['uri']}/attempts/{s['attempt']}" for s in there}
+        families = [s for s in there if s["name"] == "export"]
         match = [s for s in families if s["family"] == options.family]
         if not match:
             known = ", ".join(s["family"] for s in families) or "none"
