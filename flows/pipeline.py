@@ -30,7 +30,8 @@ def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
     stop_on_signals()  # once more: Prefect and Ray have put handlers of their own in place
     extractor = tasks.extractor(run_id, data)
     reference = tasks.reference(run_id, data, extractor)
-    basis = Basis(data, extractor, reference, tasks.captions(run_id, data))
+    captions = tasks.captions(run_id, data) if run.plan.captions else None
+    basis = Basis(data, extractor, reference, captions)
     trainings = {tasks.train.submit(run_id, family, basis): family for family in families}
 
     trained, evaluations = {}, {}

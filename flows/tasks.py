@@ -67,11 +67,12 @@ def reference(run_id: str, data: Done, extractor: Done) -> Done:
 
 
 @task(name="captions", **OPTIONS)
-def captions(run_id: str, data: Done) -> Done | None:
-    """The captions, encoded, where a family is told them."""
+def captions(run_id: str, data: Done) -> Done:
+    """The captions, encoded, for the families that are told them."""
     run = RUNS[run_id]
     spec = run.plan.captions
-    return spec and run.stage(spec, lambda attempt, _: work.captions(run.store, attempt, data))
+    assert spec is not None
+    return run.stage(spec, lambda attempt, _: work.captions(run.store, attempt, data))
 
 
 @task(name="train", task_run_name="train {family}", **OPTIONS)
