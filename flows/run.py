@@ -87,6 +87,7 @@ class Run:
             plan.extractor,
             plan.reference,
             *(s(f) for f in self.experiment.families for s in (plan.train, plan.evaluate)),
+            *(plan.study(family) for family in plan.studied),
         ]
         return any(spec.stage in self.force or not stages.claimed(self.store, spec) for spec in specs)
 
