@@ -55,7 +55,7 @@ def floors(places: Places, n: int, family: str) -> dict[str, float]:
     if FAMILIES[family].task in PAIRED:
         return {}
     with using_threads(places.threads):
-        return _reference(places).floors(SPLIT, n)
+        return evaluation.floors(_reference(places), SPLIT, n, train=False)
 
 
 def vary(job: Variant) -> dict[str, Any]:

@@ -147,9 +147,7 @@ class Study:
 
     name: str  # also what x is
     title: str
-    variants: Mapping[
-        str, Mapping[str, Any]
-    ]  # name -> fields of the family's Config that only sampling reads
+    variants: Mapping[str, Mapping[str, Any]]  # name -> fields of Config that nothing but sampling reads
 
 
 class Generator(nn.Module):
