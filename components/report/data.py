@@ -343,15 +343,15 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
     names = family_names(run)
     lineage = run.get("lineage") or {}
     entries = finite(families(store, run, results, report))
+    # A family whose study failed has finished all the same.
+    lost = dict.fromkeys(f["family"] for f in failed if f["family"] and f["stage"] != "study")
     return {
         "run": run,
         "run_id": run_id,
         "title": (lineage.get("data") or {}).get("title")
         or (lineage.get("data") or {}).get("name")
         or "Unnamed data",
-        "verdict": board.verdict(
-            run, results, names, list(dict.fromkeys(f["family"] for f in failed if f["family"]))
-        ),
+        "verdict": board.verdict(run, results, names, list(lost)),
         "groups": board.groups(results),
         "checkpoints": judged.checkpoints(results),
         "classes": judged.classes(results),

@@ -157,7 +157,7 @@ def table(variants: Sequence[Object]) -> dict[str, Any]:
             {
                 "name": str(variant.get("name")),
                 "cells": [_cell(name, metrics.get(name)) for name in names],
-                "seconds": text.number(variant.get("seconds_per_image")),
+                "seconds": text.short(variant.get("seconds_per_image")),
             }
             for variant, metrics in rows
         ],

@@ -24,7 +24,7 @@ from components.work import Basis
 from models import FAMILIES
 from models.family import Batch, Card, Config, Family, Generator, Noise, Study
 
-N, VARIANTS = 24, ("one 1", "one 4", "two 4")
+N, VARIANTS = 16, ("one 1", "one 4", "two 4")
 
 
 class ToyConfig(Config):

@@ -86,6 +86,18 @@ def test_a_study_may_be_rubbish(store, runs, junk):
     page(store, build_run(store, runs["done"]))
 
 
+def test_a_family_whose_study_failed_has_finished(store, runs):
+    manifest = f"runs/{runs['done']}/run.json"
+    run = store.read_json(manifest)
+    (stage,) = [s for s in run["stages"] if s["name"] == "study"]
+    store.delete(f"{stage['uri']}/attempts/1/result.json")
+    stage |= {"state": "failed", "error": "no such setting"}
+    store.write_json(manifest, run)
+    html = page(store, build_run(store, runs["done"]))
+    assert "All 4 families finished." in html.text and "no such setting" in html.text
+    assert not [f for f in html.data["families"] if f["studies"]]
+
+
 def test_a_study_without_numbers_on_an_axis_is_a_table():
     variants = [fixture.variant(name, 5.0, {}, "") for name in ("plain", "fancy")]
     assert studied.plots("sampler", variants) == [] and len(studied.table(variants)["rows"]) == 2

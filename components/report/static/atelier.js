@@ -201,9 +201,9 @@
   };
 
   /* series: [{name, code, points: [[x, y, info]], raw, givenUp, marks, spread: [[x, low, high]]}]; bands: [{low, high, cls, words}] of advice; events: diagnoses by
-     step; level: a value to compare with; yRange, xEnd: what is shown at least; pick(x): told of a click or Enter.
+     step; level: a value to compare with; yRange, xEnd: what is shown at least; xTicks: values to name; pick(x): told of a click or Enter.
      Returns {mark(x)} to move the line of the slider. */
-  const lineChart = (box, readout, { series, width, height, xLabel, yLabel, logX, logY, names, label, say, idle, bands = [], events = [], level, yRange = [], xEnd, pick }) => {
+  const lineChart = (box, readout, { series, width, height, xLabel, yLabel, logX, logY, names, label, say, idle, bands = [], events = [], level, yRange = [], xEnd, xTicks, pick }) => {
     const usable = ([x, y]) => isNumber(x) && isNumber(y) && (!logX || x > 0) && (!logY || y > 0);
     const shown = series.map((s) => ({ ...s, points: s.points.filter(usable), raw: (s.raw || []).filter(usable), givenUp: (s.givenUp || []).map((line) => line.filter(usable)) }));
     const lost = shown.flatMap((s) => s.givenUp.flat()), own = shown.flatMap((s) => [...s.points, ...s.raw]);
@@ -229,7 +229,7 @@
     const X = scale(x0, x1, pad.left, width - pad.right, logX), Y = scale(y0, y1, height - pad.bottom, pad.top, logY);
     const plot = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "plot", role: "img", tabindex: 0, "aria-label": `${label}. Arrow keys read the values.` });
     for (const y of ticks(y0, y1, logY, 5)) plot.append(svg("line", { class: "gridline", x1: pad.left, x2: width - pad.right, y1: Y(y), y2: Y(y) }), svg("text", { x: pad.left - 8, y: Y(y) + 4, "text-anchor": "end" }, tickText(y)));
-    for (const x of ticks(x0, x1, logX, Math.max(3, Math.floor((width - pad.left - pad.right) / 90)))) plot.append(svg("text", { x: X(x), y: height - pad.bottom + 18, "text-anchor": "middle" }, tickText(x)));
+    for (const x of (xTicks || ticks(x0, x1, logX, Math.max(3, Math.floor((width - pad.left - pad.right) / 90)))).filter((x, i, marks) => !i || X(x) - X(marks[i - 1]) > 24)) plot.append(svg("text", { x: X(x), y: height - pad.bottom + 18, "text-anchor": "middle" }, tickText(x)));
     plot.append(svg("text", { x: width - pad.right, y: height - 4, "text-anchor": "end" }, xLabel));
     if (yLabel) plot.append(svg("text", { x: 2, y: 12 }, yLabel));
     for (const { low, high, cls, words } of bands) plot.append(svg("rect", { class: `band ${cls}`, x: pad.left, width: width - pad.right - pad.left, y: Y(high), height: Y(low) - Y(high) }, svg("title", {}, words)));
@@ -642,9 +642,10 @@
         const series = plot.lines.map((line, i) => ({ name: line.name || plot.title, code: code(i), marks: true, points: line.points }));
         const floor = isNumber(plot.floor) ? [plot.floor] : [], bound = floor.map((y) => `${plot.bound} ${decimal(y)}`).join();
         const positive = series.flatMap((s) => s.points.map((p) => p[1])).concat(floor).every((y) => y > 0);
+        const xs = unique(series.flatMap((s) => s.points.map((p) => p[0]))).sort((a, b) => a - b);
         const box = el("div"), readout = el("p", { class: "readout", "aria-live": "polite" });
         const say = (x) => `${plot.x} ${number(x)}: ${[...series.flatMap((s) => s.points.filter((p) => p[0] === x).map((p) => `${s.name} ${decimal(p[1])}`)), bound].filter(Boolean).join(" · ")}`;
-        const draw = () => lineChart(box, readout, { series, width: Math.max(240, box.clientWidth), height: 240, xLabel: plot.x, logX: plot.log, logY: plot.better === "lower" && positive, level: plot.floor, yRange: floor,
+        const draw = () => lineChart(box, readout, { series, width: Math.max(240, box.clientWidth), height: 240, xLabel: plot.x, logX: plot.log, logY: plot.better === "lower" && positive, level: plot.floor, yRange: floor, xTicks: xs.length <= 10 ? xs : null,
           label: `${plot.title} against ${plot.x}, ${place.dataset.study}; the table of numbers has the values`, say, idle: `${plot.better[0].toUpperCase()}${plot.better.slice(1)} is better. Hover or focus to read values.` });
         const legend = el("div", { class: "legend" }, series.map((s) => el("span", {}, swatch(s.code, true), s.name)),
           bound ? el("span", {}, svg("svg", { viewBox: "0 0 22 10", "aria-hidden": "true" }, svg("line", { class: "even", x1: 0, x2: 22, y1: 5, y2: 5 })), bound) : null);
