@@ -46,13 +46,19 @@ def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
         for family in evaluated
         if (done := outcome(tasks.export.submit(run_id, family, data, trained[family], evaluated[family])))
     }
+    studies = {
+        family: tasks.study.submit(run_id, family, basis, trained[family])
+        for family in run.plan.studied
+        if family in evaluated
+    }
+    studied = {family: done for family, future in studies.items() if (done := outcome(future))}
 
     for family in families:
         if family not in exported:
             run.failed.setdefault(family, "a stage it depends on failed")
 
     compared = tasks.compare(run_id, trained, evaluated)
-    reported = tasks.report(run_id, compared)
+    reported = tasks.report(run_id, compared, studied)
     if exported:
         tasks.publish(run_id, reported, exported)
     return "failed" if not exported else "partial" if run.failed else "done"

@@ -88,6 +88,7 @@ class Run:
             plan.reference,
             *([plan.captions] if plan.captions else []),
             *(s(f) for f in self.experiment.families for s in (plan.train, plan.evaluate)),
+            *(plan.study(family) for family in plan.studied),
         ]
         return any(spec.stage in self.force or not stages.claimed(self.store, spec) for spec in specs)
 

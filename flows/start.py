@@ -51,7 +51,15 @@ def experiment(
             name: {**block, "train": {**block.get("train", {}), **SMOKE}} for name, block in families.items()
         }
         read = read.model_copy(
-            update={"evaluate": read.evaluate.model_copy(update={"samples": 64, "extractor_epochs": 1})}
+            update={
+                "evaluate": read.evaluate.model_copy(
+                    update={
+                        "samples": 64,
+                        "extractor_epochs": 1,
+                        "study_samples": min(16, read.evaluate.study_samples),
+                    }
+                )
+            }
         )
     read = config.parse({**read.model_dump(), "families": families}, str(path))
     where = launch.device(read.device)
@@ -163,7 +171,7 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
         titles = [
             *STAGES[:3],
             *(f"{s} {f}" for f in experiment.families for s in PER_FAMILY),
-            *STAGES[-3:],
+            *STAGES[STAGES.index("compare") :],
         ]
         rows = [
             {"stage": title, "key": None, "because": "runs: the data is not prepared yet"} for title in titles
