@@ -143,9 +143,15 @@ class Evaluate(Section):
     custom: Custom | None = None
     lpips_path: str | None = None  # LPIPS's AlexNet trunk; None: ATELIER_ALEXNET, torch hub's cache, or none
     threads: int = Field(1, ge=1)  # per judging job: changes bits
+    # Drawn for every variant of a family's studies, such as each number of sampling steps; at most the size
+    # of the test split. A study compares its variants with each other: few images for many variants show the
+    # course, and are not the leaderboard's numbers. 0: no studies.
+    study_samples: int = Field(250, ge=0)
 
     @model_validator(mode="after")
     def _described(self) -> Evaluate:
+        if 0 < self.study_samples < 8:
+            raise ValueError(f"study_samples={self.study_samples} are too few to judge; give 0 or at least 8")
         if (self.extractor == "custom") != (self.custom is not None):
             raise ValueError("extractor: custom and a section custom go together")
         return self

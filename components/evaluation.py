@@ -226,8 +226,11 @@ def describe(data: Path, folder: Path, extractor: Path, samples: int) -> dict[st
     return info
 
 
-def floors(ref: Reference, split: str, n: int) -> dict[str, float]:
-    """What real images score: `n` of another split against `n` of `split`; of reconstructions, perfection."""
+def floors(ref: Reference, split: str, n: int, *, train: bool = True) -> dict[str, float]:
+    """What real images score: `n` of another split against `n` of `split`; of reconstructions, perfection.
+
+    Without `train`, not what takes a network to be trained.
+    """
     real, other = ref.real(split, n), ref.real(beside(split), n)
     found = {name: e.value for name, e in estimates(ref, real, other).items()}
     held_out = "validation" if split != "validation" else "test"  # closeness was calibrated on test
@@ -238,8 +241,9 @@ def floors(ref: Reference, split: str, n: int) -> dict[str, float]:
     found |= {name: class_means(list(each.values())).value for name, each in classes.items()}
     if ref.extractor.classes == "own":
         found["label_accuracy"] = _right(ref.extractor, ref.splits[split]) / len(ref.splits[split])
-    images, rows = open_split(ref.data, beside(split)).images, choose(len(ref.splits[beside(split)]), n)
-    found["classification_accuracy"] = _classified(ref, images, other.labels, rows, split).value
+    if train:
+        images, rows = open_split(ref.data, beside(split)).images, choose(len(ref.splits[beside(split)]), n)
+        found["classification_accuracy"] = _classified(ref, images, other.labels, rows, split).value
     return found
 
 

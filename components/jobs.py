@@ -438,17 +438,22 @@ def rebuilt(described: Mapping[str, Any]) -> Family:
 
 
 def _with(name: str, config: dict[str, Any], changes: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
-    """A family's settings with some changed."""
+    """A family's settings with some changed, all at once: whether one fits may depend on another."""
     model = FAMILIES[name].Config
     for setting, (option, value) in changes.items():
         if setting not in model.model_fields:
             raise InputError(f"{option} {value}: {name} has no such setting")
-        try:
-            config = model(**{**config, setting: value}).model_dump(mode="json")
-        except ValidationError as error:
-            told = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise InputError(f"{option} {value} is not accepted: {told[0].lower()}{told[1:]}") from None
-    return config
+    try:
+        values = {setting: value for setting, (_, value) in changes.items()}
+        return model(**{**config, **values}).model_dump(mode="json") if changes else config
+    except ValidationError as error:
+        first = error.errors()[0]
+        wrong = [told for setting, told in changes.items() if setting in first["loc"]] or list(
+            changes.values()
+        )
+        asked = " ".join(f"{option} {value}" for option, value in wrong)
+        told = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{asked} is not accepted: {told[0].lower()}{told[1:]}") from None
 
 
 # Samples of a trained model.
@@ -479,8 +484,10 @@ class Wish:
         return {name: told for name, told in asked.items() if told[1] is not None}
 
 
-def sample_to_file(model: Path, output: Path, *, n: int, seed: int = 0, wish: Wish | None = None) -> None:
-    """Draw samples of an exported model, and of nothing else, into one picture.
+def sample_to_file(
+    model: Path, output: Path, *, n: int, seed: int = 0, wish: Wish | None = None
+) -> np.ndarray:
+    """Draw samples of an exported model, and of nothing else, into one picture; returns them.
 
     Args:
         model: folder with model.safetensors and config.json.
@@ -499,10 +506,16 @@ def sample_to_file(model: Path, output: Path, *, n: int, seed: int = 0, wish: Wi
     wish = wish or Wish()
     generator, card, described = load_model(model, wish.settings)
     images = sampling.draw(generator, card, n=n, seed=seed, **_wished(wish, n, generator, card, described))
-    array = sampling.grid(images, min(n, SHEET_COLUMNS))
+    write_picture(images, output)
+    return images
+
+
+def write_picture(images: np.ndarray, output: Path, columns: int = SHEET_COLUMNS) -> None:
+    """Images (N, C, H, W) as one picture, whole or not at all."""
+    array = sampling.grid(images, min(len(images), columns))
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=output.parent, suffix=output.suffix, delete=False) as file:
-        Image.fromarray(array[..., 0] if card.channels == 1 else array).save(file.name, lossless=True)
+        Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).save(file.name, lossless=True)
     os.replace(file.name, output)
 
 

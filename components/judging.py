@@ -27,10 +27,10 @@ from components.errors import RunError
 from components.evaluation import Judged, Reference
 from components.extractors import make
 from components.features import load_extractor
-from components.jobs import PAIRED, RESULT, conditions_of, load_model
+from components.jobs import PAIRED, RESULT, conditions_of, load_model, write_picture
 from components.orders import Draw, Places, Verdict
 from components.perceptual import SMALLEST, Lpips, lpips_trunk
-from components.sampling import CHUNK
+from components.sampling import CHUNK, SHEET_COLUMNS
 from components.storage import Store
 from components.threads import using_threads
 from models import FAMILIES
@@ -246,6 +246,25 @@ def _neighbours(store: Store, job: Verdict, table: dict[str, Any], ref: Referenc
     store.write_bytes(f"{job.out}/neighbours.webp", picture)
     told = {name: table[name] for name in ("columns", "count", "resolution")}
     return found | told | {"path": f"{job.out}/neighbours.webp"}
+
+
+def write_neighbours(images: np.ndarray, output: Path, store: Store, stages: Mapping[str, str]) -> None:
+    """Write a picture of some samples, each with the nearest training image under it.
+
+    Args:
+        images: uint8 (N, C, H, W).
+        output: a .png or .webp file.
+        store: of the run.
+        stages: the folders of its results, by stage.
+    """
+    see = load_extractor(store.local_copy(f"{stages['extractor']}/extractor"))
+    train = open_split(store.local_copy(f"{stages['prepare']}/data"), "train").images
+    features = np.load(store.local_copy(f"{stages['reference']}/features/train.npy"), mmap_mode="r")
+    near = train[metrics.nearest(see(images), features)[0]]
+    width = min(len(images), SHEET_COLUMNS)
+    spare = np.full((-len(images) % width, *images.shape[1:]), 255, np.uint8)
+    lines = [np.concatenate([each, spare]).reshape(-1, width, *images.shape[1:]) for each in (images, near)]
+    write_picture(np.stack(lines, axis=1).reshape(-1, *images.shape[1:]), output, width)
 
 
 # Images from elsewhere

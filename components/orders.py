@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from components.storage import Store
 
@@ -47,3 +49,18 @@ class Verdict:
     family: str
     out: str  # folder of the judging attempt
     published: bool = True  # these are the weights to be given out, whose samples have neighbours
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A job of a study: draw the first `n` images of a seed with some settings changed, and judge them."""
+
+    places: Places
+    model: str  # folder in the store
+    n: int
+    seed: int
+    name: str  # of what it leaves: <parts>/<name>.json, and the first images as <out>/<name>.webp
+    out: str  # folder of the study's attempt
+    change: Mapping[str, Any]
+    floors: Mapping[str, float]  # of n images
+    device: str = "cpu"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COMMON = ("prepare", "extractor", "reference")
 PER_FAMILY = ("train", "evaluate", "export")
 LAST = ("compare", "report", "publish")
-STAGES = (*COMMON, "captions", "latents", *PER_FAMILY, *LAST)
+STAGES = (*COMMON, "captions", "latents", *PER_FAMILY, "study", *LAST)
 TRAINED = ("classifier", "rotation")  # extractors made from the data, and therefore pinned
 
 
@@ -173,6 +173,34 @@ class Plan:
         digests = code("components.work:evaluate", *jobs, module_of(family))
         return self._spec("evaluate", settings, digests, upstream, family)
 
+    def studies(self, family: str) -> list[dict[str, Any]]:
+        """The comparisons of sampling settings to be made of a family, in full."""
+        if not self.experiment.evaluate.study_samples:
+            return []
+        from models import FAMILIES
+
+        own = {name: value for name, value in self.experiment.families[family].items() if name != "train"}
+        found = FAMILIES[family].studies(FAMILIES[family].Config(**own), self.card.card)
+        return [
+            {"name": s.name, "title": s.title, "variants": {name: dict(v) for name, v in s.variants.items()}}
+            for s in found
+        ]
+
+    @property
+    def studied(self) -> list[str]:
+        """The families that have studies."""
+        return [family for family in self.experiment.families if self.studies(family)]
+
+    def study(self, family: str) -> Spec:
+        """What other settings of sampling do to a family's images."""
+        evaluate = self.experiment.evaluate
+        settings: dict[str, Any] = {"samples": evaluate.study_samples, "studies": self.studies(family)}
+        settings |= {"seed": evaluate.seed, "threads": evaluate.threads}
+        upstream = {"train": self.train(family).key, "reference": self.reference.key}
+        jobs = (f"components.studies:{job}" for job in ("floors", "vary", "show"))
+        digests = code("components.work:study", *jobs, module_of(family))
+        return self._spec("study", settings, digests, upstream, family)
+
     def export(self, family: str) -> Spec:
         """A family's model, as others get it."""
         upstream = {"train": self.train(family).key, "evaluate": self.evaluate(family).key}
@@ -184,10 +212,11 @@ class Plan:
             "compare", {"families": list(evaluated)}, code("components.work:compare"), evaluated
         )
 
-    def report(self, compare: str, failed: Mapping[str, str]) -> Spec:
-        """The page of a run."""
+    def report(self, compare: str, failed: Mapping[str, str], studied: Mapping[str, str]) -> Spec:
+        """The page of a run; `studied` holds keys by family."""
         digests = code("components.work:report")
-        return self._spec("report", {"failed": dict(failed)}, digests, {"compare": compare})
+        upstream = {"compare": compare} | {f"study/{family}": key for family, key in studied.items()}
+        return self._spec("report", {"failed": dict(failed)}, digests, upstream)
 
     def publish(self, report: str, exported: Mapping[str, str]) -> Spec:
         """What is given out."""
@@ -200,7 +229,8 @@ class Plan:
         """Every stage, if all goes well, in the order of the pipeline."""
         families = list(self.experiment.families)
         compare = self.compare({f: self.evaluate(f).key for f in families})
-        report = self.report(compare.key, {})
+        studies = {f: self.study(f) for f in self.studied}
+        report = self.report(compare.key, {}, {f: spec.key for f, spec in studies.items()})
         return [
             self.prepare,
             self.extractor,
@@ -211,6 +241,7 @@ class Plan:
                 for family in families
                 for stage in stages_of(family, self.experiment.data.flips)
             ),
+            *studies.values(),
             compare,
             report,
             self.publish(report.key, {f: self.export(f).key for f in families}),

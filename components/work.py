@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from components import registry
 from components.errors import InputError
-from components.orders import Draw, Places, Verdict
+from components.orders import Draw, Places, Variant, Verdict
 from components.plan import TRAINED, Plan
 from components.stages import Done, read
 from components.storage import Store
@@ -267,6 +267,45 @@ def judge_weights(
     drawn = launch.each("components.judging:draw", [(draw,) for draw in draws], cpus=cpus, gpus=gpus)
     judged: dict[str, Any] = launch.call("components.judging:judge", order, cpus=cpus)
     return judged | {"samples_per_second": n / sum(part["seconds"] for part in drawn)}
+
+
+def study(
+    store: Store,
+    attempt: Store,
+    basis: Basis,
+    trained: Done,
+    family: str,
+    settings: Mapping[str, Any],
+    device: str,
+) -> dict[str, Any]:
+    """Draw with other settings of sampling, a job for each variant, and show the way from noise to images."""
+    import time
+
+    from components import launch
+
+    began, cpus, gpus = time.time(), settings["threads"], 1 if device == "cuda" else 0
+    out, model, seed = attempt_path(store, attempt), f"{trained.uri}/model", settings["seed"]
+    where = basis.places(store, f"{out}/parts", cpus)
+    known = store.read_json(f"{where.reference}/reference.json")
+    n = min(
+        settings["samples"], known["images"]["test"], known["images"]["train"]
+    )  # floors are of the latter
+    floors = launch.call("components.studies:floors", where, n, family, cpus=cpus)
+    variants = [
+        Variant(where, model, n, seed, f"{s['name']}-{i:02}", out, change, floors, device)
+        for s in settings["studies"]
+        for i, change in enumerate(s["variants"].values())
+    ]
+    judged = launch.each("components.studies:vary", [(v,) for v in variants], cpus=cpus, gpus=gpus)
+    ways = launch.call("components.studies:show", where, model, seed, out, device, cpus=cpus, gpus=gpus)
+    attempt.delete("parts")
+    told = iter(judged)
+    studies = [
+        {**s, "variants": [{"name": v, "change": c, **next(told)} for v, c in s["variants"].items()]}
+        for s in settings["studies"]
+    ]
+    studied = {"n": n, "studies": studies, "ways": ways}
+    return {"studied": studied, "work_seconds": time.time() - began}
 
 
 def judge_folder(

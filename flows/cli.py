@@ -153,6 +153,11 @@ def _sample(commands: Any) -> None:
     sample.add_argument(
         "--strength", type=float, help="of the noise on the source: near 0 keeps it, 1 does not"
     )
+    sample.add_argument(
+        "--neighbours",
+        action="store_true",
+        help="also OUTPUT-neighbours: each sample with the nearest training image under it, for a run",
+    )
     sample.add_argument("-o", "--output", type=Path, required=True, help="a .png or .webp file")
     _store(sample)
 
@@ -316,11 +321,13 @@ def draw_samples(options: argparse.Namespace) -> None:
     """`atelier sample`."""
     from components.jobs import Wish, sample_to_file
 
-    folder = Path(options.run)
+    folder, places = Path(options.run), dict[str, str]()
     if not (folder / "model.safetensors").exists():
         store = _open(options.store)
         record = find_run(store, options.run)
-        families = [s for s in record["stages"] if s["name"] == "export" and s["state"] in ("ran", "cached")]
+        there = [s for s in record["stages"] if s["state"] in ("ran", "cached")]
+        places = {s["name"]: f"{s['uri']}/attempts/{s['attempt']}" for s in there}
+        families = [s for s in there if s["name"] == "export"]
         match = [s for s in families if s["family"] == options.family]
         if not match:
             known = ", ".join(s["family"] for s in families) or "none"
@@ -330,8 +337,16 @@ def draw_samples(options: argparse.Namespace) -> None:
         folder = store.local_copy(f"{match[0]['uri']}/attempts/{match[0]['attempt']}")
     names = ("label", "source", "mask", "strength", "steps", "guidance", "sampler")
     wish = Wish(prompts=options.prompt, **{name: getattr(options, name) for name in names})
-    sample_to_file(folder, options.output, n=options.n, seed=options.seed, wish=wish)
+    if options.neighbours and not places:
+        raise InputError("--neighbours: name a run in the store; a model's folder has no training images")
+    images = sample_to_file(folder, options.output, n=options.n, seed=options.seed, wish=wish)
     print(options.output)
+    if options.neighbours:
+        from components.judging import write_neighbours
+
+        beside = options.output.with_stem(f"{options.output.stem}-neighbours")
+        write_neighbours(images, beside, store, places)
+        print(beside)
 
 
 def judge_folder(options: argparse.Namespace) -> None:

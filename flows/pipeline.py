@@ -30,7 +30,8 @@ def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
     stop_on_signals()  # once more: Prefect and Ray have put handlers of their own in place
     extractor = tasks.extractor(run_id, data)
     reference = tasks.reference(run_id, data, extractor)
-    basis = Basis(data, extractor, reference, tasks.captions(run_id, data))
+    captions = tasks.captions(run_id, data) if run.plan.captions else None
+    basis = Basis(data, extractor, reference, captions)
     waiting, lost = list(families), set[str]()
     trained: dict[str, Done] = {}
     evaluations: dict[str, PrefectFuture[Done]] = {}
@@ -51,13 +52,19 @@ def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
         for family in evaluated
         if (done := outcome(tasks.export.submit(run_id, family, data, trained[family], evaluated[family])))
     }
+    studies = {
+        family: tasks.study.submit(run_id, family, basis, trained[family])
+        for family in run.plan.studied
+        if family in evaluated
+    }
+    studied = {family: done for family, future in studies.items() if (done := outcome(future))}
 
     for family in families:
         if family not in exported:
             run.failed.setdefault(family, "a stage it depends on failed")
 
     compared = tasks.compare(run_id, trained, evaluated)
-    reported = tasks.report(run_id, compared)
+    reported = tasks.report(run_id, compared, studied)
     if exported:
         tasks.publish(run_id, reported, exported)
     return "failed" if not exported else "partial" if run.failed else "done"

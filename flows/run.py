@@ -96,6 +96,7 @@ class Run:
             *([plan.captions] if plan.captions else []),
             *(s(f) for f in self.experiment.families for s in (plan.train, plan.evaluate)),
             *(plan.latents(f) for f in self.experiment.families if plan.keeps_latents(f)),
+            *(plan.study(family) for family in plan.studied),
         ]
         return any(spec.stage in self.force or not stages.claimed(self.store, spec) for spec in specs)
 

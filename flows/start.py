@@ -51,7 +51,15 @@ def experiment(
             name: {**block, "train": {**block.get("train", {}), **SMOKE}} for name, block in families.items()
         }
         read = read.model_copy(
-            update={"evaluate": read.evaluate.model_copy(update={"samples": 64, "extractor_epochs": 1})}
+            update={
+                "evaluate": read.evaluate.model_copy(
+                    update={
+                        "samples": 64,
+                        "extractor_epochs": 1,
+                        "study_samples": min(16, read.evaluate.study_samples),
+                    }
+                )
+            }
         )
     read = config.parse({**read.model_dump(), "families": families}, str(path))
     where = launch.device(read.device)

@@ -67,11 +67,12 @@ def reference(run_id: str, data: Done, extractor: Done) -> Done:
 
 
 @task(name="captions", **OPTIONS)
-def captions(run_id: str, data: Done) -> Done | None:
-    """The captions, encoded, where a family is told them."""
+def captions(run_id: str, data: Done) -> Done:
+    """The captions, encoded, for the families that are told them."""
     run = RUNS[run_id]
     spec = run.plan.captions
-    return spec and run.stage(spec, lambda attempt, _: work.captions(run.store, attempt, data))
+    assert spec is not None
+    return run.stage(spec, lambda attempt, _: work.captions(run.store, attempt, data))
 
 
 @task(name="latents", task_run_name="latents {family}", **OPTIONS)
@@ -127,6 +128,15 @@ def evaluate(run_id: str, family: str, basis: Basis, trained: Done) -> Done:
     return done
 
 
+@task(name="study", task_run_name="study {family}", **OPTIONS)
+def study(run_id: str, family: str, basis: Basis, trained: Done) -> Done:
+    """What other settings of sampling do to a family's images."""
+    run = RUNS[run_id]
+    spec = run.plan.study(family)
+    arguments = (basis, trained, family, spec.settings, spec.device)
+    return run.stage(spec, lambda attempt, _: work.study(run.store, attempt, *arguments))
+
+
 @task(name="export", task_run_name="export {family}", **OPTIONS)
 def export(run_id: str, family: str, data: Done, trained: Done, evaluated: Done) -> Done:
     """A family's model, ready to be given out."""
@@ -152,10 +162,10 @@ def compare(run_id: str, trained: dict[str, Done], evaluated: dict[str, Done]) -
 
 
 @task(name="report", **OPTIONS)
-def report(run_id: str, compared: Done) -> Done:
+def report(run_id: str, compared: Done, studied: dict[str, Done]) -> Done:
     """The page of the run."""
     run = RUNS[run_id]
-    spec = run.plan.report(compared.key, run.failed)
+    spec = run.plan.report(compared.key, run.failed, {family: done.key for family, done in studied.items()})
     run.record.update(status="partial" if run.failed else "done")
     done = run.stage(spec, lambda attempt, _: work.report(run.store, run_id))
     page = run.store.read_json(f"{done.uri}/result.json")["page"]

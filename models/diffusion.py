@@ -14,7 +14,7 @@ Ho & Salimans 2022 (https://arxiv.org/abs/2207.12598).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal, Self
 
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from models import family, processes, samplers
 from models.conditions import Condition, condition_of
-from models.family import Batch, Card, Config, Family, Noise, Phase, Terms
+from models.family import Batch, Card, Config, Family, Noise, Phase, Study, Terms
 from models.layers import adam, to_image
 from models.processes import Level
 from models.unet import UNet
@@ -265,6 +265,26 @@ class Diffusion(Family):
         automatic = {"label"} if card.num_classes else set()
         kinds = {"auto": automatic, "none": set(), "class": {"label"}, "text": {"text"}}
         return frozenset(kinds[config.condition])
+
+    @classmethod
+    def studies(cls, config: DiffusionConfig, card: Card) -> Sequence[Study]:
+        """Quality against the number of steps, a line a sampler, and against guidance."""
+        few = {
+            "heun": (3, 6, 12, 24),
+            "ddim": (5, 10, 20, 50),
+            "dpmpp_2m": (5, 10, 20, 50),
+            "ancestral": (10, 50, 100),
+        }
+        steps = {
+            f"{sampler} {count}": {"sampler": sampler, "sampler_steps": count, "eta": 0.0}
+            for sampler, counts in few.items()
+            for count in counts
+        }
+        told = [Study("steps", "Quality against the number of steps", steps)]
+        if cls.conditions(config, card):
+            guidance = {f"{scale:g}": {"guidance": scale} for scale in (0.0, 1.0, 1.5, 2.0, 3.0, 5.0)}
+            told.append(Study("guidance", "Quality against guidance", guidance))
+        return told
 
     def loss(self, batch: Batch) -> tuple[Terms, Terms]:
         """E[w |F(x_t, t) - (a x_0 + b eps)|^2] per pixel; observed: its mean and variance by time."""

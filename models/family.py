@@ -137,8 +137,27 @@ class Remedy:
     change: Mapping[str, Any]  # fields of the family's Config and their new values
 
 
+@dataclass(frozen=True)
+class Study:
+    """Settings of sampling to be compared: the same weights, seeds and conditions for every variant.
+
+    A variant called "ddim 4" is the point x = 4 of the line ddim, and "1.5" the point of an only line; where
+    a name does not end in a number, the study is a table without a plot.
+    """
+
+    name: str  # also what x is
+    title: str
+    variants: Mapping[str, Mapping[str, Any]]  # name -> fields of Config that nothing but sampling reads
+
+
 class Generator(nn.Module):
-    """What outlives training."""
+    """What outlives training.
+
+    One that samples step by step may also show its way, in images in [-1, 1], (frames, N, C, H, W):
+
+        trajectory(batch, noise, frames)    of `sample`, from noise to the sample, which is the last frame
+        noised(image, noise, frames)        of real images (N, C, H, W) to noise, the image itself first
+    """
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
         """Images (N, C, H, W) in [-1, 1], image i a function of weights, condition i and noise i alone."""
@@ -187,12 +206,10 @@ class Family(nn.Module):
         A pure function of `step`.
         """
 
-    def studies(self) -> Mapping[str, Callable[..., Any]]:
-        """What only this family can show.
-
-        Functions from a trained generator and data to tables and images.
-        """
-        return {}
+    @classmethod
+    def studies(cls, config: Any, card: Card) -> Sequence[Study]:
+        """Comparisons of sampling settings that are worth making with these settings and data."""
+        return ()
 
     def remedies(self, disease: str) -> Sequence[Remedy]:
         """What can still be done about a disease of training (see components/health.py), in turn."""

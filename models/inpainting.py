@@ -86,6 +86,12 @@ class Generator(diffusion.Generator):
         assert batch.image is not None and batch.mask is not None
         return torch.where(batch.mask > 0, super().sample(batch, noise), batch.image)
 
+    def trajectory(self, batch: Batch, noise: Noise, frames: int) -> Tensor:
+        """Noisy images on the way, within the hole: (frames, N, C, H, W) in [-1, 1]."""
+        batch = self.masked(batch, noise)
+        assert batch.image is not None and batch.mask is not None
+        return torch.where(batch.mask > 0, super().trajectory(batch, noise, frames), batch.image)
+
     def start(self, batch: Batch) -> Tensor | None:
         """Noise alone: what is in the hole is not to be seen."""
         return None

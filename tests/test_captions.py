@@ -24,6 +24,7 @@ from components.plan import Plan
 from components.retrieval import chance, ranks
 from components.storage import Store
 from components.training import held_out
+from flows import cli
 from models import FAMILIES
 from models.family import Card
 from tests import captioned, tiny
@@ -48,9 +49,11 @@ def split(store: Store, name: str) -> Any:
     return open_split(Path(store.path("data")), name, Path(store.path("captions")))
 
 
-def trained(store: Store, family: str = "captioned", **changes: Any) -> dict[str, Any]:
+def trained(
+    store: Store, family: str = "captioned", own: dict[str, Any] | None = None, **changes: Any
+) -> dict[str, Any]:
     settings = Train(**{**tiny.settings().model_dump(), "judge_samples": 0, **changes})
-    config = {} if family == "captioned" else tiny.CONFIGS[family]
+    config = {**tiny.CONFIGS.get(family, {}), **(own or {})}
     jobs.fit(
         jobs.Fit(family, config, settings.model_dump(), "data", "attempt", store.url, captions="captions")
     )
@@ -139,6 +142,21 @@ def test_a_family_that_is_not_told_captions_needs_none(store: Store) -> None:
     told = trained(store, "dcgan", steps=2)
     described = store.read_json("attempt/model/config.json")
     assert described["card"]["text"] == 0 and "encoder" not in described and "titles" not in told["samples"]
+
+
+def test_diffusion_is_told_captions_where_it_is_asked_to_be(store: Store, tmp_path: Path) -> None:
+    trained(store, "diffusion", {"condition": "text", "sampler_steps": 2}, steps=2)
+    folder = Path(store.path("attempt/model"))
+    assert store.read_json("attempt/model/config.json")["card"]["text"] == DIM
+    for name, prompts in (("a", ["black disc"]), ("b", ["white dot"]), ("none", [])):
+        wish = Wish(prompts=prompts, guidance=2.0, steps=3, sampler="euler")
+        jobs.sample_to_file(folder, tmp_path / f"{name}.png", n=2, wish=wish)
+        assert pixels(tmp_path / f"{name}.png", 2).std() > 1
+    data = DataCard.read(Path(store.path("data")))
+    assert jobs.card_for("diffusion", {"condition": "none"}, data).text == 0
+    assert jobs.conditions("diffusion", {"condition": "none"}, Card(1, 8, 10)) == frozenset()
+    with pytest.raises(InputError, match="needs encoded captions, and the data has none"):
+        jobs.build("diffusion", {"condition": "text"}, Card(1, 8, 10))
 
 
 # Prompts
@@ -240,8 +258,8 @@ def test_nothing_to_be_guided_by(tmp_path: Path) -> None:
 # Judging
 
 
-def test_samples_of_captions_are_judged_by_retrieval(store: Store, tmp_path: Path) -> None:
-    trained(store, steps=40, checkpoint_every=40, validate_every=40)
+def judged_by(store: Store) -> Path:
+    """A reference in the store, and its extractor."""
     reference = Path(store.path("reference"))
     data, settings = Path(store.path("data")), Evaluate(extractor="rotation", extractor_epochs=1)
     splits = {name: open_split(data, name) for name in captioned.SPLITS}
@@ -251,13 +269,19 @@ def test_samples_of_captions_are_judged_by_retrieval(store: Store, tmp_path: Pat
     for name, each in splits.items():
         np.save(reference / "features" / f"{name}.npy", see(each.images[:]))
     describe(data, reference, reference / "extractor", 24)
+    return reference
+
+
+def test_samples_of_captions_are_judged_by_retrieval(store: Store, tmp_path: Path) -> None:
+    trained(store, steps=40, checkpoint_every=40, validate_every=40)
+    see = load_extractor(judged_by(store) / "extractor")
     places = Places(store.url, "data", "reference/extractor", "parts", "reference", captions="captions")
     judging.draw(Draw(places, "attempt/model", 24, seed=0))
     metric = judging.judge(Verdict(places, "attempt", "captioned", "out", published=False))["metrics"]
     found, names = metric["retrieval_top5"], split(store, "test").text.rows
     fake = judging.gather(store, "parts", "features", tmp_path)
     assert fake is not None
-    right = ranks(fake, names, see(splits["test"].images[:]), names) < 5
+    right = ranks(fake, names, see(split(store, "test").images[:]), names) < 5
     assert found["value"] == right.mean() > found["floor"] == pytest.approx(chance(names, names)) == 5 / 24
     assert found["better"] == "higher" and found["n"] == 24 and found["interval"].startswith("Wilson")
     assert found["low"] <= found["value"] <= found["high"] and found["recipe"]["baseline"] == "chance"
@@ -279,3 +303,43 @@ def test_judged_samples_follow_the_captions_of_the_split(store: Store) -> None:
 def test_no_caption_has_no_tokens() -> None:
     tokens, mask = Text(Table.nothing(), np.zeros(3, np.int64)).tensors()
     assert tokens.shape == (3, 1, DIM) and not mask.any() and not tokens.any()
+
+
+def test_the_command_line_prints_nothing_but_the_path(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.png"
+    words = [
+        "sample",
+        str(model),
+        "-n",
+        "2",
+        "--prompt",
+        "black disc",
+        "--prompt",
+        "white dot",
+        "-o",
+        str(out),
+    ]
+    options = cli.parser().parse_args(words)
+    options.command(options)
+    assert capsys.readouterr() == (f"{out}\n", "") and pixels(out, 2).std() > 1
+    options = cli.parser().parse_args([*words, "--neighbours"])
+    with pytest.raises(InputError, match="--neighbours: name a run"):
+        options.command(options)
+
+
+@pytest.mark.parametrize("n", [3, 24])
+def test_under_each_sample_is_the_nearest_training_image(store: Store, tmp_path: Path, n: int) -> None:
+    reference, images = judged_by(store), split(store, "train").images[:]
+    (tmp_path / "run").mkdir()
+    for stage in ("prepare", "extractor"):
+        store.write_text(f"{stage}/_", "")
+    Path(store.path("data")).rename(store.path("prepare/data"))
+    Path(reference / "extractor").rename(store.path("extractor/extractor"))
+    stages = {name: name for name in ("prepare", "extractor", "reference")}
+    judging.write_neighbours(images[5 : 5 + n], tmp_path / "n.png", store, stages)
+    width = min(n, 10)
+    tiles = np.asarray(Image.open(tmp_path / "n.png")).reshape(-1, 8, width, 8).transpose(0, 2, 1, 3)
+    np.testing.assert_array_equal(tiles[::2], tiles[1::2])  # copies of training images are their own nearest
+    np.testing.assert_array_equal(tiles[0], images[5 : 5 + width, 0])

@@ -270,6 +270,9 @@ def test_samples_of_an_exported_model(shared: Atelier, first: dict[str, Any], tm
     shared.call(*common[:2], "diffusion", *common[2:], str(tmp_path / "b.png"), "--label", "3")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert Image.open(tmp_path / "a.png").size == (80, 16)
+    beside = shared.call(*common[:2], "vae", *common[2:], str(tmp_path / "e.png"), "--neighbours").stdout
+    assert beside.split() == [str(tmp_path / "e.png"), str(tmp_path / "e-neighbours.png")]
+    assert Image.open(tmp_path / "e-neighbours.png").size == (80, 32)
     folder = shared.store / "published" / first["run_id"] / "models" / "vae"
     shared.call("sample", str(folder), "-o", str(tmp_path / "c.webp"))
     Image.open(tmp_path / "a.png").save(tmp_path / "source.png")
@@ -284,6 +287,9 @@ def test_samples_of_an_exported_model(shared: Atelier, first: dict[str, Any], tm
         (["vae", "-n", "0"], "at least one"),
         (["autoencoder"], "--source"),
         (["biggan"], "no model of family 'biggan'"),
+        (["vae", "--prompt", "a seven"], "without captions"),
+        (["diffusion", "--steps", "0"], "--steps 0 is not accepted"),
+        (["vae", "--guidance", "2"], "vae has no such setting"),
     ],
 )
 def test_bad_requests_for_samples(

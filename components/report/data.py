@@ -13,9 +13,18 @@ from typing import Any
 import yaml
 
 from components.errors import InputError
-from components.report import board, health, judged, text
+from components.report import board, health, judged, studied, text
 from components.report.measures import MEASURES, measure
-from components.report.reading import Course, Row, copy, curves, read_course, read_json, rounded
+from components.report.reading import (
+    Course,
+    Row,
+    copy,
+    curves,
+    loss_by_time,
+    read_course,
+    read_json,
+    rounded,
+)
 from components.storage import Store
 
 GRID = re.compile(r"step-(\d+)\.webp")
@@ -228,13 +237,13 @@ def families(
     store: Store, run: Mapping[str, Any], results: Sequence[Mapping[str, Any]], report: str
 ) -> list[dict[str, Any]]:
     """What each family leaves to look at: curves, grids, health, quality over time, and whether it failed."""
-    training = {s.get("family"): s for s in run.get("stages") or [] if s.get("name") == "train"}
+    stages = {(s.get("name"), s.get("family")): s for s in run.get("stages") or []}
     by_family = {r.get("family"): r for r in results}
     failed = {f["family"]: f["error"] for f in failures(run)}
     settings = ((run.get("lineage") or {}).get("config") or {}).get("families") or {}
     entries = []
     for name in family_names(run):
-        stage, result = training.get(name, {}), by_family.get(name, {})
+        stage, result = stages.get(("train", name), {}), by_family.get(name, {})
         shown = training_of(store, stage, settings.get(name) or {}, report)
         own, rows = shown.pop("own"), shown.pop("rows")
         guess = "reconstruct" if shown["samples"].get("originals") else "generate"
@@ -248,9 +257,20 @@ def families(
                 "quality": [_cost(rows, point.get("step", 0)) | point for point in result.get("curve") or []],
                 "kept": judged.kept_step(result),
                 "neighbours": neighbours(store, result, report),
+                "studies": studies(store, run, stages.get(("study", name), {}), report),
             }
         )
     return entries
+
+
+def studies(
+    store: Store, run: Mapping[str, Any], stage: Mapping[str, Any], report: str
+) -> dict[str, Any] | None:
+    """What comparing settings of sampling has shown of a family."""
+    attempt = attempt_of(store, stage)
+    resolution = ((run.get("lineage") or {}).get("data") or {}).get("resolution")
+    stem = f"study-{_stem(stage, attempt)}" if attempt else ""
+    return studied.of_family(store, attempt, resolution=resolution, report=report, stem=stem)
 
 
 def training_of(
@@ -259,7 +279,8 @@ def training_of(
     """What a family's training leaves: curves, grids and health, with the rows and its own note of itself."""
     attempt = attempt_of(store, stage)
     if attempt is None:
-        return {"own": {}, "rows": [], "curves": curves([]), "samples": {"grids": []}, "health": None}
+        nothing = {"own": {}, "rows": [], "curves": curves([]), "by_time": []}
+        return nothing | {"samples": {"grids": []}, "health": None}
     own = trained(store, attempt)
     events = health.read_events(store, attempt, own)
     course = read_course(store, attempt, health.back_to(events))
@@ -267,6 +288,7 @@ def training_of(
         "own": own,
         "rows": course.rows,
         "curves": curves(course.rows),
+        "by_time": loss_by_time(course.rows),
         "samples": samples(store, stage, attempt, course, report),
         "health": health.of_family(
             store,
@@ -329,20 +351,21 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
     names = family_names(run)
     lineage = run.get("lineage") or {}
     entries = finite(families(store, run, results, report))
+    # A family whose study failed has finished all the same.
+    lost = dict.fromkeys(f["family"] for f in failed if f["family"] and f["stage"] != "study")
     return {
         "run": run,
         "run_id": run_id,
         "title": (lineage.get("data") or {}).get("title")
         or (lineage.get("data") or {}).get("name")
         or "Unnamed data",
-        "verdict": board.verdict(
-            run, results, names, list(dict.fromkeys(f["family"] for f in failed if f["family"]))
-        ),
+        "verdict": board.verdict(run, results, names, list(lost)),
         "groups": board.groups(results),
         "checkpoints": judged.checkpoints(results),
         "classes": judged.classes(results),
         "neighbours": any(entry["neighbours"] for entry in entries),
         "health": [entry for entry in entries if entry["health"]],
+        "studied": [entry for entry in entries if entry["studies"]],
         "in_full": health.IN_FULL,
         "table": table(run),
         "failures": failed,

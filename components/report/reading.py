@@ -14,6 +14,9 @@ from components.storage import Store
 MAX_POINTS = 500  # of a curve: more than a screen can show
 PART = re.compile(r"part-(\d+)-(\d+)(?:-a(\d+))?\.jsonl")
 VITAL = "health/"  # columns that a doctor of training logs
+BY_TIME = re.compile(r"(.+)/(loss|var)_t(\d+)")  # mean and variance of a phase's loss in a bucket of times
+BUCKETS = 8  # of the time t in [0, 1]
+LATE = 10  # a bucket is shown as the mean over the last one in so many rows
 
 Row = dict[str, Any]
 
@@ -110,7 +113,7 @@ def _lines(store: Store, rel: str) -> Iterator[Row]:
 
 def is_term(name: str) -> bool:
     """Whether a column belongs to the curves of training."""
-    return name == "lr" or ("/" in name and not is_vital(name))
+    return name == "lr" or ("/" in name and not is_vital(name) and not BY_TIME.fullmatch(name))
 
 
 def is_vital(name: str) -> bool:
@@ -130,6 +133,31 @@ def curves(
         "step": [bucket[-1]["step"] for bucket in buckets],
         "seconds": [bucket[-1].get("seconds") for bucket in buckets],
         "series": {name: [_mean(bucket, name) for bucket in buckets] for name in names},
+    }
+
+
+def loss_by_time(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The loss of each phase by bucket of the time t in [0, 1], at the end of training.
+
+    Returns: by phase, the middle of each bucket, the loss's mean there, and its standard deviation.
+    """
+    found = [
+        match for name in dict.fromkeys(n for row in rows for n in row) if (match := BY_TIME.fullmatch(name))
+    ]
+    phases = dict.fromkeys(match[1] for match in found)
+    return [{"phase": phase, **_by_bucket(rows, phase, found)} for phase in phases]
+
+
+def _by_bucket(rows: Sequence[Row], phase: str, found: Sequence[re.Match[str]]) -> dict[str, Any]:
+    buckets = sorted({int(match[3]) for match in found if match[1] == phase})
+    late = [row for row in rows if any(f"{phase}/loss_t{k}" in row for k in buckets)]
+    late = late[-max(1, len(late) // LATE) :]
+    variance = [_mean(late, f"{phase}/var_t{k}") for k in buckets]
+    return {
+        "t": [rounded((k + 0.5) / max(BUCKETS, buckets[-1] + 1)) for k in buckets],
+        "loss": [_mean(late, f"{phase}/loss_t{k}") for k in buckets],
+        "deviation": [None if v is None else rounded(math.sqrt(max(v, 0.0))) for v in variance],
+        "steps": [late[0]["step"], late[-1]["step"]] if late else [],
     }
 
 

@@ -229,6 +229,13 @@ def near(store, result: dict) -> dict:
     return {**result, "samples": f"{folder}/samples.webp", "neighbours": neighbours}
 
 
+def by_time(decay: float) -> dict:
+    """The loss by bucket of the time: largest where little noise is left to be seen."""
+    loss = {k: 0.04 + 0.5 * decay + 0.02 * (7 - k) for k in range(8)}
+    means = {f"denoise/loss_t{k}": value for k, value in loss.items()}
+    return means | {f"denoise/var_t{k}": (value / 3) ** 2 for k, value in loss.items()}
+
+
 def attempt(store, family: str, key: str, last: int, torn: bool = False, finished: bool = True) -> None:
     """The folder of a training up to step `last`."""
     folder, rng = f"store/train/{key}/attempts/1", random.Random(family)
@@ -245,6 +252,8 @@ def attempt(store, family: str, key: str, last: int, torn: bool = False, finishe
             for name, (start, end) in LOSSES[family].items():
                 row[name] = (end + (start - end) * decay) * rng.uniform(0.9, 1.1)
                 row[name.split("/")[0] + "/grad_norm"] = rng.uniform(0.5, 2)
+            if family == "diffusion":
+                row |= by_time(decay)
             rows.append(json.dumps(row))
         text = "\n".join(rows) + "\n"
         if torn and first + 250 > last:
@@ -350,6 +359,62 @@ def trained(store, family, state="ran", begin=0.0, last=1000, torn=False):
     attempt(store, family, key, last, torn, finished=state in ("ran", "cached"))
     seconds = FAMILIES[family]["seconds"] * last / 1000 + 4
     return stage("train", family, state, begin, seconds, seconds - 4, key=key, uri=f"store/train/{key}")
+
+
+# Settings of sampling, compared
+
+
+def variant(name: str, distance: float, change: dict, sheet: str, metrics: bool = True) -> dict:
+    found = generated(distance, True, 250)
+    del found["classification_accuracy"]
+    found["frechet_distance"] |= {"note": "mostly bias: 250 images for 64 features; rank by kid"}
+    found = found if metrics else {}
+    return {"name": name, "change": change, "metrics": found, "seconds_per_image": 0.04, "sheet": sheet}
+
+
+def steps_study() -> dict:
+    variants = [
+        variant(f"{s} {n}", base / n + 2, {"sampler": s, "sampler_steps": n}, f"steps-{2 * j + i:02}.webp")
+        for j, n in enumerate((4, 8, 16, 32, 64))
+        for i, (s, base) in enumerate((("ddim", 90.0), ("heun", 60.0)))
+    ]
+    return {"name": "steps", "title": "Quality against the number of steps", "variants": variants}
+
+
+def guidance_study() -> dict:
+    scales = (1.0, 1.5, 2.0, 4.0)
+    variants = [
+        variant(f"{w:g}", 4 + 5 * (w - 1.7) ** 2, {"guidance": w}, f"guidance-{i:02}.webp")
+        for i, w in enumerate(scales)
+    ]
+    return {"name": "guidance", "title": "Quality against guidance", "variants": variants}
+
+
+def hostile_study() -> dict:
+    variants = [variant(f"{HOSTILE} {n}", 9.0 + n, {HOSTILE: n}, f"../../{HOSTILE}.webp") for n in (1, 2)]
+    variants.append(variant(HOSTILE, 3.0, {}, "none.webp", metrics=False))
+    return {"name": HOSTILE, "title": HOSTILE, "variants": variants}
+
+
+def studied(store, family: str, studies: list[dict], begin: float = 0.0, ways: dict | None = None) -> dict:
+    """A study stage with its pictures."""
+    uri = f"store/study/{f'{family}study{len(studies)}':0<16}"
+    folder, few = f"{uri}/attempts/1", digits()
+    for s in studies:
+        for v in s["variants"]:
+            if HOSTILE not in v["sheet"]:
+                store.write_bytes(f"{folder}/{v['sheet']}", sheet(few[:10], 10))
+    if ways is None:
+        ways = {way: {"path": f"{way}.webp", "rows": 6, "columns": 10} for way in ("reverse", "forward")}
+        noise = np.random.default_rng(0).uniform(0, 255, few[:60].shape)
+        for way, shares in (("reverse", np.linspace(1, 0, 10)), ("forward", np.linspace(0, 1, 10))):
+            share = np.tile(shares, 6)[:, None, None]
+            mixed = np.repeat(few[:6], 10, 0) * (1 - share) + np.repeat(noise[:6], 10, 0) * share
+            store.write_bytes(f"{folder}/{way}.webp", sheet(mixed.astype("uint8"), 10))
+    told = {"n": 250, "studies": studies, "ways": ways}
+    store.write_json(f"{folder}/result.json", {"studied": told})
+    store.write_json(f"{uri}/_SUCCESS", {"attempt": 1})
+    return stage("study", family, "ran", begin, 40.0, 36.0, key=uri.rsplit("/", 1)[1], uri=uri)
 
 
 # Adversarial training, watched
@@ -495,6 +560,8 @@ def write_done(store) -> str:
         at += train["seconds"]
         stages += [train, stage("evaluate", family, "ran", at, 3.2, 2.9)]
         at += 3.2
+    stages.append(studied(store, "diffusion", [steps_study(), guidance_study()], at))
+    at += 40
     stages += [stage("compare", None, "ran", at, 0.4, 0.3), stage("report", None, "ran", at + 0.4, 0.6, 0.6)]
     results = [
         result("autoencoder", 2.4),
@@ -516,6 +583,7 @@ def write_partial(store) -> str:
         f"loss D/real was not finite at step 431; the last good checkpoint is step 250 {HOSTILE}\ntrace"
     )
     stages += [gone, stage("evaluate", "dcgan", "skipped", 0, 0)]
+    stages.append(studied(store, "vae", [hostile_study()], ways={HOSTILE: {"path": HOSTILE}, "reverse": 3}))
     results = [old(result("autoencoder", 2.5)), result("vae", 30.1), result("diffusion", 9.9, n=256)]
     evil = lineage(title=f'{HOSTILE} & "friends" \u2028</title>')
     evil["data"]["credit"] = evil["data"]["licence"] = HOSTILE

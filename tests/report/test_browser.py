@@ -41,6 +41,9 @@ addEventListener("load", async () => {
   note("calm", shown());
   every.click(); note("every", shown()); note("pressed", every.getAttribute("aria-pressed"));
   note("remembered", localStorage.getItem("atelier-measures")); every.click(); note("again", shown());
+  note("studies", all("[data-study]").map((n) => n.querySelectorAll("svg.plot .even").length).join());
+  note("lines", all("[data-study] .chart").map((n) => n.querySelectorAll("path.line").length).join());
+  note("spread", all(".by-time path.band").length);
   note("rings", all("#quality .kept").length);
   const heads = all(".board th button.sort"); heads[2].click(); heads[2].click();
   const rows = [...all(".board")[0].querySelectorAll("tbody th")];
@@ -192,6 +195,7 @@ def test_a_reader_at_work(store, runs, tmp_path):
     # seven and five of the main measures, then all of both tasks
     assert (seen["calm"], seen["every"], seen["again"]) == ("12", "19", "12")
     assert seen["pressed"] == "true" and seen["remembered"] == "all"
+    assert (seen["studies"], seen["lines"], seen["spread"]) == ("2,2", "2,2,1,1", "1")
     assert seen["rings"] == "3" and seen["kept"] == "false,true,true,false,false"  # at the last step
     assert re.fullmatch(r"sample \d+: distance 2\.\d\d; framed below 2.40", seen["hover"])
 

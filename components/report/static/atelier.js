@@ -200,10 +200,10 @@
     return lost.filter((y) => f(y) >= low - reach && f(y) <= high + reach);
   };
 
-  /* series: [{name, code, points: [[x, y, info]], raw, givenUp, marks}]; bands: [{low, high, cls, words}] of advice; events: diagnoses by
-     step; level: a value to compare with; yRange, xEnd: what is shown at least; pick(x): told of a click or Enter.
+  /* series: [{name, code, points: [[x, y, info]], raw, givenUp, marks, spread: [[x, low, high]]}]; bands: [{low, high, cls, words}] of advice; events: diagnoses by
+     step; level: a value to compare with; yRange, xEnd: what is shown at least; xTicks: values to name; pick(x): told of a click or Enter.
      Returns {mark(x)} to move the line of the slider. */
-  const lineChart = (box, readout, { series, width, height, xLabel, yLabel, logX, logY, names, label, say, idle, bands = [], events = [], level, yRange = [], xEnd, pick }) => {
+  const lineChart = (box, readout, { series, width, height, xLabel, yLabel, logX, logY, names, label, say, idle, bands = [], events = [], level, yRange = [], xEnd, xTicks, pick }) => {
     const usable = ([x, y]) => isNumber(x) && isNumber(y) && (!logX || x > 0) && (!logY || y > 0);
     const shown = series.map((s) => ({ ...s, points: s.points.filter(usable), raw: (s.raw || []).filter(usable), givenUp: (s.givenUp || []).map((line) => line.filter(usable)) }));
     const lost = shown.flatMap((s) => s.givenUp.flat()), own = shown.flatMap((s) => [...s.points, ...s.raw]);
@@ -221,14 +221,15 @@
       return [low, high];
     };
     let [x0, x1] = bounds([...points, ...lost].map((p) => p[0]).concat(events.map((e) => e.step), isNumber(xEnd) ? xEnd : []), logX);
-    const heights = points.map((p) => p[1]).concat(yRange, bands.flatMap((band) => [band.low, band.high]).filter((y) => !logY || y > 0));
+    const spreads = shown.flatMap((s) => (s.spread || []).flatMap(([, low, high]) => [low, high]));
+    const heights = points.map((p) => p[1]).concat(yRange, spreads, bands.flatMap((band) => [band.low, band.high]).filter((y) => !logY || y > 0));
     let [y0, y1] = bounds(heights.concat(withinReach(heights, lost.map((p) => p[1]), logY)), logY);
     if (!logX) x0 = Math.min(0, x0);
     if (logY) { y0 /= 1.08; y1 *= 1.08; } else { const room = (y1 - y0) * 0.05; y0 = y0 >= 0 && y0 < (y1 - y0) * 0.4 ? 0 : y0 - room; y1 += room; }
     const X = scale(x0, x1, pad.left, width - pad.right, logX), Y = scale(y0, y1, height - pad.bottom, pad.top, logY);
     const plot = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "plot", role: "img", tabindex: 0, "aria-label": `${label}. Arrow keys read the values.` });
     for (const y of ticks(y0, y1, logY, 5)) plot.append(svg("line", { class: "gridline", x1: pad.left, x2: width - pad.right, y1: Y(y), y2: Y(y) }), svg("text", { x: pad.left - 8, y: Y(y) + 4, "text-anchor": "end" }, tickText(y)));
-    for (const x of ticks(x0, x1, logX, Math.max(3, Math.floor((width - pad.left - pad.right) / 90)))) plot.append(svg("text", { x: X(x), y: height - pad.bottom + 18, "text-anchor": "middle" }, tickText(x)));
+    for (const x of (xTicks || ticks(x0, x1, logX, Math.max(3, Math.floor((width - pad.left - pad.right) / 90)))).filter((x, i, marks) => !i || X(x) - X(marks[i - 1]) > 24)) plot.append(svg("text", { x: X(x), y: height - pad.bottom + 18, "text-anchor": "middle" }, tickText(x)));
     plot.append(svg("text", { x: width - pad.right, y: height - 4, "text-anchor": "end" }, xLabel));
     if (yLabel) plot.append(svg("text", { x: 2, y: 12 }, yLabel));
     for (const { low, high, cls, words } of bands) plot.append(svg("rect", { class: `band ${cls}`, x: pad.left, width: width - pad.right - pad.left, y: Y(high), height: Y(low) - Y(high) }, svg("title", {}, words)));
@@ -236,6 +237,7 @@
     if (isNumber(level)) plot.append(svg("line", { class: "even", x1: pad.left, x2: width - pad.right, y1: Y(level), y2: Y(level) }));
     for (const s of shown) {
       const group = svg("g", { class: s.code.cls });
+      if (s.spread && s.spread.length) group.append(svg("path", { class: "band", d: `${path([...s.spread.map(([x, , high]) => [X(x), Y(high)]), ...s.spread.map(([x, low]) => [X(x), Y(low)]).reverse()])}Z` }));
       for (const line of s.givenUp) group.append(svg("path", { class: "given-up", d: path(line.map((p) => [X(p[0]), Y(clamp(p[1], y0, y1))])), "stroke-dasharray": s.code.dash }));
       if (s.raw.length) group.append(svg("path", { class: "raw", d: path(s.raw.map((p) => [X(p[0]), Y(p[1])])) }));
       group.append(svg("path", { class: "line", d: path(s.points.map((p) => [X(p[0]), Y(p[1])])), "stroke-dasharray": s.code.dash }));
@@ -307,6 +309,7 @@
     losses(data, state, listeners);
     health(data, state, listeners);
     quality(data, codes, state, listeners);
+    studies(data);
     bars(data);
     for (const listen of listeners) listen(state.step);
   };
@@ -509,6 +512,18 @@
   };
   const isSide = (name) => name === "lr" || /\/(grad_norm|auc|D\(.*\))$/.test(name);
 
+  const lossByTime = (place, name, { phase, t, loss, deviation, steps }) => {
+    const points = t.map((x, i) => [x, loss[i], deviation[i]]), title = `${name}: ${phase} by time`;
+    const spread = points.filter((p) => p.every(isNumber)).map(([x, y, d]) => [x, Math.max(0, y - d), y + d]);
+    const say = (x) => points.filter((p) => p[0] === x).map(([, y, d]) => `t = ${decimal(x)}: loss ${decimal(y)}${isNumber(d) ? `, standard deviation ${decimal(d)}` : ""}`).join();
+    const box = el("div"), readout = el("p", { class: "readout", "aria-live": "polite" });
+    const draw = () => lineChart(box, readout, { series: [{ name: "loss", code: code(0), marks: true, points, spread }], width: Math.max(260, box.clientWidth), height: 240, xLabel: "time t: 0 is data, 1 is noise", xEnd: 1, yRange: [0],
+      label: `Loss of ${phase} by time with one standard deviation, ${name}`, say, idle: `Mean and one standard deviation over images${steps.length ? `, steps ${steps.map(number).join(" to ")}` : ""}. Hover or focus to read values.` });
+    place.append(el("div", { class: "chart by-time" }, el("h4", {}, title), readout, box));
+    onResize(box, draw);
+    draw();
+  };
+
   const losses = (data, state, listeners) => {
     const place = find("#losses"), families = data.families.filter((family) => family.curves.step.length);
     if (!families.length) { place.append(el("p", { class: "empty" }, "No losses have been logged yet.")); return; }
@@ -536,6 +551,7 @@
       place.append(el("div", { class: "chart" }, el("h4", {}, family.name), readout, box, legend));
       listeners.push((x) => chart.mark(x));
       onResize(box, draw);
+      for (const curve of family.by_time || []) lossByTime(place, family.name, curve);
       return draw;
     });
     const redraw = () => charts.forEach((draw) => draw());
@@ -621,6 +637,28 @@
     listeners.push(draw);
     onResize(box, draw);
     draw();
+  };
+
+  const studies = (data) => {
+    for (const place of all("[data-study]")) {
+      const { plots } = data.families.find((family) => family.name === place.dataset.study).studies.studies[Number(place.dataset.at)];
+      const draws = plots.map((plot) => {
+        const series = plot.lines.map((line, i) => ({ name: line.name || plot.title, code: code(i), marks: true, points: line.points }));
+        const floor = isNumber(plot.floor) ? [plot.floor] : [], bound = floor.map((y) => `${plot.bound} ${decimal(y)}`).join();
+        const positive = series.flatMap((s) => s.points.map((p) => p[1])).concat(floor).every((y) => y > 0);
+        const xs = unique(series.flatMap((s) => s.points.map((p) => p[0]))).sort((a, b) => a - b);
+        const box = el("div"), readout = el("p", { class: "readout", "aria-live": "polite" });
+        const say = (x) => `${plot.x} ${number(x)}: ${[...series.flatMap((s) => s.points.filter((p) => p[0] === x).map((p) => `${s.name} ${decimal(p[1])}`)), bound].filter(Boolean).join(" · ")}`;
+        const draw = () => lineChart(box, readout, { series, width: Math.max(240, box.clientWidth), height: 240, xLabel: plot.x, logX: plot.log, logY: plot.better === "lower" && positive, level: plot.floor, yRange: floor, xTicks: xs.length <= 10 ? xs : null,
+          label: `${plot.title} against ${plot.x}, ${place.dataset.study}; the table of numbers has the values`, say, idle: `${plot.better[0].toUpperCase()}${plot.better.slice(1)} is better. Hover or focus to read values.` });
+        const legend = el("div", { class: "legend" }, series.map((s) => el("span", {}, swatch(s.code, true), s.name)),
+          bound ? el("span", {}, svg("svg", { viewBox: "0 0 22 10", "aria-hidden": "true" }, svg("line", { class: "even", x1: 0, x2: 22, y1: 5, y2: 5 })), bound) : null);
+        place.append(el("div", { class: "chart" }, el("h4", {}, plot.title), readout, box, legend));
+        onResize(box, draw);
+        return draw;
+      });
+      draws.forEach((draw) => draw());
+    }
   };
 
   const PATTERN = { ran: "", cached: "hatch", failed: "cross", running: "flow", waiting: "dots", skipped: "dots" };

@@ -1,0 +1,136 @@
+"""What the page tells of other settings of sampling: plots, numbers, pictures; and of the loss by time."""
+
+import pytest
+
+from components.report import build_run, studied
+from components.report.reading import curves, loss_by_time
+from tests.report import fixture
+from tests.report.fixture import HOSTILE
+from tests.report.test_pages import page
+
+
+@pytest.fixture
+def shown(store, runs):
+    """The page of a run with studies, and what it inlines of the family that has them."""
+    html = page(store, build_run(store, runs["done"]))
+    (family,) = [f for f in html.data["families"] if f["studies"]]
+    return html, family
+
+
+def test_only_families_with_studies_have_a_section(store, runs, shown):
+    html, family = shown
+    assert family["name"] == "diffusion"
+    assert [a["data-study"] for _, a in html.tags if "data-study" in a] == ["diffusion", "diffusion"]
+    assert "#studies" in {a.get("href") for _, a in html.tags}
+    other = page(store, build_run(store, runs["ward"]))
+    assert not {"studies", "h-studies"} & {a.get("id") for _, a in other.tags}
+    assert "#studies" not in {a.get("href") for _, a in other.tags}
+
+
+def test_quality_is_plotted_against_what_changes(shown):
+    steps, guidance = shown[1]["studies"]["studies"]
+    distance, accuracy = steps["plots"]
+    assert (distance["title"], distance["x"], distance["log"]) == ("Fréchet distance", "steps", True)
+    assert distance["floor"] == 1.83 and distance["bound"] == "floor"
+    lines = {line["name"]: line["points"] for line in distance["lines"]}
+    assert [x for x, _ in lines["ddim"]] == [4, 8, 16, 32, 64] == [x for x, _ in lines["heun"]]
+    assert lines["ddim"][0] == [4, 24.5] and lines["heun"][0] == [4, 17.0]
+    assert accuracy["better"] == "higher" and accuracy["title"].startswith("Label accuracy")
+    assert accuracy["floor"] == pytest.approx(97.8)
+    assert not guidance["plots"][0]["log"] and [line["name"] for line in guidance["plots"][0]["lines"]] == [
+        ""
+    ]
+
+
+def test_numbers_stand_in_a_table(shown):
+    html, family = shown
+    table = family["studies"]["studies"][0]["table"]
+    labels = [column["label"] for column in table["columns"]]
+    assert labels[0] == "KID" and "Fréchet distance" in labels  # what carries a warning comes last
+    assert len(table["rows"]) == 10 and table["rows"][0]["name"] == "ddim 4"
+    assert "Numbers from 250 images each" in html.text and "ddim 64" in html.text
+    assert html.text.count("Beware: mostly bias: 250 images for 64 features") >= 2
+
+
+def test_pictures_have_their_size_so_that_nothing_moves(store, runs, shown):
+    html, family = shown
+    pictures = [a for tag, a in html.tags if tag == "img" and "study-" in a.get("src", "")]
+    assert len(pictures) == 10 + 4 + 2
+    assert {(a["width"], a["height"]) for a in pictures} == {("560", "56"), ("560", "336")}
+    for picture in pictures:
+        assert picture["alt"] and store.exists(f"runs/{runs['done']}/report/{picture['src']}")
+    assert [way["title"] for way in family["studies"]["ways"]] == [
+        "From noise to images",
+        "From images to noise",
+    ]
+
+
+def test_harm_in_a_study_stays_text(store, runs):
+    rel = build_run(store, runs["partial"])
+    html = page(store, rel)
+    (family,) = [f for f in html.data["families"] if f["studies"]]
+    (study,) = family["studies"]["studies"]
+    assert HOSTILE not in store.read_text(rel) and f"{HOSTILE} 2" in html.text
+    assert study["title"] == HOSTILE and [sheet["name"] for sheet in study["sheets"]] == [HOSTILE]
+    assert all(".." not in sheet["src"] for sheet in study["sheets"]) and family["studies"]["ways"] == []
+
+
+@pytest.mark.parametrize(
+    "junk",
+    ["", "{", '{"studied": 3}', '{"studied": {"studies": [1, {"variants": [2, {"metrics": {"kid": 1}}]}]}}']
+    + ['{"studied": {"studies": [{}], "ways": [], "n": "x"}}'],
+)
+def test_a_study_may_be_rubbish(store, runs, junk):
+    (stage,) = [s for s in store.read_json(f"runs/{runs['done']}/run.json")["stages"] if s["name"] == "study"]
+    store.write_text(f"{stage['uri']}/attempts/1/result.json", junk)
+    page(store, build_run(store, runs["done"]))
+
+
+def test_a_family_whose_study_failed_has_finished(store, runs):
+    manifest = f"runs/{runs['done']}/run.json"
+    run = store.read_json(manifest)
+    (stage,) = [s for s in run["stages"] if s["name"] == "study"]
+    store.delete(f"{stage['uri']}/attempts/1/result.json")
+    stage |= {"state": "failed", "error": "no such setting"}
+    store.write_json(manifest, run)
+    html = page(store, build_run(store, runs["done"]))
+    assert "All 4 families finished." in html.text and "no such setting" in html.text
+    assert not [f for f in html.data["families"] if f["studies"]]
+
+
+def test_a_study_without_numbers_on_an_axis_is_a_table():
+    variants = [fixture.variant(name, 5.0, {}, "") for name in ("plain", "fancy")]
+    assert studied.plots("sampler", variants) == [] and len(studied.table(variants)["rows"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("ddim 4", ("ddim", 4.0)), ("1.5", ("", 1.5)), ("dpm++ 2m 16", ("dpm++ 2m", 16.0)), ("plain", None)]
+    + [("ddim4", None), ("", None)],
+)
+def test_a_name_says_its_point(name, expected):
+    assert studied.point(name) == expected
+
+
+# The loss by time
+
+
+def test_the_loss_by_time_is_one_plot(shown):
+    family = shown[1]
+    assert not [name for name in family["curves"]["series"] if "_t" in name]
+    (curve,) = family["by_time"]
+    assert curve["phase"] == "denoise" and curve["t"] == pytest.approx(
+        [(k + 0.5) / 8 for k in range(8)], abs=1e-4
+    )
+    assert curve["loss"] == sorted(curve["loss"], reverse=True)
+    assert curve["deviation"] == pytest.approx([loss / 3 for loss in curve["loss"]], rel=0.01)
+    assert curve["steps"] == [901, 991]
+
+
+def test_a_bucket_without_images_is_left_out():
+    rows = [{"step": s, "p/loss_t0": 1.0, "p/var_t0": 4.0, "p/loss_t7": float("nan")} for s in range(3)]
+    (curve,) = loss_by_time(rows)
+    assert (curve["loss"], curve["deviation"], curve["steps"]) == ([1.0, None], [2.0, None], [2, 2])
+    assert curve["t"] == [0.0625, 0.9375]
+    assert loss_by_time([{"step": 1, "p/loss_total": 1.0}]) == []
+    assert list(curves([{"step": 1, "p/loss_total": 1.0, "p/loss_t1": 2.0}])["series"]) == ["p/loss_total"]
