@@ -18,6 +18,7 @@ from components.data.dataset import Batches, Shards, open_shards, open_split, to
 from components.errors import InputError
 from components.latents import Encode, encode
 from components.plan import Plan
+from components.report import build_run
 from components.report.data import builds_on
 from components.storage import Store
 from components.training import held_out
@@ -212,3 +213,14 @@ def test_batches_carry_the_latents_of_their_images(store: Store) -> None:
 def test_without_what_it_builds_on_a_family_is_refused() -> None:
     with pytest.raises(InputError, match=f"families.{ABOVE}: it builds on a trained {BELOW}"):
         jobs.build(ABOVE, {}, tiny.CARD)
+
+
+def test_the_page_names_what_a_stage_builds_on(tmp_path: Path) -> None:
+    stages = [
+        {"name": "train", "family": BELOW, "key": "k1", "uri": "store/train/k1", "upstream": []},
+        {"name": "train", "family": ABOVE, "key": "k2", "uri": "store/train/k2", "upstream": ["k1"]},
+    ]
+    store = Store(str(tmp_path))
+    store.write_json("runs/r/run.json", {"run_id": "r", "status": "running", "stages": stages})
+    page = store.read_text(build_run(store, "r"))
+    assert page.count(f"<td>{BELOW}</td>") == 2, "its own line, and the one of what builds on it"
