@@ -178,9 +178,10 @@ def module_of(family: str) -> str:
 
 
 def check(plan: Plan, store: Store) -> None:
-    """Build the networks to be trained, so that settings which do not fit the data are refused at once."""
+    """Build the networks to be trained: settings that do not fit data or batches are refused at once."""
     from components.jobs import build
 
     for family, block in plan.experiment.families.items():
         if not claimed(store, plan.train(family)):
-            build(family, {k: v for k, v in block.items() if k != "train"}, plan.card.card)
+            own = {k: v for k, v in block.items() if k != "train"}
+            build(family, own, plan.card.card, plan.experiment.training(family))
