@@ -97,12 +97,12 @@ def build(name: str, config: dict[str, Any], card: Card, settings: Train | None 
         made = family(family.Config(**config), card, {})
     except ValueError as error:
         raise InputError(f"families.{name}: {error}") from None
-    try:
-        if settings:
+    if settings:
+        try:
             made.check_shard(settings.shard)
-    except ValueError as error:
-        cut = f"train.batch={settings.batch} over train.shards={settings.shards}"
-        raise InputError(f"families.{name}: {error} ({cut})") from None
+        except ValueError as error:
+            cut = f"train.batch={settings.batch} over train.shards={settings.shards}"
+            raise InputError(f"families.{name}: {error} ({cut})") from None
     return made
 
 
