@@ -323,7 +323,9 @@ class Adversarial(Family):
         """What tells how the two stand to each other."""
         shown = self.objective.shown
         terms = {"D(x)": shown(r), "D(G(z))": shown(f), "auc": auc(r, f)}
-        return terms | {"sign": (r - self.objective.undecided).sign()} if self.config.ada_target else terms
+        if self.config.ada_target and self.objective.undecided is not None:
+            terms["sign"] = (r - self.objective.undecided).sign()
+        return terms
 
     def unrolled(self, batch: Batch, fake: Tensor) -> Critic:
         """D after some steps of gradient descent against these samples: G's loss sees D's answer to G.
