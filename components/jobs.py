@@ -95,18 +95,25 @@ def card_for(name: str, config: dict[str, Any], data: DataCard) -> Card:
     return told if "text" in conditions(name, config, told) else data.card
 
 
-def build(name: str, config: dict[str, Any], card: Card) -> Family:
-    """A family by its name, sized for the card.
+def build(name: str, config: dict[str, Any], card: Card, settings: Train | None = None) -> Family:
+    """A family by its name, sized for the card and, where it is to be trained, fit for the settings.
 
     Raises:
-        InputError: no such family, or its settings do not fit the data.
+        InputError: no such family, or its settings do not fit the data or the training.
     """
     config = config_of(name, config)
     family = FAMILIES[name]
     try:
-        return family(family.Config(**config), card, {})
+        made = family(family.Config(**config), card, {})
     except ValueError as error:
         raise InputError(f"families.{name}: {error}") from None
+    if settings:
+        try:
+            made.check_shard(settings.shard)
+        except ValueError as error:
+            cut = f"train.batch={settings.batch} over train.shards={settings.shards}"
+            raise InputError(f"families.{name}: {error} ({cut})") from None
+    return made
 
 
 def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) -> None:
@@ -126,7 +133,7 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
         encoded = store.local_copy(job.captions) if told.text else None
         training, validation = (open_split(folder, split, encoded) for split in ("train", "validation"))
         torch.manual_seed(derive(settings.seed, "weights"))
-        family = build(job.family, job.config, told)
+        family = build(job.family, job.config, told, settings)
         resume = _checkpoint(attempt, group)
         with Uploader(attempt) as uploader:
             rows = sampling.grid_rows(validation, settings.sample_images)

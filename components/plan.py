@@ -250,12 +250,12 @@ def module_of(family: str) -> str:
 
 
 def check(plan: Plan, store: Store) -> None:
-    """Build the networks to be trained, so that settings which do not fit the data are refused at once."""
+    """Build the networks to be trained: settings that do not fit data or batches are refused at once."""
     from components.jobs import build
 
     for family in plan.experiment.families:
         if not claimed(store, plan.train(family)):
-            build(family, plan.own(family), plan.card_for(family))
+            build(family, plan.own(family), plan.card_for(family), plan.experiment.training(family))
     if plan.captions is not None and not claimed(store, plan.captions):
         from components.text import need_encoder
 
