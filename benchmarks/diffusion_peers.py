@@ -24,9 +24,9 @@ Each library is a stage in the store: a second call goes on with the first that 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import io
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -77,6 +77,7 @@ class Library(Protocol):
     """A training that can be stepped, and samples of its averaged weights."""
 
     batch: int
+    decays: bool  # whether its learning rate ends with its steps; else it trains until the time is up
 
     def step(self, number: int) -> None:
         """One update."""
@@ -98,6 +99,8 @@ Make = Callable[[int], Library]
 
 class Atelier:
     """Our family and our loop, in this process."""
+
+    decays = True
 
     def __init__(self, split: Split, card: Card, config: Mapping[str, Any], settings: Train):
         torch.manual_seed(derive(settings.seed, "weights"))
@@ -146,7 +149,7 @@ def changed(generator: Any, change: Mapping[str, Any]) -> Any:
 class Lucidrains:
     """The loop of denoising_diffusion_pytorch.Trainer, without its folders and its FID."""
 
-    batch = 32
+    batch, decays = 32, False
 
     def __init__(self, split: Split, rate: float):
         from denoising_diffusion_pytorch import GaussianDiffusion, Unet
@@ -179,13 +182,14 @@ class Lucidrains:
 
     def draw(self, n: int) -> Tensor:
         self.ema.ema_model.eval()
-        return self.ema.ema_model.sample(batch_size=n) * 2 - 1
+        with contextlib.redirect_stderr(io.StringIO()):  # a bar for each part
+            return self.ema.ema_model.sample(batch_size=n) * 2 - 1
 
 
 class Diffusers:
     """The loop of diffusers' examples/unconditional_image_generation/train_unconditional.py."""
 
-    batch = 16
+    batch, decays = 16, True
 
     def __init__(self, split: Split, rate: float, steps: int, warmup: int):
         from diffusers import DDPMScheduler, UNet2DModel
@@ -299,9 +303,9 @@ def planned(make: Make, seconds: float, trial: float = TRIAL) -> int:
 
 
 def clocked(library: Library, steps: int, seconds: float) -> tuple[int, float]:
-    """Train for that many steps, or as many as fit into the time: (steps, seconds)."""
+    """Train until the time is up, or the steps of a rate that decays: (steps, seconds)."""
     began, number = time.perf_counter(), 0
-    while number < steps and time.perf_counter() - began < seconds:
+    while (number < steps or not library.decays) and time.perf_counter() - began < seconds:
         library.step(number)
         number += 1
     return number, time.perf_counter() - began
@@ -454,7 +458,8 @@ HEADER = [
 def report(store: Store, done: Mapping[str, Done], judge: Judge, args: argparse.Namespace) -> str:
     used = {package for name in done for package in PACKAGES.get(name.partition(",")[0], ())}
     versions = ", ".join(f"{package} {version(package)}" for package in ("torch", *sorted(used)))
-    how = f"{args.minutes:g} minutes each, {args.threads} threads, {versions}."
+    precision = launch.precision("auto", "cpu")
+    how = f"{args.minutes:g} minutes each, {args.threads} threads, Atelier in {precision}, {versions}."
     judged = f"{judge.n} samples against {judge.n} test digits, features of the data set's classifier"
     floor = f"{judge.n} training digits are at {show(judge.floor)}, the floor."
     return f"{table(HEADER, rows(store, done, judge))}\n\n{how} {judged}; {floor}"
@@ -474,7 +479,6 @@ def main() -> None:
     parser.add_argument("--store", default="output")
     parser.add_argument("--write", type=Path, nargs="?", const=home() / "docs" / "diffusion.md")
     args = parser.parse_args()
-    os.environ["TQDM_DISABLE"] = "1"  # read when a library imports it
     torch.set_num_threads(args.threads)
     try:
         text = compared(args)

@@ -55,6 +55,12 @@ def positions(rows: int, dim: int) -> Tensor:
     return torch.cat([row, column], 2).flatten(0, 1)
 
 
+def heads_of(width: int) -> int:
+    """As many as have 64 channels each, 32 below a width of 256; 16 where these do not divide it."""
+    sides = (64, 32, 16) if width >= 256 else (32, 16)
+    return next((width // side for side in sides if width % side == 0), 1)
+
+
 def linear(before: int, after: int) -> nn.Linear:
     """A layer that starts as the paper's code has it: Glorot & Bengio 2010, without bias."""
     layer = nn.Linear(before, after)
@@ -165,7 +171,7 @@ class DiT(nn.Module):
         *,
         width: int = 128,  # channels of a token
         depth: int = 4,  # blocks
-        heads: int | None = None,  # None: of 64 channels each, of 32 where the width is below 256
+        heads: int | None = None,  # None: by width
         patch: int | None = None,  # side, in pixels; None: at most 16 patches a side, as far as it divides
         dropout: float = 0.0,  # of what attention and MLP add
         beside: int = 0,  # channels of an image laid beside the noisy one
@@ -174,7 +180,7 @@ class DiT(nn.Module):
         self.patch, self.resolution = patch or patch_side(card.resolution), card.resolution
         if card.resolution % self.patch:
             raise ValueError(f"patch={self.patch} must divide the resolution, {card.resolution}")
-        heads = heads or max(1, width // (32 if width < 256 else 64))
+        heads = heads or heads_of(width)
         if width % heads or width % 4:
             raise ValueError(f"width={width} must be a multiple of 4 and of heads={heads}")
         rows, square = card.resolution // self.patch, self.patch**2

@@ -170,8 +170,15 @@ def test_patch_by_resolution(resolution: int, side: int) -> None:
 def test_refuses_in_one_sentence() -> None:
     with pytest.raises(ValueError, match=r"^patch=3 must divide the resolution, 28$"):
         DiT(Card(1, 28), patch=3)
-    with pytest.raises(ValueError, match=r"^width=100 must be a multiple of 4 and of heads=3$"):
-        DiT(Card(1, 28), width=100)
+    with pytest.raises(ValueError, match=r"^width=128 must be a multiple of 4 and of heads=3$"):
+        DiT(Card(1, 28), width=128, heads=3)
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"), [(32, 1), (48, 3), (128, 4), (192, 6), (384, 6), (768, 12), (800, 25), (100, 1)]
+)
+def test_heads_divide_the_width(width: int, heads: int) -> None:
+    assert dit.heads_of(width) == heads and width % heads == 0
 
 
 def test_sizes_of_the_paper() -> None:
