@@ -67,7 +67,9 @@ class Train(Section):
     )
     # What the doctor of adversarial training (components/health.py) may do: tell, stop, or treat.
     health: Literal["observe", "stop", "treat"] = "observe"
-    health_every: int = Field(50, ge=1)  # steps between its looks
+    # Steps between its looks. How long evidence must last is counted in looks, set for one in 50 steps: more
+    # often is sooner, on less evidence.
+    health_every: int = Field(50, ge=1)
     treatments: int = Field(3, ge=0)  # at most; then the training stops
     smoke: bool = False  # every phase is due at least twice, however few the steps
 
@@ -85,6 +87,11 @@ class Train(Section):
         if 0 < self.judge_samples < 8:
             raise ValueError(f"judge_samples={self.judge_samples} are too few to judge; give 0 or at least 8")
         return self
+
+    @property
+    def shard(self) -> int:
+        """Images in a shard of a batch."""
+        return self.batch // self.shards
 
     @property
     def judges(self) -> bool:

@@ -52,12 +52,12 @@ class Probe:
         card: the images' shape and classes; samples of all classes are drawn in turn.
         features: what the measures look at.
         real: images (N, C, H, W) in [-1, 1], of which at most `n` say how diverse samples should be.
-        n: samples.
+        n: samples; fewer where there are fewer images, since diversity depends on how many are looked at.
         seed: of the noise and of the choice among the images.
     """
 
     def __init__(self, card: Card, features: Features, real: Tensor, n: int = 128, seed: int = 0):
-        self.card, self.features, self.n, self.seed = card, features, n, seed
+        self.card, self.features, self.n, self.seed = card, features, min(n, len(real)), seed
         choice = torch.randperm(len(real), generator=torch.Generator().manual_seed(derive(seed, "real")))
         distances = pairwise(self._vectors(real[choice[:n]]))  # (N, N)
         between = distances[np.triu_indices(len(distances), 1)]
@@ -329,7 +329,7 @@ class Rule:
     sentence: str  # with the evidence by name
 
 
-# The gravest first. Lengths are for one look in about 50 steps.
+# The gravest first. Lengths are counted in looks and were set with one look in 50 steps.
 RULES = (
     Rule("non_finite", non_finite, 1, "No longer finite: {all}."),
     Rule("divergence", run_off, 5, "Orders of magnitude from where they began: {all}."),

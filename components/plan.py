@@ -282,14 +282,14 @@ def module_of(family: str) -> str:
 
 
 def check(plan: Plan, store: Store) -> None:
-    """Build the networks to be trained, so that settings which do not fit the data are refused at once."""
+    """Build the networks to be trained: settings that do not fit data or batches are refused at once."""
     from components.jobs import build, untrained
 
     blocks = {family: plan.own(family) for family in plan.experiment.families}
     for family, block in blocks.items():
         if not claimed(store, plan.train(family)):
-            card = plan.card_for(family)
-            build(family, block, card, untrained(family, card, blocks))
+            card, below = plan.card_for(family), untrained(family, plan.card_for(family), blocks)
+            build(family, block, card, plan.experiment.training(family), below)
     if plan.captions is not None and not claimed(store, plan.captions):
         from components.text import need_encoder
 

@@ -48,7 +48,12 @@ Critic = Callable[[Tensor, Tensor | None], Tensor]
 
 
 class AdversarialConfig(Config):
-    """What all adversarial families can be told; each has its own paper's defaults."""
+    """What all adversarial families can be told; each has its own paper's defaults.
+
+    With minibatch_discrimination or minibatch_stddev, scores depend on the other images of a shard, and so
+    does a penalty on their slope: what it bounds is then the slope of all scores by one image. Both together
+    are allowed, as Karras et al. 2018 have them (Sec. 3 and App. A), unlike a penalty with BatchNorm.
+    """
 
     latent: int = Field(100, ge=1)  # dimensions of z
     loss: LossName = "non_saturating"
@@ -75,7 +80,7 @@ class AdversarialConfig(Config):
     label_smoothing: float = Field(0, ge=0, lt=0.5)  # images are called 1 - this; Salimans et al., Sec. 3.4
     augment: tuple[Literal["colour", "translation", "cutout", "geometry"], ...] = ()  # see models/augment.py
     augment_p: float = Field(1.0, ge=0, le=1)  # of each for each image; the first p where it adapts
-    ada_target: float | None = Field(None, gt=0, lt=1)  # of E[sign D(x)] (paper: 0.6); None: p stays
+    ada_target: float | None = Field(None, gt=0, lt=1)  # of E[sign D(x)] (paper: 0.6); None: p stays as it is
     ada_steps: int = Field(5000, ge=1)  # D updates in which p can go from 0 to 1 (paper: 500,000 images)
 
     @property
@@ -104,6 +109,10 @@ class AdversarialConfig(Config):
             raise ValueError(f"unrolled_steps cannot look ahead through {self.penalties[0]}; choose one")
         if self.ada_target and not self.augment:
             raise ValueError("ada_target adapts augmentations; name them in augment")
+        if self.ada_target and OBJECTIVES[self.loss].undecided is None:
+            raise ValueError(
+                f"ada_target reads the sign of D(x), which means little with loss: {self.loss}; set augment_p"
+            )
         return self
 
 
@@ -130,6 +139,17 @@ class MinibatchDiscrimination(nn.Module):
         return (-distance).exp().sum(2).T - 1  # without itself, exp(0)
 
 
+def group_size(group: int, images: int) -> int:
+    """How many of the images of a shard are a group: `group` of them, or all where there are fewer.
+
+    Raises:
+        ValueError: the images cannot be cut into such groups.
+    """
+    if images % min(group, images):
+        raise ValueError(f"minibatch_stddev={group} must divide the {images} images of a shard")
+    return min(group, images)
+
+
 class MinibatchStddev(nn.Module):
     """The standard deviation of features over a group, averaged into one number. Karras et al. 2018, Sec. 3.
 
@@ -142,9 +162,7 @@ class MinibatchStddev(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """(N, F) -> (N, 1)."""
-        size = min(self.group, len(h))
-        if len(h) % size:
-            raise ValueError(f"minibatch_stddev={self.group} must divide the {len(h)} images of a shard")
+        size = group_size(self.group, len(h))
         groups = h.float().unflatten(0, (size, -1))  # (G, N/G, F)
         deviation = (groups.var(0, correction=0) + 1e-8).sqrt().mean(1)  # (N/G,)
         return deviation.repeat(size)[:, None]
@@ -237,6 +255,11 @@ class Adversarial(Family):
             return RMSprop(network.parameters(), lr=lr)
         return adam(network, lr=lr, betas=(self.config.beta1, self.config.beta2))
 
+    def check_shard(self, images: int) -> None:
+        """Raises ValueError where the images cannot be cut into groups."""
+        if self.config.minibatch_stddev:
+            group_size(self.config.minibatch_stddev, images)
+
     def remedies(self, disease: str) -> Sequence[Remedy]:
         """What the literature has against `disease` that the settings have not."""
         return remedies.remedies(self.config, disease)
@@ -300,7 +323,9 @@ class Adversarial(Family):
         """What tells how the two stand to each other."""
         shown = self.objective.shown
         terms = {"D(x)": shown(r), "D(G(z))": shown(f), "auc": auc(r, f)}
-        return terms | {"sign": r.sign()} if self.config.ada_target else terms
+        if self.config.ada_target and self.objective.undecided is not None:
+            terms["sign"] = (r - self.objective.undecided).sign()
+        return terms
 
     def unrolled(self, batch: Batch, fake: Tensor) -> Critic:
         """D after some steps of gradient descent against these samples: G's loss sees D's answer to G.

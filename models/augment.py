@@ -43,12 +43,15 @@ def translation(x: Tensor) -> Tensor:
 
 
 def cutout(x: Tensor) -> Tensor:
-    """A square of half the size, anywhere, becomes mid-grey."""
+    """A square of half the size, centred anywhere, becomes mid-grey; beyond the border it is cut off."""
     n, _, height, width = x.shape
     inside = []
     for size in (height, width):
-        centre = torch.randint(size + 1, (n, 1), device=x.device)
-        inside.append((torch.arange(size, device=x.device) - centre).abs() <= size // 4)
+        side = size // 2
+        # The middle of an even number of pixels lies on one of the size + 1 lines between them.
+        centre = torch.randint(size + 1 - side % 2, (n, 1), device=x.device)
+        place = torch.arange(size, device=x.device) - centre + side // 2
+        inside.append((place >= 0) & (place < side))
     hole = inside[0][:, None, :, None] & inside[1][:, None, None]  # (N, 1, H, W)
     return x.masked_fill(hole, 0)
 

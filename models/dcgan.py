@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from models import family
 from models.adversarial import Adversarial, AdversarialConfig, Discriminator, Norm
 from models.family import Batch, Card, Noise
-from models.layers import down, halvings, to_image, up
+from models.layers import down, shapes, to_image, up
 
 
 class DCGANConfig(AdversarialConfig):
@@ -29,13 +29,6 @@ class DCGANConfig(AdversarialConfig):
     width: int = Field(32, ge=1)  # channels of the largest feature maps (paper: 128); doubled at each halving
     max_width: int = Field(512, ge=1)  # doubling stops here (paper: 1024)
     norm: Norm = "batch"  # in D, after all but the first convolution
-
-
-def shapes(config: DCGANConfig, card: Card) -> tuple[list[int], list[int]]:
-    """Sizes and channels of the feature maps, the image first: 28, 14, 7, 3 and 1, 32, 64, 128."""
-    sizes = halvings(card.resolution)
-    widths = [min(config.width * 2**i, config.max_width) for i in range(len(sizes) - 1)]
-    return sizes, [card.channels, *widths]
 
 
 @torch.no_grad()
@@ -52,7 +45,7 @@ class Generator(family.Generator):
 
     def __init__(self, config: DCGANConfig, card: Card, conditions: int = 0):
         super().__init__()
-        sizes, widths = shapes(config, card)
+        sizes, widths = shapes(card.resolution, config.width, config.max_width, card.channels)
         self.latent, self.size = config.latent, sizes[-1]
         self.project = nn.Linear(config.latent + conditions, sizes[-1] ** 2 * widths[-1], bias=False)
         layers: list[nn.Module] = []
@@ -77,7 +70,7 @@ class Features(nn.Module):
 
     def __init__(self, config: DCGANConfig, card: Card, conditions: int = 0):
         super().__init__()
-        sizes, widths = shapes(config, card)
+        sizes, widths = shapes(card.resolution, config.width, config.max_width, card.channels)
         normed = config.norm == "batch"
         layers: list[nn.Module] = [down(widths[0] + conditions, widths[1]), nn.LeakyReLU(0.2)]
         for before, after in itertools.pairwise(widths[1:]):

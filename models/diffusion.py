@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from models import family, processes, samplers
 from models.conditions import Condition, condition_of
+from models.dit import DiT
 from models.family import Batch, Card, Config, Family, Noise, Phase, Study, Terms
 from models.layers import adam, to_image
 from models.processes import Level
@@ -35,14 +36,18 @@ BUCKETS = 8  # of the times in training, by which the loss is logged
 class DiffusionConfig(Config):
     """Hyperparameters of the process, the network, the condition and the sampler."""
 
-    # The network.
-    width: int = Field(32, ge=16, multiple_of=16)  # channels at the first level
+    # The network: a U-Net, or a transformer over patches (models/dit.py).
+    network: Literal["unet", "dit"] = "unet"
+    width: int = Field(32, ge=16, multiple_of=16)  # channels at the first level; of a transformer, all along
     multipliers: tuple[PositiveInt, ...] = Field((1, 2), min_length=1)  # channels, in widths; a level each
     blocks: int = Field(1, ge=1)  # residual blocks by level, down and up alike
     attention: bool = True  # at the lowest level
     attention_levels: tuple[int, ...] = ()  # and after every block of these levels, from 0
     space_to_depth: int | None = Field(None, ge=1)  # side of a block of pixels; None: by resolution
     dropout: float = Field(0.0, ge=0, lt=1)  # within residual blocks
+    depth: int = Field(4, ge=1)  # blocks of a transformer
+    heads: int | None = Field(None, ge=1)  # of a transformer; None: by its width
+    patch: int | None = Field(None, ge=1)  # pixels a side of a transformer's token; None: by resolution
 
     # The process and the loss.
     process: Literal["flow", "linear", "cosine", "sigmoid", "edm"] = "flow"
@@ -113,7 +118,17 @@ class Generator(family.Generator):
 
     def built(self, card: Card) -> nn.Module:
         """The network, for images of this shape, its classes and captions."""
-        c = self.config
+        c, beside = self.config, self.beside()
+        if c.network == "dit":
+            return DiT(
+                card,
+                width=c.width,
+                depth=c.depth,
+                heads=c.heads,
+                patch=c.patch,
+                dropout=c.dropout,
+                beside=beside,
+            )
         return UNet(
             card,
             width=c.width,
@@ -123,7 +138,7 @@ class Generator(family.Generator):
             attention_levels=c.attention_levels,
             factor=c.space_to_depth,
             dropout=c.dropout,
-            beside=self.beside(),
+            beside=beside,
         )
 
     def forward(self, x: Tensor, level: Level, condition: Condition) -> Tensor:

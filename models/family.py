@@ -200,6 +200,9 @@ class Family(nn.Module):
         there = {"label": bool(card.num_classes), "text": bool(card.text)}
         return frozenset(kind for kind in cls.needs | cls.takes if there.get(kind))
 
+    def check_shard(self, images: int) -> None:
+        """Raises ValueError, in one sentence, where it cannot be trained on shards of so many images."""
+
     def begin(self, step: int) -> None:
         """Set whatever depends on the step (fade-in, blur, augmentation strength).
 

@@ -31,6 +31,22 @@ def halvings(resolution: int, smallest: int = 3) -> list[int]:
     return sizes
 
 
+def shapes(
+    resolution: int, width: int, max_width: int, channels: int | None = None
+) -> tuple[list[int], list[int]]:
+    """Sizes and channels of feature maps: 28, 14, 7, 3 and 32, 64, 128, 256.
+
+    Args:
+        resolution: of the largest.
+        width: channels of the largest, doubled at each halving.
+        max_width: doubling stops here.
+        channels: of an image, which then is the first of them: 1, 32, 64, 128.
+    """
+    sizes = halvings(resolution)
+    image = [] if channels is None else [channels]
+    return sizes, image + [min(width * 2**i, max_width) for i in range(len(sizes) - len(image))]
+
+
 def down(before: int, after: int, *, bias: bool = True) -> nn.Conv2d:
     """Halves a feature map, rounding down."""
     return nn.Conv2d(before, after, 4, stride=2, padding=1, bias=bias)

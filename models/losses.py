@@ -26,6 +26,7 @@ class Objective:
     relativistic: bool = False  # whether G's loss looks at r
     labels: bool = True  # whether there is a label of images to smooth
     probability: bool = False  # whether the sigmoid of a score means something
+    undecided: float | None = 0.0  # the score of a D that cannot tell; None: scores mean little by themselves
     # What tutorials call healthy, by the name of the logged value: advice to be drawn, never an alarm.
     bands: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -99,11 +100,11 @@ OF_PAIRS = {f"{DISCRIMINATOR}/loss": (0.5, 0.7), f"{GENERATOR}/score": (math.log
 OBJECTIVES: dict[str, Objective] = {
     "non_saturating": Objective(cross_entropy, non_saturating, probability=True, bands=OF_CROSS_ENTROPY),
     "minimax": Objective(cross_entropy, minimax, probability=True, bands=UNDECIDED),
-    "least_squares": Objective(least_squares, least_squares_generator, bands=UNDECIDED),
+    "least_squares": Objective(least_squares, least_squares_generator, undecided=0.5, bands=UNDECIDED),
     "hinge": Objective(hinge, critic_score, bands=WITHIN_MARGIN),
-    "wasserstein": Objective(wasserstein, critic_score, labels=False),
+    "wasserstein": Objective(wasserstein, critic_score, labels=False, undecided=None),
     "relativistic": Objective(
-        relativistic, relativistic_generator, relativistic=True, labels=False, bands=OF_PAIRS
+        relativistic, relativistic_generator, relativistic=True, labels=False, undecided=None, bands=OF_PAIRS
     ),
 }
 
@@ -112,7 +113,10 @@ OBJECTIVES: dict[str, Objective] = {
 
 
 def gradient(score: Tensor, x: Tensor) -> Tensor:
-    """D score_i / d x_i, the shape of x, itself differentiable; no image influences another's score."""
+    """D score_i / d x_i, the shape of x, itself differentiable, where no image influences another's score.
+
+    With statistics of the batch among D's features one does, and this is the slope of all scores by x_i.
+    """
     (slope,) = torch.autograd.grad(score.sum(), x, create_graph=True)
     return slope.float()
 

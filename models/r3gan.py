@@ -26,7 +26,7 @@ from models import dcgan, family
 from models.adversarial import Discriminator, LossName, Norm
 from models.dcgan import DCGANConfig
 from models.family import Batch, Card, Noise
-from models.layers import halvings, to_image
+from models.layers import shapes, to_image
 
 
 class R3GANConfig(DCGANConfig):
@@ -59,14 +59,6 @@ def scaled(layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Conv2d | nn.Linear:
     if layer.bias is not None:
         layer.bias.zero_()
     return layer
-
-
-def shapes(config: R3GANConfig, card: Card) -> tuple[list[int], list[int]]:
-    """Sizes and channels of the feature maps: 28, 14, 7, 3 and 16, 32, 64, 128."""
-    if card.resolution % config.patch:
-        raise ValueError(f"patch={config.patch} must divide the {card.resolution} pixels of an image")
-    sizes = halvings(card.resolution // config.patch)
-    return sizes, [min(config.width * 2**i, config.max_width) for i in range(len(sizes))]
 
 
 class Residual(nn.Module):
@@ -124,7 +116,8 @@ class Generator(family.Generator):
 
     def __init__(self, config: R3GANConfig, card: Card):
         super().__init__()
-        sizes, widths = (numbers[::-1] for numbers in shapes(config, card))  # 3, 7, 14, 28; 128, 64, 32, 16
+        feature_maps = shapes(card.resolution // config.patch, config.width, config.max_width)
+        sizes, widths = (numbers[::-1] for numbers in feature_maps)  # 3, 7, 14, 28 and 128, 64, 32, 16
         self.latent = config.latent
         self.basis = nn.Parameter(torch.randn(widths[0], sizes[0], sizes[0]))
         self.scale = scaled(nn.Linear(config.latent, widths[0], bias=False), 1.0)
@@ -146,7 +139,7 @@ class Features(nn.Module):
 
     def __init__(self, config: R3GANConfig, card: Card):
         super().__init__()
-        sizes, widths = shapes(config, card)
+        sizes, widths = shapes(card.resolution // config.patch, config.width, config.max_width)
         self.width = widths[-1]
         colours = scaled(nn.Conv2d(card.channels * config.patch**2, widths[0], 1), 1.0)
         basis = scaled(nn.Conv2d(self.width, self.width, sizes[-1], groups=self.width, bias=False), 1.0)
@@ -172,5 +165,7 @@ class R3GAN(dcgan.DCGAN):
         """G and D, one the other's mirror."""
         if config.networks == "dcgan":
             return super().networks(config, card)
+        if card.resolution % config.patch:
+            raise ValueError(f"patch={config.patch} must divide the {card.resolution} pixels of an image")
         features = Features(config, card)
         return Generator(config, card), Discriminator(features, features.width, config)

@@ -91,6 +91,7 @@ def wasserstein(config: AdversarialConfig) -> Mapping[str, Any]:
         "n_critic": max(config.n_critic, 3),
         "n_generator": 1,
         "label_smoothing": 0.0,
+        "ada_target": None,
         "unrolled_steps": 0,
         "r1": 0.0,
         "r2": 0.0,

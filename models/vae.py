@@ -22,7 +22,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models import family
 from models.family import Batch, Card, Config, Family, Noise, Phase, Terms
-from models.layers import adam, down, halvings, to_image, up
+from models.layers import adam, down, shapes, to_image, up
 
 
 class VAEConfig(Config):
@@ -59,19 +59,12 @@ def kl_to_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
 
 
-def shapes(config: VAEConfig, card: Card) -> tuple[list[int], list[int]]:
-    """Sizes and channels of the feature maps, the image first: 28, 14, 7, 3 and 1, 32, 64, 128."""
-    sizes = halvings(card.resolution)
-    widths = [min(config.width * 2**i, config.max_width) for i in range(len(sizes) - 1)]
-    return sizes, [card.channels, *widths]
-
-
 class Encoder(nn.Module):
     """q(z|x), a Gaussian."""
 
     def __init__(self, config: VAEConfig, card: Card):
         super().__init__()
-        sizes, widths = shapes(config, card)
+        sizes, widths = shapes(card.resolution, config.width, config.max_width, card.channels)
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(widths):
             layers += [down(before, after), nn.SiLU()]
@@ -91,7 +84,7 @@ class Generator(family.Generator):
 
     def __init__(self, config: VAEConfig, card: Card):
         super().__init__()
-        sizes, widths = shapes(config, card)
+        sizes, widths = shapes(card.resolution, config.width, config.max_width, card.channels)
         self.latent, self.size = config.latent, sizes[-1]
         self.code = nn.Sequential(nn.Linear(config.latent, config.hidden), nn.SiLU())
         self.hidden = nn.Linear(config.hidden, sizes[-1] ** 2 * widths[-1])

@@ -16,11 +16,16 @@ from components.data.dataset import Batches
 from components.distributed import Group
 from components.training import train
 from models import FAMILIES
+from models.family import Card
 from tests import tiny
 
 GOLDEN = Path(__file__).parent / "golden"
 OBSERVED = ("grad_norm", "loss", "auc", "sign", "latent_mean", "latent_square", "perplexity", "codes_used")
 EVERY = pytest.mark.parametrize("name", sorted(FAMILIES))
+AND_DEEP = pytest.mark.parametrize(("name", "card"), [
+    *(pytest.param(name, tiny.CARD, id=name) for name in sorted(FAMILIES)),
+    pytest.param("dcgan", tiny.DEEP, id="dcgan-deep"),  # with BatchNorm in both networks
+])  # fmt: skip
 
 
 def equal(a: Any, b: Any) -> bool:
@@ -50,9 +55,9 @@ def test_extra_checkpoints_change_nothing(name: str) -> None:
     assert equal(few.ema.generator.state_dict(), many.ema.generator.state_dict())
 
 
-@EVERY
-def test_a_phase_moves_its_own_parameters_only(name: str) -> None:
-    trainer = tiny.trainer(name)
+@AND_DEEP
+def test_a_phase_moves_its_own_parameters_only(name: str, card: Card) -> None:
+    trainer = tiny.trainer(name, card=card)
     batches = [tiny_batch(trainer, shard) for shard in trainer.shards]
     for index, phase in enumerate(trainer.family.phases):
         own = {id(p) for p in phase.parameters}
@@ -68,7 +73,7 @@ def test_a_phase_moves_its_own_parameters_only(name: str) -> None:
 
 
 def tiny_batch(trainer: Any, shard: int) -> Any:
-    data = Batches(tiny.split(), trainer.settings.batch, trainer.settings.seed)
+    data = Batches(tiny.split(card=trainer.family.card), trainer.settings.batch, trainer.settings.seed)
     return trainer.place(data.at(0, shard, trainer.settings.shards))
 
 
@@ -119,7 +124,13 @@ def is_loss(key: str, trainer: Any) -> bool:
 
 
 def rank(
-    index: int, size: int, port: int, name: str, path: str, change: dict[str, Any] | None = None
+    index: int,
+    size: int,
+    port: int,
+    name: str,
+    card: Card,
+    path: str,
+    change: dict[str, Any] | None = None,
 ) -> None:
     """One of `size` gloo processes training `name`; the first leaves its state in a file."""
     os.environ |= {
@@ -130,8 +141,8 @@ def rank(
     }
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
-    trainer, log = tiny.trainer(name, change=change, group=Group(index, size)), tiny.Memory()
-    train(trainer, Batches(tiny.split(), trainer.settings.batch, trainer.settings.seed), log)
+    trainer, log = tiny.trainer(name, change=change, card=card, group=Group(index, size)), tiny.Memory()
+    train(trainer, Batches(tiny.split(card=card), trainer.settings.batch, trainer.settings.seed), log)
     states = trainer.group.gather({n: p.detach() for n, p in trainer.family.named_parameters()})
     assert all(equal(states[0], state) for state in states), "ranks differ"
     if index == 0:
@@ -139,17 +150,17 @@ def rank(
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("name", sorted(FAMILIES))
-def test_two_ranks_equal_one(name: str, tmp_path: Path) -> None:
+@AND_DEEP
+def test_two_ranks_equal_one(name: str, card: Card, tmp_path: Path) -> None:
     """The same two shards on one process or on two.
 
     Parameters agree within the tolerance of reordered sums.
     """
     from tests.conftest import free_port
 
-    alone, _ = tiny.run(name)
+    alone, _ = tiny.run(name, card=card)
     path = str(tmp_path / "state.pt")
-    mp.spawn(rank, (2, free_port(), name, path), nprocs=2)
+    mp.spawn(rank, (2, free_port(), name, card, path), nprocs=2)
     together = torch.load(path, weights_only=True)
     for key, value in alone.family.state_dict().items():
         torch.testing.assert_close(

@@ -302,6 +302,26 @@ def test_the_probe_leaves_no_trace(training: bool) -> None:
     assert all(p.grad is None for p in generator.parameters())
 
 
+def test_as_many_samples_are_looked_at_as_images() -> None:
+    """Of 30 images no 128 samples are as diverse as; the same images again are exactly as diverse."""
+    real = torch.randn(30, 2, 1, 1)
+    probe = Probe(Card(2, 1), lambda x: x.flatten(1), real)
+    assert probe.n == 30
+    again = Fixed(real)
+    assert probe(again)["diversity"] == pytest.approx(1)
+
+
+class Fixed(Generator):
+    """Always the same samples, as many as are asked for."""
+
+    def __init__(self, images: torch.Tensor):
+        super().__init__()
+        self.images = torch.nn.Parameter(images)
+
+    def sample(self, batch: Batch, noise: Noise) -> torch.Tensor:
+        return self.images.repeat(len(batch) // len(self.images) + 1, 1, 1, 1)[: len(batch)]
+
+
 def test_probes_of_one_seed_agree() -> None:
     centres, std = ring()
     values = [probe_of(centres, std, seed)(Modes(centres, std))["diversity"] for seed in (1, 1, 2)]

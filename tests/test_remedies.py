@@ -71,6 +71,9 @@ CONTRADICTORY = {
     ("wgan", "label_smoothing"),  # losses without labels
     ("wgan_gp", "label_smoothing"),
     ("r3gan", "label_smoothing"),
+    ("wgan", "ada"),  # scores whose sign means little
+    ("wgan_gp", "ada"),
+    ("r3gan", "ada"),
 }
 COMPOSED = [
     (name, change) for name in ADVERSARIAL for change in CHANGES if (name, change) not in CONTRADICTORY

@@ -25,6 +25,7 @@ from models import FAMILIES
 from models.family import Card
 
 CARD = Card(channels=1, resolution=8, num_classes=10)
+DEEP = Card(1, 16, 10)  # at 8 x 8 DCGAN's discriminator is one convolution, without BatchNorm
 CONFIGS: dict[str, dict[str, Any]] = {
     "autoencoder": {"widths": [32, 16], "latent": 8},
     "vae": {"width": 8, "hidden": 32, "latent": 4},
@@ -67,12 +68,14 @@ def trainer(
     *,
     phases: int | None = None,
     change: Mapping[str, Any] | None = None,
+    card: Card = CARD,
     **arguments: Any,
 ) -> Trainer:
     """A family ready to train, with all its phases or the first few; each is due at least twice."""
     chosen = chosen or settings()
     torch.manual_seed(derive(chosen.seed, "weights"))
-    family = build(name, {**CONFIGS[name], **(change or {})}, CARD, untrained(name, CARD, CONFIGS))
+    below = untrained(name, card, CONFIGS)
+    family = build(name, {**CONFIGS[name], **(change or {})}, card, upstream=below)
     most = max(1, chosen.steps // 2)
     family.phases = [replace(phase, every=min(phase.every, most)) for phase in family.phases[:phases]]
     return Trainer(family, chosen, **arguments)
@@ -126,11 +129,12 @@ def run(
     chosen: Train | None = None,
     resume: dict[str, Any] | None = None,
     change: Mapping[str, Any] | None = None,
+    card: Card = CARD,
 ) -> tuple[Trainer, Memory]:
     """Train a tiny family to its end, with some of its settings changed."""
-    made, log = trainer(name, chosen, change=change), Memory()
+    made, log = trainer(name, chosen, change=change, card=card), Memory()
     torch.set_num_threads(1)
-    batches = Batches(split(), made.settings.batch, made.settings.seed)
+    batches = Batches(split(card=card), made.settings.batch, made.settings.seed)
     train(made, batches, log, resume=resume)
     return made, log
 

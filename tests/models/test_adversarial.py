@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, one_hot, softp
 
 from components.data.dataset import Batches
 from components.training import Trainer, standing_batch
-from models import FAMILIES, adversarial, family, gan, losses
+from models import FAMILIES, adversarial, family, gan, losses, remedies
 from models.adversarial import (
     Adversarial,
     AdversarialConfig,
@@ -32,6 +32,7 @@ from models.family import Batch, Card, Terms
 from models.gan import GANConfig
 from models.layers import batch_norms
 from models.losses import OBJECTIVES, auc, between, one_centred, zero_centred
+from models.r3gan import R3GANConfig
 from models.wgan import WGANConfig
 from models.wgan_gp import WGANGPConfig
 from tests import tiny
@@ -599,6 +600,28 @@ def test_p_rises_while_d_knows_the_images_and_falls_otherwise(bias: float, after
     assert found == pytest.approx(after)
 
 
+@pytest.mark.parametrize(("loss", "undecided"), [
+    ("non_saturating", 0.0),
+    ("minimax", 0.0),
+    ("hinge", 0.0),
+    ("least_squares", 0.5),
+])  # fmt: skip
+def test_the_sign_that_moves_p_is_that_of_the_advantage_over_guessing(loss: str, undecided: float) -> None:
+    """Least squares have 1 for images and 0 for samples, so there D guesses at a half."""
+    model, guess = linear(loss=loss, augment=("cutout",), ada_target=0.6), torch.tensor(undecided)
+    terms = OBJECTIVES[loss].discriminator(guess, guess, 0.0)
+    assert terms["real"] == terms["fake"]
+    r = torch.tensor([undecided - 0.1, undecided, undecided + 0.1, undecided + 0.2])
+    assert model.observed(r, r)["sign"].tolist() == [-1, 0, 1, 1]
+
+
+def test_adaptive_augmentation_stops_where_the_loss_becomes_wasserstein() -> None:
+    config = GANConfig(augment=("cutout",), augment_p=0.3, ada_target=0.6)
+    offered = {remedy.name: remedy.change for remedy in remedies.remedies(config, "mode_collapse")}
+    changed = GANConfig(**(config.model_dump() | dict(offered["Wasserstein loss with gradient penalty"])))
+    assert (changed.ada_target, changed.augment_p, changed.augment) == (None, 0.3, ("cutout",))
+
+
 @pytest.mark.parametrize(("bias", "end"), [(5.0, 1.0), (-5.0, 0.0)])
 def test_p_stays_a_probability(bias: float, end: float) -> None:
     made, data = trainer("gan", augment=["cutout"], augment_p=0.5, ada_target=0.6, ada_steps=3)
@@ -729,6 +752,7 @@ def test_a_penalised_discriminator_has_no_batch_norm(name: str, norms: int) -> N
 
 # What is refused.
 
+ADAPTIVE: dict[str, Any] = {"augment": ["cutout"], "ada_target": 0.6}
 REFUSED: list[tuple[type[AdversarialConfig], dict[str, Any], str]] = [
     (
         DCGANConfig,
@@ -747,6 +771,8 @@ REFUSED: list[tuple[type[AdversarialConfig], dict[str, Any], str]] = [
     (WGANGPConfig, {"unrolled_steps": 1}, "unrolled_steps cannot look ahead through gradient_penalty"),
     (GANConfig, {"unrolled_steps": 1, "spectral_norm": True, "r2": 1.0}, "cannot look ahead through r2"),
     (GANConfig, {"ada_target": 0.6}, "ada_target adapts augmentations; name them in augment"),
+    (WGANConfig, ADAPTIVE, "ada_target reads the sign of D.x., which means little with loss: wasserstein"),
+    (R3GANConfig, ADAPTIVE, "ada_target reads the sign of D.x., which means little with loss: relativistic"),
     (GANConfig, {"augment": ["mirror"]}, "augment"),
     (GANConfig, {"label_smoothing": 0.5}, "label_smoothing"),
     (GANConfig, {"n_critic": 0}, "n_critic"),
@@ -764,6 +790,25 @@ def test_settings_that_contradict_each_other_are_refused(
 
 def test_spectral_normalisation_may_be_unrolled() -> None:
     assert GANConfig(unrolled_steps=1, spectral_norm=True).penalties == ["spectral_norm"]
+
+
+def test_d_s_batch_norm_sees_images_and_samples_apart() -> None:
+    model, batch = dcgan(), images(6, card=DEEP)
+    layers = cast(Features, cast(Discriminator, model.discriminator).features).layers
+    (norm,) = batch_norms(model.discriminator)
+    seen: list[Tensor] = []
+    norm.register_forward_pre_hook(lambda m, given: seen.append(given[0].detach()))
+    torch.manual_seed(1)
+    model.discriminator_loss(batch)
+    torch.manual_seed(1)
+    before = nn.Sequential(*[layer for layer in layers if layer is not norm][:3])  # up to BatchNorm
+    expected = [before(x).detach() for x in (batch.image, model.fake(batch))]
+    assert len(seen) == 2
+    for found, known in zip(seen, expected, strict=True):
+        torch.testing.assert_close(found, known)
+    means = [h.mean((0, 2, 3)) for h in expected]
+    assert norm.running_mean is not None
+    torch.testing.assert_close(norm.running_mean, 0.1 * (0.9 * means[0] + means[1]))
 
 
 # Conditions.

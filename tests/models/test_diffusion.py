@@ -55,6 +55,7 @@ COMBINATIONS: list[dict[str, object]] = [
     {"process": "edm", "target": "edm", "weighting": "edm", "times": "log_normal", "time_mean": -1.2},
     {"process": "flow", "target": "x_0", "shift": 3.0, "sampler": "euler"},
     {"guidance": 2.0, "guidance_interval": (0.2, 0.7)},
+    {"network": "dit", "width": 32, "depth": 2, "heads": 2, "patch": 4},
 ]
 
 

@@ -176,7 +176,7 @@ def test_a_codebook_resumed_is_uninterrupted_bit_for_bit() -> None:
 def test_a_codebook_is_the_same_on_two_ranks(tmp_path: Path) -> None:
     alone, _ = tiny.run("kl_vae", change=VQ)
     path = str(tmp_path / "state.pt")
-    mp.spawn(rank, (2, free_port(), "kl_vae", path, VQ), nprocs=2)
+    mp.spawn(rank, (2, free_port(), "kl_vae", tiny.CARD, path, VQ), nprocs=2)
     together = torch.load(path, weights_only=True)
     for key, value in alone.family.state_dict().items():
         torch.testing.assert_close(together[key], value, rtol=2e-3, atol=2e-4, msg=key)

@@ -1,0 +1,276 @@
+"""Class-conditional digits: what minutes of training give, at each strength of guidance.
+
+    python benchmarks/diffusion_digits.py [--minutes 15] [--guidance 1.5 2 ...] [--samples 1000] [--threads 2]
+    python benchmarks/diffusion_digits.py --model FOLDER       of a training that is finished
+
+    [--config configs/cpu/diffusion.yaml] [--store output] [--write [docs/diffusion.md]]
+
+The family and its training settings are those of the config's block, but for the steps: as many as fit into
+the minutes, by the speed of a few seconds that are thrown away. The weights are the averaged ones, after the
+last step. Two networks judge, both trained on the train split of the digits, and neither takes part in
+training or sampling: a classifier says which samples are the class that was asked for, and how many real test
+digits it is right about stands beside; the other, which has learnt to tell by how much a digit is turned,
+gives the features of the Frechet distance, so that nothing is scored by the network that was asked about
+classes. Distances are also given in floors, the distance of as many training digits to the test digits. A
+sample counts as memorised if it is as near to a training digit as only 1 % of the test digits are.
+
+The training is a stage in the store: a second call takes it from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusion_peers import (
+    DATA,
+    DIGIT,
+    FAMILY,
+    SAMPLE_SEED,
+    Atelier,
+    Judge,
+    changed,
+    clocked,
+    count,
+    extractor,
+    planned,
+    show,
+)
+from gan_proof import put, table
+
+from components import jobs, launch, sampling, stages
+from components.config import Train, load
+from components.data.dataset import Split, open_split
+from components.distances import Estimate
+from components.errors import InputError
+from components.features import Extractor
+from components.metrics import closeness, memorised, nearest, share
+from components.paths import home
+from components.plan import module_of
+from components.stages import Done, Spec
+from components.storage import Store, open_store
+from components.work import data_version
+from models.family import Card, Generator
+
+CLASSES = 10
+CARD = Card(DIGIT.channels, DIGIT.resolution, CLASSES)
+SHEET, ROUNDS = 64, 3  # digits that are timed, and how often
+CONFIG = Path("configs") / "cpu" / "diffusion.yaml"
+LABELS = [str(digit) for digit in range(CLASSES)]
+
+
+# Training, as a stage.
+
+
+def settings_of(path: Path) -> tuple[dict[str, Any], Train]:
+    """The block of a config: the family's settings, and its training's with nothing left to choose."""
+    experiment = load(path)
+    if FAMILY not in experiment.families:
+        raise InputError(f"{path} has no family {FAMILY}; it has {', '.join(experiment.families)}")
+    own = {name: value for name, value in experiment.families[FAMILY].items() if name != "train"}
+    chosen = experiment.training(FAMILY)
+    precision = launch.precision(chosen.precision, "cpu")
+    return jobs.config_of(FAMILY, own), chosen.model_copy(update={"precision": precision})
+
+
+def trained(store: Store, args: argparse.Namespace, data: Path, version: str) -> Done:
+    """A model of so many minutes, made now or taken from the store."""
+    config, chosen = settings_of(args.config)
+    shaping = {name: value for name, value in chosen.semantic().items() if name not in ("steps", "threads")}
+    settings = {"config": config, "train": shaping, "minutes": args.minutes, "threads": args.threads}
+    code = stages.code(module_of(FAMILY), "components.training:Trainer")
+    spec = Spec("digits", settings, code, family=FAMILY, data=version)
+    split = open_split(data, "train")
+
+    def body(attempt: Store, number: int) -> dict[str, Any]:
+        return fitted(attempt, split, config, chosen, args.minutes)
+
+    return stages.run(store, spec, body, run_id="digits")
+
+
+def fitted(
+    attempt: Store, split: Split, config: dict[str, Any], chosen: Train, minutes: float
+) -> dict[str, Any]:
+    """Train by the clock and leave a model folder."""
+
+    def make(steps: int) -> Atelier:
+        return Atelier(split, CARD, config, chosen.model_copy(update={"steps": steps}))
+
+    steps = planned(make, 60 * minutes)
+    print(f"training for {steps} steps...", flush=True)
+    made = make(steps)
+    done, seconds = clocked(made, steps, 60 * minutes)
+    job = jobs.Fit(FAMILY, config, chosen.model_dump(), data="", attempt="", store=attempt.url)
+    jobs.save_model(attempt, "model", job, made.trainer.calibrated(), CARD, LABELS)
+    return {"planned": steps, "steps": done, "images": done * made.batch, "train_seconds": seconds}
+
+
+def model(store: Store, args: argparse.Namespace, data: Path, version: str) -> tuple[Generator, Card, str]:
+    """The generator that is judged, its card, and how it came about in words."""
+    if args.model:
+        generator, card, _ = jobs.load_model(args.model)
+        told = f"The model in {args.model.name}"
+    else:
+        done = trained(store, args, data, version)
+        generator, card, _ = jobs.load_model(store.local_copy(f"{done.uri}/model"))
+        made = stages.read(store, done)
+        told = (
+            f"{made['train_seconds'] / 60:.1f} minutes of training on {args.threads} threads, "
+            f"{made['steps']:,} steps, {made['images'] / made['train_seconds']:,.0f} images/s"
+        )
+    if card.shape != CARD.shape or card.num_classes != CLASSES:
+        raise InputError(f"{args.model} was made for images {card.shape} of {card.num_classes} classes")
+    if not hasattr(generator, "config") or not hasattr(generator.config, "guidance"):
+        raise InputError(f"{args.model} has no guidance: it is no model of the family {FAMILY}")
+    return generator, card, f"{told}, {count(generator) / 1e6:.2f} M parameters"
+
+
+# Judging.
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found of one strength of guidance; `right` may be missing, for real digits."""
+
+    right: Estimate
+    distance: Estimate
+    memorised: Estimate
+    seconds: float | None = None  # for SHEET digits
+
+
+class Judges:
+    """A classifier, and another network that knows no classes."""
+
+    def __init__(self, classifier: Extractor, rotation: Extractor, data: Path, samples: int):
+        self.classifier = classifier
+        self.judge = Judge(rotation, data, samples)
+        self.splits = {split: open_split(data, split) for split in ("train", "validation", "test")}
+        self.train = rotation(self.splits["train"].images[:])
+        self.closest = closeness(self.distances("test"))
+        self.n = self.judge.n
+
+    def distances(self, split: str) -> np.ndarray:
+        """How far each image of a split is from its nearest training image."""
+        return nearest(self.judge.see(self.splits[split].images[:]), self.train)[1]
+
+    def right(self, images: np.ndarray, labels: np.ndarray) -> Estimate:
+        """The share that the classifier takes for what they should be."""
+        said = self.classifier.logits(images).argmax(1)
+        return share(int((said == labels).sum()), len(labels))
+
+    def real(self) -> Found:
+        """What real digits score: test digits classified, training digits compared, validation near."""
+        test = self.splits["test"]
+        assert test.labels is not None
+        near = memorised(self.distances("validation"), self.closest)
+        return Found(self.right(test.images[:], test.labels), self.judge.floor, near)
+
+    def __call__(self, images: np.ndarray, labels: np.ndarray, seconds: float) -> Found:
+        far = nearest(self.judge.see(images), self.train)[1]
+        near = memorised(far, self.closest)
+        return Found(self.right(images, labels), self.judge(images), near, seconds)
+
+
+def asked(n: int) -> np.ndarray:
+    """Classes in turn, as many of each."""
+    return np.arange(n) % CLASSES
+
+
+def seconds_for(generator: Generator, card: Card) -> float:
+    """How long SHEET digits take, the median of some rounds after one that warms up."""
+    times = []
+    for _ in range(ROUNDS + 1):
+        began = time.perf_counter()
+        sampling.draw(generator, card, n=SHEET, seed=SAMPLE_SEED, labels=asked(SHEET))
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[1:])
+
+
+def judged(
+    generator: Generator, card: Card, strengths: Sequence[float], judges: Judges
+) -> dict[float, Found]:
+    """The same noise and the same classes at each strength."""
+    found = {}
+    for strength in strengths:
+        guided = changed(copy.copy(generator), {"guidance": strength})
+        labels = asked(judges.n)
+        images = sampling.draw(guided, card, n=judges.n, seed=SAMPLE_SEED, labels=labels)
+        found[strength] = judges(images, labels, seconds_for(guided, card))
+        print(json.dumps({"guidance": strength, "right": found[strength].right.value}), flush=True)
+    return found
+
+
+# The table.
+
+
+def line(name: str, found: Found, floor: float) -> list[str]:
+    return [
+        name,
+        percent(found.right),
+        show(found.distance),
+        f"{found.distance.value / floor:.2f}",
+        percent(found.memorised),
+        "" if found.seconds is None else f"{found.seconds:.2f}",
+    ]
+
+
+def percent(estimate: Estimate) -> str:
+    """A share with its interval."""
+    low, high = (100 * (end or 0.0) for end in (estimate.low, estimate.high))
+    return f"{100 * estimate.value:.1f} % ({low:.1f} to {high:.1f})"
+
+
+def report(args: argparse.Namespace) -> str:
+    """Train or load, draw, judge."""
+    store = open_store(args.store, home())
+    data, version = data_version(home(), DATA, None)
+    generator, card, told = model(store, args, data, version)
+    networks = [extractor(store, kind) for kind in ("classifier", "rotation")]
+    judges = Judges(*networks, data, args.samples)
+    found = judged(generator, card, sorted({1.0, *args.guidance}), judges)
+    real, config = judges.real(), generator.config
+    lines = [line(f"guidance {strength:g}", one, real.distance.value) for strength, one in found.items()]
+    lines.append(line("real digits", real, real.distance.value))
+    header = ["", "judged right", "Frechet distance", "over the floor", "memorised", f"s for {SHEET} digits"]
+    against = f"{judges.n} samples against {judges.n} test digits"
+    of_real = f"all test digits classified, {judges.n} training digits compared, validation digits looked up"
+    how = f"{told}; {config.sampler}, {config.sampler_steps} steps; {against}. Real digits: {of_real}."
+    return f"{table(header, lines)}\n\n{how}"
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=15, help="of training")
+    parser.add_argument("--model", type=Path, help="a model folder, instead of training")
+    parser.add_argument("--guidance", type=float, nargs="+", default=[1.5, 2.0], help="besides 1")
+    parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--config", type=Path, default=home() / CONFIG)
+    parser.add_argument("--store", default="output")
+    parser.add_argument("--write", type=Path, nargs="?", const=home() / "docs" / "diffusion.md")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    try:
+        text = report(args)
+        print(f"\n{text}")
+        if args.write:
+            put(args.write, "digits", text)
+    except InputError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
