@@ -10,8 +10,9 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from torch import nn
 from components import checkpoint, sampling
 from components.config import Train, explain
 from components.data.card import DataCard
-from components.data.dataset import Batches, Split, open_split, to_float
+from components.data.dataset import Batches, Split, open_shards, open_split, to_float
 from components.data.encoded import DIM, ENCODER, LONGEST, Table, Text
 from components.distributed import Group, derive
 from components.errors import InputError, RunError
@@ -61,6 +62,8 @@ class Fit:
     captions: str = ""  # folder of the encoded captions, for families that are told them
     device: str = "cpu"
     flips: bool = False
+    upstream: dict[str, str] = field(default_factory=dict)  # folders of the models it builds on, in the store
+    latents: str = ""  # folder of the kept encodings of the images, in the store
 
     @property
     def settings(self) -> Train:
@@ -83,6 +86,18 @@ def config_of(name: str, own: dict[str, Any]) -> dict[str, Any]:
         raise InputError(explain(error, f"families.{name}", model)) from None
 
 
+def upstream_of(name: str) -> dict[str, str]:
+    """The trained models that a family builds on: what it calls each -> its family."""
+    if name not in FAMILIES:
+        raise InputError(f"unknown family {name!r}; known: {', '.join(FAMILIES)}")
+    return dict(FAMILIES[name].upstream)
+
+
+def caches(name: str) -> str | None:
+    """What a family calls the upstream model whose encodings of the images are kept for it."""
+    return FAMILIES[name].caches
+
+
 def conditions(name: str, config: dict[str, Any], card: Card) -> frozenset[str]:
     """What a family's samples depend on, of label and text."""
     family = FAMILIES[name]
@@ -95,8 +110,16 @@ def card_for(name: str, config: dict[str, Any], data: DataCard) -> Card:
     return told if "text" in conditions(name, config, told) else data.card
 
 
-def build(name: str, config: dict[str, Any], card: Card, settings: Train | None = None) -> Family:
-    """A family by its name, sized for the card and, where it is to be trained, fit for the settings.
+def build(
+    name: str,
+    config: dict[str, Any],
+    card: Card,
+    upstream: Mapping[str, nn.Module] | None = None,
+    settings: Train | None = None,
+) -> Family:
+    """A family by its name, sized for the card, on generators that were trained before.
+
+    Where it is to be trained, `settings` are tried too.
 
     Raises:
         InputError: no such family, or its settings do not fit the data or the training.
@@ -104,7 +127,7 @@ def build(name: str, config: dict[str, Any], card: Card, settings: Train | None 
     config = config_of(name, config)
     family = FAMILIES[name]
     try:
-        made = family(family.Config(**config), card, {})
+        made = family(family.Config(**config), card, upstream)
     except ValueError as error:
         raise InputError(f"families.{name}: {error}") from None
     if settings:
@@ -114,6 +137,15 @@ def build(name: str, config: dict[str, Any], card: Card, settings: Train | None 
             cut = f"train.batch={settings.batch} over train.shards={settings.shards}"
             raise InputError(f"families.{name}: {error} ({cut})") from None
     return made
+
+
+def untrained(name: str, card: Card, blocks: Mapping[str, dict[str, Any]]) -> dict[str, nn.Module]:
+    """What a family builds on, newly initialised; `blocks` holds settings of families, else by default."""
+    built: dict[str, nn.Module] = {}
+    for called, family in upstream_of(name).items():
+        below = untrained(family, card, blocks)
+        built[called] = build(family, blocks.get(family, {}), card, below).generator
+    return built
 
 
 def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) -> None:
@@ -131,9 +163,13 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
         card = DataCard.read(folder)
         told = card_for(job.family, job.config, card)
         encoded = store.local_copy(job.captions) if told.text else None
-        training, validation = (open_split(folder, split, encoded) for split in ("train", "validation"))
+        training, validation = (
+            _split(job, store, folder, split, encoded) for split in ("train", "validation")
+        )
+        upstream = {name: load_model(store.local_copy(model)) for name, model in job.upstream.items()}
         torch.manual_seed(derive(settings.seed, "weights"))
-        family = build(job.family, job.config, told, settings)
+        built_on = {name: generator for name, (generator, _, _) in upstream.items()}
+        family = build(job.family, job.config, told, built_on, settings)
         resume = _checkpoint(attempt, group)
         with Uploader(attempt) as uploader:
             rows = sampling.grid_rows(validation, settings.sample_images)
@@ -161,7 +197,16 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
             raise RunError(f"{job.attempt}/{name} could not be stored: {why}; run the same command to resume")
         if isinstance(log, Recorder):
             titles = [validation.captions[i] for i in rows] if told.text and validation.captions else None
-            _leave(job, attempt, trainer, log, trained, work, len(rows), card.labels, titles)
+            below = {name: described for name, (_, _, described) in upstream.items()}
+            _leave(job, attempt, trainer, log, trained, work, len(rows), card.labels, titles, below)
+
+
+def _split(job: Fit, store: Store, folder: Path, name: str, encoded: Path | None) -> Split:
+    """A split of the data, with what is kept of its captions and images as other models encode them."""
+    split = open_split(folder, name, encoded)
+    if not job.latents:
+        return split
+    return replace(split, latents=open_shards(store.local_copy(f"{job.latents}/{name}"), "latents"))
 
 
 def _checkpoint(attempt: Store, group: Group) -> dict[str, Any] | None:
@@ -270,6 +315,7 @@ def _leave(
     count: int,
     labels: list[str] | None,
     titles: list[str] | None,
+    upstream: Mapping[str, Any],
 ) -> None:
     """The weights to keep, the others where they differ and, last, what is to be known of the training."""
     family, control = trainer.family, trained.control
@@ -282,7 +328,7 @@ def _leave(
     encoder = Store(job.store).read_json(f"{job.captions}/{ENCODER}") if family.card.text else None
     for which, folder in folders.items():  # the last first: once best, the average is no longer last
         generator = trainer.weights(which)
-        save_model(attempt, folder, job, generator, family.card, labels, encoder)
+        save_model(attempt, folder, job, generator, family.card, labels, encoder, upstream)
         if which == kept:
             attempt.write_bytes(KEPT, log.picture(generator))
     attempt.write_json(
@@ -340,10 +386,12 @@ def save_model(
     card: Card,
     labels: list[str] | None,
     encoder: dict[str, Any] | None = None,
+    upstream: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write model.safetensors and config.json into a folder: all that is needed to sample.
 
-    But for the encoder of captions, of which it says which one it is.
+    But for the encoder of captions, of which it says which one it is. `upstream` holds the config.json of
+    what it builds on: the generator has their weights, and needs no more of them than how they are built.
     """
     weights = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
     attempt.write_bytes(f"{folder}/model.safetensors", save(weights))
@@ -353,6 +401,10 @@ def save_model(
         "config": job.config,
         "card": asdict(card),
         "labels": labels,
+        "upstream": {
+            name: {key: below.get(key) for key in ("family", "config", "card", "upstream")}
+            for name, below in upstream.items()
+        },
         **({"encoder": encoder} if encoder else {}),
     }
     attempt.write_json(f"{folder}/config.json", described)
@@ -382,9 +434,9 @@ def load_model(
         ) from None
     except Exception as error:  # json and safetensors raise kinds of their own for damaged files
         raise InputError(f"the model in {path} cannot be read: {error}") from None
-    card = Card(**described["card"])
     described["config"] = _with(described["family"], described["config"], changes or {})
-    generator = build(described["family"], described["config"], card).generator
+    family = rebuilt(described)
+    generator, card = family.generator, family.card
     try:
         generator.load_state_dict(weights)
     except RuntimeError as error:
@@ -392,18 +444,26 @@ def load_model(
     return generator.eval().to(memory_format=torch.channels_last), card, described
 
 
+def rebuilt(described: Mapping[str, Any]) -> Family:
+    """The family that a config.json describes, newly initialised, on what it builds on."""
+    below = {name: rebuilt(one).generator for name, one in (described.get("upstream") or {}).items()}
+    return build(described["family"], described["config"], Card(**described["card"]), below)
+
+
 def _with(name: str, config: dict[str, Any], changes: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
     """A family's settings with some changed, all at once: whether one fits may depend on another."""
     model = FAMILIES[name].Config
-    for field, (option, value) in changes.items():
-        if field not in model.model_fields:
+    for setting, (option, value) in changes.items():
+        if setting not in model.model_fields:
             raise InputError(f"{option} {value}: {name} has no such setting")
     try:
-        values = {field: value for field, (_, value) in changes.items()}
+        values = {setting: value for setting, (_, value) in changes.items()}
         return model(**{**config, **values}).model_dump(mode="json") if changes else config
     except ValidationError as error:
         first = error.errors()[0]
-        wrong = [told for field, told in changes.items() if field in first["loc"]] or list(changes.values())
+        wrong = [told for setting, told in changes.items() if setting in first["loc"]] or list(
+            changes.values()
+        )
         asked = " ".join(f"{option} {value}" for option, value in wrong)
         told = first["msg"].removeprefix("Value error, ")
         raise InputError(f"{asked} is not accepted: {told[0].lower()}{told[1:]}") from None
@@ -591,7 +651,8 @@ def describe_families() -> list[dict[str, Any]]:
             "paper": family.paper,
             "task": family.task,
             "needs": sorted(family.needs),
-            "phases": [phase.name for phase in build(name, {}, card).phases],
+            "upstream": dict(family.upstream),
+            "phases": [phase.name for phase in build(name, {}, card, untrained(name, card, {})).phases],
         }
         for name, family in FAMILIES.items()
     ]

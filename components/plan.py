@@ -17,18 +17,10 @@ from components.storage import Store
 if TYPE_CHECKING:
     from models.family import Card
 
+COMMON = ("prepare", "extractor", "reference")
 PER_FAMILY = ("train", "evaluate", "export")
-STAGES = (
-    "prepare",
-    "extractor",
-    "reference",
-    "captions",
-    *PER_FAMILY,
-    "study",
-    "compare",
-    "report",
-    "publish",
-)
+LAST = ("compare", "report", "publish")
+STAGES = (*COMMON, "captions", "latents", *PER_FAMILY, "study", *LAST)
 TRAINED = ("classifier", "rotation")  # extractors made from the data, and therefore pinned
 
 
@@ -103,6 +95,32 @@ class Plan:
         digests = code("components.judging:look_at_split", "components.judging:reference")
         return self._spec("reference", settings, digests, upstream)
 
+    def upstream(self, family: str) -> dict[str, str]:
+        """The models a family builds on: what it calls each -> its family, which is in the experiment."""
+        from components.jobs import upstream_of
+
+        return upstream_of(family)
+
+    def keeps_latents(self, family: str) -> bool:
+        """Whether images are encoded once for a family."""
+        return "latents" in stages_of(family, self.experiment.data.flips)
+
+    def encoder(self, family: str) -> str:
+        """What a family calls the model whose encodings are kept for it."""
+        from components.jobs import caches
+
+        called = caches(family)
+        assert called is not None, f"no encodings are kept for {family}"
+        return called
+
+    def latents(self, family: str) -> Spec:
+        """The images as a model that the family builds on encodes them."""
+        below = self.upstream(family)[self.encoder(family)]
+        threads = self.experiment.training(family).threads
+        upstream = {"prepare": self.prepare.key, f"train/{below}": self.train(below).key}
+        digests = code("components.latents:encode")
+        return self._spec("latents", {"threads": threads}, digests, upstream, family)
+
     @property
     def captions(self) -> Spec | None:
         """The captions as an encoder sees them; None where no family is told them."""
@@ -140,6 +158,9 @@ class Plan:
         if self.told_captions(family):
             assert self.captions is not None
             upstream["captions"] = self.captions.key
+        upstream |= {f"train/{below}": self.train(below).key for below in self.upstream(family).values()}
+        if self.keeps_latents(family):
+            upstream["latents"] = self.latents(family).key
         return self._spec("train", block, digests, upstream, family)
 
     def evaluate(self, family: str) -> Spec:
@@ -215,7 +236,11 @@ class Plan:
             self.extractor,
             self.reference,
             *([captions] if (captions := self.captions) else []),
-            *(getattr(self, stage)(family) for family in families for stage in PER_FAMILY),
+            *(
+                getattr(self, stage)(family)
+                for family in families
+                for stage in stages_of(family, self.experiment.data.flips)
+            ),
             *studies.values(),
             compare,
             report,
@@ -231,6 +256,13 @@ class Plan:
         family: str | None = None,
     ) -> Spec:
         return Spec(stage, settings, digests, upstream, family, self.version, self.device)
+
+
+def stages_of(family: str, flips: bool) -> tuple[str, ...]:
+    """The stages of a family. Images that are mirrored at random have no encodings worth keeping."""
+    from components.jobs import caches
+
+    return PER_FAMILY if flips or caches(family) is None else ("latents", *PER_FAMILY)
 
 
 @functools.cache
@@ -251,11 +283,13 @@ def module_of(family: str) -> str:
 
 def check(plan: Plan, store: Store) -> None:
     """Build the networks to be trained: settings that do not fit data or batches are refused at once."""
-    from components.jobs import build
+    from components.jobs import build, untrained
 
-    for family in plan.experiment.families:
+    blocks = {family: plan.own(family) for family in plan.experiment.families}
+    for family, block in blocks.items():
         if not claimed(store, plan.train(family)):
-            build(family, plan.own(family), plan.card_for(family), plan.experiment.training(family))
+            card = plan.card_for(family)
+            build(family, block, card, untrained(family, card, blocks), plan.experiment.training(family))
     if plan.captions is not None and not claimed(store, plan.captions):
         from components.text import need_encoder
 

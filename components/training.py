@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from components.config import Train
-from components.data.dataset import Split, to_float
+from components.data.dataset import Split, latents_of, to_float
 from components.distributed import Buffers, Group, Replica, derive
 from components.ema import EMA
 from components.errors import RunError
@@ -549,4 +549,5 @@ def split_batch(split: Split, index: range) -> Batch:
         source=None if split.sources is None else to_float(split.sources[rows]),
         text=text,
         text_mask=mask,
+        latent=latents_of(split, rows),
     )

@@ -158,10 +158,46 @@ def captions(store: Store, attempt: Store, data: Done) -> dict[str, Any]:
     return {"captions": launch.call("components.captions:encode", *arguments)}
 
 
-def train(
-    store: Store, attempt: Store, number: int, basis: Basis, family: str, key: str, **job: Any
+def latents(
+    store: Store,
+    attempt: Store,
+    data: Done,
+    model: Done,
+    counts: Mapping[str, int],
+    threads: int,
+    device: str,
 ) -> dict[str, Any]:
-    """Train a family under Ray Train; `job` holds config, train, device and flips."""
+    """Encode the images that are trained on and validated with, side by side."""
+    from components import launch
+    from components.latents import Encode
+
+    where = (store.url, f"{data.uri}/data", f"{model.uri}/model", attempt_path(store, attempt))
+    encodings = [
+        (Encode(*where, split, number, start, n, threads, device),)
+        for split in ("train", "validation")
+        for number, (start, n) in enumerate(ranges(counts[split], LOOKED))
+    ]
+    gpus = 1 if device == "cuda" else 0
+    launch.each("components.latents:encode", encodings, cpus=threads, gpus=gpus)
+    return {"latents": {split: counts[split] for split in ("train", "validation")}}
+
+
+def train(
+    store: Store,
+    attempt: Store,
+    number: int,
+    basis: Basis,
+    family: str,
+    key: str,
+    *,
+    models: Mapping[str, Done],
+    latents: Done | None,
+    **job: Any,
+) -> dict[str, Any]:
+    """Train a family under Ray Train, on the models it builds on and its images as one of them encodes them.
+
+    `job` holds config, train, device and flips.
+    """
     from components import jobs, launch
 
     fit = jobs.Fit(
@@ -172,6 +208,8 @@ def train(
         reference=basis.reference.uri,
         extractor=f"{basis.extractor.uri}/extractor",
         captions=basis.captions.uri if basis.captions else "",
+        upstream={name: f"{done.uri}/model" for name, done in models.items()},
+        latents=latents.uri if latents else "",
         **job,
     )
     launch.fit(fit, f"{family}-{key}-{number}")

@@ -11,7 +11,7 @@ from components import launch
 from components.stages import Done
 from components.work import Basis
 from flows import tasks
-from flows.run import RUNS
+from flows.run import RUNS, Run
 from flows.signals import stop_on_signals
 
 
@@ -21,7 +21,7 @@ def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
 
     The task runner has as many threads as trainings fit side by side, and starts tasks in the order they are
     submitted: the first family, which should be the longest, keeps its cores throughout while the others
-    take turns on the rest.
+    take turns on the rest. A family that builds on others' models waits for those.
     """
     run, families = RUNS[run_id], list(experiment["families"])
     data = tasks.prepare(run_id)
@@ -32,13 +32,19 @@ def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
     reference = tasks.reference(run_id, data, extractor)
     captions = tasks.captions(run_id, data) if run.plan.captions else None
     basis = Basis(data, extractor, reference, captions)
-    trainings = {tasks.train.submit(run_id, family, basis): family for family in families}
-
-    trained, evaluations = {}, {}
-    for future in as_completed(list(trainings)):
-        family = trainings[future]
+    waiting, lost = list(families), set[str]()
+    trained: dict[str, Done] = {}
+    evaluations: dict[str, PrefectFuture[Done]] = {}
+    trainings = begun(run, basis, waiting, trained, lost)
+    while trainings:
+        future = next(as_completed(list(trainings)))
+        family = trainings.pop(future)
         if done := outcome(future):
             trained[family] = done
+        else:
+            lost.add(family)
+        trainings |= begun(run, basis, waiting, trained, lost)
+        if done:
             evaluations[family] = tasks.evaluate.submit(run_id, family, basis, done)
     evaluated = {family: done for family in families if (done := outcome(evaluations.get(family)))}
     exported = {
@@ -62,6 +68,34 @@ def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
     if exported:
         tasks.publish(run_id, reported, exported)
     return "failed" if not exported else "partial" if run.failed else "done"
+
+
+def begun(
+    run: Run, basis: Basis, waiting: list[str], trained: dict[str, Done], lost: set[str]
+) -> dict[PrefectFuture[Done], str]:
+    """The trainings that can begin, and no longer wait; what builds on a lost one is lost too."""
+    trainings = {}
+    for family in list(waiting):
+        below = run.plan.upstream(family)
+        if failed := [other for other in below.values() if other in lost]:
+            run.refuse(family, f"it builds on {failed[0]}, which could not be trained")
+            lost.add(family)
+            waiting.remove(family)
+        elif all(other in trained for other in below.values()):
+            models = {name: trained[other] for name, other in below.items()}
+            trainings[train(run, family, basis, models)] = family
+            waiting.remove(family)
+    return trainings
+
+
+def train(run: Run, family: str, basis: Basis, models: dict[str, Done]) -> PrefectFuture[Done]:
+    """Submit a training, after the encoding of its images where that is kept."""
+    latents = None
+    if run.plan.keeps_latents(family):
+        latents = tasks.latents.submit(run.run_id, family, basis.data, models)
+    elif models:
+        run.board.say(f"  train {family}: images are mirrored at random, so none of their latents are kept")
+    return tasks.train.submit(run.run_id, family, basis, models, latents)
 
 
 def outcome(future: PrefectFuture[Done] | None) -> Done | None:

@@ -80,6 +80,13 @@ class Run:
         self.board.say(f"✓ {spec.title}: {how}", "" if done.state == "ran" else "dim")
         return done
 
+    def refuse(self, family: str, sentence: str) -> None:
+        """A family cannot be trained."""
+        spec = self.plan.train(family)
+        self.record.stage(spec, "failed", error=sentence)
+        self.board.say(f"✗ {spec.title}: {sentence}", "red")
+        self.failed[family] = sentence
+
     def has_jobs(self) -> bool:
         """Whether anything is to be computed, for which Ray is needed."""
         plan = self.plan
@@ -88,6 +95,7 @@ class Run:
             plan.reference,
             *([plan.captions] if plan.captions else []),
             *(s(f) for f in self.experiment.families for s in (plan.train, plan.evaluate)),
+            *(plan.latents(f) for f in self.experiment.families if plan.keeps_latents(f)),
             *(plan.study(family) for family in plan.studied),
         ]
         return any(spec.stage in self.force or not stages.claimed(self.store, spec) for spec in specs)

@@ -19,7 +19,7 @@ from components.config import Experiment
 from components.data.card import DataCard
 from components.errors import InputError, RunError
 from components.paths import home
-from components.plan import PER_FAMILY, STAGES, Plan
+from components.plan import COMMON, LAST, STAGES, Plan, stages_of
 from components.storage import Store, open_store
 from flows.orphans import end_orphans
 
@@ -45,7 +45,7 @@ def experiment(
     read = config.load(path, changes)
     if unknown := [family for family in only if family not in read.families]:
         raise InputError(f"--only {unknown[0]}: not in {path}, which has: {', '.join(read.families)}")
-    families = {name: block for name, block in read.families.items() if not only or name in only}
+    families = read.chosen(only).families
     if smoke:
         families = {
             name: {**block, "train": {**block.get("train", {}), **SMOKE}} for name, block in families.items()
@@ -169,9 +169,9 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
     plan = plan_of(experiment, store)
     if plan is None:
         titles = [
-            *STAGES[:3],
-            *(f"{s} {f}" for f in experiment.families for s in PER_FAMILY),
-            *STAGES[STAGES.index("compare") :],
+            *COMMON,
+            *(f"{s} {f}" for f in experiment.families for s in stages_of(f, experiment.data.flips)),
+            *LAST,
         ]
         rows = [
             {"stage": title, "key": None, "because": "runs: the data is not prepared yet"} for title in titles
@@ -179,14 +179,15 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
     else:
         rows = [
             {"stage": spec.title, "key": spec.key, "because": why(store, spec, forced=spec.stage in force)}
-            | {"seconds": expected(store, spec)}
+            | {"seconds": expected(store, spec), "after": after(spec)}
             for spec in plan.known()
         ]
     if as_json:
         print(json.dumps(rows))
         return
     for row in rows:
-        print(f"{row['stage']:<22} {row['key'] or '':<18} {row['because']}")
+        below = f"; builds on {', '.join(row['after'])}" if row.get("after") else ""
+        print(f"{row['stage']:<22} {row['key'] or '':<18} {row['because']}{below}")
     seconds = [row.get("seconds") for row in rows if row["because"].startswith("runs")]
     if any(s is not None for s in seconds):
         print(
@@ -195,6 +196,12 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
         )
     elif seconds:
         print("nothing like it has run here before, so there is no estimate; see the header of the config")
+
+
+def after(spec: stages.Spec) -> list[str]:
+    """The other families whose trained models a stage builds on."""
+    below = (name.partition("train/")[2] for name in spec.upstream)
+    return [family for family in below if family] if spec.family else []
 
 
 def expected(store: Store, spec: stages.Spec) -> float | None:
@@ -211,16 +218,18 @@ def expected(store: Store, spec: stages.Spec) -> float | None:
 
 def explanation(store: Store, record: dict[str, Any]) -> list[tuple[str, str, str]]:
     """For each stage of a run: its state, and what of its key differs from the run before that had it."""
+    from components.report.data import builds_on
+
     earlier = [run_id for run_id in store.list("runs") if run_id < record["run_id"]]
     rows = []
     for stage in record["stages"]:
         title = f"{stage['name']} {stage['family']}" if stage["family"] else stage["name"]
         if stage["state"] == "cached":
-            rows.append(
-                (title, "cached", f"done by run {stage['cached_from']}, nothing it depends on changed")
-            )
-            continue
-        rows.append((title, stage["state"], stage["error"] or _changes(store, stage, earlier)))
+            why = f"done by run {stage['cached_from']}, nothing it depends on changed"
+        else:
+            why = stage["error"] or _changes(store, stage, earlier)
+        below = builds_on(stage, record["stages"])
+        rows.append((title, stage["state"], f"{why}; builds on {', '.join(below)}" if below else why))
     return rows
 
 

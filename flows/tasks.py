@@ -75,9 +75,20 @@ def captions(run_id: str, data: Done) -> Done:
     return run.stage(spec, lambda attempt, _: work.captions(run.store, attempt, data))
 
 
+@task(name="latents", task_run_name="latents {family}", **OPTIONS)
+def latents(run_id: str, family: str, data: Done, models: dict[str, Done]) -> Done:
+    """The images as one of the models that a family builds on encodes them."""
+    run = RUNS[run_id]
+    plan, spec = run.plan, run.plan.latents(family)
+    arguments = (data, models[plan.encoder(family)], plan.card.counts, spec.settings["threads"], plan.device)
+    return run.stage(spec, lambda attempt, _: work.latents(run.store, attempt, *arguments))
+
+
 @task(name="train", task_run_name="train {family}", **OPTIONS)
-def train(run_id: str, family: str, basis: Basis) -> Done:
-    """A family, trained under Ray Train."""
+def train(
+    run_id: str, family: str, basis: Basis, models: dict[str, Done], latents: Done | None = None
+) -> Done:
+    """A family, trained under Ray Train on the models it builds on."""
     run = RUNS[run_id]
     plan, spec = run.plan, run.plan.train(family)
     block = dict(plan.experiment.families[family])
@@ -92,6 +103,8 @@ def train(run_id: str, family: str, basis: Basis) -> Done:
                 basis,
                 family,
                 spec.key,
+                models=models,
+                latents=latents,
                 config=block,
                 train=settings,
                 device=plan.device,

@@ -9,6 +9,8 @@ from models.diffusion import Diffusion
 from models.family import Family
 from models.gan import GAN
 from models.inpainting import Inpainting
+from models.kl_vae import KLVAE
+from models.latent_diffusion import LatentDiffusion
 from models.r3gan import R3GAN
 from models.sngan import SNGAN
 from models.super_resolution import SuperResolution
@@ -29,4 +31,6 @@ FAMILIES: dict[str, type[Family]] = {
     "diffusion": Diffusion,
     "super_resolution": SuperResolution,
     "inpainting": Inpainting,
+    "kl_vae": KLVAE,
+    "latent_diffusion": LatentDiffusion,
 }

@@ -239,7 +239,7 @@ class Generator(family.Generator):
         picked = torch.linspace(len(levels) - 1, 0, frames).round().int().tolist()
         way = [levels[i] for i in picked]
         return torch.stack(
-            [to_image((at.alpha * image + at.sigma * eps) / (at.alpha + at.sigma)) for at in way]
+            [self.decoded((at.alpha * image + at.sigma * eps) / (at.alpha + at.sigma)) for at in way]
         )
 
 

@@ -61,7 +61,7 @@ class Batch:
     text: Tensor | None = None  # (N, L, D) encoded captions
     text_mask: Tensor | None = None  # (N, L) bool
     mask: Tensor | None = None  # (N, 1, H, W) for inpainting
-    latent: Tensor | None = None  # (N, 2, ...) cached mean and sigma
+    latent: Tensor | None = None  # (N, 2, c, h, w) mean and log variance of an upstream encoder, kept
 
     def __len__(self) -> int:
         return self.n
@@ -178,7 +178,8 @@ class Family(nn.Module):
     )
     needs: ClassVar[frozenset[str]] = frozenset()  # of label, source, text: what a batch must carry
     takes: ClassVar[frozenset[str]] = frozenset()  # what it is conditioned on where the data has it
-    upstream: ClassVar[Mapping[str, str]] = {}  # stages it builds on: name -> family
+    upstream: ClassVar[Mapping[str, str]] = {}  # trained models it builds on: name -> family
+    caches: ClassVar[str | None] = None  # the one of these whose encodings of the images are kept for it
 
     # What the literature calls healthy, by row key ("discriminator/D(x)"): advice that plots show.
     bands: Mapping[str, tuple[float, float]] = {}
@@ -189,6 +190,9 @@ class Family(nn.Module):
     def __init__(self, config: Any, card: Card, upstream: Mapping[str, nn.Module] | None = None):
         super().__init__()
         self.config, self.card = config, card
+        self.given = dict(upstream or {})  # generators, by the names in `upstream`; frozen
+        if missing := [family for name, family in self.upstream.items() if name not in self.given]:
+            raise ValueError(f"it builds on a trained {missing[0]}, which was not given")
 
     @classmethod
     def conditions(cls, config: Any, card: Card) -> frozenset[str]:
@@ -216,7 +220,8 @@ class Family(nn.Module):
 
     def changed(self, change: Mapping[str, Any]) -> Self:
         """The same family with some settings changed, newly initialised."""
-        return type(self)(type(self.config)(**(self.config.model_dump() | dict(change))), self.card)
+        config = type(self.config)(**(self.config.model_dump() | dict(change)))
+        return type(self)(config, self.card, self.given)
 
     @property
     def optimizers(self) -> list[Optimizer]:

@@ -18,8 +18,8 @@ def adam(
     betas: tuple[float, float] = (0.9, 0.999),
     weight_decay: float = 0.0,  # decoupled, Loshchilov & Hutter 2019; at 0 this is plain Adam
 ) -> Optimizer:
-    """Adam, Kingma & Ba 2015, over the parameters of `modules`, in one kernel for all of them."""
-    parameters = [p for module in modules for p in module.parameters()]
+    """Adam, Kingma & Ba 2015, over what is not frozen of `modules`, in one kernel for all parameters."""
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     return AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
 
 

@@ -20,7 +20,7 @@ from models.family import Card
 from tests import tiny
 
 GOLDEN = Path(__file__).parent / "golden"
-OBSERVED = ("grad_norm", "loss", "auc", "sign")
+OBSERVED = ("grad_norm", "loss", "auc", "sign", "latent_mean", "latent_square", "perplexity", "codes_used")
 EVERY = pytest.mark.parametrize("name", sorted(FAMILIES))
 AND_DEEP = pytest.mark.parametrize(("name", "card"), [
     *(pytest.param(name, tiny.CARD, id=name) for name in sorted(FAMILIES)),
@@ -123,7 +123,15 @@ def is_loss(key: str, trainer: Any) -> bool:
     return bool(term) and phase != "health" and "D(" not in term and term not in OBSERVED
 
 
-def rank(index: int, size: int, port: int, name: str, card: Card, path: str) -> None:
+def rank(
+    index: int,
+    size: int,
+    port: int,
+    name: str,
+    card: Card,
+    path: str,
+    change: dict[str, Any] | None = None,
+) -> None:
     """One of `size` gloo processes training `name`; the first leaves its state in a file."""
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
@@ -133,7 +141,7 @@ def rank(index: int, size: int, port: int, name: str, card: Card, path: str) -> 
     }
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
-    trainer, log = tiny.trainer(name, card=card, group=Group(index, size)), tiny.Memory()
+    trainer, log = tiny.trainer(name, card=card, change=change, group=Group(index, size)), tiny.Memory()
     train(trainer, Batches(tiny.split(card=card), trainer.settings.batch, trainer.settings.seed), log)
     states = trainer.group.gather({n: p.detach() for n, p in trainer.family.named_parameters()})
     assert all(equal(states[0], state) for state in states), "ranks differ"

@@ -19,7 +19,7 @@ import torch
 from components.config import Train
 from components.data.dataset import Batches, Shards, Split
 from components.distributed import derive
-from components.jobs import build
+from components.jobs import build, untrained
 from components.training import Trainer, train
 from models import FAMILIES
 from models.family import Card
@@ -39,6 +39,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "diffusion": {"width": 16, "sampler_steps": 2},
     "super_resolution": {"width": 16, "sampler_steps": 2},
     "inpainting": {"width": 16, "sampler_steps": 2},
+    "kl_vae": {"factor": 2, "latent": 2, "width": 16, "max_width": 16},
+    "latent_diffusion": {"width": 16, "sampler_steps": 2},
 }
 assert set(CONFIGS) == set(FAMILIES), "a new family needs a tiny configuration here, and is then tested"
 
@@ -72,7 +74,7 @@ def trainer(
     """A family ready to train, with all its phases or the first few; each is due at least twice."""
     chosen = chosen or settings()
     torch.manual_seed(derive(chosen.seed, "weights"))
-    family = build(name, {**CONFIGS[name], **(change or {})}, card)
+    family = build(name, {**CONFIGS[name], **(change or {})}, card, untrained(name, card, CONFIGS))
     most = max(1, chosen.steps // 2)
     family.phases = [replace(phase, every=min(phase.every, most)) for phase in family.phases[:phases]]
     return Trainer(family, chosen, **arguments)

@@ -86,6 +86,7 @@ class Split:
     labels: np.ndarray | None = None  # (N,) int64
     captions: list[str] | None = None
     sources: Shards | None = None  # uint8 (N, C', H', W'), for pairs
+    latents: Shards | None = None  # float16 (N, 2, c, h, w): mean and log variance of an upstream encoder
     text: Text | None = None  # the captions, encoded
 
     def __len__(self) -> int:
@@ -125,6 +126,7 @@ class Batches:
 
     def __init__(self, split: Split, batch: int, seed: int, flips: bool = False):
         assert len(split), "a split is never empty"
+        assert not (flips and split.latents is not None), "latents are of images as they are"
         self.split, self.batch, self.seed, self.flips = split, batch, seed, flips
         self._order = functools.lru_cache(maxsize=2)(self._permutation)  # a batch seldom spans more epochs
 
@@ -140,7 +142,8 @@ class Batches:
             source = None if source is None else mirrored(source, flip)
         label = None if self.split.labels is None else torch.from_numpy(self.split.labels[index])
         text, mask = (None, None) if self.split.text is None else self.split.text[index].tensors()
-        return Batch(n=len(index), image=image, label=label, source=source, text=text, text_mask=mask)
+        latent = latents_of(self.split, index)
+        return Batch(len(index), image, label, source, text, text_mask=mask, latent=latent)
 
     def positions(self, step: int, shard: int = 0, shards: int = 1) -> np.ndarray:
         """Positions in the endless stream of images that the shard covers: step * batch + its rows."""
@@ -179,6 +182,11 @@ class Batches:
             here = blocks == b
             flips[here] = draws[places[here]]
         return torch.from_numpy(flips)
+
+
+def latents_of(split: Split, rows: np.ndarray | Sequence[int]) -> Tensor | None:
+    """The kept encodings of some images, float32 (n, 2, c, h, w); None where none are kept."""
+    return None if split.latents is None else torch.from_numpy(split.latents[rows]).float()
 
 
 def mirrored(images: Tensor, which: Tensor) -> Tensor:

@@ -41,6 +41,7 @@ def environment() -> Environment:
         "count": text.count,
         "duration": text.duration,
         "moment": text.moment,
+        "builds_on": data.builds_on,
     }
     env.globals |= {"policy": POLICY}
     return env

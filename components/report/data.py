@@ -303,6 +303,14 @@ def training_of(
     }
 
 
+def builds_on(stage: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The other families whose trained models a family's stage builds on."""
+    own, keys = stage.get("family"), stage.get("upstream") or []
+    if not own:
+        return []
+    return [str(s["family"]) for s in stages if s.get("key") in keys and s.get("family") not in (None, own)]
+
+
 def timeline(run: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The stages without what only the lineage needs."""
     keys = ("name", "family", "state", "started", "ended", "seconds", "work_seconds", "cached_from", "error")

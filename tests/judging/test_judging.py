@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,14 @@ def store(tmp_path, digits, digits_reference) -> Store:
     shutil.copytree(digits_reference, store.path("reference"))
     for family, config in CONFIGS.items():
         torch.manual_seed(0)
-        built = jobs.build(family, config, Card(1, 8, 10))
+        card = Card(1, 8, 10)
+        built = jobs.build(family, config, card, jobs.untrained(family, card, CONFIGS))
+        below = {
+            name: {"family": other, "config": CONFIGS[other], "card": asdict(card)}
+            for name, other in jobs.upstream_of(family).items()
+        }
         job = jobs.Fit(family, jobs.config_of(family, config), {}, "data", "", store.url)
-        jobs.save_model(store, f"models/{family}", job, built.generator, built.card, None)
+        jobs.save_model(store, f"models/{family}", job, built.generator, card, None, upstream=below)
     return store
 
 

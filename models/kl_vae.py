@@ -1,0 +1,319 @@
+"""The autoencoder of Rombach et al. 2022, High-Resolution Image Synthesis with Latent Diffusion Models.
+
+https://arxiv.org/abs/2112.10752
+
+    min E[-log p(x|z)] + w KL(q(z|x) || N(0, I))     z a small image (c, h, w), w tiny        (quantise: none)
+    min E[-log p(x|e)] + b |z - sg(e)|^2             e the nearest of K codes, pixel by pixel  (quantise: vq)
+
+The second is van den Oord et al. 2017, Neural Discrete Representation Learning
+(https://arxiv.org/abs/1711.00937), its codes moving averages (App. A.1); those that nothing is near to begin
+anew at a latent, Dhariwal et al. 2020, Sec. 3.1 (https://arxiv.org/abs/2005.00341). As in Rombach et al. the
+quantisation belongs to the decoder, so that a model of latents works on z.
+
+Ours has neither the perceptual loss nor the discriminator of the paper: they are for large photographs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+from pydantic import Field
+from torch import Tensor, nn
+
+from models import family
+from models.attention import SelfAttention, group_norm, zero
+from models.family import Batch, Card, Config, Family, Noise, Phase, Terms
+from models.layers import adam, to_image
+from models.vae import kl_to_prior
+
+LOG_VARIANCE = (-30.0, 20.0)  # what is left of log sigma^2, as in the authors' code
+START = -6.0  # of log sigma^2: w is tiny, so sigma will be small, and finding that out takes long
+DEAD = 0.05  # of an even share of the latents: a code with less begins anew
+MEMORY = 0.01  # weight of the newest batch in the latents' moments, once there were so many
+
+
+class KLVAEConfig(Config):
+    """Hyperparameters of the autoencoder."""
+
+    factor: Literal[2, 4, 8] = 4  # by which latents are smaller than images, along a side
+    latent: int = Field(4, ge=1)  # channels of z
+    width: int = Field(32, ge=16, multiple_of=16)  # channels at the images' size; doubled at each halving
+    max_width: int = Field(128, ge=16, multiple_of=16)  # doubling stops here
+    blocks: int = Field(1, ge=1)  # residual blocks by size, down and up alike
+    attention: bool = True  # at the latents' size
+    likelihood: Literal["gaussian", "l1"] = "l1"  # of pixels in [-1, 1], with a scale of 1
+    # w. Both terms are sums over an image in the paper (1e-6 there) and here both are divided by its numbers.
+    kl_weight: float = Field(1e-6, ge=0)
+    quantise: Literal["none", "vq"] = "none"
+    codes: int = Field(512, ge=2)  # K
+    commitment: float = Field(0.25, ge=0)  # b, against errors per number of z
+    codebook_decay: float = Field(0.99, ge=0, lt=1)  # of the codes' averages, per update
+    lr: float = Field(1e-3, gt=0)  # of Adam; the paper's 4.5e-6 an image is for far longer training
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels by size, the images' first: 32, 64, 128."""
+        return [min(self.width * 2**i, self.max_width) for i in range(int(math.log2(self.factor)) + 1)]
+
+    def sizes(self, resolution: int) -> list[int]:
+        """Sides of the feature maps, halved rounding up: 28, 14, 7, or 15, 8, 4."""
+        sizes = [resolution]
+        for _ in self.widths[1:]:
+            sizes.append((sizes[-1] + 1) // 2)
+        return sizes
+
+
+# The networks, bottom-up
+
+
+def conv(before: int, after: int, stride: int = 1) -> nn.Conv2d:
+    """3 x 3; with a stride of 2 a map is halved, rounding up."""
+    return nn.Conv2d(before, after, 3, stride=stride, padding=1)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(silu(norm(conv(silu(norm(x))))))."""
+
+    def __init__(self, before: int, after: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            group_norm(before),
+            nn.SiLU(),
+            conv(before, after),
+            group_norm(after),
+            nn.SiLU(),
+            zero(conv(after, after)),
+        )
+        self.skip = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H, W)."""
+        return self.skip(x) + self.body(x)
+
+
+def stack(before: int, after: int, blocks: int) -> list[nn.Module]:
+    """Residual blocks at one size."""
+    return [ResidualBlock(before if i == 0 else after, after) for i in range(blocks)]
+
+
+def middle(config: KLVAEConfig) -> list[nn.Module]:
+    """What is done at the latents' size."""
+    width = config.widths[-1]
+    attention = [SelfAttention(width)] if config.attention else []
+    return [ResidualBlock(width, width), *attention, ResidualBlock(width, width)]
+
+
+def encoder(config: KLVAEConfig, card: Card) -> nn.Sequential:
+    """Images (N, C, H, W) -> mean and log variance (N, 2 c, h, w); with codes z alone, (N, c, h, w)."""
+    widths, parameters = config.widths, 2 if config.quantise == "none" else 1
+    layers: list[nn.Module] = [conv(card.channels, widths[0])]
+    for level, width in enumerate(widths):
+        before = widths[max(level - 1, 0)]
+        layers += [conv(before, before, stride=2)] if level > 0 else []
+        layers += stack(before, width, config.blocks)
+    layers += [*middle(config), group_norm(widths[-1]), nn.SiLU()]
+    last = conv(widths[-1], parameters * config.latent)
+    if parameters == 2 and last.bias is not None:
+        nn.init.constant_(last.bias[config.latent :], START)
+    return nn.Sequential(*layers, last)
+
+
+def decoder(config: KLVAEConfig, card: Card) -> nn.Sequential:
+    """Latents (N, c, h, w) -> the mean of p(x|z), (N, C, H, W)."""
+    widths, sizes = config.widths, config.sizes(card.resolution)
+    layers: list[nn.Module] = [conv(config.latent, widths[-1]), *middle(config)]
+    for level in reversed(range(len(widths))):
+        before = widths[min(level + 1, len(widths) - 1)]
+        if level < len(widths) - 1:
+            layers += [nn.Upsample(size=(sizes[level], sizes[level])), conv(before, before)]
+        layers += stack(before, widths[level], config.blocks)
+    layers += [group_norm(widths[0]), nn.SiLU()]
+    return nn.Sequential(*layers, conv(widths[0], card.channels))
+
+
+class Codebook(nn.Module):
+    """K codes, each the moving average of the latents nearest to it. van den Oord et al. 2017, Eq. 6 to 8."""
+
+    code: Tensor
+    count: Tensor
+    total: Tensor
+
+    def __init__(self, codes: int, dim: int):
+        super().__init__()
+        self.register_buffer("code", torch.randn(codes, dim))
+        self.register_buffer("count", torch.zeros(codes))  # N_i
+        self.register_buffer("total", torch.zeros(codes, dim))  # m_i
+
+    def nearest(self, z: Tensor) -> Tensor:
+        """The index of the code nearest to each pixel of z (N, c, h, w): (N, h, w)."""
+        with torch.autocast(z.device.type, enabled=False):
+            return (
+                torch.cdist(z.detach().float().permute(0, 2, 3, 1).flatten(0, 2), self.code)
+                .argmin(1)
+                .view(len(z), *z.shape[2:])
+            )
+
+    def codes_of(self, index: Tensor) -> Tensor:
+        """(N, h, w) -> (N, c, h, w)."""
+        return self.code[index].permute(0, 3, 1, 2)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """The nearest codes, with the gradient of z: z + sg(e - z). Sec. 3.2."""
+        return z + (self.codes_of(self.nearest(z)) - z).detach()
+
+    def seen(self, z: Tensor, index: Tensor) -> Tensor:
+        """What a batch says of the codes: (K, 1 + 2 c), its count, its sum, and a latent to begin anew at."""
+        z, index = z.detach().permute(0, 2, 3, 1).flatten(0, 2), index.flatten()
+        count, total = torch.zeros_like(self.count), torch.zeros_like(self.total)
+        count.index_add_(0, index, torch.ones_like(z[:, 0]))
+        total.index_add_(0, index, z)
+        other = z[torch.randint(len(z), (len(count),), device=z.device)]
+        return torch.cat([count[:, None], total, other], 1)
+
+    def move(self, seen: Tensor, decay: float) -> None:
+        """N_i <- g N_i + (1 - g) n_i, m_i alike, e_i = m_i / N_i; of what S shards saw, (S, K, 1 + 2 c)."""
+        count, total, _ = seen.sum(0).split([1, self.code.shape[1], self.code.shape[1]], 1)
+        self.count.lerp_(count[:, 0], 1 - decay)
+        self.total.lerp_(total, 1 - decay)
+        share = self.count.mean()
+        dead = self.count < DEAD * share
+        # Each code's latent from another shard in turn, which is the same on one worker as on many.
+        shard = torch.arange(len(dead), device=dead.device) % len(seen)
+        fresh = seen[shard, torch.arange(len(dead), device=dead.device), -self.code.shape[1] :]
+        self.count.copy_(torch.where(dead, share, self.count))
+        self.total.copy_(torch.where(dead[:, None], share * fresh, self.total))
+        self.code.copy_(self.total / self.count[:, None])
+
+
+class Generator(family.Generator):
+    """Encoder and decoder, and what brings latents to a variance of 1."""
+
+    latent_mean: Tensor
+    latent_square: Tensor
+    settled: Tensor
+
+    def __init__(self, config: KLVAEConfig, card: Card):
+        super().__init__()
+        self.config, self.size = config, config.sizes(card.resolution)[-1]
+        self.encoder, self.decoder = encoder(config, card), decoder(config, card)
+        self.codebook = Codebook(config.codes, config.latent) if config.quantise == "vq" else None
+        self.register_buffer("latent_mean", torch.zeros(()))
+        self.register_buffer("latent_square", torch.ones(()))
+        self.register_buffer("settled", torch.zeros(()))  # updates that the two are of
+
+    def latents(self, card: Card) -> Card:
+        """The card of the latents of a data set."""
+        return dataclasses.replace(card, channels=self.config.latent, resolution=self.size)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of q(z|x), (N, c, h, w) each; with codes there is no variance."""
+        out = self.encoder(x).float()
+        if self.codebook is not None:
+            return out, torch.full_like(out, LOG_VARIANCE[0])
+        mean, log_variance = out.chunk(2, 1)
+        return mean, log_variance.clamp(*LOG_VARIANCE)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The mean of p(x|z), or of p(x|e) with e the codes nearest to z, (N, C, H, W)."""
+        return self.decoder(z if self.codebook is None else self.codebook(z)).float()
+
+    def scale(self) -> Tensor:
+        """1 / std of all latents' numbers. Rombach et al. 2022, App. G."""
+        return (self.latent_square - self.latent_mean.square()).clamp(min=1e-8).rsqrt()
+
+    def settle(self, mean: Tensor, square: Tensor) -> None:
+        """Average the latents' moments over updates: plainly at first, then with the newest ones in front."""
+        weight = (1 / (self.settled + 1)).clamp(min=MEMORY)
+        self.latent_mean.lerp_(mean, weight)
+        self.latent_square.lerp_(square, weight)
+        self.settled.add_(1)
+
+    def sample(self, batch: Batch, noise: Noise) -> Tensor:
+        """Reconstructions of `batch.image` from the means of q(z|x); `noise` plays no part."""
+        assert batch.image is not None
+        return to_image(self.decode(self.encode(batch.image)[0]))
+
+
+def sampled(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """A draw, mean + sigma eps. Kingma & Welling 2014, Eq. 10."""
+    return mean + (log_variance / 2).exp() * torch.randn_like(mean)
+
+
+def perplexity(count: Tensor) -> Tensor:
+    """exp(H) of the codes' frequencies: as many as there would be in use if all were used alike."""
+    return torch.special.entr(count / count.sum()).sum().exp()
+
+
+def of_all_shards(seen: Tensor) -> Tensor:
+    """What the shards of all processes saw, in their order: a codebook is too large for a term of a loss."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return seen
+    parts = [torch.empty_like(seen) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, seen)
+    return torch.cat(parts)
+
+
+class KLVAE(Family):
+    """A convolutional autoencoder with spatial latents, for other models to work in."""
+
+    Config = KLVAEConfig
+    paper = (
+        "Rombach et al. 2022, High-Resolution Image Synthesis with Latent Diffusion Models, "
+        "https://arxiv.org/abs/2112.10752"
+    )
+    task = "reconstruct"
+
+    def __init__(self, config: KLVAEConfig, card: Card, upstream: Mapping[str, nn.Module] | None = None):
+        super().__init__(config, card, upstream)
+        self.generator: Generator = Generator(config, card)
+        self.numbers = math.prod(card.shape)
+        if (latent := math.prod(self.generator.latents(card).shape)) >= self.numbers:
+            raise ValueError(
+                f"latent={config.latent} with factor={config.factor} makes latents of {latent} numbers, "
+                f"which must be less than an image's {self.numbers}"
+            )
+        self.seen: list[Tensor] = []  # what the shards of an update say of the codes
+        self.phases = (
+            Phase("autoencode", self.loss, adam(self.generator, lr=config.lr), after=self.after_update),
+        )
+
+    def loss(self, batch: Batch) -> tuple[Terms, Terms]:
+        """-log p(x|z) + w KL(q(z|x) || N(0, I)), or -log p(x|e) + b |z - sg(e)|^2; per number of an image."""
+        assert batch.image is not None
+        mean, log_variance = self.generator.encode(batch.image)
+        observed: Terms = {}
+        if self.generator.codebook is None:
+            z = sampled(mean, log_variance)
+            kl = kl_to_prior(mean.flatten(1), log_variance.flatten(1))
+            prior = {"kl": self.config.kl_weight * kl / self.numbers}
+        else:
+            z = mean
+            prior, observed = self.committed(self.generator.codebook, z)
+        error = self.generator.decode(z) - batch.image
+        error = error.abs() if self.config.likelihood == "l1" else error.square() / 2
+        moments = {"latent_mean": z.detach().mean(), "latent_square": z.detach().square().mean()}
+        return {"reconstruction": error.flatten(1).mean(1)} | prior, moments | observed
+
+    def committed(self, codebook: Codebook, z: Tensor) -> tuple[Terms, Terms]:
+        """Commitment, b |z - sg(e)|^2, Eq. 3, per number of z; observed: how many codes are in use."""
+        index = codebook.nearest(z)
+        distance = (z - codebook.codes_of(index)).square().flatten(1).mean(1)
+        seen = codebook.seen(z, index)
+        if self.training:
+            self.seen.append(seen)
+        count = seen[:, 0]
+        observed = {"perplexity": perplexity(count), "codes_used": (count > 0).float().mean()}
+        return {"commitment": self.config.commitment * distance}, observed
+
+    def after_update(self, terms: Terms) -> None:
+        """Move the latents' moments and the codes."""
+        self.generator.settle(terms["latent_mean"], terms["latent_square"])
+        if self.generator.codebook is not None:
+            seen = of_all_shards(torch.stack(self.seen))
+            self.seen.clear()
+            self.generator.codebook.move(seen, self.config.codebook_decay)

@@ -1,0 +1,97 @@
+"""Rombach et al. 2022, High-Resolution Image Synthesis with Latent Diffusion Models.
+
+https://arxiv.org/abs/2112.10752
+
+    min E[w |F(z_t, t) - (a z_0 + b eps)|^2]   with z_0 ~ q(z|x) / std(z), x = D(z)
+
+Diffusion of models/diffusion.py, in the latents of an autoencoder that was trained before and stands still.
+Latents are scaled to a variance of 1 (App. G), which the processes' levels of noise are made for.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from models import diffusion, kl_vae
+from models.diffusion import Diffusion, DiffusionConfig
+from models.family import Batch, Card, Noise
+from models.kl_vae import sampled
+from models.layers import to_image
+
+
+class LatentDiffusionConfig(DiffusionConfig):
+    """Hyperparameters of diffusion in latents."""
+
+    sigma_data: float = Field(1.0, gt=0)  # standard deviation of scaled latents
+
+    @model_validator(mode="after")
+    def _in_latents(self) -> Self:
+        if self.clip:
+            raise ValueError("clip keeps x_0 within the pixels' [-1, 1]; latents have no such bounds")
+        return self
+
+
+class Generator(diffusion.Generator):
+    """The denoiser of latents, and the autoencoder that they are of; its card is that of the latents."""
+
+    def __init__(
+        self,
+        config: LatentDiffusionConfig,
+        card: Card,
+        kinds: frozenset[str],
+        autoencoder: kl_vae.Generator,
+    ):
+        super().__init__(config, autoencoder.latents(card), kinds)
+        self.autoencoder = autoencoder.requires_grad_(False)
+
+    def start(self, batch: Batch) -> Tensor | None:
+        """The latents of an image to start from, where there is one."""
+        image = super().start(batch)
+        return None if image is None else self.encoded(image)
+
+    def encoded(self, image: Tensor) -> Tensor:
+        """The mean of q(z|x), scaled."""
+        return self.autoencoder.encode(image)[0] * self.autoencoder.scale()
+
+    def decoded(self, x: Tensor) -> Tensor:
+        """Scaled latents as images in [-1, 1]."""
+        return to_image(self.autoencoder.decode(x / self.autoencoder.scale()))
+
+    def noised(self, image: Tensor, noise: Noise, frames: int) -> Tensor:
+        """Real images along the forward process of their latents, each decoded."""
+        return super().noised(self.encoded(image), noise, frames)
+
+
+class LatentDiffusion(Diffusion):
+    """Diffusion in the latents of an autoencoder, conditional as in pixels."""
+
+    Config = LatentDiffusionConfig
+    upstream = {"autoencoder": "kl_vae"}
+    caches = "autoencoder"
+    paper = (
+        "Rombach et al. 2022, High-Resolution Image Synthesis with Latent Diffusion Models, "
+        "https://arxiv.org/abs/2112.10752"
+    )
+
+    generator: Generator
+
+    def built(self) -> Generator:
+        """The generator, on the autoencoder that was given."""
+        autoencoder = self.given["autoencoder"]
+        assert isinstance(autoencoder, kl_vae.Generator)
+        return Generator(self.config, self.card, self.conditions(self.config, self.card), autoencoder)
+
+    def encoded(self, batch: Batch) -> Tensor:
+        """z_0 ~ q(z|x), drawn anew each time, scaled; from what is cached of q, or from the images."""
+        autoencoder = self.generator.autoencoder
+        if batch.latent is not None:
+            mean, log_variance = batch.latent.unbind(1)
+        else:
+            assert batch.image is not None
+            with torch.no_grad():
+                mean, log_variance = autoencoder.encode(batch.image)
+        return sampled(mean, log_variance) * autoencoder.scale()

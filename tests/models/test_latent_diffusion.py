@@ -1,0 +1,116 @@
+"""Diffusion in latents: what it is trained on, what stands still, and what comes out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from models.family import Batch, Card, Noise
+from models.kl_vae import KLVAE, KLVAEConfig
+from models.latent_diffusion import LatentDiffusion, LatentDiffusionConfig
+from tests import tiny
+
+CARD = Card(1, 8, 3)
+
+
+def autoencoder(card: Card = CARD) -> KLVAE:
+    torch.manual_seed(0)
+    family = KLVAE(KLVAEConfig(factor=2, latent=2, width=16, max_width=16), card)
+    family.generator.settle(torch.tensor(0.5), torch.tensor(4.25))  # a scale of 1 / 2
+    return family
+
+
+def build(**changes: object) -> LatentDiffusion:
+    below = {"autoencoder": autoencoder().generator}
+    family = LatentDiffusion(
+        LatentDiffusionConfig(**{"width": 16, "sampler_steps": 3, **changes}), CARD, below
+    )
+    for p in family.generator.network.parameters():
+        p.data += 0.02 * torch.randn_like(p)
+    return family
+
+
+def batch(n: int = 6) -> Batch:
+    image = torch.rand(n, *CARD.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return Batch(n, image, torch.arange(n) % 3)
+
+
+def loss(family: LatentDiffusion, given: Batch) -> Tensor:
+    torch.manual_seed(2)
+    return next(iter(family.loss(given)[0].values()))
+
+
+def test_kept_encodings_teach_what_the_images_do() -> None:
+    family, given = build(), batch()
+    encoded = torch.stack(autoencoder().generator.encode(given.image), 1)
+    kept = dataclasses.replace(given, latent=encoded)
+    torch.testing.assert_close(loss(family, kept), loss(family, given))
+    other = dataclasses.replace(given, latent=encoded + 1)
+    assert not torch.allclose(loss(family, other), loss(family, given)), "the kept ones are what is used"
+
+
+def test_latents_are_drawn_anew_and_scaled() -> None:
+    family = build()
+    latent = torch.stack([torch.full((500, 2, 4, 4), 3.0), torch.full((500, 2, 4, 4), 2.0).log()], 1)
+    first, second = (family.encoded(Batch(500, latent=latent)) for _ in range(2))
+    assert not torch.equal(first, second)
+    assert float(first.mean()) == pytest.approx(3 / 2, abs=0.05)
+    assert float(first.var()) == pytest.approx(2 / 4, rel=0.05)
+
+
+def test_the_autoencoder_stands_still() -> None:
+    trainer, _ = tiny.run("latent_diffusion")
+    fresh = tiny.trainer("latent_diffusion").family.generator.autoencoder.state_dict()
+    for generator in (trainer.family.generator, trainer.ema.generator):
+        state = generator.autoencoder.state_dict()
+        assert all(torch.equal(state[name], value) for name, value in fresh.items())
+    frozen = {id(p) for p in trainer.family.generator.autoencoder.parameters()}
+    assert frozen and not frozen & {id(p) for p in trainer.family.phases[0].parameters}
+
+
+def test_what_it_builds_on_must_be_given() -> None:
+    with pytest.raises(ValueError, match="builds on a trained kl_vae"):
+        LatentDiffusion(LatentDiffusionConfig(), CARD)
+
+
+def test_changed_settings_keep_the_autoencoder() -> None:
+    family = build()
+    other = family.changed({"guidance": 3.0})
+    assert other.generator.autoencoder is family.generator.autoencoder and other.config.guidance == 3
+
+
+def test_a_trajectory_ends_with_the_sample() -> None:
+    family, given = build(), batch(3)
+    generator = family.generator.eval()
+    with torch.inference_mode():
+        way = generator.trajectory(Batch(3, label=given.label), Noise(range(3)), 3)
+        sample = generator.sample(Batch(3, label=given.label), Noise(range(3)))
+    assert way.shape == (3, 3, *CARD.shape)
+    torch.testing.assert_close(way[-1], sample)
+
+
+def test_the_forward_process_begins_with_the_reconstruction() -> None:
+    generator, given = build().generator.eval(), batch(3)
+    with torch.inference_mode():
+        frames = generator.noised(given.image, Noise(range(3)), 4)
+        reconstruction = generator.autoencoder.sample(given, Noise(range(3)))
+    assert frames.shape == (4, 3, *CARD.shape)
+    torch.testing.assert_close(frames[0], reconstruction)
+
+
+def test_a_little_noise_stays_near_the_image() -> None:
+    """With a network that knows x_0, an image to start from comes back as the autoencoder has it."""
+    generator, given = build(strength=0.5, sampler="euler", guidance=1).generator.eval(), batch(3)
+    known = generator.encoded(given.image)
+    with torch.inference_mode():
+        found = generator.walked(lambda x, level: known, generator.start(given), Noise(range(3)))
+    torch.testing.assert_close(found, known, rtol=1e-4, atol=1e-4)
+
+
+def test_latents_are_not_clipped_to_pixels() -> None:
+    with pytest.raises(ValidationError, match="latents have no such bounds"):
+        LatentDiffusionConfig(clip=True)
