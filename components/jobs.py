@@ -114,12 +114,12 @@ def build(
     name: str,
     config: dict[str, Any],
     card: Card,
-    settings: Train | None = None,
     upstream: Mapping[str, nn.Module] | None = None,
+    settings: Train | None = None,
 ) -> Family:
-    """A family by its name, sized for the card and, where it is to be trained, fit for the settings.
+    """A family by its name, sized for the card, on generators that were trained before.
 
-    `upstream` holds the generators that it builds on.
+    Where it is to be trained, `settings` are tried too.
 
     Raises:
         InputError: no such family, or its settings do not fit the data or the training.
@@ -144,7 +144,7 @@ def untrained(name: str, card: Card, blocks: Mapping[str, dict[str, Any]]) -> di
     built: dict[str, nn.Module] = {}
     for called, family in upstream_of(name).items():
         below = untrained(family, card, blocks)
-        built[called] = build(family, blocks.get(family, {}), card, upstream=below).generator
+        built[called] = build(family, blocks.get(family, {}), card, below).generator
     return built
 
 
@@ -169,7 +169,7 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
         upstream = {name: load_model(store.local_copy(model)) for name, model in job.upstream.items()}
         torch.manual_seed(derive(settings.seed, "weights"))
         built_on = {name: generator for name, (generator, _, _) in upstream.items()}
-        family = build(job.family, job.config, told, settings, built_on)
+        family = build(job.family, job.config, told, built_on, settings)
         resume = _checkpoint(attempt, group)
         with Uploader(attempt) as uploader:
             rows = sampling.grid_rows(validation, settings.sample_images)
@@ -447,7 +447,7 @@ def load_model(
 def rebuilt(described: Mapping[str, Any]) -> Family:
     """The family that a config.json describes, newly initialised, on what it builds on."""
     below = {name: rebuilt(one).generator for name, one in (described.get("upstream") or {}).items()}
-    return build(described["family"], described["config"], Card(**described["card"]), upstream=below)
+    return build(described["family"], described["config"], Card(**described["card"]), below)
 
 
 def _with(name: str, config: dict[str, Any], changes: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
@@ -652,9 +652,7 @@ def describe_families() -> list[dict[str, Any]]:
             "task": family.task,
             "needs": sorted(family.needs),
             "upstream": dict(family.upstream),
-            "phases": [
-                phase.name for phase in build(name, {}, card, upstream=untrained(name, card, {})).phases
-            ],
+            "phases": [phase.name for phase in build(name, {}, card, untrained(name, card, {})).phases],
         }
         for name, family in FAMILIES.items()
     ]

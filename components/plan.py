@@ -288,8 +288,8 @@ def check(plan: Plan, store: Store) -> None:
     blocks = {family: plan.own(family) for family in plan.experiment.families}
     for family, block in blocks.items():
         if not claimed(store, plan.train(family)):
-            card, below = plan.card_for(family), untrained(family, plan.card_for(family), blocks)
-            build(family, block, card, plan.experiment.training(family), below)
+            card = plan.card_for(family)
+            build(family, block, card, untrained(family, card, blocks), plan.experiment.training(family))
     if plan.captions is not None and not claimed(store, plan.captions):
         from components.text import need_encoder
 

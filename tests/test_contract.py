@@ -141,7 +141,7 @@ def rank(
     }
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
-    trainer, log = tiny.trainer(name, change=change, card=card, group=Group(index, size)), tiny.Memory()
+    trainer, log = tiny.trainer(name, card=card, change=change, group=Group(index, size)), tiny.Memory()
     train(trainer, Batches(tiny.split(card=card), trainer.settings.batch, trainer.settings.seed), log)
     states = trainer.group.gather({n: p.detach() for n, p in trainer.family.named_parameters()})
     assert all(equal(states[0], state) for state in states), "ranks differ"

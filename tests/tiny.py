@@ -74,8 +74,7 @@ def trainer(
     """A family ready to train, with all its phases or the first few; each is due at least twice."""
     chosen = chosen or settings()
     torch.manual_seed(derive(chosen.seed, "weights"))
-    below = untrained(name, card, CONFIGS)
-    family = build(name, {**CONFIGS[name], **(change or {})}, card, upstream=below)
+    family = build(name, {**CONFIGS[name], **(change or {})}, card, untrained(name, card, CONFIGS))
     most = max(1, chosen.steps // 2)
     family.phases = [replace(phase, every=min(phase.every, most)) for phase in family.phases[:phases]]
     return Trainer(family, chosen, **arguments)

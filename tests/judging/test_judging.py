@@ -34,7 +34,7 @@ def store(tmp_path, digits, digits_reference) -> Store:
     for family, config in CONFIGS.items():
         torch.manual_seed(0)
         card = Card(1, 8, 10)
-        built = jobs.build(family, config, card, upstream=jobs.untrained(family, card, CONFIGS))
+        built = jobs.build(family, config, card, jobs.untrained(family, card, CONFIGS))
         below = {
             name: {"family": other, "config": CONFIGS[other], "card": asdict(card)}
             for name, other in jobs.upstream_of(family).items()
