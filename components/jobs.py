@@ -273,7 +273,7 @@ def _leave(
 
 def _averages(log: Recorder, found: dict[str, Any] | None) -> dict[str, Any] | None:
     """Which lengths of averages were tried, and by what they were judged."""
-    return found and log.selector and found | {"judged_by": log.selector.jury.described}
+    return found | {"judged_by": log.selector.jury.described} if found and log.selector else None
 
 
 def _selected_by(log: Recorder, trainer: Trainer, averages: dict[str, Any] | None) -> dict[str, Any] | None:

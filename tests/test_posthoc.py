@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors.torch import load
 from torch import nn
 
-from components import posthoc
+from components import jobs, posthoc
 from components.config import Train
+from components.data.card import DataCard
 from components.data.dataset import Batches
 from components.ema import decay
 from components.posthoc import TRACKED, Profile, Tracks, exponent, inner, relative_length, solve
+from components.report import judged
+from components.storage import Store
 from components.training import try_lengths
+from models.family import Remedy
 from tests import tiny
 from tests.test_training import Judged, train
 
@@ -48,8 +54,8 @@ def test_the_exponent_solves_its_equation(length: float) -> None:
     assert exponent(length) > 0 and relative_length(exponent(length)) == pytest.approx(length, rel=1e-9)
 
 
-def test_exponents_of_the_paper() -> None:
-    """Sec. 3.1 names these: sigma_rel 0.05 and 0.10 are gamma 16.97 and 6.94."""
+def test_exponents_of_the_tracks() -> None:
+    """As the paper rounds them."""
     assert [exponent(length) for length in TRACKED] == pytest.approx([16.97, 6.94], abs=0.005)
 
 
@@ -248,18 +254,26 @@ def test_tracks_leave_the_weights_as_they_would_be_without() -> None:
     assert same(plain.ema.generator.state_dict(), tracked.ema.generator.state_dict())
 
 
-def test_snapshots_that_a_treatment_went_back_behind_do_not_count() -> None:
+@pytest.mark.parametrize(
+    ("change", "moments"),
+    [({}, [(1, 4), (2, 8), (2, 12), (2, 16)]), ({"width": 4}, [(2, 8), (2, 12), (2, 16)])],
+)
+def test_snapshots_behind_a_treatment_or_of_another_generator_do_not_count(
+    change: dict[str, Any], moments: list[tuple[int, int]]
+) -> None:
+    """Step 8 of the first attempt is what the treatment went back behind."""
     trainer, log = trained(())
-    state = log.saved[8]
-    trainer.load_state(state)
-    trainer.tracks.mark(2, 12)
-    assert trainer.tracks.moments == [(1, 4), (1, 8), (2, 12)]
+    trainer.treat({"action": "treated"}, Remedy("another", "nobody", change), log.saved[4])
+    log.trained = False
+    train(trainer, Batches(tiny.split(), 8, 0), log, resume=trainer.state())
+    assert trainer.tracks.moments == moments and set(log.tracks) > set(moments)
     assert posthoc.name((1, 8)) == "ema/step-0000008.safetensors" != posthoc.name((2, 8))
+    log.trained, log.after = True, [3.0, 2.0, 1.0]
+    assert try_lengths(trainer, log)["won"] == 0.15
 
 
 def test_snapshots_are_files_of_the_attempt(tmp_path: Any) -> None:
     from components.recorder import Recorder
-    from components.storage import Store
     from components.upload import Uploader
 
     attempt = Store(tmp_path)
@@ -270,6 +284,66 @@ def test_snapshots_are_files_of_the_attempt(tmp_path: Any) -> None:
         assert log.stored_tracks([(1, 4), (1, 8)]) == [(1, 8)]
         assert same(log.load_tracks((1, 8)), posthoc.flat(tracks.parameters))
     assert attempt.list("ema") == ["step-0000008.safetensors"]
+
+
+@pytest.fixture
+def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Trains in the store of a folder, its samples judged by scores in the order of judging."""
+    about = dict.fromkeys(("name", "title", "source", "licence", "credit"), "digits")
+    card = DataCard(**about, resolution=8, channels=1, labels=list("0123456789"), counts={"train": 64})
+
+    class Scores:
+        jury = SimpleNamespace(described={"metric": "kid", "split": "validation", "n": 8})
+
+        def __init__(self, scores: tuple[float, ...]):
+            self.left = list(scores)
+
+        def __call__(self, generator: nn.Module) -> dict[str, float]:
+            score = self.left.pop(0)
+            return {"score": score, "kid": score}
+
+    def fit(scores: tuple[float, ...], name: str = "vae", **changes: Any) -> tuple[dict[str, Any], Store]:
+        monkeypatch.setattr(jobs.DataCard, "read", lambda folder: card)
+        monkeypatch.setattr(jobs, "open_split", lambda folder, split: tiny.split())
+        monkeypatch.setattr(jobs, "_selector", lambda *_: Scores(scores))
+        (tmp_path / "data").mkdir()
+        chosen = tiny.settings(sample_grids=2, sample_images=4, **changes)
+        jobs.fit(
+            jobs.Fit(name, tiny.CONFIGS[name], chosen.model_dump(mode="json"), "data", "try", str(tmp_path))
+        )
+        attempt = Store(tmp_path / "try")
+        return attempt.read_json(jobs.RESULT), attempt
+
+    return fit
+
+
+def test_a_length_that_wins_is_published(fitted: Any) -> None:
+    result, attempt = fitted((3.0, 2.0, 1.0, 1.0, 1.0, 0.5), ema_lengths=(0.1, 0.15))
+    assert attempt.list("ema") == ["step-0000003.safetensors", "step-0000006.safetensors"]
+    assert result["kept"] == "best" and result["averages"]["won"] == 0.15
+    assert result["checkpoints"] == {
+        "last": {"step": 6, "model": "model-last"},
+        "best": {"step": 6, "model": "model"},
+    }
+    assert result["selected_by"]["ema_length"] == 0.15
+    assert [(p["length"], p["kid"]) for p in result["averages"]["curve"]] == [
+        (None, 1),
+        (0.1, 1),
+        (0.15, 0.5),
+    ]
+    kept, last = (load(attempt.read_bytes(f"{m}/model.safetensors")) for m in ("model", "model-last"))
+    assert kept.keys() == last.keys() and not same(kept, last)
+    assert judged.averages(result["averages"]) == (
+        "KID by length of the average: ordinary 1.00; 0.1 1.00; 0.15 0.500 (kept)"
+    )
+    assert "of an average of length 0.15 on 8 images" in judged.selected_by(result["selected_by"])
+
+
+def test_nothing_is_written_when_off(fitted: Any) -> None:
+    result, attempt = fitted((3.0, 2.0, 1.0))
+    assert attempt.list("ema") == [] and result["averages"] is None and result["kept"] == "last"
+    assert judged.averages(result["averages"]) is None
+    assert "ema_length" not in result["selected_by"]
 
 
 # Settings
