@@ -552,8 +552,8 @@ def snapshot(trainer: Trainer, log: Log) -> dict[str, float]:
 def try_lengths(trainer: Trainer, log: Log) -> dict[str, Any]:
     """Judge averages of other lengths as snapshots are judged; one that beats the ordinary becomes the best.
 
-    The ordinary average is what would be kept without. For the first process, after training; the averaged
-    generator is afterwards what it was.
+    The ordinary average is the one that would be kept without: of the best snapshot, or of the last step. For
+    the first process, after training; the averaged generator is afterwards what it was.
 
     Returns:
         `won`: the length that did, None where it was the ordinary; `curve`: length and quality, and `missed`,

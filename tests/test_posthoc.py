@@ -20,12 +20,14 @@ from components.data.card import DataCard
 from components.data.dataset import Batches
 from components.ema import decay
 from components.posthoc import TRACKED, Profile, Tracks, exponent, inner, relative_length, solve
+from components.recorder import Recorder, Silent
 from components.report import judged
 from components.storage import Store
-from components.training import try_lengths
+from components.training import train, try_lengths
+from components.upload import Uploader
 from models.family import Remedy
 from tests import tiny
-from tests.test_training import Judged, train
+from tests.test_training import Judged
 
 LENGTHS = (0.03, 0.05, 0.1, 0.15, 0.2)
 
@@ -246,6 +248,15 @@ def test_a_resumed_training_has_the_same_tracks() -> None:
     assert same(resumed.weights("best").state_dict(), through.weights("best").state_dict())
 
 
+def test_every_process_keeps_the_same_tracks() -> None:
+    """The others, whose logs are silent, go on from the first one's checkpoint too."""
+    first, _ = trained(())
+    other = tiny.trainer("dcgan", first.settings)
+    train(other, Batches(tiny.split(), 8, 0), Silent())
+    assert other.tracks and other.tracks.moments == first.tracks.moments
+    assert same(other.tracks.state()["parameters"], first.tracks.state()["parameters"])
+
+
 def test_tracks_leave_the_weights_as_they_would_be_without() -> None:
     plain, log = trained((), ema_lengths=())
     tracked, _ = trained(())
@@ -273,9 +284,6 @@ def test_snapshots_behind_a_treatment_or_of_another_generator_do_not_count(
 
 
 def test_snapshots_are_files_of_the_attempt(tmp_path: Any) -> None:
-    from components.recorder import Recorder
-    from components.upload import Uploader
-
     attempt = Store(tmp_path)
     tracks = Tracks(nn.Conv2d(2, 3, 3).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     with Uploader(attempt) as uploader:
@@ -336,14 +344,17 @@ def test_a_length_that_wins_is_published(fitted: Any) -> None:
     assert judged.averages(result["averages"]) == (
         "KID by length of the average: ordinary 1.00; 0.1 1.00; 0.15 0.500 (kept)"
     )
-    assert "of an average of length 0.15 on 8 images" in judged.selected_by(result["selected_by"])
+    assert judged.selected_by(result["selected_by"]) == (
+        "lowest KID on 8 images of the validation split (an average of length 0.15)"
+    )
+    assert judged.kept_step(result) is None
 
 
 def test_nothing_is_written_when_off(fitted: Any) -> None:
     result, attempt = fitted((3.0, 2.0, 1.0))
     assert attempt.list("ema") == [] and result["averages"] is None and result["kept"] == "last"
     assert judged.averages(result["averages"]) is None
-    assert "ema_length" not in result["selected_by"]
+    assert "ema_length" not in result["selected_by"] and judged.kept_step(result) == 6
 
 
 # Settings

@@ -13,7 +13,12 @@ Result = Mapping[str, Any]
 
 
 def kept_step(result: Result) -> int | None:
-    """The step of the checkpoint that a result's metrics, samples and model are of."""
+    """The step of the snapshot that a result's metrics, samples and model are of.
+
+    None where it is of none: an average of another length is made after training.
+    """
+    if (result.get("averages") or {}).get("won") is not None:
+        return None
     entries = result.get("checkpoints") or {}
     return (entries.get(result.get("kept")) or entries.get("last") or {}).get("step")
 
@@ -75,8 +80,8 @@ def selected_by(how: Mapping[str, Any] | None) -> str:
     counted = f"{text.number(how['n'])} images" if how.get("n") is not None else ""
     split = f"the {how['split']} split" if how.get("split") else ""
     where = " of ".join(filter(None, (counted, split)))
-    made = f", of an average of length {how['ema_length']}" if how.get("ema_length") is not None else ""
-    return f"{what}{made} on {where}" if where else f"{what}{made}"
+    made = f" (an average of length {how['ema_length']})" if how.get("ema_length") is not None else ""
+    return (f"{what} on {where}" if where else what) + made
 
 
 def averages(tried: Mapping[str, Any] | None) -> str | None:
