@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from components.errors import InputError
 
+SHORTEST, LONGEST = 0.01, 0.28  # averages: at 1 / sqrt(12) = 0.289 there is the plain mean of all steps
+
 
 class Section(BaseModel):
     """A part of the experiment: frozen, typed, closed."""
@@ -50,8 +52,15 @@ class Train(Section):
     schedule: Literal["constant", "linear", "cosine", "sqrt"] = "constant"  # of the learning rate, down to 0
     warmup_steps: int = Field(0, ge=0)
     clip: float | None = Field(None, gt=0)  # largest norm of a phase's gradient
-    ema_half_life_images: int = Field(20_000, ge=0)  # 0: no averaging
+    # After so many images old weights count half; 0: no averaging. None: in proportion to the run, namely
+    # ema_ramp_up of the images seen so far. That is a power-function average, gamma = ln 2 / ema_ramp_up - 1
+    # (by default of relative length 0.063), so what is right for a short run is right for a long one.
+    ema_half_life_images: int | None = Field(None, ge=0)
     ema_ramp_up: float = Field(0.05, gt=0)  # half-life at most this fraction of the images seen so far
+    # Relative lengths (sigma_rel of Karras et al. 2024), such as 0.03, 0.05, 0.1, 0.15 and 0.2, of averages
+    # that are made after the last step and judged on validation, the best kept; (): none. They are made of
+    # two averages stored at each of sample_grids: 8 are enough from 0.05 to 0.15, 16 from 0.03 to 0.2.
+    ema_lengths: tuple[float, ...] = ()
     patience: int | None = Field(None, ge=1)  # validations without improvement before stopping; None: never
     validate_every: int = Field(200, ge=1)  # steps, for families with a validation loss
     threads: int = Field(1, ge=1)  # per worker: changes bits, so it is part of what is trained
@@ -84,6 +93,15 @@ class Train(Section):
                 f"health=treat goes back to checkpoints, so health_every={self.health_every} must divide "
                 f"checkpoint_every={self.checkpoint_every}"
             )
+        for length in self.ema_lengths:
+            if not SHORTEST <= length <= LONGEST:
+                raise ValueError(
+                    f"ema_lengths are relative ones, from {SHORTEST} to {LONGEST}; {length} is not"
+                )
+        if len(set(self.ema_lengths)) < len(self.ema_lengths):
+            raise ValueError("ema_lengths name a length twice")
+        if self.ema_lengths and not self.judges:
+            raise ValueError("ema_lengths are judged on validation, for which judge_samples must not be 0")
         if 0 < self.judge_samples < 8:
             raise ValueError(f"judge_samples={self.judge_samples} are too few to judge; give 0 or at least 8")
         return self
@@ -100,7 +118,9 @@ class Train(Section):
 
     def semantic(self) -> dict[str, Any]:
         """What the trained weights depend on; with treatments, checkpoints are among it."""
-        return self.model_dump(exclude=set(NOT_SEMANTIC) - {"checkpoint_every" if self.treats else ""})
+        return self.model_dump(
+            mode="json", exclude=set(NOT_SEMANTIC) - {"checkpoint_every" if self.treats else ""}
+        )
 
     @property
     def treats(self) -> bool:
@@ -221,7 +241,7 @@ class Experiment(Section):
             settings = whole.training(family)
             if settings.precision == "auto":
                 settings = settings.model_copy(update={"precision": precision})
-            blocks[family] = config_of(family, own) | {"train": settings.model_dump()}
+            blocks[family] = config_of(family, own) | {"train": settings.model_dump(mode="json")}
         return self.model_copy(update={"device": device, "families": blocks, "train": {}})
 
 

@@ -12,23 +12,27 @@ from torch import nn
 from models.family import Family, Generator
 
 
-def decay(batch: int, images: int, half_life_images: int, ramp_up: float) -> float:
+def decay(batch: int, images: int, half_life_images: int | None, ramp_up: float) -> float:
     """Weight of the old average in one update; the half-life is in images, as in StyleGAN2-ADA.
 
     Args:
         batch: images per update.
         images: images seen so far, this batch included.
-        half_life_images: after this many images an old value has half its weight; 0 means no averaging.
+        half_life_images: after this many images an old value has half its weight; 0 means no averaging,
+            None that `ramp_up` alone decides: a power-function average (Karras et al. 2024), as long as
+            it is in every run however long.
         ramp_up: the half-life is at most this fraction of `images`, so that a short run forgets its start.
     """
-    half_life = min(half_life_images, images * ramp_up)
+    half_life = images * ramp_up
+    if half_life_images is not None:
+        half_life = min(half_life_images, half_life)
     return 0.5 ** (batch / half_life) if half_life > 0 else 0.0
 
 
 class EMA:
     """The averaged copy of a family's generator: parameters are averaged, buffers copied."""
 
-    def __init__(self, generator: Generator, half_life_images: int, ramp_up: float):
+    def __init__(self, generator: Generator, half_life_images: int | None, ramp_up: float):
         self.generator = copy.deepcopy(generator).eval().requires_grad_(False)
         self.half_life_images, self.ramp_up = half_life_images, ramp_up
         self._averaged: list[torch.Tensor] = list(self.generator.parameters())

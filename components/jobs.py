@@ -35,7 +35,7 @@ from components.sampling import SHEET_COLUMNS
 from components.selection import Jury, Selector
 from components.storage import Store
 from components.threads import using_threads
-from components.training import Report, Trained, Trainer, held_out, train
+from components.training import Report, Trained, Trainer, held_out, train, try_lengths
 from components.upload import Uploader
 from components.watch import examined
 from models import FAMILIES
@@ -151,7 +151,8 @@ def untrained(name: str, card: Card, blocks: Mapping[str, dict[str, Any]]) -> di
 def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) -> None:
     """Train on this process of the group; go on from the newest checkpoint in the attempt's folder.
 
-    Leaves in the attempt's folder: metrics/, samples/, checkpoints/, model/ and, written last, trained.json.
+    Leaves in the attempt's folder: metrics/, samples/, checkpoints/, model/ and, written last, trained.json;
+    ema/ too, where averages of other lengths are tried.
     """
     group = group or Group(device=torch.device(job.device))
     settings, store = job.settings, Store(job.store)
@@ -191,6 +192,9 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
                 resume=resume,
                 report=report,
             )
+            averages = None
+            if isinstance(log, Recorder) and settings.ema_lengths:
+                averages = try_lengths(trainer, log)
             work = time.time() - began
         if uploader.failed:
             name, why = uploader.failed[0]
@@ -198,7 +202,7 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
         if isinstance(log, Recorder):
             titles = [validation.captions[i] for i in rows] if told.text and validation.captions else None
             below = {name: described for name, (_, _, described) in upstream.items()}
-            _leave(job, attempt, trainer, log, trained, work, len(rows), card.labels, titles, below)
+            _leave(job, attempt, trainer, log, trained, averages, work, len(rows), card.labels, titles, below)
 
 
 def _split(job: Fit, store: Store, folder: Path, name: str, encoded: Path | None) -> Split:
@@ -311,6 +315,7 @@ def _leave(
     trainer: Trainer,
     log: Recorder,
     trained: Trained,
+    averages: dict[str, Any] | None,
     work: float,
     count: int,
     labels: list[str] | None,
@@ -321,9 +326,11 @@ def _leave(
     family, control = trainer.family, trained.control
     job = replace(job, config=family.config.model_dump(mode="json"))  # treatments may have changed it
     steps = {"last": control.step, "best": control.best_step or control.step}
-    if steps["best"] == control.step:
+    won = averages["won"] if averages else None
+    kept = "best" if won is not None else job.settings.keep
+    if steps["best"] == control.step and won is None:
         del steps["best"]
-    kept = job.settings.keep if "best" in steps else "last"
+        kept = "last"
     folders = {which: "model" if which == kept else f"model-{which}" for which in steps}
     encoder = Store(job.store).read_json(f"{job.captions}/{ENCODER}") if family.card.text else None
     for which, folder in folders.items():  # the last first: once best, the average is no longer last
@@ -341,7 +348,8 @@ def _leave(
             "stopped_early": control.stopped,
             "kept": kept,
             "checkpoints": {which: {"step": steps[which], "model": folders[which]} for which in steps},
-            "selected_by": _selected_by(log, trainer),
+            "selected_by": _selected_by(log, trainer, averages),
+            "averages": _averages(log, averages),
             "curve": control.curve,
             "parameters": sum(p.numel() for p in family.generator.parameters()),
             "parameters_trained": sum(p.numel() for p in family.parameters()),
@@ -352,8 +360,15 @@ def _leave(
     )
 
 
-def _selected_by(log: Recorder, trainer: Trainer) -> dict[str, Any] | None:
+def _averages(log: Recorder, found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Which lengths of averages were tried, and by what they were judged."""
+    return found | {"judged_by": log.selector.jury.described} if found and log.selector else None
+
+
+def _selected_by(log: Recorder, trainer: Trainer, averages: dict[str, Any] | None) -> dict[str, Any] | None:
     """What chose the best weights."""
+    if averages and averages["won"] is not None and log.selector:
+        return log.selector.jury.described | {"ema_length": averages["won"]}
     if not trainer.control.best_step:
         return None
     if trainer.settings.patience is not None and len(trainer.family.phases) == 1:

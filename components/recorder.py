@@ -9,17 +9,18 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from components import checkpoint, sampling
+from components import checkpoint, posthoc, sampling
 from components.selection import Selector
 from components.storage import Store
 from components.upload import Uploader
 from components.watch import event_name
+from models.family import Terms
 
 PROGRESS_SECONDS = 1.0  # how often others can see a run move; costs one small file
 
@@ -49,6 +50,17 @@ class Silent:
 
     def go_back(self, step: int, attempt: int) -> None:
         """Nothing."""
+
+    def save_tracks(self, moment: checkpoint.Moment, snapshot: Terms) -> None:
+        """Nothing."""
+
+    def stored_tracks(self, moments: Sequence[checkpoint.Moment]) -> list[checkpoint.Moment]:
+        """None; the first process makes averages."""
+        return []
+
+    def load_tracks(self, moment: checkpoint.Moment) -> Terms:
+        """Nothing."""
+        return {}
 
     def save(self, step: int, state: dict[str, Any]) -> str:
         """Nothing; the first process stores the state of all."""
@@ -119,6 +131,19 @@ class Recorder(Silent):
         """The state of a moment, as soon as it is in the store."""
         self.uploader.flush()
         return checkpoint.load(self.attempt, moment)
+
+    def save_tracks(self, moment: checkpoint.Moment, snapshot: Terms) -> None:
+        """Store what averages of other lengths are made from."""
+        self.uploader.put(posthoc.encode(snapshot), posthoc.name(moment))
+
+    def stored_tracks(self, moments: Sequence[checkpoint.Moment]) -> list[checkpoint.Moment]:
+        """Those of the moments of which a snapshot is there: a full disk may have kept one away."""
+        self.uploader.flush()
+        return [moment for moment in moments if self.attempt.exists(posthoc.name(moment))]
+
+    def load_tracks(self, moment: checkpoint.Moment) -> Terms:
+        """What was stored of a moment."""
+        return posthoc.decode(self.attempt.read_bytes(posthoc.name(moment)))
 
     def go_back(self, step: int, attempt: int) -> None:
         """Store the lines of the attempt that ends here, and begin another after `step`."""

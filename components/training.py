@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from components import posthoc
 from components.config import Train
 from components.data.dataset import Split, latents_of, to_float
 from components.distributed import Buffers, Group, Replica, derive
@@ -67,6 +68,15 @@ class Log(Protocol):
 
     def judge(self, step: int, generator: nn.Module) -> dict[str, float]:
         """Quality of other fixed-seed samples of this step, on validation; empty where nothing judges."""
+
+    def save_tracks(self, moment: tuple[int, int], snapshot: Terms) -> None:
+        """Store what averages of other lengths are made from."""
+
+    def stored_tracks(self, moments: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those of the moments of which such a snapshot is there."""
+
+    def load_tracks(self, moment: tuple[int, int]) -> Terms:
+        """What was stored of an (attempt, step)."""
 
     def save(self, step: int, state: dict[str, Any]) -> str:
         """Store a checkpoint and all lines so far; returns its name."""
@@ -161,6 +171,7 @@ class Trainer:
         # channels_last is what convolutions are fastest in, on CPUs and GPUs; dense networks do not notice.
         self.family = family.to(self.group.device).to(memory_format=torch.channels_last).train()
         self.ema = EMA(family.generator, settings.ema_half_life_images, settings.ema_ramp_up)
+        self.tracks = posthoc.Tracks(family.generator) if settings.ema_lengths else None
         self.replica = Replica(family, self.group)
         self.buffers = Buffers(family, self.shards)
         self.base_rates = [[g["lr"] for g in optimizer.param_groups] for optimizer in family.optimizers]
@@ -181,6 +192,8 @@ class Trainer:
         self.buffers.settle()
         self.control.step += 1
         self.ema.update(self.family.generator, settings.batch, self.images)
+        if self.tracks:
+            self.tracks.update(self.family.generator, self.control.step)
 
     def update(self, index: int, phase: Phase, batches: Sequence[Batch]) -> None:
         """One optimizer update: the mean gradient of the phase's loss over all shards."""
@@ -314,6 +327,7 @@ class Trainer:
             "optimizers": [optimizer.state_dict() for optimizer in self.family.optimizers],
             "ema": self.ema.generator.state_dict(),
             "best": self.best,
+            "tracks": self.tracks.state() if self.tracks else None,
             "shards": shards,
             "control": vars(self.control).copy(),
             "watch": self.watch.state(),
@@ -328,6 +342,8 @@ class Trainer:
             optimizer.load_state_dict(saved)
         self.ema.generator.load_state_dict(state["ema"])
         self.best = state["best"]
+        if self.tracks:
+            self.tracks.load_state(state["tracks"])
         self.buffers.load_state(state["shards"])
         self.control = Control(**state["control"])
         self.watch.load_state(state["watch"])
@@ -383,6 +399,8 @@ class Trainer:
         self.best = state["best"] if fits["generator"] else None
         if fits["generator"]:
             self.ema.generator.load_state_dict(state["ema"])
+            if self.tracks:
+                self.tracks.load_state(state["tracks"])
         for shard in self.shards:
             of_shard = {k: v for k, v in state["shards"][shard].items() if fits[k.split(".")[0]]}
             self.buffers.put(shard, of_shard)
@@ -520,11 +538,51 @@ def snapshot(trainer: Trainer, log: Log) -> dict[str, float]:
     """
     generator, control = trainer.calibrated(), trainer.control
     log.grid(control.step, generator)
+    if trainer.tracks and control.step:
+        moment = trainer.tracks.mark(control.attempt, control.step)
+        log.save_tracks(moment, posthoc.flat(trainer.tracks.parameters))
     judged: dict[str, float] = trainer.group.agree(log.judge(control.step, generator))
     if judged:
         values = {name: value for name, value in judged.items() if name != "score"}
         control.curve.append({"step": control.step, **values})
     return judged
+
+
+@torch.no_grad()
+def try_lengths(trainer: Trainer, log: Log) -> dict[str, Any]:
+    """Judge averages of other lengths as snapshots are judged; one that beats the ordinary becomes the best.
+
+    The ordinary average is the one that would be kept without: of the best snapshot, or of the last step. For
+    the first process, after training; the averaged generator is afterwards what it was.
+
+    Returns:
+        `won`: the length that did, None where it was the ordinary; `curve`: length and quality, and `missed`,
+        how far the profile is from that of the length; `snapshots`: how many they were made from.
+    """
+    assert trainer.tracks
+    control, generator, settings = trainer.control, trainer.ema.generator, trainer.settings
+    last = {name: value.clone() for name, value in generator.state_dict().items()}
+    ordinary = trainer.weights("best" if settings.keep == "best" else "last")
+    curve: list[dict[str, Any]] = [{"length": None, **log.judge(control.step, ordinary)}]
+    generator.load_state_dict(last)
+    won, lowest, best = None, curve[0]["score"], trainer.best
+    if math.isnan(lowest):
+        lowest = math.inf
+    moments = log.stored_tracks(trainer.tracks.moments)
+    lengths = settings.ema_lengths if moments else ()
+    made = posthoc.averages(lengths, moments, map(log.load_tracks, moments), control.step)
+    for length, (parameters, missed) in zip(lengths, made, strict=True):
+        for name, mine in generator.named_parameters():
+            mine.copy_(parameters[name])
+        judged = log.judge(control.step, trainer.calibrated())
+        curve.append({"length": length, "missed": missed, **judged})
+        if judged["score"] < lowest:
+            won, lowest = length, judged["score"]
+            best = {name: value.clone() for name, value in generator.state_dict().items()}
+    generator.load_state_dict(last)
+    if won is not None:
+        trainer.best, control.best_step = best, control.step
+    return {"won": won, "curve": curve, "snapshots": len(moments)}
 
 
 def grid_steps(settings: Train) -> set[int]:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from components import posthoc
 from components.config import Train
 from components.data.dataset import Batches, Shards, Split
 from components.distributed import derive
@@ -89,6 +90,7 @@ class Memory:
         self.moments: dict[tuple[int, int], dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
         self.grids: list[int] = []
+        self.tracks: dict[tuple[int, int], bytes] = {}
 
     def row(self, step: int, values: dict[str, float]) -> None:
         self.rows.append({"step": step, **values})
@@ -111,6 +113,15 @@ class Memory:
 
     def go_back(self, step: int, attempt: int) -> None:
         pass
+
+    def save_tracks(self, moment: tuple[int, int], snapshot: dict[str, torch.Tensor]) -> None:
+        self.tracks[moment] = posthoc.encode(snapshot)
+
+    def stored_tracks(self, moments: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        return [moment for moment in moments if moment in self.tracks]
+
+    def load_tracks(self, moment: tuple[int, int]) -> dict[str, torch.Tensor]:
+        return posthoc.decode(self.tracks[moment])
 
     def save(self, step: int, state: dict[str, Any]) -> str:
         from components import checkpoint

@@ -13,7 +13,12 @@ Result = Mapping[str, Any]
 
 
 def kept_step(result: Result) -> int | None:
-    """The step of the checkpoint that a result's metrics, samples and model are of."""
+    """The step of the snapshot that a result's metrics, samples and model are of.
+
+    None where it is of none: an average of another length is made after training.
+    """
+    if (result.get("averages") or {}).get("won") is not None:
+        return None
     entries = result.get("checkpoints") or {}
     return (entries.get(result.get("kept")) or entries.get("last") or {}).get("step")
 
@@ -42,6 +47,7 @@ def _checkpoints(result: Result, name: str) -> dict[str, Any]:
         "last": _checkpoint(last, name) or {"instead": text.NONE},
         "why_not": difference(_metric(best, name), _metric(last, name)) if best and last else None,
         "selected_by": selected_by(how),
+        "averages": averages(result.get("averages")),
     }
 
 
@@ -74,7 +80,23 @@ def selected_by(how: Mapping[str, Any] | None) -> str:
     counted = f"{text.number(how['n'])} images" if how.get("n") is not None else ""
     split = f"the {how['split']} split" if how.get("split") else ""
     where = " of ".join(filter(None, (counted, split)))
-    return f"{what} on {where}" if where else what
+    made = f" (an average of length {how['ema_length']})" if how.get("ema_length") is not None else ""
+    return (f"{what} on {where}" if where else what) + made
+
+
+def averages(tried: Mapping[str, Any] | None) -> str | None:
+    """How averages of every length did that was tried after training, in words; None where none was."""
+    if not tried:
+        return None
+    name = str((tried.get("judged_by") or {}).get("metric"))
+    shown = measure(name)
+
+    def one(point: Mapping[str, Any]) -> str:
+        length = point.get("length")
+        mark = " (kept)" if length == tried.get("won") else ""
+        return f"{'ordinary' if length is None else length} {shown.show(point.get(name))}{mark}"
+
+    return f"{shown.label} by length of the average: {'; '.join(map(one, tried.get('curve') or []))}"
 
 
 # Every class
