@@ -200,9 +200,16 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
             name, why = uploader.failed[0]
             raise RunError(f"{job.attempt}/{name} could not be stored: {why}; run the same command to resume")
         if isinstance(log, Recorder):
-            titles = [validation.captions[i] for i in rows] if told.text and validation.captions else None
-            below = {name: described for name, (_, _, described) in upstream.items()}
-            _leave(job, attempt, trainer, log, trained, averages, work, len(rows), card.labels, titles, below)
+            shown: dict[str, Any] = {"count": len(rows)}
+            if told.text and validation.captions:
+                shown["titles"] = [validation.captions[i] for i in rows]
+            about = {
+                "labels": card.labels,
+                "upstream": {name: told for name, (_, _, told) in upstream.items()},
+            }
+            if family.card.text:
+                about["encoder"] = store.read_json(f"{job.captions}/{ENCODER}")
+            _leave(job, attempt, trainer, log, trained, averages, work, shown, about)
 
 
 def _split(job: Fit, store: Store, folder: Path, name: str, encoded: Path | None) -> Split:
@@ -317,12 +324,13 @@ def _leave(
     trained: Trained,
     averages: dict[str, Any] | None,
     work: float,
-    count: int,
-    labels: list[str] | None,
-    titles: list[str] | None,
-    upstream: Mapping[str, Any],
+    shown: Mapping[str, Any],
+    about: Mapping[str, Any],
 ) -> None:
-    """The weights to keep, the others where they differ and, last, what is to be known of the training."""
+    """The weights to keep, the others where they differ and, last, what is to be known of the training.
+
+    `shown` says what the sample grids show, `about` what a model's config.json says besides its settings.
+    """
     family, control = trainer.family, trained.control
     job = replace(job, config=family.config.model_dump(mode="json"))  # treatments may have changed it
     steps = {"last": control.step, "best": control.best_step or control.step}
@@ -332,10 +340,9 @@ def _leave(
         del steps["best"]
         kept = "last"
     folders = {which: "model" if which == kept else f"model-{which}" for which in steps}
-    encoder = Store(job.store).read_json(f"{job.captions}/{ENCODER}") if family.card.text else None
     for which, folder in folders.items():  # the last first: once best, the average is no longer last
         generator = trainer.weights(which)
-        save_model(attempt, folder, job, generator, family.card, labels, encoder, upstream)
+        save_model(attempt, folder, job, generator, family.card, **about)
         if which == kept:
             attempt.write_bytes(KEPT, log.picture(generator))
     attempt.write_json(
@@ -355,7 +362,7 @@ def _leave(
             "parameters_trained": sum(p.numel() for p in family.parameters()),
             "terms": trained.terms,
             "health": trainer.watch.described | {"events": control.events},
-            "samples": sample_table(attempt, count, family.card) | ({"titles": titles} if titles else {}),
+            "samples": {**sample_table(attempt, family.card), **shown},
         },
     )
 
@@ -376,12 +383,11 @@ def _selected_by(log: Recorder, trainer: Trainer, averages: dict[str, Any] | Non
     return None if log.selector is None else log.selector.jury.described
 
 
-def sample_table(attempt: Store, count: int, card: Card) -> dict[str, Any]:
+def sample_table(attempt: Store, card: Card) -> dict[str, Any]:
     """How to read the grids: tiles lie side by side, row by row."""
     names = [name for name in attempt.list("samples") if name.startswith("step-")]
     return {
         "columns": SHEET_COLUMNS,
-        "count": count,
         "resolution": card.resolution,
         "channels": card.channels,
         "steps": [int(name.removeprefix("step-").removesuffix(".webp")) for name in names],
@@ -399,7 +405,7 @@ def save_model(
     job: Fit,
     generator: nn.Module,
     card: Card,
-    labels: list[str] | None,
+    labels: list[str] | None = None,
     encoder: dict[str, Any] | None = None,
     upstream: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:

@@ -312,7 +312,7 @@ def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def fit(scores: tuple[float, ...], name: str = "vae", **changes: Any) -> tuple[dict[str, Any], Store]:
         monkeypatch.setattr(jobs.DataCard, "read", lambda folder: card)
-        monkeypatch.setattr(jobs, "open_split", lambda folder, split: tiny.split())
+        monkeypatch.setattr(jobs, "open_split", lambda folder, split, encoded: tiny.split())
         monkeypatch.setattr(jobs, "_selector", lambda *_: Scores(scores))
         (tmp_path / "data").mkdir()
         chosen = tiny.settings(sample_grids=2, sample_images=4, **changes)
