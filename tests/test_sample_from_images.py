@@ -1,0 +1,128 @@
+"""`atelier sample` from an image: enlarged, filled in, started from; and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from components import jobs
+from components.errors import InputError
+from components.jobs import Wish, sample_to_file
+from components.storage import Store
+from flows import cli
+from models.family import Card
+from tests import tiny
+
+SIDE = 8
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> dict[str, Path]:
+    """A picture of the models' size, a small one of it, and masks."""
+    image = np.tile(np.linspace(0, 255, SIDE).astype(np.uint8), (SIDE, 1))
+    hole = np.zeros((SIDE, SIDE), np.uint8)
+    hole[2:5, 3:6] = 255
+    made = {
+        "image": image,
+        "small": image[::4, ::4],
+        "mask": hole,
+        "large_mask": np.zeros((2 * SIDE, SIDE), np.uint8),
+    }
+    for name, array in made.items():
+        Image.fromarray(array).save(tmp_path / f"{name}.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    return {name: tmp_path / f"{name}.png" for name in (*made, "broken")}
+
+
+def model(tmp_path: Path, family: str, **changes: Any) -> Path:
+    """An exported model, untrained, with weights that say something."""
+    config = {**tiny.CONFIGS[family], **changes}
+    torch.manual_seed(0)
+    built = jobs.build(family, config, Card(1, SIDE))
+    for p in built.parameters():
+        p.data += 0.02 * torch.randn_like(p)
+    store = Store(str(tmp_path / family))
+    job = jobs.Fit(family, jobs.config_of(family, config), {}, "data", "", store.url)
+    jobs.save_model(store, "model", job, built.generator, built.card)
+    return Path(store.path("model"))
+
+
+def drawn(model: Path, tmp_path: Path, n: int = 2, **wishes: Any) -> np.ndarray:
+    """The samples, (n, H, W)."""
+    output = tmp_path / "out.png"
+    sample_to_file(model, output, n=n, wish=Wish(**wishes))
+    with Image.open(output) as image:
+        return np.stack(np.split(np.asarray(image), n, axis=1))
+
+
+def test_a_hole_is_filled_and_the_rest_stays(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    found = drawn(model(tmp_path, "inpainting"), tmp_path, source=pictures["image"], mask=pictures["mask"])
+    image, hole = (np.asarray(Image.open(pictures[name])) for name in ("image", "mask"))
+    assert all(np.array_equal(each[hole == 0], image[hole == 0]) for each in found)
+    assert (found[0][hole > 0] != found[1][hole > 0]).any(), "two fillings are two samples"
+
+
+def test_without_a_mask_holes_are_at_random(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    found = drawn(model(tmp_path, "inpainting"), tmp_path, source=pictures["image"])
+    image = np.asarray(Image.open(pictures["image"]))
+    assert all(0 < (each != image).sum() < image.size for each in found)
+
+
+def test_a_small_image_is_enlarged(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    folder = model(tmp_path, "super_resolution")
+    found = drawn(folder, tmp_path, source=pictures["small"])
+    assert found.shape == (2, SIDE, SIDE)
+    assert not np.array_equal(found, drawn(folder, tmp_path, source=pictures["mask"]))
+
+
+def test_an_image_is_started_from(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    folder = model(tmp_path, "diffusion", sampler_steps=20)
+    image = np.asarray(Image.open(pictures["image"])).astype(int)
+    near, far = (
+        np.abs(drawn(folder, tmp_path, source=pictures["image"], strength=strength) - image).mean()
+        for strength in (0.05, 0.9)
+    )
+    assert near < far
+
+
+@pytest.mark.parametrize(("family", "wishes", "match"), [
+    ("super_resolution", {}, "super_resolution enlarges images: name one with --source FILE"),
+    ("inpainting", {}, "inpainting changes images: name one with --source FILE"),
+    ("inpainting", {"source": "image", "mask": "large_mask"}, "has 8x16 pixels; the model's images have 8x8"),
+    ("inpainting", {"source": "image", "mask": "broken"}, "--mask .*broken.png: cannot identify"),
+    ("inpainting", {"source": "broken"}, "--source .*broken.png: cannot identify"),
+    ("super_resolution", {"source": "small", "mask": "mask"}, "super_resolution fills no holes"),
+    ("diffusion", {"source": "image"}, "say how much with --strength"),
+    ("diffusion", {"source": "image", "strength": 0.0}, "--strength 0.0.*greater than 0"),
+    ("diffusion", {"steps": 0}, "--steps 0.*greater than or equal to 1"),
+    ("dcgan", {"source": "image"}, "dcgan makes images from nothing: it takes no --source"),
+    ("dcgan", {"strength": 0.5}, "dcgan has no such setting"),
+])  # fmt: skip
+def test_what_does_not_fit_is_one_sentence(
+    tmp_path: Path,
+    pictures: dict[str, Path],
+    family: str,
+    wishes: dict[str, Any],
+    match: str,
+) -> None:
+    files = {name: pictures[value] if isinstance(value, str) else value for name, value in wishes.items()}
+    with pytest.raises(InputError, match=match):
+        drawn(model(tmp_path, family), tmp_path, **files)
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_the_command_line_ends_with_2(
+    tmp_path: Path, pictures: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, output = model(tmp_path, "inpainting"), tmp_path / "cli.png"
+    arguments = ["sample", str(folder), "-n", "2", "-o", str(output), "--source", str(pictures["image"])]
+    for mask, code in (("large_mask", 2), ("mask", 0)):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*arguments, "--mask", str(pictures[mask])])
+        assert ended.value.code == code and output.exists() == (code == 0)
+        assert ("8x16 pixels" in capsys.readouterr().err) == (code == 2)
