@@ -201,13 +201,10 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
             raise RunError(f"{job.attempt}/{name} could not be stored: {why}; run the same command to resume")
         if isinstance(log, Recorder):
             shown: dict[str, Any] = {"count": len(rows)}
+            about: dict[str, Any] = {"labels": card.labels}
+            about["upstream"] = {name: described for name, (_, _, described) in upstream.items()}
             if told.text and validation.captions:
                 shown["titles"] = [validation.captions[i] for i in rows]
-            about = {
-                "labels": card.labels,
-                "upstream": {name: told for name, (_, _, told) in upstream.items()},
-            }
-            if family.card.text:
                 about["encoder"] = store.read_json(f"{job.captions}/{ENCODER}")
             _leave(job, attempt, trainer, log, trained, averages, work, shown, about)
 
