@@ -110,6 +110,8 @@ PROVOKED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "beta1 0.99, beta2 0.9": (SMALL | {"beta1": 0.99, "beta2": 0.9}, WRONG_STEPS),
     "beta1 0.999, beta2 0.9": (SMALL | {"beta1": 0.999, "beta2": 0.9}, WRONG_STEPS),
 }
+# A ring is a curve: such runs find all modes, and are not ill.
+HARMLESS = {("a latent of one number", "ring")}
 HEALTHY = [
     "non-saturating",
     "least squares",
@@ -424,12 +426,13 @@ def diseases(store: Store, count: int, seeds: int = 4, healthy_seeds: int = 5) -
     }
     specs = {**sick, **{("healthy", *case): s for case, s in well.items()}}
     found = dict(zip(specs, run_all(store, list(specs.values()), count), strict=True))
+    counted = {case for case in sick if case[:2] not in HARMLESS}
     lines, missed, harmed = [], [], []
     for name, (_, accepted) in PROVOKED.items():
         for target in TARGETS:
             of = {case: result for case, result in found.items() if case[:2] == (name, target)}
             steps = [first for r in of.values() if (first := first_of(r["events"], accepted)) is not None]
-            missed += [case for case, r in of.items() if first_of(r["events"], accepted) is None]
+            missed += [c for c, r in of.items() if c in counted and first_of(r["events"], accepted) is None]
             harmed += [case for case, r in of.items() if not ends_well(target, r)]
             said = sorted({e["disease"].replace("_", " ") for r in of.values() for e in r["events"]})
             at = f"{statistics.median(steps):.0f}, at most {max(steps)}" if steps else "never"
@@ -444,7 +447,8 @@ def diseases(store: Store, count: int, seeds: int = 4, healthy_seeds: int = 5) -
     header = ["provoked", "target", "modes in the end", "named", "at step (median)", "what was said"]
     text = [
         table(header, lines) + "\n",
-        f"Missed: {len(missed)} of {len(sick)} provoked runs ({percent(len(missed), len(sick))}).",
+        f"Missed: {len(missed)} of {len(counted)} provoked runs ({percent(len(missed), len(counted))}), "
+        f"without {', '.join(f'{name} on the {target}' for name, target in HARMLESS)}, which is no disease.",
         f"Of the {len(harmed)} that ended with fewer than three quarters of the modes, missed: {unnamed} "
         f"({percent(unnamed, len(harmed))}).",
         f"False alarms: {len(alarms)} of {len(well) - len(ill)} healthy runs "
