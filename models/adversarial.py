@@ -74,7 +74,7 @@ class AdversarialConfig(Config):
     minibatch_discrimination: int = Field(0, ge=0)  # kernels; Salimans et al. 2016, Sec. 3.2
     minibatch_stddev: int = Field(0, ge=0)  # images in a group; Karras et al. 2018, Sec. 3
     unrolled_steps: int = Field(0, ge=0)  # D steps that G looks ahead; Metz et al. 2017
-    unrolled_lr: float = Field(0.1, gt=0)  # of the plain gradient descent in them
+    unrolled_lr: float = Field(0.005, gt=0)  # of the plain gradient descent in them; 0.02 already overshoots
     instance_noise: float = Field(0, ge=0)  # standard deviation at first; Sonderby et al. 2017
     instance_noise_steps: int = Field(1000, ge=1)  # it falls to 0 in a straight line over so many
     label_smoothing: float = Field(0, ge=0, lt=0.5)  # images are called 1 - this; Salimans et al., Sec. 3.4
