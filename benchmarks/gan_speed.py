@@ -1,35 +1,27 @@
 """A training step of DCGAN and WGAN-GP against a plain PyTorch loop with the same networks, side by side.
 
-    python benchmarks/gan_speed.py [dcgan wgan_gp] [--threads 2] [--workers 2] [--width 32] [--rounds 7]
+    python benchmarks/gan_speed.py [dcgan wgan_gp] [--threads 2] [--width 32] [--rounds 7]
     python benchmarks/gan_speed.py --threads 1 --clock cpu     on a machine that others use too
     python benchmarks/gan_speed.py wgan_gp --profile
 
 The plain loop is what public examples teach: float32, channels first, torch's default Adam, no parameter ever
 frozen, three backward passes for DCGAN. Ours is the Trainer's step with all that it does besides (averaged
 weights, logged means, the doctor's vitals). Both see the same digits, 64 a step, and WGAN-GP takes a G step
-every five in both. Rounds alternate in one run, so that a busy machine slows both alike; the table has
+every five in both. Rounds alternate in one process, so that a busy machine slows both alike; the table has
 the medians and the median of the rounds' ratios. Two threads need cores of their own: convolutions wait for
 each other spinning, bfloat16's weight gradients above all, and on a busy machine that is all one measures.
-
-With --workers 2 ours runs as Ray Train would run it on two cores, two processes of one thread that take half
-of every batch each and average their gradients; the plain loop keeps its threads.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import socket
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from families import CARD, load_digits
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -38,7 +30,6 @@ from torch.profiler import ProfilerActivity, profile
 
 from components import launch
 from components.config import Train
-from components.distributed import Group
 from components.training import Trainer
 from models import FAMILIES
 from models.family import Batch
@@ -54,10 +45,9 @@ class Digits:
         self.images, self.labels = load_digits()
 
     def at(self, step: int, shard: int = 0, shards: int = 1) -> Batch:
-        size = BATCH // shards
-        start = step * BATCH % (len(self.images) - BATCH) + shard * size
-        rows = slice(start, start + size)
-        return Batch(size, self.images[rows], self.labels[rows])
+        start = step * BATCH % (len(self.images) - BATCH)
+        rows = slice(start, start + BATCH)
+        return Batch(BATCH, self.images[rows], self.labels[rows])
 
 
 # The plain loop.
@@ -127,8 +117,7 @@ PLAIN_STEPS: dict[str, Callable[[Plain, Tensor, int], None]] = {"dcgan": dcgan_s
 
 # Both, ready to be stepped.
 
-Run = Callable[[int, int], None]
-"""Takes the steps from the first to before the second."""
+Step = Callable[[int], None]
 
 
 def built(name: str, width: int) -> Any:
@@ -138,68 +127,28 @@ def built(name: str, width: int) -> Any:
     return family_class(family_class.Config.model_validate({"width": width}), CARD)
 
 
-def theirs(name: str, data: Digits, args: argparse.Namespace) -> Run:
+def theirs(name: str, data: Digits, args: argparse.Namespace) -> Step:
     loop, step_of = plain(name, args.width), PLAIN_STEPS[name]
 
-    def run(start: int, stop: int) -> None:
-        for number in range(start, stop):
-            x = data.at(number).image
-            assert x is not None
-            step_of(loop, x, number)
+    def step(number: int) -> None:
+        x = data.at(number).image
+        assert x is not None
+        step_of(loop, x, number)
 
-    return run
-
-
-def ours(name: str, data: Digits, args: argparse.Namespace, group: Group | None = None) -> Run:
-    settings = Train(batch=BATCH, shards=args.workers, precision=args.precision, steps=10**6)
-    trainer = Trainer(built(name, args.width), settings, group=group)
-
-    def run(start: int, stop: int) -> None:
-        for _ in range(start, stop):
-            trainer.step(data)
-            if trainer.watch.is_due(trainer.control.step):
-                trainer.watch.look()
-            if trainer.is_logged(trainer.control.step):
-                trainer.collect()
-
-    return run
+    return step
 
 
-def work(rank: int, port: int, name: str, args: argparse.Namespace, orders: Connection) -> None:
-    """One of several processes that train together, as long as there are orders."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=args.workers)
-    run = ours(name, Digits(), args, Group(rank, args.workers))
-    while order := orders.recv():
-        run(*order)
-        orders.send(True)
-    dist.destroy_process_group()
+def ours(name: str, data: Digits, args: argparse.Namespace) -> Step:
+    trainer = Trainer(built(name, args.width), Train(batch=BATCH, precision=args.precision, steps=10**6))
 
+    def step(number: int) -> None:
+        trainer.step(data)
+        if trainer.watch.is_due(trainer.control.step):
+            trainer.watch.look()
+        if trainer.is_logged(trainer.control.step):
+            trainer.collect()
 
-class Workers:
-    """Ours on several processes, of one thread each."""
-
-    def __init__(self, name: str, args: argparse.Namespace):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        context, self.orders = mp.get_context("spawn"), []
-        for rank in range(args.workers):
-            mine, its = context.Pipe()
-            context.Process(target=work, args=(rank, port, name, args, its), daemon=True).start()
-            self.orders.append(mine)
-
-    def __call__(self, start: int, stop: int) -> None:
-        for orders in self.orders:
-            orders.send((start, stop))
-        for orders in self.orders:
-            orders.recv()
-
-    def close(self) -> None:
-        """No more orders."""
-        for orders in self.orders:
-            orders.send(None)
+    return step
 
 
 # What is measured.
@@ -208,24 +157,22 @@ class Workers:
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
-def rate(run: Run, start: int, args: argparse.Namespace) -> float:
+def rate(step: Step, start: int, args: argparse.Namespace) -> float:
     """Images a second by the chosen clock."""
     clock = CLOCKS[args.clock]
     began = clock()
-    run(start, start + args.steps)
+    for number in range(start, start + args.steps):
+        step(number)
     return args.steps * BATCH / (clock() - began)
 
 
 def compared(name: str, data: Digits, args: argparse.Namespace) -> str:
     """A row of the table: the medians, and the median ratio of neighbouring rounds."""
-    first = theirs(name, data, args)
-    second = Workers(name, args) if args.workers > 1 else ours(name, data, args)
+    first, second = theirs(name, data, args), ours(name, data, args)
     rates: list[tuple[float, float]] = []
     for number in range(args.rounds + 1):
         start = number * args.steps
         rates.append((rate(first, start, args), rate(second, start, args)))
-    if isinstance(second, Workers):
-        second.close()
     rates = rates[1:]  # the first round warms up
     ratios = sorted(b / a for a, b in rates)
     medians = [statistics.median(values) for values in zip(*rates, strict=True)]
@@ -235,10 +182,10 @@ def compared(name: str, data: Digits, args: argparse.Namespace) -> str:
 
 def show_profile(name: str, data: Digits, args: argparse.Namespace) -> None:
     """Where the time of each goes, by operator."""
-    for title, run in (("plain", theirs(name, data, args)), ("Atelier", ours(name, data, args))):
-        rate(run, 0, args)
+    for title, step in (("plain", theirs(name, data, args)), ("Atelier", ours(name, data, args))):
+        rate(step, 0, args)
         with profile(activities=[ProfilerActivity.CPU]) as seen:
-            rate(run, args.steps, args)
+            rate(step, args.steps, args)
         print(f"{name}, {title}, {args.steps} steps")
         print(
             seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=20, max_name_column_width=48)
@@ -250,9 +197,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("families", nargs="*", default=list(FAMILY_NAMES), metavar="|".join(FAMILY_NAMES))
     parser.add_argument("--threads", type=int, default=2, help="of both loops")
-    parser.add_argument(
-        "--workers", type=int, default=1, help="processes of ours, of one thread each if several"
-    )
     parser.add_argument("--width", type=int, default=32, help="channels of the largest feature maps")
     parser.add_argument("--precision", default=launch.precision("auto", "cpu"), help="of ours")
     parser.add_argument("--rounds", type=int, default=7)
@@ -268,12 +212,8 @@ def main() -> None:
         for name in args.families:
             show_profile(name, data, args)
         return
-    if args.workers > 1 and args.clock == "cpu":
-        parser.error("--workers needs --clock wall: the time of other processes is not this one's")
-    if BATCH % args.workers:
-        parser.error(f"--workers must divide the batch of {BATCH}")
-    print(f"threads {args.threads}, width {args.width}, batch {BATCH}, {args.clock} time")
-    print(f"ours in {args.precision}, workers {args.workers}\n")
+    how = f"threads {args.threads}, width {args.width}, batch {BATCH}, {args.clock} time"
+    print(f"{how}; ours in {args.precision}\n")
     print("| family | plain loop, images/s | Atelier, images/s | ratio | over the rounds |")
     print("| --- | --- | --- | --- | --- |")
     for name in args.families:
