@@ -190,7 +190,7 @@ def judge(job: Verdict) -> dict[str, Any]:
     training = store.read_json(f"{job.train}/{RESULT}")
     found: dict[str, Any] = {"neighbours": None, "stability": None}
     with using_threads(job.places.threads), tempfile.TemporaryDirectory() as name:
-        ref = _reference(store, job.places)
+        ref = open_reference(store, job.places)
         judged, paired = _judged(store, job.places.parts, Path(name)), _paired(job.family)
         if paired:
             values = _pairs(store, job.places.parts, Path(name))
@@ -214,7 +214,8 @@ def _paired(family: str) -> bool:
     return FAMILIES[family].task in PAIRED
 
 
-def _reference(store: Store, places: Places) -> Reference:
+def open_reference(store: Store, places: Places) -> Reference:
+    """What samples are judged against, at hand."""
     return Reference.read(
         store.local_copy(places.reference),
         store.local_copy(places.extractor),
@@ -287,4 +288,4 @@ def judge_outside(places: Places, split: str, preparation: str, seeds: str) -> d
     store = places.open()
     with using_threads(places.threads), tempfile.TemporaryDirectory() as name:
         judged = _judged(store, places.parts, Path(name), seeds=seeds, preparation=preparation)
-        return evaluation.judge(judged, _reference(store, places), split)
+        return evaluation.judge(judged, open_reference(store, places), split)

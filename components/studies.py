@@ -23,7 +23,7 @@ from components.data.dataset import Split, open_split, to_float, to_uint8
 from components.errors import InputError
 from components.evaluation import Judged, Reference
 from components.jobs import PAIRED, conditions_of, load_model
-from components.judging import pair_values
+from components.judging import open_reference, pair_values
 from components.orders import Places, Variant
 from components.sampling import CHUNK, SHEET_COLUMNS
 from components.threads import using_threads
@@ -110,9 +110,7 @@ def _judged(
 
 def _reference(places: Places, known: Mapping[str, Any] | None = None) -> Reference:
     """The reference, with the floors that are `known` by the number of images."""
-    store = places.open()
-    folders = (places.reference, places.extractor, places.data)
-    ref = Reference.read(*(store.local_copy(folder) for folder in folders))
+    ref = open_reference(places.open(), places)
     of_split = ref.info.get("floors", {}).get(SPLIT, {}) | (known or {})
     return replace(ref, info=ref.info | {"floors": {SPLIT: of_split}})
 

@@ -182,7 +182,7 @@ class Generator(family.Generator):
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
         """From noise, or from a noised image, to data; clamped only at the end."""
-        condition = self.filled(self.condition(batch, noise), len(noise), noise.device)
+        condition = self.told(batch, noise)
         return self.decoded(self.walked(self.denoiser(condition), self.start(batch), noise))
 
     def start(self, batch: Batch) -> Tensor | None:
@@ -203,8 +203,9 @@ class Generator(family.Generator):
             sampler = partial(samplers.ddim, eta=c.eta)
         return sampler(denoise, x, levels, lambda: noise(*self.card.shape))
 
-    def filled(self, condition: Condition, n: int, device: torch.device) -> Condition:
-        """The condition with "nothing" for what the network is told of and the batch does not have."""
+    def told(self, batch: Batch, noise: Noise) -> Condition:
+        """The condition of samples, with "nothing" for what the batch does not have."""
+        condition, n, device = self.condition(batch, noise), len(noise), noise.device
         label, text, mask = condition.label, condition.text, condition.text_mask
         if "label" in self.kinds and label is None:
             label = torch.full((n,), self.card.num_classes, device=device)
@@ -220,8 +221,7 @@ class Generator(family.Generator):
     def trajectory(self, batch: Batch, noise: Noise, frames: int) -> Tensor:
         """Noisy images on the way of `sample`, the last the sample: (frames, N, C, H, W) in [-1, 1]."""
         seen: dict[float, Tensor] = {}
-        condition = self.filled(self.condition(batch, noise), len(noise), noise.device)
-        denoise = self.denoiser(condition)
+        denoise = self.denoiser(self.told(batch, noise))
 
         def watched(x: Tensor, level: Level) -> Tensor:
             # Heun comes twice to a level, the second time to stay.
