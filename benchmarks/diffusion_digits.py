@@ -1,18 +1,23 @@
-"""Class-conditional digits: what minutes of training give, at each strength of guidance.
+"""Class-conditional digits: what minutes of training give, at each strength of guidance and number of steps.
 
     python benchmarks/diffusion_digits.py [--minutes 15] [--guidance 1.5 2 ...] [--samples 1000] [--threads 2]
     python benchmarks/diffusion_digits.py --model FOLDER       of a training that is finished
 
-    [--config configs/cpu/diffusion.yaml] [--store output] [--write [docs/diffusion.md]]
+    [--study] [--config configs/cpu/diffusion.yaml] [--store output] [--write [docs/diffusion.md]]
 
 The family and its training settings are those of the config's block, but for the steps: as many as fit into
 the minutes, by the speed of a few seconds that are thrown away. The weights are the averaged ones, after the
-last step. Two networks judge, both trained on the train split of the digits, and neither takes part in
-training or sampling: a classifier says which samples are the class that was asked for, and how many real test
-digits it is right about stands beside; the other, which has learnt to tell by how much a digit is turned,
-gives the features of the Frechet distance, so that nothing is scored by the network that was asked about
-classes. Distances are also given in floors, the distance of as many training digits to the test digits. A
-sample counts as memorised if it is as near to a training digit as only 1 % of the test digits are.
+last step. A classifier says which samples are the class that was asked for, and how many real test digits it
+is right about stands beside. The Frechet distances are on features of other networks, so that nothing is
+scored by the network that was asked about classes: a second classifier, trained from another seed; a network
+that has learnt to tell by how much a digit is turned; and, where the extra is installed, EfficientNet-Lite0,
+which has seen photographs only. All but the last are trained on the train split of the digits, and none takes
+part in training or sampling. Distances are also given in floors, the distance of as many training digits to
+the test digits. A sample counts as memorised if it is as near to a training digit as only 1 % of the test
+digits are.
+
+--study also compares the samplers, numbers of steps and strengths of guidance that the family's own studies
+name, with the same noise and classes for each.
 
 The training is a stage in the store: a second call takes it from there.
 """
@@ -20,14 +25,16 @@ The training is a stage in the store: a second call takes it from there.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import json
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -53,16 +60,19 @@ from components.config import Train, load
 from components.data.dataset import Split, open_split
 from components.distances import Estimate
 from components.errors import InputError
-from components.features import Extractor
+from components.extractors import adopt_efficientnet
+from components.features import Extractor, load_extractor
 from components.metrics import closeness, memorised, nearest, share
 from components.paths import home
 from components.plan import module_of
 from components.stages import Done, Spec
 from components.storage import Store, open_store
 from components.work import data_version
-from models.family import Card, Generator
+from models import FAMILIES
+from models.family import Card, Generator, Study
 
 CLASSES = 10
+MAIN = "another classifier"
 CARD = Card(DIGIT.channels, DIGIT.resolution, CLASSES)
 SHEET, ROUNDS = 64, 3  # digits that are timed, and how often
 CONFIG = Path("configs") / "cpu" / "diffusion.yaml"
@@ -140,28 +150,29 @@ def model(store: Store, args: argparse.Namespace, data: Path, version: str) -> t
 
 @dataclass(frozen=True)
 class Found:
-    """What was found of one strength of guidance; `right` may be missing, for real digits."""
+    """What was found of one way to sample; `seconds` is missing for real digits."""
 
     right: Estimate
-    distance: Estimate
+    distances: Mapping[str, Estimate]  # by network, the first of which is the main one
     memorised: Estimate
     seconds: float | None = None  # for SHEET digits
 
 
 class Judges:
-    """A classifier, and another network that knows no classes."""
+    """A classifier that says what is right, and other networks whose features are compared."""
 
-    def __init__(self, classifier: Extractor, rotation: Extractor, data: Path, samples: int):
-        self.classifier = classifier
-        self.judge = Judge(rotation, data, samples)
+    def __init__(self, store: Store, data: Path, samples: int):
+        self.classifier = extractor(store, "classifier")
+        self.judges = {name: Judge(see, data, samples) for name, see in others(store).items()}
+        self.judge = self.judges[MAIN]
         self.splits = {split: open_split(data, split) for split in ("train", "validation", "test")}
-        self.train = rotation(self.splits["train"].images[:])
-        self.closest = closeness(self.distances("test"))
+        self.train = self.judge.see(self.splits["train"].images[:])
+        self.closest = closeness(self.nearness(self.splits["test"].images[:]))
         self.n = self.judge.n
 
-    def distances(self, split: str) -> np.ndarray:
-        """How far each image of a split is from its nearest training image."""
-        return nearest(self.judge.see(self.splits[split].images[:]), self.train)[1]
+    def nearness(self, images: np.ndarray) -> np.ndarray:
+        """How far each image is from its nearest training image."""
+        return nearest(self.judge.see(images), self.train)[1]
 
     def right(self, images: np.ndarray, labels: np.ndarray) -> Estimate:
         """The share that the classifier takes for what they should be."""
@@ -172,13 +183,26 @@ class Judges:
         """What real digits score: test digits classified, training digits compared, validation near."""
         test = self.splits["test"]
         assert test.labels is not None
-        near = memorised(self.distances("validation"), self.closest)
-        return Found(self.right(test.images[:], test.labels), self.judge.floor, near)
+        near = memorised(self.nearness(self.splits["validation"].images[:]), self.closest)
+        floors = {name: judge.floor for name, judge in self.judges.items()}
+        return Found(self.right(test.images[:], test.labels), floors, near)
 
-    def __call__(self, images: np.ndarray, labels: np.ndarray, seconds: float) -> Found:
-        far = nearest(self.judge.see(images), self.train)[1]
-        near = memorised(far, self.closest)
-        return Found(self.right(images, labels), self.judge(images), near, seconds)
+    def __call__(self, images: np.ndarray, labels: np.ndarray, seconds: float | None = None) -> Found:
+        near = memorised(self.nearness(images), self.closest)
+        distances = {name: judge(images) for name, judge in self.judges.items()}
+        return Found(self.right(images, labels), distances, near, seconds)
+
+
+def others(store: Store) -> dict[str, Extractor]:
+    """Networks other than the classifier that is asked about classes."""
+    found = {
+        MAIN: extractor(store, "classifier", seed=1),
+        "rotation network": extractor(store, "rotation"),
+    }
+    with contextlib.suppress(InputError), TemporaryDirectory() as folder:  # an extra
+        adopt_efficientnet(Path(folder))
+        found["EfficientNet"] = load_extractor(Path(folder))
+    return found
 
 
 def asked(n: int) -> np.ndarray:
@@ -196,29 +220,36 @@ def seconds_for(generator: Generator, card: Card) -> float:
     return statistics.median(times[1:])
 
 
+def drawn(generator: Generator, card: Card, change: Mapping[str, Any], n: int) -> tuple[np.ndarray, float]:
+    """Always the same noise and classes, with some settings of sampling changed; and the seconds it took."""
+    chosen = changed(copy.copy(generator), change)
+    began = time.perf_counter()
+    images = sampling.draw(chosen, card, n=n, seed=SAMPLE_SEED, labels=asked(n))
+    return images, time.perf_counter() - began
+
+
 def judged(
     generator: Generator, card: Card, strengths: Sequence[float], judges: Judges
 ) -> dict[float, Found]:
-    """The same noise and the same classes at each strength."""
+    """What is found at each strength of guidance."""
     found = {}
     for strength in strengths:
+        images, _ = drawn(generator, card, {"guidance": strength}, judges.n)
         guided = changed(copy.copy(generator), {"guidance": strength})
-        labels = asked(judges.n)
-        images = sampling.draw(guided, card, n=judges.n, seed=SAMPLE_SEED, labels=labels)
-        found[strength] = judges(images, labels, seconds_for(guided, card))
+        found[strength] = judges(images, asked(judges.n), seconds_for(guided, card))
         print(json.dumps({"guidance": strength, "right": found[strength].right.value}), flush=True)
     return found
 
 
-# The table.
+# The tables.
 
 
-def line(name: str, found: Found, floor: float) -> list[str]:
+def line(name: str, found: Found, floors: Mapping[str, Estimate]) -> list[str]:
     return [
         name,
         percent(found.right),
-        show(found.distance),
-        f"{found.distance.value / floor:.2f}",
+        show(found.distances[MAIN]),
+        *(f"{distance.value / floors[network].value:.2f}" for network, distance in found.distances.items()),
         percent(found.memorised),
         "" if found.seconds is None else f"{found.seconds:.2f}",
     ]
@@ -230,22 +261,44 @@ def percent(estimate: Estimate) -> str:
     return f"{100 * estimate.value:.1f} % ({low:.1f} to {high:.1f})"
 
 
-def report(args: argparse.Namespace) -> str:
-    """Train or load, draw, judge."""
-    store = open_store(args.store, home())
-    data, version = data_version(home(), DATA, None)
-    generator, card, told = model(store, args, data, version)
-    networks = [extractor(store, kind) for kind in ("classifier", "rotation")]
-    judges = Judges(*networks, data, args.samples)
+def report(args: argparse.Namespace, judges: Judges, generator: Generator, card: Card, told: str) -> str:
+    """Draw and judge at each strength of guidance, and real digits beside."""
     found = judged(generator, card, sorted({1.0, *args.guidance}), judges)
     real, config = judges.real(), generator.config
-    lines = [line(f"guidance {strength:g}", one, real.distance.value) for strength, one in found.items()]
-    lines.append(line("real digits", real, real.distance.value))
-    header = ["", "judged right", "Frechet distance", "over the floor", "memorised", f"s for {SHEET} digits"]
+    lines = [line(f"guidance {strength:g}", one, real.distances) for strength, one in found.items()]
+    lines.append(line("real digits", real, real.distances))
+    floors = [f"in floors, {network}" for network in real.distances]
+    header = ["", "judged right", f"Frechet distance, {MAIN}", *floors, "memorised", f"s for {SHEET} digits"]
     against = f"{judges.n} samples against {judges.n} test digits"
     of_real = f"all test digits classified, {judges.n} training digits compared, validation digits looked up"
     how = f"{told}; {config.sampler}, {config.sampler_steps} steps; {against}. Real digits: {of_real}."
     return f"{table(header, lines)}\n\n{how}"
+
+
+def compared(study: Study, generator: Generator, card: Card, judges: Judges) -> str:
+    """The variants of a study, judged alike."""
+    floors, lines = judges.real().distances, []
+    for name, change in study.variants.items():
+        images, seconds = drawn(generator, card, change, judges.n)
+        found = judges(images, asked(judges.n))
+        print(json.dumps({study.name: name, "right": found.right.value}), flush=True)
+        lines.append([*line(name, found, floors)[:-1], f"{1000 * seconds / judges.n:.1f}"])
+    networks = [f"in floors, {network}" for network in floors]
+    header = [study.name, "judged right", f"Frechet distance, {MAIN}", *networks, "memorised", "ms a digit"]
+    return f"{table(header, lines)}\n\n{judges.n} samples a line, the same noise and classes for each."
+
+
+def run(args: argparse.Namespace) -> dict[str, str]:
+    """All tables, by the place in the docs that they have."""
+    store = open_store(args.store, home())
+    data, version = data_version(home(), DATA, None)
+    generator, card, told = model(store, args, data, version)
+    judges = Judges(store, data, args.samples)
+    tables = {"digits": report(args, judges, generator, card, told)}
+    if args.study:
+        found = FAMILIES[FAMILY].studies(generator.config, card)
+        tables |= {study.name: compared(study, generator, card, judges) for study in found}
+    return tables
 
 
 def main() -> None:
@@ -257,6 +310,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a model folder, instead of training")
     parser.add_argument("--guidance", type=float, nargs="+", default=[1.5, 2.0], help="besides 1")
     parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--study", action="store_true", help="samplers, steps and guidance too")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--config", type=Path, default=home() / CONFIG)
     parser.add_argument("--store", default="output")
@@ -264,10 +318,10 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     try:
-        text = report(args)
-        print(f"\n{text}")
-        if args.write:
-            put(args.write, "digits", text)
+        for place, text in run(args).items():
+            print(f"\n{text}")
+            if args.write:
+                put(args.write, place, text)
     except InputError as error:
         sys.exit(str(error))
 

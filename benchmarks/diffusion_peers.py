@@ -64,6 +64,7 @@ SEED, SAMPLE_SEED = 0, 1
 DDIM_STEPS = 100
 TUNED_RATE = 1e-3  # Atelier's
 TRIAL, WARM = 5.0, 3  # seconds of the estimate, after so many steps that are not counted
+EPOCHS = 8  # of the networks that judge
 SCHEMA = 1  # raised when a peer is trained or sampled differently: it is part of the stages' keys
 PACKAGES = {
     "denoising-diffusion-pytorch": ("denoising-diffusion-pytorch", "ema-pytorch"),
@@ -369,17 +370,16 @@ def installed(package: str) -> str:
 # The judge.
 
 
-def extractor(store: Store, kind: str) -> Extractor:
+def extractor(store: Store, kind: str, seed: int = 0) -> Extractor:
     """A network trained on the digits' train split, a stage of its own: classifier or rotation."""
     data, data_is = data_version(home(), DATA, None)
-    made = Spec(
-        f"proof-{kind}", {"epochs": 8}, stages.code("components.extractors:train_extractor"), data=data_is
-    )
+    settings = {"epochs": EPOCHS, "seed": seed}
+    made = Spec(f"proof-{kind}", settings, stages.code("components.extractors:train_extractor"), data=data_is)
 
     def body(attempt: Store, number: int) -> dict[str, Any]:
         splits = open_split(data, "train"), open_split(data, "validation")
         with TemporaryDirectory() as folder:  # the store may be elsewhere
-            described = train_extractor(*splits, Path(folder), kind)
+            described = train_extractor(*splits, Path(folder), kind, EPOCHS, seed)
             attempt.upload(Path(folder), "extractor")
         return {kind: described}
 
