@@ -15,12 +15,14 @@ from models.r3gan import R3GAN
 from models.sngan import SNGAN
 from models.super_resolution import SuperResolution
 from models.vae import VAE
+from models.vqvae import VQVAE
 from models.wgan import WGAN
 from models.wgan_gp import WGANGP
 
 FAMILIES: dict[str, type[Family]] = {
     "autoencoder": Autoencoder,
     "vae": VAE,
+    "vqvae": VQVAE,
     "gan": GAN,
     "dcgan": DCGAN,
     "wgan": WGAN,

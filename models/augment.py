@@ -31,10 +31,10 @@ def colour(x: Tensor) -> Tensor:
     return mean + (x - mean) * uniform(x, 0.5, 1.5)
 
 
-def translation(x: Tensor) -> Tensor:
-    """Whole pixels, up to an eighth of the size each way; what comes in repeats the border."""
+def translation(x: Tensor, most: int | None = None) -> Tensor:
+    """Whole pixels, up to `most` or an eighth of the size each way; what comes in repeats the border."""
     n, _, height, width = x.shape
-    reach = [max(1, round(size / 8)) for size in (height, width)]
+    reach = [most or max(1, round(size / 8)) for size in (height, width)]
     shifts = [torch.randint(-r, r + 1, (n, 1), device=x.device) for r in reach]
     rows = (torch.arange(height, device=x.device) + shifts[0]).clamp(0, height - 1)  # (N, H)
     columns = (torch.arange(width, device=x.device) + shifts[1]).clamp(0, width - 1)

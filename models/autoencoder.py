@@ -2,43 +2,43 @@
 
 https://www.cs.toronto.edu/~hinton/absps/science.pdf
 
-    min E[|x - g(f(x))|^2],   with far fewer numbers in the code f(x) than in x
+    min E[|x - g(f(x~))|^2],   with far fewer numbers in the code f(x) than in x
 
-Ours learns all layers at once with ReLU and Adam, where the paper pre-trains sigmoid layers one by one. Codes
-have no distribution to draw from, so an autoencoder does not generate: it reconstructs what it is given.
+Ours learns all layers at once with ReLU and Adam, where the paper pre-trains sigmoid layers one by one. x~ is
+x, or x spoilt by noise: then it is the denoising autoencoder of Vincent et al. 2008
+(https://www.cs.toronto.edu/~larocheh/publications/icml-2008-denoising-autoencoders.pdf), whose target stays
+the clean image. Codes have no distribution to draw from, so an autoencoder does not generate: it reconstructs
+what it is given.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Literal
 
+import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from models import family
-from models.family import Batch, Card, Config, Family, Noise, Phase, Terms
+from models.augment import translation
+from models.coders import CoderConfig, Decoder, Encoder
+from models.family import Batch, Card, Family, Noise, Phase, Terms
 from models.layers import adam, to_image
 
 
-class AutoencoderConfig(Config):
-    """Hyperparameters of the autoencoder."""
+class AutoencoderConfig(CoderConfig):
+    """Hyperparameters of the autoencoder: by default 784-256-128-32 and back, for digits."""
 
+    network: Literal["dense", "conv"] = "dense"  # conv for larger and colour images
     latent: int = Field(32, ge=1)  # numbers in a code; the paper has 30 for digits
-    widths: tuple[PositiveInt, ...] = (
-        256,
-        128,
-    )  # units of the encoder's hidden layers; the decoder mirrors them
+    widths: tuple[PositiveInt, ...] = (256, 128)
+    activation: Literal["relu", "silu", "gelu"] = "relu"
+    noise: float = Field(0.0, ge=0)  # standard deviation of what is laid on inputs, of pixels in [0, 1]
+    masked: float = Field(0.0, ge=0, lt=1)  # share of an input's pixels that are set to black
+    shift: int = Field(0, ge=0)  # images move by up to so many pixels, input and target alike
     lr: float = Field(1e-3, gt=0)  # of Adam
-
-
-def mlp(widths: Sequence[int]) -> nn.Sequential:
-    """Dense layers from widths[0] to widths[-1], a ReLU between any two."""
-    layers: list[nn.Module] = []
-    for before, after in itertools.pairwise(widths):
-        layers += [nn.Linear(before, after), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+    weight_decay: float = Field(0.0, ge=0)  # decoupled
 
 
 class Generator(family.Generator):
@@ -46,22 +46,29 @@ class Generator(family.Generator):
 
     def __init__(self, config: AutoencoderConfig, card: Card):
         super().__init__()
-        widths = [math.prod(card.shape), *config.widths, config.latent]  # 784, 256, 128, 32
-        self.encoder = nn.Sequential(nn.Flatten(), mlp(widths))
-        self.decoder = nn.Sequential(mlp(widths[::-1]), nn.Tanh(), nn.Unflatten(1, card.shape))
+        self.latent = config.latent
+        self.encoder, self.decoder = Encoder(config, card, config.latent), Decoder(config, card)
 
     def forward(self, x: Tensor) -> Tensor:
         """g(f(x)), (N, C, H, W)."""
-        return self.decoder(self.encoder(x))
+        return self.decoder(self.encoder(x)).tanh()
+
+    def code(self, batch: Batch) -> Tensor:
+        """f(x), (N, Z)."""
+        assert batch.image is not None
+        return self.encoder(batch.image)
+
+    def picture(self, z: Tensor, batch: Batch) -> Tensor:
+        """g(z), (N, C, H, W) in [-1, 1]."""
+        return to_image(self.decoder(z).tanh())
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
         """Reconstructions of `batch.image`; `noise` plays no part."""
-        assert batch.image is not None
-        return to_image(self(batch.image))
+        return self.picture(self.code(batch), batch)
 
 
 class Autoencoder(Family):
-    """A dense autoencoder, judged by what it reconstructs."""
+    """An autoencoder, judged by what it reconstructs."""
 
     Config = AutoencoderConfig
     paper = (
@@ -69,18 +76,32 @@ class Autoencoder(Family):
         "https://www.cs.toronto.edu/~hinton/absps/science.pdf"
     )
     task = "reconstruct"
+    codes = True
 
     def __init__(
         self, config: AutoencoderConfig, card: Card, upstream: Mapping[str, nn.Module] | None = None
     ):
         super().__init__(config, card, upstream)
-        if config.latent >= (pixels := math.prod(card.shape)):
-            raise ValueError(f"latent={config.latent} must be less than an image's {pixels} numbers")
+        config.check(card)
         self.generator: Generator = Generator(config, card)
-        self.phases = (Phase("reconstruct", self.loss, adam(self.generator, lr=config.lr)),)
+        optimizer = adam(self.generator, lr=config.lr, weight_decay=config.weight_decay)
+        self.phases = (Phase("reconstruct", self.loss, optimizer),)
 
-    def loss(self, batch: Batch) -> Terms:
-        """E[|x - g(f(x))|^2], per pixel."""
+    def loss(self, batch: Batch) -> tuple[Terms, Terms]:
+        """E[|x - g(f(x~))|^2], per pixel of [-1, 1]; observed: E[|x - g(f(x~))|], of [0, 1]."""
         assert batch.image is not None
-        error = batch.image - self.generator(batch.image).float()
-        return {"mse": error.square().flatten(1).mean(1)}
+        x = batch.image
+        if self.training and self.config.shift:
+            x = translation(x, self.config.shift)
+        error = (x - self.generator(self.spoilt(x)).float()).flatten(1)
+        return {"mse": error.square().mean(1)}, {"mae": error.detach().abs().mean() / 2}
+
+    def spoilt(self, x: Tensor) -> Tensor:
+        """What the encoder sees in training: x with noise on it and pixels blackened. Vincent et al. 2008."""
+        c = self.config
+        if self.training and c.noise:
+            x = x + 2 * c.noise * torch.randn_like(x)  # the range [-1, 1] is two wide
+        if self.training and c.masked:
+            black = torch.rand_like(x[:, :1]) < c.masked
+            x = torch.where(black, -1.0, x)
+        return x

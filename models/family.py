@@ -157,6 +157,18 @@ class Generator(nn.Module):
 
         trajectory(batch, noise, frames)    of `sample`, from noise to the sample, which is the last frame
         noised(image, noise, frames)        of real images (N, C, H, W) to noise, the image itself first
+
+    One that encodes images into vectors (Family.codes) also has `latent`, the numbers in one, and
+
+        code(batch)                         of batch.image, (N, Z); where it is uncertain, the mean
+        picture(z, batch)                   what codes (N, Z) stand for, (N, C, H, W) in [-1, 1]
+
+    and, where its codes have a distribution,
+
+        posterior(batch)                    mean and log variance of q(z|x), (N, Z) each
+        log_weights(batch, noise, k)        log p(x|z) p(z) / q(z|x) for k draws from q(z|x), (N, k), in nats
+
+    The batch carries the labels, where it is conditional.
     """
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
@@ -179,6 +191,7 @@ class Family(nn.Module):
     needs: ClassVar[frozenset[str]] = frozenset()  # of label, source, text: what a batch must carry
     takes: ClassVar[frozenset[str]] = frozenset()  # what it is conditioned on where the data has it
     upstream: ClassVar[Mapping[str, str]] = {}  # trained models it builds on: name -> family
+    codes: ClassVar[bool] = False  # whether its generator encodes images into vectors, and back
     caches: ClassVar[str | None] = None  # the one of these whose encodings of the images are kept for it
 
     # What the literature calls healthy, by row key ("discriminator/D(x)"): advice that plots show.

@@ -4,38 +4,75 @@ https://arxiv.org/abs/1312.6114
 
     min E_q(z|x)[-log p(x|z)] + beta KL(q(z|x) || N(0, I)),   minus the ELBO where beta = 1
 
-Encoder and decoder are convolutional, where the paper's are dense. beta is that of Higgins et al. 2017
-(https://openreview.net/forum?id=Sy2fzU9gl); the Gaussian decoder is calibrated as in Rybkin et al. 2021.
+beta is that of Higgins et al. 2017 (https://openreview.net/forum?id=Sy2fzU9gl), its warm-up of Sonderby et
+al. 2016 (https://arxiv.org/abs/1602.02282), free bits of Kingma et al. 2016
+(https://arxiv.org/abs/1606.04934); labels make it the conditional VAE of Sohn et al. 2015. With `draws` above
+1 the bound is that of Burda et al. 2016, Importance Weighted Autoencoders (https://arxiv.org/abs/1509.00519),
+Eq. 8:
+
+    log p(x) >= E[log 1/K sum_k w_k],   w_k = p(x|z_k) p(z_k) / q(z_k|x)
+
+Encoder and decoder are convolutional by default, where the paper's are dense.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models import family
-from models.family import Batch, Card, Config, Family, Noise, Phase, Terms
-from models.layers import adam, down, shapes, to_image, up
+from models.augment import translation
+from models.coders import CoderConfig, Decoder, Encoder
+from models.family import Batch, Card, Family, Noise, Phase, Terms
+from models.layers import adam, to_image
+
+SMALLEST = 1 / 12 / 255**2  # variance of a pixel in [0, 1]: that of rounding to 8 bits
+ACTIVE = 0.01  # the variance of a code's mean over images above which a unit is active; Burda et al. 2016
+NAMED = 32  # latents up to which each one's divergence is logged
+CHUNK = 50  # draws decoded at once for each image; another value changes log_weights
+MEMORY = 0.01  # weight of the newest batch in the decoder's variance
 
 
-class VAEConfig(Config):
+class VAEConfig(CoderConfig):
     """Hyperparameters of the VAE."""
 
+    network: Literal["dense", "conv"] = "conv"
     latent: int = Field(16, ge=1)  # dimensions of z
-    width: int = Field(32, ge=1)  # channels of the largest feature maps; doubled at each halving
-    max_width: int = Field(128, ge=1)  # doubling stops here
-    hidden: int = Field(256, ge=1)  # units of the dense layer beside z
+    widths: tuple[PositiveInt, ...] = (400,)
+    activation: Literal["relu", "silu", "gelu"] = "silu"
+    # bernoulli takes pixels as probabilities, for near-binary images: a likelihood only of binarised ones.
+    # gaussian has the best sigma of each batch, gaussian_learned a learned one, gaussian_fixed `sigma`.
+    likelihood: Literal["bernoulli", "gaussian", "gaussian_learned", "gaussian_fixed"] = "bernoulli"
+    sigma: float = Field(0.1, gt=0)  # of a pixel in [0, 1]
+    bounded: bool = True  # the decoder's mean goes through a sigmoid, into [0, 1]; always with bernoulli
+    # threshold: at 1/2. stochastic: a pixel is the probability of white, drawn anew each time (Burda et al.).
+    binarise: Literal["none", "threshold", "stochastic"] = "none"
     beta: float = Field(1.0, ge=0)  # weight of the KL term
-    # bernoulli takes pixels as probabilities, for near-binary images; gaussian is for greys and colours
-    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
+    beta_warmup: int = Field(0, ge=0)  # steps over which it rises from 0
+    free_bits: float = Field(
+        0.0, ge=0
+    )  # nats of a dimension, averaged over the batch, that cost nothing more
+    draws: int = Field(1, ge=1)  # K of the importance-weighted bound
+    conditional: bool = False  # on the class
+    shift: int = Field(0, ge=0)  # training images move by up to so many pixels
     lr: float = Field(1e-3, gt=0)  # of Adam
+    weight_decay: float = Field(0.0, ge=0)  # decoupled
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.binarise != "none" and self.likelihood != "bernoulli":
+            raise ValueError(f"binarise={self.binarise} is for likelihood=bernoulli, not {self.likelihood}")
+        if not self.bounded and self.likelihood == "bernoulli":
+            raise ValueError("bounded=false is for gaussian likelihoods: bernoulli needs probabilities")
+        if self.draws > 1 and (self.beta != 1 or self.beta_warmup or self.free_bits):
+            raise ValueError(f"draws={self.draws} weighs its bound as a whole: no beta, warm-up or free bits")
+        return self
 
 
 def bernoulli_nll(x: Tensor, logit: Tensor) -> Tensor:
@@ -43,86 +80,192 @@ def bernoulli_nll(x: Tensor, logit: Tensor) -> Tensor:
     return binary_cross_entropy_with_logits(logit, x, reduction="none").flatten(1).sum(1)
 
 
-def gaussian_nll(x: Tensor, mean: Tensor) -> Tensor:
-    """-log N(x; mean, sigma^2 I), (N,), at the best sigma^2 for the batch, E[(x - mean)^2].
+def gaussian_nll(x: Tensor, mean: Tensor, variance: Tensor | None = None) -> Tensor:
+    """-log N(x; mean, sigma^2 I), (N,); without a variance at the best one for the batch, E[(x - mean)^2].
 
     Rybkin et al. 2021, Simple and Effective VAE Training with Calibrated Decoders, Eq. 6,
     https://arxiv.org/abs/2006.13202. Nothing is left to choose between sharpness and the prior.
     """
     error = (x - mean).square().flatten(1)  # (N, C H W)
-    variance = error.mean().clamp(min=1 / 12 / 255**2)  # at least that of rounding to 8 bits
+    variance = (error.mean() if variance is None else variance).clamp(min=SMALLEST)
     return 0.5 * (error / variance + torch.log(2 * math.pi * variance)).sum(1)
 
 
+def kl_by_dimension(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean_j, variance_j) || N(0, 1)) of each dimension, (N, Z). Kingma & Welling 2014, App. B."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+
 def kl_to_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, diag(variance)) || N(0, I)), (N,). Kingma & Welling 2014, App. B."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
+    """KL(N(mean, diag(variance)) || N(0, I)), (N,)."""
+    return kl_by_dimension(mean, log_variance).sum(1)
 
 
-class Encoder(nn.Module):
-    """q(z|x), a Gaussian."""
-
-    def __init__(self, config: VAEConfig, card: Card):
-        super().__init__()
-        sizes, widths = shapes(card.resolution, config.width, config.max_width, card.channels)
-        layers: list[nn.Module] = []
-        for before, after in itertools.pairwise(widths):
-            layers += [down(before, after), nn.SiLU()]
-        self.convolutions = nn.Sequential(*layers)
-        self.hidden = nn.Linear(sizes[-1] ** 2 * widths[-1], config.hidden)
-        self.code = nn.Sequential(nn.SiLU(), nn.Linear(config.hidden, 2 * config.latent))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance, (N, Z) each."""
-        h = self.convolutions(x).permute(0, 2, 3, 1)  # (N, 3, 3, 128), as it lies in memory
-        mean, log_variance = self.code(self.hidden(h.flatten(1))).float().chunk(2, 1)
-        return mean, log_variance
+def free(kl: Tensor, bits: float) -> Tensor:
+    """sum_j max(bits, E[KL_j]) of (N, Z), a number for the batch. Kingma et al. 2016, Eq. 15."""
+    return kl.mean(0).clamp(min=bits).sum()
 
 
 class Generator(family.Generator):
-    """The decoder p(x|z), with z from the prior."""
+    """Encoder q(z|x) and decoder p(x|z)."""
+
+    variance: Tensor
 
     def __init__(self, config: VAEConfig, card: Card):
         super().__init__()
-        sizes, widths = shapes(card.resolution, config.width, config.max_width, card.channels)
-        self.latent, self.size = config.latent, sizes[-1]
-        self.code = nn.Sequential(nn.Linear(config.latent, config.hidden), nn.SiLU())
-        self.hidden = nn.Linear(config.hidden, sizes[-1] ** 2 * widths[-1])
-        layers: list[nn.Module] = []
-        for i in reversed(range(len(sizes) - 1)):
-            layers += [nn.SiLU(), up(widths[i + 1], widths[i], sizes[i])]
-        self.convolutions = nn.Sequential(*layers)
+        self.config, self.latent = config, config.latent
+        classes = card.num_classes if config.conditional else 0
+        self.encoder = Encoder(config, card, 2 * config.latent, classes)
+        self.decoder = Decoder(config, card, classes)
+        # Of a pixel in [0, 1]; of the best sigma, an average over the newest batches.
+        self.register_buffer("variance", torch.tensor(config.sigma**2))
+        if config.likelihood == "gaussian_learned":
+            self.log_sigma = nn.Parameter(torch.tensor(config.sigma).log())
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Logits of the pixels, (N, C, H, W)."""
-        h = self.hidden(self.code(z)).unflatten(1, (self.size, self.size, -1))  # (N, 3, 3, 128)
-        return self.convolutions(h.permute(0, 3, 1, 2)).float()
+    def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of q(z|x), (N, Z) each."""
+        assert batch.image is not None
+        x = batch.image if self.config.binarise == "none" else (batch.image > 0).float() * 2 - 1
+        return self.encoded(x, batch.label)
+
+    def encoded(self, x: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The same of images in [-1, 1] as they are."""
+        mean, log_variance = self.encoder(x, label).chunk(2, 1)
+        return mean, log_variance
+
+    def code(self, batch: Batch) -> Tensor:
+        """The mean of q(z|x), (N, Z)."""
+        return self.posterior(batch)[0]
+
+    def picture(self, z: Tensor, batch: Batch) -> Tensor:
+        """The mean of p(x|z), (N, C, H, W) in [-1, 1]."""
+        return to_image(2 * self.mean(self.decoder(z, batch.label)) - 1)
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
         """The mean of p(x|z), z ~ N(0, I)."""
-        return to_image(2 * self(noise(self.latent)).sigmoid() - 1)
+        return self.picture(noise(self.latent), batch)
+
+    def mean(self, out: Tensor) -> Tensor:
+        """The mean of p(x|z) that the decoder's output stands for, of pixels in [0, 1]."""
+        return out.sigmoid() if self.config.bounded else out
+
+    def nll(self, x: Tensor, out: Tensor) -> Tensor:
+        """-log p(x|z) of images x in [0, 1], (N,), in nats."""
+        c = self.config
+        if c.likelihood == "bernoulli":
+            return bernoulli_nll(x, out)
+        if c.likelihood == "gaussian_learned":
+            return gaussian_nll(x, self.mean(out), (2 * self.log_sigma).exp())
+        best = c.likelihood == "gaussian" and self.training
+        return gaussian_nll(x, self.mean(out), None if best else self.variance)
+
+    def log_weights(self, batch: Batch, noise: Noise, k: int) -> Tensor:
+        """Log p(x|z) p(z) / q(z|x) for k draws from q(z|x), (N, k), in nats an image.
+
+        Raises:
+            ValueError: pixels are taken as probabilities, and there is no likelihood of those.
+        """
+        if self.config.likelihood == "bernoulli" and self.config.binarise == "none":
+            raise ValueError(
+                "likelihood=bernoulli is one of binary images only: there is no log p(x) without binarise, "
+                "or with likelihood=gaussian"
+            )
+        x = self.binary(batch, noise)
+        mean, log_variance = self.encoded(2 * x - 1, batch.label)
+        parts = [min(CHUNK, k - start) for start in range(0, k, CHUNK)]
+        return torch.cat(
+            [self.weighed(x, batch.label, mean, log_variance, noise(n, self.latent)) for n in parts], 1
+        )
+
+    def weighed(
+        self, x: Tensor, label: Tensor | None, mean: Tensor, log_variance: Tensor, eps: Tensor
+    ) -> Tensor:
+        """Log w of z = mean + sigma eps, (N, K); x in [0, 1], eps (N, K, Z)."""
+        k = eps.shape[1]
+        z = mean[:, None] + (log_variance[:, None] / 2).exp() * eps
+        labels = None if label is None else label.repeat_interleave(k)
+        logit = self.decoder(z.flatten(0, 1), labels)
+        log_p = -self.nll(x.repeat_interleave(k, 0), logit).view(-1, k)
+        prior = -0.5 * z.square().sum(2)  # both without Z / 2 log 2 pi, which cancels
+        return log_p + prior + 0.5 * (eps.square().sum(2) + log_variance.sum(1, keepdim=True))
+
+    def binary(self, batch: Batch, noise: Noise) -> Tensor:
+        """The x in [0, 1] that the likelihood is of, (N, C, H, W)."""
+        assert batch.image is not None
+        x = (batch.image + 1) / 2
+        if self.config.binarise == "stochastic":
+            return (noise.uniform(*x.shape[1:]) < x).float()
+        return (x > 0.5).float() if self.config.binarise == "threshold" else x
 
 
 class VAE(Family):
-    """A VAE on all images, whatever their labels."""
+    """A VAE on all images, of each class where it is conditional."""
 
     Config = VAEConfig
     paper = "Kingma & Welling 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114"
+    takes = frozenset({"label"})
+    codes = True
 
     def __init__(self, config: VAEConfig, card: Card, upstream: Mapping[str, nn.Module] | None = None):
         super().__init__(config, card, upstream)
-        if config.latent >= (pixels := math.prod(card.shape)):
-            raise ValueError(f"latent={config.latent} must be less than an image's {pixels} numbers")
-        self.encoder = Encoder(config, card)
+        config.check(card)
+        if config.conditional and not card.num_classes:
+            raise ValueError("conditional=true needs labels, and the data has none")
         self.generator: Generator = Generator(config, card)
-        self.phases = (Phase("elbo", self.loss, adam(self.encoder, self.generator, lr=config.lr)),)
+        self.warmth = 1.0
+        optimizer = adam(self.generator, lr=config.lr, weight_decay=config.weight_decay)
+        self.phases = (Phase("elbo", self.loss, optimizer, after=self.after_update),)
 
-    def loss(self, batch: Batch) -> Terms:
+    @classmethod
+    def conditions(cls, config: VAEConfig, card: Card) -> frozenset[str]:
+        """What samples depend on: the class, where it is told."""
+        return super().conditions(config, card) if config.conditional else frozenset()
+
+    def begin(self, step: int) -> None:
+        """Let beta rise."""
+        self.warmth = min(1.0, (step + 1) / self.config.beta_warmup) if self.config.beta_warmup else 1.0
+
+    def loss(self, batch: Batch) -> tuple[Terms, Terms]:
         """-log p(x|z) + beta KL(q(z|x) || N(0, I)) with z = mean + sigma eps, Eq. 10, in nats per image."""
-        assert batch.image is not None
-        mean, log_variance = self.encoder(batch.image)
+        c, g = self.config, self.generator
+        x = self.seen(batch)
+        mean, log_variance = g.encoded(2 * x - 1, batch.label)
+        kl = kl_by_dimension(mean, log_variance)
+        if c.draws > 1:
+            eps = torch.randn(len(x), c.draws, c.latent, device=x.device)
+            weights = g.weighed(x, batch.label, mean, log_variance, eps)
+            bound = weights.logsumexp(1) - math.log(c.draws)
+            return {"bound": -bound}, observed(mean, kl, bound)
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-        x, logit = (batch.image + 1) / 2, self.generator(z)
-        gaussian = self.config.likelihood == "gaussian"
-        reconstruction = gaussian_nll(x, logit.sigmoid()) if gaussian else bernoulli_nll(x, logit)
-        return {"reconstruction": reconstruction, "kl": self.config.beta * kl_to_prior(mean, log_variance)}
+        logit = g.decoder(z, batch.label)
+        reconstruction = g.nll(x, logit)
+        cost = free(kl, c.free_bits).expand(len(x)) if c.free_bits else kl.sum(1)
+        terms = {"reconstruction": reconstruction, "kl": self.warmth * c.beta * cost}
+        told = observed(mean, kl, -reconstruction - kl.sum(1))
+        if c.likelihood == "gaussian":
+            told["variance"] = (x - g.mean(logit.detach())).square().mean()
+        return terms, told
+
+    def seen(self, batch: Batch) -> Tensor:
+        """What is learnt of a batch, in [0, 1]: moved and made binary, where that is asked for."""
+        assert batch.image is not None
+        x = (batch.image + 1) / 2
+        if self.training and self.config.shift:
+            x = translation(x, self.config.shift)
+        if self.config.binarise == "stochastic":
+            return torch.bernoulli(x)
+        return (x > 0.5).float() if self.config.binarise == "threshold" else x
+
+    def after_update(self, terms: Terms) -> None:
+        """Keep the best sigma of the newest batches, for when there is no batch to take it from."""
+        if self.config.likelihood == "gaussian":
+            self.generator.variance.lerp_(terms["variance"], MEMORY)
+
+
+def observed(mean: Tensor, kl: Tensor, elbo: Tensor) -> Terms:
+    """What is logged of a batch: the bound, how many units are active, each one's divergence."""
+    told = {"elbo": elbo.detach().mean()}
+    if len(mean) > 1:
+        told["active_units"] = (mean.detach().float().var(0) > ACTIVE).float().sum()
+    each = kl.detach().mean(0)
+    return told | ({f"kl_z{j}": each[j] for j in range(len(each))} if len(each) <= NAMED else {})

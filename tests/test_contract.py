@@ -21,6 +21,7 @@ from tests import tiny
 
 GOLDEN = Path(__file__).parent / "golden"
 OBSERVED = ("grad_norm", "loss", "auc", "sign", "latent_mean", "latent_square", "perplexity", "codes_used")
+OBSERVED += ("mae", "elbo", "active_units", *(f"kl_z{j}" for j in range(32)))
 EVERY = pytest.mark.parametrize("name", sorted(FAMILIES))
 AND_DEEP = pytest.mark.parametrize(("name", "card"), [
     *(pytest.param(name, tiny.CARD, id=name) for name in sorted(FAMILIES)),

@@ -30,6 +30,7 @@ DEEP = Card(1, 16, 10)  # at 8 x 8 DCGAN's discriminator is one convolution, wit
 CONFIGS: dict[str, dict[str, Any]] = {
     "autoencoder": {"widths": [32, 16], "latent": 8},
     "vae": {"width": 8, "hidden": 32, "latent": 4},
+    "vqvae": {"factor": 2, "latent": 2, "width": 16, "max_width": 16, "codes": 16},
     "gan": {"widths": [16, 16], "latent": 8},
     "dcgan": {"width": 8, "latent": 8},
     "wgan": {"width": 8, "latent": 8},

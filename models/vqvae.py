@@ -1,0 +1,35 @@
+"""van den Oord, Vinyals & Kavukcuoglu 2017, Neural Discrete Representation Learning.
+
+https://arxiv.org/abs/1711.00937
+
+    min E[-log p(x|e)] + b |z - sg(e)|^2,   e the nearest of K codes, pixel by pixel
+
+Networks, codebook and its moving averages are those of models/kl_vae.py, whose `quantise: vq` is how latent
+diffusion is given such codes; this is the model by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from models.kl_vae import KLVAE, KLVAEConfig
+
+
+class VQVAEConfig(KLVAEConfig):
+    """Hyperparameters of the VQ-VAE."""
+
+    quantise: Literal["vq"] = "vq"
+    likelihood: Literal["gaussian", "l1"] = "gaussian"
+    codes: int = Field(256, ge=2)  # K; the paper has 512, for photographs
+
+
+class VQVAE(KLVAE):
+    """A convolutional autoencoder whose codes are the entries of a book, its use and perplexity logged."""
+
+    Config = VQVAEConfig
+    paper = (
+        "van den Oord, Vinyals & Kavukcuoglu 2017, Neural Discrete Representation Learning, "
+        "https://arxiv.org/abs/1711.00937"
+    )
