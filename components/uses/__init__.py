@@ -1,0 +1,32 @@
+"""What codes are good for: views of a family that encodes images into vectors and back.
+
+Each view is a function of a Subject; None where it does not apply. They measure, and know neither the store
+nor who works side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from components.uses.anomalies import anomaly
+from components.uses.latent import draws, interpolation, traversals
+from components.uses.likelihoods import likelihood, posterior
+from components.uses.probing import features, map_of_codes
+from components.uses.reconstruction import compression, denoising
+from components.uses.view import Picture, Plot, Subject, Table, View
+
+__all__ = ["VIEWS", "Picture", "Plot", "Subject", "Table", "View"]
+
+VIEWS: dict[str, Callable[[Subject], View | None]] = {
+    "draws": draws,
+    "compression": compression,
+    "denoising": denoising,
+    "anomaly": anomaly,
+    "features": features,
+    "map": map_of_codes,
+    "likelihood": likelihood,
+    "posterior": posterior,
+    "interpolation": interpolation,
+    "traversals": traversals,
+}
+"""In the order of the page."""

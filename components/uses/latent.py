@@ -1,0 +1,169 @@
+"""The space of codes: drawing from it, walking between images, and along each of its dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.mixture import GaussianMixture
+
+from components import sampling
+from components.distances import Estimate
+from components.uses.view import Picture, Subject, Table, View
+
+COMPONENTS = 10  # of the mixture
+SHEET = 40  # images shown of each way to draw
+STEPS, PAIRS = 10, 4  # of a walk between two images, and how many walks
+TRAVERSED, POSITIONS, REACH = 12, 9, 3.0  # dimensions, images along each, standard deviations either way
+COLUMNS = {"kid": "KID", "precision": "precision", "recall": "recall"}
+
+
+# Drawing
+
+
+def draws(subject: Subject) -> View | None:
+    """Codes from N(0, I) against codes from a mixture fitted to training codes, both judged."""
+    if subject.judge is None:
+        return None
+    n = subject.count("test")
+    labels = classes(subject, n)
+    ways = {
+        "codes from N(0, I)": subject.random.standard_normal((n, subject.latent)),
+        f"codes from {COMPONENTS} Gaussians fitted to training codes": of_mixture(subject, n),
+    }
+    images = {name: subject.decode(codes, labels) for name, codes in ways.items()}
+    judged = {name: subject.judge(each, labels) for name, each in images.items()}
+    columns = judged_columns(next(iter(judged.values())))
+    rows = [(name, [estimate(metrics[key]) for key in columns]) for name, metrics in judged.items()]
+    floor = next(iter(judged.values()))
+    told = ", ".join(f"{label} {floor[key]['floor']:.3g}" for key, label in columns.items())
+    return View(
+        "draws",
+        "Images from codes that are drawn",
+        "A decoder makes good images of the codes that it was trained on. Where those do not lie as N(0, I) "
+        "does, codes drawn from that mean nothing; a mixture fitted to them is closer.",
+        [
+            Table(
+                [(label, better(floor[key])) for key, label in columns.items()],
+                rows,
+                note=f"{n} images each, against {n} test images. Real training images: {told}.",
+            )
+        ],
+        pictures=[
+            Picture(each[:SHEET], STEPS, name[0].upper() + name[1:], f"The first {len(each[:SHEET])} images.")
+            for name, each in images.items()
+        ],
+    )
+
+
+def of_mixture(subject: Subject, n: int) -> np.ndarray:
+    """N codes (n, Z) from a mixture of Gaussians fitted to the training codes.
+
+    Ghosh et al. 2020, From Variational to Deterministic Autoencoders, Sec. 4,
+    https://arxiv.org/abs/1903.12436.
+    """
+    codes = subject.codes["train"]
+    mixture = GaussianMixture(min(COMPONENTS, len(codes) // 2), random_state=subject.seed).fit(codes)
+    drawn, _ = mixture.sample(n)  # a component after the other
+    return subject.random.permutation(drawn)
+
+
+def classes(subject: Subject, n: int) -> np.ndarray | None:
+    """Classes as frequent as in training, where the generator is told them."""
+    labels = subject.labels("train")
+    if not subject.conditional or labels is None:
+        return None
+    counts = np.bincount(labels, minlength=subject.card.num_classes).tolist()
+    return sampling.labels_for(np.arange(n), counts, subject.seed)
+
+
+def judged_columns(metrics: dict[str, Any]) -> dict[str, str]:
+    """The numbers that are shown: key -> label."""
+    frechet = {"fid": "FID"} if "fid" in metrics else {"frechet_distance": "Fréchet distance"}
+    return {key: label for key, label in (frechet | COLUMNS).items() if key in metrics}
+
+
+def estimate(metric: dict[str, Any]) -> Estimate:
+    """A judged number."""
+    return Estimate(metric["value"], metric["low"], metric["high"])
+
+
+def better(metric: dict[str, Any]) -> str:
+    """Which way it is better."""
+    return str(metric["better"])
+
+
+# Walking
+
+
+def interpolation(subject: Subject) -> View | None:
+    """Between test images, along a line and along an arc."""
+    rows = sampling.grid_rows(subject.splits["test"], 2 * PAIRS * sampling.SHEET_COLUMNS)[: 2 * PAIRS]
+    if len(rows) < 2 * PAIRS:
+        return None
+    rows = rows[np.argsort(np.arange(2 * PAIRS) % 2, kind="stable")]  # first all beginnings, then all ends
+    labels = subject.splits["test"].labels
+    own = None if labels is None else np.asarray(labels[rows])
+    codes = subject.encode(subject.splits["test"].images[rows], own)
+    times, shown = np.linspace(0, 1, STEPS), []
+    for i in range(PAIRS):
+        for path in (linear, spherical):
+            between = np.stack([path(codes[i], codes[PAIRS + i], t) for t in times])
+            label = None if own is None else np.full(STEPS, own[i])
+            shown.append(subject.decode(between, label))
+    picture = Picture(
+        np.concatenate(shown),
+        STEPS,
+        "Between test images",
+        "Each pair of images twice: along a straight line, and along an arc.",
+    )
+    return View(
+        "interpolation",
+        "Interpolation",
+        "Images of codes between those of two test images; a smooth space has no breaks on the way.",
+        pictures=[picture],
+    )
+
+
+def linear(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
+    """(1 - t) a + t b."""
+    return (1 - t) * a + t * b
+
+
+def spherical(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
+    """sin((1 - t) w) / sin w a + sin(t w) / sin w b, w the angle between them; Shoemake 1985.
+
+    Codes from N(0, I) all have about the same length, which a straight line cuts short: White 2016,
+    https://arxiv.org/abs/1609.04468.
+    """
+    cosine = float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12))
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    if np.sin(angle) < 1e-6:
+        return linear(a, b, t)
+    return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+
+
+def traversals(subject: Subject) -> View:
+    """One test image, with one dimension of its code changed at a time."""
+    codes = subject.codes["train"]
+    mean, spread = codes.mean(0), codes.std(0)
+    chosen = np.argsort(-spread, kind="stable")[:TRAVERSED]
+    start = subject.codes["test"][0]
+    walks = np.repeat(start[None], len(chosen) * POSITIONS, axis=0).reshape(len(chosen), POSITIONS, -1)
+    for row, j in enumerate(chosen):
+        walks[row, :, j] = mean[j] + spread[j] * np.linspace(-REACH, REACH, POSITIONS)
+    labels = subject.labels("test")
+    told = None if labels is None else np.full(walks.shape[0] * POSITIONS, labels[0])
+    picture = Picture(
+        subject.decode(walks.reshape(-1, codes.shape[1]), told),
+        POSITIONS,
+        "Along each dimension",
+        f"A row a dimension, from -{REACH:g} to {REACH:g} standard deviations of training codes; those whose "
+        "codes vary most come first.",
+    )
+    return View(
+        "traversals",
+        "Traversals",
+        "The first test image, with one number of its code changed at a time.",
+        pictures=[picture],
+    )

@@ -1,0 +1,172 @@
+"""Codes with a distribution: which dimensions are in use, and what probability images have."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import logsumexp
+
+from components.distances import Estimate
+from components.metrics import mean_estimate
+from components.sampling import CHUNK
+from components.uses.view import Plot, Subject, Table, View
+
+ACTIVE = 0.01  # Burda et al. 2016, Sec. 5.2
+DRAWS = (1, 10, 100, 1000)  # K
+LIKELY = 1000  # test images whose probability is estimated, at most
+COMPONENTS = (1, 10, 20, 50, 100)  # of the mixture of Bernoullis, of which validation chooses
+ITERATIONS = 60  # of EM
+PRIOR = 0.5  # white and black pixels that each component has seen before any image
+
+
+def posterior(subject: Subject) -> View | None:
+    """Active units, and the divergence of each dimension."""
+    if not hasattr(subject.generator, "posterior"):
+        return None
+    means, log_variances = posteriors(subject, subject.images("test"), subject.labels("test"))
+    kl = 0.5 * (means**2 + np.exp(log_variances) - 1 - log_variances)
+    active = int((means.var(0) > ACTIVE).sum())
+    each = np.sort(kl.mean(0))[::-1]
+    rows = [("test images", (f"{active} of {kl.shape[1]}", mean_estimate(kl.sum(1))))]
+    return View(
+        "posterior",
+        "What the codes carry",
+        f"A dimension is active where the variance of its mean over images is above {ACTIVE:g} (Burda et al. "
+        "2016); one with no divergence from the prior carries nothing.",
+        [Table((("active dimensions", None), ("KL(q(z|x) || N(0, I)), nats", None)), rows)],
+        [
+            Plot(
+                "bars",
+                "dimension, in falling order",
+                "nats",
+                {"KL": [(j + 1.0, float(value)) for j, value in enumerate(each)]},
+            )
+        ],
+    )
+
+
+@torch.no_grad()
+def posteriors(
+    subject: Subject, images: np.ndarray, labels: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means and log variances (N, Z), float64."""
+    generator: Any = subject.generator
+    found = [generator.posterior(batch) for batch in subject.batches(images, labels)]
+    mean, log_variance = (torch.cat(each).double().cpu().numpy() for each in zip(*found, strict=True))
+    return mean, log_variance
+
+
+# Likelihood
+
+
+def likelihood(subject: Subject) -> View | None:
+    """Log p(x) from below by importance sampling, a mixture of Bernoullis beside it where x is binary."""
+    if not hasattr(subject.generator, "log_weights"):
+        return None
+    try:
+        weights = log_weights(subject, DRAWS[-1])
+    except ValueError:  # there is no likelihood of these images
+        return None
+    bounds = {k: bound(weights, k) for k in DRAWS}
+    rows = [
+        (f"at most, {k:,} draws" if k > 1 else "at most, the ELBO", [negated(mean_estimate(values))])
+        for k, values in bounds.items()
+    ]
+    binary = binarised(subject)
+    if binary is not None:
+        mixture = best_mixture(binary["train"], binary["validation"], subject.random)
+        nats = mean_estimate(-mixture.log_p(binary["test"]))
+        rows.append((f"a mixture of {len(mixture.weight)} Bernoullis", [nats]))
+    line = [(float(k), float(values.mean())) for k, values in bounds.items()]
+    return View(
+        "likelihood",
+        "Likelihood",
+        "log p(x) is at least the mean of log(1/K sum w) over images, and the more draws K the closer (Burda "
+        "et al. 2016, Eq. 8).",
+        [Table((("-log p(x), nats an image", "lower"),), rows, note=f"{len(weights)} test images.")],
+        [Plot("lines", "draws", "bound of log p(x), nats", {"log p(x) is above": line}, log=True)],
+    )
+
+
+@torch.no_grad()
+def log_weights(subject: Subject, k: int) -> np.ndarray:
+    """Of the first test images, (N, k) float64."""
+    n = min(LIKELY, subject.count("test"))
+    images, labels = subject.images("test")[:n], subject.labels("test")
+    generator: Any = subject.generator
+    found = []
+    for i, batch in enumerate(subject.batches(images, labels)):
+        found.append(generator.log_weights(batch, subject.noise(i * CHUNK, len(batch)), k))
+    return torch.cat(found).double().cpu().numpy()
+
+
+def bound(weights: np.ndarray, k: int) -> np.ndarray:
+    """The bound of k draws of each image, (N,), averaged over as many groups as there are."""
+    groups = weights.reshape(len(weights), -1, k)
+    return (logsumexp(groups, axis=2) - math.log(k)).mean(1)
+
+
+def negated(found: Estimate) -> Estimate:
+    """-x."""
+    low, high = (None if end is None else -end for end in (found.high, found.low))
+    return Estimate(-found.value, low, high)
+
+
+@torch.no_grad()
+def binarised(subject: Subject) -> dict[str, np.ndarray] | None:
+    """The binary images (N, D) that the likelihood is of, by split; None where they are not binary."""
+    generator: Any = subject.generator
+    if not hasattr(generator, "binary"):
+        return None
+    found = {}
+    for split in ("train", "validation", "test"):
+        batches = enumerate(subject.batches(subject.images(split), subject.labels(split)))
+        x = [generator.binary(b, subject.noise(i * CHUNK, len(b))).flatten(1).cpu() for i, b in batches]
+        found[split] = torch.cat(x).double().numpy()
+    found["test"] = found["test"][:LIKELY]
+    return found if np.isin(found["test"], (0.0, 1.0)).all() else None
+
+
+@dataclass(frozen=True)
+class BernoulliMixture:
+    """p(x) = sum_c weight_c prod_d mean_cd^x_d (1 - mean_cd)^(1 - x_d)."""
+
+    weight: np.ndarray  # (C,)
+    mean: np.ndarray  # (C, D)
+
+    def joint(self, x: np.ndarray) -> np.ndarray:
+        """Log weight_c p(x|c), (N, C), of binary x (N, D)."""
+        return np.log(self.weight) + x @ np.log(self.mean).T + (1 - x) @ np.log1p(-self.mean).T
+
+    def log_p(self, x: np.ndarray) -> np.ndarray:
+        """Log p(x), (N,), in nats."""
+        return logsumexp(self.joint(x), axis=1)
+
+    def improved(self, x: np.ndarray) -> BernoulliMixture:
+        """A step of expectation maximisation; Bishop 2006, Eq. 9.56 to 9.60, with a few pixels beforehand."""
+        joint = self.joint(x)
+        share = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+        count = share.sum(0)
+        mean = (share.T @ x + PRIOR) / (count[:, None] + 2 * PRIOR)
+        return BernoulliMixture((count + 1) / (len(x) + len(count)), mean)
+
+
+def mixture_of(x: np.ndarray, components: int, random: np.random.RandomState) -> BernoulliMixture:
+    """Fitted to binary x (N, D), from images chosen at random, softened."""
+    start = x[random.choice(len(x), min(components, len(x)), replace=False)]
+    mixture = BernoulliMixture(np.full(len(start), 1 / len(start)), 0.25 + 0.5 * start)
+    for _ in range(ITERATIONS):
+        mixture = mixture.improved(x)
+    return mixture
+
+
+def best_mixture(
+    train: np.ndarray, validation: np.ndarray, random: np.random.RandomState
+) -> BernoulliMixture:
+    """The one of as many components as validation likes best."""
+    fitted = [mixture_of(train, components, random) for components in COMPONENTS if components <= len(train)]
+    return max(fitted, key=lambda mixture: float(mixture.log_p(validation).mean()))

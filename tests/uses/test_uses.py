@@ -1,0 +1,395 @@
+"""What codes are measured to be good for, on generators of which that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor
+from torch.distributions import MultivariateNormal
+
+from components.data.dataset import Shards, Split, to_uint8
+from components.distances import Estimate
+from components.metrics import psnr_values
+from components.uses import VIEWS, Subject, View, anomalies, latent, likelihoods, reconstruction
+from components.uses.view import Table, flat
+from models.family import Batch, Card, Generator, Noise
+
+CARD = Card(1, 8, 3)
+Z = 5
+
+
+def images(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Blobs whose place is their class, with some noise."""
+    random = np.random.RandomState(seed)
+    labels = np.arange(n) % 3
+    x = random.normal(60, 25, (n, 1, 8, 8)) + random.normal(0, 20, (n, 1, 1, 1))
+    for i, c in enumerate(labels):
+        x[i, 0, 2 * c : 2 * c + 3, 2 * c : 2 * c + 3] += 120
+    return x.clip(0, 255).round().astype(np.uint8), labels
+
+
+def splits() -> dict[str, Split]:
+    sizes = {"train": 240, "validation": 60, "test": 90}
+    made = {name: images(n, seed) for seed, (name, n) in enumerate(sizes.items())}
+    return {name: Split(Shards([x]), labels) for name, (x, labels) in made.items()}
+
+
+class Linear(Generator):
+    """Codes are some principal components of images."""
+
+    def __init__(self, fitted: PCA):
+        super().__init__()
+        self.latent, self.pca = fitted.n_components_, fitted
+
+    def code(self, batch: Batch) -> Tensor:
+        assert batch.image is not None
+        x = (batch.image.flatten(1).double() + 1) / 2
+        return torch.from_numpy(self.pca.transform(x.numpy())).float()
+
+    def picture(self, z: Tensor, batch: Batch) -> Tensor:
+        x = torch.from_numpy(self.pca.inverse_transform(z.double().numpy())).float()
+        return (2 * x - 1).view(len(z), *CARD.shape).clamp(-1, 1)
+
+
+def subject(classes: tuple[int, ...] = (0, 1, 2), **changes: Any) -> Subject:
+    """Of a generator that was fitted to some classes."""
+    found = splits()
+    own = {"generator": generator(classes), "card": CARD, "splits": found, "names": ["a", "b", "c"]}
+    return Subject(**{**own, **changes})
+
+
+def generator(classes: tuple[int, ...] = (0, 1, 2)) -> Linear:
+    train = splits()["train"]
+    assert train.labels is not None
+    chosen = np.isin(train.labels, classes)
+    return Linear(PCA(Z, random_state=0).fit(flat(train.images[:][chosen])))
+
+
+def rows(view: View | None, table: int = 0) -> dict[str, list[Any]]:
+    assert view is not None
+    return {name: list(cells) for name, cells in view.tables[table].rows}
+
+
+def value(cell: Any) -> float:
+    return cell.value if isinstance(cell, Estimate) else float(cell)
+
+
+# Compression and denoising
+
+
+def test_principal_components_compress_like_principal_components() -> None:
+    found = rows(reconstruction.compression(subject()))
+    ours, theirs = found["8-bit codes"], found[f"PCA, {Z} components in 8 bits"]
+    assert ours[0] == theirs[0] == Z and ours[1] == "12.8 : 1"
+    assert value(ours[2]) == pytest.approx(value(theirs[2]), abs=0.01)
+    assert value(found["codes in float32"][2]) >= value(ours[2]) - 0.05
+
+
+def test_quantised_values_are_within_half_a_step() -> None:
+    values = np.random.RandomState(0).normal(size=(50, 3))
+    few = reconstruction.quantised(values, values)
+    step = (values.max(0) - values.min(0)) / 255
+    assert (np.abs(few - values) <= step / 2 + 1e-9).all()
+    assert all(len(np.unique(column)) <= 256 for column in few.T)
+    far = reconstruction.quantised(values, values + 100)
+    np.testing.assert_allclose(far, np.broadcast_to(values.max(0), far.shape))
+
+
+def test_jpeg_takes_the_best_quality_that_fits() -> None:
+    x, _ = images(20, 0)
+    quality, scan, whole, back = reconstruction.jpeg(x, 40.0)
+    assert scan <= 40 < whole and back.shape == x.shape
+    finer = reconstruction.through_jpeg(x, 95)
+    assert finer[0] > quality and finer[1] > scan
+    assert psnr_values(x, finer[3]).mean() > psnr_values(x, back).mean()
+    assert reconstruction.jpeg(x, 0.0)[0] == reconstruction.QUALITIES[0]
+
+
+def test_what_changes_nothing_removes_no_noise() -> None:
+    class Identity(Linear):
+        def code(self, batch: Batch) -> Tensor:
+            assert batch.image is not None
+            return batch.image.flatten(1)
+
+        def picture(self, z: Tensor, batch: Batch) -> Tensor:
+            return z.view(len(z), *CARD.shape)
+
+    found = rows(reconstruction.denoising(subject(generator=Identity(generator().pca))))
+    assert all(value(cells[2]) == pytest.approx(0, abs=1e-9) for cells in found.values())
+
+
+def test_principal_components_remove_noise_alike() -> None:
+    found = rows(reconstruction.denoising(subject()))
+    assert found.keys() == {f"noise {level:g}" for level in reconstruction.LEVELS}
+    for cells in found.values():
+        assert value(cells[2]) == pytest.approx(value(cells[3]), abs=0.05)
+    assert value(found["noise 0.5"][2]) > 3
+
+
+# Anomalies
+
+
+def test_a_class_that_was_never_seen_is_found() -> None:
+    detectors: dict[str, Generator] = {"a": generator((1, 2)), "c": generator((0, 1))}
+    found = rows(anomalies.anomaly(subject(detectors=detectors)))
+    assert found.keys() == {"without a", "without c", "mean"}
+    area, precision, base, unknown, known = map(value, found["without a"])
+    assert area > 0.95 and precision > 0.9 and base == pytest.approx(1 / 3)
+    assert unknown > 80 and known < 20
+    assert value(found["mean"][0]) == pytest.approx((area + value(found["without c"][0])) / 2)
+
+
+def test_a_detector_that_saw_all_classes_tells_nothing() -> None:
+    found = rows(anomalies.anomaly(subject(detectors={"b": generator()})))
+    assert 0.25 < value(found["without b"][0]) < 0.75
+
+
+def test_the_interval_of_an_area_holds_it_as_often_as_it_says() -> None:
+    """Scores N(1, 1) against N(0, 1): the area is Phi(1 / sqrt 2)."""
+    from sklearn.metrics import roc_auc_score
+
+    random, true, inside = np.random.RandomState(0), 0.7602, 0
+    for _ in range(200):
+        scores = np.concatenate([random.normal(1, 1, 40), random.normal(0, 1, 60)])
+        found = anomalies.hanley_mcneil(float(roc_auc_score(np.arange(100) < 40, scores)), 40, 60)
+        assert found.low is not None and found.high is not None
+        inside += found.low <= true <= found.high
+    assert 180 <= inside <= 199
+
+
+# Features
+
+
+def test_codes_that_are_components_are_told_apart_like_components() -> None:
+    found = rows(VIEWS["features"](subject()))
+    ours, theirs, pixels = (value(cells[0]) for cells in found.values())
+    assert ours == pytest.approx(theirs, abs=1.2) and ours > 95 and pixels > 95
+
+
+def test_without_classes_there_is_no_probe_and_one_colour() -> None:
+    plain = {name: Split(split.images) for name, split in splits().items()}
+    assert VIEWS["features"](subject(splits=plain)) is None
+    view = VIEWS["map"](subject(splits=plain))
+    assert view is not None and list(view.plots[0].lines) == ["test images"]
+
+
+def test_the_map_is_the_plane_of_most_variance() -> None:
+    view = VIEWS["map"](subject())
+    assert view is not None and list(view.plots[0].lines) == ["a", "b", "c"]
+    points = np.concatenate([np.array(line) for line in view.plots[0].lines.values()])
+    codes = subject().codes["test"]
+    assert points.shape == (90, 2)
+    assert points.var(0).sum() == pytest.approx(codes[:, :2].var(0).sum(), rel=0.01)
+
+
+# Drawing and walking
+
+
+def judge(seen: list[np.ndarray]) -> Callable[[np.ndarray, np.ndarray | None], dict[str, dict[str, Any]]]:
+    """A judge that only measures how far the mean image is from that of the data."""
+    mean = splits()["test"].images[:].mean(0)
+
+    def judged(drawn: np.ndarray, labels: np.ndarray | None) -> dict[str, dict[str, Any]]:
+        seen.append(drawn)
+        distance = float(np.abs(drawn.mean(0) - mean).mean())
+        kid = {"value": distance, "low": None, "high": None, "floor": 0.5, "better": "lower"}
+        return {"kid": kid}
+
+    return judged
+
+
+def test_a_mixture_is_where_the_codes_are_and_a_normal_is_not() -> None:
+    class Moved(Linear):
+        """The same codes, far from N(0, I)."""
+
+        def code(self, batch: Batch) -> Tensor:
+            return super().code(batch) + 30
+
+        def picture(self, z: Tensor, batch: Batch) -> Tensor:
+            return super().picture(z - 30, batch)
+
+    seen: list[np.ndarray] = []
+    found = rows(VIEWS["draws"](subject(generator=Moved(generator().pca), judge=judge(seen))))
+    normal, mixture = (value(cells[0]) for cells in found.values())
+    assert mixture < 5 < 30 < normal
+    assert len(seen[0]) == len(seen[1]) == 90
+    assert VIEWS["draws"](subject()) is None
+
+
+def test_arcs_keep_the_length_and_meet_the_ends() -> None:
+    a, b = np.array([3.0, 0.0, 0.0]), np.array([0.0, 3.0, 0.0])
+    for t in (0.0, 0.3, 1.0):
+        assert np.linalg.norm(latent.spherical(a, b, t)) == pytest.approx(3)
+    np.testing.assert_allclose(latent.spherical(a, b, 0), a)
+    np.testing.assert_allclose(latent.spherical(a, b, 1), b, atol=1e-12)
+    np.testing.assert_allclose(latent.spherical(a, 2 * a, 0.5), 1.5 * a)
+    np.testing.assert_allclose(latent.linear(a, b, 0.5), [1.5, 1.5, 0])
+
+
+def test_walks_begin_and_end_at_test_images() -> None:
+    given = subject()
+    view = VIEWS["interpolation"](given)
+    assert view is not None
+    picture = view.pictures[0]
+    walks = picture.images.reshape(2 * latent.PAIRS, latent.STEPS, *CARD.shape)
+    back = given.reconstruct(given.images("test"))
+    for walk in walks:
+        for end in (walk[0], walk[-1]):
+            assert (back == end).all((1, 2, 3)).any()
+    np.testing.assert_array_equal(walks[0][0], walks[1][0])
+
+
+def test_a_traversal_changes_one_dimension_at_a_time() -> None:
+    given, seen = subject(), []
+
+    def decode(codes: np.ndarray, labels: np.ndarray | None = None, by: Any = None) -> np.ndarray:
+        seen.append(codes)
+        return np.zeros((len(codes), *CARD.shape), np.uint8)
+
+    given.decode = decode  # type: ignore[method-assign]
+    VIEWS["traversals"](given)
+    walks = seen[0].reshape(Z, latent.POSITIONS, Z)
+    start, spread = given.codes["test"][0], given.codes["train"].std(0)
+    assert [int(np.flatnonzero(walk.std(0) > 1e-9).item()) for walk in walks] == np.argsort(-spread).tolist()
+    for walk in walks:
+        j = int(np.flatnonzero(walk.std(0) > 1e-9).item())
+        np.testing.assert_allclose(np.delete(walk, j, 1), np.delete(start, j)[None].repeat(9, 0))
+        assert np.ptp(walk[:, j]) == pytest.approx(6 * spread[j])
+
+
+# Likelihood
+
+
+class Gaussian(Linear):
+    """x = W z + mean + sigma eps, whose likelihood is known; the posterior is exact, or worse."""
+
+    def __init__(self, fitted: PCA, worse: float = 0.0):
+        super().__init__(fitted)
+        self.worse, self.sigma = worse, 0.1
+        self.w = torch.from_numpy(fitted.components_.T * 0.3)
+        self.mean = torch.from_numpy(fitted.mean_)
+        self.m = self.w.T @ self.w + self.sigma**2 * torch.eye(Z, dtype=torch.float64)
+
+    def x(self, batch: Batch) -> Tensor:
+        assert batch.image is not None
+        return (batch.image.flatten(1).double() + 1) / 2
+
+    def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        mean = (self.x(batch) - self.mean) @ self.w @ self.m.inverse()
+        log_variance = (self.sigma**2 * self.m.inverse().diagonal()).log()
+        return mean + self.worse, log_variance.expand_as(mean) + self.worse
+
+    def log_weights(self, batch: Batch, noise: Noise, k: int) -> Tensor:
+        mean, log_variance = self.posterior(batch)
+        eps = noise(k, Z).double()
+        z = mean[:, None] + (log_variance[:, None] / 2).exp() * eps
+        error = self.x(batch)[:, None] - z @ self.w.T - self.mean
+        log_p = -0.5 * (error / self.sigma).square().sum(2) - 64 * np.log(self.sigma * np.sqrt(2 * np.pi))
+        return log_p - 0.5 * z.square().sum(2) + 0.5 * (eps.square().sum(2) + log_variance.sum(1)[:, None])
+
+    def exact(self) -> float:
+        covariance = self.w @ self.w.T + self.sigma**2 * torch.eye(64, dtype=torch.float64)
+        x = torch.from_numpy(flat(splits()["test"].images[:]))
+        return float(MultivariateNormal(self.mean, covariance).log_prob(x).mean())
+
+
+def test_the_bound_is_the_likelihood_where_the_posterior_is_exact() -> None:
+    model = Gaussian(generator().pca)
+    found = [value(cells[0]) for cells in rows(likelihoods.likelihood(subject(generator=model))).values()]
+    assert found == pytest.approx([-model.exact()] * 4, abs=1e-3)
+
+
+def test_the_bound_rises_with_the_draws() -> None:
+    model = Gaussian(generator().pca, worse=0.1)
+    found = [value(cells[0]) for cells in rows(likelihoods.likelihood(subject(generator=model))).values()]
+    assert found[0] > found[1] > found[2] > found[3] > -model.exact() - 0.01
+    assert found[3] == pytest.approx(-model.exact(), abs=0.1)
+
+
+def test_units_that_follow_images_are_active() -> None:
+    class Lazy(Gaussian):
+        def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+            mean = torch.zeros(len(batch), Z)
+            mean[:, 1] = self.x(batch)[:, 0].float() * 5
+            return mean, torch.zeros(len(batch), Z)
+
+    view = likelihoods.posterior(subject(generator=Lazy(generator().pca)))
+    assert rows(view)["test images"][0] == f"1 of {Z}"
+    assert view is not None
+    heights = [y for _, y in view.plots[0].lines["KL"]]
+    assert heights[0] > 0.1 and heights[1:] == [0.0] * (Z - 1)
+
+
+def test_without_a_likelihood_there_is_none() -> None:
+    class Grey(Gaussian):
+        def log_weights(self, batch: Batch, noise: Noise, k: int) -> Tensor:
+            raise ValueError("grey")
+
+    assert likelihoods.likelihood(subject()) is None
+    assert likelihoods.likelihood(subject(generator=Grey(generator().pca))) is None
+    assert likelihoods.posterior(subject()) is None
+
+
+def test_a_mixture_of_bernoullis_is_found_again() -> None:
+    random = np.random.RandomState(0)
+    true = likelihoods.BernoulliMixture(np.array([0.3, 0.7]), random.uniform(0.1, 0.9, (2, 40)))
+    which = (random.rand(3000) < 0.7).astype(int)
+    x = (random.rand(3000, 40) < true.mean[which]).astype(float)
+    start = likelihoods.BernoulliMixture(np.array([0.5, 0.5]), 0.25 + 0.5 * x[:2])
+    scores = []
+    for _ in range(40):
+        scores.append(start.log_p(x).mean())
+        start = start.improved(x)
+    assert all(b >= a - 1e-3 for a, b in zip(scores, scores[1:], strict=False))
+    found = likelihoods.mixture_of(x[:2000], 2, random)
+    assert found.log_p(x[2000:]).mean() == pytest.approx(true.log_p(x[2000:]).mean(), abs=0.15)
+    assert sorted(found.weight) == pytest.approx([0.3, 0.7], abs=0.05)
+
+
+def test_a_mixture_is_a_distribution() -> None:
+    mixture = likelihoods.BernoulliMixture(np.array([0.4, 0.6]), np.random.RandomState(0).rand(2, 5))
+    every = np.array([[i >> d & 1 for d in range(5)] for i in range(32)], float)
+    assert np.exp(mixture.log_p(every)).sum() == pytest.approx(1)
+
+
+# As JSON
+
+
+def test_views_are_json_and_the_same_again() -> None:
+    import json
+
+    told = [
+        [view.described() for make in VIEWS.values() if (view := make(subject(judge=judge([]))))]
+        for _ in range(2)
+    ]
+    assert json.dumps(told[0], allow_nan=False) == json.dumps(told[1], allow_nan=False)
+    assert [view["name"] for view in told[0]][:2] == ["draws", "compression"]
+    for view in told[0]:
+        for table in view["tables"]:
+            assert all(len(row["cells"]) == len(table["columns"]) for row in table["rows"])
+
+
+def test_cells_of_every_kind_are_described() -> None:
+    table = Table(
+        (("a", None), ("b", "lower"), ("c", None), ("d", None)), [("x", (1, Estimate(2, 1), "3", None))]
+    )
+    assert table.described()["rows"][0]["cells"] == [
+        {"value": 1.0},
+        {"value": 2, "low": 1, "high": None},
+        {"text": "3"},
+        None,
+    ]
+
+
+def test_chunks_make_no_difference() -> None:
+    given, x = subject(), splits()["test"].images[:]
+    np.testing.assert_array_equal(given.encode(x)[64:], given.encode(x[64:]))
+    one = torch.from_numpy(given.encode(x[:1])).float()
+    np.testing.assert_array_equal(
+        given.reconstruct(x)[0], to_uint8(given.generator.picture(one, Batch(1)))[0]
+    )
