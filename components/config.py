@@ -174,11 +174,17 @@ class Evaluate(Section):
     # of the test split. A study compares its variants with each other: few images for many variants show the
     # course, and are not the leaderboard's numbers. 0: no studies.
     study_samples: int = Field(250, ge=0)
+    uses: bool = True  # what codes are good for, of families that encode images
+    # Classes by name, each left out of the training of one more model, which is then to find it strange;
+    # "all": every class in turn. For families that encode images.
+    held_out: Literal["all"] | tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _described(self) -> Evaluate:
         if 0 < self.study_samples < 8:
             raise ValueError(f"study_samples={self.study_samples} are too few to judge; give 0 or at least 8")
+        if self.held_out and not self.uses:
+            raise ValueError("held_out is for what codes are good for, which uses=false turns off")
         if (self.extractor == "custom") != (self.custom is not None):
             raise ValueError("extractor: custom and a section custom go together")
         return self

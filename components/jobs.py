@@ -32,6 +32,7 @@ from components.errors import InputError, RunError
 from components.health import Probe
 from components.recorder import Recorder, Silent
 from components.sampling import SHEET_COLUMNS
+from components.scoring import known_errors
 from components.selection import Jury, Selector
 from components.storage import Store
 from components.threads import using_threads
@@ -64,6 +65,7 @@ class Fit:
     flips: bool = False
     upstream: dict[str, str] = field(default_factory=dict)  # folders of the models it builds on, in the store
     latents: str = ""  # folder of the kept encodings of the images, in the store
+    without: int | None = None  # a class that it is not to see
 
     @property
     def settings(self) -> Train:
@@ -206,12 +208,14 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
             if told.text and validation.captions:
                 shown["titles"] = [validation.captions[i] for i in rows]
                 about["encoder"] = store.read_json(f"{job.captions}/{ENCODER}")
-            _leave(job, attempt, trainer, log, trained, averages, work, shown, about)
+            _leave(job, attempt, trainer, log, trained, validation, averages, work, shown, about)
 
 
 def _split(job: Fit, store: Store, folder: Path, name: str, encoded: Path | None) -> Split:
     """A split of the data, with what is kept of its captions and images as other models encode them."""
     split = open_split(folder, name, encoded)
+    if job.without is not None:
+        return split.without(job.without)
     if not job.latents:
         return split
     return replace(split, latents=open_shards(store.local_copy(f"{job.latents}/{name}"), "latents"))
@@ -319,6 +323,7 @@ def _leave(
     trainer: Trainer,
     log: Recorder,
     trained: Trained,
+    validation: Split,
     averages: dict[str, Any] | None,
     work: float,
     shown: Mapping[str, Any],
@@ -339,7 +344,11 @@ def _leave(
     folders = {which: "model" if which == kept else f"model-{which}" for which in steps}
     for which, folder in folders.items():  # the last first: once best, the average is no longer last
         generator = trainer.weights(which)
-        save_model(attempt, folder, job, generator, family.card, **about)
+        assert isinstance(generator, Generator)
+        told = dict(about)
+        if family.codes:
+            told["errors"] = known_errors(generator, family.card, validation)
+        save_model(attempt, folder, job, generator, family.card, **told)
         if which == kept:
             attempt.write_bytes(KEPT, log.picture(generator))
     attempt.write_json(
@@ -405,11 +414,13 @@ def save_model(
     labels: list[str] | None = None,
     encoder: dict[str, Any] | None = None,
     upstream: Mapping[str, Any] = MappingProxyType({}),
+    errors: dict[str, Any] | None = None,
 ) -> None:
     """Write model.safetensors and config.json into a folder: all that is needed to sample.
 
     But for the encoder of captions, of which it says which one it is. `upstream` holds the config.json of
     what it builds on: the generator has their weights, and needs no more of them than how they are built.
+    `errors` are those of images it has not seen, by which others are found strange (components/scoring.py).
     """
     weights = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
     attempt.write_bytes(f"{folder}/model.safetensors", save(weights))
@@ -424,6 +435,7 @@ def save_model(
             for name, below in upstream.items()
         },
         **({"encoder": encoder} if encoder else {}),
+        **({"errors": errors} if errors else {}),
     }
     attempt.write_json(f"{folder}/config.json", described)
 

@@ -64,3 +64,16 @@ class Variant:
     change: Mapping[str, Any]
     floors: Mapping[str, float]  # of n images
     device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Use:
+    """A job on what codes are good for: one view of a model."""
+
+    places: Places
+    model: str  # folder in the store
+    view: str  # its name, of what is left too: <parts>/<view>.json, and pictures in <out>
+    seed: int
+    out: str  # folder of the stage's attempt
+    detectors: Mapping[str, str]  # folders of models in the store, by the class that they have not seen
+    device: str = "cpu"

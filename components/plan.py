@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from components import registry
-from components.config import Experiment
+from components.config import Experiment, Train
 from components.data.card import DataCard
+from components.errors import InputError
 from components.registry import Pin
 from components.stages import Spec, claimed, code
 from components.storage import Store
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 COMMON = ("prepare", "extractor", "reference")
 PER_FAMILY = ("train", "evaluate", "export")
 LAST = ("compare", "report", "publish")
-STAGES = (*COMMON, "captions", "latents", *PER_FAMILY, "study", *LAST)
+STAGES = (*COMMON, "captions", "latents", *PER_FAMILY, "detectors", "study", "uses", *LAST)
 TRAINED = ("classifier", "rotation")  # extractors made from the data, and therefore pinned
 
 
@@ -201,6 +202,55 @@ class Plan:
         digests = code("components.work:study", *jobs, module_of(family))
         return self._spec("study", settings, digests, upstream, family)
 
+    @property
+    def used(self) -> list[str]:
+        """The families whose codes are examined."""
+        from models import FAMILIES
+
+        return [f for f in self.experiment.families if FAMILIES[f].codes and self.experiment.evaluate.uses]
+
+    @property
+    def held_out(self) -> list[str]:
+        """The classes that are left out in turn, by name."""
+        asked = self.experiment.evaluate.held_out
+        return list(self.card.labels or []) if asked == "all" else list(dict.fromkeys(asked))
+
+    def check_held_out(self) -> None:
+        """Raises InputError where the data has no such class, or no family encodes images."""
+        if not self.experiment.evaluate.held_out:
+            return
+        known, name = self.card.labels or [], self.card.name
+        if not self.used:
+            families = ", ".join(self.experiment.families)
+            raise InputError(f"evaluate.held_out is for families that encode images; none of {families} does")
+        if len(known) < 2:
+            raise InputError(f"evaluate.held_out leaves out a class, and data set {name} has {len(known)}")
+        if missing := [each for each in self.held_out if each not in known]:
+            told = ", ".join(known[:20])
+            raise InputError(f"evaluate.held_out: data set {name} has no class {missing[0]!r}; known: {told}")
+
+    def detectors(self, family: str) -> Spec:
+        """Models of a family that have not seen a class, for each class that is held out."""
+        train = self.train(family)
+        settings = {**train.settings, "train": self.detecting(family).semantic(), "held_out": self.held_out}
+        digests = code("components.jobs:fit", module_of(family))
+        return self._spec("detectors", settings, digests, {"prepare": self.prepare.key}, family)
+
+    def detecting(self, family: str) -> Train:
+        """How they are trained: as the family is, with nothing drawn or judged on the way."""
+        alone = {"judge_samples": 0, "ema_lengths": (), "sample_grids": 1, "workers": 1}
+        return Train(**self.experiment.training(family).model_dump() | alone)
+
+    def uses(self, family: str) -> Spec:
+        """What a family's codes are good for."""
+        evaluate = self.experiment.evaluate
+        settings = {"seed": evaluate.seed, "threads": evaluate.threads}
+        upstream = {"train": self.train(family).key, "reference": self.reference.key}
+        if self.held_out:
+            upstream["detectors"] = self.detectors(family).key
+        digests = code("components.work:uses", "components.examining:examine", module_of(family))
+        return self._spec("uses", settings, digests, upstream, family)
+
     def export(self, family: str) -> Spec:
         """A family's model, as others get it."""
         upstream = {"train": self.train(family).key, "evaluate": self.evaluate(family).key}
@@ -212,10 +262,10 @@ class Plan:
             "compare", {"families": list(evaluated)}, code("components.work:compare"), evaluated
         )
 
-    def report(self, compare: str, failed: Mapping[str, str], studied: Mapping[str, str]) -> Spec:
-        """The page of a run; `studied` holds keys by family."""
+    def report(self, compare: str, failed: Mapping[str, str], examined: Mapping[str, str]) -> Spec:
+        """The page of a run; `examined` holds keys by stage and family, such as study/NAME."""
         digests = code("components.work:report")
-        upstream = {"compare": compare} | {f"study/{family}": key for family, key in studied.items()}
+        upstream = {"compare": compare, **examined}
         return self._spec("report", {"failed": dict(failed)}, digests, upstream)
 
     def publish(self, report: str, exported: Mapping[str, str]) -> Spec:
@@ -229,8 +279,9 @@ class Plan:
         """Every stage, if all goes well, in the order of the pipeline."""
         families = list(self.experiment.families)
         compare = self.compare({f: self.evaluate(f).key for f in families})
-        studies = {f: self.study(f) for f in self.studied}
-        report = self.report(compare.key, {}, {f: spec.key for f, spec in studies.items()})
+        examined = {f"study/{f}": self.study(f) for f in self.studied}
+        examined |= {f"uses/{f}": self.uses(f) for f in self.used}
+        report = self.report(compare.key, {}, {name: spec.key for name, spec in examined.items()})
         return [
             self.prepare,
             self.extractor,
@@ -241,7 +292,8 @@ class Plan:
                 for family in families
                 for stage in stages_of(family, self.experiment.data.flips)
             ),
-            *studies.values(),
+            *(self.detectors(f) for f in self.used if self.held_out),
+            *examined.values(),
             compare,
             report,
             self.publish(report.key, {f: self.export(f).key for f in families}),
@@ -285,6 +337,7 @@ def check(plan: Plan, store: Store) -> None:
     """Build the networks to be trained: settings that do not fit data or batches are refused at once."""
     from components.jobs import build, untrained
 
+    plan.check_held_out()
     blocks = {family: plan.own(family) for family in plan.experiment.families}
     for family, block in blocks.items():
         if not claimed(store, plan.train(family)):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from components import registry
 from components.errors import InputError
-from components.orders import Draw, Places, Variant, Verdict
+from components.orders import Draw, Places, Use, Variant, Verdict
 from components.plan import TRAINED, Plan
 from components.stages import Done, read
 from components.storage import Store
@@ -307,6 +307,68 @@ def study(
     ]
     studied = {"n": n, "studies": studies, "ways": ways}
     return {"studied": studied, "work_seconds": time.time() - began}
+
+
+def detectors(
+    store: Store,
+    attempt: Store,
+    data: Done,
+    family: str,
+    names: Sequence[str],
+    *,
+    threads: int,
+    **job: Any,
+) -> dict[str, Any]:
+    """Train a model without each class, side by side; `job` holds config, train, device and flips."""
+    import time
+
+    from components import jobs, launch
+
+    began, known = time.time(), store.read_json(f"{data.uri}/data/card.json")["labels"]
+    folders = {name: f"without-{known.index(name):03}" for name in names}
+    out = attempt_path(store, attempt)
+    fits = [
+        jobs.Fit(
+            family,
+            data=f"{data.uri}/data",
+            attempt=f"{out}/{folders[name]}",
+            store=store.url,
+            without=known.index(name),
+            **job,
+        )
+        for name in names
+    ]
+    gpus = 1 if job["device"] == "cuda" else 0
+    launch.each("components.jobs:fit", [(fit,) for fit in fits], cpus=threads, gpus=gpus)
+    found = {name: f"{folder}/model" for name, folder in folders.items()}
+    return {"detectors": found, "work_seconds": time.time() - began}
+
+
+def uses(
+    store: Store,
+    attempt: Store,
+    basis: Basis,
+    trained: Done,
+    detectors: Done | None,
+    settings: Mapping[str, Any],
+    device: str,
+) -> dict[str, Any]:
+    """Find out what a family's codes are good for, a job for each view."""
+    import time
+
+    from components import launch
+    from components.uses import VIEWS
+
+    began, cpus, gpus = time.time(), settings["threads"], 1 if device == "cuda" else 0
+    out, model = attempt_path(store, attempt), f"{trained.uri}/model"
+    where, strange = basis.places(store, f"{out}/parts", cpus), dict[str, str]()
+    if detectors is not None:
+        found = read(store, detectors)["detectors"]
+        strange = {name: f"{detectors.uri}/{folder}" for name, folder in found.items()}
+    orders = [Use(where, model, name, settings["seed"], out, strange, device) for name in VIEWS]
+    views = launch.each("components.examining:examine", [(o,) for o in orders], cpus=cpus, gpus=gpus)
+    attempt.delete("parts")
+    return {"used": {"views": [view for view in views if view]}, "work_seconds": time.time() - began}
 
 
 def judge_folder(

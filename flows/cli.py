@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
     _store(explain)
 
     _sample(commands)
+    _score(commands)
     _judging(commands)
 
     report = _command(commands, "report", make_report, "build the pages anew, or look at them")
@@ -160,6 +162,22 @@ def _sample(commands: Any) -> None:
     )
     sample.add_argument("-o", "--output", type=Path, required=True, help="a .png or .webp file")
     _store(sample)
+
+
+def _score(commands: Any) -> None:
+    score = _command(commands, "score", score_images, "flag images that a model finds strange")
+    score.add_argument("folder", help="images, or a URL")
+    score.add_argument("--run", default="last", help="a run id, `last`, or the folder of an exported model")
+    score.add_argument("--family", help="of the run (default: the first that can)")
+    score.add_argument(
+        "--quantile",
+        type=float,
+        default=0.95,
+        help="of validation images' errors: above it is strange (default: 0.95)",
+    )
+    score.add_argument("-o", "--output", type=Path, help="a .csv file")
+    score.add_argument("--json", action="store_true")
+    _store(score)
 
 
 def _judging(commands: Any) -> None:
@@ -321,20 +339,7 @@ def draw_samples(options: argparse.Namespace) -> None:
     """`atelier sample`."""
     from components.jobs import Wish, sample_to_file
 
-    folder, places = Path(options.run), dict[str, str]()
-    if not (folder / "model.safetensors").exists():
-        store = _open(options.store)
-        record = find_run(store, options.run)
-        there = [s for s in record["stages"] if s["state"] in ("ran", "cached")]
-        places = {s["name"]: f"{s['uri']}/attempts/{s['attempt']}" for s in there}
-        families = [s for s in there if s["name"] == "export"]
-        match = [s for s in families if s["family"] == options.family]
-        if not match:
-            known = ", ".join(s["family"] for s in families) or "none"
-            raise InputError(
-                f"run {record['run_id']} has no model of family {options.family!r}; it has: {known}"
-            )
-        folder = store.local_copy(f"{match[0]['uri']}/attempts/{match[0]['attempt']}")
+    folder, places = model_folder(options.run, options.family, options.store)
     names = ("label", "source", "mask", "strength", "steps", "guidance", "sampler")
     wish = Wish(prompts=options.prompt, **{name: getattr(options, name) for name in names})
     if options.neighbours and not places:
@@ -345,8 +350,68 @@ def draw_samples(options: argparse.Namespace) -> None:
         from components.judging import write_neighbours
 
         beside = options.output.with_stem(f"{options.output.stem}-neighbours")
-        write_neighbours(images, beside, store, places)
+        write_neighbours(images, beside, _open(options.store), places)
         print(beside)
+
+
+def model_folder(run: str, family: str | None, store: str) -> tuple[Path, dict[str, str]]:
+    """The folder of an exported model, and the folders of its run's stages; `run` may be such a folder.
+
+    Raises:
+        InputError: the run has no model of the family.
+    """
+    if (Path(run) / "model.safetensors").exists():
+        return Path(run), {}
+    opened = _open(store)
+    record = find_run(opened, run)
+    places, models = stage_folders(record)
+    if family not in models:
+        known = ", ".join(models) or "none"
+        raise InputError(f"run {record['run_id']} has no model of family {family!r}; it has: {known}")
+    return opened.local_copy(models[family]), places
+
+
+def stage_folders(record: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """The folders of a run's finished stages by their name, and those of its exported models by family."""
+    there = [s for s in record["stages"] if s["state"] in ("ran", "cached")]
+    folders = [(s, f"{s['uri']}/attempts/{s['attempt']}") for s in there]
+    exported = {s["family"]: folder for s, folder in folders if s["name"] == "export"}
+    return {s["name"]: folder for s, folder in folders}, exported
+
+
+def score_images(options: argparse.Namespace) -> None:
+    """`atelier score`."""
+    from components import scoring
+
+    family = options.family or scoring_family(options.run, options.store)
+    model, _ = model_folder(options.run, family, options.store)
+    scratch = working() / "score" / str(os.getpid())
+    scored, threshold = scoring.score_folder(options.folder, model, options.quantile, scratch)
+    if options.output:
+        scoring.write_csv(scored, options.output)
+    flagged = sum(one.flagged for one in scored)
+    if options.json:
+        images = [asdict(one) for one in scored]
+        print(json.dumps({"threshold": threshold, "flagged": flagged, "images": images}))
+        return
+    rows = [(one.file, f"{one.score:.5f}", "yes" if one.flagged else "") for one in scored]
+    _table(("image", "score", "flagged"), rows)
+    print(
+        f"{flagged} of {len(scored)} images are above {threshold:.5f}, the {options.quantile:g} quantile of "
+        f"the {scoring.MEASURE} of validation images"
+    )
+
+
+def scoring_family(run: str, store: str) -> str | None:
+    """The first family of a run whose model knows what is strange; None where `run` is a model's folder."""
+    if (Path(run) / "model.safetensors").exists():
+        return None
+    opened = _open(store)
+    record = find_run(opened, run)
+    for family, folder in stage_folders(record)[1].items():
+        if opened.read_json(f"{folder}/config.json").get("errors"):
+            return family
+    raise InputError(f"run {record['run_id']} has no model that encodes images, and none to score them with")
 
 
 def judge_folder(options: argparse.Namespace) -> None:
@@ -411,8 +476,6 @@ def make_report(options: argparse.Namespace) -> None:
 
 def examine(options: argparse.Namespace) -> int:
     """`atelier doctor`."""
-    from dataclasses import asdict
-
     from components import doctor
 
     checks = doctor.examine(home(), options.store, thorough=options.thorough)

@@ -52,19 +52,14 @@ def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
         for family in evaluated
         if (done := outcome(tasks.export.submit(run_id, family, data, trained[family], evaluated[family])))
     }
-    studies = {
-        family: tasks.study.submit(run_id, family, basis, trained[family])
-        for family in run.plan.studied
-        if family in evaluated
-    }
-    studied = {family: done for family, future in studies.items() if (done := outcome(future))}
+    examined = examinations(run, basis, trained, [family for family in families if family in evaluated])
 
     for family in families:
         if family not in exported:
             run.failed.setdefault(family, "a stage it depends on failed")
 
     compared = tasks.compare(run_id, trained, evaluated)
-    reported = tasks.report(run_id, compared, studied)
+    reported = tasks.report(run_id, compared, examined)
     if exported:
         tasks.publish(run_id, reported, exported)
     return "failed" if not exported else "partial" if run.failed else "done"
@@ -96,6 +91,28 @@ def train(run: Run, family: str, basis: Basis, models: dict[str, Done]) -> Prefe
     elif models:
         run.board.say(f"  train {family}: images are mirrored at random, so none of their latents are kept")
     return tasks.train.submit(run.run_id, family, basis, models, latents)
+
+
+def examinations(run: Run, basis: Basis, trained: dict[str, Done], families: list[str]) -> dict[str, Done]:
+    """What there is to know of trained families besides their numbers: by stage and family."""
+    strange = {
+        family: tasks.detectors.submit(run.run_id, family, basis.data)
+        for family in families
+        if family in run.plan.used and run.plan.held_out
+    }
+    futures = {
+        f"study/{family}": tasks.study.submit(run.run_id, family, basis, trained[family])
+        for family in run.plan.studied
+        if family in families
+    }
+    for family in families:
+        if family in run.plan.used:
+            detectors = outcome(strange.get(family))
+            if detectors is not None or family not in strange:
+                futures[f"uses/{family}"] = tasks.uses.submit(
+                    run.run_id, family, basis, trained[family], detectors
+                )
+    return {name: done for name, future in futures.items() if (done := outcome(future))}
 
 
 def outcome(future: PrefectFuture[Done] | None) -> Done | None:

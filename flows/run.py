@@ -97,6 +97,7 @@ class Run:
             *(s(f) for f in self.experiment.families for s in (plan.train, plan.evaluate)),
             *(plan.latents(f) for f in self.experiment.families if plan.keeps_latents(f)),
             *(plan.study(family) for family in plan.studied),
+            *(plan.uses(family) for family in plan.used),
         ]
         return any(spec.stage in self.force or not stages.claimed(self.store, spec) for spec in specs)
 

@@ -137,6 +137,39 @@ def study(run_id: str, family: str, basis: Basis, trained: Done) -> Done:
     return run.stage(spec, lambda attempt, _: work.study(run.store, attempt, *arguments))
 
 
+@task(name="detectors", task_run_name="detectors {family}", **OPTIONS)
+def detectors(run_id: str, family: str, data: Done) -> Done:
+    """Models of a family that have not seen a class, for each class that is held out."""
+    run = RUNS[run_id]
+    plan, spec = run.plan, run.plan.detectors(family)
+    settings = plan.detecting(family)
+
+    def body(attempt: Store, _: int) -> dict[str, Any]:
+        return work.detectors(
+            run.store,
+            attempt,
+            data,
+            family,
+            plan.held_out,
+            threads=settings.threads,
+            config=plan.own(family),
+            train=settings.model_dump(),
+            device=plan.device,
+            flips=plan.experiment.data.flips,
+        )
+
+    return run.stage(spec, body)
+
+
+@task(name="uses", task_run_name="uses {family}", **OPTIONS)
+def uses(run_id: str, family: str, basis: Basis, trained: Done, detectors: Done | None) -> Done:
+    """What a family's codes are good for."""
+    run = RUNS[run_id]
+    spec = run.plan.uses(family)
+    arguments = (basis, trained, detectors, spec.settings, spec.device)
+    return run.stage(spec, lambda attempt, _: work.uses(run.store, attempt, *arguments))
+
+
 @task(name="export", task_run_name="export {family}", **OPTIONS)
 def export(run_id: str, family: str, data: Done, trained: Done, evaluated: Done) -> Done:
     """A family's model, ready to be given out."""
@@ -162,10 +195,10 @@ def compare(run_id: str, trained: dict[str, Done], evaluated: dict[str, Done]) -
 
 
 @task(name="report", **OPTIONS)
-def report(run_id: str, compared: Done, studied: dict[str, Done]) -> Done:
+def report(run_id: str, compared: Done, examined: dict[str, Done]) -> Done:
     """The page of the run."""
     run = RUNS[run_id]
-    spec = run.plan.report(compared.key, run.failed, {family: done.key for family, done in studied.items()})
+    spec = run.plan.report(compared.key, run.failed, {name: done.key for name, done in examined.items()})
     run.record.update(status="partial" if run.failed else "done")
     done = run.stage(spec, lambda attempt, _: work.report(run.store, run_id))
     page = run.store.read_json(f"{done.uri}/result.json")["page"]

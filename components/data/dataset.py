@@ -92,6 +92,18 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    def without(self, label: int) -> Split:
+        """The images of all classes but one, with their labels and nothing else.
+
+        Raises:
+            InputError: no image is left.
+        """
+        assert self.labels is not None
+        rows = np.flatnonzero(self.labels != label)
+        if not len(rows):
+            raise InputError(f"without class {label} no image is left")
+        return Split(Chosen(self.images, rows), self.labels[rows])
+
 
 def open_split(folder: Path, split: str, encoded: Path | None = None) -> Split:
     """The split `split` (train, validation or test) of the prepared data set in `folder`.
