@@ -59,3 +59,49 @@ def test_what_is_trained_already_is_not_asked_again(store: Store, monkeypatch: p
     made = plan(store, {"gan": {"minibatch_stddev": 4}}, batch=6)
     stages.run(store, made.train("gan"), lambda attempt, number: {}, run_id="r1")
     check(made, store)
+
+
+# Classes that are left out
+
+
+def with_held_out(
+    store: Store, families: dict[str, dict[str, Any]], card: DataCard = CARD, **evaluate: Any
+) -> Plan:
+    read = Experiment(device="cpu", families=families, evaluate=evaluate, train={"precision": "float32"})
+    return Plan.of(read.resolved("cpu", "float32"), "0123.dir", card, store)
+
+
+@pytest.mark.parametrize(("families", "held_out", "sentence"), [
+    (["autoencoder"], ["c"], r"evaluate.held_out: data set x has no class 'c'; known: a, b$"),
+    (["gan"], "all", "evaluate.held_out is for families that encode images; none of gan does"),
+])  # fmt: skip
+def test_held_out_classes_that_cannot_be_are_refused(
+    store: Store, families: list[str], held_out: Any, sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        check(with_held_out(store, {family: {} for family in families}, held_out=held_out), store)
+
+
+def test_without_classes_nothing_can_be_left_out(store: Store) -> None:
+    card = CARD.model_copy(update={"labels": None})
+    with pytest.raises(InputError, match="leaves out a class, and data set x has 0"):
+        check(with_held_out(store, {"autoencoder": {}}, card, held_out="all"), store)
+
+
+def test_detectors_are_stages_of_the_classes_that_are_held_out(store: Store) -> None:
+    some, every = (with_held_out(store, {"autoencoder": {}, "gan": {}}, held_out=h) for h in (["a"], "all"))
+    assert some.held_out == ["a"] and every.held_out == ["a", "b"]
+    assert some.detectors("autoencoder").key != every.detectors("autoencoder").key
+    assert some.train("autoencoder").key == every.train("autoencoder").key
+    assert some.uses("autoencoder").key != every.uses("autoencoder").key
+    titles = [spec.title for spec in every.known()]
+    assert "detectors autoencoder" in titles and "uses autoencoder" in titles
+    assert "uses gan" not in titles and "detectors gan" not in titles
+    plain = with_held_out(store, {"autoencoder": {}})
+    assert "detectors autoencoder" not in [spec.title for spec in plain.known()]
+    assert with_held_out(store, {"autoencoder": {}}, uses=False).used == []
+
+
+def test_held_out_needs_the_uses() -> None:
+    with pytest.raises(ValueError, match="held_out is for what codes are good for"):
+        Experiment(families={"autoencoder": {}}, evaluate={"uses": False, "held_out": "all"})

@@ -107,3 +107,15 @@ def test_an_unknown_or_missing_split_is_told(tmp_path):
         open_split(tmp_path, "training")
     with pytest.raises(InputError, match="no prepared images"):
         open_split(tmp_path, "train")
+
+
+def test_a_split_without_a_class_has_all_others() -> None:
+    images = np.arange(6, dtype=np.uint8)[:, None, None, None].repeat(4, 2).repeat(4, 3)
+    split = Split(Shards([images]), np.array([0, 1, 2, 0, 1, 2]))
+    rest = split.without(1)
+    assert rest.labels is not None and rest.labels.tolist() == [0, 2, 0, 2]
+    assert rest.images[:][:, 0, 0, 0].tolist() == [0, 2, 3, 5]
+    batch = Batches(rest, 4, seed=0).at(0)
+    assert batch.label is not None and 1 not in batch.label.tolist()
+    with pytest.raises(InputError, match="without class 0 no image is left"):
+        Split(Shards([images]), np.zeros(6, np.int64)).without(0)

@@ -1,0 +1,259 @@
+"""Autoencoders on 5,000 digits: reconstruction, likelihood, and the speed of training beside pythae's.
+
+    python benchmarks/autoencoders.py mse   [--config configs/cpu/autoencoder.yaml]
+    python benchmarks/autoencoders.py nats  [--config configs/cpu/vae.yaml] [--draws 1000]
+    python benchmarks/autoencoders.py speed [--rounds 5] [--epochs 20]
+
+    [--on-validation] [--threads 2] [--set key=value ...] [--write [docs/autoencoders.md]]
+
+mse: the dense autoencoder of a config, trained on 4,000 digits (train and validation) for the steps that the
+config names, against as many principal components of the same 4,000, on 1,000 test digits. nats: the VAE of a
+config, trained alike, its likelihood bounded by importance sampling; a mixture of Bernoullis stands beside.
+--on-validation trains on the 3,600 of the train split and looks at the 400 of validation: that is how
+settings are chosen. speed: the same network, batch, optimizer and epochs by our loop and by pythae 0.1.2's
+(pip install --no-deps pythae; it needs imageio, tqdm and cloudpickle besides), in turn; the median of ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import logging
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from gan_proof import put, table
+from sklearn.decomposition import PCA
+from torch import nn
+
+from components import jobs, launch
+from components.config import Train, load
+from components.data.dataset import Batches, Shards, Split, open_split, to_float
+from components.distributed import derive
+from components.errors import InputError
+from components.metrics import absolute_errors, mean_estimate, squared_errors
+from components.paths import home
+from components.training import Trainer
+from components.uses import Subject
+from components.uses.likelihoods import best_mixture, binarised, bound, log_weights, negated
+from components.uses.view import flat
+from components.work import data_version
+from models.family import Card, Generator
+
+DATA, CARD = "mnist5k", Card(1, 28, 10)
+SHOWN = (1, 10, 100)  # draws, besides all of them
+Splits = dict[str, Split]
+
+
+def splits(args: argparse.Namespace) -> Splits:
+    """What is trained on, what settings are chosen by, and what is reported on."""
+    data, _ = data_version(home(), DATA, None)
+    found = {name: open_split(data, name) for name in ("train", "validation", "test")}
+    if args.on_validation:
+        return found | {"test": found["validation"]}
+    both = [found["train"], found["validation"]]
+    labels = np.concatenate([np.asarray(split.labels) for split in both])
+    return found | {"train": Split(Shards([split.images[:] for split in both]), labels)}
+
+
+def settings_of(args: argparse.Namespace, family: str) -> tuple[dict[str, Any], Train]:
+    """A family's own settings and those of its training."""
+    experiment = load(args.config)
+    if family not in experiment.families:
+        raise InputError(f"{args.config} has no family {family}")
+    own = {name: value for name, value in experiment.families[family].items() if name != "train"}
+    changes = dict(change.split("=", 1) for change in args.set)
+    asked = {name: yaml.safe_load(value) for name, value in changes.items()}
+    precision = launch.precision(experiment.training(family).precision, "cpu")
+    chosen = experiment.training(family).model_dump() | {"precision": precision, "threads": args.threads}
+    chosen |= {name: value for name, value in asked.items() if name in Train.model_fields}
+    own |= {name: value for name, value in asked.items() if name not in Train.model_fields}
+    return jobs.config_of(family, own), Train(**chosen)
+
+
+def fitted(family: str, own: Mapping[str, Any], chosen: Train, split: Split) -> tuple[Generator, float]:
+    """The averaged weights after all steps, and the seconds that they took."""
+    torch.manual_seed(derive(chosen.seed, "weights"))
+    trainer = Trainer(jobs.build(family, dict(own), CARD), chosen)
+    data = Batches(split, chosen.batch, chosen.seed)
+    began = time.perf_counter()
+    while trainer.control.step < chosen.steps:
+        trainer.step(data)
+        if trainer.is_logged(trainer.control.step):
+            trainer.collect()
+    seconds = time.perf_counter() - began
+    generator = trainer.calibrated()
+    assert isinstance(generator, Generator)
+    return generator.eval(), seconds
+
+
+def subject(generator: Generator, found: Splits) -> Subject:
+    return Subject(generator, CARD, found)
+
+
+# Reconstruction
+
+
+def mse(args: argparse.Namespace) -> str:
+    """Test errors beside those of principal components."""
+    found = splits(args)
+    own, chosen = settings_of(args, "autoencoder")
+    generator, seconds = fitted("autoencoder", own, chosen, found["train"])
+    test, train = found["test"].images[:], found["train"].images[:]
+    pca = PCA(own["latent"], random_state=0).fit(flat(train))
+    by_pca = np.rint(255 * pca.inverse_transform(pca.transform(flat(test)))).clip(0, 255).astype(np.uint8)
+    ours = subject(generator, found).reconstruct(test)
+    rows, first = [], float(squared_errors(test, by_pca).mean())
+    for name, back in (
+        ("autoencoder", ours),
+        (f"PCA, {own['latent']} components", by_pca.reshape(test.shape)),
+    ):
+        error, absolute = squared_errors(test, back), absolute_errors(test, back)
+        estimate = mean_estimate(error)
+        interval = f"{estimate.low:.4f} to {estimate.high:.4f}"
+        ratio = f"{error.mean() / first:.3f}"
+        rows.append([name, f"{error.mean():.5f}", interval, f"{absolute.mean():.4f}", ratio])
+    header = ["", "mean square error", "95 %", "mean absolute error", "of PCA's"]
+    how = f"{seconds:.0f} s of training on {args.threads} threads, {chosen.steps:,} steps of {chosen.batch}"
+    n = f"{len(train):,} digits to train on, {len(test):,} others"
+    return f"{table(header, rows)}\n\n{how}; {n}; pixels from 0 to 1, rounded to 8 bits."
+
+
+# Likelihood
+
+
+def nats(args: argparse.Namespace) -> str:
+    """Bounds of log p(x), and a mixture of Bernoullis."""
+    found = splits(args)
+    own, chosen = settings_of(args, "vae")
+    generator, seconds = fitted("vae", own, chosen, found["train"])
+    seen = subject(generator, found)
+    weights = log_weights(seen, args.draws)
+    rows = []
+    for k in (*SHOWN, args.draws):
+        estimate = negated(mean_estimate(bound(weights, k)))
+        rows.append(
+            [f"VAE, K = {k:,}", f"{estimate.value:.2f}", f"{estimate.low:.2f} to {estimate.high:.2f}"]
+        )
+    binary = binarised(seen)
+    assert binary is not None, "the config binarises"
+    mixture = best_mixture(binary["train"], binary["validation"], seen.random)
+    estimate = mean_estimate(-mixture.log_p(binary["test"]))
+    name = f"mixture of {len(mixture.weight)} Bernoullis"
+    rows.append([name, f"{estimate.value:.2f}", f"{estimate.low:.2f} to {estimate.high:.2f}"])
+    how = f"{seconds:.0f} s of training on {args.threads} threads, {chosen.steps:,} steps of {chosen.batch}"
+    n = f"{len(found['train']):,} digits to train on, {len(weights):,} others, binarised: {own['binarise']}"
+    header = ["", "-log p(x) at most, nats", "95 %"]
+    return f"{table(header, rows)}\n\n{how}; {n}. Published figures are of 60,000 digits."
+
+
+# Speed
+
+
+def speed(args: argparse.Namespace) -> str:
+    """Images per second of both loops, in turn."""
+    found = splits(args)
+    own, chosen = settings_of(args, "autoencoder")
+    own |= {"activation": "relu", "shift": 0}
+    n = len(found["train"])
+    steps = args.epochs * -(-n // chosen.batch)
+    settings = chosen.model_copy(update={"steps": steps, "schedule": "constant"})
+    pairs = []
+    for _ in range(args.rounds):
+        _, seconds = fitted("autoencoder", own, settings, found["train"])
+        pairs.append((steps * chosen.batch / seconds, n * args.epochs / by_pythae(args, own, found, chosen)))
+        print(f"{pairs[-1][0]:,.0f} and {pairs[-1][1]:,.0f} images/s", flush=True)
+    ours, theirs = (statistics.median(each) for each in zip(*pairs, strict=True))
+    ratio = statistics.median(a / b for a, b in pairs)
+    rows = [["Atelier", f"{ours:,.0f}", f"{ratio:.2f}"], ["pythae 0.1.2", f"{theirs:,.0f}", ""]]
+    how = f"{own['widths']} units and {own['latent']} numbers, batch {chosen.batch}, {args.epochs} epochs"
+    told = f"medians of {args.rounds} rounds in turn, {args.threads} threads; ours in {chosen.precision}"
+    return f"{table(['', 'training, images/s', 'as fast as pythae'], rows)}\n\n{how}; {told}."
+
+
+def by_pythae(args: argparse.Namespace, own: Mapping[str, Any], found: Splits, chosen: Train) -> float:
+    """The seconds that pythae's trainer takes for the epochs."""
+    try:
+        from pythae.models import AE, AEConfig
+        from pythae.models.base.base_utils import ModelOutput
+        from pythae.models.nn import BaseDecoder, BaseEncoder
+        from pythae.trainers import BaseTrainer, BaseTrainerConfig
+    except ImportError as error:
+        raise InputError(f"pythae is not installed ({error}); see the head of this file") from None
+    logging.disable(logging.INFO)
+    inner = jobs.build("autoencoder", dict(own), CARD).generator
+
+    class Encoder(BaseEncoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers: nn.Module = inner.encoder
+
+        def forward(self, x: torch.Tensor) -> ModelOutput:
+            return ModelOutput(embedding=self.layers(x))
+
+    class Decoder(BaseDecoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers: nn.Module = inner.decoder
+
+        def forward(self, z: torch.Tensor) -> ModelOutput:
+            return ModelOutput(reconstruction=self.layers(z).tanh())
+
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        model = AE(AEConfig(input_dim=CARD.shape, latent_dim=own["latent"]), Encoder(), Decoder())
+        config = BaseTrainerConfig(
+            output_dir=folder,
+            num_epochs=args.epochs,
+            per_device_train_batch_size=chosen.batch,
+            learning_rate=own["lr"],
+            no_cuda=True,
+        )
+        images = to_float(found["train"].images[:])
+        from pythae.data.datasets import BaseDataset
+
+        data = BaseDataset(images, torch.zeros(len(images)))
+        trainer = BaseTrainer(model=model, train_dataset=data, training_config=config)
+        began = time.perf_counter()
+        trainer.train()
+        return time.perf_counter() - began
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    what = {"mse": (mse, "autoencoder"), "nats": (nats, "vae"), "speed": (speed, "autoencoder")}
+    parser.add_argument("what", choices=what)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--on-validation", action="store_true", help="how settings are chosen")
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--write", type=Path, nargs="?", const=home() / "docs" / "autoencoders.md")
+    args = parser.parse_args()
+    function, config = what[args.what]
+    args.config = args.config or home() / "configs" / "cpu" / f"{config}.yaml"
+    torch.set_num_threads(args.threads)
+    try:
+        text = function(args)
+        print(f"\n{text}")
+        if args.write:
+            put(args.write, args.what, text)
+    except InputError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
