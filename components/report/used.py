@@ -10,6 +10,7 @@ from components.report import text
 from components.report.reading import Object, Pictures, as_list, as_object, is_number, rounded
 
 KINDS = ("lines", "scatter", "bars")
+NARROW = 4  # columns of a table that has room beside a plot
 MAX_DOTS = 1000  # of a scatter plot: more would only cover each other
 ARROWS = {"higher": "↑", "lower": "↓"}
 
@@ -24,14 +25,16 @@ def of_family(result: Object, pictures: Pictures) -> dict[str, Any] | None:
 
 
 def _view(view: Object, pictures: Pictures) -> dict[str, Any]:
-    tables = [table(as_object(told)) for told in as_list(view.get("tables"))]
+    found = [table(as_object(told)) for told in as_list(view.get("tables"))]
+    tables = [told for told in found if told["columns"] and told["rows"]]
     plots = [plot(as_object(told)) for told in as_list(view.get("plots"))]
     shown = [_picture(as_object(told), pictures) for told in as_list(view.get("pictures"))]
     return {
         "title": _words(view, "title") or _words(view, "name"),
         "meaning": _words(view, "meaning"),
-        "tables": [told for told in tables if told["columns"] and told["rows"]],
+        "tables": tables,
         "plots": [told for told in plots if told],
+        "beside": any(plots) and all(len(told["columns"]) <= NARROW for told in tables),
         "pictures": [told for told in shown if told],
     }
 

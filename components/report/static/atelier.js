@@ -345,13 +345,13 @@
     readout.textContent = idle;
   };
   const fade = (chart) => { for (const node of all("[data-series]", chart)) node.classList.toggle("faded", Boolean(chart.dataset.apart) && node.dataset.series !== chart.dataset.apart); };
-  /* Rows of cells over steps, the darker the higher; rows: [[value at each x]]. */
+  /* Rows of cells up to each of the steps `xs`, the darker the higher; rows: [[value at each x]]. */
   const heatChart = (box, readout, { xs, rows, width, height, xLabel, yLabel, label, say, idle }) => {
-    const pad = { left: 14, right: 14, top: 24, bottom: 38 }, w = (width - pad.left - pad.right) / xs.length, h = (height - pad.top - pad.bottom) / rows.length;
-    const place = new Map(xs.map((x, i) => [x, pad.left + (i + 0.5) * w])), X = (x) => place.get(x), plot = drawing(width, height, label), [, high] = extent([0, ...rows.flat().filter(isNumber)]);
-    axes(plot, { X, pad, width, height, xLabel, yLabel, yMarks: [], xMarks: xs.filter((_, i) => i % Math.ceil(56 / w) === 0) });
+    const pad = { left: 14, right: 14, top: 24, bottom: 38 }, h = (height - pad.top - pad.bottom) / rows.length, edges = [0, ...xs], end = xs[xs.length - 1];
+    const X = scale(0, end, pad.left, width - pad.right, false), plot = drawing(width, height, label), [, high] = extent([0, ...rows.flat().filter(isNumber)]);
+    axes(plot, { X, pad, width, height, xLabel, yLabel, yMarks: [], xMarks: ticks(0, end, false, Math.floor(width / 90)) });
     rows.forEach((row, j) => plot.append(svg("g", { class: "s0" }, row.map((value, i) => isNumber(value) && value > 0
-      ? svg("rect", { class: "stage", x: pad.left + i * w, y: pad.top + j * h, width: w + 0.3, height: Math.max(1, h - 0.6), "fill-opacity": Math.sqrt(value / high).toFixed(2) }) : null))));
+      ? svg("rect", { class: "stage", x: X(edges[i]), y: pad.top + j * h, width: X(edges[i + 1]) - X(edges[i]), height: Math.max(1, h - 0.6), "fill-opacity": Math.sqrt(value / high).toFixed(2) }) : null))));
     const rest = readable(plot, readout, { xs, X, pad, width, height, say, idle });
     box.replaceChildren(plot);
     rest();
