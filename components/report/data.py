@@ -6,20 +6,23 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import yaml
 
 from components.errors import InputError
-from components.report import board, health, judged, studied, text
+from components.report import board, health, judged, studied, text, used
 from components.report.measures import MEASURES, measure
 from components.report.reading import (
     Course,
+    Object,
+    Pictures,
     Row,
     copy,
     curves,
+    kl_by_latent,
     loss_by_time,
     read_course,
     read_json,
@@ -237,7 +240,9 @@ def families(
     store: Store, run: Mapping[str, Any], results: Sequence[Mapping[str, Any]], report: str
 ) -> list[dict[str, Any]]:
     """What each family leaves to look at: curves, grids, health, quality over time, and whether it failed."""
-    stages = {(s.get("name"), s.get("family")): s for s in run.get("stages") or []}
+    # A training without a class serves the family's uses; it is not the family's own.
+    own_stages = [s for s in run.get("stages") or [] if not s.get("without")]
+    stages = {(s.get("name"), s.get("family")): s for s in own_stages}
     by_family = {r.get("family"): r for r in results}
     failed = {f["family"]: f["error"] for f in failures(run)}
     settings = ((run.get("lineage") or {}).get("config") or {}).get("families") or {}
@@ -257,20 +262,28 @@ def families(
                 "quality": [_cost(rows, point.get("step", 0)) | point for point in result.get("curve") or []],
                 "kept": judged.kept_step(result),
                 "neighbours": neighbours(store, result, report),
-                "studies": studies(store, run, stages.get(("study", name), {}), report),
+                "studies": told(store, run, stages.get(("study", name), {}), report, studied.of_family),
+                "uses": told(store, run, stages.get(("uses", name), {}), report, used.of_family),
             }
         )
     return entries
 
 
-def studies(
-    store: Store, run: Mapping[str, Any], stage: Mapping[str, Any], report: str
+def told(
+    store: Store,
+    run: Mapping[str, Any],
+    stage: Mapping[str, Any],
+    report: str,
+    read: Callable[[Object, Pictures], dict[str, Any] | None],
 ) -> dict[str, Any] | None:
-    """What comparing settings of sampling has shown of a family."""
+    """What a stage after a family's training has to tell of it, as `read` makes it of the stage's result."""
     attempt = attempt_of(store, stage)
+    if attempt is None:
+        return None
     resolution = ((run.get("lineage") or {}).get("data") or {}).get("resolution")
-    stem = f"study-{_stem(stage, attempt)}" if attempt else ""
-    return studied.of_family(store, attempt, resolution=resolution, report=report, stem=stem)
+    stem = f"{stage['name']}-{_stem(stage, attempt)}"
+    result = read_json(store, f"{attempt}/result.json")
+    return read(result, Pictures(store, attempt, report, stem, resolution))
 
 
 def training_of(
@@ -279,7 +292,7 @@ def training_of(
     """What a family's training leaves: curves, grids and health, with the rows and its own note of itself."""
     attempt = attempt_of(store, stage)
     if attempt is None:
-        nothing = {"own": {}, "rows": [], "curves": curves([]), "by_time": []}
+        nothing = {"own": {}, "rows": [], "curves": curves([]), "by_time": [], "by_latent": []}
         return nothing | {"samples": {"grids": []}, "health": None}
     own = trained(store, attempt)
     events = health.read_events(store, attempt, own)
@@ -289,6 +302,7 @@ def training_of(
         "rows": course.rows,
         "curves": curves(course.rows),
         "by_time": loss_by_time(course.rows),
+        "by_latent": kl_by_latent(course.rows),
         "samples": samples(store, stage, attempt, course, report),
         "health": health.of_family(
             store,
@@ -351,8 +365,8 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
     names = family_names(run)
     lineage = run.get("lineage") or {}
     entries = finite(families(store, run, results, report))
-    # A family whose study failed has finished all the same.
-    lost = dict.fromkeys(f["family"] for f in failed if f["family"] and f["stage"] != "study")
+    # A family has finished all the same where what comes after it failed.
+    lost = dict.fromkeys(f["family"] for f in failed if f["family"] and f["stage"] not in ("study", "uses"))
     return {
         "run": run,
         "run_id": run_id,
@@ -366,6 +380,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
         "neighbours": any(entry["neighbours"] for entry in entries),
         "health": [entry for entry in entries if entry["health"]],
         "studied": [entry for entry in entries if entry["studies"]],
+        "used": [entry for entry in entries if entry["uses"]],
         "in_full": health.IN_FULL,
         "table": table(run),
         "failures": failed,

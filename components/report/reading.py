@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.report import text
 from components.storage import Store
 
 MAX_POINTS = 500  # of a curve: more than a screen can show
@@ -16,9 +17,28 @@ PART = re.compile(r"part-(\d+)-(\d+)(?:-a(\d+))?\.jsonl")
 VITAL = "health/"  # columns that a doctor of training logs
 BY_TIME = re.compile(r"(.+)/(loss|var)_t(\d+)")  # mean and variance of a phase's loss in a bucket of times
 BUCKETS = 8  # of the time t in [0, 1]
+BY_LATENT = re.compile(r"(.+)/kl_z(\d+)")  # a phase's KL of one dimension of the code, in nats
+MOMENTS = 60  # of training, at which the KL of every dimension is shown
 LATE = 10  # a bucket is shown as the mean over the last one in so many rows
+TILE = 56  # pixels of an image on the page, about
 
 Row = dict[str, Any]
+Object = Mapping[str, Any]
+
+
+def as_object(value: Any) -> Object:
+    """`value` where it is a JSON object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """`value` where it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def read_json(store: Store, rel: str) -> dict[str, Any]:
@@ -43,6 +63,41 @@ def copy(store: Store, source: str, target: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a stage, copied beside the page.
+
+    Args:
+        store: where the stage and the page are.
+        attempt: the stage's folder.
+        report: the page's folder.
+        stem: beginning of the copies' names.
+        resolution: pixels along a side of an image, where known.
+    """
+
+    store: Store
+    attempt: str
+    report: str
+    stem: str
+    resolution: Any
+
+    def take(self, path: Any, rows: Any, columns: Any) -> dict[str, Any] | None:
+        """A copy of a sheet and its size on the page, so that nothing moves when it comes; None without."""
+        sized = all(isinstance(n, int) and n > 0 for n in (rows, columns))
+        if not sized or not isinstance(path, str) or not re.fullmatch(r"[\w-]+\.webp", path):
+            return None
+        target = f"samples/{self.stem}-{text.slug(path.removesuffix('.webp'))}.webp"
+        if not copy(self.store, f"{self.attempt}/{path}", f"{self.report}/{target}"):
+            return None
+        return {"src": target, "width": columns * self.tile, "height": rows * self.tile}
+
+    @property
+    def tile(self) -> int:
+        """Pixels of an image on the page: whole ones for each of its own."""
+        side = self.resolution if isinstance(self.resolution, int) and self.resolution > 0 else TILE
+        return side * max(1, round(TILE / side))
 
 
 @dataclass(frozen=True)
@@ -113,7 +168,8 @@ def _lines(store: Store, rel: str) -> Iterator[Row]:
 
 def is_term(name: str) -> bool:
     """Whether a column belongs to the curves of training."""
-    return name == "lr" or ("/" in name and not is_vital(name) and not BY_TIME.fullmatch(name))
+    apart = is_vital(name) or BY_TIME.fullmatch(name) or BY_LATENT.fullmatch(name)
+    return name == "lr" or ("/" in name and not apart)
 
 
 def is_vital(name: str) -> bool:
@@ -159,6 +215,26 @@ def _by_bucket(rows: Sequence[Row], phase: str, found: Sequence[re.Match[str]]) 
         "deviation": [None if v is None else rounded(math.sqrt(max(v, 0.0))) for v in variance],
         "steps": [late[0]["step"], late[-1]["step"]] if late else [],
     }
+
+
+def kl_by_latent(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The course of the KL of each dimension of the code, by phase.
+
+    Returns: by phase, the steps, and the dimensions with their KL at each, the highest at the end first.
+    """
+    course = curves(rows, MOMENTS, lambda name: BY_LATENT.fullmatch(name) is not None)
+    found = [match for match in map(BY_LATENT.fullmatch, course["series"]) if match]
+    return [
+        {"phase": phase, "step": course["step"], "dimensions": _by_height(course["series"], found, phase)}
+        for phase in dict.fromkeys(match[1] for match in found)
+    ]
+
+
+def _by_height(
+    series: Mapping[str, list[float | None]], found: Sequence[re.Match[str]], phase: str
+) -> list[dict[str, Any]]:
+    dimensions = [{"z": int(match[2]), "kl": series[match[0]]} for match in found if match[1] == phase]
+    return sorted(dimensions, key=lambda dimension: -(dimension["kl"][-1] or 0.0))
 
 
 def _mean(rows: Sequence[Row], name: str) -> float | None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from components.report import board, text
 from components.report.measures import PERCENT, measure, summary
-from components.report.reading import copy, read_json, rounded
-from components.storage import Store
+from components.report.reading import Object, Pictures, as_list, as_object, is_number, rounded
 
 PLOTTED = ("fid", "frechet_distance", "rfid", "r_frechet_distance", "label_accuracy")
 POINT = re.compile(r"(?:(.*\S)\s+)?(-?\d+(?:\.\d+)?)")  # "ddim 4": a point of the line ddim
 WIDE = 8  # from the smallest x to the largest: beyond, a logarithmic axis
-TILE = 56  # pixels of an image on the page, about
 WAYS = {
     "reverse": (
         "From noise to images",
@@ -27,58 +24,30 @@ WAYS = {
     ),
 }
 
-Object = Mapping[str, Any]
 
-
-def of_family(
-    store: Store, attempt: str | None, *, resolution: Any, report: str, stem: str
-) -> dict[str, Any] | None:
-    """What the page shows of a family's studies; None where there are none.
-
-    Args:
-        store: where the studies and the page are.
-        attempt: the stage's folder.
-        resolution: pixels along a side of an image.
-        report: the page's folder, where pictures are copied to.
-        stem: beginning of their names.
-    """
-    told = _object(read_json(store, f"{attempt}/result.json").get("studied")) if attempt else {}
-    studies = [_object(study) for study in _list(told.get("studies"))]
+def of_family(result: Object, pictures: Pictures) -> dict[str, Any] | None:
+    """What the page shows of a family's studies, from the stage's result; None where there are none."""
+    told = as_object(result.get("studied"))
+    studies = [as_object(study) for study in as_list(told.get("studies"))]
     if not studies:
         return None
-    side = resolution if isinstance(resolution, int) and resolution > 0 else 0
-
-    def picture(path: Any, rows: int, columns: int) -> dict[str, Any] | None:
-        """A picture beside the page, with its size on it, so that nothing moves when it comes."""
-        target = f"samples/{stem}-{text.slug(str(path).removesuffix('.webp'))}.webp"
-        known = isinstance(path, str) and re.fullmatch(r"[\w-]+\.webp", path)
-        if not known or not copy(store, f"{attempt}/{path}", f"{report}/{target}"):
-            return None
-        tile = side * max(1, round(TILE / side)) if side else TILE
-        return {"src": target, "width": columns * tile, "height": rows * tile}
-
     return {
         "n": told.get("n"),
-        "studies": [_study(study, picture) for study in studies],
+        "studies": [_study(study, pictures) for study in studies],
         "ways": [
             {"title": WAYS[way][0], "meaning": WAYS[way][1], **shown}
-            for way, how in _object(told.get("ways")).items()
-            if way in WAYS and (shown := _way(_object(how), picture))
+            for way, how in as_object(told.get("ways")).items()
+            if way in WAYS and (shown := _way(as_object(how), pictures))
         ],
     }
 
 
-def _way(how: Object, picture: Any) -> dict[str, Any] | None:
-    rows, columns = how.get("rows"), how.get("columns")
-    return (
-        picture(how.get("path"), rows, columns)
-        if isinstance(rows, int) and isinstance(columns, int)
-        else None
-    )
+def _way(how: Object, pictures: Pictures) -> dict[str, Any] | None:
+    return pictures.take(how.get("path"), how.get("rows"), how.get("columns"))
 
 
-def _study(study: Object, picture: Any) -> dict[str, Any]:
-    variants = [_object(variant) for variant in _list(study.get("variants"))]
+def _study(study: Object, pictures: Pictures) -> dict[str, Any]:
+    variants = [as_object(variant) for variant in as_list(study.get("variants"))]
     return {
         "name": str(study.get("name") or ""),
         "title": str(study.get("title") or study.get("name") or ""),
@@ -87,7 +56,7 @@ def _study(study: Object, picture: Any) -> dict[str, Any]:
         "sheets": [
             {"name": str(variant.get("name")), **shown}
             for variant in variants
-            if (shown := picture(variant.get("sheet"), 1, 10))
+            if (shown := pictures.take(variant.get("sheet"), 1, 10))
         ],
     }
 
@@ -135,8 +104,8 @@ def _plot(name: str, metric: str, points: Sequence[tuple[tuple[str, float], Obje
 
 def _metrics(variant: Object) -> dict[str, Object]:
     """The metrics of a variant that have a value."""
-    metrics = {name: _object(metric) for name, metric in _object(variant.get("metrics")).items()}
-    return {name: m for name, m in metrics.items() if _is_number(m.get("value"))}
+    metrics = {name: as_object(metric) for name, metric in as_object(variant.get("metrics")).items()}
+    return {name: m for name, m in metrics.items() if is_number(m.get("value"))}
 
 
 # Numbers
@@ -182,15 +151,3 @@ def _cell(name: str, metric: Object | None) -> dict[str, str]:
         "text": shown.show((metric or {}).get("value")),
         "interval": shown.show_interval(metric or {}).removesuffix(PERCENT),
     }
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _object(value: Any) -> Object:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 
 HOSTILE = "<script>alert(1)</script>"
 START = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
@@ -236,6 +237,12 @@ def by_time(decay: float) -> dict:
     return means | {f"denoise/var_t{k}": (value / 3) ** 2 for k, value in loss.items()}
 
 
+def by_latent(decay: float) -> dict:
+    """The KL of 16 dimensions: one after the other falls asleep, the last of them at once."""
+    kl = {z: 2.5 * math.exp(-z / 5) * (1 - decay) + 0.4 * decay * (z < 12) for z in range(16)}
+    return {f"elbo/kl_z{z}": value for z, value in kl.items()} | {"elbo/active_units": 11.0}
+
+
 def attempt(store, family: str, key: str, last: int, torn: bool = False, finished: bool = True) -> None:
     """The folder of a training up to step `last`."""
     folder, rng = f"store/train/{key}/attempts/1", random.Random(family)
@@ -254,6 +261,8 @@ def attempt(store, family: str, key: str, last: int, torn: bool = False, finishe
                 row[name.split("/")[0] + "/grad_norm"] = rng.uniform(0.5, 2)
             if family == "diffusion":
                 row |= by_time(decay)
+            if family == "vae":
+                row |= by_latent(decay)
             rows.append(json.dumps(row))
         text = "\n".join(rows) + "\n"
         if torn and first + 250 > last:
@@ -417,6 +426,159 @@ def studied(store, family: str, studies: list[dict], begin: float = 0.0, ways: d
     return stage("study", family, "ran", begin, 40.0, 36.0, key=uri.rsplit("/", 1)[1], uri=uri)
 
 
+# What codes are good for
+
+
+def cells(*values, spread: float = 0.01) -> list:
+    """Cells of a table: numbers with an interval, words, nothing."""
+    about = [v if isinstance(v, int | float) else {"text": v} if v else None for v in values]
+    return [
+        {"value": v, "low": v - abs(v) * spread, "high": v + abs(v) * spread} if isinstance(v, float) else v
+        for v in [{"value": v} if isinstance(v, int) else v for v in about]
+    ]
+
+
+def columns(**better) -> list[dict]:
+    return [{"label": label.replace("_", " "), "better": way} for label, way in better.items()]
+
+
+def rows(**named) -> list[dict]:
+    return [{"name": name.replace("_", " "), "cells": cells(*values)} for name, values in named.items()]
+
+
+def view(name: str, meaning: str = "", **parts) -> dict:
+    more = {"tables": [], "plots": [], "pictures": []} | parts
+    return {"name": name, "title": name.replace("_", " ").capitalize(), "meaning": meaning, **more}
+
+
+def picture(name: str, title: str, meaning: str, across: int = 10, down: int = 3) -> dict:
+    return {"path": f"{name}.webp", "title": title, "meaning": meaning, "rows": down, "columns": across}
+
+
+def compression() -> dict:
+    table = {
+        "title": "At the same number of bytes",
+        "columns": columns(Bytes="lower", Ratio="higher", **{"PSNR,_dB": "higher"}),
+        "rows": rows(
+            Codes=(32, 24.5, 18.64),
+            PCA=(32, 24.5, 17.61),
+            JPEG_at_its_smallest=(61, "12.9, at quality 1", 14.2),
+            Codes_in_float=(128, 6.13, None),
+        ),
+        "note": "JPEG without headers and tables, which favours JPEG.",
+    }
+    return view("compression", "How little is needed to keep an image, and what is lost.", tables=[table])
+
+
+def denoising() -> dict:
+    levels = (0.1, 0.2, 0.3, 0.5, 0.7)
+    lines = {"codes": 18.2, "PCA": 17.1}
+    table = {
+        "columns": columns(Noisy=None, Output="higher", Gain="higher"),
+        "rows": [
+            {"name": f"sigma {s}", "cells": cells(20 - 14 * s, 18.2 - 3 * s, 11 * s - 1.8)} for s in levels
+        ],
+        "rivals": False,
+    }
+    plot = {"kind": "lines", "title": "", "x": "noise sigma", "y": "PSNR, dB", "log": False}
+    plot["lines"] = [{"name": n, "points": [[s, top - 3 * s] for s in levels]} for n, top in lines.items()]
+    shown = picture("denoising", "sigma 0.3", "From above: clean, noisy, output.")
+    return view("denoising", "Noisy in, clean out.", tables=[table], plots=[plot], pictures=[shown])
+
+
+def latent_map() -> dict:
+    found = load_digits()
+    at = PCA(2, random_state=0).fit_transform(found.data)
+    lines = [{"name": str(k), "points": at[found.target == k].tolist()} for k in range(10)]
+    plot = {
+        "kind": "scatter",
+        "title": "",
+        "x": "first component",
+        "y": "second",
+        "log": False,
+        "lines": lines,
+    }
+    return view("map", "The codes of test images in two dimensions: 28.5 % of their variance.", plots=[plot])
+
+
+def draws() -> dict:
+    table = {
+        "columns": columns(**{"Fréchet_distance": "lower", "KID": "lower", "Precision": "higher"}),
+        "rows": rows(**{"N(0,_I)": (58.7, 0.081, 0.31), "Mixture": (10.7, 0.012, 0.74)}),
+    }
+    sheets = [picture(n, t, "", 8, 8) for n, t in (("prior", "From N(0, I)"), ("mixture", "From a mixture"))]
+    return view("draws", "Images of drawn codes.", tables=[table], pictures=sheets)
+
+
+def posterior() -> dict:
+    lines = [{"name": "", "points": [[z, 2.5 * math.exp(-z / 5)] for z in range(32)]}]
+    plot = {"kind": "bars", "title": "KL by dimension", "x": "dimension", "y": "nats", "log": False}
+    table = {
+        "columns": columns(nats=None),
+        "rows": rows(KL=(21.3,), ELBO=(-104.72,)) + [{"name": "Active units", "cells": cells("11 of 32")}],
+    }
+    return view("posterior", "What the code tells.", tables=[table], plots=[plot | {"lines": lines}])
+
+
+def likelihood() -> dict:
+    points = [[k, -104.7 + 0.9 * math.log(k)] for k in (1, 10, 100, 1000)]
+    plot = {"kind": "lines", "title": "", "x": "K", "y": "nats", "log": True}
+    plot["lines"] = [
+        {"name": "vae", "points": points},
+        {"name": "mixture", "points": [[1, -121], [1000, -121]]},
+    ]
+    return view("likelihood", "log p(x) is at least this.", plots=[plot])
+
+
+def traversals() -> dict:
+    shown = picture("traversals", "", "A row a dimension, from -3 to 3 standard deviations.", 9, 12)
+    return view("traversals", "What each dimension does.", pictures=[shown])
+
+
+def every_view() -> list[dict]:
+    return [
+        *(compression(), denoising(), latent_map(), draws()),
+        *(traversals(), posterior(), likelihood()),
+    ]
+
+
+def hostile_view() -> dict:
+    """A view that means harm, with junk between what can be shown."""
+    point, junk = [1, 2], [HOSTILE, None, [], [1], [float("nan"), 1], [1, HOSTILE]]
+    line = {"name": HOSTILE, "points": [*junk, point]}
+    plots = [
+        {"kind": k, "title": HOSTILE, "x": HOSTILE, "y": HOSTILE, "lines": [line]}
+        for k in ("scatter", HOSTILE)
+    ]
+    table = {
+        "title": HOSTILE,
+        "note": HOSTILE,
+        "columns": [{"label": HOSTILE, "better": [HOSTILE]}, 3],
+        "rows": [{"name": HOSTILE, "cells": [{"text": HOSTILE, "low": HOSTILE}]}, 3, {"cells": 4}],
+    }
+    shown = [{"path": f"../../{HOSTILE}.webp", "rows": 1, "columns": 1}, {"path": 3}, 3]
+    shown.append({"path": "sound.webp", "title": HOSTILE, "meaning": HOSTILE, "rows": 1, "columns": 10})
+    return {"name": HOSTILE, "meaning": HOSTILE, "tables": [table], "plots": plots, "pictures": shown}
+
+
+def used(store, family: str, views: list[dict], begin: float = 0.0) -> dict:
+    """A `uses` stage with its pictures."""
+    uri = f"store/uses/{f'{family}uses{len(views)}':0<16}"
+    folder = f"{uri}/attempts/1"
+    for name, down, across in [
+        (s.get("path"), s.get("rows"), s.get("columns"))
+        for v in views
+        for s in v["pictures"]
+        if isinstance(s, dict)
+    ]:
+        if isinstance(name, str) and "/" not in name:
+            store.write_bytes(f"{folder}/{name}", sheet(np.resize(digits(), (down * across, 28, 28)), across))
+    told = {"views": views, "n": {"training": 3600, "validation": 400, "test": 1000}}
+    store.write_json(f"{folder}/result.json", {"used": told, "work_seconds": 8.0})
+    store.write_json(f"{uri}/_SUCCESS", {"attempt": 1})
+    return stage("uses", family, "ran", begin, 9.0, 8.0, key=uri.rsplit("/", 1)[1], uri=uri)
+
+
 # Adversarial training, watched
 
 
@@ -562,6 +724,8 @@ def write_done(store) -> str:
         at += 3.2
     stages.append(studied(store, "diffusion", [steps_study(), guidance_study()], at))
     at += 40
+    stages.append(used(store, "vae", every_view(), at))
+    stages.append(used(store, "autoencoder", [compression()], at))
     stages += [stage("compare", None, "ran", at, 0.4, 0.3), stage("report", None, "ran", at + 0.4, 0.6, 0.6)]
     results = [
         result("autoencoder", 2.4),
@@ -584,6 +748,7 @@ def write_partial(store) -> str:
     )
     stages += [gone, stage("evaluate", "dcgan", "skipped", 0, 0)]
     stages.append(studied(store, "vae", [hostile_study()], ways={HOSTILE: {"path": HOSTILE}, "reverse": 3}))
+    stages.append(used(store, "vae", [hostile_view(), view("empty")]))
     results = [old(result("autoencoder", 2.5)), result("vae", 30.1), result("diffusion", 9.9, n=256)]
     evil = lineage(title=f'{HOSTILE} & "friends" \u2028</title>')
     evil["data"]["credit"] = evil["data"]["licence"] = HOSTILE

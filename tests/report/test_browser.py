@@ -89,6 +89,36 @@ addEventListener("load", async () => {
   note("end", "reached");
 });
 """
+# What a reader does who asks what codes are good for.
+CURIOUS = """
+addEventListener("load", async () => {
+  const wait = () => new Promise((done) => setTimeout(done, 300));
+  const one = (s) => document.querySelector(s), all = (s) => [...document.querySelectorAll(s)];
+  const note = (name, value) => { document.documentElement.dataset[name] = value; };
+  await wait();
+  const views = all("#uses article:last-child details");
+  note("open", views.map((view) => Number(view.open)).join(""));
+  for (const view of views) view.open = true;
+  await wait();
+  note("kinds", all("#uses .chart").map((n) => n.className.split(" ")[1]).join());
+  note("plots", all("#uses .chart svg.plot").length);
+  const read = (chart) => {
+    one(`${chart} svg.plot`).dispatchEvent(new KeyboardEvent("keydown", { key: "Home" }));
+    return one(`${chart} .readout`).textContent;
+  };
+  note("line", read("#uses .lines")); note("bar", read("#uses .bars")); note("heat", read(".by-latent"));
+  note("bars", all("#uses .bars rect").length); note("cells", all(".by-latent rect").length);
+  note("dots", all("#uses .scatter .plot .dot").length);
+  const colour = (node) => getComputedStyle(node).getPropertyValue("--s");
+  note("colours", new Set(all("#uses .scatter .plot .dots").map(colour)).size);
+  const three = all("#uses .apart")[3], faded = () => all("#uses .scatter .dots.faded").length;
+  three.click(); note("apart", faded()); note("pressed", three.getAttribute("aria-pressed"));
+  three.click(); note("together", faded());
+  note("small", all("#uses img").filter((n) => n.getBoundingClientRect().height < 100).length);
+  note("wide", document.documentElement.scrollWidth > innerWidth);
+  note("end", "reached");
+});
+"""
 # Only pages of a server may read the pixels of their own pictures.
 FRAMES = """
 addEventListener("load", () => setTimeout(() => {
@@ -216,6 +246,22 @@ def test_a_reader_at_the_sickbed(store, runs, tmp_path):
     assert seen["read"].startswith("step 700: D(x) 0.") and seen["read"].endswith("; Mode collapse, treated")
     assert "given up (attempt 1): D(x) 0.9" in seen["read"] and "given up (attempt 2): D(x)" in seen["read"]
     assert seen["went"] == "step 500 of 1,000" and seen["hash"].endswith("-event-1-0000700")
+
+
+def test_a_reader_of_uses(store, runs, tmp_path):
+    probe = with_script(Path(store.path(build_run(store, runs["done"]))), CURIOUS)
+    html = load(f"file://{probe}", tmp_path / "profile")
+    check(html)
+    seen = marks(html)
+    assert seen["end"] == "reached" and seen["open"] == "1000000"
+    assert (seen["kinds"], seen["plots"]) == ("lines,scatter,bars,lines", "4")
+    assert seen["line"] == "noise sigma 0.100: codes 17.9 · PCA 16.8"
+    assert seen["bar"] == "dimension 0: nats 2.50" and seen["bars"] == "32"
+    assert seen["heat"].startswith("step 11: ") and "z0 0." in seen["heat"]
+    assert int(seen["cells"]) > 16 * 40
+    assert 800 < int(seen["dots"]) <= 1000 and seen["colours"] == "10"
+    assert (seen["apart"], seen["pressed"], seen["together"]) == ("9", "true", "0")
+    assert (seen["small"], seen["wide"]) == ("0", "false")
 
 
 @pytest.mark.parametrize("count", [1, 100])

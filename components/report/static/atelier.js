@@ -55,7 +55,7 @@
 
   // A family is told apart by colour, dash and marker, so that colour is never the only sign.
   const DASHES = [null, "7 3", "2 3", "9 3 2 3", "4 2", "12 3", "1 2", "6 2 1 2 1 2"];
-  const code = (i) => ({ cls: `s${i % 8}`, dash: DASHES[(i + Math.floor(i / 8)) % 8], shape: (i + 3 * Math.floor(i / 8)) % 5 });
+  const code = (i) => ({ cls: `s${i % 10}`, dash: DASHES[(i + Math.floor(i / 8)) % 8], shape: (i + 3 * Math.floor(i / 8)) % 5 });
   const marker = (shape, x, y, r, cls) => {
     const at = (points) => points.map(([a, b]) => `${x + a * r},${y + b * r}`).join(" ");
     if (shape === 0) return svg("circle", { cx: x, cy: y, r, class: cls });
@@ -200,6 +200,45 @@
     return lost.filter((y) => f(y) >= low - reach && f(y) <= high + reach);
   };
 
+  /* Grid lines, the numbers along both axes and what they are; of marks along x those that have room. */
+  const axes = (plot, { X, Y, pad, width, height, xLabel, yLabel, yMarks, xMarks }) => {
+    for (const y of yMarks) plot.append(svg("line", { class: "gridline", x1: pad.left, x2: width - pad.right, y1: Y(y), y2: Y(y) }), svg("text", { x: pad.left - 8, y: Y(y) + 4, "text-anchor": "end" }, tickText(y)));
+    for (const x of xMarks.filter((x, i, marks) => !i || X(x) - X(marks[i - 1]) > 24)) plot.append(svg("text", { x: X(x), y: height - pad.bottom + 18, "text-anchor": "middle" }, tickText(x)));
+    plot.append(svg("text", { x: width - pad.right, y: height - 4, "text-anchor": "end" }, xLabel));
+    if (yLabel) plot.append(svg("text", { x: 2, y: 12 }, yLabel));
+  };
+  /* Lets pointer and keys read a plot: say(x) tells of the nearest of `xs`, pick(x) of a click or Enter. Returns how to rest. */
+  const readable = (plot, readout, { xs, X, pad, width, height, say, idle, pick }) => {
+    const cross = svg("line", { class: "cross", y1: pad.top, y2: height - pad.bottom, visibility: "hidden" });
+    plot.append(cross);
+    let at = xs.length - 1;
+    const read = () => {
+      const x = xs[at];
+      cross.setAttribute("x1", X(x)); cross.setAttribute("x2", X(x)); cross.setAttribute("visibility", "visible");
+      readout.textContent = say(x);
+    };
+    const rest = () => { cross.setAttribute("visibility", "hidden"); readout.textContent = idle; };
+    plot.addEventListener("pointermove", (e) => {
+      const frame = plot.getBoundingClientRect(), mouse = ((e.clientX - frame.left) / frame.width) * width;
+      at = xs.reduce((best, x, i) => (Math.abs(X(x) - mouse) < Math.abs(X(xs[best]) - mouse) ? i : best), 0);
+      read();
+    });
+    plot.addEventListener("pointerleave", rest);
+    plot.addEventListener("focus", read);
+    plot.addEventListener("blur", rest);
+    if (pick) plot.addEventListener("click", () => pick(xs[at]));
+    plot.addEventListener("keydown", (e) => {
+      if (pick && e.key === "Enter") pick(xs[at]);
+      const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[e.key];
+      if (move === undefined) return;
+      at = clamp(at + move, 0, xs.length - 1);
+      read();
+      e.preventDefault();
+    });
+    return rest;
+  };
+  const drawing = (width, height, label) => svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "plot", role: "img", tabindex: 0, "aria-label": label });
+
   /* series: [{name, code, points: [[x, y, info]], raw, givenUp, marks, spread: [[x, low, high]]}]; bands: [{low, high, cls, words}] of advice; events: diagnoses by
      step; level: a value to compare with; yRange, xEnd: what is shown at least; xTicks: values to name; pick(x): told of a click or Enter.
      Returns {mark(x)} to move the line of the slider. */
@@ -227,11 +266,8 @@
     if (!logX) x0 = Math.min(0, x0);
     if (logY) { y0 /= 1.08; y1 *= 1.08; } else { const room = (y1 - y0) * 0.05; y0 = y0 >= 0 && y0 < (y1 - y0) * 0.4 ? 0 : y0 - room; y1 += room; }
     const X = scale(x0, x1, pad.left, width - pad.right, logX), Y = scale(y0, y1, height - pad.bottom, pad.top, logY);
-    const plot = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "plot", role: "img", tabindex: 0, "aria-label": `${label}. Arrow keys read the values.` });
-    for (const y of ticks(y0, y1, logY, 5)) plot.append(svg("line", { class: "gridline", x1: pad.left, x2: width - pad.right, y1: Y(y), y2: Y(y) }), svg("text", { x: pad.left - 8, y: Y(y) + 4, "text-anchor": "end" }, tickText(y)));
-    for (const x of (xTicks || ticks(x0, x1, logX, Math.max(3, Math.floor((width - pad.left - pad.right) / 90)))).filter((x, i, marks) => !i || X(x) - X(marks[i - 1]) > 24)) plot.append(svg("text", { x: X(x), y: height - pad.bottom + 18, "text-anchor": "middle" }, tickText(x)));
-    plot.append(svg("text", { x: width - pad.right, y: height - 4, "text-anchor": "end" }, xLabel));
-    if (yLabel) plot.append(svg("text", { x: 2, y: 12 }, yLabel));
+    const plot = drawing(width, height, `${label}. Arrow keys read the values.`);
+    axes(plot, { X, Y, pad, width, height, xLabel, yLabel, yMarks: ticks(y0, y1, logY, 5), xMarks: xTicks || ticks(x0, x1, logX, Math.max(3, Math.floor((width - pad.left - pad.right) / 90))) });
     for (const { low, high, cls, words } of bands) plot.append(svg("rect", { class: `band ${cls}`, x: pad.left, width: width - pad.right - pad.left, y: Y(high), height: Y(low) - Y(high) }, svg("title", {}, words)));
     for (const e of events) plot.append(svg("line", { class: "onset", x1: X(e.step), x2: X(e.step), y1: pad.top - 4, y2: height - pad.bottom }));
     if (isNumber(level)) plot.append(svg("line", { class: "even", x1: pad.left, x2: width - pad.right, y1: Y(level), y2: Y(level) }));
@@ -255,33 +291,9 @@
     }
     for (const e of events) plot.append(sign(e, X(e.step), pad.top - 11, 5));
     const now = svg("line", { class: "now", y1: pad.top, y2: height - pad.bottom, visibility: "hidden" });
-    const cross = svg("line", { class: "cross", y1: pad.top, y2: height - pad.bottom, visibility: "hidden" });
-    plot.append(now, cross);
+    plot.append(now);
     const xs = unique([...shown.flatMap((s) => [...s.points, ...s.givenUp.flat()].map((p) => p[0])), ...events.map((e) => e.step)]).sort((a, b) => a - b);
-    let at = xs.length - 1;
-    const read = () => {
-      const x = xs[at];
-      cross.setAttribute("x1", X(x)); cross.setAttribute("x2", X(x)); cross.setAttribute("visibility", "visible");
-      readout.textContent = say(x, shown);
-    };
-    const rest = () => { cross.setAttribute("visibility", "hidden"); readout.textContent = idle; };
-    plot.addEventListener("pointermove", (e) => {
-      const frame = plot.getBoundingClientRect(), mouse = ((e.clientX - frame.left) / frame.width) * width;
-      at = xs.reduce((best, x, i) => (Math.abs(X(x) - mouse) < Math.abs(X(xs[best]) - mouse) ? i : best), 0);
-      read();
-    });
-    plot.addEventListener("pointerleave", rest);
-    plot.addEventListener("focus", read);
-    plot.addEventListener("blur", rest);
-    if (pick) plot.addEventListener("click", () => pick(xs[at]));
-    plot.addEventListener("keydown", (e) => {
-      if (pick && e.key === "Enter") pick(xs[at]);
-      const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[e.key];
-      if (move === undefined) return;
-      at = clamp(at + move, 0, xs.length - 1);
-      read();
-      e.preventDefault();
-    });
+    const rest = readable(plot, readout, { xs, X, pad, width, height, say: (x) => say(x, shown), idle, pick });
     box.replaceChildren(plot);
     rest();
     return { mark(x) {
@@ -293,6 +305,56 @@
   const onResize = (node, redraw) => {
     let width = 0;
     new ResizeObserver(() => { if (Math.abs(node.clientWidth - width) > 1) { width = node.clientWidth; redraw(); } }).observe(node);
+  };
+  /* A plot with its title, a line that reads it and a legend; draw(box, readout, width) where it is not folded away. */
+  const framed = (place, title, cls, legend, draw) => {
+    const box = el("div"), readout = el("p", { class: "readout", "aria-live": "polite" });
+    const redraw = () => { if (box.clientWidth) draw(box, readout, Math.max(240, box.clientWidth)); };
+    place.append(el("div", { class: `chart ${cls}` }, title ? el("h4", {}, title) : null, readout, box, legend && el("div", { class: "legend" }, legend)));
+    onResize(box, redraw);
+    redraw();
+  };
+
+  // ---------------------------------------------------------------- bars, dots and heat
+
+  const extent = (values) => [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
+  /* Bars over any whole numbers, those of several series side by side. */
+  const barChart = (box, readout, { series, width, height, xLabel, yLabel, label, say, idle }) => {
+    const points = series.flatMap((s) => s.points), xs = unique(points.map((p) => p[0])).sort((a, b) => a - b);
+    const [low, high] = extent([0, ...points.map((p) => p[1])]), pad = { left: 52, right: 14, top: 24, bottom: 38 };
+    const slot = (width - pad.left - pad.right) / xs.length, thick = Math.max(1, (slot * 0.8) / series.length), place = new Map(xs.map((x, i) => [x, pad.left + (i + 0.5) * slot]));
+    const X = (x) => place.get(x), Y = scale(low * 1.05, high * 1.05 || 1, height - pad.bottom, pad.top, false), plot = drawing(width, height, label);
+    axes(plot, { X, Y, pad, width, height, xLabel, yLabel, yMarks: ticks(low * 1.05, high * 1.05 || 1, false, 5), xMarks: xs.filter((_, i) => i % Math.ceil(26 / slot) === 0) });
+    series.forEach((s, i) => plot.append(svg("g", { class: s.code.cls }, s.points.map(([x, y]) =>
+      svg("rect", { class: "stage", x: X(x) + (i - series.length / 2) * thick, width: thick, y: Y(Math.max(0, y)), height: Math.abs(Y(y) - Y(0)) })))));
+    const rest = readable(plot, readout, { xs, X, pad, width, height, say, idle });
+    box.replaceChildren(plot);
+    rest();
+  };
+  /* A dot a point; every series has its shape and is named at its middle, so that colour is not the only sign. */
+  const dotChart = (box, readout, { series, width, height, xLabel, yLabel, label, idle }) => {
+    const points = series.flatMap((s) => s.points), pad = { left: 52, right: 14, top: 24, bottom: 38 };
+    const [[x0, x1], [y0, y1]] = [0, 1].map((i) => { const [low, high] = extent(points.map((p) => p[i])), room = (high - low || 1) * 0.04; return [low - room, high + room]; });
+    const X = scale(x0, x1, pad.left, width - pad.right, false), Y = scale(y0, y1, height - pad.bottom, pad.top, false), plot = drawing(width, height, label);
+    axes(plot, { X, Y, pad, width, height, xLabel, yLabel, yMarks: ticks(y0, y1, false, 5), xMarks: ticks(x0, x1, false, Math.floor((width - pad.left - pad.right) / 90)) });
+    series.forEach((s, i) => plot.append(svg("g", { class: `dots ${s.code.cls}`, "data-series": i }, svg("title", {}, s.name), s.points.map(([x, y]) => marker(s.code.shape, X(x), Y(y), 2.6, "dot")))));
+    const middle = (s, i) => { const sorted = s.points.map((p) => p[i]).sort((a, b) => a - b); return sorted[Math.floor(sorted.length / 2)]; };
+    if (series.length > 1) series.forEach((s, i) => plot.append(svg("text", { class: "name over", "data-series": i, x: X(middle(s, 0)), y: Y(middle(s, 1)) + 4, "text-anchor": "middle" }, s.name.length > 12 ? `${s.name.slice(0, 11)}…` : s.name)));
+    box.replaceChildren(plot);
+    fade(box.closest(".chart"));
+    readout.textContent = idle;
+  };
+  const fade = (chart) => { for (const node of all("[data-series]", chart)) node.classList.toggle("faded", Boolean(chart.dataset.apart) && node.dataset.series !== chart.dataset.apart); };
+  /* Rows of cells up to each of the steps `xs`, the darker the higher; rows: [[value at each x]]. */
+  const heatChart = (box, readout, { xs, rows, width, height, xLabel, yLabel, label, say, idle }) => {
+    const pad = { left: 14, right: 14, top: 24, bottom: 38 }, h = (height - pad.top - pad.bottom) / rows.length, edges = [0, ...xs], end = xs[xs.length - 1];
+    const X = scale(0, end, pad.left, width - pad.right, false), plot = drawing(width, height, label), [, high] = extent([0, ...rows.flat().filter(isNumber)]);
+    axes(plot, { X, pad, width, height, xLabel, yLabel, yMarks: [], xMarks: ticks(0, end, false, Math.floor(width / 90)) });
+    rows.forEach((row, j) => plot.append(svg("g", { class: "s0" }, row.map((value, i) => isNumber(value) && value > 0
+      ? svg("rect", { class: "stage", x: X(edges[i]), y: pad.top + j * h, width: X(edges[i + 1]) - X(edges[i]), height: Math.max(1, h - 0.6), "fill-opacity": Math.sqrt(value / high).toFixed(2) }) : null))));
+    const rest = readable(plot, readout, { xs, X, pad, width, height, say, idle });
+    box.replaceChildren(plot);
+    rest();
   };
 
   // ---------------------------------------------------------------- the page of a run
@@ -310,6 +372,7 @@
     health(data, state, listeners);
     quality(data, codes, state, listeners);
     studies(data);
+    uses(data);
     bars(data);
     for (const listen of listeners) listen(state.step);
   };
@@ -510,18 +573,22 @@
     let mean = 0, weight = 0;
     return points.map(([x, y]) => { if (!isNumber(y)) return [x, y]; mean += share * (y - mean); weight += share * (1 - weight); return [x, mean / weight]; });
   };
-  const isSide = (name) => name === "lr" || /\/(grad_norm|auc|D\(.*\))$/.test(name);
+  const isSide = (name) => name === "lr" || /\/(grad_norm|auc|D\(.*\)|active_units)$/.test(name);
 
   const lossByTime = (place, name, { phase, t, loss, deviation, steps }) => {
     const points = t.map((x, i) => [x, loss[i], deviation[i]]), title = `${name}: ${phase} by time`;
     const spread = points.filter((p) => p.every(isNumber)).map(([x, y, d]) => [x, Math.max(0, y - d), y + d]);
     const say = (x) => points.filter((p) => p[0] === x).map(([, y, d]) => `t = ${decimal(x)}: loss ${decimal(y)}${isNumber(d) ? `, standard deviation ${decimal(d)}` : ""}`).join();
-    const box = el("div"), readout = el("p", { class: "readout", "aria-live": "polite" });
-    const draw = () => lineChart(box, readout, { series: [{ name: "loss", code: code(0), marks: true, points, spread }], width: Math.max(260, box.clientWidth), height: 240, xLabel: "time t: 0 is data, 1 is noise", xEnd: 1, yRange: [0],
-      label: `Loss of ${phase} by time with one standard deviation, ${name}`, say, idle: `Mean and one standard deviation over images${steps.length ? `, steps ${steps.map(number).join(" to ")}` : ""}. Hover or focus to read values.` });
-    place.append(el("div", { class: "chart by-time" }, el("h4", {}, title), readout, box));
-    onResize(box, draw);
-    draw();
+    framed(place, title, "by-time", null, (box, readout, width) => lineChart(box, readout, { series: [{ name: "loss", code: code(0), marks: true, points, spread }], width, height: 240, xLabel: "time t: 0 is data, 1 is noise", xEnd: 1, yRange: [0],
+      label: `Loss of ${phase} by time with one standard deviation, ${name}`, say, idle: `Mean and one standard deviation over images${steps.length ? `, steps ${steps.map(number).join(" to ")}` : ""}. Hover or focus to read values.` }));
+  };
+  const klByLatent = (place, name, { step, dimensions }) => {
+    const say = (x) => {
+      const now = dimensions.map(({ z, kl }) => [z, kl[step.indexOf(x)] || 0]).sort((a, b) => b[1] - a[1]), idle = now.filter(([, kl]) => kl < 0.01).length;
+      return `step ${number(x)}: ${decimal(now.reduce((sum, [, kl]) => sum + kl, 0))} nats; ${now.slice(0, 4).map(([z, kl]) => `z${z} ${decimal(kl)}`).join(" · ")}${idle ? `; ${number(idle)} of ${number(now.length)} below 0.01` : ""}`;
+    };
+    framed(place, `${name}: KL of each dimension of the code`, "by-latent", null, (box, readout, width) => heatChart(box, readout, { xs: step, rows: dimensions.map(({ kl }) => kl), width, height: 240, xLabel: "step", yLabel: "a row a dimension, the highest at the end on top",
+      label: `KL of ${dimensions.length} dimensions over training, ${name}. Arrow keys read the values.`, say, idle: `The darker, the more nats. Last ${say(step[step.length - 1])}` }));
   };
 
   const losses = (data, state, listeners) => {
@@ -551,7 +618,8 @@
       place.append(el("div", { class: "chart" }, el("h4", {}, family.name), readout, box, legend));
       listeners.push((x) => chart.mark(x));
       onResize(box, draw);
-      for (const curve of family.by_time || []) lossByTime(place, family.name, curve);
+      for (const curve of family.by_time) lossByTime(place, family.name, curve);
+      for (const course of family.by_latent) klByLatent(place, family.name, course);
       return draw;
     });
     const redraw = () => charts.forEach((draw) => draw());
@@ -642,24 +710,43 @@
   const studies = (data) => {
     for (const place of all("[data-study]")) {
       const { plots } = data.families.find((family) => family.name === place.dataset.study).studies.studies[Number(place.dataset.at)];
-      const draws = plots.map((plot) => {
+      for (const plot of plots) {
         const series = plot.lines.map((line, i) => ({ name: line.name || plot.title, code: code(i), marks: true, points: line.points }));
         const floor = isNumber(plot.floor) ? [plot.floor] : [], bound = floor.map((y) => `${plot.bound} ${decimal(y)}`).join();
         const positive = series.flatMap((s) => s.points.map((p) => p[1])).concat(floor).every((y) => y > 0);
-        const xs = unique(series.flatMap((s) => s.points.map((p) => p[0]))).sort((a, b) => a - b);
-        const box = el("div"), readout = el("p", { class: "readout", "aria-live": "polite" });
-        const say = (x) => `${plot.x} ${number(x)}: ${[...series.flatMap((s) => s.points.filter((p) => p[0] === x).map((p) => `${s.name} ${decimal(p[1])}`)), bound].filter(Boolean).join(" · ")}`;
-        const draw = () => lineChart(box, readout, { series, width: Math.max(240, box.clientWidth), height: 240, xLabel: plot.x, logX: plot.log, logY: plot.better === "lower" && positive, level: plot.floor, yRange: floor, xTicks: xs.length <= 10 ? xs : null,
-          label: `${plot.title} against ${plot.x}, ${place.dataset.study}; the table of numbers has the values`, say, idle: `${plot.better[0].toUpperCase()}${plot.better.slice(1)} is better. Hover or focus to read values.` });
-        const legend = el("div", { class: "legend" }, series.map((s) => el("span", {}, swatch(s.code, true), s.name)),
-          bound ? el("span", {}, svg("svg", { viewBox: "0 0 22 10", "aria-hidden": "true" }, svg("line", { class: "even", x1: 0, x2: 22, y1: 5, y2: 5 })), bound) : null);
-        place.append(el("div", { class: "chart" }, el("h4", {}, plot.title), readout, box, legend));
-        onResize(box, draw);
-        return draw;
-      });
-      draws.forEach((draw) => draw());
+        const legend = [...namesOf(series), bound ? el("span", {}, svg("svg", { viewBox: "0 0 22 10", "aria-hidden": "true" }, svg("line", { class: "even", x1: 0, x2: 22, y1: 5, y2: 5 })), bound) : null];
+        framed(place, plot.title, "", legend, (box, readout, width) => lineChart(box, readout, { series, width, height: 240, xLabel: plot.x, logX: plot.log, logY: plot.better === "lower" && positive, level: plot.floor, yRange: floor, xTicks: few(series),
+          label: `${plot.title} against ${plot.x}, ${place.dataset.study}; the table of numbers has the values`, say: told(plot.x, series, bound), idle: `${plot.better[0].toUpperCase()}${plot.better.slice(1)} is better. Hover or focus to read values.` }));
+      }
     }
   };
+  const namesOf = (series) => series.map((s) => el("span", {}, swatch(s.code, true), s.name));
+  const few = (series) => { const xs = unique(series.flatMap((s) => s.points.map((p) => p[0]))).sort((a, b) => a - b); return xs.length <= 10 ? xs : null; };
+  const told = (what, series, more) => (x) => `${what} ${number(x)}: ${[...series.flatMap((s) => s.points.filter((p) => p[0] === x).map((p) => `${s.name} ${decimal(p[1])}`)), more].filter(Boolean).join(" · ")}`;
+
+  const uses = (data) => {
+    const charts = { lines: lineChart, scatter: dotChart, bars: barChart };
+    for (const place of all("[data-use]")) {
+      const { title, plots } = data.families.find((family) => family.name === place.dataset.use).uses.views[Number(place.dataset.at)];
+      for (const plot of plots) {
+        const series = plot.lines.map((line, i) => ({ name: line.name || plot.y, code: code(i), marks: true, points: line.points })), dots = plot.kind === "scatter";
+        const values = number(series.reduce((sum, s) => sum + s.points.length, 0)), how = dots ? (series.length > 1 ? "Press a name below to set it apart." : "") : "Hover or focus to read values.";
+        const legend = series.length < 2 ? null : dots ? apart(series) : namesOf(series);
+        framed(place, plot.title, plot.kind, legend, (box, readout, width) => charts[plot.kind](box, readout, { series, width, height: dots ? Math.min(460, Math.round(width * 0.8)) : 240, xLabel: plot.x, yLabel: plot.y, logX: plot.log, xTicks: few(series),
+          label: `${plot.title || title}: ${plot.y} against ${plot.x}, ${place.dataset.use}${dots ? `; ${values} points` : ". Arrow keys read the values"}`, say: told(plot.x, series), idle: dots ? `${values} points. ${how}` : how }));
+      }
+    }
+  };
+  /* Names of dots: a pressed one stays, the others fade. */
+  const apart = (series) => series.map((s, i) => {
+    const button = el("button", { type: "button", class: "apart", "aria-pressed": "false", onclick: () => {
+      const chart = button.closest(".chart"), on = button.getAttribute("aria-pressed") !== "true";
+      for (const other of all(".apart", chart)) other.setAttribute("aria-pressed", String(on && other === button));
+      chart.dataset.apart = on ? i : "";
+      fade(chart);
+    } }, svg("svg", { viewBox: "0 0 10 10", class: `dots ${s.code.cls}`, "aria-hidden": "true" }, marker(s.code.shape, 5, 5, 3.4, "dot")), s.name);
+    return button;
+  });
 
   const PATTERN = { ran: "", cached: "hatch", failed: "cross", running: "flow", waiting: "dots", skipped: "dots" };
   const patterns = (owner) => Object.entries({ cached: "M0 6L6 0M-1 1L1 -1M5 7L7 5", failed: "M0 0L6 6M0 6L6 0", running: "M1.5 0V6" }).map(([name, d]) =>
