@@ -1,0 +1,143 @@
+"""What codes are good for, as stages: detectors without a class, and the views of a trained model."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components import examining, jobs, launch, uses, work
+from components.orders import Places, Use
+from components.stages import Done, Spec, run
+from components.storage import Store
+from components.work import Basis
+from tests import tiny
+
+TRAIN = tiny.settings(steps=4, judge_samples=0).model_dump()
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Jobs run in this process; what they were told."""
+    told: list[Any] = []
+
+    def each(job: str, arguments: Any, **resources: Any) -> list[Any]:
+        told.extend(arguments)
+        return [launch._done(job, *one) for one in arguments]
+
+    monkeypatch.setattr(launch, "each", each)
+    return told
+
+
+@pytest.fixture
+def store(tmp_path: Path, digits: Path, digits_reference: Path) -> Store:
+    store = Store(str(tmp_path / "store"))
+    shutil.copytree(digits, store.path("prepared/data"))
+    shutil.copytree(digits_reference, store.path("reference"))
+    return store
+
+
+def done(uri: str) -> Done:
+    return Done(uri.partition("/")[0], "k", uri, "ran", "r", 0.0)
+
+
+def fit(store: Store, family: str, **changes: Any) -> Done:
+    """A trained model, in the store."""
+    config = jobs.config_of(family, {**tiny.CONFIGS[family], **changes})
+    jobs.fit(jobs.Fit(family, config, TRAIN, "prepared/data", "trained", store.url))
+    return done("trained")
+
+
+def stage(store: Store, name: str, body: Any) -> dict[str, Any]:
+    made = run(store, Spec(name, {}, {}), lambda attempt, _: body(attempt), run_id="r1")
+    return {"uri": made.uri, **store.read_json(f"{made.uri}/result.json")}
+
+
+def basis(store: Store) -> Basis:
+    return Basis(done("prepared"), done("reference"), done("reference"))
+
+
+def detectors(store: Store, names: list[str]) -> dict[str, Any]:
+    config = jobs.config_of("autoencoder", tiny.CONFIGS["autoencoder"])
+    job = {"config": config, "train": TRAIN, "device": "cpu", "flips": False}
+
+    def body(attempt: Store) -> dict[str, Any]:
+        return work.detectors(store, attempt, done("prepared"), "autoencoder", names, threads=1, **job)
+
+    return stage(store, "detectors", body)
+
+
+SETTINGS = {"seed": 0, "threads": 1}
+
+
+def test_detectors_never_see_their_class(
+    store: Store, here: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[int]] = []
+    batches = jobs.Batches
+
+    def watched(split: Any, *arguments: Any) -> Any:
+        seen.append(set(np.asarray(split.labels).tolist()))
+        return batches(split, *arguments)
+
+    monkeypatch.setattr(jobs, "Batches", watched)
+    found = detectors(store, ["3", "7"])
+    assert seen == [set(range(10)) - {3}, set(range(10)) - {7}]
+    assert [job.without for (job,) in here] == [3, 7]
+    assert found["detectors"] == {"3": "without-003/model", "7": "without-007/model"}
+    for folder in found["detectors"].values():
+        assert store.exists(f"{found['uri']}/{folder}/model.safetensors")
+
+
+def test_all_views_of_a_model_are_left_with_their_pictures(store: Store, here: list[Any]) -> None:
+    trained, strange = fit(store, "autoencoder"), detectors(store, ["3"])
+    known = Done("detectors", "k", strange["uri"], "ran", "r", 0.0)
+
+    def body(attempt: Store) -> dict[str, Any]:
+        return work.uses(store, attempt, basis(store), trained, known, SETTINGS, "cpu")
+
+    found = stage(store, "uses", body)
+    views = {view["name"]: view for view in found["used"]["views"]}
+    assert list(views) == [n for n in uses.VIEWS if n not in ("likelihood", "posterior")]
+    assert [row["name"] for row in views["anomaly"]["tables"][0]["rows"]] == ["without 3", "mean"]
+    labels = [column["label"] for column in views["draws"]["tables"][0]["columns"]]
+    assert labels == ["Fréchet distance", "KID", "precision", "recall"]
+    for view in views.values():
+        for picture in view["pictures"]:
+            content = store.read_bytes(f"{found['uri']}/{picture['path']}")
+            with Image.open(io.BytesIO(content)) as image:
+                assert image.size == (8 * picture["columns"], 8 * picture["rows"])
+    assert not store.exists(f"{found['uri']}/parts/map.json")
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_likelihood_and_a_posterior_are_those_of_a_vae(store: Store, here: list[Any]) -> None:
+    change = {"network": "dense", "widths": [16], "binarise": "threshold", "conditional": True}
+    trained = fit(store, "vae", **change)
+    views = [examining.examine(order(store, trained, name)) for name in ("likelihood", "posterior", "draws")]
+    assert all(views)
+    rows = views[0]["tables"][0]["rows"] if views[0] else []
+    values = [row["cells"][0]["value"] for row in rows]
+    assert rows[-1]["name"].startswith("a mixture of") and values[-1] < values[-2] <= values[0]
+    described = store.read_json("trained/model/config.json")
+    assert described["errors"]["n"] == 390
+
+
+def order(store: Store, trained: Done, view: str) -> Use:
+    where = Places(store.url, "prepared/data", "reference/extractor", "parts", "reference")
+    return Use(where, f"{trained.uri}/model", view, 0, "out", {})
+
+
+def test_a_view_that_is_there_is_not_made_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = fit(store, "autoencoder")
+    first = examining.examine(order(store, trained, "map"))
+    monkeypatch.setattr(examining, "subject", lambda *_: pytest.fail("made again"))
+    assert examining.examine(order(store, trained, "map")) == first
+    store.write_json("parts/likelihood.json", {"view": None})
+    assert examining.examine(order(store, trained, "likelihood")) is None
