@@ -345,7 +345,7 @@
     readout.textContent = idle;
   };
   const fade = (chart) => { for (const node of all("[data-series]", chart)) node.classList.toggle("faded", Boolean(chart.dataset.apart) && node.dataset.series !== chart.dataset.apart); };
-  /* Rows of cells up to each of the steps `xs`, the darker the higher; rows: [[value at each x]]. */
+  /* Rows of cells up to each of the steps `xs`, the stronger the higher; rows: [[value at each x]]. */
   const heatChart = (box, readout, { xs, rows, width, height, xLabel, yLabel, label, say, idle }) => {
     const pad = { left: 14, right: 14, top: 24, bottom: 38 }, h = (height - pad.top - pad.bottom) / rows.length, edges = [0, ...xs], end = xs[xs.length - 1];
     const X = scale(0, end, pad.left, width - pad.right, false), plot = drawing(width, height, label), [, high] = extent([0, ...rows.flat().filter(isNumber)]);
@@ -588,7 +588,7 @@
       return `step ${number(x)}: ${decimal(now.reduce((sum, [, kl]) => sum + kl, 0))} nats; ${now.slice(0, 4).map(([z, kl]) => `z${z} ${decimal(kl)}`).join(" · ")}${idle ? `; ${number(idle)} of ${number(now.length)} below 0.01` : ""}`;
     };
     framed(place, `${name}: KL of each dimension of the code`, "by-latent", null, (box, readout, width) => heatChart(box, readout, { xs: step, rows: dimensions.map(({ kl }) => kl), width, height: 240, xLabel: "step", yLabel: "a row a dimension, the highest at the end on top",
-      label: `KL of ${dimensions.length} dimensions over training, ${name}. Arrow keys read the values.`, say, idle: `The darker, the more nats. Last ${say(step[step.length - 1])}` }));
+      label: `KL of ${dimensions.length} dimensions over training, ${name}. Arrow keys read the values.`, say, idle: `The stronger the colour, the more nats. Last ${say(step[step.length - 1])}` }));
   };
 
   const losses = (data, state, listeners) => {
