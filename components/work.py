@@ -358,6 +358,7 @@ def uses(
 
     from components import launch
     from components.uses import VIEWS
+    from components.uses.view import looked_at
 
     began, cpus, gpus = time.time(), settings["threads"], 1 if device == "cuda" else 0
     out, model = attempt_path(store, attempt), f"{trained.uri}/model"
@@ -368,7 +369,10 @@ def uses(
     orders = [Use(where, model, name, settings["seed"], out, strange, device) for name in VIEWS]
     views = launch.each("components.examining:examine", [(o,) for o in orders], cpus=cpus, gpus=gpus)
     attempt.delete("parts")
-    return {"used": {"views": [view for view in views if view]}, "work_seconds": time.time() - began}
+    counts = read(store, basis.data)["data"]["counts"]
+    n = {split: min(count, looked_at(split)) for split, count in counts.items()}
+    used = {"views": [view for view in views if view], "n": n}
+    return {"used": used, "work_seconds": time.time() - began}
 
 
 def judge_folder(

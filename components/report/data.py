@@ -30,6 +30,7 @@ from components.report.reading import (
 )
 from components.storage import Store
 
+BESIDE = ("study", "detectors", "uses")  # stages of a family that nothing else needs
 GRID = re.compile(r"step-(\d+)\.webp")
 STATES = {
     "ran": "computed in this run",
@@ -366,7 +367,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
     lineage = run.get("lineage") or {}
     entries = finite(families(store, run, results, report))
     # A family has finished all the same where what comes after it failed.
-    lost = dict.fromkeys(f["family"] for f in failed if f["family"] and f["stage"] not in ("study", "uses"))
+    lost = dict.fromkeys(f["family"] for f in failed if f["family"] and f["stage"] not in BESIDE)
     return {
         "run": run,
         "run_id": run_id,

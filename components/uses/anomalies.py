@@ -38,7 +38,7 @@ def anomaly(subject: Subject) -> View | None:
         "anomaly",
         "Anomaly detection",
         "What was never seen comes back worse: test images of a class that training left out, among others.",
-        [Table(columns, [*rows, ("mean", means)], note=note)],
+        [Table(columns, [*rows, ("mean", means)], note=note, rivals=False)],
     )
 
 

@@ -87,7 +87,14 @@ def likelihood(subject: Subject) -> View | None:
         "Likelihood",
         "log p(x) is at least the mean of log(1/K sum w) over images, and the more draws K the closer (Burda "
         "et al. 2016, Eq. 8).",
-        [Table((("-log p(x), nats an image", "lower"),), rows, note=f"{len(weights)} test images.")],
+        [
+            Table(
+                (("-log p(x), nats an image", "lower"),),
+                rows,
+                note=f"{len(weights)} test images.",
+                rivals=False,
+            )
+        ],
         [Plot("lines", "draws", "bound of log p(x), nats", {"log p(x) is above": line}, log=True)],
     )
 

@@ -138,7 +138,14 @@ def denoising(subject: Subject) -> View:
         "denoising",
         "Denoising",
         "Noise is laid on test images; what comes back is compared with the clean ones.",
-        [Table(columns, rows, note=f"{len(images)} test images; noise of pixels from 0 to 1, then clipped.")],
+        [
+            Table(
+                columns,
+                rows,
+                note=f"{len(images)} test images; noise of pixels from 0 to 1, then clipped.",
+                rivals=False,
+            )
+        ],
         [Plot("lines", "standard deviation of the noise", "PSNR, dB", lines)],
         [
             Picture(

@@ -29,11 +29,13 @@ class Table:
     rows: Sequence[tuple[str, Sequence[Estimate | float | str | None]]]
     title: str = ""
     note: str = ""
+    rivals: bool = True  # rows compete, so that the best of a column can be marked
 
     def described(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "title": self.title,
+            "rivals": self.rivals,
             "columns": [{"label": label, "better": better} for label, better in self.columns],
             "rows": [{"name": name, "cells": [cell(value) for value in cells]} for name, cells in self.rows],
             "note": self.note,
@@ -125,6 +127,11 @@ class View:
         }
 
 
+def looked_at(split: str) -> int:
+    """Images of a split that are looked at, at most."""
+    return TRAINING if split == "train" else TESTED
+
+
 Judge = Callable[[np.ndarray, np.ndarray | None], dict[str, dict[str, Any]]]
 """Images (N, C, H, W) and the classes they are of -> judged numbers (components/evaluation.py)."""
 
@@ -154,7 +161,7 @@ class Subject:
 
     def count(self, split: str) -> int:
         """How many they are."""
-        return min(len(self.splits[split]), TRAINING if split == "train" else TESTED)
+        return min(len(self.splits[split]), looked_at(split))
 
     @property
     def latent(self) -> int:

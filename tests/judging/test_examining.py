@@ -39,12 +39,14 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def store(tmp_path: Path, digits: Path, digits_reference: Path) -> Store:
     store = Store(str(tmp_path / "store"))
     shutil.copytree(digits, store.path("prepared/data"))
+    counts = {"train": 1000, "validation": 390, "test": 400}
+    store.write_json("prepared/result.json", {"data": {"counts": counts}})
     shutil.copytree(digits_reference, store.path("reference"))
     return store
 
 
 def done(uri: str) -> Done:
-    return Done(uri.partition("/")[0], "k", uri, "ran", "r", 0.0)
+    return Done(uri, None, "k", uri, 1, "ran", "", 0, 0.0, 0.0, 0.0, "r1")
 
 
 def fit(store: Store, family: str, **changes: Any) -> Done:
@@ -97,7 +99,7 @@ def test_detectors_never_see_their_class(
 
 def test_all_views_of_a_model_are_left_with_their_pictures(store: Store, here: list[Any]) -> None:
     trained, strange = fit(store, "autoencoder"), detectors(store, ["3"])
-    known = Done("detectors", "k", strange["uri"], "ran", "r", 0.0)
+    known = done(strange["uri"])
 
     def body(attempt: Store) -> dict[str, Any]:
         return work.uses(store, attempt, basis(store), trained, known, SETTINGS, "cpu")
