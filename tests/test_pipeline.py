@@ -251,7 +251,7 @@ def test_one_learning_rate_redoes_one_family(shared: Atelier, first: dict[str, A
     assert "settings.lr: 0.001 -> 0.002" in plan
     again = shared.run(*changed)
     ran = {title for title, state in states(again).items() if state == "ran"}
-    assert ran == {"train vae", "evaluate vae", "export vae", "compare", "report", "publish"}
+    assert ran == {"train vae", "evaluate vae", "export vae", "uses vae", "compare", "report", "publish"}
     told = shared.call("explain", "last", "--store", str(shared.store)).stdout
     assert "settings.lr: 0.001 -> 0.002" in told
 
