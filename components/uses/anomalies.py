@@ -15,12 +15,17 @@ QUANTILE = 0.95  # of the errors of known validation images: the threshold
 
 def anomaly(subject: Subject) -> View | None:
     """For each class that a detector never saw, how well errors tell it from the others."""
-    if not subject.detectors or subject.names is None:
+    labels = subject.labels("test")
+    # What is told the class of an image cannot be asked whether it knows it.
+    if not subject.detectors or subject.names is None or labels is None or subject.conditional:
         return None
     found = [
         (name, detected(subject, generator, subject.names.index(name)))
         for name, generator in subject.detectors.items()
+        if (labels == subject.names.index(name)).any()
     ]
+    if not found:
+        return None
     rows = [(f"without {name}", cells) for name, cells in found]
     means = [float(np.mean([cells[i].value for _, cells in found])) for i in range(5)]
     columns = (

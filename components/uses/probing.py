@@ -25,6 +25,8 @@ POINTS = 1000  # on a map, at most
 def features(subject: Subject) -> View | None:
     """How well a linear classifier does on codes, on as many components, and on pixels."""
     labels = {split: subject.labels(split) for split in ("train", "validation", "test")}
+    if subject.conditional:  # codes of what is told the class need not hold it, and might
+        return None
     if any(each is None or len(np.unique(each)) < 2 for each in labels.values()):
         return None
     pixels = {split: flat(subject.images(split)) for split in labels}

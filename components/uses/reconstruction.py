@@ -12,7 +12,7 @@ from components.distances import Estimate
 from components.metrics import mean_estimate, psnr_values
 from components.uses.view import Picture, Plot, Subject, Table, View, flat
 
-QUALITIES = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)  # of JPEG
+QUALITIES = range(1, 96)  # of JPEG
 LEVELS = (0.1, 0.2, 0.3, 0.5, 0.7)  # standard deviation of noise on pixels in [0, 1]
 SHOWN = 0.3  # the level in the picture
 COLUMNS = 10  # images in a row of a picture

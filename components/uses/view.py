@@ -227,7 +227,7 @@ class Subject:
         """As many principal components of the training images as there are numbers in a code."""
         pixels = flat(self.images("train"))
         most = min(self.latent, *pixels.shape)
-        return PCA(most, random_state=self.seed).fit(pixels)
+        return PCA(most, svd_solver="covariance_eigh").fit(pixels)
 
     def by_pca(self, images: np.ndarray) -> np.ndarray:
         """Images there and back through the principal components."""

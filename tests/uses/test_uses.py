@@ -149,6 +149,17 @@ def test_a_detector_that_saw_all_classes_tells_nothing() -> None:
     assert 0.25 < value(found["without b"][0]) < 0.75
 
 
+def test_what_cannot_be_found_strange_is_left_out() -> None:
+    """A class without test images; a model that is told the class."""
+    detectors: dict[str, Generator] = {"a": generator((1, 2)), "d": generator()}
+    names = ["a", "b", "c", "d"]
+    found = rows(anomalies.anomaly(subject(detectors=detectors, names=names)))
+    assert found.keys() == {"without a", "mean"}
+    assert anomalies.anomaly(subject(detectors={"d": generator()}, names=names)) is None
+    assert anomalies.anomaly(subject(detectors=detectors, names=names, conditional=True)) is None
+    assert VIEWS["features"](subject(conditional=True)) is None
+
+
 def test_the_interval_of_an_area_holds_it_as_often_as_it_says() -> None:
     """Scores N(1, 1) against N(0, 1): the area is Phi(1 / sqrt 2)."""
     from sklearn.metrics import roc_auc_score
