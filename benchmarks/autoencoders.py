@@ -109,23 +109,28 @@ def mse(args: argparse.Namespace) -> str:
     own, chosen = settings_of(args, "autoencoder")
     generator, seconds = fitted("autoencoder", own, chosen, found["train"])
     test, train = found["test"].images[:], found["train"].images[:]
-    pca = PCA(own["latent"], random_state=0).fit(flat(train))
-    by_pca = np.rint(255 * pca.inverse_transform(pca.transform(flat(test)))).clip(0, 255).astype(np.uint8)
-    ours = subject(generator, found).reconstruct(test)
-    rows, first = [], float(squared_errors(test, by_pca).mean())
-    for name, back in (
-        ("autoencoder", ours),
-        (f"PCA, {own['latent']} components", by_pca.reshape(test.shape)),
-    ):
-        error, absolute = squared_errors(test, back), absolute_errors(test, back)
-        estimate = mean_estimate(error)
+    backs = {
+        "autoencoder": subject(generator, found).reconstruct(test),
+        f"PCA, {own['latent']} components": by_pca(train, test, own["latent"]),
+    }
+    errors = {name: squared_errors(test, back) for name, back in backs.items()}
+    rows = []
+    for name, back in backs.items():
+        estimate, absolute = mean_estimate(errors[name]), absolute_errors(test, back)
         interval = f"{estimate.low:.4f} to {estimate.high:.4f}"
-        ratio = f"{error.mean() / first:.3f}"
-        rows.append([name, f"{error.mean():.5f}", interval, f"{absolute.mean():.4f}", ratio])
+        ratio = f"{errors[name].mean() / list(errors.values())[-1].mean():.3f}"
+        rows.append([name, f"{estimate.value:.5f}", interval, f"{absolute.mean():.4f}", ratio])
     header = ["", "mean square error", "95 %", "mean absolute error", "of PCA's"]
     how = f"{seconds:.0f} s of training on {args.threads} threads, {chosen.steps:,} steps of {chosen.batch}"
     n = f"{len(train):,} digits to train on, {len(test):,} others"
     return f"{table(header, rows)}\n\n{how}; {n}; pixels from 0 to 1, rounded to 8 bits."
+
+
+def by_pca(train: np.ndarray, images: np.ndarray, components: int) -> np.ndarray:
+    """Images from as many principal components of the training images, uint8."""
+    pca = PCA(components, random_state=0).fit(flat(train))
+    back = pca.inverse_transform(pca.transform(flat(images)))
+    return np.rint(255 * back).clip(0, 255).astype(np.uint8).reshape(images.shape)
 
 
 # Likelihood
