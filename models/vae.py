@@ -35,8 +35,8 @@ from models.layers import adam, to_image
 SMALLEST = 1 / 12 / 255**2  # variance of a pixel in [0, 1]: that of rounding to 8 bits
 ACTIVE = 0.01  # the variance of a code's mean over images above which a unit is active; Burda et al. 2016
 NAMED = 32  # latents up to which each one's divergence is logged
-CHUNK = 50  # draws decoded at once for each image; another value changes log_weights
-MEMORY = 0.01  # weight of the newest batch in the decoder's variance
+NUMBERS = 2_500_000  # of images that log_weights decodes at once: 50 draws for each of 64 digits
+MEMORY = 0.01  # weight of the newest batch in the decoder's variance, once there were so many
 
 
 class VAEConfig(CoderConfig):
@@ -172,22 +172,21 @@ class Generator(family.Generator):
             )
         x = self.binary(batch, noise)
         mean, log_variance = self.encoded(2 * x - 1, batch.label)
-        parts = [min(CHUNK, k - start) for start in range(0, k, CHUNK)]
-        return torch.cat(
-            [self.weighed(x, batch.label, mean, log_variance, noise(n, self.latent)) for n in parts], 1
-        )
+        # All drawn before any is decoded, so that how many fit into memory changes no draw.
+        parts = noise(k, self.latent).split(max(1, NUMBERS // x.numel()), 1)
+        return torch.cat([self.weighed(x, batch.label, mean, log_variance, eps)[0] for eps in parts], 1)
 
     def weighed(
         self, x: Tensor, label: Tensor | None, mean: Tensor, log_variance: Tensor, eps: Tensor
-    ) -> Tensor:
-        """Log w of z = mean + sigma eps, (N, K); x in [0, 1], eps (N, K, Z)."""
+    ) -> tuple[Tensor, Tensor]:
+        """Log w of z = mean + sigma eps, (N, K), and what z are decoded to; x in [0, 1], eps (N, K, Z)."""
         k = eps.shape[1]
         z = mean[:, None] + (log_variance[:, None] / 2).exp() * eps
         labels = None if label is None else label.repeat_interleave(k)
-        logit = self.decoder(z.flatten(0, 1), labels)
-        log_p = -self.nll(x.repeat_interleave(k, 0), logit).view(-1, k)
+        out = self.decoder(z.flatten(0, 1), labels)
+        log_p = -self.nll(x.repeat_interleave(k, 0), out).view(-1, k)
         prior = -0.5 * z.square().sum(2)  # both without Z / 2 log 2 pi, which cancels
-        return log_p + prior + 0.5 * (eps.square().sum(2) + log_variance.sum(1, keepdim=True))
+        return log_p + prior + 0.5 * (eps.square().sum(2) + log_variance.sum(1, keepdim=True)), out
 
     def binary(self, batch: Batch, noise: Noise) -> Tensor:
         """The x in [0, 1] that the likelihood is of, (N, C, H, W)."""
@@ -212,7 +211,7 @@ class VAE(Family):
         if config.conditional and not card.num_classes:
             raise ValueError("conditional=true needs labels, and the data has none")
         self.generator: Generator = Generator(config, card)
-        self.warmth = 1.0
+        self.warmth, self.newest = 1.0, 1.0
         optimizer = adam(self.generator, lr=config.lr, weight_decay=config.weight_decay)
         self.phases = (Phase("elbo", self.loss, optimizer, after=self.after_update),)
 
@@ -222,8 +221,9 @@ class VAE(Family):
         return super().conditions(config, card) if config.conditional else frozenset()
 
     def begin(self, step: int) -> None:
-        """Let beta rise."""
+        """Let beta rise, and the newest batch count for less in the best sigma."""
         self.warmth = min(1.0, (step + 1) / self.config.beta_warmup) if self.config.beta_warmup else 1.0
+        self.newest = max(MEMORY, 1 / (step + 1))
 
     def loss(self, batch: Batch) -> tuple[Terms, Terms]:
         """-log p(x|z) + beta KL(q(z|x) || N(0, I)) with z = mean + sigma eps, Eq. 10, in nats per image."""
@@ -233,18 +233,24 @@ class VAE(Family):
         kl = kl_by_dimension(mean, log_variance)
         if c.draws > 1:
             eps = torch.randn(len(x), c.draws, c.latent, device=x.device)
-            weights = g.weighed(x, batch.label, mean, log_variance, eps)
+            weights, out = g.weighed(x, batch.label, mean, log_variance, eps)
             bound = weights.logsumexp(1) - math.log(c.draws)
-            return {"bound": -bound}, observed(mean, kl, bound)
+            told = observed(mean, kl, bound) | self.spread(x.repeat_interleave(c.draws, 0), out)
+            return {"bound": -bound}, told
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-        logit = g.decoder(z, batch.label)
-        reconstruction = g.nll(x, logit)
+        out = g.decoder(z, batch.label)
+        reconstruction = g.nll(x, out)
         cost = free(kl, c.free_bits).expand(len(x)) if c.free_bits else kl.sum(1)
-        terms = {"reconstruction": reconstruction, "kl": self.warmth * c.beta * cost}
-        told = observed(mean, kl, -reconstruction - kl.sum(1))
-        if c.likelihood == "gaussian":
-            told["variance"] = (x - g.mean(logit.detach())).square().mean()
-        return terms, told
+        # Validation weighs in full: a bound that was cheap while beta rose would be the best of a training.
+        beta = c.beta * (self.warmth if self.training else 1.0)
+        told = observed(mean, kl, -reconstruction - kl.sum(1)) | self.spread(x, out)
+        return {"reconstruction": reconstruction, "kl": beta * cost}, told
+
+    def spread(self, x: Tensor, out: Tensor) -> Terms:
+        """The best sigma^2 of a batch, E[(x - mean)^2], where sigma is that."""
+        if self.config.likelihood != "gaussian":
+            return {}
+        return {"variance": (x - self.generator.mean(out.detach())).square().mean()}
 
     def seen(self, batch: Batch) -> Tensor:
         """What is learnt of a batch, in [0, 1]: moved and made binary, where that is asked for."""
@@ -259,7 +265,7 @@ class VAE(Family):
     def after_update(self, terms: Terms) -> None:
         """Keep the best sigma of the newest batches, for when there is no batch to take it from."""
         if self.config.likelihood == "gaussian":
-            self.generator.variance.lerp_(terms["variance"], MEMORY)
+            self.generator.variance.lerp_(terms["variance"], self.newest)
 
 
 def observed(mean: Tensor, kl: Tensor, elbo: Tensor) -> Terms:

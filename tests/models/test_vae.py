@@ -140,6 +140,18 @@ def test_a_learned_sigma_learns_the_spread() -> None:
     torch.testing.assert_close(family.generator.log_sigma.exp(), expected, rtol=1e-2, atol=0)
 
 
+@pytest.mark.parametrize("draws", [1, 3])
+def test_the_best_sigma_is_the_mean_of_the_first_batches(draws: int) -> None:
+    family, found = build(likelihood="gaussian", draws=draws), []
+    for step in range(5):
+        family.begin(step)
+        batch = images(4 + step)
+        _, told = family.loss(batch)
+        family.after_update(told)
+        found.append(told["variance"])
+    torch.testing.assert_close(family.generator.variance, torch.stack(found).mean())
+
+
 def test_the_best_sigma_is_kept_for_later() -> None:
     family = build(likelihood="gaussian")
     _, told = family.loss(images())
@@ -167,6 +179,24 @@ def test_beta_warms_up() -> None:
         torch.manual_seed(3)
         costs.append(family.loss(images())[0]["kl"].mean())
     torch.testing.assert_close(torch.stack(costs), costs[-1] * torch.tensor([0.25, 0.5, 1.0, 1.0]))
+
+
+def test_validation_knows_no_warm_up() -> None:
+    family, costs = build(beta=2.0, beta_warmup=100).eval(), []
+    for step in (0, 99):
+        family.begin(step)
+        torch.manual_seed(3)
+        costs.append(family.loss(images())[0]["kl"])
+    torch.testing.assert_close(costs[0], costs[1])
+
+
+def test_memory_changes_no_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, found = build(likelihood="gaussian_fixed").eval().generator, []
+    for numbers in (1, 6 * 16 * 4, 10**9):
+        monkeypatch.setattr(vae, "NUMBERS", numbers)
+        found.append(generator.log_weights(images(), Noise(range(6)), 10))
+    torch.testing.assert_close(found[0], found[2])
+    torch.testing.assert_close(found[1], found[2])
 
 
 def test_more_draws_make_the_bound_tighter() -> None:
