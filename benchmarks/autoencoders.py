@@ -31,21 +31,20 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from diffusion_digits import settings_of as read_settings
+from diffusion_peers import Atelier
 from gan_proof import put, table
-from sklearn.decomposition import PCA
 from torch import nn
 
-from components import jobs, launch
-from components.config import Train, load
-from components.data.dataset import Batches, Shards, Split, open_split, to_float
-from components.distributed import derive
+from components import jobs
+from components.config import Train
+from components.data.dataset import Shards, Split, open_split, to_float
 from components.errors import InputError
-from components.metrics import absolute_errors, mean_estimate, squared_errors
+from components.metrics import mean_estimate
 from components.paths import home
-from components.training import Trainer
+from components.pixels import absolute_errors, squared_errors
 from components.uses import Subject
 from components.uses.likelihoods import best_mixture, binarised, bound, log_weights, negated
-from components.uses.view import flat
 from components.work import data_version
 from models.family import Card, Generator
 
@@ -67,37 +66,25 @@ def splits(args: argparse.Namespace) -> Splits:
 
 def settings_of(args: argparse.Namespace, family: str) -> tuple[dict[str, Any], Train]:
     """A family's own settings and those of its training."""
-    experiment = load(args.config)
-    if family not in experiment.families:
-        raise InputError(f"{args.config} has no family {family}")
-    own = {name: value for name, value in experiment.families[family].items() if name != "train"}
+    own, chosen = read_settings(args.config, family)
     changes = dict(change.split("=", 1) for change in args.set)
     asked = {name: yaml.safe_load(value) for name, value in changes.items()}
-    precision = launch.precision(experiment.training(family).precision, "cpu")
-    chosen = experiment.training(family).model_dump() | {"precision": precision, "threads": args.threads}
-    chosen |= {name: value for name, value in asked.items() if name in Train.model_fields}
-    own |= {name: value for name, value in asked.items() if name not in Train.model_fields}
-    return jobs.config_of(family, own), Train(**chosen)
+    of_training = {name: value for name, value in asked.items() if name in Train.model_fields}
+    of_family = {name: value for name, value in asked.items() if name not in Train.model_fields}
+    settings = chosen.model_dump() | {"threads": args.threads} | of_training
+    return jobs.config_of(family, own | of_family), Train(**settings)
 
 
 def fitted(family: str, own: Mapping[str, Any], chosen: Train, split: Split) -> tuple[Generator, float]:
     """The averaged weights after all steps, and the seconds that they took."""
-    torch.manual_seed(derive(chosen.seed, "weights"))
-    trainer = Trainer(jobs.build(family, dict(own), CARD), chosen)
-    data = Batches(split, chosen.batch, chosen.seed)
+    made = Atelier(split, CARD, own, chosen, family)
     began = time.perf_counter()
-    while trainer.control.step < chosen.steps:
-        trainer.step(data)
-        if trainer.is_logged(trainer.control.step):
-            trainer.collect()
+    for number in range(chosen.steps):
+        made.step(number)
     seconds = time.perf_counter() - began
-    generator = trainer.calibrated()
+    generator = made.trainer.calibrated()
     assert isinstance(generator, Generator)
     return generator.eval(), seconds
-
-
-def subject(generator: Generator, found: Splits) -> Subject:
-    return Subject(generator, CARD, found)
 
 
 # Reconstruction
@@ -108,10 +95,11 @@ def mse(args: argparse.Namespace) -> str:
     found = splits(args)
     own, chosen = settings_of(args, "autoencoder")
     generator, seconds = fitted("autoencoder", own, chosen, found["train"])
-    test, train = found["test"].images[:], found["train"].images[:]
+    seen = Subject(generator, CARD, found)
+    test = seen.images("test")
     backs = {
-        "autoencoder": subject(generator, found).reconstruct(test),
-        f"PCA, {own['latent']} components": by_pca(train, test, own["latent"]),
+        "autoencoder": seen.reconstruct(test),
+        f"PCA, {own['latent']} components": seen.by_pca(test),
     }
     errors = {name: squared_errors(test, back) for name, back in backs.items()}
     rows = []
@@ -122,15 +110,8 @@ def mse(args: argparse.Namespace) -> str:
         rows.append([name, f"{estimate.value:.5f}", interval, f"{absolute.mean():.4f}", ratio])
     header = ["", "mean square error", "95 %", "mean absolute error", "of PCA's"]
     how = f"{seconds:.0f} s of training on {args.threads} threads, {chosen.steps:,} steps of {chosen.batch}"
-    n = f"{len(train):,} digits to train on, {len(test):,} others"
+    n = f"{len(found['train']):,} digits to train on, {len(test):,} others"
     return f"{table(header, rows)}\n\n{how}; {n}; pixels from 0 to 1, rounded to 8 bits."
-
-
-def by_pca(train: np.ndarray, images: np.ndarray, components: int) -> np.ndarray:
-    """Images from as many principal components of the training images, uint8."""
-    pca = PCA(components, random_state=0).fit(flat(train))
-    back = pca.inverse_transform(pca.transform(flat(images)))
-    return np.rint(255 * back).clip(0, 255).astype(np.uint8).reshape(images.shape)
 
 
 # Likelihood
@@ -141,7 +122,7 @@ def nats(args: argparse.Namespace) -> str:
     found = splits(args)
     own, chosen = settings_of(args, "vae")
     generator, seconds = fitted("vae", own, chosen, found["train"])
-    seen = subject(generator, found)
+    seen = Subject(generator, CARD, found)
     weights = log_weights(seen, args.draws)
     rows = []
     for k in (*SHOWN, args.draws):

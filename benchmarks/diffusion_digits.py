@@ -82,15 +82,15 @@ LABELS = [str(digit) for digit in range(CLASSES)]
 # Training, as a stage.
 
 
-def settings_of(path: Path) -> tuple[dict[str, Any], Train]:
+def settings_of(path: Path, family: str = FAMILY) -> tuple[dict[str, Any], Train]:
     """The block of a config: the family's settings, and its training's with nothing left to choose."""
     experiment = load(path)
-    if FAMILY not in experiment.families:
-        raise InputError(f"{path} has no family {FAMILY}; it has {', '.join(experiment.families)}")
-    own = {name: value for name, value in experiment.families[FAMILY].items() if name != "train"}
-    chosen = experiment.training(FAMILY)
+    if family not in experiment.families:
+        raise InputError(f"{path} has no family {family}; it has {', '.join(experiment.families)}")
+    own = {name: value for name, value in experiment.families[family].items() if name != "train"}
+    chosen = experiment.training(family)
     precision = launch.precision(chosen.precision, "cpu")
-    return jobs.config_of(FAMILY, own), chosen.model_copy(update={"precision": precision})
+    return jobs.config_of(family, own), chosen.model_copy(update={"precision": precision})
 
 
 def trained(store: Store, args: argparse.Namespace, data: Path, version: str) -> Done:

@@ -99,14 +99,16 @@ Make = Callable[[int], Library]
 
 
 class Atelier:
-    """Our family and our loop, in this process."""
+    """One of our families and our loop, in this process."""
 
     decays = True
 
-    def __init__(self, split: Split, card: Card, config: Mapping[str, Any], settings: Train):
+    def __init__(
+        self, split: Split, card: Card, config: Mapping[str, Any], settings: Train, family: str = FAMILY
+    ):
         torch.manual_seed(derive(settings.seed, "weights"))
         self.batch, self.card = settings.batch, card
-        self.trainer = Trainer(jobs.build(FAMILY, dict(config), card), settings)
+        self.trainer = Trainer(jobs.build(family, dict(config), card), settings)
         self.data = Batches(split, settings.batch, settings.seed)
 
     def step(self, number: int) -> None:

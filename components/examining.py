@@ -32,11 +32,11 @@ def examine(job: Use) -> dict[str, Any] | None:
         return done
     with using_threads(job.places.threads):
         view = VIEWS[job.view](subject(job, store))
-    if view is not None:
-        for told, picture in zip(view.described()["pictures"], view.pictures, strict=True):
+    described = None if view is None else view.described()
+    if view is not None and described is not None:
+        for told, picture in zip(described["pictures"], view.pictures, strict=True):
             grid = sampling.grid(picture.images, picture.columns)
             store.write_bytes(f"{job.out}/{told['path']}", sampling.encode_webp(grid))
-    described = None if view is None else view.described()
     store.write_json(part, {"view": described})
     return described
 

@@ -32,9 +32,9 @@ from components.errors import InputError, RunError
 from components.health import Probe
 from components.recorder import Recorder, Silent
 from components.sampling import SHEET_COLUMNS
-from components.scoring import known_errors
 from components.selection import Jury, Selector
 from components.storage import Store
+from components.strangeness import known_errors
 from components.threads import using_threads
 from components.training import Report, Trained, Trainer, held_out, train, try_lengths
 from components.upload import Uploader
@@ -347,7 +347,7 @@ def _leave(
         assert isinstance(generator, Generator)
         told = dict(about)
         if family.codes:
-            told["errors"] = known_errors(generator, family.card, validation)
+            told["errors"] = known_errors(generator, validation, job.device)
         save_model(attempt, folder, job, generator, family.card, **told)
         if which == kept:
             attempt.write_bytes(KEPT, log.picture(generator))
@@ -420,7 +420,7 @@ def save_model(
 
     But for the encoder of captions, of which it says which one it is. `upstream` holds the config.json of
     what it builds on: the generator has their weights, and needs no more of them than how they are built.
-    `errors` are those of images it has not seen, by which others are found strange (components/scoring.py).
+    `errors` are those of images it has not seen (components/strangeness.py).
     """
     weights = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
     attempt.write_bytes(f"{folder}/model.safetensors", save(weights))

@@ -30,6 +30,7 @@ from components.features import load_extractor
 from components.jobs import PAIRED, RESULT, conditions_of, load_model, write_picture
 from components.orders import Draw, Places, Verdict
 from components.perceptual import SMALLEST, Lpips, lpips_trunk
+from components.pixels import absolute_errors, squared_errors
 from components.sampling import CHUNK, SHEET_COLUMNS
 from components.storage import Store
 from components.threads import using_threads
@@ -174,8 +175,8 @@ def draw(job: Draw) -> dict[str, Any]:
 def pair_values(targets: np.ndarray, images: np.ndarray, trunk: str | None) -> dict[str, np.ndarray]:
     """How close each image is to its target, by measure: (N,) each."""
     values = {
-        "mse": metrics.squared_errors(targets, images),
-        "mae": metrics.absolute_errors(targets, images),
+        "mse": squared_errors(targets, images),
+        "mae": absolute_errors(targets, images),
         "psnr": metrics.psnr_values(targets, images),
         "ssim": metrics.ssim_values(targets, images),
     }

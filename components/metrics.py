@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from components.distances import GROUPS, Estimate, blocks, enough, group_sizes, jackknife, membership
+from components.pixels import squared_errors
 
 Z_QUANTILE = 1.96  # 97.5 % of the normal distribution
 PERFECT = 1e-10  # mean square error below which PSNR stops growing: 100 dB
@@ -265,22 +266,6 @@ def class_means(estimates: Sequence[Estimate]) -> Estimate:
 
 
 # Pairs of images
-
-
-def _per_image(a: np.ndarray, b: np.ndarray, power: int) -> np.ndarray:
-    """Mean over pixels of |a - b|^power on the scale [0, 1], (N,), one image at a time in float64."""
-    pairs = zip(a, b, strict=True)
-    return np.array([np.mean(np.abs(p.astype(np.float64) - q) ** power) for p, q in pairs]) / 255**power
-
-
-def squared_errors(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Mean square error of each image, (N,), on the scale [0, 1], of uint8 images (N, C, H, W)."""
-    return _per_image(a, b, 2)
-
-
-def absolute_errors(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Mean absolute error of each image, (N,), on the scale [0, 1], of uint8 images (N, C, H, W)."""
-    return _per_image(a, b, 1)
 
 
 def psnr_values(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -91,7 +91,7 @@ def _draw(
     generator: Generator,
 ) -> np.ndarray:
     # Here and not around the loop of `generate`, where a mode would reach the code between two chunks.
-    with _eval_mode(generator), torch.no_grad(), torch.autocast(noise.device.type, enabled=False):
+    with eval_mode(generator), torch.no_grad(), torch.autocast(noise.device.type, enabled=False):
         images = sample(condition, noise)
     if tuple(images.shape) != (len(noise), *card.shape):
         raise RunError(
@@ -106,7 +106,7 @@ def _draw(
 
 
 @contextmanager
-def _eval_mode(generator: nn.Module) -> Iterator[None]:
+def eval_mode(generator: nn.Module) -> Iterator[None]:
     """Eval mode inside; every module's own mode back afterwards."""
     modes = [(module, module.training) for module in generator.modules()]
     generator.eval()

@@ -381,12 +381,11 @@ def stage_folders(record: dict[str, Any]) -> tuple[dict[str, str], dict[str, str
 
 def score_images(options: argparse.Namespace) -> None:
     """`atelier score`."""
-    from components import scoring
+    from components import scoring, strangeness
 
     family = options.family or scoring_family(options.run, options.store)
     model, _ = model_folder(options.run, family, options.store)
-    scratch = working() / "score" / str(os.getpid())
-    scored, threshold = scoring.score_folder(options.folder, model, options.quantile, scratch)
+    scored, threshold = scoring.score_folder(options.folder, model, options.quantile)
     if options.output:
         scoring.write_csv(scored, options.output)
     flagged = sum(one.flagged for one in scored)
@@ -398,7 +397,7 @@ def score_images(options: argparse.Namespace) -> None:
     _table(("image", "score", "flagged"), rows)
     print(
         f"{flagged} of {len(scored)} images are above {threshold:.5f}, the {options.quantile:g} quantile of "
-        f"the {scoring.MEASURE} of validation images"
+        f"the {strangeness.MEASURE} of validation images"
     )
 
 

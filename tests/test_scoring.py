@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from components import jobs, scoring
+from components import jobs, scoring, strangeness
 from components.data.dataset import Shards, Split
 from components.errors import InputError
 from components.storage import Store
@@ -48,7 +48,7 @@ def model(tmp_path: Path) -> Path:
     store = Store(str(tmp_path))
     family = tiny.trainer("autoencoder").family
     job = jobs.Fit("autoencoder", family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
-    known = scoring.known_errors(family.generator, family.card, tiny.split())
+    known = strangeness.known_errors(family.generator, tiny.split(), "cpu")
     jobs.save_model(store, "model", job, family.generator, family.card, errors=known)
     return tmp_path / "model"
 
@@ -61,14 +61,14 @@ def folder_of(images: np.ndarray, folder: Path) -> Path:
 
 
 def test_errors_are_mean_squares_of_pixels_from_0_to_1() -> None:
-    errors = scoring.errors_of(Flat(), greys([0.0, 0.1, 0.3] * 40))
+    errors = strangeness.errors_of(Flat(), greys([0.0, 0.1, 0.3] * 40))
     np.testing.assert_allclose(errors[:3], [0, 0.01, 0.09], atol=2e-3)
     np.testing.assert_array_equal(errors[:3], errors[-3:])
 
 
 def test_known_errors_are_in_order_and_of_validation() -> None:
     split = Split(Shards([greys([0.3, 0.1, 0.2])]))
-    known = scoring.known_errors(Flat(), CARD, split)
+    known = strangeness.known_errors(Flat(), split, "cpu")
     assert known["n"] == 3 and known["split"] == "validation"
     np.testing.assert_allclose(known["values"], [0.01, 0.04, 0.09], atol=2e-3)
 
@@ -76,7 +76,7 @@ def test_known_errors_are_in_order_and_of_validation() -> None:
 def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
     known = json.loads((model / "config.json").read_text())["errors"]["values"]
     folder = folder_of(tiny.split(16).images[:], tmp_path / "images")
-    scored, threshold = scoring.score_folder(str(folder), model, 0.5, tmp_path / "scratch")
+    scored, threshold = scoring.score_folder(str(folder), model, 0.5)
     assert threshold == pytest.approx(np.quantile(known, 0.5))
     assert len(scored) == 16
     assert [one.score for one in scored] == sorted((one.score for one in scored), reverse=True)
@@ -91,7 +91,7 @@ def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("quantile", [0.0, 1.0, -3.0])
 def test_a_quantile_lies_between_0_and_1(model: Path, tmp_path: Path, quantile: float) -> None:
     with pytest.raises(InputError, match=f"--quantile {quantile:g}: between 0 and 1"):
-        scoring.score_folder(str(tmp_path), model, quantile, tmp_path / "scratch")
+        scoring.score_folder(str(tmp_path), model, quantile)
 
 
 def test_what_encodes_nothing_scores_nothing(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_what_encodes_nothing_scores_nothing(tmp_path: Path) -> None:
     job = jobs.Fit("gan", family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
     jobs.save_model(store, "model", job, family.generator, family.card)
     with pytest.raises(InputError, match="gan does not score images"):
-        scoring.score_folder(str(tmp_path), tmp_path / "model", 0.9, tmp_path / "scratch")
+        scoring.score_folder(str(tmp_path), tmp_path / "model", 0.9)
 
 
 def test_bad_images_are_told(model: Path, tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_bad_images_are_told(model: Path, tmp_path: Path) -> None:
     values[3, 3] = np.nan
     Image.fromarray(values).save(folder / "nan.tiff")
     with pytest.raises(InputError, match=r"nan\.tiff.*not finite \(NaN or infinity\)"):
-        scoring.score_folder(str(folder), model, 0.9, tmp_path / "scratch")
+        scoring.score_folder(str(folder), model, 0.9)
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(InputError, match="no images"):
-        scoring.score_folder(str(empty), model, 0.9, tmp_path / "scratch")
+        scoring.score_folder(str(empty), model, 0.9)

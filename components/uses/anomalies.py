@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from components.distances import Estimate
-from components.metrics import Z_QUANTILE, share, squared_errors
+from components.metrics import Z_QUANTILE, share
+from components.strangeness import errors_of
 from components.uses.view import Subject, Table, View
 from models.family import Generator
 
@@ -51,7 +52,10 @@ def detected(subject: Subject, generator: Generator, unknown: int) -> list[Estim
     """AUROC, AUPRC, base rate, unknown and known flagged in percent; the classes are in the test labels."""
     labels = {split: subject.labels(split) for split in ("validation", "test")}
     assert labels["validation"] is not None and labels["test"] is not None
-    errors = {split: scores(subject, generator, split) for split in labels}
+    errors = {
+        split: errors_of(generator, subject.images(split), subject.labels(split), subject.device)
+        for split in labels
+    }
     strange = labels["test"] == unknown
     threshold = np.quantile(errors["validation"][labels["validation"] != unknown], QUANTILE)
     flagged = errors["test"] > threshold
@@ -63,12 +67,6 @@ def detected(subject: Subject, generator: Generator, unknown: int) -> list[Estim
         percent(share(int(flagged[strange].sum()), n)),
         percent(share(int(flagged[~strange].sum()), m)),
     ]
-
-
-def scores(subject: Subject, generator: Generator, split: str) -> np.ndarray:
-    """The mean square error of each image in [0, 1], (N,)."""
-    images = subject.images(split)
-    return squared_errors(images, subject.reconstruct(images, subject.labels(split), generator))
 
 
 def hanley_mcneil(area: float, n: int, m: int) -> Estimate:

@@ -33,10 +33,10 @@ def draws(subject: Subject) -> View | None:
     }
     images = {name: subject.decode(codes, labels) for name, codes in ways.items()}
     judged = {name: subject.judge(each, labels) for name, each in images.items()}
-    columns = judged_columns(next(iter(judged.values())))
+    first = next(iter(judged.values()))
+    columns = judged_columns(first)
     rows = [(name, [estimate(metrics[key]) for key in columns]) for name, metrics in judged.items()]
-    floor = next(iter(judged.values()))
-    told = ", ".join(f"{label} {floor[key]['floor']:.3g}" for key, label in columns.items())
+    told = ", ".join(f"{label} {first[key]['floor']:.3g}" for key, label in columns.items())
     return View(
         "draws",
         "Images from codes that are drawn",
@@ -44,7 +44,7 @@ def draws(subject: Subject) -> View | None:
         "does, codes drawn from that mean nothing; a mixture fitted to them is closer.",
         [
             Table(
-                [(label, better(floor[key])) for key, label in columns.items()],
+                [(label, first[key]["better"]) for key, label in columns.items()],
                 rows,
                 note=f"{n} images each, against {n} test images. Real training images: {told}.",
             )
@@ -86,11 +86,6 @@ def judged_columns(metrics: dict[str, Any]) -> dict[str, str]:
 def estimate(metric: dict[str, Any]) -> Estimate:
     """A judged number."""
     return Estimate(metric["value"], metric["low"], metric["high"])
-
-
-def better(metric: dict[str, Any]) -> str:
-    """Which way it is better."""
-    return str(metric["better"])
 
 
 # Walking

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from bisect import bisect_right
 
 import numpy as np
 from PIL import Image
@@ -77,13 +77,8 @@ def jpeg(images: np.ndarray, most: float) -> tuple[int, float, float, np.ndarray
 
     Returns the quality, the mean bytes of pixels and of whole files, and the images.
     """
-    found = through_jpeg(images, QUALITIES[0])
-    for quality in QUALITIES[1:]:
-        better = through_jpeg(images, quality)
-        if better[1] > most:
-            break
-        found = better
-    return found
+    too_good = bisect_right(QUALITIES, most, key=lambda quality: through_jpeg(images, quality)[1])
+    return through_jpeg(images, QUALITIES[max(0, too_good - 1)])
 
 
 def through_jpeg(images: np.ndarray, quality: int) -> tuple[int, float, float, np.ndarray]:
@@ -113,21 +108,16 @@ def denoising(subject: Subject) -> View:
     rows: list[tuple[str, list[Estimate]]] = []
     lines: dict[str, list[tuple[float, float]]] = {"noisy": [], "denoised": [], "PCA": []}
     picture = images
-
-    def denoised(noisy: np.ndarray) -> np.ndarray:
-        return subject.reconstruct(noisy, labels)
-
     for level in LEVELS:
         noisy = with_noise(images, level, subject.random)
-        before, after, by_pca = (
-            psnr_values(images, each) for each in (noisy, denoised(noisy), subject.by_pca(noisy))
-        )
+        back = subject.reconstruct(noisy, labels)
+        before, after, by_pca = (psnr_values(images, each) for each in (noisy, back, subject.by_pca(noisy)))
         cells = (before, after, after - before, by_pca - before)
         rows.append((f"noise {level:g}", [mean_estimate(values) for values in cells]))
         for name, values in zip(lines, (before, after, by_pca), strict=True):
             lines[name].append((level, float(values.mean())))
         if level == SHOWN:
-            picture = sheet(images, noisy, denoised)
+            picture = np.concatenate([each[:COLUMNS] for each in (images, noisy, back)])
     columns = (
         ("PSNR of noisy images, dB", None),
         ("PSNR of what comes back, dB", "higher"),
@@ -162,8 +152,3 @@ def with_noise(images: np.ndarray, level: float, random: np.random.RandomState) 
     """Uint8 images with Gaussian noise on them, clipped as images are."""
     noisy = images + 255 * level * random.standard_normal(images.shape)
     return np.rint(noisy).clip(0, 255).astype(np.uint8)
-
-
-def sheet(clean: np.ndarray, noisy: np.ndarray, denoised: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Three rows."""
-    return np.concatenate([clean[:COLUMNS], noisy[:COLUMNS], denoised(noisy)[:COLUMNS]])

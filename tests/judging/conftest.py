@@ -1,17 +1,21 @@
 """Small prepared data sets: the 8 x 8 digits of scikit-learn, and synthetic RGB images without labels."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from components import launch
 from components.config import Evaluate
 from components.data.card import DataCard, digest
 from components.data.dataset import open_split
 from components.evaluation import Judged, Reference, describe
 from components.extractors import make
 from components.features import load_extractor
+from components.storage import Store
 
 SPLITS = {"train": 1000, "validation": 390, "test": 400}
 
@@ -106,3 +110,29 @@ def lamps_ref(lamps, lamps_reference) -> Reference:
 def seen(ref: Reference, images: np.ndarray, labels: np.ndarray | None = None, **about) -> Judged:
     """Images as the extractor of `ref` sees them; where of given classes, a classifier is trained on them."""
     return Judged(ref.extractor(images), labels, None if labels is None else images, **about)
+
+
+@pytest.fixture
+def with_digits(tmp_path, digits, digits_reference) -> Store:
+    """A store with the digits, their reference and its extractor."""
+    store = Store(str(tmp_path / "store"))
+    shutil.copytree(digits, store.path("prepared/data"))
+    shutil.copytree(digits_reference, store.path("reference"))
+    return store
+
+
+@pytest.fixture
+def here(monkeypatch) -> list[tuple[str, Any]]:
+    """Jobs run in this process: their names and what they were told."""
+    told: list[tuple[str, Any]] = []
+
+    def each(job: str, arguments: Any, **resources: Any) -> list[Any]:
+        assert resources["cpus"] == 1
+        results = []
+        for each_one in arguments:
+            told.append((job.partition(":")[2], each_one))
+            results.append(launch._done(job, *each_one))
+        return results
+
+    monkeypatch.setattr(launch, "each", each)
+    return told

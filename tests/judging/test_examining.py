@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from components import examining, jobs, launch, uses, work
+from components import examining, jobs, uses, work
 from components.orders import Places, Use
 from components.stages import Done, Spec, run
 from components.storage import Store
@@ -23,26 +21,10 @@ TRAIN = tiny.settings(steps=4, judge_samples=0).model_dump()
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Jobs run in this process; what they were told."""
-    told: list[Any] = []
-
-    def each(job: str, arguments: Any, **resources: Any) -> list[Any]:
-        told.extend(arguments)
-        return [launch._done(job, *one) for one in arguments]
-
-    monkeypatch.setattr(launch, "each", each)
-    return told
-
-
-@pytest.fixture
-def store(tmp_path: Path, digits: Path, digits_reference: Path) -> Store:
-    store = Store(str(tmp_path / "store"))
-    shutil.copytree(digits, store.path("prepared/data"))
+def store(with_digits: Store) -> Store:
     counts = {"train": 1000, "validation": 390, "test": 400}
-    store.write_json("prepared/result.json", {"data": {"counts": counts}})
-    shutil.copytree(digits_reference, store.path("reference"))
-    return store
+    with_digits.write_json("prepared/result.json", {"data": {"counts": counts}})
+    return with_digits
 
 
 def done(uri: str) -> Done:
@@ -91,7 +73,7 @@ def test_detectors_never_see_their_class(
     monkeypatch.setattr(jobs, "Batches", watched)
     found = detectors(store, ["3", "7"])
     assert seen == [set(range(10)) - {3}, set(range(10)) - {7}]
-    assert [job.without for (job,) in here] == [3, 7]
+    assert [job.without for _, (job,) in here] == [3, 7]
     assert found["detectors"] == {"3": "without-003/model", "7": "without-007/model"}
     for folder in found["detectors"].values():
         assert store.exists(f"{found['uri']}/{folder}/model.safetensors")

@@ -6,7 +6,6 @@ from scipy.spatial.distance import cdist
 from components import distances, metrics
 from components.distances import GROUPS, Estimate, jackknife
 from components.metrics import (
-    absolute_errors,
     backslide,
     class_means,
     closeness,
@@ -18,9 +17,9 @@ from components.metrics import (
     psnr_values,
     rank_by,
     share,
-    squared_errors,
     ssim_values,
 )
+from components.pixels import absolute_errors, squared_errors
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from components import jobs, launch, sampling, stages, studies, work
+from components import jobs, sampling, stages, studies, work
 from components.config import Evaluate, Experiment
 from components.data.card import DataCard
 from components.data.dataset import open_split
@@ -79,29 +78,9 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Jobs run in this process; their names."""
-    names: list[str] = []
-
-    def each(job: str, arguments: Any, **resources: Any) -> list[Any]:
-        assert resources["cpus"] == 1
-        results = []
-        for each_one in arguments:
-            names.append(job.partition(":")[2])
-            results.append(launch._done(job, *each_one))
-        return results
-
-    monkeypatch.setattr(launch, "each", each)
-    return names
-
-
-@pytest.fixture
-def store(tmp_path: Any, digits: Any, digits_reference: Any) -> Store:
+def store(with_digits: Store) -> Store:
     """A store with data, reference, extractor and a trained toy."""
-    store = Store(str(tmp_path / "store"))
-    shutil.copytree(digits, store.path("prepared/data"))
-    shutil.copytree(digits_reference, store.path("reference"))
-    card = Card(1, 8, 10)
+    store, card = with_digits, Card(1, 8, 10)
     job = jobs.Fit("toy", jobs.config_of("toy", {}), {}, "data", "", store.url)
     jobs.save_model(store, "trained/model", job, Toy(ToyConfig(), card).generator, card, None)
     return store
@@ -127,7 +106,7 @@ def study(store: Store, spec: Spec) -> Done:
 
 
 @pytest.fixture
-def found(store: Store, here: list[str]) -> Iterator[tuple[Done, dict[str, Any]]]:
+def found(store: Store, here: list[Any]) -> Iterator[tuple[Done, dict[str, Any]]]:
     made = study(store, plan(store).study("toy"))
     yield made, stages.read(store, made)["studied"]
 
@@ -136,9 +115,9 @@ def row(store: Store, made: Done, name: str) -> np.ndarray:
     return sampling.decode_webp(store.read_bytes(f"{made.uri}/{name}"), 1)
 
 
-def test_variants_are_judged_on_the_same_seeds(store: Store, found: Any, here: list[str]) -> None:
+def test_variants_are_judged_on_the_same_seeds(store: Store, found: Any, here: list[Any]) -> None:
     made, told = found
-    assert here == ["floors", "vary", "vary", "vary", "show"] and told["n"] == N
+    assert [name for name, _ in here] == ["floors", "vary", "vary", "vary", "show"] and told["n"] == N
     (one,) = told["studies"]
     assert [v["name"] for v in one["variants"]] == list(VARIANTS)
     assert one["variants"][2]["change"] == {"divisor": 4, "sign": -1}
@@ -177,13 +156,13 @@ def test_the_way_is_shown(store: Store, found: Any, digits: Any) -> None:
     np.testing.assert_array_equal(way[:, 0], open_split(digits, "test").images[np.arange(4)])
 
 
-def test_done_once_then_cached(store: Store, found: Any, here: list[str]) -> None:
+def test_done_once_then_cached(store: Store, found: Any, here: list[Any]) -> None:
     here.clear()
     again = study(store, plan(store).study("toy"))
     assert again.state == "cached" and here == [] and not store.exists(f"{again.uri}/parts")
 
 
-def test_an_interrupted_study_goes_on(store: Store, here: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_study_goes_on(store: Store, here: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
     draw = sampling.draw
 
