@@ -65,7 +65,7 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     return {title for title in before if before[title] != after[title]}
 
 
-VAE = {"train vae", "evaluate vae", "export vae", "compare", "report", "publish"}
+VAE = {"train vae", "evaluate vae", "export vae", "uses vae", "compare", "report", "publish"}
 
 
 def test_a_learning_rate_changes_its_family_and_what_depends_on_it() -> None:
