@@ -19,6 +19,7 @@ from components.sampling import CHUNK
 from models.family import Batch, Card, Generator, Noise
 
 TRAINING, TESTED = 5000, 1000  # images of a split that are looked at, at most
+NARROW = 1024  # pixels of an image, times its colours, up to which principal components are exact
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,9 @@ class Subject:
         """As many principal components of the training images as there are numbers in a code."""
         pixels = flat(self.images("train"))
         most = min(self.latent, *pixels.shape)
-        return PCA(most, svd_solver="covariance_eigh").fit(pixels)
+        # Exact by the covariance while that is small; at 64 pixels in colour it would take minutes.
+        solver = "covariance_eigh" if pixels.shape[1] <= NARROW else "randomized"
+        return PCA(most, svd_solver=solver, random_state=self.seed).fit(pixels)
 
     def by_pca(self, images: np.ndarray) -> np.ndarray:
         """Images there and back through the principal components."""

@@ -90,6 +90,23 @@ def test_principal_components_compress_like_principal_components() -> None:
     assert value(found["codes in float32"][2]) >= value(ours[2]) - 0.05
 
 
+def test_components_of_large_images_are_close_to_exact() -> None:
+    random = np.random.RandomState(0)
+    factors = random.normal(0, 20, (40, Z)) * np.arange(Z, 0, -1)
+    wide = (128 + factors @ random.normal(0, 0.1, (Z, 3 * 64 * 64))).clip(0, 255).astype(np.uint8)
+    x = wide.reshape(40, 3, 64, 64)
+
+    class Short(Linear):
+        def code(self, batch: Batch) -> Tensor:
+            return torch.zeros(len(batch), Z)
+
+    all_alike = dict.fromkeys(("train", "validation", "test"), Split(Shards([x])))
+    given = Subject(Short(generator().pca), Card(3, 64), all_alike)
+    left = np.linalg.svd(flat(x) - flat(x).mean(0), compute_uv=False)[Z:]
+    error = np.square(flat(x) - given.pca.inverse_transform(given.pca.transform(flat(x)))).sum()
+    assert error == pytest.approx(np.square(left).sum(), rel=0.02)
+
+
 def test_quantised_values_are_within_half_a_step() -> None:
     values = np.random.RandomState(0).normal(size=(50, 3))
     few = reconstruction.quantised(values, values)
