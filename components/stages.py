@@ -48,7 +48,7 @@ NEUTRAL = frozenset(
         "upload",
         "versioning",
     )
-) | {"components", "components.data", "models"}
+) | {"components", "components.data", "models", "models.search"}
 
 PASSING = ("progress.json", "checkpoints/", "ray/", "parts/")  # what a finished stage can do without
 
@@ -95,12 +95,33 @@ def _examined(module: str, function: str) -> tuple[str, list[str]]:
 
 @functools.cache
 def _tree(module: str) -> ast.Module:
-    """A module without comments and docstrings: what it does, not how it is explained."""
-    tree = ast.parse(_file(module).read_text())
+    """A module without comments, docstrings and search spaces: what it does, not how it is explained."""
+    tree = _WithoutSpaces().visit(ast.parse(_file(module).read_text()))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [n for n in node.body if not _is_text(n)] or [ast.Pass()]
     return tree
+
+
+class _WithoutSpaces(ast.NodeTransformer):
+    """Leaves X of Annotated[X, Range(...)] and of Annotated[X, Choice(...)], and the imports for it out."""
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        self.generic_visit(node)
+        if ast.unparse(node.value) != "Annotated" or not isinstance(node.slice, ast.Tuple):
+            return node
+        kept = [part for part in node.slice.elts if not _is_space(part)]
+        node.slice.elts = kept
+        return node if len(kept) > 1 else kept[0]
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
+        if node.module == "typing":
+            node.names = [alias for alias in node.names if alias.name != "Annotated"]
+        return node if node.names and node.module != "models.search" else None
+
+
+def _is_space(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) in ("Range", "Choice")
 
 
 def _used(tree: ast.Module, function: str) -> list[ast.stmt]:

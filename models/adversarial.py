@@ -13,7 +13,7 @@ buffer of a network; ADA's p is moved by a mean over all shards.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -38,6 +38,7 @@ from models.family import (
 )
 from models.layers import adam
 from models.losses import OBJECTIVES, auc, between, one_centred, zero_centred
+from models.search import Choice, Range
 
 LossName = Literal["non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic"]
 OptimizerName = Literal["adam", "rmsprop"]
@@ -55,30 +56,95 @@ class AdversarialConfig(Config):
     are allowed, as Karras et al. 2018 have them (Sec. 3 and App. A), unlike a penalty with BatchNorm.
     """
 
-    latent: int = Field(100, ge=1)  # dimensions of z
-    loss: LossName = "non_saturating"
+    # Dimensions of z.
+    latent: Annotated[
+        int, Choice((32, 64, 100, 128), source="Radford et al. 2016, Sec. 4: 100; Miyato et al. 2018: 128")
+    ] = Field(100, ge=1)
+    loss: Annotated[
+        LossName,
+        Choice(
+            ("non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic"),
+            source="Goodfellow et al. 2014, Sec. 3: non_saturating, for minimax saturates early in training",
+            recommended="non_saturating",
+        ),
+    ] = "non_saturating"
     optimizer: OptimizerName = "adam"
-    lr: float = Field(2e-4, gt=0)  # learning rate
-    lr_discriminator: float | None = Field(None, gt=0)  # D's own (Heusel et al. 2017); None: the same
-    beta1: float = Field(0.5, ge=0, lt=1)  # of Adam; at 0.9 training oscillates, Radford et al. 2016, Sec. 3
+    # Learning rate.
+    lr: Annotated[
+        float, Range(1e-4, 4e-4, "log", source="Radford et al. 2016, Sec. 4: 2e-4", recommended=2e-4)
+    ] = Field(2e-4, gt=0)
+    # D's own (Heusel et al. 2017); None: the same.
+    lr_discriminator: Annotated[
+        float | None,
+        Range(1e-4, 4e-4, "log", source="Zhang et al. 2019, SAGAN: 4e-4, with 1e-4 for G", recommended=4e-4),
+    ] = Field(None, gt=0)
+    # Of Adam; at 0.9 training oscillates, Radford et al. 2016, Sec. 4.
+    beta1: Annotated[
+        float, Range(0.0, 0.9, source="Radford et al. 2016, Sec. 4: 0.5, for 0.9 oscillates", recommended=0.5)
+    ] = Field(0.5, ge=0, lt=1)
     beta2: float = Field(0.999, ge=0, lt=1)
-    n_critic: int = Field(1, ge=1)  # D steps a G step, each on other images
+    # D steps a G step, each on other images.
+    n_critic: Annotated[
+        int, Range(1, 5, source="Goodfellow et al. 2014, Alg. 1: 1; Arjovsky et al. 2017, Alg. 1: 5")
+    ] = Field(1, ge=1)
     n_generator: int = Field(1, ge=1)  # G steps a D step
     norm: Norm = "none"  # normalisation between D's layers, where its networks have any
     # Remedies.
     clip_weights: float | None = Field(None, gt=0)  # D's weights stay in [-c, c]; Arjovsky et al. 2017
-    gradient_penalty: float = Field(0, ge=0)  # lambda; Gulrajani et al. 2017, Eq. 3
-    r1: float = Field(0, ge=0)  # gamma, on images; Mescheder et al. 2018, Eq. 9
-    r2: float = Field(0, ge=0)  # gamma, on samples; Eq. 10
-    spectral_norm: bool = False  # of D's layers; Miyato et al. 2018
-    minibatch_discrimination: int = Field(0, ge=0)  # kernels; Salimans et al. 2016, Sec. 3.2
-    minibatch_stddev: int = Field(0, ge=0)  # images in a group; Karras et al. 2018, Sec. 3
+    # Lambda; Gulrajani et al. 2017, Eq. 3.
+    gradient_penalty: Annotated[
+        float,
+        Choice((0.0, 1.0, 10.0), source="Gulrajani et al. 2017, Sec. 4: 10 everywhere", recommended=10.0),
+    ] = Field(0, ge=0)
+    # Gamma, on images; Mescheder et al. 2018, Eq. 9.
+    r1: Annotated[
+        float,
+        Choice(
+            (0.0, 0.01, 0.1, 1.0, 10.0),
+            source="Mescheder et al. 2018, authors' code: 10; StyleGAN2-ADA's settings for CIFAR-10: 0.01",
+            recommended=10.0,
+        ),
+    ] = Field(0, ge=0)
+    # Gamma, on samples; Eq. 10.
+    r2: Annotated[
+        float,
+        Choice(
+            (0.0, 0.01, 0.1, 1.0, 10.0), source="Mescheder et al. 2018, authors' code: 10", recommended=10.0
+        ),
+    ] = Field(0, ge=0)
+    # Of D's layers; Miyato et al. 2018.
+    spectral_norm: Annotated[
+        bool, Choice((False, True), source="Miyato et al. 2018: with any objective", recommended=True)
+    ] = False
+    # Kernels; Salimans et al. 2016, Sec. 3.2.
+    minibatch_discrimination: Annotated[
+        int, Choice((0, 16, 32, 64), source="Salimans et al. 2016, Sec. 3.2: against collapse")
+    ] = Field(0, ge=0)
+    # Images in a group; Karras et al. 2018, Sec. 3.
+    minibatch_stddev: Annotated[
+        int,
+        Choice((0, 4, 8), source="StyleGAN2's settings: 4", recommended=4),
+    ] = Field(0, ge=0)
     unrolled_steps: int = Field(0, ge=0)  # D steps that G looks ahead; Metz et al. 2017
     unrolled_lr: float = Field(0.005, gt=0)  # of the plain gradient descent in them; 0.02 already overshoots
-    instance_noise: float = Field(0, ge=0)  # standard deviation at first; Sonderby et al. 2017
+    # Standard deviation at first; Sonderby et al. 2017.
+    instance_noise: Annotated[
+        float, Range(0.0, 0.5, source="Sonderby et al. 2017, appendix on instance noise: some, annealed to 0")
+    ] = Field(0, ge=0)
     instance_noise_steps: int = Field(1000, ge=1)  # it falls to 0 in a straight line over so many
-    label_smoothing: float = Field(0, ge=0, lt=0.5)  # images are called 1 - this; Salimans et al., Sec. 3.4
-    augment: tuple[Literal["colour", "translation", "cutout", "geometry"], ...] = ()  # see models/augment.py
+    # Images are called 1 - this; Salimans et al., Sec. 3.4.
+    label_smoothing: Annotated[
+        float, Choice((0.0, 0.1, 0.2), source="Salimans et al. 2016, Sec. 3.4: 0.1", recommended=0.1)
+    ] = Field(0, ge=0, lt=0.5)
+    # See models/augment.py.
+    augment: Annotated[
+        tuple[Literal["colour", "translation", "cutout", "geometry"], ...],
+        Choice(
+            ((), ("translation",), ("translation", "cutout"), ("colour", "translation", "cutout")),
+            source="Zhao et al. 2020: all three; authors' code for CIFAR-10: translation and cutout",
+            recommended=("translation", "cutout"),
+        ),
+    ] = ()
     augment_p: float = Field(1.0, ge=0, le=1)  # of each for each image; the first p where it adapts
     ada_target: float | None = Field(None, gt=0, lt=1)  # of E[sign D(x)] (paper: 0.6); None: p stays as it is
     ada_steps: int = Field(5000, ge=1)  # D updates in which p can go from 0 to 1 (paper: 500,000 images)

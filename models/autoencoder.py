@@ -14,7 +14,7 @@ what it is given.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -25,19 +25,49 @@ from models.augment import translation
 from models.coders import CoderConfig, Decoder, Encoder
 from models.family import Batch, Card, Family, Noise, Phase, Terms
 from models.layers import adam, to_image
+from models.search import Choice, Range
 
 
 class AutoencoderConfig(CoderConfig):
     """Hyperparameters of the autoencoder: by default 784-256-128-32 and back, for digits."""
 
-    network: Literal["dense", "conv"] = "dense"  # conv for larger and colour images
-    latent: int = Field(32, ge=1)  # numbers in a code; the paper has 30 for digits
-    widths: tuple[PositiveInt, ...] = (256, 128)
-    activation: Literal["relu", "silu", "gelu"] = "relu"
-    noise: float = Field(0.0, ge=0)  # standard deviation of what is laid on inputs, of pixels in [0, 1]
-    masked: float = Field(0.0, ge=0, lt=1)  # share of an input's pixels that are set to black
+    # Conv for larger and colour images.
+    network: Annotated[
+        Literal["dense", "conv"],
+        Choice(
+            ("dense", "conv"), source="Hinton & Salakhutdinov 2006: dense for digits", recommended="dense"
+        ),
+    ] = "dense"
+    # Numbers in a code.
+    latent: Annotated[
+        int, Range(8, 64, "log", source="Hinton & Salakhutdinov 2006: 30 for digits", recommended=30)
+    ] = Field(32, ge=1)
+    widths: Annotated[
+        tuple[PositiveInt, ...],
+        Choice(
+            ((128,), (256, 128), (512, 256), (512, 256, 128), (1000, 500, 250)),
+            source="Hinton & Salakhutdinov 2006: 1000, 500, 250 for digits",
+            recommended=(1000, 500, 250),
+        ),
+    ] = (256, 128)
+    activation: Annotated[
+        Literal["relu", "silu", "gelu"],
+        Choice(("relu", "silu", "gelu"), source="this project: what is usual now"),
+    ] = "relu"
+    # Standard deviation of what is laid on inputs, of pixels in [0, 1].
+    noise: Annotated[
+        float, Range(0.0, 0.5, source="Vincent et al. 2008: spoil inputs; how much is to be searched")
+    ] = Field(0.0, ge=0)
+    # Share of an input's pixels that are set to black.
+    masked: Annotated[
+        float, Range(0.0, 0.5, source="Vincent et al. 2008: spoil inputs; how much is to be searched")
+    ] = Field(0.0, ge=0, lt=1)
     shift: int = Field(0, ge=0)  # images move by up to so many pixels, input and target alike
-    lr: float = Field(1e-3, gt=0)  # of Adam
+    # Of Adam.
+    lr: Annotated[
+        float,
+        Range(1e-4, 4e-3, "log", source="pythae's settings: 1e-3 for MNIST, 1e-4 else", recommended=1e-3),
+    ] = Field(1e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0)  # decoupled
 
 

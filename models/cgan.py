@@ -12,7 +12,7 @@ of the batch, so as frequent as in the data.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +21,21 @@ from torch.nn.functional import one_hot
 from models import dcgan, family
 from models.adversarial import Adversarial, Discriminator
 from models.family import Card
+from models.search import Choice
 
 
 class CGANConfig(dcgan.DCGANConfig):
     """Hyperparameters of the conditional GAN: DCGAN's."""
 
-    condition: Literal["concatenation", "projection"] = "concatenation"  # how D is told the class
+    # How D is told the class.
+    condition: Annotated[
+        Literal["concatenation", "projection"],
+        Choice(
+            ("concatenation", "projection"),
+            source="Miyato & Koyama 2018: projection",
+            recommended="projection",
+        ),
+    ] = "concatenation"
 
 
 class Generator(dcgan.Generator):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -14,6 +14,7 @@ from torch.nn.functional import one_hot
 
 from models.family import Card, Config
 from models.layers import down, shapes, up
+from models.search import Choice
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
 
@@ -24,9 +25,15 @@ class CoderConfig(Config):
     network: Literal["dense", "conv"]
     latent: int = Field(ge=1)  # numbers in a code
     widths: tuple[PositiveInt, ...]  # dense: units of the encoder's hidden layers
-    width: int = Field(32, ge=1)  # conv: channels of the largest feature maps; doubled at each halving
+    # Conv: channels of the largest feature maps; doubled at each halving.
+    width: Annotated[int, Choice((16, 32, 64), source="this project: sizes for a processor")] = Field(
+        32, ge=1
+    )
     max_width: int = Field(128, ge=1)  # conv: doubling stops here
-    hidden: int = Field(256, ge=1)  # conv: units of the dense layer beside the code
+    # Conv: units of the dense layer beside the code.
+    hidden: Annotated[int, Choice((128, 256, 512), source="this project: sizes for a processor")] = Field(
+        256, ge=1
+    )
     activation: Literal["relu", "silu", "gelu"]
 
     def check(self, card: Card) -> None:

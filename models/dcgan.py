@@ -11,7 +11,7 @@ normal, not uniform. Other adversarial families use these networks with another 
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -21,14 +21,21 @@ from models import family
 from models.adversarial import Adversarial, AdversarialConfig, Discriminator, Norm
 from models.family import Batch, Card, Noise
 from models.layers import down, shapes, to_image, up
+from models.search import Choice
 
 
 class DCGANConfig(AdversarialConfig):
     """Hyperparameters of DCGAN, the paper's but for the width. Adam, 2e-4 and beta1 0.5 are Sec. 4's."""
 
-    width: int = Field(32, ge=1)  # channels of the largest feature maps (paper: 128); doubled at each halving
+    # Channels of the largest feature maps (paper: 128); doubled at each halving.
+    width: Annotated[
+        int, Choice((16, 32, 64, 128), source="Radford et al. 2016, Fig. 1: 128", recommended=128)
+    ] = Field(32, ge=1)
     max_width: int = Field(512, ge=1)  # doubling stops here (paper: 1024)
-    norm: Norm = "batch"  # in D, after all but the first convolution
+    # In D, after all but the first convolution.
+    norm: Annotated[
+        Norm, Choice(("batch", "none"), source="Radford et al. 2016, Sec. 3: batch", recommended="batch")
+    ] = "batch"
 
 
 @torch.no_grad()

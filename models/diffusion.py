@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt, model_validator
@@ -28,6 +28,7 @@ from models.dit import DiT
 from models.family import Batch, Card, Config, Family, Noise, Phase, Study, Terms
 from models.layers import adam, to_image
 from models.processes import Level
+from models.search import Choice, Range
 from models.unet import UNet
 
 BUCKETS = 8  # of the times in training, by which the loss is logged
@@ -38,48 +39,168 @@ class DiffusionConfig(Config):
 
     # The network: a U-Net, or a transformer over patches (models/dit.py).
     network: Literal["unet", "dit"] = "unet"
-    width: int = Field(32, ge=16, multiple_of=16)  # channels at the first level; of a transformer, all along
-    multipliers: tuple[PositiveInt, ...] = Field((1, 2), min_length=1)  # channels, in widths; a level each
-    blocks: int = Field(1, ge=1)  # residual blocks by level, down and up alike
+    # Channels at the first level; of a transformer, all along.
+    width: Annotated[
+        int,
+        Choice(
+            (32, 48, 64, 96, 128), source="Ho et al. 2020, authors' code for CIFAR-10: 128", recommended=128
+        ),
+    ] = Field(32, ge=16, multiple_of=16)
+    # Channels, in widths; a level each.
+    multipliers: Annotated[
+        tuple[PositiveInt, ...],
+        Choice(
+            ((1, 2), (1, 2, 2), (2, 2), (2, 2, 2), (1, 2, 2, 2)),
+            source="Ho et al. 2020 for CIFAR-10: 1, 2, 2, 2; Karras et al. 2022: 2, 2, 2",
+            recommended=(1, 2, 2, 2),
+        ),
+    ] = Field((1, 2), min_length=1)
+    # Residual blocks by level, down and up alike.
+    blocks: Annotated[
+        int, Range(1, 3, source="Ho et al. 2020, App. B: 2; Nichol & Dhariwal 2021: 3", recommended=2)
+    ] = Field(1, ge=1)
     attention: bool = True  # at the lowest level
     attention_levels: tuple[int, ...] = ()  # and after every block of these levels, from 0
     space_to_depth: int | None = Field(None, ge=1)  # side of a block of pixels; None: by resolution
-    dropout: float = Field(0.0, ge=0, lt=1)  # within residual blocks
-    depth: int = Field(4, ge=1)  # blocks of a transformer
+    # Within residual blocks.
+    dropout: Annotated[
+        float,
+        Range(
+            0.0,
+            0.3,
+            source="Ho et al. 2020, App. B: 0.1; Karras et al. 2022: 0.13; Nichol & Dhariwal 2021: 0.3",
+            recommended=0.1,
+        ),
+    ] = Field(0.0, ge=0, lt=1)
+    # Blocks of a transformer.
+    depth: Annotated[
+        int, Range(2, 12, source="Peebles & Xie 2023, Table 1: 12 for S and B", recommended=12)
+    ] = Field(4, ge=1)
     heads: int | None = Field(None, ge=1)  # of a transformer; None: by its width
     patch: int | None = Field(None, ge=1)  # pixels a side of a transformer's token; None: by resolution
 
     # The process and the loss.
-    process: Literal["flow", "linear", "cosine", "sigmoid", "edm"] = "flow"
-    shift: float = Field(1.0, gt=0)  # of sigma / alpha: above 1 for larger images; Esser et al. 2024, Eq. 23
+    process: Annotated[
+        Literal["flow", "linear", "cosine", "sigmoid", "edm"],
+        Choice(
+            ("flow", "linear", "cosine", "sigmoid", "edm"),
+            source="Esser et al. 2024: flow; Nichol & Dhariwal 2021: cosine rather than linear",
+            recommended="flow",
+        ),
+    ] = "flow"
+    # Of sigma / alpha: above 1 for larger images; Esser et al. 2024, Eq. 23.
+    shift: Annotated[
+        float,
+        Range(0.5, 3.0, "log", source="Esser et al. 2024: 3 for images of 1024 pixels a side, 1 for small"),
+    ] = Field(1.0, gt=0)
     zero_terminal_snr: bool = False  # end the schedule in noise alone; Lin et al. 2024
-    target: Literal["velocity", "eps", "x_0", "v", "edm"] = "velocity"
-    weighting: Literal["plain", "min_snr", "p2", "edm"] = "plain"
-    times: Literal["uniform", "logit_normal", "log_normal"] = "logit_normal"
-    time_mean: float = 0.0  # of logit(t), or of log(sigma / alpha)
-    time_std: float = Field(1.0, gt=0)
+    # Of the others, eps is for schedules and edm for its own process.
+    target: Annotated[
+        Literal["velocity", "eps", "x_0", "v", "edm"],
+        Choice(
+            ("velocity", "v", "x_0"),
+            source="Liu et al. 2023: velocity; Salimans & Ho 2022: v",
+            recommended="velocity",
+        ),
+    ] = "velocity"
+    weighting: Annotated[
+        Literal["plain", "min_snr", "p2", "edm"],
+        Choice(
+            ("plain", "min_snr", "p2", "edm"),
+            source="Hang et al. 2023: min_snr; Choi et al. 2022: p2; Karras et al. 2022: edm",
+        ),
+    ] = "plain"
+    times: Annotated[
+        Literal["uniform", "logit_normal", "log_normal"],
+        Choice(
+            ("uniform", "logit_normal", "log_normal"),
+            source="Esser et al. 2024: logit_normal; Karras et al. 2022: log_normal",
+            recommended="logit_normal",
+        ),
+    ] = "logit_normal"
+    # Of logit(t), or of log(sigma / alpha).
+    time_mean: Annotated[
+        float,
+        Range(-1.2, 0.8, source="Esser et al. 2024: 0; Karras et al. 2022, Table 1: -1.2", recommended=0.0),
+    ] = 0.0
+    time_std: Annotated[
+        float,
+        Range(0.5, 1.6, source="Esser et al. 2024: 1; Karras et al. 2022, Table 1: 1.2", recommended=1.0),
+    ] = Field(1.0, gt=0)
     sigma_data: float = Field(0.5, gt=0)  # standard deviation of pixels, which EDM's formulas need
 
     # The condition.
     condition: Literal["auto", "none", "class", "text"] = "auto"  # auto: the class, where there are classes
-    condition_dropout: float = Field(0.1, ge=0, le=1)  # how often an image's is withheld, for guidance
-    guidance: float = Field(1.5, ge=0)  # 1: none; above, samples keep closer to their condition
-    guidance_interval: tuple[float, float] = (
-        0.0,
-        1.0,
-    )  # of sigma / (alpha + sigma); Kynkaanniemi et al. 2024
+    # How often an image's is withheld, for guidance.
+    condition_dropout: Annotated[
+        float, Range(0.05, 0.5, source="Ho & Salimans 2022: 0.1 or 0.2, and not 0.5", recommended=0.1)
+    ] = Field(0.1, ge=0, le=1)
+    # 1: none; above, samples keep closer to their condition.
+    guidance: Annotated[
+        float,
+        Range(
+            1.0,
+            4.0,
+            source="Ho & Salimans 2022: 1.1 to 1.3 for the best FID, 5 and more for the best score",
+            recommended=1.3,
+            sampling=True,
+        ),
+    ] = Field(1.5, ge=0)
+    # Of sigma / (alpha + sigma); Kynkaanniemi et al. 2024.
+    guidance_interval: Annotated[
+        tuple[float, float],
+        Choice(
+            ((0.0, 1.0), (0.1, 0.9), (0.2, 0.8), (0.0, 0.8), (0.2, 1.0)),
+            source="Kynkaanniemi et al. 2024: neither where noise is high nor where it is low",
+            recommended=(0.2, 0.8),
+            sampling=True,
+        ),
+    ] = (0.0, 1.0)
 
     # The sampler.
-    sampler: Literal["heun", "euler", "ddim", "dpmpp_2m", "ancestral"] = "heun"
-    sampler_steps: int = Field(12, ge=1)  # Heun evaluates the network twice in all but the last
+    sampler: Annotated[
+        Literal["heun", "euler", "ddim", "dpmpp_2m", "ancestral"],
+        Choice(
+            ("heun", "euler", "ddim", "dpmpp_2m", "ancestral"),
+            source="Karras et al. 2022, Sec. 3: heun; Lu et al. 2022: dpmpp_2m for few steps",
+            recommended="heun",
+            sampling=True,
+        ),
+    ] = "heun"
+    # Heun evaluates the network twice in all but the last.
+    sampler_steps: Annotated[
+        int,
+        Range(
+            4,
+            50,
+            "log",
+            source="Karras et al. 2022 for CIFAR-10: 18 of heun; Song et al. 2021: 20 to 100 of ddim",
+            recommended=18,
+            sampling=True,
+        ),
+    ] = Field(12, ge=1)
     spacing: Literal["auto", "linspace", "leading", "trailing"] = "auto"  # of the steps of a schedule
-    eta: float = Field(0.0, ge=0, le=1)  # of DDIM: 0 follows the ODE, 1 is ancestral
+    # Of DDIM: 0 follows the ODE, 1 is ancestral.
+    eta: Annotated[
+        float,
+        Range(0.0, 1.0, source="Song et al. 2021, Table 1: 0 for few steps", recommended=0.0, sampling=True),
+    ] = Field(0.0, ge=0, le=1)
     clip: bool = False  # keep x_0 within [-1, 1] all along, as Ho et al. 2020 do
     strength: float = Field(
         1.0, gt=0, le=1
     )  # of the noise laid on an image to start from, where one is given
 
-    lr: float = Field(1e-3, gt=0)  # of AdamW
+    # Of AdamW.
+    lr: Annotated[
+        float,
+        Range(
+            1e-4,
+            4e-3,
+            "log",
+            source="Karras et al. 2022 for CIFAR-10: 1e-3; Ho et al. 2020, App. B: 2e-4",
+            recommended=1e-3,
+        ),
+    ] = Field(1e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
 
     @model_validator(mode="after")

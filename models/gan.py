@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
@@ -22,14 +22,21 @@ from models import family
 from models.adversarial import Adversarial, AdversarialConfig, Discriminator
 from models.family import Batch, Card, Noise
 from models.layers import to_image
+from models.search import Choice
 
 
 class GANConfig(AdversarialConfig):
     """Hyperparameters of the dense GAN."""
 
-    widths: tuple[PositiveInt, ...] = Field(
-        (256, 512), min_length=1
-    )  # units of G's hidden layers; D mirrors them
+    # Units of G's hidden layers; D mirrors them.
+    widths: Annotated[
+        tuple[PositiveInt, ...],
+        Choice(
+            ((128, 256), (256, 512), (512, 1024), (128, 256, 512, 1024)),
+            source="PyTorch-GAN: 128, 256, 512, 1024",
+            recommended=(128, 256, 512, 1024),
+        ),
+    ] = Field((256, 512), min_length=1)
 
 
 def dense(widths: Sequence[int], activation: nn.Module) -> nn.Sequential:

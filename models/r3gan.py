@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -27,23 +27,49 @@ from models.adversarial import Discriminator, LossName, Norm
 from models.dcgan import DCGANConfig
 from models.family import Batch, Card, Noise
 from models.layers import shapes, to_image
+from models.search import Choice, Range
 
 
 class R3GANConfig(DCGANConfig):
     """Hyperparameters of R3GAN: the authors' for CIFAR-10, but for the size of the networks."""
 
-    latent: int = Field(64, ge=1)
-    loss: LossName = "relativistic"
-    beta1: float = Field(0.0, ge=0, lt=1)
+    latent: Annotated[int, Choice((32, 64, 128), source="Huang et al. 2024: 64", recommended=64)] = Field(
+        64, ge=1
+    )
+    loss: Annotated[
+        LossName,
+        Choice(
+            ("relativistic", "non_saturating"),
+            source="Huang et al. 2024, Sec. 2: relativistic, for it has no bad local minima",
+            recommended="relativistic",
+        ),
+    ] = "relativistic"
+    beta1: Annotated[
+        float, Range(0.0, 0.9, source="Huang et al. 2024, authors' code for CIFAR-10: 0", recommended=0.0)
+    ] = Field(0.0, ge=0, lt=1)
     beta2: float = Field(0.9, ge=0, lt=1)  # (paper: 0.9, later 0.99)
-    r1: float = Field(0.05, ge=0)  # gamma (paper: 0.05, later 0.005)
-    r2: float = Field(0.05, ge=0)
-    networks: Literal["residual", "dcgan"] = "residual"
+    # Gamma (paper: 0.05, later 0.005).
+    r1: Annotated[
+        float,
+        Range(0.005, 5.0, "log", source="Huang et al. 2024 on CIFAR-10: 0.05, later 0.005", recommended=0.05),
+    ] = Field(0.05, ge=0)
+    r2: Annotated[
+        float,
+        Range(0.005, 5.0, "log", source="Huang et al. 2024 on CIFAR-10: 0.05, later 0.005", recommended=0.05),
+    ] = Field(0.05, ge=0)
+    networks: Annotated[
+        Literal["residual", "dcgan"],
+        Choice(("residual", "dcgan"), source="Huang et al. 2024, Sec. 3: residual", recommended="residual"),
+    ] = "residual"
     norm: Norm = "none"
-    width: int = Field(16, ge=1)  # channels of the largest feature maps; doubled at each halving
+    # Channels of the largest feature maps; doubled at each halving.
+    width: Annotated[int, Choice((16, 32, 64), source="this project: sizes for a processor")] = Field(
+        16, ge=1
+    )
     max_width: int = Field(256, ge=1)  # doubling stops here (paper: 768, also at 32x32)
     # Of the residual networks.
-    blocks: int = Field(1, ge=1)  # residual blocks a resolution (paper: 2)
+    # Residual blocks a resolution (paper: 2).
+    blocks: Annotated[int, Range(1, 3, source="Huang et al. 2024, Sec. 3: 2", recommended=2)] = Field(1, ge=1)
     expansion: int = Field(2, ge=1)  # channels inside of a block, over those outside (paper: 2)
     group_width: int = Field(16, ge=1)  # channels in a group of the 3x3 convolutions (paper: 16)
     patch: int = Field(1, ge=1)  # squares of so many pixels a side are worked on as one (space to depth)

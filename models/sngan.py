@@ -11,17 +11,25 @@ the paper's, without BatchNorm in D, which would undo the bound.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from models.adversarial import LossName, Norm
 from models.dcgan import DCGAN, DCGANConfig
+from models.search import Choice, Range
 
 
 class SNGANConfig(DCGANConfig):
     """Hyperparameters of SNGAN: Adam as in Table 1's row C, the authors' five D steps, the hinge loss."""
 
-    loss: LossName = "hinge"
-    n_critic: int = Field(5, ge=1)
+    loss: Annotated[
+        LossName,
+        Choice(("hinge", "non_saturating"), source="Miyato et al. 2018: hinge, and the standard objective"),
+    ] = "hinge"
+    n_critic: Annotated[int, Range(1, 5, source="Miyato et al. 2018, authors' code: 5", recommended=5)] = (
+        Field(5, ge=1)
+    )
     norm: Norm = "none"
     spectral_norm: bool = True
 

@@ -10,19 +10,33 @@ diffusion is given such codes; this is the model by itself.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from models.kl_vae import KLVAE, KLVAEConfig
+from models.search import Choice
 
 
 class VQVAEConfig(KLVAEConfig):
     """Hyperparameters of the VQ-VAE."""
 
     quantise: Literal["vq"] = "vq"
-    likelihood: Literal["gaussian", "l1"] = "gaussian"
-    codes: int = Field(256, ge=2)  # K; the paper has 512, for photographs
+    likelihood: Annotated[
+        Literal["gaussian", "l1"],
+        Choice(
+            ("gaussian", "l1"), source="van den Oord et al. 2017, Sec. 3.2: gaussian", recommended="gaussian"
+        ),
+    ] = "gaussian"
+    # K.
+    codes: Annotated[
+        int,
+        Choice(
+            (64, 128, 256, 512),
+            source="van den Oord et al. 2017, Sec. 4: 512, for photographs; pythae: 256",
+            recommended=512,
+        ),
+    ] = Field(256, ge=2)
 
 
 class VQVAE(KLVAE):

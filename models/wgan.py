@@ -11,10 +11,13 @@ themselves (Sec. 3); WGAN-GP mends that.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from models.adversarial import LossName, OptimizerName
 from models.dcgan import DCGAN, DCGANConfig
+from models.search import Range
 
 
 class WGANConfig(DCGANConfig):
@@ -22,9 +25,16 @@ class WGANConfig(DCGANConfig):
 
     loss: LossName = "wasserstein"
     optimizer: OptimizerName = "rmsprop"
-    lr: float = Field(5e-5, gt=0)
-    n_critic: int = Field(5, ge=1)
-    clip_weights: float | None = Field(0.01, gt=0)
+    lr: Annotated[
+        float, Range(1e-5, 4e-4, "log", source="Arjovsky et al. 2017, Alg. 1: 5e-5", recommended=5e-5)
+    ] = Field(5e-5, gt=0)
+    n_critic: Annotated[int, Range(1, 5, source="Arjovsky et al. 2017, Alg. 1: 5", recommended=5)] = Field(
+        5, ge=1
+    )
+    clip_weights: Annotated[
+        float | None,
+        Range(0.001, 0.1, "log", source="Arjovsky et al. 2017, Alg. 1: 0.01", recommended=0.01),
+    ] = Field(0.01, gt=0)
 
 
 class WGAN(DCGAN):
