@@ -77,6 +77,9 @@ def parser() -> argparse.ArgumentParser:
     _data(commands)
 
     families = _command(commands, "families", list_families, "the model families, their papers and phases")
+    families.add_argument(
+        "--hyperparameters", metavar="NAME", help="of this family: what a sweep can search, and who says so"
+    )
     families.add_argument("--json", action="store_true")
 
     runs = _command(commands, "runs", list_runs, "the runs in the store, newest first")
@@ -288,6 +291,9 @@ def list_families(options: argparse.Namespace) -> None:
     """`atelier families`."""
     from components.jobs import describe_families
 
+    if options.hyperparameters:
+        list_hyperparameters(options.hyperparameters, options.json)
+        return
     rows = describe_families()
     if options.json:
         print(json.dumps(rows))
@@ -296,6 +302,40 @@ def list_families(options: argparse.Namespace) -> None:
         ("family", "phases", "needs", "paper"),
         [(r["name"], ", ".join(r["phases"]), ", ".join(r["needs"]) or "-", r["paper"]) for r in rows],
     )
+
+
+def list_hyperparameters(family: str, as_json: bool) -> None:
+    """`atelier families --hyperparameters`."""
+    from components.spaces import hyperparameters
+
+    rows = [each.described() for each in hyperparameters(family).values()]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    _table(
+        ("name", "default", "values", "scale", "searched in", "source"),
+        [
+            (r["name"], _value(r["default"]), _values(r), r["scale"], _searched_in(r), r["source"])
+            for r in rows
+        ],
+    )
+
+
+def _value(value: Any) -> str:
+    """As in a config file, but shorter."""
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value).replace('"', "")
+
+
+def _values(row: dict[str, Any]) -> str:
+    """A range's ends, or what there is to choose from."""
+    if row["kind"] == "range":
+        return f"{row['low']:g} to {row['high']:g}"
+    return " | ".join(map(_value, row["values"]))
+
+
+def _searched_in(row: dict[str, Any]) -> str:
+    """What has to be done again for another value."""
+    return "sampling" if row["sampling"] else "training"
 
 
 def list_runs(options: argparse.Namespace) -> None:

@@ -114,18 +114,28 @@ class DiffusionConfig(Config):
         Literal["uniform", "logit_normal", "log_normal"],
         Choice(
             ("uniform", "logit_normal", "log_normal"),
-            source="Esser et al. 2024: logit_normal; Karras et al. 2022: log_normal",
+            source="Esser et al. 2024, Table 1: logit_normal; Karras et al. 2022: log_normal",
             recommended="logit_normal",
         ),
     ] = "logit_normal"
     # Of logit(t), or of log(sigma / alpha).
     time_mean: Annotated[
         float,
-        Range(-1.2, 0.8, source="Esser et al. 2024: 0; Karras et al. 2022, Table 1: -1.2", recommended=0.0),
+        Range(
+            -1.2,
+            0.8,
+            source="Esser et al. 2024, Table 1: 0; Karras et al. 2022, Table 1: -1.2",
+            recommended=0.0,
+        ),
     ] = 0.0
     time_std: Annotated[
         float,
-        Range(0.5, 1.6, source="Esser et al. 2024: 1; Karras et al. 2022, Table 1: 1.2", recommended=1.0),
+        Range(
+            0.5,
+            1.6,
+            source="Esser et al. 2024, Table 1: 1; Karras et al. 2022, Table 1: 1.2",
+            recommended=1.0,
+        ),
     ] = Field(1.0, gt=0)
     sigma_data: float = Field(0.5, gt=0)  # standard deviation of pixels, which EDM's formulas need
 
@@ -141,7 +151,7 @@ class DiffusionConfig(Config):
         Range(
             1.0,
             4.0,
-            source="Ho & Salimans 2022: 1.1 to 1.3 for the best FID, 5 and more for the best score",
+            source="Ho & Salimans 2022: 1.1 to 1.3 for the best FID, 5 and more for the best IS",
             recommended=1.3,
             sampling=True,
         ),
@@ -152,7 +162,6 @@ class DiffusionConfig(Config):
         Choice(
             ((0.0, 1.0), (0.1, 0.9), (0.2, 0.8), (0.0, 0.8), (0.2, 1.0)),
             source="Kynkaanniemi et al. 2024: neither where noise is high nor where it is low",
-            recommended=(0.2, 0.8),
             sampling=True,
         ),
     ] = (0.0, 1.0)
@@ -179,13 +188,25 @@ class DiffusionConfig(Config):
             sampling=True,
         ),
     ] = Field(12, ge=1)
-    spacing: Literal["auto", "linspace", "leading", "trailing"] = "auto"  # of the steps of a schedule
+    # Of the steps of a schedule.
+    spacing: Annotated[
+        Literal["auto", "linspace", "leading", "trailing"],
+        Choice(
+            ("auto", "linspace", "leading", "trailing"),
+            source="Lin et al. 2024: trailing",
+            recommended="trailing",
+            sampling=True,
+        ),
+    ] = "auto"
     # Of DDIM: 0 follows the ODE, 1 is ancestral.
     eta: Annotated[
         float,
         Range(0.0, 1.0, source="Song et al. 2021, Table 1: 0 for few steps", recommended=0.0, sampling=True),
     ] = Field(0.0, ge=0, le=1)
-    clip: bool = False  # keep x_0 within [-1, 1] all along, as Ho et al. 2020 do
+    # Keep x_0 within [-1, 1] all along, as Ho et al. 2020 do.
+    clip: Annotated[
+        bool, Choice((False, True), source="Ho et al. 2020: true", recommended=True, sampling=True)
+    ] = False
     strength: float = Field(
         1.0, gt=0, le=1
     )  # of the noise laid on an image to start from, where one is given

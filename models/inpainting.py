@@ -8,6 +8,8 @@ is outside the hole comes out as it was. In training the holes are rectangles at
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -16,6 +18,7 @@ from models import diffusion
 from models.conditions import Condition
 from models.diffusion import Diffusion, DiffusionConfig
 from models.family import Batch, Noise
+from models.search import Range
 
 
 class InpaintingConfig(DiffusionConfig):
@@ -23,7 +26,11 @@ class InpaintingConfig(DiffusionConfig):
 
     smallest: float = Field(0.3, gt=0, le=1)  # side of a hole, of the image's
     largest: float = Field(0.7, gt=0, le=1)
-    guidance: float = Field(1.0, ge=0)  # the image is never withheld, so there is nothing to lean on
+    # The image is never withheld, so there is nothing to lean on but class or caption.
+    guidance: Annotated[
+        float,
+        Range(1.0, 4.0, source="Saharia et al.: 1, no guidance", recommended=1.0, sampling=True),
+    ] = Field(1.0, ge=0)
 
     @model_validator(mode="after")
     def _ordered(self) -> InpaintingConfig:

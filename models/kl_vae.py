@@ -98,7 +98,7 @@ class KLVAEConfig(Config):
             1e-4,
             4e-3,
             "log",
-            source="this project; 4.5e-6 an image, as Rombach et al. 2022 have it, is for far longer training",
+            source="this project: Rombach et al. 2022 have 4.5e-6 an image, for far longer training",
         ),
     ] = Field(1e-3, gt=0)
 

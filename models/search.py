@@ -25,7 +25,7 @@ class Range:
     scale: Scale = "linear"
     _: KW_ONLY
     source: str  # who recommends what, where
-    recommended: float | None = None  # the source's own value, which may lie outside; None: the default
+    recommended: float | None = None  # the source's own, perhaps outside; None: it has none, take the default
     sampling: bool = False  # nothing but sampling reads it, so it is searched on a trained model
 
     def __post_init__(self) -> None:

@@ -8,6 +8,8 @@ images are antialiased bicubic reductions of the data, or given as sources.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -16,13 +18,18 @@ from models import diffusion
 from models.conditions import Condition
 from models.diffusion import Diffusion, DiffusionConfig
 from models.family import Batch, Card, Noise
+from models.search import Range
 
 
 class SuperResolutionConfig(DiffusionConfig):
     """Diffusion's hyperparameters, and by how much images are enlarged."""
 
     scale: int | None = Field(None, ge=2)  # large sides over small ones; None: 4, 3 or 2 by resolution
-    guidance: float = Field(1.0, ge=0)  # the small image is never withheld, so there is nothing to lean on
+    # The small image is never withheld, so there is nothing to lean on but class or caption.
+    guidance: Annotated[
+        float,
+        Range(1.0, 4.0, source="Saharia et al.: 1, no guidance", recommended=1.0, sampling=True),
+    ] = Field(1.0, ge=0)
 
 
 def scale_of(config: SuperResolutionConfig, card: Card) -> int:

@@ -84,7 +84,7 @@ class VAEConfig(CoderConfig):
     beta_warmup: int = Field(0, ge=0)  # steps over which it rises from 0
     # Nats of a dimension, averaged over the batch, that cost nothing more.
     free_bits: Annotated[
-        float, Range(0.0, 0.5, source="Kingma et al. 2016, App. C.8: some, against unused dimensions")
+        float, Range(0.0, 0.5, source="Kingma et al. 2016, Eq. 15: some, against unused dimensions")
     ] = Field(0.0, ge=0)
     # K of the importance-weighted bound.
     draws: Annotated[

@@ -25,7 +25,9 @@ class VQVAEConfig(KLVAEConfig):
     likelihood: Annotated[
         Literal["gaussian", "l1"],
         Choice(
-            ("gaussian", "l1"), source="van den Oord et al. 2017, Sec. 3.2: gaussian", recommended="gaussian"
+            ("gaussian", "l1"),
+            source="van den Oord et al. 2017, authors' example: squared error",
+            recommended="gaussian",
         ),
     ] = "gaussian"
     # K.
