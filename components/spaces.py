@@ -78,8 +78,8 @@ def resolve(
 
     Raises:
         InputError: an unknown family, block or hyperparameter, no range, an empty one, a value that is not
-            accepted by itself nor together with one of another hyperparameter, or what only sampling reads
-            beside what training reads.
+            accepted by itself nor together with one of another hyperparameter, one that nothing would read,
+            or what only sampling reads beside what training reads.
     """
     base = _Base.of(family, block or {})
     if not isinstance(search, Mapping) or not search:
@@ -87,7 +87,10 @@ def resolve(
     asked = {str(name): _asked(base, str(name), wanted) for name, wanted in search.items()}
     found = {name: base.hyperparameter(name, space) for name, space in asked.items()}
     _of_one_kind(found)
-    return _accepted(base, found)
+    found = _accepted(base, found)
+    for each in found.values():
+        _read_at_all(base, each, found)
+    return found
 
 
 def applied(block: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,6 +200,7 @@ def _asked(base: _Base, name: str, wanted: Any) -> Range | Choice:
         "source": own.source if own else "given, not recommended",
         "recommended": own.recommended if own else None,
         "sampling": own.sampling if own else False,
+        "where": own.where if own else None,
     }
     if isinstance(wanted, Mapping):
         return _range(name, wanted, field, own, told)
@@ -255,6 +259,19 @@ def _of_one_kind(found: Mapping[str, Hyperparameter]) -> None:
         raise InputError(
             f"search: {', '.join(sampling)} can be searched on a trained model, and {', '.join(training)} "
             "cannot; search them in two sweeps"
+        )
+
+
+def _read_at_all(base: _Base, each: Hyperparameter, found: Mapping[str, Hyperparameter]) -> None:
+    """Raises InputError where the other settings leave a hyperparameter without effect."""
+    if each.space.where is None:
+        return
+    other, value = each.space.where
+    now = [_value(base.defaults, other)] if other not in found else _ends(found[other].space)
+    if value not in now:
+        raise InputError(
+            f"search.{each.name} has no effect: it is for {other}={value}, and {other} is "
+            f"{' or '.join(map(str, now))}; set or search {other} too"
         )
 
 

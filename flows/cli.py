@@ -313,9 +313,17 @@ def list_hyperparameters(family: str, as_json: bool) -> None:
         print(json.dumps(rows))
         return
     _table(
-        ("name", "default", "values", "scale", "searched in", "source"),
+        ("name", "default", "values", "scale", "searched in", "where", "source"),
         [
-            (r["name"], _value(r["default"]), _values(r), r["scale"], _searched_in(r), r["source"])
+            (
+                r["name"],
+                _value(r["default"]),
+                _values(r),
+                r["scale"],
+                "sampling" if r["sampling"] else "training",
+                "=".join(map(str, r["where"])) if r["where"] else None,
+                r["source"],
+            )
             for r in rows
         ],
     )
@@ -331,11 +339,6 @@ def _values(row: dict[str, Any]) -> str:
     if row["kind"] == "range":
         return f"{row['low']:g} to {row['high']:g}"
     return " | ".join(map(_value, row["values"]))
-
-
-def _searched_in(row: dict[str, Any]) -> str:
-    """What has to be done again for another value."""
-    return "sampling" if row["sampling"] else "training"
 
 
 def list_runs(options: argparse.Namespace) -> None:

@@ -80,7 +80,14 @@ class AdversarialConfig(Config):
     ] = Field(None, gt=0)
     # Of Adam; at 0.9 training oscillates, Radford et al. 2016, Sec. 4.
     beta1: Annotated[
-        float, Range(0.0, 0.9, source="Radford et al. 2016, Sec. 4: 0.5, for 0.9 oscillates", recommended=0.5)
+        float,
+        Range(
+            0.0,
+            0.9,
+            source="Radford et al. 2016, Sec. 4: 0.5, for 0.9 oscillates",
+            where=("optimizer", "adam"),
+            recommended=0.5,
+        ),
     ] = Field(0.5, ge=0, lt=1)
     beta2: float = Field(0.999, ge=0, lt=1)
     # D steps a G step, each on other images.

@@ -47,6 +47,7 @@ class AutoencoderConfig(CoderConfig):
         Choice(
             ((128,), (256, 128), (512, 256), (512, 256, 128), (1000, 500, 250)),
             source="Hinton & Salakhutdinov 2006: 1000, 500, 250 for digits",
+            where=("network", "dense"),
             recommended=(1000, 500, 250),
         ),
     ] = (256, 128)

@@ -52,12 +52,20 @@ class DiffusionConfig(Config):
         Choice(
             ((1, 2), (1, 2, 2), (2, 2), (2, 2, 2), (1, 2, 2, 2)),
             source="Ho et al. 2020 for CIFAR-10: 1, 2, 2, 2; Karras et al. 2022: 2, 2, 2",
+            where=("network", "unet"),
             recommended=(1, 2, 2, 2),
         ),
     ] = Field((1, 2), min_length=1)
     # Residual blocks by level, down and up alike.
     blocks: Annotated[
-        int, Range(1, 3, source="Ho et al. 2020, App. B: 2; Nichol & Dhariwal 2021: 3", recommended=2)
+        int,
+        Range(
+            1,
+            3,
+            source="Ho et al. 2020, App. B: 2; Nichol & Dhariwal 2021: 3",
+            where=("network", "unet"),
+            recommended=2,
+        ),
     ] = Field(1, ge=1)
     attention: bool = True  # at the lowest level
     attention_levels: tuple[int, ...] = ()  # and after every block of these levels, from 0
@@ -74,7 +82,14 @@ class DiffusionConfig(Config):
     ] = Field(0.0, ge=0, lt=1)
     # Blocks of a transformer.
     depth: Annotated[
-        int, Range(2, 12, source="Peebles & Xie 2023, Table 1: 12 for S and B", recommended=12)
+        int,
+        Range(
+            2,
+            12,
+            source="Peebles & Xie 2023, Table 1: 12 for S and B",
+            where=("network", "dit"),
+            recommended=12,
+        ),
     ] = Field(4, ge=1)
     heads: int | None = Field(None, ge=1)  # of a transformer; None: by its width
     patch: int | None = Field(None, ge=1)  # pixels a side of a transformer's token; None: by resolution
@@ -201,7 +216,14 @@ class DiffusionConfig(Config):
     # Of DDIM: 0 follows the ODE, 1 is ancestral.
     eta: Annotated[
         float,
-        Range(0.0, 1.0, source="Song et al. 2021, Table 1: 0 for few steps", recommended=0.0, sampling=True),
+        Range(
+            0.0,
+            1.0,
+            source="Song et al. 2021, Table 1: 0 for few steps",
+            where=("sampler", "ddim"),
+            recommended=0.0,
+            sampling=True,
+        ),
     ] = Field(0.0, ge=0, le=1)
     # Keep x_0 within [-1, 1] all along, as Ho et al. 2020 do.
     clip: Annotated[

@@ -68,12 +68,26 @@ class KLVAEConfig(Config):
     ] = "l1"
     # w. Both terms are sums over an image in the paper (1e-6 there) and here both are divided by its numbers.
     kl_weight: Annotated[
-        float, Range(1e-7, 1e-3, "log", source="Rombach et al. 2022, App. G: 1e-6", recommended=1e-6)
+        float,
+        Range(
+            1e-7,
+            1e-3,
+            "log",
+            source="Rombach et al. 2022, App. G: 1e-6",
+            where=("quantise", "none"),
+            recommended=1e-6,
+        ),
     ] = Field(1e-6, ge=0)
     quantise: Literal["none", "vq"] = "none"
     # K.
     codes: Annotated[
-        int, Choice((128, 256, 512, 1024), source="van den Oord et al. 2017, Sec. 4: 512", recommended=512)
+        int,
+        Choice(
+            (128, 256, 512, 1024),
+            source="van den Oord et al. 2017, Sec. 4: 512",
+            where=("quantise", "vq"),
+            recommended=512,
+        ),
     ] = Field(512, ge=2)
     # b, against errors per number of z.
     commitment: Annotated[
@@ -83,13 +97,19 @@ class KLVAEConfig(Config):
             2.0,
             "log",
             source="van den Oord et al. 2017, Sec. 3.2: 0.25, of 0.1 to 2.0",
+            where=("quantise", "vq"),
             recommended=0.25,
         ),
     ] = Field(0.25, ge=0)
     # Of the codes' averages, per update.
     codebook_decay: Annotated[
         float,
-        Choice((0.9, 0.95, 0.99, 0.995), source="van den Oord et al. 2017, App. A.1: 0.99", recommended=0.99),
+        Choice(
+            (0.9, 0.95, 0.99, 0.995),
+            source="van den Oord et al. 2017, App. A.1: 0.99",
+            where=("quantise", "vq"),
+            recommended=0.99,
+        ),
     ] = Field(0.99, ge=0, lt=1)
     # Of Adam.
     lr: Annotated[

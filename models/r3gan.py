@@ -45,7 +45,14 @@ class R3GANConfig(DCGANConfig):
         ),
     ] = "relativistic"
     beta1: Annotated[
-        float, Range(0.0, 0.9, source="Huang et al. 2024, authors' code for CIFAR-10: 0", recommended=0.0)
+        float,
+        Range(
+            0.0,
+            0.9,
+            source="Huang et al. 2024, authors' code for CIFAR-10: 0",
+            where=("optimizer", "adam"),
+            recommended=0.0,
+        ),
     ] = Field(0.0, ge=0, lt=1)
     beta2: float = Field(0.9, ge=0, lt=1)  # (paper: 0.9, later 0.99)
     # Gamma (paper: 0.05, later 0.005).
@@ -69,7 +76,9 @@ class R3GANConfig(DCGANConfig):
     max_width: int = Field(256, ge=1)  # doubling stops here (paper: 768, also at 32x32)
     # Of the residual networks.
     # Residual blocks a resolution (paper: 2).
-    blocks: Annotated[int, Range(1, 3, source="Huang et al. 2024, Sec. 3: 2", recommended=2)] = Field(1, ge=1)
+    blocks: Annotated[
+        int, Range(1, 3, source="Huang et al. 2024, Sec. 3: 2", where=("networks", "residual"), recommended=2)
+    ] = Field(1, ge=1)
     expansion: int = Field(2, ge=1)  # channels inside of a block, over those outside (paper: 2)
     group_width: int = Field(16, ge=1)  # channels in a group of the 3x3 convolutions (paper: 16)
     patch: int = Field(1, ge=1)  # squares of so many pixels a side are worked on as one (space to depth)

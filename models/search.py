@@ -27,6 +27,7 @@ class Range:
     source: str  # who recommends what, where
     recommended: float | None = None  # the source's own, perhaps outside; None: it has none, take the default
     sampling: bool = False  # nothing but sampling reads it, so it is searched on a trained model
+    where: tuple[str, Any] | None = None  # a field and its value, without which nothing reads this one
 
     def __post_init__(self) -> None:
         assert self.low < self.high and (self.scale == "linear" or self.low > 0), self
@@ -44,6 +45,7 @@ class Choice:
     source: str
     recommended: Any = None
     sampling: bool = False
+    where: tuple[str, Any] | None = None
 
     def __post_init__(self) -> None:
         assert self.values, self

@@ -56,6 +56,7 @@ class VAEConfig(CoderConfig):
         Choice(
             ((200,), (400,), (200, 200), (512, 256)),
             source="pythae's script for MNIST: 400; Burda et al. 2016: 200, 200",
+            where=("network", "dense"),
             recommended=(400,),
         ),
     ] = (400,)

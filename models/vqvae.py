@@ -36,6 +36,7 @@ class VQVAEConfig(KLVAEConfig):
         Choice(
             (64, 128, 256, 512),
             source="van den Oord et al. 2017, Sec. 4: 512, for photographs; pythae: 256",
+            where=("quantise", "vq"),
             recommended=512,
         ),
     ] = Field(256, ge=2)

@@ -30,7 +30,11 @@ class WGANGPConfig(DCGANConfig):
     beta1: Annotated[
         float,
         Range(
-            0.0, 0.9, source="Gulrajani et al. 2017, authors' code for MNIST: 0.5; Alg. 1: 0", recommended=0.5
+            0.0,
+            0.9,
+            source="Gulrajani et al. 2017, authors' code for MNIST: 0.5; Alg. 1: 0",
+            where=("optimizer", "adam"),
+            recommended=0.5,
         ),
     ] = Field(0.5, ge=0, lt=1)
     beta2: float = Field(0.9, ge=0, lt=1)

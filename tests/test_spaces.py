@@ -193,8 +193,23 @@ def test_values_that_need_each_other_are_accepted_together() -> None:
     assert found["target"].space.values == ("velocity", "edm")
 
 
+def test_what_another_setting_turns_on_can_be_searched_with_it() -> None:
+    assert set(spaces.resolve("vae", {"widths": None, "network": ["conv", "dense"]})) == {"widths", "network"}
+    assert set(spaces.resolve("vae", {"widths": None}, {"network": "dense"})) == {"widths"}
+    assert set(spaces.resolve("diffusion", {"eta": None, "sampler": None})) == {"eta", "sampler"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_conditions_name_settings_and_values_that_there_are(family: str) -> None:
+    for name, each in spaces.hyperparameters(family).items():
+        if each.space.where:
+            other, value = each.space.where
+            assert other in FAMILIES[family].Config.model_fields, name
+            assert refused(family, other, value) in (None, ()) or other == "quantise", f"{name}: {value}"
+
+
 def test_as_json() -> None:
-    found = spaces.resolve("vae", {"beta": None, "widths": [[100], [200, 50]]})
+    found = spaces.resolve("vae", {"beta": None, "widths": [[100], [200, 50]]}, {"network": "dense"})
     beta, widths = (each.described() for each in found.values())
     assert json.loads(json.dumps(beta)) == beta
     assert {"name": "beta", "kind": "range", "low": 0.1, "high": 4.0, "scale": "log"}.items() <= beta.items()
@@ -241,6 +256,12 @@ MISTAKES: list[tuple[str, Mapping[str, Any], list[str]]] = [
     ("dcgan", {"train.batch": [0]}, ["search.train.batch=0", "greater than or equal to 1"]),
     ("diffusion", {"width": {"low": 32, "high": 64}}, ["search.width", "multiples of 16", "list of values"]),
     ("diffusion", {"guidance": None, "sampler": None, "lr": None}, ["guidance, sampler", "lr", "two sweeps"]),
+    (
+        "vae",
+        {"widths": None},
+        ["search.widths", "no effect", "network=dense", "is conv", "set or search network"],
+    ),
+    ("diffusion", {"eta": [0, 1], "sampler": ["heun", "euler"]}, ["search.eta", "ddim", "heun or euler"]),
     ("diffusion", {"eta": None, "train.batch": None}, ["eta", "train.batch", "two sweeps"]),
 ]
 
