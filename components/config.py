@@ -36,6 +36,13 @@ class Data(Section):
     flips: bool = False  # mirror training images at random; off, since digits and letters must not be
 
 
+class Milestone(Section):
+    """A change on the way: before step `step` (from 0) some of the family's own settings become others."""
+
+    step: int = Field(ge=1)
+    change: dict[str, Any] = Field(min_length=1)  # such that no network changes its shape
+
+
 class Train(Section):
     """How a family is trained.
 
@@ -127,9 +134,15 @@ class Train(Section):
     health_every: int = Field(50, ge=1)
     treatments: int = Field(3, ge=0)  # at most; then the training stops
     smoke: bool = False  # every phase is due at least twice, however few the steps
+    milestones: tuple[Milestone, ...] = ()  # a schedule of settings, such as population-based training finds
 
     @model_validator(mode="after")
     def _fits(self) -> Train:
+        moments = [milestone.step for milestone in self.milestones]
+        if moments != sorted(set(moments)):
+            raise ValueError(
+                f"milestones must come in the order of their steps, one each; they are at {moments}"
+            )
         if self.batch % self.shards:
             raise ValueError(f"batch={self.batch} cannot be cut into shards={self.shards} equal parts")
         if self.workers > 1 and self.shards % self.workers:
@@ -236,6 +249,76 @@ class Evaluate(Section):
         return self
 
 
+class Sweep(Section):
+    """How hyperparameters of one family are searched: trials, finalists, and the best at full budget.
+
+    A trial is a training with its own values, judged on validation through the way; where all that is
+    searched are settings of sampling, it draws with one trained model instead. Finalists are trained again
+    with other seeds and judged by more samples. Their best, and the experiment's own settings, are then
+    trained with all of `train.steps` and compared on fresh seeds.
+    """
+
+    family: str | None = None  # which one; None: the only one of the experiment
+    # Hyperparameter (of the family, or train.NAME) -> what is tried: null for the range beside it in the
+    # family's file, a list of values, or {low, high, scale: linear | log}.
+    search: dict[str, list[Any] | dict[str, Any] | None] = Field(min_length=1)
+    searcher: Literal["random", "grid", "optuna"] = "random"
+    # asha stops what is worse than others at the same rung; pbt has the worst go on from the best.
+    scheduler: Literal["none", "asha", "pbt"] = "asha"
+    trials: int = Field(16, ge=1)  # the first has the experiment's own values; of a grid at most so many
+    points: int = Field(3, ge=2)  # of each range in a grid
+    steps: int | None = Field(None, ge=1)  # of a trial; None: as many as train.steps
+    judgements: int = Field(8, ge=1)  # of a trial, evenly spaced; a decision can fall at each
+    grace: int = Field(2, ge=1)  # judgements before the first rung, since early distances say little
+    factor: int = Field(
+        2, ge=2
+    )  # of so many trials at a rung, one goes on; from rung to rung the budget grows so
+    samples: int = Field(256, ge=8)  # a judgement
+    metric: Literal["auto", "frechet_distance", "kid", "mse"] = "auto"  # auto: what selects snapshots, too
+    # Samples less diverse than so much of real images' diversity (Vendi score) rank behind all that are not.
+    diversity: float = Field(0.5, ge=0, le=1)
+    cost: bool = False  # optuna: search for what is cheap, too
+    prefer: Literal["quality", "cost"] = (
+        "quality"  # cost: the cheapest finalist not worse than the experiment's
+    )
+    workers: int = Field(1, ge=1)  # processes of a trial; with several, each rung is a Ray Train run
+    side_by_side: int | None = Field(None, ge=1)  # trials; None: as many as the cluster has room for
+    seed: int = Field(0, ge=0)  # of the search; all trials are trained with the seed of the experiment
+    finalists: int = Field(3, ge=1)
+    repeats: int = Field(2, ge=1)  # seeds that a finalist is trained with, that of its trial among them
+    final_samples: int = Field(1000, ge=8)  # that a finalist is judged by
+    fresh_seeds: int = Field(3, ge=0)  # of the trainings at full budget; 0: none
+    checkpoints: Literal["finalists", "all", "none"] = "finalists"  # of which trials they are kept
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Sweep:
+        if self.steps is not None and self.steps % self.judgements:
+            raise ValueError(
+                f"steps={self.steps} cannot be cut into judgements={self.judgements} equal parts"
+            )
+        if self.grace > self.judgements:
+            raise ValueError(f"grace={self.grace} is more than judgements={self.judgements}")
+        if self.scheduler == "pbt" and self.searcher != "random":
+            raise ValueError("scheduler: pbt finds its values by itself, from random ones: searcher: random")
+        if self.scheduler == "pbt" and self.trials < 4:
+            raise ValueError(f"a population needs at least 4 trials, not trials={self.trials}")
+        if self.scheduler == "pbt" and self.workers > 1:
+            raise ValueError(
+                "scheduler: pbt moves checkpoints between trials of one process each: workers: 1"
+            )
+        if self.cost and (self.searcher, self.scheduler) != ("optuna", "none"):
+            raise ValueError("cost: true needs searcher: optuna and scheduler: none")
+        return self
+
+    @property
+    def rungs(self) -> list[int]:
+        """The judgements at which trials are compared: grace, grace * factor and so on."""
+        found = [self.grace]
+        while found[-1] * self.factor <= self.judgements:
+            found.append(found[-1] * self.factor)
+        return found
+
+
 class Publish(Section):
     """Where the accepted results go."""
 
@@ -256,8 +339,24 @@ class Experiment(Section):
     families: dict[str, dict[str, Any]] = Field(min_length=1)
     train: dict[str, Any] = {}
     evaluate: Evaluate = Evaluate()
+    sweep: Sweep | None = None
     publish: Publish = Publish()
     store: Store = Store()
+
+    @property
+    def swept(self) -> str:
+        """The family that a sweep is about.
+
+        Raises:
+            InputError: there is no sweep, or it does not say which family it is about.
+        """
+        if self.sweep is None:
+            raise InputError("this config has no section sweep: `atelier run` is for it")
+        family = self.sweep.family or (next(iter(self.families)) if len(self.families) == 1 else None)
+        if family not in self.families:
+            known = ", ".join(self.families)
+            raise InputError(f"sweep.family={family!r}: name the family to search, one of: {known}")
+        return family
 
     def training(self, family: str) -> Train:
         """The training settings of `family`: the common ones, then its own."""

@@ -66,6 +66,7 @@ class Fit:
     upstream: dict[str, str] = field(default_factory=dict)  # folders of the models it builds on, in the store
     latents: str = ""  # folder of the kept encodings of the images, in the store
     without: int | None = None  # a class that it is not to see
+    stop_at: int | None = None  # a step with a checkpoint at which to stop for now, without a result
 
     @property
     def settings(self) -> Train:
@@ -154,7 +155,7 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
     """Train on this process of the group; go on from the newest checkpoint in the attempt's folder.
 
     Leaves in the attempt's folder: metrics/, samples/, checkpoints/, model/ and, written last, trained.json;
-    ema/ too, where averages of other lengths are tried.
+    ema/ too, where averages of other lengths are tried. A job that stops on the way leaves no model yet.
     """
     group = group or Group(device=torch.device(job.device))
     settings, store = job.settings, Store(job.store)
@@ -193,15 +194,17 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
                 validation=held_out(validation, settings.batch),
                 resume=resume,
                 report=report,
+                stop_at=job.stop_at,
             )
+            paused = trainer.control.step < settings.steps and not trainer.control.stopped
             averages = None
-            if isinstance(log, Recorder) and settings.ema_lengths:
+            if isinstance(log, Recorder) and settings.ema_lengths and not paused:
                 averages = try_lengths(trainer, log)
             work = time.time() - began
         if uploader.failed:
             name, why = uploader.failed[0]
             raise RunError(f"{job.attempt}/{name} could not be stored: {why}; run the same command to resume")
-        if isinstance(log, Recorder):
+        if isinstance(log, Recorder) and not paused:
             shown: dict[str, Any] = {"count": len(rows)}
             about: dict[str, Any] = {"labels": card.labels}
             about["upstream"] = {name: described for name, (_, _, described) in upstream.items()}

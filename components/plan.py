@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COMMON = ("prepare", "extractor", "reference")
 PER_FAMILY = ("train", "evaluate", "export")
 LAST = ("compare", "report", "publish")
-STAGES = (*COMMON, "captions", "latents", *PER_FAMILY, "detectors", "study", "uses", *LAST)
+STAGES = (*COMMON, "captions", "latents", *PER_FAMILY, "detectors", "study", "uses", "sweep", "duel", *LAST)
 TRAINED = ("classifier", "rotation")  # extractors made from the data, and therefore pinned
 
 
@@ -250,6 +250,33 @@ class Plan:
             upstream["detectors"] = self.detectors(family).key
         digests = code("components.work:uses", "components.examining:examine", module_of(family))
         return self._spec("uses", settings, digests, upstream, family)
+
+    def trial(self, family: str, sampling: bool) -> Spec:
+        """What a trial depends on besides its settings; one that only samples builds on the training."""
+        train = self.train(family)
+        if not sampling:
+            upstream = {"extractor": self.extractor.key, "reference": self.reference.key} | dict(
+                train.upstream
+            )
+            return self._spec("trial", {}, train.code, upstream, family)
+        upstream = {"train": train.key, "reference": self.reference.key}
+        digests = code("components.trials:drawn", module_of(family))
+        return self._spec("trial", {}, digests, upstream, family)
+
+    def sweep(self, family: str, sampling: bool) -> Spec:
+        """A search over a family's hyperparameters."""
+        sweep = self.experiment.sweep
+        assert sweep is not None
+        trial = self.trial(family, sampling)
+        settings = {"sweep": sweep.model_dump(mode="json", exclude={"side_by_side", "fresh_seeds"})}
+        settings |= {"base": dict(self.train(family).settings)}
+        digests = code("components.sweeping", "components.trials", "components.tuning")
+        return self._spec("sweep", settings, dict(trial.code) | digests, trial.upstream, family)
+
+    def duel(self, family: str, sweep: str, entries: Mapping[str, str]) -> Spec:
+        """The winner of a sweep against the experiment's own settings; `entries` holds keys by name."""
+        digests = code("components.work:duel")
+        return self._spec("duel", {"entries": list(entries)}, digests, {"sweep": sweep, **entries}, family)
 
     def export(self, family: str) -> Spec:
         """A family's model, as others get it."""

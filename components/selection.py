@@ -14,6 +14,7 @@ import numpy as np
 
 from components.distances import frechet_distance, kid, statistics
 from components.features import load_extractor
+from components.health import BANDWIDTH, pairwise, vendi_score
 
 ENOUGH = 2  # times the feature dimension: with fewer images a Frechet distance is mostly bias
 
@@ -33,6 +34,9 @@ class Jury:
         self.real = np.load(reference / "features" / "validation.npy", mmap_mode="r")
         self.summary = statistics(self.real)
         self.samples, self.targets = samples, targets
+        some = pairwise(np.asarray(self.real[:samples], np.float64))
+        self.bandwidth = BANDWIDTH * float(np.median(some[np.triu_indices(len(some), 1)]))
+        self.real_diversity = vendi_score(some, self.bandwidth)
 
     @property
     def measure(self) -> str:
@@ -52,16 +56,26 @@ class Jury:
         return {"metric": self.measure, "split": "validation", "n": self.samples}
 
     def __call__(self, images: np.ndarray) -> dict[str, float]:
-        """Kid, frechet_distance and, where there are targets, mse; `score` (lower is better) is the measure.
+        """Kid, frechet_distance, diversity and, where there are targets, mse; `score` is the measure.
 
-        Of few images, so never FID, whatever the extractor; they compare within one training only.
+        All but diversity are lower the better. That is the Vendi score over that of real images: 1 is as
+        diverse as as many of them, near 0 all alike. Of few images, so never FID, whatever the extractor;
+        they compare among trainings that are judged by as many samples of the same seed only.
         """
         fake = self.extractor(images)
         distance = frechet_distance(self.summary, statistics(fake))
         found = {"kid": kid(self.real, fake), "frechet_distance": distance}
+        found["diversity"] = self.diversity(fake)
         if self.targets is not None:
             found["mse"] = float(np.square(self.targets / 255.0 - images / 255.0).mean())
         return {"score": found[self.measure], **found}
+
+    def diversity(self, fake: np.ndarray) -> float:
+        """The Vendi score of features (N, D) over that of real images, of as many as there are of both."""
+        some = np.asarray(fake[: len(self.real)][: self.samples], np.float64)
+        if not np.isfinite(some).all():
+            return 0.0
+        return vendi_score(pairwise(some), self.bandwidth) / self.real_diversity
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from components.config import Train
 from components.data.dataset import Split, latents_of, to_float
 from components.distributed import Buffers, Group, Replica, derive
 from components.ema import EMA
-from components.errors import RunError
+from components.errors import InputError, RunError
 from components.health import Diagnosis, Probe
 from components.watch import Watch, carried, event, stopped
 from models.family import Batch, Card, Family, Noise, Phase, Remedy, Terms
@@ -333,6 +333,25 @@ class Trainer:
             "watch": self.watch.state(),
         }
 
+    def adjust(self, change: Mapping[str, Any]) -> None:
+        """Go on with some settings of the family changed: weights, averages and moments stay.
+
+        Raises:
+            InputError: the family does not accept a value, or a network would change its shape.
+        """
+        state = self.state()
+        try:
+            family = self.family.changed(change)
+        except ValueError as error:
+            raise InputError(f"milestone at step {self.control.step}: {error}") from None
+        self.take_up(family)
+        if lost := [name for name, fits in self.carry_over(state).items() if not fits]:
+            raise InputError(
+                f"milestone at step {self.control.step}: with {', '.join(change)} changed, the {lost[0]} "
+                "would have another shape"
+            )
+        self.control.changes |= change
+
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
         if changes := state["control"]["changes"]:
@@ -437,6 +456,7 @@ def train(
     validation: Sequence[Batch] = (),
     resume: dict[str, Any] | None = None,
     report: Report = lambda step, metrics, checkpoint: None,
+    stop_at: int | None = None,
 ) -> Trained:
     """Train to the end of the settings, or until validation no longer improves.
 
@@ -447,6 +467,7 @@ def train(
         validation: held-out batches; used where the family has one phase, whose loss then is a measure.
         resume: a checkpoint's state to go on from.
         report: told at every checkpoint.
+        stop_at: a step at which to stop for now, to be resumed from its checkpoint.
 
     Raises:
         RunError: a term is not finite; the last good checkpoint stays.
@@ -463,9 +484,13 @@ def train(
         log.watch(watch.described)
     validates = bool(validation) and len(trainer.family.phases) == 1
     by_loss = validates and settings.patience is not None  # what stops a training early also selects
+    changes = {milestone.step: milestone.change for milestone in settings.milestones}
     row: dict[str, float] = {}
     began = time.perf_counter() - control.seconds
-    while control.step < settings.steps and not control.stopped:
+    end = settings.steps if stop_at is None else min(stop_at, settings.steps)
+    while control.step < end and not control.stopped:
+        if control.step in changes:
+            trainer.adjust(changes[control.step])
         trainer.step(data)
         step = control.step
         control.seconds = time.perf_counter() - began
@@ -493,7 +518,8 @@ def train(
         if saved and watch.healthy:
             control.healthy = (control.attempt, step)
         if saved:
-            report(step, row, log.save(step, trainer.state()))
+            name = log.save(step, trainer.state())
+            report(step, row | {"seconds": time.perf_counter() - began}, name)
     return Trained(control, trainer.images, row)
 
 

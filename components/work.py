@@ -18,10 +18,12 @@ from components.errors import InputError
 from components.orders import Draw, Places, Use, Variant, Verdict
 from components.plan import TRAINED, Plan
 from components.stages import Done, read
+from components.stages import run as run_stage
 from components.storage import Store
 
 if TYPE_CHECKING:
     from components.data.outside import Outside
+    from components.trials import Terms
 
 DRAWN, LOOKED = 256, 1024  # images that one job draws, or looks at: multiples of the chunk
 
@@ -342,6 +344,130 @@ def detectors(
     launch.each("components.jobs:fit", [(fit,) for fit in fits], cpus=threads, gpus=gpus)
     found = {name: f"{folder}/model" for name, folder in folders.items()}
     return {"detectors": found, "work_seconds": time.time() - began}
+
+
+def terms(
+    store: Store,
+    run_id: str,
+    plan: Plan,
+    family: str,
+    basis: Basis,
+    trained: Mapping[str, Done],
+    latents: Done | None,
+    drawing: bool,
+) -> Terms:
+    """What all trials of a plan's sweep have in common; `drawing`: they only sample with one model."""
+    from components.trials import Terms
+
+    sweep, block = plan.experiment.sweep, plan.experiment.families[family]
+    assert sweep is not None
+    steps = sweep.steps or block["train"]["steps"]
+    if not drawing and steps % sweep.judgements:
+        raise InputError(
+            f"a trial of {steps} steps cannot be cut into sweep.judgements={sweep.judgements} parts"
+        )
+    own = {"steps": steps, "sample_grids": sweep.judgements, "checkpoint_every": steps // sweep.judgements}
+    own |= {"judge_samples": sweep.samples, "ema_lengths": [], "workers": sweep.workers}
+    return Terms(
+        store=store.url,
+        run_id=run_id,
+        family=family,
+        block=block if drawing else block | {"train": block["train"] | own},
+        spec=plan.trial(family, drawing),
+        data=f"{basis.data.uri}/data",
+        reference=basis.reference.uri,
+        extractor=f"{basis.extractor.uri}/extractor",
+        captions=basis.captions.uri if basis.captions else "",
+        upstream={called: f"{trained[other].uri}/model" for called, other in plan.upstream(family).items()},
+        latents=latents.uri if latents else "",
+        model=f"{trained[family].uri}/model" if drawing else "",
+        device=plan.device,
+        flips=plan.experiment.data.flips,
+        metric=sweep.metric,
+        diversity=sweep.diversity,
+        judgements=1 if drawing else sweep.judgements,
+        samples=sweep.samples,
+        pointers=sweep.scheduler == "pbt",
+        workers=1 if drawing else sweep.workers,
+    )
+
+
+def full(
+    store: Store,
+    plan: Plan,
+    family: str,
+    basis: Basis,
+    models: Mapping[str, Done],
+    latents: Done | None,
+    run_id: str,
+) -> Done:
+    """A training at full budget, judged: the ordinary stages of a plan, done here or found."""
+    block = dict(plan.experiment.families[family])
+    settings = block.pop("train")
+    spec, judging = plan.train(family), plan.evaluate(family)
+
+    def body(attempt: Store, number: int) -> dict[str, Any]:
+        job = {"config": block, "train": settings, "device": plan.device, "flips": plan.experiment.data.flips}
+        return train(store, attempt, number, basis, family, spec.key, models=models, latents=latents, **job)
+
+    from components.plan import lpips_file
+
+    trained = run_stage(store, spec, body, run_id=run_id)
+    known = dict(judging.settings) | {"lpips": lpips_file(plan.experiment.evaluate.lpips_path)}
+    arguments = (basis, trained, family, known, judging.device)
+    return run_stage(store, judging, lambda attempt, _: evaluate(store, attempt, *arguments), run_id=run_id)
+
+
+def duel(store: Store, judged: Mapping[tuple[str, int], Done]) -> dict[str, Any]:
+    """The winner of a sweep against the experiment's own settings, by side and seed."""
+    from components.metrics import rank_by
+    from components.sweeping import SIDES, duel
+
+    metrics = {key: read(store, done)["evaluated"]["metrics"] for key, done in judged.items()}
+    known = next(iter(metrics.values()))
+    best = rank_by(known)
+    seeds = dict.fromkeys(seed for _, seed in judged)
+    pairs = [{"seed": seed} | {side: metrics[side, seed][best]["value"] for side in SIDES} for seed in seeds]
+    about = {"n": known[best]["n"], "split": "test", "floor": known[best]["floor"]}
+    return duel(best, pairs, **about)
+
+
+def drawing_duel(
+    store: Store,
+    attempt: Store,
+    basis: Basis,
+    trained: Done,
+    family: str,
+    values: Mapping[str, Any],
+    seeds: Sequence[int],
+    settings: Mapping[str, Any],
+    device: str,
+) -> dict[str, Any]:
+    """The same of settings of sampling, with one model."""
+    from components import launch
+    from components.metrics import rank_by
+    from components.sweeping import SIDES, duel
+
+    cpus, gpus = settings["threads"], 1 if device == "cuda" else 0
+    out = attempt_path(store, attempt)
+    where = basis.places(store, f"{out}/parts", cpus)
+    known = store.read_json(f"{where.reference}/reference.json")
+    n = min(settings["samples"], known["images"]["test"], known["images"]["train"])
+    floors = launch.call("components.studies:floors", where, n, family, cpus=cpus)
+    changes: dict[str, Mapping[str, Any]] = {"winner": values, "default": {}}
+    variants = [
+        Variant(where, f"{trained.uri}/model", n, seed, f"{side}-{seed}", out, changes[side], floors, device)
+        for seed in seeds
+        for side in SIDES
+    ]
+    found = iter(launch.each("components.studies:vary", [(v,) for v in variants], cpus=cpus, gpus=gpus))
+    drawn = [{"seed": seed} | {side: next(found) for side in SIDES} for seed in seeds]
+    attempt.delete("parts")
+    best = rank_by(drawn[0]["winner"]["metrics"])
+    pairs = [{"seed": d["seed"]} | {s: d[s]["metrics"][best]["value"] for s in SIDES} for d in drawn]
+    cost = {s: sum(d[s]["seconds_per_image"] for d in drawn) / len(drawn) for s in SIDES}
+    about = {"n": n, "split": "test", "floor": drawn[0]["winner"]["metrics"][best]["floor"]}
+    return duel(best, pairs, **about, seconds_per_image=cost)
 
 
 def uses(

@@ -74,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     _run(commands)
+    _sweep(commands)
     _data(commands)
 
     families = _command(commands, "families", list_families, "the model families, their papers and phases")
@@ -138,6 +139,20 @@ def _run(commands: Any) -> None:
     run.add_argument("--explain", action="store_true", help="say why each stage runs or not")
     run.add_argument("--smoke", action="store_true", help="a few steps of everything: does it work at all?")
     run.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
+
+
+def _sweep(commands: Any) -> None:
+    sweep = _command(commands, "sweep", run_sweep, "search hyperparameters; the same command again resumes")
+    sweep.add_argument("config", nargs="?", type=Path, help="a YAML file with a section sweep")
+    sweep.add_argument("--resume", metavar="ID", help="go on with an interrupted sweep: a run id, or `last`")
+    sweep.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change a setting")
+    sweep.add_argument(
+        "--force", action="append", default=[], metavar="STAGE", help="run a stage though it is done"
+    )
+    sweep.add_argument("--plan", action="store_true", help="show what would be searched; touch nothing")
+    sweep.add_argument("--explain", action="store_true", help="say why each stage runs or not")
+    sweep.add_argument("--json", action="store_true", help="the result as one JSON object")
+    _store(sweep)
 
 
 def _sample(commands: Any) -> None:
@@ -258,6 +273,8 @@ def run_pipeline(options: argparse.Namespace) -> int:
     from flows import start
 
     experiment = start.experiment(config_path(options.config), options.set, options.only, smoke=options.smoke)
+    if experiment.sweep:
+        raise InputError(f"{options.config} describes a sweep: atelier sweep {options.config}")
     if options.plan:
         start.show_plan(experiment, options.force, as_json=options.json)
         return 0
@@ -268,6 +285,34 @@ def run_pipeline(options: argparse.Namespace) -> int:
         print(json.dumps(start.summary(record)))
     else:
         start.show(record, _open(experiment.store.url))
+    return 0 if record["status"] == "done" else 1
+
+
+def run_sweep(options: argparse.Namespace) -> int:
+    """`atelier sweep`."""
+    from flows import searching, start
+
+    if (options.config is None) == (options.resume is None):
+        raise InputError("name a config to start a sweep, or --resume ID to go on with one")
+    resume = None
+    if options.resume:
+        store = _open(options.store)
+        record = find_run(store, options.resume)
+        resume, experiment = record["run_id"], searching.interrupted(store, record)
+    else:
+        experiment = searching.from_file(config_path(options.config), options.set)
+    if options.plan:
+        searching.show_plan(experiment, as_json=options.json)
+        return 0
+    record = start.start(
+        experiment, force=options.force, explain=options.explain, command=_command_line(), resume=resume
+    )
+    store = _open(experiment.store.url)
+    if options.json:
+        print(json.dumps(start.summary(record) | {"sweep": searching.results(record, store)}))
+    else:
+        searching.show(record, store)
+        start.show(record, store)
     return 0 if record["status"] == "done" else 1
 
 

@@ -23,7 +23,15 @@ def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
     submitted: the first family, which should be the longest, keeps its cores throughout while the others
     take turns on the rest. A family that builds on others' models waits for those.
     """
-    run, families = RUNS[run_id], list(experiment["families"])
+    run = RUNS[run_id]
+    basis = founded(run)
+    trained, evaluated = trained_and_judged(run, basis, list(run.experiment.families))
+    return finished(run, basis, trained, evaluated)
+
+
+def founded(run: Run) -> Basis:
+    """The data and what judging rests on; Ray is there where anything is to be computed."""
+    run_id = run.run_id
     data = tasks.prepare(run_id)
     if run.has_jobs():
         launch.connect()
@@ -31,7 +39,13 @@ def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
     extractor = tasks.extractor(run_id, data)
     reference = tasks.reference(run_id, data, extractor)
     captions = tasks.captions(run_id, data) if run.plan.captions else None
-    basis = Basis(data, extractor, reference, captions)
+    return Basis(data, extractor, reference, captions)
+
+
+def trained_and_judged(
+    run: Run, basis: Basis, families: list[str]
+) -> tuple[dict[str, Done], dict[str, Done]]:
+    """The families that could be trained, and those that could be judged too, with what they build on."""
     waiting, lost = list(families), set[str]()
     trained: dict[str, Done] = {}
     evaluations: dict[str, PrefectFuture[Done]] = {}
@@ -45,21 +59,37 @@ def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
             lost.add(family)
         trainings |= begun(run, basis, waiting, trained, lost)
         if done:
-            evaluations[family] = tasks.evaluate.submit(run_id, family, basis, done)
-    evaluated = {family: done for family in families if (done := outcome(evaluations.get(family)))}
+            evaluations[family] = tasks.evaluate.submit(run.run_id, family, basis, done)
+    return trained, {family: done for family in families if (done := outcome(evaluations.get(family)))}
+
+
+def finished(
+    run: Run,
+    basis: Basis,
+    trained: dict[str, Done],
+    evaluated: dict[str, Done],
+    examined: dict[str, Done] | None = None,
+) -> str:
+    """Export, examine, compare, report and publish; returns done, partial or failed.
+
+    `examined` holds what is known besides already, by stage and family.
+    """
+    run_id, families = run.run_id, list(run.experiment.families)
     exported = {
         family: done
         for family in evaluated
-        if (done := outcome(tasks.export.submit(run_id, family, data, trained[family], evaluated[family])))
+        if (
+            done := outcome(
+                tasks.export.submit(run_id, family, basis.data, trained[family], evaluated[family])
+            )
+        )
     }
-    examined = examinations(run, basis, trained, [family for family in families if family in evaluated])
-
+    found = examinations(run, basis, trained, [family for family in families if family in evaluated])
     for family in families:
         if family not in exported:
             run.failed.setdefault(family, "a stage it depends on failed")
-
     compared = tasks.compare(run_id, trained, evaluated)
-    reported = tasks.report(run_id, compared, examined)
+    reported = tasks.report(run_id, compared, (examined or {}) | found)
     if exported:
         tasks.publish(run_id, reported, exported)
     return "failed" if not exported else "partial" if run.failed else "done"

@@ -73,8 +73,11 @@ def start(
     explain: bool = False,
     smoke: bool = False,
     command: str = "",
+    resume: str | None = None,
 ) -> dict[str, Any]:
-    """Run the pipeline in this process, under Prefect; returns the run's record.
+    """Run the pipeline in this process, under Prefect, or its sweep's; returns the run's record.
+
+    `resume` is the id of an interrupted sweep's run, which this one takes the place of.
 
     Raises:
         InputError: something that was asked for cannot be.
@@ -84,7 +87,6 @@ def start(
     from prefect.task_runners import ThreadPoolTaskRunner
 
     from components import report
-    from flows.pipeline import pipeline
     from flows.record import Record, lineage, redacted
     from flows.run import Run
     from flows.terminal import Board
@@ -93,9 +95,10 @@ def start(
     end_orphans(os.environ.get("PREFECT_HOME", ""))
     store = open_store(experiment.store.url, home())
     store.check()
-    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    run_id = resume or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     settings = redacted(experiment)
     content = {"smoke": smoke, "command": command, "lineage": lineage(home(), settings)}
+    content["kind"] = "sweep" if experiment.sweep else "run"
     record = Record(store, run_id, content)
     with Board() as board:
         board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
@@ -104,7 +107,7 @@ def start(
         status = "interrupted"
         try:
             with tags(f"data:{experiment.data.name}", *(["smoke"] if smoke else []), *experiment.families):
-                status = pipeline.with_options(task_runner=runner)(run_id, settings)
+                status = flow_of(experiment).with_options(task_runner=runner)(run_id, settings)
         except (InputError, RunError):
             status = "failed"
             raise
@@ -120,6 +123,17 @@ def start(
                 report.build_run(store, run_id)
             report.build_index(store)
     return record.content
+
+
+def flow_of(experiment: Experiment) -> Any:
+    """The Prefect flow that an experiment runs through."""
+    if experiment.sweep:
+        from flows.sweep import sweep
+
+        return sweep
+    from flows.pipeline import pipeline
+
+    return pipeline
 
 
 def check_stages(names: Collection[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,3 +88,34 @@ def test_a_bad_file_is_named(tmp_path: Path, text: str, word: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no config file"):
         config.load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("sweep", "says"),
+    [
+        ({}, "sweep.search is missing"),
+        ({"search": {}}, "at least 1 item"),
+        ({"search": {"lr": None}, "trails": 3}, "unknown key sweep.trails; known here: "),
+        (
+            {"search": {"lr": None}, "steps": 100, "judgements": 8},
+            "steps=100 cannot be cut into judgements=8",
+        ),
+        ({"search": {"lr": None}, "grace": 9}, "grace=9 is more than judgements=8"),
+        ({"search": {"lr": None}, "scheduler": "pbt", "searcher": "grid"}, "searcher: random"),
+        ({"search": {"lr": None}, "scheduler": "pbt", "trials": 3}, "at least 4 trials, not trials=3"),
+        ({"search": {"lr": None}, "cost": True}, "cost: true needs searcher: optuna and scheduler: none"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_one_clear_sentence(sweep: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=re.escape(says)):
+        config.parse({"families": {"dcgan": {}}, "sweep": sweep}, "x.yaml")
+
+
+def test_rungs_grow_by_the_factor() -> None:
+    assert config.Sweep(search={"lr": None}, judgements=8, grace=2, factor=2).rungs == [2, 4, 8]
+    assert config.Sweep(search={"lr": None}, judgements=9, grace=1, factor=3).rungs == [1, 3, 9]
+
+
+def test_milestones_come_in_order() -> None:
+    with pytest.raises(ValueError, match="in the order of their steps"):
+        config.Train(milestones=[{"step": 5, "change": {"lr": 1}}, {"step": 5, "change": {"lr": 2}}])

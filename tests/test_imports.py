@@ -21,7 +21,7 @@ SOURCES = {
     for path in sorted((ROOT / package).rglob("*.py"))
 }
 ONLY_IN = {
-    "ray": ("components.launch", "components.sweep", "components.doctor"),
+    "ray": ("components.launch", "components.tuning", "components.doctor"),
     "dvc": ("components.versioning",),
     "prefect": ("flows.",),
     "s3fs": ("components.storage",),

@@ -1,0 +1,303 @@
+"""A sweep from its first trial to its winner, and the winner against what it was to beat."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from scipy.stats import t as student
+
+from components import importance, launch
+from components.config import Sweep
+from components.errors import InputError, RunError
+from components.report.health import EVENT
+from components.spaces import Hyperparameter
+from components.storage import Store
+from components.story import Story, Told
+from components.trials import Repeat, Terms
+
+STORY = "story.json"
+CONFIDENCE = 0.95
+
+Moved = Callable[[Story], None]
+"""Told now and then how far a sweep is."""
+
+
+def sweep(
+    store: Store,
+    attempt: Store,
+    terms: Terms,
+    hyperparameters: Sequence[Hyperparameter],
+    settings: Sweep,
+    *,
+    seed: int,
+    keep: str,
+    moved: Moved,
+) -> Told:
+    """Try, re-score the best, and name the winner; a sweep that was interrupted goes on.
+
+    Args:
+        store: where everything lies.
+        attempt: the sweep's own folder.
+        terms: what trials have in common, the metric as it was asked for.
+        hyperparameters: what is searched.
+        settings: of the sweep.
+        seed: that trials are trained with.
+        keep: which weights of a training count, the best or the last.
+        moved: told how far it is.
+
+    Raises:
+        InputError: the family has no such measure, or a trial does not fit the cluster.
+        RunError: no trial came to a value.
+    """
+    terms = replace(terms, metric=launch.call("components.trials:metric_of", terms, cpus=terms.threads))
+    from components import tuning  # imports Ray, which reads its environment then: after launch has set it
+
+    side_by_side, because = tuning.concurrency(terms, settings)
+    choices = tuning.labels(hyperparameters)
+
+    def known(told: Told, **more: Any) -> Told:
+        found = _pictured(store, told["trials"], bool(terms.model))
+        return (
+            described(terms, settings, hyperparameters, side_by_side, because)
+            | told
+            | {"trials": found}
+            | more
+        )
+
+    def keep_story(told: Told) -> None:
+        attempt.write_json(STORY, told)
+        attempt.write_json("progress.json", {"swept": known(told, **NOT_YET)})
+        moved(story)
+
+    def values_of(config: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: choices.get(name, {}).get(value, value) for name, value in config.items()}
+
+    before = attempt.read_json(STORY) if attempt.exists(STORY) else None
+    story = Story(keep_story, terms.judgements, before, values_of)
+    tuning.search(terms, hyperparameters, settings, story, attempt.child("ray"))
+    attempt.delete("ray")
+    told = story.settled(best=keep == "best")
+    keep_story(told)
+    chosen = finalists(told["trials"], settings, drawing=bool(terms.model))
+    scored = rescored(attempt, store, terms, chosen, settings, seed)
+    won = winner(scored, settings, terms.diversity)
+    _prune(store, told["trials"], [one["number"] for one in chosen], settings.checkpoints)
+    spaces = [h.described() for h in hyperparameters]
+    fair = importance.comparable_scores(
+        told["trials"], settings.rungs if settings.scheduler != "none" else []
+    )
+    weights = importance.importances(spaces, fair)
+    spent = [trial["overhead"] for trial in told["trials"] if trial["overhead"] is not None]
+    return known(
+        told,
+        finalists=scored,
+        winner=won,
+        importance=weights and {"n": len(fair), "at": _where(settings), "of": weights},
+        recommendations=importance.recommendations(spaces, fair, weights),
+        overhead_seconds={"mean": statistics.fmean(spent), "max": max(spent)} if spent else None,
+    )
+
+
+NOT_YET: Told = dict.fromkeys(("winner", "importance", "overhead_seconds"), None)
+NOT_YET |= {"finalists": [], "recommendations": []}
+
+
+def described(
+    terms: Terms,
+    settings: Sweep,
+    hyperparameters: Sequence[Hyperparameter],
+    side_by_side: int,
+    because: str,
+) -> Told:
+    """What a sweep is, for the page."""
+    chosen = ("searcher", "scheduler", "trials", "judgements", "rungs", "factor", "diversity")
+    drawing = bool(terms.model)
+    return {
+        "family": terms.family,
+        "kind": "sampling" if drawing else "training",
+        "seed": settings.seed,
+        "metric": {"name": terms.metric, "n": terms.samples, "split": "validation", "floor": None},
+        "cost": {"name": "processor seconds an image", "unit": "s"}
+        if drawing
+        else {"name": "seconds of training and judging", "unit": "s"},
+        "settings": {name: getattr(settings, name) for name in chosen}
+        | {"steps": None if drawing else terms.block["train"]["steps"]}
+        | {"concurrent": side_by_side, "because": because},
+        "hyperparameters": [h.described() for h in hyperparameters],
+    }
+
+
+def _where(settings: Sweep) -> str:
+    if settings.scheduler == "none":
+        return "the end of each trial"
+    return f"judgement {settings.grace} of {settings.judgements}, which all trials reached"
+
+
+# Finalists.
+
+
+def finalists(found: Sequence[Told], settings: Sweep, *, drawing: bool) -> list[Told]:
+    """The trials to be judged again: those that came farthest, the best of them first.
+
+    Where cost is searched for too, those that no other beats in both. Where nothing but sampling is searched,
+    the experiment's own settings, which are the first trial, are always among them: that costs little.
+
+    Raises:
+        RunError: no trial came to a value.
+    """
+    whole = [trial for trial in found if trial["state"] in ("done", "stopped") and trial["value"] is not None]
+    if not whole:
+        reasons = [trial["reason"] for trial in found if trial["reason"]]
+        raise RunError(
+            f"no trial of the sweep came to a value; the first said: {(reasons or ['nothing'])[0]}"
+        )
+    ranked = sorted(whole, key=lambda t: (t["state"] != "done", -len(t["curve"]), t["score"], t["number"]))
+    if settings.cost:
+        ranked = [t for t in ranked if not any(_beats(other, t) for other in whole)]
+    chosen = ranked[: settings.finalists]
+    first = [trial for trial in whole if trial["number"] == 1]
+    return chosen + [trial for trial in first if drawing and trial not in chosen]
+
+
+def _beats(a: Told, b: Told) -> bool:
+    """Whether a trial is better or cheaper than another, and in nothing behind it."""
+    ours, theirs = (a["score"], a["cost"]), (b["score"], b["cost"])
+    return ours != theirs and all(x <= y for x, y in zip(ours, theirs, strict=True))
+
+
+def rescored(
+    attempt: Store, store: Store, terms: Terms, chosen: Sequence[Told], settings: Sweep, seed: int
+) -> list[Told]:
+    """The finalists, each trained with several seeds and judged by more samples; the lowest mean first."""
+    folder = f"{attempt.root.removeprefix(store.root).strip('/')}/finals"
+    seeds = [seed + i for i in range(settings.repeats)]
+    jobs = [
+        Repeat(
+            terms,
+            tuple(trial["schedule"] or [{"step": 0, "values": trial["values"]}]),
+            one,
+            settings.final_samples,
+            f"{folder}/trial-{trial['number']:03}-seed-{one}.json",
+        )
+        for trial in chosen
+        for one in seeds
+    ]
+    gpus = 1 if terms.device == "cuda" else 0
+    found = iter(
+        launch.each("components.trials:rescored", [(job,) for job in jobs], cpus=terms.threads, gpus=gpus)
+    )
+    scored = []
+    for trial in chosen:
+        repeats = [next(found) for _ in seeds]
+        values = [one["value"] for one in repeats if one["value"] is not None]
+        mean, low, high = interval(values) if len(values) == len(repeats) else (None, None, None)
+        diversity = [one["diversity"] for one in repeats if one["diversity"] is not None]
+        scored.append(
+            {name: trial[name] for name in ("number", "values", "schedule")}
+            | {"cost": statistics.fmean(one["cost"] for one in repeats) if mean is not None else None}
+            | {"repeats": repeats, "mean": mean, "low": low, "high": high, "n": settings.final_samples}
+            | {"diversity": statistics.fmean(diversity) if diversity else None}
+        )
+    return sorted(scored, key=lambda one: (one["mean"] is None, one["mean"] or 0.0))
+
+
+def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """The mean of independent values and its 95 % interval by Student's t; of one value there is none."""
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return mean, None, None
+    quantile = float(student.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+    half = quantile * statistics.stdev(values) / len(values) ** 0.5
+    return mean, mean - half, mean + half
+
+
+def winner(scored: Sequence[Told], settings: Sweep, least: float) -> Told:
+    """The finalist to train at full budget.
+
+    Raises:
+        RunError: the samples of all finalists had collapsed, or their trainings failed.
+    """
+    fair = [one for one in scored if one["mean"] is not None and one["diversity"] >= least]
+    if not fair:
+        raise RunError("no finalist of the sweep trained to the end with diverse samples on all of its seeds")
+    best = fair[0]
+    why = f"lowest mean of {len(best['repeats'])} seeds"
+    own = next((one for one in fair if one["number"] == 1), None)
+    if settings.prefer == "cost" and own is not None:
+        best = min((one for one in fair if one["mean"] <= own["mean"]), key=lambda one: one["cost"])
+        why = "the cheapest that is not worse than the experiment's own settings"
+    return {name: best[name] for name in ("number", "values", "schedule", "mean")} | {"why": why}
+
+
+# The winner against the experiment's own settings.
+
+
+def duel(metric: str, pairs: Sequence[Mapping[str, Any]], **about: Any) -> Told:
+    """The differences of two settings on the same fresh seeds, and whether they are more than chance.
+
+    Args:
+        metric: what they are compared by, lower the better.
+        pairs: for each seed the two values: {"seed", "winner", "default"}.
+        about: what else is to be known: n, split, floor.
+    """
+    differences = [pair["winner"] - pair["default"] for pair in pairs]
+    value, low, high = interval(differences)
+    says = "one seed says nothing of chance"
+    if low is not None and high is not None:
+        says = "better" if high < 0 else "worse" if low > 0 else "no significant gain"
+    told = {name: [pair[name if name != "seeds" else "seed"] for pair in pairs] for name in ("seeds", *SIDES)}
+    return (
+        about
+        | told
+        | {"metric": metric, "difference": {"value": value, "low": low, "high": high}, "says": says}
+    )
+
+
+SIDES = ("winner", "default")
+
+
+def full_schedule(block: Mapping[str, Any], won: Told, trial_steps: int) -> dict[str, Any]:
+    """The winner's settings at full budget; a schedule is stretched to it."""
+    from components import spaces
+
+    first, *later = won["schedule"] or [{"step": 0, "values": won["values"]}]
+    whole = spaces.applied(dict(block), first["values"])
+    steps = whole["train"]["steps"]
+    stones = [{"step": max(1, round(e["step"] * steps / trial_steps)), "change": e["values"]} for e in later]
+    return whole | {"train": whole["train"] | {"milestones": stones}}
+
+
+# What is left in the store.
+
+
+def _pictured(store: Store, found: Sequence[Told], drawing: bool) -> list[Told]:
+    """The trials with the file of their newest samples, and how many diagnoses they had."""
+    shown = []
+    for trial in found:
+        uri, step = trial["uri"], trial["step"]
+        name = "drawn" if drawing else f"step-{step:07d}"
+        events = [e for e in store.list(f"{uri}/health") if EVENT.fullmatch(e)] if uri and not drawing else []
+        shown.append(trial | {"picture": uri and f"{uri}/samples/{name}.webp", "events": len(events)})
+    return shown
+
+
+def _prune(store: Store, found: Sequence[Told], finals: Sequence[int], policy: str) -> None:
+    """Delete the checkpoints that the policy does not keep; a trial that is asked for again trains again."""
+    if policy == "all":
+        return
+    for trial in found:
+        if policy == "none" or trial["number"] not in finals:
+            for uri in trial["uris"]:
+                store.delete(f"{uri}/checkpoints")
+
+
+def refuse_changed(before: str, now: str, name: str, run_id: str) -> None:
+    """Raises InputError where the data of a sweep is no longer what it was."""
+    if before != now:
+        raise InputError(
+            f"sweep {run_id} searched on version {before[:10]} of {name}, and {now[:10]} is prepared now: "
+            f"prepare the former again to go on with it, or start a new sweep"
+        )

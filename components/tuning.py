@@ -1,0 +1,513 @@
+"""Ray Tune: which values are tried, what is stopped, who goes on from whom. With launch, what knows Ray.
+
+Trials are functions of their values (components/trials.py); here is only the order of things.
+Nothing that Tune keeps is needed again: a sweep that goes on suggests what it suggested before, and its
+trials say from the store what they said before.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ray import tune
+from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    PopulationBasedTraining,
+    TrialScheduler,
+)
+from ray.tune.search import BasicVariantGenerator
+
+from components import launch, trials
+from components.config import Sweep
+from components.distributed import derive
+from components.errors import InputError, RunError
+from components.spaces import Hyperparameter
+from components.storage import Store
+from components.story import Story
+from components.trials import WORST, Terms
+from models.search import Choice, Range
+
+ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials keep their own curves
+    "RAY_AIR_NEW_OUTPUT": "0",  # whose tables come with any verbosity
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are flows/signals.py's
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",  # a stopped trial stores its last files before the next begins
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_RESULT_BUFFER_LENGTH": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+POINTER = "pointer.json"
+LEAST = 0.01  # cores of a trial whose workers are Ray Train's; Ray refuses none
+
+
+def search(
+    terms: Terms, hyperparameters: Sequence[Hyperparameter], settings: Sweep, story: Story, scratch: Store
+) -> None:
+    """Try the values that the sweep asks for; what happens is told to the story.
+
+    Args:
+        terms: what trials have in common.
+        hyperparameters: what is searched, and where.
+        settings: of the sweep.
+        story: knows what was suggested before an interruption, and is told everything.
+        scratch: a folder for Tune's own files.
+    """
+    os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
+    warnings.filterwarnings("ignore", module="ray")
+    launch.connect()
+    side_by_side, _ = concurrency(terms, settings)
+    points = suggestions(hyperparameters, settings, story.suggested)
+    listed = settings.searcher != "optuna"
+    filesystem, path = scratch.arrow()
+    tuner = Tuner(
+        tune.with_resources(
+            tune.with_parameters(_trial, terms=terms, choices=labels(hyperparameters)), _room(terms)
+        ),
+        param_space={h.name: domain(h) for h in hyperparameters} if listed else {},
+        tune_config=TuneConfig(
+            metric=None if settings.cost else "score",
+            mode=None if settings.cost else "min",
+            search_alg=searcher(hyperparameters, settings, points, side_by_side),
+            scheduler=scheduler(hyperparameters, settings, story),
+            num_samples=len(points) if listed else settings.trials,
+            max_concurrent_trials=None if listed else side_by_side,
+            reuse_actors=True,
+        ),
+        run_config=RunConfig(
+            name="tune",
+            storage_path=path,
+            storage_filesystem=filesystem,
+            verbose=0,
+            callbacks=[_Listener(story)],
+            failure_config=FailureConfig(max_failures=1),  # a lost process starts again at its checkpoint
+            checkpoint_config=CheckpointConfig(),
+        ),
+    )
+    try:
+        tuner.fit()
+    except (InputError, RunError):
+        raise
+    except Exception as error:  # Tune wraps what went wrong in kinds of its own
+        last = (str(error).strip().splitlines() or [""])[-1]
+        raise RunError(f"the sweep was interrupted: {last[:300]}; run the same command to go on") from error
+
+
+def concurrency(terms: Terms, settings: Sweep) -> tuple[int, str]:
+    """How many trials run side by side, and why."""
+    import ray
+
+    have, threads = ray.cluster_resources(), terms.threads * terms.workers
+    gpus = terms.workers if terms.device == "cuda" else 0
+    room = int(have.get("CPU", 0) // threads)
+    because = f"{have.get('CPU', 0):g} cores, {threads} a trial"
+    if gpus:
+        room = min(room, int(have.get("GPU", 0) // gpus))
+        because += f"; {have.get('GPU', 0):g} GPUs, {gpus} a trial"
+    if room < 1:
+        raise InputError(
+            f"a trial needs {threads} cores"
+            + (f" and {gpus} GPUs" if gpus else "")
+            + f", and the cluster has "
+            f"{have.get('CPU', 0):g} and {have.get('GPU', 0):g}; lower train.threads or sweep.workers"
+        )
+    if settings.side_by_side is not None and settings.side_by_side < room:
+        return settings.side_by_side, f"sweep.side_by_side; there would be room for {room}"
+    return room, because
+
+
+def _room(terms: Terms) -> dict[str, float]:
+    """What a trial's own process takes; workers of a Ray Train run bring their own."""
+    if terms.workers > 1:
+        return {"CPU": LEAST}
+    return {"CPU": terms.threads} | ({"GPU": 1.0} if terms.device == "cuda" else {})
+
+
+# A trial, in a process of the cluster.
+
+
+def _trial(config: dict[str, Any], terms: Terms, choices: Mapping[str, Mapping[str, Any]]) -> None:
+    """One trial, from its beginning or from the judgement at which it paused, or from another's."""
+    values = {name: choices.get(name, {}).get(value, value) for name, value in config.items()}
+    own, pointer = tune.get_context().get_trial_id(), _pointer()
+    schedule: list[dict[str, Any]] = pointer["schedule"] if pointer else [{"step": 0, "values": values}]
+    after, donor = (pointer["step"], pointer["uri"]) if pointer else (0, "")
+    if pointer:
+        now: dict[str, Any] = {}
+        for entry in schedule:
+            now |= dict(entry["values"])
+        if changed := {name: value for name, value in values.items() if now[name] != value}:
+            schedule.append({"step": after, "values": changed, "from": pointer["trial"]})
+        else:
+            donor = ""
+
+    def tell(said: trials.Said) -> None:
+        told = {**said, "schedule": schedule}
+        if not terms.pointers:
+            tune.report(told)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            told_of = {"schedule": schedule, "step": said["step"], "uri": said["uri"], "trial": own}
+            Path(folder, POINTER).write_text(json.dumps(told_of))
+            tune.report(told, checkpoint=tune.Checkpoint.from_directory(folder))
+
+    try:
+        if terms.model:
+            trials.drawn(terms, values, tell)
+        elif terms.workers > 1:
+            _in_parts(terms, schedule, tell)
+        else:
+            trials.trained(terms, schedule, tell, after=after, donor=donor)
+    except (InputError, RunError) as error:
+        tune.report({"failed": str(error), "score": WORST, "cost": WORST, "judged": 0, "schedule": schedule})
+    except MemoryError:
+        tune.report(
+            {"failed": "out of memory", "score": WORST, "cost": WORST, "judged": 0, "schedule": schedule}
+        )
+
+
+def _in_parts(terms: Terms, schedule: list[dict[str, Any]], tell: Callable[[trials.Said], None]) -> None:
+    """A trial of several workers, a Ray Train run from judgement to judgement.
+
+    One that is stopped while its workers run would leave their placement group behind, and starve the trials
+    that follow: so it is stopped between two such runs, when it holds nothing.
+    """
+    for judged in range(1, terms.judgements + 1):
+        said: list[trials.Said] = []
+        done = trials.trained(terms, schedule, said.append, until=judged)
+        for one in said[judged - 1 :]:
+            tell(one)
+        if done is not None:
+            return
+
+
+def _pointer() -> dict[str, Any] | None:
+    """Where this trial is to go on from: the values so far, a step and the folder with its checkpoint."""
+    checkpoint = tune.get_checkpoint()
+    if checkpoint is None:
+        return None
+    with checkpoint.as_directory() as folder:
+        found: dict[str, Any] = json.loads(Path(folder, POINTER).read_text())
+    return found
+
+
+# Which values.
+
+
+def labels(hyperparameters: Sequence[Hyperparameter]) -> dict[str, dict[str, Any]]:
+    """Names of values that are not plain, such as lists of widths: searchers take only plain ones."""
+    choices = {h.name: h.space.values for h in hyperparameters if not isinstance(h.space, Range)}
+    return {name: {_label(value): value for value in values} for name, values in choices.items()}
+
+
+def _label(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
+
+
+def domain(hyperparameter: Hyperparameter) -> Any:
+    """Where a hyperparameter is searched, as Tune has it; upper ends belong to it."""
+    space = hyperparameter.space
+    if not isinstance(space, Range):
+        return tune.choice([_label(value) for value in space.values])
+    if hyperparameter.integer:
+        low, high = int(space.low), int(space.high) + 1
+        return tune.lograndint(low, high) if space.scale == "log" else tune.randint(low, high)
+    return (tune.loguniform if space.scale == "log" else tune.uniform)(space.low, space.high)
+
+
+def suggestions(
+    hyperparameters: Sequence[Hyperparameter], settings: Sweep, before: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """The values to try, as far as they are known beforehand; the same for the same seed.
+
+    Args:
+        hyperparameters: what is searched.
+        settings: of the sweep.
+        before: what an interrupted sweep had suggested, which a searcher that learns is told first.
+    """
+    default = {h.name: _label(h.default) for h in hyperparameters}
+    if settings.searcher == "grid":
+        axes = [_points(h, settings.points) for h in hyperparameters]
+        names = [h.name for h in hyperparameters]
+        grid = [dict(zip(names, values, strict=True)) for values in itertools.product(*axes)]
+        return list(
+            itertools.islice(itertools.chain([default], (p for p in grid if p != default)), settings.trials)
+        )
+    if settings.searcher == "optuna":
+        return [dict(values) for values in before] or [default]
+    found, draws = [default], 0
+    if settings.scheduler == "pbt" and not _inside(default, hyperparameters):
+        found = []  # what is not in the range cannot be changed a little
+    while len(found) < settings.trials and draws < 100 * settings.trials:
+        draws += 1
+        seed = derive(settings.seed, "suggestion", draws) % 2**32
+        state = np.random.RandomState(seed)
+        point = {h.name: _plain(domain(h).sample(random_state=state)) for h in hyperparameters}
+        if point not in found:
+            found.append(point)
+    return found
+
+
+def _points(hyperparameter: Hyperparameter, n: int) -> list[Any]:
+    """The points of a grid: every choice, or `n` of a range, evenly spaced in its scale."""
+    space = hyperparameter.space
+    if not isinstance(space, Range):
+        return [_label(value) for value in space.values]
+    spaced = np.geomspace if space.scale == "log" else np.linspace
+    values = [float(f"{value:.12g}") for value in spaced(space.low, space.high, n)]
+    return list(dict.fromkeys(round(v) for v in values)) if hyperparameter.integer else values
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def searcher(
+    hyperparameters: Sequence[Hyperparameter], settings: Sweep, points: list[dict[str, Any]], most: int
+) -> Any:
+    """Where values come from, for at most so many trials at once: a list, or Optuna's Parzen estimators."""
+    if settings.searcher != "optuna":
+        return BasicVariantGenerator(points, max_concurrent=most, random_state=settings.seed)
+    import optuna
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    space = OptunaSearch.convert_search_space({h.name: domain(h) for h in hyperparameters})
+    goal: dict[str, Any] = {"metric": "score", "mode": "min"}
+    if settings.cost:
+        goal = {"metric": ["score", "cost"], "mode": ["min", "min"]}
+    inside = [point for point in points if _inside(point, hyperparameters)]
+    return OptunaSearch(space, points_to_evaluate=inside, seed=settings.seed, **goal)
+
+
+def _inside(point: Mapping[str, Any], hyperparameters: Sequence[Hyperparameter]) -> bool:
+    """Whether values lie where they are searched; the experiment's own need not."""
+    for h in hyperparameters:
+        value = point[h.name]
+        if isinstance(h.space, Range):
+            if value is None or not h.space.low <= value <= h.space.high:
+                return False
+        elif value not in [_label(v) for v in h.space.values]:
+            return False
+    return True
+
+
+# Who goes on.
+
+
+def scheduler(hyperparameters: Sequence[Hyperparameter], settings: Sweep, story: Story) -> Any:
+    """What stops trials, or has them go on from one another."""
+    if settings.scheduler == "asha":
+        return InOrder(settings, story)
+    if settings.scheduler == "pbt":
+        return Population(hyperparameters, settings, story)
+    return Numbered(story)
+
+
+class Numbered(FIFOScheduler):
+    """Every trial to its end, in order."""
+
+    def __init__(self, story: Story):
+        super().__init__()
+        self.story = story
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Trials are numbered as they come."""
+        self.story.add(trial.trial_id, trial.config)
+        super().on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Nothing is stopped."""
+        self.story.say(trial.trial_id, result)
+        return TrialScheduler.CONTINUE
+
+
+class InOrder(AsyncHyperBandScheduler):
+    """ASHA (Li et al. 2020, https://arxiv.org/abs/1810.05934) that decides in the order of trials.
+
+    Whether a trial goes on from a rung depends on those before it alone, not on who was faster: so the same
+    seed gives the same sweep, on any number of cores and however often it was interrupted. A trial whose
+    predecessors are not there yet goes on until they are; what it says meanwhile does not count if it is then
+    stopped.
+    """
+
+    def __init__(self, settings: Sweep, story: Story):
+        super().__init__(
+            time_attr="judged",
+            max_t=settings.judgements + 1,  # the last judgement is a rung like the others, if it is one
+            grace_period=settings.grace,
+            reduction_factor=settings.factor,
+        )
+        self.story, self.settings = story, settings
+        self.rungs = [rung for rung in settings.rungs if rung < settings.judgements]
+        self.values: dict[int, dict[int, float]] = {rung: {} for rung in self.rungs}  # by rung and number
+        self.passed: dict[int, int] = {}  # number -> the highest rung from which it may go on
+        self.stopped: dict[int, int] = {}  # number -> the rung from which it may not
+        self.over: set[int] = set()
+        self.trials: dict[int, Any] = {}
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Trials are numbered as they come."""
+        number = self.story.add(trial.trial_id, trial.config)
+        self.trials[number], self.passed[number] = trial, 0
+        super().on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Keep what a trial says at a rung, decide what can be decided."""
+        number = self.story.say(trial.trial_id, result)
+        if result["judged"] in self.values:
+            self.values[result["judged"]].setdefault(number, result["score"])
+        self.settle(tune_controller)
+        return TrialScheduler.STOP if number in self.stopped else TrialScheduler.CONTINUE
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """A trial is over, and nobody waits for it any longer."""
+        self._over(tune_controller, trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """The same."""
+        self._over(tune_controller, trial)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """The same."""
+        self._over(tune_controller, trial)
+
+    def _over(self, controller: Any, trial: Any) -> None:
+        self.over.add(self.story.number(trial.trial_id))
+        self.settle(controller)
+
+    def settle(self, controller: Any) -> None:
+        """Decide, rung by rung and in the order of trials, until one is missing."""
+        for below, rung in zip([0, *self.rungs], self.rungs, strict=False):
+            for number in sorted(self.trials):
+                if number in self.stopped or self.passed[number] >= rung:
+                    continue
+                known = self.values.get(below if self.passed[number] < below else rung, {})
+                if number not in known and number in self.over:
+                    continue  # it failed, or ended early
+                if number not in known or self.passed[number] < below:
+                    break  # those after it wait for what it will say, or for what is said of it
+                self._decide(controller, number, rung)
+
+    def _decide(self, controller: Any, number: int, rung: int) -> None:
+        value, others = self.values[rung][number], self._at(rung)
+        told = {"judged": rung, "score": value}
+        if super().on_trial_result(controller, self.trials[number], told) == TrialScheduler.STOP:
+            self.stopped[number] = rung
+            did, than = "stopped", "is not among"
+        else:
+            self.passed[number] = rung
+            did, than = "went on", "is among"
+        share = f"the best 1/{self.settings.factor} of {others + 1} so far" if others else "the first"
+        self.story.decide(number, rung, did, f"{shown(value)} {than} {share} at judgement {rung}")
+
+    def _at(self, rung: int) -> int:
+        """How many were compared at a rung so far."""
+        return sum(max(self.passed[n], self.stopped.get(n, 0)) >= rung for n in self.trials)
+
+
+def shown(score: float) -> str:
+    """A score as people read it."""
+    if score >= WORST:
+        return "no value"
+    return f"{score - trials.COLLAPSED:.4g}, collapsed," if score >= trials.COLLAPSED / 2 else f"{score:.4g}"
+
+
+class Population(PopulationBasedTraining):
+    """Population-based training: the worst go on from the best, changed a little.
+
+    Jaderberg et al. 2017, https://arxiv.org/abs/1711.09846. All wait for each other at every rung (of `grace`
+    judgements), and chance is a function of the seed, the trial and the rung: a population that is run again
+    goes the same way.
+    """
+
+    def __init__(self, hyperparameters: Sequence[Hyperparameter], settings: Sweep, story: Story):
+        self.story, self.settings, self.hyperparameters = story, settings, list(hyperparameters)
+        mutations: dict[str, Any] = {}
+        for h in hyperparameters:
+            space = h.space
+            mutations[h.name] = [_label(v) for v in space.values] if isinstance(space, Choice) else domain(h)
+        super().__init__(
+            time_attr="judged",
+            perturbation_interval=settings.grace,
+            hyperparam_mutations=mutations,
+            custom_explore_fn=self._within,
+            log_config=False,
+            require_attrs=False,
+            synch=True,
+        )
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Trials are numbered as they come."""
+        self.story.add(trial.trial_id, trial.config)
+        super().on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Wait for the others at a rung; after the last judgement there is nothing to go on with."""
+        self.story.say(trial.trial_id, result)
+        if "failed" in result or result["judged"] >= self.settings.judgements:
+            return TrialScheduler.CONTINUE
+        return str(super().on_trial_result(tune_controller, trial, result))
+
+    def _checkpoint_or_exploit(self, trial: Any, *rest: Any) -> None:
+        number = self.story.number(trial.trial_id)
+        rung = self._trial_state[trial].last_train_time
+        with seeded(derive(self.settings.seed, "population", number, rung)):
+            super()._checkpoint_or_exploit(trial, *rest)
+
+    def _exploit(self, tune_controller: Any, trial: Any, trial_to_clone: Any) -> None:
+        mine, theirs = (-(self._trial_state[t].last_score or 0.0) for t in (trial, trial_to_clone))
+        number, donor = (self.story.number(t.trial_id) for t in (trial, trial_to_clone))
+        rung = self._trial_state[trial].last_train_time
+        super()._exploit(tune_controller, trial, trial_to_clone)
+        why = f"{shown(mine)} is among the worst: goes on from trial {donor} ({shown(theirs)}), changed"
+        self.story.exploit(number, donor, rung, trial.config, why)
+
+    def _within(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Values that a perturbation has led out of their range go back to its end."""
+        for h in self.hyperparameters:
+            if isinstance(h.space, Range):
+                config[h.name] = _plain(min(max(config[h.name], h.space.low), h.space.high))
+                if h.integer:
+                    config[h.name] = round(config[h.name])
+        return config
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """The process's random numbers from a seed inside; as they were afterwards."""
+    state, numpy_state = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numpy_state)
+
+
+class _Listener(Callback):
+    """Tells the story when trials begin and end; schedulers tell it what they say."""
+
+    def __init__(self, story: Story):
+        self.story = story
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.story.start(trial.trial_id)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.story.end(trial.trial_id)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.story.end(trial.trial_id, "its process ended twice without a word, as when memory runs out")

@@ -1,0 +1,141 @@
+"""From a sweep's config, or an interrupted sweep, to its experiment; what is said before and after it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from components import config, work
+from components.config import Experiment
+from components.errors import InputError
+from components.paths import home
+from components.storage import Store
+from flows import start
+
+
+def from_file(path: Path, changes: Sequence[str]) -> Experiment:
+    """The experiment of a sweep's config file: that family, and what it builds on.
+
+    Raises:
+        InputError: the file describes no sweep, or one that cannot be.
+    """
+    return checked(start.experiment(path, changes), str(path))
+
+
+def checked(whole: Experiment, where: str) -> Experiment:
+    """The same with the swept family and what it builds on alone; what it searches is tried."""
+    from components import spaces
+
+    if whole.sweep is None:
+        raise InputError(f"{where} has no section sweep; `atelier run` is for it")
+    family = whole.swept
+    spaces.resolve(family, whole.sweep.search, whole.families[family])
+    return whole.chosen([family])
+
+
+def interrupted(store: Store, record: dict[str, Any]) -> Experiment:
+    """The experiment of a sweep's run, to go on with.
+
+    Raises:
+        InputError: the run is no sweep, or its data is no longer what it was.
+    """
+    from components.sweeping import refuse_changed
+
+    run_id, lineage = record["run_id"], record["lineage"]
+    if not lineage["config"].get("sweep"):
+        raise InputError(f"run {run_id} is no sweep; run its config again to go on with it")
+    settings = lineage["config"] | {"store": {"url": store.url}}
+    found = config.parse(settings, f"the record of {run_id}")
+    name, before = found.data.name, lineage["data"].get("version")
+    here = work.peek(home(), name, found.data.revision)
+    if before and here:
+        refuse_changed(before, here[1], name, run_id)
+    return checked(found, f"run {run_id}")
+
+
+def show_plan(experiment: Experiment, *, as_json: bool = False) -> None:
+    """What a sweep would search, and how."""
+    from components import spaces
+
+    family, settings = experiment.swept, experiment.sweep
+    assert settings is not None
+    found = spaces.resolve(family, settings.search, experiment.families[family])
+    rows = [one.described() for one in found.values()]
+    if as_json:
+        print(
+            json.dumps({"family": family, "hyperparameters": rows, "sweep": settings.model_dump(mode="json")})
+        )
+        return
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    table = Table(box=None, pad_edge=False)
+    for head in ("hyperparameter", "tried", "now", "recommended by"):
+        table.add_column(head)
+    for row in rows:
+        tried = (
+            f"{row['low']:g} to {row['high']:g}, {row['scale']}"
+            if row["values"] is None
+            else ", ".join(str(value) for value in row["values"])
+        )
+        table.add_row(row["name"], tried, str(row["default"]), row["source"])
+    console.print(table)
+    block = experiment.families[family]["train"]
+    drawing = all(one.sampling for one in found.values())
+    steps = settings.steps or block["steps"]
+    each = f"{settings.samples} images of one trained model"
+    if not drawing:
+        each = f"{steps:,} steps, judged {settings.judgements} times by {settings.samples} images"
+    how = settings.searcher if settings.scheduler == "none" else f"{settings.searcher}, {settings.scheduler}"
+    console.print(
+        f"{settings.trials} trials ({how}) of {each}; {settings.finalists} finalists on {settings.repeats} "
+        f"seeds; winner and default at full budget on {settings.fresh_seeds} fresh seeds",
+        markup=False,
+    )
+
+
+def results(record: dict[str, Any], store: Store) -> dict[str, Any] | None:
+    """What a sweep's run found: trials, finalists, winner; the duel, where there was one."""
+    found: dict[str, Any] = {}
+    for stage in record["stages"]:
+        if stage["name"] in ("sweep", "duel") and stage["state"] in ("ran", "cached"):
+            result = store.read_json(f"{stage['uri']}/attempts/{stage['attempt']}/result.json")
+            found |= result["swept"] if stage["name"] == "sweep" else {"duel": result["duel"]}
+    return found or None
+
+
+def show(record: dict[str, Any], store: Store) -> None:
+    """The finalists, the winner, and what it is worth."""
+    found = results(record, store)
+    if found is None:
+        return
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    states = [trial["state"] for trial in found["trials"]]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    table = Table(title=f"{found['family']}: {counts}", box=None, pad_edge=False, title_justify="left")
+    names = [h["name"] for h in found["hyperparameters"]]
+    for head in ("finalist", *names, found["metric"]["name"].replace("_", " "), "95 % interval"):
+        table.add_column(head, justify="right")
+    for one in found["finalists"]:
+        spread = "-" if one["low"] is None else f"{one['low']:.4g} to {one['high']:.4g}"
+        values = [_told(one["values"][name]) for name in names]
+        table.add_row(f"trial {one['number']}", *values, _told(one["mean"]), spread)
+    console.print(table)
+    won = found["winner"]
+    console.print(f"winner: trial {won['number']}, {won['why']}", markup=False)
+    if duel := found.get("duel"):
+        gain = duel["difference"]
+        spread = "" if gain["low"] is None else f" ({gain['low']:.4g} to {gain['high']:.4g})"
+        console.print(
+            f"at full budget, on {len(duel['seeds'])} fresh seeds, against the config's own settings: "
+            f"{duel['metric'].replace('_', ' ')} {gain['value']:+.4g}{spread}: {duel['says']}",
+            markup=False,
+        )
+
+
+def _told(value: Any) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
