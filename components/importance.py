@@ -1,8 +1,8 @@
 """Which hyperparameters of a sweep matter, and what its best trials say of the values that are recommended.
 
 Hutter, Hoos & Leyton-Brown 2014, An Efficient Approach for Assessing Hyperparameter Importance,
-https://proceedings.mlr.press/v32/hutter14.html: a forest is fitted to score(values); a hyperparameter's
-importance is the share of the forest's variance over the searched space that the hyperparameter explains alone.
+https://proceedings.mlr.press/v32/hutter14.html: a forest is fitted to score(values); the importance
+of a hyperparameter is the share of the forest's variance over the searched space that it explains alone.
 
 We fit the ranks of scores, not the scores: one collapsed trial would else be all there is to explain. Lower
 scores are better. Pure functions of the trials: their seeds are fixed.
@@ -85,11 +85,11 @@ def importances(
         hyperparameters: as a sweep's result has them: name, kind, low, high, scale, values, default.
         trials: values and comparable scores.
         resamples: bootstraps over trials that the interval of 95 % is made of.
-        shuffles: of the scores: "chance" is what a hyperparameter that says nothing still gets, 19 times in 20.
+        shuffles: of the scores: "chance" is what a hyperparameter that says nothing gets 1 time in 20.
 
     Returns:
-        by name {value, low, high, chance}; None where nothing can be told apart: too few trials, equal scores,
-        or fewer than two hyperparameters that vary.
+        by name {value, low, high, chance}; None where nothing can be told apart: too few trials, equal
+        scores, or fewer than two hyperparameters that vary.
     """
     kept = [(values, score) for values, score in trials if _finite(score) is not None]
     spaces = varying(hyperparameters, [values for values, _ in kept])
