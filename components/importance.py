@@ -355,7 +355,7 @@ def written(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "none"}[value]
     if isinstance(value, float) and math.isfinite(value) and value:
-        if not 1e-3 <= abs(value) < 1e5:
+        if not 1e-2 <= abs(value) < 1e5:
             digits, power = f"{value:.1e}".split("e")
             return f"{digits.removesuffix('.0')}e{int(power)}"
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"

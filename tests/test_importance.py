@@ -169,7 +169,7 @@ def test_one_hyperparameter_alone_is_judged_without_importance():
     [
         ([LR], [], "2e-4 recommended; no trial has been judged yet"),
         ([LOSS], [], "hinge by default; no trial has been judged yet"),
-        ([LR], [({"lr": 1e-3}, 1.0)], "2e-4 recommended; best 0.001 on this data, too few trials to tell"),
+        ([LR], [({"lr": 1e-3}, 1.0)], "2e-4 recommended; best 1e-3 on this data, too few trials to tell"),
         ([{"name": "x", "kind": "range", "low": 0, "high": 1}], [({"x": 0.3}, 1.0)], None),
     ],
 )
@@ -188,7 +188,15 @@ def test_a_recommendation_that_was_not_searched():
 @pytest.mark.parametrize(
     ("value", "text"),
     [(2e-4, "2e-4"), (1.6e-4, "1.6e-4"), (0.5, "0.5"), (3, "3"), (64.0, "64"), (True, "true"), (None, "none")]
-    + [("hinge", "hinge"), ([0.5, 0.999], "0.5, 0.999"), (0.0, "0"), (1e-3, "0.001"), (2.5e6, "2.5e6")],
+    + [
+        ("hinge", "hinge"),
+        ([0.5, 0.999], "0.5, 0.999"),
+        (0.0, "0"),
+        (1e-3, "1e-3"),
+        (1.22e-3, "1.2e-3"),
+        (0.0123, "0.0123"),
+        (2.5e6, "2.5e6"),
+    ],
 )
 def test_values_are_written_as_in_a_config(value, text):
     assert written(value) == text

@@ -293,7 +293,9 @@ def sweeps(store: Store, run: Mapping[str, Any], report: str) -> list[dict[str, 
     """What the sweeps of a run have found, or have found so far."""
     resolution = ((run.get("lineage") or {}).get("data") or {}).get("resolution")
     stages = [stage for stage in run.get("stages") or [] if isinstance(stage, dict)]
-    duels = {s.get("family"): said(store, s, "result.json", "duel") for s in stages if s.get("name") == "duel"}
+    duels = {
+        s.get("family"): said(store, s, "result.json", "duel") for s in stages if s.get("name") == "duel"
+    }
     found = []
     for stage in stages:
         if stage.get("name") != "sweep":

@@ -15,7 +15,7 @@ from components.report.reading import Object, as_list, as_object, is_number, rou
 
 PICTURE = re.compile(r"store/[\w-]+/(?P<key>[\w-]+)/attempts/(?P<attempt>\d+)/samples/(?P<name>[\w-]+)\.webp")
 SEARCHERS = {"random": "random search", "grid": "a grid", "optuna": "Optuna’s TPE"}
-SCHEDULERS = {"asha": "ASHA", "pbt": "population-based training", "none": "no scheduler"}
+SCHEDULERS = {"asha": "ASHA", "pbt": "population-based training", "none": "none: every trial runs to its end"}
 STATES = {
     "done": "judged to the end",
     "stopped": "stopped early",
@@ -112,7 +112,7 @@ def verdict(told: Object, trials: Sequence[Object], duel: Object, running: bool,
     many = "1 trial" if len(trials) == 1 else f"{text.number(len(trials))} trials"
     if running and isinstance(planned, int) and planned > len(trials):
         many = f"{text.number(len(trials))} of {text.number(planned)} trials so far"
-    counts = Counter(str(trial.get("state")) for trial in trials)
+    counts = Counter(str(trial.get("state") or "in no known state") for trial in trials)
     states = [
         f"{text.number(counts[s])} {STATES.get(s, s)}"
         for s in [*STATES, *sorted(set(counts) - set(STATES))]
@@ -131,8 +131,13 @@ def verdict(told: Object, trials: Sequence[Object], duel: Object, running: bool,
 
 
 def _best(trials: Sequence[Object]) -> Object | None:
-    judged = [t for t in trials if is_number(t.get("value")) and t.get("state") not in ("failed", "collapsed")]
+    judged = [trial for trial in trials if is_number(trial.get("value")) and not _lost(trial)]
     return min(judged, key=lambda trial: trial["value"], default=None)
+
+
+def _lost(trial: Object) -> bool:
+    """Whether a trial cannot win, whatever its score."""
+    return trial.get("state") in ("failed", "collapsed")
 
 
 def _facts(told: Object, settings: Object, shown: Measure) -> list[tuple[str, str]]:
@@ -145,12 +150,14 @@ def _facts(told: Object, settings: Object, shown: Measure) -> list[tuple[str, st
     scheduler = str(settings.get("scheduler") or "none")
     rungs = [str(rung) for rung in as_list(settings.get("rungs")) if isinstance(rung, int)]
     stops = f", after judgement {text.listing(rungs)}" if rungs and scheduler in SCHEDULED else ""
-    best = f" the best 1 in {text.short(settings['factor'])} go on" if is_number(settings.get("factor")) else ""
+    best = (
+        f" the best 1 in {text.short(settings['factor'])} go on" if is_number(settings.get("factor")) else ""
+    )
     keeps = f":{best}" if best and stops and scheduler == "asha" else ""
     facts = [
         ("Judged by", f"{shown.label}{images}{against}{bound}" if metric else ""),
         ("Searched with", SEARCHERS.get(searcher, searcher)),
-        ("Stopped by", f"{SCHEDULERS.get(scheduler, scheduler)}{stops}{keeps}" if settings else ""),
+        ("Scheduler", f"{SCHEDULERS.get(scheduler, scheduler)}{stops}{keeps}" if settings else ""),
         (
             "Each trial",
             f"{text.number(settings.get('steps'))} steps, judged {text.number(settings.get('judgements'))} times"
@@ -182,7 +189,8 @@ def _overhead(seconds: Object) -> str:
     if not is_number(mean):
         return ""
     worst = f", {text.duration(most)} at most" if is_number(most) else ""
-    return f"Beyond its training and judging, a trial took {text.duration(mean)} in the mean{worst}."
+    said = f"Beyond its training and judging, a trial took {text.duration(mean)} in the mean{worst}."
+    return re.sub(r"(?<=\d) (?=s\b)", "\u00a0", said)
 
 
 def _of_importance(importance: Object) -> str:
@@ -223,14 +231,22 @@ def _winner(winner: Object, spaces: Sequence[Object]) -> dict[str, Any] | None:
 
 
 def _table(
-    told: Object, spaces: Sequence[Object], trials: Sequence[Object], shown: Measure, pictures: Collection[str]
+    told: Object,
+    spaces: Sequence[Object],
+    trials: Sequence[Object],
+    shown: Measure,
+    pictures: Collection[str],
 ) -> dict[str, Any]:
-    """The trials, the best first; those without a score last."""
+    """The trials, the best first; those that cannot win last."""
     cost, guarded = as_object(told.get("cost")), any(_diversity(trial) is not None for trial in trials)
     winner = as_object(told.get("winner")).get("number")
     ordered = sorted(
         trials,
-        key=lambda t: (not is_number(t.get("value")), t["value"] if is_number(t.get("value")) else 0),
+        key=lambda t: (
+            _lost(t),
+            not is_number(t.get("value")),
+            t["value"] if is_number(t.get("value")) else 0,
+        ),
     )
     rungs = bool(as_list(as_object(told.get("settings")).get("rungs")))
     return {
@@ -244,6 +260,7 @@ def _table(
             {
                 "number": trial["number"],
                 "won": trial["number"] == winner,
+                "lost": _lost(trial),
                 "picture": name if (name := copies(trial.get("picture"))) in pictures else None,
                 "values": [_value(trial, space["name"]) for space in spaces],
                 "score": shown.show(trial["value"]) if is_number(trial.get("value")) else text.NONE,
@@ -293,6 +310,8 @@ def _findings(told: Object, spaces: Sequence[Object]) -> list[dict[str, Any]]:
     """A row for each hyperparameter: what was searched, how much it matters, what the best say of advice."""
     importance = as_object(as_object(told.get("importance")).get("of"))
     advice = {str(row.get("name")): row for row in _objects(told.get("recommendations"))}
+    if not importance and not advice:
+        return []
     rows = [
         {
             "name": space["name"],
@@ -561,7 +580,7 @@ def spent(trials: Sequence[Object], times: int = 1) -> list[list[Any]]:
             continue
         total += trial["cost"]
         value = trial.get("value") if is_number(trial.get("value")) else None
-        if value is not None and trial.get("state") not in ("failed", "collapsed"):
+        if value is not None and not _lost(trial):
             best = min(best, value)
         points.append(
             [

@@ -11,7 +11,7 @@ globalThis.drawSweeps = (kit, sweeps) => {
   const written = (x) => {
     if (!isNumber(x) || x === 0 || Number.isInteger(x)) return String(x);
     const size = Math.abs(x);
-    if (size < 1e-3 || size >= 1e5) return x.toExponential(1).replace(".0e", "e").replace("e+", "e");
+    if (size < 1e-2 || size >= 1e5) return x.toExponential(1).replace(".0e", "e").replace("e+", "e");
     return String(Number(x.toPrecision(3)));
   };
   const short = (name, most) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);
@@ -90,7 +90,7 @@ globalThis.drawSweeps = (kit, sweeps) => {
       const values = trials.map(scoreOf).filter(isNumber), none = trials.some((trial) => !isNumber(scoreOf(trial)));
       const log = wide(values), [low, high] = values.length ? apart(...extent(values), log) : [0, 1], top = none && values.length ? 0.9 : 1;
       const to = scale(low, high, 0, top, log), back = (at) => (log ? low * (high / low) ** (at / top) : low + ((high - low) * at) / top);
-      const marks = values.length ? unique([low, ...ticks(low, high, log, 5).filter((x) => to(x) > 0.07 && to(x) < top - 0.07), high]).map((x) => [to(x), decimal(x)]) : [];
+      const marks = values.length ? unique([low, ...ticks(low, high, log, 5).filter((x) => to(x) > 0.08 && to(x) < top - 0.1), high]).map((x) => [to(x), decimal(x)]) : [];
       return { name: sweep.metric, score: true, step: 1 / 40, wanted: null, place: (trial) => (isNumber(scoreOf(trial)) ? to(scoreOf(trial)) : 1), marks: none ? [...marks, [1, "no score"]] : marks, told: (at) => (at > top + 1e-6 ? "no score" : decimal(back(Math.min(at, top)))) };
     };
 
@@ -114,7 +114,7 @@ globalThis.drawSweeps = (kit, sweeps) => {
           const x = X(i), most = axis.score ? 18 : Math.floor((stagger ? 2 : 1) * (width / list.length) / 6.6);
           const group = svg("g", { class: "axis" }, svg("line", { x1: x, x2: x, y1: Y(0), y2: Y(1) }));
           group.append(svg("text", { class: "name over", x: axis.score ? width - 2 : x, y: stagger && i % 2 === 0 ? 13 : stagger ? 29 : 13, "text-anchor": axis.score ? "end" : i ? "middle" : "start", ...(i || axis.score ? {} : { x: 2 }) }, short(axis.name, Math.max(6, most)), svg("title", {}, axis.name)));
-          if (axis.score) group.append(svg("text", { x: x + 7, y: height - 4 }, "lower is better"));
+          if (axis.score) group.append(svg("text", { x: width - 2, y: height - 4, "text-anchor": "end" }, "lower is better"));
           for (const [at, text] of axis.marks) group.append(svg("line", { x1: x - 4, x2: x, y1: Y(at), y2: Y(at) }), svg("text", { class: "over", x: axis.score ? x + 8 : x - 7, y: Y(at) + 4, "text-anchor": axis.score ? "start" : "end" }, short(text, 12), svg("title", {}, text)));
           if (axis.wanted !== null) group.append(svg("path", { class: "wanted", d: `M${x} ${Y(axis.wanted) - 5}l5 5l-5 5l-5 -5z` }, svg("title", {}, `${axis.name}: recommended, or the default`)));
           const band = svg("rect", { class: "brush", x: x - 9, width: 18, visibility: "hidden" }), area = svg("rect", { class: "area", x: x - 16, width: 32, y: Y(1) - 8, height: Y(0) - Y(1) + 16 });
@@ -221,7 +221,7 @@ globalThis.drawSweeps = (kit, sweeps) => {
       const { plot, X, Y, pad } = frame(width, height, { xs: [...xs, xs[0]], ys: values, logY, xLabel: "judgement", yLabel: sweep.metric, xTicks: xs, top: 40, label: `${sweep.metric} of ${trials.length} trials by judgement. Arrow keys read the values.` });
       for (const rung of sweep.rungs.filter((r) => xs.includes(r))) {
         const here = trials.filter((trial) => trial.curve.some((p) => p[0] === rung)), on = here.filter((trial) => trial.curve.some((p) => p[0] > rung) || trial.state === "done" || trial.state === "running");
-        plot.append(svg("line", { class: "rung", x1: X(rung), x2: X(rung), y1: pad.top - 6, y2: height - pad.bottom }), svg("text", { class: "over", x: X(rung), y: pad.top - 10, "text-anchor": X(rung) > width - 60 ? "end" : "middle" }, `${number(here.length)} → ${number(on.length)}`));
+        plot.append(svg("line", { class: "rung", x1: X(rung), x2: X(rung), y1: pad.top - 6, y2: height - pad.bottom }), svg("text", { class: "over", x: X(rung), y: pad.top - 10, "text-anchor": X(rung) > width - 60 ? "end" : "middle" }, rung < xs[xs.length - 1] ? `${number(here.length)} → ${number(on.length)}` : number(here.length)));
       }
       const many = svg("g", { class: trials.length > 60 ? "many" : null });
       for (const trial of [...ranked].reverse().concat(trials.filter((t) => !ranked.includes(t)))) {
@@ -267,7 +267,7 @@ globalThis.drawSweeps = (kit, sweeps) => {
       }
       const xs = unique([0, ...moves.map((m) => m.step)]).sort((a, b) => a - b);
       const say = (x) => { const here = moves.filter((m) => m.step === x); return here.length ? `step ${number(x)}: ${here.map((m) => `${m.trial.n} took over ${m.from}${m.values ? ` (${m.values})` : ""}`).join(" · ")}` : `step ${number(x)}: ${number(trials.length)} trials`; };
-      const rest = readable(plot, readout, { xs, X, pad, width, height, say, idle: `A line a trial, the best on top; an arrow leads from the weights that were taken over. The dark line is the descent of the best. ${hint}` });
+      const rest = readable(plot, readout, { xs, X, pad, width, height, say, idle: `A line a trial, the best on top; an arrow leads from the weights that were taken over. The strong line is the descent of ${sweep.winner === null ? "the best" : "the winner"}. ${hint}` });
       box.replaceChildren(plot);
       rest();
     });
