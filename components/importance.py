@@ -266,7 +266,7 @@ def recommendations(
             if not told
             else "no other value was tried"
             if name not in names
-            else "too little depends on it to tell"
+            else "no more depends on it than chance would show"
             if not alone and not matters((found or {}).get(name))
             else ""
         )

@@ -145,7 +145,7 @@ def test_a_recommendation_within_the_best_and_one_outside():
     (far,) = [r for r in recommendations([LR | {"recommended": 3e-3}, BETA], trials) if r["name"] == "lr"]
     assert far["verdict"] == "outside"
     assert beta["verdict"] == "undecided" and beta["says"].startswith("0.5 by default; best ")
-    assert beta["says"].endswith("on this data, too little depends on it to tell")
+    assert beta["says"].endswith("on this data, no more depends on it than chance would show")
     assert loss["verdict"] == "undecided" and sum(best for _, best, _ in loss["shares"]) == 10
 
 

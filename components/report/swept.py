@@ -154,20 +154,21 @@ def _facts(told: Object, settings: Object, shown: Measure) -> list[tuple[str, st
         f" the best 1 in {text.short(settings['factor'])} go on" if is_number(settings.get("factor")) else ""
     )
     keeps = f":{best}" if best and stops and scheduler == "asha" else ""
+    steps, judgements, diversity = (settings.get(name) for name in ("steps", "judgements", "diversity"))
     facts = [
         ("Judged by", f"{shown.label}{images}{against}{bound}" if metric else ""),
         ("Searched with", SEARCHERS.get(searcher, searcher)),
         ("Scheduler", f"{SCHEDULERS.get(scheduler, scheduler)}{stops}{keeps}" if settings else ""),
         (
             "Each trial",
-            f"{text.number(settings.get('steps'))} steps, judged {text.number(settings.get('judgements'))} times"
-            if is_number(settings.get("steps")) and is_number(settings.get("judgements"))
+            f"{text.number(steps)} steps, judged {text.number(judgements)} times"
+            if is_number(steps) and is_number(judgements)
             else "",
         ),
         (
             "Diversity",
-            f"at least {text.short(settings['diversity'])} of that of real images, or the trial counts as collapsed"
-            if is_number(settings.get("diversity"))
+            f"at least {text.short(diversity)} of that of real images, else a trial counts as collapsed"
+            if is_number(diversity)
             else "",
         ),
         ("Seed", text.number(told.get("seed")) if isinstance(told.get("seed"), int) else ""),
@@ -438,7 +439,8 @@ def _duel(duel: Object, shown: Measure) -> dict[str, Any] | None:
     own = measure(str(duel.get("metric") or ""), None) if duel.get("metric") else shown
     seeds = [str(seed) for seed in as_list(duel.get("seeds"))]
     ends = [difference.get(name) for name in ("low", "value", "high")]
-    reach = max((abs(end) for end in ends if is_number(end)), default=0.0) or 1.0
+    known = [end for end in ends if is_number(end)]
+    reach = max(map(abs, known), default=0.0) or 1.0
     count, split, floor = duel.get("n"), _words(duel.get("split")), duel.get("floor")
     return {
         "says": _words(duel.get("says")),
@@ -465,7 +467,7 @@ def _duel(duel: Object, shown: Measure) -> dict[str, Any] | None:
         "interval": f"{_signed(ends[0], own)} to {_signed(ends[2], own)}"
         if is_number(ends[0]) and is_number(ends[2])
         else "",
-        "places": [round(50 + 46 * end / reach, 1) for end in ends] if all(map(is_number, ends)) else [],
+        "places": [round(50 + 46 * end / reach, 1) for end in known] if len(known) == len(ends) else [],
     }
 
 

@@ -170,7 +170,7 @@ def told(n: int = 16, spaces=(LR, LOSS), scheduler: str = "asha", seed: int = 0,
 
 
 def population(n: int = 8) -> dict:
-    """What population-based training of `n` trials has found: every 200 steps the worst take over the best."""
+    """What population-based training of `n` trials has found; every 200 steps two take over two others."""
     swept = told(n, (LR,), "pbt")
     rng = random.Random(1)
     alive = [t for t in swept["trials"] if t["state"] == "done"]

@@ -135,7 +135,8 @@ addEventListener("load", async () => {
   const area = all(".parallel .area").pop(), box = area.getBoundingClientRect(), x = box.left + box.width / 2;
   const at = (share) => box.bottom - 8 - share * (box.height - 16);
   const pointer = (name, share) => {
-    area.dispatchEvent(new PointerEvent(name, { clientX: x, clientY: at(share), bubbles: true, pointerId: 1 }));
+    const where = { clientX: x, clientY: at(share), bubbles: true, pointerId: 1 };
+    area.dispatchEvent(new PointerEvent(name, where));
   };
   pointer("pointerdown", 0.3); pointer("pointermove", -0.1); pointer("pointerup", -0.1);
   note("dragged", `${shown()} ${faded()} ${status()}`);
