@@ -13,7 +13,7 @@ from components.report import data, text
 from components.storage import Store
 
 HERE = Path(__file__).parent
-ASSETS = ("atelier.js", "atelier.css")
+ASSETS = ("atelier.js", "sweep.js", "atelier.css")
 POLICY = (
     "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
     "base-uri 'none'; form-action 'none'"

@@ -13,13 +13,15 @@ from typing import Any
 import yaml
 
 from components.errors import InputError
-from components.report import board, health, judged, studied, text, used
+from components.report import board, health, judged, studied, swept, text, used
 from components.report.measures import MEASURES, measure
 from components.report.reading import (
     Course,
     Object,
     Pictures,
     Row,
+    as_list,
+    as_object,
     copy,
     curves,
     kl_by_latent,
@@ -30,7 +32,7 @@ from components.report.reading import (
 )
 from components.storage import Store
 
-BESIDE = ("study", "detectors", "uses")  # stages of a family that nothing else needs
+BESIDE = ("study", "detectors", "uses", "sweep", "duel")  # stages of a family that nothing else needs
 GRID = re.compile(r"step-(\d+)\.webp")
 STATES = {
     "ran": "computed in this run",
@@ -287,6 +289,40 @@ def told(
     return read(result, Pictures(store, attempt, report, stem, resolution))
 
 
+def sweeps(store: Store, run: Mapping[str, Any], report: str) -> list[dict[str, Any]]:
+    """What the sweeps of a run have found, or have found so far."""
+    resolution = ((run.get("lineage") or {}).get("data") or {}).get("resolution")
+    stages = [stage for stage in run.get("stages") or [] if isinstance(stage, dict)]
+    duels = {
+        s.get("family"): said(store, s, "result.json", "duel") for s in stages if s.get("name") == "duel"
+    }
+    found = []
+    for stage in stages:
+        if stage.get("name") != "sweep":
+            continue
+        told = said(store, stage, "result.json", "swept")
+        running = not told and stage.get("state") in ("running", "waiting")
+        told = told or said(store, stage, "progress.json", "swept")
+        pictures = fetch(store, [as_object(t).get("picture") for t in as_list(told.get("trials"))], report)
+        family, duel = str(stage.get("family") or ""), duels.get(stage.get("family"), {})
+        found.append(swept.of_family(family, told, duel, running, pictures, resolution))
+    return found
+
+
+def said(store: Store, stage: Mapping[str, Any], file: str, name: str) -> Mapping[str, Any]:
+    """What a stage's attempt has left in a file under a name; empty without."""
+    attempt = attempt_of(store, stage)
+    return as_object(read_json(store, f"{attempt}/{file}").get(name)) if attempt else {}
+
+
+def fetch(store: Store, pictures: Sequence[Any], report: str) -> set[str]:
+    """Copy pictures of trials beside the page; the names of those that are there."""
+    wanted = {name: path for path in pictures if (name := swept.copies(path))}
+    with ThreadPoolExecutor(1 if store.is_local else 16) as pool:
+        there = pool.map(lambda pair: copy(store, pair[1], f"{report}/{pair[0]}"), wanted.items())
+        return {name for name, has in zip(wanted, there, strict=True) if has}
+
+
 def training_of(
     store: Store, stage: Mapping[str, Any], settings: Mapping[str, Any], report: str
 ) -> dict[str, Any]:
@@ -366,6 +402,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
     names = family_names(run)
     lineage = run.get("lineage") or {}
     entries = finite(families(store, run, results, report))
+    swept_by = finite(sweeps(store, run, report))
     # A family has finished all the same where what comes after it failed.
     lost = dict.fromkeys(f["family"] for f in failed if f["family"] and f["stage"] not in BESIDE)
     return {
@@ -374,7 +411,11 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
         "title": (lineage.get("data") or {}).get("title")
         or (lineage.get("data") or {}).get("name")
         or "Unnamed data",
-        "verdict": board.verdict(run, results, names, list(lost)),
+        "verdict": " ".join(
+            [sweep["verdict"] for sweep in swept_by]
+            + ([board.verdict(run, results, names, list(lost))] if results or not swept_by else [])
+        ),
+        "sweeps": swept_by,
         "groups": board.groups(results),
         "checkpoints": judged.checkpoints(results),
         "classes": judged.classes(results),
@@ -382,6 +423,13 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
         "health": [entry for entry in entries if entry["health"]],
         "studied": [entry for entry in entries if entry["studies"]],
         "used": [entry for entry in entries if entry["uses"]],
+        # A sweep trains and judges its trials out of sight: only what its winner has is worth a section.
+        "has": {
+            "leaderboard": bool(results) or not swept_by,
+            "samples": any(entry["samples"]["grids"] for entry in entries) or not swept_by,
+            "comparison": bool(run.get("table")) or not swept_by,
+            "training": any(entry["curves"]["step"] for entry in entries) or not swept_by,
+        },
         "in_full": health.IN_FULL,
         "table": table(run),
         "failures": failed,
@@ -394,6 +442,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
             "resolution": (lineage.get("data") or {}).get("resolution"),
             "classes": (lineage.get("data") or {}).get("labels"),
             "families": entries,
+            "sweeps": [sweep["drawn"] for sweep in swept_by],
             "real": real_images(store, run.get("stages") or [], report) or originals(entries),
             "stages": timeline(run),
             "states": STATES,
@@ -414,6 +463,7 @@ def summary(run_id: str, run: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "run_id": run_id,
         "status": run.get("status") or "unreadable",
+        "kind": "sweep" if any(s.get("name") == "sweep" for s in run.get("stages") or []) else "run",
         **{key: run.get(key) for key in ("started", "ended", "seconds", "smoke")},
         "data": {key: data.get(key) for key in ("name", "title", "version")},
         "commit": lineage.get("commit"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.report import build_index, build_run, server
-from tests.report import fixture
+from tests.report import fixture, sweeps
 from tests.report.fixture import HOSTILE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -115,6 +115,51 @@ addEventListener("load", async () => {
   three.click(); note("apart", faded()); note("pressed", three.getAttribute("aria-pressed"));
   three.click(); note("together", faded());
   note("small", all("#uses img").filter((n) => n.getBoundingClientRect().height < 100).length);
+  note("wide", document.documentElement.scrollWidth > innerWidth);
+  note("end", "reached");
+});
+"""
+# What a reader does who asks what a search has found.
+SEARCHER = """
+addEventListener("load", async () => {
+  const wait = () => new Promise((done) => setTimeout(done, 300));
+  const one = (s) => document.querySelector(s), all = (s) => [...document.querySelectorAll(s)];
+  const note = (name, value) => { document.documentElement.dataset[name] = value; };
+  await wait();
+  const shown = () => all("tr[data-trial]").filter((row) => !row.hidden).length;
+  const faded = () => all(".parallel path.faded").length, status = () => one(".shown").textContent;
+  const titles = all(".sweep .charts h4").map((n) => n.textContent);
+  note("titles", titles.join("|"));
+  note("lines", all(".parallel path[data-trial]").length); note("won", all(".parallel .won").length);
+  note("axes", all(".parallel .axis").length); note("before", `${shown()} ${faded()} ${status()}`);
+  const area = all(".parallel .area").pop(), box = area.getBoundingClientRect(), x = box.left + box.width / 2;
+  const at = (share) => box.bottom - 8 - share * (box.height - 16);
+  const pointer = (name, share) => {
+    const where = { clientX: x, clientY: at(share), bubbles: true, pointerId: 1 };
+    area.dispatchEvent(new PointerEvent(name, where));
+  };
+  pointer("pointerdown", 0.3); pointer("pointermove", -0.1); pointer("pointerup", -0.1);
+  note("dragged", `${shown()} ${faded()} ${status()}`);
+  note("kept", one(".parallel .readout").textContent);
+  pointer("pointerdown", 0.5); pointer("pointerup", 0.5); note("let", shown());
+  const handles = all(".parallel .handle"), key = (node, name) => {
+    node.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
+  };
+  note("said", `${handles[2].getAttribute("aria-label")} ${handles[2].getAttribute("aria-valuetext")}`);
+  handles[2].focus(); key(handles[2], "ArrowUp"); key(handles[2], "ArrowUp");
+  note("keyed", handles[2].getAttribute("aria-valuetext")); note("choice", `${shown()} ${status()}`);
+  const clear = all(".parallel button").find((n) => n.textContent === "Show all trials");
+  clear.click(); note("cleared", `${shown()} ${clear.hidden}`);
+  const plot = one(".parallel svg.plot"); plot.focus(); key(plot, "ArrowRight");
+  note("best", one(".parallel .readout").textContent); note("hot", all("tr.hot").length);
+  const read = all(".sweep .charts svg.plot").map((plot) => {
+    plot.dispatchEvent(new KeyboardEvent("keydown", { key: "Home" }));
+    return plot.closest(".chart").querySelector(".readout").textContent;
+  });
+  note("read", read.join("|"));
+  const score = one(".parallel select");
+  if (score) { score.value = "first"; score.dispatchEvent(new Event("change")); await wait(); }
+  note("after", all(".parallel path[data-trial]").length);
   note("wide", document.documentElement.scrollWidth > innerWidth);
   note("end", "reached");
 });
@@ -272,3 +317,50 @@ def test_a_page_with_many_diagnoses(store, runs, tmp_path, count):
     html = load(f"file://{store.path(build_run(store, runs['ward']))}", tmp_path / "profile")
     check(html)
     assert html.count('class="event ') == count + 3
+
+
+def test_a_reader_of_a_sweep(store, tmp_path):
+    told = sweeps.told(16)
+    probe = with_script(Path(store.path(build_run(store, sweeps.write(store, told)))), SEARCHER)
+    html = load(f"file://{probe}", tmp_path / "profile")
+    check(html)
+    seen = marks(html)
+    assert seen["end"] == "reached" and seen["titles"] == "Best so far against cost|Rungs: who went on"
+    assert (seen["lines"], seen["axes"], seen["won"], seen["after"]) == ("16", "3", "1", "16")
+    assert seen["before"] == "16 0 16" and seen["let"] == "16"
+    kept, faded, said = seen["dragged"].split(" ", 2)
+    assert 0 < int(kept) < 16 and int(faded) == 16 - int(kept) and said == f"{kept} of 16"
+    assert seen["kept"].startswith(f"{kept} of 16 trials kept: Fréchet distance 1.")
+    assert seen["said"] == "loss: lower end hinge" and seen["keyed"] == "wasserstein"
+    losses = [t["values"]["loss"] for t in told["trials"]]
+    assert seen["choice"].split(" ")[0] == str(losses.count("wasserstein"))
+    assert seen["cleared"] == "16 true" and seen["hot"] == "1"
+    assert seen["best"].startswith("trial ") and " done: Fréchet distance 1." in seen["best"]
+    assert (
+        seen["read"].startswith("after 14 s: trial ") and "|judgement 1 (step 100): 15 trials" in seen["read"]
+    )
+    assert seen["wide"] == "false"
+
+
+@pytest.mark.parametrize("kind", ["one", "population", "sampling", "hostile", "running", "many"])
+def test_sweeps_of_every_kind(store, tmp_path, kind):
+    made = {
+        "one": lambda: sweeps.told(1),
+        "population": sweeps.population,
+        "sampling": sweeps.sampling,
+        "hostile": sweeps.hostile,
+        "running": lambda: sweeps.told(5),
+        "many": lambda: sweeps.told(200, (sweeps.LR,), "none"),
+    }[kind]()
+    run_id = sweeps.write(
+        store, made, state="running" if kind == "running" else "ran", pictures=kind != "many"
+    )
+    probe = with_script(Path(store.path(build_run(store, run_id))), SEARCHER)
+    html = load(f"file://{probe}", tmp_path / "profile")
+    check(html)
+    titles = marks(html)["titles"]
+    assert titles.startswith("Best so far against cost")
+    assert ("Genealogy" in titles, "Quality against cost" in titles) == (
+        kind == "population",
+        kind == "sampling",
+    )

@@ -357,6 +357,8 @@
     rest();
   };
 
+  const KIT = { el, svg, find, all, clamp, isNumber, unique, number, decimal, duration, scale, ticks, tickText, axes, readable, drawing, path, marker, extent, onResize, framed, select };
+
   // ---------------------------------------------------------------- the page of a run
 
   const runPage = (data) => {
@@ -373,6 +375,7 @@
     quality(data, codes, state, listeners);
     studies(data);
     uses(data);
+    if (globalThis.drawSweeps) globalThis.drawSweeps(KIT, data.sweeps); // sweep.js is on the page where there is one
     bars(data);
     for (const listen of listeners) listen(state.step);
   };
@@ -455,6 +458,7 @@
   const samples = (data, codes, state, listeners) => {
     const place = find("#grids"), player = find("#player");
     const shown = data.families.filter((family) => family.samples.grids.length);
+    if (!place) return;
     if (!shown.length) { place.append(el("p", { class: "empty" }, "No samples have been drawn yet.")); return; }
     const steps = unique(shown.flatMap((family) => family.samples.grids.map((grid) => grid.step))).sort((a, b) => a - b);
     let wide = false;
@@ -593,6 +597,7 @@
 
   const losses = (data, state, listeners) => {
     const place = find("#losses"), families = data.families.filter((family) => family.curves.step.length);
+    if (!place) return;
     if (!families.length) { place.append(el("p", { class: "empty" }, "No losses have been logged yet.")); return; }
     const options = { smooth: true, log: false };
     const charts = families.map((family) => {
@@ -681,6 +686,7 @@
 
   const quality = (data, codes, state, listeners) => {
     const place = find("#quality"), names = Object.keys(data.measures);
+    if (!place) return;
     const have = (family, name) => family.quality.some((row) => isNumber(row[name]));
     const curved = data.families.filter((family) => names.some((name) => have(family, name)));
     if (!curved.length) { place.append(el("p", { class: "empty" }, "The samples drawn during training have not been judged yet.")); return; }
@@ -882,7 +888,7 @@
 
   const runList = (runs) => {
     const place = find("#list"), body = el("div"), state = { words: "", status: "all", page: 0 }, size = 25;
-    const text = runs.map((run) => [run.run_id, run.status, run.data.name, run.data.title, run.commit, run.config_hash, ...run.families].join(" ").toLowerCase());
+    const text = runs.map((run) => [run.run_id, run.status, run.kind, run.data.name, run.data.title, run.commit, run.config_hash, ...run.families].join(" ").toLowerCase());
     const draw = () => {
       const words = state.words.toLowerCase().split(/\s+/).filter(Boolean);
       const hits = runs.filter((run, i) => (state.status === "all" || run.status === state.status) && words.every((word) => text[i].includes(word)));
@@ -890,7 +896,7 @@
       state.page = clamp(state.page, 0, pages - 1);
       const rows = hits.slice(state.page * size, (state.page + 1) * size).map((run) => el("tr", {},
         el("th", { scope: "row" }, runLink(run), el("small", {}, day(run.started))),
-        el("td", {}, el("span", { class: `pill ${/^[a-z]+$/.test(run.status) ? run.status : ""}` }, run.status), run.smoke ? el("small", {}, "smoke") : null),
+        el("td", {}, el("span", { class: `pill ${/^[a-z]+$/.test(run.status) ? run.status : ""}` }, run.status), run.kind === "sweep" ? el("small", {}, "sweep") : null, run.smoke ? el("small", {}, "smoke") : null),
         el("td", { class: "wrap" }, run.data.title || run.data.name || "–", run.data.version ? el("small", { class: "mono" }, String(run.data.version).slice(0, 12)) : null),
         el("td", { class: "wrap" }, run.families.flatMap((name, i) => [i ? ", " : "", run.failed.includes(name) ? el("span", { class: "failed" }, `${name} ✕ failed`) : name])),
         el("td", {}, bestOf(run)), el("td", { class: "n" }, duration(run.seconds)),

@@ -1,0 +1,364 @@
+"""Which hyperparameters of a sweep matter, and what its best trials say of the values that are recommended.
+
+Hutter, Hoos & Leyton-Brown 2014, An Efficient Approach for Assessing Hyperparameter Importance,
+https://proceedings.mlr.press/v32/hutter14.html: a forest is fitted to score(values); the importance
+of a hyperparameter is the share of the forest's variance over the searched space that it explains alone.
+
+We fit the ranks of scores, not the scores: one collapsed trial would else be all there is to explain. Lower
+scores are better. Pure functions of the trials: their seeds are fixed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import hypergeom, rankdata
+
+Values = Mapping[str, Any]
+Scored = tuple[Values, float]  # the values of a trial and its score
+Importance = dict[str, dict[str, float]]  # of each hyperparameter: value, low, high, chance
+
+FEWEST = 8  # trials with a score: with fewer, a forest says nothing
+BEST, FEWEST_BEST = 0.25, 3  # the best trials are this share of all, and at least so many
+TREES, FEW_TREES = 64, 16  # of the forest, and of those of resampled trials
+DEPTH = 5  # of a tree: deeper ones fit the noise of trials, and take minutes with 200 of them
+RESAMPLES, SHUFFLES = 40, 20
+NOTHING = 0.02  # a share of the variance that is as good as none
+UNLIKELY = 0.05  # what chance does less often than this is not put down to chance
+
+
+# Scores
+
+
+def comparable_scores(trials: Sequence[Mapping[str, Any]], rungs: Sequence[int]) -> list[Scored]:
+    """The trials with scores that may be compared: each at the first rung, which all have reached.
+
+    Without rungs the scores are the trials' own. Failed trials are left out, as are those that have not come
+    so far; collapsed ones count as the worst of the others.
+    """
+    found = [(trial, _score(trial, rungs)) for trial in trials if trial.get("state") != "failed"]
+    collapsed = [trial for trial, _ in found if trial.get("state") == "collapsed"]
+    fair = [
+        (_values(trial), score)
+        for trial, score in found
+        if trial.get("state") != "collapsed" and score is not None
+    ]
+    worst = max((score for _, score in fair), default=None)
+    return fair + [(_values(trial), worst) for trial in collapsed if worst is not None]
+
+
+def _values(trial: Mapping[str, Any]) -> Values:
+    return trial.get("values") or {}
+
+
+def _score(trial: Mapping[str, Any], rungs: Sequence[int]) -> float | None:
+    if not rungs:
+        return _finite(trial.get("value"))
+    at = [point for point in trial.get("curve") or [] if point.get("judged") == min(rungs)]
+    return _finite(at[0].get("value")) if at else None
+
+
+def _finite(value: Any) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if number else None
+
+
+# Importance
+
+
+def importances(
+    hyperparameters: Sequence[Mapping[str, Any]],
+    trials: Sequence[Scored],
+    *,
+    resamples: int = RESAMPLES,
+    shuffles: int = SHUFFLES,
+) -> Importance | None:
+    """The share of the variance of trials' ranks that each hyperparameter explains alone.
+
+    Args:
+        hyperparameters: as a sweep's result has them: name, kind, low, high, scale, values, default.
+        trials: values and comparable scores.
+        resamples: bootstraps over trials that the interval of 95 % is made of.
+        shuffles: of the scores: "chance" is what a hyperparameter that says nothing gets 1 time in 20.
+
+    Returns:
+        by name {value, low, high, chance}; None where nothing can be told apart: too few trials, equal
+        scores, or fewer than two hyperparameters that vary.
+    """
+    kept = [(values, score) for values, score in trials if _finite(score) is not None]
+    spaces = varying(hyperparameters, [values for values, _ in kept])
+    kept = [(v, s) for v, s in kept if all(math.isfinite(_place(space, v)) for space in spaces)]
+    ranks = rankdata([score for _, score in kept]) if kept else np.zeros(0)
+    if len(kept) < FEWEST or len(spaces) < 2 or np.ptp(ranks) == 0:
+        return None
+    at = np.array([[_place(space, values) for space in spaces] for values, _ in kept])  # (trials, varying)
+    bounds = [_bounds(space, at[:, i]) for i, space in enumerate(spaces)]
+    rng = np.random.default_rng(0)
+    with _silent():
+        found = _fanova(at, ranks, bounds, TREES, 0)
+        drawn = [rng.integers(0, len(kept), len(kept)) for _ in range(resamples)]
+        again = np.array(
+            [_fanova(at[rows], ranks[rows], bounds, FEW_TREES, i) for i, rows in enumerate(drawn)]
+        )
+        chance = np.array(
+            [_fanova(at, rng.permutation(ranks), bounds, FEW_TREES, i) for i in range(shuffles)]
+        )
+    low, high = np.quantile(again, (0.025, 0.975), axis=0)
+    least = np.quantile(chance, 1 - UNLIKELY, axis=0)
+    return {
+        str(space["name"]): {
+            "value": float(found[i]),
+            "low": float(min(low[i], found[i])),
+            "high": float(max(high[i], found[i])),
+            "chance": float(least[i]),
+        }
+        for i, space in enumerate(spaces)
+    }
+
+
+def matters(importance: Mapping[str, float] | None) -> bool:
+    """Whether a hyperparameter explains more than nothing, and more than chance would let it."""
+    if not importance:
+        return False
+    return importance["low"] > NOTHING and importance["value"] > importance.get("chance", 0.0)
+
+
+def varying(
+    hyperparameters: Sequence[Mapping[str, Any]], trials: Sequence[Values]
+) -> list[Mapping[str, Any]]:
+    """The hyperparameters of which the trials have tried more than one value."""
+    return [
+        space
+        for space in hyperparameters
+        if len({_same(values.get(space["name"], space.get("default"))) for values in trials}) > 1
+    ]
+
+
+def _fanova(
+    at: NDArray[np.float64],
+    ranks: NDArray[np.float64],
+    bounds: Sequence[tuple[float, float]],
+    trees: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """The importance of each column of `at`; nothing where all ranks are the same."""
+    import optuna
+
+    if np.ptp(ranks) == 0:
+        return np.zeros(at.shape[1])
+    # Every column is a stretch in its own scale: optuna would integrate a logarithmic range as a linear one,
+    # and choices over the corners of a cube that stand for none of them.
+    spaces = {f"{i:03}": optuna.distributions.FloatDistribution(*bound) for i, bound in enumerate(bounds)}
+    study = optuna.create_study()
+    study.add_trials(
+        [
+            optuna.trial.create_trial(
+                value=float(rank),
+                params=dict(zip(spaces, map(float, row), strict=True)),
+                distributions=dict(spaces),
+            )
+            for row, rank in zip(at, ranks, strict=True)
+        ]
+    )
+    evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=trees, max_depth=DEPTH, seed=seed)
+    found = evaluator.evaluate(study)
+    return np.array([found[name] for name in spaces])
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without a line on every study that optuna makes."""
+    import optuna
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+def _place(space: Mapping[str, Any], values: Values) -> float:
+    """Where a trial lies along a hyperparameter: in its own scale; a choice by its number."""
+    value = values.get(space["name"], space.get("default"))
+    if is_choice(space):
+        return float(_choices(space, [value]).index(_same(value)))
+    number = _finite(value)
+    if number is None:
+        return math.nan
+    return math.log10(number) if _is_log(space) and number > 0 else number
+
+
+def _bounds(space: Mapping[str, Any], places: NDArray[np.float64]) -> tuple[float, float]:
+    """The searched stretch, in the hyperparameter's scale; PBT's perturbations may have left it."""
+    half = 0.5 if is_choice(space) or space.get("integer") and not _is_log(space) else 0.0
+    low, high = float(places.min()), float(places.max())
+    if is_choice(space):
+        low, high = min(low, 0.0), max(high, len(space.get("values") or []) - 1.0)
+    else:
+        ends = (_place(space, {space["name"]: space.get(end)}) for end in ("low", "high"))
+        known = [end for end in ends if math.isfinite(end)]
+        low, high = min([low, *known]), max([high, *known])
+    return low - half, high + half
+
+
+def is_choice(space: Mapping[str, Any]) -> bool:
+    """Whether a hyperparameter is one of a list, not somewhere between two ends."""
+    return space.get("kind") == "choice" or _finite(space.get("low")) is None
+
+
+def _choices(space: Mapping[str, Any], more: Sequence[Any] = ()) -> list[str]:
+    return list(dict.fromkeys(_same(value) for value in [*(space.get("values") or []), *more]))
+
+
+def _is_log(space: Mapping[str, Any]) -> bool:
+    return space.get("scale") == "log" and (_finite(space.get("low")) or 0.0) > 0
+
+
+def _same(value: Any) -> str:
+    """What two equal values have in common: 1 and 1.0, but not 1 and true."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+# Recommendations
+
+
+def recommendations(
+    hyperparameters: Sequence[Mapping[str, Any]],
+    trials: Sequence[Scored],
+    importance: Importance | None = None,
+) -> list[dict[str, Any]]:
+    """What the best quarter of trials says of each value that is recommended, or else the default.
+
+    Args:
+        hyperparameters: as `importances` has them, with recommended and source.
+        trials: values and comparable scores.
+        importance: what `importances` found; computed where it is not given.
+
+    Returns:
+        a row for each hyperparameter: name, recommended, source, best_low and best_high (of a range), shares
+        (of a choice: each value, how many of the best trials have it, and how many of all), the verdict
+        "within", "outside" or "undecided", and says, a sentence.
+    """
+    kept = sorted(((v, s) for v, s in trials if _finite(s) is not None), key=lambda pair: pair[1])
+    found = importances(hyperparameters, kept) if importance is None else importance
+    best = [values for values, _ in kept[: max(FEWEST_BEST, math.ceil(BEST * len(kept)))]]
+    every = [values for values, _ in kept]
+    names = [space["name"] for space in varying(hyperparameters, every)]
+    told = len(kept) >= FEWEST and kept[0][1] < kept[-1][1]
+    alone = len(names) == 1  # then all there is to explain is explained by it
+    rows = []
+    for space in hyperparameters:
+        wanted, word = _wanted(space)
+        if word is None:
+            continue
+        name = space["name"]
+        why = (
+            "too few trials to tell"
+            if not told
+            else "no other value was tried"
+            if name not in names
+            else "no more depends on it than chance would show"
+            if not alone and not matters((found or {}).get(name))
+            else ""
+        )
+        say = _of_choice if is_choice(space) else _of_range
+        rows.append(
+            {
+                "name": name,
+                "recommended": wanted,
+                "source": space.get("source"),
+                "best_low": None,
+                "best_high": None,
+                **say(space, wanted, word, best, every, why),
+            }
+        )
+    return rows
+
+
+def _wanted(space: Mapping[str, Any]) -> tuple[Any, str | None]:
+    """The value to judge, and what is said of it."""
+    if space.get("recommended") is not None:
+        return space["recommended"], "recommended"
+    if "default" in space and (space["default"] is not None or is_choice(space)):
+        return space["default"], "by default"
+    return None, None
+
+
+def _of_range(
+    space: Mapping[str, Any],
+    wanted: Any,
+    word: str,
+    best: Sequence[Values],
+    every: Sequence[Values],
+    why: str,
+) -> dict[str, Any]:
+    values = [_finite(values.get(space["name"], space.get("default"))) for values in best]
+    known, number = [value for value in values if value is not None], _finite(wanted)
+    head = f"{written(wanted)} {word}"
+    if not known or number is None:
+        return {"verdict": "undecided", "says": f"{head}; no trial has been judged yet"}
+    low, high = min(known), max(known)
+    ends = {"best_low": low, "best_high": high}
+    reach = written(low) if low == high else f"{written(low)} to {written(high)}"
+    searched = [_finite(space.get(end)) for end in ("low", "high")]
+    if not why and searched[0] is not None and searched[1] is not None:
+        why = "" if searched[0] <= number <= searched[1] else "it was not among what was searched"
+    said = f"{head}; best {reach} on this data"
+    if why:
+        return ends | {"verdict": "undecided", "says": f"{said}, {why}"}
+    return ends | {"verdict": "within" if low <= number <= high else "outside", "says": said}
+
+
+def _of_choice(
+    space: Mapping[str, Any],
+    wanted: Any,
+    word: str,
+    best: Sequence[Values],
+    every: Sequence[Values],
+    why: str,
+) -> dict[str, Any]:
+    """A choice is outside where so few of the best trials have it that chance would seldom do that."""
+    mine = [_same(values.get(space["name"], space.get("default"))) for values in best]
+    all_of_them = [_same(values.get(space["name"], space.get("default"))) for values in every]
+    shares = [
+        [json.loads(value), mine.count(value), all_of_them.count(value)]
+        for value in _choices(space, [json.loads(value) for value in all_of_them])
+    ]
+    has, of_all = mine.count(_same(wanted)), all_of_them.count(_same(wanted))
+    head = f"{written(wanted)} {word}"
+    if not every:
+        return {"verdict": "undecided", "says": f"{head}; no trial has been judged yet", "shares": shares}
+    said = f"{head}; {has} of the best {len(best)} trials on this data have it, {of_all} of all {len(every)}"
+    if not why and of_all == 0:
+        why = "it was not among what was searched"
+    if why:
+        return {"verdict": "undecided", "says": f"{said}, {why}", "shares": shares}
+    seldom = float(hypergeom.cdf(has, len(every), of_all, len(best))) < UNLIKELY
+    often = has / len(best) >= of_all / len(every)
+    verdict = "within" if often else "outside" if seldom else "undecided"
+    if verdict == "undecided":
+        said += ", which chance may do"
+    return {"verdict": verdict, "says": said, "shares": shares}
+
+
+def written(value: Any) -> str:
+    """A value as people write it in a config: 2e-4, 0.5, hinge, true."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "none"}[value]
+    if isinstance(value, float) and math.isfinite(value) and value:
+        if not 1e-2 <= abs(value) < 1e5:
+            digits, power = f"{value:.1e}".split("e")
+            return f"{digits.removesuffix('.0')}e{int(power)}"
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    if isinstance(value, list | tuple):
+        return ", ".join(written(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

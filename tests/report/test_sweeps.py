@@ -1,0 +1,246 @@
+"""What the page tells of a sweep: its trials, what won, what matters, and what is recommended."""
+
+import re
+
+import pytest
+
+from components.report import build_index, build_run, swept
+from components.report.measures import measure
+from components.report.text import NONE
+from tests.report import sweeps
+from tests.report.fixture import HOSTILE
+from tests.report.test_pages import page
+
+
+def built(store, told, **more):
+    rel = build_run(store, sweeps.write(store, told, **more))
+    return rel, page(store, rel)
+
+
+def rows_of(html) -> list[int]:
+    return [int(a["data-trial"]) for tag, a in html.tags if tag == "tr" and "data-trial" in a]
+
+
+@pytest.fixture(scope="module")
+def told():
+    return sweeps.told(16)
+
+
+def test_a_sweep_has_a_section_and_a_line_in_the_index(store, runs, told):
+    rel, html = built(store, told, against=sweeps.duel())
+    assert "#sweep" in {a.get("href") for _, a in html.tags}
+    assert [a["src"] for tag, a in html.tags if tag == "script" and "src" in a] == ["sweep.js", "atelier.js"]
+    assert store.exists(rel.replace("index.html", "sweep.js"))
+    # what a sweep alone has not
+    assert not {"leaderboard", "samples", "comparison", "training"} & {a.get("id") for _, a in html.tags}
+    (drawn,) = html.data["sweeps"]
+    assert [axis["name"] for axis in drawn["axes"]] == ["lr", "loss"] and len(drawn["trials"]) == 16
+    other = page(store, build_run(store, runs["done"]))
+    assert "sweep" not in {a.get("id") for _, a in other.tags} and other.data["sweeps"] == []
+    assert {"leaderboard", "samples"} <= {a.get("id") for _, a in other.tags}
+    lines = {run["run_id"]: run["kind"] for run in page(store, build_index(store)).data["runs"]}
+    assert lines[sweeps.SWEEP] == "sweep" and lines[runs["done"]] == "run"
+
+
+def test_it_is_told_in_sentences(store, told):
+    _, html = built(store, told, against=sweeps.duel())
+    won = told["winner"]["number"]
+    assert (
+        "16 trials: 2 judged to the end, 12 stopped early, 1 collapsed and 1 failed. "
+        f"Trial {won} won: lowest mean over 2 seeds. Against the default: no significant gain." in html.text
+    )
+    assert "2 trials side by side: 2 cores, 1 thread a trial." in html.text
+    assert "a trial took 2.1\u00a0s in the mean, 4.0\u00a0s at most" in html.text
+    assert "Fréchet distance of 256 images against the validation split; floor 0.4" in html.text
+    assert "ASHA, after judgement 2, 4 and 8: the best 1 in 2 go on" in html.text
+    assert "Difference −0.107 (−0.310 to +0.0900)" in html.text and "1,000 images, test split" in html.text
+
+
+def test_trials_are_a_table_the_best_first_and_what_cannot_win_last(store, told):
+    _, html = built(store, told)
+    order = rows_of(html)
+    by = {t["number"]: t for t in told["trials"]}
+    lost = [n for n, t in by.items() if t["state"] in ("failed", "collapsed")]
+    assert len(order) == 16 and set(order[-2:]) == set(lost)
+    values = [by[n]["value"] for n in order[:-2]]
+    assert values == sorted(values)
+    assert "loss G/score was not finite at step 12" in html.text and "2 health events" in html.text
+
+
+def test_samples_stand_beside_the_page_with_their_size(store, told):
+    rel, html = built(store, told)
+    pictures = [a for tag, a in html.tags if tag == "img" and "/trial-" in a.get("src", "")]
+    assert len(pictures) == 15  # the failed trial has none
+    assert {(a["width"], a["height"], a["loading"], a["class"]) for a in pictures} == {
+        ("112", "56", "lazy", "corner")
+    }
+    for picture in pictures:
+        assert store.exists(rel.replace("index.html", picture["src"])) and picture["alt"].startswith(
+            "Samples of"
+        )
+
+
+def test_pictures_may_be_gone(store, told):
+    _, html = built(store, told, pictures=False)
+    assert not [a for tag, a in html.tags if tag == "img"] and len(rows_of(html)) == 16
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("store/trial/ab12/attempts/1/samples/step-000800.webp", "samples/trial-ab12-1-step-000800.webp"),
+        ("../../store/trial/ab12/attempts/1/samples/step-000800.webp", None),
+        ("store/trial/../attempts/1/samples/step-000800.webp", None),
+        ("store/trial/ab12/attempts/1/result.json", None),
+        (None, None),
+        (3, None),
+    ],
+)
+def test_only_pictures_of_trials_are_copied(path, name):
+    assert swept.copies(path) == name
+
+
+def test_what_matters_comes_first_with_what_is_recommended(store):
+    told = sweeps.told(60)
+    _, html = built(store, told)
+    assert html.text.index("What matters") < html.text.index("Finalists") < html.text.index("Trials")
+    assert (
+        "how much of the ranking of 59 trials, as they stood at the first rung, it explains alone"
+        in html.text
+    )
+    (lr, loss) = told["recommendations"]
+    assert lr["says"] in html.text and loss["says"] in html.text and "Radford et al. 2016" in html.text
+    first, second = swept._findings(told, [sweeps.LR, sweeps.LOSS])
+    assert first["importance"]["value"] >= second["importance"]["value"]
+    assert {row["name"] for row in (first, second)} == {"lr", "loss"}
+
+
+def test_places_along_a_logarithmic_stretch():
+    row = {"best_low": 1e-3, "best_high": 1e-2, "recommended": 1.0}
+    space = {"low": 1e-4, "high": 1.0, "scale": "log"}
+    assert swept.stretch(space, row) == {"low": 25.0, "width": 25.0, "recommended": 100.0}
+    assert swept.stretch(space | {"low": 1.0}, row) is None and swept.stretch(space, {}) is None
+    assert swept.stretch({"low": 0, "high": 4}, {"best_low": 1, "best_high": 3, "recommended": "x"}) == {
+        "low": 25.0,
+        "width": 50.0,
+        "recommended": None,
+    }
+
+
+def test_the_best_so_far_is_by_when_trials_ended():
+    def ended(number, offset, value, **more):
+        return {"number": number, "offset": offset, "seconds": 5, "cost": 10.0, "value": value, **more}
+
+    trials = [
+        ended(1, 20, 2.0),
+        ended(2, 0, 3.0),
+        ended(3, 10, None, state="failed"),
+        ended(4, 30, 1.0, state="collapsed"),
+        ended(5, 40, 1.5, state="running"),
+    ]
+    assert swept.spent(trials) == [[10, 2, 3, 3], [20, 3, None, 3], [30, 1, 2, 2], [40, 4, 1, 2]]
+
+
+def test_while_it_runs_the_page_shows_what_is_there(store):
+    told = sweeps.told(5)
+    told["settings"]["trials"] = 16
+    told["trials"][0] |= {"state": "running", "value": None, "cost": None, "seconds": None, "picture": None}
+    _, html = built(store, told, state="running")
+    assert "5 of 16 trials so far" in html.text and "1 running" in html.text
+    assert "is best so far: Fréchet distance" in html.text
+    assert "The best trials are judged again when all have ended." in html.text
+    assert "What matters" not in html.text and len(rows_of(html)) == 5
+
+
+def test_before_the_first_trial_there_is_nothing_to_show(store):
+    run_id = sweeps.write(store, sweeps.told(1), state="running")
+    store.delete("store/sweep/5ee9000000000000/attempts/1/progress.json")
+    html = page(store, build_run(store, run_id))
+    assert "No trial has started yet." in html.text and html.data["sweeps"][0]["trials"] == []
+
+
+def test_a_failed_sweep_keeps_what_it_found(store):
+    run_id = sweeps.write(store, sweeps.told(5), state="running")
+    run = store.read_json(f"runs/{run_id}/run.json")
+    run["stages"][1] |= {"state": "failed", "error": "the data changed"}
+    store.write_json(f"runs/{run_id}/run.json", run | {"status": "failed"})
+    html = page(store, build_run(store, run_id))
+    assert "the data changed" in html.text and len(rows_of(html)) == 5 and "so far" not in html.text
+
+
+@pytest.mark.parametrize("count", [1, 200])
+def test_one_trial_and_many(store, count):
+    spaces = (sweeps.LR, sweeps.LOSS)
+    told = sweeps.told(count, spaces, "none") | {"importance": None, "recommendations": None}
+    _, html = built(store, told, pictures=False)
+    assert len(rows_of(html)) == count
+    tall = [a for tag, a in html.tags if tag == "div" and a.get("class") == "scroll tall"]
+    assert len(tall) == 1 + (count > swept.IN_VIEW)
+    assert f"{count} trial{'s' * (count > 1)}: " in html.text
+
+
+def test_a_winner_may_be_a_schedule(store):
+    _, html = built(store, sweeps.population())
+    assert "The winner is a schedule, and is trained as one." in html.text
+    assert "From step 200" in html.text and "weights of trial" in html.text
+    (drawn,) = html.data["sweeps"]
+    assert drawn["scheduler"] == "pbt" and any(len(t["schedule"]) > 1 for t in drawn["trials"])
+
+
+def test_a_search_over_sampling_costs_what_sampling_costs(store):
+    _, html = built(store, sweeps.sampling())
+    (drawn,) = html.data["sweeps"]
+    assert drawn["sampling"] and drawn["cost"]["name"] == "network evaluations an image"
+    assert "settings of sampling, on one trained model" in html.text and "Finalists" not in html.text
+
+
+def test_harm_in_a_sweep_stays_text(store):
+    rel, html = built(store, sweeps.hostile())
+    raw = store.read_text(rel)
+    assert HOSTILE not in raw and raw.count("<script") == 3 and html.text.count(HOSTILE) > 30
+    assert not [a for tag, a in html.tags if tag == "img"]
+    for tag, attributes in html.tags:
+        assert "style" not in attributes and not any(name.startswith("on") for name in attributes), tag
+    assert not re.search(
+        r"https?://(?!www\.w3\.org/2000/svg)", store.read_text(rel.replace("index.html", "sweep.js"))
+    )
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "",
+        "{",
+        '{"swept": 3}',
+        '{"swept": {"trials": 1, "hyperparameters": {}, "finalists": [[]], "winner": 2}}',
+    ]
+    + ['{"swept": {"trials": [{"number": 1, "values": 3, "curve": 4, "schedule": 5}], "settings": [1]}}']
+    + ['{"swept": {"trials": [{"number": 1}], "hyperparameters": [{"name": "x"}], "metric": "m", "cost": 2}}']
+    + [
+        '{"swept": {"finalists": [{"mean": 1}], "trials": [{"number": 1}], "winner": {"values": {"x": NaN}}}}'
+    ],
+)
+def test_a_sweep_may_be_rubbish(store, junk):
+    run_id = sweeps.write(store, sweeps.told(1), against=sweeps.duel())
+    store.write_text("store/sweep/5ee9000000000000/attempts/1/result.json", junk)
+    store.write_text("store/duel/d0e1000000000000/attempts/1/result.json", junk.replace("swept", "duel"))
+    page(store, build_run(store, run_id))
+
+
+def test_a_duel_without_all_its_numbers():
+    shown = measure("frechet_distance")
+    duel = sweeps.duel()
+    assert swept._duel({}, shown) is None and swept._duel({"winner": ["x"]}, shown) is None
+    told = swept._duel(duel | {"difference": None, "default": [1.0]}, shown)
+    assert told["places"] == [] and [row["default"] for row in told["rows"]] == ["1.00", NONE, NONE]
+
+
+def test_a_sweep_beside_other_stages_leaves_their_sections(store, runs, told):
+    run_id = sweeps.write(store, told)
+    own, done = (store.read_json(f"runs/{i}/run.json") for i in (run_id, runs["done"]))
+    done["stages"].append(own["stages"][1])
+    store.write_json(f"runs/{runs['done']}/run.json", done)
+    html = page(store, build_run(store, runs["done"]))
+    assert "All 4 families finished." in html.text and "16 trials:" in html.text
+    ids = {a.get("id") for _, a in html.tags}
+    assert {"sweep", "leaderboard", "samples", "training"} <= ids
