@@ -81,9 +81,10 @@ def sweep(
     attempt.delete("ray")
     told = story.settled(best=keep == "best")
     keep_story(told)
-    chosen = finalists(told["trials"], settings, drawing=bool(terms.model))
+    own = {h.name: h.default for h in hyperparameters}
+    chosen = finalists(told["trials"], settings, own if terms.model else None)
     scored = rescored(attempt, store, terms, chosen, settings, seed)
-    won = winner(scored, settings, terms.diversity)
+    won = winner(scored, settings, terms.diversity, own)
     _prune(store, told["trials"], [one["number"] for one in chosen], settings.checkpoints)
     spaces = [h.described() for h in hyperparameters]
     fair = importance.comparable_scores(
@@ -96,7 +97,7 @@ def sweep(
         finalists=scored,
         winner=won,
         importance=weights and {"n": len(fair), "at": _where(settings), "of": weights},
-        recommendations=importance.recommendations(spaces, fair, weights),
+        recommendations=importance.recommendations(spaces, fair, weights or {}),
         overhead_seconds={"mean": statistics.fmean(spent), "max": max(spent)} if spent else None,
     )
 
@@ -139,11 +140,11 @@ def _where(settings: Sweep) -> str:
 # Finalists.
 
 
-def finalists(found: Sequence[Told], settings: Sweep, *, drawing: bool) -> list[Told]:
+def finalists(found: Sequence[Told], settings: Sweep, own: Mapping[str, Any] | None = None) -> list[Told]:
     """The trials to be judged again: those that came farthest, the best of them first.
 
-    Where cost is searched for too, those that no other beats in both. Where nothing but sampling is searched,
-    the experiment's own settings, which are the first trial, are always among them: that costs little.
+    Where cost is searched for too, those that no other beats in both. The experiment's `own` settings, where
+    they are given, are always among them: as trial 0, if no trial had them.
 
     Raises:
         RunError: no trial came to a value.
@@ -158,8 +159,10 @@ def finalists(found: Sequence[Told], settings: Sweep, *, drawing: bool) -> list[
     if settings.cost:
         ranked = [t for t in ranked if not any(_beats(other, t) for other in whole)]
     chosen = ranked[: settings.finalists]
-    first = [trial for trial in whole if trial["number"] == 1]
-    return chosen + [trial for trial in first if drawing and trial not in chosen]
+    if own is None or any(trial["values"] == own for trial in chosen):
+        return chosen
+    same = [trial for trial in whole if trial["values"] == own]
+    return chosen + (same or [{"number": 0, "values": dict(own), "schedule": None}])
 
 
 def _beats(a: Told, b: Told) -> bool:
@@ -214,8 +217,8 @@ def interval(values: Sequence[float]) -> tuple[float, float | None, float | None
     return mean, mean - half, mean + half
 
 
-def winner(scored: Sequence[Told], settings: Sweep, least: float) -> Told:
-    """The finalist to train at full budget.
+def winner(scored: Sequence[Told], settings: Sweep, least: float, own: Mapping[str, Any]) -> Told:
+    """The finalist to train at full budget; `least` is the diversity, `own` what the experiment has.
 
     Raises:
         RunError: the samples of all finalists had collapsed, or their trainings failed.
@@ -225,9 +228,9 @@ def winner(scored: Sequence[Told], settings: Sweep, least: float) -> Told:
         raise RunError("no finalist of the sweep trained to the end with diverse samples on all of its seeds")
     best = fair[0]
     why = f"lowest mean of {len(best['repeats'])} seeds"
-    own = next((one for one in fair if one["number"] == 1), None)
-    if settings.prefer == "cost" and own is not None:
-        best = min((one for one in fair if one["mean"] <= own["mean"]), key=lambda one: one["cost"])
+    mine = next((one for one in fair if one["values"] == own), None)
+    if settings.prefer == "cost" and mine is not None:
+        best = min((one for one in fair if one["mean"] <= mine["mean"]), key=lambda one: one["cost"])
         why = "the cheapest that is not worse than the experiment's own settings"
     return {name: best[name] for name in ("number", "values", "schedule", "mean")} | {"why": why}
 
@@ -246,7 +249,9 @@ def duel(metric: str, pairs: Sequence[Mapping[str, Any]], **about: Any) -> Told:
     differences = [pair["winner"] - pair["default"] for pair in pairs]
     value, low, high = interval(differences)
     says = "one seed says nothing of chance"
-    if low is not None and high is not None:
+    if not any(differences):
+        says = "the winner is what the config has"
+    elif low is not None and high is not None:
         says = "better" if high < 0 else "worse" if low > 0 else "no significant gain"
     told = {name: [pair[name if name != "seeds" else "seed"] for pair in pairs] for name in ("seeds", *SIDES)}
     return (

@@ -123,10 +123,10 @@ def show(record: dict[str, Any], store: Store) -> None:
     for one in found["finalists"]:
         spread = "-" if one["low"] is None else f"{one['low']:.4g} to {one['high']:.4g}"
         values = [_told(one["values"][name]) for name in names]
-        table.add_row(f"trial {one['number']}", *values, _told(one["mean"]), spread)
+        table.add_row(_called(one["number"]), *values, _told(one["mean"]), spread)
     console.print(table)
     won = found["winner"]
-    console.print(f"winner: trial {won['number']}, {won['why']}", markup=False)
+    console.print(f"winner: {_called(won['number'])}, {won['why']}", markup=False)
     if duel := found.get("duel"):
         gain = duel["difference"]
         spread = "" if gain["low"] is None else f" ({gain['low']:.4g} to {gain['high']:.4g})"
@@ -135,6 +135,10 @@ def show(record: dict[str, Any], store: Store) -> None:
             f"{duel['metric'].replace('_', ' ')} {gain['value']:+.4g}{spread}: {duel['says']}",
             markup=False,
         )
+
+
+def _called(number: int) -> str:
+    return f"trial {number}" if number else "as configured"
 
 
 def _told(value: Any) -> str:

@@ -21,7 +21,7 @@ def trial(
     number: int, score: float, judged: int = 8, state: str = "done", cost: float = 1.0
 ) -> dict[str, Any]:
     about = {"number": number, "state": state, "score": score, "value": score, "cost": cost, "reason": None}
-    return about | {"curve": [{}] * judged}
+    return about | {"curve": [{}] * judged, "values": {"lr": number}}
 
 
 def numbers(found: list[dict[str, Any]]) -> list[int]:
@@ -30,17 +30,17 @@ def numbers(found: list[dict[str, Any]]) -> list[int]:
 
 def test_finalists_came_farthest_and_are_the_best_of_those() -> None:
     found = [trial(1, 5.0), trial(2, 1.0, 2, "stopped"), trial(3, 4.0), trial(4, 2.0, 4, "stopped")]
-    assert numbers(finalists(found, sweep(finalists=3), drawing=False)) == [3, 1, 4]
+    assert numbers(finalists(found, sweep(finalists=3))) == [3, 1, 4]
 
 
 def test_collapsed_and_failed_trials_are_no_finalists() -> None:
     found = [trial(1, 5.0), trial(2, 1.0, state="collapsed"), trial(3, 0.0, state="failed")]
-    assert numbers(finalists(found, sweep(finalists=3), drawing=False)) == [1]
+    assert numbers(finalists(found, sweep(finalists=3))) == [1]
     lost = [trial(1, 1.0, state="failed") | {"value": None, "reason": "it became nan."}]
     with pytest.raises(
         RunError, match="no trial of the sweep came to a value; the first said: it became nan"
     ):
-        finalists(lost, sweep(), drawing=False)
+        finalists(lost, sweep())
 
 
 def test_where_cost_counts_finalists_are_those_that_none_beats_in_both() -> None:
@@ -51,8 +51,9 @@ def test_where_cost_counts_finalists_are_those_that_none_beats_in_both() -> None
         trial(3, 1.0, cost=8.0),
         trial(4, 2.5, cost=6.0),
     ]
-    assert numbers(finalists(found, settings, drawing=False)) == [3, 2]
-    assert numbers(finalists(found, settings, drawing=True)) == [3, 2, 1]  # and what they are to beat
+    assert numbers(finalists(found, settings)) == [3, 2]
+    assert numbers(finalists(found, settings, {"lr": 1})) == [3, 2, 1]  # and what they are to beat
+    assert numbers(finalists(found, settings, {"lr": 9})) == [3, 2, 0]
 
 
 def final(number: int, mean: float | None, cost: float = 1.0, diversity: float = 1.0) -> dict[str, Any]:
@@ -62,9 +63,9 @@ def final(number: int, mean: float | None, cost: float = 1.0, diversity: float =
 
 def test_the_winner_has_the_lowest_mean_and_diverse_samples() -> None:
     scored = [final(2, 1.0, diversity=0.2), final(3, 2.0), final(1, 3.0), final(4, None)]
-    assert winner(scored, sweep(), 0.5)["number"] == 3
+    assert winner(scored, sweep(), 0.5, {"lr": 1})["number"] == 3
     with pytest.raises(RunError, match="no finalist"):
-        winner(scored[:1], sweep(), 0.5)
+        winner(scored[:1], sweep(), 0.5, {"lr": 1})
 
 
 def test_the_cheapest_that_is_not_worse_may_win() -> None:
@@ -75,7 +76,7 @@ def test_the_cheapest_that_is_not_worse_may_win() -> None:
         final(1, 3.0, cost=8.0),
         final(4, 3.5, cost=1.0),
     ]
-    assert winner(scored, settings, 0.5)["number"] == 3
+    assert winner(scored, settings, 0.5, {"lr": 1})["number"] == 3
 
 
 def test_intervals_are_students() -> None:
@@ -93,6 +94,7 @@ def test_a_gain_is_one_where_chance_does_not_explain_it() -> None:
     assert found["says"] == "better" and found["difference"]["value"] == pytest.approx(-1.0)
     assert duel("kid", pairs(-1.0, 1.1, -0.3))["says"] == "no significant gain"
     assert duel("kid", pairs(1.0, 1.1, 0.9))["says"] == "worse"
+    assert duel("kid", pairs(0.0, 0.0))["says"] == "the winner is what the config has"
     assert duel("kid", pairs(-1.0))["says"] == "one seed says nothing of chance"
     assert found["seeds"] == [0, 1, 2] and found["n"] == 100
 
