@@ -10,3 +10,7 @@ class InputError(ValueError):
 
 class RunError(RuntimeError):
     """The input was fine and the run failed; says what failed and what to do. Exit code 1."""
+
+
+class Diverged(RunError):
+    """Numbers are no longer finite, or the doctor gave up: training again would end the same way."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from components.data.dataset import Split, to_float, to_uint8
 from components.data.encoded import Text
-from components.errors import InputError, RunError
+from components.errors import Diverged, InputError, RunError
 from models.family import Batch, Card, Generator, Noise
 
 SHEET_COLUMNS = 10  # tiles in a row of a grid; digits then come a class a column
@@ -99,7 +99,7 @@ def _draw(
         )
     if not torch.isfinite(images).all():
         bad = first + int((~torch.isfinite(images.flatten(1)).all(1)).nonzero()[0])
-        raise RunError(
+        raise Diverged(
             f"the generator gave NaN or infinite pixels, first in image {bad}; its training has diverged"
         )
     return to_uint8(images).cpu().numpy()

@@ -23,7 +23,7 @@ from components.config import Train
 from components.data.dataset import Split, latents_of, to_float
 from components.distributed import Buffers, Group, Replica, derive
 from components.ema import EMA
-from components.errors import InputError, RunError
+from components.errors import Diverged, InputError
 from components.health import Diagnosis, Probe
 from components.watch import Watch, carried, event, stopped
 from models.family import Batch, Card, Family, Noise, Phase, Remedy, Terms
@@ -269,10 +269,10 @@ class Trainer:
         return step % s.log_every == 0 or step % s.checkpoint_every == 0 or step == s.steps
 
     def collect(self) -> dict[str, float]:
-        """Means since the last line; raises RunError where one is not finite and there is no doctor."""
+        """Means since the last line; raises Diverged where one is not finite and there is no doctor."""
         values = self.logged.take(self.group)
         if not self.watch.examines and (broken := self.broken(values)):
-            raise RunError(
+            raise Diverged(
                 f"{broken.sentence} The last good checkpoint is kept. Lower the learning rate or clip."
             )
         return values
@@ -470,7 +470,7 @@ def train(
         stop_at: a step at which to stop for now, to be resumed from its checkpoint.
 
     Raises:
-        RunError: a term is not finite; the last good checkpoint stays.
+        Diverged: a term is not finite; the last good checkpoint stays.
     """
     settings = trainer.settings
     if resume is None:
@@ -527,7 +527,7 @@ def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
     """Do about a diagnosis what the policy says; whether training has gone back to an earlier step.
 
     Raises:
-        RunError: the policy is to stop, or nothing is left to try; the last healthy checkpoint stays.
+        Diverged: the policy is to stop, or nothing is left to try; the last healthy checkpoint stays.
     """
     control, watch = trainer.control, trainer.watch
     remedy, generator = watch.remedy(diagnosis.disease), trainer.calibrated()
@@ -551,7 +551,7 @@ def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
 
 
 def refuse_again(trainer: Trainer) -> None:
-    """A training that the doctor stopped stays so: raises RunError with why and what had been tried."""
+    """A training that the doctor stopped stays so: raises Diverged with why and what had been tried."""
     control = trainer.control
     if control.events and control.events[-1]["action"] == "stopped":
         raise stopped(control.events[-1], trainer.settings.health, control.treatments)

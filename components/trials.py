@@ -22,7 +22,7 @@ from components.config import Train, explain
 from components.data.card import DataCard
 from components.data.dataset import open_split
 from components.distributed import derive
-from components.errors import InputError, RunError
+from components.errors import Diverged, InputError, RunError
 from components.jobs import PAIRED, conditions_of, load_model
 from components.selection import Jury
 from components.stages import Done, Spec
@@ -136,12 +136,13 @@ def trained(
 
     Raises:
         InputError: a value is not accepted, or does not go with the others.
-        RunError: the training failed.
+        Diverged: the training came to numbers that are not finite.
+        RunError: it failed otherwise.
     """
     block = block_of(terms, schedule, **train)
     spec, store = spec_of(terms, block), Store(terms.store)
     if store.exists(f"{spec.uri}/{FAILED}"):
-        raise RunError(store.read_json(f"{spec.uri}/{FAILED}")["reason"])
+        raise Diverged(store.read_json(f"{spec.uri}/{FAILED}")["reason"])
     told = _Teller(terms, store, tell, after)
     if done := stages.finished(store, spec):
         told.again(done.uri)
@@ -171,9 +172,11 @@ def trained(
             stop_at=_steps(block, until),
         )
         _fit(terms, job, f"trial-{spec.key}-{number}", lambda *said: told.now(attempt, uri, *said))
+        if terms.workers > 1:
+            _read_curve(attempt)
+        told.again(uri)
         if not attempt.exists(jobs.RESULT):
             raise Paused
-        told.again(uri)
         result = attempt.read_json(jobs.RESULT)
         return {"trained": result, "work_seconds": result["work_seconds"]}
 
@@ -181,7 +184,7 @@ def trained(
         return stages.run(store, spec, body, run_id=terms.run_id)
     except Paused:
         return None
-    except (InputError, RunError) as error:  # what would fail again; a lost machine or full memory might not
+    except (InputError, Diverged) as error:  # what would fail again; a full disk or memory might not
         store.write_json(f"{spec.uri}/{FAILED}", {"reason": str(error)})
         raise
 
@@ -204,6 +207,19 @@ def _fit(terms: Terms, job: jobs.Fit, name: str, report: Callable[..., None]) ->
     from components import launch
 
     launch.fit(job, name)
+
+
+def _read_curve(attempt: Store) -> None:
+    """Keep what the workers of a Ray Train run have judged, which their newest checkpoint knows."""
+    state = checkpoint.newest(attempt)
+    control = state["control"] if state else {"curve": [], "seconds": 0.0}
+    known = attempt.read_json(CURVE) if attempt.exists(CURVE) else []
+    points = [point for point in control["curve"] if point["step"]]  # the first: before training
+    told = [
+        {"judged": judged, "seconds": control["seconds"], **point}
+        for judged, point in enumerate(points[len(known) :], len(known) + 1)
+    ]
+    attempt.write_json(CURVE, [*known, *told])
 
 
 def _take_over(store: Store, donor: str, attempt: Store, step: int) -> None:

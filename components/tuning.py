@@ -49,7 +49,9 @@ ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 POINTER = "pointer.json"
-LEAST = 0.01  # cores of a trial whose workers are Ray Train's; Ray refuses none
+# What a trial takes whose workers are Ray Train's: a megabyte, since Ray refuses nothing at all, and of the
+# cores even a hundredth would leave the workers one too few.
+LEAST = {"CPU": 0.0, "memory": 2.0**20}
 
 
 def search(
@@ -130,7 +132,7 @@ def concurrency(terms: Terms, settings: Sweep) -> tuple[int, str]:
 def _room(terms: Terms) -> dict[str, float]:
     """What a trial's own process takes; workers of a Ray Train run bring their own."""
     if terms.workers > 1:
-        return {"CPU": LEAST}
+        return LEAST
     return {"CPU": terms.threads} | ({"GPU": 1.0} if terms.device == "cuda" else {})
 
 
@@ -169,12 +171,10 @@ def _trial(config: dict[str, Any], terms: Terms, choices: Mapping[str, Mapping[s
             _in_parts(terms, schedule, tell)
         else:
             trials.trained(terms, schedule, tell, after=after, donor=donor)
-    except (InputError, RunError) as error:
-        tune.report({"failed": str(error), "score": WORST, "cost": WORST, "judged": 0, "schedule": schedule})
-    except MemoryError:
-        tune.report(
-            {"failed": "out of memory", "score": WORST, "cost": WORST, "judged": 0, "schedule": schedule}
-        )
+    except Exception as error:  # whatever it is: one trial does not end a sweep
+        said = str(error).splitlines()[0] if str(error) else "no reason given"
+        reason = said if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {said}"
+        tune.report({"failed": reason, "score": WORST, "cost": WORST, "judged": 0, "schedule": schedule})
 
 
 def _in_parts(terms: Terms, schedule: list[dict[str, Any]], tell: Callable[[trials.Said], None]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from components.errors import RunError
+from components.errors import Diverged
 from components.health import TITLES, Diagnosis, Doctor, Probe
 from models.family import DISCRIMINATOR, GENERATOR, Family, Remedy, Terms
 
@@ -128,11 +128,11 @@ def event_name(attempt: int, step: int) -> str:
     return f"health/event-{attempt}-{step:07d}"
 
 
-def stopped(found: dict[str, Any], policy: str, treatments: list[dict[str, Any]]) -> RunError:
+def stopped(found: dict[str, Any], policy: str, treatments: list[dict[str, Any]]) -> Diverged:
     """Why a training was stopped, and what had been tried, in one sentence."""
     tried = ", ".join(t["remedy"] for t in treatments)
     after = f" after {len(treatments)} treatment{'s' * (len(treatments) > 1)} ({tried})" if tried else ""
-    return RunError(
+    return Diverged(
         f"stopped by train.health: {policy} at step {found['step']}{after}: {found['title'].lower()}: "
         f"{found['sentence']} The last healthy checkpoint is kept."
     )

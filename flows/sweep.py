@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -80,6 +81,7 @@ def fresh(plan: Plan) -> list[int]:
 
 
 FRESH = 1000
+SHOWN_EVERY = 15.0  # seconds between two pages of a sweep under way
 
 
 @task(name="sweep", task_run_name="sweep {family}", **tasks.OPTIONS)
@@ -94,7 +96,10 @@ def search(run_id: str, family: str, basis: Basis, trained: dict[str, Done], lat
     block = plan.experiment.families[family]
     terms = work.terms(run.store, run_id, plan, family, basis, trained, latents, drawing)
 
+    shown = 0.0
+
     def moved(story: Story) -> None:
+        nonlocal shown
         counts, share = story.counts(), story.share()
         told = ", ".join(f"{n} {state}" for state, n in counts.items() if state != "waiting")
         left = (settings.trials - share) * story.offset / max(share, 1e-9) / 60
@@ -102,7 +107,9 @@ def search(run_id: str, family: str, basis: Basis, trained: dict[str, Done], lat
         over = sum(n for state, n in counts.items() if state in OVER)
         run.board.move(spec.title, over, settings.trials, note)
         run.record.stage(spec, "running", trials=counts)
-        run.show()
+        if time.monotonic() - shown > SHOWN_EVERY:
+            shown = time.monotonic()
+            run.show()
 
     def body(attempt: Store, number: int) -> dict[str, Any]:
         keep, seed = block["train"]["keep"], block["train"]["seed"]

@@ -1,0 +1,171 @@
+"""A sweep as a user runs it: the command line, Prefect, Ray Tune and Ray Train together, on a tiny family."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.storage import Store
+from flows import cli, searching
+from tests.test_pipeline import Atelier
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SWEEP: dict[str, Any] = {
+    "data": {"name": "digits"},
+    "families": {"dcgan": {"width": 8, "latent": 8}},
+    "train": {"workers": 0, "steps": 16, "batch": 16, "precision": "float32", "sample_images": 20},
+    "evaluate": {"samples": 64, "extractor_epochs": 1, "study_samples": 0},
+    "sweep": {
+        "search": {"lr": None, "beta1": [0.0, 0.5]},
+        "trials": 4,
+        "steps": 8,
+        "judgements": 4,
+        "grace": 1,
+        "samples": 64,
+        "diversity": 0,
+        "finalists": 2,
+        "final_samples": 64,
+        "fresh_seeds": 2,
+    },
+}
+
+
+class Sweeps(Atelier):
+    """`atelier sweep` on a config of its own."""
+
+    def config(self, **changes: Any) -> Path:
+        path = self.store.parent / f"{self.store.name}.yaml"
+        settings = SWEEP | {"store": {"url": str(self.store)}}
+        path.write_text(yaml.safe_dump(settings | {"sweep": settings["sweep"] | changes}))
+        return path
+
+    def sweep(self, *arguments: str, code: int = 0, **changes: Any) -> Any:
+        done = self.call("sweep", str(self.config(**changes)), "--json", *arguments, code=code)
+        return json.loads(done.stdout)
+
+    def files(self) -> dict[str, float]:
+        """When the results of trials were written."""
+        found = self.store.glob("store/trial/*/attempts/*/result.json")
+        return {str(path): path.stat().st_mtime for path in found}
+
+
+@pytest.fixture
+def sweeps(digits: Path, prefect_server: str, ray_cluster: str, tmp_path: Path) -> Sweeps:
+    return Sweeps(tmp_path / "store")
+
+
+def told(swept: dict[str, Any]) -> list[Any]:
+    """What of a sweep does not depend on the clock."""
+    trials = [
+        (t["number"], t["values"], t["state"], [s["value"] for s in t["curve"]]) for t in swept["trials"]
+    ]
+    return [trials, [one["mean"] for one in swept["finalists"]], swept["winner"]["number"]]
+
+
+def test_a_killed_sweep_goes_on_to_what_it_would_have_been(sweeps: Sweeps, tmp_path: Path) -> None:
+    """And a finished trial is never run again; what is published is the winner at full budget."""
+    command = [sys.executable, "-m", "flows.cli", "sweep", str(sweeps.config())]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 240
+    while not sweeps.files() and time.monotonic() < until:
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = sweeps.files()
+    assert before
+
+    found = sweeps.call("sweep", "--resume", "last", "--store", str(sweeps.store), "--json")
+    result = json.loads(found.stdout)
+    swept = result["sweep"]
+    assert result["status"] == "done" and before.items() <= sweeps.files().items()
+    assert [t["number"] for t in swept["trials"]] == [1, 2, 3, 4] and swept["settings"]["concurrent"] == 2
+    assert swept["trials"][0]["values"] == {"lr": 2e-4, "beta1": 0.5}
+    assert {t["state"] for t in swept["trials"]} <= {"done", "stopped"}
+    assert len(swept["finalists"]) == 2 and all(len(one["repeats"]) == 2 for one in swept["finalists"])
+    assert swept["duel"]["seeds"] == [1000, 1001] and len(swept["duel"]["winner"]) == 2
+    states = {f"{s['name']} {s['family'] or ''}".strip(): s["state"] for s in result["stages"]}
+    assert {"sweep dcgan", "duel dcgan", "train dcgan", "evaluate dcgan", "publish"} <= set(states)
+    assert states["train dcgan"] == "cached"  # the duel had trained it
+    page = (sweeps.store / result["report"]).read_text()
+    assert "sweep" in page.lower() and "Trial 1" not in result["report"]
+
+    other = Sweeps(tmp_path / "other")
+    assert told(other.sweep()["sweep"]) == told(swept)
+
+    again = sweeps.sweep()  # the same command: nothing to do
+    assert {s["state"] for s in again["stages"]} == {"cached"}
+
+
+def test_a_population_is_replayed_as_a_schedule(sweeps: Sweeps) -> None:
+    swept = sweeps.sweep(scheduler="pbt", search={"lr": None, "beta1": None}, finalists=1, fresh_seeds=0)[
+        "sweep"
+    ]
+    exploits = [d for d in swept["decisions"] if d["did"] == "exploited"]
+    assert exploits and all("goes on from trial" in d["why"] for d in exploits)
+    schedules = [t["schedule"] for t in swept["trials"] if t["schedule"]]
+    assert schedules and all(entry["step"] in (0, 2, 4, 6) for s in schedules for entry in s)
+
+
+def test_workers_of_a_trial_run_from_judgement_to_judgement(sweeps: Sweeps) -> None:
+    changes = {"trials": 2, "workers": 2, "judgements": 2, "finalists": 1, "repeats": 1, "fresh_seeds": 0}
+    found = sweeps.sweep("--set", "train.shards=2", **changes)["sweep"]
+    assert found["settings"]["concurrent"] == 1  # each trial takes both cores
+    assert all(len(t["curve"]) in (1, 2) and t["state"] in ("done", "stopped") for t in found["trials"])
+
+
+# Bad input
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["sweep", *arguments])
+    assert end.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("sweep.search={momentum: }", "dcgan has no such hyperparameter"),
+        ("sweep.search={lr: {low: 2, high: 1}}", "the range is empty"),
+        ("sweep.search={lr: []}", "the list is empty"),
+        ("sweep.metric=rfid", "is not accepted"),
+        ("sweep.family=vae", "name the family to search, one of: dcgan"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused(
+    change: str, says: str, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Sweeps(tmp_path / "store").config()
+    assert says in refused(capsys, str(path), "--set", change)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_config_without_a_sweep_is_refused(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("families: {dcgan: {}}")
+    assert "has no section sweep" in refused(capsys, str(path))
+    assert "name a config" in refused(capsys)
+
+
+def test_a_sweep_whose_data_changed_is_not_resumed(digits: Path, home: Path, tmp_path: Path) -> None:
+    sweeps = Sweeps(tmp_path / "store")
+    config = searching.from_file(sweeps.config(), []).model_dump(mode="json")
+    lineage = {"config": config, "data": {"name": "digits", "version": "f" * 32 + ".dir"}}
+    record = {"run_id": "x", "lineage": lineage}
+    with pytest.raises(cli.InputError, match="sweep x searched on version ffffffffff of digits, and"):
+        searching.interrupted(Store(str(sweeps.store)), record)
+    with pytest.raises(cli.InputError, match="run x is no sweep"):
+        searching.interrupted(Store(str(sweeps.store)), record | {"lineage": {"config": {}}})
