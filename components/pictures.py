@@ -56,7 +56,7 @@ def levels(data: bytes, how: Rendering) -> np.ndarray:
 
 
 def attempt(option: str, path: Path, do: Callable[[bytes], Read]) -> Read:
-    """What `do` makes of a file; InputError, with the option that named it and the reason, where it cannot."""
+    """What `do` makes of a file; InputError, with the option that named it and the reason, if it cannot."""
     try:
         return do(read(path))
     except BadImage as error:

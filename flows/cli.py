@@ -175,6 +175,9 @@ def _score(commands: Any) -> None:
         default=0.95,
         help="of validation images' errors: above it is strange (default: 0.95)",
     )
+    score.add_argument(
+        "--background", help="what transparent images are laid on (default: as those of the model's data)"
+    )
     score.add_argument("-o", "--output", type=Path, help="a .csv file")
     score.add_argument("--json", action="store_true")
     _store(score)
@@ -360,7 +363,7 @@ def model_folder(run: str, family: str | None, store: str) -> tuple[Path, dict[s
     Raises:
         InputError: the run has no model of the family.
     """
-    if (Path(run) / "model.safetensors").exists():
+    if is_model(run):
         return Path(run), {}
     opened = _open(store)
     record = find_run(opened, run)
@@ -369,6 +372,11 @@ def model_folder(run: str, family: str | None, store: str) -> tuple[Path, dict[s
         known = ", ".join(models) or "none"
         raise InputError(f"run {record['run_id']} has no model of family {family!r}; it has: {known}")
     return opened.local_copy(models[family]), places
+
+
+def is_model(folder: str) -> bool:
+    """Whether a folder holds an exported model."""
+    return (Path(folder) / "model.safetensors").exists()
 
 
 def stage_folders(record: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
@@ -382,10 +390,10 @@ def stage_folders(record: dict[str, Any]) -> tuple[dict[str, str], dict[str, str
 def score_images(options: argparse.Namespace) -> None:
     """`atelier score`."""
     from components import scoring, strangeness
+    from components.data.names import shown
 
-    family = options.family or scoring_family(options.run, options.store)
-    model, _ = model_folder(options.run, family, options.store)
-    scored, threshold = scoring.score_folder(options.folder, model, options.quantile)
+    model = scoring_model(options.run, options.family, options.store)
+    scored, threshold = scoring.score_folder(options.folder, model, options.quantile, options.background)
     if options.output:
         scoring.write_csv(scored, options.output)
     flagged = sum(one.flagged for one in scored)
@@ -393,7 +401,7 @@ def score_images(options: argparse.Namespace) -> None:
         images = [asdict(one) for one in scored]
         print(json.dumps({"threshold": threshold, "flagged": flagged, "images": images}))
         return
-    rows = [(one.file, f"{one.score:.5f}", "yes" if one.flagged else "") for one in scored]
+    rows = [(shown(one.file), f"{one.score:.5f}", "yes" if one.flagged else "") for one in scored]
     _table(("image", "score", "flagged"), rows)
     print(
         f"{flagged} of {len(scored)} images are above {threshold:.5f}, the {options.quantile:g} quantile of "
@@ -401,15 +409,17 @@ def score_images(options: argparse.Namespace) -> None:
     )
 
 
-def scoring_family(run: str, store: str) -> str | None:
-    """The first family of a run whose model knows what is strange; None where `run` is a model's folder."""
-    if (Path(run) / "model.safetensors").exists():
-        return None
+def scoring_model(run: str, family: str | None, store: str) -> Path:
+    """The folder of the model that scores: of the family, or the first of the run that can."""
+    from components.scoring import why_not
+
+    if family or is_model(run):
+        return model_folder(run, family, store)[0]
     opened = _open(store)
     record = find_run(opened, run)
-    for family, folder in stage_folders(record)[1].items():
-        if opened.read_json(f"{folder}/config.json").get("errors"):
-            return family
+    for folder in stage_folders(record)[1].values():
+        if not why_not(opened.read_json(f"{folder}/config.json")):
+            return Path(opened.local_copy(folder))
     raise InputError(f"run {record['run_id']} has no model that encodes images, and none to score them with")
 
 
