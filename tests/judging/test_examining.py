@@ -77,6 +77,7 @@ def test_detectors_never_see_their_class(
     assert found["detectors"] == {"3": "without-003/model", "7": "without-007/model"}
     for folder in found["detectors"].values():
         assert store.exists(f"{found['uri']}/{folder}/model.safetensors")
+    assert not [path for path in store.find(found["uri"]) if "checkpoints/" in path]
 
 
 def test_all_views_of_a_model_are_left_with_their_pictures(store: Store, here: list[Any]) -> None:
