@@ -89,7 +89,7 @@ def test_all_views_of_a_model_are_left_with_their_pictures(store: Store, here: l
 
     found = stage(store, "uses", body)
     views = {view["name"]: view for view in found["used"]["views"]}
-    assert list(views) == [n for n in uses.VIEWS if n not in ("likelihood", "posterior")]
+    assert list(views) == [n for n in uses.VIEWS if n not in ("diverged", "likelihood", "posterior")]
     assert [row["name"] for row in views["anomaly"]["tables"][0]["rows"]] == ["without 3", "mean"]
     labels = [column["label"] for column in views["draws"]["tables"][0]["columns"]]
     assert labels == ["Fréchet distance", "KID", "precision", "recall"]
