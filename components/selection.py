@@ -52,7 +52,7 @@ class Jury:
         return {"metric": self.measure, "split": "validation", "n": self.samples}
 
     def __call__(self, images: np.ndarray) -> dict[str, float]:
-        """Kid, frechet_distance and, where there are targets, mse; `score` (lower is better) is the measure.
+        """Kid, frechet_distance and, for targets, mse and mae; `score` (lower is better) is the measure.
 
         Of few images, so never FID, whatever the extractor; they compare within one training only.
         """
@@ -60,7 +60,8 @@ class Jury:
         distance = frechet_distance(self.summary, statistics(fake))
         found = {"kid": kid(self.real, fake), "frechet_distance": distance}
         if self.targets is not None:
-            found["mse"] = float(np.square(self.targets / 255.0 - images / 255.0).mean())
+            error = self.targets / 255.0 - images / 255.0
+            found |= {"mse": float(np.square(error).mean()), "mae": float(np.abs(error).mean())}
         return {"score": found[self.measure], **found}
 
 
