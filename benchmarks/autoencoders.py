@@ -10,8 +10,11 @@ mse: the dense autoencoder of a config, trained on 4,000 digits (train and valid
 config names, against as many principal components of the same 4,000, on 1,000 test digits. nats: the VAE of a
 config, trained alike, its likelihood bounded by importance sampling; a mixture of Bernoullis stands beside.
 --on-validation trains on the 3,600 of the train split and looks at the 400 of validation: that is how
-settings are chosen. speed: the same network, batch, optimizer and epochs by our loop and by pythae 0.1.2's
-(pip install --no-deps pythae; it needs imageio, tqdm and cloudpickle besides), in turn; the median of ratios.
+settings are chosen. speed: the same network, batch, optimizer and epochs by our loop and by pythae 0.1.2's,
+in turn, each in the precision that it has by default; the median of ratios. pythae asks for a backport of
+dataclasses to Python 3.6, so it is installed alone:
+
+    pip install --no-deps pythae imageio --constraint constraints.txt
 """
 
 from __future__ import annotations
