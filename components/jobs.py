@@ -545,15 +545,20 @@ def sample_to_file(
     Raises:
         InputError: the family needs what is not given, or the other way round.
     """
-    if output.suffix.lower() not in (".png", ".webp"):
-        raise InputError(f"-o {output}: samples are written as .png or .webp")
-    if n < 1:
-        raise InputError(f"-n {n}: at least one sample is needed")
+    check_picture(output, n)
     wish = wish or Wish()
     generator, card, described = load_model(model, wish.settings)
     images = sampling.draw(generator, card, n=n, seed=seed, **_wished(wish, n, generator, card, described))
     write_picture(images, output)
     return images
+
+
+def check_picture(output: Path, n: int) -> None:
+    """Refuse a picture of no sample, or of another kind than we write."""
+    if output.suffix.lower() not in (".png", ".webp"):
+        raise InputError(f"-o {output}: samples are written as .png or .webp")
+    if n < 1:
+        raise InputError(f"-n {n}: at least one sample is needed")
 
 
 def write_picture(images: np.ndarray, output: Path, columns: int = SHEET_COLUMNS) -> None:

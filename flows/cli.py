@@ -156,6 +156,12 @@ def _sample(commands: Any) -> None:
         "--strength", type=float, help="of the noise on the source: near 0 keeps it, 1 does not"
     )
     sample.add_argument(
+        "--prior",
+        choices=("model", "mixture"),
+        default="model",
+        help="mixture: codes from Gaussians fitted to those of training images, for a run (default: model)",
+    )
+    sample.add_argument(
         "--neighbours",
         action="store_true",
         help="also OUTPUT-neighbours: each sample with the nearest training image under it, for a run",
@@ -345,9 +351,13 @@ def draw_samples(options: argparse.Namespace) -> None:
     folder, places = model_folder(options.run, options.family, options.store)
     names = ("label", "source", "mask", "strength", "steps", "guidance", "sampler")
     wish = Wish(prompts=options.prompt, **{name: getattr(options, name) for name in names})
-    if options.neighbours and not places:
-        raise InputError("--neighbours: name a run in the store; a model's folder has no training images")
-    images = sample_to_file(folder, options.output, n=options.n, seed=options.seed, wish=wish)
+    for asked in ["--neighbours"] * options.neighbours + ["--prior mixture"] * (options.prior == "mixture"):
+        if not places:
+            raise InputError(f"{asked}: name a run in the store; a model's folder has no training images")
+    if options.prior == "mixture":
+        images = sample_mixture(options, folder, f"{places['prepare']}/data")
+    else:
+        images = sample_to_file(folder, options.output, n=options.n, seed=options.seed, wish=wish)
     print(options.output)
     if options.neighbours:
         from components.judging import write_neighbours
@@ -355,6 +365,17 @@ def draw_samples(options: argparse.Namespace) -> None:
         beside = options.output.with_stem(f"{options.output.stem}-neighbours")
         write_neighbours(images, beside, _open(options.store), places)
         print(beside)
+
+
+def sample_mixture(options: argparse.Namespace, model: Path, data: str) -> Any:
+    """`atelier sample --prior mixture`: images (N, C, H, W)."""
+    from components import priors
+
+    for name in ("source", "mask", "strength", "steps", "guidance", "sampler", "prompt"):
+        if getattr(options, name) not in (None, []):
+            raise InputError(f"--{name} does not go with --prior mixture, which draws codes and decodes them")
+    own = {name: getattr(options, name) for name in ("n", "seed", "label")}
+    return priors.sample_to_file(model, options.output, _open(options.store), data, **own)
 
 
 def model_folder(run: str, family: str | None, store: str) -> tuple[Path, dict[str, str]]:

@@ -146,6 +146,14 @@ def test_what_is_transparent_is_on_the_background_of_the_data(tmp_path: Path) ->
     assert (one_mask(tmp_path / "clear.png", SIDE) == 0).all(), "and no hole of a mask"
 
 
+def test_a_mixture_is_fitted_to_the_data_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = model(tmp_path, "autoencoder")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sample", str(folder), "--prior", "mixture", "-o", str(tmp_path / "x.png")])
+    assert ended.value.code == 2
+    assert "--prior mixture: name a run in the store; a model's folder has no" in capsys.readouterr().err
+
+
 def test_the_command_line_ends_with_2(
     tmp_path: Path, pictures: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,7 +34,7 @@ def draws(subject: Subject) -> View | None:
     mixture = fitted_mixture(subject)
     ways = {
         "codes from N(0, I)": subject.random.standard_normal((n, subject.latent)),
-        f"codes from {called(mixture)} fitted to training codes": drawn_from(mixture, n, subject.random),
+        f"codes from {called(mixture)} fitted to training codes": drawn_from(mixture, n, subject.seed),
     }
     images = {name: subject.decode(codes, labels) for name, codes in ways.items()}
     judged = {name: subject.judge(each, labels) for name, each in images.items()}
@@ -86,10 +86,18 @@ def called(mixture: GaussianMixture) -> str:
     return f"{mixture.n_components} {kind}Gaussian{'s' if mixture.n_components > 1 else ''}"
 
 
-def drawn_from(mixture: GaussianMixture, n: int, random: np.random.RandomState) -> np.ndarray:
-    """N codes (n, Z), in no order."""
-    drawn, _ = mixture.sample(n)  # a component after the other
-    return random.permutation(drawn)
+def drawn_from(mixture: GaussianMixture, n: int, seed: int) -> np.ndarray:
+    """Codes (n, Z), code i a function of (seed, i)."""
+    return np.stack([one_of(mixture, np.random.default_rng(sampling.seed_of(seed, i))) for i in range(n)])
+
+
+def one_of(mixture: GaussianMixture, random: np.random.Generator) -> np.ndarray:
+    """A code (Z,)."""
+    c = random.choice(mixture.n_components, p=mixture.weights_)
+    mean, covariance = mixture.means_[c], mixture.covariances_[c]  # (Z,); (Z, Z), or its diagonal (Z,)
+    if mixture.covariance_type == "diag":
+        return mean + np.sqrt(covariance) * random.standard_normal(len(mean))
+    return random.multivariate_normal(mean, covariance, method="cholesky")
 
 
 def classes(subject: Subject, n: int) -> np.ndarray | None:

@@ -290,9 +290,12 @@ def test_validation_codes_choose_the_mixture() -> None:
     assert latent.called(of_one) == "1 Gaussian"
     few = latent.fitted_mixture(coded(clusters(3), clusters(3)))
     assert latent.called(few) == "1 diagonal Gaussian"
-    drawn = latent.drawn_from(of_three, 50, random)
+    drawn = latent.drawn_from(of_three, 300, 0)
     nearest = np.linalg.norm(drawn[:, None] - centres, axis=2)
     assert (nearest.min(1) < 8).all() and len(set(nearest.argmin(1)[:10])) > 1, "in no order"
+    np.testing.assert_array_equal(latent.drawn_from(of_three, 2, 0), drawn[:2])
+    drawn = latent.drawn_from(of_one, 3000, 0)
+    np.testing.assert_allclose(np.cov(drawn.T), of_one.covariances_[0], atol=1.5)
 
 
 def test_arcs_keep_the_length_and_meet_the_ends() -> None:
