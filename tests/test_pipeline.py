@@ -283,9 +283,6 @@ def test_samples_of_an_exported_model(shared: Atelier, first: dict[str, Any], tm
     Image.open(tmp_path / "a.png").save(tmp_path / "source.png")
     source = ["--source", str(tmp_path / "source.png")]
     shared.call(*common[:2], "autoencoder", *common[2:], str(tmp_path / "d.png"), *source)
-    mixture = ["--prior", "mixture", "--neighbours"]
-    shared.call(*common[:2], "autoencoder", *common[2:], str(tmp_path / "f.png"), *mixture)
-    assert Image.open(tmp_path / "f-neighbours.png").size == (80, 32)
 
 
 @pytest.mark.parametrize(

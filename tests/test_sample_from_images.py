@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +147,30 @@ def test_what_is_transparent_is_on_the_background_of_the_data(tmp_path: Path) ->
     assert (one_mask(tmp_path / "clear.png", SIDE) == 0).all(), "and no hole of a mask"
 
 
-def test_a_mixture_is_fitted_to_the_data_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = model(tmp_path, "autoencoder")
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["sample", str(folder), "--prior", "mixture", "-o", str(tmp_path / "x.png")])
-    assert ended.value.code == 2
-    assert "--prior mixture: name a run in the store; a model's folder has no" in capsys.readouterr().err
+def test_a_mixture_is_fitted_to_the_data_of_a_run(
+    tmp_path: Path, digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, store, out = model(tmp_path, "autoencoder"), tmp_path / "store", tmp_path / "x.png"
+    shutil.copytree(digits, store / "prepare" / "attempts" / "1" / "data")
+    shutil.copytree(folder, store / "export" / "attempts" / "1")
+    done = {"state": "ran", "attempt": 1}
+    stages = [
+        {"name": "prepare", "family": None, "uri": "prepare", **done},
+        {"name": "export", "family": "autoencoder", "uri": "export", **done},
+    ]
+    Store(str(store)).write_json("runs/r1/run.json", {"run_id": "r1", "stages": stages})
+    common = ["--prior", "mixture", "-n", "4", "--store", str(store), "-o", str(out)]
+    for arguments, code, words in (
+        ([str(folder)], 2, "--prior mixture: name a run in the store; a model's folder has no"),
+        (["r1", "autoencoder", "--steps", "3"], 2, "--steps does not go with --prior mixture"),
+        (["r1", "autoencoder"], 0, ""),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["sample", *arguments, *common])
+        assert ended.value.code == code and words in capsys.readouterr().err
+        assert out.exists() == (code == 0)
+    with Image.open(out) as image:
+        assert image.size == (4 * SIDE, SIDE)
 
 
 def test_the_command_line_ends_with_2(
