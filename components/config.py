@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from components.errors import InputError
 
@@ -235,8 +235,19 @@ class Evaluate(Section):
     study_samples: int = Field(250, ge=0)
     uses: bool = True  # what codes are good for, of families that encode images
     # Classes by name, each left out of the training of one more model, which is then to find it strange;
-    # "all": every class in turn. For families that encode images.
+    # "all": every class in turn. For families that encode images, and are not told their class.
     held_out: Literal["all"] | tuple[str, ...] = ()
+
+    @field_validator("held_out", mode="before")
+    @classmethod
+    def _by_name(cls, asked: Any) -> Any:
+        """One class needs no list, and the names of digits are numbers to YAML."""
+        if asked == "all":
+            return asked
+        names = asked if isinstance(asked, list | tuple) else (asked,)
+        if not all(isinstance(name, str | int | float) and not isinstance(name, bool) for name in names):
+            raise ValueError("names of classes are wanted, such as [3, 7], or all")
+        return tuple(map(str, names))
 
     @model_validator(mode="after")
     def _described(self) -> Evaluate:
@@ -486,8 +497,8 @@ def changed(content: Mapping[str, Any], change: str) -> dict[str, Any]:
     except yaml.YAMLError:
         value = text
     if isinstance(value, str):
-        with contextlib.suppress(ValueError):  # YAML 1.1 takes 2e-4 for a word
-            value = float(value)
+        with contextlib.suppress(ValueError):  # YAML 1.1 takes 2e-4 for a word; in quotes it is one
+            value = float(text)
     return _put(content, parts, value, path)
 
 

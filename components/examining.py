@@ -18,7 +18,7 @@ from components.judging import open_reference
 from components.orders import Use
 from components.storage import Store
 from components.threads import using_threads
-from components.uses import VIEWS, Subject
+from components.uses import Subject, look
 from components.uses.view import Judge
 
 SPLITS = ("train", "validation", "test")
@@ -31,7 +31,7 @@ def examine(job: Use) -> dict[str, Any] | None:
         done: dict[str, Any] | None = store.read_json(part)["view"]
         return done
     with using_threads(job.places.threads):
-        view = VIEWS[job.view](subject(job, store))
+        view = look(job.view, subject(job, store))
     described = None if view is None else view.described()
     if view is not None and described is not None:
         for told, picture in zip(described["pictures"], view.pictures, strict=True):

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import load_file, save
 from torch import nn
@@ -206,7 +206,7 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
             raise RunError(f"{job.attempt}/{name} could not be stored: {why}; run the same command to resume")
         if isinstance(log, Recorder) and not paused:
             shown: dict[str, Any] = {"count": len(rows)}
-            about: dict[str, Any] = {"labels": card.labels}
+            about: dict[str, Any] = {"labels": card.labels, "background": card.background}
             about["upstream"] = {name: described for name, (_, _, described) in upstream.items()}
             if told.text and validation.captions:
                 shown["titles"] = [validation.captions[i] for i in rows]
@@ -418,12 +418,14 @@ def save_model(
     encoder: dict[str, Any] | None = None,
     upstream: Mapping[str, Any] = MappingProxyType({}),
     errors: dict[str, Any] | None = None,
+    background: str | None = None,
 ) -> None:
     """Write model.safetensors and config.json into a folder: all that is needed to sample.
 
     But for the encoder of captions, of which it says which one it is. `upstream` holds the config.json of
     what it builds on: the generator has their weights, and needs no more of them than how they are built.
-    `errors` are those of images it has not seen (components/strangeness.py).
+    `errors` are those of images it has not seen (components/strangeness.py), `background` what transparent
+    images were laid on.
     """
     weights = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
     attempt.write_bytes(f"{folder}/model.safetensors", save(weights))
@@ -439,6 +441,7 @@ def save_model(
         },
         **({"encoder": encoder} if encoder else {}),
         **({"errors": errors} if errors else {}),
+        **({"background": background} if background else {}),
     }
     attempt.write_json(f"{folder}/config.json", described)
 
@@ -545,15 +548,20 @@ def sample_to_file(
     Raises:
         InputError: the family needs what is not given, or the other way round.
     """
-    if output.suffix.lower() not in (".png", ".webp"):
-        raise InputError(f"-o {output}: samples are written as .png or .webp")
-    if n < 1:
-        raise InputError(f"-n {n}: at least one sample is needed")
+    check_picture(output, n)
     wish = wish or Wish()
     generator, card, described = load_model(model, wish.settings)
     images = sampling.draw(generator, card, n=n, seed=seed, **_wished(wish, n, generator, card, described))
     write_picture(images, output)
     return images
+
+
+def check_picture(output: Path, n: int) -> None:
+    """Refuse a picture of no sample, or of another kind than we write."""
+    if output.suffix.lower() not in (".png", ".webp"):
+        raise InputError(f"-o {output}: samples are written as .png or .webp")
+    if n < 1:
+        raise InputError(f"-n {n}: at least one sample is needed")
 
 
 def write_picture(images: np.ndarray, output: Path, columns: int = SHEET_COLUMNS) -> None:
@@ -607,27 +615,14 @@ def _from_image(
         raise InputError(
             "--source is to be laid under noise: say how much with --strength, above 0 and below 1"
         )
+    from components.pictures import one_image, one_mask
+
     side = getattr(generator, "source_resolution", card.resolution)
-    image = one_image(wish.source, replace(card, resolution=side))
+    image = one_image(wish.source, replace(card, resolution=side), described.get("background"))
     found = {"sources" if task == "upscale" else "images": np.repeat(image[None], n, axis=0)}
     if wish.mask is not None:
         found["masks"] = np.repeat(one_mask(wish.mask, card.resolution)[None], n, axis=0)
     return found
-
-
-def one_mask(path: Path, resolution: int) -> np.ndarray:
-    """A picture of a mask, white where to fill in, as uint8 (1, H, W); its size must be the model's."""
-    try:
-        with Image.open(path) as image:
-            mask = np.asarray(image.convert("L"))
-    except (OSError, Image.DecompressionBombError) as error:
-        raise InputError(f"--mask {path}: {error}") from None
-    if mask.shape != (resolution, resolution):
-        height, width = mask.shape
-        raise InputError(
-            f"--mask {path} has {width}x{height} pixels; the model's images have {resolution}x{resolution}"
-        )
-    return np.where(mask >= 128, 255, 0).astype(np.uint8)[None]
 
 
 def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> Text:
@@ -659,20 +654,6 @@ def class_number(label: str, names: list[str] | None, card: Card) -> int:
         return int(label)
     known = ", ".join(names[:20]) if names else f"0 to {card.num_classes - 1}"
     raise InputError(f"--label {label}: unknown class; known: {known}")
-
-
-def one_image(path: Path, card: Card) -> np.ndarray:
-    """A picture of any kind as uint8 (C, H, W) of the card's shape."""
-    try:
-        with Image.open(path) as image:
-            fitted = ImageOps.fit(
-                ImageOps.exif_transpose(image).convert("L" if card.channels == 1 else "RGB"),
-                (card.resolution, card.resolution),
-                Image.Resampling.LANCZOS,
-            )
-    except (OSError, Image.DecompressionBombError) as error:
-        raise InputError(f"--source {path}: {error}") from None
-    return np.asarray(fitted).reshape(card.resolution, card.resolution, card.channels).transpose(2, 0, 1)
 
 
 def describe_families() -> list[dict[str, Any]]:

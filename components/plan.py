@@ -215,19 +215,37 @@ class Plan:
         asked = self.experiment.evaluate.held_out
         return list(self.card.labels or []) if asked == "all" else list(dict.fromkeys(asked))
 
+    @property
+    def detects(self) -> list[str]:
+        """The families of which a model is trained without each of them.
+
+        What is told the class of an image cannot be asked whether it knows it.
+        """
+        return [f for f in self.used if self.held_out and not self.told_classes(f)]
+
+    def told_classes(self, family: str) -> bool:
+        """Whether a family is told the classes of images."""
+        from components.jobs import conditions
+
+        return "label" in conditions(family, self.own(family), self.card.card)
+
     def check_held_out(self) -> None:
-        """Raises InputError where the data has no such class, or no family encodes images."""
+        """Raises InputError where the data has no such class, or no family can find one strange."""
         if not self.experiment.evaluate.held_out:
             return
-        known, name = self.card.labels or [], self.card.name
+        known, name, families = self.card.labels or [], self.card.name, ", ".join(self.experiment.families)
         if not self.used:
-            families = ", ".join(self.experiment.families)
             raise InputError(f"evaluate.held_out is for families that encode images; none of {families} does")
         if len(known) < 2:
             raise InputError(f"evaluate.held_out leaves out a class, and data set {name} has {len(known)}")
         if missing := [each for each in self.held_out if each not in known]:
             told = ", ".join(known[:20])
             raise InputError(f"evaluate.held_out: data set {name} has no class {missing[0]!r}; known: {told}")
+        if not self.detects:
+            told = ", ".join(self.used)
+            raise InputError(
+                f"evaluate.held_out is for families that are not told the class of an image; all are: {told}"
+            )
 
     def detectors(self, family: str) -> Spec:
         """Models of a family that have not seen a class, for each class that is held out."""
@@ -246,7 +264,7 @@ class Plan:
         evaluate = self.experiment.evaluate
         settings = {"seed": evaluate.seed, "threads": evaluate.threads}
         upstream = {"train": self.train(family).key, "reference": self.reference.key}
-        if self.held_out:
+        if family in self.detects:
             upstream["detectors"] = self.detectors(family).key
         digests = code("components.work:uses", "components.examining:examine", module_of(family))
         return self._spec("uses", settings, digests, upstream, family)
@@ -319,7 +337,7 @@ class Plan:
                 for family in families
                 for stage in stages_of(family, self.experiment.data.flips)
             ),
-            *(self.detectors(f) for f in self.used if self.held_out),
+            *(self.detectors(f) for f in self.detects),
             *examined.values(),
             compare,
             report,

@@ -56,7 +56,7 @@ class Jury:
         return {"metric": self.measure, "split": "validation", "n": self.samples}
 
     def __call__(self, images: np.ndarray) -> dict[str, float]:
-        """Kid, frechet_distance, diversity and, where there are targets, mse; `score` is the measure.
+        """Kid, frechet_distance, diversity and, for targets, mse and mae; `score` is the measure.
 
         All but diversity are lower the better. That is the Vendi score over that of real images: 1 is as
         diverse as as many of them, near 0 all alike. Of few images, so never FID, whatever the extractor;
@@ -67,7 +67,8 @@ class Jury:
         found = {"kid": kid(self.real, fake), "frechet_distance": distance}
         found["diversity"] = self.diversity(fake)
         if self.targets is not None:
-            found["mse"] = float(np.square(self.targets / 255.0 - images / 255.0).mean())
+            error = self.targets / 255.0 - images / 255.0
+            found |= {"mse": float(np.square(error).mean()), "mae": float(np.abs(error).mean())}
         return {"score": found[self.measure], **found}
 
     def diversity(self, fake: np.ndarray) -> float:

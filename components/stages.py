@@ -27,9 +27,9 @@ SCHEMA = 1
 CODE = Path(__file__).parents[1]
 PACKAGES = ("components", "models", "flows")
 
-# Modules that decide where things lie, when they run and how they are shown, but not what comes out. A
-# change in
-# them redoes nothing; neither does one in the registry of families, since a family's own file counts.
+# Modules that decide where things lie, when they run and how they are shown, but not what comes out; and one
+# of which no stage makes use. A change in them redoes nothing; neither does one in the registry of families,
+# since a family's own file counts.
 NEUTRAL = frozenset(
     f"components.{name}"
     for name in (
@@ -41,6 +41,7 @@ NEUTRAL = frozenset(
         "memory",
         "orders",
         "paths",
+        "pictures",
         "registry",
         "stages",
         "storage",

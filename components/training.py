@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from components import posthoc
 from components.config import Train
 from components.data.dataset import Split, latents_of, to_float
-from components.distributed import Buffers, Group, Replica, derive
+from components.distributed import Buffers, Group, Replica, derive, seed
 from components.ema import EMA
 from components.errors import Diverged, InputError
 from components.health import Diagnosis, Probe
@@ -202,9 +202,8 @@ class Trainer:
         phase.optimizer.zero_grad(set_to_none=True)
         seen: list[Terms] = []
         for shard, batch in zip(self.shards, batches, strict=True):
-            torch.manual_seed(
-                derive(self.settings.seed, self.control.attempt, self.control.step, index, shard)
-            )
+            moment = self.control.attempt, self.control.step
+            seed(derive(self.settings.seed, *moment, index, shard), self.group.device)
             with self.replica.accumulating(last=shard == self.shards[-1]), self.buffers.of(shard, index):
                 with self.autocast():
                     loss, terms = self.replica(index, batch)
@@ -297,7 +296,7 @@ class Trainer:
         with self.ema.in_place_in(self.family), self.autocast():
             self.family.eval()
             for i, batch in enumerate(batches):
-                torch.manual_seed(derive(self.settings.seed, "validation", i))
+                seed(derive(self.settings.seed, "validation", i), self.group.device)
                 returned = phase.loss(self.place(batch))
                 terms = returned[0] if isinstance(returned, tuple) else returned
                 for name, term in terms.items():

@@ -342,6 +342,8 @@ def detectors(
     ]
     gpus = 1 if job["device"] == "cuda" else 0
     launch.each("components.jobs:fit", [(fit,) for fit in fits], cpus=threads, gpus=gpus)
+    for folder in folders.values():
+        attempt.delete(f"{folder}/checkpoints")  # to go on from, of which there is no more need
     found = {name: f"{folder}/model" for name, folder in folders.items()}
     return {"detectors": found, "work_seconds": time.time() - began}
 

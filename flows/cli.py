@@ -174,6 +174,12 @@ def _sample(commands: Any) -> None:
         "--strength", type=float, help="of the noise on the source: near 0 keeps it, 1 does not"
     )
     sample.add_argument(
+        "--prior",
+        choices=("model", "mixture"),
+        default="model",
+        help="mixture: codes from Gaussians fitted to those of training images, for a run (default: model)",
+    )
+    sample.add_argument(
         "--neighbours",
         action="store_true",
         help="also OUTPUT-neighbours: each sample with the nearest training image under it, for a run",
@@ -192,6 +198,9 @@ def _score(commands: Any) -> None:
         type=float,
         default=0.95,
         help="of validation images' errors: above it is strange (default: 0.95)",
+    )
+    score.add_argument(
+        "--background", help="what transparent images are laid on (default: as those of the model's data)"
     )
     score.add_argument("-o", "--output", type=Path, help="a .csv file")
     score.add_argument("--json", action="store_true")
@@ -430,9 +439,13 @@ def draw_samples(options: argparse.Namespace) -> None:
     folder, places = model_folder(options.run, options.family, options.store)
     names = ("label", "source", "mask", "strength", "steps", "guidance", "sampler")
     wish = Wish(prompts=options.prompt, **{name: getattr(options, name) for name in names})
-    if options.neighbours and not places:
-        raise InputError("--neighbours: name a run in the store; a model's folder has no training images")
-    images = sample_to_file(folder, options.output, n=options.n, seed=options.seed, wish=wish)
+    for asked in ["--neighbours"] * options.neighbours + ["--prior mixture"] * (options.prior == "mixture"):
+        if not places:
+            raise InputError(f"{asked}: name a run in the store; a model's folder has no training images")
+    if options.prior == "mixture":
+        images = sample_mixture(options, folder, f"{places['prepare']}/data")
+    else:
+        images = sample_to_file(folder, options.output, n=options.n, seed=options.seed, wish=wish)
     print(options.output)
     if options.neighbours:
         from components.judging import write_neighbours
@@ -442,13 +455,24 @@ def draw_samples(options: argparse.Namespace) -> None:
         print(beside)
 
 
+def sample_mixture(options: argparse.Namespace, model: Path, data: str) -> Any:
+    """`atelier sample --prior mixture`: images (N, C, H, W)."""
+    from components import priors
+
+    for name in ("source", "mask", "strength", "steps", "guidance", "sampler", "prompt"):
+        if getattr(options, name) not in (None, []):
+            raise InputError(f"--{name} does not go with --prior mixture, which draws codes and decodes them")
+    own = {name: getattr(options, name) for name in ("n", "seed", "label")}
+    return priors.sample_to_file(model, options.output, _open(options.store), data, **own)
+
+
 def model_folder(run: str, family: str | None, store: str) -> tuple[Path, dict[str, str]]:
     """The folder of an exported model, and the folders of its run's stages; `run` may be such a folder.
 
     Raises:
         InputError: the run has no model of the family.
     """
-    if (Path(run) / "model.safetensors").exists():
+    if is_model(run):
         return Path(run), {}
     opened = _open(store)
     record = find_run(opened, run)
@@ -457,6 +481,11 @@ def model_folder(run: str, family: str | None, store: str) -> tuple[Path, dict[s
         known = ", ".join(models) or "none"
         raise InputError(f"run {record['run_id']} has no model of family {family!r}; it has: {known}")
     return opened.local_copy(models[family]), places
+
+
+def is_model(folder: str) -> bool:
+    """Whether a folder holds an exported model."""
+    return (Path(folder) / "model.safetensors").exists()
 
 
 def stage_folders(record: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
@@ -470,10 +499,10 @@ def stage_folders(record: dict[str, Any]) -> tuple[dict[str, str], dict[str, str
 def score_images(options: argparse.Namespace) -> None:
     """`atelier score`."""
     from components import scoring, strangeness
+    from components.data.names import shown
 
-    family = options.family or scoring_family(options.run, options.store)
-    model, _ = model_folder(options.run, family, options.store)
-    scored, threshold = scoring.score_folder(options.folder, model, options.quantile)
+    model = scoring_model(options.run, options.family, options.store)
+    scored, threshold = scoring.score_folder(options.folder, model, options.quantile, options.background)
     if options.output:
         scoring.write_csv(scored, options.output)
     flagged = sum(one.flagged for one in scored)
@@ -481,7 +510,7 @@ def score_images(options: argparse.Namespace) -> None:
         images = [asdict(one) for one in scored]
         print(json.dumps({"threshold": threshold, "flagged": flagged, "images": images}))
         return
-    rows = [(one.file, f"{one.score:.5f}", "yes" if one.flagged else "") for one in scored]
+    rows = [(shown(one.file), f"{one.score:.5f}", "yes" if one.flagged else "") for one in scored]
     _table(("image", "score", "flagged"), rows)
     print(
         f"{flagged} of {len(scored)} images are above {threshold:.5f}, the {options.quantile:g} quantile of "
@@ -489,15 +518,17 @@ def score_images(options: argparse.Namespace) -> None:
     )
 
 
-def scoring_family(run: str, store: str) -> str | None:
-    """The first family of a run whose model knows what is strange; None where `run` is a model's folder."""
-    if (Path(run) / "model.safetensors").exists():
-        return None
+def scoring_model(run: str, family: str | None, store: str) -> Path:
+    """The folder of the model that scores: of the family, or the first of the run that can."""
+    from components.scoring import why_not
+
+    if family or is_model(run):
+        return model_folder(run, family, store)[0]
     opened = _open(store)
     record = find_run(opened, run)
-    for family, folder in stage_folders(record)[1].items():
-        if opened.read_json(f"{folder}/config.json").get("errors"):
-            return family
+    for folder in stage_folders(record)[1].values():
+        if not why_not(opened.read_json(f"{folder}/config.json")):
+            return Path(opened.local_copy(folder))
     raise InputError(f"run {record['run_id']} has no model that encodes images, and none to score them with")
 
 

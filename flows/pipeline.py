@@ -128,8 +128,11 @@ def examinations(run: Run, basis: Basis, trained: dict[str, Done], families: lis
     strange = {
         family: tasks.detectors.submit(run.run_id, family, basis.data)
         for family in families
-        if family in run.plan.used and run.plan.held_out
+        if family in run.plan.detects
     }
+    for family in families:
+        if family in run.plan.used and family not in strange and run.plan.held_out:
+            run.board.say(f"  uses {family}: it is told the class of an image, so that none is held out")
     futures = {
         f"study/{family}": tasks.study.submit(run.run_id, family, basis, trained[family])
         for family in run.plan.studied

@@ -98,7 +98,7 @@ class Run:
             *(plan.latents(f) for f in self.experiment.families if plan.keeps_latents(f)),
             *(plan.study(family) for family in plan.studied),
             *(plan.uses(family) for family in plan.used),
-            *(plan.detectors(family) for family in plan.used if plan.held_out),
+            *(plan.detectors(family) for family in plan.detects),
         ]
         return any(spec.stage in self.force or not stages.claimed(self.store, spec) for spec in specs)
 

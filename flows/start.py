@@ -191,6 +191,7 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
             {"stage": title, "key": None, "because": "runs: the data is not prepared yet"} for title in titles
         ]
     else:
+        plan.check_held_out()
         rows = [
             {"stage": spec.title, "key": spec.key, "because": why(store, spec, forced=spec.stage in force)}
             | {"seconds": expected(store, spec), "after": after(spec)}

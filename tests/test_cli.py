@@ -79,6 +79,15 @@ def test_a_plan_touches_nothing(home: Path, capsys: pytest.CaptureFixture[str], 
     assert sorted(home.rglob("*")) == before and not (tmp_path / "store").exists()
 
 
+def test_a_plan_knows_the_classes(
+    home: Path, digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    changes = ["data.name=digits", "evaluate.held_out=[3, eleven]", f"store.url={tmp_path / 'store'}"]
+    code, out, err = call(capsys, "run", "--plan", *(word for c in changes for word in ("--set", c)))
+    assert code == 2 and out == "" and "data set digits has no class 'eleven'" in err
+    assert call(capsys, "run", "--plan", "--set", changes[0], "--set", "evaluate.held_out=[3]")[0] == 0
+
+
 def test_nothing_of_a_secret_is_said(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = call(capsys, "runs", "--store", "ftp://user:hunter2@127.0.0.1:1/x")
     assert code in (1, 2) and "hunter2" not in out + err

@@ -41,6 +41,16 @@ def test_set_reaches_any_key() -> None:
     assert experiment.training("dcgan").seed == 3 and experiment.training("dcgan").steps == 7
 
 
+@pytest.mark.parametrize(
+    ("value", "classes"),
+    [("3", ("3",)), ('"3"', ("3",)), ("[3, 7]", ("3", "7")), ("cat", ("cat",)), ("[all]", ("all",))]
+    + [("all", "all"), ("[]", ())],
+)
+def test_classes_are_held_out_by_any_name(value: str, classes: tuple[str, ...] | str) -> None:
+    experiment = start.experiment(ROOT / "configs" / "cpu" / "anomaly.yaml", [f"evaluate.held_out={value}"])
+    assert experiment.evaluate.held_out == classes
+
+
 def test_only_and_smoke() -> None:
     experiment = start.experiment(QUICKSTART, [], ["vae"], smoke=True)
     assert list(experiment.families) == ["vae"]
@@ -58,6 +68,8 @@ def test_only_and_smoke() -> None:
         ("train.precision=float16", ["train.precision", "float16", "bfloat16"]),
         ("data.name=../etc", ["data.name", "../etc"]),
         ("evaluate.samplez=3", ["evaluate.samplez", "samples"]),
+        ("evaluate.held_out={a: 1}", ["evaluate.held_out", "names of classes are wanted, such as [3, 7]"]),
+        ("evaluate.held_out=[yes]", ["evaluate.held_out", "names of classes are wanted, such as [3, 7]"]),
         ("nonsense=3", ["nonsense", "families"]),
         ("families=3", ["families", "3"]),
         ("no equals sign", ["no equals sign", "key.subkey=value"]),

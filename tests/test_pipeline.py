@@ -127,6 +127,10 @@ def test_a_run_leaves_everything(shared: Atelier, first: dict[str, Any]) -> None
         assert "BSD" in (folder / "README.md").read_text()
     text = (shared.store / first["manifest"]).read_text()
     assert str(shared.store.parent) not in text and str(Path.home()) not in text, "no path of this machine"
+    assert states(first)["detectors autoencoder"] == states(first)["detectors vae"] == "ran"
+    for used in shared.store.glob("store/uses/*/attempts/1/result.json"):
+        views = {view["name"]: view for view in json.loads(used.read_text())["used"]["views"]}
+        assert [row["name"] for row in views["anomaly"]["tables"][0]["rows"]] == ["without 3", "mean"]
     assert (shared.store / first["report"]).exists() and (shared.store / "index.html").exists()
     manifest = json.loads((shared.store / "published" / first["run_id"] / "manifest.json").read_text())
     for entry in manifest["files"]:
@@ -251,7 +255,8 @@ def test_one_learning_rate_redoes_one_family(shared: Atelier, first: dict[str, A
     assert "settings.lr: 0.001 -> 0.002" in plan
     again = shared.run(*changed)
     ran = {title for title, state in states(again).items() if state == "ran"}
-    assert ran == {"train vae", "evaluate vae", "export vae", "uses vae", "compare", "report", "publish"}
+    of_family = {f"{stage} vae" for stage in ("train", "evaluate", "export", "detectors", "uses")}
+    assert ran == of_family | {"compare", "report", "publish"}
     told = shared.call("explain", "last", "--store", str(shared.store)).stdout
     assert "settings.lr: 0.001 -> 0.002" in told
 
@@ -290,6 +295,7 @@ def test_samples_of_an_exported_model(shared: Atelier, first: dict[str, Any], tm
         (["vae", "--prompt", "a seven"], "without captions"),
         (["diffusion", "--steps", "0"], "--steps 0 is not accepted"),
         (["vae", "--guidance", "2"], "vae has no such setting"),
+        (["vae", "--prior", "mixture", "--steps", "2"], "--steps does not go with --prior mixture"),
     ],
 )
 def test_bad_requests_for_samples(
@@ -431,7 +437,7 @@ def test_an_older_revision_of_the_data(fresh: Atelier, tmp_path: Path) -> None:
     before = json.loads(fresh.call("data", "versions", "growing", "--json").stdout)[0]["version"]
     two = pictures(tmp_path / "two", 140, 32, "L")
     fresh.call("data", "add", "growing", str(two), "--resolution", "32", "--replace")
-    old = ["--smoke", "--only", "vae", "--set", "data.name=growing"]
+    old = ["--smoke", "--only", "vae", "--set", "data.name=growing", "--set", "evaluate.held_out=[]"]
     result = fresh.run(*old, "--set", f"data.revision={before[:10]}")
     record = json.loads((fresh.store / result["manifest"]).read_text())
     assert record["lineage"]["data"]["version"] == before

@@ -73,6 +73,7 @@ def with_held_out(
 
 @pytest.mark.parametrize(("families", "held_out", "sentence"), [
     (["autoencoder"], ["c"], r"evaluate.held_out: data set x has no class 'c'; known: a, b$"),
+    (["autoencoder"], 3, r"evaluate.held_out: data set x has no class '3'; known: a, b$"),
     (["gan"], "all", "evaluate.held_out is for families that encode images; none of gan does"),
 ])  # fmt: skip
 def test_held_out_classes_that_cannot_be_are_refused(
@@ -100,6 +101,18 @@ def test_detectors_are_stages_of_the_classes_that_are_held_out(store: Store) -> 
     plain = with_held_out(store, {"autoencoder": {}})
     assert "detectors autoencoder" not in [spec.title for spec in plain.known()]
     assert with_held_out(store, {"autoencoder": {}}, uses=False).used == []
+
+
+def test_what_is_told_the_class_holds_none_out(store: Store) -> None:
+    told = {"conditional": True}
+    both = with_held_out(store, {"autoencoder": {}, "vae": told}, held_out="all")
+    check(both, store)
+    assert both.used == ["autoencoder", "vae"] and both.detects == ["autoencoder"]
+    assert "detectors vae" not in [spec.title for spec in both.known()]
+    assert both.uses("vae").key == with_held_out(store, {"vae": told}).uses("vae").key
+    alone = with_held_out(store, {"vae": told}, held_out="a")
+    with pytest.raises(InputError, match="families that are not told the class of an image; all are: vae"):
+        check(alone, store)
 
 
 def test_held_out_needs_the_uses() -> None:

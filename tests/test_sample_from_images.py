@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 from components import jobs
 from components.errors import InputError
 from components.jobs import Wish, sample_to_file
+from components.pictures import one_image, one_mask
 from components.storage import Store
 from flows import cli
 from models.family import Card
@@ -36,7 +38,10 @@ def pictures(tmp_path: Path) -> dict[str, Path]:
     for name, array in made.items():
         Image.fromarray(array).save(tmp_path / f"{name}.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    return {name: tmp_path / f"{name}.png" for name in (*made, "broken")}
+    (tmp_path / "cut.png").write_bytes((tmp_path / "image.png").read_bytes()[:45])
+    Image.fromarray(np.full((SIDE, SIDE), np.nan, np.float32)).save(tmp_path / "nan.tiff")
+    others = {"nan": tmp_path / "nan.tiff", "none": tmp_path / "none.png"}
+    return {name: tmp_path / f"{name}.png" for name in (*made, "broken", "cut")} | others
 
 
 def model(tmp_path: Path, family: str, **changes: Any) -> Path:
@@ -94,8 +99,12 @@ def test_an_image_is_started_from(tmp_path: Path, pictures: dict[str, Path]) -> 
     ("super_resolution", {}, "super_resolution enlarges images: name one with --source FILE"),
     ("inpainting", {}, "inpainting changes images: name one with --source FILE"),
     ("inpainting", {"source": "image", "mask": "large_mask"}, "has 8x16 pixels; the model's images have 8x8"),
-    ("inpainting", {"source": "image", "mask": "broken"}, "--mask .*broken.png: cannot identify"),
-    ("inpainting", {"source": "broken"}, "--source .*broken.png: cannot identify"),
+    ("inpainting", {"source": "image", "mask": "broken"}, "--mask .*broken.png: not an image of a known"),
+    ("inpainting", {"source": "broken"}, "--source .*broken.png: not an image of a known"),
+    ("inpainting", {"source": "nan"}, r"--source .*nan.tiff: values that are not finite \(NaN or infinity\)"),
+    ("inpainting", {"source": "image", "mask": "nan"}, "--mask .*nan.tiff: values that are not finite"),
+    ("inpainting", {"source": "image", "mask": "cut"}, "--mask .*cut.png: damaged or truncated"),
+    ("inpainting", {"source": "none"}, "--source .*none.png: No such file"),
     ("super_resolution", {"source": "small", "mask": "mask"}, "super_resolution fills no holes"),
     ("diffusion", {"source": "image"}, "say how much with --strength"),
     ("diffusion", {"source": "image", "strength": 0.0}, "--strength 0.0.*greater than 0"),
@@ -114,6 +123,54 @@ def test_what_does_not_fit_is_one_sentence(
     with pytest.raises(InputError, match=match):
         drawn(model(tmp_path, family), tmp_path, **files)
     assert not (tmp_path / "out.png").exists()
+
+
+def test_values_of_every_depth_are_the_same_image(tmp_path: Path) -> None:
+    """16 bits and floats, of which Pillow would cut off what is above 255 and round off what is below 1."""
+    levels = np.tile(np.arange(0, 256, 34, dtype=np.uint8), (SIDE, 1))
+    depths = {
+        "eight.png": levels,
+        "sixteen.png": levels.astype(np.uint16) * 257,
+        "float.tiff": (levels / 255).astype(np.float32),
+    }
+    for name, values in depths.items():
+        Image.fromarray(values).save(tmp_path / name)
+        np.testing.assert_array_equal(one_image(tmp_path / name, Card(1, SIDE))[0], levels)
+        hole = one_mask(tmp_path / name, SIDE)[0]
+        np.testing.assert_array_equal(hole, np.where(levels >= 128, 255, 0))
+
+
+def test_what_is_transparent_is_on_the_background_of_the_data(tmp_path: Path) -> None:
+    Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    for background, level in ((None, 255), ("black", 0)):
+        assert (one_image(tmp_path / "clear.png", Card(3, SIDE), background) == level).all()
+    assert (one_mask(tmp_path / "clear.png", SIDE) == 0).all(), "and no hole of a mask"
+
+
+def test_a_mixture_is_fitted_to_the_data_of_a_run(
+    tmp_path: Path, digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, store, out = model(tmp_path, "autoencoder"), tmp_path / "store", tmp_path / "x.png"
+    shutil.copytree(digits, store / "prepare" / "attempts" / "1" / "data")
+    shutil.copytree(folder, store / "export" / "attempts" / "1")
+    done = {"state": "ran", "attempt": 1}
+    stages = [
+        {"name": "prepare", "family": None, "uri": "prepare", **done},
+        {"name": "export", "family": "autoencoder", "uri": "export", **done},
+    ]
+    Store(str(store)).write_json("runs/r1/run.json", {"run_id": "r1", "stages": stages})
+    common = ["--prior", "mixture", "-n", "4", "--store", str(store), "-o", str(out)]
+    for arguments, code, words in (
+        ([str(folder)], 2, "--prior mixture: name a run in the store; a model's folder has no"),
+        (["r1", "autoencoder", "--steps", "3"], 2, "--steps does not go with --prior mixture"),
+        (["r1", "autoencoder"], 0, ""),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["sample", *arguments, *common])
+        assert ended.value.code == code and words in capsys.readouterr().err
+        assert out.exists() == (code == 0)
+    with Image.open(out) as image:
+        assert image.size == (4 * SIDE, SIDE)
 
 
 def test_the_command_line_ends_with_2(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from components import jobs, scoring, strangeness
 from components.data.dataset import Shards, Split
 from components.errors import InputError
 from components.storage import Store
+from flows import cli
 from models.family import Batch, Card, Generator
 from tests import tiny
 
@@ -88,6 +90,24 @@ def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
     assert [bool(int(row["flagged"])) for row in rows] == [one.flagged for one in scored]
 
 
+def test_transparent_images_are_on_the_background_of_the_data(tmp_path: Path) -> None:
+    """The clear image is black where the data are on black, and white where that is asked for."""
+    store, folder = Store(str(tmp_path)), tmp_path / "images"
+    told = {"errors": {"values": [0.1]}, "background": "black"}
+    job = jobs.Fit(
+        "autoencoder", tiny.trainer("autoencoder").family.config.model_dump(mode="json"), {}, "", "", ""
+    )
+    jobs.save_model(store, "model", job, tiny.trainer("autoencoder").family.generator, CARD, **told)
+    folder_of(np.stack([np.full((1, 8, 8), level, np.uint8) for level in (0, 255)]), folder)
+    Image.new("RGBA", (8, 8), (9, 9, 9, 0)).save(folder / "clear.png")
+    for background, same in ((None, "0.png"), ("white", "1.png")):
+        scored, _ = scoring.score_folder(str(folder), tmp_path / "model", 0.9, background)
+        found = {one.file: one.score for one in scored}
+        assert found["clear.png"] == found[same]
+    with pytest.raises(InputError, match="background 'snow white' is not a colour"):
+        scoring.score_folder(str(folder), tmp_path / "model", 0.9, "snow white")
+
+
 @pytest.mark.parametrize("quantile", [0.0, 1.0, -3.0])
 def test_a_quantile_lies_between_0_and_1(model: Path, tmp_path: Path, quantile: float) -> None:
     with pytest.raises(InputError, match=f"--quantile {quantile:g}: between 0 and 1"):
@@ -102,14 +122,105 @@ def test_what_encodes_nothing_scores_nothing(tmp_path: Path) -> None:
         scoring.score_folder(str(tmp_path), tmp_path / "model", 0.9)
 
 
+def test_what_is_told_the_class_scores_nothing(tmp_path: Path) -> None:
+    store, family = Store(str(tmp_path)), tiny.trainer("vae", change={"conditional": True}).family
+    job = jobs.Fit("vae", family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
+    jobs.save_model(store, "model", job, family.generator, family.card, errors={"values": [0.1]})
+    with pytest.raises(InputError, match="this vae is told classes, which images of a folder do not have"):
+        scoring.score_folder(str(tmp_path), tmp_path / "model", 0.9)
+
+
 def test_bad_images_are_told(model: Path, tmp_path: Path) -> None:
     folder = folder_of(tiny.split(2).images[:], tmp_path / "images")
     values = np.zeros((8, 8), np.float32)
     values[3, 3] = np.nan
     Image.fromarray(values).save(folder / "nan.tiff")
-    with pytest.raises(InputError, match=r"nan\.tiff.*not finite \(NaN or infinity\)"):
+    with pytest.raises(InputError, match=r"nan\.tiff cannot be used: .*not finite \(NaN or infinity\)"):
         scoring.score_folder(str(folder), model, 0.9)
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(InputError, match="no images"):
         scoring.score_folder(str(empty), model, 0.9)
+
+
+# The command
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `atelier score`."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["score", *arguments])
+    captured = capsys.readouterr()
+    return int(ended.value.code or 0), captured.out, captured.err
+
+
+@pytest.fixture
+def run(home: Path, tmp_path: Path, model: Path) -> str:
+    """A store with a run of three families, of which the last alone can score."""
+    store, stages = Store(str(tmp_path / "store")), []
+    for name, change in (("gan", {}), ("vae", {"conditional": True}), ("autoencoder", {})):
+        family = tiny.trainer(name, change=change).family
+        job = jobs.Fit(name, family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
+        errors = json.loads((model / "config.json").read_text())["errors"] if name != "gan" else None
+        jobs.save_model(store, f"export/{name}/attempts/1", job, family.generator, family.card, errors=errors)
+        stage = {"name": "export", "family": name, "state": "ran", "uri": f"export/{name}", "attempt": 1}
+        stages.append(stage)
+    store.write_json("runs/r1/run.json", {"run_id": "r1", "stages": stages})
+    return store.url
+
+
+def test_the_command_flags_and_ends_with_0(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, output = folder_of(tiny.split(6).images[:], tmp_path / "images"), tmp_path / "scores.csv"
+    arguments = [str(folder), "--store", run, "--quantile", "0.2"]
+    code, out, _ = call(capsys, *arguments, "--json", "-o", str(output))
+    told = json.loads(out)
+    assert code == 0 and told["flagged"] == sum(image["flagged"] for image in told["images"])
+    assert [row["file"] for row in csv.DictReader(output.open())] == [
+        image["file"] for image in told["images"]
+    ]
+    code, out, _ = call(capsys, *arguments, "--family", "autoencoder")
+    lines = out.splitlines()
+    assert code == 0 and len(lines) == 8 and lines[0].split() == ["image", "score", "flagged"]
+    assert lines[-1].startswith(f"{told['flagged']} of 6 images are above {told['threshold']:.5f}, the 0.2 ")
+
+
+def test_names_that_are_no_text_are_kept_as_they_are(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, output = folder_of(tiny.split(1).images[:], tmp_path / "images"), tmp_path / "scores.csv"
+    (folder / "0.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
+    code, out, _ = call(capsys, str(folder), "--run", str(model), "-o", str(output))
+    assert code == 0 and b"caf\xe9.png," in output.read_bytes() and "caf\ufffd.png" in out
+    assert json.loads(call(capsys, str(folder), "--run", str(model), "--json")[1])["images"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--family", "gan"], "gan does not score images"),
+        (["--family", "vae"], "this vae is told classes"),
+        (["--family", "dcgan"], "run r1 has no model of family 'dcgan'; it has: gan, vae, autoencoder"),
+        (["--run", "r2"], "there is no run 'r2' in the store"),
+        (["--quantile", "1"], "--quantile 1: between 0 and 1"),
+        (["--background", "snowy"], "background 'snowy' is not a colour"),
+    ],
+)
+def test_what_cannot_be_scored_ends_with_2(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    folder, output = folder_of(tiny.split(2).images[:], tmp_path / "images"), tmp_path / "scores.csv"
+    code, out, err = call(capsys, str(folder), "--store", run, "-o", str(output), *arguments)
+    assert code == 2 and out == "" and not output.exists()
+    assert words in err and len(err.splitlines()) == 1
+
+
+def test_a_run_without_encoders_scores_nothing(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(run)
+    record = store.read_json("runs/r1/run.json")
+    store.write_json("runs/r1/run.json", record | {"stages": record["stages"][:2]})
+    code, _, err = call(capsys, str(tmp_path), "--store", run)
+    assert code == 2 and "run r1 has no model that encodes images" in err

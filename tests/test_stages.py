@@ -122,6 +122,12 @@ def test_the_registry_and_the_launcher_change_nothing(sources: Path) -> None:
     assert changed(before, keys()) == set()
 
 
+def test_how_pictures_are_read_changes_no_training_and_no_numbers(sources: Path) -> None:
+    before = keys()
+    edit(sources / "components" / "data" / "images.py", "SIXTEEN_BIT = 65535", "SIXTEEN_BIT = 65536")
+    assert not {title.split()[0] for title in changed(before, keys())} & {"train", "evaluate", "export"}
+
+
 def test_difference_names_what_changed() -> None:
     old = {"settings": {"lr": 1e-3, "train": {"steps": 5}}, "code": {"components.ema": "aa"}}
     new = {"settings": {"lr": 2e-3, "train": {"steps": 5}}, "code": {"components.ema": "bb"}}

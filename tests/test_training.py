@@ -12,7 +12,7 @@ from torch import nn
 
 from components import checkpoint
 from components.data.dataset import Batches
-from components.distributed import Buffers, Group, derive
+from components.distributed import Buffers, Group, derive, seed
 from components.ema import EMA, decay
 from components.errors import RunError
 from components.storage import Store
@@ -59,6 +59,13 @@ def test_seeds_differ_wherever_anything_differs() -> None:
 def test_grids_are_evenly_spaced_and_end_with_training() -> None:
     assert grid_steps(tiny.settings(steps=100, sample_grids=4)) == {25, 50, 75, 100}
     assert max(grid_steps(tiny.settings(steps=7, sample_grids=20))) == 7
+
+
+def test_seeds_are_those_of_torch() -> None:
+    torch.manual_seed(1 << 62)
+    expected = torch.rand(3), torch.randperm(9)
+    seed(1 << 62, torch.device("cpu"))
+    assert torch.equal(torch.rand(3), expected[0]) and torch.equal(torch.randperm(9), expected[1])
 
 
 def test_held_out_images_are_all_there_once() -> None:

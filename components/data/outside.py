@@ -88,12 +88,12 @@ def size_and_format(data: bytes) -> tuple[tuple[int, int], str]:
 
 
 def refuse(found: Found, source: str | Path) -> None:
-    """Raise if there is nothing to judge, or a file that would have to be left out."""
+    """Raise if there are no images, or a file that would have to be left out."""
     bad = len(found.skipped)
     if bad:
         raise InputError(
-            f"{bad} of {bad + len(found.paths)} images in {shown(str(source))} cannot be judged, such as "
-            f"{examples(found.skipped)}; leaving images out changes the numbers, so repair or remove them"
+            f"{bad} of {bad + len(found.paths)} images in {shown(str(source))} cannot be used, such as "
+            f"{examples(found.skipped)}; none is left out without a word, so repair or remove them"
         )
     refuse_too_many(found, Request(), source)
 
@@ -126,13 +126,13 @@ def read(outside: Outside, rows: Sequence[int] | range, card: DataCard) -> np.nd
     for number, (path, _, image) in enumerate(work):
         if isinstance(image, str):
             raise InputError(
-                f"image {shown(path)} cannot be judged: {image}; leaving images out changes the numbers, "
-                f"so repair or remove it"
+                f"image {shown(path)} cannot be used: {image}; none is left out without a word, so repair or "
+                f"remove it"
             )
         if card.channels == 1 and not is_grey(image):
             raise InputError(
                 f"image {shown(path)} is in colour and data set {card.name} is grey: "
-                f"convert the images to grey, or judge them against a data set in colour"
+                f"convert the images to grey, or choose one in colour"
             )
         images[number] = image[: card.channels]
     return images

@@ -32,6 +32,7 @@ from components.report.reading import (
 )
 from components.storage import Store
 
+CURVED = ("kid", "frechet_distance", "fid", "mse", "mae")  # what snapshots are judged by through training
 BESIDE = ("study", "detectors", "uses", "sweep", "duel")  # stages of a family that nothing else needs
 GRID = re.compile(r"step-(\d+)\.webp")
 STATES = {
@@ -447,7 +448,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
             "stages": timeline(run),
             "states": STATES,
             "vitals": health.VITALS,
-            "measures": {name: measure(name).label for name in ("kid", "frechet_distance", "fid", "mse")},
+            "measures": {name: measure(name).label for name in CURVED},
         },
     }
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from components.uses.anomalies import anomaly
+from components.uses.diverged import diverged
 from components.uses.latent import draws, interpolation, traversals
 from components.uses.likelihoods import likelihood, posterior
 from components.uses.probing import features, map_of_codes
 from components.uses.reconstruction import compression, denoising
 from components.uses.view import Picture, Plot, Subject, Table, View
 
-__all__ = ["VIEWS", "Picture", "Plot", "Subject", "Table", "View"]
+__all__ = ["VIEWS", "look", "Picture", "Plot", "Subject", "Table", "View"]
 
 VIEWS: dict[str, Callable[[Subject], View | None]] = {
+    "diverged": diverged,
     "draws": draws,
     "compression": compression,
     "denoising": denoising,
@@ -30,3 +32,10 @@ VIEWS: dict[str, Callable[[Subject], View | None]] = {
     "traversals": traversals,
 }
 """In the order of the page."""
+
+
+def look(name: str, subject: Subject) -> View | None:
+    """A view by its name; of a model that has diverged, only the one that says so."""
+    if name != "diverged" and diverged(subject):
+        return None
+    return VIEWS[name](subject)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from components import sampling
 from components.distances import Estimate
+from components.uses.likelihoods import divergences, posteriors
 from components.uses.view import Picture, Subject, Table, View
 
-COMPONENTS = 10  # of the mixture
+GAUSSIANS = (1, 3, 10, 30)  # in the mixture, of which validation chooses
+FEW = 4  # codes for each number of a Gaussian's mean, at least, and so many for one whose numbers are apart
 SHEET = 40  # images shown of each way to draw
 STEPS, PAIRS = 10, 4  # of a walk between two images, and how many walks
 TRAVERSED, POSITIONS, REACH = 12, 9, 3.0  # dimensions, images along each, standard deviations either way
@@ -27,9 +31,10 @@ def draws(subject: Subject) -> View | None:
         return None
     n = subject.count("test")
     labels = classes(subject, n)
+    mixture = fitted_mixture(subject)
     ways = {
         "codes from N(0, I)": subject.random.standard_normal((n, subject.latent)),
-        f"codes from {COMPONENTS} Gaussians fitted to training codes": of_mixture(subject, n),
+        f"codes from {called(mixture)} fitted to training codes": drawn_from(mixture, n, subject.seed),
     }
     images = {name: subject.decode(codes, labels) for name, codes in ways.items()}
     judged = {name: subject.judge(each, labels) for name, each in images.items()}
@@ -46,7 +51,8 @@ def draws(subject: Subject) -> View | None:
             Table(
                 [(label, first[key]["better"]) for key, label in columns.items()],
                 rows,
-                note=f"{n} images each, against {n} test images. Real training images: {told}.",
+                note=f"{n} images each, against {n} test images. Real training images: {told}. How many "
+                "Gaussians, and of which kind, is chosen by validation codes.",
             )
         ],
         pictures=[
@@ -56,16 +62,42 @@ def draws(subject: Subject) -> View | None:
     )
 
 
-def of_mixture(subject: Subject, n: int) -> np.ndarray:
-    """N codes (n, Z) from a mixture of Gaussians fitted to the training codes.
+def fitted_mixture(subject: Subject) -> GaussianMixture:
+    """A mixture of Gaussians fitted to the training codes, of the kind that validation codes like best.
 
     Ghosh et al. 2020, From Variational to Deterministic Autoencoders, Sec. 4,
     https://arxiv.org/abs/1903.12436.
     """
-    codes = subject.codes["train"]
-    mixture = GaussianMixture(min(COMPONENTS, len(codes) // 2), random_state=subject.seed).fit(codes)
-    drawn, _ = mixture.sample(n)  # a component after the other
-    return subject.random.permutation(drawn)
+    codes, likes = subject.codes["train"], subject.codes["validation"]
+    room = {"full": len(codes) // (FEW * subject.latent), "diag": len(codes) // FEW}  # Gaussians, at most
+    kinds = [(kind, k) for kind, most in room.items() for k in GAUSSIANS if k <= most]
+    fitted = []
+    for kind, k in kinds or [("diag", 1)]:
+        mixture = GaussianMixture(k, covariance_type=kind, random_state=subject.seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # nearly there is good enough to be chosen
+            fitted.append(mixture.fit(codes))
+    return max(fitted, key=lambda mixture: float(mixture.score(likes)))
+
+
+def called(mixture: GaussianMixture) -> str:
+    """How many Gaussians of which kind."""
+    kind = "" if mixture.covariance_type == "full" else "diagonal "
+    return f"{mixture.n_components} {kind}Gaussian{'s' if mixture.n_components > 1 else ''}"
+
+
+def drawn_from(mixture: GaussianMixture, n: int, seed: int) -> np.ndarray:
+    """Codes (n, Z), code i a function of (seed, i)."""
+    return np.stack([one_of(mixture, np.random.default_rng(sampling.seed_of(seed, i))) for i in range(n)])
+
+
+def one_of(mixture: GaussianMixture, random: np.random.Generator) -> np.ndarray:
+    """A code (Z,)."""
+    c = random.choice(mixture.n_components, p=mixture.weights_)
+    mean, covariance = mixture.means_[c], mixture.covariances_[c]  # (Z,); (Z, Z), or its diagonal (Z,)
+    if mixture.covariance_type == "diag":
+        return mean + np.sqrt(covariance) * random.standard_normal(len(mean))
+    return random.multivariate_normal(mean, covariance, method="cholesky")
 
 
 def classes(subject: Subject, n: int) -> np.ndarray | None:
@@ -104,13 +136,17 @@ def interpolation(subject: Subject) -> View | None:
     for i in range(PAIRS):
         for path in (linear, spherical):
             between = np.stack([path(codes[i], codes[PAIRS + i], t) for t in times])
-            label = None if own is None else np.full(STEPS, own[i])
+            label = None if own is None else np.where(times < 0.5, own[i], own[PAIRS + i])
             shown.append(subject.decode(between, label))
     picture = Picture(
         np.concatenate(shown),
         STEPS,
         "Between test images",
-        "Each pair of images twice: along a straight line, and along an arc.",
+        "Each pair of images twice: along a straight line, and along an arc."
+        + (
+            " The class that is told is the beginning's for half of the way, then the end's."
+            * subject.conditional
+        ),
     )
     return View(
         "interpolation",
@@ -142,7 +178,8 @@ def traversals(subject: Subject) -> View:
     """One test image, with one dimension of its code changed at a time."""
     codes = subject.codes["train"]
     mean, spread = codes.mean(0), codes.std(0)
-    chosen = np.argsort(-spread, kind="stable")[:TRAVERSED]
+    order, by = ranked(subject)
+    chosen = order[:TRAVERSED]
     start = subject.codes["test"][0]
     walks = np.repeat(start[None], len(chosen) * POSITIONS, axis=0).reshape(len(chosen), POSITIONS, -1)
     for row, j in enumerate(chosen):
@@ -153,8 +190,8 @@ def traversals(subject: Subject) -> View:
         subject.decode(walks.reshape(-1, codes.shape[1]), told),
         POSITIONS,
         "Along each dimension",
-        f"A row a dimension, from -{REACH:g} to {REACH:g} standard deviations of training codes; those whose "
-        "codes vary most come first.",
+        f"A row a dimension, from -{REACH:g} to {REACH:g} standard deviations of training codes; {by} come "
+        "first.",
     )
     return View(
         "traversals",
@@ -162,3 +199,11 @@ def traversals(subject: Subject) -> View:
         "The first test image, with one number of its code changed at a time.",
         pictures=[picture],
     )
+
+
+def ranked(subject: Subject) -> tuple[np.ndarray, str]:
+    """The dimensions of codes, those that say most of an image first, and in words which ones these are."""
+    if hasattr(subject.generator, "posterior"):
+        kl = divergences(*posteriors(subject)).mean(0)
+        return np.argsort(-kl, kind="stable"), "those with the most divergence from the prior"
+    return np.argsort(-subject.codes["train"].std(0), kind="stable"), "those whose codes vary most"

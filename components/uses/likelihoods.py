@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,30 +15,36 @@ from components.distances import Estimate
 from components.metrics import mean_estimate
 from components.sampling import CHUNK
 from components.uses.view import Plot, Subject, Table, View
+from models.family import Batch
 
 ACTIVE = 0.01  # Burda et al. 2016, Sec. 5.2
 DRAWS = (1, 10, 100, 1000)  # K
 LIKELY = 1000  # test images whose probability is estimated, at most
-COMPONENTS = (1, 10, 20, 50, 100)  # of the mixture of Bernoullis, of which validation chooses
+COMPONENTS = (1, 10, 20, 50, 100, 200, 400, 800)  # of the mixture of Bernoullis; validation chooses
 ITERATIONS = 60  # of EM
 PRIOR = 0.5  # white and black pixels that each component has seen before any image
 
 
 def posterior(subject: Subject) -> View | None:
-    """Active units, and the divergence of each dimension."""
+    """Active units, the divergence of each dimension, and the bound that it is a part of."""
     if not hasattr(subject.generator, "posterior"):
         return None
-    means, log_variances = posteriors(subject, subject.images("test"), subject.labels("test"))
-    kl = 0.5 * (means**2 + np.exp(log_variances) - 1 - log_variances)
+    means, log_variances = posteriors(subject)
+    kl = divergences(means, log_variances)
     active = int((means.var(0) > ACTIVE).sum())
     each = np.sort(kl.mean(0))[::-1]
-    rows = [("test images", (f"{active} of {kl.shape[1]}", mean_estimate(kl.sum(1))))]
+    columns = [("active dimensions", None), ("KL(q(z|x) || N(0, I)), nats", None)]
+    cells: list[Estimate | str] = [f"{active} of {kl.shape[1]}", mean_estimate(kl.sum(1))]
+    if (weights := likely(subject, DRAWS[1])) is not None:
+        columns += [("reconstruction, E[-log p(x|z)], nats", None), ("-ELBO, their sum, nats", None)]
+        elbo = bound(weights, 1)
+        cells += [mean_estimate(-elbo - kl.sum(1)), mean_estimate(-elbo)]
     return View(
         "posterior",
         "What the codes carry",
         f"A dimension is active where the variance of its mean over images is above {ACTIVE:g} (Burda et al. "
         "2016); one with no divergence from the prior carries nothing.",
-        [Table((("active dimensions", None), ("KL(q(z|x) || N(0, I)), nats", None)), rows)],
+        [Table(columns, [("test images", cells)], note=f"{len(kl)} images, {as_seen(subject)}.")],
         [
             Plot(
                 "bars",
@@ -49,15 +56,35 @@ def posterior(subject: Subject) -> View | None:
     )
 
 
+def divergences(mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
+    """KL(q(z_j|x) || N(0, 1)) of each image and dimension, (N, Z)."""
+    return 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance)
+
+
 @torch.no_grad()
-def posteriors(
-    subject: Subject, images: np.ndarray, labels: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Means and log variances (N, Z), float64."""
+def posteriors(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
+    """Means and log variances (N, Z), float64, of the test images that the likelihood is of."""
     generator: Any = subject.generator
-    found = [generator.posterior(batch) for batch in subject.batches(images, labels)]
+    found = [generator.posterior(batch) for batch in likened(subject)]
     mean, log_variance = (torch.cat(each).double().cpu().numpy() for each in zip(*found, strict=True))
     return mean, log_variance
+
+
+def likened(subject: Subject) -> Iterator[Batch]:
+    """The first test images as the likelihood is of them: binary where it is, by the same draws."""
+    generator: Any = subject.generator
+    images, labels = subject.images("test")[:LIKELY], subject.labels("test")
+    for i, batch in enumerate(subject.batches(images, labels)):
+        if hasattr(generator, "binary"):
+            x = generator.binary(batch, subject.noise(i * CHUNK, len(batch)))
+            batch = replace(batch, image=2 * x - 1)
+        yield batch
+
+
+def as_seen(subject: Subject) -> str:
+    """Whether test images are made binary before they are looked at."""
+    images = [batch.image for batch in likened(subject) if batch.image is not None]
+    return "made binary" if all(bool((x.abs() == 1).all()) for x in images) else "as they are"
 
 
 # Likelihood
@@ -65,11 +92,8 @@ def posteriors(
 
 def likelihood(subject: Subject) -> View | None:
     """Log p(x) from below by importance sampling, a mixture of Bernoullis beside it where x is binary."""
-    if not hasattr(subject.generator, "log_weights"):
-        return None
-    try:
-        weights = log_weights(subject, DRAWS[-1])
-    except ValueError:  # there is no likelihood of these images
+    weights = likely(subject, DRAWS[-1])
+    if weights is None:
         return None
     bounds = {k: bound(weights, k) for k in DRAWS}
     rows = [
@@ -97,6 +121,16 @@ def likelihood(subject: Subject) -> View | None:
         ],
         [Plot("lines", "draws", "bound of log p(x), nats", {"log p(x) is above": line}, log=True)],
     )
+
+
+def likely(subject: Subject, k: int) -> np.ndarray | None:
+    """`log_weights`; None where there is no likelihood of these images."""
+    if not hasattr(subject.generator, "log_weights"):
+        return None
+    try:
+        return log_weights(subject, k)
+    except ValueError:
+        return None
 
 
 @torch.no_grad()
@@ -174,6 +208,12 @@ def mixture_of(x: np.ndarray, components: int, random: np.random.RandomState) ->
 def best_mixture(
     train: np.ndarray, validation: np.ndarray, random: np.random.RandomState
 ) -> BernoulliMixture:
-    """The one of as many components as validation likes best."""
-    fitted = [mixture_of(train, components, random) for components in COMPONENTS if components <= len(train)]
-    return max(fitted, key=lambda mixture: float(mixture.log_p(validation).mean()))
+    """The one of as many components as validation likes best; more are tried until it likes them less."""
+    best, liked = None, -math.inf
+    for components in COMPONENTS:
+        mixture = mixture_of(train, min(components, len(train)), random)
+        if (likes := float(mixture.log_p(validation).mean())) <= liked:
+            break
+        best, liked = mixture, likes
+    assert best is not None, "binary images have a likelihood"
+    return best

@@ -83,7 +83,7 @@ def test_only_the_rows_asked_for_are_read(tmp_path):
     (root / "002.png").unlink()
     images = read(outside, [4, 0], card())
     assert np.array_equal(images, np.stack([pixels(picture(4)), pixels(picture(0))]))
-    with pytest.raises(InputError, match="image 002.png cannot be judged: cannot be read"):
+    with pytest.raises(InputError, match="image 002.png cannot be used: cannot be read"):
         read(outside, range(5), card())
 
 
@@ -91,7 +91,7 @@ def test_looking_decodes_nothing(tmp_path):
     root = fill(tmp_path / "made", 2, size=(64, 64))
     (root / "000.png").write_bytes((root / "000.png").read_bytes()[:300])
     outside = look(root, card(), tmp_path / "scratch")
-    sentence = r"000.png cannot be judged: damaged or truncated; leaving .* numbers, so repair or remove it$"
+    sentence = r"000.png cannot be used: damaged or truncated; none is left out .*, so repair or remove it$"
     with pytest.raises(InputError, match=sentence):
         everything(outside, card())
 
@@ -100,7 +100,7 @@ def test_nan_is_told(tmp_path):
     (tmp_path / "made").mkdir()
     Image.fromarray(np.full((20, 20), np.nan, np.float32)).save(tmp_path / "made" / "a.tiff")
     outside = look(tmp_path / "made", card(channels=1), tmp_path / "scratch")
-    with pytest.raises(InputError, match=r"a.tiff cannot be judged: values that are not finite \(NaN"):
+    with pytest.raises(InputError, match=r"a.tiff cannot be used: values that are not finite \(NaN"):
         everything(outside, card(channels=1))
 
 
@@ -109,7 +109,7 @@ def test_files_that_cannot_be_used_are_refused_and_not_skipped(tmp_path):
     (root / "text.png").write_text("not an image")
     (root / "array.npy").write_bytes(b"\x93NUMPY")
     (root / "README.txt").write_text("hello")
-    sentence = r"2 of 5 images in .*made cannot be judged, such as array.npy: .*; text.png: not an image .*"
+    sentence = r"2 of 5 images in .*made cannot be used, such as array.npy: .*; text.png: not an image .*"
     with pytest.raises(InputError, match=sentence + "so repair or remove them$"):
         look(root, card(), tmp_path / "scratch")
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from components import examining, jobs, uses, work
+from components import examining, jobs, priors, uses, work
+from components.errors import InputError
 from components.orders import Places, Use
 from components.stages import Done, Spec, run
 from components.storage import Store
@@ -77,6 +79,7 @@ def test_detectors_never_see_their_class(
     assert found["detectors"] == {"3": "without-003/model", "7": "without-007/model"}
     for folder in found["detectors"].values():
         assert store.exists(f"{found['uri']}/{folder}/model.safetensors")
+    assert not [path for path in store.find(found["uri"]) if "checkpoints/" in path]
 
 
 def test_all_views_of_a_model_are_left_with_their_pictures(store: Store, here: list[Any]) -> None:
@@ -88,7 +91,7 @@ def test_all_views_of_a_model_are_left_with_their_pictures(store: Store, here: l
 
     found = stage(store, "uses", body)
     views = {view["name"]: view for view in found["used"]["views"]}
-    assert list(views) == [n for n in uses.VIEWS if n not in ("likelihood", "posterior")]
+    assert list(views) == [n for n in uses.VIEWS if n not in ("diverged", "likelihood", "posterior")]
     assert [row["name"] for row in views["anomaly"]["tables"][0]["rows"]] == ["without 3", "mean"]
     labels = [column["label"] for column in views["draws"]["tables"][0]["columns"]]
     assert labels == ["Fréchet distance", "KID", "precision", "recall"]
@@ -111,6 +114,40 @@ def test_a_likelihood_and_a_posterior_are_those_of_a_vae(store: Store, here: lis
     assert rows[-1]["name"].startswith("a mixture of") and values[-1] < values[-2] <= values[0]
     described = store.read_json("trained/model/config.json")
     assert described["errors"]["n"] == 390
+
+
+def test_samples_are_drawn_from_a_mixture_of_codes(store: Store, here: list[Any], tmp_path: Path) -> None:
+    told = fit(store, "vae", conditional=True)
+    model, out = store.local_copy(f"{told.uri}/model"), tmp_path / "out.png"
+    few = priors.sample_to_file(model, out, store, "prepared/data", n=3, seed=5)
+    many = priors.sample_to_file(model, out, store, "prepared/data", n=20, seed=5)
+    assert few.shape == (3, 1, 8, 8) and len(np.unique(many, axis=0)) > 10
+    np.testing.assert_array_equal(few, many[:3])
+    with Image.open(out) as image:
+        assert image.size == (80, 16)
+    sevens = priors.sample_to_file(model, out, store, "prepared/data", n=8, seed=5, label="7")
+    assert (sevens[7] == many[7]).all() and (sevens[0] != many[0]).any(), (
+        "its own class, in turn or asked for"
+    )
+    for label, sentence in (("ten", "--label ten: unknown class"), ("10", "--label 10: unknown class")):
+        with pytest.raises(InputError, match=sentence):
+            priors.sample_to_file(model, out, store, "prepared/data", n=1, label=label)
+
+
+@pytest.mark.parametrize(
+    ("family", "label", "sentence"),
+    [
+        ("gan", None, "--prior mixture: gan does not encode images"),
+        ("autoencoder", "3", "--label 3: this model was trained without labels"),
+    ],
+)
+def test_what_a_mixture_cannot_be_drawn_of(
+    store: Store, tmp_path: Path, family: str, label: str | None, sentence: str
+) -> None:
+    model = store.local_copy(f"{fit(store, family).uri}/model")
+    with pytest.raises(InputError, match=sentence):
+        priors.sample_to_file(model, tmp_path / "x.png", store, "prepared/data", n=1, label=label)
+    assert not (tmp_path / "x.png").exists()
 
 
 def order(store: Store, trained: Done, view: str) -> Use:

@@ -15,7 +15,7 @@ from torch.distributions import MultivariateNormal
 from components.data.dataset import Shards, Split, to_uint8
 from components.distances import Estimate
 from components.metrics import psnr_values
-from components.uses import VIEWS, Subject, View, anomalies, latent, likelihoods, reconstruction
+from components.uses import VIEWS, Subject, View, anomalies, latent, likelihoods, look, reconstruction
 from components.uses.view import Table, flat
 from models.family import Batch, Card, Generator, Noise
 
@@ -161,6 +161,25 @@ def test_a_class_that_was_never_seen_is_found() -> None:
     assert value(found["mean"][0]) == pytest.approx((area + value(found["without c"][0])) / 2)
 
 
+def test_precisions_and_means_have_intervals() -> None:
+    detectors: dict[str, Generator] = {"a": generator(), "b": generator()}
+    found = rows(anomalies.anomaly(subject(detectors=detectors)))
+    for name in ("without a", "without b"):
+        precision = found[name][1]
+        assert precision.low < precision.value < precision.high
+    mean = found["mean"]
+    assert all(cell.low <= cell.value <= cell.high for i, cell in enumerate(mean) if i != 2)
+    assert mean[2] == Estimate(pytest.approx(1 / 3))
+    wide = found["without a"][0]
+    assert mean[0].high - mean[0].low < wide.high - wide.low, "of two classes it is known better than of one"
+
+
+def test_drawing_within_classes_keeps_their_shares() -> None:
+    labels = np.array([0, 1, 1, 2, 2, 2])
+    rows_ = anomalies.within_classes(labels, np.random.RandomState(0))
+    assert labels[rows_].tolist() == labels.tolist() and len(set(rows_.tolist())) < 6
+
+
 def test_a_detector_that_saw_all_classes_tells_nothing() -> None:
     found = rows(anomalies.anomaly(subject(detectors={"b": generator()})))
     assert 0.25 < value(found["without b"][0]) < 0.75
@@ -249,6 +268,36 @@ def test_a_mixture_is_where_the_codes_are_and_a_normal_is_not() -> None:
     assert VIEWS["draws"](subject()) is None
 
 
+def coded(train: np.ndarray, validation: np.ndarray) -> Subject:
+    made = subject()
+    made.codes = {"train": train, "validation": validation}  # type: ignore[misc]
+    return made
+
+
+def test_validation_codes_choose_the_mixture() -> None:
+    random = np.random.RandomState(0)
+    centres = 20 * random.normal(size=(3, 8))
+
+    def clusters(n: int) -> np.ndarray:
+        return centres[random.randint(3, size=n)] + random.normal(size=(n, 8))
+
+    of_three = latent.fitted_mixture(coded(clusters(600), clusters(300)))
+    assert latent.called(of_three) == "3 diagonal Gaussians"
+    turned = random.normal(size=(8, 8))
+    of_one = latent.fitted_mixture(
+        coded(random.normal(size=(600, 8)) @ turned, random.normal(size=(300, 8)) @ turned)
+    )
+    assert latent.called(of_one) == "1 Gaussian"
+    few = latent.fitted_mixture(coded(clusters(3), clusters(3)))
+    assert latent.called(few) == "1 diagonal Gaussian"
+    drawn = latent.drawn_from(of_three, 300, 0)
+    nearest = np.linalg.norm(drawn[:, None] - centres, axis=2)
+    assert (nearest.min(1) < 8).all() and len(set(nearest.argmin(1)[:10])) > 1, "in no order"
+    np.testing.assert_array_equal(latent.drawn_from(of_three, 2, 0), drawn[:2])
+    drawn = latent.drawn_from(of_one, 3000, 0)
+    np.testing.assert_allclose(np.cov(drawn.T), of_one.covariances_[0], atol=1.5)
+
+
 def test_arcs_keep_the_length_and_meet_the_ends() -> None:
     a, b = np.array([3.0, 0.0, 0.0]), np.array([0.0, 3.0, 0.0])
     for t in (0.0, 0.3, 1.0):
@@ -270,6 +319,36 @@ def test_walks_begin_and_end_at_test_images() -> None:
         for end in (walk[0], walk[-1]):
             assert (back == end).all((1, 2, 3)).any()
     np.testing.assert_array_equal(walks[0][0], walks[1][0])
+
+
+def test_a_walk_is_told_the_class_of_the_nearer_end() -> None:
+    given, seen = subject(conditional=True), []
+    decode = given.decode
+
+    def watched(codes: np.ndarray, labels: np.ndarray | None = None, by: Any = None) -> np.ndarray:
+        seen.append(labels)
+        return decode(codes, labels, by)
+
+    given.decode = watched  # type: ignore[method-assign]
+    view = VIEWS["interpolation"](given)
+    assert view is not None and "The class that is told" in view.pictures[0].meaning
+    for labels in seen:
+        assert len(set(labels[:5])) == len(set(labels[5:])) == 1
+    assert any(labels[0] != labels[-1] for labels in seen)
+    plain = VIEWS["interpolation"](subject())
+    assert plain is not None and "class" not in plain.pictures[0].meaning
+
+
+def test_traversals_begin_with_what_diverges_most_from_the_prior() -> None:
+    class Sure(Gaussian):
+        """Its second number is wide and says nothing; its fourth says most."""
+
+        def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+            mean = torch.zeros(len(batch), Z)
+            return mean, -torch.tensor([1.0, 0.0, 2.0, 9.0, 0.5]).expand(len(batch), Z)
+
+    order, by = latent.ranked(subject(generator=Sure(generator().pca)))
+    assert order.tolist() == [3, 2, 0, 4, 1] and "divergence" in by
 
 
 def test_a_traversal_changes_one_dimension_at_a_time() -> None:
@@ -353,6 +432,29 @@ def test_units_that_follow_images_are_active() -> None:
     assert heights[0] > 0.1 and heights[1:] == [0.0] * (Z - 1)
 
 
+def test_the_bound_is_the_sum_of_its_parts() -> None:
+    model = Gaussian(generator().pca)
+    active, kl, reconstruction, elbo = rows(likelihoods.posterior(subject(generator=model)))["test images"]
+    assert value(elbo) == pytest.approx(-model.exact(), abs=1e-3), "the posterior is exact"
+    assert value(reconstruction) + value(kl) == pytest.approx(value(elbo))
+    assert value(kl) > 1
+
+
+def test_posteriors_are_of_the_images_that_the_likelihood_is_of() -> None:
+    class Binary(Gaussian):
+        def binary(self, batch: Batch, noise: Noise) -> Tensor:
+            assert batch.image is not None
+            return (noise.uniform(*CARD.shape) < (batch.image + 1) / 2).float()
+
+    given = subject(generator=Binary(generator().pca))
+    x = np.concatenate([batch.image.numpy() for batch in likelihoods.likened(given)])
+    binary = likelihoods.binarised(given)
+    assert binary is not None
+    np.testing.assert_array_equal((x.reshape(90, -1) + 1) / 2, binary["test"])
+    view = likelihoods.posterior(given)
+    assert view is not None and view.tables[0].note == "90 images, made binary."
+
+
 def test_without_a_likelihood_there_is_none() -> None:
     class Grey(Gaussian):
         def log_weights(self, batch: Batch, noise: Noise, k: int) -> Tensor:
@@ -361,6 +463,8 @@ def test_without_a_likelihood_there_is_none() -> None:
     assert likelihoods.likelihood(subject()) is None
     assert likelihoods.likelihood(subject(generator=Grey(generator().pca))) is None
     assert likelihoods.posterior(subject()) is None
+    grey = likelihoods.posterior(subject(generator=Grey(generator().pca)))
+    assert grey is not None and len(grey.tables[0].columns) == 2, "hence no bound of it"
 
 
 def test_a_mixture_of_bernoullis_is_found_again() -> None:
@@ -379,10 +483,43 @@ def test_a_mixture_of_bernoullis_is_found_again() -> None:
     assert sorted(found.weight) == pytest.approx([0.3, 0.7], abs=0.05)
 
 
+def test_validation_stops_adding_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.RandomState(0)
+    x = (random.rand(400, 40) < random.uniform(0.05, 0.95, 40)).astype(float)
+    tried: list[int] = []
+    fit = likelihoods.mixture_of
+
+    def watched(x: np.ndarray, components: int, random: np.random.RandomState) -> Any:
+        tried.append(components)
+        return fit(x, components, random)
+
+    monkeypatch.setattr(likelihoods, "mixture_of", watched)
+    assert len(likelihoods.best_mixture(x[:300], x[300:], random).weight) == 1
+    assert tried == [1, 10], "pixels are independent: ten are worse than one"
+
+
 def test_a_mixture_is_a_distribution() -> None:
     mixture = likelihoods.BernoulliMixture(np.array([0.4, 0.6]), np.random.RandomState(0).rand(2, 5))
     every = np.array([[i >> d & 1 for d in range(5)] for i in range(32)], float)
     assert np.exp(mixture.log_p(every)).sum() == pytest.approx(1)
+
+
+# Models that have diverged
+
+
+def test_a_diverged_model_says_so_and_nothing_else() -> None:
+    class Diverged(Linear):
+        def code(self, batch: Batch) -> Tensor:
+            z = super().code(batch)
+            z[::2, 0] = torch.nan
+            return z
+
+    broken = subject(generator=Diverged(generator().pca), judge=judge([]))
+    views = {name: look(name, broken) for name in VIEWS}
+    assert [name for name, view in views.items() if view] == ["diverged"]
+    assert rows(views["diverged"]).keys() == {"train images", "validation images", "test images"}
+    assert rows(views["diverged"])["test images"] == ["45 of 90"]
+    assert look("diverged", subject()) is None
 
 
 # As JSON
