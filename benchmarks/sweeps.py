@@ -35,7 +35,16 @@ HEADER = [
 
 def run(config: Path, store: str) -> dict[str, Any]:
     """What `atelier sweep` prints, started anew."""
-    command = [sys.executable, "-m", "flows.cli", "sweep", str(config), "--set", f"store.url={store}", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "flows.cli",
+        "sweep",
+        str(config),
+        "--set",
+        f"store.url={store}",
+        "--json",
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=home(), check=False)
     if done.returncode:
         sys.exit(f"{config}: atelier sweep ended with code {done.returncode}")

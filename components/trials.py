@@ -212,7 +212,7 @@ def _fit(terms: Terms, job: jobs.Fit, name: str, report: Callable[..., None]) ->
 def _read_curve(attempt: Store) -> None:
     """Keep what the workers of a Ray Train run have judged, which their newest checkpoint knows."""
     state = checkpoint.newest(attempt)
-    control = state["control"] if state else {"curve": [], "seconds": 0.0}
+    control: dict[str, Any] = state["control"] if state else {"curve": [], "seconds": 0.0}
     known = attempt.read_json(CURVE) if attempt.exists(CURVE) else []
     points = [point for point in control["curve"] if point["step"]]  # the first: before training
     told = [

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
@@ -63,6 +64,28 @@ def sweep(run_id: str, experiment: dict[str, Any]) -> str:
     run.experiment = run.plan.experiment
     trained, evaluated = trained_and_judged(run, basis, list(run.experiment.families))
     return finished(run, basis, trained, evaluated, examined)
+
+
+@flow(name="atelier-sweep-of-config", flow_run_name="{config}", retries=0, persist_result=False)
+def scheduled(config: str, changes: list[str] | None = None) -> str:
+    """Run the sweep of a config file: what a Prefect deployment or schedule calls; its parameters are plain.
+
+    Args:
+        config: a YAML file, relative to the project or absolute.
+        changes: of settings, such as sweep.trials=32.
+
+    Raises:
+        InputError: the config or a change is not accepted.
+        RunError: the sweep failed.
+    """
+    from flows import searching, start
+    from flows.cli import config_path
+
+    experiment = searching.from_file(config_path(Path(config)), changes or [])
+    record = start.start(experiment, command=f"scheduled sweep of {config}")
+    if record["status"] != "done":
+        raise RunError(f"the sweep of {config} ended {record['status']}; run {record['run_id']} says why")
+    return str(record["run_id"])
 
 
 def searched_in(plan: Plan) -> list[Hyperparameter]:

@@ -22,6 +22,7 @@ STATES = {
     "collapsed": "collapsed",
     "failed": "failed",
     "running": "running",
+    "waiting": "waiting",
 }
 SCHEDULED = ("asha", "pbt")
 IN_VIEW = 12  # rows of a table beyond which it scrolls in itself
@@ -121,7 +122,8 @@ def verdict(told: Object, trials: Sequence[Object], duel: Object, running: bool,
     said = [f"{many}: {text.listing(states)}."]
     if isinstance(winner.get("number"), int):
         why = _words(winner.get("why")).rstrip(".")
-        said.append(f"Trial {winner['number']} won{f': {why}' if why else ''}.")
+        who = f"Trial {winner['number']}" if winner["number"] else "What the config has"
+        said.append(f"{who} won{f': {why}' if why else ''}.")
     elif best := _best(trials):
         so_far = " so far" if running else ""
         said.append(f"Trial {best['number']} is best{so_far}: {shown.label} {shown.show(best['value'])}.")
