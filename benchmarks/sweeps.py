@@ -75,10 +75,8 @@ def verdict(duel: dict[str, Any] | None) -> str:
     spread = "" if gain["low"] is None else f" ({gain['low']:+.3g} to {gain['high']:+.3g})"
     cost = duel.get("seconds_per_image")
     paid = f"; {cost['winner'] / cost['default']:.2f} of its time" if cost else ""
-    return (
-        f"{duel['metric'].replace('_', ' ')} {means[0]:.3g} against {means[1]:.3g}: {gain['value']:+.3g}{spread}, "
-        f"{duel['says']}{paid}"
-    )
+    name = duel["metric"].replace("_", " ")
+    return f"{name} {means[0]:.3g} against {means[1]:.3g}: {gain['value']:+.3g}{spread}, {duel['says']}{paid}"
 
 
 def shown(value: Any) -> str:
