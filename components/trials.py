@@ -367,21 +367,26 @@ def rescored(job: Repeat) -> dict[str, Any]:
     return told
 
 
+def check_metric(family: str, metric: str) -> None:
+    """Raises InputError where a family has no such measure."""
+    if metric == "mse" and FAMILIES[family].task not in PAIRED:
+        raise InputError(
+            f"sweep.metric: mse compares images with what they should be, which {family} is not told; "
+            "known for it: auto, frechet_distance, kid"
+        )
+
+
 def metric_of(terms: Terms) -> str:
     """What trials are compared by, with nothing left to choose.
 
     Raises:
         InputError: the family has no such measure.
     """
-    store, paired = Store(terms.store), FAMILIES[terms.family].task in PAIRED
-    if terms.metric == "mse" and not paired:
-        raise InputError(
-            f"sweep.metric: mse compares images with what they should be, which {terms.family} is not told; "
-            "known for it: auto, frechet_distance, kid"
-        )
+    check_metric(terms.family, terms.metric)
     if terms.metric != "auto":
         return terms.metric
+    store = Store(terms.store)
     validation = open_split(store.local_copy(terms.data), "validation")
     n = min(terms.samples, len(validation))
-    targets = validation.images[np.arange(n)] if paired else None
+    targets = validation.images[np.arange(n)] if FAMILIES[terms.family].task in PAIRED else None
     return Jury(store.local_copy(terms.reference), store.local_copy(terms.extractor), n, targets).measure

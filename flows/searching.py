@@ -30,12 +30,13 @@ def from_file(path: Path, changes: Sequence[str]) -> Experiment:
 
 def checked(whole: Experiment, where: str) -> Experiment:
     """The same with the swept family and what it builds on alone; what it searches is tried."""
-    from components import spaces
+    from components import spaces, trials
 
     if whole.sweep is None:
         raise InputError(f"{where} has no section sweep; `atelier run` is for it")
     family = whole.swept
     spaces.resolve(family, whole.sweep.search, whole.families[family])
+    trials.check_metric(family, whole.sweep.metric)
     return whole.chosen([family])
 
 
@@ -53,9 +54,9 @@ def interrupted(store: Store, record: dict[str, Any]) -> Experiment:
     settings = lineage["config"] | {"store": {"url": store.url}}
     found = config.parse(settings, f"the record of {run_id}")
     name, before = found.data.name, lineage["data"].get("version")
-    here = work.peek(home(), name, found.data.revision)
-    if before and here:
-        refuse_changed(before, here[1], name, run_id)
+    if before:
+        _, now = work.data_version(home(), name, found.data.revision)
+        refuse_changed(before, now, name, run_id)
     return checked(found, f"run {run_id}")
 
 

@@ -102,17 +102,24 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     ray = Path(sys.executable).parent / "ray"
     start = [
-        str(ray), "start", "--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--num-cpus=2",
-        "--include-dashboard=false",
-        "--object-store-memory=200000000", "--disable-usage-stats",
+        str(ray), "start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1",
+        "--num-cpus=2", "--include-dashboard=false", "--object-store-memory=200000000",
+        f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}",
+        "--disable-usage-stats",
     ]  # fmt: skip
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), **ENVIRONMENT}
     os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.1"  # checkpoints come several a second here
-    subprocess.run(start, check=True, capture_output=True)
+    # It blocks, so that its end ends this cluster alone: another session of tests may have its own.
+    head = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    healthy = [str(ray), "health-check", "--address", f"127.0.0.1:{port}"]
+    until = time.monotonic() + 120
+    while subprocess.run(healthy, capture_output=True).returncode:
+        assert head.poll() is None and time.monotonic() < until, "Ray did not start"
     os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
     yield os.environ["RAY_ADDRESS"]
     from components import launch
 
     launch.disconnect()
     os.environ.pop("RAY_ADDRESS")
-    subprocess.run([str(ray), "stop", "--force"], capture_output=True)
+    head.terminate()
+    head.wait(60)

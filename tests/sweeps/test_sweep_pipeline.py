@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from components.storage import Store
+from components.work import data_version
 from flows import cli, searching
 from tests.test_pipeline import Atelier
 
@@ -59,7 +60,7 @@ class Sweeps(Atelier):
 
 
 @pytest.fixture
-def sweeps(digits: Path, prefect_server: str, ray_cluster: str, tmp_path: Path) -> Sweeps:
+def sweeps(home: Path, prefect_server: str, ray_cluster: str, tmp_path: Path) -> Sweeps:
     return Sweeps(tmp_path / "store")
 
 
@@ -140,6 +141,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("sweep.search={lr: {low: 2, high: 1}}", "the range is empty"),
         ("sweep.search={lr: []}", "the list is empty"),
         ("sweep.metric=rfid", "is not accepted"),
+        ("sweep.metric=mse", "mse compares images with what they should be, which dcgan is not told"),
         ("sweep.family=vae", "name the family to search, one of: dcgan"),
     ],
 )
@@ -160,7 +162,8 @@ def test_a_config_without_a_sweep_is_refused(
     assert "name a config" in refused(capsys)
 
 
-def test_a_sweep_whose_data_changed_is_not_resumed(digits: Path, home: Path, tmp_path: Path) -> None:
+def test_a_sweep_whose_data_changed_is_not_resumed(home: Path, tmp_path: Path) -> None:
+    data_version(home, "digits", None)
     sweeps = Sweeps(tmp_path / "store")
     config = searching.from_file(sweeps.config(), []).model_dump(mode="json")
     lineage = {"config": config, "data": {"name": "digits", "version": "f" * 32 + ".dir"}}
