@@ -30,7 +30,7 @@ class Hyperparameter:
     """One that is searched."""
 
     name: str
-    space: Range | Choice  # whose `recommended` is the source's own, or the family's default
+    space: Range | Choice  # whose `recommended` is the source's, None where it gives none
     integer: bool
     default: Any  # its value where it is not searched
 
@@ -42,6 +42,7 @@ class Hyperparameter:
     def described(self) -> dict[str, Any]:
         """As JSON: `low`, `high` and `scale` are of a range, `values` of a choice, and else null."""
         space = {"low": None, "high": None, "scale": None, "values": None} | vars(self.space)
+        del space["advises"]
         whole = {
             "name": self.name,
             "kind": "choice" if space["values"] is not None else "range",
@@ -141,7 +142,7 @@ class _Base:
     def hyperparameter(self, name: str, space: Range | Choice) -> Hyperparameter:
         """The hyperparameter of that name, which there is."""
         field = self.field(name)
-        if space.recommended is None:
+        if space.recommended is None and space.advises:
             space = replace(space, recommended=field.get_default(call_default_factory=True))
         return Hyperparameter(name, space, int in _types(field.annotation), _value(self.defaults, name))
 
@@ -199,6 +200,7 @@ def _asked(base: _Base, name: str, wanted: Any) -> Range | Choice:
     told: dict[str, Any] = {
         "source": own.source if own else "given, not recommended",
         "recommended": own.recommended if own else None,
+        "advises": own is not None and own.advises,
         "sampling": own.sampling if own else False,
         "where": own.where if own else None,
     }

@@ -136,7 +136,13 @@ class AdversarialConfig(Config):
     unrolled_lr: float = Field(0.005, gt=0)  # of the plain gradient descent in them; 0.02 already overshoots
     # Standard deviation at first; Sonderby et al. 2017.
     instance_noise: Annotated[
-        float, Range(0.0, 0.5, source="Sonderby et al. 2017, appendix on instance noise: some, annealed to 0")
+        float,
+        Range(
+            0.0,
+            0.5,
+            source="Sonderby et al. 2017, appendix on instance noise: some, annealed to 0",
+            advises=False,
+        ),
     ] = Field(0, ge=0)
     instance_noise_steps: int = Field(1000, ge=1)  # it falls to 0 in a straight line over so many
     # Images are called 1 - this; Salimans et al., Sec. 3.4.

@@ -53,7 +53,7 @@ class AutoencoderConfig(CoderConfig):
     ] = (256, 128)
     activation: Annotated[
         Literal["relu", "silu", "gelu"],
-        Choice(("relu", "silu", "gelu"), source="this project: what is usual now"),
+        Choice(("relu", "silu", "gelu"), source="this project: what is usual now", advises=False),
     ] = "relu"
     # Standard deviation of what is laid on inputs, of pixels in [0, 1].
     noise: Annotated[

@@ -27,12 +27,24 @@ class CoderConfig(Config):
     widths: tuple[PositiveInt, ...]  # dense: units of the encoder's hidden layers
     # Conv: channels of the largest feature maps; doubled at each halving.
     width: Annotated[
-        int, Choice((16, 32, 64), source="this project: sizes for a processor", where=("network", "conv"))
+        int,
+        Choice(
+            (16, 32, 64),
+            source="this project: sizes for a processor",
+            advises=False,
+            where=("network", "conv"),
+        ),
     ] = Field(32, ge=1)
     max_width: int = Field(128, ge=1)  # conv: doubling stops here
     # Conv: units of the dense layer beside the code.
     hidden: Annotated[
-        int, Choice((128, 256, 512), source="this project: sizes for a processor", where=("network", "conv"))
+        int,
+        Choice(
+            (128, 256, 512),
+            source="this project: sizes for a processor",
+            advises=False,
+            where=("network", "conv"),
+        ),
     ] = Field(256, ge=1)
     activation: Literal["relu", "silu", "gelu"]
 

@@ -177,6 +177,7 @@ class DiffusionConfig(Config):
         Choice(
             ((0.0, 1.0), (0.1, 0.9), (0.2, 0.8), (0.0, 0.8), (0.2, 1.0)),
             source="Kynkaanniemi et al. 2024: neither where noise is high nor where it is low",
+            advises=False,
             sampling=True,
         ),
     ] = (0.0, 1.0)

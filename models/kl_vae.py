@@ -119,6 +119,7 @@ class KLVAEConfig(Config):
             4e-3,
             "log",
             source="this project: Rombach et al. 2022 have 4.5e-6 an image, for far longer training",
+            advises=False,
         ),
     ] = Field(1e-3, gt=0)
 

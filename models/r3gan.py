@@ -70,9 +70,9 @@ class R3GANConfig(DCGANConfig):
     ] = "residual"
     norm: Norm = "none"
     # Channels of the largest feature maps; doubled at each halving.
-    width: Annotated[int, Choice((16, 32, 64), source="this project: sizes for a processor")] = Field(
-        16, ge=1
-    )
+    width: Annotated[
+        int, Choice((16, 32, 64), source="this project: sizes for a processor", advises=False)
+    ] = Field(16, ge=1)
     max_width: int = Field(256, ge=1)  # doubling stops here (paper: 768, also at 32x32)
     # Of the residual networks.
     # Residual blocks a resolution (paper: 2).

@@ -25,7 +25,8 @@ class Range:
     scale: Scale = "linear"
     _: KW_ONLY
     source: str  # who recommends what, where
-    recommended: float | None = None  # the source's own, perhaps outside; None: it has none, take the default
+    recommended: float | None = None  # the source's own, perhaps outside; None: what the field has
+    advises: bool = True  # whether the source gives a value at all
     sampling: bool = False  # nothing but sampling reads it, so it is searched on a trained model
     where: tuple[str, Any] | None = None  # a field and its value, without which nothing reads this one
 
@@ -44,6 +45,7 @@ class Choice:
     _: KW_ONLY
     source: str
     recommended: Any = None
+    advises: bool = True
     sampling: bool = False
     where: tuple[str, Any] | None = None
 

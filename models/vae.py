@@ -62,7 +62,7 @@ class VAEConfig(CoderConfig):
     ] = (400,)
     activation: Annotated[
         Literal["relu", "silu", "gelu"],
-        Choice(("relu", "silu", "gelu"), source="this project: what is usual now"),
+        Choice(("relu", "silu", "gelu"), source="this project: what is usual now", advises=False),
     ] = "silu"
     # bernoulli takes pixels as probabilities, for near-binary images: a likelihood only of binarised ones.
     # gaussian has the best sigma of each batch, gaussian_learned a learned one, gaussian_fixed `sigma`.
@@ -85,7 +85,8 @@ class VAEConfig(CoderConfig):
     beta_warmup: int = Field(0, ge=0)  # steps over which it rises from 0
     # Nats of a dimension, averaged over the batch, that cost nothing more.
     free_bits: Annotated[
-        float, Range(0.0, 0.5, source="Kingma et al. 2016, Eq. 15: some, against unused dimensions")
+        float,
+        Range(0.0, 0.5, source="Kingma et al. 2016, Eq. 15: some, against unused dimensions", advises=False),
     ] = Field(0.0, ge=0)
     # K of the importance-weighted bound.
     draws: Annotated[
