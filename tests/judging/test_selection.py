@@ -19,4 +19,4 @@ def test_what_has_targets_is_judged_by_its_errors(with_digits: Store) -> None:
     assert found["mse"] == pytest.approx(0.04 * wrong) and found["mae"] == pytest.approx(0.2 * wrong)
     assert found["score"] == found["mse"]
     free = Jury(reference, extractor, 64)(images)
-    assert free.keys() == {"score", "kid", "frechet_distance"} and free["score"] == free["kid"]
+    assert free.keys() == {"score", "kid", "frechet_distance", "diversity"} and free["score"] == free["kid"]
