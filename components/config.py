@@ -313,6 +313,10 @@ class Sweep(Section):
             raise ValueError("scheduler: pbt finds its values by itself, from random ones: searcher: random")
         if self.scheduler == "pbt" and self.trials < 4:
             raise ValueError(f"a population needs at least 4 trials, not trials={self.trials}")
+        if self.scheduler == "pbt" and (fixed := [name for name in self.search if name.startswith("train.")]):
+            raise ValueError(
+                f"scheduler: pbt changes a family's settings as it trains, and {fixed[0]} is one of training"
+            )
         if self.scheduler == "pbt" and self.workers > 1:
             raise ValueError(
                 "scheduler: pbt moves checkpoints between trials of one process each: workers: 1"

@@ -67,6 +67,7 @@ class Fit:
     latents: str = ""  # folder of the kept encodings of the images, in the store
     without: int | None = None  # a class that it is not to see
     stop_at: int | None = None  # a step with a checkpoint at which to stop for now, without a result
+    checkpoints: int = checkpoint.KEEP  # that are kept on the way
 
     @property
     def settings(self) -> Train:
@@ -279,7 +280,7 @@ def _log(
         return sampling.draw(generator, told, **fixed)
 
     selector = _selector(job, store, validation, card, told) if settings.judges else None
-    return Recorder(attempt, uploader, draw, settings.steps, selector)
+    return Recorder(attempt, uploader, draw, settings.steps, selector, job.checkpoints)
 
 
 def _selector(job: Fit, store: Store, validation: Split, card: DataCard, told: Card) -> Selector:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from components.errors import InputError, RunError
+from components.errors import Diverged, InputError, RunError
 from components.memory import give_back
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def fit(job: Fit, name: str) -> None:
     if attempt.exists("error.json"):
         failed = attempt.read_json("error.json")
         attempt.delete("error.json")
-        raise RunError(failed["error"])
+        raise (Diverged if failed["diverged"] else RunError)(failed["error"])
 
 
 def _worker(config: dict[str, Any]) -> None:
@@ -255,7 +255,8 @@ def _worker(config: dict[str, Any]) -> None:
         jobs.fit(job, group, report)
     except (InputError, RunError) as error:
         if group.rank == 0:
-            Store(job.store).child(job.attempt).write_json("error.json", {"error": str(error)})
+            told = {"error": str(error), "diverged": isinstance(error, Diverged)}
+            Store(job.store).child(job.attempt).write_json("error.json", told)
 
 
 def _fits(workers: int, threads: int, gpu: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from components.stages import Spec, claimed, code
 from components.storage import Store
 
 if TYPE_CHECKING:
+    from components.spaces import Hyperparameter
     from models.family import Card
 
 COMMON = ("prepare", "extractor", "reference")
@@ -247,6 +248,30 @@ class Plan:
                 f"evaluate.held_out is for families that are not told the class of an image; all are: {told}"
             )
 
+    def check_population(self) -> None:
+        """Raises InputError where a population's trials could not go on with what it searches changed."""
+        from components.jobs import build, untrained
+        from components.spaces import ends
+        from components.watch import carried
+
+        sweep = self.experiment.sweep
+        if sweep is None or sweep.scheduler != "pbt":
+            return
+        name = self.experiment.swept
+        card, blocks = self.card_for(name), {f: self.own(f) for f in self.experiment.families}
+        family = build(name, blocks[name], card, untrained(name, card, blocks))
+        for h in self.searched:
+            for value in ends(h.space):
+                try:
+                    fits = carried(family.state_dict(), family.changed({h.name: value}))
+                except ValueError as error:
+                    raise InputError(f"search.{h.name}={value!r} cannot be changed alone: {error}") from None
+                if lost := [network for network, fit in fits.items() if not fit]:
+                    raise InputError(
+                        f"search.{h.name}: with {value!r} the {lost[0]} would have another shape, and trials "
+                        "could not go on from one another; search it with another scheduler than pbt"
+                    )
+
     def detectors(self, family: str) -> Spec:
         """Models of a family that have not seen a class, for each class that is held out."""
         train = self.train(family)
@@ -276,17 +301,28 @@ class Plan:
             upstream = {"extractor": self.extractor.key, "reference": self.reference.key} | dict(
                 train.upstream
             )
-            return self._spec("trial", {}, train.code, upstream, family)
+            digests = dict(train.code) | code("components.trials:trained")
+            return self._spec("trial", {}, digests, upstream, family)
         upstream = {"train": train.key, "reference": self.reference.key}
         digests = code("components.trials:drawn", module_of(family))
         return self._spec("trial", {}, digests, upstream, family)
+
+    @property
+    def searched(self) -> list[Hyperparameter]:
+        """What the sweep searches."""
+        from components import spaces
+
+        sweep, family = self.experiment.sweep, self.experiment.swept
+        assert sweep is not None
+        return list(spaces.resolve(family, sweep.search, self.experiment.families[family]).values())
 
     def sweep(self, family: str, sampling: bool) -> Spec:
         """A search over a family's hyperparameters."""
         sweep = self.experiment.sweep
         assert sweep is not None
         trial = self.trial(family, sampling)
-        settings = {"sweep": sweep.model_dump(mode="json", exclude={"side_by_side", "fresh_seeds"})}
+        asked = sweep.model_dump(mode="json", exclude={"side_by_side", "fresh_seeds"})
+        settings: dict[str, Any] = {"sweep": asked, "searched": [h.described() for h in self.searched]}
         settings |= {"base": dict(self.train(family).settings)}
         digests = code("components.sweeping", "components.trials", "components.tuning")
         return self._spec("sweep", settings, dict(trial.code) | digests, trial.upstream, family)
@@ -295,6 +331,15 @@ class Plan:
         """The winner of a sweep against the experiment's own settings; `entries` holds keys by name."""
         digests = code("components.work:duel")
         return self._spec("duel", {"entries": list(entries)}, digests, {"sweep": sweep, **entries}, family)
+
+    def drawing_duel(self, family: str, sweep: str, seeds: Sequence[int]) -> Spec:
+        """The same of settings of sampling, with one model."""
+        evaluate = self.experiment.evaluate
+        settings = {"seeds": list(seeds), "samples": evaluate.samples, "threads": evaluate.threads}
+        upstream = {"sweep": sweep, "train": self.train(family).key, "reference": self.reference.key}
+        jobs = (f"components.studies:{job}" for job in ("floors", "vary"))
+        digests = code("components.work:drawing_duel", *jobs, module_of(family))
+        return self._spec("duel", settings, digests, upstream, family)
 
     def export(self, family: str) -> Spec:
         """A family's model, as others get it."""
@@ -383,6 +428,7 @@ def check(plan: Plan, store: Store) -> None:
     from components.jobs import build, untrained
 
     plan.check_held_out()
+    plan.check_population()
     blocks = {family: plan.own(family) for family in plan.experiment.families}
     for family, block in blocks.items():
         if not claimed(store, plan.train(family)):

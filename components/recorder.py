@@ -84,7 +84,9 @@ class Recorder(Silent):
         draw: Callable[[nn.Module], np.ndarray],
         steps: int,
         selector: Selector | None = None,
+        keep: int = checkpoint.KEEP,
     ):
+        self.keep = keep
         self.attempt, self.uploader, self.draw, self.steps = attempt, uploader, draw, steps
         self.selector = selector
         self.rows: list[dict[str, Any]] = []
@@ -157,7 +159,7 @@ class Recorder(Silent):
         self._store_lines(step)
         name = checkpoint.name(step, control["attempt"])
         self.uploader.put(checkpoint.encode(state), name)
-        checkpoint.prune(self.attempt, healthy=control["healthy"])
+        checkpoint.prune(self.attempt, self.keep, healthy=control["healthy"])
         return name
 
     def _store_lines(self, step: int) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from models.search import Choice, Range
 
 TRAIN = "train."
+# Of training, what makes trials comparable.
+COMMON = ("steps", "sample_grids", "judge_samples", "seed", "threads", "smoke", "milestones", "ema_lengths")
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ class _Base:
 
     def field(self, name: str) -> FieldInfo:
         """Raises InputError where there is no such setting, or it does not shape the weights."""
+        if name.removeprefix(TRAIN) in COMMON and name.startswith(TRAIN):
+            raise InputError(f"search.{name} cannot be searched: all trials have it in common")
         fields = {TRAIN + n: f for n, f in Train.model_fields.items() if n not in NOT_SEMANTIC}
         fields |= self.config.model_fields
         if name not in fields:
@@ -269,7 +273,7 @@ def _read_at_all(base: _Base, each: Hyperparameter, found: Mapping[str, Hyperpar
     if each.space.where is None:
         return
     other, value = each.space.where
-    now = [_value(base.defaults, other)] if other not in found else _ends(found[other].space)
+    now = [_value(base.defaults, other)] if other not in found else ends(found[other].space)
     if value not in now:
         raise InputError(
             f"search.{each.name} has no effect: it is for {other}={value}, and {other} is "
@@ -284,8 +288,8 @@ def _accepted(base: _Base, found: Mapping[str, Hyperparameter]) -> dict[str, Hyp
     """The same, with every value as the settings hold it."""
     from models.search import Choice
 
-    ends = {name: _ends(each.space) for name, each in found.items()}
-    held = {name: tuple(_held(base, name, value, ends) for value in values) for name, values in ends.items()}
+    tried = {name: ends(each.space) for name, each in found.items()}
+    held = {name: tuple(_held(base, name, v, tried) for v in values) for name, values in tried.items()}
     return {
         name: replace(each, space=replace(each.space, values=held[name]))
         if isinstance(each.space, Choice)
@@ -294,17 +298,17 @@ def _accepted(base: _Base, found: Mapping[str, Hyperparameter]) -> dict[str, Hyp
     }
 
 
-def _ends(space: Range | Choice) -> tuple[Any, ...]:
+def ends(space: Range | Choice) -> tuple[Any, ...]:
     """What to try of a space: all values of a choice, both ends of a range."""
     from models.search import Choice
 
     return space.values if isinstance(space, Choice) else (space.low, space.high)
 
 
-def _held(base: _Base, name: str, value: Any, ends: Mapping[str, Sequence[Any]]) -> Any:
+def _held(base: _Base, name: str, value: Any, tried: Mapping[str, Sequence[Any]]) -> Any:
     """A value as the settings hold it: by itself, or with one of another hyperparameter that it needs."""
     refused: ValidationError | None = None
-    for others in _company(name, ends):
+    for others in _company(name, tried):
         try:
             return base.read({**others, name: value})[name]
         except ValidationError as error:
@@ -316,8 +320,8 @@ def _held(base: _Base, name: str, value: Any, ends: Mapping[str, Sequence[Any]])
     raise InputError(f"search.{name}={value!r} is not accepted: {message[0].lower()}{message[1:]}")
 
 
-def _company(name: str, ends: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+def _company(name: str, tried: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
     """Nothing beside a value, then each value of each other hyperparameter."""
     yield {}
-    for other in ends.keys() - {name}:
-        yield from ({other: value} for value in ends[other])
+    for other in tried.keys() - {name}:
+        yield from ({other: value} for value in tried[other])

@@ -57,8 +57,10 @@ class Story:
         return self.numbers[trial_id]
 
     def add(self, trial_id: str, config: Mapping[str, Any]) -> int:
-        """Another trial with these values; its number."""
+        """Another trial with these values, or one that begins again after losing its process; its number."""
         with self._lock:
+            if trial_id in self.numbers:
+                return self.numbers[trial_id]
             number = self.numbers[trial_id] = len(self.numbers) + 1
             self.trials[number] = {
                 "number": number,
@@ -122,7 +124,7 @@ class Story:
         trial["uri"], trial["key"] = result["uri"], str(result["uri"]).split("/")[2]
         trial["uris"] = list(dict.fromkeys([*trial["uris"], result["uri"]]))
         trial["step"], trial["seconds"] = result["step"], result["seconds"]
-        trial["cost"] = _finite(result.get("cost", result["seconds"]))
+        trial["cost"] = _finite(result["cost"])
         self._changed()
 
     def end(self, trial_id: str, failed: str | None = None) -> None:

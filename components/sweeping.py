@@ -9,7 +9,7 @@ from typing import Any
 
 from scipy.stats import t as student
 
-from components import importance, launch
+from components import importance, launch, trials
 from components.config import Sweep
 from components.errors import InputError, RunError
 from components.report.health import EVENT
@@ -183,15 +183,20 @@ def rescored(
             tuple(trial["schedule"] or [{"step": 0, "values": trial["values"]}]),
             one,
             settings.final_samples,
-            f"{folder}/trial-{trial['number']:03}-seed-{one}.json",
+            folder,
         )
         for trial in chosen
         for one in seeds
     ]
-    gpus = 1 if terms.device == "cuda" else 0
-    found = iter(
-        launch.each("components.trials:rescored", [(job,) for job in jobs], cpus=terms.threads, gpus=gpus)
+    room = {"cpus": terms.threads, "gpus": 1 if terms.device == "cuda" else 0}
+    # Workers bring their own room, for which whoever waits for them must leave it.
+    training = room if terms.workers == 1 else {"cpus": 0, "gpus": 0}
+    made = (
+        [trials.retrained(job) for job in jobs]
+        if terms.model
+        else launch.each("components.trials:retrained", [(job,) for job in jobs], **training)
     )
+    found = iter(launch.each("components.trials:rescored", list(zip(jobs, made, strict=True)), **room))
     scored = []
     for trial in chosen:
         repeats = [next(found) for _ in seeds]
@@ -202,7 +207,7 @@ def rescored(
             {name: trial[name] for name in ("number", "values", "schedule")}
             | {"cost": statistics.fmean(one["cost"] for one in repeats) if mean is not None else None}
             | {"repeats": repeats, "mean": mean, "low": low, "high": high, "n": settings.final_samples}
-            | {"diversity": statistics.fmean(diversity) if diversity else None}
+            | {"diversity": min(diversity, default=None)}  # one that collapses with a seed is not the winner
         )
     return sorted(scored, key=lambda one: (one["mean"] is None, one["mean"] or 0.0))
 
@@ -244,7 +249,7 @@ def duel(metric: str, pairs: Sequence[Mapping[str, Any]], **about: Any) -> Told:
     Args:
         metric: what they are compared by, lower the better.
         pairs: for each seed the two values: {"seed", "winner", "default"}.
-        about: what else is to be known: n, split, floor.
+        about: what else is to be known: n, split, floor; `failed`, the trainings that gave no value.
     """
     differences = [pair["winner"] - pair["default"] for pair in pairs]
     value, low, high = interval(differences)
@@ -253,6 +258,9 @@ def duel(metric: str, pairs: Sequence[Mapping[str, Any]], **about: Any) -> Told:
         says = "the winner is what the config has"
     elif low is not None and high is not None:
         says = "better" if high < 0 else "worse" if low > 0 else "no significant gain"
+    lost = {side: sum(one["side"] == side for one in about.get("failed", ())) for side in SIDES}
+    if lost["winner"] > lost["default"]:
+        says = f"the winner failed on {lost['winner']} of {lost['winner'] + len(pairs)} seeds"
     told = {name: [pair[name if name != "seeds" else "seed"] for pair in pairs] for name in ("seeds", *SIDES)}
     return (
         about

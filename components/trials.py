@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from components import checkpoint, jobs, sampling, spaces, stages
-from components.config import Train, explain
+from components.config import Sweep, Train, explain
 from components.data.card import DataCard
 from components.data.dataset import open_split
 from components.distributed import derive
@@ -66,6 +66,7 @@ class Terms:
     judgements: int = 8
     samples: int = 256
     pointers: bool = False  # whether trials go on from one another
+    checkpoints: int = checkpoint.KEEP  # of a trial under way, from which another may go on
     workers: int = 1
 
     @property
@@ -141,9 +142,11 @@ def trained(
     """
     block = block_of(terms, schedule, **train)
     spec, store = spec_of(terms, block), Store(terms.store)
-    if store.exists(f"{spec.uri}/{FAILED}"):
-        raise Diverged(store.read_json(f"{spec.uri}/{FAILED}")["reason"])
     told = _Teller(terms, store, tell, after)
+    if store.exists(f"{spec.uri}/{FAILED}"):
+        known = store.read_json(f"{spec.uri}/{FAILED}")
+        told.again(known["uri"])
+        raise Diverged(known["reason"])
     if done := stages.finished(store, spec):
         told.again(done.uri)
         return done
@@ -152,6 +155,7 @@ def trained(
         uri = attempt.root.removeprefix(store.root).strip("/")
         if donor:
             _take_over(store, donor, attempt, after)
+        _read_curve(attempt)
         told.again(uri)
         if told.judged >= until:
             raise Paused
@@ -170,6 +174,7 @@ def trained(
             upstream=dict(terms.upstream),
             latents=terms.latents,
             stop_at=_steps(block, until),
+            checkpoints=terms.checkpoints,
         )
         _fit(terms, job, f"trial-{spec.key}-{number}", lambda *said: told.now(attempt, uri, *said))
         if terms.workers > 1:
@@ -184,8 +189,8 @@ def trained(
         return stages.run(store, spec, body, run_id=terms.run_id)
     except Paused:
         return None
-    except (InputError, Diverged) as error:  # what would fail again; a full disk or memory might not
-        store.write_json(f"{spec.uri}/{FAILED}", {"reason": str(error)})
+    except Diverged as error:  # which would fail again; a full disk or a store out of reach might not
+        store.write_json(f"{spec.uri}/{FAILED}", {"reason": str(error), "uri": told.uri})
         raise
 
 
@@ -210,16 +215,19 @@ def _fit(terms: Terms, job: jobs.Fit, name: str, report: Callable[..., None]) ->
 
 
 def _read_curve(attempt: Store) -> None:
-    """Keep what the workers of a Ray Train run have judged, which their newest checkpoint knows."""
+    """Keep what was judged and not kept, which the newest checkpoint knows: by workers, or before a kill."""
     state = checkpoint.newest(attempt)
-    control: dict[str, Any] = state["control"] if state else {"curve": [], "seconds": 0.0}
+    if state is None:
+        return
+    control: dict[str, Any] = state["control"]
     known = attempt.read_json(CURVE) if attempt.exists(CURVE) else []
     points = [point for point in control["curve"] if point["step"]]  # the first: before training
     told = [
         {"judged": judged, "seconds": control["seconds"], **point}
         for judged, point in enumerate(points[len(known) :], len(known) + 1)
     ]
-    attempt.write_json(CURVE, [*known, *told])
+    if told:
+        attempt.write_json(CURVE, [*known, *told])
 
 
 def _take_over(store: Store, donor: str, attempt: Store, step: int) -> None:
@@ -241,10 +249,11 @@ class _Teller:
 
     def __init__(self, terms: Terms, store: Store, tell: Callable[[Said], None], after: int):
         self.terms, self.store, self.tell, self.after = terms, store, tell, after
-        self.judged = 0
+        self.judged, self.uri = 0, ""
 
     def again(self, uri: str) -> None:
         """Tell what an attempt's folder knows, and was not told."""
+        self.uri = uri
         path = f"{uri}/{CURVE}"
         for said in self.store.read_json(path) if self.store.exists(path) else []:
             self._tell(said, uri)
@@ -270,7 +279,8 @@ class _Teller:
         if said["step"] > self.after:
             value = said[self.terms.metric]
             score = score_of(self.terms, value, said["diversity"])
-            self.tell(said | {"value": value, "score": score, "uri": uri})
+            cost = said.get("cost", said["seconds"])
+            self.tell(said | {"value": value, "score": score, "cost": cost, "uri": uri})
 
 
 # Drawing, where nothing but sampling is searched.
@@ -338,33 +348,74 @@ class Repeat:
     schedule: tuple[Mapping[str, Any], ...]
     seed: int
     samples: int
-    part: str  # file in the store for what is found
+    folder: str  # in the store, for what is found
+
+    @property
+    def part(self) -> str:
+        """The file for it, addressed by what it depends on."""
+        values = self.schedule[0]["values"]
+        what = values if self.terms.model else spec_of(self.terms, block_of(self.terms, self.schedule)).key
+        told = {"of": what, "seed": self.seed, "samples": self.samples}
+        return f"{self.folder}/{stages.sha256(stages.canonical(told))[:16]}.json"
 
 
-def rescored(job: Repeat) -> dict[str, Any]:
-    """The value of a finalist, by the samples of a seed that no trial was judged by."""
+def retrained(job: Repeat) -> dict[str, Any]:
+    """A finalist's model with one seed, trained now unless it is: where it lies, and what it cost in seconds.
+
+    Where it cannot be trained, the reason.
+    """
+    terms = job.terms
+    if terms.model:
+        return {"model": terms.model}
+    try:
+        done = trained(terms, job.schedule, lambda said: None, seed=job.seed)
+    except (InputError, RunError) as error:
+        return {"reason": str(error)}
+    assert done is not None
+    return {"model": f"{done.uri}/model", "cost": done.work_seconds}
+
+
+def rescored(job: Repeat, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The value of a finalist by the samples of a seed that no trial was judged by; `found`: retrained."""
     store, terms = Store(job.terms.store), job.terms
+    nothing: dict[str, Any] = {"seed": job.seed, "value": None, "diversity": None}
+    if "reason" in found:
+        return nothing | {"reason": found["reason"]}
     if store.exists(job.part):
         known: dict[str, Any] = store.read_json(job.part)
         return known
-    drawing = derive(job.seed, "finals")
+    change = job.schedule[0]["values"] if terms.model else {}
     try:
-        if terms.model:
-            model, change = terms.model, job.schedule[0]["values"]
-        else:
-            done = trained(terms, job.schedule, lambda said: None, seed=job.seed)
-            assert done is not None
-            model, change = f"{done.uri}/model", {}
         with using_threads(terms.threads):
-            images, seconds, jury = judged_draw(terms, model, job.samples, drawing, change)
-            found = jury(images)
+            seed = derive(job.seed, "finals")
+            images, seconds, jury = judged_draw(terms, found["model"], job.samples, seed, change)
+            judged = jury(images)
     except (InputError, RunError) as error:
-        told: dict[str, Any] = {"seed": job.seed, "value": None, "diversity": None, "reason": str(error)}
-    else:
-        told = {"seed": job.seed, "value": found[terms.metric], "diversity": found["diversity"]}
-        told |= {"n": len(images), "cost": seconds / len(images)}
+        return nothing | {"reason": str(error)}
+    told = {"seed": job.seed, "value": judged[terms.metric], "diversity": judged["diversity"]}
+    told |= {"n": len(images), "cost": found.get("cost", seconds / len(images))}
     store.write_json(job.part, told)
     return told
+
+
+def train_of(sweep: Sweep, train: Mapping[str, Any]) -> dict[str, Any]:
+    """The training settings of trials: the experiment's own, shorter, judged on the way.
+
+    Raises:
+        InputError: they do not go together.
+    """
+    steps = sweep.steps or train["steps"]
+    if steps % sweep.judgements:
+        raise InputError(
+            f"a trial of {steps} steps cannot be cut into sweep.judgements={sweep.judgements} parts"
+        )
+    own = {"steps": steps, "sample_grids": sweep.judgements, "checkpoint_every": steps // sweep.judgements}
+    own |= {"judge_samples": sweep.samples, "ema_lengths": [], "workers": sweep.workers}
+    try:
+        Train(**{**train, **own})
+    except ValidationError as error:
+        raise InputError(f"trials: {explain(error, 'train', Train)}") from None
+    return {**train, **own}
 
 
 def check_metric(family: str, metric: str) -> None:

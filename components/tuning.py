@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from ray import tune
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     FIFOScheduler,
@@ -67,15 +68,19 @@ def search(
         scratch: a folder for Tune's own files.
     """
     os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(settings.trials)  # a population is there as a whole
     warnings.filterwarnings("ignore", module="ray")
     launch.connect()
     side_by_side, _ = concurrency(terms, settings)
-    points = suggestions(hyperparameters, settings, story.suggested)
+    # One at a time, the same seed suggests the same again; side by side, it depends on who is faster.
+    before = story.suggested if side_by_side > 1 else []
+    points = suggestions(hyperparameters, settings, before)
     listed = settings.searcher != "optuna"
     filesystem, path = scratch.arrow()
     tuner = Tuner(
         tune.with_resources(
-            tune.with_parameters(_trial, terms=terms, choices=labels(hyperparameters)), _room(terms)
+            tune.with_parameters(_trial, terms=terms, choices=labels(hyperparameters)),
+            _room(terms, settings, side_by_side),
         ),
         param_space={h.name: domain(h) for h in hyperparameters} if listed else {},
         tune_config=TuneConfig(
@@ -129,11 +134,20 @@ def concurrency(terms: Terms, settings: Sweep) -> tuple[int, str]:
     return room, because
 
 
-def _room(terms: Terms) -> dict[str, float]:
-    """What a trial's own process takes; workers of a Ray Train run bring their own."""
+def _room(terms: Terms, settings: Sweep, side_by_side: int) -> dict[str, float]:
+    """What a trial's own process takes; workers of a Ray Train run bring their own.
+
+    Of a population all are there at once, most of them waiting: so what they take is what limits how many
+    run.
+    """
+    import ray
+
     if terms.workers > 1:
         return LEAST
-    return {"CPU": terms.threads} | ({"GPU": 1.0} if terms.device == "cuda" else {})
+    cpus = float(terms.threads)
+    if settings.scheduler == "pbt" and settings.side_by_side is not None:
+        cpus = max(cpus, ray.cluster_resources()["CPU"] // side_by_side)
+    return {"CPU": cpus} | ({"GPU": 1.0} if terms.device == "cuda" else {})
 
 
 # A trial, in a process of the cluster.
@@ -149,7 +163,7 @@ def _trial(config: dict[str, Any], terms: Terms, choices: Mapping[str, Mapping[s
         now: dict[str, Any] = {}
         for entry in schedule:
             now |= dict(entry["values"])
-        if changed := {name: value for name, value in values.items() if now[name] != value}:
+        if changed := {n: value for n, value in values.items() if _label(now[n]) != _label(value)}:
             schedule.append({"step": after, "values": changed, "from": pointer["trial"]})
         else:
             donor = ""
@@ -164,6 +178,7 @@ def _trial(config: dict[str, Any], terms: Terms, choices: Mapping[str, Mapping[s
             Path(folder, POINTER).write_text(json.dumps(told_of))
             tune.report(told, checkpoint=tune.Checkpoint.from_directory(folder))
 
+    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = ENVIRONMENT["TUNE_FUNCTION_THREAD_TIMEOUT_S"]
     try:
         if terms.model:
             trials.drawn(terms, values, tell)
@@ -183,11 +198,13 @@ def _in_parts(terms: Terms, schedule: list[dict[str, Any]], tell: Callable[[tria
     One that is stopped while its workers run would leave their placement group behind, and starve the trials
     that follow: so it is stopped between two such runs, when it holds nothing.
     """
+    told = 0
     for judged in range(1, terms.judgements + 1):
         said: list[trials.Said] = []
         done = trials.trained(terms, schedule, said.append, until=judged)
-        for one in said[judged - 1 :]:
+        for one in said[told:]:
             tell(one)
+        told = len(said)
         if done is not None:
             return
 
@@ -277,6 +294,8 @@ def searcher(
     hyperparameters: Sequence[Hyperparameter], settings: Sweep, points: list[dict[str, Any]], most: int
 ) -> Any:
     """Where values come from, for at most so many trials at once: a list, or Optuna's Parzen estimators."""
+    if settings.scheduler == "pbt":
+        most = 0  # all at once: those that wait for the others count among them
     if settings.searcher != "optuna":
         return BasicVariantGenerator(points, max_concurrent=most, random_state=settings.seed)
     import optuna
@@ -288,7 +307,9 @@ def searcher(
     if settings.cost:
         goal = {"metric": ["score", "cost"], "mode": ["min", "min"]}
     inside = [point for point in points if _inside(point, hyperparameters)]
-    return OptunaSearch(space, points_to_evaluate=inside, seed=settings.seed, **goal)
+    # What was suggested before is told again and draws nothing: the same chance would draw it once more.
+    seed = derive(settings.seed, "resumed", len(points)) % 2**32 if len(points) > 1 else settings.seed
+    return OptunaSearch(space, points_to_evaluate=inside, seed=seed, **goal)
 
 
 def _inside(point: Mapping[str, Any], hyperparameters: Sequence[Hyperparameter]) -> bool:
@@ -333,7 +354,26 @@ class Numbered(FIFOScheduler):
         return TrialScheduler.CONTINUE
 
 
-class InOrder(AsyncHyperBandScheduler):
+class _Ends:
+    """Of a scheduler that has trials wait for each other: nobody waits for one that is over."""
+
+    _over: Callable[[Any, Any], None]
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """A trial has come to its end, or was stopped."""
+        self._over(tune_controller, trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """It failed, or lost its process and begins again: then Tune has taken it down already."""
+        if trial.status != Trial.ERROR:
+            self._over(tune_controller, trial)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """It is not needed."""
+        self._over(tune_controller, trial)
+
+
+class InOrder(_Ends, AsyncHyperBandScheduler):
     """ASHA (Li et al. 2020, https://arxiv.org/abs/1810.05934) that decides in the order of trials.
 
     Whether a trial goes on from a rung depends on those before it alone, not on who was faster: so the same
@@ -360,8 +400,9 @@ class InOrder(AsyncHyperBandScheduler):
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Trials are numbered as they come."""
         number = self.story.add(trial.trial_id, trial.config)
-        self.trials[number], self.passed[number] = trial, 0
-        super().on_trial_add(tune_controller, trial)
+        if number not in self.trials:
+            self.trials[number], self.passed[number] = trial, 0
+            super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Keep what a trial says at a rung, decide what can be decided."""
@@ -370,18 +411,6 @@ class InOrder(AsyncHyperBandScheduler):
             self.values[result["judged"]].setdefault(number, result["score"])
         self.settle(tune_controller)
         return TrialScheduler.STOP if number in self.stopped else TrialScheduler.CONTINUE
-
-    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """A trial is over, and nobody waits for it any longer."""
-        self._over(tune_controller, trial)
-
-    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """The same."""
-        self._over(tune_controller, trial)
-
-    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        """The same."""
-        self._over(tune_controller, trial)
 
     def _over(self, controller: Any, trial: Any) -> None:
         self.over.add(self.story.number(trial.trial_id))
@@ -424,7 +453,7 @@ def shown(score: float) -> str:
     return f"{score - trials.COLLAPSED:.4g}, collapsed," if score >= trials.COLLAPSED / 2 else f"{score:.4g}"
 
 
-class Population(PopulationBasedTraining):
+class Population(_Ends, PopulationBasedTraining):
     """Population-based training: the worst go on from the best, changed a little.
 
     Jaderberg et al. 2017, https://arxiv.org/abs/1711.09846. All wait for each other at every rung (of `grace`
@@ -451,7 +480,8 @@ class Population(PopulationBasedTraining):
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Trials are numbered as they come."""
         self.story.add(trial.trial_id, trial.config)
-        super().on_trial_add(tune_controller, trial)
+        if trial not in self._trial_state:  # one that begins again keeps its place
+            super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Wait for the others at a rung; after the last judgement there is nothing to go on with."""
@@ -459,6 +489,16 @@ class Population(PopulationBasedTraining):
         if "failed" in result or result["judged"] >= self.settings.judgements:
             return TrialScheduler.CONTINUE
         return str(super().on_trial_result(tune_controller, trial, result))
+
+    def _over(self, controller: Any, trial: Any) -> None:
+        """It is neither waited for nor gone on from; if the others waited for it alone, they go on."""
+        gone = self._trial_state[trial]
+        gone.last_score = None
+        gone.last_train_time = max(gone.last_train_time, int(self._next_perturbation_sync))
+        alive = [t for t in controller.get_live_trials() if t is not trial]
+        states = [self._trial_state[t] for t in alive]
+        if alive and all(state.last_train_time >= self._next_perturbation_sync for state in states):
+            super().on_trial_result(controller, alive[-1], dict(states[-1].last_result or {}))
 
     def _checkpoint_or_exploit(self, trial: Any, *rest: Any) -> None:
         number = self.story.number(trial.trial_id)

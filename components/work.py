@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components import registry
-from components.errors import InputError
+from components.errors import InputError, RunError
 from components.orders import Draw, Places, Use, Variant, Verdict
 from components.plan import TRAINED, Plan
 from components.stages import Done, read
@@ -359,22 +359,17 @@ def terms(
     drawing: bool,
 ) -> Terms:
     """What all trials of a plan's sweep have in common; `drawing`: they only sample with one model."""
-    from components.trials import Terms
+    from components.checkpoint import KEEP
+    from components.trials import Terms, train_of
 
     sweep, block = plan.experiment.sweep, plan.experiment.families[family]
     assert sweep is not None
-    steps = sweep.steps or block["train"]["steps"]
-    if not drawing and steps % sweep.judgements:
-        raise InputError(
-            f"a trial of {steps} steps cannot be cut into sweep.judgements={sweep.judgements} parts"
-        )
-    own = {"steps": steps, "sample_grids": sweep.judgements, "checkpoint_every": steps // sweep.judgements}
-    own |= {"judge_samples": sweep.samples, "ema_lengths": [], "workers": sweep.workers}
+    populated = sweep.scheduler == "pbt"
     return Terms(
         store=store.url,
         run_id=run_id,
         family=family,
-        block=block if drawing else block | {"train": block["train"] | own},
+        block=block if drawing else block | {"train": train_of(sweep, block["train"])},
         spec=plan.trial(family, drawing),
         data=f"{basis.data.uri}/data",
         reference=basis.reference.uri,
@@ -389,7 +384,8 @@ def terms(
         diversity=sweep.diversity,
         judgements=1 if drawing else sweep.judgements,
         samples=sweep.samples,
-        pointers=sweep.scheduler == "pbt",
+        pointers=populated,
+        checkpoints=sweep.grace + 1 if populated else KEEP,  # those from the last rung on
         workers=1 if drawing else sweep.workers,
     )
 
@@ -420,18 +416,34 @@ def full(
     return run_stage(store, judging, lambda attempt, _: evaluate(store, attempt, *arguments), run_id=run_id)
 
 
-def duel(store: Store, judged: Mapping[tuple[str, int], Done]) -> dict[str, Any]:
-    """The winner of a sweep against the experiment's own settings, by side and seed."""
+def duel(store: Store, judged: Mapping[tuple[str, int], Done | str]) -> dict[str, Any]:
+    """The winner of a sweep against the experiment's own settings, by side and seed; or why one failed.
+
+    Raises:
+        RunError: there is no seed on which both trained to the end.
+    """
     from components.metrics import rank_by
     from components.sweeping import SIDES, duel
 
-    metrics = {key: read(store, done)["evaluated"]["metrics"] for key, done in judged.items()}
-    known = next(iter(metrics.values()))
+    failed = [
+        {"side": side, "seed": seed, "reason": said}
+        for (side, seed), said in judged.items()
+        if isinstance(said, str)
+    ]
+    metrics = {
+        key: read(store, done)["evaluated"]["metrics"]
+        for key, done in judged.items()
+        if not isinstance(done, str)
+    }
+    asked = dict.fromkeys(seed for _, seed in judged)
+    seeds = [seed for seed in asked if all((side, seed) in metrics for side in SIDES)]
+    if not seeds:
+        raise RunError(f"winner and default trained to the end together on no seed: {failed[0]['reason']}")
+    known = metrics[SIDES[0], seeds[0]]
     best = rank_by(known)
-    seeds = dict.fromkeys(seed for _, seed in judged)
     pairs = [{"seed": seed} | {side: metrics[side, seed][best]["value"] for side in SIDES} for seed in seeds]
     about = {"n": known[best]["n"], "split": "test", "floor": known[best]["floor"]}
-    return duel(best, pairs, **about)
+    return duel(best, pairs, failed=failed, **about)
 
 
 def drawing_duel(

@@ -303,6 +303,8 @@ def run_sweep(options: argparse.Namespace) -> int:
 
     if (options.config is None) == (options.resume is None):
         raise InputError("name a config to start a sweep, or --resume ID to go on with one")
+    if options.resume and options.set:
+        raise InputError("--resume goes on with the settings of that sweep; --set is for a config")
     resume = None
     if options.resume:
         store = _open(options.store)

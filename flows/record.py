@@ -148,6 +148,14 @@ def redacted(experiment: Experiment) -> dict[str, Any]:
     return content
 
 
+def withheld(experiment: Experiment) -> list[str]:
+    """The settings that `redacted` leaves out or shortens, but for the store, which a reader has found."""
+    whole, shown = experiment.model_dump(mode="json"), redacted(experiment)
+    names = ("publish.url", "evaluate.inception_path", "evaluate.lpips_path", "evaluate.custom")
+    sections = ((name, *name.split(".")) for name in names)
+    return [name for name, section, key in sections if whole[section][key] != shown[section][key]]
+
+
 def public(text: str) -> str:
     """Text without user:password@ in URLs, and without the folders above an absolute path's last name."""
     text = re.sub(r"(\w+://)[^/@\s]*@", r"\1", text)

@@ -34,9 +34,16 @@ def checked(whole: Experiment, where: str) -> Experiment:
 
     if whole.sweep is None:
         raise InputError(f"{where} has no section sweep; `atelier run` is for it")
-    family = whole.swept
-    spaces.resolve(family, whole.sweep.search, whole.families[family])
+    family, block = whole.swept, whole.families[whole.swept]
+    found = spaces.resolve(family, whole.sweep.search, block)
     trials.check_metric(family, whole.sweep.metric)
+    if not all(each.sampling for each in found.values()):
+        trials.train_of(whole.sweep, block["train"])
+    elif whole.sweep.scheduler == "pbt":
+        raise InputError(
+            f"scheduler: pbt changes settings while a trial trains, and {next(iter(found))} is of sampling: "
+            "search it with scheduler: none"
+        )
     return whole.chosen([family])
 
 
@@ -51,6 +58,11 @@ def interrupted(store: Store, record: dict[str, Any]) -> Experiment:
     run_id, lineage = record["run_id"], record["lineage"]
     if not lineage["config"].get("sweep"):
         raise InputError(f"run {run_id} is no sweep; run its config again to go on with it")
+    if withheld := record.get("withheld"):
+        raise InputError(
+            f"the record of {run_id} leaves out {', '.join(withheld)}, which may be private; "
+            f"go on with the command that began it, with its config: {record['command']}"
+        )
     settings = lineage["config"] | {"store": {"url": store.url}}
     found = config.parse(settings, f"the record of {run_id}")
     name, before = found.data.name, lineage["data"].get("version")

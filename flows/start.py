@@ -87,7 +87,7 @@ def start(
     from prefect.task_runners import ThreadPoolTaskRunner
 
     from components import report
-    from flows.record import Record, lineage, redacted
+    from flows.record import Record, lineage, redacted, withheld
     from flows.run import Run
     from flows.terminal import Board
 
@@ -98,7 +98,9 @@ def start(
     run_id = resume or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     settings = redacted(experiment)
     content = {"smoke": smoke, "command": command, "lineage": lineage(home(), settings)}
-    content["kind"] = "sweep" if experiment.sweep else "run"
+    content |= {"kind": "sweep" if experiment.sweep else "run", "withheld": withheld(experiment)}
+    if resume:  # with the same data, until a task says so once more
+        content["lineage"]["data"] = store.read_json(f"runs/{resume}/run.json")["lineage"]["data"]
     record = Record(store, run_id, content)
     with Board() as board:
         board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")

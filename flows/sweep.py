@@ -11,10 +11,9 @@ from typing import Any
 
 from prefect import flow, task
 
-from components import launch, spaces, stages, sweeping, work
-from components.errors import RunError
+from components import launch, stages, sweeping, work
+from components.errors import Diverged, RunError
 from components.plan import Plan
-from components.spaces import Hyperparameter
 from components.stages import Done
 from components.storage import Store
 from components.story import OVER, Story
@@ -38,8 +37,7 @@ def sweep(run_id: str, experiment: dict[str, Any]) -> str:
     launch.connect()  # before the plan says so: how many trials fit is a question to the cluster
     basis = founded(run)
     family, plan = run.experiment.swept, run.plan
-    searched = searched_in(plan)
-    drawing = all(h.sampling for h in searched)
+    drawing = all(h.sampling for h in plan.searched)
     below = [f for f in run.experiment.families if f != family or drawing]
     trained, evaluated = trained_and_judged(run, basis, below)
     if missing := [f for f in below if f not in trained]:
@@ -88,13 +86,6 @@ def scheduled(config: str, changes: list[str] | None = None) -> str:
     return str(record["run_id"])
 
 
-def searched_in(plan: Plan) -> list[Hyperparameter]:
-    """What the sweep of a plan searches."""
-    sweep, family = plan.experiment.sweep, plan.experiment.swept
-    assert sweep is not None
-    return list(spaces.resolve(family, sweep.search, plan.experiment.families[family]).values())
-
-
 def fresh(plan: Plan) -> list[int]:
     """Seeds that nothing in the sweep was trained with."""
     sweep = plan.experiment.sweep
@@ -113,7 +104,7 @@ def search(run_id: str, family: str, basis: Basis, trained: dict[str, Done], lat
     run = RUNS[run_id]
     plan, settings = run.plan, run.plan.experiment.sweep
     assert settings is not None
-    searched = searched_in(plan)
+    searched = plan.searched
     drawing = all(h.sampling for h in searched)
     spec = plan.sweep(family, drawing)
     block = plan.experiment.families[family]
@@ -178,9 +169,12 @@ def training_duel(
     def body(attempt: Store, number: int) -> dict[str, Any]:
         over = 0
 
-        def one(plan: Plan) -> Done:
+        def one(plan: Plan) -> Done | str:
             nonlocal over
-            done = work.full(run.store, plan, family, basis, models, latents, run_id)
+            try:
+                done: Done | str = work.full(run.store, plan, family, basis, models, latents, run_id)
+            except Diverged as error:  # with one seed, of which there are several
+                done = str(error)
             over += 1
             run.board.move(spec.title, over, len(plans), "trained and judged")
             return done
@@ -197,8 +191,9 @@ def drawing_duel(run_id: str, family: str, basis: Basis, found: Done, trained: D
     """Both settings of sampling, with the same model, on each fresh seed and the test split."""
     run = RUNS[run_id]
     winner = stages.read(run.store, found)["swept"]["winner"]
-    spec = run.plan.duel(family, found.key, {"train": trained.key})
-    arguments = (basis, trained, family, winner["values"], fresh(run.plan), run.plan.evaluate_settings)
+    seeds = fresh(run.plan)
+    spec = run.plan.drawing_duel(family, found.key, seeds)
+    arguments = (basis, trained, family, winner["values"], seeds, run.plan.evaluate_settings)
 
     def body(attempt: Store, number: int) -> dict[str, Any]:
         return {"duel": work.drawing_duel(run.store, attempt, *arguments, run.plan.device)}

@@ -143,6 +143,16 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("sweep.metric=rfid", "is not accepted"),
         ("sweep.metric=mse", "mse compares images with what they should be, which dcgan is not told"),
         ("sweep.family=vae", "name the family to search, one of: dcgan"),
+        (
+            "sweep.search={train.steps: [8, 16]}",
+            "train.steps cannot be searched: all trials have it in common",
+        ),
+        ("sweep.steps=10", "steps=10 cannot be cut into judgements=4 equal parts"),
+        ("train.health=treat", "trials: train"),
+        (
+            "sweep={search: {train.ema_ramp_up: }, scheduler: pbt}",
+            "scheduler: pbt changes a family's settings as it trains, and train.ema_ramp_up is one",
+        ),
     ],
 )
 def test_a_sweep_that_cannot_be_is_refused(
@@ -153,6 +163,24 @@ def test_a_sweep_that_cannot_be_is_refused(
     assert not (tmp_path / "store").exists()
 
 
+def test_a_population_cannot_go_on_with_another_network(home: Path, tmp_path: Path) -> None:
+    from flows import start
+
+    data_version(home, "digits", None)
+    config = Sweeps(tmp_path / "store").config(search={"width": [8, 16]}, scheduler="pbt")
+    plan = start.plan_of(searching.from_file(config, []), Store(str(tmp_path / "store")))
+    assert plan is not None
+    with pytest.raises(cli.InputError, match="search.width: with 16 the generator would have another shape"):
+        plan.check_population()
+    assert plan.sweep("dcgan", False).settings["searched"][0]["values"] == [8, 16]
+
+
+def test_settings_of_sampling_are_searched_without_a_population(home: Path, tmp_path: Path) -> None:
+    changes = ["families={diffusion: {}}", "sweep.search={guidance: [1.0, 2.0]}", "sweep.scheduler=pbt"]
+    with pytest.raises(cli.InputError, match="guidance is of sampling: search it with scheduler: none"):
+        searching.from_file(Sweeps(tmp_path / "store").config(), changes)
+
+
 def test_a_config_without_a_sweep_is_refused(
     tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +188,7 @@ def test_a_config_without_a_sweep_is_refused(
     path.write_text("families: {dcgan: {}}")
     assert "has no section sweep" in refused(capsys, str(path))
     assert "name a config" in refused(capsys)
+    assert "--set is for a config" in refused(capsys, "--resume", "last", "--set", "sweep.trials=2")
 
 
 def test_a_sweep_whose_data_changed_is_not_resumed(home: Path, tmp_path: Path) -> None:
@@ -170,5 +199,8 @@ def test_a_sweep_whose_data_changed_is_not_resumed(home: Path, tmp_path: Path) -
     record = {"run_id": "x", "lineage": lineage}
     with pytest.raises(cli.InputError, match="sweep x searched on version ffffffffff of digits, and"):
         searching.interrupted(Store(str(sweeps.store)), record)
+    with pytest.raises(cli.InputError, match="leaves out publish.url.*: atelier sweep x.yaml"):
+        private = {"withheld": ["publish.url"], "command": "atelier sweep x.yaml"}
+        searching.interrupted(Store(str(sweeps.store)), record | private)
     with pytest.raises(cli.InputError, match="run x is no sweep"):
         searching.interrupted(Store(str(sweeps.store)), record | {"lineage": {"config": {}}})

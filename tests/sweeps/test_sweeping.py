@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components import sweeping
+from components import sweeping, work
 from components.config import Sweep
 from components.errors import InputError, RunError
+from components.stages import Done
+from components.storage import Store
 from components.story import Story
 from components.sweeping import duel, finalists, full_schedule, interval, winner
 
@@ -97,6 +100,22 @@ def test_a_gain_is_one_where_chance_does_not_explain_it() -> None:
     assert duel("kid", pairs(0.0, 0.0))["says"] == "the winner is what the config has"
     assert duel("kid", pairs(-1.0))["says"] == "one seed says nothing of chance"
     assert found["seeds"] == [0, 1, 2] and found["n"] == 100
+
+
+def test_a_winner_that_fails_on_fresh_seeds_is_told(tmp_path: Path) -> None:
+    store, judged = Store(str(tmp_path)), {}
+    for seed in (0, 1):
+        for side in sweeping.SIDES:
+            folder = f"{side}{seed}"
+            metrics = {"kid": {"value": 1.0 + (side == "winner"), "n": 64, "floor": 0.5}}
+            store.write_json(f"{folder}/result.json", {"evaluated": {"metrics": metrics}})
+            judged[side, seed] = Done("evaluate", "x", "k", folder, 1, "ran", "", 0, 0.0, 0.0, 0.0, "r")
+    assert work.duel(store, judged)["winner"] == [2.0, 2.0]
+    found = work.duel(store, judged | {("winner", 1): "loss is nan"})
+    assert found["seeds"] == [0] and found["says"] == "the winner failed on 1 of 2 seeds"
+    assert found["failed"] == [{"side": "winner", "seed": 1, "reason": "loss is nan"}]
+    with pytest.raises(RunError, match="trained to the end together on no seed: loss is nan"):
+        work.duel(store, judged | {("winner", 1): "loss is nan", ("default", 0): "loss is nan"})
 
 
 def test_a_schedule_is_stretched_to_the_full_budget() -> None:

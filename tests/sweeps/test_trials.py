@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from components import checkpoint, jobs, stages, trials
-from components.errors import InputError, RunError
+from components.errors import Diverged, InputError, RunError
 from components.stages import Done
 from components.storage import Store
-from components.trials import Repeat, Terms, drawn, rescored, score_of, spec_of, trained
+from components.trials import Repeat, Terms, drawn, rescored, retrained, score_of, spec_of, trained
 
 
 class Stopped(Exception):
@@ -121,6 +121,41 @@ def test_a_trial_that_fails_says_why_and_is_not_tried_again(terms: Terms, monkey
         trained(terms, plain(1e30), lambda one: None)
 
 
+def test_what_a_failed_trial_had_said_is_said_again(terms: Terms) -> None:
+    schedule = [*plain(), {"step": 6, "values": {"lr": 1e30}}]
+    heard: list[list[dict[str, Any]]] = [[], []]
+    for said in heard:
+        with pytest.raises(Diverged):
+            trained(terms, schedule, said.append)
+    assert heard[0] == heard[1] and [one["judged"] for one in heard[0]][:2] == [1, 2]
+
+
+def test_a_judgement_lost_between_checkpoint_and_curve_is_not_forgotten(
+    terms: Terms, with_digits: Store
+) -> None:
+    said: list[dict[str, Any]] = []
+    with pytest.raises(Stopped):
+        trained(terms, plain(), stop_at(2, said))
+    attempt = with_digits.child(said[-1]["uri"])
+    attempt.write_json(
+        trials.CURVE, attempt.read_json(trials.CURVE)[:1]
+    )  # as if killed before it was written
+    again: list[dict[str, Any]] = []
+    trained(terms, plain(), again.append)
+    assert [(one["judged"], one["step"]) for one in again] == [(1, 3), (2, 6), (3, 9), (4, 12)]
+    assert [one["value"] for one in again[:2]] == [one["value"] for one in said]
+
+
+def test_trials_of_a_population_keep_what_others_may_go_on_from(terms: Terms, with_digits: Store) -> None:
+    kept = []
+    for lr, checkpoints in ((2e-4, 4), (1e-4, 2)):
+        said: list[dict[str, Any]] = []
+        with pytest.raises(Stopped):
+            trained(replace(terms, checkpoints=checkpoints), plain(lr), stop_at(4, said))
+        kept.append(checkpoint.moments(with_digits.child(said[-1]["uri"])))
+    assert kept[0] == [(1, 3), (1, 6), (1, 9), (1, 12)] and (1, 3) not in kept[1]
+
+
 def test_values_that_do_not_go_together_are_a_failure(terms: Terms) -> None:
     values = {"lr": 2e-4, "gradient_penalty": 10.0}  # with BatchNorm in D
     with pytest.raises(InputError, match="BatchNorm"):
@@ -151,12 +186,28 @@ def test_drawing_with_other_settings_trains_nothing(
 
 
 def test_a_finalist_is_judged_by_other_samples_on_every_seed(terms: Terms, with_digits: Store) -> None:
-    jobs_ = [Repeat(terms, tuple(plain()), seed, 100, f"finals/{seed}.json") for seed in (0, 1)]
-    found = [rescored(job) for job in jobs_]
+    repeats = [Repeat(terms, tuple(plain()), seed, 100, "finals") for seed in (0, 1)]
+    made = [retrained(job) for job in repeats]
+    found = [rescored(job, how) for job, how in zip(repeats, made, strict=True)]
     assert [one["seed"] for one in found] == [0, 1] and found[0]["value"] != found[1]["value"]
-    assert all(one["n"] == 100 for one in found) and [rescored(job) for job in jobs_] == found
-    failed = rescored(Repeat(terms, tuple(plain(1e30)), 0, 100, "finals/failed.json"))
+    assert all(one["n"] == 100 and one["cost"] > 0 for one in found)
+    assert [rescored(job, how) for job, how in zip(repeats, made, strict=True)] == found
+    assert len({job.part for job in [*repeats, replace(repeats[0], schedule=tuple(plain(1e-3)))]}) == 3
+
+
+def test_what_went_wrong_with_a_finalist_is_told_and_not_kept(
+    terms: Terms, with_digits: Store, monkeypatch: Any
+) -> None:
+    job = Repeat(terms, tuple(plain(1e30)), 0, 100, "finals")
+    failed = rescored(job, retrained(job))
     assert failed["value"] is None and "nan" in failed["reason"].lower()
+
+    def full(*_: object) -> None:
+        raise RunError("the disk is full")
+
+    monkeypatch.setattr(trials, "judged_draw", full)
+    assert rescored(job, {"model": "any"})["reason"] == "the disk is full"
+    assert not with_digits.list("finals")
 
 
 def test_a_metric_that_the_family_does_not_have_is_refused(terms: Terms) -> None:

@@ -63,7 +63,7 @@ class Fake:
     """A trial as Tune has it."""
 
     def __init__(self, number: int):
-        self.trial_id, self.config = f"t{number}", {"lr": number}
+        self.trial_id, self.config, self.status = f"t{number}", {"lr": number}, "RUNNING"
 
 
 VALUES = {  # number -> scores at the judgements
@@ -77,9 +77,16 @@ VALUES = {  # number -> scores at the judgements
 
 
 def played(
-    order: random.Random, together: int, failed: int | None = None
+    order: random.Random, together: int, failed: int | None = None, lost: int | None = None
 ) -> tuple[dict[int, int], list[Any]]:
-    """Halving with trials of any speed, so many side by side; who was stopped at which rung, and why."""
+    """Halving with trials of any speed, so many side by side; who was stopped at which rung, and why.
+
+    Args:
+        order: who is when at work.
+        together: trials side by side.
+        failed: the number of a trial that fails at its first judgement.
+        lost: of one that loses its process after three judgements, and begins again.
+    """
     settings = sweep(judgements=8, grace=2, factor=2)
     story = Story(lambda told: None, settings.judgements)
     asha = InOrder(settings, story)
@@ -95,10 +102,16 @@ def played(
         number = int(fake.trial_id[1:])
         at[number] += 1
         said = {"judged": at[number], "score": VALUES[number][at[number] - 1], "schedule": [{}]}
-        said |= {"step": at[number], "value": said["score"], "diversity": 1.0, "seconds": 1.0, "uri": "a/b/c"}
+        said |= {"step": at[number], "value": said["score"], "diversity": 1.0, "uri": "a/b/c"}
+        said |= {"seconds": 1.0, "cost": 1.0}
         if number == failed and at[number] == 1:
             asha.on_trial_error(SimpleNamespace(), fake)
             running.remove(fake)
+        elif number == lost and at[number] == 4:
+            at[number], lost, fake.status = 0, None, "ERROR"
+            asha.on_trial_error(SimpleNamespace(), fake)
+            fake.status = "RUNNING"
+            asha.on_trial_add(SimpleNamespace(), fake)
         elif asha.on_trial_result(SimpleNamespace(), fake, said) == "STOP" or at[number] == 8:
             asha.on_trial_complete(SimpleNamespace(), fake, said)
             running.remove(fake)
@@ -120,6 +133,12 @@ def test_nobody_waits_for_a_trial_that_failed() -> None:
         assert played(random.Random(seed), 3, failed=3) == alone
 
 
+def test_a_trial_that_lost_its_process_is_the_same_trial() -> None:
+    alone = played(random.Random(0), together=1)
+    for seed in range(20):
+        assert played(random.Random(seed), 3, lost=1) == alone
+
+
 def test_every_decision_says_why() -> None:
     _, whys = played(random.Random(0), together=2)
     assert (4, 2, "stopped", "9 is not among the best 1/2 of 4 so far at judgement 2") in whys
@@ -127,6 +146,84 @@ def test_every_decision_says_why() -> None:
 
 
 # Populations
+
+
+class Controller:
+    """What a scheduler needs of Tune: who is there, and a pause."""
+
+    search_alg = None
+
+    def __init__(self, trials: list[Any]):
+        self.trials = trials
+
+    def get_trials(self) -> list[Any]:
+        return self.trials
+
+    def get_live_trials(self) -> list[Any]:
+        return [trial for trial in self.trials if trial.status != "TERMINATED"]
+
+    def pause_trial(self, trial: Any, should_checkpoint: bool) -> None:
+        trial.status = "PAUSED"
+
+
+class Member(Fake):
+    """A trial of a population, as Tune has it."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.config, self.experiment_tag, self.evaluated_params = {"lr": 1e-4 * number}, "", {}
+        self.checkpoint = f"checkpoint {number}"
+        self.temporary_state = SimpleNamespace(saving_to=None)
+        manager = SimpleNamespace(checkpoint_config=SimpleNamespace(num_to_keep=None))
+        self.run_metadata = SimpleNamespace(checkpoint_manager=manager)
+
+    def is_finished(self) -> bool:
+        return self.status == "TERMINATED"
+
+    def set_experiment_tag(self, tag: str) -> None:
+        self.experiment_tag = tag
+
+    def set_config(self, config: dict[str, Any]) -> None:
+        self.config = config
+
+
+@pytest.mark.parametrize("last", ["failed", "lost", "waits"])
+def test_a_population_goes_on_whatever_becomes_of_its_last(last: str) -> None:
+    """The trial all others wait for at a rung comes to it, fails, or loses its process and comes later."""
+    members: list[Any] = [Member(number) for number in (1, 2, 3, 4)]
+    controller, story = Controller(members), Story(lambda told: None, 8)
+    settings = sweep(scheduler="pbt", trials=4, judgements=8, grace=2)
+    population = Population(searched({"lr": None}), settings, story)
+    population.set_search_properties("score", "min")
+    for member in members:
+        population.on_trial_add(controller, member)
+
+    def says(member: Any, judged: int, score: float) -> str:
+        said = {"judged": judged, "score": score, "value": score, "step": judged, "schedule": [{}]}
+        said |= {"diversity": 1.0, "seconds": 1.0, "cost": 1.0, "uri": "a/b/c"}
+        did = population.on_trial_result(controller, member, said)
+        if did == "PAUSE":
+            member.status = "PAUSED"
+        return did
+
+    for member, score in zip(members[:3], (1.0, 2.0, 3.0), strict=True):
+        assert says(member, 1, score) == "CONTINUE" and says(member, 2, score) == "PAUSE"
+    assert population.choose_trial_to_run(controller) is None  # of those that wait, none
+    if last == "failed":
+        population.on_trial_complete(controller, members[3], {})
+        members[3].status = "TERMINATED"
+    elif last == "lost":
+        members[3].status = "ERROR"
+        population.on_trial_error(controller, members[3])
+        members[3].status = "PENDING"
+        population.on_trial_add(controller, members[3])
+        assert story.number("t4") == 4 and not story.decisions
+    if last != "failed":
+        says(members[3], 2, 4.0)
+    (exploit,) = (d for d in story.decisions if d["did"] == "exploited")
+    worst = 3 if last == "failed" else 4
+    assert exploit["trial"] == worst and exploit["donor"] == 1
+    assert population.choose_trial_to_run(controller) in members[:3]
 
 
 def test_a_perturbation_stays_in_its_range_and_whole_numbers_whole() -> None:
