@@ -139,7 +139,11 @@ def test_changed_data_is_told() -> None:
 
 def said(judged: int, value: float, **more: Any) -> dict[str, Any]:
     about = {"judged": judged, "step": judged * 10, "value": value, "score": value, "diversity": 0.9}
-    return about | {"seconds": judged * 1.0, "uri": "store/trial/k/attempts/1", "schedule": [{}]} | more
+    return (
+        about
+        | {"seconds": judged * 1.0, "cost": judged * 1.0, "uri": "store/trial/k/attempts/1", "schedule": [{}]}
+        | more
+    )
 
 
 def told(judgements: int = 4) -> Story:
