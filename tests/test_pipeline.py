@@ -333,7 +333,7 @@ ONE = [*LONG, "--set", "train.workers=1"]
 TWO = [*LONG, "--set", "train.workers=2", "--set", "train.shards=2"]
 
 
-def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 300) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := condition():
