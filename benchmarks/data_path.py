@@ -3,7 +3,7 @@
     python benchmarks/data_path.py [--rounds 5]
 
 Prints images per second of Batches.at (gather from the memory map, uint8 to float) and of a training step of
-every family at the quick start's settings, and the smallest ratio. The issue at stake: at least 20 times.
+every family at the quick start's settings, and the smallest ratio. Wanted: at least 20 times.
 """
 
 from __future__ import annotations

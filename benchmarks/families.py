@@ -157,7 +157,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("mode", choices=["speed", "train"])
-    parser.add_argument("families", nargs="*", default=list(FAMILIES))
+    parser.add_argument("families", nargs="*", default=[n for n, f in FAMILIES.items() if not f.upstream])
     parser.add_argument("--config", default="{}", help="the family's hyperparameters, as JSON")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=64)

@@ -4,7 +4,7 @@
 
 Each round trains the quick start's family once in this process and once as a Ray Train worker, in turn; the
 rate of each is taken from its own metrics between the first and the last logged step, so that start-up is
-left out of both. Prints medians and the ratio. The issue at stake: at least 95 %.
+left out of both. Prints medians and the ratio. Wanted: at least 95 %.
 """
 
 from __future__ import annotations

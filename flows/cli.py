@@ -119,9 +119,12 @@ def _command(
     return added
 
 
+STORE = "output"
+
+
 def _store(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--store", default="output", help="the store: a folder or any fsspec URL (default: output)"
+        "--store", default=STORE, help=f"the store: a folder or any fsspec URL (default: {STORE})"
     )
 
 
@@ -153,6 +156,7 @@ def _sweep(commands: Any) -> None:
     sweep.add_argument("--explain", action="store_true", help="say why each stage runs or not")
     sweep.add_argument("--json", action="store_true", help="the result as one JSON object")
     _store(sweep)
+    sweep.set_defaults(store=None)  # the config's, or the usual one with --resume
 
 
 def _sample(commands: Any) -> None:
@@ -307,11 +311,12 @@ def run_sweep(options: argparse.Namespace) -> int:
         raise InputError("--resume goes on with the settings of that sweep; --set is for a config")
     resume = None
     if options.resume:
-        store = _open(options.store)
+        store = _open(options.store or STORE)
         record = find_run(store, options.resume)
         resume, experiment = record["run_id"], searching.interrupted(store, record)
     else:
-        experiment = searching.from_file(config_path(options.config), options.set)
+        where = [f"store.url={options.store}"] if options.store else []
+        experiment = searching.from_file(config_path(options.config), [*options.set, *where])
     if options.plan:
         searching.show_plan(experiment, as_json=options.json)
         return 0
