@@ -20,6 +20,7 @@ from components.paths import home, working
 from flows.signals import stop_on_signals
 
 QUICKSTART = "configs/quickstart.yaml"
+STORE = "output"
 LOST = timedelta(minutes=2)  # a run writes its record several times a minute
 
 
@@ -117,9 +118,6 @@ def _command(
     )
     added.set_defaults(command=function)
     return added
-
-
-STORE = "output"
 
 
 def _store(command: argparse.ArgumentParser) -> None:
