@@ -75,10 +75,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def side_by_side(experiment: Experiment) -> int:
-    """How many trainings to start at once: as many as fit this machine; on a cluster all, Ray queues them."""
+def side_by_side(experiment: Experiment, of: int | None = None) -> int:
+    """How many trainings to start at once: as many as fit this machine; on a cluster all, Ray queues them.
+
+    Args:
+        experiment: whose families are trained.
+        of: the trainings that there are; None: one a family.
+    """
     if os.environ.get("RAY_ADDRESS"):
-        return len(experiment.families)
+        return of or len(experiment.families)
     settings = [experiment.training(family) for family in experiment.families]
     if experiment.device == "cuda":
         return max(1, gpus() // max(max(1, s.workers) for s in settings))

@@ -332,10 +332,11 @@ class Plan:
         digests = code("components.work:duel")
         return self._spec("duel", {"entries": list(entries)}, digests, {"sweep": sweep, **entries}, family)
 
-    def drawing_duel(self, family: str, sweep: str, seeds: Sequence[int]) -> Spec:
+    def drawing_duel(self, family: str, sweep: str, values: Mapping[str, Any], seeds: Sequence[int]) -> Spec:
         """The same of settings of sampling, with one model."""
         evaluate = self.experiment.evaluate
-        settings = {"seeds": list(seeds), "samples": evaluate.samples, "threads": evaluate.threads}
+        settings = {"values": dict(values), "seeds": list(seeds), "samples": evaluate.samples}
+        settings |= {"threads": evaluate.threads}
         upstream = {"sweep": sweep, "train": self.train(family).key, "reference": self.reference.key}
         jobs = (f"components.studies:{job}" for job in ("floors", "vary"))
         digests = code("components.work:drawing_duel", *jobs, module_of(family))

@@ -24,7 +24,19 @@ if TYPE_CHECKING:
 
 TRAIN = "train."
 # Of training, what makes trials comparable.
-COMMON = ("steps", "sample_grids", "judge_samples", "seed", "threads", "smoke", "milestones", "ema_lengths")
+COMMON = frozenset(
+    (
+        "steps",
+        "sample_grids",
+        "judge_samples",
+        "seed",
+        "threads",
+        "smoke",
+        "milestones",
+        "ema_lengths",
+        "health",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,18 @@ def resolve(
     for each in found.values():
         _read_at_all(base, each, found)
     return found
+
+
+def grid_size(hyperparameters: Sequence[Hyperparameter], points: int) -> int:
+    """The combinations of all choices and of so many points of each range."""
+    from models.search import Choice
+
+    def size(h: Hyperparameter) -> int:
+        if isinstance(h.space, Choice):
+            return len(h.space.values)
+        return min(points, int(h.space.high - h.space.low) + 1) if h.integer else points
+
+    return math.prod(map(size, hyperparameters))
 
 
 def applied(block: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Story:
         self.decisions: list[Told] = []
         self.numbers: dict[str, int] = {}
         self.began, self._kept = time.monotonic(), 0.0
+        self.planned = len(self.suggested)  # trials
         self._free: list[float] = []  # since when slots have been free
         self._lock = threading.RLock()
 
@@ -84,16 +85,20 @@ class Story:
                 "schedule": None,
                 "offset": None,
             }
+            self._changed(at_once=True)  # what was suggested is not to be lost
             return number
 
     def start(self, trial_id: str) -> None:
         """A trial begins, or goes on."""
         with self._lock:
             trial = self.trials[self.numbers[trial_id]]
-            trial["state"] = RUNNING
+            if trial["state"] not in OVER:
+                trial["state"] = RUNNING
             if trial["offset"] is None:
                 trial["offset"] = self.offset
                 trial["since"] = self._free.pop(0) if self._free else 0.0
+            else:
+                trial["since"] = None  # it has waited meanwhile: what it took besides its work is not known
             self._changed()
 
     def say(self, trial_id: str, result: Mapping[str, Any]) -> int:
@@ -138,8 +143,8 @@ class Story:
                 trial["state"] = "done"
             now = self.offset
             self._free.append(now)
-            if trial.get("since") is not None:
-                trial["overhead"] = max(0.0, now - trial["since"] - trial["seconds"])
+            if trial.get("since") is not None and (over := now - trial["since"] - trial["seconds"]) > 0:
+                trial["overhead"] = over  # less: its work was done before, and read from the store
             self._changed()
 
     def decide(self, number: int, judged: int, did: str, why: str) -> None:
@@ -149,6 +154,8 @@ class Story:
             if did == "stopped":
                 trial["state"], trial["reason"] = "stopped", why
                 trial["curve"] = [said for said in trial["curve"] if said["judged"] <= judged]
+                if trial["curve"]:
+                    trial["step"] = trial["curve"][-1]["step"]
             else:
                 trial["rung"] = judged
             self._note(number, judged, did, why)
@@ -202,10 +209,10 @@ class Story:
             )
         return done
 
-    def _changed(self) -> None:
-        if time.monotonic() - self._kept > KEPT_EVERY:
-            self._kept = time.monotonic()
+    def _changed(self, at_once: bool = False) -> None:
+        if at_once or time.monotonic() - self._kept > KEPT_EVERY:
             self.keep(self.told)
+            self._kept = time.monotonic()  # once it is kept, which may take long
 
 
 def _valued(trial: Told, best: bool) -> Told:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from scipy.stats import t as student
 
-from components import importance, launch, trials
+from components import importance, launch, stages, trials
 from components.config import Sweep
 from components.errors import InputError, RunError
 from components.report.health import EVENT
@@ -52,10 +52,11 @@ def sweep(
         InputError: the family has no such measure, or a trial does not fit the cluster.
         RunError: no trial came to a value.
     """
-    terms = replace(terms, metric=launch.call("components.trials:metric_of", terms, cpus=terms.threads))
+    launch.connect()
     from components import tuning  # imports Ray, which reads its environment then: after launch has set it
 
     side_by_side, because = tuning.concurrency(terms, settings)
+    terms = replace(terms, metric=launch.call("components.trials:metric_of", terms, cpus=terms.threads))
     choices = tuning.labels(hyperparameters)
 
     def known(told: Told, **more: Any) -> Told:
@@ -83,7 +84,7 @@ def sweep(
     keep_story(told)
     own = {h.name: h.default for h in hyperparameters}
     chosen = finalists(told["trials"], settings, own if terms.model else None)
-    scored = rescored(attempt, store, terms, chosen, settings, seed)
+    scored = rescored(attempt, store, terms, chosen, settings, seed, side_by_side)
     won = winner(scored, settings, terms.diversity, own)
     _prune(store, told["trials"], [one["number"] for one in chosen], settings.checkpoints)
     spaces = [h.described() for h in hyperparameters]
@@ -158,7 +159,8 @@ def finalists(found: Sequence[Told], settings: Sweep, own: Mapping[str, Any] | N
     ranked = sorted(whole, key=lambda t: (t["state"] != "done", -len(t["curve"]), t["score"], t["number"]))
     if settings.cost:
         ranked = [t for t in ranked if not any(_beats(other, t) for other in whole)]
-    chosen = ranked[: settings.finalists]
+    first = {stages.canonical([t["values"], t.get("schedule")]): t for t in reversed(ranked)}  # of twins
+    chosen = [trial for trial in ranked if trial in first.values()][: settings.finalists]
     if own is None or any(trial["values"] == own for trial in chosen):
         return chosen
     same = [trial for trial in whole if trial["values"] == own]
@@ -172,7 +174,13 @@ def _beats(a: Told, b: Told) -> bool:
 
 
 def rescored(
-    attempt: Store, store: Store, terms: Terms, chosen: Sequence[Told], settings: Sweep, seed: int
+    attempt: Store,
+    store: Store,
+    terms: Terms,
+    chosen: Sequence[Told],
+    settings: Sweep,
+    seed: int,
+    side_by_side: int,
 ) -> list[Told]:
     """The finalists, each trained with several seeds and judged by more samples; the lowest mean first."""
     folder = f"{attempt.root.removeprefix(store.root).strip('/')}/finals"
@@ -191,12 +199,15 @@ def rescored(
     room = {"cpus": terms.threads, "gpus": 1 if terms.device == "cuda" else 0}
     # Workers bring their own room, for which whoever waits for them must leave it.
     training = room if terms.workers == 1 else {"cpus": 0, "gpus": 0}
-    made = (
-        [trials.retrained(job) for job in jobs]
-        if terms.model
-        else launch.each("components.trials:retrained", [(job,) for job in jobs], **training)
-    )
-    found = iter(launch.each("components.trials:rescored", list(zip(jobs, made, strict=True)), **room))
+    results: list[Told] = []
+    for few in batched(jobs, side_by_side):
+        made = (
+            [trials.retrained(job) for job in few]
+            if terms.model
+            else launch.each("components.trials:retrained", [(job,) for job in few], **training)
+        )
+        results += launch.each("components.trials:rescored", list(zip(few, made, strict=True)), **room)
+    found = iter(results)
     scored = []
     for trial in chosen:
         repeats = [next(found) for _ in seeds]
@@ -210,6 +221,11 @@ def rescored(
             | {"diversity": min(diversity, default=None)}  # one that collapses with a seed is not the winner
         )
     return sorted(scored, key=lambda one: (one["mean"] is None, one["mean"] or 0.0))
+
+
+def batched(items: Sequence[Any], n: int) -> Iterator[Sequence[Any]]:
+    """So many of them at a time."""
+    return (items[i : i + n] for i in range(0, len(items), n))
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:

@@ -194,6 +194,12 @@ def trained(
         raise
 
 
+def reason(error: Exception) -> str:
+    """Why a trial failed, in a line."""
+    said = str(error).splitlines()[0] if str(error) else "no reason given"
+    return said if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {said}"
+
+
 class Paused(Exception):
     """A trial has come as far as it was to come for now."""
 
@@ -369,8 +375,8 @@ def retrained(job: Repeat) -> dict[str, Any]:
         return {"model": terms.model}
     try:
         done = trained(terms, job.schedule, lambda said: None, seed=job.seed)
-    except (InputError, RunError) as error:
-        return {"reason": str(error)}
+    except Exception as error:  # whatever it is: one finalist does not end a sweep
+        return {"reason": reason(error)}
     assert done is not None
     return {"model": f"{done.uri}/model", "cost": done.work_seconds}
 
@@ -390,8 +396,8 @@ def rescored(job: Repeat, found: Mapping[str, Any]) -> dict[str, Any]:
             seed = derive(job.seed, "finals")
             images, seconds, jury = judged_draw(terms, found["model"], job.samples, seed, change)
             judged = jury(images)
-    except (InputError, RunError) as error:
-        return nothing | {"reason": str(error)}
+    except Exception as error:
+        return nothing | {"reason": reason(error)}
     told = {"seed": job.seed, "value": judged[terms.metric], "diversity": judged["diversity"]}
     told |= {"n": len(images), "cost": found.get("cost", seconds / len(images))}
     store.write_json(job.part, told)
@@ -404,6 +410,13 @@ def train_of(sweep: Sweep, train: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: they do not go together.
     """
+    if train["health"] == "treat":
+        raise InputError(
+            "trials: train.health=treat changes settings and goes back while a trial trains, so that its "
+            "judgements would not be those of its values; use observe or stop"
+        )
+    if train["milestones"]:
+        raise InputError("trials: train.milestones are what a population finds; a sweep starts without them")
     steps = sweep.steps or train["steps"]
     if steps % sweep.judgements:
         raise InputError(

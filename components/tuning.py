@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import random
 import tempfile
@@ -76,6 +77,7 @@ def search(
     before = story.suggested if side_by_side > 1 else []
     points = suggestions(hyperparameters, settings, before)
     listed = settings.searcher != "optuna"
+    story.planned = len(points) if listed else settings.trials
     filesystem, path = scratch.arrow()
     tuner = Tuner(
         tune.with_resources(
@@ -117,21 +119,35 @@ def concurrency(terms: Terms, settings: Sweep) -> tuple[int, str]:
 
     have, threads = ray.cluster_resources(), terms.threads * terms.workers
     gpus = terms.workers if terms.device == "cuda" else 0
-    room = int(have.get("CPU", 0) // threads)
+    room = sum(_fit(node, terms) for node in _nodes()) // terms.workers
     because = f"{have.get('CPU', 0):g} cores, {threads} a trial"
     if gpus:
-        room = min(room, int(have.get("GPU", 0) // gpus))
         because += f"; {have.get('GPU', 0):g} GPUs, {gpus} a trial"
     if room < 1:
         raise InputError(
             f"a trial needs {threads} cores"
             + (f" and {gpus} GPUs" if gpus else "")
-            + f", and the cluster has "
-            f"{have.get('CPU', 0):g} and {have.get('GPU', 0):g}; lower train.threads or sweep.workers"
+            + f", and the cluster has {have.get('CPU', 0):g}"
+            + (f" and {have.get('GPU', 0):g}" if gpus else "")
+            + (f" on {len(_nodes())} machines" if len(_nodes()) > 1 else "")
+            + "; lower train.threads or sweep.workers"
         )
     if settings.side_by_side is not None and settings.side_by_side < room:
         return settings.side_by_side, f"sweep.side_by_side; there would be room for {room}"
     return room, because
+
+
+def _nodes() -> list[dict[str, float]]:
+    """What each machine of the cluster has."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _fit(node: Mapping[str, float], terms: Terms) -> int:
+    """How many processes of trials a machine has room for."""
+    cores = int(node.get("CPU", 0) // terms.threads)
+    return min(cores, int(node.get("GPU", 0))) if terms.device == "cuda" else cores
 
 
 def _room(terms: Terms, settings: Sweep, side_by_side: int) -> dict[str, float]:
@@ -140,13 +156,13 @@ def _room(terms: Terms, settings: Sweep, side_by_side: int) -> dict[str, float]:
     Of a population all are there at once, most of them waiting: so what they take is what limits how many
     run.
     """
-    import ray
-
     if terms.workers > 1:
         return LEAST
     cpus = float(terms.threads)
     if settings.scheduler == "pbt" and settings.side_by_side is not None:
-        cpus = max(cpus, ray.cluster_resources()["CPU"] // side_by_side)
+        have = [node.get("CPU", 0.0) for node in _nodes()]
+        share = math.floor(1e4 * sum(have) / side_by_side) / 1e4  # as finely as Ray counts
+        cpus = max(cpus, min(share, max(have)))
     return {"CPU": cpus} | ({"GPU": 1.0} if terms.device == "cuda" else {})
 
 
@@ -187,8 +203,7 @@ def _trial(config: dict[str, Any], terms: Terms, choices: Mapping[str, Mapping[s
         else:
             trials.trained(terms, schedule, tell, after=after, donor=donor)
     except Exception as error:  # whatever it is: one trial does not end a sweep
-        said = str(error).splitlines()[0] if str(error) else "no reason given"
-        reason = said if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {said}"
+        reason = trials.reason(error)
         tune.report({"failed": reason, "score": WORST, "cost": WORST, "judged": 0, "schedule": schedule})
 
 
@@ -488,17 +503,23 @@ class Population(_Ends, PopulationBasedTraining):
         self.story.say(trial.trial_id, result)
         if "failed" in result or result["judged"] >= self.settings.judgements:
             return TrialScheduler.CONTINUE
+        self._pass_over_the_dead()
         return str(super().on_trial_result(tune_controller, trial, result))
 
     def _over(self, controller: Any, trial: Any) -> None:
         """It is neither waited for nor gone on from; if the others waited for it alone, they go on."""
-        gone = self._trial_state[trial]
-        gone.last_score = None
-        gone.last_train_time = max(gone.last_train_time, int(self._next_perturbation_sync))
-        alive = [t for t in controller.get_live_trials() if t is not trial]
+        self._trial_state[trial].last_score = None
+        self._pass_over_the_dead(trial)
+        alive = [t for t in controller.get_live_trials() if t is not trial and not t.is_finished()]
         states = [self._trial_state[t] for t in alive]
         if alive and all(state.last_train_time >= self._next_perturbation_sync for state in states):
             super().on_trial_result(controller, alive[-1], dict(states[-1].last_result or {}))
+
+    def _pass_over_the_dead(self, *also: Any) -> None:
+        """Those that are over count as being at the next rung: Tune lists some of them among the living."""
+        for trial, state in self._trial_state.items():
+            if trial.is_finished() or trial in also:
+                state.last_train_time = max(state.last_train_time, int(self._next_perturbation_sync))
 
     def _checkpoint_or_exploit(self, trial: Any, *rest: Any) -> None:
         number = self.story.number(trial.trial_id)
@@ -510,6 +531,8 @@ class Population(_Ends, PopulationBasedTraining):
         mine, theirs = (-(self._trial_state[t].last_score or 0.0) for t in (trial, trial_to_clone))
         number, donor = (self.story.number(t.trial_id) for t in (trial, trial_to_clone))
         rung = self._trial_state[trial].last_train_time
+        # With a save under way Tune would stop it instead of pausing it, at its next judgement.
+        trial.temporary_state.saving_to = None
         super()._exploit(tune_controller, trial, trial_to_clone)
         why = f"{shown(mine)} is among the worst: goes on from trial {donor} ({shown(theirs)}), changed"
         self.story.exploit(number, donor, rung, trial.config, why)

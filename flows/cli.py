@@ -310,7 +310,7 @@ def run_sweep(options: argparse.Namespace) -> int:
     resume = None
     if options.resume:
         store = _open(options.store or STORE)
-        record = find_run(store, options.resume)
+        record = find_run(store, options.resume, kind="sweep")
         resume, experiment = record["run_id"], searching.interrupted(store, record)
     else:
         where = [f"store.url={options.store}"] if options.store else []
@@ -724,11 +724,12 @@ def _record(store: Any, run_id: str) -> dict[str, Any] | None:
     return record
 
 
-def find_run(store: Any, run_id: str) -> dict[str, Any]:
-    """The record of a run; `last` is the newest."""
+def find_run(store: Any, run_id: str, kind: str | None = None) -> dict[str, Any]:
+    """The record of a run; `last` is the newest, or the newest of a kind: run or sweep."""
     known = store.list("runs")
     if run_id == "last" and known:
-        run_id = known[-1]
+        of_kind = (one for one in reversed(known) if (_record(store, one) or {}).get("kind") == kind)
+        run_id = known[-1] if kind is None else next(of_kind, known[-1])
     record = _record(store, run_id) if run_id in known else None
     if record is None:
         raise InputError(f"there is no run {run_id!r} in the store; `atelier runs` lists {len(known)}")

@@ -37,6 +37,12 @@ def checked(whole: Experiment, where: str) -> Experiment:
     family, block = whole.swept, whole.families[whole.swept]
     found = spaces.resolve(family, whole.sweep.search, block)
     trials.check_metric(family, whole.sweep.metric)
+    size = spaces.grid_size(list(found.values()), whole.sweep.points)
+    if whole.sweep.searcher == "grid" and size > whole.sweep.trials:
+        raise InputError(
+            f"the grid has {size} points, of which sweep.trials={whole.sweep.trials} would leave some out: raise "
+            "it, or lower sweep.points or the values of what is searched"
+        )
     if not all(each.sampling for each in found.values()):
         trials.train_of(whole.sweep, block["train"])
     elif whole.sweep.scheduler == "pbt":

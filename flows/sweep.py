@@ -116,10 +116,10 @@ def search(run_id: str, family: str, basis: Basis, trained: dict[str, Done], lat
         nonlocal shown
         counts, share = story.counts(), story.share()
         told = ", ".join(f"{n} {state}" for state, n in counts.items() if state != "waiting")
-        left = (settings.trials - share) * story.offset / max(share, 1e-9) / 60
+        left = (story.planned - share) * story.offset / max(share, 1e-9) / 60
         note = f"{told}; about {left:.0f} min left" if share >= 1 else told
         over = sum(n for state, n in counts.items() if state in OVER)
-        run.board.move(spec.title, over, settings.trials, note)
+        run.board.move(spec.title, over, story.planned, note)
         run.record.stage(spec, "running", trials=counts)
         if time.monotonic() - shown > SHOWN_EVERY:
             shown = time.monotonic()
@@ -179,7 +179,8 @@ def training_duel(
             run.board.move(spec.title, over, len(plans), "trained and judged")
             return done
 
-        with ThreadPoolExecutor(launch.side_by_side(run.experiment.chosen([family]))) as pool:
+        together = launch.side_by_side(run.experiment.chosen([family]), of=len(plans))
+        with ThreadPoolExecutor(together) as pool:
             judged = dict(zip(plans, pool.map(one, plans.values()), strict=True))
         return {"duel": work.duel(run.store, judged)}
 
@@ -192,7 +193,7 @@ def drawing_duel(run_id: str, family: str, basis: Basis, found: Done, trained: D
     run = RUNS[run_id]
     winner = stages.read(run.store, found)["swept"]["winner"]
     seeds = fresh(run.plan)
-    spec = run.plan.drawing_duel(family, found.key, seeds)
+    spec = run.plan.drawing_duel(family, found.key, winner["values"], seeds)
     arguments = (basis, trained, family, winner["values"], seeds, run.plan.evaluate_settings)
 
     def body(attempt: Store, number: int) -> dict[str, Any]:

@@ -148,7 +148,12 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             "train.steps cannot be searched: all trials have it in common",
         ),
         ("sweep.steps=10", "steps=10 cannot be cut into judgements=4 equal parts"),
-        ("train.health=treat", "trials: train"),
+        ("train.health=treat", "trials: train.health=treat changes settings"),
+        ("train.milestones=[{step: 4, change: {lr: 0.1}}]", "trials: train.milestones"),
+        (
+            "sweep={search: {lr: , beta1: [0.0, 0.5]}, searcher: grid, points: 9, judgements: 4, grace: 1}",
+            "the grid has 18 points, of which sweep.trials=16 would leave some out",
+        ),
         (
             "sweep={search: {train.ema_ramp_up: }, scheduler: pbt}",
             "scheduler: pbt changes a family's settings as it trains, and train.ema_ramp_up is one",

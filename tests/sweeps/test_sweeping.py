@@ -36,6 +36,12 @@ def test_finalists_came_farthest_and_are_the_best_of_those() -> None:
     assert numbers(finalists(found, sweep(finalists=3))) == [3, 1, 4]
 
 
+def test_twins_are_one_finalist() -> None:
+    found = [trial(1, 5.0), trial(2, 4.0), trial(3, 3.0)]
+    found[2]["values"] = found[1]["values"]
+    assert numbers(finalists(found, sweep(finalists=2))) == [3, 1]
+
+
 def test_collapsed_and_failed_trials_are_no_finalists() -> None:
     found = [trial(1, 5.0), trial(2, 1.0, state="collapsed"), trial(3, 0.0, state="failed")]
     assert numbers(finalists(found, sweep(finalists=3))) == [1]

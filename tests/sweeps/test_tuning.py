@@ -178,7 +178,7 @@ class Member(Fake):
         self.run_metadata = SimpleNamespace(checkpoint_manager=manager)
 
     def is_finished(self) -> bool:
-        return self.status == "TERMINATED"
+        return self.status in ("TERMINATED", "ERROR")
 
     def set_experiment_tag(self, tag: str) -> None:
         self.experiment_tag = tag
@@ -187,7 +187,7 @@ class Member(Fake):
         self.config = config
 
 
-@pytest.mark.parametrize("last", ["failed", "lost", "waits"])
+@pytest.mark.parametrize("last", ["failed", "dead", "lost", "waits"])
 def test_a_population_goes_on_whatever_becomes_of_its_last(last: str) -> None:
     """The trial all others wait for at a rung comes to it, fails, or loses its process and comes later."""
     members: list[Any] = [Member(number) for number in (1, 2, 3, 4)]
@@ -212,18 +212,25 @@ def test_a_population_goes_on_whatever_becomes_of_its_last(last: str) -> None:
     if last == "failed":
         population.on_trial_complete(controller, members[3], {})
         members[3].status = "TERMINATED"
+    elif last == "dead":  # of which Tune goes on to speak as of the living
+        population.on_trial_error(controller, members[3])
+        members[3].status = "ERROR"
     elif last == "lost":
         members[3].status = "ERROR"
         population.on_trial_error(controller, members[3])
         members[3].status = "PENDING"
         population.on_trial_add(controller, members[3])
         assert story.number("t4") == 4 and not story.decisions
-    if last != "failed":
+    if last in ("lost", "waits"):
         says(members[3], 2, 4.0)
     (exploit,) = (d for d in story.decisions if d["did"] == "exploited")
-    worst = 3 if last == "failed" else 4
+    worst = 3 if last in ("failed", "dead") else 4
     assert exploit["trial"] == worst and exploit["donor"] == 1
     assert population.choose_trial_to_run(controller) in members[:3]
+    for member in members if last in ("lost", "waits") else members[:3]:
+        says(member, 3, 1.0)
+        says(member, 4, 1.0)
+    assert population.choose_trial_to_run(controller) in members[:3]  # and so on, from rung to rung
 
 
 def test_a_perturbation_stays_in_its_range_and_whole_numbers_whole() -> None:
