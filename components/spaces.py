@@ -25,17 +25,7 @@ if TYPE_CHECKING:
 TRAIN = "train."
 # Of training, what makes trials comparable.
 COMMON = frozenset(
-    (
-        "steps",
-        "sample_grids",
-        "judge_samples",
-        "seed",
-        "threads",
-        "smoke",
-        "milestones",
-        "ema_lengths",
-        "health",
-    )
+    "steps sample_grids judge_samples seed threads smoke milestones ema_lengths health".split()
 )
 
 

@@ -40,8 +40,8 @@ def checked(whole: Experiment, where: str) -> Experiment:
     size = spaces.grid_size(list(found.values()), whole.sweep.points)
     if whole.sweep.searcher == "grid" and size > whole.sweep.trials:
         raise InputError(
-            f"the grid has {size} points, of which sweep.trials={whole.sweep.trials} would leave some out: raise "
-            "it, or lower sweep.points or the values of what is searched"
+            f"the grid has {size} points, of which sweep.trials={whole.sweep.trials} would leave some out: "
+            "raise it, or lower sweep.points or the values of what is searched"
         )
     if not all(each.sampling for each in found.values()):
         trials.train_of(whole.sweep, block["train"])
