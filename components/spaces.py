@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 TRAIN = "train."
 # Of training, what makes trials comparable.
-COMMON = frozenset(
-    "steps sample_grids judge_samples seed threads smoke milestones ema_lengths health".split()
-)
+COMMON = {"steps", "sample_grids", "judge_samples", "seed", "threads", "smoke"}
+COMMON |= {"milestones", "ema_lengths", "health"}
 
 
 @dataclass(frozen=True)
