@@ -213,9 +213,9 @@ def _new_bucket(server: Server) -> str:
     return name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def s3_server() -> Iterator[Server]:
-    """The server all tests share."""
+    """The server that the tests of a file share; with many buckets it is at work even when nobody asks."""
     server = _new_server()
     yield server
     _discard(server)
