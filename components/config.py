@@ -276,7 +276,7 @@ class Sweep(Section):
     searcher: Literal["random", "grid", "optuna"] = "random"
     # asha stops what is worse than others at the same rung; pbt has the worst go on from the best.
     scheduler: Literal["none", "asha", "pbt"] = "asha"
-    trials: int = Field(16, ge=1)  # the first has the experiment's own values, if in range; of a grid at most
+    trials: int = Field(16, ge=1)  # the first has the experiment's own values, if in range; a grid must fit
     points: int = Field(3, ge=2)  # of each range in a grid
     steps: int | None = Field(None, ge=1)  # of a trial; None: as many as train.steps
     judgements: int = Field(8, ge=1)  # of a trial, evenly spaced; a decision can fall at each

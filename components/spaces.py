@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 TRAIN = "train."
 # Of training, what makes trials comparable.
-COMMON = {"steps", "sample_grids", "judge_samples", "seed", "threads", "smoke"}
-COMMON |= {"milestones", "ema_lengths", "health"}
+COMMON = {TRAIN + name for name in ("steps", "sample_grids", "judge_samples", "seed", "threads", "smoke")}
+COMMON |= {TRAIN + name for name in ("milestones", "ema_lengths", "health")}
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class _Base:
 
     def field(self, name: str) -> FieldInfo:
         """Raises InputError where there is no such setting, or it does not shape the weights."""
-        if name.removeprefix(TRAIN) in COMMON and name.startswith(TRAIN):
+        if name in COMMON:
             raise InputError(f"search.{name} cannot be searched: all trials have it in common")
         fields = {TRAIN + n: f for n, f in Train.model_fields.items() if n not in NOT_SEMANTIC}
         fields |= self.config.model_fields

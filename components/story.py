@@ -39,7 +39,7 @@ class Story:
         self.decisions: list[Told] = []
         self.numbers: dict[str, int] = {}
         self.began, self._kept = time.monotonic(), 0.0
-        self.planned = len(self.suggested)  # trials
+        self.planned = len(self.suggested)  # trials there will be, which the search knows better
         self._free: list[float] = []  # since when slots have been free
         self._lock = threading.RLock()
 
