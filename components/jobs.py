@@ -30,6 +30,7 @@ from components.data.encoded import DIM, ENCODER, LONGEST, Table, Text
 from components.distributed import Group, derive
 from components.errors import InputError, RunError
 from components.health import Probe
+from components.memory import keep_freed
 from components.recorder import Recorder, Silent
 from components.sampling import SHEET_COLUMNS
 from components.selection import Jury, Selector
@@ -163,6 +164,7 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
     attempt = store.child(job.attempt)
     if group.agree(attempt.exists(RESULT)):
         return
+    keep_freed()
     with using_threads(settings.threads):
         folder = store.local_copy(job.data)
         card = DataCard.read(folder)

@@ -1,10 +1,28 @@
-"""Memory that is no longer needed goes back to the system: a worker that waits should hold little."""
+"""What becomes of freed memory: a worker that computes takes it again, one that waits gives it back."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import gc
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # names of mallopt's parameters in malloc.h
+KEPT, LARGEST = (
+    512 * 2**20,
+    32 * 2**20,
+)  # bytes; larger blocks always come from the system (malloc's own limit)
+
+
+def keep_freed() -> None:
+    """Have glibc hand the memory of the last step to the next one; elsewhere nothing.
+
+    By default it returns most tensors of a small network to the system as soon as they are freed, and the
+    system clears every page again before its next use: up to a third of a training step on a CPU.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        malloc = ctypes.CDLL(None)
+        malloc.mallopt(TRIM_THRESHOLD, KEPT)
+        malloc.mallopt(MMAP_THRESHOLD, LARGEST)
 
 
 def give_back() -> None:

@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
+from torch.nn.functional import l1_loss, mse_loss
 
 from models import family
 from models.augment import translation
@@ -124,8 +125,9 @@ class Autoencoder(Family):
         x = batch.image
         if self.training and self.config.shift:
             x = translation(x, self.config.shift)
-        error = (x - self.generator(self.spoilt(x)).float()).flatten(1)
-        return {"mse": error.square().mean(1)}, {"mae": error.detach().abs().mean() / 2}
+        out = self.generator(self.spoilt(x)).float()
+        error = mse_loss(out, x, reduction="none")  # a single kernel, forward and back
+        return {"mse": error.flatten(1).mean(1)}, {"mae": l1_loss(out.detach(), x) / 2}
 
     def spoilt(self, x: Tensor) -> Tensor:
         """What the encoder sees in training: x with noise on it and pixels blackened. Vincent et al. 2008."""
