@@ -68,7 +68,9 @@ def why_not(described: Mapping[str, Any]) -> str | None:
     """Why the model that a config.json describes cannot score images, in a sentence; None where it can."""
     family = described["family"]
     if not described.get("errors"):
-        return f"{family} does not score images: it is for models that encode them"
+        return (
+            f"{family} does not score images: that is for models that make vectors of them (autoencoder, vae)"
+        )
     if "label" in conditions(family, described["config"], Card(**described["card"])):
         return f"this {family} is told classes, which images of a folder do not have"
     return None

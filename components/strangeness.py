@@ -1,7 +1,8 @@
 """How strange an image is to a model that encodes images: the error with which it comes back.
 
-The threshold is a quantile of the errors of validation images, which the model has not learnt from. They are
-kept with the model, so that a folder can be scored without its training data.
+The threshold is a quantile of the errors of validation images, which the model has not learnt from, though
+they may have chosen its weights. They are kept with the model, so that a folder can be scored without its
+training data.
 """
 
 from __future__ import annotations

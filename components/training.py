@@ -10,6 +10,7 @@ the step, so there is no state to lose but what a checkpoint holds. To resume, c
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ from models.family import Batch, Card, Family, Noise, Phase, Remedy, Terms
 from models.layers import calibrate, has_batch_norm
 
 STANDING_BATCHES, STANDING_IMAGES = 4, 128
+PART = re.compile(r"\w+_[tz]\d+")  # a part of what is observed, by noise or by latent: of training alone
 
 Report = Callable[[int, dict[str, float], str | None], None]
 """Called on every process as often as on the others.
@@ -288,21 +290,26 @@ class Trainer:
     # Validation.
 
     @torch.no_grad()
-    def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
-        """The phase's loss of the averaged weights on held-out batches, always with the same noise."""
+    def validate(self, batches: Sequence[Batch]) -> tuple[dict[str, float], dict[str, float]]:
+        """The phase's terms, and what it observes, of the averaged weights on held-out batches.
+
+        Always with the same noise. The terms add up to the loss.
+        """
         (phase,) = self.family.phases
-        totals: dict[str, float] = {}
+        sums: tuple[dict[str, float], dict[str, float]] = ({}, {})
         images = sum(len(batch) for batch in batches)
         with self.ema.in_place_in(self.family), self.autocast():
             self.family.eval()
             for i, batch in enumerate(batches):
                 seed(derive(self.settings.seed, "validation", i), self.group.device)
                 returned = phase.loss(self.place(batch))
-                terms = returned[0] if isinstance(returned, tuple) else returned
-                for name, term in terms.items():
-                    totals[name] = totals.get(name, 0.0) + float(term.float().mean()) * len(batch) / images
+                terms, seen = returned if isinstance(returned, tuple) else (returned, {})
+                whole = {name: value for name, value in seen.items() if not PART.fullmatch(name)}
+                for total, values in zip(sums, (terms, whole), strict=True):
+                    for name, value in values.items():
+                        total[name] = total.get(name, 0.0) + float(value.float().mean()) * len(batch) / images
         self.family.train()
-        return self.group.agree(totals)
+        return self.group.agree(sums)
 
     def select(self, score: float) -> None:
         """Keep the weights if they are the best so far; after too many that are not, stop."""
@@ -494,11 +501,12 @@ def train(
         step = control.step
         control.seconds = time.perf_counter() - began
         log.progress(step, row)
-        checked = {}
+        checked: dict[str, float] = {}
         if validates and (step % settings.validate_every == 0 or step == settings.steps):
-            checked = trainer.validate(validation)
+            terms, seen = trainer.validate(validation)
+            checked = terms | seen
             if by_loss:
-                trainer.select(sum(checked.values()))
+                trainer.select(sum(terms.values()))
         drawn = step in grids or control.stopped
         vitals, diagnosis = watch.look() if watch.is_due(step) else ({}, None)
         if trainer.is_logged(step) or checked or drawn or vitals:

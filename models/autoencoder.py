@@ -133,7 +133,8 @@ class Autoencoder(Family):
         """What the encoder sees in training: x with noise on it and pixels blackened. Vincent et al. 2008."""
         c = self.config
         if self.training and c.noise:
-            x = x + 2 * c.noise * torch.randn_like(x)  # the range [-1, 1] is two wide
+            # The range [-1, 1] is two wide, and images end there, noisy ones too.
+            x = (x + 2 * c.noise * torch.randn_like(x)).clamp(-1, 1)
         if self.training and c.masked:
             black = torch.rand_like(x[:, :1]) < c.masked
             x = torch.where(black, -1.0, x)

@@ -257,10 +257,24 @@ class DiffusionConfig(Config):
                 "target=eps says nothing of x_0 where no data is left, as at the end of a flow and with "
                 "zero_terminal_snr; take v, velocity or x_0"
             )
+        if self.target == "eps" and self.process in ("cosine", "sigmoid") and not self.clip:
+            raise ValueError(
+                f"target=eps at the end of process={self.process} makes errors of x_0 hundreds of times "
+                "its own; set clip: true, or take v, velocity or x_0"
+            )
         if (self.target == "edm") and self.process != "edm":
             raise ValueError(f"target=edm is for process=edm, not {self.process}")
         if self.spacing != "auto" and not scheduled:
             raise ValueError(f"spacing={self.spacing} picks steps of a schedule; {self.process} has none")
+        if self.zero_terminal_snr and self.spacing == "leading":
+            raise ValueError(
+                "spacing=leading never visits the last step, which zero_terminal_snr is about; take trailing"
+            )
+        if self.network == "unet" and not all(0 <= k < len(self.multipliers) for k in self.attention_levels):
+            raise ValueError(
+                f"attention_levels={list(self.attention_levels)} must be levels from 0 to "
+                f"{len(self.multipliers) - 1}, since there are {len(self.multipliers)} multipliers"
+            )
         if self.shift != 1 and self.process == "edm":
             raise ValueError("shift is for the flow and for schedules; with process=edm move time_mean")
         if not 0 <= self.guidance_interval[0] <= self.guidance_interval[1] <= 1:
@@ -467,7 +481,7 @@ class Diffusion(Family):
         return told
 
     def loss(self, batch: Batch) -> tuple[Terms, Terms]:
-        """E[w |F(x_t, t) - (a x_0 + b eps)|^2] per pixel; observed: its mean and variance by time."""
+        """E[w |F(x_t, t) - (a x_0 + b eps)|^2] per pixel; observed: the same by share of noise."""
         c, g = self.config, self.generator
         x_0 = self.encoded(batch)
         u = processes.stratified(len(batch), x_0.device)
@@ -478,7 +492,7 @@ class Diffusion(Family):
         f = g(level.alpha * x_0 + level.sigma * eps, level, self.withheld(batch, x_0.device))
         w = processes.weight(c.weighting, level, a, b, c.sigma_data).flatten()
         loss = w * (f - (a * x_0 + b * eps)).square().flatten(1).mean(1)
-        return {c.target: loss}, by_time(loss)
+        return {c.target: loss}, by_noise(loss, (drawn.sigma / (drawn.alpha + drawn.sigma)).float())
 
     def encoded(self, batch: Batch) -> Tensor:
         """What the process works on: here the images themselves."""
@@ -494,12 +508,10 @@ class Diffusion(Family):
         return condition.withheld(drop, self.card.num_classes)
 
 
-def by_time(loss: Tensor) -> Terms:
-    """Mean and variance of the losses (N,) of rising times, in BUCKETS equal parts of the batch."""
+def by_noise(loss: Tensor, share: Tensor) -> Terms:
+    """Losses (N,) at rising shares of noise (N,), in BUCKETS equal parts: mean, variance, mean share."""
     if len(loss) < 2 * BUCKETS:
         return {}
-    parts = loss[: len(loss) // BUCKETS * BUCKETS].unflatten(0, (BUCKETS, -1))
-    means, variances = parts.mean(1), parts.var(1)
-    return {f"loss_t{k}": means[k] for k in range(BUCKETS)} | {
-        f"var_t{k}": variances[k] for k in range(BUCKETS)
-    }
+    losses, shares = (t[: len(t) // BUCKETS * BUCKETS].unflatten(0, (BUCKETS, -1)) for t in (loss, share))
+    told = {"loss": losses.mean(1), "var": losses.var(1), "noise": shares.mean(1)}
+    return {f"{name}_t{k}": values[k] for name, values in told.items() for k in range(BUCKETS)}

@@ -30,7 +30,7 @@ DISCRIMINATOR, GENERATOR = "discriminator", "generator"  # the phases by which a
 class Config(BaseModel):
     """The hyperparameters of one family: typed, with defaults, and closed to unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,7 @@ def drawn(process: Process, times: str, u: Tensor, mean: float, std: float) -> L
     Table 1), which for the flow is the same.
     """
     if times == "uniform":
-        return process.at(u)
+        return process.at(u.double().clamp(min=1e-6))  # where nothing is noise, SNRs and weights are infinite
     normal = normal_quantile(u, mean, std)
     return process.at_ratio(normal.exp()) if times == "log_normal" else process.at(normal.sigmoid())
 

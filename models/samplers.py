@@ -73,10 +73,11 @@ def euler(denoise: Denoise, x: Tensor, levels: Level, noise: Callable[[], Tensor
 def heun(denoise: Denoise, x: Tensor, levels: Level, noise: Callable[[], Tensor]) -> Tensor:
     """Steps along the mean of the slopes at both ends, the last one Euler's. Karras et al. 2022, Alg. 1.
 
-    In the paper's coordinates x / alpha and sigma / alpha; where a level has no data left in it, alpha = 0,
-    in those of the flow, x / (alpha + sigma) and sigma / (alpha + sigma).
+    In the paper's coordinates where it has only these, alpha = 1; else in those of the flow,
+    x / (alpha + sigma) and sigma / (alpha + sigma), since x / alpha and sigma / alpha are near infinity where
+    hardly any data is left, and the mean of two slopes says nothing over so long a step.
     """
-    flow = bool((levels.alpha == 0).any())
+    flow = bool((levels.alpha < 1).any())
     for t, s in steps(levels):
         slope = _slope(x, denoise(x, t), t, flow)
         ahead = _moved(x, t, s, slope, flow)

@@ -35,7 +35,7 @@ from models.search import Choice, Range
 
 SMALLEST = 1 / 12 / 255**2  # variance of a pixel in [0, 1]: that of rounding to 8 bits
 ACTIVE = 0.01  # the variance of a code's mean over images above which a unit is active; Burda et al. 2016
-NAMED = 32  # latents up to which each one's divergence is logged
+NAMED = 64  # latents up to which each one's divergence is logged
 NUMBERS = 2_500_000  # of images that log_weights decodes at once: 50 draws for each of 64 digits
 MEMORY = 0.01  # weight of the newest batch in the decoder's variance, once there were so many
 

@@ -18,6 +18,14 @@ QUICKSTART = ROOT / "configs" / "quickstart.yaml"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda p: p.name)
+def test_patience_can_run_out(path: Path) -> None:
+    experiment = start.experiment(path, [])
+    for family in experiment.families:
+        train = experiment.training(family)
+        assert train.patience is None or train.patience * train.validate_every < train.steps, family
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda p: p.name)
 def test_every_config_is_accepted(path: Path) -> None:
     experiment = start.experiment(path, [])
     assert set(experiment.families) <= set(FAMILIES)

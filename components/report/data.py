@@ -25,7 +25,7 @@ from components.report.reading import (
     copy,
     curves,
     kl_by_latent,
-    loss_by_time,
+    loss_by_noise,
     read_course,
     read_json,
     rounded,
@@ -330,7 +330,7 @@ def training_of(
     """What a family's training leaves: curves, grids and health, with the rows and its own note of itself."""
     attempt = attempt_of(store, stage)
     if attempt is None:
-        nothing = {"own": {}, "rows": [], "curves": curves([]), "by_time": [], "by_latent": []}
+        nothing = {"own": {}, "rows": [], "curves": curves([]), "by_noise": [], "by_latent": []}
         return nothing | {"samples": {"grids": []}, "health": None}
     own = trained(store, attempt)
     events = health.read_events(store, attempt, own)
@@ -339,7 +339,7 @@ def training_of(
         "own": own,
         "rows": course.rows,
         "curves": curves(course.rows),
-        "by_time": loss_by_time(course.rows),
+        "by_noise": loss_by_noise(course.rows),
         "by_latent": kl_by_latent(course.rows),
         "samples": samples(store, stage, attempt, course, report),
         "health": health.of_family(

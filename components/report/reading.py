@@ -15,8 +15,8 @@ from components.storage import Store
 MAX_POINTS = 500  # of a curve: more than a screen can show
 PART = re.compile(r"part-(\d+)-(\d+)(?:-a(\d+))?\.jsonl")
 VITAL = "health/"  # columns that a doctor of training logs
-BY_TIME = re.compile(r"(.+)/(loss|var)_t(\d+)")  # mean and variance of a phase's loss in a bucket of times
-BUCKETS = 8  # of the time t in [0, 1]
+# A bucket of times: mean and variance of a phase's loss there, and the mean share of noise.
+BY_NOISE = re.compile(r"(.+)/(loss|var|noise)_t(\d+)")
 BY_LATENT = re.compile(r"(.+)/kl_z(\d+)")  # a phase's KL of one dimension of the code, in nats
 MOMENTS = 60  # of training, at which the KL of every dimension is shown
 LATE = 10  # a bucket is shown as the mean over the last one in so many rows
@@ -168,7 +168,7 @@ def _lines(store: Store, rel: str) -> Iterator[Row]:
 
 def is_term(name: str) -> bool:
     """Whether a column belongs to the curves of training."""
-    apart = is_vital(name) or BY_TIME.fullmatch(name) or BY_LATENT.fullmatch(name)
+    apart = is_vital(name) or BY_NOISE.fullmatch(name) or BY_LATENT.fullmatch(name)
     return name == "lr" or ("/" in name and not apart)
 
 
@@ -192,13 +192,13 @@ def curves(
     }
 
 
-def loss_by_time(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The loss of each phase by bucket of the time t in [0, 1], at the end of training.
+def loss_by_noise(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The loss of each phase by share of noise, at the end of training.
 
-    Returns: by phase, the middle of each bucket, the loss's mean there, and its standard deviation.
+    Returns: by phase, the share in [0, 1] of each bucket, the loss's mean there, and its standard deviation.
     """
     found = [
-        match for name in dict.fromkeys(n for row in rows for n in row) if (match := BY_TIME.fullmatch(name))
+        match for name in dict.fromkeys(n for row in rows for n in row) if (match := BY_NOISE.fullmatch(name))
     ]
     phases = dict.fromkeys(match[1] for match in found)
     return [{"phase": phase, **_by_bucket(rows, phase, found)} for phase in phases]
@@ -210,7 +210,7 @@ def _by_bucket(rows: Sequence[Row], phase: str, found: Sequence[re.Match[str]]) 
     late = late[-max(1, len(late) // LATE) :]
     variance = [_mean(late, f"{phase}/var_t{k}") for k in buckets]
     return {
-        "t": [rounded((k + 0.5) / max(BUCKETS, buckets[-1] + 1)) for k in buckets],
+        "noise": [_mean(late, f"{phase}/noise_t{k}") for k in buckets],
         "loss": [_mean(late, f"{phase}/loss_t{k}") for k in buckets],
         "deviation": [None if v is None else rounded(math.sqrt(max(v, 0.0))) for v in variance],
         "steps": [late[0]["step"], late[-1]["step"]] if late else [],

@@ -62,6 +62,8 @@ def anomaly(subject: Subject) -> View | None:
         "of the other classes. Intervals: Hanley & McNeil 1982 of AUROC, Wilson of shares, the bootstrap "
         "within classes of AUPRC and means."
     )
+    if missing := [name for name in subject.detectors if name not in found]:
+        note += f" There are no test images of {', '.join(missing)}."
     rows = [
         (f"without {name}", cells(one, spread))
         for (name, one), spread in zip(found.items(), again, strict=True)

@@ -18,7 +18,7 @@ GAUSSIANS = (1, 3, 10, 30)  # in the mixture, of which validation chooses
 FEW = 4  # codes for each number of a Gaussian's mean, at least, and so many for one whose numbers are apart
 SHEET = 40  # images shown of each way to draw
 STEPS, PAIRS = 10, 4  # of a walk between two images, and how many walks
-TRAVERSED, POSITIONS, REACH = 12, 9, 3.0  # dimensions, images along each, standard deviations either way
+TRAVERSED, POSITIONS, REACH = 64, 9, 3.0  # dimensions, images along each, standard deviations either way
 COLUMNS = {"kid": "KID", "precision": "precision", "recall": "recall"}
 
 
@@ -177,9 +177,13 @@ def spherical(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
 def traversals(subject: Subject) -> View:
     """One test image, with one dimension of its code changed at a time."""
     codes = subject.codes["train"]
-    mean, spread = codes.mean(0), codes.std(0)
+    if hasattr(subject.generator, "posterior"):
+        mean, spread, of = np.zeros(subject.latent), np.ones(subject.latent), "the prior"
+    else:
+        mean, spread, of = codes.mean(0), codes.std(0), "training codes"
     order, by = ranked(subject)
     chosen = order[:TRAVERSED]
+    left = f" {len(order) - len(chosen)} others are left out." if len(chosen) < len(order) else ""
     start = subject.codes["test"][0]
     walks = np.repeat(start[None], len(chosen) * POSITIONS, axis=0).reshape(len(chosen), POSITIONS, -1)
     for row, j in enumerate(chosen):
@@ -190,8 +194,8 @@ def traversals(subject: Subject) -> View:
         subject.decode(walks.reshape(-1, codes.shape[1]), told),
         POSITIONS,
         "Along each dimension",
-        f"A row a dimension, from -{REACH:g} to {REACH:g} standard deviations of training codes; {by} come "
-        "first.",
+        f"A row a dimension, from -{REACH:g} to {REACH:g} standard deviations of {of}; {by} come "
+        f"first.{left}",
     )
     return View(
         "traversals",

@@ -115,12 +115,26 @@ def likelihood(subject: Subject) -> View | None:
             Table(
                 (("-log p(x), nats an image", "lower"),),
                 rows,
-                note=f"{len(weights)} test images.",
+                note=noted(subject, len(weights), binary is not None),
                 rivals=False,
             )
         ],
         [Plot("lines", "draws", "bound of log p(x), nats", {"log p(x) is above": line}, log=True)],
     )
+
+
+def noted(subject: Subject, images: int, binary: bool) -> str:
+    """Of how many images the likelihood is, and of what."""
+    note = f"{images} test images."
+    if subject.conditional:
+        note += " The model is told the class: it is log p(x | class)" + ", and the mixture is not." * binary
+        note += "." * (not binary)
+    if not binary:
+        note += (
+            " A density of pixels in [0, 1], not a probability: it may be less than 0 nats, and does not "
+            "compare with binary images."
+        )
+    return note
 
 
 def likely(subject: Subject, k: int) -> np.ndarray | None:

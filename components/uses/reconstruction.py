@@ -16,6 +16,7 @@ QUALITIES = range(1, 96)  # of JPEG
 LEVELS = (0.1, 0.2, 0.3, 0.5, 0.7)  # standard deviation of noise on pixels in [0, 1]
 SHOWN = 0.3  # the level in the picture
 COLUMNS = 10  # images in a row of a picture
+TOLD = " The model is told the class of each image, which is in no count of bytes, and its rivals are not."
 START_OF_SCAN = b"\xff\xda"  # JPEG's marker before the compressed pixels
 
 
@@ -46,6 +47,7 @@ def compression(subject: Subject) -> View:
     ]
     columns = (("bytes", "lower"), ("ratio", None), ("PSNR, dB", "higher"))
     note = f"{len(images)} test images of {size} bytes. JPEG's headers and tables are left out of its pixels."
+    note += TOLD * subject.conditional
     if scan > z:
         note += " No quality of JPEG takes as few bytes as a code; the lowest is shown."
     shown = [images, pairs[0][2], pairs[2][2], by_jpeg]
@@ -53,7 +55,7 @@ def compression(subject: Subject) -> View:
         "compression",
         "Compression",
         "How much of an image comes back from a code, against principal components and JPEG.",
-        [Table(columns, rows, note=note)],
+        [Table(columns, rows, note=note, rivals=False)],  # of unlike sizes
         pictures=[
             Picture(
                 np.concatenate([each[:COLUMNS] for each in shown]),
@@ -132,7 +134,8 @@ def denoising(subject: Subject) -> View:
             Table(
                 columns,
                 rows,
-                note=f"{len(images)} test images; noise of pixels from 0 to 1, then clipped.",
+                note=f"{len(images)} test images; noise of pixels from 0 to 1, then clipped."
+                + TOLD * subject.conditional,
                 rivals=False,
             )
         ],

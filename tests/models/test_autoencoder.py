@@ -57,6 +57,7 @@ def test_noise_and_blackened_pixels_are_as_many_as_asked_for() -> None:
     x = torch.full((50, 1, 20, 20), 0.2)
     noisy = build(Card(1, 20), noise=0.1).spoilt(x)
     torch.testing.assert_close((noisy - x).std() / 2, torch.tensor(0.1), rtol=0.03, atol=0)
+    assert build(Card(1, 20), noise=0.5).spoilt(-torch.ones_like(x)).min() == -1, "noisy images end there too"
     black = build(Card(1, 20), masked=0.3).spoilt(x) == -1
     torch.testing.assert_close(black.float().mean(), torch.tensor(0.3), rtol=0.05, atol=0)
 

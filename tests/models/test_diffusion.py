@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from models.conditions import Condition, Embedding
-from models.diffusion import Diffusion, DiffusionConfig, by_time
+from models.diffusion import Diffusion, DiffusionConfig, by_noise
 from models.family import Batch, Card, Noise
 from models.processes import Level
 from models.unet import space_to_depth
@@ -82,6 +83,11 @@ def test_every_combination_trains_and_samples(changes: dict[str, object]) -> Non
     ({"process": "edm", "target": "edm", "shift": 2.0}, "move time_mean"),
     ({"guidance_interval": (0.7, 0.2)}, "must rise"),
     ({"sampler_steps": 0}, "greater than or equal to 1"),
+    ({"process": "cosine", "target": "eps"}, "set clip: true"),
+    ({"process": "cosine", "target": "v", "zero_terminal_snr": True, "spacing": "leading"}, "never visits"),
+    ({"attention_levels": (5,)}, "attention_levels=.5. must be levels from 0 to"),
+    ({"guidance": float("inf")}, "finite number"),
+    ({"time_mean": float("nan")}, "finite number"),
 ])  # fmt: skip
 def test_settings_that_contradict_each_other_are_refused(changes: dict[str, object], match: str) -> None:
     with pytest.raises(ValidationError, match=match):
@@ -135,13 +141,23 @@ def test_a_new_network_predicts_nothing() -> None:
     assert loss.shape == (100,) and float(loss.detach().mean()) == pytest.approx(1.25, rel=0.05)
 
 
-def test_the_loss_is_told_by_time() -> None:
-    loss = torch.arange(32.0)
-    told = by_time(loss)
+def test_the_loss_is_told_by_share_of_noise() -> None:
+    loss, share = torch.arange(32.0), torch.linspace(0, 31 / 32, 32)
+    told = by_noise(loss, share)
     assert [float(told[f"loss_t{k}"]) for k in range(8)] == [4 * k + 1.5 for k in range(8)]
     assert [float(told[f"var_t{k}"]) for k in range(8)] == pytest.approx([5 / 3] * 8)
-    assert by_time(torch.arange(15.0)) == {}
-    assert by_time(torch.arange(17.0)).keys() == told.keys()
+    assert [float(told[f"noise_t{k}"]) for k in range(8)] == [(4 * k + 1.5) / 32 for k in range(8)]
+    assert by_noise(torch.arange(15.0), torch.arange(15.0)) == {}
+    assert by_noise(torch.arange(17.0), torch.arange(17.0)).keys() == told.keys()
+
+
+def test_a_log_has_the_noise_that_was_drawn() -> None:
+    """Not the eighths of [0, 1]: times drawn log-normally around more noise are of more noise."""
+    told = [build(times="log_normal", time_mean=mean).loss(batch(n=32))[1] for mean in (-1.0, 1.0)]
+    low, high = ([float(terms[f"noise_t{k}"]) for k in range(8)] for terms in told)
+    assert low == sorted(low) and high == sorted(high)
+    assert all(a < b for a, b in zip(low, high, strict=True))
+    assert low[3] < 1 / (1 + math.e) < low[4], "the median, where sigma / alpha = 1 / e"
 
 
 # Conditions

@@ -9,6 +9,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from components import studies
 from models.family import Batch, Card, Noise
 from models.kl_vae import KLVAE, KLVAEConfig
 from models.latent_diffusion import LatentDiffusion, LatentDiffusionConfig
@@ -24,10 +25,10 @@ def autoencoder(card: Card = CARD) -> KLVAE:
     return family
 
 
-def build(**changes: object) -> LatentDiffusion:
+def build(card: Card = CARD, **changes: object) -> LatentDiffusion:
     below = {"autoencoder": autoencoder().generator}
     family = LatentDiffusion(
-        LatentDiffusionConfig(**{"width": 16, "sampler_steps": 3, **changes}), CARD, below
+        LatentDiffusionConfig(**{"width": 16, "sampler_steps": 3, **changes}), card, below
     )
     for p in family.generator.network.parameters():
         p.data += 0.02 * torch.randn_like(p)
@@ -83,6 +84,28 @@ def test_changed_settings_keep_the_autoencoder() -> None:
     assert other.generator.autoencoder is family.generator.autoencoder and other.config.guidance == 3
 
 
+def test_captions_guide_latents_as_they_do_pixels() -> None:
+    """Rombach et al. 2022, Sec. 3.3: another caption, another image; at guidance 0 none of them is heard."""
+    family = build(Card(1, 8, text=6), condition="text", guidance=2.0)
+    for p in family.generator.network.parameters():
+        p.data += 0.1 * torch.randn_like(p)
+    text = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(3))
+    heard = torch.ones(2, 4, dtype=torch.bool)
+
+    def drawn(guidance: float, text: Tensor, mask: Tensor) -> Tensor:
+        generator = studies.changed(family.generator.eval(), {"guidance": guidance}, "latent_diffusion")
+        with torch.inference_mode():
+            return generator.sample(Batch(2, text=text, text_mask=mask), Noise([5, 5]))
+
+    one, other = drawn(2.0, text, heard)
+    assert not torch.allclose(one, other, atol=1e-3)
+    torch.testing.assert_close(drawn(0.0, text, heard), drawn(0.0, -text, heard))
+    terms, _ = family.loss(Batch(2, batch(2).image, text=text, text_mask=heard))
+    (loss,) = terms.values()
+    loss.mean().backward()
+    assert loss.isfinite().all()
+
+
 def test_a_trajectory_ends_with_the_sample() -> None:
     family, given = build(), batch(3)
     generator = family.generator.eval()
@@ -109,6 +132,23 @@ def test_a_little_noise_stays_near_the_image() -> None:
     with torch.inference_mode():
         found = generator.walked(lambda x, level: known, generator.start(given), Noise(range(3)))
     torch.testing.assert_close(found, known, rtol=1e-4, atol=1e-4)
+
+
+def test_codes_of_a_book_serve_alike() -> None:
+    """Rombach et al. 2022, Sec. 3.1: the quantisation belongs to the decoder."""
+    config = KLVAEConfig(factor=2, latent=2, width=16, max_width=16, quantise="vq", codes=8)
+    below = KLVAE(config, CARD).generator.eval()
+    below.settle(torch.tensor(0.5), torch.tensor(4.25))
+    family = LatentDiffusion(LatentDiffusionConfig(width=16, sampler_steps=3), CARD, {"autoencoder": below})
+    given, seen = batch(), []
+    assert given.image is not None and below.codebook is not None
+    assert family.encoded(given).isfinite().all()
+    below = family.generator.autoencoder
+    below.decoder.register_forward_hook(lambda module, inputs, out: seen.append(inputs[0]))
+    with torch.inference_mode():
+        family.eval().generator.sample(given, Noise(range(6)))
+    z = seen[-1].permute(0, 2, 3, 1).flatten(0, 2)
+    assert float(torch.cdist(z, below.codebook.code).min(1).values.max()) < 1e-3
 
 
 def test_latents_are_not_clipped_to_pixels() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -206,6 +207,27 @@ def test_more_draws_make_the_bound_tighter() -> None:
         torch.manual_seed(3)
         values.append(-sum(term.mean() for term in family.loss(images(6))[0].values()))
     assert values[0] < values[1]
+
+
+def test_with_the_exact_posterior_the_bound_of_training_is_the_likelihood() -> None:
+    """Burda et al. 2016, Eq. 8: all weights are then p(x), however many are drawn."""
+    family, model = build(likelihood="gaussian_fixed", sigma=SIGMA, bounded=False, draws=5), PPCA()
+    model.write_into(family)
+    given = images()
+    assert given.image is not None
+    exact = model.log_p((given.image + 1) / 2)
+    torch.testing.assert_close(-family.loss(given)[0]["bound"].double(), exact, rtol=1e-4, atol=1e-3)
+
+
+def test_weights_are_of_an_images_own_class() -> None:
+    card = Card(1, 8, 3)
+    generator = build(card, conditional=True, likelihood="gaussian_fixed").eval().generator
+    whole = generator.log_weights(images(6, card), Noise(range(6)), 4)
+    for i in range(6):
+        alone = generator.log_weights(images(6, card)[i : i + 1], Noise([i]), 4)
+        torch.testing.assert_close(whole[i : i + 1], alone, rtol=1e-5, atol=1e-4)
+    other = dataclasses.replace(images(6, card), label=(torch.arange(6) + 1) % 3)
+    assert not torch.allclose(generator.log_weights(other, Noise(range(6)), 4), whole), "classes are heard"
 
 
 @pytest.mark.parametrize("network", ["dense", "conv"])

@@ -230,11 +230,12 @@ def near(store, result: dict) -> dict:
     return {**result, "samples": f"{folder}/samples.webp", "neighbours": neighbours}
 
 
-def by_time(decay: float) -> dict:
+def by_noise(decay: float) -> dict:
     """The loss by bucket of the time: largest where little noise is left to be seen."""
     loss = {k: 0.04 + 0.5 * decay + 0.02 * (7 - k) for k in range(8)}
     means = {f"denoise/loss_t{k}": value for k, value in loss.items()}
-    return means | {f"denoise/var_t{k}": (value / 3) ** 2 for k, value in loss.items()}
+    variances = {f"denoise/var_t{k}": (value / 3) ** 2 for k, value in loss.items()}
+    return means | variances | {f"denoise/noise_t{k}": (k + 0.5) / 8 for k in loss}
 
 
 def by_latent(decay: float) -> dict:
@@ -260,7 +261,7 @@ def attempt(store, family: str, key: str, last: int, torn: bool = False, finishe
                 row[name] = (end + (start - end) * decay) * rng.uniform(0.9, 1.1)
                 row[name.split("/")[0] + "/grad_norm"] = rng.uniform(0.5, 2)
             if family == "diffusion":
-                row |= by_time(decay)
+                row |= by_noise(decay)
             if family == "vae":
                 row |= by_latent(decay)
             rows.append(json.dumps(row))

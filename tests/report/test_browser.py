@@ -43,7 +43,7 @@ addEventListener("load", async () => {
   note("remembered", localStorage.getItem("atelier-measures")); every.click(); note("again", shown());
   note("studies", all("[data-study]").map((n) => n.querySelectorAll("svg.plot .even").length).join());
   note("lines", all("[data-study] .chart").map((n) => n.querySelectorAll("path.line").length).join());
-  note("spread", all(".by-time path.band").length);
+  note("spread", all(".by-noise path.band").length);
   note("rings", all("#quality .kept").length);
   const heads = all(".board th button.sort"); heads[2].click(); heads[2].click();
   const rows = [...all(".board")[0].querySelectorAll("tbody th")];

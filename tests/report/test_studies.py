@@ -3,7 +3,7 @@
 import pytest
 
 from components.report import build_run, studied
-from components.report.reading import curves, loss_by_time
+from components.report.reading import curves, loss_by_noise
 from tests.report import fixture
 from tests.report.fixture import HOSTILE
 from tests.report.test_pages import page
@@ -115,11 +115,11 @@ def test_a_name_says_its_point(name, expected):
 # The loss by time
 
 
-def test_the_loss_by_time_is_one_plot(shown):
+def test_the_loss_by_noise_is_one_plot(shown):
     family = shown[1]
     assert not [name for name in family["curves"]["series"] if "_t" in name]
-    (curve,) = family["by_time"]
-    assert curve["phase"] == "denoise" and curve["t"] == pytest.approx(
+    (curve,) = family["by_noise"]
+    assert curve["phase"] == "denoise" and curve["noise"] == pytest.approx(
         [(k + 0.5) / 8 for k in range(8)], abs=1e-4
     )
     assert curve["loss"] == sorted(curve["loss"], reverse=True)
@@ -128,9 +128,10 @@ def test_the_loss_by_time_is_one_plot(shown):
 
 
 def test_a_bucket_without_images_is_left_out():
-    rows = [{"step": s, "p/loss_t0": 1.0, "p/var_t0": 4.0, "p/loss_t7": float("nan")} for s in range(3)]
-    (curve,) = loss_by_time(rows)
+    row = {"p/loss_t0": 1.0, "p/var_t0": 4.0, "p/noise_t0": 0.25, "p/loss_t7": float("nan")}
+    rows = [{"step": s, **row} for s in range(3)]
+    (curve,) = loss_by_noise(rows)
     assert (curve["loss"], curve["deviation"], curve["steps"]) == ([1.0, None], [2.0, None], [2, 2])
-    assert curve["t"] == [0.0625, 0.9375]
-    assert loss_by_time([{"step": 1, "p/loss_total": 1.0}]) == []
+    assert curve["noise"] == [0.25, None]
+    assert loss_by_noise([{"step": 1, "p/loss_total": 1.0}]) == []
     assert list(curves([{"step": 1, "p/loss_total": 1.0, "p/loss_t1": 2.0}])["series"]) == ["p/loss_total"]

@@ -127,6 +127,12 @@ def test_jpeg_takes_the_best_quality_that_fits() -> None:
     assert reconstruction.jpeg(x, 0.0)[0] == reconstruction.QUALITIES[0]
 
 
+def test_bytes_of_a_jpeg_are_its_pixels() -> None:
+    """A flat block is two Huffman codes, of a difference of 0 and of its end: a byte, without any marker."""
+    flat_image = np.full((1, 1, 8, 8), 128, np.uint8)
+    assert reconstruction.through_jpeg(flat_image, 50)[1] == 1.0
+
+
 def test_what_changes_nothing_removes_no_noise() -> None:
     class Identity(Linear):
         def code(self, batch: Batch) -> Tensor:
@@ -367,6 +373,31 @@ def test_a_traversal_changes_one_dimension_at_a_time() -> None:
         j = int(np.flatnonzero(walk.std(0) > 1e-9).item())
         np.testing.assert_allclose(np.delete(walk, j, 1), np.delete(start, j)[None].repeat(9, 0))
         assert np.ptp(walk[:, j]) == pytest.approx(6 * spread[j])
+
+
+@pytest.mark.parametrize("most", [latent.TRAVERSED, 3])
+def test_dimensions_that_are_not_walked_are_counted(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latent, "TRAVERSED", most)
+    view = VIEWS["traversals"](subject())
+    assert view is not None
+    (picture,) = view.pictures
+    assert len(picture.images) == min(most, Z) * latent.POSITIONS
+    assert ("2 others are left out" in picture.meaning) == (most == 3)
+
+
+def test_what_has_a_prior_is_walked_along_the_prior() -> None:
+    given, seen = subject(generator=Gaussian(generator().pca)), []
+
+    def decode(codes: np.ndarray, labels: np.ndarray | None = None, by: Any = None) -> np.ndarray:
+        seen.append(codes)
+        return np.zeros((len(codes), *CARD.shape), np.uint8)
+
+    given.decode = decode  # type: ignore[method-assign]
+    view = VIEWS["traversals"](given)
+    assert view is not None and "of the prior" in view.pictures[0].meaning
+    walks = seen[0].reshape(Z, latent.POSITIONS, Z)
+    ends = [(walk[0, j], walk[-1, j]) for walk in walks for j in [int(np.ptp(walk, axis=0).argmax())]]
+    assert ends == [(-3.0, 3.0)] * Z
 
 
 # Likelihood

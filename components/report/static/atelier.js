@@ -579,12 +579,12 @@
   };
   const isSide = (name) => name === "lr" || /\/(grad_norm|auc|D\(.*\)|active_units)$/.test(name);
 
-  const lossByTime = (place, name, { phase, t, loss, deviation, steps }) => {
-    const points = t.map((x, i) => [x, loss[i], deviation[i]]), title = `${name}: ${phase} by time`;
+  const lossByNoise = (place, name, { phase, noise, loss, deviation, steps }) => {
+    const points = noise.map((x, i) => [x, loss[i], deviation[i]]).filter(([x]) => isNumber(x)), title = `${name}: ${phase} by noise`;
     const spread = points.filter((p) => p.every(isNumber)).map(([x, y, d]) => [x, Math.max(0, y - d), y + d]);
-    const say = (x) => points.filter((p) => p[0] === x).map(([, y, d]) => `t = ${decimal(x)}: loss ${decimal(y)}${isNumber(d) ? `, standard deviation ${decimal(d)}` : ""}`).join();
-    framed(place, title, "by-time", null, (box, readout, width) => lineChart(box, readout, { series: [{ name: "loss", code: code(0), marks: true, points, spread }], width, height: 240, xLabel: "time t: 0 is data, 1 is noise", xEnd: 1, yRange: [0],
-      label: `Loss of ${phase} by time with one standard deviation, ${name}`, say, idle: `Mean and one standard deviation over images${steps.length ? `, steps ${steps.map(number).join(" to ")}` : ""}. Hover or focus to read values.` }));
+    const say = (x) => points.filter((p) => p[0] === x).map(([, y, d]) => `noise ${decimal(x)}: loss ${decimal(y)}${isNumber(d) ? `, standard deviation ${decimal(d)}` : ""}`).join();
+    framed(place, title, "by-noise", null, (box, readout, width) => lineChart(box, readout, { series: [{ name: "loss", code: code(0), marks: true, points, spread }], width, height: 240, xLabel: "share of noise, sigma / (alpha + sigma): 0 is data, 1 is noise", xEnd: 1, yRange: [0],
+      label: `Loss of ${phase} by share of noise with one standard deviation, ${name}`, say, idle: `Mean and one standard deviation over images${steps.length ? `, steps ${steps.map(number).join(" to ")}` : ""}. Hover or focus to read values.` }));
   };
   const klByLatent = (place, name, { step, dimensions }) => {
     const say = (x) => {
@@ -623,7 +623,7 @@
       place.append(el("div", { class: "chart" }, el("h4", {}, family.name), readout, box, legend));
       listeners.push((x) => chart.mark(x));
       onResize(box, draw);
-      for (const curve of family.by_time) lossByTime(place, family.name, curve);
+      for (const curve of family.by_noise) lossByNoise(place, family.name, curve);
       for (const course of family.by_latent) klByLatent(place, family.name, course);
       return draw;
     });
