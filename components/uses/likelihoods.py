@@ -19,7 +19,8 @@ from models.family import Batch
 
 ACTIVE = 0.01  # Burda et al. 2016, Sec. 5.2
 DRAWS = (1, 10, 100, 1000)  # K
-LIKELY = 1000  # test images whose probability is estimated, at most
+LIKELY, LEAST = 1000, 64  # test images whose probability is estimated: at most, and at least
+DECODED = 8e8  # numbers of images that are decoded for it, about: a thousand draws for each of 1,000 digits
 COMPONENTS = (1, 10, 20, 50, 100, 200, 400, 800)  # of the mixture of Bernoullis; validation chooses
 ITERATIONS = 60  # of EM
 PRIOR = 0.5  # white and black pixels that each component has seen before any image
@@ -70,10 +71,16 @@ def posteriors(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
     return mean, log_variance
 
 
+def likely_images(subject: Subject) -> int:
+    """How many test images the likelihood is of: fewer where they are larger, for the same work."""
+    within = int(DECODED // (DRAWS[-1] * math.prod(subject.card.shape)))
+    return min(subject.count("test"), LIKELY, max(LEAST, within))
+
+
 def likened(subject: Subject) -> Iterator[Batch]:
     """The first test images as the likelihood is of them: binary where it is, by the same draws."""
     generator: Any = subject.generator
-    images, labels = subject.images("test")[:LIKELY], subject.labels("test")
+    images, labels = subject.images("test")[: likely_images(subject)], subject.labels("test")
     for i, batch in enumerate(subject.batches(images, labels)):
         if hasattr(generator, "binary"):
             x = generator.binary(batch, subject.noise(i * CHUNK, len(batch)))
@@ -150,8 +157,7 @@ def likely(subject: Subject, k: int) -> np.ndarray | None:
 @torch.no_grad()
 def log_weights(subject: Subject, k: int) -> np.ndarray:
     """Of the first test images, (N, k) float64."""
-    n = min(LIKELY, subject.count("test"))
-    images, labels = subject.images("test")[:n], subject.labels("test")
+    images, labels = subject.images("test")[: likely_images(subject)], subject.labels("test")
     generator: Any = subject.generator
     found = []
     for i, batch in enumerate(subject.batches(images, labels)):
@@ -182,7 +188,7 @@ def binarised(subject: Subject) -> dict[str, np.ndarray] | None:
         batches = enumerate(subject.batches(subject.images(split), subject.labels(split)))
         x = [generator.binary(b, subject.noise(i * CHUNK, len(b))).flatten(1).cpu() for i, b in batches]
         found[split] = torch.cat(x).double().numpy()
-    found["test"] = found["test"][:LIKELY]
+    found["test"] = found["test"][: likely_images(subject)]
     return found if np.isin(found["test"], (0.0, 1.0)).all() else None
 
 

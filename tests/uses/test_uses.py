@@ -436,6 +436,15 @@ class Gaussian(Linear):
         return float(MultivariateNormal(self.mean, covariance).log_prob(x).mean())
 
 
+def test_larger_images_are_fewer_for_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = subject(generator=Gaussian(generator().pca))
+    assert likelihoods.likely_images(given) == given.count("test")
+    monkeypatch.setattr(likelihoods, "DECODED", 70 * 1000 * 64)
+    assert likelihoods.likely_images(given) == len(likelihoods.log_weights(given, 10)) == 70
+    monkeypatch.setattr(likelihoods, "DECODED", 1.0)
+    assert likelihoods.likely_images(given) == likelihoods.LEAST
+
+
 def test_the_bound_is_the_likelihood_where_the_posterior_is_exact() -> None:
     model = Gaussian(generator().pca)
     found = [value(cells[0]) for cells in rows(likelihoods.likelihood(subject(generator=model))).values()]
