@@ -689,7 +689,7 @@
     if (!place) return;
     const have = (family, name) => family.quality.some((row) => isNumber(row[name]));
     const curved = data.families.filter((family) => names.some((name) => have(family, name)));
-    if (!curved.length) { place.append(el("p", { class: "empty" }, "The samples drawn during training have not been judged yet.")); return; }
+    if (!curved.length) { place.append(el("p", { class: "empty" }, "No samples drawn during training have been judged.")); return; }
     const tasks = unique(curved.map((family) => family.task)), metrics = names.filter((name) => curved.some((family) => have(family, name)));
     const options = { task: tasks.includes("generate") ? "generate" : tasks[0], metric: metrics.includes("frechet_distance") ? "frechet_distance" : metrics[0], logX: false, logY: true };
     const box = el("div"), readout = el("p", { class: "readout", "aria-live": "polite" });
