@@ -25,7 +25,7 @@ SHORTEST, LONGEST = 0.01, 0.28  # averages: at 1 / sqrt(12) = 0.289 there is the
 class Section(BaseModel):
     """A part of the experiment: frozen, typed, closed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class Data(Section):
