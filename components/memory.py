@@ -7,10 +7,8 @@ import ctypes
 import gc
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # names of mallopt's parameters in malloc.h
-KEPT, LARGEST = (
-    512 * 2**20,
-    32 * 2**20,
-)  # bytes; larger blocks always come from the system (malloc's own limit)
+KEPT = 512 * 2**20  # bytes at the end of the heap
+LARGEST = 32 * 2**20  # bytes of a block; larger ones always come from the system, which is malloc's own limit
 
 
 def keep_freed() -> None:

@@ -134,8 +134,8 @@ def noted(subject: Subject, images: int, binary: bool) -> str:
     """Of how many images the likelihood is, and of what."""
     note = f"{images} test images."
     if subject.conditional:
-        note += " The model is told the class: it is log p(x | class)" + ", and the mixture is not." * binary
-        note += "." * (not binary)
+        note += " The model is told the class, so it is log p(x | class)"
+        note += "; the mixture is not told." if binary else "."
     if not binary:
         note += (
             " A density of pixels in [0, 1], not a probability: it may be less than 0 nats, and does not "
