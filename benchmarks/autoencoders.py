@@ -2,7 +2,7 @@
 
     python benchmarks/autoencoders.py mse   [--config configs/cpu/autoencoder.yaml]
     python benchmarks/autoencoders.py nats  [--config configs/cpu/vae.yaml] [--draws 1000]
-    python benchmarks/autoencoders.py speed [--rounds 5] [--epochs 50]
+    python benchmarks/autoencoders.py speed [--rounds 5] [--epochs 100]
 
     [--on-validation] [--threads 2] [--set key=value ...] [--write [docs/autoencoders.md]]
 
@@ -75,7 +75,7 @@ def splits(args: argparse.Namespace) -> Splits:
         return found | {"test": found["validation"]}
     both = [found["train"], found["validation"]]
     labels = np.concatenate([np.asarray(split.labels) for split in both])
-    return found | {"train": Split(Shards([split.images[:] for split in both]), labels)}
+    return found | {"train": Split(Shards([np.concatenate([split.images[:] for split in both])]), labels)}
 
 
 def settings_of(args: argparse.Namespace, family: str) -> tuple[dict[str, Any], Train]:
@@ -295,7 +295,7 @@ def main() -> None:
     parser.add_argument("--on-validation", action="store_true", help="how settings are chosen")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--write", type=Path, nargs="?", const=home() / "docs" / "autoencoders.md")
     args = parser.parse_args()

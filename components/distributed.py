@@ -7,6 +7,7 @@ tolerance, on one worker or on many.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
@@ -92,9 +93,14 @@ class Losses(nn.Module):
         """The sum of the terms' means, and every term and observed value, detached."""
         returned = self.family.phases[phase].loss(batch)
         terms, observed = returned if isinstance(returned, tuple) else (returned, {})
-        means = {name: term.float().mean() for name, term in terms.items()}
-        logged = {name: value.detach().float().mean() for name, value in {**means, **observed}.items()}
-        return torch.stack(list(means.values())).sum(), logged
+        means = {name: mean(term) for name, term in terms.items()}
+        logged = {name: mean(value.detach()) for name, value in {**means, **observed}.items()}
+        return functools.reduce(torch.add, means.values()), logged
+
+
+def mean(values: Tensor) -> Tensor:
+    """Of float32; what is a single number already is left as it is."""
+    return values.float().mean() if values.ndim else values.float()
 
 
 class Replica:

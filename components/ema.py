@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from models.family import Family, Generator
 
@@ -35,15 +35,16 @@ class EMA:
     def __init__(self, generator: Generator, half_life_images: int | None, ramp_up: float):
         self.generator = copy.deepcopy(generator).eval().requires_grad_(False)
         self.half_life_images, self.ramp_up = half_life_images, ramp_up
-        self._averaged: list[torch.Tensor] = list(self.generator.parameters())
-        self._copied = list(self.generator.buffers())
+        self._averaged: list[Tensor] = list(self.generator.parameters())
+        self._trained = [p.detach() for p in generator.parameters()]  # which share their memory
+        self._buffers = list(zip(self.generator.buffers(), generator.buffers(), strict=True))
 
     @torch.no_grad()
-    def update(self, generator: nn.Module, batch: int, images: int) -> None:
-        """Move the average towards `generator`, once per step."""
+    def update(self, batch: int, images: int) -> None:
+        """Move the average towards what is trained, once per step."""
         weight = 1 - decay(batch, images, self.half_life_images, self.ramp_up)
-        torch._foreach_lerp_(self._averaged, [p.detach() for p in generator.parameters()], weight)
-        for mine, theirs in zip(self._copied, generator.buffers(), strict=True):
+        torch._foreach_lerp_(self._averaged, self._trained, weight)
+        for mine, theirs in self._buffers:
             mine.copy_(theirs)
 
     @contextmanager

@@ -193,7 +193,7 @@ class Trainer:
                 self.update(index, phase, batches)
         self.buffers.settle()
         self.control.step += 1
-        self.ema.update(self.family.generator, settings.batch, self.images)
+        self.ema.update(settings.batch, self.images)
         if self.tracks:
             self.tracks.update(self.family.generator, self.control.step)
 
@@ -211,7 +211,9 @@ class Trainer:
                     loss, terms = self.replica(index, batch)
                 (loss / len(batches)).backward()
             seen.append(terms)
-        terms = {name: torch.stack([s[name] for s in seen]).mean() for name in seen[0]}
+        if len(seen) > 1:
+            seen = [{name: torch.stack([s[name] for s in seen]).mean() for name in seen[0]}]
+        (terms,) = seen
         after = self.control.step + 1
         if (
             self.settings.clip

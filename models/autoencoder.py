@@ -126,8 +126,7 @@ class Autoencoder(Family):
         if self.training and self.config.shift:
             x = translation(x, self.config.shift)
         out = self.generator(self.spoilt(x)).float()
-        error = mse_loss(out, x, reduction="none")  # a single kernel, forward and back
-        return {"mse": error.flatten(1).mean(1)}, {"mae": l1_loss(out.detach(), x) / 2}
+        return {"mse": mse_loss(out, x)}, {"mae": l1_loss(out.detach(), x) / 2}
 
     def spoilt(self, x: Tensor) -> Tensor:
         """What the encoder sees in training: x with noise on it and pixels blackened. Vincent et al. 2008."""

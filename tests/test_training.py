@@ -46,7 +46,7 @@ def test_the_average_averages_parameters_and_copies_buffers() -> None:
     with torch.no_grad():
         network.weight.fill_(3)
         network.running_mean.fill_(7)
-    average.update(network, batch=10, images=1000)
+    average.update(batch=10, images=1000)
     assert torch.allclose(average.generator.weight, torch.tensor([2.0, 2.0]))
     assert torch.equal(average.generator.running_mean, network.running_mean)
 
@@ -87,7 +87,7 @@ def test_early_stopping_keeps_the_best_weights() -> None:
         if trainer.control.step > 20:
             with torch.no_grad():
                 [p.add_(0.3 * torch.ones_like(p)) for p in trainer.family.parameters()]
-            trainer.ema.update(trainer.family.generator, 16, 10**6)
+            trainer.ema.update(16, 10**6)
 
     def noted(score: float) -> None:
         scores[trainer.control.step] = score
