@@ -91,11 +91,16 @@ class Losses(nn.Module):
 
     def forward(self, phase: int, batch: Batch) -> tuple[Tensor, Terms]:
         """The sum of the terms' means, and every term and observed value, detached."""
-        returned = self.family.phases[phase].loss(batch)
-        terms, observed = returned if isinstance(returned, tuple) else (returned, {})
+        terms, observed = evaluated(self.family.phases[phase], batch)
         means = {name: mean(term) for name, term in terms.items()}
         logged = {name: mean(value.detach()) for name, value in {**means, **observed}.items()}
         return functools.reduce(torch.add, means.values()), logged
+
+
+def evaluated(phase: Phase, batch: Batch) -> tuple[Terms, Terms]:
+    """A phase's loss: its terms, and what it observes, which may be nothing."""
+    returned = phase.loss(batch)
+    return returned if isinstance(returned, tuple) else (returned, {})
 
 
 def mean(values: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from components import posthoc
 from components.config import Train
 from components.data.dataset import Split, latents_of, to_float
-from components.distributed import Buffers, Group, Replica, derive, seed
+from components.distributed import Buffers, Group, Replica, derive, evaluated, seed
 from components.ema import EMA
 from components.errors import Diverged, InputError
 from components.health import Diagnosis, Probe
@@ -304,8 +304,7 @@ class Trainer:
             self.family.eval()
             for i, batch in enumerate(batches):
                 seed(derive(self.settings.seed, "validation", i), self.group.device)
-                returned = phase.loss(self.place(batch))
-                terms, seen = returned if isinstance(returned, tuple) else (returned, {})
+                terms, seen = evaluated(phase, self.place(batch))
                 whole = {name: value for name, value in seen.items() if not PART.fullmatch(name)}
                 for total, values in zip(sums, (terms, whole), strict=True):
                     for name, value in values.items():

@@ -112,7 +112,7 @@ def test_a_name_says_its_point(name, expected):
     assert studied.point(name) == expected
 
 
-# The loss by time
+# The loss by share of noise
 
 
 def test_the_loss_by_noise_is_one_plot(shown):

@@ -357,16 +357,23 @@ def test_traversals_begin_with_what_diverges_most_from_the_prior() -> None:
     assert order.tolist() == [3, 2, 0, 4, 1] and "divergence" in by
 
 
-def test_a_traversal_changes_one_dimension_at_a_time() -> None:
-    given, seen = subject(), []
+def traversed(given: Subject) -> tuple[View, np.ndarray]:
+    """The view, and the codes that it has decoded, by dimension and position."""
+    seen: list[np.ndarray] = []
 
     def decode(codes: np.ndarray, labels: np.ndarray | None = None, by: Any = None) -> np.ndarray:
         seen.append(codes)
         return np.zeros((len(codes), *CARD.shape), np.uint8)
 
     given.decode = decode  # type: ignore[method-assign]
-    VIEWS["traversals"](given)
-    walks = seen[0].reshape(Z, latent.POSITIONS, Z)
+    view = VIEWS["traversals"](given)
+    assert view is not None
+    return view, seen[0].reshape(Z, latent.POSITIONS, Z)
+
+
+def test_a_traversal_changes_one_dimension_at_a_time() -> None:
+    given = subject()
+    _, walks = traversed(given)
     start, spread = given.codes["test"][0], given.codes["train"].std(0)
     assert [int(np.flatnonzero(walk.std(0) > 1e-9).item()) for walk in walks] == np.argsort(-spread).tolist()
     for walk in walks:
@@ -386,16 +393,8 @@ def test_dimensions_that_are_not_walked_are_counted(most: int, monkeypatch: pyte
 
 
 def test_what_has_a_prior_is_walked_along_the_prior() -> None:
-    given, seen = subject(generator=Gaussian(generator().pca)), []
-
-    def decode(codes: np.ndarray, labels: np.ndarray | None = None, by: Any = None) -> np.ndarray:
-        seen.append(codes)
-        return np.zeros((len(codes), *CARD.shape), np.uint8)
-
-    given.decode = decode  # type: ignore[method-assign]
-    view = VIEWS["traversals"](given)
-    assert view is not None and "of the prior" in view.pictures[0].meaning
-    walks = seen[0].reshape(Z, latent.POSITIONS, Z)
+    view, walks = traversed(subject(generator=Gaussian(generator().pca)))
+    assert "of the prior" in view.pictures[0].meaning
     ends = [(walk[0, j], walk[-1, j]) for walk in walks for j in [int(np.ptp(walk, axis=0).argmax())]]
     assert ends == [(-3.0, 3.0)] * Z
 
