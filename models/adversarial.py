@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils import parametrizations
-from torch.optim import Optimizer, RMSprop
+from torch.optim import Optimizer
 
 from models import remedies
 from models.augment import adjusted, augmented
@@ -36,7 +36,7 @@ from models.family import (
     Remedy,
     Terms,
 )
-from models.layers import adam
+from models.layers import RMSProp, adam
 from models.losses import OBJECTIVES, auc, between, one_centred, zero_centred
 from models.search import Choice, Range
 
@@ -331,7 +331,7 @@ class Adversarial(Family):
     def optimizer(self, network: nn.Module, lr: float) -> Optimizer:
         """Adam, or RMSProp with torch's decay of 0.99, over a network."""
         if self.config.optimizer == "rmsprop":
-            return RMSprop(network.parameters(), lr=lr)
+            return RMSProp(network.parameters(), lr=lr)
         return adam(network, lr=lr, betas=(self.config.beta1, self.config.beta2))
 
     def check_shard(self, images: int) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -33,6 +36,22 @@ def test_adam_without_decay_is_adam() -> None:
             module(x).square().mean().backward()
             optimizer.step()
     torch.testing.assert_close(ours.weight, theirs.weight)
+
+
+UPDATE = """
+import sys, torch
+from models import layers
+x = torch.ones(1, 2, requires_grad=True)
+for optimizer in layers.adam(torch.nn.Linear(2, 1), lr=0.1), layers.RMSProp([x]):
+    optimizer.zero_grad()
+    optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+sys.exit("torch._dynamo" in sys.modules)
+"""
+
+
+def test_an_optimizer_does_without_the_compiler() -> None:
+    subprocess.run([sys.executable, "-c", UPDATE], check=True)
 
 
 class Normalised(family.Generator):
