@@ -5,6 +5,8 @@
 
     [--tuned] [--store output] [--write [docs/diffusion.md]]
 
+    python benchmarks/diffusion_peers.py --speed [--rounds 5] [--threads 2] [--write]
+
 denoising-diffusion-pytorch 2.3.4 trains with what its README shows (batch 32, Adam 8e-5) and all else of its
 Trainer: v prediction on the sigmoid schedule, clipped gradients, ema_pytorch at .995. diffusers 0.42.1 trains
 as its example for unconditional images does: batch 16, AdamW 1e-4 with betas .95 and .999, a cosine after 500
@@ -19,6 +21,9 @@ weights, by each library's own 100 steps of DDIM, Atelier's by its default sampl
 set's classifier: the Frechet distance of its features to the test digits, beside that of training digits.
 
 Each library is a stage in the store: a second call goes on with the first that is missing.
+
+--speed only trains, ten seconds each in turn and round after round, since a machine that is shared is faster
+in one minute than in the next: medians, and the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ import argparse
 import contextlib
 import functools
 import io
+import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -64,6 +70,7 @@ SEED, SAMPLE_SEED = 0, 1
 DDIM_STEPS = 100
 TUNED_RATE = 1e-3  # Atelier's
 TRIAL, WARM = 5.0, 3  # seconds of the estimate, after so many steps that are not counted
+TURN = 10.0  # seconds of a library in each round of --speed
 EPOCHS = 8  # of the networks that judge
 SCHEMA = 1  # raised when a peer is trained or sampled differently: it is part of the stages' keys
 PACKAGES = {
@@ -467,6 +474,35 @@ def report(store: Store, done: Mapping[str, Done], judge: Judge, args: argparse.
     return f"{table(HEADER, rows(store, done, judge))}\n\n{how} {judged}; {floor}"
 
 
+def speeds(args: argparse.Namespace) -> str:
+    """Images per second of training, of all in turn, and how many times as fast Atelier is."""
+    data, _ = data_version(home(), DATA, None)
+    make = makers(open_split(data, "train"))
+    libraries = {name: make[name](10**6) for name in dict.fromkeys(["atelier", *args.only])}
+    for library in libraries.values():
+        for number in range(WARM):
+            library.step(number)
+    rounds = []
+    for _ in range(args.rounds):
+        rounds.append({name: rate(library) for name, library in libraries.items()})
+        print(", ".join(f"{name} {found:,.0f}" for name, found in rounds[-1].items()), flush=True)
+    lines = []
+    for name in libraries:
+        ratios = [found["atelier"] / found[name] for found in rounds]
+        median = f"{statistics.median(found[name] for found in rounds):,.0f}"
+        times = f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
+        lines.append([name, median, times])
+    header = ["library", "training, images/s", "Atelier's is that many times (over rounds)"]
+    how = f"Medians of {args.rounds} rounds of {TURN:.0f} s each in turn, {args.threads} threads."
+    return f"{table(header, lines)}\n\n{how}"
+
+
+def rate(library: Library) -> float:
+    """Images per second, by a turn."""
+    steps, seconds = clocked(library, sys.maxsize, TURN)
+    return steps * library.batch / seconds
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -478,15 +514,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", choices=names, nargs="+", default=names, metavar="|".join(names))
     parser.add_argument("--tuned", action="store_true", help="the others at Atelier's learning rate too")
+    parser.add_argument("--speed", action="store_true", help="only the speed of training, in rounds")
+    parser.add_argument("--rounds", type=int, default=5, help="of --speed")
     parser.add_argument("--store", default="output")
     parser.add_argument("--write", type=Path, nargs="?", const=home() / "docs" / "diffusion.md")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     try:
-        text = compared(args)
+        text = speeds(args) if args.speed else compared(args)
         print(f"\n{text}")
         if args.write:
-            put(args.write, "peers", text)
+            put(args.write, "speed" if args.speed else "peers", text)
     except InputError as error:
         sys.exit(str(error))
 

@@ -388,7 +388,8 @@ def table(run: Mapping[str, Any]) -> dict[str, Any]:
 def _said(name: str, value: Any) -> list[str]:
     """A cell of the field's table as lines."""
     if isinstance(value, Mapping):
-        return [f"{key.replace('_', ' ')} {', '.join(_said(key, item))}" for key, item in value.items()]
+        labels = {key: MEASURES[key].label if key in MEASURES else key.replace("_", " ") for key in value}
+        return [f"{labels[key]} {', '.join(_said(key, item))}" for key, item in value.items()]
     if isinstance(value, list):
         return [", ".join(text.short(item) for item in value)]
     return [text.count(value) if name in ("complexity", "parameters") else text.short(value)]
