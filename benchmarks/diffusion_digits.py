@@ -60,6 +60,7 @@ from components.config import Train, load
 from components.data.dataset import Split, open_split
 from components.distances import Estimate
 from components.errors import InputError
+from components.evaluation import choose
 from components.extractors import adopt_efficientnet
 from components.features import Extractor, load_extractor
 from components.metrics import closeness, memorised, nearest, share
@@ -189,7 +190,9 @@ class Judges:
 
     def __call__(self, images: np.ndarray, labels: np.ndarray, seconds: float | None = None) -> Found:
         near = memorised(self.nearness(images), self.closest)
-        distances = {name: judge(images) for name, judge in self.judges.items()}
+        # An interval's groups are every tenth image, and every tenth digit that is asked for is of one class.
+        mixed = images[choose(len(images), len(images))]
+        distances = {name: judge(mixed) for name, judge in self.judges.items()}
         return Found(self.right(images, labels), distances, near, seconds)
 
 
@@ -282,7 +285,9 @@ def compared(study: Study, generator: Generator, card: Card, judges: Judges) -> 
         images, seconds = drawn(generator, card, change, judges.n)
         found = judges(images, asked(judges.n))
         print(json.dumps({study.name: name, "right": found.right.value}), flush=True)
-        lines.append([*line(name, found, floors)[:-1], f"{1000 * seconds / judges.n:.1f}"])
+        cells = line(name, found, floors)
+        cells[2], cells[-1] = f"{found.distances[MAIN].value:.3g}", f"{1000 * seconds / judges.n:.1f}"
+        lines.append(cells)
     networks = [f"in floors, {network}" for network in floors]
     header = [study.name, "judged right", f"Frechet distance, {MAIN}", *networks, "memorised", "ms a digit"]
     return f"{table(header, lines)}\n\n{judges.n} samples a line, the same noise and classes for each."
