@@ -22,6 +22,7 @@ from flows.signals import stop_on_signals
 QUICKSTART = "configs/quickstart.yaml"
 STORE = "output"
 LOST = timedelta(minutes=2)  # a run writes its record several times a minute
+LISTED = 20  # images that `score` prints at least, flagged or not
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -515,8 +516,11 @@ def score_images(options: argparse.Namespace) -> None:
         images = [asdict(one) for one in scored]
         print(json.dumps({"threshold": threshold, "flagged": flagged, "images": images}))
         return
-    rows = [(shown(one.file), f"{one.score:.5f}", "yes" if one.flagged else "") for one in scored]
+    listed = scored[: max(flagged, LISTED)]  # the strangest come first
+    rows = [(shown(one.file), f"{one.score:.5f}", "yes" if one.flagged else "") for one in listed]
     _table(("image", "score", "flagged"), rows)
+    if len(listed) < len(scored):
+        print(f"and {len(scored) - len(listed)} that are less strange; -o FILE.csv and --json have all")
     print(
         f"{flagged} of {len(scored)} images are above {threshold:.5f}, the {options.quantile:g} quantile of "
         f"the {strangeness.MEASURE} of validation images"
