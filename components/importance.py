@@ -49,12 +49,15 @@ def comparable_scores(trials: Sequence[Mapping[str, Any]], rungs: Sequence[int])
         for trial, score in found
         if trial.get("state") != "collapsed" and score is not None
     ]
+    fair = [one for i, one in enumerate(fair) if one not in fair[:i]]  # of a population, from one beginning
     worst = max((score for _, score in fair), default=None)
     return fair + [(_values(trial), worst) for trial in collapsed if worst is not None]
 
 
 def _values(trial: Mapping[str, Any]) -> Values:
-    return trial.get("values") or {}
+    """Those that the scores at the first rung were earned with: of a population, its first."""
+    schedule = trial.get("schedule")
+    return (schedule[0]["values"] if schedule else trial.get("values")) or {}
 
 
 def _score(trial: Mapping[str, Any], rungs: Sequence[int]) -> float | None:

@@ -659,7 +659,7 @@ def class_number(label: str, names: list[str] | None, card: Card) -> int:
     """A class by its name or number."""
     if names and label in names:
         return names.index(label)
-    if label.isdigit() and int(label) < card.num_classes:
+    if label.isdecimal() and int(label) < card.num_classes:
         return int(label)
     known = ", ".join(names[:20]) if names else f"0 to {card.num_classes - 1}"
     raise InputError(f"--label {label}: unknown class; known: {known}")

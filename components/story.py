@@ -24,6 +24,7 @@ class Story:
         judgements: of a trial.
         before: what an interrupted sweep left, as `told` returned it.
         values_of: what a searcher's plain values stand for.
+        best: whether trials keep their best weights, or the last.
     """
 
     def __init__(
@@ -32,8 +33,9 @@ class Story:
         judgements: int,
         before: Told | None = None,
         values_of: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
+        best: bool = True,
     ):
-        self.keep, self.judgements, self.values_of = keep, judgements, values_of
+        self.keep, self.judgements, self.values_of, self.best = keep, judgements, values_of, best
         self.suggested: list[dict[str, Any]] = [t["suggested"] for t in (before or {}).get("trials", [])]
         self.trials: dict[int, Told] = {}
         self.decisions: list[Told] = []
@@ -113,7 +115,7 @@ class Story:
 
     def _hear(self, trial: Told, result: Mapping[str, Any]) -> None:
         if len(result["schedule"]) > 1:
-            trial["schedule"] = list(result["schedule"])
+            trial["schedule"] = [self._numbered(entry) for entry in result["schedule"]]
         if "failed" in result:
             trial["state"], trial["reason"] = "failed", str(result["failed"])
             self._note(
@@ -131,6 +133,10 @@ class Story:
         trial["step"], trial["seconds"] = result["step"], result["seconds"]
         trial["cost"] = _finite(result["cost"])
         self._changed()
+
+    def _numbered(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """An entry of a schedule with the number of the trial that it goes on from, where that is another."""
+        return dict(entry) | ({"from": self.numbers.get(entry["from"])} if "from" in entry else {})
 
     def end(self, trial_id: str, failed: str | None = None) -> None:
         """A trial is over."""
@@ -166,7 +172,8 @@ class Story:
             self.trials[number]["values"] = self.values_of(config)
             curve = self.trials[donor]["curve"]
             self.trials[number]["curve"] = [dict(said) for said in curve if said["judged"] <= judged]
-            self._note(number, judged, "exploited", why, donor=donor)
+            values = self.trials[number]["values"]
+            self._note(number, judged, "exploited", why, donor=donor, values=values)
 
     def _note(self, number: int, judged: int, did: str, why: str, **more: Any) -> None:
         note = {"offset": self.offset, "trial": number, "judged": judged, "did": did, "why": why}
@@ -193,7 +200,7 @@ class Story:
     @property
     def told(self) -> Told:
         """All that is known."""
-        return self.settled(best=True)
+        return self.settled(self.best)
 
     def counts(self) -> dict[str, int]:
         """How many trials are in which state."""

@@ -77,10 +77,10 @@ def sweep(
         return {name: choices.get(name, {}).get(value, value) for name, value in config.items()}
 
     before = attempt.read_json(STORY) if attempt.exists(STORY) else None
-    story = Story(keep_story, terms.judgements, before, values_of)
+    story = Story(keep_story, terms.judgements, before, values_of, best=keep == "best")
     tuning.search(terms, hyperparameters, settings, story, attempt.child("ray"))
     attempt.delete("ray")
-    told = story.settled(best=keep == "best")
+    told = story.told
     keep_story(told)
     own = {h.name: h.default for h in hyperparameters}
     chosen = finalists(told["trials"], settings, own if terms.model else None)
@@ -156,7 +156,7 @@ def finalists(found: Sequence[Told], settings: Sweep, own: Mapping[str, Any] | N
         raise RunError(
             f"no trial of the sweep came to a value; the first said: {(reasons or ['nothing'])[0]}"
         )
-    ranked = sorted(whole, key=lambda t: (t["state"] != "done", -len(t["curve"]), t["score"], t["number"]))
+    ranked = sorted(whole, key=lambda t: (_left(t), t["score"], t["number"]))
     if settings.cost:
         ranked = [t for t in ranked if not any(_beats(other, t) for other in whole)]
     first = {stages.canonical([t["values"], t.get("schedule")]): t for t in reversed(ranked)}  # of twins
@@ -165,6 +165,12 @@ def finalists(found: Sequence[Told], settings: Sweep, own: Mapping[str, Any] | N
         return chosen
     same = [trial for trial in whole if trial["values"] == own]
     return chosen + (same or [{"number": 0, "values": dict(own), "schedule": None}])
+
+
+def _left(trial: Told) -> tuple[bool, int]:
+    """How far a trial came, the farthest first; one that is done has ended, be it early, of itself."""
+    done = trial["state"] == "done"
+    return not done, 0 if done else -len(trial["curve"])
 
 
 def _beats(a: Told, b: Told) -> bool:
@@ -217,7 +223,8 @@ def rescored(
         scored.append(
             {name: trial[name] for name in ("number", "values", "schedule")}
             | {"cost": statistics.fmean(one["cost"] for one in repeats) if mean is not None else None}
-            | {"repeats": repeats, "mean": mean, "low": low, "high": high, "n": settings.final_samples}
+            | {"repeats": repeats, "mean": mean, "low": low, "high": high}
+            | {"n": min((one["n"] for one in repeats if one.get("n")), default=settings.final_samples)}
             | {"diversity": min(diversity, default=None)}  # one that collapses with a seed is not the winner
         )
     return sorted(scored, key=lambda one: (one["mean"] is None, one["mean"] or 0.0))

@@ -239,7 +239,9 @@ def _pointer() -> dict[str, Any] | None:
 
 def labels(hyperparameters: Sequence[Hyperparameter]) -> dict[str, dict[str, Any]]:
     """Names of values that are not plain, such as lists of widths: searchers take only plain ones."""
-    choices = {h.name: h.space.values for h in hyperparameters if not isinstance(h.space, Range)}
+    choices = {
+        h.name: (*h.space.values, h.default) for h in hyperparameters if not isinstance(h.space, Range)
+    }
     return {name: {_label(value): value for value in values} for name, values in choices.items()}
 
 
@@ -273,9 +275,8 @@ def suggestions(
         axes = [_points(h, settings.points) for h in hyperparameters]
         names = [h.name for h in hyperparameters]
         grid = [dict(zip(names, values, strict=True)) for values in itertools.product(*axes)]
-        return list(
-            itertools.islice(itertools.chain([default], (p for p in grid if p != default)), settings.trials)
-        )
+        first = [default] if default in grid else []  # elsewhere it would take the place of a point
+        return (first + [point for point in grid if point != default])[: settings.trials]
     if settings.searcher == "optuna":
         return [dict(values) for values in before] or [default]
     found, draws = [default], 0

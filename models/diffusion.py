@@ -260,7 +260,7 @@ class DiffusionConfig(Config):
         if self.target == "eps" and self.process in ("cosine", "sigmoid") and not self.clip:
             raise ValueError(
                 f"target=eps at the end of process={self.process} makes errors of x_0 hundreds of times "
-                "its own; set clip: true, or take v, velocity or x_0"
+                "its own; take v, velocity or x_0, or, of pixels, set clip: true"
             )
         if (self.target == "edm") and self.process != "edm":
             raise ValueError(f"target=edm is for process=edm, not {self.process}")

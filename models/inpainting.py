@@ -36,6 +36,8 @@ class InpaintingConfig(DiffusionConfig):
     def _ordered(self) -> InpaintingConfig:
         if self.smallest > self.largest:
             raise ValueError(f"smallest={self.smallest} must not be above largest={self.largest}")
+        if self.strength != 1:
+            raise ValueError("strength has no use here: what is in a hole is not seen, and starts from noise")
         return self
 
 

@@ -109,7 +109,7 @@ def test_an_image_is_started_from(tmp_path: Path, pictures: dict[str, Path]) -> 
     ("diffusion", {"source": "image"}, "say how much with --strength"),
     ("diffusion", {"source": "image", "strength": 0.0}, "--strength 0.0.*greater than 0"),
     ("diffusion", {"strength": 0.5}, "--strength 0.5: name the image to start from with --source FILE"),
-    ("inpainting", {"source": "image", "mask": "mask", "strength": 0.5}, "--strength 0.5: inpainting starts"),
+    ("inpainting", {"source": "image", "mask": "mask", "strength": 0.5}, "strength has no use here"),
     ("super_resolution", {"source": "small", "strength": 0.5}, "super_resolution starts from noise alone"),
     ("diffusion", {"steps": 0}, "--steps 0.*greater than or equal to 1"),
     ("dcgan", {"source": "image"}, "dcgan makes images from nothing: it takes no --source"),

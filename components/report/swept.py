@@ -287,14 +287,20 @@ def _table(
 
 def _value(trial: Object, name: str) -> dict[str, Any]:
     """A cell; of a trial that changed on its way, where it began and where it ended."""
-    first = as_object(trial.get("values")).get(name)
-    last = as_object((_objects(trial.get("schedule")) or [{}])[-1].get("values")).get(name, first)
+    last = as_object(trial.get("values")).get(name)
+    first = _began(trial).get(name, last)
     shown = written(first) if first is not None else text.NONE
     return {
         "text": shown if last == first else f"{shown} → {written(last)}",
         "sort": rounded(last) if is_number(last) else str(last),
         "number": is_number(first),
     }
+
+
+def _began(trial: Object) -> Object:
+    """The values that a trial began with."""
+    schedule = _objects(trial.get("schedule"))
+    return as_object(schedule[0].get("values")) if schedule else as_object(trial.get("values"))
 
 
 def _diversity(trial: Object) -> float | None:
@@ -507,6 +513,7 @@ def _drawn(
         "axes": axes,
         "winner": winner.get("number") if isinstance(winner.get("number"), int) else None,
         "trials": [_trial(trial, axes, rungs, times) for trial in trials],
+        "moves": _moves(told, settings),
         "spent": spent(trials, times),
     }
 
@@ -514,7 +521,7 @@ def _drawn(
 def _axis(space: Object, trials: Sequence[Object]) -> dict[str, Any]:
     """An axis of the parallel coordinates: a stretch of numbers, or choices in their order."""
     name = space["name"]
-    tried = [as_object(trial.get("values")).get(name) for trial in trials]
+    tried = [_began(trial).get(name) for trial in trials]
     numbers = [value for value in (*tried, space.get("low"), space.get("high")) if is_number(value)]
     wanted = space["recommended"] if space.get("recommended") is not None else space.get("default")
     if is_number(space.get("low")) and is_number(space.get("high")) and numbers:
@@ -536,20 +543,11 @@ def _axis(space: Object, trials: Sequence[Object]) -> dict[str, Any]:
 
 
 def _trial(trial: Object, axes: Sequence[Object], rungs: Sequence[int], times: int) -> dict[str, Any]:
-    values, curve = as_object(trial.get("values")), _objects(trial.get("curve"))
+    values, curve = _began(trial), _objects(trial.get("curve"))
     points = [
         [p["judged"], p.get("step"), rounded(times * p["value"])]
         for p in curve
         if isinstance(p.get("judged"), int) and is_number(p.get("value"))
-    ]
-    schedule = [
-        [
-            part["step"],
-            part.get("from") if isinstance(part.get("from"), int) else None,
-            ", ".join(f"{k} {written(v)}" for k, v in as_object(part.get("values")).items()),
-        ]
-        for part in _objects(trial.get("schedule"))
-        if is_number(part.get("step"))
     ]
     return {
         "n": trial["number"],
@@ -560,8 +558,24 @@ def _trial(trial: Object, axes: Sequence[Object], rungs: Sequence[int], times: i
         "cost": rounded(trial["cost"]) if is_number(trial.get("cost")) else None,
         "step": trial.get("step") if is_number(trial.get("step")) else None,
         "curve": points,
-        "schedule": schedule,
     }
+
+
+def _moves(told: Object, settings: Object) -> list[dict[str, Any]]:
+    """Who went on from whose weights, at which step and with which values: the decisions of a population."""
+    steps, judgements = settings.get("steps"), settings.get("judgements")
+    if not (is_number(steps) and is_number(judgements) and judgements):
+        return []
+    return [
+        {
+            "step": rounded(steps * one["judged"] / judgements),
+            "trial": one["trial"],
+            "from": one["donor"],
+            "values": ", ".join(f"{k} {written(v)}" for k, v in as_object(one.get("values")).items()),
+        }
+        for one in _objects(told.get("decisions"))
+        if all(is_number(one.get(key)) for key in ("judged", "trial", "donor"))
+    ]
 
 
 def _at(axis: Object, value: Any) -> Any:

@@ -180,7 +180,13 @@ def population(n: int = 8) -> dict:
         ranked = sorted(alive, key=lambda t: t["curve"][step // 100 - 1]["value"])
         for good, poor in zip(ranked[:2], ranked[-2:], strict=True):
             lr = good["schedule"][-1]["values"]["lr"] * rng.choice((0.8, 1.25))
-            poor["schedule"].append({"step": step, "values": {"lr": lr}, "from": good["number"]})
+            change = {"step": step, "values": {"lr": lr}, "from": good["number"]}
+            poor["schedule"] = [*good["schedule"], change]  # with the weights, their past is taken over
+            poor["values"] = good["values"] | {"lr": lr}
+            swept["decisions"].append(
+                {"trial": poor["number"], "donor": good["number"], "judged": step // 100}
+                | {"did": "exploited", "why": "", "values": poor["values"]}
+            )
     moved = max(alive, key=lambda t: len(t["schedule"]))
     swept["winner"] |= {k: moved[k] for k in ("number", "values", "schedule")}
     return swept

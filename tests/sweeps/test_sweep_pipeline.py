@@ -115,6 +115,10 @@ def test_a_population_is_replayed_as_a_schedule(sweeps: Sweeps) -> None:
     assert exploits and all("goes on from trial" in d["why"] for d in exploits)
     schedules = [t["schedule"] for t in swept["trials"] if t["schedule"]]
     assert schedules and all(entry["step"] in (0, 2, 4, 6) for s in schedules for entry in s)
+    numbers = {t["number"] for t in swept["trials"]}
+    assert {entry["from"] for s in schedules for entry in s if "from" in entry} <= numbers
+    assert {number for d in exploits for number in (d["trial"], d["donor"])} <= numbers
+    assert all(d["values"].keys() == {"lr", "beta1"} for d in exploits)
 
 
 def test_workers_of_a_trial_run_from_judgement_to_judgement(sweeps: Sweeps) -> None:

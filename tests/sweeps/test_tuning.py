@@ -52,8 +52,17 @@ def test_a_grid_has_every_combination() -> None:
 def test_values_that_are_lists_have_names() -> None:
     (what,) = spaces.resolve("autoencoder", {"widths": [[64, 32], [32, 16]]}).values()
     named = tuning.labels([what])["widths"]
-    assert set(named) == {"[64, 32]", "[32, 16]"} and tuple(named["[64, 32]"]) == (64, 32)
-    assert tuning.domain(what).categories == list(named)
+    assert set(named) == {"[64, 32]", "[32, 16]", "[256, 128]"} and tuple(named["[64, 32]"]) == (64, 32)
+    assert tuning.domain(what).categories == ["[64, 32]", "[32, 16]"]
+    (first, *_) = tuning.suggestions([what], sweep(searcher="random", trials=3))
+    assert named[first["widths"]] == what.default  # the first trial, though it is not searched
+
+
+def test_a_grid_loses_no_point_to_a_default_that_is_none() -> None:
+    for values in ([0.1, 0.5, 0.9], [0.1, 0.2, 0.9]):  # the default is 0.5
+        found = suggestions(searched({"beta1": values}), sweep(searcher="grid", trials=3))
+        assert sorted(point["beta1"] for point in found) == values
+        assert (found[0]["beta1"] == 0.5) == (0.5 in values)
 
 
 # Successive halving

@@ -242,8 +242,9 @@ globalThis.drawSweeps = (kit, sweeps) => {
 
     /* Lanes of a population, the best on top; an arrow is where one took over the weights of another. */
     const genealogy = () => plotted("Genealogy", null, (box, readout, width) => {
+      const moves = sweep.moves.filter((m) => by.has(m.trial) && by.has(m.from)).map((m) => ({ ...m, trial: by.get(m.trial) }));
       const lanes = [...ranked, ...trials.filter((t) => !ranked.includes(t))], pitch = clamp(320 / lanes.length, 6, 26), pad = { left: 34, right: 14, top: 12, bottom: 38 }, height = pad.top + pad.bottom + lanes.length * pitch;
-      const end = Math.max(1, ...trials.map((t) => t.step || 0), ...trials.flatMap((t) => t.schedule.map(([step]) => step))), X = scale(0, end, pad.left, width - pad.right, false), lane = new Map(lanes.map((t, i) => [t.n, pad.top + (i + 0.5) * pitch]));
+      const end = Math.max(1, ...trials.map((t) => t.step || 0), ...moves.map((m) => m.step)), X = scale(0, end, pad.left, width - pad.right, false), lane = new Map(lanes.map((t, i) => [t.n, pad.top + (i + 0.5) * pitch]));
       const plot = drawing(width, height, `Genealogy of ${trials.length} trials over steps. Arrow keys read who took over whom.`);
       axes(plot, { X, pad, width, height, xLabel: "step", yMarks: [], xMarks: ticks(0, end, false, Math.max(3, Math.floor(width / 110))) });
       for (const trial of lanes) {
@@ -254,13 +255,12 @@ globalThis.drawSweeps = (kit, sweeps) => {
       const line = []; // of the winner, or of the best so far, back to its first weights
       let now = sweep.winner !== null && by.has(sweep.winner) ? by.get(sweep.winner) : lanes[0], until = Infinity;
       while (now && line.length < 1000) {
-        const taken = now.schedule.filter(([step, from]) => from !== null && step < until).pop();
-        line.push([now.n, taken ? taken[0] : 0, Math.min(until, now.step || 0)]);
+        const here = now, taken = moves.filter((m) => m.trial === here && m.step < until).pop();
+        line.push([now.n, taken ? taken.step : 0, Math.min(until, now.step || 0)]);
         if (!taken) break;
-        until = taken[0]; now = by.get(taken[1]);
+        until = taken.step; now = by.get(taken.from);
       }
       for (const [n, from, to] of line) plot.append(svg("path", { class: "ancestry", d: path([[X(from), lane.get(n)], [X(to), lane.get(n)]]) }));
-      const moves = trials.flatMap((trial) => trial.schedule.filter(([, from]) => from !== null && lane.has(from)).map(([step, from, values]) => ({ trial, step, from, values })));
       for (const { trial, step, from } of moves) {
         const x = X(step), [a, b] = [lane.get(from), lane.get(trial.n)], way = Math.sign(b - a), own = line.some(([n, begun]) => n === trial.n && begun === step);
         plot.append(svg("path", { class: `took${own ? " own" : ""}`, "data-trial": trial.n, d: `M${x} ${a}L${x} ${b - way * 3}M${x - 3.5} ${b - way * 7}L${x} ${b - way * 2}L${x + 3.5} ${b - way * 7}` }));
@@ -290,7 +290,7 @@ globalThis.drawSweeps = (kit, sweeps) => {
     parallel(holder);
     bestSoFar();
     if (sweep.sampling && trials.some((t) => isNumber(t.value) && isNumber(t.cost))) tradeoff();
-    if (sweep.scheduler === "pbt" || trials.some((t) => t.schedule.length)) genealogy();
+    if (sweep.scheduler === "pbt") genealogy();
     else if (trials.some((t) => t.curve.length > 1)) rungs();
     filter();
   };
