@@ -36,6 +36,10 @@ def test_finalists_came_farthest_and_are_the_best_of_those() -> None:
     assert numbers(finalists(found, sweep(finalists=3))) == [3, 1, 4]
 
 
+def test_who_ended_early_by_itself_is_not_behind_who_did_not() -> None:
+    assert numbers(finalists([trial(1, 5.0), trial(2, 1.0, 4)], sweep(finalists=1))) == [2]
+
+
 def test_twins_are_one_finalist() -> None:
     found = [trial(1, 5.0), trial(2, 4.0), trial(3, 3.0)]
     found[2]["values"] = found[1]["values"]
