@@ -607,10 +607,6 @@ def _from_image(
     name, task = described["family"], FAMILIES[described["family"]].task
     if wish.mask is not None and not hasattr(generator, "masked"):
         raise InputError(f"--mask {wish.mask}: {name} fills no holes")
-    if wish.strength is not None and task != "generate":
-        raise InputError(
-            f"--strength {wish.strength:g}: {name} starts from noise alone, whatever it is given"
-        )
     if wish.strength is not None and wish.source is None:
         raise InputError(f"--strength {wish.strength:g}: name the image to start from with --source FILE")
     if wish.source is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
@@ -219,7 +219,7 @@ def _asked(base: _Base, name: str, wanted: Any) -> Range | Choice:
         "recommended": own.recommended if own else None,
         "advises": own is not None and own.advises,
         "sampling": own.sampling if own else False,
-        "where": own.where if own else None,
+        "where": own.where if own else (),
     }
     if isinstance(wanted, Mapping):
         return _range(name, wanted, field, own, told)
@@ -283,15 +283,20 @@ def _of_one_kind(found: Mapping[str, Hyperparameter]) -> None:
 
 def _read_at_all(base: _Base, each: Hyperparameter, found: Mapping[str, Hyperparameter]) -> None:
     """Raises InputError where the other settings leave a hyperparameter without effect."""
-    if each.space.where is None:
+    if not each.space.where:
         return
-    other, value = each.space.where
+    other, *values = each.space.where
     now = [_value(base.defaults, other)] if other not in found else ends(found[other].space)
-    if value not in now:
+    if not any(value in now for value in values):
         raise InputError(
-            f"search.{each.name} has no effect: it is for {other}={value}, and {other} is "
-            f"{' or '.join(map(str, now))}; set or search {other} too"
+            f"search.{each.name} has no effect: it is for {other}={_any_of(values)}, and {other} is "
+            f"{_any_of(now)}; set or search {other} too"
         )
+
+
+def _any_of(values: Iterable[Any]) -> str:
+    """Values as a sentence names them."""
+    return " or ".join(map(str, values))
 
 
 # Whether the settings accept it.

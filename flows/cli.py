@@ -381,12 +381,17 @@ def list_hyperparameters(family: str, as_json: bool) -> None:
                 _values(r),
                 r["scale"],
                 "sampling" if r["sampling"] else "training",
-                "=".join(map(str, r["where"])) if r["where"] else None,
+                _where(*r["where"]) if r["where"] else None,
                 r["source"],
             )
             for r in rows
         ],
     )
+
+
+def _where(name: str, *values: Any) -> str:
+    """What another setting must be."""
+    return f"{name}={' or '.join(map(_value, values))}"
 
 
 def _value(value: Any) -> str:

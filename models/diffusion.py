@@ -140,6 +140,7 @@ class DiffusionConfig(Config):
             -1.2,
             0.8,
             source="Esser et al. 2024, Table 1: 0; Karras et al. 2022, Table 1: -1.2",
+            where=("times", "logit_normal", "log_normal"),
             recommended=0.0,
         ),
     ] = 0.0
@@ -149,6 +150,7 @@ class DiffusionConfig(Config):
             0.5,
             1.6,
             source="Esser et al. 2024, Table 1: 1; Karras et al. 2022, Table 1: 1.2",
+            where=("times", "logit_normal", "log_normal"),
             recommended=1.0,
         ),
     ] = Field(1.0, gt=0)
@@ -158,7 +160,14 @@ class DiffusionConfig(Config):
     condition: Literal["auto", "none", "class", "text"] = "auto"  # auto: the class, where there are classes
     # How often an image's is withheld, for guidance.
     condition_dropout: Annotated[
-        float, Range(0.05, 0.5, source="Ho & Salimans 2022: 0.1 or 0.2, and not 0.5", recommended=0.1)
+        float,
+        Range(
+            0.05,
+            0.5,
+            source="Ho & Salimans 2022: 0.1 or 0.2, and not 0.5",
+            where=("condition", "auto", "class", "text"),
+            recommended=0.1,
+        ),
     ] = Field(0.1, ge=0, le=1)
     # 1: none; above, samples keep closer to their condition.
     guidance: Annotated[
@@ -167,6 +176,7 @@ class DiffusionConfig(Config):
             1.0,
             4.0,
             source="Ho & Salimans 2022: 1.1 to 1.3 for the best FID, 5 and more for the best IS",
+            where=("condition", "auto", "class", "text"),
             recommended=1.3,
             sampling=True,
         ),
@@ -177,6 +187,7 @@ class DiffusionConfig(Config):
         Choice(
             ((0.0, 1.0), (0.1, 0.9), (0.2, 0.8), (0.0, 0.8), (0.2, 1.0)),
             source="Kynkaanniemi et al. 2024: neither where noise is high nor where it is low",
+            where=("condition", "auto", "class", "text"),
             advises=False,
             sampling=True,
         ),

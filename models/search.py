@@ -28,7 +28,7 @@ class Range:
     recommended: float | None = None  # the source's own, perhaps outside; None: what the field has
     advises: bool = True  # whether the source gives a value at all
     sampling: bool = False  # nothing but sampling reads it, so it is searched on a trained model
-    where: tuple[str, Any] | None = None  # a field and its value, without which nothing reads this one
+    where: tuple[Any, ...] = ()  # a field and its values, without any of which nothing reads this one
 
     def __post_init__(self) -> None:
         assert self.low < self.high and (self.scale == "linear" or self.low > 0), self
@@ -47,7 +47,7 @@ class Choice:
     recommended: Any = None
     advises: bool = True
     sampling: bool = False
-    where: tuple[str, Any] | None = None
+    where: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.values, self

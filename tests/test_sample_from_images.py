@@ -95,6 +95,17 @@ def test_an_image_is_started_from(tmp_path: Path, pictures: dict[str, Path]) -> 
     assert near < far
 
 
+def test_enlarging_may_start_from_the_small_image(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    folder = model(tmp_path, "super_resolution", sampler_steps=20)
+    plain = drawn(folder, tmp_path, source=pictures["small"]).astype(int)
+    near, far = (
+        drawn(folder, tmp_path, source=pictures["small"], strength=strength).astype(int)
+        for strength in (0.05, 0.9)
+    )
+    apart = [np.abs(each[0] - each[1]).mean() for each in (near, far, plain)]
+    assert apart[0] < apart[1] < apart[2], "the less noise, the less two samples differ"
+
+
 @pytest.mark.parametrize(("family", "wishes", "match"), [
     ("super_resolution", {}, "super_resolution enlarges images: name one with --source FILE"),
     ("inpainting", {}, "inpainting changes images: name one with --source FILE"),
@@ -110,7 +121,7 @@ def test_an_image_is_started_from(tmp_path: Path, pictures: dict[str, Path]) -> 
     ("diffusion", {"source": "image", "strength": 0.0}, "--strength 0.0.*greater than 0"),
     ("diffusion", {"strength": 0.5}, "--strength 0.5: name the image to start from with --source FILE"),
     ("inpainting", {"source": "image", "mask": "mask", "strength": 0.5}, "strength has no use here"),
-    ("super_resolution", {"source": "small", "strength": 0.5}, "super_resolution starts from noise alone"),
+    ("super_resolution", {"strength": 0.5}, "--strength 0.5: name the image to start from"),
     ("diffusion", {"steps": 0}, "--steps 0.*greater than or equal to 1"),
     ("dcgan", {"source": "image"}, "dcgan makes images from nothing: it takes no --source"),
     ("dcgan", {"strength": 0.5}, "dcgan has no such setting"),

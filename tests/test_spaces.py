@@ -198,15 +198,19 @@ def test_what_another_setting_turns_on_can_be_searched_with_it() -> None:
     assert set(spaces.resolve("vae", {"widths": None, "network": ["conv", "dense"]})) == {"widths", "network"}
     assert set(spaces.resolve("vae", {"widths": None}, {"network": "dense"})) == {"widths"}
     assert set(spaces.resolve("diffusion", {"eta": None, "sampler": None})) == {"eta", "sampler"}
+    assert set(spaces.resolve("diffusion", {"time_mean": None}, {"times": "log_normal"})) == {"time_mean"}
+    with pytest.raises(InputError, match="guidance has no effect: it is for condition=auto or class or text"):
+        spaces.resolve("diffusion", {"guidance": None}, {"condition": "none"})
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_conditions_name_settings_and_values_that_there_are(family: str) -> None:
     for name, each in spaces.hyperparameters(family).items():
         if each.space.where:
-            other, value = each.space.where
-            assert other in FAMILIES[family].Config.model_fields, name
-            assert refused(family, other, value) in (None, ()) or other == "quantise", f"{name}: {value}"
+            other, *values = each.space.where
+            assert values and other in FAMILIES[family].Config.model_fields, name
+            for value in values:
+                assert refused(family, other, value) in (None, ()) or other == "quantise", f"{name}: {value}"
 
 
 def test_as_json() -> None:
@@ -263,6 +267,11 @@ MISTAKES: list[tuple[str, Mapping[str, Any], list[str]]] = [
         ["search.widths", "no effect", "network=dense", "is conv", "set or search network"],
     ),
     ("diffusion", {"eta": [0, 1], "sampler": ["heun", "euler"]}, ["search.eta", "ddim", "heun or euler"]),
+    (
+        "diffusion",
+        {"time_mean": None, "times": ["uniform"]},
+        ["search.time_mean", "no effect", "times=logit_normal or log_normal", "is uniform"],
+    ),
     ("diffusion", {"eta": None, "train.batch": None}, ["eta", "train.batch", "two sweeps"]),
 ]
 
