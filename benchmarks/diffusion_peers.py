@@ -13,7 +13,8 @@ as its example for unconditional images does: batch 16, AdamW 1e-4 with betas .9
 steps of warm-up, the linear schedule of 1000 steps, clipped gradients, EMAModel with its warm-up. --tuned has
 both at Atelier's learning rate too. Both get their images from memory rather than from PNG files, as they
 are: 28 pixels, which their U-Nets take, and not mirrored. Their U-Nets have three levels, down to the 7 x 7
-pixels at which Atelier's ends, and about as many parameters. All are unconditional.
+pixels at which Atelier's ends, and about as many parameters; diffusers' has two layers a block, as in its
+example, and for --speed one layer of wider channels too, which is faster. All are unconditional.
 
 The clock runs over training steps alone. How many there will be is needed for a decaying learning rate; it is
 estimated from a few seconds of a training that is thrown away, for all alike. Samples are of the averaged
@@ -72,7 +73,8 @@ TUNED_RATE = 1e-3  # Atelier's
 TRIAL, WARM = 5.0, 3  # seconds of the estimate, after so many steps that are not counted
 TURN = 10.0  # seconds of a library in each round of --speed
 EPOCHS = 8  # of the networks that judge
-SCHEMA = 1  # raised when a peer is trained or sampled differently: it is part of the stages' keys
+ONE_LAYER = "diffusers, one layer a block"
+SCHEMA = 2  # raised when a peer is trained or sampled differently: it is part of the stages' keys
 PACKAGES = {
     "denoising-diffusion-pytorch": ("denoising-diffusion-pytorch", "ema-pytorch"),
     "diffusers": ("diffusers",),
@@ -201,19 +203,20 @@ class Diffusers:
 
     batch, decays = 16, True
 
-    def __init__(self, split: Split, rate: float, steps: int, warmup: int):
+    def __init__(self, split: Split, rate: float, steps: int, warmup: int, layers: int = 2):
         from diffusers import DDPMScheduler, UNet2DModel
         from diffusers.optimization import get_scheduler
         from diffusers.training_utils import EMAModel
 
         torch.manual_seed(SEED)
+        channels, groups = {1: ((32, 32, 48), 16), 2: ((24, 24, 44), 4)}[layers]  # 0.57 and 0.58 million
         self.model = UNet2DModel(
             sample_size=DIGIT.resolution,
             in_channels=1,
             out_channels=1,
-            layers_per_block=1,
-            block_out_channels=(32, 32, 48),
-            norm_num_groups=16,  # 32 do not divide 48
+            layers_per_block=layers,
+            block_out_channels=channels,
+            norm_num_groups=groups,  # the example's 32 divide none of these widths
             down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
             up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         )
@@ -296,6 +299,7 @@ def makers(split: Split) -> dict[str, Make]:
         "denoising-diffusion-pytorch": lambda steps: Lucidrains(split, 8e-5),
         "diffusers": lambda steps: Diffusers(split, 1e-4, steps, 500),
         "denoising-diffusion-pytorch, tuned": lambda steps: Lucidrains(split, TUNED_RATE),
+        ONE_LAYER: lambda steps: Diffusers(split, 1e-4, steps, 500, layers=1),
         "diffusers, tuned": lambda steps: Diffusers(split, TUNED_RATE, steps, min(500, steps // 10)),
     }
 
@@ -478,7 +482,8 @@ def speeds(args: argparse.Namespace) -> str:
     """Images per second of training, of all in turn, and how many times as fast Atelier is."""
     data, _ = data_version(home(), DATA, None)
     make = makers(open_split(data, "train"))
-    libraries = {name: make[name](10**6) for name in dict.fromkeys(["atelier", *args.only])}
+    chosen = [name for name in make if name == "atelier" or is_chosen(name, args)]
+    libraries = {name: make[name](10**6) for name in chosen}
     for library in libraries.values():
         for number in range(WARM):
             library.step(number)
@@ -495,6 +500,13 @@ def speeds(args: argparse.Namespace) -> str:
     header = ["library", "training, images/s", "Atelier's is that many times (over rounds)"]
     how = f"Medians of {args.rounds} rounds of {TURN:.0f} s each in turn, {args.threads} threads."
     return f"{table(header, lines)}\n\n{how}"
+
+
+def is_chosen(name: str, args: argparse.Namespace) -> bool:
+    """Whether a library, or a variant of it, takes part."""
+    library, _, variant = name.partition(", ")
+    wanted = not variant or (args.speed if name == ONE_LAYER else args.tuned)
+    return library in args.only and wanted
 
 
 def rate(library: Library) -> float:
@@ -534,9 +546,7 @@ def compared(args: argparse.Namespace) -> str:
     store = open_store(args.store, home())
     data, data_is = data_version(home(), DATA, None)
     make = makers(open_split(data, "train"))
-    chosen = [
-        name for name in make if name.partition(",")[0] in args.only and (args.tuned or "," not in name)
-    ]
+    chosen = [name for name in make if is_chosen(name, args)]
     specs = {name: spec(name, args, data_is) for name in chosen}  # says at once what is not installed
     done: dict[str, Done] = {}
     for name in chosen:
