@@ -293,6 +293,8 @@ class Sweep(Section):
         "quality"  # cost: the cheapest finalist not worse than the experiment's
     )
     workers: int = Field(1, ge=1)  # processes of a trial; with several, each rung is a Ray Train run
+    # Of a GPU, a trial of one process, for others share it; 1 where its memory does not do for two.
+    gpus: float = Field(0.5, gt=0, le=1)
     side_by_side: int | None = Field(None, ge=1)  # trials; None: as many as the cluster has room for
     seed: int = Field(0, ge=0)  # of the search; all trials are trained with the seed of the experiment
     finalists: int = Field(3, ge=1)
@@ -327,10 +329,16 @@ class Sweep(Section):
 
     @property
     def rungs(self) -> list[int]:
-        """The judgements at which trials are compared: grace, grace * factor and so on."""
-        found = [self.grace]
-        while found[-1] * self.factor <= self.judgements:
-            found.append(found[-1] * self.factor)
+        """The judgements after which trials are compared, all before the last.
+
+        Of asha grace, grace * factor and so on; of pbt every multiple of grace.
+        """
+        if self.scheduler == "none":
+            return []
+        found, rung = [], self.grace
+        while rung < self.judgements:
+            found.append(rung)
+            rung = rung * self.factor if self.scheduler == "asha" else rung + self.grace
         return found
 
 
@@ -387,7 +395,7 @@ class Experiment(Section):
         blocks: dict[str, dict[str, Any]] = {}
 
         def add(family: str) -> None:
-            for below in upstream_of(family).values():
+            for below in upstream_of(family, self.families).values():
                 add(below)
             blocks.setdefault(family, self.families.get(family, {}))
 

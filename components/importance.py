@@ -40,24 +40,20 @@ def comparable_scores(trials: Sequence[Mapping[str, Any]], rungs: Sequence[int])
     """The trials with scores that may be compared: each at the first rung, which all have reached.
 
     Without rungs the scores are the trials' own. Failed trials are left out, as are those that have not come
-    so far; collapsed ones count as the worst of the others.
+    so far; collapsed ones count as the worst of the others. Of a population, a trial that later went on from
+    another counts as what it was until then.
     """
-    found = [(trial, _score(trial, rungs)) for trial in trials if trial.get("state") != "failed"]
+    own = [trial.get("began") or trial for trial in trials]
+    found = [(trial, _score(trial, rungs)) for trial in own if trial.get("state") != "failed"]
     collapsed = [trial for trial, _ in found if trial.get("state") == "collapsed"]
     fair = [
-        (_values(trial), score)
+        (trial.get("values") or {}, score)
         for trial, score in found
         if trial.get("state") != "collapsed" and score is not None
     ]
-    fair = [one for i, one in enumerate(fair) if one not in fair[:i]]  # of a population, from one beginning
+    fair = [one for i, one in enumerate(fair) if one not in fair[:i]]  # the same again is the same training
     worst = max((score for _, score in fair), default=None)
-    return fair + [(_values(trial), worst) for trial in collapsed if worst is not None]
-
-
-def _values(trial: Mapping[str, Any]) -> Values:
-    """Those that the scores at the first rung were earned with: of a population, its first."""
-    schedule = trial.get("schedule")
-    return (schedule[0]["values"] if schedule else trial.get("values")) or {}
+    return fair + [(trial.get("values") or {}, worst) for trial in collapsed if worst is not None]
 
 
 def _score(trial: Mapping[str, Any], rungs: Sequence[int]) -> float | None:

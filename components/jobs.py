@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -91,11 +91,12 @@ def config_of(name: str, own: dict[str, Any]) -> dict[str, Any]:
         raise InputError(explain(error, f"families.{name}", model)) from None
 
 
-def upstream_of(name: str) -> dict[str, str]:
-    """The trained models that a family builds on: what it calls each -> its family."""
+def upstream_of(name: str, among: Collection[str] = ()) -> dict[str, str]:
+    """The trained models that a family builds on: name -> family, one `among` these if it may be."""
     if name not in FAMILIES:
         raise InputError(f"unknown family {name!r}; known: {', '.join(FAMILIES)}")
-    return dict(FAMILIES[name].upstream)
+    may = FAMILIES[name].upstream
+    return {called: next((f for f in of if f in among), of[0]) for called, of in may.items()}
 
 
 def caches(name: str) -> str | None:
@@ -147,7 +148,7 @@ def build(
 def untrained(name: str, card: Card, blocks: Mapping[str, dict[str, Any]]) -> dict[str, nn.Module]:
     """What a family builds on, newly initialised; `blocks` holds settings of families, else by default."""
     built: dict[str, nn.Module] = {}
-    for called, family in upstream_of(name).items():
+    for called, family in upstream_of(name, blocks).items():
         below = untrained(family, card, blocks)
         built[called] = build(family, blocks.get(family, {}), card, below).generator
     return built
@@ -473,8 +474,13 @@ def load_model(
         ) from None
     except Exception as error:  # json and safetensors raise kinds of their own for damaged files
         raise InputError(f"the model in {path} cannot be read: {error}") from None
-    described["config"] = _with(described["family"], described["config"], changes or {})
-    family = rebuilt(described)
+    try:
+        described["config"] = _with(described["family"], described["config"], changes or {})
+        family = rebuilt(described)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}/config.json does not describe a model of this version: {type(error).__name__}, {error}"
+        ) from None
     generator, card = family.generator, family.card
     try:
         generator.load_state_dict(weights)
@@ -587,6 +593,8 @@ def _wished(
     )
     if wish.label is not None and "label" not in kinds:
         raise InputError(f"--label {wish.label}: this model was trained without labels")
+    if len(wish.prompts) > n:
+        raise InputError(f"-n {n}: fewer than the {len(wish.prompts)} prompts, of which each is to have one")
     if wish.prompts and "text" not in kinds:
         raise InputError(f"--prompt {wish.prompts[0]!r}: this model was trained without captions")
     if wish.guidance is not None and not kinds:
@@ -623,7 +631,8 @@ def _from_image(
     from components.pictures import one_image, one_mask
 
     side = getattr(generator, "source_resolution", card.resolution)
-    image = one_image(wish.source, replace(card, resolution=side), described.get("background"))
+    told = replace(card, resolution=side), described.get("background")
+    image = one_image(wish.source, *told, exact=task == "upscale")
     found = {"sources" if task == "upscale" else "images": np.repeat(image[None], n, axis=0)}
     if wish.mask is not None:
         found["masks"] = np.repeat(one_mask(wish.mask, card.resolution)[None], n, axis=0)
@@ -670,7 +679,7 @@ def describe_families() -> list[dict[str, Any]]:
             "paper": family.paper,
             "task": family.task,
             "needs": sorted(family.needs),
-            "upstream": dict(family.upstream),
+            "upstream": {called: list(of) for called, of in family.upstream.items()},
             "phases": [phase.name for phase in build(name, {}, card, untrained(name, card, {})).phases],
         }
         for name, family in FAMILIES.items()

@@ -19,14 +19,18 @@ from models.family import Card
 Read = TypeVar("Read")
 
 
-def one_image(path: Path, card: Card, background: str | None = None) -> np.ndarray:
+def one_image(path: Path, card: Card, background: str | None = None, exact: bool = False) -> np.ndarray:
     """A picture of any kind as uint8 (C, H, W) of the card's shape; what is transparent on white, or another.
 
     Raises:
-        InputError: it cannot be used.
+        InputError: it cannot be used, or has another size where that is to be `exact`.
     """
-    colour = "grey" if card.channels == 1 else "rgb"
-    how = Rendering(card.resolution, colour, background or "white")
+    colour, side = "grey" if card.channels == 1 else "rgb", card.resolution
+    how = Rendering(side, colour, background or "white")
+    if exact and (size := attempt("--source", path, lambda data: header(data).size)) != (side, side):
+        raise InputError(
+            f"--source {path} has {size[0]}x{size[1]} pixels; the model enlarges images of {side}x{side}"
+        )
     return attempt("--source", path, lambda data: render(data, how))[: card.channels]
 
 

@@ -101,7 +101,7 @@ class Plan:
         """The models a family builds on: what it calls each -> its family, which is in the experiment."""
         from components.jobs import upstream_of
 
-        return upstream_of(family)
+        return upstream_of(family, self.experiment.families)
 
     def keeps_latents(self, family: str) -> bool:
         """Whether images are encoded once for a family."""

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from components.data.dataset import open_split
-from components.errors import InputError
+from components.errors import InputError, RunError
 from components.jobs import check_picture, class_number, conditions, load_model, write_picture
 from components.storage import Store
 from components.uses import Subject
+from components.uses.diverged import diverged
 from components.uses.latent import drawn_from, fitted_mixture
 from models import FAMILIES
 
@@ -34,6 +35,7 @@ def sample_to_file(
 
     Raises:
         InputError: the family encodes no images, or a label is unknown.
+        RunError: its codes are not finite.
     """
     check_picture(output, n)
     generator, card, described = load_model(model)
@@ -46,6 +48,8 @@ def sample_to_file(
     folder = store.local_copy(data)
     splits = {split: open_split(folder, split) for split in ("train", "validation")}
     subject = Subject(generator, card, splits, conditional=told)
+    if diverged(subject):
+        raise RunError(f"{name} encodes images as NaN or infinite codes: its training has diverged")
     if label is not None:
         classes = np.full(n, class_number(label, described.get("labels"), card))
     else:

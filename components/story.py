@@ -36,12 +36,14 @@ class Story:
         best: bool = True,
     ):
         self.keep, self.judgements, self.values_of, self.best = keep, judgements, values_of, best
-        self.suggested: list[dict[str, Any]] = [t["suggested"] for t in (before or {}).get("trials", [])]
+        self.suggested: list[dict[str, Any]] = list((before or {}).get("suggested", []))
         self.trials: dict[int, Told] = {}
         self.decisions: list[Told] = []
         self.numbers: dict[str, int] = {}
         self.began, self._kept = time.monotonic(), 0.0
         self.planned = len(self.suggested)  # trials there will be, which the search knows better
+        self.side_by_side = 1  # how many run at once
+        self.finals = 0, 0  # trainings of finalists that are done, and all of them
         self._free: list[float] = []  # since when slots have been free
         self._lock = threading.RLock()
 
@@ -85,6 +87,7 @@ class Story:
                 "events": 0,
                 "picture": None,
                 "schedule": None,
+                "began": None,
                 "offset": None,
             }
             self._changed(at_once=True)  # what was suggested is not to be lost
@@ -167,13 +170,15 @@ class Story:
             self._note(number, judged, did, why)
 
     def exploit(self, number: int, donor: int, judged: int, config: Mapping[str, Any], why: str) -> None:
-        """A trial goes on from another, with other values."""
+        """A trial goes on from another, with other values; what its own first values came to is kept."""
         with self._lock:
-            self.trials[number]["values"] = self.values_of(config)
+            trial = self.trials[number]
+            if trial["began"] is None:
+                trial["began"] = {name: _valued(trial, self.best, over=True)[name] for name in BEGAN}
+            trial["values"] = self.values_of(config)
             curve = self.trials[donor]["curve"]
-            self.trials[number]["curve"] = [dict(said) for said in curve if said["judged"] <= judged]
-            values = self.trials[number]["values"]
-            self._note(number, judged, "exploited", why, donor=donor, values=values)
+            trial["curve"] = [dict(said) for said in curve if said["judged"] <= judged]
+            self._note(number, judged, "exploited", why, donor=donor, values=trial["values"])
 
     def _note(self, number: int, judged: int, did: str, why: str, **more: Any) -> None:
         note = {"offset": self.offset, "trial": number, "judged": judged, "did": did, "why": why}
@@ -192,9 +197,12 @@ class Story:
             best: whether trials keep their best weights, or the last.
         """
         with self._lock:
+            added = [trial["suggested"] for trial in self.trials.values()]
             return {
                 "trials": [_valued(t, best) for t in self.trials.values()],
                 "decisions": list(self.decisions),
+                "suggested": added
+                + self.suggested[len(added) :],  # before an interruption, and not tried yet
             }
 
     @property
@@ -216,21 +224,35 @@ class Story:
             )
         return done
 
+    def left(self) -> float | None:
+        """Seconds that trials and finalists may still take, by what trials took; None before one is over."""
+        share = self.share()
+        if share < 1:
+            return None
+        with self._lock:
+            longest = max(trial["seconds"] for trial in self.trials.values())
+        done, of = self.finals
+        finals = (of - done) * longest / self.side_by_side
+        return max(0.0, self.planned - share) * self.offset / share + finals
+
     def _changed(self, at_once: bool = False) -> None:
         if at_once or time.monotonic() - self._kept > KEPT_EVERY:
             self.keep(self.told)
             self._kept = time.monotonic()  # once it is kept, which may take long
 
 
-def _valued(trial: Told, best: bool) -> Told:
-    """A trial with its value, and whether its samples had collapsed."""
+BEGAN = ("values", "curve", "value", "state")
+
+
+def _valued(trial: Told, best: bool, over: bool = False) -> Told:
+    """A trial with its value, and whether its samples had collapsed, if it is `over`."""
     curve: Sequence[Told] = trial["curve"]
     known = [said for said in curve if said["value"] is not None]
     if not known or trial["state"] == "failed":
         return dict(trial)
     one = min(known, key=lambda said: said["score"]) if best else known[-1]
     state = trial["state"]
-    if state in ("done", "stopped") and one["score"] >= COLLAPSED / 2:
+    if (over or state in ("done", "stopped")) and one["score"] >= COLLAPSED / 2:
         state = "collapsed"
     return trial | {"value": one["value"], "score": one["score"], "state": state}
 

@@ -62,7 +62,7 @@ def sweep(
     def known(told: Told, **more: Any) -> Told:
         found = _pictured(store, told["trials"], bool(terms.model))
         return (
-            described(terms, settings, hyperparameters, side_by_side, because)
+            described(terms, settings, hyperparameters, side_by_side, because, story.planned)
             | told
             | {"trials": found}
             | more
@@ -70,27 +70,35 @@ def sweep(
 
     def keep_story(told: Told) -> None:
         attempt.write_json(STORY, told)
-        attempt.write_json("progress.json", {"swept": known(told, **NOT_YET)})
+        attempt.write_json("progress.json", {"swept": known(told, **NOT_YET, seconds_left=story.left())})
         moved(story)
 
     def values_of(config: Mapping[str, Any]) -> dict[str, Any]:
         return {name: choices.get(name, {}).get(value, value) for name, value in config.items()}
 
+    def trained(done: int, of: int) -> None:
+        story.finals = done, of
+        keep_story(story.told)
+
     before = attempt.read_json(STORY) if attempt.exists(STORY) else None
     story = Story(keep_story, terms.judgements, before, values_of, best=keep == "best")
+    story.finals = 0, settings.finalists * settings.repeats
     tuning.search(terms, hyperparameters, settings, story, attempt.child("ray"))
     attempt.delete("ray")
     told = story.told
     keep_story(told)
     own = {h.name: h.default for h in hyperparameters}
-    chosen = finalists(told["trials"], settings, own if terms.model else None)
-    scored = rescored(attempt, store, terms, chosen, settings, seed, side_by_side)
+    beside = own if terms.model or settings.prefer == "cost" else None
+    scored: list[Told] = []
+    while not _fair(scored, terms.diversity) and (
+        chosen := finalists(told["trials"], settings, beside, scored)
+    ):
+        scored += rescored(attempt, store, terms, chosen, settings, seed, side_by_side, trained)
+    scored.sort(key=lambda one: (one["mean"] is None, one["mean"] or 0.0))
     won = winner(scored, settings, terms.diversity, own)
-    _prune(store, told["trials"], [one["number"] for one in chosen], settings.checkpoints)
+    _prune(store, told["trials"], scored, settings.checkpoints)
     spaces = [h.described() for h in hyperparameters]
-    fair = importance.comparable_scores(
-        told["trials"], settings.rungs if settings.scheduler != "none" else []
-    )
+    fair = importance.comparable_scores(told["trials"], settings.rungs)
     weights = importance.importances(spaces, fair)
     spent = [trial["overhead"] for trial in told["trials"] if trial["overhead"] is not None]
     return known(
@@ -113,9 +121,10 @@ def described(
     hyperparameters: Sequence[Hyperparameter],
     side_by_side: int,
     because: str,
+    planned: int,
 ) -> Told:
-    """What a sweep is, for the page."""
-    chosen = ("searcher", "scheduler", "trials", "judgements", "rungs", "factor", "diversity")
+    """What a sweep is, for the page; `planned`: how many trials there are to be."""
+    chosen = ("searcher", "scheduler", "judgements", "rungs", "factor", "diversity")
     drawing = bool(terms.model)
     return {
         "family": terms.family,
@@ -127,13 +136,13 @@ def described(
         else {"name": "seconds of training and judging", "unit": "s"},
         "settings": {name: getattr(settings, name) for name in chosen}
         | {"steps": None if drawing else terms.block["train"]["steps"]}
-        | {"concurrent": side_by_side, "because": because},
+        | {"trials": planned, "concurrent": side_by_side, "because": because},
         "hyperparameters": [h.described() for h in hyperparameters],
     }
 
 
 def _where(settings: Sweep) -> str:
-    if settings.scheduler == "none":
+    if not settings.rungs:
         return "the end of each trial"
     return f"judgement {settings.grace} of {settings.judgements}, which all trials reached"
 
@@ -141,11 +150,23 @@ def _where(settings: Sweep) -> str:
 # Finalists.
 
 
-def finalists(found: Sequence[Told], settings: Sweep, own: Mapping[str, Any] | None = None) -> list[Told]:
+def finalists(
+    found: Sequence[Told],
+    settings: Sweep,
+    own: Mapping[str, Any] | None = None,
+    scored: Sequence[Told] = (),
+) -> list[Told]:
     """The trials to be judged again: those that came farthest, the best of them first.
 
-    Where cost is searched for too, those that no other beats in both. The experiment's `own` settings, where
-    they are given, are always among them: as trial 0, if no trial had them.
+    Where cost is searched for too, those that no other beats in both; if what is cheap is preferred, the
+    cheapest that are not worse than the experiment's own. The experiment's `own` settings, where they are
+    given, are always among them: as trial 0, if no trial had them.
+
+    Args:
+        found: the trials.
+        settings: of the sweep.
+        own: the experiment's settings.
+        scored: those that were judged again already, none of which can win.
 
     Raises:
         RunError: no trial came to a value.
@@ -157,14 +178,28 @@ def finalists(found: Sequence[Told], settings: Sweep, own: Mapping[str, Any] | N
             f"no trial of the sweep came to a value; the first said: {(reasons or ['nothing'])[0]}"
         )
     ranked = sorted(whole, key=lambda t: (_left(t), t["score"], t["number"]))
+    first = {_what(t): t for t in reversed(ranked)}  # of twins
+    ranked = [t for t in ranked if t in first.values() and _what(t) not in set(map(_what, scored))]
     if settings.cost:
-        ranked = [t for t in ranked if not any(_beats(other, t) for other in whole)]
-    first = {stages.canonical([t["values"], t.get("schedule")]): t for t in reversed(ranked)}  # of twins
-    chosen = [trial for trial in ranked if trial in first.values()][: settings.finalists]
-    if own is None or any(trial["values"] == own for trial in chosen):
+        ranked = [t for t in ranked if not any(_beats(other, t) for other in ranked)]
+        mine = [t["score"] for t in whole if t["values"] == own]
+        if settings.prefer == "cost" and mine:
+            ranked.sort(key=lambda t: (t["score"] > mine[0], t["cost"] if t["score"] <= mine[0] else 0.0))
+    chosen = ranked[: settings.finalists]
+    if own is None or any(trial["values"] == own for trial in (*chosen, *scored)):
         return chosen
     same = [trial for trial in whole if trial["values"] == own]
     return chosen + (same or [{"number": 0, "values": dict(own), "schedule": None}])
+
+
+def _what(trial: Told) -> str:
+    """What two trials have in common that are one training."""
+    return stages.canonical([trial["values"], trial.get("schedule")])
+
+
+def _fair(scored: Sequence[Told], least: float) -> list[Told]:
+    """Those that may win: judged with all seeds, and with none of them less diverse than `least`."""
+    return [one for one in scored if one["mean"] is not None and one["diversity"] >= least]
 
 
 def _left(trial: Told) -> tuple[bool, int]:
@@ -187,8 +222,12 @@ def rescored(
     settings: Sweep,
     seed: int,
     side_by_side: int,
+    trained: Callable[[int, int], None],
 ) -> list[Told]:
-    """The finalists, each trained with several seeds and judged by more samples; the lowest mean first."""
+    """The finalists, each trained with several seeds and judged by more samples.
+
+    `trained` is told how many of those trainings are done, and how many there are.
+    """
     folder = f"{attempt.root.removeprefix(store.root).strip('/')}/finals"
     seeds = [seed + i for i in range(settings.repeats)]
     jobs = [
@@ -202,7 +241,9 @@ def rescored(
         for trial in chosen
         for one in seeds
     ]
-    room = {"cpus": terms.threads, "gpus": 1 if terms.device == "cuda" else 0}
+    from components import tuning
+
+    room = {"cpus": terms.threads, "gpus": tuning.gpus_of(terms, settings)}
     # Workers bring their own room, for which whoever waits for them must leave it.
     training = room if terms.workers == 1 else {"cpus": 0, "gpus": 0}
     results: list[Told] = []
@@ -212,7 +253,9 @@ def rescored(
             if terms.model
             else launch.each("components.trials:retrained", [(job,) for job in few], **training)
         )
-        results += launch.each("components.trials:rescored", list(zip(few, made, strict=True)), **room)
+        judged = launch.each("components.trials:rescored", list(zip(few, made, strict=True)), **room)
+        results += [one | {"uri": m.get("uri")} for one, m in zip(judged, made, strict=True)]
+        trained(len(results), len(jobs))
     found = iter(results)
     scored = []
     for trial in chosen:
@@ -227,7 +270,7 @@ def rescored(
             | {"n": min((one["n"] for one in repeats if one.get("n")), default=settings.final_samples)}
             | {"diversity": min(diversity, default=None)}  # one that collapses with a seed is not the winner
         )
-    return sorted(scored, key=lambda one: (one["mean"] is None, one["mean"] or 0.0))
+    return scored
 
 
 def batched(items: Sequence[Any], n: int) -> Iterator[Sequence[Any]]:
@@ -246,14 +289,19 @@ def interval(values: Sequence[float]) -> tuple[float, float | None, float | None
 
 
 def winner(scored: Sequence[Told], settings: Sweep, least: float, own: Mapping[str, Any]) -> Told:
-    """The finalist to train at full budget; `least` is the diversity, `own` what the experiment has.
+    """The finalist to train at full budget, of `scored` with the lowest mean first.
+
+    `least` is the diversity, `own` what the experiment has.
 
     Raises:
         RunError: the samples of all finalists had collapsed, or their trainings failed.
     """
-    fair = [one for one in scored if one["mean"] is not None and one["diversity"] >= least]
+    fair = _fair(scored, least)
     if not fair:
-        raise RunError("no finalist of the sweep trained to the end with diverse samples on all of its seeds")
+        raise RunError(
+            f"none of the {len(scored)} best trials of the sweep trained to the end with diverse samples on "
+            "all of its seeds"
+        )
     best = fair[0]
     why = f"lowest mean of {len(best['repeats'])} seeds"
     mine = next((one for one in fair if one["values"] == own), None)
@@ -320,14 +368,16 @@ def _pictured(store: Store, found: Sequence[Told], drawing: bool) -> list[Told]:
     return shown
 
 
-def _prune(store: Store, found: Sequence[Told], finals: Sequence[int], policy: str) -> None:
+def _prune(store: Store, found: Sequence[Told], scored: Sequence[Told], policy: str) -> None:
     """Delete the checkpoints that the policy does not keep; a trial that is asked for again trains again."""
     if policy == "all":
         return
-    for trial in found:
-        if policy == "none" or trial["number"] not in finals:
-            for uri in trial["uris"]:
-                store.delete(f"{uri}/checkpoints")
+    numbers = {one["number"] for one in scored}
+    finals = {uri for trial in found if trial["number"] in numbers for uri in trial["uris"]}
+    finals |= {repeat["uri"] for one in scored for repeat in one["repeats"] if repeat["uri"]}
+    every = finals.union(*(trial["uris"] for trial in found))
+    for uri in every - finals if policy == "finalists" else every:  # twins share one
+        store.delete(f"{uri}/checkpoints")
 
 
 def refuse_changed(before: str, now: str, name: str, run_id: str) -> None:

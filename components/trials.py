@@ -378,7 +378,7 @@ def retrained(job: Repeat) -> dict[str, Any]:
     except Exception as error:  # whatever it is: one finalist does not end a sweep
         return {"reason": reason(error)}
     assert done is not None
-    return {"model": f"{done.uri}/model", "cost": done.work_seconds}
+    return {"model": f"{done.uri}/model", "cost": done.work_seconds, "uri": done.uri}
 
 
 def rescored(job: Repeat, found: Mapping[str, Any]) -> dict[str, Any]:

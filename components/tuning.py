@@ -77,7 +77,7 @@ def search(
     before = story.suggested if side_by_side > 1 else []
     points = suggestions(hyperparameters, settings, before)
     listed = settings.searcher != "optuna"
-    story.planned = len(points) if listed else settings.trials
+    story.planned, story.side_by_side = len(points) if listed else settings.trials, side_by_side
     filesystem, path = scratch.arrow()
     tuner = Tuner(
         tune.with_resources(
@@ -88,7 +88,7 @@ def search(
         tune_config=TuneConfig(
             metric=None if settings.cost else "score",
             mode=None if settings.cost else "min",
-            search_alg=searcher(hyperparameters, settings, points, side_by_side),
+            search_alg=searcher(hyperparameters, settings, points, side_by_side, resumed=bool(before)),
             scheduler=scheduler(hyperparameters, settings, story),
             num_samples=len(points) if listed else settings.trials,
             max_concurrent_trials=None if listed else side_by_side,
@@ -118,15 +118,15 @@ def concurrency(terms: Terms, settings: Sweep) -> tuple[int, str]:
     import ray
 
     have, threads = ray.cluster_resources(), terms.threads * terms.workers
-    gpus = terms.workers if terms.device == "cuda" else 0
-    room = sum(_fit(node, terms) for node in _nodes()) // terms.workers
+    gpus = terms.workers * gpus_of(terms, settings)
+    room = sum(_fit(node, terms, settings) for node in _nodes()) // terms.workers
     because = f"{have.get('CPU', 0):g} cores, {threads} a trial"
     if gpus:
-        because += f"; {have.get('GPU', 0):g} GPUs, {gpus} a trial"
+        because += f"; {have.get('GPU', 0):g} GPUs, {gpus:g} a trial"
     if room < 1:
         raise InputError(
             f"a trial needs {threads} cores"
-            + (f" and {gpus} GPUs" if gpus else "")
+            + (f" and {gpus:g} GPUs" if gpus else "")
             + f", and the cluster has {have.get('CPU', 0):g}"
             + (f" and {have.get('GPU', 0):g}" if gpus else "")
             + (f" on {len(_nodes())} machines" if len(_nodes()) > 1 else "")
@@ -144,10 +144,19 @@ def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _fit(node: Mapping[str, float], terms: Terms) -> int:
+def _fit(node: Mapping[str, float], terms: Terms, settings: Sweep) -> int:
     """How many processes of trials a machine has room for."""
     cores = int(node.get("CPU", 0) // terms.threads)
-    return min(cores, int(node.get("GPU", 0))) if terms.device == "cuda" else cores
+    if terms.device != "cuda":
+        return cores
+    return min(cores, int(node.get("GPU", 0)) * int(1 / gpus_of(terms, settings) + 1e-6))
+
+
+def gpus_of(terms: Terms, settings: Sweep) -> float:
+    """Of a GPU, what a process of a trial takes: with others beside it, a share."""
+    if terms.device != "cuda":
+        return 0.0
+    return settings.gpus if terms.workers == 1 else 1.0
 
 
 def _room(terms: Terms, settings: Sweep, side_by_side: int) -> dict[str, float]:
@@ -163,7 +172,7 @@ def _room(terms: Terms, settings: Sweep, side_by_side: int) -> dict[str, float]:
         have = [node.get("CPU", 0.0) for node in _nodes()]
         share = math.floor(1e4 * sum(have) / side_by_side) / 1e4  # as finely as Ray counts
         cpus = max(cpus, min(share, max(have)))
-    return {"CPU": cpus} | ({"GPU": 1.0} if terms.device == "cuda" else {})
+    return {"CPU": cpus} | ({"GPU": gpus_of(terms, settings)} if terms.device == "cuda" else {})
 
 
 # A trial, in a process of the cluster.
@@ -307,7 +316,11 @@ def _plain(value: Any) -> Any:
 
 
 def searcher(
-    hyperparameters: Sequence[Hyperparameter], settings: Sweep, points: list[dict[str, Any]], most: int
+    hyperparameters: Sequence[Hyperparameter],
+    settings: Sweep,
+    points: list[dict[str, Any]],
+    most: int,
+    resumed: bool = False,
 ) -> Any:
     """Where values come from, for at most so many trials at once: a list, or Optuna's Parzen estimators."""
     if settings.scheduler == "pbt":
@@ -324,7 +337,7 @@ def searcher(
         goal = {"metric": ["score", "cost"], "mode": ["min", "min"]}
     inside = [point for point in points if _inside(point, hyperparameters)]
     # What was suggested before is told again and draws nothing: the same chance would draw it once more.
-    seed = derive(settings.seed, "resumed", len(points)) % 2**32 if len(points) > 1 else settings.seed
+    seed = derive(settings.seed, "resumed", len(points)) % 2**32 if resumed else settings.seed
     return OptunaSearch(space, points_to_evaluate=inside, seed=seed, **goal)
 
 
@@ -401,12 +414,12 @@ class InOrder(_Ends, AsyncHyperBandScheduler):
     def __init__(self, settings: Sweep, story: Story):
         super().__init__(
             time_attr="judged",
-            max_t=settings.judgements + 1,  # the last judgement is a rung like the others, if it is one
+            max_t=settings.judgements + 1,  # the last one stops nobody
             grace_period=settings.grace,
             reduction_factor=settings.factor,
         )
         self.story, self.settings = story, settings
-        self.rungs = [rung for rung in settings.rungs if rung < settings.judgements]
+        self.rungs = settings.rungs
         self.values: dict[int, dict[int, float]] = {rung: {} for rung in self.rungs}  # by rung and number
         self.passed: dict[int, int] = {}  # number -> the highest rung from which it may go on
         self.stopped: dict[int, int] = {}  # number -> the rung from which it may not

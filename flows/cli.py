@@ -146,7 +146,13 @@ def _run(commands: Any) -> None:
 def _sweep(commands: Any) -> None:
     sweep = _command(commands, "sweep", run_sweep, "search hyperparameters; the same command again resumes")
     sweep.add_argument("config", nargs="?", type=Path, help="a YAML file with a section sweep")
-    sweep.add_argument("--resume", metavar="ID", help="go on with an interrupted sweep: a run id, or `last`")
+    sweep.add_argument(
+        "--resume",
+        metavar="ID",
+        nargs="?",
+        const="last",
+        help="go on with an interrupted sweep: a run id; without one, the last sweep, or CONFIG's",
+    )
     sweep.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change a setting")
     sweep.add_argument(
         "--force", action="append", default=[], metavar="STAGE", help="run a stage though it is done"
@@ -304,12 +310,17 @@ def run_sweep(options: argparse.Namespace) -> int:
     """`atelier sweep`."""
     from flows import searching, start
 
-    if (options.config is None) == (options.resume is None):
+    if options.config is None and options.resume is None:
         raise InputError("name a config to start a sweep, or --resume ID to go on with one")
-    if options.resume and options.set:
+    if options.config and options.resume not in (None, "last"):
+        raise InputError(
+            f"{options.config} and --resume {options.resume}: name a config or a run; a config's sweep goes "
+            "on where it was interrupted by itself"
+        )
+    if options.config is None and options.set:
         raise InputError("--resume goes on with the settings of that sweep; --set is for a config")
     resume = None
-    if options.resume:
+    if options.config is None:
         store = _open(options.store or STORE)
         record = find_run(store, options.resume, kind="sweep")
         resume, experiment = record["run_id"], searching.interrupted(store, record)

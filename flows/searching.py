@@ -45,12 +45,21 @@ def checked(whole: Experiment, where: str) -> Experiment:
         )
     if not all(each.sampling for each in found.values()):
         trials.train_of(whole.sweep, block["train"])
-    elif whole.sweep.scheduler == "pbt":
-        raise InputError(
-            f"scheduler: pbt changes settings while a trial trains, and {next(iter(found))} is of sampling: "
-            "search it with scheduler: none"
-        )
+    else:
+        whole = _drawing(whole, next(iter(found)))
     return whole.chosen([family])
+
+
+def _drawing(whole: Experiment, name: str) -> Experiment:
+    """The same with a scheduler that fits trials that only draw, and are judged once."""
+    assert whole.sweep is not None
+    asked = whole.sweep.scheduler if "scheduler" in whole.sweep.model_fields_set else "none"
+    if asked != "none":
+        raise InputError(
+            f"scheduler: {asked} is for trials that train, and {name} is of sampling: search it with "
+            "scheduler: none"
+        )
+    return whole.model_copy(update={"sweep": whole.sweep.model_copy(update={"scheduler": "none"})})
 
 
 def interrupted(store: Store, record: dict[str, Any]) -> Experiment:
@@ -80,7 +89,7 @@ def interrupted(store: Store, record: dict[str, Any]) -> Experiment:
 
 def show_plan(experiment: Experiment, *, as_json: bool = False) -> None:
     """What a sweep would search, and how."""
-    from components import spaces
+    from components import spaces, tuning
 
     family, settings = experiment.swept, experiment.sweep
     assert settings is not None
@@ -109,10 +118,13 @@ def show_plan(experiment: Experiment, *, as_json: bool = False) -> None:
     each = f"{settings.samples} images of one trained model"
     if not drawing:
         each = f"{steps:,} steps, judged {settings.judgements} times by {settings.samples} images"
+    listed = settings.searcher != "optuna"
+    trials = len(tuning.suggestions(list(found.values()), settings)) if listed else settings.trials
     how = settings.searcher if settings.scheduler == "none" else f"{settings.searcher}, {settings.scheduler}"
+    budget = "with that model" if drawing else "at full budget"
     console.print(
-        f"{settings.trials} trials ({how}) of {each}; {settings.finalists} finalists on {settings.repeats} "
-        f"seeds; winner and default at full budget on {settings.fresh_seeds} fresh seeds",
+        f"{trials} trials ({how}) of {each}; {settings.finalists} finalists on {settings.repeats} "
+        f"seeds; winner and default {budget} on {settings.fresh_seeds} fresh seeds",
         markup=False,
     )
 
@@ -149,9 +161,12 @@ def show(record: dict[str, Any], store: Store) -> None:
     if duel := found.get("duel"):
         gain = duel["difference"]
         spread = "" if gain["low"] is None else f" ({gain['low']:.4g} to {gain['high']:.4g})"
+        drawing, cost = found["kind"] == "sampling", duel.get("seconds_per_image")
+        taking = f", in {cost['winner'] / cost['default']:.2f} of the time an image" if cost else ""
         console.print(
-            f"at full budget, on {len(duel['seeds'])} fresh seeds, against the config's own settings: "
-            f"{duel['metric'].replace('_', ' ')} {gain['value']:+.4g}{spread}: {duel['says']}",
+            f"{'with the same model' if drawing else 'at full budget'}, on {len(duel['seeds'])} fresh seeds, "
+            f"against the config's own settings: {duel['metric'].replace('_', ' ')} "
+            f"{gain['value']:+.4g}{spread}: {duel['says']}{taking}",
             markup=False,
         )
 

@@ -30,7 +30,8 @@ def sweep(run_id: str, experiment: dict[str, Any]) -> str:
     """Run the sweep of an experiment; returns done, partial or failed.
 
     What the swept family builds on is trained first, and the family itself where nothing but its sampling is
-    searched. The winner then takes the place of the experiment's own settings: what is published, shown and
+    searched: then the model is what is published, as the experiment has it, and the winner is what to draw
+    with. Else the winner takes the place of the experiment's own settings: what is published, shown and
     compared with other runs are its ordinary stages, cached like any other's.
     """
     run = RUNS[run_id]
@@ -114,13 +115,15 @@ def search(run_id: str, family: str, basis: Basis, trained: dict[str, Done], lat
 
     def moved(story: Story) -> None:
         nonlocal shown
-        counts, share = story.counts(), story.share()
-        told = ", ".join(f"{n} {state}" for state, n in counts.items() if state != "waiting")
-        left = (story.planned - share) * story.offset / max(share, 1e-9) / 60
-        note = f"{told}; about {left:.0f} min left" if share >= 1 else told
+        counts, left = story.counts(), story.left()
         over = sum(n for state, n in counts.items() if state in OVER)
-        run.board.move(spec.title, over, story.planned, note)
-        run.record.stage(spec, "running", trials=counts)
+        told = [", ".join(f"{n} {state}" for state, n in counts.items() if state != "waiting")]
+        if over == story.planned:
+            told.append(f"finalists: {story.finals[0]} of {story.finals[1]} judged again")
+        if left is not None:
+            told.append(f"about {left / 60:.0f} min left")
+        run.board.move(spec.title, over, story.planned, "; ".join(told))
+        run.record.stage(spec, "running", trials=counts, finals=story.finals, seconds_left=left)
         if time.monotonic() - shown > SHOWN_EVERY:
             shown = time.monotonic()
             run.show()

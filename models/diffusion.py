@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 from torch import Tensor, nn
 
 from models import family, processes, samplers
@@ -32,6 +32,10 @@ from models.search import Choice, Range
 from models.unet import UNet
 
 BUCKETS = 8  # of the times in training, by which the loss is logged
+HARDLY, MUCH = (
+    5e-3,
+    0.1,
+)  # alpha at the end of a process: too little for eps, too much to start from noise alone
 
 
 class DiffusionConfig(Config):
@@ -259,7 +263,8 @@ class DiffusionConfig(Config):
     weight_decay: float = Field(0.01, ge=0)
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _predicts(self) -> Self:
+        """Process, target and weighting go together."""
         scheduled = self.process in processes.SCHEDULES
         if self.zero_terminal_snr and not scheduled:
             raise ValueError(f"zero_terminal_snr is for {', '.join(processes.SCHEDULES)}, not {self.process}")
@@ -268,29 +273,82 @@ class DiffusionConfig(Config):
                 "target=eps says nothing of x_0 where no data is left, as at the end of a flow and with "
                 "zero_terminal_snr; take v, velocity or x_0"
             )
-        if self.target == "eps" and self.process in ("cosine", "sigmoid") and not self.clip:
+        if self.target == "eps" and scheduled and (left := self.left()) < HARDLY and not self.clip:
             raise ValueError(
-                f"target=eps at the end of process={self.process} makes errors of x_0 hundreds of times "
-                "its own; take v, velocity or x_0, or, of pixels, set clip: true"
+                f"target=eps makes errors of x_0 {1 / left:,.0f} times its own at the end of "
+                f"process={self.process} with shift={self.shift:g}; take v, velocity or x_0, or, of pixels, "
+                "set clip: true"
             )
-        if (self.target == "edm") and self.process != "edm":
+        if self.target == "edm" and self.process != "edm":
             raise ValueError(f"target=edm is for process=edm, not {self.process}")
-        if self.spacing != "auto" and not scheduled:
+        if self.zero_terminal_snr and self.weighting in ("min_snr", "p2"):
+            raise ValueError(
+                f"weighting={self.weighting} gives the last step of zero_terminal_snr no weight at all, and "
+                "sampling starts there; take plain or edm"
+            )
+        if self.shift != 1 and self.process == "edm":
+            raise ValueError("shift is for the flow and for schedules; with process=edm move time_mean")
+        return self
+
+    @model_validator(mode="after")
+    def _samples(self) -> Self:
+        """Sampling begins where the process ends."""
+        if self.spacing != "auto" and self.process not in processes.SCHEDULES:
             raise ValueError(f"spacing={self.spacing} picks steps of a schedule; {self.process} has none")
         if self.zero_terminal_snr and self.spacing == "leading":
             raise ValueError(
                 "spacing=leading never visits the last step, which zero_terminal_snr is about; take trailing"
             )
-        if self.network == "unet" and not all(0 <= k < len(self.multipliers) for k in self.attention_levels):
+        if self.spacing == "leading" and (left := self.left(self.sampler_steps)) > MUCH:
+            raise ValueError(
+                f"spacing=leading begins at alpha={left:.2f} in sampler_steps={self.sampler_steps} of "
+                f"process={self.process}, where data is left that noise alone does not have; take trailing, "
+                "or other sampler_steps"
+            )
+        if not 0 <= self.guidance_interval[0] <= self.guidance_interval[1] <= 1:
+            raise ValueError("guidance_interval must rise within [0, 1]")
+        return self
+
+    @model_validator(mode="after")
+    def _attends(self) -> Self:
+        """A U-Net has attention at levels that there are, and some where there are captions."""
+        if self.network != "unet":
+            return self
+        if not all(0 <= k < len(self.multipliers) for k in self.attention_levels):
             raise ValueError(
                 f"attention_levels={list(self.attention_levels)} must be levels from 0 to "
                 f"{len(self.multipliers) - 1}, since there are {len(self.multipliers)} multipliers"
             )
-        if self.shift != 1 and self.process == "edm":
-            raise ValueError("shift is for the flow and for schedules; with process=edm move time_mean")
-        if not 0 <= self.guidance_interval[0] <= self.guidance_interval[1] <= 1:
-            raise ValueError("guidance_interval must rise within [0, 1]")
+        if self.condition == "text" and not (self.attention or self.attention_levels):
+            raise ValueError(
+                "condition=text needs attention to captions: attention: true, or attention_levels"
+            )
         return self
+
+    def accepts(self, change: Mapping[str, Any]) -> bool:
+        """Whether these settings may be changed so."""
+        try:
+            return bool(type(self)(**{**self.model_dump(), **change}))
+        except ValidationError:
+            return False
+
+    def left(self, steps: int | None = None) -> float:
+        """The alpha at which sampling in so many steps begins; None: that at which the process ends."""
+        process = processes.process(self.process, self.shift, self.zero_terminal_snr)
+        time = torch.ones(1) if steps is None else process.times(steps, self.spacing)[:1]
+        return float(process.at(time).alpha)
+
+    def check(self, kinds: frozenset[str]) -> None:
+        """Raises ValueError where samples of these conditions would be guided by what training never sees."""
+        if not kinds:
+            return
+        if self.condition_dropout == 0 and self.guidance != 1:
+            raise ValueError(
+                f"guidance={self.guidance:g} goes away from what is drawn without the condition, which "
+                "condition_dropout=0 never trains; set guidance: 1, or a condition_dropout such as 0.1"
+            )
+        if self.condition_dropout == 1:
+            raise ValueError("condition_dropout=1 never trains the condition; set condition: none instead")
 
 
 class Generator(family.Generator):
@@ -366,9 +424,9 @@ class Generator(family.Generator):
 
         return denoise
 
-    def levels(self) -> Level:
+    def levels(self, strength: float = 1.0) -> Level:
         """What sampling goes through."""
-        return processes.levels(self.process, self.config.sampler_steps, self.config.spacing)
+        return processes.levels(self.process, self.config.sampler_steps, self.config.spacing, strength)
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
         """From noise, or from a noised image, to data; clamped only at the end."""
@@ -381,13 +439,11 @@ class Generator(family.Generator):
 
     def walked(self, denoise: samplers.Denoise, start: Tensor | None, noise: Noise) -> Tensor:
         """x_0 (N, C, H, W) by the sampler."""
-        c, levels = self.config, self.levels()
-        x = noise(*self.card.shape)
-        if start is None:
-            x = levels[0].sigma * x
-        else:
-            levels = samplers.beyond(levels, c.strength)
-            x = levels[0].alpha * start + levels[0].sigma * x
+        c = self.config
+        levels = self.levels(1.0 if start is None else c.strength)
+        x = levels[0].sigma * noise(*self.card.shape)
+        if start is not None:
+            x = levels[0].alpha * start + x
         sampler = samplers.SAMPLERS[c.sampler]
         if c.sampler == "ddim":
             sampler = partial(samplers.ddim, eta=c.eta)
@@ -455,6 +511,7 @@ class Diffusion(Family):
             raise ValueError("condition=class needs labels, and the data has none")
         if config.condition == "text" and not card.text:
             raise ValueError("condition=text needs encoded captions, and the data has none")
+        config.check(self.conditions(config, card))
         self.generator: Generator = self.built()
         self.generator.levels()  # refuses more steps than there are
         optimizer = adam(self.generator, lr=config.lr, weight_decay=config.weight_decay)
@@ -481,12 +538,13 @@ class Diffusion(Family):
             "ancestral": (10, 50, 100),
         }
         steps = {
-            f"{sampler} {count}": {"sampler": sampler, "sampler_steps": count, "eta": 0.0}
+            f"{sampler} {count}": change
             for sampler, counts in few.items()
             for count in counts
+            if config.accepts(change := {"sampler": sampler, "sampler_steps": count, "eta": 0.0})
         }
         told = [Study("steps", "Quality against the number of steps", steps)]
-        if cls.conditions(config, card):
+        if cls.conditions(config, card) and config.condition_dropout:
             guidance = {f"{scale:g}": {"guidance": scale} for scale in (0.0, 1.0, 1.5, 2.0, 3.0, 5.0)}
             told.append(Study("guidance", "Quality against guidance", guidance))
         return told

@@ -166,6 +166,7 @@ class Generator(nn.Module):
     and, where its codes have a distribution,
 
         posterior(batch)                    mean and log variance of q(z|x), (N, Z) each
+        has_likelihood                      whether there is a log p(x)
         log_weights(batch, noise, k)        log p(x|z) p(z) / q(z|x) for k draws from q(z|x), (N, k), in nats
 
     The batch carries the labels, where it is conditional.
@@ -190,7 +191,8 @@ class Family(nn.Module):
     )
     needs: ClassVar[frozenset[str]] = frozenset()  # of label, source, text: what a batch must carry
     takes: ClassVar[frozenset[str]] = frozenset()  # what it is conditioned on where the data has it
-    upstream: ClassVar[Mapping[str, str]] = {}  # trained models it builds on: name -> family
+    # Trained models it builds on: name -> families that it may be of, the first where none of them is named.
+    upstream: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     codes: ClassVar[bool] = False  # whether its generator encodes images into vectors, and back
     caches: ClassVar[str | None] = None  # the one of these whose encodings of the images are kept for it
 
@@ -204,8 +206,8 @@ class Family(nn.Module):
         super().__init__()
         self.config, self.card = config, card
         self.given = dict(upstream or {})  # generators, by the names in `upstream`; frozen
-        if missing := [family for name, family in self.upstream.items() if name not in self.given]:
-            raise ValueError(f"it builds on a trained {missing[0]}, which was not given")
+        if missing := [families for name, families in self.upstream.items() if name not in self.given]:
+            raise ValueError(f"it builds on a trained {' or '.join(missing[0])}, which was not given")
 
     @classmethod
     def conditions(cls, config: Any, card: Card) -> frozenset[str]:

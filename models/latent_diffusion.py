@@ -70,7 +70,7 @@ class LatentDiffusion(Diffusion):
     """Diffusion in the latents of an autoencoder, conditional as in pixels."""
 
     Config = LatentDiffusionConfig
-    upstream = {"autoencoder": "kl_vae"}
+    upstream = {"autoencoder": ("kl_vae", "vqvae")}
     caches = "autoencoder"
     paper = (
         "Rombach et al. 2022, High-Resolution Image Synthesis with Latent Diffusion Models, "

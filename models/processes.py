@@ -36,7 +36,7 @@ class Level:
     def __len__(self) -> int:
         return len(self.time)
 
-    def __getitem__(self, index: int | slice) -> Level:
+    def __getitem__(self, index: int | slice | Tensor) -> Level:
         return Level(self.time[index], self.alpha[index], self.sigma[index])
 
     def to(self, like: Tensor) -> Level:
@@ -202,9 +202,14 @@ def process(name: str, shift: float = 1.0, zero_snr: bool = False) -> Process:
     return Schedule(zero_terminal_snr(alpha_bar) if zero_snr else alpha_bar)
 
 
-def levels(process: Process, steps: int, spacing: str = "auto") -> Level:
-    """The (steps + 1,) levels a sampler goes through, from noise to data, where alpha = 1 and sigma = 0."""
-    some = process.at(process.times(steps, spacing))
+def levels(process: Process, steps: int, spacing: str = "auto", strength: float = 1.0) -> Level:
+    """The (steps + 1,) levels a sampler goes through, from noise to data, where alpha = 1 and sigma = 0.
+
+    At a `strength` below 1 they begin at so much of the times, in so many of the steps.
+    """
+    times = process.times(max(1, round(strength * steps)), spacing)
+    some = process.at(strength * times)
+    some = some[torch.cat([torch.ones(1, dtype=torch.bool), some.time.diff() != 0])]  # steps may be one
     zero = torch.zeros(1, dtype=torch.float64)
     return Level(
         *(torch.cat(pair) for pair in ((some.time, zero), (some.alpha, zero + 1), (some.sigma, zero)))
@@ -265,6 +270,8 @@ def weight(name: str, level: Level, a: Tensor, b: Tensor, sigma_data: float = 0.
         min_snr   min(SNR, 5)                 Hang et al. 2023, Eq. 8
         p2        SNR / (1 + SNR)             Choi et al. 2022, Eq. 8, with k = gamma = 1
         edm       SNR + 1 / sigma_data^2      Karras et al. 2022, Table 1
+
+    Where hardly any data is left, SNR is near 0, and so is what the first two make of all targets but eps.
     """
     if name == "plain":
         return torch.ones_like(level.alpha)

@@ -137,9 +137,3 @@ def guided(both: Tensor, scale: float) -> Tensor:
     """
     conditional, unconditional = both.chunk(2)
     return unconditional + scale * (conditional - unconditional)
-
-
-def beyond(levels: Level, strength: float) -> Level:
-    """The last levels, about a share `strength` of them: those to start from a noised image."""
-    count = max(1, round(strength * (len(levels) - 1)))
-    return levels[len(levels) - 1 - count :]

@@ -196,13 +196,18 @@ class Generator(family.Generator):
         best = c.likelihood == "gaussian" and self.training
         return gaussian_nll(x, self.mean(out), None if best else self.variance)
 
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether there is a log p(x): of pixels that are taken as probabilities there is none."""
+        return self.config.likelihood != "bernoulli" or self.config.binarise != "none"
+
     def log_weights(self, batch: Batch, noise: Noise, k: int) -> Tensor:
         """Log p(x|z) p(z) / q(z|x) for k draws from q(z|x), (N, k), in nats an image.
 
         Raises:
             ValueError: pixels are taken as probabilities, and there is no likelihood of those.
         """
-        if self.config.likelihood == "bernoulli" and self.config.binarise == "none":
+        if not self.has_likelihood:
             raise ValueError(
                 "likelihood=bernoulli is one of binary images only: there is no log p(x) without binarise, "
                 "or with likelihood=gaussian"

@@ -4,8 +4,8 @@ https://arxiv.org/abs/1711.00937
 
     min E[-log p(x|e)] + b |z - sg(e)|^2,   e the nearest of K codes, pixel by pixel
 
-Networks, codebook and its moving averages are those of models/kl_vae.py, whose `quantise: vq` is how latent
-diffusion is given such codes; this is the model by itself.
+Networks, codebook and its moving averages are those of models/kl_vae.py with `quantise: vq`; latent diffusion
+builds on this where an experiment has it and no kl_vae.
 """
 
 from __future__ import annotations

@@ -132,8 +132,11 @@ def test_a_sweep_that_cannot_be_is_one_clear_sentence(sweep: dict[str, Any], say
 
 
 def test_rungs_grow_by_the_factor() -> None:
-    assert config.Sweep(search={"lr": None}, judgements=8, grace=2, factor=2).rungs == [2, 4, 8]
-    assert config.Sweep(search={"lr": None}, judgements=9, grace=1, factor=3).rungs == [1, 3, 9]
+    assert config.Sweep(search={"lr": None}, judgements=8, grace=2, factor=2).rungs == [2, 4]
+    assert config.Sweep(search={"lr": None}, judgements=9, grace=1, factor=3).rungs == [1, 3]
+    assert config.Sweep(search={"lr": None}, judgements=10, grace=1, factor=3).rungs == [1, 3, 9]
+    populations = config.Sweep(search={"lr": None}, judgements=8, grace=2, scheduler="pbt")
+    assert populations.rungs == [2, 4, 6] and config.Sweep(search={"lr": None}, scheduler="none").rungs == []
 
 
 def test_milestones_come_in_order() -> None:

@@ -23,6 +23,7 @@ GOLDEN = Path(__file__).parent / "golden"
 OBSERVED = ("grad_norm", "loss", "auc", "sign", "latent_mean", "latent_square", "perplexity", "codes_used")
 OBSERVED += ("mae", "elbo", "active_units", *(f"kl_z{j}" for j in range(32)))
 EVERY = pytest.mark.parametrize("name", sorted(FAMILIES))
+VARIED = pytest.mark.parametrize("name", sorted([*FAMILIES, *tiny.VARIANTS]))
 AND_DEEP = pytest.mark.parametrize(("name", "card"), [
     *(pytest.param(name, tiny.CARD, id=name) for name in sorted(FAMILIES)),
     pytest.param("dcgan", tiny.DEEP, id="dcgan-deep"),  # with BatchNorm in both networks
@@ -40,7 +41,7 @@ def equal(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-@EVERY
+@VARIED
 def test_resumed_is_uninterrupted_bit_for_bit(name: str) -> None:
     _, whole = tiny.run(name)
     _, rest = tiny.run(name, resume=whole.saved[3])
@@ -96,7 +97,7 @@ def test_samples_have_the_shape_and_do_not_depend_on_the_split(name: str) -> Non
     assert (whole[9:16] == part).all()
 
 
-@EVERY
+@VARIED
 def test_golden_losses(name: str, request: pytest.FixtureRequest) -> None:
     """A refactoring leaves these five steps as they are.
 
@@ -151,7 +152,10 @@ def rank(
     dist.destroy_process_group()
 
 
-@AND_DEEP
+@pytest.mark.parametrize(("name", "card"), [
+    *(pytest.param(name, tiny.CARD, id=name) for name in sorted([*FAMILIES, *tiny.VARIANTS])),
+    pytest.param("dcgan", tiny.DEEP, id="dcgan-deep"),
+])  # fmt: skip
 def test_two_ranks_equal_one(name: str, card: Card, tmp_path: Path) -> None:
     """The same two shards on one process or on two.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def pictures(tmp_path: Path) -> dict[str, Path]:
     made = {
         "image": image,
         "small": image[::4, ::4],
+        "other_small": 255 - image[::4, ::4],
         "mask": hole,
         "large_mask": np.zeros((2 * SIDE, SIDE), np.uint8),
     }
@@ -82,7 +84,7 @@ def test_a_small_image_is_enlarged(tmp_path: Path, pictures: dict[str, Path]) ->
     folder = model(tmp_path, "super_resolution")
     found = drawn(folder, tmp_path, source=pictures["small"])
     assert found.shape == (2, SIDE, SIDE)
-    assert not np.array_equal(found, drawn(folder, tmp_path, source=pictures["mask"]))
+    assert not np.array_equal(found, drawn(folder, tmp_path, source=pictures["other_small"]))
 
 
 def test_an_image_is_started_from(tmp_path: Path, pictures: dict[str, Path]) -> None:
@@ -117,6 +119,7 @@ def test_enlarging_may_start_from_the_small_image(tmp_path: Path, pictures: dict
     ("inpainting", {"source": "image", "mask": "cut"}, "--mask .*cut.png: damaged or truncated"),
     ("inpainting", {"source": "none"}, "--source .*none.png: No such file"),
     ("super_resolution", {"source": "small", "mask": "mask"}, "super_resolution fills no holes"),
+    ("super_resolution", {"source": "image"}, "has 8x8 pixels; the model enlarges images of 2x2"),
     ("diffusion", {"source": "image"}, "say how much with --strength"),
     ("diffusion", {"source": "image", "strength": 0.0}, "--strength 0.0.*greater than 0"),
     ("diffusion", {"strength": 0.5}, "--strength 0.5: name the image to start from with --source FILE"),
@@ -197,3 +200,21 @@ def test_the_command_line_ends_with_2(
             cli.main([*arguments, "--mask", str(pictures[mask])])
         assert ended.value.code == code and output.exists() == (code == 0)
         assert ("8x16 pixels" in capsys.readouterr().err) == (code == 2)
+
+
+@pytest.mark.parametrize(("change", "match"), [
+    ({"family": "future"}, "does not describe a model of this version: KeyError, 'future'"),
+    ({"family": None}, "does not describe a model of this version"),
+    ({"card": {"channels": 1}}, "does not describe a model of this version: TypeError"),
+])  # fmt: skip
+def test_a_folder_of_another_version_is_one_sentence(
+    tmp_path: Path, change: dict[str, Any], match: str
+) -> None:
+    folder = model(tmp_path, "dcgan")
+    described = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(described | change))
+    with pytest.raises(InputError, match=match):
+        drawn(folder, tmp_path)
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(InputError, match="does not describe a model"):
+        drawn(folder, tmp_path)

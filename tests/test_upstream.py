@@ -63,6 +63,14 @@ def test_only_keeps_what_is_built_on() -> None:
     assert list(whole.chosen(["vae"]).families) == ["vae"]
 
 
+def test_it_builds_on_whichever_there_is() -> None:
+    codes = Experiment(families={ABOVE: {}, "vqvae": {}})
+    assert list(codes.chosen([ABOVE]).families) == ["vqvae", ABOVE]
+    plan = Plan(experiment({ABOVE: {}, "vqvae": {}}), "0.dir", DATA)
+    assert after(plan.train(ABOVE)) == after(plan.latents(ABOVE)) == ["vqvae"]
+    assert list(Experiment(families={ABOVE: {}, "vqvae": {}, BELOW: {}}).chosen([ABOVE]).families)[0] == BELOW
+
+
 def test_a_change_below_redoes_what_is_built_on_it() -> None:
     families: dict[str, Any] = {"vae": {}, BELOW: {}, ABOVE: {}}
     before = keys(families)

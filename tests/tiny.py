@@ -45,6 +45,17 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "latent_diffusion": {"width": 16, "sampler_steps": 2},
 }
 assert set(CONFIGS) == set(FAMILIES), "a new family needs a tiny configuration here, and is then tested"
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {  # of families whose parts are settings
+    "diffusion-ddpm": ("diffusion", {"process": "linear", "target": "eps", "times": "uniform", "clip": True}),
+    "diffusion-cosine": ("diffusion", {"process": "cosine", "target": "v", "weighting": "min_snr"}),
+    "diffusion-edm": (
+        "diffusion",
+        {"process": "edm", "target": "edm", "weighting": "edm", "times": "log_normal", "time_mean": -1.2},
+    ),
+    "diffusion-dit": ("diffusion", {"network": "dit", "width": 32, "depth": 2, "patch": 2}),
+    "vae-conditional": ("vae", {"conditional": True, "likelihood": "gaussian"}),
+    "kl_vae-vq": ("kl_vae", {"quantise": "vq", "codes": 16}),
+}
 
 
 def split(n: int = 64, card: Card = CARD) -> Split:
@@ -73,10 +84,10 @@ def trainer(
     card: Card = CARD,
     **arguments: Any,
 ) -> Trainer:
-    """A family ready to train, with all its phases or the first few; each is due at least twice."""
-    chosen = chosen or settings()
+    """A family, or a variant, ready to train, with all its phases or the first few; each is due twice."""
+    chosen, (name, own) = chosen or settings(), VARIANTS.get(name, (name, {}))
     torch.manual_seed(derive(chosen.seed, "weights"))
-    family = build(name, {**CONFIGS[name], **(change or {})}, card, untrained(name, card, CONFIGS))
+    family = build(name, {**CONFIGS[name], **own, **(change or {})}, card, untrained(name, card, CONFIGS))
     most = max(1, chosen.steps // 2)
     family.phases = [replace(phase, every=min(phase.every, most)) for phase in family.phases[:phases]]
     return Trainer(family, chosen, **arguments)

@@ -127,6 +127,8 @@ def verdict(told: Object, trials: Sequence[Object], duel: Object, running: bool,
     elif best := _best(trials):
         so_far = " so far" if running else ""
         said.append(f"Trial {best['number']} is best{so_far}: {shown.label} {shown.show(best['value'])}.")
+    if running and is_number(told.get("seconds_left")):
+        said.append(f"About {text.duration(told['seconds_left'])} left.")
     if _words(duel.get("says")):
         said.append(f"Against the default: {_words(duel.get('says')).rstrip('.')}.")
     return " ".join(said)
@@ -251,7 +253,7 @@ def _table(
             t["value"] if is_number(t.get("value")) else 0,
         ),
     )
-    rungs = bool(as_list(as_object(told.get("settings")).get("rungs")))
+    rungs = as_object(told.get("settings")).get("scheduler") == "asha"
     return {
         "metric": shown.label,
         "cost": _words(cost.get("name")).capitalize() or "Cost",
@@ -288,7 +290,7 @@ def _table(
 def _value(trial: Object, name: str) -> dict[str, Any]:
     """A cell; of a trial that changed on its way, where it began and where it ended."""
     last = as_object(trial.get("values")).get(name)
-    first = _began(trial).get(name, last)
+    first = as_object(_began(trial).get("values")).get(name, last)
     shown = written(first) if first is not None else text.NONE
     return {
         "text": shown if last == first else f"{shown} → {written(last)}",
@@ -298,9 +300,8 @@ def _value(trial: Object, name: str) -> dict[str, Any]:
 
 
 def _began(trial: Object) -> Object:
-    """The values that a trial began with."""
-    schedule = _objects(trial.get("schedule"))
-    return as_object(schedule[0].get("values")) if schedule else as_object(trial.get("values"))
+    """A trial as it was before it went on from another, if it did."""
+    return as_object(trial.get("began")) or trial
 
 
 def _diversity(trial: Object) -> float | None:
@@ -450,8 +451,11 @@ def _duel(duel: Object, shown: Measure) -> dict[str, Any] | None:
     known = [end for end in ends if is_number(end)]
     reach = max(map(abs, known), default=0.0) or 1.0
     count, split, floor = duel.get("n"), _words(duel.get("split")), duel.get("floor")
+    cost = as_object(duel.get("seconds_per_image"))
+    timed = all(is_number(cost.get(side)) and cost[side] > 0 for side in pair)
     return {
         "says": _words(duel.get("says")),
+        "taking": text.short(round(cost["winner"] / cost["default"], 2)) if timed else "",
         "metric": own.label,
         "recipe": ", ".join(
             filter(
@@ -521,7 +525,7 @@ def _drawn(
 def _axis(space: Object, trials: Sequence[Object]) -> dict[str, Any]:
     """An axis of the parallel coordinates: a stretch of numbers, or choices in their order."""
     name = space["name"]
-    tried = [_began(trial).get(name) for trial in trials]
+    tried = [as_object(one.get("values")).get(name) for trial in trials for one in (_began(trial), trial)]
     numbers = [value for value in (*tried, space.get("low"), space.get("high")) if is_number(value)]
     wanted = space["recommended"] if space.get("recommended") is not None else space.get("default")
     if is_number(space.get("low")) and is_number(space.get("high")) and numbers:
@@ -543,22 +547,32 @@ def _axis(space: Object, trials: Sequence[Object]) -> dict[str, Any]:
 
 
 def _trial(trial: Object, axes: Sequence[Object], rungs: Sequence[int], times: int) -> dict[str, Any]:
-    values, curve = _began(trial), _objects(trial.get("curve"))
-    points = [
-        [p["judged"], p.get("step"), rounded(times * p["value"])]
-        for p in curve
-        if isinstance(p.get("judged"), int) and is_number(p.get("value"))
-    ]
+    began = _began(trial)
+    points, first = _points(trial, times), _points(began, times)
+
+    def places(values: Object) -> list[Any]:
+        return [_at(axis, values.get(axis["name"])) for axis in axes]
+
     return {
         "n": trial["number"],
         "state": str(trial.get("state") or ""),
-        "at": [_at(axis, values.get(axis["name"])) for axis in axes],
+        "at": places(as_object(trial.get("values"))),
+        "began": places(as_object(began.get("values"))),
         "value": rounded(times * trial["value"]) if is_number(trial.get("value")) else None,
-        "first": next((value for judged, _, value in points if rungs and judged == min(rungs)), None),
+        "first": next((value for judged, _, value in first if rungs and judged == min(rungs)), None),
         "cost": rounded(trial["cost"]) if is_number(trial.get("cost")) else None,
         "step": trial.get("step") if is_number(trial.get("step")) else None,
         "curve": points,
     }
+
+
+def _points(trial: Object, times: int) -> list[list[Any]]:
+    """A curve: judgement, step and value."""
+    return [
+        [p["judged"], p.get("step"), rounded(times * p["value"])]
+        for p in _objects(trial.get("curve"))
+        if isinstance(p.get("judged"), int) and is_number(p.get("value"))
+    ]
 
 
 def _moves(told: Object, settings: Object) -> list[dict[str, Any]]:

@@ -146,12 +146,8 @@ def noted(subject: Subject, images: int, binary: bool) -> str:
 
 def likely(subject: Subject, k: int) -> np.ndarray | None:
     """`log_weights`; None where there is no likelihood of these images."""
-    if not hasattr(subject.generator, "log_weights"):
-        return None
-    try:
-        return log_weights(subject, k)
-    except ValueError:
-        return None
+    there = getattr(subject.generator, "has_likelihood", False)
+    return log_weights(subject, k) if there else None
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from models import processes
 from models.conditions import Condition, Embedding
 from models.diffusion import Diffusion, DiffusionConfig, by_noise
 from models.family import Batch, Card, Noise
@@ -84,6 +85,14 @@ def test_every_combination_trains_and_samples(changes: dict[str, object]) -> Non
     ({"guidance_interval": (0.7, 0.2)}, "must rise"),
     ({"sampler_steps": 0}, "greater than or equal to 1"),
     ({"process": "cosine", "target": "eps"}, "set clip: true"),
+    ({"process": "linear", "target": "eps", "shift": 3.0}, "x_0 47. times its own .* with shift=3"),
+    ({"process": "cosine", "spacing": "leading", "sampler_steps": 10}, "alpha=0.1. in sampler_steps=10 of"),
+    ({"process": "linear", "spacing": "leading", "sampler_steps": 501}, "begins at alpha=0.28"),
+    (
+        {"process": "cosine", "target": "v", "zero_terminal_snr": True, "weighting": "min_snr"},
+        "no weight at all",
+    ),
+    ({"condition": "text", "attention": False}, "condition=text needs attention to captions"),
     ({"process": "cosine", "target": "v", "zero_terminal_snr": True, "spacing": "leading"}, "never visits"),
     ({"attention_levels": (5,)}, "attention_levels=.5. must be levels from 0 to"),
     ({"guidance": float("inf")}, "finite number"),
@@ -98,6 +107,8 @@ def test_settings_that_contradict_each_other_are_refused(changes: dict[str, obje
     (Card(1, 8), {"condition": "class"}, "condition=class needs labels"),
     (Card(1, 8), {"condition": "text"}, "condition=text needs encoded captions"),
     (Card(1, 8), {"space_to_depth": 3}, "space_to_depth=3 must divide"),
+    (CLASSES, {"condition_dropout": 0}, "guidance=1.5 goes away from .* condition_dropout=0 never trains"),
+    (CLASSES, {"condition_dropout": 1}, "condition_dropout=1 never trains the condition"),
     (Card(1, 8), {"process": "linear", "target": "v", "sampler_steps": 1001}, "more than the 1000 steps"),
 ])  # fmt: skip
 def test_settings_that_do_not_fit_the_data_are_refused(
@@ -118,8 +129,10 @@ def test_a_network_that_knows_has_no_loss(
 ) -> None:
     """All images are the same, so x_0 is known and eps can be told from x."""
     family, x_0 = build(**changes), torch.full((32, 1, 8, 8), 0.3)
+    drawn: list[Level] = []
 
     def oracle(x: Tensor, at: Level, condition: Condition) -> Tensor:
+        drawn.append(at)
         a, b = family.generator.target(at)
         return a * x_0 + b * (x - at.alpha * x_0) / at.sigma
 
@@ -128,7 +141,9 @@ def test_a_network_that_knows_has_no_loss(
     assert float(term.max()) < 1e-6
     monkeypatch.setattr(family.generator, "forward", lambda x, at, c: oracle(x, at, c) + 0.1)
     (term,) = family.loss(Batch(32, x_0, torch.zeros(32, dtype=torch.long)))[0].values()
-    assert float(term.min()) > 1e-5 or changes.get("weighting") == "min_snr"
+    weighting = str(changes.get("weighting", "plain"))
+    weight = processes.weight(weighting, drawn[-1], *family.generator.target(drawn[-1])).flatten()
+    torch.testing.assert_close(term, 0.01 * weight, rtol=1e-3, atol=1e-6)
 
 
 def test_a_new_network_predicts_nothing() -> None:
@@ -179,9 +194,9 @@ def test_conditions_are_withheld_image_by_image() -> None:
     assert given.label is not None and torch.equal(classes[~dropped], given.label[~dropped])
 
 
-@pytest.mark.parametrize(("dropout", "rows"), [(0.0, [0, 1, 2]), (1.0, [3])])
+@pytest.mark.parametrize(("dropout", "rows"), [(0.0, [0, 1, 2]), (1 - 1e-7, [3])])
 def test_the_loss_teaches_labels_and_their_absence(dropout: float, rows: list[int]) -> None:
-    family = build(condition_dropout=dropout)
+    family = build(condition_dropout=dropout, guidance=1)
     family.loss(batch())[0]["velocity"].mean().backward()
     (embedding,) = (m for m in family.modules() if isinstance(m, nn.Embedding))
     assert embedding.weight.grad is not None
@@ -310,3 +325,15 @@ def test_the_unet_may_be_deeper_wider_and_without_attention(changes: dict[str, o
     family = build(**changes)
     family.loss(batch())[0]["velocity"].mean().backward()
     assert all(p.grad is not None for p in family.parameters())
+
+
+def test_a_study_has_what_the_settings_accept() -> None:
+    def steps(**changes: object) -> set[str]:
+        first, *_ = Diffusion.studies(DiffusionConfig(**changes), CLASSES)  # type: ignore[arg-type]
+        return set(first.variants)
+
+    every = steps()
+    assert {"heun 3", "ddim 5", "ancestral 100"} <= every
+    assert every - steps(process="cosine", spacing="leading", sampler_steps=50) >= {"heun 3", "ddim 5"}
+    kinds = [s.name for s in Diffusion.studies(DiffusionConfig(condition_dropout=0, guidance=1), CLASSES)]
+    assert kinds == ["steps"], "guidance by what was never trained is not studied"

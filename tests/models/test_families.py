@@ -41,7 +41,7 @@ def build(name: str, card: Card, **changes: object) -> Family:
 
 def below(name: str, card: Card) -> dict[str, nn.Module]:
     """What a family builds on, untrained."""
-    return {called: build(other, card).generator for called, other in FAMILIES[name].upstream.items()}
+    return {called: build(of[0], card).generator for called, of in FAMILIES[name].upstream.items()}
 
 
 def batch(card: Card, n: int = 4) -> Batch:

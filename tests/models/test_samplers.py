@@ -19,19 +19,22 @@ from models import processes, samplers
 from models.processes import Level
 
 MEAN, STD = 0.3, 0.5
+SPACINGS = ("linspace", "leading", "trailing")
 N = 50_000
 
-PLANS = [  # process, zero SNR, spacing
-    ("linear", False, "linspace"),
-    ("linear", False, "trailing"),
-    ("linear", False, "leading"),
-    ("linear", True, "trailing"),
-    ("cosine", False, "trailing"),
-    ("sigmoid", False, "linspace"),
-    ("flow", False, "auto"),
-    ("edm", False, "auto"),
+Plan = tuple[str, bool, str, float]  # process, zero SNR, spacing, shift
+
+PLANS: list[Plan] = [
+    *((name, False, spacing, 1.0) for name in processes.SCHEDULES for spacing in SPACINGS),
+    *((name, True, "trailing", 1.0) for name in processes.SCHEDULES),
+    ("cosine", False, "trailing", 3.0),
+    ("flow", False, "auto", 1.0),
+    ("flow", False, "auto", 3.0),
+    ("edm", False, "auto", 1.0),
 ]
-EVERY_PLAN = pytest.mark.parametrize("plan", PLANS, ids=lambda p: f"{p[0]}{'-zero' * p[1]}-{p[2]}")
+EVERY_PLAN = pytest.mark.parametrize(
+    "plan", PLANS, ids=lambda p: f"{p[0]}{'-zero' * p[1]}-{p[2]}{f'-{p[3]:g}' * (p[3] != 1)}"
+)
 DETERMINISTIC = ("ddim", "euler", "heun", "dpmpp_2m")
 
 
@@ -41,9 +44,14 @@ def exact(x: Tensor, level: Level) -> Tensor:
     return MEAN + gain * (x - level.alpha * MEAN)
 
 
-def levels_of(plan: tuple[str, bool, str], steps: int) -> Level:
-    name, zero, spacing = plan
-    return processes.levels(processes.process(name, zero_snr=zero), steps, spacing)
+def levels_of(plan: Plan, steps: int) -> Level:
+    name, zero, spacing, shift = plan
+    return processes.levels(processes.process(name, shift, zero), steps, spacing)
+
+
+def begun(level: Level) -> tuple[float, float]:
+    """Mean and variance of x as samples begin, which is of noise alone, whatever data is left."""
+    return 0.0, float(level.sigma**2)
 
 
 def marginal(level: Level) -> tuple[float, float]:
@@ -58,9 +66,9 @@ def affine(step: Callable[[Tensor], Tensor]) -> tuple[float, float]:
 
 
 def through(sampler: samplers.Sampler, levels: Level) -> tuple[float, float]:
-    """Mean and variance of a deterministic sampler's output when x starts exactly right."""
+    """Mean and variance of a deterministic sampler's output."""
     c, d = affine(lambda x: sampler(exact, x, levels, lambda: x))
-    mean, variance = marginal(levels[0])
+    mean, variance = begun(levels[0])
     return c * mean + d, c**2 * variance
 
 
@@ -70,7 +78,7 @@ def through(sampler: samplers.Sampler, levels: Level) -> tuple[float, float]:
 def predicted(eta: float, levels: Level) -> tuple[float, float]:
     """DDIM's mean and variance by recursion; eta 1 is the ancestral sampler. Song et al. 2021, Eq. 12, 16."""
     alphas, sigmas = levels.alpha.tolist(), levels.sigma.tolist()
-    mean, variance = marginal(levels[0])
+    mean, variance = begun(levels[0])
     for (a, s), (a_, s_) in itertools.pairwise(zip(alphas, sigmas, strict=True)):
         gain = a * STD**2 / (a**2 * STD**2 + s**2)
         tau = eta * s_ / s * math.sqrt(max(s**2 - (a / a_ * s_) ** 2, 0))
@@ -85,7 +93,7 @@ def predicted(eta: float, levels: Level) -> tuple[float, float]:
 
 @EVERY_PLAN
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 10, 13, 50])
-def test_ddim_is_its_formula_at_every_number_of_steps(plan: tuple[str, bool, str], steps: int) -> None:
+def test_ddim_is_its_formula_at_every_number_of_steps(plan: Plan, steps: int) -> None:
     levels = levels_of(plan, steps)
     assert through(samplers.ddim, levels) == pytest.approx(predicted(0.0, levels), rel=1e-9)
 
@@ -94,12 +102,11 @@ def test_ddim_is_its_formula_at_every_number_of_steps(plan: tuple[str, bool, str
 @pytest.mark.parametrize("sampler", ["ancestral", "ddim"])
 @pytest.mark.parametrize("steps", [1, 10, 13])
 def test_noisy_samplers_have_the_mean_and_variance_of_their_formula(
-    plan: tuple[str, bool, str], sampler: str, steps: int
+    plan: Plan, sampler: str, steps: int
 ) -> None:
     levels = levels_of(plan, steps)
     torch.manual_seed(0)
-    mean, variance = marginal(levels[0])
-    x = mean + math.sqrt(variance) * torch.randn(N, 1, 1, 1, dtype=torch.float64)
+    x = levels[0].sigma * torch.randn(N, 1, 1, 1, dtype=torch.float64)
     run = samplers.ancestral if sampler == "ancestral" else partial(samplers.ddim, eta=0.7)
     x = run(exact, x, levels, lambda: torch.randn(N, 1, 1, 1, dtype=torch.float64))
     expected = predicted(1.0 if sampler == "ancestral" else 0.7, levels)
@@ -108,7 +115,7 @@ def test_noisy_samplers_have_the_mean_and_variance_of_their_formula(
 
 
 @EVERY_PLAN
-def test_ancestral_sampling_is_ddim_at_eta_1(plan: tuple[str, bool, str]) -> None:
+def test_ancestral_sampling_is_ddim_at_eta_1(plan: Plan) -> None:
     levels, x = levels_of(plan, 10), torch.randn(4, 1, 2, 2, dtype=torch.float64)
     one, other = (torch.Generator().manual_seed(1) for _ in range(2))
 
@@ -120,7 +127,7 @@ def test_ancestral_sampling_is_ddim_at_eta_1(plan: tuple[str, bool, str]) -> Non
 
 
 @EVERY_PLAN
-def test_ancestral_sampling_of_a_point_is_exact(plan: tuple[str, bool, str]) -> None:
+def test_ancestral_sampling_of_a_point_is_exact(plan: Plan) -> None:
     """Where the data is one point, the posterior is the true reverse step, however few there are."""
     levels = levels_of(plan, 5)[:-1]  # stops before the data, where noise is left
     torch.manual_seed(0)
@@ -133,7 +140,7 @@ def test_ancestral_sampling_of_a_point_is_exact(plan: tuple[str, bool, str]) -> 
 
 @EVERY_PLAN
 @pytest.mark.parametrize("name", DETERMINISTIC)
-def test_many_steps_reach_mean_and_variance_of_the_data(plan: tuple[str, bool, str], name: str) -> None:
+def test_many_steps_reach_mean_and_variance_of_the_data(plan: Plan, name: str) -> None:
     steps = 1000 if plan[0] in processes.SCHEDULES else 2000
     mean, variance = through(samplers.SAMPLERS[name], levels_of(plan, steps))
     assert mean == pytest.approx(MEAN, rel=0.01)
@@ -142,7 +149,7 @@ def test_many_steps_reach_mean_and_variance_of_the_data(plan: tuple[str, bool, s
 
 @EVERY_PLAN
 @pytest.mark.parametrize("steps", [12, 24])
-def test_the_second_slope_pays_at_the_steps_that_are_used(plan: tuple[str, bool, str], steps: int) -> None:
+def test_the_second_slope_pays_at_the_steps_that_are_used(plan: Plan, steps: int) -> None:
     levels = levels_of(plan, steps)
     ddim, heun = (abs(through(s, levels)[1] - STD**2) for s in (samplers.ddim, samplers.heun))
     assert heun < ddim < 0.15
@@ -187,7 +194,7 @@ def test_euler_of_a_flow_is_x_plus_dt_v() -> None:
 
 @EVERY_PLAN
 @pytest.mark.parametrize("steps", [2, 3, 12])
-def test_heun_is_its_formula(plan: tuple[str, bool, str], steps: int) -> None:
+def test_heun_is_its_formula(plan: Plan, steps: int) -> None:
     """Karras et al. 2022, Alg. 1, of u = x / scale by r = sigma / scale.
 
     EDM's scale is 1, and du/dr = eps; elsewhere alpha + sigma: u = (1 - r) x_0 + r eps, du/dr = eps - x_0.
@@ -213,7 +220,7 @@ def test_heun_is_its_formula(plan: tuple[str, bool, str], steps: int) -> None:
 
 @EVERY_PLAN
 @pytest.mark.parametrize("steps", [2, 3, 12])
-def test_dpm_solver_is_algorithm_2(plan: tuple[str, bool, str], steps: int) -> None:
+def test_dpm_solver_is_algorithm_2(plan: Plan, steps: int) -> None:
     levels, by_hand = levels_of(plan, steps), torch.randn(3, 1, 2, 2, dtype=torch.float64)
     x, last = by_hand, by_hand
     lam = (levels.alpha / levels.sigma).log()
@@ -249,8 +256,28 @@ def test_guidance_is_linear() -> None:
         assert samplers.guided(both, scale).flatten().tolist() == [expected] * 2
 
 
-def test_a_start_from_an_image_leaves_out_the_noisiest_levels() -> None:
-    levels = processes.levels(processes.Flow(), 10)
-    assert len(samplers.beyond(levels, 1.0)) == 11
-    assert samplers.beyond(levels, 0.5).sigma.tolist() == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1, 0.0])
-    assert len(samplers.beyond(levels, 0.01)) == 2
+@pytest.mark.parametrize(
+    ("steps", "strength", "sigmas"),
+    [
+        (10, 0.5, [0.5, 0.4, 0.3, 0.2, 0.1, 0.0]),
+        (1, 0.3, [0.3, 0.0]),
+        (4, 0.9, [0.9, 0.675, 0.45, 0.225, 0.0]),
+        (12, 0.02, [0.02, 0.0]),
+    ],
+)
+def test_a_start_from_an_image_is_at_the_strength_that_was_asked_for(
+    steps: int, strength: float, sigmas: list[float]
+) -> None:
+    found = processes.levels(processes.Flow(), steps, strength=strength)
+    assert found.sigma.tolist() == pytest.approx(sigmas)
+
+
+@EVERY_PLAN
+@pytest.mark.parametrize("steps", [1, 7, 1000])
+@pytest.mark.parametrize("strength", [0.001, 0.2, 0.3333, 0.97])
+def test_levels_fall_wherever_they_begin(plan: Plan, steps: int, strength: float) -> None:
+    name, zero, spacing, shift = plan
+    process = processes.process(name, shift, zero)
+    levels = processes.levels(process, steps, spacing, strength)
+    assert 2 <= len(levels) <= steps + 1 and bool((levels.sigma.diff() < 0).all())
+    assert float(levels.sigma[0]) <= float(process.at(torch.tensor([strength], dtype=torch.float64)).sigma)

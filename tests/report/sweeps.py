@@ -5,11 +5,11 @@ import random
 
 import numpy as np
 
+from components.config import Sweep
 from components.importance import comparable_scores, importances, recommendations
 from tests.report.fixture import HOSTILE, digits, lineage, manifest, sheet, stage
 
 SWEEP = "20261125-070000-5ee9"
-RUNGS = [2, 4, 8]
 LR = {
     "name": "lr",
     "kind": "range",
@@ -55,6 +55,10 @@ def values_of(rng, spaces) -> dict:
     return {space["name"]: one(space) for space in spaces}
 
 
+def rungs_of(scheduler: str) -> list[int]:
+    return Sweep(search={"lr": None}, scheduler=scheduler, trials=8, judgements=8, grace=2, factor=2).rungs
+
+
 def trial(number: int, values: dict, rng, last: int = 8, **more) -> dict:
     """A trial that was judged up to `last`, the better the nearer its lr to 8e-4."""
     goal = 1.6 + 2.2 * math.log10(values["lr"] / 8e-4) ** 2 + 0.6 * (values.get("loss") == "wasserstein")
@@ -81,11 +85,12 @@ def trial(number: int, values: dict, rng, last: int = 8, **more) -> dict:
         "value": curve[-1]["value"] if curve else None,
         "cost": 7.0 * last,
         "step": 100 * last,
-        "rung": sum(rung <= last for rung in RUNGS),
+        "rung": max((rung for rung in rungs_of("asha") if rung <= last), default=0),
         "seconds": 7.0 * last + 2.1,
         "events": 0,
         "picture": f"{folder}/samples/step-{100 * last:06d}.webp" if curve else None,
         "schedule": None,
+        "began": None,
         "offset": 32.0 * number,
         **more,
     }
@@ -122,7 +127,7 @@ def told(n: int = 16, spaces=(LR, LOSS), scheduler: str = "asha", seed: int = 0,
         }
         for t in best
     ]
-    scores = comparable_scores(trials, RUNGS if scheduler == "asha" else [])
+    scores = comparable_scores(trials, rungs_of(scheduler))
     found = importances(spaces, scores, **FEW)
     decisions = [
         {
@@ -146,7 +151,7 @@ def told(n: int = 16, spaces=(LR, LOSS), scheduler: str = "asha", seed: int = 0,
             "trials": n,
             "steps": 800,
             "judgements": 8,
-            "rungs": RUNGS if scheduler == "asha" else [],
+            "rungs": rungs_of(scheduler),
             "factor": 2,
             "concurrent": 2,
             "because": "2 cores, 1 thread a trial",
@@ -181,6 +186,8 @@ def population(n: int = 8) -> dict:
         for good, poor in zip(ranked[:2], ranked[-2:], strict=True):
             lr = good["schedule"][-1]["values"]["lr"] * rng.choice((0.8, 1.25))
             change = {"step": step, "values": {"lr": lr}, "from": good["number"]}
+            began = {"values": poor["values"], "curve": poor["curve"][: step // 100], "state": "done"}
+            poor["began"] = poor["began"] or began
             poor["schedule"] = [*good["schedule"], change]  # with the weights, their past is taken over
             poor["values"] = good["values"] | {"lr": lr}
             swept["decisions"].append(

@@ -16,6 +16,7 @@ import yaml
 from components.storage import Store
 from components.work import data_version
 from flows import cli, searching
+from flows.sweep import scheduled
 from tests.test_pipeline import Atelier
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -98,13 +99,16 @@ def test_a_killed_sweep_goes_on_to_what_it_would_have_been(sweeps: Sweeps, tmp_p
     assert {"sweep dcgan", "duel dcgan", "train dcgan", "evaluate dcgan", "publish"} <= set(states)
     assert states["train dcgan"] == "cached"  # the duel had trained it
     page = (sweeps.store / result["report"]).read_text()
-    assert "sweep" in page.lower() and "Trial 1" not in result["report"]
+    assert f"Trial {swept['winner']['number']} won: lowest mean of 2 seeds." in page
 
     other = Sweeps(tmp_path / "other")
     assert told(other.sweep()["sweep"]) == told(swept)
 
-    again = sweeps.sweep()  # the same command: nothing to do
+    again = sweeps.sweep("--resume")  # the same command, with or without: nothing to do
     assert {s["state"] for s in again["stages"]} == {"cached"}
+    run_id = scheduled(str(sweeps.config()))
+    record = Store(str(sweeps.store)).read_json(f"runs/{run_id}/run.json")
+    assert {stage["state"] for stage in record["stages"]} == {"cached"}
 
 
 def test_a_population_is_replayed_as_a_schedule(sweeps: Sweeps) -> None:
@@ -185,9 +189,13 @@ def test_a_population_cannot_go_on_with_another_network(home: Path, tmp_path: Pa
 
 
 def test_settings_of_sampling_are_searched_without_a_population(home: Path, tmp_path: Path) -> None:
-    changes = ["families={diffusion: {}}", "sweep.search={guidance: [1.0, 2.0]}", "sweep.scheduler=pbt"]
-    with pytest.raises(cli.InputError, match="guidance is of sampling: search it with scheduler: none"):
-        searching.from_file(Sweeps(tmp_path / "store").config(), changes)
+    changes = ["families={diffusion: {}}", "sweep.search={guidance: [1.0, 2.0]}"]
+    config = Sweeps(tmp_path / "store").config()
+    for scheduler in ("asha", "pbt"):
+        with pytest.raises(cli.InputError, match="guidance is of sampling: search it with scheduler: none"):
+            searching.from_file(config, [*changes, f"sweep.scheduler={scheduler}"])
+    settings = searching.from_file(config, changes).sweep
+    assert settings is not None and settings.scheduler == "none"  # where nothing else was asked for
 
 
 def test_a_config_without_a_sweep_is_refused(
@@ -198,6 +206,7 @@ def test_a_config_without_a_sweep_is_refused(
     assert "has no section sweep" in refused(capsys, str(path))
     assert "name a config" in refused(capsys)
     assert "--set is for a config" in refused(capsys, "--resume", "last", "--set", "sweep.trials=2")
+    assert "name a config or a run" in refused(capsys, str(path), "--resume", "20260101-000000-aaaa")
 
 
 def test_a_sweep_whose_data_changed_is_not_resumed(home: Path, tmp_path: Path) -> None:

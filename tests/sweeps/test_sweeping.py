@@ -10,6 +10,7 @@ import pytest
 from components import sweeping, work
 from components.config import Sweep
 from components.errors import InputError, RunError
+from components.importance import comparable_scores
 from components.stages import Done
 from components.storage import Store
 from components.story import Story
@@ -69,6 +70,36 @@ def test_where_cost_counts_finalists_are_those_that_none_beats_in_both() -> None
     assert numbers(finalists(found, settings, {"lr": 9})) == [3, 2, 0]
 
 
+def test_where_what_is_cheap_is_preferred_finalists_are_the_cheapest_that_are_not_worse() -> None:
+    settings = sweep(searcher="optuna", scheduler="none", cost=True, prefer="cost", finalists=2)
+    found = [trial(n, score, cost=9.0 - score) for n, score in enumerate((3.0, 1.0, 2.0, 2.5, 4.0), 1)]
+    assert numbers(finalists(found, settings, {"lr": 1})) == [1, 4]
+    assert numbers(finalists(found, settings, {"lr": 2})) == [2, 3]
+
+
+def test_after_finalists_that_cannot_win_come_the_next() -> None:
+    found = [trial(n, float(n)) for n in (1, 2, 3)]
+    lost = finalists(found, sweep(finalists=2))
+    assert numbers(lost) == [1, 2]
+    assert numbers(finalists(found, sweep(finalists=2), scored=lost)) == [3]
+    assert finalists(found, sweep(finalists=2), scored=found) == []
+
+
+def test_checkpoints_of_a_finalists_twin_are_kept(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    for name in ("a", "b", "again"):
+        store.write_json(f"{name}/checkpoints/x", {})
+    found = [{"number": n, "uris": uris} for n, uris in ((1, ["a"]), (2, ["a"]), (3, ["b"]), (4, []))]
+    scored = [{"number": 1, "repeats": [{"uri": "a"}, {"uri": "again"}, {"uri": None}]}]
+
+    def kept(policy: str) -> list[str]:
+        sweeping._prune(store, found, scored, policy)
+        return [name for name in ("a", "b", "again") if store.exists(f"{name}/checkpoints/x")]
+
+    assert kept("all") == ["a", "b", "again"]
+    assert kept("finalists") == ["a", "again"] and kept("none") == []
+
+
 def final(number: int, mean: float | None, cost: float = 1.0, diversity: float = 1.0) -> dict[str, Any]:
     about = {"number": number, "mean": mean, "cost": cost, "diversity": diversity, "repeats": [{}, {}]}
     return about | {"values": {"lr": number}, "schedule": None}
@@ -77,7 +108,7 @@ def final(number: int, mean: float | None, cost: float = 1.0, diversity: float =
 def test_the_winner_has_the_lowest_mean_and_diverse_samples() -> None:
     scored = [final(2, 1.0, diversity=0.2), final(3, 2.0), final(1, 3.0), final(4, None)]
     assert winner(scored, sweep(), 0.5, {"lr": 1})["number"] == 3
-    with pytest.raises(RunError, match="no finalist"):
+    with pytest.raises(RunError, match="none of the 1 best trials"):
         winner(scored[:1], sweep(), 0.5, {"lr": 1})
 
 
@@ -203,3 +234,43 @@ def test_a_failed_trial_has_its_reason() -> None:
 def test_an_interrupted_story_suggests_what_it_suggested() -> None:
     story = told()
     assert Story(lambda told: None, 4, story.told).suggested == [{"lr": 1}, {"lr": 2}]
+
+
+def test_what_was_suggested_survives_two_interruptions() -> None:
+    again = Story(lambda told: None, 4, told().told)
+    again.add("new", {"lr": 1})
+    assert Story(lambda told: None, 4, again.told).suggested == [{"lr": 1}, {"lr": 2}]
+
+
+def test_what_a_trial_came_to_before_it_went_on_from_another_is_compared() -> None:
+    """Else the worst of a population would be missing where hyperparameters are weighed."""
+    story = told()
+    for judged in (1, 2):
+        story.say("t1", said(judged, 3.0))
+        story.say("t2", said(judged, 5.0))
+    story.exploit(2, 1, 2, {"lr": 1.2}, "changed")
+    story.say("t2", said(3, 2.0))
+    story.exploit(2, 1, 3, {"lr": 0.8}, "changed")
+    found = story.told["trials"]
+    assert found[1]["values"] == {"lr": 0.8} and [s["value"] for s in found[1]["curve"]] == [3.0, 3.0]
+    assert comparable_scores(found, [2]) == [({"lr": 1}, 3.0), ({"lr": 2}, 5.0)]
+
+
+def test_a_trial_that_had_collapsed_when_it_went_on_from_another_counts_as_the_worst() -> None:
+    story = told()
+    story.say("t1", said(1, 3.0))
+    story.say("t2", said(1, 0.1, score=0.1 + 1e6))
+    story.exploit(2, 1, 1, {"lr": 1.2}, "changed")
+    assert comparable_scores(story.told["trials"], [1]) == [({"lr": 1}, 3.0), ({"lr": 2}, 3.0)]
+
+
+def test_the_time_left_is_of_trials_and_finalists() -> None:
+    story = told(judgements=2)
+    story.planned, story.finals, story.side_by_side = 2, (0, 4), 2
+    assert story.left() is None
+    for judged in (1, 2):
+        story.say("t1", said(judged, 1.0, seconds=50.0 * judged))
+        story.say("t2", said(judged, 1.0, seconds=30.0 * judged))
+    assert story.left() == pytest.approx(200.0)  # four of 100 s, two at a time
+    story.finals = 4, 4
+    assert story.left() == 0.0

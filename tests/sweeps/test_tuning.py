@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from components import spaces, tuning
 from components.config import Sweep
 from components.story import Story
+from components.trials import Terms
 from components.tuning import InOrder, Population, suggestions
 
 
@@ -256,3 +258,12 @@ def test_chance_is_a_function_of_the_seed_and_leaves_no_trace() -> None:
     with tuning.seeded(7):
         assert (random.random(), np.random.rand()) == first
     assert random.getstate() == before
+
+
+def test_trials_of_one_process_share_a_gpu(terms: Terms) -> None:
+    node = {"CPU": 16.0, "GPU": 2.0}
+    cuda = replace(terms, device="cuda")
+    assert [tuning._fit(node, cuda, sweep(gpus=share)) for share in (1.0, 0.5, 0.3)] == [2, 4, 6]
+    assert tuning._fit({"CPU": 3.0, "GPU": 2.0}, cuda, sweep()) == 3, "cores may be fewer"
+    assert tuning._fit(node, replace(cuda, workers=2), sweep()) == 2, "workers of a trial have theirs alone"
+    assert tuning._fit(node, terms, sweep()) == 16 and tuning.gpus_of(terms, sweep()) == 0

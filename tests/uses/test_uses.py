@@ -405,6 +405,8 @@ def test_what_has_a_prior_is_walked_along_the_prior() -> None:
 class Gaussian(Linear):
     """x = W z + mean + sigma eps, whose likelihood is known; the posterior is exact, or worse."""
 
+    has_likelihood = True
+
     def __init__(self, fitted: PCA, worse: float = 0.0):
         super().__init__(fitted)
         self.worse, self.sigma = worse, 0.1
@@ -496,6 +498,8 @@ def test_posteriors_are_of_the_images_that_the_likelihood_is_of() -> None:
 
 def test_without_a_likelihood_there_is_none() -> None:
     class Grey(Gaussian):
+        has_likelihood = False
+
         def log_weights(self, batch: Batch, noise: Noise, k: int) -> Tensor:
             raise ValueError("grey")
 

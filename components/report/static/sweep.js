@@ -28,6 +28,7 @@ globalThis.drawSweeps = (kit, sweeps) => {
     const { trials } = sweep, by = new Map(trials.map((trial) => [trial.n, trial]));
     const pick = { score: "value", brushes: new Map(), hot: null };
     const scoreOf = (trial) => trial[pick.score];
+    const valuesOf = (trial) => (pick.score === "first" ? trial.began : trial.at); // a population's change on the way
     const lost = (trial) => LOST.includes(trial.state);
     const costly = (x) => (sweep.cost.unit === "s" ? duration(x) : `${decimal(x)} ${sweep.cost.unit || sweep.cost.name}`);
     /* Shades go by rank, so that one bad trial does not make all others alike. */
@@ -78,12 +79,12 @@ globalThis.drawSweeps = (kit, sweeps) => {
         const n = Math.max(1, axis.choices.length);
         const jitter = (trial) => ((((trial.n * 0.618034) % 1) - 0.5) * 0.5) / n; // so that lines through one choice do not cover each other
         return { name: axis.name, step: 1 / n, choices: axis.choices, wanted: axis.wanted === null ? null : (axis.wanted + 0.5) / n,
-          place: (trial) => (trial.at[i] === null ? null : (trial.at[i] + 0.5) / n + jitter(trial)),
+          place: (trial) => (valuesOf(trial)[i] === null ? null : (valuesOf(trial)[i] + 0.5) / n + jitter(trial)),
           marks: axis.choices.map((text, j) => [(j + 0.5) / n, text]), told: (at, upper) => axis.choices[clamp(upper ? Math.ceil(at * n - 1e-6) - 1 : Math.floor(at * n + 1e-6), 0, n - 1)] };
       }
       const [low, high] = apart(axis.low, axis.high, axis.log), to = scale(low, high, 0, 1, axis.log);
       const back = (at) => (axis.log ? low * (high / low) ** at : low + (high - low) * at);
-      return { name: axis.name, step: 1 / 40, place: (trial) => (trial.at[i] === null ? null : clamp(to(trial.at[i]), 0, 1)), wanted: axis.wanted === null ? null : clamp(to(axis.wanted), 0, 1),
+      return { name: axis.name, step: 1 / 40, place: (trial) => (valuesOf(trial)[i] === null ? null : clamp(to(valuesOf(trial)[i]), 0, 1)), wanted: axis.wanted === null ? null : clamp(to(axis.wanted), 0, 1),
         marks: unique([low, ...ticks(low, high, axis.log, 5).filter((x) => to(x) > 0.07 && to(x) < 0.93), high]).map((x) => [to(x), written(x)]), told: (at) => written(back(at)) };
     };
     const scoreAxis = () => {
