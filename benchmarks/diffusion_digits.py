@@ -94,17 +94,24 @@ def settings_of(path: Path, family: str = FAMILY) -> tuple[dict[str, Any], Train
     return jobs.config_of(family, own), chosen.model_copy(update={"precision": precision})
 
 
-def trained(store: Store, args: argparse.Namespace, data: Path, version: str) -> Done:
+def trained(
+    store: Store,
+    config: dict[str, Any],
+    chosen: Train,
+    minutes: float,
+    threads: int,
+    data: Path,
+    version: str,
+) -> Done:
     """A model of so many minutes, made now or taken from the store."""
-    config, chosen = settings_of(args.config)
     shaping = {name: value for name, value in chosen.semantic().items() if name not in ("steps", "threads")}
-    settings = {"config": config, "train": shaping, "minutes": args.minutes, "threads": args.threads}
+    settings = {"config": config, "train": shaping, "minutes": minutes, "threads": threads}
     code = stages.code(module_of(FAMILY), "components.training:Trainer")
     spec = Spec("digits", settings, code, family=FAMILY, data=version)
     split = open_split(data, "train")
 
     def body(attempt: Store, number: int) -> dict[str, Any]:
-        return fitted(attempt, split, config, chosen, args.minutes)
+        return fitted(attempt, split, config, chosen, minutes)
 
     return stages.run(store, spec, body, run_id="digits")
 
@@ -132,7 +139,7 @@ def model(store: Store, args: argparse.Namespace, data: Path, version: str) -> t
         generator, card, _ = jobs.load_model(args.model)
         told = f"The model in {args.model.name}"
     else:
-        done = trained(store, args, data, version)
+        done = trained(store, *settings_of(args.config), args.minutes, args.threads, data, version)
         generator, card, _ = jobs.load_model(store.local_copy(f"{done.uri}/model"))
         made = stages.read(store, done)
         told = (

@@ -61,7 +61,8 @@ def experiment(
                 )
             }
         )
-    read = config.parse({**read.model_dump(), "families": families}, str(path))
+    told = read.model_dump(exclude_unset=True)  # what was not asked for is still to be chosen
+    read = config.parse({**told, "families": families}, str(path))
     where = launch.device(read.device)
     return read.resolved(where, launch.precision("auto", where))
 

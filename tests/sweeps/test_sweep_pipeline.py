@@ -125,6 +125,23 @@ def test_a_population_is_replayed_as_a_schedule(sweeps: Sweeps) -> None:
     assert all(d["values"].keys() == {"lr", "beta1"} for d in exploits)
 
 
+def test_settings_of_sampling_are_searched_on_one_trained_model(sweeps: Sweeps) -> None:
+    families = "families={diffusion: {width: 16, sampler_steps: 2}}"
+    search = {"sampler_steps": [1, 2, 3], "guidance": [1.0, 2.0]}
+    changes: dict[str, Any] = {"search": search, "finalists": 1, "repeats": 1, "fresh_seeds": 1}
+    result = sweeps.sweep("--set", families, "--set", "train.steps=8", **changes)
+    found = result["sweep"]
+    assert found["kind"] == "sampling" and found["settings"]["rungs"] == [], "there is one judgement"
+    assert {t["state"] for t in found["trials"]} == {"done"} and len(found["trials"]) == 4
+    own = {"sampler_steps": 2, "guidance": 1.5}
+    assert own in [one["values"] for one in found["finalists"]], "what the winner is to beat"
+    assert set(found["winner"]["values"]) == set(search) and found["duel"]["seconds_per_image"]["winner"] > 0
+    trained = [s for s in result["stages"] if s["name"] == "train"]
+    assert [s["family"] for s in trained] == ["diffusion"], "once"
+    page = (sweeps.store / result["report"]).read_text()
+    assert "Both draw with the same model" in page and "trained at full budget" not in page
+
+
 def test_workers_of_a_trial_run_from_judgement_to_judgement(sweeps: Sweeps) -> None:
     changes = {"trials": 2, "workers": 2, "judgements": 2, "finalists": 1, "repeats": 1, "fresh_seeds": 0}
     found = sweeps.sweep("--set", "train.shards=2", **changes)["sweep"]
