@@ -2,7 +2,7 @@
 
     python benchmarks/autoencoders.py mse   [--config configs/cpu/autoencoder.yaml]
     python benchmarks/autoencoders.py nats  [--config configs/cpu/vae.yaml] [--draws 1000]
-    python benchmarks/autoencoders.py speed [--rounds 5] [--epochs 100]
+    python benchmarks/autoencoders.py speed [--rounds 5] [--epochs 60] [--batches 64 256 1024]
 
     [--on-validation] [--threads 2] [--set key=value ...] [--write [docs/autoencoders.md]]
 
@@ -12,8 +12,8 @@ config, trained alike, its likelihood bounded by importance sampling; a mixture 
 Once for digits that are binarised stochastically, and once by a threshold.
 --on-validation trains on the 3,600 of the train split and looks at the 400 of validation: that is how
 settings are chosen. speed: the same network, batch, optimizer and epochs by our loop and by pythae 0.1.2's,
-in turn, each in the precision that it has by default; the median of ratios. pythae asks for a backport of
-dataclasses to Python 3.6, so it is installed alone:
+in turn, each in the precision that it has by default; the medians of ratios and their range, batch by batch.
+pythae asks for a backport of dataclasses to Python 3.6, so it is installed alone:
 
     pip install --no-deps pythae imageio tqdm cloudpickle --constraint constraints.txt
 """
@@ -29,7 +29,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -175,27 +175,30 @@ def mixture_of_all(x: np.ndarray, held: int, random: np.random.RandomState) -> B
 
 def speed(args: argparse.Namespace) -> str:
     """Images per second of both loops, in turn, each time in a process of its own."""
-    ways = {
-        "Atelier": by_us,
-        "pythae 0.1.2": by_pythae,
-        "the same steps in torch alone, nothing around them": by_hand,
-    }
-    runs = []
+    ways = {"Atelier": by_us, "pythae": by_pythae, "torch alone": by_hand}
+    runs: dict[int, list[dict[str, float]]] = {batch: [] for batch in args.batches}
     for _ in range(args.rounds):
-        runs.append([alone(way, args) for way in ways.values()])
-        print(" ".join(f"{each:,.0f}" for each in runs[-1]), "images/s", flush=True)
-    rows = [
-        [
-            name,
-            f"{statistics.median(r[i] for r in runs):,.0f}",
-            f"{statistics.median(r[i] / r[1] for r in runs):.2f}",
-        ]
-        for i, name in enumerate(ways)
-    ]
+        for batch in args.batches:
+            args.batch = batch
+            runs[batch].append({name: alone(way, args) for name, way in ways.items()})
+            print(batch, *(f"{name} {rate:,.0f}" for name, rate in runs[batch][-1].items()), flush=True)
+    rows = []
+    for batch, found in runs.items():
+        rates = [f"{statistics.median(one[name] for one in found):,.0f}" for name in ways]
+        rows.append([str(batch), *rates, times(found, "Atelier"), times(found, "torch alone")])
     own, chosen, _ = dense(args)
-    how = f"{own['widths']} units and {own['latent']} numbers, batch {chosen.batch}, {args.epochs} epochs"
+    header = ["batch", *(f"{name}, images/s" for name in ways)]
+    header += [f"{name}, as fast as pythae (over rounds)" for name in ("Atelier", "torch alone")]
+    how = f"{own['widths']} units and {own['latent']} numbers, {args.epochs} epochs"
     told = f"medians of {args.rounds} rounds in turn, {args.threads} threads; ours in {chosen.precision}"
-    return f"{table(['', 'training, images/s', 'as fast as pythae'], rows)}\n\n{how}; {told}."
+    alike = "torch alone: the same network, loss, precision and AdamW, and nothing around them"
+    return f"{table(header, rows)}\n\n{how}; {told}; {alike}."
+
+
+def times(found: Sequence[Mapping[str, float]], name: str) -> str:
+    """How many times as fast as pythae: the median of rounds, and their range."""
+    ratios = [one[name] / one["pythae"] for one in found]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def alone(way: Callable[[argparse.Namespace], float], args: argparse.Namespace) -> float:
@@ -209,10 +212,10 @@ def dense(args: argparse.Namespace) -> tuple[dict[str, Any], Train, Split]:
     torch.set_num_threads(args.threads)
     split = splits(args)["train"]
     own, chosen = settings_of(args, "autoencoder")
-    steps = args.epochs * -(-len(split) // chosen.batch)
+    steps = args.epochs * -(-len(split) // args.batch)
     return (
         own | {"activation": "relu", "shift": 0},
-        chosen.model_copy(update={"steps": steps, "schedule": "constant"}),
+        chosen.model_copy(update={"batch": args.batch, "steps": steps, "schedule": "constant"}),
         split,
     )
 
@@ -303,7 +306,8 @@ def main() -> None:
     parser.add_argument("--on-validation", action="store_true", help="how settings are chosen")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--batches", type=int, nargs="+", default=[64, 256, 1024])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--write", type=Path, nargs="?", const=home() / "docs" / "autoencoders.md")
     args = parser.parse_args()

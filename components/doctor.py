@@ -24,6 +24,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from components.launch import fast_bfloat16
 from components.storage import Store, lease, open_store
 
 GB = 1 << 30
@@ -147,18 +148,9 @@ def _device() -> Check:
     elif torch.backends.mps.is_available():
         fast, name = True, "MPS: an Apple GPU"
     else:
-        fast, name = cpu_has_bfloat16(), "CPU"
+        fast, name = fast_bfloat16(), "CPU"
     advice = "" if fast else "Leave train.precision at auto or float32: bfloat16 is slow here."
     return Check("device", True, f"{name}, {'with' if fast else 'without'} fast bfloat16", advice)
-
-
-def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor computes in bfloat16 by itself."""
-    try:
-        words = set(cpuinfo.read_text().split())
-    except OSError:
-        return False
-    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def _ray(thorough: bool) -> list[Check]:

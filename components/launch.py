@@ -17,6 +17,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import Diverged, InputError, RunError
@@ -59,15 +60,23 @@ def gpus() -> int:
 
 
 def precision(wanted: str, device: str) -> str:
-    """`wanted`, or bfloat16 where the processor computes with it, else float32."""
+    """`wanted`, or bfloat16 where the processor is faster with it, else float32."""
     if wanted != "auto":
         return wanted
-    if device == "cuda":
-        return "bfloat16"
-    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
-        if any(flag in file.read() for flag in ("avx512_bf16", "amx_bf16")):
-            return "bfloat16"
-    return "float32"
+    return "bfloat16" if device == "cuda" or fast_bfloat16() else "float32"
+
+
+def fast_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor multiplies bfloat16 faster than float32: with AMX, or AVX-512 that is not Intel's.
+
+    A virtual machine may hide AMX. What is left of Intel's processors then, AVX512-BF16, is half as fast as
+    float32 (docs/measured.md).
+    """
+    try:
+        told = cpuinfo.read_text()
+    except OSError:
+        return False
+    return "amx_bf16" in told or ("avx512_bf16" in told and "GenuineIntel" not in told)
 
 
 def cores() -> int:

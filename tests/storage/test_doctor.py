@@ -136,13 +136,6 @@ def test_a_check_that_breaks_is_a_finding():
     ]
 
 
-def test_bfloat16_by_cpuinfo(tmp_path):
-    for flags, expected in (("fpu avx512_bf16 x", True), ("fpu amx_bf16", True), ("fpu avx512f", False)):
-        (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
-        assert doctor.cpu_has_bfloat16(tmp_path / "cpuinfo") is expected
-    assert doctor.cpu_has_bfloat16(tmp_path / "none") is False
-
-
 def test_leftover_ray(tmp_path):
     for number, command in ((12, b"/x/ray/core/raylet\0--flag"), (7, b"python\0raylet"), (9, b"")):
         (tmp_path / str(number)).mkdir()
