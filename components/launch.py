@@ -67,7 +67,7 @@ def precision(wanted: str, device: str) -> str:
 
 
 def fast_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor multiplies bfloat16 faster than float32: with AMX, or AVX-512 that is not Intel's.
+    """Whether the processor multiplies bfloat16 faster than float32: with AMX, or AVX-512 not of Intel.
 
     A virtual machine may hide AMX. What is left of Intel's processors then, AVX512-BF16, is half as fast as
     float32 (docs/measured.md).
