@@ -216,7 +216,7 @@ class Diffusers:
             out_channels=1,
             layers_per_block=layers,
             block_out_channels=channels,
-            norm_num_groups=groups,  # the example's 32 divide none of these widths
+            norm_num_groups=groups,  # the example's 32 do not divide all of these widths
             down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
             up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         )

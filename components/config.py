@@ -323,9 +323,15 @@ class Sweep(Section):
             raise ValueError(
                 "scheduler: pbt moves checkpoints between trials of one process each: workers: 1"
             )
-        if self.cost and (self.searcher, self.scheduler) != ("optuna", "none"):
+        if self.cost and (self.searcher, self.asked) != ("optuna", "none"):
             raise ValueError("cost: true needs searcher: optuna and scheduler: none")
         return self
+
+    @property
+    def asked(self) -> str:
+        """The scheduler that was asked for; where none was, the one that goes with the rest."""
+        named = "scheduler" in self.model_fields_set
+        return self.scheduler if named or not self.cost else "none"
 
     @property
     def rungs(self) -> list[int]:

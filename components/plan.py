@@ -321,7 +321,7 @@ class Plan:
         sweep = self.experiment.sweep
         assert sweep is not None
         trial = self.trial(family, sampling)
-        asked = sweep.model_dump(mode="json", exclude={"side_by_side", "fresh_seeds"})
+        asked = sweep.model_dump(mode="json", exclude={"side_by_side", "gpus", "fresh_seeds"})
         settings: dict[str, Any] = {"sweep": asked, "searched": [h.described() for h in self.searched]}
         settings |= {"base": dict(self.train(family).settings)}
         digests = code("components.sweeping", "components.trials", "components.tuning")

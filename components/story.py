@@ -225,15 +225,18 @@ class Story:
         return done
 
     def left(self) -> float | None:
-        """Seconds that trials and finalists may still take, by what trials took; None before one is over."""
+        """Seconds that trials and finalists may still take, by what trials took, in this process or before.
+
+        None where not even so much as one trial was made yet.
+        """
         share = self.share()
         if share < 1:
             return None
         with self._lock:
-            longest = max(trial["seconds"] for trial in self.trials.values())
+            seconds = [trial["seconds"] for trial in self.trials.values()]
+        trials = max(0.0, self.planned - share) * sum(seconds) / share / self.side_by_side
         done, of = self.finals
-        finals = (of - done) * longest / self.side_by_side
-        return max(0.0, self.planned - share) * self.offset / share + finals
+        return trials + math.ceil((of - done) / self.side_by_side) * max(seconds)
 
     def _changed(self, at_once: bool = False) -> None:
         if at_once or time.monotonic() - self._kept > KEPT_EVERY:

@@ -90,10 +90,12 @@ def sweep(
     own = {h.name: h.default for h in hyperparameters}
     beside = own if terms.model or settings.prefer == "cost" else None
     scored: list[Told] = []
-    while not _fair(scored, terms.diversity) and (
-        chosen := finalists(told["trials"], settings, beside, scored)
-    ):
-        scored += rescored(attempt, store, terms, chosen, settings, seed, side_by_side, trained)
+    while chosen := finalists(told["trials"], settings, beside, scored):
+        judged = rescored(attempt, store, terms, chosen, settings, seed, side_by_side, trained)
+        scored += judged
+        rivals = [one for one in scored if one["values"] != beside]
+        if _fair(rivals, terms.diversity) or all(one["mean"] is None for one in judged):
+            break  # else all had collapsed, and the next best may not have
     scored.sort(key=lambda one: (one["mean"] is None, one["mean"] or 0.0))
     won = winner(scored, settings, terms.diversity, own)
     _prune(store, told["trials"], scored, settings.checkpoints)
@@ -247,6 +249,7 @@ def rescored(
     # Workers bring their own room, for which whoever waits for them must leave it.
     training = room if terms.workers == 1 else {"cpus": 0, "gpus": 0}
     results: list[Told] = []
+    trained(0, len(jobs))
     for few in batched(jobs, side_by_side):
         made = (
             [trials.retrained(job) for job in few]
@@ -298,9 +301,10 @@ def winner(scored: Sequence[Told], settings: Sweep, least: float, own: Mapping[s
     """
     fair = _fair(scored, least)
     if not fair:
+        reasons = [repeat["reason"] for one in scored for repeat in one["repeats"] if repeat.get("reason")]
         raise RunError(
             f"none of the {len(scored)} best trials of the sweep trained to the end with diverse samples on "
-            "all of its seeds"
+            f"all of its seeds{f'; the first that failed said: {reasons[0]}' if reasons else ''}"
         )
     best = fair[0]
     why = f"lowest mean of {len(best['repeats'])} seeds"

@@ -45,21 +45,25 @@ def checked(whole: Experiment, where: str) -> Experiment:
         )
     if not all(each.sampling for each in found.values()):
         trials.train_of(whole.sweep, block["train"])
-    else:
-        whole = _drawing(whole, next(iter(found)))
-    return whole.chosen([family])
+    drawing = next((name for name, each in found.items() if each.sampling), None)
+    return _scheduled(whole, drawing).chosen([family])
 
 
-def _drawing(whole: Experiment, name: str) -> Experiment:
-    """The same with a scheduler that fits trials that only draw, and are judged once."""
+def _scheduled(whole: Experiment, drawing: str | None) -> Experiment:
+    """The same with the scheduler that goes with the rest.
+
+    Where settings of sampling are searched, one of them is `drawing`: such trials only draw, are judged once,
+    and there is nothing to stop.
+    """
     assert whole.sweep is not None
-    asked = whole.sweep.scheduler if "scheduler" in whole.sweep.model_fields_set else "none"
-    if asked != "none":
+    named = "scheduler" in whole.sweep.model_fields_set
+    scheduler = "none" if drawing and not named else whole.sweep.asked
+    if drawing and scheduler != "none":
         raise InputError(
-            f"scheduler: {asked} is for trials that train, and {name} is of sampling: search it with "
+            f"scheduler: {scheduler} is for trials that train, and {drawing} is of sampling: search it with "
             "scheduler: none"
         )
-    return whole.model_copy(update={"sweep": whole.sweep.model_copy(update={"scheduler": "none"})})
+    return whole.model_copy(update={"sweep": whole.sweep.model_copy(update={"scheduler": scheduler})})
 
 
 def interrupted(store: Store, record: dict[str, Any]) -> Experiment:

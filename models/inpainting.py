@@ -29,7 +29,14 @@ class InpaintingConfig(DiffusionConfig):
     # The image is never withheld, so there is nothing to lean on but class or caption.
     guidance: Annotated[
         float,
-        Range(1.0, 4.0, source="Saharia et al. 2022: none", recommended=1.0, sampling=True),
+        Range(
+            1.0,
+            4.0,
+            source="Saharia et al. 2022: none",
+            where=("condition", "auto", "class", "text"),
+            recommended=1.0,
+            sampling=True,
+        ),
     ] = Field(1.0, ge=0)
 
     @model_validator(mode="after")

@@ -28,7 +28,14 @@ class SuperResolutionConfig(DiffusionConfig):
     # The small image is never withheld, so there is nothing to lean on but class or caption.
     guidance: Annotated[
         float,
-        Range(1.0, 4.0, source="Saharia et al. 2021: none", recommended=1.0, sampling=True),
+        Range(
+            1.0,
+            4.0,
+            source="Saharia et al. 2021: none",
+            where=("condition", "auto", "class", "text"),
+            recommended=1.0,
+            sampling=True,
+        ),
     ] = Field(1.0, ge=0)
 
 

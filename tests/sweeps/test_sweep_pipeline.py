@@ -41,6 +41,9 @@ SWEEP: dict[str, Any] = {
 }
 
 
+POPULATION = 1  # a seed with which a trial wins that went on from another
+
+
 class Sweeps(Atelier):
     """`atelier sweep` on a config of its own."""
 
@@ -112,17 +115,27 @@ def test_a_killed_sweep_goes_on_to_what_it_would_have_been(sweeps: Sweeps, tmp_p
 
 
 def test_a_population_is_replayed_as_a_schedule(sweeps: Sweeps) -> None:
-    swept = sweeps.sweep(scheduler="pbt", search={"lr": None, "beta1": None}, finalists=1, fresh_seeds=0)[
-        "sweep"
-    ]
+    changes: dict[str, Any] = {"search": {"lr": None, "beta1": None}, "finalists": 1, "fresh_seeds": 0}
+    result = sweeps.sweep(scheduler="pbt", seed=POPULATION, **changes)
+    swept = result["sweep"]
     exploits = [d for d in swept["decisions"] if d["did"] == "exploited"]
     assert exploits and all("goes on from trial" in d["why"] for d in exploits)
     schedules = [t["schedule"] for t in swept["trials"] if t["schedule"]]
     assert schedules and all(entry["step"] in (0, 2, 4, 6) for s in schedules for entry in s)
     numbers = {t["number"] for t in swept["trials"]}
-    assert {entry["from"] for s in schedules for entry in s if "from" in entry} <= numbers
+    taken = {entry["from"] for s in schedules for entry in s if "from" in entry}
+    assert taken and taken <= numbers
     assert {number for d in exploits for number in (d["trial"], d["donor"])} <= numbers
     assert all(d["values"].keys() == {"lr", "beta1"} for d in exploits)
+
+    schedule = swept["winner"]["schedule"]
+    assert schedule, "this seed's winner is one"
+    store = Store(str(sweeps.store))
+    (uri,) = {s["uri"] for s in store.read_json(result["manifest"])["stages"] if s["name"] == "train"}
+    trained = store.read_json(f"{uri}/spec.json")["settings"]
+    assert {name: trained[name] for name in ("lr", "beta1")} == schedule[0]["values"]
+    stretched = [{"step": 2 * entry["step"], "change": entry["values"]} for entry in schedule[1:]]
+    assert trained["train"]["milestones"] == stretched, "twice the steps of a trial"
 
 
 def test_settings_of_sampling_are_searched_on_one_trained_model(sweeps: Sweeps) -> None:
@@ -213,6 +226,13 @@ def test_settings_of_sampling_are_searched_without_a_population(home: Path, tmp_
             searching.from_file(config, [*changes, f"sweep.scheduler={scheduler}"])
     settings = searching.from_file(config, changes).sweep
     assert settings is not None and settings.scheduler == "none"  # where nothing else was asked for
+    cheap = [*changes, "sweep.searcher=optuna", "sweep.cost=true"]
+    settings = searching.from_file(config, cheap).sweep
+    assert settings is not None and settings.scheduler == "none"
+    training = searching.from_file(config, ["sweep.searcher=optuna", "sweep.cost=true"]).sweep
+    assert training is not None and training.scheduler == "none"
+    with pytest.raises(cli.InputError, match="cost: true needs searcher: optuna and scheduler: none"):
+        searching.from_file(config, [*cheap, "sweep.scheduler=asha"])
 
 
 def test_a_config_without_a_sweep_is_refused(

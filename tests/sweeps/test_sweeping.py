@@ -266,11 +266,12 @@ def test_a_trial_that_had_collapsed_when_it_went_on_from_another_counts_as_the_w
 
 def test_the_time_left_is_of_trials_and_finalists() -> None:
     story = told(judgements=2)
-    story.planned, story.finals, story.side_by_side = 2, (0, 4), 2
+    story.planned, story.finals, story.side_by_side = 6, (0, 3), 2
     assert story.left() is None
     for judged in (1, 2):
         story.say("t1", said(judged, 1.0, seconds=50.0 * judged))
         story.say("t2", said(judged, 1.0, seconds=30.0 * judged))
-    assert story.left() == pytest.approx(200.0)  # four of 100 s, two at a time
-    story.finals = 4, 4
+    # Four more of 80 s, two at a time, and three finalists of at most 100 s, in two rounds.
+    assert story.left() == pytest.approx(160 + 200)
+    story.planned, story.finals = 2, (3, 3)
     assert story.left() == 0.0

@@ -41,8 +41,9 @@ globalThis.drawSweeps = (kit, sweeps) => {
     let ranked = shade();
     const name = (trial) => `trial ${trial.n}${trial.n === sweep.winner ? " (winner)" : ""}`;
     const said = (trial) => {
-      const values = sweep.axes.map((axis, i) => (trial.at[i] === null ? null : `${axis.name} ${axis.choices ? axis.choices[trial.at[i]] : written(trial.at[i])}`)).filter(Boolean).join(" · ");
-      const score = isNumber(trial.value) ? `${sweep.metric} ${decimal(trial.value)}${isNumber(trial.step) ? ` at step ${number(trial.step)}` : ""}` : "no score";
+      const values = sweep.axes.map((axis, i) => [axis, valuesOf(trial)[i]]).map(([axis, at]) => (at === null ? null : `${axis.name} ${axis.choices ? axis.choices[at] : written(at)}`)).filter(Boolean).join(" · ");
+      const value = scoreOf(trial), when = pick.score === "first" ? " at the first rung" : isNumber(trial.step) ? ` at step ${number(trial.step)}` : "";
+      const score = isNumber(value) ? `${sweep.metric} ${decimal(value)}${when}` : "no score";
       return `${name(trial)}, ${trial.state}: ${score}${values ? `; ${values}` : ""}`;
     };
 
