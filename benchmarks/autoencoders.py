@@ -38,7 +38,7 @@ import numpy as np
 import torch
 import yaml
 from diffusion_digits import settings_of as read_settings
-from diffusion_peers import Atelier
+from diffusion_peers import Atelier, spread
 from gan_proof import put, table
 from torch import nn
 
@@ -197,8 +197,7 @@ def speed(args: argparse.Namespace) -> str:
 
 def times(found: Sequence[Mapping[str, float]], name: str) -> str:
     """How many times as fast as pythae: the median of rounds, and their range."""
-    ratios = [one[name] / one["pythae"] for one in found]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    return spread([one[name] / one["pythae"] for one in found], 2)
 
 
 def alone(way: Callable[[argparse.Namespace], float], args: argparse.Namespace) -> float:

@@ -36,7 +36,7 @@ import io
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -495,11 +495,16 @@ def speeds(args: argparse.Namespace) -> str:
     for name in libraries:
         ratios = [found["atelier"] / found[name] for found in rounds]
         median = f"{statistics.median(found[name] for found in rounds):,.0f}"
-        times = f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
-        lines.append([name, median, times])
+        lines.append([name, median, spread(ratios, 1)])
     header = ["library", "training, images/s", "Atelier's is that many times (over rounds)"]
     how = f"Medians of {args.rounds} rounds of {TURN:.0f} s each in turn, {args.threads} threads."
     return f"{table(header, lines)}\n\n{how}"
+
+
+def spread(ratios: Sequence[float], digits: int) -> str:
+    """The median of rounds, and their range."""
+    found = (statistics.median(ratios), min(ratios), max(ratios))
+    return "{} ({} to {})".format(*(f"{ratio:.{digits}f}" for ratio in found))
 
 
 def is_chosen(name: str, args: argparse.Namespace) -> bool:

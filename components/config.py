@@ -323,15 +323,17 @@ class Sweep(Section):
             raise ValueError(
                 "scheduler: pbt moves checkpoints between trials of one process each: workers: 1"
             )
-        if self.cost and (self.searcher, self.asked) != ("optuna", "none"):
+        if self.cost and (self.searcher, self.asked()) != ("optuna", "none"):
             raise ValueError("cost: true needs searcher: optuna and scheduler: none")
         return self
 
-    @property
-    def asked(self) -> str:
-        """The scheduler that was asked for; where none was, the one that goes with the rest."""
+    def asked(self, drawing: bool = False) -> str:
+        """The scheduler that was asked for; where none was, the one that goes with the rest.
+
+        Trials that only draw, `drawing`, are judged once, and there is nothing to stop.
+        """
         named = "scheduler" in self.model_fields_set
-        return self.scheduler if named or not self.cost else "none"
+        return self.scheduler if named or not (self.cost or drawing) else "none"
 
     @property
     def rungs(self) -> list[int]:

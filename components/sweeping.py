@@ -181,7 +181,8 @@ def finalists(
         )
     ranked = sorted(whole, key=lambda t: (_left(t), t["score"], t["number"]))
     first = {_what(t): t for t in reversed(ranked)}  # of twins
-    ranked = [t for t in ranked if t in first.values() and _what(t) not in set(map(_what, scored))]
+    known = set(map(_what, scored))
+    ranked = [t for t in ranked if t in first.values() and _what(t) not in known]
     if settings.cost:
         ranked = [t for t in ranked if not any(_beats(other, t) for other in ranked)]
         mine = [t["score"] for t in whole if t["values"] == own]

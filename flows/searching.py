@@ -50,14 +50,9 @@ def checked(whole: Experiment, where: str) -> Experiment:
 
 
 def _scheduled(whole: Experiment, drawing: str | None) -> Experiment:
-    """The same with the scheduler that goes with the rest.
-
-    Where settings of sampling are searched, one of them is `drawing`: such trials only draw, are judged once,
-    and there is nothing to stop.
-    """
+    """The same with the scheduler that goes with the rest; `drawing`: a setting of sampling, if searched."""
     assert whole.sweep is not None
-    named = "scheduler" in whole.sweep.model_fields_set
-    scheduler = "none" if drawing and not named else whole.sweep.asked
+    scheduler = whole.sweep.asked(drawing is not None)
     if drawing and scheduler != "none":
         raise InputError(
             f"scheduler: {scheduler} is for trials that train, and {drawing} is of sampling: search it with "

@@ -31,6 +31,8 @@ from models.processes import Level
 from models.search import Choice, Range
 from models.unet import UNet
 
+CONDITIONED = ("condition", "auto", "class", "text")  # what guidance is read with
+NORMAL = ("times", "logit_normal", "log_normal")  # what a mean and a deviation of times are read with
 BUCKETS = 8  # of the times in training, by which the loss is logged
 HARDLY, MUCH = (
     5e-3,
@@ -144,7 +146,7 @@ class DiffusionConfig(Config):
             -1.2,
             0.8,
             source="Esser et al. 2024, Table 1: 0; Karras et al. 2022, Table 1: -1.2",
-            where=("times", "logit_normal", "log_normal"),
+            where=NORMAL,
             recommended=0.0,
         ),
     ] = 0.0
@@ -154,7 +156,7 @@ class DiffusionConfig(Config):
             0.5,
             1.6,
             source="Esser et al. 2024, Table 1: 1; Karras et al. 2022, Table 1: 1.2",
-            where=("times", "logit_normal", "log_normal"),
+            where=NORMAL,
             recommended=1.0,
         ),
     ] = Field(1.0, gt=0)
@@ -169,7 +171,7 @@ class DiffusionConfig(Config):
             0.05,
             0.5,
             source="Ho & Salimans 2022: 0.1 or 0.2, and not 0.5",
-            where=("condition", "auto", "class", "text"),
+            where=CONDITIONED,
             recommended=0.1,
         ),
     ] = Field(0.1, ge=0, le=1)
@@ -180,7 +182,7 @@ class DiffusionConfig(Config):
             1.0,
             4.0,
             source="Ho & Salimans 2022: 1.1 to 1.3 for the best FID, 5 and more for the best IS",
-            where=("condition", "auto", "class", "text"),
+            where=CONDITIONED,
             recommended=1.3,
             sampling=True,
         ),
@@ -191,7 +193,7 @@ class DiffusionConfig(Config):
         Choice(
             ((0.0, 1.0), (0.1, 0.9), (0.2, 0.8), (0.0, 0.8), (0.2, 1.0)),
             source="Kynkaanniemi et al. 2024: neither where noise is high nor where it is low",
-            where=("condition", "auto", "class", "text"),
+            where=CONDITIONED,
             advises=False,
             sampling=True,
         ),

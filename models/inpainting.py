@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models import diffusion
 from models.conditions import Condition
-from models.diffusion import Diffusion, DiffusionConfig
+from models.diffusion import CONDITIONED, Diffusion, DiffusionConfig
 from models.family import Batch, Noise
 from models.search import Range
 
@@ -30,12 +30,7 @@ class InpaintingConfig(DiffusionConfig):
     guidance: Annotated[
         float,
         Range(
-            1.0,
-            4.0,
-            source="Saharia et al. 2022: none",
-            where=("condition", "auto", "class", "text"),
-            recommended=1.0,
-            sampling=True,
+            1.0, 4.0, source="Saharia et al. 2022: none", where=CONDITIONED, recommended=1.0, sampling=True
         ),
     ] = Field(1.0, ge=0)
 

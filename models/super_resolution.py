@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate
 
 from models import diffusion
 from models.conditions import Condition
-from models.diffusion import Diffusion, DiffusionConfig
+from models.diffusion import CONDITIONED, Diffusion, DiffusionConfig
 from models.family import Batch, Card, Noise
 from models.search import Range
 
@@ -29,12 +29,7 @@ class SuperResolutionConfig(DiffusionConfig):
     guidance: Annotated[
         float,
         Range(
-            1.0,
-            4.0,
-            source="Saharia et al. 2021: none",
-            where=("condition", "auto", "class", "text"),
-            recommended=1.0,
-            sampling=True,
+            1.0, 4.0, source="Saharia et al. 2021: none", where=CONDITIONED, recommended=1.0, sampling=True
         ),
     ] = Field(1.0, ge=0)
 
