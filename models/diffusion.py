@@ -61,7 +61,7 @@ class DiffusionConfig(Config):
             where=("network", "unet"),
             recommended=(1, 2, 2, 2),
         ),
-    ] = Field((1, 2), min_length=1)
+    ] = Field((1, 2, 2), min_length=1)
     # Residual blocks by level, down and up alike.
     blocks: Annotated[
         int,
@@ -73,6 +73,16 @@ class DiffusionConfig(Config):
             recommended=2,
         ),
     ] = Field(1, ge=1)
+    # What is left on the way down is added on the way up, or laid beside it, which takes half as long again.
+    skips: Annotated[
+        Literal["add", "concatenate"],
+        Choice(
+            ("add", "concatenate"),
+            source="Ho et al. 2020: concatenate",
+            where=("network", "unet"),
+            recommended="concatenate",
+        ),
+    ] = "add"
     attention: bool = True  # at the lowest level
     attention_levels: tuple[int, ...] = ()  # and after every block of these levels, from 0
     space_to_depth: int | None = Field(None, ge=1)  # side of a block of pixels; None: by resolution
@@ -384,6 +394,7 @@ class Generator(family.Generator):
             width=c.width,
             multipliers=c.multipliers,
             blocks=c.blocks,
+            concatenate=c.skips == "concatenate",
             attention=c.attention,
             attention_levels=c.attention_levels,
             factor=c.space_to_depth,

@@ -2,8 +2,9 @@
 
 Ho et al. 2020 (https://arxiv.org/abs/2006.11239) with the scale and shift of Dhariwal & Nichol 2021
 (https://arxiv.org/abs/2105.05233), and attention to captions as in Rombach et al. 2022
-(https://arxiv.org/abs/2112.10752). It works on blocks of pixels as channels (space to depth), which is what
-makes it fast on a CPU.
+(https://arxiv.org/abs/2112.10752). Three things differ from those, since convolutions at the first level are
+what takes the time on a CPU: blocks of pixels are channels (space to depth), there are as many residual
+blocks up as down, and the way up is convolved before it is enlarged.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class ResidualBlock(nn.Module):
         """(N, C, H, W) and (N, dim) -> (N, C', H, W)."""
         h = self.conv1(silu(self.norm1(x)))
         scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, 1)  # (N, C, 1, 1) each
-        h = silu(self.norm2(h) * (1 + scale) + shift)
+        h = silu(torch.addcmul(shift, self.norm2(h), 1 + scale))
         return self.skip(x) + self.conv2(self.dropout(h))
 
 
@@ -63,40 +64,48 @@ def space_to_depth(resolution: int, largest: int = 16) -> int:
     return factor
 
 
-class Layers(nn.ModuleList):
-    """Layers one after another, each given what it needs."""
+class Block(nn.Module):
+    """A residual block and, where it attends, attention after it."""
+
+    def __init__(self, residual: ResidualBlock, attention: Attention | None):
+        super().__init__()
+        self.residual, self.attention = residual, attention
 
     def forward(self, h: Tensor, embedding: Tensor, condition: Condition) -> Tensor:
-        """(N, C, H, W) -> (N, C', H', W')."""
-        for layer in self:
-            if isinstance(layer, ResidualBlock):
-                h = layer(h, embedding)
-            else:
-                h = layer(h, condition) if isinstance(layer, Attention) else layer(h)
-        return h
+        """(N, C, H, W) -> (N, C', H, W)."""
+        h = self.residual(h, embedding)
+        return h if self.attention is None else self.attention(h, condition)
+
+
+class Down(nn.Conv2d):
+    """A convolution to half the size, rounded up."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels, channels, 3, stride=2, padding=1)
 
 
 class Up(nn.Conv2d):
-    """Nearest pixels to a larger size, then a convolution."""
+    """A convolution, then nearest pixels to a larger size."""
 
     def __init__(self, before: int, after: int):
         super().__init__(before, after, 3, padding=1)
 
     def forward(self, h: Tensor, size: Sequence[int] | None = None) -> Tensor:
         """(N, C, H, W) -> (N, C', *size)."""
-        return super().forward(interpolate(h, size=size))
+        return interpolate(super().forward(h), size=size)
 
 
 class UNet(nn.Module):
-    """F(x, t, condition): down the levels, across, and up again beside what was left on the way down."""
+    """F(x, t, condition): down the levels, across, and up again with what was left on the way down."""
 
     def __init__(
         self,
         card: Card,
         *,
         width: int = 32,  # channels at the first level, and in each by its multiplier
-        multipliers: Sequence[int] = (1, 2),
+        multipliers: Sequence[int] = (1, 2, 2),
         blocks: int = 1,  # residual blocks by level, down and up alike
+        concatenate: bool = False,  # what was left on the way down; else it is added
         attention: bool = True,  # at the lowest level, across
         attention_levels: Sequence[int] = (),  # and after every block of these, from 0
         factor: int | None = None,  # side of a block of pixels; None: by resolution
@@ -110,30 +119,32 @@ class UNet(nn.Module):
         dim, square = 4 * width, self.factor**2
         widths = [width * m for m in multipliers]
 
-        def block(before: int, after: int, attends: bool) -> Layers:
-            residual = ResidualBlock(before, after, dim, dropout)
-            return Layers([residual, Attention(after, card.text)] if attends else [residual])
+        def block(before: int, after: int, attends: bool) -> Block:
+            attention = Attention(after, card.text) if attends else None
+            return Block(ResidualBlock(before, after, dim, dropout), attention)
 
         self.embedding = Embedding(dim, width=width, num_classes=card.num_classes, text=card.text)
         self.stem = nn.Conv2d((card.channels + beside) * square, widths[0], 3, padding=1)
+        self.concatenate = concatenate
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        now, left = widths[0], [widths[0]]
+        now = widths[0]
         for level, after in enumerate(widths):
             if level > 0:
-                self.down.append(Layers([nn.Conv2d(now, now, 3, stride=2, padding=1)]))
-                left.append(now)
+                self.down.append(Down(now))
             for _ in range(blocks):
                 self.down.append(block(now, after, level in attention_levels))
-                left.append(now := after)
+                now = after
         self.across = block(now, now, attention)
         for level, after in reversed(list(enumerate(widths))):
-            for _ in range(blocks + 1):
-                self.up.append(block(now + left.pop(), after, level in attention_levels))
-                now = after
+            for _ in range(blocks):
+                before = 2 * after if concatenate else after
+                self.up.append(block(before, after, level in attention_levels))
             if level > 0:
-                self.up.append(Up(now, now := widths[level - 1]))
+                self.up.append(Up(after, widths[level - 1]))
         self.head = nn.Sequential(
-            group_norm(now), nn.SiLU(), zero(nn.Conv2d(now, card.channels * square, 3, padding=1))
+            group_norm(widths[0]),
+            nn.SiLU(),
+            zero(nn.Conv2d(widths[0], card.channels * square, 3, padding=1)),
         )
 
     def forward(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
@@ -142,13 +153,20 @@ class UNet(nn.Module):
         if condition.image is not None:
             x = torch.cat([x, condition.image], 1)
         h = self.stem(pixel_unshuffle(x, self.factor))
-        left = [h]
-        for layers in self.down:
-            left.append(h := layers(h, embedding, condition))
-        h = self.across(h, embedding, condition)
-        for layers in self.up:
-            if isinstance(layers, Up):
-                h = layers(h, left[-1].shape[2:])
+        left = []  # on the way down, by every block
+        for layer in self.down:
+            if isinstance(layer, Down):
+                h = layer(h)
             else:
-                h = layers(torch.cat([h, left.pop()], 1), embedding, condition)
+                left.append(h := layer(h, embedding, condition))
+        h = self.across(h, embedding, condition)
+        for layer in self.up:
+            if isinstance(layer, Up):
+                h = layer(h, left[-1].shape[2:])
+            else:
+                h = layer(self.joined(h, left.pop()), embedding, condition)
         return pixel_shuffle(self.head(h), self.factor)
+
+    def joined(self, h: Tensor, left: Tensor) -> Tensor:
+        """What comes up and what was left on the way down, (N, C, H, W) each -> (N, C or 2 C, H, W)."""
+        return torch.cat([h, left], 1) if self.concatenate else h + left
