@@ -209,7 +209,7 @@ class Diffusers:
         from diffusers.training_utils import EMAModel
 
         torch.manual_seed(SEED)
-        channels, groups = {1: ((32, 32, 48), 16), 2: ((24, 24, 44), 4)}[layers]  # 0.57 and 0.58 million
+        channels, groups = {1: ((32, 32, 52), 4), 2: ((24, 24, 46), 2)}[layers]  # 0.62 million both
         self.model = UNet2DModel(
             sample_size=DIGIT.resolution,
             in_channels=1,
