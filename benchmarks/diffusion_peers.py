@@ -70,7 +70,7 @@ DATA, DIGIT = "mnist5k", Card(channels=1, resolution=28)
 SEED, SAMPLE_SEED = 0, 1
 DDIM_STEPS = 100
 TUNED_RATE = 1e-3  # Atelier's
-TRIAL, WARM = 5.0, 3  # seconds of the estimate, after so many steps that are not counted
+TRIAL, WARM = 10.0, 3  # seconds of the estimate, after so many steps that are not counted
 TURN = 10.0  # seconds of a library in each round of --speed
 EPOCHS = 8  # of the networks that judge
 ONE_LAYER = "diffusers, one layer a block"
