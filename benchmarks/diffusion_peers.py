@@ -74,7 +74,7 @@ TRIAL, WARM = 10.0, 3  # seconds of the estimate, after so many steps that are n
 TURN = 10.0  # seconds of a library in each round of --speed
 EPOCHS = 8  # of the networks that judge
 ONE_LAYER = "diffusers, one layer a block"
-SCHEMA = 2  # raised when a peer is trained or sampled differently: it is part of the stages' keys
+SCHEMA = 3  # raised when a peer is trained or sampled differently: it is part of the stages' keys
 PACKAGES = {
     "denoising-diffusion-pytorch": ("denoising-diffusion-pytorch", "ema-pytorch"),
     "diffusers": ("diffusers",),

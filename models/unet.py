@@ -2,9 +2,10 @@
 
 Ho et al. 2020 (https://arxiv.org/abs/2006.11239) with the scale and shift of Dhariwal & Nichol 2021
 (https://arxiv.org/abs/2105.05233), and attention to captions as in Rombach et al. 2022
-(https://arxiv.org/abs/2112.10752). Three things differ from those, since convolutions at the first level are
+(https://arxiv.org/abs/2112.10752). Four things differ from those, since convolutions at the first level are
 what takes the time on a CPU: blocks of pixels are channels (space to depth), there are as many residual
-blocks up as down, and the way up is convolved before it is enlarged.
+blocks up as down, what is left on the way down is added rather than laid beside (but where asked), and the
+way up is convolved before it is enlarged.
 """
 
 from __future__ import annotations
