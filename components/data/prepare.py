@@ -183,7 +183,9 @@ def source_record(home: Path, name: str) -> Path:
 
 def write(collection: Collection, name: str, folder: Path) -> DataCard:
     """Write the data set into the empty `folder`, its card last."""
-    assigned = np.array(splits.assign(collection.groups, collection.strata, collection.splits))
+    assigned = np.array(
+        splits.assign(collection.groups, collection.strata, collection.splits, collection.kept)
+    )
     order = mixed(collection.groups)
     rows = {split: order[assigned[order] == split] for split in SPLITS}
     counts = {split: len(index) for split, index in rows.items()}

@@ -26,6 +26,7 @@ class Collection:
     label_names: list[str] | None = None
     captions: list[str] | None = None
     splits: list[str] | None = None  # (N,) the source's own, validation perhaps missing; None: cut by content
+    kept: frozenset[str] = frozenset()  # groups that training has, wherever the cut would have put them
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 
 from components.data.card import SPLITS
@@ -16,15 +16,20 @@ TEST, VALIDATION = Fraction(20, 100), Fraction(8, 100)
 
 
 def assign(
-    groups: Sequence[str], strata: Sequence[Stratum], stated: Sequence[str] | None = None
+    groups: Sequence[str],
+    strata: Sequence[Stratum],
+    stated: Sequence[str] | None = None,
+    kept: Collection[str] = (),
 ) -> list[str]:
     """The split of each image: as the source states, else 20 % test, 8 % validation, the rest train.
 
     Images of one group (copies, variants) share a split, and each stratum is cut alike. A source that states
-    no validation split has it taken from its training split.
+    no validation split has it taken from its training split. Where nothing is stated, the groups `kept` go to
+    training after the cut, so that no other image moves for them.
     """
     if stated is None:
-        return divide(groups, strata, {"test": TEST, "validation": VALIDATION})
+        found = divide(groups, strata, {"test": TEST, "validation": VALIDATION})
+        return ["train" if group in kept else split for group, split in zip(groups, found, strict=True)]
     if "validation" in stated:
         return list(stated)
     train = [i for i, split in enumerate(stated) if split == "train"]

@@ -37,6 +37,18 @@ def test_a_source_without_validation_gives_some_of_its_training():
     assert Counter(found) == {"train": 92, "validation": 8, "test": 40} and found[100:] == stated[100:]
 
 
+def test_kept_groups_go_to_training_and_no_other_moves():
+    groups, strata = [f"g{i // 2}" for i in range(200)], [i % 5 for i in range(200)]
+    before = dict(zip(groups, assign(groups, strata), strict=True))
+    kept = {name for split in ("test", "validation", "train") for name in [held(before, split)]}
+    after = dict(zip(groups, assign(groups, strata, kept=kept), strict=True))
+    assert after == before | dict.fromkeys(kept, "train") != before
+
+
+def held(split_of, split):
+    return next(name for name, where in split_of.items() if where == split)
+
+
 def test_stated_splits_are_kept():
     stated = ["train", "validation", "test"]
     assert assign(list("abc"), [0, 0, 0], stated) == stated
