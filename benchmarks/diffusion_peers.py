@@ -12,9 +12,10 @@ Trainer: v prediction on the sigmoid schedule, clipped gradients, ema_pytorch at
 as its example for unconditional images does: batch 16, AdamW 1e-4 with betas .95 and .999, a cosine after 500
 steps of warm-up, the linear schedule of 1000 steps, clipped gradients, EMAModel with its warm-up. --tuned has
 both at Atelier's learning rate too. Both get their images from memory rather than from PNG files, as they
-are: 28 pixels, which their U-Nets take, and not mirrored. Their U-Nets have three levels, down to the 7 x 7
-pixels at which Atelier's ends, and about as many parameters; diffusers' has two layers a block, as in its
-example, and for --speed one layer of wider channels too, which is faster. All are unconditional.
+are: 28 pixels, which their U-Nets take, and not mirrored. Their U-Nets have three levels, down to 7 x 7
+pixels, where Atelier's goes from 14 x 14 to 4 x 4, and about as many parameters; diffusers' has two layers a
+block, as in its example, and for --speed one layer of wider channels too, which is faster. All are
+unconditional.
 
 The clock runs over training steps alone. How many there will be is needed for a decaying learning rate; it is
 estimated from a few seconds of a training that is thrown away, for all alike. Samples are of the averaged

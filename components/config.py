@@ -32,7 +32,7 @@ class Data(Section):
     """Which prepared data set, and which version of it."""
 
     name: str = Field("mnist5k", pattern=r"^[a-z0-9][a-z0-9_.-]*$")
-    revision: str | None = None  # a git revision or a data version; None: what is prepared now
+    revision: str | None = None  # a git revision or a data version; None: the pinned one
     flips: bool = False  # mirror training images at random; off, since digits and letters must not be
 
 

@@ -304,14 +304,15 @@ def conditions_of(
 ) -> dict[str, Any]:
     """What a family's judged samples are made from.
 
-    Its inputs; the captions of the split, one after the other; or labels as frequent as in the data.
+    Its inputs and the captions of the split, one after the other, with the labels that are theirs; where
+    there is neither, labels as frequent as in the data.
     """
     kinds, found = conditions(family, config, told), originals(family, split)
     if "text" in kinds:
         found["text"] = split.text
     if "label" in kinds and data.label_counts:
-        labels = {"labels": "data", "counts": data.label_counts["train"]}
-        found |= {"labels": split.labels} if "text" in kinds else labels  # those of the captioned images
+        drawn = {"labels": "data", "counts": data.label_counts["train"]}
+        found |= {"labels": split.labels} if found else drawn
     return found
 
 
@@ -601,8 +602,10 @@ def _wished(
         raise InputError(f"--guidance {wish.guidance:g}: this model knows neither classes nor captions")
     if wish.label is not None:
         found["labels"] = class_number(wish.label, described.get("labels"), card)
-    elif "label" in kinds:
+    elif "label" in kinds and wish.source is None:
         found["labels"] = np.arange(n) % card.num_classes
+    elif "label" in kinds and not described["config"].get("condition_dropout"):
+        raise InputError("--source: this model was never without a label: say the image's with --label")
     if "text" in kinds:
         found["text"] = prompted(wish.prompts, n, described["encoder"])
     return found
@@ -649,10 +652,11 @@ def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> Text:
         return Text(Table.nothing(), np.zeros(n, np.int64))
     from components import text
 
-    if encoder["sha256"] != text.SHA256:
+    others = [key for key, ours in text.identity().items() if encoder.get(key) != ours]
+    if others:
         raise InputError(
-            f"this model was told captions by {encoder['name']} with weights {encoder['sha256'][:16]}..., "
-            f"and this version of Atelier has {text.NAME} with weights {text.SHA256[:16]}..."
+            f"this model was told captions by {encoder['name']}, and this version of Atelier has another: "
+            + ", ".join(f"{key} {encoder.get(key)} is {text.identity()[key]} here" for key in others)
         )
     table = text.encode(prompts)
     if table.cut:

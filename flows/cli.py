@@ -1,6 +1,7 @@
 """The command line.
 
-Exit code 0: done, 1: a run failed, 2: bad input; one clear sentence on standard error, no traceback.
+Exit code 0: done, 1: a run failed, 2: bad input, 130: interrupted; one clear sentence on standard error, no
+traceback.
 """
 
 from __future__ import annotations
@@ -256,7 +257,7 @@ def _data(commands: Any) -> None:
     prepare.add_argument("--replace", action="store_true", help="make and pin a new version")
     add = _command(actions, "add", data_add, "prepare your own images and version them")
     add.add_argument("name")
-    add.add_argument("source", help="a folder, an archive or any fsspec URL")
+    add.add_argument("source", help="a folder or any fsspec URL; unpack an archive first")
     add.add_argument("--resolution", type=int, help="pixels a side (default: 32 or 64, as fits)")
     add.add_argument("--colour", choices=("auto", "grey", "rgb"), default="auto")
     add.add_argument("--background", default="white", help="what transparent images are laid on")

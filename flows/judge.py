@@ -114,7 +114,7 @@ def evaluate(
         store: where extractor, reference and data are kept.
         chosen: how to judge.
         split: what the images are compared with.
-        revision: of the data; None: as it is now.
+        revision: of the data; None: the pinned version.
         independent: the user vouches that these are independent samples, none of them selected.
         say: told what is going on.
 

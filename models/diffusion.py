@@ -293,6 +293,10 @@ class DiffusionConfig(Config):
             )
         if self.target == "edm" and self.process != "edm":
             raise ValueError(f"target=edm is for process=edm, not {self.process}")
+        if self.target == "v" and self.process == "edm":
+            raise ValueError(
+                "target=v grows with sigma, which process=edm has up to 80; take edm, eps or x_0"
+            )
         if self.zero_terminal_snr and self.weighting in ("min_snr", "p2"):
             raise ValueError(
                 f"weighting={self.weighting} gives the last step of zero_terminal_snr no weight at all, and "
@@ -311,11 +315,12 @@ class DiffusionConfig(Config):
             raise ValueError(
                 "spacing=leading never visits the last step, which zero_terminal_snr is about; take trailing"
             )
-        if self.spacing == "leading" and (left := self.left(self.sampler_steps)) > MUCH:
+        if self.process in processes.SCHEDULES and (left := self.left(self.sampler_steps)) > MUCH:
+            leading = self.spacing == "leading"
             raise ValueError(
-                f"spacing=leading begins at alpha={left:.2f} in sampler_steps={self.sampler_steps} of "
-                f"process={self.process}, where data is left that noise alone does not have; take trailing, "
-                "or other sampler_steps"
+                f"spacing={self.spacing} begins at alpha={left:.2f} in sampler_steps={self.sampler_steps} of "
+                f"process={self.process}, where data is left that noise alone does not have; take "
+                + ("trailing, or other sampler_steps" if leading else "a larger shift")
             )
         if not 0 <= self.guidance_interval[0] <= self.guidance_interval[1] <= 1:
             raise ValueError("guidance_interval must rise within [0, 1]")

@@ -208,7 +208,7 @@ def levels(process: Process, steps: int, spacing: str = "auto", strength: float 
     At a `strength` below 1 they begin at so much of the times, in so many of the steps.
     """
     times = process.times(max(1, round(strength * steps)), spacing)
-    some = process.at(strength * times)
+    some = process.at(times if strength == 1 else strength * times / times[0])
     some = some[torch.cat([torch.ones(1, dtype=torch.bool), some.time.diff() != 0])]  # steps may be one
     zero = torch.zeros(1, dtype=torch.float64)
     return Level(
@@ -233,7 +233,8 @@ def drawn(process: Process, times: str, u: Tensor, mean: float, std: float) -> L
     """Levels to train at, from uniform u.
 
     uniform t; logit-normal t (Esser et al. 2024, Eq. 19); or log-normal sigma / alpha (Karras et al. 2022,
-    Table 1), which for the flow is the same.
+    Table 1), which for the flow is the same. The last is of ratios, whatever time they are at: a shift does
+    not move it.
     """
     if times == "uniform":
         return process.at(u.double().clamp(min=1e-6))  # where nothing is noise, SNRs and weights are infinite

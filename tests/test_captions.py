@@ -214,9 +214,10 @@ def test_a_prompt_needs_the_encoder_that_the_model_knows(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wish = Wish(prompts=["black disc"])
-    monkeypatch.setattr(text, "SHA256", "0" * 64)
-    with pytest.raises(InputError, match="was told captions by .* and this version"):
-        jobs.sample_to_file(model, tmp_path / "x.png", n=1, wish=wish)
+    for of, key in (("SHA256", "sha256"), ("TOKENIZER_SHA256", "tokenizer")):
+        with monkeypatch.context() as other, pytest.raises(InputError, match=f"another: {key} .* is 0000"):
+            other.setattr(text, of, "0" * 64)
+            jobs.sample_to_file(model, tmp_path / "x.png", n=1, wish=wish)
     monkeypatch.undo()
     monkeypatch.setitem(FAMILIES, "captioned", captioned.Captioned)
     monkeypatch.setattr(text, "PACKAGES", ("not_installed",))
@@ -300,6 +301,15 @@ def test_judged_samples_follow_the_captions_of_the_split(store: Store) -> None:
         judging.sampling.draw(generator, told, n=25, seed=0, text=test.text)
 
 
+@pytest.mark.parametrize("family", ["inpainting", "super_resolution"])
+def test_what_is_judged_beside_an_image_is_told_the_label_of_that_image(digits: Path, family: str) -> None:
+    data, test = DataCard.read(digits), open_split(digits, "test")
+    told = jobs.card_for(family, {}, data)
+    found = jobs.conditions_of(family, {}, told, data, test)
+    np.testing.assert_array_equal(found["labels"], test.labels)
+    assert jobs.conditions_of("diffusion", {}, told, data, test)["labels"] == "data", "no image, none to have"
+
+
 def test_no_caption_has_no_tokens() -> None:
     tokens, mask = Text(Table.nothing(), np.zeros(3, np.int64)).tensors()
     assert tokens.shape == (3, 1, DIM) and not mask.any() and not tokens.any()
@@ -327,6 +337,20 @@ def test_the_command_line_prints_nothing_but_the_path(
     options = cli.parser().parse_args([*words, "--neighbours"])
     with pytest.raises(InputError, match="--neighbours: name a run"):
         options.command(options)
+
+
+def test_a_prompt_without_the_encoder_ends_with_2_and_says_what_to_install(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(texts: list[str]) -> None:
+        monkeypatch.setattr(text, "PACKAGES", ("not_installed",))
+        text.need_encoder()
+
+    monkeypatch.setattr(text, "encode", missing)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sample", str(model), "-n", "1", "--prompt", "black disc", "-o", str(tmp_path / "x.png")])
+    assert ended.value.code == 2 and "make setup-text" in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()
 
 
 @pytest.mark.parametrize("n", [3, 24])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components import stages
+from components import stages, text
 from components.config import Experiment
 from components.data.card import DataCard
 from components.errors import InputError
@@ -53,6 +54,14 @@ def test_groups_that_do_not_fit_a_shard_are_refused(store: Store) -> None:
 @pytest.mark.parametrize(("group", "batch"), [(4, 16), (4, 2), (4, 4), (0, 12)])
 def test_groups_that_fit_are_not(store: Store, group: int, batch: int) -> None:
     check(plan(store, {"gan": {"minibatch_stddev": group}}, batch=batch, shards=1), store)
+
+
+def test_captions_without_the_encoder_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = plan(store, {"diffusion": {"condition": "text"}})
+    captioned = replace(made, card=CARD.model_copy(update={"captions": True}))
+    monkeypatch.setattr(text, "PACKAGES", ("not_installed",))
+    with pytest.raises(InputError, match="which is not installed: run `make setup-text`"):
+        check(captioned, store)
 
 
 def test_what_is_trained_already_is_not_asked_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

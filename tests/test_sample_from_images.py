@@ -46,11 +46,11 @@ def pictures(tmp_path: Path) -> dict[str, Path]:
     return {name: tmp_path / f"{name}.png" for name in (*made, "broken", "cut")} | others
 
 
-def model(tmp_path: Path, family: str, **changes: Any) -> Path:
+def model(tmp_path: Path, family: str, classes: int = 0, **changes: Any) -> Path:
     """An exported model, untrained, with weights that say something."""
     config = {**tiny.CONFIGS[family], **changes}
     torch.manual_seed(0)
-    built = jobs.build(family, config, Card(1, SIDE))
+    built = jobs.build(family, config, Card(1, SIDE, classes))
     for p in built.parameters():
         p.data += 0.02 * torch.randn_like(p)
     store = Store(str(tmp_path / family))
@@ -95,6 +95,21 @@ def test_an_image_is_started_from(tmp_path: Path, pictures: dict[str, Path]) -> 
         for strength in (0.05, 0.9)
     )
     assert near < far
+
+
+def test_an_image_whose_class_is_not_said_has_none(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    folder = model(tmp_path, "inpainting", classes=3)
+    asked = {"source": pictures["image"], "mask": pictures["mask"]}
+    plain, *told = (drawn(folder, tmp_path, n=3, label=label, **asked) for label in (None, "0", "1", "2"))
+    for i, labelled in enumerate(told):  # image i of class i would be the classes in turn
+        assert (plain[i] != labelled[i]).any()
+
+
+def test_a_model_that_was_never_without_a_label_wants_one(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    folder = model(tmp_path, "inpainting", classes=3, condition_dropout=0, guidance=1)
+    with pytest.raises(InputError, match="--source: .* say the image's with --label"):
+        drawn(folder, tmp_path, source=pictures["image"])
+    assert len(drawn(folder, tmp_path, source=pictures["image"], label="1")) == 2
 
 
 def test_enlarging_may_start_from_the_small_image(tmp_path: Path, pictures: dict[str, Path]) -> None:

@@ -1,4 +1,4 @@
-"""Twemoji as a data set: 4,000 drawings with a name and a category, cut by base emoji.
+"""Twemoji as a data set: 3,794 drawings with a name and a category, cut by base emoji.
 
 The five skin tones of an emoji are near copies: they share a split, so that training sees nothing
 of the test. What docs promise to draw from its name is kept for training, since no encoder of captions

@@ -81,6 +81,8 @@ def test_every_combination_trains_and_samples(changes: dict[str, object]) -> Non
     ({"zero_terminal_snr": True}, "zero_terminal_snr is for linear, cosine, sigmoid, not flow"),
     ({"target": "edm"}, "target=edm is for process=edm"),
     ({"spacing": "leading"}, "picks steps of a schedule"),
+    ({"process": "edm", "target": "v"}, "target=v grows with sigma"),
+    ({"process": "linear", "target": "v", "shift": 0.05}, "begins at alpha=0.1. in .*larger shift"),
     ({"process": "edm", "target": "edm", "shift": 2.0}, "move time_mean"),
     ({"guidance_interval": (0.7, 0.2)}, "must rise"),
     ({"sampler_steps": 0}, "greater than or equal to 1"),

@@ -170,6 +170,13 @@ def test_min_snr_weights_are_those_of_the_paper() -> None:
         )
 
 
+def test_p2_weights_are_those_of_the_paper() -> None:
+    """Choi et al. 2022, Eq. 8, at k = gamma = 1: of the error of eps, 1 / (k + SNR)."""
+    level = some("cosine")
+    weight = processes.weight("p2", level, *processes.target("eps", level))
+    torch.testing.assert_close(weight, 1 / (1 + (level.alpha / level.sigma) ** 2))
+
+
 def test_edm_weighs_its_own_target_evenly() -> None:
     level = some("edm")
     weight = processes.weight("edm", level, *processes.target("edm", level))
