@@ -153,7 +153,7 @@ def rank(
 
 
 @pytest.mark.parametrize(("name", "card"), [
-    *(pytest.param(name, tiny.CARD, id=name) for name in sorted([*FAMILIES, *tiny.VARIANTS])),
+    *(pytest.param(name, tiny.card_of(name), id=name) for name in sorted([*FAMILIES, *tiny.VARIANTS])),
     pytest.param("dcgan", tiny.DEEP, id="dcgan-deep"),
 ])  # fmt: skip
 def test_two_ranks_equal_one(name: str, card: Card, tmp_path: Path) -> None:

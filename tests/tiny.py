@@ -19,11 +19,13 @@ import torch
 from components import posthoc
 from components.config import Train
 from components.data.dataset import Batches, Shards, Split
+from components.data.encoded import DIM, Text
 from components.distributed import derive
 from components.jobs import build, untrained
 from components.training import Trainer, train
 from models import FAMILIES
 from models.family import Card
+from tests import captioned
 
 CARD = Card(channels=1, resolution=8, num_classes=10)
 DEEP = Card(1, 16, 10)  # at 8 x 8 DCGAN's discriminator is one convolution, without BatchNorm
@@ -52,10 +54,20 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {  # of families whose parts a
         "diffusion",
         {"process": "edm", "target": "edm", "weighting": "edm", "times": "log_normal", "time_mean": -1.2},
     ),
+    "diffusion-zero_snr": ("diffusion", {"process": "linear", "target": "v", "zero_terminal_snr": True}),
+    "diffusion-sigmoid": ("diffusion", {"process": "sigmoid", "target": "x_0", "weighting": "p2"}),
+    "diffusion-text": ("diffusion", {"condition": "text", "attention": True}),
+    "latent_diffusion-text": ("latent_diffusion", {"condition": "text", "attention": True}),
     "diffusion-dit": ("diffusion", {"network": "dit", "width": 32, "depth": 2, "patch": 2}),
     "vae-conditional": ("vae", {"conditional": True, "likelihood": "gaussian"}),
     "kl_vae-vq": ("kl_vae", {"quantise": "vq", "codes": 16}),
 }
+CAPTIONED = replace(CARD, text=DIM)
+
+
+def card_of(name: str) -> Card:
+    """What the family, or variant, is told of the data."""
+    return CAPTIONED if VARIANTS.get(name, ("", {}))[1].get("condition") == "text" else CARD
 
 
 def split(n: int = 64, card: Card = CARD) -> Split:
@@ -64,7 +76,8 @@ def split(n: int = 64, card: Card = CARD) -> Split:
     labels = np.arange(n) % max(card.num_classes, 1)
     prototypes = rng.integers(0, 256, (max(card.num_classes, 1), *card.shape))
     images = np.clip(prototypes[labels] + rng.normal(0, 20, (n, *card.shape)), 0, 255).astype(np.uint8)
-    return Split(Shards([images]), labels if card.num_classes else None)
+    text = Text(captioned.encode(captioned.captions(card.num_classes)), labels) if card.text else None
+    return Split(Shards([images]), labels if card.num_classes else None, text=text)
 
 
 def settings(**changes: Any) -> Train:
@@ -81,10 +94,11 @@ def trainer(
     *,
     phases: int | None = None,
     change: Mapping[str, Any] | None = None,
-    card: Card = CARD,
+    card: Card | None = None,
     **arguments: Any,
 ) -> Trainer:
     """A family, or a variant, ready to train, with all its phases or the first few; each is due twice."""
+    card = card or card_of(name)
     chosen, (name, own) = chosen or settings(), VARIANTS.get(name, (name, {}))
     torch.manual_seed(derive(chosen.seed, "weights"))
     family = build(name, {**CONFIGS[name], **own, **(change or {})}, card, untrained(name, card, CONFIGS))
@@ -151,9 +165,10 @@ def run(
     chosen: Train | None = None,
     resume: dict[str, Any] | None = None,
     change: Mapping[str, Any] | None = None,
-    card: Card = CARD,
+    card: Card | None = None,
 ) -> tuple[Trainer, Memory]:
     """Train a tiny family to its end, with some of its settings changed."""
+    card = card or card_of(name)
     made, log = trainer(name, chosen, change=change, card=card), Memory()
     torch.set_num_threads(1)
     batches = Batches(split(card=card), made.settings.batch, made.settings.seed)
