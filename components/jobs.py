@@ -652,11 +652,13 @@ def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> Text:
         return Text(Table.nothing(), np.zeros(n, np.int64))
     from components import text
 
-    others = [key for key, ours in text.identity().items() if encoder.get(key) != ours]
-    if others:
+    ours = text.identity().items()
+    if others := [
+        f"{key} {encoder.get(key)} is {value} here" for key, value in ours if encoder.get(key) != value
+    ]:
         raise InputError(
             f"this model was told captions by {encoder['name']}, and this version of Atelier has another: "
-            + ", ".join(f"{key} {encoder.get(key)} is {text.identity()[key]} here" for key in others)
+            + ", ".join(others)
         )
     table = text.encode(prompts)
     if table.cut:

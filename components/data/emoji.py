@@ -41,7 +41,10 @@ def collect(resolution: int, progress: Progress | None = None) -> Collection:
             "licence": "art CC BY 4.0, names MIT",
             "credit": "Twemoji, copyright Twitter, Inc and other contributors, CC BY 4.0",
             "background": "white",
-            "options": {"ignored_files": len(drawings) - len(chosen), "kept_for_training": sorted(KEPT.values())},
+            "options": {
+                "ignored_files": len(drawings) - len(chosen),
+                "kept_for_training": sorted(KEPT.values()),
+            },
         },
         images=drawn([path for path, _ in chosen], resolution, progress),
         groups=[key for _, key in chosen],
