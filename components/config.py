@@ -10,7 +10,7 @@ data.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -393,39 +393,6 @@ class Experiment(Section):
         """The training settings of `family`: the common ones, then its own."""
         return Train(**{**self.train, **self.families[family].get("train", {})})
 
-    def chosen(self, only: Collection[str] = ()) -> Experiment:
-        """The same with these families alone, or all, and with what they build on before them.
-
-        What a family builds on and the experiment does not hold is added with its default settings.
-        """
-        from components.jobs import upstream_of  # imports torch, which reading a file does not need
-
-        blocks: dict[str, dict[str, Any]] = {}
-
-        def add(family: str) -> None:
-            for below in upstream_of(family, self.families).values():
-                add(below)
-            blocks.setdefault(family, self.families.get(family, {}))
-
-        for family in self.families:
-            if not only or family in only:
-                add(family)
-        return self.model_copy(update={"families": blocks})
-
-    def resolved(self, device: str, precision: str) -> Experiment:
-        """The same with nothing left to choose: every family's own and training settings in full."""
-        from components.jobs import config_of  # imports torch, which reading a file does not need
-
-        blocks: dict[str, dict[str, Any]] = {}
-        whole = self.chosen()
-        for family, block in whole.families.items():
-            own = {name: value for name, value in block.items() if name != "train"}
-            settings = whole.training(family)
-            if settings.precision == "auto":
-                settings = settings.model_copy(update={"precision": precision})
-            blocks[family] = config_of(family, own) | {"train": settings.model_dump(mode="json")}
-        return self.model_copy(update={"device": device, "families": blocks, "train": {}})
-
 
 # From files and the command line.
 
@@ -461,7 +428,7 @@ def parse(content: Mapping[str, Any], where: str) -> Experiment:
         for family in experiment.families:
             _typed(Train, f"families.{family}.train", experiment, family)
     except ValidationError as error:
-        raise InputError(f"{where}: {explain(error)}") from None
+        raise InputError(f"{where}: {explain(error, '', Experiment)}") from None
     return experiment
 
 
@@ -482,7 +449,7 @@ def _typed(section: type[Train], where: str, experiment: Experiment, family: str
         raise InputError(explain(error, prefix, section)) from None
 
 
-def explain(error: ValidationError, prefix: str = "", model: type[BaseModel] = Experiment) -> str:
+def explain(error: ValidationError, prefix: str, model: type[BaseModel]) -> str:
     """The first mistake in one sentence."""
     first = error.errors()[0]
     path = ".".join(str(part) for part in ((prefix,) if prefix else ()) + first["loc"])

@@ -46,7 +46,9 @@ def checked(whole: Experiment, where: str) -> Experiment:
     if not all(each.sampling for each in found.values()):
         trials.train_of(whole.sweep, block["train"])
     drawing = next((name for name, each in found.items() if each.sampling), None)
-    return _scheduled(whole, drawing).chosen([family])
+    from components.resolve import with_upstream
+
+    return with_upstream(_scheduled(whole, drawing), [family])
 
 
 def _scheduled(whole: Experiment, drawing: str | None) -> Experiment:

@@ -45,7 +45,9 @@ def experiment(
     read = config.load(path, changes)
     if unknown := [family for family in only if family not in read.families]:
         raise InputError(f"--only {unknown[0]}: not in {path}, which has: {', '.join(read.families)}")
-    families = read.chosen(only).families
+    from components.resolve import resolved, with_upstream
+
+    families = with_upstream(read, only).families
     if smoke:
         families = {
             name: {**block, "train": {**block.get("train", {}), **SMOKE}} for name, block in families.items()
@@ -64,7 +66,7 @@ def experiment(
     told = read.model_dump(exclude_unset=True)  # what was not asked for is still to be chosen
     read = config.parse({**told, "families": families}, str(path))
     where = launch.device(read.device)
-    return read.resolved(where, launch.precision("auto", where))
+    return resolved(read, where, launch.precision("auto", where))
 
 
 def start(

@@ -14,6 +14,7 @@ from prefect import flow, task
 from components import launch, stages, sweeping, work
 from components.errors import Diverged, RunError
 from components.plan import Plan
+from components.resolve import resolved, with_upstream
 from components.stages import Done
 from components.storage import Store
 from components.story import OVER, Story
@@ -149,7 +150,7 @@ def contender(plan: Plan, family: str, winner: Mapping[str, Any] | None, seed: i
         block = sweeping.full_schedule(block, dict(winner), settings.steps or block["train"]["steps"])
     block = block | {"train": block["train"] | {"seed": seed}}
     changed = plan.experiment.model_copy(update={"families": plan.experiment.families | {family: block}})
-    return replace(plan, experiment=changed.resolved(plan.device, block["train"]["precision"]))
+    return replace(plan, experiment=resolved(changed, plan.device, block["train"]["precision"]))
 
 
 @task(name="duel", task_run_name="duel {family}", **tasks.OPTIONS)
@@ -182,7 +183,7 @@ def training_duel(
             run.board.move(spec.title, over, len(plans), "trained and judged")
             return done
 
-        together = launch.side_by_side(run.experiment.chosen([family]), of=len(plans))
+        together = launch.side_by_side(with_upstream(run.experiment, [family]), of=len(plans))
         with ThreadPoolExecutor(together) as pool:
             judged = dict(zip(plans, pool.map(one, plans.values()), strict=True))
         return {"duel": work.duel(run.store, judged)}

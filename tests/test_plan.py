@@ -13,6 +13,7 @@ from components.config import Experiment
 from components.data.card import DataCard
 from components.errors import InputError
 from components.plan import Plan, check
+from components.resolve import resolved
 from components.storage import Store
 
 CARD = DataCard(
@@ -23,7 +24,7 @@ CARD = DataCard(
 
 def plan(store: Store, families: dict[str, dict[str, Any]], **train: Any) -> Plan:
     experiment = Experiment(device="cpu", families=families, train={"precision": "float32", **train})
-    return Plan.of(experiment.resolved("cpu", "float32"), "0123.dir", CARD, store)
+    return Plan.of(resolved(experiment, "cpu", "float32"), "0123.dir", CARD, store)
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def with_held_out(
     store: Store, families: dict[str, dict[str, Any]], card: DataCard = CARD, **evaluate: Any
 ) -> Plan:
     read = Experiment(device="cpu", families=families, evaluate=evaluate, train={"precision": "float32"})
-    return Plan.of(read.resolved("cpu", "float32"), "0123.dir", card, store)
+    return Plan.of(resolved(read, "cpu", "float32"), "0123.dir", card, store)
 
 
 @pytest.mark.parametrize(("families", "held_out", "sentence"), [

@@ -20,6 +20,7 @@ from components.latents import Encode, encode
 from components.plan import Plan
 from components.report import build_run
 from components.report.data import builds_on
+from components.resolve import resolved, with_upstream
 from components.storage import Store
 from components.training import held_out
 from components.work import ranges
@@ -36,7 +37,7 @@ DATA = DataCard(
 
 
 def experiment(families: dict[str, Any], **others: Any) -> Experiment:
-    return Experiment(families=families, **others).resolved("cpu", "float32")
+    return resolved(Experiment(families=families, **others), "cpu", "float32")
 
 
 def keys(families: dict[str, Any], **others: Any) -> dict[str, str]:
@@ -59,16 +60,19 @@ def test_its_own_block_counts_wherever_it_stands() -> None:
 
 def test_only_keeps_what_is_built_on() -> None:
     whole = Experiment(families={"vae": {}, ABOVE: {}, BELOW: {"factor": 2}})
-    assert whole.chosen([ABOVE]).families == {BELOW: {"factor": 2}, ABOVE: {}}
-    assert list(whole.chosen(["vae"]).families) == ["vae"]
+    assert with_upstream(whole, [ABOVE]).families == {BELOW: {"factor": 2}, ABOVE: {}}
+    assert list(with_upstream(whole, ["vae"]).families) == ["vae"]
 
 
 def test_it_builds_on_whichever_there_is() -> None:
     codes = Experiment(families={ABOVE: {}, "vqvae": {}})
-    assert list(codes.chosen([ABOVE]).families) == ["vqvae", ABOVE]
+    assert list(with_upstream(codes, [ABOVE]).families) == ["vqvae", ABOVE]
     plan = Plan(experiment({ABOVE: {}, "vqvae": {}}), "0.dir", DATA)
     assert after(plan.train(ABOVE)) == after(plan.latents(ABOVE)) == ["vqvae"]
-    assert list(Experiment(families={ABOVE: {}, "vqvae": {}, BELOW: {}}).chosen([ABOVE]).families)[0] == BELOW
+    assert (
+        list(with_upstream(Experiment(families={ABOVE: {}, "vqvae": {}, BELOW: {}}), [ABOVE]).families)[0]
+        == BELOW
+    )
 
 
 def test_a_change_below_redoes_what_is_built_on_it() -> None:
