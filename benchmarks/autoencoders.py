@@ -42,16 +42,7 @@ from diffusion_peers import Atelier, spread
 from gan_proof import put, table
 from torch import nn
 
-from components import jobs
-from components.config import Train
-from components.data.dataset import Shards, Split, open_split, to_float
-from components.errors import InputError
-from components.memory import keep_freed
-from components.metrics import mean_estimate
-from components.paths import home
-from components.pixels import absolute_errors, squared_errors
-from components.uses import Subject
-from components.uses.likelihoods import (
+from components.analysis.likelihood import (
     BernoulliMixture,
     best_mixture,
     binarised,
@@ -60,7 +51,16 @@ from components.uses.likelihoods import (
     mixture_of,
     negated,
 )
-from components.work import data_version
+from components.analysis.views import Subject
+from components.common.errors import InputError
+from components.common.paths import home
+from components.common.process import keep_freed
+from components.config.train import Train
+from components.data.dataset import Shards, Split, open_split, to_float
+from components.data.local import data_version
+from components.families import catalogue
+from components.metrics.image_pairs import absolute_errors, squared_errors
+from components.metrics.intervals import mean_estimate
 from models.family import Card, Generator
 
 DATA, CARD = "mnist5k", Card(1, 28, 10)
@@ -88,7 +88,7 @@ def settings_of(args: argparse.Namespace, family: str) -> tuple[dict[str, Any], 
     of_training = {name: value for name, value in asked.items() if name in Train.model_fields}
     of_family = {name: value for name, value in asked.items() if name not in Train.model_fields}
     settings = chosen.model_dump() | {"threads": args.threads} | of_training
-    return jobs.config_of(family, own | of_family), Train(**settings)
+    return catalogue.config_of(family, own | of_family), Train(**settings)
 
 
 def fitted(family: str, own: Mapping[str, Any], chosen: Train, split: Split) -> tuple[Generator, float]:
@@ -230,7 +230,7 @@ def by_us(args: argparse.Namespace) -> float:
 def by_hand(args: argparse.Namespace) -> float:
     """Forward, backward and AdamW by themselves, in malloc's own settings."""
     own, chosen, split = dense(args)
-    model = jobs.build("autoencoder", own, CARD).generator
+    model = catalogue.build("autoencoder", own, CARD).generator
     optimizer = torch.optim.AdamW(model.parameters(), lr=own["lr"], fused=True)
     images = to_float(split.images[:])
     low = torch.autocast("cpu", torch.bfloat16, enabled=chosen.precision == "bfloat16")
@@ -256,7 +256,7 @@ def by_pythae(args: argparse.Namespace) -> float:
         raise InputError(f"pythae is not installed ({error}); see the head of this file") from None
     logging.disable(logging.INFO)
     own, chosen, split = dense(args)
-    inner = jobs.build("autoencoder", own, CARD).generator
+    inner = catalogue.build("autoencoder", own, CARD).generator
 
     class Encoder(BaseEncoder):
         def __init__(self) -> None:

@@ -14,13 +14,13 @@ import time
 
 import torch
 
-from components import work
+from components.common.paths import home
+from components.data import local
 from components.data.card import DataCard
 from components.data.dataset import Batches, open_split
-from components.jobs import build
-from components.paths import home
-from components.training import Trainer
-from flows import start
+from components.families.catalogue import build
+from components.training.trainer import Trainer
+from flows import setup
 
 
 def per_second(do, batch: int, seconds: float = 1.0) -> float:
@@ -38,8 +38,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    experiment = start.experiment(home() / "configs" / "quickstart.yaml", [])
-    folder, _ = work.data_version(home(), experiment.data.name, None)
+    experiment = setup.experiment(home() / "configs" / "quickstart.yaml", [])
+    folder, _ = local.data_version(home(), experiment.data.name, None)
     card, split = DataCard.read(folder).card, open_split(folder, "train")
     runs = {}
     for family, block in experiment.families.items():

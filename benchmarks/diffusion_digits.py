@@ -55,22 +55,30 @@ from diffusion_peers import (
 )
 from gan_proof import put, table
 
-from components import jobs, launch, sampling, stages
-from components.config import Train, load
+from components.cluster import resources
+from components.common.errors import InputError
+from components.common.paths import home
+from components.config.loading import load
+from components.config.train import Train
 from components.data.dataset import Split, open_split
-from components.distances import Estimate
-from components.errors import InputError
-from components.evaluation import choose
-from components.extractors import adopt_efficientnet
-from components.features import Extractor, load_extractor
-from components.metrics import closeness, memorised, nearest, share
-from components.paths import home
-from components.plan import module_of
-from components.stages import Done, Spec
-from components.storage import Store, open_store
-from components.work import data_version
-from models import FAMILIES
+from components.data.local import data_version
+from components.evaluation.reference import choose
+from components.extractors.efficientnet import adopt_efficientnet
+from components.extractors.extractor import Extractor
+from components.extractors.load import load_extractor
+from components.families import artifact, catalogue
+from components.families.catalogue import module_of
+from components.metrics.distances import Estimate
+from components.metrics.intervals import share
+from components.metrics.manifold import closeness, memorised, nearest
+from components.sampling import generate
+from components.stages import cache, code_digest
+from components.stages.cache import Done
+from components.stages.spec import Spec
+from components.store import Store, open_store
+from components.training import request
 from models.family import Card, Generator, Study
+from models.registry import FAMILIES
 
 CLASSES = 10
 MAIN = "another classifier"
@@ -90,8 +98,8 @@ def settings_of(path: Path, family: str = FAMILY) -> tuple[dict[str, Any], Train
         raise InputError(f"{path} has no family {family}; it has {', '.join(experiment.families)}")
     own = {name: value for name, value in experiment.families[family].items() if name != "train"}
     chosen = experiment.training(family)
-    precision = launch.precision(chosen.precision, "cpu")
-    return jobs.config_of(family, own), chosen.model_copy(update={"precision": precision})
+    precision = resources.precision(chosen.precision, "cpu")
+    return catalogue.config_of(family, own), chosen.model_copy(update={"precision": precision})
 
 
 def trained(
@@ -106,14 +114,14 @@ def trained(
     """A model of so many minutes, made now or taken from the store."""
     shaping = {name: value for name, value in chosen.semantic().items() if name not in ("steps", "threads")}
     settings = {"config": config, "train": shaping, "minutes": minutes, "threads": threads}
-    code = stages.code(module_of(FAMILY), "components.training:Trainer")
+    code = code_digest.code(module_of(FAMILY), "components.training.trainer:Trainer")
     spec = Spec("digits", settings, code, family=FAMILY, data=version)
     split = open_split(data, "train")
 
     def body(attempt: Store, number: int) -> dict[str, Any]:
         return fitted(attempt, split, config, chosen, minutes)
 
-    return stages.run(store, spec, body, run_id="digits")
+    return cache.run(store, spec, body, run_id="digits")
 
 
 def fitted(
@@ -128,20 +136,20 @@ def fitted(
     print(f"training for {steps} steps...", flush=True)
     made = make(steps)
     done, seconds = clocked(made, steps, 60 * minutes)
-    job = jobs.Fit(FAMILY, config, chosen.model_dump(), data="", attempt="", store=attempt.url)
-    jobs.save_model(attempt, "model", job, made.trainer.calibrated(), CARD, LABELS)
+    job = request.Fit(FAMILY, config, chosen.model_dump(), data="", attempt="", store=attempt.url)
+    artifact.save_model(attempt, "model", job.family, job.config, made.trainer.calibrated(), CARD, LABELS)
     return {"planned": steps, "steps": done, "images": done * made.batch, "train_seconds": seconds}
 
 
 def model(store: Store, args: argparse.Namespace, data: Path, version: str) -> tuple[Generator, Card, str]:
     """The generator that is judged, its card, and how it came about in words."""
     if args.model:
-        generator, card, _ = jobs.load_model(args.model)
+        generator, card, _ = artifact.load_model(args.model)
         told = f"The model in {args.model.name}"
     else:
         done = trained(store, *settings_of(args.config), args.minutes, args.threads, data, version)
-        generator, card, _ = jobs.load_model(store.local_copy(f"{done.uri}/model"))
-        made = stages.read(store, done)
+        generator, card, _ = artifact.load_model(store.local_copy(f"{done.uri}/model"))
+        made = cache.read(store, done)
         told = (
             f"{made['train_seconds'] / 60:.1f} minutes of training on {args.threads} threads, "
             f"{made['steps']:,} steps, {made['images'] / made['train_seconds']:,.0f} images/s"
@@ -225,7 +233,7 @@ def seconds_for(generator: Generator, card: Card) -> float:
     times = []
     for _ in range(ROUNDS + 1):
         began = time.perf_counter()
-        sampling.draw(generator, card, n=SHEET, seed=SAMPLE_SEED, labels=asked(SHEET))
+        generate.draw(generator, card, n=SHEET, seed=SAMPLE_SEED, labels=asked(SHEET))
         times.append(time.perf_counter() - began)
     return statistics.median(times[1:])
 
@@ -234,7 +242,7 @@ def drawn(generator: Generator, card: Card, change: Mapping[str, Any], n: int) -
     """Always the same noise and classes, with some settings of sampling changed; and the seconds it took."""
     chosen = changed(copy.copy(generator), change)
     began = time.perf_counter()
-    images = sampling.draw(chosen, card, n=n, seed=SAMPLE_SEED, labels=asked(n))
+    images = generate.draw(chosen, card, n=n, seed=SAMPLE_SEED, labels=asked(n))
     return images, time.perf_counter() - began
 
 

@@ -50,21 +50,26 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.nn.utils import clip_grad_norm_
 
-from components import jobs, launch, sampling, stages
-from components.config import Train
+from components.cluster import resources
+from components.common.errors import InputError
+from components.common.paths import home
+from components.common.seeds import derive
+from components.config.train import Train
 from components.data.dataset import Batches, Split, open_split, to_uint8
-from components.distances import Estimate, frechet_estimate
-from components.distributed import derive
-from components.errors import InputError
-from components.evaluation import choose
-from components.extractors import train_extractor
-from components.features import Extractor, load_extractor
-from components.paths import home
-from components.plan import module_of
-from components.stages import Done, Spec
-from components.storage import Store, open_store
-from components.training import Trainer
-from components.work import data_version
+from components.data.local import data_version
+from components.evaluation.reference import choose
+from components.extractors.extractor import Extractor
+from components.extractors.load import load_extractor
+from components.extractors.small import train_extractor
+from components.families import catalogue
+from components.families.catalogue import module_of
+from components.metrics.distances import Estimate, frechet_estimate
+from components.sampling import generate
+from components.stages import cache, code_digest
+from components.stages.cache import Done
+from components.stages.spec import Spec
+from components.store import Store, open_store
+from components.training.trainer import Trainer
 from models.family import Card, Generator
 
 DATA, DIGIT = "mnist5k", Card(channels=1, resolution=28)
@@ -118,7 +123,7 @@ class Atelier:
     ):
         torch.manual_seed(derive(settings.seed, "weights"))
         self.batch, self.card = settings.batch, card
-        self.trainer = Trainer(jobs.build(family, dict(config), card), settings)
+        self.trainer = Trainer(catalogue.build(family, dict(config), card), settings)
         self.data = Batches(split, settings.batch, settings.seed)
 
     def step(self, number: int) -> None:
@@ -143,7 +148,7 @@ class Atelier:
         """Samples with some of the sampler's settings changed."""
         generator = self.trainer.calibrated()
         assert isinstance(generator, Generator)
-        return sampling.draw(changed(generator, change), self.card, n=n, seed=SAMPLE_SEED)
+        return generate.draw(changed(generator, change), self.card, n=n, seed=SAMPLE_SEED)
 
 
 def named(sampler: str, sampler_steps: int) -> str:
@@ -290,7 +295,7 @@ def in_parts(draw: Callable[[int], Tensor], n: int, size: int = 100) -> np.ndarr
 
 def makers(split: Split) -> dict[str, Make]:
     """All that can be compared, by name."""
-    precision = launch.precision("auto", "cpu")
+    precision = resources.precision("auto", "cpu")
 
     def ours(steps: int) -> Library:
         return Atelier(split, DIGIT, {}, Train(**TRAIN, steps=steps, precision=precision))
@@ -363,9 +368,11 @@ def spec(name: str, args: argparse.Namespace, data: str) -> Spec:
         "threads": args.threads,
     }
     if name == "atelier":
-        settings |= {"config": jobs.config_of(FAMILY, {}), "train": TRAIN}
-        settings |= {"precision": launch.precision("auto", "cpu")}
-        code = stages.code(module_of(FAMILY), "components.training:Trainer", "components.sampling")
+        settings |= {"config": catalogue.config_of(FAMILY, {}), "train": TRAIN}
+        settings |= {"precision": resources.precision("auto", "cpu")}
+        code = code_digest.code(
+            module_of(FAMILY), "components.training.trainer:Trainer", "components.sampling"
+        )
         return Spec("peers", settings, code, family=name, data=data)
     settings["packages"] = {package: installed(package) for package in PACKAGES[name.partition(",")[0]]}
     return Spec("peers", settings, {}, family=name, data=data)
@@ -388,7 +395,12 @@ def extractor(store: Store, kind: str, seed: int = 0) -> Extractor:
     """A network trained on the digits' train split, a stage of its own: classifier or rotation."""
     data, data_is = data_version(home(), DATA, None)
     settings = {"epochs": EPOCHS, "seed": seed}
-    made = Spec(f"proof-{kind}", settings, stages.code("components.extractors:train_extractor"), data=data_is)
+    made = Spec(
+        f"proof-{kind}",
+        settings,
+        code_digest.code("components.extractors.small:train_extractor"),
+        data=data_is,
+    )
 
     def body(attempt: Store, number: int) -> dict[str, Any]:
         splits = open_split(data, "train"), open_split(data, "validation")
@@ -397,7 +409,7 @@ def extractor(store: Store, kind: str, seed: int = 0) -> Extractor:
             attempt.upload(Path(folder), "extractor")
         return {kind: described}
 
-    done = stages.run(store, made, body, run_id="proof")
+    done = cache.run(store, made, body, run_id="proof")
     return load_extractor(store.local_copy(f"{done.uri}/extractor"))
 
 
@@ -432,7 +444,7 @@ def show(estimate: Estimate) -> str:
 
 def rows(store: Store, done: Mapping[str, Done], judge: Judge) -> list[list[str]]:
     """A line for each sampler of each library."""
-    results = {name: stages.read(store, one) for name, one in done.items()}
+    results = {name: cache.read(store, one) for name, one in done.items()}
     rates = {name: result["images"] / result["train_seconds"] for name, result in results.items()}
     lines = []
     for name, result in results.items():
@@ -472,7 +484,7 @@ HEADER = [
 def report(store: Store, done: Mapping[str, Done], judge: Judge, args: argparse.Namespace) -> str:
     used = {package for name in done for package in PACKAGES.get(name.partition(",")[0], ())}
     versions = ", ".join(f"{package} {version(package)}" for package in ("torch", *sorted(used)))
-    precision = launch.precision("auto", "cpu")
+    precision = resources.precision("auto", "cpu")
     how = f"{args.minutes:g} minutes each, {args.threads} threads, Atelier in {precision}, {versions}."
     judged = f"{judge.n} samples against {judge.n} test digits, features of the data set's classifier"
     floor = f"{judge.n} training digits are at {show(judge.floor)}, the floor."
@@ -557,7 +569,7 @@ def compared(args: argparse.Namespace) -> str:
     done: dict[str, Done] = {}
     for name in chosen:
         print(f"{name}...", flush=True)
-        done[name] = stages.run(
+        done[name] = cache.run(
             store,
             specs[name],
             lambda attempt, _, name=name: raced(attempt, make[name], args.minutes, args.samples),

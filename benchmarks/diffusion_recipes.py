@@ -20,11 +20,12 @@ from diffusion_digits import CONFIG, MAIN, Judges, asked, drawn, percent, settin
 from diffusion_peers import DATA, FAMILY, count
 from gan_proof import put, table
 
-from components import jobs, stages
-from components.errors import InputError
-from components.paths import home
-from components.storage import open_store
-from components.work import data_version
+from components.common.errors import InputError
+from components.common.paths import home
+from components.data.local import data_version
+from components.families import artifact, catalogue
+from components.stages import cache
+from components.store import open_store
 
 GUIDANCE = (1.0, 1.5)
 RECIPES: dict[str, dict[str, Any]] = {
@@ -71,10 +72,10 @@ def row(name: str, args: argparse.Namespace, judges: Judges) -> list[str]:
     store = open_store(args.store, home())
     data, version = data_version(home(), DATA, None)
     own, chosen = settings_of(home() / CONFIG)
-    config = jobs.config_of(FAMILY, own | RECIPES[name])
+    config = catalogue.config_of(FAMILY, own | RECIPES[name])
     done = trained(store, config, chosen, args.minutes, args.threads, data, version)
-    made = stages.read(store, done)
-    generator, card, _ = jobs.load_model(store.local_copy(f"{done.uri}/model"))
+    made = cache.read(store, done)
+    generator, card, _ = artifact.load_model(store.local_copy(f"{done.uri}/model"))
     cells = [name, f"{count(generator) / 1e6:.2f} M", f"{made['images'] / made['train_seconds']:,.0f}"]
     cells.append(f"{config['sampler']} {config['sampler_steps']}")
     for guidance in GUIDANCE:

@@ -26,9 +26,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models import FAMILIES
 from models.family import Batch, Card, Family, Generator, Noise, Phase
-from models.layers import calibrate, has_batch_norm
+from models.parts.layers import calibrate, has_batch_norm
+from models.registry import FAMILIES
 
 CARD = Card(channels=1, resolution=28, num_classes=10)
 SCHEDULES: dict[str, Callable[[float], float]] = {

@@ -30,27 +30,32 @@ from typing import Any
 import numpy as np
 import torch
 
-from components import checkpoint, jobs, sampling, stages, toys
-from components.config import Train
+from components.common.errors import InputError, RunError
+from components.common.paths import home
+from components.common.seeds import derive
+from components.config.train import Train
+from components.data import dataset, toy_distributions
 from components.data.dataset import open_split
-from components.distributed import derive
-from components.errors import InputError, RunError
-from components.extractors import train_extractor
-from components.features import load_extractor
-from components.health import Probe
-from components.metrics import share
-from components.paths import home
-from components.plan import module_of
-from components.recorder import Recorder
-from components.stages import Spec
-from components.storage import Store, open_store
-from components.training import Trainer, train
-from components.upload import Uploader
-from components.work import data_version
+from components.data.local import data_version
+from components.extractors.load import load_extractor
+from components.extractors.small import train_extractor
+from components.families import catalogue
+from components.families.catalogue import module_of
+from components.metrics.intervals import share
+from components.sampling import generate
+from components.stages import cache, code_digest
+from components.stages.spec import Spec
+from components.store import Store, open_store
+from components.store.uploader import Uploader
+from components.training import checkpoint
+from components.training.health.probe import Probe
+from components.training.loop import train
+from components.training.run_log import Recorder
+from components.training.trainer import Trainer
 from models import gan
 from models.family import Card, Family
 
-TARGETS = {"ring": toys.ring, "grid": toys.grid}
+TARGETS = {"ring": toy_distributions.ring, "grid": toy_distributions.grid}
 DRAWN = {"ring": 2500, "grid": 2500, "stacked": 26_000}  # samples that are judged, as many as in PacGAN
 EVERY = 50  # steps between looks of the doctor
 SEEDS = 3
@@ -170,7 +175,7 @@ def spec(
     return Spec(
         "proof",
         {**content, "drawn": DRAWN[target]},
-        stages.code("benchmarks.gan_proof:prove", module_of(family)),
+        code_digest.code("benchmarks.gan_proof:prove", module_of(family)),
         upstream={"proof-classifier": digits["key"]} if digits else {},
         family=family,
         data=digits["version"] if digits else None,
@@ -184,10 +189,10 @@ def run(store: Store, work_of: Spec, digits: Mapping[str, str]) -> dict[str, Any
     """The result of one run, from the store or made now."""
     torch.set_num_threads(1)
     settings = dict(work_of.settings)
-    done = stages.run(
+    done = cache.run(
         store, work_of, lambda attempt, _: {"proof": prove(store, attempt, settings, digits)}, run_id="proof"
     )
-    return stages.read(store, done)["proof"]
+    return cache.read(store, done)["proof"]
 
 
 def prove(
@@ -202,7 +207,7 @@ def prove(
     if config.pop("noiseless", False):
         family = Noiseless(gan.GANConfig(**config), bench.card)
     else:
-        family = jobs.build(settings["family"], config, bench.card)
+        family = catalogue.build(settings["family"], config, bench.card)
     trainer = Trainer(family, chosen, probe=Probe(bench.card, bench.features, bench.real(1000)))
     began, stopped = time.perf_counter(), None
     with Uploader(attempt) as uploader:
@@ -228,13 +233,13 @@ def prove(
 class Plane:
     """A mixture of Gaussians in the plane."""
 
-    card = toys.POINT
+    card = toy_distributions.POINT
 
     def __init__(self, name: str):
         self.mixture = TARGETS[name]()
 
-    def source(self, chosen: Train) -> toys.Points:
-        return toys.Points(self.mixture, chosen.batch, chosen.seed)
+    def source(self, chosen: Train) -> toy_distributions.Points:
+        return toy_distributions.Points(self.mixture, chosen.batch, chosen.seed)
 
     def real(self, n: int) -> torch.Tensor:
         return self.mixture.draw(n, torch.Generator().manual_seed(derive("real")))
@@ -244,66 +249,71 @@ class Plane:
 
     def draw(self, generator: Any) -> np.ndarray:
         """Where 500 samples lie, as a picture."""
-        points = np.nan_to_num(toys.points_of(generator, 500, seed=1).numpy())
+        points = np.nan_to_num(toy_distributions.points_of(generator, 500, seed=1).numpy())
         counts, _, _ = np.histogram2d(points[:, 1], points[:, 0], bins=64, range=[[-1, 1], [-1, 1]])
         return (np.minimum(counts, 4) * 63).astype(np.uint8)[None, None, ::-1]
 
     def measure(self, generator: Any, n: int) -> dict[str, Any]:
-        points = toys.points_of(generator, n, seed=2)
+        points = toy_distributions.points_of(generator, n, seed=2)
         if not points.isfinite().all():
             return {"modes": 0, "high_quality": 0.0, "reverse_kl": None, "distance": None}
         counts, near = self.mixture.modes(points)
-        kl = toys.reverse_kl(counts)
+        kl = toy_distributions.reverse_kl(counts)
         fresh = self.mixture.draw(n, torch.Generator().manual_seed(derive("fresh"))).flatten(1)
         return {
-            "modes": toys.covered(counts),
+            "modes": toy_distributions.covered(counts),
             "high_quality": near,
             "reverse_kl": kl if np.isfinite(kl) else None,
-            "distance": toys.energy_distance(points, fresh),
+            "distance": toy_distributions.energy_distance(points, fresh),
         }
 
 
 class Stacked:
     """Three digits of MNIST as the colours of one image, and a classifier of single ones."""
 
-    card = toys.STACKED
+    card = toy_distributions.STACKED
 
     def __init__(self, store: Store, digits: Mapping[str, str]):
         self.see = load_extractor(store.local_copy(f"{digits['extractor']}/extractor"))
         self.split = open_split(Path(digits["data"]), "train")
 
-    def source(self, chosen: Train) -> toys.StackedDigits:
-        return toys.StackedDigits(self.split.images[:], chosen.batch, chosen.seed)
+    def source(self, chosen: Train) -> toy_distributions.StackedDigits:
+        return toy_distributions.StackedDigits(self.split.images[:], chosen.batch, chosen.seed)
 
     def real(self, n: int) -> torch.Tensor:
-        image = toys.StackedDigits(self.split.images[:], n, derive("real")).at(0).image
+        image = toy_distributions.StackedDigits(self.split.images[:], n, derive("real")).at(0).image
         assert image is not None
         return image
 
     def features(self, images: torch.Tensor) -> np.ndarray:
         """Those of the three digits beside each other, (N, 3 D)."""
-        pixels = sampling.to_uint8(images).numpy()
+        pixels = dataset.to_uint8(images).numpy()
         seen = [self.see(np.ascontiguousarray(pixels[:, [channel]])) for channel in range(3)]
         return np.concatenate(seen, 1)
 
     def draw(self, generator: Any) -> np.ndarray:
-        return sampling.draw(generator, self.card, n=40, seed=1)
+        return generate.draw(generator, self.card, n=40, seed=1)
 
     def classify(self, images: np.ndarray) -> np.ndarray:
         return self.see.logits(images).argmax(1)
 
     def measure(self, generator: Any, n: int) -> dict[str, Any]:
-        counts = toys.stacked_modes(sampling.draw(generator, self.card, n=n, seed=2), self.classify)
+        counts = toy_distributions.stacked_modes(
+            generate.draw(generator, self.card, n=n, seed=2), self.classify
+        )
         assert self.split.labels is not None
         labels = np.bincount(self.split.labels, minlength=10) / len(self.split)
         expected = np.einsum("i,j,k->ijk", labels, labels, labels).ravel()
-        return {"modes": toys.covered(counts), "reverse_kl": toys.reverse_kl(counts, expected)}
+        return {
+            "modes": toy_distributions.covered(counts),
+            "reverse_kl": toy_distributions.reverse_kl(counts, expected),
+        }
 
 
 def prepared(store: Store) -> tuple[dict[str, str], float]:
     """The digits and their classifier, a stage of its own; and its accuracy on validation."""
     data, version = data_version(home(), "mnist5k", None)
-    digests = stages.code("components.extractors:train_extractor")
+    digests = code_digest.code("components.extractors.small:train_extractor")
     made = Spec("proof-classifier", {"epochs": 8}, digests, data=version)
 
     def body(attempt: Store, number: int) -> dict[str, Any]:
@@ -313,9 +323,9 @@ def prepared(store: Store) -> tuple[dict[str, str], float]:
             attempt.upload(Path(folder), "extractor")
         return {"classifier": made_of}
 
-    done = stages.run(store, made, body, run_id="proof")
+    done = cache.run(store, made, body, run_id="proof")
     digits = {"extractor": done.uri, "data": str(data), "key": done.key, "version": version}
-    return digits, stages.read(store, done)["classifier"]["accuracy"]
+    return digits, cache.read(store, done)["classifier"]["accuracy"]
 
 
 def run_all(

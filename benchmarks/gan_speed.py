@@ -28,11 +28,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim import Adam
 from torch.profiler import ProfilerActivity, profile
 
-from components import launch
-from components.config import Train
-from components.training import Trainer
-from models import FAMILIES
+from components.cluster import resources
+from components.config.train import Train
+from components.training.trainer import Trainer
 from models.family import Batch
+from models.registry import FAMILIES
 
 BATCH, N_CRITIC, PENALTY = 64, 5, 10
 FAMILY_NAMES = ("dcgan", "wgan_gp")
@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("families", nargs="*", default=list(FAMILY_NAMES), metavar="|".join(FAMILY_NAMES))
     parser.add_argument("--threads", type=int, default=2, help="of both loops")
     parser.add_argument("--width", type=int, default=32, help="channels of the largest feature maps")
-    parser.add_argument("--precision", default=launch.precision("auto", "cpu"), help="of ours")
+    parser.add_argument("--precision", default=resources.precision("auto", "cpu"), help="of ours")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=20, help=f"a round; multiples of {N_CRITIC}")
     parser.add_argument(

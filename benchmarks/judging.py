@@ -36,11 +36,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torch_fidelity.metric_fid import fid_input_id_to_statistics, fid_statistics_to_metric
 
-from components import distances, extractors, features
+from components.common.chunks import CHUNK, ranges
 from components.data.card import DataCard
-from components.data.outside import look, read
-from components.sampling import CHUNK
-from components.work import ranges
+from components.data.external import look, read
+from components.extractors import inception, load
+from components.metrics import distances
 
 OURS, FIDELITY, PYTORCH_FID, SCIPY = "atelier", "torch-fidelity", "pytorch-fid", "pytorch-fid, scipy"
 CARD = DataCard(
@@ -120,19 +120,19 @@ def random_weights() -> dict[str, Tensor]:
 def adopt(folder: Path) -> str:
     """Make folder/extractor of the random weights; their sha256."""
     sha256 = hashlib.sha256((folder / "weights.pth").read_bytes()).hexdigest()
-    insisting_on(sha256, extractors.adopt_inception, folder / "weights.pth", folder / "extractor")
+    insisting_on(sha256, inception.adopt_inception, folder / "weights.pth", folder / "extractor")
     return sha256
 
 
 def insisting_on(sha256: str, function: Callable[..., Result], *arguments: Any) -> Result:
     """`function` in a world where these are the weights of 2015: no others are ever called Inception."""
-    with patch.object(features, "INCEPTION_SHA256", sha256):
+    with patch.object(inception, "INCEPTION_SHA256", sha256):
         return function(*arguments)
 
 
 def ours(folder: Path) -> Callable[[], Gaussian]:
     """Atelier's path."""
-    extractor = insisting_on(adopt(folder), features.load_extractor, folder / "extractor")
+    extractor = insisting_on(adopt(folder), load.load_extractor, folder / "extractor")
 
     def run() -> Gaussian:
         outside = look(folder / "images", CARD, folder / "scratch")

@@ -27,13 +27,14 @@ from typing import Any
 import numpy as np
 
 import flows.judge  # noqa: F401  what the command imports counts
-from components import launch
-from components.comparable import INDEPENDENT
+from components.cluster import ray_cluster
+from components.common.chunks import ranges
 from components.data.card import DataCard
-from components.data.outside import look
-from components.orders import Places
-from components.storage import Store
-from components.work import LOOKED, ranges
+from components.data.external import look
+from components.evaluation.comparability import INDEPENDENT
+from components.evaluation.requests import Places
+from components.pipeline.work import LOOKED
+from components.store import Store
 
 
 def measure(args: argparse.Namespace) -> None:
@@ -47,7 +48,7 @@ def measure(args: argparse.Namespace) -> None:
 
         def step(what: str, job: str, *jobs: tuple[Any, ...]) -> float:
             arguments = [(sha256, f"components.judging:{job}", *each) for each in jobs]
-            return peak(what, lambda: launch.each(insisting_on, arguments, cpus=args.threads))
+            return peak(what, lambda: ray_cluster.each(insisting_on, arguments, cpus=args.threads))
 
         looked = min(args.looked or args.images, args.images)
         real = [
@@ -63,7 +64,7 @@ def measure(args: argparse.Namespace) -> None:
         peaks += [step("features of the folder", "look_outside", *made)]
         apart(invent, store, "parts", looked, args.images)
         peaks += [step("every measure", "judge_outside", verdict)]
-        launch.disconnect()
+        ray_cluster.disconnect()
     print(f"{args.images:,} images judged: at most {max(peaks):,.0f} MB")
 
 
@@ -77,16 +78,16 @@ def insisting_on(sha256: str, job: str, *arguments: Any) -> Any:
     """A job in a world where these are the weights of 2015: no others are ever called Inception."""
     import importlib
 
-    from components import features
+    from components.extractors import inception
 
     module, _, function = job.partition(":")
-    features.INCEPTION_SHA256 = sha256
+    inception.INCEPTION_SHA256 = sha256
     return getattr(importlib.import_module(module), function)(*arguments)
 
 
 def invent(store: Store, parts: str, start: int, n: int) -> None:
     """Leave made-up features of images [start, n): a network's memory does not grow with their number."""
-    from components.judging import leave
+    from components.evaluation.parts import leave
 
     for first, length in ranges(max(n - start, 0), LOOKED):
         random = np.random.default_rng([start, first])
@@ -100,8 +101,8 @@ def set_up(folder: Path, count: int, small: bool) -> str:
     from judging import adopt, random_weights, write_images
 
     from components.data.dataset import open_split
-    from components.extractors import train_extractor
-    from components.storage import Store
+    from components.extractors.small import train_extractor
+    from components.store import Store
 
     torch.save(random_weights(), folder / "weights.pth")
     write_images(folder / "images", count)
@@ -119,8 +120,8 @@ def write_data(folder: Path, count: int) -> None:
     """A data set of noise with `count` images to judge against, and as many to train on."""
     from judging import CARD, noise
 
-    from components.data.prepare import write
-    from components.data.sources import Collection
+    from components.data.sources.base import Collection
+    from components.data.sources.prepare import write
 
     folder.mkdir()
     splits = {"train": count, "validation": 64, "test": count}

@@ -14,10 +14,13 @@ import json
 import statistics
 import tempfile
 
-from components import jobs, launch, work
-from components.paths import home
-from components.storage import Store
-from flows import start
+from components.cluster import ray_cluster
+from components.common.paths import home
+from components.data import local
+from components.pipeline import work
+from components.store import Store
+from components.training import ray_train, request
+from flows import setup
 
 
 def rate(attempt: Store) -> float:
@@ -36,10 +39,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
 
-    experiment = start.experiment(home() / "configs" / "quickstart.yaml", [], [options.family])
+    experiment = setup.experiment(home() / "configs" / "quickstart.yaml", [], [options.family])
     block = dict(experiment.families[options.family])
     settings = block.pop("train") | {"steps": options.steps, "checkpoint_every": max(100, options.steps // 4)}
-    snapshot, _ = work.data_version(home(), experiment.data.name, None)
+    snapshot, _ = local.data_version(home(), experiment.data.name, None)
     rates: dict[str, list[float]] = {"direct": [], "Ray Train": []}
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
@@ -47,7 +50,7 @@ def main() -> None:
         for number in range(options.rounds):
             for name, workers in (("direct", 0), ("Ray Train", 1)):
                 attempt = f"{name.replace(' ', '')}-{number}"
-                job = jobs.Fit(
+                job = request.Fit(
                     options.family,
                     block,
                     settings | {"workers": workers},
@@ -55,10 +58,10 @@ def main() -> None:
                     attempt=attempt,
                     store=store.url,
                 )
-                launch.fit(job, attempt)
+                ray_train.fit(job, attempt)
                 rates[name].append(rate(store.child(attempt)))
                 print(f"round {number + 1}  {name:<10} {rates[name][-1]:8.0f} images/s", flush=True)
-        launch.disconnect()
+        ray_cluster.disconnect()
     medians = {name: statistics.median(values) for name, values in rates.items()}
     ratio = medians["Ray Train"] / medians["direct"]
     print(f"medians: {medians['direct']:.0f} and {medians['Ray Train']:.0f}: {100 * ratio:.1f} %")

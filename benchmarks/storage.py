@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from components.storage import Store, lease
+from components.store import Store
+from components.store.lease import lease
 
 SMALL, LARGE = 200, 64 << 20
 

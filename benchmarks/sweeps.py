@@ -19,8 +19,8 @@ from typing import Any
 
 from gan_proof import put, table
 
-from components.errors import InputError
-from components.paths import home
+from components.common.errors import InputError
+from components.common.paths import home
 
 CONFIGS = ["dcgan", "sampler"]
 HEADER = [

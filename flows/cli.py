@@ -16,13 +16,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from components.errors import InputError, RunError
-from components.paths import home, working
+from components.common.errors import InputError, RunError
+from components.common.paths import home, working
+from flows.setup import config_path
 from flows.signals import stop_on_signals
 
-QUICKSTART = "configs/quickstart.yaml"
 STORE = "output"
+
 LOST = timedelta(minutes=2)  # a run writes its record several times a minute
+
 LISTED = 20  # images that `score` prints at least, flagged or not
 
 
@@ -284,14 +286,11 @@ def _data(commands: Any) -> None:
     remote.add_argument("--name", default="storage")
 
 
-# Running
-
-
 def run_pipeline(options: argparse.Namespace) -> int:
     """`atelier run`."""
-    from flows import start
+    from flows import setup, start
 
-    experiment = start.experiment(config_path(options.config), options.set, options.only, smoke=options.smoke)
+    experiment = setup.experiment(config_path(options.config), options.set, options.only, smoke=options.smoke)
     if experiment.sweep:
         raise InputError(f"{options.config} describes a sweep: atelier sweep {options.config}")
     if options.plan:
@@ -343,15 +342,6 @@ def run_sweep(options: argparse.Namespace) -> int:
     return 0 if record["status"] == "done" else 1
 
 
-def config_path(path: Path | None) -> Path:
-    """A config file, looked for here and in the project; the quick start's without one."""
-    if path is None:
-        return home() / QUICKSTART
-    if not path.exists() and not path.is_absolute() and (home() / path).exists():
-        return home() / path
-    return path
-
-
 def _command_line() -> str:
     """What was typed, for the record: without folders of this machine and without credentials."""
     from flows.record import public
@@ -361,7 +351,7 @@ def _command_line() -> str:
 
 def list_families(options: argparse.Namespace) -> None:
     """`atelier families`."""
-    from components.jobs import describe_families
+    from components.families.catalogue import describe_families
 
     if options.hyperparameters:
         list_hyperparameters(options.hyperparameters, options.json)
@@ -378,7 +368,7 @@ def list_families(options: argparse.Namespace) -> None:
 
 def list_hyperparameters(family: str, as_json: bool) -> None:
     """`atelier families --hyperparameters`."""
-    from components.spaces import hyperparameters
+    from components.tuning.space import hyperparameters
 
     rows = [each.described() for each in hyperparameters(family).values()]
     if as_json:
@@ -457,7 +447,8 @@ def explain_run(options: argparse.Namespace) -> None:
 
 def draw_samples(options: argparse.Namespace) -> None:
     """`atelier sample`."""
-    from components.jobs import Wish, sample_to_file
+    from components.sampling.request import Wish
+    from components.sampling.to_file import sample_to_file
 
     folder, places = model_folder(options.run, options.family, options.store)
     names = ("label", "source", "mask", "strength", "steps", "guidance", "sampler")
@@ -471,7 +462,7 @@ def draw_samples(options: argparse.Namespace) -> None:
         images = sample_to_file(folder, options.output, n=options.n, seed=options.seed, wish=wish)
     print(options.output)
     if options.neighbours:
-        from components.judging import write_neighbours
+        from components.evaluation.jobs import write_neighbours
 
         beside = options.output.with_stem(f"{options.output.stem}-neighbours")
         write_neighbours(images, beside, _open(options.store), places)
@@ -480,13 +471,13 @@ def draw_samples(options: argparse.Namespace) -> None:
 
 def sample_mixture(options: argparse.Namespace, model: Path, data: str) -> Any:
     """`atelier sample --prior mixture`: images (N, C, H, W)."""
-    from components import priors
+    from components.analysis import mixture_prior
 
     for name in ("source", "mask", "strength", "steps", "guidance", "sampler", "prompt"):
         if getattr(options, name) not in (None, []):
             raise InputError(f"--{name} does not go with --prior mixture, which draws codes and decodes them")
     own = {name: getattr(options, name) for name in ("n", "seed", "label")}
-    return priors.sample_to_file(model, options.output, _open(options.store), data, **own)
+    return mixture_prior.sample_to_file(model, options.output, _open(options.store), data, **own)
 
 
 def model_folder(run: str, family: str | None, store: str) -> tuple[Path, dict[str, str]]:
@@ -521,13 +512,16 @@ def stage_folders(record: dict[str, Any]) -> tuple[dict[str, str], dict[str, str
 
 def score_images(options: argparse.Namespace) -> None:
     """`atelier score`."""
-    from components import scoring, strangeness
-    from components.data.names import shown
+    from components.analysis import anomaly_scores
+    from components.data.sources.names import shown
+    from components.sampling import reconstruction_error
 
     model = scoring_model(options.run, options.family, options.store)
-    scored, threshold = scoring.score_folder(options.folder, model, options.quantile, options.background)
+    scored, threshold = anomaly_scores.score_folder(
+        options.folder, model, options.quantile, options.background
+    )
     if options.output:
-        scoring.write_csv(scored, options.output)
+        anomaly_scores.write_csv(scored, options.output)
     flagged = sum(one.flagged for one in scored)
     if options.json:
         images = [asdict(one) for one in scored]
@@ -540,13 +534,13 @@ def score_images(options: argparse.Namespace) -> None:
         print(f"and {len(scored) - len(listed)} that are less strange; -o FILE.csv and --json have all")
     print(
         f"{flagged} of {len(scored)} images are above {threshold:.5f}, the {options.quantile:g} quantile of "
-        f"the {strangeness.MEASURE} of validation images"
+        f"the {reconstruction_error.MEASURE} of validation images"
     )
 
 
 def scoring_model(run: str, family: str | None, store: str) -> Path:
     """The folder of the model that scores: of the family, or the first of the run that can."""
-    from components.scoring import why_not
+    from components.analysis.anomaly_scores import why_not
 
     if family or is_model(run):
         return model_folder(run, family, store)[0]
@@ -620,9 +614,9 @@ def make_report(options: argparse.Namespace) -> None:
 
 def examine(options: argparse.Namespace) -> int:
     """`atelier doctor`."""
-    from components import doctor
+    from components.diagnostics import checks as diagnostics_checks
 
-    checks = doctor.examine(home(), options.store, thorough=options.thorough)
+    checks = diagnostics_checks.examine(home(), options.store, thorough=options.thorough)
     if options.json:
         print(json.dumps([asdict(check) for check in checks]))
     else:
@@ -634,12 +628,9 @@ def examine(options: argparse.Namespace) -> int:
     return 1 if any(check.ok is False for check in checks) else 0
 
 
-# Data
-
-
 def data_list(options: argparse.Namespace) -> None:
     """`atelier data list`."""
-    from components.data.prepare import available
+    from components.data.sources.prepare import available
 
     rows = available(home())
     if options.json:
@@ -663,21 +654,21 @@ def data_list(options: argparse.Namespace) -> None:
 
 def data_prepare(options: argparse.Namespace) -> None:
     """`atelier data prepare`."""
-    from components import versioning
-    from components.data.prepare import prepare
+    from components.data.sources.prepare import prepare
+    from components.data.versioning import dvc
 
     card = prepare(options.name, home(), replace=options.replace)
-    _prepared(card, versioning.track(home(), card.name).version)
+    _prepared(card, dvc.track(home(), card.name).version)
 
 
 def data_add(options: argparse.Namespace) -> None:
     """`atelier data add`."""
-    from components import versioning
-    from components.data.prepare import add
+    from components.data.sources.prepare import add
+    from components.data.versioning import dvc
 
     names = ("resolution", "colour", "background", "captions", "max_skipped", "replace")
     card = add(options.name, options.source, home(), **{name: getattr(options, name) for name in names})
-    _prepared(card, versioning.track(home(), card.name).version)
+    _prepared(card, dvc.track(home(), card.name).version)
 
 
 def _prepared(card: Any, version: str) -> None:
@@ -693,16 +684,16 @@ def _prepared(card: Any, version: str) -> None:
 
 def data_status(options: argparse.Namespace) -> None:
     """`atelier data status`."""
-    from components import versioning
+    from components.data.versioning import dvc
 
-    _rows(versioning.status(home()), options.json)
+    _rows(dvc.status(home()), options.json)
 
 
 def data_versions(options: argparse.Namespace) -> None:
     """`atelier data versions`."""
-    from components import versioning
+    from components.data.versioning import pins
 
-    known = versioning.versions(home(), options.name)
+    known = pins.versions(home(), options.name)
     if not known:
         raise InputError(f"data set {options.name!r} has no versions: prepare or add it first")
     _rows(known, options.json)
@@ -710,20 +701,17 @@ def data_versions(options: argparse.Namespace) -> None:
 
 def data_move(options: argparse.Namespace) -> None:
     """`atelier data push` and `atelier data pull`."""
-    from components import versioning
+    from components.data.versioning import dvc
 
-    move = versioning.push if options.direction == "push" else versioning.pull
+    move = dvc.push if options.direction == "push" else dvc.pull
     _rows(move(home(), options.names or None, options.remote), False)
 
 
 def data_remote(options: argparse.Namespace) -> None:
     """`atelier data remote`."""
-    from components import versioning
+    from components.data.versioning import dvc
 
-    versioning.set_remote(home(), options.url, options.name)
-
-
-# Shared
+    dvc.set_remote(home(), options.url, options.name)
 
 
 def _say(text: str) -> None:
@@ -732,7 +720,7 @@ def _say(text: str) -> None:
 
 
 def _open(url: str) -> Any:
-    from components.storage import open_store
+    from components.store import open_store
 
     return open_store(url, home())
 

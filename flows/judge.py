@@ -12,15 +12,24 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from components import comparable, config, launch, registry, stages, work
-from components.config import Data, Evaluate, Experiment
+from components.cluster import ray_cluster, resources
+from components.common import validation
+from components.common.errors import InputError
+from components.common.paths import home
+from components.config import loading
+from components.config.evaluate import Evaluate
+from components.config.experiment import Data, Experiment
+from components.data import local
 from components.data.card import DataCard
-from components.errors import InputError
-from components.paths import home
-from components.plan import TRAINED, Plan
-from components.stages import Done, Spec
-from components.storage import Store
-from components.work import Basis
+from components.evaluation import comparability
+from components.pipeline import work
+from components.pipeline.plan import TRAINED, Plan
+from components.pipeline.work import Basis
+from components.registry import pins
+from components.stages import cache
+from components.stages.cache import Done
+from components.stages.spec import Spec
+from components.store import Store
 
 Say = Callable[[str], None]
 
@@ -33,11 +42,11 @@ def settings(changes: Sequence[str]) -> Evaluate:
     """
     content: dict[str, Any] = {}
     for change in changes:
-        content = config.changed(content, change.removeprefix("evaluate."))
+        content = loading.changed(content, change.removeprefix("evaluate."))
     try:
         return Evaluate(**content)
     except ValidationError as error:
-        raise InputError(config.explain(error, "evaluate", Evaluate)) from None
+        raise InputError(validation.explain(error, "evaluate", Evaluate)) from None
 
 
 class Court:
@@ -45,17 +54,17 @@ class Court:
 
     def __init__(self, store: Store, name: str, evaluate: Evaluate, revision: str | None, say: Say):
         self.store, self.say = store, say
-        self.snapshot, version = work.data_version(home(), name, revision)
+        self.snapshot, version = local.data_version(home(), name, revision)
         data = Data(name=name, revision=revision)
-        where = launch.device()  # as a run's, whose stages are then found
+        where = resources.device()  # as a run's, whose stages are then found
         experiment = Experiment.model_construct(device=where, data=data, families={}, evaluate=evaluate)
         self.plan = Plan.of(experiment, version, DataCard.read(self.snapshot), store)
 
     def stage(self, spec: Spec, body: Callable[[Store], dict[str, Any]]) -> Done:
         """A stage's result, found or made now."""
-        if not stages.claimed(self.store, spec):
+        if not cache.claimed(self.store, spec):
             self.say(f"{spec.title} ...")
-        return stages.run(
+        return cache.run(
             self.store,
             spec,
             lambda attempt, _: body(attempt),
@@ -121,7 +130,7 @@ def evaluate(
     Raises:
         InputError: the folder is empty, an image is damaged, or they are too few.
     """
-    from components.data.outside import look
+    from components.data.external import look
 
     court = Court(store, name, chosen, revision, say)
     if split not in court.plan.card.counts:
@@ -133,10 +142,10 @@ def evaluate(
             say(f"{outside.resized:,} images are not {pixels} pixels square: {outside.preparation}")
         try:
             basis = court.basis()
-            seeds = comparable.INDEPENDENT if independent else comparable.AS_GIVEN
+            seeds = comparability.INDEPENDENT if independent else comparability.AS_GIVEN
             metrics = work.judge_folder(store, basis, outside, parts, chosen.threads, split, seeds)
         finally:
-            launch.disconnect()
+            ray_cluster.disconnect()
     return {
         "source": Path(source).name,
         "images": len(outside.paths),
@@ -163,7 +172,7 @@ def extractor_status(store: Store, name: str) -> list[dict[str, Any]]:
     """The extractors that are or were pinned for a data set."""
     rows = []
     for recipe in store.list(f"registry/{name}"):
-        known = registry.pins(store, name, recipe)
+        known = pins.pins(store, name, recipe)
         for pin in known:
             rows.append({"extractor": recipe, **pin, "in_use": pin["number"] == len(known)})
     return rows
@@ -180,6 +189,6 @@ def renew_extractor(store: Store, name: str, chosen: Evaluate, say: Say) -> dict
     try:
         changed = court.renew(court.data())
     finally:
-        launch.disconnect()
+        ray_cluster.disconnect()
     assert court.plan.pin is not None
     return {"changed": changed, **court.plan.pin}

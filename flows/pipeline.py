@@ -7,9 +7,9 @@ from typing import Any
 from prefect import flow
 from prefect.futures import PrefectFuture, as_completed
 
-from components import launch
-from components.stages import Done
-from components.work import Basis
+from components.cluster import ray_cluster
+from components.pipeline.work import Basis
+from components.stages.cache import Done
 from flows import tasks
 from flows.run import RUNS, Run
 from flows.signals import stop_on_signals
@@ -34,7 +34,7 @@ def founded(run: Run) -> Basis:
     run_id = run.run_id
     data = tasks.prepare(run_id)
     if run.has_jobs():
-        launch.connect()
+        ray_cluster.connect()
     stop_on_signals()  # once more: Prefect and Ray have put handlers of their own in place
     extractor = tasks.extractor(run_id, data)
     reference = tasks.reference(run_id, data, extractor)

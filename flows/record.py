@@ -15,10 +15,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from components.config import Experiment
-from components.plan import Plan
-from components.stages import Done, Spec
-from components.storage import Store
+from components.config.experiment import Experiment
+from components.pipeline.plan import Plan
+from components.stages.cache import Done
+from components.stages.spec import Spec
+from components.store import Store
 
 PACKAGES = ("torch", "torchvision", "ray", "prefect", "dvc", "fsspec", "torchmetrics", "numpy", "safetensors")
 HEARTBEAT = 10.0  # seconds

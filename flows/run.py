@@ -11,13 +11,15 @@ from typing import Any
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from components import report, stages
-from components.config import Experiment
-from components.errors import InputError, RunError
-from components.plan import Plan
-from components.report.health import EVENT
-from components.stages import Done, Spec
-from components.storage import Store
+from components import report
+from components.common.errors import InputError, RunError
+from components.config.experiment import Experiment
+from components.pipeline.plan import Plan
+from components.records.names import EVENT
+from components.stages import cache
+from components.stages.cache import Done
+from components.stages.spec import Spec, difference
+from components.store import Store
 from flows.record import Record
 from flows.terminal import Board
 
@@ -58,7 +60,7 @@ class Run:
         if self.explain:
             self.board.say(f"  {spec.title}: {why(self.store, spec, forced=spec.stage in self.force)}", "dim")
         try:
-            done = stages.run(
+            done = cache.run(
                 self.store,
                 spec,
                 body,
@@ -100,7 +102,7 @@ class Run:
             *(plan.uses(family) for family in plan.used),
             *(plan.detectors(family) for family in plan.detects),
         ]
-        return any(spec.stage in self.force or not stages.claimed(self.store, spec) for spec in specs)
+        return any(spec.stage in self.force or not cache.claimed(self.store, spec) for spec in specs)
 
     def show(self) -> None:
         """Bring the run's page up to date while it goes on."""
@@ -188,14 +190,14 @@ def why(store: Store, spec: Spec, forced: bool = False) -> str:
     """
     if forced:
         return "runs: forced"
-    if stages.finished(store, spec):
+    if cache.finished(store, spec):
         return "cached: nothing it depends on has changed"
     if store.exists(f"{spec.uri}/spec.json"):
         return "runs: begun before, not finished"
-    old = stages.latest(store, spec)
+    old = cache.latest(store, spec)
     if old is None:
         return "runs: never done before"
-    return "runs: changed " + "; ".join(stages.difference(old, spec.canonical()))
+    return "runs: changed " + "; ".join(difference(old, spec.canonical()))
 
 
 def _sentence(error: BaseException) -> str:

@@ -11,12 +11,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from components import config, work
-from components.config import Experiment
-from components.errors import InputError
-from components.paths import home
-from components.storage import Store
-from flows import start
+from components.common.errors import InputError
+from components.common.paths import home
+from components.config import loading
+from components.config.experiment import Experiment
+from components.data import local
+from components.store import Store
+from flows import setup
 
 
 def from_file(path: Path, changes: Sequence[str]) -> Experiment:
@@ -25,28 +26,29 @@ def from_file(path: Path, changes: Sequence[str]) -> Experiment:
     Raises:
         InputError: the file describes no sweep, or one that cannot be.
     """
-    return checked(start.experiment(path, changes), str(path))
+    return checked(setup.experiment(path, changes), str(path))
 
 
 def checked(whole: Experiment, where: str) -> Experiment:
     """The same with the swept family and what it builds on alone; what it searches is tried."""
-    from components import spaces, trials
+    from components.tuning import space
+    from components.tuning.trial import check_metric, train_of
 
     if whole.sweep is None:
         raise InputError(f"{where} has no section sweep; `atelier run` is for it")
     family, block = whole.swept, whole.families[whole.swept]
-    found = spaces.resolve(family, whole.sweep.search, block)
-    trials.check_metric(family, whole.sweep.metric)
-    size = spaces.grid_size(list(found.values()), whole.sweep.points)
+    found = space.resolve(family, whole.sweep.search, block)
+    check_metric(family, whole.sweep.metric)
+    size = space.grid_size(list(found.values()), whole.sweep.points)
     if whole.sweep.searcher == "grid" and size > whole.sweep.trials:
         raise InputError(
             f"the grid has {size} points, of which sweep.trials={whole.sweep.trials} would leave some out: "
             "raise it, or lower sweep.points or the values of what is searched"
         )
     if not all(each.sampling for each in found.values()):
-        trials.train_of(whole.sweep, block["train"])
+        train_of(whole.sweep, block["train"])
     drawing = next((name for name, each in found.items() if each.sampling), None)
-    from components.resolve import with_upstream
+    from components.families.resolve import with_upstream
 
     return with_upstream(_scheduled(whole, drawing), [family])
 
@@ -69,7 +71,7 @@ def interrupted(store: Store, record: dict[str, Any]) -> Experiment:
     Raises:
         InputError: the run is no sweep, or its data is no longer what it was.
     """
-    from components.sweeping import refuse_changed
+    from components.tuning.sweep import refuse_changed
 
     run_id, lineage = record["run_id"], record["lineage"]
     if not lineage["config"].get("sweep"):
@@ -80,21 +82,21 @@ def interrupted(store: Store, record: dict[str, Any]) -> Experiment:
             f"go on with the command that began it, with its config: {record['command']}"
         )
     settings = lineage["config"] | {"store": {"url": store.url}}
-    found = config.parse(settings, f"the record of {run_id}")
+    found = loading.parse(settings, f"the record of {run_id}")
     name, before = found.data.name, lineage["data"].get("version")
     if before:
-        _, now = work.data_version(home(), name, found.data.revision)
+        _, now = local.data_version(home(), name, found.data.revision)
         refuse_changed(before, now, name, run_id)
     return checked(found, f"run {run_id}")
 
 
 def show_plan(experiment: Experiment, *, as_json: bool = False) -> None:
     """What a sweep would search, and how."""
-    from components import spaces, tuning
+    from components.tuning import space, suggest
 
     family, settings = experiment.swept, experiment.sweep
     assert settings is not None
-    found = spaces.resolve(family, settings.search, experiment.families[family])
+    found = space.resolve(family, settings.search, experiment.families[family])
     rows = [one.described() for one in found.values()]
     if as_json:
         print(
@@ -120,7 +122,7 @@ def show_plan(experiment: Experiment, *, as_json: bool = False) -> None:
     if not drawing:
         each = f"{steps:,} steps, judged {settings.judgements} times by {settings.samples} images"
     listed = settings.searcher != "optuna"
-    trials = len(tuning.suggestions(list(found.values()), settings)) if listed else settings.trials
+    trials = len(suggest.suggestions(list(found.values()), settings)) if listed else settings.trials
     how = settings.searcher if settings.scheduler == "none" else f"{settings.searcher}, {settings.scheduler}"
     budget = "with that model" if drawing else "at full budget"
     console.print(

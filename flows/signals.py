@@ -6,7 +6,7 @@ import signal
 import threading
 from types import FrameType
 
-from components import launch
+from components.cluster import ray_cluster
 
 
 def stop_on_signals() -> None:
@@ -21,5 +21,5 @@ def _stop(number: int, frame: FrameType | None) -> None:
         signal.signal(
             again, signal.SIG_IGN
         )  # stopping takes seconds; impatience must not break it off halfway
-    launch.stop()
+    ray_cluster.stop()
     raise KeyboardInterrupt

@@ -6,67 +6,30 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from components import config, launch, stages, work
-from components.config import Experiment
-from components.data.card import DataCard
-from components.errors import InputError, RunError
-from components.paths import home
-from components.plan import COMMON, LAST, STAGES, Plan, stages_of
-from components.storage import Store, open_store
+from components.cluster import ray_cluster, resources
+from components.common import hashing
+from components.common.errors import InputError, RunError
+from components.common.paths import home
+from components.config.experiment import Experiment
+from components.pipeline.plan import COMMON, LAST, STAGES, stages_of
+from components.stages import cache
+from components.stages.spec import Spec, difference
+from components.store import Store, open_store
 from flows.orphans import end_orphans
+from flows.setup import plan_of
 
 METRICS = {  # in the terminal, at most so many; the page has them all
     "generate": ("fid", "frechet_distance", "kid", "precision", "recall", "label_accuracy", "retrieval_top5")
     + ("memorised",),
     "other": ("rfid", "r_frechet_distance", "mse", "psnr", "ssim", "lpips"),
 }
-SMOKE = {
-    "steps": 16,
-    "checkpoint_every": 8,
-    "validate_every": 8,
-    "sample_grids": 2,
-    "log_every": 4,
-    "smoke": True,
-}
-
-
-def experiment(
-    path: Path, changes: Sequence[str], only: Collection[str] = (), *, smoke: bool = False
-) -> Experiment:
-    """The experiment of a config file and the command line's changes, resolved."""
-    read = config.load(path, changes)
-    if unknown := [family for family in only if family not in read.families]:
-        raise InputError(f"--only {unknown[0]}: not in {path}, which has: {', '.join(read.families)}")
-    from components.resolve import resolved, with_upstream
-
-    families = with_upstream(read, only).families
-    if smoke:
-        families = {
-            name: {**block, "train": {**block.get("train", {}), **SMOKE}} for name, block in families.items()
-        }
-        read = read.model_copy(
-            update={
-                "evaluate": read.evaluate.model_copy(
-                    update={
-                        "samples": 64,
-                        "extractor_epochs": 1,
-                        "study_samples": min(16, read.evaluate.study_samples),
-                    }
-                )
-            }
-        )
-    told = read.model_dump(exclude_unset=True)  # what was not asked for is still to be chosen
-    read = config.parse({**told, "families": families}, str(path))
-    where = launch.device(read.device)
-    return resolved(read, where, launch.precision("auto", where))
 
 
 def start(
@@ -108,7 +71,7 @@ def start(
     with Board() as board:
         board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
         Run(run_id, experiment, store, record, board, force=force, explain=explain)
-        runner = ThreadPoolTaskRunner(max_workers=launch.side_by_side(experiment))
+        runner = ThreadPoolTaskRunner(max_workers=resources.side_by_side(experiment))
         status = "interrupted"
         try:
             with tags(f"data:{experiment.data.name}", *(["smoke"] if smoke else []), *experiment.families):
@@ -120,7 +83,7 @@ def start(
             status = "failed"
             raise RunError(f"{type(error).__name__}: {error}") from error
         finally:
-            launch.disconnect()
+            ray_cluster.disconnect()
             record.finish(status)
             if any(stage["state"] == "ran" for stage in record.content["stages"]):
                 record.content["overhead"] = overhead(record.content)
@@ -166,19 +129,6 @@ def overhead(record: dict[str, Any]) -> dict[str, float]:
     return {"seconds": round(seconds, 1), "share": round(seconds / max(record["seconds"], 1e-9), 4)}
 
 
-# What would happen, and what did
-
-
-def plan_of(experiment: Experiment, store: Store) -> Plan | None:
-    """The plan, if the data is at hand; nothing is prepared or written."""
-    name, revision = experiment.data.name, experiment.data.revision
-    found = work.peek(home(), name, revision)
-    if found is None:
-        return None
-    folder, version = found
-    return Plan.of(experiment, version, DataCard.read(folder), store)
-
-
 def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool = False) -> None:
     """What would run, what is cached, and the minutes to expect."""
     from flows.run import why
@@ -218,18 +168,18 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
         print("nothing like it has run here before, so there is no estimate; see the header of the config")
 
 
-def after(spec: stages.Spec) -> list[str]:
+def after(spec: Spec) -> list[str]:
     """The other families whose trained models a stage builds on."""
     below = (name.partition("train/")[2] for name in spec.upstream)
     return [family for family in below if family] if spec.family else []
 
 
-def expected(store: Store, spec: stages.Spec) -> float | None:
+def expected(store: Store, spec: Spec) -> float | None:
     """Seconds that the newest result of the same stage and family took."""
-    old = stages.latest(store, spec)
+    old = cache.latest(store, spec)
     if old is None:
         return None
-    key = stages.sha256(stages.canonical(old))[:16]
+    key = hashing.sha256(hashing.canonical(old))[:16]
     folder = store.child("store", spec.stage, key)
     attempt = folder.read_json("_SUCCESS")["attempt"]
     seconds: float = folder.read_json(f"attempts/{attempt}/result.json")["seconds"]
@@ -261,7 +211,7 @@ def _changes(store: Store, stage: dict[str, Any], earlier: list[str]) -> str:
             if same[0]["key"] == stage["key"]:
                 return f"the same key as in run {run_id}: forced, or it had not finished"
             old = store.read_json(f"{same[0]['uri']}/spec.json")
-            return "; ".join(stages.difference(old, store.read_json(f"{stage['uri']}/spec.json")))
+            return "; ".join(difference(old, store.read_json(f"{stage['uri']}/spec.json")))
     return "never done before"
 
 

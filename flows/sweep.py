@@ -6,19 +6,23 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
 
-from components import launch, stages, sweeping, work
-from components.errors import Diverged, RunError
-from components.plan import Plan
-from components.resolve import resolved, with_upstream
-from components.stages import Done
-from components.storage import Store
-from components.story import OVER, Story
-from components.work import Basis
+from components.cluster import ray_cluster, resources
+from components.common.errors import Diverged, RunError
+from components.families.resolve import resolved, with_upstream
+from components.pipeline import work
+from components.pipeline.plan import Plan
+from components.pipeline.work import Basis
+from components.stages import cache
+from components.stages.cache import Done
+from components.store import Store
+from components.tuning import confirmation
+from components.tuning import sweep as tuning_sweep
+from components.tuning.sweep import full_schedule
+from components.tuning.trial_log import OVER, Story
 from flows import tasks
 from flows.pipeline import finished, founded, trained_and_judged
 from flows.run import RUNS
@@ -36,7 +40,7 @@ def sweep(run_id: str, experiment: dict[str, Any]) -> str:
     compared with other runs are its ordinary stages, cached like any other's.
     """
     run = RUNS[run_id]
-    launch.connect()  # before the plan says so: how many trials fit is a question to the cluster
+    ray_cluster.connect()  # before the plan says so: how many trials fit is a question to the cluster
     basis = founded(run)
     family, plan = run.experiment.swept, run.plan
     drawing = all(h.sampling for h in plan.searched)
@@ -59,33 +63,11 @@ def sweep(run_id: str, experiment: dict[str, Any]) -> str:
         return finished(run, basis, trained, evaluated, examined)
     if seeds:
         examined[f"duel/{family}"] = training_duel(run_id, family, basis, found, trained, latents)
-    winner = stages.read(run.store, found)["swept"]["winner"]
+    winner = cache.read(run.store, found)["swept"]["winner"]
     run.plan = contender(plan, family, winner, fresh(plan)[0])
     run.experiment = run.plan.experiment
     trained, evaluated = trained_and_judged(run, basis, list(run.experiment.families))
     return finished(run, basis, trained, evaluated, examined)
-
-
-@flow(name="atelier-sweep-of-config", flow_run_name="{config}", retries=0, persist_result=False)
-def scheduled(config: str, changes: list[str] | None = None) -> str:
-    """Run the sweep of a config file: what a Prefect deployment or schedule calls; its parameters are plain.
-
-    Args:
-        config: a YAML file, relative to the project or absolute.
-        changes: of settings, such as sweep.trials=32.
-
-    Raises:
-        InputError: the config or a change is not accepted.
-        RunError: the sweep failed.
-    """
-    from flows import searching, start
-    from flows.cli import config_path
-
-    experiment = searching.from_file(config_path(Path(config)), changes or [])
-    record = start.start(experiment, command=f"scheduled sweep of {config}")
-    if record["status"] != "done":
-        raise RunError(f"the sweep of {config} ended {record['status']}; run {record['run_id']} says why")
-    return str(record["run_id"])
 
 
 def fresh(plan: Plan) -> list[int]:
@@ -97,6 +79,7 @@ def fresh(plan: Plan) -> list[int]:
 
 
 FRESH = 1000
+
 SHOWN_EVERY = 15.0  # seconds between two pages of a sweep under way
 
 
@@ -131,7 +114,7 @@ def search(run_id: str, family: str, basis: Basis, trained: dict[str, Done], lat
 
     def body(attempt: Store, number: int) -> dict[str, Any]:
         keep, seed = block["train"]["keep"], block["train"]["seed"]
-        told = sweeping.sweep(
+        told = tuning_sweep.sweep(
             run.store, attempt, terms, searched, settings, seed=seed, keep=keep, moved=moved
         )
         return {"swept": told}
@@ -139,15 +122,12 @@ def search(run_id: str, family: str, basis: Basis, trained: dict[str, Done], lat
     return run.stage(spec, body)
 
 
-# The winner against the experiment's own settings.
-
-
 def contender(plan: Plan, family: str, winner: Mapping[str, Any] | None, seed: int) -> Plan:
     """The plan with the winner's settings, or its own, at full budget with another seed."""
     block, settings = plan.experiment.families[family], plan.experiment.sweep
     assert settings is not None
     if winner is not None:
-        block = sweeping.full_schedule(block, dict(winner), settings.steps or block["train"]["steps"])
+        block = full_schedule(block, dict(winner), settings.steps or block["train"]["steps"])
     block = block | {"train": block["train"] | {"seed": seed}}
     changed = plan.experiment.model_copy(update={"families": plan.experiment.families | {family: block}})
     return replace(plan, experiment=resolved(changed, plan.device, block["train"]["precision"]))
@@ -159,11 +139,11 @@ def training_duel(
 ) -> Done:
     """Both, trained with all the budget on each fresh seed, and judged on the test split."""
     run = RUNS[run_id]
-    winner = stages.read(run.store, found)["swept"]["winner"]
+    winner = cache.read(run.store, found)["swept"]["winner"]
     plans = {
         (side, seed): contender(run.plan, family, winner if side == "winner" else None, seed)
         for seed in fresh(run.plan)
-        for side in sweeping.SIDES
+        for side in confirmation.SIDES
     }
     models = {called: trained[other] for called, other in run.plan.upstream(family).items()}
     spec = run.plan.duel(
@@ -183,7 +163,7 @@ def training_duel(
             run.board.move(spec.title, over, len(plans), "trained and judged")
             return done
 
-        together = launch.side_by_side(with_upstream(run.experiment, [family]), of=len(plans))
+        together = resources.side_by_side(with_upstream(run.experiment, [family]), of=len(plans))
         with ThreadPoolExecutor(together) as pool:
             judged = dict(zip(plans, pool.map(one, plans.values()), strict=True))
         return {"duel": work.duel(run.store, judged)}
@@ -195,7 +175,7 @@ def training_duel(
 def drawing_duel(run_id: str, family: str, basis: Basis, found: Done, trained: Done) -> Done:
     """Both settings of sampling, with the same model, on each fresh seed and the test split."""
     run = RUNS[run_id]
-    winner = stages.read(run.store, found)["swept"]["winner"]
+    winner = cache.read(run.store, found)["swept"]["winner"]
     seeds = fresh(run.plan)
     spec = run.plan.drawing_duel(family, found.key, winner["values"], seeds)
     arguments = (basis, trained, family, winner["values"], seeds, run.plan.evaluate_settings)

@@ -14,13 +14,14 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from components import work
+from components.common.paths import home
+from components.data import local
 from components.data.card import DataCard
-from components.paths import home
-from components.plan import Plan, check, lpips_file
-from components.stages import Done
-from components.storage import Store, open_store
-from components.work import Basis
+from components.pipeline import work
+from components.pipeline.plan import Plan, check, lpips_file
+from components.pipeline.work import Basis
+from components.stages.cache import Done
+from components.store import Store, open_store
 from flows.run import RUNS
 
 OPTIONS: dict[str, Any] = {
@@ -35,7 +36,7 @@ OPTIONS: dict[str, Any] = {
 def prepare(run_id: str) -> Done:
     """The data, prepared, versioned, and in the store."""
     run = RUNS[run_id]
-    snapshot, version = work.data_version(home(), run.experiment.data.name, run.experiment.data.revision)
+    snapshot, version = local.data_version(home(), run.experiment.data.name, run.experiment.data.revision)
     run.plan = Plan.of(run.experiment, version, DataCard.read(snapshot), run.store)
     run.record.data(run.plan)
     check(run.plan, run.store)

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
 from models import family
-from models.augment import translation
-from models.coders import CoderConfig, Decoder, Encoder
 from models.family import Batch, Card, Family, Noise, Phase, Terms
-from models.layers import adam, to_image
-from models.search import Choice, Range
+from models.parts.augment import translation
+from models.parts.coders import CoderConfig, Decoder, Encoder
+from models.parts.layers import adam, to_image
+from models.search_space import Choice, Range
 
 
 class AutoencoderConfig(CoderConfig):

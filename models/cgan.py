@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from models import dcgan, family
-from models.adversarial import Adversarial, Discriminator
+from models.adversarial import Adversarial
 from models.family import Card
-from models.search import Choice
+from models.parts.discriminator import Discriminator
+from models.search_space import Choice
 
 
 class CGANConfig(dcgan.DCGANConfig):

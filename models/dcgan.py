@@ -18,10 +18,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models import family
-from models.adversarial import Adversarial, AdversarialConfig, Discriminator, Norm
+from models.adversarial import Adversarial
+from models.adversarial_config import AdversarialConfig, Norm
 from models.family import Batch, Card, Noise
-from models.layers import down, shapes, to_image, up
-from models.search import Choice
+from models.parts.discriminator import Discriminator
+from models.parts.layers import down, shapes, to_image, up
+from models.search_space import Choice
 
 
 class DCGANConfig(AdversarialConfig):

@@ -1,7 +1,7 @@
 """All that a family promises: what a batch carries, what a phase minimises, what outlives training.
 
 The unit of training is the PHASE, one optimizer update. A family says WHAT to minimise, over WHICH
-parameters and HOW OFTEN; the loop in components/training.py says how. A loss is a function of the batch that
+parameters and HOW OFTEN; the training loop says how. A loss is a function of the batch that
 reads like its equation: it never freezes, detaches, scales, accumulates or synchronises.
 """
 
@@ -230,7 +230,7 @@ class Family(nn.Module):
         return ()
 
     def remedies(self, disease: str) -> Sequence[Remedy]:
-        """What can still be done about a disease of training (see components/health.py), in turn."""
+        """What can still be done about a disease of training (components/training/health), in turn."""
         return ()
 
     def changed(self, change: Mapping[str, Any]) -> Self:

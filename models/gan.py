@@ -19,10 +19,12 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from models import family
-from models.adversarial import Adversarial, AdversarialConfig, Discriminator
+from models.adversarial import Adversarial
+from models.adversarial_config import AdversarialConfig
 from models.family import Batch, Card, Noise
-from models.layers import to_image
-from models.search import Choice
+from models.parts.discriminator import Discriminator
+from models.parts.layers import to_image
+from models.search_space import Choice
 
 
 class GANConfig(AdversarialConfig):

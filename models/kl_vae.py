@@ -26,10 +26,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models import family
-from models.attention import SelfAttention, group_norm, zero
 from models.family import Batch, Card, Config, Family, Noise, Phase, Terms
-from models.layers import adam, to_image
-from models.search import Choice, Range
+from models.parts.attention import SelfAttention, group_norm, zero
+from models.parts.layers import adam, to_image
+from models.search_space import Choice, Range
 from models.vae import kl_to_prior
 
 LOG_VARIANCE = (-30.0, 20.0)  # what is left of log sigma^2, as in the authors' code

@@ -17,10 +17,11 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from models import diffusion, kl_vae
-from models.diffusion import Diffusion, DiffusionConfig
+from models.diffusion import Diffusion
+from models.diffusion_config import DiffusionConfig
 from models.family import Batch, Card, Noise
 from models.kl_vae import sampled
-from models.layers import to_image
+from models.parts.layers import to_image
 
 
 class LatentDiffusionConfig(DiffusionConfig):

@@ -23,11 +23,12 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from models import dcgan, family
-from models.adversarial import Discriminator, LossName, Norm
+from models.adversarial_config import LossName, Norm
 from models.dcgan import DCGANConfig
 from models.family import Batch, Card, Noise
-from models.layers import shapes, to_image
-from models.search import Choice, Range
+from models.parts.discriminator import Discriminator
+from models.parts.layers import shapes, to_image
+from models.search_space import Choice, Range
 
 
 class R3GANConfig(DCGANConfig):

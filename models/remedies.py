@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from models.family import Remedy
 
 if TYPE_CHECKING:
-    from models.adversarial import AdversarialConfig
+    from models.adversarial_config import AdversarialConfig
 
 Change = Callable[["AdversarialConfig"], Mapping[str, Any]]
 """From the settings to those that change; empty where there is nothing to change."""

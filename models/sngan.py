@@ -15,9 +15,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from models.adversarial import LossName, Norm
+from models.adversarial_config import LossName, Norm
 from models.dcgan import DCGAN, DCGANConfig
-from models.search import Choice, Range
+from models.search_space import Choice, Range
 
 
 class SNGANConfig(DCGANConfig):

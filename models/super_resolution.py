@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from models import diffusion
-from models.conditions import Condition
-from models.diffusion import CONDITIONED, Diffusion, DiffusionConfig
+from models.diffusion import Diffusion
+from models.diffusion_config import CONDITIONED, DiffusionConfig
 from models.family import Batch, Card, Noise
-from models.search import Range
+from models.parts.conditions import Condition
+from models.search_space import Range
 
 
 class SuperResolutionConfig(DiffusionConfig):

@@ -27,11 +27,11 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models import family
-from models.augment import translation
-from models.coders import CoderConfig, Decoder, Encoder
 from models.family import Batch, Card, Family, Noise, Phase, Terms
-from models.layers import adam, to_image
-from models.search import Choice, Range
+from models.parts.augment import translation
+from models.parts.coders import CoderConfig, Decoder, Encoder
+from models.parts.layers import adam, to_image
+from models.search_space import Choice, Range
 
 SMALLEST = 1 / 12 / 255**2  # variance of a pixel in [0, 1]: that of rounding to 8 bits
 ACTIVE = 0.01  # the variance of a code's mean over images above which a unit is active; Burda et al. 2016

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from models.kl_vae import KLVAE, KLVAEConfig
-from models.search import Choice
+from models.search_space import Choice
 
 
 class VQVAEConfig(KLVAEConfig):

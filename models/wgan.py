@@ -15,9 +15,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from models.adversarial import LossName, OptimizerName
+from models.adversarial_config import LossName, OptimizerName
 from models.dcgan import DCGAN, DCGANConfig
-from models.search import Range
+from models.search_space import Range
 
 
 class WGANConfig(DCGANConfig):

@@ -14,9 +14,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from models.adversarial import LossName, Norm
+from models.adversarial_config import LossName, Norm
 from models.dcgan import DCGAN, DCGANConfig
-from models.search import Range
+from models.search_space import Range
 
 
 class WGANGPConfig(DCGANConfig):

@@ -13,9 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from components.data.card import DataCard
-from components.data.encoded import DIM, LONGEST, Table
+from components.data.text.encoded import DIM, LONGEST, Table
 from models.family import Batch, Card, Config, Family, Generator, Noise, Phase, Terms
-from models.layers import adam, to_image
+from models.parts.layers import adam, to_image
 
 SPLITS = {"train": 64, "validation": 16, "test": 24}
 COLOURS, SHAPES = ("black", "grey", "pale", "white"), ("disc", "square", "bar", "ring", "cross", "dot")

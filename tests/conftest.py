@@ -60,7 +60,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def digits(home: Path) -> Path:
     """The 8 x 8 digits, prepared and versioned in the session's home."""
-    from components.work import data_version
+    from components.data.local import data_version
 
     return data_version(home, "digits", None)[0]
 
@@ -97,7 +97,7 @@ def _wait(url: str, process: subprocess.Popen[bytes], seconds: float = 120) -> N
 @pytest.fixture(scope="session")
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One Ray for the session, which runs join through RAY_ADDRESS as they would a real cluster."""
-    from components.launch import ENVIRONMENT
+    from components.cluster.ray_cluster import ENVIRONMENT
 
     port = free_port()
     ray = Path(sys.executable).parent / "ray"
@@ -116,9 +116,9 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert head.poll() is None and time.monotonic() < until, "Ray did not start"
     os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
     yield os.environ["RAY_ADDRESS"]
-    from components import launch
+    from components.cluster.ray_cluster import disconnect
 
-    launch.disconnect()
+    disconnect()
     os.environ.pop("RAY_ADDRESS")
     head.terminate()
     head.wait(60)

@@ -16,15 +16,16 @@ import numpy as np
 import pytest
 import torch
 
-from components import posthoc
-from components.config import Train
+from components.common.seeds import derive
+from components.config.train import Train
 from components.data.dataset import Batches, Shards, Split
-from components.data.encoded import DIM, Text
-from components.distributed import derive
-from components.jobs import build, untrained
-from components.training import Trainer, train
-from models import FAMILIES
+from components.data.text.encoded import DIM, Text
+from components.families.catalogue import build, untrained
+from components.training import posthoc_ema
+from components.training.loop import train
+from components.training.trainer import Trainer
 from models.family import Card
+from models.registry import FAMILIES
 from tests import captioned
 
 CARD = Card(channels=1, resolution=8, num_classes=10)
@@ -141,16 +142,16 @@ class Memory:
         pass
 
     def save_tracks(self, moment: tuple[int, int], snapshot: dict[str, torch.Tensor]) -> None:
-        self.tracks[moment] = posthoc.encode(snapshot)
+        self.tracks[moment] = posthoc_ema.encode(snapshot)
 
     def stored_tracks(self, moments: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         return [moment for moment in moments if moment in self.tracks]
 
     def load_tracks(self, moment: tuple[int, int]) -> dict[str, torch.Tensor]:
-        return posthoc.decode(self.tracks[moment])
+        return posthoc_ema.decode(self.tracks[moment])
 
     def save(self, step: int, state: dict[str, Any]) -> str:
-        from components import checkpoint
+        from components.training import checkpoint
 
         attempt = state["control"]["attempt"]
         self.saved[step] = self.moments[attempt, step] = checkpoint.decode(checkpoint.encode(state))

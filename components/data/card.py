@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from components.errors import InputError, RunError
+from components.common.errors import InputError, RunError
+from components.common.hashing import digest
 
 if TYPE_CHECKING:
     from models.family import Card
 
+
 SPLITS = ("train", "validation", "test")
-NAME = r"^[a-z0-9][a-z0-9_.-]*$"  # as in components/config.py
+
+NAME = r"^[a-z0-9][a-z0-9_.-]*$"  # as in components/config/experiment.py
 
 
 class FileEntry(BaseModel):
@@ -103,9 +106,3 @@ class DataCard(BaseModel):
         if found := self.problems(folder):
             more = f" and {len(found) - 3} more" if len(found) > 3 else ""
             raise RunError(f"data set {self.name} in {folder} is damaged: {'; '.join(found[:3])}{more}")
-
-
-def digest(path: Path, algorithm: str) -> str:
-    """The hash of a file, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()

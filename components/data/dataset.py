@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from components.common.errors import InputError
 from components.data.card import SPLITS
-from components.data.encoded import Text, open_text
-from components.errors import InputError
+from components.data.text.encoded import Text, open_text
 from models.family import Batch
 
 FLIP_STREAM = 1  # tells the random stream of flips from that of the order

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.comparable import difference
+from components.evaluation.comparability import difference
 from components.report import text
 from components.report.measures import MEASURES, PERCENT, limit, main, measure, recipe, summary
 

@@ -10,7 +10,7 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
 from components.report import data, text
-from components.storage import Store
+from components.store import Store
 
 HERE = Path(__file__).parent
 ASSETS = ("atelier.js", "sweep.js", "atelier.css")

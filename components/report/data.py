@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from components.errors import InputError
+from components.common.errors import InputError
 from components.report import board, health, judged, studied, swept, text, used
 from components.report.measures import MEASURES, measure
 from components.report.reading import (
@@ -30,7 +30,7 @@ from components.report.reading import (
     read_json,
     rounded,
 )
-from components.storage import Store
+from components.store import Store
 
 CURVED = ("kid", "frechet_distance", "fid", "mse", "mae")  # what snapshots are judged by through training
 BESIDE = ("study", "detectors", "uses", "sweep", "duel")  # stages of a family that nothing else needs

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.records.names import EVENT
 from components.report import text
 from components.report.reading import VITAL, Course, Row, copy, curves, is_vital, read_json
-from components.storage import Store
+from components.store import Store
 
-EVENT = re.compile(r"event-(\d+)-(\d+)\.json")
 VITALS = {
     "D(x)": "D(x)",
     "D(G(z))": "D(G(z))",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.comparable import difference
+from components.evaluation.comparability import difference
 from components.report import board, text
 from components.report.measures import measure
 

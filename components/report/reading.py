@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from components.report import text
-from components.storage import Store
+from components.store import Store
 
 MAX_POINTS = 500  # of a curve: more than a screen can show
 PART = re.compile(r"part-(\d+)-(\d+)(?:-a(\d+))?\.jsonl")

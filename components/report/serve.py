@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from components.errors import InputError
+from components.common.errors import InputError
 from components.report.build import POLICY
-from components.storage import Store
+from components.store import Store
 
 HOST = "127.0.0.1"
 TYPES = {

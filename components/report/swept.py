@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from components.importance import written
 from components.report import text
 from components.report.measures import Measure, measure
 from components.report.reading import Object, as_list, as_object, is_number, rounded
+from components.tuning.recommendations import written
 
 PICTURE = re.compile(r"store/[\w-]+/(?P<key>[\w-]+)/attempts/(?P<attempt>\d+)/samples/(?P<name>[\w-]+)\.webp")
 SEARCHERS = {"random": "random search", "grid": "a grid", "optuna": "Optuna’s TPE"}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from components.common.errors import InputError
 from components.data.dataset import Batches, Shards, Split, open_split, to_float, to_uint8
-from components.errors import InputError
 
 
 def split(n: int = 50, labelled: bool = True) -> Split:

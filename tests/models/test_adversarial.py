@@ -16,27 +16,29 @@ from torch.linalg import matrix_norm
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot, softplus
 
 from components.data.dataset import Batches
-from components.training import Trainer, standing_batch
-from models import FAMILIES, adversarial, family, gan, losses, remedies
-from models.adversarial import (
-    Adversarial,
-    AdversarialConfig,
+from components.training.trainer import Trainer, standing_batch
+from models import adversarial, family, gan, remedies
+from models.adversarial import Adversarial
+from models.adversarial_config import AdversarialConfig
+from models.cgan import CGAN, CGANConfig, Planes
+from models.dcgan import DCGAN, DCGANConfig, Features, Generator
+from models.family import Batch, Card, Terms
+from models.gan import GANConfig
+from models.parts import losses
+from models.parts.discriminator import (
     Discriminator,
     MinibatchDiscrimination,
     MinibatchStddev,
     normalise_spectrally,
 )
-from models.cgan import CGAN, CGANConfig, Planes
-from models.dcgan import DCGAN, DCGANConfig, Features, Generator
-from models.family import Batch, Card, Terms
-from models.gan import GANConfig
-from models.layers import batch_norms
-from models.losses import OBJECTIVES, auc, between, one_centred, zero_centred
+from models.parts.layers import batch_norms
+from models.parts.losses import OBJECTIVES, auc, between, one_centred, zero_centred
 from models.r3gan import R3GANConfig
+from models.registry import FAMILIES
 from models.wgan import WGANConfig
 from models.wgan_gp import WGANGPConfig
 from tests import tiny
-from tests.test_contract import equal
+from tests.families.test_contract import equal
 
 CARD = Card(1, 8, 10)
 PIXELS = 64

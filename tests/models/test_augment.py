@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from models import augment
-from models.augment import KINDS, adjusted, augmented, warp
-from models.losses import zero_centred
+from models.parts import augment
+from models.parts.augment import KINDS, adjusted, augmented, warp
+from models.parts.losses import zero_centred
 
 EVERY = pytest.mark.parametrize("kind", KINDS)
 

@@ -10,12 +10,13 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from models import processes
-from models.conditions import Condition, Embedding
-from models.diffusion import Diffusion, DiffusionConfig, by_noise
+from models.diffusion import Diffusion, by_noise
+from models.diffusion_config import DiffusionConfig
 from models.family import Batch, Card, Noise
-from models.processes import Level
-from models.unet import space_to_depth
+from models.parts import processes
+from models.parts.conditions import Condition, Embedding
+from models.parts.processes import Level
+from models.parts.unet import space_to_depth
 
 CLASSES, CAPTIONS = Card(1, 8, 3), Card(1, 8, 3, text=6)
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from models import attention, dit
-from models.conditions import Condition
-from models.dit import DiT
 from models.family import Card
+from models.parts import attention, dit
+from models.parts.conditions import Condition
+from models.parts.dit import DiT
 
 N, L, TEXT = 3, 5, 8
 CARD = Card(channels=2, resolution=8)

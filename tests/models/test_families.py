@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 import models
-from models import FAMILIES, autoencoder, dcgan
+from models import autoencoder, dcgan
 from models.family import Batch, Card, Family, Noise, Terms
+from models.registry import FAMILIES
 
 CARDS = [Card(1, 28, 10), Card(3, 32), Card(3, 64, 5), Card(1, 8, 3), Card(3, 15)]
 SMALL = {

@@ -14,7 +14,7 @@ from models.family import Batch, Card
 from models.kl_vae import KLVAE, Codebook, KLVAEConfig, perplexity
 from tests import tiny
 from tests.conftest import free_port
-from tests.test_contract import equal, rank
+from tests.families.test_contract import equal, rank
 
 VQ = {"quantise": "vq", "codes": 16}
 

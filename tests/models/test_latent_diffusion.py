@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from components import studies
+from components.analysis import ablation
 from models.family import Batch, Card, Noise
 from models.kl_vae import KLVAE, KLVAEConfig
 from models.latent_diffusion import LatentDiffusion, LatentDiffusionConfig
@@ -93,7 +93,7 @@ def test_captions_guide_latents_as_they_do_pixels() -> None:
     heard = torch.ones(2, 4, dtype=torch.bool)
 
     def drawn(guidance: float, text: Tensor, mask: Tensor) -> Tensor:
-        generator = studies.changed(family.generator.eval(), {"guidance": guidance}, "latent_diffusion")
+        generator = ablation.changed(family.generator.eval(), {"guidance": guidance}, "latent_diffusion")
         with torch.inference_mode():
             return generator.sample(Batch(2, text=text, text_mask=mask), Noise([5, 5]))
 

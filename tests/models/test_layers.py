@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import family, layers
+from models import family
 from models.family import Batch, Noise
+from models.parts import layers
 
 
 @pytest.mark.parametrize("resolution", [8, 9, 15, 20, 28, 32, 60, 64])

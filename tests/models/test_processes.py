@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import processes
-from models.processes import EDM, Flow, Level, Schedule
+from models.parts import processes
+from models.parts.processes import EDM, Flow, Level, Schedule
 
 SCHEDULES = ("linear", "cosine", "sigmoid")
 EVERY = pytest.mark.parametrize("name", [*SCHEDULES, "flow", "edm"])

@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import processes, samplers
-from models.processes import Level
+from models.parts import processes, samplers
+from models.parts.processes import Level
 
 MEAN, STD = 0.3, 0.5
 SPACINGS = ("linspace", "leading", "trailing")

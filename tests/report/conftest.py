@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from components.storage import Store
+from components.store import Store
 from tests.report import fixture
 
 

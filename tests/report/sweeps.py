@@ -5,8 +5,9 @@ import random
 
 import numpy as np
 
-from components.config import Sweep
-from components.importance import comparable_scores, importances, recommendations
+from components.config.sweep import Sweep
+from components.tuning.importance import comparable_scores, importances
+from components.tuning.recommendations import recommendations
 from tests.report.fixture import HOSTILE, digits, lineage, manifest, sheet, stage
 
 SWEEP = "20261125-070000-5ee9"

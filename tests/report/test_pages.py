@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from components.errors import InputError
-from components.export import model_card
+from components.common.errors import InputError
 from components.report import board, build, build_index, build_run, judged, text
 from components.report.measures import MEASURES, features, limit, main, measure, recipe
+from components.report.model_card import model_card
 from components.report.reading import curves, read_course
 from tests.report import fixture
 from tests.report.fixture import HOSTILE

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from components.errors import InputError
+from components.common.errors import InputError
 from components.report import build, build_index, build_run, serve, server
 
 

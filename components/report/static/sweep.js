@@ -7,7 +7,7 @@ globalThis.drawSweeps = (kit, sweeps) => {
   const WIDE = 8; // from the smallest to the largest: beyond, a logarithmic axis
   const PITCH = 96; // pixels between two axes, at least
 
-  // As components/importance.py writes values.
+  // As components/tuning/importance.py writes values.
   const written = (x) => {
     if (!isNumber(x) || x === 0 || Number.isInteger(x)) return String(x);
     const size = Math.abs(x);

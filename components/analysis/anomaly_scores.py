@@ -1,0 +1,101 @@
+"""A folder of images scored by a model that encodes images, the strange ones flagged."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.common.atomic import replacing
+from components.common.chunks import CHUNK
+from components.common.errors import InputError
+from components.data.card import DataCard
+from components.data.external import Outside, look, read
+from components.data.sources.images import colour_of
+from components.families.artifact import load_model
+from components.families.catalogue import conditions
+from components.sampling.reconstruction_error import errors_of
+from models.family import Card
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An image of a folder."""
+
+    file: str
+    score: float
+    flagged: bool
+
+
+def score_folder(
+    folder: str, model: Path, quantile: float, background: str | None = None
+) -> tuple[list[Scored], float]:
+    """The images of a folder, strangest first, and the error above which they are flagged.
+
+    Args:
+        folder: of this machine, or any fsspec URL.
+        model: a folder with an exported model.
+        quantile: of the errors of validation images: the threshold.
+        background: what transparent images are laid on; None: as those that the model was trained on.
+
+    Raises:
+        InputError: the model does not encode images, or is told classes; or an image that cannot be used.
+    """
+    generator, card, described = load_model(model)
+    if refusal := why_not(described):
+        raise InputError(refusal)
+    if not 0 < quantile < 1:
+        raise InputError(f"--quantile {quantile:g}: between 0 and 1, such as 0.95")
+    threshold = float(np.quantile(described["errors"]["values"], quantile))
+    colour_of(background or "white")
+    data = prepared_as(card, background or described.get("background"))
+    with tempfile.TemporaryDirectory() as scratch:
+        outside = look(folder, data, Path(scratch))
+        errors = np.concatenate([errors_of(generator, images) for images in chunks(outside, data)])
+    scored = [
+        Scored(file, float(error), bool(error > threshold))
+        for file, error in zip(outside.paths, errors, strict=True)
+    ]
+    return sorted(scored, key=lambda one: -one.score), threshold
+
+
+def why_not(described: Mapping[str, Any]) -> str | None:
+    """Why the model that a config.json describes cannot score images, in a sentence; None where it can."""
+    family = described["family"]
+    if not described.get("errors"):
+        return (
+            f"{family} does not score images: that is for models that make vectors of them (autoencoder, vae)"
+        )
+    if "label" in conditions(family, described["config"], Card(**described["card"])):
+        return f"this {family} is told classes, which images of a folder do not have"
+    return None
+
+
+def prepared_as(card: Card, background: str | None) -> DataCard:
+    """A data set like the one that a model was trained on, of which it knows no more than how images look."""
+    known: dict[str, Any] = dict.fromkeys(("title", "source", "licence", "credit"), "")
+    known |= {"resolution": card.resolution, "channels": card.channels, "background": background}
+    return DataCard(name="of the model", counts={}, **known)
+
+
+def chunks(outside: Outside, card: DataCard) -> Iterator[np.ndarray]:
+    """The images of a folder, a part at a time."""
+    n = len(outside.paths)
+    return (read(outside, range(start, min(start + CHUNK, n)), card) for start in range(0, n, CHUNK))
+
+
+def write_csv(scored: Sequence[Scored], output: Path) -> None:
+    """File, score and whether it is flagged, whole or not at all; names as the bytes they are on disk."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("file", "score", "flagged"))
+    writer.writerows((one.file, f"{one.score:.6g}", int(one.flagged)) for one in scored)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(output) as temporary:
+        temporary.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))

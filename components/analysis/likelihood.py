@@ -1,0 +1,235 @@
+"""Codes with a distribution: which dimensions are in use, and what probability images have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import logsumexp
+
+from components.analysis.view import Plot, Subject, Table, View
+from components.common.chunks import CHUNK
+from components.metrics.distances import Estimate
+from components.metrics.intervals import mean_estimate
+from models.family import Batch
+
+ACTIVE = 0.01  # Burda et al. 2016, Sec. 5.2
+DRAWS = (1, 10, 100, 1000)  # K
+LIKELY, LEAST = 1000, 64  # test images whose probability is estimated: at most, and at least
+DECODED = 8e8  # numbers of images that are decoded for it, about: a thousand draws for each of 1,000 digits
+COMPONENTS = (1, 10, 20, 50, 100, 200, 400, 800)  # of the mixture of Bernoullis; validation chooses
+ITERATIONS = 60  # of EM
+PRIOR = 0.5  # white and black pixels that each component has seen before any image
+
+
+def posterior(subject: Subject) -> View | None:
+    """Active units, the divergence of each dimension, and the bound that it is a part of."""
+    if not hasattr(subject.generator, "posterior"):
+        return None
+    means, log_variances = posteriors(subject)
+    kl = divergences(means, log_variances)
+    active = int((means.var(0) > ACTIVE).sum())
+    each = np.sort(kl.mean(0))[::-1]
+    columns = [("active dimensions", None), ("KL(q(z|x) || N(0, I)), nats", None)]
+    cells: list[Estimate | str] = [f"{active} of {kl.shape[1]}", mean_estimate(kl.sum(1))]
+    if (weights := likely(subject, DRAWS[1])) is not None:
+        columns += [("reconstruction, E[-log p(x|z)], nats", None), ("-ELBO, their sum, nats", None)]
+        elbo = bound(weights, 1)
+        cells += [mean_estimate(-elbo - kl.sum(1)), mean_estimate(-elbo)]
+    return View(
+        "posterior",
+        "What the codes carry",
+        f"A dimension is active where the variance of its mean over images is above {ACTIVE:g} (Burda et al. "
+        "2016); one with no divergence from the prior carries nothing.",
+        [Table(columns, [("test images", cells)], note=f"{len(kl)} images, {as_seen(subject)}.")],
+        [
+            Plot(
+                "bars",
+                "dimension, in falling order",
+                "nats",
+                {"KL": [(j + 1.0, float(value)) for j, value in enumerate(each)]},
+            )
+        ],
+    )
+
+
+def divergences(mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
+    """KL(q(z_j|x) || N(0, 1)) of each image and dimension, (N, Z)."""
+    return 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance)
+
+
+@torch.no_grad()
+def posteriors(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
+    """Means and log variances (N, Z), float64, of the test images that the likelihood is of."""
+    generator: Any = subject.generator
+    found = [generator.posterior(batch) for batch in likened(subject)]
+    mean, log_variance = (torch.cat(each).double().cpu().numpy() for each in zip(*found, strict=True))
+    return mean, log_variance
+
+
+def likely_images(subject: Subject) -> int:
+    """How many test images the likelihood is of: fewer where they are larger, for the same work."""
+    within = int(DECODED // (DRAWS[-1] * math.prod(subject.card.shape)))
+    return min(subject.count("test"), LIKELY, max(LEAST, within))
+
+
+def likened(subject: Subject) -> Iterator[Batch]:
+    """The first test images as the likelihood is of them: binary where it is, by the same draws."""
+    generator: Any = subject.generator
+    images, labels = subject.images("test")[: likely_images(subject)], subject.labels("test")
+    for i, batch in enumerate(subject.batches(images, labels)):
+        if hasattr(generator, "binary"):
+            x = generator.binary(batch, subject.noise(i * CHUNK, len(batch)))
+            batch = replace(batch, image=2 * x - 1)
+        yield batch
+
+
+def as_seen(subject: Subject) -> str:
+    """Whether test images are made binary before they are looked at."""
+    images = [batch.image for batch in likened(subject) if batch.image is not None]
+    return "made binary" if all(bool((x.abs() == 1).all()) for x in images) else "as they are"
+
+
+# Likelihood
+
+
+def likelihood(subject: Subject) -> View | None:
+    """Log p(x) from below by importance sampling, a mixture of Bernoullis beside it where x is binary."""
+    weights = likely(subject, DRAWS[-1])
+    if weights is None:
+        return None
+    bounds = {k: bound(weights, k) for k in DRAWS}
+    rows = [
+        (f"at most, {k:,} draws" if k > 1 else "at most, the ELBO", [negated(mean_estimate(values))])
+        for k, values in bounds.items()
+    ]
+    binary = binarised(subject)
+    if binary is not None:
+        mixture = best_mixture(binary["train"], binary["validation"], subject.random)
+        nats = mean_estimate(-mixture.log_p(binary["test"]))
+        rows.append((f"a mixture of {len(mixture.weight)} Bernoullis", [nats]))
+    line = [(float(k), float(values.mean())) for k, values in bounds.items()]
+    return View(
+        "likelihood",
+        "Likelihood",
+        "log p(x) is at least the mean of log(1/K sum w) over images, and the more draws K the closer (Burda "
+        "et al. 2016, Eq. 8).",
+        [
+            Table(
+                (("-log p(x), nats an image", "lower"),),
+                rows,
+                note=noted(subject, len(weights), binary is not None),
+                rivals=False,
+            )
+        ],
+        [Plot("lines", "draws", "bound of log p(x), nats", {"log p(x) is above": line}, log=True)],
+    )
+
+
+def noted(subject: Subject, images: int, binary: bool) -> str:
+    """Of how many images the likelihood is, and of what."""
+    note = f"{images} test images."
+    if subject.conditional:
+        note += " The model is told the class, so it is log p(x | class)"
+        note += "; the mixture is not told." if binary else "."
+    if not binary:
+        note += (
+            " A density of pixels in [0, 1], not a probability: it may be less than 0 nats, and does not "
+            "compare with binary images."
+        )
+    return note
+
+
+def likely(subject: Subject, k: int) -> np.ndarray | None:
+    """`log_weights`; None where there is no likelihood of these images."""
+    there = getattr(subject.generator, "has_likelihood", False)
+    return log_weights(subject, k) if there else None
+
+
+@torch.no_grad()
+def log_weights(subject: Subject, k: int) -> np.ndarray:
+    """Of the first test images, (N, k) float64."""
+    images, labels = subject.images("test")[: likely_images(subject)], subject.labels("test")
+    generator: Any = subject.generator
+    found = []
+    for i, batch in enumerate(subject.batches(images, labels)):
+        found.append(generator.log_weights(batch, subject.noise(i * CHUNK, len(batch)), k))
+    return torch.cat(found).double().cpu().numpy()
+
+
+def bound(weights: np.ndarray, k: int) -> np.ndarray:
+    """The bound of k draws of each image, (N,), averaged over as many groups as there are."""
+    groups = weights.reshape(len(weights), -1, k)
+    return (logsumexp(groups, axis=2) - math.log(k)).mean(1)
+
+
+def negated(found: Estimate) -> Estimate:
+    """-x."""
+    low, high = (None if end is None else -end for end in (found.high, found.low))
+    return Estimate(-found.value, low, high)
+
+
+@torch.no_grad()
+def binarised(subject: Subject) -> dict[str, np.ndarray] | None:
+    """The binary images (N, D) that the likelihood is of, by split; None where they are not binary."""
+    generator: Any = subject.generator
+    if not hasattr(generator, "binary"):
+        return None
+    found = {}
+    for split in ("train", "validation", "test"):
+        batches = enumerate(subject.batches(subject.images(split), subject.labels(split)))
+        x = [generator.binary(b, subject.noise(i * CHUNK, len(b))).flatten(1).cpu() for i, b in batches]
+        found[split] = torch.cat(x).double().numpy()
+    found["test"] = found["test"][: likely_images(subject)]
+    return found if np.isin(found["test"], (0.0, 1.0)).all() else None
+
+
+@dataclass(frozen=True)
+class BernoulliMixture:
+    """p(x) = sum_c weight_c prod_d mean_cd^x_d (1 - mean_cd)^(1 - x_d)."""
+
+    weight: np.ndarray  # (C,)
+    mean: np.ndarray  # (C, D)
+
+    def joint(self, x: np.ndarray) -> np.ndarray:
+        """Log weight_c p(x|c), (N, C), of binary x (N, D)."""
+        return np.log(self.weight) + x @ np.log(self.mean).T + (1 - x) @ np.log1p(-self.mean).T
+
+    def log_p(self, x: np.ndarray) -> np.ndarray:
+        """Log p(x), (N,), in nats."""
+        return logsumexp(self.joint(x), axis=1)
+
+    def improved(self, x: np.ndarray) -> BernoulliMixture:
+        """A step of expectation maximisation; Bishop 2006, Eq. 9.56 to 9.60, with a few pixels beforehand."""
+        joint = self.joint(x)
+        share = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+        count = share.sum(0)
+        mean = (share.T @ x + PRIOR) / (count[:, None] + 2 * PRIOR)
+        return BernoulliMixture((count + 1) / (len(x) + len(count)), mean)
+
+
+def mixture_of(x: np.ndarray, components: int, random: np.random.RandomState) -> BernoulliMixture:
+    """Fitted to binary x (N, D), from images chosen at random, softened."""
+    start = x[random.choice(len(x), min(components, len(x)), replace=False)]
+    mixture = BernoulliMixture(np.full(len(start), 1 / len(start)), 0.25 + 0.5 * start)
+    for _ in range(ITERATIONS):
+        mixture = mixture.improved(x)
+    return mixture
+
+
+def best_mixture(
+    train: np.ndarray, validation: np.ndarray, random: np.random.RandomState
+) -> BernoulliMixture:
+    """The one of as many components as validation likes best; more are tried until it likes them less."""
+    best, liked = None, -math.inf
+    for components in COMPONENTS:
+        mixture = mixture_of(train, min(components, len(train)), random)
+        if (likes := float(mixture.log_p(validation).mean())) <= liked:
+            break
+        best, liked = mixture, likes
+    assert best is not None, "binary images have a likelihood"
+    return best

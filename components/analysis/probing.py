@@ -1,0 +1,89 @@
+"""Codes as features: a linear probe, and a map of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from components.analysis.anomaly import percent
+from components.analysis.view import Plot, Subject, Table, View, flat
+from components.metrics.distances import Estimate
+from components.metrics.intervals import share
+
+STRENGTHS = (0.01, 0.1, 1.0)  # C of the probe, of which validation chooses
+ITERATIONS = 300
+POINTS = 1000  # on a map, at most
+
+
+def features(subject: Subject) -> View | None:
+    """How well a linear classifier does on codes, on as many components, and on pixels."""
+    labels = {split: subject.labels(split) for split in ("train", "validation", "test")}
+    if subject.conditional:  # codes of what is told the class need not hold it, and might
+        return None
+    if any(each is None or len(np.unique(each)) < 2 for each in labels.values()):
+        return None
+    pixels = {split: flat(subject.images(split)) for split in labels}
+    components = {split: subject.pca.transform(each) for split, each in pixels.items()}
+    z = subject.latent
+    seen = {f"codes, {z} numbers": subject.codes, f"PCA, {subject.pca.n_components_} components": components}
+    seen |= {f"pixels, {pixels['test'].shape[1]} numbers": pixels}
+    rows = [(name, [probe(each, labels)]) for name, each in seen.items()]  # type: ignore[arg-type]
+    note = (
+        f"Multinomial logistic regression on {len(pixels['train'])} training images, its strength chosen on "
+        f"{len(pixels['validation'])} validation images; {len(pixels['test'])} test images."
+    )
+    return View(
+        "features",
+        "Features",
+        "How well a linear classifier tells the classes by the codes alone.",
+        [Table((("right, %", "higher"),), rows, note=note)],
+    )
+
+
+def probe(seen: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> Estimate:
+    """The test images told right, in percent, by the best of the probes on validation."""
+    fitted = []
+    for strength in STRENGTHS:
+        classifier = make_pipeline(
+            StandardScaler(), LogisticRegression(C=strength, max_iter=ITERATIONS, random_state=0)
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # that of the weakest is good enough to choose
+            classifier.fit(seen["train"], labels["train"])
+        fitted.append((classifier.score(seen["validation"], labels["validation"]), -strength, classifier))
+    best = max(fitted, key=lambda each: each[:2])[2]
+    right = int((best.predict(seen["test"]) == labels["test"]).sum())
+    return percent(share(right, len(labels["test"])))
+
+
+def map_of_codes(subject: Subject) -> View | None:
+    """Test codes in the plane that training codes vary most in."""
+    if subject.latent < 2:
+        return None
+    plane = PCA(2, random_state=subject.seed).fit(subject.codes["train"])
+    points = plane.transform(subject.codes["test"])[:POINTS]
+    labels, names = subject.labels("test"), subject.names
+    if labels is None:
+        lines = {"test images": [(x, y) for x, y in points]}
+    else:
+        lines = {
+            names[c] if names else str(c): [(x, y) for x, y in points[labels[:POINTS] == c]]
+            for c in np.unique(labels[:POINTS])
+        }
+    told = plane.explained_variance_ratio_.sum()
+    return View(
+        "map",
+        "Map of the codes",
+        f"Codes of {len(points)} test images in the two directions in which codes vary most; they have "
+        f"{100 * told:.0f} % of the variance.",
+        plots=[Plot("scatter", "first component", "second component", lines)],
+    )

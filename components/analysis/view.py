@@ -1,0 +1,246 @@
+"""What is measured of a family's codes, and what a page shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from components.common import seeds
+from components.common.chunks import CHUNK
+from components.data.dataset import Split, to_float, to_uint8
+from components.metrics.distances import Estimate
+from models.family import Batch, Card, Generator, Noise
+
+TRAINING, TESTED = 5000, 1000  # images of a split that are looked at, at most
+NARROW = 1024  # pixels of an image, times its colours, up to which principal components are exact
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers: a row is a name and, for each column, a number, an estimate, a text or None."""
+
+    columns: Sequence[tuple[str, str | None]]  # label, and whether "higher" or "lower" is better
+    rows: Sequence[tuple[str, Sequence[Estimate | float | str | None]]]
+    title: str = ""
+    note: str = ""
+    rivals: bool = True  # rows compete, so that the best of a column can be marked
+
+    def described(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "title": self.title,
+            "rivals": self.rivals,
+            "columns": [{"label": label, "better": better} for label, better in self.columns],
+            "rows": [{"name": name, "cells": [cell(value) for value in cells]} for name, cells in self.rows],
+            "note": self.note,
+        }
+
+
+def cell(value: Estimate | float | str | None) -> dict[str, Any] | None:
+    """A cell as JSON."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return {"text": value}
+    if isinstance(value, Estimate):
+        return {"value": value.value, "low": value.low, "high": value.high}
+    return {"value": float(value)}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Points: a line of its own for each name."""
+
+    kind: str  # lines | scatter | bars
+    x: str
+    y: str
+    lines: Mapping[str, Sequence[tuple[float, float]]]
+    title: str = ""
+    log: bool = False  # the x axis
+
+    def described(self) -> dict[str, Any]:
+        """As JSON."""
+        lines = [
+            {"name": name, "points": [[rounded(x), rounded(y)] for x, y in points]}
+            for name, points in self.lines.items()
+        ]
+        return {
+            "kind": self.kind,
+            "title": self.title,
+            "x": self.x,
+            "y": self.y,
+            "log": self.log,
+            "lines": lines,
+        }
+
+
+def rounded(value: float) -> float:
+    """Four digits are enough to draw."""
+    return float(f"{value:.4g}")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Images in rows and columns."""
+
+    images: np.ndarray  # uint8 (rows columns, C, H, W), row by row
+    columns: int
+    title: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class View:
+    """One use of the codes: what is shown of it."""
+
+    name: str
+    title: str
+    meaning: str
+    tables: Sequence[Table] = ()
+    plots: Sequence[Plot] = ()
+    pictures: Sequence[Picture] = ()
+
+    def described(self) -> dict[str, Any]:
+        """As JSON; picture i of the view is in <name>-<i>.webp."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "meaning": self.meaning,
+            "tables": [table.described() for table in self.tables],
+            "plots": [plot.described() for plot in self.plots],
+            "pictures": [
+                {
+                    "path": f"{self.name}-{i}.webp",
+                    "title": picture.title,
+                    "meaning": picture.meaning,
+                    "rows": -(-len(picture.images) // picture.columns),
+                    "columns": picture.columns,
+                }
+                for i, picture in enumerate(self.pictures)
+            ],
+        }
+
+
+def looked_at(split: str) -> int:
+    """Images of a split that are looked at, at most."""
+    return TRAINING if split == "train" else TESTED
+
+
+Judge = Callable[[np.ndarray, np.ndarray | None], dict[str, dict[str, Any]]]
+"""Images (N, C, H, W) and the classes they are of -> judged numbers (components/evaluation/evaluate.py)."""
+
+
+@dataclass
+class Subject:
+    """A generator with codes, and the images that it is tried on."""
+
+    generator: Generator
+    card: Card
+    splits: Mapping[str, Split]  # train, validation, test
+    names: Sequence[str] | None = None  # of the classes
+    conditional: bool = False  # on the class
+    seed: int = 0
+    device: str = "cpu"
+    detectors: Mapping[str, Generator] = field(default_factory=dict)  # by the class they never saw
+    judge: Judge | None = None
+
+    def images(self, split: str) -> np.ndarray:
+        """The images of a split that are looked at, uint8 (N, C, H, W)."""
+        return self.splits[split].images[np.arange(self.count(split))]
+
+    def labels(self, split: str) -> np.ndarray | None:
+        """Their classes, (N,)."""
+        labels = self.splits[split].labels
+        return None if labels is None else np.asarray(labels[: self.count(split)])
+
+    def count(self, split: str) -> int:
+        """How many they are."""
+        return min(len(self.splits[split]), looked_at(split))
+
+    @property
+    def latent(self) -> int:
+        """Z, the numbers in a code."""
+        return int(self.codes["train"].shape[1])
+
+    @cached_property
+    def codes(self) -> dict[str, np.ndarray]:
+        """Their codes, float64 (N, Z), by split."""
+        return {split: self.encode(self.images(split), self.labels(split)) for split in self.splits}
+
+    @torch.no_grad()
+    def encode(
+        self, images: np.ndarray, labels: np.ndarray | None = None, by: Generator | None = None
+    ) -> np.ndarray:
+        """Codes (N, Z) of images, by this generator or another."""
+        generator: Any = by or self.generator
+        codes = [generator.code(batch) for batch in self.batches(images, labels)]
+        return torch.cat(codes).double().cpu().numpy()
+
+    @torch.no_grad()
+    def decode(
+        self, codes: np.ndarray, labels: np.ndarray | None = None, by: Generator | None = None
+    ) -> np.ndarray:
+        """What codes (N, Z) stand for, uint8 (N, C, H, W)."""
+        generator: Any = by or self.generator
+        z = torch.from_numpy(np.asarray(codes, dtype=np.float32))
+        parts = []
+        for start in range(0, len(z), CHUNK):
+            batch = Batch(len(z[start : start + CHUNK]), label=self.told(labels, start)).to(self.device)
+            parts.append(to_uint8(generator.picture(z[start : start + CHUNK].to(self.device), batch)).cpu())
+        return torch.cat(parts).numpy()
+
+    def reconstruct(
+        self, images: np.ndarray, labels: np.ndarray | None = None, by: Generator | None = None
+    ) -> np.ndarray:
+        """Images there and back, uint8 (N, C, H, W)."""
+        return self.decode(self.encode(images, labels, by), labels, by)
+
+    def batches(self, images: np.ndarray, labels: np.ndarray | None) -> Iterator[Batch]:
+        """Images as a generator takes them."""
+        for start in range(0, len(images), CHUNK):
+            chunk = images[start : start + CHUNK]
+            yield Batch(len(chunk), to_float(chunk), self.told(labels, start)).to(self.device)
+
+    def told(self, labels: np.ndarray | None, start: int) -> Tensor | None:
+        """The classes of a chunk, where the generator is told them."""
+        if not self.conditional or labels is None:
+            return None
+        return torch.from_numpy(np.asarray(labels[start : start + CHUNK], dtype=np.int64))
+
+    def noise(self, start: int, n: int) -> Noise:
+        """Noise for images [start, start + n)."""
+        return Noise([seeds.seed_of(self.seed, i) for i in range(start, start + n)], self.device)
+
+    @property
+    def random(self) -> np.random.RandomState:
+        """Random numbers, each time from the beginning."""
+        return np.random.RandomState(self.seed)
+
+    @cached_property
+    def pca(self) -> PCA:
+        """As many principal components of the training images as there are numbers in a code."""
+        pixels = flat(self.images("train"))
+        most = min(self.latent, *pixels.shape)
+        # Exact by the covariance while that is small; at 64 pixels in colour it would take minutes.
+        solver = "covariance_eigh" if pixels.shape[1] <= NARROW else "randomized"
+        return PCA(most, svd_solver=solver, random_state=self.seed).fit(pixels)
+
+    def by_pca(self, images: np.ndarray) -> np.ndarray:
+        """Images there and back through the principal components."""
+        return self.unflat(self.pca.inverse_transform(self.pca.transform(flat(images))))
+
+    def unflat(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels (N, C H W) in [0, 1] as uint8 images."""
+        return np.rint(pixels * 255).clip(0, 255).astype(np.uint8).reshape(-1, *self.card.shape)
+
+
+def flat(images: np.ndarray) -> np.ndarray:
+    """Images as rows of pixels in [0, 1]."""
+    return images.reshape(len(images), -1) / 255.0

@@ -1,0 +1,1 @@
+"""Where jobs run: the resources of this machine, and Ray."""

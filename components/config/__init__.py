@@ -1,0 +1,1 @@
+"""The YAML of an experiment: one section a file."""

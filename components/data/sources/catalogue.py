@@ -1,0 +1,47 @@
+"""The data sets that can be prepared by name. Each gives a Collection: images and what is known of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.common.errors import InputError
+from components.data.sources.base import Collection, Known, Progress
+from components.data.sources.digits import DIGITS, MNIST5K, digits, mnist5k
+from components.data.sources.emoji import EMOJI
+
+
+def find(name: str) -> Known:
+    """The known data set `name`."""
+    if name.startswith("torchvision:"):
+        from components.data.sources import torchvision_sets
+
+        return torchvision_sets.known(name.removeprefix("torchvision:"))
+    if name not in KNOWN:
+        raise InputError(
+            f"unknown data set {name!r}; known: {', '.join(KNOWN)}, torchvision:<Class>; "
+            f"images of your own come in with `atelier data add NAME FOLDER`"
+        )
+    return KNOWN[name]
+
+
+def emoji(home: Path, progress: Progress | None = None, resolution: int = 32) -> Collection:
+    """Twemoji with names and categories."""
+    from components.data.sources.emoji import collect
+
+    return collect(resolution, progress)
+
+
+def emoji64(home: Path, progress: Progress | None = None) -> Collection:
+    """The same at 64 pixels."""
+    return emoji(home, progress, resolution=64)
+
+
+KNOWN = {
+    known.name: known
+    for known in (
+        Known("mnist5k", "MNIST, 5,000 digits, 28x28 grey", MNIST5K, mnist5k),
+        Known("digits", "Digits, 8x8 grey", DIGITS, digits),
+        Known("emoji", "Twemoji, 32x32 RGB, with names and categories", EMOJI, emoji),
+        Known("emoji64", "Twemoji, 64x64 RGB, with names and categories", EMOJI, emoji64),
+    )
+}

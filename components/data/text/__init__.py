@@ -1,0 +1,1 @@
+"""Captions as an encoder sees them."""

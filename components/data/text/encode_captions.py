@@ -1,0 +1,33 @@
+"""What a worker is sent to do with captions: encode each distinct one of a data set, once."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.common.process import using_threads
+from components.data.card import DataCard
+from components.data.dataset import open_split
+from components.data.text import encoder
+from components.data.text.encoded import leave
+from components.store import Store
+
+
+def encode(store_url: str, data: str, out: str) -> dict[str, Any]:
+    """Leave the encoded captions of all splits in the store's folder `out`; returns what made them."""
+    store = Store(store_url)
+    with using_threads(1), tempfile.TemporaryDirectory() as folder:
+        prepared = store.local_copy(data)
+        captions = {s: open_split(prepared, s).captions or [] for s in DataCard.read(prepared).counts}
+        distinct = sorted({caption for each in captions.values() for caption in each})
+        table = encoder.encode(distinct)
+        place = {caption: row for row, caption in enumerate(distinct)}
+        rows = {split: np.array([place[c] for c in each], np.int64) for split, each in captions.items()}
+        counts = {"captions": len(distinct), "tokens": table.tokens.shape[1], "cut": table.cut}
+        info = {**encoder.identity(), **counts}
+        leave(Path(folder), table, rows, info)
+        store.upload(folder, out)
+    return info

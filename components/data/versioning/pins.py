@@ -1,0 +1,201 @@
+"""Which version of a data set is pinned, prepared, cached or known: read from DVC's small files, without DVC.
+
+A version is the md5 of a folder as DVC writes it ("0123...cdef.dir"). The `.dvc` file of a data set pins one
+and is committed. Importing DVC takes seconds, and these questions are asked at every run.
+"""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import json
+import re
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.common.errors import InputError
+from components.common.hashing import digest
+
+ROOT_SET = "mnist5k"  # the quick start's: pinned by data.dvc in the project's root, others by data/<name>.dvc
+
+
+def dvc_file(home: Path, name: str) -> Path:
+    """The file that pins the version of `name`."""
+    return Path(home) / ("data.dvc" if name == ROOT_SET else f"data/{name}.dvc")
+
+
+def pinned(home: Path, name: str) -> str | None:
+    """The pinned version; None: the set is not versioned."""
+    file = dvc_file(home, name)
+    return pin_in(file.read_text("utf-8"), str(file)) if file.exists() else None
+
+
+def pin_in(text: str, where: str) -> str | None:
+    """The version that the text of a .dvc file pins."""
+    try:
+        return yaml.safe_load(text)["outs"][0].get("md5")
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError):
+        raise InputError(
+            f"{where} is not a DVC file: restore it (git checkout) or track the data set again"
+        ) from None
+
+
+def folder_md5(folder: Path) -> str:
+    """The version of a folder, as DVC computes it: the md5 of the sorted list of files and their md5s."""
+    files = sorted(files_in(folder).items())
+    return listing_md5([{"md5": digest(path, "md5"), "relpath": relative} for relative, path in files])
+
+
+def listing_md5(listing: list[dict[str, str]]) -> str:
+    """The version whose files are `listing`."""
+    return hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest() + ".dir"
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    """All files below `folder` by relative path."""
+    return {p.relative_to(folder).as_posix(): p for p in Path(folder).rglob("*") if p.is_file()}
+
+
+def changed_files(home: Path, version: str, folder: Path) -> list[str]:
+    """Files of `folder` that are not as in `version`; none if the cache cannot tell."""
+    listing = read_listing(home, version)
+    if listing is None:
+        return []
+    expected = {entry["relpath"]: entry["md5"] for entry in listing}
+    found = {rel: digest(path, "md5") for rel, path in files_in(folder).items()}
+    return sorted(rel for rel in expected | found if expected.get(rel) != found.get(rel))
+
+
+def data_folder(home: Path, name: str) -> Path:
+    """Where the prepared set is."""
+    return Path(home) / "data" / name
+
+
+def cache_folder(home: Path) -> Path:
+    """DVC's cache: `.dvc/cache`, or what its configuration says."""
+    return Path(home) / ".dvc" / config(home).get("cache", "dir", fallback="cache") / "files" / "md5"
+
+
+def config(home: Path) -> configparser.ConfigParser:
+    """DVC's configuration of the project."""
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    parser.read([Path(home) / ".dvc" / "config", Path(home) / ".dvc" / "config.local"])
+    return parser
+
+
+def cached(home: Path, md5: str) -> Path:
+    """The file that holds the object `md5` in the cache."""
+    return cache_folder(home) / md5[:2] / md5[2:]
+
+
+def read_listing(home: Path, version: str) -> list[dict[str, str]] | None:
+    """The files of a version, from the cache; None if they are not known there."""
+    try:
+        listing = json.loads(cached(home, version).read_text("utf-8"))
+        return listing if listing_md5(listing) == version else None
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def is_cached(home: Path, version: str) -> bool:
+    """Whether the cache holds every file of `version`."""
+    listing = read_listing(home, version)
+    return listing is not None and all(cached(home, entry["md5"]).exists() for entry in listing)
+
+
+def note_version(home: Path, name: str, version: str) -> None:
+    """Remember a version on this machine: without git nothing else would."""
+    if any(row["version"] == version for row in noted(home, name)):
+        return
+    file = history_file(home, name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "a", encoding="utf-8") as history:
+        history.write(
+            json.dumps({"version": version, "when": datetime.now(UTC).isoformat(timespec="seconds")}) + "\n"
+        )
+
+
+def noted(home: Path, name: str) -> list[dict[str, str]]:
+    """The versions made on this machine, oldest first."""
+    file, rows = history_file(home, name), []
+    for line in file.read_text("utf-8").splitlines() if file.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:  # the last line of a process that was killed
+            continue
+    return rows
+
+
+def history_file(home: Path, name: str) -> Path:
+    """Where the versions made here are noted."""
+    return Path(home) / ".atelier" / "versions" / f"{name}.jsonl"
+
+
+def versions(home: Path, name: str) -> list[dict[str, Any]]:
+    """All known versions, newest first: {version, when, commit, message, current}."""
+    current = pinned(home, name)
+    rows = committed(home, name)
+    known = {row["version"] for row in rows}
+    rows += [
+        {**row, "commit": None, "message": ""} for row in noted(home, name) if row["version"] not in known
+    ]
+    rows.sort(key=lambda row: datetime.fromisoformat(row["when"]), reverse=True)
+    return [{**row, "current": row["version"] == current} for row in rows]
+
+
+def committed(home: Path, name: str) -> list[dict[str, Any]]:
+    """The versions that git's history of the .dvc file holds, each with the latest commit that set it."""
+    file = dvc_file(home, name).relative_to(home).as_posix()
+    log = git(home, "log", "--format=%H%x00%cI%x00%s", "--", file) or ""
+    rows: dict[str, dict[str, Any]] = {}
+    for line in log.splitlines():
+        commit, when, message = line.split("\0", 2)
+        version = pinned_at(home, name, commit)
+        if version and version not in rows:
+            rows[version] = {"version": version, "when": when, "commit": commit, "message": message}
+    return list(rows.values())
+
+
+def pinned_at(home: Path, name: str, revision: str) -> str | None:
+    """The version pinned at the git revision `revision`; None if it does not exist or pins none."""
+    commit = git(home, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if not commit:
+        return None
+    file = dvc_file(home, name).relative_to(home).as_posix()
+    text = git(home, "show", f"{commit.strip()}:./{file}")
+    return pin_in(text, f"{file} at {revision}") if text else None
+
+
+def git(home: Path, *arguments: str) -> str | None:
+    """What git prints; None if it fails or is not there."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(home), *arguments], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def tracked(home: Path) -> list[str]:
+    """The names of all versioned sets."""
+    names = sorted(path.stem for path in (Path(home) / "data").glob("*.dvc"))
+    return ([ROOT_SET] if dvc_file(home, ROOT_SET).exists() else []) + names
+
+
+def pin_of(home: Path, name: str) -> str:
+    """The pinned version of a set that must be versioned."""
+    if version := pinned(home, name):
+        return version
+    raise InputError(
+        f"data set {name!r} is not versioned; versioned here: {', '.join(tracked(home)) or 'none'}"
+    )
+
+
+def remotes(home: Path) -> list[str]:
+    """The names of the configured remotes."""
+    return sorted(set(re.findall(r"remote \"(.+?)\"", " ".join(config(home).sections()))))

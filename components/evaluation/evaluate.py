@@ -1,0 +1,168 @@
+"""Features -> judged numbers, each with its floor, its interval, and its recipe.
+
+A reference is made once per data set and extractor: the features of all its images, none of them augmented,
+and the floors: what real images score against real images, which no generator should beat.
+What selects looks at validation (components/evaluation/snapshot.py); what is reported looks at test.
+
+    reference.json                     the data, the extractor, the floors
+    features/<split>.npy               (N, D) float32, memory-mapped when read
+    labels/<split>.npy                 (N,) int64, where the data has classes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from components.evaluation.metric import PERFECT, RETRIEVAL, SEEN, Metric, Recipe, warned
+from components.evaluation.ranking import rank_by
+from components.evaluation.reference import (
+    CLASSIFIER_STEPS,
+    Judged,
+    Reference,
+    Sample,
+    by_class,
+    check_count,
+    choose,
+    classification_accuracy,
+    correct_labels,
+    describe,
+    estimates,
+)
+from components.evaluation.stability import stability
+from components.metrics.distances import frechet_estimate, kid_estimate
+from components.metrics.inception_score import class_means
+from components.metrics.intervals import mean_estimate, share
+from components.metrics.manifold import memorised, nearest
+from components.metrics.retrieval import TOP, chance, ranks, retrieval
+
+__all__ = [
+    "Judged",
+    "Reference",
+    "describe",
+    "judge",
+    "judge_pairs",
+    "judge_retrieval",
+    "neighbours",
+    "rank_by",
+    "stability",
+]
+
+
+def judge(judged: Judged, ref: Reference, split: str = "test") -> dict[str, Metric]:
+    """Every measure that these images and this extractor allow, n images on both sides.
+
+    n is the number of judged images, or what the data set has to compare with if that is fewer.
+
+    Raises:
+        InputError: there are too few images.
+    """
+    check_count(len(judged))
+    n = min(len(judged), ref.most(split))
+    rows, real, known = choose(len(judged), n), ref.real(split, n), ref.floors(split, n)
+    fake = Sample(judged.features, judged.labels)[rows]
+    found = estimates(ref, real, fake)
+    recipe = Recipe(ref, judged, split, n)
+    metrics = {name: recipe.metric(name, e, floor=known.get(name)) for name, e in found.items()}
+    distances = nearest(fake.features, ref.splits["train"].features)[1]
+    metrics["memorised"] = recipe.metric(
+        "memorised",
+        memorised(distances, ref.closest),
+        floor=known["memorised"],
+        n_real=len(ref.splits["train"]),
+        split="train",
+    )
+    if fake.labels is not None and real.labels is not None:
+        metrics |= _conditional(judged, ref, recipe, real, fake, known, rows)
+    return warned(metrics, ref, n)
+
+
+def _conditional(
+    judged: Judged,
+    ref: Reference,
+    recipe: Recipe,
+    real: Sample,
+    fake: Sample,
+    known: Mapping[str, float],
+    rows: np.ndarray,
+) -> dict[str, Metric]:
+    """What only images of asked-for classes allow."""
+    metrics: dict[str, Metric] = {}
+    if ref.extractor.classes == "own":
+        right = share(correct_labels(ref.extractor, fake), len(fake))
+        metrics["label_accuracy"] = recipe.metric("label_accuracy", right, floor=known.get("label_accuracy"))
+    names = ref.info["data"]["labels"]
+    for name, classes in by_class(ref.extractor, real, fake).items():
+        told = {names[c]: e.value for c, e in classes.items()}
+        mean = class_means(list(classes.values()))
+        metrics[name] = recipe.metric(name, mean, floor=known.get(name)) | {"classes": told}
+    if judged.images is not None:
+        name, of = "classification_accuracy", len(ref.splits[recipe.split])
+        score = classification_accuracy(ref, judged.images, fake.labels, rows, recipe.split)
+        extra: dict[str, Any] = {"by_extractor": False, "n_real": of, "steps": CLASSIFIER_STEPS}
+        metrics[name] = recipe.metric(name, score, floor=known.get(name), **extra)
+    return metrics
+
+
+def judge_retrieval(
+    judged: Judged, asked: np.ndarray, names: np.ndarray, ref: Reference, split: str = "test"
+) -> dict[str, Metric]:
+    """Whether images drawn for held-out captions are nearest to the real images of these captions.
+
+    Args:
+        judged: of the images that were drawn.
+        asked: (N,) the caption of each, as a number.
+        names: (M,) those of all real images of the split.
+        ref: the reference.
+        split: where the captions are from.
+    """
+    n, real = len(judged), ref.splits[split].features
+    recipe = Recipe(ref, judged, split, n)
+    found = retrieval(ranks(judged.features, asked, real, names))
+    told: dict[str, Any] = {"top": TOP, "ties": "as misses", "baseline": "chance", "n_real": len(names)}
+    return {RETRIEVAL: recipe.metric(RETRIEVAL, found, floor=chance(asked, names), **told)}
+
+
+def judge_pairs(
+    judged: Judged, values: Mapping[str, np.ndarray], ref: Reference, split: str = "test"
+) -> dict[str, Metric]:
+    """How close images come to their own targets: the first N of the split, row by row.
+
+    Distances compare an image's features with those of its own target in the set, so a perfect family scores
+    0, which is their floor.
+
+    Args:
+        judged: of the images that were made.
+        values: per image, (N,): mse, mae, psnr, ssim, and lpips where it is at hand.
+        ref: the reference.
+        split: where the targets lie.
+    """
+    n = len(judged)
+    check_count(n)
+    real = np.asarray(ref.splits[split].features[:n])
+    recipe = Recipe(ref, judged, split, n, {"pairs": "image i with its own target, the first n of the split"})
+    metrics = {
+        name: recipe.metric(
+            name, mean_estimate(each), floor=PERFECT.get(name), by_extractor=False, **SEEN.get(name, {})
+        )
+        for name, each in values.items()
+    }
+    frechet = "rfid" if ref.extractor.frechet_name == "fid" else f"r_{ref.extractor.frechet_name}"
+    close = kid_estimate(real, judged.features, paired=True)
+    distance = frechet_estimate(real, judged.features)
+    metrics["r_kid"] = recipe.metric("r_kid", close, floor=0.0)
+    metrics[frechet] = recipe.metric(frechet, distance, floor=0.0)
+    return warned(metrics, ref, n)
+
+
+def neighbours(features: np.ndarray, ref: Reference) -> dict[str, Any]:
+    """The nearest training image of each of some published samples, and which of them count as memorised."""
+    rows, distances = nearest(features, ref.splits["train"].features)
+    return {
+        "rows": rows.tolist(),
+        "distances": [float(f"{d:.4g}") for d in distances],
+        "closest": ref.closest,
+        "memorised": np.flatnonzero(distances <= ref.closest).tolist(),
+    }

@@ -1,0 +1,122 @@
+"""One evaluated number: its interval, baseline, recipe and comparability key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.common.chunks import CHUNK
+from components.evaluation import comparability
+from components.evaluation.reference import CHOICE_SEED, SCHEMA, Judged, Reference
+from components.evaluation.snapshot import ENOUGH
+from components.metrics.distances import Estimate
+from components.metrics.retrieval import TOP
+
+Metric = dict[str, Any]
+"""One judged number: value, low, high (95 %), interval (how they came about), floor, n, extractor,
+extractor_hash, split, better, recipe and its comparability key; a note where it needs a warning, classes
+where it is a mean over them."""
+
+ROUNDING = "uint8, x * 127.5 + 127.5 rounded to nearest even"  # dataset.py:to_uint8, on both sides
+
+TINY = 1e-12  # below any distance or error; keeps logarithms finite
+
+RETRIEVAL = f"retrieval_top{TOP}"
+
+JACKKNIFE = (
+    "jackknife over groups left out of both sides, no image counts twice; of a share at least Wilson's"
+)
+
+BOOTSTRAP = "bootstrap of the mean over images"
+
+WILSON = "Wilson score interval of a share"
+
+ACROSS = "jackknife within each class, classes taken as independent"
+
+INTERVALS = {  # of names that are not a jackknife's
+    **dict.fromkeys(("mse", "mae", "psnr", "ssim", "lpips"), BOOTSTRAP),
+    **dict.fromkeys(("label_accuracy", "classification_accuracy", "memorised", RETRIEVAL), WILSON),
+    **dict.fromkeys(("class_kid", "class_fid", "class_frechet_distance"), ACROSS),
+}
+
+HIGHER = frozenset(
+    ("precision", "recall", "density", "coverage", "inception_score", "classifier_score", "label_accuracy")
+    + ("classification_accuracy", "psnr", "ssim", RETRIEVAL)
+)
+
+# What a measure that brings its own network sees by.
+SEEN: dict[str, dict[str, Any]] = {"lpips": {"trunk": "torchvision alexnet-owt-7be5be79"}}
+
+PERFECT = {"mse": 0.0, "mae": 0.0, "ssim": 1.0, "lpips": 0.0, "r_kid": 0.0}  # floors of reconstructions
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the numbers of one judgement are measured: what all their comparability keys have in common."""
+
+    ref: Reference
+    judged: Judged
+    split: str
+    n: int
+    more: Mapping[str, Any] | None = None
+
+    def metric(
+        self,
+        name: str,
+        estimate: Estimate,
+        *,
+        floor: float | None,
+        by_extractor: bool = True,
+        n_real: int | None = None,
+        split: str | None = None,
+        **more: Any,
+    ) -> Metric:
+        """A number with all that says what it means."""
+        seen = self.ref.extractor.described if by_extractor else {}
+        recipe = {
+            "schema": SCHEMA,
+            "metric": name,
+            "extractor": seen.get("name"),
+            "extractor_hash": seen.get("hash"),
+            "data_set": self.ref.info["data"]["name"],
+            "data": self.ref.info["data"]["hash"],
+            "split": split or self.split,
+            "choice": CHOICE_SEED,
+            "n": self.n,
+            "n_real": n_real or self.n,
+            "preparation": self.judged.preparation,
+            "resize": seen.get("preparation"),
+            "rounding": ROUNDING,
+            "chunk": CHUNK,
+            "seeds": self.judged.seeds,
+            **(self.more or {}),
+            **more,
+        }
+        return {
+            "value": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+            "interval": None if estimate.low is None else INTERVALS.get(name, JACKKNIFE),
+            "floor": floor,
+            "n": self.n,
+            "extractor": recipe["extractor"],
+            "extractor_hash": recipe["extractor_hash"],
+            "split": recipe["split"],
+            "better": "higher" if name in HIGHER else "lower",
+            "recipe": recipe,
+            "comparability": comparability.key(recipe),
+        }
+
+
+def warned(metrics: dict[str, Metric], ref: Reference, n: int) -> dict[str, Metric]:
+    """The same, with a note on each number that n images for so many features make doubtful."""
+    for name, metric in metrics.items():
+        frechet = "fid" in name or "frechet" in name
+        images = min((n // len(ref.info["data"]["labels"]), n)) if "classes" in metric else n
+        instead = name.replace(ref.extractor.frechet_name, "kid").replace("rfid", "r_kid")
+        if name.endswith("_unbiased") and n < 4 * ENOUGH * ref.dim:
+            metric["note"] = f"rough: it extrapolates from {n // 4:,} images for {ref.dim:,} features"
+        elif frechet and images < ENOUGH * ref.dim:
+            metric["note"] = f"mostly bias: {images:,} images for {ref.dim:,} features; rank by {instead}"
+    return metrics

@@ -1,0 +1,52 @@
+"""Arrays that jobs store in parts, by position, and that are read as one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.common.errors import RunError
+from components.store import Store
+
+
+def leave(
+    store: Store, parts: str, start: int, arrays: Mapping[str, np.ndarray], **told: Any
+) -> dict[str, Any]:
+    """Store the arrays of the range that begins at `start` as one part; done.json, with `told`, last."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, array in arrays.items():
+            np.save(Path(folder) / f"{name}.npy", array)
+        store.upload(folder, f"{parts}/{start:08d}")
+    store.write_json(f"{parts}/{start:08d}/done.json", told)
+    return told
+
+
+def left(store: Store, parts: str, start: int) -> dict[str, Any] | None:
+    """What is told of the part that begins at `start`; None if it is not complete."""
+    try:
+        told: dict[str, Any] = store.read_json(f"{parts}/{start:08d}/done.json")
+    except (FileNotFoundError, ValueError):
+        return None
+    return told
+
+
+def gather(store: Store, parts: str, name: str, out: Path) -> np.ndarray | None:
+    """The array `name` of all parts as one, memory-mapped in the folder `out`; None if there is none."""
+    starts = store.list(parts)
+    if not starts or not store.exists(f"{parts}/{starts[0]}/{name}.npy"):
+        return None
+    arrays = [np.load(store.local_copy(f"{parts}/{s}/{name}.npy"), mmap_mode="r") for s in starts]
+    ends = np.cumsum([len(array) for array in arrays])
+    if [int(s) for s in starts] != [0, *ends[:-1]]:
+        raise RunError(
+            f"{parts} has gaps or repeats: parts begin at {', '.join(starts[:6])} ...; run it again"
+        )
+    shape = (int(ends[-1]), *arrays[0].shape[1:])
+    whole = np.lib.format.open_memmap(out / f"{name}.npy", "w+", arrays[0].dtype, shape)
+    for start, array in zip(starts, arrays, strict=True):
+        whole[int(start) : int(start) + len(array)] = array
+    return whole

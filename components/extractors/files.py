@@ -1,0 +1,47 @@
+"""Files of an extractor: its config.json and verified weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.common.atomic import replacing
+from components.common.errors import InputError
+from components.common.hashing import digest
+
+
+def write_config(
+    out: Path,
+    name: str,
+    weights: str,
+    preparation: str,
+    recipe: dict[str, Any] | None,
+    info: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write config.json: the name, hash, recipe and preparation of the extractor beside it."""
+    made_of = {"name": name, "weights_sha256": weights, "preparation": preparation, "recipe": recipe}
+    config = {**made_of, "hash": _hash(made_of), **(info or {})}
+    with replacing(out / "config.json") as temporary:  # last, and whole: it says that the folder is finished
+        temporary.write_text(json.dumps(config, indent=1))
+    return config
+
+
+def _hash(made_of: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+
+
+def copy_weights(weights: Path, target: Path) -> None:
+    """Copy weights into an extractor's folder."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(weights, target)
+
+
+def verified(weights: Path, sha256: str) -> Path:
+    """Before loading, since weights may be a pickle or code."""
+    if not weights.is_file() or digest(weights, "sha256") != sha256:
+        raise InputError(f"{weights}: missing or changed since it was saved (sha256 in config.json)")
+    return weights

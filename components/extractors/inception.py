@@ -1,0 +1,183 @@
+"""The `inception` extractor: the network of 2015-12-05 that FID was defined with."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import shutil
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from components.common.atomic import replacing
+from components.common.errors import InputError
+from components.common.hashing import digest
+from components.common.paths import home
+from components.common.process import give_back
+from components.extractors import inception
+from components.extractors.extractor import PIECE, Extractor
+from components.extractors.files import copy_weights, write_config
+from components.extractors.preprocess import INCEPTION_EDGE, prepare_inception
+from components.store import cache_folder
+
+INCEPTION_NAMES = (  # one file, as torch-fidelity and as pytorch-fid call it
+    "weights-inception-2015-12-05-6726825d.pth",
+    "pt_inception-2015-12-05-6726825d.pth",
+)
+
+INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_NAMES[0]}"
+
+INCEPTION_VARIABLE = "ATELIER_INCEPTION"
+
+INCEPTION_PREPARATION = (
+    "uint8, grey repeated to RGB, 299 px bilinear as in TensorFlow 1, (x - 128) / 128, float32"
+)
+
+SECONDS = 30  # without an answer from the network
+
+
+def adopt_inception(weights: str | Path | None, out: Path) -> dict[str, Any]:
+    """Copy the Inception weights into `out`; None: from where they are found, or from the network."""
+    file = inception.check_inception(inception_weights(weights))
+    copy_weights(file, Path(out) / inception.INCEPTION_FILE)
+    return write_config(Path(out), "inception", inception.INCEPTION_SHA256, INCEPTION_PREPARATION, None)
+
+
+def inception_weights(path: str | Path | None) -> Path:
+    """The file of Inception weights: `path`, ATELIER_INCEPTION, a cache, or a download; not yet verified.
+
+    Raises:
+        InputError: It is nowhere, and it cannot be downloaded.
+    """
+    return find_inception(path) or _download_inception()
+
+
+def find_inception(path: str | Path | None) -> Path | None:
+    """The first of the places where the weights may lie on this machine; one that was named must exist."""
+    named = path or os.environ.get(INCEPTION_VARIABLE)
+    if named:
+        return home() / Path(named).expanduser()
+    return next((file for file in _inception_places() if file.is_file()), None)
+
+
+def _inception_places() -> list[Path]:
+    return [folder / name for folder in _caches() for name in INCEPTION_NAMES]
+
+
+def _caches() -> list[Path]:
+    """Folders of weights: ours, the one that ATELIER_CACHE names, torch hub's."""
+    chosen = [Path(folder)] if (folder := os.environ.get("ATELIER_CACHE")) else []
+    return [_weights_folder(), *chosen, Path(torch.hub.get_dir()) / "checkpoints"]
+
+
+def _weights_folder() -> Path:
+    return cache_folder().parent / "weights"
+
+
+def _download_inception() -> Path:
+    """The weights in our cache, downloaded and verified before anybody can see them there."""
+    target = _weights_folder() / INCEPTION_NAMES[0]
+    try:
+        with replacing(target) as temporary:
+            with (
+                urllib.request.urlopen(INCEPTION_URL, timeout=SECONDS) as answer,
+                temporary.open("wb") as file,
+            ):
+                shutil.copyfileobj(answer, file)
+            inception.check_inception(temporary)
+    except (OSError, http.client.HTTPException) as error:
+        raise InputError(_not_found(error)) from error
+    except InputError as error:
+        raise InputError(f"{INCEPTION_URL} gave another file than the 2015-12-05 weights: {error}") from error
+    return target
+
+
+def _not_found(error: Exception) -> str:
+    folders = ", ".join(map(str, _caches()))
+    return (
+        f"extractor 'inception' needs the file {INCEPTION_NAMES[0]}: not named by evaluate.inception_path or "
+        f"{INCEPTION_VARIABLE}, not in {folders}, and {INCEPTION_URL} cannot be downloaded ({error}); "
+        "put it in one of these places"
+    )
+
+
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+
+INCEPTION_FILE = "inception-2015-12-05.pth"
+
+
+class Inception(nn.Module):
+    """The trunk of torch-fidelity's Inception-v3: pooled 2048 features, and class scores without bias.
+
+    Its numbers, twice as fast on a CPU: a normalisation after a convolution becomes part of it, and channels
+    come last in memory.
+    """
+
+    def __init__(self, weights: Path):
+        super().__init__()
+        from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d, FeatureExtractorInceptionV3
+
+        class Unread(FeatureExtractorInceptionV3):
+            """Reads nothing by itself: it would do so without `weights_only`."""
+
+            def load_state_dict(self, state: Any, *args: Any, **kwargs: Any) -> Any:
+                return super().load_state_dict(state, *args, **kwargs) if state else None
+
+        nothing = io.BytesIO()
+        torch.save({}, nothing)
+        nothing.seek(0)
+        with torch.device("meta"):  # no memory and no random numbers for what is replaced at once
+            network = Unread("inception-v3-compat", ["2048"], nothing)
+        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True), assign=True)
+        network.requires_grad_(False)
+        *layers, fc = network.children()
+        self.trunk, self.classes = nn.Sequential(*layers), fc.weight
+        for module in self.trunk.modules():
+            if isinstance(module, BasicConv2d):
+                module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()
+        self.trunk.to(memory_format=torch.channels_last)
+        give_back()  # the weights before they were folded
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, 2048) of images (N, 3, 299, 299) in [-1, 1)."""
+        return self.trunk(x).flatten(1)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Scores (N, 1008) of features (N, 2048)."""
+        return features @ self.classes.T
+
+
+def check_inception(weights: Path) -> Path:
+    """`weights`, if it is the one file that FID is defined with."""
+    if not weights.is_file():
+        raise InputError(f"{weights}: no such file; extractor 'inception' needs the 2015-12-05 weights")
+    found = digest(weights, "sha256")
+    if found != INCEPTION_SHA256:
+        raise InputError(
+            f"{weights}: sha256 {found[:16]}... is not that of the 2015-12-05 Inception weights "
+            f"({INCEPTION_SHA256[:16]}...), so no distance on them may be called FID"
+        )
+    return weights
+
+
+def load_inception(folder: Path, config: dict[str, Any]) -> Extractor:
+    """The Inception extractor in a folder."""
+    return Extractor(
+        name="inception",
+        hash=config["hash"],
+        dim=2048,
+        resize=INCEPTION_EDGE,
+        range="[-1, 1)",
+        channels=None,
+        resolution=None,
+        network=Inception(check_inception(folder / INCEPTION_FILE)),
+        prepare=prepare_inception,
+        chunk=PIECE,
+        classes="imagenet",
+        info=config,
+    )

@@ -1,0 +1,43 @@
+"""Load the extractor in a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from components.common.errors import InputError
+from components.extractors.custom import load_custom
+from components.extractors.efficientnet import load_efficientnet
+from components.extractors.extractor import Extractor
+from components.extractors.inception import load_inception
+from components.extractors.small import load_small
+
+
+def load_extractor(folder: str | Path) -> Extractor:
+    """The extractor in `folder`, its weights verified against the hash they were saved with.
+
+    Raises:
+        InputError: There is none, or its weights or a custom network's source changed since it was made.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no extractor here (config.json is missing)")
+    config = json.loads((folder / "config.json").read_text())
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn before the saved ones replace them
+        extractor = _LOADERS[config["name"].partition(":")[0]](folder, config)
+    for parameter in extractor.network.eval().parameters():  # one by one: TorchScript knows no other way
+        parameter.requires_grad_(False)
+    return extractor
+
+
+_LOADERS: dict[str, Callable[[Path, dict[str, Any]], Extractor]] = {
+    "classifier": load_small,
+    "rotation": load_small,
+    "inception": load_inception,
+    "efficientnet": load_efficientnet,
+    "custom": load_custom,
+}

@@ -1,0 +1,100 @@
+"""LPIPS, where its trunk is at hand: how different two images look to AlexNet's layers.
+
+Zhang et al. 2018, The Unreasonable Effectiveness of Deep Features as a Perceptual Metric,
+https://arxiv.org/abs/1801.03924, Eq. 1, with the linear heads of version 0.1, which torchmetrics carries.
+AlexNet itself comes from torchvision and is never downloaded here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from components.common.errors import InputError
+from components.common.hashing import digest
+from components.common.paths import home
+from components.extractors.extractor import chunks
+from components.extractors.preprocess import check_images
+
+TRUNK_NAME = "alexnet-owt-7be5be79.pth"
+TRUNK_SHA256 = "7be5be79"  # how it begins, which is torchvision's own check
+TRUNK_VARIABLE = "ATELIER_ALEXNET"
+SMALLEST = 31  # pixels: below it AlexNet's second pooling has nothing left to pool
+PREPARATION = "uint8 / 127.5 - 1, grey repeated to RGB, not resized, float32"
+
+
+def lpips_trunk(path: str | None) -> Path | None:
+    """The AlexNet weights: `path`, ATELIER_ALEXNET, or torch hub's folder; None: not on this machine.
+
+    Raises:
+        InputError: A file was named that does not exist, or what was found is another file.
+    """
+    named = path or os.environ.get(TRUNK_VARIABLE)
+    file = home() / Path(named).expanduser() if named else _hub_file()
+    if not file.is_file():
+        if named:
+            raise InputError(f"{file}: no such file; LPIPS needs torchvision's {TRUNK_NAME}")
+        return None
+    return _checked(file)
+
+
+def _hub_file() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / TRUNK_NAME
+
+
+def _checked(file: Path) -> Path:
+    found = digest(file, "sha256")
+    if not found.startswith(TRUNK_SHA256):
+        raise InputError(
+            f"{file}: sha256 {found[:8]}... is not that of torchvision's {TRUNK_NAME} ({TRUNK_SHA256}...)"
+        )
+    return file
+
+
+class Lpips:
+    """The distance of each pair of images, at least 0; equal images are at 0."""
+
+    hash: str  # sha256 of the weights of trunk and heads, and of how images are prepared
+
+    def __init__(self, trunk: Path):
+        from torchmetrics.functional.image.lpips import _LPIPS
+
+        with torch.random.fork_rng(devices=[]):  # it draws weights, which are then replaced
+            self.network = _LPIPS(net="alex", pnet_rand=True).requires_grad_(False)
+        _load_trunk(self.network.net, _checked(trunk))
+        heads = Path(inspect.getfile(_LPIPS)).parent / "lpips_models" / "alex.pth"
+        parts = (digest(trunk, "sha256"), digest(heads, "sha256"), PREPARATION)
+        self.hash = hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+    def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Distances (N,) float64 of uint8 images `a` and `b`, both (N, C, H, W), grey or RGB.
+
+        Raises:
+            InputError: The images are no uint8 images, or smaller than SMALLEST pixels.
+        """
+        a, b = check_images(a), check_images(b)
+        assert a.shape == b.shape, "one of each pair"
+        if min(a.shape[2:]) < SMALLEST:
+            raise InputError(
+                f"LPIPS needs images of at least {SMALLEST} pixels; these are {a.shape[3]}x{a.shape[2]}"
+            )
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+            pairs = zip(chunks(a), chunks(b), strict=True)
+            return np.concatenate([self._distances(x, y)[:n] for (x, n), (y, _) in pairs])
+
+    def _distances(self, a: torch.Tensor, b: torch.Tensor) -> np.ndarray:
+        a, b = ((x.float() / 127.5 - 1).expand(-1, 3, -1, -1) for x in (a, b))
+        return self.network(a, b).flatten().double().numpy()
+
+
+def _load_trunk(trunk: nn.Module, weights: Path) -> None:
+    """Into slices 1 to 5, whose layers keep the numbers that they have in AlexNet."""
+    state = torch.load(weights, map_location="cpu", weights_only=True)
+    names = {name: "features." + name.partition(".")[2] for name in trunk.state_dict()}
+    trunk.load_state_dict({name: state[source] for name, source in names.items()})

@@ -1,0 +1,74 @@
+"""Makes extractors: trains them, or adopts weights that others trained, verified by their sha256.
+
+    config.json         name, hash, what it was made of and how good it is; written last
+    model.safetensors   classifier, rotation, a custom network
+    model.pt            a custom TorchScript module
+    inception-2015-12-05.pth, efficientnet-lite0.pth
+
+A folder needs nothing outside it, but for the source of a custom network. The other
+modules of this package run what is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.common.errors import InputError
+from components.config.evaluate import Evaluate
+from components.data.dataset import Split
+from components.extractors import efficientnet, inception
+from components.extractors.custom import (
+    adopt_custom,
+    custom_preparation,
+    custom_recipe,
+)
+from components.extractors.efficientnet import EFFICIENTNET_PREPARATION, adopt_efficientnet
+from components.extractors.inception import INCEPTION_PREPARATION, adopt_inception
+from components.extractors.small import SEED, THREADS, TRAINED, train_extractor
+
+KINDS = ("classifier", "rotation", "inception", "efficientnet", "custom")
+
+
+def identity(kind: str, custom: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What tells two pre-trained extractors apart, without loading them; {} for those trained on the data.
+
+    Args:
+        kind: One of KINDS.
+        custom: The fields of config.Custom.
+
+    Raises:
+        InputError: The source of the custom network is not there.
+    """
+    if kind == "inception":
+        return {"weights": inception.INCEPTION_SHA256, "preparation": INCEPTION_PREPARATION}
+    if kind == "efficientnet":
+        return {"weights": efficientnet.EFFICIENTNET_SHA256, "preparation": EFFICIENTNET_PREPARATION}
+    if kind == "custom":
+        assert custom is not None, "the config asks for it"
+        return {
+            "name": custom["name"],
+            "weights": custom["sha256"],
+            "preparation": custom_preparation(custom),
+            "recipe": custom_recipe(custom),
+        }
+    return {}
+
+
+def make(kind: str, settings: Evaluate, train: Split, validation: Split, out: Path) -> None:
+    """Put the extractor `kind`, one of KINDS, into the folder `out`.
+
+    Raises:
+        InputError: It cannot be had; says why and what to do.
+    """
+    if kind in TRAINED:
+        train_extractor(train, validation, out, kind, settings.extractor_epochs, SEED, THREADS)
+    elif kind == "inception":
+        adopt_inception(settings.inception_path, out)
+    elif kind == "efficientnet":
+        adopt_efficientnet(out)
+    elif kind == "custom" and settings.custom is not None:
+        adopt_custom(settings.custom.model_dump(), out)
+    else:
+        raise InputError(f"evaluate.extractor={kind!r} is unknown; accepted: auto, {', '.join(KINDS)}")

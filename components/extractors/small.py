@@ -1,0 +1,237 @@
+"""The extractors that are trained on the data set: `classifier` and `rotation`."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from components.common.errors import InputError
+from components.common.hashing import digest
+from components.common.process import using_threads
+from components.data.dataset import Shards, Split
+from components.extractors import small
+from components.extractors.extractor import CHUNK, Extractor
+from components.extractors.files import verified, write_config
+from components.extractors.preprocess import LARGEST, check_images, prepare_own
+
+TRAINED = ("classifier", "rotation")
+
+# Not settings: experiments on the same data then share an extractor and compare. Threads change its bits.
+SEED, THREADS = 0, 1
+
+BATCH = 64  # images in a training step
+
+
+def train_extractor(
+    train: Split,
+    validation: Split,
+    out: Path,
+    kind: str,
+    epochs: int = 8,
+    seed: int = SEED,
+    threads: int = THREADS,
+) -> dict[str, Any]:
+    """Train a classifier or rotation extractor into `out`; returns how it was made and its accuracy."""
+    recipe = _recipe(train, validation, kind)
+    started = time.monotonic()
+    with _repeatable(seed, threads):
+        network = SmallNetwork(recipe)
+        _fit(network, train, epochs * max(1, len(train) // BATCH), seed)
+        right, n = accuracy_on(network, validation)
+    seconds = round(time.monotonic() - started, 2)
+    info = {"epochs": epochs, "seed": seed, "threads": threads, "accuracy": right / n, "seconds": seconds}
+    return _save(network, recipe, info, Path(out))
+
+
+def train_classifier(
+    images: np.ndarray | Shards,
+    labels: np.ndarray,
+    num_classes: int,
+    *,
+    steps: int,
+    seed: int,
+    threads: int = THREADS,
+) -> SmallNetwork:
+    """A classifier of any images, for the classification accuracy score.
+
+    Ravuri & Vinyals 2019, Classification Accuracy Score for Conditional Generative Models,
+    https://arxiv.org/abs/1905.10887: trained on generated images, tested on real ones. It takes a fixed
+    number of steps, so that a small set and a large one are trained on for equally long.
+
+    Args:
+        images: uint8 (N, C, H, W), which may be memory-mapped; N may be below a batch.
+        labels: (N,) integers from 0 to `num_classes` - 1.
+        num_classes: Also of classes that `labels` lacks.
+        steps: Of BATCH images.
+        seed: Of the initial weights and the order.
+        threads: Of torch; they change bits.
+    """
+    data = Split(images if isinstance(images, Shards) else Shards([images]), np.asarray(labels))
+    _, channels, _, resolution = check_images(data.images[np.arange(1)]).shape
+    with _repeatable(seed, threads):
+        network = SmallNetwork(Recipe("classifier", channels, resolution, num_classes))
+        _fit(network, data, steps, seed)
+    return network
+
+
+def accuracy_on(network: SmallNetwork, data: Split) -> tuple[int, int]:
+    """(how many images of `data` the network is right about, of how many)."""
+    random, right, n = np.random.RandomState(0), 0, len(data)
+    with torch.inference_mode():
+        for start in range(0, n, CHUNK):
+            x, y = _examples(data, np.arange(start, min(start + CHUNK, n)), network.recipe, random)
+            right += int((network.logits(network(x)).argmax(1) == y).sum())
+    return right, n
+
+
+def _recipe(train: Split, validation: Split, kind: str) -> Recipe:
+    if kind not in TRAINED:
+        raise InputError(f"extractor {kind!r} cannot be trained; accepted: {', '.join(TRAINED)}")
+    if kind == "classifier" and train.labels is None:
+        raise InputError(
+            "extractor 'classifier' needs labels, the data set has none; use 'rotation' or 'auto'"
+        )
+    _, channels, _, resolution = check_images(train.images[np.arange(1)]).shape
+    if resolution < 8:
+        raise InputError(f"images are {resolution} pixels wide; an extractor needs at least 8")
+    return Recipe(kind, channels, resolution, 4 if kind == "rotation" else _num_classes(train, validation))
+
+
+def _num_classes(*splits: Split) -> int:
+    return 1 + max(int(split.labels.max()) for split in splits if split.labels is not None)
+
+
+@contextmanager
+def _repeatable(seed: int, threads: int) -> Iterator[None]:
+    """The same weights each time; the caller's random state comes back afterwards."""
+    with using_threads(threads), torch.random.fork_rng(devices=[]), torch.autocast("cpu", enabled=False):
+        torch.manual_seed(seed)
+        yield
+
+
+def _fit(network: SmallNetwork, data: Split, steps: int, seed: int) -> None:
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=5e-3, total_steps=steps)
+    random = np.random.RandomState(seed)  # whose stream never changes with numpy's version
+    order = np.concatenate([random.permutation(len(data)) for _ in range(-(-steps * BATCH // len(data)))])
+    network.train()
+    for step in range(steps):
+        rows = np.sort(order[step * BATCH : (step + 1) * BATCH])  # in file order: images are memory-mapped
+        x, y = _examples(data, rows, network.recipe, random)
+        loss = F.cross_entropy(network.logits(network(x)), y, label_smoothing=0.05)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    network.eval()
+
+
+def _examples(
+    data: Split, rows: np.ndarray, recipe: Recipe, random: np.random.RandomState
+) -> tuple[Tensor, Tensor]:
+    """Images and what to tell of them: their labels, or by how many quarters each was turned."""
+    x = prepare_own(torch.from_numpy(np.ascontiguousarray(data.images[rows])), recipe.resize)
+    if recipe.kind == "classifier":
+        assert data.labels is not None
+        return x, torch.from_numpy(np.asarray(data.labels[rows], dtype=np.int64))
+    turns = random.randint(4, size=len(rows))
+    turned = torch.stack([image.rot90(int(k), (1, 2)) for image, k in zip(x, turns, strict=True)])
+    return turned, torch.from_numpy(turns)
+
+
+def _save(network: SmallNetwork, recipe: Recipe, info: dict[str, Any], out: Path) -> dict[str, Any]:
+    out.mkdir(parents=True, exist_ok=True)
+    weights = out / small.OWN_FILE
+    save_file({name: t.contiguous() for name, t in network.state_dict().items()}, weights)
+    made_of = dataclasses.asdict(recipe)
+    return write_config(out, recipe.kind, digest(weights, "sha256"), _own_preparation(recipe), made_of, info)
+
+
+def _own_preparation(recipe: Recipe) -> str:
+    """How images become the network's input, in words that are part of the extractor's hash."""
+    resize = "" if recipe.resize == recipe.resolution else ", bilinear with antialiasing"
+    return f"uint8 / 127.5 - 1, {recipe.channels} channels, {recipe.resize} pixels{resize}, float32"
+
+
+OWN_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a trained extractor is made of, and how images are prepared for it."""
+
+    kind: str  # classifier | rotation
+    channels: int
+    resolution: int  # of the images it accepts
+    num_classes: int
+    dim: int = 64
+    width: int = 16
+    version: int = 1  # raised when SmallNetwork changes: it is part of the extractor's hash
+
+    @property
+    def resize(self) -> int:
+        """The edge, in pixels, at which the network sees an image."""
+        return min(self.resolution, LARGEST)
+
+
+class SmallNetwork(nn.Module):
+    """Three convolutions, `dim` features, a linear head; maps are halved while they have 8 pixels."""
+
+    def __init__(self, recipe: Recipe):
+        super().__init__()
+        self.recipe = recipe
+        edge, blocks = recipe.resize, []
+        channels = (recipe.channels, recipe.width, 2 * recipe.width, 4 * recipe.width)
+        for c_in, c_out in zip(channels[:-1], channels[1:], strict=True):
+            blocks += [nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()]
+            if edge >= 8:
+                blocks.append(nn.MaxPool2d(2))
+                edge //= 2
+        self.trunk = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(min(edge, 4)), nn.Flatten())
+        # Normalised before the last ReLU, so that distances have the same scale on every data set.
+        self.project = nn.Sequential(
+            nn.Linear(channels[-1] * min(edge, 4) ** 2, recipe.dim, bias=False),
+            nn.BatchNorm1d(recipe.dim),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(recipe.dim, recipe.num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, dim) of images (N, C, H, W) in [-1, 1]."""
+        return self.project(self.trunk(x))
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Scores (N, num_classes) of features (N, dim)."""
+        return self.head(features)
+
+
+def load_small(folder: Path, config: dict[str, Any]) -> Extractor:
+    """The classifier or rotation extractor in a folder."""
+    recipe = Recipe(**config["recipe"])
+    network = SmallNetwork(recipe)
+    network.load_state_dict(load_file(verified(folder / OWN_FILE, config["weights_sha256"])))
+    return Extractor(
+        name=recipe.kind,
+        hash=config["hash"],
+        dim=recipe.dim,
+        resize=recipe.resize,
+        range="[-1, 1]",
+        channels=recipe.channels,
+        resolution=recipe.resolution,
+        network=network,
+        prepare=partial(prepare_own, resize=recipe.resize),
+        classes="own" if recipe.kind == "classifier" else None,
+        info=config,
+    )

@@ -1,0 +1,1 @@
+"""A model family by its name: its settings, built for the data, saved and loaded."""

@@ -1,0 +1,1 @@
+"""From features or pixels to numbers: pure functions, no files, no networks."""

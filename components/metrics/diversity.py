@@ -1,0 +1,26 @@
+"""The Vendi score: how diverse images are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Of the kernel, over the median distance of images. Less blurs classes in 64 dimensions, where distances of
+# unlike images hardly differ; more blurs modes in two. So one class of ten digits gives 0.3, three 0.5.
+BANDWIDTH = 0.4
+
+
+def pairwise(x: np.ndarray) -> np.ndarray:
+    """Euclidean distances of the rows of x, (N, N)."""
+    squares = (x * x).sum(1)
+    return np.sqrt(np.maximum(squares[:, None] + squares - 2 * x @ x.T, 0))
+
+
+def vendi_score(distances: np.ndarray, bandwidth: float) -> float:
+    """The effective number of unlike items: exp of the entropy of the eigenvalues of K / N.
+
+    Friedman & Dieng 2023, Def. 3.1, https://arxiv.org/abs/2210.02410, with the kernel exp(-d^2 / 2 h^2).
+    """
+    kernel = np.exp(-0.5 * (distances / bandwidth) ** 2)
+    values = np.linalg.eigvalsh(kernel / len(kernel))
+    values = values[values > 1e-12]
+    return float(np.exp(-(values * np.log(values)).sum()))

@@ -1,0 +1,1 @@
+"""The JSON that crosses a process or a stage."""

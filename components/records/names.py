@@ -1,0 +1,11 @@
+"""Names of files that cross a process or a stage."""
+
+from __future__ import annotations
+
+import re
+
+RESULT = "trained.json"
+
+KEPT = "samples/kept.webp"  # the published samples: of the weights that are given out
+
+EVENT = re.compile(r"event-(\d+)-(\d+)\.json")  # in health/: the branch and the step of a diagnosis

@@ -1,0 +1,1 @@
+"""Numbered, append-only decisions in the store."""

@@ -1,0 +1,1 @@
+"""From a generator and a seed to images, sheets and files."""

@@ -1,0 +1,187 @@
+"""A generator and a seed -> images. Image i is a function of weights, seed and condition alone.
+
+Not of who draws it: each image has its own noise, and images are drawn in chunks cut at fixed global
+positions, so a call for images 40 to 70 gives the same bytes as the middle of a call for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence, Sized
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from components.common.chunks import CHUNK
+from components.common.errors import Diverged, InputError, RunError
+from components.common.seeds import hash_of, seed_of
+from components.data.dataset import to_float, to_uint8
+from components.data.text.encoded import Text
+from models.family import Batch, Card, Generator, Noise
+
+
+class Rows(Protocol):
+    """Images by position: an array, or the images of a split."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: np.ndarray, /) -> np.ndarray: ...
+
+
+def generate(
+    generator: Generator,
+    card: Card,
+    *,
+    n: int,
+    seed: int,
+    start: int = 0,  # images [start, start + n) of the endless stream of this seed
+    batch: int = CHUNK,  # drawn at once; another value changes pixels by float rounding only
+    labels: str
+    | int
+    | Sequence[int]
+    | np.ndarray
+    | None = None,  # "data", one class, or the class of image i at [i]
+    counts: Sequence[int] | None = None,  # images per class in the data, which labels="data" follows
+    images: Rows | None = None,  # uint8 (M, C, H, W): image i is made from images[i] (reconstruction)
+    sources: Rows
+    | None = None,  # uint8 (M, C', H', W'): image i is made from sources[i] (translation, upscaling)
+    text: Text | None = None,  # image i is told the caption of text[i]
+    masks: Rows | None = None,  # uint8 (M, 1, H, W): image i is filled in where masks[i] is white
+    method: str = "sample",  # of the generator; "given" shows what images are made from
+    device: torch.device | str = "cpu",
+) -> Iterator[np.ndarray]:
+    """Yield uint8 images (b, C, H, W) in order, drawn in eval mode and float32, without gradients.
+
+    The generator must be on `device` already.
+
+    Raises:
+        InputError: There are fewer conditions than images, or a label is not one of the classes.
+        RunError: The generator gives NaN or images of the wrong shape.
+    """
+    _check_conditions(start + n, labels=labels, images=images, sources=sources, captions=text, masks=masks)
+    _check_classes(labels, card.num_classes)
+    for first in range(start - start % batch, start + n, batch):
+        indices = np.arange(first, first + batch)  # the whole chunk, whatever part of it was asked for
+        condition = _condition(indices, seed, labels, counts, images, sources, text, masks).to(device)
+        noise = Noise([seed_of(seed, int(i)) for i in indices], device)
+        chunk = _draw(getattr(generator, method), condition, noise, card, first, generator)
+        yield chunk[max(start - first, 0) : start + n - first]
+
+
+def draw(generator: Generator, card: Card, **arguments: Any) -> np.ndarray:
+    """All images of `generate` as one array (n, C, H, W)."""
+    return np.concatenate(list(generate(generator, card, **arguments)))
+
+
+def _draw(
+    sample: Callable[[Batch, Noise], Tensor],
+    condition: Batch,
+    noise: Noise,
+    card: Card,
+    first: int,
+    generator: Generator,
+) -> np.ndarray:
+    # Here and not around the loop of `generate`, where a mode would reach the code between two chunks.
+    with eval_mode(generator), torch.no_grad(), torch.autocast(noise.device.type, enabled=False):
+        images = sample(condition, noise)
+    if tuple(images.shape) != (len(noise), *card.shape):
+        raise RunError(
+            f"the generator gave images of shape {tuple(images.shape[1:])}; the data set has {card.shape}"
+        )
+    if not torch.isfinite(images).all():
+        bad = first + int((~torch.isfinite(images.flatten(1)).all(1)).nonzero()[0])
+        raise Diverged(
+            f"the generator gave NaN or infinite pixels, first in image {bad}; its training has diverged"
+        )
+    return to_uint8(images).cpu().numpy()
+
+
+@contextmanager
+def eval_mode(generator: nn.Module) -> Iterator[None]:
+    """Eval mode inside; every module's own mode back afterwards."""
+    modes = [(module, module.training) for module in generator.modules()]
+    generator.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _check_conditions(needed: int, **conditions: Any) -> None:
+    for name, rows in conditions.items():
+        if rows is not None and not isinstance(rows, str | int | np.integer) and len(rows) < needed:
+            raise InputError(
+                f"{needed} images were asked for, but there are only {len(rows)} {name} to make them from"
+            )
+
+
+def _check_classes(labels: str | int | Sequence[int] | np.ndarray | None, num_classes: int) -> None:
+    if labels is None or isinstance(labels, str):
+        return
+    wrong = [int(label) for label in np.unique(labels) if not 0 <= label < num_classes]
+    if wrong:
+        known = f"classes 0 to {num_classes - 1}" if num_classes else "no classes"
+        raise InputError(f"label {wrong[0]} was asked for; the data set has {known}")
+
+
+def _condition(
+    indices: np.ndarray,
+    seed: int,
+    labels: str | int | Sequence[int] | np.ndarray | None,
+    counts: Sequence[int] | None,
+    images: Rows | None,
+    sources: Rows | None,
+    text: Text | None,
+    masks: Rows | None,
+) -> Batch:
+    """What the images at `indices` are made from; past the end the last condition pads the chunk."""
+    label = None if labels is None else classes(indices, seed, labels, counts)
+    tokens, mask = (None, None) if text is None else text[_padded(text, indices)].tensors()
+    return Batch(
+        n=len(indices),
+        image=None if images is None else _pixels(images, indices),
+        label=None if label is None else torch.from_numpy(label),
+        source=None if sources is None else _pixels(sources, indices),
+        text=tokens,
+        text_mask=mask,
+        mask=None if masks is None else (_pixels(masks, indices) > 0).float(),
+    )
+
+
+def classes(
+    indices: np.ndarray,
+    seed: int,
+    labels: str | int | Sequence[int] | np.ndarray,
+    counts: Sequence[int] | None = None,
+) -> np.ndarray:
+    """The classes of the images at `indices`, (len(indices),) int64, told as `generate` is."""
+    if isinstance(labels, str):
+        assert labels == "data" and counts is not None, 'labels="data" needs the counts per class'
+        return labels_for(indices, counts, seed)
+    if isinstance(labels, int | np.integer):
+        return np.full(len(indices), labels, dtype=np.int64)
+    return _rows(np.asarray(labels, dtype=np.int64), indices)
+
+
+def _rows(values: Rows, indices: np.ndarray) -> np.ndarray:
+    return values[_padded(values, indices)]
+
+
+def _padded(values: Sized, indices: np.ndarray) -> np.ndarray:
+    return np.minimum(indices, len(values) - 1)
+
+
+def _pixels(values: Rows, indices: np.ndarray) -> Tensor:
+    return to_float(np.ascontiguousarray(_rows(values, indices)))
+
+
+def labels_for(indices: Sequence[int] | np.ndarray, counts: Sequence[int], seed: int) -> np.ndarray:
+    """Classes (len(indices),) int64, as frequent as in `counts`; class i depends on (seed, i) alone."""
+    bounds = np.cumsum(np.asarray(counts, dtype=np.float64))
+    assert len(bounds) and bounds[-1] > 0, "there are no labelled images to follow"
+    uniform = np.array([hash_of("label", seed, int(i)) for i in indices], dtype=np.float64) / 2.0**64
+    classes = np.searchsorted(bounds / bounds[-1], uniform, side="right")
+    last = np.flatnonzero(counts)[-1]  # rounding up to 1.0 would fall past it
+    return np.minimum(classes, last).astype(np.int64)

@@ -1,0 +1,134 @@
+"""The options of `atelier sample`, and the inputs they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.common.errors import InputError
+from components.data.text.encoded import LONGEST, Table, Text
+from components.families.catalogue import conditions
+from models.family import Card, Generator
+from models.registry import FAMILIES
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What samples are asked for; what is None is as the model has it."""
+
+    label: str | None = None  # a class by name or number; None: all in turn
+    source: Path | None = None  # an image to reconstruct, to enlarge, to fill in or to start from
+    mask: Path | None = None  # white where the source is to be filled in; None: holes at random
+    strength: float | None = None  # of the noise that is laid on the source to start from
+    prompts: Sequence[str] = ()  # captions, which take turns; none: drawn without a caption
+    steps: int | None = None  # of the sampler
+    guidance: float | None = None  # towards class or caption; 1: none
+    sampler: str | None = None
+
+    @property
+    def settings(self) -> dict[str, tuple[str, Any]]:
+        """What is to be changed of a model's settings: name -> (option, value)."""
+        asked = {
+            "sampler_steps": ("--steps", self.steps),
+            "guidance": ("--guidance", self.guidance),
+            "sampler": ("--sampler", self.sampler),
+            "strength": ("--strength", self.strength),
+        }
+        return {name: told for name, told in asked.items() if told[1] is not None}
+
+
+def sampling_inputs(
+    wish: Wish, n: int, generator: Generator, card: Card, described: dict[str, Any]
+) -> dict[str, Any]:
+    """What `n` samples are made from."""
+    name = described["family"]
+    kinds, found = (
+        conditions(name, described["config"], card),
+        _from_image(wish, n, generator, card, described),
+    )
+    if wish.label is not None and "label" not in kinds:
+        raise InputError(f"--label {wish.label}: this model was trained without labels")
+    if len(wish.prompts) > n:
+        raise InputError(f"-n {n}: fewer than the {len(wish.prompts)} prompts, of which each is to have one")
+    if wish.prompts and "text" not in kinds:
+        raise InputError(f"--prompt {wish.prompts[0]!r}: this model was trained without captions")
+    if wish.guidance is not None and not kinds:
+        raise InputError(f"--guidance {wish.guidance:g}: this model knows neither classes nor captions")
+    if wish.label is not None:
+        found["labels"] = class_number(wish.label, described.get("labels"), card)
+    elif "label" in kinds and wish.source is None:
+        found["labels"] = np.arange(n) % card.num_classes
+    elif "label" in kinds and not described["config"].get("condition_dropout"):
+        raise InputError("--source: this model was never without a label: say the image's with --label")
+    if "text" in kinds:
+        found["text"] = prompted(wish.prompts, n, described["encoder"])
+    return found
+
+
+def _from_image(
+    wish: Wish, n: int, generator: Generator, card: Card, described: dict[str, Any]
+) -> dict[str, Any]:
+    """The image, and its mask, that `n` samples are made from, for families that make them from one."""
+    name, task = described["family"], FAMILIES[described["family"]].task
+    if wish.mask is not None and not hasattr(generator, "masked"):
+        raise InputError(f"--mask {wish.mask}: {name} fills no holes")
+    if wish.strength is not None and wish.source is None:
+        raise InputError(f"--strength {wish.strength:g}: name the image to start from with --source FILE")
+    if wish.source is None:
+        if task == "generate":
+            return {}
+        verb = {"reconstruct": "reconstructs", "upscale": "enlarges"}.get(task, "changes")
+        raise InputError(f"{name} {verb} images: name one with --source FILE")
+    if task == "generate" and "strength" not in described["config"]:
+        raise InputError(f"{name} makes images from nothing: it takes no --source")
+    if task == "generate" and described["config"]["strength"] == 1:
+        raise InputError(
+            "--source is to be laid under noise: say how much with --strength, above 0 and below 1"
+        )
+    from components.sampling.read_image import one_image, one_mask
+
+    side = getattr(generator, "source_resolution", card.resolution)
+    told = replace(card, resolution=side), described.get("background")
+    image = one_image(wish.source, *told, exact=task == "upscale")
+    found = {"sources" if task == "upscale" else "images": np.repeat(image[None], n, axis=0)}
+    if wish.mask is not None:
+        found["masks"] = np.repeat(one_mask(wish.mask, card.resolution)[None], n, axis=0)
+    return found
+
+
+def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> Text:
+    """The prompts, encoded, for `n` images in turn; without any, no caption.
+
+    Raises:
+        InputError: the encoder is not installed or not the model's, or a prompt is too long for it.
+    """
+    if not prompts:
+        return Text(Table.nothing(), np.zeros(n, np.int64))
+    from components.data.text.encoder import encode, identity
+
+    ours = identity().items()
+    if others := [
+        f"{key} {encoder.get(key)} is {value} here" for key, value in ours if encoder.get(key) != value
+    ]:
+        raise InputError(
+            f"this model was told captions by {encoder['name']}, and this version of Atelier has another: "
+            + ", ".join(others)
+        )
+    table = encode(prompts)
+    if table.cut:
+        raise InputError(f"--prompt: at most {LONGEST} tokens, which are words or parts of them")
+    return Text(table, np.arange(n) % len(prompts))
+
+
+def class_number(label: str, names: list[str] | None, card: Card) -> int:
+    """A class by its name or number."""
+    if names and label in names:
+        return names.index(label)
+    if label.isdecimal() and int(label) < card.num_classes:
+        return int(label)
+    known = ", ".join(names[:20]) if names else f"0 to {card.num_classes - 1}"
+    raise InputError(f"--label {label}: unknown class; known: {known}")

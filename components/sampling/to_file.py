@@ -1,0 +1,58 @@
+"""Draw samples of an exported model into a picture."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from components.common.errors import InputError
+from components.families.artifact import load_model
+from components.sampling import generate, sheets
+from components.sampling.request import Wish, sampling_inputs
+from components.sampling.sheets import SHEET_COLUMNS
+
+
+def sample_to_file(
+    model: Path, output: Path, *, n: int, seed: int = 0, wish: Wish | None = None
+) -> np.ndarray:
+    """Draw samples of an exported model, and of nothing else, into one picture; returns them.
+
+    Args:
+        model: folder with model.safetensors and config.json.
+        output: a .png or .webp file.
+        n: how many.
+        seed: image i depends on (seed, i).
+        wish: what is asked for.
+
+    Raises:
+        InputError: the family needs what is not given, or the other way round.
+    """
+    check_picture(output, n)
+    wish = wish or Wish()
+    generator, card, described = load_model(model, wish.settings)
+    images = generate.draw(
+        generator, card, n=n, seed=seed, **sampling_inputs(wish, n, generator, card, described)
+    )
+    write_picture(images, output)
+    return images
+
+
+def check_picture(output: Path, n: int) -> None:
+    """Refuse a picture of no sample, or of another kind than we write."""
+    if output.suffix.lower() not in (".png", ".webp"):
+        raise InputError(f"-o {output}: samples are written as .png or .webp")
+    if n < 1:
+        raise InputError(f"-n {n}: at least one sample is needed")
+
+
+def write_picture(images: np.ndarray, output: Path, columns: int = SHEET_COLUMNS) -> None:
+    """Images (N, C, H, W) as one picture, whole or not at all."""
+    array = sheets.grid(images, min(len(images), columns))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=output.parent, suffix=output.suffix, delete=False) as file:
+        Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).save(file.name, lossless=True)
+    os.replace(file.name, output)

@@ -1,0 +1,1 @@
+"""Work addressed by what it depends on: keys, code digests, cached results."""

@@ -1,0 +1,210 @@
+"""Stages: work addressed by what it depends on.
+
+A stage's key is a hash of its settings, its data, its upstream stages' keys, the code it can reach, the
+torch version and the kind of device. Its folder `store/<stage>/<key>/` is immutable once `_SUCCESS` is
+there, so running the same command again does nothing, after an interruption goes on where it stopped, and
+after a change redoes what depends on it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.common.errors import InputError, RunError
+from components.common.hashing import sha256
+from components.stages.spec import SCHEMA, Spec
+from components.store import Store
+from components.store.lease import lease
+
+PASSING = ("progress.json", "checkpoints/", "ray/", "parts/")  # what a finished stage can do without
+
+
+@dataclass(frozen=True)
+class Done:
+    """A stage that has its result: what tasks hand to each other, small and without tensors."""
+
+    stage: str
+    family: str | None
+    key: str
+    uri: str  # of the winning attempt, in the store
+    attempt: int
+    state: str  # ran | cached
+    sha256: str  # of result.json
+    bytes: int  # of all files
+    started: float
+    seconds: float
+    work_seconds: float  # of it, spent computing
+    run_id: str  # of the run that did the work
+    schema_version: int = SCHEMA
+
+
+def finished(store: Store, spec: Spec) -> Done | None:
+    """The stage's result if it is complete and its files are as they were written."""
+    folder = store.child(spec.uri)
+    try:
+        success = folder.read_json("_SUCCESS")
+        attempt = folder.child("attempts", str(success["attempt"]))
+        data = attempt.read_bytes("result.json")
+        result = json.loads(data)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    if sha256(data) != success["sha256"] or not _verified(attempt, result["files"]):
+        return None
+    if not all(store.exists(path) for path in result.get("elsewhere", [])):
+        return None
+    return Done(
+        stage=spec.stage,
+        family=spec.family,
+        key=spec.key,
+        uri=f"{spec.uri}/attempts/{success['attempt']}",
+        attempt=success["attempt"],
+        state="cached",
+        sha256=success["sha256"],
+        bytes=sum(entry["bytes"] for entry in result["files"]),
+        started=result["started"],
+        seconds=result["seconds"],
+        work_seconds=result["work_seconds"],
+        run_id=result["run_id"],
+    )
+
+
+def claimed(store: Store, spec: Spec) -> bool:
+    """Whether the stage says it is done; unlike `finished`, without reading its files to verify it."""
+    return store.exists(f"{spec.uri}/_SUCCESS")
+
+
+def latest(store: Store, spec: Spec) -> dict[str, Any] | None:
+    """The spec of the newest result of the same stage and family, to compare with."""
+    found: list[tuple[float, dict[str, Any]]] = []
+    for key in store.list(f"store/{spec.stage}"):
+        folder = store.child("store", spec.stage, key)
+        try:
+            old = folder.read_json("spec.json")
+            if old["family"] == spec.family:
+                success = folder.read_json("_SUCCESS")
+                found.append((folder.read_json(f"attempts/{success['attempt']}/result.json")["ended"], old))
+        except (FileNotFoundError, ValueError, KeyError):
+            continue
+    return max(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def run(
+    store: Store,
+    spec: Spec,
+    body: Callable[[Store, int], dict[str, Any]],
+    *,
+    run_id: str,
+    force: bool = False,
+    on_wait: Callable[[str], None] = lambda title: None,
+) -> Done:
+    """The stage's result, made now if it is not there.
+
+    Two runs of the same stage share the work: the second waits for the first's lease and finds the result.
+
+    Args:
+        store: the store's root.
+        spec: what the stage depends on.
+        body: does the work in the attempt's folder; gets the folder and its number, returns the result, in
+        which
+            `elsewhere` may list files it left outside of its folder.
+        run_id: of the calling run.
+        force: open a new attempt even if there is a result.
+        on_wait: told when another run is at work on this stage.
+
+    Raises:
+        InputError: the result is pinned, and it is not there or was to be forced.
+    """
+    asked = time.time()
+    done = finished(store, spec)
+    if done and not force:
+        return done
+    if spec.pinned:
+        raise InputError(
+            f"the {spec.title} is pinned ({spec.uri}), so it is not made again; if its files were lost or "
+            f"changed, restore the store; to replace it deliberately: atelier {spec.stage} renew"
+        )
+    with lease(store, f"{spec.stage}-{spec.key}", on_wait=lambda: on_wait(spec.title)) as held:
+        done = finished(store, spec)
+        if done and (not force or done.started > asked):
+            return done
+        folder = store.child(spec.uri)
+        number = _attempt(folder, fresh=force)
+        attempt = folder.child("attempts", str(number))
+        folder.write_json("spec.json", spec.canonical())
+        started = time.time()
+        result = body(attempt, number)
+        seconds = time.time() - started
+        held.check()
+        _complete(folder, attempt, number, {"work_seconds": seconds} | result, spec, run_id, started, seconds)
+    done = finished(store, spec)
+    if done is None:
+        raise RunError(
+            f"{spec.title} finished, but its files in {spec.uri} cannot be read back; is the store full?"
+        )
+    return Done(**{**vars(done), "state": "ran"})
+
+
+def read(store: Store, done: Done) -> dict[str, Any]:
+    """A stage's result.json."""
+    return store.read_json(f"{done.uri}/result.json")
+
+
+def _attempt(folder: Store, fresh: bool) -> int:
+    """The newest unfinished attempt, to go on with; or a new number."""
+    numbers = sorted(int(name) for name in folder.list("attempts") if name.isdigit())
+    if not numbers:
+        return 1
+    unfinished = not folder.exists(f"attempts/{numbers[-1]}/result.json")
+    return numbers[-1] if unfinished and not fresh else numbers[-1] + 1
+
+
+def _complete(
+    folder: Store,
+    attempt: Store,
+    number: int,
+    result: dict[str, Any],
+    spec: Spec,
+    run_id: str,
+    started: float,
+    seconds: float,
+) -> None:
+    whole = {
+        "schema": SCHEMA,
+        "stage": spec.stage,
+        "family": spec.family,
+        "key": spec.key,
+        "attempt": number,
+        "run_id": run_id,
+        "started": started,
+        "ended": time.time(),
+        "seconds": seconds,
+        **result,
+        "files": inventory(attempt),
+    }
+    attempt.write_json("result.json", whole)
+    data = attempt.read_bytes("result.json")
+    folder.write_json("_SUCCESS", {"attempt": number, "sha256": sha256(data)})
+
+
+def inventory(attempt: Store) -> list[dict[str, Any]]:
+    """Path, size and hash of every file that belongs to the result."""
+    kept = [p for p in attempt.find() if p != "result.json" and not p.startswith(PASSING)]
+    contents = ((path, attempt.read_bytes(path)) for path in kept)
+    return [{"path": path, "bytes": len(data), "sha256": sha256(data)} for path, data in contents]
+
+
+def _verified(attempt: Store, files: Iterable[Mapping[str, Any]]) -> bool:
+    """Sizes everywhere; contents too where reading is cheap (an object store checks them itself)."""
+    try:
+        for entry in files:
+            if attempt.size(entry["path"]) != entry["bytes"]:
+                return False
+            if attempt.is_local and sha256(attempt.read_bytes(entry["path"])) != entry["sha256"]:
+                return False
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,73 @@
+"""A stage's key: a hash of all that its result depends on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from components.common.hashing import canonical, sha256
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that a stage's result depends on."""
+
+    stage: str
+    settings: Mapping[str, Any]  # resolved values, never `auto`
+    code: Mapping[str, str]
+    upstream: Mapping[str, str] = field(default_factory=dict)  # stage or stage/family -> key
+    family: str | None = None
+    data: str | None = None  # hash of the data set
+    device: str = "cpu"
+    pinned: str | None = None  # the key of a result that is used whatever its settings and code are now
+
+    def canonical(self) -> dict[str, Any]:
+        """What is hashed, and stored beside the result so that a change can be explained."""
+        return {
+            "schema": SCHEMA,
+            "stage": self.stage,
+            "family": self.family,
+            "settings": dict(self.settings),
+            "code": dict(self.code),
+            "upstream": dict(self.upstream),
+            "data": self.data,
+            "device": self.device,
+            "torch": version("torch"),
+        }
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits."""
+        return self.pinned or sha256(canonical(self.canonical()))[:16]
+
+    @property
+    def uri(self) -> str:
+        """The stage's folder in the store."""
+        return f"store/{self.stage}/{self.key}"
+
+    @property
+    def title(self) -> str:
+        """As people call it: the stage, and its family."""
+        return f"{self.stage} {self.family}" if self.family else self.stage
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What changed between two specs, a line each."""
+    lines: list[str] = []
+    for name in sorted(old.keys() | new.keys()):
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            lines += difference(a, b, f"{prefix}{name}.")
+        elif a != b:
+            lines.append(f"{prefix}{name}: {_short(a)} -> {_short(b)}")
+    return lines
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,394 @@
+"""The store: one folder, local or on any fsspec URL; whole writes, exclusive creation, one-sentence errors.
+
+Transient errors of object stores are retried here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import random
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from components.common import atomic
+from components.common.errors import InputError, RunError
+from components.store.errors import explain, is_absent, is_taken, transient
+from components.store.urls import S3, confined, inside, normalised
+
+FIRST = (0.25, 0.5, 1.0)  # seconds between attempts until the store has answered once: a typo is told quickly
+
+LATER = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)  # after that: it was there, it will probably come back
+
+S3_OPTIONS: dict[str, Any] = {
+    "use_listings_cache": False,  # other processes write too
+    "config_kwargs": {"connect_timeout": 3, "read_timeout": 60, "retries": {"total_max_attempts": 1}},
+}
+
+INHERITED: list[Any] = []  # filesystems of a parent process: collecting them would break its open connections
+
+T = TypeVar("T")
+
+Names = list[str]
+
+
+class Store:
+    """A folder on any fsspec URL. Picklable: each process makes its own filesystem (none survives a fork)."""
+
+    def __init__(
+        self,
+        url: str | Path,
+        options: dict[str, Any] | None = None,  # of the fsspec filesystem; credentials rather by environment
+        *,
+        attempts: int | None = None,  # per call; None: as FIRST and LATER say
+    ):
+        self._full_url, self.protocol = normalised(str(url))
+        self.options, self.attempts = dict(options or {}), attempts
+        self._link = _Link()
+        self._root: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_link": _Link()}
+
+    @property
+    def url(self) -> str:
+        """Where it is, to be shown: without user and password."""
+        return re.sub(r"://[^/@]*:[^/@]*@", "://", self._full_url)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of this machine, or mounted there."""
+        return self.protocol == "file"
+
+    @property
+    def atomic_create(self) -> bool:
+        """Whether `create` has exactly one winner here, however many try at once."""
+        return self.is_local or self.protocol in S3
+
+    @property
+    def fs(self) -> Any:
+        """The fsspec filesystem of this process."""
+        if self._link.process != os.getpid():
+            fs = self._make(S3_OPTIONS if self.protocol in S3 else {})
+            if self.protocol in S3:
+                fs.retries = 1  # ours are enough: the two multiply
+            self._link.use(fs)
+        return self._link.fs
+
+    @property
+    def root(self) -> str:
+        """The path of this store inside `fs`."""
+        if self._root is None:
+            self._root = (
+                self._full_url if self.is_local else self.fs._strip_protocol(self._full_url).rstrip("/")
+            )
+        return self._root
+
+    def child(self, *parts: str) -> Store:
+        """The store in a folder of this one."""
+        start = self._full_url if self._full_url.endswith("/") else f"{self._full_url}/"
+        return self._like(start + "/".join(confined(part) for part in parts), self.attempts)
+
+    def with_attempts(self, attempts: int | None) -> Store:
+        """The same store with another patience."""
+        return self._like(self._full_url, attempts)
+
+    def path(self, rel: str = "") -> str:
+        """The full path of `rel`, for calls of `fs`."""
+        return f"{self.root}/{confined(rel)}" if rel else self.root
+
+    def check(self) -> None:
+        """InputError unless the store answers and lets us look; soon, as somebody waits for it."""
+        hasty = {"config_kwargs": {"read_timeout": 3}} if self.protocol in S3 else {}
+        Store(self._full_url, {**self.options, **hasty}, attempts=2).list()
+
+    # Reading
+
+    def read_bytes(self, rel: str) -> bytes:
+        """The content of `rel`; FileNotFoundError if it is not there."""
+        path = self.path(rel)
+        return self._call(lambda: self.fs.cat_file(path))
+
+    def read_text(self, rel: str) -> str:
+        """The text in `rel`."""
+        return self.read_bytes(rel).decode()
+
+    def read_json(self, rel: str) -> Any:
+        """The JSON value in `rel`."""
+        return json.loads(self.read_bytes(rel))
+
+    def exists(self, rel: str = "") -> bool:
+        """Whether `rel` is there: a file, or a folder with something in it."""
+        return self._info(rel) is not None
+
+    def size(self, rel: str) -> int:
+        """Bytes of the file `rel`."""
+        info = self._info(rel)
+        if info is None:
+            raise self._missing(rel)
+        return int(info["size"])
+
+    def list(self, rel: str = "") -> Names:
+        """Names of what is directly in `rel`, sorted; none if it is not there."""
+        path = self.path(rel)
+        try:
+            found = self._call(lambda: self.fs.ls(path, detail=False))
+        except FileNotFoundError:
+            return []
+        paths = (name.rstrip("/") for name in found if name.strip("/") != path.strip("/"))
+        names = {path.rpartition("/")[2] for path in paths}
+        return sorted(name for name in names if not name.startswith(atomic.HIDDEN))
+
+    def find(self, rel: str = "") -> Names:
+        """Paths, relative to `rel`, of all files below it, sorted."""
+        start = self.path(rel).rstrip("/") + "/"
+        try:
+            found = self._call(lambda: self.fs.find(start))
+        except FileNotFoundError:
+            return []
+        below = (name[len(start) :] for name in found if name.startswith(start))
+        return sorted(name for name in below if name and f"/{atomic.HIDDEN}" not in f"/{name}")
+
+    # Writing
+
+    def write_bytes(self, rel: str, data: bytes) -> None:
+        """Put `data` at `rel`: readers see the old content or all of the new, never a part."""
+        path = self.path(inside(rel))
+        if not self.is_local:
+            self._call(lambda: self.fs.pipe_file(path, data))
+            return
+        with self._explained(), atomic.replacing(Path(path)) as temporary:
+            temporary.write_bytes(data)
+
+    def write_text(self, rel: str, text: str) -> None:
+        """Put `text` at `rel`."""
+        self.write_bytes(rel, text.encode())
+
+    def write_json(self, rel: str, value: Any) -> None:
+        """Put `value` at `rel` as JSON that browsers read too: a number that is not finite becomes null."""
+        self.write_text(rel, json.dumps(_finite(value), indent=1, allow_nan=False) + "\n")
+
+    def create(self, rel: str, data: bytes) -> bool:
+        """Put `data` at `rel`, or return False if something is there. One wins, where `atomic_create`."""
+        path = self.path(inside(rel))
+        if self.is_local:
+            with self._explained():
+                return atomic.create(Path(path), data)
+        # An answer can get lost, and the next attempt, ours or one inside the client library, then meets our
+        # own object: the mark tells it from another's.
+        mark = uuid.uuid4().hex
+        marked = {"Metadata": {"writer": mark}} if self.protocol in S3 else {}
+        if self._call(lambda: _create(self.fs, path, data, marked)):
+            return True
+        return bool(marked) and self._mark(path) == mark
+
+    def delete(self, rel: str) -> None:
+        """Remove the file or folder `rel`; nothing happens if it is not there."""
+        path = self.path(inside(rel))
+        if self.is_local:
+            with self._explained():
+                return atomic.remove(Path(path))
+        for _ in range(3):  # s3fs does not tell when the server kept some
+            found = [f"{path}/{name}" for name in self.find(rel)] or ([path] if self._is_file(rel) else [])
+            if not found:
+                return None
+            with suppress(FileNotFoundError):
+                self._call(lambda found=found: self.fs.rm(found))  # type: ignore[misc]
+        raise RunError(f"{self.url}: {rel} could not be deleted")
+
+    # Files and folders of this machine
+
+    def upload(self, local: Path | str, rel: str) -> None:
+        """Copy the file or folder `local` to `rel`, each file whole or not at all."""
+        pairs = _pairs(Path(local), rel)
+        targets = [self.path(target) for _, target in pairs]
+        if not self.is_local:
+            self._call(lambda: self.fs.put([str(source) for source, _ in pairs], targets))
+            return
+        for (source, _), target in zip(pairs, targets, strict=True):
+            with self._explained(), atomic.replacing(Path(target)) as temporary:
+                shutil.copyfile(source, temporary)
+
+    def download(self, rel: str, local: Path | str) -> None:
+        """Copy the file or folder `rel` to `local`, complete or not at all."""
+        local = Path(local)
+        with self._explained(), atomic.beside(local) as temporary:
+            self._fetch(rel, temporary)
+            if local.is_dir():  # nothing replaces a folder that has content
+                with atomic.beside(local) as old:
+                    local.rename(old)
+                    temporary.rename(local)
+            else:
+                temporary.replace(local)
+
+    def local_copy(self, rel: str) -> Path:
+        """A path on this machine with the content of `rel`, which must be something that never changes.
+
+        A local store gives the path itself, any other a mirror in the node's cache folder.
+        """
+        if self.is_local:
+            path = Path(self.path(rel))
+            if not path.exists():
+                raise self._missing(rel)
+            return path
+        # A folder of its own for every `rel`: the mirror of a/b must not make that of a look complete.
+        address = hashlib.sha256(f"{self.url}\n{rel}".encode()).hexdigest()[:24]
+        mirror = cache_folder() / address / (rel.rpartition("/")[2] or "root")
+        if not mirror.exists():
+            with self._explained(), atomic.beside(mirror) as temporary:
+                self._fetch(rel, temporary)
+                with suppress(OSError):  # somebody else was faster
+                    temporary.rename(mirror)
+        return mirror
+
+    def arrow(self) -> tuple[Any, str]:
+        """A pyarrow filesystem and the path of this store in it, as Ray wants them."""
+        import pyarrow.fs
+
+        if self.is_local:
+            return pyarrow.fs.LocalFileSystem(), self.path()
+        # Ray retries nothing by itself, so this one keeps the client library's own retries.
+        fs = self._make({"use_listings_cache": False} if self.protocol in S3 else {})
+        return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs)), self.root
+
+    # How it is done
+
+    def _like(self, url: str, attempts: int | None) -> Store:
+        """Another store over the same connections."""
+        other = Store(url, self.options, attempts=attempts)
+        other._link = self._link
+        return other
+
+    def _make(self, defaults: dict[str, Any]) -> Any:
+        import fsspec.core
+
+        options = {**defaults, **self.options, "skip_instance_cache": True}
+        if "config_kwargs" in options:
+            options["config_kwargs"] = {**defaults.get("config_kwargs", {}), **options["config_kwargs"]}
+        try:
+            return fsspec.core.url_to_fs(self._full_url, **options)[0]
+        except ImportError as error:
+            raise InputError(f"{self.url}: a package for {self.protocol}:// is missing ({error})") from error
+        except ValueError as error:
+            raise InputError(f"{self.url}: cannot be opened as a store ({error})") from error
+
+    def _call(self, do: Callable[[], T]) -> T:
+        """The one place that retries."""
+        attempt = 0
+        while True:
+            try:
+                result = do()
+                self._link.answered = True
+                return result
+            except Exception as error:
+                self._link.answered = self._link.answered or is_absent(error)
+                delays = LATER if self._link.answered else FIRST
+                last = len(delays) if self.attempts is None else self.attempts - 1
+                if self.is_local or attempt >= last or not transient(error):
+                    explain(error, self.url)
+            time.sleep(delays[min(attempt, len(delays) - 1)] * random.uniform(0.8, 1.2))
+            attempt += 1
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            explain(error, self.url)
+
+    def _info(self, rel: str) -> dict[str, Any] | None:
+        path = self.path(rel)
+        try:
+            return self._call(lambda: self.fs.info(path))
+        except FileNotFoundError:
+            return None
+
+    def _is_file(self, rel: str) -> bool:
+        return (self._info(rel) or {}).get("type") == "file"
+
+    def _missing(self, rel: str) -> FileNotFoundError:
+        return FileNotFoundError(errno.ENOENT, "not in the store", f"{self.url}/{rel}")
+
+    def _mark(self, path: str) -> str | None:
+        with suppress(FileNotFoundError):  # whoever won has removed it again
+            return self._call(lambda: self.fs.metadata(path)).get("writer")
+        return None
+
+    def _fetch(self, rel: str, local: Path) -> None:
+        """Copy `rel` to `local`, which does not exist."""
+        path, names = self.path(rel), self.find(rel)
+        if not names:
+            if not self._is_file(rel):
+                raise self._missing(rel)
+            self._call(lambda: self.fs.get_file(path, str(local)))
+            return
+        targets = [local / name for name in names]
+        for folder in {target.parent for target in targets}:
+            folder.mkdir(parents=True, exist_ok=True)
+        self._call(lambda: self.fs.get([f"{path}/{name}" for name in names], [str(t) for t in targets]))
+
+
+def _create(fs: Any, path: str, data: bytes, options: dict[str, Any]) -> bool:
+    try:
+        fs.pipe_file(path, data, mode="create", **options)
+        return True
+    except Exception as error:
+        if is_taken(error):
+            return False
+        raise
+
+
+class _Link:
+    """The filesystem of this process, shared by a store and its children."""
+
+    def __init__(self) -> None:
+        self.process: int | None = None
+        self.fs: Any = None
+        self.answered = False  # has the other side ever answered?
+
+    def use(self, fs: Any) -> None:
+        """Take a new filesystem, keeping one that was inherited."""
+        INHERITED.append(self.fs)
+        self.fs = fs
+        self.process = os.getpid()  # last: another thread may be looking
+
+
+def open_store(url: str, home: Path) -> Store:
+    """The store of a project: a `url` without a protocol is a folder relative to the project's `home`."""
+    return Store(url if "://" in url else home / Path(url).expanduser())
+
+
+def cache_folder() -> Path:
+    """Where this node keeps copies of what is in remote stores."""
+    base = os.environ.get("ATELIER_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "atelier" / "store"
+
+
+def _pairs(local: Path, rel: str) -> list[tuple[Path, str]]:
+    """(local file, target) of all that an upload copies."""
+    if local.is_file():
+        return [(local, inside(rel))]
+    if not local.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "nothing to upload", str(local))
+    found = sorted(path for path in local.rglob("*") if path.is_file())
+    return [(path, f"{rel}/{path.relative_to(local).as_posix()}".lstrip("/")) for path in found]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value

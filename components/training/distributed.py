@@ -1,0 +1,199 @@
+"""One process of a group, and what makes the group's size invisible in the results.
+
+The global batch is cut into shards. Randomness, batch statistics and buffers belong to a shard, never to a
+process; gradients and terms are means over shards. So the same shards give the same training, within float
+tolerance, on one worker or on many.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from models.family import Batch, Family, Phase, Terms
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process among its peers."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = torch.device("cpu")
+
+    def shards(self, count: int) -> list[int]:
+        """The shards of this process, of `count` in all."""
+        assert count % self.size == 0, f"{self.size} workers must divide {count} shards"
+        each = count // self.size
+        return list(range(self.rank * each, (self.rank + 1) * each))
+
+    def mean(self, values: Terms) -> Terms:
+        """Each value averaged over the processes."""
+        if self.size == 1 or not values:
+            return values
+        stacked = torch.stack([v.float() for v in values.values()])
+        dist.all_reduce(stacked)
+        return dict(zip(values, stacked / self.size, strict=True))
+
+    def agree(self, value: Any) -> Any:
+        """The first process's value, on all of them: decisions are taken once."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every process's value, in the order of ranks, on all of them."""
+        if self.size == 1:
+            return [value]
+        boxes: list[Any] = [None] * self.size
+        dist.all_gather_object(boxes, value)
+        return boxes
+
+
+class Losses(nn.Module):
+    """A family as DDP wants it: forward(phase, batch) is that phase's loss.
+
+    One DDP around this module averages the gradients of every phase, penalties included; one DDP per network
+    would leave a penalty-only step unaveraged without a word.
+    """
+
+    def __init__(self, family: Family):
+        super().__init__()
+        self.family = family
+
+    def forward(self, phase: int, batch: Batch) -> tuple[Tensor, Terms]:
+        """The sum of the terms' means, and every term and observed value, detached."""
+        terms, observed = evaluated(self.family.phases[phase], batch)
+        means = {name: mean(term) for name, term in terms.items()}
+        logged = {name: mean(value.detach()) for name, value in {**means, **observed}.items()}
+        return functools.reduce(torch.add, means.values()), logged
+
+
+def evaluated(phase: Phase, batch: Batch) -> tuple[Terms, Terms]:
+    """A phase's loss: its terms, and what it observes, which may be nothing."""
+    returned = phase.loss(batch)
+    return returned if isinstance(returned, tuple) else (returned, {})
+
+
+def mean(values: Tensor) -> Tensor:
+    """Of float32; what is a single number already is left as it is."""
+    return values.float().mean() if values.ndim else values.float()
+
+
+class Replica:
+    """A family's losses on this process, synchronised with its peers on the last of its shards."""
+
+    def __init__(self, family: Family, group: Group):
+        losses = Losses(family)
+        self.module: nn.Module = losses
+        if group.size > 1:
+            with warnings.catch_warnings():
+                # broadcast_buffers=False is deprecated for a setting that broadcasts at the start, which
+                # shards forbid.
+                warnings.simplefilter("ignore", FutureWarning)
+                self.module = DistributedDataParallel(
+                    losses,
+                    device_ids=[group.device] if group.device.type == "cuda" else None,
+                    broadcast_buffers=False,
+                    find_unused_parameters=len(family.phases) > 1,
+                )
+
+    def __call__(self, phase: int, batch: Batch) -> tuple[Tensor, Terms]:
+        """Loss and logged values of one shard."""
+        return self.module(phase, batch)
+
+    def accumulating(self, last: bool) -> AbstractContextManager[None]:
+        """Around forward and backward of a shard: gradients travel with the last one only."""
+        if last or not isinstance(self.module, DistributedDataParallel):
+            return nullcontext()
+        return self.module.no_sync()
+
+
+class Buffers:
+    """Keeps every shard's buffers apart, and those of networks that a phase does not train unchanged."""
+
+    def __init__(self, family: Family, shards: Sequence[int]):
+        self.family = family
+        # Buffers of the family itself (a path-length mean, ADA's p) move in `after` only and are shared by
+        # all shards.
+        self.live = {name: buffer for name, buffer in family.named_buffers() if "." in name}
+        self.of_shard = {shard: self._copy(self.live) for shard in shards} if len(shards) > 1 else {}
+        self.shards = list(shards)
+        self._frozen = [self._untrained(phase) for phase in family.phases]
+
+    @contextmanager
+    def of(self, shard: int, phase: int) -> Iterator[None]:
+        """Work on the buffers of `shard`.
+
+        Afterwards, those of networks that `phase` does not train are as before.
+        """
+        if self.of_shard:
+            self._load(self.of_shard[shard])
+        before = self._copy(self._frozen[phase])
+        try:
+            yield
+        finally:
+            self._load(before)
+            if self.of_shard:
+                self.of_shard[shard] = self._copy(self.live)
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Around a phase's `after`: what it changes (a codebook), it changes for every shard."""
+        before = self._copy(self.live) if self.of_shard else {}
+        yield
+        changed = {
+            name: self.live[name] for name, old in before.items() if not torch.equal(old, self.live[name])
+        }
+        for shard in self.of_shard:
+            self.of_shard[shard] |= self._copy(changed)
+
+    def settle(self) -> None:
+        """Between steps, show the first shard's buffers: what the average copies on one worker as on many."""
+        if self.of_shard:
+            self._load(self.of_shard[self.shards[0]])
+
+    def state(self) -> dict[int, Terms]:
+        """The buffers of each shard of this process."""
+        return self.of_shard or {self.shards[0]: self._copy(self.live)}
+
+    def load_state(self, state: dict[int, Terms]) -> None:
+        """Put back what `state` of any process returned, all shards together."""
+        if self.of_shard:
+            self.of_shard = {shard: self._copy(state[shard]) for shard in self.shards}
+        self._load(state[self.shards[0]])
+
+    def put(self, shard: int, buffers: Terms) -> None:
+        """Take over some buffers of a shard."""
+        if self.of_shard:
+            self.of_shard[shard] |= self._copy(buffers)
+        if shard == self.shards[0]:
+            self._load(buffers)
+
+    def _untrained(self, phase: Phase) -> Terms:
+        trained = {id(p) for p in phase.parameters}
+        frozen = [
+            name
+            for name, child in self.family.named_children()
+            if not any(id(p) in trained for p in child.parameters())
+        ]
+        return {name: b for name, b in self.live.items() if name.split(".")[0] in frozen}
+
+    @staticmethod
+    def _copy(buffers: Terms) -> Terms:
+        return {name: buffer.clone() for name, buffer in buffers.items()}
+
+    def _load(self, buffers: Terms) -> None:
+        for name, value in buffers.items():
+            self.live[name].copy_(value)

@@ -1,0 +1,70 @@
+"""What a worker is sent to do to encode images, once, for what is trained on latents."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from components.common.chunks import CHUNK
+from components.common.errors import RunError
+from components.common.process import using_threads
+from components.data.dataset import open_split, to_float
+from components.families.artifact import load_model
+from components.store import Store
+
+
+class Encoder(Protocol):
+    """What encodes images."""
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance, (N, c, h, w) each."""
+
+
+@dataclass(frozen=True)
+class Encode:
+    """An encoding job: images [start, start + n) of a split."""
+
+    store: str  # URL
+    data: str  # folders in the store
+    model: str
+    out: str
+    split: str
+    number: int  # of the file that holds them
+    start: int
+    n: int
+    threads: int = 1
+    device: str = "cpu"
+
+
+@torch.no_grad()
+def encode(job: Encode) -> None:
+    """Leave mean and log variance of some images, float16 (n, 2, c, h, w).
+
+    Images are encoded in chunks cut at fixed positions, so the bits do not depend on how they are shared out.
+    """
+    store, name = Store(job.store), f"{job.out}/{job.split}/latents-{job.number:05d}.npy"
+    if store.exists(name):
+        return
+    assert job.start % CHUNK == 0, "a range begins with a chunk"
+    with using_threads(job.threads):
+        generator, _, _ = load_model(store.local_copy(job.model))
+        encoder = cast(Encoder, generator.to(job.device))
+        images = open_split(store.local_copy(job.data), job.split).images
+        parts = []
+        for first in range(job.start, job.start + job.n, CHUNK):
+            rows = np.arange(first, min(first + CHUNK, job.start + job.n))
+            encoded = torch.stack(encoder.encode(to_float(images[rows]).to(job.device)), 1)
+            parts.append(encoded.half().cpu().numpy())
+    array = np.concatenate(parts)
+    if not np.isfinite(array).all():
+        raise RunError(
+            f"{job.model} encodes images as numbers that float16 does not hold; raise its kl_weight"
+        )
+    file = io.BytesIO()
+    np.save(file, array)
+    store.write_bytes(name, file.getvalue())

@@ -1,0 +1,190 @@
+"""The training loop. It knows phases, never a family.
+
+    every step: reseed, next batch, learning rate, every due phase, average
+    every so often: log, validate, sample a fixed-seed grid, checkpoint, report
+
+Everything random is a function of (seed, attempt, step, phase, shard) and the data position is a function of
+the step, so there is no state to lose but what a checkpoint holds. To resume, call it again.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from components.training import posthoc_ema
+from components.training.health.detector import Diagnosis
+from components.training.health.events import event, stopped
+from components.training.protocols import Log, Report, Source
+from components.training.schedule import grid_steps
+from components.training.state import Trained
+from components.training.trainer import Trainer
+from models.family import Batch
+
+
+def train(
+    trainer: Trainer,
+    data: Source,
+    log: Log,
+    *,
+    validation: Sequence[Batch] = (),
+    resume: dict[str, Any] | None = None,
+    report: Report = lambda step, metrics, checkpoint: None,
+    stop_at: int | None = None,
+) -> Trained:
+    """Train to the end of the settings, or until validation no longer improves.
+
+    Args:
+        trainer: the family and its settings.
+        data: batches by step.
+        log: where rows, grids and checkpoints go.
+        validation: held-out batches; used where the family has one phase, whose loss then is a measure.
+        resume: a checkpoint's state to go on from.
+        report: told at every checkpoint.
+        stop_at: a step at which to stop for now, to be resumed from its checkpoint.
+
+    Raises:
+        Diverged: a term is not finite; the last good checkpoint stays.
+    """
+    settings = trainer.settings
+    if resume is None:
+        snapshot(trainer, log)
+    else:
+        trainer.load_state(resume)
+        refuse_again(trainer)
+    control = trainer.control
+    grids, watch = grid_steps(settings), trainer.watch
+    if watch.examines:
+        log.watch(watch.described)
+    validates = bool(validation) and len(trainer.family.phases) == 1
+    by_loss = validates and settings.patience is not None  # what stops a training early also selects
+    changes = {milestone.step: milestone.change for milestone in settings.milestones}
+    row: dict[str, float] = {}
+    began = time.perf_counter() - control.seconds
+    end = settings.steps if stop_at is None else min(stop_at, settings.steps)
+    while control.step < end and not control.stopped:
+        if control.step in changes:
+            trainer.adjust(changes[control.step])
+        trainer.step(data)
+        step = control.step
+        control.seconds = time.perf_counter() - began
+        log.progress(step, row)
+        checked: dict[str, float] = {}
+        if validates and (step % settings.validate_every == 0 or step == settings.steps):
+            terms, seen = trainer.validate(validation)
+            checked = terms | seen
+            if by_loss:
+                trainer.select(sum(terms.values()))
+        drawn = step in grids or control.stopped
+        vitals, diagnosis = watch.look() if watch.is_due(step) else ({}, None)
+        if trainer.is_logged(step) or checked or drawn or vitals:
+            row = trainer.collect() | {f"validation/{k}": v for k, v in checked.items()}
+            diagnosis = diagnosis or trainer.broken(row)
+            row |= {f"health/{k}": v for k, v in vitals.items()}
+            judged = snapshot(trainer, log) if drawn else {}
+            if judged and not by_loss:
+                trainer.select(judged["score"])
+            row |= {f"judged/{k}": v for k, v in judged.items() if k != "score"}
+            log.row(step, {"images": trainer.images, "seconds": control.seconds, **row})
+        if diagnosis and respond(trainer, log, diagnosis):
+            control = trainer.control
+            continue
+        saved = step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped
+        if saved and watch.healthy:
+            control.healthy = (control.attempt, step)
+        if saved:
+            name = log.save(step, trainer.state())
+            report(step, row | {"seconds": time.perf_counter() - began}, name)
+    return Trained(control, trainer.images, row)
+
+
+def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
+    """Do about a diagnosis what the policy says; whether training has gone back to an earlier step.
+
+    Raises:
+        Diverged: the policy is to stop, or nothing is left to try; the last healthy checkpoint stays.
+    """
+    control, watch = trainer.control, trainer.watch
+    remedy, generator = watch.remedy(diagnosis.disease), trainer.calibrated()
+    action = "treated" if remedy else watch.otherwise(diagnosis.disease)
+    found = event(diagnosis, control.attempt, action)
+    if remedy is None:
+        control.events.append(found)
+        log.event(found, generator)
+        if action == "stopped":
+            log.save(control.step, trainer.state())
+            refuse_again(trainer)
+        return False
+    state = trainer.group.agree(log.load(control.healthy)) if control.healthy else None
+    found = trainer.treat(found, remedy, state)
+    log.event(found, generator)
+    control = trainer.control
+    log.go_back(control.step, control.attempt)
+    log.watch(watch.described)
+    log.save(control.step, trainer.state())
+    return True
+
+
+def refuse_again(trainer: Trainer) -> None:
+    """A training that the doctor stopped stays so: raises Diverged with why and what had been tried."""
+    control = trainer.control
+    if control.events and control.events[-1]["action"] == "stopped":
+        raise stopped(control.events[-1], trainer.settings.health, control.treatments)
+
+
+def snapshot(trainer: Trainer, log: Log) -> dict[str, float]:
+    """Draw the samples of this step and judge them: `score`, lower is better, and what it was chosen from.
+
+    Decisions rest on it, so all processes hear what the first one found. Empty where nothing judges.
+    """
+    generator, control = trainer.calibrated(), trainer.control
+    log.grid(control.step, generator)
+    if trainer.tracks and control.step:
+        moment = trainer.tracks.mark(control.attempt, control.step)
+        log.save_tracks(moment, posthoc_ema.flat(trainer.tracks.parameters))
+    judged: dict[str, float] = trainer.group.agree(log.judge(control.step, generator))
+    if judged:
+        values = {name: value for name, value in judged.items() if name != "score"}
+        control.curve.append({"step": control.step, **values})
+    return judged
+
+
+@torch.no_grad()
+def try_lengths(trainer: Trainer, log: Log) -> dict[str, Any]:
+    """Judge averages of other lengths as snapshots are judged; one that beats the ordinary becomes the best.
+
+    The ordinary average is the one that would be kept without: of the best snapshot, or of the last step. For
+    the first process, after training; the averaged generator is afterwards what it was.
+
+    Returns:
+        `won`: the length that did, None where it was the ordinary; `curve`: length and quality, and `missed`,
+        how far the profile is from that of the length; `snapshots`: how many they were made from.
+    """
+    assert trainer.tracks
+    control, generator, settings = trainer.control, trainer.ema.generator, trainer.settings
+    last = {name: value.clone() for name, value in generator.state_dict().items()}
+    ordinary = trainer.weights("best" if settings.keep == "best" else "last")
+    curve: list[dict[str, Any]] = [{"length": None, **log.judge(control.step, ordinary)}]
+    generator.load_state_dict(last)
+    won, lowest, best = None, curve[0]["score"], trainer.best
+    if math.isnan(lowest):
+        lowest = math.inf
+    moments = log.stored_tracks(trainer.tracks.moments)
+    lengths = settings.ema_lengths if moments else ()
+    made = posthoc_ema.averages(lengths, moments, map(log.load_tracks, moments), control.step)
+    for length, (parameters, missed) in zip(lengths, made, strict=True):
+        for name, mine in generator.named_parameters():
+            mine.copy_(parameters[name])
+        judged = log.judge(control.step, trainer.calibrated())
+        curve.append({"length": length, "missed": missed, **judged})
+        if judged["score"] < lowest:
+            won, lowest = length, judged["score"]
+            best = {name: value.clone() for name, value in generator.state_dict().items()}
+    generator.load_state_dict(last)
+    if won is not None:
+        trainer.best, control.best_step = best, control.step
+    return {"won": won, "curve": curve, "snapshots": len(moments)}

@@ -1,0 +1,97 @@
+"""Run a training job under Ray Train."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from components.cluster.ray_cluster import cause_of, check_resources, connect, raise_if_stopping
+from components.common.errors import Diverged, InputError, RunError
+
+if TYPE_CHECKING:
+    from components.training.request import Fit
+
+
+_in_process = threading.Lock()  # torch's random state belongs to the process: one fit at a time
+
+
+def fit(job: Fit, name: str) -> None:
+    """Train under Ray Train, with the workers that the job's settings ask for.
+
+    Args:
+        job: what to train, and where to leave it.
+        name: of the Ray run; the same for every start of the same attempt.
+
+    Raises:
+        RunError: training failed for good; says why and what to do.
+    """
+    settings = job.settings
+    if settings.workers == 0:
+        from components.training import job as training_job
+
+        with _in_process:
+            training_job.fit(job, report=raise_if_stopping)
+        return
+    connect()
+    warnings.filterwarnings("ignore", module="ray")
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    from components.store import Store
+
+    gpu = job.device == "cuda"
+    check_resources(settings.workers, settings.threads, gpu)
+    filesystem, path = Store(job.store).child(job.attempt).arrow()
+    trainer = TorchTrainer(
+        _worker,
+        train_loop_config=asdict(job),
+        scaling_config=ScalingConfig(
+            num_workers=settings.workers,
+            use_gpu=gpu,
+            resources_per_worker={"CPU": settings.threads} | ({"GPU": 1} if gpu else {}),
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=f"{path}/ray",
+            storage_filesystem=filesystem,
+            failure_config=FailureConfig(max_failures=settings.max_failures),
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:  # Ray wraps what a worker raised in kinds of its own
+        raise cause_of(error) from error
+    attempt = Store(job.store).child(job.attempt)
+    attempt.delete("ray")  # its notes for a restart, which a finished fit has no use for
+    if attempt.exists("error.json"):
+        failed = attempt.read_json("error.json")
+        attempt.delete("error.json")
+        raise (Diverged if failed["diverged"] else RunError)(failed["error"])
+
+
+def _worker(config: dict[str, Any]) -> None:
+    """One worker of a fit. A mistake that a restart would only repeat is reported, not raised to Ray."""
+    import ray.train
+    import ray.train.torch
+
+    from components.store import Store
+    from components.training import job as training_job
+    from components.training import request
+    from components.training.distributed import Group
+
+    job = request.Fit(**config)
+    context = ray.train.get_context()
+    group = Group(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
+
+    def report(step: int, metrics: dict[str, float], checkpoint: str | None) -> None:
+        # The trainer has stored its checkpoint itself, as one file; Ray is told that the worker is alive.
+        ray.train.report({"step": step, **metrics})
+
+    try:
+        training_job.fit(job, group, report)
+    except (InputError, RunError) as error:
+        if group.rank == 0:
+            told = {"error": str(error), "diverged": isinstance(error, Diverged)}
+            Store(job.store).child(job.attempt).write_json("error.json", told)

@@ -1,0 +1,126 @@
+"""Values for trials: random, on a grid, or suggested by Optuna."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ray import tune
+from ray.tune.search import BasicVariantGenerator
+
+from components.common.seeds import derive
+from components.config.sweep import Sweep
+from components.tuning.space import Hyperparameter
+from models.search_space import Range
+
+
+def labels(hyperparameters: Sequence[Hyperparameter]) -> dict[str, dict[str, Any]]:
+    """Names of values that are not plain, such as lists of widths: searchers take only plain ones."""
+    choices = {
+        h.name: (*h.space.values, h.default) for h in hyperparameters if not isinstance(h.space, Range)
+    }
+    return {name: {label_of(value): value for value in values} for name, values in choices.items()}
+
+
+def label_of(value: Any) -> Any:
+    """A value if it is plain, else its JSON."""
+    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
+
+
+def domain(hyperparameter: Hyperparameter) -> Any:
+    """Where a hyperparameter is searched, as Tune has it; upper ends belong to it."""
+    space = hyperparameter.space
+    if not isinstance(space, Range):
+        return tune.choice([label_of(value) for value in space.values])
+    if hyperparameter.integer:
+        low, high = int(space.low), int(space.high) + 1
+        return tune.lograndint(low, high) if space.scale == "log" else tune.randint(low, high)
+    return (tune.loguniform if space.scale == "log" else tune.uniform)(space.low, space.high)
+
+
+def suggestions(
+    hyperparameters: Sequence[Hyperparameter], settings: Sweep, before: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """The values to try, as far as they are known beforehand; the same for the same seed.
+
+    Args:
+        hyperparameters: what is searched.
+        settings: of the sweep.
+        before: what an interrupted sweep had suggested, which a searcher that learns is told first.
+    """
+    default = {h.name: label_of(h.default) for h in hyperparameters}
+    if settings.searcher == "grid":
+        axes = [_points(h, settings.points) for h in hyperparameters]
+        names = [h.name for h in hyperparameters]
+        grid = [dict(zip(names, values, strict=True)) for values in itertools.product(*axes)]
+        first = [default] if default in grid else []  # elsewhere it would take the place of a point
+        return (first + [point for point in grid if point != default])[: settings.trials]
+    if settings.searcher == "optuna":
+        return [dict(values) for values in before] or [default]
+    found, draws = [default], 0
+    if settings.scheduler == "pbt" and not _inside(default, hyperparameters):
+        found = []  # what is not in the range cannot be changed a little
+    while len(found) < settings.trials and draws < 100 * settings.trials:
+        draws += 1
+        seed = derive(settings.seed, "suggestion", draws) % 2**32
+        state = np.random.RandomState(seed)
+        point = {h.name: plain_values(domain(h).sample(random_state=state)) for h in hyperparameters}
+        if point not in found:
+            found.append(point)
+    return found
+
+
+def _points(hyperparameter: Hyperparameter, n: int) -> list[Any]:
+    """The points of a grid: every choice, or `n` of a range, evenly spaced in its scale."""
+    space = hyperparameter.space
+    if not isinstance(space, Range):
+        return [label_of(value) for value in space.values]
+    spaced = np.geomspace if space.scale == "log" else np.linspace
+    values = [float(f"{value:.12g}") for value in spaced(space.low, space.high, n)]
+    return list(dict.fromkeys(round(v) for v in values)) if hyperparameter.integer else values
+
+
+def plain_values(value: Any) -> Any:
+    """A numpy scalar as a Python number."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def searcher(
+    hyperparameters: Sequence[Hyperparameter],
+    settings: Sweep,
+    points: list[dict[str, Any]],
+    most: int,
+    resumed: bool = False,
+) -> Any:
+    """Where values come from, for at most so many trials at once: a list, or Optuna's Parzen estimators."""
+    if settings.scheduler == "pbt":
+        most = 0  # all at once: those that wait for the others count among them
+    if settings.searcher != "optuna":
+        return BasicVariantGenerator(points, max_concurrent=most, random_state=settings.seed)
+    import optuna
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    space = OptunaSearch.convert_search_space({h.name: domain(h) for h in hyperparameters})
+    goal: dict[str, Any] = {"metric": "score", "mode": "min"}
+    if settings.cost:
+        goal = {"metric": ["score", "cost"], "mode": ["min", "min"]}
+    inside = [point for point in points if _inside(point, hyperparameters)]
+    # What was suggested before is told again and draws nothing: the same chance would draw it once more.
+    seed = derive(settings.seed, "resumed", len(points)) % 2**32 if resumed else settings.seed
+    return OptunaSearch(space, points_to_evaluate=inside, seed=seed, **goal)
+
+
+def _inside(point: Mapping[str, Any], hyperparameters: Sequence[Hyperparameter]) -> bool:
+    """Whether values lie where they are searched; the experiment's own need not."""
+    for h in hyperparameters:
+        value = point[h.name]
+        if isinstance(h.space, Range):
+            if value is None or not h.space.low <= value <= h.space.high:
+                return False
+        elif value not in [label_of(v) for v in h.space.values]:
+            return False
+    return True

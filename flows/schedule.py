@@ -1,0 +1,31 @@
+"""The flow that schedules and deployments call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+
+from components.common.errors import RunError
+
+
+@flow(name="atelier-sweep-of-config", flow_run_name="{config}", retries=0, persist_result=False)
+def scheduled(config: str, changes: list[str] | None = None) -> str:
+    """Run the sweep of a config file: what a Prefect deployment or schedule calls; its parameters are plain.
+
+    Args:
+        config: a YAML file, relative to the project or absolute.
+        changes: of settings, such as sweep.trials=32.
+
+    Raises:
+        InputError: the config or a change is not accepted.
+        RunError: the sweep failed.
+    """
+    from flows import searching, start
+    from flows.setup import config_path
+
+    experiment = searching.from_file(config_path(Path(config)), changes or [])
+    record = start.start(experiment, command=f"scheduled sweep of {config}")
+    if record["status"] != "done":
+        raise RunError(f"the sweep of {config} ended {record['status']}; run {record['run_id']} says why")
+    return str(record["run_id"])

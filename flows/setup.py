@@ -1,0 +1,78 @@
+"""From a config file to a resolved experiment and its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from components.cluster import resources
+from components.common.errors import InputError
+from components.common.paths import home
+from components.config import loading
+from components.config.experiment import Experiment
+from components.data import local
+from components.data.card import DataCard
+from components.pipeline.plan import Plan
+from components.store import Store
+
+QUICKSTART = "configs/quickstart.yaml"
+
+
+def config_path(path: Path | None) -> Path:
+    """A config file, looked for here and in the project; the quick start's without one."""
+    if path is None:
+        return home() / QUICKSTART
+    if not path.exists() and not path.is_absolute() and (home() / path).exists():
+        return home() / path
+    return path
+
+
+SMOKE = {
+    "steps": 16,
+    "checkpoint_every": 8,
+    "validate_every": 8,
+    "sample_grids": 2,
+    "log_every": 4,
+    "smoke": True,
+}
+
+
+def experiment(
+    path: Path, changes: Sequence[str], only: Collection[str] = (), *, smoke: bool = False
+) -> Experiment:
+    """The experiment of a config file and the command line's changes, resolved."""
+    read = loading.load(path, changes)
+    if unknown := [family for family in only if family not in read.families]:
+        raise InputError(f"--only {unknown[0]}: not in {path}, which has: {', '.join(read.families)}")
+    from components.families.resolve import resolved, with_upstream
+
+    families = with_upstream(read, only).families
+    if smoke:
+        families = {
+            name: {**block, "train": {**block.get("train", {}), **SMOKE}} for name, block in families.items()
+        }
+        read = read.model_copy(
+            update={
+                "evaluate": read.evaluate.model_copy(
+                    update={
+                        "samples": 64,
+                        "extractor_epochs": 1,
+                        "study_samples": min(16, read.evaluate.study_samples),
+                    }
+                )
+            }
+        )
+    told = read.model_dump(exclude_unset=True)  # what was not asked for is still to be chosen
+    read = loading.parse({**told, "families": families}, str(path))
+    where = resources.device(read.device)
+    return resolved(read, where, resources.precision("auto", where))
+
+
+def plan_of(experiment: Experiment, store: Store) -> Plan | None:
+    """The plan, if the data is at hand; nothing is prepared or written."""
+    name, revision = experiment.data.name, experiment.data.revision
+    found = local.peek(home(), name, revision)
+    if found is None:
+        return None
+    folder, version = found
+    return Plan.of(experiment, version, DataCard.read(folder), store)

@@ -1,0 +1,164 @@
+"""Settings of all adversarial families."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from models.family import Config
+from models.parts.losses import OBJECTIVES
+from models.search_space import Choice, Range
+
+LossName = Literal["non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic"]
+
+OptimizerName = Literal["adam", "rmsprop"]
+
+Norm = Literal["batch", "none"]
+
+
+class AdversarialConfig(Config):
+    """What all adversarial families can be told; each has its own paper's defaults.
+
+    With minibatch_discrimination or minibatch_stddev, scores depend on the other images of a shard, and so
+    does a penalty on their slope: what it bounds is then the slope of all scores by one image. Both together
+    are allowed, as Karras et al. 2018 have them (Sec. 3 and App. A), unlike a penalty with BatchNorm.
+    """
+
+    # Dimensions of z.
+    latent: Annotated[
+        int, Choice((32, 64, 100, 128), source="Radford et al. 2016, Sec. 4: 100; Miyato et al. 2018: 128")
+    ] = Field(100, ge=1)
+    loss: Annotated[
+        LossName,
+        Choice(
+            ("non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic"),
+            source="Goodfellow et al. 2014, Sec. 3: non_saturating, for minimax saturates early in training",
+            recommended="non_saturating",
+        ),
+    ] = "non_saturating"
+    optimizer: OptimizerName = "adam"
+    # Learning rate.
+    lr: Annotated[
+        float, Range(1e-4, 4e-4, "log", source="Radford et al. 2016, Sec. 4: 2e-4", recommended=2e-4)
+    ] = Field(2e-4, gt=0)
+    # D's own (Heusel et al. 2017); None: the same.
+    lr_discriminator: Annotated[
+        float | None,
+        Range(1e-4, 4e-4, "log", source="Zhang et al. 2019, SAGAN: 4e-4, with 1e-4 for G", recommended=4e-4),
+    ] = Field(None, gt=0)
+    # Of Adam; at 0.9 training oscillates, Radford et al. 2016, Sec. 4.
+    beta1: Annotated[
+        float,
+        Range(
+            0.0,
+            0.9,
+            source="Radford et al. 2016, Sec. 4: 0.5, for 0.9 oscillates",
+            where=("optimizer", "adam"),
+            recommended=0.5,
+        ),
+    ] = Field(0.5, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    # D steps a G step, each on other images.
+    n_critic: Annotated[
+        int, Range(1, 5, source="Goodfellow et al. 2014, Alg. 1: 1; Arjovsky et al. 2017, Alg. 1: 5")
+    ] = Field(1, ge=1)
+    n_generator: int = Field(1, ge=1)  # G steps a D step
+    norm: Norm = "none"  # normalisation between D's layers, where its networks have any
+    # Remedies.
+    clip_weights: float | None = Field(None, gt=0)  # D's weights stay in [-c, c]; Arjovsky et al. 2017
+    # Lambda; Gulrajani et al. 2017, Eq. 3.
+    gradient_penalty: Annotated[
+        float,
+        Choice((0.0, 1.0, 10.0), source="Gulrajani et al. 2017, Sec. 4: 10 everywhere", recommended=10.0),
+    ] = Field(0, ge=0)
+    # Gamma, on images; Mescheder et al. 2018, Eq. 9.
+    r1: Annotated[
+        float,
+        Choice(
+            (0.0, 0.01, 0.1, 1.0, 10.0),
+            source="Mescheder et al. 2018, authors' code: 10; StyleGAN2-ADA's settings for CIFAR-10: 0.01",
+            recommended=10.0,
+        ),
+    ] = Field(0, ge=0)
+    # Gamma, on samples; Eq. 10.
+    r2: Annotated[
+        float,
+        Choice(
+            (0.0, 0.01, 0.1, 1.0, 10.0), source="Mescheder et al. 2018, authors' code: 10", recommended=10.0
+        ),
+    ] = Field(0, ge=0)
+    # Of D's layers; Miyato et al. 2018.
+    spectral_norm: Annotated[
+        bool, Choice((False, True), source="Miyato et al. 2018: with any objective", recommended=True)
+    ] = False
+    # Kernels; Salimans et al. 2016, Sec. 3.2.
+    minibatch_discrimination: Annotated[
+        int, Choice((0, 16, 32, 64), source="Salimans et al. 2016, Sec. 3.2: against collapse")
+    ] = Field(0, ge=0)
+    # Images in a group; Karras et al. 2018, Sec. 3.
+    minibatch_stddev: Annotated[
+        int,
+        Choice((0, 4, 8), source="StyleGAN2's settings: 4", recommended=4),
+    ] = Field(0, ge=0)
+    unrolled_steps: int = Field(0, ge=0)  # D steps that G looks ahead; Metz et al. 2017
+    unrolled_lr: float = Field(0.005, gt=0)  # of the plain gradient descent in them; 0.02 already overshoots
+    # Standard deviation at first; Sonderby et al. 2017.
+    instance_noise: Annotated[
+        float,
+        Range(
+            0.0,
+            0.5,
+            source="Sonderby et al. 2017, appendix on instance noise: some, annealed to 0",
+            advises=False,
+        ),
+    ] = Field(0, ge=0)
+    instance_noise_steps: int = Field(1000, ge=1)  # it falls to 0 in a straight line over so many
+    # Images are called 1 - this; Salimans et al., Sec. 3.4.
+    label_smoothing: Annotated[
+        float, Choice((0.0, 0.1, 0.2), source="Salimans et al. 2016, Sec. 3.4: 0.1", recommended=0.1)
+    ] = Field(0, ge=0, lt=0.5)
+    # See models/parts/augment.py.
+    augment: Annotated[
+        tuple[Literal["colour", "translation", "cutout", "geometry"], ...],
+        Choice(
+            ((), ("translation",), ("translation", "cutout"), ("colour", "translation", "cutout")),
+            source="Zhao et al. 2020: all three; authors' code for CIFAR-10: translation and cutout",
+            recommended=("translation", "cutout"),
+        ),
+    ] = ()
+    augment_p: float = Field(1.0, ge=0, le=1)  # of each for each image; the first p where it adapts
+    ada_target: float | None = Field(None, gt=0, lt=1)  # of E[sign D(x)] (paper: 0.6); None: p stays as it is
+    ada_steps: int = Field(5000, ge=1)  # D updates in which p can go from 0 to 1 (paper: 500,000 images)
+
+    @property
+    def lr_d(self) -> float:
+        """D's learning rate."""
+        return self.lr if self.lr_discriminator is None else self.lr_discriminator
+
+    @property
+    def penalties(self) -> list[str]:
+        """The settings in force that act on D's slope, which BatchNorm would spoil."""
+        return [name for name in ("gradient_penalty", "r1", "r2", "spectral_norm") if getattr(self, name)]
+
+    @model_validator(mode="after")
+    def _composes(self) -> Self:
+        if self.n_critic > 1 and self.n_generator > 1:
+            raise ValueError("n_critic and n_generator cannot both be more than 1")
+        if self.norm == "batch" and self.penalties:
+            raise ValueError(
+                f"{self.penalties[0]} needs norm: none, for BatchNorm makes a score depend on other images"
+            )
+        if self.label_smoothing and not OBJECTIVES[self.loss].labels:
+            raise ValueError(f"label_smoothing has no meaning with loss: {self.loss}, which has no labels")
+        if self.clip_weights and self.spectral_norm:
+            raise ValueError("clip_weights and spectral_norm both bound D's weights; choose one")
+        if self.unrolled_steps and self.penalties and self.penalties != ["spectral_norm"]:
+            raise ValueError(f"unrolled_steps cannot look ahead through {self.penalties[0]}; choose one")
+        if self.ada_target and not self.augment:
+            raise ValueError("ada_target adapts augmentations; name them in augment")
+        if self.ada_target and OBJECTIVES[self.loss].undecided is None:
+            raise ValueError(
+                f"ada_target reads the sign of D(x), which means little with loss: {self.loss}; set augment_p"
+            )
+        return self

@@ -1,0 +1,126 @@
+"""Encoders of images into vectors and decoders back, dense or convolutional: what autoencoders share."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from models.family import Card, Config
+from models.parts.layers import down, shapes, up
+from models.search_space import Choice
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
+
+
+class CoderConfig(Config):
+    """Hyperparameters of both networks; decoders mirror encoders."""
+
+    network: Literal["dense", "conv"]
+    latent: int = Field(ge=1)  # numbers in a code
+    widths: tuple[PositiveInt, ...]  # dense: units of the encoder's hidden layers
+    # Conv: channels of the largest feature maps; doubled at each halving.
+    width: Annotated[
+        int,
+        Choice(
+            (16, 32, 64),
+            source="this project: sizes for a processor",
+            advises=False,
+            where=("network", "conv"),
+        ),
+    ] = Field(32, ge=1)
+    max_width: int = Field(128, ge=1)  # conv: doubling stops here
+    # Conv: units of the dense layer beside the code.
+    hidden: Annotated[
+        int,
+        Choice(
+            (128, 256, 512),
+            source="this project: sizes for a processor",
+            advises=False,
+            where=("network", "conv"),
+        ),
+    ] = Field(256, ge=1)
+    activation: Literal["relu", "silu", "gelu"]
+
+    def check(self, card: Card) -> None:
+        """Raises ValueError where the code is no smaller than the image."""
+        if self.latent >= (pixels := math.prod(card.shape)):
+            raise ValueError(f"latent={self.latent} must be less than an image's {pixels} numbers")
+
+    def act(self) -> nn.Module:
+        """The activation."""
+        return ACTIVATIONS[self.activation]()
+
+
+def mlp(config: CoderConfig, widths: Sequence[int]) -> nn.Sequential:
+    """Dense layers from widths[0] to widths[-1], an activation between any two."""
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        layers += [nn.Linear(before, after), config.act()]
+    return nn.Sequential(*layers[:-1])
+
+
+def told(h: Tensor, label: Tensor | None, classes: int) -> Tensor:
+    """Features (N, D) with the class, one-hot, beside them where there are classes, (N, D + classes)."""
+    if not classes:
+        return h
+    assert label is not None
+    return torch.cat([h, one_hot(label, classes).to(h)], 1)
+
+
+class Encoder(nn.Module):
+    """Images and, where there are `classes`, labels -> `outputs` numbers an image."""
+
+    def __init__(self, config: CoderConfig, card: Card, outputs: int, classes: int = 0):
+        super().__init__()
+        self.classes = classes
+        self.convolutions: nn.Module | None = None
+        if config.network == "dense":
+            self.dense = mlp(config, [math.prod(card.shape) + classes, *config.widths, outputs])
+            return
+        sizes, widths = shapes(card.resolution, config.width, config.max_width, card.channels)
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise(widths):
+            layers += [down(before, after), config.act()]
+        self.convolutions = nn.Sequential(*layers)
+        self.dense = mlp(config, [sizes[-1] ** 2 * widths[-1] + classes, config.hidden, outputs])
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) -> (N, outputs), float32."""
+        if self.convolutions is not None:
+            x = self.convolutions(x).permute(0, 2, 3, 1)  # (N, 3, 3, 128), as it lies in memory
+        return self.dense(told(x.flatten(1), label, self.classes)).float()
+
+
+class Decoder(nn.Module):
+    """Codes and, where there are `classes`, labels -> images, unbounded."""
+
+    def __init__(self, config: CoderConfig, card: Card, classes: int = 0):
+        super().__init__()
+        self.classes, self.shape = classes, card.shape
+        self.convolutions: nn.Module | None = None
+        inputs = config.latent + classes
+        if config.network == "dense":
+            self.dense = mlp(config, [inputs, *config.widths[::-1], math.prod(card.shape)])
+            return
+        sizes, widths = shapes(card.resolution, config.width, config.max_width, card.channels)
+        self.size = sizes[-1]
+        self.dense = mlp(config, [inputs, config.hidden, sizes[-1] ** 2 * widths[-1]])
+        layers: list[nn.Module] = []
+        for i in reversed(range(len(sizes) - 1)):
+            layers += [config.act(), up(widths[i + 1], widths[i], sizes[i])]
+        self.convolutions = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """(N, Z) -> (N, C, H, W), float32."""
+        h = self.dense(told(z, label, self.classes))
+        if self.convolutions is None:
+            return h.unflatten(1, self.shape).float()
+        h = h.unflatten(1, (self.size, self.size, -1))  # (N, 3, 3, 128)
+        return self.convolutions(h.permute(0, 3, 1, 2)).float()

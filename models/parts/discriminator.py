@@ -1,0 +1,106 @@
+"""Discriminators: heads that look at a batch, and spectral normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from models.adversarial_config import AdversarialConfig
+
+Critic = Callable[[Tensor, Tensor | None], Tensor]
+"""From images (N, C, H, W) and their labels to scores (N,)."""
+
+
+class MinibatchDiscrimination(nn.Module):
+    """How near the others of the batch are: o(x_i)_b = sum over j != i of exp(-|M_i,b - M_j,b|_1).
+
+    Salimans et al. 2016, Sec. 3.2, with M = T f(x), (N, kernels, dim).
+    """
+
+    def __init__(self, width: int, kernels: int, dim: int = 8):
+        super().__init__()
+        self.project = nn.Linear(width, kernels * dim, bias=False)
+        self.kernels, self.width = kernels, kernels
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(N, width) -> (N, kernels)."""
+        m = self.project(h).float().unflatten(1, (self.kernels, -1)).permute(2, 1, 0)  # (dim, kernels, N)
+        distance = m.new_zeros(())
+        for row in m.contiguous():  # all at once would be dim times as large as the result, and slower
+            distance = distance + (row[:, :, None] - row[:, None]).abs()  # (kernels, N, N)
+        return (-distance).exp().sum(2).T - 1  # without itself, exp(0)
+
+
+def group_size(group: int, images: int) -> int:
+    """How many of the images of a shard are a group: `group` of them, or all where there are fewer.
+
+    Raises:
+        ValueError: the images cannot be cut into such groups.
+    """
+    if images % min(group, images):
+        raise ValueError(f"minibatch_stddev={group} must divide the {images} images of a shard")
+    return min(group, images)
+
+
+class MinibatchStddev(nn.Module):
+    """The standard deviation of features over a group, averaged into one number. Karras et al. 2018, Sec. 3.
+
+    A group takes images N/G apart, as in the authors' code; its size is at most the batch's.
+    """
+
+    def __init__(self, group: int):
+        super().__init__()
+        self.group, self.width = group, 1
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(N, F) -> (N, 1)."""
+        size = group_size(self.group, len(h))
+        groups = h.float().unflatten(0, (size, -1))  # (G, N/G, F)
+        deviation = (groups.var(0, correction=0) + 1e-8).sqrt().mean(1)  # (N/G,)
+        return deviation.repeat(size)[:, None]
+
+
+class Discriminator(nn.Module):
+    """Features (N, F) of an image, then one score from them and from statistics of the batch.
+
+    Args:
+        features: from images (N, C, H, W) to (N, width).
+        width: how many.
+        config: which statistics there are.
+        classes: a projection term <v_y, h> where more than 0, Miyato & Koyama 2018, Eq. 3.
+    """
+
+    def __init__(self, features: nn.Module, width: int, config: AdversarialConfig, classes: int = 0):
+        super().__init__()
+        self.features = features
+        statistics: list[MinibatchDiscrimination | MinibatchStddev] = []
+        if config.minibatch_discrimination:
+            statistics.append(MinibatchDiscrimination(width, config.minibatch_discrimination))
+        if config.minibatch_stddev:
+            statistics.append(MinibatchStddev(config.minibatch_stddev))
+        self.statistics = nn.ModuleList(statistics)
+        self.score = nn.Linear(width + sum(s.width for s in statistics), 1)
+        self.project = nn.Embedding(classes, width) if classes else None
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        """D(x), (N,): a logit where the objective makes D a probability."""
+        h = self.features(x)
+        score = self.score(torch.cat([h, *(statistic(h) for statistic in self.statistics)], 1)).squeeze(1)
+        if self.project is not None:
+            score = score + (self.project(label) * h).sum(1)
+        return score.float()
+
+
+def normalise_spectrally(network: nn.Module) -> None:
+    """Divide every weight by an estimate of its largest singular value. Miyato et al. 2018, Eq. 8.
+
+    As a parametrization, which unlike the older hook can be deep-copied and keeps its vectors in the state.
+    """
+    for module in list(network.modules()):
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):
+            if not module.weight.any():  # a residual branch that starts at zero: 0 / 0 would be its weights
+                module.reset_parameters()
+            parametrizations.spectral_norm(module)

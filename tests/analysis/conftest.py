@@ -1,0 +1,1 @@
+from tests.small_data import *  # noqa: F403  (fixtures)

@@ -1,0 +1,241 @@
+"""`atelier score`: what a model finds strange."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from components.analysis import anomaly_scores
+from components.common.errors import InputError
+from components.data.dataset import Shards, Split
+from components.families import artifact
+from components.sampling import reconstruction_error
+from components.store import Store
+from components.training import request
+from flows import cli
+from models.family import Batch, Card, Generator
+from tests import tiny
+
+CARD = Card(1, 8)
+
+
+class Flat(Generator):
+    """Gives each image back as its mean grey."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.latent, self.unused = 1, torch.nn.Parameter(torch.zeros(()))
+
+    def code(self, batch: Batch) -> torch.Tensor:
+        assert batch.image is not None
+        return batch.image.flatten(1).mean(1, keepdim=True)
+
+    def picture(self, z: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return z[:, :, None, None].expand(-1, *CARD.shape)
+
+
+def greys(spreads: list[float]) -> np.ndarray:
+    """Images whose error is the square of a spread, about."""
+    signs = np.where(np.indices((8, 8)).sum(0) % 2, 1, -1)
+    return np.stack([(128 + 255 * s * signs).round().astype(np.uint8)[None] for s in spreads])
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A tiny autoencoder whose errors of validation images are known."""
+    store = Store(str(tmp_path))
+    family = tiny.trainer("autoencoder").family
+    job = request.Fit("autoencoder", family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
+    known = reconstruction_error.known_errors(family.generator, tiny.split(), "cpu")
+    artifact.save_model(store, "model", job.family, job.config, family.generator, family.card, errors=known)
+    return tmp_path / "model"
+
+
+def folder_of(images: np.ndarray, folder: Path) -> Path:
+    folder.mkdir()
+    for i, image in enumerate(images):
+        Image.fromarray(image[0]).save(folder / f"{i}.png")
+    return folder
+
+
+def test_errors_are_mean_squares_of_pixels_from_0_to_1() -> None:
+    errors = reconstruction_error.errors_of(Flat(), greys([0.0, 0.1, 0.3] * 40))
+    np.testing.assert_allclose(errors[:3], [0, 0.01, 0.09], atol=2e-3)
+    np.testing.assert_array_equal(errors[:3], errors[-3:])
+
+
+def test_known_errors_are_in_order_and_of_validation() -> None:
+    split = Split(Shards([greys([0.3, 0.1, 0.2])]))
+    known = reconstruction_error.known_errors(Flat(), split, "cpu")
+    assert known["n"] == 3 and known["split"] == "validation"
+    np.testing.assert_allclose(known["values"], [0.01, 0.04, 0.09], atol=2e-3)
+
+
+def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
+    known = json.loads((model / "config.json").read_text())["errors"]["values"]
+    folder = folder_of(tiny.split(16).images[:], tmp_path / "images")
+    scored, threshold = anomaly_scores.score_folder(str(folder), model, 0.5)
+    assert threshold == pytest.approx(np.quantile(known, 0.5))
+    assert len(scored) == 16
+    assert [one.score for one in scored] == sorted((one.score for one in scored), reverse=True)
+    assert all(one.flagged == (one.score > threshold) for one in scored)
+    assert 0 < sum(one.flagged for one in scored) < 16
+    anomaly_scores.write_csv(scored, tmp_path / "out" / "scores.csv")
+    rows = list(csv.DictReader((tmp_path / "out" / "scores.csv").open()))
+    assert [row["file"] for row in rows] == [one.file for one in scored]
+    assert [bool(int(row["flagged"])) for row in rows] == [one.flagged for one in scored]
+
+
+def test_transparent_images_are_on_the_background_of_the_data(tmp_path: Path) -> None:
+    """The clear image is black where the data are on black, and white where that is asked for."""
+    store, folder = Store(str(tmp_path)), tmp_path / "images"
+    told = {"errors": {"values": [0.1]}, "background": "black"}
+    job = request.Fit(
+        "autoencoder", tiny.trainer("autoencoder").family.config.model_dump(mode="json"), {}, "", "", ""
+    )
+    artifact.save_model(
+        store, "model", job.family, job.config, tiny.trainer("autoencoder").family.generator, CARD, **told
+    )
+    folder_of(np.stack([np.full((1, 8, 8), level, np.uint8) for level in (0, 255)]), folder)
+    Image.new("RGBA", (8, 8), (9, 9, 9, 0)).save(folder / "clear.png")
+    for background, same in ((None, "0.png"), ("white", "1.png")):
+        scored, _ = anomaly_scores.score_folder(str(folder), tmp_path / "model", 0.9, background)
+        found = {one.file: one.score for one in scored}
+        assert found["clear.png"] == found[same]
+    with pytest.raises(InputError, match="background 'snow white' is not a colour"):
+        anomaly_scores.score_folder(str(folder), tmp_path / "model", 0.9, "snow white")
+
+
+@pytest.mark.parametrize("quantile", [0.0, 1.0, -3.0])
+def test_a_quantile_lies_between_0_and_1(model: Path, tmp_path: Path, quantile: float) -> None:
+    with pytest.raises(InputError, match=f"--quantile {quantile:g}: between 0 and 1"):
+        anomaly_scores.score_folder(str(tmp_path), model, quantile)
+
+
+def test_what_encodes_nothing_scores_nothing(tmp_path: Path) -> None:
+    store, family = Store(str(tmp_path)), tiny.trainer("gan").family
+    job = request.Fit("gan", family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
+    artifact.save_model(store, "model", job.family, job.config, family.generator, family.card)
+    with pytest.raises(InputError, match="gan does not score images"):
+        anomaly_scores.score_folder(str(tmp_path), tmp_path / "model", 0.9)
+
+
+def test_what_is_told_the_class_scores_nothing(tmp_path: Path) -> None:
+    store, family = Store(str(tmp_path)), tiny.trainer("vae", change={"conditional": True}).family
+    job = request.Fit("vae", family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
+    artifact.save_model(
+        store, "model", job.family, job.config, family.generator, family.card, errors={"values": [0.1]}
+    )
+    with pytest.raises(InputError, match="this vae is told classes, which images of a folder do not have"):
+        anomaly_scores.score_folder(str(tmp_path), tmp_path / "model", 0.9)
+
+
+def test_bad_images_are_told(model: Path, tmp_path: Path) -> None:
+    folder = folder_of(tiny.split(2).images[:], tmp_path / "images")
+    values = np.zeros((8, 8), np.float32)
+    values[3, 3] = np.nan
+    Image.fromarray(values).save(folder / "nan.tiff")
+    with pytest.raises(InputError, match=r"nan\.tiff cannot be used: .*not finite \(NaN or infinity\)"):
+        anomaly_scores.score_folder(str(folder), model, 0.9)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match="no images"):
+        anomaly_scores.score_folder(str(empty), model, 0.9)
+
+
+# The command
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `atelier score`."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["score", *arguments])
+    captured = capsys.readouterr()
+    return int(ended.value.code or 0), captured.out, captured.err
+
+
+@pytest.fixture
+def run(home: Path, tmp_path: Path, model: Path) -> str:
+    """A store with a run of three families, of which the last alone can score."""
+    store, stages = Store(str(tmp_path / "store")), []
+    for name, change in (("gan", {}), ("vae", {"conditional": True}), ("autoencoder", {})):
+        family = tiny.trainer(name, change=change).family
+        job = request.Fit(name, family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
+        errors = json.loads((model / "config.json").read_text())["errors"] if name != "gan" else None
+        artifact.save_model(
+            store,
+            f"export/{name}/attempts/1",
+            job.family,
+            job.config,
+            family.generator,
+            family.card,
+            errors=errors,
+        )
+        stage = {"name": "export", "family": name, "state": "ran", "uri": f"export/{name}", "attempt": 1}
+        stages.append(stage)
+    store.write_json("runs/r1/run.json", {"run_id": "r1", "stages": stages})
+    return store.url
+
+
+def test_the_command_flags_and_ends_with_0(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, output = folder_of(tiny.split(6).images[:], tmp_path / "images"), tmp_path / "scores.csv"
+    arguments = [str(folder), "--store", run, "--quantile", "0.2"]
+    code, out, _ = call(capsys, *arguments, "--json", "-o", str(output))
+    told = json.loads(out)
+    assert code == 0 and told["flagged"] == sum(image["flagged"] for image in told["images"])
+    assert [row["file"] for row in csv.DictReader(output.open())] == [
+        image["file"] for image in told["images"]
+    ]
+    code, out, _ = call(capsys, *arguments, "--family", "autoencoder")
+    lines = out.splitlines()
+    assert code == 0 and len(lines) == 8 and lines[0].split() == ["image", "score", "flagged"]
+    assert lines[-1].startswith(f"{told['flagged']} of 6 images are above {told['threshold']:.5f}, the 0.2 ")
+
+
+def test_names_that_are_no_text_are_kept_as_they_are(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, output = folder_of(tiny.split(1).images[:], tmp_path / "images"), tmp_path / "scores.csv"
+    (folder / "0.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
+    code, out, _ = call(capsys, str(folder), "--run", str(model), "-o", str(output))
+    assert code == 0 and b"caf\xe9.png," in output.read_bytes() and "caf\ufffd.png" in out
+    assert json.loads(call(capsys, str(folder), "--run", str(model), "--json")[1])["images"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--family", "gan"], "gan does not score images"),
+        (["--family", "vae"], "this vae is told classes"),
+        (["--family", "dcgan"], "run r1 has no model of family 'dcgan'; it has: gan, vae, autoencoder"),
+        (["--run", "r2"], "there is no run 'r2' in the store"),
+        (["--quantile", "1"], "--quantile 1: between 0 and 1"),
+        (["--background", "snowy"], "background 'snowy' is not a colour"),
+    ],
+)
+def test_what_cannot_be_scored_ends_with_2(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    folder, output = folder_of(tiny.split(2).images[:], tmp_path / "images"), tmp_path / "scores.csv"
+    code, out, err = call(capsys, str(folder), "--store", run, "-o", str(output), *arguments)
+    assert code == 2 and out == "" and not output.exists()
+    assert words in err and len(err.splitlines()) == 1
+
+
+def test_a_run_without_encoders_scores_nothing(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(run)
+    record = store.read_json("runs/r1/run.json")
+    store.write_json("runs/r1/run.json", record | {"stages": record["stages"][:2]})
+    code, _, err = call(capsys, str(tmp_path), "--store", run)
+    assert code == 2 and "run r1 has no model that encodes images" in err

@@ -1,0 +1,172 @@
+"""What codes are good for, as stages: detectors without a class, and the views of a trained model."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.analysis import jobs as analysis_jobs
+from components.analysis import mixture_prior
+from components.analysis.jobs import examine
+from components.analysis.views import VIEWS
+from components.common.errors import InputError
+from components.evaluation.requests import Places, Use
+from components.families import catalogue
+from components.pipeline import work
+from components.pipeline.work import Basis
+from components.stages.cache import Done, run
+from components.stages.spec import Spec
+from components.store import Store
+from components.training import job as training_job
+from components.training import request
+from tests import tiny
+
+TRAIN = tiny.settings(steps=4, judge_samples=0).model_dump()
+
+
+@pytest.fixture
+def store(with_digits: Store) -> Store:
+    counts = {"train": 1000, "validation": 390, "test": 400}
+    with_digits.write_json("prepared/result.json", {"data": {"counts": counts}})
+    return with_digits
+
+
+def done(uri: str) -> Done:
+    return Done(uri, None, "k", uri, 1, "ran", "", 0, 0.0, 0.0, 0.0, "r1")
+
+
+def fit(store: Store, family: str, **changes: Any) -> Done:
+    """A trained model, in the store."""
+    config = catalogue.config_of(family, {**tiny.CONFIGS[family], **changes})
+    training_job.fit(request.Fit(family, config, TRAIN, "prepared/data", "trained", store.url))
+    return done("trained")
+
+
+def stage(store: Store, name: str, body: Any) -> dict[str, Any]:
+    made = run(store, Spec(name, {}, {}), lambda attempt, _: body(attempt), run_id="r1")
+    return {"uri": made.uri, **store.read_json(f"{made.uri}/result.json")}
+
+
+def basis(store: Store) -> Basis:
+    return Basis(done("prepared"), done("reference"), done("reference"))
+
+
+def detectors(store: Store, names: list[str]) -> dict[str, Any]:
+    config = catalogue.config_of("autoencoder", tiny.CONFIGS["autoencoder"])
+    job = {"config": config, "train": TRAIN, "device": "cpu", "flips": False}
+
+    def body(attempt: Store) -> dict[str, Any]:
+        return work.detectors(store, attempt, done("prepared"), "autoencoder", names, threads=1, **job)
+
+    return stage(store, "detectors", body)
+
+
+SETTINGS = {"seed": 0, "threads": 1}
+
+
+def test_detectors_never_see_their_class(
+    store: Store, here: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[int]] = []
+    batches = training_job.Batches
+
+    def watched(split: Any, *arguments: Any) -> Any:
+        seen.append(set(np.asarray(split.labels).tolist()))
+        return batches(split, *arguments)
+
+    monkeypatch.setattr(training_job, "Batches", watched)
+    found = detectors(store, ["3", "7"])
+    assert seen == [set(range(10)) - {3}, set(range(10)) - {7}]
+    assert [job.without for _, (job,) in here] == [3, 7]
+    assert found["detectors"] == {"3": "without-003/model", "7": "without-007/model"}
+    for folder in found["detectors"].values():
+        assert store.exists(f"{found['uri']}/{folder}/model.safetensors")
+    assert not [path for path in store.find(found["uri"]) if "checkpoints/" in path]
+
+
+def test_all_views_of_a_model_are_left_with_their_pictures(store: Store, here: list[Any]) -> None:
+    trained, strange = fit(store, "autoencoder"), detectors(store, ["3"])
+    known = done(strange["uri"])
+
+    def body(attempt: Store) -> dict[str, Any]:
+        return work.uses(store, attempt, basis(store), trained, known, SETTINGS, "cpu")
+
+    found = stage(store, "uses", body)
+    views = {view["name"]: view for view in found["used"]["views"]}
+    assert list(views) == [n for n in VIEWS if n not in ("diverged", "likelihood", "posterior")]
+    assert [row["name"] for row in views["anomaly"]["tables"][0]["rows"]] == ["without 3", "mean"]
+    labels = [column["label"] for column in views["draws"]["tables"][0]["columns"]]
+    assert labels == ["Fréchet distance", "KID", "precision", "recall"]
+    for view in views.values():
+        for picture in view["pictures"]:
+            content = store.read_bytes(f"{found['uri']}/{picture['path']}")
+            with Image.open(io.BytesIO(content)) as image:
+                assert image.size == (8 * picture["columns"], 8 * picture["rows"])
+    assert not store.exists(f"{found['uri']}/parts/map.json")
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_likelihood_and_a_posterior_are_those_of_a_vae(store: Store, here: list[Any]) -> None:
+    change = {"network": "dense", "widths": [16], "binarise": "threshold", "conditional": True}
+    trained = fit(store, "vae", **change)
+    views = [examine(order(store, trained, name)) for name in ("likelihood", "posterior", "draws")]
+    assert all(views)
+    rows = views[0]["tables"][0]["rows"] if views[0] else []
+    values = [row["cells"][0]["value"] for row in rows]
+    assert rows[-1]["name"].startswith("a mixture of") and values[-1] < values[-2] <= values[0]
+    described = store.read_json("trained/model/config.json")
+    assert described["errors"]["n"] == 390
+
+
+def test_samples_are_drawn_from_a_mixture_of_codes(store: Store, here: list[Any], tmp_path: Path) -> None:
+    told = fit(store, "vae", conditional=True)
+    model, out = store.local_copy(f"{told.uri}/model"), tmp_path / "out.png"
+    few = mixture_prior.sample_to_file(model, out, store, "prepared/data", n=3, seed=5)
+    many = mixture_prior.sample_to_file(model, out, store, "prepared/data", n=20, seed=5)
+    assert few.shape == (3, 1, 8, 8) and len(np.unique(many, axis=0)) > 10
+    np.testing.assert_array_equal(few, many[:3])
+    with Image.open(out) as image:
+        assert image.size == (80, 16)
+    sevens = mixture_prior.sample_to_file(model, out, store, "prepared/data", n=8, seed=5, label="7")
+    assert (sevens[7] == many[7]).all() and (sevens[0] != many[0]).any(), (
+        "its own class, in turn or asked for"
+    )
+    for label, sentence in (("ten", "--label ten: unknown class"), ("10", "--label 10: unknown class")):
+        with pytest.raises(InputError, match=sentence):
+            mixture_prior.sample_to_file(model, out, store, "prepared/data", n=1, label=label)
+
+
+@pytest.mark.parametrize(
+    ("family", "label", "sentence"),
+    [
+        ("gan", None, "--prior mixture: gan does not encode images"),
+        ("autoencoder", "3", "--label 3: this model was trained without labels"),
+    ],
+)
+def test_what_a_mixture_cannot_be_drawn_of(
+    store: Store, tmp_path: Path, family: str, label: str | None, sentence: str
+) -> None:
+    model = store.local_copy(f"{fit(store, family).uri}/model")
+    with pytest.raises(InputError, match=sentence):
+        mixture_prior.sample_to_file(model, tmp_path / "x.png", store, "prepared/data", n=1, label=label)
+    assert not (tmp_path / "x.png").exists()
+
+
+def order(store: Store, trained: Done, view: str) -> Use:
+    where = Places(store.url, "prepared/data", "reference/extractor", "parts", "reference")
+    return Use(where, f"{trained.uri}/model", view, 0, "out", {})
+
+
+def test_a_view_that_is_there_is_not_made_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = fit(store, "autoencoder")
+    first = examine(order(store, trained, "map"))
+    monkeypatch.setattr(analysis_jobs, "subject", lambda *_: pytest.fail("made again"))
+    assert examine(order(store, trained, "map")) == first
+    store.write_json("parts/likelihood.json", {"view": None})
+    assert examine(order(store, trained, "likelihood")) is None

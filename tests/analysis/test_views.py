@@ -1,0 +1,604 @@
+"""What codes are measured to be good for, on generators of which that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor
+from torch.distributions import MultivariateNormal
+
+from components.analysis import anomaly, latent_space, likelihood, reconstruction
+from components.analysis.view import Table, flat
+from components.analysis.views import VIEWS, Subject, View, look
+from components.data.dataset import Shards, Split, to_uint8
+from components.metrics.distances import Estimate
+from components.metrics.image_pairs import psnr_values
+from models.family import Batch, Card, Generator, Noise
+
+CARD = Card(1, 8, 3)
+Z = 5
+
+
+def images(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Blobs whose place is their class, with some noise."""
+    random = np.random.RandomState(seed)
+    labels = np.arange(n) % 3
+    x = random.normal(60, 25, (n, 1, 8, 8)) + random.normal(0, 20, (n, 1, 1, 1))
+    for i, c in enumerate(labels):
+        x[i, 0, 2 * c : 2 * c + 3, 2 * c : 2 * c + 3] += 120
+    return x.clip(0, 255).round().astype(np.uint8), labels
+
+
+def splits() -> dict[str, Split]:
+    sizes = {"train": 240, "validation": 60, "test": 90}
+    made = {name: images(n, seed) for seed, (name, n) in enumerate(sizes.items())}
+    return {name: Split(Shards([x]), labels) for name, (x, labels) in made.items()}
+
+
+class Linear(Generator):
+    """Codes are some principal components of images."""
+
+    def __init__(self, fitted: PCA):
+        super().__init__()
+        self.latent, self.pca = fitted.n_components_, fitted
+
+    def code(self, batch: Batch) -> Tensor:
+        assert batch.image is not None
+        x = (batch.image.flatten(1).double() + 1) / 2
+        return torch.from_numpy(self.pca.transform(x.numpy())).float()
+
+    def picture(self, z: Tensor, batch: Batch) -> Tensor:
+        x = torch.from_numpy(self.pca.inverse_transform(z.double().numpy())).float()
+        return (2 * x - 1).view(len(z), *CARD.shape).clamp(-1, 1)
+
+
+def subject(classes: tuple[int, ...] = (0, 1, 2), **changes: Any) -> Subject:
+    """Of a generator that was fitted to some classes."""
+    found = splits()
+    own = {"generator": generator(classes), "card": CARD, "splits": found, "names": ["a", "b", "c"]}
+    return Subject(**{**own, **changes})
+
+
+def generator(classes: tuple[int, ...] = (0, 1, 2)) -> Linear:
+    train = splits()["train"]
+    assert train.labels is not None
+    chosen = np.isin(train.labels, classes)
+    return Linear(PCA(Z, random_state=0).fit(flat(train.images[:][chosen])))
+
+
+def rows(view: View | None, table: int = 0) -> dict[str, list[Any]]:
+    assert view is not None
+    return {name: list(cells) for name, cells in view.tables[table].rows}
+
+
+def value(cell: Any) -> float:
+    return cell.value if isinstance(cell, Estimate) else float(cell)
+
+
+# Compression and denoising
+
+
+def test_principal_components_compress_like_principal_components() -> None:
+    found = rows(reconstruction.compression(subject()))
+    ours, theirs = found["8-bit codes"], found[f"PCA, {Z} components in 8 bits"]
+    assert ours[0] == theirs[0] == Z and ours[1] == "12.8 : 1"
+    assert value(ours[2]) == pytest.approx(value(theirs[2]), abs=0.01)
+    assert value(found["codes in float32"][2]) >= value(ours[2]) - 0.05
+
+
+def test_components_of_large_images_are_close_to_exact() -> None:
+    random = np.random.RandomState(0)
+    factors = random.normal(0, 20, (40, Z)) * np.arange(Z, 0, -1)
+    wide = (128 + factors @ random.normal(0, 0.1, (Z, 3 * 64 * 64))).clip(0, 255).astype(np.uint8)
+    x = wide.reshape(40, 3, 64, 64)
+
+    class Short(Linear):
+        def code(self, batch: Batch) -> Tensor:
+            return torch.zeros(len(batch), Z)
+
+    all_alike = dict.fromkeys(("train", "validation", "test"), Split(Shards([x])))
+    given = Subject(Short(generator().pca), Card(3, 64), all_alike)
+    left = np.linalg.svd(flat(x) - flat(x).mean(0), compute_uv=False)[Z:]
+    error = np.square(flat(x) - given.pca.inverse_transform(given.pca.transform(flat(x)))).sum()
+    assert error == pytest.approx(np.square(left).sum(), rel=0.02)
+
+
+def test_quantised_values_are_within_half_a_step() -> None:
+    values = np.random.RandomState(0).normal(size=(50, 3))
+    few = reconstruction.quantised(values, values)
+    step = (values.max(0) - values.min(0)) / 255
+    assert (np.abs(few - values) <= step / 2 + 1e-9).all()
+    assert all(len(np.unique(column)) <= 256 for column in few.T)
+    far = reconstruction.quantised(values, values + 100)
+    np.testing.assert_allclose(far, np.broadcast_to(values.max(0), far.shape))
+
+
+def test_jpeg_takes_the_best_quality_that_fits() -> None:
+    x, _ = images(20, 0)
+    quality, scan, whole, back = reconstruction.jpeg(x, 40.0)
+    assert scan <= 40 < whole and back.shape == x.shape
+    finer = reconstruction.through_jpeg(x, 95)
+    assert finer[0] > quality and finer[1] > scan
+    assert psnr_values(x, finer[3]).mean() > psnr_values(x, back).mean()
+    assert reconstruction.jpeg(x, 0.0)[0] == reconstruction.QUALITIES[0]
+
+
+def test_bytes_of_a_jpeg_are_its_pixels() -> None:
+    """A flat block is two Huffman codes, of a difference of 0 and of its end: a byte, without any marker."""
+    flat_image = np.full((1, 1, 8, 8), 128, np.uint8)
+    assert reconstruction.through_jpeg(flat_image, 50)[1] == 1.0
+
+
+def test_what_changes_nothing_removes_no_noise() -> None:
+    class Identity(Linear):
+        def code(self, batch: Batch) -> Tensor:
+            assert batch.image is not None
+            return batch.image.flatten(1)
+
+        def picture(self, z: Tensor, batch: Batch) -> Tensor:
+            return z.view(len(z), *CARD.shape)
+
+    found = rows(reconstruction.denoising(subject(generator=Identity(generator().pca))))
+    assert all(value(cells[2]) == pytest.approx(0, abs=1e-9) for cells in found.values())
+
+
+def test_principal_components_remove_noise_alike() -> None:
+    found = rows(reconstruction.denoising(subject()))
+    assert found.keys() == {f"noise {level:g}" for level in reconstruction.LEVELS}
+    for cells in found.values():
+        assert value(cells[2]) == pytest.approx(value(cells[3]), abs=0.05)
+    assert value(found["noise 0.5"][2]) > 3
+
+
+# Anomalies
+
+
+def test_a_class_that_was_never_seen_is_found() -> None:
+    detectors: dict[str, Generator] = {"a": generator((1, 2)), "c": generator((0, 1))}
+    found = rows(anomaly.anomaly(subject(detectors=detectors)))
+    assert found.keys() == {"without a", "without c", "mean"}
+    area, precision, base, unknown, known = map(value, found["without a"])
+    assert area > 0.95 and precision > 0.9 and base == pytest.approx(1 / 3)
+    assert unknown > 80 and known < 20
+    assert value(found["mean"][0]) == pytest.approx((area + value(found["without c"][0])) / 2)
+
+
+def test_precisions_and_means_have_intervals() -> None:
+    detectors: dict[str, Generator] = {"a": generator(), "b": generator()}
+    found = rows(anomaly.anomaly(subject(detectors=detectors)))
+    for name in ("without a", "without b"):
+        precision = found[name][1]
+        assert precision.low < precision.value < precision.high
+    mean = found["mean"]
+    assert all(cell.low <= cell.value <= cell.high for i, cell in enumerate(mean) if i != 2)
+    assert mean[2] == Estimate(pytest.approx(1 / 3))
+    wide = found["without a"][0]
+    assert mean[0].high - mean[0].low < wide.high - wide.low, "of two classes it is known better than of one"
+
+
+def test_drawing_within_classes_keeps_their_shares() -> None:
+    labels = np.array([0, 1, 1, 2, 2, 2])
+    rows_ = anomaly.within_classes(labels, np.random.RandomState(0))
+    assert labels[rows_].tolist() == labels.tolist() and len(set(rows_.tolist())) < 6
+
+
+def test_a_detector_that_saw_all_classes_tells_nothing() -> None:
+    found = rows(anomaly.anomaly(subject(detectors={"b": generator()})))
+    assert 0.25 < value(found["without b"][0]) < 0.75
+
+
+def test_what_cannot_be_found_strange_is_left_out() -> None:
+    """A class without test images; a model that is told the class."""
+    detectors: dict[str, Generator] = {"a": generator((1, 2)), "d": generator()}
+    names = ["a", "b", "c", "d"]
+    found = rows(anomaly.anomaly(subject(detectors=detectors, names=names)))
+    assert found.keys() == {"without a", "mean"}
+    assert anomaly.anomaly(subject(detectors={"d": generator()}, names=names)) is None
+    assert anomaly.anomaly(subject(detectors=detectors, names=names, conditional=True)) is None
+    assert VIEWS["features"](subject(conditional=True)) is None
+
+
+def test_the_interval_of_an_area_holds_it_as_often_as_it_says() -> None:
+    """Scores N(1, 1) against N(0, 1): the area is Phi(1 / sqrt 2)."""
+    from sklearn.metrics import roc_auc_score
+
+    random, true, inside = np.random.RandomState(0), 0.7602, 0
+    for _ in range(200):
+        scores = np.concatenate([random.normal(1, 1, 40), random.normal(0, 1, 60)])
+        found = anomaly.hanley_mcneil(float(roc_auc_score(np.arange(100) < 40, scores)), 40, 60)
+        assert found.low is not None and found.high is not None
+        inside += found.low <= true <= found.high
+    assert 180 <= inside <= 199
+
+
+# Features
+
+
+def test_codes_that_are_components_are_told_apart_like_components() -> None:
+    found = rows(VIEWS["features"](subject()))
+    ours, theirs, pixels = (value(cells[0]) for cells in found.values())
+    assert ours == pytest.approx(theirs, abs=1.2) and ours > 95 and pixels > 95
+
+
+def test_without_classes_there_is_no_probe_and_one_colour() -> None:
+    plain = {name: Split(split.images) for name, split in splits().items()}
+    assert VIEWS["features"](subject(splits=plain)) is None
+    view = VIEWS["map"](subject(splits=plain))
+    assert view is not None and list(view.plots[0].lines) == ["test images"]
+
+
+def test_the_map_is_the_plane_of_most_variance() -> None:
+    view = VIEWS["map"](subject())
+    assert view is not None and list(view.plots[0].lines) == ["a", "b", "c"]
+    points = np.concatenate([np.array(line) for line in view.plots[0].lines.values()])
+    codes = subject().codes["test"]
+    assert points.shape == (90, 2)
+    assert points.var(0).sum() == pytest.approx(codes[:, :2].var(0).sum(), rel=0.01)
+
+
+# Drawing and walking
+
+
+def judge(seen: list[np.ndarray]) -> Callable[[np.ndarray, np.ndarray | None], dict[str, dict[str, Any]]]:
+    """A judge that only measures how far the mean image is from that of the data."""
+    mean = splits()["test"].images[:].mean(0)
+
+    def judged(drawn: np.ndarray, labels: np.ndarray | None) -> dict[str, dict[str, Any]]:
+        seen.append(drawn)
+        distance = float(np.abs(drawn.mean(0) - mean).mean())
+        kid = {"value": distance, "low": None, "high": None, "floor": 0.5, "better": "lower"}
+        return {"kid": kid}
+
+    return judged
+
+
+def test_a_mixture_is_where_the_codes_are_and_a_normal_is_not() -> None:
+    class Moved(Linear):
+        """The same codes, far from N(0, I)."""
+
+        def code(self, batch: Batch) -> Tensor:
+            return super().code(batch) + 30
+
+        def picture(self, z: Tensor, batch: Batch) -> Tensor:
+            return super().picture(z - 30, batch)
+
+    seen: list[np.ndarray] = []
+    found = rows(VIEWS["draws"](subject(generator=Moved(generator().pca), judge=judge(seen))))
+    normal, mixture = (value(cells[0]) for cells in found.values())
+    assert mixture < 5 < 30 < normal
+    assert len(seen[0]) == len(seen[1]) == 90
+    assert VIEWS["draws"](subject()) is None
+
+
+def coded(train: np.ndarray, validation: np.ndarray) -> Subject:
+    made = subject()
+    made.codes = {"train": train, "validation": validation}  # type: ignore[misc]
+    return made
+
+
+def test_validation_codes_choose_the_mixture() -> None:
+    random = np.random.RandomState(0)
+    centres = 20 * random.normal(size=(3, 8))
+
+    def clusters(n: int) -> np.ndarray:
+        return centres[random.randint(3, size=n)] + random.normal(size=(n, 8))
+
+    of_three = latent_space.fitted_mixture(coded(clusters(600), clusters(300)))
+    assert latent_space.called(of_three) == "3 diagonal Gaussians"
+    turned = random.normal(size=(8, 8))
+    of_one = latent_space.fitted_mixture(
+        coded(random.normal(size=(600, 8)) @ turned, random.normal(size=(300, 8)) @ turned)
+    )
+    assert latent_space.called(of_one) == "1 Gaussian"
+    few = latent_space.fitted_mixture(coded(clusters(3), clusters(3)))
+    assert latent_space.called(few) == "1 diagonal Gaussian"
+    drawn = latent_space.drawn_from(of_three, 300, 0)
+    nearest = np.linalg.norm(drawn[:, None] - centres, axis=2)
+    assert (nearest.min(1) < 8).all() and len(set(nearest.argmin(1)[:10])) > 1, "in no order"
+    np.testing.assert_array_equal(latent_space.drawn_from(of_three, 2, 0), drawn[:2])
+    drawn = latent_space.drawn_from(of_one, 3000, 0)
+    np.testing.assert_allclose(np.cov(drawn.T), of_one.covariances_[0], atol=1.5)
+
+
+def test_arcs_keep_the_length_and_meet_the_ends() -> None:
+    a, b = np.array([3.0, 0.0, 0.0]), np.array([0.0, 3.0, 0.0])
+    for t in (0.0, 0.3, 1.0):
+        assert np.linalg.norm(latent_space.spherical(a, b, t)) == pytest.approx(3)
+    np.testing.assert_allclose(latent_space.spherical(a, b, 0), a)
+    np.testing.assert_allclose(latent_space.spherical(a, b, 1), b, atol=1e-12)
+    np.testing.assert_allclose(latent_space.spherical(a, 2 * a, 0.5), 1.5 * a)
+    np.testing.assert_allclose(latent_space.linear(a, b, 0.5), [1.5, 1.5, 0])
+
+
+def test_walks_begin_and_end_at_test_images() -> None:
+    given = subject()
+    view = VIEWS["interpolation"](given)
+    assert view is not None
+    picture = view.pictures[0]
+    walks = picture.images.reshape(2 * latent_space.PAIRS, latent_space.STEPS, *CARD.shape)
+    back = given.reconstruct(given.images("test"))
+    for walk in walks:
+        for end in (walk[0], walk[-1]):
+            assert (back == end).all((1, 2, 3)).any()
+    np.testing.assert_array_equal(walks[0][0], walks[1][0])
+
+
+def test_a_walk_is_told_the_class_of_the_nearer_end() -> None:
+    given, seen = subject(conditional=True), []
+    decode = given.decode
+
+    def watched(codes: np.ndarray, labels: np.ndarray | None = None, by: Any = None) -> np.ndarray:
+        seen.append(labels)
+        return decode(codes, labels, by)
+
+    given.decode = watched  # type: ignore[method-assign]
+    view = VIEWS["interpolation"](given)
+    assert view is not None and "The class that is told" in view.pictures[0].meaning
+    for labels in seen:
+        assert len(set(labels[:5])) == len(set(labels[5:])) == 1
+    assert any(labels[0] != labels[-1] for labels in seen)
+    plain = VIEWS["interpolation"](subject())
+    assert plain is not None and "class" not in plain.pictures[0].meaning
+
+
+def test_traversals_begin_with_what_diverges_most_from_the_prior() -> None:
+    class Sure(Gaussian):
+        """Its second number is wide and says nothing; its fourth says most."""
+
+        def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+            mean = torch.zeros(len(batch), Z)
+            return mean, -torch.tensor([1.0, 0.0, 2.0, 9.0, 0.5]).expand(len(batch), Z)
+
+    order, by = latent_space.ranked(subject(generator=Sure(generator().pca)))
+    assert order.tolist() == [3, 2, 0, 4, 1] and "divergence" in by
+
+
+def traversed(given: Subject) -> tuple[View, np.ndarray]:
+    """The view, and the codes that it has decoded, by dimension and position."""
+    seen: list[np.ndarray] = []
+
+    def decode(codes: np.ndarray, labels: np.ndarray | None = None, by: Any = None) -> np.ndarray:
+        seen.append(codes)
+        return np.zeros((len(codes), *CARD.shape), np.uint8)
+
+    given.decode = decode  # type: ignore[method-assign]
+    view = VIEWS["traversals"](given)
+    assert view is not None
+    return view, seen[0].reshape(Z, latent_space.POSITIONS, Z)
+
+
+def test_a_traversal_changes_one_dimension_at_a_time() -> None:
+    given = subject()
+    _, walks = traversed(given)
+    start, spread = given.codes["test"][0], given.codes["train"].std(0)
+    assert [int(np.flatnonzero(walk.std(0) > 1e-9).item()) for walk in walks] == np.argsort(-spread).tolist()
+    for walk in walks:
+        j = int(np.flatnonzero(walk.std(0) > 1e-9).item())
+        np.testing.assert_allclose(np.delete(walk, j, 1), np.delete(start, j)[None].repeat(9, 0))
+        assert np.ptp(walk[:, j]) == pytest.approx(6 * spread[j])
+
+
+@pytest.mark.parametrize("most", [latent_space.TRAVERSED, 3])
+def test_dimensions_that_are_not_walked_are_counted(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latent_space, "TRAVERSED", most)
+    view = VIEWS["traversals"](subject())
+    assert view is not None
+    (picture,) = view.pictures
+    assert len(picture.images) == min(most, Z) * latent_space.POSITIONS
+    assert ("2 others are left out" in picture.meaning) == (most == 3)
+
+
+def test_what_has_a_prior_is_walked_along_the_prior() -> None:
+    view, walks = traversed(subject(generator=Gaussian(generator().pca)))
+    assert "of the prior" in view.pictures[0].meaning
+    ends = [(walk[0, j], walk[-1, j]) for walk in walks for j in [int(np.ptp(walk, axis=0).argmax())]]
+    assert ends == [(-3.0, 3.0)] * Z
+
+
+# Likelihood
+
+
+class Gaussian(Linear):
+    """x = W z + mean + sigma eps, whose likelihood is known; the posterior is exact, or worse."""
+
+    has_likelihood = True
+
+    def __init__(self, fitted: PCA, worse: float = 0.0):
+        super().__init__(fitted)
+        self.worse, self.sigma = worse, 0.1
+        self.w = torch.from_numpy(fitted.components_.T * 0.3)
+        self.mean = torch.from_numpy(fitted.mean_)
+        self.m = self.w.T @ self.w + self.sigma**2 * torch.eye(Z, dtype=torch.float64)
+
+    def x(self, batch: Batch) -> Tensor:
+        assert batch.image is not None
+        return (batch.image.flatten(1).double() + 1) / 2
+
+    def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        mean = (self.x(batch) - self.mean) @ self.w @ self.m.inverse()
+        log_variance = (self.sigma**2 * self.m.inverse().diagonal()).log()
+        return mean + self.worse, log_variance.expand_as(mean) + self.worse
+
+    def log_weights(self, batch: Batch, noise: Noise, k: int) -> Tensor:
+        mean, log_variance = self.posterior(batch)
+        eps = noise(k, Z).double()
+        z = mean[:, None] + (log_variance[:, None] / 2).exp() * eps
+        error = self.x(batch)[:, None] - z @ self.w.T - self.mean
+        log_p = -0.5 * (error / self.sigma).square().sum(2) - 64 * np.log(self.sigma * np.sqrt(2 * np.pi))
+        return log_p - 0.5 * z.square().sum(2) + 0.5 * (eps.square().sum(2) + log_variance.sum(1)[:, None])
+
+    def exact(self) -> float:
+        covariance = self.w @ self.w.T + self.sigma**2 * torch.eye(64, dtype=torch.float64)
+        x = torch.from_numpy(flat(splits()["test"].images[:]))
+        return float(MultivariateNormal(self.mean, covariance).log_prob(x).mean())
+
+
+def test_larger_images_are_fewer_for_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = subject(generator=Gaussian(generator().pca))
+    assert likelihood.likely_images(given) == given.count("test")
+    monkeypatch.setattr(likelihood, "DECODED", 70 * 1000 * 64)
+    assert likelihood.likely_images(given) == len(likelihood.log_weights(given, 10)) == 70
+    monkeypatch.setattr(likelihood, "DECODED", 1.0)
+    assert likelihood.likely_images(given) == likelihood.LEAST
+
+
+def test_the_bound_is_the_likelihood_where_the_posterior_is_exact() -> None:
+    model = Gaussian(generator().pca)
+    found = [value(cells[0]) for cells in rows(likelihood.likelihood(subject(generator=model))).values()]
+    assert found == pytest.approx([-model.exact()] * 4, abs=1e-3)
+
+
+def test_the_bound_rises_with_the_draws() -> None:
+    model = Gaussian(generator().pca, worse=0.1)
+    found = [value(cells[0]) for cells in rows(likelihood.likelihood(subject(generator=model))).values()]
+    assert found[0] > found[1] > found[2] > found[3] > -model.exact() - 0.01
+    assert found[3] == pytest.approx(-model.exact(), abs=0.1)
+
+
+def test_units_that_follow_images_are_active() -> None:
+    class Lazy(Gaussian):
+        def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+            mean = torch.zeros(len(batch), Z)
+            mean[:, 1] = self.x(batch)[:, 0].float() * 5
+            return mean, torch.zeros(len(batch), Z)
+
+    view = likelihood.posterior(subject(generator=Lazy(generator().pca)))
+    assert rows(view)["test images"][0] == f"1 of {Z}"
+    assert view is not None
+    heights = [y for _, y in view.plots[0].lines["KL"]]
+    assert heights[0] > 0.1 and heights[1:] == [0.0] * (Z - 1)
+
+
+def test_the_bound_is_the_sum_of_its_parts() -> None:
+    model = Gaussian(generator().pca)
+    active, kl, reconstruction, elbo = rows(likelihood.posterior(subject(generator=model)))["test images"]
+    assert value(elbo) == pytest.approx(-model.exact(), abs=1e-3), "the posterior is exact"
+    assert value(reconstruction) + value(kl) == pytest.approx(value(elbo))
+    assert value(kl) > 1
+
+
+def test_posteriors_are_of_the_images_that_the_likelihood_is_of() -> None:
+    class Binary(Gaussian):
+        def binary(self, batch: Batch, noise: Noise) -> Tensor:
+            assert batch.image is not None
+            return (noise.uniform(*CARD.shape) < (batch.image + 1) / 2).float()
+
+    given = subject(generator=Binary(generator().pca))
+    x = np.concatenate([batch.image.numpy() for batch in likelihood.likened(given)])
+    binary = likelihood.binarised(given)
+    assert binary is not None
+    np.testing.assert_array_equal((x.reshape(90, -1) + 1) / 2, binary["test"])
+    view = likelihood.posterior(given)
+    assert view is not None and view.tables[0].note == "90 images, made binary."
+
+
+def test_without_a_likelihood_there_is_none() -> None:
+    class Grey(Gaussian):
+        has_likelihood = False
+
+        def log_weights(self, batch: Batch, noise: Noise, k: int) -> Tensor:
+            raise ValueError("grey")
+
+    assert likelihood.likelihood(subject()) is None
+    assert likelihood.likelihood(subject(generator=Grey(generator().pca))) is None
+    assert likelihood.posterior(subject()) is None
+    grey = likelihood.posterior(subject(generator=Grey(generator().pca)))
+    assert grey is not None and len(grey.tables[0].columns) == 2, "hence no bound of it"
+
+
+def test_a_mixture_of_bernoullis_is_found_again() -> None:
+    random = np.random.RandomState(0)
+    true = likelihood.BernoulliMixture(np.array([0.3, 0.7]), random.uniform(0.1, 0.9, (2, 40)))
+    which = (random.rand(3000) < 0.7).astype(int)
+    x = (random.rand(3000, 40) < true.mean[which]).astype(float)
+    start = likelihood.BernoulliMixture(np.array([0.5, 0.5]), 0.25 + 0.5 * x[:2])
+    scores = []
+    for _ in range(40):
+        scores.append(start.log_p(x).mean())
+        start = start.improved(x)
+    assert all(b >= a - 1e-3 for a, b in zip(scores, scores[1:], strict=False))
+    found = likelihood.mixture_of(x[:2000], 2, random)
+    assert found.log_p(x[2000:]).mean() == pytest.approx(true.log_p(x[2000:]).mean(), abs=0.15)
+    assert sorted(found.weight) == pytest.approx([0.3, 0.7], abs=0.05)
+
+
+def test_validation_stops_adding_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.RandomState(0)
+    x = (random.rand(400, 40) < random.uniform(0.05, 0.95, 40)).astype(float)
+    tried: list[int] = []
+    fit = likelihood.mixture_of
+
+    def watched(x: np.ndarray, components: int, random: np.random.RandomState) -> Any:
+        tried.append(components)
+        return fit(x, components, random)
+
+    monkeypatch.setattr(likelihood, "mixture_of", watched)
+    assert len(likelihood.best_mixture(x[:300], x[300:], random).weight) == 1
+    assert tried == [1, 10], "pixels are independent: ten are worse than one"
+
+
+def test_a_mixture_is_a_distribution() -> None:
+    mixture = likelihood.BernoulliMixture(np.array([0.4, 0.6]), np.random.RandomState(0).rand(2, 5))
+    every = np.array([[i >> d & 1 for d in range(5)] for i in range(32)], float)
+    assert np.exp(mixture.log_p(every)).sum() == pytest.approx(1)
+
+
+# Models that have diverged
+
+
+def test_a_diverged_model_says_so_and_nothing_else() -> None:
+    class Diverged(Linear):
+        def code(self, batch: Batch) -> Tensor:
+            z = super().code(batch)
+            z[::2, 0] = torch.nan
+            return z
+
+    broken = subject(generator=Diverged(generator().pca), judge=judge([]))
+    views = {name: look(name, broken) for name in VIEWS}
+    assert [name for name, view in views.items() if view] == ["diverged"]
+    assert rows(views["diverged"]).keys() == {"train images", "validation images", "test images"}
+    assert rows(views["diverged"])["test images"] == ["45 of 90"]
+    assert look("diverged", subject()) is None
+
+
+# As JSON
+
+
+def test_views_are_json_and_the_same_again() -> None:
+    import json
+
+    told = [
+        [view.described() for make in VIEWS.values() if (view := make(subject(judge=judge([]))))]
+        for _ in range(2)
+    ]
+    assert json.dumps(told[0], allow_nan=False) == json.dumps(told[1], allow_nan=False)
+    assert [view["name"] for view in told[0]][:2] == ["draws", "compression"]
+    for view in told[0]:
+        for table in view["tables"]:
+            assert all(len(row["cells"]) == len(table["columns"]) for row in table["rows"])
+
+
+def test_cells_of_every_kind_are_described() -> None:
+    table = Table(
+        (("a", None), ("b", "lower"), ("c", None), ("d", None)), [("x", (1, Estimate(2, 1), "3", None))]
+    )
+    assert table.described()["rows"][0]["cells"] == [
+        {"value": 1.0},
+        {"value": 2, "low": 1, "high": None},
+        {"text": "3"},
+        None,
+    ]
+
+
+def test_chunks_make_no_difference() -> None:
+    given, x = subject(), splits()["test"].images[:]
+    np.testing.assert_array_equal(given.encode(x)[64:], given.encode(x[64:]))
+    one = torch.from_numpy(given.encode(x[:1])).float()
+    np.testing.assert_array_equal(
+        given.reconstruct(x)[0], to_uint8(given.generator.picture(one, Batch(1)))[0]
+    )

@@ -1,0 +1,146 @@
+"""Settings: typed, closed, and every mistake one clear sentence."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.common.errors import InputError
+from components.config import loading
+from components.config.sweep import Sweep
+from components.config.train import Train
+from flows import setup
+from models.registry import FAMILIES
+
+ROOT = Path(__file__).parents[2]
+QUICKSTART = ROOT / "configs" / "quickstart.yaml"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda p: p.name)
+def test_patience_can_run_out(path: Path) -> None:
+    experiment = setup.experiment(path, [])
+    for family in experiment.families:
+        train = experiment.training(family)
+        assert train.patience is None or train.patience * train.validate_every < train.steps, family
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda p: p.name)
+def test_every_config_is_accepted(path: Path) -> None:
+    experiment = setup.experiment(path, [])
+    assert set(experiment.families) <= set(FAMILIES)
+    header = path.read_text().split("\n\n")[0]
+    assert all(word in header for word in ("command", "hardware", "expect")), "a config tells its story"
+
+
+def test_resolved_leaves_nothing_to_choose() -> None:
+    experiment = setup.experiment(QUICKSTART, [])
+    for family in experiment.families:
+        settings = experiment.training(family)
+        assert settings.precision in ("float32", "bfloat16")
+        assert set(FAMILIES[family].Config.model_fields) < set(experiment.families[family])
+
+
+def test_set_reaches_any_key() -> None:
+    changes = ["families.vae.lr=2e-4", "data.name=mine", "train.seed=3", "families.dcgan.train.steps=7"]
+    experiment = setup.experiment(QUICKSTART, changes)
+    assert experiment.families["vae"]["lr"] == 2e-4
+    assert experiment.data.name == "mine"
+    assert experiment.training("dcgan").seed == 3 and experiment.training("dcgan").steps == 7
+
+
+@pytest.mark.parametrize(
+    ("value", "classes"),
+    [("3", ("3",)), ('"3"', ("3",)), ("[3, 7]", ("3", "7")), ("cat", ("cat",)), ("[all]", ("all",))]
+    + [("all", "all"), ("[]", ())],
+)
+def test_classes_are_held_out_by_any_name(value: str, classes: tuple[str, ...] | str) -> None:
+    experiment = setup.experiment(ROOT / "configs" / "cpu" / "anomaly.yaml", [f"evaluate.held_out={value}"])
+    assert experiment.evaluate.held_out == classes
+
+
+def test_only_and_smoke() -> None:
+    experiment = setup.experiment(QUICKSTART, [], ["vae"], smoke=True)
+    assert list(experiment.families) == ["vae"]
+    assert experiment.training("vae").steps == setup.SMOKE["steps"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("families.vae.lrr=1", ["families.vae.lrr", "lr", "latent"]),
+        ("families.vea.lr=1", ["vea", "vae"]),
+        ("families.vae.lr=-1", ["families.vae.lr", "-1", "greater than 0"]),
+        ("families.vae.train.stepps=1", ["families.vae.train.stepps", "steps"]),
+        ("train.batch=0", ["train.batch", "0"]),
+        ("train.precision=float16", ["train.precision", "float16", "bfloat16"]),
+        ("data.name=../etc", ["data.name", "../etc"]),
+        ("evaluate.samplez=3", ["evaluate.samplez", "samples"]),
+        ("evaluate.held_out={a: 1}", ["evaluate.held_out", "names of classes are wanted, such as [3, 7]"]),
+        ("evaluate.held_out=[yes]", ["evaluate.held_out", "names of classes are wanted, such as [3, 7]"]),
+        ("nonsense=3", ["nonsense", "families"]),
+        ("families=3", ["families", "3"]),
+        ("no equals sign", ["no equals sign", "key.subkey=value"]),
+        ("data.name.deeper=1", ["data.name.deeper"]),
+    ],
+)
+def test_a_mistake_is_named(change: str, words: list[str]) -> None:
+    with pytest.raises(InputError) as raised:
+        setup.experiment(QUICKSTART, [change])
+    message = str(raised.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("a: [", "YAML"), ("- a", "list"), ("", "NoneType"), ("data: {name: x}", "families is missing")],
+)
+def test_a_bad_file_is_named(tmp_path: Path, text: str, word: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=word) as raised:
+        setup.experiment(file, [])
+    assert "bad.yaml" in str(raised.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no config file"):
+        loading.load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("sweep", "says"),
+    [
+        ({}, "sweep.search is missing"),
+        ({"search": {}}, "at least 1 item"),
+        ({"search": {"lr": None}, "trails": 3}, "unknown key sweep.trails; known here: "),
+        (
+            {"search": {"lr": None}, "steps": 100, "judgements": 8},
+            "steps=100 cannot be cut into judgements=8",
+        ),
+        ({"search": {"lr": None}, "grace": 9}, "grace=9 is more than judgements=8"),
+        ({"search": {"lr": None}, "scheduler": "pbt", "searcher": "grid"}, "searcher: random"),
+        ({"search": {"lr": None}, "scheduler": "pbt", "trials": 3}, "at least 4 trials, not trials=3"),
+        ({"search": {"lr": None}, "cost": True}, "cost: true needs searcher: optuna and scheduler: none"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_one_clear_sentence(sweep: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=re.escape(says)):
+        loading.parse({"families": {"dcgan": {}}, "sweep": sweep}, "x.yaml")
+
+
+def test_rungs_grow_by_the_factor() -> None:
+    assert Sweep(search={"lr": None}, judgements=8, grace=2, factor=2).rungs == [2, 4]
+    assert Sweep(search={"lr": None}, judgements=9, grace=1, factor=3).rungs == [1, 3]
+    assert Sweep(search={"lr": None}, judgements=10, grace=1, factor=3).rungs == [1, 3, 9]
+    populations = Sweep(search={"lr": None}, judgements=8, grace=2, scheduler="pbt")
+    assert populations.rungs == [2, 4, 6] and Sweep(search={"lr": None}, scheduler="none").rungs == []
+
+
+def test_milestones_come_in_order() -> None:
+    with pytest.raises(ValueError, match="in the order of their steps"):
+        Train(milestones=[{"step": 5, "change": {"lr": 1}}, {"step": 5, "change": {"lr": 2}}])

@@ -1,0 +1,60 @@
+from collections import Counter
+
+import pytest
+
+from components.common.errors import InputError
+from components.data.sources.splits import assign, check
+
+
+def test_fractions_are_kept_in_total_and_in_every_stratum():
+    groups, strata = [f"g{i}" for i in range(500)], [i % 5 for i in range(500)]
+    found = assign(groups, strata)
+    assert Counter(found) == {"train": 360, "validation": 40, "test": 100}
+    assert Counter(zip(strata, found, strict=True))[3, "test"] == 20
+
+
+def test_many_small_classes_still_fill_every_split():
+    found = assign([f"g{i}" for i in range(300)], [i // 3 for i in range(300)])
+    assert Counter(found) == {"train": 216, "validation": 24, "test": 60}
+
+
+def test_the_split_of_an_image_does_not_depend_on_the_order():
+    groups, strata = [f"g{i}" for i in range(90)], [i % 3 for i in range(90)]
+    forward = dict(zip(groups, assign(groups, strata), strict=True))
+    backward = dict(zip(groups[::-1], assign(groups[::-1], strata[::-1]), strict=True))
+    assert forward == backward
+
+
+def test_a_group_is_never_parted_even_across_classes():
+    groups, strata = [f"g{i // 4}" for i in range(200)], [i % 2 for i in range(200)]
+    pairs = set(zip(groups, assign(groups, strata), strict=True))
+    assert len(pairs) == 50
+
+
+def test_a_source_without_validation_gives_some_of_its_training():
+    stated = ["train"] * 100 + ["test"] * 40
+    found = assign([str(i) for i in range(140)], [0] * 140, stated)
+    assert Counter(found) == {"train": 92, "validation": 8, "test": 40} and found[100:] == stated[100:]
+
+
+def test_kept_groups_go_to_training_and_no_other_moves():
+    groups, strata = [f"g{i // 2}" for i in range(200)], [i % 5 for i in range(200)]
+    before = dict(zip(groups, assign(groups, strata), strict=True))
+    kept = {name for split in ("test", "validation", "train") for name in [held(before, split)]}
+    after = dict(zip(groups, assign(groups, strata, kept=kept), strict=True))
+    assert after == before | dict.fromkeys(kept, "train") != before
+
+
+def held(split_of, split):
+    return next(name for name, where in split_of.items() if where == split)
+
+
+def test_stated_splits_are_kept():
+    stated = ["train", "validation", "test"]
+    assert assign(list("abc"), [0, 0, 0], stated) == stated
+
+
+def test_seven_images_are_enough_and_six_are_not():
+    check(Counter(assign([str(i) for i in range(7)], [0] * 7)))
+    with pytest.raises(InputError, match="at least 7"):
+        check(Counter(assign([str(i) for i in range(6)], [0] * 6)))

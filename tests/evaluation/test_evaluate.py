@@ -1,0 +1,327 @@
+"""Judged numbers: what they say of themselves, what moves them, and what they may be compared with."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+
+from components.common.errors import InputError
+from components.data.card import DataCard
+from components.data.dataset import open_split, to_float, to_uint8
+from components.evaluation import comparability, reference
+from components.evaluation.evaluate import judge, judge_pairs, neighbours, rank_by
+from components.evaluation.jobs import pair_values
+from components.evaluation.reference import Judged, Reference
+from components.evaluation.stability import stability
+from tests.small_data import seen
+
+FIELDS = {
+    *("value", "low", "high", "interval", "floor", "n", "extractor", "extractor_hash", "split", "better"),
+    *("recipe", "comparability"),
+}
+SETS = {
+    *("frechet_distance", "kid", "frechet_distance_unbiased", "precision", "recall", "density", "coverage"),
+    "memorised",
+}
+CLASSES = {
+    *("classifier_score", "label_accuracy", "class_kid", "class_frechet_distance", "classification_accuracy"),
+}
+
+
+@pytest.fixture(scope="module")
+def test_split(digits):
+    return open_split(digits, "test")
+
+
+@pytest.fixture(scope="module")
+def train(digits):
+    return open_split(digits, "train")
+
+
+def noisy(images, sigma):
+    noise = np.random.RandomState(0).normal(0, sigma, images.shape)
+    return np.clip(images + noise, 0, 255).round().astype(np.uint8)
+
+
+def each(images, change):
+    """`change` done to every image, as a Pillow image."""
+    changed = [np.asarray(change(Image.fromarray(image.transpose(1, 2, 0).squeeze()))) for image in images]
+    return np.stack([c[None] if c.ndim == 2 else c.transpose(2, 0, 1) for c in changed])
+
+
+def blurred(images, radius):
+    return each(images, lambda image: image.filter(ImageFilter.GaussianBlur(radius)))
+
+
+def compressed(images, quality):
+    def jpeg(image):
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality)
+        return Image.open(buffer)
+
+    return each(images, jpeg)
+
+
+def values(metrics, name):
+    return [m[name]["value"] for m in metrics]
+
+
+# What a number says of itself
+
+
+def test_a_reference_says_what_it_is(digits_ref, digits_reference, digits):
+    info = digits_ref.info
+    assert info["data"]["hash"] == DataCard.read(digits).hash
+    assert info["n"] == 400 and info["images"] == {"train": 1000, "validation": 390, "test": 400}
+    floors = info["floors"]["test"]["400"]
+    assert set(floors) == SETS | CLASSES and abs(floors["kid"]) < 0.05 and floors["label_accuracy"] > 0.95
+    assert floors["memorised"] < 0.05 and floors["recall"] > 0.6 and floors["classification_accuracy"] > 0.8
+    assert str(digits_reference.parent) not in json.dumps(info) and str(digits) not in json.dumps(info)
+
+
+def test_every_number_carries_its_recipe(digits_ref, train):
+    metrics = judge(seen(digits_ref, train.images[:400], train.labels[:400]), digits_ref)
+    assert set(metrics) == SETS | CLASSES
+    for name, metric in metrics.items():
+        assert set(metric) - {"note", "classes"} == FIELDS and metric["n"] == 400, name
+        recipe = metric["recipe"]
+        assert recipe["metric"] == name and recipe["data"] == digits_ref.info["data"]["hash"]
+        for field in ("seeds", "rounding", "preparation", "n_real", "chunk", "split"):
+            assert recipe[field], (name, field)
+        assert metric["comparability"] == comparability.key(recipe)
+        if not name.startswith("class_"):  # 40 images of a class are too few for an interval
+            assert metric["low"] <= metric["value"] <= metric["high"] and metric["interval"], name
+        assert metric["floor"] is not None, name
+        of_classifier = name == "classification_accuracy"
+        assert metric["extractor"] == (None if of_classifier else "classifier")
+        assert recipe["resize"] or of_classifier
+    assert metrics["memorised"]["recipe"]["n_real"] == 1000 and metrics["memorised"]["split"] == "train"
+    assert "bootstrap" not in metrics["kid"]["interval"], "repeated rows would bias a distance"
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_without_classes_there_are_no_class_numbers(lamps_ref):
+    assert set(judge(seen(lamps_ref, np.zeros((20, 3, 16, 16), np.uint8)), lamps_ref)) == SETS
+
+
+def test_only_inception_has_an_inception_score_and_only_of_colour(lamps_ref, digits_ref, monkeypatch):
+    import dataclasses
+
+    def inceptive(ref):
+        seer = dataclasses.replace(ref.extractor, name="inception", classes="imagenet")
+        monkeypatch.setattr(type(seer), "logits_of", lambda self, features: features[:, :10])
+        return dataclasses.replace(ref, extractor=seer, info=ref.info | {"floors": {}})
+
+    for ref, expected in ((inceptive(lamps_ref), True), (inceptive(digits_ref), False)):
+        found = judge(Judged(ref.splits["train"].features[:60]), ref)
+        assert ("inception_score" in found) is expected and {"fid", "fid_unbiased", "kid"} <= set(found)
+        assert "frechet_distance" not in found and "classifier_score" not in found
+
+
+# What moves a number
+
+
+def test_real_images_score_about_the_floor(digits_ref):
+    validation = digits_ref.splits["validation"]
+    metrics = judge(Judged(validation.features, validation.labels), digits_ref)
+    for name in ("kid", "precision", "recall", "coverage", "density", "memorised"):
+        room = metrics[name]["high"] - metrics[name]["low"]
+        assert abs(metrics[name]["value"] - metrics[name]["floor"]) < 2 * room, name
+    assert metrics["frechet_distance"]["value"] < 2 * metrics["frechet_distance"]["floor"]
+
+
+def test_corruptions_move_distances_in_order_of_strength(digits_ref, lamps_ref, train, lamps):
+    for ref, images in (
+        (digits_ref, train.images[:400]),
+        (lamps_ref, open_split(lamps, "train").images[:390]),
+    ):
+        ladders = {
+            "noise": [noisy(images, sigma) for sigma in (0, 30, 60, 120)],
+            "blur": [images, *(blurred(images, radius) for radius in (0.7, 1.2, 2.5))],
+            "jpeg": [images, *(compressed(images, quality) for quality in (40, 12, 3))],
+        }
+        for corruption, ladder in ladders.items():
+            scores = [judge(seen(ref, rung), ref) for rung in ladder]
+            for name in ("kid", "frechet_distance"):
+                found = values(scores, name)
+                assert found == sorted(found) and found[-1] > 3 * abs(found[0]), (corruption, name, found)
+
+
+def test_dropped_classes_lower_recall_in_order_and_leave_precision(digits_ref, train):
+    scores = []
+    for classes in (10, 6, 3, 1):
+        rows = np.flatnonzero(train.labels < classes)
+        images = train.images[np.resize(rows, 400)] if len(rows) < 400 else train.images[rows[:400]]
+        scores.append(judge(seen(digits_ref, images), digits_ref))
+    recalls, coverages = values(scores, "recall"), values(scores, "coverage")
+    assert recalls == sorted(recalls, reverse=True) and recalls[-1] < recalls[0] - 0.4
+    assert coverages == sorted(coverages, reverse=True)
+    assert min(values(scores, "precision")) > 0.8
+
+
+def test_repeated_images_lower_coverage_in_order(digits_ref, train):
+    scores = [
+        judge(seen(digits_ref, np.resize(train.images[:n], (400, 1, 8, 8))), digits_ref)
+        for n in (400, 100, 25, 5)
+    ]
+    coverages = values(scores, "coverage")
+    assert coverages == sorted(coverages, reverse=True) and coverages[-1] < 0.3 < 0.9 < coverages[0]
+
+
+def test_copies_of_training_images_count_as_memorised(digits_ref, train, test_split):
+    half = np.concatenate([train.images[:200], test_split.images[:200]])
+    found = judge(seen(digits_ref, half), digits_ref)["memorised"]
+    assert found["value"] == pytest.approx(0.5, abs=0.02) and found["floor"] < 0.05
+    near = neighbours(digits_ref.extractor(half[:210]), digits_ref)
+    assert near["rows"][:200] == list(range(200)) and set(range(200)) <= set(near["memorised"])
+    assert near["distances"][0] < 1e-3
+
+
+def test_labels_that_are_not_what_was_asked_for(digits_ref, test_split, train):
+    right = judge(seen(digits_ref, test_split.images[:], test_split.labels), digits_ref)
+    wrong = judge(seen(digits_ref, test_split.images[:], (test_split.labels + 1) % 10), digits_ref)
+    assert right["label_accuracy"]["value"] == right["label_accuracy"]["floor"] > 0.95
+    assert right["label_accuracy"]["better"] == "higher"
+    assert wrong["label_accuracy"]["value"] < 0.05 and wrong["classification_accuracy"]["value"] < 0.2
+    assert wrong["class_kid"]["value"] > 10 * abs(right["class_kid"]["value"])
+    assert set(right["class_kid"]["classes"]) == {str(i) for i in range(10)}
+    one = np.where(train.labels[:400] == 3, 8, train.labels[:400])  # threes are called eights
+    told = judge(seen(digits_ref, train.images[:400], one), digits_ref)["class_kid"]["classes"]
+    assert max(told, key=told.get) == "8" and "3" not in told
+
+
+def test_a_classifier_is_trained_without_holding_all_images(digits_ref, train):
+    class Counting:
+        shape, asked = (400, 1, 8, 8), []
+
+        def __getitem__(self, rows):
+            self.asked.append(len(rows))
+            return train.images[rows]
+
+    judged = Judged(digits_ref.extractor(train.images[:400]), train.labels[:400], Counting())
+    plain = judge(seen(digits_ref, train.images[:400], train.labels[:400]), digits_ref)
+    found = judge(judged, digits_ref)
+    assert found["classification_accuracy"] == plain["classification_accuracy"]
+    assert 1 < max(Counting.asked) <= 64
+
+
+# What a number may be compared with
+
+
+def test_few_images_come_with_a_note_and_are_ranked_by_kid(digits_ref, train):
+    few, many = (judge(seen(digits_ref, train.images[:n]), digits_ref) for n in (60, 400))
+    assert "rank by kid" in few["frechet_distance"]["note"] and "note" not in many["frechet_distance"]
+    assert "rough" in few["frechet_distance_unbiased"]["note"]
+    assert rank_by(few) == "kid" and rank_by(many) == "frechet_distance"
+    assert few["frechet_distance"]["n"] == 60
+    assert few["frechet_distance"]["floor"] > many["frechet_distance"]["floor"], (
+        "the floor is that of the same n"
+    )
+
+
+def test_the_unbiased_estimate_of_real_images_is_near_zero_where_the_plain_one_is_not(digits_ref):
+    found = judge(Judged(digits_ref.splits["validation"].features), digits_ref)
+    plain, unbiased = found["frechet_distance"], found["frechet_distance_unbiased"]
+    assert abs(unbiased["value"]) < plain["value"] / 2 and unbiased["low"] < 0 < unbiased["high"]
+
+
+def test_comparability_is_equal_only_for_the_same_question(digits_ref, lamps_ref, train):
+    def key(name="kid", ref=digits_ref, split="test", images=train.images[:400], **about):
+        return judge(seen(ref, images, **about), ref, split)[name]["comparability"]
+
+    assert key() == key(images=train.images[400:800])
+    pairs = judge_pairs(seen(digits_ref, train.images[:390]), {}, digits_ref)["r_kid"]["comparability"]
+    others = [
+        key(),
+        key("frechet_distance"),
+        key(images=train.images[:300]),
+        key(split="validation", images=train.images[:390]),
+        key(images=np.zeros((100, 3, 16, 16), np.uint8), ref=lamps_ref),
+        key(seeds="as given"),
+        key(preparation="centre square, resized"),
+        pairs,
+    ]
+    assert len(set(others)) == len(others)
+
+
+def test_more_images_than_there_are_to_compare_with_are_cut(digits_ref, train):
+    found = judge(seen(digits_ref, train.images[:]), digits_ref)["kid"]
+    assert found["n"] == found["recipe"]["n_real"] == 400
+
+
+# Pairs
+
+
+def test_a_perfect_reconstruction_is_perfect(digits_ref, test_split):
+    images = test_split.images[:]
+    found = judge_pairs(seen(digits_ref, images), pair_values(images, images, None), digits_ref)
+    assert found["psnr"]["value"] == 100 and found["psnr"]["better"] == "higher"
+    for name in ("mse", "mae", "ssim", "r_kid", "r_frechet_distance"):
+        assert found[name]["value"] == pytest.approx(found[name]["floor"], abs=1e-7), name
+    assert found["mse"]["extractor"] is None and "bootstrap" in found["mse"]["interval"]
+
+
+def test_worse_reconstructions_score_worse(digits_ref, test_split):
+    images = test_split.images[:]
+    scores = []
+    for sigma in (5, 30, 90):
+        bad = noisy(images, sigma)
+        scores.append(judge_pairs(seen(digits_ref, bad), pair_values(images, bad, None), digits_ref))
+    for name in ("mse", "mae", "r_kid", "r_frechet_distance"):
+        assert values(scores, name) == sorted(values(scores, name)), name
+    for name in ("psnr", "ssim"):
+        assert values(scores, name) == sorted(values(scores, name), reverse=True), name
+
+
+def test_both_sides_are_rounded_the_same_way(test_split):
+    """What passes through a model's range and back is what it was: nothing is truncated."""
+    images = test_split.images[:]
+    np.testing.assert_array_equal(to_uint8(to_float(torch.from_numpy(images))).numpy(), images)
+    every = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(to_uint8(to_float(torch.from_numpy(every))).numpy(), every)
+
+
+# Bad input
+
+
+def test_bad_input_is_refused_in_a_sentence(digits_ref, tmp_path, digits):
+    with pytest.raises(InputError, match="only 3 images to judge"):
+        judge(Judged(digits_ref.splits["test"].features[:3]), digits_ref)
+    bad = {
+        "NaN": np.full((20, 1, 8, 8), np.nan),
+        "expected uint8": np.zeros((20, 1, 8, 8)),
+        "made for grey 8x8": np.zeros((20, 3, 8, 8), np.uint8),
+        "no images to judge": np.zeros((0, 1, 8, 8), np.uint8),
+    }
+    for message, images in bad.items():
+        with pytest.raises(InputError, match=message):
+            digits_ref.extractor(images)
+    with pytest.raises(InputError, match="no reference here"):
+        Reference.read(tmp_path, tmp_path, digits)
+
+
+def test_a_split_too_small_to_judge_with_is_refused(digits, digits_reference, tmp_path):
+    (tmp_path / "features").mkdir()
+    for split in ("train", "validation", "test"):
+        features = np.load(digits_reference / "features" / f"{split}.npy")
+        np.save(tmp_path / "features" / f"{split}.npy", features[:3] if split == "validation" else features)
+    with pytest.raises(InputError, match="validation images; at least 8"):
+        reference.describe(digits, tmp_path, digits_reference / "extractor", 100)
+
+
+# Stability
+
+
+def test_stability_of_known_curves():
+    def points(*values):
+        return [{"step": i, "frechet_distance": value} for i, value in enumerate(values)]
+
+    # Relative to what was gained: 16 -> 1 is four halvings, back to 4 loses two of them.
+    known = {"backslide": 0.5, "kept": 0.5, "best_step": 1, "snapshots": 3, "of": "frechet_distance"}
+    assert stability(points(16, 1, 4)) == pytest.approx(known)
+    worse = {"backslide": 1, "kept": 0, "best_step": 0, "snapshots": 3, "of": "frechet_distance"}
+    assert stability(points(1, 2, 3)) == worse
+    assert stability(points(1, 0))["backslide"] is None and stability([])["snapshots"] == 0

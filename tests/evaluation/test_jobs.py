@@ -1,0 +1,169 @@
+"""Judging jobs: the same numbers however many workers share them, and nothing whole that is not."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from components.common.chunks import ranges
+from components.common.errors import RunError
+from components.data.card import DataCard
+from components.data.dataset import open_split
+from components.evaluation.jobs import draw, look_at_split, sampling
+from components.evaluation.parts import gather, leave, left
+from components.evaluation.requests import Draw, Places
+from components.extractors import load
+from components.families import artifact, catalogue
+from components.store import Store
+from components.training import request
+from models import registry
+from models.family import Card
+from models.registry import FAMILIES
+from tests.tiny import CONFIGS
+
+N = 150  # not a multiple of the chunk, so the last one is padded
+
+
+@pytest.fixture
+def store(tmp_path, digits, digits_reference) -> Store:
+    """A store with data, reference, extractor, and an untrained model of each family."""
+    store = Store(str(tmp_path / "store"))
+    shutil.copytree(digits, store.path("data"))
+    shutil.copytree(digits_reference, store.path("reference"))
+    for family, config in CONFIGS.items():
+        torch.manual_seed(0)
+        card = Card(1, 8, 10)
+        built = catalogue.build(family, config, card, catalogue.untrained(family, card, CONFIGS))
+        below = {
+            name: {"family": other, "config": CONFIGS[other], "card": asdict(card)}
+            for name, other in catalogue.upstream_of(family).items()
+        }
+        job = request.Fit(family, catalogue.config_of(family, config), {}, "data", "", store.url)
+        artifact.save_model(
+            store, f"models/{family}", job.family, job.config, built.generator, card, None, upstream=below
+        )
+    return store
+
+
+def places(store: Store, parts: str) -> Places:
+    return Places(store.url, "data", "reference/extractor", parts, "reference")
+
+
+def drawn(store: Store, family: str, size: int, tmp_path: Any, *, backwards: bool = False) -> dict[str, Any]:
+    """What jobs of `size` images each leave, in whatever order they are done."""
+    parts = f"parts/{family}-{size}-{backwards}"
+    work = ranges(N, size)
+    for start, n in reversed(work) if backwards else work:
+        told = draw(Draw(places(store, parts), f"models/{family}", n, seed=5, start=start))
+        assert told["n"] == n and told["seconds"] > 0
+    out = tmp_path / parts
+    out.mkdir(parents=True)
+    names = ("features", "labels", "images", "pair-mse", "pair-ssim")
+    return {name: gather(store, parts, name, out) for name in names}
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_the_same_bits_for_any_number_of_workers(family: str, store: Store, tmp_path: Any) -> None:
+    whole = drawn(store, family, 192, tmp_path)
+    for size, backwards in ((64, False), (128, True)):
+        shared = drawn(store, family, size, tmp_path, backwards=backwards)
+        for name, array in whole.items():
+            assert (array is None) == (shared[name] is None), name
+            if array is not None:
+                assert len(array) == N, "no remainder is drawn twice"
+                np.testing.assert_array_equal(array, shared[name], err_msg=name)
+    told = catalogue.conditions(family, CONFIGS[family], Card(1, 8, 10))
+    assert (whole["labels"] is not None) is ("label" in told)
+    assert (whole["pair-mse"] is not None) is (FAMILIES[family].task != "generate")
+
+
+def test_another_chunk_gives_the_same_within_rounding(store: Store, tmp_path: Any, monkeypatch: Any) -> None:
+    whole = drawn(store, "diffusion", 192, tmp_path)
+    generator, card, _ = artifact.load_model(store.path("models/diffusion"))
+    conditions = {"labels": "data", "counts": [100] * 10, "seed": 5}
+    images = [
+        sampling.draw(generator, card, n=64, batch=batch, **conditions).astype(int) for batch in (64, 16)
+    ]
+    assert np.abs(images[0] - images[1]).max() <= 1, "a pixel may round the other way"
+    see = load.load_extractor(store.path("reference/extractor"))
+    images = open_split(store.path("data"), "test").images[:]
+    halves = np.concatenate([see(images[:200]), see(images[200:])])  # chunks cut elsewhere
+    np.testing.assert_allclose(halves, see(images), rtol=1e-4, atol=1e-5)
+    assert whole["features"] is not None and whole["features"].dtype == np.float32
+
+
+def test_labels_follow_the_data(store: Store, tmp_path: Any) -> None:
+    counts = DataCard.read(store.path("data")).label_counts["train"]
+    labels = drawn(store, "diffusion", 64, tmp_path)["labels"]
+    np.testing.assert_array_equal(labels, sampling.labels_for(range(N), counts, 5))
+
+
+def test_a_part_is_complete_only_with_its_last_file(store: Store) -> None:
+    job = Draw(places(store, "parts/x"), "models/vae", 64, seed=1)
+    first = draw(job)
+    features = store.read_bytes("parts/x/00000000/features.npy")
+    store.write_bytes("models/vae/model.safetensors", b"ruined: a part that is there is not drawn again")
+    assert draw(job) == first == left(store, "parts/x", 0)
+    store.delete("parts/x/00000000/done.json")
+    assert left(store, "parts/x", 0) is None and features
+    with pytest.raises(Exception, match="cannot be read"):
+        draw(job)
+
+
+def test_gaps_and_repeats_are_refused(store: Store, tmp_path: Any) -> None:
+    leave(store, "gap", 0, {"features": np.zeros((64, 4), np.float32)})
+    leave(store, "gap", 128, {"features": np.zeros((64, 4), np.float32)})
+    with pytest.raises(RunError, match="gaps or repeats"):
+        gather(store, "gap", "features", tmp_path)
+    leave(store, "twice", 0, {"features": np.zeros((64, 4), np.float32)})
+    leave(store, "twice", 32, {"features": np.zeros((64, 4), np.float32)})
+    with pytest.raises(RunError, match="gaps or repeats"):
+        gather(store, "twice", "features", tmp_path)
+    assert gather(store, "gap", "labels", tmp_path) is None
+
+
+def test_what_is_gathered_stays_on_disk(store: Store, tmp_path: Any) -> None:
+    for start in (0, 64):
+        leave(store, "big", start, {"features": np.full((64, 4), start, np.float32)})
+    found = gather(store, "big", "features", tmp_path)
+    assert isinstance(found, np.memmap) and found.shape == (128, 4) and found[64, 0] == 64
+
+
+def test_a_split_is_looked_at_in_ranges(store: Store, tmp_path: Any, digits_ref: Any) -> None:
+    for start, n in ranges(400, 256):
+        look_at_split(places(store, "parts/real"), "test", start, n)
+    found = gather(store, "parts/real/test", "features", tmp_path)
+    np.testing.assert_array_equal(found, digits_ref.splits["test"].features)
+
+
+def test_translating_families_are_judged_against_their_targets(
+    store: Store, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A family that copies its source, on data whose sources are the targets with noise."""
+    from models.autoencoder import Autoencoder
+    from models.family import Batch, Noise
+
+    class Copies(Autoencoder):
+        task = "translate"
+        needs = frozenset({"source"})
+
+    family = Copies(Copies.Config(**CONFIGS["autoencoder"]), Card(1, 8, 10))
+
+    def copy(self: Any, batch: Batch, noise: Noise) -> torch.Tensor:
+        assert batch.source is not None and batch.image is None
+        return batch.source
+
+    monkeypatch.setattr(type(family.generator), "sample", copy)
+    monkeypatch.setitem(registry.FAMILIES, "autoencoder", Copies)
+    targets = open_split(store.path("data"), "test").images[:]
+    np.save(
+        store.path("data/test/sources-00000.npy"), np.clip(targets.astype(int) + 9, 0, 255).astype(np.uint8)
+    )
+    found = drawn(store, "autoencoder", 64, tmp_path)
+    expected = np.square((np.clip(targets[:N].astype(int) + 9, 0, 255) - targets[:N]) / 255).mean((1, 2, 3))
+    np.testing.assert_allclose(found["pair-mse"], expected, atol=1e-6)

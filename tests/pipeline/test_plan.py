@@ -1,0 +1,131 @@
+"""What is refused before anything runs: settings that fit neither the data nor the batches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.common.errors import InputError
+from components.config.experiment import Experiment
+from components.data.card import DataCard
+from components.data.text import encoder
+from components.families.resolve import resolved
+from components.pipeline.plan import Plan, check
+from components.stages import cache
+from components.store import Store
+
+CARD = DataCard(
+    name="x", title="X", source="", licence="", credit="", resolution=8, channels=1,
+    labels=["a", "b"], counts={"train": 8, "validation": 8, "test": 8},
+)  # fmt: skip
+
+
+def plan(store: Store, families: dict[str, dict[str, Any]], **train: Any) -> Plan:
+    experiment = Experiment(device="cpu", families=families, train={"precision": "float32", **train})
+    return Plan.of(resolved(experiment, "cpu", "float32"), "0123.dir", CARD, store)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+def test_networks_that_do_not_fit_the_images_are_refused(store: Store) -> None:
+    with pytest.raises(InputError, match=r"^families.vae: latent=64 must be less than an image's 64 numbers"):
+        check(plan(store, {"vae": {"latent": 64}}), store)
+
+
+def test_groups_that_do_not_fit_a_shard_are_refused(store: Store) -> None:
+    sentence = (
+        r"^families.gan: minibatch_stddev=4 must divide the 6 images of a shard "
+        r"\(train.batch=12 over train.shards=2\)$"
+    )
+    with pytest.raises(InputError, match=sentence):
+        check(plan(store, {"gan": {"minibatch_stddev": 4}}, batch=12, shards=2), store)
+    own = {
+        "minibatch_stddev": 4,
+        "train": {"batch": 12, "shards": 2},
+    }  # the family's own, over the common ones
+    with pytest.raises(InputError, match=sentence):
+        check(plan(store, {"gan": own}, batch=16), store)
+
+
+@pytest.mark.parametrize(("group", "batch"), [(4, 16), (4, 2), (4, 4), (0, 12)])
+def test_groups_that_fit_are_not(store: Store, group: int, batch: int) -> None:
+    check(plan(store, {"gan": {"minibatch_stddev": group}}, batch=batch, shards=1), store)
+
+
+def test_captions_without_the_encoder_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = plan(store, {"diffusion": {"condition": "text"}})
+    captioned = replace(made, card=CARD.model_copy(update={"captions": True}))
+    monkeypatch.setattr(encoder, "PACKAGES", ("not_installed",))
+    with pytest.raises(InputError, match="which is not installed: run `make setup-text`"):
+        check(captioned, store)
+
+
+def test_what_is_trained_already_is_not_asked_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = plan(store, {"gan": {"minibatch_stddev": 4}}, batch=6)
+    cache.run(store, made.train("gan"), lambda attempt, number: {}, run_id="r1")
+    check(made, store)
+
+
+# Classes that are left out
+
+
+def with_held_out(
+    store: Store, families: dict[str, dict[str, Any]], card: DataCard = CARD, **evaluate: Any
+) -> Plan:
+    read = Experiment(device="cpu", families=families, evaluate=evaluate, train={"precision": "float32"})
+    return Plan.of(resolved(read, "cpu", "float32"), "0123.dir", card, store)
+
+
+@pytest.mark.parametrize(("families", "held_out", "sentence"), [
+    (["autoencoder"], ["c"], r"evaluate.held_out: data set x has no class 'c'; known: a, b$"),
+    (["autoencoder"], 3, r"evaluate.held_out: data set x has no class '3'; known: a, b$"),
+    (["gan"], "all", "evaluate.held_out is for families that encode images; none of gan does"),
+])  # fmt: skip
+def test_held_out_classes_that_cannot_be_are_refused(
+    store: Store, families: list[str], held_out: Any, sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        check(with_held_out(store, {family: {} for family in families}, held_out=held_out), store)
+
+
+def test_without_classes_nothing_can_be_left_out(store: Store) -> None:
+    card = CARD.model_copy(update={"labels": None})
+    with pytest.raises(InputError, match="leaves out a class, and data set x has 0"):
+        check(with_held_out(store, {"autoencoder": {}}, card, held_out="all"), store)
+
+
+def test_detectors_are_stages_of_the_classes_that_are_held_out(store: Store) -> None:
+    some, every = (with_held_out(store, {"autoencoder": {}, "gan": {}}, held_out=h) for h in (["a"], "all"))
+    assert some.held_out == ["a"] and every.held_out == ["a", "b"]
+    assert some.detectors("autoencoder").key != every.detectors("autoencoder").key
+    assert some.train("autoencoder").key == every.train("autoencoder").key
+    assert some.uses("autoencoder").key != every.uses("autoencoder").key
+    titles = [spec.title for spec in every.known()]
+    assert "detectors autoencoder" in titles and "uses autoencoder" in titles
+    assert "uses gan" not in titles and "detectors gan" not in titles
+    plain = with_held_out(store, {"autoencoder": {}})
+    assert "detectors autoencoder" not in [spec.title for spec in plain.known()]
+    assert with_held_out(store, {"autoencoder": {}}, uses=False).used == []
+
+
+def test_what_is_told_the_class_holds_none_out(store: Store) -> None:
+    told = {"conditional": True}
+    both = with_held_out(store, {"autoencoder": {}, "vae": told}, held_out="all")
+    check(both, store)
+    assert both.used == ["autoencoder", "vae"] and both.detects == ["autoencoder"]
+    assert "detectors vae" not in [spec.title for spec in both.known()]
+    assert both.uses("vae").key == with_held_out(store, {"vae": told}).uses("vae").key
+    alone = with_held_out(store, {"vae": told}, held_out="a")
+    with pytest.raises(InputError, match="families that are not told the class of an image; all are: vae"):
+        check(alone, store)
+
+
+def test_held_out_needs_the_uses() -> None:
+    with pytest.raises(ValueError, match="held_out is for what codes are good for"):
+        Experiment(families={"autoencoder": {}}, evaluate={"uses": False, "held_out": "all"})

@@ -1,0 +1,237 @@
+"""`atelier sample` from an image: enlarged, filled in, started from; and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from components.common.errors import InputError
+from components.families import artifact, catalogue
+from components.sampling.read_image import one_image, one_mask
+from components.sampling.request import Wish
+from components.sampling.to_file import sample_to_file
+from components.store import Store
+from components.training import request
+from flows import cli
+from models.family import Card
+from tests import tiny
+
+SIDE = 8
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> dict[str, Path]:
+    """A picture of the models' size, a small one of it, and masks."""
+    image = np.tile(np.linspace(0, 255, SIDE).astype(np.uint8), (SIDE, 1))
+    hole = np.zeros((SIDE, SIDE), np.uint8)
+    hole[2:5, 3:6] = 255
+    made = {
+        "image": image,
+        "small": image[::4, ::4],
+        "other_small": 255 - image[::4, ::4],
+        "mask": hole,
+        "large_mask": np.zeros((2 * SIDE, SIDE), np.uint8),
+    }
+    for name, array in made.items():
+        Image.fromarray(array).save(tmp_path / f"{name}.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "image.png").read_bytes()[:45])
+    Image.fromarray(np.full((SIDE, SIDE), np.nan, np.float32)).save(tmp_path / "nan.tiff")
+    others = {"nan": tmp_path / "nan.tiff", "none": tmp_path / "none.png"}
+    return {name: tmp_path / f"{name}.png" for name in (*made, "broken", "cut")} | others
+
+
+def model(tmp_path: Path, family: str, classes: int = 0, **changes: Any) -> Path:
+    """An exported model, untrained, with weights that say something."""
+    config = {**tiny.CONFIGS[family], **changes}
+    torch.manual_seed(0)
+    built = catalogue.build(family, config, Card(1, SIDE, classes))
+    for p in built.parameters():
+        p.data += 0.02 * torch.randn_like(p)
+    store = Store(str(tmp_path / family))
+    job = request.Fit(family, catalogue.config_of(family, config), {}, "data", "", store.url)
+    artifact.save_model(store, "model", job.family, job.config, built.generator, built.card)
+    return Path(store.path("model"))
+
+
+def drawn(model: Path, tmp_path: Path, n: int = 2, **wishes: Any) -> np.ndarray:
+    """The samples, (n, H, W)."""
+    output = tmp_path / "out.png"
+    sample_to_file(model, output, n=n, wish=Wish(**wishes))
+    with Image.open(output) as image:
+        return np.stack(np.split(np.asarray(image), n, axis=1))
+
+
+def test_a_hole_is_filled_and_the_rest_stays(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    found = drawn(model(tmp_path, "inpainting"), tmp_path, source=pictures["image"], mask=pictures["mask"])
+    image, hole = (np.asarray(Image.open(pictures[name])) for name in ("image", "mask"))
+    assert all(np.array_equal(each[hole == 0], image[hole == 0]) for each in found)
+    assert (found[0][hole > 0] != found[1][hole > 0]).any(), "two fillings are two samples"
+
+
+def test_without_a_mask_holes_are_at_random(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    found = drawn(model(tmp_path, "inpainting"), tmp_path, source=pictures["image"])
+    image = np.asarray(Image.open(pictures["image"]))
+    assert all(0 < (each != image).sum() < image.size for each in found)
+
+
+def test_a_small_image_is_enlarged(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    folder = model(tmp_path, "super_resolution")
+    found = drawn(folder, tmp_path, source=pictures["small"])
+    assert found.shape == (2, SIDE, SIDE)
+    assert not np.array_equal(found, drawn(folder, tmp_path, source=pictures["other_small"]))
+
+
+def test_an_image_is_started_from(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    folder = model(tmp_path, "diffusion", sampler_steps=20)
+    image = np.asarray(Image.open(pictures["image"])).astype(int)
+    near, far = (
+        np.abs(drawn(folder, tmp_path, source=pictures["image"], strength=strength) - image).mean()
+        for strength in (0.05, 0.9)
+    )
+    assert near < far
+
+
+def test_an_image_whose_class_is_not_said_has_none(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    folder = model(tmp_path, "inpainting", classes=3)
+    asked = {"source": pictures["image"], "mask": pictures["mask"]}
+    plain, *told = (drawn(folder, tmp_path, n=3, label=label, **asked) for label in (None, "0", "1", "2"))
+    for i, labelled in enumerate(told):  # image i of class i would be the classes in turn
+        assert (plain[i] != labelled[i]).any()
+
+
+def test_a_model_that_was_never_without_a_label_wants_one(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    folder = model(tmp_path, "inpainting", classes=3, condition_dropout=0, guidance=1)
+    with pytest.raises(InputError, match="--source: .* say the image's with --label"):
+        drawn(folder, tmp_path, source=pictures["image"])
+    assert len(drawn(folder, tmp_path, source=pictures["image"], label="1")) == 2
+
+
+def test_enlarging_may_start_from_the_small_image(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    folder = model(tmp_path, "super_resolution", sampler_steps=20)
+    plain = drawn(folder, tmp_path, source=pictures["small"]).astype(int)
+    near, far = (
+        drawn(folder, tmp_path, source=pictures["small"], strength=strength).astype(int)
+        for strength in (0.05, 0.9)
+    )
+    apart = [np.abs(each[0] - each[1]).mean() for each in (near, far, plain)]
+    assert apart[0] < apart[1] < apart[2], "the less noise, the less two samples differ"
+
+
+@pytest.mark.parametrize(("family", "wishes", "match"), [
+    ("super_resolution", {}, "super_resolution enlarges images: name one with --source FILE"),
+    ("inpainting", {}, "inpainting changes images: name one with --source FILE"),
+    ("inpainting", {"source": "image", "mask": "large_mask"}, "has 8x16 pixels; the model's images have 8x8"),
+    ("inpainting", {"source": "image", "mask": "broken"}, "--mask .*broken.png: not an image of a known"),
+    ("inpainting", {"source": "broken"}, "--source .*broken.png: not an image of a known"),
+    ("inpainting", {"source": "nan"}, r"--source .*nan.tiff: values that are not finite \(NaN or infinity\)"),
+    ("inpainting", {"source": "image", "mask": "nan"}, "--mask .*nan.tiff: values that are not finite"),
+    ("inpainting", {"source": "image", "mask": "cut"}, "--mask .*cut.png: damaged or truncated"),
+    ("inpainting", {"source": "none"}, "--source .*none.png: No such file"),
+    ("super_resolution", {"source": "small", "mask": "mask"}, "super_resolution fills no holes"),
+    ("super_resolution", {"source": "image"}, "has 8x8 pixels; the model enlarges images of 2x2"),
+    ("diffusion", {"source": "image"}, "say how much with --strength"),
+    ("diffusion", {"source": "image", "strength": 0.0}, "--strength 0.0.*greater than 0"),
+    ("diffusion", {"strength": 0.5}, "--strength 0.5: name the image to start from with --source FILE"),
+    ("inpainting", {"source": "image", "mask": "mask", "strength": 0.5}, "strength has no use here"),
+    ("super_resolution", {"strength": 0.5}, "--strength 0.5: name the image to start from"),
+    ("diffusion", {"steps": 0}, "--steps 0.*greater than or equal to 1"),
+    ("dcgan", {"source": "image"}, "dcgan makes images from nothing: it takes no --source"),
+    ("dcgan", {"strength": 0.5}, "dcgan has no such setting"),
+])  # fmt: skip
+def test_what_does_not_fit_is_one_sentence(
+    tmp_path: Path,
+    pictures: dict[str, Path],
+    family: str,
+    wishes: dict[str, Any],
+    match: str,
+) -> None:
+    files = {name: pictures[value] if isinstance(value, str) else value for name, value in wishes.items()}
+    with pytest.raises(InputError, match=match):
+        drawn(model(tmp_path, family), tmp_path, **files)
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_values_of_every_depth_are_the_same_image(tmp_path: Path) -> None:
+    """16 bits and floats, of which Pillow would cut off what is above 255 and round off what is below 1."""
+    levels = np.tile(np.arange(0, 256, 34, dtype=np.uint8), (SIDE, 1))
+    depths = {
+        "eight.png": levels,
+        "sixteen.png": levels.astype(np.uint16) * 257,
+        "float.tiff": (levels / 255).astype(np.float32),
+    }
+    for name, values in depths.items():
+        Image.fromarray(values).save(tmp_path / name)
+        np.testing.assert_array_equal(one_image(tmp_path / name, Card(1, SIDE))[0], levels)
+        hole = one_mask(tmp_path / name, SIDE)[0]
+        np.testing.assert_array_equal(hole, np.where(levels >= 128, 255, 0))
+
+
+def test_what_is_transparent_is_on_the_background_of_the_data(tmp_path: Path) -> None:
+    Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    for background, level in ((None, 255), ("black", 0)):
+        assert (one_image(tmp_path / "clear.png", Card(3, SIDE), background) == level).all()
+    assert (one_mask(tmp_path / "clear.png", SIDE) == 0).all(), "and no hole of a mask"
+
+
+def test_a_mixture_is_fitted_to_the_data_of_a_run(
+    tmp_path: Path, digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, store, out = model(tmp_path, "autoencoder"), tmp_path / "store", tmp_path / "x.png"
+    shutil.copytree(digits, store / "prepare" / "attempts" / "1" / "data")
+    shutil.copytree(folder, store / "export" / "attempts" / "1")
+    done = {"state": "ran", "attempt": 1}
+    stages = [
+        {"name": "prepare", "family": None, "uri": "prepare", **done},
+        {"name": "export", "family": "autoencoder", "uri": "export", **done},
+    ]
+    Store(str(store)).write_json("runs/r1/run.json", {"run_id": "r1", "stages": stages})
+    common = ["--prior", "mixture", "-n", "4", "--store", str(store), "-o", str(out)]
+    for arguments, code, words in (
+        ([str(folder)], 2, "--prior mixture: name a run in the store; a model's folder has no"),
+        (["r1", "autoencoder", "--steps", "3"], 2, "--steps does not go with --prior mixture"),
+        (["r1", "autoencoder"], 0, ""),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["sample", *arguments, *common])
+        assert ended.value.code == code and words in capsys.readouterr().err
+        assert out.exists() == (code == 0)
+    with Image.open(out) as image:
+        assert image.size == (4 * SIDE, SIDE)
+
+
+def test_the_command_line_ends_with_2(
+    tmp_path: Path, pictures: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, output = model(tmp_path, "inpainting"), tmp_path / "cli.png"
+    arguments = ["sample", str(folder), "-n", "2", "-o", str(output), "--source", str(pictures["image"])]
+    for mask, code in (("large_mask", 2), ("mask", 0)):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*arguments, "--mask", str(pictures[mask])])
+        assert ended.value.code == code and output.exists() == (code == 0)
+        assert ("8x16 pixels" in capsys.readouterr().err) == (code == 2)
+
+
+@pytest.mark.parametrize(("change", "match"), [
+    ({"family": "future"}, "does not describe a model of this version: KeyError, 'future'"),
+    ({"family": None}, "does not describe a model of this version"),
+    ({"card": {"channels": 1}}, "does not describe a model of this version: TypeError"),
+])  # fmt: skip
+def test_a_folder_of_another_version_is_one_sentence(
+    tmp_path: Path, change: dict[str, Any], match: str
+) -> None:
+    folder = model(tmp_path, "dcgan")
+    described = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(described | change))
+    with pytest.raises(InputError, match=match):
+        drawn(folder, tmp_path)
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(InputError, match="does not describe a model"):
+        drawn(folder, tmp_path)

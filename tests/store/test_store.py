@@ -1,0 +1,208 @@
+"""What every store does, whatever it is made of."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.common.errors import InputError
+from components.store import Store, cache_folder, open_store
+
+
+def test_importing_it_is_cheap():
+    code = (
+        "import sys, components.storage, components.doctor;"
+        "print([m for m in ('torch', 'ray', 'dvc', 's3fs', 'prefect', 'pyarrow') if m in sys.modules])"
+    )
+    root = Path(__file__).parents[2]
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True).stdout
+        == "[]\n"
+    )
+
+
+def test_reads_what_was_written(store):
+    store.write_bytes("a/b", b"\x00\xff")
+    store.write_text("a/c", "größer")
+    store.write_json("d.json", {"x": [1, 2.5, None]})
+    assert store.read_bytes("a/b") == b"\x00\xff"
+    assert store.read_text("a/c") == "größer"
+    assert store.read_json("d.json") == {"x": [1, 2.5, None]}
+    assert store.size("a/b") == 2
+    store.write_bytes("a/b", b"short")
+    assert store.read_bytes("a/b") == b"short"
+
+
+def test_numbers_that_are_not_finite_become_null(memory):
+    memory.write_json("x", {"a": float("nan"), "b": [float("inf"), (1.5,)]})
+    assert memory.read_json("x") == {"a": None, "b": [None, [1.5]]}
+
+
+def test_missing_is_file_not_found(store, tmp_path):
+    for call in (store.read_bytes, store.read_json, store.size, store.local_copy):
+        with pytest.raises(FileNotFoundError):
+            call("nope/nothing")
+    with pytest.raises(FileNotFoundError):
+        store.download("nope", tmp_path / "x")
+    with pytest.raises(FileNotFoundError):
+        store.upload(tmp_path / "nope", "x")
+    assert not (tmp_path / "x").exists()
+    assert store.list("nope") == store.find("nope") == []
+    assert not store.exists("nope")
+    store.delete("nope")
+
+
+def test_lists(store):
+    for rel in ("b/2", "b/10", "b/deep/x", "a.json", "b-c"):
+        store.write_bytes(rel, b"x")
+    assert store.list() == ["a.json", "b", "b-c"]
+    assert store.list("b") == ["10", "2", "deep"]
+    assert store.find("b") == ["10", "2", "deep/x"]
+    assert store.find() == ["a.json", "b-c", "b/10", "b/2", "b/deep/x"]
+    assert store.exists("b") and store.exists("b/2") and not store.exists("b/3")
+
+
+def test_unfinished_files_are_not_listed(local):
+    local.write_bytes("a/x", b"1")
+    Path(local.path("a"), ".tmp-123").write_bytes(b"half")
+    assert local.list("a") == local.find("a") == ["x"]
+
+
+def test_delete(store):
+    for rel in ("a/1", "a/b/2", "ab", "c"):
+        store.write_bytes(rel, b"x")
+    store.delete("a")
+    store.delete("c")
+    assert store.find() == ["ab"]
+    with pytest.raises(InputError):
+        store.delete("")
+
+
+def test_child_is_a_folder_of_it(store):
+    child = store.child("runs", "r1")
+    child.write_text("x", "1")
+    assert store.read_text("runs/r1/x") == "1"
+    assert child.path("x") == store.path("runs/r1/x")
+    assert child.url == f"{store.url}/runs/r1"
+    assert Store("memory://").child("x").path("y") == "/x/y"
+
+
+@pytest.mark.parametrize(
+    "rel", ["../x", "a/../../x", "/etc/passwd", "a//b", "./a", "a\n", "a\x00b", "a*", "a?b", "a\\b"]
+)
+def test_confined(local, memory, rel):
+    for store in (local, memory):
+        for call in (store.path, store.child, store.read_bytes, store.delete, store.exists, store.list):
+            with pytest.raises(InputError, match="not a name in a store"):
+                call(rel)
+        with pytest.raises(InputError):
+            store.write_bytes(rel, b"")
+
+
+@pytest.mark.parametrize(
+    "url", ["", "s3://", "s3://key:secret@bucket/x", "a\nb", "simplecache::s3://b/x", "s3://b/x*"]
+)
+def test_refuses_what_is_no_store(url):
+    with pytest.raises(InputError) as caught:
+        Store(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_unknown_protocol_is_told():
+    with pytest.raises(InputError, match="nosuch://x"):
+        Store("nosuch://x").exists("a")
+
+
+def test_no_password_is_shown():
+    store = Store("sftp://me:hidden@host/folder")
+    assert store.url == "sftp://host/folder"
+    assert "hidden" not in repr(store) + store.child("a").url
+    assert Store("abfs://container@account/x").url == "abfs://container@account/x"
+
+
+def test_folders_up_and_down(store, tmp_path):
+    folder = tmp_path / "folder"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a").write_bytes(b"1")
+    (folder / "deep" / "b[1]").write_bytes(b"2") if store.is_local else (folder / "deep" / "b").write_bytes(
+        b"2"
+    )
+    if store.is_local:
+        with pytest.raises(InputError):  # a name that means something else in other stores
+            store.upload(folder, "copy")
+        (folder / "deep" / "b[1]").rename(folder / "deep" / "b")
+    store.upload(folder, "copy")
+    store.upload(folder / "a", "single")
+    assert store.find() == ["copy/a", "copy/deep/b", "single"]
+    store.download("copy", tmp_path / "back")
+    store.download("single", tmp_path / "one")
+    assert (tmp_path / "back/deep/b").read_bytes() == b"2"
+    assert (tmp_path / "one").read_bytes() == b"1"
+
+
+def test_download_replaces_a_folder(store, tmp_path):
+    store.write_bytes("x/new", b"1")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "old").touch()
+    store.download("x", tmp_path / "there")
+    assert [p.name for p in (tmp_path / "there").iterdir()] == ["new"]
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".tmp-")]
+
+
+def test_download_is_complete_or_absent(memory, tmp_path, monkeypatch):
+    memory.write_bytes("x/1", b"1")
+    memory.write_bytes("x/2", b"2")
+
+    def broken(paths, targets):
+        Path(targets[0]).write_bytes(b"1")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(memory.fs, "get", broken)
+    with pytest.raises(RuntimeError, match="no space left"):
+        memory.download("x", tmp_path / "target")
+    with pytest.raises(RuntimeError):
+        memory.local_copy("x")
+    assert not (tmp_path / "target").exists()
+    assert not [p for p in cache_folder().rglob("*") if p.is_file()]
+
+
+def test_local_copy(store):
+    store.write_bytes("a/b/c", b"1")
+    store.write_bytes("a/d", b"2")
+    deep = store.local_copy("a/b")
+    assert (deep / "c").read_bytes() == b"1"
+    whole = store.local_copy("a")  # not taken for complete because a part of it was fetched before
+    assert (whole / "b/c").read_bytes() == b"1" and (whole / "d").read_bytes() == b"2"
+    assert store.local_copy("a/d").read_bytes() == b"2"
+    assert (whole == Path(store.path("a"))) == store.is_local
+    if not store.is_local:
+        store.delete("a")
+        assert (store.local_copy("a") / "d").read_bytes() == b"2"
+
+
+def test_pickles(store):
+    store.write_text("x", "1")
+    again = pickle.loads(pickle.dumps(store))
+    assert again.read_text("x") == "1" and again.url == store.url
+
+
+def test_arrow_sees_the_same_files(store):
+    import pyarrow.fs
+
+    store.write_text("folder/x", "content")
+    fs, path = pickle.loads(pickle.dumps(store.arrow()))  # as it reaches a worker
+    with fs.open_input_stream(f"{path}/folder/x") as file:
+        assert file.read() == b"content"
+    assert isinstance(fs, pyarrow.fs.LocalFileSystem) == store.is_local
+
+
+def test_relative_urls_belong_to_the_project(tmp_path):
+    assert open_store("output", tmp_path).url == str(tmp_path / "output")
+    assert open_store(str(tmp_path), Path("/elsewhere")).url == str(tmp_path)
+    assert open_store("memory://x", tmp_path).url == "memory://x"
+
+
+def test_check_passes_on_an_empty_store(store):
+    store.check()

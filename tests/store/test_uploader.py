@@ -1,0 +1,114 @@
+"""Uploads in the background: nothing is lost, nobody waits, and failures are told."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from components.common.errors import InputError
+from components.store import Store
+from components.store import uploader as store_uploader
+from components.store.errors import Unreachable
+from components.store.uploader import Uploader
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr(store_uploader, "LONGEST", 0.5)
+
+
+def test_uploads_bytes_files_and_folders_in_order(store, tmp_path):
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    (tmp_path / "folder" / "deep" / "x").write_bytes(b"1")
+    with Uploader(store) as uploader:
+        for i in range(5):
+            uploader.put(str(i).encode(), "last")
+        uploader.put(tmp_path / "folder", "copy")
+        uploader.put(tmp_path / "folder" / "deep" / "x", "one")
+    assert store.read_bytes("last") == b"4"
+    assert store.find() == ["copy/deep/x", "last", "one"]
+    assert uploader.failed == [] and uploader.pending == 0
+
+
+def test_a_failure_does_not_stop_the_others(local, tmp_path):
+    with Uploader(local) as uploader:
+        uploader.put(tmp_path / "missing", "a")
+        uploader.put(b"1", "b")
+    assert local.list() == ["b"]
+    assert [rel for rel, _ in uploader.failed] == ["a"]
+
+
+def test_a_bad_name_is_told_to_the_caller(local):
+    with Uploader(local) as uploader, pytest.raises(InputError):
+        uploader.put(b"", "../x")
+
+
+def test_nothing_more_after_close(local):
+    uploader = Uploader(local)
+    uploader.close()
+    uploader.close()
+    with pytest.raises(RuntimeError):
+        uploader.put(b"", "x")
+
+
+def test_putting_does_not_wait(memory, monkeypatch):
+    monkeypatch.setattr(Store, "write_bytes", lambda *_: time.sleep(0.2))
+    uploader = Uploader(memory)
+    start = time.monotonic()
+    for i in range(5):
+        uploader.put(b"", f"x{i}")
+    assert time.monotonic() - start < 0.15
+    uploader.close()
+    assert not uploader.failed
+
+
+def test_a_store_that_is_down_for_good(memory, monkeypatch):
+    def down(*_):
+        raise Unreachable("does not answer")
+
+    monkeypatch.setattr(Store, "write_bytes", down)
+    uploader = Uploader(memory)
+    uploader.put(b"1", "a")
+    uploader.put(b"2", "b")
+    start = time.monotonic()
+    uploader.close(timeout=1)
+    assert time.monotonic() - start < 3
+    assert sorted(rel for rel, _ in uploader.failed) == ["a", "b"]
+    uploader._thread.join(5)
+    assert not uploader._thread.is_alive()
+
+
+@pytest.mark.s3
+def test_survives_a_server_that_is_killed_and_comes_back(crashable_s3, tmp_path):
+    server, bucket = crashable_s3
+    store = Store(f"s3://{bucket}/run")
+    store.write_bytes("before", b"0")
+    server.kill()
+    Path(tmp_path / "file").write_bytes(b"3" * 100_000)
+    uploader = Uploader(store)
+    uploader.put(b"1", "a")
+    uploader.put(b"2", "b")
+    uploader.put(tmp_path / "file", "c")
+    time.sleep(1.5)
+    assert uploader.pending == 3 and not uploader.failed
+    server.start()
+    uploader.close(timeout=60)
+    assert uploader.failed == []
+    assert server.keys(bucket) == ["run/a", "run/b", "run/before", "run/c"]
+    assert store.size("c") == 100_000
+
+
+@pytest.mark.s3
+def test_a_store_that_was_there_is_waited_for(crashable_s3):
+    server, bucket = crashable_s3
+    store = Store(f"s3://{bucket}")
+    store.write_bytes("x", b"1")
+    server.kill()
+    read = []
+    reader = threading.Thread(target=lambda: read.append(store.read_bytes("x")))
+    reader.start()
+    time.sleep(2)
+    server.start()
+    reader.join(60)
+    assert read == [b"1"]

@@ -1,0 +1,329 @@
+"""Search spaces stand beside what they are of, fit it, and become what a sweep searches."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel, Field, ValidationError
+
+from components.common.errors import InputError
+from components.config.train import Train
+from components.stages import code_digest
+from components.tuning.space import applied, hyperparameters, resolve
+from flows import cli
+from models.registry import FAMILIES
+from models.search_space import Choice, Range, searchable
+from tests.stages.test_cache import (
+    edit,
+    forget,
+    sources,  # noqa: F401
+)
+
+# Fields whose range does not hold their default, and why.
+OUTSIDE = {"lr_discriminator": "None is the generator's learning rate"}
+
+
+def values(space: Range | Choice) -> tuple[Any, ...]:
+    return space.values if isinstance(space, Choice) else (space.low, space.high)
+
+
+# Beside the hyperparameters.
+
+
+class Toy(BaseModel):
+    lr: Annotated[float, Range(1e-4, 1e-2, "log", source="A")] = Field(1e-3, gt=0)
+    kind: Annotated[str, Choice(("a", "b"), source="B", recommended="b", sampling=True)] = "a"
+    plain: Annotated[int, "something else"] = Field(3, ge=1)
+
+
+def test_spaces_are_read_from_a_config() -> None:
+    found = searchable(Toy)
+    assert list(found) == ["lr", "kind"]
+    assert found["lr"] == Range(1e-4, 1e-2, "log", source="A")
+    assert found["kind"].sampling and found["kind"].recommended == "b"
+
+
+def test_a_subclass_that_declares_anew_has_its_own_or_none() -> None:
+    class Other(Toy):
+        lr: float = 2e-3
+
+    assert list(searchable(Other)) == ["kind"]
+
+
+def test_an_impossible_space_is_a_mistake_in_the_source() -> None:
+    for wrong in (lambda: Range(1, 1, source=""), lambda: Range(0, 1, "log", source="")):
+        with pytest.raises(AssertionError):
+            wrong()
+    with pytest.raises(AssertionError):
+        Choice((), source="")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_spaces_fit_their_fields(family: str) -> None:
+    found = hyperparameters(family)
+    assert {"lr", "train.batch"} <= set(found)
+    for name, each in found.items():
+        assert each.space.source, name
+        if name not in OUTSIDE:
+            assert each.default in each.space, f"{name}: {each.default} is not in {each.space}"
+        for value in (*values(each.space), *([each.space.recommended] if each.space.advises else [])):
+            assert refused(family, name, value) in (None, ()), f"{name}={value}"
+        if isinstance(each.space, Choice):
+            assert len(set(each.space.values)) == len(each.space.values), name
+
+
+def refused(family: str, name: str, value: Any) -> tuple[Any, ...] | None:
+    """The part of a field that does not accept a value; () where it does not fit other settings."""
+    block = applied({}, {name: value})
+    try:
+        Train(**block.pop("train", {}))
+        FAMILIES[family].Config(**block)
+    except ValidationError as error:
+        return error.errors()[0]["loc"]
+    return None
+
+
+def test_what_the_issue_asks_for_is_searchable() -> None:
+    adversarial = {"lr", "lr_discriminator", "beta1", "n_critic", "loss", "gradient_penalty", "r1", "r2"}
+    adversarial |= {
+        "spectral_norm",
+        "minibatch_discrimination",
+        "instance_noise",
+        "latent",
+        "width",
+        "augment",
+    }
+    diffusion = {"lr", "process", "target", "weighting", "times", "dropout", "width", "multipliers", "depth"}
+    sampling = {"sampler", "sampler_steps", "guidance", "guidance_interval", "eta"}
+    training = {"train.batch", "train.ema_ramp_up", "train.schedule", "train.clip"}
+    assert adversarial | training <= set(hyperparameters("dcgan"))
+    found = hyperparameters("diffusion")
+    assert diffusion | sampling | training <= set(found)
+    assert sampling <= {name for name, each in found.items() if each.sampling}
+    assert not any(found[name].sampling for name in diffusion | training)
+    assert {"latent", "beta", "widths", "free_bits"} <= set(hyperparameters("vae"))
+    assert {"latent", "noise", "widths"} <= set(hyperparameters("autoencoder"))
+
+
+def test_the_recommended_is_the_source_s_or_the_default() -> None:
+    found = hyperparameters("dcgan")
+    assert found["width"].space.recommended == 128 and found["width"].default == 32
+    noise = found["instance_noise"]
+    assert noise.space.recommended is None and noise.default == 0  # some, says the source, not how much
+
+
+# They change no key.
+
+
+def digest() -> dict[str, str]:
+    forget()
+    return code_digest.code("components.training.job:fit", "models.dcgan")
+
+
+def test_another_range_changes_no_key(sources: Path) -> None:  # noqa: F811
+    before = digest()
+    assert "models.search_space" not in before
+    edit(sources / "models" / "adversarial.py", "1e-4, 4e-4,", "1e-5, 4e-3,")
+    edit(sources / "models" / "search_space.py", '"""One of `values`."""', '"""One."""\n\n    more: int = 3')
+    assert digest() == before
+    edit(sources / "models" / "adversarial.py", "Field(2e-4, gt=0)", "Field(3e-4, gt=0)")
+    assert {name for name, was in before.items() if digest()[name] != was} == {"models.adversarial"}
+
+
+def test_without_any_space_the_key_is_the_same(sources: Path) -> None:  # noqa: F811
+    before, file = digest(), sources / "models" / "dcgan.py"
+    edit(file, "from typing import Annotated, Any\n", "from typing import Any\n")
+    edit(file, "from models.search_space import Choice\n", "")
+    for field in ("width", "norm"):
+        text = file.read_text()
+        start = text.index(f"    {field}: Annotated[") + len(f"    {field}: ")
+        end = text.index("\n    ] = ", start)
+        kind = {"width": "int", "norm": "Norm"}[field]
+        file.write_text(text[:start] + kind + text[end + len("\n    ]") :])
+    assert "Annotated" not in file.read_text()
+    assert digest() == before
+
+
+def test_other_metadata_stays_in_the_key(sources: Path) -> None:  # noqa: F811
+    file = sources / "models" / "dcgan.py"
+    edit(file, "int, Choice(", 'int, "a", Choice(')
+    before = digest()
+    edit(file, 'int, "a", Choice(', 'int, "b", Choice(')
+    assert {name for name, was in before.items() if digest()[name] != was} == {"models.dcgan"}
+
+
+# What a sweep asks for.
+
+
+def test_a_sweep_takes_a_range_gives_values_or_gives_a_range() -> None:
+    found = resolve(
+        "dcgan",
+        {
+            "lr": None,
+            "n_critic": {"low": 1, "high": 3},
+            "loss": ["hinge", "non_saturating"],
+            "beta2": {"low": 0.9, "high": 0.999},
+            "train.batch": [32, 64],
+            "train.ema_ramp_up": {"low": "1e-2", "high": 0.1},
+            "augment": [[], ["translation"]],
+        },
+    )
+    assert list(found)[0] == "lr" and len(found) == 7
+    assert (found["lr"].space.low, found["lr"].space.high, found["lr"].space.scale) == (1e-4, 4e-4, "log")
+    assert not found["lr"].integer and found["n_critic"].integer
+    assert (found["n_critic"].space.low, found["n_critic"].space.high) == (1, 3)
+    assert found["beta2"].space.scale == "linear"
+    ramp = found["train.ema_ramp_up"].space
+    assert (ramp.low, ramp.scale) == (0.01, "log")
+    assert found["augment"].space.values == ((), ("translation",))
+    assert found["train.batch"].default == 128
+
+
+def test_the_block_gives_the_defaults() -> None:
+    block = {"lr": 3e-4, "norm": "none", "train": {"batch": 64}}
+    found = resolve("dcgan", {"lr": None, "train.batch": None, "spectral_norm": None}, block)
+    assert (found["lr"].default, found["train.batch"].default) == (3e-4, 64)
+    assert found["lr"].space.recommended == 2e-4
+
+
+def test_values_that_need_each_other_are_accepted_together() -> None:
+    with pytest.raises(InputError, match=r"search\.target='edm' is not accepted: target=edm is for"):
+        resolve("diffusion", {"target": ["velocity", "edm"]})
+    found = resolve("diffusion", {"target": ["velocity", "edm"], "process": ["flow", "edm"]})
+    assert found["target"].space.values == ("velocity", "edm")
+
+
+def test_what_another_setting_turns_on_can_be_searched_with_it() -> None:
+    assert set(resolve("vae", {"widths": None, "network": ["conv", "dense"]})) == {"widths", "network"}
+    assert set(resolve("vae", {"widths": None}, {"network": "dense"})) == {"widths"}
+    assert set(resolve("diffusion", {"eta": None, "sampler": None})) == {"eta", "sampler"}
+    assert set(resolve("diffusion", {"time_mean": None}, {"times": "log_normal"})) == {"time_mean"}
+    with pytest.raises(InputError, match="guidance has no effect: it is for condition=auto or class or text"):
+        resolve("diffusion", {"guidance": None}, {"condition": "none"})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_conditions_name_settings_and_values_that_there_are(family: str) -> None:
+    for name, each in hyperparameters(family).items():
+        if each.space.where:
+            other, *values = each.space.where
+            assert values and other in FAMILIES[family].Config.model_fields, name
+            for value in values:
+                assert refused(family, other, value) in (None, ()) or other == "quantise", f"{name}: {value}"
+
+
+def test_as_json() -> None:
+    found = resolve("vae", {"beta": None, "widths": [[100], [200, 50]]}, {"network": "dense"})
+    beta, widths = (each.described() for each in found.values())
+    assert json.loads(json.dumps(beta)) == beta
+    assert {"name": "beta", "kind": "range", "low": 0.1, "high": 4.0, "scale": "log"}.items() <= beta.items()
+    assert (beta["values"], beta["integer"], beta["default"], beta["recommended"]) == (None, False, 1.0, 1.0)
+    assert "Kingma" in beta["source"]
+    assert (widths["kind"], widths["values"], widths["low"]) == ("choice", [[100], [200, 50]], None)
+    assert widths["default"] == [400]
+
+
+def test_values_are_put_in_their_places() -> None:
+    block = {"lr": 1e-3, "train": {"steps": 5, "batch": 8}}
+    whole = applied(block, {"lr": 2e-3, "train.batch": 16, "width": 8})
+    assert whole == {"lr": 2e-3, "width": 8, "train": {"steps": 5, "batch": 16}}
+    assert block == {"lr": 1e-3, "train": {"steps": 5, "batch": 8}}
+    assert applied({}, {"lr": 1}) == {"lr": 1}
+
+
+MISTAKES: list[tuple[str, Mapping[str, Any], list[str]]] = [
+    ("nothing", {"lr": None}, ["nothing", "known: ", "dcgan"]),
+    ("dcgan", {}, ["search must name", "lr"]),
+    ("dcgan", {"learning_rate": None}, ["search.learning_rate", "dcgan has no such", "lr, ", "train.batch"]),
+    ("dcgan", {"train.workers": [1, 2]}, ["search.train.workers", "no such hyperparameter"]),
+    ("dcgan", {"beta2": None}, ["search.beta2", "no range beside it", "list of values"]),
+    ("dcgan", {"lr": {"low": 1e-3, "high": 1e-4}}, ["search.lr", "empty", "low=0.001", "high=0.0001"]),
+    ("dcgan", {"lr": {"low": 1e-3, "high": 1e-3}}, ["search.lr", "empty"]),
+    ("dcgan", {"lr": {"low": 0, "high": 1}}, ["search.lr", "log scale", "above 0"]),
+    ("dcgan", {"lr": []}, ["search.lr", "list is empty"]),
+    ("dcgan", {"lr": 2e-4}, ["search.lr=0.0002", "list of values"]),
+    ("dcgan", {"loss": "hinge"}, ["search.loss='hinge'", "list of values"]),
+    ("dcgan", {"lr": {"low": 1e-4}}, ["search.lr", "low, high", "this has low"]),
+    ("dcgan", {"lr": {"low": 1e-4, "high": 1e-3, "step": 2}}, ["search.lr", "step"]),
+    ("dcgan", {"lr": {"low": "a", "high": 1}}, ["search.lr.low='a'", "number"]),
+    ("dcgan", {"lr": {"low": 1e-4, "high": float("inf")}}, ["search.lr.high=inf", "number"]),
+    (
+        "dcgan",
+        {"lr": {"low": 1e-4, "high": 1, "scale": "cubic"}},
+        ["search.lr.scale='cubic'", "linear or log"],
+    ),
+    ("dcgan", {"n_critic": {"low": 1, "high": 2.5}}, ["search.n_critic.high=2.5", "whole number"]),
+    ("dcgan", {"beta1": {"low": 0, "high": 1}}, ["search.beta1=1", "less than 1"]),
+    ("dcgan", {"loss": ["hinge", "cosine"]}, ["search.loss='cosine'", "not accepted", "'hinge'"]),
+    ("dcgan", {"loss": {"low": 0, "high": 1}}, ["search.loss", "certain values", "list of values"]),
+    ("dcgan", {"spectral_norm": None}, ["search.spectral_norm=True", "needs norm: none"]),
+    ("dcgan", {"train.batch": [0]}, ["search.train.batch=0", "greater than or equal to 1"]),
+    ("diffusion", {"width": {"low": 32, "high": 64}}, ["search.width", "multiples of 16", "list of values"]),
+    ("diffusion", {"guidance": None, "sampler": None, "lr": None}, ["guidance, sampler", "lr", "two sweeps"]),
+    (
+        "vae",
+        {"widths": None},
+        ["search.widths", "no effect", "network=dense", "is conv", "set or search network"],
+    ),
+    ("diffusion", {"eta": [0, 1], "sampler": ["heun", "euler"]}, ["search.eta", "ddim", "heun or euler"]),
+    (
+        "diffusion",
+        {"time_mean": None, "times": ["uniform"]},
+        ["search.time_mean", "no effect", "times=logit_normal or log_normal", "is uniform"],
+    ),
+    ("diffusion", {"eta": None, "train.batch": None}, ["eta", "train.batch", "two sweeps"]),
+]
+
+
+@pytest.mark.parametrize(("family", "search", "words"), MISTAKES)
+def test_mistakes_are_told_in_a_sentence(family: str, search: Mapping[str, Any], words: list[str]) -> None:
+    with pytest.raises(InputError) as told:
+        resolve(family, search)
+    for word in words:
+        assert word in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_block_that_is_not_accepted_is_told_first() -> None:
+    with pytest.raises(InputError, match=r"unknown key families\.dcgan\.lrr"):
+        resolve("dcgan", {"lr": None}, {"lrr": 1})
+    with pytest.raises(InputError, match=r"families\.dcgan\.train\.batch=0 is not accepted"):
+        resolve("dcgan", {"lr": None}, {"train": {"batch": 0}})
+
+
+def test_reading_it_does_not_load_torch() -> None:
+    code = "import sys, components.spaces; print('torch' in sys.modules)"
+    root = Path(__file__).parents[2]
+    ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert ran.stdout == "False\n", ran.stderr
+
+
+# On the command line.
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as exit:
+        cli.main(arguments)
+    out, err = capsys.readouterr()
+    return int(exit.value.code or 0), out, err
+
+
+def test_hyperparameters_on_the_command_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    code, out, _ = call(capsys, "families", "--hyperparameters", "diffusion", "--json")
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert code == 0 and rows["sampler_steps"]["sampling"] and rows["lr"]["kind"] == "range"
+    code, out, _ = call(capsys, "families", "--hyperparameters", "dcgan")
+    line = next(line for line in out.splitlines() if line.startswith("lr "))
+    for word in ("0.0002", "0.0001 to 0.0004", "log", "training", "Radford et al. 2016"):
+        assert word in line
+    code, out, err = call(capsys, "families", "--hyperparameters", "nothing")
+    assert code == 2 and not out and "known: " in err
