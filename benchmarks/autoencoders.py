@@ -53,8 +53,8 @@ from components.analysis.likelihood import (
 )
 from components.analysis.views import Subject
 from components.common.errors import InputError
+from components.common.memory import keep_freed
 from components.common.paths import home
-from components.common.process import keep_freed
 from components.config.train import Train
 from components.data.dataset import Shards, Split, open_split, to_float
 from components.data.local import data_version

@@ -33,7 +33,7 @@ from components.data.card import DataCard
 from components.data.external import look
 from components.evaluation.comparability import INDEPENDENT
 from components.evaluation.requests import Places
-from components.pipeline.work import LOOKED
+from components.pipeline.reference import IMAGES_PER_JOB as LOOKED
 from components.store import Store
 
 

@@ -17,7 +17,7 @@ import tempfile
 from components.cluster import ray_cluster
 from components.common.paths import home
 from components.data import local
-from components.pipeline import work
+from components.pipeline import prepare
 from components.store import Store
 from components.training import ray_train, request
 from flows import setup
@@ -46,7 +46,7 @@ def main() -> None:
     rates: dict[str, list[float]] = {"direct": [], "Ray Train": []}
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        work.prepare(store, store.child("prepared"), snapshot)
+        prepare.store_data(snapshot, store.child("prepared"))
         for number in range(options.rounds):
             for name, workers in (("direct", 0), ("Ray Train", 1)):
                 attempt = f"{name.replace(' ', '')}-{number}"

@@ -22,13 +22,15 @@ from components.config.experiment import Data, Experiment
 from components.data import local
 from components.data.card import DataCard
 from components.evaluation import comparability
-from components.pipeline import work
-from components.pipeline.plan import TRAINED, Plan
-from components.pipeline.work import Basis
+from components.evaluation.requests import Places
+from components.extractors.small import TRAINED
+from components.pipeline import extractor, prepare, reference
+from components.pipeline.external import evaluate_external
+from components.pipeline.plan import Plan
+from components.pipeline.stage import Context, Stage
 from components.registry import pins
 from components.stages import cache
 from components.stages.cache import Done
-from components.stages.spec import Spec
 from components.store import Store
 
 Say = Callable[[str], None]
@@ -54,54 +56,48 @@ class Court:
 
     def __init__(self, store: Store, name: str, evaluate: Evaluate, revision: str | None, say: Say):
         self.store, self.say = store, say
+        self.results: dict[str, Done] = {}
         self.snapshot, version = local.data_version(home(), name, revision)
         data = Data(name=name, revision=revision)
         where = resources.device()  # as a run's, whose stages are then found
         experiment = Experiment.model_construct(device=where, data=data, families={}, evaluate=evaluate)
         self.plan = Plan.of(experiment, version, DataCard.read(self.snapshot), store)
 
-    def stage(self, spec: Spec, body: Callable[[Store], dict[str, Any]]) -> Done:
-        """A stage's result, found or made now."""
+    def do(self, stage: Stage, plan: Plan) -> Done:
+        """A stage's result, found or computed now."""
+        spec = stage.spec(plan)
         if not cache.claimed(self.store, spec):
             self.say(f"{spec.title} ...")
-        return cache.run(
-            self.store,
-            spec,
-            lambda attempt, _: body(attempt),
-            run_id="none",
-            on_wait=lambda title: self.say(f"{title}: another run is at work on it, waiting"),
-        )
 
-    def data(self) -> Done:
-        """The data set, in the store."""
-        return self.stage(self.plan.prepare, lambda attempt: work.prepare(self.store, attempt, self.snapshot))
+        def on_wait(title: str) -> None:
+            self.say(f"{title}: another run is at work on it, waiting")
 
-    def extractor(self, data: Done) -> Done:
-        """The extractor, pinned."""
-        self.plan, done = work.settled(self.store, self.plan, lambda plan: self._extractor(plan, data))
-        return done
+        self.results[spec.name] = stage.result(self.store, plan, spec, self.results, "none", on_wait)
+        return self.results[spec.name]
 
-    def renew(self, data: Done) -> bool:
+    def prepare(self) -> None:
+        """The data, the pinned extractor and the reference."""
+        self.do(prepare.STAGE, self.plan)
+        made = self.do(extractor.STAGE, self.plan)
+        self.plan = extractor.settle(self.store, self.plan, made)
+        self.do(extractor.STAGE, self.plan)  # another's, where that was pinned meanwhile
+        self.do(reference.STAGE, self.plan)
+
+    def renew(self) -> bool:
         """Pin the extractor that the data and the code of today give; False if it is the pinned one."""
         before = self.plan.pin
-        made = self._extractor(replace(self.plan, pin=None), data)
+        self.do(prepare.STAGE, self.plan)
+        made = self.do(extractor.STAGE, replace(self.plan, pin=None))
         if before is not None and before["key"] == made.key:
             return False
-        self.plan = work.pinned(self.store, self.plan, made, renew=before is not None)
+        self.plan = extractor.settle(self.store, self.plan, made, replace_pin=before is not None)
         return True
 
-    def _extractor(self, plan: Plan, data: Done) -> Done:
-        chosen = plan.evaluate_settings
-        return self.stage(plan.extractor, lambda attempt: work.extractor(self.store, attempt, data, chosen))
-
-    def basis(self) -> Basis:
-        """All of it."""
-        data = self.data()
-        extractor = self.extractor(data)
-        spec, counts = self.plan.reference, self.plan.card.counts
-        arguments = (data, extractor, counts, dict(spec.settings))
-        reference = self.stage(spec, lambda attempt: work.reference(self.store, attempt, *arguments))
-        return Basis(data, extractor, reference)
+    def places(self, parts: str, threads: int) -> Places:
+        """Where evaluation jobs find data, extractor and reference."""
+        spec = reference.spec(self.plan)
+        context = Context(self.store, self.plan, spec, self.store, 0, self.results, "none")
+        return context.places(parts, threads)
 
 
 def evaluate(
@@ -141,9 +137,9 @@ def evaluate(
             pixels = court.plan.card.resolution
             say(f"{outside.resized:,} images are not {pixels} pixels square: {outside.preparation}")
         try:
-            basis = court.basis()
+            court.prepare()
             seeds = comparability.INDEPENDENT if independent else comparability.AS_GIVEN
-            metrics = work.judge_folder(store, basis, outside, parts, chosen.threads, split, seeds)
+            metrics = evaluate_external(court.places(parts, chosen.threads), outside, split, seeds)
         finally:
             ray_cluster.disconnect()
     return {
@@ -187,7 +183,7 @@ def renew_extractor(store: Store, name: str, chosen: Evaluate, say: Say) -> dict
             f"{court.plan.extractor_kind} is what its file is"
         )
     try:
-        changed = court.renew(court.data())
+        changed = court.renew()
     finally:
         ray_cluster.disconnect()
     assert court.plan.pin is not None

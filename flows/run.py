@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -14,16 +15,20 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from components import report
 from components.common.errors import InputError, RunError
 from components.config.experiment import Experiment
+from components.pipeline import train
+from components.pipeline.graph import planned
 from components.pipeline.plan import Plan
+from components.pipeline.stage import Context, Stage
 from components.records.names import EVENT
 from components.stages import cache
 from components.stages.cache import Done
-from components.stages.spec import Spec, difference
+from components.stages.spec import SCHEMA, Spec, difference
 from components.store import Store
 from flows.record import Record
 from flows.terminal import Board
 
 POLL = 1.0  # seconds between looks at a training's progress
+PAGE = 15.0  # seconds between two pages of a sweep under way
 ARTIFACT = 5.0  # seconds between updates of Prefect's progress artifact
 
 RUNS: dict[str, Run] = {}
@@ -50,6 +55,8 @@ class Run:
         self.record, self.board = record, board
         self.force, self.explain = force, explain
         self.failed: dict[str, str] = {}  # family -> why
+        self.results: dict[str, Done] = {}  # finished stages by name, such as train/vae
+        self.page_built = 0.0
         RUNS[run_id] = self
 
     def stage(self, spec: Spec, body: Callable[[Store, int], dict[str, Any]]) -> Done:
@@ -82,27 +89,55 @@ class Run:
         self.board.say(f"✓ {spec.title}: {how}", "" if done.state == "ran" else "dim")
         return done
 
+    def do(self, stage: Stage, spec: Spec, inputs: Mapping[str, Done]) -> Done:
+        """The result of a stage, computed here or found; later stages find it in `results`."""
+
+        def body(attempt: Store, number: int) -> dict[str, Any]:
+            progress = functools.partial(self.show_progress, spec)
+            context = Context(self.store, self.plan, spec, attempt, number, inputs, self.run_id, progress)
+            with self.watching(spec, attempt) if stage.shows_progress else contextlib.nullcontext():
+                return stage.run(context)
+
+        done = self.stage(spec, body)
+        if stage.settle:
+            self.plan = stage.settle(self.store, self.plan, done)
+            if self.spec(stage, spec.family).key != done.key:  # another run settled it otherwise meanwhile
+                return self.do(stage, self.spec(stage, spec.family), inputs)
+        self.results[spec.name] = done
+        return done
+
+    def spec(self, stage: Stage, family: str | None) -> Spec:
+        """What a stage depends on, as the plan is now."""
+        if stage.scope == "data":
+            return stage.spec(self.plan)
+        if stage.scope == "run":
+            keys = {name: done.key for name, done in self.results.items()}
+            return stage.spec(self.plan, keys, self.failed)
+        return stage.spec(self.plan, family)
+
+    def show_progress(self, spec: Spec, finished: int, total: int, text: str, **record: Any) -> None:
+        """Show on the board, in the record and now and then on the page how far a stage is."""
+        self.board.move(spec.title, finished, total, text)
+        if record:
+            self.record.stage(spec, "running", **record)
+            if time.monotonic() - self.page_built > PAGE:
+                self.page_built = time.monotonic()
+                self.show()
+
     def refuse(self, family: str, sentence: str) -> None:
         """A family cannot be trained."""
-        spec = self.plan.train(family)
+        spec = train.spec(self.plan, family)
         self.record.stage(spec, "failed", error=sentence)
         self.board.say(f"✗ {spec.title}: {sentence}", "red")
         self.failed[family] = sentence
 
     def has_jobs(self) -> bool:
         """Whether anything is to be computed, for which Ray is needed."""
-        plan = self.plan
-        specs = [
-            plan.extractor,
-            plan.reference,
-            *([plan.captions] if plan.captions else []),
-            *(s(f) for f in self.experiment.families for s in (plan.train, plan.evaluate)),
-            *(plan.latents(f) for f in self.experiment.families if plan.keeps_latents(f)),
-            *(plan.study(family) for family in plan.studied),
-            *(plan.uses(family) for family in plan.used),
-            *(plan.detectors(family) for family in plan.detects),
-        ]
-        return any(spec.stage in self.force or not cache.claimed(self.store, spec) for spec in specs)
+        return any(
+            spec.stage in self.force or not cache.claimed(self.store, spec)
+            for stage, spec in planned(self.plan).values()
+            if stage.on_cluster
+        )
 
     def show(self) -> None:
         """Bring the run's page up to date while it goes on."""
@@ -197,6 +232,8 @@ def why(store: Store, spec: Spec, forced: bool = False) -> str:
     old = cache.latest(store, spec)
     if old is None:
         return "runs: never done before"
+    if old.get("schema") != SCHEMA:
+        return f"runs: this version of Atelier has other keys (schema {old.get('schema')} -> {SCHEMA})"
     return "runs: changed " + "; ".join(difference(old, spec.canonical()))
 
 

@@ -71,7 +71,7 @@ def experiment(
 def plan_of(experiment: Experiment, store: Store) -> Plan | None:
     """The plan, if the data is at hand; nothing is prepared or written."""
     name, revision = experiment.data.name, experiment.data.revision
-    found = local.peek(home(), name, revision)
+    found = local.find_prepared(home(), name, revision)
     if found is None:
         return None
     folder, version = found

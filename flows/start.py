@@ -18,7 +18,8 @@ from components.common import hashing
 from components.common.errors import InputError, RunError
 from components.common.paths import home
 from components.config.experiment import Experiment
-from components.pipeline.plan import COMMON, LAST, STAGES, stages_of
+from components.pipeline import anomaly_models
+from components.pipeline.graph import STAGES, of_scope, planned
 from components.stages import cache
 from components.stages.spec import Spec, difference
 from components.store import Store, open_store
@@ -107,8 +108,8 @@ def flow_of(experiment: Experiment) -> Any:
 def check_stages(names: Collection[str]) -> None:
     """Refuse a stage that does not exist."""
     for name in names:
-        if name not in STAGES:
-            raise InputError(f"unknown stage {name!r}; known: {', '.join(STAGES)}")
+        if name not in (names := [stage.name for stage in STAGES]):
+            raise InputError(f"unknown stage {name!r}; known: {', '.join(names)}")
 
 
 def overhead(record: dict[str, Any]) -> dict[str, float]:
@@ -137,20 +138,14 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
     store = open_store(experiment.store.url, home())
     plan = plan_of(experiment, store)
     if plan is None:
-        titles = [
-            *COMMON,
-            *(f"{s} {f}" for f in experiment.families for s in stages_of(f, experiment.data.flips)),
-            *LAST,
-        ]
-        rows = [
-            {"stage": title, "key": None, "because": "runs: the data is not prepared yet"} for title in titles
-        ]
+        because = "runs: the data is not prepared yet"
+        rows = [{"stage": title, "key": None, "because": because} for title in unplanned(experiment)]
     else:
-        plan.check_held_out()
+        anomaly_models.check(plan)
         rows = [
             {"stage": spec.title, "key": spec.key, "because": why(store, spec, forced=spec.stage in force)}
             | {"seconds": expected(store, spec), "after": after(spec)}
-            for spec in plan.known()
+            for _, spec in planned(plan).values()
         ]
     if as_json:
         print(json.dumps(rows))
@@ -168,10 +163,19 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
         print("nothing like it has run here before, so there is no estimate; see the header of the config")
 
 
+def unplanned(experiment: Experiment) -> list[str]:
+    """The titles of the stages that every run has, before its data is there to say of which others."""
+    always = [stage for stage in of_scope("data") if stage.name != "captions"]
+    families = [
+        f"{name} {family}" for family in experiment.families for name in ("train", "evaluate", "export")
+    ]
+    return [*(stage.name for stage in always), *families, *(stage.name for stage in of_scope("run"))]
+
+
 def after(spec: Spec) -> list[str]:
     """The other families whose trained models a stage builds on."""
     below = (name.partition("train/")[2] for name in spec.upstream)
-    return [family for family in below if family] if spec.family else []
+    return [family for family in below if family not in ("", spec.family)] if spec.family else []
 
 
 def expected(store: Store, spec: Spec) -> float | None:

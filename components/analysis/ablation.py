@@ -19,7 +19,7 @@ from torch import Tensor
 from components.common import seeds
 from components.common.chunks import CHUNK
 from components.common.errors import InputError
-from components.common.process import using_threads
+from components.common.threads import using_threads
 from components.common.validation import explain
 from components.data.card import DataCard
 from components.data.dataset import Split, open_split, to_float, to_uint8

@@ -11,7 +11,7 @@ import numpy as np
 
 from components.analysis.view import Judge
 from components.analysis.views import Subject, look
-from components.common.process import using_threads
+from components.common.threads import using_threads
 from components.data.card import DataCard
 from components.data.dataset import open_split
 from components.evaluation import evaluate

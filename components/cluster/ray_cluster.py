@@ -17,7 +17,7 @@ from typing import Any
 
 from components.cluster.resources import cores
 from components.common.errors import InputError, RunError
-from components.common.process import give_back
+from components.common.memory import give_back
 
 Job = str | Callable[..., Any]
 

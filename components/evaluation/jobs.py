@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 
 from components.common.chunks import CHUNK
-from components.common.process import using_threads
+from components.common.threads import using_threads
 from components.config.evaluate import Evaluate
 from components.data.card import DataCard
 from components.data.dataset import open_split
-from components.data.external import Outside, read
 from components.data.text.encoded import open_text
 from components.evaluation import evaluate, stability
 from components.evaluation.parts import gather, leave, left
@@ -151,7 +150,7 @@ def judge(job: Verdict) -> dict[str, Any]:
     found: dict[str, Any] = {"neighbours": None, "stability": None}
     with using_threads(job.places.threads), tempfile.TemporaryDirectory() as name:
         ref = open_reference(store, job.places)
-        judged, paired = _judged(store, job.places.parts, Path(name)), _paired(job.family)
+        judged, paired = read_judged(store, job.places.parts, Path(name)), _paired(job.family)
         if paired:
             values = _pairs(store, job.places.parts, Path(name))
             found["metrics"] = evaluate.judge_pairs(judged, values, ref)
@@ -183,7 +182,7 @@ def open_reference(store: Store, places: Places) -> Reference:
     )
 
 
-def _judged(store: Store, parts: str, out: Path, **about: str) -> Judged:
+def read_judged(store: Store, parts: str, out: Path, **about: str) -> Judged:
     """What the jobs have left of the images to be judged."""
     features, labels, images = (gather(store, parts, name, out) for name in ("features", "labels", "images"))
     assert features is not None
@@ -226,23 +225,3 @@ def write_neighbours(images: np.ndarray, output: Path, store: Store, stages: Map
     spare = np.full((-len(images) % width, *images.shape[1:]), 255, np.uint8)
     lines = [np.concatenate([each, spare]).reshape(-1, width, *images.shape[1:]) for each in (images, near)]
     write_picture(np.stack(lines, axis=1).reshape(-1, *images.shape[1:]), output, width)
-
-
-def look_outside(places: Places, outside: Outside, start: int, n: int) -> None:
-    """Leave the features, and the labels where there are any, of images [start, start + n) of a folder."""
-    store, rows = places.open(), range(start, start + n)
-    with using_threads(places.threads):
-        see = load_extractor(store.local_copy(places.extractor))
-        images = read(outside, rows, DataCard.read(store.local_copy(places.data)))
-        arrays = {"features": see(images)}
-        if outside.labels is not None:
-            arrays |= {"labels": outside.labels[list(rows)], "images": images}
-        leave(store, places.parts, start, arrays)
-
-
-def judge_outside(places: Places, split: str, preparation: str, seeds: str) -> dict[str, Any]:
-    """The numbers of a folder's images."""
-    store = places.open()
-    with using_threads(places.threads), tempfile.TemporaryDirectory() as name:
-        judged = _judged(store, places.parts, Path(name), seeds=seeds, preparation=preparation)
-        return evaluate.judge(judged, open_reference(store, places), split)

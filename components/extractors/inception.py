@@ -17,8 +17,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.common.hashing import digest
+from components.common.memory import give_back
 from components.common.paths import home
-from components.common.process import give_back
 from components.extractors import inception
 from components.extractors.extractor import PIECE, Extractor
 from components.extractors.files import copy_weights, write_config

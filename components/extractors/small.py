@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from components.common.errors import InputError
 from components.common.hashing import digest
-from components.common.process import using_threads
+from components.common.threads import using_threads
 from components.data.dataset import Shards, Split
 from components.extractors import small
 from components.extractors.extractor import CHUNK, Extractor

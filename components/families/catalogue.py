@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from components.common.validation import explain
 from components.config.train import Train
 from components.data.card import DataCard
 from components.data.text.encoded import DIM
-from models.family import Card, Family
+from models.family import Card, Family, Study
 from models.registry import FAMILIES
 
 
@@ -117,3 +117,18 @@ def module_of(family: str) -> str:
     from models.registry import FAMILIES
 
     return FAMILIES[family].__module__
+
+
+def encodes(name: str) -> bool:
+    """Whether a family encodes images into latent codes, and back."""
+    return FAMILIES[name].codes
+
+
+def ablations(name: str, config: dict[str, Any], card: Card) -> Sequence[Study]:
+    """The comparisons of sampling settings that a family recommends."""
+    return FAMILIES[name].studies(FAMILIES[name].Config(**config), card)
+
+
+def described(name: str) -> dict[str, str]:
+    """Task and paper of a family."""
+    return {"task": FAMILIES[name].task, "paper": FAMILIES[name].paper}

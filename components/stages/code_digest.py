@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterable
 from pathlib import Path
 
 from components.common.hashing import sha256
@@ -24,11 +23,12 @@ NEUTRAL = (
     "components.common.hashing",
     "components.common.locks",
     "components.common.paths",
-    "components.common.process",
+    "components.common.memory",
     "components.common.validation",
     "components.config",
     "components.data.versioning",
     "components.evaluation.requests",
+    "components.pipeline",
     "components.records",
     "components.registry",
     "components.sampling.read_image",
@@ -41,34 +41,30 @@ NEUTRAL = (
 
 
 def is_neutral(module: str) -> bool:
-    """Whether a module is one of NEUTRAL or lies in one, or is a package without code."""
+    """Whether a module is one of NEUTRAL or lies in one of them."""
     return any(module == name or module.startswith(f"{name}.") for name in NEUTRAL)
 
 
 def code(*roots: str) -> dict[str, str]:
-    """Digest of everything that `roots` can reach in the project, neutral modules left out.
+    """The digests of the modules `roots` and of all that they import in the project, directly or not.
 
-    Args:
-        roots: modules ("models.vae"), or functions ("components.pipeline.work:evaluate"), which reach the
-            names of their module that they use and the modules they import, not the whole of their module.
+    Neutral modules are left out, and what only they import; a root counts even if it is neutral.
     """
-    reached: dict[str, str] = {}
+    digests: dict[str, str] = {}
     waiting = list(roots)
     while waiting:
-        root = waiting.pop()
-        module, _, function = root.partition(":")
-        if root in reached or (is_neutral(module) and not function):
-            continue
-        reached[root], imported = _examined(module, function)
-        waiting += imported
-    return dict(sorted(reached.items()))
+        module = waiting.pop()
+        if module not in digests:
+            digests[module], imports = _examined(module)
+            waiting += [name for name in imports if not is_neutral(name)]
+    return dict(sorted(digests.items()))
 
 
 @functools.cache
-def _examined(module: str, function: str) -> tuple[str, list[str]]:
-    """The digest of a module, or of one function of it, and the project's modules it imports."""
-    nodes = _used(_tree(module), function) if function else list(_tree(module).body)
-    return sha256("\n".join(ast.dump(node) for node in nodes))[:16], sorted(_imports(nodes))
+def _examined(module: str) -> tuple[str, list[str]]:
+    """The digest of a module, and the project's modules that it imports."""
+    tree = _tree(module)
+    return sha256(ast.dump(tree))[:16], sorted(_imports(tree))
 
 
 @functools.cache
@@ -102,40 +98,15 @@ def _is_space(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and ast.unparse(node.func) in ("Range", "Choice")
 
 
-def _used(tree: ast.Module, function: str) -> list[ast.stmt]:
-    """The statements of a module that one of its functions needs: its own, those it names, and so on."""
-    binding = {name: node for node in tree.body for name in _bound(node)}
-    used: dict[str, ast.stmt] = {}
-    waiting = [function]
-    while waiting:
-        name = waiting.pop()
-        if name in binding and name not in used:
-            used[name] = binding[name]
-            waiting += [n.id for n in ast.walk(binding[name]) if isinstance(n, ast.Name)]
-    if function not in used:
-        raise KeyError(f"no {function} in that module")
-    return [used[name] for name in sorted(used)]
-
-
-def _bound(node: ast.stmt) -> list[str]:
-    """The names a statement at the head of a module defines."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return [node.name]
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return [(alias.asname or alias.name).split(".")[0] for alias in node.names]
-    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    return [target.id for target in targets if isinstance(target, ast.Name)]
-
-
-def _imports(nodes: Iterable[ast.AST]) -> set[str]:
-    """The project's modules that `nodes` import anywhere in them."""
-    found: set[str] = set()
-    for node in (inner for outer in nodes for inner in ast.walk(outer)):
+def _imports(tree: ast.Module) -> set[str]:
+    """The project's modules that a module imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.split(".")[0] in PACKAGES and _file(name).exists()}
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.split(".")[0] in PACKAGES and _file(name).exists()}
 
 
 def _file(module: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 from components.common.hashing import canonical, sha256
 
-SCHEMA = 1
+SCHEMA = 2  # raised when every key changes at once: since 2, whole modules are digested
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ class Spec:
     def uri(self) -> str:
         """The stage's folder in the store."""
         return f"store/{self.stage}/{self.key}"
+
+    @property
+    def name(self) -> str:
+        """The name of its result among those of a run: the stage, or stage/family."""
+        return f"{self.stage}/{self.family}" if self.family else self.stage
 
     @property
     def title(self) -> str:

@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from components.common.errors import RunError
-from components.common.process import keep_freed, using_threads
+from components.common.memory import keep_freed
 from components.common.seeds import derive
+from components.common.threads import using_threads
 from components.data import dataset
 from components.data.card import DataCard
 from components.data.dataset import Batches, Split, open_shards, open_split, to_float

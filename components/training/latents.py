@@ -12,7 +12,7 @@ from torch import Tensor
 
 from components.common.chunks import CHUNK
 from components.common.errors import RunError
-from components.common.process import using_threads
+from components.common.threads import using_threads
 from components.data.dataset import open_split, to_float
 from components.families.artifact import load_model
 from components.store import Store

@@ -6,8 +6,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scipy.stats import t as student
-
 from components.tuning.trial_log import Told
 
 CONFIDENCE = 0.95
@@ -18,6 +16,8 @@ def interval(values: Sequence[float]) -> tuple[float, float | None, float | None
     mean = statistics.fmean(values)
     if len(values) < 2:
         return mean, None, None
+    from scipy.stats import t as student  # takes long to import, and most runs have no sweep
+
     quantile = float(student.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
     half = quantile * statistics.stdev(values) / len(values) ** 0.5
     return mean, mean - half, mean + half

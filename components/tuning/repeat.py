@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.common import hashing
-from components.common.process import using_threads
 from components.common.seeds import derive
+from components.common.threads import using_threads
 from components.store import Store
 from components.tuning.trial import Terms, block_of, judged_draw, reason, spec_of, trained
 

@@ -345,3 +345,12 @@ def _company(name: str, tried: Mapping[str, Sequence[Any]]) -> Iterator[dict[str
     yield {}
     for other in tried.keys() - {name}:
         yield from ({other: value} for value in tried[other])
+
+
+def full_schedule(block: Mapping[str, Any], won: Mapping[str, Any], trial_steps: int) -> dict[str, Any]:
+    """The winner's settings at full budget; a schedule is stretched to it."""
+    first, *later = won["schedule"] or [{"step": 0, "values": won["values"]}]
+    whole = applied(dict(block), first["values"])
+    steps = whole["train"]["steps"]
+    stones = [{"step": max(1, round(e["step"] * steps / trial_steps)), "change": e["values"]} for e in later]
+    return whole | {"train": whole["train"] | {"milestones": stones}}

@@ -155,17 +155,6 @@ def _where(settings: Sweep) -> str:
     return f"judgement {settings.grace} of {settings.judgements}, which all trials reached"
 
 
-def full_schedule(block: Mapping[str, Any], won: Told, trial_steps: int) -> dict[str, Any]:
-    """The winner's settings at full budget; a schedule is stretched to it."""
-    from components.tuning import space
-
-    first, *later = won["schedule"] or [{"step": 0, "values": won["values"]}]
-    whole = space.applied(dict(block), first["values"])
-    steps = whole["train"]["steps"]
-    stones = [{"step": max(1, round(e["step"] * steps / trial_steps)), "change": e["values"]} for e in later]
-    return whole | {"train": whole["train"] | {"milestones": stones}}
-
-
 def _pictured(store: Store, found: Sequence[Told], drawing: bool) -> list[Told]:
     """The trials with the file of their newest samples, and how many diagnoses they had."""
     shown = []

@@ -18,8 +18,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from components.common.errors import Diverged, InputError, RunError
-from components.common.process import using_threads
 from components.common.seeds import derive
+from components.common.threads import using_threads
 from components.common.validation import explain
 from components.config.sweep import Sweep
 from components.config.train import Train

@@ -18,17 +18,16 @@ from components.config.experiment import Experiment
 from components.data.card import DataCard
 from components.data.dataset import open_split
 from components.families import artifact, catalogue
-from components.pipeline import work
+from components.pipeline import ablation as stage
 from components.pipeline.plan import Plan
-from components.pipeline.work import Basis
 from components.sampling import generate, sheets
 from components.stages import cache
 from components.stages.cache import Done
-from components.stages.spec import Spec
 from components.store import Store
 from components.training import request
 from models.family import Batch, Card, Config, Family, Generator, Noise, Study
 from models.registry import FAMILIES
+from tests.stage_specs import specs
 
 N, VARIANTS = 16, ("one 1", "one 4", "two 4")
 
@@ -107,16 +106,21 @@ def done(uri: str) -> Done:
     return Done(**(told | {"uri": uri, "key": uri}))
 
 
-def study(store: Store, spec: Spec) -> Done:
+def study(store: Store, made: Plan) -> Done:
     """The stage, as the flow runs it."""
-    basis = Basis(done("prepared"), done("reference"), done("reference"))
-    arguments = (basis, done("trained"), "toy", spec.settings, "cpu")
-    return cache.run(store, spec, lambda attempt, _: work.study(store, attempt, *arguments), run_id="a")
+    names = {
+        "prepare": "prepared",
+        "extractor": "reference",
+        "reference": "reference",
+        "train/toy": "trained",
+    }
+    results = {name: done(uri) for name, uri in names.items()}
+    return stage.STAGE.result(store, made, stage.spec(made, "toy"), results, "a")
 
 
 @pytest.fixture
 def found(store: Store, here: list[Any]) -> Iterator[tuple[Done, dict[str, Any]]]:
-    made = study(store, plan(store).study("toy"))
+    made = study(store, plan(store))
     yield made, cache.read(store, made)["studied"]
 
 
@@ -168,7 +172,7 @@ def test_the_way_is_shown(store: Store, found: Any, digits: Any) -> None:
 
 def test_done_once_then_cached(store: Store, found: Any, here: list[Any]) -> None:
     here.clear()
-    again = study(store, plan(store).study("toy"))
+    again = study(store, plan(store))
     assert again.state == "cached" and here == [] and not store.exists(f"{again.uri}/parts")
 
 
@@ -184,30 +188,30 @@ def test_an_interrupted_study_goes_on(store: Store, here: list[Any], monkeypatch
 
     monkeypatch.setattr(generate, "draw", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        study(store, plan(store).study("toy"))
-    assert study(store, plan(store).study("toy")).state == "ran"
+        study(store, plan(store))
+    assert study(store, plan(store)).state == "ran"
     assert drawn == [N, N, N, N, ablation.SEEDS], "the first variant is not drawn twice"
 
 
 def test_what_a_study_depends_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = plan(store).study("toy").key
-    assert plan(store).study("toy").key == key
-    assert plan(store, study_samples=32).study("toy").key != key
-    assert plan(store, seed=3).study("toy").key != key
-    assert plan(store, samples=100).study("toy").key != key, "through the reference"
+    key = stage.spec(plan(store), "toy").key
+    assert stage.spec(plan(store), "toy").key == key
+    assert stage.spec(plan(store, study_samples=32), "toy").key != key
+    assert stage.spec(plan(store, seed=3), "toy").key != key
+    assert stage.spec(plan(store, samples=100), "toy").key != key, "through the reference"
     monkeypatch.setattr(Toy, "studies", lambda *_: [Study("x", "X", {"1": {}})])
-    assert plan(store).study("toy").key != key
+    assert stage.spec(plan(store), "toy").key != key
 
 
 def test_only_families_with_studies_have_the_stage(store: Store) -> None:
     def titles(p: Plan) -> list[str]:
-        return [spec.title for spec in p.known() if spec.stage == "study"]
+        return [spec.title for spec in specs(p) if spec.stage == "ablation"]
 
-    assert titles(plan(store)) == ["study toy"] and plan(store).studied == ["toy"]
+    assert titles(plan(store)) == ["ablation toy"] and stage.families(plan(store)) == ["toy"]
     assert titles(plan(store, families=["vae"])) == titles(plan(store, study_samples=0)) == []
-    keys = [{s.title: s.key for s in plan(store, study_samples=n).known()} for n in (N, 32)]
+    keys = [{s.title: s.key for s in specs(plan(store, study_samples=n))} for n in (N, 32)]
     assert {title for title in keys[0] if keys[0][title] != keys[1][title]} == {
-        "study toy",
+        "ablation toy",
         "report",
         "publish",
     }

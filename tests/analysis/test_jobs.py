@@ -16,12 +16,14 @@ from components.analysis import mixture_prior
 from components.analysis.jobs import examine
 from components.analysis.views import VIEWS
 from components.common.errors import InputError
+from components.config.evaluate import Evaluate
+from components.config.experiment import Experiment
+from components.data.card import DataCard
 from components.evaluation.requests import Places, Use
 from components.families import catalogue
-from components.pipeline import work
-from components.pipeline.work import Basis
-from components.stages.cache import Done, run
-from components.stages.spec import Spec
+from components.pipeline import anomaly_models, latent_analysis
+from components.pipeline.plan import Plan
+from components.stages.cache import Done
 from components.store import Store
 from components.training import job as training_job
 from components.training import request
@@ -48,26 +50,26 @@ def fit(store: Store, family: str, **changes: Any) -> Done:
     return done("trained")
 
 
-def stage(store: Store, name: str, body: Any) -> dict[str, Any]:
-    made = run(store, Spec(name, {}, {}), lambda attempt, _: body(attempt), run_id="r1")
+def stage(store: Store, module: Any, plan: Plan, **results: Done) -> dict[str, Any]:
+    """A stage of the autoencoder, as the flow runs it: its folder and its result."""
+    named = {f"{name}/autoencoder": result for name, result in results.items()}
+    named |= {"prepare": done("prepared"), "extractor": done("reference"), "reference": done("reference")}
+    made = module.STAGE.result(store, plan, module.spec(plan, "autoencoder"), named, "r1")
     return {"uri": made.uri, **store.read_json(f"{made.uri}/result.json")}
 
 
-def basis(store: Store) -> Basis:
-    return Basis(done("prepared"), done("reference"), done("reference"))
+def planned(store: Store, names: list[str]) -> Plan:
+    blocks = {
+        "autoencoder": catalogue.config_of("autoencoder", tiny.CONFIGS["autoencoder"]) | {"train": TRAIN}
+    }
+    experiment = Experiment(
+        device="cpu", families=blocks, evaluate=Evaluate(seed=0, threads=1, held_out=names)
+    )
+    return Plan(experiment, "0123.dir", DataCard.read(store.path("prepared/data")))
 
 
 def detectors(store: Store, names: list[str]) -> dict[str, Any]:
-    config = catalogue.config_of("autoencoder", tiny.CONFIGS["autoencoder"])
-    job = {"config": config, "train": TRAIN, "device": "cpu", "flips": False}
-
-    def body(attempt: Store) -> dict[str, Any]:
-        return work.detectors(store, attempt, done("prepared"), "autoencoder", names, threads=1, **job)
-
-    return stage(store, "detectors", body)
-
-
-SETTINGS = {"seed": 0, "threads": 1}
+    return stage(store, anomaly_models, planned(store, names))
 
 
 def test_detectors_never_see_their_class(
@@ -84,8 +86,8 @@ def test_detectors_never_see_their_class(
     found = detectors(store, ["3", "7"])
     assert seen == [set(range(10)) - {3}, set(range(10)) - {7}]
     assert [job.without for _, (job,) in here] == [3, 7]
-    assert found["detectors"] == {"3": "without-003/model", "7": "without-007/model"}
-    for folder in found["detectors"].values():
+    assert found["anomaly_models"] == {"3": "without-003/model", "7": "without-007/model"}
+    for folder in found["anomaly_models"].values():
         assert store.exists(f"{found['uri']}/{folder}/model.safetensors")
     assert not [path for path in store.find(found["uri"]) if "checkpoints/" in path]
 
@@ -94,10 +96,7 @@ def test_all_views_of_a_model_are_left_with_their_pictures(store: Store, here: l
     trained, strange = fit(store, "autoencoder"), detectors(store, ["3"])
     known = done(strange["uri"])
 
-    def body(attempt: Store) -> dict[str, Any]:
-        return work.uses(store, attempt, basis(store), trained, known, SETTINGS, "cpu")
-
-    found = stage(store, "uses", body)
+    found = stage(store, latent_analysis, planned(store, ["3"]), train=trained, anomaly_models=known)
     views = {view["name"]: view for view in found["used"]["views"]}
     assert list(views) == [n for n in VIEWS if n not in ("diverged", "likelihood", "posterior")]
     assert [row["name"] for row in views["anomaly"]["tables"][0]["rows"]] == ["without 3", "mean"]

@@ -80,11 +80,11 @@ def test_ranking_across_recipes_is_refused_with_the_reason() -> None:
 
 
 def test_the_field_table_says_why_a_family_has_no_rank() -> None:
-    from components.pipeline.work import placed
+    from components.pipeline.compare import rank
 
     def result(family: str, **of: Any) -> dict[str, Any]:
         return {"family": family, "task": "generate", "metrics": {"kid": metric(**of)}}
 
-    assert placed([result("a", value=2.0), result("b", value=1.0)]) == {"a": 2, "b": 1}
-    refused = placed([result("a", value=2.0), result("b", value=1.0, n=9)])
+    assert rank([result("a", value=2.0), result("b", value=1.0)]) == {"a": 2, "b": 1}
+    refused = rank([result("a", value=2.0), result("b", value=1.0, n=9)])
     assert all("cannot be ranked" in str(reason) for reason in refused.values())

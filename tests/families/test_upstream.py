@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ from components.data.card import DataCard
 from components.data.dataset import Batches, Shards, open_shards, open_split, to_float
 from components.families import artifact, catalogue
 from components.families.resolve import resolved, with_upstream
+from components.pipeline import evaluate, latents, train
+from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
 from components.report import build_run
 from components.report.data import builds_on
@@ -29,6 +33,7 @@ from components.training.validation import held_out
 from flows import pipeline
 from flows.start import after
 from tests import tiny
+from tests.stage_specs import specs
 from tests.stages.test_cache import changed
 
 BELOW, ABOVE = "kl_vae", "latent_diffusion"
@@ -43,7 +48,7 @@ def experiment(families: dict[str, Any], **others: Any) -> Experiment:
 
 
 def keys(families: dict[str, Any], **others: Any) -> dict[str, str]:
-    return {spec.title: spec.key for spec in Plan(experiment(families, **others), "0.dir", DATA).known()}
+    return {spec.title: spec.key for spec in specs(Plan(experiment(families, **others), "0.dir", DATA))}
 
 
 # What is planned
@@ -70,7 +75,7 @@ def test_it_builds_on_whichever_there_is() -> None:
     codes = Experiment(families={ABOVE: {}, "vqvae": {}})
     assert list(with_upstream(codes, [ABOVE]).families) == ["vqvae", ABOVE]
     plan = Plan(experiment({ABOVE: {}, "vqvae": {}}), "0.dir", DATA)
-    assert after(plan.train(ABOVE)) == after(plan.latents(ABOVE)) == ["vqvae"]
+    assert after(train.spec(plan, ABOVE)) == after(latents.spec(plan, ABOVE)) == ["vqvae"]
     assert (
         list(with_upstream(Experiment(families={ABOVE: {}, "vqvae": {}, BELOW: {}}), [ABOVE]).families)[0]
         == BELOW
@@ -90,17 +95,17 @@ def test_a_change_below_redoes_what_is_built_on_it() -> None:
 
 def test_mirrored_images_have_no_kept_latents() -> None:
     plan = Plan(experiment({ABOVE: {}}, data={"flips": True}), "0.dir", DATA)
-    assert "latents latent_diffusion" not in {spec.title for spec in plan.known()}
-    assert set(plan.train(ABOVE).upstream) == {"prepare", "extractor", "reference", f"train/{BELOW}"}
+    assert "latents latent_diffusion" not in {spec.title for spec in specs(plan)}
+    assert set(train.spec(plan, ABOVE).upstream) == {"prepare", "extractor", "reference", f"train/{BELOW}"}
 
 
 def test_the_plan_and_the_record_say_what_is_built_on() -> None:
     plan = Plan(experiment({ABOVE: {}}), "0.dir", DATA)
-    assert after(plan.train(ABOVE)) == after(plan.latents(ABOVE)) == [BELOW]
-    assert after(plan.train(BELOW)) == after(plan.evaluate(ABOVE)) == []
+    assert after(train.spec(plan, ABOVE)) == after(latents.spec(plan, ABOVE)) == [BELOW]
+    assert after(train.spec(plan, BELOW)) == after(evaluate.spec(plan, ABOVE)) == []
     entries = [
         {"name": s.stage, "family": s.family, "key": s.key, "upstream": sorted(s.upstream.values())}
-        for s in plan.known()
+        for s in specs(plan)
     ]
     said = {(e["name"], e["family"]): builds_on(e, entries) for e in entries}
     assert said.pop(("latents", ABOVE)) == said.pop(("train", ABOVE)) == [BELOW]
@@ -111,45 +116,70 @@ def test_the_plan_and_the_record_say_what_is_built_on() -> None:
 
 
 class Run:
-    """A run whose trainings are named when they begin."""
+    """A run whose stages end as soon as they begin, but for a training that fails."""
 
-    def __init__(self) -> None:
+    def __init__(self, fails: str = "") -> None:
+        self.run_id, self.fails = "r", fails
         self.plan = Plan(experiment({"vae": {}, ABOVE: {}}), "0.dir", DATA)
         self.refused: dict[str, str] = {}
+        self.began: list[str] = []
+        self.results: dict[str, Any] = dict.fromkeys(("prepare", "extractor", "reference"))
 
     def refuse(self, family: str, sentence: str) -> None:
         self.refused[family] = sentence
 
 
+class Future:
+    """The outcome of a stage."""
+
+    def __init__(self, completed: bool):
+        self.state = SimpleNamespace(is_completed=lambda: completed)
+
+    def wait(self) -> None:
+        """It is over."""
+
+
 @pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
-    seen: list[tuple[str, dict[str, Any]]] = []
+def family_stages(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
+    """Runs the stages of all families of a run."""
 
-    def train(run: Any, family: str, basis: Any, models: dict[str, Any]) -> str:
-        seen.append((family, models))
-        return f"training {family}"
+    def submit(run: Run, stage: str, family: str) -> Future:
+        run.began.append(f"{stage}/{family}")
+        if fine := f"{stage}/{family}" != run.fails:
+            run.results[f"{stage}/{family}"] = None
+        return Future(fine)
 
-    monkeypatch.setattr(pipeline, "train", train)
-    return seen
+    def run_all(run: Run) -> None:
+        tasks = {
+            stage.name: SimpleNamespace(
+                submit=lambda _, family, inputs, stage=stage.name: submit(run, stage, family)
+            )
+            for stage in STAGES
+        }
+        monkeypatch.setattr(pipeline, "TASKS", tasks)
+        monkeypatch.setattr(pipeline, "as_completed", iter)
+        pipeline.run_family_stages(run, list(run.plan.experiment.families))  # type: ignore[arg-type]
+
+    return run_all
 
 
-def test_a_family_waits_for_what_it_builds_on_and_others_do_not(begun: list[Any]) -> None:
-    run: Any = Run()
-    waiting, trained, lost = list(run.plan.experiment.families), {}, set[str]()
-    assert set(pipeline.begun(run, None, waiting, trained, lost).values()) == {"vae", BELOW}
-    trained["vae"] = "done vae"
-    assert not pipeline.begun(run, None, waiting, trained, lost)
-    trained[BELOW] = "done below"
-    assert set(pipeline.begun(run, None, waiting, trained, lost).values()) == {ABOVE}
-    assert begun[-1] == (ABOVE, {"autoencoder": "done below"}) and not waiting
+def test_a_family_waits_for_what_it_builds_on_and_others_do_not(family_stages: Any) -> None:
+    run = Run()
+    family_stages(run)
+    began = run.began.index
+    assert began("train/vae") < began(f"latents/{ABOVE}") and began(f"train/{BELOW}") < began(
+        f"latents/{ABOVE}"
+    )
+    assert began(f"latents/{ABOVE}") < began(f"train/{ABOVE}") < began(f"evaluate/{ABOVE}")
+    assert len(set(run.began)) == len(run.began) and f"export/{ABOVE}" in run.results and not run.refused
 
 
-def test_a_failure_below_is_one_sentence_above(begun: list[Any]) -> None:
-    run: Any = Run()
-    waiting = list(run.plan.experiment.families)
-    trainings = pipeline.begun(run, None, waiting, {}, {BELOW})
+def test_a_failure_below_is_one_sentence_above(family_stages: Any) -> None:
+    run = Run(fails=f"train/{BELOW}")
+    family_stages(run)
     assert run.refused == {ABOVE: f"it builds on {BELOW}, which could not be trained"}
-    assert ABOVE not in trainings.values() and ABOVE not in waiting
+    assert not [name for name in run.began if name.endswith(ABOVE)] and f"evaluate/{BELOW}" not in run.began
+    assert "export/vae" in run.results
 
 
 # What is trained, kept and exported

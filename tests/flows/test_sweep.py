@@ -15,6 +15,7 @@ import yaml
 
 from components.common import errors
 from components.data.local import data_version
+from components.pipeline import sweep
 from components.store import Store
 from flows import cli, searching
 from tests.flows.test_pipeline import Atelier
@@ -220,7 +221,7 @@ def test_a_population_cannot_go_on_with_another_network(home: Path, tmp_path: Pa
         errors.InputError, match="search.width: with 16 the generator would have another shape"
     ):
         plan.check_population()
-    assert plan.sweep("dcgan", False).settings["searched"][0]["values"] == [8, 16]
+    assert sweep.spec(plan, "dcgan").settings["searched"][0]["values"] == [8, 16]
 
 
 def test_settings_of_sampling_are_searched_without_a_population(home: Path, tmp_path: Path) -> None:

@@ -13,9 +13,12 @@ from components.config.experiment import Experiment
 from components.data.card import DataCard
 from components.data.text import encoder
 from components.families.resolve import resolved
-from components.pipeline.plan import Plan, check
+from components.pipeline import anomaly_models, latent_analysis, train
+from components.pipeline.check import check
+from components.pipeline.plan import Plan
 from components.stages import cache
 from components.store import Store
+from tests.stage_specs import specs
 
 CARD = DataCard(
     name="x", title="X", source="", licence="", credit="", resolution=8, channels=1,
@@ -68,7 +71,7 @@ def test_captions_without_the_encoder_are_refused(store: Store, monkeypatch: pyt
 
 def test_what_is_trained_already_is_not_asked_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = plan(store, {"gan": {"minibatch_stddev": 4}}, batch=6)
-    cache.run(store, made.train("gan"), lambda attempt, number: {}, run_id="r1")
+    cache.run(store, train.spec(made, "gan"), lambda attempt, number: {}, run_id="r1")
     check(made, store)
 
 
@@ -102,27 +105,32 @@ def test_without_classes_nothing_can_be_left_out(store: Store) -> None:
 
 def test_detectors_are_stages_of_the_classes_that_are_held_out(store: Store) -> None:
     some, every = (with_held_out(store, {"autoencoder": {}, "gan": {}}, held_out=h) for h in (["a"], "all"))
-    assert some.held_out == ["a"] and every.held_out == ["a", "b"]
-    assert some.detectors("autoencoder").key != every.detectors("autoencoder").key
-    assert some.train("autoencoder").key == every.train("autoencoder").key
-    assert some.uses("autoencoder").key != every.uses("autoencoder").key
-    titles = [spec.title for spec in every.known()]
-    assert "detectors autoencoder" in titles and "uses autoencoder" in titles
-    assert "uses gan" not in titles and "detectors gan" not in titles
+    assert anomaly_models.held_out_classes(some) == ["a"]
+    assert anomaly_models.held_out_classes(every) == ["a", "b"]
+    for stage, same in ((anomaly_models, False), (train, True), (latent_analysis, False)):
+        keys = [stage.spec(plan, "autoencoder").key for plan in (some, every)]
+        assert (keys[0] == keys[1]) is same
+    titles = [spec.title for spec in specs(every)]
+    assert "anomaly_models autoencoder" in titles and "latent_analysis autoencoder" in titles
+    assert "latent_analysis gan" not in titles and "anomaly_models gan" not in titles
     plain = with_held_out(store, {"autoencoder": {}})
-    assert "detectors autoencoder" not in [spec.title for spec in plain.known()]
-    assert with_held_out(store, {"autoencoder": {}}, uses=False).used == []
+    assert "anomaly_models autoencoder" not in [spec.title for spec in specs(plain)]
+    assert latent_analysis.families(with_held_out(store, {"autoencoder": {}}, uses=False)) == []
 
 
 def test_what_is_told_the_class_holds_none_out(store: Store) -> None:
     told = {"conditional": True}
     both = with_held_out(store, {"autoencoder": {}, "vae": told}, held_out="all")
     check(both, store)
-    assert both.used == ["autoencoder", "vae"] and both.detects == ["autoencoder"]
-    assert "detectors vae" not in [spec.title for spec in both.known()]
-    assert both.uses("vae").key == with_held_out(store, {"vae": told}).uses("vae").key
+    assert latent_analysis.families(both) == ["autoencoder", "vae"]
+    assert anomaly_models.families(both) == ["autoencoder"]
+    assert "anomaly_models vae" not in [spec.title for spec in specs(both)]
+    plain = with_held_out(store, {"vae": told})
+    assert latent_analysis.spec(both, "vae").key == latent_analysis.spec(plain, "vae").key
     alone = with_held_out(store, {"vae": told}, held_out="a")
-    with pytest.raises(InputError, match="families that are not told the class of an image; all are: vae"):
+    with pytest.raises(
+        InputError, match="evaluate.held_out needs a family that is not class-conditional; these all are: vae"
+    ):
         check(alone, store)
 
 

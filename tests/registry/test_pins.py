@@ -12,10 +12,10 @@ from components.common import hashing
 from components.common.errors import InputError
 from components.config.experiment import Experiment
 from components.data.card import DataCard
-from components.pipeline import work
+from components.pipeline import extractor, prepare, reference
 from components.pipeline.plan import Plan
 from components.registry import pins
-from components.stages import cache
+from components.stages import cache, spec
 from components.stages.spec import Spec
 from components.store import Store
 
@@ -61,44 +61,58 @@ def test_the_first_of_two_pins_counts(store: Store) -> None:
 
 def test_new_data_and_new_code_keep_the_pinned_extractor(store: Store) -> None:
     first = plan(store)
-    done = made(store, first.extractor)
-    pinned = work.pinned(store, first, done)
+    done = made(store, extractor.spec(first))
+    pinned = extractor.settle(store, first, done)
     later = plan(store, version="4567.dir")
-    assert later.extractor.key == pinned.extractor.key == done.key
-    assert replace(later, pin=None).extractor.key != done.key, "without a pin, the data decides"
-    assert cache.finished(store, later.extractor) is not None
-    assert later.reference.key != pinned.reference.key, "real features are of the data as it is now"
-    assert later.reference.upstream["extractor"] == done.key
+    assert extractor.spec(later).key == extractor.spec(pinned).key == done.key
+    assert extractor.spec(replace(later, pin=None)).key != done.key, "without a pin, the data decides"
+    assert cache.finished(store, extractor.spec(later)) is not None
+    assert reference.spec(later).key != reference.spec(pinned).key, (
+        "real features are of the data as it is now"
+    )
+    assert reference.spec(later).upstream["extractor"] == done.key
 
 
 def test_other_epochs_are_another_extractor(store: Store) -> None:
     first = plan(store)
-    work.pinned(store, first, made(store, first.extractor))
+    extractor.settle(store, first, made(store, extractor.spec(first)))
     assert plan(store, extractor_epochs=1).pin is None
 
 
 def test_extractors_from_elsewhere_are_what_their_file_is(store: Store) -> None:
     a, b = plan(store, extractor="inception"), plan(store, version="4567.dir", extractor="inception")
-    assert a.extractor.key == b.extractor.key and a.pin is None
+    assert extractor.spec(a).key == extractor.spec(b).key and a.pin is None
 
 
 def test_a_pinned_extractor_is_not_made_again(store: Store) -> None:
     first = plan(store)
-    done = made(store, first.extractor)
-    pinned = work.pinned(store, first, done)
+    done = made(store, extractor.spec(first))
+    pinned = extractor.settle(store, first, done)
     with pytest.raises(InputError, match="pinned .* renew"):
-        cache.run(store, pinned.extractor, lambda *_: {}, run_id="r2", force=True)
+        cache.run(store, extractor.spec(pinned), lambda *_: {}, run_id="r2", force=True)
     store.write_text(f"{done.uri}/extractor/config.json", "damaged")
     with pytest.raises(InputError, match="restore the store"):
-        cache.run(store, pinned.extractor, lambda *_: {}, run_id="r2")
-    assert store.read_json(f"{pinned.extractor.uri}/spec.json")["stage"] == "extractor"
+        cache.run(store, extractor.spec(pinned), lambda *_: {}, run_id="r2")
+    assert store.read_json(f"{extractor.spec(pinned).uri}/spec.json")["stage"] == "extractor"
 
 
 def test_renewing_pins_the_next_number(store: Store) -> None:
     first = plan(store)
-    before = work.pinned(store, first, made(store, first.extractor))
+    before = extractor.settle(store, first, made(store, extractor.spec(first)))
     unpinned = replace(plan(store, version="4567.dir"), pin=None)
-    new = made(store, unpinned.extractor, "other weights")
-    after = work.pinned(store, before, new, renew=True)
+    new = made(store, extractor.spec(unpinned), "other weights")
+    after = extractor.settle(store, before, new, replace_pin=True)
     assert after.pin is not None and after.pin["number"] == 2 and after.pin["reason"] == "renewed"
-    assert [p["key"] for p in pins.pins(store, "x", "classifier-8")] == [before.extractor.key, new.key]
+    assert [p["key"] for p in pins.pins(store, "x", "classifier-8")] == [extractor.spec(before).key, new.key]
+
+
+def test_a_pin_outlives_a_change_of_all_keys(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = plan(store)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(spec, "SCHEMA", spec.SCHEMA - 1)
+        done = made(store, extractor.spec(first))
+        before = prepare.spec(first).key
+        pinned = extractor.settle(store, first, done)
+    assert prepare.spec(first).key != before, "every other key changes"
+    assert extractor.spec(pinned).key == done.key
+    assert cache.finished(store, extractor.spec(pinned)) is not None

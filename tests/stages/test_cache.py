@@ -14,9 +14,11 @@ from components.config.experiment import Experiment
 from components.config.train import Train
 from components.data.card import DataCard
 from components.pipeline.plan import Plan
-from components.stages import cache, code_digest
+from components.stages import cache, code_digest, spec
 from components.stages.spec import Spec, difference
 from components.store import Store
+from flows.run import why
+from tests.stage_specs import specs
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def keys(**changes: Any) -> dict[str, str]:
         name="x", title="X", source="", licence="", credit="", resolution=8, channels=1,
         labels=["a", "b"], counts={"train": 8, "validation": 8, "test": 8},
     )  # fmt: skip
-    return {spec.title: spec.key for spec in Plan(experiment, "0123.dir", card).known()}
+    return {spec.title: spec.key for spec in specs(Plan(experiment, "0123.dir", card))}
 
 
 def edit(file: Path, old: str, new: str) -> None:
@@ -66,7 +68,7 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     return {title for title in before if before[title] != after[title]}
 
 
-VAE = {"train vae", "evaluate vae", "export vae", "uses vae", "compare", "report", "publish"}
+VAE = {"train vae", "evaluate vae", "export vae", "latent_analysis vae", "compare", "report", "publish"}
 
 
 def test_a_learning_rate_changes_its_family_and_what_depends_on_it() -> None:
@@ -220,3 +222,13 @@ def test_what_lies_elsewhere_must_still_be_there(store: Store) -> None:
     assert cache.finished(store, SPEC)
     store.delete("pages/index.html")
     assert cache.finished(store, SPEC) is None
+
+
+def test_a_change_of_all_keys_is_one_sentence(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(spec, "SCHEMA", spec.SCHEMA - 1)
+        cache.run(store, Spec("train", {}, {}), lambda *_: {}, run_id="r")
+    reason = why(store, Spec("train", {}, {}))
+    assert (
+        reason == f"runs: this version of Atelier has other keys (schema {spec.SCHEMA - 1} -> {spec.SCHEMA})"
+    )

@@ -9,14 +9,14 @@ import pytest
 
 from components.common.errors import InputError, RunError
 from components.config.sweep import Sweep
-from components.pipeline import work
-from components.stages.cache import Done
+from components.pipeline.confirmation import compared
 from components.store import Store
 from components.tuning import confirmation
 from components.tuning.confirmation import duel, interval
 from components.tuning.finalists import finalists, winner
 from components.tuning.importance import comparable_scores
-from components.tuning.sweep import _prune, full_schedule, refuse_changed
+from components.tuning.space import full_schedule
+from components.tuning.sweep import _prune, refuse_changed
 from components.tuning.trial_log import Story
 
 
@@ -146,20 +146,18 @@ def test_a_gain_is_one_where_chance_does_not_explain_it() -> None:
     assert found["seeds"] == [0, 1, 2] and found["n"] == 100
 
 
-def test_a_winner_that_fails_on_fresh_seeds_is_told(tmp_path: Path) -> None:
-    store, judged = Store(str(tmp_path)), {}
-    for seed in (0, 1):
-        for side in confirmation.SIDES:
-            folder = f"{side}{seed}"
-            metrics = {"kid": {"value": 1.0 + (side == "winner"), "n": 64, "floor": 0.5}}
-            store.write_json(f"{folder}/result.json", {"evaluated": {"metrics": metrics}})
-            judged[side, seed] = Done("evaluate", "x", "k", folder, 1, "ran", "", 0, 0.0, 0.0, 0.0, "r")
-    assert work.duel(store, judged)["winner"] == [2.0, 2.0]
-    found = work.duel(store, judged | {("winner", 1): "loss is nan"})
+def test_a_winner_that_fails_on_fresh_seeds_is_told() -> None:
+    judged = {
+        (side, seed): {"kid": {"value": 1.0 + (side == "winner"), "n": 64, "floor": 0.5}}
+        for seed in (0, 1)
+        for side in confirmation.SIDES
+    }
+    assert compared(judged)["winner"] == [2.0, 2.0]
+    found = compared(judged | {("winner", 1): "loss is nan"})
     assert found["seeds"] == [0] and found["says"] == "the winner failed on 1 of 2 seeds"
     assert found["failed"] == [{"side": "winner", "seed": 1, "reason": "loss is nan"}]
     with pytest.raises(RunError, match="trained to the end together on no seed: loss is nan"):
-        work.duel(store, judged | {("winner", 1): "loss is nan", ("default", 0): "loss is nan"})
+        compared(judged | {("winner", 1): "loss is nan", ("default", 0): "loss is nan"})
 
 
 def test_a_schedule_is_stretched_to_the_full_budget() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from components.common.process import using_threads
+from components.common.threads import using_threads
 from components.data.card import DataCard
 from components.data.dataset import open_split
 from components.data.text import encoder

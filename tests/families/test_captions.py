@@ -18,15 +18,16 @@ from components.data.dataset import Batches, open_split
 from components.data.text import encode_captions, encoder
 from components.data.text.encoded import DIM, Table, Text
 from components.evaluation import parts
-from components.evaluation.jobs import draw, judge, sampling, write_neighbours
+from components.evaluation.jobs import draw, judge, write_neighbours
 from components.evaluation.reference import describe
 from components.evaluation.requests import Draw, Places, Verdict
 from components.extractors.load import load_extractor
 from components.extractors.make import make
 from components.families import artifact, catalogue
 from components.metrics.retrieval import chance, ranks
+from components.pipeline import captions, prepare, train
 from components.pipeline.plan import Plan
-from components.sampling import conditions, to_file
+from components.sampling import conditions, generate, to_file
 from components.sampling.request import Wish
 from components.store import Store
 from components.training import request
@@ -36,6 +37,7 @@ from flows import cli
 from models.family import Card
 from models.registry import FAMILIES
 from tests import captioned, tiny
+from tests.stage_specs import specs
 
 
 @pytest.fixture(autouse=True)
@@ -118,22 +120,22 @@ def test_the_plan_encodes_captions_only_for_families_that_are_told_them(tmp_path
         return Plan(Experiment(families={family: {} for family in families}), "0123.dir", card)
 
     both, alone = plan(["captioned", "dcgan"], card), plan(["dcgan"], card)
-    assert [spec.stage for spec in both.known()].count("captions") == 1
-    assert alone.captions is None and "captions" not in [spec.stage for spec in alone.known()]
-    assert both.captions is not None and both.captions.upstream == {"prepare": both.prepare.key}
-    assert both.train("captioned").upstream["captions"] == both.captions.key
-    assert both.train("dcgan").key == alone.train("dcgan").key
-    assert plan(["captioned"], card.model_copy(update={"captions": False})).captions is None
+    assert [spec.stage for spec in specs(both)].count("captions") == 1
+    assert not captions.applies(alone) and "captions" not in [spec.stage for spec in specs(alone)]
+    assert captions.spec(both).upstream == {"prepare": prepare.spec(both).key}
+    assert train.spec(both, "captioned").upstream["captions"] == captions.spec(both).key
+    assert train.spec(both, "dcgan").key == train.spec(alone, "dcgan").key
+    assert not captions.applies(plan(["captioned"], card.model_copy(update={"captions": False})))
 
 
 def test_another_encoder_makes_another_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan(
         Experiment(families={"captioned": {}}), "0", DataCard.read(captioned.prepared(tmp_path / "a"))
     )
-    before = plan.captions, plan.train("captioned")
+    before = captions.spec(plan), train.spec(plan, "captioned")
     monkeypatch.setattr(encoder, "SHA256", "0" * 64)
-    assert before[0] and plan.captions and before[0].key != plan.captions.key
-    assert before[1].key != plan.train("captioned").key
+    assert before[0].key != captions.spec(plan).key
+    assert before[1].key != train.spec(plan, "captioned").key
 
 
 def test_training_is_told_captions_and_leaves_what_is_needed_for_prompts(store: Store) -> None:
@@ -302,11 +304,11 @@ def test_judged_samples_follow_the_captions_of_the_split(store: Store) -> None:
     assert conditions.conditions_of("captioned", {}, told, data, test) == {"text": test.text}
     assert conditions.conditions_of("dcgan", {}, data.card, data, test) == {}
     generator = catalogue.build("captioned", {}, told).generator
-    whole = sampling.draw(generator, told, n=24, seed=0, text=test.text)
-    part = sampling.draw(generator, told, n=4, seed=0, start=20, text=test.text)
+    whole = generate.draw(generator, told, n=24, seed=0, text=test.text)
+    part = generate.draw(generator, told, n=4, seed=0, start=20, text=test.text)
     np.testing.assert_array_equal(part, whole[20:])
     with pytest.raises(InputError, match="only 24 captions"):
-        sampling.draw(generator, told, n=25, seed=0, text=test.text)
+        generate.draw(generator, told, n=25, seed=0, text=test.text)
 
 
 @pytest.mark.parametrize("family", ["inpainting", "super_resolution"])

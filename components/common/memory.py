@@ -1,29 +1,14 @@
-"""Threads and memory of this process."""
+"""What becomes of freed memory: a worker that computes takes it again, one that waits gives it back."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import torch
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # names of mallopt's parameters in malloc.h
 KEPT = 512 * 2**20  # bytes at the end of the heap
 LARGEST = 32 * 2**20  # bytes of a block; larger ones always come from the system, which is malloc's own limit
-
-
-@contextmanager
-def using_threads(count: int) -> Iterator[None]:
-    """Use this many torch threads inside, which changes the order of sums and so the bits of a result."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def keep_freed() -> None:

@@ -1,0 +1,33 @@
+"""Stage `captions`: each distinct caption of the data, encoded once, for families conditioned on text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.cluster import ray_cluster
+from components.data.text.encoder import identity
+from components.pipeline import prepare
+from components.pipeline.plan import Plan
+from components.pipeline.stage import Context, Stage
+from components.stages.code_digest import code
+from components.stages.spec import Spec
+
+
+def applies(plan: Plan) -> bool:
+    """Whether any family is conditioned on captions."""
+    return any(plan.reads_captions(family) for family in plan.experiment.families)
+
+
+def spec(plan: Plan) -> Spec:
+    """The data and the encoder."""
+    digests = code("components.data.text.encode_captions")
+    return plan.spec("captions", identity(), digests, {"prepare": prepare.spec(plan).key})
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Encode the captions of all splits."""
+    arguments = (context.store.url, f"{context.uri('prepare')}/data", context.folder)
+    return {"captions": ray_cluster.call("components.data.text.encode_captions:encode", *arguments)}
+
+
+STAGE = Stage("captions", "data", spec, run, applies=applies)

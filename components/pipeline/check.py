@@ -1,0 +1,27 @@
+"""Refuse at once what could not be trained on the data."""
+
+from __future__ import annotations
+
+from components.data.text.encoder import need_encoder
+from components.families.catalogue import build, untrained
+from components.pipeline import anomaly_models, captions, train
+from components.pipeline.plan import Plan
+from components.stages.cache import claimed
+from components.store import Store
+
+
+def check(plan: Plan, store: Store) -> None:
+    """Build the networks to be trained.
+
+    Raises:
+        InputError: settings do not fit the data or the batches, or captions cannot be encoded.
+    """
+    anomaly_models.check(plan)
+    plan.check_population()
+    blocks = {family: plan.own(family) for family in plan.experiment.families}
+    for family, block in blocks.items():
+        if not claimed(store, train.spec(plan, family)):
+            card = plan.card_for(family)
+            build(family, block, card, untrained(family, card, blocks), plan.experiment.training(family))
+    if captions.applies(plan) and not claimed(store, captions.spec(plan)):
+        need_encoder()

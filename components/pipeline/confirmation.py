@@ -1,0 +1,166 @@
+"""Stage `confirmation`: the winner of a sweep against the experiment's own settings, on fresh seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from components.cluster import resources
+from components.common.errors import Diverged, RunError
+from components.evaluation.ranking import rank_by
+from components.families.catalogue import module_of
+from components.families.resolve import resolved, with_upstream
+from components.pipeline import evaluate, reference, train
+from components.pipeline.ablation import evaluate_variants
+from components.pipeline.plan import Plan
+from components.pipeline.stage import Context, Stage
+from components.pipeline.sweep import samples_only
+from components.stages.cache import read
+from components.stages.code_digest import code
+from components.stages.spec import Spec
+from components.tuning.confirmation import SIDES, duel
+from components.tuning.space import full_schedule
+
+FRESH = 1000  # the first fresh seed, after that of the experiment's training
+
+Contender = tuple[str, int]
+"""A side of SIDES and a seed."""
+
+
+def fresh_seeds(plan: Plan) -> list[int]:
+    """Seeds that nothing in the sweep was trained with."""
+    sweep = plan.experiment.sweep
+    assert sweep is not None
+    first = plan.experiment.training(plan.experiment.swept).seed + FRESH
+    return [first + i for i in range(max(1, sweep.fresh_seeds))]
+
+
+def contender(plan: Plan, family: str, winner: Mapping[str, Any] | None, seed: int) -> Plan:
+    """The plan with the winner's settings, or its own, with all training steps and another seed."""
+    block, sweep = plan.experiment.families[family], plan.experiment.sweep
+    assert sweep is not None
+    if winner is not None:
+        block = full_schedule(block, dict(winner), sweep.steps or block["train"]["steps"])
+    block = block | {"train": block["train"] | {"seed": seed}}
+    changed = plan.experiment.model_copy(update={"families": plan.experiment.families | {family: block}})
+    return replace(plan, experiment=resolved(changed, plan.device, block["train"]["precision"]))
+
+
+def contenders(plan: Plan, family: str, winner: Mapping[str, Any]) -> dict[Contender, Plan]:
+    """The plans of both sides with each fresh seed."""
+    return {
+        (side, seed): contender(plan, family, winner if side == "winner" else None, seed)
+        for seed in fresh_seeds(plan)
+        for side in SIDES
+    }
+
+
+def spec(plan: Plan, family: str, sweep: str, winner: Mapping[str, Any]) -> Spec:
+    """The sweep, and the evaluations of both sides; for settings of sampling, the values and the model."""
+    upstream = {f"sweep/{family}": sweep}
+    if not samples_only(plan):
+        plans = contenders(plan, family, winner)
+        entries = {f"{side} {seed}": evaluate.spec(p, family).key for (side, seed), p in plans.items()}
+        settings: dict[str, Any] = {"winner": winner, "entries": entries}
+        return plan.spec("confirmation", settings, code("components.pipeline.confirmation"), upstream, family)
+    settings = {"winner": winner, "seeds": fresh_seeds(plan), "samples": plan.experiment.evaluate.samples}
+    settings |= {"threads": plan.experiment.evaluate.threads}
+    upstream |= {f"train/{family}": train.spec(plan, family).key, "reference": reference.spec(plan).key}
+    digests = code("components.pipeline.confirmation", "components.analysis.ablation", module_of(family))
+    return plan.spec("confirmation", settings, digests, upstream, family)
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Compare both sides on each fresh seed and the test split."""
+    confirm = confirm_sampling if samples_only(context.plan) else confirm_training
+    return {"duel": confirm(context, context.spec.settings["winner"])}
+
+
+def confirm_training(context: Context, winner: Mapping[str, Any]) -> dict[str, Any]:
+    """Train and evaluate both with all training steps.
+
+    Raises:
+        RunError: there is no seed with which both trained to the end.
+    """
+    plans, finished = contenders(context.plan, context.family, winner), 0
+
+    def result(plan: Plan) -> dict[str, Any] | str:
+        nonlocal finished
+        try:
+            metrics: dict[str, Any] | str = trained_and_evaluated(context, plan)
+        except Diverged as error:  # with one seed, of which there are several
+            metrics = str(error)
+        finished += 1
+        context.progress(finished, len(plans), "trained and evaluated")
+        return metrics
+
+    alone = with_upstream(context.plan.experiment, [context.family])
+    with ThreadPoolExecutor(resources.side_by_side(alone, of=len(plans))) as pool:
+        return compared(dict(zip(plans, pool.map(result, plans.values()), strict=True)))
+
+
+def trained_and_evaluated(context: Context, plan: Plan) -> dict[str, Any]:
+    """The metrics of the swept family under another plan: its ordinary stages, found or computed now."""
+    results, family = dict(context.results), context.family
+    for stage in (train.STAGE, evaluate.STAGE):
+        spec = stage.spec(plan, family)
+        results[spec.name] = stage.result(context.store, plan, spec, results, context.run_id)
+    metrics: dict[str, Any] = read(context.store, results[f"evaluate/{family}"])["evaluated"]["metrics"]
+    return metrics
+
+
+def compared(results: Mapping[Contender, dict[str, Any] | str]) -> dict[str, Any]:
+    """The differences of both sides' metrics by seed; a result that is text says why its training failed.
+
+    Raises:
+        RunError: there is no seed with which both trained to the end.
+    """
+    failed = [
+        {"side": side, "seed": seed, "reason": reason}
+        for (side, seed), reason in results.items()
+        if isinstance(reason, str)
+    ]
+    metrics = {key: value for key, value in results.items() if not isinstance(value, str)}
+    seeds = [
+        s for s in dict.fromkeys(seed for _, seed in results) if all((side, s) in metrics for side in SIDES)
+    ]
+    if not seeds:
+        raise RunError(f"winner and default trained to the end together on no seed: {failed[0]['reason']}")
+    return differences({seed: {side: metrics[side, seed] for side in SIDES} for seed in seeds}, failed=failed)
+
+
+def differences(metrics: Mapping[int, Mapping[str, Mapping[str, Any]]], **about: Any) -> dict[str, Any]:
+    """The record of a confirmation, from the metrics by seed and side."""
+    first = next(iter(metrics.values()))["winner"]
+    best = rank_by(first)
+    pairs = [
+        {"seed": seed} | {side: of_side[side][best]["value"] for side in SIDES}
+        for seed, of_side in metrics.items()
+    ]
+    about |= {"split": "test", "floor": first[best]["floor"], "n": about.get("n", first[best]["n"])}
+    return duel(best, pairs, **about)
+
+
+def confirm_sampling(context: Context, winner: Mapping[str, Any]) -> dict[str, Any]:
+    """Sample the same model with both settings."""
+    settings, seeds = context.spec.settings, context.spec.settings["seeds"]
+    changes: dict[str, Mapping[str, Any]] = {"winner": winner["values"], "default": {}}
+    variants = [(f"{side}-{seed}", seed, changes[side]) for seed in seeds for side in SIDES]
+    model = f"{context.uri(f'train/{context.family}')}/model"
+    n, results = evaluate_variants(context, model, settings["samples"], settings["threads"], variants)
+    context.attempt.delete("parts")
+    by_seed = by_seed_and_side(seeds, results)
+    cost = {side: sum(r[side]["seconds_per_image"] for r in by_seed.values()) / len(seeds) for side in SIDES}
+    metrics = {seed: {side: r[side]["metrics"] for side in SIDES} for seed, r in by_seed.items()}
+    return differences(metrics, n=n, seconds_per_image=cost)
+
+
+def by_seed_and_side(seeds: Sequence[int], results: Sequence[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Results in the order of seeds and, within one, of SIDES."""
+    rest = iter(results)
+    return {seed: {side: next(rest) for side in SIDES} for seed in seeds}
+
+
+STAGE = Stage("confirmation", "sweep", spec, run)

@@ -1,0 +1,36 @@
+"""Stage `export`: the averaged generator as safetensors and JSON, with a card and a sheet of samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.pipeline import evaluate, train
+from components.pipeline.compare import family_result
+from components.pipeline.plan import Plan
+from components.pipeline.stage import Context, Stage
+from components.report.model_card import model_card
+from components.stages.code_digest import code
+from components.stages.spec import Spec
+
+
+def spec(plan: Plan, family: str) -> Spec:
+    """The trained and evaluated family."""
+    upstream = {f"train/{family}": train.spec(plan, family).key}
+    upstream |= {f"evaluate/{family}": evaluate.spec(plan, family).key}
+    digests = code("components.pipeline.export", "components.report.model_card")
+    return plan.spec("export", {}, digests, upstream, family)
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Copy the weights and write the card."""
+    trained, evaluated = f"train/{context.family}", f"evaluate/{context.family}"
+    card = context.store.read_json(f"{context.uri('prepare')}/data/card.json")
+    result = family_result(context.store, context.results[trained], context.results[evaluated])
+    for name in ("model.safetensors", "config.json"):
+        context.attempt.write_bytes(name, context.store.read_bytes(f"{context.uri(trained)}/model/{name}"))
+    context.attempt.write_bytes("samples.webp", context.store.read_bytes(result["samples"]))
+    context.attempt.write_text("README.md", model_card(card, result))
+    return {"exported": context.family}
+
+
+STAGE = Stage("export", "family", spec, run, on_cluster=False)

@@ -1,0 +1,57 @@
+"""Stage `extractor`: the network through which images are evaluated, trained on the data or adopted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from components.cluster import ray_cluster
+from components.extractors.make import identity
+from components.extractors.small import TRAINED
+from components.pipeline import prepare
+from components.pipeline.plan import Plan
+from components.pipeline.stage import Context, Stage
+from components.registry import pins
+from components.stages import cache
+from components.stages.cache import Done
+from components.stages.code_digest import code
+from components.stages.spec import Spec
+from components.store import Store
+
+
+def spec(plan: Plan) -> Spec:
+    """The pinned extractor, whatever data and code are now, or one to be made.
+
+    One that was made elsewhere is its weights and how images are prepared for it, whatever our code and data.
+    """
+    evaluate, kind = plan.experiment.evaluate, plan.extractor_kind
+    if kind in TRAINED:
+        settings: dict[str, Any] = {"kind": kind, "epochs": evaluate.extractor_epochs}
+        digests = code("components.extractors.make", "components.extractors.small")
+        whole = plan.spec("extractor", settings, digests, {"prepare": prepare.spec(plan).key})
+        return replace(whole, pinned=plan.pin["key"] if plan.pin else None)
+    own = evaluate.custom.model_dump() if evaluate.custom else None
+    return Spec("extractor", {"kind": kind, **identity(kind, own)}, {}, device=plan.device)
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Train or adopt the extractor."""
+    settings = context.plan.evaluate_settings
+    threads = settings["threads"]
+    out = f"{context.folder}/extractor"
+    arguments = (context.store.url, f"{context.uri('prepare')}/data", out, settings, threads)
+    return {"extractor": ray_cluster.call("components.evaluation.jobs:extractor", *arguments, cpus=threads)}
+
+
+def settle(store: Store, plan: Plan, made: Done, *, replace_pin: bool = False) -> Plan:
+    """Pin the extractor that was made if none is pinned, or to replace it; the plan that goes by the pin."""
+    if plan.extractor_kind in TRAINED and (plan.pin is None or replace_pin):
+        number = plan.pin["number"] if plan.pin else 0
+        content = {"key": made.key, "hash": cache.read(store, made)["extractor"]["hash"]}
+        content |= {"data": plan.version, "run_id": made.run_id}
+        content |= {"reason": "renewed" if replace_pin else "the first"}
+        pins.pin(store, plan.card.name, plan.extractor_recipe, after=number, **content)
+    return plan.with_pin(store)
+
+
+STAGE = Stage("extractor", "data", spec, run, settle=settle)

@@ -1,0 +1,62 @@
+"""Stage `latent_analysis`: what the latent codes of a family that encodes images are good for."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from components.cluster import ray_cluster
+from components.evaluation.requests import Use
+from components.families.catalogue import module_of
+from components.pipeline import anomaly_models, reference, train
+from components.pipeline.plan import Plan
+from components.pipeline.stage import Context, Stage
+from components.stages.code_digest import code
+from components.stages.spec import Spec
+
+
+def families(plan: Plan) -> list[str]:
+    """The families that encode images."""
+    return plan.encoding_families
+
+
+def spec(plan: Plan, family: str) -> Spec:
+    """The trained family, the reference, and the models that have not seen a class."""
+    evaluate = plan.experiment.evaluate
+    settings = {"seed": evaluate.seed, "threads": evaluate.threads}
+    upstream = {f"train/{family}": train.spec(plan, family).key, "reference": reference.spec(plan).key}
+    if family in anomaly_models.families(plan):
+        upstream[f"anomaly_models/{family}"] = anomaly_models.spec(plan, family).key
+    digests = code("components.pipeline.latent_analysis", "components.analysis.jobs", module_of(family))
+    return plan.spec("latent_analysis", settings, digests, upstream, family)
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Make every view, a job each."""
+    from components.analysis.view import looked_at  # take long to import
+    from components.analysis.views import VIEWS
+
+    began, settings, model = (
+        time.time(),
+        context.spec.settings,
+        f"{context.uri(f'train/{context.family}')}/model",
+    )
+    places = context.places(f"{context.folder}/parts", settings["threads"])
+    held_out: dict[str, str] = {}
+    if (name := f"anomaly_models/{context.family}") in context.results:
+        models = context.read(name)["anomaly_models"]
+        held_out = {label: f"{context.uri(name)}/{folder}" for label, folder in models.items()}
+    requests = [
+        (Use(places, model, view, settings["seed"], context.folder, held_out, context.plan.device),)
+        for view in VIEWS
+    ]
+    views = ray_cluster.each(
+        "components.analysis.jobs:examine", requests, cpus=settings["threads"], gpus=context.gpus
+    )
+    context.attempt.delete("parts")
+    counts = context.read("prepare")["data"]["counts"]
+    n = {split: min(count, looked_at(split)) for split, count in counts.items()}
+    return {"used": {"views": [view for view in views if view], "n": n}, "work_seconds": time.time() - began}
+
+
+STAGE = Stage("latent_analysis", "family", spec, run, families, after=("evaluate",), optional=True)

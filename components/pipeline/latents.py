@@ -1,0 +1,47 @@
+"""Stage `latents`: the images as a model that the family builds on encodes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.cluster import ray_cluster
+from components.common.chunks import ranges
+from components.pipeline import prepare, train
+from components.pipeline.plan import Plan
+from components.pipeline.reference import IMAGES_PER_JOB
+from components.pipeline.stage import Context, Stage
+from components.stages.code_digest import code
+from components.stages.spec import Spec
+from components.training.latents import Encode
+
+SPLITS = ("train", "validation")
+
+
+def families(plan: Plan) -> list[str]:
+    """The families that train on latents which can be computed once."""
+    return [family for family in plan.experiment.families if plan.keeps_latents(family)]
+
+
+def spec(plan: Plan, family: str) -> Spec:
+    """The data and the encoding model."""
+    below = plan.upstream(family)[plan.encoder(family)]
+    settings = {"threads": plan.experiment.training(family).threads}
+    upstream = {"prepare": prepare.spec(plan).key, f"train/{below}": train.spec(plan, below).key}
+    return plan.spec("latents", settings, code("components.training.latents"), upstream, family)
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Encode the images of the splits that are trained on and validated with, side by side."""
+    plan, threads, counts = context.plan, context.spec.settings["threads"], context.plan.card.counts
+    below = plan.upstream(context.family)[plan.encoder(context.family)]
+    folders = (f"{context.uri('prepare')}/data", f"{context.uri(f'train/{below}')}/model", context.folder)
+    requests = [
+        (Encode(context.store.url, *folders, split, number, start, n, threads, plan.device),)
+        for split in SPLITS
+        for number, (start, n) in enumerate(ranges(counts[split], IMAGES_PER_JOB))
+    ]
+    ray_cluster.each("components.training.latents:encode", requests, cpus=threads, gpus=context.gpus)
+    return {"latents": {split: counts[split] for split in SPLITS}}
+
+
+STAGE = Stage("latents", "family", spec, run, families)

@@ -1,0 +1,53 @@
+"""Stage `prepare`: the prepared data in the store, where every worker can read it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from components.common.paths import home
+from components.data.card import DataCard
+from components.data.local import snapshot_folder
+from components.pipeline.plan import Plan
+from components.pipeline.stage import Context, Stage
+from components.stages.spec import Spec
+from components.store import Store
+
+
+def spec(plan: Plan) -> Spec:
+    """The key follows from the version of the data alone."""
+    return Spec("prepare", {"name": plan.experiment.data.name}, {}, data=plan.version)
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Put an immutable copy of the data into the store."""
+    snapshot = snapshot_folder(home(), context.plan.version)
+    store_data(snapshot, context.attempt)
+    card = DataCard.read(snapshot)
+    return {"data": card.model_dump(include={"name", "title", "counts", "labels"})}
+
+
+def store_data(snapshot: Path, folder: Store) -> None:
+    """Put a data set into `folder`/data."""
+    if folder.is_local:
+        _link(snapshot, Path(folder.path("data")))
+    else:
+        folder.upload(snapshot, "data")
+
+
+def _link(source: Path, target: Path) -> None:
+    """Copy a folder by hard links; by bytes where the two lie on different disks."""
+
+    def link(a: str, b: str) -> None:
+        try:
+            os.link(a, b)
+        except OSError:
+            shutil.copyfile(a, b)
+
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, copy_function=link)
+
+
+STAGE = Stage("prepare", "data", spec, run, on_cluster=False)

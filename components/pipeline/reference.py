@@ -1,0 +1,38 @@
+"""Stage `reference`: the features of all real images, and what real images score against real images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.cluster import ray_cluster
+from components.common.chunks import ranges
+from components.pipeline import extractor, prepare
+from components.pipeline.plan import Plan
+from components.pipeline.stage import Context, Stage
+from components.stages.code_digest import code
+from components.stages.spec import Spec
+
+IMAGES_PER_JOB = 1024  # a multiple of the chunk
+
+
+def spec(plan: Plan) -> Spec:
+    """The data, the extractor and the number of samples."""
+    evaluate = plan.experiment.evaluate
+    settings = {"samples": evaluate.samples, "threads": evaluate.threads}
+    upstream = {"prepare": prepare.spec(plan).key, "extractor": extractor.spec(plan).key}
+    return plan.spec("reference", settings, code("components.evaluation.jobs"), upstream)
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Extract the features of all splits side by side, then evaluate real images against real images."""
+    threads, counts = context.spec.settings["threads"], context.plan.card.counts
+    places = context.places(f"{context.folder}/parts", threads)
+    looks = [(places, split, *r) for split, n in counts.items() for r in ranges(n, IMAGES_PER_JOB)]
+    ray_cluster.each("components.evaluation.jobs:look_at_split", looks, cpus=threads)
+    arguments = (places, context.folder, context.spec.settings["samples"])
+    result = ray_cluster.call("components.evaluation.jobs:reference", *arguments, cpus=threads)
+    context.attempt.delete("parts")
+    return result
+
+
+STAGE = Stage("reference", "data", spec, run)

@@ -1,0 +1,28 @@
+"""Stage `report`: the page of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.pipeline.plan import Plan
+from components.pipeline.stage import Context, Stage
+from components.report import build_run
+from components.stages.code_digest import code
+from components.stages.spec import Spec
+
+
+def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec:
+    """All that the page shows: every result of a family, the table, and what failed."""
+    upstream = {name: key for name, key in keys.items() if "/" in name or name == "compare"}
+    digests = code("components.pipeline.report", "components.report.build")
+    return plan.spec("report", {"failed": dict(failed)}, digests, upstream)
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Build the page."""
+    page = build_run(context.store, context.run_id)
+    return {"page": page, "elsewhere": [page]}
+
+
+STAGE = Stage("report", "run", spec, run, on_cluster=False)

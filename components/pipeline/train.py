@@ -1,0 +1,67 @@
+"""Stage `train`: a family, trained under Ray Train on the models that it builds on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.families.catalogue import module_of
+from components.pipeline import captions, extractor, prepare, reference
+from components.pipeline.plan import Plan
+from components.pipeline.stage import Context, Stage
+from components.records.names import RESULT
+from components.stages.code_digest import code
+from components.stages.spec import Spec
+from components.training import ray_train
+from components.training.request import Fit
+
+
+def spec(plan: Plan, family: str) -> Spec:
+    """The family's settings and code, the data, the models it builds on, and what evaluates its snapshots."""
+    settings = plan.experiment.training(family)
+    block = dict(plan.experiment.families[family])
+    block |= {"train": settings.semantic(), "flips": plan.experiment.data.flips}
+    upstream = {"prepare": prepare.spec(plan).key}
+    if settings.judges:
+        upstream |= {"extractor": extractor.spec(plan).key, "reference": reference.spec(plan).key}
+    if plan.reads_captions(family):
+        upstream["captions"] = captions.spec(plan).key
+    for below in plan.upstream(family).values():
+        upstream[f"train/{below}"] = spec(plan, below).key
+    digests = code("components.training.job", module_of(family))
+    if plan.keeps_latents(family):  # of which all else is in the upstream that they share
+        block["latents"] = True
+        digests |= code("components.training.latents")
+    return plan.spec("train", block, digests, upstream, family)
+
+
+def request(context: Context) -> Fit:
+    """The training job of a family."""
+    plan, family = context.plan, context.family
+    block = dict(plan.experiment.families[family])
+    latents = f"latents/{family}" if plan.keeps_latents(family) else None
+    return Fit(
+        family,
+        train=block.pop("train"),
+        config=block,
+        data=f"{context.uri('prepare')}/data",
+        attempt=context.folder,
+        store=context.store.url,
+        reference=context.uri("reference"),
+        extractor=f"{context.uri('extractor')}/extractor",
+        upstream={name: f"{context.uri(f'train/{f}')}/model" for name, f in plan.upstream(family).items()},
+        device=plan.device,
+        flips=plan.experiment.data.flips,
+        captions=context.uri("captions") if plan.reads_captions(family) else "",
+        latents=context.uri(latents) if latents else "",
+    )
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Train; a restart of the same attempt continues from its newest checkpoint."""
+    job = request(context)
+    ray_train.fit(job, f"{context.family}-{context.spec.key}-{context.number}")
+    trained = context.attempt.read_json(RESULT)
+    return {"trained": trained, "work_seconds": trained["work_seconds"], "workers": job.settings.workers}
+
+
+STAGE = Stage("train", "family", spec, run, after=("latents",), shows_progress=True)
