@@ -23,8 +23,3 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def data_lock(home: Path, name: str) -> Path:
-    """The lock of whoever writes data/<name>/ or reads all of it to make a version."""
-    return Path(home) / ".atelier" / "locks" / f"data-{name}"

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from components.common.atomic import remove
 from components.common.errors import InputError
-from components.common.folders import remove
 from components.data.sources.base import Collection, Progress
 from components.data.sources.caption_files import caption_file, read_captions
 from components.data.sources.images import (
