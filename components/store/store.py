@@ -6,7 +6,6 @@ Transient errors of object stores are retried here and nowhere else.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import math
 import os
@@ -22,6 +21,7 @@ from typing import Any, TypeVar
 
 from components.common import atomic
 from components.common.errors import InputError, RunError
+from components.common.hashing import sha256
 from components.store.errors import explain, is_absent, is_taken, transient
 from components.store.urls import S3, confined, inside, normalised
 
@@ -244,7 +244,7 @@ class Store:
                 raise self._missing(rel)
             return path
         # A folder of its own for every `rel`: the mirror of a/b must not make that of a look complete.
-        address = hashlib.sha256(f"{self.url}\n{rel}".encode()).hexdigest()[:24]
+        address = sha256(f"{self.url}\n{rel}")[:24]
         mirror = cache_folder() / address / (rel.rpartition("/")[2] or "root")
         if not mirror.exists():
             with self._explained(), atomic.beside(mirror) as temporary:
