@@ -1,4 +1,5 @@
 import dataclasses
+import http.client
 import io
 import json
 import urllib.error
@@ -10,11 +11,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from components.common.errors import InputError
-from components.common.hashing import digest
+from components.common.hashing import digest, json_sha256
 from components.config.evaluate import Custom, Evaluate
 from components.data.dataset import Shards, Split, open_split
-from components.extractors import efficientnet, files, inception, small
-from components.extractors import make as extractors_make
+from components.extractors import efficientnet, inception, small
 from components.extractors.custom import adopt_custom
 from components.extractors.efficientnet import adopt_efficientnet
 from components.extractors.inception import (
@@ -24,7 +24,7 @@ from components.extractors.inception import (
     inception_weights,
 )
 from components.extractors.load import load_extractor
-from components.extractors.make import http, identity, make
+from components.extractors.make import identity, make
 from components.extractors.small import accuracy_on, train_classifier, train_extractor
 
 
@@ -93,8 +93,8 @@ def test_the_hash_names_weights_and_preparation(tmp_path, splits, classifier):
     assert config == info and "uint8 / 127.5 - 1" in config["preparation"]
     assert config["weights_sha256"] == digest(tmp_path / "model.safetensors", "sha256")
     made_of = {k: config[k] for k in ("name", "weights_sha256", "preparation", "recipe")}
-    hashes = {files._hash({**made_of, key: "other"}) for key in made_of} | {info["hash"]}
-    assert len(hashes) == 5 and info["hash"] == files._hash(made_of) != classifier.hash
+    hashes = {json_sha256({**made_of, key: "other"}) for key in made_of} | {info["hash"]}
+    assert len(hashes) == 5 and info["hash"] == json_sha256(made_of) != classifier.hash
 
 
 def test_fewer_images_than_a_batch_train_too(splits, tmp_path):
@@ -160,7 +160,7 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr(extractors_make.urllib.request, "urlopen", unreachable)
+    monkeypatch.setattr(inception.urllib.request, "urlopen", unreachable)
     known = tmp_path / "known.pth"
     known.write_bytes(b"weights")
     monkeypatch.setattr(inception, "INCEPTION_SHA256", digest(known, "sha256"))
@@ -217,7 +217,7 @@ def test_a_download_is_kept_for_the_next_time(places, monkeypatch):
         asked.append((url, timeout))
         return io.BytesIO(b"weights")
 
-    monkeypatch.setattr(extractors_make.urllib.request, "urlopen", answer)
+    monkeypatch.setattr(inception.urllib.request, "urlopen", answer)
     config = adopt_inception(None, places / "out")
     assert asked == [(inception.INCEPTION_URL, inception.SECONDS)]
     assert (places / "out" / "inception-2015-12-05.pth").read_bytes() == b"weights"
@@ -228,7 +228,7 @@ def test_a_download_is_kept_for_the_next_time(places, monkeypatch):
 
 @pytest.mark.parametrize("content", [b"<html>log in first</html>", b""])
 def test_a_wrong_download_is_never_in_the_cache(places, monkeypatch, content):
-    monkeypatch.setattr(extractors_make.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(content))
+    monkeypatch.setattr(inception.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(content))
     with pytest.raises(InputError, match="gave another file than the 2015-12-05 weights") as raised:
         adopt_inception(None, places / "out")
     assert "\n" not in str(raised.value) and not any((places / "cache").rglob("*.pth"))
@@ -240,7 +240,7 @@ def test_an_interrupted_download_leaves_nothing(places, monkeypatch):
         def read(self, *size):
             raise http.client.IncompleteRead(b"")
 
-    monkeypatch.setattr(extractors_make.urllib.request, "urlopen", lambda url, timeout: Broken())
+    monkeypatch.setattr(inception.urllib.request, "urlopen", lambda url, timeout: Broken())
     with pytest.raises(InputError, match="cannot be downloaded"):
         inception_weights(None)
     assert not [p for p in (places / "cache").rglob("*") if p.is_file()]

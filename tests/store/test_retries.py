@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from components import store as components_store
 from components.common.errors import InputError, RunError
 from components.store import Store
+from components.store import store as store_module
 from components.store.errors import Unreachable
 
 
@@ -33,7 +33,7 @@ class Flaky:
 @pytest.fixture
 def no_pause(monkeypatch):
     pauses = []
-    monkeypatch.setattr(components_store.time, "sleep", pauses.append)
+    monkeypatch.setattr(store_module.time, "sleep", pauses.append)
     return pauses
 
 
