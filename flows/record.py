@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import platform
 import re
@@ -15,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from components.common.hashing import json_sha256
 from components.config.experiment import Experiment
 from components.pipeline.plan import Plan
 from components.stages.cache import Done
@@ -168,13 +167,12 @@ def lineage(home: Path, experiment: dict[str, Any]) -> dict[str, Any]:
 
     No path of this machine, no credential.
     """
-    text = json.dumps(experiment, sort_keys=True)
     return {
         "commit": _git(home, "rev-parse", "HEAD"),
         "dirty": bool(_git(home, "status", "--porcelain", "--untracked-files=no")),
         "data": {"name": experiment["data"]["name"]},
         "config": experiment,
-        "config_hash": hashlib.sha256(text.encode()).hexdigest()[:16],
+        "config_hash": json_sha256(experiment)[:16],
         "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
         "hardware": hardware(),
     }

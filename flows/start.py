@@ -183,7 +183,7 @@ def expected(store: Store, spec: Spec) -> float | None:
     old = cache.latest(store, spec)
     if old is None:
         return None
-    key = hashing.sha256(hashing.canonical(old))[:16]
+    key = hashing.key_of(old)
     folder = store.child("store", spec.stage, key)
     attempt = folder.read_json("_SUCCESS")["attempt"]
     seconds: float = folder.read_json(f"attempts/{attempt}/result.json")["seconds"]

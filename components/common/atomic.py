@@ -1,4 +1,4 @@
-"""Writes to local folders that happen whole or not at all, whatever kills the writer."""
+"""Files and folders that appear whole or not at all, whatever kills the writer."""
 
 from __future__ import annotations
 
@@ -63,13 +63,49 @@ def _create_without_links(path: Path, data: bytes) -> bool:
     return True
 
 
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A temporary sibling of `target` that takes its place when the block ends well, and else vanishes.
+
+    Call it under a lock: it begins by removing what an earlier, killed writer left.
+    """
+    temporary, old = sibling(target, "new"), sibling(target, "old")
+    settle(target)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if target.exists():
+            target.rename(old)
+        temporary.rename(target)
+    finally:
+        settle(target)
+
+
+def settle(target: Path) -> Path:
+    """`target`, once what a killed writer left beside it is undone or finished; call it under the lock."""
+    temporary, old = sibling(target, "new"), sibling(target, "old")
+    if old.exists() and not target.exists():  # killed between the two renames
+        old.rename(target)
+    for leftover in (temporary, old):
+        remove(leftover)
+    return target
+
+
+def sibling(target: Path, kind: str) -> Path:
+    """The hidden name beside `target` of a folder that is new, old or scratch."""
+    return target.with_name(f".{target.name}.{kind}")
+
+
 def remove(path: Path) -> None:
-    """Delete a file or a folder with all that is in it, if it is there."""
+    """Delete a file or a folder with all that is in it, read-only folders included; it may be missing."""
     with suppress(FileNotFoundError):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
+        if path.is_symlink() or not path.is_dir():
             path.unlink()
+            return
+        for folder, _, _ in os.walk(path):
+            if not os.access(folder, os.W_OK | os.X_OK):
+                os.chmod(folder, 0o755)
+        shutil.rmtree(path)
 
 
 def _sync(path: Path) -> None:

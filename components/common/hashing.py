@@ -1,4 +1,4 @@
-"""Hashes of JSON values and of files."""
+"""Hashes of bytes, files and JSON values."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any
+
+
+def sha256(data: bytes | str) -> str:
+    """The hash of bytes, or of a text in UTF-8, in hex."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
 
 def digest(path: Path, algorithm: str) -> str:
@@ -19,6 +24,15 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def sha256(data: bytes | str) -> str:
-    """Hex digest."""
-    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+def key_of(value: Any) -> str:
+    """The first 16 digits of the hash of canonical JSON: the address of a stage's result."""
+    return sha256(canonical(value))[:16]
+
+
+def json_sha256(value: Any) -> str:
+    """The hash of JSON with sorted keys and spaces after separators.
+
+    Extractors, data cards and the recipes of measured values are identified by it. With `canonical` instead,
+    values measured earlier could no longer be compared with new ones.
+    """
+    return sha256(json.dumps(value, sort_keys=True))

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold the lock file `path`; if it is taken, wait or raise BlockingIOError. It ends with the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    # A soft lock, the fallback where a file system has none, would outlive a killed process.
+    lock = FileLock(path, blocking=wait, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise BlockingIOError(f"{path} is locked by another process") from error
+    try:
         yield
-
-
-def data_lock(home: Path, name: str) -> Path:
-    """The lock of whoever writes data/<name>/ or reads all of it to make a version."""
-    return Path(home) / ".atelier" / "locks" / f"data-{name}"
+    finally:
+        lock.release()

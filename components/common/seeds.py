@@ -9,7 +9,7 @@ import torch
 
 def derive(*parts: int | str) -> int:
     """A 63-bit seed that is a function of `parts` alone, and unrelated for unequal parts."""
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big") >> 1
+    return int.from_bytes(_hash(repr(parts)), "big") >> 1
 
 
 def seed(value: int, device: torch.device) -> None:
@@ -30,5 +30,9 @@ def seed_of(seed: int, index: int) -> int:
 
 def hash_of(use: str, seed: int, index: int) -> int:
     """64 bits that depend on all three."""
-    digest = hashlib.blake2b(f"{use}/{seed}/{index}".encode(), digest_size=8)
-    return int.from_bytes(digest.digest(), "little")
+    return int.from_bytes(_hash(f"{use}/{seed}/{index}"), "little")
+
+
+def _hash(text: str) -> bytes:
+    """8 bytes; losses and samples rest on the byte order in which each caller reads them."""
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.common.errors import InputError, RunError
-from components.common.hashing import digest
+from components.common.hashing import digest, json_sha256
 
 if TYPE_CHECKING:
     from models.family import Card
@@ -54,8 +53,7 @@ class DataCard(BaseModel):
     @property
     def hash(self) -> str:
         """The data hash: sha256 of the table of files."""
-        table = {path: entry.model_dump() for path, entry in self.files.items()}
-        return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+        return json_sha256({path: entry.model_dump() for path, entry in self.files.items()})
 
     @property
     def num_classes(self) -> int:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from components.common.atomic import remove
 from components.common.errors import InputError
-from components.common.folders import remove
 from components.data.card import DataCard
 from components.data.sources.folder import Request, attempt, examples, in_order, refuse_too_many
 from components.data.sources.images import Rendering, header, is_grey, render

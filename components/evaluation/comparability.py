@@ -6,12 +6,11 @@ comparability key is the recipe's hash. Whatever ranks (leaderboard, gate, sweep
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from components.common.errors import InputError
+from components.common.hashing import json_sha256
 
 Metric = Mapping[str, Any]
 """One judged number; see evaluation.metric."""
@@ -40,7 +39,7 @@ UNREADABLE = {"data", "extractor_hash"}  # hashes, which tell a reader nothing
 
 def key(recipe: Mapping[str, Any]) -> str:
     """16 hexadecimal digits that are equal for two numbers exactly when they may be compared."""
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+    return json_sha256(recipe)[:16]
 
 
 def difference(a: Metric, b: Metric) -> str | None:

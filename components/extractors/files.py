@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from components.common.atomic import replacing
 from components.common.errors import InputError
-from components.common.hashing import digest
+from components.common.hashing import digest, json_sha256
 
 
 def write_config(
@@ -24,14 +22,10 @@ def write_config(
 ) -> dict[str, Any]:
     """Write config.json: the name, hash, recipe and preparation of the extractor beside it."""
     made_of = {"name": name, "weights_sha256": weights, "preparation": preparation, "recipe": recipe}
-    config = {**made_of, "hash": _hash(made_of), **(info or {})}
+    config = {**made_of, "hash": json_sha256(made_of), **(info or {})}
     with replacing(out / "config.json") as temporary:  # last, and whole: it says that the folder is finished
         temporary.write_text(json.dumps(config, indent=1))
     return config
-
-
-def _hash(made_of: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
 def copy_weights(weights: Path, target: Path) -> None:

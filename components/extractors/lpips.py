@@ -7,7 +7,6 @@ AlexNet itself comes from torchvision and is never downloaded here.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import os
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from torch import nn
 
 from components.common.errors import InputError
-from components.common.hashing import digest
+from components.common.hashing import digest, sha256
 from components.common.paths import home
 from components.extractors.extractor import chunks
 from components.extractors.preprocess import check_images
@@ -70,7 +69,7 @@ class Lpips:
         _load_trunk(self.network.net, _checked(trunk))
         heads = Path(inspect.getfile(_LPIPS)).parent / "lpips_models" / "alex.pth"
         parts = (digest(trunk, "sha256"), digest(heads, "sha256"), PREPARATION)
-        self.hash = hashlib.sha256(" ".join(parts).encode()).hexdigest()
+        self.hash = sha256(" ".join(parts))
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Distances (N,) float64 of uint8 images `a` and `b`, both (N, C, H, W), grey or RGB.

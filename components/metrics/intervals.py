@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
+from scipy.stats import binomtest, norm
 
 from components.metrics.distances import Estimate
 
 Z_QUANTILE = 1.96  # 97.5 % of the normal distribution
+CONFIDENCE = 1 - 2 * float(norm.sf(Z_QUANTILE))  # 95 %, as exactly as that quantile
 
 
 def mean_estimate(values: np.ndarray, resamples: int = 1000) -> Estimate:
@@ -24,7 +24,5 @@ def mean_estimate(values: np.ndarray, resamples: int = 1000) -> Estimate:
 
 def share(successes: int, n: int) -> Estimate:
     """A proportion with Wilson's score interval, which stays inside [0, 1] and is honest near its ends."""
-    p, z2 = successes / n, Z_QUANTILE**2
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z_QUANTILE / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return Estimate(p, max(0.0, middle - half), min(1.0, middle + half))
+    interval = binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
+    return Estimate(successes / n, float(interval.low), float(interval.high))

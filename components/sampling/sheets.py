@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.data.dataset import Split
 
@@ -70,9 +70,8 @@ def decode_webp(data: bytes, channels: int = 3) -> np.ndarray:
 
 def save_webp(image: np.ndarray, path: str | Path) -> None:
     """Write a grid to `path`, whole or not at all."""
-    temporary = Path(f"{path}.tmp")
-    temporary.write_bytes(encode_webp(image))
-    os.replace(temporary, path)
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(encode_webp(image))
 
 
 def read_webp(path: str | Path, channels: int = 3) -> np.ndarray:

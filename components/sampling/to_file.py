@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.families.artifact import load_model
 from components.sampling import generate, sheets
@@ -52,7 +51,6 @@ def check_picture(output: Path, n: int) -> None:
 def write_picture(images: np.ndarray, output: Path, columns: int = SHEET_COLUMNS) -> None:
     """Images (N, C, H, W) as one picture, whole or not at all."""
     array = sheets.grid(images, min(len(images), columns))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=output.parent, suffix=output.suffix, delete=False) as file:
-        Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).save(file.name, lossless=True)
-    os.replace(file.name, output)
+    picture = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+    with replacing(output) as temporary:
+        picture.save(temporary, output.suffix[1:].upper(), lossless=True)

@@ -19,7 +19,6 @@ NEUTRAL = (
     "components.cluster",
     "components.common.atomic",
     "components.common.errors",
-    "components.common.folders",
     "components.common.hashing",
     "components.common.locks",
     "components.common.paths",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from components.common.hashing import canonical, sha256
+from components.common.hashing import key_of
 
 SCHEMA = 2  # raised when every key changes at once: since 2, whole modules are digested
 
@@ -43,7 +43,7 @@ class Spec:
     @property
     def key(self) -> str:
         """16 hexadecimal digits."""
-        return self.pinned or sha256(canonical(self.canonical()))[:16]
+        return self.pinned or key_of(self.canonical())
 
     @property
     def uri(self) -> str:

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from components.common.errors import RunError
+from components.store import numbered
 from components.store.errors import Unreachable
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Lease:
 
     def check(self) -> None:
         """RunError if somebody else has taken over: call it before publishing anything."""
-        if _highest(self._folder) != self.number:
+        if numbered.highest(self._folder) != self.number:
             raise RunError(
                 f"lost the lease {self.name!r} to another run; this one stops, run it again to resume"
             )
@@ -51,7 +52,7 @@ class Lease:
                 self._write()
 
     def _write(self) -> None:
-        self._folder.write_json(f"{self.number}.json", self._state)
+        self._folder.write_json(numbered.name(self.number), self._state)
 
     def _release(self) -> None:
         self._ended.set()
@@ -120,8 +121,8 @@ class _Watch:
 def _latest(folder: Store, watch: _Watch) -> tuple[int, dict[str, Any] | None]:
     """The highest number and what its file says; None if it could not be read this time."""
     try:
-        number = _highest(folder)
-        return number, folder.read_json(f"{number}.json") if number else None
+        number = numbered.highest(folder)
+        return number, folder.read_json(numbered.name(number)) if number else None
     except (FileNotFoundError, json.JSONDecodeError):  # tidied away since it was listed, or torn
         return number, None
     except Unreachable:
@@ -132,22 +133,13 @@ def _latest(folder: Store, watch: _Watch) -> tuple[int, dict[str, Any] | None]:
 
 def _create(folder: Store, name: str, number: int, expires: float) -> Lease | None:
     state = {"number": number, "host": socket.gethostname(), "pid": os.getpid(), "beat": 0, "released": False}
-    if not folder.create(f"{number}.json", json.dumps(state).encode()):
+    if not numbered.create(folder, number, state):
         return None
     # Look again: while we slept others may have come and gone, and our number been tidied away.
-    numbers = _numbers(folder)
-    if max(numbers) != number:
+    numbers = numbered.numbers(folder)
+    if numbers[-1] != number:
         return None
     for old in (n for n in numbers if n < number - 1):
         with suppress(Exception):
-            folder.delete(f"{old}.json")
+            folder.delete(numbered.name(old))
     return Lease(folder, name, number, state, expires)
-
-
-def _highest(folder: Store) -> int:
-    return max(_numbers(folder), default=0)
-
-
-def _numbers(folder: Store) -> list[int]:
-    names = (name.removesuffix(".json") for name in folder.list())
-    return [int(name) for name in names if name.isdecimal()]

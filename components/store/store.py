@@ -6,9 +6,7 @@ Transient errors of object stores are retried here and nowhere else.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
-import math
 import os
 import random
 import re
@@ -22,6 +20,8 @@ from typing import Any, TypeVar
 
 from components.common import atomic
 from components.common.errors import InputError, RunError
+from components.common.finite import finite
+from components.common.hashing import sha256
 from components.store.errors import explain, is_absent, is_taken, transient
 from components.store.urls import S3, confined, inside, normalised
 
@@ -178,7 +178,7 @@ class Store:
 
     def write_json(self, rel: str, value: Any) -> None:
         """Put `value` at `rel` as JSON that browsers read too: a number that is not finite becomes null."""
-        self.write_text(rel, json.dumps(_finite(value), indent=1, allow_nan=False) + "\n")
+        self.write_text(rel, json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
 
     def create(self, rel: str, data: bytes) -> bool:
         """Put `data` at `rel`, or return False if something is there. One wins, where `atomic_create`."""
@@ -244,7 +244,7 @@ class Store:
                 raise self._missing(rel)
             return path
         # A folder of its own for every `rel`: the mirror of a/b must not make that of a look complete.
-        address = hashlib.sha256(f"{self.url}\n{rel}".encode()).hexdigest()[:24]
+        address = sha256(f"{self.url}\n{rel}")[:24]
         mirror = cache_folder() / address / (rel.rpartition("/")[2] or "root")
         if not mirror.exists():
             with self._explained(), atomic.beside(mirror) as temporary:
@@ -384,11 +384,3 @@ def _pairs(local: Path, rel: str) -> list[tuple[Path, str]]:
         raise FileNotFoundError(errno.ENOENT, "nothing to upload", str(local))
     found = sorted(path for path in local.rglob("*") if path.is_file())
     return [(path, f"{rel}/{path.relative_to(local).as_posix()}".lstrip("/")) for path in found]
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value

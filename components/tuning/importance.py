@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from components.common.finite import as_number, is_number
+
 Values = Mapping[str, Any]
 
 Scored = tuple[Values, float]  # the values of a trial and its score
@@ -63,15 +65,9 @@ def comparable_scores(trials: Sequence[Mapping[str, Any]], rungs: Sequence[int])
 
 def _score(trial: Mapping[str, Any], rungs: Sequence[int]) -> float | None:
     if not rungs:
-        return finite(trial.get("value"))
+        return as_number(trial.get("value"))
     at = [point for point in trial.get("curve") or [] if point.get("judged") == min(rungs)]
-    return finite(at[0].get("value")) if at else None
-
-
-def finite(value: Any) -> float | None:
-    """A number as a float; None if it is not a finite number."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if number else None
+    return as_number(at[0].get("value")) if at else None
 
 
 def importances(
@@ -93,7 +89,7 @@ def importances(
         by name {value, low, high, chance}; None where nothing can be told apart: too few trials, equal
         scores, or fewer than two hyperparameters that vary.
     """
-    kept = [(values, score) for values, score in trials if finite(score) is not None]
+    kept = [(values, score) for values, score in trials if is_number(score)]
     spaces = varying(hyperparameters, [values for values, _ in kept])
     kept = [(v, s) for v, s in kept if all(math.isfinite(_place(space, v)) for space in spaces)]
     ranks = rankdata([score for _, score in kept]) if kept else np.zeros(0)
@@ -191,7 +187,7 @@ def _place(space: Mapping[str, Any], values: Values) -> float:
     value = values.get(space["name"], space.get("default"))
     if is_choice(space):
         return float(choices_of(space, [value]).index(same_value(value)))
-    number = finite(value)
+    number = as_number(value)
     if number is None:
         return math.nan
     return math.log10(number) if _is_log(space) and number > 0 else number
@@ -212,7 +208,7 @@ def _bounds(space: Mapping[str, Any], places: NDArray[np.float64]) -> tuple[floa
 
 def is_choice(space: Mapping[str, Any]) -> bool:
     """Whether a hyperparameter is one of a list, not somewhere between two ends."""
-    return space.get("kind") == "choice" or finite(space.get("low")) is None
+    return space.get("kind") == "choice" or as_number(space.get("low")) is None
 
 
 def choices_of(space: Mapping[str, Any], more: Sequence[Any] = ()) -> list[str]:
@@ -221,7 +217,7 @@ def choices_of(space: Mapping[str, Any], more: Sequence[Any] = ()) -> list[str]:
 
 
 def _is_log(space: Mapping[str, Any]) -> bool:
-    return space.get("scale") == "log" and (finite(space.get("low")) or 0.0) > 0
+    return space.get("scale") == "log" and (as_number(space.get("low")) or 0.0) > 0
 
 
 def same_value(value: Any) -> str:

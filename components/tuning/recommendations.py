@@ -9,6 +9,7 @@ from typing import Any
 
 from scipy.stats import hypergeom
 
+from components.common.finite import as_number, is_number
 from components.tuning.importance import (
     BEST,
     FEWEST,
@@ -18,7 +19,6 @@ from components.tuning.importance import (
     Scored,
     Values,
     choices_of,
-    finite,
     importances,
     is_choice,
     matters,
@@ -44,7 +44,7 @@ def recommendations(
         (of a choice: each value, how many of the best trials have it, and how many of all), the verdict
         "within", "outside" or "undecided", and says, a sentence.
     """
-    kept = sorted(((v, s) for v, s in trials if finite(s) is not None), key=lambda pair: pair[1])
+    kept = sorted(((v, s) for v, s in trials if is_number(s)), key=lambda pair: pair[1])
     found = importances(hyperparameters, kept) if importance is None else importance
     best = [values for values, _ in kept[: max(FEWEST_BEST, math.ceil(BEST * len(kept)))]]
     every = [values for values, _ in kept]
@@ -97,15 +97,15 @@ def _of_range(
     every: Sequence[Values],
     why: str,
 ) -> dict[str, Any]:
-    values = [finite(values.get(space["name"], space.get("default"))) for values in best]
-    known, number = [value for value in values if value is not None], finite(wanted)
+    values = [as_number(values.get(space["name"], space.get("default"))) for values in best]
+    known, number = [value for value in values if value is not None], as_number(wanted)
     head = f"{written(wanted)} {word}"
     if not known or number is None:
         return {"verdict": "undecided", "says": f"{head}; no trial has been judged yet"}
     low, high = min(known), max(known)
     ends = {"best_low": low, "best_high": high}
     reach = written(low) if low == high else f"{written(low)} to {written(high)}"
-    searched = [finite(space.get(end)) for end in ("low", "high")]
+    searched = [as_number(space.get(end)) for end in ("low", "high")]
     if not why and searched[0] is not None and searched[1] is not None:
         why = "" if searched[0] <= number <= searched[1] else "it was not among what was searched"
     said = f"{head}; best {reach} on this data"

@@ -29,7 +29,7 @@ class Repeat:
         values = self.schedule[0]["values"]
         what = values if self.terms.model else spec_of(self.terms, block_of(self.terms, self.schedule)).key
         told = {"of": what, "seed": self.seed, "samples": self.samples}
-        return f"{self.folder}/{hashing.sha256(hashing.canonical(told))[:16]}.json"
+        return f"{self.folder}/{hashing.key_of(told)}.json"
 
 
 def retrained(job: Repeat) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from components.common.finite import finite
 from components.tuning.trial import COLLAPSED, WORST
 
 KEPT_EVERY = 2.0  # seconds, at most, between two notes of what happened
@@ -128,13 +129,13 @@ class Story:
                 trial["reason"],
             )
             return
-        shown = {name: _finite(result[name]) for name in ("judged", "step", "value", "diversity", "seconds")}
+        shown = {name: finite(result[name]) for name in ("judged", "step", "value", "diversity", "seconds")}
         shown["score"] = result["score"]
         trial["curve"] = [s for s in trial["curve"] if s["judged"] < result["judged"]] + [shown]
         trial["uri"], trial["key"] = result["uri"], str(result["uri"]).split("/")[2]
         trial["uris"] = list(dict.fromkeys([*trial["uris"], result["uri"]]))
         trial["step"], trial["seconds"] = result["step"], result["seconds"]
-        trial["cost"] = _finite(result["cost"])
+        trial["cost"] = finite(result["cost"])
         self._changed()
 
     def _numbered(self, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -258,7 +259,3 @@ def _valued(trial: Told, best: bool, over: bool = False) -> Told:
     if (over or state in ("done", "stopped")) and one["score"] >= COLLAPSED / 2:
         state = "collapsed"
     return trial | {"value": one["value"], "score": one["score"], "state": state}
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from components.common.errors import InputError
-from components.common.hashing import digest
+from components.common.hashing import digest, json_sha256
 from components.config.evaluate import Custom, Evaluate
 from components.data.dataset import Shards, Split, open_split
-from components.extractors import efficientnet, files, inception, small
+from components.extractors import efficientnet, inception, small
 from components.extractors.custom import adopt_custom
 from components.extractors.efficientnet import adopt_efficientnet
 from components.extractors.inception import (
@@ -93,8 +93,8 @@ def test_the_hash_names_weights_and_preparation(tmp_path, splits, classifier):
     assert config == info and "uint8 / 127.5 - 1" in config["preparation"]
     assert config["weights_sha256"] == digest(tmp_path / "model.safetensors", "sha256")
     made_of = {k: config[k] for k in ("name", "weights_sha256", "preparation", "recipe")}
-    hashes = {files._hash({**made_of, key: "other"}) for key in made_of} | {info["hash"]}
-    assert len(hashes) == 5 and info["hash"] == files._hash(made_of) != classifier.hash
+    hashes = {json_sha256({**made_of, key: "other"}) for key in made_of} | {info["hash"]}
+    assert len(hashes) == 5 and info["hash"] == json_sha256(made_of) != classifier.hash
 
 
 def test_fewer_images_than_a_batch_train_too(splits, tmp_path):

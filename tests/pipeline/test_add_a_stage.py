@@ -18,9 +18,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The project's code, with the stage of the documentation added as it says."""
-    module, line = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs" / "add-a-stage.md").read_text(), re.DOTALL
-    )
+    text = (ROOT / "docs" / "add-a-stage.md").read_text()
+    module, line = re.findall(r"```(?:python|text)\n(.*?)```", text, re.DOTALL)
     for package in ("models", "components", "flows"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "components" / "pipeline" / "model_size.py").write_text(module)

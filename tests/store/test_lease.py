@@ -167,7 +167,7 @@ def test_a_store_that_is_down_is_told_at_once_but_a_wait_goes_on(local, monkeypa
         raise Unreachable("down")
 
     watch = module._Watch(10)
-    monkeypatch.setattr(module, "_highest", down)
+    monkeypatch.setattr(module.numbered, "highest", down)
     with pytest.raises(Unreachable):
         module._latest(folder, watch)
     watch.expired(1, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from components.common.errors import InputError
+from components.common.hashing import sha256
 
 Progress = Callable[[int, int, str], None]  # done, total, what
 
@@ -47,7 +47,7 @@ class Known:
 
 def contents(images: np.ndarray) -> list[str]:
     """A name for each image by what it shows: equal images, equal names."""
-    return [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+    return [sha256(image.tobytes()) for image in images]
 
 
 def packaged_csv(package: str, path: str) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import statistics
@@ -17,8 +16,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from components.common.atomic import remove
 from components.common.errors import InputError
-from components.common.folders import remove
+from components.common.hashing import sha256
 from components.data.sources.base import Collection, Progress
 from components.data.sources.caption_files import caption_file, read_captions
 from components.data.sources.images import (
@@ -199,7 +199,7 @@ def attempt(root: Path, path: str, do: Callable[[bytes], object]) -> tuple[str, 
     """(path, digest, do(content)), with the reason in place of the result if the file is bad."""
     try:
         data = read(root / path)
-        return path, hashlib.sha256(data).hexdigest(), do(data)
+        return path, sha256(data), do(data)
     except BadImage as error:
         return path, "", str(error)
     except OSError:

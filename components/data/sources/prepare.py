@@ -6,16 +6,16 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from components.common.atomic import new_folder, remove, settle, sibling
 from components.common.errors import InputError, RunError
-from components.common.folders import new_folder, settle, sibling, sweep
 from components.common.hashing import digest
-from components.common.locks import data_lock, locked
+from components.common.locks import locked
 from components.data.card import NAME, SPLITS, DataCard, FileEntry
 from components.data.sources import catalogue, splits
 from components.data.sources import folder as sources_folder
@@ -35,7 +35,7 @@ def prepare(name: str, home: Path, *, replace: bool = False, progress: Progress 
     """
     home, known = Path(home), catalogue.find(name)
     sweep(home)
-    with told(known.name), locked(data_lock(home, known.name)):
+    with told(known.name), locked(pins.data_lock(home, known.name)):
         folder = settle(pins.data_folder(home, known.name))
         refuse_other_source(home, known.name, known.source, replace)
         if not replace and (card := intact(home, known.name)):
@@ -70,7 +70,7 @@ def add(
     request = Request(resolution, colour, background, captions, max_skipped, workers)
     identity = sources_folder.identity(source)
     sweep(home)
-    with told(check_name(name)), locked(data_lock(home, name)):
+    with told(check_name(name)), locked(pins.data_lock(home, name)):
         folder = settle(pins.data_folder(home, name))
         refuse_other_source(home, name, identity, replace)
         with (
@@ -80,6 +80,16 @@ def add(
             card = write(collection, name, temporary)
         remember_source(home, name, identity)
         return card
+
+
+def sweep(home: Path) -> None:
+    """Remove what killed processes left beside any data set that nobody is preparing just now."""
+    for leftover in sorted((home / "data").glob(".*")):
+        name, _, kind = leftover.name[1:].rpartition(".")  # no data set's own name begins with a dot
+        if name and kind in ("new", "old", "scratch"):
+            with suppress(BlockingIOError), locked(pins.data_lock(home, name), wait=False):
+                settle(home / "data" / name)
+                remove(sibling(home / "data" / name, "scratch"))
 
 
 @contextmanager

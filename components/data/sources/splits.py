@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from fractions import Fraction
 
 from components.common.errors import InputError
+from components.common.hashing import sha256
 from components.data.card import SPLITS
 
 Stratum = int | str
@@ -75,7 +75,7 @@ def apportion(sizes: dict[Stratum, int], share: Fraction) -> dict[Stratum, int]:
 
 def rank(name: str) -> str:
     """A place in an order that has nothing to do with the name's meaning."""
-    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    return sha256(name.encode("utf-8", "surrogateescape"))
 
 
 def check(counts: dict[str, int]) -> None:

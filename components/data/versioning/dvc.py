@@ -20,15 +20,16 @@ from typing import Any, TypeVar
 
 import yaml
 
+from components.common.atomic import new_folder
 from components.common.errors import InputError, RunError
-from components.common.folders import new_folder
 from components.common.hashing import digest
-from components.common.locks import data_lock, locked
+from components.common.locks import locked
 from components.data.card import DataCard
 from components.data.versioning.pins import (
     cached,
     changed_files,
     data_folder,
+    data_lock,
     dvc_file,
     folder_md5,
     is_cached,

@@ -75,6 +75,11 @@ def data_folder(home: Path, name: str) -> Path:
     return Path(home) / "data" / name
 
 
+def data_lock(home: Path, name: str) -> Path:
+    """The lock of whoever writes data/<name>/ or reads all of it to make a version."""
+    return Path(home) / ".atelier" / "locks" / f"data-{name}"
+
+
 def cache_folder(home: Path) -> Path:
     """DVC's cache: `.dvc/cache`, or what its configuration says."""
     return Path(home) / ".dvc" / config(home).get("cache", "dir", fallback="cache") / "files" / "md5"

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from components.common.errors import InputError, RunError
-from components.common.folders import sweep
-from components.common.locks import data_lock, locked
+from components.common.locks import locked
 from components.data.card import DataCard
 from components.data.dataset import open_split
 from components.data.sources import prepare
@@ -153,10 +152,10 @@ prepare.add("mine", {str(images)!r}, Path({str(home)!r}))
 def test_what_another_process_is_preparing_is_left_alone(home):
     busy = home / "data/.mine.new"
     busy.mkdir(parents=True)
-    with locked(data_lock(home, "mine")):
+    with locked(pins.data_lock(home, "mine")):
         prepare.prepare("digits", home)
         assert busy.exists()
-    sweep(home)
+    prepare.sweep(home)
     assert not busy.exists()
 
 
