@@ -383,7 +383,7 @@ def list_hyperparameters(family: str, as_json: bool) -> None:
                 _values(r),
                 r["scale"],
                 "sampling" if r["sampling"] else "training",
-                _where(*r["where"]) if r["where"] else None,
+                _where(*r["active_if"]) if r["active_if"] else None,
                 r["source"],
             )
             for r in rows

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from models.family import Config
 from models.parts.losses import OBJECTIVES
-from models.search_space import Choice, Range
+from models.search_space import tunable
 
 LossName = Literal["non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic"]
 
@@ -25,111 +25,57 @@ class AdversarialConfig(Config):
     are allowed, as Karras et al. 2018 have them (Sec. 3 and App. A), unlike a penalty with BatchNorm.
     """
 
-    # Dimensions of z.
-    latent: Annotated[
-        int, Choice((32, 64, 100, 128), source="Radford et al. 2016, Sec. 4: 100; Miyato et al. 2018: 128")
-    ] = Field(100, ge=1)
-    loss: Annotated[
-        LossName,
-        Choice(
-            ("non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic"),
-            source="Goodfellow et al. 2014, Sec. 3: non_saturating, for minimax saturates early in training",
-            recommended="non_saturating",
-        ),
-    ] = "non_saturating"
+    # fmt: off
+    latent: int = tunable(100, ge=1, choices=(32, 64, 100, 128),  # dimensions of z
+        source="Radford et al. 2016, Sec. 4: 100; Miyato et al. 2018: 128")
+    loss: LossName = tunable("non_saturating",
+        source="Goodfellow et al. 2014, Sec. 3: non_saturating, for minimax saturates early in training")
     optimizer: OptimizerName = "adam"
     # Learning rate.
-    lr: Annotated[
-        float, Range(1e-4, 4e-4, "log", source="Radford et al. 2016, Sec. 4: 2e-4", recommended=2e-4)
-    ] = Field(2e-4, gt=0)
+    lr: float = tunable(2e-4, gt=0, low=1e-4, high=4e-4, log=True, source="Radford et al. 2016, Sec. 4: 2e-4")
     # D's own (Heusel et al. 2017); None: the same.
-    lr_discriminator: Annotated[
-        float | None,
-        Range(1e-4, 4e-4, "log", source="Zhang et al. 2019, SAGAN: 4e-4, with 1e-4 for G", recommended=4e-4),
-    ] = Field(None, gt=0)
+    lr_discriminator: float | None = tunable(None, gt=0, low=1e-4, high=4e-4, log=True, recommended=4e-4,
+        source="Zhang et al. 2019, SAGAN: 4e-4, with 1e-4 for G")
     # Of Adam; at 0.9 training oscillates, Radford et al. 2016, Sec. 4.
-    beta1: Annotated[
-        float,
-        Range(
-            0.0,
-            0.9,
-            source="Radford et al. 2016, Sec. 4: 0.5, for 0.9 oscillates",
-            where=("optimizer", "adam"),
-            recommended=0.5,
-        ),
-    ] = Field(0.5, ge=0, lt=1)
+    beta1: float = tunable(0.5, ge=0, lt=1, low=0.0, high=0.9, active_if=("optimizer", "adam"),
+        source="Radford et al. 2016, Sec. 4: 0.5, for 0.9 oscillates")
     beta2: float = Field(0.999, ge=0, lt=1)
-    # D steps a G step, each on other images.
-    n_critic: Annotated[
-        int, Range(1, 5, source="Goodfellow et al. 2014, Alg. 1: 1; Arjovsky et al. 2017, Alg. 1: 5")
-    ] = Field(1, ge=1)
+    n_critic: int = tunable(1, ge=1, low=1, high=5,  # D steps a G step, each on other images
+        source="Goodfellow et al. 2014, Alg. 1: 1; Arjovsky et al. 2017, Alg. 1: 5")
     n_generator: int = Field(1, ge=1)  # G steps a D step
     norm: Norm = "none"  # normalisation between D's layers, where its networks have any
     # Remedies.
     clip_weights: float | None = Field(None, gt=0)  # D's weights stay in [-c, c]; Arjovsky et al. 2017
-    # Lambda; Gulrajani et al. 2017, Eq. 3.
-    gradient_penalty: Annotated[
-        float,
-        Choice((0.0, 1.0, 10.0), source="Gulrajani et al. 2017, Sec. 4: 10 everywhere", recommended=10.0),
-    ] = Field(0, ge=0)
+    gradient_penalty: float = tunable(0, ge=0, choices=(0.0, 1.0, 10.0), recommended=10.0,
+        source="Gulrajani et al. 2017, Sec. 4: 10 everywhere")  # lambda; Gulrajani et al. 2017, Eq. 3
     # Gamma, on images; Mescheder et al. 2018, Eq. 9.
-    r1: Annotated[
-        float,
-        Choice(
-            (0.0, 0.01, 0.1, 1.0, 10.0),
-            source="Mescheder et al. 2018, authors' code: 10; StyleGAN2-ADA's settings for CIFAR-10: 0.01",
-            recommended=10.0,
-        ),
-    ] = Field(0, ge=0)
-    # Gamma, on samples; Eq. 10.
-    r2: Annotated[
-        float,
-        Choice(
-            (0.0, 0.01, 0.1, 1.0, 10.0), source="Mescheder et al. 2018, authors' code: 10", recommended=10.0
-        ),
-    ] = Field(0, ge=0)
+    r1: float = tunable(0, ge=0, choices=(0.0, 0.01, 0.1, 1.0, 10.0), recommended=10.0,
+        source="Mescheder et al. 2018, authors' code: 10; StyleGAN2-ADA's settings for CIFAR-10: 0.01")
+    r2: float = tunable(0, ge=0, choices=(0.0, 0.01, 0.1, 1.0, 10.0), recommended=10.0,
+        source="Mescheder et al. 2018, authors' code: 10")  # gamma, on samples; Eq. 10
     # Of D's layers; Miyato et al. 2018.
-    spectral_norm: Annotated[
-        bool, Choice((False, True), source="Miyato et al. 2018: with any objective", recommended=True)
-    ] = False
-    # Kernels; Salimans et al. 2016, Sec. 3.2.
-    minibatch_discrimination: Annotated[
-        int, Choice((0, 16, 32, 64), source="Salimans et al. 2016, Sec. 3.2: against collapse")
-    ] = Field(0, ge=0)
-    # Images in a group; Karras et al. 2018, Sec. 3.
-    minibatch_stddev: Annotated[
-        int,
-        Choice((0, 4, 8), source="StyleGAN2's settings: 4", recommended=4),
-    ] = Field(0, ge=0)
+    spectral_norm: bool = tunable(False, recommended=True, source="Miyato et al. 2018: with any objective")
+    minibatch_discrimination: int = tunable(0, ge=0, choices=(0, 16, 32, 64),
+        source="Salimans et al. 2016, Sec. 3.2: against collapse")  # kernels; Salimans et al. 2016, Sec. 3.2
+    minibatch_stddev: int = tunable(0, ge=0, choices=(0, 4, 8), recommended=4,
+        source="StyleGAN2's settings: 4")  # images in a group; Karras et al. 2018, Sec. 3
     unrolled_steps: int = Field(0, ge=0)  # D steps that G looks ahead; Metz et al. 2017
     unrolled_lr: float = Field(0.005, gt=0)  # of the plain gradient descent in them; 0.02 already overshoots
     # Standard deviation at first; Sonderby et al. 2017.
-    instance_noise: Annotated[
-        float,
-        Range(
-            0.0,
-            0.5,
-            source="Sonderby et al. 2017, appendix on instance noise: some, annealed to 0",
-            advises=False,
-        ),
-    ] = Field(0, ge=0)
+    instance_noise: float = tunable(0, ge=0, low=0.0, high=0.5, advises=False,
+        source="Sonderby et al. 2017, appendix on instance noise: some, annealed to 0")
     instance_noise_steps: int = Field(1000, ge=1)  # it falls to 0 in a straight line over so many
-    # Images are called 1 - this; Salimans et al., Sec. 3.4.
-    label_smoothing: Annotated[
-        float, Choice((0.0, 0.1, 0.2), source="Salimans et al. 2016, Sec. 3.4: 0.1", recommended=0.1)
-    ] = Field(0, ge=0, lt=0.5)
+    label_smoothing: float = tunable(0, ge=0, lt=0.5, choices=(0.0, 0.1, 0.2), recommended=0.1,
+        source="Salimans et al. 2016, Sec. 3.4: 0.1")  # images are called 1 - this; Salimans et al., Sec. 3.4
     # See models/parts/augment.py.
-    augment: Annotated[
-        tuple[Literal["colour", "translation", "cutout", "geometry"], ...],
-        Choice(
-            ((), ("translation",), ("translation", "cutout"), ("colour", "translation", "cutout")),
-            source="Zhao et al. 2020: all three; authors' code for CIFAR-10: translation and cutout",
-            recommended=("translation", "cutout"),
-        ),
-    ] = ()
+    augment: tuple[Literal["colour", "translation", "cutout", "geometry"], ...] = tunable((),
+        choices=((), ("translation",), ("translation", "cutout"), ("colour", "translation", "cutout")),
+        recommended=("translation", "cutout"),
+        source="Zhao et al. 2020: all three; authors' code for CIFAR-10: translation and cutout")
     augment_p: float = Field(1.0, ge=0, le=1)  # of each for each image; the first p where it adapts
     ada_target: float | None = Field(None, gt=0, lt=1)  # of E[sign D(x)] (paper: 0.6); None: p stays as it is
     ada_steps: int = Field(5000, ge=1)  # D updates in which p can go from 0 to 1 (paper: 500,000 images)
+    # fmt: on
 
     @property
     def lr_d(self) -> float:

@@ -14,7 +14,7 @@ what it is given.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -26,50 +26,32 @@ from models.family import Batch, Card, Family, Noise, Phase, Terms
 from models.parts.augment import translation
 from models.parts.coders import CoderConfig, Decoder, Encoder
 from models.parts.layers import adam, to_image
-from models.search_space import Choice, Range
+from models.search_space import tunable
 
 
 class AutoencoderConfig(CoderConfig):
     """Hyperparameters of the autoencoder: by default 784-256-128-32 and back, for digits."""
 
-    # Conv for larger and colour images.
-    network: Annotated[
-        Literal["dense", "conv"],
-        Choice(
-            ("dense", "conv"), source="Hinton & Salakhutdinov 2006: dense for digits", recommended="dense"
-        ),
-    ] = "dense"
-    # Numbers in a code.
-    latent: Annotated[
-        int, Range(8, 64, "log", source="Hinton & Salakhutdinov 2006: 30 for digits", recommended=30)
-    ] = Field(32, ge=1)
-    widths: Annotated[
-        tuple[PositiveInt, ...],
-        Choice(
-            ((128,), (256, 128), (512, 256), (512, 256, 128), (1000, 500, 250)),
-            source="Hinton & Salakhutdinov 2006: 1000, 500, 250 for digits",
-            where=("network", "dense"),
-            recommended=(1000, 500, 250),
-        ),
-    ] = (256, 128)
-    activation: Annotated[
-        Literal["relu", "silu", "gelu"],
-        Choice(("relu", "silu", "gelu"), source="this project: what is usual now", advises=False),
-    ] = "relu"
+    # fmt: off
+    network: Literal["dense", "conv"] = tunable("dense",  # conv for larger and colour images
+        source="Hinton & Salakhutdinov 2006: dense for digits")
+    latent: int = tunable(32, ge=1, low=8, high=64, log=True, recommended=30,  # numbers in a code
+        source="Hinton & Salakhutdinov 2006: 30 for digits")
+    widths: tuple[PositiveInt, ...] = tunable((256, 128),
+        choices=((128,), (256, 128), (512, 256), (512, 256, 128), (1000, 500, 250)),
+        recommended=(1000, 500, 250), active_if=("network", "dense"),
+        source="Hinton & Salakhutdinov 2006: 1000, 500, 250 for digits")
+    activation: Literal["relu", "silu", "gelu"] = tunable("relu", advises=False,
+        source="this project: what is usual now")
     # Standard deviation of what is laid on inputs, of pixels in [0, 1].
-    noise: Annotated[
-        float, Range(0.0, 0.5, source="Vincent et al. 2008: spoil inputs; how much is to be searched")
-    ] = Field(0.0, ge=0)
+    noise: float = tunable(0.0, ge=0, low=0.0, high=0.5,
+        source="Vincent et al. 2008: spoil inputs; how much is to be searched")
     # Share of an input's pixels that are set to black.
-    masked: Annotated[
-        float, Range(0.0, 0.5, source="Vincent et al. 2008: spoil inputs; how much is to be searched")
-    ] = Field(0.0, ge=0, lt=1)
+    masked: float = tunable(0.0, ge=0, lt=1, low=0.0, high=0.5,
+        source="Vincent et al. 2008: spoil inputs; how much is to be searched")
     shift: int = Field(0, ge=0)  # images move by up to so many pixels, input and target alike
-    # Of Adam.
-    lr: Annotated[
-        float,
-        Range(1e-4, 4e-3, "log", source="pythae's settings: 1e-3 for MNIST, 1e-4 else", recommended=1e-3),
-    ] = Field(1e-3, gt=0)
+    lr: float = tunable(1e-3, gt=0, low=1e-4, high=4e-3, log=True,  # of Adam
+        source="pythae's settings: 1e-3 for MNIST, 1e-4 else")
     weight_decay: float = Field(0.0, ge=0)  # decoupled
 
 

@@ -12,7 +12,7 @@ of the batch, so as frequent as in the data.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,21 +22,15 @@ from models import dcgan, family
 from models.adversarial import Adversarial
 from models.family import Card
 from models.parts.discriminator import Discriminator
-from models.search_space import Choice
+from models.search_space import tunable
 
 
 class CGANConfig(dcgan.DCGANConfig):
     """Hyperparameters of the conditional GAN: DCGAN's."""
 
-    # How D is told the class.
-    condition: Annotated[
-        Literal["concatenation", "projection"],
-        Choice(
-            ("concatenation", "projection"),
-            source="Miyato & Koyama 2018: projection",
-            recommended="projection",
-        ),
-    ] = "concatenation"
+    condition: Literal["concatenation", "projection"] = tunable(  # how D is told the class
+        "concatenation", recommended="projection", source="Miyato & Koyama 2018: projection"
+    )
 
 
 class Generator(dcgan.Generator):

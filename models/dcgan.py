@@ -11,7 +11,7 @@ normal, not uniform. Other adversarial families use these networks with another 
 from __future__ import annotations
 
 import itertools
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -23,21 +23,18 @@ from models.adversarial_config import AdversarialConfig, Norm
 from models.family import Batch, Card, Noise
 from models.parts.discriminator import Discriminator
 from models.parts.layers import down, shapes, to_image, up
-from models.search_space import Choice
+from models.search_space import tunable
 
 
 class DCGANConfig(AdversarialConfig):
     """Hyperparameters of DCGAN, the paper's but for the width. Adam, 2e-4 and beta1 0.5 are Sec. 4's."""
 
-    # Channels of the largest feature maps (paper: 128); doubled at each halving.
-    width: Annotated[
-        int, Choice((16, 32, 64, 128), source="Radford et al. 2016, Fig. 1: 128", recommended=128)
-    ] = Field(32, ge=1)
+    width: int = tunable(  # channels of the largest feature maps (paper: 128); doubled at each halving
+        32, ge=1, choices=(16, 32, 64, 128), recommended=128, source="Radford et al. 2016, Fig. 1: 128"
+    )
     max_width: int = Field(512, ge=1)  # doubling stops here (paper: 1024)
     # In D, after all but the first convolution.
-    norm: Annotated[
-        Norm, Choice(("batch", "none"), source="Radford et al. 2016, Sec. 3: batch", recommended="batch")
-    ] = "batch"
+    norm: Norm = tunable("batch", source="Radford et al. 2016, Sec. 3: batch")
 
 
 @torch.no_grad()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from models.family import Config
 from models.parts import processes
-from models.search_space import Choice, Range
+from models.search_space import tunable
 
-CONDITIONED = ("condition", "auto", "class", "text")  # what guidance is read with
-
-NORMAL = ("times", "logit_normal", "log_normal")  # what a mean and a deviation of times are read with
+# Settings with which others have an effect: the network's, guidance, and the mean and deviation of times.
+UNET = ("network", "unet")
+CONDITIONED = ("condition", "auto", "class", "text")
+NORMAL = ("times", "logit_normal", "log_normal")
 
 HARDLY, MUCH = (
     5e-3,
@@ -25,236 +26,85 @@ HARDLY, MUCH = (
 class DiffusionConfig(Config):
     """Hyperparameters of the process, the network, the condition and the sampler."""
 
+    # fmt: off
     # The network: a U-Net, or a transformer over patches (models/parts/dit.py).
     network: Literal["unet", "dit"] = "unet"
     # Channels at the first level; of a transformer, all along.
-    width: Annotated[
-        int,
-        Choice(
-            (32, 48, 64, 96, 128), source="Ho et al. 2020, authors' code for CIFAR-10: 128", recommended=128
-        ),
-    ] = Field(32, ge=16, multiple_of=16)
+    width: int = tunable(32, ge=16, multiple_of=16, choices=(32, 48, 64, 96, 128), recommended=128,
+        source="Ho et al. 2020, authors' code for CIFAR-10: 128")
     # Channels, in widths; a level each.
-    multipliers: Annotated[
-        tuple[PositiveInt, ...],
-        Choice(
-            ((1, 2), (1, 2, 2), (2, 2), (2, 2, 2), (1, 2, 2, 2)),
-            source="Ho et al. 2020 for CIFAR-10: 1, 2, 2, 2; Karras et al. 2022: 2, 2, 2",
-            where=("network", "unet"),
-            recommended=(1, 2, 2, 2),
-        ),
-    ] = Field((1, 2, 2), min_length=1)
+    multipliers: tuple[PositiveInt, ...] = tunable((1, 2, 2), min_length=1,
+        choices=((1, 2), (1, 2, 2), (2, 2), (2, 2, 2), (1, 2, 2, 2)), recommended=(1, 2, 2, 2),
+        source="Ho et al. 2020 for CIFAR-10: 1, 2, 2, 2; Karras et al. 2022: 2, 2, 2", active_if=UNET)
     # Residual blocks by level, down and up alike.
-    blocks: Annotated[
-        int,
-        Range(
-            1,
-            3,
-            source="Ho et al. 2020, App. B: 2; Nichol & Dhariwal 2021: 3",
-            where=("network", "unet"),
-            recommended=2,
-        ),
-    ] = Field(1, ge=1)
+    blocks: int = tunable(1, ge=1, low=1, high=3, recommended=2, active_if=UNET,
+        source="Ho et al. 2020, App. B: 2; Nichol & Dhariwal 2021: 3")
     # What is left on the way down is added on the way up, or laid beside it, which takes half as long again.
-    skips: Annotated[
-        Literal["add", "concatenate"],
-        Choice(
-            ("add", "concatenate"),
-            source="Ho et al. 2020: concatenate",
-            where=("network", "unet"),
-            recommended="concatenate",
-        ),
-    ] = "add"
+    skips: Literal["add", "concatenate"] = tunable("add", recommended="concatenate",
+        source="Ho et al. 2020: concatenate", active_if=UNET)
     attention: bool = True  # at the lowest level
     attention_levels: tuple[int, ...] = ()  # and after every block of these levels, from 0
     space_to_depth: int | None = Field(None, ge=1)  # side of a block of pixels; None: by resolution
-    # Within residual blocks.
-    dropout: Annotated[
-        float,
-        Range(
-            0.0,
-            0.3,
-            source="Ho et al. 2020, App. B: 0.1; Karras et al. 2022: 0.13; Nichol & Dhariwal 2021: 0.3",
-            recommended=0.1,
-        ),
-    ] = Field(0.0, ge=0, lt=1)
-    # Blocks of a transformer.
-    depth: Annotated[
-        int,
-        Range(
-            2,
-            12,
-            source="Peebles & Xie 2023, Table 1: 12 for S and B",
-            where=("network", "dit"),
-            recommended=12,
-        ),
-    ] = Field(4, ge=1)
+    dropout: float = tunable(0.0, ge=0, lt=1, low=0.0, high=0.3, recommended=0.1,  # within residual blocks
+        source="Ho et al. 2020, App. B: 0.1; Karras et al. 2022: 0.13; Nichol & Dhariwal 2021: 0.3")
+    depth: int = tunable(4, ge=1, low=2, high=12, recommended=12, active_if=("network", "dit"),
+        source="Peebles & Xie 2023, Table 1: 12 for S and B")  # blocks of a transformer
     heads: int | None = Field(None, ge=1)  # of a transformer; None: by its width
     patch: int | None = Field(None, ge=1)  # pixels a side of a transformer's token; None: by resolution
 
     # The process and the loss.
-    process: Annotated[
-        Literal["flow", "linear", "cosine", "sigmoid", "edm"],
-        Choice(
-            ("flow", "linear", "cosine", "sigmoid", "edm"),
-            source="Esser et al. 2024: flow; Nichol & Dhariwal 2021: cosine rather than linear",
-            recommended="flow",
-        ),
-    ] = "flow"
+    process: Literal["flow", "linear", "cosine", "sigmoid", "edm"] = tunable("flow",
+        source="Esser et al. 2024: flow; Nichol & Dhariwal 2021: cosine rather than linear")
     # Of sigma / alpha: above 1 for larger images; Esser et al. 2024, Eq. 23.
-    shift: Annotated[
-        float,
-        Range(0.5, 3.0, "log", source="Esser et al. 2024: 3 for images of 1024 pixels a side, 1 for small"),
-    ] = Field(1.0, gt=0)
+    shift: float = tunable(1.0, gt=0, low=0.5, high=3.0, log=True,
+        source="Esser et al. 2024: 3 for images of 1024 pixels a side, 1 for small")
     zero_terminal_snr: bool = False  # end the schedule in noise alone; Lin et al. 2024
     # Of the others, eps is for schedules and edm for its own process.
-    target: Annotated[
-        Literal["velocity", "eps", "x_0", "v", "edm"],
-        Choice(
-            ("velocity", "v", "x_0"),
-            source="Liu et al. 2023: velocity; Salimans & Ho 2022: v",
-            recommended="velocity",
-        ),
-    ] = "velocity"
-    weighting: Annotated[
-        Literal["plain", "min_snr", "p2", "edm"],
-        Choice(
-            ("plain", "min_snr", "p2", "edm"),
-            source="Hang et al. 2023: min_snr; Choi et al. 2022: p2; Karras et al. 2022: edm",
-        ),
-    ] = "plain"
-    times: Annotated[
-        Literal["uniform", "logit_normal", "log_normal"],
-        Choice(
-            ("uniform", "logit_normal", "log_normal"),
-            source="Esser et al. 2024, Table 1: logit_normal; Karras et al. 2022: log_normal",
-            recommended="logit_normal",
-        ),
-    ] = "logit_normal"
+    target: Literal["velocity", "eps", "x_0", "v", "edm"] = tunable("velocity",
+        choices=("velocity", "v", "x_0"), source="Liu et al. 2023: velocity; Salimans & Ho 2022: v")
+    weighting: Literal["plain", "min_snr", "p2", "edm"] = tunable("plain",
+        source="Hang et al. 2023: min_snr; Choi et al. 2022: p2; Karras et al. 2022: edm")
+    times: Literal["uniform", "logit_normal", "log_normal"] = tunable("logit_normal",
+        source="Esser et al. 2024, Table 1: logit_normal; Karras et al. 2022: log_normal")
     # Of logit(t), or of log(sigma / alpha).
-    time_mean: Annotated[
-        float,
-        Range(
-            -1.2,
-            0.8,
-            source="Esser et al. 2024, Table 1: 0; Karras et al. 2022, Table 1: -1.2",
-            where=NORMAL,
-            recommended=0.0,
-        ),
-    ] = 0.0
-    time_std: Annotated[
-        float,
-        Range(
-            0.5,
-            1.6,
-            source="Esser et al. 2024, Table 1: 1; Karras et al. 2022, Table 1: 1.2",
-            where=NORMAL,
-            recommended=1.0,
-        ),
-    ] = Field(1.0, gt=0)
+    time_mean: float = tunable(0.0, low=-1.2, high=0.8, active_if=NORMAL,
+        source="Esser et al. 2024, Table 1: 0; Karras et al. 2022, Table 1: -1.2")
+    time_std: float = tunable(1.0, gt=0, low=0.5, high=1.6, active_if=NORMAL,
+        source="Esser et al. 2024, Table 1: 1; Karras et al. 2022, Table 1: 1.2")
     sigma_data: float = Field(0.5, gt=0)  # standard deviation of pixels, which EDM's formulas need
 
     # The condition.
     condition: Literal["auto", "none", "class", "text"] = "auto"  # auto: the class, where there are classes
     # How often an image's is withheld, for guidance.
-    condition_dropout: Annotated[
-        float,
-        Range(
-            0.05,
-            0.5,
-            source="Ho & Salimans 2022: 0.1 or 0.2, and not 0.5",
-            where=CONDITIONED,
-            recommended=0.1,
-        ),
-    ] = Field(0.1, ge=0, le=1)
+    condition_dropout: float = tunable(0.1, ge=0, le=1, low=0.05, high=0.5, active_if=CONDITIONED,
+        source="Ho & Salimans 2022: 0.1 or 0.2, and not 0.5")
     # 1: none; above, samples keep closer to their condition.
-    guidance: Annotated[
-        float,
-        Range(
-            1.0,
-            4.0,
-            source="Ho & Salimans 2022: 1.1 to 1.3 for the best FID, 5 and more for the best IS",
-            where=CONDITIONED,
-            recommended=1.3,
-            sampling=True,
-        ),
-    ] = Field(1.5, ge=0)
+    guidance: float = tunable(1.5, ge=0, low=1.0, high=4.0, recommended=1.3, sampling=True,
+        source="Ho & Salimans 2022: 1.1 to 1.3 for the best FID, 5 and more for the best IS",
+        active_if=CONDITIONED)
     # Of sigma / (alpha + sigma); Kynkaanniemi et al. 2024.
-    guidance_interval: Annotated[
-        tuple[float, float],
-        Choice(
-            ((0.0, 1.0), (0.1, 0.9), (0.2, 0.8), (0.0, 0.8), (0.2, 1.0)),
-            source="Kynkaanniemi et al. 2024: neither where noise is high nor where it is low",
-            where=CONDITIONED,
-            advises=False,
-            sampling=True,
-        ),
-    ] = (0.0, 1.0)
+    guidance_interval: tuple[float, float] = tunable((0.0, 1.0), advises=False, sampling=True,
+        choices=((0.0, 1.0), (0.1, 0.9), (0.2, 0.8), (0.0, 0.8), (0.2, 1.0)), active_if=CONDITIONED,
+        source="Kynkaanniemi et al. 2024: neither where noise is high nor where it is low")
 
     # The sampler.
-    sampler: Annotated[
-        Literal["heun", "euler", "ddim", "dpmpp_2m", "ancestral"],
-        Choice(
-            ("heun", "euler", "ddim", "dpmpp_2m", "ancestral"),
-            source="Karras et al. 2022, Sec. 3: heun; Lu et al. 2022: dpmpp_2m for few steps",
-            recommended="heun",
-            sampling=True,
-        ),
-    ] = "heun"
+    sampler: Literal["heun", "euler", "ddim", "dpmpp_2m", "ancestral"] = tunable("heun", sampling=True,
+        source="Karras et al. 2022, Sec. 3: heun; Lu et al. 2022: dpmpp_2m for few steps")
     # Heun evaluates the network twice in all but the last.
-    sampler_steps: Annotated[
-        int,
-        Range(
-            4,
-            50,
-            "log",
-            source="Karras et al. 2022 for CIFAR-10: 18 of heun; Song et al. 2021: 20 to 100 of ddim",
-            recommended=18,
-            sampling=True,
-        ),
-    ] = Field(12, ge=1)
-    # Of the steps of a schedule.
-    spacing: Annotated[
-        Literal["auto", "linspace", "leading", "trailing"],
-        Choice(
-            ("auto", "linspace", "leading", "trailing"),
-            source="Lin et al. 2024: trailing",
-            recommended="trailing",
-            sampling=True,
-        ),
-    ] = "auto"
-    # Of DDIM: 0 follows the ODE, 1 is ancestral.
-    eta: Annotated[
-        float,
-        Range(
-            0.0,
-            1.0,
-            source="Song et al. 2021, Table 1: 0 for few steps",
-            where=("sampler", "ddim"),
-            recommended=0.0,
-            sampling=True,
-        ),
-    ] = Field(0.0, ge=0, le=1)
+    sampler_steps: int = tunable(12, ge=1, low=4, high=50, log=True, recommended=18, sampling=True,
+        source="Karras et al. 2022 for CIFAR-10: 18 of heun; Song et al. 2021: 20 to 100 of ddim")
+    spacing: Literal["auto", "linspace", "leading", "trailing"] = tunable("auto",
+        recommended="trailing", sampling=True, source="Lin et al. 2024: trailing")  # steps of a schedule
+    eta: float = tunable(0.0, ge=0, le=1, low=0.0, high=1.0, sampling=True, active_if=("sampler", "ddim"),
+        source="Song et al. 2021, Table 1: 0 for few steps")  # of DDIM: 0 follows the ODE, 1 is ancestral
     # Keep x_0 within [-1, 1] all along, as Ho et al. 2020 do.
-    clip: Annotated[
-        bool, Choice((False, True), source="Ho et al. 2020: true", recommended=True, sampling=True)
-    ] = False
-    strength: float = Field(
-        1.0, gt=0, le=1
-    )  # of the noise laid on an image to start from, where one is given
+    clip: bool = tunable(False, recommended=True, sampling=True, source="Ho et al. 2020: true")
+    strength: float = Field(1.0, gt=0, le=1)  # of the noise laid on an image to start from, if one is given
 
-    # Of AdamW.
-    lr: Annotated[
-        float,
-        Range(
-            1e-4,
-            4e-3,
-            "log",
-            source="Karras et al. 2022 for CIFAR-10: 1e-3; Ho et al. 2020, App. B: 2e-4",
-            recommended=1e-3,
-        ),
-    ] = Field(1e-3, gt=0)
+    lr: float = tunable(1e-3, gt=0, low=1e-4, high=4e-3, log=True,  # of AdamW
+        source="Karras et al. 2022 for CIFAR-10: 1e-3; Ho et al. 2020, App. B: 2e-4")
     weight_decay: float = Field(0.01, ge=0)
+    # fmt: on
 
     @model_validator(mode="after")
     def _predicts(self) -> Self:

@@ -13,9 +13,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from models import family
@@ -24,21 +24,17 @@ from models.adversarial_config import AdversarialConfig
 from models.family import Batch, Card, Noise
 from models.parts.discriminator import Discriminator
 from models.parts.layers import to_image
-from models.search_space import Choice
+from models.search_space import tunable
 
 
 class GANConfig(AdversarialConfig):
     """Hyperparameters of the dense GAN."""
 
+    # fmt: off
     # Units of G's hidden layers; D mirrors them.
-    widths: Annotated[
-        tuple[PositiveInt, ...],
-        Choice(
-            ((128, 256), (256, 512), (512, 1024), (128, 256, 512, 1024)),
-            source="PyTorch-GAN: 128, 256, 512, 1024",
-            recommended=(128, 256, 512, 1024),
-        ),
-    ] = Field((256, 512), min_length=1)
+    widths: tuple[PositiveInt, ...] = tunable((256, 512), min_length=1,
+        choices=((128, 256), (256, 512), (512, 1024), (128, 256, 512, 1024)),
+        recommended=(128, 256, 512, 1024), source="PyTorch-GAN: 128, 256, 512, 1024")
 
 
 def dense(widths: Sequence[int], activation: nn.Module) -> nn.Sequential:

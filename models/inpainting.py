@@ -8,8 +8,6 @@ is outside the hole comes out as it was. In training the holes are rectangles at
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -19,7 +17,7 @@ from models.diffusion import Diffusion
 from models.diffusion_config import CONDITIONED, DiffusionConfig
 from models.family import Batch, Noise
 from models.parts.conditions import Condition
-from models.search_space import Range
+from models.search_space import tunable
 
 
 class InpaintingConfig(DiffusionConfig):
@@ -27,13 +25,9 @@ class InpaintingConfig(DiffusionConfig):
 
     smallest: float = Field(0.3, gt=0, le=1)  # side of a hole, of the image's
     largest: float = Field(0.7, gt=0, le=1)
-    # The image is never withheld, so there is nothing to lean on but class or caption.
-    guidance: Annotated[
-        float,
-        Range(
-            1.0, 4.0, source="Saharia et al. 2022: none", where=CONDITIONED, recommended=1.0, sampling=True
-        ),
-    ] = Field(1.0, ge=0)
+    guidance: float = tunable(
+        1.0, ge=0, low=1.0, high=4.0, sampling=True, active_if=CONDITIONED, source="Saharia et al. 2022: none"
+    )  # the image is never withheld, so there is nothing to lean on but class or caption
 
     @model_validator(mode="after")
     def _ordered(self) -> InpaintingConfig:

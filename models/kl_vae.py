@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -29,7 +29,7 @@ from models import family
 from models.family import Batch, Card, Config, Family, Noise, Phase, Terms
 from models.parts.attention import SelfAttention, group_norm, zero
 from models.parts.layers import adam, to_image
-from models.search_space import Choice, Range
+from models.search_space import tunable
 from models.vae import kl_to_prior
 
 LOG_VARIANCE = (-30.0, 20.0)  # what is left of log sigma^2, as in the authors' code
@@ -41,87 +41,33 @@ MEMORY = 0.01  # weight of the newest batch in the latents' moments, once there 
 class KLVAEConfig(Config):
     """Hyperparameters of the autoencoder."""
 
+    # fmt: off
     # By which latents are smaller than images, along a side.
-    factor: Annotated[
-        Literal[2, 4, 8],
-        Choice((2, 4, 8), source="Rombach et al. 2022, Sec. 4.1: 4 or 8 for large images", recommended=4),
-    ] = 4
-    # Channels of z.
-    latent: Annotated[
-        int,
-        Choice((2, 3, 4, 8, 16), source="Rombach et al. 2022: 3 at factor 4, 4 at factor 8", recommended=3),
-    ] = Field(4, ge=1)
+    factor: Literal[2, 4, 8] = tunable(4, source="Rombach et al. 2022, Sec. 4.1: 4 or 8 for large images")
+    latent: int = tunable(4, ge=1, choices=(2, 3, 4, 8, 16), recommended=3,  # channels of z
+        source="Rombach et al. 2022: 3 at factor 4, 4 at factor 8")
     # Channels at the images' size; doubled at each halving.
-    width: Annotated[
-        int, Choice((16, 32, 64, 128), source="Rombach et al. 2022, authors' code: 128", recommended=128)
-    ] = Field(32, ge=16, multiple_of=16)
+    width: int = tunable(32, ge=16, multiple_of=16, choices=(16, 32, 64, 128), recommended=128,
+        source="Rombach et al. 2022, authors' code: 128")
     max_width: int = Field(128, ge=16, multiple_of=16)  # doubling stops here
-    # Residual blocks by size, down and up alike.
-    blocks: Annotated[int, Range(1, 2, source="Rombach et al. 2022, authors' code: 2", recommended=2)] = (
-        Field(1, ge=1)
-    )
+    blocks: int = tunable(1, ge=1, low=1, high=2, recommended=2,  # residual blocks by size, down and up alike
+        source="Rombach et al. 2022, authors' code: 2")
     attention: bool = True  # at the latents' size
     # Of pixels in [-1, 1], with a scale of 1.
-    likelihood: Annotated[
-        Literal["gaussian", "l1"],
-        Choice(("gaussian", "l1"), source="Rombach et al. 2022, authors' code: l1", recommended="l1"),
-    ] = "l1"
+    likelihood: Literal["gaussian", "l1"] = tunable("l1", source="Rombach et al. 2022, authors' code: l1")
     # w. Both terms are sums over an image in the paper (1e-6 there) and here both are divided by its numbers.
-    kl_weight: Annotated[
-        float,
-        Range(
-            1e-7,
-            1e-3,
-            "log",
-            source="Rombach et al. 2022, App. G: 1e-6",
-            where=("quantise", "none"),
-            recommended=1e-6,
-        ),
-    ] = Field(1e-6, ge=0)
+    kl_weight: float = tunable(1e-6, ge=0, low=1e-7, high=1e-3, log=True, active_if=("quantise", "none"),
+        source="Rombach et al. 2022, App. G: 1e-6")
     quantise: Literal["none", "vq"] = "none"
-    # K.
-    codes: Annotated[
-        int,
-        Choice(
-            (128, 256, 512, 1024),
-            source="van den Oord et al. 2017, Sec. 4: 512",
-            where=("quantise", "vq"),
-            recommended=512,
-        ),
-    ] = Field(512, ge=2)
-    # b, against errors per number of z.
-    commitment: Annotated[
-        float,
-        Range(
-            0.1,
-            2.0,
-            "log",
-            source="van den Oord et al. 2017, Sec. 3.2: 0.25, of 0.1 to 2.0",
-            where=("quantise", "vq"),
-            recommended=0.25,
-        ),
-    ] = Field(0.25, ge=0)
-    # Of the codes' averages, per update.
-    codebook_decay: Annotated[
-        float,
-        Choice(
-            (0.9, 0.95, 0.99, 0.995),
-            source="van den Oord et al. 2017, App. A.1: 0.99",
-            where=("quantise", "vq"),
-            recommended=0.99,
-        ),
-    ] = Field(0.99, ge=0, lt=1)
-    # Of Adam.
-    lr: Annotated[
-        float,
-        Range(
-            1e-4,
-            4e-3,
-            "log",
-            source="this project: Rombach et al. 2022 have 4.5e-6 an image, for far longer training",
-            advises=False,
-        ),
-    ] = Field(1e-3, gt=0)
+    codes: int = tunable(512, ge=2, choices=(128, 256, 512, 1024), active_if=("quantise", "vq"),  # K
+        source="van den Oord et al. 2017, Sec. 4: 512")
+    commitment: float = tunable(0.25, ge=0, low=0.1, high=2.0, log=True, active_if=("quantise", "vq"),
+        source="van den Oord et al. 2017, Sec. 3.2: 0.25, of 0.1 to 2.0")  # b, against errors per number of z
+    codebook_decay: float = tunable(0.99, ge=0, lt=1, choices=(0.9, 0.95, 0.99, 0.995),  # of codes' averages
+        source="van den Oord et al. 2017, App. A.1: 0.99", active_if=("quantise", "vq"))
+    lr: float = tunable(1e-3, gt=0, low=1e-4, high=4e-3, log=True, advises=False,  # of Adam
+        source="this project: Rombach et al. 2022 have 4.5e-6 an image, for far longer training")
+    # fmt: on
 
     @property
     def widths(self) -> list[int]:

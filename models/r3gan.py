@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -28,58 +28,33 @@ from models.dcgan import DCGANConfig
 from models.family import Batch, Card, Noise
 from models.parts.discriminator import Discriminator
 from models.parts.layers import shapes, to_image
-from models.search_space import Choice, Range
+from models.search_space import tunable
 
 
 class R3GANConfig(DCGANConfig):
     """Hyperparameters of R3GAN: the authors' for CIFAR-10, but for the size of the networks."""
 
-    latent: Annotated[int, Choice((32, 64, 128), source="Huang et al. 2024: 64", recommended=64)] = Field(
-        64, ge=1
-    )
-    loss: Annotated[
-        LossName,
-        Choice(
-            ("relativistic", "non_saturating"),
-            source="Huang et al. 2024, Sec. 2: relativistic, for it has no bad local minima",
-            recommended="relativistic",
-        ),
-    ] = "relativistic"
-    beta1: Annotated[
-        float,
-        Range(
-            0.0,
-            0.9,
-            source="Huang et al. 2024, authors' code for CIFAR-10: 0",
-            where=("optimizer", "adam"),
-            recommended=0.0,
-        ),
-    ] = Field(0.0, ge=0, lt=1)
+    # fmt: off
+    latent: int = tunable(64, ge=1, choices=(32, 64, 128), source="Huang et al. 2024: 64")
+    loss: LossName = tunable("relativistic", choices=("relativistic", "non_saturating"),
+        source="Huang et al. 2024, Sec. 2: relativistic, for it has no bad local minima")
+    beta1: float = tunable(0.0, ge=0, lt=1, low=0.0, high=0.9, active_if=("optimizer", "adam"),
+        source="Huang et al. 2024, authors' code for CIFAR-10: 0")
     beta2: float = Field(0.9, ge=0, lt=1)  # (paper: 0.9, later 0.99)
-    # Gamma (paper: 0.05, later 0.005).
-    r1: Annotated[
-        float,
-        Range(0.005, 5.0, "log", source="Huang et al. 2024 on CIFAR-10: 0.05, later 0.005", recommended=0.05),
-    ] = Field(0.05, ge=0)
-    r2: Annotated[
-        float,
-        Range(0.005, 5.0, "log", source="Huang et al. 2024 on CIFAR-10: 0.05, later 0.005", recommended=0.05),
-    ] = Field(0.05, ge=0)
-    networks: Annotated[
-        Literal["residual", "dcgan"],
-        Choice(("residual", "dcgan"), source="Huang et al. 2024, Sec. 3: residual", recommended="residual"),
-    ] = "residual"
+    r1: float = tunable(0.05, ge=0, low=0.005, high=5.0, log=True,  # gamma (paper: 0.05, later 0.005)
+        source="Huang et al. 2024 on CIFAR-10: 0.05, later 0.005")
+    r2: float = tunable(0.05, ge=0, low=0.005, high=5.0, log=True,
+        source="Huang et al. 2024 on CIFAR-10: 0.05, later 0.005")
+    networks: Literal["residual", "dcgan"] = tunable("residual", source="Huang et al. 2024, Sec. 3: residual")
     norm: Norm = "none"
     # Channels of the largest feature maps; doubled at each halving.
-    width: Annotated[
-        int, Choice((16, 32, 64), source="this project: sizes for a processor", advises=False)
-    ] = Field(16, ge=1)
+    width: int = tunable(16, ge=1, choices=(16, 32, 64), advises=False,
+        source="this project: sizes for a processor")
     max_width: int = Field(256, ge=1)  # doubling stops here (paper: 768, also at 32x32)
     # Of the residual networks.
     # Residual blocks a resolution (paper: 2).
-    blocks: Annotated[
-        int, Range(1, 3, source="Huang et al. 2024, Sec. 3: 2", where=("networks", "residual"), recommended=2)
-    ] = Field(1, ge=1)
+    blocks: int = tunable(1, ge=1, low=1, high=3, recommended=2, active_if=("networks", "residual"),
+        source="Huang et al. 2024, Sec. 3: 2")
     expansion: int = Field(2, ge=1)  # channels inside of a block, over those outside (paper: 2)
     group_width: int = Field(16, ge=1)  # channels in a group of the 3x3 convolutions (paper: 16)
     patch: int = Field(1, ge=1)  # squares of so many pixels a side are worked on as one (space to depth)

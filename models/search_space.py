@@ -1,34 +1,43 @@
-"""Where better hyperparameters may lie: ranges and choices, written beside what they are of.
+"""Where better hyperparameters may lie: declared in one line with the hyperparameter itself.
 
-    lr: Annotated[float, Range(1e-4, 4e-4, "log", source="Radford et al. 2016, Sec. 4: 2e-4")] = ...
+    lr: float = tunable(2e-4, gt=0, low=1e-4, high=4e-4, log=True, source="Radford et al. 2016, Sec. 4")
 
-They change nothing of what is trained and no key (components/stages); sweeps take them up. A field that
-a subclass declares anew has the space that is declared with it, or none.
+A space changes nothing of what is trained and enters no key (components/stages); sweeps search it. A field
+that a subclass declares anew has the space that is declared with it, or none.
 """
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 Scale = Literal["linear", "log"]
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _About:
+    """What a range and a choice have in common."""
+
+    source: str  # who recommends what, and where
+    recommended: Any = None  # the source's value, perhaps outside the space; None: the field's default
+    advises: bool = True  # whether the source recommends a value at all
+    sampling: bool = False  # only sampling reads the field, so it is searched on a trained model
+    active_if: tuple[Any, ...] = ()  # another field and the values of it with which this field has an effect
+
 
 @dataclass(frozen=True)
-class Range:
-    """From `low` to `high`, both among it; of whole numbers where the field is."""
+class Range(_About):
+    """All numbers from `low` to `high`, both included; whole numbers where the field is an integer."""
 
     low: float
     high: float
     scale: Scale = "linear"
-    _: KW_ONLY
-    source: str  # who recommends what, where
-    recommended: float | None = None  # the source's own, perhaps outside; None: what the field has
-    advises: bool = True  # whether the source gives a value at all
-    sampling: bool = False  # nothing but sampling reads it, so it is searched on a trained model
-    where: tuple[Any, ...] = ()  # a field and its values, without any of which nothing reads this one
 
     def __post_init__(self) -> None:
         assert self.low < self.high and (self.scale == "linear" or self.low > 0), self
@@ -38,16 +47,10 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(_About):
     """One of `values`."""
 
     values: tuple[Any, ...]
-    _: KW_ONLY
-    source: str
-    recommended: Any = None
-    advises: bool = True
-    sampling: bool = False
-    where: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.values, self
@@ -59,10 +62,70 @@ class Choice:
 Space = Range | Choice
 
 
+@dataclass(frozen=True)
+class _Every(_About):
+    """A choice of all values that the field's type has: of a Literal, or of a bool."""
+
+    def of(self, annotation: Any) -> Choice:
+        return Choice((False, True) if annotation is bool else get_args(annotation), **vars(self))
+
+
+def tunable(
+    default: T,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    log: bool = False,
+    choices: Sequence[T] = (),
+    source: str,
+    recommended: T | None = None,
+    advises: bool = True,
+    sampling: bool = False,
+    active_if: tuple[Any, ...] = (),
+    **constraints: Any,
+) -> T:
+    """Declares a field of a config together with the space in which sweeps search it.
+
+    Args:
+        default: the field's value unless a config says otherwise.
+        low: smallest value of a range.
+        high: largest value of a range.
+        log: whether the range is searched on a logarithmic scale.
+        choices: values to choose from, instead of a range; without both, all that the field's type has.
+        source: who recommends which value, and where.
+        recommended: the value that the source recommends, perhaps outside the space; None: the default.
+        advises: whether the source recommends a value at all.
+        sampling: whether only sampling reads the field, so that it is searched on a trained model.
+        active_if: name of another field, then the values of it with which this field has an effect.
+        **constraints: of valid values, such as `gt` and `min_length`, as pydantic's Field takes them.
+
+    Returns:
+        A pydantic field.
+    """
+    assert (low is None) == (high is None) and not (choices and low is not None), source
+    about: dict[str, Any] = {"source": source, "recommended": recommended, "advises": advises}
+    about |= {"sampling": sampling, "active_if": active_if}
+    space: Space | _Every = _Every(**about)
+    if choices:
+        space = Choice(tuple(choices), **about)
+    elif low is not None and high is not None:
+        space = Range(low, high, "log" if log else "linear", **about)
+    field = Field(default, **constraints)
+    field.metadata.append(space)
+    return field
+
+
+# The arguments of `tunable` that describe the search. They do not change what a config means.
+SEARCH_ARGUMENTS = frozenset(
+    name for name, each in inspect.signature(tunable).parameters.items() if each.kind is each.KEYWORD_ONLY
+)
+
+
 def searchable(config: type[BaseModel]) -> dict[str, Space]:
-    """The space beside each field of a config that has one."""
-    found = {
-        name: [space for space in field.metadata if isinstance(space, Range | Choice)]
+    """The space of each field of a config that is declared with one, by the field's name."""
+    return {
+        name: part.of(field.annotation) if isinstance(part, _Every) else part
         for name, field in config.model_fields.items()
+        for part in field.metadata
+        if isinstance(part, Range | Choice | _Every)
     }
-    return {name: spaces[0] for name, spaces in found.items() if spaces}

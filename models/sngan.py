@@ -11,25 +11,18 @@ the paper's, without BatchNorm in D, which would undo the bound.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
 from models.adversarial_config import LossName, Norm
 from models.dcgan import DCGAN, DCGANConfig
-from models.search_space import Choice, Range
+from models.search_space import tunable
 
 
 class SNGANConfig(DCGANConfig):
     """Hyperparameters of SNGAN: Adam as in Table 1's row C, the authors' five D steps, the hinge loss."""
 
-    loss: Annotated[
-        LossName,
-        Choice(("hinge", "non_saturating"), source="Miyato et al. 2018: hinge, and the standard objective"),
-    ] = "hinge"
-    n_critic: Annotated[int, Range(1, 5, source="Miyato et al. 2018, authors' code: 5", recommended=5)] = (
-        Field(5, ge=1)
-    )
+    # fmt: off
+    loss: LossName = tunable("hinge", choices=("hinge", "non_saturating"),
+        source="Miyato et al. 2018: hinge, and the standard objective")
+    n_critic: int = tunable(5, ge=1, low=1, high=5, source="Miyato et al. 2018, authors' code: 5")
     norm: Norm = "none"
     spectral_norm: bool = True
 

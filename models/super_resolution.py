@@ -8,8 +8,6 @@ images are antialiased bicubic reductions of the data, or given as sources.
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -19,20 +17,16 @@ from models.diffusion import Diffusion
 from models.diffusion_config import CONDITIONED, DiffusionConfig
 from models.family import Batch, Card, Noise
 from models.parts.conditions import Condition
-from models.search_space import Range
+from models.search_space import tunable
 
 
 class SuperResolutionConfig(DiffusionConfig):
     """Diffusion's hyperparameters, and by how much images are enlarged."""
 
     scale: int | None = Field(None, ge=2)  # large sides over small ones; None: 4, 3 or 2 by resolution
-    # The small image is never withheld, so there is nothing to lean on but class or caption.
-    guidance: Annotated[
-        float,
-        Range(
-            1.0, 4.0, source="Saharia et al. 2021: none", where=CONDITIONED, recommended=1.0, sampling=True
-        ),
-    ] = Field(1.0, ge=0)
+    guidance: float = tunable(
+        1.0, ge=0, low=1.0, high=4.0, sampling=True, active_if=CONDITIONED, source="Saharia et al. 2021: none"
+    )  # the small image is never withheld, so there is nothing to lean on but class or caption
 
 
 def scale_of(config: SuperResolutionConfig, card: Card) -> int:

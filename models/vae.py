@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt, model_validator
@@ -31,7 +31,7 @@ from models.family import Batch, Card, Family, Noise, Phase, Terms
 from models.parts.augment import translation
 from models.parts.coders import CoderConfig, Decoder, Encoder
 from models.parts.layers import adam, to_image
-from models.search_space import Choice, Range
+from models.search_space import tunable
 
 SMALLEST = 1 / 12 / 255**2  # variance of a pixel in [0, 1]: that of rounding to 8 bits
 ACTIVE = 0.01  # the variance of a code's mean over images above which a unit is active; Burda et al. 2016
@@ -43,27 +43,15 @@ MEMORY = 0.01  # weight of the newest batch in the decoder's variance, once ther
 class VAEConfig(CoderConfig):
     """Hyperparameters of the VAE."""
 
-    network: Annotated[
-        Literal["dense", "conv"],
-        Choice(("dense", "conv"), source="Kingma & Welling 2014: dense", recommended="dense"),
-    ] = "conv"
+    # fmt: off
+    network: Literal["dense", "conv"] = tunable("conv", recommended="dense",
+        source="Kingma & Welling 2014: dense")
     # Dimensions of z.
-    latent: Annotated[int, Range(2, 64, "log", source="pythae's settings for MNIST: 16", recommended=16)] = (
-        Field(16, ge=1)
-    )
-    widths: Annotated[
-        tuple[PositiveInt, ...],
-        Choice(
-            ((200,), (400,), (200, 200), (512, 256)),
-            source="pythae's script for MNIST: 400; Burda et al. 2016: 200, 200",
-            where=("network", "dense"),
-            recommended=(400,),
-        ),
-    ] = (400,)
-    activation: Annotated[
-        Literal["relu", "silu", "gelu"],
-        Choice(("relu", "silu", "gelu"), source="this project: what is usual now", advises=False),
-    ] = "silu"
+    latent: int = tunable(16, ge=1, low=2, high=64, log=True, source="pythae's settings for MNIST: 16")
+    widths: tuple[PositiveInt, ...] = tunable((400,), choices=((200,), (400,), (200, 200), (512, 256)),
+        source="pythae's script for MNIST: 400; Burda et al. 2016: 200, 200", active_if=("network", "dense"))
+    activation: Literal["relu", "silu", "gelu"] = tunable("silu", advises=False,
+        source="this project: what is usual now")
     # bernoulli takes pixels as probabilities, for near-binary images: a likelihood only of binarised ones.
     # gaussian has the best sigma of each batch, gaussian_learned a learned one, gaussian_fixed `sigma`.
     likelihood: Literal["bernoulli", "gaussian", "gaussian_learned", "gaussian_fixed"] = "bernoulli"
@@ -71,35 +59,20 @@ class VAEConfig(CoderConfig):
     bounded: bool = True  # the decoder's mean goes through a sigmoid, into [0, 1]; always with bernoulli
     # threshold: at 1/2. stochastic: a pixel is the probability of white, drawn anew each time (Burda et al.).
     binarise: Literal["none", "threshold", "stochastic"] = "none"
-    # Weight of the KL term.
-    beta: Annotated[
-        float,
-        Range(
-            0.1,
-            4.0,
-            "log",
-            source="Kingma & Welling 2014: 1; Higgins et al. 2017: above 1; pythae's beta-VAE: 2",
-            recommended=1.0,
-        ),
-    ] = Field(1.0, ge=0)
+    beta: float = tunable(1.0, ge=0, low=0.1, high=4.0, log=True,  # weight of the KL term
+        source="Kingma & Welling 2014: 1; Higgins et al. 2017: above 1; pythae's beta-VAE: 2")
     beta_warmup: int = Field(0, ge=0)  # steps over which it rises from 0
     # Nats of a dimension, averaged over the batch, that cost nothing more.
-    free_bits: Annotated[
-        float,
-        Range(0.0, 0.5, source="Kingma et al. 2016, Eq. 15: some, against unused dimensions", advises=False),
-    ] = Field(0.0, ge=0)
-    # K of the importance-weighted bound.
-    draws: Annotated[
-        int, Choice((1, 5, 50), source="Burda et al. 2016, Table 1: 50, of 1, 5 and 50", recommended=50)
-    ] = Field(1, ge=1)
+    free_bits: float = tunable(0.0, ge=0, low=0.0, high=0.5, advises=False,
+        source="Kingma et al. 2016, Eq. 15: some, against unused dimensions")
+    draws: int = tunable(1, ge=1, choices=(1, 5, 50), recommended=50,  # K of the importance-weighted bound
+        source="Burda et al. 2016, Table 1: 50, of 1, 5 and 50")
     conditional: bool = False  # on the class
     shift: int = Field(0, ge=0)  # training images move by up to so many pixels
-    # Of Adam.
-    lr: Annotated[
-        float,
-        Range(1e-4, 4e-3, "log", source="pythae's settings: 1e-3 for MNIST, 1e-4 else", recommended=1e-3),
-    ] = Field(1e-3, gt=0)
+    lr: float = tunable(1e-3, gt=0, low=1e-4, high=4e-3, log=True,  # of Adam
+        source="pythae's settings: 1e-3 for MNIST, 1e-4 else")
     weight_decay: float = Field(0.0, ge=0)  # decoupled
+    # fmt: on
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

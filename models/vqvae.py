@@ -10,36 +10,22 @@ builds on this where an experiment has it and no kl_vae.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from models.kl_vae import KLVAE, KLVAEConfig
-from models.search_space import Choice
+from models.search_space import tunable
 
 
 class VQVAEConfig(KLVAEConfig):
     """Hyperparameters of the VQ-VAE."""
 
+    # fmt: off
     quantise: Literal["vq"] = "vq"
-    likelihood: Annotated[
-        Literal["gaussian", "l1"],
-        Choice(
-            ("gaussian", "l1"),
-            source="van den Oord et al. 2017, authors' example: squared error",
-            recommended="gaussian",
-        ),
-    ] = "gaussian"
-    # K.
-    codes: Annotated[
-        int,
-        Choice(
-            (64, 128, 256, 512),
-            source="van den Oord et al. 2017, Sec. 4: 512, for photographs; pythae: 256",
-            where=("quantise", "vq"),
-            recommended=512,
-        ),
-    ] = Field(256, ge=2)
+    likelihood: Literal["gaussian", "l1"] = tunable("gaussian",
+        source="van den Oord et al. 2017, authors' example: squared error")
+    codes: int = tunable(256, ge=2, choices=(64, 128, 256, 512), recommended=512,  # K
+        source="van den Oord et al. 2017, Sec. 4: 512, for photographs; pythae: 256",
+        active_if=("quantise", "vq"))
 
 
 class VQVAE(KLVAE):

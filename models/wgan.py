@@ -11,13 +11,9 @@ themselves (Sec. 3); WGAN-GP mends that.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
 from models.adversarial_config import LossName, OptimizerName
 from models.dcgan import DCGAN, DCGANConfig
-from models.search_space import Range
+from models.search_space import tunable
 
 
 class WGANConfig(DCGANConfig):
@@ -25,16 +21,13 @@ class WGANConfig(DCGANConfig):
 
     loss: LossName = "wasserstein"
     optimizer: OptimizerName = "rmsprop"
-    lr: Annotated[
-        float, Range(1e-5, 4e-4, "log", source="Arjovsky et al. 2017, Alg. 1: 5e-5", recommended=5e-5)
-    ] = Field(5e-5, gt=0)
-    n_critic: Annotated[int, Range(1, 5, source="Arjovsky et al. 2017, Alg. 1: 5", recommended=5)] = Field(
-        5, ge=1
+    lr: float = tunable(
+        5e-5, gt=0, low=1e-5, high=4e-4, log=True, source="Arjovsky et al. 2017, Alg. 1: 5e-5"
     )
-    clip_weights: Annotated[
-        float | None,
-        Range(0.001, 0.1, "log", source="Arjovsky et al. 2017, Alg. 1: 0.01", recommended=0.01),
-    ] = Field(0.01, gt=0)
+    n_critic: int = tunable(5, ge=1, low=1, high=5, source="Arjovsky et al. 2017, Alg. 1: 5")
+    clip_weights: float | None = tunable(
+        0.01, gt=0, low=0.001, high=0.1, log=True, source="Arjovsky et al. 2017, Alg. 1: 0.01"
+    )
 
 
 class WGAN(DCGAN):

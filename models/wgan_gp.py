@@ -10,42 +10,28 @@ meant image by image (Sec. 4).
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 
 from models.adversarial_config import LossName, Norm
 from models.dcgan import DCGAN, DCGANConfig
-from models.search_space import Range
+from models.search_space import tunable
 
 
 class WGANGPConfig(DCGANConfig):
     """Hyperparameters of WGAN-GP: the authors' for convolutional networks on MNIST."""
 
+    # fmt: off
     loss: LossName = "wasserstein"
-    lr: Annotated[
-        float, Range(5e-5, 4e-4, "log", source="Gulrajani et al. 2017, Alg. 1: 1e-4", recommended=1e-4)
-    ] = Field(1e-4, gt=0)
+    lr: float = tunable(1e-4, gt=0, low=5e-5, high=4e-4, log=True,
+        source="Gulrajani et al. 2017, Alg. 1: 1e-4")
     # Algorithm 1 has 0, for residual networks.
-    beta1: Annotated[
-        float,
-        Range(
-            0.0,
-            0.9,
-            source="Gulrajani et al. 2017, authors' code for MNIST: 0.5; Alg. 1: 0",
-            where=("optimizer", "adam"),
-            recommended=0.5,
-        ),
-    ] = Field(0.5, ge=0, lt=1)
+    beta1: float = tunable(0.5, ge=0, lt=1, low=0.0, high=0.9, active_if=("optimizer", "adam"),
+        source="Gulrajani et al. 2017, authors' code for MNIST: 0.5; Alg. 1: 0")
     beta2: float = Field(0.9, ge=0, lt=1)
-    n_critic: Annotated[int, Range(1, 5, source="Gulrajani et al. 2017, Alg. 1: 5", recommended=5)] = Field(
-        5, ge=1
-    )
+    n_critic: int = tunable(5, ge=1, low=1, high=5, source="Gulrajani et al. 2017, Alg. 1: 5")
     norm: Norm = "none"
-    gradient_penalty: Annotated[
-        float,
-        Range(1.0, 30.0, "log", source="Gulrajani et al. 2017, Sec. 4: 10 everywhere", recommended=10.0),
-    ] = Field(10, ge=0)
+    gradient_penalty: float = tunable(10, ge=0, low=1.0, high=30.0, log=True, recommended=10.0,
+        source="Gulrajani et al. 2017, Sec. 4: 10 everywhere")
 
 
 class WGANGP(DCGAN):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from components.config.base import Section
+from models.search_space import tunable
 
 SHORTEST, LONGEST = 0.01, 0.28  # averages: at 1 / sqrt(12) = 0.289 there is the plain mean of all steps
 
@@ -22,69 +23,29 @@ class Train(Section):
     """How a family is trained.
 
     All but `workers` and the cadence of logs shape the weights, and are in the key.
-
-    Beside fields is where sweeps search, as plain data.
     """
 
+    # fmt: off
     steps: int = Field(1000, ge=1)
-    # Images per step, over all workers.
-    batch: int = Field(
-        128,
-        ge=1,
-        json_schema_extra={
-            "values": [32, 64, 128, 256],
-            "source": "Radford et al. 2016, Sec. 4, and Ho et al. 2020, App. B: 128",
-            "recommended": 128,
-        },
-    )
-    shards: int = Field(
-        1, ge=1
-    )  # the batch is cut into this many; statistics and randomness belong to a shard
+    batch: int = tunable(128, ge=1, choices=(32, 64, 128, 256),  # images per step, over all workers
+        source="Radford et al. 2016, Sec. 4, and Ho et al. 2020, App. B: 128")
+    shards: int = Field(1, ge=1)  # parts the batch is cut into; statistics and randomness belong to a shard
     seed: int = Field(0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     # Of the learning rate, down to 0.
-    schedule: Literal["constant", "linear", "cosine", "sqrt"] = Field(
-        "constant",
-        json_schema_extra={
-            "values": ["constant", "linear", "cosine", "sqrt"],
-            "source": "Ho et al. 2020: constant; Gulrajani et al. 2017 for residual networks: linear",
-            "recommended": "constant",
-        },
-    )
-    warmup_steps: int = Field(
-        0,
-        ge=0,
-        json_schema_extra={
-            "values": [0, 50, 100, 200],
-            "source": "Ho et al. 2020, authors' code: 5000 of 800,000 steps",
-        },
-    )
-    # Largest norm of a phase's gradient.
-    clip: float | None = Field(
-        None,
-        gt=0,
-        json_schema_extra={
-            "values": [None, 0.5, 1.0, 5.0],
-            "source": "Ho et al. 2020, authors' code: 1",
-            "recommended": 1.0,
-        },
-    )
+    schedule: Literal["constant", "linear", "cosine", "sqrt"] = tunable("constant",
+        source="Ho et al. 2020: constant; Gulrajani et al. 2017 for residual networks: linear")
+    warmup_steps: int = tunable(0, ge=0, choices=(0, 50, 100, 200),
+        source="Ho et al. 2020, authors' code: 5000 of 800,000 steps")
+    clip: float | None = tunable(None, gt=0, choices=(None, 0.5, 1.0, 5.0), recommended=1.0,
+        source="Ho et al. 2020, authors' code: 1")  # largest norm of a phase's gradient
     # After so many images old weights count half; 0: no averaging. None: in proportion to the run, namely
     # ema_ramp_up of the images seen so far. That is a power-function average, gamma = ln 2 / ema_ramp_up - 1
     # (by default of relative length 0.063), so what is right for a short run is right for a long one.
     ema_half_life_images: int | None = Field(None, ge=0)
     # Half-life at most this fraction of the images seen so far.
-    ema_ramp_up: float = Field(
-        0.05,
-        gt=0,
-        json_schema_extra={
-            "low": 0.01,
-            "high": 0.3,
-            "scale": "log",
-            "source": "Karras et al. 2022, authors' code, and StyleGAN2-ADA's settings for CIFAR-10: 0.05",
-            "recommended": 0.05,
-        },
-    )
+    ema_ramp_up: float = tunable(0.05, gt=0, low=0.01, high=0.3, log=True,
+        source="Karras et al. 2022, authors' code, and StyleGAN2-ADA's settings for CIFAR-10: 0.05")
     # Relative lengths (sigma_rel of Karras et al. 2024), such as 0.03, 0.05, 0.1, 0.15 and 0.2, of averages
     # that are made after the last step and judged on validation, the best kept; (): none. They are made of
     # two averages stored at each of sample_grids: 8 are enough from 0.05 to 0.15, 16 from 0.03 to 0.2.
@@ -99,9 +60,7 @@ class Train(Section):
     sample_grids: int = Field(8, ge=1)  # fixed-seed grids through training, besides the one before it
     sample_images: int = Field(60, ge=1)  # images in a grid
     judge_samples: int = Field(256, ge=0)  # drawn and judged with every grid, against validation; 0: never
-    keep: Literal["best", "last"] = (
-        "best"  # the weights to give out: of the best judged snapshot, or the last
-    )
+    keep: Literal["best", "last"] = "best"  # weights to give out: of the best judged snapshot, or the last
     # What the health monitor of adversarial training may do: tell, stop, or treat.
     health: Literal["observe", "stop", "treat"] = "observe"
     # Steps between its looks. How long evidence must last is counted in looks, set for one in 50 steps: more
@@ -110,6 +69,7 @@ class Train(Section):
     treatments: int = Field(3, ge=0)  # at most; then the training stops
     smoke: bool = False  # every phase is due at least twice, however few the steps
     milestones: tuple[Milestone, ...] = ()  # a schedule of settings, such as population-based training finds
+    # fmt: on
 
     @model_validator(mode="after")
     def _fits(self) -> Train:

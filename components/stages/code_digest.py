@@ -7,6 +7,7 @@ import functools
 from pathlib import Path
 
 from components.common.hashing import sha256
+from models.search_space import SEARCH_ARGUMENTS
 
 CODE = Path(__file__).parents[2]
 
@@ -77,24 +78,25 @@ def _tree(module: str) -> ast.Module:
 
 
 class _WithoutSpaces(ast.NodeTransformer):
-    """Leaves X of Annotated[X, Range(...)] and of Annotated[X, Choice(...)], and the imports for it out."""
+    """Reads `tunable(x, gt=0, low=1, ...)` as `Field(x, gt=0)`, and as `x` alone where no bounds are left.
 
-    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+    What describes the search is left out, and so are the imports of both names: a field that becomes
+    searchable, or is no longer, leaves the digest as it was.
+    """
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
-        if ast.unparse(node.value) != "Annotated" or not isinstance(node.slice, ast.Tuple):
+        if not isinstance(node.func, ast.Name) or node.func.id != "tunable":
             return node
-        kept = [part for part in node.slice.elts if not _is_space(part)]
-        node.slice.elts = kept
-        return node if len(kept) > 1 else kept[0]
+        bounds = [keyword for keyword in node.keywords if keyword.arg not in SEARCH_ARGUMENTS]
+        if not bounds and len(node.args) == 1:
+            return node.args[0]
+        return ast.Call(ast.Name("Field", ast.Load()), node.args, bounds)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
-        if node.module == "typing":
-            node.names = [alias for alias in node.names if alias.name != "Annotated"]
+        if node.module == "pydantic":
+            node.names = [alias for alias in node.names if alias.name != "Field"]
         return node if node.names and node.module != "models.search_space" else None
-
-
-def _is_space(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func) in ("Range", "Choice")
 
 
 def _imports(tree: ast.Module) -> set[str]:

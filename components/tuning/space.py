@@ -11,7 +11,7 @@ import math
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -19,9 +19,7 @@ from pydantic.fields import FieldInfo
 from components.common.errors import InputError
 from components.common.validation import explain
 from components.config.train import NOT_SEMANTIC, Train
-
-if TYPE_CHECKING:
-    from models.search_space import Choice, Range
+from models.search_space import Choice, Range, Space, searchable
 
 TRAIN = "train."
 # Of training, what makes trials comparable.
@@ -34,7 +32,7 @@ class Hyperparameter:
     """One that is searched."""
 
     name: str
-    space: Range | Choice  # whose `recommended` is the source's, None where it gives none
+    space: Space  # whose `recommended` is the source's, None where it gives none
     integer: bool
     default: Any  # its value where it is not searched
 
@@ -100,7 +98,6 @@ def resolve(
 
 def grid_size(hyperparameters: Sequence[Hyperparameter], points: int) -> int:
     """The combinations of all choices and of so many points of each range."""
-    from models.search_space import Choice
 
     def size(h: Hyperparameter) -> int:
         if isinstance(h.space, Choice):
@@ -126,19 +123,18 @@ class _Base:
     family: str
     config: type[BaseModel]
     block: Mapping[str, Any]
-    beside: Mapping[str, Range | Choice]  # the hyperparameters that have a space of their own
+    beside: Mapping[str, Space]  # the hyperparameters that have a space of their own
     defaults: tuple[BaseModel, Train]  # with the block
 
     @classmethod
     def of(cls, family: str, block: Mapping[str, Any]) -> _Base:
         """Raises InputError where there is no such family, or it does not accept the block."""
-        from models import search_space
         from models.registry import FAMILIES
 
         if family not in FAMILIES:
             raise InputError(f"unknown family {family!r}; known: {', '.join(FAMILIES)}")
         config = FAMILIES[family].Config
-        beside = {**search_space.searchable(config), **_beside_training()}
+        beside = searchable(config) | {TRAIN + name: space for name, space in searchable(Train).items()}
         try:
             return cls(family, config, block, beside, _built(config, block))
         except ValidationError as error:
@@ -158,7 +154,7 @@ class _Base:
             )
         return fields[name]
 
-    def hyperparameter(self, name: str, space: Range | Choice) -> Hyperparameter:
+    def hyperparameter(self, name: str, space: Space) -> Hyperparameter:
         """The hyperparameter of that name, which there is."""
         field = self.field(name)
         if space.recommended is None and space.advises:
@@ -169,20 +165,6 @@ class _Base:
         """The values as the settings hold them. Raises ValidationError where they do not accept them."""
         built = _built(self.config, applied(self.block, values))
         return {name: _value(built, name) for name in values}
-
-
-def _beside_training() -> dict[str, Range | Choice]:
-    from models.search_space import Choice, Range
-
-    found: dict[str, Range | Choice] = {}
-    for name, field in Train.model_fields.items():
-        if isinstance(field.json_schema_extra, dict):
-            data: dict[str, Any] = dict(field.json_schema_extra)
-            if "values" in data:
-                found[TRAIN + name] = Choice(tuple(data.pop("values")), **data)
-            else:
-                found[TRAIN + name] = Range(**data)
-    return found
 
 
 def _built(config: type[BaseModel], block: Mapping[str, Any]) -> tuple[BaseModel, Train]:
@@ -207,39 +189,35 @@ def _types(annotation: Any) -> set[Any]:
 # What is asked for.
 
 
-def _asked(base: _Base, name: str, wanted: Any) -> Range | Choice:
+def _asked(base: _Base, name: str, wanted: Any) -> Space:
     """The space of a hyperparameter: its own, or what was given instead."""
-    from models.search_space import Choice
-
     field, own = base.field(name), base.beside.get(name)
     if wanted is None:
         if own is None:
             raise InputError(f"search.{name}: there is no range beside it; {GIVE}")
         return own
-    told: dict[str, Any] = {
+    about: dict[str, Any] = {
         "source": own.source if own else "given, not recommended",
         "recommended": own.recommended if own else None,
         "advises": own is not None and own.advises,
         "sampling": own.sampling if own else False,
-        "where": own.where if own else (),
+        "active_if": own.active_if if own else (),
     }
     if isinstance(wanted, Mapping):
-        return _range(name, wanted, field, own, told)
+        return _range(name, wanted, field, own, about)
     if not isinstance(wanted, Sequence) or isinstance(wanted, str):
         raise InputError(f"search.{name}={wanted!r} does not say where to search; {GIVE}")
     if not wanted:
         raise InputError(f"search.{name}: the list is empty; {GIVE}")
-    return Choice(tuple(wanted), **told)
+    return Choice(tuple(wanted), **about)
 
 
 GIVE = "give a list of values, or low and high (and scale: log), or leave it empty for the range beside it"
 
 
 def _range(
-    name: str, wanted: Mapping[str, Any], field: FieldInfo, own: Range | Choice | None, told: dict[str, Any]
+    name: str, wanted: Mapping[str, Any], field: FieldInfo, own: Space | None, about: dict[str, Any]
 ) -> Range:
-    from models.search_space import Range
-
     if not {"low", "high"} <= set(wanted) <= {"low", "high", "scale"}:
         raise InputError(
             f"search.{name}: a range has low, high and perhaps scale; this has {', '.join(map(str, wanted))}"
@@ -257,7 +235,7 @@ def _range(
         raise InputError(f"search.{name}: the range is empty, for low={low:g} is not below high={high:g}")
     if scale == "log" and low <= 0:
         raise InputError(f"search.{name}: on a log scale low must be above 0; it is {low:g}")
-    return Range(low, high, scale, **told)
+    return Range(low, high, scale, **about)
 
 
 def _number(name: str, end: str, value: Any, whole: bool) -> float:
@@ -285,9 +263,9 @@ def _of_one_kind(found: Mapping[str, Hyperparameter]) -> None:
 
 def _read_at_all(base: _Base, each: Hyperparameter, found: Mapping[str, Hyperparameter]) -> None:
     """Raises InputError where the other settings leave a hyperparameter without effect."""
-    if not each.space.where:
+    if not each.space.active_if:
         return
-    other, *values = each.space.where
+    other, *values = each.space.active_if
     now = [_value(base.defaults, other)] if other not in found else ends(found[other].space)
     if not any(value in now for value in values):
         raise InputError(
@@ -306,8 +284,6 @@ def _any_of(values: Iterable[Any]) -> str:
 
 def _accepted(base: _Base, found: Mapping[str, Hyperparameter]) -> dict[str, Hyperparameter]:
     """The same, with every value as the settings hold it."""
-    from models.search_space import Choice
-
     tried = {name: ends(each.space) for name, each in found.items()}
     held = {name: tuple(_held(base, name, v, tried) for v in values) for name, values in tried.items()}
     return {
@@ -318,10 +294,8 @@ def _accepted(base: _Base, found: Mapping[str, Hyperparameter]) -> dict[str, Hyp
     }
 
 
-def ends(space: Range | Choice) -> tuple[Any, ...]:
+def ends(space: Space) -> tuple[Any, ...]:
     """What to try of a space: all values of a choice, both ends of a range."""
-    from models.search_space import Choice
-
     return space.values if isinstance(space, Choice) else (space.low, space.high)
 
 

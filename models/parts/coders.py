@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -14,7 +14,7 @@ from torch.nn.functional import one_hot
 
 from models.family import Card, Config
 from models.parts.layers import down, shapes, up
-from models.search_space import Choice
+from models.search_space import tunable
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
 
@@ -22,31 +22,18 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "ge
 class CoderConfig(Config):
     """Hyperparameters of both networks; decoders mirror encoders."""
 
+    # fmt: off
     network: Literal["dense", "conv"]
     latent: int = Field(ge=1)  # numbers in a code
     widths: tuple[PositiveInt, ...]  # dense: units of the encoder's hidden layers
     # Conv: channels of the largest feature maps; doubled at each halving.
-    width: Annotated[
-        int,
-        Choice(
-            (16, 32, 64),
-            source="this project: sizes for a processor",
-            advises=False,
-            where=("network", "conv"),
-        ),
-    ] = Field(32, ge=1)
+    width: int = tunable(32, ge=1, choices=(16, 32, 64), advises=False, active_if=("network", "conv"),
+        source="this project: sizes for a processor")
     max_width: int = Field(128, ge=1)  # conv: doubling stops here
-    # Conv: units of the dense layer beside the code.
-    hidden: Annotated[
-        int,
-        Choice(
-            (128, 256, 512),
-            source="this project: sizes for a processor",
-            advises=False,
-            where=("network", "conv"),
-        ),
-    ] = Field(256, ge=1)
+    hidden: int = tunable(256, ge=1, choices=(128, 256, 512), advises=False, active_if=("network", "conv"),
+        source="this project: sizes for a processor")  # conv: units of the dense layer beside the code
     activation: Literal["relu", "silu", "gelu"]
+    # fmt: on
 
     def check(self, card: Card) -> None:
         """Raises ValueError where the code is no smaller than the image."""

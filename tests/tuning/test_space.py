@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError
@@ -18,8 +19,9 @@ from components.stages import code_digest
 from components.tuning.space import applied, hyperparameters, resolve
 from flows import cli
 from models.registry import FAMILIES
-from models.search_space import Choice, Range, searchable
+from models.search_space import SEARCH_ARGUMENTS, Choice, Range, searchable, tunable
 from tests.stages.test_cache import (
+    changed,
     edit,
     forget,
     sources,  # noqa: F401
@@ -37,23 +39,52 @@ def values(space: Range | Choice) -> tuple[Any, ...]:
 
 
 class Toy(BaseModel):
-    lr: Annotated[float, Range(1e-4, 1e-2, "log", source="A")] = Field(1e-3, gt=0)
-    kind: Annotated[str, Choice(("a", "b"), source="B", recommended="b", sampling=True)] = "a"
+    lr: float = tunable(1e-3, gt=0, low=1e-4, high=1e-2, log=True, source="A")
+    kind: str = tunable("a", choices=("a", "b"), recommended="b", sampling=True, source="B")
+    norm: Literal["batch", "none"] = tunable("none", source="C", active_if=("kind", "a"))
+    flag: bool = tunable(False, source="D", advises=False)
+    both: Annotated[int, "something else"] = tunable(3, ge=1, low=1, high=5, source="E")
     plain: Annotated[int, "something else"] = Field(3, ge=1)
 
 
 def test_spaces_are_read_from_a_config() -> None:
     found = searchable(Toy)
-    assert list(found) == ["lr", "kind"]
-    assert found["lr"] == Range(1e-4, 1e-2, "log", source="A")
-    assert found["kind"].sampling and found["kind"].recommended == "b"
+    assert found == {
+        "lr": Range(1e-4, 1e-2, "log", source="A"),
+        "kind": Choice(("a", "b"), source="B", recommended="b", sampling=True),
+        "norm": Choice(("batch", "none"), source="C", active_if=("kind", "a")),
+        "flag": Choice((False, True), source="D", advises=False),
+        "both": Range(1, 5, source="E"),
+    }
+
+
+def test_a_searchable_field_has_its_default_and_its_bounds_and_accepts_values_outside_the_space() -> None:
+    assert Toy().model_dump() == {
+        "lr": 1e-3, "kind": "a", "norm": "none", "flag": False, "both": 3, "plain": 3,
+    }  # fmt: skip
+    assert Toy(lr=1.0, kind="other", both=9).both == 9
+    for wrong, message in (
+        ({"lr": 0}, "Input should be greater than 0"),
+        ({"both": 0}, "Input should be greater than or equal to 1"),
+        ({"norm": "layer"}, "Input should be 'batch' or 'none'"),
+    ):
+        with pytest.raises(ValidationError) as refusal:
+            Toy(**wrong)
+        assert [error["msg"] for error in refusal.value.errors()] == [message]
 
 
 def test_a_subclass_that_declares_anew_has_its_own_or_none() -> None:
     class Other(Toy):
         lr: float = 2e-3
+        kind: str = tunable("a", choices=("c",), source="F")
 
-    assert list(searchable(Other)) == ["kind"]
+    class Third(Other):
+        """Declares nothing anew."""
+
+    for config in (Other, Third):
+        assert set(searchable(config)) == {"kind", "norm", "flag", "both"}
+        assert searchable(config)["kind"] == Choice(("c",), source="F")
+    assert "lr" in searchable(Toy)
 
 
 def test_an_impossible_space_is_a_mistake_in_the_source() -> None:
@@ -62,6 +93,15 @@ def test_an_impossible_space_is_a_mistake_in_the_source() -> None:
             wrong()
     with pytest.raises(AssertionError):
         Choice((), source="")
+    for arguments in ({"low": 1}, {"high": 1}, {"low": 1, "high": 1}, {"low": 1, "high": 2, "choices": (1,)}):
+        with pytest.raises(AssertionError):
+            tunable(1, source="", **arguments)
+
+    class Wrong(BaseModel):
+        lr: float = tunable(1.0, source="neither a range nor choices")
+
+    with pytest.raises(AssertionError):
+        searchable(Wrong)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -123,41 +163,60 @@ def test_the_recommended_is_the_source_s_or_the_default() -> None:
 
 def digest() -> dict[str, str]:
     forget()
-    return code_digest.code("components.training.job", "models.dcgan")
+    families = {family.__module__ for family in FAMILIES.values()}
+    return code_digest.code("components.training.job", *families)
 
 
 def test_another_range_changes_no_key(sources: Path) -> None:  # noqa: F811
-    before = digest()
+    before, file = digest(), sources / "models" / "adversarial_config.py"
     assert "models.search_space" not in before
-    edit(sources / "models" / "adversarial_config.py", "1e-4, 4e-4,", "1e-5, 4e-3,")
+    edit(file, "low=1e-4, high=4e-4, log=True, source=", "low=1e-5, high=4e-3, sampling=True, source=")
+    edit(file, 'source="Radford et al. 2016, Sec. 4: 2e-4"', 'source="somebody else", recommended=1e-4')
+    edit(file, "choices=(32, 64, 100, 128)", "choices=(8, 16)")
+    edit(file, ' active_if=("optimizer", "adam"),', "")
     edit(sources / "models" / "search_space.py", '"""One of `values`."""', '"""One."""\n\n    more: int = 3')
     assert digest() == before
-    edit(sources / "models" / "adversarial_config.py", "Field(2e-4, gt=0)", "Field(3e-4, gt=0)")
-    after = digest()
-    assert {name for name in before if after[name] != before[name]} == {"models.adversarial_config"}
+    for old, new in (("tunable(2e-4, gt=0", "tunable(3e-4, gt=0"), ("ge=0, lt=1, low", "ge=0, le=1, low")):
+        was = digest()
+        edit(file, old, new)
+        assert changed(was, digest()) == {"models.adversarial_config"}
 
 
 def test_without_any_space_the_key_is_the_same(sources: Path) -> None:  # noqa: F811
-    before, file = digest(), sources / "models" / "dcgan.py"
-    edit(file, "from typing import Annotated, Any\n", "from typing import Any\n")
-    edit(file, "from models.search_space import Choice\n", "")
-    for field in ("width", "norm"):
-        text = file.read_text()
-        start = text.index(f"    {field}: Annotated[") + len(f"    {field}: ")
-        end = text.index("\n    ] = ", start)
-        kind = {"width": "int", "norm": "Norm"}[field]
-        file.write_text(text[:start] + kind + text[end + len("\n    ]") :])
-    assert "Annotated" not in file.read_text()
-    assert digest() == before
-
-
-def test_other_metadata_stays_in_the_key(sources: Path) -> None:  # noqa: F811
-    file = sources / "models" / "dcgan.py"
-    edit(file, "int, Choice(", 'int, "a", Choice(')
     before = digest()
-    edit(file, 'int, "a", Choice(', 'int, "b", Choice(')
-    after = digest()
-    assert {name for name in before if after[name] != before[name]} == {"models.dcgan"}
+    files = [file for file in (sources / "models").rglob("*.py") if "= tunable(" in file.read_text()]
+    for file in files:
+        if file.stem != "search_space":
+            without_spaces(file)
+    assert len(files) > 15 and digest() == before
+
+
+def without_spaces(file: Path) -> None:
+    """Declares every searchable field of a module as one that is not."""
+    text = file.read_text()
+    for call in reversed([n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call)]):
+        if ast.unparse(call.func) == "tunable":
+            old = ast.get_source_segment(text, call)
+            call.keywords = [k for k in call.keywords if k.arg not in SEARCH_ARGUMENTS]
+            call.func = ast.Name("Field")
+            text = text.replace(old, ast.unparse(call if call.keywords else call.args[0]))
+    text = text.replace("from models.search_space import tunable\n", "")
+    if "Field" not in text.split("\nclass ")[0]:
+        text = text.replace("\nfrom models", "\nfrom pydantic import Field\n\nfrom models", 1)
+    assert "tunable" not in text and "source=" not in text
+    file.write_text(text)
+
+
+def test_other_arguments_of_a_field_stay_in_the_key(sources: Path) -> None:  # noqa: F811
+    file = sources / "models" / "dcgan.py"
+    before = digest()
+    edit(file, "32, ge=1, choices=", "32, ge=1, multiple_of=2, choices=")
+    assert changed(before, digest()) == {"models.dcgan"}
+
+
+def test_what_describes_the_search_is_every_argument_by_name() -> None:
+    assert {"low", "high", "log", "choices", "source", "recommended", "active_if"} <= SEARCH_ARGUMENTS
+    assert not {"default", "constraints"} & SEARCH_ARGUMENTS
 
 
 # What a sweep asks for.
@@ -213,8 +272,8 @@ def test_what_another_setting_turns_on_can_be_searched_with_it() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_conditions_name_settings_and_values_that_there_are(family: str) -> None:
     for name, each in hyperparameters(family).items():
-        if each.space.where:
-            other, *values = each.space.where
+        if each.space.active_if:
+            other, *values = each.space.active_if
             assert values and other in FAMILIES[family].Config.model_fields, name
             for value in values:
                 assert refused(family, other, value) in (None, ()) or other == "quantise", f"{name}: {value}"
