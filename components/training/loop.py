@@ -19,7 +19,8 @@ import torch
 from components.training import posthoc_ema
 from components.training.health.detector import Diagnosis
 from components.training.health.events import event, stopped
-from components.training.protocols import Log, Report, Source
+from components.training.log import Log
+from components.training.protocols import Report, Source
 from components.training.schedule import grid_steps
 from components.training.state import Trained
 from components.training.trainer import Trainer
@@ -55,6 +56,7 @@ def train(
         snapshot(trainer, log)
     else:
         trainer.load_state(resume)
+        log.resume_at(trainer.control.step, trainer.control.attempt)
         refuse_again(trainer)
     control = trainer.control
     grids, watch = grid_steps(settings), trainer.watch
@@ -99,7 +101,7 @@ def train(
         if saved:
             name = log.save(step, trainer.state())
             report(step, row | {"seconds": time.perf_counter() - began}, name)
-    return Trained(control, trainer.images, row)
+    return Trained(control, trainer.images, control.step == settings.steps or control.stopped, row)
 
 
 def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:

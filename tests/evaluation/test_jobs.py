@@ -14,11 +14,12 @@ from components.common.chunks import ranges
 from components.common.errors import RunError
 from components.data.card import DataCard
 from components.data.dataset import open_split
-from components.evaluation.jobs import draw, look_at_split, sampling
+from components.evaluation.jobs import draw, look_at_split
 from components.evaluation.parts import gather, leave, left
 from components.evaluation.requests import Draw, Places
 from components.extractors import load
 from components.families import artifact, catalogue
+from components.sampling import generate
 from components.store import Store
 from components.training import request
 from models import registry
@@ -87,7 +88,7 @@ def test_another_chunk_gives_the_same_within_rounding(store: Store, tmp_path: An
     generator, card, _ = artifact.load_model(store.path("models/diffusion"))
     conditions = {"labels": "data", "counts": [100] * 10, "seed": 5}
     images = [
-        sampling.draw(generator, card, n=64, batch=batch, **conditions).astype(int) for batch in (64, 16)
+        generate.draw(generator, card, n=64, batch=batch, **conditions).astype(int) for batch in (64, 16)
     ]
     assert np.abs(images[0] - images[1]).max() <= 1, "a pixel may round the other way"
     see = load.load_extractor(store.path("reference/extractor"))
@@ -100,7 +101,7 @@ def test_another_chunk_gives_the_same_within_rounding(store: Store, tmp_path: An
 def test_labels_follow_the_data(store: Store, tmp_path: Any) -> None:
     counts = DataCard.read(store.path("data")).label_counts["train"]
     labels = drawn(store, "diffusion", 64, tmp_path)["labels"]
-    np.testing.assert_array_equal(labels, sampling.labels_for(range(N), counts, 5))
+    np.testing.assert_array_equal(labels, generate.labels_for(range(N), counts, 5))
 
 
 def test_a_part_is_complete_only_with_its_last_file(store: Store) -> None:

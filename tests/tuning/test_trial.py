@@ -15,7 +15,7 @@ from components.stages.cache import Done
 from components.store import Store
 from components.training import checkpoint
 from components.training import job as training_job
-from components.tuning import trial
+from components.tuning import repeat, trial
 from components.tuning.repeat import Repeat, rescored, retrained
 from components.tuning.trial import Terms, drawn, score_of, spec_of, trained
 
@@ -208,7 +208,7 @@ def test_what_went_wrong_with_a_finalist_is_told_and_not_kept(
     def full(*_: object) -> None:
         raise RunError("the disk is full")
 
-    monkeypatch.setattr(trial, "judged_draw", full)
+    monkeypatch.setattr(repeat, "judged_draw", full)
     assert rescored(job, {"model": "any"})["reason"] == "the disk is full"
     assert not with_digits.list("finals")
 

@@ -18,7 +18,7 @@ from components.data.dataset import Batches, open_split
 from components.data.text import encode_captions, encoder
 from components.data.text.encoded import DIM, Table, Text
 from components.evaluation import parts
-from components.evaluation.jobs import draw, judge, sampling, write_neighbours
+from components.evaluation.jobs import draw, judge, write_neighbours
 from components.evaluation.reference import describe
 from components.evaluation.requests import Draw, Places, Verdict
 from components.extractors.load import load_extractor
@@ -26,7 +26,7 @@ from components.extractors.make import make
 from components.families import artifact, catalogue
 from components.metrics.retrieval import chance, ranks
 from components.pipeline.plan import Plan
-from components.sampling import conditions, to_file
+from components.sampling import conditions, generate, to_file
 from components.sampling.request import Wish
 from components.store import Store
 from components.training import request
@@ -302,11 +302,11 @@ def test_judged_samples_follow_the_captions_of_the_split(store: Store) -> None:
     assert conditions.conditions_of("captioned", {}, told, data, test) == {"text": test.text}
     assert conditions.conditions_of("dcgan", {}, data.card, data, test) == {}
     generator = catalogue.build("captioned", {}, told).generator
-    whole = sampling.draw(generator, told, n=24, seed=0, text=test.text)
-    part = sampling.draw(generator, told, n=4, seed=0, start=20, text=test.text)
+    whole = generate.draw(generator, told, n=24, seed=0, text=test.text)
+    part = generate.draw(generator, told, n=4, seed=0, start=20, text=test.text)
     np.testing.assert_array_equal(part, whole[20:])
     with pytest.raises(InputError, match="only 24 captions"):
-        sampling.draw(generator, told, n=25, seed=0, text=test.text)
+        generate.draw(generator, told, n=25, seed=0, text=test.text)
 
 
 @pytest.mark.parametrize("family", ["inpainting", "super_resolution"])

@@ -22,8 +22,9 @@ from components.training.distributed import Group
 from components.training.health.detector import Diagnosis, Doctor
 from components.training.health.monitor import Watch
 from components.training.health.probe import Probe
+from components.training.log import NullLog
 from components.training.loop import train
-from components.training.run_log import Recorder, Silent
+from components.training.run_log import RunLog
 from components.training.state import Trained
 from components.training.trainer import Trainer
 from tests import tiny
@@ -168,7 +169,7 @@ def rank(index: int, size: int, port: int, path: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         sick(patch, (1, 5))
         trainer = tiny.trainer("dcgan", settings("treat"), group=Group(index, size))
-        log = tiny.Memory() if index == 0 else Silent()
+        log = tiny.Memory() if index == 0 else NullLog()
         train(trainer, Batches(tiny.split(), 8, 0), log)
     if index == 0:
         torch.save({"family": trainer.family.state_dict(), "treated": trainer.control.treatments}, path)
@@ -199,7 +200,7 @@ def test_the_page_can_tell_every_attempt_apart(monkeypatch: pytest.MonkeyPatch, 
     trainer = tiny.trainer("dcgan", chosen)
     with Uploader(store) as uploader:
         draw = lambda generator: generate.draw(generator, tiny.CARD, n=4, seed=1)  # noqa: E731
-        log = Recorder(store, uploader, draw, chosen.steps)
+        log = RunLog(store, uploader, draw, chosen.steps)
         train(trainer, Batches(tiny.split(), 8, 0), log)
     assert not uploader.failed
     parts = store.list("metrics")
