@@ -25,7 +25,7 @@ from components.store import Store
 from components.store.uploader import Uploader
 from components.training import checkpoint
 from components.training.distributed import Group
-from components.training.health.monitor import examined
+from components.training.health.monitor import sides_of
 from components.training.health.probe import Probe
 from components.training.inputs import Inputs, open_inputs
 from components.training.log import NullLog
@@ -140,7 +140,7 @@ def open_log(job: Fit, inputs: Inputs, family: Family, uploader: Uploader) -> Jo
         return generate.draw(generator, inputs.card, **fixed)
 
     selector = open_selector(job, inputs) if settings.judges else None
-    probe = open_probe(inputs, selector) if examined(family) else None
+    probe = open_probe(inputs, selector) if sides_of(family.phases) else None
     arguments = attempt, uploader, draw, settings.steps, selector, job.checkpoints, probe
     return JobLog(job, inputs, rows, *arguments)
 

@@ -59,9 +59,9 @@ def train(
         log.resume_at(trainer.control.step, trainer.control.attempt)
         refuse_again(trainer)
     control = trainer.control
-    grids, watch = grid_steps(settings), trainer.watch
-    if watch.examines:
-        log.watch(watch.described)
+    grids, monitor = grid_steps(settings), trainer.monitor
+    if monitor.examines:
+        log.watch(monitor.described)
     validates = bool(validation) and len(trainer.family.phases) == 1
     by_loss = validates and settings.patience is not None  # what stops a training early also selects
     changes = {milestone.step: milestone.change for milestone in settings.milestones}
@@ -82,7 +82,7 @@ def train(
             if by_loss:
                 trainer.select(sum(terms.values()))
         drawn = step in grids or control.stopped
-        vitals, diagnosis = watch.look() if watch.is_due(step) else ({}, None)
+        vitals, diagnosis = trainer.check_health()
         if trainer.is_logged(step) or checked or drawn or vitals:
             row = trainer.collect() | {f"validation/{k}": v for k, v in checked.items()}
             diagnosis = diagnosis or trainer.broken(row)
@@ -96,7 +96,7 @@ def train(
             control = trainer.control
             continue
         saved = step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped
-        if saved and watch.healthy:
+        if saved and monitor.healthy:
             control.healthy = (control.attempt, step)
         if saved:
             name = log.save(step, trainer.state())
@@ -110,9 +110,9 @@ def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
     Raises:
         Diverged: the policy is to stop, or nothing is left to try; the last healthy checkpoint stays.
     """
-    control, watch = trainer.control, trainer.watch
-    remedy, generator = watch.remedy(diagnosis.disease), trainer.calibrated()
-    action = "treated" if remedy else watch.otherwise(diagnosis.disease)
+    control, monitor = trainer.control, trainer.monitor
+    remedy, generator = trainer.remedy(diagnosis.disease), trainer.calibrated()
+    action = "treated" if remedy else monitor.without_remedy(diagnosis.disease)
     found = event(diagnosis, control.attempt, action)
     if remedy is None:
         control.events.append(found)
@@ -126,7 +126,7 @@ def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
     log.event(found, generator)
     control = trainer.control
     log.go_back(control.step, control.attempt)
-    log.watch(watch.described)
+    log.watch(monitor.described)
     log.save(control.step, trainer.state())
     return True
 

@@ -115,7 +115,7 @@ def described(outcome: Outcome, log: RunLog) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in family.generator.parameters()),
         "parameters_trained": sum(p.numel() for p in family.parameters()),
         "terms": trained.terms,
-        "health": trainer.watch.described | {"events": control.events},
+        "health": trainer.monitor.described | {"events": control.events},
         "samples": {**sample_table(log.attempt, family.card), **outcome.sampled},
     }
 
