@@ -129,8 +129,7 @@ class Atelier:
     def step(self, number: int) -> None:
         trainer = self.trainer
         trainer.step(self.data)
-        if trainer.watch.is_due(trainer.control.step):
-            trainer.watch.look()
+        trainer.check_health()
         if trainer.is_logged(trainer.control.step):
             trainer.collect()
 

@@ -50,7 +50,7 @@ from components.store.uploader import Uploader
 from components.training import checkpoint
 from components.training.health.probe import Probe
 from components.training.loop import train
-from components.training.run_log import Recorder
+from components.training.run_log import RunLog
 from components.training.trainer import Trainer
 from models import gan
 from models.family import Card, Family
@@ -211,10 +211,8 @@ def prove(
     trainer = Trainer(family, chosen, probe=Probe(bench.card, bench.features, bench.real(1000)))
     began, stopped = time.perf_counter(), None
     with Uploader(attempt) as uploader:
-        log = Recorder(attempt, uploader, bench.draw, chosen.steps)
+        log = RunLog(attempt, uploader, bench.draw, chosen.steps)
         resume = checkpoint.newest(attempt)
-        if resume:
-            log.resume_at(resume["control"]["step"], resume["control"]["attempt"])
         try:
             train(trainer, bench.source(chosen), log, resume=resume)
         except RunError as error:

@@ -143,8 +143,7 @@ def ours(name: str, data: Digits, args: argparse.Namespace) -> Step:
 
     def step(number: int) -> None:
         trainer.step(data)
-        if trainer.watch.is_due(trainer.control.step):
-            trainer.watch.look()
+        trainer.check_health()
         if trainer.is_logged(trainer.control.step):
             trainer.collect()
 

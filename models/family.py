@@ -24,7 +24,7 @@ Loss = Callable[["Batch"], Terms | tuple[Terms, Terms]]
 """A loss returns its terms, or (terms, observed): observed values are reduced and logged, never minimised."""
 
 
-DISCRIMINATOR, GENERATOR = "discriminator", "generator"  # the phases by which an adversarial family is known
+DISCRIMINATOR, GENERATOR = "discriminator", "generator"  # the roles by which an adversarial family is known
 
 
 class Config(BaseModel):
@@ -117,10 +117,16 @@ class Phase:
     after: Callable[[Terms], None] | None = (
         None  # once after each update, with terms reduced over shards and ranks
     )
+    role: str | None = None  # DISCRIMINATOR or GENERATOR; None: as its name says
 
     def is_due(self, step: int) -> bool:
         """Whether the phase runs at `step` (from 0): the first time after `every` steps."""
         return (step + 1) % self.every == 0
+
+    @property
+    def plays(self) -> str:
+        """The part it plays in an adversarial game, where it plays one."""
+        return self.role or self.name
 
     @property
     def parameters(self) -> list[nn.Parameter]:

@@ -21,7 +21,8 @@ from components.config.train import Train
 from components.data.dataset import Batches, Shards, Split
 from components.data.text.encoded import DIM, Text
 from components.families.catalogue import build, untrained
-from components.training import posthoc_ema
+from components.training import checkpoint, posthoc_ema
+from components.training.log import Log
 from components.training.loop import train
 from components.training.trainer import Trainer
 from models.family import Card
@@ -108,7 +109,7 @@ def trainer(
     return Trainer(family, chosen, **arguments)
 
 
-class Memory:
+class Memory(Log):
     """A log that keeps everything in memory."""
 
     def __init__(self) -> None:
@@ -125,21 +126,12 @@ class Memory:
     def grid(self, step: int, generator: torch.nn.Module) -> None:
         self.grids.append(step)
 
-    def judge(self, step: int, generator: torch.nn.Module) -> dict[str, float]:
-        return {}
-
-    def watch(self, how: dict[str, Any]) -> None:
-        pass
-
     def event(self, found: dict[str, Any], generator: torch.nn.Module) -> None:
         self.events.append(found)
 
     def load(self, moment: tuple[int, int]) -> dict[str, Any]:
         # As from a file: an optimizer goes on in the tensors that it is given.
         return copy.deepcopy(self.moments[moment])
-
-    def go_back(self, step: int, attempt: int) -> None:
-        pass
 
     def save_tracks(self, moment: tuple[int, int], snapshot: dict[str, torch.Tensor]) -> None:
         self.tracks[moment] = posthoc_ema.encode(snapshot)
@@ -151,14 +143,9 @@ class Memory:
         return posthoc_ema.decode(self.tracks[moment])
 
     def save(self, step: int, state: dict[str, Any]) -> str:
-        from components.training import checkpoint
-
         attempt = state["control"]["attempt"]
         self.saved[step] = self.moments[attempt, step] = checkpoint.decode(checkpoint.encode(state))
         return checkpoint.name(step, attempt)
-
-    def progress(self, step: int, values: dict[str, float]) -> None:
-        pass
 
 
 def run(

@@ -1,13 +1,8 @@
-"""What a worker is sent to do: train a family, draw samples from a trained one.
-
-Plain arguments, results in the store.
-"""
+"""A training job on a worker: plain arguments, results in the store."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +14,10 @@ from components.common.memory import keep_freed
 from components.common.seeds import derive
 from components.common.threads import using_threads
 from components.data import dataset
-from components.data.card import DataCard
-from components.data.dataset import Batches, Split, open_shards, open_split, to_float
-from components.data.text.encoded import ENCODER
+from components.data.dataset import Batches, to_float
 from components.evaluation.protocol import PAIRED
 from components.evaluation.snapshot import Jury, Selector
-from components.families.artifact import load_model
-from components.families.catalogue import build, card_for, conditions
+from components.families.catalogue import build, conditions
 from components.records.names import RESULT
 from components.sampling import generate, sheets
 from components.sampling.conditions import conditions_of, originals
@@ -34,16 +26,19 @@ from components.store import Store
 from components.store.uploader import Uploader
 from components.training import checkpoint
 from components.training.distributed import Group
-from components.training.health.monitor import examined
+from components.training.health.monitor import sides_of
 from components.training.health.probe import Probe
+from components.training.inputs import Inputs, open_inputs
+from components.training.log import NullLog
 from components.training.loop import train, try_lengths
 from components.training.protocols import Report
 from components.training.request import Fit
-from components.training.result import write_result
-from components.training.run_log import Recorder, Silent
+from components.training.result import Outcome, write_result
+from components.training.run_log import RunLog
+from components.training.state import Trained
 from components.training.trainer import Trainer
 from components.training.validation import held_out
-from models.family import Card, Family, Generator
+from models.family import Family, Generator
 from models.registry import FAMILIES
 
 PROBED = 1000  # validation images of which a sample says how diverse samples should be
@@ -56,74 +51,31 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
     ema/ too, where averages of other lengths are tried. A job that stops on the way leaves no model yet.
     """
     group = group or Group(device=torch.device(job.device))
-    settings, store = job.settings, Store(job.store)
-    attempt = store.child(job.attempt)
+    settings, attempt = job.settings, Store(job.store).child(job.attempt)
     if group.agree(attempt.exists(RESULT)):
         return
     keep_freed()
-    with using_threads(settings.threads):
-        folder = store.local_copy(job.data)
-        card = DataCard.read(folder)
-        told = card_for(job.family, job.config, card)
-        encoded = store.local_copy(job.captions) if told.text else None
-        training, validation = (
-            _split(job, store, folder, split, encoded) for split in ("train", "validation")
+    with using_threads(settings.threads), Uploader(attempt) as uploader:
+        inputs = open_inputs(job)
+        family = build_family(job, inputs)
+        resume = newest_checkpoint(attempt, group)
+        log = open_log(job, inputs, family, uploader) if group.rank == 0 else NullLog()
+        trainer = Trainer(family, settings, group=group, probe=log.probe)
+        batches = Batches(inputs.training, settings.batch, settings.seed, job.flips)
+        validation = held_out(inputs.validation, settings.batch)
+        trained = train(
+            trainer, batches, log, validation=validation, resume=resume, report=report, stop_at=job.stop_at
         )
-        upstream = {name: load_model(store.local_copy(model)) for name, model in job.upstream.items()}
-        torch.manual_seed(derive(settings.seed, "weights"))
-        built_on = {name: generator for name, (generator, _, _) in upstream.items()}
-        family = build(job.family, job.config, told, built_on, settings)
-        resume = _checkpoint(attempt, group)
-        with Uploader(attempt) as uploader:
-            rows = sheets.grid_rows(validation, settings.sample_images)
-            log: Recorder | Silent = Silent()
-            if group.rank == 0:
-                log = _log(job, store, attempt, uploader, validation, rows, card, family)
-            if isinstance(log, Recorder) and resume:
-                log.resume_at(resume["control"]["step"], resume["control"]["attempt"])
-            probe = None
-            if isinstance(log, Recorder) and examined(family):
-                probe = _probe(log, card.card, validation)
-            trainer = Trainer(family, settings, group=group, probe=probe)
-            began = time.time()
-            trained = train(
-                trainer,
-                Batches(training, settings.batch, settings.seed, job.flips),
-                log,
-                validation=held_out(validation, settings.batch),
-                resume=resume,
-                report=report,
-                stop_at=job.stop_at,
-            )
-            paused = trainer.control.step < settings.steps and not trainer.control.stopped
-            averages = None
-            if isinstance(log, Recorder) and settings.ema_lengths and not paused:
-                averages = try_lengths(trainer, log)
-            work = time.time() - began
-        if uploader.failed:
-            name, why = uploader.failed[0]
-            raise RunError(f"{job.attempt}/{name} could not be stored: {why}; run the same command to resume")
-        if isinstance(log, Recorder) and not paused:
-            shown: dict[str, Any] = {"count": len(rows)}
-            about: dict[str, Any] = {"labels": card.labels, "background": card.background}
-            about["upstream"] = {name: described for name, (_, _, described) in upstream.items()}
-            if told.text and validation.captions:
-                shown["titles"] = [validation.captions[i] for i in rows]
-                about["encoder"] = store.read_json(f"{job.captions}/{ENCODER}")
-            write_result(job, attempt, trainer, log, trained, validation, averages, work, shown, about)
+        log.finish(trainer, trained)
 
 
-def _split(job: Fit, store: Store, folder: Path, name: str, encoded: Path | None) -> Split:
-    """A split of the data, with what is kept of its captions and images as other models encode them."""
-    split = open_split(folder, name, encoded)
-    if job.without is not None:
-        return split.without(job.without)
-    if not job.latents:
-        return split
-    return replace(split, latents=open_shards(store.local_copy(f"{job.latents}/{name}"), "latents"))
+def build_family(job: Fit, inputs: Inputs) -> Family:
+    """The job's family, its weights drawn from the job's seed."""
+    torch.manual_seed(derive(job.settings.seed, "weights"))
+    return build(job.family, job.config, inputs.card, inputs.upstream, job.settings)
 
 
-def _checkpoint(attempt: Store, group: Group) -> dict[str, Any] | None:
+def newest_checkpoint(attempt: Store, group: Group) -> dict[str, Any] | None:
     """The newest checkpoint that the first process can read, on all of them."""
     state = checkpoint.newest(attempt, group.device)
     own = moment_of(state) if state else None
@@ -136,28 +88,39 @@ def moment_of(state: dict[str, Any]) -> checkpoint.Moment:
     return state["control"]["attempt"], state["control"]["step"]
 
 
-def _probe(log: Recorder, card: Card, validation: Split) -> Probe:
-    """What measures the diversity of samples: through the extractor where one judges, else in pixels."""
-    real = to_float(validation.images[: min(len(validation), PROBED)])
-    if log.selector is None:
-        return Probe(card, lambda images: images.flatten(1), real)
-    extractor = log.selector.jury.extractor
-    return Probe(card, lambda images: extractor(dataset.to_uint8(images)), real)
+class JobLog(RunLog):
+    """The log of a job's first process, which writes its result."""
+
+    def __init__(self, job: Fit, inputs: Inputs, rows: np.ndarray, *arguments: Any):
+        super().__init__(*arguments)
+        self.job, self.inputs, self.sampled = job, inputs, rows
+        self.began = time.time()
+
+    def finish(self, trainer: Trainer, trained: Trained) -> None:
+        """Try averages, wait until all is stored and write the result; but for the wait only once finished.
+
+        Raises:
+            RunError: a file could not be stored.
+        """
+        tries = trained.finished and trainer.settings.ema_lengths
+        averages = try_lengths(trainer, self) if tries else None
+        seconds = time.time() - self.began
+        self.uploader.close()
+        if self.uploader.failed:
+            name, why = self.uploader.failed[0]
+            raise RunError(
+                f"{self.job.attempt}/{name} could not be stored: {why}; run the same command to resume"
+            )
+        if trained.finished:
+            outcome = Outcome(self.job, self.inputs, trainer, trained, averages, seconds, self.sampled)
+            write_result(outcome, self)
 
 
-def _log(
-    job: Fit,
-    store: Store,
-    attempt: Store,
-    uploader: Uploader,
-    validation: Split,
-    rows: np.ndarray,
-    card: DataCard,
-    family: Family,
-) -> Recorder:
+def open_log(job: Fit, inputs: Inputs, family: Family, uploader: Uploader) -> JobLog:
     """Where the first process writes, with the fixed conditions of its sample grids."""
-    settings, labels, told = job.settings, validation.labels, family.card
-    kinds = conditions(job.family, job.config, told)
+    settings, validation, attempt = job.settings, inputs.validation, Store(job.store).child(job.attempt)
+    rows = sheets.grid_rows(validation, settings.sample_images)
+    kinds, labels = conditions(job.family, job.config, inputs.card), validation.labels
     fixed: dict[str, Any] = {
         "n": len(rows),
         "seed": derive(settings.seed, "grid"),
@@ -170,25 +133,38 @@ def _log(
         grid = sheets.grid(validation.images[rows], SHEET_COLUMNS)
         uploader.put(sheets.encode_webp(grid), "samples/source.webp")
     if hasattr(family.generator, "given"):
-        grid = sheets.grid(generate.draw(family.generator, told, method="given", **fixed), SHEET_COLUMNS)
-        uploader.put(sheets.encode_webp(grid), "samples/given.webp")
+        shown = generate.draw(family.generator, inputs.card, method="given", **fixed)
+        uploader.put(sheets.encode_webp(sheets.grid(shown, SHEET_COLUMNS)), "samples/given.webp")
 
     def draw(generator: nn.Module) -> np.ndarray:
         assert isinstance(generator, Generator)
-        return generate.draw(generator, told, **fixed)
+        return generate.draw(generator, inputs.card, **fixed)
 
-    selector = _selector(job, store, validation, card, told) if settings.judges else None
-    return Recorder(attempt, uploader, draw, settings.steps, selector, job.checkpoints)
+    selector = open_selector(job, inputs) if settings.judges else None
+    probe = open_probe(inputs, selector) if sides_of(family.phases) else None
+    arguments = attempt, uploader, draw, settings.steps, selector, job.checkpoints, probe
+    return JobLog(job, inputs, rows, *arguments)
 
 
-def _selector(job: Fit, store: Store, validation: Split, card: DataCard, told: Card) -> Selector:
+def open_selector(job: Fit, inputs: Inputs) -> Selector:
     """What judges snapshots.
 
     Its samples are like those to be reported, but of seeds and images that select and are never reported.
     """
+    store, validation = Store(job.store), inputs.validation
     n = min(job.settings.judge_samples, len(validation))
     targets = validation.images[np.arange(n)] if FAMILIES[job.family].task in PAIRED else None
     jury = Jury(store.local_copy(job.reference), store.local_copy(job.extractor), n, targets)
-    fixed = conditions_of(job.family, job.config, told, card, validation)
+    fixed = conditions_of(job.family, job.config, inputs.card, inputs.data, validation)
     fixed |= {"n": n, "seed": derive(job.settings.seed, "select"), "device": job.device}
-    return Selector(jury, lambda generator: generate.draw(generator, told, **fixed))
+    return Selector(jury, lambda generator: generate.draw(generator, inputs.card, **fixed))
+
+
+def open_probe(inputs: Inputs, selector: Selector | None) -> Probe:
+    """What measures the diversity of samples: through the extractor where one judges, else in pixels."""
+    validation = inputs.validation
+    real = to_float(validation.images[: min(len(validation), PROBED)])
+    if selector is None:
+        return Probe(inputs.data.card, lambda images: images.flatten(1), real)
+    extractor = selector.jury.extractor
+    return Probe(inputs.data.card, lambda images: extractor(dataset.to_uint8(images)), real)

@@ -19,7 +19,8 @@ import torch
 from components.training import posthoc_ema
 from components.training.health.detector import Diagnosis
 from components.training.health.events import event, stopped
-from components.training.protocols import Log, Report, Source
+from components.training.log import Log
+from components.training.protocols import Report, Source
 from components.training.schedule import grid_steps
 from components.training.state import Trained
 from components.training.trainer import Trainer
@@ -55,11 +56,12 @@ def train(
         snapshot(trainer, log)
     else:
         trainer.load_state(resume)
+        log.resume_at(trainer.control.step, trainer.control.attempt)
         refuse_again(trainer)
     control = trainer.control
-    grids, watch = grid_steps(settings), trainer.watch
-    if watch.examines:
-        log.watch(watch.described)
+    grids, monitor = grid_steps(settings), trainer.monitor
+    if monitor.examines:
+        log.watch(monitor.described)
     validates = bool(validation) and len(trainer.family.phases) == 1
     by_loss = validates and settings.patience is not None  # what stops a training early also selects
     changes = {milestone.step: milestone.change for milestone in settings.milestones}
@@ -80,7 +82,7 @@ def train(
             if by_loss:
                 trainer.select(sum(terms.values()))
         drawn = step in grids or control.stopped
-        vitals, diagnosis = watch.look() if watch.is_due(step) else ({}, None)
+        vitals, diagnosis = trainer.check_health()
         if trainer.is_logged(step) or checked or drawn or vitals:
             row = trainer.collect() | {f"validation/{k}": v for k, v in checked.items()}
             diagnosis = diagnosis or trainer.broken(row)
@@ -94,12 +96,12 @@ def train(
             control = trainer.control
             continue
         saved = step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped
-        if saved and watch.healthy:
+        if saved and monitor.healthy:
             control.healthy = (control.attempt, step)
         if saved:
             name = log.save(step, trainer.state())
             report(step, row | {"seconds": time.perf_counter() - began}, name)
-    return Trained(control, trainer.images, row)
+    return Trained(control, trainer.images, control.step == settings.steps or control.stopped, row)
 
 
 def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
@@ -108,9 +110,9 @@ def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
     Raises:
         Diverged: the policy is to stop, or nothing is left to try; the last healthy checkpoint stays.
     """
-    control, watch = trainer.control, trainer.watch
-    remedy, generator = watch.remedy(diagnosis.disease), trainer.calibrated()
-    action = "treated" if remedy else watch.otherwise(diagnosis.disease)
+    control, monitor = trainer.control, trainer.monitor
+    remedy, generator = trainer.remedy(diagnosis.disease), trainer.calibrated()
+    action = "treated" if remedy else monitor.without_remedy(diagnosis.disease)
     found = event(diagnosis, control.attempt, action)
     if remedy is None:
         control.events.append(found)
@@ -124,7 +126,7 @@ def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
     log.event(found, generator)
     control = trainer.control
     log.go_back(control.step, control.attempt)
-    log.watch(watch.described)
+    log.watch(monitor.described)
     log.save(control.step, trainer.state())
     return True
 

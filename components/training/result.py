@@ -2,85 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
-from components.data.dataset import Split
+import numpy as np
+
 from components.families.artifact import save_model
 from components.records.names import KEPT, RESULT
 from components.sampling.reconstruction_error import known_errors
 from components.sampling.sheets import SHEET_COLUMNS
 from components.store import Store
+from components.training.inputs import Inputs
 from components.training.request import Fit
-from components.training.run_log import Recorder
+from components.training.run_log import RunLog
 from components.training.state import Trained
 from components.training.trainer import Trainer
 from models.family import Card, Generator
 
 
-def write_result(
-    job: Fit,
-    attempt: Store,
-    trainer: Trainer,
-    log: Recorder,
-    trained: Trained,
-    validation: Split,
-    averages: dict[str, Any] | None,
-    work: float,
-    shown: Mapping[str, Any],
-    about: Mapping[str, Any],
-) -> None:
-    """The weights to keep, the others where they differ and, last, what is to be known of the training.
+@dataclass(frozen=True)
+class Outcome:
+    """A training that is finished, and what it was made with."""
 
-    `shown` says what the sample grids show, `about` what a model's config.json says besides its settings.
-    """
-    family, control = trainer.family, trained.control
-    job = replace(job, config=family.config.model_dump(mode="json"))  # treatments may have changed it
-    steps = {"last": control.step, "best": control.best_step or control.step}
-    won = averages["won"] if averages else None
-    kept = "best" if won is not None else job.settings.keep
-    if steps["best"] == control.step and won is None:
-        del steps["best"]
-        kept = "last"
-    folders = {which: "model" if which == kept else f"model-{which}" for which in steps}
-    for which, folder in folders.items():  # the last first: once best, the average is no longer last
-        generator = trainer.weights(which)
+    job: Fit
+    inputs: Inputs
+    trainer: Trainer
+    trained: Trained
+    averages: dict[str, Any] | None  # of other lengths, where they were tried
+    work_seconds: float
+    rows: np.ndarray  # validation images that the sample grids belong to
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """The step of each of the weights that are written; the best where they are not the last."""
+        control = self.trained.control
+        best = control.best_step or control.step
+        return {"last": control.step} | ({"best": best} if best != control.step or self.average_won else {})
+
+    @property
+    def average_won(self) -> bool:
+        """Whether an average of another length is the best."""
+        return self.averages is not None and self.averages["won"] is not None
+
+    @property
+    def kept(self) -> str:
+        """Which of the weights are the model."""
+        if "best" not in self.steps:
+            return "last"
+        return "best" if self.average_won else self.job.settings.keep
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Where each of the weights lies."""
+        return {which: "model" if which == self.kept else f"model-{which}" for which in self.steps}
+
+    @property
+    def sampled(self) -> dict[str, Any]:
+        """What the sample grids show."""
+        captions, count = self.inputs.validation.captions, {"count": len(self.rows)}
+        if not (self.inputs.card.text and captions):
+            return count
+        return count | {"titles": [captions[i] for i in self.rows]}
+
+
+def write_result(outcome: Outcome, log: RunLog) -> None:
+    """Write the weights, the grid of those that are kept and, last, what is to be known of the training."""
+    for which in outcome.steps:  # the last first: once best, the average is no longer last
+        generator = outcome.trainer.weights(which)
         assert isinstance(generator, Generator)
-        told = dict(about)
-        if family.codes:
-            told["errors"] = known_errors(generator, validation, job.device)
-        save_model(attempt, folder, job.family, job.config, generator, family.card, **told)
-        if which == kept:
-            attempt.write_bytes(KEPT, log.picture(generator))
-    attempt.write_json(
-        RESULT,
-        {
-            "steps": control.step,
-            "images": trained.images,
-            "seconds": control.seconds,
-            "work_seconds": work,
-            "stopped_early": control.stopped,
-            "kept": kept,
-            "checkpoints": {which: {"step": steps[which], "model": folders[which]} for which in steps},
-            "selected_by": _selected_by(log, trainer, averages),
-            "averages": _averages(log, averages),
-            "curve": control.curve,
-            "parameters": sum(p.numel() for p in family.generator.parameters()),
-            "parameters_trained": sum(p.numel() for p in family.parameters()),
-            "terms": trained.terms,
-            "health": trainer.watch.described | {"events": control.events},
-            "samples": {**sample_table(attempt, family.card), **shown},
-        },
+        write_weights(outcome, which, generator, log.attempt)
+        if which == outcome.kept:
+            log.attempt.write_bytes(KEPT, log.picture(generator))
+    log.attempt.write_json(RESULT, described(outcome, log))
+
+
+def write_weights(outcome: Outcome, which: str, generator: Generator, attempt: Store) -> None:
+    """Write a model folder."""
+    job, family, inputs = outcome.job, outcome.trainer.family, outcome.inputs
+    config = family.config.model_dump(mode="json")  # treatments may have changed it
+    save_model(
+        attempt,
+        outcome.folders[which],
+        job.family,
+        config,
+        generator,
+        family.card,
+        labels=inputs.data.labels,
+        encoder=inputs.encoder if inputs.validation.captions else None,
+        upstream=inputs.upstream_configs,
+        errors=known_errors(generator, inputs.validation, job.device) if family.codes else None,
+        background=inputs.data.background,
     )
 
 
-def _averages(log: Recorder, found: dict[str, Any] | None) -> dict[str, Any] | None:
+def described(outcome: Outcome, log: RunLog) -> dict[str, Any]:
+    """The contents of trained.json."""
+    trainer, trained, control = outcome.trainer, outcome.trained, outcome.trained.control
+    family, averages, folders = trainer.family, outcome.averages, outcome.folders
+    return {
+        "steps": control.step,
+        "images": trained.images,
+        "seconds": control.seconds,
+        "work_seconds": outcome.work_seconds,
+        "stopped_early": control.stopped,
+        "kept": outcome.kept,
+        "checkpoints": {
+            which: {"step": step, "model": folders[which]} for which, step in outcome.steps.items()
+        },
+        "selected_by": _selected_by(log, trainer, averages),
+        "averages": _averages(log, averages),
+        "curve": control.curve,
+        "parameters": sum(p.numel() for p in family.generator.parameters()),
+        "parameters_trained": sum(p.numel() for p in family.parameters()),
+        "terms": trained.terms,
+        "health": trainer.monitor.described | {"events": control.events},
+        "samples": {**sample_table(log.attempt, family.card), **outcome.sampled},
+    }
+
+
+def _averages(log: RunLog, found: dict[str, Any] | None) -> dict[str, Any] | None:
     """Which lengths of averages were tried, and by what they were judged."""
     return found | {"judged_by": log.selector.jury.described} if found and log.selector else None
 
 
-def _selected_by(log: Recorder, trainer: Trainer, averages: dict[str, Any] | None) -> dict[str, Any] | None:
+def _selected_by(log: RunLog, trainer: Trainer, averages: dict[str, Any] | None) -> dict[str, Any] | None:
     """What chose the best weights."""
     if averages and averages["won"] is not None and log.selector:
         return log.selector.jury.described | {"ema_length": averages["won"]}

@@ -21,57 +21,14 @@ from components.store import Store
 from components.store.uploader import Uploader
 from components.training import checkpoint, posthoc_ema
 from components.training.health.events import event_name
+from components.training.health.probe import Probe
+from components.training.log import Log
 from models.family import Terms
 
 PROGRESS_SECONDS = 1.0  # how often others can see a run move; costs one small file
 
 
-class Silent:
-    """The log of every process but the first: it keeps nothing."""
-
-    def row(self, step: int, values: dict[str, float]) -> None:
-        """Nothing."""
-
-    def grid(self, step: int, generator: nn.Module) -> None:
-        """Nothing."""
-
-    def judge(self, step: int, generator: nn.Module) -> dict[str, float]:
-        """Nothing; all processes hear what the first one finds."""
-        return {}
-
-    def watch(self, how: dict[str, Any]) -> None:
-        """Nothing."""
-
-    def event(self, found: dict[str, Any], generator: nn.Module) -> None:
-        """Nothing."""
-
-    def load(self, moment: checkpoint.Moment) -> dict[str, Any]:
-        """Nothing; all processes get the state that the first one read."""
-        return {}
-
-    def go_back(self, step: int, attempt: int) -> None:
-        """Nothing."""
-
-    def save_tracks(self, moment: checkpoint.Moment, snapshot: Terms) -> None:
-        """Nothing."""
-
-    def stored_tracks(self, moments: Sequence[checkpoint.Moment]) -> list[checkpoint.Moment]:
-        """None; the first process makes averages."""
-        return []
-
-    def load_tracks(self, moment: checkpoint.Moment) -> Terms:
-        """Nothing."""
-        return {}
-
-    def save(self, step: int, state: dict[str, Any]) -> str:
-        """Nothing; the first process stores the state of all."""
-        return checkpoint.name(step, state["control"]["attempt"])
-
-    def progress(self, step: int, values: dict[str, float]) -> None:
-        """Nothing."""
-
-
-class Recorder(Silent):
+class RunLog(Log):
     """The log of the first process.
 
     Objects cannot be appended to, so metrics go out in parts named by their steps.
@@ -86,7 +43,9 @@ class Recorder(Silent):
         steps: int,
         selector: Selector | None = None,
         keep: int = checkpoint.KEEP,
+        probe: Probe | None = None,
     ):
+        self.probe = probe
         self.keep = keep
         self.attempt, self.uploader, self.draw, self.steps = attempt, uploader, draw, steps
         self.selector = selector

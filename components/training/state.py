@@ -31,4 +31,5 @@ class Trained:
 
     control: Control
     images: int
+    finished: bool  # rather than stopped for now
     terms: dict[str, float] = field(default_factory=dict)

@@ -26,7 +26,7 @@ from components.training.carry_over import carried
 from components.training.distributed import Buffers, Group, Replica, evaluated
 from components.training.ema import EMA
 from components.training.health.detector import Diagnosis
-from components.training.health.monitor import Watch
+from components.training.health.monitor import HealthMonitor, sides_of
 from components.training.health.probe import Probe
 from components.training.protocols import Source
 from components.training.schedule import learning_rate
@@ -69,9 +69,9 @@ class Trainer:
         self.settings, self.group = settings, group or Group()
         self.shards = self.group.shards(settings.shards)
         self.best: Terms | None = None
-        self.control = Control()
+        self.control, self.probe = Control(), probe
+        self.monitor = HealthMonitor(settings, sides_of(family.phases), family.bands)
         self.take_up(family)
-        self.watch = Watch(self, probe)
 
     def take_up(self, family: Family) -> None:
         """Train this family from now on, as it is."""
@@ -86,7 +86,8 @@ class Trainer:
         self.replica = Replica(family, self.group)
         self.buffers = Buffers(family, self.shards)
         self.base_rates = [[g["lr"] for g in optimizer.param_groups] for optimizer in family.optimizers]
-        self.logged, self.looked = Means(), Means()  # since the last row, and since the doctor's last look
+        self.logged, self.looked = Means(), Means()  # since the last row, and since the last health check
+        self.monitor.set_family(sides_of(family.phases), family.bands)
 
     # One step.
 
@@ -123,12 +124,7 @@ class Trainer:
         if len(seen) > 1:
             seen = [{name: torch.stack([s[name] for s in seen]).mean() for name in seen[0]}]
         (terms,) = seen
-        after = self.control.step + 1
-        if (
-            self.settings.clip
-            or self.is_logged(after)
-            or any(self.watch.is_due(after + i) for i in range(phase.every))
-        ):
+        if self.settings.clip or self.reads_gradient(phase):
             largest = self.settings.clip or math.inf
             terms["grad_norm"] = nn.utils.clip_grad_norm_(parameters, largest, foreach=True).detach()
         phase.optimizer.step()
@@ -137,8 +133,13 @@ class Trainer:
             with self.buffers.shared(), torch.no_grad():
                 phase.after(terms)
         self.logged.add(phase.name, terms)
-        if self.watch.examines:
+        if self.monitor.examines:
             self.looked.add(phase.name, terms)
+
+    def reads_gradient(self, phase: Phase) -> bool:
+        """Whether the gradient of this update is logged, or is the phase's last before a health check."""
+        after = self.control.step + 1
+        return self.is_logged(after) or self.monitor.is_due_within(after, phase.every)
 
     def train_only(self, parameters: Sequence[nn.Parameter]) -> None:
         """While a phase's loss runs, exactly its parameters require gradients."""
@@ -183,7 +184,7 @@ class Trainer:
     def collect(self) -> dict[str, float]:
         """Means since the last line; raises Diverged where one is not finite and there is no doctor."""
         values = self.logged.take(self.group)
-        if not self.watch.examines and (broken := self.broken(values)):
+        if not self.monitor.examines and (broken := self.broken(values)):
             raise Diverged(
                 f"{broken.sentence} The last good checkpoint is kept. Lower the learning rate or clip."
             )
@@ -192,11 +193,36 @@ class Trainer:
     def broken(self, values: Mapping[str, float]) -> Diagnosis | None:
         """The diagnosis where a logged mean is not finite; under treatment it has to wait for a look."""
         evidence = {key: value for key, value in values.items() if not math.isfinite(value)}
-        if not evidence or (self.watch.examines and self.settings.treats):
+        if not evidence or (self.monitor.examines and self.settings.treats):
             return None
         key, value = next(iter(evidence.items()))
         within = f"within the {self.settings.log_every} steps before step {self.control.step}"
         return Diagnosis("non_finite", self.control.step, f"{key} became {value} {within}.", evidence)
+
+    # Health.
+
+    def check_health(self) -> tuple[dict[str, float], Diagnosis | None]:
+        """The health metrics where a check is due after this step, and a diagnosis where there is one."""
+        step = self.control.step
+        if not self.monitor.is_due(step):
+            return {}, None
+        means = self.looked.take(self.group)
+        diversity = self.group.agree(self.probe(self.family.generator) if self.probe else {})
+        return self.monitor.check(step, means, self.weight_norms(), diversity)
+
+    def weight_norms(self) -> dict[str, float]:
+        """The norms of all that each side of an adversarial game trains, by side."""
+        phases = {phase.name: phase for phase in self.family.phases}
+        return {side: norm(phases[name].parameters) for side, name in self.monitor.sides.items()}
+
+    def remedy(self, disease: str) -> Remedy | None:
+        """The next thing to do about it, first what was not tried, where the policy allows any more."""
+        treatments, settings = self.control.treatments, self.settings
+        if not settings.treats or len(treatments) >= settings.treatments:
+            return None
+        tried = {treatment["remedy"] for treatment in treatments}
+        offered = self.family.remedies(disease)
+        return next((r for r in offered if r.name not in tried), next(iter(offered), None))
 
     # Validation.
 
@@ -246,7 +272,10 @@ class Trainer:
             "tracks": self.tracks.state() if self.tracks else None,
             "shards": shards,
             "control": vars(self.control).copy(),
-            "watch": self.watch.state(),
+            "health": {
+                "doctor": self.monitor.doctor.state(),
+                "probe": self.probe.state() if self.probe else {},
+            },
         }
 
     def adjust(self, change: Mapping[str, Any]) -> None:
@@ -281,7 +310,9 @@ class Trainer:
             self.tracks.load_state(state["tracks"])
         self.buffers.load_state(state["shards"])
         self.control = Control(**state["control"])
-        self.watch.load_state(state["watch"])
+        self.monitor.doctor.load_state(state["health"]["doctor"])
+        if self.probe and state["health"]["probe"]:
+            self.probe.load_state(state["health"]["probe"])
 
     def treat(self, found: dict[str, Any], remedy: Remedy, state: dict[str, Any] | None) -> dict[str, Any]:
         """Go back to a healthy state with the family's settings changed; the event with what was done.
@@ -316,7 +347,7 @@ class Trainer:
             treatments=[*now.treatments, treatment],
             changes=changes,
         )
-        self.watch.doctor.reset()
+        self.monitor.doctor.reset()
         return found
 
     def carry_over(self, state: dict[str, Any]) -> dict[str, bool]:
@@ -355,6 +386,11 @@ class Trainer:
                 generator, (standing_batch(card, i, self.group.device) for i in range(STANDING_BATCHES))
             )
         return generator
+
+
+def norm(parameters: Sequence[nn.Parameter]) -> float:
+    """The Euclidean norm of all of them."""
+    return float(torch.stack(torch._foreach_norm([p.detach() for p in parameters])).norm())
 
 
 def standing_batch(card: Card, number: int, device: torch.device) -> tuple[Batch, Noise]:

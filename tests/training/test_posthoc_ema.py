@@ -22,11 +22,12 @@ from components.records import names
 from components.report import judged
 from components.store import Store
 from components.store.uploader import Uploader
-from components.training import job, posthoc_ema, request
+from components.training import inputs, job, posthoc_ema, request
 from components.training.ema import decay
+from components.training.log import NullLog
 from components.training.loop import train, try_lengths
 from components.training.posthoc_ema import TRACKED, Profile, Tracks, exponent, inner, relative_length, solve
-from components.training.run_log import Recorder, Silent
+from components.training.run_log import RunLog
 from models.family import Remedy
 from tests import tiny
 from tests.training.test_loop import Judged
@@ -254,7 +255,7 @@ def test_every_process_keeps_the_same_tracks() -> None:
     """The others, whose logs are silent, go on from the first one's checkpoint too."""
     first, _ = trained(())
     other = tiny.trainer("dcgan", first.settings)
-    train(other, Batches(tiny.split(), 8, 0), Silent())
+    train(other, Batches(tiny.split(), 8, 0), NullLog())
     assert other.tracks and other.tracks.moments == first.tracks.moments
     assert same(other.tracks.state()["parameters"], first.tracks.state()["parameters"])
 
@@ -289,7 +290,7 @@ def test_snapshots_are_files_of_the_attempt(tmp_path: Any) -> None:
     attempt = Store(tmp_path)
     tracks = Tracks(nn.Conv2d(2, 3, 3).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     with Uploader(attempt) as uploader:
-        log = Recorder(attempt, uploader, lambda generator: np.zeros(0), 16)
+        log = RunLog(attempt, uploader, lambda generator: np.zeros(0), 16)
         log.save_tracks((1, 8), posthoc_ema.flat(tracks.parameters))
         assert log.stored_tracks([(1, 4), (1, 8)]) == [(1, 8)]
         assert same(log.load_tracks((1, 8)), posthoc_ema.flat(tracks.parameters))
@@ -314,8 +315,8 @@ def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def fit(scores: tuple[float, ...], name: str = "vae", **changes: Any) -> tuple[dict[str, Any], Store]:
         monkeypatch.setattr(data_card.DataCard, "read", lambda folder: card)
-        monkeypatch.setattr(job, "open_split", lambda folder, split, encoded: tiny.split())
-        monkeypatch.setattr(job, "_selector", lambda *_: Scores(scores))
+        monkeypatch.setattr(inputs, "open_split", lambda folder, split, encoded: tiny.split())
+        monkeypatch.setattr(job, "open_selector", lambda *_: Scores(scores))
         (tmp_path / "data").mkdir()
         chosen = tiny.settings(sample_grids=2, sample_images=4, **changes)
         job.fit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from components.store.uploader import Uploader
 from components.training.carry_over import carried
 from components.training.distributed import Group
 from components.training.health.detector import Diagnosis, Doctor
-from components.training.health.monitor import Watch
+from components.training.health.monitor import sides_of
 from components.training.health.probe import Probe
+from components.training.log import NullLog
 from components.training.loop import train
-from components.training.run_log import Recorder, Silent
+from components.training.run_log import RunLog
 from components.training.state import Trained
 from components.training.trainer import Trainer
+from models.family import Phase
 from tests import tiny
 from tests.conftest import free_port
 from tests.families.test_contract import equal
@@ -33,16 +36,16 @@ from tests.families.test_contract import equal
 
 def sick(monkeypatch: pytest.MonkeyPatch, *moments: tuple[int, int], disease: str = "mode_collapse") -> None:
     """A doctor that finds a disease at these attempts and steps, and all well otherwise."""
-    look = Watch.look
+    check = Trainer.check_health
 
-    def finds(self: Watch) -> tuple[dict[str, float], Diagnosis | None]:
-        vitals, _ = look(self)
-        control = self.trainer.control
+    def finds(self: Trainer) -> tuple[dict[str, float], Diagnosis | None]:
+        vitals, _ = check(self)
+        control = self.control
         if (control.attempt, control.step) not in moments:
             return vitals, None
         return vitals, Diagnosis(disease, control.step, "Samples are all alike.", {"diversity": 0.1})
 
-    monkeypatch.setattr(Watch, "look", finds)
+    monkeypatch.setattr(Trainer, "check_health", finds)
     monkeypatch.setattr(Doctor, "healthy", property(lambda self: True))
 
 
@@ -81,6 +84,22 @@ def test_vitals_are_logged_and_reduced() -> None:
 def test_families_with_one_phase_are_not_examined() -> None:
     _, log, _ = run(settings("treat"), "vae")
     assert not any(key.startswith("health/") for row in log.rows for key in row)
+
+
+def test_phases_of_other_names_are_examined_by_their_roles() -> None:
+    """As StyleGAN2 calls them, with a third that plays no role of its own."""
+    _, named, _ = run(settings("observe"))
+    trainer, log = tiny.trainer("dcgan", settings("observe")), tiny.Memory()
+    family = trainer.family
+    d, g = (replace(phase, name=phase.name[0].upper(), role=phase.name) for phase in family.phases)
+    family.phases = (d, g, Phase("G_path", lambda batch: {"none": torch.zeros(8)}, g.optimizer, every=20))
+    assert sides_of(family.phases) == {"d": "D", "g": "G"} and sides_of((d, family.phases[2])) == {}
+    trainer.take_up(family)
+    train(trainer, Batches(tiny.split(), 8, 0), log)
+    assert "D/auc" in log.rows[-1]
+    for row, expected in zip(log.rows, named.rows, strict=True):
+        vitals = {key: value for key, value in expected.items() if key.startswith("health/")}
+        assert vitals and vitals.items() <= row.items()
 
 
 def test_stop_says_why_and_stays_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +187,7 @@ def rank(index: int, size: int, port: int, path: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         sick(patch, (1, 5))
         trainer = tiny.trainer("dcgan", settings("treat"), group=Group(index, size))
-        log = tiny.Memory() if index == 0 else Silent()
+        log = tiny.Memory() if index == 0 else NullLog()
         train(trainer, Batches(tiny.split(), 8, 0), log)
     if index == 0:
         torch.save({"family": trainer.family.state_dict(), "treated": trainer.control.treatments}, path)
@@ -199,7 +218,7 @@ def test_the_page_can_tell_every_attempt_apart(monkeypatch: pytest.MonkeyPatch, 
     trainer = tiny.trainer("dcgan", chosen)
     with Uploader(store) as uploader:
         draw = lambda generator: generate.draw(generator, tiny.CARD, n=4, seed=1)  # noqa: E731
-        log = Recorder(store, uploader, draw, chosen.steps)
+        log = RunLog(store, uploader, draw, chosen.steps)
         train(trainer, Batches(tiny.split(), 8, 0), log)
     assert not uploader.failed
     parts = store.list("metrics")
@@ -236,7 +255,7 @@ def test_the_probe_changes_nothing_and_is_seen() -> None:
     trainer, log = tiny.trainer("dcgan", chosen), tiny.Memory()
     real = tiny.split().images[:]
     probe = Probe(tiny.CARD, lambda x: x.flatten(1), torch.from_numpy(real) / 127.5 - 1, n=32)
-    trainer.watch.probe = probe
+    trainer.probe = probe
     train(trainer, Batches(tiny.split(), 8, 0), log)
     assert equal(plain.family.state_dict(), trainer.family.state_dict())
     assert {"health/diversity", "health/movement"} <= log.rows[-1].keys()

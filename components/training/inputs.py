@@ -1,0 +1,59 @@
+"""What a training reads, opened once before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from components.data.card import DataCard
+from components.data.dataset import Split, open_shards, open_split
+from components.data.text.encoded import ENCODER
+from components.families.artifact import load_model
+from components.families.catalogue import card_for
+from components.store import Store
+from components.training.request import Fit
+from models.family import Card, Generator
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The data of a training and the models that it builds on, at hand."""
+
+    data: DataCard
+    card: Card  # what the family is told of the data
+    training: Split
+    validation: Split
+    upstream: Mapping[str, Generator]
+    upstream_configs: Mapping[str, dict[str, Any]]  # the config.json of each of these
+    encoder: dict[str, Any] | None  # of captions, for families that are told them
+
+
+def open_inputs(job: Fit) -> Inputs:
+    """Open the data set, its encoded captions, the models that the family builds on and their encodings."""
+    store = Store(job.store)
+    folder = store.local_copy(job.data)
+    data = DataCard.read(folder)
+    card = card_for(job.family, job.config, data)
+    encoded = store.local_copy(job.captions) if card.text else None
+    models = {name: load_model(store.local_copy(model)) for name, model in job.upstream.items()}
+    return Inputs(
+        data,
+        card,
+        training=_open(job, store, folder, "train", encoded),
+        validation=_open(job, store, folder, "validation", encoded),
+        upstream={name: generator for name, (generator, _, _) in models.items()},
+        upstream_configs={name: config for name, (_, _, config) in models.items()},
+        encoder=store.read_json(f"{job.captions}/{ENCODER}") if card.text else None,
+    )
+
+
+def _open(job: Fit, store: Store, folder: Path, name: str, encoded: Path | None) -> Split:
+    """A split, with its encoded captions and the encodings of its images, or without the excluded class."""
+    split = open_split(folder, name, encoded)
+    if job.without is not None:
+        return split.without(job.without)
+    if not job.latents:
+        return split
+    return replace(split, latents=open_shards(store.local_copy(f"{job.latents}/{name}"), "latents"))
