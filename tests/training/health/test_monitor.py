@@ -28,7 +28,7 @@ from components.training.state import Trained
 from components.training.trainer import Trainer
 from tests import tiny
 from tests.conftest import free_port
-from tests.families.test_contract import equal
+from tests.tiny import equal
 
 
 def sick(monkeypatch: pytest.MonkeyPatch, *moments: tuple[int, int], disease: str = "mode_collapse") -> None:
