@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-pytest_plugins = ["tests.s3"]
+pytest_plugins = ["tests.browser", "tests.s3"]
 
 ROOT = Path(__file__).parents[1]
 
