@@ -5,6 +5,7 @@ Tiny families, and for the whole session one project home, one Prefect server, o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -16,9 +17,10 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-pytest_plugins = ["tests.s3"]
+pytest_plugins = ["tests.browser", "tests.s3"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,8 +80,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ |= {"PREFECT_API_URL": url, "PREFECT_HOME": str(folder)}
     yield url
     os.environ.pop("PREFECT_API_URL")
-    server.terminate()
-    server.wait(30)
+    end(server)
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
@@ -120,5 +121,16 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     disconnect()
     os.environ.pop("RAY_ADDRESS")
-    head.terminate()
-    head.wait(60)
+    end(head)
+
+
+def end(process: subprocess.Popen[bytes], seconds: float = 3) -> None:
+    """End a process and all that it has started: with a request first, and after some seconds by force."""
+    family = [process, *psutil.Process(process.pid).children(recursive=True)]
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    for one in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+    process.wait()

@@ -6,6 +6,7 @@ Settings for 8 x 8 digits, and what is needed to train a few steps of them.
 from __future__ import annotations
 
 import copy
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +30,7 @@ from models.family import Card
 from models.registry import FAMILIES
 from tests import captioned
 
+GOLDEN = Path(__file__).parent / "golden"
 CARD = Card(channels=1, resolution=8, num_classes=10)
 DEEP = Card(1, 16, 10)  # at 8 x 8 DCGAN's discriminator is one convolution, without BatchNorm
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -162,6 +164,23 @@ def run(
     batches = Batches(split(card=card), made.settings.batch, made.settings.seed)
     train(made, batches, log, resume=resume)
     return made, log
+
+
+@functools.cache
+def trained(name: str, card: Card | None = None) -> tuple[Trainer, Memory]:
+    """What `run` returns, trained once per process; whoever changes it copies it first."""
+    return run(name, card=card)
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Whether two states are equal to the bit, whatever they are made of; their seconds may differ."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a if k != "seconds")
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return bool(a == b)
 
 
 def losses(log: Memory) -> list[dict[str, float]]:

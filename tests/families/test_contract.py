@@ -2,59 +2,44 @@
 
 from __future__ import annotations
 
-import os
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from components.data.dataset import Batches
 from components.sampling import generate
-from components.training.distributed import Group
 from components.training.loop import train
 from models.family import Card
 from models.registry import FAMILIES
-from tests import tiny
+from tests import tiny, two_ranks
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+NAMES = sorted([*FAMILIES, *tiny.VARIANTS])
 OBSERVED = ("grad_norm", "loss", "auc", "sign", "latent_mean", "latent_square", "perplexity", "codes_used")
 OBSERVED += ("mae", "elbo", "active_units", *(f"kl_z{j}" for j in range(32)))
 EVERY = pytest.mark.parametrize("name", sorted(FAMILIES))
-VARIED = pytest.mark.parametrize("name", sorted([*FAMILIES, *tiny.VARIANTS]))
+VARIED = pytest.mark.parametrize("name", NAMES)
 AND_DEEP = pytest.mark.parametrize(("name", "card"), [
     *(pytest.param(name, tiny.CARD, id=name) for name in sorted(FAMILIES)),
     pytest.param("dcgan", tiny.DEEP, id="dcgan-deep"),  # with BatchNorm in both networks
 ])  # fmt: skip
 
 
-def equal(a: Any, b: Any) -> bool:
-    """Equal to the bit, whatever it is made of."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a if k != "seconds")
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(equal, a, b))
-    return bool(a == b)
-
-
 @VARIED
 def test_resumed_is_uninterrupted_bit_for_bit(name: str) -> None:
-    _, whole = tiny.run(name)
-    _, rest = tiny.run(name, resume=whole.saved[3])
-    assert equal(whole.saved[6], rest.saved[6])
+    _, whole = tiny.trained(name)
+    _, rest = tiny.run(name, resume=copy.deepcopy(whole.saved[3]))
+    assert tiny.equal(whole.saved[6], rest.saved[6])
 
 
 @EVERY
 def test_extra_checkpoints_change_nothing(name: str) -> None:
-    few, _ = tiny.run(name, tiny.settings(checkpoint_every=6, log_every=6))
-    many, log = tiny.run(name, tiny.settings(checkpoint_every=1))
-    assert len(log.saved) == 6
-    assert equal(few.family.state_dict(), many.family.state_dict())
-    assert equal(few.ema.generator.state_dict(), many.ema.generator.state_dict())
+    _, many = tiny.trained(name)  # with two checkpoints, and a row of its log after each step
+    _, few = tiny.run(name, tiny.settings(checkpoint_every=6, log_every=6))
+    assert (len(many.saved), len(few.saved), len(many.rows), len(few.rows)) == (2, 1, 6, 1)
+    assert tiny.equal(few.saved[6], many.saved[6])
 
 
 @AND_DEEP
@@ -88,7 +73,7 @@ def test_bfloat16_stays_finite(name: str) -> None:
 
 @EVERY
 def test_samples_have_the_shape_and_do_not_depend_on_the_split(name: str) -> None:
-    trainer, _ = tiny.run(name)
+    trainer = copy.deepcopy(tiny.trained(name)[0])
     generator, images = trainer.calibrated(), tiny.split().images[:]
     fixed = {"images": images} if FAMILIES[name].task != "generate" else {"labels": tiny.split().labels}
     whole = generate.draw(generator, tiny.CARD, n=20, seed=5, **fixed)
@@ -99,12 +84,12 @@ def test_samples_have_the_shape_and_do_not_depend_on_the_split(name: str) -> Non
 
 @VARIED
 def test_golden_losses(name: str, request: pytest.FixtureRequest) -> None:
-    """A refactoring leaves these five steps as they are.
+    """A refactoring leaves these steps as they are.
 
     What is meant to change them writes them anew (--golden).
     """
-    _, log = tiny.run(name, tiny.settings(steps=5))
-    tiny.compare_golden(GOLDEN / f"{name}.txt", tiny.losses(log), request.config.getoption("--golden"))
+    _, log = tiny.trained(name)
+    tiny.compare_golden(tiny.GOLDEN / f"{name}.txt", tiny.losses(log), request.config.getoption("--golden"))
 
 
 @EVERY
@@ -125,49 +110,21 @@ def is_loss(key: str, trainer: Any) -> bool:
     return bool(term) and phase != "health" and "D(" not in term and term not in OBSERVED
 
 
-def rank(
-    index: int,
-    size: int,
-    port: int,
-    name: str,
-    card: Card,
-    path: str,
-    change: dict[str, Any] | None = None,
-) -> None:
-    """One of `size` gloo processes training `name`; the first leaves its state in a file."""
-    os.environ |= {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "RANK": str(index),
-        "WORLD_SIZE": str(size),
-    }
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo")
-    trainer, log = tiny.trainer(name, card=card, change=change, group=Group(index, size)), tiny.Memory()
-    train(trainer, Batches(tiny.split(card=card), trainer.settings.batch, trainer.settings.seed), log)
-    states = trainer.group.gather({n: p.detach() for n, p in trainer.family.named_parameters()})
-    assert all(equal(states[0], state) for state in states), "ranks differ"
-    if index == 0:
-        torch.save(trainer.family.state_dict(), path)
-    dist.destroy_process_group()
+@pytest.fixture(scope="module")
+def on_two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where two processes left all that test_two_ranks_equal_one compares."""
+    trainings = [
+        *(two_ranks.Training(name, name, tiny.settings(), tiny.card_of(name)) for name in NAMES),
+        two_ranks.Training("dcgan-deep", "dcgan", tiny.settings(), tiny.DEEP),
+    ]
+    return two_ranks.train_all(trainings, tmp_path_factory.mktemp("ranks"))
 
 
-@pytest.mark.parametrize(("name", "card"), [
-    *(pytest.param(name, tiny.card_of(name), id=name) for name in sorted([*FAMILIES, *tiny.VARIANTS])),
-    pytest.param("dcgan", tiny.DEEP, id="dcgan-deep"),
-])  # fmt: skip
-def test_two_ranks_equal_one(name: str, card: Card, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [*NAMES, "dcgan-deep"])
+def test_two_ranks_equal_one(name: str, on_two_ranks: Path) -> None:
     """The same two shards on one process or on two.
 
     Parameters agree within the tolerance of reordered sums.
     """
-    from tests.conftest import free_port
-
-    alone, _ = tiny.run(name, card=card)
-    path = str(tmp_path / "state.pt")
-    mp.spawn(rank, (2, free_port(), name, card, path), nprocs=2)
-    together = torch.load(path, weights_only=True)
-    for key, value in alone.family.state_dict().items():
-        torch.testing.assert_close(
-            together[key], value, rtol=2e-3, atol=2e-4, msg=lambda m, k=key: f"{k}: {m}"
-        )
+    alone, _ = tiny.trained("dcgan", tiny.DEEP) if name == "dcgan-deep" else tiny.trained(name)
+    two_ranks.compare(on_two_ranks, name, alone)

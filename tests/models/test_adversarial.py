@@ -38,7 +38,7 @@ from models.registry import FAMILIES
 from models.wgan import WGANConfig
 from models.wgan_gp import WGANGPConfig
 from tests import tiny
-from tests.families.test_contract import equal
+from tests.tiny import equal
 
 CARD = Card(1, 8, 10)
 PIXELS = 64

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import math
-import os
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from pydantic import ValidationError
 
 from components.data.dataset import Batches
 from components.families.catalogue import build
-from components.training.distributed import Group
 from components.training.health.detector import TITLES
-from components.training.loop import train
+from components.training.trainer import Trainer
 from models.adversarial import Adversarial
 from models.dcgan import DCGAN, DCGANConfig
 from models.family import Card, Remedy
 from models.registry import FAMILIES
-from tests import tiny
-from tests.conftest import free_port
-from tests.families.test_contract import GOLDEN, equal
+from tests import tiny, two_ranks
 
 ADVERSARIAL = [name for name, kind in FAMILIES.items() if issubclass(kind, Adversarial)]
 EVERY = pytest.mark.parametrize("name", ADVERSARIAL)
@@ -80,8 +76,14 @@ COMPOSED = [
 ]
 
 
-def brief(**changes: Any) -> Any:
-    return tiny.settings(steps=4, checkpoint_every=2, **changes)
+RISKY = ("spectral_norm", "ada", "instance_noise", "unrolled")  # with a state that a checkpoint holds
+BRIEF = tiny.settings(steps=5, checkpoint_every=2)
+
+
+@functools.cache
+def trained(name: str, change: str) -> tuple[Trainer, tiny.Memory]:
+    """A family trained with a remedy, once per process; whoever changes what it returns copies it first."""
+    return tiny.run(name, BRIEF, change=CHANGES[change])
 
 
 @pytest.mark.parametrize(("name", "change"), sorted(CONTRADICTORY))
@@ -90,25 +92,36 @@ def test_few_remedies_contradict_a_family(name: str, change: str) -> None:
         FAMILIES[name].Config(**{**tiny.CONFIGS[name], **CHANGES[change]})
 
 
-@pytest.mark.parametrize(("name", "change"), COMPOSED)
-def test_remedies_compose_with_every_family(name: str, change: str) -> None:
-    made, log = tiny.run(name, brief(), change=CHANGES[change])
-    before = tiny.trainer(name, brief(), change=CHANGES[change]).family.state_dict()
+def update(name: str, change: dict[str, Any]) -> None:
+    """Assert that one update in each phase moves both networks of a family by finite numbers."""
+    made = tiny.trainer(name, BRIEF, change=change)
+    before = copy.deepcopy(made.family.state_dict())
+    data = Batches(tiny.split(), BRIEF.batch, BRIEF.seed)
+    batches = [made.place(data.at(0, shard, BRIEF.shards)) for shard in made.shards]
+    made.family.begin(0)
+    for index, phase in enumerate(made.family.phases):
+        made.update(index, phase, batches)
     after = made.family.state_dict()
     moved = {key.split(".")[0] for key, value in after.items() if not torch.equal(value, before[key])}
-    assert moved >= {"discriminator", "generator"}
-    assert all(value.isfinite().all() for value in after.values())
-    assert all(math.isfinite(value) for row in log.rows for value in row.values())
+    assert moved >= {"discriminator", "generator"}, change
+    assert all(value.isfinite().all() for value in after.values()), change
+    assert all(math.isfinite(value) for value in made.collect().values()), change
+
+
+@EVERY
+def test_remedies_compose_with_every_family(name: str) -> None:
+    for change in [change for other, change in COMPOSED if other == name]:
+        update(name, CHANGES[change])
 
 
 @pytest.mark.parametrize(
-    ("name", "change"),
-    [c for c in COMPOSED if c[1] in ("spectral_norm", "ada", "instance_noise", "unrolled")],
+    ("name", "change"), [c for c in COMPOSED if c[0] in ("gan", "cgan", "r3gan") and c[1] in RISKY]
 )
 def test_interrupted_remedies_go_on_bit_for_bit(name: str, change: str) -> None:
-    _, whole = tiny.run(name, brief(), change=CHANGES[change])
-    _, rest = tiny.run(name, brief(), resume=whole.saved[2], change=CHANGES[change])
-    assert equal(whole.saved[4], rest.saved[4])
+    """On dense, on convolutional and on residual networks."""
+    _, whole = trained(name, change)
+    _, rest = tiny.run(name, BRIEF, resume=copy.deepcopy(whole.saved[2]), change=CHANGES[change])
+    assert tiny.equal(whole.saved[5], rest.saved[5])
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -116,9 +129,10 @@ def test_golden_losses_of_remedies(change: str, request: pytest.FixtureRequest) 
     """On dense and on convolutional networks; a refactoring leaves them as they are."""
     rows: list[dict[str, float]] = []
     for name in ("gan", "dcgan"):
-        _, log = tiny.run(name, tiny.settings(steps=5), change=CHANGES[change])
+        _, log = trained(name, change)
         rows += [{f"{name}: {key}": value for key, value in row.items()} for row in tiny.losses(log)]
-    tiny.compare_golden(GOLDEN / f"remedy-{change}.txt", rows, request.config.getoption("--golden"))
+    golden = tiny.GOLDEN / f"remedy-{change}.txt"
+    tiny.compare_golden(golden, rows, request.config.getoption("--golden"))
 
 
 # Two processes.
@@ -134,42 +148,24 @@ SPREAD = [
 ]
 
 
-def rank(index: int, size: int, port: int, folder: str) -> None:
-    """One of `size` gloo processes training all of SPREAD in turn; the first leaves their states in files."""
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    os.environ |= {**address, "RANK": str(index), "WORLD_SIZE": str(size)}
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo")
-    for name, change in SPREAD:
-        made = tiny.trainer(name, brief(), change=CHANGES[change], group=Group(index, size))
-        train(made, Batches(tiny.split(), made.settings.batch, made.settings.seed), tiny.Memory())
-        shared = {n: p.detach() for n, p in made.family.named_parameters()}
-        states = made.group.gather(shared | {"augment_p": made.family.get_buffer("augment_p")})
-        assert all(equal(states[0], state) for state in states), f"ranks differ in {name} with {change}"
-        if index == 0:
-            torch.save(made.family.state_dict(), Path(folder, f"{name}-{change}.pt"))
-    dist.destroy_process_group()
-
-
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which two processes left what they trained."""
-    folder = tmp_path_factory.mktemp("ranks")
-    mp.spawn(rank, (2, free_port(), str(folder)), nprocs=2)
-    return folder
+    trainings = [
+        two_ranks.Training(f"{name}-{change}", name, BRIEF, tiny.CARD, CHANGES[change])
+        for name, change in SPREAD
+    ]
+    return two_ranks.train_all(trainings, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.parametrize(("name", "change"), SPREAD)
 def test_remedies_on_two_ranks_equal_one(name: str, change: str, together: Path) -> None:
-    alone, _ = tiny.run(name, brief(), change=CHANGES[change])
-    found = torch.load(together / f"{name}-{change}.pt", weights_only=True)
-    for key, value in alone.family.state_dict().items():
-        torch.testing.assert_close(found[key], value, rtol=2e-3, atol=2e-4, msg=f"{key} differs")
+    two_ranks.compare(together, f"{name}-{change}", trained(name, change)[0])
 
 
 def test_p_has_moved_on_two_ranks(together: Path) -> None:
     """Else that they agree on it would say nothing."""
-    state = torch.load(together / "gan-ada.pt", weights_only=True)
+    state = torch.load(together / "gan-ada.pt", weights_only=True)["state"]
     assert abs(float(state["augment_p"]) - CHANGES["ada"]["augment_p"]) > 0.05
 
 
@@ -283,9 +279,7 @@ def test_remedies_end(name: str, disease: str) -> None:
 def test_a_course_of_treatment_trains(name: str, disease: str) -> None:
     """As many as `train.treatments` allows by default, each on top of the ones before."""
     for _, made in course(family(name), disease, most=3):
-        change = made.config.model_dump()
-        _, log = tiny.run(name, tiny.settings(steps=2), change=change)
-        assert all(math.isfinite(value) for row in log.rows for value in row.values())
+        update(name, made.config.model_dump())
 
 
 def test_each_remedy_in_figures() -> None:

@@ -31,7 +31,7 @@ from components.training.trainer import Trainer
 from models.family import Phase
 from tests import tiny
 from tests.conftest import free_port
-from tests.families.test_contract import equal
+from tests.tiny import equal
 
 
 def sick(monkeypatch: pytest.MonkeyPatch, *moments: tuple[int, int], disease: str = "mode_collapse") -> None:

@@ -1,0 +1,76 @@
+"""Trainings on two processes: both start once for all trainings that a file compares."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from components.config.train import Train
+from components.data.dataset import Batches
+from components.training.distributed import Group
+from components.training.loop import train
+from components.training.trainer import Trainer
+from models.family import Card
+from tests import tiny
+from tests.conftest import free_port
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained, as `tiny.run` takes it, and under which name its result is saved."""
+
+    name: str
+    family: str
+    settings: Train
+    card: Card
+    change: dict[str, Any] = field(default_factory=dict)
+
+
+def train_all(trainings: Sequence[Training], folder: Path) -> Path:
+    """The folder, with one file for each training on two processes, which `compare` reads."""
+    mp.spawn(rank, (2, free_port(), trainings, folder), nprocs=2)
+    return folder
+
+
+def rank(index: int, size: int, port: int, trainings: Sequence[Training], folder: Path) -> None:
+    """One of `size` gloo processes that train everything in turn; the first saves what each of them has."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=index, world_size=size)
+    for training in trainings:
+        change, group = training.change, Group(index, size)
+        made = tiny.trainer(
+            training.family, training.settings, card=training.card, change=change, group=group
+        )
+        data = Batches(tiny.split(card=training.card), made.settings.batch, made.settings.seed)
+        try:
+            train(made, data, tiny.Memory())
+        except Exception as error:
+            error.add_note(f"on two ranks: {training.name}")
+            raise
+        shared = {name: p.detach() for name, p in made.family.named_parameters()}
+        if "augment_p" in (buffers := dict(made.family.named_buffers())):
+            shared["augment_p"] = buffers["augment_p"]
+        ranks = group.gather(shared)
+        if index == 0:
+            state = made.family.state_dict()
+            torch.save({"state": state, "ranks": ranks}, folder / f"{training.name}.pt")
+    dist.destroy_process_group()
+
+
+def compare(folder: Path, name: str, alone: Trainer) -> None:
+    """Assert that both ranks end with the same bits, and with those of `alone` but for reordered sums."""
+    together = torch.load(folder / f"{name}.pt", weights_only=True)
+    first, second = together["ranks"]
+    assert tiny.equal(first, second), "ranks differ"
+    for key, value in alone.family.state_dict().items():
+        torch.testing.assert_close(
+            together["state"][key], value, rtol=2e-3, atol=2e-4, msg=lambda m, k=key: f"{k}: {m}"
+        )
