@@ -136,7 +136,7 @@ def results(record: dict[str, Any], store: Store) -> dict[str, Any] | None:
     """What a sweep's run found: trials, finalists, winner; the duel, where there was one."""
     found: dict[str, Any] = {}
     for stage in record["stages"]:
-        if stage["name"] in ("sweep", "duel") and stage["state"] in ("ran", "cached"):
+        if stage["name"] in ("sweep", "confirmation") and stage["state"] in ("ran", "cached"):
             result = store.read_json(f"{stage['uri']}/attempts/{stage['attempt']}/result.json")
             found |= result["swept"] if stage["name"] == "sweep" else {"duel": result["duel"]}
     return found or None

@@ -33,7 +33,8 @@ from components.report.reading import (
 from components.store import Store
 
 CURVED = ("kid", "frechet_distance", "fid", "mse", "mae")  # what snapshots are judged by through training
-BESIDE = ("study", "detectors", "uses", "sweep", "duel")  # stages of a family that nothing else needs
+# Stages of a family that nothing else needs: it counts as finished where they failed.
+BESIDE = ("ablation", "anomaly_models", "latent_analysis", "sweep", "confirmation")
 GRID = re.compile(r"step-(\d+)\.webp")
 STATES = {
     "ran": "computed in this run",
@@ -266,8 +267,8 @@ def families(
                 "quality": [_cost(rows, point.get("step", 0)) | point for point in result.get("curve") or []],
                 "kept": judged.kept_step(result),
                 "neighbours": neighbours(store, result, report),
-                "studies": told(store, run, stages.get(("study", name), {}), report, studied.of_family),
-                "uses": told(store, run, stages.get(("uses", name), {}), report, used.of_family),
+                "studies": told(store, run, stages.get(("ablation", name), {}), report, studied.of_family),
+                "uses": told(store, run, stages.get(("latent_analysis", name), {}), report, used.of_family),
             }
         )
     return entries
@@ -295,7 +296,7 @@ def sweeps(store: Store, run: Mapping[str, Any], report: str) -> list[dict[str, 
     resolution = ((run.get("lineage") or {}).get("data") or {}).get("resolution")
     stages = [stage for stage in run.get("stages") or [] if isinstance(stage, dict)]
     duels = {
-        s.get("family"): said(store, s, "result.json", "duel") for s in stages if s.get("name") == "duel"
+        s.get("family"): said(store, s, "result.json", "duel") for s in stages if s.get("name") == "confirmation"
     }
     found = []
     for stage in stages:

@@ -127,8 +127,8 @@ def test_a_run_leaves_everything(shared: Atelier, first: dict[str, Any]) -> None
         assert "BSD" in (folder / "README.md").read_text()
     text = (shared.store / first["manifest"]).read_text()
     assert str(shared.store.parent) not in text and str(Path.home()) not in text, "no path of this machine"
-    assert states(first)["detectors autoencoder"] == states(first)["detectors vae"] == "ran"
-    for used in shared.store.glob("store/uses/*/attempts/1/result.json"):
+    assert states(first)["anomaly_models autoencoder"] == states(first)["anomaly_models vae"] == "ran"
+    for used in shared.store.glob("store/latent_analysis/*/attempts/1/result.json"):
         views = {view["name"]: view for view in json.loads(used.read_text())["used"]["views"]}
         assert [row["name"] for row in views["anomaly"]["tables"][0]["rows"]] == ["without 3", "mean"]
     assert (shared.store / first["report"]).exists() and (shared.store / "index.html").exists()
@@ -255,7 +255,7 @@ def test_one_learning_rate_redoes_one_family(shared: Atelier, first: dict[str, A
     assert "settings.lr: 0.001 -> 0.002" in plan
     again = shared.run(*changed)
     ran = {title for title, state in states(again).items() if state == "ran"}
-    of_family = {f"{stage} vae" for stage in ("train", "evaluate", "export", "detectors", "uses")}
+    of_family = {f"{stage} vae" for stage in ("train", "evaluate", "export", "anomaly_models", "latent_analysis")}
     assert ran == of_family | {"compare", "report", "publish"}
     told = shared.call("explain", "last", "--store", str(shared.store)).stdout
     assert "settings.lr: 0.001 -> 0.002" in told

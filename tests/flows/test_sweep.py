@@ -100,7 +100,7 @@ def test_a_killed_sweep_goes_on_to_what_it_would_have_been(sweeps: Sweeps, tmp_p
     assert len(swept["finalists"]) == 2 and all(len(one["repeats"]) == 2 for one in swept["finalists"])
     assert swept["duel"]["seeds"] == [1000, 1001] and len(swept["duel"]["winner"]) == 2
     states = {f"{s['name']} {s['family'] or ''}".strip(): s["state"] for s in result["stages"]}
-    assert {"sweep dcgan", "duel dcgan", "train dcgan", "evaluate dcgan", "publish"} <= set(states)
+    assert {"sweep dcgan", "confirmation dcgan", "train dcgan", "evaluate dcgan", "publish"} <= set(states)
     assert states["train dcgan"] == "cached"  # the duel had trained it
     page = (sweeps.store / result["report"]).read_text()
     assert f"Trial {swept['winner']['number']} won: lowest mean of 2 seeds." in page

@@ -408,7 +408,7 @@ def hostile_study() -> dict:
 
 def studied(store, family: str, studies: list[dict], begin: float = 0.0, ways: dict | None = None) -> dict:
     """A study stage with its pictures."""
-    uri = f"store/study/{f'{family}study{len(studies)}':0<16}"
+    uri = f"store/ablation/{f'{family}study{len(studies)}':0<16}"
     folder, few = f"{uri}/attempts/1", digits()
     for s in studies:
         for v in s["variants"]:
@@ -424,7 +424,7 @@ def studied(store, family: str, studies: list[dict], begin: float = 0.0, ways: d
     told = {"n": 250, "studies": studies, "ways": ways}
     store.write_json(f"{folder}/result.json", {"studied": told})
     store.write_json(f"{uri}/_SUCCESS", {"attempt": 1})
-    return stage("study", family, "ran", begin, 40.0, 36.0, key=uri.rsplit("/", 1)[1], uri=uri)
+    return stage("ablation", family, "ran", begin, 40.0, 36.0, key=uri.rsplit("/", 1)[1], uri=uri)
 
 
 # What codes are good for
@@ -564,7 +564,7 @@ def hostile_view() -> dict:
 
 def used(store, family: str, views: list[dict], begin: float = 0.0) -> dict:
     """A `uses` stage with its pictures."""
-    uri = f"store/uses/{f'{family}uses{len(views)}':0<16}"
+    uri = f"store/latent_analysis/{f'{family}uses{len(views)}':0<16}"
     folder = f"{uri}/attempts/1"
     for name, down, across in [
         (s.get("path"), s.get("rows"), s.get("columns"))
@@ -577,7 +577,7 @@ def used(store, family: str, views: list[dict], begin: float = 0.0) -> dict:
     told = {"views": views, "n": {"training": 3600, "validation": 400, "test": 1000}}
     store.write_json(f"{folder}/result.json", {"used": told, "work_seconds": 8.0})
     store.write_json(f"{uri}/_SUCCESS", {"attempt": 1})
-    return stage("uses", family, "ran", begin, 9.0, 8.0, key=uri.rsplit("/", 1)[1], uri=uri)
+    return stage("latent_analysis", family, "ran", begin, 9.0, 8.0, key=uri.rsplit("/", 1)[1], uri=uri)
 
 
 # Adversarial training, watched

@@ -306,10 +306,10 @@ def write(
         stage("sweep", family, state, 3.0, 391.0, 360.0, uri=uri, key=uri.rsplit("/", 1)[1]),
     ]
     if against:
-        other = "store/duel/d0e1000000000000"
+        other = "store/confirmation/d0e1000000000000"
         store.write_json(f"{other}/attempts/1/result.json", {"duel": against})
         store.write_json(f"{other}/_SUCCESS", {"attempt": 1})
-        stages.append(stage("duel", family, "ran", 395.0, 12.0, uri=other))
+        stages.append(stage("confirmation", family, "ran", 395.0, 12.0, uri=other))
     status = "running" if state == "running" else "done"
     run = manifest(SWEEP, status, stages, [], lineage=lineage(families=[family]), command="atelier sweep")
     store.write_json(f"runs/{SWEEP}/run.json", run)

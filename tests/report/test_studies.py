@@ -81,7 +81,7 @@ def test_harm_in_a_study_stays_text(store, runs):
     + ['{"studied": {"studies": [{}], "ways": [], "n": "x"}}'],
 )
 def test_a_study_may_be_rubbish(store, runs, junk):
-    (stage,) = [s for s in store.read_json(f"runs/{runs['done']}/run.json")["stages"] if s["name"] == "study"]
+    (stage,) = [s for s in store.read_json(f"runs/{runs['done']}/run.json")["stages"] if s["name"] == "ablation"]
     store.write_text(f"{stage['uri']}/attempts/1/result.json", junk)
     page(store, build_run(store, runs["done"]))
 
@@ -89,7 +89,7 @@ def test_a_study_may_be_rubbish(store, runs, junk):
 def test_a_family_whose_study_failed_has_finished(store, runs):
     manifest = f"runs/{runs['done']}/run.json"
     run = store.read_json(manifest)
-    (stage,) = [s for s in run["stages"] if s["name"] == "study"]
+    (stage,) = [s for s in run["stages"] if s["name"] == "ablation"]
     store.delete(f"{stage['uri']}/attempts/1/result.json")
     stage |= {"state": "failed", "error": "no such setting"}
     store.write_json(manifest, run)

@@ -98,7 +98,7 @@ def test_harm_in_a_view_stays_text(store, runs):
 )
 def test_uses_may_be_rubbish(store, runs, junk):
     for stage in store.read_json(f"runs/{runs['done']}/run.json")["stages"]:
-        if stage["name"] == "uses":
+        if stage["name"] == "latent_analysis":
             store.write_text(f"{stage['uri']}/attempts/1/result.json", junk)
     page(store, build_run(store, runs["done"]))
 
@@ -106,7 +106,7 @@ def test_uses_may_be_rubbish(store, runs, junk):
 def test_neither_failed_uses_nor_a_detector_speak_for_their_family(store, runs):
     manifest = f"runs/{runs['done']}/run.json"
     run = store.read_json(manifest)
-    (stage,) = [s for s in run["stages"] if (s["name"], s["family"]) == ("uses", "vae")]
+    (stage,) = [s for s in run["stages"] if (s["name"], s["family"]) == ("latent_analysis", "vae")]
     store.delete(f"{stage['uri']}/attempts/1/result.json")
     stage |= {"state": "failed", "error": "no test images"}
     run["stages"].append(fixture.stage("train", "vae", "waiting", 0, 0) | {"without": "3"})
