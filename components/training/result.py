@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from components.families.artifact import save_model
-from components.records.names import KEPT, RESULT
+from components.records.names import KEPT, RESULT, VALIDATION_LOSS
 from components.sampling.reconstruction_error import known_errors
 from components.sampling.sheets import SHEET_COLUMNS
 from components.store import Store
@@ -109,7 +109,7 @@ def described(outcome: Outcome, log: RunLog) -> dict[str, Any]:
         "checkpoints": {
             which: {"step": step, "model": folders[which]} for which, step in outcome.steps.items()
         },
-        "selected_by": _selected_by(log, trainer, averages),
+        "selected_by": selected_by(log, trainer, averages),
         "averages": _averages(log, averages),
         "curve": control.curve,
         "parameters": sum(p.numel() for p in family.generator.parameters()),
@@ -125,14 +125,14 @@ def _averages(log: RunLog, found: dict[str, Any] | None) -> dict[str, Any] | Non
     return found | {"judged_by": log.selector.jury.described} if found and log.selector else None
 
 
-def _selected_by(log: RunLog, trainer: Trainer, averages: dict[str, Any] | None) -> dict[str, Any] | None:
+def selected_by(log: RunLog, trainer: Trainer, averages: dict[str, Any] | None) -> dict[str, Any] | None:
     """What chose the best weights."""
     if averages and averages["won"] is not None and log.selector:
         return log.selector.jury.described | {"ema_length": averages["won"]}
     if not trainer.control.best_step:
         return None
     if trainer.settings.patience is not None and len(trainer.family.phases) == 1:
-        return {"metric": "validation loss", "split": "validation"}
+        return {"metric": VALIDATION_LOSS, "split": "validation"}
     return None if log.selector is None else log.selector.jury.described
 
 

@@ -255,7 +255,9 @@ def test_one_learning_rate_redoes_one_family(shared: Atelier, first: dict[str, A
     assert "settings.lr: 0.001 -> 0.002" in plan
     again = shared.run(*changed)
     ran = {title for title, state in states(again).items() if state == "ran"}
-    of_family = {f"{stage} vae" for stage in ("train", "evaluate", "export", "anomaly_models", "latent_analysis")}
+    of_family = {
+        f"{stage} vae" for stage in ("train", "evaluate", "export", "anomaly_models", "latent_analysis")
+    }
     assert ran == of_family | {"compare", "report", "publish"}
     told = shared.call("explain", "last", "--store", str(shared.store)).stdout
     assert "settings.lr: 0.001 -> 0.002" in told

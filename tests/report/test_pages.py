@@ -3,14 +3,17 @@
 import json
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 
 from components.common.errors import InputError
+from components.pipeline.compare import EVALUATED
 from components.report import board, build, build_index, build_run, judged, text
 from components.report.measures import MEASURES, features, limit, main, measure, recipe
 from components.report.model_card import model_card
 from components.report.reading import curves, read_course
+from components.training.result import selected_by
 from tests.report import fixture
 from tests.report.fixture import HOSTILE
 
@@ -437,12 +440,31 @@ def test_checkpoints_judged_differently_say_so():
             {"metric": "kid", "split": "validation", "n": 500},
             "lowest KID on 500 images of the validation split",
         ),
-        ({"metric": "validation", "n": 64}, "lowest validation loss on 64 images"),
         ({"metric": "psnr"}, "highest PSNR (dB)"),
     ],
 )
 def test_selection_in_words(how, said):
     assert judged.selected_by(how) == said
+
+
+def test_a_validation_loss_that_selects_is_read_as_it_is_written():
+    trainer = SimpleNamespace(
+        control=SimpleNamespace(best_step=200),
+        settings=SimpleNamespace(patience=3),
+        family=SimpleNamespace(phases=[None]),
+    )
+    how = selected_by(SimpleNamespace(selector=None), trainer, None)
+    assert judged.selected_by(how) == "lowest validation loss on the validation split"
+
+
+def test_a_family_evaluated_since_the_record_was_written_is_shown(store):
+    result = fixture.result("vae", 20.0)
+    evaluated = {name: result[name] for name in EVALUATED if name in result}
+    store.write_json("store/evaluate/e0/attempts/1/result.json", {"evaluated": evaluated})
+    entry = fixture.stage("evaluate", "vae", "ran", 1.0, 2.0, uri="store/evaluate/e0/attempts/1")
+    store.write_json("runs/r9/run.json", fixture.manifest("r9", "running", [entry], []))
+    html = page(store, build_run(store, "r9"))
+    assert "1 of 4 families judged so far. Generating: vae" in html.text
 
 
 def test_the_worst_class_is_marked():

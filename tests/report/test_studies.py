@@ -81,7 +81,9 @@ def test_harm_in_a_study_stays_text(store, runs):
     + ['{"studied": {"studies": [{}], "ways": [], "n": "x"}}'],
 )
 def test_a_study_may_be_rubbish(store, runs, junk):
-    (stage,) = [s for s in store.read_json(f"runs/{runs['done']}/run.json")["stages"] if s["name"] == "ablation"]
+    (stage,) = [
+        s for s in store.read_json(f"runs/{runs['done']}/run.json")["stages"] if s["name"] == "ablation"
+    ]
     store.write_text(f"{stage['uri']}/attempts/1/result.json", junk)
     page(store, build_run(store, runs["done"]))
 

@@ -223,7 +223,9 @@ def test_harm_in_a_sweep_stays_text(store):
 def test_a_sweep_may_be_rubbish(store, junk):
     run_id = sweeps.write(store, sweeps.told(1), against=sweeps.duel())
     store.write_text("store/sweep/5ee9000000000000/attempts/1/result.json", junk)
-    store.write_text("store/confirmation/d0e1000000000000/attempts/1/result.json", junk.replace("swept", "duel"))
+    store.write_text(
+        "store/confirmation/d0e1000000000000/attempts/1/result.json", junk.replace("swept", "duel")
+    )
     page(store, build_run(store, run_id))
 
 
