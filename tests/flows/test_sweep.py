@@ -111,7 +111,7 @@ def test_a_killed_sweep_goes_on_to_what_it_would_have_been(sweeps: Sweeps, tmp_p
     again = sweeps.sweep("--resume")  # the same command, with or without: nothing to do
     assert {s["state"] for s in again["stages"]} == {"cached"}
     # As Prefect's schedules call it, in a process of its own: Ray's token is read when it is imported.
-    call = f"from flows.sweep import scheduled; print(scheduled({str(sweeps.config())!r}))"
+    call = f"from flows.schedule import scheduled; print(scheduled({str(sweeps.config())!r}))"
     done = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     record = Store(str(sweeps.store)).read_json(f"runs/{done.stdout.split()[-1]}/run.json")

@@ -54,7 +54,7 @@ def test_numbers_stand_in_a_table(shown):
 
 def test_pictures_have_their_size_so_that_nothing_moves(store, runs, shown):
     html, family = shown
-    pictures = [a for tag, a in html.tags if tag == "img" and "study-" in a.get("src", "")]
+    pictures = [a for tag, a in html.tags if tag == "img" and "ablation-" in a.get("src", "")]
     assert len(pictures) == 10 + 4 + 2
     assert {(a["width"], a["height"]) for a in pictures} == {("560", "56"), ("560", "336")}
     for picture in pictures:

@@ -68,7 +68,7 @@ def test_plots_keep_what_can_be_drawn(shown):
 
 
 def test_pictures_have_their_size_so_that_nothing_moves(store, runs, shown):
-    pictures = [a for tag, a in shown[0].tags if tag == "img" and "/uses-" in a.get("src", "")]
+    pictures = [a for tag, a in shown[0].tags if tag == "img" and "/latent_analysis-" in a.get("src", "")]
     sizes = [(a["width"], a["height"]) for a in pictures]
     assert sizes == [("560", "168"), ("448", "448"), ("448", "448"), ("504", "672")]
     for picture in pictures:
