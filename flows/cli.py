@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.errors import InputError, RunError
-from components.common.paths import home, working
-from flows.setup import config_path
+from components.common.paths import config_path, home, working
 from flows.signals import stop_on_signals
 
 STORE = "output"

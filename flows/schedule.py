@@ -21,8 +21,8 @@ def scheduled(config: str, changes: list[str] | None = None) -> str:
         InputError: the config or a change is not accepted.
         RunError: the sweep failed.
     """
+    from components.common.paths import config_path
     from flows import searching, start
-    from flows.setup import config_path
 
     experiment = searching.from_file(config_path(Path(config)), changes or [])
     record = start.start(experiment, command=f"scheduled sweep of {config}")

@@ -15,18 +15,6 @@ from components.data.card import DataCard
 from components.pipeline.plan import Plan
 from components.store import Store
 
-QUICKSTART = "configs/quickstart.yaml"
-
-
-def config_path(path: Path | None) -> Path:
-    """A config file, looked for here and in the project; the quick start's without one."""
-    if path is None:
-        return home() / QUICKSTART
-    if not path.exists() and not path.is_absolute() and (home() / path).exists():
-        return home() / path
-    return path
-
-
 SMOKE = {
     "steps": 16,
     "checkpoint_every": 8,
