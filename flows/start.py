@@ -192,7 +192,7 @@ def expected(store: Store, spec: Spec) -> float | None:
 
 def explanation(store: Store, record: dict[str, Any]) -> list[tuple[str, str, str]]:
     """For each stage of a run: its state, and what of its key differs from the run before that had it."""
-    from components.report.data import builds_on
+    from components.report.results import builds_on
 
     earlier = [run_id for run_id in store.list("runs") if run_id < record["run_id"]]
     rows = []

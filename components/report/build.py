@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
-from components.report import data, text
+from components.report import formatting, index_page, results, run_page
 from components.store import Store
 
 HERE = Path(__file__).parent
@@ -37,11 +37,11 @@ def environment() -> Environment:
     env.trim_blocks = env.lstrip_blocks = True
     env.filters |= {
         "inline": inline,
-        "number": text.number,
-        "count": text.count,
-        "duration": text.duration,
-        "moment": text.moment,
-        "builds_on": data.builds_on,
+        "number": formatting.number,
+        "count": formatting.count,
+        "duration": formatting.duration,
+        "moment": formatting.moment,
+        "builds_on": results.builds_on,
     }
     env.globals |= {"policy": POLICY}
     return env
@@ -58,7 +58,7 @@ def _write(store: Store, folder: str, template: str, page: dict[str, Any]) -> st
 
 def build_run(store: Store, run_id: str) -> str:
     """Build the page of a run, finished or not; returns its path in the store."""
-    page = data.run_page(store, run_id)
+    page = run_page.run_page(store, run_id)
     folder = f"runs/{run_id}/report/"
     store.write_text(f"{folder}config.yaml", page["config"])
     return _write(store, folder, "run.html.jinja", page)
@@ -66,11 +66,11 @@ def build_run(store: Store, run_id: str) -> str:
 
 def build_index(store: Store) -> str:
     """Build the index of all runs, and index.json; returns the page's path in the store."""
-    page = data.index_page(store)
+    page = index_page.index_page(store)
     store.write_bytes("index.json", json.dumps(page, allow_nan=False).encode())
     return _write(
         store,
         "",
         "index.html.jinja",
-        {"runs": page["runs"], "inline": {"kind": "index", **data.compact(page["runs"])}},
+        {"runs": page["runs"], "inline": {"kind": "index", **index_page.compact(page["runs"])}},
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.records.names import EVENT
-from components.report import text
+from components.report import formatting
 from components.report.reading import VITAL, Course, Row, copy, curves, is_vital, read_json
 from components.store import Store
 
@@ -147,7 +147,7 @@ def sentence(events: Sequence[Event], checks: int) -> str:
     each: dict[str, int] = {}
     for event in events:
         each[_title(event).lower()] = each.get(_title(event).lower(), 0) + 1
-    what = text.listing([f"{disease} ({n} times)" if n > 1 else disease for disease, n in each.items()])
+    what = formatting.listing([f"{disease} ({n} times)" if n > 1 else disease for disease, n in each.items()])
     count = f"{len(events)} diagnos{'e' if len(events) > 1 else 'i'}s in {looked}: {what}."
     return f"{count}{_treated(events)}{' Training was stopped.' * (events[-1].get('action') == 'stopped')}"
 
@@ -187,7 +187,9 @@ def _title(event: Event) -> str:
 def evidence(event: Event) -> list[list[str]]:
     """What a diagnosis rests on: names and numbers."""
     numbers = _object(event.get("evidence"))
-    return [[VITALS.get(k, str(k).replace("_", " ")), text.short(value)] for k, value in numbers.items()]
+    return [
+        [VITALS.get(k, str(k).replace("_", " ")), formatting.short(value)] for k, value in numbers.items()
+    ]
 
 
 def _treatment(treatment: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,7 +199,7 @@ def _treatment(treatment: Mapping[str, Any], before: Mapping[str, Any]) -> dict[
         "remedy": str(treatment.get("remedy") or "a change of settings"),
         "paper": str(treatment.get("paper") or ""),
         "change": [
-            [str(key), _setting(before[key]) if key in before else text.NONE, _setting(value)]
+            [str(key), _setting(before[key]) if key in before else formatting.NONE, _setting(value)]
             for key, value in change.items()
             if key not in before or before[key] != value
         ],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.report.judged import selected_by
-from components.report.measures import features, measure
+from components.report.checkpoints import selected_by
+from components.report.metric_labels import features, measure
 
 
 def model_card(data: dict[str, Any], result: dict[str, Any]) -> str:

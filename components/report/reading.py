@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from components.report import text
+from components.report import formatting
 from components.store import Store
 
 MAX_POINTS = 500  # of a curve: more than a screen can show
@@ -88,7 +88,7 @@ class Pictures:
         sized = all(isinstance(n, int) and n > 0 for n in (rows, columns))
         if not sized or not isinstance(path, str) or not re.fullmatch(r"[\w-]+\.webp", path):
             return None
-        target = f"samples/{self.stem}-{text.slug(path.removesuffix('.webp'))}.webp"
+        target = f"samples/{self.stem}-{formatting.slug(path.removesuffix('.webp'))}.webp"
         if not copy(self.store, f"{self.attempt}/{path}", f"{self.report}/{target}"):
             return None
         return {"src": target, "width": columns * self.tile, "height": rows * self.tile}

@@ -52,11 +52,7 @@ def sweep(
         RunError: no trial came to a value.
     """
     ray_cluster.connect()
-    from components.tuning import (
-        capacity,
-        search,
-        suggest,  # imports Ray, which reads its environment then: after launch has set it
-    )
+    from components.tuning import capacity, search, suggest
 
     side_by_side, because = capacity.concurrency(terms, settings)
     terms = replace(

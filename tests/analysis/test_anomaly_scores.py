@@ -19,7 +19,7 @@ from components.families import artifact
 from components.sampling import reconstruction_error
 from components.store import Store
 from components.training import request
-from flows import cli
+from flows.cli import app
 from models.family import Batch, Card, Generator
 from tests import tiny
 
@@ -156,7 +156,7 @@ def test_bad_images_are_told(model: Path, tmp_path: Path) -> None:
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of `atelier score`."""
     with pytest.raises(SystemExit) as ended:
-        cli.main(["score", *arguments])
+        app.main(["score", *arguments])
     captured = capsys.readouterr()
     return int(ended.value.code or 0), captured.out, captured.err
 

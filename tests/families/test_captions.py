@@ -33,7 +33,7 @@ from components.store import Store
 from components.training import request
 from components.training.job import fit
 from components.training.validation import held_out
-from flows import cli
+from flows.cli import app
 from models.family import Card
 from models.registry import FAMILIES
 from tests import captioned, tiny
@@ -343,10 +343,10 @@ def test_the_command_line_prints_nothing_but_the_path(
         "-o",
         str(out),
     ]
-    options = cli.parser().parse_args(words)
+    options = app.parser().parse_args(words)
     options.command(options)
     assert capsys.readouterr() == (f"{out}\n", "") and pixels(out, 2).std() > 1
-    options = cli.parser().parse_args([*words, "--neighbours"])
+    options = app.parser().parse_args([*words, "--neighbours"])
     with pytest.raises(InputError, match="--neighbours: name a run"):
         options.command(options)
 
@@ -360,7 +360,7 @@ def test_a_prompt_without_the_encoder_ends_with_2_and_says_what_to_install(
 
     monkeypatch.setattr(encoder, "encode", missing)
     with pytest.raises(SystemExit) as ended:
-        cli.main(["sample", str(model), "-n", "1", "--prompt", "black disc", "-o", str(tmp_path / "x.png")])
+        app.main(["sample", str(model), "-n", "1", "--prompt", "black disc", "-o", str(tmp_path / "x.png")])
     assert ended.value.code == 2 and "make setup-text" in capsys.readouterr().err
     assert not (tmp_path / "x.png").exists()
 

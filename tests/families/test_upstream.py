@@ -24,7 +24,7 @@ from components.pipeline import evaluate, latents, train
 from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
 from components.report import build_run
-from components.report.data import builds_on
+from components.report.results import builds_on
 from components.sampling import generate
 from components.store import Store
 from components.training import job, request

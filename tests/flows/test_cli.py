@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
+from flows.cli import app
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     """Exit code, standard output, standard error."""
     with pytest.raises(SystemExit) as ended:
-        cli.main(arguments)
+        app.main(arguments)
     captured = capsys.readouterr()
     return int(ended.value.code or 0), captured.out, captured.err
 

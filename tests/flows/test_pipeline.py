@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows import cli
+from flows.cli import app
 
 TINY = Path(__file__).parents[1] / "configs" / "tiny.yaml"
 
@@ -67,7 +67,7 @@ class Atelier:
             contextlib.redirect_stderr(err),
             pytest.raises(SystemExit) as end,
         ):
-            cli.main(arguments)
+            app.main(arguments)
         assert int(end.value.code or 0) == code, err.getvalue()
         return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 

@@ -17,7 +17,8 @@ from components.common import errors
 from components.data.local import data_version
 from components.pipeline import sweep
 from components.store import Store
-from flows import cli, searching
+from flows import searching
+from flows.cli import app
 from tests.flows.test_pipeline import Atelier
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -171,7 +172,7 @@ def test_workers_of_a_trial_run_from_judgement_to_judgement(sweeps: Sweeps) -> N
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     with pytest.raises(SystemExit) as end:
-        cli.main(["sweep", *arguments])
+        app.main(["sweep", *arguments])
     assert end.value.code == 2
     return capsys.readouterr().err
 

@@ -9,8 +9,8 @@ import pytest
 
 from components.common.errors import InputError
 from components.pipeline.compare import EVALUATED
-from components.report import board, build, build_index, build_run, judged, text
-from components.report.measures import MEASURES, features, limit, main, measure, recipe
+from components.report import build, build_index, build_run, checkpoints, formatting, leaderboard
+from components.report.metric_labels import MEASURES, features, limit, main, measure, recipe
 from components.report.model_card import model_card
 from components.report.reading import curves, read_course
 from components.training.result import selected_by
@@ -258,7 +258,7 @@ def test_index_of_a_thousand_runs_is_small(store):
     + [(None, "–"), (float("nan"), "not finite"), ("as it is", "as it is"), (True, "True")],
 )
 def test_numbers_read_well(value, shown):
-    assert text.number(value) == shown
+    assert formatting.number(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_numbers_read_well(value, shown):
     ],
 )
 def test_durations_read_well(seconds, shown):
-    assert text.duration(seconds) == shown
+    assert formatting.duration(seconds) == shown
 
 
 def test_a_number_with_a_warning_does_not_rank():
@@ -281,12 +281,12 @@ def test_a_number_with_a_warning_does_not_rank():
     for result, kid in ((low, 0.5), (high, 0.1)):
         result["metrics"]["frechet_distance"]["note"] = "mostly bias"
         result["metrics"]["kid"]["value"] = kid
-    assert board.leaders([low, high]) == [{"family": "diffusion", "metric": "kid", "value": 0.1}]
-    assert board.groups([low, high])[0]["columns"][0]["name"] == "kid"
+    assert leaderboard.leaders([low, high]) == [{"family": "diffusion", "metric": "kid", "value": 0.1}]
+    assert leaderboard.groups([low, high])[0]["columns"][0]["name"] == "kid"
 
 
 def test_reconstructions_never_stand_among_generators():
-    groups = board.groups([fixture.result("autoencoder", 1.0), fixture.result("vae", 3.0)])
+    groups = leaderboard.groups([fixture.result("autoencoder", 1.0), fixture.result("vae", 3.0)])
     assert [[row["family"] for row in group["rows"]] for group in groups] == [["vae"], ["autoencoder"]]
 
 
@@ -307,7 +307,7 @@ HIGHER |= {"label_accuracy", "classification_accuracy", "psnr", "ssim"}
 
 
 def group(*results):
-    return board.groups(results)[0]
+    return leaderboard.groups(results)[0]
 
 
 def cell(result, name):
@@ -324,7 +324,7 @@ def test_every_measure_is_explained_and_points_the_right_way(name):
 
 
 def test_a_calm_table_shows_one_accuracy_and_no_warning():
-    names = board.metric_names([fixture.result("diffusion", 9.0)])
+    names = leaderboard.metric_names([fixture.result("diffusion", 9.0)])
     first = ["frechet_distance", "kid", "precision", "recall", "coverage", "label_accuracy", "memorised"]
     assert [n for n in names if n in main(names, set())] == first
     assert "classification_accuracy" in main([n for n in names if n != "label_accuracy"], set())
@@ -379,7 +379,7 @@ def test_what_is_refused_is_said_once_for_each_reason():
     few, many = fixture.result("diffusion", 9.0, n=256), fixture.result("vae", 30.0)
     other = {**fixture.result("vae", 20.0), "family": "gan"}
     few["metrics"]["recall"] = fixture.judged("recall", 0.5, recipe="c" * 16, extractor="rotation")
-    refused = board.groups([few, many, other])[0]["refused"]
+    refused = leaderboard.groups([few, many, other])[0]["refused"]
     assert [r["family"] for r in refused] == ["diffusion", "diffusion"]
     said = [r["sentence"] for r in refused]
     assert any(
@@ -412,7 +412,7 @@ def test_old_records_make_a_page(store, runs):
 
 def test_best_and_last_stand_side_by_side(store, runs):
     results = [fixture.result(*pair) for pair in (("autoencoder", 2.4), ("vae", 31.7), ("dcgan", 14.2))]
-    rows = {row["family"]: row for row in judged.checkpoints(results)}
+    rows = {row["family"]: row for row in checkpoints.checkpoints(results)}
     assert list(rows) == ["vae", "dcgan", "autoencoder"]  # tasks in the order of the leaderboards
     best, last = rows["dcgan"]["best"], rows["dcgan"]["last"]
     assert best == {"step": "750", "text": "14.2", "interval": "13.5 to 14.9"}
@@ -420,7 +420,7 @@ def test_best_and_last_stand_side_by_side(store, runs):
     assert rows["vae"]["best"] == {"instead": "is the last"} and rows["vae"]["last"]["text"] == "31.7"
     assert rows["autoencoder"]["best"] == {"instead": "none selected"}
     assert rows["dcgan"]["why_not"] is None
-    assert [judged.kept_step(result) for result in results] == [1000, 1000, 750]
+    assert [checkpoints.kept_step(result) for result in results] == [1000, 1000, 750]
     assert "lowest Fréchet distance on 500 images of the validation split" in (
         page(store, build_run(store, runs["done"])).text
     )
@@ -429,7 +429,7 @@ def test_best_and_last_stand_side_by_side(store, runs):
 def test_checkpoints_judged_differently_say_so():
     result = fixture.result("dcgan", 14.2)
     result["checkpoints"]["last"] = {"step": 1000, "metrics": fixture.generated(14.2, True, 256)}
-    assert "number of images (1,000, not 256)" in judged.checkpoints([result])[0]["why_not"]
+    assert "number of images (1,000, not 256)" in checkpoints.checkpoints([result])[0]["why_not"]
 
 
 @pytest.mark.parametrize(
@@ -444,7 +444,7 @@ def test_checkpoints_judged_differently_say_so():
     ],
 )
 def test_selection_in_words(how, said):
-    assert judged.selected_by(how) == said
+    assert checkpoints.selected_by(how) == said
 
 
 def test_a_validation_loss_that_selects_is_read_as_it_is_written():
@@ -454,7 +454,7 @@ def test_a_validation_loss_that_selects_is_read_as_it_is_written():
         family=SimpleNamespace(phases=[None]),
     )
     how = selected_by(SimpleNamespace(selector=None), trainer, None)
-    assert judged.selected_by(how) == "lowest validation loss on the validation split"
+    assert checkpoints.selected_by(how) == "lowest validation loss on the validation split"
 
 
 def test_a_family_evaluated_since_the_record_was_written_is_shown(store):
@@ -468,7 +468,7 @@ def test_a_family_evaluated_since_the_record_was_written_is_shown(store):
 
 
 def test_the_worst_class_is_marked():
-    (table,) = judged.classes([fixture.result("dcgan", 14.2), fixture.result("vae", 20.0)])
+    (table,) = checkpoints.classes([fixture.result("dcgan", 14.2), fixture.result("vae", 20.0)])
     assert table["families"] == [("dcgan", 2)]
     assert [m["label"] for m in table["measures"]] == ["Label accuracy", "KID per class"]
     worst = {row["label"] for row in table["rows"] if row["cells"][0]["worst"]}
@@ -480,7 +480,7 @@ def test_equal_classes_have_no_worst_and_a_missing_one_is_a_dash():
     result = fixture.result("vae", 20.0)
     result["metrics"]["kid"]["classes"] = {"a": 0.5, "b": 0.5}
     result["metrics"]["recall"]["classes"] = {"a": 0.5}
-    (table,) = judged.classes([result])
+    (table,) = checkpoints.classes([result])
     assert not any(cell["worst"] for row in table["rows"] for cell in row["cells"])
     assert [cell["text"] for cell in table["rows"][1]["cells"]] == ["0.500", "–"]
 

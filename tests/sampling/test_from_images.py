@@ -19,7 +19,7 @@ from components.sampling.request import Wish
 from components.sampling.to_file import sample_to_file
 from components.store import Store
 from components.training import request
-from flows import cli
+from flows.cli import app
 from models.family import Card
 from tests import tiny
 
@@ -200,7 +200,7 @@ def test_a_mixture_is_fitted_to_the_data_of_a_run(
         (["r1", "autoencoder"], 0, ""),
     ):
         with pytest.raises(SystemExit) as ended:
-            cli.main(["sample", *arguments, *common])
+            app.main(["sample", *arguments, *common])
         assert ended.value.code == code and words in capsys.readouterr().err
         assert out.exists() == (code == 0)
     with Image.open(out) as image:
@@ -214,7 +214,7 @@ def test_the_command_line_ends_with_2(
     arguments = ["sample", str(folder), "-n", "2", "-o", str(output), "--source", str(pictures["image"])]
     for mask, code in (("large_mask", 2), ("mask", 0)):
         with pytest.raises(SystemExit) as ended:
-            cli.main([*arguments, "--mask", str(pictures[mask])])
+            app.main([*arguments, "--mask", str(pictures[mask])])
         assert ended.value.code == code and output.exists() == (code == 0)
         assert ("8x16 pixels" in capsys.readouterr().err) == (code == 2)
 

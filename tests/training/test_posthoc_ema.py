@@ -19,7 +19,7 @@ from components.data import card as data_card
 from components.data.card import DataCard
 from components.data.dataset import Batches
 from components.records import names
-from components.report import judged
+from components.report import checkpoints
 from components.store import Store
 from components.store.uploader import Uploader
 from components.training import inputs, job, posthoc_ema, request
@@ -346,20 +346,20 @@ def test_a_length_that_wins_is_published(fitted: Any) -> None:
     ]
     kept, last = (load(attempt.read_bytes(f"{m}/model.safetensors")) for m in ("model", "model-last"))
     assert kept.keys() == last.keys() and not same(kept, last)
-    assert judged.averages(result["averages"]) == (
+    assert checkpoints.averages(result["averages"]) == (
         "KID by length of the average: ordinary 1.00; 0.1 1.00; 0.15 0.500 (kept)"
     )
-    assert judged.selected_by(result["selected_by"]) == (
+    assert checkpoints.selected_by(result["selected_by"]) == (
         "lowest KID on 8 images of the validation split (an average of length 0.15)"
     )
-    assert judged.kept_step(result) is None
+    assert checkpoints.kept_step(result) is None
 
 
 def test_nothing_is_written_when_off(fitted: Any) -> None:
     result, attempt = fitted((3.0, 2.0, 1.0))
     assert attempt.list("ema") == [] and result["averages"] is None and result["kept"] == "last"
-    assert judged.averages(result["averages"]) is None
-    assert "ema_length" not in result["selected_by"] and judged.kept_step(result) == 6
+    assert checkpoints.averages(result["averages"]) is None
+    assert "ema_length" not in result["selected_by"] and checkpoints.kept_step(result) == 6
 
 
 # Settings

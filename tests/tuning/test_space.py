@@ -17,7 +17,7 @@ from components.common.errors import InputError
 from components.config.train import Train
 from components.stages import code_digest
 from components.tuning.space import applied, hyperparameters, resolve
-from flows import cli
+from flows.cli import app
 from models.registry import FAMILIES
 from models.search_space import SEARCH_ARGUMENTS, Choice, Range, searchable, tunable
 from tests.stages.test_cache import (
@@ -370,7 +370,7 @@ def test_reading_it_does_not_load_torch() -> None:
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as exit:
-        cli.main(arguments)
+        app.main(arguments)
     out, err = capsys.readouterr()
     return int(exit.value.code or 0), out, err
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from components.report import board, text
-from components.report.measures import PERCENT, measure, summary
+from components.report import formatting, leaderboard
+from components.report.metric_labels import PERCENT, measure, summary
 from components.report.reading import Object, Pictures, as_list, as_object, is_number, rounded
 
 PLOTTED = ("fid", "frechet_distance", "rfid", "r_frechet_distance", "label_accuracy")
@@ -116,7 +116,7 @@ def table(variants: Sequence[Object]) -> dict[str, Any]:
     rows = [(variant, _metrics(variant)) for variant in variants]
     names = [
         name
-        for name in board.metric_names([{"metrics": metrics} for _, metrics in rows])
+        for name in leaderboard.metric_names([{"metrics": metrics} for _, metrics in rows])
         if measure(name).main and name not in ("memorised", "class_kid")
     ]
     known = {name: next(metrics[name] for _, metrics in rows if name in metrics) for name in names}
@@ -126,7 +126,7 @@ def table(variants: Sequence[Object]) -> dict[str, Any]:
             {
                 "name": str(variant.get("name")),
                 "cells": [_cell(name, metrics.get(name)) for name in names],
-                "seconds": text.short(variant.get("seconds_per_image")),
+                "seconds": formatting.short(variant.get("seconds_per_image")),
             }
             for variant, metrics in rows
         ],

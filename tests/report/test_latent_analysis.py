@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.report import build_run, used
+from components.report import build_run, latent_analysis
 from components.report.reading import curves, kl_by_latent
 from tests.report import fixture
 from tests.report.fixture import HOSTILE
@@ -45,7 +45,7 @@ def test_the_best_of_a_column_is_marked_where_rows_are_rivals(shown):
 def test_what_is_alone_or_the_same_is_not_the_best():
     columns = [{"label": "a", "better": "lower"}, {"label": "b", "better": "higher"}]
     rows = [{"cells": [{"value": 1.0}, {"text": "?"}]}, {"cells": [{"value": 1.0}, {"value": 3}]}]
-    told = used.table({"columns": columns, "rows": rows})
+    told = latent_analysis.table({"columns": columns, "rows": rows})
     assert not any(cell["best"] for row in told["rows"] for cell in row["cells"])
 
 
@@ -59,12 +59,14 @@ def test_a_column_is_written_to_as_many_digits_as_it_needs(shown):
 def test_plots_keep_what_can_be_drawn(shown):
     (dots,) = shown[1]["Map"]["plots"]
     assert len(dots["lines"]) == 10
-    assert 800 < sum(len(line["points"]) for line in dots["lines"]) <= used.MAX_DOTS
+    assert 800 < sum(len(line["points"]) for line in dots["lines"]) <= latent_analysis.MAX_DOTS
     (bound,) = shown[1]["Likelihood"]["plots"]
     assert bound["log"] and [x for x, _ in bound["lines"][0]["points"]] == [1, 10, 100, 1000]
-    zero = used.plot({"kind": "lines", "log": True, "lines": [{"points": [[0, 1], [1, float("inf")]]}]})
+    zero = latent_analysis.plot(
+        {"kind": "lines", "log": True, "lines": [{"points": [[0, 1], [1, float("inf")]]}]}
+    )
     assert zero and not zero["log"] and zero["lines"][0]["points"] == [[0, 1]]
-    assert used.plot({"kind": "pie", "lines": [{"points": [[0, 1]]}]}) is None
+    assert latent_analysis.plot({"kind": "pie", "lines": [{"points": [[0, 1]]}]}) is None
 
 
 def test_pictures_have_their_size_so_that_nothing_moves(store, runs, shown):

@@ -7,8 +7,8 @@ from typing import Any
 
 from components.evaluation.comparability import difference
 from components.records.names import VALIDATION_LOSS
-from components.report import board, text
-from components.report.measures import measure
+from components.report import formatting, leaderboard
+from components.report.metric_labels import measure
 
 Result = Mapping[str, Any]
 
@@ -30,8 +30,8 @@ def kept_step(result: Result) -> int | None:
 def checkpoints(results: Sequence[Result]) -> list[dict[str, Any]]:
     """A row per family that says which checkpoint was kept, why, and how the other one does."""
     rows = []
-    for group in board.by_task(results).values():
-        name = next(iter(board.metric_names(group)), "")
+    for group in leaderboard.by_task(results).values():
+        name = next(iter(leaderboard.metric_names(group)), "")
         rows += [_checkpoints(result, name) for result in group if result.get("checkpoints")]
     return rows
 
@@ -45,7 +45,7 @@ def _checkpoints(result: Result, name: str) -> dict[str, Any]:
         "measure": measure(name).label,
         "kept": result.get("kept") or "last",
         "best": _checkpoint(best, name) or {"instead": instead},
-        "last": _checkpoint(last, name) or {"instead": text.NONE},
+        "last": _checkpoint(last, name) or {"instead": formatting.NONE},
         "why_not": difference(_metric(best, name), _metric(last, name)) if best and last else None,
         "selected_by": selected_by(how),
         "averages": averages(result.get("averages")),
@@ -63,7 +63,7 @@ def _checkpoint(entry: Mapping[str, Any] | None, name: str) -> dict[str, Any] | 
     metric = _metric(entry, name)
     shown = measure(name, metric)
     return {
-        "step": text.number(entry.get("step")),
+        "step": formatting.number(entry.get("step")),
         "text": shown.show(metric.get("value")),
         "interval": shown.show_interval(metric),
     }
@@ -78,7 +78,7 @@ def selected_by(how: Mapping[str, Any] | None) -> str:
     else:
         shown = measure(str(how.get("metric")))
         what = f"{'lowest' if shown.better == 'lower' else 'highest'} {shown.label}"
-    counted = f"{text.number(how['n'])} images" if how.get("n") is not None else ""
+    counted = f"{formatting.number(how['n'])} images" if how.get("n") is not None else ""
     split = f"the {how['split']} split" if how.get("split") else ""
     where = " of ".join(filter(None, (counted, split)))
     made = f" (an average of length {how['ema_length']})" if how.get("ema_length") is not None else ""
@@ -106,16 +106,16 @@ def averages(tried: Mapping[str, Any] | None) -> str | None:
 def classes(results: Sequence[Result]) -> list[dict[str, Any]]:
     """A table per task whose metrics tell the classes apart."""
     tables = []
-    for task, group in board.by_task(results).items():
+    for task, group in leaderboard.by_task(results).items():
         if columns := [column for result in group for column in _class_columns(result)]:
-            tables.append({"title": board.title(task), **_class_table(columns)})
+            tables.append({"title": leaderboard.title(task), **_class_table(columns)})
     return tables
 
 
 def _class_columns(result: Result) -> list[dict[str, Any]]:
     """The class measures of a family in the order of a leaderboard."""
     metrics = result.get("metrics") or {}
-    found = [name for name in board.metric_names([result]) if metrics[name].get("classes")]
+    found = [name for name in leaderboard.metric_names([result]) if metrics[name].get("classes")]
     return [{"family": result.get("family"), "name": name, "metric": metrics[name]} for name in found]
 
 

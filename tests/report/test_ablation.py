@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.report import build_run, studied
+from components.report import ablation, build_run
 from components.report.reading import curves, loss_by_noise
 from tests.report import fixture
 from tests.report.fixture import HOSTILE
@@ -102,7 +102,7 @@ def test_a_family_whose_study_failed_has_finished(store, runs):
 
 def test_a_study_without_numbers_on_an_axis_is_a_table():
     variants = [fixture.variant(name, 5.0, {}, "") for name in ("plain", "fancy")]
-    assert studied.plots("sampler", variants) == [] and len(studied.table(variants)["rows"]) == 2
+    assert ablation.plots("sampler", variants) == [] and len(ablation.table(variants)["rows"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_study_without_numbers_on_an_axis_is_a_table():
     + [("ddim4", None), ("", None)],
 )
 def test_a_name_says_its_point(name, expected):
-    assert studied.point(name) == expected
+    assert ablation.point(name) == expected
 
 
 # The loss by share of noise

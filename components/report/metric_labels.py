@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.report import text
+from components.report import formatting
 
 Metric = Mapping[str, Any]
 
@@ -54,12 +54,12 @@ class Measure:
     def show(self, value: Any) -> str:
         """`value` as it stands in a table."""
         if value is None:
-            return text.NONE
-        return f"{value * 100:.1f}{PERCENT}" if self.percent else text.number(value)
+            return formatting.NONE
+        return f"{value * 100:.1f}{PERCENT}" if self.percent else formatting.number(value)
 
     def show_limit(self, value: Any) -> str:
         """A floor: as short as it goes, since it stands beside every number."""
-        return self.show(value) if self.percent else text.short(value)
+        return self.show(value) if self.percent else formatting.short(value)
 
     def show_interval(self, metric: Metric) -> str:
         """`low to high`, the unit once; empty where there is no interval."""
@@ -242,7 +242,7 @@ def summary(metric: Metric | None) -> str:
         return ""
     parts = [
         f"features of {features(metric)}" if features(metric) else "",
-        f"n = {text.number(metric['n'])}" if metric.get("n") else "",
+        f"n = {formatting.number(metric['n'])}" if metric.get("n") else "",
         f"{metric['split']} split" if metric.get("split") else "",
     ]
     return ", ".join(filter(None, parts))
@@ -269,16 +269,16 @@ def images(metric: Metric, how: Mapping[str, Any]) -> str:
     """How many images on both sides, and of which split the real ones are."""
     if metric.get("n") is None:
         return ""
-    real = f" against {text.number(how['n_real'])} real" if how.get("n_real") is not None else ""
+    real = f" against {formatting.number(how['n_real'])} real" if how.get("n_real") is not None else ""
     split = f", {metric['split']} split" if metric.get("split") else ""
-    return f"{text.number(metric['n'])}{real}{split}"
+    return f"{formatting.number(metric['n'])}{real}{split}"
 
 
 def _short(value: Any) -> str:
     """A recipe's value: the beginning of a hash, anything else in full."""
     if value is None:
         return ""
-    return value[:12] if isinstance(value, str) and HASH.fullmatch(value) else text.number(value)
+    return value[:12] if isinstance(value, str) and HASH.fullmatch(value) else formatting.number(value)
 
 
 def limit(shown: Measure, metric: Metric | None) -> str:

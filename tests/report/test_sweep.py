@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from components.report import build_index, build_run, swept
-from components.report.measures import measure
-from components.report.text import NONE
+from components.report import build_index, build_run, sweep, sweep_plots, sweep_reading, sweep_tables
+from components.report.formatting import NONE
+from components.report.metric_labels import measure
 from tests.report import sweeps
 from tests.report.fixture import HOSTILE
 from tests.report.test_pages import page
@@ -97,7 +97,7 @@ def test_pictures_may_be_gone(store, told):
     ],
 )
 def test_only_pictures_of_trials_are_copied(path, name):
-    assert swept.copies(path) == name
+    assert sweep_reading.copies(path) == name
 
 
 def test_what_matters_comes_first_with_what_is_recommended(store):
@@ -110,7 +110,7 @@ def test_what_matters_comes_first_with_what_is_recommended(store):
     )
     (lr, loss) = told["recommendations"]
     assert lr["says"] in html.text and loss["says"] in html.text and "Radford et al. 2016" in html.text
-    first, second = swept._findings(told, [sweeps.LR, sweeps.LOSS])
+    first, second = sweep_tables.findings(told, [sweeps.LR, sweeps.LOSS])
     assert first["importance"]["value"] >= second["importance"]["value"]
     assert {row["name"] for row in (first, second)} == {"lr", "loss"}
 
@@ -118,9 +118,11 @@ def test_what_matters_comes_first_with_what_is_recommended(store):
 def test_places_along_a_logarithmic_stretch():
     row = {"best_low": 1e-3, "best_high": 1e-2, "recommended": 1.0}
     space = {"low": 1e-4, "high": 1.0, "scale": "log"}
-    assert swept.stretch(space, row) == {"low": 25.0, "width": 25.0, "recommended": 100.0}
-    assert swept.stretch(space | {"low": 1.0}, row) is None and swept.stretch(space, {}) is None
-    assert swept.stretch({"low": 0, "high": 4}, {"best_low": 1, "best_high": 3, "recommended": "x"}) == {
+    assert sweep_tables.stretch(space, row) == {"low": 25.0, "width": 25.0, "recommended": 100.0}
+    assert sweep_tables.stretch(space | {"low": 1.0}, row) is None and sweep_tables.stretch(space, {}) is None
+    assert sweep_tables.stretch(
+        {"low": 0, "high": 4}, {"best_low": 1, "best_high": 3, "recommended": "x"}
+    ) == {
         "low": 25.0,
         "width": 50.0,
         "recommended": None,
@@ -138,7 +140,7 @@ def test_the_best_so_far_is_by_when_trials_ended():
         ended(4, 30, 1.0, state="collapsed"),
         ended(5, 40, 1.5, state="running"),
     ]
-    assert swept.spent(trials) == [[10, 2, 3, 3], [20, 3, None, 3], [30, 1, 2, 2], [40, 4, 1, 2]]
+    assert sweep_plots.spent(trials) == [[10, 2, 3, 3], [20, 3, None, 3], [30, 1, 2, 2], [40, 4, 1, 2]]
 
 
 def test_while_it_runs_the_page_shows_what_is_there(store):
@@ -175,7 +177,7 @@ def test_one_trial_and_many(store, count):
     _, html = built(store, told, pictures=False)
     assert len(rows_of(html)) == count
     tall = [a for tag, a in html.tags if tag == "div" and a.get("class") == "scroll tall"]
-    assert len(tall) == 1 + (count > swept.IN_VIEW)
+    assert len(tall) == 1 + (count > sweep.IN_VIEW)
     assert f"{count} trial{'s' * (count > 1)}: " in html.text
 
 
@@ -232,8 +234,11 @@ def test_a_sweep_may_be_rubbish(store, junk):
 def test_a_duel_without_all_its_numbers():
     shown = measure("frechet_distance")
     duel = sweeps.duel()
-    assert swept._duel({}, shown) is None and swept._duel({"winner": ["x"]}, shown) is None
-    told = swept._duel(duel | {"difference": None, "default": [1.0]}, shown)
+    assert (
+        sweep_tables.confirmation_of({}, shown) is None
+        and sweep_tables.confirmation_of({"winner": ["x"]}, shown) is None
+    )
+    told = sweep_tables.confirmation_of(duel | {"difference": None, "default": [1.0]}, shown)
     assert told["places"] == [] and [row["default"] for row in told["rows"]] == ["1.00", NONE, NONE]
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from components.report import text
+from components.report import formatting
 from components.report.reading import Object, Pictures, as_list, as_object, is_number, rounded
 
 KINDS = ("lines", "scatter", "bars")
@@ -20,8 +20,10 @@ def of_family(result: Object, pictures: Pictures) -> dict[str, Any] | None:
     told = as_object(result.get("used"))
     views = [_view(as_object(view), pictures) for view in as_list(told.get("views"))]
     shown = [view for view in views if view["tables"] or view["plots"] or view["pictures"]]
-    counts = [f"{text.number(n)} {name}" for name, n in as_object(told.get("n")).items() if is_number(n)]
-    return {"images": text.listing(counts), "views": shown} if shown else None
+    counts = [
+        f"{formatting.number(n)} {name}" for name, n in as_object(told.get("n")).items() if is_number(n)
+    ]
+    return {"images": formatting.listing(counts), "views": shown} if shown else None
 
 
 def _view(view: Object, pictures: Pictures) -> dict[str, Any]:
@@ -97,8 +99,8 @@ def _column(cells: Sequence[Object], better: str) -> list[dict[str, Any]]:
 def _written(cell: Object, digits: int) -> dict[str, str]:
     value, low, high = (cell.get(name) for name in ("value", "low", "high"))
     between = is_number(low) and is_number(high)
-    shown = text.number(value, digits) if is_number(value) else _words(cell, "text") or text.NONE
-    ends = f"{text.number(low, digits)} to {text.number(high, digits)}" if between else ""
+    shown = formatting.number(value, digits) if is_number(value) else _words(cell, "text") or formatting.NONE
+    ends = f"{formatting.number(low, digits)} to {formatting.number(high, digits)}" if between else ""
     return {"text": shown, "interval": ends}
 
 

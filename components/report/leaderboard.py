@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.evaluation.comparability import difference
-from components.report import text
-from components.report.measures import MEASURES, PERCENT, limit, main, measure, recipe, summary
+from components.report import formatting
+from components.report.metric_labels import MEASURES, PERCENT, limit, main, measure, recipe, summary
 
 Result = Mapping[str, Any]
 
 
 COSTS = {
-    "parameters": ("Parameters", "Trainable numbers in the exported generator.", text.count),
-    "train_seconds": ("Training", "Seconds of training, by the clock.", text.duration),
-    "samples_per_second": ("Samples/s", "Images drawn per second on this machine.", text.number),
+    "parameters": ("Parameters", "Trainable numbers in the exported generator.", formatting.count),
+    "train_seconds": ("Training", "Seconds of training, by the clock.", formatting.duration),
+    "samples_per_second": ("Samples/s", "Images drawn per second on this machine.", formatting.number),
 }
 TASKS = {
     "generate": (
@@ -116,8 +116,8 @@ def _refusals(row: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> l
     return [
         {
             "family": row["family"],
-            "sentence": f"{text.listing(which)} {'is' if len(which) == 1 else 'are'} not comparable with the "
-            f"others: {why}.",
+            "sentence": f"{formatting.listing(which)} {'is' if len(which) == 1 else 'are'} not comparable "
+            f"with the others: {why}.",
         }
         for why, which in labels.items()
     ]
@@ -162,7 +162,7 @@ def _column(name: str, reference: Mapping[str, Any] | None) -> dict[str, Any]:
 def _cell(result: Result, name: str, reference: Mapping[str, Any] | None, leader: Any) -> dict[str, Any]:
     metric = (result.get("metrics") or {}).get(name)
     if not metric or metric.get("value") is None or reference is None:
-        return {"text": text.NONE, "sort": None}
+        return {"text": formatting.NONE, "sort": None}
     shown, why = measure(name, metric), difference(metric, reference)
     floor = shown.show_limit(metric["floor"]) if metric.get("floor") is not None else ""
     interval = shown.show_interval(metric)
@@ -193,7 +193,7 @@ def verdict(
     if status == "running":
         opening = f"Still running: {done} of {total} families judged so far."
     elif failed:
-        opening = f"{done} of {total} families finished; {text.listing(list(failed))} failed."
+        opening = f"{done} of {total} families finished; {formatting.listing(list(failed))} failed."
     elif status in ("failed", "interrupted"):
         ended = "was interrupted" if status == "interrupted" else "failed"
         opening = f"The run {ended} with {done} of {total} families judged."
