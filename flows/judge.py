@@ -21,6 +21,7 @@ from components.config.evaluate import Evaluate
 from components.config.experiment import Data, Experiment
 from components.data import local
 from components.data.card import DataCard
+from components.data.external import look
 from components.evaluation import comparability
 from components.evaluation.requests import Places
 from components.extractors.small import TRAINED
@@ -126,8 +127,6 @@ def evaluate(
     Raises:
         InputError: the folder is empty, an image is damaged, or they are too few.
     """
-    from components.data.external import look
-
     court = Court(store, name, chosen, revision, say)
     if split not in court.plan.card.counts:
         raise InputError(f"--split {split}: data set {name} has {', '.join(court.plan.card.counts)}")

@@ -7,6 +7,8 @@ from pathlib import Path
 from prefect import flow
 
 from components.common.errors import RunError
+from components.common.paths import config_path
+from flows import searching, start
 
 
 @flow(name="atelier-sweep-of-config", flow_run_name="{config}", retries=0, persist_result=False)
@@ -21,9 +23,6 @@ def scheduled(config: str, changes: list[str] | None = None) -> str:
         InputError: the config or a change is not accepted.
         RunError: the sweep failed.
     """
-    from components.common.paths import config_path
-    from flows import searching, start
-
     experiment = searching.from_file(config_path(Path(config)), changes or [])
     record = start.start(experiment, command=f"scheduled sweep of {config}")
     if record["status"] != "done":

@@ -16,7 +16,10 @@ from components.common.paths import home
 from components.config import loading
 from components.config.experiment import Experiment
 from components.data import local
+from components.families.resolve import with_upstream
 from components.store import Store
+from components.tuning import space, suggest
+from components.tuning.trial import check_metric, train_of
 from flows import setup
 
 
@@ -31,9 +34,6 @@ def from_file(path: Path, changes: Sequence[str]) -> Experiment:
 
 def checked(whole: Experiment, where: str) -> Experiment:
     """The same with the swept family and what it builds on alone; what it searches is tried."""
-    from components.tuning import space
-    from components.tuning.trial import check_metric, train_of
-
     if whole.sweep is None:
         raise InputError(f"{where} has no section sweep; `atelier run` is for it")
     family, block = whole.swept, whole.families[whole.swept]
@@ -48,7 +48,6 @@ def checked(whole: Experiment, where: str) -> Experiment:
     if not all(each.sampling for each in found.values()):
         train_of(whole.sweep, block["train"])
     drawing = next((name for name, each in found.items() if each.sampling), None)
-    from components.families.resolve import with_upstream
 
     return with_upstream(_scheduled(whole, drawing), [family])
 
@@ -92,8 +91,6 @@ def interrupted(store: Store, record: dict[str, Any]) -> Experiment:
 
 def show_plan(experiment: Experiment, *, as_json: bool = False) -> None:
     """What a sweep would search, and how."""
-    from components.tuning import space, suggest
-
     family, settings = experiment.swept, experiment.sweep
     assert settings is not None
     found = space.resolve(family, settings.search, experiment.families[family])

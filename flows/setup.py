@@ -12,6 +12,7 @@ from components.config import loading
 from components.config.experiment import Experiment
 from components.data import local
 from components.data.card import DataCard
+from components.families.resolve import resolved, with_upstream
 from components.pipeline.plan import Plan
 from components.store import Store
 
@@ -32,7 +33,6 @@ def experiment(
     read = loading.load(path, changes)
     if unknown := [family for family in only if family not in read.families]:
         raise InputError(f"--only {unknown[0]}: not in {path}, which has: {', '.join(read.families)}")
-    from components.families.resolve import resolved, with_upstream
 
     families = with_upstream(read, only).families
     if smoke:

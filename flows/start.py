@@ -20,6 +20,7 @@ from components.common.paths import home
 from components.config.experiment import Experiment
 from components.pipeline import anomaly_models
 from components.pipeline.graph import STAGES, of_scope, planned
+from components.report.results import builds_on
 from components.stages import cache
 from components.stages.spec import Spec, difference
 from components.store import Store, open_store
@@ -192,8 +193,6 @@ def expected(store: Store, spec: Spec) -> float | None:
 
 def explanation(store: Store, record: dict[str, Any]) -> list[tuple[str, str, str]]:
     """For each stage of a run: its state, and what of its key differs from the run before that had it."""
-    from components.report.results import builds_on
-
     earlier = [run_id for run_id in store.list("runs") if run_id < record["run_id"]]
     rows = []
     for stage in record["stages"]:

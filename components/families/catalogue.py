@@ -114,8 +114,6 @@ def describe_families() -> list[dict[str, Any]]:
 
 def module_of(family: str) -> str:
     """The module a family is written in."""
-    from models.registry import FAMILIES
-
     return FAMILIES[family].__module__
 
 

@@ -22,8 +22,6 @@ NEAR = (
 
 K_PRECISION, K_DENSITY = 3, 5  # neighbours that a ball reaches to, as in the papers
 
-IMAGES = 64  # compared at once by structural similarity
-
 
 @dataclass(frozen=True)
 class Space:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from components.common.errors import InputError
+from components.data.text import encoder as text_encoder
 from components.data.text.encoded import LONGEST, Table, Text
 from components.families.catalogue import conditions
+from components.sampling.read_image import one_image, one_mask
 from models.family import Card, Generator
 from models.registry import FAMILIES
 
@@ -89,7 +91,6 @@ def _from_image(
         raise InputError(
             "--source is to be laid under noise: say how much with --strength, above 0 and below 1"
         )
-    from components.sampling.read_image import one_image, one_mask
 
     side = getattr(generator, "source_resolution", card.resolution)
     told = replace(card, resolution=side), described.get("background")
@@ -108,9 +109,8 @@ def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> Text:
     """
     if not prompts:
         return Text(Table.nothing(), np.zeros(n, np.int64))
-    from components.data.text.encoder import encode, identity
 
-    ours = identity().items()
+    ours = text_encoder.identity().items()
     if others := [
         f"{key} {encoder.get(key)} is {value} here" for key, value in ours if encoder.get(key) != value
     ]:
@@ -118,7 +118,7 @@ def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> Text:
             f"this model was told captions by {encoder['name']}, and this version of Atelier has another: "
             + ", ".join(others)
         )
-    table = encode(prompts)
+    table = text_encoder.encode(prompts)
     if table.cut:
         raise InputError(f"--prompt: at most {LONGEST} tokens, which are words or parts of them")
     return Text(table, np.arange(n) % len(prompts))

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from components.cluster.ray_cluster import cause_of, check_resources, connect, raise_if_stopping
 from components.common.errors import Diverged, InputError, RunError
+from components.store import Store
+from components.training import job as training_job
+from components.training import request
+from components.training.distributed import Group
 
 if TYPE_CHECKING:
     from components.training.request import Fit
@@ -29,8 +33,6 @@ def fit(job: Fit, name: str) -> None:
     """
     settings = job.settings
     if settings.workers == 0:
-        from components.training import job as training_job
-
         with _in_process:
             training_job.fit(job, report=raise_if_stopping)
         return
@@ -38,8 +40,6 @@ def fit(job: Fit, name: str) -> None:
     warnings.filterwarnings("ignore", module="ray")
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
-
-    from components.store import Store
 
     gpu = job.device == "cuda"
     check_resources(settings.workers, settings.threads, gpu)
@@ -75,11 +75,6 @@ def _worker(config: dict[str, Any]) -> None:
     """One worker of a fit. A mistake that a restart would only repeat is reported, not raised to Ray."""
     import ray.train
     import ray.train.torch
-
-    from components.store import Store
-    from components.training import job as training_job
-    from components.training import request
-    from components.training.distributed import Group
 
     job = request.Fit(**config)
     context = ray.train.get_context()

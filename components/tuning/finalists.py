@@ -11,6 +11,7 @@ from components.common import hashing
 from components.common.errors import RunError
 from components.config.sweep import Sweep
 from components.store import Store
+from components.tuning import capacity
 from components.tuning.confirmation import interval
 from components.tuning.repeat import Repeat, retrained
 from components.tuning.trial import Terms
@@ -109,7 +110,6 @@ def rescored(
         for trial in chosen
         for one in seeds
     ]
-    from components.tuning import capacity
 
     room = {"cpus": terms.threads, "gpus": capacity.gpus_of(terms, settings)}
     # Workers bring their own room, for which whoever waits for them must leave it.

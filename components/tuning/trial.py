@@ -36,7 +36,7 @@ from components.stages import cache
 from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store
-from components.training import checkpoint, request
+from components.training import checkpoint, ray_train, request
 from components.training.job import fit
 from components.tuning import space
 from models.registry import FAMILIES
@@ -225,7 +225,6 @@ def _fit(terms: Terms, job: request.Fit, name: str, report: Callable[..., None])
     if terms.workers == 1:
         fit(job, report=report)
         return
-    from components.training import ray_train
 
     ray_train.fit(job, name)
 

@@ -5,8 +5,7 @@ from scipy.spatial.distance import cdist
 
 from components.evaluation.ranking import rank_by
 from components.evaluation.stability import backslide
-from components.metrics import distances
-from components.metrics import manifold as metrics_manifold
+from components.metrics import distances, image_pairs
 from components.metrics.distances import GROUPS, Estimate, jackknife
 from components.metrics.image_pairs import absolute_errors, psnr_values, squared_errors, ssim_values
 from components.metrics.inception_score import class_means, inception_score
@@ -328,7 +327,7 @@ def test_ssim_is_the_formula_with_the_documented_window(random, side, radius, si
 def test_ssim_does_not_depend_on_its_batches(random, monkeypatch):
     a, b = images(random), images(random)
     whole = ssim_values(a, b)
-    monkeypatch.setattr(metrics_manifold, "IMAGES", 3)
+    monkeypatch.setattr(image_pairs, "IMAGES", 3)
     np.testing.assert_allclose(ssim_values(a, b), whole, rtol=1e-12)
     assert ssim_values(a[:1], b[:1]).shape == (1,)
 

@@ -14,7 +14,6 @@ from components.stages import cache
 from components.stages.cache import Done
 from components.store import Store
 from components.training import checkpoint
-from components.training import job as training_job
 from components.tuning import repeat, trial
 from components.tuning.repeat import Repeat, rescored, retrained
 from components.tuning.trial import Terms, drawn, score_of, spec_of, trained
@@ -61,7 +60,7 @@ def test_a_trial_says_how_it_stands_at_every_judgement(terms: Terms, with_digits
 def test_a_finished_trial_is_never_trained_again(terms: Terms, monkeypatch: pytest.MonkeyPatch) -> None:
     first: list[dict[str, Any]] = []
     trained(terms, plain(), first.append)
-    monkeypatch.setattr(training_job, "fit", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(trial, "fit", lambda *_, **__: pytest.fail("trained again"))
     again: list[dict[str, Any]] = []
     assert trained(terms, plain(), again.append) is not None
     assert again == first
@@ -121,7 +120,7 @@ def test_a_change_that_needs_another_network_is_refused(terms: Terms) -> None:
 def test_a_trial_that_fails_says_why_and_is_not_tried_again(terms: Terms, monkeypatch: Any) -> None:
     with pytest.raises(RunError, match="(?i)nan"):
         trained(terms, plain(1e30), lambda one: None)
-    monkeypatch.setattr(training_job, "fit", lambda *_, **__: pytest.fail("tried again"))
+    monkeypatch.setattr(trial, "fit", lambda *_, **__: pytest.fail("tried again"))
     with pytest.raises(RunError, match="(?i)nan"):
         trained(terms, plain(1e30), lambda one: None)
 
@@ -178,7 +177,7 @@ def test_drawing_with_other_settings_trains_nothing(
     base = replace(terms, family="diffusion", block=own | {"train": terms.block["train"]}, judgements=1)
     done = trained(base, [{"step": 0, "values": {}}], lambda one: None)
     assert done is not None
-    monkeypatch.setattr(training_job, "fit", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(trial, "fit", lambda *_, **__: pytest.fail("trained"))
     said: list[dict[str, Any]] = []
     drawing = replace(base, model=f"{done.uri}/model")
     for _ in range(2):

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.common.errors import InputError
+from components.data.sources import torchvision_sets
 from components.data.sources.base import Collection, Known, Progress
 from components.data.sources.digits import DIGITS, MNIST5K, digits, mnist5k
-from components.data.sources.emoji import EMOJI
+from components.data.sources.emoji import EMOJI, collect
 
 
 def find(name: str) -> Known:
     """The known data set `name`."""
     if name.startswith("torchvision:"):
-        from components.data.sources import torchvision_sets
-
         return torchvision_sets.known(name.removeprefix("torchvision:"))
     if name not in KNOWN:
         raise InputError(
@@ -26,8 +25,6 @@ def find(name: str) -> Known:
 
 def emoji(home: Path, progress: Progress | None = None, resolution: int = 32) -> Collection:
     """Twemoji with names and categories."""
-    from components.data.sources.emoji import collect
-
     return collect(resolution, progress)
 
 

@@ -34,6 +34,7 @@ from components.data.sources.images import (
 from components.data.sources.layout import Layout
 from components.data.sources.listing import Found, local_folder, scan
 from components.data.sources.names import clean, shown
+from components.store import Store
 
 AT_ONCE = 64  # files in flight
 
@@ -66,8 +67,6 @@ class Request:
 def identity(source: str | Path) -> str:
     """What tells one source from another, on this machine."""
     if "://" in str(source):
-        from components.store import Store
-
         return Store(str(source)).url
     return str(Path(source).expanduser().resolve())
 

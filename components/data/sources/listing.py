@@ -11,6 +11,7 @@ from components.common.errors import InputError
 from components.data.sources.base import Progress
 from components.data.sources.images import EXTENSIONS, FILE_BYTES, UNSUPPORTED, BadImage
 from components.data.sources.names import shown
+from components.store import Store
 
 TABLES = {".json", ".jsonl", ".csv", ".tsv"}
 
@@ -42,8 +43,6 @@ def local_folder(source: str | Path, mirror: Path, found: Found, progress: Progr
 
 def download(url: str, mirror: Path, found: Found, progress: Progress | None) -> Path:
     """Copy what may be needed of a remote folder."""
-    from components.store import Store
-
     store = Store(url)
     store.check()
     wanted = [rel for rel in store.find() if suffix(rel) in EXTENSIONS | UNSUPPORTED | TABLES]

@@ -42,6 +42,7 @@ from components.data.versioning.pins import (
     tracked,
     versions,
 )
+from components.store import Store
 
 __all__ = [
     "Version",
@@ -258,8 +259,6 @@ def set_remote(home: Path, url: str, name: str = "storage") -> None:
 
     A folder is a fact of this machine and goes to .dvc/config.local; a URL goes to .dvc/config, for all.
     """
-    from components.store import Store
-
     home, place = Path(home).resolve(), Store(url)
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise InputError(f"remote name {name!r} will not do: use letters, digits, '_' and '-'")
