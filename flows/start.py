@@ -18,6 +18,7 @@ from components.common import hashing
 from components.common.errors import InputError, RunError
 from components.common.paths import home
 from components.config.experiment import Experiment
+from components.families.tasks import TASKS
 from components.pipeline import anomaly_models
 from components.pipeline.graph import STAGES, of_scope, planned
 from components.report.results import builds_on
@@ -247,7 +248,7 @@ def _results(task: str, results: list[dict[str, Any]], title: str) -> Table:
             result["family"], *cells, f"{result['parameters']:,}", f"{seconds:.0f} s", f"{speed:,.0f}"
         )
     floors = [next((r["metrics"][m]["floor"] for r in results if m in r["metrics"]), None) for m in metrics]
-    table.add_row("real images" if task == "generate" else "perfect", *map(_number, floors), style="dim")
+    table.add_row(TASKS[task].real, *map(_number, floors), style="dim")
     return table
 
 

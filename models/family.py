@@ -192,9 +192,7 @@ class Family(nn.Module):
 
     Config: ClassVar[type[Config]]
     paper: ClassVar[str]  # authors, year, title, link
-    task: ClassVar[str] = (
-        "generate"  # generate | reconstruct | translate | upscale: whom its numbers compete with
-    )
+    task: ClassVar[str] = "generate"  # one of components/families/tasks.py: whom its numbers compete with
     needs: ClassVar[frozenset[str]] = frozenset()  # of label, source, text: what a batch must carry
     takes: ClassVar[frozenset[str]] = frozenset()  # what it is conditioned on where the data has it
     # Trained models it builds on: name -> families that it may be of, the first where none of them is named.

@@ -25,15 +25,14 @@ from components.data.card import DataCard
 from components.data.dataset import Split, open_split, to_float, to_uint8
 from components.evaluation import evaluate, reference
 from components.evaluation.jobs import open_reference, pair_values
-from components.evaluation.protocol import PAIRED
 from components.evaluation.reference import Judged, Reference
 from components.evaluation.requests import Places, Variant
 from components.families.artifact import load_model
+from components.families.catalogue import task_of
 from components.sampling import generate, sheets
 from components.sampling.conditions import conditions_of
 from components.sampling.sheets import SHEET_COLUMNS
 from models.family import Batch, Card, Generator, Noise
-from models.registry import FAMILIES
 
 SPLIT = "test"
 FRAMES = 10  # columns of a picture of the way
@@ -57,7 +56,7 @@ def changed(generator: Generator, change: Mapping[str, Any], family: str) -> Gen
 
 def floors(places: Places, n: int, family: str) -> dict[str, float]:
     """What `n` real images score, for all variants; of pairs it is known."""
-    if FAMILIES[family].task in PAIRED:
+    if task_of(family).has_target:
         return {}
     with using_threads(places.threads):
         return reference.floors(_reference(places), SPLIT, n, train=False)
@@ -102,7 +101,7 @@ def _judged(
         asked, counts = conditions["labels"], conditions.get("counts")
         labels = generate.classes(np.arange(job.n), job.seed, asked, counts)
     judged = Judged(ref.extractor(images), labels)
-    if FAMILIES[family].task in PAIRED:
+    if task_of(family).has_target:
         values = pair_values(split.images[np.arange(job.n)], images, None)
         return evaluate.judge_pairs(judged, values, ref, SPLIT)
     metrics = evaluate.judge(judged, ref, SPLIT)

@@ -25,13 +25,13 @@ from components.data.dataset import open_split
 from components.data.text.encoded import open_text
 from components.evaluation import evaluate, stability
 from components.evaluation.parts import gather, leave, left
-from components.evaluation.protocol import PAIRED
 from components.evaluation.reference import Judged, Reference, describe
 from components.evaluation.requests import Draw, Places, Verdict
 from components.extractors.load import load_extractor
 from components.extractors.lpips import SMALLEST, Lpips, lpips_trunk
 from components.extractors.make import make
 from components.families.artifact import load_model
+from components.families.catalogue import task_of
 from components.metrics import image_pairs, manifold
 from components.metrics.image_pairs import absolute_errors, squared_errors
 from components.records.names import RESULT
@@ -40,7 +40,6 @@ from components.sampling.conditions import conditions_of
 from components.sampling.sheets import SHEET_COLUMNS
 from components.sampling.to_file import write_picture
 from components.store import Store
-from models.registry import FAMILIES
 
 REAL_IMAGES = 20  # in the picture of real ones beside the samples
 
@@ -124,7 +123,7 @@ def draw(job: Draw) -> dict[str, Any]:
             arrays |= {"labels": labels, "images": images}
         if split.text is not None:
             arrays["captions"] = split.text.rows[rows]
-        if _paired(model):
+        if task_of(model).has_target:
             targets = split.images[rows]
             arrays |= {f"pair-{name}": each for name, each in pair_values(targets, images, job.lpips).items()}
     return leave(store, places.parts, job.start, arrays, n=job.n, seconds=seconds)
@@ -150,7 +149,7 @@ def judge(job: Verdict) -> dict[str, Any]:
     found: dict[str, Any] = {"neighbours": None, "stability": None}
     with using_threads(job.places.threads), tempfile.TemporaryDirectory() as name:
         ref = open_reference(store, job.places)
-        judged, paired = read_judged(store, job.places.parts, Path(name)), _paired(job.family)
+        judged, paired = read_judged(store, job.places.parts, Path(name)), task_of(job.family).has_target
         if paired:
             values = _pairs(store, job.places.parts, Path(name))
             found["metrics"] = evaluate.judge_pairs(judged, values, ref)
@@ -161,16 +160,10 @@ def judge(job: Verdict) -> dict[str, Any]:
             names = open_text(store.local_copy(job.places.captions), "test").rows
             found["metrics"] |= evaluate.judge_retrieval(judged, asked, names, ref)
         if job.published:
-            found["stability"] = stability.stability(
-                training["curve"], "mse" if paired else "frechet_distance"
-            )
+            found["stability"] = stability.stability(training["curve"], task_of(job.family).selects)
         if job.published and not paired:
             found["neighbours"] = _neighbours(store, job, training["samples"], ref)
     return found
-
-
-def _paired(family: str) -> bool:
-    return FAMILIES[family].task in PAIRED
 
 
 def open_reference(store: Store, places: Places) -> Reference:

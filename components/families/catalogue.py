@@ -14,6 +14,7 @@ from components.common.validation import explain
 from components.config.train import Train
 from components.data.card import DataCard
 from components.data.text.encoded import DIM
+from components.families.tasks import TASKS, Task
 from models.family import Card, Family, Study
 from models.registry import FAMILIES
 
@@ -130,3 +131,8 @@ def ablations(name: str, config: dict[str, Any], card: Card) -> Sequence[Study]:
 def described(name: str) -> dict[str, str]:
     """Task and paper of a family."""
     return {"task": FAMILIES[name].task, "paper": FAMILIES[name].paper}
+
+
+def task_of(name: str) -> Task:
+    """What the task of a family means."""
+    return TASKS[FAMILIES[name].task]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.evaluation.comparability import difference
+from components.families.tasks import DEFAULT, TASKS
 from components.report import formatting
 from components.report.metric_labels import MEASURES, PERCENT, limit, main, measure, recipe, summary
 
@@ -17,18 +18,6 @@ COSTS = {
     "parameters": ("Parameters", "Trainable numbers in the exported generator.", formatting.count),
     "train_seconds": ("Training", "Seconds of training, by the clock.", formatting.duration),
     "samples_per_second": ("Samples/s", "Images drawn per second on this machine.", formatting.number),
-}
-TASKS = {
-    "generate": (
-        "Generating",
-        "Images from noise (and a label, where the family takes one), judged as a set.",
-    ),
-    "reconstruct": (
-        "Reconstructing",
-        "Test images encoded and decoded again; a different task, so never ranked with generators.",
-    ),
-    "translate": ("Translating", "Images turned from one domain into another."),
-    "upscale": ("Upscaling", "Small images made large."),
 }
 
 
@@ -61,14 +50,14 @@ def yardstick(metrics: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
 
 def by_task(results: Sequence[Result]) -> dict[str, list[Result]]:
     """The results of each task, in the order of the page."""
-    tasks = dict.fromkeys([*TASKS, *(r.get("task") or "generate" for r in results)])
-    found = {task: [r for r in results if (r.get("task") or "generate") == task] for task in tasks}
+    tasks = dict.fromkeys([*TASKS, *(r.get("task") or DEFAULT for r in results)])
+    found = {task: [r for r in results if (r.get("task") or DEFAULT) == task] for task in tasks}
     return {task: rows for task, rows in found.items() if rows}
 
 
 def title(task: str) -> str:
     """A task as a heading."""
-    return TASKS[task][0] if task in TASKS else str(task).capitalize()
+    return TASKS[task].title if task in TASKS else str(task).capitalize()
 
 
 def groups(results: Sequence[Result]) -> list[dict[str, Any]]:
@@ -98,7 +87,7 @@ def _group(task: str, results: Sequence[Result]) -> dict[str, Any]:
     return {
         "task": task,
         "title": title(task),
-        "meaning": TASKS[task][1] if task in TASKS else "",
+        "meaning": TASKS[task].description if task in TASKS else "",
         "columns": columns,
         "recipe": said,  # of most columns
         "costs": list(COSTS.values()),

@@ -8,9 +8,8 @@ import numpy as np
 
 from components.data.card import DataCard
 from components.data.dataset import Split
-from components.families.catalogue import conditions
+from components.families.catalogue import conditions, task_of
 from models.family import Card
-from models.registry import FAMILIES
 
 
 def conditions_of(
@@ -32,8 +31,9 @@ def conditions_of(
 
 def originals(family: str, split: Split, rows: np.ndarray | slice = slice(None)) -> dict[str, Any]:
     """The images that a family makes its own from, where it does: sources, else those to be found again."""
-    if FAMILIES[family].task == "generate":
+    task = task_of(family)
+    if task.made_from == "noise":
         return {}
-    if split.sources is not None and FAMILIES[family].task != "reconstruct":
+    if split.sources is not None and task.made_from == "source":
         return {"sources": split.sources if isinstance(rows, slice) else split.sources[rows]}
     return {"images": split.images if isinstance(rows, slice) else split.images[rows]}

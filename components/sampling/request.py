@@ -12,10 +12,9 @@ import numpy as np
 from components.common.errors import InputError
 from components.data.text import encoder as text_encoder
 from components.data.text.encoded import LONGEST, Table, Text
-from components.families.catalogue import conditions
+from components.families.catalogue import conditions, task_of
 from components.sampling.read_image import one_image, one_mask
 from models.family import Card, Generator
-from models.registry import FAMILIES
 
 
 @dataclass(frozen=True)
@@ -75,27 +74,27 @@ def _from_image(
     wish: Wish, n: int, generator: Generator, card: Card, described: dict[str, Any]
 ) -> dict[str, Any]:
     """The image, and its mask, that `n` samples are made from, for families that make them from one."""
-    name, task = described["family"], FAMILIES[described["family"]].task
+    name, task = described["family"], task_of(described["family"])
+    generates = task.made_from == "noise"
     if wish.mask is not None and not hasattr(generator, "masked"):
         raise InputError(f"--mask {wish.mask}: {name} fills no holes")
     if wish.strength is not None and wish.source is None:
         raise InputError(f"--strength {wish.strength:g}: name the image to start from with --source FILE")
     if wish.source is None:
-        if task == "generate":
+        if generates:
             return {}
-        verb = {"reconstruct": "reconstructs", "upscale": "enlarges"}.get(task, "changes")
-        raise InputError(f"{name} {verb} images: name one with --source FILE")
-    if task == "generate" and "strength" not in described["config"]:
+        raise InputError(f"{name} {task.verb} images: name one with --source FILE")
+    if generates and "strength" not in described["config"]:
         raise InputError(f"{name} makes images from nothing: it takes no --source")
-    if task == "generate" and described["config"]["strength"] == 1:
+    if generates and described["config"]["strength"] == 1:
         raise InputError(
             "--source is to be laid under noise: say how much with --strength, above 0 and below 1"
         )
 
     side = getattr(generator, "source_resolution", card.resolution)
     told = replace(card, resolution=side), described.get("background")
-    image = one_image(wish.source, *told, exact=task == "upscale")
-    found = {"sources" if task == "upscale" else "images": np.repeat(image[None], n, axis=0)}
+    image = one_image(wish.source, *told, exact=task.smaller_source)
+    found = {"sources" if task.smaller_source else "images": np.repeat(image[None], n, axis=0)}
     if wish.mask is not None:
         found["masks"] = np.repeat(one_mask(wish.mask, card.resolution)[None], n, axis=0)
     return found

@@ -15,9 +15,8 @@ from components.common.seeds import derive
 from components.common.threads import using_threads
 from components.data import dataset
 from components.data.dataset import Batches, to_float
-from components.evaluation.protocol import PAIRED
 from components.evaluation.snapshot import Jury, Selector
-from components.families.catalogue import build, conditions
+from components.families.catalogue import build, conditions, task_of
 from components.records.names import RESULT
 from components.sampling import generate, sheets
 from components.sampling.conditions import conditions_of, originals
@@ -39,7 +38,6 @@ from components.training.state import Trained
 from components.training.trainer import Trainer
 from components.training.validation import held_out
 from models.family import Family, Generator
-from models.registry import FAMILIES
 
 PROBED = 1000  # validation images of which a sample says how diverse samples should be
 
@@ -129,7 +127,7 @@ def open_log(job: Fit, inputs: Inputs, family: Family, uploader: Uploader) -> Jo
         "device": job.device,
         **originals(job.family, validation, rows),
     }
-    if FAMILIES[job.family].task in PAIRED:
+    if task_of(job.family).has_target:
         grid = sheets.grid(validation.images[rows], SHEET_COLUMNS)
         uploader.put(sheets.encode_webp(grid), "samples/source.webp")
     if hasattr(family.generator, "given"):
@@ -153,7 +151,7 @@ def open_selector(job: Fit, inputs: Inputs) -> Selector:
     """
     store, validation = Store(job.store), inputs.validation
     n = min(job.settings.judge_samples, len(validation))
-    targets = validation.images[np.arange(n)] if FAMILIES[job.family].task in PAIRED else None
+    targets = validation.images[np.arange(n)] if task_of(job.family).has_target else None
     jury = Jury(store.local_copy(job.reference), store.local_copy(job.extractor), n, targets)
     fixed = conditions_of(job.family, job.config, inputs.card, inputs.data, validation)
     fixed |= {"n": n, "seed": derive(job.settings.seed, "select"), "device": job.device}

@@ -25,10 +25,10 @@ from components.config.sweep import Sweep
 from components.config.train import Train
 from components.data.card import DataCard
 from components.data.dataset import open_split
-from components.evaluation.protocol import PAIRED
 from components.evaluation.snapshot import Jury
 from components.families import catalogue
 from components.families.artifact import load_model
+from components.families.catalogue import task_of
 from components.records import names
 from components.sampling import generate, sheets
 from components.sampling.conditions import conditions_of
@@ -39,7 +39,6 @@ from components.store import Store
 from components.training import checkpoint, ray_train, request
 from components.training.job import fit
 from components.tuning import space
-from models.registry import FAMILIES
 
 CURVE, FAILED, TRIAL = "curve.json", "failed.json", "trial.json"
 
@@ -337,7 +336,7 @@ def judged_draw(
     folder = store.local_copy(terms.data)
     encoded = store.local_copy(terms.captions) if told.text else None
     split, card = open_split(folder, "validation", encoded), DataCard.read(folder)
-    paired = FAMILIES[terms.family].task in PAIRED
+    paired = task_of(terms.family).has_target
     n = min(n, len(split)) if paired or told.text else n
     targets = split.images[np.arange(n)] if paired else None
     jury = Jury(store.local_copy(terms.reference), store.local_copy(terms.extractor), n, targets)
@@ -378,7 +377,7 @@ def train_of(sweep: Sweep, train: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_metric(family: str, metric: str) -> None:
     """Raises InputError where a family has no such measure."""
-    if metric == "mse" and FAMILIES[family].task not in PAIRED:
+    if metric == "mse" and not task_of(family).has_target:
         raise InputError(
             f"sweep.metric: mse compares images with what they should be, which {family} is not told; "
             "known for it: auto, frechet_distance, kid"
@@ -397,5 +396,5 @@ def metric_of(terms: Terms) -> str:
     store = Store(terms.store)
     validation = open_split(store.local_copy(terms.data), "validation")
     n = min(terms.samples, len(validation))
-    targets = validation.images[np.arange(n)] if FAMILIES[terms.family].task in PAIRED else None
+    targets = validation.images[np.arange(n)] if task_of(terms.family).has_target else None
     return Jury(store.local_copy(terms.reference), store.local_copy(terms.extractor), n, targets).measure

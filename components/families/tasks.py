@@ -1,0 +1,86 @@
+"""What each task means: from what a sample is made, what it is compared with, and how it is shown.
+
+Only families of the same task compete with each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of a family.
+
+    Attributes:
+        title: its heading on a page.
+        description: its sentence on a page.
+        made_from: noise alone; the image that is to be found again; or a source, which the data has or which
+            the family makes of the image.
+        has_target: whether each sample has an image that it should be, to be compared with pixel by pixel.
+        selects: the metric, lower the better, that snapshots of a training are compared by.
+        verb: what a family does with an image, in a sentence.
+        smaller_source: whether a source has fewer pixels than a sample.
+    """
+
+    title: str
+    description: str
+    made_from: Literal["noise", "image", "source"]
+    has_target: bool
+    selects: Literal["frechet_distance", "mse"]
+    verb: str
+    smaller_source: bool = False
+
+    @property
+    def real(self) -> str:
+        """What the row of the real baseline is called in a table."""
+        return "perfect" if self.has_target else "real images"
+
+
+TASKS = {
+    "generate": Task(
+        "Generating",
+        "Images from noise (and a label, where the family takes one), judged as a set.",
+        made_from="noise",
+        has_target=False,
+        selects="frechet_distance",
+        verb="generates",
+    ),
+    "reconstruct": Task(
+        "Reconstructing",
+        "Test images encoded and decoded again; a different task, so never ranked with generators.",
+        made_from="image",
+        has_target=True,
+        selects="mse",
+        verb="reconstructs",
+    ),
+    "translate": Task(
+        "Translating",
+        "Images turned from one domain into another.",
+        made_from="source",
+        has_target=True,
+        selects="mse",
+        verb="changes",
+    ),
+    "translate_unpaired": Task(
+        "Translating without pairs",
+        "Images turned from one domain into another, of which no pairs are known; judged as a set.",
+        made_from="source",
+        has_target=False,
+        selects="frechet_distance",
+        verb="changes",
+    ),
+    "upscale": Task(
+        "Upscaling",
+        "Small images made large.",
+        made_from="source",
+        has_target=True,
+        selects="mse",
+        verb="enlarges",
+        smaller_source=True,
+    ),
+}
+"""In the order of a page."""
+
+DEFAULT = "generate"  # of results that say none, which older versions wrote
