@@ -41,7 +41,7 @@ def test_adam_without_decay_is_adam() -> None:
 
 UPDATE = """
 import sys, torch
-from models import layers
+from models.parts import layers
 x = torch.ones(1, 2, requires_grad=True)
 for optimizer in layers.adam(torch.nn.Linear(2, 1), lr=0.1), layers.RMSProp([x]):
     optimizer.zero_grad()
