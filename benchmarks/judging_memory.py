@@ -47,7 +47,8 @@ def measure(args: argparse.Namespace) -> None:
         outside = look(folder / "images", card, folder / "scratch")
 
         def step(what: str, job: str, *jobs: tuple[Any, ...]) -> float:
-            arguments = [(sha256, f"components.judging:{job}", *each) for each in jobs]
+            module = "external_jobs" if job.endswith("_outside") else "jobs"
+            arguments = [(sha256, f"components.evaluation.{module}:{job}", *each) for each in jobs]
             return peak(what, lambda: ray_cluster.each(insisting_on, arguments, cpus=args.threads))
 
         looked = min(args.looked or args.images, args.images)

@@ -1,7 +1,7 @@
 """Tests mirror the packages: components/store/lease.py is tested in tests/store/test_lease.py.
 
-A module that is tested through others is listed in THROUGH_OTHERS. The list may shrink; a new module has tests
-of its own.
+A module that is tested through others is listed in THROUGH_OTHERS. The list may shrink; a new module has
+tests of its own.
 """
 
 from __future__ import annotations

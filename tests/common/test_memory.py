@@ -9,7 +9,7 @@ import pytest
 
 FAULTS = """
 import ctypes, resource, sys
-from components.memory import keep_freed
+from components.common.memory import keep_freed
 if sys.argv[1] == "kept":
     keep_freed()
 malloc = ctypes.CDLL(None)

@@ -13,7 +13,7 @@ from components.store import Store, cache_folder, open_store
 
 def test_importing_it_is_cheap():
     code = (
-        "import sys, components.storage, components.doctor;"
+        "import sys, components.store, components.diagnostics.checks;"
         "print([m for m in ('torch', 'ray', 'dvc', 's3fs', 'prefect', 'pyarrow') if m in sys.modules])"
     )
     root = Path(__file__).parents[2]
