@@ -15,12 +15,14 @@ from typing import Any
 
 from components.common.hashing import json_sha256
 from components.config.experiment import Experiment
+from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
 from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store
 
 PACKAGES = ("torch", "torchvision", "ray", "prefect", "dvc", "fsspec", "torchmetrics", "numpy", "safetensors")
+OPTIONAL = frozenset(stage.name for stage in STAGES if stage.optional)
 HEARTBEAT = 10.0  # seconds
 
 
@@ -118,6 +120,7 @@ class Record:
         entry = {
             "name": spec.stage,
             "family": spec.family,
+            "optional": spec.stage in OPTIONAL,
             "key": spec.key,
             "uri": spec.uri,
             "upstream": sorted(spec.upstream.values()),

@@ -163,4 +163,4 @@ def by_seed_and_side(seeds: Sequence[int], results: Sequence[dict[str, Any]]) ->
     return {seed: {side: next(rest) for side in SIDES} for seed in seeds}
 
 
-STAGE = Stage("confirmation", "sweep", spec, run)
+STAGE = Stage("confirmation", "sweep", spec, run, optional=True)

@@ -112,4 +112,4 @@ def trial_context(context: Context) -> Terms:
     )
 
 
-STAGE = Stage("sweep", "sweep", spec, run)
+STAGE = Stage("sweep", "sweep", spec, run, optional=True)

@@ -200,6 +200,7 @@ def failures(run: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "family": s.get("family"),
             "stage": s.get("name"),
+            "optional": bool(s.get("optional")),  # a family has finished all the same
             "error": str(s.get("error") or "no reason was recorded").strip().split("\n")[0],
         }
         for s in failed

@@ -26,9 +26,6 @@ from components.report.results import (
 )
 from components.store import Store
 
-# Stages of a family that nothing else needs: it counts as finished where they failed.
-BESIDE = ("ablation", "anomaly_models", "latent_analysis", "sweep", "confirmation")
-
 STATES = {
     "ran": "computed in this run",
     "cached": "taken over from an earlier run",
@@ -141,7 +138,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
     entries = finite(families(store, run, results, report))
     swept_by = finite(sweeps(store, run, report))
     # A family has finished all the same where what comes after it failed.
-    lost = dict.fromkeys(f["family"] for f in failed if f["family"] and f["stage"] not in BESIDE)
+    lost = dict.fromkeys(f["family"] for f in failed if f["family"] and not f["optional"])
     return {
         "run": run,
         "run_id": run_id,

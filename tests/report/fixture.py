@@ -12,6 +12,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
+from flows.record import OPTIONAL
+
 HOSTILE = "<script>alert(1)</script>"
 START = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
 STEPS = (0, 50, 125, 250, 500, 750, 1000)
@@ -286,6 +288,7 @@ def stage(name, family, state, begin, seconds, work=None, **more):
     return {
         "name": name,
         "family": family,
+        "optional": name in OPTIONAL,
         "key": f"{abs(hash((name, family))) % 16**16:016x}",
         "attempt": 1,
         "state": state,
