@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 pytest_plugins = ["tests.browser", "tests.s3"]
 
@@ -29,6 +30,10 @@ os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+
+# The same examples in every run, and no folder of them in the checkout.
+hypothesis_settings.register_profile("atelier", derandomize=True, database=None, deadline=None)
+hypothesis_settings.load_profile("atelier")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

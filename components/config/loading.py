@@ -15,6 +15,9 @@ from components.common.validation import explain
 from components.config.experiment import Experiment
 from components.config.train import Train
 
+# Beside its own errors PyYAML raises others, for a date such as 2024-13-45 or for tags.
+NOT_YAML = (yaml.YAMLError, ValueError, AttributeError, IndexError)
+
 
 def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
     """The experiment in a YAML file, with `a.b=c` changes applied.
@@ -28,7 +31,7 @@ def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
         raise InputError(f"there is no config file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
+    except NOT_YAML as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         raise InputError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', error)}") from None
@@ -76,7 +79,7 @@ def changed(content: Mapping[str, Any], change: str) -> dict[str, Any]:
         raise InputError(f"--set {change!r} is not of the form key.subkey=value")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except NOT_YAML:
         value = text
     if isinstance(value, str):
         with contextlib.suppress(ValueError):  # YAML 1.1 takes 2e-4 for a word; in quotes it is one

@@ -3,6 +3,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as some
 
 from components.common.errors import InputError
 from components.data.dataset import Batches, Shards, Split, open_split, to_float, to_uint8
@@ -119,3 +121,23 @@ def test_a_split_without_a_class_has_all_others() -> None:
     assert batch.label is not None and 1 not in batch.label.tolist()
     with pytest.raises(InputError, match="without class 0 no image is left"):
         Split(Shards([images]), np.zeros(6, np.int64)).without(0)
+
+
+@given(some.lists(some.integers(0, 5), min_size=1, max_size=5).filter(sum), some.data())
+def test_arrays_in_any_pieces_are_read_like_one(lengths, data):
+    whole = np.arange(sum(lengths) * 4, dtype=np.uint8).reshape(-1, 1, 2, 2)
+    shards, n = Shards(np.split(whole, np.cumsum(lengths)[:-1])), len(whole)
+    assert len(shards) == n and shards.shape == whole.shape and (np.asarray(shards) == whole).all()
+    rows = data.draw(some.lists(some.integers(-n, n - 1), max_size=2 * n))
+    index = np.array(rows, np.int64)
+    assert (shards[index] == whole[index]).all() and shards[index].dtype == np.uint8
+    bounds = some.none() | some.integers(-2 * n, 2 * n)
+    part = slice(
+        data.draw(bounds), data.draw(bounds), data.draw(some.none() | some.sampled_from([-2, -1, 1, 3]))
+    )
+    assert (shards[part] == whole[part]).all() and shards[part].shape == whole[part].shape
+    for row in rows:
+        assert (shards[row] == whole[row]).all()
+    for outside in (n, -n - 1):
+        with pytest.raises(IndexError):
+            shards[[*rows, outside]]

@@ -1,9 +1,46 @@
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from components.common.errors import InputError
 from components.data.sources.splits import assign, check
+
+IMAGES = some.lists(
+    some.tuples(some.text("abcdefgh", min_size=1, max_size=2), some.integers(0, 3)), max_size=80
+)
+
+
+@given(IMAGES, some.randoms())
+def test_any_images_are_split_by_group_whatever_their_order(images, random):
+    groups, strata = [group for group, _ in images], [stratum for _, stratum in images]
+    split_of = dict(zip(groups, assign(groups, strata), strict=True))
+    assert [split_of[group] for group in groups] == assign(groups, strata), "a group is parted"
+    counts = Counter(split_of.values())
+    assert counts["test"] == round(len(split_of) * 0.2) and counts["validation"] == round(
+        len(split_of) * 0.08
+    )
+    random.shuffle(images)
+    shuffled = assign([group for group, _ in images], [stratum for _, stratum in images])
+    assert dict(zip([group for group, _ in images], shuffled, strict=True)) == split_of
+
+
+@given(IMAGES, some.sets(some.text("abcdefgh", min_size=1, max_size=2)))
+def test_any_kept_groups_go_to_training_and_no_other_moves(images, kept):
+    groups, strata = [group for group, _ in images], [stratum for _, stratum in images]
+    cut = assign(groups, strata)
+    expected = ["train" if group in kept else split for group, split in zip(groups, cut, strict=True)]
+    assert assign(groups, strata, kept=kept) == expected
+
+
+@given(IMAGES, some.data())
+def test_what_a_source_states_is_never_taken_from_its_test_split(images, data):
+    groups, strata = [group for group, _ in images], [stratum for _, stratum in images]
+    names = some.sampled_from(["train", "test"])
+    stated = data.draw(some.lists(names, min_size=len(images), max_size=len(images)))
+    splits = assign(groups, strata, stated)
+    assert [split == "test" for split in splits] == [split == "test" for split in stated]
 
 
 def test_fractions_are_kept_in_total_and_in_every_stratum():
