@@ -153,12 +153,12 @@ def test_weights_ask_the_same_of_x_0_whatever_is_predicted(name: str) -> None:
         torch.testing.assert_close(found, expected * error_of_x_0**2)
 
 
-@pytest.mark.parametrize("process", ["flow", "edm", "linear", "cosine"])
 @pytest.mark.parametrize("weighting", ["plain", "min_snr", "p2", "edm"])
-def test_the_smallest_uniform_number_has_a_weight(process: str, weighting: str) -> None:
-    level = processes.drawn(processes.process(process), "uniform", torch.zeros(1), 0.0, 1.0)
-    weight = processes.weight(weighting, level, *processes.target("v", level))
-    assert weight.isfinite().all() and bool((weight > 0).all())
+def test_the_smallest_uniform_number_has_a_weight(weighting: str) -> None:
+    for process in ("flow", "edm", "linear", "cosine"):
+        level = processes.drawn(processes.process(process), "uniform", torch.zeros(1), 0.0, 1.0)
+        weight = processes.weight(weighting, level, *processes.target("v", level))
+        assert weight.isfinite().all() and bool((weight > 0).all()), process
 
 
 def test_min_snr_weights_are_those_of_the_paper() -> None:

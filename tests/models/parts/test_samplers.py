@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -32,9 +32,6 @@ PLANS: list[Plan] = [
     ("flow", False, "auto", 3.0),
     ("edm", False, "auto", 1.0),
 ]
-EVERY_PLAN = pytest.mark.parametrize(
-    "plan", PLANS, ids=lambda p: f"{p[0]}{'-zero' * p[1]}-{p[2]}{f'-{p[3]:g}' * (p[3] != 1)}"
-)
 DETERMINISTIC = ("ddim", "euler", "heun", "dpmpp_2m")
 
 
@@ -49,6 +46,12 @@ def levels_of(plan: Plan, steps: int) -> Level:
     return processes.levels(processes.process(name, shift, zero), steps, spacing)
 
 
+def every_plan(*steps: int) -> Iterator[tuple[str, Level]]:
+    """What goes through which levels, for a failure's message, and the levels: of every plan and number."""
+    for plan, count in itertools.product(PLANS, steps):
+        yield f"{plan} in {count} steps", levels_of(plan, count)
+
+
 def begun(level: Level) -> tuple[float, float]:
     """Mean and variance of x as samples begin, which is of noise alone, whatever data is left."""
     return 0.0, float(level.sigma**2)
@@ -57,6 +60,10 @@ def begun(level: Level) -> tuple[float, float]:
 def marginal(level: Level) -> tuple[float, float]:
     """Mean and variance of x at a level."""
     return float(level.alpha * MEAN), float(level.alpha**2 * STD**2 + level.sigma**2)
+
+
+def no_noise() -> Tensor:
+    raise AssertionError("a deterministic sampler asked for noise")
 
 
 def affine(step: Callable[[Tensor], Tensor]) -> tuple[float, float]:
@@ -70,6 +77,11 @@ def through(sampler: samplers.Sampler, levels: Level) -> tuple[float, float]:
     c, d = affine(lambda x: sampler(exact, x, levels, lambda: x))
     mean, variance = begun(levels[0])
     return c * mean + d, c**2 * variance
+
+
+def close(actual: Tensor, expected: Tensor, case: str) -> None:
+    """Assert that two tensors are equal but for rounding."""
+    torch.testing.assert_close(actual, expected, msg=lambda message: f"{case}: {message}")
 
 
 # What the papers' updates give, for Gaussian data, written out.
@@ -91,68 +103,59 @@ def predicted(eta: float, levels: Level) -> tuple[float, float]:
     return mean, variance
 
 
-@EVERY_PLAN
-@pytest.mark.parametrize("steps", [1, 2, 3, 7, 10, 13, 50])
-def test_ddim_is_its_formula_at_every_number_of_steps(plan: Plan, steps: int) -> None:
-    levels = levels_of(plan, steps)
-    assert through(samplers.ddim, levels) == pytest.approx(predicted(0.0, levels), rel=1e-9)
+def test_ddim_is_its_formula_at_every_number_of_steps() -> None:
+    for case, levels in every_plan(1, 2, 3, 7, 10, 13, 50):
+        assert through(samplers.ddim, levels) == pytest.approx(predicted(0.0, levels), rel=1e-9), case
 
 
-@EVERY_PLAN
 @pytest.mark.parametrize("sampler", ["ancestral", "ddim"])
-@pytest.mark.parametrize("steps", [1, 10, 13])
-def test_noisy_samplers_have_the_mean_and_variance_of_their_formula(
-    plan: Plan, sampler: str, steps: int
-) -> None:
-    levels = levels_of(plan, steps)
-    torch.manual_seed(0)
-    x = levels[0].sigma * torch.randn(N, 1, 1, 1, dtype=torch.float64)
+def test_noisy_samplers_have_the_mean_and_variance_of_their_formula(sampler: str) -> None:
     run = samplers.ancestral if sampler == "ancestral" else partial(samplers.ddim, eta=0.7)
-    x = run(exact, x, levels, lambda: torch.randn(N, 1, 1, 1, dtype=torch.float64))
-    expected = predicted(1.0 if sampler == "ancestral" else 0.7, levels)
-    assert float(x.mean()) == pytest.approx(expected[0], abs=4 * math.sqrt(expected[1] / N) + 1e-9)
-    assert float(x.var()) == pytest.approx(expected[1], rel=4 * math.sqrt(2 / N), abs=1e-9)
+    for case, levels in every_plan(1, 10, 13):
+        torch.manual_seed(0)
+        x = levels[0].sigma * torch.randn(N, 1, 1, 1, dtype=torch.float64)
+        x = run(exact, x, levels, lambda: torch.randn(N, 1, 1, 1, dtype=torch.float64))
+        mean, variance = predicted(1.0 if sampler == "ancestral" else 0.7, levels)
+        assert float(x.mean()) == pytest.approx(mean, abs=4 * math.sqrt(variance / N) + 1e-9), case
+        assert float(x.var()) == pytest.approx(variance, rel=4 * math.sqrt(2 / N), abs=1e-9), case
 
 
-@EVERY_PLAN
-def test_ancestral_sampling_is_ddim_at_eta_1(plan: Plan) -> None:
-    levels, x = levels_of(plan, 10), torch.randn(4, 1, 2, 2, dtype=torch.float64)
-    one, other = (torch.Generator().manual_seed(1) for _ in range(2))
-
-    def noise(generator: torch.Generator) -> Callable[[], Tensor]:
+def test_ancestral_sampling_is_ddim_at_eta_1() -> None:
+    def noise() -> Callable[[], Tensor]:
+        generator = torch.Generator().manual_seed(1)
         return lambda: torch.randn(4, 1, 2, 2, dtype=torch.float64, generator=generator)
 
-    found = samplers.ancestral(exact, x, levels, noise(one))
-    torch.testing.assert_close(found, samplers.ddim(exact, x, levels, noise(other), eta=1.0))
+    for case, levels in every_plan(10):
+        x = torch.randn(4, 1, 2, 2, dtype=torch.float64)
+        expected = samplers.ddim(exact, x, levels, noise(), eta=1.0)
+        close(samplers.ancestral(exact, x, levels, noise()), expected, case)
 
 
-@EVERY_PLAN
-def test_ancestral_sampling_of_a_point_is_exact(plan: Plan) -> None:
+def test_ancestral_sampling_of_a_point_is_exact() -> None:
     """Where the data is one point, the posterior is the true reverse step, however few there are."""
-    levels = levels_of(plan, 5)[:-1]  # stops before the data, where noise is left
-    torch.manual_seed(0)
-    x = levels[0].alpha * MEAN + levels[0].sigma * torch.randn(N, 1, 1, 1, dtype=torch.float64)
-    x = samplers.ancestral(lambda x, _: torch.full_like(x, MEAN), x, levels, lambda: torch.randn_like(x))
-    end = levels[len(levels) - 1]
-    assert float(x.mean()) == pytest.approx(float(end.alpha) * MEAN, abs=4 * float(end.sigma) / math.sqrt(N))
-    assert float(x.std()) == pytest.approx(float(end.sigma), rel=4 / math.sqrt(2 * N))
+    for case, levels in every_plan(5):
+        levels = levels[:-1]  # stops before the data, where noise is left
+        torch.manual_seed(0)
+        x = levels[0].alpha * MEAN + levels[0].sigma * torch.randn(N, 1, 1, 1, dtype=torch.float64)
+        x = samplers.ancestral(lambda x, _: torch.full_like(x, MEAN), x, levels, partial(torch.randn_like, x))
+        mean, std = float(levels[len(levels) - 1].alpha) * MEAN, float(levels[len(levels) - 1].sigma)
+        assert float(x.mean()) == pytest.approx(mean, abs=4 * std / math.sqrt(N)), case
+        assert float(x.std()) == pytest.approx(std, rel=4 / math.sqrt(2 * N)), case
 
 
-@EVERY_PLAN
 @pytest.mark.parametrize("name", DETERMINISTIC)
-def test_many_steps_reach_mean_and_variance_of_the_data(plan: Plan, name: str) -> None:
-    steps = 1000 if plan[0] in processes.SCHEDULES else 2000
-    mean, variance = through(samplers.SAMPLERS[name], levels_of(plan, steps))
-    assert mean == pytest.approx(MEAN, rel=0.01)
-    assert variance == pytest.approx(STD**2, rel=0.02)
+def test_many_steps_reach_mean_and_variance_of_the_data(name: str) -> None:
+    for plan in PLANS:
+        steps = 1000 if plan[0] in processes.SCHEDULES else 2000
+        mean, variance = through(samplers.SAMPLERS[name], levels_of(plan, steps))
+        assert mean == pytest.approx(MEAN, rel=0.01), plan
+        assert variance == pytest.approx(STD**2, rel=0.02), plan
 
 
-@EVERY_PLAN
-@pytest.mark.parametrize("steps", [12, 24])
-def test_the_second_slope_pays_at_the_steps_that_are_used(plan: Plan, steps: int) -> None:
-    levels = levels_of(plan, steps)
-    ddim, heun = (abs(through(s, levels)[1] - STD**2) for s in (samplers.ddim, samplers.heun))
-    assert heun < ddim < 0.15
+def test_the_second_slope_pays_at_the_steps_that_are_used() -> None:
+    for case, levels in every_plan(12, 24):
+        ddim, heun = (abs(through(s, levels)[1] - STD**2) for s in (samplers.ddim, samplers.heun))
+        assert heun < ddim < 0.15, case
 
 
 @pytest.mark.parametrize(("name", "order"), [("euler", 1), ("ddim", 1), ("heun", 2), ("dpmpp_2m", 2)])
@@ -192,16 +195,14 @@ def test_euler_of_a_flow_is_x_plus_dt_v() -> None:
     torch.testing.assert_close(samplers.euler(exact, x, levels, lambda: x), by_hand)
 
 
-@EVERY_PLAN
-@pytest.mark.parametrize("steps", [2, 3, 12])
-def test_heun_is_its_formula(plan: Plan, steps: int) -> None:
+def by_heun(x: Tensor, levels: Level, *, straight: bool) -> Tensor:
     """Karras et al. 2022, Alg. 1, of u = x / scale by r = sigma / scale.
 
-    EDM's scale is 1, and du/dr = eps; elsewhere alpha + sigma: u = (1 - r) x_0 + r eps, du/dr = eps - x_0.
+    EDM's scale is 1, and du/dr = eps; elsewhere, where paths are straight, alpha + sigma:
+    u = (1 - r) x_0 + r eps, du/dr = eps - x_0.
     """
-    levels, x = levels_of(plan, steps), torch.randn(3, 1, 2, 2, dtype=torch.float64)
+    steps = len(levels) - 1
     alphas, sigmas = levels.alpha.tolist(), levels.sigma.tolist()
-    straight = plan[0] != "edm"
     scales = [a + s if straight else a for a, s in zip(alphas, sigmas, strict=True)]
     ratios = [s / scale for s, scale in zip(sigmas, scales, strict=True)]
 
@@ -215,25 +216,36 @@ def test_heun_is_its_formula(plan: Plan, steps: int) -> None:
         dr, d = ratios[i + 1] - ratios[i], slope(u, i)
         ahead = u + dr * d
         u = ahead if i + 1 == steps else u + dr * (d + slope(ahead, i + 1)) / 2
-    torch.testing.assert_close(samplers.heun(exact, x, levels, lambda: x), u)
+    return u
 
 
-@EVERY_PLAN
-@pytest.mark.parametrize("steps", [2, 3, 12])
-def test_dpm_solver_is_algorithm_2(plan: Plan, steps: int) -> None:
-    levels, by_hand = levels_of(plan, steps), torch.randn(3, 1, 2, 2, dtype=torch.float64)
-    x, last = by_hand, by_hand
+def test_heun_is_its_formula() -> None:
+    for plan, steps in itertools.product(PLANS, (2, 3, 12)):
+        levels, x = levels_of(plan, steps), torch.randn(3, 1, 2, 2, dtype=torch.float64)
+        expected = by_heun(x, levels, straight=plan[0] != "edm")
+        close(samplers.heun(exact, x, levels, no_noise), expected, f"{plan} in {steps} steps")
+
+
+def by_dpm_solver(x: Tensor, levels: Level) -> Tensor:
+    """Lu et al. 2022, DPM-Solver++, Alg. 2."""
+    steps, last = len(levels) - 1, x
     lam = (levels.alpha / levels.sigma).log()
     for i in range(steps):
-        x_0 = exact(by_hand, levels[i])
+        x_0 = exact(x, levels[i])
         d = x_0
         if 0 < i < steps - 1:
             r = (lam[i] - lam[i - 1]) / (lam[i + 1] - lam[i])  # infinite from noise alone: first order
             d = x_0 + (x_0 - last) / (2 * r)
         decay = torch.exp(-(lam[i + 1] - lam[i]))
-        by_hand = levels.sigma[i + 1] / levels.sigma[i] * by_hand - levels.alpha[i + 1] * (decay - 1) * d
+        x = levels.sigma[i + 1] / levels.sigma[i] * x - levels.alpha[i + 1] * (decay - 1) * d
         last = x_0
-    torch.testing.assert_close(samplers.dpmpp_2m(exact, x, levels, lambda: x), by_hand)
+    return x
+
+
+def test_dpm_solver_is_algorithm_2() -> None:
+    for case, levels in every_plan(2, 3, 12):
+        x = torch.randn(3, 1, 2, 2, dtype=torch.float64)
+        close(samplers.dpmpp_2m(exact, x, levels, no_noise), by_dpm_solver(x, levels), case)
 
 
 @pytest.mark.parametrize("name", samplers.SAMPLERS)
@@ -272,12 +284,11 @@ def test_a_start_from_an_image_is_at_the_strength_that_was_asked_for(
     assert found.sigma.tolist() == pytest.approx(sigmas)
 
 
-@EVERY_PLAN
-@pytest.mark.parametrize("steps", [1, 7, 1000])
-@pytest.mark.parametrize("strength", [0.001, 0.2, 0.3333, 0.97])
-def test_levels_fall_wherever_they_begin(plan: Plan, steps: int, strength: float) -> None:
-    name, zero, spacing, shift = plan
-    process = processes.process(name, shift, zero)
-    levels = processes.levels(process, steps, spacing, strength)
-    assert 2 <= len(levels) <= steps + 1 and bool((levels.sigma.diff() < 0).all())
-    assert levels.sigma[0] == process.at(torch.tensor([strength], dtype=torch.float64)).sigma
+def test_levels_fall_wherever_they_begin() -> None:
+    cases = itertools.product(PLANS, (1, 7, 1000), (0.001, 0.2, 0.3333, 0.97))
+    for name, zero, spacing, shift, steps, strength in ((*plan, *rest) for plan, *rest in cases):
+        process = processes.process(name, shift, zero)
+        levels = processes.levels(process, steps, spacing, strength)
+        case = (name, zero, spacing, shift, steps, strength)
+        assert 2 <= len(levels) <= steps + 1 and bool((levels.sigma.diff() < 0).all()), case
+        assert levels.sigma[0] == process.at(torch.tensor([strength], dtype=torch.float64)).sigma, case
