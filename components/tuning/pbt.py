@@ -8,18 +8,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 
 from components.common.seeds import derive
 from components.config.sweep import Sweep
 from components.tuning.asha import NotifiesOnEnd, shown
+from components.tuning.ray_private import OpenPopulationBasedTraining
 from components.tuning.space import Hyperparameter
 from components.tuning.suggest import domain, label_of, plain_values
 from components.tuning.trial_log import Story
 from models.search_space import Choice, Range
 
 
-class Population(NotifiesOnEnd, PopulationBasedTraining):
+class Population(NotifiesOnEnd, OpenPopulationBasedTraining):
     """Population-based training: the worst go on from the best, changed a little.
 
     Jaderberg et al. 2017, https://arxiv.org/abs/1711.09846. All wait for each other at every rung (of `grace`
@@ -48,7 +49,7 @@ class Population(NotifiesOnEnd, PopulationBasedTraining):
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Trials are numbered as they come."""
         self.story.add(trial.trial_id, trial.config)
-        if trial not in self._trial_state:  # one that begins again keeps its place
+        if trial not in self.states:  # one that begins again keeps its place
             super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -61,34 +62,34 @@ class Population(NotifiesOnEnd, PopulationBasedTraining):
 
     def _over(self, controller: Any, trial: Any) -> None:
         """It is neither waited for nor gone on from; if the others waited for it alone, they go on."""
-        self._trial_state[trial].last_score = None
+        self.states[trial].last_score = None
         self._pass_over_the_dead(trial)
         alive = [t for t in controller.get_live_trials() if t is not trial and not t.is_finished()]
-        states = [self._trial_state[t] for t in alive]
-        if alive and all(state.last_train_time >= self._next_perturbation_sync for state in states):
+        states = [self.states[t] for t in alive]
+        if alive and all(state.last_train_time >= self.rung for state in states):
             super().on_trial_result(controller, alive[-1], dict(states[-1].last_result or {}))
 
     def _pass_over_the_dead(self, *also: Any) -> None:
         """Those that are over count as being at the next rung: Tune lists some of them among the living."""
-        for trial, state in self._trial_state.items():
+        for trial, state in self.states.items():
             if trial.is_finished() or trial in also:
-                state.last_train_time = max(state.last_train_time, int(self._next_perturbation_sync))
+                state.last_train_time = max(state.last_train_time, self.rung)
 
-    def _checkpoint_or_exploit(self, trial: Any, *rest: Any) -> None:
+    def take_turn(self, trial: Any, *rest: Any) -> None:
+        """Chance is a function of the trial and the rung."""
         number = self.story.number(trial.trial_id)
-        rung = self._trial_state[trial].last_train_time
+        rung = self.states[trial].last_train_time
         with seeded(derive(self.settings.seed, "population", number, rung)):
-            super()._checkpoint_or_exploit(trial, *rest)
+            super().take_turn(trial, *rest)
 
-    def _exploit(self, tune_controller: Any, trial: Any, trial_to_clone: Any) -> None:
-        mine, theirs = (-(self._trial_state[t].last_score or 0.0) for t in (trial, trial_to_clone))
-        number, donor = (self.story.number(t.trial_id) for t in (trial, trial_to_clone))
-        rung = self._trial_state[trial].last_train_time
-        # With a save under way Tune would stop it instead of pausing it, at its next judgement.
-        trial.temporary_state.saving_to = None
-        super()._exploit(tune_controller, trial, trial_to_clone)
-        why = f"{shown(mine)} is among the worst: goes on from trial {donor} ({shown(theirs)}), changed"
-        self.story.exploit(number, donor, rung, trial.config, why)
+    def exploit(self, controller: Any, trial: Any, donor: Any) -> None:
+        """Keep in the story from which trial another continues, and why."""
+        score, better = (-(self.states[t].last_score or 0.0) for t in (trial, donor))
+        number, source = (self.story.number(t.trial_id) for t in (trial, donor))
+        rung = self.states[trial].last_train_time
+        super().exploit(controller, trial, donor)
+        why = f"{shown(score)} is among the worst: goes on from trial {source} ({shown(better)}), changed"
+        self.story.exploit(number, source, rung, trial.config, why)
 
     def _within(self, config: dict[str, Any]) -> dict[str, Any]:
         """Values that a perturbation has led out of their range go back to its end."""

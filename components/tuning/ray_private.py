@@ -1,0 +1,41 @@
+"""The private members of Ray Tune that populations need, under names of our own.
+
+No other module uses one: a new version of Ray that changes them fails in tests/tuning/test_ray_private.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import PopulationBasedTraining
+
+
+class OpenPopulationBasedTraining(PopulationBasedTraining):
+    """Tune's synchronous population-based training, open to subclasses at each trial's turn at a rung."""
+
+    @property
+    def states(self) -> dict[Trial, Any]:
+        """What the scheduler knows of each trial: last_score, last_result and last_train_time."""
+        return cast("dict[Trial, Any]", self._trial_state)
+
+    @property
+    def rung(self) -> int:
+        """The time at which trials wait for each other next."""
+        return int(self._next_perturbation_sync)
+
+    def take_turn(self, trial: Trial, *rest: Any) -> None:
+        """At a rung: keep the checkpoint of a trial that is among the best, exploit for one of the worst."""
+        super()._checkpoint_or_exploit(trial, *rest)
+
+    def exploit(self, controller: Any, trial: Trial, donor: Trial) -> None:
+        """Have a trial continue from the checkpoint of its donor, with changed values."""
+        # With a save under way Tune would stop the trial instead of pausing it, at its next judgement.
+        trial.temporary_state.saving_to = None
+        super()._exploit(controller, trial, donor)
+
+    def _checkpoint_or_exploit(self, trial: Trial, *rest: Any) -> None:
+        self.take_turn(trial, *rest)
+
+    def _exploit(self, tune_controller: Any, trial: Trial, trial_to_clone: Trial) -> None:
+        self.exploit(tune_controller, trial, trial_to_clone)
