@@ -42,14 +42,14 @@ def add_evaluation(commands: Any) -> None:
 
 def judge_folder(options: argparse.Namespace) -> None:
     """`atelier evaluate`."""
-    from flows import judge, start
+    from flows import evaluate, views
 
     changes = [*options.set, *([f"extractor={options.extractor}"] if options.extractor else [])]
-    judged = judge.evaluate(
+    judged = evaluate.evaluate(
         options.folder,
         options.data,
         open_named_store(options.store),
-        judge.settings(changes),
+        evaluate.settings(changes),
         split=options.split,
         revision=options.revision,
         independent=options.independent,
@@ -58,21 +58,21 @@ def judge_folder(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(judged))
     else:
-        start.show_judged(judged)
+        views.show_judged(judged)
 
 
 def keep_extractor(options: argparse.Namespace) -> None:
     """`atelier extractor`."""
-    from flows import judge
+    from flows import evaluate
 
     store = open_named_store(options.store)
     if options.action == "status":
-        rows = judge.extractor_status(store, options.data)
+        rows = evaluate.extractor_status(store, options.data)
         print_rows(rows, options.json)
         if not rows and not options.json:
             print(f"no extractor is pinned for {options.data}: the first run or `evaluate` pins one")
         return
-    pin = judge.renew_extractor(store, options.data, judge.settings(options.set), say)
+    pin = evaluate.renew_extractor(store, options.data, evaluate.settings(options.set), say)
     if options.json:
         print(json.dumps(pin))
     elif pin["changed"]:

@@ -105,10 +105,10 @@ def standing(record: dict[str, Any]) -> str:
 
 def explain_run(options: argparse.Namespace) -> None:
     """`atelier explain`."""
-    from flows import start
+    from flows import views
 
     store = open_named_store(options.store)
-    print_table(("stage", "state", "because"), start.explanation(store, find_run(store, options.run)))
+    print_table(("stage", "state", "because"), views.explanation(store, find_run(store, options.run)))
 
 
 def make_report(options: argparse.Namespace) -> None:

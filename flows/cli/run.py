@@ -58,27 +58,27 @@ def add_sweep(commands: Any) -> None:
 
 def run_pipeline(options: argparse.Namespace) -> int:
     """`atelier run`."""
-    from flows import setup, start
+    from flows import setup, start, views
 
     experiment = setup.experiment(config_path(options.config), options.set, options.only, smoke=options.smoke)
     if experiment.sweep:
         raise InputError(f"{options.config} describes a sweep: atelier sweep {options.config}")
     if options.plan:
-        start.show_plan(experiment, options.force, as_json=options.json)
+        views.show_plan(experiment, options.force, as_json=options.json)
         return 0
     record = start.start(
         experiment, force=options.force, explain=options.explain, smoke=options.smoke, command=_command_line()
     )
     if options.json:
-        print(json.dumps(start.summary(record)))
+        print(json.dumps(views.summary(record)))
     else:
-        start.show(record, open_named_store(experiment.store.url))
+        views.show(record, open_named_store(experiment.store.url))
     return 0 if record["status"] == "done" else 1
 
 
 def run_sweep(options: argparse.Namespace) -> int:
     """`atelier sweep`."""
-    from flows import searching, start
+    from flows import start, sweep_setup, views
 
     if options.config is None and options.resume is None:
         raise InputError("name a config to start a sweep, or --resume ID to go on with one")
@@ -93,22 +93,22 @@ def run_sweep(options: argparse.Namespace) -> int:
     if options.config is None:
         store = open_named_store(options.store or STORE)
         record = find_run(store, options.resume, kind="sweep")
-        resume, experiment = record["run_id"], searching.interrupted(store, record)
+        resume, experiment = record["run_id"], sweep_setup.interrupted(store, record)
     else:
         where = [f"store.url={options.store}"] if options.store else []
-        experiment = searching.from_file(config_path(options.config), [*options.set, *where])
+        experiment = sweep_setup.from_file(config_path(options.config), [*options.set, *where])
     if options.plan:
-        searching.show_plan(experiment, as_json=options.json)
+        sweep_setup.show_plan(experiment, as_json=options.json)
         return 0
     record = start.start(
         experiment, force=options.force, explain=options.explain, command=_command_line(), resume=resume
     )
     store = open_named_store(experiment.store.url)
     if options.json:
-        print(json.dumps(start.summary(record) | {"sweep": searching.results(record, store)}))
+        print(json.dumps(views.summary(record) | {"sweep": sweep_setup.results(record, store)}))
     else:
-        searching.show(record, store)
-        start.show(record, store)
+        sweep_setup.show(record, store)
+        views.show(record, store)
     return 0 if record["status"] == "done" else 1
 
 

@@ -17,7 +17,7 @@ from components.common import errors
 from components.data.local import data_version
 from components.pipeline import sweep
 from components.store import Store
-from flows import searching
+from flows import sweep_setup
 from flows.cli import app
 from tests.flows.test_pipeline import Atelier
 
@@ -216,7 +216,7 @@ def test_a_population_cannot_go_on_with_another_network(home: Path, tmp_path: Pa
 
     data_version(home, "digits", None)
     config = Sweeps(tmp_path / "store").config(search={"width": [8, 16]}, scheduler="pbt")
-    plan = setup.plan_of(searching.from_file(config, []), Store(str(tmp_path / "store")))
+    plan = setup.plan_of(sweep_setup.from_file(config, []), Store(str(tmp_path / "store")))
     assert plan is not None
     with pytest.raises(
         errors.InputError, match="search.width: with 16 the generator would have another shape"
@@ -232,16 +232,16 @@ def test_settings_of_sampling_are_searched_without_a_population(home: Path, tmp_
         with pytest.raises(
             errors.InputError, match="guidance is of sampling: search it with scheduler: none"
         ):
-            searching.from_file(config, [*changes, f"sweep.scheduler={scheduler}"])
-    settings = searching.from_file(config, changes).sweep
+            sweep_setup.from_file(config, [*changes, f"sweep.scheduler={scheduler}"])
+    settings = sweep_setup.from_file(config, changes).sweep
     assert settings is not None and settings.scheduler == "none"  # where nothing else was asked for
     cheap = [*changes, "sweep.searcher=optuna", "sweep.cost=true"]
-    settings = searching.from_file(config, cheap).sweep
+    settings = sweep_setup.from_file(config, cheap).sweep
     assert settings is not None and settings.scheduler == "none"
-    training = searching.from_file(config, ["sweep.searcher=optuna", "sweep.cost=true"]).sweep
+    training = sweep_setup.from_file(config, ["sweep.searcher=optuna", "sweep.cost=true"]).sweep
     assert training is not None and training.scheduler == "none"
     with pytest.raises(errors.InputError, match="cost: true needs searcher: optuna and scheduler: none"):
-        searching.from_file(config, [*cheap, "sweep.scheduler=asha"])
+        sweep_setup.from_file(config, [*cheap, "sweep.scheduler=asha"])
 
 
 def test_a_config_without_a_sweep_is_refused(
@@ -258,13 +258,13 @@ def test_a_config_without_a_sweep_is_refused(
 def test_a_sweep_whose_data_changed_is_not_resumed(home: Path, tmp_path: Path) -> None:
     data_version(home, "digits", None)
     sweeps = Sweeps(tmp_path / "store")
-    config = searching.from_file(sweeps.config(), []).model_dump(mode="json")
+    config = sweep_setup.from_file(sweeps.config(), []).model_dump(mode="json")
     lineage = {"config": config, "data": {"name": "digits", "version": "f" * 32 + ".dir"}}
     record = {"run_id": "x", "lineage": lineage}
     with pytest.raises(errors.InputError, match="sweep x searched on version ffffffffff of digits, and"):
-        searching.interrupted(Store(str(sweeps.store)), record)
+        sweep_setup.interrupted(Store(str(sweeps.store)), record)
     with pytest.raises(errors.InputError, match="leaves out publish.url.*: atelier sweep x.yaml"):
         private = {"withheld": ["publish.url"], "command": "atelier sweep x.yaml"}
-        searching.interrupted(Store(str(sweeps.store)), record | private)
+        sweep_setup.interrupted(Store(str(sweeps.store)), record | private)
     with pytest.raises(errors.InputError, match="run x is no sweep"):
-        searching.interrupted(Store(str(sweeps.store)), record | {"lineage": {"config": {}}})
+        sweep_setup.interrupted(Store(str(sweeps.store)), record | {"lineage": {"config": {}}})
