@@ -49,7 +49,7 @@ def start(
     store.check()
     run_id = resume or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     settings = redacted(experiment)
-    content = {"smoke": smoke, "command": command, "lineage": lineage(home(), settings)}
+    content: dict[str, Any] = {"smoke": smoke, "command": command, "lineage": lineage(home(), settings)}
     content |= {"kind": "sweep" if experiment.sweep else "run", "withheld": withheld(experiment)}
     if resume:  # with the same data, until a task says so once more
         content["lineage"]["data"] = store.read_json(f"runs/{resume}/run.json")["lineage"]["data"]
@@ -57,7 +57,9 @@ def start(
     with ProgressDisplay() as board:
         board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
         Run(run_id, experiment, store, record, board, force=force, explain=explain)
-        runner = ThreadPoolTaskRunner(max_workers=resources.side_by_side(experiment))
+        runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(
+            max_workers=resources.side_by_side(experiment)
+        )
         status = "interrupted"
         try:
             with tags(f"data:{experiment.data.name}", *(["smoke"] if smoke else []), *experiment.families):

@@ -38,7 +38,9 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
     plan = plan_of(experiment, store)
     if plan is None:
         because = "runs: the data is not prepared yet"
-        rows = [{"stage": title, "key": None, "because": because} for title in unplanned(experiment)]
+        rows: list[dict[str, Any]] = [
+            {"stage": title, "key": None, "because": because} for title in unplanned(experiment)
+        ]
     else:
         anomaly_models.check(plan)
         rows = [
