@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-import flows.judge  # noqa: F401  what the command imports counts
+import flows.evaluate  # noqa: F401  what the command imports counts
 from components.cluster import ray_cluster
 from components.common.chunks import ranges
 from components.data.card import DataCard

@@ -24,8 +24,8 @@ from components.stages import cache
 from components.stages.cache import Done
 from components.stages.spec import SCHEMA, Spec, difference
 from components.store import Store
+from flows.progress import ProgressDisplay
 from flows.record import Record
-from flows.terminal import Board
 
 POLL = 1.0  # seconds between looks at a training's progress
 PAGE = 15.0  # seconds between two pages of a sweep under way
@@ -46,7 +46,7 @@ class Run:
         experiment: Experiment,
         store: Store,
         record: Record,
-        board: Board,
+        board: ProgressDisplay,
         *,
         force: Collection[str] = (),
         explain: bool = False,

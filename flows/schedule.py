@@ -8,7 +8,7 @@ from prefect import flow
 
 from components.common.errors import RunError
 from components.common.paths import config_path
-from flows import searching, start
+from flows import start, sweep_setup
 
 
 @flow(name="atelier-sweep-of-config", flow_run_name="{config}", retries=0, persist_result=False)
@@ -23,7 +23,7 @@ def scheduled(config: str, changes: list[str] | None = None) -> str:
         InputError: the config or a change is not accepted.
         RunError: the sweep failed.
     """
-    experiment = searching.from_file(config_path(Path(config)), changes or [])
+    experiment = sweep_setup.from_file(config_path(Path(config)), changes or [])
     record = start.start(experiment, command=f"scheduled sweep of {config}")
     if record["status"] != "done":
         raise RunError(f"the sweep of {config} ended {record['status']}; run {record['run_id']} says why")

@@ -13,6 +13,7 @@ from components.config.experiment import Experiment
 from components.data import local
 from components.data.card import DataCard
 from components.families.resolve import resolved, with_upstream
+from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
 from components.store import Store
 
@@ -64,3 +65,11 @@ def plan_of(experiment: Experiment, store: Store) -> Plan | None:
         return None
     folder, version = found
     return Plan.of(experiment, version, DataCard.read(folder), store)
+
+
+def check_stages(names: Collection[str]) -> None:
+    """Refuse a stage that does not exist."""
+    stages = [stage.name for stage in STAGES]
+    for name in names:
+        if name not in stages:
+            raise InputError(f"unknown stage {name!r}; known: {', '.join(stages)}")

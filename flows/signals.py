@@ -6,8 +6,6 @@ import signal
 import threading
 from types import FrameType
 
-from components.cluster import ray_cluster
-
 
 def stop_on_signals() -> None:
     """Take over SIGINT and SIGTERM; nothing outside of the main thread, where Python allows no handlers."""
@@ -21,5 +19,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
         signal.signal(
             again, signal.SIG_IGN
         )  # stopping takes seconds; impatience must not break it off halfway
+    from components.cluster import ray_cluster  # most commands never need it
+
     ray_cluster.stop()
     raise KeyboardInterrupt

@@ -49,7 +49,7 @@ def settle(store: Store, plan: Plan, made: Done, *, replace_pin: bool = False) -
         number = plan.pin["number"] if plan.pin else 0
         content = {"key": made.key, "hash": cache.read(store, made)["extractor"]["hash"]}
         content |= {"data": plan.version, "run_id": made.run_id}
-        content |= {"reason": "renewed" if replace_pin else "the first"}
+        content |= {"reason": "retrained" if replace_pin else "the first"}
         pins.pin(store, plan.card.name, plan.extractor_recipe, after=number, **content)
     return plan.with_pin(store)
 

@@ -4,7 +4,7 @@
 
 A classifier trained on a data set's own labels is part of every number measured with it. If new data, another
 version of torch or a change in our code replaced it, yesterday's numbers could not be compared with today's.
-So the first one is pinned, and another takes its place only on request (`atelier extractor renew`).
+So the first one is pinned, and another takes its place only on request (`atelier extractor retrain`).
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def run(
     if spec.pinned:
         raise InputError(
             f"the {spec.title} is pinned ({spec.uri}), so it is not made again; if its files were lost or "
-            f"changed, restore the store; to replace it deliberately: atelier {spec.stage} renew"
+            f"changed, restore the store; to replace it deliberately: atelier {spec.stage} retrain"
         )
     with lease(store, f"{spec.stage}-{spec.key}", on_wait=lambda: on_wait(spec.title)) as held:
         done = finished(store, spec)

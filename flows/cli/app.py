@@ -1,4 +1,4 @@
-"""The command line.
+"""The command line: its commands, the environment they run in, exit codes.
 
 Exit code 0: done, 1: a run failed, 2: bad input, 130: interrupted; one clear sentence on standard error, no
 traceback.
@@ -6,21 +6,35 @@ traceback.
 
 from __future__ import annotations
 
-import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from cyclopts import App, CycloptsError, Group, Parameter, UnknownCommandError
 
 from components.common.errors import InputError, RunError
 from components.common.paths import working
-from flows.cli.data import add_data
-from flows.cli.evaluation import add_evaluation
-from flows.cli.inspect import examine, explain_run, list_families, list_runs, make_report
-from flows.cli.models import add_sample, add_score
-from flows.cli.run import add_run, add_sweep
-from flows.cli.shared import add_command, add_store
 from flows.signals import stop_on_signals
+
+COMMANDS = {  # group -> command -> what it calls, which is imported with the command only
+    "Run": {"run": "flows.cli.run:run", "sweep": "flows.cli.run:sweep"},
+    "Data": {"data": "flows.cli.data:data"},
+    "Models": {"sample": "flows.cli.models:sample", "anomaly": "flows.cli.models:anomaly"},
+    "Evaluation": {
+        "evaluate": "flows.cli.evaluation:evaluate",
+        "extractor": "flows.cli.evaluation:extractor",
+    },
+    "Inspection": {
+        "runs": "flows.cli.inspect:runs",
+        "explain": "flows.cli.inspect:explain",
+        "families": "flows.cli.inspect:families",
+        "report": "flows.cli.inspect:report",
+        "doctor": "flows.cli.inspect:doctor",
+    },
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,9 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.update({name: value for name, value in environment().items() if name not in os.environ})
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     stop_on_signals()
-    options = parser().parse_args(arguments)
     try:
-        code = options.command(options) or 0
+        code = call(sys.argv[1:] if arguments is None else arguments)
+    except CycloptsError as error:
+        code = _complain(explained(error), 2)
     except InputError as error:
         code = _complain(str(error), 2)
     except RunError as error:
@@ -62,48 +77,67 @@ def environment() -> dict[str, str]:
     }
 
 
+def call(arguments: Sequence[str]) -> int:
+    """Call the command that the arguments name; returns its exit code.
+
+    Raises:
+        CycloptsError: an unknown command or option, or a value that is not accepted.
+    """
+    commands, apps, options = app.parse_commands(list(arguments))
+    if commands == ("--help",):
+        app.resolved_commands()  # their summaries are in their docstrings
+    if not options and apps[-1].default_command is None:
+        name = " ".join(("atelier", *commands))
+        raise InputError(f"name a command: `{name} --help` lists them")
+    return app(list(arguments)) or 0
+
+
+def explained(error: CycloptsError) -> str:
+    """What is wrong with the arguments, in one sentence."""
+    text, _, _ = str(error).partition(" Available commands: ")
+    parts = [part.rstrip(".") for part in re.split(r"(?<=\.)\s+", text.strip())]
+    if isinstance(error, UnknownCommandError):
+        parts.append("`atelier --help` lists the commands")
+    return "; ".join(part[:1].lower() + part[1:] for part in parts)
+
+
 def _complain(sentence: str, code: int) -> int:
     print(f"atelier: {sentence}", file=sys.stderr)
     return code
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
-    top = argparse.ArgumentParser(
-        prog="atelier", description="Train, tune, judge and publish generative image models, reproducibly."
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("atelier")
+
+
+def _default(value: Any) -> str | None:
+    """A default value in the help of its option."""
+    return None if value is None or value is False or value == () else str(value)
+
+
+def build() -> App:
+    """The application with all commands."""
+    made = App(
+        name="atelier",
+        help="Train, tune, evaluate and publish generative image models, reproducibly.",
+        version=_version,
+        help_format="plaintext",
+        default_parameter=Parameter(negative=(), allow_repeating=True, show_default=_default),
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        suppress_keyboard_interrupt=False,
     )
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-    add_run(commands)
-    add_sweep(commands)
-    add_data(commands)
-
-    families = add_command(commands, "families", list_families, "the model families, their papers and phases")
-    families.add_argument(
-        "--hyperparameters", metavar="NAME", help="of this family: what a sweep can search, and who says so"
+    for title, commands in COMMANDS.items():
+        group = Group.create_ordered(title)
+        for name, function in commands.items():
+            made.command(function, name=name, group=group, sort_key=len(list(made)))
+    made.register_install_completion_command(
+        help="Install completion of commands and options for your shell."
     )
-    families.add_argument("--json", action="store_true")
+    return made
 
-    runs = add_command(commands, "runs", list_runs, "the runs in the store, newest first")
-    runs.add_argument("--json", action="store_true")
-    add_store(runs)
 
-    explain = add_command(commands, "explain", explain_run, "why each stage of a run ran or was cached")
-    explain.add_argument("run", help="a run id, or `last`")
-    add_store(explain)
-
-    add_sample(commands)
-    add_score(commands)
-    add_evaluation(commands)
-
-    report = add_command(commands, "report", make_report, "build the pages anew, or look at them")
-    report.add_argument("action", choices=("build", "serve", "pull"))
-    report.add_argument("--run", help="only this run's page")
-    report.add_argument("--port", type=int, default=8000)
-    report.add_argument("-o", "--output", default="report", help="where `pull` puts the pages")
-    add_store(report)
-
-    doctor = add_command(commands, "doctor", examine, "check everything Atelier needs, and say what to do")
-    doctor.add_argument("--thorough", action="store_true", help="start Ray for a moment too")
-    doctor.add_argument("--json", action="store_true")
-    add_store(doctor)
-    return top
+app = build()

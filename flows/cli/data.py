@@ -2,64 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
 
 from components.common.errors import InputError
 from components.common.paths import home
-from flows.cli.shared import add_command, print_rows, print_table
+from flows.cli.shared import AsJSON, print_rows, print_table
+
+data = App(name="data", help="Prepare and version data sets.")
 
 
-def add_data(commands: Any) -> None:
-    """Add `data` and its subcommands."""
-    data = commands.add_parser(
-        "data", help="prepare and version data sets", description="Prepare and version data sets."
-    )
-    actions = data.add_subparsers(required=True, metavar="ACTION")
-    listing = add_command(actions, "list", data_list, "known and prepared data sets")
-    listing.add_argument("--json", action="store_true")
-    prepare = add_command(actions, "prepare", data_prepare, "prepare a known data set and version it")
-    prepare.add_argument("name", help="mnist5k, digits, emoji, emoji64 or torchvision:CLASS")
-    prepare.add_argument("--replace", action="store_true", help="make and pin a new version")
-    add = add_command(actions, "add", data_add, "prepare your own images and version them")
-    add.add_argument("name")
-    add.add_argument("source", help="a folder or any fsspec URL; unpack an archive first")
-    add.add_argument("--resolution", type=int, help="pixels a side (default: 32 or 64, as fits)")
-    add.add_argument("--colour", choices=("auto", "grey", "rgb"), default="auto")
-    add.add_argument("--background", default="white", help="what transparent images are laid on")
-    add.add_argument("--captions", help="a file of captions")
-    add.add_argument(
-        "--max-skipped", type=int, help="bad files to bear with (default: 1 %% of them, at least 10)"
-    )
-    add.add_argument("--replace", action="store_true", help="replace a set of that name from another source")
-    status = add_command(actions, "status", data_status, "which versions are here, pinned and in the remote")
-    status.add_argument("--json", action="store_true")
-    versions = add_command(actions, "versions", data_versions, "the versions of a data set")
-    versions.add_argument("name")
-    versions.add_argument("--json", action="store_true")
-    for name, text in (
-        ("push", "copy versions to the DVC remote"),
-        ("pull", "fetch pinned versions from it"),
-    ):
-        moved = add_command(actions, name, data_move, text)
-        moved.add_argument("names", nargs="*", help="data sets (default: all)")
-        moved.add_argument("--remote", help="a configured DVC remote (default: the default one)")
-        moved.set_defaults(direction=name)
-    remote = add_command(
-        actions, "remote", data_remote, "say where `push` and `pull` go: a folder or s3://..."
-    )
-    remote.add_argument("url")
-    remote.add_argument("--name", default="storage")
-
-
-def data_list(options: argparse.Namespace) -> None:
-    """`atelier data list`."""
+@data.command(name="list")
+def list_sets(*, as_json: AsJSON = False) -> None:
+    """List the known and the prepared data sets."""
     from components.data.sources.prepare import available
 
     rows = available(home())
-    if options.json:
+    if as_json:
         print(json.dumps(rows))
         return
     print_table(
@@ -78,26 +40,57 @@ def data_list(options: argparse.Namespace) -> None:
     )
 
 
-def data_prepare(options: argparse.Namespace) -> None:
-    """`atelier data prepare`."""
-    from components.data.sources.prepare import prepare
+@data.command
+def prepare(name: str, /, *, replace: bool = False) -> None:
+    """Prepare a known data set and version it.
+
+    Args:
+        name: mnist5k, digits, emoji, emoji64 or torchvision:CLASS
+        replace: prepare and pin a new version
+    """
+    from components.data.sources import prepare
     from components.data.versioning import dvc
 
-    card = prepare(options.name, home(), replace=options.replace)
-    _prepared(card, dvc.track(home(), card.name).version)
+    card = prepare.prepare(name, home(), replace=replace)
+    show_prepared(card, dvc.track(home(), card.name).version)
 
 
-def data_add(options: argparse.Namespace) -> None:
-    """`atelier data add`."""
-    from components.data.sources.prepare import add
+@data.command
+def add(
+    name: str,
+    source: str,
+    /,
+    *,
+    resolution: int | None = None,
+    colour: Literal["auto", "grey", "rgb"] = "auto",
+    background: Annotated[str, Parameter(metavar="COLOUR")] = "white",
+    captions: Annotated[str | None, Parameter(metavar="FILE")] = None,
+    max_skipped: Annotated[int | None, Parameter(metavar="N")] = None,
+    replace: bool = False,
+) -> None:
+    """Prepare your own images and version them.
+
+    Args:
+        name: the name of the new data set
+        source: a folder or any fsspec URL; unpack an archive first
+        resolution: pixels per side (default: 32 or 64, whichever fits)
+        colour: convert images to grey or RGB
+        background: colour behind transparent pixels
+        captions: a file of captions
+        max_skipped: unreadable files to tolerate (default: 1 % of them, at least 10)
+        replace: replace a set of that name that has another source
+    """
+    from components.data.sources import prepare
     from components.data.versioning import dvc
 
-    names = ("resolution", "colour", "background", "captions", "max_skipped", "replace")
-    card = add(options.name, options.source, home(), **{name: getattr(options, name) for name in names})
-    _prepared(card, dvc.track(home(), card.name).version)
+    options: dict[str, Any] = {"resolution": resolution, "colour": colour, "background": background}
+    options |= {"captions": captions, "max_skipped": max_skipped, "replace": replace}
+    card = prepare.add(name, source, home(), **options)
+    show_prepared(card, dvc.track(home(), card.name).version)
 
 
-def _prepared(card: Any, version: str) -> None:
+def show_prepared(card: Any, version: str) -> None:
+    """Print what a prepared data set holds, and which files were left out."""
     counts = ", ".join(f"{n:,} {split}" for split, n in card.counts.items())
     classes = f", {card.num_classes} classes" if card.labels else ", unlabelled"
     print(
@@ -108,33 +101,63 @@ def _prepared(card: Any, version: str) -> None:
         print(f"  skipped {count}: {reason}", file=sys.stderr)
 
 
-def data_status(options: argparse.Namespace) -> None:
-    """`atelier data status`."""
+@data.command
+def status(*, as_json: AsJSON = False) -> None:
+    """Show which versions are here, pinned and in the remote."""
     from components.data.versioning import dvc
 
-    print_rows(dvc.status(home()), options.json)
+    print_rows(dvc.status(home()), as_json)
 
 
-def data_versions(options: argparse.Namespace) -> None:
-    """`atelier data versions`."""
+@data.command
+def versions(name: str, /, *, as_json: AsJSON = False) -> None:
+    """List the versions of a data set.
+
+    Args:
+        name: a data set
+    """
     from components.data.versioning import pins
 
-    known = pins.versions(home(), options.name)
-    if not known:
-        raise InputError(f"data set {options.name!r} has no versions: prepare or add it first")
-    print_rows(known, options.json)
+    rows = pins.versions(home(), name)
+    if not rows:
+        raise InputError(f"data set {name!r} has no versions: prepare or add it first")
+    print_rows(rows, as_json)
 
 
-def data_move(options: argparse.Namespace) -> None:
-    """`atelier data push` and `atelier data pull`."""
+@data.command
+def push(*names: str, remote: Annotated[str | None, Parameter(metavar="NAME")] = None) -> None:
+    """Copy versions to the DVC remote.
+
+    Args:
+        names: data sets (default: all)
+        remote: a configured DVC remote (default: the default one)
+    """
     from components.data.versioning import dvc
 
-    move = dvc.push if options.direction == "push" else dvc.pull
-    print_rows(move(home(), options.names or None, options.remote), False)
+    print_rows(dvc.push(home(), list(names) or None, remote))
 
 
-def data_remote(options: argparse.Namespace) -> None:
-    """`atelier data remote`."""
+@data.command
+def pull(*names: str, remote: Annotated[str | None, Parameter(metavar="NAME")] = None) -> None:
+    """Fetch pinned versions from the DVC remote.
+
+    Args:
+        names: data sets (default: all)
+        remote: a configured DVC remote (default: the default one)
+    """
     from components.data.versioning import dvc
 
-    dvc.set_remote(home(), options.url, options.name)
+    print_rows(dvc.pull(home(), list(names) or None, remote))
+
+
+@data.command
+def remote(url: str, /, *, name: str = "storage") -> None:
+    """Set the DVC remote, where `push` and `pull` go.
+
+    Args:
+        url: a folder or s3://...
+        name: the name of the remote
+    """
+    from components.data.versioning import dvc
+
+    dvc.set_remote(home(), url, name)

@@ -2,78 +2,90 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from typing import Any
+from typing import Annotated
 
-from flows.cli.shared import add_command, add_store, open_named_store, print_rows, say
+from cyclopts import App, Parameter
 
+from flows.cli.shared import STORE, AsJSON, StoreURL, open_named_store, print_rows, say
 
-def add_evaluation(commands: Any) -> None:
-    """Add `evaluate` and `extractor`."""
-    judge = add_command(commands, "evaluate", judge_folder, "judge any folder of images against a data set")
-    judge.add_argument("folder", help="images; subfolders named after the classes give labels; or a URL")
-    judge.add_argument("--data", required=True, metavar="NAME", help="the data set to compare with")
-    judge.add_argument("--revision", help="of the data: a git revision or a version")
-    judge.add_argument("--split", default="test", help="train, validation or test (default: test)")
-    judge.add_argument("--extractor", help="auto, classifier, rotation, inception, efficientnet or custom")
-    judge.add_argument(
-        "--set", action="append", default=[], metavar="a=b", help="change a setting of `evaluate`"
-    )
-    judge.add_argument(
-        "--independent",
-        action="store_true",
-        help="you vouch for independent samples, none selected: they then compare with those of runs",
-    )
-    judge.add_argument("--json", action="store_true")
-    add_store(judge)
+Settings = Annotated[
+    tuple[str, ...], Parameter("--set", metavar="a=b", help="change a setting of `evaluate`; repeatable")
+]
 
-    extractor = add_command(
-        commands, "extractor", keep_extractor, "the pinned extractor that judges a data set"
-    )
-    extractor.add_argument("action", choices=("status", "renew"))
-    extractor.add_argument("data", help="a data set")
-    extractor.add_argument(
-        "--set", action="append", default=[], metavar="a=b", help="change a setting of `evaluate`"
-    )
-    extractor.add_argument("--json", action="store_true")
-    add_store(extractor)
+extractor = App(name="extractor", help="Show or retrain the pinned extractor that evaluates a data set.")
 
 
-def judge_folder(options: argparse.Namespace) -> None:
-    """`atelier evaluate`."""
-    from flows import judge, start
+def evaluate(
+    folder: str,
+    /,
+    *,
+    data: Annotated[str, Parameter(metavar="NAME")],
+    revision: str | None = None,
+    split: str = "test",
+    extractor: Annotated[str | None, Parameter(metavar="KIND")] = None,
+    changes: Settings = (),
+    assume_independent: bool = False,
+    as_json: AsJSON = False,
+    store: StoreURL = STORE,
+) -> None:
+    """Evaluate any folder of images against a data set.
 
-    changes = [*options.set, *([f"extractor={options.extractor}"] if options.extractor else [])]
-    judged = judge.evaluate(
-        options.folder,
-        options.data,
-        open_named_store(options.store),
-        judge.settings(changes),
-        split=options.split,
-        revision=options.revision,
-        independent=options.independent,
+    Args:
+        folder: a folder of images or a URL; subfolders named after the classes give labels
+        data: the data set to compare with
+        revision: a git revision or a version of the data
+        split: train, validation or test
+        extractor: auto, classifier, rotation, inception, efficientnet or custom
+        assume_independent: treat the images as independent, unselected samples; their metrics then compare
+            with those of runs
+    """
+    from flows import evaluate, views
+
+    judged = evaluate.evaluate(
+        folder,
+        data,
+        open_named_store(store),
+        evaluate.settings([*changes, *([f"extractor={extractor}"] if extractor else [])]),
+        split=split,
+        revision=revision,
+        independent=assume_independent,
         say=say,
     )
-    if options.json:
+    if as_json:
         print(json.dumps(judged))
     else:
-        start.show_judged(judged)
+        views.show_judged(judged)
 
 
-def keep_extractor(options: argparse.Namespace) -> None:
-    """`atelier extractor`."""
-    from flows import judge
+@extractor.command
+def status(data: str, /, *, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
+    """Show which extractors are or were pinned for a data set.
 
-    store = open_named_store(options.store)
-    if options.action == "status":
-        rows = judge.extractor_status(store, options.data)
-        print_rows(rows, options.json)
-        if not rows and not options.json:
-            print(f"no extractor is pinned for {options.data}: the first run or `evaluate` pins one")
-        return
-    pin = judge.renew_extractor(store, options.data, judge.settings(options.set), say)
-    if options.json:
+    Args:
+        data: a data set
+    """
+    from flows import evaluate
+
+    rows = evaluate.extractor_status(open_named_store(store), data)
+    print_rows(rows, as_json)
+    if not rows and not as_json:
+        print(f"no extractor is pinned for {data}: the first run or `evaluate` pins one")
+
+
+@extractor.command
+def retrain(
+    data: str, /, *, changes: Settings = (), as_json: AsJSON = False, store: StoreURL = STORE
+) -> None:
+    """Train the extractor of a data set again and pin it; older metrics no longer compare.
+
+    Args:
+        data: a data set
+    """
+    from flows import evaluate
+
+    pin = evaluate.retrain_extractor(open_named_store(store), data, evaluate.settings(changes), say)
+    if as_json:
         print(json.dumps(pin))
     elif pin["changed"]:
         print(

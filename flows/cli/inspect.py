@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
 
 from components.common.paths import home
-from flows.cli.shared import find_run, open_named_store, print_table, read_record
+from flows.cli.shared import (
+    STORE,
+    AsJSON,
+    StoreURL,
+    find_run,
+    open_named_store,
+    print_table,
+    read_record,
+    status_of,
+)
 
-LOST = timedelta(minutes=2)  # a run writes its record several times a minute
+report = App(name="report", help="Build the pages again, serve them, or copy them.")
 
 
-def list_families(options: argparse.Namespace) -> None:
-    """`atelier families`."""
+def families(
+    *,
+    hyperparameters: Annotated[str | None, Parameter(metavar="FAMILY")] = None,
+    as_json: AsJSON = False,
+) -> None:
+    """List the model families, their papers and phases.
+
+    Args:
+        hyperparameters: list what a sweep can search in this family, with sources
+    """
     from components.families.catalogue import describe_families
 
-    if options.hyperparameters:
-        list_hyperparameters(options.hyperparameters, options.json)
+    if hyperparameters:
+        list_hyperparameters(hyperparameters, as_json)
         return
     rows = describe_families()
-    if options.json:
+    if as_json:
         print(json.dumps(rows))
         return
     print_table(
@@ -74,11 +91,11 @@ def _values(row: dict[str, Any]) -> str:
     return " | ".join(map(_value, row["values"]))
 
 
-def list_runs(options: argparse.Namespace) -> None:
-    """`atelier runs`."""
-    store = open_named_store(options.store)
-    records = [r for r in (read_record(store, run_id) for run_id in reversed(store.list("runs"))) if r]
-    if options.json:
+def runs(*, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
+    """List the runs in the store, newest first."""
+    opened = open_named_store(store)
+    records = [r for r in (read_record(opened, run_id) for run_id in reversed(opened.list("runs"))) if r]
+    if as_json:
         print(json.dumps(records))
         return
     print_table(
@@ -86,7 +103,7 @@ def list_runs(options: argparse.Namespace) -> None:
         [
             (
                 r["run_id"],
-                standing(r),
+                status_of(r),
                 r["lineage"]["data"]["name"],
                 ", ".join(r["lineage"]["config"]["families"]),
                 f"{r['seconds']:.0f}",
@@ -97,48 +114,74 @@ def list_runs(options: argparse.Namespace) -> None:
     )
 
 
-def standing(record: dict[str, Any]) -> str:
-    """A run's status; `lost` where it says running, but its heart has stopped: run it again to resume."""
-    silent = datetime.now(UTC) - datetime.fromisoformat(record["heartbeat"])
-    return "lost" if record["status"] == "running" and silent > LOST else str(record["status"])
+def explain(run: str, /, *, store: StoreURL = STORE) -> None:
+    """Explain why each stage of a run ran or was cached.
+
+    Args:
+        run: a run id, or `latest`
+    """
+    from flows import views
+
+    opened = open_named_store(store)
+    print_table(("stage", "state", "because"), views.explanation(opened, find_run(opened, run)))
 
 
-def explain_run(options: argparse.Namespace) -> None:
-    """`atelier explain`."""
-    from flows import start
+@report.command(name="build")
+def build_report(*, run: str | None = None, store: StoreURL = STORE) -> None:
+    """Build the pages again.
 
-    store = open_named_store(options.store)
-    print_table(("stage", "state", "because"), start.explanation(store, find_run(store, options.run)))
-
-
-def make_report(options: argparse.Namespace) -> None:
-    """`atelier report`."""
+    Args:
+        run: build only this run's page, and the index
+    """
     from components import report
 
-    store = open_named_store(options.store)
-    if options.action == "serve":
-        report.serve(store, options.port)
-    elif options.action == "pull":
-        store.download("runs", Path(options.output) / "runs")
-        store.download("index.html", Path(options.output) / "index.html")
-        print(Path(options.output) / "index.html")
-    else:
-        for run_id in [find_run(store, options.run)["run_id"]] if options.run else store.list("runs"):
-            print(report.build_run(store, run_id))
-        print(report.build_index(store))
+    opened = open_named_store(store)
+    for run_id in [find_run(opened, run)["run_id"]] if run else opened.list("runs"):
+        print(report.build_run(opened, run_id))
+    print(report.build_index(opened))
 
 
-def examine(options: argparse.Namespace) -> int:
-    """`atelier doctor`."""
+@report.command(name="serve")
+def serve_report(*, port: int = 8000, store: StoreURL = STORE) -> None:
+    """Serve the pages on this machine.
+
+    Args:
+        port: the port on the loopback address
+    """
+    from components import report
+
+    report.serve(open_named_store(store), port)
+
+
+@report.command(name="pull")
+def pull_report(
+    *, output: Annotated[Path, Parameter(alias="-o")] = Path("report"), store: StoreURL = STORE
+) -> None:
+    """Copy the pages to a folder.
+
+    Args:
+        output: the folder
+    """
+    opened = open_named_store(store)
+    opened.download("runs", output / "runs")
+    opened.download("index.html", output / "index.html")
+    print(output / "index.html")
+
+
+def doctor(*, thorough: bool = False, as_json: AsJSON = False, store: StoreURL = STORE) -> int:
+    """Check everything that Atelier needs, with advice on what is missing.
+
+    Args:
+        thorough: also start a local Ray cluster
+    """
     from components.diagnostics import checks as diagnostics_checks
 
-    checks = diagnostics_checks.examine(home(), options.store, thorough=options.thorough)
-    if options.json:
+    checks = diagnostics_checks.examine(home(), store, thorough=thorough)
+    if as_json:
         print(json.dumps([asdict(check) for check in checks]))
-    else:
-        for check in checks:
-            mark = {True: "ok  ", False: "FAIL", None: "warn"}[check.ok]
-            print(f"{mark}  {check.name:<22} {check.detail}")
-            if check.advice and check.ok is not True:
-                print(f"{'':28} -> {check.advice}")
+    for check in checks if not as_json else ():
+        mark = {True: "ok  ", False: "FAIL", None: "warn"}[check.ok]
+        print(f"{mark}  {check.name:<22} {check.detail}")
+        if check.advice and check.ok is not True:
+            print(f"{'':28} -> {check.advice}")
     return 1 if any(check.ok is False for check in checks) else 0

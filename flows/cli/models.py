@@ -1,17 +1,20 @@
-"""`atelier sample` and `atelier score`."""
+"""`atelier sample` and `atelier anomaly`."""
 
 from __future__ import annotations
 
-import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
 
 from components.common.errors import InputError
 from flows.cli.shared import (
-    add_command,
-    add_store,
+    LATEST,
+    STORE,
+    AsJSON,
+    StoreURL,
     find_run,
     is_model,
     model_folder,
@@ -20,122 +23,143 @@ from flows.cli.shared import (
     stage_folders,
 )
 
-LISTED = 20  # images that `score` prints at least, flagged or not
+LISTED = 20  # images that `anomaly` prints at least, flagged or not
 
 
-def add_sample(commands: Any) -> None:
-    """Add `sample`."""
-    sample = add_command(commands, "sample", draw_samples, "draw samples of an exported model")
-    sample.add_argument("run", help="a run id, `last`, or the folder of an exported model")
-    sample.add_argument("family", nargs="?", help="not needed with a folder")
-    sample.add_argument("-n", type=int, default=16, help="how many (default: 16)")
-    sample.add_argument("--seed", type=int, default=0)
-    sample.add_argument("--label", help="a class, by name or number")
-    sample.add_argument(
-        "--prompt", action="append", default=[], help="what to show; several prompts take turns"
-    )
-    sample.add_argument("--steps", type=int, help="of the sampler (default: as the model has it)")
-    sample.add_argument("--guidance", type=float, help="how close to class or prompt; 1: no guidance")
-    sample.add_argument("--sampler", help="by name, of those the model's family knows")
-    sample.add_argument("--source", type=Path, help="an image to reconstruct, enlarge, fill in or start from")
-    sample.add_argument("--mask", type=Path, help="white where the source is to be filled in")
-    sample.add_argument(
-        "--strength", type=float, help="of the noise on the source: near 0 keeps it, 1 does not"
-    )
-    sample.add_argument(
-        "--prior",
-        choices=("model", "mixture"),
-        default="model",
-        help="mixture: codes from Gaussians fitted to those of training images, for a run (default: model)",
-    )
-    sample.add_argument(
-        "--neighbours",
-        action="store_true",
-        help="also OUTPUT-neighbours: each sample with the nearest training image under it, for a run",
-    )
-    sample.add_argument("-o", "--output", type=Path, required=True, help="a .png or .webp file")
-    add_store(sample)
+@Parameter(name="*", group=Group.create_ordered("Sampling"))
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to sample; what is not given is as the model has it.
+
+    Attributes:
+        label: a class, by name or number
+        prompt: a caption; repeatable, prompts take turns
+        steps: steps of the sampler
+        guidance: guidance towards class or caption; 1: none
+        sampler: a sampler of the model's family
+        source: an image to reconstruct, enlarge, inpaint or start from
+        mask: white where the source is to be inpainted
+        strength: noise on the source: near 0 keeps it, 1 does not
+    """
+
+    label: str | None = None
+    prompt: tuple[str, ...] = ()
+    steps: int | None = None
+    guidance: float | None = None
+    sampler: Annotated[str | None, Parameter(metavar="NAME")] = None
+    source: Annotated[Path | None, Parameter(metavar="FILE")] = None
+    mask: Annotated[Path | None, Parameter(metavar="FILE")] = None
+    strength: float | None = None
 
 
-def add_score(commands: Any) -> None:
-    """Add `score`."""
-    score = add_command(commands, "score", score_images, "flag images that a model finds strange")
-    score.add_argument("folder", help="images, or a URL")
-    score.add_argument("--run", default="last", help="a run id, `last`, or the folder of an exported model")
-    score.add_argument("--family", help="of the run (default: the first that can)")
-    score.add_argument(
-        "--quantile",
-        type=float,
-        default=0.95,
-        help="of validation images' errors: above it is strange (default: 0.95)",
-    )
-    score.add_argument(
-        "--background", help="what transparent images are laid on (default: as those of the model's data)"
-    )
-    score.add_argument("-o", "--output", type=Path, help="a .csv file")
-    score.add_argument("--json", action="store_true")
-    add_store(score)
+def sample(
+    run: str,
+    family: str | None = None,
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o", metavar="FILE")],
+    n: Annotated[int, Parameter(name="-n")] = 16,
+    seed: int = 0,
+    request: Request = Request(),  # noqa: B008  frozen
+    prior: Literal["model", "mixture"] = "model",
+    nearest: bool = False,
+    store: StoreURL = STORE,
+) -> None:
+    """Sample from an exported model.
 
-
-def draw_samples(options: argparse.Namespace) -> None:
-    """`atelier sample`."""
+    Args:
+        run: a run id, `latest`, or the folder of an exported model
+        family: a family of the run; not needed with a folder
+        output: a .png or .webp file
+        n: number of samples
+        seed: seed of the samples
+        prior: mixture: sample codes from Gaussians fitted to those of training images; needs a run
+        nearest: also write OUTPUT-nearest, each sample above its nearest training image; needs a run
+    """
     from components.sampling.request import Wish
     from components.sampling.to_file import sample_to_file
 
-    folder, places = model_folder(options.run, options.family, options.store)
-    names = ("label", "source", "mask", "strength", "steps", "guidance", "sampler")
-    wish = Wish(prompts=options.prompt, **{name: getattr(options, name) for name in names})
-    for asked in ["--neighbours"] * options.neighbours + ["--prior mixture"] * (options.prior == "mixture"):
-        if not places:
-            raise InputError(f"{asked}: name a run in the store; a model's folder has no training images")
-    if options.prior == "mixture":
-        images = sample_mixture(options, folder, f"{places['prepare']}/data")
+    folder, stages = model_folder(run, family, store)
+    for option in ["--nearest"] * nearest + ["--prior mixture"] * (prior == "mixture"):
+        if not stages:
+            raise InputError(f"{option}: name a run in the store; a model's folder has no training images")
+    if prior == "mixture":
+        images = sample_mixture(request, folder, output, f"{stages['prepare']}/data", store, n=n, seed=seed)
     else:
-        images = sample_to_file(folder, options.output, n=options.n, seed=options.seed, wish=wish)
-    print(options.output)
-    if options.neighbours:
+        options = vars(request).copy()
+        wish = Wish(prompts=options.pop("prompt"), **options)
+        images = sample_to_file(folder, output, n=n, seed=seed, wish=wish)
+    print(output)
+    if nearest:
         from components.evaluation.jobs import write_neighbours
 
-        beside = options.output.with_stem(f"{options.output.stem}-neighbours")
-        write_neighbours(images, beside, open_named_store(options.store), places)
+        beside = output.with_stem(f"{output.stem}-nearest")
+        write_neighbours(images, beside, open_named_store(store), stages)
         print(beside)
 
 
-def sample_mixture(options: argparse.Namespace, model: Path, data: str) -> Any:
-    """`atelier sample --prior mixture`: images (N, C, H, W)."""
+def sample_mixture(
+    request: Request, model: Path, output: Path, data: str, store: str, *, n: int, seed: int
+) -> Any:
+    """Images (N, C, H, W) decoded from a mixture's codes, for `atelier sample --prior mixture`."""
     from components.analysis import mixture_prior
 
-    for name in ("source", "mask", "strength", "steps", "guidance", "sampler", "prompt"):
-        if getattr(options, name) not in (None, []):
+    for name, value in vars(request).items():
+        if name != "label" and value not in (None, ()):
             raise InputError(f"--{name} does not go with --prior mixture, which draws codes and decodes them")
-    own = {name: getattr(options, name) for name in ("n", "seed", "label")}
-    return mixture_prior.sample_to_file(model, options.output, open_named_store(options.store), data, **own)
+    opened = open_named_store(store)
+    return mixture_prior.sample_to_file(model, output, opened, data, n=n, seed=seed, label=request.label)
 
 
-def score_images(options: argparse.Namespace) -> None:
-    """`atelier score`."""
+def anomaly(
+    folder: str,
+    /,
+    *,
+    run: str = LATEST,
+    family: str | None = None,
+    quantile: float = 0.95,
+    background: Annotated[str | None, Parameter(metavar="COLOUR")] = None,
+    output: Annotated[Path | None, Parameter(alias="-o", metavar="FILE")] = None,
+    as_json: AsJSON = False,
+    store: StoreURL = STORE,
+) -> None:
+    """Find anomalous images in a folder by their reconstruction error.
+
+    Args:
+        folder: a folder of images, or a URL
+        run: a run id, `latest`, or the folder of an exported model
+        family: a family of the run (default: the first that encodes images)
+        quantile: flag images whose error is above this quantile of validation images' errors
+        background: colour behind transparent pixels (default: that of the model's data)
+        output: a .csv file
+    """
     from components.analysis import anomaly_scores
+
+    model = scoring_model(run, family, store)
+    scored, threshold = anomaly_scores.score_folder(folder, model, quantile, background)
+    if output:
+        anomaly_scores.write_csv(scored, output)
+    if as_json:
+        flagged = sum(image.flagged for image in scored)
+        images = [asdict(image) for image in scored]
+        print(json.dumps({"threshold": threshold, "flagged": flagged, "images": images}))
+    else:
+        show_scored(scored, threshold, quantile)
+
+
+def show_scored(scored: list[Any], threshold: float, quantile: float) -> None:
+    """Print the flagged images, the most anomalous first, and how many there are."""
     from components.data.sources.names import shown
     from components.sampling import reconstruction_error
 
-    model = scoring_model(options.run, options.family, options.store)
-    scored, threshold = anomaly_scores.score_folder(
-        options.folder, model, options.quantile, options.background
-    )
-    if options.output:
-        anomaly_scores.write_csv(scored, options.output)
-    flagged = sum(one.flagged for one in scored)
-    if options.json:
-        images = [asdict(one) for one in scored]
-        print(json.dumps({"threshold": threshold, "flagged": flagged, "images": images}))
-        return
-    listed = scored[: max(flagged, LISTED)]  # the strangest come first
-    rows = [(shown(one.file), f"{one.score:.5f}", "yes" if one.flagged else "") for one in listed]
+    flagged = sum(image.flagged for image in scored)
+    listed = scored[: max(flagged, LISTED)]
+    rows = [(shown(image.file), f"{image.score:.5f}", "yes" if image.flagged else "") for image in listed]
     print_table(("image", "score", "flagged"), rows)
     if len(listed) < len(scored):
-        print(f"and {len(scored) - len(listed)} that are less strange; -o FILE.csv and --json have all")
+        print(f"and {len(scored) - len(listed)} with lower scores; -o FILE.csv and --json have all")
     print(
-        f"{flagged} of {len(scored)} images are above {threshold:.5f}, the {options.quantile:g} quantile of "
+        f"{flagged} of {len(scored)} images are above {threshold:.5f}, the {quantile:g} quantile of "
         f"the {reconstruction_error.MEASURE} of validation images"
     )
 

@@ -2,118 +2,154 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from components.common.errors import InputError
 from components.common.paths import config_path
-from flows.cli.shared import STORE, add_command, add_store, find_run, open_named_store
+from flows.cli.shared import (
+    STORE,
+    AsJSON,
+    Changes,
+    Forced,
+    StoreURL,
+    find_run,
+    open_named_store,
+    read_record,
+)
+
+if TYPE_CHECKING:
+    from components.config.experiment import Experiment
+
+FINISHED = ("done", "partial")  # the status of runs that cannot be continued
 
 
-def add_run(commands: Any) -> None:
-    """Add `run`."""
-    run = add_command(
-        commands, "run", run_pipeline, "run the pipeline; to resume, run the same command again"
-    )
-    run.add_argument("config", nargs="?", type=Path, help="a YAML file; without one, the quick start")
-    run.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change a setting")
-    run.add_argument("--only", action="append", default=[], metavar="FAMILY", help="run only these families")
-    run.add_argument(
-        "--force", action="append", default=[], metavar="STAGE", help="run a stage though it is done"
-    )
-    run.add_argument(
-        "--plan", action="store_true", help="show what would run and what is cached; touch nothing"
-    )
-    run.add_argument("--explain", action="store_true", help="say why each stage runs or not")
-    run.add_argument("--smoke", action="store_true", help="a few steps of everything: does it work at all?")
-    run.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
+def run(
+    config: Path | None = None,
+    /,
+    *,
+    changes: Changes = (),
+    only: Annotated[tuple[str, ...], Parameter(metavar="FAMILY")] = (),
+    force: Forced = (),
+    plan: bool = False,
+    explain: bool = False,
+    smoke: bool = False,
+    as_json: AsJSON = False,
+) -> int:
+    """Run the pipeline; to resume, run the same command again.
 
+    Args:
+        config: a YAML file (default: the quick start)
+        only: run only this family and what it builds on; repeatable
+        plan: show what would run and what is cached, without touching anything
+        explain: explain why each stage runs or not
+        smoke: run a few steps of everything, to see whether it works at all
+    """
+    from flows import setup
 
-def add_sweep(commands: Any) -> None:
-    """Add `sweep`."""
-    sweep = add_command(
-        commands, "sweep", run_sweep, "search hyperparameters; the same command again resumes"
-    )
-    sweep.add_argument("config", nargs="?", type=Path, help="a YAML file with a section sweep")
-    sweep.add_argument(
-        "--resume",
-        metavar="ID",
-        nargs="?",
-        const="last",
-        help="go on with an interrupted sweep: a run id; without one, the last sweep, or CONFIG's",
-    )
-    sweep.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change a setting")
-    sweep.add_argument(
-        "--force", action="append", default=[], metavar="STAGE", help="run a stage though it is done"
-    )
-    sweep.add_argument("--plan", action="store_true", help="show what would be searched; touch nothing")
-    sweep.add_argument("--explain", action="store_true", help="say why each stage runs or not")
-    sweep.add_argument("--json", action="store_true", help="the result as one JSON object")
-    add_store(sweep)
-    sweep.set_defaults(store=None)  # the config's, or the usual one with --resume
-
-
-def run_pipeline(options: argparse.Namespace) -> int:
-    """`atelier run`."""
-    from flows import setup, start
-
-    experiment = setup.experiment(config_path(options.config), options.set, options.only, smoke=options.smoke)
+    experiment = setup.experiment(config_path(config), changes, only, smoke=smoke)
     if experiment.sweep:
-        raise InputError(f"{options.config} describes a sweep: atelier sweep {options.config}")
-    if options.plan:
-        start.show_plan(experiment, options.force, as_json=options.json)
+        raise InputError(f"{config} describes a sweep: atelier sweep {config}")
+    if plan:
+        from flows import views
+
+        views.show_plan(experiment, force, as_json=as_json)
         return 0
-    record = start.start(
-        experiment, force=options.force, explain=options.explain, smoke=options.smoke, command=_command_line()
-    )
-    if options.json:
-        print(json.dumps(start.summary(record)))
+    from flows import start, views
+
+    record = start.start(experiment, force=force, explain=explain, smoke=smoke, command=_command_line())
+    if as_json:
+        print(json.dumps(views.summary(record)))
     else:
-        start.show(record, open_named_store(experiment.store.url))
+        views.show(record, open_named_store(experiment.store.url))
     return 0 if record["status"] == "done" else 1
 
 
-def run_sweep(options: argparse.Namespace) -> int:
-    """`atelier sweep`."""
-    from flows import searching, start
+def sweep(
+    config: Path | None = None,
+    /,
+    *,
+    resume: bool = False,
+    resume_run: Annotated[str | None, Parameter(metavar="ID")] = None,
+    changes: Changes = (),
+    force: Forced = (),
+    plan: bool = False,
+    explain: bool = False,
+    as_json: AsJSON = False,
+    store: Annotated[StoreURL | None, Parameter(show_default=lambda _: f"the config's, or {STORE}")] = None,
+) -> int:
+    """Search hyperparameters; finished trials are never run again.
 
-    if options.config is None and options.resume is None:
-        raise InputError("name a config to start a sweep, or --resume ID to go on with one")
-    if options.config and options.resume not in (None, "last"):
-        raise InputError(
-            f"{options.config} and --resume {options.resume}: name a config or a run; a config's sweep goes "
-            "on where it was interrupted by itself"
-        )
-    if options.config is None and options.set:
-        raise InputError("--resume goes on with the settings of that sweep; --set is for a config")
-    resume = None
-    if options.config is None:
-        store = open_named_store(options.store or STORE)
-        record = find_run(store, options.resume, kind="sweep")
-        resume, experiment = record["run_id"], searching.interrupted(store, record)
-    else:
-        where = [f"store.url={options.store}"] if options.store else []
-        experiment = searching.from_file(config_path(options.config), [*options.set, *where])
-    if options.plan:
-        searching.show_plan(experiment, as_json=options.json)
+    Args:
+        config: a YAML file with a section sweep
+        resume: continue the newest interrupted sweep of this config, in its run
+        resume_run: continue an interrupted sweep by its run id, or the `latest`, with its own settings
+        plan: show what would be searched, without touching anything
+        explain: explain why each stage runs or not
+    """
+    from flows import start, sweep_setup, views
+
+    experiment, run_id = _swept(config, resume, resume_run, changes, store)
+    if plan:
+        sweep_setup.show_plan(experiment, as_json=as_json)
         return 0
-    record = start.start(
-        experiment, force=options.force, explain=options.explain, command=_command_line(), resume=resume
-    )
+    record = start.start(experiment, force=force, explain=explain, command=_command_line(), resume=run_id)
+    opened = open_named_store(experiment.store.url)
+    if as_json:
+        print(json.dumps(views.summary(record) | {"sweep": sweep_setup.results(record, opened)}))
+    else:
+        sweep_setup.show(record, opened)
+        views.show(record, opened)
+    return 0 if record["status"] == "done" else 1
+
+
+def _swept(
+    config: Path | None, resume: bool, resume_run: str | None, changes: Sequence[str], store: str | None
+) -> tuple[Experiment, str | None]:
+    """The experiment to sweep, and the id of the run that it continues, if any."""
+    from flows import sweep_setup
+
+    if config and resume_run:
+        raise InputError(f"{config} and --resume-run {resume_run}: name a config or a run")
+    if resume_run:
+        if changes:
+            raise InputError("--resume-run continues with the settings of that sweep; --set is for a config")
+        opened = open_named_store(store or STORE)
+        record = find_run(opened, resume_run, kind="sweep")
+        return sweep_setup.interrupted(opened, record), record["run_id"]
+    if config is None:
+        raise InputError("name a config to sweep, or --resume-run ID to continue an interrupted sweep")
+    where = [f"store.url={store}"] if store else []
+    experiment = sweep_setup.from_file(config_path(config), [*changes, *where])
+    return experiment, newest_interrupted(experiment, config) if resume else None
+
+
+def newest_interrupted(experiment: Experiment, config: Path) -> str:
+    """The id of the newest interrupted run of this sweep.
+
+    Raises:
+        InputError: there is none, or its data is no longer what it was.
+    """
+    from flows import sweep_setup
+    from flows.record import redacted
+
     store = open_named_store(experiment.store.url)
-    if options.json:
-        print(json.dumps(start.summary(record) | {"sweep": searching.results(record, store)}))
-    else:
-        searching.show(record, store)
-        start.show(record, store)
-    return 0 if record["status"] == "done" else 1
+    settings = redacted(experiment)
+    for run_id in reversed(store.list("runs")):
+        record = read_record(store, run_id)
+        if record and record["lineage"]["config"] == settings and record["status"] not in FINISHED:
+            sweep_setup.check_data(experiment, record)
+            return run_id
+    raise InputError(f"--resume: no sweep of {config} with these settings was interrupted in this store")
 
 
 def _command_line() -> str:
-    """What was typed, for the record: without folders of this machine and without credentials."""
+    """The command as it was typed, without folders of this machine and without credentials."""
     from flows.record import public
 
     return " ".join(["atelier", *(public(argument) for argument in sys.argv[1:])])

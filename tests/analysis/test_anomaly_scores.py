@@ -1,4 +1,4 @@
-"""`atelier score`: what a model finds strange."""
+"""`atelier anomaly`: anomalous images by their reconstruction error."""
 
 from __future__ import annotations
 
@@ -154,9 +154,9 @@ def test_bad_images_are_told(model: Path, tmp_path: Path) -> None:
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of `atelier score`."""
+    """Exit code, standard output and standard error of `atelier anomaly`."""
     with pytest.raises(SystemExit) as ended:
-        app.main(["score", *arguments])
+        app.main(["anomaly", *arguments])
     captured = capsys.readouterr()
     return int(ended.value.code or 0), captured.out, captured.err
 

@@ -343,12 +343,13 @@ def test_the_command_line_prints_nothing_but_the_path(
         "-o",
         str(out),
     ]
-    options = app.parser().parse_args(words)
-    options.command(options)
+    with pytest.raises(SystemExit) as ended:
+        app.main(words)
+    assert ended.value.code == 0
     assert capsys.readouterr() == (f"{out}\n", "") and pixels(out, 2).std() > 1
-    options = app.parser().parse_args([*words, "--neighbours"])
-    with pytest.raises(InputError, match="--neighbours: name a run"):
-        options.command(options)
+    with pytest.raises(SystemExit) as ended:
+        app.main([*words, "--nearest"])
+    assert ended.value.code == 2 and "--nearest: name a run" in capsys.readouterr().err
 
 
 def test_a_prompt_without_the_encoder_ends_with_2_and_says_what_to_install(

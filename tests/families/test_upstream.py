@@ -31,7 +31,7 @@ from components.training import job, request
 from components.training.latents import Encode, encode
 from components.training.validation import held_out
 from flows import pipeline
-from flows.start import after
+from flows.views import after
 from tests import tiny
 from tests.stage_specs import specs
 from tests.stages.test_cache import changed

@@ -6,9 +6,13 @@ One clear sentence and the right exit code, and --json with nothing else on stan
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 
 from flows.cli import app
 
@@ -29,7 +33,11 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         (["run", "--only", "biggan"], ["biggan", "diffusion"]),
         (["run", "--force", "trian", "--plan"], ["trian", "train"]),
         (["explain", "20200101-000000-0000"], ["20200101-000000-0000"]),
-        (["sample", "last", "vae", "-o", "x.jpg"], ["last"]),
+        (["sample", "latest", "vae", "-o", "x.jpg"], ["latest"]),
+        (["sample", "latest", "-o", "x.png", "--prior", "none"], ['"none" for --prior', "mixture"]),
+        (["sample", "latest", "-o", "x.png", "-n", "many"], ['"many" into int']),
+        (["sample", "latest"], ["--output"]),
+        (["sample", "latest", "vae", "more", "-o", "x.png"], ["more"]),
         (["data", "prepare", "imagenet"], ["imagenet", "mnist5k"]),
         (["data", "prepare", "../x"], ["../x"]),
         (["data", "add", "Bad Name", "."], ["Bad Name"]),
@@ -37,7 +45,10 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         (["data", "versions", "nothing"], ["nothing"]),
         (["data", "pull", "nothing"], ["nothing"]),
         (["runs", "--store", "s3://"], ["s3://"]),
-        (["nonsense"], ["nonsense"]),
+        ([], ["name a command", "atelier --help"]),
+        (["data"], ["name a command", "atelier data --help"]),
+        (["nonsense"], ["nonsense", "atelier --help"]),
+        (["extractor", "statsu", "digits"], ["statsu", "status"]),
         (["run", "--workers"], ["--workers"]),
     ],
 )
@@ -47,9 +58,71 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     code, out, err = call(capsys, *arguments)
     assert code == 2 and out == ""
     assert "Traceback" not in err
-    last = err.strip().splitlines()[-1]
+    (sentence,) = err.splitlines()
+    assert sentence.startswith("atelier: ")
     for word in words:
-        assert word in last
+        assert word in sentence
+
+
+def test_help_lists_commands_in_groups(capsys: pytest.CaptureFixture[str], home: Path) -> None:
+    code, out, _ = call(capsys, "--help")
+    assert code == 0 and "Evaluate any folder of images against a data set." in out
+    for group, commands in app.COMMANDS.items():
+        assert f"─ {group} ─" in out
+        for command in commands:
+            assert re.search(rf"│ {command} +\w", out), "with a summary"
+
+
+def described(of: App) -> list[tuple[str, str | None]]:
+    """The options of a command and its subcommands, with their descriptions."""
+    if of.default_command is None:
+        return [option for name in of if not name.startswith("-") for option in described(of[name])]
+    return [
+        (option.name, option.parameter.help)
+        for option in of.assemble_argument_collection(parse_docstring=True)
+        if option.show
+    ]
+
+
+@pytest.mark.parametrize("command", [name for commands in app.COMMANDS.values() for name in commands])
+def test_each_option_is_described(capsys: pytest.CaptureFixture[str], home: Path, command: str) -> None:
+    options = described(app.app[command])
+    assert options and all(text for _, text in options), options
+    code, out, _ = call(capsys, command, "--help")
+    assert code == 0 and f"Usage: atelier {command}" in out
+
+
+def test_options_may_be_repeated(capsys: pytest.CaptureFixture[str], home: Path, tmp_path: Path) -> None:
+    changes = ["--set", "data.name=digits", "--set", "train.steps=-1"]
+    assert "train.steps" in call(capsys, "run", "--plan", *changes)[2]
+    stores = ["--store", str(tmp_path / "a"), "--store", str(tmp_path / "b")]  # the last one counts
+    assert call(capsys, "runs", "--json", "--json", *stores)[:2] == (0, "[]\n")
+
+
+HEAVY = {"torch", "numpy", "prefect", "ray", "pydantic", "dvc"}
+LOADED = f"""
+import sys
+from flows.cli import main
+try:
+    main()
+finally:
+    print(sorted({HEAVY} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["runs", "--store", "nothing"], ["run", "--bogus"]])
+def test_quick_commands_load_nothing_heavy(home: Path, arguments: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-c", LOADED, *arguments], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_completion_can_be_installed(
+    capsys: pytest.CaptureFixture[str], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    code, _, _ = call(capsys, "--install-completion", "--shell", "bash")
+    (script,) = tmp_path.glob(".local/share/bash-completion/completions/atelier")
+    assert code == 0 and "--assume-independent" in script.read_text()
 
 
 def test_families_as_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,7 @@ class Atelier:
         return ["--set", f"store.url={self.store}", *arguments]
 
     def call(self, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        if arguments[0] in ("sample", "explain", "data", "extractor"):
+        if code == 2 or arguments[0] in ("sample", "explain", "data", "extractor"):
             return self.inside(*arguments, code=code)
         done = subprocess.run(
             self.command(*arguments),
@@ -170,7 +170,7 @@ def test_any_folder_is_judged_like_a_run(
     labels = np.load(digits / "validation" / "labels.npy")[:64]
     folder = pngs(tmp_path / "mine", images, labels)
     common = ["--data", "digits", "--store", str(shared.store), "--set", "extractor_epochs=1", "--json"]
-    judged = json.loads(shared.call("evaluate", str(folder), *common, "--independent").stdout)
+    judged = json.loads(shared.call("evaluate", str(folder), *common, "--assume-independent").stdout)
     assert judged["images"] == 64 and judged["labelled"] and judged["preparation"] == "as they are"
     assert {"frechet_distance", "kid", "recall", "label_accuracy", "memorised"} <= set(judged["metrics"])
     run = next(r["metrics"] for r in first["results"] if r["family"] == "vae")
@@ -259,7 +259,7 @@ def test_one_learning_rate_redoes_one_family(shared: Atelier, first: dict[str, A
         f"{stage} vae" for stage in ("train", "evaluate", "export", "anomaly_models", "latent_analysis")
     }
     assert ran == of_family | {"compare", "report", "publish"}
-    told = shared.call("explain", "last", "--store", str(shared.store)).stdout
+    told = shared.call("explain", "latest", "--store", str(shared.store)).stdout
     assert "settings.lr: 0.001 -> 0.002" in told
 
 
@@ -277,9 +277,9 @@ def test_samples_of_an_exported_model(shared: Atelier, first: dict[str, Any], tm
     shared.call(*common[:2], "diffusion", *common[2:], str(tmp_path / "b.png"), "--label", "3")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert Image.open(tmp_path / "a.png").size == (80, 16)
-    beside = shared.call(*common[:2], "vae", *common[2:], str(tmp_path / "e.png"), "--neighbours").stdout
-    assert beside.split() == [str(tmp_path / "e.png"), str(tmp_path / "e-neighbours.png")]
-    assert Image.open(tmp_path / "e-neighbours.png").size == (80, 32)
+    beside = shared.call(*common[:2], "vae", *common[2:], str(tmp_path / "e.png"), "--nearest").stdout
+    assert beside.split() == [str(tmp_path / "e.png"), str(tmp_path / "e-nearest.png")]
+    assert Image.open(tmp_path / "e-nearest.png").size == (80, 32)
     folder = shared.store / "published" / first["run_id"] / "models" / "vae"
     shared.call("sample", str(folder), "-o", str(tmp_path / "c.webp"))
     Image.open(tmp_path / "a.png").save(tmp_path / "source.png")

@@ -17,8 +17,10 @@ from components.common import errors
 from components.data.local import data_version
 from components.pipeline import sweep
 from components.store import Store
-from flows import searching
+from flows import sweep_setup
 from flows.cli import app
+from flows.cli.run import newest_interrupted
+from flows.record import redacted
 from tests.flows.test_pipeline import Atelier
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -91,9 +93,9 @@ def test_a_killed_sweep_goes_on_to_what_it_would_have_been(sweeps: Sweeps, tmp_p
     before = sweeps.files()
     assert before
 
-    found = sweeps.call("sweep", "--resume", "last", "--store", str(sweeps.store), "--json")
-    result = json.loads(found.stdout)
+    result = json.loads(sweeps.call("sweep", str(sweeps.config()), "--resume", "--json").stdout)
     swept = result["sweep"]
+    assert [run.name for run in sweeps.store.glob("runs/*")] == [result["run_id"]], "in the same run"
     assert result["status"] == "done" and before.items() <= sweeps.files().items()
     assert [t["number"] for t in swept["trials"]] == [1, 2, 3, 4] and swept["settings"]["concurrent"] == 2
     assert swept["trials"][0]["values"] == {"lr": 2e-4, "beta1": 0.5}
@@ -109,8 +111,9 @@ def test_a_killed_sweep_goes_on_to_what_it_would_have_been(sweeps: Sweeps, tmp_p
     other = Sweeps(tmp_path / "other")
     assert told(other.sweep()["sweep"]) == told(swept)
 
-    again = sweeps.sweep("--resume")  # the same command, with or without: nothing to do
-    assert {s["state"] for s in again["stages"]} == {"cached"}
+    latest = ("sweep", "--resume-run", "latest", "--store", str(sweeps.store), "--json")
+    for again in (sweeps.sweep(), json.loads(sweeps.call(*latest).stdout)):  # nothing to do
+        assert {s["state"] for s in again["stages"]} == {"cached"}
     # As Prefect's schedules call it, in a process of its own: Ray's token is read when it is imported.
     call = f"from flows.schedule import scheduled; print(scheduled({str(sweeps.config())!r}))"
     done = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, timeout=600)
@@ -216,7 +219,7 @@ def test_a_population_cannot_go_on_with_another_network(home: Path, tmp_path: Pa
 
     data_version(home, "digits", None)
     config = Sweeps(tmp_path / "store").config(search={"width": [8, 16]}, scheduler="pbt")
-    plan = setup.plan_of(searching.from_file(config, []), Store(str(tmp_path / "store")))
+    plan = setup.plan_of(sweep_setup.from_file(config, []), Store(str(tmp_path / "store")))
     assert plan is not None
     with pytest.raises(
         errors.InputError, match="search.width: with 16 the generator would have another shape"
@@ -232,16 +235,16 @@ def test_settings_of_sampling_are_searched_without_a_population(home: Path, tmp_
         with pytest.raises(
             errors.InputError, match="guidance is of sampling: search it with scheduler: none"
         ):
-            searching.from_file(config, [*changes, f"sweep.scheduler={scheduler}"])
-    settings = searching.from_file(config, changes).sweep
+            sweep_setup.from_file(config, [*changes, f"sweep.scheduler={scheduler}"])
+    settings = sweep_setup.from_file(config, changes).sweep
     assert settings is not None and settings.scheduler == "none"  # where nothing else was asked for
     cheap = [*changes, "sweep.searcher=optuna", "sweep.cost=true"]
-    settings = searching.from_file(config, cheap).sweep
+    settings = sweep_setup.from_file(config, cheap).sweep
     assert settings is not None and settings.scheduler == "none"
-    training = searching.from_file(config, ["sweep.searcher=optuna", "sweep.cost=true"]).sweep
+    training = sweep_setup.from_file(config, ["sweep.searcher=optuna", "sweep.cost=true"]).sweep
     assert training is not None and training.scheduler == "none"
     with pytest.raises(errors.InputError, match="cost: true needs searcher: optuna and scheduler: none"):
-        searching.from_file(config, [*cheap, "sweep.scheduler=asha"])
+        sweep_setup.from_file(config, [*cheap, "sweep.scheduler=asha"])
 
 
 def test_a_config_without_a_sweep_is_refused(
@@ -251,20 +254,40 @@ def test_a_config_without_a_sweep_is_refused(
     path.write_text("families: {dcgan: {}}")
     assert "has no section sweep" in refused(capsys, str(path))
     assert "name a config" in refused(capsys)
-    assert "--set is for a config" in refused(capsys, "--resume", "last", "--set", "sweep.trials=2")
-    assert "name a config or a run" in refused(capsys, str(path), "--resume", "20260101-000000-aaaa")
+    assert "name a config" in refused(capsys, "--resume")
+    assert "--set is for a config" in refused(capsys, "--resume-run", "latest", "--set", "sweep.trials=2")
+    assert "name a config or a run" in refused(capsys, str(path), "--resume-run", "20260101-000000-aaaa")
+
+
+def test_resume_continues_the_newest_interrupted_sweep_of_the_config(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweeps = Sweeps(tmp_path / "store")
+    config, store = sweeps.config(), Store(str(sweeps.store))
+    experiment = sweep_setup.from_file(config, [])
+    settings = redacted(experiment)
+    other = settings | {"evaluate": settings["evaluate"] | {"samples": 32}}
+    states = (("1", "failed", settings), ("2", "running", settings), ("3", "done", settings))
+    for run_id, status, swept in (*states, ("4", "failed", other)):
+        lineage = {"config": swept, "data": {"name": "digits"}}
+        store.write_json(f"runs/{run_id}/run.json", {"run_id": run_id, "status": status, "lineage": lineage})
+    assert newest_interrupted(experiment, config) == "2"
+    store.write_json("runs/2/run.json", {"run_id": "2", "status": "done", "lineage": {"config": settings}})
+    assert newest_interrupted(experiment, config) == "1"
+    store.delete("runs/1")
+    assert "no sweep of" in refused(capsys, str(config), "--resume")
 
 
 def test_a_sweep_whose_data_changed_is_not_resumed(home: Path, tmp_path: Path) -> None:
     data_version(home, "digits", None)
     sweeps = Sweeps(tmp_path / "store")
-    config = searching.from_file(sweeps.config(), []).model_dump(mode="json")
+    config = sweep_setup.from_file(sweeps.config(), []).model_dump(mode="json")
     lineage = {"config": config, "data": {"name": "digits", "version": "f" * 32 + ".dir"}}
     record = {"run_id": "x", "lineage": lineage}
     with pytest.raises(errors.InputError, match="sweep x searched on version ffffffffff of digits, and"):
-        searching.interrupted(Store(str(sweeps.store)), record)
+        sweep_setup.interrupted(Store(str(sweeps.store)), record)
     with pytest.raises(errors.InputError, match="leaves out publish.url.*: atelier sweep x.yaml"):
         private = {"withheld": ["publish.url"], "command": "atelier sweep x.yaml"}
-        searching.interrupted(Store(str(sweeps.store)), record | private)
+        sweep_setup.interrupted(Store(str(sweeps.store)), record | private)
     with pytest.raises(errors.InputError, match="run x is no sweep"):
-        searching.interrupted(Store(str(sweeps.store)), record | {"lineage": {"config": {}}})
+        sweep_setup.interrupted(Store(str(sweeps.store)), record | {"lineage": {"config": {}}})

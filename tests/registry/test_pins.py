@@ -88,7 +88,7 @@ def test_a_pinned_extractor_is_not_made_again(store: Store) -> None:
     first = plan(store)
     done = made(store, extractor.spec(first))
     pinned = extractor.settle(store, first, done)
-    with pytest.raises(InputError, match="pinned .* renew"):
+    with pytest.raises(InputError, match="pinned .* retrain"):
         cache.run(store, extractor.spec(pinned), lambda *_: {}, run_id="r2", force=True)
     store.write_text(f"{done.uri}/extractor/config.json", "damaged")
     with pytest.raises(InputError, match="restore the store"):
@@ -96,13 +96,13 @@ def test_a_pinned_extractor_is_not_made_again(store: Store) -> None:
     assert store.read_json(f"{extractor.spec(pinned).uri}/spec.json")["stage"] == "extractor"
 
 
-def test_renewing_pins_the_next_number(store: Store) -> None:
+def test_retraining_pins_the_next_number(store: Store) -> None:
     first = plan(store)
     before = extractor.settle(store, first, made(store, extractor.spec(first)))
     unpinned = replace(plan(store, version="4567.dir"), pin=None)
     new = made(store, extractor.spec(unpinned), "other weights")
     after = extractor.settle(store, before, new, replace_pin=True)
-    assert after.pin is not None and after.pin["number"] == 2 and after.pin["reason"] == "renewed"
+    assert after.pin is not None and after.pin["number"] == 2 and after.pin["reason"] == "retrained"
     assert [p["key"] for p in pins.pins(store, "x", "classifier-8")] == [extractor.spec(before).key, new.key]
 
 

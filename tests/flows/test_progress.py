@@ -13,8 +13,8 @@ from rich.console import Console
 from components.stages.spec import Spec
 from components.store import Store
 from flows import run
+from flows.progress import ProgressDisplay
 from flows.record import Record
-from flows.terminal import Board
 
 FOUND: dict[str, Any] = {
     "step": 1200,
@@ -31,7 +31,7 @@ SAID = "step 1200: mode collapse (diversity 0.0812, loss_d nan): "
 def training(tmp_path: Path) -> Iterator[tuple[run.Run, Spec, Store]]:
     """A run with a terminal of text, a stage, and its attempt's folder."""
     store = Store(str(tmp_path / "store"))
-    board = Board(Console(file=io.StringIO(), width=200))
+    board = ProgressDisplay(Console(file=io.StringIO(), width=200))
     made = run.Run("r", None, store, Record(store, "r", {}), board)  # type: ignore[arg-type]
     yield made, Spec("train", {}, {}, family="dcgan"), store.child("attempt")
     made.record.finish("done")

@@ -19,6 +19,7 @@ from components.data import local
 from components.families.resolve import with_upstream
 from components.store import Store
 from components.tuning import space, suggest
+from components.tuning.sweep import refuse_changed
 from components.tuning.trial import check_metric, train_of
 from flows import setup
 
@@ -70,8 +71,6 @@ def interrupted(store: Store, record: dict[str, Any]) -> Experiment:
     Raises:
         InputError: the run is no sweep, or its data is no longer what it was.
     """
-    from components.tuning.sweep import refuse_changed
-
     run_id, lineage = record["run_id"], record["lineage"]
     if not lineage["config"].get("sweep"):
         raise InputError(f"run {run_id} is no sweep; run its config again to go on with it")
@@ -82,11 +81,16 @@ def interrupted(store: Store, record: dict[str, Any]) -> Experiment:
         )
     settings = lineage["config"] | {"store": {"url": store.url}}
     found = loading.parse(settings, f"the record of {run_id}")
-    name, before = found.data.name, lineage["data"].get("version")
-    if before:
-        _, now = local.data_version(home(), name, found.data.revision)
-        refuse_changed(before, now, name, run_id)
+    check_data(found, record)
     return checked(found, f"run {run_id}")
+
+
+def check_data(experiment: Experiment, record: dict[str, Any]) -> None:
+    """Refuse to continue a sweep whose data is no longer what it was."""
+    name, before = experiment.data.name, record["lineage"]["data"].get("version")
+    if before:
+        _, now = local.data_version(home(), name, experiment.data.revision)
+        refuse_changed(before, now, name, record["run_id"])
 
 
 def show_plan(experiment: Experiment, *, as_json: bool = False) -> None:

@@ -1,7 +1,4 @@
-"""What a person sees while a run goes on: a bar per stage on a terminal, plain lines anywhere else.
-
-On standard error.
-"""
+"""The progress of a run on standard error: a bar for each stage on a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -14,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 
-class Board:
-    """Tells how stages move; safe to use from several threads."""
+class ProgressDisplay:
+    """Shows the progress of stages; safe to use from several threads."""
 
     def __init__(self, console: Console | None = None):
         self.console = console or Console(file=sys.stderr, highlight=False)
@@ -36,7 +33,7 @@ class Board:
             else None
         )
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> ProgressDisplay:
         if self._progress:
             self._progress.start()
         return self
@@ -46,18 +43,18 @@ class Board:
             self._progress.stop()
 
     def say(self, text: str, style: str = "") -> None:
-        """A line that stays."""
+        """Print a line."""
         with self._lock:
             self.console.print(Text(text, style=style))
 
     def begin(self, title: str) -> None:
-        """A stage has started; its bar pulses until it says how far it is."""
+        """Show a bar for a stage; it pulses until its progress is known."""
         with self._lock:
             if self._progress and title not in self._bars:
                 self._bars[title] = self._progress.add_task(title, total=None, note="")
 
     def move(self, title: str, step: int, steps: int, note: str) -> None:
-        """A stage has come to `step` of `steps`."""
+        """Show that a stage has done `step` of `steps`."""
         with self._lock:
             if self._progress:
                 self._progress.update(self._bars[title], completed=step, total=steps, note=note)
@@ -68,7 +65,7 @@ class Board:
                 self.console.print(Text(f"  {title}: {step}/{steps} {note}"))
 
     def end(self, title: str) -> None:
-        """A stage is over; its bar goes."""
+        """Remove the bar of a stage."""
         with self._lock:
             if self._progress and title in self._bars:
                 self._progress.remove_task(self._bars.pop(title))

@@ -52,7 +52,7 @@ def settings(changes: Sequence[str]) -> Evaluate:
         raise InputError(validation.explain(error, "evaluate", Evaluate)) from None
 
 
-class Court:
+class EvaluationSession:
     """The stages that judging rests on, for one data set in one store."""
 
     def __init__(self, store: Store, name: str, evaluate: Evaluate, revision: str | None, say: Say):
@@ -84,7 +84,7 @@ class Court:
         self.do(extractor.STAGE, self.plan)  # another's, where that was pinned meanwhile
         self.do(reference.STAGE, self.plan)
 
-    def renew(self) -> bool:
+    def retrain_extractor(self) -> bool:
         """Pin the extractor that the data and the code of today give; False if it is the pinned one."""
         before = self.plan.pin
         self.do(prepare.STAGE, self.plan)
@@ -127,25 +127,25 @@ def evaluate(
     Raises:
         InputError: the folder is empty, an image is damaged, or they are too few.
     """
-    court = Court(store, name, chosen, revision, say)
-    if split not in court.plan.card.counts:
-        raise InputError(f"--split {split}: data set {name} has {', '.join(court.plan.card.counts)}")
+    session = EvaluationSession(store, name, chosen, revision, say)
+    if split not in session.plan.card.counts:
+        raise InputError(f"--split {split}: data set {name} has {', '.join(session.plan.card.counts)}")
     with tempfile.TemporaryDirectory() as folder, parts_in(store) as parts:
-        outside = look(source, court.plan.card, Path(folder))
+        outside = look(source, session.plan.card, Path(folder))
         if outside.resized:
-            pixels = court.plan.card.resolution
+            pixels = session.plan.card.resolution
             say(f"{outside.resized:,} images are not {pixels} pixels square: {outside.preparation}")
         try:
-            court.prepare()
+            session.prepare()
             seeds = comparability.INDEPENDENT if independent else comparability.AS_GIVEN
-            metrics = evaluate_external(court.places(parts, chosen.threads), outside, split, seeds)
+            metrics = evaluate_external(session.places(parts, chosen.threads), outside, split, seeds)
         finally:
             ray_cluster.disconnect()
     return {
         "source": Path(source).name,
         "images": len(outside.paths),
         "data": name,
-        "version": court.plan.version,
+        "version": session.plan.version,
         "split": split,
         "preparation": outside.preparation,
         "labelled": outside.labels is not None,
@@ -173,17 +173,17 @@ def extractor_status(store: Store, name: str) -> list[dict[str, Any]]:
     return rows
 
 
-def renew_extractor(store: Store, name: str, chosen: Evaluate, say: Say) -> dict[str, Any]:
+def retrain_extractor(store: Store, name: str, chosen: Evaluate, say: Say) -> dict[str, Any]:
     """Replace the pinned extractor of a data set: its numbers from now on do not compare with older ones."""
-    court = Court(store, name, chosen, None, say)
-    if court.plan.extractor_kind not in TRAINED:
+    session = EvaluationSession(store, name, chosen, None, say)
+    if session.plan.extractor_kind not in TRAINED:
         raise InputError(
             f"only extractors that are trained on the data are pinned ({', '.join(TRAINED)}); "
-            f"{court.plan.extractor_kind} is what its file is"
+            f"{session.plan.extractor_kind} is what its file is"
         )
     try:
-        changed = court.renew()
+        changed = session.retrain_extractor()
     finally:
         ray_cluster.disconnect()
-    assert court.plan.pin is not None
-    return {"changed": changed, **court.plan.pin}
+    assert session.plan.pin is not None
+    return {"changed": changed, **session.plan.pin}
