@@ -1,4 +1,4 @@
-"""Judging without a run: any folder of images against any data set, and the extractor that judges it."""
+"""Evaluate a folder of images against a data set without a run; show and retrain the pinned extractor."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ def settings(changes: Sequence[str]) -> Evaluate:
 
 
 class EvaluationSession:
-    """The stages that judging rests on, for one data set in one store."""
+    """The stages that evaluation needs, for one data set in one store."""
 
     def __init__(self, store: Store, name: str, evaluate: Evaluate, revision: str | None, say: Say):
         self.store, self.say = store, say
         self.results: dict[str, Done] = {}
         self.snapshot, version = local.data_version(home(), name, revision)
         data = Data(name=name, revision=revision)
-        where = resources.device()  # as a run's, whose stages are then found
-        experiment = Experiment.model_construct(device=where, data=data, families={}, evaluate=evaluate)
+        device = resources.device()  # that of runs, so that their stages are reused
+        experiment = Experiment.model_construct(device=device, data=data, families={}, evaluate=evaluate)
         self.plan = Plan.of(experiment, version, DataCard.read(self.snapshot), store)
 
     def do(self, stage: Stage, plan: Plan) -> Done:
-        """A stage's result, found or computed now."""
+        """A stage's result, from the store or computed now."""
         spec = stage.spec(plan)
         if not cache.claimed(self.store, spec):
             self.say(f"{spec.title} ...")
@@ -77,15 +77,15 @@ class EvaluationSession:
         return self.results[spec.name]
 
     def prepare(self) -> None:
-        """The data, the pinned extractor and the reference."""
+        """Prepare the data, the pinned extractor and the reference."""
         self.do(prepare.STAGE, self.plan)
         made = self.do(extractor.STAGE, self.plan)
         self.plan = extractor.settle(self.store, self.plan, made)
-        self.do(extractor.STAGE, self.plan)  # another's, where that was pinned meanwhile
+        self.do(extractor.STAGE, self.plan)  # another one, if that was pinned meanwhile
         self.do(reference.STAGE, self.plan)
 
     def retrain_extractor(self) -> bool:
-        """Pin the extractor that the data and the code of today give; False if it is the pinned one."""
+        """Train and pin the extractor with the current data and code; False if it is the pinned one."""
         before = self.plan.pin
         self.do(prepare.STAGE, self.plan)
         made = self.do(extractor.STAGE, replace(self.plan, pin=None))
@@ -112,17 +112,17 @@ def evaluate(
     independent: bool = False,
     say: Say,
 ) -> dict[str, Any]:
-    """Judge the images in a folder (or below a URL) against a split of a data set.
+    """Evaluate the images in a folder (or below a URL) against a split of a data set.
 
     Args:
-        source: of the images.
-        name: of the data set; prepared first if it is a known one.
-        store: where extractor, reference and data are kept.
-        chosen: how to judge.
-        split: what the images are compared with.
-        revision: of the data; None: the pinned version.
+        source: folder or URL of the images.
+        name: the data set; prepared first if it is a known one.
+        store: holds extractor, reference and data.
+        chosen: the settings of the evaluation.
+        split: the split to compare the images with.
+        revision: version of the data; None: the pinned version.
         independent: the user vouches that these are independent samples, none of them selected.
-        say: told what is going on.
+        say: callback for progress messages.
 
     Raises:
         InputError: the folder is empty, an image is damaged, or they are too few.
@@ -155,7 +155,7 @@ def evaluate(
 
 @contextmanager
 def parts_in(store: Store) -> Iterator[str]:
-    """A folder in the store for the parts of one judgement, gone afterwards."""
+    """A temporary folder in the store for the parts of one evaluation."""
     parts = f"scratch/{secrets.token_hex(6)}"
     try:
         yield parts
@@ -167,14 +167,14 @@ def extractor_status(store: Store, name: str) -> list[dict[str, Any]]:
     """The extractors that are or were pinned for a data set."""
     rows = []
     for recipe in store.list(f"registry/{name}"):
-        known = pins.pins(store, name, recipe)
-        for pin in known:
-            rows.append({"extractor": recipe, **pin, "in_use": pin["number"] == len(known)})
+        pinned = pins.pins(store, name, recipe)
+        for pin in pinned:
+            rows.append({"extractor": recipe, **pin, "in_use": pin["number"] == len(pinned)})
     return rows
 
 
 def retrain_extractor(store: Store, name: str, chosen: Evaluate, say: Say) -> dict[str, Any]:
-    """Replace the pinned extractor of a data set: its numbers from now on do not compare with older ones."""
+    """Retrain and pin the extractor of a data set; later metrics do not compare with earlier ones."""
     session = EvaluationSession(store, name, chosen, None, say)
     if session.plan.extractor_kind not in TRAINED:
         raise InputError(

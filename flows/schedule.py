@@ -13,7 +13,7 @@ from flows import start, sweep_setup
 
 @flow(name="atelier-sweep-of-config", flow_run_name="{config}", retries=0, persist_result=False)
 def scheduled(config: str, changes: list[str] | None = None) -> str:
-    """Run the sweep of a config file: what a Prefect deployment or schedule calls; its parameters are plain.
+    """Run the sweep of a config file, from a Prefect deployment or schedule; returns the run id.
 
     Args:
         config: a YAML file, relative to the project or absolute.

@@ -30,7 +30,7 @@ SMOKE = {
 def experiment(
     path: Path, changes: Sequence[str], only: Collection[str] = (), *, smoke: bool = False
 ) -> Experiment:
-    """The experiment of a config file and the command line's changes, resolved."""
+    """The resolved experiment of a config file with the command line's changes."""
     read = loading.load(path, changes)
     if unknown := [family for family in only if family not in read.families]:
         raise InputError(f"--only {unknown[0]}: not in {path}, which has: {', '.join(read.families)}")
@@ -51,19 +51,19 @@ def experiment(
                 )
             }
         )
-    told = read.model_dump(exclude_unset=True)  # what was not asked for is still to be chosen
-    read = loading.parse({**told, "families": families}, str(path))
-    where = resources.device(read.device)
-    return resolved(read, where, resources.precision("auto", where))
+    settings = read.model_dump(exclude_unset=True)  # what the config leaves out is still to be chosen
+    read = loading.parse({**settings, "families": families}, str(path))
+    device = resources.device(read.device)
+    return resolved(read, device, resources.precision("auto", device))
 
 
 def plan_of(experiment: Experiment, store: Store) -> Plan | None:
-    """The plan, if the data is at hand; nothing is prepared or written."""
+    """The plan, if the data is prepared; None otherwise. Nothing is prepared or written."""
     name, revision = experiment.data.name, experiment.data.revision
-    found = local.find_prepared(home(), name, revision)
-    if found is None:
+    prepared = local.find_prepared(home(), name, revision)
+    if prepared is None:
         return None
-    folder, version = found
+    folder, version = prepared
     return Plan.of(experiment, version, DataCard.read(folder), store)
 
 

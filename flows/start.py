@@ -35,12 +35,12 @@ def start(
     command: str = "",
     resume: str | None = None,
 ) -> dict[str, Any]:
-    """Run the pipeline in this process, under Prefect, or its sweep's; returns the run's record.
+    """Run the pipeline or sweep of an experiment in this process, under Prefect; returns the run's record.
 
-    `resume` is the id of an interrupted sweep's run, which this one takes the place of.
+    `resume` is the id of an interrupted sweep's run, which is continued.
 
     Raises:
-        InputError: something that was asked for cannot be.
+        InputError: the experiment cannot be run as it is.
         RunError: a stage that all families need failed.
     """
     check_stages(force)
@@ -51,7 +51,7 @@ def start(
     settings = redacted(experiment)
     content: dict[str, Any] = {"smoke": smoke, "command": command, "lineage": lineage(home(), settings)}
     content |= {"kind": "sweep" if experiment.sweep else "run", "withheld": withheld(experiment)}
-    if resume:  # with the same data, until a task says so once more
+    if resume:  # with the same data, until the plan records it again
         content["lineage"]["data"] = store.read_json(f"runs/{resume}/run.json")["lineage"]["data"]
     record = Record(store, run_id, content)
     with ProgressDisplay() as board:
@@ -87,9 +87,9 @@ def flow_of(experiment: Experiment) -> Flow[..., str]:
 
 
 def overhead(record: dict[str, Any]) -> dict[str, float]:
-    """Seconds of a run in which nothing was computed: starting Prefect and Ray, versioning, storing.
+    """Seconds and share of a run in which nothing was computed, such as the start of Ray.
 
-    A stage's work is taken to lie at its end: what comes before it is the start of its workers.
+    Assumes that a stage starts its workers first and works until its end.
     """
     spans = sorted(
         (stage["offset"] + stage["seconds"] - stage["work_seconds"], stage["offset"] + stage["seconds"])

@@ -1,4 +1,4 @@
-"""What a run's plan and results look like in a terminal and as JSON."""
+"""Print the plan and the results of runs, as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from components.stages.spec import Spec, difference
 from components.store import Store, open_store
 from flows.setup import check_stages, plan_of
 
-METRICS = {  # in the terminal, at most so many; the page has them all
+METRICS = {  # the columns in the terminal; the page has all metrics
     "generate": ("fid", "frechet_distance", "kid", "precision", "recall", "label_accuracy", "retrieval_top5")
     + ("memorised",),
     "other": ("rfid", "r_frechet_distance", "mse", "psnr", "ssim", "lpips"),
@@ -30,42 +30,47 @@ METRICS = {  # in the terminal, at most so many; the page has them all
 
 
 def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool = False) -> None:
-    """What would run, what is cached, and the minutes to expect."""
-    from flows.run import why
+    """Print what would run, what is cached, and the minutes to expect."""
+    rows = plan_rows(experiment, force)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        upstream = f"; builds on {', '.join(row['after'])}" if row.get("after") else ""
+        print(f"{row['stage']:<22} {row['key'] or '':<18} {row['because']}{upstream}")
+    seconds = [row.get("seconds") for row in rows if row["because"].startswith("runs")]
+    if any(s is not None for s in seconds):
+        minutes = sum(s or 0 for s in seconds) / 60
+        print(f"expected, from earlier results of the same stages: {minutes:.1f} minutes of work")
+    elif seconds:
+        print("nothing like it has run here before, so there is no estimate; see the header of the config")
+
+
+def plan_rows(experiment: Experiment, force: Collection[str]) -> list[dict[str, Any]]:
+    """The stages of an experiment, each with its key and why it would run or not."""
+    from flows.run import why  # brings Prefect
 
     check_stages(force)
     store = open_store(experiment.store.url, home())
     plan = plan_of(experiment, store)
     if plan is None:
         because = "runs: the data is not prepared yet"
-        rows: list[dict[str, Any]] = [
-            {"stage": title, "key": None, "because": because} for title in unplanned(experiment)
-        ]
-    else:
-        anomaly_models.check(plan)
-        rows = [
-            {"stage": spec.title, "key": spec.key, "because": why(store, spec, forced=spec.stage in force)}
-            | {"seconds": expected(store, spec), "after": after(spec)}
-            for _, spec in planned(plan).values()
-        ]
-    if as_json:
-        print(json.dumps(rows))
-        return
-    for row in rows:
-        below = f"; builds on {', '.join(row['after'])}" if row.get("after") else ""
-        print(f"{row['stage']:<22} {row['key'] or '':<18} {row['because']}{below}")
-    seconds = [row.get("seconds") for row in rows if row["because"].startswith("runs")]
-    if any(s is not None for s in seconds):
-        print(
-            f"expected, from earlier results of the same stages: "
-            f"{sum(s or 0 for s in seconds) / 60:.1f} minutes of work"
-        )
-    elif seconds:
-        print("nothing like it has run here before, so there is no estimate; see the header of the config")
+        return [{"stage": title, "key": None, "because": because} for title in unplanned(experiment)]
+    anomaly_models.check(plan)
+    return [
+        {
+            "stage": spec.title,
+            "key": spec.key,
+            "because": why(store, spec, forced=spec.stage in force),
+            "seconds": expected(store, spec),
+            "after": after(spec),
+        }
+        for _, spec in planned(plan).values()
+    ]
 
 
 def unplanned(experiment: Experiment) -> list[str]:
-    """The titles of the stages that every run has, before its data is there to say of which others."""
+    """The titles of the stages that every run has; which others it has depends on the data."""
     always = [stage for stage in of_scope("data") if stage.name != "captions"]
     families = [
         f"{name} {family}" for family in experiment.families for name in ("train", "evaluate", "export")
@@ -75,8 +80,8 @@ def unplanned(experiment: Experiment) -> list[str]:
 
 def after(spec: Spec) -> list[str]:
     """The other families whose trained models a stage builds on."""
-    below = (name.partition("train/")[2] for name in spec.upstream)
-    return [family for family in below if family not in ("", spec.family)] if spec.family else []
+    upstream = (name.partition("train/")[2] for name in spec.upstream)
+    return [family for family in upstream if family not in ("", spec.family)] if spec.family else []
 
 
 def expected(store: Store, spec: Spec) -> float | None:
@@ -92,7 +97,10 @@ def expected(store: Store, spec: Spec) -> float | None:
 
 
 def explanation(store: Store, record: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """For each stage of a run: its state, and what of its key differs from the run before that had it."""
+    """Title, state and reason of each stage of a run.
+
+    The reason is what differs from the newest earlier run that had the stage.
+    """
     earlier = [run_id for run_id in store.list("runs") if run_id < record["run_id"]]
     rows = []
     for stage in record["stages"]:
@@ -101,8 +109,9 @@ def explanation(store: Store, record: dict[str, Any]) -> list[tuple[str, str, st
             why = f"done by run {stage['cached_from']}, nothing it depends on changed"
         else:
             why = stage["error"] or _changes(store, stage, earlier)
-        below = builds_on(stage, record["stages"])
-        rows.append((title, stage["state"], f"{why}; builds on {', '.join(below)}" if below else why))
+        if upstream := builds_on(stage, record["stages"]):
+            why += f"; builds on {', '.join(upstream)}"
+        rows.append((title, stage["state"], why))
     return rows
 
 
@@ -119,8 +128,8 @@ def _changes(store: Store, stage: dict[str, Any], earlier: list[str]) -> str:
 
 
 def summary(record: dict[str, Any]) -> dict[str, Any]:
-    """What `atelier run --json` prints."""
-    wanted = ("name", "family", "key", "state", "seconds")
+    """What `atelier run --json` prints: the run, its stages and its results."""
+    fields = ("name", "family", "key", "state", "seconds")
     results = ("family", "metrics", "parameters", "train_seconds", "images_seen", "samples_per_second")
     return {
         "run_id": record["run_id"],
@@ -128,18 +137,18 @@ def summary(record: dict[str, Any]) -> dict[str, Any]:
         "manifest": f"runs/{record['run_id']}/run.json",
         "report": record["report"],
         "seconds": record["seconds"],
-        "stages": [{name: stage[name] for name in wanted} for stage in record["stages"]],
+        "stages": [{name: stage[name] for name in fields} for stage in record["stages"]],
         "results": [{name: result[name] for name in results} for result in record["results"]],
     }
 
 
 def show(record: dict[str, Any], store: Store) -> None:
-    """The results as a table, and where the page is."""
+    """Print the results of a run as tables, its failures, and where its page is."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     data = record["lineage"]["data"]
     for task in dict.fromkeys(result["task"] for result in record["results"]):
-        rivals = [result for result in record["results"] if result["task"] == task]
-        console.print(_results(task, rivals, f"{data.get('title') or data['name']}: {task}"))
+        results = [result for result in record["results"] if result["task"] == task]
+        console.print(_results(task, results, f"{data.get('title') or data['name']}: {task}"))
     ran = [stage for stage in record["stages"] if stage["state"] == "ran"]
     if not ran and record["status"] == "done":
         console.print("Nothing to do: every stage was done before and nothing it depends on has changed.")
@@ -150,19 +159,19 @@ def show(record: dict[str, Any], store: Store) -> None:
                 style="red",
                 markup=False,
             )
-    shown = f"{store.url}/{record['report']}" if record["report"] else "none"
+    page = f"{store.url}/{record['report']}" if record["report"] else "none"
     console.print(
-        f"{record['status']} in {record['seconds']:.0f} s; page: {shown}", markup=False, soft_wrap=True
+        f"{record['status']} in {record['seconds']:.0f} s; page: {page}", markup=False, soft_wrap=True
     )
 
 
 def _results(task: str, results: list[dict[str, Any]], title: str) -> Table:
-    """The families of one task, which alone compete with each other; last, what real images score."""
+    """A table of the families of one task; its last row is the values of real images."""
     table = Table(title=title, box=None, pad_edge=False, title_justify="left")
     metrics = [m for m in METRICS.get(task, METRICS["other"]) if any(m in r["metrics"] for r in results)]
     for head in ("family", *metrics, "parameters", "training", "images/s"):
-        told = head.replace("frechet_distance", "frechet").replace("r_", "").replace("_", " ")
-        table.add_column(told, justify="left" if head == "family" else "right", no_wrap=True)
+        title = head.replace("frechet_distance", "frechet").replace("r_", "").replace("_", " ")
+        table.add_column(title, justify="left" if head == "family" else "right", no_wrap=True)
     for result in results:
         cells = [_number(result["metrics"].get(m, {}).get("value")) for m in metrics]
         seconds, speed = result["train_seconds"], result["samples_per_second"]
@@ -175,7 +184,7 @@ def _results(task: str, results: list[dict[str, Any]], title: str) -> Table:
 
 
 def show_judged(judged: dict[str, Any]) -> None:
-    """The numbers of a folder as a table, with what to beware of."""
+    """Print the metrics of a folder as a table, with notes on their limits."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     title = (
         f"{judged['images']:,} images of {judged['source']} against {judged['data']}, {judged['split']} split"
