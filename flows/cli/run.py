@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from components.common.errors import InputError
 from components.common.paths import config_path
+from components.records.run import RunHead
 from flows.cli.shared import (
     STORE,
     AsJSON,
@@ -67,7 +68,7 @@ def run(
         print(json.dumps(views.summary(record)))
     else:
         views.show(record, open_named_store(experiment.store.url))
-    return 0 if record["status"] == "done" else 1
+    return 0 if record.status == "done" else 1
 
 
 def sweep(
@@ -105,7 +106,7 @@ def sweep(
     else:
         sweep_setup.show(record, opened)
         views.show(record, opened)
-    return 0 if record["status"] == "done" else 1
+    return 0 if record.status == "done" else 1
 
 
 def _swept(
@@ -121,7 +122,7 @@ def _swept(
             raise InputError("--resume-run continues with the settings of that sweep; --set is for a config")
         opened = open_named_store(store or STORE)
         record = find_run(opened, resume_run, kind="sweep")
-        return sweep_setup.interrupted(opened, record), record["run_id"]
+        return sweep_setup.interrupted(opened, record), record.run_id
     if config is None:
         raise InputError("name a config to sweep, or --resume-run ID to continue an interrupted sweep")
     where = [f"store.url={store}"] if store else []
@@ -141,8 +142,8 @@ def newest_interrupted(experiment: Experiment, config: Path) -> str:
     store = open_named_store(experiment.store.url)
     settings = redacted(experiment)
     for run_id in reversed(store.list("runs")):
-        record = read_record(store, run_id)
-        if record and record["lineage"]["config"] == settings and record["status"] not in FINISHED:
+        record = read_record(store, run_id, RunHead)
+        if record and record.lineage.config == settings and record.status not in FINISHED:
             sweep_setup.check_data(experiment, record)
             return run_id
     raise InputError(f"--resume: no sweep of {config} with these settings was interrupted in this store")

@@ -9,9 +9,10 @@ import pytest
 from components.common.errors import InputError
 from components.evaluation import comparability
 from components.evaluation.comparability import difference, ranked
+from components.records.evaluation import JudgedMetric
 
 
-def metric(value: float, better: str = "lower", **changes: Any) -> dict[str, Any]:
+def metric(value: float, better: str = "lower", **changes: Any) -> JudgedMetric:
     recipe = {
         "schema": 2,
         "metric": "kid",
@@ -25,7 +26,8 @@ def metric(value: float, better: str = "lower", **changes: Any) -> dict[str, Any
         "seeds": "independent",
         **changes,
     }
-    return {"value": value, "better": better, "recipe": recipe, "comparability": comparability.key(recipe)}
+    key = comparability.key(recipe)
+    return JudgedMetric(value=value, better=better, recipe=recipe, comparability=key)
 
 
 def test_one_recipe_may_be_compared() -> None:
