@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from components.common.paths import home
-from components.records.run import RunHead, RunManifest
 from flows.cli.shared import (
     STORE,
     AsJSON,
@@ -94,6 +93,8 @@ def _values(row: dict[str, Any]) -> str:
 
 def runs(*, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
     """List the runs in the store, newest first."""
+    from components.records.run import RunHead, RunManifest  # brings pydantic
+
     opened = open_named_store(store)
     if as_json:
         every = (read_record(opened, run_id, RunManifest) for run_id in reversed(opened.list("runs")))

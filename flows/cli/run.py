@@ -12,7 +12,6 @@ from cyclopts import Parameter
 
 from components.common.errors import InputError
 from components.common.paths import config_path
-from components.records.run import RunHead
 from flows.cli.shared import (
     STORE,
     AsJSON,
@@ -136,6 +135,7 @@ def newest_interrupted(experiment: Experiment, config: Path) -> str:
     Raises:
         InputError: there is none, or its data is no longer what it was.
     """
+    from components.records.run import RunHead
     from flows import sweep_setup
     from flows.record import redacted
 

@@ -7,14 +7,16 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
 from components.common.errors import InputError
 from components.common.paths import home
-from components.records.run import RunHead, RunManifest
 from components.store import Store, open_store
+
+if TYPE_CHECKING:
+    from components.records.run import RunHead, RunManifest
 
 STORE = "output"
 LATEST = "latest"
@@ -25,7 +27,7 @@ Changes = Annotated[tuple[str, ...], Parameter("--set", metavar="a.b=c", help="c
 Forced = Annotated[
     tuple[str, ...], Parameter("--force", metavar="STAGE", help="run a stage although it is done; repeatable")
 ]
-Head = TypeVar("Head", bound=RunHead)
+Head = TypeVar("Head", bound="RunHead")
 StoreURL = Annotated[str, Parameter("--store", metavar="URL", help="the store: a folder or any fsspec URL")]
 
 
@@ -77,6 +79,8 @@ def status_of(run: RunHead) -> str:
 
 def find_run(store: Store, run_id: str, kind: str | None = None) -> RunManifest:
     """The record of a run; `latest` is the newest, or the newest of a kind: run or sweep."""
+    from components.records.run import RunHead, RunManifest  # brings pydantic
+
     run_ids = store.list("runs")
     if run_id == LATEST and run_ids:
         heads = (read_record(store, name, RunHead) for name in reversed(run_ids if kind else []))

@@ -19,6 +19,7 @@ from components.data import card as data_card
 from components.data.card import DataCard
 from components.data.dataset import Batches
 from components.records import names
+from components.records.health import HealthEvent
 from components.records.training import SavedWeights, Selection, TrainingResult
 from components.report import checkpoints
 from components.store import Store
@@ -278,7 +279,7 @@ def test_snapshots_behind_a_treatment_or_of_another_generator_do_not_count(
 ) -> None:
     """Step 8 of the first attempt is what the treatment went back behind."""
     trainer, log = trained(())
-    trainer.treat({"action": "treated"}, Remedy("another", "nobody", change), log.saved[4])
+    trainer.treat(HealthEvent(step=8, attempt=1), Remedy("another", "nobody", change), log.saved[4])
     log.trained = False
     train(trainer, Batches(tiny.split(), 8, 0), log, resume=trainer.state())
     assert trainer.tracks.moments == moments and set(log.tracks) > set(moments)
