@@ -29,6 +29,7 @@ from components.evaluation.reference import Judged, Reference
 from components.evaluation.requests import Places, Variant
 from components.families.artifact import load_model
 from components.families.catalogue import task_of
+from components.records.evaluation import Metrics
 from components.sampling import generate, sheets
 from components.sampling.conditions import conditions_of
 from components.sampling.sheets import SHEET_COLUMNS
@@ -86,14 +87,15 @@ def vary(job: Variant) -> dict[str, Any]:
         metrics = _judged(job, family, images, split, conditions)
     store.write_bytes(f"{job.out}/{job.name}.webp", sheets.encode_webp(sheets.grid(images[:SHEET_COLUMNS])))
     drawn = -(-job.n // batch) * batch  # the last chunk is drawn whole
-    told = {"metrics": metrics, "seconds_per_image": seconds / drawn, "sheet": f"{job.name}.webp"}
+    written = {name: metric.to_json() for name, metric in metrics.items()}
+    told = {"metrics": written, "seconds_per_image": seconds / drawn, "sheet": f"{job.name}.webp"}
     store.write_json(part, told)
     return told
 
 
 def _judged(
     job: Variant, family: str, images: np.ndarray, split: Split, conditions: Mapping[str, Any]
-) -> dict[str, Any]:
+) -> Metrics:
     """The numbers of a variant's images."""
     ref = _reference(job.places, {str(job.n): job.floors})
     labels = None

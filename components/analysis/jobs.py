@@ -16,7 +16,6 @@ from components.data.card import DataCard
 from components.data.dataset import open_split
 from components.evaluation import evaluate
 from components.evaluation.jobs import open_reference
-from components.evaluation.metric import Metric
 from components.evaluation.reference import Judged, Reference
 from components.evaluation.requests import Use
 from components.families.artifact import load_model
@@ -67,7 +66,8 @@ def subject(job: Use, store: Store) -> Subject:
 def judge_of(reference: Reference) -> Judge:
     """What judges images that are not the family's samples, by the same measures."""
 
-    def judge(images: np.ndarray, labels: np.ndarray | None) -> dict[str, Metric]:
-        return evaluate.judge(Judged(reference.extractor(images), labels), reference)
+    def judge(images: np.ndarray, labels: np.ndarray | None) -> dict[str, dict[str, Any]]:
+        metrics = evaluate.judge(Judged(reference.extractor(images), labels), reference)
+        return {name: metric.to_json() for name, metric in metrics.items()}
 
     return judge

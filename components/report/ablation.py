@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from components.records.evaluation import JudgedMetric, Metrics, metrics_of
 from components.report import formatting, leaderboard
 from components.report.metric_labels import PERCENT, measure, summary
-from components.report.reading import Object, Pictures, as_list, as_object, is_number, rounded
+from components.report.reading import Object, Pictures, as_list, as_object, rounded
 
 PLOTTED = ("fid", "frechet_distance", "rfid", "r_frechet_distance", "label_accuracy")
 POINT = re.compile(r"(?:(.*\S)\s+)?(-?\d+(?:\.\d+)?)")  # "ddim 4": a point of the line ddim
@@ -79,12 +80,12 @@ def point(name: str) -> tuple[str, float] | None:
     return (found[1] or "", float(found[2])) if found else None
 
 
-def _plot(name: str, metric: str, points: Sequence[tuple[tuple[str, float], Object]]) -> dict[str, Any]:
+def _plot(name: str, metric: str, points: Sequence[tuple[tuple[str, float], JudgedMetric]]) -> dict[str, Any]:
     shown, first = measure(metric), points[0][1]
     times = 100 if shown.percent else 1
     lines = dict.fromkeys(line for (line, _), _ in points)
     xs = [x for (_, x), _ in points]
-    floor = first.get("floor")
+    floor = first.floor
     return {
         "title": f"{shown.label}{f',{PERCENT}' if shown.percent else ''}",
         "better": shown.better,
@@ -95,17 +96,16 @@ def _plot(name: str, metric: str, points: Sequence[tuple[tuple[str, float], Obje
         "lines": [
             {
                 "name": line,
-                "points": sorted([x, rounded(times * m["value"])] for (own, x), m in points if own == line),
+                "points": sorted([x, rounded(times * m.value)] for (own, x), m in points if own == line),
             }
             for line in lines
         ],
     }
 
 
-def _metrics(variant: Object) -> dict[str, Object]:
-    """The metrics of a variant that have a value."""
-    metrics = {name: as_object(metric) for name, metric in as_object(variant.get("metrics")).items()}
-    return {name: m for name, m in metrics.items() if is_number(m.get("value"))}
+def _metrics(variant: Object) -> Metrics:
+    """The metrics of a variant."""
+    return metrics_of(as_object(variant.get("metrics")))
 
 
 # Numbers
@@ -116,7 +116,7 @@ def table(variants: Sequence[Object]) -> dict[str, Any]:
     rows = [(variant, _metrics(variant)) for variant in variants]
     names = [
         name
-        for name in leaderboard.metric_names([{"metrics": metrics} for _, metrics in rows])
+        for name in leaderboard.metric_names([metrics for _, metrics in rows])
         if measure(name).main and name not in ("memorised", "class_kid")
     ]
     known = {name: next(metrics[name] for _, metrics in rows if name in metrics) for name in names}
@@ -134,20 +134,20 @@ def table(variants: Sequence[Object]) -> dict[str, Any]:
     }
 
 
-def _column(name: str, metric: Object) -> dict[str, Any]:
-    shown, floor = measure(name, metric), metric.get("floor")
+def _column(name: str, metric: JudgedMetric) -> dict[str, Any]:
+    shown, floor = measure(name, metric), metric.floor
     return {
         "label": shown.label,
         "better": shown.better,
         "meaning": shown.meaning,
         "floor": "" if floor is None else f"{shown.bound} {shown.show_limit(floor)}",
-        "note": str(metric.get("note") or ""),
+        "note": metric.note or "",
     }
 
 
-def _cell(name: str, metric: Object | None) -> dict[str, str]:
+def _cell(name: str, metric: JudgedMetric | None) -> dict[str, str]:
     shown = measure(name, metric)
-    return {
-        "text": shown.show((metric or {}).get("value")),
-        "interval": shown.show_interval(metric or {}).removesuffix(PERCENT),
-    }
+    if metric is None:
+        return {"text": shown.show(None), "interval": ""}
+    interval = shown.show_interval(metric.low, metric.high).removesuffix(PERCENT)
+    return {"text": shown.show(metric.value), "interval": interval}
