@@ -133,7 +133,6 @@ THROUGH_OTHERS = [
     "components.tuning.recommendations",
     "components.tuning.repeat",
     "components.tuning.suggest",
-    "components.tuning.trial_log",
     "flows.cli.app",
     "flows.cli.data",
     "flows.cli.evaluation",

@@ -6,19 +6,16 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from components.common.errors import InputError
-from components.report import formatting, health, sweep_reading
+from components.report import formatting, health
 from components.report.metric_labels import measure
 from components.report.reading import (
     Course,
     Object,
     Pictures,
     Row,
-    as_list,
-    as_object,
     copy,
     curves,
     kl_by_latent,
@@ -26,7 +23,6 @@ from components.report.reading import (
     read_course,
     read_json,
 )
-from components.report.sweep import of_family
 from components.store import Store
 
 CURVED = ("kid", "frechet_distance", "fid", "mse", "mae")  # what snapshots are judged by through training
@@ -222,42 +218,6 @@ def told(
     stem = f"{stage['name']}-{stem_of(stage, attempt)}"
     result = read_json(store, f"{attempt}/result.json")
     return read(result, Pictures(store, attempt, report, stem, resolution))
-
-
-def sweeps(store: Store, run: Mapping[str, Any], report: str) -> list[dict[str, Any]]:
-    """What the sweeps of a run have found, or have found so far."""
-    resolution = ((run.get("lineage") or {}).get("data") or {}).get("resolution")
-    stages = [stage for stage in run.get("stages") or [] if isinstance(stage, dict)]
-    duels = {
-        s.get("family"): said(store, s, "result.json", "duel")
-        for s in stages
-        if s.get("name") == "confirmation"
-    }
-    found = []
-    for stage in stages:
-        if stage.get("name") != "sweep":
-            continue
-        told = said(store, stage, "result.json", "swept")
-        running = not told and stage.get("state") in ("running", "waiting")
-        told = told or said(store, stage, "progress.json", "swept")
-        pictures = fetch(store, [as_object(t).get("picture") for t in as_list(told.get("trials"))], report)
-        family, duel = str(stage.get("family") or ""), duels.get(stage.get("family"), {})
-        found.append(of_family(family, told, duel, running, pictures, resolution))
-    return found
-
-
-def said(store: Store, stage: Mapping[str, Any], file: str, name: str) -> Mapping[str, Any]:
-    """What a stage's attempt has left in a file under a name; empty without."""
-    attempt = attempt_of(store, stage)
-    return as_object(read_json(store, f"{attempt}/{file}").get(name)) if attempt else {}
-
-
-def fetch(store: Store, pictures: Sequence[Any], report: str) -> set[str]:
-    """Copy pictures of trials beside the page; the names of those that are there."""
-    wanted = {name: path for path in pictures if (name := sweep_reading.copies(path))}
-    with ThreadPoolExecutor(1 if store.is_local else 16) as pool:
-        there = pool.map(lambda pair: copy(store, pair[1], f"{report}/{pair[0]}"), wanted.items())
-        return {name for name, has in zip(wanted, there, strict=True) if has}
 
 
 def training_of(

@@ -20,10 +20,10 @@ from components.report.results import (
     read_run,
     real_images,
     results_of,
-    sweeps,
     told,
     training_of,
 )
+from components.report.sweep_reading import sweeps
 from components.store import Store
 
 STATES = {
@@ -136,7 +136,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
     names = family_names(run)
     lineage = run.get("lineage") or {}
     entries = finite(families(store, run, results, report))
-    swept_by = finite(sweeps(store, run, report))
+    swept_by = sweeps(store, run, report)
     # A family has finished all the same where what comes after it failed.
     lost = dict.fromkeys(f["family"] for f in failed if f["family"] and not f["optional"])
     return {
@@ -146,7 +146,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
         or (lineage.get("data") or {}).get("name")
         or "Unnamed data",
         "verdict": " ".join(
-            [sweep["verdict"] for sweep in swept_by]
+            [sweep.verdict for sweep in swept_by]
             + ([leaderboard.verdict(run, results, names, list(lost))] if results or not swept_by else [])
         ),
         "sweeps": swept_by,
@@ -176,7 +176,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
             "resolution": (lineage.get("data") or {}).get("resolution"),
             "classes": (lineage.get("data") or {}).get("labels"),
             "families": entries,
-            "sweeps": [sweep["drawn"] for sweep in swept_by],
+            "sweeps": [sweep.drawn for sweep in swept_by],
             "real": real_images(store, run.get("stages") or [], report) or originals(entries),
             "stages": timeline(run),
             "states": STATES,

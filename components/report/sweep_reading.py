@@ -1,40 +1,57 @@
-"""What the tables and plots of a sweep read."""
+"""Read what the stages of a run left of sweeps."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from components.report.reading import Object, as_list, as_object
+from components.records.sweep import Confirmation, SweepResult
+from components.records.trial import Trial
+from components.report.reading import copy, read_json
+from components.report.results import attempt_of
+from components.report.sweep import SweepSection, section_of
+from components.report.sweep_tables import picture_copy
+from components.store import Store
 
-PICTURE = re.compile(r"store/[\w-]+/(?P<key>[\w-]+)/attempts/(?P<attempt>\d+)/samples/(?P<name>[\w-]+)\.webp")
-
-STATES = {
-    "done": "judged to the end",
-    "stopped": "stopped early",
-    "collapsed": "collapsed",
-    "failed": "failed",
-    "running": "running",
-    "waiting": "waiting",
-}
+Stage = Mapping[str, Any]  # of run.json
 
 
-def copies(path: Any) -> str | None:
-    """The name beside the page of a picture in the store; None for what is no trial's picture."""
-    found = PICTURE.fullmatch(path) if isinstance(path, str) else None
-    return f"samples/trial-{found['key'][:24]}-{found['attempt']}-{found['name']}.webp" if found else None
+def sweeps(store: Store, run: Mapping[str, Any], report: str) -> list[SweepSection]:
+    """What the sweeps of a run have found, or have found so far."""
+    resolution = ((run.get("lineage") or {}).get("data") or {}).get("resolution")
+    stages = [stage for stage in run.get("stages") or [] if isinstance(stage, dict)]
+    confirmations = {
+        stage.get("family"): Confirmation.read(_content(store, stage, "result.json").get("duel"))
+        for stage in stages
+        if stage.get("name") == "confirmation"
+    }
+    return [
+        _section(store, stage, confirmations.get(stage.get("family")), report, resolution)
+        for stage in stages
+        if stage.get("name") == "sweep"
+    ]
 
 
-def objects(value: Any) -> list[Object]:
-    """The objects among the items of a list."""
-    return [as_object(item) for item in as_list(value) if as_object(item)]
+def _section(
+    store: Store, stage: Stage, confirmation: Confirmation | None, report: str, resolution: Any
+) -> SweepSection:
+    swept = SweepResult.read(_content(store, stage, "result.json").get("swept"))
+    running = swept is None and stage.get("state") in ("running", "waiting")
+    swept = swept or SweepResult.read(_content(store, stage, "progress.json").get("swept")) or SweepResult()
+    pictures = copy_pictures(store, swept.trials, report)
+    return section_of(str(stage.get("family") or ""), swept, confirmation, running, pictures, resolution)
 
 
-def words(value: Any) -> str:
-    """The text of a value, if it is text."""
-    return value if isinstance(value, str) else ""
+def _content(store: Store, stage: Stage, file: str) -> Mapping[str, Any]:
+    """A file that a stage's attempt has left; empty without."""
+    attempt = attempt_of(store, stage)
+    return read_json(store, f"{attempt}/{file}") if attempt else {}
 
 
-def lost(trial: Object) -> bool:
-    """Whether a trial cannot win, whatever its score."""
-    return trial.get("state") in ("failed", "collapsed")
+def copy_pictures(store: Store, trials: Sequence[Trial], report: str) -> set[str]:
+    """Copy pictures of trials beside the page; the names of those that exist."""
+    wanted = {name: str(trial.picture) for trial in trials if (name := picture_copy(trial.picture))}
+    with ThreadPoolExecutor(1 if store.is_local else 16) as pool:
+        copied = pool.map(lambda pair: copy(store, pair[1], f"{report}/{pair[0]}"), wanted.items())
+        return {name for name, exists in zip(wanted, copied, strict=True) if exists}

@@ -19,6 +19,8 @@ from pydantic.fields import FieldInfo
 from components.common.errors import InputError
 from components.common.validation import explain
 from components.config.train import NOT_SEMANTIC, Train
+from components.records.sweep import SearchedHyperparameter, Winner
+from components.records.trial import ScheduleEntry
 from models.search_space import Choice, Range, Space, searchable
 
 TRAIN = "train."
@@ -41,19 +43,11 @@ class Hyperparameter:
         """Whether nothing but sampling reads it, so that a trained model is searched."""
         return self.space.sampling
 
-    def described(self) -> dict[str, Any]:
-        """As JSON: `low`, `high` and `scale` are of a range, `values` of a choice, and else null."""
-        space = {"low": None, "high": None, "scale": None, "values": None} | vars(self.space)
-        del space["advises"]
-        whole = {
-            "name": self.name,
-            "kind": "choice" if space["values"] is not None else "range",
-            **space,
-            "integer": self.integer,
-            "default": self.default,
-        }
-        plain: dict[str, Any] = json.loads(json.dumps(whole))
-        return plain
+    def described(self) -> SearchedHyperparameter:
+        """The record of it; its values are plain JSON."""
+        kind = "choice" if isinstance(self.space, Choice) else "range"
+        about = {"name": self.name, "kind": kind, "integer": self.integer, "default": self.default}
+        return SearchedHyperparameter(**json.loads(json.dumps(about | vars(self.space))))
 
 
 def hyperparameters(family: str) -> dict[str, Hyperparameter]:
@@ -321,10 +315,13 @@ def _company(name: str, tried: Mapping[str, Sequence[Any]]) -> Iterator[dict[str
         yield from ({other: value} for value in tried[other])
 
 
-def full_schedule(block: Mapping[str, Any], won: Mapping[str, Any], trial_steps: int) -> dict[str, Any]:
-    """The winner's settings at full budget; a schedule is stretched to it."""
-    first, *later = won["schedule"] or [{"step": 0, "values": won["values"]}]
-    whole = applied(dict(block), first["values"])
+def full_schedule(block: Mapping[str, Any], winner: Winner, trial_steps: int) -> dict[str, Any]:
+    """The winner's settings with all training steps; a schedule is stretched to them."""
+    first, *later = winner.schedule or [ScheduleEntry(values=winner.values)]
+    whole = applied(block, first.values)
     steps = whole["train"]["steps"]
-    stones = [{"step": max(1, round(e["step"] * steps / trial_steps)), "change": e["values"]} for e in later]
-    return whole | {"train": whole["train"] | {"milestones": stones}}
+    milestones = [
+        {"step": max(1, round(entry.step * steps / trial_steps)), "change": dict(entry.values)}
+        for entry in later
+    ]
+    return whole | {"train": whole["train"] | {"milestones": milestones}}

@@ -281,7 +281,7 @@ def test_conditions_name_settings_and_values_that_there_are(family: str) -> None
 
 def test_as_json() -> None:
     found = resolve("vae", {"beta": None, "widths": [[100], [200, 50]]}, {"network": "dense"})
-    beta, widths = (each.described() for each in found.values())
+    beta, widths = (each.described().to_json() for each in found.values())
     assert json.loads(json.dumps(beta)) == beta
     assert {"name": "beta", "kind": "range", "low": 0.1, "high": 4.0, "scale": "log"}.items() <= beta.items()
     assert (beta["values"], beta["integer"], beta["default"], beta["recommended"]) == (None, False, 1.0, 1.0)
