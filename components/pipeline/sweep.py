@@ -52,20 +52,14 @@ def spec(plan: Plan, family: str) -> Spec:
 
 def run(context: Context) -> dict[str, Any]:
     """Search, with the seed of the experiment's training."""
-    from components.tuning.sweep import sweep as search  # takes long to import, and most runs have no sweep
+    from components.tuning.sweep import SweepRequest, sweep  # slow to import, and most runs have no sweep
 
-    plan, train_settings = context.plan, context.plan.experiment.training(context.family)
+    plan, training = context.plan, context.plan.experiment.training(context.family)
     assert plan.experiment.sweep is not None
-    result = search(
-        context.attempt,
-        trial_context(context),
-        plan.searched,
-        plan.experiment.sweep,
-        seed=train_settings.seed,
-        keep=train_settings.keep,
-        on_progress=lambda log: show(context, log),
+    request = SweepRequest(
+        context.attempt, plan.searched, plan.experiment.sweep, training.seed, training.keep
     )
-    return {"swept": result.to_json()}
+    return {"swept": sweep(request, trial_context(context), lambda log: show(context, log)).to_json()}
 
 
 def show(context: Context, log: TrialLog) -> None:

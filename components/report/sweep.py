@@ -32,7 +32,7 @@ IN_VIEW = 12  # rows of a table beyond which it scrolls in itself
 
 THUMB = (112, 56)  # pixels of the upper left corner of a sheet
 
-LARGEST = 112  # pixels along a side of an image of which a corner can be shown
+LARGEST = 112  # pixels along a side of an image of which a corner can be metric
 
 
 class SweepSection(NamedTuple):
@@ -76,29 +76,29 @@ def section_of(
         pictures: the names of trials' pictures beside the page.
         resolution: pixels along a side of an image, where known.
     """
-    shown = measure(swept.metric.name or "score")
+    metric = measure(swept.metric.name or "score")
     swept.trials.sort(key=lambda trial: trial.number)
     concurrency = f"{_concurrency(swept.settings)} {_overhead(swept.overhead_seconds)}".strip()
     return SweepSection(
         family=family,
         swept=swept,
-        metric=shown,
+        metric=metric,
         running=running,
-        verdict=verdict(swept, confirmation, running, shown),
-        facts=_facts(swept, shown),
+        verdict=verdict(swept, confirmation, running, metric),
+        facts=_facts(swept, metric),
         concurrency=concurrency,
         rows=trial_rows(swept, pictures),
         corner=isinstance(resolution, int) and 0 < resolution <= LARGEST,
         findings=findings(swept),
         importance=_importance(swept.importance),
-        finalists=finalist_rows(swept, shown),
-        confirmation=confirmation_of(confirmation, shown),
-        drawn=plot_of(family, swept, shown),
+        finalists=finalist_rows(swept, metric),
+        confirmation=confirmation_of(confirmation, metric),
+        drawn=plot_of(family, swept, metric),
         defaults={space.name: space.default for space in swept.hyperparameters},
     )
 
 
-def verdict(swept: SweepResult, confirmation: Confirmation | None, running: bool, shown: Measure) -> str:
+def verdict(swept: SweepResult, confirmation: Confirmation | None, running: bool, metric: Measure) -> str:
     """How many trials did what, which won, and whether it beats the default."""
     trials, winner = swept.trials, swept.winner
     if not trials:
@@ -110,7 +110,7 @@ def verdict(swept: SweepResult, confirmation: Confirmation | None, running: bool
         sentences.append(f"{who} won{why}.")
     elif best := _best(trials):
         so_far = " so far" if running else ""
-        sentences.append(f"Trial {best.number} is best{so_far}: {shown.label} {shown.show(best.value)}.")
+        sentences.append(f"Trial {best.number} is best{so_far}: {metric.label} {metric.show(best.value)}.")
     if running and swept.seconds_left is not None:
         sentences.append(f"About {formatting.duration(swept.seconds_left)} left.")
     if confirmation is not None and confirmation.says:
@@ -139,11 +139,11 @@ def _best(trials: Sequence[Trial]) -> Trial | None:
     return trials[min(scored)[1]] if scored else None
 
 
-def _facts(swept: SweepResult, shown: Measure) -> list[tuple[str, str]]:
-    metric, settings = swept.metric, swept.settings
-    images = f" of {formatting.number(metric.n)} images" if metric.n is not None else ""
-    against = f" against the {metric.split} split" if metric.split else ""
-    bound = f"; {shown.bound} {shown.show_limit(metric.floor)}" if metric.floor is not None else ""
+def _facts(swept: SweepResult, metric: Measure) -> list[tuple[str, str]]:
+    about, settings = swept.metric, swept.settings
+    images = f" of {formatting.number(about.n)} images" if about.n is not None else ""
+    against = f" against the {about.split} split" if about.split else ""
+    bound = f"; {metric.bound} {metric.show_limit(about.floor)}" if about.floor is not None else ""
     steps, judgements = settings.steps, settings.judgements
     trial, diversity = "", ""
     if steps is not None and judgements is not None:
@@ -152,7 +152,7 @@ def _facts(swept: SweepResult, shown: Measure) -> list[tuple[str, str]]:
         least = formatting.short(settings.diversity)
         diversity = f"at least {least} of that of real images, else a trial counts as collapsed"
     facts = [
-        ("Judged by", f"{shown.label}{images}{against}{bound}" if metric.name else ""),
+        ("Judged by", f"{metric.label}{images}{against}{bound}" if about.name else ""),
         ("Searched with", SEARCHERS.get(settings.searcher, settings.searcher)),
         ("Scheduler", _scheduler(settings)),
         ("Each trial", trial),

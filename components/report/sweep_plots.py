@@ -17,17 +17,17 @@ Plot = Mapping[str, Any]
 """What sweep.js draws, as JSON."""
 
 
-def plot_of(family: str, swept: SweepResult, shown: Measure) -> Plot:
+def plot_of(family: str, swept: SweepResult, metric: Measure) -> Plot:
     """The plot of all trials: parallel coordinates, the best so far, the rungs."""
     axes = [_axis(space, swept.trials) for space in swept.hyperparameters]
-    times = 100 if shown.percent else 1
+    times = 100 if metric.percent else 1
     floor = swept.metric.floor
     return {
         "family": family,
         "sampling": swept.kind == "sampling",
-        "metric": f"{shown.label}, %" if shown.percent else shown.label,
+        "metric": f"{metric.label}, %" if metric.percent else metric.label,
         "floor": None if floor is None else rounded(times * floor),
-        "bound": shown.bound,
+        "bound": metric.bound,
         "cost": {"name": swept.cost.name or "cost", "unit": swept.cost.unit},
         "scheduler": swept.settings.scheduler or "none",
         "rungs": swept.settings.rungs,

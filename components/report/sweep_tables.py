@@ -182,7 +182,7 @@ class FinalistRow(NamedTuple):
     dots: list[float]
 
 
-def finalist_rows(swept: SweepResult, shown: Measure) -> list[FinalistRow]:
+def finalist_rows(swept: SweepResult, metric: Measure) -> list[FinalistRow]:
     """The finalists with a mean, the lowest first."""
     finalists = sorted((f for f in swept.finalists if f.mean is not None), key=lambda f: f.mean or 0.0)
     numbers = [n for f in finalists for n in (f.mean, f.low, f.high, *_repeats(f)) if n is not None]
@@ -194,8 +194,8 @@ def finalist_rows(swept: SweepResult, shown: Measure) -> list[FinalistRow]:
     return [
         FinalistRow(
             finalist,
-            shown.show_interval({"low": finalist.low, "high": finalist.high}),
-            [shown.show(value) for value in _repeats(finalist)],
+            metric.show_interval({"low": finalist.low, "high": finalist.high}),
+            [metric.show(value) for value in _repeats(finalist)],
             place(finalist.mean or 0.0),
             [place(end) for end in _ends(finalist)],
             [place(value) for value in _repeats(finalist)],
@@ -227,7 +227,7 @@ class ConfirmationTable(NamedTuple):
     places: list[float]  # from 0 to 100, no difference in the middle
 
 
-def confirmation_of(confirmation: Confirmation | None, shown: Measure) -> ConfirmationTable | None:
+def confirmation_of(confirmation: Confirmation | None, metric: Measure) -> ConfirmationTable | None:
     """The winner against the default; None before there is anything to compare."""
     if confirmation is None:
         return None
@@ -237,33 +237,34 @@ def confirmation_of(confirmation: Confirmation | None, shown: Measure) -> Confir
     )
     if not winner and difference.value is None:
         return None
-    own = measure(confirmation.metric) if confirmation.metric else shown
+    if confirmation.metric:
+        metric = measure(confirmation.metric)
     ends = [end for end in (difference.low, difference.value, difference.high) if end is not None]
     reach = max(map(abs, ends), default=0.0) or 1.0
     timed = seconds is not None and seconds.winner > 0 and seconds.default > 0
     return ConfirmationTable(
         says=confirmation.says,
         taking=formatting.short(round(seconds.winner / seconds.default, 2)) if seconds and timed else "",
-        metric=own.label,
-        recipe=_recipe(confirmation, own),
+        metric=metric.label,
+        recipe=_recipe(confirmation, metric),
         rows=[
-            (seed, own.show(_at(winner, i)), own.show(_at(default, i)))
+            (seed, metric.show(_at(winner, i)), metric.show(_at(default, i)))
             for i, seed in enumerate(confirmation.seeds[: max(len(winner), len(default))])
         ],
-        means=(own.show(_mean(winner)), own.show(_mean(default))),
-        difference="" if difference.value is None else _signed(difference.value, own),
+        means=(metric.show(_mean(winner)), metric.show(_mean(default))),
+        difference="" if difference.value is None else _signed(difference.value, metric),
         interval=""
         if difference.low is None or difference.high is None
-        else f"{_signed(difference.low, own)} to {_signed(difference.high, own)}",
+        else f"{_signed(difference.low, metric)} to {_signed(difference.high, metric)}",
         places=[round(50 + 46 * end / reach, 1) for end in ends] if len(ends) == 3 else [],
     )
 
 
-def _recipe(confirmation: Confirmation, shown: Measure) -> str:
+def _recipe(confirmation: Confirmation, metric: Measure) -> str:
     parts = [f"{formatting.number(confirmation.n)} images"] if confirmation.n is not None else []
     parts += [f"{confirmation.split} split"] if confirmation.split else []
     if confirmation.floor is not None:
-        parts.append(f"{shown.bound} {shown.show_limit(confirmation.floor)}")
+        parts.append(f"{metric.bound} {metric.show_limit(confirmation.floor)}")
     return ", ".join(parts)
 
 
@@ -275,5 +276,5 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _signed(value: float, shown: Measure) -> str:
-    return f"{'+' if value > 0 else '−' if value < 0 else ''}{shown.show(abs(value))}"
+def _signed(value: float, metric: Measure) -> str:
+    return f"{'+' if value > 0 else '−' if value < 0 else ''}{metric.show(abs(value))}"

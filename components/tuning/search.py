@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneC
 from components.cluster import ray_cluster
 from components.common.errors import InputError, RunError
 from components.config.sweep import Sweep
-from components.records.trial import ScheduleEntry, TrialPointer, TrialReport, Values
+from components.records.trial import ScheduleEntry, SweepState, TrialPointer, TrialReport, Values
 from components.store import Store
 from components.tuning.asha import FIFO, DeterministicASHA
 from components.tuning.capacity import concurrency, requirements
@@ -43,6 +43,27 @@ ENVIRONMENT = {
 POINTER = "pointer.json"
 
 LOST = "its process ended twice without an error message, as when memory runs out"
+
+
+def trial_log(
+    context: TrialContext,
+    hyperparameters: Sequence[Hyperparameter],
+    save: Callable[[TrialLog], None],
+    before: SweepState | None,
+    keep: str,
+) -> TrialLog:
+    """The log of a sweep that begins, or continues from the state `before` an interruption."""
+    choices = labels(hyperparameters)
+
+    def values_of(config: Values) -> Values:
+        return plain_to_values(config, choices)
+
+    return TrialLog(save, context.judgements, before, values_of, best=keep == "best")
+
+
+def plain_to_values(config: Values, choices: Mapping[str, Mapping[str, Any]]) -> Values:
+    """The values that a searcher's plain values stand for."""
+    return {name: choices.get(name, {}).get(value, value) for name, value in config.items()}
 
 
 def search(
@@ -91,7 +112,7 @@ def _tune_config(
     hyperparameters: Sequence[Hyperparameter],
     settings: Sweep,
     log: TrialLog,
-    points: list[dict[str, Any]],
+    points: Sequence[Values],
     resumed: bool,
 ) -> TuneConfig:
     learns = settings.searcher == "optuna"
@@ -121,8 +142,7 @@ def _run_config(log: TrialLog, scratch: Store) -> RunConfig:
 
 def _trial(config: Values, context: TrialContext, choices: Mapping[str, Mapping[str, Any]]) -> None:
     """Run one trial: from its beginning, from the evaluation at which it paused, or from its donor's."""
-    values = {name: choices.get(name, {}).get(value, value) for name, value in config.items()}
-    pointer = _pointer()
+    values, pointer = plain_to_values(config, choices), _pointer()
     schedule, donor = continued(pointer, values) if pointer else ([ScheduleEntry(values=values)], "")
 
     def on_report(report: TrialReport) -> None:

@@ -28,25 +28,28 @@ OnProgress = Callable[[TrialLog], None]
 """Called when a sweep has made progress."""
 
 
-def sweep(
-    attempt: Store,
-    context: TrialContext,
-    hyperparameters: Sequence[Hyperparameter],
-    settings: Sweep,
-    *,
-    seed: int,
-    keep: str,
-    on_progress: OnProgress,
-) -> SweepResult:
+@dataclass(frozen=True)
+class SweepRequest:
+    """A sweep to run."""
+
+    attempt: Store  # its own folder
+    hyperparameters: Sequence[Hyperparameter]  # what is searched
+    settings: Sweep
+    seed: int  # of the trials' training
+    keep: str  # which weights of a training count, best or last
+
+    @property
+    def defaults(self) -> Values:
+        """The experiment's own settings."""
+        return {h.name: h.default for h in self.hyperparameters}
+
+
+def sweep(request: SweepRequest, context: TrialContext, on_progress: OnProgress) -> SweepResult:
     """Run trials, evaluate the best again, and choose the winner; continues after an interruption.
 
     Args:
-        attempt: the sweep's own folder.
+        request: what to search.
         context: what trials share, the metric as it was asked for.
-        hyperparameters: what is searched.
-        settings: of the sweep.
-        seed: of the trials' training.
-        keep: which weights of a training count, the best or the last.
         on_progress: called now and then with the log.
 
     Raises:
@@ -54,28 +57,21 @@ def sweep(
         RunError: no trial has a value.
     """
     ray_cluster.connect()
-    from components.tuning import search, suggest  # import Ray, which then reads its environment
+    from components.tuning import search  # imports Ray, which then reads its environment
 
-    concurrent, because = capacity.concurrency(context, settings)
+    settings, concurrency = request.settings, capacity.concurrency(context, request.settings)
     metric = ray_cluster.call("components.tuning.trial:metric_of", context, cpus=context.threads)
     context = replace(context, metric=metric)
-    about = described(context, settings, hyperparameters)
-    about.settings.concurrent, about.settings.because = concurrent, because
-    folder = SweepFolder(attempt, context, about, on_progress)
-    choices = suggest.labels(hyperparameters)
-
-    def values_of(config: Values) -> Values:
-        return {name: choices.get(name, {}).get(value, value) for name, value in config.items()}
-
-    log = TrialLog(folder.save, context.judgements, folder.before(), values_of, best=keep == "best")
+    folder = SweepFolder(request.attempt, context, described(request, context, *concurrency), on_progress)
+    log = search.trial_log(context, request.hyperparameters, folder.save, folder.before(), request.keep)
     log.finals = 0, settings.finalists * settings.repeats
-    search.search(context, hyperparameters, settings, log, attempt.child("ray"))
-    attempt.delete("ray")
+    search.search(context, request.hyperparameters, settings, log, request.attempt.child("ray"))
+    request.attempt.delete("ray")
     folder.save(log)
-    scored = _rescored(context, hyperparameters, settings, log, folder, seed)
+    scored = _rescored(request, context, log)
     result = folder.result(log)
-    defaults = {h.name: h.default for h in hyperparameters}
-    result.finalists, result.winner = scored, winner(scored, settings, context.diversity, defaults)
+    result.finalists = scored
+    result.winner = winner(scored, settings, context.diversity, request.defaults)
     _prune(context.store, result.trials, scored, settings.checkpoints)
     _draw_conclusions(result)
     return result
@@ -122,10 +118,9 @@ class SweepFolder:
         return trial.model_copy(update={"picture": picture, "events": events})
 
 
-def described(
-    context: TrialContext, settings: Sweep, hyperparameters: Sequence[Hyperparameter]
-) -> SweepResult:
+def described(request: SweepRequest, context: TrialContext, concurrent: int, because: str) -> SweepResult:
     """The result of a sweep before its first trial."""
+    settings = request.settings
     sampling = bool(context.model)
     cost = "processor seconds an image" if sampling else "seconds of training and judging"
     return SweepResult(
@@ -142,24 +137,20 @@ def described(
             factor=settings.factor,
             diversity=settings.diversity,
             steps=None if sampling else context.training.train["steps"],
+            concurrent=concurrent,
+            because=because,
         ),
-        hyperparameters=[h.described() for h in hyperparameters],
+        hyperparameters=[h.described() for h in request.hyperparameters],
     )
 
 
-def _rescored(
-    context: TrialContext,
-    hyperparameters: Sequence[Hyperparameter],
-    settings: Sweep,
-    log: TrialLog,
-    folder: SweepFolder,
-    seed: int,
-) -> list[Finalist]:
+def _rescored(request: SweepRequest, context: TrialContext, log: TrialLog) -> list[Finalist]:
     """The finalists, the lowest mean first. If all have collapsed, the next best trials are finalists too."""
-    parts = f"{folder.attempt.root.removeprefix(context.store.root).strip('/')}/finals"
-    rescore = Rescoring(context, settings, parts, seed, log.side_by_side, log.rescored)
-    defaults = {h.name: h.default for h in hyperparameters}
-    rival = defaults if context.model or settings.prefer == "cost" else None  # always among the finalists
+    settings = request.settings
+    parts = f"{request.attempt.root.removeprefix(context.store.root).strip('/')}/finals"
+    rescore = Rescoring(context, settings, parts, request.seed, log.side_by_side, log.rescored)
+    # The experiment's own settings, where they are always among the finalists.
+    rival = request.defaults if context.model or settings.prefer == "cost" else None
     trials, scored = log.state().trials, list[Finalist]()
     while chosen := finalists(trials, settings, rival, scored):
         results = rescore(chosen)

@@ -401,13 +401,20 @@ def train_of(sweep: Sweep, train: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(
             f"a trial of {steps} steps cannot be cut into sweep.judgements={sweep.judgements} parts"
         )
-    own = {"steps": steps, "sample_grids": sweep.judgements, "checkpoint_every": steps // sweep.judgements}
-    own |= {"judge_samples": sweep.samples, "ema_lengths": [], "workers": sweep.workers}
+    settings = {
+        **train,
+        "steps": steps,
+        "sample_grids": sweep.judgements,
+        "checkpoint_every": steps // sweep.judgements,
+        "judge_samples": sweep.samples,
+        "ema_lengths": [],
+        "workers": sweep.workers,
+    }
     try:
-        Train(**{**train, **own})
+        Train(**settings)
     except ValidationError as error:
         raise InputError(f"trials: {explain(error, 'train', Train)}") from None
-    return {**train, **own}
+    return settings
 
 
 def check_metric(family: str, metric: str) -> None:
