@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,14 +12,12 @@ import pytest
 
 from components.config.sweep import Sweep
 from components.records.trial import ScheduleEntry, TrialPointer, TrialReport
-from components.tuning import capacity, pbt, space, suggest
+from components.tuning import pbt, space, suggest
 from components.tuning.asha import DeterministicASHA
 from components.tuning.pbt import DeterministicPBT
 from components.tuning.search import continued
 from components.tuning.suggest import suggestions
-from components.tuning.trial import TrialContext
 from components.tuning.trial_log import TrialLog
-from tests.tuning.conftest import changed
 
 
 def searched(search: dict[str, Any]) -> list[space.Hyperparameter]:
@@ -265,19 +262,6 @@ def test_chance_is_a_function_of_the_seed_and_leaves_no_trace() -> None:
     with pbt.seeded(7):
         assert (random.random(), np.random.rand()) == first
     assert random.getstate() == before
-
-
-def test_trials_of_one_process_share_a_gpu(context: TrialContext) -> None:
-    machines, cuda = [{"CPU": 16.0, "GPU": 2.0}], changed(context, device="cuda")
-
-    def fitting(trial: TrialContext, *machines: dict[str, float], **settings: Any) -> int:
-        return capacity.trials_that_fit(list(machines), trial, sweep(**settings))
-
-    assert [fitting(cuda, *machines, gpus=share) for share in (1.0, 0.5, 0.3)] == [2, 4, 6]
-    assert fitting(cuda, {"CPU": 3.0, "GPU": 2.0}) == 3, "cores may be fewer"
-    assert fitting(replace(cuda, workers=2), *machines) == 1, "two workers of a trial have a GPU each"
-    assert fitting(replace(cuda, workers=2), *machines, *machines) == 2
-    assert fitting(context, *machines) == 16 and capacity.gpu_share(context, sweep()) == 0
 
 
 def test_a_trial_continues_from_its_own_checkpoint_or_from_a_donors() -> None:

@@ -1,90 +1,16 @@
-"""Finalists, the winner, and its confirmation."""
+"""What a sweep deletes, and which data it continues with."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from components.common.errors import InputError, RunError
-from components.config.sweep import Sweep
-from components.pipeline.confirmation import compared
-from components.records.sweep import Finalist, FinalistSeed, SideFailure, Winner
-from components.records.trial import CurvePoint, ScheduleEntry, Trial
+from components.common.errors import InputError
+from components.records.sweep import Finalist, FinalistSeed
+from components.records.trial import Trial
 from components.store import Store
-from components.tuning import confirmation
-from components.tuning.confirmation import Pair, duel, interval
-from components.tuning.finalists import finalists, winner
-from components.tuning.space import full_schedule
 from components.tuning.sweep import _prune, refuse_changed
-
-
-def sweep(**settings: Any) -> Sweep:
-    return Sweep(search={"lr": None}, **settings)
-
-
-def trial(number: int, score: float, judged: int = 8, state: str = "done", cost: float = 1.0) -> Trial:
-    curve = [CurvePoint(judged=i) for i in range(1, judged + 1)]
-    about: dict[str, Any] = {"number": number, "state": state, "score": score, "value": score, "cost": cost}
-    return Trial(**about, curve=curve, values={"lr": number})
-
-
-def numbers(trials: list[Trial]) -> list[int]:
-    return [trial.number for trial in trials]
-
-
-def test_finalists_came_farthest_and_are_the_best_of_those() -> None:
-    found = [trial(1, 5.0), trial(2, 1.0, 2, "stopped"), trial(3, 4.0), trial(4, 2.0, 4, "stopped")]
-    assert numbers(finalists(found, sweep(finalists=3))) == [3, 1, 4]
-
-
-def test_who_ended_early_by_itself_is_not_behind_who_did_not() -> None:
-    assert numbers(finalists([trial(1, 5.0), trial(2, 1.0, 4)], sweep(finalists=1))) == [2]
-
-
-def test_twins_are_one_finalist() -> None:
-    found = [trial(1, 5.0), trial(2, 4.0), trial(3, 3.0)]
-    found[2].values = found[1].values
-    assert numbers(finalists(found, sweep(finalists=2))) == [3, 1]
-
-
-def test_collapsed_and_failed_trials_are_no_finalists() -> None:
-    found = [trial(1, 5.0), trial(2, 1.0, state="collapsed"), trial(3, 0.0, state="failed")]
-    assert numbers(finalists(found, sweep(finalists=3))) == [1]
-    lost = [Trial(number=1, state="failed", reason="it became nan.")]
-    with pytest.raises(
-        RunError, match="no trial of the sweep came to a value; the first said: it became nan"
-    ):
-        finalists(lost, sweep())
-
-
-def test_where_cost_counts_finalists_are_those_that_none_beats_in_both() -> None:
-    settings = sweep(searcher="optuna", scheduler="none", cost=True, finalists=5)
-    found = [
-        trial(1, 3.0, cost=9.0),
-        trial(2, 2.0, cost=5.0),
-        trial(3, 1.0, cost=8.0),
-        trial(4, 2.5, cost=6.0),
-    ]
-    assert numbers(finalists(found, settings)) == [3, 2]
-    assert numbers(finalists(found, settings, {"lr": 1})) == [3, 2, 1]  # and what they are to beat
-    assert numbers(finalists(found, settings, {"lr": 9})) == [3, 2, 0]
-
-
-def test_where_what_is_cheap_is_preferred_finalists_are_the_cheapest_that_are_not_worse() -> None:
-    settings = sweep(searcher="optuna", scheduler="none", cost=True, prefer="cost", finalists=2)
-    found = [trial(n, score, cost=9.0 - score) for n, score in enumerate((3.0, 1.0, 2.0, 2.5, 4.0), 1)]
-    assert numbers(finalists(found, settings, {"lr": 1})) == [1, 4]
-    assert numbers(finalists(found, settings, {"lr": 2})) == [2, 3]
-
-
-def test_after_finalists_that_cannot_win_come_the_next() -> None:
-    found = [trial(n, float(n)) for n in (1, 2, 3)]
-    lost = finalists(found, sweep(finalists=2))
-    assert numbers(lost) == [1, 2]
-    assert numbers(finalists(found, sweep(finalists=2), scored=lost)) == [3]
-    assert finalists(found, sweep(finalists=2), scored=found) == []
 
 
 def test_checkpoints_of_a_finalists_twin_are_kept(tmp_path: Path) -> None:
@@ -101,72 +27,6 @@ def test_checkpoints_of_a_finalists_twin_are_kept(tmp_path: Path) -> None:
 
     assert kept("all") == ["a", "b", "again"]
     assert kept("finalists") == ["a", "again"] and kept("none") == []
-
-
-def final(number: int, mean: float | None, cost: float = 1.0, diversity: float = 1.0) -> Finalist:
-    repeats = [FinalistSeed(seed=seed) for seed in (0, 1)]
-    about: dict[str, Any] = {"mean": mean, "cost": cost, "diversity": diversity, "repeats": repeats}
-    return Finalist(number=number, values={"lr": number}, **about)
-
-
-def test_the_winner_has_the_lowest_mean_and_diverse_samples() -> None:
-    scored = [final(2, 1.0, diversity=0.2), final(3, 2.0), final(1, 3.0), final(4, None)]
-    assert winner(scored, sweep(), 0.5, {"lr": 1}).number == 3
-    with pytest.raises(RunError, match="none of the 1 best trials"):
-        winner(scored[:1], sweep(), 0.5, {"lr": 1})
-
-
-def test_the_cheapest_that_is_not_worse_may_win() -> None:
-    settings = sweep(searcher="optuna", scheduler="none", cost=True, prefer="cost")
-    scored = [
-        final(2, 1.0, cost=4.0),
-        final(3, 2.0, cost=2.0),
-        final(1, 3.0, cost=8.0),
-        final(4, 3.5, cost=1.0),
-    ]
-    assert winner(scored, settings, 0.5, {"lr": 1}).number == 3
-
-
-def test_intervals_are_students() -> None:
-    mean, low, high = interval([1.0, 2.0, 3.0])
-    assert mean == 2.0 and (low, high) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5), rel=1e-3)
-    assert interval([1.0]) == (1.0, None, None)
-
-
-def pairs(*differences: float) -> list[Pair]:
-    return [Pair(i, winner=5.0 + i + d, default=5.0 + i) for i, d in enumerate(differences)]
-
-
-def test_a_gain_is_one_where_chance_does_not_explain_it() -> None:
-    found = duel("kid", pairs(-1.0, -1.1, -0.9), n=100, split="test", floor=0.1)
-    assert found.says == "better" and found.difference.value == pytest.approx(-1.0)
-    assert duel("kid", pairs(-1.0, 1.1, -0.3)).says == "no significant gain"
-    assert duel("kid", pairs(1.0, 1.1, 0.9)).says == "worse"
-    assert duel("kid", pairs(0.0, 0.0)).says == "the winner is what the config has"
-    assert duel("kid", pairs(-1.0)).says == "one seed says nothing of chance"
-    assert found.seeds == [0, 1, 2] and found.n == 100
-
-
-def test_a_winner_that_fails_on_fresh_seeds_is_told() -> None:
-    judged = {
-        (side, seed): {"kid": {"value": 1.0 + (side == "winner"), "n": 64, "floor": 0.5}}
-        for seed in (0, 1)
-        for side in confirmation.SIDES
-    }
-    assert compared(judged).winner == [2.0, 2.0]
-    found = compared(judged | {("winner", 1): "loss is nan"})
-    assert found.seeds == [0] and found.says == "the winner failed on 1 of 2 seeds"
-    assert found.failed == [SideFailure(side="winner", seed=1, reason="loss is nan")]
-    with pytest.raises(RunError, match="trained to the end together on no seed: loss is nan"):
-        compared(judged | {("winner", 1): "loss is nan", ("default", 0): "loss is nan"})
-
-
-def test_a_schedule_is_stretched_to_the_full_budget() -> None:
-    block = {"lr": 1.0, "train": {"steps": 1000, "milestones": []}}
-    schedule = [ScheduleEntry(values={"lr": 2.0}), ScheduleEntry(step=50, values={"lr": 3.0}, donor=2)]
-    whole = full_schedule(block, Winner(number=1, schedule=schedule, values={"lr": 3.0}), 200)
-    assert whole["lr"] == 2.0 and whole["train"]["milestones"] == [{"step": 250, "change": {"lr": 3.0}}]
-    assert full_schedule(block, Winner(number=1, values={"lr": 4.0}), 200)["lr"] == 4.0
 
 
 def test_changed_data_is_told() -> None:
