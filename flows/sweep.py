@@ -10,6 +10,7 @@ from components.cluster import ray_cluster
 from components.common.errors import RunError
 from components.pipeline import confirmation
 from components.pipeline.sweep import samples_only
+from components.records.sweep import SweepResult, Winner
 from components.stages import cache
 from flows.pipeline import run_data_stages, run_family_stages, run_final_stages
 from flows.run import RUNS, Run
@@ -39,7 +40,8 @@ def sweep(run_id: str, experiment: dict[str, Any]) -> str:
     if not sampling:
         run_family_stages(run, [family], only=["latents"])
     search = TASKS["sweep"](run_id, family, dict(run.results))
-    winner = cache.read(run.store, search)["swept"]["winner"]
+    winner = SweepResult.model_validate(cache.read(run.store, search)["swept"]).winner
+    assert winner is not None, "a sweep without a winner fails"
     if run.plan.experiment.sweep and run.plan.experiment.sweep.fresh_seeds:
         spec = confirmation.spec(run.plan, family, search.key, winner)
         TASKS["confirmation"](run_id, family, dict(run.results), spec)
@@ -49,7 +51,7 @@ def sweep(run_id: str, experiment: dict[str, Any]) -> str:
     return run_final_stages(run)
 
 
-def adopt(run: Run, family: str, winner: dict[str, Any]) -> None:
+def adopt(run: Run, family: str, winner: Winner) -> None:
     """Continue with the winner's settings in place of the experiment's own."""
     run.plan = confirmation.contender(run.plan, family, winner, confirmation.fresh_seeds(run.plan)[0])
     run.experiment = run.plan.experiment

@@ -18,8 +18,10 @@ from components.config.experiment import Experiment
 from components.data import local
 from components.families.resolve import with_upstream
 from components.records.run import RunHead, RunManifest
+from components.records.sweep import Confirmation, SweepResult
 from components.store import Store
 from components.tuning import space, suggest
+from components.tuning.space import Hyperparameter
 from components.tuning.sweep import refuse_changed
 from components.tuning.trial import check_metric, train_of
 from flows import setup
@@ -100,83 +102,101 @@ def show_plan(experiment: Experiment, *, as_json: bool = False) -> None:
     searched = list(space.resolve(family, settings.search, experiment.families[family]).values())
     rows = [parameter.described() for parameter in searched]
     if as_json:
-        print(
-            json.dumps({"family": family, "hyperparameters": rows, "sweep": settings.model_dump(mode="json")})
-        )
+        plan = {"family": family, "hyperparameters": [row.to_json() for row in rows]}
+        print(json.dumps(plan | {"sweep": settings.model_dump(mode="json")}))
         return
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     table = Table(box=None, pad_edge=False)
     for head in ("hyperparameter", "tried", "now", "recommended by"):
         table.add_column(head)
     for row in rows:
-        tried = (
-            f"{row['low']:g} to {row['high']:g}, {row['scale']}"
-            if row["values"] is None
-            else ", ".join(str(value) for value in row["values"])
-        )
-        table.add_row(row["name"], tried, str(row["default"]), row["source"])
+        tried = ", ".join(map(str, row.values or [])) or f"{row.low:g} to {row.high:g}, {row.scale}"
+        table.add_row(row.name, tried, str(row.default), row.source)
     console.print(table)
-    block = experiment.families[family]["train"]
+    console.print(_procedure(experiment, searched), markup=False)
+
+
+def _procedure(experiment: Experiment, searched: Sequence[Hyperparameter]) -> str:
+    """The trials, finalists and trainings of a sweep, in one sentence."""
+    settings, steps = experiment.sweep, experiment.training(experiment.swept).steps
+    assert settings is not None
     sampling = all(parameter.sampling for parameter in searched)
-    steps = settings.steps or block["steps"]
     trial = f"{settings.samples} images of one trained model"
     if not sampling:
+        steps = settings.steps or steps
         trial = f"{steps:,} steps, evaluated {settings.judgements} times by {settings.samples} images"
     listed = settings.searcher != "optuna"
     trials = len(suggest.suggestions(searched, settings)) if listed else settings.trials
-    how = settings.searcher if settings.scheduler == "none" else f"{settings.searcher}, {settings.scheduler}"
+    method = [settings.searcher] + ([settings.scheduler] if settings.scheduler != "none" else [])
     budget = "with that model" if sampling else "at full budget"
-    console.print(
-        f"{trials} trials ({how}) of {trial}; {settings.finalists} finalists on {settings.repeats} "
-        f"seeds; winner and default {budget} on {settings.fresh_seeds} fresh seeds",
-        markup=False,
+    return (
+        f"{trials} trials ({', '.join(method)}) of {trial}; {settings.finalists} finalists on "
+        f"{settings.repeats} seeds; winner and default {budget} on {settings.fresh_seeds} fresh seeds"
     )
 
 
-def results(record: RunManifest, store: Store) -> dict[str, Any] | None:
-    """The results of a sweep's run: trials, finalists, winner; its confirmation, if there was one."""
-    content: dict[str, Any] = {}
+def results(record: RunManifest, store: Store) -> tuple[SweepResult | None, Confirmation | None]:
+    """Return the results of a sweep's run: of its search, and of the winner's confirmation."""
+    result, confirmation = None, None
     for stage in record.stages:
         if stage.name in ("sweep", "confirmation") and stage.is_finished:
-            result = store.read_json(f"{stage.folder}/result.json")
-            content |= result["swept"] if stage.name == "sweep" else {"duel": result["duel"]}
-    return content or None
+            content = store.read_json(f"{stage.folder}/result.json")
+            if stage.name == "sweep":
+                result = SweepResult.read(content["swept"])
+            else:
+                confirmation = Confirmation.read(content["duel"])
+    return result, confirmation
+
+
+def as_json(record: RunManifest, store: Store) -> dict[str, Any] | None:
+    """Return the results of a sweep's run as `--json` prints them; None before its search has finished."""
+    result, confirmation = results(record, store)
+    if result is None:
+        return None
+    return result.to_json() | ({"duel": confirmation.to_json()} if confirmation else {})
 
 
 def show(record: RunManifest, store: Store) -> None:
     """Print the finalists, the winner, and its confirmation."""
-    swept = results(record, store)
-    if swept is None:
+    result, confirmation = results(record, store)
+    if result is None:
         return
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    states = [trial["state"] for trial in swept["trials"]]
+    console.print(_finalists(result))
+    if result.winner:
+        console.print(f"winner: {_trial(result.winner.number)}, {result.winner.why}", markup=False)
+    if confirmation:
+        console.print(_confirmation(confirmation, result.kind == "sampling"), markup=False)
+
+
+def _finalists(result: SweepResult) -> Table:
+    states = [trial.state for trial in result.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    table = Table(title=f"{swept['family']}: {counts}", box=None, pad_edge=False, title_justify="left")
-    names = [parameter["name"] for parameter in swept["hyperparameters"]]
-    for head in ("finalist", *names, swept["metric"]["name"].replace("_", " "), "95 % interval"):
+    table = Table(title=f"{result.family}: {counts}", box=None, pad_edge=False, title_justify="left")
+    names = [parameter.name for parameter in result.hyperparameters]
+    for head in ("finalist", *names, result.metric.name.replace("_", " "), "95 % interval"):
         table.add_column(head, justify="right")
-    for finalist in swept["finalists"]:
-        low, high = finalist["low"], finalist["high"]
-        interval = "-" if low is None else f"{low:.4g} to {high:.4g}"
-        values = [_written(finalist["values"][name]) for name in names]
-        table.add_row(_trial(finalist["number"]), *values, _written(finalist["mean"]), interval)
-    console.print(table)
-    winner = swept["winner"]
-    console.print(f"winner: {_trial(winner['number'])}, {winner['why']}", markup=False)
-    if confirmed := swept.get("duel"):
-        console.print(_confirmation(confirmed, swept["kind"] == "sampling"), markup=False)
+    for finalist in result.finalists:
+        interval = _interval(finalist.low, finalist.high) or "-"
+        values = [_written(finalist.values.get(name)) for name in names]
+        table.add_row(_trial(finalist.number), *values, _written(finalist.mean), interval)
+    return table
 
 
-def _confirmation(confirmed: dict[str, Any], sampling: bool) -> str:
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{low:.4g} to {high:.4g}"
+
+
+def _confirmation(confirmation: Confirmation, sampling: bool) -> str:
     """How the winner compares with the config's own settings, in one sentence."""
-    gain, cost = confirmed["difference"], confirmed.get("seconds_per_image")
-    interval = "" if gain["low"] is None else f" ({gain['low']:.4g} to {gain['high']:.4g})"
-    duration = f", in {cost['winner'] / cost['default']:.2f} of the time an image" if cost else ""
+    gain, seconds = confirmation.difference, confirmation.seconds_per_image
+    interval = f" ({_interval(gain.low, gain.high)})" if _interval(gain.low, gain.high) else ""
+    duration = f", in {seconds.winner / seconds.default:.2f} of the time an image" if seconds else ""
     budget = "with the same model" if sampling else "at full budget"
     return (
-        f"{budget}, on {len(confirmed['seeds'])} fresh seeds, "
-        f"against the config's own settings: {confirmed['metric'].replace('_', ' ')} "
-        f"{gain['value']:+.4g}{interval}: {confirmed['says']}{duration}"
+        f"{budget}, on {len(confirmation.seeds)} fresh seeds, "
+        f"against the config's own settings: {confirmation.metric.replace('_', ' ')} "
+        f"{gain.value or 0.0:+.4g}{interval}: {confirmation.says}{duration}"
     )
 
 

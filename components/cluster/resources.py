@@ -53,6 +53,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def room(cores: float, gpus: float, *, threads: int, gpu_share: float = 0.0) -> int:
+    """How many processes fit a machine, each with so many threads and such a share of a GPU."""
+    processes = int(cores // threads)
+    return min(processes, int(gpus) * int(1 / gpu_share + 1e-6)) if gpu_share else processes
+
+
 def side_by_side(experiment: Experiment, of: int | None = None) -> int:
     """How many trainings to start at once: as many as fit this machine; on a cluster all, Ray queues them.
 
@@ -63,6 +69,7 @@ def side_by_side(experiment: Experiment, of: int | None = None) -> int:
     if os.environ.get("RAY_ADDRESS"):
         return of or len(experiment.families)
     settings = [experiment.training(family) for family in experiment.families]
-    if experiment.device == "cuda":
-        return max(1, gpus() // max(max(1, s.workers) for s in settings))
-    return max(1, cores() // max(s.threads * max(1, s.workers) for s in settings))
+    share = 1.0 if experiment.device == "cuda" else 0.0
+    machine = cores(), gpus() if share else 0
+    fitting = [room(*machine, threads=s.threads, gpu_share=share) // max(1, s.workers) for s in settings]
+    return max(1, min(fitting))

@@ -18,9 +18,10 @@ from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.pipeline.sweep import samples_only
 from components.records.evaluation import Metrics, metrics_of
+from components.records.sweep import Confirmation, SecondsPerImage, SideFailure, Winner
 from components.stages.code_digest import code
 from components.stages.spec import Spec
-from components.tuning.confirmation import SIDES, duel
+from components.tuning.confirmation import SIDES, Pair, duel
 from components.tuning.space import full_schedule
 
 FRESH = 1000  # the first fresh seed, after that of the experiment's training
@@ -37,18 +38,18 @@ def fresh_seeds(plan: Plan) -> list[int]:
     return [first + i for i in range(max(1, sweep.fresh_seeds))]
 
 
-def contender(plan: Plan, family: str, winner: Mapping[str, Any] | None, seed: int) -> Plan:
+def contender(plan: Plan, family: str, winner: Winner | None, seed: int) -> Plan:
     """The plan with the winner's settings, or its own, with all training steps and another seed."""
     block, sweep = plan.experiment.families[family], plan.experiment.sweep
     assert sweep is not None
     if winner is not None:
-        block = full_schedule(block, dict(winner), sweep.steps or block["train"]["steps"])
+        block = full_schedule(block, winner, sweep.steps or block["train"]["steps"])
     block = block | {"train": block["train"] | {"seed": seed}}
     changed = plan.experiment.model_copy(update={"families": plan.experiment.families | {family: block}})
     return replace(plan, experiment=resolved(changed, plan.device, block["train"]["precision"]))
 
 
-def contenders(plan: Plan, family: str, winner: Mapping[str, Any]) -> dict[Contender, Plan]:
+def contenders(plan: Plan, family: str, winner: Winner) -> dict[Contender, Plan]:
     """The plans of both sides with each fresh seed."""
     return {
         (side, seed): contender(plan, family, winner if side == "winner" else None, seed)
@@ -57,16 +58,17 @@ def contenders(plan: Plan, family: str, winner: Mapping[str, Any]) -> dict[Conte
     }
 
 
-def spec(plan: Plan, family: str, sweep: str, winner: Mapping[str, Any]) -> Spec:
+def spec(plan: Plan, family: str, sweep: str, winner: Winner) -> Spec:
     """The sweep, and the evaluations of both sides; for settings of sampling, the values and the model."""
     upstream = {f"sweep/{family}": sweep}
     if not samples_only(plan):
         plans = contenders(plan, family, winner)
         entries = {f"{side} {seed}": evaluate.spec(p, family).key for (side, seed), p in plans.items()}
-        settings: dict[str, Any] = {"winner": winner, "entries": entries}
+        settings: dict[str, Any] = {"winner": winner.to_json(), "entries": entries}
         return plan.spec("confirmation", settings, code("components.pipeline.confirmation"), upstream, family)
-    settings = {"winner": winner, "seeds": fresh_seeds(plan), "samples": plan.experiment.evaluate.samples}
-    settings |= {"threads": plan.experiment.evaluate.threads}
+    evaluate_settings = plan.experiment.evaluate
+    settings = {"winner": winner.to_json(), "seeds": fresh_seeds(plan)}
+    settings |= {"samples": evaluate_settings.samples, "threads": evaluate_settings.threads}
     upstream |= {f"train/{family}": train.spec(plan, family).key, "reference": reference.spec(plan).key}
     digests = code("components.pipeline.confirmation", "components.analysis.ablation", module_of(family))
     return plan.spec("confirmation", settings, digests, upstream, family)
@@ -75,10 +77,10 @@ def spec(plan: Plan, family: str, sweep: str, winner: Mapping[str, Any]) -> Spec
 def run(context: Context) -> dict[str, Any]:
     """Compare both sides on each fresh seed and the test split."""
     confirm = confirm_sampling if samples_only(context.plan) else confirm_training
-    return {"duel": confirm(context, context.spec.settings["winner"])}
+    return {"duel": confirm(context, Winner.model_validate(context.spec.settings["winner"])).to_json()}
 
 
-def confirm_training(context: Context, winner: Mapping[str, Any]) -> dict[str, Any]:
+def confirm_training(context: Context, winner: Winner) -> Confirmation:
     """Train and evaluate both with all training steps.
 
     Raises:
@@ -110,14 +112,14 @@ def trained_and_evaluated(context: Context, plan: Plan) -> Metrics:
     return evaluate.result(context.store, results[f"evaluate/{family}"]).metrics
 
 
-def compared(results: Mapping[Contender, Metrics | str]) -> dict[str, Any]:
+def compared(results: Mapping[Contender, Metrics | str]) -> Confirmation:
     """The differences of both sides' metrics by seed; a result that is text says why its training failed.
 
     Raises:
         RunError: there is no seed with which both trained to the end.
     """
     failed = [
-        {"side": side, "seed": seed, "reason": reason}
+        SideFailure(side=side, seed=seed, reason=reason)
         for (side, seed), reason in results.items()
         if isinstance(reason, str)
     ]
@@ -126,34 +128,33 @@ def compared(results: Mapping[Contender, Metrics | str]) -> dict[str, Any]:
         s for s in dict.fromkeys(seed for _, seed in results) if all((side, s) in metrics for side in SIDES)
     ]
     if not seeds:
-        raise RunError(f"winner and default trained to the end together on no seed: {failed[0]['reason']}")
+        raise RunError(f"winner and default trained to the end together on no seed: {failed[0].reason}")
     return differences({seed: {side: metrics[side, seed] for side in SIDES} for seed in seeds}, failed=failed)
 
 
-def differences(metrics: Mapping[int, Mapping[str, Metrics]], **about: Any) -> dict[str, Any]:
-    """The record of a confirmation, from the metrics by seed and side."""
+def differences(metrics: Mapping[int, Mapping[str, Metrics]], **about: Any) -> Confirmation:
+    """Return the record of a confirmation, from the metrics by seed and side."""
     first = next(iter(metrics.values()))["winner"]
     best = rank_by(first)
-    pairs = [
-        {"seed": seed} | {side: of_side[side][best].value for side in SIDES}
-        for seed, of_side in metrics.items()
-    ]
-    about |= {"split": "test", "floor": first[best].floor, "n": about.get("n", first[best].n)}
+    pairs = [Pair(seed, *(sides[side][best].value for side in SIDES)) for seed, sides in metrics.items()]
+    about = {"n": first[best].n, "split": "test", "floor": first[best].floor} | about
     return duel(best, pairs, **about)
 
 
-def confirm_sampling(context: Context, winner: Mapping[str, Any]) -> dict[str, Any]:
+def confirm_sampling(context: Context, winner: Winner) -> Confirmation:
     """Sample the same model with both settings."""
     settings, seeds = context.spec.settings, context.spec.settings["seeds"]
-    changes: dict[str, Mapping[str, Any]] = {"winner": winner["values"], "default": {}}
+    changes: dict[str, Mapping[str, Any]] = {"winner": winner.values, "default": {}}
     variants = [(f"{side}-{seed}", seed, changes[side]) for seed in seeds for side in SIDES]
     model = f"{context.uri(f'train/{context.family}')}/model"
     n, results = evaluate_variants(context, model, settings["samples"], settings["threads"], variants)
     context.attempt.delete("parts")
     by_seed = by_seed_and_side(seeds, results)
-    cost = {side: sum(r[side]["seconds_per_image"] for r in by_seed.values()) / len(seeds) for side in SIDES}
+    seconds = {
+        side: sum(r[side]["seconds_per_image"] for r in by_seed.values()) / len(seeds) for side in SIDES
+    }
     metrics = {seed: {side: metrics_of(r[side]["metrics"]) for side in SIDES} for seed, r in by_seed.items()}
-    return differences(metrics, n=n, seconds_per_image=cost)
+    return differences(metrics, n=n, seconds_per_image=SecondsPerImage(**seconds))
 
 
 def by_seed_and_side(seeds: Sequence[int], results: Sequence[dict[str, Any]]) -> dict[int, dict[str, Any]]:

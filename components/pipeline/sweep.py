@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from components.families.catalogue import module_of
@@ -12,8 +12,8 @@ from components.pipeline.stage import Context, Stage
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 from components.training.checkpoint import KEEP
-from components.tuning.trial import Terms, train_of
-from components.tuning.trial_log import OVER, Story
+from components.tuning.trial import TrialContext, train_of
+from components.tuning.trial_log import OVER, TrialLog
 
 NOT_IN_KEY = {"side_by_side", "gpus", "fresh_seeds"}  # settings of the sweep that change none of its results
 
@@ -41,7 +41,7 @@ def spec(plan: Plan, family: str) -> Spec:
     trial = trial_spec(plan, family)
     settings = {
         "sweep": sweep.model_dump(mode="json", exclude=NOT_IN_KEY),
-        "searched": [h.described() for h in plan.searched],
+        "searched": [h.described().to_json() for h in plan.searched],
         "base": dict(train.spec(plan, family).settings),
     }
     digests = dict(trial.code) | code(
@@ -52,63 +52,51 @@ def spec(plan: Plan, family: str) -> Spec:
 
 def run(context: Context) -> dict[str, Any]:
     """Search, with the seed of the experiment's training."""
-    from components.tuning.sweep import sweep as search  # takes long to import, and most runs have no sweep
+    from components.tuning.sweep import SweepRequest, sweep  # slow to import, and most runs have no sweep
 
-    plan, block = context.plan, context.plan.experiment.families[context.family]
+    plan, training = context.plan, context.plan.experiment.training(context.family)
     assert plan.experiment.sweep is not None
-    keep, seed = block["train"]["keep"], block["train"]["seed"]
-    arguments = (context.store, context.attempt, trial_context(context), plan.searched, plan.experiment.sweep)
-    return {"swept": search(*arguments, seed=seed, keep=keep, moved=lambda story: show(context, story))}
+    request = SweepRequest(
+        context.attempt, plan.searched, plan.experiment.sweep, training.seed, training.keep
+    )
+    return {"swept": sweep(request, trial_context(context), lambda log: show(context, log)).to_json()}
 
 
-def show(context: Context, story: Story) -> None:
+def show(context: Context, log: TrialLog) -> None:
     """Show how many trials and finalists are finished, and the time that is left."""
-    counts, left = story.counts(), story.left()
+    counts, left = log.counts(), log.left()
     finished = sum(n for state, n in counts.items() if state in OVER)
     parts = [", ".join(f"{n} {state}" for state, n in counts.items() if state != "waiting")]
-    if finished == story.planned:
-        parts.append(f"finalists: {story.finals[0]} of {story.finals[1]} judged again")
+    if finished == log.planned:
+        parts.append(f"finalists: {log.finals[0]} of {log.finals[1]} judged again")
     if left is not None:
         parts.append(f"about {left / 60:.0f} min left")
-    record = {"trials": counts, "finals": story.finals, "seconds_left": left}
-    context.progress(finished, story.planned, "; ".join(parts), **record)
+    record = {"trials": counts, "finals": log.finals, "seconds_left": left}
+    context.progress(finished, log.planned, "; ".join(parts), **record)
 
 
-def trial_context(context: Context) -> Terms:
+def trial_context(context: Context) -> TrialContext:
     """What all trials of the sweep share."""
-    plan, family = context.plan, context.family
-    sweep, block = plan.experiment.sweep, plan.experiment.families[family]
+    plan, family, sweep = context.plan, context.family, context.plan.experiment.sweep
     assert sweep is not None
-    common: Mapping[str, Any] = {
-        "store": context.store.url,
-        "run_id": context.run_id,
-        "family": family,
-        "spec": trial_spec(plan, family),
-        "data": f"{context.uri('prepare')}/data",
-        "reference": context.uri("reference"),
-        "extractor": f"{context.uri('extractor')}/extractor",
-        "captions": context.uri("captions") if "captions" in context.results else "",
-        "upstream": {
-            name: f"{context.uri(f'train/{below}')}/model" for name, below in plan.upstream(family).items()
-        },
-        "device": plan.device,
-        "flips": plan.experiment.data.flips,
-        "metric": sweep.metric,
-        "diversity": sweep.diversity,
-        "samples": sweep.samples,
-    }
+    whole = TrialContext(
+        run_id=context.run_id,
+        spec=trial_spec(plan, family),
+        training=train.request(context),
+        metric=sweep.metric,
+        diversity=sweep.diversity,
+        samples=sweep.samples,
+    )
     if samples_only(plan):
-        return Terms(**common, block=block, model=f"{context.uri(f'train/{family}')}/model", judgements=1)
-    latents = f"latents/{family}"
+        return replace(whole, model=f"{context.uri(f'train/{family}')}/model", judgements=1)
     population = sweep.scheduler == "pbt"
-    return Terms(
-        **common,
-        block=block | {"train": train_of(sweep, block["train"])},
-        latents=context.uri(latents) if latents in context.results else "",
-        judgements=sweep.judgements,
-        pointers=population,
+    training = replace(
+        whole.training,
+        train=train_of(sweep, whole.training.train),
         checkpoints=sweep.grace + 1 if population else KEEP,  # those from the last rung on
-        workers=sweep.workers,
+    )
+    return replace(
+        whole, training=training, judgements=sweep.judgements, pointers=population, workers=sweep.workers
     )
 
 

@@ -10,7 +10,9 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
 from components.report import formatting, index_page, run_page
+from components.report.reading import rounded
 from components.store import Store
+from components.tuning.recommendations import written
 
 HERE = Path(__file__).parent
 ASSETS = ("atelier.js", "sweep.js", "atelier.css")
@@ -37,6 +39,8 @@ def environment() -> Environment:
     env.filters |= {
         "inline": inline,
         "number": formatting.number,
+        "rounded": rounded,
+        "written": written,
         "count": formatting.count,
         "duration": formatting.duration,
         "moment": formatting.moment,

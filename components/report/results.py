@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,7 @@ from components.common.finite import as_number, finite
 from components.records.evaluation import Evaluation, JudgedMetric, RealImages
 from components.records.run import FamilyResult, RunManifest, RunSummary, StageEntry
 from components.records.training import SampleTable, TrainingResult
-from components.report import formatting, health, sweep_reading
+from components.report import formatting, health
 from components.report.health import HealthView
 from components.report.metric_labels import measure
 from components.report.reading import (
@@ -26,8 +25,6 @@ from components.report.reading import (
     Object,
     Pictures,
     Row,
-    as_list,
-    as_object,
     copy,
     curves,
     kl_by_latent,
@@ -35,7 +32,6 @@ from components.report.reading import (
     read_course,
     read_json,
 )
-from components.report.sweep import of_family
 from components.store import Store
 
 CURVED = ("kid", "frechet_distance", "fid", "mse", "mae")  # what snapshots are judged by through training
@@ -260,37 +256,6 @@ def told(
         read(folder.read_json("result.json"), Pictures(folder, run.lineage.data.resolution))
     )
     return view
-
-
-def sweeps(store: Store, run: RunManifest, report: str) -> list[dict[str, Any]]:
-    """What the sweeps of a run have found, or have found so far."""
-    views = []
-    for stage in run.stages:
-        if stage.name != "sweep":
-            continue
-        confirmation = run.stage("confirmation", stage.family)
-        duel = said(store, confirmation, "result.json", "duel")
-        result = said(store, stage, "result.json", "swept")
-        running = not result and stage.state in ("running", "waiting")
-        result = result or said(store, stage, "progress.json", "swept")
-        pictures = fetch(store, [as_object(t).get("picture") for t in as_list(result.get("trials"))], report)
-        resolution = run.lineage.data.resolution
-        views.append(of_family(stage.family or "", result, duel, running, pictures, resolution))
-    return views
-
-
-def said(store: Store, stage: StageEntry | None, file: str, name: str) -> Mapping[str, Any]:
-    """What a stage's attempt has left in a file under a name; empty without."""
-    folder = folder_of(store, stage, "")
-    return as_object(folder.read_json(file).get(name)) if folder else {}
-
-
-def fetch(store: Store, pictures: Sequence[Any], report: str) -> set[str]:
-    """Copy pictures of trials beside the page; the names of those that are there."""
-    wanted = {name: path for path in pictures if (name := sweep_reading.copies(path))}
-    with ThreadPoolExecutor(1 if store.is_local else 16) as pool:
-        copied = pool.map(lambda pair: copy(store, pair[1], f"{report}/{pair[0]}"), wanted.items())
-        return {name for name, has in zip(wanted, copied, strict=True) if has}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from components.common.finite import finite
 from components.records.run import FamilyResult, RunManifest, TableRow
 from components.report import ablation, checkpoints, formatting, health, latent_analysis, leaderboard
 from components.report.health import HealthView
@@ -26,10 +25,11 @@ from components.report.results import (
     read_run,
     real_images,
     results_of,
-    sweeps,
     told,
     training_of,
 )
+from components.report.sweep import SweepSection
+from components.report.sweep_reading import sweeps
 from components.store import Store
 
 STATES = {
@@ -144,11 +144,11 @@ def lines_of(value: Mapping[str, float | None] | int | str | None) -> list[str]:
     return [f"{labels[name]} {text}" for name, text in shown.items()]
 
 
-def verdict(run: RunManifest, results: Sequence[FamilyResult], swept: Sequence[Mapping[str, Any]]) -> str:
+def verdict(run: RunManifest, results: Sequence[FamilyResult], swept: Sequence[SweepSection]) -> str:
     """The outcome of a run in a few sentences."""
     # A family has finished all the same where what comes after it failed.
     lost = dict.fromkeys(stage.family for stage in run.failed if stage.family and not stage.optional)
-    parts = [sweep["verdict"] for sweep in swept]
+    parts = [sweep.verdict for sweep in swept]
     if results or not swept:
         parts.append(leaderboard.verdict(run.status, results, len(run.families), list(lost)))
     return " ".join(parts)
@@ -160,7 +160,7 @@ def run_page(store: Store, run_id: str) -> dict[str, Any]:
     results = results_of(store, run, report)
     by_family = {result.family: result for result in results}
     entries = [family_view(store, run, name, by_family.get(name), report) for name in run.families]
-    swept = finite(sweeps(store, run, report))
+    swept = sweeps(store, run, report)
     return {
         "run": run,
         "run_id": run_id,
@@ -194,7 +194,7 @@ def inlined(
     store: Store,
     run: RunManifest,
     entries: Sequence[FamilyView],
-    swept: Sequence[Mapping[str, Any]],
+    swept: Sequence[SweepSection],
     report: str,
 ) -> dict[str, Any]:
     """What the script of the page draws."""
@@ -205,7 +205,7 @@ def inlined(
         "resolution": run.lineage.data.resolution,
         "classes": run.lineage.data.labels,
         "families": entries,
-        "sweeps": [sweep["drawn"] for sweep in swept],
+        "sweeps": [sweep.drawn for sweep in swept],
         "real": real_images(store, run, report) or originals([entry.samples for entry in entries]),
         "stages": timeline(run),
         "states": STATES,

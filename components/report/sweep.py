@@ -4,181 +4,195 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from components.records.sweep import Confirmation, Importance, Overhead, SweepResult, SweepSettings
+from components.records.trial import Trial, Values
 from components.report import formatting
 from components.report.metric_labels import Measure, measure
-from components.report.reading import Object, as_list, as_object, is_number
-from components.report.sweep_plots import plot_of
-from components.report.sweep_reading import STATES, lost, objects, words
-from components.report.sweep_tables import confirmation_of, finalists_of, findings, trials_table, winner_of
+from components.report.sweep_plots import Plot, plot_of
+from components.report.sweep_tables import (
+    STATES,
+    ConfirmationTable,
+    FinalistRow,
+    Finding,
+    Row,
+    confirmation_of,
+    finalist_rows,
+    findings,
+    trial_rows,
+)
 
 SEARCHERS = {"random": "random search", "grid": "a grid", "optuna": "Optuna’s TPE"}
 
 SCHEDULERS = {"asha": "ASHA", "pbt": "population-based training", "none": "none: every trial runs to its end"}
 
-SCHEDULED = ("asha", "pbt")
-
 IN_VIEW = 12  # rows of a table beyond which it scrolls in itself
-
-WIDE = 8  # from the smallest score to the largest: beyond, a logarithmic axis
 
 THUMB = (112, 56)  # pixels of the upper left corner of a sheet
 
-LARGEST = 112  # pixels along a side of an image of which a corner can be shown
+LARGEST = 112  # pixels along a side of an image of which a corner can be metric
 
 
-def of_family(
-    family: str, told: Object, duel: Object, running: bool, pictures: Collection[str], resolution: Any
-) -> dict[str, Any]:
-    """What the page shows of the sweep of a family.
+class SweepSection(NamedTuple):
+    """The words and tables of a sweep; `drawn` is for the script."""
+
+    family: str
+    swept: SweepResult
+    metric: Measure
+    running: bool
+    verdict: str
+    facts: list[tuple[str, str]]
+    concurrency: str
+    rows: list[Row]
+    corner: bool  # whether the corner of a picture shows whole images
+    findings: list[Finding]
+    importance: str
+    finalists: list[FinalistRow]
+    confirmation: ConfirmationTable | None
+    drawn: Plot
+    defaults: Values
+    states: Mapping[str, str] = STATES
+    thumb: tuple[int, int] = THUMB
+    in_view: int = IN_VIEW
+
+
+def section_of(
+    family: str,
+    swept: SweepResult,
+    confirmation: Confirmation | None,
+    running: bool,
+    pictures: Collection[str],
+    resolution: Any,
+) -> SweepSection:
+    """The section of a sweep on the page.
 
     Args:
         family: its name.
-        told: what the sweep's result says under "swept", or so far its progress.
-        duel: what was found of the winner against the default; empty before.
+        swept: the sweep's result, or its result so far.
+        confirmation: of the winner against the default; None before.
         running: whether there is more to come.
-        pictures: the names of trials' pictures beside the page, as `copies` names them.
+        pictures: the names of trials' pictures beside the page.
         resolution: pixels along a side of an image, where known.
-
-    Returns:
-        the page's words and tables; under "drawn" what the script draws.
     """
-    shown = measure(str(as_object(told.get("metric")).get("name") or "score"))
-    spaces = [s for s in objects(told.get("hyperparameters")) if isinstance(s.get("name"), str)]
-    trials = sorted(
-        (t for t in objects(told.get("trials")) if isinstance(t.get("number"), int)),
-        key=lambda trial: trial["number"],
+    metric = measure(swept.metric.name or "score")
+    swept.trials.sort(key=lambda trial: trial.number)
+    concurrency = f"{_concurrency(swept.settings)} {_overhead(swept.overhead_seconds)}".strip()
+    return SweepSection(
+        family=family,
+        swept=swept,
+        metric=metric,
+        running=running,
+        verdict=verdict(swept, confirmation, running, metric),
+        facts=_facts(swept, metric),
+        concurrency=concurrency,
+        rows=trial_rows(swept, pictures),
+        corner=isinstance(resolution, int) and 0 < resolution <= LARGEST,
+        findings=findings(swept),
+        importance=_importance(swept.importance),
+        finalists=finalist_rows(swept, metric),
+        confirmation=confirmation_of(confirmation, metric),
+        drawn=plot_of(family, swept, metric),
+        defaults={space.name: space.default for space in swept.hyperparameters},
     )
-    settings = as_object(told.get("settings"))
-    winner = as_object(told.get("winner"))
-    table = trials_table(told, spaces, trials, shown, pictures)
-    return {
-        "family": family,
-        "sampling": told.get("kind") == "sampling",
-        "running": running,
-        "verdict": verdict(told, trials, duel, running, shown),
-        "facts": _facts(told, settings, shown),
-        "how": _how(settings, trials),
-        "overhead": _overhead(as_object(told.get("overhead_seconds"))),
-        "winner": winner_of(winner, spaces),
-        "table": table,
-        "corner": isinstance(resolution, int) and 0 < resolution <= LARGEST,
-        "thumb": THUMB,
-        "findings": findings(told, spaces),
-        "importance": _of_importance(as_object(told.get("importance"))),
-        "finalists": finalists_of(told, winner, shown),
-        "duel": confirmation_of(duel, shown),
-        "decisions": [
-            {
-                "at": formatting.duration(decision.get("offset")),
-                "trial": formatting.number(decision.get("trial")),
-                "judged": formatting.number(decision.get("judged")),
-                "did": words(decision.get("did")),
-                "why": words(decision.get("why")),
-            }
-            for decision in objects(told.get("decisions"))
-        ],
-        "in_view": IN_VIEW,
-        "drawn": plot_of(family, told, spaces, trials, winner, shown),
-    }
 
 
-def verdict(told: Object, trials: Sequence[Object], duel: Object, running: bool, shown: Measure) -> str:
+def verdict(swept: SweepResult, confirmation: Confirmation | None, running: bool, metric: Measure) -> str:
     """How many trials did what, which won, and whether it beats the default."""
-    settings, winner = as_object(told.get("settings")), as_object(told.get("winner"))
-    planned = settings.get("trials")
+    trials, winner = swept.trials, swept.winner
     if not trials:
         return "No trial has started yet." if running else "The sweep has left no trials."
-    many = "1 trial" if len(trials) == 1 else f"{formatting.number(len(trials))} trials"
-    if running and isinstance(planned, int) and planned > len(trials):
-        many = f"{formatting.number(len(trials))} of {formatting.number(planned)} trials so far"
-    counts = Counter(str(trial.get("state") or "in no known state") for trial in trials)
-    states = [
-        f"{formatting.number(counts[s])} {STATES.get(s, s)}"
-        for s in [*STATES, *sorted(set(counts) - set(STATES))]
-        if counts[s]
-    ]
-    said = [f"{many}: {formatting.listing(states)}."]
-    if isinstance(winner.get("number"), int):
-        why = words(winner.get("why")).rstrip(".")
-        who = f"Trial {winner['number']}" if winner["number"] else "What the config has"
-        said.append(f"{who} won{f': {why}' if why else ''}.")
+    sentences = [f"{_count(swept, running)}: {_states(trials)}."]
+    if winner is not None:
+        why = f": {winner.why.rstrip('.')}" if winner.why else ""
+        who = f"Trial {winner.number}" if winner.number else "What the config has"
+        sentences.append(f"{who} won{why}.")
     elif best := _best(trials):
         so_far = " so far" if running else ""
-        said.append(f"Trial {best['number']} is best{so_far}: {shown.label} {shown.show(best['value'])}.")
-    if running and is_number(told.get("seconds_left")):
-        said.append(f"About {formatting.duration(told['seconds_left'])} left.")
-    if words(duel.get("says")):
-        said.append(f"Against the default: {words(duel.get('says')).rstrip('.')}.")
-    return " ".join(said)
+        sentences.append(f"Trial {best.number} is best{so_far}: {metric.label} {metric.show(best.value)}.")
+    if running and swept.seconds_left is not None:
+        sentences.append(f"About {formatting.duration(swept.seconds_left)} left.")
+    if confirmation is not None and confirmation.says:
+        sentences.append(f"Against the default: {confirmation.says.rstrip('.')}.")
+    return " ".join(sentences)
 
 
-def _best(trials: Sequence[Object]) -> Object | None:
-    judged = [trial for trial in trials if is_number(trial.get("value")) and not lost(trial)]
-    return min(judged, key=lambda trial: trial["value"], default=None)
+def _count(swept: SweepResult, running: bool) -> str:
+    number, planned = len(swept.trials), swept.settings.trials
+    if running and planned is not None and planned > number:
+        return f"{formatting.number(number)} of {formatting.number(planned)} trials so far"
+    return "1 trial" if number == 1 else f"{formatting.number(number)} trials"
 
 
-def _facts(told: Object, settings: Object, shown: Measure) -> list[tuple[str, str]]:
-    metric = as_object(told.get("metric"))
-    count, split, floor = metric.get("n"), words(metric.get("split")), metric.get("floor")
-    images = f" of {formatting.number(count)} images" if is_number(count) else ""
-    against = f" against the {split} split" if split else ""
-    bound = f"; {shown.bound} {shown.show_limit(floor)}" if is_number(floor) else ""
-    searcher = str(settings.get("searcher") or "")
-    scheduler = str(settings.get("scheduler") or "none")
-    rungs = [str(rung) for rung in as_list(settings.get("rungs")) if isinstance(rung, int)]
-    stops = f", after judgement {formatting.listing(rungs)}" if rungs and scheduler in SCHEDULED else ""
-    best = (
-        f" the best 1 in {formatting.short(settings['factor'])} go on"
-        if is_number(settings.get("factor"))
-        else ""
+def _states(trials: Sequence[Trial]) -> str:
+    counts = Counter(trial.state or "in no known state" for trial in trials)
+    others = sorted(set(counts) - set(STATES))
+    return formatting.listing(
+        [f"{formatting.number(counts[s])} {STATES.get(s, s)}" for s in [*STATES, *others] if counts[s]]
     )
-    keeps = f":{best}" if best and stops and scheduler == "asha" else ""
-    steps, judgements, diversity = (settings.get(name) for name in ("steps", "judgements", "diversity"))
+
+
+def _best(trials: Sequence[Trial]) -> Trial | None:
+    scored = [(trial.value, i) for i, trial in enumerate(trials) if trial.value is not None]
+    scored = [(value, i) for value, i in scored if not trials[i].cannot_win]
+    return trials[min(scored)[1]] if scored else None
+
+
+def _facts(swept: SweepResult, metric: Measure) -> list[tuple[str, str]]:
+    about, settings = swept.metric, swept.settings
+    images = f" of {formatting.number(about.n)} images" if about.n is not None else ""
+    against = f" against the {about.split} split" if about.split else ""
+    bound = f"; {metric.bound} {metric.show_limit(about.floor)}" if about.floor is not None else ""
+    steps, judgements = settings.steps, settings.judgements
+    trial, diversity = "", ""
+    if steps is not None and judgements is not None:
+        trial = f"{formatting.number(steps)} steps, judged {formatting.number(judgements)} times"
+    if settings.diversity is not None:
+        least = formatting.short(settings.diversity)
+        diversity = f"at least {least} of that of real images, else a trial counts as collapsed"
     facts = [
-        ("Judged by", f"{shown.label}{images}{against}{bound}" if metric else ""),
-        ("Searched with", SEARCHERS.get(searcher, searcher)),
-        ("Scheduler", f"{SCHEDULERS.get(scheduler, scheduler)}{stops}{keeps}" if settings else ""),
-        (
-            "Each trial",
-            f"{formatting.number(steps)} steps, judged {formatting.number(judgements)} times"
-            if is_number(steps) and is_number(judgements)
-            else "",
-        ),
-        (
-            "Diversity",
-            f"at least {formatting.short(diversity)} of that of real images, else a trial counts as collapsed"
-            if is_number(diversity)
-            else "",
-        ),
-        ("Seed", formatting.number(told.get("seed")) if isinstance(told.get("seed"), int) else ""),
+        ("Judged by", f"{metric.label}{images}{against}{bound}" if about.name else ""),
+        ("Searched with", SEARCHERS.get(settings.searcher, settings.searcher)),
+        ("Scheduler", _scheduler(settings)),
+        ("Each trial", trial),
+        ("Diversity", diversity),
+        ("Seed", "" if swept.seed is None else formatting.number(swept.seed)),
     ]
     return [(name, value) for name, value in facts if value]
 
 
-def _how(settings: Object, trials: Sequence[Object]) -> str:
+def _scheduler(settings: SweepSettings) -> str:
+    name = SCHEDULERS.get(settings.scheduler, settings.scheduler)
+    if settings.scheduler not in ("asha", "pbt") or not settings.rungs:
+        return name
+    rungs = f"{name}, after judgement {formatting.listing([str(rung) for rung in settings.rungs])}"
+    if settings.scheduler != "asha" or settings.factor is None:
+        return rungs
+    return f"{rungs}: the best 1 in {formatting.short(settings.factor)} go on"
+
+
+def _concurrency(settings: SweepSettings) -> str:
     """How many trials run side by side, and why."""
-    many, why = settings.get("concurrent"), words(settings.get("because")).rstrip(".")
-    if not isinstance(many, int):
+    many, why = settings.concurrent, settings.because.rstrip(".")
+    if many is None:
         return ""
     side = "One trial at a time" if many == 1 else f"{formatting.number(many)} trials side by side"
     return f"{side}{f': {why}' if why else ''}."
 
 
-def _overhead(seconds: Object) -> str:
-    mean, most = seconds.get("mean"), seconds.get("max")
-    if not is_number(mean):
+def _overhead(seconds: Overhead | None) -> str:
+    if seconds is None:
         return ""
-    worst = f", {formatting.duration(most)} at most" if is_number(most) else ""
-    said = f"Beyond its training and judging, a trial took {formatting.duration(mean)} in the mean{worst}."
-    return re.sub(r"(?<=\d) (?=s\b)", "\u00a0", said)
+    worst = f", {formatting.duration(seconds.max)} at most" if seconds.max is not None else ""
+    mean = formatting.duration(seconds.mean)
+    sentence = f"Beyond its training and judging, a trial took {mean} in the mean{worst}."
+    return re.sub(r"(?<=\d) (?=s\b)", "\u00a0", sentence)
 
 
-def _of_importance(importance: Object) -> str:
-    if not importance.get("of"):
+def _importance(importance: Importance | None) -> str:
+    if importance is None or not importance.of:
         return ""
-    count, at = importance.get("n"), words(importance.get("at"))
-    trials = f" of {formatting.number(count)} trials" if is_number(count) else ""
-    return f"how much of the ranking{trials}{f', as they stood at {at},' if at else ''} it explains alone"
+    trials = f" of {formatting.number(importance.n)} trials" if importance.n else ""
+    at = f", as they stood at {importance.at}," if importance.at else ""
+    return f"how much of the ranking{trials}{at} it explains alone"

@@ -3,147 +3,126 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.common.finite import is_number
+from components.records.sweep import SearchedHyperparameter, SweepResult
+from components.records.trial import Trial, TrialState, Values
 from components.report.metric_labels import Measure
-from components.report.reading import Object, as_list, as_object, is_number, rounded
-from components.report.sweep_reading import lost, objects, words
-from components.report.sweep_tables import began_with
+from components.report.reading import rounded
 from components.tuning.recommendations import written
 
+Plot = Mapping[str, Any]
+"""What sweep.js draws, as JSON."""
 
-def plot_of(
-    family: str,
-    told: Object,
-    spaces: Sequence[Object],
-    trials: Sequence[Object],
-    winner: Object,
-    shown: Measure,
-) -> dict[str, Any]:
+
+def plot_of(family: str, swept: SweepResult, metric: Measure) -> Plot:
     """The plot of all trials: parallel coordinates, the best so far, the rungs."""
-    settings, cost = as_object(told.get("settings")), as_object(told.get("cost"))
-    axes = [_axis(space, trials) for space in spaces]
-    rungs = [rung for rung in as_list(settings.get("rungs")) if isinstance(rung, int)]
-    floor = as_object(told.get("metric")).get("floor")
-    times = 100 if shown.percent else 1
-    unit = "\u00a0%" if shown.percent else ""
+    axes = [_axis(space, swept.trials) for space in swept.hyperparameters]
+    times = 100 if metric.percent else 1
+    floor = swept.metric.floor
     return {
         "family": family,
-        "sampling": told.get("kind") == "sampling",
-        "metric": f"{shown.label}{f', {unit.strip()}' if unit else ''}",
-        "floor": rounded(times * floor) if is_number(floor) else None,
-        "bound": shown.bound,
-        "cost": {"name": words(cost.get("name")) or "cost", "unit": words(cost.get("unit"))},
-        "scheduler": str(settings.get("scheduler") or "none"),
-        "rungs": rungs,
-        "steps": settings.get("steps") if is_number(settings.get("steps")) else None,
+        "sampling": swept.kind == "sampling",
+        "metric": f"{metric.label}, %" if metric.percent else metric.label,
+        "floor": None if floor is None else rounded(times * floor),
+        "bound": metric.bound,
+        "cost": {"name": swept.cost.name or "cost", "unit": swept.cost.unit},
+        "scheduler": swept.settings.scheduler or "none",
+        "rungs": swept.settings.rungs,
+        "steps": swept.settings.steps,
         "axes": axes,
-        "winner": winner.get("number") if isinstance(winner.get("number"), int) else None,
-        "trials": [_trial(trial, axes, rungs, times) for trial in trials],
-        "moves": _moves(told, settings),
-        "spent": spent(trials, times),
+        "winner": swept.winner.number if swept.winner else None,
+        "trials": [_trial(trial, axes, swept.settings.rungs, times) for trial in swept.trials],
+        "moves": _moves(swept),
+        "spent": spent(swept.trials, times),
     }
 
 
-def _axis(space: Object, trials: Sequence[Object]) -> dict[str, Any]:
+def _axis(space: SearchedHyperparameter, trials: Sequence[Trial]) -> Plot:
     """An axis of the parallel coordinates: a stretch of numbers, or choices in their order."""
-    name = space["name"]
-    tried = [as_object(one.get("values")).get(name) for trial in trials for one in (began_with(trial), trial)]
-    numbers = [value for value in (*tried, space.get("low"), space.get("high")) if is_number(value)]
-    wanted = space["recommended"] if space.get("recommended") is not None else space.get("default")
-    if is_number(space.get("low")) and is_number(space.get("high")) and numbers:
+    tried = [state.values.get(space.name) for trial in trials for state in (trial.original, trial)]
+    wanted = space.recommended if space.recommended is not None else space.default
+    if space.low is not None and space.high is not None:
+        numbers = [value for value in (*tried, space.low, space.high) if is_number(value)]
         low, high = min(numbers), max(numbers)
         return {
-            "name": name,
+            "name": space.name,
             "low": rounded(low),
             "high": rounded(high),
-            "log": space.get("scale") == "log" and low > 0,
+            "log": space.scale == "log" and low > 0,
             "wanted": rounded(wanted) if is_number(wanted) else None,
         }
-    given = [value for value in as_list(space.get("values")) + tried if value is not None]
-    choices = list(dict.fromkeys(map(written, given)))
+    values = [value for value in (space.values or []) + tried if value is not None]
+    choices = list(dict.fromkeys(map(written, values)))
+    at = choices.index(written(wanted)) if written(wanted) in choices else None
+    return {"name": space.name, "choices": choices, "wanted": at}
+
+
+def _trial(trial: Trial, axes: Sequence[Plot], rungs: Sequence[int], times: int) -> Plot:
+    original = _points(trial.original, times)
     return {
-        "name": name,
-        "choices": choices,
-        "wanted": choices.index(written(wanted)) if written(wanted) in choices else None,
+        "n": trial.number,
+        "state": trial.state,
+        "at": _places(axes, trial.values),
+        "began": _places(axes, trial.original.values),
+        "value": None if trial.value is None else rounded(times * trial.value),
+        "first": next((value for judged, _, value in original if rungs and judged == min(rungs)), None),
+        "cost": rounded(trial.cost),
+        "step": trial.step,
+        "curve": _points(trial, times),
     }
 
 
-def _trial(trial: Object, axes: Sequence[Object], rungs: Sequence[int], times: int) -> dict[str, Any]:
-    began = began_with(trial)
-    points, first = _points(trial, times), _points(began, times)
-
-    def places(values: Object) -> list[Any]:
-        return [_at(axis, values.get(axis["name"])) for axis in axes]
-
-    return {
-        "n": trial["number"],
-        "state": str(trial.get("state") or ""),
-        "at": places(as_object(trial.get("values"))),
-        "began": places(as_object(began.get("values"))),
-        "value": rounded(times * trial["value"]) if is_number(trial.get("value")) else None,
-        "first": next((value for judged, _, value in first if rungs and judged == min(rungs)), None),
-        "cost": rounded(trial["cost"]) if is_number(trial.get("cost")) else None,
-        "step": trial.get("step") if is_number(trial.get("step")) else None,
-        "curve": points,
-    }
+def _points(trial: TrialState, times: int) -> list[tuple[int, int, float]]:
+    """A curve: evaluation, step and value."""
+    return [(p.judged, p.step, rounded(times * p.value)) for p in trial.curve if p.value is not None]
 
 
-def _points(trial: Object, times: int) -> list[list[Any]]:
-    """A curve: judgement, step and value."""
-    return [
-        [p["judged"], p.get("step"), rounded(times * p["value"])]
-        for p in objects(trial.get("curve"))
-        if isinstance(p.get("judged"), int) and is_number(p.get("value"))
-    ]
+def _places(axes: Sequence[Plot], values: Values) -> list[Any]:
+    """The places of values along the axes."""
+    return [_place(axis, values.get(axis["name"])) for axis in axes]
 
 
-def _moves(told: Object, settings: Object) -> list[dict[str, Any]]:
-    """Who went on from whose weights, at which step and with which values: the decisions of a population."""
-    steps, judgements = settings.get("steps"), settings.get("judgements")
-    if not (is_number(steps) and is_number(judgements) and judgements):
-        return []
-    return [
-        {
-            "step": rounded(steps * one["judged"] / judgements),
-            "trial": one["trial"],
-            "from": one["donor"],
-            "values": ", ".join(f"{k} {written(v)}" for k, v in as_object(one.get("values")).items()),
-        }
-        for one in objects(told.get("decisions"))
-        if all(is_number(one.get(key)) for key in ("judged", "trial", "donor"))
-    ]
-
-
-def _at(axis: Object, value: Any) -> Any:
+def _place(axis: Plot, value: Any) -> Any:
     if "choices" in axis:
         return axis["choices"].index(written(value)) if written(value) in axis["choices"] else None
     return rounded(value) if is_number(value) else None
 
 
-def spent(trials: Sequence[Object], times: int = 1) -> list[list[Any]]:
-    """The best so far against all that was spent: [spent, trial, its score, the best], as trials ended."""
+def _moves(swept: SweepResult) -> list[Plot]:
+    """Which trial continued from whose weights, at which step and with which values: of a population."""
+    steps, judgements = swept.settings.steps, swept.settings.judgements
+    if steps is None or not judgements:
+        return []
+    return [
+        {
+            "step": rounded(steps * decision.judged / judgements),
+            "trial": decision.trial,
+            "from": decision.donor,
+            "values": ", ".join(f"{name} {written(v)}" for name, v in (decision.values or {}).items()),
+        }
+        for decision in swept.decisions
+        if decision.donor is not None
+    ]
 
-    def ended(trial: Object) -> tuple[float, int]:
-        begun, took = trial.get("offset"), trial.get("seconds")
-        at = (begun + (took if is_number(took) else 0)) if is_number(begun) else math.inf
-        return at, trial["number"]
 
-    total, best, points = 0.0, math.inf, []
+def spent(trials: Sequence[Trial], times: int = 1) -> list[tuple[float, int, float | None, float | None]]:
+    """The best so far against all that was spent: (spent, trial, its score, the best), as trials ended."""
+
+    def ended(trial: Trial) -> tuple[float, int]:
+        return math.inf if trial.offset is None else trial.offset + trial.seconds, trial.number
+
+    total, best = 0.0, math.inf
+    points: list[tuple[float, int, float | None, float | None]] = []
     for trial in sorted(trials, key=ended):
-        if trial.get("state") == "running" or not is_number(trial.get("cost")):
+        if trial.state == "running" or trial.cost is None:
             continue
-        total += trial["cost"]
-        value = trial.get("value") if is_number(trial.get("value")) else None
-        if value is not None and not lost(trial):
-            best = min(best, value)
-        points.append(
-            [
-                rounded(total),
-                trial["number"],
-                None if value is None else rounded(times * value),
-                rounded(times * best) if math.isfinite(best) else None,
-            ]
-        )
+        total += trial.cost
+        if trial.value is not None and not trial.cannot_win:
+            best = min(best, trial.value)
+        value = None if trial.value is None else rounded(times * trial.value)
+        best_so_far = rounded(times * best) if math.isfinite(best) else None
+        points.append((rounded(total), trial.number, value, best_so_far))
     return points

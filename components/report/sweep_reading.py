@@ -1,40 +1,47 @@
-"""What the tables and plots of a sweep read."""
+"""Read what the stages of a run left of sweeps."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from components.report.reading import Object, as_list, as_object
-
-PICTURE = re.compile(r"store/[\w-]+/(?P<key>[\w-]+)/attempts/(?P<attempt>\d+)/samples/(?P<name>[\w-]+)\.webp")
-
-STATES = {
-    "done": "judged to the end",
-    "stopped": "stopped early",
-    "collapsed": "collapsed",
-    "failed": "failed",
-    "running": "running",
-    "waiting": "waiting",
-}
+from components.records.run import RunManifest, StageEntry
+from components.records.sweep import Confirmation, SweepResult
+from components.records.trial import Trial
+from components.report.reading import copy
+from components.report.results import folder_of
+from components.report.sweep import SweepSection, section_of
+from components.report.sweep_tables import picture_copy
+from components.store import Store
 
 
-def copies(path: Any) -> str | None:
-    """The name beside the page of a picture in the store; None for what is no trial's picture."""
-    found = PICTURE.fullmatch(path) if isinstance(path, str) else None
-    return f"samples/trial-{found['key'][:24]}-{found['attempt']}-{found['name']}.webp" if found else None
+def sweeps(store: Store, run: RunManifest, report: str) -> list[SweepSection]:
+    """Return the results of a run's sweeps, or the results so far."""
+    return [_section(store, run, stage, report) for stage in run.stages if stage.name == "sweep"]
 
 
-def objects(value: Any) -> list[Object]:
-    """The objects among the items of a list."""
-    return [as_object(item) for item in as_list(value) if as_object(item)]
+def _section(store: Store, run: RunManifest, stage: StageEntry, report: str) -> SweepSection:
+    confirmation = Confirmation.read(
+        _content(store, run.stage("confirmation", stage.family), "result.json").get("duel")
+    )
+    swept = SweepResult.read(_content(store, stage, "result.json").get("swept"))
+    running = swept is None and stage.state in ("running", "waiting")
+    swept = swept or SweepResult.read(_content(store, stage, "progress.json").get("swept")) or SweepResult()
+    pictures = copy_pictures(store, swept.trials, report)
+    resolution = run.lineage.data.resolution
+    return section_of(stage.family or "", swept, confirmation, running, pictures, resolution)
 
 
-def words(value: Any) -> str:
-    """The text of a value, if it is text."""
-    return value if isinstance(value, str) else ""
+def _content(store: Store, stage: StageEntry | None, file: str) -> dict[str, Any]:
+    """Return a file that a stage's attempt has left; empty if there is none."""
+    folder = folder_of(store, stage, "")
+    return folder.read_json(file) if folder else {}
 
 
-def lost(trial: Object) -> bool:
-    """Whether a trial cannot win, whatever its score."""
-    return trial.get("state") in ("failed", "collapsed")
+def copy_pictures(store: Store, trials: Sequence[Trial], report: str) -> set[str]:
+    """Copy pictures of trials beside the page; the names of those that exist."""
+    wanted = {name: str(trial.picture) for trial in trials if (name := picture_copy(trial.picture))}
+    with ThreadPoolExecutor(1 if store.is_local else 16) as pool:
+        copied = pool.map(lambda pair: copy(store, pair[1], f"{report}/{pair[0]}"), wanted.items())
+        return {name for name, exists in zip(wanted, copied, strict=True) if exists}

@@ -3,74 +3,78 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
+from components.cluster import resources
 from components.common.errors import InputError
 from components.config.sweep import Sweep
-from components.tuning.trial import Terms
+from components.tuning.trial import TrialContext
 
 # What a trial takes whose workers are Ray Train's: a megabyte, since Ray refuses nothing at all, and of the
 # cores even a hundredth would leave the workers one too few.
 LEAST = {"CPU": 0.0, "memory": 2.0**20}
 
 
-def concurrency(terms: Terms, settings: Sweep) -> tuple[int, str]:
-    """How many trials run side by side, and why."""
-    import ray
+def concurrency(context: TrialContext, settings: Sweep) -> tuple[int, str]:
+    """How many trials run side by side, and why.
 
-    have, threads = ray.cluster_resources(), terms.threads * terms.workers
-    gpus = terms.workers * gpus_of(terms, settings)
-    room = sum(_fit(node, terms, settings) for node in _nodes()) // terms.workers
-    because = f"{have.get('CPU', 0):g} cores, {threads} a trial"
-    if gpus:
-        because += f"; {have.get('GPU', 0):g} GPUs, {gpus:g} a trial"
+    Raises:
+        InputError: the cluster has no room for one.
+    """
+    machines, threads = _machines(), context.threads * context.workers
+    share = gpu_share(context, settings)
+    room = trials_that_fit(machines, context, settings)
+    cores, gpus = (sum(machine.get(kind, 0.0) for machine in machines) for kind in ("CPU", "GPU"))
+    needed = context.workers * share
     if room < 1:
         raise InputError(
             f"a trial needs {threads} cores"
-            + (f" and {gpus:g} GPUs" if gpus else "")
-            + f", and the cluster has {have.get('CPU', 0):g}"
-            + (f" and {have.get('GPU', 0):g}" if gpus else "")
-            + (f" on {len(_nodes())} machines" if len(_nodes()) > 1 else "")
+            + (f" and {needed:g} GPUs" if share else "")
+            + f", and the cluster has {cores:g}"
+            + (f" and {gpus:g}" if share else "")
+            + (f" on {len(machines)} machines" if len(machines) > 1 else "")
             + "; lower train.threads or sweep.workers"
         )
     if settings.side_by_side is not None and settings.side_by_side < room:
         return settings.side_by_side, f"sweep.side_by_side; there would be room for {room}"
-    return room, because
+    because = f"{cores:g} cores, {threads} a trial"
+    return room, because + (f"; {gpus:g} GPUs, {needed:g} a trial" if share else "")
 
 
-def _nodes() -> list[dict[str, float]]:
-    """What each machine of the cluster has."""
+def trials_that_fit(machines: list[dict[str, float]], context: TrialContext, settings: Sweep) -> int:
+    """How many trials machines with such resources have room for."""
+    share = gpu_share(context, settings)
+    processes = sum(
+        resources.room(m.get("CPU", 0.0), m.get("GPU", 0.0), threads=context.threads, gpu_share=share)
+        for m in machines
+    )
+    return processes // context.workers
+
+
+def _machines() -> list[dict[str, float]]:
+    """The resources of each machine of the cluster."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _fit(node: Mapping[str, float], terms: Terms, settings: Sweep) -> int:
-    """How many processes of trials a machine has room for."""
-    cores = int(node.get("CPU", 0) // terms.threads)
-    if terms.device != "cuda":
-        return cores
-    return min(cores, int(node.get("GPU", 0)) * int(1 / gpus_of(terms, settings) + 1e-6))
-
-
-def gpus_of(terms: Terms, settings: Sweep) -> float:
-    """Of a GPU, what a process of a trial takes: with others beside it, a share."""
-    if terms.device != "cuda":
+def gpu_share(context: TrialContext, settings: Sweep) -> float:
+    """The share of a GPU that a process of a trial takes."""
+    if context.device != "cuda":
         return 0.0
-    return settings.gpus if terms.workers == 1 else 1.0
+    return settings.gpus if context.workers == 1 else 1.0
 
 
-def room(terms: Terms, settings: Sweep, side_by_side: int) -> dict[str, float]:
-    """What a trial's own process takes; workers of a Ray Train run bring their own.
+def requirements(context: TrialContext, settings: Sweep, side_by_side: int) -> dict[str, float]:
+    """The resources of a trial's own process; workers of a Ray Train run bring their own.
 
-    Of a population all are there at once, most of them waiting: so what they take is what limits how many
-    run.
+    The trials of a population all exist at once, most of them waiting: so what they take is what limits how
+    many run.
     """
-    if terms.workers > 1:
+    if context.workers > 1:
         return LEAST
-    cpus = float(terms.threads)
+    cpus = float(context.threads)
     if settings.scheduler == "pbt" and settings.side_by_side is not None:
-        have = [node.get("CPU", 0.0) for node in _nodes()]
-        share = math.floor(1e4 * sum(have) / side_by_side) / 1e4  # as finely as Ray counts
-        cpus = max(cpus, min(share, max(have)))
-    return {"CPU": cpus} | ({"GPU": gpus_of(terms, settings)} if terms.device == "cuda" else {})
+        cores = [machine.get("CPU", 0.0) for machine in _machines()]
+        share = math.floor(1e4 * sum(cores) / side_by_side) / 1e4  # as finely as Ray counts
+        cpus = max(cpus, min(share, max(cores)))
+    return {"CPU": cpus} | ({"GPU": gpu_share(context, settings)} if context.device == "cuda" else {})

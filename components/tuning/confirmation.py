@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from components.tuning.trial_log import Told
+from components.records.sweep import Confirmation, Difference, SideFailure
 
 CONFIDENCE = 0.95
+
+SIDES = ("winner", "default")
+
+
+class Pair(NamedTuple):
+    """The values of both sides with the same seed."""
+
+    seed: int
+    winner: float
+    default: float
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
@@ -23,30 +33,38 @@ def interval(values: Sequence[float]) -> tuple[float, float | None, float | None
     return mean, mean - half, mean + half
 
 
-def duel(metric: str, pairs: Sequence[Mapping[str, Any]], **about: Any) -> Told:
-    """The differences of two settings on the same fresh seeds, and whether they are more than chance.
+def duel(
+    metric: str, pairs: Sequence[Pair], failed: Sequence[SideFailure] = (), **about: Any
+) -> Confirmation:
+    """Compare two settings on the same fresh seeds: their differences, and whether chance explains them.
 
     Args:
-        metric: what they are compared by, lower the better.
-        pairs: for each seed the two values: {"seed", "winner", "default"}.
-        about: what else is to be known: n, split, floor; `failed`, the trainings that gave no value.
+        metric: what they are compared by, lower is better.
+        pairs: the two values of each seed.
+        failed: the trainings without a value.
+        about: other fields of the record: n, split, floor, seconds_per_image.
     """
-    differences = [pair["winner"] - pair["default"] for pair in pairs]
-    value, low, high = interval(differences)
-    says = "one seed says nothing of chance"
-    if not any(differences):
-        says = "the winner is what the config has"
-    elif low is not None and high is not None:
-        says = "better" if high < 0 else "worse" if low > 0 else "no significant gain"
-    lost = {side: sum(one["side"] == side for one in about.get("failed", ())) for side in SIDES}
-    if lost["winner"] > lost["default"]:
-        says = f"the winner failed on {lost['winner']} of {lost['winner'] + len(pairs)} seeds"
-    told = {name: [pair[name if name != "seeds" else "seed"] for pair in pairs] for name in ("seeds", *SIDES)}
-    return (
-        about
-        | told
-        | {"metric": metric, "difference": {"value": value, "low": low, "high": high}, "says": says}
+    value, low, high = interval([pair.winner - pair.default for pair in pairs])
+    return Confirmation(
+        metric=metric,
+        seeds=[pair.seed for pair in pairs],
+        winner=[pair.winner for pair in pairs],
+        default=[pair.default for pair in pairs],
+        difference=Difference(value=value, low=low, high=high),
+        says=_verdict(pairs, low, high, failed),
+        failed=list(failed),
+        **about,
     )
 
 
-SIDES = ("winner", "default")
+def _verdict(
+    pairs: Sequence[Pair], low: float | None, high: float | None, failed: Sequence[SideFailure]
+) -> str:
+    lost = {side: sum(failure.side == side for failure in failed) for side in SIDES}
+    if lost["winner"] > lost["default"]:
+        return f"the winner failed on {lost['winner']} of {lost['winner'] + len(pairs)} seeds"
+    if all(pair.winner == pair.default for pair in pairs):
+        return "the winner is what the config has"
+    if low is None or high is None:
+        return "one seed says nothing of chance"
+    return "better" if high < 0 else "worse" if low > 0 else "no significant gain"

@@ -3,171 +3,217 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from components.cluster import ray_cluster
 from components.common import hashing
 from components.common.errors import RunError
 from components.config.sweep import Sweep
-from components.store import Store
+from components.records.sweep import Finalist, FinalistSeed, Winner
+from components.records.trial import ScheduleEntry, Trial, Values
 from components.tuning import capacity
 from components.tuning.confirmation import interval
 from components.tuning.repeat import Repeat, retrained
-from components.tuning.trial import Terms
-from components.tuning.trial_log import Told
+from components.tuning.trial import WORST, TrialContext
+
+T = TypeVar("T")
 
 
 def finalists(
-    found: Sequence[Told],
+    trials: Sequence[Trial],
     settings: Sweep,
-    own: Mapping[str, Any] | None = None,
-    scored: Sequence[Told] = (),
-) -> list[Told]:
-    """The trials to be judged again: those that came farthest, the best of them first.
+    defaults: Values | None = None,
+    scored: Sequence[Trial | Finalist] = (),
+) -> list[Trial]:
+    """The trials to evaluate again: those that came farthest, the best of them first.
 
     Where cost is searched for too, those that no other beats in both; if what is cheap is preferred, the
-    cheapest that are not worse than the experiment's own. The experiment's `own` settings, where they are
-    given, are always among them: as trial 0, if no trial had them.
+    cheapest that are not worse than the experiment's own. The experiment's own settings, `defaults`, are
+    always among them if they are given: as trial 0, if no trial had them.
 
     Args:
-        found: the trials.
+        trials: all of them.
         settings: of the sweep.
-        own: the experiment's settings.
-        scored: those that were judged again already, none of which can win.
+        defaults: the experiment's own settings.
+        scored: those that were evaluated again already, none of which can win.
 
     Raises:
-        RunError: no trial came to a value.
+        RunError: no trial has a value.
     """
-    whole = [trial for trial in found if trial["state"] in ("done", "stopped") and trial["value"] is not None]
+    whole = [trial for trial in trials if trial.state in ("done", "stopped") and trial.value is not None]
     if not whole:
-        reasons = [trial["reason"] for trial in found if trial["reason"]]
+        reasons = [trial.reason for trial in trials if trial.reason]
         raise RunError(
             f"no trial of the sweep came to a value; the first said: {(reasons or ['nothing'])[0]}"
         )
-    ranked = sorted(whole, key=lambda t: (_left(t), t["score"], t["number"]))
-    first = {_what(t): t for t in reversed(ranked)}  # of twins
-    known = set(map(_what, scored))
-    ranked = [t for t in ranked if t in first.values() and _what(t) not in known]
-    if settings.cost:
-        ranked = [t for t in ranked if not any(_beats(other, t) for other in ranked)]
-        mine = [t["score"] for t in whole if t["values"] == own]
-        if settings.prefer == "cost" and mine:
-            ranked.sort(key=lambda t: (t["score"] > mine[0], t["cost"] if t["score"] <= mine[0] else 0.0))
-    chosen = ranked[: settings.finalists]
-    if own is None or any(trial["values"] == own for trial in (*chosen, *scored)):
+    chosen = _ranked(whole, settings, defaults, scored)[: settings.finalists]
+    if defaults is None or any(trial.values == defaults for trial in (*chosen, *scored)):
         return chosen
-    same = [trial for trial in whole if trial["values"] == own]
-    return chosen + (same or [{"number": 0, "values": dict(own), "schedule": None}])
+    same = [trial for trial in whole if trial.values == defaults]
+    return chosen + (same or [Trial(number=0, values=defaults)])
 
 
-def _what(trial: Told) -> str:
+def _ranked(
+    whole: Sequence[Trial], settings: Sweep, defaults: Values | None, scored: Sequence[Trial | Finalist]
+) -> list[Trial]:
+    """The candidates that were not scored, the best first; of trials that are one training, the first."""
+    ranked: list[Trial] = []
+    seen = set(map(_identity, scored))
+    for trial in sorted(whole, key=lambda t: (_distance_to_end(t), _score(t), t.number)):
+        if (identity := _identity(trial)) not in seen:
+            seen.add(identity)
+            ranked.append(trial)
+    if not settings.cost:
+        return ranked
+    ranked = [t for t in ranked if not any(_beats(other, t) for other in ranked)]
+    bounds = [_score(t) for t in whole if t.values == defaults]
+    if settings.prefer == "cost" and bounds:
+        ranked.sort(key=lambda t: (_score(t) > bounds[0], _cost(t) if _score(t) <= bounds[0] else 0.0))
+    return ranked
+
+
+def _identity(trial: Trial | Finalist) -> str:
     """What two trials have in common that are one training."""
-    return hashing.canonical([trial["values"], trial.get("schedule")])
+    schedule = [entry.to_json() for entry in trial.schedule or []]
+    return hashing.canonical([trial.values, schedule])
 
 
-def comparable_trials(scored: Sequence[Told], least: float) -> list[Told]:
-    """Those that may win: judged with all seeds, and with none of them less diverse than `least`."""
-    return [one for one in scored if one["mean"] is not None and one["diversity"] >= least]
+def _distance_to_end(trial: Trial) -> tuple[bool, int]:
+    """How far a trial was from its end; one that is done has ended, be it early, of itself."""
+    done = trial.state == "done"
+    return not done, 0 if done else -len(trial.curve)
 
 
-def _left(trial: Told) -> tuple[bool, int]:
-    """How far a trial came, the farthest first; one that is done has ended, be it early, of itself."""
-    done = trial["state"] == "done"
-    return not done, 0 if done else -len(trial["curve"])
+def _score(trial: Trial) -> float:
+    return WORST if trial.score is None else trial.score
 
 
-def _beats(a: Told, b: Told) -> bool:
+def _cost(trial: Trial | Finalist) -> float:
+    return WORST if trial.cost is None else trial.cost
+
+
+def _mean(finalist: Finalist) -> float:
+    return WORST if finalist.mean is None else finalist.mean
+
+
+def _beats(a: Trial, b: Trial) -> bool:
     """Whether a trial is better or cheaper than another, and in nothing behind it."""
-    ours, theirs = (a["score"], a["cost"]), (b["score"], b["cost"])
-    return ours != theirs and all(x <= y for x, y in zip(ours, theirs, strict=True))
+    first, second = (_score(a), _cost(a)), (_score(b), _cost(b))
+    return first != second and all(x <= y for x, y in zip(first, second, strict=True))
 
 
-def rescored(
-    attempt: Store,
-    store: Store,
-    terms: Terms,
-    chosen: Sequence[Told],
-    settings: Sweep,
-    seed: int,
-    side_by_side: int,
-    trained: Callable[[int, int], None],
-) -> list[Told]:
-    """The finalists, each trained with several seeds and judged by more samples.
-
-    `trained` is told how many of those trainings are done, and how many there are.
-    """
-    folder = f"{attempt.root.removeprefix(store.root).strip('/')}/finals"
-    seeds = [seed + i for i in range(settings.repeats)]
-    jobs = [
-        Repeat(
-            terms,
-            tuple(trial["schedule"] or [{"step": 0, "values": trial["values"]}]),
-            one,
-            settings.final_samples,
-            folder,
-        )
-        for trial in chosen
-        for one in seeds
+def comparable_finalists(scored: Sequence[Finalist], least: float) -> list[Finalist]:
+    """Those that may win: evaluated with all seeds, and with none of them less diverse than `least`."""
+    return [
+        finalist
+        for finalist in scored
+        if finalist.mean is not None and finalist.diversity is not None and finalist.diversity >= least
     ]
 
-    room = {"cpus": terms.threads, "gpus": capacity.gpus_of(terms, settings)}
-    # Workers bring their own room, for which whoever waits for them must leave it.
-    training = room if terms.workers == 1 else {"cpus": 0, "gpus": 0}
-    results: list[Told] = []
-    trained(0, len(jobs))
-    for few in batched(jobs, side_by_side):
-        made = (
-            [retrained(job) for job in few]
-            if terms.model
-            else ray_cluster.each("components.tuning.repeat:retrained", [(job,) for job in few], **training)
-        )
-        judged = ray_cluster.each(
-            "components.tuning.repeat:rescored", list(zip(few, made, strict=True)), **room
-        )
-        results += [one | {"uri": m.get("uri")} for one, m in zip(judged, made, strict=True)]
-        trained(len(results), len(jobs))
-    found = iter(results)
-    scored = []
-    for trial in chosen:
-        repeats = [next(found) for _ in seeds]
-        values = [one["value"] for one in repeats if one["value"] is not None]
+
+@dataclass(frozen=True)
+class Rescoring:
+    """Trains finalists with several seeds and evaluates them with more samples.
+
+    Attributes:
+        context: what trials share.
+        settings: of the sweep.
+        folder: in the store, for results.
+        seed: of the experiment's training, the first of several.
+        side_by_side: how many trainings run at once.
+        progress: called with how many trainings are finished, and how many there are.
+    """
+
+    context: TrialContext
+    settings: Sweep
+    folder: str
+    seed: int
+    side_by_side: int
+    progress: Callable[[int, int], None]
+
+    def __call__(self, chosen: Sequence[Trial]) -> list[Finalist]:
+        """Returns the finalists of the chosen trials, in their order."""
+        jobs = [self._job(trial, seed) for trial in chosen for seed in self._seeds]
+        results: list[FinalistSeed] = []
+        self.progress(0, len(jobs))
+        for some in batched(jobs, self.side_by_side):
+            results += self._results(some)
+            self.progress(len(results), len(jobs))
+        by_trial = batched(results, len(self._seeds))
+        return [self._finalist(trial, of) for trial, of in zip(chosen, by_trial, strict=True)]
+
+    @property
+    def _seeds(self) -> range:
+        return range(self.seed, self.seed + self.settings.repeats)
+
+    def _job(self, trial: Trial, seed: int) -> Repeat:
+        schedule = trial.schedule or [ScheduleEntry(values=trial.values)]
+        return Repeat(self.context, tuple(schedule), seed, self.settings.final_samples, self.folder)
+
+    def _results(self, jobs: Sequence[Repeat]) -> list[FinalistSeed]:
+        """Train and evaluate jobs side by side."""
+        room = {"cpus": self.context.threads, "gpus": capacity.gpu_share(self.context, self.settings)}
+        # Workers bring their own room, for which whoever waits for them must leave it.
+        training = room if self.context.workers == 1 else {"cpus": 0, "gpus": 0}
+        if self.context.model:
+            made = [retrained(job) for job in jobs]
+        else:
+            made = ray_cluster.each(
+                "components.tuning.repeat:retrained", [(job,) for job in jobs], **training
+            )
+        pairs = list(zip(jobs, made, strict=True))
+        scored: list[FinalistSeed] = ray_cluster.each("components.tuning.repeat:rescored", pairs, **room)
+        return scored
+
+    def _finalist(self, trial: Trial, repeats: Sequence[FinalistSeed]) -> Finalist:
+        values = [repeat.value for repeat in repeats if repeat.value is not None]
         mean, low, high = interval(values) if len(values) == len(repeats) else (None, None, None)
-        diversity = [one["diversity"] for one in repeats if one["diversity"] is not None]
-        scored.append(
-            {name: trial[name] for name in ("number", "values", "schedule")}
-            | {"cost": statistics.fmean(one["cost"] for one in repeats) if mean is not None else None}
-            | {"repeats": repeats, "mean": mean, "low": low, "high": high}
-            | {"n": min((one["n"] for one in repeats if one.get("n")), default=settings.final_samples)}
-            | {"diversity": min(diversity, default=None)}  # one that collapses with a seed is not the winner
+        diversity = [repeat.diversity for repeat in repeats if repeat.diversity is not None]
+        costs = [repeat.cost for repeat in repeats if repeat.cost is not None]
+        return Finalist(
+            number=trial.number,
+            values=trial.values,
+            schedule=trial.schedule,
+            repeats=list(repeats),
+            mean=mean,
+            low=low,
+            high=high,
+            n=min((repeat.n for repeat in repeats if repeat.n), default=self.settings.final_samples),
+            cost=statistics.fmean(costs) if mean is not None else None,
+            diversity=min(diversity, default=None),  # one that collapses with a seed is not the winner
         )
-    return scored
 
 
-def batched(items: Sequence[Any], n: int) -> Iterator[Sequence[Any]]:
+def batched(items: Sequence[T], n: int) -> Iterator[Sequence[T]]:
     """So many of them at a time."""
     return (items[i : i + n] for i in range(0, len(items), n))
 
 
-def winner(scored: Sequence[Told], settings: Sweep, least: float, own: Mapping[str, Any]) -> Told:
-    """The finalist to train at full budget, of `scored` with the lowest mean first.
+def winner(scored: Sequence[Finalist], settings: Sweep, least: float, defaults: Values) -> Winner:
+    """The finalist to train with all steps.
 
-    `least` is the diversity, `own` what the experiment has.
+    Args:
+        scored: the finalists, the lowest mean first.
+        settings: of the sweep.
+        least: the diversity that it must have.
+        defaults: the experiment's own settings.
 
     Raises:
         RunError: the samples of all finalists had collapsed, or their trainings failed.
     """
-    fair = comparable_trials(scored, least)
-    if not fair:
-        reasons = [repeat["reason"] for one in scored for repeat in one["repeats"] if repeat.get("reason")]
+    comparable = comparable_finalists(scored, least)
+    if not comparable:
+        reasons = [repeat.reason for finalist in scored for repeat in finalist.repeats if repeat.reason]
         raise RunError(
             f"none of the {len(scored)} best trials of the sweep trained to the end with diverse samples on "
             f"all of its seeds{f'; the first that failed said: {reasons[0]}' if reasons else ''}"
         )
-    best = fair[0]
-    why = f"lowest mean of {len(best['repeats'])} seeds"
-    mine = next((one for one in fair if one["values"] == own), None)
-    if settings.prefer == "cost" and mine is not None:
-        best = min((one for one in fair if one["mean"] <= mine["mean"]), key=lambda one: one["cost"])
+    best = comparable[0]
+    why = f"lowest mean of {len(best.repeats)} seeds"
+    as_configured = next((finalist for finalist in comparable if finalist.values == defaults), None)
+    if settings.prefer == "cost" and as_configured is not None:
+        best = min((one for one in comparable if _mean(one) <= _mean(as_configured)), key=_cost)
         why = "the cheapest that is not worse than the experiment's own settings"
-    return {name: best[name] for name in ("number", "values", "schedule", "mean")} | {"why": why}
+    return Winner(number=best.number, values=best.values, schedule=best.schedule, mean=best.mean, why=why)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,13 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from components.common.finite import as_number, is_number
-
-Values = Mapping[str, Any]
+from components.common.finite import as_number
+from components.records.sweep import SearchedHyperparameter, Share
+from components.records.trial import Trial, TrialState, Values
 
 Scored = tuple[Values, float]  # the values of a trial and its score
-
-Importance = dict[str, dict[str, float]]  # of each hyperparameter: value, low, high, chance
 
 FEWEST = 8  # trials with a score: with fewer, a forest says nothing
 
@@ -43,99 +41,102 @@ NOTHING = 0.02  # a share of the variance that is as good as none
 UNLIKELY = 0.05  # what chance does less often than this is not put down to chance
 
 
-def comparable_scores(trials: Sequence[Mapping[str, Any]], rungs: Sequence[int]) -> list[Scored]:
+def comparable_scores(trials: Sequence[Trial], rungs: Sequence[int]) -> list[Scored]:
     """The trials with scores that may be compared: each at the first rung, which all have reached.
 
     Without rungs the scores are the trials' own. Failed trials are left out, as are those that have not come
-    so far; collapsed ones count as the worst of the others. Of a population, a trial that later went on from
-    another counts as what it was until then.
+    so far; collapsed ones count as the worst of the others. Of a population, a trial that later continued
+    from another counts as what it was until then.
     """
-    own = [trial.get("began") or trial for trial in trials]
-    found = [(trial, _score(trial, rungs)) for trial in own if trial.get("state") != "failed"]
-    collapsed = [trial for trial, _ in found if trial.get("state") == "collapsed"]
-    fair = [
-        (trial.get("values") or {}, score)
-        for trial, score in found
-        if trial.get("state") != "collapsed" and score is not None
-    ]
-    fair = [one for i, one in enumerate(fair) if one not in fair[:i]]  # the same again is the same training
-    worst = max((score for _, score in fair), default=None)
-    return fair + [(trial.get("values") or {}, worst) for trial in collapsed if worst is not None]
+    scored = [(trial.original, _score(trial.original, rungs)) for trial in trials]
+    comparable: list[Scored] = []
+    for trial, score in scored:
+        pair = (trial.values, score)
+        # The same again is the same training.
+        if not trial.cannot_win and score is not None and pair not in comparable:
+            comparable.append((trial.values, score))
+    if not comparable:
+        return []
+    worst = max(score for _, score in comparable)
+    return comparable + [(trial.values, worst) for trial, _ in scored if trial.state == "collapsed"]
 
 
-def _score(trial: Mapping[str, Any], rungs: Sequence[int]) -> float | None:
+def _score(trial: TrialState, rungs: Sequence[int]) -> float | None:
     if not rungs:
-        return as_number(trial.get("value"))
-    at = [point for point in trial.get("curve") or [] if point.get("judged") == min(rungs)]
-    return as_number(at[0].get("value")) if at else None
+        return trial.value
+    return next((point.value for point in trial.curve if point.judged == min(rungs)), None)
 
 
 def importances(
-    hyperparameters: Sequence[Mapping[str, Any]],
+    hyperparameters: Sequence[SearchedHyperparameter],
     trials: Sequence[Scored],
     *,
     resamples: int = RESAMPLES,
     shuffles: int = SHUFFLES,
-) -> Importance | None:
+) -> dict[str, Share] | None:
     """The share of the variance of trials' ranks that each hyperparameter explains alone.
 
     Args:
-        hyperparameters: as a sweep's result has them: name, kind, low, high, scale, values, default.
+        hyperparameters: what was searched.
         trials: values and comparable scores.
-        resamples: bootstraps over trials that the interval of 95 % is made of.
-        shuffles: of the scores: "chance" is what a hyperparameter that says nothing gets 1 time in 20.
+        resamples: bootstraps over trials, for the interval of 95 %.
+        shuffles: of the scores, for the share that a hyperparameter without effect gets once in 20 times.
 
     Returns:
-        by name {value, low, high, chance}; None where nothing can be told apart: too few trials, equal
-        scores, or fewer than two hyperparameters that vary.
+        The shares by name; None where nothing can be told apart: too few trials, equal scores, or fewer than
+        two hyperparameters that vary.
     """
-    kept = [(values, score) for values, score in trials if is_number(score)]
-    spaces = varying(hyperparameters, [values for values, _ in kept])
-    kept = [(v, s) for v, s in kept if all(math.isfinite(_place(space, v)) for space in spaces)]
-    ranks = rankdata([score for _, score in kept]) if kept else np.zeros(0)
-    if len(kept) < FEWEST or len(spaces) < 2 or np.ptp(ranks) == 0:
+    spaces = varying(hyperparameters, [values for values, score in trials if math.isfinite(score)])
+    usable = [
+        (values, score)
+        for values, score in trials
+        if math.isfinite(score) and all(math.isfinite(_place(space, values)) for space in spaces)
+    ]
+    ranks = rankdata([score for _, score in usable]) if usable else np.zeros(0)
+    if len(usable) < FEWEST or len(spaces) < 2 or np.ptp(ranks) == 0:
         return None
-    at = np.array([[_place(space, values) for space in spaces] for values, _ in kept])  # (trials, varying)
+    at = np.array([[_place(space, values) for space in spaces] for values, _ in usable])  # (trials, varying)
     bounds = [_bounds(space, at[:, i]) for i, space in enumerate(spaces)]
     rng = np.random.default_rng(0)
     with _silent():
-        found = _fanova(at, ranks, bounds, TREES, 0)
-        drawn = [rng.integers(0, len(kept), len(kept)) for _ in range(resamples)]
-        again = np.array(
-            [_fanova(at[rows], ranks[rows], bounds, FEW_TREES, i) for i, rows in enumerate(drawn)]
+        share = _fanova(at, ranks, bounds, TREES, 0)
+        samples = [rng.integers(0, len(usable), len(usable)) for _ in range(resamples)]
+        resampled = np.array(
+            [_fanova(at[rows], ranks[rows], bounds, FEW_TREES, i) for i, rows in enumerate(samples)]
         )
-        chance = np.array(
+        shuffled = np.array(
             [_fanova(at, rng.permutation(ranks), bounds, FEW_TREES, i) for i in range(shuffles)]
         )
-    low, high = np.quantile(again, (0.025, 0.975), axis=0)
-    least = np.quantile(chance, 1 - UNLIKELY, axis=0)
+    low, high = np.quantile(resampled, (0.025, 0.975), axis=0)
+    chance = np.quantile(shuffled, 1 - UNLIKELY, axis=0)
     return {
-        str(space["name"]): {
-            "value": float(found[i]),
-            "low": float(min(low[i], found[i])),
-            "high": float(max(high[i], found[i])),
-            "chance": float(least[i]),
-        }
+        space.name: Share(
+            value=float(share[i]),
+            low=float(min(low[i], share[i])),
+            high=float(max(high[i], share[i])),
+            chance=float(chance[i]),
+        )
         for i, space in enumerate(spaces)
     }
 
 
-def matters(importance: Mapping[str, float] | None) -> bool:
+def matters(share: Share | None) -> bool:
     """Whether a hyperparameter explains more than nothing, and more than chance would let it."""
-    if not importance:
+    if share is None:
         return False
-    return importance["low"] > NOTHING and importance["value"] > importance.get("chance", 0.0)
+    return (share.low or 0.0) > NOTHING and share.value > (share.chance or 0.0)
 
 
 def varying(
-    hyperparameters: Sequence[Mapping[str, Any]], trials: Sequence[Values]
-) -> list[Mapping[str, Any]]:
+    hyperparameters: Sequence[SearchedHyperparameter], trials: Sequence[Values]
+) -> list[SearchedHyperparameter]:
     """The hyperparameters of which the trials have tried more than one value."""
-    return [
-        space
-        for space in hyperparameters
-        if len({same_value(values.get(space["name"], space.get("default"))) for values in trials}) > 1
-    ]
+    return [space for space in hyperparameters if len({same_value(value_of(space, v)) for v in trials}) > 1]
+
+
+def value_of(space: SearchedHyperparameter, values: Values) -> Any:
+    """A trial's value of a hyperparameter; if it has none, the default."""
+    return values.get(space.name, space.default)
 
 
 def _fanova(
@@ -165,13 +166,13 @@ def _fanova(
         ]
     )
     evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=trees, max_depth=DEPTH, seed=seed)
-    found = evaluator.evaluate(study)
-    return np.array([found[name] for name in spaces])
+    shares = evaluator.evaluate(study)
+    return np.array([shares[name] for name in spaces])
 
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Without a line on every study that optuna makes."""
+    """Keep optuna from printing a line about every study."""
     import optuna
 
     level = optuna.logging.get_verbosity()
@@ -182,9 +183,9 @@ def _silent() -> Iterator[None]:
         optuna.logging.set_verbosity(level)
 
 
-def _place(space: Mapping[str, Any], values: Values) -> float:
-    """Where a trial lies along a hyperparameter: in its own scale; a choice by its number."""
-    value = values.get(space["name"], space.get("default"))
+def _place(space: SearchedHyperparameter, values: Values) -> float:
+    """A trial's place along a hyperparameter: in its own scale; of a choice its number."""
+    value = value_of(space, values)
     if is_choice(space):
         return float(choices_of(space, [value]).index(same_value(value)))
     number = as_number(value)
@@ -193,31 +194,30 @@ def _place(space: Mapping[str, Any], values: Values) -> float:
     return math.log10(number) if _is_log(space) and number > 0 else number
 
 
-def _bounds(space: Mapping[str, Any], places: NDArray[np.float64]) -> tuple[float, float]:
+def _bounds(space: SearchedHyperparameter, places: NDArray[np.float64]) -> tuple[float, float]:
     """The searched stretch, in the hyperparameter's scale; PBT's perturbations may have left it."""
-    half = 0.5 if is_choice(space) or space.get("integer") and not _is_log(space) else 0.0
+    half = 0.5 if is_choice(space) or space.integer and not _is_log(space) else 0.0
     low, high = float(places.min()), float(places.max())
     if is_choice(space):
-        low, high = min(low, 0.0), max(high, len(space.get("values") or []) - 1.0)
+        low, high = min(low, 0.0), max(high, len(space.values or []) - 1.0)
     else:
-        ends = (_place(space, {space["name"]: space.get(end)}) for end in ("low", "high"))
-        known = [end for end in ends if math.isfinite(end)]
-        low, high = min([low, *known]), max([high, *known])
+        ends = [_place(space, {space.name: end}) for end in (space.low, space.high) if end is not None]
+        low, high = min([low, *ends]), max([high, *ends])
     return low - half, high + half
 
 
-def is_choice(space: Mapping[str, Any]) -> bool:
+def is_choice(space: SearchedHyperparameter) -> bool:
     """Whether a hyperparameter is one of a list, not somewhere between two ends."""
-    return space.get("kind") == "choice" or as_number(space.get("low")) is None
+    return space.kind == "choice" or space.low is None
 
 
-def choices_of(space: Mapping[str, Any], more: Sequence[Any] = ()) -> list[str]:
+def choices_of(space: SearchedHyperparameter, more: Sequence[Any] = ()) -> list[str]:
     """The values of a choice as JSON, then `more`, each once."""
-    return list(dict.fromkeys(same_value(value) for value in [*(space.get("values") or []), *more]))
+    return list(dict.fromkeys(same_value(value) for value in [*(space.values or []), *more]))
 
 
-def _is_log(space: Mapping[str, Any]) -> bool:
-    return space.get("scale") == "log" and (as_number(space.get("low")) or 0.0) > 0
+def _is_log(space: SearchedHyperparameter) -> bool:
+    return space.scale == "log" and (space.low or 0.0) > 0
 
 
 def same_value(value: Any) -> str:

@@ -12,24 +12,25 @@ from ray.tune.schedulers import TrialScheduler
 
 from components.common.seeds import derive
 from components.config.sweep import Sweep
-from components.tuning.asha import NotifiesOnEnd, shown
+from components.records.trial import TrialReport
+from components.tuning.asha import NotifiesOnEnd, written_score
 from components.tuning.ray_private import OpenPopulationBasedTraining
 from components.tuning.space import Hyperparameter
 from components.tuning.suggest import domain, label_of, plain_values
-from components.tuning.trial_log import Story
+from components.tuning.trial_log import TrialLog
 from models.search_space import Choice, Range
 
 
-class Population(NotifiesOnEnd, OpenPopulationBasedTraining):
-    """Population-based training: the worst go on from the best, changed a little.
+class DeterministicPBT(NotifiesOnEnd, OpenPopulationBasedTraining):
+    """Population-based training: the worst continue from the best, with values changed a little.
 
-    Jaderberg et al. 2017, https://arxiv.org/abs/1711.09846. All wait for each other at every rung (of `grace`
-    judgements), and chance is a function of the seed, the trial and the rung: a population that is run again
-    goes the same way.
+    Jaderberg et al. 2017, https://arxiv.org/abs/1711.09846. Trials wait for each other at every rung (of
+    `grace` evaluations), and random numbers are a function of the seed, the trial and the rung: so the same
+    seed gives the same population.
     """
 
-    def __init__(self, hyperparameters: Sequence[Hyperparameter], settings: Sweep, story: Story):
-        self.story, self.settings, self.hyperparameters = story, settings, list(hyperparameters)
+    def __init__(self, hyperparameters: Sequence[Hyperparameter], settings: Sweep, log: TrialLog):
+        self.log, self.settings, self.hyperparameters = log, settings, list(hyperparameters)
         mutations: dict[str, Any] = {}
         for h in hyperparameters:
             space = h.space
@@ -47,21 +48,22 @@ class Population(NotifiesOnEnd, OpenPopulationBasedTraining):
         )
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Trials are numbered as they come."""
-        self.story.add(trial.trial_id, trial.config)
+        """Number trials in the order in which they are added."""
+        self.log.add(trial.trial_id, trial.config)
         if trial not in self.states:  # one that begins again keeps its place
             super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Wait for the others at a rung; after the last judgement there is nothing to go on with."""
-        self.story.say(trial.trial_id, result)
-        if "failed" in result or result["judged"] >= self.settings.judgements:
+        """Log the report and wait for the others at a rung; not after the last evaluation."""
+        report = TrialReport.model_validate(result)
+        self.log.report(trial.trial_id, report)
+        if report.failed is not None or report.judged >= self.settings.judgements:
             return TrialScheduler.CONTINUE
         self._pass_over_the_dead()
         return str(super().on_trial_result(tune_controller, trial, result))
 
     def _over(self, controller: Any, trial: Any) -> None:
-        """It is neither waited for nor gone on from; if the others waited for it alone, they go on."""
+        """Neither wait for the trial nor continue from it; let the others continue if they waited for it."""
         self.states[trial].last_score = None
         self._pass_over_the_dead(trial)
         alive = [t for t in controller.get_live_trials() if t is not trial and not t.is_finished()]
@@ -70,29 +72,32 @@ class Population(NotifiesOnEnd, OpenPopulationBasedTraining):
             super().on_trial_result(controller, alive[-1], dict(states[-1].last_result or {}))
 
     def _pass_over_the_dead(self, *also: Any) -> None:
-        """Those that are over count as being at the next rung: Tune lists some of them among the living."""
+        """Count trials that are over as being at the next rung: Tune lists some of them as alive."""
         for trial, state in self.states.items():
             if trial.is_finished() or trial in also:
                 state.last_train_time = max(state.last_train_time, self.rung)
 
     def take_turn(self, trial: Any, *rest: Any) -> None:
-        """Chance is a function of the trial and the rung."""
-        number = self.story.number(trial.trial_id)
+        """Draw random numbers from a seed of the trial and the rung."""
+        number = self.log.number(trial.trial_id)
         rung = self.states[trial].last_train_time
         with seeded(derive(self.settings.seed, "population", number, rung)):
             super().take_turn(trial, *rest)
 
     def exploit(self, controller: Any, trial: Any, donor: Any) -> None:
-        """Keep in the story from which trial another continues, and why."""
+        """Log from which trial another continues, and why."""
         score, better = (-(self.states[t].last_score or 0.0) for t in (trial, donor))
-        number, source = (self.story.number(t.trial_id) for t in (trial, donor))
+        number, source = (self.log.number(t.trial_id) for t in (trial, donor))
         rung = self.states[trial].last_train_time
         super().exploit(controller, trial, donor)
-        why = f"{shown(score)} is among the worst: goes on from trial {source} ({shown(better)}), changed"
-        self.story.exploit(number, source, rung, trial.config, why)
+        donor_score = written_score(better)
+        why = (
+            f"{written_score(score)} is among the worst: goes on from trial {source} ({donor_score}), changed"
+        )
+        self.log.exploit(number, source, rung, trial.config, why)
 
     def _within(self, config: dict[str, Any]) -> dict[str, Any]:
-        """Values that a perturbation has led out of their range go back to its end."""
+        """Move values that a perturbation has taken out of their range to its end."""
         for h in self.hyperparameters:
             if isinstance(h.space, Range):
                 config[h.name] = plain_values(min(max(config[h.name], h.space.low), h.space.high))

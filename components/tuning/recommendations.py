@@ -5,145 +5,137 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from scipy.stats import hypergeom
 
-from components.common.finite import as_number, is_number
+from components.common.finite import as_number
+from components.records.sweep import ChoiceCount, Recommendation, SearchedHyperparameter, Share
+from components.records.trial import Values
 from components.tuning.importance import (
     BEST,
     FEWEST,
     FEWEST_BEST,
     UNLIKELY,
-    Importance,
     Scored,
-    Values,
     choices_of,
     importances,
     is_choice,
     matters,
     same_value,
+    value_of,
     varying,
 )
 
 
 def recommendations(
-    hyperparameters: Sequence[Mapping[str, Any]],
+    hyperparameters: Sequence[SearchedHyperparameter],
     trials: Sequence[Scored],
-    importance: Importance | None = None,
-) -> list[dict[str, Any]]:
-    """What the best quarter of trials says of each value that is recommended, or else the default.
+    importance: Mapping[str, Share] | None = None,
+) -> list[Recommendation]:
+    """What the best quarter of trials says of each value that is recommended, or else of the default.
 
     Args:
-        hyperparameters: as `importances` has them, with recommended and source.
+        hyperparameters: what was searched.
         trials: values and comparable scores.
-        importance: what `importances` found; computed where it is not given.
-
-    Returns:
-        a row for each hyperparameter: name, recommended, source, best_low and best_high (of a range), shares
-        (of a choice: each value, how many of the best trials have it, and how many of all), the verdict
-        "within", "outside" or "undecided", and says, a sentence.
+        importance: by name, as `importances` returns it; None: computed now.
     """
-    kept = sorted(((v, s) for v, s in trials if is_number(s)), key=lambda pair: pair[1])
-    found = importances(hyperparameters, kept) if importance is None else importance
-    best = [values for values, _ in kept[: max(FEWEST_BEST, math.ceil(BEST * len(kept)))]]
-    every = [values for values, _ in kept]
-    names = [space["name"] for space in varying(hyperparameters, every)]
-    told = len(kept) >= FEWEST and kept[0][1] < kept[-1][1]
-    alone = len(names) == 1  # then all there is to explain is explained by it
-    rows = []
-    for space in hyperparameters:
-        wanted, word = _wanted(space)
-        if word is None:
-            continue
-        name = space["name"]
-        why = (
-            "too few trials to tell"
-            if not told
-            else "no other value was tried"
-            if name not in names
-            else "no more depends on it than chance would show"
-            if not alone and not matters((found or {}).get(name))
-            else ""
-        )
-        say = _of_choice if is_choice(space) else _of_range
-        rows.append(
-            {
-                "name": name,
-                "recommended": wanted,
-                "source": space.get("source"),
-                "best_low": None,
-                "best_high": None,
-                **say(space, wanted, word, best, every, why),
-            }
-        )
-    return rows
+    ranked = sorted((pair for pair in trials if math.isfinite(pair[1])), key=lambda pair: pair[1])
+    shares = (importances(hyperparameters, ranked) if importance is None else importance) or {}
+    values = [values for values, _ in ranked]
+    best = values[: max(FEWEST_BEST, math.ceil(BEST * len(values)))]
+    varied = [space.name for space in varying(hyperparameters, values)]
+    told_apart = len(ranked) >= FEWEST and ranked[0][1] < ranked[-1][1]
 
+    def obstacle(name: str) -> str:
+        """Why nothing can be said of a hyperparameter, if so."""
+        if not told_apart:
+            return "too few trials to tell"
+        if name not in varied:
+            return "no other value was tried"
+        if len(varied) > 1 and not matters(shares.get(name)):  # alone, it explains all there is to explain
+            return "no more depends on it than chance would show"
+        return ""
 
-def _wanted(space: Mapping[str, Any]) -> tuple[Any, str | None]:
-    """The value to judge, and what is said of it."""
-    if space.get("recommended") is not None:
-        return space["recommended"], "recommended"
-    if "default" in space and (space["default"] is not None or is_choice(space)):
-        return space["default"], "by default"
-    return None, None
-
-
-def _of_range(
-    space: Mapping[str, Any],
-    wanted: Any,
-    word: str,
-    best: Sequence[Values],
-    every: Sequence[Values],
-    why: str,
-) -> dict[str, Any]:
-    values = [as_number(values.get(space["name"], space.get("default"))) for values in best]
-    known, number = [value for value in values if value is not None], as_number(wanted)
-    head = f"{written(wanted)} {word}"
-    if not known or number is None:
-        return {"verdict": "undecided", "says": f"{head}; no trial has been judged yet"}
-    low, high = min(known), max(known)
-    ends = {"best_low": low, "best_high": high}
-    reach = written(low) if low == high else f"{written(low)} to {written(high)}"
-    searched = [as_number(space.get(end)) for end in ("low", "high")]
-    if not why and searched[0] is not None and searched[1] is not None:
-        why = "" if searched[0] <= number <= searched[1] else "it was not among what was searched"
-    said = f"{head}; best {reach} on this data"
-    if why:
-        return ends | {"verdict": "undecided", "says": f"{said}, {why}"}
-    return ends | {"verdict": "within" if low <= number <= high else "outside", "says": said}
-
-
-def _of_choice(
-    space: Mapping[str, Any],
-    wanted: Any,
-    word: str,
-    best: Sequence[Values],
-    every: Sequence[Values],
-    why: str,
-) -> dict[str, Any]:
-    """A choice is outside where so few of the best trials have it that chance would seldom do that."""
-    mine = [same_value(values.get(space["name"], space.get("default"))) for values in best]
-    all_of_them = [same_value(values.get(space["name"], space.get("default"))) for values in every]
-    shares = [
-        [json.loads(value), mine.count(value), all_of_them.count(value)]
-        for value in choices_of(space, [json.loads(value) for value in all_of_them])
+    questions = [
+        Question(space, value, word, best, values, obstacle(space.name))
+        for space in hyperparameters
+        for value, word in [_judged_value(space)]
+        if word
     ]
-    has, of_all = mine.count(same_value(wanted)), all_of_them.count(same_value(wanted))
-    head = f"{written(wanted)} {word}"
-    if not every:
-        return {"verdict": "undecided", "says": f"{head}; no trial has been judged yet", "shares": shares}
-    said = f"{head}; {has} of the best {len(best)} trials on this data have it, {of_all} of all {len(every)}"
-    if not why and of_all == 0:
+    return [_of_choice(q) if is_choice(q.space) else _of_range(q) for q in questions]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Whether the best trials agree with a value."""
+
+    space: SearchedHyperparameter
+    value: Any  # that is recommended, or the default
+    word: str  # which of the two
+    best: Sequence[Values]
+    every: Sequence[Values]
+    obstacle: str  # why it cannot be answered; empty if it can
+
+    def answer(self, verdict: str, text: str, **more: Any) -> Recommendation:
+        """The recommendation with a verdict and its sentence."""
+        return Recommendation(
+            name=self.space.name,
+            recommended=self.value,
+            source=self.space.source,
+            verdict=verdict,
+            says=f"{written(self.value)} {self.word}; {text}",
+            **more,
+        )
+
+
+def _judged_value(space: SearchedHyperparameter) -> tuple[Any, str]:
+    """The value to judge, and its name; empty if there is none."""
+    if space.recommended is not None:
+        return space.recommended, "recommended"
+    if space.default is not None or is_choice(space):
+        return space.default, "by default"
+    return None, ""
+
+
+def _of_range(question: Question) -> Recommendation:
+    space, why = question.space, question.obstacle
+    values = [as_number(value_of(space, values)) for values in question.best]
+    numbers, number = [value for value in values if value is not None], as_number(question.value)
+    if not numbers or number is None:
+        return question.answer("undecided", "no trial has been judged yet")
+    low, high = min(numbers), max(numbers)
+    reach = written(low) if low == high else f"{written(low)} to {written(high)}"
+    if not why and space.low is not None and space.high is not None and not space.low <= number <= space.high:
+        why = "it was not among what was searched"
+    verdict = "undecided" if why else "within" if low <= number <= high else "outside"
+    text = f"best {reach} on this data{f', {why}' if why else ''}"
+    return question.answer(verdict, text, best_low=low, best_high=high)
+
+
+def _of_choice(question: Question) -> Recommendation:
+    """A choice is outside if so few of the best trials have it that chance would seldom do that."""
+    space, best, why = question.space, question.best, question.obstacle
+    of_best = [same_value(value_of(space, values)) for values in best]
+    of_all = [same_value(value_of(space, values)) for values in question.every]
+    shares = [
+        ChoiceCount(value=json.loads(value), best=of_best.count(value), trials=of_all.count(value))
+        for value in choices_of(space, [json.loads(value) for value in of_all])
+    ]
+    if not of_all:
+        return question.answer("undecided", "no trial has been judged yet", shares=shares)
+    have, all_have = (values.count(same_value(question.value)) for values in (of_best, of_all))
+    text = f"{have} of the best {len(best)} trials on this data have it, {all_have} of all {len(of_all)}"
+    if not why and all_have == 0:
         why = "it was not among what was searched"
     if why:
-        return {"verdict": "undecided", "says": f"{said}, {why}", "shares": shares}
-    seldom = float(hypergeom.cdf(has, len(every), of_all, len(best))) < UNLIKELY
-    often = has / len(best) >= of_all / len(every)
-    verdict = "within" if often else "outside" if seldom else "undecided"
-    if verdict == "undecided":
-        said += ", which chance may do"
-    return {"verdict": verdict, "says": said, "shares": shares}
+        return question.answer("undecided", f"{text}, {why}", shares=shares)
+    if have / len(best) >= all_have / len(of_all):
+        return question.answer("within", text, shares=shares)
+    if float(hypergeom.cdf(have, len(of_all), all_have, len(best))) < UNLIKELY:
+        return question.answer("outside", text, shares=shares)
+    return question.answer("undecided", f"{text}, which chance may do", shares=shares)
 
 
 def written(value: Any) -> str:

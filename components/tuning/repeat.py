@@ -2,70 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from components.common import hashing
 from components.common.seeds import derive
 from components.common.threads import using_threads
-from components.store import Store
-from components.tuning.trial import Terms, block_of, judged_draw, reason, spec_of, trained
+from components.records.base import Number, Record
+from components.records.sweep import FinalistSeed
+from components.records.trial import ScheduleEntry
+from components.tuning.trial import TrialContext, reason, sample, spec_of, trained, training_of
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A finalist with one seed: train it unless it is, and judge it by more samples of a seed of its own."""
+    """A finalist with one seed: train it unless it is, and evaluate it with more samples of another seed."""
 
-    terms: Terms
-    schedule: tuple[Mapping[str, Any], ...]
+    context: TrialContext
+    schedule: tuple[ScheduleEntry, ...]
     seed: int
     samples: int
-    folder: str  # in the store, for what is found
+    folder: str  # in the store, for results
 
     @property
     def part(self) -> str:
-        """The file for it, addressed by what it depends on."""
-        values = self.schedule[0]["values"]
-        what = values if self.terms.model else spec_of(self.terms, block_of(self.terms, self.schedule)).key
-        told = {"of": what, "seed": self.seed, "samples": self.samples}
-        return f"{self.folder}/{hashing.key_of(told)}.json"
+        """The file of the result, addressed by what it depends on."""
+        values = dict(self.schedule[0].values)
+        of = values if self.context.model else self._trial_key()
+        key = hashing.key_of({"of": of, "seed": self.seed, "samples": self.samples})
+        return f"{self.folder}/{key}.json"
+
+    def _trial_key(self) -> str:
+        return spec_of(self.context, training_of(self.context, self.schedule)).key
 
 
-def retrained(job: Repeat) -> dict[str, Any]:
-    """A finalist's model with one seed, trained now unless it is: where it lies, and what it cost in seconds.
+class Retrained(Record):
+    """A finalist's model: its folder and its cost, or why there is none."""
 
-    Where it cannot be trained, the reason.
-    """
-    terms = job.terms
-    if terms.model:
-        return {"model": terms.model}
+    model: str = ""
+    uri: str | None = None  # of the training
+    cost: Number = None  # seconds; None: not trained again
+    reason: str | None = None
+
+
+def retrained(job: Repeat) -> Retrained:
+    """A finalist's model with one seed, trained now unless it exists."""
+    if job.context.model:
+        return Retrained(model=job.context.model)
     try:
-        done = trained(terms, job.schedule, lambda said: None, seed=job.seed)
+        done = trained(job.context, job.schedule, lambda report: None, seed=job.seed)
     except Exception as error:  # whatever it is: one finalist does not end a sweep
-        return {"reason": reason(error)}
+        return Retrained(reason=reason(error))
     assert done is not None
-    return {"model": f"{done.uri}/model", "cost": done.work_seconds, "uri": done.uri}
+    return Retrained(model=f"{done.uri}/model", cost=done.work_seconds, uri=done.uri)
 
 
-def rescored(job: Repeat, found: Mapping[str, Any]) -> dict[str, Any]:
-    """The value of a finalist by the samples of a seed that no trial was judged by; `found`: retrained."""
-    store, terms = Store(job.terms.store), job.terms
-    nothing: dict[str, Any] = {"seed": job.seed, "value": None, "diversity": None}
-    if "reason" in found:
-        return nothing | {"reason": found["reason"]}
-    if store.exists(job.part):
-        known: dict[str, Any] = store.read_json(job.part)
-        return known
-    change = job.schedule[0]["values"] if terms.model else {}
+def rescored(job: Repeat, made: Retrained) -> FinalistSeed:
+    """The value of a finalist by the samples of a seed that no trial was evaluated with."""
+    store, context = job.context.store, job.context
+    if made.reason is not None:
+        return FinalistSeed(seed=job.seed, reason=made.reason)
+    if store.exists(job.part) and (earlier := FinalistSeed.read(store.read_json(job.part))):
+        return earlier.model_copy(update={"uri": made.uri})
+    change = job.schedule[0].values if context.model else {}
     try:
-        with using_threads(terms.threads):
+        with using_threads(context.threads):
             seed = derive(job.seed, "finals")
-            images, seconds, jury = judged_draw(terms, found["model"], job.samples, seed, change)
-            judged = jury(images)
+            images, seconds, jury = sample(context, made.model, job.samples, seed, change)
+            metrics = jury(images)
     except Exception as error:
-        return nothing | {"reason": reason(error)}
-    told = {"seed": job.seed, "value": judged[terms.metric], "diversity": judged["diversity"]}
-    told |= {"n": len(images), "cost": found.get("cost", seconds / len(images))}
-    store.write_json(job.part, told)
-    return told
+        return FinalistSeed(seed=job.seed, reason=reason(error), uri=made.uri)
+    result = FinalistSeed(
+        seed=job.seed,
+        value=metrics[context.metric],
+        diversity=metrics["diversity"],
+        n=len(images),
+        cost=seconds / len(images) if made.cost is None else made.cost,
+        uri=made.uri,
+    )
+    store.write_json(job.part, result.to_json())
+    return result

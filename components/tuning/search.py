@@ -1,8 +1,7 @@
-"""Ray Tune: which values are tried, what is stopped, who goes on from whom. With launch, what knows Ray.
+"""Ray Tune: run the trials of a sweep.
 
-Trials are functions of their values (components/tuning/trial.py); here is only the order of things.
-Nothing that Tune keeps is needed again: a sweep that goes on suggests what it suggested before, and its
-trials say from the store what they said before.
+Trials are functions of their values (components/tuning/trial.py). No file of Tune is read again: a sweep that
+continues suggests the same values, and its trials report from the store what they reported before.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneC
 from components.cluster import ray_cluster
 from components.common.errors import InputError, RunError
 from components.config.sweep import Sweep
+from components.records.trial import ScheduleEntry, SweepState, TrialPointer, TrialReport, Values
 from components.store import Store
-from components.tuning import trial as tuning_trial
-from components.tuning.asha import InOrder, Numbered
-from components.tuning.capacity import concurrency, room
-from components.tuning.pbt import Population
+from components.tuning.asha import FIFO, DeterministicASHA
+from components.tuning.capacity import concurrency, requirements
+from components.tuning.pbt import DeterministicPBT
 from components.tuning.space import Hyperparameter
 from components.tuning.suggest import domain, label_of, labels, searcher, suggestions
-from components.tuning.trial import WORST, Said, Terms, drawn, trained
-from components.tuning.trial_log import Story
+from components.tuning.trial import WORST, OnReport, Schedule, TrialContext, reason, sampled, trained
+from components.tuning.trial_log import TrialLog
 
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials keep their own curves
@@ -43,149 +42,199 @@ ENVIRONMENT = {
 
 POINTER = "pointer.json"
 
+LOST = "its process ended twice without an error message, as when memory runs out"
+
+
+def trial_log(
+    context: TrialContext,
+    hyperparameters: Sequence[Hyperparameter],
+    save: Callable[[TrialLog], None],
+    before: SweepState | None,
+    keep: str,
+) -> TrialLog:
+    """The log of a sweep that begins, or continues from the state `before` an interruption."""
+    choices = labels(hyperparameters)
+
+    def values_of(config: Values) -> Values:
+        return plain_to_values(config, choices)
+
+    return TrialLog(save, context.judgements, before, values_of, best=keep == "best")
+
+
+def plain_to_values(config: Values, choices: Mapping[str, Mapping[str, Any]]) -> Values:
+    """The values that a searcher's plain values stand for."""
+    return {name: choices.get(name, {}).get(value, value) for name, value in config.items()}
+
 
 def search(
-    terms: Terms, hyperparameters: Sequence[Hyperparameter], settings: Sweep, story: Story, scratch: Store
+    context: TrialContext,
+    hyperparameters: Sequence[Hyperparameter],
+    settings: Sweep,
+    log: TrialLog,
+    scratch: Store,
 ) -> None:
-    """Try the values that the sweep asks for; what happens is told to the story.
+    """Run the trials of a sweep.
 
     Args:
-        terms: what trials have in common.
+        context: what trials share.
         hyperparameters: what is searched, and where.
         settings: of the sweep.
-        story: knows what was suggested before an interruption, and is told everything.
+        log: of the trials; has the values that were suggested before an interruption.
         scratch: a folder for Tune's own files.
     """
     os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(settings.trials)  # a population is there as a whole
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(settings.trials)  # a population exists as a whole
     warnings.filterwarnings("ignore", module="ray")
     ray_cluster.connect()
-    side_by_side, _ = concurrency(terms, settings)
+    side_by_side, _ = concurrency(context, settings)
     # One at a time, the same seed suggests the same again; side by side, it depends on who is faster.
-    before = story.suggested if side_by_side > 1 else []
+    before = log.suggested if side_by_side > 1 else []
     points = suggestions(hyperparameters, settings, before)
-    listed = settings.searcher != "optuna"
-    story.planned, story.side_by_side = len(points) if listed else settings.trials, side_by_side
-    filesystem, path = scratch.arrow()
+    log.planned = settings.trials if settings.searcher == "optuna" else len(points)
+    log.side_by_side = side_by_side
+    function = tune.with_parameters(_trial, context=context, choices=labels(hyperparameters))
     tuner = Tuner(
-        tune.with_resources(
-            tune.with_parameters(_trial, terms=terms, choices=labels(hyperparameters)),
-            room(terms, settings, side_by_side),
-        ),
-        param_space={h.name: domain(h) for h in hyperparameters} if listed else {},
-        tune_config=TuneConfig(
-            metric=None if settings.cost else "score",
-            mode=None if settings.cost else "min",
-            search_alg=searcher(hyperparameters, settings, points, side_by_side, resumed=bool(before)),
-            scheduler=scheduler(hyperparameters, settings, story),
-            num_samples=len(points) if listed else settings.trials,
-            max_concurrent_trials=None if listed else side_by_side,
-            reuse_actors=True,
-        ),
-        run_config=RunConfig(
-            name="tune",
-            storage_path=path,
-            storage_filesystem=filesystem,
-            verbose=0,
-            callbacks=[_Listener(story)],
-            failure_config=FailureConfig(max_failures=1),  # a lost process starts again at its checkpoint
-            checkpoint_config=CheckpointConfig(),
-        ),
+        tune.with_resources(function, requirements(context, settings, side_by_side)),
+        param_space={h.name: domain(h) for h in hyperparameters} if settings.searcher != "optuna" else {},
+        tune_config=_tune_config(hyperparameters, settings, log, points, resumed=bool(before)),
+        run_config=_run_config(log, scratch),
     )
     try:
         tuner.fit()
     except (InputError, RunError):
         raise
-    except Exception as error:  # Tune wraps what went wrong in kinds of its own
+    except Exception as error:  # Tune wraps the cause in classes of its own
         last = (str(error).strip().splitlines() or [""])[-1]
         raise RunError(f"the sweep was interrupted: {last[:300]}; run the same command to go on") from error
 
 
-def _trial(config: dict[str, Any], terms: Terms, choices: Mapping[str, Mapping[str, Any]]) -> None:
-    """One trial, from its beginning or from the judgement at which it paused, or from another's."""
-    values = {name: choices.get(name, {}).get(value, value) for name, value in config.items()}
-    own, pointer = tune.get_context().get_trial_id(), _pointer()
-    schedule: list[dict[str, Any]] = pointer["schedule"] if pointer else [{"step": 0, "values": values}]
-    after, donor = (pointer["step"], pointer["uri"]) if pointer else (0, "")
-    if pointer:
-        now: dict[str, Any] = {}
-        for entry in schedule:
-            now |= dict(entry["values"])
-        if changed := {n: value for n, value in values.items() if label_of(now[n]) != label_of(value)}:
-            schedule.append({"step": after, "values": changed, "from": pointer["trial"]})
-        else:
-            donor = ""
+def _tune_config(
+    hyperparameters: Sequence[Hyperparameter],
+    settings: Sweep,
+    log: TrialLog,
+    points: Sequence[Values],
+    resumed: bool,
+) -> TuneConfig:
+    learns = settings.searcher == "optuna"
+    return TuneConfig(
+        metric=None if settings.cost else "score",
+        mode=None if settings.cost else "min",
+        search_alg=searcher(hyperparameters, settings, points, log.side_by_side, resumed),
+        scheduler=scheduler(hyperparameters, settings, log),
+        num_samples=log.planned,
+        max_concurrent_trials=log.side_by_side if learns else None,
+        reuse_actors=True,
+    )
 
-    def tell(said: Said) -> None:
-        told = {**said, "schedule": schedule}
-        if not terms.pointers:
-            tune.report(told)
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            told_of = {"schedule": schedule, "step": said["step"], "uri": said["uri"], "trial": own}
-            Path(folder, POINTER).write_text(json.dumps(told_of))
-            tune.report(told, checkpoint=tune.Checkpoint.from_directory(folder))
+
+def _run_config(log: TrialLog, scratch: Store) -> RunConfig:
+    filesystem, path = scratch.arrow()
+    return RunConfig(
+        name="tune",
+        storage_path=path,
+        storage_filesystem=filesystem,
+        verbose=0,
+        callbacks=[_Listener(log)],
+        failure_config=FailureConfig(max_failures=1),  # a lost process starts again at its checkpoint
+        checkpoint_config=CheckpointConfig(),
+    )
+
+
+def _trial(config: Values, context: TrialContext, choices: Mapping[str, Mapping[str, Any]]) -> None:
+    """Run one trial: from its beginning, from the evaluation at which it paused, or from its donor's."""
+    values, pointer = plain_to_values(config, choices), _pointer()
+    schedule, donor = continued(pointer, values) if pointer else ([ScheduleEntry(values=values)], "")
+
+    def on_report(report: TrialReport) -> None:
+        whole = report.model_copy(update={"schedule": schedule})
+        if context.pointers:
+            _report_with_pointer(whole)
+        else:
+            tune.report(whole.to_json())
 
     os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = ENVIRONMENT["TUNE_FUNCTION_THREAD_TIMEOUT_S"]
     try:
-        if terms.model:
-            drawn(terms, values, tell)
-        elif terms.workers > 1:
-            _in_parts(terms, schedule, tell)
+        if context.model:
+            sampled(context, values, on_report)
+        elif context.workers > 1:
+            _in_parts(context, schedule, on_report)
         else:
-            trained(terms, schedule, tell, after=after, donor=donor)
+            trained(context, schedule, on_report, after=pointer.step if pointer else 0, donor=donor)
     except Exception as error:  # whatever it is: one trial does not end a sweep
-        reason = tuning_trial.reason(error)
-        tune.report({"failed": reason, "score": WORST, "cost": WORST, "judged": 0, "schedule": schedule})
+        failed = TrialReport(judged=0, score=WORST, cost=WORST, schedule=schedule, failed=reason(error))
+        tune.report(failed.to_json())
 
 
-def _in_parts(terms: Terms, schedule: list[dict[str, Any]], tell: Callable[[Said], None]) -> None:
-    """A trial of several workers, a Ray Train run from judgement to judgement.
+def continued(pointer: TrialPointer, values: Values) -> tuple[list[ScheduleEntry], str]:
+    """The schedule of a trial that continues from a pointer with these values, and its donor's folder.
 
-    One that is stopped while its workers run would leave their placement group behind, and starve the trials
-    that follow: so it is stopped between two such runs, when it holds nothing.
+    A trial that only paused has the pointer's values, and no donor.
     """
-    told = 0
-    for judged in range(1, terms.judgements + 1):
-        said: list[Said] = []
-        done = trained(terms, schedule, said.append, until=judged)
-        for one in said[told:]:
-            tell(one)
-        told = len(said)
-        if done is not None:
-            return
+    now: dict[str, Any] = {}
+    for entry in pointer.schedule:
+        now |= entry.values
+    changed = {name: value for name, value in values.items() if label_of(now[name]) != label_of(value)}
+    if not changed:
+        return pointer.schedule, ""
+    entry = ScheduleEntry(step=pointer.step, values=changed, donor=pointer.trial)
+    return [*pointer.schedule, entry], pointer.uri
 
 
-def _pointer() -> dict[str, Any] | None:
-    """Where this trial is to go on from: the values so far, a step and the folder with its checkpoint."""
+def _report_with_pointer(report: TrialReport) -> None:
+    """Report an evaluation with a pointer to its checkpoint, from which other trials may continue."""
+    trial_id = tune.get_context().get_trial_id()
+    pointer = TrialPointer(schedule=report.schedule, step=report.step, uri=report.uri, trial=trial_id)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, POINTER).write_text(json.dumps(pointer.to_json()))
+        tune.report(report.to_json(), checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+def _pointer() -> TrialPointer | None:
+    """The checkpoint that this trial is to continue from: of its own or of its donor."""
     checkpoint = tune.get_checkpoint()
     if checkpoint is None:
         return None
     with checkpoint.as_directory() as folder:
-        found: dict[str, Any] = json.loads(Path(folder, POINTER).read_text())
-    return found
+        return TrialPointer.model_validate(json.loads(Path(folder, POINTER).read_text()))
 
 
-def scheduler(hyperparameters: Sequence[Hyperparameter], settings: Sweep, story: Story) -> Any:
-    """What stops trials, or has them go on from one another."""
+def _in_parts(context: TrialContext, schedule: Schedule, on_report: OnReport) -> None:
+    """Run a trial of several workers, a Ray Train run from evaluation to evaluation.
+
+    A trial that is stopped while its workers run would leave their placement group behind, and starve the
+    trials that follow: so it is stopped between two such runs, when it holds nothing.
+    """
+    reported = 0
+    for judged in range(1, context.judgements + 1):
+        reports: list[TrialReport] = []
+        done = trained(context, schedule, reports.append, until=judged)
+        for report in reports[reported:]:
+            on_report(report)
+        reported = len(reports)
+        if done is not None:
+            return
+
+
+def scheduler(hyperparameters: Sequence[Hyperparameter], settings: Sweep, log: TrialLog) -> Any:
+    """What stops trials, or has them continue from one another."""
     if settings.scheduler == "asha":
-        return InOrder(settings, story)
+        return DeterministicASHA(settings, log)
     if settings.scheduler == "pbt":
-        return Population(hyperparameters, settings, story)
-    return Numbered(story)
+        return DeterministicPBT(hyperparameters, settings, log)
+    return FIFO(log)
 
 
 class _Listener(Callback):
-    """Tells the story when trials begin and end; schedulers tell it what they say."""
+    """Logs when trials begin and end; schedulers log their reports."""
 
-    def __init__(self, story: Story):
-        self.story = story
+    def __init__(self, log: TrialLog):
+        self.log = log
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.story.start(trial.trial_id)
+        self.log.start(trial.trial_id)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.story.end(trial.trial_id)
+        self.log.end(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.story.end(trial.trial_id, "its process ended twice without a word, as when memory runs out")
+        self.log.end(trial.trial_id, LOST)

@@ -1,7 +1,7 @@
-"""What a sweep searches: hyperparameters by name, each with the values it may take.
+"""The search space of a sweep: hyperparameters by name, each with the values it may take.
 
-A sweep names them, and takes the range declared with a hyperparameter (models/search_space.py) or gives its
-own. Names are those of a family's settings, and `train.NAME` for those of its training.
+A sweep names them and takes the range declared with a hyperparameter (models/search_space.py), or gives
+another. Names are those of a family's settings, and `train.NAME` for those of its training.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from pydantic.fields import FieldInfo
 from components.common.errors import InputError
 from components.common.validation import explain
 from components.config.train import NOT_SEMANTIC, Train
+from components.records.sweep import SearchedHyperparameter, Winner
+from components.records.trial import ScheduleEntry, Values
 from models.search_space import Choice, Range, Space, searchable
 
 TRAIN = "train."
@@ -41,43 +43,35 @@ class Hyperparameter:
         """Whether nothing but sampling reads it, so that a trained model is searched."""
         return self.space.sampling
 
-    def described(self) -> dict[str, Any]:
-        """As JSON: `low`, `high` and `scale` are of a range, `values` of a choice, and else null."""
-        space = {"low": None, "high": None, "scale": None, "values": None} | vars(self.space)
-        del space["advises"]
-        whole = {
-            "name": self.name,
-            "kind": "choice" if space["values"] is not None else "range",
-            **space,
-            "integer": self.integer,
-            "default": self.default,
-        }
-        plain: dict[str, Any] = json.loads(json.dumps(whole))
-        return plain
+    def described(self) -> SearchedHyperparameter:
+        """The record of it; its values are plain JSON."""
+        kind = "choice" if isinstance(self.space, Choice) else "range"
+        about = {"name": self.name, "kind": kind, "integer": self.integer, "default": self.default}
+        return SearchedHyperparameter(**json.loads(json.dumps(about | vars(self.space))))
 
 
 def hyperparameters(family: str) -> dict[str, Hyperparameter]:
-    """All that have a range or a choice beside them.
+    """All that are declared with a range or a choice.
 
     Raises:
         InputError: no such family.
     """
     base = _Base.of(family, {})
-    return {name: base.hyperparameter(name, space) for name, space in base.beside.items()}
+    return {name: base.hyperparameter(name, space) for name, space in base.declared.items()}
 
 
 def resolve(
     family: str, search: Mapping[str, Any], block: Mapping[str, Any] | None = None
 ) -> dict[str, Hyperparameter]:
-    """What a sweep asks for.
+    """The hyperparameters that a sweep searches.
 
     Args:
         family: whose hyperparameters are searched.
-        search: by name: None for what stands beside it, a list of values, or low, high and perhaps scale.
+        search: by name: None for the declared space, a list of values, or low, high and perhaps scale.
         block: what is not searched: the family's settings and, under `train`, all of its training.
 
     Returns:
-        By name, in the order asked for, with values as the settings hold them (a list as a tuple).
+        By name, in the order of `search`, with values as the settings hold them (a list as a tuple).
 
     Raises:
         InputError: an unknown family, block or hyperparameter, no range, an empty one, a value that is not
@@ -86,14 +80,14 @@ def resolve(
     """
     base = _Base.of(family, block or {})
     if not isinstance(search, Mapping) or not search:
-        raise InputError(f"search must name hyperparameters of {family}, such as {', '.join(base.beside)}")
+        raise InputError(f"search must name hyperparameters of {family}, such as {', '.join(base.declared)}")
     asked = {str(name): _asked(base, str(name), wanted) for name, wanted in search.items()}
-    found = {name: base.hyperparameter(name, space) for name, space in asked.items()}
-    _of_one_kind(found)
-    found = _accepted(base, found)
-    for each in found.values():
-        _read_at_all(base, each, found)
-    return found
+    searched = {name: base.hyperparameter(name, space) for name, space in asked.items()}
+    _check_one_kind(searched)
+    searched = _validated(base, searched)
+    for hyperparameter in searched.values():
+        _check_active(base, hyperparameter, searched)
+    return searched
 
 
 def grid_size(hyperparameters: Sequence[Hyperparameter], points: int) -> int:
@@ -123,7 +117,7 @@ class _Base:
     family: str
     config: type[BaseModel]
     block: Mapping[str, Any]
-    beside: Mapping[str, Space]  # the hyperparameters that have a space of their own
+    declared: Mapping[str, Space]  # with the hyperparameters
     defaults: tuple[BaseModel, Train]  # with the block
 
     @classmethod
@@ -134,12 +128,12 @@ class _Base:
         if family not in FAMILIES:
             raise InputError(f"unknown family {family!r}; known: {', '.join(FAMILIES)}")
         config = FAMILIES[family].Config
-        beside = searchable(config) | {TRAIN + name: space for name, space in searchable(Train).items()}
+        declared = searchable(config) | {TRAIN + name: space for name, space in searchable(Train).items()}
         try:
-            return cls(family, config, block, beside, _built(config, block))
+            return cls(family, config, block, declared, _built(config, block))
         except ValidationError as error:
-            section, where = (Train, ".train") if error.title == Train.__name__ else (config, "")
-            raise InputError(explain(error, f"families.{family}{where}", section)) from None
+            section, suffix = (Train, ".train") if error.title == Train.__name__ else (config, "")
+            raise InputError(explain(error, f"families.{family}{suffix}", section)) from None
 
     def field(self, name: str) -> FieldInfo:
         """Raises InputError where there is no such setting, or it does not shape the weights."""
@@ -150,7 +144,7 @@ class _Base:
         if name not in fields:
             raise InputError(
                 f"search.{name}: {self.family} has no such hyperparameter; searchable: "
-                f"{', '.join(self.beside)}, and with values given any other of its settings"
+                f"{', '.join(self.declared)}, and with values given any other of its settings"
             )
         return fields[name]
 
@@ -161,15 +155,15 @@ class _Base:
             space = replace(space, recommended=field.get_default(call_default_factory=True))
         return Hyperparameter(name, space, int in _types(field.annotation), _value(self.defaults, name))
 
-    def read(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def read(self, values: Values) -> Values:
         """The values as the settings hold them. Raises ValidationError where they do not accept them."""
         built = _built(self.config, applied(self.block, values))
         return {name: _value(built, name) for name in values}
 
 
 def _built(config: type[BaseModel], block: Mapping[str, Any]) -> tuple[BaseModel, Train]:
-    own = {name: value for name, value in block.items() if name != "train"}
-    return config(**own), Train(**block.get("train", {}))
+    settings = {name: value for name, value in block.items() if name != "train"}
+    return config(**settings), Train(**block.get("train", {}))
 
 
 def _value(built: tuple[BaseModel, Train], name: str) -> Any:
@@ -190,21 +184,21 @@ def _types(annotation: Any) -> set[Any]:
 
 
 def _asked(base: _Base, name: str, wanted: Any) -> Space:
-    """The space of a hyperparameter: its own, or what was given instead."""
-    field, own = base.field(name), base.beside.get(name)
+    """The space of a hyperparameter: the declared one, or the one given in its place."""
+    field, declared = base.field(name), base.declared.get(name)
     if wanted is None:
-        if own is None:
+        if declared is None:
             raise InputError(f"search.{name}: there is no range beside it; {GIVE}")
-        return own
+        return declared
     about: dict[str, Any] = {
-        "source": own.source if own else "given, not recommended",
-        "recommended": own.recommended if own else None,
-        "advises": own is not None and own.advises,
-        "sampling": own.sampling if own else False,
-        "active_if": own.active_if if own else (),
+        "source": declared.source if declared else "given, not recommended",
+        "recommended": declared.recommended if declared else None,
+        "advises": declared is not None and declared.advises,
+        "sampling": declared.sampling if declared else False,
+        "active_if": declared.active_if if declared else (),
     }
     if isinstance(wanted, Mapping):
-        return _range(name, wanted, field, own, about)
+        return _range(name, wanted, field, declared, about)
     if not isinstance(wanted, Sequence) or isinstance(wanted, str):
         raise InputError(f"search.{name}={wanted!r} does not say where to search; {GIVE}")
     if not wanted:
@@ -216,7 +210,7 @@ GIVE = "give a list of values, or low and high (and scale: log), or leave it emp
 
 
 def _range(
-    name: str, wanted: Mapping[str, Any], field: FieldInfo, own: Space | None, about: dict[str, Any]
+    name: str, wanted: Mapping[str, Any], field: FieldInfo, declared: Space | None, about: Mapping[str, Any]
 ) -> Range:
     if not {"low", "high"} <= set(wanted) <= {"low", "high", "scale"}:
         raise InputError(
@@ -228,7 +222,7 @@ def _range(
         which = f"multiples of {steps[0]}" if steps else "certain values"
         raise InputError(f"search.{name} takes {which} alone, not all of a range; give a list of values")
     low, high = (_number(name, end, wanted[end], int in kinds) for end in ("low", "high"))
-    scale = wanted.get("scale", own.scale if isinstance(own, Range) else "linear")
+    scale = wanted.get("scale", declared.scale if isinstance(declared, Range) else "linear")
     if scale not in ("linear", "log"):
         raise InputError(f"search.{name}.scale={scale!r} is not accepted: it is linear or log")
     if low >= high:
@@ -250,10 +244,10 @@ def _number(name: str, end: str, value: Any, whole: bool) -> float:
     return int(number) if whole else number
 
 
-def _of_one_kind(found: Mapping[str, Hyperparameter]) -> None:
-    """Raises InputError where some are read by sampling alone and others in training."""
-    sampling = [name for name, each in found.items() if each.sampling]
-    training = [name for name, each in found.items() if not each.sampling]
+def _check_one_kind(searched: Mapping[str, Hyperparameter]) -> None:
+    """Raises InputError if some are read by sampling alone and others in training."""
+    sampling = [name for name, hyperparameter in searched.items() if hyperparameter.sampling]
+    training = [name for name in searched if name not in sampling]
     if sampling and training:
         raise InputError(
             f"search: {', '.join(sampling)} can be searched on a trained model, and {', '.join(training)} "
@@ -261,16 +255,18 @@ def _of_one_kind(found: Mapping[str, Hyperparameter]) -> None:
         )
 
 
-def _read_at_all(base: _Base, each: Hyperparameter, found: Mapping[str, Hyperparameter]) -> None:
-    """Raises InputError where the other settings leave a hyperparameter without effect."""
-    if not each.space.active_if:
+def _check_active(
+    base: _Base, hyperparameter: Hyperparameter, searched: Mapping[str, Hyperparameter]
+) -> None:
+    """Raises InputError if the other settings leave a hyperparameter without effect."""
+    if not hyperparameter.space.active_if:
         return
-    other, *values = each.space.active_if
-    now = [_value(base.defaults, other)] if other not in found else ends(found[other].space)
+    other, *values = hyperparameter.space.active_if
+    now = [_value(base.defaults, other)] if other not in searched else ends(searched[other].space)
     if not any(value in now for value in values):
         raise InputError(
-            f"search.{each.name} has no effect: it is for {other}={_any_of(values)}, and {other} is "
-            f"{_any_of(now)}; set or search {other} too"
+            f"search.{hyperparameter.name} has no effect: it is for {other}={_any_of(values)}, and {other} "
+            f"is {_any_of(now)}; set or search {other} too"
         )
 
 
@@ -282,49 +278,52 @@ def _any_of(values: Iterable[Any]) -> str:
 # Whether the settings accept it.
 
 
-def _accepted(base: _Base, found: Mapping[str, Hyperparameter]) -> dict[str, Hyperparameter]:
+def _validated(base: _Base, searched: Mapping[str, Hyperparameter]) -> dict[str, Hyperparameter]:
     """The same, with every value as the settings hold it."""
-    tried = {name: ends(each.space) for name, each in found.items()}
-    held = {name: tuple(_held(base, name, v, tried) for v in values) for name, values in tried.items()}
+    tried = {name: ends(hyperparameter.space) for name, hyperparameter in searched.items()}
+    values = {name: tuple(_validate(base, name, v, tried) for v in tried[name]) for name in searched}
     return {
-        name: replace(each, space=replace(each.space, values=held[name]))
-        if isinstance(each.space, Choice)
-        else each
-        for name, each in found.items()
+        name: replace(hyperparameter, space=replace(hyperparameter.space, values=values[name]))
+        if isinstance(hyperparameter.space, Choice)
+        else hyperparameter
+        for name, hyperparameter in searched.items()
     }
 
 
 def ends(space: Space) -> tuple[Any, ...]:
-    """What to try of a space: all values of a choice, both ends of a range."""
+    """The values of a space to validate: all of a choice, both ends of a range."""
     return space.values if isinstance(space, Choice) else (space.low, space.high)
 
 
-def _held(base: _Base, name: str, value: Any, tried: Mapping[str, Sequence[Any]]) -> Any:
+def _validate(base: _Base, name: str, value: Any, tried: Mapping[str, Sequence[Any]]) -> Any:
     """A value as the settings hold it: by itself, or with one of another hyperparameter that it needs."""
     refused: ValidationError | None = None
-    for others in _company(name, tried):
+    for others in _partner_values(name, tried):
         try:
             return base.read({**others, name: value})[name]
         except ValidationError as error:
             refused = refused or error
-            if refused.errors()[0]["loc"]:  # the value itself; no company makes it good
+            if refused.errors()[0]["loc"]:  # the value itself, whatever its partner
                 break
     assert refused is not None
     message = refused.errors()[0]["msg"].removeprefix("Value error, ")
     raise InputError(f"search.{name}={value!r} is not accepted: {message[0].lower()}{message[1:]}")
 
 
-def _company(name: str, tried: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
-    """Nothing beside a value, then each value of each other hyperparameter."""
+def _partner_values(name: str, tried: Mapping[str, Sequence[Any]]) -> Iterator[Values]:
+    """No partner, then each value of each other hyperparameter."""
     yield {}
     for other in tried.keys() - {name}:
         yield from ({other: value} for value in tried[other])
 
 
-def full_schedule(block: Mapping[str, Any], won: Mapping[str, Any], trial_steps: int) -> dict[str, Any]:
-    """The winner's settings at full budget; a schedule is stretched to it."""
-    first, *later = won["schedule"] or [{"step": 0, "values": won["values"]}]
-    whole = applied(dict(block), first["values"])
+def full_schedule(block: Mapping[str, Any], winner: Winner, trial_steps: int) -> dict[str, Any]:
+    """The winner's settings with all training steps; a schedule is stretched to them."""
+    first, *later = winner.schedule or [ScheduleEntry(values=winner.values)]
+    whole = applied(block, first.values)
     steps = whole["train"]["steps"]
-    stones = [{"step": max(1, round(e["step"] * steps / trial_steps)), "change": e["values"]} for e in later]
-    return whole | {"train": whole["train"] | {"milestones": stones}}
+    milestones = [
+        {"step": max(1, round(entry.step * steps / trial_steps)), "change": dict(entry.values)}
+        for entry in later
+    ]
+    return whole | {"train": whole["train"] | {"milestones": milestones}}

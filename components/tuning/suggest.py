@@ -13,11 +13,12 @@ from ray.tune.search import BasicVariantGenerator
 
 from components.common.seeds import derive
 from components.config.sweep import Sweep
+from components.records.trial import Values
 from components.tuning.space import Hyperparameter
 from models.search_space import Range
 
 
-def labels(hyperparameters: Sequence[Hyperparameter]) -> dict[str, dict[str, Any]]:
+def labels(hyperparameters: Sequence[Hyperparameter]) -> Mapping[str, Mapping[str, Any]]:
     """Names of values that are not plain, such as lists of widths: searchers take only plain ones."""
     choices = {
         h.name: (*h.space.values, h.default) for h in hyperparameters if not isinstance(h.space, Range)
@@ -42,14 +43,14 @@ def domain(hyperparameter: Hyperparameter) -> Any:
 
 
 def suggestions(
-    hyperparameters: Sequence[Hyperparameter], settings: Sweep, before: Sequence[Mapping[str, Any]] = ()
-) -> list[dict[str, Any]]:
+    hyperparameters: Sequence[Hyperparameter], settings: Sweep, before: Sequence[Values] = ()
+) -> Sequence[Values]:
     """The values to try, as far as they are known beforehand; the same for the same seed.
 
     Args:
         hyperparameters: what is searched.
         settings: of the sweep.
-        before: what an interrupted sweep had suggested, which a searcher that learns is told first.
+        before: the values that an interrupted sweep had suggested; a searcher that learns begins with them.
     """
     default = {h.name: label_of(h.default) for h in hyperparameters}
     if settings.searcher == "grid":
@@ -60,17 +61,18 @@ def suggestions(
         return (first + [point for point in grid if point != default])[: settings.trials]
     if settings.searcher == "optuna":
         return [dict(values) for values in before] or [default]
-    found, draws = [default], 0
-    if settings.scheduler == "pbt" and not _inside(default, hyperparameters):
-        found = []  # what is not in the range cannot be changed a little
-    while len(found) < settings.trials and draws < 100 * settings.trials:
+    # With pbt, a value that is not in its range cannot be changed a little.
+    begins_with_default = settings.scheduler != "pbt" or _inside(default, hyperparameters)
+    points: list[Values] = [default] if begins_with_default else []
+    draws = 0
+    while len(points) < settings.trials and draws < 100 * settings.trials:
         draws += 1
         seed = derive(settings.seed, "suggestion", draws) % 2**32
         state = np.random.RandomState(seed)
         point = {h.name: plain_values(domain(h).sample(random_state=state)) for h in hyperparameters}
-        if point not in found:
-            found.append(point)
-    return found
+        if point not in points:
+            points.append(point)
+    return points
 
 
 def _points(hyperparameter: Hyperparameter, n: int) -> list[Any]:
@@ -91,7 +93,7 @@ def plain_values(value: Any) -> Any:
 def searcher(
     hyperparameters: Sequence[Hyperparameter],
     settings: Sweep,
-    points: list[dict[str, Any]],
+    points: Sequence[Values],
     most: int,
     resumed: bool = False,
 ) -> Any:
@@ -99,7 +101,9 @@ def searcher(
     if settings.scheduler == "pbt":
         most = 0  # all at once: those that wait for the others count among them
     if settings.searcher != "optuna":
-        return BasicVariantGenerator(points, max_concurrent=most, random_state=settings.seed)
+        return BasicVariantGenerator(
+            [dict(point) for point in points], max_concurrent=most, random_state=settings.seed
+        )
     import optuna
     from ray.tune.search.optuna import OptunaSearch
 
@@ -108,13 +112,13 @@ def searcher(
     goal: dict[str, Any] = {"metric": "score", "mode": "min"}
     if settings.cost:
         goal = {"metric": ["score", "cost"], "mode": ["min", "min"]}
-    inside = [point for point in points if _inside(point, hyperparameters)]
-    # What was suggested before is told again and draws nothing: the same chance would draw it once more.
+    inside = [dict(point) for point in points if _inside(point, hyperparameters)]
+    # Earlier suggestions are given again and draw nothing: the same seed would draw them once more.
     seed = derive(settings.seed, "resumed", len(points)) % 2**32 if resumed else settings.seed
     return OptunaSearch(space, points_to_evaluate=inside, seed=seed, **goal)
 
 
-def _inside(point: Mapping[str, Any], hyperparameters: Sequence[Hyperparameter]) -> bool:
+def _inside(point: Values, hyperparameters: Sequence[Hyperparameter]) -> bool:
     """Whether values lie where they are searched; the experiment's own need not."""
     for h in hyperparameters:
         value = point[h.name]

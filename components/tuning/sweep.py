@@ -1,175 +1,189 @@
-"""A sweep from its first trial to its winner, and the winner against what it was to beat."""
+"""A sweep: trials, finalists, and the winner."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from components.cluster import ray_cluster
 from components.common.errors import InputError
 from components.config.sweep import Sweep
 from components.records.names import EVENT
+from components.records.sweep import Cost, Finalist, Importance, Overhead, SweepMetric, SweepResult
+from components.records.sweep import SweepSettings as Settings
+from components.records.trial import SweepState, Trial, Values
 from components.store import Store
-from components.tuning import importance, recommendations
-from components.tuning.finalists import comparable_trials, finalists, rescored, winner
+from components.tuning import capacity
+from components.tuning.finalists import Rescoring, comparable_finalists, finalists, winner
+from components.tuning.importance import comparable_scores, importances
+from components.tuning.recommendations import recommendations
 from components.tuning.space import Hyperparameter
-from components.tuning.trial import Terms
-from components.tuning.trial_log import Story, Told
+from components.tuning.trial import TrialContext
+from components.tuning.trial_log import TrialLog
 
-STORY = "story.json"
+TRIALS, PROGRESS = "trials.json", "progress.json"
 
-Moved = Callable[[Story], None]
-"""Told now and then how far a sweep is."""
+OnProgress = Callable[[TrialLog], None]
+"""Called when a sweep has made progress."""
 
 
-def sweep(
-    store: Store,
-    attempt: Store,
-    terms: Terms,
-    hyperparameters: Sequence[Hyperparameter],
-    settings: Sweep,
-    *,
-    seed: int,
-    keep: str,
-    moved: Moved,
-) -> Told:
-    """Try, re-score the best, and name the winner; a sweep that was interrupted goes on.
+@dataclass(frozen=True)
+class SweepRequest:
+    """A sweep to run."""
+
+    attempt: Store  # its own folder
+    hyperparameters: Sequence[Hyperparameter]  # what is searched
+    settings: Sweep
+    seed: int  # of the trials' training
+    keep: str  # which weights of a training count, best or last
+
+    @property
+    def defaults(self) -> Values:
+        """The experiment's own settings."""
+        return {h.name: h.default for h in self.hyperparameters}
+
+
+def sweep(request: SweepRequest, context: TrialContext, on_progress: OnProgress) -> SweepResult:
+    """Run trials, evaluate the best again, and choose the winner; continues after an interruption.
 
     Args:
-        store: where everything lies.
-        attempt: the sweep's own folder.
-        terms: what trials have in common, the metric as it was asked for.
-        hyperparameters: what is searched.
-        settings: of the sweep.
-        seed: that trials are trained with.
-        keep: which weights of a training count, the best or the last.
-        moved: told how far it is.
+        request: what to search.
+        context: what trials share, the metric as it was asked for.
+        on_progress: called now and then with the log.
 
     Raises:
-        InputError: the family has no such measure, or a trial does not fit the cluster.
-        RunError: no trial came to a value.
+        InputError: the family has no such metric, or a trial does not fit the cluster.
+        RunError: no trial has a value.
     """
     ray_cluster.connect()
-    from components.tuning import capacity, search, suggest
+    from components.tuning import search  # imports Ray, which then reads its environment
 
-    side_by_side, because = capacity.concurrency(terms, settings)
-    terms = replace(
-        terms, metric=ray_cluster.call("components.tuning.trial:metric_of", terms, cpus=terms.threads)
+    settings, concurrency = request.settings, capacity.concurrency(context, request.settings)
+    metric = ray_cluster.call("components.tuning.trial:metric_of", context, cpus=context.threads)
+    context = replace(context, metric=metric)
+    folder = SweepFolder(request.attempt, context, described(request, context, *concurrency), on_progress)
+    log = search.trial_log(context, request.hyperparameters, folder.save, folder.before(), request.keep)
+    log.finals = 0, settings.finalists * settings.repeats
+    search.search(context, request.hyperparameters, settings, log, request.attempt.child("ray"))
+    request.attempt.delete("ray")
+    folder.save(log)
+    scored = _rescored(request, context, log)
+    result = folder.result(log)
+    result.finalists = scored
+    result.winner = winner(scored, settings, context.diversity, request.defaults)
+    _prune(context.store, result.trials, scored, settings.checkpoints)
+    _draw_conclusions(result)
+    return result
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """The files of a running sweep: its state, to continue it, and the result so far, for its page."""
+
+    attempt: Store
+    context: TrialContext
+    about: SweepResult  # without trials
+    on_progress: OnProgress
+
+    def before(self) -> SweepState | None:
+        """The state before an interruption."""
+        return SweepState.read(self.attempt.read_json(TRIALS)) if self.attempt.exists(TRIALS) else None
+
+    def save(self, log: TrialLog) -> None:
+        """Write both files."""
+        self.attempt.write_json(TRIALS, log.state().to_json())
+        result = self.result(log)
+        result.seconds_left = log.left()
+        self.attempt.write_json(PROGRESS, {"swept": result.to_json()})
+        self.on_progress(log)
+
+    def result(self, log: TrialLog) -> SweepResult:
+        """The result so far."""
+        state, result = log.state(), self.about.model_copy(deep=True)
+        result.settings.trials = log.planned
+        result.trials = [self._with_files(trial) for trial in state.trials]
+        result.decisions = state.decisions
+        return result
+
+    def _with_files(self, trial: Trial) -> Trial:
+        """The trial with the file of its newest samples, and how many events its health monitor had."""
+        if not trial.uri:
+            return trial
+        sampling = bool(self.context.model)
+        name = "drawn" if sampling else f"step-{trial.step:07d}"
+        files = [] if sampling else self.context.store.list(f"{trial.uri}/health")
+        events = sum(EVENT.fullmatch(file) is not None for file in files)
+        picture = f"{trial.uri}/samples/{name}.webp"
+        return trial.model_copy(update={"picture": picture, "events": events})
+
+
+def described(request: SweepRequest, context: TrialContext, concurrent: int, because: str) -> SweepResult:
+    """The result of a sweep before its first trial."""
+    settings = request.settings
+    sampling = bool(context.model)
+    cost = "processor seconds an image" if sampling else "seconds of training and judging"
+    return SweepResult(
+        family=context.family,
+        kind="sampling" if sampling else "training",
+        seed=settings.seed,
+        metric=SweepMetric(name=context.metric, n=context.samples, split="validation"),
+        cost=Cost(name=cost, unit="s"),
+        settings=Settings(
+            searcher=settings.searcher,
+            scheduler=settings.scheduler,
+            judgements=settings.judgements,
+            rungs=settings.rungs,
+            factor=settings.factor,
+            diversity=settings.diversity,
+            steps=None if sampling else context.training.train["steps"],
+            concurrent=concurrent,
+            because=because,
+        ),
+        hyperparameters=[h.described() for h in request.hyperparameters],
     )
-    choices = suggest.labels(hyperparameters)
-
-    def known(told: Told, **more: Any) -> Told:
-        found = _pictured(store, told["trials"], bool(terms.model))
-        return (
-            described(terms, settings, hyperparameters, side_by_side, because, story.planned)
-            | told
-            | {"trials": found}
-            | more
-        )
-
-    def keep_story(told: Told) -> None:
-        attempt.write_json(STORY, told)
-        attempt.write_json("progress.json", {"swept": known(told, **NOT_YET, seconds_left=story.left())})
-        moved(story)
-
-    def values_of(config: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: choices.get(name, {}).get(value, value) for name, value in config.items()}
-
-    def trained(done: int, of: int) -> None:
-        story.finals = done, of
-        keep_story(story.told)
-
-    before = attempt.read_json(STORY) if attempt.exists(STORY) else None
-    story = Story(keep_story, terms.judgements, before, values_of, best=keep == "best")
-    story.finals = 0, settings.finalists * settings.repeats
-    search.search(terms, hyperparameters, settings, story, attempt.child("ray"))
-    attempt.delete("ray")
-    told = story.told
-    keep_story(told)
-    own = {h.name: h.default for h in hyperparameters}
-    beside = own if terms.model or settings.prefer == "cost" else None
-    scored: list[Told] = []
-    while chosen := finalists(told["trials"], settings, beside, scored):
-        judged = rescored(attempt, store, terms, chosen, settings, seed, side_by_side, trained)
-        scored += judged
-        rivals = [one for one in scored if one["values"] != beside]
-        if comparable_trials(rivals, terms.diversity) or all(one["mean"] is None for one in judged):
-            break  # else all had collapsed, and the next best may not have
-    scored.sort(key=lambda one: (one["mean"] is None, one["mean"] or 0.0))
-    won = winner(scored, settings, terms.diversity, own)
-    _prune(store, told["trials"], scored, settings.checkpoints)
-    spaces = [h.described() for h in hyperparameters]
-    fair = importance.comparable_scores(told["trials"], settings.rungs)
-    weights = importance.importances(spaces, fair)
-    spent = [trial["overhead"] for trial in told["trials"] if trial["overhead"] is not None]
-    return known(
-        told,
-        finalists=scored,
-        winner=won,
-        importance=weights and {"n": len(fair), "at": _where(settings), "of": weights},
-        recommendations=recommendations.recommendations(spaces, fair, weights or {}),
-        overhead_seconds={"mean": statistics.fmean(spent), "max": max(spent)} if spent else None,
-    )
 
 
-NOT_YET: Told = dict.fromkeys(("winner", "importance", "overhead_seconds"), None)
-
-NOT_YET |= {"finalists": [], "recommendations": []}
-
-
-def described(
-    terms: Terms,
-    settings: Sweep,
-    hyperparameters: Sequence[Hyperparameter],
-    side_by_side: int,
-    because: str,
-    planned: int,
-) -> Told:
-    """What a sweep is, for the page; `planned`: how many trials there are to be."""
-    chosen = ("searcher", "scheduler", "judgements", "rungs", "factor", "diversity")
-    drawing = bool(terms.model)
-    return {
-        "family": terms.family,
-        "kind": "sampling" if drawing else "training",
-        "seed": settings.seed,
-        "metric": {"name": terms.metric, "n": terms.samples, "split": "validation", "floor": None},
-        "cost": {"name": "processor seconds an image", "unit": "s"}
-        if drawing
-        else {"name": "seconds of training and judging", "unit": "s"},
-        "settings": {name: getattr(settings, name) for name in chosen}
-        | {"steps": None if drawing else terms.block["train"]["steps"]}
-        | {"trials": planned, "concurrent": side_by_side, "because": because},
-        "hyperparameters": [h.described() for h in hyperparameters],
-    }
+def _rescored(request: SweepRequest, context: TrialContext, log: TrialLog) -> list[Finalist]:
+    """The finalists, the lowest mean first. If all have collapsed, the next best trials are finalists too."""
+    settings = request.settings
+    parts = f"{request.attempt.root.removeprefix(context.store.root).strip('/')}/finals"
+    rescore = Rescoring(context, settings, parts, request.seed, log.side_by_side, log.rescored)
+    # The experiment's own settings, where they are always among the finalists.
+    rival = request.defaults if context.model or settings.prefer == "cost" else None
+    trials, scored = log.state().trials, list[Finalist]()
+    while chosen := finalists(trials, settings, rival, scored):
+        results = rescore(chosen)
+        scored += results
+        candidates = [finalist for finalist in scored if finalist.values != rival]
+        failed = all(finalist.mean is None for finalist in results)
+        if failed or comparable_finalists(candidates, context.diversity):
+            break
+    return sorted(scored, key=lambda finalist: (finalist.mean is None, finalist.mean or 0.0))
 
 
-def _where(settings: Sweep) -> str:
-    if not settings.rungs:
-        return "the end of each trial"
-    return f"judgement {settings.grace} of {settings.judgements}, which all trials reached"
+def _draw_conclusions(result: SweepResult) -> None:
+    """Add importance, recommendations and overhead to the result of all trials."""
+    settings, spaces = result.settings, result.hyperparameters
+    scores = comparable_scores(result.trials, settings.rungs)
+    shares = importances(spaces, scores)
+    at = "the end of each trial"
+    if settings.rungs:
+        at = f"judgement {settings.rungs[0]} of {settings.judgements}, which all trials reached"
+    result.importance = Importance(n=len(scores), at=at, of=shares) if shares else None
+    result.recommendations = recommendations(spaces, scores, shares or {})
+    seconds = [trial.overhead for trial in result.trials if trial.overhead is not None]
+    result.overhead_seconds = Overhead(mean=statistics.fmean(seconds), max=max(seconds)) if seconds else None
 
 
-def _pictured(store: Store, found: Sequence[Told], drawing: bool) -> list[Told]:
-    """The trials with the file of their newest samples, and how many diagnoses they had."""
-    shown = []
-    for trial in found:
-        uri, step = trial["uri"], trial["step"]
-        name = "drawn" if drawing else f"step-{step:07d}"
-        events = [e for e in store.list(f"{uri}/health") if EVENT.fullmatch(e)] if uri and not drawing else []
-        shown.append(trial | {"picture": uri and f"{uri}/samples/{name}.webp", "events": len(events)})
-    return shown
-
-
-def _prune(store: Store, found: Sequence[Told], scored: Sequence[Told], policy: str) -> None:
+def _prune(store: Store, trials: Sequence[Trial], scored: Sequence[Finalist], policy: str) -> None:
     """Delete the checkpoints that the policy does not keep; a trial that is asked for again trains again."""
     if policy == "all":
         return
-    numbers = {one["number"] for one in scored}
-    finals = {uri for trial in found if trial["number"] in numbers for uri in trial["uris"]}
-    finals |= {repeat["uri"] for one in scored for repeat in one["repeats"] if repeat["uri"]}
-    every = finals.union(*(trial["uris"] for trial in found))
+    numbers = {finalist.number for finalist in scored}
+    finals = {uri for trial in trials if trial.number in numbers for uri in trial.uris}
+    finals |= {repeat.uri for finalist in scored for repeat in finalist.repeats if repeat.uri}
+    every = finals.union(*(trial.uris for trial in trials))
     for uri in every - finals if policy == "finalists" else every:  # twins share one
         store.delete(f"{uri}/checkpoints")
 

@@ -1,9 +1,9 @@
-"""What a worker is sent to do in a sweep: train a trial, or draw one, and say on the way how good it is.
+"""Trials of a sweep: train or sample with given values, and report every evaluation.
 
 A trial is a stage of its own (`store/trial/<key>`), addressed by what it depends on: the same values are
-never tried twice, an interrupted trial goes on where it stopped, one that was stopped is there to be seen.
-What a trial says is read again from the store where it was said before, so that a sweep which is run again
-takes the same decisions without training anything.
+never tried twice, an interrupted trial continues where it stopped, a stopped one can be looked at.
+Evaluations that were made before are read from the store and reported again, so that a sweep which is run
+again takes the same decisions without training anything.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from components.families import catalogue
 from components.families.artifact import load_model
 from components.families.catalogue import task_of
 from components.records import names
+from components.records.trial import FailedTrial, ScheduleEntry, TrialEvaluation, TrialReport, Values
 from components.sampling import generate, sheets
 from components.sampling.conditions import conditions_of
 from components.stages import cache
@@ -40,7 +41,7 @@ from components.training import checkpoint, ray_train, request
 from components.training.job import fit
 from components.tuning import space
 
-CURVE, FAILED, TRIAL = "curve.json", "failed.json", "trial.json"
+CURVE, FAILED = "curve.json", "failed.json"
 
 STORED_WITHIN = 120.0  # seconds that a checkpoint may take to get into the store
 
@@ -48,308 +49,342 @@ COLLAPSED = 1e6  # added to the score of samples that are not diverse: behind al
 
 WORST = 1e9  # the score of a trial that failed
 
-RUN = 10**9  # judgements: to the end
+ALL = 10**9  # evaluations: to the end
 
-Said = dict[str, Any]
-"""What a trial says at a judgement.
+Schedule = Sequence[ScheduleEntry]
+"""The values of a trial, the first entry at step 0."""
 
-judged (from 1), step, score (lower is better), value, diversity, seconds of work so far.
-"""
+OnReport = Callable[[TrialReport], None]
+"""Called with each report of a trial; may end the trial by raising."""
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What all trials of a sweep have in common; plain values."""
+class TrialContext:
+    """What all trials of a sweep share; plain values."""
 
-    store: str  # URL
     run_id: str
-    family: str
-    block: dict[str, Any]  # the family's settings in full, those of training under `train`
     spec: Spec  # of a trial, but for its settings
-    data: str  # folders in the store
-    reference: str
-    extractor: str
-    captions: str = ""
-    upstream: Mapping[str, str] = field(default_factory=dict)
-    latents: str = ""
+    training: request.Fit  # of a trial, but for the values that it tries
     model: str = ""  # the trained one, where nothing but sampling is searched
-    device: str = "cpu"
-    flips: bool = False
     metric: str = "auto"
     diversity: float = 0.5  # less is a collapse
     judgements: int = 8
     samples: int = 256
-    pointers: bool = False  # whether trials go on from one another
-    checkpoints: int = checkpoint.KEEP  # of a trial under way, from which another may go on
+    pointers: bool = False  # whether trials continue from each other's checkpoints
     workers: int = 1
 
     @property
+    def family(self) -> str:
+        """The searched family."""
+        return self.training.family
+
+    @property
+    def device(self) -> str:
+        """The device of trials."""
+        return self.training.device
+
+    @property
     def threads(self) -> int:
-        """Of a trial's process."""
-        return int(self.block["train"]["threads"])
+        """Threads of a trial's process."""
+        return int(self.training.train["threads"])
+
+    @property
+    def store(self) -> Store:
+        """The store with everything that a trial reads and writes."""
+        return Store(self.training.store)
 
 
-Schedule = Sequence[Mapping[str, Any]]
-"""Entries {"step", "values"}, the first at step 0."""
-
-
-def block_of(terms: Terms, schedule: Schedule, **train: Any) -> dict[str, Any]:
-    """The settings of a trial with a schedule of values, and training settings of its own."""
+def training_of(context: TrialContext, schedule: Schedule, seed: int | None = None) -> request.Fit:
+    """The training job of a trial: its schedule of values, and its seed if it has one of its own."""
     first, *later = schedule
-    block = space.applied(terms.block, first["values"])
-    stones = [{"step": entry["step"], "change": dict(entry["values"])} for entry in later]
-    return block | {"train": block["train"] | {"milestones": stones} | train}
+    block = space.applied({**context.training.config, "train": context.training.train}, first.values)
+    milestones = [{"step": entry.step, "change": dict(entry.values)} for entry in later]
+    train = block.pop("train") | {"milestones": milestones} | ({} if seed is None else {"seed": seed})
+    return replace(context.training, config=block, train=train)
 
 
-def spec_of(terms: Terms, block: Mapping[str, Any]) -> Spec:
-    """What a trial with these settings depends on.
+def spec_of(context: TrialContext, training: request.Fit) -> Spec:
+    """What a trial with this training job depends on.
 
     Raises:
         InputError: a value is not accepted, or does not go with the others.
     """
-    own = {name: value for name, value in block.items() if name != "train"}
     try:
-        settings = Train(**block["train"])
+        settings = Train(**training.train)
     except ValidationError as error:
         raise InputError(explain(error, "train", Train)) from None
-    full = catalogue.config_of(terms.family, own) | {"train": settings.semantic(), "flips": terms.flips}
-    return replace(terms.spec, settings=full)
+    config = catalogue.config_of(context.family, training.config)
+    shared = {"train": settings.semantic(), "flips": training.flips}
+    return replace(context.spec, settings=config | shared)
 
 
-def score_of(terms: Terms, value: float, diversity: float) -> float:
-    """What is compared, lower the better: samples that are not diverse come after all that are."""
-    if not math.isfinite(value):
+def score_of(context: TrialContext, value: float | None, diversity: float | None) -> float:
+    """What trials are compared by, lower is better; samples without diversity rank behind all others."""
+    if value is None or not math.isfinite(value):
         return WORST
-    return value + (COLLAPSED if diversity < terms.diversity else 0.0)
+    collapsed = diversity is not None and diversity < context.diversity
+    return value + (COLLAPSED if collapsed else 0.0)
 
 
 def trained(
-    terms: Terms,
+    context: TrialContext,
     schedule: Schedule,
-    tell: Callable[[Said], None],
+    on_report: OnReport,
     *,
     after: int = 0,
     donor: str = "",
-    until: int = RUN,
-    **train: Any,
+    until: int = ALL,
+    seed: int | None = None,
 ) -> Done | None:
-    """Train a trial, or go on with it; None where it is not to be trained to its end.
+    """Train a trial, or continue it; None if it is not to be trained to its end.
 
     Args:
-        terms: of the sweep.
+        context: of the sweep.
         schedule: the trial's values.
-        tell: told at every judgement, of those that were made before too; may end the trial by raising.
-        after: the step that it goes on from: what was judged up to there is not told again.
-        donor: folder of the trial whose checkpoint of that step it goes on from.
-        until: judgements after which to stop for now.
-        train: settings of training that are this trial's own, such as its seed.
+        on_report: called for each evaluation, including those that were made before.
+        after: the step that it continues from: evaluations up to there are not reported again.
+        donor: the folder of the trial whose checkpoint of that step it continues from.
+        until: evaluations after which to stop for now.
+        seed: of the training; None: the sweep's.
 
     Raises:
         InputError: a value is not accepted, or does not go with the others.
-        Diverged: the training came to numbers that are not finite.
+        Diverged: a loss or a weight was not finite.
         RunError: it failed otherwise.
     """
-    block = block_of(terms, schedule, **train)
-    spec, store = spec_of(terms, block), Store(terms.store)
-    told = _Teller(terms, store, tell, after)
-    if store.exists(f"{spec.uri}/{FAILED}"):
-        known = store.read_json(f"{spec.uri}/{FAILED}")
-        told.again(known["uri"])
-        raise Diverged(known["reason"])
+    training = training_of(context, schedule, seed)
+    spec, store = spec_of(context, training), context.store
+    replayer = EvaluationReplayer(context, store, on_report, after)
+    if failed := read_failure(store, spec):
+        replayer.replay(failed.uri)
+        raise Diverged(failed.reason)
     if done := cache.finished(store, spec):
-        told.again(done.uri)
+        replayer.replay(done.uri)
         return done
+    body = TrialTraining(context, spec, training, replayer, donor, until)
+    try:
+        return cache.run(store, spec, body, run_id=context.run_id)
+    except Paused:
+        return None
+    except Diverged as error:  # which would fail again; a full disk or a store out of reach might not
+        failure = FailedTrial(reason=str(error), uri=replayer.uri)
+        store.write_json(f"{spec.uri}/{FAILED}", failure.to_json())
+        raise
 
-    def body(attempt: Store, number: int) -> dict[str, Any]:
+
+class Paused(Exception):
+    """A trial has been trained as far as it is to be for now."""
+
+
+def read_failure(store: Store, spec: Spec) -> FailedTrial | None:
+    """Why a trial failed earlier, if it did."""
+    path = f"{spec.uri}/{FAILED}"
+    return FailedTrial.read(store.read_json(path)) if store.exists(path) else None
+
+
+@dataclass(frozen=True)
+class TrialTraining:
+    """The body of a trial's stage: trains in the attempt's folder, from its newest checkpoint."""
+
+    context: TrialContext
+    spec: Spec
+    training: request.Fit
+    replayer: EvaluationReplayer
+    donor: str
+    until: int
+
+    def __call__(self, attempt: Store, number: int) -> dict[str, Any]:
+        """Returns the stage's result; raises Paused if the trial is not at its end."""
+        store = self.replayer.store
         uri = attempt.root.removeprefix(store.root).strip("/")
-        if donor:
-            _take_over(store, donor, attempt, after)
-        _read_curve(attempt)
-        told.again(uri)
-        if told.judged >= until:
+        if self.donor:
+            copy_checkpoint(store.child(self.donor), attempt, self.replayer.after)
+        complete_curve(attempt)
+        self.replayer.replay(uri)
+        if self.replayer.judged >= self.until:
             raise Paused
-        job = request.Fit(
-            terms.family,
-            config={name: value for name, value in block.items() if name != "train"},
-            train=block["train"],
-            data=terms.data,
-            attempt=uri,
-            store=terms.store,
-            reference=terms.reference,
-            extractor=terms.extractor,
-            captions=terms.captions,
-            device=terms.device,
-            flips=terms.flips,
-            upstream=dict(terms.upstream),
-            latents=terms.latents,
-            stop_at=_steps(block, until),
-            checkpoints=terms.checkpoints,
-        )
-        _fit(terms, job, f"trial-{spec.key}-{number}", lambda *said: told.now(attempt, uri, *said))
-        if terms.workers > 1:
-            _read_curve(attempt)
-        told.again(uri)
+        self._fit(attempt, uri, f"trial-{self.spec.key}-{number}")
+        self.replayer.replay(uri)
         if not attempt.exists(names.RESULT):
             raise Paused
         result = attempt.read_json(names.RESULT)
         return {"trained": result, "work_seconds": result["work_seconds"]}
 
-    try:
-        return cache.run(store, spec, body, run_id=terms.run_id)
-    except Paused:
-        return None
-    except Diverged as error:  # which would fail again; a full disk or a store out of reach might not
-        store.write_json(f"{spec.uri}/{FAILED}", {"reason": str(error), "uri": told.uri})
-        raise
+    def _fit(self, attempt: Store, uri: str, name: str) -> None:
+        """Train in this process, or under Ray Train if a trial has several workers."""
+        job = replace(self.training, attempt=uri, stop_at=self._stop_at())
+        if self.context.workers == 1:
+            fit(job, report=lambda *report: self.replayer.add(attempt, uri, *report))
+        else:
+            ray_train.fit(job, name)
+            complete_curve(attempt)
+
+    def _stop_at(self) -> int | None:
+        """The step of the last evaluation to make for now; None: the last step."""
+        train = self.training.train
+        if self.until >= train["sample_grids"]:
+            return None
+        return int(self.until * (train["steps"] // train["sample_grids"]))
 
 
 def reason(error: Exception) -> str:
     """Why a trial failed, in a line."""
-    said = str(error).splitlines()[0] if str(error) else "no reason given"
-    return said if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {said}"
+    first = str(error).splitlines()[0] if str(error) else "no reason given"
+    return first if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {first}"
 
 
-class Paused(Exception):
-    """A trial has come as far as it was to come for now."""
+def read_curve(attempt: Store) -> list[TrialEvaluation]:
+    """The evaluations of an attempt so far."""
+    points = attempt.read_json(CURVE) if attempt.exists(CURVE) else []
+    return [evaluation for evaluation in map(TrialEvaluation.read, points) if evaluation]
 
 
-def _steps(block: Mapping[str, Any], until: int) -> int | None:
-    """The step at which so many judgements are made; None: the last."""
-    train = block["train"]
-    return None if until >= train["sample_grids"] else until * (train["steps"] // train["sample_grids"])
+def write_curve(attempt: Store, evaluations: Sequence[TrialEvaluation]) -> None:
+    """Write the evaluations of an attempt."""
+    attempt.write_json(CURVE, [evaluation.to_json() for evaluation in evaluations])
 
 
-def _fit(terms: Terms, job: request.Fit, name: str, report: Callable[..., None]) -> None:
-    """Train in this process, or under Ray Train where a trial has several workers."""
-    if terms.workers == 1:
-        fit(job, report=report)
-        return
-
-    ray_train.fit(job, name)
-
-
-def _read_curve(attempt: Store) -> None:
-    """Keep what was judged and not kept, which the newest checkpoint knows: by workers, or before a kill."""
+def complete_curve(attempt: Store) -> None:
+    """Add to the curve the evaluations that only the newest checkpoint has: of workers, or before a kill."""
     state = checkpoint.newest(attempt)
     if state is None:
         return
-    control: dict[str, Any] = state["control"]
-    known = attempt.read_json(CURVE) if attempt.exists(CURVE) else []
+    control: Mapping[str, Any] = state["control"]
+    evaluations = read_curve(attempt)
     points = [point for point in control["curve"] if point["step"]]  # the first: before training
-    told = [
-        {"judged": judged, "seconds": control["seconds"], **point}
-        for judged, point in enumerate(points[len(known) :], len(known) + 1)
+    added = [
+        TrialEvaluation(
+            judged=judged,
+            step=point["step"],
+            seconds=control["seconds"],
+            metrics={name: value for name, value in point.items() if name != "step"},
+        )
+        for judged, point in enumerate(points[len(evaluations) :], len(evaluations) + 1)
     ]
-    if told:
-        attempt.write_json(CURVE, [*known, *told])
+    if added:
+        write_curve(attempt, evaluations + added)
 
 
-def _take_over(store: Store, donor: str, attempt: Store, step: int) -> None:
-    """Begin an attempt with another's checkpoint and curve, unless it has begun.
+def copy_checkpoint(donor: Store, attempt: Store, step: int) -> None:
+    """Begin an attempt with the donor's checkpoint and curve, unless it has begun.
 
-    Where that checkpoint is no longer there, the trial is trained from its first step: it is a function of
-    its schedule, so it comes to the same.
+    If that checkpoint no longer exists, the trial is trained from its first step: it is a function of its
+    schedule, so the result is the same.
     """
-    source, name = store.child(donor), checkpoint.name(step)
-    if checkpoint.moments(attempt) or not source.exists(name):
+    name = checkpoint.name(step)
+    if checkpoint.moments(attempt) or not donor.exists(name):
         return
-    curve = [said for said in source.read_json(CURVE) if said["step"] <= step]
-    attempt.write_json(CURVE, curve)
-    attempt.write_bytes(name, source.read_bytes(name))
+    write_curve(attempt, [evaluation for evaluation in read_curve(donor) if evaluation.step <= step])
+    attempt.write_bytes(name, donor.read_bytes(name))
 
 
-class _Teller:
-    """Tells each judgement of a trial once, whether it is made now or was made before."""
+class EvaluationReplayer:
+    """Reports each evaluation of a trial once, whether it is made now or was made before."""
 
-    def __init__(self, terms: Terms, store: Store, tell: Callable[[Said], None], after: int):
-        self.terms, self.store, self.tell, self.after = terms, store, tell, after
+    def __init__(self, context: TrialContext, store: Store, on_report: OnReport, after: int):
+        self.context, self.store, self.on_report, self.after = context, store, on_report, after
         self.judged, self.uri = 0, ""
 
-    def again(self, uri: str) -> None:
-        """Tell what an attempt's folder knows, and was not told."""
+    def replay(self, uri: str) -> None:
+        """Report the evaluations in an attempt's folder that were not reported."""
         self.uri = uri
-        path = f"{uri}/{CURVE}"
-        for said in self.store.read_json(path) if self.store.exists(path) else []:
-            self._tell(said, uri)
+        for evaluation in read_curve(self.store.child(uri)):
+            self._report(evaluation)
 
-    def now(self, attempt: Store, uri: str, step: int, metrics: Mapping[str, float], name: str) -> None:
-        """Keep and tell what a training reports with a checkpoint, as soon as that is in the store."""
+    def add(self, attempt: Store, uri: str, step: int, metrics: Mapping[str, float], name: str) -> None:
+        """Save and report an evaluation that a training reports, once its checkpoint `name` is stored."""
         if "judged/kid" not in metrics:
             return
         until = time.monotonic() + STORED_WITHIN
         while not attempt.exists(name) and time.monotonic() < until:
             time.sleep(0.05)
-        curve = attempt.read_json(CURVE) if attempt.exists(CURVE) else []
-        curve = [said for said in curve if said["step"] < step]
+        before = [evaluation for evaluation in read_curve(attempt) if evaluation.step < step]
         values = {key.removeprefix("judged/"): v for key, v in metrics.items() if key.startswith("judged/")}
-        said = {"judged": len(curve) + 1, "step": step, "seconds": metrics["seconds"], **values}
-        attempt.write_json(CURVE, [*curve, said])
-        self._tell(said, uri)
+        evaluation = TrialEvaluation(
+            judged=len(before) + 1, step=step, seconds=metrics["seconds"], metrics=values
+        )
+        write_curve(attempt, [*before, evaluation])
+        self.uri = uri
+        self._report(evaluation)
 
-    def _tell(self, said: Said, uri: str) -> None:
-        if said["judged"] <= self.judged:
+    def _report(self, evaluation: TrialEvaluation) -> None:
+        if evaluation.judged <= self.judged:
             return
-        self.judged = said["judged"]
-        if said["step"] > self.after:
-            value = said[self.terms.metric]
-            score = score_of(self.terms, value, said["diversity"])
-            cost = said.get("cost", said["seconds"])
-            self.tell(said | {"value": value, "score": score, "cost": cost, "uri": uri})
+        self.judged = evaluation.judged
+        if evaluation.step <= self.after:
+            return
+        value, diversity = (evaluation.metrics.get(name) for name in (self.context.metric, "diversity"))
+        self.on_report(
+            TrialReport(
+                judged=evaluation.judged,
+                step=evaluation.step,
+                score=score_of(self.context, value, diversity),
+                value=value,
+                diversity=diversity,
+                seconds=evaluation.seconds,
+                cost=evaluation.seconds if evaluation.cost is None else evaluation.cost,
+                uri=self.uri,
+            )
+        )
 
 
-def drawn(terms: Terms, values: Mapping[str, Any], tell: Callable[[Said], None]) -> Done:
-    """Draw with some settings of sampling changed, and judge the images.
+def sampled(context: TrialContext, values: Values, on_report: OnReport) -> Done:
+    """Sample the model with changed settings of sampling, and evaluate the images.
 
     Raises:
         InputError: a value is not accepted.
         RunError: the images are not finite.
     """
-    settings = {"change": dict(values), "samples": terms.samples, "threads": terms.threads}
-    seed = derive(terms.block["train"]["seed"], "select")
-    spec, store = replace(terms.spec, settings=settings | {"seed": seed}), Store(terms.store)
+    seed = derive(context.training.train["seed"], "select")
+    settings = {"change": dict(values), "samples": context.samples, "threads": context.threads, "seed": seed}
+    spec, store = replace(context.spec, settings=settings), context.store
 
     def body(attempt: Store, number: int) -> dict[str, Any]:
-        with using_threads(terms.threads):
+        with using_threads(context.threads):
             began = time.perf_counter()
-            images, seconds, jury = judged_draw(terms, terms.model, terms.samples, seed, values)
-            found = jury(images)
+            images, seconds, jury = sample(context, context.model, context.samples, seed, values)
+            metrics = jury(images)
             sheet = sheets.encode_webp(sheets.grid(images[: sheets.SHEET_COLUMNS]))
             attempt.write_bytes("samples/drawn.webp", sheet)
-            said = {"judged": 1, "step": 1, "seconds": time.perf_counter() - began}
-            found = {name: value for name, value in found.items() if name != "score"}
-            said |= {**found, "cost": seconds / len(images)}
-        attempt.write_json(CURVE, [said])
-        return {"drawn": said, "work_seconds": said["seconds"]}
+            evaluation = TrialEvaluation(
+                judged=1,
+                step=1,
+                seconds=time.perf_counter() - began,
+                metrics=metrics,
+                cost=seconds / len(images),
+            )
+        write_curve(attempt, [evaluation])
+        return {"drawn": evaluation.to_json(), "work_seconds": evaluation.seconds}
 
-    done = cache.run(store, spec, body, run_id=terms.run_id)
-    _Teller(terms, store, tell, 0).again(done.uri)
+    done = cache.run(store, spec, body, run_id=context.run_id)
+    EvaluationReplayer(context, store, on_report, after=0).replay(done.uri)
     return done
 
 
-def judged_draw(
-    terms: Terms, model: str, n: int, seed: int, change: Mapping[str, Any] | None = None
+def sample(
+    context: TrialContext, model: str, n: int, seed: int, change: Values | None = None
 ) -> tuple[np.ndarray, float, Jury]:
-    """The first `n` images of a seed by a model in the store, the seconds of work, and what judges them."""
-    store = Store(terms.store)
+    """The first `n` images of a seed by a stored model, the seconds of work, and what evaluates them."""
+    store, training = context.store, context.training
     changes = {name: (name, value) for name, value in (change or {}).items()}
-    generator, told, described = load_model(store.local_copy(model), changes)
-    folder = store.local_copy(terms.data)
-    encoded = store.local_copy(terms.captions) if told.text else None
-    split, card = open_split(folder, "validation", encoded), DataCard.read(folder)
-    paired = task_of(terms.family).has_target
-    n = min(n, len(split)) if paired or told.text else n
+    generator, card, described = load_model(store.local_copy(model), changes)
+    folder = store.local_copy(training.data)
+    encoded = store.local_copy(training.captions) if card.text else None
+    split, data = open_split(folder, "validation", encoded), DataCard.read(folder)
+    paired = task_of(context.family).has_target
+    n = min(n, len(split)) if paired or card.text else n
     targets = split.images[np.arange(n)] if paired else None
-    jury = Jury(store.local_copy(terms.reference), store.local_copy(terms.extractor), n, targets)
-    fixed = conditions_of(terms.family, described["config"], told, card, split)
-    generator = generator.to(terms.device)
-    clock = time.process_time if terms.device == "cpu" else time.perf_counter
-    began = clock()  # of work, whoever else is at work on this machine
-    images = generate.draw(generator, told, n=n, seed=seed, device=terms.device, **fixed)
+    jury = Jury(store.local_copy(training.reference), store.local_copy(training.extractor), n, targets)
+    fixed = conditions_of(context.family, described["config"], card, data, split)
+    generator = generator.to(context.device)
+    clock = time.process_time if context.device == "cpu" else time.perf_counter
+    began = clock()  # of work, whatever else runs on this machine
+    images = generate.draw(generator, card, n=n, seed=seed, device=context.device, **fixed)
     return images, clock() - began, jury
 
 
 def train_of(sweep: Sweep, train: Mapping[str, Any]) -> dict[str, Any]:
-    """The training settings of trials: the experiment's own, shorter, judged on the way.
+    """The training settings of trials: the experiment's own, with fewer steps and with evaluations.
 
     Raises:
         InputError: they do not go together.
@@ -366,17 +401,24 @@ def train_of(sweep: Sweep, train: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(
             f"a trial of {steps} steps cannot be cut into sweep.judgements={sweep.judgements} parts"
         )
-    own = {"steps": steps, "sample_grids": sweep.judgements, "checkpoint_every": steps // sweep.judgements}
-    own |= {"judge_samples": sweep.samples, "ema_lengths": [], "workers": sweep.workers}
+    settings = {
+        **train,
+        "steps": steps,
+        "sample_grids": sweep.judgements,
+        "checkpoint_every": steps // sweep.judgements,
+        "judge_samples": sweep.samples,
+        "ema_lengths": [],
+        "workers": sweep.workers,
+    }
     try:
-        Train(**{**train, **own})
+        Train(**settings)
     except ValidationError as error:
         raise InputError(f"trials: {explain(error, 'train', Train)}") from None
-    return {**train, **own}
+    return settings
 
 
 def check_metric(family: str, metric: str) -> None:
-    """Raises InputError where a family has no such measure."""
+    """Raises InputError if a family has no such metric."""
     if metric == "mse" and not task_of(family).has_target:
         raise InputError(
             f"sweep.metric: mse compares images with what they should be, which {family} is not told; "
@@ -384,17 +426,19 @@ def check_metric(family: str, metric: str) -> None:
         )
 
 
-def metric_of(terms: Terms) -> str:
-    """What trials are compared by, with nothing left to choose.
+def metric_of(context: TrialContext) -> str:
+    """The metric that trials are compared by, with nothing left to choose.
 
     Raises:
-        InputError: the family has no such measure.
+        InputError: the family has no such metric.
     """
-    check_metric(terms.family, terms.metric)
-    if terms.metric != "auto":
-        return terms.metric
-    store = Store(terms.store)
-    validation = open_split(store.local_copy(terms.data), "validation")
-    n = min(terms.samples, len(validation))
-    targets = validation.images[np.arange(n)] if task_of(terms.family).has_target else None
-    return Jury(store.local_copy(terms.reference), store.local_copy(terms.extractor), n, targets).measure
+    check_metric(context.family, context.metric)
+    if context.metric != "auto":
+        return context.metric
+    store, training = context.store, context.training
+    validation = open_split(store.local_copy(training.data), "validation")
+    n = min(context.samples, len(validation))
+    targets = validation.images[np.arange(n)] if task_of(context.family).has_target else None
+    return Jury(
+        store.local_copy(training.reference), store.local_copy(training.extractor), n, targets
+    ).measure

@@ -1,261 +1,260 @@
-"""What happened in a sweep: every trial and every decision, as they are kept, shown and gone on from."""
+"""The log of a sweep: every trial and decision, for its page and to continue it when interrupted."""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from components.common.finite import finite
+from components.records.trial import (
+    CurvePoint,
+    Decision,
+    ScheduleEntry,
+    SweepState,
+    Trial,
+    TrialReport,
+    TrialState,
+    Values,
+)
 from components.tuning.trial import COLLAPSED, WORST
 
-KEPT_EVERY = 2.0  # seconds, at most, between two notes of what happened
+SAVED_EVERY = 2.0  # seconds, at most, between two saved states
 RUNNING, OVER = "running", ("done", "stopped", "failed", "collapsed")
 
-Told = dict[str, Any]
 
-
-class Story:
+class TrialLog:
     """The trials of a sweep by number, from 1, and the decisions about them.
 
     Args:
-        keep: called with all that is known when something has happened, at most every two seconds.
-        judgements: of a trial.
-        before: what an interrupted sweep left, as `told` returned it.
-        values_of: what a searcher's plain values stand for.
+        save: called with the log when it has changed, at most every two seconds.
+        judgements: evaluations of a trial.
+        before: the state of an interrupted sweep.
+        values_of: returns the values that a searcher's plain values stand for.
         best: whether trials keep their best weights, or the last.
     """
 
     def __init__(
         self,
-        keep: Callable[[Told], None],
+        save: Callable[[TrialLog], None],
         judgements: int,
-        before: Told | None = None,
-        values_of: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
+        before: SweepState | None = None,
+        values_of: Callable[[Values], Values] = dict,
         best: bool = True,
     ):
-        self.keep, self.judgements, self.values_of, self.best = keep, judgements, values_of, best
-        self.suggested: list[dict[str, Any]] = list((before or {}).get("suggested", []))
-        self.trials: dict[int, Told] = {}
-        self.decisions: list[Told] = []
+        self.save, self.judgements, self.values_of, self.best = save, judgements, values_of, best
+        self.suggested = list(before.suggested) if before else []
+        self.trials: dict[int, Trial] = {}
+        self.decisions: list[Decision] = []
         self.numbers: dict[str, int] = {}
-        self.began, self._kept = time.monotonic(), 0.0
+        self.began, self._saved = time.monotonic(), 0.0
         self.planned = len(self.suggested)  # trials there will be, which the search knows better
         self.side_by_side = 1  # how many run at once
-        self.finals = 0, 0  # trainings of finalists that are done, and all of them
+        self.finals = 0, 0  # trainings of finalists that are finished, and all of them
         self._free: list[float] = []  # since when slots have been free
+        self._since: dict[int, float] = {}  # since when the slot of a trial had been free when it began
         self._lock = threading.RLock()
 
-    def __deepcopy__(self, memo: object) -> Story:
-        """There is one; Tune copies what it is given."""
+    def __deepcopy__(self, memo: object) -> TrialLog:
+        """There is one; Tune copies its arguments."""
         return self
 
-    def __getstate__(self) -> Told:
-        """Tune writes down what it is given, too, and never needs it again."""
+    def __getstate__(self) -> Mapping[str, Any]:
+        """Tune also pickles its arguments, and never reads them again."""
         return {
-            name: value for name, value in vars(self).items() if name not in ("keep", "values_of", "_lock")
+            name: value for name, value in vars(self).items() if name not in ("save", "values_of", "_lock")
         }
+
+    def rescored(self, finished: int, total: int) -> None:
+        """So many trainings of finalists are finished, of so many."""
+        self.finals = finished, total
+        self.save(self)
 
     def number(self, trial_id: str) -> int:
         """A trial's number."""
         return self.numbers[trial_id]
 
-    def add(self, trial_id: str, config: Mapping[str, Any]) -> int:
-        """Another trial with these values, or one that begins again after losing its process; its number."""
+    def add(self, trial_id: str, config: Values) -> int:
+        """Add a trial with these values, unless it begins again after losing its process; its number."""
         with self._lock:
             if trial_id in self.numbers:
                 return self.numbers[trial_id]
             number = self.numbers[trial_id] = len(self.numbers) + 1
-            self.trials[number] = {
-                "number": number,
-                "suggested": dict(config),
-                "values": self.values_of(config),
-                "state": "waiting",
-                "reason": None,
-                "uri": None,
-                "uris": [],
-                "key": None,
-                "curve": [],
-                "value": None,
-                "score": WORST,
-                "cost": None,
-                "step": 0,
-                "rung": 0,
-                "seconds": 0.0,
-                "overhead": None,
-                "events": 0,
-                "picture": None,
-                "schedule": None,
-                "began": None,
-                "offset": None,
-            }
+            self.trials[number] = Trial(
+                number=number,
+                suggested=dict(config),
+                values=self.values_of(config),
+                state="waiting",
+                score=WORST,
+            )
             self._changed(at_once=True)  # what was suggested is not to be lost
             return number
 
     def start(self, trial_id: str) -> None:
-        """A trial begins, or goes on."""
+        """A trial begins, or continues."""
         with self._lock:
             trial = self.trials[self.numbers[trial_id]]
-            if trial["state"] not in OVER:
-                trial["state"] = RUNNING
-            if trial["offset"] is None:
-                trial["offset"] = self.offset
-                trial["since"] = self._free.pop(0) if self._free else 0.0
-            else:
-                trial["since"] = None  # it has waited meanwhile: what it took besides its work is not known
+            if trial.state not in OVER:
+                trial.state = RUNNING
+            if trial.offset is None:
+                trial.offset = self.offset
+                self._since[trial.number] = self._free.pop(0) if self._free else 0.0
+            else:  # it has waited meanwhile: what it took besides its work is not known
+                self._since.pop(trial.number, None)
             self._changed()
 
-    def say(self, trial_id: str, result: Mapping[str, Any]) -> int:
-        """A trial has said something: a judgement, or that it failed; its number."""
+    def report(self, trial_id: str, report: TrialReport) -> int:
+        """Add a trial's report; returns its number."""
         with self._lock:
             trial = self.trials[self.numbers[trial_id]]
-            if trial["state"] not in OVER:
-                self._hear(trial, result)
-            elif "seconds" in result:  # work all the same
-                trial["seconds"] = result["seconds"]
-            return int(trial["number"])
+            if trial.state not in OVER:
+                self._apply(trial, report)
+            elif report.failed is None:  # work all the same
+                trial.seconds = report.seconds
+            return trial.number
 
-    def _hear(self, trial: Told, result: Mapping[str, Any]) -> None:
-        if len(result["schedule"]) > 1:
-            trial["schedule"] = [self._numbered(entry) for entry in result["schedule"]]
-        if "failed" in result:
-            trial["state"], trial["reason"] = "failed", str(result["failed"])
-            self._note(
-                trial["number"],
-                trial["curve"][-1]["judged"] if trial["curve"] else 0,
-                "failed",
-                trial["reason"],
-            )
+    def _apply(self, trial: Trial, report: TrialReport) -> None:
+        if len(report.schedule) > 1:
+            trial.schedule = [self._numbered(entry) for entry in report.schedule]
+        if report.failed is not None:
+            self._fail(trial, report.failed, judged=trial.curve[-1].judged if trial.curve else 0)
             return
-        shown = {name: finite(result[name]) for name in ("judged", "step", "value", "diversity", "seconds")}
-        shown["score"] = result["score"]
-        trial["curve"] = [s for s in trial["curve"] if s["judged"] < result["judged"]] + [shown]
-        trial["uri"], trial["key"] = result["uri"], str(result["uri"]).split("/")[2]
-        trial["uris"] = list(dict.fromkeys([*trial["uris"], result["uri"]]))
-        trial["step"], trial["seconds"] = result["step"], result["seconds"]
-        trial["cost"] = finite(result["cost"])
+        shared = {"judged", "step", "value", "diversity", "seconds", "score"}
+        point = CurvePoint(**report.model_dump(include=shared))
+        trial.curve = [p for p in trial.curve if p.judged < report.judged] + [point]
+        trial.uri, trial.key = report.uri, report.uri.split("/")[2]
+        trial.uris = list(dict.fromkeys([*trial.uris, report.uri]))
+        trial.step, trial.seconds, trial.cost = report.step, report.seconds, report.cost
         self._changed()
 
-    def _numbered(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """An entry of a schedule with the number of the trial that it goes on from, where that is another."""
-        return dict(entry) | ({"from": self.numbers.get(entry["from"])} if "from" in entry else {})
+    def _fail(self, trial: Trial, reason: str, judged: int) -> None:
+        trial.state, trial.reason = "failed", reason
+        self._decided(trial.number, judged, "failed", reason)
+
+    def _numbered(self, entry: ScheduleEntry) -> ScheduleEntry:
+        """An entry with the number of its donor in place of Tune's id."""
+        donor = self.numbers.get(str(entry.donor)) if entry.donor is not None else None
+        return entry.model_copy(update={"donor": donor})
 
     def end(self, trial_id: str, failed: str | None = None) -> None:
         """A trial is over."""
         with self._lock:
             trial = self.trials[self.numbers[trial_id]]
-            if failed and trial["state"] not in OVER:
-                trial["state"], trial["reason"] = "failed", failed
-                self._note(trial["number"], 0, "failed", failed)
-            if trial["state"] not in OVER:
-                trial["state"] = "done"
+            if failed and trial.state not in OVER:
+                self._fail(trial, failed, judged=0)
+            if trial.state not in OVER:
+                trial.state = "done"
             now = self.offset
             self._free.append(now)
-            if trial.get("since") is not None and (over := now - trial["since"] - trial["seconds"]) > 0:
-                trial["overhead"] = over  # less: its work was done before, and read from the store
+            since = self._since.get(trial.number)
+            if since is not None and (overhead := now - since - trial.seconds) > 0:
+                trial.overhead = overhead  # less: its work was done before, and read from the store
             self._changed()
 
     def decide(self, number: int, judged: int, did: str, why: str) -> None:
-        """A trial goes on from a rung, or is stopped there: what it says later does not count."""
+        """A trial continues from a rung, or is stopped there: what it reports later does not count."""
         with self._lock:
             trial = self.trials[number]
             if did == "stopped":
-                trial["state"], trial["reason"] = "stopped", why
-                trial["curve"] = [said for said in trial["curve"] if said["judged"] <= judged]
-                if trial["curve"]:
-                    trial["step"] = trial["curve"][-1]["step"]
+                trial.state, trial.reason = "stopped", why
+                trial.curve = [point for point in trial.curve if point.judged <= judged]
+                if trial.curve:
+                    trial.step = trial.curve[-1].step
             else:
-                trial["rung"] = judged
-            self._note(number, judged, did, why)
+                trial.rung = judged
+            self._decided(number, judged, did, why)
 
-    def exploit(self, number: int, donor: int, judged: int, config: Mapping[str, Any], why: str) -> None:
-        """A trial goes on from another, with other values; what its own first values came to is kept."""
+    def exploit(self, number: int, donor: int, judged: int, config: Values, why: str) -> None:
+        """Continue a trial from the donor's checkpoint with other values.
+
+        The result of its original values is preserved.
+        """
         with self._lock:
             trial = self.trials[number]
-            if trial["began"] is None:
-                trial["began"] = {name: _valued(trial, self.best, over=True)[name] for name in BEGAN}
-            trial["values"] = self.values_of(config)
-            curve = self.trials[donor]["curve"]
-            trial["curve"] = [dict(said) for said in curve if said["judged"] <= judged]
-            self._note(number, judged, "exploited", why, donor=donor, values=trial["values"])
+            if trial.began is None:
+                now = _with_value(trial, self.best, over=True)
+                trial.began = TrialState(values=now.values, curve=now.curve, value=now.value, state=now.state)
+            trial.values = self.values_of(config)
+            trial.curve = [point for point in self.trials[donor].curve if point.judged <= judged]
+            self._decided(number, judged, "exploited", why, donor, trial.values)
 
-    def _note(self, number: int, judged: int, did: str, why: str, **more: Any) -> None:
-        note = {"offset": self.offset, "trial": number, "judged": judged, "did": did, "why": why}
-        self.decisions.append(note | more)
+    def _decided(
+        self,
+        number: int,
+        judged: int,
+        did: str,
+        why: str,
+        donor: int | None = None,
+        values: Values | None = None,
+    ) -> None:
+        self.decisions.append(
+            Decision(
+                trial=number, judged=judged, did=did, why=why, offset=self.offset, donor=donor, values=values
+            )
+        )
         self._changed()
 
     @property
     def offset(self) -> float:
-        """Seconds since the sweep began, or went on."""
+        """Seconds since the sweep began, or continued."""
         return round(time.monotonic() - self.began, 1)
 
-    def settled(self, best: bool) -> Told:
-        """All that is known, with the value of each trial: its best judgement, or its last.
-
-        Args:
-            best: whether trials keep their best weights, or the last.
-        """
+    def state(self) -> SweepState:
+        """All trials with their values, and all decisions."""
         with self._lock:
-            added = [trial["suggested"] for trial in self.trials.values()]
-            return {
-                "trials": [_valued(t, best) for t in self.trials.values()],
-                "decisions": list(self.decisions),
-                "suggested": added
-                + self.suggested[len(added) :],  # before an interruption, and not tried yet
-            }
-
-    @property
-    def told(self) -> Told:
-        """All that is known."""
-        return self.settled(self.best)
+            added = [trial.suggested for trial in self.trials.values()]
+            return SweepState(
+                trials=[_with_value(trial, self.best) for trial in self.trials.values()],
+                decisions=self.decisions,
+                suggested=added + self.suggested[len(added) :],
+            )
 
     def counts(self) -> dict[str, int]:
         """How many trials are in which state."""
         with self._lock:
-            states = [trial["state"] for trial in self.trials.values()]
+            states = [trial.state for trial in self.trials.values()]
         return {state: states.count(state) for state in dict.fromkeys(states)}
 
     def share(self) -> float:
-        """Trials done: judgements made over those to be made; trials that are over count whole."""
+        """Finished trials: evaluations made over those to be made; trials that are over count as one."""
         with self._lock:
-            done = sum(
-                1.0 if t["state"] in OVER else len(t["curve"]) / self.judgements for t in self.trials.values()
+            return sum(
+                1.0 if trial.state in OVER else len(trial.curve) / self.judgements
+                for trial in self.trials.values()
             )
-        return done
 
     def left(self) -> float | None:
         """Seconds that trials and finalists may still take, by what trials took, in this process or before.
 
-        None where not even so much as one trial was made yet.
+        None before the work of one whole trial is done.
         """
         share = self.share()
         if share < 1:
             return None
         with self._lock:
-            seconds = [trial["seconds"] for trial in self.trials.values()]
+            seconds = [trial.seconds for trial in self.trials.values()]
         trials = max(0.0, self.planned - share) * sum(seconds) / share / self.side_by_side
-        done, of = self.finals
-        return trials + math.ceil((of - done) / self.side_by_side) * max(seconds)
+        finished, finals = self.finals
+        return trials + math.ceil((finals - finished) / self.side_by_side) * max(seconds)
 
     def _changed(self, at_once: bool = False) -> None:
-        if at_once or time.monotonic() - self._kept > KEPT_EVERY:
-            self.keep(self.told)
-            self._kept = time.monotonic()  # once it is kept, which may take long
+        if at_once or time.monotonic() - self._saved > SAVED_EVERY:
+            self.save(self)
+            self._saved = time.monotonic()  # after saving, which may take long
 
 
-BEGAN = ("values", "curve", "value", "state")
+def _with_value(trial: Trial, best: bool, over: bool = False) -> Trial:
+    """A copy with the value of its best or last evaluation and, if it is `over`, whether it had collapsed."""
+    points = [point for point in trial.curve if point.value is not None]
+    if not points or trial.state == "failed":
+        return trial.model_copy()
+    point = min(points, key=_score) if best else points[-1]
+    over = over or trial.state in ("done", "stopped")
+    collapsed = over and _score(point) >= COLLAPSED / 2
+    state = "collapsed" if collapsed else trial.state
+    return trial.model_copy(update={"value": point.value, "score": point.score, "state": state})
 
 
-def _valued(trial: Told, best: bool, over: bool = False) -> Told:
-    """A trial with its value, and whether its samples had collapsed, if it is `over`."""
-    curve: Sequence[Told] = trial["curve"]
-    known = [said for said in curve if said["value"] is not None]
-    if not known or trial["state"] == "failed":
-        return dict(trial)
-    one = min(known, key=lambda said: said["score"]) if best else known[-1]
-    state = trial["state"]
-    if (over or state in ("done", "stopped")) and one["score"] >= COLLAPSED / 2:
-        state = "collapsed"
-    return trial | {"value": one["value"], "score": one["score"], "state": state}
+def _score(point: CurvePoint) -> float:
+    return WORST if point.score is None else point.score

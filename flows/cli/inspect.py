@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -20,6 +20,9 @@ from flows.cli.shared import (
     read_record,
     status_of,
 )
+
+if TYPE_CHECKING:
+    from components.records.sweep import SearchedHyperparameter
 
 report = App(name="report", help="Build the pages again, serve them, or copy them.")
 
@@ -55,19 +58,19 @@ def list_hyperparameters(family: str, as_json: bool) -> None:
 
     rows = [each.described() for each in hyperparameters(family).values()]
     if as_json:
-        print(json.dumps(rows))
+        print(json.dumps([row.to_json() for row in rows]))
         return
     print_table(
         ("name", "default", "values", "scale", "searched in", "where", "source"),
         [
             (
-                r["name"],
-                _value(r["default"]),
+                r.name,
+                _value(r.default),
                 _values(r),
-                r["scale"],
-                "sampling" if r["sampling"] else "training",
-                _where(*r["active_if"]) if r["active_if"] else None,
-                r["source"],
+                r.scale,
+                "sampling" if r.sampling else "training",
+                _where(*r.active_if) if r.active_if else None,
+                r.source,
             )
             for r in rows
         ],
@@ -84,11 +87,11 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else json.dumps(value).replace('"', "")
 
 
-def _values(row: dict[str, Any]) -> str:
-    """A range's ends, or what there is to choose from."""
-    if row["kind"] == "range":
-        return f"{row['low']:g} to {row['high']:g}"
-    return " | ".join(map(_value, row["values"]))
+def _values(row: SearchedHyperparameter) -> str:
+    """The ends of a range, or the values of a choice."""
+    if row.kind == "range":
+        return f"{row.low:g} to {row.high:g}"
+    return " | ".join(map(_value, row.values or []))
 
 
 def runs(*, as_json: AsJSON = False, store: StoreURL = STORE) -> None:

@@ -101,7 +101,7 @@ def sweep(
     record = start.start(experiment, force=force, explain=explain, command=_command_line(), resume=run_id)
     opened = open_named_store(experiment.store.url)
     if as_json:
-        print(json.dumps(views.summary(record) | {"sweep": sweep_setup.results(record, opened)}))
+        print(json.dumps(views.summary(record) | {"sweep": sweep_setup.as_json(record, opened)}))
     else:
         sweep_setup.show(record, opened)
         views.show(record, opened)

@@ -132,7 +132,7 @@ def test_a_population_is_replayed_as_a_schedule(sweeps: Sweeps) -> None:
     schedules = [t["schedule"] for t in swept["trials"] if t["schedule"]]
     assert schedules and all(entry["step"] in (0, 2, 4, 6) for s in schedules for entry in s)
     numbers = {t["number"] for t in swept["trials"]}
-    taken = {entry["from"] for s in schedules for entry in s if "from" in entry}
+    taken = {entry["donor"] for s in schedules for entry in s if entry["donor"] is not None}
     assert taken and taken <= numbers
     assert {number for d in exploits for number in (d["trial"], d["donor"])} <= numbers
     assert all(d["values"].keys() == {"lr", "beta1"} for d in exploits)

@@ -312,8 +312,8 @@ def test_a_page_with_many_diagnoses(browser, store, runs, count):
 
 
 def test_a_reader_of_a_sweep(browser, store):
-    told = sweeps.told(16)
-    probe = with_script(Path(store.path(build_run(store, sweeps.write(store, told)))), SEARCHER)
+    swept = sweeps.swept(16)
+    probe = with_script(Path(store.path(build_run(store, sweeps.write(store, swept)))), SEARCHER)
     html = browser.load(f"file://{probe}")
     check(html)
     seen = marks(html)
@@ -324,7 +324,7 @@ def test_a_reader_of_a_sweep(browser, store):
     assert 0 < int(kept) < 16 and int(faded) == 16 - int(kept) and said == f"{kept} of 16"
     assert seen["kept"].startswith(f"{kept} of 16 trials kept: Fréchet distance 1.")
     assert seen["said"] == "loss: lower end hinge" and seen["keyed"] == "wasserstein"
-    losses = [t["values"]["loss"] for t in told["trials"]]
+    losses = [trial.values["loss"] for trial in swept.trials]
     assert seen["choice"].split(" ")[0] == str(losses.count("wasserstein"))
     assert seen["cleared"] == "16 true" and seen["hot"] == "1"
     assert seen["best"].startswith("trial ") and " done: Fréchet distance 1." in seen["best"]
@@ -337,12 +337,12 @@ def test_a_reader_of_a_sweep(browser, store):
 @pytest.mark.parametrize("kind", ["one", "population", "sampling", "hostile", "running", "many"])
 def test_sweeps_of_every_kind(browser, store, kind):
     made = {
-        "one": lambda: sweeps.told(1),
+        "one": lambda: sweeps.swept(1),
         "population": sweeps.population,
         "sampling": sweeps.sampling,
         "hostile": sweeps.hostile,
-        "running": lambda: sweeps.told(5),
-        "many": lambda: sweeps.told(200, (sweeps.LR,), "none"),
+        "running": lambda: sweeps.swept(5),
+        "many": lambda: sweeps.swept(200, (sweeps.LR,), "none"),
     }[kind]()
     run_id = sweeps.write(
         store, made, state="running" if kind == "running" else "ran", pictures=kind != "many"

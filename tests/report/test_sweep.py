@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from components.report import build_index, build_run, sweep, sweep_plots, sweep_reading, sweep_tables
+from components.records.sweep import Confirmation, Difference, Recommendation, SearchedHyperparameter
+from components.records.trial import Trial
+from components.report import build_index, build_run, sweep, sweep_plots, sweep_tables
 from components.report.formatting import NONE
 from components.report.metric_labels import measure
 from tests.report import sweeps
@@ -12,8 +14,8 @@ from tests.report.fixture import HOSTILE
 from tests.report.test_pages import page
 
 
-def built(store, told, **more):
-    rel = build_run(store, sweeps.write(store, told, **more))
+def built(store, swept, **more):
+    rel = build_run(store, sweeps.write(store, swept, **more))
     return rel, page(store, rel)
 
 
@@ -22,12 +24,12 @@ def rows_of(html) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def told():
-    return sweeps.told(16)
+def swept():
+    return sweeps.swept(16)
 
 
-def test_a_sweep_has_a_section_and_a_line_in_the_index(store, runs, told):
-    rel, html = built(store, told, against=sweeps.duel())
+def test_a_sweep_has_a_section_and_a_line_in_the_index(store, runs, swept):
+    rel, html = built(store, swept, against=sweeps.confirmation())
     assert "#sweep" in {a.get("href") for _, a in html.tags}
     assert [a["src"] for tag, a in html.tags if tag == "script" and "src" in a] == ["sweep.js", "atelier.js"]
     assert store.exists(rel.replace("index.html", "sweep.js"))
@@ -42,9 +44,9 @@ def test_a_sweep_has_a_section_and_a_line_in_the_index(store, runs, told):
     assert lines[sweeps.SWEEP] == "sweep" and lines[runs["done"]] == "run"
 
 
-def test_it_is_told_in_sentences(store, told):
-    _, html = built(store, told, against=sweeps.duel())
-    won = told["winner"]["number"]
+def test_it_is_told_in_sentences(store, swept):
+    _, html = built(store, swept, against=sweeps.confirmation())
+    won = swept.winner.number
     assert (
         "16 trials: 2 judged to the end, 12 stopped early, 1 collapsed and 1 failed. "
         f"Trial {won} won: lowest mean over 2 seeds. Against the default: no significant gain." in html.text
@@ -56,19 +58,19 @@ def test_it_is_told_in_sentences(store, told):
     assert "Difference −0.107 (−0.310 to +0.0900)" in html.text and "1,000 images, test split" in html.text
 
 
-def test_trials_are_a_table_the_best_first_and_what_cannot_win_last(store, told):
-    _, html = built(store, told)
+def test_trials_are_a_table_the_best_first_and_what_cannot_win_last(store, swept):
+    _, html = built(store, swept)
     order = rows_of(html)
-    by = {t["number"]: t for t in told["trials"]}
-    lost = [n for n, t in by.items() if t["state"] in ("failed", "collapsed")]
+    by = {trial.number: trial for trial in swept.trials}
+    lost = [n for n, trial in by.items() if trial.state in ("failed", "collapsed")]
     assert len(order) == 16 and set(order[-2:]) == set(lost)
-    values = [by[n]["value"] for n in order[:-2]]
+    values = [by[n].value for n in order[:-2]]
     assert values == sorted(values)
     assert "loss G/score was not finite at step 12" in html.text and "2 health events" in html.text
 
 
-def test_samples_stand_beside_the_page_with_their_size(store, told):
-    rel, html = built(store, told)
+def test_samples_stand_beside_the_page_with_their_size(store, swept):
+    rel, html = built(store, swept)
     pictures = [a for tag, a in html.tags if tag == "img" and "/trial-" in a.get("src", "")]
     assert len(pictures) == 15  # the failed trial has none
     assert {(a["width"], a["height"], a["loading"], a["class"]) for a in pictures} == {
@@ -80,8 +82,8 @@ def test_samples_stand_beside_the_page_with_their_size(store, told):
         )
 
 
-def test_pictures_may_be_gone(store, told):
-    _, html = built(store, told, pictures=False)
+def test_pictures_may_be_gone(store, swept):
+    _, html = built(store, swept, pictures=False)
     assert not [a for tag, a in html.tags if tag == "img"] and len(rows_of(html)) == 16
 
 
@@ -93,45 +95,41 @@ def test_pictures_may_be_gone(store, told):
         ("store/trial/../attempts/1/samples/step-000800.webp", None),
         ("store/trial/ab12/attempts/1/result.json", None),
         (None, None),
-        (3, None),
     ],
 )
 def test_only_pictures_of_trials_are_copied(path, name):
-    assert sweep_reading.copies(path) == name
+    assert sweep_tables.picture_copy(path) == name
 
 
 def test_what_matters_comes_first_with_what_is_recommended(store):
-    told = sweeps.told(60)
-    _, html = built(store, told)
+    swept = sweeps.swept(60)
+    _, html = built(store, swept)
     assert html.text.index("What matters") < html.text.index("Finalists") < html.text.index("Trials")
     assert (
         "how much of the ranking of 59 trials, as they stood at the first rung, it explains alone"
         in html.text
     )
-    (lr, loss) = told["recommendations"]
-    assert lr["says"] in html.text and loss["says"] in html.text and "Radford et al. 2016" in html.text
-    first, second = sweep_tables.findings(told, [sweeps.LR, sweeps.LOSS])
-    assert first["importance"]["value"] >= second["importance"]["value"]
-    assert {row["name"] for row in (first, second)} == {"lr", "loss"}
+    (lr, loss) = swept.recommendations
+    assert lr.says in html.text and loss.says in html.text and "Radford et al. 2016" in html.text
+    first, second = sweep_tables.findings(swept)
+    assert first.importance.value >= second.importance.value
+    assert {row.space.name for row in (first, second)} == {"lr", "loss"}
 
 
 def test_places_along_a_logarithmic_stretch():
-    row = {"best_low": 1e-3, "best_high": 1e-2, "recommended": 1.0}
-    space = {"low": 1e-4, "high": 1.0, "scale": "log"}
-    assert sweep_tables.stretch(space, row) == {"low": 25.0, "width": 25.0, "recommended": 100.0}
-    assert sweep_tables.stretch(space | {"low": 1.0}, row) is None and sweep_tables.stretch(space, {}) is None
-    assert sweep_tables.stretch(
-        {"low": 0, "high": 4}, {"best_low": 1, "best_high": 3, "recommended": "x"}
-    ) == {
-        "low": 25.0,
-        "width": 50.0,
-        "recommended": None,
-    }
+    row = Recommendation(name="x", best_low=1e-3, best_high=1e-2, recommended=1.0)
+    space = SearchedHyperparameter(name="x", low=1e-4, high=1.0, scale="log")
+    assert sweep_tables.strip_of(space, row) == (25.0, 25.0, 100.0)
+    assert sweep_tables.strip_of(space.model_copy(update={"low": 1.0}), row) is None
+    assert sweep_tables.strip_of(space, Recommendation(name="x")) is None
+    space = SearchedHyperparameter(name="x", low=0, high=4)
+    row = Recommendation(name="x", best_low=1, best_high=3, recommended="x")
+    assert sweep_tables.strip_of(space, row) == (25.0, 50.0, None)
 
 
 def test_the_best_so_far_is_by_when_trials_ended():
     def ended(number, offset, value, **more):
-        return {"number": number, "offset": offset, "seconds": 5, "cost": 10.0, "value": value, **more}
+        return Trial(number=number, offset=offset, seconds=5.0, cost=10.0, value=value, **more)
 
     trials = [
         ended(1, 20, 2.0),
@@ -140,14 +138,15 @@ def test_the_best_so_far_is_by_when_trials_ended():
         ended(4, 30, 1.0, state="collapsed"),
         ended(5, 40, 1.5, state="running"),
     ]
-    assert sweep_plots.spent(trials) == [[10, 2, 3, 3], [20, 3, None, 3], [30, 1, 2, 2], [40, 4, 1, 2]]
+    assert sweep_plots.spent(trials) == [(10, 2, 3, 3), (20, 3, None, 3), (30, 1, 2, 2), (40, 4, 1, 2)]
 
 
 def test_while_it_runs_the_page_shows_what_is_there(store):
-    told = sweeps.told(5)
-    told["settings"]["trials"] = 16
-    told["trials"][0] |= {"state": "running", "value": None, "cost": None, "seconds": None, "picture": None}
-    _, html = built(store, told, state="running")
+    swept = sweeps.swept(5)
+    swept.settings.trials = 16
+    changes = {"state": "running", "value": None, "cost": None, "seconds": 0.0, "picture": None}
+    swept.trials[0] = swept.trials[0].model_copy(update=changes)
+    _, html = built(store, swept, state="running")
     assert "5 of 16 trials so far" in html.text and "1 running" in html.text
     assert "is best so far: Fréchet distance" in html.text
     assert "The best trials are judged again when all have ended." in html.text
@@ -155,14 +154,14 @@ def test_while_it_runs_the_page_shows_what_is_there(store):
 
 
 def test_before_the_first_trial_there_is_nothing_to_show(store):
-    run_id = sweeps.write(store, sweeps.told(1), state="running")
+    run_id = sweeps.write(store, sweeps.swept(1), state="running")
     store.delete("store/sweep/5ee9000000000000/attempts/1/progress.json")
     html = page(store, build_run(store, run_id))
     assert "No trial has started yet." in html.text and html.data["sweeps"][0]["trials"] == []
 
 
 def test_a_failed_sweep_keeps_what_it_found(store):
-    run_id = sweeps.write(store, sweeps.told(5), state="running")
+    run_id = sweeps.write(store, sweeps.swept(5), state="running")
     run = store.read_json(f"runs/{run_id}/run.json")
     run["stages"][1] |= {"state": "failed", "error": "the data changed"}
     store.write_json(f"runs/{run_id}/run.json", run | {"status": "failed"})
@@ -173,8 +172,9 @@ def test_a_failed_sweep_keeps_what_it_found(store):
 @pytest.mark.parametrize("count", [1, 200])
 def test_one_trial_and_many(store, count):
     spaces = (sweeps.LR, sweeps.LOSS)
-    told = sweeps.told(count, spaces, "none") | {"importance": None, "recommendations": None}
-    _, html = built(store, told, pictures=False)
+    swept = sweeps.swept(count, spaces, "none")
+    swept.importance, swept.recommendations = None, []
+    _, html = built(store, swept, pictures=False)
     assert len(rows_of(html)) == count
     tall = [a for tag, a in html.tags if tag == "div" and a.get("class") == "scroll tall"]
     assert len(tall) == 1 + (count > sweep.IN_VIEW)
@@ -223,7 +223,7 @@ def test_harm_in_a_sweep_stays_text(store):
     ],
 )
 def test_a_sweep_may_be_rubbish(store, junk):
-    run_id = sweeps.write(store, sweeps.told(1), against=sweeps.duel())
+    run_id = sweeps.write(store, sweeps.swept(1), against=sweeps.confirmation())
     store.write_text("store/sweep/5ee9000000000000/attempts/1/result.json", junk)
     store.write_text(
         "store/confirmation/d0e1000000000000/attempts/1/result.json", junk.replace("swept", "duel")
@@ -231,19 +231,17 @@ def test_a_sweep_may_be_rubbish(store, junk):
     page(store, build_run(store, run_id))
 
 
-def test_a_duel_without_all_its_numbers():
+def test_a_confirmation_without_all_its_numbers():
     shown = measure("frechet_distance")
-    duel = sweeps.duel()
-    assert (
-        sweep_tables.confirmation_of({}, shown) is None
-        and sweep_tables.confirmation_of({"winner": ["x"]}, shown) is None
-    )
-    told = sweep_tables.confirmation_of(duel | {"difference": None, "default": [1.0]}, shown)
-    assert told["places"] == [] and [row["default"] for row in told["rows"]] == ["1.00", NONE, NONE]
+    assert sweep_tables.confirmation_of(None, shown) is None
+    assert sweep_tables.confirmation_of(Confirmation.read({"winner": ["x"]}), shown) is None
+    changes = {"difference": Difference(), "default": [1.0]}
+    table = sweep_tables.confirmation_of(sweeps.confirmation().model_copy(update=changes), shown)
+    assert table.places == [] and [default for _, _, default in table.rows] == ["1.00", NONE, NONE]
 
 
-def test_a_sweep_beside_other_stages_leaves_their_sections(store, runs, told):
-    run_id = sweeps.write(store, told)
+def test_a_sweep_beside_other_stages_leaves_their_sections(store, runs, swept):
+    run_id = sweeps.write(store, swept)
     own, done = (store.read_json(f"runs/{i}/run.json") for i in (run_id, runs["done"]))
     done["stages"].append(own["stages"][1])
     store.write_json(f"runs/{runs['done']}/run.json", done)

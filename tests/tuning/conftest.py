@@ -1,6 +1,9 @@
-"""Trials without Ray and Prefect: a store with the 8 x 8 digits, and the terms of a small sweep."""
+"""Trials without Ray and Prefect: a store with the 8 x 8 digits, and the context of a small sweep."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -8,7 +11,8 @@ from components.config.train import Train
 from components.families.catalogue import config_of
 from components.stages.spec import Spec
 from components.store import Store
-from components.tuning.trial import Terms
+from components.training.request import Fit
+from components.tuning.trial import TrialContext
 from tests.small_data import *  # noqa: F403  (fixtures)
 
 TRAIN = {"steps": 12, "batch": 16, "precision": "float32", "sample_grids": 4, "checkpoint_every": 3}
@@ -16,19 +20,28 @@ TRAIN |= {"judge_samples": 64, "sample_images": 10, "log_every": 3, "workers": 0
 
 
 @pytest.fixture
-def terms(with_digits: Store) -> Terms:
-    own = config_of("dcgan", {"width": 8, "latent": 4})
-    return Terms(
-        store=with_digits.url,
-        run_id="test",
-        family="dcgan",
-        block=own | {"train": Train(**TRAIN).model_dump(mode="json")},
-        spec=Spec("trial", {}, {"a": "b"}, family="dcgan", data="0.dir"),
+def context(with_digits: Store) -> TrialContext:
+    training = Fit(
+        "dcgan",
+        config=config_of("dcgan", {"width": 8, "latent": 4}),
+        train=Train(**TRAIN).model_dump(mode="json"),
         data="prepared/data",
+        attempt="",
+        store=with_digits.url,
         reference="reference",
         extractor="reference/extractor",
+    )
+    return TrialContext(
+        run_id="test",
+        spec=Spec("trial", {}, {"a": "b"}, family="dcgan", data="0.dir"),
+        training=training,
         metric="kid",
         diversity=0.0,
         judgements=4,
         samples=64,
     )
+
+
+def changed(context: TrialContext, **fields: Any) -> TrialContext:
+    """The context with other fields of its training job."""
+    return replace(context, training=replace(context.training, **fields))

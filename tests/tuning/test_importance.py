@@ -5,22 +5,17 @@ import math
 import numpy as np
 import pytest
 
+from components.records.sweep import SearchedHyperparameter, Share
+from components.records.trial import CurvePoint, Trial
 from components.tuning.importance import comparable_scores, importances, is_choice, matters, varying
 from components.tuning.recommendations import recommendations, written
 
-LR = {
-    "name": "lr",
-    "kind": "range",
-    "low": 1e-4,
-    "high": 4e-3,
-    "scale": "log",
-    "values": None,
-    "default": 1e-3,
-    "recommended": 2e-4,
-    "source": "a paper",
-}
-BETA = {"name": "beta1", "kind": "range", "low": 0.0, "high": 0.9, "scale": "linear", "default": 0.5}
-LOSS = {"name": "loss", "kind": "choice", "values": ["hinge", "logistic", "wasserstein"], "default": "hinge"}
+LR = SearchedHyperparameter(
+    name="lr", low=1e-4, high=4e-3, scale="log", default=1e-3, recommended=2e-4, source="a paper"
+)
+BETA = SearchedHyperparameter(name="beta1", low=0.0, high=0.9, scale="linear", default=0.5)
+CHOICES = ["hinge", "logistic", "wasserstein"]
+LOSS = SearchedHyperparameter(name="loss", kind="choice", values=CHOICES, default="hinge")
 SPACES = [LR, BETA, LOSS]
 
 
@@ -31,7 +26,7 @@ def drawn(n, score, seed=0):
         {
             "lr": float(10 ** rng.uniform(-4, math.log10(4e-3))),
             "beta1": float(rng.uniform(0, 0.9)),
-            "loss": str(rng.choice(LOSS["values"])),
+            "loss": str(rng.choice(CHOICES)),
         }
         for _ in range(n)
     ]
@@ -44,16 +39,16 @@ def by_lr(v):
 
 def test_what_matters_is_told_from_what_does_not():
     found = importances(SPACES, drawn(40, by_lr))
-    assert found["lr"]["value"] > 0.6 and matters(found["lr"])
+    assert found["lr"].value > 0.6 and matters(found["lr"])
     assert not matters(found["beta1"]) and not matters(found["loss"])
-    assert found["beta1"]["value"] < 0.15 and found["loss"]["value"] < 0.15
+    assert found["beta1"].value < 0.15 and found["loss"].value < 0.15
     for each in found.values():
-        assert 0 <= each["low"] <= each["value"] <= each["high"] <= 1 and 0 <= each["chance"] <= 1
+        assert 0 <= each.low <= each.value <= each.high <= 1 and 0 <= each.chance <= 1
 
 
 def test_a_choice_matters_too():
     found = importances(SPACES, drawn(30, lambda v: 3.0 * (v["loss"] == "logistic")))
-    assert max(found, key=lambda name: found[name]["value"]) == "loss" and matters(found["loss"])
+    assert max(found, key=lambda name: found[name].value) == "loss" and matters(found["loss"])
 
 
 def test_nothing_matters_where_scores_are_noise():
@@ -71,7 +66,7 @@ def test_an_outlier_is_not_all_there_is_to_explain():
     trials = drawn(40, by_lr)
     trials[0] = (trials[0][0] | {"beta1": 0.89}, 1e9)
     found = importances(SPACES, trials, resamples=2, shuffles=2)
-    assert found["lr"]["value"] > 0.5 > found["beta1"]["value"]
+    assert found["lr"].value > 0.5 > found["beta1"].value
 
 
 @pytest.mark.parametrize(
@@ -91,24 +86,24 @@ def test_no_importance_where_nothing_can_be_told(trials):
 
 
 def test_what_is_equal_does_not_vary():
-    assert [s["name"] for s in varying(SPACES, [{"lr": 1, "loss": "hinge"}, {"lr": 1.0}])] == []
-    assert [s["name"] for s in varying([LOSS], [{"loss": True}, {"loss": 1}])] == ["loss"]
+    assert [s.name for s in varying(SPACES, [{"lr": 1, "loss": "hinge"}, {"lr": 1.0}])] == []
+    assert [s.name for s in varying([LOSS], [{"loss": True}, {"loss": 1}])] == ["loss"]
     assert is_choice(LOSS) and not is_choice(LR)
 
 
 def test_trials_may_leave_the_searched_range_and_integers_have_room():
-    count = {"name": "n", "kind": "range", "low": 1, "high": 5, "integer": True, "default": 1}
+    count = SearchedHyperparameter(name="n", low=1, high=5, integer=True, default=1)
     trials = [({"lr": 1e-5 * (i + 1), "n": i % 7}, float(i)) for i in range(10)]
     found = importances([LR, count], trials, resamples=2, shuffles=2)
-    assert found["lr"]["value"] > found["n"]["value"]
+    assert found["lr"].value > found["n"].value
 
 
 # Scores
 
 
 def trial(number, state="done", curve=(), value=None):
-    points = [{"judged": j, "step": 100 * j, "value": v} for j, v in curve]
-    return {"number": number, "values": {"lr": number}, "state": state, "curve": points, "value": value}
+    points = [CurvePoint(judged=j, step=100 * j, value=v) for j, v in curve]
+    return Trial(number=number, values={"lr": number}, state=state, curve=points, value=value)
 
 
 def test_scores_are_compared_where_all_have_been():
@@ -131,30 +126,34 @@ def test_scores_are_compared_where_all_have_been():
 def test_a_recommendation_within_the_best_and_one_outside():
     trials = drawn(40, by_lr)
     lr, beta, loss = recommendations(SPACES, trials)
-    assert lr["verdict"] == "within" and lr["source"] == "a paper"
-    assert 1e-4 <= lr["best_low"] < 3e-4 < lr["best_high"] < 1e-3
-    ends = f"{written(lr['best_low'])} to {written(lr['best_high'])}"
-    assert lr["says"] == f"2e-4 recommended; best {ends} on this data"
-    (far,) = [r for r in recommendations([LR | {"recommended": 3e-3}, BETA], trials) if r["name"] == "lr"]
-    assert far["verdict"] == "outside"
-    assert beta["verdict"] == "undecided" and beta["says"].startswith("0.5 by default; best ")
-    assert beta["says"].endswith("on this data, no more depends on it than chance would show")
-    assert loss["verdict"] == "undecided" and sum(best for _, best, _ in loss["shares"]) == 10
+    assert lr.verdict == "within" and lr.source == "a paper"
+    assert 1e-4 <= lr.best_low < 3e-4 < lr.best_high < 1e-3
+    ends = f"{written(lr.best_low)} to {written(lr.best_high)}"
+    assert lr.says == f"2e-4 recommended; best {ends} on this data"
+    (far,) = [
+        r
+        for r in recommendations([LR.model_copy(update={"recommended": 3e-3}), BETA], trials)
+        if r.name == "lr"
+    ]
+    assert far.verdict == "outside"
+    assert beta.verdict == "undecided" and beta.says.startswith("0.5 by default; best ")
+    assert beta.says.endswith("on this data, no more depends on it than chance would show")
+    assert loss.verdict == "undecided" and sum(share.best for share in loss.shares) == 10
 
 
 def test_a_choice_is_judged_by_its_share_of_the_best():
     trials = drawn(60, lambda v: 3.0 * (v["loss"] == "hinge"))
-    importance = {"loss": {"value": 0.9, "low": 0.7, "high": 1.0, "chance": 0.2}}
+    importance = {"loss": Share(value=0.9, low=0.7, high=1.0, chance=0.2)}
     (bad,) = recommendations([LOSS], trials, importance)
-    assert bad["verdict"] == "outside" and bad["says"].startswith("hinge by default; 0 of the best 15 trials")
-    (good,) = recommendations([LOSS | {"recommended": "wasserstein"}], trials, importance)
-    assert good["verdict"] == "within" and good["best_low"] is None
+    assert bad.verdict == "outside" and bad.says.startswith("hinge by default; 0 of the best 15 trials")
+    (good,) = recommendations([LOSS.model_copy(update={"recommended": "wasserstein"})], trials, importance)
+    assert good.verdict == "within" and good.best_low is None
 
 
 def test_one_hyperparameter_alone_is_judged_without_importance():
     trials = [({"lr": v["lr"]}, s) for v, s in drawn(40, by_lr)]
     (lr,) = recommendations([LR], trials)
-    assert lr["verdict"] == "within"
+    assert lr.verdict == "within"
 
 
 @pytest.mark.parametrize(
@@ -163,19 +162,19 @@ def test_one_hyperparameter_alone_is_judged_without_importance():
         ([LR], [], "2e-4 recommended; no trial has been judged yet"),
         ([LOSS], [], "hinge by default; no trial has been judged yet"),
         ([LR], [({"lr": 1e-3}, 1.0)], "2e-4 recommended; best 1e-3 on this data, too few trials to tell"),
-        ([{"name": "x", "kind": "range", "low": 0, "high": 1}], [({"x": 0.3}, 1.0)], None),
+        ([SearchedHyperparameter(name="x", low=0, high=1)], [({"x": 0.3}, 1.0)], None),
     ],
 )
 def test_what_cannot_be_said_is_not(spaces, trials, says):
     rows = recommendations(spaces, trials)
-    assert [row["says"] for row in rows] == ([says] if says else [])
-    assert all(row["verdict"] == "undecided" for row in rows)
+    assert [row.says for row in rows] == ([says] if says else [])
+    assert all(row.verdict == "undecided" for row in rows)
 
 
 def test_a_recommendation_that_was_not_searched():
     trials = [({"lr": v["lr"]}, s) for v, s in drawn(40, by_lr)]
-    (lr,) = recommendations([LR | {"recommended": 0.1}], trials)
-    assert lr["verdict"] == "undecided" and lr["says"].endswith("it was not among what was searched")
+    (lr,) = recommendations([LR.model_copy(update={"recommended": 0.1})], trials)
+    assert lr.verdict == "undecided" and lr.says.endswith("it was not among what was searched")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,12 +11,13 @@ import numpy as np
 import pytest
 
 from components.config.sweep import Sweep
-from components.tuning import capacity, pbt, space, suggest
-from components.tuning.asha import InOrder
-from components.tuning.pbt import Population
+from components.records.trial import ScheduleEntry, TrialPointer, TrialReport
+from components.tuning import pbt, space, suggest
+from components.tuning.asha import DeterministicASHA
+from components.tuning.pbt import DeterministicPBT
+from components.tuning.search import continued
 from components.tuning.suggest import suggestions
-from components.tuning.trial import Terms
-from components.tuning.trial_log import Story
+from components.tuning.trial_log import TrialLog
 
 
 def searched(search: dict[str, Any]) -> list[space.Hyperparameter]:
@@ -89,6 +89,12 @@ VALUES = {  # number -> scores at the judgements
 }
 
 
+def reported(judged: int, score: float) -> dict[str, Any]:
+    """A trial's report, as Tune hands it on."""
+    about: dict[str, Any] = {"step": judged, "value": score, "diversity": 1.0, "seconds": 1.0, "cost": 1.0}
+    return TrialReport(judged=judged, score=score, uri="a/b/c", **about).to_json()
+
+
 def played(
     order: random.Random, together: int, failed: int | None = None, lost: int | None = None
 ) -> tuple[dict[int, int], list[Any]]:
@@ -101,8 +107,8 @@ def played(
         lost: of one that loses its process after three judgements, and begins again.
     """
     settings = sweep(judgements=8, grace=2, factor=2)
-    story = Story(lambda told: None, settings.judgements)
-    asha = InOrder(settings, story)
+    log = TrialLog(lambda log: None, settings.judgements)
+    asha = DeterministicASHA(settings, log)
     asha.set_search_properties("score", "min")
     fakes = [Fake(number) for number in VALUES]
     for fake in fakes:
@@ -114,9 +120,7 @@ def played(
         fake = order.choice(running)
         number = int(fake.trial_id[1:])
         at[number] += 1
-        said = {"judged": at[number], "score": VALUES[number][at[number] - 1], "schedule": [{}]}
-        said |= {"step": at[number], "value": said["score"], "diversity": 1.0, "uri": "a/b/c"}
-        said |= {"seconds": 1.0, "cost": 1.0}
+        result = reported(at[number], VALUES[number][at[number] - 1])
         if number == failed and at[number] == 1:
             asha.on_trial_error(SimpleNamespace(), fake)
             running.remove(fake)
@@ -125,10 +129,10 @@ def played(
             asha.on_trial_error(SimpleNamespace(), fake)
             fake.status = "RUNNING"
             asha.on_trial_add(SimpleNamespace(), fake)
-        elif asha.on_trial_result(SimpleNamespace(), fake, said) == "STOP" or at[number] == 8:
-            asha.on_trial_complete(SimpleNamespace(), fake, said)
+        elif asha.on_trial_result(SimpleNamespace(), fake, result) == "STOP" or at[number] == 8:
+            asha.on_trial_complete(SimpleNamespace(), fake, result)
             running.remove(fake)
-    whys = sorted((d["trial"], d["judged"], d["did"], d["why"]) for d in story.decisions)
+    whys = sorted((d.trial, d.judged, d.did, d.why) for d in log.decisions)
     return asha.stopped, whys
 
 
@@ -204,17 +208,15 @@ class Member(Fake):
 def test_a_population_goes_on_whatever_becomes_of_its_last(last: str) -> None:
     """The trial all others wait for at a rung comes to it, fails, or loses its process and comes later."""
     members: list[Any] = [Member(number) for number in (1, 2, 3, 4)]
-    controller, story = Controller(members), Story(lambda told: None, 8)
+    controller, log = Controller(members), TrialLog(lambda log: None, 8)
     settings = sweep(scheduler="pbt", trials=4, judgements=8, grace=2)
-    population = Population(searched({"lr": None}), settings, story)
+    population = DeterministicPBT(searched({"lr": None}), settings, log)
     population.set_search_properties("score", "min")
     for member in members:
         population.on_trial_add(controller, member)
 
     def says(member: Any, judged: int, score: float) -> str:
-        said = {"judged": judged, "score": score, "value": score, "step": judged, "schedule": [{}]}
-        said |= {"diversity": 1.0, "seconds": 1.0, "cost": 1.0, "uri": "a/b/c"}
-        did = population.on_trial_result(controller, member, said)
+        did = population.on_trial_result(controller, member, reported(judged, score))
         if did == "PAUSE":
             member.status = "PAUSED"
         return did
@@ -233,12 +235,12 @@ def test_a_population_goes_on_whatever_becomes_of_its_last(last: str) -> None:
         population.on_trial_error(controller, members[3])
         members[3].status = "PENDING"
         population.on_trial_add(controller, members[3])
-        assert story.number("t4") == 4 and not story.decisions
+        assert log.number("t4") == 4 and not log.decisions
     if last in ("lost", "waits"):
         says(members[3], 2, 4.0)
-    (exploit,) = (d for d in story.decisions if d["did"] == "exploited")
+    (exploit,) = (d for d in log.decisions if d.did == "exploited")
     worst = 3 if last in ("failed", "dead") else 4
-    assert exploit["trial"] == worst and exploit["donor"] == 1
+    assert exploit.trial == worst and exploit.donor == 1
     assert population.choose_trial_to_run(controller) in members[:3]
     for member in members if last in ("lost", "waits") else members[:3]:
         says(member, 3, 1.0)
@@ -248,7 +250,7 @@ def test_a_population_goes_on_whatever_becomes_of_its_last(last: str) -> None:
 
 def test_a_perturbation_stays_in_its_range_and_whole_numbers_whole() -> None:
     what = searched({"lr": None, "n_critic": None, "beta1": [0.0, 0.5]})
-    population = Population(what, sweep(scheduler="pbt"), Story(lambda told: None, 8))
+    population = DeterministicPBT(what, sweep(scheduler="pbt"), TrialLog(lambda log: None, 8))
     found = population._within({"lr": np.float64(9e-4), "n_critic": 7, "beta1": 0.5})
     assert found == {"lr": 4e-4, "n_critic": 5, "beta1": 0.5} and type(found["n_critic"]) is int
 
@@ -262,10 +264,8 @@ def test_chance_is_a_function_of_the_seed_and_leaves_no_trace() -> None:
     assert random.getstate() == before
 
 
-def test_trials_of_one_process_share_a_gpu(terms: Terms) -> None:
-    node = {"CPU": 16.0, "GPU": 2.0}
-    cuda = replace(terms, device="cuda")
-    assert [capacity._fit(node, cuda, sweep(gpus=share)) for share in (1.0, 0.5, 0.3)] == [2, 4, 6]
-    assert capacity._fit({"CPU": 3.0, "GPU": 2.0}, cuda, sweep()) == 3, "cores may be fewer"
-    assert capacity._fit(node, replace(cuda, workers=2), sweep()) == 2, "workers of a trial have theirs alone"
-    assert capacity._fit(node, terms, sweep()) == 16 and capacity.gpus_of(terms, sweep()) == 0
+def test_a_trial_continues_from_its_own_checkpoint_or_from_a_donors() -> None:
+    pointer = TrialPointer(schedule=[ScheduleEntry(values={"lr": 1.0})], step=6, uri="a", trial="t1")
+    assert continued(pointer, {"lr": 1.0}) == (pointer.schedule, "")
+    schedule, donor = continued(pointer, {"lr": 2.0})
+    assert donor == "a" and schedule[1:] == [ScheduleEntry(step=6, values={"lr": 2.0}, donor="t1")]

@@ -15,8 +15,10 @@ from pydantic import BaseModel, Field, ValidationError
 
 from components.common.errors import InputError
 from components.config.train import Train
+from components.records.sweep import Winner
+from components.records.trial import ScheduleEntry
 from components.stages import code_digest
-from components.tuning.space import applied, hyperparameters, resolve
+from components.tuning.space import applied, full_schedule, hyperparameters, resolve
 from flows.cli import app
 from models.registry import FAMILIES
 from models.search_space import SEARCH_ARGUMENTS, Choice, Range, searchable, tunable
@@ -281,7 +283,7 @@ def test_conditions_name_settings_and_values_that_there_are(family: str) -> None
 
 def test_as_json() -> None:
     found = resolve("vae", {"beta": None, "widths": [[100], [200, 50]]}, {"network": "dense"})
-    beta, widths = (each.described() for each in found.values())
+    beta, widths = (each.described().to_json() for each in found.values())
     assert json.loads(json.dumps(beta)) == beta
     assert {"name": "beta", "kind": "range", "low": 0.1, "high": 4.0, "scale": "log"}.items() <= beta.items()
     assert (beta["values"], beta["integer"], beta["default"], beta["recommended"]) == (None, False, 1.0, 1.0)
@@ -388,3 +390,11 @@ def test_hyperparameters_on_the_command_line(
         assert word in line
     code, out, err = call(capsys, "families", "--hyperparameters", "nothing")
     assert code == 2 and not out and "known: " in err
+
+
+def test_a_schedule_is_stretched_to_the_full_budget() -> None:
+    block = {"lr": 1.0, "train": {"steps": 1000, "milestones": []}}
+    schedule = [ScheduleEntry(values={"lr": 2.0}), ScheduleEntry(step=50, values={"lr": 3.0}, donor=2)]
+    whole = full_schedule(block, Winner(number=1, schedule=schedule, values={"lr": 3.0}), 200)
+    assert whole["lr"] == 2.0 and whole["train"]["milestones"] == [{"step": 250, "change": {"lr": 3.0}}]
+    assert full_schedule(block, Winner(number=1, values={"lr": 4.0}), 200)["lr"] == 4.0

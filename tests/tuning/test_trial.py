@@ -10,21 +10,23 @@ import torch
 
 from components.common.errors import Diverged, InputError, RunError
 from components.families import artifact, catalogue
+from components.records.trial import ScheduleEntry, TrialReport
 from components.stages import cache
 from components.stages.cache import Done
 from components.store import Store
 from components.training import checkpoint
 from components.tuning import repeat, trial
-from components.tuning.repeat import Repeat, rescored, retrained
-from components.tuning.trial import Terms, drawn, score_of, spec_of, trained
+from components.tuning.repeat import Repeat, Retrained, rescored, retrained
+from components.tuning.trial import TrialContext, sampled, score_of, spec_of, trained, training_of
+from tests.tuning.conftest import changed
 
 
 class Stopped(Exception):
     """As a scheduler ends a trial."""
 
 
-def plain(lr: float = 2e-4) -> list[dict[str, Any]]:
-    return [{"step": 0, "values": {"lr": lr}}]
+def plain(lr: float = 2e-4) -> list[ScheduleEntry]:
+    return [ScheduleEntry(values={"lr": lr})]
 
 
 def weights(store: Store, done: Done) -> dict[str, torch.Tensor]:
@@ -35,184 +37,190 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
-def stop_at(judged: int, said: list[dict[str, Any]]) -> Any:
-    def tell(one: dict[str, Any]) -> None:
-        said.append(one)
-        if one["judged"] == judged:
+def stop_at(judged: int, said: list[TrialReport]) -> Any:
+    def on_report(report: TrialReport) -> None:
+        said.append(report)
+        if report.judged == judged:
             raise Stopped
 
-    return tell
+    return on_report
 
 
-def test_a_trial_says_how_it_stands_at_every_judgement(terms: Terms, with_digits: Store) -> None:
-    said: list[dict[str, Any]] = []
-    done = trained(terms, plain(), said.append)
+def test_a_trial_says_how_it_stands_at_every_judgement(context: TrialContext, with_digits: Store) -> None:
+    said: list[TrialReport] = []
+    done = trained(context, plain(), said.append)
     assert done is not None and done.stage == "trial"
-    assert [(one["judged"], one["step"]) for one in said] == [(1, 3), (2, 6), (3, 9), (4, 12)]
+    assert [(one.judged, one.step) for one in said] == [(1, 3), (2, 6), (3, 9), (4, 12)]
     curve = cache.read(with_digits, done)["trained"]["curve"]
-    assert [one["value"] for one in said] == [
-        point["kid"] for point in curve[1:]
-    ]  # the first: before training
-    assert all(one["score"] == one["value"] and 0 <= one["diversity"] < 1.5 for one in said)
+    assert [one.value for one in said] == [point["kid"] for point in curve[1:]]  # the first: before training
+    assert all(one.score == one.value and 0 <= one.diversity < 1.5 for one in said)
     assert with_digits.exists(f"{done.uri}/samples/step-0000012.webp")
 
 
-def test_a_finished_trial_is_never_trained_again(terms: Terms, monkeypatch: pytest.MonkeyPatch) -> None:
-    first: list[dict[str, Any]] = []
-    trained(terms, plain(), first.append)
+def test_a_finished_trial_is_never_trained_again(
+    context: TrialContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first: list[TrialReport] = []
+    trained(context, plain(), first.append)
     monkeypatch.setattr(trial, "fit", lambda *_, **__: pytest.fail("trained again"))
-    again: list[dict[str, Any]] = []
-    assert trained(terms, plain(), again.append) is not None
+    again: list[TrialReport] = []
+    assert trained(context, plain(), again.append) is not None
     assert again == first
 
 
-def test_a_stopped_trial_goes_on_to_what_it_would_have_been(terms: Terms, with_digits: Store) -> None:
-    said: list[dict[str, Any]] = []
+def test_a_stopped_trial_goes_on_to_what_it_would_have_been(
+    context: TrialContext, with_digits: Store
+) -> None:
+    said: list[TrialReport] = []
     with pytest.raises(Stopped):
-        trained(terms, plain(), stop_at(2, said))
-    uri = said[-1]["uri"]
-    assert not cache.finished(with_digits, spec_of(terms, trial.block_of(terms, plain())))
+        trained(context, plain(), stop_at(2, said))
+    uri = said[-1].uri
+    assert not cache.finished(with_digits, spec_of(context, training_of(context, plain())))
     assert checkpoint.moments(with_digits.child(uri))[-1] == (1, 6)
-    again: list[dict[str, Any]] = []
-    done = trained(terms, plain(), again.append)
-    assert done is not None and again[:2] == said and [one["judged"] for one in again] == [1, 2, 3, 4]
+    again: list[TrialReport] = []
+    done = trained(context, plain(), again.append)
+    assert done is not None and again[:2] == said and [one.judged for one in again] == [1, 2, 3, 4]
     other = Store(with_digits.url + "-other")
     for name in ("prepared/data", "reference"):
         other.upload(with_digits.local_copy(name), name)
-    straight: list[dict[str, Any]] = []
-    whole = trained(replace(terms, store=other.url), plain(), straight.append)
+    straight: list[TrialReport] = []
+    whole = trained(changed(context, store=other.url), plain(), straight.append)
     assert whole is not None and same(weights(with_digits, done), weights(other, whole))
-    assert [one["value"] for one in straight] == [one["value"] for one in again]
+    assert [one.value for one in straight] == [one.value for one in again]
 
 
-def test_a_trial_may_stop_at_a_judgement_by_itself(terms: Terms) -> None:
-    said: list[dict[str, Any]] = []
-    assert trained(terms, plain(), said.append, until=2) is None
-    assert [one["judged"] for one in said] == [1, 2]
+def test_a_trial_may_stop_at_a_judgement_by_itself(context: TrialContext) -> None:
+    said: list[TrialReport] = []
+    assert trained(context, plain(), said.append, until=2) is None
+    assert [one.judged for one in said] == [1, 2]
     said.clear()
-    assert trained(terms, plain(), said.append, until=4) is not None
-    assert [one["judged"] for one in said] == [1, 2, 3, 4]
+    assert trained(context, plain(), said.append, until=4) is not None
+    assert [one.judged for one in said] == [1, 2, 3, 4]
 
 
-def test_going_on_from_another_is_training_its_schedule(terms: Terms, with_digits: Store) -> None:
-    said: list[dict[str, Any]] = []
+def test_going_on_from_another_is_training_its_schedule(context: TrialContext, with_digits: Store) -> None:
+    said: list[TrialReport] = []
     with pytest.raises(Stopped):
-        trained(terms, plain(1e-3), stop_at(2, said))
-    schedule = [*plain(1e-3), {"step": 6, "values": {"lr": 2e-4, "beta1": 0.0}, "from": "other"}]
-    heard: list[dict[str, Any]] = []
-    exploited = trained(terms, schedule, heard.append, after=6, donor=said[-1]["uri"])
-    assert exploited is not None and [one["judged"] for one in heard] == [3, 4]
+        trained(context, plain(1e-3), stop_at(2, said))
+    schedule = [*plain(1e-3), ScheduleEntry(step=6, values={"lr": 2e-4, "beta1": 0.0}, donor="other")]
+    heard: list[TrialReport] = []
+    exploited = trained(context, schedule, heard.append, after=6, donor=said[-1].uri)
+    assert exploited is not None and [one.judged for one in heard] == [3, 4]
     other = Store(with_digits.url + "-other")
     for name in ("prepared/data", "reference"):
         other.upload(with_digits.local_copy(name), name)
-    replayed = trained(replace(terms, store=other.url), schedule, lambda one: None)
+    replayed = trained(changed(context, store=other.url), schedule, lambda one: None)
     assert replayed is not None and same(weights(with_digits, exploited), weights(other, replayed))
-    unchanged = trained(replace(terms, store=other.url), plain(1e-3), lambda one: None)
+    unchanged = trained(changed(context, store=other.url), plain(1e-3), lambda one: None)
     assert unchanged is not None and not same(weights(other, unchanged), weights(other, replayed))
 
 
-def test_a_change_that_needs_another_network_is_refused(terms: Terms) -> None:
-    schedule = [*plain(), {"step": 6, "values": {"width": 16}}]
+def test_a_change_that_needs_another_network_is_refused(context: TrialContext) -> None:
+    schedule = [*plain(), ScheduleEntry(step=6, values={"width": 16})]
     with pytest.raises(InputError, match="milestone at step 6: with width changed, the .* another shape"):
-        trained(terms, schedule, lambda one: None)
+        trained(context, schedule, lambda one: None)
 
 
-def test_a_trial_that_fails_says_why_and_is_not_tried_again(terms: Terms, monkeypatch: Any) -> None:
+def test_a_trial_that_fails_says_why_and_is_not_tried_again(context: TrialContext, monkeypatch: Any) -> None:
     with pytest.raises(RunError, match="(?i)nan"):
-        trained(terms, plain(1e30), lambda one: None)
+        trained(context, plain(1e30), lambda one: None)
     monkeypatch.setattr(trial, "fit", lambda *_, **__: pytest.fail("tried again"))
     with pytest.raises(RunError, match="(?i)nan"):
-        trained(terms, plain(1e30), lambda one: None)
+        trained(context, plain(1e30), lambda one: None)
 
 
-def test_what_a_failed_trial_had_said_is_said_again(terms: Terms) -> None:
-    schedule = [*plain(), {"step": 6, "values": {"lr": 1e30}}]
-    heard: list[list[dict[str, Any]]] = [[], []]
+def test_what_a_failed_trial_had_said_is_said_again(context: TrialContext) -> None:
+    schedule = [*plain(), ScheduleEntry(step=6, values={"lr": 1e30})]
+    heard: list[list[TrialReport]] = [[], []]
     for said in heard:
         with pytest.raises(Diverged):
-            trained(terms, schedule, said.append)
-    assert heard[0] == heard[1] and [one["judged"] for one in heard[0]][:2] == [1, 2]
+            trained(context, schedule, said.append)
+    assert heard[0] == heard[1] and [one.judged for one in heard[0]][:2] == [1, 2]
 
 
 def test_a_judgement_lost_between_checkpoint_and_curve_is_not_forgotten(
-    terms: Terms, with_digits: Store
+    context: TrialContext, with_digits: Store
 ) -> None:
-    said: list[dict[str, Any]] = []
+    said: list[TrialReport] = []
     with pytest.raises(Stopped):
-        trained(terms, plain(), stop_at(2, said))
-    attempt = with_digits.child(said[-1]["uri"])
+        trained(context, plain(), stop_at(2, said))
+    attempt = with_digits.child(said[-1].uri)
     attempt.write_json(trial.CURVE, attempt.read_json(trial.CURVE)[:1])  # as if killed before it was written
-    again: list[dict[str, Any]] = []
-    trained(terms, plain(), again.append)
-    assert [(one["judged"], one["step"]) for one in again] == [(1, 3), (2, 6), (3, 9), (4, 12)]
-    assert [one["value"] for one in again[:2]] == [one["value"] for one in said]
+    again: list[TrialReport] = []
+    trained(context, plain(), again.append)
+    assert [(one.judged, one.step) for one in again] == [(1, 3), (2, 6), (3, 9), (4, 12)]
+    assert [one.value for one in again[:2]] == [one.value for one in said]
 
 
-def test_trials_of_a_population_keep_what_others_may_go_on_from(terms: Terms, with_digits: Store) -> None:
+def test_trials_of_a_population_keep_what_others_may_go_on_from(
+    context: TrialContext, with_digits: Store
+) -> None:
     kept = []
     for lr, checkpoints in ((2e-4, 4), (1e-4, 2)):
-        said: list[dict[str, Any]] = []
+        said: list[TrialReport] = []
         with pytest.raises(Stopped):
-            trained(replace(terms, checkpoints=checkpoints), plain(lr), stop_at(4, said))
-        kept.append(checkpoint.moments(with_digits.child(said[-1]["uri"])))
+            trained(changed(context, checkpoints=checkpoints), plain(lr), stop_at(4, said))
+        kept.append(checkpoint.moments(with_digits.child(said[-1].uri)))
     assert kept[0] == [(1, 3), (1, 6), (1, 9), (1, 12)] and (1, 3) not in kept[1]
 
 
-def test_values_that_do_not_go_together_are_a_failure(terms: Terms) -> None:
+def test_values_that_do_not_go_together_are_a_failure(context: TrialContext) -> None:
     values = {"lr": 2e-4, "gradient_penalty": 10.0}  # with BatchNorm in D
     with pytest.raises(InputError, match="BatchNorm"):
-        trained(terms, [{"step": 0, "values": values}], lambda one: None)
+        trained(context, [ScheduleEntry(step=0, values=values)], lambda one: None)
 
 
-def test_samples_that_are_not_diverse_rank_behind_all_that_are(terms: Terms) -> None:
-    terms = replace(terms, diversity=0.5)
-    assert score_of(terms, 0.1, 0.4) > score_of(terms, 1000.0, 0.6)
-    assert score_of(terms, 0.1, 0.4) < score_of(terms, 0.2, 0.4) < score_of(terms, float("nan"), 0.9)
+def test_samples_that_are_not_diverse_rank_behind_all_that_are(context: TrialContext) -> None:
+    context = replace(context, diversity=0.5)
+    assert score_of(context, 0.1, 0.4) > score_of(context, 1000.0, 0.6)
+    assert score_of(context, 0.1, 0.4) < score_of(context, 0.2, 0.4) < score_of(context, float("nan"), 0.9)
 
 
 def test_drawing_with_other_settings_trains_nothing(
-    terms: Terms, with_digits: Store, monkeypatch: Any
+    context: TrialContext, with_digits: Store, monkeypatch: Any
 ) -> None:
     own = catalogue.config_of("diffusion", {"width": 16, "sampler_steps": 4})
-    base = replace(terms, family="diffusion", block=own | {"train": terms.block["train"]}, judgements=1)
-    done = trained(base, [{"step": 0, "values": {}}], lambda one: None)
+    base = replace(changed(context, family="diffusion", config=own), judgements=1)
+    done = trained(base, [ScheduleEntry(step=0, values={})], lambda one: None)
     assert done is not None
     monkeypatch.setattr(trial, "fit", lambda *_, **__: pytest.fail("trained"))
-    said: list[dict[str, Any]] = []
+    said: list[TrialReport] = []
     drawing = replace(base, model=f"{done.uri}/model")
     for _ in range(2):
-        drawn(drawing, {"sampler_steps": 2, "sampler": "ddim"}, said.append)
-    assert said[0] == said[1] and said[0]["judged"] == 1 and said[0]["cost"] > 0
+        sampled(drawing, {"sampler_steps": 2, "sampler": "ddim"}, said.append)
+    assert said[0] == said[1] and said[0].judged == 1 and said[0].cost > 0
     with pytest.raises(InputError, match="sampler"):
-        drawn(drawing, {"sampler": "magic"}, said.append)
+        sampled(drawing, {"sampler": "magic"}, said.append)
 
 
-def test_a_finalist_is_judged_by_other_samples_on_every_seed(terms: Terms, with_digits: Store) -> None:
-    repeats = [Repeat(terms, tuple(plain()), seed, 100, "finals") for seed in (0, 1)]
+def test_a_finalist_is_judged_by_other_samples_on_every_seed(
+    context: TrialContext, with_digits: Store
+) -> None:
+    repeats = [Repeat(context, tuple(plain()), seed, 100, "finals") for seed in (0, 1)]
     made = [retrained(job) for job in repeats]
     found = [rescored(job, how) for job, how in zip(repeats, made, strict=True)]
-    assert [one["seed"] for one in found] == [0, 1] and found[0]["value"] != found[1]["value"]
-    assert all(one["n"] == 100 and one["cost"] > 0 for one in found)
+    assert [one.seed for one in found] == [0, 1] and found[0].value != found[1].value
+    assert all(one.n == 100 and one.cost > 0 for one in found)
     assert [rescored(job, how) for job, how in zip(repeats, made, strict=True)] == found
     assert len({job.part for job in [*repeats, replace(repeats[0], schedule=tuple(plain(1e-3)))]}) == 3
 
 
 def test_what_went_wrong_with_a_finalist_is_told_and_not_kept(
-    terms: Terms, with_digits: Store, monkeypatch: Any
+    context: TrialContext, with_digits: Store, monkeypatch: Any
 ) -> None:
-    job = Repeat(terms, tuple(plain(1e30)), 0, 100, "finals")
+    job = Repeat(context, tuple(plain(1e30)), 0, 100, "finals")
     failed = rescored(job, retrained(job))
-    assert failed["value"] is None and "nan" in failed["reason"].lower()
+    assert failed.value is None and "nan" in (failed.reason or "").lower()
 
     def full(*_: object) -> None:
         raise RunError("the disk is full")
 
-    monkeypatch.setattr(repeat, "judged_draw", full)
-    assert rescored(job, {"model": "any"})["reason"] == "the disk is full"
+    monkeypatch.setattr(repeat, "sample", full)
+    assert rescored(job, Retrained(model="any")).reason == "the disk is full"
     assert not with_digits.list("finals")
 
 
-def test_a_metric_that_the_family_does_not_have_is_refused(terms: Terms) -> None:
-    assert trial.metric_of(replace(terms, metric="auto")) == "kid"  # too few samples for a Frechet distance
+def test_a_metric_that_the_family_does_not_have_is_refused(context: TrialContext) -> None:
+    assert trial.metric_of(replace(context, metric="auto")) == "kid"  # too few samples for a Frechet distance
     with pytest.raises(InputError, match="mse compares images with what they should be, which dcgan"):
-        trial.metric_of(replace(terms, metric="mse"))
+        trial.metric_of(replace(context, metric="mse"))

@@ -7,7 +7,7 @@ globalThis.drawSweeps = (kit, sweeps) => {
   const WIDE = 8; // from the smallest to the largest: beyond, a logarithmic axis
   const PITCH = 96; // pixels between two axes, at least
 
-  // As components/tuning/importance.py writes values.
+  // As components/tuning/recommendations.py writes values.
   const written = (x) => {
     if (!isNumber(x) || x === 0 || Number.isInteger(x)) return String(x);
     const size = Math.abs(x);
@@ -40,23 +40,23 @@ globalThis.drawSweeps = (kit, sweeps) => {
     };
     let ranked = shade();
     const name = (trial) => `trial ${trial.n}${trial.n === sweep.winner ? " (winner)" : ""}`;
-    const said = (trial) => {
+    const describe = (trial) => {
       const values = sweep.axes.map((axis, i) => [axis, valuesOf(trial)[i]]).map(([axis, at]) => (at === null ? null : `${axis.name} ${axis.choices ? axis.choices[at] : written(at)}`)).filter(Boolean).join(" · ");
       const value = scoreOf(trial), when = pick.score === "first" ? " at the first rung" : isNumber(trial.step) ? ` at step ${number(trial.step)}` : "";
       const score = isNumber(value) ? `${sweep.metric} ${decimal(value)}${when}` : "no score";
       return `${name(trial)}, ${trial.state}: ${score}${values ? `; ${values}` : ""}`;
     };
 
-    // ------------------------------------------------------------ what is kept, and what is pointed at
+    // ------------------------------------------------------------ selected and highlighted trials
 
     const rows = all("tr[data-trial]", place), status = find(".shown", place);
     const axisList = () => [...sweep.axes.map(spread), scoreAxis()];
-    const kept = () => {
+    const selected = () => {
       const list = axisList();
       return trials.filter((trial) => [...pick.brushes].every(([i, [low, high]]) => { const at = list[i].place(trial); return at !== null && at >= low - 1e-9 && at <= high + 1e-9; }));
     };
     const filter = () => {
-      const keep = new Set(kept().map((trial) => trial.n));
+      const keep = new Set(selected().map((trial) => trial.n));
       for (const node of all("svg [data-trial]", place)) node.classList.toggle("faded", !keep.has(Number(node.dataset.trial)));
       for (const row of rows) row.hidden = !keep.has(Number(row.dataset.trial));
       status.textContent = pick.brushes.size ? `${number(keep.size)} of ${number(trials.length)}` : number(trials.length);
@@ -74,26 +74,26 @@ globalThis.drawSweeps = (kit, sweeps) => {
 
     // ------------------------------------------------------------ parallel coordinates
 
-    /* place(trial): where a trial lies from 0 to 1 along an axis, or null; told(at): what is there; step: of the keys. */
+    /* place(trial): where a trial lies from 0 to 1 along an axis, or null; textAt(at): the value there; step: of the keys. */
     const spread = (axis, i) => {
       if (axis.choices) {
         const n = Math.max(1, axis.choices.length);
         const jitter = (trial) => ((((trial.n * 0.618034) % 1) - 0.5) * 0.5) / n; // so that lines through one choice do not cover each other
         return { name: axis.name, step: 1 / n, choices: axis.choices, wanted: axis.wanted === null ? null : (axis.wanted + 0.5) / n,
           place: (trial) => (valuesOf(trial)[i] === null ? null : (valuesOf(trial)[i] + 0.5) / n + jitter(trial)),
-          marks: axis.choices.map((text, j) => [(j + 0.5) / n, text]), told: (at, upper) => axis.choices[clamp(upper ? Math.ceil(at * n - 1e-6) - 1 : Math.floor(at * n + 1e-6), 0, n - 1)] };
+          marks: axis.choices.map((text, j) => [(j + 0.5) / n, text]), textAt: (at, upper) => axis.choices[clamp(upper ? Math.ceil(at * n - 1e-6) - 1 : Math.floor(at * n + 1e-6), 0, n - 1)] };
       }
       const [low, high] = apart(axis.low, axis.high, axis.log), to = scale(low, high, 0, 1, axis.log);
       const back = (at) => (axis.log ? low * (high / low) ** at : low + (high - low) * at);
       return { name: axis.name, step: 1 / 40, place: (trial) => (valuesOf(trial)[i] === null ? null : clamp(to(valuesOf(trial)[i]), 0, 1)), wanted: axis.wanted === null ? null : clamp(to(axis.wanted), 0, 1),
-        marks: unique([low, ...ticks(low, high, axis.log, 5).filter((x) => to(x) > 0.07 && to(x) < 0.93), high]).map((x) => [to(x), written(x)]), told: (at) => written(back(at)) };
+        marks: unique([low, ...ticks(low, high, axis.log, 5).filter((x) => to(x) > 0.07 && to(x) < 0.93), high]).map((x) => [to(x), written(x)]), textAt: (at) => written(back(at)) };
     };
     const scoreAxis = () => {
       const values = trials.map(scoreOf).filter(isNumber), none = trials.some((trial) => !isNumber(scoreOf(trial)));
       const log = wide(values), [low, high] = values.length ? apart(...extent(values), log) : [0, 1], top = none && values.length ? 0.9 : 1;
       const to = scale(low, high, 0, top, log), back = (at) => (log ? low * (high / low) ** (at / top) : low + ((high - low) * at) / top);
       const marks = values.length ? unique([low, ...ticks(low, high, log, 5).filter((x) => to(x) > 0.08 && to(x) < top - 0.1), high]).map((x) => [to(x), decimal(x)]) : [];
-      return { name: sweep.metric, score: true, step: 1 / 40, wanted: null, place: (trial) => (isNumber(scoreOf(trial)) ? to(scoreOf(trial)) : 1), marks: none ? [...marks, [1, "no score"]] : marks, told: (at) => (at > top + 1e-6 ? "no score" : decimal(back(Math.min(at, top)))) };
+      return { name: sweep.metric, score: true, step: 1 / 40, wanted: null, place: (trial) => (isNumber(scoreOf(trial)) ? to(scoreOf(trial)) : 1), marks: none ? [...marks, [1, "no score"]] : marks, textAt: (at) => (at > top + 1e-6 ? "no score" : decimal(back(Math.min(at, top)))) };
     };
 
     const parallel = (holder) => {
@@ -145,30 +145,30 @@ globalThis.drawSweeps = (kit, sweeps) => {
             handles.forEach((node, end) => {
               const at = end ? high : low;
               node.setAttribute("transform", `translate(${x} ${Y(at) + (end ? -2 : 2)})`);
-              node.setAttribute("aria-valuenow", Math.round(at * 100)); node.setAttribute("aria-valuetext", axis.told(at, end));
+              node.setAttribute("aria-valuenow", Math.round(at * 100)); node.setAttribute("aria-valuetext", axis.textAt(at, end));
             });
           };
         });
         let at = -1;
-        const tell = (trial) => { point(trial ? trial.n : null); readout.textContent = trial ? said(trial) : rest(); };
-        const rest = () => (pick.brushes.size ? `${number(kept().length)} of ${number(trials.length)} trials kept: ${[...pick.brushes].map(([i, [low, high]]) => { const ends = unique([list[i].told(low, 0), list[i].told(high, 1)]); return `${list[i].name} ${ends.join(" to ")}`; }).join("; ")}.` : idle);
+        const showTrial = (trial) => { point(trial ? trial.n : null); readout.textContent = trial ? describe(trial) : rest(); };
+        const rest = () => (pick.brushes.size ? `${number(selected().length)} of ${number(trials.length)} trials kept: ${[...pick.brushes].map(([i, [low, high]]) => { const ends = unique([list[i].textAt(low, 0), list[i].textAt(high, 1)]); return `${list[i].name} ${ends.join(" to ")}`; }).join("; ")}.` : idle);
         update = () => { for (const move of brushes) move(); filter(); clear.hidden = !pick.brushes.size; readout.textContent = rest(); };
         plot.addEventListener("pointermove", (e) => {
           const frame = plot.getBoundingClientRect(), mx = ((e.clientX - frame.left) / frame.width) * width, my = ((e.clientY - frame.top) / frame.height) * height;
           if (e.buttons) return;
           const i = clamp(Math.floor(((mx - left) / Math.max(1, width - left - right)) * (list.length - 1)), 0, Math.max(0, list.length - 2));
           const distance = (trial) => { const [a, b] = [trial.line[i], trial.line[Math.min(i + 1, list.length - 1)]]; if (!a || !b) return Infinity; const share = b[0] > a[0] ? clamp((mx - a[0]) / (b[0] - a[0]), 0, 1) : 0; return Math.abs(a[1] + share * (b[1] - a[1]) - my); };
-          const near = kept().map((trial) => [distance(trial), trial]).sort((a, b) => a[0] - b[0])[0];
-          tell(near && near[0] < 12 ? near[1] : null);
+          const near = selected().map((trial) => [distance(trial), trial]).sort((a, b) => a[0] - b[0])[0];
+          showTrial(near && near[0] < 12 ? near[1] : null);
         });
-        plot.addEventListener("pointerleave", () => tell(null));
-        plot.addEventListener("blur", () => tell(null));
+        plot.addEventListener("pointerleave", () => showTrial(null));
+        plot.addEventListener("blur", () => showTrial(null));
         plot.addEventListener("keydown", (e) => {
-          const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[e.key], list = kept(), sorted = [...ranked.filter((t) => list.includes(t)), ...list.filter((t) => !ranked.includes(t))];
+          const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[e.key], list = selected(), sorted = [...ranked.filter((t) => list.includes(t)), ...list.filter((t) => !ranked.includes(t))];
           if (e.key === "Escape") { pick.brushes.clear(); update(); }
           if (move === undefined || !sorted.length) return;
           at = clamp(at + move, 0, sorted.length - 1);
-          tell(sorted[at]);
+          showTrial(sorted[at]);
           e.preventDefault();
         });
         box.replaceChildren(plot);
@@ -201,7 +201,7 @@ globalThis.drawSweeps = (kit, sweeps) => {
       if (isNumber(sweep.floor) && sweep.floor >= y0 && sweep.floor <= y1) plot.append(svg("line", { class: "even", x1: pad.left, x2: width - pad.right, y1: Y(sweep.floor), y2: Y(sweep.floor) }, svg("title", {}, `${sweep.bound} ${decimal(sweep.floor)}`)));
       return { plot, X, Y, pad };
     };
-    const dot = (trial, x, y, shape = 0, r = 3.2) => { const node = marker(shape, x, y, r, `dot ${trial.cls}`); node.dataset.trial = trial.n; node.append(svg("title", {}, said(trial))); return node; };
+    const dot = (trial, x, y, shape = 0, r = 3.2) => { const node = marker(shape, x, y, r, `dot ${trial.cls}`); node.dataset.trial = trial.n; node.append(svg("title", {}, describe(trial))); return node; };
 
     const bestSoFar = () => plotted("Best so far against cost", null, (box, readout, width) => {
       const points = sweep.spent.filter(([, n]) => by.has(n)), scored = points.map((p) => p[2]).filter(isNumber);

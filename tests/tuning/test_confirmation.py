@@ -1,0 +1,46 @@
+"""Whether the winner beats the default on fresh seeds."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.common.errors import RunError
+from components.pipeline.confirmation import compared
+from components.records.evaluation import JudgedMetric
+from components.records.sweep import SideFailure
+from components.tuning import confirmation
+from components.tuning.confirmation import Pair, duel, interval
+
+
+def test_intervals_are_students() -> None:
+    mean, low, high = interval([1.0, 2.0, 3.0])
+    assert mean == 2.0 and (low, high) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5), rel=1e-3)
+    assert interval([1.0]) == (1.0, None, None)
+
+
+def pairs(*differences: float) -> list[Pair]:
+    return [Pair(i, winner=5.0 + i + d, default=5.0 + i) for i, d in enumerate(differences)]
+
+
+def test_a_gain_is_one_where_chance_does_not_explain_it() -> None:
+    found = duel("kid", pairs(-1.0, -1.1, -0.9), n=100, split="test", floor=0.1)
+    assert found.says == "better" and found.difference.value == pytest.approx(-1.0)
+    assert duel("kid", pairs(-1.0, 1.1, -0.3)).says == "no significant gain"
+    assert duel("kid", pairs(1.0, 1.1, 0.9)).says == "worse"
+    assert duel("kid", pairs(0.0, 0.0)).says == "the winner is what the config has"
+    assert duel("kid", pairs(-1.0)).says == "one seed says nothing of chance"
+    assert found.seeds == [0, 1, 2] and found.n == 100
+
+
+def test_a_winner_that_fails_on_fresh_seeds_is_told() -> None:
+    judged = {
+        (side, seed): {"kid": JudgedMetric(value=1.0 + (side == "winner"), n=64, floor=0.5)}
+        for seed in (0, 1)
+        for side in confirmation.SIDES
+    }
+    assert compared(judged).winner == [2.0, 2.0]
+    found = compared(judged | {("winner", 1): "loss is nan"})
+    assert found.seeds == [0] and found.says == "the winner failed on 1 of 2 seeds"
+    assert found.failed == [SideFailure(side="winner", seed=1, reason="loss is nan")]
+    with pytest.raises(RunError, match="trained to the end together on no seed: loss is nan"):
+        compared(judged | {("winner", 1): "loss is nan", ("default", 0): "loss is nan"})
