@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from components.analysis.likelihood import divergences, posteriors
-from components.analysis.view import Picture, Subject, Table, View
+from components.analysis.view import Picture, Subject, View, table
 from components.common import seeds
 from components.metrics.distances import Estimate
 from components.sampling import generate, sheets
@@ -49,7 +49,7 @@ def draws(subject: Subject) -> View | None:
         "A decoder makes good images of the codes that it was trained on. Where those do not lie as N(0, I) "
         "does, codes drawn from that mean nothing; a mixture fitted to them is closer.",
         [
-            Table(
+            table(
                 [(label, first[key]["better"]) for key, label in columns.items()],
                 rows,
                 note=f"{n} images each, against {n} test images. Real training images: {told}. How many "

@@ -17,6 +17,7 @@ from components.pipeline.ablation import evaluate_variants
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.pipeline.sweep import samples_only
+from components.records.ablation import VariantResult
 from components.stages.cache import read
 from components.stages.code_digest import code
 from components.stages.spec import Spec
@@ -152,12 +153,16 @@ def confirm_sampling(context: Context, winner: Mapping[str, Any]) -> dict[str, A
     n, results = evaluate_variants(context, model, settings["samples"], settings["threads"], variants)
     context.attempt.delete("parts")
     by_seed = by_seed_and_side(seeds, results)
-    cost = {side: sum(r[side]["seconds_per_image"] for r in by_seed.values()) / len(seeds) for side in SIDES}
-    metrics = {seed: {side: r[side]["metrics"] for side in SIDES} for seed, r in by_seed.items()}
+    cost = {
+        side: sum(r[side].seconds_per_image or 0.0 for r in by_seed.values()) / len(seeds) for side in SIDES
+    }
+    metrics = {seed: {side: r[side].metrics for side in SIDES} for seed, r in by_seed.items()}
     return differences(metrics, n=n, seconds_per_image=cost)
 
 
-def by_seed_and_side(seeds: Sequence[int], results: Sequence[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+def by_seed_and_side(
+    seeds: Sequence[int], results: Sequence[VariantResult]
+) -> dict[int, dict[str, VariantResult]]:
     """Results in the order of seeds and, within one, of SIDES."""
     rest = iter(results)
     return {seed: {side: next(rest) for side in SIDES} for seed in seeds}
