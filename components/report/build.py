@@ -25,7 +25,9 @@ UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 def inline(value: Any) -> Markup:
     """`value` as JSON that is safe inside a script element."""
     return Markup(
-        json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(UNSAFE)
+        json.dumps(value, default=vars, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(
+            UNSAFE
+        )
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from components.records.analysis import PictureFile
 from components.report import formatting
 from components.store import Store
 
@@ -66,6 +67,15 @@ def copy(store: Store, source: str, target: str) -> bool:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture and its size on the page, so that nothing moves when it is loaded."""
+
+    src: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Pictures:
     """The pictures of a stage, copied beside the page.
 
@@ -83,15 +93,12 @@ class Pictures:
     stem: str
     resolution: Any
 
-    def take(self, path: Any, rows: Any, columns: Any) -> dict[str, Any] | None:
-        """A copy of a sheet and its size on the page, so that nothing moves when it comes; None without."""
-        sized = all(isinstance(n, int) and n > 0 for n in (rows, columns))
-        if not sized or not isinstance(path, str) or not re.fullmatch(r"[\w-]+\.webp", path):
-            return None
+    def take(self, path: PictureFile, rows: int, columns: int) -> Picture | None:
+        """A copy of a picture of images in rows and columns; None if it is missing."""
         target = f"samples/{self.stem}-{formatting.slug(path.removesuffix('.webp'))}.webp"
         if not copy(self.store, f"{self.attempt}/{path}", f"{self.report}/{target}"):
             return None
-        return {"src": target, "width": columns * self.tile, "height": rows * self.tile}
+        return Picture(target, columns * self.tile, rows * self.tile)
 
     @property
     def tile(self) -> int:

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from components.common.errors import InputError
 from components.report import formatting, health, sweep_reading
@@ -30,6 +30,8 @@ from components.report.sweep import of_family
 from components.store import Store
 
 CURVED = ("kid", "frechet_distance", "fid", "mse", "mae")  # what snapshots are judged by through training
+
+T = TypeVar("T")
 
 GRID = re.compile(r"step-(\d+)\.webp")
 
@@ -212,8 +214,8 @@ def told(
     run: Mapping[str, Any],
     stage: Mapping[str, Any],
     report: str,
-    read: Callable[[Object, Pictures], dict[str, Any] | None],
-) -> dict[str, Any] | None:
+    read: Callable[[Object, Pictures], T | None],
+) -> T | None:
     """What a stage after a family's training has to tell of it, as `read` makes it of the stage's result."""
     attempt = attempt_of(store, stage)
     if attempt is None:

@@ -232,13 +232,13 @@ def test_without_classes_there_is_no_probe_and_one_colour() -> None:
     plain = {name: Split(split.images) for name, split in splits().items()}
     assert VIEWS["features"](subject(splits=plain)) is None
     view = VIEWS["map"](subject(splits=plain))
-    assert view is not None and list(view.plots[0].lines) == ["test images"]
+    assert view is not None and [line.name for line in view.plots[0].lines] == ["test images"]
 
 
 def test_the_map_is_the_plane_of_most_variance() -> None:
     view = VIEWS["map"](subject())
-    assert view is not None and list(view.plots[0].lines) == ["a", "b", "c"]
-    points = np.concatenate([np.array(line) for line in view.plots[0].lines.values()])
+    assert view is not None and [line.name for line in view.plots[0].lines] == ["a", "b", "c"]
+    points = np.concatenate([np.array(line.points) for line in view.plots[0].lines])
     codes = subject().codes["test"]
     assert points.shape == (90, 2)
     assert points.var(0).sum() == pytest.approx(codes[:, :2].var(0).sum(), rel=0.01)
@@ -473,7 +473,7 @@ def test_units_that_follow_images_are_active() -> None:
     view = likelihood.posterior(subject(generator=Lazy(generator().pca)))
     assert rows(view)["test images"][0] == f"1 of {Z}"
     assert view is not None
-    heights = [y for _, y in view.plots[0].lines["KL"]]
+    heights = [y for _, y in view.plots[0].lines[0].points]
     assert heights[0] > 0.1 and heights[1:] == [0.0] * (Z - 1)
 
 
