@@ -1,7 +1,7 @@
-"""What a worker is sent to do for a study: draw with other settings of sampling, judge, show the way.
+"""Jobs of an ablation: sample with changed settings and evaluate, and show the trajectories of sampling.
 
-Every variant draws the same seeds under the same conditions with the same weights, and is judged by the same
-extractor. A variant that is done is not done again when an interrupted study goes on.
+Every variant samples the same seeds under the same conditions with the same weights, and is evaluated with
+the same extractor. An interrupted ablation continues with the variants that are not finished.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from components.evaluation.reference import Judged, Reference
 from components.evaluation.requests import Places, Variant
 from components.families.artifact import load_model
 from components.families.catalogue import task_of
+from components.records.ablation import VariantResult
+from components.records.analysis import Sheet
 from components.records.evaluation import Metrics
 from components.sampling import generate, sheets
 from components.sampling.conditions import conditions_of
@@ -36,12 +38,12 @@ from components.sampling.sheets import SHEET_COLUMNS
 from models.family import Batch, Card, Generator, Noise
 
 SPLIT = "test"
-FRAMES = 10  # columns of a picture of the way
-SEEDS, REAL_IMAGES = 6, 4  # rows: from noise to samples, from real images to noise
+FRAMES = 10  # columns of a picture of trajectories
+SEEDS, REAL_IMAGES = 6, 4  # its rows: from noise to samples, from real images to noise
 
 
 def changed(generator: Generator, change: Mapping[str, Any], family: str) -> Generator:
-    """The generator with some settings of sampling changed.
+    """Change some settings of sampling of a generator, and return it.
 
     Raises:
         InputError: the family has no such setting, or does not accept the value.
@@ -56,23 +58,19 @@ def changed(generator: Generator, change: Mapping[str, Any], family: str) -> Gen
 
 
 def floors(places: Places, n: int, family: str) -> dict[str, float]:
-    """What `n` real images score, for all variants; of pairs it is known."""
+    """The metrics of `n` real images, the baseline of all variants; empty for tasks with a target."""
     if task_of(family).has_target:
         return {}
     with using_threads(places.threads):
         return reference.floors(_reference(places), SPLIT, n, train=False)
 
 
-def vary(job: Variant) -> dict[str, Any]:
-    """Draw and judge one variant; leave a row of its first images.
-
-    Returns its metrics, the seconds that an image takes to draw, and the row's file.
-    """
+def evaluate_variant(job: Variant) -> VariantResult:
+    """Sample and evaluate one variant, and save a row of its first images."""
     places, part = job.places, f"{job.places.parts}/{job.name}.json"
     store = places.open()
-    if store.exists(part):
-        done: dict[str, Any] = store.read_json(part)
-        return done
+    if store.exists(part) and (finished := VariantResult.read(store.read_json(part))):
+        return finished
     with using_threads(places.threads):
         generator, card, described = load_model(store.local_copy(job.model))
         family = described["family"]
@@ -84,24 +82,23 @@ def vary(job: Variant) -> dict[str, Any]:
             generator, card, n=job.n, seed=job.seed, batch=batch, device=job.device, **conditions
         )
         seconds = time.perf_counter() - began
-        metrics = _judged(job, family, images, split, conditions)
-    store.write_bytes(f"{job.out}/{job.name}.webp", sheets.encode_webp(sheets.grid(images[:SHEET_COLUMNS])))
-    drawn = -(-job.n // batch) * batch  # the last chunk is drawn whole
-    written = {name: metric.to_json() for name, metric in metrics.items()}
-    told = {"metrics": written, "seconds_per_image": seconds / drawn, "sheet": f"{job.name}.webp"}
-    store.write_json(part, told)
-    return told
+        metrics = _metrics(job, family, images, split, conditions)
+    sheet, sampled = f"{job.name}.webp", -(-job.n // batch) * batch  # the last chunk is sampled whole
+    store.write_bytes(f"{job.out}/{sheet}", sheets.encode_webp(sheets.grid(images[:SHEET_COLUMNS])))
+    result = VariantResult(metrics=metrics, seconds_per_image=seconds / sampled, sheet=sheet)
+    store.write_json(part, result.to_json())
+    return result
 
 
-def _judged(
+def _metrics(
     job: Variant, family: str, images: np.ndarray, split: Split, conditions: Mapping[str, Any]
 ) -> Metrics:
-    """The numbers of a variant's images."""
+    """Return the metrics of a variant's images."""
     ref = _reference(job.places, {str(job.n): job.floors})
     labels = None
     if "labels" in conditions:
-        asked, counts = conditions["labels"], conditions.get("counts")
-        labels = generate.classes(np.arange(job.n), job.seed, asked, counts)
+        chosen, counts = conditions["labels"], conditions.get("counts")
+        labels = generate.classes(np.arange(job.n), job.seed, chosen, counts)
     judged = Judged(ref.extractor(images), labels)
     if task_of(family).has_target:
         values = pair_values(split.images[np.arange(job.n)], images, None)
@@ -112,26 +109,26 @@ def _judged(
     return metrics
 
 
-def _reference(places: Places, known: Mapping[str, Any] | None = None) -> Reference:
-    """The reference, with the floors that are `known` by the number of images."""
+def _reference(places: Places, baselines: Mapping[str, Any] | None = None) -> Reference:
+    """The reference, with more baselines, which are by the number of images."""
     ref = open_reference(places.open(), places)
-    of_split = ref.info.get("floors", {}).get(SPLIT, {}) | (known or {})
+    of_split = ref.info.get("floors", {}).get(SPLIT, {}) | (baselines or {})
     return replace(ref, info=ref.info | {"floors": {SPLIT: of_split}})
 
 
 def _inputs(places: Places, described: Mapping[str, Any], card: Card) -> tuple[Split, dict[str, Any]]:
-    """The test split, and what a model's images are made from."""
+    """The test split, and the conditions that a model samples with."""
     store = places.open()
     folder = store.local_copy(places.data)
     split = open_split(folder, SPLIT, store.local_copy(places.captions) if card.text else None)
     return split, conditions_of(described["family"], described["config"], card, DataCard.read(folder), split)
 
 
-# The way
+# Trajectories
 
 
-class Watched(Generator):
-    """A generator whose samples leave the images on their way."""
+class TrajectoryRecorder(Generator):
+    """A generator that records the images on the way to its samples."""
 
     def __init__(self, generator: Generator, frames: int):
         super().__init__()
@@ -139,42 +136,42 @@ class Watched(Generator):
         self.frames: Tensor = torch.empty(0)  # (frames, N, C, H, W)
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
-        """The last of the images on the way."""
+        """The last images of the trajectory."""
         self.frames = self.generator.trajectory(batch, noise, self.count)  # type: ignore[operator]
         return self.frames[-1]
 
 
-def show(places: Places, model: str, seed: int, out: str, device: str) -> dict[str, dict[str, Any]]:
-    """Leave pictures of the way from noise to samples and from real images to noise, where the family can."""
+def save_trajectories(places: Places, model: str, seed: int, out: str, device: str) -> dict[str, Sheet]:
+    """Save pictures from noise to samples, and from real images to noise, as far as the family has them."""
     store = places.open()
     with using_threads(places.threads):
         generator, card, described = load_model(store.local_copy(model))
         generator.to(device)
         split, conditions = _inputs(places, described, card)
-        ways = {}
+        trajectories = {}
         if hasattr(generator, "trajectory"):
-            ways["reverse"] = reverse(generator, card, seed, device, conditions)
+            trajectories["reverse"] = reverse(generator, card, seed, device, conditions)
         if hasattr(generator, "noised"):
-            ways["forward"] = forward(generator, split, seed, device)
-    for way, frames in ways.items():
-        store.write_bytes(f"{out}/{way}.webp", sheets.encode_webp(rows(frames)))
+            trajectories["forward"] = forward(generator, split, seed, device)
+    for name, frames in trajectories.items():
+        store.write_bytes(f"{out}/{name}.webp", sheets.encode_webp(rows(frames)))
     return {
-        way: {"path": f"{way}.webp", "rows": frames.shape[1], "columns": len(frames)}
-        for way, frames in ways.items()
+        name: Sheet(path=f"{name}.webp", rows=frames.shape[1], columns=len(frames))
+        for name, frames in trajectories.items()
     }
 
 
 def reverse(
     generator: Generator, card: Card, seed: int, device: str, conditions: Mapping[str, Any]
 ) -> np.ndarray:
-    """The way of the first samples of a seed, uint8 (frames, N, C, H, W)."""
-    watched = Watched(generator, FRAMES)
-    generate.draw(watched, card, n=SEEDS, batch=SEEDS, seed=seed, device=device, **conditions)
-    return to_uint8(watched.frames).cpu().numpy()
+    """The trajectories of the first samples of a seed, uint8 (frames, N, C, H, W)."""
+    recorder = TrajectoryRecorder(generator, FRAMES)
+    generate.draw(recorder, card, n=SEEDS, batch=SEEDS, seed=seed, device=device, **conditions)
+    return to_uint8(recorder.frames).cpu().numpy()
 
 
 def forward(generator: Generator, split: Split, seed: int, device: str) -> np.ndarray:
-    """What the forward process makes of the first real images of a split, uint8 (frames, N, C, H, W)."""
+    """The forward process of the first real images of a split, uint8 (frames, N, C, H, W)."""
     images = to_float(split.images[np.arange(min(REAL_IMAGES, len(split)))]).to(device)
     noise = Noise([seeds.seed_of(seed, i) for i in range(len(images))], device)
     with torch.no_grad():
@@ -183,5 +180,5 @@ def forward(generator: Generator, split: Split, seed: int, device: str) -> np.nd
 
 
 def rows(frames: np.ndarray) -> np.ndarray:
-    """Frames (frames, N, C, H, W) as a picture: a line an image, a column a frame."""
+    """Frames (frames, N, C, H, W) as a picture with a row for each image and a column for each frame."""
     return sheets.grid(frames.swapaxes(0, 1).reshape(-1, *frames.shape[2:]), columns=len(frames))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from components.analysis.view import Subject, Table, View
+from components.analysis.view import Columns, Subject, View, table
 from components.metrics.distances import Estimate
 from components.metrics.intervals import Z_QUANTILE, share
 from components.sampling.reconstruction_error import errors_of
@@ -50,7 +50,7 @@ def anomaly(subject: Subject) -> View | None:
     random = subject.random
     drawn = [within_classes(labels, random) for _ in range(RESAMPLES)]
     again = np.array([[one.measured(rows) for rows in drawn] for one in found.values()])  # (classes, B, 5)
-    columns = (
+    columns: Columns = (
         ("AUROC", "higher"),
         ("AUPRC", "higher"),
         ("share of the unknown, AUPRC of a coin", None),
@@ -72,7 +72,7 @@ def anomaly(subject: Subject) -> View | None:
         "anomaly",
         "Anomaly detection",
         "What was never seen comes back worse: test images of a class that training left out, among others.",
-        [Table(columns, [*rows, ("mean", means(list(found.values()), again))], note=note, rivals=False)],
+        [table(columns, [*rows, ("mean", means(list(found.values()), again))], note=note, rivals=False)],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.analysis.view import Subject, Table, View
+from components.analysis.view import Subject, View, table
 
 
 def diverged(subject: Subject) -> View | None:
@@ -18,5 +18,5 @@ def diverged(subject: Subject) -> View | None:
         "The model has diverged",
         "Its codes of some images are not finite (NaN or infinity), so that nothing can be measured of them: "
         "train it with a lower learning rate, or clip.",
-        [Table((("codes that are not finite", None),), rows, rivals=False)],
+        [table((("codes that are not finite", None),), rows, rivals=False)],
     )

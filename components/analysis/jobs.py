@@ -1,16 +1,14 @@
 """Jobs that analyse the latent space of a trained model: one view of one model each (views.py).
 
-A view that is done is not made again when an interrupted stage goes on.
+An interrupted stage continues with the views that are not finished.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from components.analysis.view import Judge
-from components.analysis.views import Subject, look
+from components.analysis import views
+from components.analysis.view import Judge, Subject
 from components.common.threads import using_threads
 from components.data.card import DataCard
 from components.data.dataset import open_split
@@ -20,31 +18,32 @@ from components.evaluation.reference import Judged, Reference
 from components.evaluation.requests import Use
 from components.families.artifact import load_model
 from components.families.catalogue import conditions
+from components.records.analysis import View, ViewResult
+from components.records.evaluation import Metrics
 from components.sampling import sheets
 from components.store import Store
 
 SPLITS = ("train", "validation", "test")
 
 
-def examine(job: Use) -> dict[str, Any] | None:
-    """Make a view and leave its pictures; what is to be told of it, None where it does not apply."""
+def make_view(job: Use) -> View | None:
+    """Make a view and save its pictures; None where the view does not apply."""
     store, part = job.places.open(), f"{job.places.parts}/{job.view}.json"
-    if store.exists(part):
-        done: dict[str, Any] | None = store.read_json(part)["view"]
-        return done
+    if store.exists(part) and (finished := ViewResult.read(store.read_json(part))):
+        return finished.view
     with using_threads(job.places.threads):
-        view = look(job.view, subject(job, store))
-    described = None if view is None else view.described()
-    if view is not None and described is not None:
-        for told, picture in zip(described["pictures"], view.pictures, strict=True):
+        view = views.make_view(job.view, open_subject(job, store))
+    record = None if view is None else view.record()
+    if view is not None and record is not None:
+        for saved, picture in zip(record.pictures, view.pictures, strict=True):
             grid = sheets.grid(picture.images, picture.columns)
-            store.write_bytes(f"{job.out}/{told['path']}", sheets.encode_webp(grid))
-    store.write_json(part, {"view": described})
-    return described
+            store.write_bytes(f"{job.out}/{saved.path}", sheets.encode_webp(grid))
+    store.write_json(part, ViewResult(view=record).to_json())
+    return record
 
 
-def subject(job: Use, store: Store) -> Subject:
-    """What the views look at."""
+def open_subject(job: Use, store: Store) -> Subject:
+    """The model, the images and the reference that a view needs."""
     generator, card, described = load_model(store.local_copy(job.model))
     folder = store.local_copy(job.places.data)
     detectors = {
@@ -64,10 +63,9 @@ def subject(job: Use, store: Store) -> Subject:
 
 
 def judge_of(reference: Reference) -> Judge:
-    """What judges images that are not the family's samples, by the same measures."""
+    """A function that evaluates images which are not the family's samples with the same metrics."""
 
-    def judge(images: np.ndarray, labels: np.ndarray | None) -> dict[str, dict[str, Any]]:
-        metrics = evaluate.judge(Judged(reference.extractor(images), labels), reference)
-        return {name: metric.to_json() for name, metric in metrics.items()}
+    def judge(images: np.ndarray, labels: np.ndarray | None) -> Metrics:
+        return evaluate.judge(Judged(reference.extractor(images), labels), reference)
 
     return judge

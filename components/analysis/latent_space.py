@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from components.analysis.likelihood import divergences, posteriors
-from components.analysis.view import Picture, Subject, Table, View
+from components.analysis.view import Picture, Subject, View, table
 from components.common import seeds
 from components.metrics.distances import Estimate
+from components.records.evaluation import JudgedMetric, Metrics
 from components.sampling import generate, sheets
 
 GAUSSIANS = (1, 3, 10, 30)  # in the mixture, of which validation chooses
@@ -42,15 +42,15 @@ def draws(subject: Subject) -> View | None:
     first = next(iter(judged.values()))
     columns = judged_columns(first)
     rows = [(name, [estimate(metrics[key]) for key in columns]) for name, metrics in judged.items()]
-    told = ", ".join(f"{label} {first[key]['floor']:.3g}" for key, label in columns.items())
+    told = ", ".join(f"{label} {first[key].floor or 0.0:.3g}" for key, label in columns.items())
     return View(
         "draws",
         "Images from codes that are drawn",
         "A decoder makes good images of the codes that it was trained on. Where those do not lie as N(0, I) "
         "does, codes drawn from that mean nothing; a mixture fitted to them is closer.",
         [
-            Table(
-                [(label, first[key]["better"]) for key, label in columns.items()],
+            table(
+                [(label, first[key].better) for key, label in columns.items()],
                 rows,
                 note=f"{n} images each, against {n} test images. Real training images: {told}. How many "
                 "Gaussians, and of which kind, is chosen by validation codes.",
@@ -110,15 +110,15 @@ def classes(subject: Subject, n: int) -> np.ndarray | None:
     return generate.labels_for(np.arange(n), counts, subject.seed)
 
 
-def judged_columns(metrics: dict[str, Any]) -> dict[str, str]:
+def judged_columns(metrics: Metrics) -> dict[str, str]:
     """The numbers that are shown: key -> label."""
     frechet = {"fid": "FID"} if "fid" in metrics else {"frechet_distance": "Fréchet distance"}
     return {key: label for key, label in (frechet | COLUMNS).items() if key in metrics}
 
 
-def estimate(metric: dict[str, Any]) -> Estimate:
+def estimate(metric: JudgedMetric) -> Estimate:
     """A judged number."""
-    return Estimate(metric["value"], metric["low"], metric["high"])
+    return Estimate(metric.value, metric.low, metric.high)
 
 
 # Walking

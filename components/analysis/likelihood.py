@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy.special import logsumexp
 
-from components.analysis.view import Plot, Subject, Table, View
+from components.analysis.view import Subject, View, plot, table
 from components.common.chunks import CHUNK
 from components.metrics.distances import Estimate
 from components.metrics.intervals import mean_estimate
@@ -45,9 +45,9 @@ def posterior(subject: Subject) -> View | None:
         "What the codes carry",
         f"A dimension is active where the variance of its mean over images is above {ACTIVE:g} (Burda et al. "
         "2016); one with no divergence from the prior carries nothing.",
-        [Table(columns, [("test images", cells)], note=f"{len(kl)} images, {as_seen(subject)}.")],
+        [table(columns, [("test images", cells)], note=f"{len(kl)} images, {as_seen(subject)}.")],
         [
-            Plot(
+            plot(
                 "bars",
                 "dimension, in falling order",
                 "nats",
@@ -119,14 +119,14 @@ def likelihood(subject: Subject) -> View | None:
         "log p(x) is at least the mean of log(1/K sum w) over images, and the more draws K the closer (Burda "
         "et al. 2016, Eq. 8).",
         [
-            Table(
+            table(
                 (("-log p(x), nats an image", "lower"),),
                 rows,
                 note=noted(subject, len(weights), binary is not None),
                 rivals=False,
             )
         ],
-        [Plot("lines", "draws", "bound of log p(x), nats", {"log p(x) is above": line}, log=True)],
+        [plot("lines", "draws", "bound of log p(x), nats", {"log p(x) is above": line}, log=True)],
     )
 
 

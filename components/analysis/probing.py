@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from components.analysis.anomaly import percent
-from components.analysis.view import Plot, Subject, Table, View, flat
+from components.analysis.view import Subject, View, flat, plot, table
 from components.metrics.distances import Estimate
 from components.metrics.intervals import share
 
@@ -43,7 +43,7 @@ def features(subject: Subject) -> View | None:
         "features",
         "Features",
         "How well a linear classifier tells the classes by the codes alone.",
-        [Table((("right, %", "higher"),), rows, note=note)],
+        [table((("right, %", "higher"),), rows, note=note)],
     )
 
 
@@ -85,5 +85,5 @@ def map_of_codes(subject: Subject) -> View | None:
         "Map of the codes",
         f"Codes of {len(points)} test images in the two directions in which codes vary most; they have "
         f"{100 * told:.0f} % of the variance.",
-        plots=[Plot("scatter", "first component", "second component", lines)],
+        plots=[plot("scatter", "first component", "second component", lines)],
     )

@@ -8,7 +8,7 @@ from bisect import bisect_right
 import numpy as np
 from PIL import Image
 
-from components.analysis.view import Picture, Plot, Subject, Table, View, flat
+from components.analysis.view import Columns, Picture, Subject, View, flat, plot, table
 from components.metrics.distances import Estimate
 from components.metrics.image_pairs import psnr_values
 from components.metrics.intervals import mean_estimate
@@ -46,7 +46,7 @@ def compression(subject: Subject) -> View:
         (name, (count, f"{size / count:.1f} : 1", mean_estimate(psnr_values(images, back))))
         for name, count, back in pairs
     ]
-    columns = (("bytes", "lower"), ("ratio", None), ("PSNR, dB", "higher"))
+    columns: Columns = (("bytes", "lower"), ("ratio", None), ("PSNR, dB", "higher"))
     note = f"{len(images)} test images of {size} bytes. JPEG's headers and tables are left out of its pixels."
     note += TOLD * subject.conditional
     if scan > z:
@@ -56,7 +56,7 @@ def compression(subject: Subject) -> View:
         "compression",
         "Compression",
         "How much of an image comes back from a code, against principal components and JPEG.",
-        [Table(columns, rows, note=note, rivals=False)],  # of unlike sizes
+        [table(columns, rows, note=note, rivals=False)],  # of unlike sizes
         pictures=[
             Picture(
                 np.concatenate([each[:COLUMNS] for each in shown]),
@@ -121,7 +121,7 @@ def denoising(subject: Subject) -> View:
             lines[name].append((level, float(values.mean())))
         if level == SHOWN:
             picture = np.concatenate([each[:COLUMNS] for each in (images, noisy, back)])
-    columns = (
+    columns: Columns = (
         ("PSNR of noisy images, dB", None),
         ("PSNR of what comes back, dB", "higher"),
         ("gain, dB", "higher"),
@@ -132,7 +132,7 @@ def denoising(subject: Subject) -> View:
         "Denoising",
         "Noise is laid on test images; what comes back is compared with the clean ones.",
         [
-            Table(
+            table(
                 columns,
                 rows,
                 note=f"{len(images)} test images; noise of pixels from 0 to 1, then clipped."
@@ -140,7 +140,7 @@ def denoising(subject: Subject) -> View:
                 rivals=False,
             )
         ],
-        [Plot("lines", "standard deviation of the noise", "PSNR, dB", lines)],
+        [plot("lines", "standard deviation of the noise", "PSNR, dB", lines)],
         [
             Picture(
                 picture,

@@ -1,11 +1,11 @@
-"""What is measured of a family's codes, and what a page shows of it."""
+"""What views are made of: tables, plots and pictures; and the model and the images that they analyse."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,73 +16,76 @@ from components.common import seeds
 from components.common.chunks import CHUNK
 from components.data.dataset import Split, to_float, to_uint8
 from components.metrics.distances import Estimate
+from components.records import analysis
+from components.records.analysis import Cell, Column, Line, Plot, Row, Table
+from components.records.evaluation import Metrics
 from models.family import Batch, Card, Generator, Noise
 
 TRAINING, TESTED = 5000, 1000  # images of a split that are looked at, at most
 NARROW = 1024  # pixels of an image, times its colours, up to which principal components are exact
 
 
-@dataclass(frozen=True)
-class Table:
-    """Numbers: a row is a name and, for each column, a number, an estimate, a text or None."""
+Value = Estimate | float | str
+"""A number, one with its interval, or a text."""
 
-    columns: Sequence[tuple[str, str | None]]  # label, and whether "higher" or "lower" is better
-    rows: Sequence[tuple[str, Sequence[Estimate | float | str | None]]]
-    title: str = ""
-    note: str = ""
-    rivals: bool = True  # rows compete, so that the best of a column can be marked
-
-    def described(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "title": self.title,
-            "rivals": self.rivals,
-            "columns": [{"label": label, "better": better} for label, better in self.columns],
-            "rows": [{"name": name, "cells": [cell(value) for value in cells]} for name, cells in self.rows],
-            "note": self.note,
-        }
+Columns = Sequence[tuple[str, Literal["higher", "lower"] | None]]
+"""Labels, each with whether higher or lower numbers are better."""
 
 
-def cell(value: Estimate | float | str | None) -> dict[str, Any] | None:
-    """A cell as JSON."""
-    if value is None:
-        return None
+def table(
+    columns: Columns, rows: Sequence[tuple[str, Sequence[Value]]], *, note: str = "", rivals: bool = True
+) -> Table:
+    """A table of named rows with a value for each column.
+
+    Args:
+        columns: their labels, and which numbers are better.
+        rows: names and values.
+        note: a text below the table.
+        rivals: whether rows compete, so that the best of a column can be marked.
+    """
+    return Table(
+        rivals=rivals,
+        columns=[Column(label=label, better=better) for label, better in columns],
+        rows=[Row(name=name, cells=[cell(value) for value in values]) for name, values in rows],
+        note=note,
+    )
+
+
+def cell(value: Value) -> Cell:
+    """A cell of a table."""
     if isinstance(value, str):
-        return {"text": value}
+        return Cell(text=value)
     if isinstance(value, Estimate):
-        return {"value": value.value, "low": value.low, "high": value.high}
-    return {"value": float(value)}
+        return Cell(value=value.value, low=value.low, high=value.high)
+    return Cell(value=float(value))
 
 
-@dataclass(frozen=True)
-class Plot:
-    """Points: a line of its own for each name."""
+def plot(
+    kind: Literal["lines", "scatter", "bars"],
+    x: str,
+    y: str,
+    lines: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    log: bool = False,
+) -> Plot:
+    """A plot of named lines; points that are not finite are left out.
 
-    kind: str  # lines | scatter | bars
-    x: str
-    y: str
-    lines: Mapping[str, Sequence[tuple[float, float]]]
-    title: str = ""
-    log: bool = False  # the x axis
-
-    def described(self) -> dict[str, Any]:
-        """As JSON."""
-        lines = [
-            {"name": name, "points": [[rounded(x), rounded(y)] for x, y in points]}
-            for name, points in self.lines.items()
-        ]
-        return {
-            "kind": self.kind,
-            "title": self.title,
-            "x": self.x,
-            "y": self.y,
-            "log": self.log,
-            "lines": lines,
-        }
+    Args:
+        kind: how points are drawn.
+        x: what the axis shows.
+        y: what the axis shows.
+        lines: points by name.
+        log: whether the x axis is logarithmic.
+    """
+    drawn = {name: [[rounded(x), rounded(y)] for x, y in points] for name, points in lines.items()}
+    finite = {name: [p for p in points if np.isfinite(p).all()] for name, points in drawn.items()}
+    return Plot(
+        kind=kind, x=x, y=y, log=log, lines=[Line(name=n, points=points) for n, points in finite.items()]
+    )
 
 
 def rounded(value: float) -> float:
-    """Four digits are enough to draw."""
+    """A number to four digits, which are enough to draw."""
     return float(f"{value:.4g}")
 
 
@@ -98,7 +101,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class View:
-    """One use of the codes: what is shown of it."""
+    """One use of the latent codes, with the images of its pictures."""
 
     name: str
     title: str
@@ -107,33 +110,35 @@ class View:
     plots: Sequence[Plot] = ()
     pictures: Sequence[Picture] = ()
 
-    def described(self) -> dict[str, Any]:
-        """As JSON; picture i of the view is in <name>-<i>.webp."""
-        return {
-            "name": self.name,
-            "title": self.title,
-            "meaning": self.meaning,
-            "tables": [table.described() for table in self.tables],
-            "plots": [plot.described() for plot in self.plots],
-            "pictures": [
-                {
-                    "path": f"{self.name}-{i}.webp",
-                    "title": picture.title,
-                    "meaning": picture.meaning,
-                    "rows": -(-len(picture.images) // picture.columns),
-                    "columns": picture.columns,
-                }
-                for i, picture in enumerate(self.pictures)
-            ],
-        }
+    def record(self) -> analysis.View:
+        """The view without images; picture i of the view is in <name>-<i>.webp."""
+        pictures = [
+            analysis.Picture(
+                path=f"{self.name}-{i}.webp",
+                title=picture.title,
+                meaning=picture.meaning,
+                rows=-(-len(picture.images) // picture.columns),
+                columns=picture.columns,
+            )
+            for i, picture in enumerate(self.pictures)
+        ]
+        tables, plots = list(self.tables), list(self.plots)
+        return analysis.View(
+            name=self.name,
+            title=self.title,
+            meaning=self.meaning,
+            tables=tables,
+            plots=plots,
+            pictures=pictures,
+        )
 
 
-def looked_at(split: str) -> int:
+def max_images(split: str) -> int:
     """Images of a split that are looked at, at most."""
     return TRAINING if split == "train" else TESTED
 
 
-Judge = Callable[[np.ndarray, np.ndarray | None], dict[str, dict[str, Any]]]
+Judge = Callable[[np.ndarray, np.ndarray | None], Metrics]
 """Images (N, C, H, W) and the classes they are of -> judged numbers (components/evaluation/evaluate.py)."""
 
 
@@ -162,7 +167,7 @@ class Subject:
 
     def count(self, split: str) -> int:
         """How many they are."""
-        return min(len(self.splits[split]), looked_at(split))
+        return min(len(self.splits[split]), max_images(split))
 
     @property
     def latent(self) -> int:

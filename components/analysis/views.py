@@ -1,7 +1,6 @@
-"""What codes are good for: views of a family that encodes images into vectors and back.
+"""The views of a family that encodes images into latent codes and back, in the order of the page.
 
-Each view is a function of a Subject; None where it does not apply. They measure, and know neither the store
-nor who works side by side.
+A view is a function of a Subject, and returns None where it does not apply. It needs no store and no cluster.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from components.analysis.latent_space import draws, interpolation, traversals
 from components.analysis.likelihood import likelihood, posterior
 from components.analysis.probing import features, map_of_codes
 from components.analysis.reconstruction import compression, denoising
-from components.analysis.view import Picture, Plot, Subject, Table, View
+from components.analysis.view import Subject, View
 
-__all__ = ["VIEWS", "look", "Picture", "Plot", "Subject", "Table", "View"]
+__all__ = ["VIEWS", "Subject", "View", "make_view"]
 
 VIEWS: dict[str, Callable[[Subject], View | None]] = {
     "diverged": diverged,
@@ -34,8 +33,8 @@ VIEWS: dict[str, Callable[[Subject], View | None]] = {
 """In the order of the page."""
 
 
-def look(name: str, subject: Subject) -> View | None:
-    """A view by its name; of a model that has diverged, only the one that says so."""
+def make_view(name: str, subject: Subject) -> View | None:
+    """A view by its name; for a model that has diverged, only the one that says so."""
     if name != "diverged" and diverged(subject):
         return None
     return VIEWS[name](subject)

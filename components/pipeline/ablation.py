@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from components.cluster import ray_cluster
-from components.evaluation.requests import Variant
+from components.evaluation import requests
 from components.families import catalogue
 from components.families.catalogue import module_of
 from components.pipeline import reference, train
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
+from components.records.ablation import Ablation, AblationResult, Ablations, Variant, VariantResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
+from models.family import Study
+
+JOBS = "components.analysis.ablation"
 
 Sampled = tuple[str, int, Mapping[str, Any]]
 """A variant: its name, its seed, and the settings of sampling that it changes."""
 
 
-def ablations(plan: Plan, family: str) -> list[dict[str, Any]]:
-    """The comparisons of sampling settings to be made of a family, in full."""
+def ablations(plan: Plan, family: str) -> Sequence[Study]:
+    """The comparisons of sampling settings to be made of a family."""
     if not plan.experiment.evaluate.study_samples:
-        return []
-    return [
-        {"name": s.name, "title": s.title, "variants": {name: dict(v) for name, v in s.variants.items()}}
-        for s in catalogue.ablations(family, plan.own(family), plan.card.card)
-    ]
+        return ()
+    return catalogue.ablations(family, plan.own(family), plan.card.card)
 
 
 def families(plan: Plan) -> list[str]:
@@ -38,7 +40,8 @@ def families(plan: Plan) -> list[str]:
 def spec(plan: Plan, family: str) -> Spec:
     """The trained family, the reference, and the variants."""
     evaluate = plan.experiment.evaluate
-    settings: dict[str, Any] = {"samples": evaluate.study_samples, "studies": ablations(plan, family)}
+    settings: dict[str, Any] = {"samples": evaluate.study_samples}
+    settings["studies"] = [asdict(ablation) for ablation in ablations(plan, family)]
     settings |= {"seed": evaluate.seed, "threads": evaluate.threads}
     upstream = {f"train/{family}": train.spec(plan, family).key, "reference": reference.spec(plan).key}
     digests = code("components.pipeline.ablation", "components.analysis.ablation", module_of(family))
@@ -46,50 +49,55 @@ def spec(plan: Plan, family: str) -> Spec:
 
 
 def run(context: Context) -> dict[str, Any]:
-    """Evaluate each variant, and show the images between noise and samples."""
-    began, settings, model = (
-        time.time(),
-        context.spec.settings,
-        f"{context.uri(f'train/{context.family}')}/model",
-    )
+    """Evaluate each variant, and save the trajectories of sampling."""
+    began, settings = time.time(), context.spec.settings
+    planned = ablations(context.plan, context.family)
+    model = f"{context.uri(f'train/{context.family}')}/model"
     variants = [
-        (f"{s['name']}-{i:02}", settings["seed"], change)
-        for s in settings["studies"]
-        for i, change in enumerate(s["variants"].values())
+        (f"{ablation.name}-{i:02}", settings["seed"], change)
+        for ablation in planned
+        for i, change in enumerate(ablation.variants.values())
     ]
     n, results = evaluate_variants(context, model, settings["samples"], settings["threads"], variants)
     places = context.places(f"{context.folder}/parts", settings["threads"])
     arguments = (places, model, settings["seed"], context.folder, context.plan.device)
-    ways = ray_cluster.call(
-        "components.analysis.ablation:show", *arguments, cpus=settings["threads"], gpus=context.gpus
+    trajectories = ray_cluster.call(
+        f"{JOBS}:save_trajectories", *arguments, cpus=settings["threads"], gpus=context.gpus
     )
     context.attempt.delete("parts")
     result = iter(results)
     studies = [
-        {**s, "variants": [{"name": v, "change": c, **next(result)} for v, c in s["variants"].items()]}
-        for s in settings["studies"]
+        Ablation(
+            name=ablation.name,
+            title=ablation.title,
+            variants=[
+                Variant(name=name, change=change, **dict(next(result)))
+                for name, change in ablation.variants.items()
+            ],
+        )
+        for ablation in planned
     ]
-    return {"studied": {"n": n, "studies": studies, "ways": ways}, "work_seconds": time.time() - began}
+    studied = Ablations(n=n, studies=studies, ways=trajectories)
+    return AblationResult(studied=studied, work_seconds=time.time() - began).to_json()
 
 
 def evaluate_variants(
     context: Context, model: str, samples: int, threads: int, variants: Sequence[Sampled]
-) -> tuple[int, list[dict[str, Any]]]:
+) -> tuple[int, list[VariantResult]]:
     """Sample and evaluate one model with several settings, side by side, in the order of `variants`.
 
-    Returns the number of images of each, which is at most that of the test and of the training split, and for
-    each variant its metrics, the seconds per image and the file of its first images.
+    Returns the number of images of each, which is at most that of the test and of the training split, and the
+    results.
     """
     places = context.places(f"{context.folder}/parts", threads)
     images = context.store.read_json(f"{places.reference}/reference.json")["images"]
     n = min(samples, images["test"], images["train"])  # training images yield the real baseline
-    jobs = "components.analysis.ablation"
-    floors = ray_cluster.call(f"{jobs}:floors", places, n, context.family, cpus=threads)
-    requests = [
-        (Variant(places, model, n, seed, name, context.folder, change, floors, context.plan.device),)
+    floors = ray_cluster.call(f"{JOBS}:floors", places, n, context.family, cpus=threads)
+    arguments = [
+        (requests.Variant(places, model, n, seed, name, context.folder, change, floors, context.plan.device),)
         for name, seed, change in variants
     ]
-    return n, ray_cluster.each(f"{jobs}:vary", requests, cpus=threads, gpus=context.gpus)
+    return n, ray_cluster.each(f"{JOBS}:evaluate_variant", arguments, cpus=threads, gpus=context.gpus)
 
 
 STAGE = Stage("ablation", "family", spec, run, families, after=("evaluate",), optional=True)

@@ -12,6 +12,7 @@ from components.families.catalogue import module_of
 from components.pipeline import prepare, train
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
+from components.records.analysis import AnomalyModelsResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 from components.training.request import Fit
@@ -89,7 +90,7 @@ def run(context: Context) -> dict[str, Any]:
     for folder in folders.values():
         context.attempt.delete(f"{folder}/checkpoints")  # only needed to resume
     models = {name: f"{folder}/model" for name, folder in folders.items()}
-    return {"anomaly_models": models, "work_seconds": time.time() - began}
+    return AnomalyModelsResult(anomaly_models=models, work_seconds=time.time() - began).to_json()
 
 
 STAGE = Stage("anomaly_models", "family", spec, run, families, after=("evaluate",), optional=True)

@@ -17,7 +17,8 @@ from components.pipeline.ablation import evaluate_variants
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.pipeline.sweep import samples_only
-from components.records.evaluation import Metrics, metrics_of
+from components.records.ablation import VariantResult
+from components.records.evaluation import Metrics
 from components.records.sweep import Confirmation, SecondsPerImage, SideFailure, Winner
 from components.stages.code_digest import code
 from components.stages.spec import Spec
@@ -151,13 +152,15 @@ def confirm_sampling(context: Context, winner: Winner) -> Confirmation:
     context.attempt.delete("parts")
     by_seed = by_seed_and_side(seeds, results)
     seconds = {
-        side: sum(r[side]["seconds_per_image"] for r in by_seed.values()) / len(seeds) for side in SIDES
+        side: sum(r[side].seconds_per_image or 0.0 for r in by_seed.values()) / len(seeds) for side in SIDES
     }
-    metrics = {seed: {side: metrics_of(r[side]["metrics"]) for side in SIDES} for seed, r in by_seed.items()}
+    metrics = {seed: {side: r[side].metrics for side in SIDES} for seed, r in by_seed.items()}
     return differences(metrics, n=n, seconds_per_image=SecondsPerImage(**seconds))
 
 
-def by_seed_and_side(seeds: Sequence[int], results: Sequence[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+def by_seed_and_side(
+    seeds: Sequence[int], results: Sequence[VariantResult]
+) -> dict[int, dict[str, VariantResult]]:
     """Results in the order of seeds and, within one, of SIDES."""
     rest = iter(results)
     return {seed: {side: next(rest) for side in SIDES} for seed in seeds}

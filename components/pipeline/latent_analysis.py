@@ -11,6 +11,7 @@ from components.families.catalogue import module_of
 from components.pipeline import anomaly_models, reference, train
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
+from components.records.analysis import AnomalyModelsResult, LatentAnalysis, LatentAnalysisResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 
@@ -33,30 +34,34 @@ def spec(plan: Plan, family: str) -> Spec:
 
 def run(context: Context) -> dict[str, Any]:
     """Make every view, a job each."""
-    from components.analysis.view import looked_at  # take long to import
+    from components.analysis.view import max_images  # take long to import
     from components.analysis.views import VIEWS
 
-    began, settings, model = (
-        time.time(),
-        context.spec.settings,
-        f"{context.uri(f'train/{context.family}')}/model",
-    )
+    began, settings = time.time(), context.spec.settings
+    model = f"{context.uri(f'train/{context.family}')}/model"
     places = context.places(f"{context.folder}/parts", settings["threads"])
-    held_out: dict[str, str] = {}
-    if (name := f"anomaly_models/{context.family}") in context.results:
-        models = context.read(name)["anomaly_models"]
-        held_out = {label: f"{context.uri(name)}/{folder}" for label, folder in models.items()}
+    held_out, device = held_out_models(context), context.plan.device
     requests = [
-        (Use(places, model, view, settings["seed"], context.folder, held_out, context.plan.device),)
-        for view in VIEWS
+        (Use(places, model, view, settings["seed"], context.folder, held_out, device),) for view in VIEWS
     ]
     views = ray_cluster.each(
-        "components.analysis.jobs:examine", requests, cpus=settings["threads"], gpus=context.gpus
+        "components.analysis.jobs:make_view", requests, cpus=settings["threads"], gpus=context.gpus
     )
     context.attempt.delete("parts")
     counts = context.read("prepare")["data"]["counts"]
-    n = {split: min(count, looked_at(split)) for split, count in counts.items()}
-    return {"used": {"views": [view for view in views if view], "n": n}, "work_seconds": time.time() - began}
+    n = {split: min(count, max_images(split)) for split, count in counts.items()}
+    used = LatentAnalysis(views=[view for view in views if view], n=n)
+    return LatentAnalysisResult(used=used, work_seconds=time.time() - began).to_json()
+
+
+def held_out_models(context: Context) -> dict[str, str]:
+    """The folders of the models that were trained without one class, by the name of the class."""
+    name = f"anomaly_models/{context.family}"
+    if name not in context.results:
+        return {}
+    models = AnomalyModelsResult.read(context.read(name))
+    assert models is not None, f"{name} has no models"
+    return {label: f"{context.uri(name)}/{folder}" for label, folder in models.anomaly_models.items()}
 
 
 STAGE = Stage("latent_analysis", "family", spec, run, families, after=("evaluate",), optional=True)

@@ -1,20 +1,23 @@
-"""What other settings of sampling do to a family's images, for the page: plots, numbers, pictures."""
+"""Ablations of the settings of sampling of a family, for the page: plots, numbers, pictures."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from components.records.evaluation import JudgedMetric, Metrics, metrics_of
+from components.records import ablation as records
+from components.records.ablation import AblationResult, Ablations, Variant
+from components.records.evaluation import JudgedMetric
 from components.report import formatting, leaderboard
 from components.report.metric_labels import PERCENT, measure, summary
-from components.report.reading import Object, Pictures, as_list, as_object, rounded
+from components.report.reading import Picture, Pictures, rounded
 
 PLOTTED = ("fid", "frechet_distance", "rfid", "r_frechet_distance", "label_accuracy")
 POINT = re.compile(r"(?:(.*\S)\s+)?(-?\d+(?:\.\d+)?)")  # "ddim 4": a point of the line ddim
 WIDE = 8  # from the smallest x to the largest: beyond, a logarithmic axis
-WAYS = {
+TRAJECTORIES = {
     "reverse": (
         "From noise to images",
         "One seed a line, from left to right through sampling; the last column is the sample.",
@@ -26,128 +29,192 @@ WAYS = {
 }
 
 
-def of_family(result: Object, pictures: Pictures) -> dict[str, Any] | None:
-    """What the page shows of a family's studies, from the stage's result; None where there are none."""
-    told = as_object(result.get("studied"))
-    studies = [as_object(study) for study in as_list(told.get("studies"))]
-    if not studies:
+@dataclass(frozen=True)
+class Line:
+    """Points (x, value) of a plot."""
+
+    name: str
+    points: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A metric against what an ablation changes."""
+
+    title: str
+    better: str
+    bound: str  # the word for `floor`
+    floor: float | None
+    x: str
+    log: bool
+    lines: list[Line]
+
+
+@dataclass(frozen=True)
+class Column:
+    """The head of a column."""
+
+    label: str
+    better: str
+    meaning: str
+    floor: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number as it is written."""
+
+    text: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """The main metrics of a variant, and the seconds that an image takes."""
+
+    name: str
+    cells: list[Cell]
+    seconds: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The numbers of an ablation, and how they were measured."""
+
+    columns: list[Column]
+    rows: list[Row]
+    recipe: str
+
+
+@dataclass(frozen=True)
+class Sheet(Picture):
+    """The first images of a variant."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Trajectory(Picture):
+    """Images on the way of sampling or of noising."""
+
+    title: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A comparison of settings of sampling."""
+
+    name: str
+    title: str
+    plots: list[Plot]
+    table: Table
+    sheets: list[Sheet]
+
+
+@dataclass(frozen=True)
+class FamilyAblations:
+    """The ablations of a family, each variant measured on `n` images."""
+
+    n: int | None
+    studies: list[Ablation]
+    ways: list[Trajectory]
+
+
+def of_family(result: Mapping[str, Any], pictures: Pictures) -> FamilyAblations | None:
+    """The ablations of a family, from the stage's result; None if there are none."""
+    record = AblationResult.read(result)
+    if record is None or not record.studied.studies:
         return None
-    return {
-        "n": told.get("n"),
-        "studies": [_study(study, pictures) for study in studies],
-        "ways": [
-            {"title": WAYS[way][0], "meaning": WAYS[way][1], **shown}
-            for way, how in as_object(told.get("ways")).items()
-            if way in WAYS and (shown := _way(as_object(how), pictures))
-        ],
-    }
+    studies = [_ablation(ablation, pictures) for ablation in record.studied.studies]
+    return FamilyAblations(record.studied.n, studies, _trajectories(record.studied, pictures))
 
 
-def _way(how: Object, pictures: Pictures) -> dict[str, Any] | None:
-    return pictures.take(how.get("path"), how.get("rows"), how.get("columns"))
+def _trajectories(record: Ablations, pictures: Pictures) -> list[Trajectory]:
+    copies = {way: pictures.take(sheet.path, sheet.rows, sheet.columns) for way, sheet in record.ways.items()}
+    return [
+        Trajectory(copy.src, copy.width, copy.height, *TRAJECTORIES[way])
+        for way, copy in copies.items()
+        if copy and way in TRAJECTORIES
+    ]
 
 
-def _study(study: Object, pictures: Pictures) -> dict[str, Any]:
-    variants = [as_object(variant) for variant in as_list(study.get("variants"))]
-    return {
-        "name": str(study.get("name") or ""),
-        "title": str(study.get("title") or study.get("name") or ""),
-        "plots": plots(str(study.get("name") or ""), variants),
-        "table": table(variants),
-        "sheets": [
-            {"name": str(variant.get("name")), **shown}
-            for variant in variants
-            if (shown := pictures.take(variant.get("sheet"), 1, 10))
-        ],
-    }
+def _ablation(record: records.Ablation, pictures: Pictures) -> Ablation:
+    copies = [(v.name, pictures.take(v.sheet, 1, 10)) for v in record.variants if v.sheet]
+    sheets = [Sheet(copy.src, copy.width, copy.height, name) for name, copy in copies if copy]
+    variants = record.variants
+    return Ablation(record.name, record.title, plots(record.name, variants), table(variants), sheets)
 
 
 # Plots
 
 
-def plots(name: str, variants: Sequence[Object]) -> list[dict[str, Any]]:
-    """A plot for each measure worth one: quality against what the study changes, a line for each kind."""
-    points = [(point(str(variant.get("name"))), _metrics(variant)) for variant in variants]
-    shown = [metric for metric in PLOTTED if any(metric in metrics for at, metrics in points if at)]
+def plots(name: str, variants: Sequence[Variant]) -> list[Plot]:
+    """A plot for each main metric against what the ablation changes, with a line for each kind of variant."""
+    points = [(at, variant.metrics) for variant in variants if (at := point(variant.name))]
     return [
-        _plot(name, metric, [(at, m[metric]) for at, m in points if at and metric in m]) for metric in shown
+        _plot(name, metric, [(at, metrics[metric]) for at, metrics in points if metric in metrics])
+        for metric in PLOTTED
+        if any(metric in metrics for _, metrics in points)
     ]
 
 
 def point(name: str) -> tuple[str, float] | None:
-    """The line and the x that a variant's name says: "ddim 4", or "1.5"; None where it says none."""
-    found = POINT.fullmatch(name.strip())
-    return (found[1] or "", float(found[2])) if found else None
+    """The line and the x of a variant's name, such as "ddim 4" or "1.5"; None if it has none."""
+    match = POINT.fullmatch(name.strip())
+    return (match[1] or "", float(match[2])) if match else None
 
 
-def _plot(name: str, metric: str, points: Sequence[tuple[tuple[str, float], JudgedMetric]]) -> dict[str, Any]:
-    shown, first = measure(metric), points[0][1]
-    times = 100 if shown.percent else 1
-    lines = dict.fromkeys(line for (line, _), _ in points)
+def _plot(name: str, metric: str, points: Sequence[tuple[tuple[str, float], JudgedMetric]]) -> Plot:
+    shown, floor = measure(metric), points[0][1].floor
+    scale = 100 if shown.percent else 1
+    lines: dict[str, list[list[float]]] = {}
+    for (line, x), number in points:
+        lines.setdefault(line, []).append([x, rounded(scale * number.value)])
     xs = [x for (_, x), _ in points]
-    floor = first.floor
-    return {
-        "title": f"{shown.label}{f',{PERCENT}' if shown.percent else ''}",
-        "better": shown.better,
-        "bound": shown.bound,
-        "floor": None if floor is None else rounded(times * floor),
-        "x": name,
-        "log": min(xs) > 0 and max(xs) / min(xs) >= WIDE,
-        "lines": [
-            {
-                "name": line,
-                "points": sorted([x, rounded(times * m.value)] for (own, x), m in points if own == line),
-            }
-            for line in lines
-        ],
-    }
-
-
-def _metrics(variant: Object) -> Metrics:
-    """The metrics of a variant."""
-    return metrics_of(as_object(variant.get("metrics")))
+    return Plot(
+        title=f"{shown.label}{f',{PERCENT}' if shown.percent else ''}",
+        better=shown.better,
+        bound=shown.bound,
+        floor=None if floor is None else rounded(scale * floor),
+        x=name,
+        log=min(xs) > 0 and max(xs) / min(xs) >= WIDE,
+        lines=[Line(line, sorted(of_line)) for line, of_line in lines.items()],
+    )
 
 
 # Numbers
 
 
-def table(variants: Sequence[Object]) -> dict[str, Any]:
-    """The main measures of every variant, and the seconds that an image takes."""
-    rows = [(variant, _metrics(variant)) for variant in variants]
+def table(variants: Sequence[Variant]) -> Table:
+    """The main metrics of every variant, and the seconds that an image takes."""
     names = [
         name
-        for name in leaderboard.metric_names([metrics for _, metrics in rows])
+        for name in leaderboard.metric_names([variant.metrics for variant in variants])
         if measure(name).main and name not in ("memorised", "class_kid")
     ]
-    known = {name: next(metrics[name] for _, metrics in rows if name in metrics) for name in names}
-    return {
-        "columns": [_column(name, metric) for name, metric in known.items()],
-        "rows": [
-            {
-                "name": str(variant.get("name")),
-                "cells": [_cell(name, metrics.get(name)) for name in names],
-                "seconds": formatting.short(variant.get("seconds_per_image")),
-            }
-            for variant, metrics in rows
-        ],
-        "recipe": summary(next(iter(known.values()), None)),
-    }
+    first = {name: next(v.metrics[name] for v in variants if name in v.metrics) for name in names}
+    rows = [
+        Row(
+            variant.name,
+            [_cell(name, variant.metrics.get(name)) for name in names],
+            formatting.short(variant.seconds_per_image),
+        )
+        for variant in variants
+    ]
+    columns = [_column(name, metric) for name, metric in first.items()]
+    return Table(columns, rows, summary(next(iter(first.values()), None)))
 
 
-def _column(name: str, metric: JudgedMetric) -> dict[str, Any]:
+def _column(name: str, metric: JudgedMetric) -> Column:
     shown, floor = measure(name, metric), metric.floor
-    return {
-        "label": shown.label,
-        "better": shown.better,
-        "meaning": shown.meaning,
-        "floor": "" if floor is None else f"{shown.bound} {shown.show_limit(floor)}",
-        "note": metric.note or "",
-    }
+    limit = "" if floor is None else f"{shown.bound} {shown.show_limit(floor)}"
+    return Column(shown.label, shown.better, shown.meaning, limit, metric.note or "")
 
 
-def _cell(name: str, metric: JudgedMetric | None) -> dict[str, str]:
+def _cell(name: str, metric: JudgedMetric | None) -> Cell:
     shown = measure(name, metric)
     if metric is None:
-        return {"text": shown.show(None), "interval": ""}
-    interval = shown.show_interval(metric.low, metric.high).removesuffix(PERCENT)
-    return {"text": shown.show(metric.value), "interval": interval}
+        return Cell(formatting.NONE, "")
+    return Cell(shown.show(metric.value), shown.show_interval(metric.low, metric.high).removesuffix(PERCENT))

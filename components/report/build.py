@@ -15,7 +15,7 @@ from components.store import Store
 from components.tuning.recommendations import written
 
 HERE = Path(__file__).parent
-ASSETS = ("atelier.js", "sweep.js", "atelier.css")
+ASSETS = tuple(sorted(path.name for path in (HERE / "static").iterdir()))
 POLICY = (
     "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
     "base-uri 'none'; form-action 'none'"
@@ -50,9 +50,9 @@ def environment() -> Environment:
 
 
 def _write(store: Store, folder: str, template: str, page: dict[str, Any]) -> str:
-    """Write a page and, first, the script and the style sheet it needs; returns the page's path."""
+    """Write a page and, first, the scripts and the style sheet that it includes; returns the page's path."""
     html = environment().get_template(template).render(page)
-    for name in ASSETS:
+    for name in [name for name in ASSETS if f'"{name}"' in html]:
         store.write_bytes(f"{folder}{name}", (HERE / "static" / name).read_bytes())
     store.write_text(f"{folder}index.html", html)
     return f"{folder}index.html"

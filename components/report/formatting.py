@@ -1,4 +1,4 @@
-"""How numbers, durations and dates are written on the pages; atelier.js writes its own in the same way."""
+"""How numbers, durations and dates are written on the pages; base.js writes its own in the same way."""
 
 from __future__ import annotations
 

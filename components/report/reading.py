@@ -11,6 +11,7 @@ from typing import Any
 
 from components.common.finite import as_number
 from components.common.finite import is_number as is_number
+from components.records.analysis import PictureFile
 from components.report import formatting
 from components.store import Store
 
@@ -87,6 +88,15 @@ class AttemptFolder:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture and its size on the page, so that nothing moves when it is loaded."""
+
+    src: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Pictures:
     """The pictures of a stage, copied beside the page.
 
@@ -98,13 +108,10 @@ class Pictures:
     folder: AttemptFolder
     resolution: int | None
 
-    def take(self, path: Any, rows: Any, columns: Any) -> dict[str, Any] | None:
-        """A copy of a sheet and its size on the page, so that nothing moves when it comes; None without."""
-        sized = all(isinstance(n, int) and n > 0 for n in (rows, columns))
-        if not sized or not isinstance(path, str) or not re.fullmatch(r"[\w-]+\.webp", path):
-            return None
+    def take(self, path: PictureFile, rows: int, columns: int) -> Picture | None:
+        """Copy a picture of images in rows and columns; None if it is missing."""
         target = self.folder.copy(path, f"{formatting.slug(path.removesuffix('.webp'))}.webp")
-        return {"src": target, "width": columns * self.tile, "height": rows * self.tile} if target else None
+        return Picture(target, columns * self.tile, rows * self.tile) if target else None
 
     @property
     def tile(self) -> int:

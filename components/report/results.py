@@ -6,10 +6,10 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from components.common.errors import InputError
-from components.common.finite import as_number, finite
+from components.common.finite import as_number
 from components.records.evaluation import Evaluation, JudgedMetric, RealImages
 from components.records.run import FamilyResult, RunManifest, RunSummary, StageEntry
 from components.records.training import SampleTable, TrainingResult
@@ -35,6 +35,8 @@ from components.report.reading import (
 from components.store import Store
 
 CURVED = ("kid", "frechet_distance", "fid", "mse", "mae")  # what snapshots are judged by through training
+
+T = TypeVar("T")
 
 GRID = re.compile(r"step-(\d+)\.webp")
 
@@ -245,17 +247,14 @@ def told(
     run: RunManifest,
     stage: StageEntry | None,
     report: str,
-    read: Callable[[Object, Pictures], dict[str, Any] | None],
-) -> dict[str, Any] | None:
+    read: Callable[[Object, Pictures], T | None],
+) -> T | None:
     """What a stage after a family's training has to tell of it, as `read` makes it of the stage's result."""
     folder = folder_of(store, stage, report)
     if stage is None or folder is None:
         return None
     folder = AttemptFolder(store, folder.path, report, f"{stage.name}-{folder.stem}")
-    view: dict[str, Any] | None = finite(
-        read(folder.read_json("result.json"), Pictures(folder, run.lineage.data.resolution))
-    )
-    return view
+    return read(folder.read_json("result.json"), Pictures(folder, run.lineage.data.resolution))
 
 
 @dataclass(frozen=True)

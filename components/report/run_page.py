@@ -10,7 +10,9 @@ import yaml
 
 from components.records.run import FamilyResult, RunManifest, TableRow
 from components.report import ablation, checkpoints, formatting, health, latent_analysis, leaderboard
+from components.report.ablation import FamilyAblations
 from components.report.health import HealthView
+from components.report.latent_analysis import LatentAnalysis
 from components.report.metric_labels import MEASURES, measure
 from components.report.reading import Curves, LatentCourse, NoiseProfile
 from components.report.results import (
@@ -69,8 +71,8 @@ class FamilyView:
     quality: list[dict[str, float | None]]  # what it cost and the metrics of each snapshot
     kept: int | None  # the step of the weights that are given out
     neighbours: NeighboursView | None
-    studies: dict[str, Any] | None
-    uses: dict[str, Any] | None
+    studies: FamilyAblations | None
+    uses: LatentAnalysis | None
 
 
 def family_view(

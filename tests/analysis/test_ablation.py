@@ -130,7 +130,9 @@ def row(store: Store, made: Done, name: str) -> np.ndarray:
 
 def test_variants_are_judged_on_the_same_seeds(store: Store, found: Any, here: list[Any]) -> None:
     made, told = found
-    assert [name for name, _ in here] == ["floors", "vary", "vary", "vary", "show"] and told["n"] == N
+    assert [name for name, _ in here] == ["floors", *["evaluate_variant"] * 3, "save_trajectories"] and told[
+        "n"
+    ] == N
     (one,) = told["studies"]
     assert [v["name"] for v in one["variants"]] == list(VARIANTS)
     assert one["variants"][2]["change"] == {"divisor": 4, "sign": -1}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from components.analysis import jobs as analysis_jobs
 from components.analysis import mixture_prior
-from components.analysis.jobs import examine
+from components.analysis.jobs import make_view
 from components.analysis.views import VIEWS
 from components.common.errors import InputError
 from components.config.evaluate import Evaluate
@@ -114,11 +114,11 @@ def test_all_views_of_a_model_are_left_with_their_pictures(store: Store, here: l
 def test_a_likelihood_and_a_posterior_are_those_of_a_vae(store: Store, here: list[Any]) -> None:
     change = {"network": "dense", "widths": [16], "binarise": "threshold", "conditional": True}
     trained = fit(store, "vae", **change)
-    views = [examine(order(store, trained, name)) for name in ("likelihood", "posterior", "draws")]
-    assert all(views)
-    rows = views[0]["tables"][0]["rows"] if views[0] else []
-    values = [row["cells"][0]["value"] for row in rows]
-    assert rows[-1]["name"].startswith("a mixture of") and values[-1] < values[-2] <= values[0]
+    views = [make_view(order(store, trained, name)) for name in ("likelihood", "posterior", "draws")]
+    assert all(views) and views[0]
+    rows = views[0].tables[0].rows
+    first, *_, bound, mixture = [row.cells[0].value or 0.0 for row in rows]
+    assert rows[-1].name.startswith("a mixture of") and mixture < bound <= first
     described = store.read_json("trained/model/config.json")
     assert described["errors"]["n"] == 390
 
@@ -164,8 +164,8 @@ def order(store: Store, trained: Done, view: str) -> Use:
 
 def test_a_view_that_is_there_is_not_made_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = fit(store, "autoencoder")
-    first = examine(order(store, trained, "map"))
-    monkeypatch.setattr(analysis_jobs, "subject", lambda *_: pytest.fail("made again"))
-    assert examine(order(store, trained, "map")) == first
+    first = make_view(order(store, trained, "map"))
+    monkeypatch.setattr(analysis_jobs, "open_subject", lambda *_: pytest.fail("made again"))
+    assert make_view(order(store, trained, "map")) == first
     store.write_json("parts/likelihood.json", {"view": None})
-    assert examine(order(store, trained, "likelihood")) is None
+    assert make_view(order(store, trained, "likelihood")) is None

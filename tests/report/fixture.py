@@ -12,7 +12,23 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from components.pipeline.compare import table
+from components.analysis.view import plot, table
+from components.metrics.distances import Estimate
+from components.pipeline import compare
+from components.records.ablation import Ablation, AblationResult, Ablations, Variant
+from components.records.analysis import (
+    Cell,
+    Column,
+    LatentAnalysis,
+    LatentAnalysisResult,
+    Line,
+    Picture,
+    Plot,
+    Row,
+    Sheet,
+    Table,
+    View,
+)
 from components.records.evaluation import (
     Checkpoint,
     JudgedMetric,
@@ -358,7 +374,7 @@ def manifest(run_id: str, status: str, stages: list, results: list, **more) -> R
         "ended": None if status == "running" else (START + timedelta(seconds=412)).isoformat(),
         "command": "atelier run",
         "lineage": lineage(),
-        "table": table(results),
+        "table": compare.table(results),
         "overhead": Overhead(seconds=31.5, share=0.0764),
     }
     return RunManifest(
@@ -389,171 +405,168 @@ def trained(store, family, state="ran", begin=0.0, last=1000, torn=False) -> Sta
 # Settings of sampling, compared
 
 
-def variant(name: str, distance: float, change: dict, sheet: str, metrics: bool = True) -> dict:
-    found = generated(distance, True, 250)
-    del found["classification_accuracy"]
-    found["frechet_distance"].note = "mostly bias: 250 images for 64 features; rank by kid"
-    written = {name: metric.to_json() for name, metric in found.items()} if metrics else {}
-    return {"name": name, "change": change, "metrics": written, "seconds_per_image": 0.04, "sheet": sheet}
+def variant(name: str, distance: float, change: dict, sheet: str, metrics: bool = True) -> Variant:
+    measured = generated(distance, True, 250)
+    del measured["classification_accuracy"]
+    measured["frechet_distance"].note = "mostly bias: 250 images for 64 features; rank by kid"
+    measured = measured if metrics else {}
+    return Variant(name=name, change=change, metrics=measured, seconds_per_image=0.04, sheet=sheet)
 
 
-def steps_study() -> dict:
+def steps_study() -> Ablation:
     variants = [
         variant(f"{s} {n}", base / n + 2, {"sampler": s, "sampler_steps": n}, f"steps-{2 * j + i:02}.webp")
         for j, n in enumerate((4, 8, 16, 32, 64))
         for i, (s, base) in enumerate((("ddim", 90.0), ("heun", 60.0)))
     ]
-    return {"name": "steps", "title": "Quality against the number of steps", "variants": variants}
+    return Ablation(name="steps", title="Quality against the number of steps", variants=variants)
 
 
-def guidance_study() -> dict:
+def guidance_study() -> Ablation:
     scales = (1.0, 1.5, 2.0, 4.0)
     variants = [
         variant(f"{w:g}", 4 + 5 * (w - 1.7) ** 2, {"guidance": w}, f"guidance-{i:02}.webp")
         for i, w in enumerate(scales)
     ]
-    return {"name": "guidance", "title": "Quality against guidance", "variants": variants}
+    return Ablation(name="guidance", title="Quality against guidance", variants=variants)
 
 
 def hostile_study() -> dict:
-    variants = [variant(f"{HOSTILE} {n}", 9.0 + n, {HOSTILE: n}, f"../../{HOSTILE}.webp") for n in (1, 2)]
-    variants.append(variant(HOSTILE, 3.0, {}, "none.webp", metrics=False))
-    return {"name": HOSTILE, "title": HOSTILE, "variants": variants}
+    """An ablation that means harm."""
+    variants = [variant(f"{HOSTILE} {n}", 9.0 + n, {HOSTILE: n}, "none.webp") for n in (1, 2)]
+    variants.append(variant(HOSTILE, 3.0, {}, "harm.webp", metrics=False))
+    study = Ablation(name=HOSTILE, title=HOSTILE, variants=variants).to_json()
+    for harm in study["variants"][:2]:
+        harm["sheet"] = f"../../{HOSTILE}.webp"
+    return study
 
 
-def studied(
-    store, family: str, studies: list[dict], begin: float = 0.0, ways: dict | None = None
+def studied(store, family: str, studies: list[Ablation], begin: float = 0.0) -> StageEntry:
+    """A stage `ablation` with its pictures."""
+    few, noise = digits(), np.random.default_rng(0).uniform(0, 255, (60, 28, 28))
+    pictures = {v.sheet: sheet(few[:10], 10) for s in studies for v in s.variants}
+    for way, shares in (("reverse", np.linspace(1, 0, 10)), ("forward", np.linspace(0, 1, 10))):
+        share = np.tile(shares, 6)[:, None, None]
+        mixed = np.repeat(few[:6], 10, 0) * (1 - share) + np.repeat(noise[:6], 10, 0) * share
+        pictures[f"{way}.webp"] = sheet(mixed.astype("uint8"), 10)
+    ways = {way: Sheet(path=f"{way}.webp", rows=6, columns=10) for way in ("reverse", "forward")}
+    result = AblationResult(studied=Ablations(n=250, studies=studies, ways=ways))
+    return finished(store, "ablation", family, result.to_json(), pictures, begin=begin, seconds=40.0)
+
+
+def harmful(store, family: str) -> list[StageEntry]:
+    """Stages `ablation` and `latent_analysis` that mean harm."""
+    ablations = AblationResult(studied=Ablations(n=250)).to_json()
+    ablations["studied"] |= {"studies": [hostile_study()], "ways": {HOSTILE: {"path": HOSTILE}, "reverse": 3}}
+    analysis = LatentAnalysisResult(used=LatentAnalysis()).to_json()
+    analysis["used"]["views"] = [hostile_view(), view("empty").to_json()]
+    pictures = {"sound.webp": sheet(digits()[:10], 10), "harm.webp": sheet(digits()[:10], 10)}
+    return [
+        finished(store, "ablation", family, ablations, pictures),
+        finished(store, "latent_analysis", family, analysis, pictures),
+    ]
+
+
+def finished(
+    store, name: str, family: str, result: dict, pictures: dict, *, begin: float = 0.0, seconds: float = 9.0
 ) -> StageEntry:
-    """A study stage with its pictures."""
-    uri = f"store/ablation/{f'{family}study{len(studies)}':0<16}"
-    folder, few = f"{uri}/attempts/1", digits()
-    for s in studies:
-        for v in s["variants"]:
-            if HOSTILE not in v["sheet"]:
-                store.write_bytes(f"{folder}/{v['sheet']}", sheet(few[:10], 10))
-    if ways is None:
-        ways = {way: {"path": f"{way}.webp", "rows": 6, "columns": 10} for way in ("reverse", "forward")}
-        noise = np.random.default_rng(0).uniform(0, 255, few[:60].shape)
-        for way, shares in (("reverse", np.linspace(1, 0, 10)), ("forward", np.linspace(0, 1, 10))):
-            share = np.tile(shares, 6)[:, None, None]
-            mixed = np.repeat(few[:6], 10, 0) * (1 - share) + np.repeat(noise[:6], 10, 0) * share
-            store.write_bytes(f"{folder}/{way}.webp", sheet(mixed.astype("uint8"), 10))
-    told = {"n": 250, "studies": studies, "ways": ways}
-    store.write_json(f"{folder}/result.json", {"studied": told})
+    """A stage with its result and its pictures."""
+    key = f"{name[:4]}{family}{len(pictures)}".replace("_", "").ljust(16, "0")[:16]
+    uri = f"store/{name}/{key}"
+    for path, content in pictures.items():
+        store.write_bytes(f"{uri}/attempts/1/{path}", content)
+    store.write_json(f"{uri}/attempts/1/result.json", result)
     store.write_json(f"{uri}/_SUCCESS", {"attempt": 1})
-    return stage("ablation", family, "ran", begin, 40.0, 36.0, key=uri.rsplit("/", 1)[1], uri=uri)
+    return stage(name, family, "ran", begin, seconds, 0.9 * seconds, key=key, uri=uri)
 
 
 # What codes are good for
 
 
-def cells(*values, spread: float = 0.01) -> list:
-    """Cells of a table: numbers with an interval, words, nothing."""
-    about = [v if isinstance(v, int | float) else {"text": v} if v else None for v in values]
+def estimate(value: float, spread: float = 0.01) -> Estimate:
+    """A number with an interval."""
+    return Estimate(value, value - abs(value) * spread, value + abs(value) * spread)
+
+
+def rows(**named) -> list[tuple[str, list]]:
+    """Rows of a table: numbers with an interval where they are floats, texts."""
     return [
-        {"value": v, "low": v - abs(v) * spread, "high": v + abs(v) * spread} if isinstance(v, float) else v
-        for v in [{"value": v} if isinstance(v, int) else v for v in about]
+        (name.replace("_", " "), [estimate(v) if isinstance(v, float) else v for v in values])
+        for name, values in named.items()
     ]
 
 
-def columns(**better) -> list[dict]:
-    return [{"label": label.replace("_", " "), "better": way} for label, way in better.items()]
+def view(name: str, meaning: str = "", **parts) -> View:
+    return View(name=name, title=name.replace("_", " ").capitalize(), meaning=meaning, **parts)
 
 
-def rows(**named) -> list[dict]:
-    return [{"name": name.replace("_", " "), "cells": cells(*values)} for name, values in named.items()]
+def picture(name: str, title: str, meaning: str, across: int = 10, down: int = 3) -> Picture:
+    return Picture(path=f"{name}.webp", title=title, meaning=meaning, rows=down, columns=across)
 
 
-def view(name: str, meaning: str = "", **parts) -> dict:
-    more = {"tables": [], "plots": [], "pictures": []} | parts
-    return {"name": name, "title": name.replace("_", " ").capitalize(), "meaning": meaning, **more}
+def compression() -> View:
+    columns = (("Bytes", "lower"), ("Ratio", "higher"), ("PSNR, dB", "higher"))
+    codes = rows(
+        Codes=(32, 24.5, 18.64),
+        PCA=(32, 24.5, 17.61),
+        JPEG_at_its_smallest=(61, "12.9, at quality 1", 14.2),
+        Codes_in_float=(128, 6.13, ""),
+    )
+    made = table(columns, codes, note="JPEG without headers and tables, which favours JPEG.")
+    titled = made.model_copy(update={"title": "At the same number of bytes"})
+    return view("compression", "How little is needed to keep an image, and what is lost.", tables=[titled])
 
 
-def picture(name: str, title: str, meaning: str, across: int = 10, down: int = 3) -> dict:
-    return {"path": f"{name}.webp", "title": title, "meaning": meaning, "rows": down, "columns": across}
-
-
-def compression() -> dict:
-    table = {
-        "title": "At the same number of bytes",
-        "columns": columns(Bytes="lower", Ratio="higher", **{"PSNR,_dB": "higher"}),
-        "rows": rows(
-            Codes=(32, 24.5, 18.64),
-            PCA=(32, 24.5, 17.61),
-            JPEG_at_its_smallest=(61, "12.9, at quality 1", 14.2),
-            Codes_in_float=(128, 6.13, None),
-        ),
-        "note": "JPEG without headers and tables, which favours JPEG.",
-    }
-    return view("compression", "How little is needed to keep an image, and what is lost.", tables=[table])
-
-
-def denoising() -> dict:
+def denoising() -> View:
     levels = (0.1, 0.2, 0.3, 0.5, 0.7)
-    lines = {"codes": 18.2, "PCA": 17.1}
-    table = {
-        "columns": columns(Noisy=None, Output="higher", Gain="higher"),
-        "rows": [
-            {"name": f"sigma {s}", "cells": cells(20 - 14 * s, 18.2 - 3 * s, 11 * s - 1.8)} for s in levels
-        ],
-        "rivals": False,
-    }
-    plot = {"kind": "lines", "title": "", "x": "noise sigma", "y": "PSNR, dB", "log": False}
-    plot["lines"] = [{"name": n, "points": [[s, top - 3 * s] for s in levels]} for n, top in lines.items()]
-    shown = picture("denoising", "sigma 0.3", "From above: clean, noisy, output.")
-    return view("denoising", "Noisy in, clean out.", tables=[table], plots=[plot], pictures=[shown])
+    columns = (("Noisy", None), ("Output", "higher"), ("Gain", "higher"))
+    numbers = rows(**{f"sigma {s}": (20 - 14 * s, 18.2 - 3 * s, 11 * s - 1.8) for s in levels})
+    lines = {n: [(s, top - 3 * s) for s in levels] for n, top in (("codes", 18.2), ("PCA", 17.1))}
+    return view(
+        "denoising",
+        "Noisy in, clean out.",
+        tables=[table(columns, numbers, rivals=False)],
+        plots=[plot("lines", "noise sigma", "PSNR, dB", lines)],
+        pictures=[picture("denoising", "sigma 0.3", "From above: clean, noisy, output.")],
+    )
 
 
-def latent_map() -> dict:
-    found = load_digits()
-    at = PCA(2, random_state=0).fit_transform(found.data)
-    lines = [{"name": str(k), "points": at[found.target == k].tolist()} for k in range(10)]
-    plot = {
-        "kind": "scatter",
-        "title": "",
-        "x": "first component",
-        "y": "second",
-        "log": False,
-        "lines": lines,
-    }
-    return view("map", "The codes of test images in two dimensions: 28.5 % of their variance.", plots=[plot])
+def latent_map() -> View:
+    data = load_digits()
+    at = PCA(2, random_state=0).fit_transform(data.data)
+    lines = {str(k): at[data.target == k].tolist() for k in range(10)}
+    drawn = plot("scatter", "first component", "second", lines)
+    return view("map", "The codes of test images in two dimensions: 28.5 % of their variance.", plots=[drawn])
 
 
-def draws() -> dict:
-    table = {
-        "columns": columns(**{"Fréchet_distance": "lower", "KID": "lower", "Precision": "higher"}),
-        "rows": rows(**{"N(0,_I)": (58.7, 0.081, 0.31), "Mixture": (10.7, 0.012, 0.74)}),
-    }
+def draws() -> View:
+    columns = (("Fréchet distance", "lower"), ("KID", "lower"), ("Precision", "higher"))
+    numbers = rows(**{"N(0,_I)": (58.7, 0.081, 0.31), "Mixture": (10.7, 0.012, 0.74)})
     sheets = [picture(n, t, "", 8, 8) for n, t in (("prior", "From N(0, I)"), ("mixture", "From a mixture"))]
-    return view("draws", "Images of drawn codes.", tables=[table], pictures=sheets)
+    return view("draws", "Images of drawn codes.", tables=[table(columns, numbers)], pictures=sheets)
 
 
-def posterior() -> dict:
-    lines = [{"name": "", "points": [[z, 2.5 * math.exp(-z / 5)] for z in range(32)]}]
-    plot = {"kind": "bars", "title": "KL by dimension", "x": "dimension", "y": "nats", "log": False}
-    table = {
-        "columns": columns(nats=None),
-        "rows": rows(KL=(21.3,), ELBO=(-104.72,)) + [{"name": "Active units", "cells": cells("11 of 32")}],
-    }
-    return view("posterior", "What the code tells.", tables=[table], plots=[plot | {"lines": lines}])
+def posterior() -> View:
+    lines = {"": [(z, 2.5 * math.exp(-z / 5)) for z in range(32)]}
+    drawn = plot("bars", "dimension", "nats", lines).model_copy(update={"title": "KL by dimension"})
+    numbers = rows(KL=(21.3,), ELBO=(-104.72,), Active_units=("11 of 32",))
+    return view(
+        "posterior", "What the code tells.", tables=[table((("nats", None),), numbers)], plots=[drawn]
+    )
 
 
-def likelihood() -> dict:
-    points = [[k, -104.7 + 0.9 * math.log(k)] for k in (1, 10, 100, 1000)]
-    plot = {"kind": "lines", "title": "", "x": "K", "y": "nats", "log": True}
-    plot["lines"] = [
-        {"name": "vae", "points": points},
-        {"name": "mixture", "points": [[1, -121], [1000, -121]]},
-    ]
-    return view("likelihood", "log p(x) is at least this.", plots=[plot])
+def likelihood() -> View:
+    points = [(k, -104.7 + 0.9 * math.log(k)) for k in (1, 10, 100, 1000)]
+    drawn = plot("lines", "K", "nats", {"vae": points, "mixture": [(1, -121), (1000, -121)]}, log=True)
+    return view("likelihood", "log p(x) is at least this.", plots=[drawn])
 
 
-def traversals() -> dict:
-    shown = picture("traversals", "", "A row a dimension, from -3 to 3 standard deviations.", 9, 12)
-    return view("traversals", "What each dimension does.", pictures=[shown])
+def traversals() -> View:
+    across = picture("traversals", "", "A row a dimension, from -3 to 3 standard deviations.", 9, 12)
+    return view("traversals", "What each dimension does.", pictures=[across])
 
 
-def every_view() -> list[dict]:
+def every_view() -> list[View]:
     return [
         *(compression(), denoising(), latent_map(), draws()),
         *(traversals(), posterior(), likelihood()),
@@ -562,39 +575,52 @@ def every_view() -> list[dict]:
 
 def hostile_view() -> dict:
     """A view that means harm, with junk between what can be shown."""
-    point, junk = [1, 2], [HOSTILE, None, [], [1], [float("nan"), 1], [1, HOSTILE]]
-    line = {"name": HOSTILE, "points": [*junk, point]}
-    plots = [
-        {"kind": k, "title": HOSTILE, "x": HOSTILE, "y": HOSTILE, "lines": [line]}
-        for k in ("scatter", HOSTILE)
-    ]
-    table = {
-        "title": HOSTILE,
-        "note": HOSTILE,
-        "columns": [{"label": HOSTILE, "better": [HOSTILE]}, 3],
-        "rows": [{"name": HOSTILE, "cells": [{"text": HOSTILE, "low": HOSTILE}]}, 3, {"cells": 4}],
-    }
-    shown = [{"path": f"../../{HOSTILE}.webp", "rows": 1, "columns": 1}, {"path": 3}, 3]
-    shown.append({"path": "sound.webp", "title": HOSTILE, "meaning": HOSTILE, "rows": 1, "columns": 10})
-    return {"name": HOSTILE, "meaning": HOSTILE, "tables": [table], "plots": plots, "pictures": shown}
+    columns, junk = [Column(label=HOSTILE)], [HOSTILE, None, [], [1], [float("nan"), 1], [1, HOSTILE]]
+    harm = View(
+        name=HOSTILE,
+        title=HOSTILE,
+        meaning=HOSTILE,
+        tables=[
+            Table(
+                title=HOSTILE,
+                note=HOSTILE,
+                columns=columns,
+                rows=[Row(name=HOSTILE, cells=[Cell(text=HOSTILE)])],
+            )
+        ],
+        plots=[
+            Plot(
+                kind="scatter",
+                title=HOSTILE,
+                x=HOSTILE,
+                y=HOSTILE,
+                lines=[Line(name=HOSTILE, points=[[1, 2]])],
+            )
+        ],
+        pictures=[Picture(path="sound.webp", title=HOSTILE, meaning=HOSTILE, rows=1, columns=10)],
+    ).to_json()
+    (numbers,), (drawn,) = harm["tables"], harm["plots"]
+    numbers["columns"][0]["better"] = [HOSTILE]
+    numbers["rows"][0]["cells"][0]["low"] = HOSTILE
+    numbers["rows"] += [3, {"cells": 4}, {"name": HOSTILE, "cells": [3]}]
+    drawn["lines"][0]["points"] = [*junk, [1, 2]]
+    harm["tables"].append({"columns": [3], "rows": [{"name": HOSTILE, "cells": [{}]}]})
+    harm["plots"].append(drawn | {"kind": HOSTILE})
+    harm["pictures"] += [{"path": f"../../{HOSTILE}.webp", "rows": 1, "columns": 1}, {"path": 3}, 3]
+    harm["pictures"].append(harm["pictures"][0] | {"rows": 0})
+    return harm
 
 
-def used(store, family: str, views: list[dict], begin: float = 0.0) -> StageEntry:
-    """A `uses` stage with its pictures."""
-    uri = f"store/latent_analysis/{f'{family}uses{len(views)}':0<16}"
-    folder = f"{uri}/attempts/1"
-    for name, down, across in [
-        (s.get("path"), s.get("rows"), s.get("columns"))
+def used(store, family: str, views: list[View], begin: float = 0.0) -> StageEntry:
+    """A stage `latent_analysis` with its pictures."""
+    pictures = {
+        p.path: sheet(np.resize(digits(), (p.rows * p.columns, 28, 28)), p.columns)
         for v in views
-        for s in v["pictures"]
-        if isinstance(s, dict)
-    ]:
-        if isinstance(name, str) and "/" not in name:
-            store.write_bytes(f"{folder}/{name}", sheet(np.resize(digits(), (down * across, 28, 28)), across))
-    told = {"views": views, "n": {"training": 3600, "validation": 400, "test": 1000}}
-    store.write_json(f"{folder}/result.json", {"used": told, "work_seconds": 8.0})
-    store.write_json(f"{uri}/_SUCCESS", {"attempt": 1})
-    return stage("latent_analysis", family, "ran", begin, 9.0, 8.0, key=uri.rsplit("/", 1)[1], uri=uri)
+        for p in v.pictures
+    }
+    counts = {"training": 3600, "validation": 400, "test": 1000}
+    result = LatentAnalysisResult(used=LatentAnalysis(views=views, n=counts), work_seconds=8.0)
+    return finished(store, "latent_analysis", family, result.to_json(), pictures, begin=begin)
 
 
 # Adversarial training, watched
@@ -764,8 +790,7 @@ def write_partial(store) -> str:
         f"loss D/real was not finite at step 431; the last good checkpoint is step 250 {HOSTILE}\ntrace"
     )
     stages += [gone, stage("evaluate", "dcgan", "skipped", 0, 0)]
-    stages.append(studied(store, "vae", [hostile_study()], ways={HOSTILE: {"path": HOSTILE}, "reverse": 3}))
-    stages.append(used(store, "vae", [hostile_view(), view("empty")]))
+    stages += harmful(store, "vae")
     results = [old(result("autoencoder", 2.5)), result("vae", 30.1), result("diffusion", 9.9, n=256)]
     evil = lineage(title=f'{HOSTILE} & "friends" \u2028</title>')
     evil.data.credit = evil.data.licence = HOSTILE

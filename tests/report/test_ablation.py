@@ -77,7 +77,7 @@ def test_harm_in_a_study_stays_text(store, runs):
 
 @pytest.mark.parametrize(
     "junk",
-    ["", "{", '{"studied": 3}', '{"studied": {"studies": [1, {"variants": [2, {"metrics": {"kid": 1}}]}]}}']
+    ["", "{", '{"studied": 3}', '{"studied": {"studies": [1, {"name": "a", "title": "A", "variants": [2]}]}}']
     + ['{"studied": {"studies": [{}], "ways": [], "n": "x"}}'],
 )
 def test_a_study_may_be_rubbish(store, runs, junk):
@@ -101,8 +101,8 @@ def test_a_family_whose_study_failed_has_finished(store, runs):
 
 
 def test_a_study_without_numbers_on_an_axis_is_a_table():
-    variants = [fixture.variant(name, 5.0, {}, "") for name in ("plain", "fancy")]
-    assert ablation.plots("sampler", variants) == [] and len(ablation.table(variants)["rows"]) == 2
+    variants = [fixture.variant(name, 5.0, {}, "a.webp") for name in ("plain", "fancy")]
+    assert ablation.plots("sampler", variants) == [] and len(ablation.table(variants).rows) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """What the page tells of the uses of codes: tables, plots, pictures; and of the KL by dimension."""
 
+import math
+
 import pytest
 
+from components.analysis.view import plot, table
 from components.report import build_run, latent_analysis
 from components.report.reading import curves, kl_by_latent
 from tests.report.fixture import HOSTILE
@@ -42,10 +45,10 @@ def test_the_best_of_a_column_is_marked_where_rows_are_rivals(shown):
 
 
 def test_what_is_alone_or_the_same_is_not_the_best():
-    columns = [{"label": "a", "better": "lower"}, {"label": "b", "better": "higher"}]
-    rows = [{"cells": [{"value": 1.0}, {"text": "?"}]}, {"cells": [{"value": 1.0}, {"value": 3}]}]
-    told = latent_analysis.table({"columns": columns, "rows": rows})
-    assert not any(cell["best"] for row in told["rows"] for cell in row["cells"])
+    columns = (("a", "lower"), ("b", "higher"))
+    drawn = latent_analysis.table(table(columns, [("x", (1.0, "?")), ("y", (1.0, 3))]))
+    assert [len(row.cells) for row in drawn.rows] == [2, 2]
+    assert not any(cell.best for row in drawn.rows for cell in row.cells)
 
 
 def test_a_column_is_written_to_as_many_digits_as_it_needs(shown):
@@ -61,11 +64,9 @@ def test_plots_keep_what_can_be_drawn(shown):
     assert 800 < sum(len(line["points"]) for line in dots["lines"]) <= latent_analysis.MAX_DOTS
     (bound,) = shown[1]["Likelihood"]["plots"]
     assert bound["log"] and [x for x, _ in bound["lines"][0]["points"]] == [1, 10, 100, 1000]
-    zero = latent_analysis.plot(
-        {"kind": "lines", "log": True, "lines": [{"points": [[0, 1], [1, float("inf")]]}]}
-    )
-    assert zero and not zero["log"] and zero["lines"][0]["points"] == [[0, 1]]
-    assert latent_analysis.plot({"kind": "pie", "lines": [{"points": [[0, 1]]}]}) is None
+    zero = latent_analysis.plot(plot("lines", "x", "y", {"": [(0, 1), (1, math.inf)]}, log=True))
+    assert zero and not zero.log and zero.lines[0].points == [[0, 1]]
+    assert latent_analysis.plot(plot("lines", "x", "y", {"": [(0, math.nan)]})) is None
 
 
 def test_pictures_have_their_size_so_that_nothing_moves(store, runs, shown):

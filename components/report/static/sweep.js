@@ -1,7 +1,7 @@
-/* The plots of a sweep: one script beside atelier.js, which hands it its building blocks. Text reaches the page as text nodes only. */
+/* The plots of sweeps, on the page of a run that has one. Text reaches the page as text nodes only. */
 "use strict";
-globalThis.drawSweeps = (kit, sweeps) => {
-  const { el, svg, find, all, clamp, isNumber, unique, number, decimal, duration, scale, ticks, tickText, axes, readable, drawing, path, marker, extent, onResize, framed, select } = kit;
+Atelier.drawSweeps = (sweeps) => {
+  const { el, svg, find, all, clamp, isNumber, unique, number, decimal, duration, scale, ticks, tickText, axes, readable, drawing, path, marker, extent, onResize, framed, select } = Atelier;
   const SHADES = 6; // of a score, from the best to the worst
   const LOST = ["failed", "collapsed"];
   const WIDE = 8; // from the smallest to the largest: beyond, a logarithmic axis
