@@ -23,8 +23,8 @@ from components.families.resolve import resolved, with_upstream
 from components.pipeline import evaluate, latents, train
 from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
+from components.records.run import RunManifest, StageEntry
 from components.report import build_run
-from components.report.results import builds_on
 from components.sampling import generate
 from components.store import Store
 from components.training import job, request
@@ -104,10 +104,11 @@ def test_the_plan_and_the_record_say_what_is_built_on() -> None:
     assert after(train.spec(plan, ABOVE)) == after(latents.spec(plan, ABOVE)) == [BELOW]
     assert after(train.spec(plan, BELOW)) == after(evaluate.spec(plan, ABOVE)) == []
     entries = [
-        {"name": s.stage, "family": s.family, "key": s.key, "upstream": sorted(s.upstream.values())}
+        StageEntry(name=s.stage, family=s.family, key=s.key, upstream=sorted(s.upstream.values()))
         for s in specs(plan)
     ]
-    said = {(e["name"], e["family"]): builds_on(e, entries) for e in entries}
+    run = RunManifest(run_id="r", stages=entries)
+    said = {(entry.name, entry.family): run.builds_on(entry) for entry in entries}
     assert said.pop(("latents", ABOVE)) == said.pop(("train", ABOVE)) == [BELOW]
     assert not any(said.values())
 
