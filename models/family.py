@@ -34,18 +34,43 @@ class Config(BaseModel):
 
 
 @dataclass(frozen=True)
+class SourceShape:
+    """The shape of a source image."""
+
+    channels: int
+    resolution: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C', H', W') of one source."""
+        return self.channels, self.resolution, self.resolution
+
+
+@dataclass(frozen=True)
 class Card:
-    """What a network must know of the data: the shape of an image, its classes, its encoded captions."""
+    """What a network must know of the data: shape of an image and of a source, classes, encoded captions."""
 
     channels: int
     resolution: int
     num_classes: int = 0  # 0: unlabelled
     text: int = 0  # numbers in a token of an encoded caption; 0: no captions, or none encoded
+    source: SourceShape | None = None  # None: the data has no sources, or the family takes none
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one image."""
         return self.channels, self.resolution, self.resolution
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain values, without a source where there is none."""
+        values = dataclasses.asdict(self)
+        return values if self.source else {key: v for key, v in values.items() if key != "source"}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Card:
+        """Returns the card that `to_json` wrote."""
+        source = values.get("source")
+        return cls(**{**values, "source": SourceShape(**source) if source else None})
 
 
 @dataclass(frozen=True)

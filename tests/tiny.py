@@ -19,7 +19,8 @@ import torch
 
 from components.common.seeds import derive
 from components.config.train import Train
-from components.data.dataset import Batches, Shards, Split
+from components.data.batches import Batches
+from components.data.dataset import Shards, Split
 from components.data.text.encoded import DIM, Text
 from components.families.catalogue import build, untrained
 from components.training import checkpoint, posthoc_ema

@@ -13,7 +13,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from components.config.train import Train
-from components.data.dataset import Batches
+from components.data.batches import Batches
 from components.training.distributed import Group
 from components.training.loop import train
 from components.training.trainer import Trainer

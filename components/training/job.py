@@ -14,7 +14,8 @@ from components.common.memory import keep_freed
 from components.common.seeds import derive
 from components.common.threads import using_threads
 from components.data import dataset
-from components.data.dataset import Batches, to_float
+from components.data.batches import Batches
+from components.data.dataset import to_float
 from components.evaluation.snapshot import Jury, Selector
 from components.families.catalogue import build, conditions, task_of
 from components.records.names import RESULT

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from components.data.dataset import Batches
+from components.data.batches import Batches
 from components.sampling import generate
 from components.training.loop import train
 from models.family import Card

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.linalg import matrix_norm
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot, softplus
 
-from components.data.dataset import Batches
+from components.data.batches import Batches
 from components.training.trainer import Trainer, standing_batch
 from models import adversarial, family, gan, remedies
 from models.adversarial import Adversarial

@@ -16,8 +16,8 @@ from torch import nn
 
 from components.config.train import Train
 from components.data import card as data_card
+from components.data.batches import Batches
 from components.data.card import DataCard
-from components.data.dataset import Batches
 from components.records import names
 from components.report import checkpoints
 from components.store import Store

@@ -15,7 +15,7 @@ import torch.multiprocessing as mp
 
 from components.common.errors import RunError
 from components.config.train import Train
-from components.data.dataset import Batches
+from components.data.batches import Batches
 from components.store import Store
 from components.store.uploader import Uploader
 from components.training.carry_over import carried
