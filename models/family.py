@@ -219,7 +219,7 @@ class Family(nn.Module):
     paper: ClassVar[str]  # authors, year, title, link
     task: ClassVar[str] = "generate"  # one of components/families/tasks.py: whom its numbers compete with
     needs: ClassVar[frozenset[str]] = frozenset()  # of label, source, text: what a batch must carry
-    takes: ClassVar[frozenset[str]] = frozenset()  # what it is conditioned on where the data has it
+    takes: ClassVar[frozenset[str]] = frozenset()  # of the same: what it makes use of where the data has it
     # Trained models it builds on: name -> families that it may be of, the first where none of them is named.
     upstream: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     codes: ClassVar[bool] = False  # whether its generator encodes images into vectors, and back
@@ -237,6 +237,8 @@ class Family(nn.Module):
         self.given = dict(upstream or {})  # generators, by the names in `upstream`; frozen
         if missing := [families for name, families in self.upstream.items() if name not in self.given]:
             raise ValueError(f"it builds on a trained {' or '.join(missing[0])}, which was not given")
+        if "source" in self.needs and card.source is None:
+            raise ValueError("it makes images from sources, and the data has none")
 
     @classmethod
     def conditions(cls, config: Any, card: Card) -> frozenset[str]:

@@ -134,13 +134,14 @@ class Split:
         return Split(Chosen(self.images, rows), self.labels[rows])
 
 
-def open_split(folder: Path, split: str, encoded: Path | None = None) -> Split:
+def open_split(folder: Path, split: str, encoded: Path | None = None, *, sources: bool = False) -> Split:
     """The split `split` (train, validation or test) of the prepared data set in `folder`.
 
     Args:
         folder: of the data set.
         split: its name.
         encoded: the folder of its encoded captions, where they are made use of.
+        sources: whether its sources are made use of.
     """
     if split not in SPLITS:
         raise InputError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
@@ -148,11 +149,13 @@ def open_split(folder: Path, split: str, encoded: Path | None = None) -> Split:
     if not (folder / "images-00000.npy").is_file():
         raise InputError(f"{folder} holds no prepared images: prepare the data set first")
     labels, captions = folder / "labels.npy", folder / "captions.json"
+    if sources and not (folder / "sources-00000.npy").is_file():
+        raise InputError(f"{folder} holds no sources: prepare the data set first")
     return Split(
         images=open_shards(folder, "images"),
         labels=np.load(labels) if labels.exists() else None,
         captions=json.loads(captions.read_text("utf-8")) if captions.exists() else None,
-        sources=open_shards(folder, "sources") if (folder / "sources-00000.npy").exists() else None,
+        sources=open_shards(folder, "sources") if sources else None,
         text=None if encoded is None else open_text(encoded, split),
     )
 

@@ -23,15 +23,13 @@ from components.common.threads import using_threads
 from components.common.validation import explain
 from components.config.sweep import Sweep
 from components.config.train import Train
-from components.data.card import DataCard
 from components.data.dataset import open_split
-from components.evaluation.snapshot import Jury
+from components.evaluation.samples import open_model, sample_for_evaluation
+from components.evaluation.snapshot import Jury, open_jury
 from components.families import catalogue
-from components.families.artifact import load_model
 from components.families.catalogue import task_of
 from components.records import names
-from components.sampling import generate, sheets
-from components.sampling.conditions import conditions_of
+from components.sampling import sheets
 from components.stages import cache
 from components.stages.cache import Done
 from components.stages.spec import Spec
@@ -332,20 +330,13 @@ def judged_draw(
     """The first `n` images of a seed by a model in the store, the seconds of work, and what judges them."""
     store = Store(terms.store)
     changes = {name: (name, value) for name, value in (change or {}).items()}
-    generator, told, described = load_model(store.local_copy(model), changes)
-    folder = store.local_copy(terms.data)
-    encoded = store.local_copy(terms.captions) if told.text else None
-    split, card = open_split(folder, "validation", encoded), DataCard.read(folder)
-    paired = task_of(terms.family).has_target
-    n = min(n, len(split)) if paired or told.text else n
-    targets = split.images[np.arange(n)] if paired else None
-    jury = Jury(store.local_copy(terms.reference), store.local_copy(terms.extractor), n, targets)
-    fixed = conditions_of(terms.family, described["config"], told, card, split)
-    generator = generator.to(terms.device)
-    clock = time.process_time if terms.device == "cpu" else time.perf_counter
-    began = clock()  # of work, whoever else is at work on this machine
-    images = generate.draw(generator, told, n=n, seed=seed, device=terms.device, **fixed)
-    return images, clock() - began, jury
+    folders = terms.data, terms.captions, "validation"
+    generator, inputs = open_model(store, model, *folders, terms.device, changes)
+    n = inputs.most(n)
+    jury = open_jury(store, terms.reference, terms.extractor, inputs.split, n, inputs.task)
+    clock = time.process_time if terms.device == "cpu" else time.perf_counter  # of work, whoever else works
+    samples = sample_for_evaluation(generator, inputs, n, seed, device=terms.device, clock=clock)
+    return samples.images, samples.seconds, jury
 
 
 def train_of(sweep: Sweep, train: Mapping[str, Any]) -> dict[str, Any]:
@@ -377,7 +368,7 @@ def train_of(sweep: Sweep, train: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_metric(family: str, metric: str) -> None:
     """Raises InputError where a family has no such measure."""
-    if metric == "mse" and not task_of(family).has_target:
+    if metric == "mse" and "pairs" not in task_of(family).metrics:
         raise InputError(
             f"sweep.metric: mse compares images with what they should be, which {family} is not told; "
             "known for it: auto, frechet_distance, kid"
@@ -395,6 +386,5 @@ def metric_of(terms: Terms) -> str:
         return terms.metric
     store = Store(terms.store)
     validation = open_split(store.local_copy(terms.data), "validation")
-    n = min(terms.samples, len(validation))
-    targets = validation.images[np.arange(n)] if task_of(terms.family).has_target else None
-    return Jury(store.local_copy(terms.reference), store.local_copy(terms.extractor), n, targets).measure
+    n, task = min(terms.samples, len(validation)), task_of(terms.family)
+    return open_jury(store, terms.reference, terms.extractor, validation, n, task).measure
