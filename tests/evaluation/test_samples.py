@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from components.data.dataset import open_split
-from components.evaluation import evaluate
+from components.evaluation import evaluate, reference
 from components.evaluation.jobs import draw, judge, pair_values
 from components.evaluation.reference import Judged, Reference
 from components.evaluation.requests import Draw, Places, Verdict
@@ -32,6 +33,12 @@ def translators() -> Iterator[None]:
     register()
     yield
     remove()
+
+
+@pytest.fixture(autouse=True)
+def quick_floors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without training a classifier on real images for another number of samples."""
+    monkeypatch.setattr(reference, "floors", functools.partial(reference.floors, train=False))
 
 
 @pytest.fixture

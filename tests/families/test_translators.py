@@ -1,8 +1,12 @@
-"""What families that make images from sources meet on their way, with pairs and without."""
+"""What families that make images from sources meet on their way, with pairs and without.
+
+That two ranks equal one is tested in test_contract.py.
+"""
 
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -16,6 +20,7 @@ from PIL import Image
 from components.common.errors import InputError
 from components.data.card import DataCard
 from components.data.dataset import open_split, to_float
+from components.evaluation import reference
 from components.evaluation.jobs import draw, judge
 from components.evaluation.requests import Draw, Places, Verdict
 from components.families import catalogue
@@ -30,28 +35,13 @@ from flows.cli import app
 from models.family import Card
 from models.parts.layers import batch_norms
 from models.registry import FAMILIES
-from tests import tiny, two_ranks
-from tests.families.translators import CARD, PAIRED, UNPAIRED, register, with_sources
+from tests import tiny
+from tests.families.translators import CARD, NAMES, PAIRED, UNPAIRED, with_sources
 
-BOTH = pytest.mark.parametrize("name", [PAIRED, UNPAIRED])
+BOTH = pytest.mark.parametrize("name", NAMES)
 COUNTS = {"train": 90, "validation": 30, "test": 50}  # sources, fewer than images
 
 pytestmark = pytest.mark.usefixtures("translators")
-
-
-@pytest.fixture(scope="module")
-def on_two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What both leave on two processes; of a whole run of the tests, one start for both."""
-    trainings = [
-        two_ranks.Training(name, name, tiny.settings(), CARD, prepare=register) for name in (PAIRED, UNPAIRED)
-    ]
-    return two_ranks.train_all(trainings, tmp_path_factory.mktemp("ranks"))
-
-
-@BOTH
-def test_two_ranks_equal_one(name: str, on_two_ranks: Path) -> None:
-    alone, _ = tiny.run(name, card=CARD)
-    two_ranks.compare(on_two_ranks, name, alone)
 
 
 def probed(name: str, resume: dict[str, Any] | None = None) -> tuple[Any, tiny.Memory]:
@@ -114,7 +104,10 @@ def weights(store: Store, folder: str) -> bytes:
 
 
 @BOTH
-def test_trained_interrupted_sampled_and_evaluated(name: str, store: Store, tmp_path: Path) -> None:
+def test_trained_interrupted_sampled_and_evaluated(
+    name: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference, "floors", functools.partial(reference.floors, train=False))
     whole = trained(store, name, "whole")
     assert trained(store, name, "parts", stop_at=3) == {}
     assert trained(store, name, "parts")["curve"] == whole["curve"]

@@ -35,7 +35,7 @@ from models.parts.losses import auc
 from models.registry import FAMILIES
 from tests import tiny
 
-PAIRED, UNPAIRED = "tiny_paired", "tiny_unpaired"
+NAMES = PAIRED, UNPAIRED = "tiny_paired", "tiny_unpaired"
 CARD = Card(1, 8, 10, source=SourceShape(3, 4))
 
 
@@ -175,13 +175,13 @@ class TinyUnpaired(Tiny):
 
 def register() -> None:
     """Enter both; also what a process of another rank does before it trains them."""
-    for name, family in ((PAIRED, TinyPaired), (UNPAIRED, TinyUnpaired)):
+    for name, family in zip(NAMES, (TinyPaired, TinyUnpaired), strict=True):
         FAMILIES[name], tiny.CONFIGS[name] = family, {}
 
 
 def remove() -> None:
     """Take both out again."""
-    for name in (PAIRED, UNPAIRED):
+    for name in NAMES:
         FAMILIES.pop(name, None)
         tiny.CONFIGS.pop(name, None)
 

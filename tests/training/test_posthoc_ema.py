@@ -315,7 +315,7 @@ def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def fit(scores: tuple[float, ...], name: str = "vae", **changes: Any) -> tuple[dict[str, Any], Store]:
         monkeypatch.setattr(data_card.DataCard, "read", lambda folder: card)
-        monkeypatch.setattr(inputs, "open_split", lambda folder, split, encoded: tiny.split())
+        monkeypatch.setattr(inputs, "open_split", lambda *_, **__: tiny.split())
         monkeypatch.setattr(job, "open_selector", lambda *_: Scores(scores))
         (tmp_path / "data").mkdir()
         chosen = tiny.settings(sample_grids=2, sample_images=4, **changes)
