@@ -16,8 +16,9 @@ import torch
 
 from components.common.paths import home
 from components.data import local
+from components.data.batches import Batches
 from components.data.card import DataCard
-from components.data.dataset import Batches, open_split
+from components.data.dataset import open_split
 from components.families.catalogue import build
 from components.training.trainer import Trainer
 from flows import setup

@@ -55,7 +55,8 @@ from components.common.errors import InputError
 from components.common.paths import home
 from components.common.seeds import derive
 from components.config.train import Train
-from components.data.dataset import Batches, Split, open_split, to_uint8
+from components.data.batches import Batches
+from components.data.dataset import Split, open_split, to_uint8
 from components.data.local import data_version
 from components.evaluation.reference import choose
 from components.extractors.extractor import Extractor

@@ -43,6 +43,7 @@ from components.families import catalogue
 from components.families.catalogue import module_of
 from components.metrics.intervals import share
 from components.sampling import generate
+from components.sampling.conditions import FixedConditions
 from components.stages import cache, code_digest
 from components.stages.spec import Spec
 from components.store import Store, open_store
@@ -208,7 +209,9 @@ def prove(
         family = Noiseless(gan.GANConfig(**config), bench.card)
     else:
         family = catalogue.build(settings["family"], config, bench.card)
-    trainer = Trainer(family, chosen, probe=Probe(bench.card, bench.features, bench.real(1000)))
+    trainer = Trainer(
+        family, chosen, probe=Probe(FixedConditions(bench.card), bench.features, bench.real(1000))
+    )
     began, stopped = time.perf_counter(), None
     with Uploader(attempt) as uploader:
         log = RunLog(attempt, uploader, bench.draw, chosen.steps)

@@ -34,18 +34,43 @@ class Config(BaseModel):
 
 
 @dataclass(frozen=True)
+class SourceShape:
+    """The shape of a source image."""
+
+    channels: int
+    resolution: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C', H', W') of one source."""
+        return self.channels, self.resolution, self.resolution
+
+
+@dataclass(frozen=True)
 class Card:
-    """What a network must know of the data: the shape of an image, its classes, its encoded captions."""
+    """What a network must know of the data: shape of an image and of a source, classes, encoded captions."""
 
     channels: int
     resolution: int
     num_classes: int = 0  # 0: unlabelled
     text: int = 0  # numbers in a token of an encoded caption; 0: no captions, or none encoded
+    source: SourceShape | None = None  # None: the data has no sources, or the family takes none
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one image."""
         return self.channels, self.resolution, self.resolution
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain values, without a source where there is none."""
+        values = dataclasses.asdict(self)
+        return values if self.source else {key: v for key, v in values.items() if key != "source"}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Card:
+        """Returns the card that `to_json` wrote."""
+        source = values.get("source")
+        return cls(**{**values, "source": SourceShape(**source) if source else None})
 
 
 @dataclass(frozen=True)
@@ -194,7 +219,7 @@ class Family(nn.Module):
     paper: ClassVar[str]  # authors, year, title, link
     task: ClassVar[str] = "generate"  # one of components/families/tasks.py: whom its numbers compete with
     needs: ClassVar[frozenset[str]] = frozenset()  # of label, source, text: what a batch must carry
-    takes: ClassVar[frozenset[str]] = frozenset()  # what it is conditioned on where the data has it
+    takes: ClassVar[frozenset[str]] = frozenset()  # of the same: what it makes use of where the data has it
     # Trained models it builds on: name -> families that it may be of, the first where none of them is named.
     upstream: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     codes: ClassVar[bool] = False  # whether its generator encodes images into vectors, and back
@@ -212,6 +237,8 @@ class Family(nn.Module):
         self.given = dict(upstream or {})  # generators, by the names in `upstream`; frozen
         if missing := [families for name, families in self.upstream.items() if name not in self.given]:
             raise ValueError(f"it builds on a trained {' or '.join(missing[0])}, which was not given")
+        if "source" in self.needs and card.source is None:
+            raise ValueError("it makes images from sources, and the data has none")
 
     @classmethod
     def conditions(cls, config: Any, card: Card) -> frozenset[str]:

@@ -54,7 +54,9 @@ class Generator(diffusion.Generator):
 
     @property
     def source_resolution(self) -> int:
-        """Pixels a side of a small image."""
+        """Pixels a side of a small image: of the data's sources, or by the scale."""
+        if self.card.source:
+            return self.card.source.resolution
         return self.card.resolution // scale_of(self.config, self.card)
 
     def beside(self) -> int:
@@ -83,6 +85,7 @@ class SuperResolution(Diffusion):
 
     Config = SuperResolutionConfig
     task = "upscale"
+    takes = Diffusion.takes | {"source"}
     paper = (
         "Saharia et al. 2021, Image Super-Resolution via Iterative Refinement, "
         "https://arxiv.org/abs/2104.07636"
@@ -90,7 +93,9 @@ class SuperResolution(Diffusion):
 
     def built(self) -> Generator:
         """The generator of this kind of diffusion."""
-        scale, resolution = scale_of(self.config, self.card), self.card.resolution
-        if resolution % scale:
+        scale, resolution, source = scale_of(self.config, self.card), self.card.resolution, self.card.source
+        if source and source.channels != self.card.channels:
+            raise ValueError(f"sources have {source.channels} channels and images {self.card.channels}")
+        if not source and resolution % scale:
             raise ValueError(f"scale={scale} must divide the resolution, {resolution}")
         return Generator(self.config, self.card, self.conditions(self.config, self.card))

@@ -31,7 +31,6 @@ THROUGH_OTHERS = [
     "components.config.experiment",
     "components.config.sweep",
     "components.config.train",
-    "components.data.card",
     "components.data.local",
     "components.data.sources.base",
     "components.data.sources.catalogue",

@@ -19,10 +19,12 @@ import torch
 
 from components.common.seeds import derive
 from components.config.train import Train
-from components.data.dataset import Batches, Shards, Split
+from components.data.batches import Batches
+from components.data.dataset import Shards, Split
 from components.data.text.encoded import DIM, Text
-from components.families.catalogue import build, untrained
+from components.families.catalogue import build, task_of, untrained
 from components.records.health import HealthEvent
+from components.sampling.conditions import FixedConditions
 from components.training import checkpoint, posthoc_ema
 from components.training.log import Log
 from components.training.loop import train
@@ -75,14 +77,30 @@ def card_of(name: str) -> Card:
     return CAPTIONED if VARIANTS.get(name, ("", {}))[1].get("condition") == "text" else CARD
 
 
-def split(n: int = 64, card: Card = CARD) -> Split:
-    """Images that differ by class, with some noise, always the same."""
+def split(n: int = 64, card: Card = CARD, sources: int | None = None) -> Split:
+    """Images that differ by class, with some noise, always the same; and so many sources, or one an image."""
     rng = np.random.default_rng(0)
     labels = np.arange(n) % max(card.num_classes, 1)
     prototypes = rng.integers(0, 256, (max(card.num_classes, 1), *card.shape))
     images = np.clip(prototypes[labels] + rng.normal(0, 20, (n, *card.shape)), 0, 255).astype(np.uint8)
     text = Text(captioned.encode(captioned.captions(card.num_classes)), labels) if card.text else None
-    return Split(Shards([images]), labels if card.num_classes else None, text=text)
+    of_card = None
+    if card.source:
+        shape = (n if sources is None else sources, *card.source.shape)
+        of_card = Shards([np.random.default_rng(1).integers(0, 256, shape, np.uint8)])
+    return Split(Shards([images]), labels if card.num_classes else None, sources=of_card, text=text)
+
+
+def split_for(name: str, card: Card) -> Split:
+    """What a family, or a variant, is trained on: without pairs, fewer sources than images."""
+    paired = task_of(VARIANTS.get(name, (name, {}))[0]).paired
+    return split(card=card, sources=None if paired else 40)
+
+
+def batches(name: str, made: Trainer) -> Batches:
+    """The batches of a training."""
+    paired, chosen = task_of(VARIANTS.get(name, (name, {}))[0]).paired, made.settings
+    return Batches(split_for(name, made.family.card), chosen.batch, chosen.seed, paired=paired)
 
 
 def settings(**changes: Any) -> Train:
@@ -109,6 +127,8 @@ def trainer(
     family = build(name, {**CONFIGS[name], **own, **(change or {})}, card, untrained(name, card, CONFIGS))
     most = max(1, chosen.steps // 2)
     family.phases = [replace(phase, every=min(phase.every, most)) for phase in family.phases[:phases]]
+    if card.source:
+        arguments.setdefault("conditions", FixedConditions(card, split_for(name, card), task_of(name)))
     return Trainer(family, chosen, **arguments)
 
 
@@ -162,8 +182,7 @@ def run(
     card = card or card_of(name)
     made, log = trainer(name, chosen, change=change, card=card), Memory()
     torch.set_num_threads(1)
-    batches = Batches(split(card=card), made.settings.batch, made.settings.seed)
-    train(made, batches, log, resume=resume)
+    train(made, batches(name, made), log, resume=resume)
     return made, log
 
 

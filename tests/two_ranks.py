@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from components.config.train import Train
-from components.data.dataset import Batches
 from components.training.distributed import Group
 from components.training.loop import train
 from components.training.trainer import Trainer
@@ -31,6 +30,7 @@ class Training:
     settings: Train
     card: Card
     change: dict[str, Any] = field(default_factory=dict)
+    prepare: Callable[[], None] | None = None  # called by each process before it trains
 
 
 def train_all(trainings: Sequence[Training], folder: Path) -> Path:
@@ -45,13 +45,14 @@ def rank(index: int, size: int, port: int, trainings: Sequence[Training], folder
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=index, world_size=size)
     for training in trainings:
+        if training.prepare:
+            training.prepare()
         change, group = training.change, Group(index, size)
         made = tiny.trainer(
             training.family, training.settings, card=training.card, change=change, group=group
         )
-        data = Batches(tiny.split(card=training.card), made.settings.batch, made.settings.seed)
         try:
-            train(made, data, tiny.Memory())
+            train(made, tiny.batches(training.family, made), tiny.Memory())
         except Exception as error:
             error.add_note(f"on two ranks: {training.name}")
             raise

@@ -6,7 +6,6 @@ the same extractor. An interrupted ablation continues with the variants that are
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,19 +20,17 @@ from components.common.chunks import CHUNK
 from components.common.errors import InputError
 from components.common.threads import using_threads
 from components.common.validation import explain
-from components.data.card import DataCard
-from components.data.dataset import Split, open_split, to_float, to_uint8
+from components.data.dataset import Split, to_float, to_uint8
 from components.evaluation import evaluate, reference
 from components.evaluation.jobs import open_reference, pair_values
 from components.evaluation.reference import Judged, Reference
 from components.evaluation.requests import Places, Variant
-from components.families.artifact import load_model
+from components.evaluation.samples import EvaluationInputs, Samples, open_model, sample_for_evaluation
 from components.families.catalogue import task_of
 from components.records.ablation import VariantResult
 from components.records.analysis import Sheet
 from components.records.evaluation import Metrics
 from components.sampling import generate, sheets
-from components.sampling.conditions import conditions_of
 from components.sampling.sheets import SHEET_COLUMNS
 from models.family import Batch, Card, Generator, Noise
 
@@ -59,7 +56,7 @@ def changed(generator: Generator, change: Mapping[str, Any], family: str) -> Gen
 
 def floors(places: Places, n: int, family: str) -> dict[str, float]:
     """The metrics of `n` real images, the baseline of all variants; empty for tasks with a target."""
-    if task_of(family).has_target:
+    if "set" not in task_of(family).metrics:
         return {}
     with using_threads(places.threads):
         return reference.floors(_reference(places), SPLIT, n, train=False)
@@ -72,41 +69,30 @@ def evaluate_variant(job: Variant) -> VariantResult:
     if store.exists(part) and (finished := VariantResult.read(store.read_json(part))):
         return finished
     with using_threads(places.threads):
-        generator, card, described = load_model(store.local_copy(job.model))
-        family = described["family"]
-        changed(generator, job.change, family).to(job.device)
-        split, conditions = _inputs(places, described, card)
+        generator, inputs = open_model(store, job.model, places.data, places.captions, SPLIT, job.device)
+        changed(generator, job.change, inputs.family)
         batch = min(CHUNK, job.n)
-        began = time.perf_counter()
-        images = generate.draw(
-            generator, card, n=job.n, seed=job.seed, batch=batch, device=job.device, **conditions
-        )
-        seconds = time.perf_counter() - began
-        metrics = _metrics(job, family, images, split, conditions)
+        samples = sample_for_evaluation(generator, inputs, job.n, job.seed, batch=batch, device=job.device)
+        metrics = _metrics(job, inputs, samples)
     sheet, sampled = f"{job.name}.webp", -(-job.n // batch) * batch  # the last chunk is sampled whole
-    store.write_bytes(f"{job.out}/{sheet}", sheets.encode_webp(sheets.grid(images[:SHEET_COLUMNS])))
-    result = VariantResult(metrics=metrics, seconds_per_image=seconds / sampled, sheet=sheet)
+    store.write_bytes(f"{job.out}/{sheet}", sheets.encode_webp(sheets.grid(samples.images[:SHEET_COLUMNS])))
+    result = VariantResult(metrics=metrics, seconds_per_image=samples.seconds / sampled, sheet=sheet)
     store.write_json(part, result.to_json())
     return result
 
 
-def _metrics(
-    job: Variant, family: str, images: np.ndarray, split: Split, conditions: Mapping[str, Any]
-) -> Metrics:
+def _metrics(job: Variant, inputs: EvaluationInputs, samples: Samples) -> Metrics:
     """Return the metrics of a variant's images."""
-    ref = _reference(job.places, {str(job.n): job.floors})
-    labels = None
-    if "labels" in conditions:
-        chosen, counts = conditions["labels"], conditions.get("counts")
-        labels = generate.classes(np.arange(job.n), job.seed, chosen, counts)
-    judged = Judged(ref.extractor(images), labels)
-    if task_of(family).has_target:
-        values = pair_values(split.images[np.arange(job.n)], images, None)
-        return evaluate.judge_pairs(judged, values, ref, SPLIT)
-    metrics = evaluate.judge(judged, ref, SPLIT)
-    if split.text is not None:
-        metrics |= evaluate.judge_retrieval(judged, split.text.rows[: job.n], split.text.rows, ref, SPLIT)
-    return metrics
+    ref, text = _reference(job.places, {str(job.n): job.floors}), inputs.split.text
+    return evaluate.task_metrics(
+        inputs.task,
+        Judged(ref.extractor(samples.images), samples.labels),
+        ref,
+        SPLIT,
+        pairs=None if samples.targets is None else pair_values(samples.targets, samples.images, None),
+        captions=samples.captions,
+        caption_names=None if text is None else text.rows,
+    )
 
 
 def _reference(places: Places, baselines: Mapping[str, Any] | None = None) -> Reference:
@@ -114,14 +100,6 @@ def _reference(places: Places, baselines: Mapping[str, Any] | None = None) -> Re
     ref = open_reference(places.open(), places)
     of_split = ref.info.get("floors", {}).get(SPLIT, {}) | (baselines or {})
     return replace(ref, info=ref.info | {"floors": {SPLIT: of_split}})
-
-
-def _inputs(places: Places, described: Mapping[str, Any], card: Card) -> tuple[Split, dict[str, Any]]:
-    """The test split, and the conditions that a model samples with."""
-    store = places.open()
-    folder = store.local_copy(places.data)
-    split = open_split(folder, SPLIT, store.local_copy(places.captions) if card.text else None)
-    return split, conditions_of(described["family"], described["config"], card, DataCard.read(folder), split)
 
 
 # Trajectories
@@ -145,14 +123,12 @@ def save_trajectories(places: Places, model: str, seed: int, out: str, device: s
     """Save pictures from noise to samples, and from real images to noise, as far as the family has them."""
     store = places.open()
     with using_threads(places.threads):
-        generator, card, described = load_model(store.local_copy(model))
-        generator.to(device)
-        split, conditions = _inputs(places, described, card)
+        generator, inputs = open_model(store, model, places.data, places.captions, SPLIT, device)
         trajectories = {}
         if hasattr(generator, "trajectory"):
-            trajectories["reverse"] = reverse(generator, card, seed, device, conditions)
+            trajectories["reverse"] = reverse(generator, inputs.card, seed, device, inputs.conditions)
         if hasattr(generator, "noised"):
-            trajectories["forward"] = forward(generator, split, seed, device)
+            trajectories["forward"] = forward(generator, inputs.split, seed, device)
     for name, frames in trajectories.items():
         store.write_bytes(f"{out}/{name}.webp", sheets.encode_webp(rows(frames)))
     return {

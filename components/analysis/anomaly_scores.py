@@ -72,7 +72,7 @@ def why_not(described: Mapping[str, Any]) -> str | None:
         return (
             f"{family} does not score images: that is for models that make vectors of them (autoencoder, vae)"
         )
-    if "label" in conditions(family, described["config"], Card(**described["card"])):
+    if "label" in conditions(family, described["config"], Card.from_json(described["card"])):
         return f"this {family} is told classes, which images of a folder do not have"
     return None
 

@@ -12,7 +12,7 @@ from components.common.errors import InputError, RunError
 from components.common.hashing import digest, json_sha256
 
 if TYPE_CHECKING:
-    from models.family import Card
+    from models.family import Card, SourceShape
 
 
 SPLITS = ("train", "validation", "test")
@@ -26,6 +26,22 @@ class FileEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     sha256: str
     bytes: int
+
+
+class Sources(BaseModel):
+    """The images that others are made from, one domain of two or the first of each pair."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    resolution: int
+    channels: int
+    counts: dict[str, int]  # sources per split
+
+    @property
+    def shape(self) -> SourceShape:
+        """What a network must know of a source."""
+        from models.family import SourceShape
+
+        return SourceShape(self.channels, self.resolution)
 
 
 class DataCard(BaseModel):
@@ -44,6 +60,7 @@ class DataCard(BaseModel):
     counts: dict[str, int]  # images per split
     label_counts: dict[str, list[int]] | None = None  # per split, images per class
     captions: bool = False
+    sources: Sources | None = None
     background: str | None = None  # what transparent images were laid on
     skipped: dict[str, int] = {}  # reason: number of files
     skipped_files: list[tuple[str, str]] = []  # the first of them: (file, reason)
@@ -65,11 +82,15 @@ class DataCard(BaseModel):
         """What a network must know of the images."""
         from models.family import Card
 
-        return Card(self.channels, self.resolution, self.num_classes)
+        source = self.sources.shape if self.sources else None
+        return Card(self.channels, self.resolution, self.num_classes, source=source)
 
     def to_json(self) -> str:
-        """The same card always as the same bytes."""
-        return json.dumps(self.model_dump(), sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+        """The same card always as the same bytes; without sources as before there were any."""
+        absent = None if self.sources else {"sources"}
+        return (
+            json.dumps(self.model_dump(exclude=absent), sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+        )
 
     @classmethod
     def read(cls, folder: Path) -> DataCard:

@@ -1,12 +1,12 @@
-"""From a prepared data set to batches. A batch is a pure function of (seed, step): no state to save."""
+"""The splits of a prepared data set, memory-mapped, and some of their rows as a batch."""
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +17,14 @@ from components.data.card import SPLITS
 from components.data.text.encoded import Text, open_text
 from models.family import Batch
 
-FLIP_STREAM = 1  # tells the random stream of flips from that of the order
+Rows = np.ndarray | Sequence[int]
+
+
+class Pixels(Protocol):
+    """uint8 images by row: an array, or the images of a split."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Any, /) -> np.ndarray: ...
 
 
 class Shards:
@@ -85,12 +92,34 @@ class Split:
     images: Shards  # uint8 (N, C, H, W)
     labels: np.ndarray | None = None  # (N,) int64
     captions: list[str] | None = None
-    sources: Shards | None = None  # uint8 (N, C', H', W'), for pairs
+    sources: Shards | None = None  # uint8 (M, C', H', W'); of pairs, M = N
     latents: Shards | None = None  # float16 (N, 2, c, h, w): mean and log variance of an upstream encoder
     text: Text | None = None  # the captions, encoded
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def most_samples(self) -> int:
+        """The largest number of samples that are each made from a row of their own."""
+        return len(self) if self.sources is None else min(len(self), len(self.sources))
+
+    def batch(self, rows: Rows, source_rows: Rows | None = None) -> Batch:
+        """Returns the images `rows` as a batch on the CPU.
+
+        Args:
+            rows: (n,) which images.
+            source_rows: (n,) which sources, where they are not paired with the images.
+        """
+        return batch_of(
+            rows,
+            images=self.images,
+            labels=None if self.labels is None else self.labels[rows],
+            sources=self.sources,
+            source_rows=source_rows,
+            text=self.text,
+            latents=self.latents,
+        )
 
     def without(self, label: int) -> Split:
         """The images of all classes but one, with their labels and nothing else.
@@ -105,13 +134,14 @@ class Split:
         return Split(Chosen(self.images, rows), self.labels[rows])
 
 
-def open_split(folder: Path, split: str, encoded: Path | None = None) -> Split:
+def open_split(folder: Path, split: str, encoded: Path | None = None, *, sources: bool = False) -> Split:
     """The split `split` (train, validation or test) of the prepared data set in `folder`.
 
     Args:
         folder: of the data set.
         split: its name.
         encoded: the folder of its encoded captions, where they are made use of.
+        sources: whether its sources are made use of.
     """
     if split not in SPLITS:
         raise InputError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
@@ -119,11 +149,13 @@ def open_split(folder: Path, split: str, encoded: Path | None = None) -> Split:
     if not (folder / "images-00000.npy").is_file():
         raise InputError(f"{folder} holds no prepared images: prepare the data set first")
     labels, captions = folder / "labels.npy", folder / "captions.json"
+    if sources and not (folder / "sources-00000.npy").is_file():
+        raise InputError(f"{folder} holds no sources: prepare the data set first")
     return Split(
         images=open_shards(folder, "images"),
         labels=np.load(labels) if labels.exists() else None,
         captions=json.loads(captions.read_text("utf-8")) if captions.exists() else None,
-        sources=open_shards(folder, "sources") if (folder / "sources-00000.npy").exists() else None,
+        sources=open_shards(folder, "sources") if sources else None,
         text=None if encoded is None else open_text(encoded, split),
     )
 
@@ -133,77 +165,44 @@ def open_shards(folder: Path, stem: str) -> Shards:
     return Shards([np.load(path, mmap_mode="r") for path in sorted(folder.glob(f"{stem}-*.npy"))])
 
 
-class Batches:
-    """Endless batches of a split. Every epoch is a new order of all images; a batch may span two epochs."""
+def batch_of(
+    rows: Rows,
+    *,
+    images: Pixels | None = None,
+    labels: np.ndarray | None = None,
+    sources: Pixels | None = None,
+    source_rows: Rows | None = None,
+    text: Text | None = None,
+    masks: Pixels | None = None,
+    latents: Shards | None = None,
+) -> Batch:
+    """Returns a batch on the CPU, images in [-1, 1].
 
-    def __init__(self, split: Split, batch: int, seed: int, flips: bool = False):
-        assert len(split), "a split is never empty"
-        assert not (flips and split.latents is not None), "latents are of images as they are"
-        self.split, self.batch, self.seed, self.flips = split, batch, seed, flips
-        self._order = functools.lru_cache(maxsize=2)(self._permutation)  # a batch seldom spans more epochs
-
-    def at(self, step: int, shard: int = 0, shards: int = 1) -> Batch:
-        """Shard `shard` of the batch of step `step`, on the CPU, images in [-1, 1]."""
-        positions = self.positions(step, shard, shards)
-        index = self.index(positions)
-        image = to_float(self.split.images[index])
-        source = None if self.split.sources is None else to_float(self.split.sources[index])
-        if self.flips:
-            flip = self._flip(positions)
-            image = mirrored(image, flip)
-            source = None if source is None else mirrored(source, flip)
-        label = None if self.split.labels is None else torch.from_numpy(self.split.labels[index])
-        text, mask = (None, None) if self.split.text is None else self.split.text[index].tensors()
-        latent = latents_of(self.split, index)
-        return Batch(len(index), image, label, source, text, text_mask=mask, latent=latent)
-
-    def positions(self, step: int, shard: int = 0, shards: int = 1) -> np.ndarray:
-        """Positions in the endless stream of images that the shard covers: step * batch + its rows."""
-        assert self.batch % shards == 0 and 0 <= shard < shards, "a batch is cut into equal shards"
-        size = self.batch // shards
-        return step * self.batch + shard * size + np.arange(size)
-
-    def index(self, positions: np.ndarray) -> np.ndarray:
-        """The images at `positions` of the stream: position p is in epoch p // n."""
-        n = len(self.split)
-        epochs, places = np.divmod(positions, n)
-        if epochs[0] == epochs[-1]:
-            return self._order(int(epochs[0]))[places]
-        index = np.empty(len(positions), np.int64)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            index[here] = self._order(int(epoch))[places[here]]
-        return index
-
-    def captions(self, step: int, shard: int = 0, shards: int = 1) -> list[str] | None:
-        """The captions of the same images."""
-        if self.split.captions is None:
-            return None
-        return [self.split.captions[i] for i in self.index(self.positions(step, shard, shards))]
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng((self.seed, epoch)).permutation(len(self.split))
-
-    def _flip(self, positions: np.ndarray) -> Tensor:
-        """Whether the image at each position is mirrored; drawn in blocks, so that any position is cheap."""
-        block = 1 << 12
-        blocks, places = np.divmod(positions, block)
-        flips = np.empty(len(positions), bool)
-        for b in np.unique(blocks):
-            draws = np.random.default_rng((self.seed, int(b), FLIP_STREAM)).random(block) < 0.5
-            here = blocks == b
-            flips[here] = draws[places[here]]
-        return torch.from_numpy(flips)
+    Args:
+        rows: (n,) which of all that follows; labels are those of the rows already.
+        images: uint8 (N, C, H, W).
+        labels: (n,) int64.
+        sources: uint8 (M, C', H', W').
+        source_rows: (n,) which sources, where these are others.
+        text: encoded captions.
+        masks: uint8 (N, 1, H, W), white where an image is to be filled in.
+        latents: float16 (N, 2, c, h, w).
+    """
+    tokens, text_mask = (None, None) if text is None else text[rows].tensors()
+    return Batch(
+        n=len(rows),
+        image=None if images is None else _pixels(images, rows),
+        label=None if labels is None else torch.from_numpy(labels),
+        source=None if sources is None else _pixels(sources, rows if source_rows is None else source_rows),
+        text=tokens,
+        text_mask=text_mask,
+        mask=None if masks is None else (_pixels(masks, rows) > 0).float(),
+        latent=None if latents is None else torch.from_numpy(latents[rows]).float(),
+    )
 
 
-def latents_of(split: Split, rows: np.ndarray | Sequence[int]) -> Tensor | None:
-    """The kept encodings of some images, float32 (n, 2, c, h, w); None where none are kept."""
-    return None if split.latents is None else torch.from_numpy(split.latents[rows]).float()
-
-
-def mirrored(images: Tensor, which: Tensor) -> Tensor:
-    """`images` (N, C, H, W) with those in `which` (N,) bool flipped left to right."""
-    return torch.where(which[:, None, None, None], images.flip(-1), images)
+def _pixels(images: Pixels, rows: Rows) -> Tensor:
+    return to_float(np.ascontiguousarray(images[rows]))
 
 
 def to_float(images: np.ndarray | Tensor) -> Tensor:

@@ -32,6 +32,7 @@ from components.evaluation.reference import (
     estimates,
 )
 from components.evaluation.stability import stability
+from components.families.tasks import Task
 from components.metrics.distances import frechet_estimate, kid_estimate
 from components.metrics.inception_score import class_means
 from components.metrics.intervals import mean_estimate, share
@@ -50,6 +51,37 @@ __all__ = [
     "rank_by",
     "stability",
 ]
+
+
+def task_metrics(
+    task: Task,
+    judged: Judged,
+    ref: Reference,
+    split: str = "test",
+    *,
+    pairs: Mapping[str, np.ndarray] | None = None,
+    captions: np.ndarray | None = None,
+    caption_names: np.ndarray | None = None,
+) -> Metrics:
+    """Return the metrics of a task.
+
+    Args:
+        task: says which.
+        judged: the samples.
+        ref: what they are compared with.
+        split: where the real images are from.
+        pairs: how close each sample is to its target, by metric, (N,) each; for a task that has any.
+        captions: (N,) the caption of each sample, as a number, where they were made from captions.
+        caption_names: (M,) those of all real images of the split.
+    """
+    metrics: Metrics = {}
+    if "pairs" in task.metrics:
+        metrics |= judge_pairs(judged, pairs or {}, ref, split)
+    if "set" in task.metrics:
+        metrics |= judge(judged, ref, split)
+    if "retrieval" in task.metrics and captions is not None and caption_names is not None:
+        metrics |= judge_retrieval(judged, captions, caption_names, ref, split)
+    return metrics
 
 
 def judge(judged: Judged, ref: Reference, split: str = "test") -> Metrics:

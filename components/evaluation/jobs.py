@@ -10,7 +10,6 @@ is there; no job holds more than a range, and an interrupted stage goes on with 
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,21 +27,24 @@ from components.evaluation import evaluate, stability
 from components.evaluation.parts import gather, leave, left
 from components.evaluation.reference import Judged, Reference, describe
 from components.evaluation.requests import Draw, Places, Verdict
+from components.evaluation.samples import baseline_images, open_model, sample_for_evaluation
+from components.extractors.extractor import Extractor
 from components.extractors.load import load_extractor
 from components.extractors.lpips import SMALLEST, Lpips, lpips_trunk
 from components.extractors.make import make
-from components.families.artifact import load_model
 from components.families.catalogue import task_of
+from components.families.tasks import Task
 from components.metrics import image_pairs, manifold
 from components.metrics.image_pairs import absolute_errors, squared_errors
-from components.records.evaluation import Evaluation, Neighbours, RealImages
+from components.records.evaluation import Baseline, Evaluation, Neighbours, RealImages
 from components.records.names import RESULT
 from components.records.training import SampleTable, TrainingResult
-from components.sampling import generate, sheets
-from components.sampling.conditions import conditions_of
+from components.sampling import sheets
 from components.sampling.sheets import SHEET_COLUMNS
 from components.sampling.to_file import write_picture
 from components.store import Store
+
+PAIR, BASELINE = "pair-", "baseline-"  # how the arrays begin that say how close pairs are, and of a baseline
 
 REAL_IMAGES = 20  # in the picture of real ones beside the samples
 
@@ -108,28 +110,33 @@ def draw(job: Draw) -> dict[str, Any]:
         return told
     assert job.start % CHUNK == 0, "a range begins with a chunk"
     with using_threads(places.threads):
-        generator, card, described = load_model(store.local_copy(job.model))
-        generator.to(job.device)
-        folder = store.local_copy(places.data)
-        split = open_split(folder, job.split, store.local_copy(places.captions) if card.text else None)
-        model, rows = described["family"], np.arange(job.start, job.start + job.n)
-        conditions = conditions_of(model, described["config"], card, DataCard.read(folder), split)
-        see = load_extractor(store.local_copy(places.extractor))
-        began = time.perf_counter()
-        images = generate.draw(
-            generator, card, n=job.n, seed=job.seed, start=job.start, device=job.device, **conditions
+        generator, inputs = open_model(
+            store, job.model, places.data, places.captions, job.split, device=job.device
         )
-        seconds = time.perf_counter() - began
-        arrays = {"features": see(images)}
-        if "labels" in conditions:
-            labels = generate.classes(rows, job.seed, conditions["labels"], conditions.get("counts"))
-            arrays |= {"labels": labels, "images": images}
-        if split.text is not None:
-            arrays["captions"] = split.text.rows[rows]
-        if task_of(model).has_target:
-            targets = split.images[rows]
-            arrays |= {f"pair-{name}": each for name, each in pair_values(targets, images, job.lpips).items()}
-    return leave(store, places.parts, job.start, arrays, n=job.n, seconds=seconds)
+        see = load_extractor(store.local_copy(places.extractor))
+        samples = sample_for_evaluation(
+            generator, inputs, job.n, job.seed, start=job.start, device=job.device
+        )
+        arrays = seen(samples.images, see, samples.targets, job.lpips)
+        if samples.labels is not None:
+            arrays |= {"labels": samples.labels, "images": samples.images}
+        if samples.captions is not None:
+            arrays["captions"] = samples.captions
+        if job.baseline:
+            images = baseline_images(generator, inputs, job.n, job.seed, start=job.start, device=job.device)
+            of_baseline = {} if images is None else seen(images, see, samples.targets, job.lpips)
+            arrays |= {f"{BASELINE}{name}": array for name, array in of_baseline.items()}
+    return leave(store, places.parts, job.start, arrays, n=job.n, seconds=samples.seconds)
+
+
+def seen(
+    images: np.ndarray, extractor: Extractor, targets: np.ndarray | None, lpips: str | None
+) -> dict[str, np.ndarray]:
+    """The features of images and, where they have targets, how close each is to its own."""
+    arrays = {"features": extractor(images)}
+    if targets is not None:
+        arrays |= {f"{PAIR}{name}": each for name, each in pair_values(targets, images, lpips).items()}
+    return arrays
 
 
 def pair_values(targets: np.ndarray, images: np.ndarray, trunk: str | None) -> dict[str, np.ndarray]:
@@ -146,33 +153,48 @@ def pair_values(targets: np.ndarray, images: np.ndarray, trunk: str | None) -> d
 
 
 def judge(job: Verdict) -> Evaluation:
-    """The numbers of a family's images and, of its published samples, the nearest training images.
+    """Return the metrics of a family's images and, of its published samples, the nearest training images.
 
     Raises:
         RunError: the training's result cannot be read.
     """
-    store = job.places.open()
+    store, task = job.places.open(), task_of(job.family)
     training = TrainingResult.read(store.read_json(f"{job.train}/{RESULT}"))
     if training is None:
         raise RunError(f"{job.train}/{RESULT} is damaged; train with --force train")
-    result, paired = Evaluation(), task_of(job.family).has_target
+    result = Evaluation()
     with using_threads(job.places.threads), tempfile.TemporaryDirectory() as name:
-        ref = open_reference(store, job.places)
-        judged = read_judged(store, job.places.parts, Path(name))
-        if paired:
-            values = _pairs(store, job.places.parts, Path(name))
-            result.metrics = evaluate.judge_pairs(judged, values, ref)
-        else:
-            result.metrics = evaluate.judge(judged, ref)
-        asked = gather(store, job.places.parts, "captions", Path(name))
-        if asked is not None and not paired:
-            names = open_text(store.local_copy(job.places.captions), "test").rows
-            result.metrics |= evaluate.judge_retrieval(judged, asked, names, ref)
+        ref, parts, out = open_reference(store, job.places), job.places.parts, Path(name)
+        captions = gather(store, parts, "captions", out)
+        result.metrics = evaluate.task_metrics(
+            task,
+            read_judged(store, parts, out),
+            ref,
+            pairs=_pairs(store, parts, out),
+            captions=captions,
+            caption_names=None if captions is None else _caption_names(store, job.places),
+        )
+        result.baseline = _baseline(store, task, parts, out, ref)
         if job.published:
-            result.stability = stability.stability(training.curve, task_of(job.family).selects)
-        if job.published and not paired:
+            result.stability = stability.stability(training.curve, task.selects)
+        if job.published and "set" in task.metrics:
             result.neighbours = _neighbours(store, job, training.samples, ref)
     return result
+
+
+def _baseline(store: Store, task: Task, parts: str, out: Path, ref: Reference) -> Baseline | None:
+    """Return the metrics of the task's baseline on the same sources, if it was sampled."""
+    features = gather(store, parts, f"{BASELINE}features", out)
+    if features is None:
+        return None
+    pairs = _pairs(store, parts, out, BASELINE)
+    return Baseline(
+        name=str(task.baseline), metrics=evaluate.task_metrics(task, Judged(features), ref, pairs=pairs)
+    )
+
+
+def _caption_names(store: Store, places: Places) -> np.ndarray:
+    return open_text(store.local_copy(places.captions), "test").rows
 
 
 def open_reference(store: Store, places: Places) -> Reference:
@@ -191,10 +213,10 @@ def read_judged(store: Store, parts: str, out: Path, **about: str) -> Judged:
     return Judged(features, labels, images, **about)
 
 
-def _pairs(store: Store, parts: str, out: Path) -> dict[str, np.ndarray]:
+def _pairs(store: Store, parts: str, out: Path, of: str = "") -> dict[str, np.ndarray]:
     names = ("mse", "mae", "psnr", "ssim", "lpips")
-    found = {name: gather(store, parts, f"pair-{name}", out) for name in names}
-    return {name: values for name, values in found.items() if values is not None}
+    values = {name: gather(store, parts, f"{of}{PAIR}{name}", out) for name in names}
+    return {name: each for name, each in values.items() if each is not None}
 
 
 def _neighbours(store: Store, job: Verdict, table: SampleTable, ref: Reference) -> Neighbours:

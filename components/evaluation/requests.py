@@ -38,6 +38,7 @@ class Draw:
     device: str = "cpu"
     split: str = "test"
     lpips: str | None = None  # file with LPIPS's trunk
+    baseline: bool = False  # whether what the task's baseline makes of the same conditions is looked at too
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from components.data.dataset import Split
 from components.extractors.load import load_extractor
+from components.families.tasks import Task
 from components.metrics.distances import frechet_distance, kid, statistics
 from components.metrics.diversity import BANDWIDTH, pairwise, vendi_score
 from components.records.training import Selection
+from components.store import Store
 
 ENOUGH = 2  # times the feature dimension: with fewer images a Frechet distance is mostly bias
 
@@ -78,6 +81,21 @@ class Jury:
         if not np.isfinite(some).all():
             return 0.0
         return vendi_score(pairwise(some), self.bandwidth) / self.real_diversity
+
+
+def open_jury(store: Store, reference: str, extractor: str, split: Split, n: int, task: Task) -> Jury:
+    """Opens what judges the first `n` samples of a split.
+
+    Args:
+        store: where everything lies.
+        reference: folder that the reference stage left.
+        extractor: folder of the extractor.
+        split: of validation.
+        n: images in a snapshot.
+        task: says whether samples have targets.
+    """
+    targets = split.images[np.arange(n)] if "pairs" in task.metrics else None
+    return Jury(store.local_copy(reference), store.local_copy(extractor), n, targets)
 
 
 @dataclass(frozen=True)

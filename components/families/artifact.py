@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
@@ -47,7 +46,7 @@ def save_model(
         "schema": 1,
         "family": family,
         "config": config,
-        "card": asdict(card),
+        "card": card.to_json(),
         "labels": labels,
         "upstream": {
             name: {key: below.get(key) for key in ("family", "config", "card", "upstream")}
@@ -102,7 +101,7 @@ def load_model(
 def rebuilt(described: Mapping[str, Any]) -> Family:
     """The family that a config.json describes, newly initialised, on what it builds on."""
     below = {name: rebuilt(one).generator for name, one in (described.get("upstream") or {}).items()}
-    return build(described["family"], described["config"], Card(**described["card"]), below)
+    return build(described["family"], described["config"], Card.from_json(described["card"]), below)
 
 
 def _with(name: str, config: dict[str, Any], changes: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:

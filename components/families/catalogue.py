@@ -15,7 +15,7 @@ from components.config.train import Train
 from components.data.card import DataCard
 from components.data.text.encoded import DIM
 from components.families.tasks import TASKS, Task
-from models.family import Card, Family, Study
+from models.family import Card, Family, SourceShape, Study
 from models.registry import FAMILIES
 
 
@@ -53,10 +53,21 @@ def conditions(name: str, config: dict[str, Any], card: Card) -> frozenset[str]:
     return family.conditions(family.Config(**config_of(name, config)), card)
 
 
+def uses_sources(name: str) -> bool:
+    """Whether a family makes its images from the sources of the data, where there are any."""
+    return "source" in FAMILIES[name].needs | FAMILIES[name].takes
+
+
 def card_for(name: str, config: dict[str, Any], data: DataCard) -> Card:
-    """What a family must know of the data: of captions only where it is told them."""
-    told = replace(data.card, text=DIM if data.captions else 0)
-    return told if "text" in conditions(name, config, told) else data.card
+    """What a family must know of the data: of captions and sources only where it makes use of them."""
+    card = data.card if uses_sources(name) else replace(data.card, source=None)
+    with_text = replace(card, text=DIM if data.captions else 0)
+    return with_text if "text" in conditions(name, config, with_text) else card
+
+
+def most_samples(name: str, data: DataCard, split: str, n: int) -> int:
+    """Returns `n`, or the number of sources of a split where a family has fewer to make its samples from."""
+    return min(n, data.sources.counts[split]) if data.sources and uses_sources(name) else n
 
 
 def build(
@@ -99,7 +110,6 @@ def untrained(name: str, card: Card, blocks: Mapping[str, dict[str, Any]]) -> di
 
 def describe_families() -> list[dict[str, Any]]:
     """Name, paper, needs and phases of every family."""
-    card = Card(1, 28, 10)
     return [
         {
             "name": name,
@@ -107,10 +117,18 @@ def describe_families() -> list[dict[str, Any]]:
             "task": family.task,
             "needs": sorted(family.needs),
             "upstream": {called: list(of) for called, of in family.upstream.items()},
-            "phases": [phase.name for phase in build(name, {}, card, untrained(name, card, {})).phases],
+            "phases": phases_of(name),
         }
         for name, family in FAMILIES.items()
     ]
+
+
+def phases_of(name: str) -> list[str]:
+    """The names of a family's phases, with its default settings on data that has what it needs."""
+    source = SourceShape(1, 7 if task_of(name).smaller_source else 28)
+    needs = FAMILIES[name].needs
+    card = Card(1, 28, 10, DIM if "text" in needs else 0, source if "source" in needs else None)
+    return [phase.name for phase in build(name, {}, card, untrained(name, card, {})).phases]
 
 
 def module_of(family: str) -> str:

@@ -20,6 +20,11 @@ class Task:
             the family makes of the image.
         has_target: whether each sample has an image that it should be, to be compared with pixel by pixel.
         selects: the metric, lower the better, that snapshots of a training are compared by.
+        metrics: what is computed of samples: how close each comes to its target; how close the set comes to
+            the real images; and, of samples of captions, how often theirs is found again.
+        baseline: what the metrics are computed of besides, for comparison: the source itself, or the source
+            enlarged by bicubic interpolation; None where a sample has no source.
+        sheet: the columns of a picture that shows samples.
         verb: what a family does with an image, in a sentence.
         smaller_source: whether a source has fewer pixels than a sample.
     """
@@ -29,8 +34,16 @@ class Task:
     made_from: Literal["noise", "image", "source"]
     has_target: bool
     selects: Literal["frechet_distance", "mse"]
+    metrics: tuple[Literal["pairs", "set", "retrieval"], ...]
+    baseline: Literal["identity", "bicubic"] | None
+    sheet: tuple[Literal["source", "output", "target"], ...]
     verb: str
     smaller_source: bool = False
+
+    @property
+    def paired(self) -> bool:
+        """Whether source i belongs to image i."""
+        return self.has_target
 
     @property
     def real(self) -> str:
@@ -45,6 +58,9 @@ TASKS = {
         made_from="noise",
         has_target=False,
         selects="frechet_distance",
+        metrics=("set", "retrieval"),
+        baseline=None,
+        sheet=("output",),
         verb="generates",
     ),
     "reconstruct": Task(
@@ -53,6 +69,9 @@ TASKS = {
         made_from="image",
         has_target=True,
         selects="mse",
+        metrics=("pairs",),
+        baseline=None,  # the image itself would be perfect
+        sheet=("output", "target"),
         verb="reconstructs",
     ),
     "translate": Task(
@@ -61,6 +80,9 @@ TASKS = {
         made_from="source",
         has_target=True,
         selects="mse",
+        metrics=("pairs",),
+        baseline="identity",
+        sheet=("source", "output", "target"),
         verb="changes",
     ),
     "translate_unpaired": Task(
@@ -69,6 +91,9 @@ TASKS = {
         made_from="source",
         has_target=False,
         selects="frechet_distance",
+        metrics=("set",),
+        baseline="identity",
+        sheet=("source", "output"),
         verb="changes",
     ),
     "upscale": Task(
@@ -77,6 +102,9 @@ TASKS = {
         made_from="source",
         has_target=True,
         selects="mse",
+        metrics=("pairs",),
+        baseline="bicubic",
+        sheet=("source", "output", "target"),
         verb="enlarges",
         smaller_source=True,
     ),

@@ -92,6 +92,7 @@ def evaluate_variants(
     places = context.places(f"{context.folder}/parts", threads)
     images = context.store.read_json(f"{places.reference}/reference.json")["images"]
     n = min(samples, images["test"], images["train"])  # training images yield the real baseline
+    n = catalogue.most_samples(context.family, context.plan.card, "test", n)
     floors = ray_cluster.call(f"{JOBS}:floors", places, n, context.family, cpus=threads)
     arguments = [
         (requests.Variant(places, model, n, seed, name, context.folder, change, floors, context.plan.device),)

@@ -10,7 +10,7 @@ from components.cluster import ray_cluster
 from components.common.chunks import ranges
 from components.evaluation.requests import Draw, Verdict
 from components.extractors.lpips import lpips_trunk
-from components.families.catalogue import module_of
+from components.families.catalogue import module_of, most_samples
 from components.pipeline import reference, train
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
@@ -72,8 +72,18 @@ def evaluate_weights(context: Context, request: Verdict, model: str) -> Evaluati
     settings, places = context.spec.settings, request.places
     trunk = lpips_file(context.plan.experiment.evaluate.lpips_path)
     n = min(settings["samples"], context.store.read_json(f"{places.reference}/reference.json")["n"])
+    n = most_samples(request.family, context.plan.card, "test", n)
     draws = [
-        Draw(places, model, length, settings["seed"], start, context.plan.device, lpips=trunk)
+        Draw(
+            places,
+            model,
+            length,
+            settings["seed"],
+            start,
+            context.plan.device,
+            lpips=trunk,
+            baseline=request.published,
+        )
         for start, length in ranges(n, SAMPLES_PER_JOB)
     ]
     cpus, jobs = settings["threads"], [(draw,) for draw in draws]

@@ -91,6 +91,13 @@ class Stability(Record):
     of: str = ""
 
 
+class Baseline(Record):
+    """What a trivial method, such as bicubic upscaling, reaches on the same sources."""
+
+    name: str
+    metrics: Metrics = {}
+
+
 class Evaluation(Record):
     """The evaluation of a family: `evaluated` in the result of its stage."""
 
@@ -102,6 +109,7 @@ class Evaluation(Record):
     checkpoints: dict[str, Checkpoint] = {}
     neighbours: Neighbours | None = None
     stability: Stability | None = None
+    baseline: Baseline | None = None
     curve: list[Point] = []  # of every snapshot that was evaluated in training
 
 

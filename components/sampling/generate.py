@@ -6,9 +6,9 @@ positions, so a call for images 40 to 70 gives the same bytes as the middle of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,16 +17,9 @@ from torch import Tensor, nn
 from components.common.chunks import CHUNK
 from components.common.errors import Diverged, InputError, RunError
 from components.common.seeds import hash_of, seed_of
-from components.data.dataset import to_float, to_uint8
+from components.data.dataset import Pixels, batch_of, to_uint8
 from components.data.text.encoded import Text
 from models.family import Batch, Card, Generator, Noise
-
-
-class Rows(Protocol):
-    """Images by position: an array, or the images of a split."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, rows: np.ndarray, /) -> np.ndarray: ...
 
 
 def generate(
@@ -43,11 +36,11 @@ def generate(
     | np.ndarray
     | None = None,  # "data", one class, or the class of image i at [i]
     counts: Sequence[int] | None = None,  # images per class in the data, which labels="data" follows
-    images: Rows | None = None,  # uint8 (M, C, H, W): image i is made from images[i] (reconstruction)
-    sources: Rows
+    images: Pixels | None = None,  # uint8 (M, C, H, W): image i is made from images[i] (reconstruction)
+    sources: Pixels
     | None = None,  # uint8 (M, C', H', W'): image i is made from sources[i] (translation, upscaling)
     text: Text | None = None,  # image i is told the caption of text[i]
-    masks: Rows | None = None,  # uint8 (M, 1, H, W): image i is filled in where masks[i] is white
+    masks: Pixels | None = None,  # uint8 (M, 1, H, W): image i is filled in where masks[i] is white
     method: str = "sample",  # of the generator; "given" shows what images are made from
     device: torch.device | str = "cpu",
 ) -> Iterator[np.ndarray]:
@@ -131,23 +124,16 @@ def _condition(
     seed: int,
     labels: str | int | Sequence[int] | np.ndarray | None,
     counts: Sequence[int] | None,
-    images: Rows | None,
-    sources: Rows | None,
+    images: Pixels | None,
+    sources: Pixels | None,
     text: Text | None,
-    masks: Rows | None,
+    masks: Pixels | None,
 ) -> Batch:
     """What the images at `indices` are made from; past the end the last condition pads the chunk."""
     label = None if labels is None else classes(indices, seed, labels, counts)
-    tokens, mask = (None, None) if text is None else text[_padded(text, indices)].tensors()
-    return Batch(
-        n=len(indices),
-        image=None if images is None else _pixels(images, indices),
-        label=None if label is None else torch.from_numpy(label),
-        source=None if sources is None else _pixels(sources, indices),
-        text=tokens,
-        text_mask=mask,
-        mask=None if masks is None else (_pixels(masks, indices) > 0).float(),
-    )
+    lengths = [len(rows) for rows in (images, sources, text, masks) if rows is not None]
+    rows = np.minimum(indices, min(lengths) - 1) if lengths else indices
+    return batch_of(rows, images=images, labels=label, sources=sources, text=text, masks=masks)
 
 
 def classes(
@@ -162,19 +148,8 @@ def classes(
         return labels_for(indices, counts, seed)
     if isinstance(labels, int | np.integer):
         return np.full(len(indices), labels, dtype=np.int64)
-    return _rows(np.asarray(labels, dtype=np.int64), indices)
-
-
-def _rows(values: Rows, indices: np.ndarray) -> np.ndarray:
-    return values[_padded(values, indices)]
-
-
-def _padded(values: Sized, indices: np.ndarray) -> np.ndarray:
-    return np.minimum(indices, len(values) - 1)
-
-
-def _pixels(values: Rows, indices: np.ndarray) -> Tensor:
-    return to_float(np.ascontiguousarray(_rows(values, indices)))
+    classes_of = np.asarray(labels, dtype=np.int64)
+    return classes_of[np.minimum(indices, len(classes_of) - 1)]
 
 
 def labels_for(indices: Sequence[int] | np.ndarray, counts: Sequence[int], seed: int) -> np.ndarray:

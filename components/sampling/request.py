@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from components.data.text import encoder as text_encoder
 from components.data.text.encoded import LONGEST, Table, Text
 from components.families.catalogue import conditions, task_of
 from components.sampling.read_image import one_image, one_mask
-from models.family import Card, Generator
+from models.family import Card, Generator, SourceShape
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,12 @@ def _from_image(
             "--source is to be laid under noise: say how much with --strength, above 0 and below 1"
         )
 
-    side = getattr(generator, "source_resolution", card.resolution)
-    told = replace(card, resolution=side), described.get("background")
-    image = one_image(wish.source, *told, exact=task.smaller_source)
-    found = {"sources" if task.smaller_source else "images": np.repeat(image[None], n, axis=0)}
+    smaller = SourceShape(card.channels, getattr(generator, "source_resolution", card.resolution))
+    shape = card.source or smaller
+    asked = Card(shape.channels, shape.resolution)
+    image = one_image(wish.source, asked, described.get("background"), exact=task.smaller_source)
+    kind = "sources" if card.source or task.smaller_source else "images"
+    found = {kind: np.repeat(image[None], n, axis=0)}
     if wish.mask is not None:
         found["masks"] = np.repeat(one_mask(wish.mask, card.resolution)[None], n, axis=0)
     return found

@@ -37,21 +37,22 @@ def open_inputs(job: Fit) -> Inputs:
     data = DataCard.read(folder)
     card = card_for(job.family, job.config, data)
     encoded = store.local_copy(job.captions) if card.text else None
+    opened = {name: _open(job, store, folder, name, encoded, card) for name in ("train", "validation")}
     models = {name: load_model(store.local_copy(model)) for name, model in job.upstream.items()}
     return Inputs(
         data,
         card,
-        training=_open(job, store, folder, "train", encoded),
-        validation=_open(job, store, folder, "validation", encoded),
+        training=opened["train"],
+        validation=opened["validation"],
         upstream={name: generator for name, (generator, _, _) in models.items()},
         upstream_configs={name: config for name, (_, _, config) in models.items()},
         encoder=store.read_json(f"{job.captions}/{ENCODER}") if card.text else None,
     )
 
 
-def _open(job: Fit, store: Store, folder: Path, name: str, encoded: Path | None) -> Split:
+def _open(job: Fit, store: Store, folder: Path, name: str, encoded: Path | None, card: Card) -> Split:
     """A split, with its encoded captions and the encodings of its images, or without the excluded class."""
-    split = open_split(folder, name, encoded)
+    split = open_split(folder, name, encoded, sources=card.source is not None)
     if job.without is not None:
         return split.without(job.without)
     if not job.latents:

@@ -14,13 +14,16 @@ from components.common.memory import keep_freed
 from components.common.seeds import derive
 from components.common.threads import using_threads
 from components.data import dataset
-from components.data.dataset import Batches, to_float
-from components.evaluation.snapshot import Jury, Selector
+from components.data.batches import Batches
+from components.data.dataset import to_float
+from components.evaluation.samples import EvaluationInputs, sample_for_evaluation
+from components.evaluation.snapshot import Selector, open_jury
 from components.families.catalogue import build, conditions, task_of
 from components.records.names import RESULT
 from components.sampling import generate, sheets
-from components.sampling.conditions import conditions_of, originals
+from components.sampling.conditions import FixedConditions, originals
 from components.sampling.sheets import SHEET_COLUMNS
+from components.sampling.sources import source_images
 from components.store import Store
 from components.store.uploader import Uploader
 from components.training import checkpoint
@@ -38,6 +41,9 @@ from components.training.state import Trained
 from components.training.trainer import Trainer
 from components.training.validation import held_out
 from models.family import Family, Generator
+
+# Pictures beside the sample grids, by the columns of a task's sheet.
+TARGETS, SOURCES = "samples/source.webp", "samples/given.webp"
 
 PROBED = 1000  # validation images of which a sample says how diverse samples should be
 
@@ -58,8 +64,10 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
         family = build_family(job, inputs)
         resume = newest_checkpoint(attempt, group)
         log = open_log(job, inputs, family, uploader) if group.rank == 0 else NullLog()
-        trainer = Trainer(family, settings, group=group, probe=log.probe)
-        batches = Batches(inputs.training, settings.batch, settings.seed, job.flips)
+        conditions = FixedConditions(inputs.card, inputs.training, task_of(job.family))
+        trainer = Trainer(family, settings, group=group, probe=log.probe, conditions=conditions)
+        paired = task_of(job.family).paired
+        batches = Batches(inputs.training, settings.batch, settings.seed, job.flips, paired)
         validation = held_out(inputs.validation, settings.batch)
         trained = train(
             trainer, batches, log, validation=validation, resume=resume, report=report, stop_at=job.stop_at
@@ -127,19 +135,21 @@ def open_log(job: Fit, inputs: Inputs, family: Family, uploader: Uploader) -> Jo
         "device": job.device,
         **originals(job.family, validation, rows),
     }
-    if task_of(job.family).has_target:
-        grid = sheets.grid(validation.images[rows], SHEET_COLUMNS)
-        uploader.put(sheets.encode_webp(grid), "samples/source.webp")
-    if hasattr(family.generator, "given"):
-        shown = generate.draw(family.generator, inputs.card, method="given", **fixed)
-        uploader.put(sheets.encode_webp(sheets.grid(shown, SHEET_COLUMNS)), "samples/given.webp")
+    sheet: dict[str, np.ndarray | None] = {}
+    if "target" in task_of(job.family).sheet:
+        sheet[TARGETS] = validation.images[rows]
+    if "source" in task_of(job.family).sheet:
+        sheet[SOURCES] = source_images(family.generator, inputs.card, **fixed)
+    for name, images in sheet.items():
+        if images is not None:
+            uploader.put(sheets.encode_webp(sheets.grid(images, SHEET_COLUMNS)), name)
 
     def draw(generator: nn.Module) -> np.ndarray:
         assert isinstance(generator, Generator)
         return generate.draw(generator, inputs.card, **fixed)
 
     selector = open_selector(job, inputs) if settings.judges else None
-    probe = open_probe(inputs, selector) if sides_of(family.phases) else None
+    probe = open_probe(job, inputs, selector) if sides_of(family.phases) else None
     arguments = attempt, uploader, draw, settings.steps, selector, job.checkpoints, probe
     return JobLog(job, inputs, rows, *arguments)
 
@@ -150,19 +160,23 @@ def open_selector(job: Fit, inputs: Inputs) -> Selector:
     Its samples are like those to be reported, but of seeds and images that select and are never reported.
     """
     store, validation = Store(job.store), inputs.validation
-    n = min(job.settings.judge_samples, len(validation))
-    targets = validation.images[np.arange(n)] if task_of(job.family).has_target else None
-    jury = Jury(store.local_copy(job.reference), store.local_copy(job.extractor), n, targets)
-    fixed = conditions_of(job.family, job.config, inputs.card, inputs.data, validation)
-    fixed |= {"n": n, "seed": derive(job.settings.seed, "select"), "device": job.device}
-    return Selector(jury, lambda generator: generate.draw(generator, inputs.card, **fixed))
+    evaluated = EvaluationInputs(job.family, job.config, inputs.card, inputs.data, validation)
+    n = evaluated.most(min(job.settings.judge_samples, len(validation)))
+    jury = open_jury(store, job.reference, job.extractor, validation, n, evaluated.task)
+    seed = derive(job.settings.seed, "select")
+
+    def draw(generator: Generator) -> np.ndarray:
+        return sample_for_evaluation(generator, evaluated, n, seed, device=job.device).images
+
+    return Selector(jury, draw)
 
 
-def open_probe(inputs: Inputs, selector: Selector | None) -> Probe:
+def open_probe(job: Fit, inputs: Inputs, selector: Selector | None) -> Probe:
     """What measures the diversity of samples: through the extractor where one judges, else in pixels."""
     validation = inputs.validation
     real = to_float(validation.images[: min(len(validation), PROBED)])
+    conditions = FixedConditions(inputs.card, validation, task_of(job.family))
     if selector is None:
-        return Probe(inputs.data.card, lambda images: images.flatten(1), real)
+        return Probe(conditions, lambda images: images.flatten(1), real)
     extractor = selector.jury.extractor
-    return Probe(inputs.data.card, lambda images: extractor(dataset.to_uint8(images)), real)
+    return Probe(conditions, lambda images: extractor(dataset.to_uint8(images)), real)

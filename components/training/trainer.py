@@ -22,6 +22,7 @@ from components.common.errors import Diverged, InputError
 from components.common.seeds import derive, seed
 from components.config.train import Train
 from components.records.health import HealthEvent, Treatment
+from components.sampling.conditions import FixedConditions
 from components.training import posthoc_ema
 from components.training.carry_over import carried
 from components.training.distributed import Buffers, Group, Replica, evaluated
@@ -32,10 +33,10 @@ from components.training.health.probe import Probe
 from components.training.protocols import Source
 from components.training.schedule import learning_rate
 from components.training.state import Control
-from models.family import Batch, Card, Family, Noise, Phase, Remedy, Terms
+from models.family import Batch, Family, Noise, Phase, Remedy, Terms
 from models.parts.layers import calibrate, has_batch_norm
 
-STANDING_BATCHES, STANDING_IMAGES = 4, 128
+STANDING_BATCHES, STANDING_IMAGES = 4, 128  # of which BatchNorm statistics are recomputed
 
 PART = re.compile(r"\w+_[tz]\d+")  # a part of what is observed, by noise or by latent: of training alone
 
@@ -65,8 +66,15 @@ class Trainer:
     """A family in training on one process of a group."""
 
     def __init__(
-        self, family: Family, settings: Train, *, group: Group | None = None, probe: Probe | None = None
+        self,
+        family: Family,
+        settings: Train,
+        *,
+        group: Group | None = None,
+        probe: Probe | None = None,
+        conditions: FixedConditions | None = None,
     ):
+        self.conditions = conditions or FixedConditions(family.card)
         self.settings, self.group = settings, group or Group()
         self.shards = self.group.shards(settings.shards)
         self.best: Terms | None = None
@@ -380,21 +388,17 @@ class Trainer:
 
     def calibrated(self) -> nn.Module:
         """The averaged generator, its BatchNorm statistics recomputed for its weights from fixed seeds."""
-        generator, card = self.ema.generator, self.family.card
+        generator = self.ema.generator
         if has_batch_norm(generator):
-            calibrate(
-                generator, (standing_batch(card, i, self.group.device) for i in range(STANDING_BATCHES))
-            )
+            calibrate(generator, (self.standing_batch(i) for i in range(STANDING_BATCHES)))
         return generator
+
+    def standing_batch(self, number: int) -> tuple[Batch, Noise]:
+        """Condition and noise from which BatchNorm statistics are recomputed: the same in every run."""
+        noise = Noise((derive("standing", number, i) for i in range(STANDING_IMAGES)), self.group.device)
+        return self.place(self.conditions(number, STANDING_IMAGES)), noise
 
 
 def norm(parameters: Sequence[nn.Parameter]) -> float:
     """The Euclidean norm of all of them."""
     return float(torch.stack(torch._foreach_norm([p.detach() for p in parameters])).norm())
-
-
-def standing_batch(card: Card, number: int, device: torch.device) -> tuple[Batch, Noise]:
-    """Condition and noise from which BatchNorm statistics are recomputed: the same in every run."""
-    n = STANDING_IMAGES
-    label = torch.arange(n, device=device) % card.num_classes if card.num_classes else None
-    return Batch(n, label=label), Noise((derive("standing", number, i) for i in range(n)), device)

@@ -23,16 +23,14 @@ from components.common.threads import using_threads
 from components.common.validation import explain
 from components.config.sweep import Sweep
 from components.config.train import Train
-from components.data.card import DataCard
 from components.data.dataset import open_split
-from components.evaluation.snapshot import Jury
+from components.evaluation.samples import open_model, sample_for_evaluation
+from components.evaluation.snapshot import Jury, open_jury
 from components.families import catalogue
-from components.families.artifact import load_model
 from components.families.catalogue import task_of
 from components.records import names
 from components.records.trial import FailedTrial, ScheduleEntry, TrialEvaluation, TrialReport, Values
-from components.sampling import generate, sheets
-from components.sampling.conditions import conditions_of
+from components.sampling import sheets
 from components.stages import cache
 from components.stages.cache import Done
 from components.stages.spec import Spec
@@ -367,20 +365,13 @@ def sample(
     """The first `n` images of a seed by a stored model, the seconds of work, and what evaluates them."""
     store, training = context.store, context.training
     changes = {name: (name, value) for name, value in (change or {}).items()}
-    generator, card, described = load_model(store.local_copy(model), changes)
-    folder = store.local_copy(training.data)
-    encoded = store.local_copy(training.captions) if card.text else None
-    split, data = open_split(folder, "validation", encoded), DataCard.read(folder)
-    paired = task_of(context.family).has_target
-    n = min(n, len(split)) if paired or card.text else n
-    targets = split.images[np.arange(n)] if paired else None
-    jury = Jury(store.local_copy(training.reference), store.local_copy(training.extractor), n, targets)
-    fixed = conditions_of(context.family, described["config"], card, data, split)
-    generator = generator.to(context.device)
-    clock = time.process_time if context.device == "cpu" else time.perf_counter
-    began = clock()  # of work, whatever else runs on this machine
-    images = generate.draw(generator, card, n=n, seed=seed, device=context.device, **fixed)
-    return images, clock() - began, jury
+    folders = training.data, training.captions, "validation"
+    generator, inputs = open_model(store, model, *folders, context.device, changes)
+    n = inputs.most(n)
+    jury = open_jury(store, training.reference, training.extractor, inputs.split, n, inputs.task)
+    clock = time.process_time if context.device == "cpu" else time.perf_counter  # whatever else runs here
+    samples = sample_for_evaluation(generator, inputs, n, seed, device=context.device, clock=clock)
+    return samples.images, samples.seconds, jury
 
 
 def train_of(sweep: Sweep, train: Mapping[str, Any]) -> dict[str, Any]:
@@ -419,7 +410,7 @@ def train_of(sweep: Sweep, train: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_metric(family: str, metric: str) -> None:
     """Raises InputError if a family has no such metric."""
-    if metric == "mse" and not task_of(family).has_target:
+    if metric == "mse" and "pairs" not in task_of(family).metrics:
         raise InputError(
             f"sweep.metric: mse compares images with what they should be, which {family} is not told; "
             "known for it: auto, frechet_distance, kid"
@@ -437,8 +428,5 @@ def metric_of(context: TrialContext) -> str:
         return context.metric
     store, training = context.store, context.training
     validation = open_split(store.local_copy(training.data), "validation")
-    n = min(context.samples, len(validation))
-    targets = validation.images[np.arange(n)] if task_of(context.family).has_target else None
-    return Jury(
-        store.local_copy(training.reference), store.local_copy(training.extractor), n, targets
-    ).measure
+    n, task = min(context.samples, len(validation)), task_of(context.family)
+    return open_jury(store, training.reference, training.extractor, validation, n, task).measure

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from components.common.errors import InputError
-from components.data.dataset import Batches, Shards, Split, open_split, to_float, to_uint8
+from components.data.batches import Batches
+from components.data.dataset import Shards, Split, open_split, to_float, to_uint8
 
 
 def split(n: int = 50, labelled: bool = True) -> Split:
@@ -15,10 +16,6 @@ def split(n: int = 50, labelled: bool = True) -> Split:
     images = np.random.default_rng(0).integers(0, 256, (n, 1, 4, 4), dtype=np.uint8)
     images[:, 0, 0, 0] = np.arange(n)
     return Split(Shards([images]), np.arange(n) % 10 if labelled else None, [f"image {i}" for i in range(n)])
-
-
-def numbers(batch) -> list[int]:
-    return to_uint8(batch.image)[:, 0, 0, 0].tolist()
 
 
 def test_uint8_to_float_and_back_is_the_identity():
@@ -29,54 +26,6 @@ def test_uint8_to_float_and_back_is_the_identity():
 
 def test_to_uint8_rounds_and_clamps():
     assert to_uint8(torch.tensor([-2.0, 2.0, 0.9999 / 127.5, 0.0])).tolist() == [0, 255, 128, 128]
-
-
-def test_a_batch_is_a_function_of_seed_and_step():
-    batches = Batches(split(), 16, seed=3, flips=True)
-    straight = [batches.at(step) for step in range(9)]
-    alone = Batches(split(), 16, seed=3, flips=True).at(8)
-    assert torch.equal(straight[8].image, alone.image) and torch.equal(straight[8].label, alone.label)
-    assert not torch.equal(alone.image, Batches(split(), 16, seed=4, flips=True).at(8).image)
-
-
-def test_labels_belong_to_their_images():
-    batch = Batches(split(), 16, seed=0).at(2)
-    assert batch.label.dtype == torch.int64
-    assert batch.label.tolist() == [number % 10 for number in numbers(batch)]
-    assert Batches(split(labelled=False), 16, seed=0).at(2).label is None
-
-
-def test_captions_belong_to_their_images():
-    batches = Batches(split(), 16, seed=0)
-    assert batches.captions(3, 1, 2) == [f"image {i}" for i in numbers(batches.at(3, 1, 2))]
-
-
-def test_every_epoch_covers_every_image_once_in_a_new_order():
-    batches = Batches(split(50), 16, seed=0)
-    stream = [i for step in range(25) for i in numbers(batches.at(step))]
-    epochs = [stream[start : start + 50] for start in range(0, 400, 50)]
-    assert all(sorted(epoch) == list(range(50)) for epoch in epochs)
-    assert len({tuple(epoch) for epoch in epochs}) == 8
-
-
-def test_a_batch_may_be_larger_than_the_split():
-    assert sorted(numbers(Batches(split(5), 20, seed=0).at(7))) == sorted(list(range(5)) * 4)
-
-
-@pytest.mark.parametrize("shards", [1, 2, 4, 8])
-def test_shards_are_equal_slices_of_the_whole_batch(shards):
-    batches = Batches(split(), 16, seed=1, flips=True)
-    parts = [batches.at(5, s, shards) for s in range(shards)]
-    assert {len(part) for part in parts} == {16 // shards}
-    assert torch.equal(torch.cat([part.image for part in parts]), batches.at(5).image)
-    assert torch.equal(torch.cat([part.label for part in parts]), batches.at(5).label)
-
-
-def test_flips_mirror_about_half_of_the_images_and_nothing_else():
-    plain, flipped = (Batches(split(), 200, seed=0, flips=flips).at(3).image for flips in (False, True))
-    mirrored = (plain.flip(-1) == flipped).flatten(1).all(1)
-    assert ((plain == flipped).flatten(1).all(1) | mirrored).all()
-    assert 70 < mirrored.sum() < 130
 
 
 def test_shards_on_disk_read_as_one_array():

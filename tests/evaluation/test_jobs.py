@@ -23,7 +23,7 @@ from components.sampling import generate
 from components.store import Store
 from components.training import request
 from models import registry
-from models.family import Card
+from models.family import Card, SourceShape
 from models.registry import FAMILIES
 from tests.tiny import CONFIGS
 
@@ -153,7 +153,8 @@ def test_translating_families_are_judged_against_their_targets(
         task = "translate"
         needs = frozenset({"source"})
 
-    family = Copies(Copies.Config(**CONFIGS["autoencoder"]), Card(1, 8, 10))
+    card = Card(1, 8, 10, source=SourceShape(1, 8))
+    family = Copies(Copies.Config(**CONFIGS["autoencoder"]), card)
 
     def copy(self: Any, batch: Batch, noise: Noise) -> torch.Tensor:
         assert batch.source is not None and batch.image is None
@@ -165,6 +166,8 @@ def test_translating_families_are_judged_against_their_targets(
     np.save(
         store.path("data/test/sources-00000.npy"), np.clip(targets.astype(int) + 9, 0, 255).astype(np.uint8)
     )
+    described = store.read_json("models/autoencoder/config.json")
+    store.write_json("models/autoencoder/config.json", described | {"card": card.to_json()})
     found = drawn(store, "autoencoder", 64, tmp_path)
     expected = np.square((np.clip(targets[:N].astype(int) + 9, 0, 255) - targets[:N]) / 255).mean((1, 2, 3))
     np.testing.assert_allclose(found["pair-mse"], expected, atol=1e-6)

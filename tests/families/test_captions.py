@@ -13,8 +13,9 @@ from components.common.errors import InputError
 from components.config.evaluate import Evaluate
 from components.config.experiment import Experiment
 from components.config.train import Train
+from components.data.batches import Batches
 from components.data.card import DataCard
-from components.data.dataset import Batches, open_split
+from components.data.dataset import open_split
 from components.data.text import encode_captions, encoder
 from components.data.text.encoded import DIM, Table, Text
 from components.evaluation import parts

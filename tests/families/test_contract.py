@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from components.data.dataset import Batches
+from components.data.batches import Batches
 from components.sampling import generate
 from components.training.loop import train
 from models.family import Card
 from models.registry import FAMILIES
 from tests import tiny, two_ranks
+from tests.families import translators
 
 NAMES = sorted([*FAMILIES, *tiny.VARIANTS])
 OBSERVED = ("grad_norm", "loss", "auc", "sign", "latent_mean", "latent_square", "perplexity", "codes_used")
@@ -116,6 +117,10 @@ def on_two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trainings = [
         *(two_ranks.Training(name, name, tiny.settings(), tiny.card_of(name)) for name in NAMES),
         two_ranks.Training("dcgan-deep", "dcgan", tiny.settings(), tiny.DEEP),
+        *(
+            two_ranks.Training(name, name, tiny.settings(), translators.CARD, prepare=translators.register)
+            for name in translators.NAMES
+        ),
     ]
     return two_ranks.train_all(trainings, tmp_path_factory.mktemp("ranks"))
 
@@ -127,4 +132,12 @@ def test_two_ranks_equal_one(name: str, on_two_ranks: Path) -> None:
     Parameters agree within the tolerance of reordered sums.
     """
     alone, _ = tiny.trained("dcgan", tiny.DEEP) if name == "dcgan-deep" else tiny.trained(name)
+    two_ranks.compare(on_two_ranks, name, alone)
+
+
+@pytest.mark.usefixtures("translators")
+@pytest.mark.parametrize("name", translators.NAMES)
+def test_two_ranks_equal_one_from_sources(name: str, on_two_ranks: Path) -> None:
+    """Also where the sources have an order of their own."""
+    alone, _ = tiny.run(name, card=translators.CARD)
     two_ranks.compare(on_two_ranks, name, alone)

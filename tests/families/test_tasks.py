@@ -25,6 +25,15 @@ def test_every_family_has_a_task_of_the_table(family: str) -> None:
     assert task.made_from != "noise" or not task.has_target
 
 
+def test_the_entries_of_the_table_agree_with_themselves() -> None:
+    for name, task in TASKS.items():
+        assert ("pairs" in task.metrics) is task.has_target is ("target" in task.sheet), name
+        assert ("pairs" in task.metrics) is not ("set" in task.metrics), name
+        assert (task.baseline is not None) is (task.made_from == "source") is ("source" in task.sheet), name
+        assert (task.baseline == "bicubic") is task.smaller_source, name
+        assert "output" in task.sheet and task.paired is task.has_target, name
+
+
 def test_tasks_are_compared_as_strings_nowhere() -> None:
     compared = []
     for path in SOURCES:

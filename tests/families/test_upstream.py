@@ -16,8 +16,9 @@ import torch
 from components.common.chunks import ranges
 from components.common.errors import InputError
 from components.config.experiment import Experiment
+from components.data.batches import Batches
 from components.data.card import DataCard
-from components.data.dataset import Batches, Shards, open_shards, open_split, to_float
+from components.data.dataset import Shards, open_shards, open_split, to_float
 from components.families import artifact, catalogue
 from components.families.resolve import resolved, with_upstream
 from components.pipeline import evaluate, latents, train

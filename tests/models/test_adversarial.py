@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.linalg import matrix_norm
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot, softplus
 
-from components.data.dataset import Batches
-from components.training.trainer import Trainer, standing_batch
+from components.data.batches import Batches
+from components.training.trainer import Trainer
 from models import adversarial, family, gan, remedies
 from models.adversarial import Adversarial
 from models.adversarial_config import AdversarialConfig
@@ -876,7 +876,7 @@ def test_statistics_of_conditional_samples_are_those_of_all_classes() -> None:
     norm = batch_norms(generator)[0]
     inputs = []
     for i in range(4):
-        batch, noise = standing_batch(made.family.card, i, torch.device("cpu"))
+        batch, noise = made.standing_batch(i)
         assert batch.label is not None and set(batch.label.tolist()) == set(range(10))
         z = torch.cat([noise(generator.latent), one_hot(batch.label, 10).float()], 1)
         inputs.append(generator.project(z).detach().unflatten(1, (-1, norm.num_features)))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from components.data.dataset import Batches
+from components.data.batches import Batches
 from components.families.catalogue import build
 from components.training.health.detector import TITLES
 from components.training.trainer import Trainer

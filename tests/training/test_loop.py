@@ -12,7 +12,7 @@ from torch import nn
 
 from components.common.errors import RunError
 from components.common.seeds import derive, seed
-from components.data.dataset import Batches
+from components.data.batches import Batches
 from components.store import Store
 from components.training import checkpoint
 from components.training.distributed import Buffers, Group

@@ -16,8 +16,8 @@ from torch import nn
 
 from components.config.train import Train
 from components.data import card as data_card
+from components.data.batches import Batches
 from components.data.card import DataCard
-from components.data.dataset import Batches
 from components.records import names
 from components.records.health import HealthEvent
 from components.records.training import SavedWeights, Selection, TrainingResult
@@ -319,7 +319,7 @@ def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         scores: tuple[float, ...], name: str = "vae", **changes: Any
     ) -> tuple[TrainingResult | None, Store]:
         monkeypatch.setattr(data_card.DataCard, "read", lambda folder: card)
-        monkeypatch.setattr(inputs, "open_split", lambda folder, split, encoded: tiny.split())
+        monkeypatch.setattr(inputs, "open_split", lambda *_, **__: tiny.split())
         monkeypatch.setattr(job, "open_selector", lambda *_: Scores(scores))
         (tmp_path / "data").mkdir()
         chosen = tiny.settings(sample_grids=2, sample_images=4, **changes)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from components.common.seeds import derive
 from components.metrics.diversity import BANDWIDTH, pairwise, vendi_score
-from models.family import Batch, Card, Generator, Noise
+from components.sampling.conditions import FixedConditions
+from models.family import Generator, Noise
 
 Features = Callable[[Tensor], "np.ndarray | Tensor"]
 """From images (N, C, H, W) in [-1, 1] to feature vectors (N, D)."""
@@ -22,15 +23,17 @@ class Probe:
     """Fixed-seed samples of a generator in training, measured in feature space.
 
     Args:
-        card: the images' shape and classes; samples of all classes are drawn in turn.
+        conditions: what the samples are made from.
         features: what the measures look at.
         real: images (N, C, H, W) in [-1, 1], of which at most `n` say how diverse samples should be.
         n: samples; fewer where there are fewer images, since diversity depends on how many are looked at.
         seed: of the noise and of the choice among the images.
     """
 
-    def __init__(self, card: Card, features: Features, real: Tensor, n: int = 128, seed: int = 0):
-        self.card, self.features, self.n, self.seed = card, features, min(n, len(real)), seed
+    def __init__(
+        self, conditions: FixedConditions, features: Features, real: Tensor, n: int = 128, seed: int = 0
+    ):
+        self.conditions, self.features, self.n, self.seed = conditions, features, min(n, len(real)), seed
         choice = torch.randperm(len(real), generator=torch.Generator().manual_seed(derive(seed, "real")))
         distances = pairwise(self._vectors(real[choice[:n]]))  # (N, N)
         between = distances[np.triu_indices(len(distances), 1)]
@@ -65,11 +68,10 @@ class Probe:
 
     def _sample(self, generator: Generator) -> Tensor:
         device = next(generator.parameters()).device
-        classes = self.card.num_classes
-        label = torch.arange(self.n, device=device) % classes if classes else None
+        batch = self.conditions(0, self.n).to(device)
         noise = Noise((derive(self.seed, "probe", i) for i in range(self.n)), device)
         with as_in_training(generator), torch.no_grad():
-            return generator.sample(Batch(self.n, label=label), noise)
+            return generator.sample(batch, noise)
 
     def _vectors(self, images: Tensor) -> np.ndarray:
         vectors = self.features(images)

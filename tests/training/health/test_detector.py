@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from components.metrics.diversity import pairwise, vendi_score
+from components.sampling.conditions import FixedConditions
 from components.training.health.detector import TITLES, Diagnosis, Doctor
 from components.training.health.probe import Probe
 from components.training.health.rules import GONE, RULES, WARM_UP
@@ -230,7 +231,7 @@ def classes() -> tuple[Tensor, float]:
 
 def probe_of(centres: Tensor, std: float, seed: int = 0) -> Probe:
     real = Modes(centres, std).sample(Batch(512), Noise(range(1000, 1512))).detach()
-    return Probe(Card(centres.shape[1], 1), lambda x: x.flatten(1), real, n=128, seed=seed)
+    return Probe(FixedConditions(Card(centres.shape[1], 1)), lambda x: x.flatten(1), real, n=128, seed=seed)
 
 
 @pytest.mark.parametrize(
@@ -294,7 +295,12 @@ def test_the_probe_leaves_no_trace(training: bool) -> None:
     generator = Normed().train(training)
     generator.layers[0].eval()
     before = {k: v.clone() for k, v in generator.state_dict().items()}
-    probe = Probe(Card(2, 1, num_classes=3), lambda x: x.flatten(1).numpy(), torch.randn(64, 2, 1, 1), n=8)
+    probe = Probe(
+        FixedConditions(Card(2, 1, num_classes=3)),
+        lambda x: x.flatten(1).numpy(),
+        torch.randn(64, 2, 1, 1),
+        n=8,
+    )
     random = torch.get_rng_state()
     probe(generator)
     assert torch.equal(random, torch.get_rng_state())
@@ -308,7 +314,7 @@ def test_the_probe_leaves_no_trace(training: bool) -> None:
 def test_as_many_samples_are_looked_at_as_images() -> None:
     """Of 30 images no 128 samples are as diverse as; the same images again are exactly as diverse."""
     real = torch.randn(30, 2, 1, 1)
-    probe = Probe(Card(2, 1), lambda x: x.flatten(1), real)
+    probe = Probe(FixedConditions(Card(2, 1)), lambda x: x.flatten(1), real)
     assert probe.n == 30
     again = Fixed(real)
     assert probe(again)["diversity"] == pytest.approx(1)

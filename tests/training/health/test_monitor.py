@@ -15,8 +15,9 @@ import torch.multiprocessing as mp
 
 from components.common.errors import RunError
 from components.config.train import Train
-from components.data.dataset import Batches
+from components.data.batches import Batches
 from components.records.health import Treatment
+from components.sampling.conditions import FixedConditions
 from components.store import Store
 from components.store.uploader import Uploader
 from components.training.carry_over import carried
@@ -256,7 +257,9 @@ def test_the_probe_changes_nothing_and_is_seen() -> None:
     torch.manual_seed(0)
     trainer, log = tiny.trainer("dcgan", chosen), tiny.Memory()
     real = tiny.split().images[:]
-    probe = Probe(tiny.CARD, lambda x: x.flatten(1), torch.from_numpy(real) / 127.5 - 1, n=32)
+    probe = Probe(
+        FixedConditions(tiny.CARD), lambda x: x.flatten(1), torch.from_numpy(real) / 127.5 - 1, n=32
+    )
     trainer.probe = probe
     train(trainer, Batches(tiny.split(), 8, 0), log)
     assert equal(plain.family.state_dict(), trainer.family.state_dict())

@@ -1,0 +1,136 @@
+"""Sample a model as it is evaluated: open the data, find the conditions, draw."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.common.chunks import CHUNK
+from components.data.card import DataCard
+from components.data.dataset import Split, open_split
+from components.families.artifact import load_model
+from components.families.catalogue import task_of
+from components.families.tasks import Task
+from components.sampling import generate
+from components.sampling.conditions import conditions_of
+from components.sampling.sources import source_images
+from components.store import Store
+from models.family import Card, Generator
+
+
+@dataclass(frozen=True)
+class EvaluationInputs:
+    """What the evaluated samples of a family are made from, and what they are compared with."""
+
+    family: str
+    config: dict[str, Any]
+    card: Card
+    data: DataCard
+    split: Split
+
+    @property
+    def task(self) -> Task:
+        """The family's task."""
+        return task_of(self.family)
+
+    @cached_property
+    def conditions(self) -> dict[str, Any]:
+        """The conditions, as `generate` takes them."""
+        return conditions_of(self.family, self.config, self.card, self.data, self.split)
+
+    def most(self, n: int) -> int:
+        """Returns `n`, or the number of images, sources or captions where samples are made from fewer."""
+        made_from = [self.conditions.get(kind) for kind in ("images", "sources", "text")]
+        return min([n, *(len(rows) for rows in made_from if rows is not None)])
+
+    def targets(self, rows: np.ndarray) -> np.ndarray | None:
+        """Returns what samples should be, uint8 (n, C, H, W); None for a task without targets."""
+        return self.split.images[rows] if self.task.has_target else None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples, and what they were made from."""
+
+    images: np.ndarray  # uint8 (n, C, H, W)
+    labels: np.ndarray | None  # (n,) the classes that were asked for
+    captions: np.ndarray | None  # (n,) the captions that were asked for, as numbers
+    targets: np.ndarray | None  # uint8 (n, C, H, W)
+    seconds: float  # that sampling alone took
+
+
+def open_model(
+    store: Store,
+    model: str,
+    data: str,
+    captions: str,
+    split: str,
+    device: str = "cpu",
+    changes: Mapping[str, tuple[str, Any]] | None = None,
+) -> tuple[Generator, EvaluationInputs]:
+    """Opens a model, and a split of the data to evaluate it on.
+
+    Args:
+        store: where everything lies.
+        model: folder of the model.
+        data: folder of the data set.
+        captions: folder of its encoded captions, for models that are conditioned on them.
+        split: name of the split.
+        device: where to sample.
+        changes: settings of sampling that replace the model's, as `load_model` takes them.
+    """
+    generator, card, described = load_model(store.local_copy(model), changes)
+    folder = store.local_copy(data)
+    encoded = store.local_copy(captions) if card.text else None
+    opened = open_split(Path(folder), split, encoded, sources=card.source is not None)
+    inputs = EvaluationInputs(
+        described["family"], described["config"], card, DataCard.read(Path(folder)), opened
+    )
+    return generator.to(device), inputs
+
+
+def sample_for_evaluation(
+    generator: Generator,
+    inputs: EvaluationInputs,
+    n: int,
+    seed: int,
+    *,
+    start: int = 0,
+    batch: int = CHUNK,
+    device: str = "cpu",
+    clock: Callable[[], float] = time.perf_counter,
+) -> Samples:
+    """Returns images [start, start + n) of the stream of a seed.
+
+    Raises:
+        InputError: there are fewer conditions than images.
+        RunError: the images are not finite.
+    """
+    rows, conditions = np.arange(start, start + n), inputs.conditions
+    began = clock()
+    images = generate.draw(
+        generator, inputs.card, n=n, seed=seed, start=start, batch=batch, device=device, **conditions
+    )
+    seconds, labels, text = clock() - began, None, inputs.split.text
+    if "labels" in conditions:
+        labels = generate.classes(rows, seed, conditions["labels"], conditions.get("counts"))
+    return Samples(images, labels, None if text is None else text.rows[rows], inputs.targets(rows), seconds)
+
+
+def baseline_images(
+    generator: Generator, inputs: EvaluationInputs, n: int, seed: int, *, start: int = 0, device: str = "cpu"
+) -> np.ndarray | None:
+    """Returns what the task's baseline makes of the same conditions, uint8 (n, C, H, W).
+
+    That is the source itself, enlarged where it is smaller; None where the task has no baseline.
+    """
+    if inputs.task.baseline is None:
+        return None
+    fixed: dict[str, Any] = {"n": n, "seed": seed, "start": start, "device": device}
+    return source_images(generator, inputs.card, **fixed, **inputs.conditions)

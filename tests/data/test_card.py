@@ -1,0 +1,39 @@
+"""Cards say the shape of sources, and are stored as before where there are none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from components.common.hashing import digest
+from components.data.card import DataCard, Sources
+from models.family import Card, SourceShape
+
+ABOUT = {
+    **{"name": "mine", "title": "t", "source": "s", "licence": "l", "credit": "c"},
+    **{"resolution": 28, "channels": 1, "counts": {"train": 2}},
+}
+SOURCES = Sources(resolution=7, channels=3, counts={"train": 5})
+
+
+def test_a_data_card_without_sources_keeps_its_bytes(tmp_path: Path) -> None:
+    text = DataCard.model_validate(ABOUT).to_json()
+    assert "sources" not in json.loads(text)
+    (tmp_path / "card.json").write_text(text)
+    # Of the same card before there were sources: versions of data sets are made from it.
+    assert digest(tmp_path / "card.json", "md5") == "aeffcbde865445552bd901e97f13b6b3"
+
+
+def test_a_data_card_says_the_shape_of_its_sources(tmp_path: Path) -> None:
+    card = DataCard.model_validate(ABOUT | {"sources": SOURCES})
+    (tmp_path / "card.json").write_text(card.to_json())
+    assert DataCard.read(tmp_path) == card
+    assert card.card == Card(1, 28, source=SourceShape(3, 7))
+    assert card.card.source is not None and card.card.source.shape == (3, 7, 7)
+
+
+def test_a_card_is_stored_with_its_source_alone() -> None:
+    plain, with_source = Card(1, 8, 10), Card(1, 8, source=SourceShape(3, 4))
+    assert plain.to_json() == {"channels": 1, "resolution": 8, "num_classes": 10, "text": 0}
+    for card in (plain, with_source):
+        assert Card.from_json(json.loads(json.dumps(card.to_json()))) == card

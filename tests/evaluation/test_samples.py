@@ -1,0 +1,134 @@
+"""Samples as they are evaluated, and the baselines beside them, in closed form."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.data.dataset import open_split
+from components.evaluation import evaluate, reference
+from components.evaluation.jobs import draw, judge, pair_values
+from components.evaluation.reference import Judged, Reference
+from components.evaluation.requests import Draw, Places, Verdict
+from components.evaluation.samples import baseline_images, open_model, sample_for_evaluation
+from components.families import artifact, catalogue
+from components.families.tasks import TASKS
+from components.sampling.sources import as_images
+from components.store import Store
+from models.family import Card, SourceShape
+from tests.families.translators import PAIRED, UNPAIRED, register, remove, with_sources
+from tests.tiny import CONFIGS
+
+N, SOURCES = 60, {"train": 90, "validation": 30, "test": 70}
+
+
+@pytest.fixture(autouse=True)
+def translators() -> Iterator[None]:
+    register()
+    yield
+    remove()
+
+
+@pytest.fixture(autouse=True)
+def quick_floors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without training a classifier on real images for another number of samples."""
+    monkeypatch.setattr(reference, "floors", functools.partial(reference.floors, train=False))
+
+
+@pytest.fixture
+def store(tmp_path: Path, digits: Path, digits_reference: Path) -> Store:
+    """A store with digits, with sources where a family takes them, a reference and untrained models."""
+    store = Store(str(tmp_path / "store"))
+    shutil.copytree(digits_reference, store.path("reference"))
+    for name in (PAIRED, UNPAIRED, "super_resolution", "inpainting", "vae", "autoencoder"):
+        card = Card(1, 8, 10)
+        if name == PAIRED:
+            with_sources(digits, Path(store.path(name)), side=8)
+            card = Card(1, 8, 10, source=SourceShape(3, 8))
+        elif name == UNPAIRED:
+            with_sources(digits, Path(store.path(name)), side=4, counts=SOURCES)
+            card = Card(1, 8, 10, source=SourceShape(3, 4))
+        else:
+            shutil.copytree(digits, store.path(name))
+        config = catalogue.config_of(name, CONFIGS[name])
+        generator = catalogue.build(name, config, card).generator
+        artifact.save_model(store, f"models/{name}", name, config, generator, card)
+    store.write_json("train/trained.json", {"curve": []})
+    return store
+
+
+def evaluated(store: Store, name: str, baseline: bool = True) -> dict[str, Any]:
+    places = Places(store.url, name, "reference/extractor", f"parts/{name}", "reference")
+    for start, n in ((0, 64), (64, 6)) if name == UNPAIRED else ((0, N),):
+        draw(Draw(places, f"models/{name}", n, seed=3, start=start, baseline=baseline))
+    return judge(Verdict(places, "train", name, "out", published=False))
+
+
+def values(metrics: dict[str, Any]) -> dict[str, float]:
+    return {name: metric["value"] for name, metric in metrics.items()}
+
+
+def test_the_baseline_of_pairs_is_the_source_against_its_target(store: Store, digits_ref: Reference) -> None:
+    result = evaluated(store, PAIRED)
+    baseline, test = result["baseline"], open_split(Path(store.path(PAIRED)), "test", sources=True)
+    targets = test.images[np.arange(N)]
+    assert baseline["name"] == "identity"
+    # Each source is the inverted target in three equal channels.
+    assert baseline["metrics"]["mse"]["value"] == pytest.approx(
+        np.square(1 - 2 * (targets / 255)).mean(), rel=1e-4
+    )
+    images = as_images(test.sources[np.arange(N)], Card(1, 8))
+    pairs, judged = pair_values(targets, images, None), Judged(digits_ref.extractor(images))
+    assert values(baseline["metrics"]) == values(evaluate.judge_pairs(judged, pairs, digits_ref))
+    same_recipe = {name: metric["comparability"] for name, metric in result["metrics"].items()}
+    assert same_recipe == {name: metric["comparability"] for name, metric in baseline["metrics"].items()}
+
+
+def test_the_baseline_without_pairs_is_the_set_of_sources(store: Store, digits_ref: Reference) -> None:
+    result = evaluated(store, UNPAIRED)
+    sources = open_split(Path(store.path(UNPAIRED)), "test", sources=True).sources[:]
+    judged = Judged(digits_ref.extractor(as_images(sources, Card(1, 8))))
+    expected = values(evaluate.judge(judged, digits_ref))
+    assert result["baseline"]["name"] == "identity"
+    assert values(result["baseline"]["metrics"]) == pytest.approx(expected, rel=1e-5)
+    assert result["metrics"]["kid"]["n"] == SOURCES["test"]
+
+
+def test_families_that_make_their_sources_have_a_baseline_of_these(store: Store) -> None:
+    for name, called in (("super_resolution", "bicubic"), ("inpainting", "identity")):
+        baseline = evaluated(store, name)["baseline"]
+        generator, inputs = open_model(store, f"models/{name}", name, "", "test")
+        images, targets = baseline_images(generator, inputs, N, 3), inputs.targets(np.arange(N))
+        assert baseline["name"] == called and images is not None and targets is not None
+        mse = np.square((images.astype(float) - targets) / 255).mean()
+        assert baseline["metrics"]["mse"]["value"] == pytest.approx(mse, rel=1e-6)
+
+
+def test_a_baseline_changes_nothing_else(store: Store) -> None:
+    with_it = evaluated(store, "super_resolution")
+    store.delete("parts")
+    without = evaluated(store, "super_resolution", baseline=False)
+    assert without["baseline"] is None and without["metrics"] == with_it["metrics"]
+    for name in ("vae", "autoencoder"):
+        assert TASKS[catalogue.FAMILIES[name].task].baseline is None
+        assert evaluated(store, name)["baseline"] is None
+
+
+def test_samples_know_what_they_were_made_from(store: Store) -> None:
+    for name in (PAIRED, UNPAIRED, "vae", "inpainting"):
+        generator, inputs = open_model(store, f"models/{name}", name, "", "test")
+        whole = sample_for_evaluation(generator, inputs, 64, 3)
+        part = sample_for_evaluation(generator, inputs, 5, 3, start=40)
+        np.testing.assert_array_equal(part.images, whole.images[40:45])
+        assert (whole.targets is not None) is inputs.task.has_target and whole.captions is None
+        assert inputs.most(1000) == {"vae": 1000, UNPAIRED: SOURCES["test"]}.get(name, 400)
+        assert whole.seconds > 0
+        if name == "inpainting":  # told the labels of the images
+            np.testing.assert_array_equal(part.labels, inputs.split.labels[40:45])
+    np.testing.assert_array_equal(whole.targets, inputs.split.images[:64])

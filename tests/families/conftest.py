@@ -1,0 +1,2 @@
+from tests.families.translators import *  # noqa: F403  (fixtures)
+from tests.small_data import *  # noqa: F403  (fixtures)
