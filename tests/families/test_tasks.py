@@ -18,13 +18,6 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [path for top in ("components", "flows") for path in sorted((ROOT / top).rglob("*.py"))]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_has_a_task_of_the_table(family: str) -> None:
-    task = task_of(family)
-    assert (task.selects == "mse") is task.has_target
-    assert task.made_from != "noise" or not task.has_target
-
-
 def test_tasks_are_compared_as_strings_nowhere() -> None:
     compared = []
     for path in SOURCES:

@@ -12,8 +12,6 @@ from components.pipeline import sweep
 from components.store import Store
 from flows import sweep_setup
 from flows.cli import app
-from flows.cli.run import newest_interrupted
-from flows.record import redacted
 from tests.flows.driver import Sweeps
 
 
@@ -89,37 +87,6 @@ def test_settings_of_sampling_are_searched_without_a_population(home: Path, tmp_
     assert training is not None and training.scheduler == "none"
     with pytest.raises(errors.InputError, match="cost: true needs searcher: optuna and scheduler: none"):
         sweep_setup.from_file(config, [*cheap, "sweep.scheduler=asha"])
-
-
-def test_a_config_without_a_sweep_is_refused(
-    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "x.yaml"
-    path.write_text("families: {dcgan: {}}")
-    assert "has no section sweep" in refused(capsys, str(path))
-    assert "name a config" in refused(capsys)
-    assert "name a config" in refused(capsys, "--resume")
-    assert "--set is for a config" in refused(capsys, "--resume-run", "latest", "--set", "sweep.trials=2")
-    assert "name a config or a run" in refused(capsys, str(path), "--resume-run", "20260101-000000-aaaa")
-
-
-def test_resume_continues_the_newest_interrupted_sweep_of_the_config(
-    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sweeps = Sweeps(tmp_path / "store")
-    config, store = sweeps.config(), Store(str(sweeps.store))
-    experiment = sweep_setup.from_file(config, [])
-    settings = redacted(experiment)
-    other = settings | {"evaluate": settings["evaluate"] | {"samples": 32}}
-    states = (("1", "failed", settings), ("2", "running", settings), ("3", "done", settings))
-    for run_id, status, swept in (*states, ("4", "failed", other)):
-        lineage = {"config": swept, "data": {"name": "digits"}}
-        store.write_json(f"runs/{run_id}/run.json", {"run_id": run_id, "status": status, "lineage": lineage})
-    assert newest_interrupted(experiment, config) == "2"
-    store.write_json("runs/2/run.json", {"run_id": "2", "status": "done", "lineage": {"config": settings}})
-    assert newest_interrupted(experiment, config) == "1"
-    store.delete("runs/1")
-    assert "no sweep of" in refused(capsys, str(config), "--resume")
 
 
 def test_a_sweep_whose_data_changed_is_not_resumed(home: Path, tmp_path: Path) -> None:
