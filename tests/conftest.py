@@ -23,7 +23,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadFileScheduling
 
-pytest_plugins = ["tests.browser", "tests.s3"]
+pytest_plugins = ["tests.browser", "tests.captioned", "tests.s3"]
 
 ROOT = Path(__file__).parents[1]
 EXPENSIVE = ("pipeline", "slow")  # marks of the tests that begin first, so that none of them is the last

@@ -35,11 +35,7 @@ from models.family import Card
 from models.registry import FAMILIES
 from tests import captioned, tiny
 
-
-@pytest.fixture(autouse=True)
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "encode", captioned.encode)
-    monkeypatch.setitem(FAMILIES, "captioned", captioned.Captioned)
+pytestmark = pytest.mark.usefixtures("captioned_family")
 
 
 @pytest.fixture

@@ -30,16 +30,12 @@ from models.registry import FAMILIES
 from tests import tiny
 from tests.tiny import equal
 
+pytestmark = pytest.mark.usefixtures("seeded")
+
 CARD = Card(1, 8, 10)
 PIXELS = 64
 DEEP = Card(1, 16)  # large enough for BatchNorm in DCGAN's discriminator, which its first layer is without
 ADVERSARIAL = [name for name, kind in FAMILIES.items() if issubclass(kind, Adversarial)]
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
 
 
 def images(n: int = 4, *, card: Card = CARD, labelled: bool = False) -> Batch:

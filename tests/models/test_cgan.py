@@ -21,6 +21,8 @@ from models.parts.discriminator import (
 from models.parts.layers import batch_norms
 from tests import tiny
 
+pytestmark = pytest.mark.usefixtures("seeded")
+
 CARD = Card(1, 8, 10)
 
 

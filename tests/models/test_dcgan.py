@@ -16,6 +16,8 @@ from models.parts.discriminator import (
 )
 from models.parts.layers import batch_norms
 
+pytestmark = pytest.mark.usefixtures("seeded")
+
 CARD = Card(1, 8, 10)
 
 

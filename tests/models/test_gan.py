@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +11,8 @@ from models.gan import GANConfig
 from models.parts.discriminator import (
     Discriminator,
 )
+
+pytestmark = pytest.mark.usefixtures("seeded")
 
 CARD = Card(1, 8, 10)
 

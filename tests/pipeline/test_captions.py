@@ -14,6 +14,8 @@ from components.pipeline.plan import Plan
 from tests import captioned
 from tests.stage_specs import specs
 
+pytestmark = pytest.mark.usefixtures("captioned_family")
+
 
 def test_the_plan_encodes_captions_only_for_families_that_are_told_them(tmp_path: Path) -> None:
     card = DataCard.read(captioned.prepared(tmp_path / "a"))

@@ -17,6 +17,8 @@ from components.sampling import conditions, generate
 from components.store import Store
 from tests import captioned
 
+pytestmark = pytest.mark.usefixtures("captioned_family")
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:

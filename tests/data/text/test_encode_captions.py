@@ -13,6 +13,8 @@ from components.data.text import encode_captions, encoder
 from components.store import Store
 from tests import captioned
 
+pytestmark = pytest.mark.usefixtures("captioned_family")
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:

@@ -19,6 +19,8 @@ from models.parts.discriminator import (
     normalise_spectrally,
 )
 
+pytestmark = pytest.mark.usefixtures("seeded")
+
 CARD = Card(1, 8, 10)
 
 

@@ -11,6 +11,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from models.parts import losses
 from models.parts.losses import OBJECTIVES, auc, between, one_centred, zero_centred
 
+pytestmark = pytest.mark.usefixtures("seeded")
+
 R, F = 0.7, -1.2  # D of an image and of a sample
 
 
