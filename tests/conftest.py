@@ -16,14 +16,18 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from hypothesis import settings as hypothesis_settings
+from xdist.scheduler import LoadFileScheduling
 
-pytest_plugins = ["tests.browser", "tests.s3"]
+pytest_plugins = ["tests.browser", "tests.captioned", "tests.s3"]
 
 ROOT = Path(__file__).parents[1]
+EXPENSIVE = ("pipeline", "slow")  # marks of the tests that begin first, so that none of them is the last
+ONE_BY_ONE = [f"tests/flows/test_{name}.py" for name in ("inputs", "interrupted", "sweep")]
 
 os.environ.setdefault("ATELIER_LEASE_SECONDS", "8")  # killed runs are common here
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
@@ -43,8 +47,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The pipeline's tests first: they mostly wait, beside another process that has all the others."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Order tests from whole runs, which take minutes each, to the quick ones."""
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in EXPENSIVE])
+
+
+class ByFile(LoadFileScheduling):
+    """Gives a process whole files, which share fixtures and trainings, and whole runs one by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return nodeid if file in ONE_BY_ONE else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def free_port() -> int:

@@ -77,10 +77,13 @@ def load_model(
         with open(os.path.join(path, "config.json")) as file:
             described = json.load(file)
         weights = load_file(os.path.join(path, "model.safetensors"))
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path} is not a model folder: {os.path.basename(error.filename)} is missing"
-        ) from None
+    except FileNotFoundError:
+        missing = [
+            name
+            for name in ("config.json", "model.safetensors")
+            if not os.path.exists(os.path.join(path, name))
+        ]
+        raise InputError(f"{path} is not a model folder: {' and '.join(missing)} missing") from None
     except Exception as error:  # json and safetensors raise kinds of their own for damaged files
         raise InputError(f"the model in {path} cannot be read: {error}") from None
     try:

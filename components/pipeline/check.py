@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from components.data.text.encoder import need_encoder
 from components.families.catalogue import build, untrained
-from components.pipeline import anomaly_models, captions, train
+from components.pipeline import anomaly_models, captions, extractor, train
 from components.pipeline.plan import Plan
 from components.stages.cache import claimed
 from components.store import Store
@@ -14,8 +14,11 @@ def check(plan: Plan, store: Store) -> None:
     """Build the networks to be trained.
 
     Raises:
-        InputError: settings do not fit the data or the batches, or captions cannot be encoded.
+        InputError: settings do not fit the data or the batches, or captions cannot be encoded, or the
+            extractor's weights are other ones.
     """
+    if not claimed(store, extractor.spec(plan)):
+        extractor.check(plan)
     anomaly_models.check(plan)
     plan.check_population()
     blocks = {family: plan.own(family) for family in plan.experiment.families}

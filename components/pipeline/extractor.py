@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from components.cluster import ray_cluster
+from components.extractors.inception import check_inception, find_inception
 from components.extractors.make import identity
 from components.extractors.small import TRAINED
 from components.pipeline import prepare
@@ -32,6 +33,18 @@ def spec(plan: Plan) -> Spec:
         return replace(whole, pinned=plan.pin["key"] if plan.pin else None)
     own = evaluate.custom.model_dump() if evaluate.custom else None
     return Spec("extractor", {"kind": kind, **identity(kind, own)}, {}, device=plan.device)
+
+
+def check(plan: Plan) -> None:
+    """Refuse other weights than Inception's, if this machine has the file; a cluster may have its own.
+
+    Raises:
+        InputError: the file holds other weights.
+    """
+    if plan.extractor_kind == "inception":
+        file = find_inception(plan.experiment.evaluate.inception_path)
+        if file and file.is_file():
+            check_inception(file)
 
 
 def run(context: Context) -> dict[str, Any]:

@@ -38,10 +38,15 @@ COMMANDS = {  # group -> command -> what it calls, which is imported with the co
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit with its code."""
+    """Run one command and exit with its code.
+
+    Signals are handled only for the command line of this process, not for one that a caller passes, whose
+    handlers stay as they are.
+    """
     os.environ.update({name: value for name, value in environment().items() if name not in os.environ})
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
-    stop_on_signals()
+    if arguments is None:
+        stop_on_signals()
     try:
         code = call(sys.argv[1:] if arguments is None else arguments)
     except CycloptsError as error:

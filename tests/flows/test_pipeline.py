@@ -1,19 +1,11 @@
-"""The pipeline as a user runs it: the command line, Prefect and Ray together, on tiny families."""
+"""A run as a user starts it: the command line, Prefect and Ray together, on tiny families."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,65 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.cli import app
+from flows import views
+from tests.flows.driver import TINY, Atelier, pngs, states
 
-TINY = Path(__file__).parents[1] / "configs" / "tiny.yaml"
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
-
-
-class Atelier:
-    """The command line, in the session's home, with the session's Prefect and Ray."""
-
-    def __init__(self, store: Path):
-        self.store = store
-
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "flows.cli", *arguments]
-
-    def run(self, *arguments: str, code: int = 0, **environment: str) -> Any:
-        """`atelier run --json`; the parsed result."""
-        done = self.call("run", str(TINY), "--json", *self.settings(arguments), code=code, **environment)
-        return json.loads(done.stdout)
-
-    def settings(self, arguments: tuple[str, ...]) -> list[str]:
-        return ["--set", f"store.url={self.store}", *arguments]
-
-    def call(self, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        if code == 2 or arguments[0] in ("sample", "explain", "data", "extractor"):
-            return self.inside(*arguments, code=code)
-        done = subprocess.run(
-            self.command(*arguments),
-            capture_output=True,
-            text=True,
-            timeout=1000,
-            env={**os.environ, **environment},
-        )
-        assert done.returncode == code, done.stderr[-3000:]
-        assert "Traceback" not in done.stderr
-        return done
-
-    def inside(self, *arguments: str, code: int) -> subprocess.CompletedProcess[str]:
-        """The same in this process, which has imported torch already."""
-        out, err = io.StringIO(), io.StringIO()
-        with (
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-            pytest.raises(SystemExit) as end,
-        ):
-            app.main(arguments)
-        assert int(end.value.code or 0) == code, err.getvalue()
-        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = self.command("run", str(TINY), "--json", *self.settings(arguments))
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    def weights(self, family: str) -> list[str]:
-        """Hashes of every finished training's weights."""
-        files = sorted(self.store.glob("store/train/*/attempts/*/model/model.safetensors"))
-        of = [f for f in files if json.loads((f.parent / "config.json").read_text())["family"] == family]
-        return [hashlib.sha256(f.read_bytes()).hexdigest() for f in of]
+FAMILIES = ("diffusion", "autoencoder", "vae", "dcgan")
 
 
 @pytest.fixture(scope="module")
@@ -89,22 +28,10 @@ def shared(
     return Atelier(tmp_path_factory.mktemp("shared"))
 
 
-@pytest.fixture
-def fresh(digits: Path, prefect_server: str, ray_cluster: str, tmp_path: Path) -> Atelier:
-    return Atelier(tmp_path / "store")
-
-
 @pytest.fixture(scope="module")
 def first(shared: Atelier) -> dict[str, Any]:
     """A whole run."""
     return shared.run()
-
-
-def states(result: dict[str, Any]) -> dict[str, str]:
-    return {f"{s['name']} {s['family'] or ''}".strip(): s["state"] for s in result["stages"]}
-
-
-FAMILIES = ("diffusion", "autoencoder", "vae", "dcgan")
 
 
 def test_a_run_leaves_everything(shared: Atelier, first: dict[str, Any]) -> None:
@@ -155,16 +82,12 @@ def test_every_result_tells_best_from_last_and_has_neighbours(shared: Atelier, f
     assert sorted(ranks.values()) == [1, 1, 2, 3] and ranks["autoencoder"] == 1
 
 
-def pngs(folder: Path, images: np.ndarray, labels: np.ndarray | None = None) -> Path:
-    for i, image in enumerate(images):
-        target = folder if labels is None else folder / str(labels[i])
-        target.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image[0]).save(target / f"{i:04}.png")
-    return folder
-
-
 def test_any_folder_is_judged_like_a_run(
-    shared: Atelier, first: dict[str, Any], digits: Path, tmp_path: Path
+    shared: Atelier,
+    first: dict[str, Any],
+    digits: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     images = np.load(digits / "validation" / "images-00000.npy")[:64]
     labels = np.load(digits / "validation" / "labels.npy")[:64]
@@ -183,46 +106,15 @@ def test_any_folder_is_judged_like_a_run(
     given = json.loads(shared.call("evaluate", str(folder), *common).stdout)["metrics"]["kid"]
     assert given["value"] == judged["metrics"]["kid"]["value"]
     assert given["comparability"] != run["kid"]["comparability"] and "as given" in given["recipe"]["seeds"]
-    told = shared.call("evaluate", str(folder), *common[:-1]).stdout
-    assert "real images" in told and given["comparability"] in told
+    views.show_judged(judged)
+    assert "real images" in (printed := capsys.readouterr().out)
+    assert judged["metrics"]["kid"]["comparability"] in printed
     assert not list((shared.store / "scratch").rglob("*.npy")), "nothing is left behind"
     pin = json.loads(
         shared.call("extractor", "status", "digits", "--json", "--store", str(shared.store)).stdout
     )
     assert [(p["extractor"], p["number"], p["in_use"]) for p in pin] == [("classifier-1", 1, True)]
     assert pin[0]["hash"] == given["extractor_hash"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["nowhere"], "nowhere"),
-        (["empty"], "holds no images"),
-        (["few"], "only 3 images to judge"),
-        (["broken"], "broken.png"),
-        (["coloured"], "colour"),
-        (["few", "--split", "exam"], "--split exam"),
-        (["few", "--extractor", "vgg"], "evaluate.extractor='vgg'"),
-        (["few", "--set", "sample=3"], "evaluate.sample"),
-        (["few", "--extractor", "inception", "--set", "inception_path=WEIGHTS"], "may be called FID"),
-    ],
-)
-def test_what_cannot_be_judged(
-    shared: Atelier, first: Any, arguments: list[str], words: str, tmp_path: Path
-) -> None:
-    digit = np.zeros((1, 1, 8, 8), np.uint8)
-    (tmp_path / "empty").mkdir()
-    pngs(tmp_path / "few", np.repeat(digit, 3, 0))
-    pngs(tmp_path / "broken", np.repeat(digit, 12, 0))
-    (tmp_path / "broken" / "broken.png").write_bytes(b"not a picture")
-    (tmp_path / "coloured").mkdir()
-    for i in range(12):
-        Image.new("RGB", (8, 8), (255, 0, i)).save(tmp_path / "coloured" / f"{i}.png")
-    (tmp_path / "weights.pth").write_bytes(b"other weights")
-    folder, *options = [a.replace("WEIGHTS", str(tmp_path / "weights.pth")) for a in arguments]
-    epochs = ["--set", "extractor_epochs=1", "--data", "digits", "--store", str(shared.store)]
-    done = shared.call("evaluate", str(tmp_path / folder), *options, *epochs, code=2)
-    assert words in done.stderr.strip().splitlines()[-1] and done.stdout == ""
 
 
 def asked(url: str, what: str) -> Any:
@@ -259,8 +151,8 @@ def test_one_learning_rate_redoes_one_family(shared: Atelier, first: dict[str, A
         f"{stage} vae" for stage in ("train", "evaluate", "export", "anomaly_models", "latent_analysis")
     }
     assert ran == of_family | {"compare", "report", "publish"}
-    told = shared.call("explain", "latest", "--store", str(shared.store)).stdout
-    assert "settings.lr: 0.001 -> 0.002" in told
+    explained = shared.call("explain", "latest", "--store", str(shared.store)).stdout
+    assert "settings.lr: 0.001 -> 0.002" in explained
 
 
 def test_force_and_explain(shared: Atelier, first: dict[str, Any]) -> None:
@@ -313,150 +205,3 @@ def test_bad_requests_for_samples(
         str(tmp_path / "x.png"),
     ]
     assert words in shared.call(*command, code=2).stderr
-
-
-def test_a_failed_family_leaves_the_others_published(fresh: Atelier) -> None:
-    bad = ["--only", "autoencoder", "--only", "vae", "--set"]
-    result = fresh.run(*bad, "families.vae.lr=1e30", code=1)
-    assert result["status"] == "partial"
-    assert states(result)["train vae"] == "failed" and states(result)["publish"] == "ran"
-    record = json.loads((fresh.store / result["manifest"]).read_text())
-    error = next(s["error"] for s in record["stages"] if s["state"] == "failed")
-    assert "became nan" in error or "became inf" in error
-    assert "learning rate" in (fresh.store / result["report"]).read_text()
-    published = fresh.store / "published" / result["run_id"] / "models"
-    assert [p.name for p in published.iterdir()] == ["autoencoder"]
-    again = fresh.run(*bad, "families.vae.lr=1e-3")
-    assert again["status"] == "done" and states(again)["train autoencoder"] == "cached"
-
-
-WEIGHTS = ["--set", "evaluate.held_out=[]", "--set", "evaluate.uses=false"]  # nothing else is looked at here
-LONG = [*WEIGHTS, "--only", "autoencoder", "--set", "train.steps=1200", "--set", "train.checkpoint_every=100"]
-ONE = [*LONG, "--set", "train.workers=1"]
-TWO = [*LONG, "--set", "train.workers=2", "--set", "train.shards=2"]
-
-
-def until(condition: Callable[[], Any], seconds: float = 300) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not happen in time")
-
-
-def step(atelier: Atelier) -> int:
-    """The step of the newest checkpoint."""
-    found = atelier.store.glob("store/train/*/attempts/*/checkpoints/step-*.pt")
-    return max((int(path.stem.removeprefix("step-")) for path in found), default=0)
-
-
-def kill_worker_then_driver(atelier: Atelier, settings: list[str]) -> None:
-    """Start or resume, and kill the first worker, then, once it has been replaced, the driver."""
-    reached = step(atelier)
-    process = atelier.start(*settings)
-    until(lambda: step(atelier) > reached)
-    note = json.loads(next(atelier.store.glob("store/train/*/attempts/*/progress.json")).read_text())
-    assert note["step"] < note["steps"]
-    os.kill(note["pid"], signal.SIGKILL)
-    reached = step(atelier)
-    until(lambda: step(atelier) > reached + 100)
-    process.kill()
-    process.communicate()
-    assert not atelier.weights("autoencoder"), "it was over before it could be killed"
-
-
-def test_one_worker_however_often_interrupted_ends_with_the_same_bits(fresh: Atelier, tmp_path: Path) -> None:
-    """Ctrl-C, a killed worker, a killed driver; against a loop that nobody disturbs, outside of Ray."""
-    calm = Atelier(tmp_path / "calm")
-    calm.run(*LONG)
-
-    process = fresh.start(*ONE)
-    until(lambda: step(fresh) > 0)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 130 and "run the same command again" in errors
-    record = json.loads(next(fresh.store.glob("runs/*/run.json")).read_text())
-    assert record["status"] == "interrupted"
-
-    kill_worker_then_driver(fresh, ONE)
-    assert fresh.run(*ONE)["status"] == "done"
-    assert fresh.weights("autoencoder") == calm.weights("autoencoder")
-
-
-def test_two_workers_interrupted_end_with_the_same_bits(fresh: Atelier, tmp_path: Path) -> None:
-    """One of the two is killed, then the driver; against one process with both shards, left in peace."""
-    calm = Atelier(tmp_path / "calm")
-    calm.run(*LONG, "--set", "train.shards=2")
-
-    kill_worker_then_driver(fresh, TWO)
-    assert fresh.run(*TWO)["status"] == "done"
-    assert fresh.weights("autoencoder") == calm.weights("autoencoder")
-
-
-def test_two_identical_runs_share_the_work(fresh: Atelier) -> None:
-    both = [fresh.start("--only", "vae", *WEIGHTS) for _ in range(2)]
-    results = [json.loads(process.communicate(timeout=1000)[0]) for process in both]
-    trained = sorted(states(result)["train vae"] for result in results)
-    assert trained == ["cached", "ran"]
-    assert len(fresh.weights("vae")) == 1
-
-
-# Other data
-
-
-def pictures(folder: Path, n: int, size: int, mode: str, classes: int = 0) -> Path:
-    rng = np.random.default_rng(0)
-    for i in range(n):
-        low = rng.integers(0, 256, (4, 4, 3)).astype(np.uint8)
-        image = Image.fromarray(low).resize((size, size), Image.Resampling.BICUBIC).convert(mode)
-        target = folder / f"class {i % classes}" if classes else folder
-        target.mkdir(parents=True, exist_ok=True)
-        image.save(target / f"{i:03}.png")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("name", "size", "classes", "extractor"),
-    [("plain64", 64, 0, "rotation"), ("kinds32", 32, 3, "classifier")],
-)
-def test_own_images(
-    name: str, size: int, classes: int, extractor: str, fresh: Atelier, tmp_path: Path
-) -> None:
-    """The default config runs on any prepared set: unlabelled 64-pixel RGB, labelled 32-pixel RGB."""
-    here = ("--set", "train.workers=0")
-    source = pictures(tmp_path / "pictures", 120, size, "RGB", classes)
-    fresh.call("data", "add", name, str(source), "--resolution", str(size))
-    done = fresh.call("run", "--smoke", "--json", *fresh.settings(("--set", f"data.name={name}", *here)))
-    result = json.loads(done.stdout)
-    assert result["status"] == "done"
-    used = {m["extractor"] for r in result["results"] for m in r["metrics"].values()} - {None}
-    assert used == {extractor}
-
-
-def test_an_older_revision_of_the_data(fresh: Atelier, tmp_path: Path) -> None:
-    one = pictures(tmp_path / "one", 100, 32, "L")
-    fresh.call("data", "add", "growing", str(one), "--resolution", "32")
-    before = json.loads(fresh.call("data", "versions", "growing", "--json").stdout)[0]["version"]
-    two = pictures(tmp_path / "two", 140, 32, "L")
-    fresh.call("data", "add", "growing", str(two), "--resolution", "32", "--replace")
-    old = ["--smoke", "--only", "vae", "--set", "data.name=growing", "--set", "evaluate.held_out=[]"]
-    result = fresh.run(*old, "--set", f"data.revision={before[:10]}")
-    record = json.loads((fresh.store / result["manifest"]).read_text())
-    assert record["lineage"]["data"]["version"] == before
-    assert sum(record["lineage"]["data"]["counts"].values()) == 100
-
-
-@pytest.mark.s3
-def test_a_store_in_s3(bucket: str, s3_env: Any, digits: Path, prefect_server: str, home: Path) -> None:
-    """Everything in a bucket; a Ray of its own, since workers need the credentials from its start."""
-    # a Prefect of its own too, as for a user who has none
-    hidden = ("RAY_A", "PREFECT_API_URL", "PREFECT_HOME")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
-    command = [sys.executable, "-m", "flows.cli", "run", str(TINY), "--json", "--only", "vae"]
-    command += ["--set", f"store.url=s3://{bucket}/atelier"]
-    for expected in ("ran", "cached"):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=1000, env=environment)
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert set(states(json.loads(done.stdout)).values()) == {expected}
-        assert environment["AWS_SECRET_ACCESS_KEY"] not in done.stdout + done.stderr

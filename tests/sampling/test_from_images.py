@@ -14,7 +14,6 @@ from PIL import Image
 
 from components.common.errors import InputError
 from components.families import artifact, catalogue
-from components.sampling.read_image import one_image, one_mask
 from components.sampling.request import Wish
 from components.sampling.to_file import sample_to_file
 from components.store import Store
@@ -69,60 +68,11 @@ def drawn(model: Path, tmp_path: Path, n: int = 2, **wishes: Any) -> np.ndarray:
         return np.stack(np.split(np.asarray(image), n, axis=1))
 
 
-def test_a_hole_is_filled_and_the_rest_stays(tmp_path: Path, pictures: dict[str, Path]) -> None:
-    found = drawn(model(tmp_path, "inpainting"), tmp_path, source=pictures["image"], mask=pictures["mask"])
-    image, hole = (np.asarray(Image.open(pictures[name])) for name in ("image", "mask"))
-    assert all(np.array_equal(each[hole == 0], image[hole == 0]) for each in found)
-    assert (found[0][hole > 0] != found[1][hole > 0]).any(), "two fillings are two samples"
-
-
-def test_without_a_mask_holes_are_at_random(tmp_path: Path, pictures: dict[str, Path]) -> None:
-    found = drawn(model(tmp_path, "inpainting"), tmp_path, source=pictures["image"])
-    image = np.asarray(Image.open(pictures["image"]))
-    assert all(0 < (each != image).sum() < image.size for each in found)
-
-
-def test_a_small_image_is_enlarged(tmp_path: Path, pictures: dict[str, Path]) -> None:
-    folder = model(tmp_path, "super_resolution")
-    found = drawn(folder, tmp_path, source=pictures["small"])
-    assert found.shape == (2, SIDE, SIDE)
-    assert not np.array_equal(found, drawn(folder, tmp_path, source=pictures["other_small"]))
-
-
-def test_an_image_is_started_from(tmp_path: Path, pictures: dict[str, Path]) -> None:
-    folder = model(tmp_path, "diffusion", sampler_steps=20)
-    image = np.asarray(Image.open(pictures["image"])).astype(int)
-    near, far = (
-        np.abs(drawn(folder, tmp_path, source=pictures["image"], strength=strength) - image).mean()
-        for strength in (0.05, 0.9)
-    )
-    assert near < far
-
-
-def test_an_image_whose_class_is_not_said_has_none(tmp_path: Path, pictures: dict[str, Path]) -> None:
-    folder = model(tmp_path, "inpainting", classes=3)
-    asked = {"source": pictures["image"], "mask": pictures["mask"]}
-    plain, *told = (drawn(folder, tmp_path, n=3, label=label, **asked) for label in (None, "0", "1", "2"))
-    for i, labelled in enumerate(told):  # image i of class i would be the classes in turn
-        assert (plain[i] != labelled[i]).any()
-
-
 def test_a_model_that_was_never_without_a_label_wants_one(tmp_path: Path, pictures: dict[str, Path]) -> None:
     folder = model(tmp_path, "inpainting", classes=3, condition_dropout=0, guidance=1)
     with pytest.raises(InputError, match="--source: .* say the image's with --label"):
         drawn(folder, tmp_path, source=pictures["image"])
     assert len(drawn(folder, tmp_path, source=pictures["image"], label="1")) == 2
-
-
-def test_enlarging_may_start_from_the_small_image(tmp_path: Path, pictures: dict[str, Path]) -> None:
-    folder = model(tmp_path, "super_resolution", sampler_steps=20)
-    plain = drawn(folder, tmp_path, source=pictures["small"]).astype(int)
-    near, far = (
-        drawn(folder, tmp_path, source=pictures["small"], strength=strength).astype(int)
-        for strength in (0.05, 0.9)
-    )
-    apart = [np.abs(each[0] - each[1]).mean() for each in (near, far, plain)]
-    assert apart[0] < apart[1] < apart[2], "the less noise, the less two samples differ"
 
 
 @pytest.mark.parametrize(("family", "wishes", "match"), [
@@ -157,28 +107,6 @@ def test_what_does_not_fit_is_one_sentence(
     with pytest.raises(InputError, match=match):
         drawn(model(tmp_path, family), tmp_path, **files)
     assert not (tmp_path / "out.png").exists()
-
-
-def test_values_of_every_depth_are_the_same_image(tmp_path: Path) -> None:
-    """16 bits and floats, of which Pillow would cut off what is above 255 and round off what is below 1."""
-    levels = np.tile(np.arange(0, 256, 34, dtype=np.uint8), (SIDE, 1))
-    depths = {
-        "eight.png": levels,
-        "sixteen.png": levels.astype(np.uint16) * 257,
-        "float.tiff": (levels / 255).astype(np.float32),
-    }
-    for name, values in depths.items():
-        Image.fromarray(values).save(tmp_path / name)
-        np.testing.assert_array_equal(one_image(tmp_path / name, Card(1, SIDE))[0], levels)
-        hole = one_mask(tmp_path / name, SIDE)[0]
-        np.testing.assert_array_equal(hole, np.where(levels >= 128, 255, 0))
-
-
-def test_what_is_transparent_is_on_the_background_of_the_data(tmp_path: Path) -> None:
-    Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0)).save(tmp_path / "clear.png")
-    for background, level in ((None, 255), ("black", 0)):
-        assert (one_image(tmp_path / "clear.png", Card(3, SIDE), background) == level).all()
-    assert (one_mask(tmp_path / "clear.png", SIDE) == 0).all(), "and no hole of a mask"
 
 
 def test_a_mixture_is_fitted_to_the_data_of_a_run(

@@ -6,7 +6,6 @@ from torch import nn
 from components.common.errors import InputError, RunError
 from components.common.seeds import seed_of
 from components.sampling.generate import draw, generate, labels_for
-from components.sampling.sheets import decode_webp, encode_webp, grid, read_webp, save_webp, ungrid
 from models.family import Batch, Card, Generator, Noise
 
 CARD = Card(channels=1, resolution=8, num_classes=10)
@@ -118,17 +117,3 @@ def test_a_diverged_generator_is_named(toy):
         draw(toy, CARD, n=8, seed=0)
     with pytest.raises(RunError, match="images of shape"):
         draw(Toy(), Card(3, 8), n=8, seed=0)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_grids_are_tiles_side_by_side_and_come_back(channels, tmp_path):
-    images = np.random.RandomState(0).randint(0, 256, (11, channels, 5, 5)).astype(np.uint8)
-    array = grid(images, columns=4)
-    assert array.shape == (15, 20, channels)
-    np.testing.assert_array_equal(array[5:10, 10:15], images[6].transpose(1, 2, 0))
-    assert not array[10:, 15:].any()
-    save_webp(array, tmp_path / "grid.webp")
-    back = read_webp(tmp_path / "grid.webp", channels)
-    np.testing.assert_array_equal(ungrid(back, 5, count=11), images)
-    np.testing.assert_array_equal(decode_webp(encode_webp(array), channels), array)
-    assert [path.name for path in tmp_path.iterdir()] == ["grid.webp"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -10,11 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from safetensors.torch import load
 from torch import nn
 
-from components.config.train import Train
 from components.data import card as data_card
 from components.data.batches import Batches
 from components.data.card import DataCard
@@ -23,13 +20,11 @@ from components.records.health import HealthEvent
 from components.records.training import SavedWeights, Selection, TrainingResult
 from components.report import checkpoints
 from components.store import Store
-from components.store.uploader import Uploader
 from components.training import inputs, job, posthoc_ema, request
 from components.training.ema import decay
 from components.training.log import NullLog
 from components.training.loop import train, try_lengths
 from components.training.posthoc_ema import TRACKED, Profile, Tracks, exponent, inner, relative_length, solve
-from components.training.run_log import RunLog
 from models.family import Remedy
 from tests import tiny
 from tests.training.test_loop import Judged
@@ -288,17 +283,6 @@ def test_snapshots_behind_a_treatment_or_of_another_generator_do_not_count(
     assert try_lengths(trainer, log).won == 0.15
 
 
-def test_snapshots_are_files_of_the_attempt(tmp_path: Any) -> None:
-    attempt = Store(tmp_path)
-    tracks = Tracks(nn.Conv2d(2, 3, 3).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
-    with Uploader(attempt) as uploader:
-        log = RunLog(attempt, uploader, lambda generator: np.zeros(0), 16)
-        log.save_tracks((1, 8), posthoc_ema.flat(tracks.parameters))
-        assert log.stored_tracks([(1, 4), (1, 8)]) == [(1, 8)]
-        assert same(log.load_tracks((1, 8)), posthoc_ema.flat(tracks.parameters))
-    assert attempt.list("ema") == ["step-0000008.safetensors"]
-
-
 @pytest.fixture
 def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Trains in the store of a folder, its samples judged by scores in the order of judging."""
@@ -367,24 +351,3 @@ def test_nothing_is_written_when_off(fitted: Any) -> None:
 
 
 # Settings
-
-
-def test_lengths_and_the_cadence_of_snapshots_are_part_of_the_key() -> None:
-    plain, asked = Train(), Train(ema_lengths=(0.05, 0.1))
-    assert plain.semantic() != asked.semantic() != Train(ema_lengths=(0.05,)).semantic()
-    assert asked.semantic() != Train(ema_lengths=(0.05, 0.1), sample_grids=16).semantic()
-    assert json.loads(json.dumps(asked.semantic())) == asked.semantic()
-    assert Train(**json.loads(asked.model_dump_json())) == asked
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"ema_lengths": (0.3,)}, "from 0.01 to 0.28; 0.3 is not"),
-        ({"ema_lengths": (0.1, 0.1)}, "twice"),
-        ({"ema_lengths": (0.1,), "judge_samples": 0}, "judge_samples must not be 0"),
-    ],
-)
-def test_lengths_that_cannot_be_tried_are_refused(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
-        Train(**changes)

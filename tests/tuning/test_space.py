@@ -22,7 +22,7 @@ from components.tuning.space import applied, full_schedule, hyperparameters, res
 from flows.cli import app
 from models.registry import FAMILIES
 from models.search_space import SEARCH_ARGUMENTS, Choice, Range, searchable, tunable
-from tests.stages.test_cache import (
+from tests.stages.test_code_digest import (
     changed,
     edit,
     forget,

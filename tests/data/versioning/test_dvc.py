@@ -59,19 +59,6 @@ def test_the_version_is_the_one_dvc_computes(tracked):
         assert stage.outs[0].hash_info.value == version
 
 
-def test_names_in_other_scripts_and_folders_are_hashed_as_dvc_does(home):
-    folder = home / "data/odd"
-    fill(folder / "b" / "é 𝄞", 2)
-    fill(folder / "a-b", 1)
-    (folder / "a").mkdir()
-    (folder / "a" / "empty").write_bytes(b"")
-    (folder / "a.txt").write_bytes(b"x\r\n")
-    dvc.begin(home)
-    with dvc.repository(home) as repo:
-        (stage,) = repo.add(str(folder))
-    assert stage.outs[0].hash_info.value == pins.folder_md5(folder)
-
-
 def test_the_quick_starts_set_is_pinned_beside_the_readme_and_others_in_data(tracked):
     home, version = tracked
     assert pins.dvc_file(home, "mnist5k") == home / "data.dvc"
@@ -239,13 +226,6 @@ def test_many_at_once_share_one_snapshot(tracked):
     for thread in threads:
         thread.join()
     assert len(found) == 6 and len(set(found)) == 1
-
-
-def test_a_file_that_is_not_dvcs_is_told(home):
-    (home / "data").mkdir()
-    (home / "data/mine.dvc").write_text("<<<<<<< HEAD\n")
-    with pytest.raises(InputError, match="mine.dvc is not a DVC file"):
-        pins.pinned(home, "mine")
 
 
 def test_somebody_elses_lock_is_waited_for(tracked, monkeypatch):

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from models.family import Card
-from models.parts import attention, dit
+from models.parts import dit
 from models.parts.conditions import Condition
 from models.parts.dit import DiT
 
@@ -149,14 +148,6 @@ def test_each_image_by_itself() -> None:
     y = network(x, TIMES, told)
     alone = network(x[1:2], TIMES[1:2], told.map(lambda t: t[1:2]))
     torch.testing.assert_close(alone, y[1:2], atol=1e-5, rtol=1e-5)
-
-
-def test_written_out_attention_is_the_fused_one() -> None:
-    q, k, v = torch.randn(3, N, 4, L, 16).unbind()
-    mask = (torch.arange(L) < 3).expand(N, 1, 1, L)
-    for m in (None, mask):
-        fused = scaled_dot_product_attention(q, k, v, m).transpose(1, 2).flatten(2)
-        torch.testing.assert_close(attention.attend(q, k, v, m), fused, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

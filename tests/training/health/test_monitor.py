@@ -20,7 +20,6 @@ from components.records.health import Treatment
 from components.sampling.conditions import FixedConditions
 from components.store import Store
 from components.store.uploader import Uploader
-from components.training.carry_over import carried
 from components.training.distributed import Group
 from components.training.health.detector import Diagnosis, Doctor
 from components.training.health.monitor import sides_of
@@ -235,20 +234,6 @@ def test_the_page_can_tell_every_attempt_apart(monkeypatch: pytest.MonkeyPatch, 
     assert event["treatment"]["back_to"] == 4 and store.exists(event["picture"])
     assert store.read_json("health/watch.json")["policy"] == "treat"
     assert len(store.list("checkpoints")) <= 4  # two, the healthy one, and one still on its way when pruning
-
-
-def test_a_network_carries_over_whole_or_not_at_all() -> None:
-    one = tiny.trainer("dcgan").family
-    other = one.changed({"minibatch_stddev": 2})
-    assert carried(one.state_dict(), other) == {"generator": True, "discriminator": False}
-    assert carried(one.state_dict(), one.changed({"lr": 0.1})) == {"generator": True, "discriminator": True}
-
-
-def test_checkpoints_are_part_of_a_treated_training() -> None:
-    assert "checkpoint_every" not in Train().semantic()
-    assert "checkpoint_every" in Train(health="treat").semantic()
-    with pytest.raises(ValueError, match="health_every=7 must divide checkpoint_every=20"):
-        Train(health="treat", health_every=7, checkpoint_every=20)
 
 
 def test_the_probe_changes_nothing_and_is_seen() -> None:

@@ -5,7 +5,6 @@ One clear sentence and the right exit code, and --json with nothing else on stan
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -126,42 +125,6 @@ def test_completion_can_be_installed(
     code, _, _ = call(capsys, "--install-completion", "--shell", "bash")
     (script,) = tmp_path.glob(".local/share/bash-completion/completions/atelier")
     assert code == 0 and "--assume-independent" in script.read_text()
-
-
-def test_families_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = call(capsys, "families", "--json")
-    rows = json.loads(out)
-    assert code == 0 and {row["name"] for row in rows} >= {"autoencoder", "vae", "dcgan", "diffusion"}
-    for row in rows:
-        assert {"name", "paper", "needs", "phases"} <= set(row) and row["phases"] and "http" in row["paper"]
-
-
-def test_lists_for_people(
-    home: Path, digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    assert "autoencoder" in call(capsys, "families")[1]
-    assert "digits" in call(capsys, "data", "list")[1]
-    assert "digits" in call(capsys, "data", "status")[1]
-    assert call(capsys, "data", "versions", "digits")[0] == 0
-    assert call(capsys, "runs", "--store", str(tmp_path))[0] == 0
-
-
-def test_a_plan_touches_nothing(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    before = sorted(home.rglob("*"))
-    code, out, _ = call(capsys, "run", "--plan", "--json", "--set", f"store.url={tmp_path / 'store'}")
-    rows = json.loads(out)
-    assert code == 0 and all(row["because"].startswith("runs") for row in rows)
-    assert {row["stage"] for row in rows} >= {"prepare", "train vae", "publish"}
-    assert sorted(home.rglob("*")) == before and not (tmp_path / "store").exists()
-
-
-def test_a_plan_knows_the_classes(
-    home: Path, digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    changes = ["data.name=digits", "evaluate.held_out=[3, eleven]", f"store.url={tmp_path / 'store'}"]
-    code, out, err = call(capsys, "run", "--plan", *(word for c in changes for word in ("--set", c)))
-    assert code == 2 and out == "" and "data set digits has no class 'eleven'" in err
-    assert call(capsys, "run", "--plan", "--set", changes[0], "--set", "evaluate.held_out=[3]")[0] == 0
 
 
 def test_nothing_of_a_secret_is_said(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,6 @@ import pytest
 
 from components.common.errors import InputError
 from components.config import loading
-from components.config.sweep import Sweep
-from components.config.train import Train
 from flows import setup
 from models.registry import FAMILIES
 
@@ -131,16 +129,3 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_sweep_that_cannot_be_is_one_clear_sentence(sweep: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
         loading.parse({"families": {"dcgan": {}}, "sweep": sweep}, "x.yaml")
-
-
-def test_rungs_grow_by_the_factor() -> None:
-    assert Sweep(search={"lr": None}, judgements=8, grace=2, factor=2).rungs == [2, 4]
-    assert Sweep(search={"lr": None}, judgements=9, grace=1, factor=3).rungs == [1, 3]
-    assert Sweep(search={"lr": None}, judgements=10, grace=1, factor=3).rungs == [1, 3, 9]
-    populations = Sweep(search={"lr": None}, judgements=8, grace=2, scheduler="pbt")
-    assert populations.rungs == [2, 4, 6] and Sweep(search={"lr": None}, scheduler="none").rungs == []
-
-
-def test_milestones_come_in_order() -> None:
-    with pytest.raises(ValueError, match="in the order of their steps"):
-        Train(milestones=[{"step": 5, "change": {"lr": 1}}, {"step": 5, "change": {"lr": 2}}])

@@ -8,12 +8,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from models.diffusion import Diffusion
 from models.family import Batch, Card, Noise
 from models.inpainting import Inpainting, InpaintingConfig, holes
-from models.super_resolution import SuperResolution, SuperResolutionConfig, enlarged, reduced
+from models.super_resolution import SuperResolution, SuperResolutionConfig, reduced
 
 CARD = Card(3, 16)
 
@@ -37,24 +36,6 @@ def images(n: int = 4, card: Card = CARD) -> Tensor:
 def sample(family: Diffusion, given: Batch, seeds: range = range(4)) -> Tensor:
     with torch.inference_mode():
         return family.eval().generator.sample(given, Noise(seeds))
-
-
-def test_a_small_image_is_the_mean_of_smooth_ones_and_has_no_aliases() -> None:
-    smooth = enlarged(images()[:, :, :4, :4], 16)
-    torch.testing.assert_close(reduced(smooth, 4), avg_pool2d(smooth, 4), rtol=0, atol=0.16)
-    stripes = torch.ones(1, 1, 16, 16)
-    stripes[..., ::2] = -1  # too fine for 4 pixels: grey is all that can be said of them
-    assert float(reduced(stripes, 4)[..., 1:-1].abs().max()) < 0.1
-    flat = torch.full((1, 3, 16, 16), 0.4)
-    torch.testing.assert_close(enlarged(reduced(flat, 4), 16), flat)
-
-
-def test_a_source_is_taken_before_the_image() -> None:
-    family, image = build("upscale", strength=0.2), images()
-    told = sample(family, Batch(4, image, source=reduced(image, 4)))
-    assert torch.equal(told, sample(family, Batch(4, image)))
-    other = sample(family, Batch(4, image, source=reduced(image.flip(0), 4)))
-    assert not torch.allclose(other, told, atol=1e-2)
 
 
 @pytest.mark.parametrize("name", ["upscale", "inpaint"])
@@ -97,15 +78,6 @@ def test_a_hole_is_its_own_images() -> None:
     together = sample(family, Batch(4, images()))
     alone = sample(family, Batch(2, images()[1:3]), range(1, 3))
     torch.testing.assert_close(together[1:3], alone, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("name", ["upscale", "inpaint"])
-def test_both_learn_from_the_image_beside(name: str) -> None:
-    family = build(name)
-    (term,) = family.loss(Batch(4, images()))[0].values()
-    term.mean().backward()
-    stem = next(p for n, p in family.named_parameters() if n.endswith("stem.weight"))
-    assert stem.grad is not None and stem.grad.flatten(2).norm(dim=(0, 2)).min() > 0
 
 
 def test_settings_that_do_not_fit_are_refused() -> None:

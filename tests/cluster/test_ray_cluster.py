@@ -1,0 +1,61 @@
+"""What went wrong under Ray's wrapping, and how runs in this process are stopped; all without a cluster."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from components.cluster import ray_cluster
+from components.common.errors import InputError, RunError
+
+
+class Wrapped(Exception):
+    """An error around another one, as Ray has them."""
+
+    def __init__(self, **inner: Any) -> None:
+        super().__init__("wrapped")
+        vars(self).update(inner)
+
+
+def test_our_own_errors_come_out_of_any_wrapping() -> None:
+    own = InputError("one clear sentence")
+    assert ray_cluster.cause_of(own) is own
+    assert ray_cluster.cause_of(Wrapped(cause=Wrapped(worker_failures={3: Wrapped(cause=own)}))) is own
+
+
+def test_other_errors_are_one_sentence_with_what_to_do() -> None:
+    error = ray_cluster.cause_of(Wrapped(cause=KeyError("lines of a trace\nlast line")))
+    assert isinstance(error, RunError) and str(error).startswith("KeyError: ")
+    assert "run the same command" in str(error) and "\n" not in str(error)
+    endless: Any = Wrapped()
+    endless.cause = endless
+    assert isinstance(ray_cluster.cause_of(endless), RunError)
+
+
+def test_a_stopped_process_reports_nothing_more_and_joins_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "_stopping", threading.Event())
+    ray_cluster.raise_if_stopping(1, {}, None)
+    ray_cluster._stopping.set()
+    with pytest.raises(RunError, match="interrupted"):
+        ray_cluster.raise_if_stopping(1, {}, None)
+    with pytest.raises(RunError, match="interrupted"):
+        ray_cluster.connect()
+
+
+def test_jobs_are_functions_or_their_names() -> None:
+    assert ray_cluster._done(divmod, 7, 2) == (3, 1)
+    assert ray_cluster._done("components.common.chunks:ranges", 5, 3) == [(0, 3), (3, 2)]
+
+
+def test_what_the_cluster_could_never_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        __import__("sys").modules, "ray", SimpleNamespace(cluster_resources=lambda: {"CPU": 4.0})
+    )
+    ray_cluster.check_resources(2, 2, gpu=False)
+    with pytest.raises(InputError, match="need 6 CPUs, but the cluster has 4"):
+        ray_cluster.check_resources(3, 2, gpu=False)
+    with pytest.raises(InputError, match="need 1 GPUs, but the cluster has 0"):
+        ray_cluster.check_resources(1, 1, gpu=True)

@@ -1,0 +1,83 @@
+"""Files and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from components.common import atomic
+
+
+def everything(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(KeyError), atomic.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert path.read_text() == "old" and everything(tmp_path) == ["file"]
+    with atomic.replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new" and everything(tmp_path) == ["file"]
+
+
+def test_only_the_first_creates(tmp_path: Path) -> None:
+    path = tmp_path / "below" / "file"
+    assert atomic.create(path, b"first") and not atomic.create(path, b"second")
+    assert path.read_bytes() == b"first" and everything(path.parent) == ["file"]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSPC])
+def test_without_hard_links_a_file_is_created_and_a_full_disk_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(os, "link", refuse)
+    if number == errno.ENOSPC:
+        with pytest.raises(OSError):
+            atomic.create(tmp_path / "file", b"content")
+        assert everything(tmp_path) == []
+    else:
+        assert atomic.create(tmp_path / "file", b"content")
+        assert (tmp_path / "file").read_bytes() == b"content" and everything(tmp_path) == ["file"]
+
+
+def test_a_new_folder_takes_the_place_of_the_old_one_only_if_the_block_ends_well(tmp_path: Path) -> None:
+    target = tmp_path / "data"
+    with atomic.new_folder(target) as folder:
+        (folder / "old").touch()
+    with pytest.raises(KeyError), atomic.new_folder(target) as folder:
+        (folder / "half").touch()
+        raise KeyError
+    assert everything(target) == ["old"] and everything(tmp_path) == ["data"]
+    with atomic.new_folder(target) as folder:
+        (folder / "new").touch()
+    assert everything(target) == ["new"] and everything(tmp_path) == ["data"]
+
+
+def test_a_writer_killed_between_two_renames_loses_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "data"
+    for kind in ("old", "new"):
+        atomic.sibling(target, kind).mkdir()
+        (atomic.sibling(target, kind) / kind).touch()
+    assert atomic.settle(target) == target
+    assert everything(target) == ["old"] and everything(tmp_path) == ["data"]
+
+
+def test_read_only_folders_are_removed_and_what_is_missing_is_no_error(tmp_path: Path) -> None:
+    folder = tmp_path / "folder" / "inner"
+    folder.mkdir(parents=True)
+    (folder / "file").touch()
+    folder.chmod(0o555)
+    atomic.remove(tmp_path / "folder")
+    atomic.remove(tmp_path / "folder")
+    assert everything(tmp_path) == []

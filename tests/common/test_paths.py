@@ -1,0 +1,32 @@
+"""Where the project and its configs lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.common import paths
+
+
+def test_the_project_is_the_checkout_unless_the_environment_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ATELIER_HOME", raising=False)
+    assert (paths.home() / paths.QUICKSTART).exists()
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "x" / ".."))
+    assert paths.home() == tmp_path.resolve() and paths.working().parent == paths.home()
+
+
+def test_a_config_is_looked_for_here_and_then_in_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "project"))
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "project" / "a.yaml").touch()
+    assert paths.config_path(None) == tmp_path / "project" / paths.QUICKSTART
+    assert paths.config_path(Path("a.yaml")) == tmp_path / "project" / "a.yaml"
+    (tmp_path / "a.yaml").touch()
+    assert paths.config_path(Path("a.yaml")) == Path("a.yaml")
+    assert paths.config_path(Path("missing.yaml")) == Path("missing.yaml")

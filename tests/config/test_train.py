@@ -1,0 +1,44 @@
+"""Settings of training."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from components.config.train import Train
+
+
+def test_milestones_come_in_order() -> None:
+    with pytest.raises(ValueError, match="in the order of their steps"):
+        Train(milestones=[{"step": 5, "change": {"lr": 1}}, {"step": 5, "change": {"lr": 2}}])
+
+
+def test_lengths_and_the_cadence_of_snapshots_are_part_of_the_key() -> None:
+    plain, asked = Train(), Train(ema_lengths=(0.05, 0.1))
+    assert plain.semantic() != asked.semantic() != Train(ema_lengths=(0.05,)).semantic()
+    assert asked.semantic() != Train(ema_lengths=(0.05, 0.1), sample_grids=16).semantic()
+    assert json.loads(json.dumps(asked.semantic())) == asked.semantic()
+    assert Train(**json.loads(asked.model_dump_json())) == asked
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"ema_lengths": (0.3,)}, "from 0.01 to 0.28; 0.3 is not"),
+        ({"ema_lengths": (0.1, 0.1)}, "twice"),
+        ({"ema_lengths": (0.1,), "judge_samples": 0}, "judge_samples must not be 0"),
+    ],
+)
+def test_lengths_that_cannot_be_tried_are_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Train(**changes)
+
+
+def test_checkpoints_are_part_of_a_treated_training() -> None:
+    assert "checkpoint_every" not in Train().semantic()
+    assert "checkpoint_every" in Train(health="treat").semantic()
+    with pytest.raises(ValueError, match="health_every=7 must divide checkpoint_every=20"):
+        Train(health="treat", health_every=7, checkpoint_every=20)

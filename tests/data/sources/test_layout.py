@@ -1,0 +1,44 @@
+"""What the subfolders of a folder of images mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.common.errors import InputError
+from components.data.sources.layout import Layout
+
+
+def test_subfolders_are_classes_in_the_order_of_their_names() -> None:
+    paths = ["b/1.png", "a/2.png", "b/deeper/3.png"]
+    classes = Layout(paths, "folder", False).classes(paths)
+    assert classes["label_names"] == ["a", "b"] and classes["labels"].tolist() == [1, 0, 1]
+    assert Layout(["a/1.png", "a/2.png"], "folder", False).classes(["a/1.png"]) == {}
+
+
+def test_a_class_without_images_that_can_be_read_has_no_number() -> None:
+    layout = Layout(["a/1.png", "b/2.png", "c/3.png"], "folder", False)
+    classes = layout.classes(["a/1.png", "c/3.png"])
+    assert classes["label_names"] == ["a", "c"] and classes["labels"].tolist() == [0, 1]
+
+
+def test_a_copy_of_a_test_image_is_nowhere_else() -> None:
+    paths = ["train/1.png", "val/2.png", "test/3.png", "train/4.png"]
+    layout = Layout(paths, "folder", False)
+    assert layout.splits(paths, ["x", "y", "x", "y"]) == ["test", "train", "test", "train"]
+    assert Layout(["train/1.png", "other/2.png"], "folder", False).splits(["train/1.png"], ["x"]) is None
+
+
+@pytest.mark.parametrize(
+    ("paths", "words"),
+    [
+        (["1.png", "a/2.png"], "1 images of its own and 1"),
+        (["a\x01/1.png", "a\x02/2.png"], "control characters"),
+    ],
+)
+def test_what_cannot_be_told_apart_is_refused(paths: list[str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Layout(paths, "folder", False)
+
+
+def test_a_folder_with_captions_needs_no_classes() -> None:
+    assert not Layout(["1.png", "a/2.png"], "folder", True).labelled

@@ -1,0 +1,23 @@
+"""Names that others chose, made safe."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.data.sources.names import clean, is_control, shown
+
+
+@given(st.text() | st.text(alphabet=st.characters(categories=["Cc", "Cs", "Zl", "Zp", "Cf"])))
+def test_a_clean_name_can_be_printed_on_one_line(name: str) -> None:
+    made = clean(name)
+    made.encode()
+    assert len(made) == len(name) and len(made.splitlines()) <= 1
+    assert not any(map(is_control, made)) and clean(made) == made
+    assert [a for a, b in zip(name, made, strict=True) if a != b] == [c for c in name if is_control(c)]
+
+
+@given(st.text(max_size=600))
+def test_a_path_for_people_is_not_endless(path: str) -> None:
+    made = shown(path)
+    assert len(made) <= 200 and (len(path) > 200 or made == clean(path))

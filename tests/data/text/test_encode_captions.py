@@ -1,0 +1,50 @@
+"""Captions of a data set, encoded once each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.data.dataset import open_split
+from components.data.text import encode_captions, encoder
+from components.store import Store
+from tests import captioned
+
+pytestmark = pytest.mark.usefixtures("captioned_family")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store with data and its captions, encoded."""
+    store = Store(str(tmp_path / "store"))
+    captioned.prepared(Path(store.path("data")))
+    encode_captions.encode(store.url, "data", "captions")
+    return store
+
+
+def split(store: Store, name: str) -> Any:
+    return open_split(Path(store.path("data")), name, Path(store.path("captions")))
+
+
+def test_each_caption_is_encoded_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(encoder, "encode", lambda texts: asked.append(list(texts)) or captioned.encode(texts))
+    info = encode_captions.encode(store.url, "data", "again")
+    assert len(asked) == 1 and sorted(set(captioned.captions(64))) == asked[0]
+    assert info == store.read_json("again/text.json")
+    assert info["captions"] == 24 and info["tokens"] == 2 and info["cut"] == 0
+    assert info["sha256"] == encoder.SHA256 and info["name"] == encoder.NAME
+
+
+@pytest.mark.parametrize("name", captioned.SPLITS)
+def test_every_image_has_its_own_caption(store: Store, name: str) -> None:
+    found = split(store, name)
+    tokens, mask = found.text[np.array([3, 0, 7])].tensors()
+    own = captioned.encode([found.captions[i] for i in (3, 0, 7)])
+    np.testing.assert_array_equal(tokens, own.tokens.astype(np.float32))
+    np.testing.assert_array_equal(mask, own.mask)
+    assert isinstance(found.text.table.tokens, np.memmap), "not read before it is needed"
+    assert open_split(Path(store.path("data")), name).text is None

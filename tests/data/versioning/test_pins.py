@@ -1,0 +1,27 @@
+"""Pins of data sets: files that DVC reads, without DVC."""
+
+import pytest
+
+from components.common.errors import InputError
+from components.data.versioning import dvc, pins
+from tests.data.pictures import fill
+
+
+def test_names_in_other_scripts_and_folders_are_hashed_as_dvc_does(home):
+    folder = home / "data/odd"
+    fill(folder / "b" / "é 𝄞", 2)
+    fill(folder / "a-b", 1)
+    (folder / "a").mkdir()
+    (folder / "a" / "empty").write_bytes(b"")
+    (folder / "a.txt").write_bytes(b"x\r\n")
+    dvc.begin(home)
+    with dvc.repository(home) as repo:
+        (stage,) = repo.add(str(folder))
+    assert stage.outs[0].hash_info.value == pins.folder_md5(folder)
+
+
+def test_a_file_that_is_not_dvcs_is_told(home):
+    (home / "data").mkdir()
+    (home / "data/mine.dvc").write_text("<<<<<<< HEAD\n")
+    with pytest.raises(InputError, match="mine.dvc is not a DVC file"):
+        pins.pinned(home, "mine")

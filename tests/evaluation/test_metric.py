@@ -1,0 +1,32 @@
+"""One evaluated number and the warnings it needs."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from components.evaluation.metric import warned
+
+DIM = 8
+
+
+def noted(name: str, n: int, **more: Any) -> str:
+    extractor = SimpleNamespace(frechet_name="frechet_distance")
+    ref: Any = SimpleNamespace(dim=DIM, extractor=extractor, info={"data": {"labels": ["a", "b"]}})
+    return str(warned({name: {"value": 1.0, **more}}, ref, n)[name].get("note", ""))
+
+
+def test_frechet_distances_of_few_images_are_mostly_bias() -> None:
+    assert noted("frechet_distance", 9) == "mostly bias: 9 images for 8 features; rank by kid"
+    assert noted("r_frechet_distance", 9).endswith("rank by r_kid")
+    assert noted("kid", 9) == "" and noted("frechet_distance", 10_000) == ""
+
+
+def test_of_a_mean_over_classes_the_images_of_a_class_count() -> None:
+    enough = next(n for n in range(1, 10_000) if not noted("frechet_distance", n))
+    assert noted("class_frechet_distance", enough, classes={}).startswith("mostly bias")
+    assert noted("class_frechet_distance", 2 * enough, classes={}) == ""
+
+
+def test_an_extrapolation_says_from_how_many_images() -> None:
+    assert noted("frechet_distance_unbiased", 40) == "rough: it extrapolates from 10 images for 8 features"

@@ -1,0 +1,63 @@
+"""What a reference holds, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+
+from components.common.errors import InputError
+from components.data.card import DataCard
+from components.data.dataset import open_split
+from components.evaluation import reference
+from components.evaluation.evaluate import judge
+from components.evaluation.reference import Judged, Reference
+
+SETS = {
+    *("frechet_distance", "kid", "frechet_distance_unbiased", "precision", "recall", "density", "coverage"),
+    "memorised",
+}
+
+
+CLASSES = {
+    *("classifier_score", "label_accuracy", "class_kid", "class_frechet_distance", "classification_accuracy"),
+}
+
+
+@pytest.fixture(scope="module")
+def train(digits):
+    return open_split(digits, "train")
+
+
+def test_a_reference_says_what_it_is(digits_ref, digits_reference, digits):
+    info = digits_ref.info
+    assert info["data"]["hash"] == DataCard.read(digits).hash
+    assert info["n"] == 400 and info["images"] == {"train": 1000, "validation": 390, "test": 400}
+    floors = info["floors"]["test"]["400"]
+    assert set(floors) == SETS | CLASSES and abs(floors["kid"]) < 0.05 and floors["label_accuracy"] > 0.95
+    assert floors["memorised"] < 0.05 and floors["recall"] > 0.6 and floors["classification_accuracy"] > 0.8
+    assert str(digits_reference.parent) not in json.dumps(info) and str(digits) not in json.dumps(info)
+
+
+def test_bad_input_is_refused_in_a_sentence(digits_ref, tmp_path, digits):
+    with pytest.raises(InputError, match="only 3 images to judge"):
+        judge(Judged(digits_ref.splits["test"].features[:3]), digits_ref)
+    bad = {
+        "NaN": np.full((20, 1, 8, 8), np.nan),
+        "expected uint8": np.zeros((20, 1, 8, 8)),
+        "made for grey 8x8": np.zeros((20, 3, 8, 8), np.uint8),
+        "no images to judge": np.zeros((0, 1, 8, 8), np.uint8),
+    }
+    for message, images in bad.items():
+        with pytest.raises(InputError, match=message):
+            digits_ref.extractor(images)
+    with pytest.raises(InputError, match="no reference here"):
+        Reference.read(tmp_path, tmp_path, digits)
+
+
+def test_a_split_too_small_to_judge_with_is_refused(digits, digits_reference, tmp_path):
+    (tmp_path / "features").mkdir()
+    for split in ("train", "validation", "test"):
+        features = np.load(digits_reference / "features" / f"{split}.npy")
+        np.save(tmp_path / "features" / f"{split}.npy", features[:3] if split == "validation" else features)
+    with pytest.raises(InputError, match="validation images; at least 8"):
+        reference.describe(digits, tmp_path, digits_reference / "extractor", 100)

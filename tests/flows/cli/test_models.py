@@ -1,0 +1,35 @@
+"""`atelier sample` and `atelier anomaly`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from flows.cli import models
+from tests.flows.cli.test_app import call
+
+
+def test_what_needs_a_run_is_not_asked_of_a_folder(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.safetensors").touch()
+    common = ["sample", str(tmp_path), "-o", str(tmp_path / "x.png")]
+    for option in (["--nearest"], ["--prior", "mixture"]):
+        code, _, err = call(capsys, *common, *option)
+        assert code == 2 and f"{' '.join(option)}: name a run in the store" in err
+
+
+def test_all_flagged_images_are_listed_and_at_least_some(capsys: pytest.CaptureFixture[str]) -> None:
+    scored = [
+        SimpleNamespace(file=f"{i}.png", score=1 / (i + 1), flagged=i < 2) for i in range(models.LISTED + 5)
+    ]
+    models.show_scored(scored, 0.4, 0.95)
+    out = capsys.readouterr().out
+    assert out.count(".png") == models.LISTED and out.count("yes") == 2 and "and 5 with lower scores" in out
+    assert f"2 of {len(scored)} images are above 0.40000, the 0.95 quantile" in out
+    for one in scored:
+        one.flagged = True
+    models.show_scored(scored, 0.0, 0.95)
+    assert "lower scores" not in capsys.readouterr().out

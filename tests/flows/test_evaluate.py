@@ -1,0 +1,54 @@
+"""What `atelier evaluate` refuses: without a cluster, before any stage runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.cluster import ray_cluster
+from tests.flows.driver import Atelier, pngs
+
+
+def no_cluster() -> None:
+    raise AssertionError("input is checked before the cluster is joined")
+
+
+@pytest.fixture
+def atelier(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Atelier:
+    monkeypatch.setattr(ray_cluster, "connect", no_cluster)
+    return Atelier(tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "nowhere"),
+        (["empty"], "holds no images"),
+        (["few"], "only 3 images to judge"),
+        (["broken"], "broken.png"),
+        (["coloured"], "colour"),
+        (["few", "--split", "exam"], "--split exam"),
+        (["few", "--extractor", "vgg"], "evaluate.extractor='vgg'"),
+        (["few", "--set", "sample=3"], "evaluate.sample"),
+        (["grey", "--extractor", "inception", "--set", "inception_path=WEIGHTS"], "may be called FID"),
+    ],
+)
+def test_what_cannot_be_evaluated(atelier: Atelier, arguments: list[str], words: str, tmp_path: Path) -> None:
+    digit = np.zeros((1, 1, 8, 8), np.uint8)
+    (tmp_path / "empty").mkdir()
+    pngs(tmp_path / "few", np.repeat(digit, 3, 0))
+    pngs(tmp_path / "grey", np.repeat(digit, 12, 0))
+    pngs(tmp_path / "broken", np.repeat(digit, 12, 0))
+    (tmp_path / "broken" / "broken.png").write_bytes(b"not a picture")
+    (tmp_path / "coloured").mkdir()
+    for i in range(12):
+        Image.new("RGB", (8, 8), (255, 0, i)).save(tmp_path / "coloured" / f"{i}.png")
+    (tmp_path / "weights.pth").write_bytes(b"other weights")
+    folder, *options = [a.replace("WEIGHTS", str(tmp_path / "weights.pth")) for a in arguments]
+    common = ["--data", "digits", "--store", str(atelier.store)]
+    done = atelier.call("evaluate", str(tmp_path / folder), *options, *common, code=2)
+    assert words in done.stderr.strip().splitlines()[-1] and done.stdout == ""
+    assert not list(atelier.store.glob("**/spec.json")), "no stage has begun"

@@ -1,0 +1,84 @@
+"""Runs that are interrupted or fail, and runs side by side: they end with the bits of one left in peace."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.flows.driver import WEIGHTS, Atelier, states, step, until
+
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
+
+LONG = [*WEIGHTS, "--only", "autoencoder", "--set", "train.steps=1200", "--set", "train.checkpoint_every=100"]
+ONE = [*LONG, "--set", "train.workers=1"]
+TWO = [*LONG, "--set", "train.workers=2", "--set", "train.shards=2"]
+
+
+def kill_worker_then_driver(atelier: Atelier, settings: list[str]) -> None:
+    """Start or resume, and kill the first worker, then, once it has been replaced, the driver."""
+    reached = step(atelier)
+    process = atelier.start(*settings)
+    until(lambda: step(atelier) > reached)
+    note = json.loads(next(atelier.store.glob("store/train/*/attempts/*/progress.json")).read_text())
+    assert note["step"] < note["steps"]
+    os.kill(note["pid"], signal.SIGKILL)
+    reached = step(atelier)
+    until(lambda: step(atelier) > reached + 100)
+    process.kill()
+    process.communicate()
+    assert not atelier.weights("autoencoder"), "it was over before it could be killed"
+
+
+def test_one_worker_however_often_interrupted_ends_with_the_same_bits(fresh: Atelier, tmp_path: Path) -> None:
+    """Ctrl-C, a killed worker, a killed driver; against a loop that nobody disturbs, outside of Ray."""
+    calm = Atelier(tmp_path / "calm")
+    calm.run(*LONG)
+
+    process = fresh.start(*ONE)
+    until(lambda: step(fresh) > 0)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 130 and "run the same command again" in errors
+    record = json.loads(next(fresh.store.glob("runs/*/run.json")).read_text())
+    assert record["status"] == "interrupted"
+
+    kill_worker_then_driver(fresh, ONE)
+    assert fresh.run(*ONE)["status"] == "done"
+    assert fresh.weights("autoencoder") == calm.weights("autoencoder")
+
+
+def test_two_workers_interrupted_end_with_the_same_bits(fresh: Atelier, tmp_path: Path) -> None:
+    """One of the two is killed, then the driver; against one process with both shards, left in peace."""
+    calm = Atelier(tmp_path / "calm")
+    calm.run(*LONG, "--set", "train.shards=2")
+
+    kill_worker_then_driver(fresh, TWO)
+    assert fresh.run(*TWO)["status"] == "done"
+    assert fresh.weights("autoencoder") == calm.weights("autoencoder")
+
+
+def test_two_identical_runs_share_the_work(fresh: Atelier) -> None:
+    both = [fresh.start("--only", "vae", *WEIGHTS) for _ in range(2)]
+    results = [json.loads(process.communicate(timeout=1000)[0]) for process in both]
+    trained = sorted(states(result)["train vae"] for result in results)
+    assert trained == ["cached", "ran"]
+    assert len(fresh.weights("vae")) == 1
+
+
+def test_a_failed_family_leaves_the_others_published(fresh: Atelier) -> None:
+    bad = ["--only", "autoencoder", "--only", "vae", "--set"]
+    result = fresh.run(*bad, "families.vae.lr=1e30", code=1)
+    assert result["status"] == "partial"
+    assert states(result)["train vae"] == "failed" and states(result)["publish"] == "ran"
+    record = json.loads((fresh.store / result["manifest"]).read_text())
+    error = next(s["error"] for s in record["stages"] if s["state"] == "failed")
+    assert "became nan" in error or "became inf" in error
+    assert "learning rate" in (fresh.store / result["report"]).read_text()
+    published = fresh.store / "published" / result["run_id"] / "models"
+    assert [p.name for p in published.iterdir()] == ["autoencoder"]
+    again = fresh.run(*bad, "families.vae.lr=1e-3")
+    assert again["status"] == "done" and states(again)["train autoencoder"] == "cached"

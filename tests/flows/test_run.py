@@ -1,0 +1,86 @@
+"""What a person at a terminal is told of a training under way."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from components.records.health import HealthEvent
+from components.records.run import RunManifest
+from components.stages.spec import Spec
+from components.store import Store
+from flows import run
+from flows.progress import ProgressDisplay
+from flows.record import Record
+
+FOUND: dict[str, Any] = {
+    "step": 1200,
+    "attempt": 1,
+    "title": "Mode collapse",
+    "evidence": {"diversity": 0.0812, "loss_d": "nan"},
+    "action": "treated",
+    "treatment": {"remedy": "minibatch discrimination", "back_to": 800},
+}
+SAID = "step 1200: mode collapse (diversity 0.0812, loss_d nan): "
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Iterator[tuple[run.Run, Spec, Store]]:
+    """A run with a terminal of text, a stage, and its attempt's folder."""
+    store = Store(str(tmp_path / "store"))
+    board = ProgressDisplay(Console(file=io.StringIO(), width=200))
+    made = run.Run("r", None, store, Record(store, RunManifest(run_id="r")), board)  # type: ignore[arg-type]
+    yield made, Spec("train", {}, {}, family="dcgan"), store.child("attempt")
+    made.record.finish("done")
+    del run.RUNS["r"]
+
+
+def said(made: run.Run) -> list[str]:
+    return made.board.console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("changes", "did"),
+    [
+        ({}, "treated with minibatch discrimination, back to step 800"),
+        ({"action": "observed", "treatment": None}, "observed"),
+        ({"action": "stopped", "treatment": None}, "stopped"),
+    ],
+)
+def test_a_diagnosis_is_a_line(changes: dict[str, Any], did: str) -> None:
+    assert run.diagnosis("train x", HealthEvent(**FOUND | changes)) == f"  train x: {SAID}{did}"
+    assert run.diagnosis("train x", HealthEvent(**FOUND | {"evidence": {}})).count("(") == 0
+
+
+def test_each_diagnosis_is_said_once_and_counted(training: tuple[run.Run, Spec, Store]) -> None:
+    made, spec, attempt = training
+    heard: set[str] = set()
+    attempt.write_json("health/event-1-0001200.json", FOUND)
+    attempt.write_text("health/event-1-0001300.json", '{"step"')  # torn
+    attempt.write_json("health/watch.json", {})
+    made._listen(spec, attempt, heard)
+    made._listen(spec, attempt, heard)
+    assert len(said(made)) == 1 and SAID in said(made)[0]
+    attempt.write_json("health/event-1-0001300.json", FOUND | {"step": 1300})
+    made._listen(spec, attempt, heard)
+    assert len(said(made)) == 2 and "step 1300" in said(made)[1]
+    assert made.store.read_json("runs/r/run.json")["stages"][0]["events"] == 2
+
+
+def test_what_was_said_before_an_interruption_is_not_said_again(
+    training: tuple[run.Run, Spec, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, spec, attempt = training
+    monkeypatch.setattr(run, "POLL", 0.05)
+    attempt.write_json("health/event-1-0001200.json", FOUND)
+    with made.watching(spec, attempt):
+        while not made.record.manifest.stages:  # the old one is counted
+            pass
+        attempt.write_json("health/event-2-0001300.json", FOUND | {"step": 1300, "attempt": 2})
+    assert ["step 1300" in line for line in said(made)] == [True]
+    assert made.record.manifest.stages[0].events == 2

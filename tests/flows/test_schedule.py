@@ -1,0 +1,35 @@
+"""The flow that schedules call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.common.errors import RunError
+from flows import schedule
+
+
+def test_a_schedule_runs_the_sweep_of_its_config_and_fails_with_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+
+    def start(experiment: Any, *, command: str) -> dict[str, Any]:
+        started.append((experiment, command))
+        return {"status": status, "run_id": "20260101-000000-aaaa"}
+
+    monkeypatch.setattr(schedule.start, "start", start)
+    monkeypatch.setattr(schedule.sweep_setup, "from_file", lambda path, changes: (path, changes))
+    status = "done"
+    assert schedule.scheduled.fn("configs/x.yaml", ["sweep.trials=2"]) == "20260101-000000-aaaa"
+    ((path, changes), command) = started[0]
+    assert (
+        path.name == "x.yaml"
+        and changes == ["sweep.trials=2"]
+        and command == "scheduled sweep of configs/x.yaml"
+    )
+    status = "partial"
+    with pytest.raises(RunError, match="ended partial; run 20260101-000000-aaaa"):
+        schedule.scheduled.fn("configs/x.yaml")

@@ -1,0 +1,59 @@
+"""Ctrl-C and SIGTERM: jobs are stopped, and the command line in another program leaves its handlers alone."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from components.cluster import ray_cluster
+from flows.cli import app
+from flows.signals import stop_on_signals
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What the handlers have stopped; afterwards the handlers are as before."""
+    calls: list[str] = []
+    monkeypatch.setattr(ray_cluster, "stop", lambda: calls.append("cluster"))
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield calls
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_stops_the_jobs_and_interrupts_once(stopped: list[str], number: signal.Signals) -> None:
+    stop_on_signals()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+    for again in SIGNALS:
+        signal.raise_signal(again)  # must not break off the stopping
+    assert stopped == ["cluster"]
+
+
+def test_other_threads_install_no_handlers(stopped: list[str]) -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    errors: list[BaseException] = []
+
+    def install() -> None:
+        try:
+            stop_on_signals()
+        except ValueError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=install)
+    thread.start()
+    thread.join()
+    assert not errors and [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_a_command_called_by_a_program_leaves_its_handlers(home: object) -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with pytest.raises(SystemExit):
+        app.main(["runs", "--store", "nothing"])
+    assert [signal.getsignal(number) for number in SIGNALS] == before

@@ -1,0 +1,50 @@
+"""The inception score, against its formula."""
+
+import numpy as np
+import pytest
+
+from components.metrics.distances import GROUPS, Estimate, jackknife
+from components.metrics.inception_score import class_means, inception_score
+
+
+@pytest.fixture
+def random():
+    return np.random.RandomState(0)
+
+
+def kept(n):
+    """Rows that are left without each group in turn."""
+    return [np.arange(n) % GROUPS != g for g in range(GROUPS)]
+
+
+def test_inception_score_of_certain_and_of_ignorant_classifiers():
+    certain = 1000.0 * np.eye(5)[np.arange(200) % 5]
+    assert inception_score(certain).value == pytest.approx(5)
+    assert inception_score(certain[np.arange(200) % 5 == 0]).value == pytest.approx(1)
+    assert inception_score(np.full((50, 7), 3.0)).value == pytest.approx(1)
+    assert inception_score(certain + 1e6 * np.arange(200)[:, None]).value == pytest.approx(5), (
+        "logits may be large"
+    )
+
+
+def test_inception_score_is_the_formula_and_its_replicates_too(random):
+    logits = 2 * random.normal(size=(213, 6))
+
+    def formula(x):
+        p = np.exp(x) / np.exp(x).sum(1, keepdims=True)
+        return np.exp((p * np.log(p / p.mean(0))).sum(1).mean())
+
+    found, expected = (
+        inception_score(logits),
+        jackknife(formula(logits), [formula(logits[p]) for p in kept(213)]),
+    )
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (expected.value, expected.low, expected.high)
+    )
+    assert inception_score(logits[:199]).low is None
+
+
+def test_class_means_combine_independent_errors():
+    found = class_means([Estimate(1, 0.7, 1.3), Estimate(3, 2.6, 3.4)])
+    assert (found.value, found.low, found.high) == pytest.approx((2, 1.75, 2.25))
+    assert class_means([Estimate(1, 0.7, 1.3), Estimate(3)]) == Estimate(2)

@@ -1,0 +1,71 @@
+"""DCGAN's networks and its BatchNorm."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import dcgan as module
+from models.dcgan import DCGAN, DCGANConfig, Features, Generator
+from models.family import Batch, Card
+from models.parts.discriminator import (
+    Discriminator,
+)
+from models.parts.layers import batch_norms
+
+pytestmark = pytest.mark.usefixtures("seeded")
+
+CARD = Card(1, 8, 10)
+
+
+DEEP = Card(1, 16)  # large enough for BatchNorm in DCGAN's discriminator, which its first layer is without
+
+
+def images(n: int = 4, *, card: Card = CARD, labelled: bool = False) -> Batch:
+    return Batch(n, torch.rand(n, *card.shape) * 2 - 1, torch.arange(n) % 10 if labelled else None)
+
+
+def dcgan(**settings: Any) -> DCGAN:
+    return DCGAN(DCGANConfig(width=4, latent=4, **settings), DEEP)
+
+
+def test_d_s_batch_norm_sees_images_and_samples_apart() -> None:
+    model, batch = dcgan(), images(6, card=DEEP)
+    layers = cast(Features, cast(Discriminator, model.discriminator).features).layers
+    (norm,) = batch_norms(model.discriminator)
+    seen: list[Tensor] = []
+    norm.register_forward_pre_hook(lambda m, given: seen.append(given[0].detach()))
+    torch.manual_seed(1)
+    model.discriminator_loss(batch)
+    torch.manual_seed(1)
+    before = nn.Sequential(*[layer for layer in layers if layer is not norm][:3])  # up to BatchNorm
+    expected = [before(x).detach() for x in (batch.image, model.fake(batch))]
+    assert len(seen) == 2
+    for found, known in zip(seen, expected, strict=True):
+        torch.testing.assert_close(found, known)
+    means = [h.mean((0, 2, 3)) for h in expected]
+    assert norm.running_mean is not None
+    torch.testing.assert_close(norm.running_mean, 0.1 * (0.9 * means[0] + means[1]))
+
+
+def test_dcgan_has_no_dense_hidden_layer_and_torch_s_own_batch_norm() -> None:
+    model = DCGAN(DCGANConfig(width=8), Card(3, 64))
+    dense = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    assert {m.out_features for m in dense} == {1, cast(Generator, model.generator).project.out_features}
+    norms = batch_norms(model.discriminator) + batch_norms(model.generator)
+    assert len(norms) == 3 + 4  # none after D's first convolution
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-5, 0.1)}
+
+
+def test_dcgan_starts_from_small_weights() -> None:
+    torch.manual_seed(0)
+    family = module.DCGAN(module.DCGANConfig(), Card(1, 28))
+    convolutions = [m for m in family.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
+    weights = torch.cat([m.weight.detach().flatten() for m in convolutions])
+    assert float(weights.mean()) == pytest.approx(0, abs=1e-3)
+    assert float(weights.std()) == pytest.approx(0.02, rel=0.02)
+    scales = torch.cat([m.weight.detach() for m in family.modules() if isinstance(m, nn.BatchNorm2d)])
+    assert float(scales.mean()) == pytest.approx(1, abs=0.01)

@@ -1,0 +1,74 @@
+"""What cannot be trained is refused before a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.common.errors import InputError
+from components.config.experiment import Experiment
+from components.data.card import DataCard
+from components.data.text import encoder
+from components.families.resolve import resolved
+from components.pipeline import train
+from components.pipeline.check import check
+from components.pipeline.plan import Plan
+from components.stages import cache
+from components.store import Store
+
+CARD = DataCard(
+    name="x", title="X", source="", licence="", credit="", resolution=8, channels=1,
+    labels=["a", "b"], counts={"train": 8, "validation": 8, "test": 8},
+)  # fmt: skip
+
+
+def plan(store: Store, families: dict[str, dict[str, Any]], **train: Any) -> Plan:
+    experiment = Experiment(device="cpu", families=families, train={"precision": "float32", **train})
+    return Plan.of(resolved(experiment, "cpu", "float32"), "0123.dir", CARD, store)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+def test_networks_that_do_not_fit_the_images_are_refused(store: Store) -> None:
+    with pytest.raises(InputError, match=r"^families.vae: latent=64 must be less than an image's 64 numbers"):
+        check(plan(store, {"vae": {"latent": 64}}), store)
+
+
+def test_groups_that_do_not_fit_a_shard_are_refused(store: Store) -> None:
+    sentence = (
+        r"^families.gan: minibatch_stddev=4 must divide the 6 images of a shard "
+        r"\(train.batch=12 over train.shards=2\)$"
+    )
+    with pytest.raises(InputError, match=sentence):
+        check(plan(store, {"gan": {"minibatch_stddev": 4}}, batch=12, shards=2), store)
+    own = {
+        "minibatch_stddev": 4,
+        "train": {"batch": 12, "shards": 2},
+    }  # the family's own, over the common ones
+    with pytest.raises(InputError, match=sentence):
+        check(plan(store, {"gan": own}, batch=16), store)
+
+
+@pytest.mark.parametrize(("group", "batch"), [(4, 16), (4, 2), (4, 4), (0, 12)])
+def test_groups_that_fit_are_not(store: Store, group: int, batch: int) -> None:
+    check(plan(store, {"gan": {"minibatch_stddev": group}}, batch=batch, shards=1), store)
+
+
+def test_captions_without_the_encoder_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = plan(store, {"diffusion": {"condition": "text"}})
+    captioned = replace(made, card=CARD.model_copy(update={"captions": True}))
+    monkeypatch.setattr(encoder, "PACKAGES", ("not_installed",))
+    with pytest.raises(InputError, match="which is not installed: run `make setup-text`"):
+        check(captioned, store)
+
+
+def test_what_is_trained_already_is_not_asked_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = plan(store, {"gan": {"minibatch_stddev": 4}}, batch=6)
+    cache.run(store, train.spec(made, "gan"), lambda attempt, number: {}, run_id="r1")
+    check(made, store)

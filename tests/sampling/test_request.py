@@ -1,0 +1,38 @@
+"""Options of `atelier sample` that need no model."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.common.errors import InputError
+from components.data.text.encoded import DIM
+from components.sampling.request import Wish, class_number, prompted
+from models.family import Card
+
+CARD = Card(1, 8, 3)
+
+
+def test_only_settings_that_are_asked_for_change() -> None:
+    assert Wish().settings == {}
+    assert Wish(steps=0, guidance=1.5).settings == {
+        "sampler_steps": ("--steps", 0),
+        "guidance": ("--guidance", 1.5),
+    }
+
+
+def test_a_class_has_a_name_or_a_number_and_names_come_first() -> None:
+    assert class_number("2", None, CARD) == 2 and class_number("b", ["a", "b", "c"], CARD) == 1
+    assert class_number("2", ["2", "1", "0"], CARD) == 0
+    for label, names, known in (("3", None, "0 to 2"), ("x", ["a", "b"], "a, b"), ("-1", None, "0 to 2")):
+        with pytest.raises(InputError, match=f"unknown class; known: {known}"):
+            class_number(label, names, CARD)
+
+
+def test_without_prompts_there_is_no_caption() -> None:
+    tokens, mask = prompted((), 3, {})[[0, 1, 2]].tensors()
+    assert tokens.shape[0] == 3 and tokens.shape[-1] == DIM and not mask.any()
+
+
+def test_captions_of_another_encoder_are_refused() -> None:
+    with pytest.raises(InputError, match="told captions by other, and this version of Atelier has another"):
+        prompted(("a seven",), 1, {"name": "other"})

@@ -1,0 +1,113 @@
+"""Samples from images, written to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from components.families import artifact, catalogue
+from components.sampling.request import Wish
+from components.sampling.to_file import sample_to_file
+from components.store import Store
+from components.training import request
+from models.family import Card
+from tests import tiny
+
+SIDE = 8
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> dict[str, Path]:
+    """A picture of the models' size, a small one of it, and masks."""
+    image = np.tile(np.linspace(0, 255, SIDE).astype(np.uint8), (SIDE, 1))
+    hole = np.zeros((SIDE, SIDE), np.uint8)
+    hole[2:5, 3:6] = 255
+    made = {
+        "image": image,
+        "small": image[::4, ::4],
+        "other_small": 255 - image[::4, ::4],
+        "mask": hole,
+        "large_mask": np.zeros((2 * SIDE, SIDE), np.uint8),
+    }
+    for name, array in made.items():
+        Image.fromarray(array).save(tmp_path / f"{name}.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "image.png").read_bytes()[:45])
+    Image.fromarray(np.full((SIDE, SIDE), np.nan, np.float32)).save(tmp_path / "nan.tiff")
+    others = {"nan": tmp_path / "nan.tiff", "none": tmp_path / "none.png"}
+    return {name: tmp_path / f"{name}.png" for name in (*made, "broken", "cut")} | others
+
+
+def model(tmp_path: Path, family: str, classes: int = 0, **changes: Any) -> Path:
+    """An exported model, untrained, with weights that say something."""
+    config = {**tiny.CONFIGS[family], **changes}
+    torch.manual_seed(0)
+    built = catalogue.build(family, config, Card(1, SIDE, classes))
+    for p in built.parameters():
+        p.data += 0.02 * torch.randn_like(p)
+    store = Store(str(tmp_path / family))
+    job = request.Fit(family, catalogue.config_of(family, config), {}, "data", "", store.url)
+    artifact.save_model(store, "model", job.family, job.config, built.generator, built.card)
+    return Path(store.path("model"))
+
+
+def drawn(model: Path, tmp_path: Path, n: int = 2, **wishes: Any) -> np.ndarray:
+    """The samples, (n, H, W)."""
+    output = tmp_path / "out.png"
+    sample_to_file(model, output, n=n, wish=Wish(**wishes))
+    with Image.open(output) as image:
+        return np.stack(np.split(np.asarray(image), n, axis=1))
+
+
+def test_a_hole_is_filled_and_the_rest_stays(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    found = drawn(model(tmp_path, "inpainting"), tmp_path, source=pictures["image"], mask=pictures["mask"])
+    image, hole = (np.asarray(Image.open(pictures[name])) for name in ("image", "mask"))
+    assert all(np.array_equal(each[hole == 0], image[hole == 0]) for each in found)
+    assert (found[0][hole > 0] != found[1][hole > 0]).any(), "two fillings are two samples"
+
+
+def test_without_a_mask_holes_are_at_random(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    found = drawn(model(tmp_path, "inpainting"), tmp_path, source=pictures["image"])
+    image = np.asarray(Image.open(pictures["image"]))
+    assert all(0 < (each != image).sum() < image.size for each in found)
+
+
+def test_a_small_image_is_enlarged(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    folder = model(tmp_path, "super_resolution")
+    found = drawn(folder, tmp_path, source=pictures["small"])
+    assert found.shape == (2, SIDE, SIDE)
+    assert not np.array_equal(found, drawn(folder, tmp_path, source=pictures["other_small"]))
+
+
+def test_an_image_is_started_from(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    folder = model(tmp_path, "diffusion", sampler_steps=20)
+    image = np.asarray(Image.open(pictures["image"])).astype(int)
+    near, far = (
+        np.abs(drawn(folder, tmp_path, source=pictures["image"], strength=strength) - image).mean()
+        for strength in (0.05, 0.9)
+    )
+    assert near < far
+
+
+def test_an_image_whose_class_is_not_said_has_none(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    folder = model(tmp_path, "inpainting", classes=3)
+    asked = {"source": pictures["image"], "mask": pictures["mask"]}
+    plain, *told = (drawn(folder, tmp_path, n=3, label=label, **asked) for label in (None, "0", "1", "2"))
+    for i, labelled in enumerate(told):  # image i of class i would be the classes in turn
+        assert (plain[i] != labelled[i]).any()
+
+
+def test_enlarging_may_start_from_the_small_image(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    folder = model(tmp_path, "super_resolution", sampler_steps=20)
+    plain = drawn(folder, tmp_path, source=pictures["small"]).astype(int)
+    near, far = (
+        drawn(folder, tmp_path, source=pictures["small"], strength=strength).astype(int)
+        for strength in (0.05, 0.9)
+    )
+    apart = [np.abs(each[0] - each[1]).mean() for each in (near, far, plain)]
+    assert apart[0] < apart[1] < apart[2], "the less noise, the less two samples differ"
