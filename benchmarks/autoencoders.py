@@ -190,7 +190,9 @@ def speed(args: argparse.Namespace) -> str:
     header = ["batch", *(f"{name}, images/s" for name in ways)]
     header += [f"{name}, times pythae's speed (over rounds)" for name in ("Atelier", "torch alone")]
     how = f"{own['widths']} units and {own['latent']} numbers, {args.epochs} epochs"
-    told = f"medians of {args.rounds} rounds in turn, {args.threads} threads; ours in {chosen.precision}"
+    told = (
+        f"medians of {args.rounds} alternating rounds, {args.threads} threads; Atelier in {chosen.precision}"
+    )
     alike = "torch alone: the same network, loss, precision and AdamW in a bare loop"
     return f"{table(header, rows)}\n\n{how}; {told}; {alike}."
 

@@ -509,7 +509,7 @@ def speeds(args: argparse.Namespace) -> str:
         median = f"{statistics.median(found[name] for found in rounds):,.0f}"
         lines.append([name, median, spread(ratios, 1)])
     header = ["library", "training, images/s", "speed-up of Atelier (over rounds)"]
-    how = f"Medians of {args.rounds} rounds of {TURN:.0f} s each in turn, {args.threads} threads."
+    how = f"Medians of {args.rounds} alternating rounds of {TURN:.0f} s each, {args.threads} threads."
     return f"{table(header, lines)}\n\n{how}"
 
 
