@@ -124,9 +124,9 @@ def mse(args: argparse.Namespace) -> str:
         interval = f"{estimate.low:.4f} to {estimate.high:.4f}"
         ratio = f"{errors[name].mean() / list(errors.values())[-1].mean():.3f}"
         rows.append([name, f"{estimate.value:.5f}", interval, f"{absolute.mean():.4f}", ratio])
-    header = ["", "mean square error", "95 %", "mean absolute error", "of PCA's"]
+    header = ["", "mean square error", "95 %", "mean absolute error", "relative to PCA"]
     how = f"{seconds:.0f} s of training on {args.threads} threads, {chosen.steps:,} steps of {chosen.batch}"
-    n = f"{len(found['train']):,} digits to train on, {len(test):,} others"
+    n = f"{len(found['train']):,} training digits, {len(test):,} test digits"
     return f"{table(header, rows)}\n\n{how}; {n}; pixels from 0 to 1, rounded to 8 bits."
 
 
@@ -138,8 +138,8 @@ def nats(args: argparse.Namespace) -> str:
     found = splits(args)
     lines, told = zip(*(likelihood(args, found, way) for way in BINARISED), strict=True)
     header = ["binarised", *(f"K = {k:,}" for k in (*SHOWN, args.draws)), "mixture of Bernoullis"]
-    n = f"{len(found['train']):,} digits to train on, {len(found['test']):,} others"
-    unit = "-log p(x) at most, in nats an image, 95 % in parentheses"
+    n = f"{len(found['train']):,} training digits, {len(found['test']):,} test digits"
+    unit = "Upper bounds on -log p(x) in nats per image, 95 % interval in parentheses"
     published = "Published figures are of 60,000 digits, and of digits binarised stochastically."
     return f"{table(header, list(lines))}\n\n{unit}. {told[0]}; {n}. {published}"
 
@@ -159,7 +159,7 @@ def likelihood(args: argparse.Namespace, found: Splits, way: str) -> tuple[list[
     line = [BINARISED[way], *(f"{e.value:.2f}" for e in bounds.values())]
     last = bounds[args.draws]
     line[-1] += f" ({last.low:.2f} to {last.high:.2f})"
-    line.append(f"{theirs.value:.2f}, of {len(mixture.weight)}")
+    line.append(f"{theirs.value:.2f}, {len(mixture.weight)} components")
     how = f"{seconds:.0f} s of training on {args.threads} threads, {chosen.steps:,} steps of {chosen.batch}"
     return line, how
 
@@ -188,10 +188,12 @@ def speed(args: argparse.Namespace) -> str:
         rows.append([str(batch), *rates, times(found, "Atelier"), times(found, "torch alone")])
     own, chosen, _ = dense(args)
     header = ["batch", *(f"{name}, images/s" for name in ways)]
-    header += [f"{name}, as fast as pythae (over rounds)" for name in ("Atelier", "torch alone")]
+    header += [f"{name}, times pythae's speed (over rounds)" for name in ("Atelier", "torch alone")]
     how = f"{own['widths']} units and {own['latent']} numbers, {args.epochs} epochs"
-    told = f"medians of {args.rounds} rounds in turn, {args.threads} threads; ours in {chosen.precision}"
-    alike = "torch alone: the same network, loss, precision and AdamW, and nothing around them"
+    told = (
+        f"medians of {args.rounds} alternating rounds, {args.threads} threads; Atelier in {chosen.precision}"
+    )
+    alike = "torch alone: the same network, loss, precision and AdamW in a bare loop"
     return f"{table(header, rows)}\n\n{how}; {told}; {alike}."
 
 

@@ -285,10 +285,12 @@ def report(args: argparse.Namespace, judges: Judges, generator: Generator, card:
     real, config = judges.real(), generator.config
     lines = [line(f"guidance {strength:g}", one, real.distances) for strength, one in found.items()]
     lines.append(line("real digits", real, real.distances))
-    floors = [f"in floors, {network}" for network in real.distances]
-    header = ["", "judged right", f"Frechet distance, {MAIN}", *floors, "memorised", f"s for {SHEET} digits"]
+    floors = [f"times the baseline, {network}" for network in real.distances]
+    header = ["", "correct class", f"Frechet distance, {MAIN}", *floors, "memorised", f"s for {SHEET} digits"]
     against = f"{judges.n} samples against {judges.n} test digits"
-    of_real = f"all test digits classified, {judges.n} training digits compared, validation digits looked up"
+    of_real = (
+        f"all test digits classified, {judges.n} training digits compared, validation digits for memorised"
+    )
     how = f"{told}; {config.sampler}, {config.sampler_steps} steps; {against}. Real digits: {of_real}."
     return f"{table(header, lines)}\n\n{how}"
 
@@ -303,9 +305,16 @@ def compared(study: Study, generator: Generator, card: Card, judges: Judges) -> 
         cells = line(name, found, floors)
         cells[2], cells[-1] = f"{found.distances[MAIN].value:.3g}", f"{1000 * seconds / judges.n:.1f}"
         lines.append(cells)
-    networks = [f"in floors, {network}" for network in floors]
-    header = [study.name, "judged right", f"Frechet distance, {MAIN}", *networks, "memorised", "ms a digit"]
-    return f"{table(header, lines)}\n\n{judges.n} samples a line, the same noise and classes for each."
+    networks = [f"times the baseline, {network}" for network in floors]
+    header = [
+        study.name,
+        "correct class",
+        f"Frechet distance, {MAIN}",
+        *networks,
+        "memorised",
+        "ms per digit",
+    ]
+    return f"{table(header, lines)}\n\n{judges.n} samples per row, with the same noise and classes."
 
 
 def run(args: argparse.Namespace) -> dict[str, str]:

@@ -472,12 +472,12 @@ HEADER = [
     "library",
     "parameters",
     "training, images/s",
-    "Atelier's is that many times",
+    "speed-up of Atelier",
     "trained on",
     "sampler",
     "Frechet distance",
-    "over the floor",
-    "samples drawn in",
+    "times the baseline",
+    "time to sample",
 ]
 
 
@@ -487,7 +487,7 @@ def report(store: Store, done: Mapping[str, Done], judge: Judge, args: argparse.
     precision = resources.precision("auto", "cpu")
     how = f"{args.minutes:g} minutes each, {args.threads} threads, Atelier in {precision}, {versions}."
     judged = f"{judge.n} samples against {judge.n} test digits, features of the data set's classifier"
-    floor = f"{judge.n} training digits are at {show(judge.floor)}, the floor."
+    floor = f"{judge.n} training digits have {show(judge.floor)}, the real baseline."
     return f"{table(HEADER, rows(store, done, judge))}\n\n{how} {judged}; {floor}"
 
 
@@ -509,8 +509,8 @@ def speeds(args: argparse.Namespace) -> str:
         ratios = [found["atelier"] / found[name] for found in rounds]
         median = f"{statistics.median(found[name] for found in rounds):,.0f}"
         lines.append([name, median, spread(ratios, 1)])
-    header = ["library", "training, images/s", "Atelier's is that many times (over rounds)"]
-    how = f"Medians of {args.rounds} rounds of {TURN:.0f} s each in turn, {args.threads} threads."
+    header = ["library", "training, images/s", "speed-up of Atelier (over rounds)"]
+    how = f"Medians of {args.rounds} alternating rounds of {TURN:.0f} s each, {args.threads} threads."
     return f"{table(header, lines)}\n\n{how}"
 
 

@@ -93,7 +93,7 @@ def report(args: argparse.Namespace) -> str:
     judges = Judges(open_store(args.store, home()), data, args.samples)
     header = ["recipe", "parameters", "training, images/s", "sampler"]
     for guidance in GUIDANCE:
-        header += [f"judged right, guidance {guidance:g}", "distance in floors"]
+        header += [f"correct class, guidance {guidance:g}", "distance, times the baseline"]
     lines = [row(name, args, judges) for name in args.only]
     how = f"{args.minutes:g} minutes each on {args.threads} threads; {judges.n} samples; distances on {MAIN}."
     return f"{table(header, lines)}\n\n{how}"

@@ -410,7 +410,7 @@ def stacked(store: Store, count: int, seeds: int = SEEDS) -> str:
             ]
         )
     return table(["variant", "modes of 1,000", "reverse KL", "seconds"], lines) + (
-        f"\n\nThe classifier is right about {100 * accuracy:.1f} % of the validation digits."
+        f"\n\nThe classifier assigns {100 * accuracy:.1f} % of the validation digits correctly."
     )
 
 
@@ -455,11 +455,12 @@ def diseases(store: Store, count: int, seeds: int = 4, healthy_seeds: int = 5) -
     alarms = [case for case, result in ended.items() if result["events"] and case not in ill]
     unnamed = sum(case in harmed for case in missed)
     detail = ", ".join(sorted({f"{c[1]} on the {c[2]}" for c in alarms}))
-    header = ["provoked", "target", "modes in the end", "named", "at step (median)", "what was said"]
+    header = ["provoked", "target", "final modes", "detected", "at step (median)", "diagnoses"]
     text = [
         table(header, lines) + "\n",
         f"Missed: {len(missed)} of {len(counted)} provoked runs ({percent(len(missed), len(counted))}), "
-        f"without {', '.join(f'{name} on the {target}' for name, target in HARMLESS)}, which is no disease.",
+        f"not counting {', '.join(f'{name} on the {target}' for name, target in HARMLESS)}, "
+        "which does no harm.",
         f"Of the {len(harmed)} that ended with fewer than three quarters of the modes, missed: {unnamed} "
         f"({percent(unnamed, len(harmed))}).",
         f"False alarms: {len(alarms)} of {len(well) - len(ill)} healthy runs "
@@ -468,7 +469,7 @@ def diseases(store: Store, count: int, seeds: int = 4, healthy_seeds: int = 5) -
     if ill:
         text.append(
             f"{len(ill)} more of the {len(well)} runs with sound settings ended with fewer than three "
-            f"quarters of the modes; the doctor spoke in {told} of them."
+            f"quarters of the modes; the health monitor diagnosed {told} of them."
         )
     return "\n".join(text)
 
@@ -522,13 +523,13 @@ def treatments(store: Store, count: int, seeds: int = 4) -> str:
         "treated",
         "better, same, worse",
         "stopped",
-        "remedies taken",
+        "remedies applied",
     ]
     taken = [case for case in cured if cured[case]["events"]]
     helped = sum(distance(cured[case]) < distance(plain[case]) for case in taken)
     return table(header, lines) + (
-        f"\n\nTreating ends nearer to the target in {better} of {total} runs ({percent(better, total)}); of "
-        f"the {len(taken)} in which the doctor spoke, in {helped} ({percent(helped, len(taken))})."
+        f"\n\nTreated runs end closer to the target in {better} of {total} runs ({percent(better, total)}); "
+        f"of the {len(taken)} with a diagnosis, in {helped} ({percent(helped, len(taken))})."
     )
 
 

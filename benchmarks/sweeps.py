@@ -27,9 +27,9 @@ HEADER = [
     "sweep",
     "trials",
     "search and finalists",
-    "overhead a trial, mean (largest)",
+    "overhead per trial, mean (largest)",
     "winner",
-    "at full budget, against the config's own",
+    "confirmation against the config's own values",
 ]
 
 
@@ -74,7 +74,7 @@ def verdict(duel: dict[str, Any] | None) -> str:
     means = [sum(duel[side]) / len(duel[side]) for side in ("winner", "default")]
     spread = "" if gain["low"] is None else f" ({gain['low']:+.3g} to {gain['high']:+.3g})"
     cost = duel.get("seconds_per_image")
-    paid = f"; {cost['winner'] / cost['default']:.2f} of its time" if cost else ""
+    paid = f"; {cost['winner'] / cost['default']:.2f} of the time" if cost else ""
     name = duel["metric"].replace("_", " ")
     return f"{name} {means[0]:.3g} against {means[1]:.3g}: {gain['value']:+.3g}{spread}, {duel['says']}{paid}"
 

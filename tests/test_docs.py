@@ -1,4 +1,4 @@
-"""What the documentation names is there."""
+"""The documentation names paths, pages and headings that exist."""
 
 from __future__ import annotations
 
@@ -8,24 +8,45 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["docs/architecture.md", "CONTRIBUTING.md", "docs/add-a-stage.md", "docs/add-a-family.md"]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+]
 EXAMPLES = {"components/pipeline/model_size.py"}  # that a page tells its reader to write
+
+
+def named_paths(page: str) -> list[str]:
+    """Paths of the repository that a page names in backticks."""
+    pattern = r"`((?:models|components|flows|tests|configs|benchmarks|docs)/[\w./-]*)`"
+    return re.findall(pattern, (ROOT / page).read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub forms them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_paths_exist(page: str) -> None:
-    text = (ROOT / page).read_text()
-    paths = re.findall(r"`((?:models|components|flows|tests|configs|benchmarks|docs)/[\w./-]*)`", text)
-    assert paths
-    missing = [path for path in paths if path not in EXAMPLES and not (ROOT / path).exists()]
+    missing = [path for path in named_paths(page) if path not in EXAMPLES and not (ROOT / path).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "docs/operate.md"])
+def test_pages_name_paths(page: str) -> None:
+    assert named_paths(page)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    folder = (ROOT / page).parent
-    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text())
-    missing = [link for link in links if not (folder / link).exists()]
+    links = re.findall(r"\]\(([^):#]*)(?:#([^)]*))?\)", (ROOT / page).read_text())
+    missing = []
+    for link, anchor in links:
+        target = (ROOT / page).parent / link if link else ROOT / page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            missing.append(f"{link}#{anchor}")
     assert not missing
 
 
