@@ -77,26 +77,26 @@ def test_every_combination_trains_and_samples(changes: dict[str, object]) -> Non
 
 
 @pytest.mark.parametrize(("changes", "match"), [
-    ({"process": "linear", "target": "eps", "zero_terminal_snr": True}, "target=eps says nothing of x_0"),
-    ({"target": "eps"}, "target=eps says nothing of x_0"),
+    ({"process": "linear", "target": "eps", "zero_terminal_snr": True}, "target=eps does not determine x_0"),
+    ({"target": "eps"}, "target=eps does not determine x_0"),
     ({"zero_terminal_snr": True}, "zero_terminal_snr is for linear, cosine, sigmoid, not flow"),
     ({"target": "edm"}, "target=edm is for process=edm"),
-    ({"spacing": "leading"}, "picks steps of a schedule"),
+    ({"spacing": "leading"}, "selects steps of a schedule"),
     ({"process": "edm", "target": "v"}, "target=v grows with sigma"),
-    ({"process": "linear", "target": "v", "shift": 0.05}, "begins at alpha=0.1. in .*larger shift"),
-    ({"process": "edm", "target": "edm", "shift": 2.0}, "move time_mean"),
+    ({"process": "linear", "target": "v", "shift": 0.05}, "starts at alpha=0.1. with .*larger shift"),
+    ({"process": "edm", "target": "edm", "shift": 2.0}, "change time_mean"),
     ({"guidance_interval": (0.7, 0.2)}, "must rise"),
     ({"sampler_steps": 0}, "greater than or equal to 1"),
     ({"process": "cosine", "target": "eps"}, "set clip: true"),
-    ({"process": "linear", "target": "eps", "shift": 3.0}, "x_0 47. times its own .* with shift=3"),
+    ({"process": "linear", "target": "eps", "shift": 3.0}, "errors of x_0 by 47. .* with shift=3"),
     ({"process": "cosine", "spacing": "leading", "sampler_steps": 10}, "alpha=0.1. in sampler_steps=10 of"),
-    ({"process": "linear", "spacing": "leading", "sampler_steps": 501}, "begins at alpha=0.28"),
+    ({"process": "linear", "spacing": "leading", "sampler_steps": 501}, "starts at alpha=0.28"),
     (
         {"process": "cosine", "target": "v", "zero_terminal_snr": True, "weighting": "min_snr"},
-        "no weight at all",
+        "zero weight to the last step",
     ),
     ({"condition": "text", "attention": False}, "condition=text needs attention to captions"),
-    ({"process": "cosine", "target": "v", "zero_terminal_snr": True, "spacing": "leading"}, "never visits"),
+    ({"process": "cosine", "target": "v", "zero_terminal_snr": True, "spacing": "leading"}, "skips the last"),
     ({"attention_levels": (5,)}, "attention_levels=.5. must be levels from 0 to"),
     ({"guidance": float("inf")}, "finite number"),
     ({"time_mean": float("nan")}, "finite number"),
@@ -110,7 +110,7 @@ def test_settings_that_contradict_each_other_are_refused(changes: dict[str, obje
     (Card(1, 8), {"condition": "class"}, "condition=class needs labels"),
     (Card(1, 8), {"condition": "text"}, "condition=text needs encoded captions"),
     (Card(1, 8), {"space_to_depth": 3}, "space_to_depth=3 must divide"),
-    (CLASSES, {"condition_dropout": 0}, "guidance=1.5 goes away from .* condition_dropout=0 never trains"),
+    (CLASSES, {"condition_dropout": 0}, "guidance=1.5 needs .* condition_dropout=0 never trains"),
     (CLASSES, {"condition_dropout": 1}, "condition_dropout=1 never trains the condition"),
     (Card(1, 8), {"process": "linear", "target": "v", "sampler_steps": 1001}, "more than the 1000 steps"),
 ])  # fmt: skip
@@ -185,12 +185,12 @@ def test_conditions_are_withheld_image_by_image() -> None:
     family = build(CAPTIONS, condition="text", condition_dropout=0.1)
     given = batch(CAPTIONS, 3000)
     torch.manual_seed(0)
-    condition = family.withheld(given, torch.device("cpu"))
+    condition = family.training_condition(given, torch.device("cpu"))
     assert condition.text_mask is not None and given.text_mask is not None and condition.label is None
     dropped = ~condition.text_mask.any(1)
     assert float(dropped.float().mean()) == pytest.approx(0.1, abs=0.02)
     assert torch.equal(condition.text_mask[~dropped], given.text_mask[~dropped])
-    classes = build(condition_dropout=0.1).withheld(batch(n=3000), torch.device("cpu")).label
+    classes = build(condition_dropout=0.1).training_condition(batch(n=3000), torch.device("cpu")).label
     assert classes is not None
     dropped, given = classes == 3, batch(n=3000)  # the index after the last class
     assert float(dropped.float().mean()) == pytest.approx(0.1, abs=0.02)
