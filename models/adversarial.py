@@ -1,13 +1,13 @@
-"""Adversarial training: two phases, a choice of objective, and the known remedies as settings of any family.
+"""Adversarial training: two phases, a choice of objectives, and the known remedies as settings.
 
     D: min over D of an objective on D(x) and D(G(z))        G: min over G of its counterpart
 
-Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661. A family of this kind says which networks it has and
-which of the settings below its paper chose; it may override a loss. D sees images and samples in batches of
-their own, since BatchNorm and minibatch statistics would mix them.
+Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661. A family defines its networks and the settings of
+its paper; it may override a loss. D gets images and samples in separate batches, since BatchNorm and
+minibatch statistics would mix them.
 
-State that steers training across batches: spectral normalisation's vectors belong to a shard, like every
-buffer of a network; ADA's p is moved by a mean over all shards.
+State across batches: each shard has its own vectors of spectral normalisation, like all buffers of a network;
+ADA's p is updated from a mean over all shards.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from models.parts.losses import OBJECTIVES, auc, between, one_centred, zero_cent
 
 
 class Adversarial(Family):
-    """D, then G, each as often as the settings say."""
+    """A discriminator and a generator, trained in turn."""
 
     config: AdversarialConfig
     discriminator: nn.Module
@@ -64,42 +64,41 @@ class Adversarial(Family):
         )
 
     def networks(self, config: Any, card: Card) -> tuple[Generator, nn.Module]:
-        """G, called with z and labels, and D, called with images and labels; initialised."""
+        """Return G, called with z and labels, and D, called with images and labels; initialised."""
         raise NotImplementedError
 
     def optimizer(self, network: nn.Module, lr: float) -> Optimizer:
-        """Adam, or RMSProp with torch's decay of 0.99, over a network."""
+        """Return Adam, or RMSProp with torch's decay of 0.99, for a network."""
         if self.config.optimizer == "rmsprop":
             return RMSProp(network.parameters(), lr=lr)
         return adam(network, lr=lr, betas=(self.config.beta1, self.config.beta2))
 
     def check_shard(self, images: int) -> None:
-        """Raises ValueError where the images cannot be cut into groups."""
+        """Raise ValueError if the images cannot be divided into groups for minibatch_stddev."""
         if self.config.minibatch_stddev:
             group_size(self.config.minibatch_stddev, images)
 
     def remedies(self, disease: str) -> Sequence[Remedy]:
-        """What the literature has against `disease` that the settings have not."""
+        """Return the treatments for `disease` that the settings do not have yet."""
         return remedies.remedies(self.config, disease)
 
     def begin(self, step: int) -> None:
-        """Instance noise falls to 0 in a straight line."""
-        left = 1 - step / self.config.instance_noise_steps
-        self.sigma = self.config.instance_noise * max(0.0, left)
+        """Set the instance noise, which decays linearly to 0."""
+        self.sigma = self.config.instance_noise * max(0.0, 1 - step / self.config.instance_noise_steps)
 
-    # What D is shown.
+    # The inputs of D.
 
     def latent(self, batch: Batch) -> Tensor:
-        """Z ~ N(0, I), one for each image of `batch`."""
+        """Sample z ~ N(0, I) for each image of `batch`."""
         assert batch.image is not None
         return torch.randn(len(batch), self.config.latent, device=batch.image.device)
 
     def fake(self, batch: Batch) -> Tensor:
-        """G(z), as many as there are images in `batch` and of their classes."""
+        """G(z) for each image of `batch`, of its class if conditional."""
         return self.generator(self.latent(batch), batch.label)
 
     def shown(self, x: Tensor) -> Tensor:
-        """Images or samples as D sees them: augmented, then with noise."""
+        """Augment images or samples and add instance noise: the input of D."""
         if self.config.augment:
             x = augmented(x, self.config.augment, self.augment_p)
         return x + self.sigma * torch.randn_like(x) if self.sigma else x
@@ -107,7 +106,7 @@ class Adversarial(Family):
     # The two losses.
 
     def discriminator_loss(self, batch: Batch) -> tuple[Terms, Terms]:
-        """The objective of D; lambda E[(|grad D(x^)| - 1)^2] and gamma/2 E[|grad D|^2] where set."""
+        """The objective of D, plus lambda E[(|grad D(x^)| - 1)^2] and gamma/2 E[|grad D|^2] if set."""
         config, objective = self.config, self.objective
         x, fake = batch.image, self.fake(batch)
         assert x is not None
@@ -119,9 +118,9 @@ class Adversarial(Family):
         terms = objective.discriminator(r, f, config.label_smoothing)
         loss = torch.stack([term.detach().mean() for term in terms.values()]).mean()
         if config.gradient_penalty:
-            middle = between(x, fake).detach().requires_grad_()
-            score = self.discriminator(self.shown(middle), batch.label)
-            terms["penalty"] = config.gradient_penalty * one_centred(score, middle)
+            x_hat = between(x, fake).detach().requires_grad_()
+            score = self.discriminator(self.shown(x_hat), batch.label)
+            terms["penalty"] = config.gradient_penalty * one_centred(score, x_hat)
         if config.r1:
             terms["r1"] = config.r1 * zero_centred(r, x)
         if config.r2:
@@ -129,27 +128,26 @@ class Adversarial(Family):
         return terms, self.observed(r, f) | {"loss": loss}
 
     def generator_loss(self, batch: Batch) -> tuple[Terms, Terms]:
-        """The objective of G, against D as it is, or as it would be some steps on."""
+        """The objective of G against D, or against D unrolled by some steps."""
         x, fake = batch.image, self.fake(batch)
         assert x is not None
-        judge = self.unrolled(batch, fake) if self.config.unrolled_steps else self.discriminator
-        f = judge(self.shown(fake), batch.label)
-        r = judge(self.shown(x), batch.label) if self.objective.relativistic else f
+        critic = self.unrolled(batch, fake) if self.config.unrolled_steps else self.discriminator
+        f = critic(self.shown(fake), batch.label)
+        r = critic(self.shown(x), batch.label) if self.objective.relativistic else f
         return {"score": self.objective.generator(f, r)}, {"D(G(z))": self.objective.shown(f)}
 
     def observed(self, r: Tensor, f: Tensor) -> Terms:
-        """What tells how the two stand to each other."""
-        shown = self.objective.shown
-        terms = {"D(x)": shown(r), "D(G(z))": shown(f), "auc": auc(r, f)}
+        """The logged values of D on images and samples."""
+        terms = {"D(x)": self.objective.shown(r), "D(G(z))": self.objective.shown(f), "auc": auc(r, f)}
         if self.config.ada_target and self.objective.undecided is not None:
             terms["sign"] = (r - self.objective.undecided).sign()
         return terms
 
     def unrolled(self, batch: Batch, fake: Tensor) -> Critic:
-        """D after some steps of gradient descent against these samples: G's loss sees D's answer to G.
+        """Return D after some steps of gradient descent on these samples, differentiable by G.
 
-        Metz et al. 2017, Eq. 7 and 8, https://arxiv.org/abs/1611.02163. D itself, its buffers and its
-        optimizer stay as they are.
+        Metz et al. 2017, Eq. 7 and 8, https://arxiv.org/abs/1611.02163. D, its buffers and its optimizer do
+        not change.
         """
         config, network, x = self.config, self.discriminator, batch.image
         assert x is not None
@@ -165,15 +163,15 @@ class Adversarial(Family):
             r, f = (at(weights)(self.shown(y), batch.label) for y in (x, fake))
             terms = self.objective.discriminator(r, f, config.label_smoothing)
             loss = torch.stack([term.mean() for term in terms.values()]).sum()
-            slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+            gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
             weights = {
-                name: w - config.unrolled_lr * slope
-                for (name, w), slope in zip(weights.items(), slopes, strict=True)
+                name: w - config.unrolled_lr * g
+                for (name, w), g in zip(weights.items(), gradients, strict=True)
             }
         return at(weights)
 
     def after_discriminator(self, terms: Terms) -> None:
-        """Bound D's weights, Arjovsky et al. 2017, Alg. 1, line 7; move ADA's p."""
+        """Clip D's weights, Arjovsky et al. 2017, Alg. 1, line 7; update ADA's p."""
         config = self.config
         if config.clip_weights:
             for p in self.discriminator.parameters():

@@ -1,4 +1,4 @@
-"""Settings of all adversarial families."""
+"""Settings shared by all adversarial families."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Norm = Literal["batch", "none"]
 
 
 class AdversarialConfig(Config):
-    """What all adversarial families can be told; each has its own paper's defaults.
+    """Hyperparameters of an adversarial family; subclasses set the defaults of their papers.
 
-    With minibatch_discrimination or minibatch_stddev, scores depend on the other images of a shard, and so
-    does a penalty on their slope: what it bounds is then the slope of all scores by one image. Both together
-    are allowed, as Karras et al. 2018 have them (Sec. 3 and App. A), unlike a penalty with BatchNorm.
+    With minibatch_discrimination or minibatch_stddev a score depends on the other images of its shard. A
+    gradient penalty then bounds the gradient of all scores with respect to one image. Karras et al. 2018
+    combine the two (Sec. 3 and App. A), so both together are allowed, unlike a penalty with BatchNorm.
     """
 
     # fmt: off
@@ -33,19 +33,19 @@ class AdversarialConfig(Config):
     optimizer: OptimizerName = "adam"
     # Learning rate.
     lr: float = tunable(2e-4, gt=0, low=1e-4, high=4e-4, log=True, source="Radford et al. 2016, Sec. 4: 2e-4")
-    # D's own (Heusel et al. 2017); None: the same.
+    # Learning rate of D (Heusel et al. 2017); None: lr.
     lr_discriminator: float | None = tunable(None, gt=0, low=1e-4, high=4e-4, log=True, recommended=4e-4,
         source="Zhang et al. 2019, SAGAN: 4e-4, with 1e-4 for G")
     # Of Adam; at 0.9 training oscillates, Radford et al. 2016, Sec. 4.
     beta1: float = tunable(0.5, ge=0, lt=1, low=0.0, high=0.9, active_if=("optimizer", "adam"),
         source="Radford et al. 2016, Sec. 4: 0.5, for 0.9 oscillates")
     beta2: float = Field(0.999, ge=0, lt=1)
-    n_critic: int = tunable(1, ge=1, low=1, high=5,  # D steps a G step, each on other images
+    n_critic: int = tunable(1, ge=1, low=1, high=5,  # D steps per G step, each on new images
         source="Goodfellow et al. 2014, Alg. 1: 1; Arjovsky et al. 2017, Alg. 1: 5")
-    n_generator: int = Field(1, ge=1)  # G steps a D step
-    norm: Norm = "none"  # normalisation between D's layers, where its networks have any
+    n_generator: int = Field(1, ge=1)  # G steps per D step
+    norm: Norm = "none"  # normalisation between D's layers, if its network has any
     # Remedies.
-    clip_weights: float | None = Field(None, gt=0)  # D's weights stay in [-c, c]; Arjovsky et al. 2017
+    clip_weights: float | None = Field(None, gt=0)  # c, clips D's weights to [-c, c]; Arjovsky et al. 2017
     gradient_penalty: float = tunable(0, ge=0, choices=(0.0, 1.0, 10.0), recommended=10.0,
         source="Gulrajani et al. 2017, Sec. 4: 10 everywhere")  # lambda; Gulrajani et al. 2017, Eq. 3
     # Gamma, on images; Mescheder et al. 2018, Eq. 9.
@@ -59,22 +59,22 @@ class AdversarialConfig(Config):
         source="Salimans et al. 2016, Sec. 3.2: against collapse")  # kernels; Salimans et al. 2016, Sec. 3.2
     minibatch_stddev: int = tunable(0, ge=0, choices=(0, 4, 8), recommended=4,
         source="StyleGAN2's settings: 4")  # images in a group; Karras et al. 2018, Sec. 3
-    unrolled_steps: int = Field(0, ge=0)  # D steps that G looks ahead; Metz et al. 2017
-    unrolled_lr: float = Field(0.005, gt=0)  # of the plain gradient descent in them; 0.02 already overshoots
-    # Standard deviation at first; Sonderby et al. 2017.
+    unrolled_steps: int = Field(0, ge=0)  # D steps that G's loss unrolls; Metz et al. 2017
+    unrolled_lr: float = Field(0.005, gt=0)  # of the gradient descent in these steps; 0.02 overshoots
+    # Initial standard deviation; Sonderby et al. 2017.
     instance_noise: float = tunable(0, ge=0, low=0.0, high=0.5, advises=False,
         source="Sonderby et al. 2017, appendix on instance noise: some, annealed to 0")
-    instance_noise_steps: int = Field(1000, ge=1)  # it falls to 0 in a straight line over so many
+    instance_noise_steps: int = Field(1000, ge=1)  # steps over which it decays linearly to 0
     label_smoothing: float = tunable(0, ge=0, lt=0.5, choices=(0.0, 0.1, 0.2), recommended=0.1,
-        source="Salimans et al. 2016, Sec. 3.4: 0.1")  # images are called 1 - this; Salimans et al., Sec. 3.4
+        source="Salimans et al. 2016, Sec. 3.4: 0.1")  # the label of images is 1 minus this
     # See models/parts/augment.py.
     augment: tuple[Literal["colour", "translation", "cutout", "geometry"], ...] = tunable((),
         choices=((), ("translation",), ("translation", "cutout"), ("colour", "translation", "cutout")),
         recommended=("translation", "cutout"),
         source="Zhao et al. 2020: all three; authors' code for CIFAR-10: translation and cutout")
-    augment_p: float = Field(1.0, ge=0, le=1)  # of each for each image; the first p where it adapts
-    ada_target: float | None = Field(None, gt=0, lt=1)  # of E[sign D(x)] (paper: 0.6); None: p stays as it is
-    ada_steps: int = Field(5000, ge=1)  # D updates in which p can go from 0 to 1 (paper: 500,000 images)
+    augment_p: float = Field(1.0, ge=0, le=1)  # probability of each augmentation; initial p with ada_target
+    ada_target: float | None = Field(None, gt=0, lt=1)  # of E[sign D(x)] (paper: 0.6); None: p is constant
+    ada_steps: int = Field(5000, ge=1)  # D updates in which p can rise from 0 to 1 (paper: 500,000 images)
     # fmt: on
 
     @property
@@ -84,7 +84,7 @@ class AdversarialConfig(Config):
 
     @property
     def penalties(self) -> list[str]:
-        """The settings in force that act on D's slope, which BatchNorm would spoil."""
+        """The active settings that bound D's gradient, which are incompatible with BatchNorm."""
         return [name for name in ("gradient_penalty", "r1", "r2", "spectral_norm") if getattr(self, name)]
 
     @model_validator(mode="after")
@@ -93,18 +93,18 @@ class AdversarialConfig(Config):
             raise ValueError("n_critic and n_generator cannot both be more than 1")
         if self.norm == "batch" and self.penalties:
             raise ValueError(
-                f"{self.penalties[0]} needs norm: none, for BatchNorm makes a score depend on other images"
+                f"{self.penalties[0]} needs norm: none, since BatchNorm makes a score depend on other images"
             )
         if self.label_smoothing and not OBJECTIVES[self.loss].labels:
-            raise ValueError(f"label_smoothing has no meaning with loss: {self.loss}, which has no labels")
+            raise ValueError(f"label_smoothing needs a loss with labels, and loss: {self.loss} has none")
         if self.clip_weights and self.spectral_norm:
             raise ValueError("clip_weights and spectral_norm both bound D's weights; choose one")
         if self.unrolled_steps and self.penalties and self.penalties != ["spectral_norm"]:
-            raise ValueError(f"unrolled_steps cannot look ahead through {self.penalties[0]}; choose one")
+            raise ValueError(f"unrolled_steps and {self.penalties[0]} cannot be combined; choose one")
         if self.ada_target and not self.augment:
-            raise ValueError("ada_target adapts augmentations; name them in augment")
+            raise ValueError("ada_target adapts augmentations; list them in augment")
         if self.ada_target and OBJECTIVES[self.loss].undecided is None:
             raise ValueError(
-                f"ada_target reads the sign of D(x), which means little with loss: {self.loss}; set augment_p"
+                f"ada_target needs a meaningful sign of D(x), which loss: {self.loss} lacks; set augment_p"
             )
         return self

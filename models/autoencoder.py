@@ -2,13 +2,12 @@
 
 https://www.cs.toronto.edu/~hinton/absps/science.pdf
 
-    min E[|x - g(f(x~))|^2],   with far fewer numbers in the code f(x) than in x
+    min E[|x - g(f(x~))|^2],   with a code f(x) of far lower dimension than x
 
-Ours learns all layers at once with ReLU and Adam, where the paper pre-trains sigmoid layers one by one. x~ is
-x, or x spoilt by noise: then it is the denoising autoencoder of Vincent et al. 2008
-(https://www.cs.toronto.edu/~larocheh/publications/icml-2008-denoising-autoencoders.pdf), whose target stays
-the clean image. Codes have no distribution to draw from, so an autoencoder does not generate: it reconstructs
-what it is given.
+We train all layers jointly with ReLU and Adam; the paper pre-trains sigmoid layers one by one. x~ is x or, in
+the denoising autoencoder of Vincent et al. 2008
+(https://www.cs.toronto.edu/~larocheh/publications/icml-2008-denoising-autoencoders.pdf), a corrupted x; the
+target is the clean image. Codes have no distribution to sample from, so the model only reconstructs images.
 """
 
 from __future__ import annotations
@@ -43,13 +42,13 @@ class AutoencoderConfig(CoderConfig):
         source="Hinton & Salakhutdinov 2006: 1000, 500, 250 for digits")
     activation: Literal["relu", "silu", "gelu"] = tunable("relu", advises=False,
         source="this project: what is usual now")
-    # Standard deviation of what is laid on inputs, of pixels in [0, 1].
+    # Standard deviation of the noise added to inputs, of pixels in [0, 1].
     noise: float = tunable(0.0, ge=0, low=0.0, high=0.5,
         source="Vincent et al. 2008: spoil inputs; how much is to be searched")
     # Share of an input's pixels that are set to black.
     masked: float = tunable(0.0, ge=0, lt=1, low=0.0, high=0.5,
         source="Vincent et al. 2008: spoil inputs; how much is to be searched")
-    shift: int = Field(0, ge=0)  # images move by up to so many pixels, input and target alike
+    shift: int = Field(0, ge=0)  # input and target are translated by up to this number of pixels
     lr: float = tunable(1e-3, gt=0, low=1e-4, high=4e-3, log=True,  # of Adam
         source="pythae's settings: 1e-3 for MNIST, 1e-4 else")
     weight_decay: float = Field(0.0, ge=0)  # decoupled
@@ -77,12 +76,12 @@ class Generator(family.Generator):
         return to_image(self.decoder(z).tanh())
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
-        """Reconstructions of `batch.image`; `noise` plays no part."""
+        """Reconstructions of `batch.image`; `noise` is not used."""
         return self.picture(self.code(batch), batch)
 
 
 class Autoencoder(Family):
-    """An autoencoder, judged by what it reconstructs."""
+    """An autoencoder, evaluated by its reconstructions."""
 
     Config = AutoencoderConfig
     paper = (
@@ -107,14 +106,14 @@ class Autoencoder(Family):
         x = batch.image
         if self.training and self.config.shift:
             x = translation(x, self.config.shift)
-        out = self.generator(self.spoilt(x)).float()
+        out = self.generator(self.corrupted(x)).float()
         return {"mse": mse_loss(out, x)}, {"mae": l1_loss(out.detach(), x) / 2}
 
-    def spoilt(self, x: Tensor) -> Tensor:
-        """What the encoder sees in training: x with noise on it and pixels blackened. Vincent et al. 2008."""
+    def corrupted(self, x: Tensor) -> Tensor:
+        """x~, in training: x with added noise and masked pixels. Vincent et al. 2008."""
         c = self.config
         if self.training and c.noise:
-            # The range [-1, 1] is two wide, and images end there, noisy ones too.
+            # `noise` refers to [0, 1]; the range [-1, 1] is twice as wide.
             x = (x + 2 * c.noise * torch.randn_like(x)).clamp(-1, 1)
         if self.training and c.masked:
             black = torch.rand_like(x[:, :1]) < c.masked

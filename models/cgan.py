@@ -4,10 +4,9 @@ https://arxiv.org/abs/1411.1784
 
     D: min E[-log D(x|y)] + E[-log(1 - D(G(z|y)|y))]        G: min E[-log D(G(z|y)|y)]
 
-y enters both by concatenation: beside z in G, as a plane of ones among zeros for each class in D. With
-condition: projection, D is told by an inner product instead, Miyato & Koyama 2018,
-https://arxiv.org/abs/1802.05637. DCGAN's networks where the paper's are dense. Labels are those of the images
-of the batch, so as frequent as in the data.
+y enters by concatenation: with z in G, as one-hot planes with x in D. With condition: projection, y enters D
+by an inner product instead, Miyato & Koyama 2018, https://arxiv.org/abs/1802.05637. The networks are DCGAN's;
+the paper's are dense. G gets the labels of the batch, so that classes are as frequent as in the data.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ from models.search_space import tunable
 
 
 class CGANConfig(dcgan.DCGANConfig):
-    """Hyperparameters of the conditional GAN: DCGAN's."""
+    """Hyperparameters of the conditional GAN: DCGAN's, and how D is conditioned."""
 
-    condition: Literal["concatenation", "projection"] = tunable(  # how D is told the class
+    condition: Literal["concatenation", "projection"] = tunable(
         "concatenation", recommended="projection", source="Miyato & Koyama 2018: projection"
     )
 
@@ -47,7 +46,7 @@ class Generator(dcgan.Generator):
 
 
 class Planes(nn.Module):
-    """D(x|y) of an image with a plane for each class, that of y ones and the others zeros."""
+    """D(x|y), called with x and a plane for each class, ones for y and zeros for the others."""
 
     def __init__(self, discriminator: Discriminator, num_classes: int):
         super().__init__()
@@ -62,7 +61,7 @@ class Planes(nn.Module):
 
 
 class CGAN(Adversarial):
-    """Convolutional networks that are told the class."""
+    """A class-conditional GAN of convolutional networks."""
 
     Config = CGANConfig
     config: CGANConfig
@@ -70,16 +69,16 @@ class CGAN(Adversarial):
     needs = frozenset({"label"})
 
     def networks(self, config: Any, card: Card) -> tuple[family.Generator, nn.Module]:
-        """G and D with DCGAN's initial weights."""
+        """Return G and D with DCGAN's initial weights."""
         if not card.num_classes:
             raise ValueError("a conditional GAN needs labels, and the data has none")
-        projects = config.condition == "projection"
-        features = dcgan.Features(config, card, 0 if projects else card.num_classes)
-        discriminator: nn.Module = Discriminator(
-            features, features.width, config, card.num_classes if projects else 0
-        )
-        if not projects:
-            discriminator = Planes(discriminator, card.num_classes)  # type: ignore[arg-type]
+        discriminator: nn.Module
+        if config.condition == "projection":
+            features = dcgan.Features(config, card)
+            discriminator = Discriminator(features, features.width, config, card.num_classes)
+        else:
+            features = dcgan.Features(config, card, card.num_classes)
+            discriminator = Planes(Discriminator(features, features.width, config), card.num_classes)
         generator = Generator(config, card)
         generator.apply(dcgan.initialise)
         if config.norm == "batch":

@@ -4,8 +4,8 @@ https://arxiv.org/abs/1511.06434
 
     D: min E[-log D(x)] + E[-log(1 - D(G(z)))]        G: min E[-log D(G(z))]
 
-As deep as the resolution allows (three strided convolutions at 28x28, the paper's four at 64x64), and z is
-normal, not uniform. Other adversarial families use these networks with another objective.
+The networks are as deep as the resolution allows (three strided convolutions at 28x28, the paper's four at
+64x64), and z is normal instead of uniform. Other families use these networks with another objective.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from models.search_space import tunable
 
 
 class DCGANConfig(AdversarialConfig):
-    """Hyperparameters of DCGAN, the paper's but for the width. Adam, 2e-4 and beta1 0.5 are Sec. 4's."""
+    """Hyperparameters of DCGAN: the paper's (Sec. 4) except for the width."""
 
     width: int = tunable(  # channels of the largest feature maps (paper: 128); doubled at each halving
         32, ge=1, choices=(16, 32, 64, 128), recommended=128, source="Radford et al. 2016, Fig. 1: 128"
@@ -39,7 +39,7 @@ class DCGANConfig(AdversarialConfig):
 
 @torch.no_grad()
 def initialise(module: nn.Module) -> None:
-    """Weights N(0, 0.02^2), Sec. 4; BatchNorm's scales N(1, 0.02^2), as in the authors' code."""
+    """Draw weights from N(0, 0.02^2), Sec. 4, and BatchNorm's scales from N(1, 0.02^2), as the authors do."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
         module.weight.normal_(0, 0.02)
     if isinstance(module, nn.BatchNorm2d):
@@ -61,9 +61,9 @@ class Generator(family.Generator):
         self.layers = nn.Sequential(*layers, nn.Tanh())
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """G(z), (N, C, H, W), whatever the label."""
+        """G(z), (N, C, H, W); the label is not used."""
         h = self.project(z).unflatten(1, (self.size, self.size, -1))  # (N, 3, 3, 128)
-        # Channels stay last in memory, the order the convolutions work in.
+        # Channels stay last in memory, which the convolutions need.
         return self.layers(h.permute(0, 3, 1, 2))
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
@@ -72,7 +72,7 @@ class Generator(family.Generator):
 
 
 class Features(nn.Module):
-    """Strided convolutions and LeakyReLU; with norm: batch, BatchNorm after all but the first."""
+    """Strided convolutions with LeakyReLU and, with norm: batch, BatchNorm after all but the first."""
 
     def __init__(self, config: DCGANConfig, card: Card, conditions: int = 0):
         super().__init__()
@@ -88,11 +88,11 @@ class Features(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, width)."""
-        return self.layers(x).permute(0, 2, 3, 1).flatten(1)  # as they lie in memory
+        return self.layers(x).permute(0, 2, 3, 1).flatten(1)  # in memory order, without a copy
 
 
 class DCGAN(Adversarial):
-    """Convolutional networks, unconditional."""
+    """An unconditional GAN of convolutional networks."""
 
     Config = DCGANConfig
     config: DCGANConfig
@@ -102,10 +102,10 @@ class DCGAN(Adversarial):
     )
 
     def networks(self, config: Any, card: Card) -> tuple[family.Generator, nn.Module]:
-        """G and D with the paper's initial weights."""
+        """Return G and D with the paper's initial weights."""
         generator, features = Generator(config, card), Features(config, card)
         discriminator = Discriminator(features, features.width, config)
         generator.apply(initialise)
-        if config.norm == "batch":  # without it, weights that small would let no signal through
+        if config.norm == "batch":  # without BatchNorm such small weights would suppress the signal
             discriminator.apply(initialise)
         return generator, discriminator

@@ -1,8 +1,8 @@
-"""All that a family promises: what a batch carries, what a phase minimises, what outlives training.
+"""The interface of a model family: its batches, its training phases and its generator.
 
-The unit of training is the PHASE, one optimizer update. A family says WHAT to minimise, over WHICH
-parameters and HOW OFTEN; the training loop says how. A loss is a function of the batch that
-reads like its equation: it never freezes, detaches, scales, accumulates or synchronises.
+The unit of training is the phase: one optimizer update. A family declares which losses to minimise, over
+which parameters and how often; the training loop does the rest. A loss is a function of the batch that reads
+like its equation: it never freezes, detaches, scales, accumulates or synchronises.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 Terms = dict[str, Tensor]
-"""A loss, term by term. The sum of the means is minimised; each mean is logged."""
+"""The terms of a loss by name. The sum of their means is minimised; each mean is logged."""
 
 Loss = Callable[["Batch"], Terms | tuple[Terms, Terms]]
 """A loss returns its terms, or (terms, observed): observed values are reduced and logged, never minimised."""
 
-
-DISCRIMINATOR, GENERATOR = "discriminator", "generator"  # the roles by which an adversarial family is known
+DISCRIMINATOR, GENERATOR = "discriminator", "generator"  # roles of the phases of an adversarial family
 
 
 class Config(BaseModel):
-    """The hyperparameters of one family: typed, with defaults, and closed to unknown keys."""
+    """The hyperparameters of one family. Unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -48,12 +47,12 @@ class SourceShape:
 
 @dataclass(frozen=True)
 class Card:
-    """What a network must know of the data: shape of an image and of a source, classes, encoded captions."""
+    """The properties of the data that networks depend on: shapes of images and sources, classes, captions."""
 
     channels: int
     resolution: int
     num_classes: int = 0  # 0: unlabelled
-    text: int = 0  # numbers in a token of an encoded caption; 0: no captions, or none encoded
+    text: int = 0  # dimensions of a caption token; 0: no captions, or none encoded
     source: SourceShape | None = None  # None: the data has no sources, or the family takes none
 
     @property
@@ -78,29 +77,25 @@ class Batch:
     """One batch; axis 0 of every tensor is the batch."""
 
     n: int
-    image: Tensor | None = (
-        None  # (N, C, H, W) in [-1, 1]: what the family learns to generate; None when sampling
-    )
+    image: Tensor | None = None  # (N, C, H, W) in [-1, 1], the target of generation; None when sampling
     label: Tensor | None = None  # (N,) int64
     source: Tensor | None = None  # (N, C', H', W') in [-1, 1]: edge map, low resolution, or the other domain
     text: Tensor | None = None  # (N, L, D) encoded captions
     text_mask: Tensor | None = None  # (N, L) bool
     mask: Tensor | None = None  # (N, 1, H, W) for inpainting
-    latent: Tensor | None = None  # (N, 2, c, h, w) mean and log variance of an upstream encoder, kept
+    latent: Tensor | None = None  # (N, 2, c, h, w) cached mean and log variance of an upstream encoder
 
     def __len__(self) -> int:
         return self.n
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
-        """The batch with `function` applied to every tensor in it."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        changed: dict[str, Any] = {
-            name: function(value) for name, value in values.items() if isinstance(value, Tensor)
-        }
-        return dataclasses.replace(self, **changed)
+        """Return the batch with `function` applied to each of its tensors."""
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        changes: dict[str, Any] = {name: function(value) for name, value in tensors.items()}
+        return dataclasses.replace(self, **changes)
 
     def to(self, device: torch.device | str) -> Batch:
-        """The batch on `device`."""
+        """Return the batch on `device`."""
         return self.map(lambda t: t.to(device, non_blocking=True))
 
     def __getitem__(self, index: slice) -> Batch:
@@ -109,40 +104,36 @@ class Batch:
 
 
 class Noise:
-    """Random numbers for sampling.
-
-    One generator per image, so image i depends on its own seed and on nothing else.
-    """
+    """Random numbers for sampling, from one generator per image: image i depends only on its own seed."""
 
     def __init__(self, seeds: Iterable[int], device: torch.device | str = "cpu"):
         self.device = torch.device(device)
-        # Always drawn on the CPU: the same seed then gives the same image on every device.
+        # Always on the CPU, so that a seed gives the same image on every device.
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __len__(self) -> int:
         return len(self.generators)
 
     def __call__(self, *shape: int) -> Tensor:
-        """Standard normal noise, (N, *shape)."""
+        """Return standard normal noise, (N, *shape)."""
         return torch.stack([torch.randn(shape, generator=g) for g in self.generators]).to(self.device)
 
     def uniform(self, *shape: int) -> Tensor:
-        """Uniform noise in [0, 1), (N, *shape)."""
+        """Return uniform noise in [0, 1), (N, *shape)."""
         return torch.stack([torch.rand(shape, generator=g) for g in self.generators]).to(self.device)
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimizer update: a loss, the optimizer whose parameters it moves, and when it is due."""
+    """One optimizer update: a loss, the optimizer whose parameters it updates, and its schedule."""
 
     name: str
     loss: Loss
     optimizer: Optimizer
     every: int = 1  # in steps; WGAN's n_critic and StyleGAN2's lazy regularisation are both this number
-    after: Callable[[Terms], None] | None = (
-        None  # once after each update, with terms reduced over shards and ranks
-    )
-    role: str | None = None  # DISCRIMINATOR or GENERATOR; None: as its name says
+    # Called after each update with the terms reduced over shards and ranks.
+    after: Callable[[Terms], None] | None = None
+    role: str | None = None  # DISCRIMINATOR or GENERATOR; None: the name is the role
 
     def is_due(self, step: int) -> bool:
         """Whether the phase runs at `step` (from 0): the first time after `every` steps."""
@@ -150,82 +141,83 @@ class Phase:
 
     @property
     def plays(self) -> str:
-        """The part it plays in an adversarial game, where it plays one."""
+        """The role in an adversarial game; the name for other phases."""
         return self.role or self.name
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """The parameters this phase moves."""
+        """The parameters that this phase updates."""
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """What can be done about a disease of training: a change of the family's settings."""
+    """A treatment for a training problem: a change of the family's settings."""
 
     name: str
-    paper: str  # who found that it helps
+    paper: str  # the source of the advice
     change: Mapping[str, Any]  # fields of the family's Config and their new values
 
 
 @dataclass(frozen=True)
 class Study:
-    """Settings of sampling to be compared: the same weights, seeds and conditions for every variant.
+    """A comparison of sampling settings: every variant uses the same weights, seeds and conditions.
 
-    A variant called "ddim 4" is the point x = 4 of the line ddim, and "1.5" the point of an only line; where
-    a name does not end in a number, the study is a table without a plot.
+    The variant "ddim 4" is the point x = 4 of the line "ddim"; "1.5" is a point of the only line. If a name
+    does not end in a number, the comparison is a table without a plot.
     """
 
-    name: str  # also what x is
+    name: str  # also the name of x
     title: str
-    variants: Mapping[str, Mapping[str, Any]]  # name -> fields of Config that nothing but sampling reads
+    variants: Mapping[str, Mapping[str, Any]]  # name -> fields of Config that only sampling reads
 
 
 class Generator(nn.Module):
-    """What outlives training.
+    """The networks that remain after training.
 
-    One that samples step by step may also show its way, in images in [-1, 1], (frames, N, C, H, W):
+    A generator that samples step by step may return images in [-1, 1], (frames, N, C, H, W), of both
+    directions:
 
-        trajectory(batch, noise, frames)    of `sample`, from noise to the sample, which is the last frame
-        noised(image, noise, frames)        of real images (N, C, H, W) to noise, the image itself first
+        trajectory(batch, noise, frames)    `sample` from noise to the sample, which is the last frame
+        noised(image, noise, frames)        real images (N, C, H, W) to noise, the image itself first
 
-    One that encodes images into vectors (Family.codes) also has `latent`, the numbers in one, and
+    A generator that encodes images into vectors (Family.codes) has `latent`, the dimensions of a code, and
 
-        code(batch)                         of batch.image, (N, Z); where it is uncertain, the mean
-        picture(z, batch)                   what codes (N, Z) stand for, (N, C, H, W) in [-1, 1]
+        code(batch)                         the codes of batch.image, (N, Z); the mean of a distribution
+        picture(z, batch)                   the images of codes (N, Z), (N, C, H, W) in [-1, 1]
 
-    and, where its codes have a distribution,
+    and, if its codes have a distribution,
 
         posterior(batch)                    mean and log variance of q(z|x), (N, Z) each
-        has_likelihood                      whether there is a log p(x)
+        has_likelihood                      whether log p(x) is defined
         log_weights(batch, noise, k)        log p(x|z) p(z) / q(z|x) for k draws from q(z|x), (N, k), in nats
 
-    The batch carries the labels, where it is conditional.
+    The batch carries the labels if the generator is class-conditional.
     """
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
-        """Images (N, C, H, W) in [-1, 1], image i a function of weights, condition i and noise i alone."""
+        """Return images (N, C, H, W) in [-1, 1]; image i depends only on weights, condition i and noise i."""
         raise NotImplementedError
 
 
 class Family(nn.Module):
     """A generative model family: its networks, its losses, and the phases that train them.
 
-    Subclasses set the class attributes, build their networks as direct children (all that a phase trains
-    hangs below one or more of them) and fill `phases`.
+    Subclasses set the class attributes, build their networks as direct children (every trained parameter
+    belongs to one of them) and fill `phases`.
     """
 
     Config: ClassVar[type[Config]]
     paper: ClassVar[str]  # authors, year, title, link
-    task: ClassVar[str] = "generate"  # one of components/families/tasks.py: whom its numbers compete with
-    needs: ClassVar[frozenset[str]] = frozenset()  # of label, source, text: what a batch must carry
-    takes: ClassVar[frozenset[str]] = frozenset()  # of the same: what it makes use of where the data has it
-    # Trained models it builds on: name -> families that it may be of, the first where none of them is named.
+    task: ClassVar[str] = "generate"  # one of components/families/tasks.py: results compare within a task
+    needs: ClassVar[frozenset[str]] = frozenset()  # of label, source, text: required in a batch
+    takes: ClassVar[frozenset[str]] = frozenset()  # conditions it uses if the data has them
+    # Trained models it builds on: name -> accepted families, the first being the default.
     upstream: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    codes: ClassVar[bool] = False  # whether its generator encodes images into vectors, and back
-    caches: ClassVar[str | None] = None  # the one of these whose encodings of the images are kept for it
+    codes: ClassVar[bool] = False  # whether its generator encodes images into vectors and back
+    caches: ClassVar[str | None] = None  # the upstream model whose encodings of the images are cached
 
-    # What the literature calls healthy, by row key ("discriminator/D(x)"): advice that plots show.
+    # Healthy ranges from the literature by row key ("discriminator/D(x)"), drawn in plots.
     bands: Mapping[str, tuple[float, float]] = {}
 
     generator: Generator
@@ -234,38 +226,35 @@ class Family(nn.Module):
     def __init__(self, config: Any, card: Card, upstream: Mapping[str, nn.Module] | None = None):
         super().__init__()
         self.config, self.card = config, card
-        self.given = dict(upstream or {})  # generators, by the names in `upstream`; frozen
+        self.given = dict(upstream or {})  # frozen generators, by the names in `upstream`
         if missing := [families for name, families in self.upstream.items() if name not in self.given]:
-            raise ValueError(f"it builds on a trained {' or '.join(missing[0])}, which was not given")
+            raise ValueError(f"it builds on a trained {' or '.join(missing[0])}, which is missing")
         if "source" in self.needs and card.source is None:
             raise ValueError("it makes images from sources, and the data has none")
 
     @classmethod
     def conditions(cls, config: Any, card: Card) -> frozenset[str]:
-        """What its samples depend on, of label and text, with these settings and data."""
-        there = {"label": bool(card.num_classes), "text": bool(card.text)}
-        return frozenset(kind for kind in cls.needs | cls.takes if there.get(kind))
+        """Return the conditions of its samples, of label and text, with these settings and data."""
+        available = {"label": bool(card.num_classes), "text": bool(card.text)}
+        return frozenset(kind for kind in cls.needs | cls.takes if available.get(kind))
 
     def check_shard(self, images: int) -> None:
-        """Raises ValueError, in one sentence, where it cannot be trained on shards of so many images."""
+        """Raise ValueError, in one sentence, if shards of this number of images cannot be trained on."""
 
     def begin(self, step: int) -> None:
-        """Set whatever depends on the step (fade-in, blur, augmentation strength).
-
-        A pure function of `step`.
-        """
+        """Set the state that depends on the step (fade-in, blur, augmentation): a pure function of `step`."""
 
     @classmethod
     def studies(cls, config: Any, card: Card) -> Sequence[Study]:
-        """Comparisons of sampling settings that are worth making with these settings and data."""
+        """Return useful comparisons of sampling settings for these settings and data."""
         return ()
 
     def remedies(self, disease: str) -> Sequence[Remedy]:
-        """What can still be done about a disease of training (components/training/health), in turn."""
+        """Return the remaining treatments for a training problem (components/training/health), best first."""
         return ()
 
     def changed(self, change: Mapping[str, Any]) -> Self:
-        """The same family with some settings changed, newly initialised."""
+        """Return the same family with some settings changed, newly initialised."""
         config = type(self.config)(**(self.config.model_dump() | dict(change)))
         return type(self)(config, self.card, self.given)
 

@@ -4,8 +4,8 @@ https://arxiv.org/abs/1406.2661
 
     D: min E[-log D(x)] + E[-log(1 - D(G(z)))]        G: min E[-log D(G(z))]
 
-loss: minimax trains G on E[log(1 - D(G(z)))] instead. Dense networks, with ReLU in G as in the paper and
-LeakyReLU in D, where the paper's has maxout and dropout; Adam instead of momentum.
+loss: minimax trains G on E[log(1 - D(G(z)))] instead. The networks are dense, with ReLU in G as in the paper;
+D has LeakyReLU instead of the paper's maxout and dropout. We use Adam instead of momentum.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class GANConfig(AdversarialConfig):
 
 
 def dense(widths: Sequence[int], activation: nn.Module) -> nn.Sequential:
-    """Layers from widths[0] to widths[-1], each with its activation."""
+    """Dense layers from widths[0] to widths[-1], each followed by the activation."""
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after), activation]
@@ -57,7 +57,7 @@ class Generator(family.Generator):
         )
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """G(z), (N, C, H, W), whatever the label."""
+        """G(z), (N, C, H, W); the label is not used."""
         return self.image(self.hidden(z))
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
@@ -66,14 +66,14 @@ class Generator(family.Generator):
 
 
 class GAN(Adversarial):
-    """Dense networks, unconditional."""
+    """An unconditional GAN of dense networks."""
 
     Config = GANConfig
     config: GANConfig
     paper = "Goodfellow et al. 2014, Generative Adversarial Networks, https://arxiv.org/abs/1406.2661"
 
     def networks(self, config: Any, card: Card) -> tuple[family.Generator, nn.Module]:
-        """G and D, one the other's mirror."""
+        """Return G and D, which mirror each other."""
         features = nn.Sequential(
             nn.Flatten(), dense([math.prod(card.shape), *config.widths[::-1]], nn.LeakyReLU(0.2))
         )

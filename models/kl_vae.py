@@ -6,11 +6,11 @@ https://arxiv.org/abs/2112.10752
     min E[-log p(x|e)] + b |z - sg(e)|^2             e the nearest of K codes, pixel by pixel  (quantise: vq)
 
 The second is van den Oord et al. 2017, Neural Discrete Representation Learning
-(https://arxiv.org/abs/1711.00937), its codes moving averages (App. A.1); those that nothing is near to begin
-anew at a latent, Dhariwal et al. 2020, Sec. 3.1 (https://arxiv.org/abs/2005.00341). As in Rombach et al. the
-quantisation belongs to the decoder, so that a model of latents works on z.
+(https://arxiv.org/abs/1711.00937), with moving averages as codes (App. A.1). Unused codes restart at random
+latents, Dhariwal et al. 2020, Sec. 3.1 (https://arxiv.org/abs/2005.00341). As in Rombach et al. quantisation
+is part of the decoder, so that a model of latents works on z.
 
-Ours has neither the perceptual loss nor the discriminator of the paper: they are for large photographs.
+We omit the perceptual loss and the discriminator of the paper, which are for large photographs.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from models.parts.layers import adam, to_image
 from models.search_space import tunable
 from models.vae import kl_to_prior
 
-LOG_VARIANCE = (-30.0, 20.0)  # what is left of log sigma^2, as in the authors' code
-START = -6.0  # of log sigma^2: w is tiny, so sigma will be small, and finding that out takes long
-DEAD = 0.05  # of an even share of the latents: a code with less begins anew
-MEMORY = 0.01  # weight of the newest batch in the latents' moments, once there were so many
+LOG_VARIANCE = (-30.0, 20.0)  # bounds of log sigma^2, as in the authors' code
+INITIAL_LOG_VARIANCE = -6.0  # w is tiny, so sigma becomes small; starting there saves many steps
+DEAD_SHARE = 0.05  # a code restarts if it is nearest to less than this share of the mean number of latents
+MIN_WEIGHT = 0.01  # of the newest batch in the running moments of the latents
 
 
 class KLVAEConfig(Config):
     """Hyperparameters of the autoencoder."""
 
     # fmt: off
-    # By which latents are smaller than images, along a side.
+    # Side of an image over side of its latent.
     factor: Literal[2, 4, 8] = tunable(4, source="Rombach et al. 2022, Sec. 4.1: 4 or 8 for large images")
     latent: int = tunable(4, ge=1, choices=(2, 3, 4, 8, 16), recommended=3,  # channels of z
         source="Rombach et al. 2022: 3 at factor 4, 4 at factor 8")
@@ -55,15 +55,15 @@ class KLVAEConfig(Config):
     attention: bool = True  # at the latents' size
     # Of pixels in [-1, 1], with a scale of 1.
     likelihood: Literal["gaussian", "l1"] = tunable("l1", source="Rombach et al. 2022, authors' code: l1")
-    # w. Both terms are sums over an image in the paper (1e-6 there) and here both are divided by its numbers.
+    # w. Both terms are sums over an image in the paper (1e-6 there); here both are divided by its dimensions.
     kl_weight: float = tunable(1e-6, ge=0, low=1e-7, high=1e-3, log=True, active_if=("quantise", "none"),
         source="Rombach et al. 2022, App. G: 1e-6")
     quantise: Literal["none", "vq"] = "none"
     codes: int = tunable(512, ge=2, choices=(128, 256, 512, 1024), active_if=("quantise", "vq"),  # K
         source="van den Oord et al. 2017, Sec. 4: 512")
     commitment: float = tunable(0.25, ge=0, low=0.1, high=2.0, log=True, active_if=("quantise", "vq"),
-        source="van den Oord et al. 2017, Sec. 3.2: 0.25, of 0.1 to 2.0")  # b, against errors per number of z
-    codebook_decay: float = tunable(0.99, ge=0, lt=1, choices=(0.9, 0.95, 0.99, 0.995),  # of codes' averages
+        source="van den Oord et al. 2017, Sec. 3.2: 0.25, of 0.1 to 2.0")  # b; the error is a mean over z
+    codebook_decay: float = tunable(0.99, ge=0, lt=1, choices=(0.9, 0.95, 0.99, 0.995),  # of moving averages
         source="van den Oord et al. 2017, App. A.1: 0.99", active_if=("quantise", "vq"))
     lr: float = tunable(1e-3, gt=0, low=1e-4, high=4e-3, log=True, advises=False,  # of Adam
         source="this project: Rombach et al. 2022 have 4.5e-6 an image, for far longer training")
@@ -86,7 +86,7 @@ class KLVAEConfig(Config):
 
 
 def conv(before: int, after: int, stride: int = 1) -> nn.Conv2d:
-    """3 x 3; with a stride of 2 a map is halved, rounding up."""
+    """A 3x3 convolution; a stride of 2 halves the size, rounding up."""
     return nn.Conv2d(before, after, 3, stride=stride, padding=1)
 
 
@@ -116,14 +116,14 @@ def stack(before: int, after: int, blocks: int) -> list[nn.Module]:
 
 
 def middle(config: KLVAEConfig) -> list[nn.Module]:
-    """What is done at the latents' size."""
+    """Residual blocks, and attention between them if set, at the latents' size."""
     width = config.widths[-1]
     attention = [SelfAttention(width)] if config.attention else []
     return [ResidualBlock(width, width), *attention, ResidualBlock(width, width)]
 
 
 def encoder(config: KLVAEConfig, card: Card) -> nn.Sequential:
-    """Images (N, C, H, W) -> mean and log variance (N, 2 c, h, w); with codes z alone, (N, c, h, w)."""
+    """Images (N, C, H, W) -> mean and log variance (N, 2 c, h, w); with quantise: vq, z (N, c, h, w)."""
     widths, parameters = config.widths, 2 if config.quantise == "none" else 1
     layers: list[nn.Module] = [conv(card.channels, widths[0])]
     for level, width in enumerate(widths):
@@ -133,7 +133,7 @@ def encoder(config: KLVAEConfig, card: Card) -> nn.Sequential:
     layers += [*middle(config), group_norm(widths[-1]), nn.SiLU()]
     last = conv(widths[-1], parameters * config.latent)
     if parameters == 2 and last.bias is not None:
-        nn.init.constant_(last.bias[config.latent :], START)
+        nn.init.constant_(last.bias[config.latent :], INITIAL_LOG_VARIANCE)
     return nn.Sequential(*layers, last)
 
 
@@ -164,48 +164,51 @@ class Codebook(nn.Module):
         self.register_buffer("total", torch.zeros(codes, dim))  # m_i
 
     def nearest(self, z: Tensor) -> Tensor:
-        """The index of the code nearest to each pixel of z (N, c, h, w): (N, h, w)."""
+        """Return the index of the code nearest to each pixel of z (N, c, h, w): (N, h, w)."""
+        pixels = z.detach().float().permute(0, 2, 3, 1).flatten(0, 2)  # (N h w, c)
         with torch.autocast(z.device.type, enabled=False):
-            return (
-                torch.cdist(z.detach().float().permute(0, 2, 3, 1).flatten(0, 2), self.code)
-                .argmin(1)
-                .view(len(z), *z.shape[2:])
-            )
+            return torch.cdist(pixels, self.code).argmin(1).view(len(z), *z.shape[2:])
 
     def codes_of(self, index: Tensor) -> Tensor:
-        """(N, h, w) -> (N, c, h, w)."""
+        """Look up the codes of indices (N, h, w): (N, c, h, w)."""
         return self.code[index].permute(0, 3, 1, 2)
 
     def forward(self, z: Tensor) -> Tensor:
-        """The nearest codes, with the gradient of z: z + sg(e - z). Sec. 3.2."""
+        """The nearest codes with the gradient of z: z + sg(e - z). Sec. 3.2."""
         return z + (self.codes_of(self.nearest(z)) - z).detach()
 
     def seen(self, z: Tensor, index: Tensor) -> Tensor:
-        """What a batch says of the codes: (K, 1 + 2 c), its count, its sum, and a latent to begin anew at."""
+        """Return the count n_i, the sum of latents and a random latent for each code, (K, 1 + 2 c)."""
         z, index = z.detach().permute(0, 2, 3, 1).flatten(0, 2), index.flatten()
         count, total = torch.zeros_like(self.count), torch.zeros_like(self.total)
         count.index_add_(0, index, torch.ones_like(z[:, 0]))
         total.index_add_(0, index, z)
-        other = z[torch.randint(len(z), (len(count),), device=z.device)]
-        return torch.cat([count[:, None], total, other], 1)
+        random = z[torch.randint(len(z), (len(count),), device=z.device)]
+        return torch.cat([count[:, None], total, random], 1)
 
-    def move(self, seen: Tensor, decay: float) -> None:
-        """N_i <- g N_i + (1 - g) n_i, m_i alike, e_i = m_i / N_i; of what S shards saw, (S, K, 1 + 2 c)."""
-        count, total, _ = seen.sum(0).split([1, self.code.shape[1], self.code.shape[1]], 1)
+    def move(self, statistics: Tensor, decay: float) -> None:
+        """N_i <- g N_i + (1 - g) n_i, m_i likewise, e_i = m_i / N_i; dead codes restart at random latents.
+
+        Args:
+            statistics: Of S shards, (S, K, 1 + 2 c).
+            decay: g.
+        """
+        dim = self.code.shape[1]
+        count, total, _ = statistics.sum(0).split([1, dim, dim], 1)
         self.count.lerp_(count[:, 0], 1 - decay)
         self.total.lerp_(total, 1 - decay)
         share = self.count.mean()
-        dead = self.count < DEAD * share
-        # Each code's latent from another shard in turn, which is the same on one worker as on many.
-        shard = torch.arange(len(dead), device=dead.device) % len(seen)
-        fresh = seen[shard, torch.arange(len(dead), device=dead.device), -self.code.shape[1] :]
+        dead = self.count < DEAD_SHARE * share
+        # Code i takes its latent from shard i mod S: the number of workers makes no difference.
+        code = torch.arange(len(dead), device=dead.device)
+        random = statistics[code % len(statistics), code, -dim:]
         self.count.copy_(torch.where(dead, share, self.count))
-        self.total.copy_(torch.where(dead[:, None], share * fresh, self.total))
+        self.total.copy_(torch.where(dead[:, None], share * random, self.total))
         self.code.copy_(self.total / self.count[:, None])
 
 
 class Generator(family.Generator):
-    """Encoder and decoder, and what brings latents to a variance of 1."""
+    """Encoder, decoder, and the running moments that scale latents to a variance of 1."""
 
     latent_mean: Tensor
     latent_square: Tensor
@@ -218,14 +221,14 @@ class Generator(family.Generator):
         self.codebook = Codebook(config.codes, config.latent) if config.quantise == "vq" else None
         self.register_buffer("latent_mean", torch.zeros(()))
         self.register_buffer("latent_square", torch.ones(()))
-        self.register_buffer("settled", torch.zeros(()))  # updates that the two are of
+        self.register_buffer("settled", torch.zeros(()))  # number of updates of the moments
 
     def latents(self, card: Card) -> Card:
-        """The card of the latents of a data set."""
+        """Return the card of the latents of a data set."""
         return dataclasses.replace(card, channels=self.config.latent, resolution=self.size)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of q(z|x), (N, c, h, w) each; with codes there is no variance."""
+        """Mean and log variance of q(z|x), (N, c, h, w) each; with a codebook the variance is negligible."""
         out = self.encoder(x).float()
         if self.codebook is not None:
             return out, torch.full_like(out, LOG_VARIANCE[0])
@@ -237,43 +240,43 @@ class Generator(family.Generator):
         return self.decoder(z if self.codebook is None else self.codebook(z)).float()
 
     def scale(self) -> Tensor:
-        """1 / std of all latents' numbers. Rombach et al. 2022, App. G."""
+        """1 / std over all elements of all latents. Rombach et al. 2022, App. G."""
         return (self.latent_square - self.latent_mean.square()).clamp(min=1e-8).rsqrt()
 
     def settle(self, mean: Tensor, square: Tensor) -> None:
-        """Average the latents' moments over updates: plainly at first, then with the newest ones in front."""
-        weight = (1 / (self.settled + 1)).clamp(min=MEMORY)
+        """Update the running moments: the mean over all updates at first, then an exponential average."""
+        weight = (1 / (self.settled + 1)).clamp(min=MIN_WEIGHT)
         self.latent_mean.lerp_(mean, weight)
         self.latent_square.lerp_(square, weight)
         self.settled.add_(1)
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
-        """Reconstructions of `batch.image` from the means of q(z|x); `noise` plays no part."""
+        """Reconstructions of `batch.image` from the means of q(z|x); `noise` is not used."""
         assert batch.image is not None
         return to_image(self.decode(self.encode(batch.image)[0]))
 
 
 def sampled(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """A draw, mean + sigma eps. Kingma & Welling 2014, Eq. 10."""
+    """A sample of q(z|x), mean + sigma eps. Kingma & Welling 2014, Eq. 10."""
     return mean + (log_variance / 2).exp() * torch.randn_like(mean)
 
 
 def perplexity(count: Tensor) -> Tensor:
-    """exp(H) of the codes' frequencies: as many as there would be in use if all were used alike."""
+    """exp(entropy) of the codes' frequencies: the effective number of codes in use."""
     return torch.special.entr(count / count.sum()).sum().exp()
 
 
-def of_all_shards(seen: Tensor) -> Tensor:
-    """What the shards of all processes saw, in their order: a codebook is too large for a term of a loss."""
+def gathered(statistics: Tensor) -> Tensor:
+    """Concatenate the statistics of all processes' shards, which are too large to be terms of a loss."""
     if not (dist.is_available() and dist.is_initialized()):
-        return seen
-    parts = [torch.empty_like(seen) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, seen)
+        return statistics
+    parts = [torch.empty_like(statistics) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, statistics)
     return torch.cat(parts)
 
 
 class KLVAE(Family):
-    """A convolutional autoencoder with spatial latents, for other models to work in."""
+    """A convolutional autoencoder whose spatial latents other models work in."""
 
     Config = KLVAEConfig
     paper = (
@@ -285,49 +288,49 @@ class KLVAE(Family):
     def __init__(self, config: KLVAEConfig, card: Card, upstream: Mapping[str, nn.Module] | None = None):
         super().__init__(config, card, upstream)
         self.generator: Generator = Generator(config, card)
-        self.numbers = math.prod(card.shape)
-        if (latent := math.prod(self.generator.latents(card).shape)) >= self.numbers:
+        self.dimensions = math.prod(card.shape)
+        if (latent := math.prod(self.generator.latents(card).shape)) >= self.dimensions:
             raise ValueError(
-                f"latent={config.latent} with factor={config.factor} makes latents of {latent} numbers, "
-                f"which must be less than an image's {self.numbers}"
+                f"latent={config.latent} with factor={config.factor} gives latents of {latent} dimensions; "
+                f"they must have fewer than an image, {self.dimensions}"
             )
-        self.seen: list[Tensor] = []  # what the shards of an update say of the codes
+        self.statistics: list[Tensor] = []  # of the codes, from the shards of the current update
         self.phases = (
             Phase("autoencode", self.loss, adam(self.generator, lr=config.lr), after=self.after_update),
         )
 
     def loss(self, batch: Batch) -> tuple[Terms, Terms]:
-        """-log p(x|z) + w KL(q(z|x) || N(0, I)), or -log p(x|e) + b |z - sg(e)|^2; per number of an image."""
+        """-log p(x|z) + w KL(q(z|x) || N(0, I)), or -log p(x|e) + b |z - sg(e)|^2; per image dimension."""
         assert batch.image is not None
         mean, log_variance = self.generator.encode(batch.image)
         observed: Terms = {}
         if self.generator.codebook is None:
             z = sampled(mean, log_variance)
             kl = kl_to_prior(mean.flatten(1), log_variance.flatten(1))
-            prior = {"kl": self.config.kl_weight * kl / self.numbers}
+            prior = {"kl": self.config.kl_weight * kl / self.dimensions}
         else:
             z = mean
-            prior, observed = self.committed(self.generator.codebook, z)
+            prior, observed = self.commitment(self.generator.codebook, z)
         error = self.generator.decode(z) - batch.image
         error = error.abs() if self.config.likelihood == "l1" else error.square() / 2
         moments = {"latent_mean": z.detach().mean(), "latent_square": z.detach().square().mean()}
         return {"reconstruction": error.flatten(1).mean(1)} | prior, moments | observed
 
-    def committed(self, codebook: Codebook, z: Tensor) -> tuple[Terms, Terms]:
-        """Commitment, b |z - sg(e)|^2, Eq. 3, per number of z; observed: how many codes are in use."""
+    def commitment(self, codebook: Codebook, z: Tensor) -> tuple[Terms, Terms]:
+        """The commitment b |z - sg(e)|^2, Eq. 3, per dimension of z; observed: use of the codes."""
         index = codebook.nearest(z)
         distance = (z - codebook.codes_of(index)).square().flatten(1).mean(1)
-        seen = codebook.seen(z, index)
+        statistics = codebook.seen(z, index)
         if self.training:
-            self.seen.append(seen)
-        count = seen[:, 0]
+            self.statistics.append(statistics)
+        count = statistics[:, 0]
         observed = {"perplexity": perplexity(count), "codes_used": (count > 0).float().mean()}
         return {"commitment": self.config.commitment * distance}, observed
 
     def after_update(self, terms: Terms) -> None:
-        """Move the latents' moments and the codes."""
+        """Update the moments of the latents and the codes."""
         self.generator.settle(terms["latent_mean"], terms["latent_square"])
         if self.generator.codebook is not None:
-            seen = of_all_shards(torch.stack(self.seen))
-            self.seen.clear()
-            self.generator.codebook.move(seen, self.config.codebook_decay)
+            statistics = gathered(torch.stack(self.statistics))
+            self.statistics.clear()
+            self.generator.codebook.move(statistics, self.config.codebook_decay)

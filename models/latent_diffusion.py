@@ -4,8 +4,8 @@ https://arxiv.org/abs/2112.10752
 
     min E[w |F(z_t, t) - (a z_0 + b eps)|^2]   with z_0 ~ q(z|x) / std(z), x = D(z)
 
-Diffusion of models/diffusion.py, in the latents of an autoencoder that was trained before and stands still.
-Latents are scaled to a variance of 1 (App. G), which the processes' levels of noise are made for.
+Diffusion of models/diffusion.py in the latents of a frozen, trained autoencoder. Latents are scaled to a
+variance of 1 (App. G), which the noise levels of the processes assume.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class LatentDiffusionConfig(DiffusionConfig):
     @model_validator(mode="after")
     def _in_latents(self) -> Self:
         if self.clip:
-            raise ValueError("clip keeps x_0 within the pixels' [-1, 1]; latents have no such bounds")
+            raise ValueError("clip bounds x_0 to [-1, 1], and latents have no bounds; set clip: false")
         return self
 
 
 class Generator(diffusion.Generator):
-    """The denoiser of latents, and the autoencoder that they are of; its card is that of the latents."""
+    """The denoiser of latents and their autoencoder; `card` is that of the latents."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Generator(diffusion.Generator):
         self.autoencoder = autoencoder.requires_grad_(False)
 
     def start(self, batch: Batch) -> Tensor | None:
-        """The latents of an image to start from, where there is one."""
+        """The latents to noise and start from if `strength` is below 1; None: start from noise."""
         image = super().start(batch)
         return None if image is None else self.encoded(image)
 
@@ -59,7 +59,7 @@ class Generator(diffusion.Generator):
         return self.autoencoder.encode(image)[0] * self.autoencoder.scale()
 
     def decoded(self, x: Tensor) -> Tensor:
-        """Scaled latents as images in [-1, 1]."""
+        """Decode scaled latents to images in [-1, 1]."""
         return to_image(self.autoencoder.decode(x / self.autoencoder.scale()))
 
     def noised(self, image: Tensor, noise: Noise, frames: int) -> Tensor:
@@ -80,14 +80,14 @@ class LatentDiffusion(Diffusion):
 
     generator: Generator
 
-    def built(self) -> Generator:
-        """The generator, on the autoencoder that was given."""
+    def build_generator(self) -> Generator:
+        """Return a new generator with the upstream autoencoder."""
         autoencoder = self.given["autoencoder"]
         assert isinstance(autoencoder, kl_vae.Generator)
         return Generator(self.config, self.card, self.conditions(self.config, self.card), autoencoder)
 
     def encoded(self, batch: Batch) -> Tensor:
-        """z_0 ~ q(z|x), drawn anew each time, scaled; from what is cached of q, or from the images."""
+        """Sample z_0 ~ q(z|x), scaled, from the cached moments of q or from the images."""
         autoencoder = self.generator.autoencoder
         if batch.latent is not None:
             mean, log_variance = batch.latent.unbind(1)

@@ -5,10 +5,10 @@ https://arxiv.org/abs/2501.05441
     D: min E[-log sigmoid(D(x) - D(G(z)))] + gamma/2 E[|grad D(x)|^2] + gamma/2 E[|grad D(G(z))|^2]
     G: min E[-log sigmoid(D(G(z)) - D(x))]
 
-A loss without bad local minima, two penalties under which it converges (Sec. 2), and plain residual
-networks: no normalisation, no noise inputs, residual branches that start at zero (Sec. 3). Ours are as deep
-as the resolution allows, narrow where it is high; gamma stays where the paper anneals it. With networks:
-dcgan the loss and its penalties work on DCGAN's networks, which learn a picture in fewer steps.
+The loss has no bad local minima and converges with the two penalties (Sec. 2). The networks are plainly
+residual: no normalisation, no noise inputs, residual branches that start at zero (Sec. 3). Ours are as deep
+as the resolution allows and narrow at high resolutions; gamma is constant, whereas the paper anneals it. With
+networks: dcgan the loss and its penalties apply to DCGAN's networks, which learn in fewer steps.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from models.search_space import tunable
 
 
 class R3GANConfig(DCGANConfig):
-    """Hyperparameters of R3GAN: the authors' for CIFAR-10, but for the size of the networks."""
+    """Hyperparameters of R3GAN: the authors' values for CIFAR-10 except for the size of the networks."""
 
     # fmt: off
     latent: int = tunable(64, ge=1, choices=(32, 64, 128), source="Huang et al. 2024: 64")
     loss: LossName = tunable("relativistic", choices=("relativistic", "non_saturating"),
-        source="Huang et al. 2024, Sec. 2: relativistic, for it has no bad local minima")
+        source="Huang et al. 2024, Sec. 2: relativistic, since it has no bad local minima")
     beta1: float = tunable(0.0, ge=0, lt=1, low=0.0, high=0.9, active_if=("optimizer", "adam"),
         source="Huang et al. 2024, authors' code for CIFAR-10: 0")
     beta2: float = Field(0.9, ge=0, lt=1)  # (paper: 0.9, later 0.99)
@@ -51,13 +51,13 @@ class R3GANConfig(DCGANConfig):
     width: int = tunable(16, ge=1, choices=(16, 32, 64), advises=False,
         source="this project: sizes for a processor")
     max_width: int = Field(256, ge=1)  # doubling stops here (paper: 768, also at 32x32)
-    # Of the residual networks.
-    # Residual blocks a resolution (paper: 2).
+    # The residual networks.
+    # Residual blocks per resolution (paper: 2).
     blocks: int = tunable(1, ge=1, low=1, high=3, recommended=2, active_if=("networks", "residual"),
         source="Huang et al. 2024, Sec. 3: 2")
-    expansion: int = Field(2, ge=1)  # channels inside of a block, over those outside (paper: 2)
+    expansion: int = Field(2, ge=1)  # channels inside a block over those outside (paper: 2)
     group_width: int = Field(16, ge=1)  # channels in a group of the 3x3 convolutions (paper: 16)
-    patch: int = Field(1, ge=1)  # squares of so many pixels a side are worked on as one (space to depth)
+    patch: int = Field(1, ge=1)  # side in pixels of the blocks that become one position (space to depth)
 
 
 GAIN = math.sqrt(2 / (1 + 0.2**2))  # of LeakyReLU(0.2), He et al. 2015
@@ -65,7 +65,7 @@ GAIN = math.sqrt(2 / (1 + 0.2**2))  # of LeakyReLU(0.2), He et al. 2015
 
 @torch.no_grad()
 def scaled(layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Conv2d | nn.Linear:
-    """The layer with weights N(0, gain^2 / fan_in) and no bias."""
+    """Reset the layer's weights to N(0, gain^2 / fan_in) and its bias to 0, and return it."""
     layer.weight.normal_(0, gain / math.sqrt(layer.weight[0].numel()))
     if layer.bias is not None:
         layer.bias.zero_()
@@ -73,7 +73,7 @@ def scaled(layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Conv2d | nn.Linear:
 
 
 class Residual(nn.Module):
-    """x + f(x), f being 1x1, grouped 3x3 and 1x1 convolutions; f starts at zero. Sec. 3.3, Fix-up."""
+    """x + f(x) with 1x1, grouped 3x3 and 1x1 convolutions in f, which starts at zero. Sec. 3.3, Fix-up."""
 
     def __init__(self, config: R3GANConfig, width: int, blocks: int):
         super().__init__()
@@ -95,7 +95,7 @@ class Residual(nn.Module):
 
 
 class Resize(nn.Module):
-    """Bilinear, to `size` pixels a side, after a 1x1 convolution where the width changes on the way up."""
+    """Bilinear resizing to `size` pixels a side, with a 1x1 convolution if the width changes."""
 
     def __init__(self, before: int, after: int, size: int):
         super().__init__()
@@ -104,7 +104,7 @@ class Resize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, before, H, W) -> (N, after, size, size)."""
-        # The convolution where there are fewer pixels; the two commute.
+        # The two commute, so the convolution takes the smaller map.
         if x.shape[-1] > self.size:
             return self.mix(self._resized(x))
         return self._resized(self.mix(x))
@@ -114,7 +114,7 @@ class Resize(nn.Module):
 
 
 def stages(config: R3GANConfig, sizes: Sequence[int], widths: Sequence[int]) -> list[nn.Module]:
-    """Residual blocks at each size in turn."""
+    """Residual blocks at each size, with resizing between them."""
     blocks, layers = len(sizes) * config.blocks, list[nn.Module]()
     for i, (size, width) in enumerate(zip(sizes, widths, strict=True)):
         layers += [Resize(widths[i - 1], width, size)] if i else []
@@ -123,7 +123,7 @@ def stages(config: R3GANConfig, sizes: Sequence[int], widths: Sequence[int]) -> 
 
 
 class Generator(family.Generator):
-    """A learned small image, scaled by z; residual blocks and bilinear doubling; 1x1 to colours."""
+    """A learned small feature map scaled by z, residual blocks with bilinear doubling, 1x1 to colours."""
 
     def __init__(self, config: R3GANConfig, card: Card):
         super().__init__()
@@ -136,7 +136,7 @@ class Generator(family.Generator):
         self.layers = nn.Sequential(*stages(config, sizes, widths), colours, nn.PixelShuffle(config.patch))
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """G(z), (N, C, H, W), whatever the label."""
+        """G(z), (N, C, H, W); the label is not used."""
         h = self.basis * self.scale(z)[:, :, None, None]  # (N, 128, 3, 3)
         return self.layers(h.contiguous(memory_format=torch.channels_last)).float()
 
@@ -146,7 +146,7 @@ class Generator(family.Generator):
 
 
 class Features(nn.Module):
-    """The generator's mirror image: 1x1 from colours, residual blocks, bilinear halving, a weighted sum."""
+    """The mirror image of G: 1x1 from colours, residual blocks with bilinear halving, a weighted sum."""
 
     def __init__(self, config: R3GANConfig, card: Card):
         super().__init__()
@@ -163,7 +163,7 @@ class Features(nn.Module):
 
 
 class R3GAN(dcgan.DCGAN):
-    """Residual networks, a relativistic loss, and penalties on both sides."""
+    """A GAN of residual networks with a relativistic loss and penalties on images and samples."""
 
     Config = R3GANConfig
     config: R3GANConfig
@@ -173,10 +173,10 @@ class R3GAN(dcgan.DCGAN):
     )
 
     def networks(self, config: Any, card: Card) -> tuple[family.Generator, nn.Module]:
-        """G and D, one the other's mirror."""
+        """Return G and D, which mirror each other."""
         if config.networks == "dcgan":
             return super().networks(config, card)
         if card.resolution % config.patch:
-            raise ValueError(f"patch={config.patch} must divide the {card.resolution} pixels of an image")
+            raise ValueError(f"patch={config.patch} must divide the resolution, {card.resolution}")
         features = Features(config, card)
         return Generator(config, card), Discriminator(features, features.width, config)

@@ -1,7 +1,6 @@
-"""What the literature does about the known diseases of adversarial training: for each, remedies in turn.
+"""Treatments from the literature for the known problems of adversarial training, in the order to try them.
 
-A remedy is a change of settings. Those that a configuration has already, or that do not go with it, are not
-offered again.
+A remedy is a change of settings. It is offered only if it changes the configuration and goes with the rest.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from models.adversarial_config import AdversarialConfig
 
 Change = Callable[["AdversarialConfig"], Mapping[str, Any]]
-"""From the settings to those that change; empty where there is nothing to change."""
+"""From the settings to the changed ones; empty if nothing needs to change."""
 
 GOODFELLOW = "Goodfellow 2016, NIPS tutorial, Sec. 4.3, https://arxiv.org/abs/1701.00160"
 RADFORD = "Radford et al. 2016, Sec. 3, https://arxiv.org/abs/1511.06434"
@@ -31,7 +30,7 @@ MIYATO = "Miyato et al. 2018, https://arxiv.org/abs/1802.05957"
 
 
 def fewer_discriminator_steps(config: AdversarialConfig) -> Mapping[str, Any]:
-    """One D step a G step where there were several, then every second step only; a critic needs its steps."""
+    """Reduce D to one step per G step, then to one per two; leave a Wasserstein critic as it is."""
     if config.loss == "wasserstein" and config.gradient_penalty:
         return {}
     if config.n_critic > 1:
@@ -40,47 +39,48 @@ def fewer_discriminator_steps(config: AdversarialConfig) -> Mapping[str, Any]:
 
 
 def more_discriminator_steps(config: AdversarialConfig) -> Mapping[str, Any]:
-    """As many D steps as G steps where there were fewer, then several a G step."""
+    """Raise D to one step per G step, then to two, then to five."""
     if config.n_generator > 1:
         return {"n_generator": 1}
     return {} if config.n_critic >= 5 else {"n_critic": 2 if config.n_critic == 1 else 5}
 
 
 def slower_discriminator(config: AdversarialConfig) -> Mapping[str, Any]:
-    """D no faster than G."""
+    """Lower D's learning rate to G's."""
     return {"lr_discriminator": config.lr} if config.lr_d > config.lr else {}
 
 
 def slower_generator(config: AdversarialConfig) -> Mapping[str, Any]:
-    """G at a quarter of D's learning rate."""
+    """Lower G's learning rate to a quarter of D's."""
     return {"lr": config.lr_d / 4, "lr_discriminator": config.lr_d} if config.lr > config.lr_d / 4 else {}
 
 
 def calmer_moments(config: AdversarialConfig) -> Mapping[str, Any]:
-    """Adam's beta1 of 0.5 at most and a beta2 that remembers: DCGAN's values."""
+    """Set Adam's beta1 to at most 0.5 and beta2 to at least 0.999: DCGAN's values."""
     if config.optimizer != "adam" or (config.beta1 <= 0.5 and config.beta2 >= 0.9):
         return {}
     return {"beta1": min(config.beta1, 0.5), "beta2": max(config.beta2, 0.999)}
 
 
 def lower_learning_rates(config: AdversarialConfig) -> Mapping[str, Any]:
-    """Both at a quarter."""
+    """Divide both learning rates by four."""
     return {"lr": config.lr / 4, "lr_discriminator": config.lr_d / 4}
 
 
 def discrimination(config: AdversarialConfig) -> Mapping[str, Any]:
-    """Sixteen kernels of minibatch discrimination, unless unrolling has taken their place."""
-    there = config.minibatch_discrimination or config.unrolled_steps
-    return {} if there else {"minibatch_discrimination": 16}
+    """Add 16 kernels of minibatch discrimination, unless unrolling has replaced it."""
+    if config.minibatch_discrimination or config.unrolled_steps:
+        return {}
+    return {"minibatch_discrimination": 16}
 
 
 def unrolling(config: AdversarialConfig) -> Mapping[str, Any]:
-    """Five unrolled steps, in place of minibatch discrimination, whose unrolling costs more than it gives."""
+    """Unroll five steps, without minibatch discrimination, which is too expensive to unroll."""
     return {} if config.unrolled_steps else {"unrolled_steps": 5, "minibatch_discrimination": 0}
 
 
 def wasserstein(config: AdversarialConfig) -> Mapping[str, Any]:
-    """The Wasserstein loss with the gradient penalty and all that goes with it."""
+    """Use the Wasserstein loss with the gradient penalty and the settings they need."""
     if config.loss == "wasserstein" and config.gradient_penalty:
         return {}
     return {
@@ -104,17 +104,17 @@ def wasserstein(config: AdversarialConfig) -> Mapping[str, Any]:
 
 
 def noise(config: AdversarialConfig) -> Mapping[str, Any]:
-    """Instance noise of a tenth of the range, fading."""
+    """Add decaying instance noise of a tenth of the pixel range."""
     return {} if config.instance_noise else {"instance_noise": 0.2}
 
 
 def penalty(config: AdversarialConfig) -> Mapping[str, Any]:
-    """R1 on images."""
+    """Add R1, the gradient penalty on images."""
     return {} if config.r1 or config.gradient_penalty else {"r1": 1.0, "norm": "none"}
 
 
 def spectral(config: AdversarialConfig) -> Mapping[str, Any]:
-    """Spectral normalisation of every layer of D."""
+    """Normalise every layer of D spectrally."""
     return {} if config.spectral_norm else {"spectral_norm": True, "norm": "none", "clip_weights": None}
 
 
@@ -149,13 +149,13 @@ TABLE: dict[str, tuple[tuple[str, str, Change], ...]] = {
 
 
 def remedies(config: AdversarialConfig, disease: str) -> Sequence[Remedy]:
-    """What can still be done about `disease`, the first thing to try first."""
+    """Return the remaining treatments for `disease`, the first to try first."""
     changes = ((name, paper, dict(change(config))) for name, paper, change in TABLE.get(disease, ()))
     return [Remedy(name, paper, change) for name, paper, change in changes if _composes(config, change)]
 
 
 def _composes(config: AdversarialConfig, change: Mapping[str, Any]) -> bool:
-    """Whether there is a change, and it goes with the other settings."""
+    """Whether `change` is not empty and valid with the other settings."""
     try:
         return bool(change) and bool(type(config)(**(config.model_dump() | dict(change))))
     except ValidationError:

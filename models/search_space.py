@@ -1,9 +1,9 @@
-"""Where better hyperparameters may lie: declared in one line with the hyperparameter itself.
+"""The search space of a hyperparameter, declared on the line of the hyperparameter itself.
 
     lr: float = tunable(2e-4, gt=0, low=1e-4, high=4e-4, log=True, source="Radford et al. 2016, Sec. 4")
 
-A space changes nothing of what is trained and enters no key (components/stages); sweeps search it. A field
-that a subclass declares anew has the space that is declared with it, or none.
+Sweeps search the space. It does not affect training and enters no key (components/stages). A field that a
+subclass redeclares has the space of the new declaration, or none.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _About:
-    """What a range and a choice have in common."""
+class _Shared:
+    """Fields that ranges and choices share; see `tunable`."""
 
-    source: str  # who recommends what, and where
-    recommended: Any = None  # the source's value, perhaps outside the space; None: the field's default
-    advises: bool = True  # whether the source recommends a value at all
-    sampling: bool = False  # only sampling reads the field, so it is searched on a trained model
-    active_if: tuple[Any, ...] = ()  # another field and the values of it with which this field has an effect
+    source: str
+    recommended: Any = None
+    advises: bool = True
+    sampling: bool = False
+    active_if: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
-class Range(_About):
-    """All numbers from `low` to `high`, both included; whole numbers where the field is an integer."""
+class Range(_Shared):
+    """All numbers from `low` to `high`, both included; whole numbers for an integer field."""
 
     low: float
     high: float
@@ -47,7 +47,7 @@ class Range(_About):
 
 
 @dataclass(frozen=True)
-class Choice(_About):
+class Choice(_Shared):
     """One of `values`."""
 
     values: tuple[Any, ...]
@@ -63,8 +63,8 @@ Space = Range | Choice
 
 
 @dataclass(frozen=True)
-class _Every(_About):
-    """A choice of all values that the field's type has: of a Literal, or of a bool."""
+class _AllValues(_Shared):
+    """A choice of all values of the field's type, a Literal or a bool."""
 
     def of(self, annotation: Any) -> Choice:
         return Choice((False, True) if annotation is bool else get_args(annotation), **vars(self))
@@ -84,48 +84,47 @@ def tunable(
     active_if: tuple[Any, ...] = (),
     **constraints: Any,
 ) -> T:
-    """Declares a field of a config together with the space in which sweeps search it.
+    """Return a pydantic field that carries the space in which sweeps search it.
 
     Args:
-        default: the field's value unless a config says otherwise.
-        low: smallest value of a range.
-        high: largest value of a range.
-        log: whether the range is searched on a logarithmic scale.
-        choices: values to choose from, instead of a range; without both, all that the field's type has.
-        source: who recommends which value, and where.
-        recommended: the value that the source recommends, perhaps outside the space; None: the default.
-        advises: whether the source recommends a value at all.
-        sampling: whether only sampling reads the field, so that it is searched on a trained model.
-        active_if: name of another field, then the values of it with which this field has an effect.
-        **constraints: of valid values, such as `gt` and `min_length`, as pydantic's Field takes them.
-
-    Returns:
-        A pydantic field.
+        default: Default value of the field.
+        low: Smallest value of a range.
+        high: Largest value of a range.
+        log: Whether the range is searched on a logarithmic scale.
+        choices: Values to choose from, instead of a range. Without both, all values of the field's type.
+        source: The source of the recommended value.
+        recommended: The recommended value, possibly outside the space; None: the default.
+        advises: Whether the source recommends a value at all.
+        sampling: Whether only sampling reads the field, so that it is searched on a trained model.
+        active_if: Name of another field, followed by its values with which this field has an effect.
+        **constraints: Constraints on valid values, such as `gt` and `min_length`, for pydantic's Field.
     """
     assert (low is None) == (high is None) and not (choices and low is not None), source
-    about: dict[str, Any] = {"source": source, "recommended": recommended, "advises": advises}
-    about |= {"sampling": sampling, "active_if": active_if}
-    space: Space | _Every = _Every(**about)
+    shared: dict[str, Any] = {"source": source, "recommended": recommended, "advises": advises}
+    shared |= {"sampling": sampling, "active_if": active_if}
+    space: Space | _AllValues = _AllValues(**shared)
     if choices:
-        space = Choice(tuple(choices), **about)
+        space = Choice(tuple(choices), **shared)
     elif low is not None and high is not None:
-        space = Range(low, high, "log" if log else "linear", **about)
+        space = Range(low, high, "log" if log else "linear", **shared)
     field = Field(default, **constraints)
     field.metadata.append(space)
     return field
 
 
-# The arguments of `tunable` that describe the search. They do not change what a config means.
+# The arguments of `tunable` that describe the search. They do not change the meaning of a config.
 SEARCH_ARGUMENTS = frozenset(
-    name for name, each in inspect.signature(tunable).parameters.items() if each.kind is each.KEYWORD_ONLY
+    name
+    for name, parameter in inspect.signature(tunable).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY
 )
 
 
 def searchable(config: type[BaseModel]) -> dict[str, Space]:
-    """The space of each field of a config that is declared with one, by the field's name."""
+    """Return the search spaces of a config's tunable fields by name."""
     return {
-        name: part.of(field.annotation) if isinstance(part, _Every) else part
+        name: space.of(field.annotation) if isinstance(space, _AllValues) else space
         for name, field in config.model_fields.items()
-        for part in field.metadata
-        if isinstance(part, Range | Choice | _Every)
+        for space in field.metadata
+        if isinstance(space, Range | Choice | _AllValues)
     }

@@ -4,9 +4,9 @@ https://arxiv.org/abs/1802.05957
 
     D: min E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))]        G: min -E[D(G(z))]
 
-with every weight of D divided by its largest singular value, which comes from one step of power iteration
-whenever D looks; its vectors are part of D's state. DCGAN's networks, a convolution fewer a resolution than
-the paper's, without BatchNorm in D, which would undo the bound.
+with every weight of D divided by its largest singular value, estimated by one step of power iteration per
+forward pass; the vectors of the iteration are part of D's state. The networks are DCGAN's, with one
+convolution fewer per resolution than the paper's, and without BatchNorm in D, which would undo the bound.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class SNGANConfig(DCGANConfig):
 
 
 class SNGAN(DCGAN):
-    """A discriminator of Lipschitz constant 1 at most, then G."""
+    """A GAN whose discriminator has a Lipschitz constant of at most 1."""
 
     Config = SNGANConfig
     paper = (

@@ -2,11 +2,13 @@
 
 https://arxiv.org/abs/2104.07636
 
-Diffusion whose network sees the small image, enlarged by bicubic interpolation, beside the noisy one. Small
-images are antialiased bicubic reductions of the data, or given as sources.
+Diffusion whose network also gets the small image, enlarged by bicubic interpolation. Small images are the
+sources of a batch, or antialiased bicubic reductions of its images.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 from pydantic import Field
 from torch import Tensor
@@ -21,62 +23,59 @@ from models.search_space import tunable
 
 
 class SuperResolutionConfig(DiffusionConfig):
-    """Diffusion's hyperparameters, and by how much images are enlarged."""
+    """Diffusion's hyperparameters, and the scale of enlargement."""
 
-    scale: int | None = Field(None, ge=2)  # large sides over small ones; None: 4, 3 or 2 by resolution
+    scale: int | None = Field(None, ge=2)  # large side over small side; None: 4, 3 or 2 by resolution
     guidance: float = tunable(
         1.0, ge=0, low=1.0, high=4.0, sampling=True, active_if=CONDITIONED, source="Saharia et al. 2021: none"
-    )  # the small image is never withheld, so there is nothing to lean on but class or caption
+    )  # of class or caption; the small image itself is never dropped
 
 
 def scale_of(config: SuperResolutionConfig, card: Card) -> int:
-    """By how much images are enlarged."""
-    if config.scale:
-        return config.scale
-    return next((scale for scale in (4, 3, 2) if card.resolution % scale == 0), 4)
+    """Return `config.scale`, or the largest of 4, 3 and 2 that divides the resolution."""
+    return config.scale or next((scale for scale in (4, 3, 2) if card.resolution % scale == 0), 4)
 
 
 def reduced(image: Tensor, side: int) -> Tensor:
-    """The small image (N, C, side, side) of a large one, by antialiased bicubic reduction."""
+    """Reduce images to (N, C, side, side) by antialiased bicubic interpolation."""
     return interpolate(image.float(), size=(side, side), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
 def enlarged(source: Tensor, resolution: int) -> Tensor:
-    """A small image at the size of the large one, by bicubic interpolation."""
+    """Enlarge small images to (N, C, resolution, resolution) by bicubic interpolation."""
     large = interpolate(source.float(), size=(resolution, resolution), mode="bicubic", align_corners=False)
     return large.clamp(-1, 1)
 
 
 class Generator(diffusion.Generator):
-    """A denoiser that sees the small image."""
+    """A denoiser conditioned on the small image."""
 
     config: SuperResolutionConfig
 
     @property
     def source_resolution(self) -> int:
-        """Pixels a side of a small image: of the data's sources, or by the scale."""
+        """Side of a small image in pixels: of the data's sources, or by the scale."""
         if self.card.source:
             return self.card.source.resolution
         return self.card.resolution // scale_of(self.config, self.card)
 
     def beside(self) -> int:
-        """Channels of what `condition` lays beside the noisy image."""
+        """Channels concatenated with the noisy image: those of the small image."""
         return self.card.channels
 
     def given(self, batch: Batch, noise: Noise | None = None) -> Tensor:
-        """The enlarged small image, (N, C, H, W) in [-1, 1]: a source, or of the image itself."""
+        """Return the enlarged source, or the image reduced and enlarged, (N, C, H, W) in [-1, 1]."""
         if batch.source is not None:
             return enlarged(batch.source, self.card.resolution)
         assert batch.image is not None
         return enlarged(reduced(batch.image, self.source_resolution), self.card.resolution)
 
     def condition(self, batch: Batch, noise: Noise | None = None) -> Condition:
-        """What the network is told: the small image and what else the data has."""
-        told = super().condition(batch)
-        return Condition(told.label, told.text, told.text_mask, self.given(batch))
+        """Return the network's condition: the small image, and the class or caption if used."""
+        return dataclasses.replace(super().condition(batch), image=self.given(batch))
 
     def start(self, batch: Batch) -> Tensor | None:
-        """The enlarged small image, never the large one that it is made from."""
+        """The image to noise and start from if `strength` is below 1: the enlarged small image."""
         return self.given(batch) if self.config.strength < 1 else None
 
 
@@ -91,8 +90,8 @@ class SuperResolution(Diffusion):
         "https://arxiv.org/abs/2104.07636"
     )
 
-    def built(self) -> Generator:
-        """The generator of this kind of diffusion."""
+    def build_generator(self) -> Generator:
+        """Return a new generator."""
         scale, resolution, source = scale_of(self.config, self.card), self.card.resolution, self.card.source
         if source and source.channels != self.card.channels:
             raise ValueError(f"sources have {source.channels} channels and images {self.card.channels}")

@@ -4,8 +4,7 @@ https://arxiv.org/abs/1711.00937
 
     min E[-log p(x|e)] + b |z - sg(e)|^2,   e the nearest of K codes, pixel by pixel
 
-Networks, codebook and its moving averages are those of models/kl_vae.py with `quantise: vq`; latent diffusion
-builds on this where an experiment has it and no kl_vae.
+This is models/kl_vae.py with `quantise: vq`. Latent diffusion builds on it if an experiment has no kl_vae.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class VQVAEConfig(KLVAEConfig):
 
 
 class VQVAE(KLVAE):
-    """A convolutional autoencoder whose codes are the entries of a book, its use and perplexity logged."""
+    """A convolutional autoencoder with a codebook, whose use and perplexity are logged."""
 
     Config = VQVAEConfig
     paper = (

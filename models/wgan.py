@@ -4,9 +4,9 @@ https://arxiv.org/abs/1701.07875
 
     D: min E[D(G(z))] - E[D(x)] over weights in [-c, c]        G: min -E[D(G(z))]
 
-DCGAN's networks, BatchNorm in the critic included. RMSProp, since momentum unsettles the critic (Sec. 4), and
-five critic steps a step of G, each on other images. Clipped weights make a poor critic, as the authors say
-themselves (Sec. 3); WGAN-GP mends that.
+The networks are DCGAN's, including BatchNorm in the critic. The optimizer is RMSProp, since momentum makes
+the critic unstable (Sec. 4), with five critic steps per step of G, each on new images. The authors themselves
+call weight clipping a poor constraint (Sec. 3); WGAN-GP replaces it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class WGANConfig(DCGANConfig):
 
 
 class WGAN(DCGAN):
-    """A critic of bounded weights, then G."""
+    """A GAN whose critic has bounded weights."""
 
     Config = WGANConfig
     paper = "Arjovsky, Chintala & Bottou 2017, Wasserstein GAN, https://arxiv.org/abs/1701.07875"

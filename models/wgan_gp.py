@@ -4,8 +4,8 @@ https://arxiv.org/abs/1704.00028
 
     D: min E[D(G(z))] - E[D(x)] + lambda E[(|grad D(x^)| - 1)^2]        G: min -E[D(G(z))]
 
-with x^ on lines between images and samples. DCGAN's networks without BatchNorm in the critic, whose slope is
-meant image by image (Sec. 4).
+with x^ on lines between images and samples. The networks are DCGAN's, without BatchNorm in the critic, since
+the penalty applies to each image separately (Sec. 4).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.search_space import tunable
 
 
 class WGANGPConfig(DCGANConfig):
-    """Hyperparameters of WGAN-GP: the authors' for convolutional networks on MNIST."""
+    """Hyperparameters of WGAN-GP: the authors' values for convolutional networks on MNIST."""
 
     # fmt: off
     loss: LossName = "wasserstein"
@@ -35,7 +35,7 @@ class WGANGPConfig(DCGANConfig):
 
 
 class WGANGP(DCGAN):
-    """A critic whose slope is near 1, then G."""
+    """A GAN whose critic has gradients of norm 1."""
 
     Config = WGANGPConfig
     paper = (

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
+from components.common.errors import InputError
 from components.common.hashing import digest
 from components.data.card import DataCard, Sources
+from components.data.sources import prepare
 from models.family import Card, SourceShape
 
 ABOUT = {
@@ -37,15 +43,6 @@ def test_a_card_is_stored_with_its_source_alone() -> None:
     assert plain.to_json() == {"channels": 1, "resolution": 8, "num_classes": 10, "text": 0}
     for card in (plain, with_source):
         assert Card.from_json(json.loads(json.dumps(card.to_json()))) == card
-
-
-import subprocess
-import sys
-
-import pytest
-
-from components.common.errors import InputError
-from components.data.sources import prepare
 
 
 def test_the_card_reads_back_and_its_hash_is_that_of_the_files(home):

@@ -55,15 +55,17 @@ def test_the_encoder_sees_noise_and_the_target_is_clean(change: dict[str, float]
 
 def test_noise_and_blackened_pixels_are_as_many_as_asked_for() -> None:
     x = torch.full((50, 1, 20, 20), 0.2)
-    noisy = build(Card(1, 20), noise=0.1).spoilt(x)
+    noisy = build(Card(1, 20), noise=0.1).corrupted(x)
     torch.testing.assert_close((noisy - x).std() / 2, torch.tensor(0.1), rtol=0.03, atol=0)
-    assert build(Card(1, 20), noise=0.5).spoilt(-torch.ones_like(x)).min() == -1, "noisy images end there too"
-    black = build(Card(1, 20), masked=0.3).spoilt(x) == -1
+    assert build(Card(1, 20), noise=0.5).corrupted(-torch.ones_like(x)).min() == -1, (
+        "noisy images end there too"
+    )
+    black = build(Card(1, 20), masked=0.3).corrupted(x) == -1
     torch.testing.assert_close(black.float().mean(), torch.tensor(0.3), rtol=0.05, atol=0)
 
 
 def test_colours_are_blackened_together() -> None:
-    black = build(Card(3, 8), masked=0.5).spoilt(torch.zeros(4, 3, 8, 8)) == -1
+    black = build(Card(3, 8), masked=0.5).corrupted(torch.zeros(4, 3, 8, 8)) == -1
     assert torch.equal(black[:, 0], black[:, 1]) and torch.equal(black[:, 0], black[:, 2])
 
 

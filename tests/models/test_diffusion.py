@@ -78,7 +78,7 @@ def test_every_combination_trains_and_samples(changes: dict[str, object]) -> Non
     (Card(1, 8), {"condition": "class"}, "condition=class needs labels"),
     (Card(1, 8), {"condition": "text"}, "condition=text needs encoded captions"),
     (Card(1, 8), {"space_to_depth": 3}, "space_to_depth=3 must divide"),
-    (CLASSES, {"condition_dropout": 0}, "guidance=1.5 goes away from .* condition_dropout=0 never trains"),
+    (CLASSES, {"condition_dropout": 0}, "guidance=1.5 needs .* condition_dropout=0 never trains"),
     (CLASSES, {"condition_dropout": 1}, "condition_dropout=1 never trains the condition"),
     (Card(1, 8), {"process": "linear", "target": "v", "sampler_steps": 1001}, "more than the 1000 steps"),
 ])  # fmt: skip
@@ -153,12 +153,12 @@ def test_conditions_are_withheld_image_by_image() -> None:
     family = build(CAPTIONS, condition="text", condition_dropout=0.1)
     given = batch(CAPTIONS, 3000)
     torch.manual_seed(0)
-    condition = family.withheld(given, torch.device("cpu"))
+    condition = family.training_condition(given, torch.device("cpu"))
     assert condition.text_mask is not None and given.text_mask is not None and condition.label is None
     dropped = ~condition.text_mask.any(1)
     assert float(dropped.float().mean()) == pytest.approx(0.1, abs=0.02)
     assert torch.equal(condition.text_mask[~dropped], given.text_mask[~dropped])
-    classes = build(condition_dropout=0.1).withheld(batch(n=3000), torch.device("cpu")).label
+    classes = build(condition_dropout=0.1).training_condition(batch(n=3000), torch.device("cpu")).label
     assert classes is not None
     dropped, given = classes == 3, batch(n=3000)  # the index after the last class
     assert float(dropped.float().mean()) == pytest.approx(0.1, abs=0.02)

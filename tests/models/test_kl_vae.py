@@ -159,4 +159,4 @@ def test_training_brings_the_codes_into_use() -> None:
 def test_validation_moves_no_code() -> None:
     family = build(**VQ).eval()
     family.loss(Batch(4, images(tiny.CARD)))
-    assert not family.seen
+    assert not family.statistics

@@ -194,7 +194,7 @@ def test_validation_knows_no_warm_up() -> None:
 def test_memory_changes_no_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     generator, found = build(likelihood="gaussian_fixed").eval().generator, []
     for numbers in (1, 6 * 16 * 4, 10**9):
-        monkeypatch.setattr(vae, "NUMBERS", numbers)
+        monkeypatch.setattr(vae, "DECODED_PIXELS", numbers)
         found.append(generator.log_weights(images(), Noise(range(6)), 10))
     torch.testing.assert_close(found[0], found[2])
     torch.testing.assert_close(found[1], found[2])
@@ -266,7 +266,7 @@ def test_grey_levels_have_no_bernoulli_likelihood() -> None:
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"binarise": "threshold", "likelihood": "gaussian"}, "binarise=threshold is for"),
-    ({"draws": 5, "beta": 2.0}, "draws=5 weighs"),
+    ({"draws": 5, "beta": 2.0}, "draws=5 does not go with"),
     ({"bounded": False}, "bounded=false is for gaussian"),
 ])  # fmt: skip
 def test_what_contradicts_itself_is_refused(change: dict[str, Any], message: str) -> None:
