@@ -135,7 +135,7 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setattr(inception_file.urllib.request, "urlopen", unreachable)
     known = tmp_path / "known.pth"
     known.write_bytes(b"weights")
-    monkeypatch.setattr(inception, "INCEPTION_SHA256", digest(known, "sha256"))
+    monkeypatch.setattr(inception_file, "INCEPTION_SHA256", digest(known, "sha256"))
     return tmp_path
 
 
