@@ -22,6 +22,7 @@ from components.extractors.inception import (
     inception_weights,
 )
 from components.extractors.load import load_extractor
+from tests.extractors.test_make import put
 
 FEW = 4  # images in the network at once, where 16 take seconds
 
@@ -145,12 +146,6 @@ def places(tmp_path, monkeypatch):
 
 def unreachable(url, timeout):
     raise urllib.error.URLError("no route to host")
-
-
-def put(path, content=b"weights"):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
 
 
 def test_inception_is_looked_for_in_order(places, monkeypatch):
