@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from components.cluster import ray_cluster
 from components.common.hashing import digest
@@ -19,11 +18,6 @@ from components.extractors.make import make
 from components.store import Store
 
 SPLITS = {"train": 1000, "validation": 390, "test": 400}
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    torch.set_num_threads(1)  # two would wait for each other where other tests run beside these
 
 
 def prepared(folder: Path, images: np.ndarray, labels: np.ndarray | None) -> Path:

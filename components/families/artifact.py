@@ -78,12 +78,9 @@ def load_model(
             described = json.load(file)
         weights = load_file(os.path.join(path, "model.safetensors"))
     except FileNotFoundError:
-        missing = [
-            name
-            for name in ("config.json", "model.safetensors")
-            if not os.path.exists(os.path.join(path, name))
-        ]
-        raise InputError(f"{path} is not a model folder: {' and '.join(missing)} missing") from None
+        files = ("config.json", "model.safetensors")
+        missing = [name for name in files if not os.path.exists(os.path.join(path, name))]
+        raise InputError(f"{path} is not a model folder: it has no {' and no '.join(missing)}") from None
     except Exception as error:  # json and safetensors raise kinds of their own for damaged files
         raise InputError(f"the model in {path} cannot be read: {error}") from None
     try:

@@ -11,16 +11,7 @@ from components.data.dataset import open_split
 from components.evaluation import reference
 from components.evaluation.evaluate import judge
 from components.evaluation.reference import Judged, Reference
-
-SETS = {
-    *("frechet_distance", "kid", "frechet_distance_unbiased", "precision", "recall", "density", "coverage"),
-    "memorised",
-}
-
-
-CLASSES = {
-    *("classifier_score", "label_accuracy", "class_kid", "class_frechet_distance", "classification_accuracy"),
-}
+from tests.evaluation.test_evaluate import CLASSES, SETS
 
 
 @pytest.fixture(scope="module")

@@ -8,31 +8,11 @@ from torch import nn
 
 from components.common.errors import InputError
 from components.common.hashing import digest
-from components.config.evaluate import Custom, Evaluate
+from components.config.evaluate import Evaluate
 from components.extractors.custom import adopt_custom
 from components.extractors.load import load_extractor
 from components.extractors.make import make
-
-
-def put(path, content=b"weights"):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
-
-
-SOURCE = '''
-import torch
-
-class Colours(torch.nn.Module):
-    """Mean colours, turned by a matrix."""
-
-    def __init__(self):
-        super().__init__()
-        self.matrix = torch.nn.Linear(3, 5)
-
-    def forward(self, x):
-        return self.matrix(x.mean((2, 3)))
-'''
+from tests.extractors.test_make import SOURCE, custom, put
 
 
 @pytest.fixture
@@ -43,20 +23,6 @@ def project(tmp_path, monkeypatch):
     linear = nn.Linear(3, 5)
     save_file({f"matrix.{k}": v for k, v in linear.state_dict().items()}, tmp_path / "mine.safetensors")
     return tmp_path
-
-
-def custom(project, **changes):
-    fields = {
-        "name": "colours",
-        "network": "mine.py:Colours",
-        "weights": "mine.safetensors",
-        "sha256": digest(project / "mine.safetensors", "sha256"),
-        "dim": 5,
-        "resize": 16,
-        "mean": [0.5, 0.25, 0.5],
-        "std": [0.5, 0.5, 1.0],
-    }
-    return Custom(**fields | changes)
 
 
 def adopted(project, **changes):

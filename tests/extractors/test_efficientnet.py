@@ -10,15 +10,8 @@ from components.common.errors import InputError
 from components.extractors import efficientnet as module
 from components.extractors.efficientnet import adopt_efficientnet
 from components.extractors.load import load_extractor
-
-
-def random_images(n, channels, edge, seed=0):
-    return np.random.RandomState(seed).randint(0, 256, (n, channels, edge, edge)).astype(np.uint8)
-
-
-def close(ours, theirs):
-    assert ours.shape == theirs.shape
-    assert np.abs(ours - theirs).max() <= 1e-4 * np.abs(theirs).max()
+from tests.extractors.test_inception import close, random_images
+from tests.extractors.test_make import put
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +44,6 @@ def test_efficientnet_weights_are_verified_before_loading(tmp_path):
     (tmp_path / "efficientnet-lite0.pth").write_bytes(b"tampered")
     with pytest.raises(InputError, match="changed since it was saved"):
         load_extractor(tmp_path)
-
-
-def put(path, content=b"weights"):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
 
 
 def test_efficientnet_needs_its_extra(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Inception is the network that FID was defined with."""
 
+import dataclasses
 import http.client
 import io
 import json
@@ -10,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-from components.common import hashing
 from components.common.errors import InputError
 from components.common.hashing import digest
 from components.extractors import inception as inception_file
@@ -22,6 +22,9 @@ from components.extractors.inception import (
     inception_weights,
 )
 from components.extractors.load import load_extractor
+from tests.extractors.test_make import put
+
+FEW = 4  # images in the network at once, where 16 take seconds
 
 
 def random_images(n, channels, edge, seed=0):
@@ -58,9 +61,11 @@ def weights(tmp_path_factory):
 def inception(weights, tmp_path_factory):
     folder = tmp_path_factory.mktemp("inception")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inception_file, "INCEPTION_SHA256", hashing.digest(weights, "sha256"))
+        patch.setattr(inception_file, "INCEPTION_SHA256", digest(weights, "sha256"))
         adopt_inception(weights, folder)
-        return load_extractor(folder)
+        loaded = load_extractor(folder)
+    assert loaded.chunk == PIECE
+    return dataclasses.replace(loaded, chunk=FEW)
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +98,10 @@ def test_inception_is_that_of_torchmetrics(inception, weights):
 
 
 def test_inception_does_not_depend_on_how_images_are_cut(inception):
-    images = random_images(PIECE + 3, 3, 32)
+    images = random_images(FEW + 3, 3, 32)
     whole = inception(images)
-    np.testing.assert_array_equal(inception(images[PIECE:]), whole[PIECE:])
-    close(inception(images[5:12]), whole[5:12])
+    np.testing.assert_array_equal(inception(images[FEW:]), whole[FEW:])
+    close(inception(images[1:5]), whole[1:5])
 
 
 def test_only_inception_gives_fid(inception):
@@ -118,7 +123,7 @@ def test_no_code_in_inception_weights_is_run(tmp_path, monkeypatch):
             return (pytest.fail, ("code in the weights was run",))
 
     torch.save({"x": Trap()}, tmp_path / "inception-2015-12-05.pth")
-    sha256 = hashing.digest(tmp_path / "inception-2015-12-05.pth", "sha256")
+    sha256 = digest(tmp_path / "inception-2015-12-05.pth", "sha256")
     monkeypatch.setattr(inception_file, "INCEPTION_SHA256", sha256)
     (tmp_path / "config.json").write_text(json.dumps({"name": "inception", "hash": "0" * 64}))
     with pytest.raises(Exception, match="[Ww]eights"):
@@ -135,18 +140,12 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setattr(inception_file.urllib.request, "urlopen", unreachable)
     known = tmp_path / "known.pth"
     known.write_bytes(b"weights")
-    monkeypatch.setattr(inception, "INCEPTION_SHA256", digest(known, "sha256"))
+    monkeypatch.setattr(inception_file, "INCEPTION_SHA256", digest(known, "sha256"))
     return tmp_path
 
 
 def unreachable(url, timeout):
     raise urllib.error.URLError("no route to host")
-
-
-def put(path, content=b"weights"):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
 
 
 def test_inception_is_looked_for_in_order(places, monkeypatch):

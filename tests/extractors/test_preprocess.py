@@ -10,10 +10,7 @@ from components.extractors.preprocess import (
     prepare_own,
     tensorflow_resize,
 )
-
-
-def random_images(n, channels, edge, seed=0):
-    return np.random.RandomState(seed).randint(0, 256, (n, channels, edge, edge)).astype(np.uint8)
+from tests.extractors.test_inception import random_images
 
 
 def test_own_preparation_reduces_but_never_enlarges():

@@ -4,18 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from components.data.dataset import Shards, Split, open_split
+from components.data.dataset import open_split
 from components.extractors import small
 from components.extractors.small import accuracy_on, train_classifier
+from tests.extractors.test_make import few
 
 
 @pytest.fixture(scope="module")
 def splits(digits):
     return open_split(digits, "train"), open_split(digits, "validation"), open_split(digits, "test")
-
-
-def few(split, n):
-    return Split(Shards([split.images[:n]]), None if split.labels is None else split.labels[:n])
 
 
 def test_a_classifier_of_generated_images_is_tested_on_real_ones(splits, tmp_path):

@@ -125,6 +125,7 @@ def on_two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return two_ranks.train_all(trainings, tmp_path_factory.mktemp("ranks"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*NAMES, "dcgan-deep"])
 def test_two_ranks_equal_one(name: str, on_two_ranks: Path) -> None:
     """The same two shards on one process or on two.

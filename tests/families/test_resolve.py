@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from components.config.experiment import Experiment
-from components.families.resolve import resolved, with_upstream
+from components.families.resolve import with_upstream
+from tests.families.test_upstream import experiment
 
 BELOW, ABOVE = "kl_vae", "latent_diffusion"
-
-
-def experiment(families: dict[str, Any], **others: Any) -> Experiment:
-    return resolved(Experiment(families=families, **others), "cpu", "float32")
 
 
 def test_what_a_family_builds_on_is_added_before_it() -> None:

@@ -3,18 +3,14 @@
 import numpy as np
 import pytest
 
-from components.metrics.distances import GROUPS, Estimate, jackknife
+from components.metrics.distances import Estimate, jackknife
 from components.metrics.inception_score import class_means, inception_score
+from tests.metrics.test_manifold import kept
 
 
 @pytest.fixture
 def random():
     return np.random.RandomState(0)
-
-
-def kept(n):
-    """Rows that are left without each group in turn."""
-    return [np.arange(n) % GROUPS != g for g in range(GROUPS)]
 
 
 def test_inception_score_of_certain_and_of_ignorant_classifiers():

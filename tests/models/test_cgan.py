@@ -10,29 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from components.data.batches import Batches
-from components.training.trainer import Trainer
 from models.cgan import CGAN, CGANConfig, Planes
 from models.dcgan import Generator
-from models.family import Batch, Card
+from models.family import Card
 from models.parts.discriminator import (
     Discriminator,
 )
 from models.parts.layers import batch_norms
-from tests import tiny
+from tests.models.test_adversarial import CARD, images, trainer
 
 pytestmark = pytest.mark.usefixtures("seeded")
-
-CARD = Card(1, 8, 10)
-
-
-def images(n: int = 4, *, card: Card = CARD, labelled: bool = False) -> Batch:
-    return Batch(n, torch.rand(n, *card.shape) * 2 - 1, torch.arange(n) % 10 if labelled else None)
-
-
-def trainer(name: str, steps: int = 8, **change: Any) -> tuple[Trainer, Batches]:
-    chosen = tiny.settings(steps=steps, shards=1)
-    return tiny.trainer(name, chosen, change=change), Batches(tiny.split(), chosen.batch, chosen.seed)
 
 
 def conditional(**settings: Any) -> CGAN:

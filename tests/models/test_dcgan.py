@@ -10,22 +10,14 @@ from torch import Tensor, nn
 
 from models import dcgan as module
 from models.dcgan import DCGAN, DCGANConfig, Features, Generator
-from models.family import Batch, Card
+from models.family import Card
 from models.parts.discriminator import (
     Discriminator,
 )
 from models.parts.layers import batch_norms
+from tests.models.test_adversarial import DEEP, images
 
 pytestmark = pytest.mark.usefixtures("seeded")
-
-CARD = Card(1, 8, 10)
-
-
-DEEP = Card(1, 16)  # large enough for BatchNorm in DCGAN's discriminator, which its first layer is without
-
-
-def images(n: int = 4, *, card: Card = CARD, labelled: bool = False) -> Batch:
-    return Batch(n, torch.rand(n, *card.shape) * 2 - 1, torch.arange(n) % 10 if labelled else None)
 
 
 def dcgan(**settings: Any) -> DCGAN:

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from models.family import Batch, Card
 from models.gan import GANConfig
 from models.parts.discriminator import (
     Discriminator,
 )
+from tests.models.test_adversarial import PIXELS, flat, images
 
 pytestmark = pytest.mark.usefixtures("seeded")
-
-CARD = Card(1, 8, 10)
-
-
-PIXELS = 64
-
-
-def images(n: int = 4, *, card: Card = CARD, labelled: bool = False) -> Batch:
-    return Batch(n, torch.rand(n, *card.shape) * 2 - 1, torch.arange(n) % 10 if labelled else None)
-
-
-def flat(x: Tensor | None) -> Tensor:
-    assert x is not None
-    return x.detach().flatten(1)
 
 
 def test_statistics_enter_the_score_beside_the_features() -> None:

@@ -158,11 +158,13 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return two_ranks.train_all(trainings, tmp_path_factory.mktemp("ranks"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "change"), SPREAD)
 def test_remedies_on_two_ranks_equal_one(name: str, change: str, together: Path) -> None:
     two_ranks.compare(together, f"{name}-{change}", trained(name, change)[0])
 
 
+@pytest.mark.slow
 def test_p_has_moved_on_two_ranks(together: Path) -> None:
     """Else that they agree on it would say nothing."""
     state = torch.load(together / "gan-ada.pt", weights_only=True)["state"]

@@ -4,36 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from models.diffusion import Diffusion
-from models.family import Batch, Card, Noise
-from models.inpainting import Inpainting, InpaintingConfig
-from models.super_resolution import SuperResolution, SuperResolutionConfig, enlarged, reduced
-
-CARD = Card(3, 16)
-
-
-def build(name: str, card: Card = CARD, **changes: object) -> Diffusion:
-    torch.manual_seed(0)
-    settings = {"width": 16, "sampler_steps": 3, **changes}
-    if name == "upscale":
-        family: Diffusion = SuperResolution(SuperResolutionConfig(**settings), card)  # type: ignore[arg-type]
-    else:
-        family = Inpainting(InpaintingConfig(**settings), card)  # type: ignore[arg-type]
-    for p in family.parameters():
-        p.data += 0.02 * torch.randn_like(p)
-    return family
-
-
-def images(n: int = 4, card: Card = CARD) -> Tensor:
-    return torch.rand(n, *card.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
-
-
-def sample(family: Diffusion, given: Batch, seeds: range = range(4)) -> Tensor:
-    with torch.inference_mode():
-        return family.eval().generator.sample(given, Noise(seeds))
+from models.family import Batch
+from models.super_resolution import enlarged, reduced
+from tests.models.test_inpainting import build, images, sample
 
 
 def test_a_small_image_is_the_mean_of_smooth_ones_and_has_no_aliases() -> None:

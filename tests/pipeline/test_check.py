@@ -4,30 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from components.common.errors import InputError
-from components.config.experiment import Experiment
-from components.data.card import DataCard
 from components.data.text import encoder
-from components.families.resolve import resolved
 from components.pipeline import train
 from components.pipeline.check import check
-from components.pipeline.plan import Plan
 from components.stages import cache
 from components.store import Store
-
-CARD = DataCard(
-    name="x", title="X", source="", licence="", credit="", resolution=8, channels=1,
-    labels=["a", "b"], counts={"train": 8, "validation": 8, "test": 8},
-)  # fmt: skip
-
-
-def plan(store: Store, families: dict[str, dict[str, Any]], **train: Any) -> Plan:
-    experiment = Experiment(device="cpu", families=families, train={"precision": "float32", **train})
-    return Plan.of(resolved(experiment, "cpu", "float32"), "0123.dir", CARD, store)
+from tests.pipeline.test_anomaly_models import CARD, plan
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from components.families import catalogue
 from components.sampling import conditions, generate
 from components.store import Store
 from tests import captioned
+from tests.families.test_captions import split
 
 pytestmark = pytest.mark.usefixtures("captioned_family")
 
@@ -27,10 +27,6 @@ def store(tmp_path: Path) -> Store:
     captioned.prepared(Path(store.path("data")))
     encode_captions.encode(store.url, "data", "captions")
     return store
-
-
-def split(store: Store, name: str) -> Any:
-    return open_split(Path(store.path("data")), name, Path(store.path("captions")))
 
 
 def test_judged_samples_follow_the_captions_of_the_split(store: Store) -> None:

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from components.families import artifact, catalogue
-from components.sampling.request import Wish
-from components.sampling.to_file import sample_to_file
-from components.store import Store
-from components.training import request
-from models.family import Card
-from tests import tiny
-
-SIDE = 8
+from tests.sampling.test_from_images import SIDE, drawn, model
 
 
 @pytest.fixture
@@ -41,27 +31,6 @@ def pictures(tmp_path: Path) -> dict[str, Path]:
     Image.fromarray(np.full((SIDE, SIDE), np.nan, np.float32)).save(tmp_path / "nan.tiff")
     others = {"nan": tmp_path / "nan.tiff", "none": tmp_path / "none.png"}
     return {name: tmp_path / f"{name}.png" for name in (*made, "broken", "cut")} | others
-
-
-def model(tmp_path: Path, family: str, classes: int = 0, **changes: Any) -> Path:
-    """An exported model, untrained, with weights that say something."""
-    config = {**tiny.CONFIGS[family], **changes}
-    torch.manual_seed(0)
-    built = catalogue.build(family, config, Card(1, SIDE, classes))
-    for p in built.parameters():
-        p.data += 0.02 * torch.randn_like(p)
-    store = Store(str(tmp_path / family))
-    job = request.Fit(family, catalogue.config_of(family, config), {}, "data", "", store.url)
-    artifact.save_model(store, "model", job.family, job.config, built.generator, built.card)
-    return Path(store.path("model"))
-
-
-def drawn(model: Path, tmp_path: Path, n: int = 2, **wishes: Any) -> np.ndarray:
-    """The samples, (n, H, W)."""
-    output = tmp_path / "out.png"
-    sample_to_file(model, output, n=n, wish=Wish(**wishes))
-    with Image.open(output) as image:
-        return np.stack(np.split(np.asarray(image), n, axis=1))
 
 
 def test_a_hole_is_filled_and_the_rest_stays(tmp_path: Path, pictures: dict[str, Path]) -> None:

@@ -3,44 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from components.training.distributed import Buffers, Group
-from models.family import Batch, Card, Config, Family, Phase
-
-
-class TwoNetworks(Family):
-    """Two networks with a buffer each that counts how often they ran, and one of the family's own."""
-
-    Config = Config
-    paper = "none"
-
-    def __init__(self) -> None:
-        super().__init__(Config(), Card(1, 8))
-        self.generator, self.other = Counting(), Counting()  # type: ignore[assignment]
-        self.register_buffer("updates", torch.zeros(()))
-        self.phases = (
-            Phase("a", self.loss, torch.optim.SGD(self.generator.parameters(), 0.1), after=self.count),
-            Phase("b", self.loss, torch.optim.SGD(self.other.parameters(), 0.1), every=2),
-        )
-
-    def loss(self, batch: Batch) -> dict[str, torch.Tensor]:
-        assert batch.image is not None
-        return {"sum": self.generator(batch.image) + self.other(batch.image)}
-
-    def count(self, terms: dict[str, torch.Tensor]) -> None:
-        self.updates += 1
-
-
-class Counting(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(()))
-        self.register_buffer("runs", torch.zeros(()))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.runs += 1
-        return self.weight * x.flatten(1).mean(1)
+from models.family import Batch
+from tests.training.test_trainer import TwoNetworks
 
 
 def test_buffers_belong_to_shards_and_to_the_networks_a_phase_trains() -> None:

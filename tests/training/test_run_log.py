@@ -13,10 +13,7 @@ from components.store.uploader import Uploader
 from components.training import posthoc_ema
 from components.training.posthoc_ema import Tracks
 from components.training.run_log import RunLog
-
-
-def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(value, b[name]) for name, value in a.items())
+from tests.training.test_posthoc_ema import same
 
 
 def test_snapshots_are_files_of_the_attempt(tmp_path: Any) -> None:

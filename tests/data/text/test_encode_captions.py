@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from components.data.dataset import open_split
 from components.data.text import encode_captions, encoder
 from components.store import Store
 from tests import captioned
+from tests.families.test_captions import split
 
 pytestmark = pytest.mark.usefixtures("captioned_family")
 
@@ -23,10 +23,6 @@ def store(tmp_path: Path) -> Store:
     captioned.prepared(Path(store.path("data")))
     encode_captions.encode(store.url, "data", "captions")
     return store
-
-
-def split(store: Store, name: str) -> Any:
-    return open_split(Path(store.path("data")), name, Path(store.path("captions")))
 
 
 def test_each_caption_is_encoded_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,15 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import app
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output, standard error."""
-    with pytest.raises(SystemExit) as ended:
-        app.main(arguments)
-    captured = capsys.readouterr()
-    return int(ended.value.code or 0), captured.out, captured.err
+from tests.flows.cli.test_app import call
 
 
 def test_families_as_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,18 +27,11 @@ import pytest
 
 from components.store import Store
 from flows import sweep_setup
-from flows.cli import app
 from flows.cli.run import newest_interrupted
 from flows.record import redacted
+from tests.flows.cli.test_app import call
 from tests.flows.driver import Sweeps
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output, standard error."""
-    with pytest.raises(SystemExit) as ended:
-        app.main(arguments)
-    captured = capsys.readouterr()
-    return int(ended.value.code or 0), captured.out, captured.err
+from tests.flows.test_sweep_setup import refused
 
 
 def test_a_plan_touches_nothing(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -57,13 +50,6 @@ def test_a_plan_knows_the_classes(
     code, out, err = call(capsys, "run", "--plan", *(word for c in changes for word in ("--set", c)))
     assert code == 2 and out == "" and "data set digits has no class 'eleven'" in err
     assert call(capsys, "run", "--plan", "--set", changes[0], "--set", "evaluate.held_out=[3]")[0] == 0
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as end:
-        app.main(["sweep", *arguments])
-    assert end.value.code == 2
-    return capsys.readouterr().err
 
 
 def test_a_config_without_a_sweep_is_refused(

@@ -11,21 +11,15 @@ from torch import nn
 from torch.linalg import matrix_norm
 
 from models.dcgan import DCGANConfig, Features
-from models.family import Batch, Card
 from models.parts.discriminator import (
     Discriminator,
     MinibatchDiscrimination,
     MinibatchStddev,
     normalise_spectrally,
 )
+from tests.models.test_adversarial import CARD, images
 
 pytestmark = pytest.mark.usefixtures("seeded")
-
-CARD = Card(1, 8, 10)
-
-
-def images(n: int = 4, *, card: Card = CARD, labelled: bool = False) -> Batch:
-    return Batch(n, torch.rand(n, *card.shape) * 2 - 1, torch.arange(n) % 10 if labelled else None)
 
 
 def test_minibatch_discrimination_by_hand() -> None:

@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
-from models.diffusion import Diffusion
-from models.diffusion_config import DiffusionConfig
-from models.family import Batch, Card
+from models.family import Card
 from models.parts.unet import space_to_depth
+from tests.models.test_diffusion import batch, build
 
 CLASSES, CAPTIONS = Card(1, 8, 3), Card(1, 8, 3, text=6)
-
-
-def build(card: Card = CLASSES, **changes: object) -> Diffusion:
-    torch.manual_seed(0)
-    family = Diffusion(DiffusionConfig(**{"width": 16, "sampler_steps": 3, **changes}), card)  # type: ignore[arg-type]
-    for p in family.parameters():  # residual branches start at zero: then little could go wrong
-        p.data += 0.02 * torch.randn_like(p)
-    return family
-
-
-def batch(card: Card = CLASSES, n: int = 4) -> Batch:
-    generator = torch.Generator().manual_seed(1)
-    image = torch.rand(n, *card.shape, generator=generator) * 2 - 1
-    text = torch.randn(n, 5, card.text, generator=generator) if card.text else None
-    mask = torch.arange(5) < torch.arange(n)[:, None] % 5 + 1 if card.text else None
-    return Batch(
-        n, image, torch.arange(n) % card.num_classes if card.num_classes else None, text=text, text_mask=mask
-    )
 
 
 @pytest.mark.parametrize(

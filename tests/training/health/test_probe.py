@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -14,14 +12,7 @@ from torch import Tensor, nn
 from components.sampling.conditions import FixedConditions
 from components.training.health.probe import Probe
 from models.family import Batch, Card, Generator, Noise
-
-
-def reread(state: Mapping[str, Any]) -> dict[str, Any]:
-    """As a checkpoint gives it back."""
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
+from tests.training.health.test_detector import reread
 
 
 class Modes(Generator):

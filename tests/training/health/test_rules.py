@@ -2,53 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-import numpy as np
 import pytest
 
-from components.training.health.detector import Diagnosis, Doctor
-
-WELL = {
-    "D(x)": 0.56,
-    "D(G(z))": 0.44,
-    "auc": 0.75,
-    "loss_d": 0.6,
-    "loss_g": 0.9,
-    "grad_d": 0.5,
-    "grad_g": 1.0,
-    "weights_d": 10.0,
-    "weights_g": 9.0,
-    "diversity": 1.0,
-    "movement": 0.1,
-}
-
-
-Changes = Callable[[int], Mapping[str, float]]
-
-
-def nothing(look: int) -> Mapping[str, float]:
-    return {}
-
-
-def vitals(look: int, changes: Changes = nothing) -> dict[str, float]:
-    """A healthy look with some noise, changed."""
-    noise = np.random.default_rng(look)
-    return {k: v * (1 + 0.03 * noise.normal()) for k, v in WELL.items()} | dict(changes(look))
-
-
-def follow(
-    changes: Changes, looks: int = 60, doctor: Doctor | None = None, start: int = 0
-) -> list[Diagnosis]:
-    doctor = doctor or Doctor()
-    said = [doctor.examine(50 * (i + 1), vitals(i, changes)) for i in range(start, start + looks)]
-    return [diagnosis for diagnosis in said if diagnosis]
-
-
-def leaping(look: int) -> Mapping[str, float]:
-    thrown = {"weights_d": 20.0} if look >= 30 else {}
-    return thrown | ({"loss_d": 15.0} if look == 30 else {})
-
+from components.training.health.detector import Doctor
+from tests.training.health.test_detector import Changes, follow, leaping, nothing, vitals
 
 HARMLESS: dict[str, Changes] = {
     "well": nothing,
