@@ -44,5 +44,5 @@ def test_the_discriminator_reads_what_the_generator_makes(patch: int) -> None:
 
 
 def test_patches_that_do_not_divide_the_image_are_refused() -> None:
-    with pytest.raises(ValueError, match="patch=3 must divide the 8 pixels"):
+    with pytest.raises(ValueError, match="patch=3 must divide the resolution"):
         r3gan.R3GAN(r3gan.R3GANConfig(**SMALL, patch=3), CARD)
