@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from components.evaluation.metric import warned
+from components.records.evaluation import JudgedMetric
 
 DIM = 8
 
@@ -13,7 +14,7 @@ DIM = 8
 def noted(name: str, n: int, **more: Any) -> str:
     extractor = SimpleNamespace(frechet_name="frechet_distance")
     ref: Any = SimpleNamespace(dim=DIM, extractor=extractor, info={"data": {"labels": ["a", "b"]}})
-    return str(warned({name: {"value": 1.0, **more}}, ref, n)[name].get("note", ""))
+    return warned({name: JudgedMetric(value=1.0, **more)}, ref, n)[name].note or ""
 
 
 def test_frechet_distances_of_few_images_are_mostly_bias() -> None:
@@ -24,8 +25,8 @@ def test_frechet_distances_of_few_images_are_mostly_bias() -> None:
 
 def test_of_a_mean_over_classes_the_images_of_a_class_count() -> None:
     enough = next(n for n in range(1, 10_000) if not noted("frechet_distance", n))
-    assert noted("class_frechet_distance", enough, classes={}).startswith("mostly bias")
-    assert noted("class_frechet_distance", 2 * enough, classes={}) == ""
+    assert noted("class_frechet_distance", enough, classes={"a": 1.0}).startswith("mostly bias")
+    assert noted("class_frechet_distance", 2 * enough, classes={"a": 1.0}) == ""
 
 
 def test_an_extrapolation_says_from_how_many_images() -> None:

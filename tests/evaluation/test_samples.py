@@ -6,7 +6,6 @@ import functools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from components.evaluation.requests import Draw, Places, Verdict
 from components.evaluation.samples import baseline_images, open_model, sample_for_evaluation
 from components.families import artifact, catalogue
 from components.families.tasks import TASKS
+from components.records.evaluation import Evaluation, Metrics
 from components.sampling.sources import as_images
 from components.store import Store
 from models.family import Card, SourceShape
@@ -63,31 +63,29 @@ def store(tmp_path: Path, digits: Path, digits_reference: Path) -> Store:
     return store
 
 
-def evaluated(store: Store, name: str, baseline: bool = True) -> dict[str, Any]:
+def evaluated(store: Store, name: str, baseline: bool = True) -> Evaluation:
     places = Places(store.url, name, "reference/extractor", f"parts/{name}", "reference")
     for start, n in ((0, 64), (64, 6)) if name == UNPAIRED else ((0, N),):
         draw(Draw(places, f"models/{name}", n, seed=3, start=start, baseline=baseline))
     return judge(Verdict(places, "train", name, "out", published=False))
 
 
-def values(metrics: dict[str, Any]) -> dict[str, float]:
-    return {name: metric["value"] for name, metric in metrics.items()}
+def values(metrics: Metrics) -> dict[str, float]:
+    return {name: metric.value for name, metric in metrics.items()}
 
 
 def test_the_baseline_of_pairs_is_the_source_against_its_target(store: Store, digits_ref: Reference) -> None:
     result = evaluated(store, PAIRED)
-    baseline, test = result["baseline"], open_split(Path(store.path(PAIRED)), "test", sources=True)
+    baseline, test = result.baseline, open_split(Path(store.path(PAIRED)), "test", sources=True)
     targets = test.images[np.arange(N)]
-    assert baseline["name"] == "identity"
+    assert baseline.name == "identity"
     # Each source is the inverted target in three equal channels.
-    assert baseline["metrics"]["mse"]["value"] == pytest.approx(
-        np.square(1 - 2 * (targets / 255)).mean(), rel=1e-4
-    )
+    assert baseline.metrics["mse"].value == pytest.approx(np.square(1 - 2 * (targets / 255)).mean(), rel=1e-4)
     images = as_images(test.sources[np.arange(N)], Card(1, 8))
     pairs, judged = pair_values(targets, images, None), Judged(digits_ref.extractor(images))
-    assert values(baseline["metrics"]) == values(evaluate.judge_pairs(judged, pairs, digits_ref))
-    same_recipe = {name: metric["comparability"] for name, metric in result["metrics"].items()}
-    assert same_recipe == {name: metric["comparability"] for name, metric in baseline["metrics"].items()}
+    assert values(baseline.metrics) == values(evaluate.judge_pairs(judged, pairs, digits_ref))
+    same_recipe = {name: metric.comparability for name, metric in result.metrics.items()}
+    assert same_recipe == {name: metric.comparability for name, metric in baseline.metrics.items()}
 
 
 def test_the_baseline_without_pairs_is_the_set_of_sources(store: Store, digits_ref: Reference) -> None:
@@ -95,29 +93,29 @@ def test_the_baseline_without_pairs_is_the_set_of_sources(store: Store, digits_r
     sources = open_split(Path(store.path(UNPAIRED)), "test", sources=True).sources[:]
     judged = Judged(digits_ref.extractor(as_images(sources, Card(1, 8))))
     expected = values(evaluate.judge(judged, digits_ref))
-    assert result["baseline"]["name"] == "identity"
-    assert values(result["baseline"]["metrics"]) == pytest.approx(expected, rel=1e-5)
-    assert result["metrics"]["kid"]["n"] == SOURCES["test"]
+    assert result.baseline.name == "identity"
+    assert values(result.baseline.metrics) == pytest.approx(expected, rel=1e-5)
+    assert result.metrics["kid"].n == SOURCES["test"]
 
 
 def test_families_that_make_their_sources_have_a_baseline_of_these(store: Store) -> None:
     for name, called in (("super_resolution", "bicubic"), ("inpainting", "identity")):
-        baseline = evaluated(store, name)["baseline"]
+        baseline = evaluated(store, name).baseline
         generator, inputs = open_model(store, f"models/{name}", name, "", "test")
         images, targets = baseline_images(generator, inputs, N, 3), inputs.targets(np.arange(N))
-        assert baseline["name"] == called and images is not None and targets is not None
+        assert baseline.name == called and images is not None and targets is not None
         mse = np.square((images.astype(float) - targets) / 255).mean()
-        assert baseline["metrics"]["mse"]["value"] == pytest.approx(mse, rel=1e-6)
+        assert baseline.metrics["mse"].value == pytest.approx(mse, rel=1e-6)
 
 
 def test_a_baseline_changes_nothing_else(store: Store) -> None:
     with_it = evaluated(store, "super_resolution")
     store.delete("parts")
     without = evaluated(store, "super_resolution", baseline=False)
-    assert without["baseline"] is None and without["metrics"] == with_it["metrics"]
+    assert without.baseline is None and without.metrics == with_it.metrics
     for name in ("vae", "autoencoder"):
         assert TASKS[catalogue.FAMILIES[name].task].baseline is None
-        assert evaluated(store, name)["baseline"] is None
+        assert evaluated(store, name).baseline is None
 
 
 def test_samples_know_what_they_were_made_from(store: Store) -> None:
