@@ -127,9 +127,9 @@ def test_trained_interrupted_sampled_and_evaluated(
     n = catalogue.most_samples(name, DataCard.read(Path(store.path(name))), "test", 100)
     assert n == (100 if paired else 50)
     draw(Draw(places, "whole/model", n, seed=1))
-    metrics = judge(Verdict(places, "whole", name, "out", published=False))["metrics"]
+    metrics = judge(Verdict(places, "whole", name, "out", published=False)).metrics
     assert ("mse" in metrics) is paired and ("kid" in metrics) is not paired
-    assert {metric["n"] for metric in metrics.values()} == {n}
+    assert {metric.n for metric in metrics.values()} == {n}
     assert not {"label_accuracy", "class_kid"} & metrics.keys()
 
 

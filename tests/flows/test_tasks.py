@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from components.pipeline.graph import STAGES
+from components.records.run import Comparison, TableRow
 from flows import tasks
 
 
@@ -27,12 +28,11 @@ def test_a_table_without_rows_goes_to_the_record_and_not_to_prefect(monkeypatch:
     record: dict[str, Any] = {}
     artifacts: list[Any] = []
     monkeypatch.setattr(tasks, "create_table_artifact", lambda rows, **_: artifacts.append(rows))
-    row = {"family": "vae", "quality": {"kid": 1.0}, "speed": {"seconds": 2.0}}
-    done: Any = SimpleNamespace(uri="store/compare/k")
+    row = TableRow(family="vae", quality={"kid": 1.0}, speed={"seconds": 2.0})
     for table in ([], [row]):
-        result = {"results": [], "table": table}
-        store = SimpleNamespace(read_json=lambda _, result=result: result)
-        run: Any = SimpleNamespace(store=store, record=SimpleNamespace(update=record.update), run_id="1")
-        tasks.show_table(run, done)
-        assert record == result
+        result = Comparison(results=[], table=table).to_json()
+        monkeypatch.setattr(tasks, "read", lambda store, done, result=result: result)
+        run: Any = SimpleNamespace(store=None, record=SimpleNamespace(update=record.update), run_id="1")
+        tasks.show_table(run, SimpleNamespace())  # type: ignore[arg-type]
+        assert record == {"results": [], "table": table}
     assert artifacts == [[{"family": "vae", "kid": 1.0, "seconds": 2.0}]]

@@ -9,28 +9,29 @@ from typing import Any
 import pytest
 
 from components.common.errors import InputError
+from components.records.run import RunManifest, StageEntry
 from components.store import Store
 from flows.cli import shared
 
 
-def record(run_id: str, kind: str = "run", **more: Any) -> dict[str, Any]:
-    return {"run_id": run_id, "kind": kind, "stages": [], **more}
+def record(run_id: str, kind: str = "run", **more: Any) -> RunManifest:
+    return RunManifest(run_id=run_id, kind=kind, **more)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(str(tmp_path / "store"))
     for run_id, kind in (("1", "run"), ("2", "sweep"), ("3", "run")):
-        store.write_json(f"runs/{run_id}/run.json", record(run_id, kind))
+        store.write_json(f"runs/{run_id}/run.json", record(run_id, kind).to_json())
     return store
 
 
 def test_a_run_is_found_by_its_id_or_as_the_latest_of_a_kind(store: Store) -> None:
-    assert shared.find_run(store, "1")["run_id"] == "1"
-    assert shared.find_run(store, "latest")["run_id"] == "3"
-    assert shared.find_run(store, "latest", kind="sweep")["run_id"] == "2"
+    assert shared.find_run(store, "1").run_id == "1"
+    assert shared.find_run(store, "latest").run_id == "3"
+    assert shared.find_run(store, "latest", kind="sweep").run_id == "2"
     store.write_bytes("runs/4/run.json", b"{")
-    assert shared.read_record(store, "4") is None
+    assert shared.read_record(store, "4", RunManifest) is None
     for missing in ("4", "5", "../1"):
         with pytest.raises(InputError, match="there is no run"):
             shared.find_run(store, missing)
@@ -38,26 +39,29 @@ def test_a_run_is_found_by_its_id_or_as_the_latest_of_a_kind(store: Store) -> No
 
 def test_a_run_that_stopped_writing_is_lost() -> None:
     now = datetime.now(UTC)
-    assert shared.status_of({"status": "running", "heartbeat": now.isoformat()}) == "running"
-    old = (now - 2 * shared.LOST).isoformat()
-    assert shared.status_of({"status": "running", "heartbeat": old}) == "lost"
-    assert shared.status_of({"status": "done", "heartbeat": (now - timedelta(days=9)).isoformat()}) == "done"
+    old, older = (now - 2 * shared.LOST).isoformat(), (now - timedelta(days=9)).isoformat()
+    for status, heartbeat, expected in (
+        ("running", now.isoformat(), "running"),
+        ("running", old, "lost"),
+        ("done", older, "done"),
+    ):
+        assert shared.status_of(record("1", status=status, heartbeat=heartbeat)) == expected
 
 
 def test_models_are_the_exports_that_finished() -> None:
-    def stage(name: str, state: str, family: str | None = None) -> dict[str, Any]:
-        return {"name": name, "state": state, "family": family, "uri": f"store/{name}/k", "attempt": 2}
+    def stage(name: str, state: str, family: str | None = None) -> StageEntry:
+        return StageEntry(name=name, state=state, family=family, uri=f"store/{name}/k", attempt=2)
 
     stages = [stage("prepare", "cached"), stage("export", "ran", "vae"), stage("export", "failed", "dcgan")]
-    folders, models = shared.stage_folders({"stages": stages})
-    assert folders == {"prepare": "store/prepare/k/attempts/2", "export": "store/export/k/attempts/2"}
-    assert models == {"vae": "store/export/k/attempts/2"}
+    manifest = record("1", stages=stages)
+    assert stages[0].folder == "store/prepare/k/attempts/2"
+    assert set(manifest.models) == {"vae"} and "store/export/k/attempts/2" in manifest.models["vae"]
 
 
 def test_a_model_is_a_folder_or_that_of_a_run(store: Store, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").touch()
-    assert shared.model_folder(str(tmp_path / "model"), None, "nowhere") == (tmp_path / "model", {})
+    assert shared.model_folder(str(tmp_path / "model"), None, "nowhere") == (tmp_path / "model", None)
     with pytest.raises(InputError, match="no model of family 'vae'; it has: none"):
         shared.model_folder("1", "vae", str(tmp_path / "store"))
 
