@@ -37,71 +37,103 @@ def train(
     report: Report = lambda step, metrics, checkpoint: None,
     stop_at: int | None = None,
 ) -> Trained:
-    """Train to the end of the settings, or until validation no longer improves.
+    """Train to the end of the settings, or until the validation loss no longer improves.
 
     Args:
         trainer: the family and its settings.
         data: batches by step.
-        log: where rows, grids and checkpoints go.
-        validation: held-out batches; used where the family has one phase, whose loss then is a measure.
-        resume: a checkpoint's state to go on from.
-        report: told at every checkpoint.
+        log: receives rows, sample grids and checkpoints.
+        validation: held-out batches; used for families with one phase, whose loss is then a measure.
+        resume: the state of the checkpoint to resume from.
+        report: called at every checkpoint.
         stop_at: a step at which to stop for now, to be resumed from its checkpoint.
 
     Raises:
-        Diverged: a term is not finite; the last good checkpoint stays.
+        Diverged: a term is not finite, or the health monitor stops the training; the last good checkpoint
+            stays.
     """
     settings = trainer.settings
+    start(trainer, log, resume)
+    changes = {milestone.step: milestone.change for milestone in settings.milestones}
+    row: dict[str, float] = {}
+    began = time.perf_counter() - trainer.control.seconds
+    end = settings.steps if stop_at is None else min(stop_at, settings.steps)
+    while trainer.control.step < end and not trainer.control.stopped:
+        if trainer.control.step in changes:
+            trainer.adjust(changes[trainer.control.step])
+        trainer.step(data)
+        control, step = trainer.control, trainer.control.step
+        control.seconds = time.perf_counter() - began
+        log.progress(step, row)
+        row, diagnosis = measure(trainer, log, validation, row)
+        if diagnosis and respond(trainer, log, diagnosis):
+            continue
+        if step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped:
+            if trainer.monitor.healthy:
+                control.healthy = (control.attempt, step)
+            name = log.save(step, trainer.state())
+            report(step, row | {"seconds": time.perf_counter() - began}, name)
+    control = trainer.control
+    return Trained(control, trainer.images, control.step == settings.steps or control.stopped, row)
+
+
+def start(trainer: Trainer, log: Log, resume: dict[str, Any] | None) -> None:
+    """Draw the first snapshot, or load the state to resume from."""
     if resume is None:
         snapshot(trainer, log)
     else:
         trainer.load_state(resume)
         log.resume_at(trainer.control.step, trainer.control.attempt)
         refuse_again(trainer)
-    control = trainer.control
-    grids, monitor = grid_steps(settings), trainer.monitor
-    if monitor.examines:
-        log.watch(monitor.described)
-    validates = bool(validation) and len(trainer.family.phases) == 1
-    by_loss = validates and settings.patience is not None  # what stops a training early also selects
-    changes = {milestone.step: milestone.change for milestone in settings.milestones}
-    row: dict[str, float] = {}
-    began = time.perf_counter() - control.seconds
-    end = settings.steps if stop_at is None else min(stop_at, settings.steps)
-    while control.step < end and not control.stopped:
-        if control.step in changes:
-            trainer.adjust(changes[control.step])
-        trainer.step(data)
-        step = control.step
-        control.seconds = time.perf_counter() - began
-        log.progress(step, row)
-        checked: dict[str, float] = {}
-        if validates and (step % settings.validate_every == 0 or step == settings.steps):
-            terms, seen = trainer.validate(validation)
-            checked = terms | seen
-            if by_loss:
-                trainer.select(sum(terms.values()))
-        drawn = step in grids or control.stopped
-        vitals, diagnosis = trainer.check_health()
-        if trainer.is_logged(step) or checked or drawn or vitals:
-            row = trainer.collect() | {f"validation/{k}": v for k, v in checked.items()}
-            diagnosis = diagnosis or trainer.broken(row)
-            row |= {f"health/{k}": v for k, v in vitals.items()}
-            judged = snapshot(trainer, log) if drawn else {}
-            if judged and not by_loss:
-                trainer.select(judged["score"])
-            row |= {f"judged/{k}": v for k, v in judged.items() if k != "score"}
-            log.row(step, {"images": trainer.images, "seconds": control.seconds, **row})
-        if diagnosis and respond(trainer, log, diagnosis):
-            control = trainer.control
-            continue
-        saved = step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped
-        if saved and monitor.healthy:
-            control.healthy = (control.attempt, step)
-        if saved:
-            name = log.save(step, trainer.state())
-            report(step, row | {"seconds": time.perf_counter() - began}, name)
-    return Trained(control, trainer.images, control.step == settings.steps or control.stopped, row)
+    if trainer.monitor.examines:
+        log.watch(trainer.monitor.described)
+
+
+def measure(
+    trainer: Trainer, log: Log, validation: Sequence[Batch], row: dict[str, float]
+) -> tuple[dict[str, float], Diagnosis | None]:
+    """Validate, check health and draw a snapshot if they are due after this step; log the results.
+
+    Returns:
+        The newest row of the log, which is `row` if nothing was due, and the diagnosis, if there is one.
+    """
+    control, step = trainer.control, trainer.control.step
+    validated = validate(trainer, validation)
+    drawn = step in grid_steps(trainer.settings) or control.stopped
+    vitals, diagnosis = trainer.check_health()
+    if not (trainer.is_logged(step) or validated or drawn or vitals):
+        return row, diagnosis
+    row = trainer.collect() | {f"validation/{name}": value for name, value in validated.items()}
+    diagnosis = diagnosis or trainer.broken(row)
+    row |= {f"health/{name}": value for name, value in vitals.items()}
+    if drawn:
+        quality = snapshot(trainer, log)
+        if quality and not selects_by_loss(trainer, validation):
+            trainer.select(quality["score"])
+        row |= {f"judged/{name}": value for name, value in quality.items() if name != "score"}
+    log.row(step, {"images": trainer.images, "seconds": control.seconds, **row})
+    return row, diagnosis
+
+
+def validate(trainer: Trainer, batches: Sequence[Batch]) -> dict[str, float]:
+    """Return the terms of the validation loss and what is observed with them; empty if it is not due.
+
+    Only the loss of a single phase is a measure.
+    """
+    settings, step = trainer.settings, trainer.control.step
+    due = step % settings.validate_every == 0 or step == settings.steps
+    if not (due and batches and len(trainer.family.phases) == 1):
+        return {}
+    terms, observed = trainer.validate(batches)
+    if selects_by_loss(trainer, batches):
+        trainer.select(sum(terms.values()))
+    return terms | observed
+
+
+def selects_by_loss(trainer: Trainer, validation: Sequence[Batch]) -> bool:
+    """Whether the validation loss, which then stops the training early, also selects the best weights."""
+    single = bool(validation) and len(trainer.family.phases) == 1
+    return single and trainer.settings.patience is not None
 
 
 def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
