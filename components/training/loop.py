@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import torch
@@ -54,7 +54,10 @@ def train(
     """
     settings = trainer.settings
     start(trainer, log, resume)
+    grids = grid_steps(settings)
     changes = {milestone.step: milestone.change for milestone in settings.milestones}
+    if len(trainer.family.phases) > 1:
+        validation = ()  # only the loss of a single phase is a measure
     row: dict[str, float] = {}
     began = time.perf_counter() - trainer.control.seconds
     end = settings.steps if stop_at is None else min(stop_at, settings.steps)
@@ -65,7 +68,7 @@ def train(
         control, step = trainer.control, trainer.control.step
         control.seconds = time.perf_counter() - began
         log.progress(step, row)
-        row, diagnosis = measure(trainer, log, validation, row)
+        row, diagnosis = measure(trainer, log, validation, grids, row)
         if diagnosis and respond(trainer, log, diagnosis):
             continue
         if step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped:
@@ -90,7 +93,7 @@ def start(trainer: Trainer, log: Log, resume: dict[str, Any] | None) -> None:
 
 
 def measure(
-    trainer: Trainer, log: Log, validation: Sequence[Batch], row: dict[str, float]
+    trainer: Trainer, log: Log, validation: Sequence[Batch], grids: Container[int], row: dict[str, float]
 ) -> tuple[dict[str, float], Diagnosis | None]:
     """Validate, check health and draw a snapshot if they are due after this step; log the results.
 
@@ -99,7 +102,7 @@ def measure(
     """
     control, step = trainer.control, trainer.control.step
     validated = validate(trainer, validation)
-    drawn = step in grid_steps(trainer.settings) or control.stopped
+    drawn = step in grids or control.stopped
     vitals, diagnosis = trainer.check_health()
     if not (trainer.is_logged(step) or validated or drawn or vitals):
         return row, diagnosis
@@ -108,7 +111,7 @@ def measure(
     row |= {f"health/{name}": value for name, value in vitals.items()}
     if drawn:
         quality = snapshot(trainer, log)
-        if quality and not selects_by_loss(trainer, validation):
+        if quality and not (validation and trainer.selects_by_loss):
             trainer.select(quality["score"])
         row |= {f"judged/{name}": value for name, value in quality.items() if name != "score"}
     log.row(step, {"images": trainer.images, "seconds": control.seconds, **row})
@@ -116,24 +119,15 @@ def measure(
 
 
 def validate(trainer: Trainer, batches: Sequence[Batch]) -> dict[str, float]:
-    """Return the terms of the validation loss and what is observed with them; empty if it is not due.
-
-    Only the loss of a single phase is a measure.
-    """
+    """Return the terms of the validation loss and what is observed with them; empty if it is not due."""
     settings, step = trainer.settings, trainer.control.step
     due = step % settings.validate_every == 0 or step == settings.steps
-    if not (due and batches and len(trainer.family.phases) == 1):
+    if not (due and batches):
         return {}
     terms, observed = trainer.validate(batches)
-    if selects_by_loss(trainer, batches):
+    if trainer.selects_by_loss:
         trainer.select(sum(terms.values()))
     return terms | observed
-
-
-def selects_by_loss(trainer: Trainer, validation: Sequence[Batch]) -> bool:
-    """Whether the validation loss, which then stops the training early, also selects the best weights."""
-    single = bool(validation) and len(trainer.family.phases) == 1
-    return single and trainer.settings.patience is not None
 
 
 def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
