@@ -249,7 +249,7 @@ class Trainer:
 
     @property
     def selects_by_loss(self) -> bool:
-        """Whether the loss of the family's only phase on validation stops training and selects the weights."""
+        """Whether the validation loss of the only phase stops training early and selects the weights."""
         return self.settings.patience is not None and len(self.family.phases) == 1
 
     def select(self, score: float) -> None:
