@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,3 +42,10 @@ def test_models_import_torch_pydantic_and_the_standard_library_alone(module: str
 def test_the_package_models_imports_nothing() -> None:
     """Settings can be read without torch."""
     assert SOURCES["models.__init__"].read_text().count("import") == 0
+
+
+def test_flows_do_not_import_ray_before_they_join_a_cluster() -> None:
+    """Ray reads its environment as it is imported, and `ray_cluster.connect` sets it."""
+    flows = [module for module in SOURCES if module.startswith("flows.") and module != "flows.__main__"]
+    code = f"import sys, {', '.join(flows)}; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

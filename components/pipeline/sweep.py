@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from components.cluster import ray_cluster
 from components.families.catalogue import module_of
 from components.pipeline import extractor, reference, train
 from components.pipeline.plan import Plan
@@ -52,7 +53,8 @@ def spec(plan: Plan, family: str) -> Spec:
 
 def run(context: Context) -> dict[str, Any]:
     """Search, with the seed of the experiment's training."""
-    from components.tuning.sweep import SweepRequest, sweep  # slow to import, and most runs have no sweep
+    ray_cluster.connect()  # before the next line imports Ray, which reads its environment once
+    from components.tuning.sweep import SweepRequest, sweep
 
     plan, training = context.plan, context.plan.experiment.training(context.family)
     assert plan.experiment.sweep is not None
@@ -71,7 +73,7 @@ def show(context: Context, log: TrialLog) -> None:
         parts.append(f"finalists: {log.finals[0]} of {log.finals[1]} judged again")
     if left is not None:
         parts.append(f"about {left / 60:.0f} min left")
-    record = {"trials": counts, "finals": log.finals, "seconds_left": left}
+    record = {"trials": counts, "finals": list(log.finals), "seconds_left": left}
     context.progress(finished, log.planned, "; ".join(parts), **record)
 
 

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import torch
 
-from components.records.training import Averages, Point
 from components.training import posthoc_ema
 from components.training.health.detector import Diagnosis
 from components.training.health.events import event, stopped
@@ -55,7 +54,10 @@ def train(
     """
     settings = trainer.settings
     start(trainer, log, resume)
+    grids = grid_steps(settings)
     changes = {milestone.step: milestone.change for milestone in settings.milestones}
+    if len(trainer.family.phases) > 1:
+        validation = ()  # only the loss of a single phase is a measure
     row: dict[str, float] = {}
     began = time.perf_counter() - trainer.control.seconds
     end = settings.steps if stop_at is None else min(stop_at, settings.steps)
@@ -66,7 +68,7 @@ def train(
         control, step = trainer.control, trainer.control.step
         control.seconds = time.perf_counter() - began
         log.progress(step, row)
-        row, diagnosis = measure(trainer, log, validation, row)
+        row, diagnosis = measure(trainer, log, validation, grids, row)
         if diagnosis and respond(trainer, log, diagnosis):
             continue
         if step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped:
@@ -91,7 +93,7 @@ def start(trainer: Trainer, log: Log, resume: dict[str, Any] | None) -> None:
 
 
 def measure(
-    trainer: Trainer, log: Log, validation: Sequence[Batch], row: dict[str, float]
+    trainer: Trainer, log: Log, validation: Sequence[Batch], grids: Container[int], row: dict[str, float]
 ) -> tuple[dict[str, float], Diagnosis | None]:
     """Validate, check health and draw a snapshot if they are due after this step; log the results.
 
@@ -100,7 +102,7 @@ def measure(
     """
     control, step = trainer.control, trainer.control.step
     validated = validate(trainer, validation)
-    drawn = step in grid_steps(trainer.settings) or control.stopped
+    drawn = step in grids or control.stopped
     vitals, diagnosis = trainer.check_health()
     if not (trainer.is_logged(step) or validated or drawn or vitals):
         return row, diagnosis
@@ -109,7 +111,7 @@ def measure(
     row |= {f"health/{name}": value for name, value in vitals.items()}
     if drawn:
         quality = snapshot(trainer, log)
-        if quality and not selects_by_loss(trainer, validation):
+        if quality and not (validation and trainer.selects_by_loss):
             trainer.select(quality["score"])
         row |= {f"judged/{name}": value for name, value in quality.items() if name != "score"}
     log.row(step, {"images": trainer.images, "seconds": control.seconds, **row})
@@ -117,24 +119,15 @@ def measure(
 
 
 def validate(trainer: Trainer, batches: Sequence[Batch]) -> dict[str, float]:
-    """Return the terms of the validation loss and what is observed with them; empty if it is not due.
-
-    Only the loss of a single phase is a measure.
-    """
+    """Return the terms of the validation loss and what is observed with them; empty if it is not due."""
     settings, step = trainer.settings, trainer.control.step
     due = step % settings.validate_every == 0 or step == settings.steps
-    if not (due and batches and len(trainer.family.phases) == 1):
+    if not (due and batches):
         return {}
     terms, observed = trainer.validate(batches)
-    if selects_by_loss(trainer, batches):
+    if trainer.selects_by_loss:
         trainer.select(sum(terms.values()))
     return terms | observed
-
-
-def selects_by_loss(trainer: Trainer, validation: Sequence[Batch]) -> bool:
-    """Whether the validation loss, which then stops the training early, also selects the best weights."""
-    single = bool(validation) and len(trainer.family.phases) == 1
-    return single and trainer.settings.patience is not None
 
 
 def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
@@ -146,16 +139,17 @@ def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
     control, monitor = trainer.control, trainer.monitor
     remedy, generator = trainer.remedy(diagnosis.disease), trainer.calibrated()
     action = "treated" if remedy else monitor.without_remedy(diagnosis.disease)
-    diagnosed = event(diagnosis, control.attempt, action)
+    found = event(diagnosis, control.attempt, action)
     if remedy is None:
-        control.events.append(diagnosed)
-        log.event(diagnosed, generator)
+        control.events.append(found)
+        log.event(found, generator)
         if action == "stopped":
             log.save(control.step, trainer.state())
             refuse_again(trainer)
         return False
     state = trainer.group.agree(log.load(control.healthy)) if control.healthy else None
-    log.event(trainer.treat(diagnosed, remedy, state), generator)
+    found = trainer.treat(found, remedy, state)
+    log.event(found, generator)
     control = trainer.control
     log.go_back(control.step, control.attempt)
     log.watch(monitor.described)
@@ -166,7 +160,7 @@ def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
 def refuse_again(trainer: Trainer) -> None:
     """A training that the doctor stopped stays so: raises Diverged with why and what had been tried."""
     control = trainer.control
-    if control.events and control.events[-1].action == "stopped":
+    if control.events and control.events[-1]["action"] == "stopped":
         raise stopped(control.events[-1], trainer.settings.health, control.treatments)
 
 
@@ -188,32 +182,31 @@ def snapshot(trainer: Trainer, log: Log) -> dict[str, float]:
 
 
 @torch.no_grad()
-def try_lengths(trainer: Trainer, log: Log) -> Averages:
+def try_lengths(trainer: Trainer, log: Log) -> dict[str, Any]:
     """Judge averages of other lengths as snapshots are judged; one that beats the ordinary becomes the best.
 
     The ordinary average is the one that would be kept without: of the best snapshot, or of the last step. For
     the first process, after training; the averaged generator is afterwards what it was.
 
     Returns:
-        which length was best, if it was not the ordinary one, and for each length its quality and, as
-        `missed`, how far its profile is from the exact one.
+        `won`: the length that did, None where it was the ordinary; `curve`: length and quality, and `missed`,
+        how far the profile is from that of the length; `snapshots`: how many they were made from.
     """
     assert trainer.tracks
     control, generator, settings = trainer.control, trainer.ema.generator, trainer.settings
     last = {name: value.clone() for name, value in generator.state_dict().items()}
     ordinary = trainer.weights("best" if settings.keep == "best" else "last")
-    first = log.judge(control.step, ordinary)
+    curve: list[dict[str, Any]] = [{"length": None, **log.judge(control.step, ordinary)}]
     generator.load_state_dict(last)
-    won, lowest, best = None, first["score"], trainer.best
+    won, lowest, best = None, curve[0]["score"], trainer.best
     if math.isnan(lowest):
         lowest = math.inf
-    curve: list[Point] = [{"length": None, **first}]
     moments = log.stored_tracks(trainer.tracks.moments)
     lengths = settings.ema_lengths if moments else ()
-    averages = posthoc_ema.averages(lengths, moments, map(log.load_tracks, moments), control.step)
-    for length, (parameters, missed) in zip(lengths, averages, strict=True):
-        for name, parameter in generator.named_parameters():
-            parameter.copy_(parameters[name])
+    made = posthoc_ema.averages(lengths, moments, map(log.load_tracks, moments), control.step)
+    for length, (parameters, missed) in zip(lengths, made, strict=True):
+        for name, mine in generator.named_parameters():
+            mine.copy_(parameters[name])
         judged = log.judge(control.step, trainer.calibrated())
         curve.append({"length": length, "missed": missed, **judged})
         if judged["score"] < lowest:
@@ -222,4 +215,4 @@ def try_lengths(trainer: Trainer, log: Log) -> Averages:
     generator.load_state_dict(last)
     if won is not None:
         trainer.best, control.best_step = best, control.step
-    return Averages(won=won, curve=curve, snapshots=len(moments))
+    return {"won": won, "curve": curve, "snapshots": len(moments)}

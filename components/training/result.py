@@ -128,7 +128,7 @@ def selected_by(log: RunLog, trainer: Trainer, averages: Averages | None) -> Sel
         return log.selector.jury.described.model_copy(update={"ema_length": averages.won})
     if not trainer.control.best_step:
         return None
-    if trainer.settings.patience is not None and len(trainer.family.phases) == 1:
+    if trainer.selects_by_loss:
         return Selection(metric=VALIDATION_LOSS, split="validation")
     return None if log.selector is None else log.selector.jury.described
 

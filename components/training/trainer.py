@@ -256,6 +256,11 @@ class Trainer:
         self.family.train()
         return self.group.agree(sums)
 
+    @property
+    def selects_by_loss(self) -> bool:
+        """Whether the validation loss of the only phase stops training early and selects the weights."""
+        return self.settings.patience is not None and len(self.family.phases) == 1
+
     def select(self, score: float) -> None:
         """Keep the weights if they are the best so far; after too many that are not, stop."""
         control, patience = self.control, self.settings.patience

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from ray import tune
-from ray.tune.search import BasicVariantGenerator
 
 from components.common.seeds import derive
 from components.config.sweep import Sweep
@@ -33,6 +31,8 @@ def label_of(value: Any) -> Any:
 
 def domain(hyperparameter: Hyperparameter) -> Any:
     """Where a hyperparameter is searched, as Tune has it; upper ends belong to it."""
+    from ray import tune  # Ray reads its environment as it is imported, and `connect` sets it
+
     space = hyperparameter.space
     if not isinstance(space, Range):
         return tune.choice([label_of(value) for value in space.values])
@@ -101,6 +101,8 @@ def searcher(
     if settings.scheduler == "pbt":
         most = 0  # all at once: those that wait for the others count among them
     if settings.searcher != "optuna":
+        from ray.tune.search import BasicVariantGenerator
+
         return BasicVariantGenerator(
             [dict(point) for point in points], max_concurrent=most, random_state=settings.seed
         )

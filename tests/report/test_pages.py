@@ -452,11 +452,7 @@ def test_selection_in_words(how, said):
 
 
 def test_a_validation_loss_that_selects_is_read_as_it_is_written():
-    trainer = SimpleNamespace(
-        control=SimpleNamespace(best_step=200),
-        settings=SimpleNamespace(patience=3),
-        family=SimpleNamespace(phases=[None]),
-    )
+    trainer = SimpleNamespace(control=SimpleNamespace(best_step=200), selects_by_loss=True)
     how = selected_by(SimpleNamespace(selector=None), trainer, None)
     assert checkpoints.selected_by(how) == "lowest validation loss on the validation split"
 

@@ -90,7 +90,11 @@ def test_a_model_that_was_never_without_a_label_wants_one(tmp_path: Path, pictur
     ("diffusion", {"source": "image"}, "say how much with --strength"),
     ("diffusion", {"source": "image", "strength": 0.0}, "--strength 0.0.*greater than 0"),
     ("diffusion", {"strength": 0.5}, "--strength 0.5: name the image to start from with --source FILE"),
-    ("inpainting", {"source": "image", "mask": "mask", "strength": 0.5}, "strength has no effect on inpainting"),
+    (
+        "inpainting",
+        {"source": "image", "mask": "mask", "strength": 0.5},
+        "strength has no effect on inpainting",
+    ),
     ("super_resolution", {"strength": 0.5}, "--strength 0.5: name the image to start from"),
     ("diffusion", {"steps": 0}, "--steps 0.*greater than or equal to 1"),
     ("dcgan", {"source": "image"}, "dcgan makes images from nothing: it takes no --source"),
