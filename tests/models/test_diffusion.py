@@ -89,7 +89,7 @@ def test_every_combination_trains_and_samples(changes: dict[str, object]) -> Non
     ({"sampler_steps": 0}, "greater than or equal to 1"),
     ({"process": "cosine", "target": "eps"}, "set clip: true"),
     ({"process": "linear", "target": "eps", "shift": 3.0}, "errors of x_0 by 47. .* with shift=3"),
-    ({"process": "cosine", "spacing": "leading", "sampler_steps": 10}, "alpha=0.1. in sampler_steps=10 of"),
+    ({"process": "cosine", "spacing": "leading", "sampler_steps": 10}, "alpha=0.1. with sampler_steps=10"),
     ({"process": "linear", "spacing": "leading", "sampler_steps": 501}, "starts at alpha=0.28"),
     (
         {"process": "cosine", "target": "v", "zero_terminal_snr": True, "weighting": "min_snr"},

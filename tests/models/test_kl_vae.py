@@ -59,7 +59,7 @@ def test_the_likelihood_is_that_of_unit_scale(likelihood: str) -> None:
 
 
 def test_latents_as_large_as_images_are_refused() -> None:
-    with pytest.raises(ValueError, match="latent=4 with factor=2 makes latents of 64 numbers"):
+    with pytest.raises(ValueError, match="latent=4 with factor=2 gives latents of 64 dimensions"):
         build(latent=4)
 
 

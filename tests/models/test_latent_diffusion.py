@@ -130,7 +130,7 @@ def test_a_little_noise_stays_near_the_image() -> None:
     generator, given = build(strength=0.5, sampler="euler", guidance=1).generator.eval(), batch(3)
     known = generator.encoded(given.image)
     with torch.inference_mode():
-        found = generator.walked(lambda x, level: known, generator.start(given), Noise(range(3)))
+        found = generator.integrate(lambda x, level: known, generator.start(given), Noise(range(3)))
     torch.testing.assert_close(found, known, rtol=1e-4, atol=1e-4)
 
 
@@ -152,5 +152,5 @@ def test_codes_of_a_book_serve_alike() -> None:
 
 
 def test_latents_are_not_clipped_to_pixels() -> None:
-    with pytest.raises(ValidationError, match="latents have no such bounds"):
+    with pytest.raises(ValidationError, match="latents have no bounds"):
         LatentDiffusionConfig(clip=True)
