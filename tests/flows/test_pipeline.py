@@ -204,7 +204,7 @@ def test_any_folder_is_judged_like_a_run(
         (["few", "--split", "exam"], "--split exam"),
         (["few", "--extractor", "vgg"], "evaluate.extractor='vgg'"),
         (["few", "--set", "sample=3"], "evaluate.sample"),
-        (["few", "--extractor", "inception", "--set", "inception_path=WEIGHTS"], "may be called FID"),
+        (["few", "--extractor", "inception", "--set", "inception_path=WEIGHTS"], "which FID needs"),
     ],
 )
 def test_what_cannot_be_judged(
