@@ -767,7 +767,7 @@ REFUSED: list[tuple[type[AdversarialConfig], dict[str, Any], str]] = [
     (WGANGPConfig, {"norm": "batch"}, "gradient_penalty needs norm: none"),
     (GANConfig, {"n_critic": 2, "n_generator": 2}, "n_critic and n_generator cannot both be more than 1"),
     (WGANConfig, {"label_smoothing": 0.1}, "label_smoothing needs a loss with labels, and loss: wasserstein"),
-    (GANConfig, {"label_smoothing": 0.1, "loss": "relativistic"}, "label_smoothing has no meaning"),
+    (GANConfig, {"label_smoothing": 0.1, "loss": "relativistic"}, "label_smoothing needs a loss with labels"),
     (WGANConfig, {"spectral_norm": True, "norm": "none"}, "clip_weights and spectral_norm both bound"),
     (GANConfig, {"unrolled_steps": 1, "r1": 1.0}, "unrolled_steps and r1 cannot be combined"),
     (WGANGPConfig, {"unrolled_steps": 1}, "unrolled_steps and gradient_penalty cannot be combined"),
