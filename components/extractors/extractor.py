@@ -1,13 +1,13 @@
-"""Images -> feature vectors: what judges the images, behind one interface, and named for what it is.
+"""The interface of feature extractors, which map images to the feature vectors of evaluation.
 
-Five kinds of extractor. `classifier` is a small network trained on the data set's own labels, the custom for
-digits. `rotation` is the same network where there are no labels, trained to tell by how much an image was
-turned (Gidaris et al. 2018, Unsupervised Representation Learning by Predicting Image Rotations,
-https://arxiv.org/abs/1803.07728). `inception` is the network of 2015-12-05 that FID was defined with, and
-the only one whose distance is called FID. `efficientnet` is EfficientNet-Lite0 trained on ImageNet (Tan & Le
-2019, https://arxiv.org/abs/1905.11946). `custom:<name>` is the user's own network.
+There are five kinds. `classifier` is a small network trained on the labels of the data set, as is usual for
+digits. `rotation` is the same network for data without labels, trained to predict rotations (Gidaris et al.
+2018, Unsupervised Representation Learning by Predicting Image Rotations, https://arxiv.org/abs/1803.07728).
+`inception` is the network of 2015-12-05 that defines FID; only its distance is called FID. `efficientnet` is
+EfficientNet-Lite0 trained on ImageNet (Tan & Le 2019, https://arxiv.org/abs/1905.11946). `custom:<name>` is
+the user's network.
 
-This module runs an extractor that lies in a folder; components/extractors/make.py puts one there.
+components/extractors/make.py creates the folder of an extractor, load.py loads it.
 """
 
 from __future__ import annotations
@@ -24,71 +24,70 @@ from torch import Tensor, nn
 from components.common.chunks import CHUNK
 from components.extractors.preprocess import check_images
 
-PIECE = 16  # images at once in the large networks: less memory than a chunk takes, and faster; divides CHUNK
+PIECE = 16  # images at once in large networks, faster and with less memory than CHUNK, which it divides
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """Images in, features out: a network, its name, and the hash that says when two of them are the same."""
+    """A network from images to features, its preparation of images, and a hash that identifies both."""
 
     name: str  # classifier | rotation | inception | efficientnet | custom:<name>
-    hash: str  # sha256 of the weights and of how images are prepared
+    hash: str  # sha256 of the weights and the preparation of images
     dim: int
-    resize: int | None  # edge in pixels at which the network sees an image; None: it depends on the image's
-    range: str  # of the pixels it sees
-    channels: int | None  # of the images it accepts; None: grey or RGB
-    resolution: int | None  # None: any
+    resize: int | None  # side in pixels of prepared images; None: depends on the image
+    range: str  # of prepared pixels
+    channels: int | None  # of accepted images; None: grey or RGB
+    resolution: int | None  # of accepted images; None: any
     network: nn.Module  # prepared images -> features (n, dim)
-    prepare: Callable[[Tensor], Tensor]  # uint8 (n, C, H, W) -> what the network sees
+    prepare: Callable[[Tensor], Tensor]  # uint8 (n, C, H, W) -> prepared images
     chunk: int = CHUNK  # images in the network at once; divides CHUNK
-    classes: Literal["own", "imagenet"] | None = None  # what its class scores are of
-    info: dict[str, Any] = dataclasses.field(default_factory=dict)  # how it was made and how good it is
+    classes: Literal["own", "imagenet"] | None = None  # the classes of its logits
+    info: dict[str, Any] = dataclasses.field(default_factory=dict)  # config.json: training and accuracy
 
     @property
     def frechet_name(self) -> str:
-        """What the Frechet distance on these features may be called."""
+        """The name of the Frechet distance on these features."""
         return "fid" if self.name == "inception" else "frechet_distance"
 
     @property
     def described(self) -> dict[str, Any]:
-        """What the recipe of a number says of its extractor, in words; the hash tells two of them apart."""
-        told = {key: getattr(self, key) for key in ("name", "hash", "dim", "resize", "range")}
-        return told | {"preparation": self.info.get("preparation")}
+        """The extractor's entry in the recipe of a metric."""
+        fields = {key: getattr(self, key) for key in ("name", "hash", "dim", "resize", "range")}
+        return fields | {"preparation": self.info.get("preparation")}
 
     def __call__(self, images: np.ndarray | Tensor) -> np.ndarray:
-        """Features (N, dim) float32 of uint8 images (N, C, H, W).
+        """Return features (N, dim) float32 of uint8 images (N, C, H, W).
 
-        Image i is always in place i % chunk of a full chunk, so that a set cut at multiples of CHUNK gives
-        the same bits as the whole. Any other cut changes features by rounding only.
+        Image i is at position i % chunk of a full chunk, so that a set split at multiples of CHUNK gives the
+        same bits as the whole set. Other splits change features by rounding only.
 
         Raises:
-            InputError: There are no images, or they are not uint8, or not those the extractor was made for.
+            InputError: There are no images, or they are not uint8, or the extractor does not accept them.
         """
-        checked = check_images(images, self.channels, self.resolution)
-        return self._in_chunks(checked, lambda x: self.network(self.prepare(x)))
+        array = check_images(images, self.channels, self.resolution)
+        return self._in_chunks(array, lambda x: self.network(self.prepare(x)))
 
     def stream(self, parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Features of images that come in parts of any length, with the bits of all of them at once."""
-        held: list[np.ndarray] = []
+        """Yield features of images in parts of any length, with the same bits as for all images at once."""
+        buffer: np.ndarray | None = None
         for part in parts:
-            held = [np.concatenate([*held, part])]
-            whole = len(held[0]) // CHUNK * CHUNK
-            if whole:
-                yield self(held[0][:whole])
-                held = [held[0][whole:]]
-        if held and len(held[0]):
-            yield self(held[0])
+            buffer = part if buffer is None else np.concatenate([buffer, part])
+            if end := len(buffer) // CHUNK * CHUNK:
+                yield self(buffer[:end])
+                buffer = buffer[end:]
+        if buffer is not None and len(buffer):
+            yield self(buffer)
 
     def logits(self, images: np.ndarray | Tensor) -> np.ndarray:
-        """Class scores (N, K) float32 of images; see `logits_of`."""
+        """Return class logits (N, K) float32 of images; see `logits_of`."""
         return self.logits_of(self(images))
 
     def logits_of(self, features: np.ndarray) -> np.ndarray:
-        """Class scores (N, K) float32 of features that this extractor gave.
+        """Return class logits (N, K) float32 of features from this extractor.
 
-        Of Inception without the bias of the last layer, as the Inception Score was first computed.
+        Inception's are without the bias of the last layer, as in the original Inception Score.
         """
-        assert self.classes is not None, f"{self.name} knows no classes"
+        assert self.classes is not None, f"{self.name} has no classes"
         return self._in_chunks(features, self.network.logits)  # type: ignore[arg-type]
 
     def _in_chunks(self, rows: np.ndarray, function: Callable[[Tensor], Tensor]) -> np.ndarray:
@@ -99,9 +98,9 @@ class Extractor:
 
 
 def chunks(rows: np.ndarray, size: int = CHUNK) -> Iterator[tuple[Tensor, int]]:
-    """Cut (N, ...) into chunks (size, ...), the last padded with zeros; with how many rows are no padding.
+    """Yield chunks (size, ...) of (N, ...) and their numbers of rows without padding; zeros pad the last.
 
-    All chunks have one shape because another shape may take another path through the arithmetic.
+    All chunks have the same shape, since the arithmetic may depend on it.
     """
     for start in range(0, len(rows), size):
         chunk = np.ascontiguousarray(rows[start : start + size])

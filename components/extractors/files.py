@@ -20,10 +20,10 @@ def write_config(
     recipe: dict[str, Any] | None,
     info: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write config.json: the name, hash, recipe and preparation of the extractor beside it."""
-    made_of = {"name": name, "weights_sha256": weights, "preparation": preparation, "recipe": recipe}
-    config = {**made_of, "hash": json_sha256(made_of), **(info or {})}
-    with replacing(out / "config.json") as temporary:  # last, and whole: it says that the folder is finished
+    """Write config.json with the name, hash, recipe and preparation of an extractor, and return it."""
+    identity = {"name": name, "weights_sha256": weights, "preparation": preparation, "recipe": recipe}
+    config = {**identity, "hash": json_sha256(identity), **(info or {})}
+    with replacing(out / "config.json") as temporary:  # last and atomically, as the mark of a complete folder
         temporary.write_text(json.dumps(config, indent=1))
     return config
 
@@ -35,7 +35,7 @@ def copy_weights(weights: Path, target: Path) -> None:
 
 
 def verified(weights: Path, sha256: str) -> Path:
-    """Before loading, since weights may be a pickle or code."""
+    """Return `weights` after checking their sha256, which comes first: they may be a pickle or code."""
     if not weights.is_file() or digest(weights, "sha256") != sha256:
         raise InputError(f"{weights}: missing or changed since it was saved (sha256 in config.json)")
     return weights

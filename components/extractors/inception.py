@@ -1,4 +1,4 @@
-"""The `inception` extractor: the network of 2015-12-05 that FID was defined with."""
+"""The `inception` extractor: the network of 2015-12-05 that defines FID."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from components.common.errors import InputError
 from components.common.hashing import digest
 from components.common.memory import give_back
 from components.common.paths import home
-from components.extractors import inception
 from components.extractors.extractor import PIECE, Extractor
 from components.extractors.files import copy_weights, write_config
 from components.extractors.preprocess import INCEPTION_EDGE, prepare_inception
 from components.store import cache_folder
 
-INCEPTION_NAMES = (  # one file, as torch-fidelity and as pytorch-fid call it
+INCEPTION_NAMES = (  # of the same file, in torch-fidelity and in pytorch-fid
     "weights-inception-2015-12-05-6726825d.pth",
     "pt_inception-2015-12-05-6726825d.pth",
 )
@@ -38,41 +37,38 @@ INCEPTION_PREPARATION = (
     "uint8, grey repeated to RGB, 299 px bilinear as in TensorFlow 1, (x - 128) / 128, float32"
 )
 
-SECONDS = 30  # without an answer from the network
+SECONDS = 30  # timeout of the download
 
 
 def adopt_inception(weights: str | Path | None, out: Path) -> dict[str, Any]:
-    """Copy the Inception weights into `out`; None: from where they are found, or from the network."""
-    file = inception.check_inception(inception_weights(weights))
-    copy_weights(file, Path(out) / inception.INCEPTION_FILE)
-    return write_config(Path(out), "inception", inception.INCEPTION_SHA256, INCEPTION_PREPARATION, None)
+    """Copy the Inception weights into `out`; None: from a cache of this machine, or download them."""
+    file = check_inception(inception_weights(weights))
+    copy_weights(file, Path(out) / INCEPTION_FILE)
+    return write_config(Path(out), "inception", INCEPTION_SHA256, INCEPTION_PREPARATION, None)
 
 
 def inception_weights(path: str | Path | None) -> Path:
-    """The file of Inception weights: `path`, ATELIER_INCEPTION, a cache, or a download; not yet verified.
+    """Return the Inception weights, not yet verified: `path`, ATELIER_INCEPTION, a cache, or a download.
 
     Raises:
-        InputError: It is nowhere, and it cannot be downloaded.
+        InputError: The weights are not on this machine, and the download fails.
     """
     return find_inception(path) or _download_inception()
 
 
 def find_inception(path: str | Path | None) -> Path | None:
-    """The first of the places where the weights may lie on this machine; one that was named must exist."""
+    """Return `path`, ATELIER_INCEPTION, or the first file of weights in a cache, if there is one."""
     named = path or os.environ.get(INCEPTION_VARIABLE)
     if named:
         return home() / Path(named).expanduser()
-    return next((file for file in _inception_places() if file.is_file()), None)
-
-
-def _inception_places() -> list[Path]:
-    return [folder / name for folder in _caches() for name in INCEPTION_NAMES]
+    candidates = (folder / name for folder in _caches() for name in INCEPTION_NAMES)
+    return next((file for file in candidates if file.is_file()), None)
 
 
 def _caches() -> list[Path]:
-    """Folders of weights: ours, the one that ATELIER_CACHE names, torch hub's."""
-    chosen = [Path(folder)] if (folder := os.environ.get("ATELIER_CACHE")) else []
-    return [_weights_folder(), *chosen, Path(torch.hub.get_dir()) / "checkpoints"]
+    """Return folders that may hold weights: Atelier's, ATELIER_CACHE, torch hub's."""
+    custom = [Path(folder)] if (folder := os.environ.get("ATELIER_CACHE")) else []
+    return [_weights_folder(), *custom, Path(torch.hub.get_dir()) / "checkpoints"]
 
 
 def _weights_folder() -> Path:
@@ -80,29 +76,29 @@ def _weights_folder() -> Path:
 
 
 def _download_inception() -> Path:
-    """The weights in our cache, downloaded and verified before anybody can see them there."""
+    """Download the weights, verify them, and only then move them into Atelier's cache."""
     target = _weights_folder() / INCEPTION_NAMES[0]
     try:
         with replacing(target) as temporary:
             with (
-                urllib.request.urlopen(INCEPTION_URL, timeout=SECONDS) as answer,
+                urllib.request.urlopen(INCEPTION_URL, timeout=SECONDS) as response,
                 temporary.open("wb") as file,
             ):
-                shutil.copyfileobj(answer, file)
-            inception.check_inception(temporary)
+                shutil.copyfileobj(response, file)
+            check_inception(temporary)
     except (OSError, http.client.HTTPException) as error:
         raise InputError(_not_found(error)) from error
     except InputError as error:
-        raise InputError(f"{INCEPTION_URL} gave another file than the 2015-12-05 weights: {error}") from error
+        raise InputError(f"{INCEPTION_URL} is not the file of the 2015-12-05 weights: {error}") from error
     return target
 
 
 def _not_found(error: Exception) -> str:
     folders = ", ".join(map(str, _caches()))
     return (
-        f"extractor 'inception' needs the file {INCEPTION_NAMES[0]}: not named by evaluate.inception_path or "
-        f"{INCEPTION_VARIABLE}, not in {folders}, and {INCEPTION_URL} cannot be downloaded ({error}); "
-        "put it in one of these places"
+        f"extractor 'inception' needs the file {INCEPTION_NAMES[0]}; it is not in {folders}, and "
+        f"{INCEPTION_URL} cannot be downloaded ({error}); put the file in one of these folders, or set "
+        f"evaluate.inception_path or {INCEPTION_VARIABLE} to its path"
     )
 
 
@@ -112,27 +108,27 @@ INCEPTION_FILE = "inception-2015-12-05.pth"
 
 
 class Inception(nn.Module):
-    """The trunk of torch-fidelity's Inception-v3: pooled 2048 features, and class scores without bias.
+    """The trunk of torch-fidelity's Inception-v3: 2048 pooled features, and class logits without bias.
 
-    Its numbers, twice as fast on a CPU: a normalisation after a convolution becomes part of it, and channels
-    come last in memory.
+    It is twice as fast on a CPU, since BatchNorm is folded into the convolutions and channels come last in
+    memory.
     """
 
     def __init__(self, weights: Path):
         super().__init__()
         from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d, FeatureExtractorInceptionV3
 
-        class Unread(FeatureExtractorInceptionV3):
-            """Reads nothing by itself: it would do so without `weights_only`."""
+        class Uninitialised(FeatureExtractorInceptionV3):
+            """The network without loading its weights, which it would do without `weights_only`."""
 
             def load_state_dict(self, state: Any, *args: Any, **kwargs: Any) -> Any:
                 return super().load_state_dict(state, *args, **kwargs) if state else None
 
-        nothing = io.BytesIO()
-        torch.save({}, nothing)
-        nothing.seek(0)
-        with torch.device("meta"):  # no memory and no random numbers for what is replaced at once
-            network = Unread("inception-v3-compat", ["2048"], nothing)
+        empty = io.BytesIO()
+        torch.save({}, empty)
+        empty.seek(0)
+        with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+            network = Uninitialised("inception-v3-compat", ["2048"], empty)
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True), assign=True)
         network.requires_grad_(False)
         *layers, fc = network.children()
@@ -141,32 +137,32 @@ class Inception(nn.Module):
             if isinstance(module, BasicConv2d):
                 module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()
         self.trunk.to(memory_format=torch.channels_last)
-        give_back()  # the weights before they were folded
+        give_back()  # the memory of the unfolded weights
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, 2048) of images (N, 3, 299, 299) in [-1, 1)."""
         return self.trunk(x).flatten(1)
 
     def logits(self, features: Tensor) -> Tensor:
-        """Scores (N, 1008) of features (N, 2048)."""
+        """Logits (N, 1008) of features (N, 2048)."""
         return features @ self.classes.T
 
 
 def check_inception(weights: Path) -> Path:
-    """`weights`, if it is the one file that FID is defined with."""
+    """Return `weights` after checking that they are those that define FID."""
     if not weights.is_file():
         raise InputError(f"{weights}: no such file; extractor 'inception' needs the 2015-12-05 weights")
-    found = digest(weights, "sha256")
-    if found != INCEPTION_SHA256:
+    actual = digest(weights, "sha256")
+    if actual != INCEPTION_SHA256:
         raise InputError(
-            f"{weights}: sha256 {found[:16]}... is not that of the 2015-12-05 Inception weights "
-            f"({INCEPTION_SHA256[:16]}...), so no distance on them may be called FID"
+            f"{weights}: sha256 {actual[:16]}... is not that of the 2015-12-05 Inception weights "
+            f"({INCEPTION_SHA256[:16]}...), which FID needs"
         )
     return weights
 
 
 def load_inception(folder: Path, config: dict[str, Any]) -> Extractor:
-    """The Inception extractor in a folder."""
+    """Load the Inception extractor in a folder."""
     return Extractor(
         name="inception",
         hash=config["hash"],

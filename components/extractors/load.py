@@ -18,18 +18,18 @@ from components.extractors.small import load_small
 
 
 def load_extractor(folder: str | Path) -> Extractor:
-    """The extractor in `folder`, its weights verified against the hash they were saved with.
+    """Load the extractor in `folder` after verifying its weights.
 
     Raises:
-        InputError: There is none, or its weights or a custom network's source changed since it was made.
+        InputError: The folder has no extractor, or its weights or a custom network's source have changed.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no extractor here (config.json is missing)")
     config = json.loads((folder / "config.json").read_text())
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn before the saved ones replace them
+    with torch.random.fork_rng(devices=[]):  # networks draw initial weights before loading
         extractor = _LOADERS[config["name"].partition(":")[0]](folder, config)
-    for parameter in extractor.network.eval().parameters():  # one by one: TorchScript knows no other way
+    for parameter in extractor.network.eval().parameters():  # TorchScript has no requires_grad_ for modules
         parameter.requires_grad_(False)
     return extractor
 

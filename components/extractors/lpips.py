@@ -1,8 +1,8 @@
-"""LPIPS, where its trunk is at hand: how different two images look to AlexNet's layers.
+"""LPIPS: the perceptual distance between two images, from the layers of AlexNet.
 
 Zhang et al. 2018, The Unreasonable Effectiveness of Deep Features as a Perceptual Metric,
-https://arxiv.org/abs/1801.03924, Eq. 1, with the linear heads of version 0.1, which torchmetrics carries.
-AlexNet itself comes from torchvision and is never downloaded here.
+https://arxiv.org/abs/1801.03924, Eq. 1, with the linear heads of version 0.1, which torchmetrics includes.
+LPIPS needs torchvision's weights of AlexNet on this machine; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from components.extractors.extractor import chunks
 from components.extractors.preprocess import check_images
 
 TRUNK_NAME = "alexnet-owt-7be5be79.pth"
-TRUNK_SHA256 = "7be5be79"  # how it begins, which is torchvision's own check
+TRUNK_SHA256 = "7be5be79"  # its beginning, which torchvision checks too
 TRUNK_VARIABLE = "ATELIER_ALEXNET"
-SMALLEST = 31  # pixels: below it AlexNet's second pooling has nothing left to pool
+SMALLEST = 31  # pixels: the input of AlexNet's second pooling is too small below
 PREPARATION = "uint8 / 127.5 - 1, grey repeated to RGB, not resized, float32"
 
 
 def lpips_trunk(path: str | None) -> Path | None:
-    """The AlexNet weights: `path`, ATELIER_ALEXNET, or torch hub's folder; None: not on this machine.
+    """Return the AlexNet weights: `path`, ATELIER_ALEXNET, or the file in torch hub's folder, if it exists.
 
     Raises:
-        InputError: A file was named that does not exist, or what was found is another file.
+        InputError: The named file does not exist, or the file has other content.
     """
     named = path or os.environ.get(TRUNK_VARIABLE)
     file = home() / Path(named).expanduser() if named else _hub_file()
@@ -48,23 +48,23 @@ def _hub_file() -> Path:
 
 
 def _checked(file: Path) -> Path:
-    found = digest(file, "sha256")
-    if not found.startswith(TRUNK_SHA256):
+    actual = digest(file, "sha256")
+    if not actual.startswith(TRUNK_SHA256):
         raise InputError(
-            f"{file}: sha256 {found[:8]}... is not that of torchvision's {TRUNK_NAME} ({TRUNK_SHA256}...)"
+            f"{file}: sha256 {actual[:8]}... is not that of torchvision's {TRUNK_NAME} ({TRUNK_SHA256}...)"
         )
     return file
 
 
 class Lpips:
-    """The distance of each pair of images, at least 0; equal images are at 0."""
+    """The distance between the images of each pair, 0 for equal images and positive otherwise."""
 
-    hash: str  # sha256 of the weights of trunk and heads, and of how images are prepared
+    hash: str  # sha256 of the weights of trunk and heads, and of the preparation of images
 
     def __init__(self, trunk: Path):
         from torchmetrics.functional.image.lpips import _LPIPS
 
-        with torch.random.fork_rng(devices=[]):  # it draws weights, which are then replaced
+        with torch.random.fork_rng(devices=[]):  # the network draws initial weights before loading
             self.network = _LPIPS(net="alex", pnet_rand=True).requires_grad_(False)
         _load_trunk(self.network.net, _checked(trunk))
         heads = Path(inspect.getfile(_LPIPS)).parent / "lpips_models" / "alex.pth"
@@ -72,13 +72,13 @@ class Lpips:
         self.hash = sha256(" ".join(parts))
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Distances (N,) float64 of uint8 images `a` and `b`, both (N, C, H, W), grey or RGB.
+        """Return distances (N,) float64 between uint8 images a and b, both (N, C, H, W), grey or RGB.
 
         Raises:
-            InputError: The images are no uint8 images, or smaller than SMALLEST pixels.
+            InputError: The images are not uint8, or smaller than SMALLEST pixels.
         """
         a, b = check_images(a), check_images(b)
-        assert a.shape == b.shape, "one of each pair"
+        assert a.shape == b.shape, "a and b are pairs"
         if min(a.shape[2:]) < SMALLEST:
             raise InputError(
                 f"LPIPS needs images of at least {SMALLEST} pixels; these are {a.shape[3]}x{a.shape[2]}"
@@ -93,7 +93,6 @@ class Lpips:
 
 
 def _load_trunk(trunk: nn.Module, weights: Path) -> None:
-    """Into slices 1 to 5, whose layers keep the numbers that they have in AlexNet."""
+    """Load AlexNet's weights into slices 1 to 5, whose layers have the same indices as in AlexNet."""
     state = torch.load(weights, map_location="cpu", weights_only=True)
-    names = {name: "features." + name.partition(".")[2] for name in trunk.state_dict()}
-    trunk.load_state_dict({name: state[source] for name, source in names.items()})
+    trunk.load_state_dict({name: state["features." + name.partition(".")[2]] for name in trunk.state_dict()})

@@ -1,12 +1,11 @@
-"""Makes extractors: trains them, or adopts weights that others trained, verified by their sha256.
+"""Create the folder of an extractor, by training or by copying verified weights.
 
-    config.json         name, hash, what it was made of and how good it is; written last
+    config.json         name, hash, recipe, training and accuracy; written last
     model.safetensors   classifier, rotation, a custom network
     model.pt            a custom TorchScript module
     inception-2015-12-05.pth, efficientnet-lite0.pth
 
-A folder needs nothing outside it, but for the source of a custom network. The other
-modules of this package run what is here.
+The folder is complete except for the source of a custom network.
 """
 
 from __future__ import annotations
@@ -19,11 +18,7 @@ from components.common.errors import InputError
 from components.config.evaluate import Evaluate
 from components.data.dataset import Split
 from components.extractors import efficientnet, inception
-from components.extractors.custom import (
-    adopt_custom,
-    custom_preparation,
-    custom_recipe,
-)
+from components.extractors.custom import adopt_custom, custom_preparation, custom_recipe
 from components.extractors.efficientnet import EFFICIENTNET_PREPARATION, adopt_efficientnet
 from components.extractors.inception import INCEPTION_PREPARATION, adopt_inception
 from components.extractors.small import SEED, THREADS, TRAINED, train_extractor
@@ -32,21 +27,21 @@ KINDS = ("classifier", "rotation", "inception", "efficientnet", "custom")
 
 
 def identity(kind: str, custom: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What tells two pre-trained extractors apart, without loading them; {} for those trained on the data.
+    """Return what identifies a pre-trained extractor, without loading it; {} for those trained on the data.
 
     Args:
         kind: One of KINDS.
         custom: The fields of config.Custom.
 
     Raises:
-        InputError: The source of the custom network is not there.
+        InputError: The source of the custom network does not exist.
     """
     if kind == "inception":
         return {"weights": inception.INCEPTION_SHA256, "preparation": INCEPTION_PREPARATION}
     if kind == "efficientnet":
         return {"weights": efficientnet.EFFICIENTNET_SHA256, "preparation": EFFICIENTNET_PREPARATION}
     if kind == "custom":
-        assert custom is not None, "the config asks for it"
+        assert custom is not None, "the config requires it"
         return {
             "name": custom["name"],
             "weights": custom["sha256"],
@@ -57,10 +52,10 @@ def identity(kind: str, custom: Mapping[str, Any] | None = None) -> dict[str, An
 
 
 def make(kind: str, settings: Evaluate, train: Split, validation: Split, out: Path) -> None:
-    """Put the extractor `kind`, one of KINDS, into the folder `out`.
+    """Create the extractor `kind`, one of KINDS, in the folder `out`.
 
     Raises:
-        InputError: It cannot be had; says why and what to do.
+        InputError: It cannot be created; the message says why and what to do.
     """
     if kind in TRAINED:
         train_extractor(train, validation, out, kind, settings.extractor_epochs, SEED, THREADS)

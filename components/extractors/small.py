@@ -1,4 +1,4 @@
-"""The extractors that are trained on the data set: `classifier` and `rotation`."""
+"""The extractors trained on the data set: `classifier` and `rotation`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ from components.common.errors import InputError
 from components.common.hashing import digest
 from components.common.threads import using_threads
 from components.data.dataset import Shards, Split
-from components.extractors import small
 from components.extractors.extractor import CHUNK, Extractor
 from components.extractors.files import verified, write_config
 from components.extractors.preprocess import LARGEST, check_images, prepare_own
 
 TRAINED = ("classifier", "rotation")
 
-# Not settings: experiments on the same data then share an extractor and compare. Threads change its bits.
+# Not settings, so that experiments on the same data share an extractor. Threads change its bits.
 SEED, THREADS = 0, 1
 
 BATCH = 64  # images in a training step
@@ -43,15 +42,15 @@ def train_extractor(
     seed: int = SEED,
     threads: int = THREADS,
 ) -> dict[str, Any]:
-    """Train a classifier or rotation extractor into `out`; returns how it was made and its accuracy."""
+    """Train a classifier or rotation extractor, save it in `out`, and return its config with the accuracy."""
     recipe = _recipe(train, validation, kind)
-    started = time.monotonic()
+    start = time.monotonic()
     with _repeatable(seed, threads):
         network = SmallNetwork(recipe)
         _fit(network, train, epochs * max(1, len(train) // BATCH), seed)
-        right, n = accuracy_on(network, validation)
-    seconds = round(time.monotonic() - started, 2)
-    info = {"epochs": epochs, "seed": seed, "threads": threads, "accuracy": right / n, "seconds": seconds}
+        correct, n = accuracy_on(network, validation)
+    seconds = round(time.monotonic() - start, 2)
+    info = {"epochs": epochs, "seed": seed, "threads": threads, "accuracy": correct / n, "seconds": seconds}
     return _save(network, recipe, info, Path(out))
 
 
@@ -64,19 +63,18 @@ def train_classifier(
     seed: int,
     threads: int = THREADS,
 ) -> SmallNetwork:
-    """A classifier of any images, for the classification accuracy score.
+    """Train a classifier on generated images, for the classification accuracy score.
 
     Ravuri & Vinyals 2019, Classification Accuracy Score for Conditional Generative Models,
-    https://arxiv.org/abs/1905.10887: trained on generated images, tested on real ones. It takes a fixed
-    number of steps, so that a small set and a large one are trained on for equally long.
+    https://arxiv.org/abs/1905.10887. The number of steps does not depend on the number of images.
 
     Args:
-        images: uint8 (N, C, H, W), which may be memory-mapped; N may be below a batch.
-        labels: (N,) integers from 0 to `num_classes` - 1.
-        num_classes: Also of classes that `labels` lacks.
-        steps: Of BATCH images.
-        seed: Of the initial weights and the order.
-        threads: Of torch; they change bits.
+        images: uint8 (N, C, H, W), possibly memory-mapped; N may be less than a batch.
+        labels: Integers from 0 to `num_classes` - 1, (N,).
+        num_classes: Number of classes, including those without images.
+        steps: Training steps, of BATCH images each.
+        seed: Seed of the initial weights and the order of images.
+        threads: Threads of torch, which change the bits of the result.
     """
     data = Split(images if isinstance(images, Shards) else Shards([images]), np.asarray(labels))
     _, channels, _, resolution = check_images(data.images[np.arange(1)]).shape
@@ -87,13 +85,13 @@ def train_classifier(
 
 
 def accuracy_on(network: SmallNetwork, data: Split) -> tuple[int, int]:
-    """(how many images of `data` the network is right about, of how many)."""
-    random, right, n = np.random.RandomState(0), 0, len(data)
+    """Return the number of correctly classified images of `data`, and the number of all images."""
+    random, correct, n = np.random.RandomState(0), 0, len(data)
     with torch.inference_mode():
         for start in range(0, n, CHUNK):
             x, y = _examples(data, np.arange(start, min(start + CHUNK, n)), network.recipe, random)
-            right += int((network.logits(network(x)).argmax(1) == y).sum())
-    return right, n
+            correct += int((network.logits(network(x)).argmax(1) == y).sum())
+    return correct, n
 
 
 def _recipe(train: Split, validation: Split, kind: str) -> Recipe:
@@ -101,7 +99,7 @@ def _recipe(train: Split, validation: Split, kind: str) -> Recipe:
         raise InputError(f"extractor {kind!r} cannot be trained; accepted: {', '.join(TRAINED)}")
     if kind == "classifier" and train.labels is None:
         raise InputError(
-            "extractor 'classifier' needs labels, the data set has none; use 'rotation' or 'auto'"
+            "extractor 'classifier' needs labels, and the data set has none; use 'rotation' or 'auto'"
         )
     _, channels, _, resolution = check_images(train.images[np.arange(1)]).shape
     if resolution < 8:
@@ -115,7 +113,7 @@ def _num_classes(*splits: Split) -> int:
 
 @contextmanager
 def _repeatable(seed: int, threads: int) -> Iterator[None]:
-    """The same weights each time; the caller's random state comes back afterwards."""
+    """Fix seed, threads and precision, and restore the caller's random state afterwards."""
     with using_threads(threads), torch.random.fork_rng(devices=[]), torch.autocast("cpu", enabled=False):
         torch.manual_seed(seed)
         yield
@@ -124,7 +122,7 @@ def _repeatable(seed: int, threads: int) -> Iterator[None]:
 def _fit(network: SmallNetwork, data: Split, steps: int, seed: int) -> None:
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=5e-3, total_steps=steps)
-    random = np.random.RandomState(seed)  # whose stream never changes with numpy's version
+    random = np.random.RandomState(seed)  # its stream does not depend on numpy's version
     order = np.concatenate([random.permutation(len(data)) for _ in range(-(-steps * BATCH // len(data)))])
     network.train()
     for step in range(steps):
@@ -141,7 +139,7 @@ def _fit(network: SmallNetwork, data: Split, steps: int, seed: int) -> None:
 def _examples(
     data: Split, rows: np.ndarray, recipe: Recipe, random: np.random.RandomState
 ) -> tuple[Tensor, Tensor]:
-    """Images and what to tell of them: their labels, or by how many quarters each was turned."""
+    """Return prepared images and their targets: labels, or the number of quarter turns of each image."""
     x = prepare_own(torch.from_numpy(np.ascontiguousarray(data.images[rows])), recipe.resize)
     if recipe.kind == "classifier":
         assert data.labels is not None
@@ -153,14 +151,14 @@ def _examples(
 
 def _save(network: SmallNetwork, recipe: Recipe, info: dict[str, Any], out: Path) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
-    weights = out / small.OWN_FILE
+    weights = out / OWN_FILE
     save_file({name: t.contiguous() for name, t in network.state_dict().items()}, weights)
-    made_of = dataclasses.asdict(recipe)
-    return write_config(out, recipe.kind, digest(weights, "sha256"), _own_preparation(recipe), made_of, info)
+    fields = dataclasses.asdict(recipe)
+    return write_config(out, recipe.kind, digest(weights, "sha256"), _own_preparation(recipe), fields, info)
 
 
 def _own_preparation(recipe: Recipe) -> str:
-    """How images become the network's input, in words that are part of the extractor's hash."""
+    """Describe the preparation of images; the text is part of the extractor's hash."""
     resize = "" if recipe.resize == recipe.resolution else ", bilinear with antialiasing"
     return f"uint8 / 127.5 - 1, {recipe.channels} channels, {recipe.resize} pixels{resize}, float32"
 
@@ -170,24 +168,24 @@ OWN_FILE = "model.safetensors"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a trained extractor is made of, and how images are prepared for it."""
+    """The architecture of a trained extractor and the images it accepts."""
 
     kind: str  # classifier | rotation
     channels: int
-    resolution: int  # of the images it accepts
+    resolution: int  # of accepted images
     num_classes: int
     dim: int = 64
     width: int = 16
-    version: int = 1  # raised when SmallNetwork changes: it is part of the extractor's hash
+    version: int = 1  # increased when SmallNetwork changes; part of the extractor's hash
 
     @property
     def resize(self) -> int:
-        """The edge, in pixels, at which the network sees an image."""
+        """The side of prepared images in pixels."""
         return min(self.resolution, LARGEST)
 
 
 class SmallNetwork(nn.Module):
-    """Three convolutions, `dim` features, a linear head; maps are halved while they have 8 pixels."""
+    """Three convolutions, `dim` features and a linear head; maps of 8 pixels or more are halved."""
 
     def __init__(self, recipe: Recipe):
         super().__init__()
@@ -200,7 +198,7 @@ class SmallNetwork(nn.Module):
                 blocks.append(nn.MaxPool2d(2))
                 edge //= 2
         self.trunk = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(min(edge, 4)), nn.Flatten())
-        # Normalised before the last ReLU, so that distances have the same scale on every data set.
+        # The last BatchNorm gives distances the same scale for every data set.
         self.project = nn.Sequential(
             nn.Linear(channels[-1] * min(edge, 4) ** 2, recipe.dim, bias=False),
             nn.BatchNorm1d(recipe.dim),
@@ -218,7 +216,7 @@ class SmallNetwork(nn.Module):
 
 
 def load_small(folder: Path, config: dict[str, Any]) -> Extractor:
-    """The classifier or rotation extractor in a folder."""
+    """Load the classifier or rotation extractor in a folder."""
     recipe = Recipe(**config["recipe"])
     network = SmallNetwork(recipe)
     network.load_state_dict(load_file(verified(folder / OWN_FILE, config["weights_sha256"])))

@@ -1,1 +1,1 @@
-"""From features or pixels to numbers: pure functions, no files, no networks."""
+"""Metrics: pure functions from features or pixels to numbers, without files or networks."""

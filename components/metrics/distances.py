@@ -1,6 +1,6 @@
-"""Features -> distances between two sets of images, each with its interval. Pure functions in float64.
+"""Distances between the features of two sets of images, with intervals. Pure functions in float64.
 
-Features may be memory-mapped float32: they are read BLOCK rows at a time, and no N x N matrix is ever held.
+Features may be memory-mapped float32: they are read BLOCK rows at a time, without an N x N matrix in memory.
 Shapes: N, M images, D features, G groups of the jackknife.
 """
 
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 GROUPS = 10  # of the jackknife; row i belongs to group i % GROUPS
-ROWS = 20  # a group below which, on either side, the spread over groups says too little for an interval
-BLOCK = 1024  # rows held at once in float64
-LEVELS = (1, 2, 4)  # the extrapolation looks at all rows, at both halves and at the four quarters
-PARTS = 12  # its jackknife's groups: each lies whole in one half and in one quarter
+ROWS = 20  # rows per group, in each set, below which no interval is given
+BLOCK = 1024  # rows in memory at once in float64
+LEVELS = (1, 2, 4)  # the extrapolation uses all rows, halves and quarters
+PARTS = 12  # groups of its jackknife: each lies within one half and one quarter
 T_QUANTILE = {GROUPS: 2.262157, PARTS: 2.200985}  # 97.5 % of Student's t with one degree of freedom less
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its 95 % interval, where there is one."""
+    """A number and its 95 % interval, if it has one."""
 
     value: float
     low: float | None = None
@@ -31,7 +31,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Statistics:
-    """The Gaussian that a set of features is summarised by."""
+    """Mean and covariance of a set of features."""
 
     mean: np.ndarray  # (D,)
     cov: np.ndarray  # (D, D), unbiased: divided by n - 1
@@ -40,9 +40,9 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over rows of features, about a pivot near their mean so that float64 does not cancel.
+    """Sums over rows of features about a pivot near their mean, which avoids cancellation in float64.
 
-    Those about the same pivot add up, and subtract, to the moments of the union and of what is left.
+    Moments about the same pivot add up to those of the union, and subtract to those of the difference.
     """
 
     n: int
@@ -58,7 +58,7 @@ class Moments:
 
     @property
     def statistics(self) -> Statistics:
-        """Mean and unbiased covariance; needs n >= 2."""
+        """Mean and unbiased covariance, for n >= 2."""
         assert self.n >= 2, f"need at least two rows of features, got {self.n}"
         shift = self.total / self.n
         cov = (self.outer - np.outer(self.total, shift)) / (self.n - 1)
@@ -66,34 +66,34 @@ class Moments:
 
 
 def blocks(x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """The rows of x (N, D) in float64, BLOCK at a time, each with the number of its first row."""
+    """Yield the rows of x (N, D) in float64, BLOCK at a time, each with the index of its first row."""
     for i in range(0, len(x), BLOCK):
         yield i, np.asarray(x[i : i + BLOCK], dtype=np.float64)
 
 
 def membership(start: int, rows: int) -> np.ndarray:
-    """(G, rows) of 0 and 1: which of the rows start, start + 1, ... are in which group."""
+    """Return a matrix (G, rows) of 0 and 1, the groups of the rows start, start + 1, ..."""
     return np.equal.outer(np.arange(GROUPS), np.arange(start, start + rows) % GROUPS).astype(np.float64)
 
 
 def enough(*sizes: int, groups: int = GROUPS) -> bool:
-    """Whether sets of these sizes have the ROWS a group that an interval asks for."""
+    """Whether sets of these sizes have at least ROWS rows per group, as an interval needs."""
     return min(sizes) >= ROWS * groups
 
 
 def jackknife(value: float, leave_one_out: Sequence[float]) -> Estimate:
-    """The value with its delete-a-group jackknife interval, value +- t_{.975, g-1} SE.
+    """Return the value with its delete-a-group jackknife interval, value +- t_{.975, g-1} SE.
 
     SE^2 = (g - 1) / g sum_j (t_j - mean t)^2, Kott 2001, The Delete-a-Group Jackknife; Shao and Tu 1995,
-    The Jackknife and Bootstrap. Rows are left out rather than drawn again: a bootstrap's duplicates are at
-    distance zero from each other, which real samples never are, and that biases distances and neighbours.
+    The Jackknife and Bootstrap. A bootstrap would be biased: its duplicate rows are at distance zero from
+    each other, unlike real samples, which affects distances and neighbours.
 
-    It covers which images were drawn, on both sides. It does not cover that another training run would
-    have given another model, nor the bias of `value` itself.
+    The interval covers the random choice of images in both sets, but neither the variation between training
+    runs nor the bias of `value`.
 
     Args:
-        value: Over all rows.
-        leave_one_out: The same without the rows of each group in turn: GROUPS or PARTS values.
+        value: Value over all rows.
+        leave_one_out: Values without the rows of each group in turn, GROUPS or PARTS of them.
     """
     g, t = len(leave_one_out), np.asarray(leave_one_out, dtype=np.float64)
     half = T_QUANTILE[g] * math.sqrt((g - 1) / g * np.square(t - t.mean()).sum())
@@ -101,7 +101,7 @@ def jackknife(value: float, leave_one_out: Sequence[float]) -> Estimate:
 
 
 def moments(x: np.ndarray, pivot: np.ndarray) -> Moments:
-    """The moments of features x (N, D) about pivot (D,), at most a few deviations from the mean."""
+    """Return the moments of features x (N, D) about pivot (D,), which must be close to their mean."""
     d = x.shape[1]
     total, outer = np.zeros(d), np.zeros((d, d))
     for _, block in blocks(x):
@@ -112,19 +112,19 @@ def moments(x: np.ndarray, pivot: np.ndarray) -> Moments:
 
 
 def _pivot(x: np.ndarray) -> np.ndarray:
-    """One row, which is near enough to the mean; a constant feature has sums of exactly zero about it."""
+    """Return the first row, which is close enough to the mean; sums of constant features are exactly zero."""
     return np.asarray(x[0], dtype=np.float64)
 
 
 def statistics(features: np.ndarray) -> Statistics:
-    """Mean and covariance of features (N, D), N >= 2."""
+    """Return mean and covariance of features (N, D), N >= 2."""
     return moments(features, _pivot(features)).statistics
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
-    """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^1/2), Dowson and Landau 1982; on Inception, FID.
+    """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^1/2), Dowson and Landau 1982; FID with Inception features.
 
-    Biased upwards from finite sets, by about a constant over n: compare only at the same n, or see
+    Finite sets bias it upwards by about a constant over n. Compare it only at the same n, or use
     `frechet_unbiased`.
     """
     cross = _trace_of_root(a.cov, b.cov)
@@ -133,28 +133,26 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
 
 
 def _trace_of_root(a: np.ndarray, b: np.ndarray) -> float:
-    """Trace of (A B)^1/2, from the eigenvalues of L^T B L with A = L L^T, which are those of A B.
+    """Return the trace of (A B)^1/2 from the eigenvalues of L^T B L, A = L L^T, which are those of A B.
 
-    L^T B L is symmetric, so that no square root of a non-symmetric, possibly singular product is taken.
+    L^T B L is symmetric, unlike A B, which may also be singular.
     """
-    # A constant feature adds nothing, and would cost the Cholesky factor.
-    alive = (np.diag(a) > 0) & (np.diag(b) > 0)
-    if not alive.all():
-        a, b = a[np.ix_(alive, alive)], b[np.ix_(alive, alive)]
+    # Constant features add nothing, and Cholesky would fail with them.
+    varying = (np.diag(a) > 0) & (np.diag(b) > 0)
+    if not varying.all():
+        a, b = a[np.ix_(varying, varying)], b[np.ix_(varying, varying)]
     root, other = _root(a, b)
     product = root.T @ other @ root
     del root, other  # matrices of 33 MB at D = 2048
     eigenvalues = np.linalg.eigvalsh(product)
-    return float(
-        np.sqrt(np.clip(eigenvalues, 0, None)).sum()
-    )  # rounding leaves tiny negatives instead of zeros
+    return float(np.sqrt(np.clip(eigenvalues, 0, None)).sum())  # rounding may make zeros slightly negative
 
 
 def _root(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """L with L L^T = A or B, and the other of the two; Cholesky is much cheaper but wants full rank."""
-    for one, other in ((a, b), (b, a)):
+    """Return L with L L^T = A or B, and the other matrix; by Cholesky if one of them has full rank."""
+    for matrix, other in ((a, b), (b, a)):
         try:
-            return np.linalg.cholesky(one), other
+            return np.linalg.cholesky(matrix), other
         except np.linalg.LinAlgError:
             continue
     values, vectors = np.linalg.eigh(a)
@@ -164,8 +162,8 @@ def _root(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 Sides = tuple[Moments, Moments]
 
 
-def _every(x: np.ndarray, y: np.ndarray, start: int, step: int) -> Sides:
-    """The moments of rows start, start + step, ... of both sides."""
+def _strided(x: np.ndarray, y: np.ndarray, start: int, step: int) -> Sides:
+    """Return the moments of rows start, start + step, ... of both sets."""
     return moments(x[start::step], _pivot(x)), moments(y[start::step], _pivot(y))
 
 
@@ -174,49 +172,49 @@ def _frechet(a: Moments, b: Moments) -> float:
 
 
 def frechet_estimate(x: np.ndarray, y: np.ndarray) -> Estimate:
-    """Frechet distance between features (N, D) and (M, D), with the jackknife interval where rows are enough.
+    """Return the Frechet distance between features (N, D) and (M, D), with an interval if rows suffice.
 
-    The interval is about the biased value at this n, not about the distance of the distributions.
+    The interval is that of the biased value at this n, not that of the distance between the distributions.
     """
-    a, b = _every(x, y, 0, 1)
+    a, b = _strided(x, y, 0, 1)
     value = _frechet(a, b)
     if not enough(len(x), len(y)):
         return Estimate(value)
-    left_out = (_every(x, y, g, GROUPS) for g in range(GROUPS))
-    return jackknife(value, [_frechet(a - p, b - q) for p, q in left_out])
+    groups = (_strided(x, y, g, GROUPS) for g in range(GROUPS))
+    return jackknife(value, [_frechet(a - p, b - q) for p, q in groups])
 
 
 def frechet_unbiased(x: np.ndarray, y: np.ndarray) -> Estimate:
-    """The Frechet distance that infinitely many images on both sides would have, extrapolated over sizes.
+    """Return the Frechet distance extrapolated to infinitely many images in both sets.
 
-    Chong and Forsyth 2020, https://arxiv.org/abs/1911.07023: to first order the distance is linear in 1/n. It
-    is taken between all rows, between halves and between quarters (disjoint, averaged), and the least-squares
-    line through the three is followed to 1/n = 0. Thirds would change nothing: on the four points n, n/2, n/3
-    and n/4 least squares gives them the weight zero.
+    Chong and Forsyth 2020, https://arxiv.org/abs/1911.07023: to first order the distance is linear in 1/n. We
+    compute it for all rows, halves and quarters (disjoint, averaged), and extrapolate the least-squares line
+    to 1/n = 0. Thirds would make no difference: on the points n, n/2, n/3 and n/4 their weight is zero.
 
-    Unbiased to that order, so below zero about half the time where the distributions are equal. Needs a
-    quarter of the rows to be well above D; with fewer the line is no line.
+    The result is unbiased to first order, so it is negative about half the time if the distributions are
+    equal. A quarter of the rows must be well above D; with fewer the distance is not linear in 1/n.
 
     Args:
         x: Features (N, D), N >= 8.
         y: Features (M, D), M >= 8.
     """
     finest = LEVELS[-1]
-    quarters = [_every(x, y, q, finest) for q in range(finest)]
+    quarters = [_strided(x, y, q, finest) for q in range(finest)]
     points = {(k, j): _point(*_union(quarters[j::k])) for k in LEVELS for j in range(k)}
     value = _intercept(points)
     if not enough(len(x), len(y), groups=PARTS):
         return Estimate(value)
-    left_out = []
+    leave_one_out = []
     for g in range(PARTS):
-        # The group lies in one subset of each level, so only those are done again. Its moments are summed
-        # anew because twelve pairs of D x D matrices would be most of a gigabyte at D = 2048.
-        p, q = _every(x, y, g, PARTS)
+        # The group belongs to one subset of each level; only these change. Its moments are recomputed because
+        # twelve pairs of D x D matrices would take most of a gigabyte at D = 2048.
+        p, q = _strided(x, y, g, PARTS)
         changed = {}
         for k in LEVELS:
-            changed[k, g % k] = _point(*_without(_union(quarters[g % k :: k]), (p, q)))
-        left_out.append(_intercept({**points, **changed}))
-    return jackknife(value, left_out)
+            a, b = _union(quarters[g % k :: k])
+            changed[k, g % k] = _point(a - p, b - q)
+        leave_one_out.append(_intercept({**points, **changed}))
+    return jackknife(value, leave_one_out)
 
 
 def _union(parts: Sequence[Sides]) -> Sides:
@@ -226,17 +224,13 @@ def _union(parts: Sequence[Sides]) -> Sides:
     return a, b
 
 
-def _without(whole: Sides, part: Sides) -> Sides:
-    return whole[0] - part[0], whole[1] - part[1]
-
-
 def _point(a: Moments, b: Moments) -> tuple[float, float]:
-    """Where a distance lies on the line, 1/n + 1/m, and the distance."""
+    """Return a point of the line: 1/n + 1/m and the distance."""
     return 1 / a.n + 1 / b.n, _frechet(a, b)
 
 
 def _intercept(points: dict[tuple[int, int], tuple[float, float]]) -> float:
-    """Of the least-squares line through the mean point of each level; keys are (level, subset)."""
+    """Return the intercept of the line through the mean point of each level; keys are (level, subset)."""
     means = [np.mean([point for (level, _), point in points.items() if level == k], axis=0) for k in LEVELS]
     t, d = np.array(means).T
     slope = ((t - t.mean()) * d).sum() / np.square(t - t.mean()).sum()
@@ -244,20 +238,20 @@ def _intercept(points: dict[tuple[int, int], tuple[float, float]]) -> float:
 
 
 def kid(x: np.ndarray, y: np.ndarray, *, paired: bool = False) -> float:
-    """Unbiased squared MMD with the kernel (x.y / D + 1)^3, Binkowski et al. 2018, Eq. 4, over the full sets.
+    """Return the unbiased squared MMD with the kernel (x.y / D + 1)^3, Binkowski et al. 2018, Eq. 4.
 
     Args:
         x: Features (N, D), N >= 2.
         y: Features (M, D), M >= 2.
-        paired: Row i of y was made from row i of x (a reconstruction). The terms k(x_i, y_i) are then left
-            out, as in Gretton et al. 2012, Sec. 2.2: their dependence would bias the distance below zero. A
-            perfect reconstruction gives 0.
+        paired: Whether row i of y is a reconstruction of row i of x. The terms k(x_i, y_i) are then omitted,
+            as in Gretton et al. 2012, Sec. 2.2, since their dependence would bias the distance below zero. A
+            perfect reconstruction has 0.
     """
     return _mmd(x, y, paired=paired)(np.ones(GROUPS, dtype=bool))
 
 
 def kid_estimate(x: np.ndarray, y: np.ndarray, *, paired: bool = False) -> Estimate:
-    """KID, as `kid`, with the jackknife interval where rows are enough, from one pass over the kernels."""
+    """Return `kid` with its jackknife interval, if rows suffice, from one pass over the kernels."""
     mmd = _mmd(x, y, paired=paired)
     value = mmd(np.ones(GROUPS, dtype=bool))
     if not enough(len(x), len(y)):
@@ -266,15 +260,15 @@ def kid_estimate(x: np.ndarray, y: np.ndarray, *, paired: bool = False) -> Estim
 
 
 def _mmd(x: np.ndarray, y: np.ndarray, *, paired: bool) -> Callable[[np.ndarray], float]:
-    """The squared MMD as a function of the groups that are kept, (G,) of bool."""
+    """Return the squared MMD as a function of the groups to include, (G,) of bool."""
     n, m = len(x), len(y)
     assert n >= 2 and m >= 2 and (n == m or not paired)
     xx, yy = _kernel_sums(x, x, diagonal=False), _kernel_sums(y, y, diagonal=False)
     xy = _kernel_sums(x, y, diagonal=not paired)
 
-    def mmd(kept: np.ndarray) -> float:
-        n, m = group_sizes(len(x))[kept].sum(), group_sizes(len(y))[kept].sum()
-        within_x, within_y, between = (sums[np.ix_(kept, kept)].sum() for sums in (xx, yy, xy))
+    def mmd(groups: np.ndarray) -> float:
+        n, m = group_sizes(len(x))[groups].sum(), group_sizes(len(y))[groups].sum()
+        within_x, within_y, between = (sums[np.ix_(groups, groups)].sum() for sums in (xx, yy, xy))
         between /= n * (m - 1 if paired else m)
         return float(within_x / (n * (n - 1)) + within_y / (m * (m - 1)) - 2 * between)
 
@@ -282,19 +276,19 @@ def _mmd(x: np.ndarray, y: np.ndarray, *, paired: bool) -> Callable[[np.ndarray]
 
 
 def group_sizes(n: int) -> np.ndarray:
-    """How many of n rows are in each group, (G,)."""
+    """Return the number of rows in each group, (G,), of n rows."""
     return np.bincount(np.arange(n) % GROUPS, minlength=GROUPS)
 
 
 def _kernel_sums(x: np.ndarray, y: np.ndarray, *, diagonal: bool) -> np.ndarray:
-    """Sums of the kernel matrix, with or without its diagonal, by group of rows and of columns, (G, G)."""
+    """Return sums of the kernel matrix by group of rows and of columns, (G, G)."""
     sums = np.zeros((GROUPS, GROUPS))
     for i, a in blocks(x):
         for j, b in blocks(y):
             if y is x and j < i:
-                continue  # the mirror image of a block that was counted twice
+                continue  # its mirror image was counted twice
             kernel = a @ b.T / x.shape[1] + 1
-            kernel *= kernel * kernel  # numpy's power is many times slower
+            kernel *= kernel * kernel  # faster than numpy's power
             if i == j and not diagonal:
                 np.fill_diagonal(kernel, 0)
             part = membership(i, len(a)) @ kernel @ membership(j, len(b)).T

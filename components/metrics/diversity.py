@@ -1,22 +1,23 @@
-"""The Vendi score: how diverse images are."""
+"""The Vendi score, a measure of the diversity of images."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# Of the kernel, over the median distance of images. Less blurs classes in 64 dimensions, where distances of
-# unlike images hardly differ; more blurs modes in two. So one class of ten digits gives 0.3, three 0.5.
+# Bandwidth of the kernel over the median distance of images. A smaller one does not separate classes in 64
+# dimensions, in which all distances are similar; a larger one does not separate modes in two dimensions. One
+# class of ten digits has a score of 0.3, three have 0.5.
 BANDWIDTH = 0.4
 
 
 def pairwise(x: np.ndarray) -> np.ndarray:
-    """Euclidean distances of the rows of x, (N, N)."""
+    """Return the Euclidean distances between the rows of x, (N, N)."""
     squares = (x * x).sum(1)
     return np.sqrt(np.maximum(squares[:, None] + squares - 2 * x @ x.T, 0))
 
 
 def vendi_score(distances: np.ndarray, bandwidth: float) -> float:
-    """The effective number of unlike items: exp of the entropy of the eigenvalues of K / N.
+    """Return the effective number of distinct items: exp of the entropy of the eigenvalues of K / N.
 
     Friedman & Dieng 2023, Def. 3.1, https://arxiv.org/abs/2210.02410, with the kernel exp(-d^2 / 2 h^2).
     """

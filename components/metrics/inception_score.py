@@ -1,4 +1,4 @@
-"""The Inception score and means over classes."""
+"""The Inception score, and means of estimates over classes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from components.metrics.distances import GROUPS, Estimate, blocks, enough, group
 
 
 def inception_score(logits: np.ndarray) -> Estimate:
-    """exp(E KL(p(y|x) || p(y))) of logits (N, C), Salimans et al. 2016, Sec. 4, with the jackknife interval.
+    """Return exp(E KL(p(y|x) || p(y))) of logits (N, C), with its interval. Salimans et al. 2016, Sec. 4.
 
-    Over the whole set as one split, in its order: the usual ten splits of N/10 are each lower.
+    The whole set is one split; the scores of the usual ten splits of N/10 are lower.
     """
     negative_entropies = np.zeros(GROUPS)  # sums over each group of p log p
     marginals = np.zeros((GROUPS, logits.shape[1]))  # sums over each group of p
@@ -23,11 +23,11 @@ def inception_score(logits: np.ndarray) -> Estimate:
         negative_entropies += group @ (np.exp(log_p) * log_p).sum(1)
         marginals += group @ np.exp(log_p)
 
-    def score(kept: np.ndarray) -> float:
-        n = group_sizes(len(logits))[kept].sum()
-        p = marginals[kept].sum(0) / n
+    def score(groups: np.ndarray) -> float:
+        n = group_sizes(len(logits))[groups].sum()
+        p = marginals[groups].sum(0) / n
         p = p[p > 0]  # 0 log 0 = 0
-        return float(np.exp(negative_entropies[kept].sum() / n - (p * np.log(p)).sum()))
+        return float(np.exp(negative_entropies[groups].sum() / n - (p * np.log(p)).sum()))
 
     value = score(np.ones(GROUPS, dtype=bool))
     if not enough(len(logits)):
@@ -36,7 +36,7 @@ def inception_score(logits: np.ndarray) -> Estimate:
 
 
 def class_means(estimates: Sequence[Estimate]) -> Estimate:
-    """Mean over classes, which are independent; the interval where every class has one."""
+    """Return the mean over independent classes, with an interval if every class has one."""
     value = float(np.mean([e.value for e in estimates]))
     halves = [(e.high - e.low) / 2 for e in estimates if e.low is not None and e.high is not None]
     if len(halves) < len(estimates):

@@ -1,4 +1,4 @@
-"""Intervals of a mean and of a share."""
+"""Intervals of means and proportions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from scipy.stats import binomtest, norm
 from components.metrics.distances import Estimate
 
 Z_QUANTILE = 1.96  # 97.5 % of the normal distribution
-CONFIDENCE = 1 - 2 * float(norm.sf(Z_QUANTILE))  # 95 %, as exactly as that quantile
+CONFIDENCE = 1 - 2 * float(norm.sf(Z_QUANTILE))  # 95 %, to the precision of that quantile
 
 
 def mean_estimate(values: np.ndarray, resamples: int = 1000) -> Estimate:
-    """The mean of independent values with its bootstrap percentile interval."""
+    """Return the mean of independent values with its bootstrap percentile interval."""
     values = np.asarray(values, dtype=np.float64)
     if len(values) < 2:
         return Estimate(float(values.mean()))
@@ -23,6 +23,6 @@ def mean_estimate(values: np.ndarray, resamples: int = 1000) -> Estimate:
 
 
 def share(successes: int, n: int) -> Estimate:
-    """A proportion with Wilson's score interval, which stays inside [0, 1] and is honest near its ends."""
+    """Return a proportion with Wilson's score interval, which is valid near 0 and 1 too."""
     interval = binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
     return Estimate(successes / n, float(interval.low), float(interval.high))

@@ -1,10 +1,10 @@
-"""Whether images show what their captions say: each is looked for among real images of other captions.
+"""Retrieval accuracy of generated images: whether they match their captions.
 
-In the spirit of R-precision (Xu et al. 2018, AttnGAN, https://arxiv.org/abs/1711.10485, Sec. 4), but without
-a network that knows text: an image that was drawn for a held-out caption ranks all real held-out images by
-their distance in feature space, and is right if one of that caption is among the nearest.
+It resembles R-precision (Xu et al. 2018, AttnGAN, https://arxiv.org/abs/1711.10485, Sec. 4) without a text
+encoder. Each image generated for a held-out caption ranks all real held-out images by their distance in
+feature space. It is correct if an image of its caption is among the nearest.
 
-Shapes: N drawn images, M real images, D features.
+Shapes: N generated images, M real images, D features.
 """
 
 from __future__ import annotations
@@ -16,39 +16,43 @@ import numpy as np
 from components.metrics.distances import Estimate
 from components.metrics.intervals import share
 
-TOP = 5  # real images among which the right one must be
+TOP = 5  # nearest real images, one of which must have the caption
 
 
-def ranks(fake: np.ndarray, asked: np.ndarray, real: np.ndarray, names: np.ndarray) -> np.ndarray:
-    """How many real images of other captions are as near as the nearest one of its own caption, (N,).
+def ranks(
+    fake: np.ndarray, fake_captions: np.ndarray, real: np.ndarray, real_captions: np.ndarray
+) -> np.ndarray:
+    """Return the number of real images of other captions that are as near as the nearest match, (N,).
 
     Args:
-        fake: features (N, D) of the drawn images.
-        asked: (N,) the caption of each.
-        real: features (M, D) of the real images.
-        names: (M,) the caption of each; every caption asked for is among them.
+        fake: Features (N, D) of the generated images.
+        fake_captions: Caption of each generated image, (N,).
+        real: Features (M, D) of the real images.
+        real_captions: Caption of each real image, (M,), including all of `fake_captions`.
     """
-    found = np.empty(len(fake), np.int64)
+    counts = np.empty(len(fake), np.int64)
     y = np.asarray(real, np.float64)
     for i, x in enumerate(np.asarray(fake, np.float64)):
-        distances, own = np.square(y - x).sum(1), names == asked[i]
-        found[i] = (distances[~own] <= distances[own].min()).sum()  # a tie is no success
-    return found
+        distances, match = np.square(y - x).sum(1), real_captions == fake_captions[i]
+        counts[i] = (distances[~match] <= distances[match].min()).sum()  # ties count as errors
+    return counts
 
 
-def retrieval(found: np.ndarray, top: int = TOP) -> Estimate:
-    """The share of images whose own caption is among the `top` nearest, with Wilson's interval."""
-    return share(int((found < top).sum()), len(found))
+def retrieval(positions: np.ndarray, top: int = TOP) -> Estimate:
+    """Return the share of images with a match among the `top` nearest, with Wilson's interval."""
+    return share(int((positions < top).sum()), len(positions))
 
 
-def chance(asked: np.ndarray, names: np.ndarray, top: int = TOP) -> float:
-    """What images score that have nothing to do with their captions.
+def chance(fake_captions: np.ndarray, real_captions: np.ndarray, top: int = TOP) -> float:
+    """Return the expected accuracy of images that are independent of their captions.
 
-    top / M if every image has a caption of its own; in general 1 - C(M - m, top) / C(M, top) for a caption of
-    m images, averaged over those asked for.
+    It is top / M if every real image has a different caption; in general 1 - C(M - m, top) / C(M, top) for a
+    caption with m images, averaged over `fake_captions`.
     """
-    total, top = len(names), min(top, len(names))
-    every, counts = np.unique(names, return_counts=True)
-    own = dict(zip(every.tolist(), counts.tolist(), strict=True))
-    missed = [math.comb(total - own[name], top) / math.comb(total, top) for name in asked.tolist()]
+    total, top = len(real_captions), min(top, len(real_captions))
+    captions, counts = np.unique(real_captions, return_counts=True)
+    images = dict(zip(captions.tolist(), counts.tolist(), strict=True))
+    missed = [
+        math.comb(total - images[caption], top) / math.comb(total, top) for caption in fake_captions.tolist()
+    ]
     return 1 - float(np.mean(missed))

@@ -1,4 +1,4 @@
-"""Attention over the pixels of a feature map, and from pixels to the tokens of a caption."""
+"""Attention between the pixels of a feature map, and from pixels to the tokens of a caption."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from torch.nn.functional import scaled_dot_product_attention, softmax
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """GroupNorm over 16 channels at a time; over fewer it is eight times slower on a CPU, channels last."""
+    """GroupNorm with 16 channels per group; fewer would be eight times slower on a CPU with channels last."""
     return nn.GroupNorm(channels // 16, channels)
 
 
 def zero(module: nn.Module) -> nn.Module:
-    """The module with its parameters at zero, so that a residual branch starts as nothing."""
+    """Set the module's parameters to zero, so that a residual branch starts at zero, and return it."""
     for p in module.parameters():
         nn.init.zeros_(p)
     return module
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """softmax(q k^T / sqrt(D)) v, heads side by side again: (N, heads, L, D) each -> (N, L, heads D).
+    """softmax(q k^T / sqrt(D)) v with concatenated heads: (N, heads, L, D) each -> (N, L, heads D).
 
-    `mask` (N, 1, 1, L) is true where a key may be looked at. Vaswani et al. 2017, Eq. 1.
+    `mask` (N, 1, 1, L) is true for keys that may be attended to. Vaswani et al. 2017, Eq. 1.
     """
     if q.is_cuda:
         h = scaled_dot_product_attention(q, k, v, mask)
     else:
-        # Written out: with so few tokens the fused kernel's backward is ten times slower on a CPU.
+        # For few tokens on a CPU the backward pass of the fused kernel is ten times slower.
         score = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])
         if mask is not None:
             score = score.masked_fill(~mask, -math.inf)
@@ -38,7 +38,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 
 
 class SelfAttention(nn.Module):
-    """x + attention of all pixels to all, in heads of 32 channels, else of 16."""
+    """x + attention of all pixels to all, in heads of 32 channels, or 16 if 32 does not divide."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -55,7 +55,7 @@ class SelfAttention(nn.Module):
 
 
 class Tokens(nn.Module):
-    """Keys and values of a caption: its tokens after one that is always there, so that no row is empty."""
+    """Keys and values of a caption's tokens, after one learned token, so that no row is empty."""
 
     def __init__(self, text: int, channels: int, heads: int):
         super().__init__()
@@ -68,8 +68,8 @@ class Tokens(nn.Module):
         first = self.nothing.to(text.dtype).expand(len(text), 1, -1)
         kv = self.kv(torch.cat([first, text], 1)).unflatten(2, (2, self.heads, -1))
         k, v = kv.permute(2, 0, 3, 1, 4)
-        there = torch.cat([torch.ones_like(text_mask[:, :1]), text_mask], 1)
-        return k, v, there[:, None, None]
+        mask = torch.cat([torch.ones_like(text_mask[:, :1]), text_mask], 1)
+        return k, v, mask[:, None, None]
 
 
 class CrossAttention(nn.Module):

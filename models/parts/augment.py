@@ -1,9 +1,9 @@
-"""Augmentations of what the discriminator sees, images and samples alike, all differentiable.
+"""Differentiable augmentations of the discriminator's inputs, images and samples alike.
 
 DiffAugment, Zhao et al. 2020 (https://arxiv.org/abs/2006.10738), applies colour, translation and cutout to
 every image. Adaptive augmentation (ADA), Karras et al. 2020 (https://arxiv.org/abs/2006.06676), applies each
-with a probability p that is raised while D overfits. What happens with p < 1 does not leak into the samples
-(their Sec. 2.2). None of ours mirrors: digits and letters must not be.
+with a probability p that rises while D overfits. With p < 1 augmentations do not leak into the samples (their
+Sec. 2.2). No augmentation mirrors images, which would be wrong for digits and letters.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch.nn.functional import pad
 
 
 def uniform(x: Tensor, low: float, high: float) -> Tensor:
-    """A number per image, (N, 1, 1, 1)."""
+    """Return one uniform random number per image, (N, 1, 1, 1)."""
     return torch.empty(len(x), 1, 1, 1, device=x.device).uniform_(low, high)
 
 
 def colour(x: Tensor) -> Tensor:
-    """Brightness by up to 0.5, saturation by a factor of 0 to 2 and contrast by one of 0.5 to 1.5."""
+    """Change brightness by up to 0.5, and saturation and contrast by factors of 0 to 2 and 0.5 to 1.5."""
     x = x + uniform(x, -0.5, 0.5)
     if x.shape[1] > 1:
         grey = x.mean(1, keepdim=True)
@@ -32,7 +32,7 @@ def colour(x: Tensor) -> Tensor:
 
 
 def translation(x: Tensor, most: int | None = None) -> Tensor:
-    """Whole pixels, up to `most` or an eighth of the size each way; what comes in repeats the border."""
+    """Translate by whole pixels, up to `most` or an eighth of the size each way, repeating the border."""
     n, _, height, width = x.shape
     reach = [most or max(1, round(size / 8)) for size in (height, width)]
     shifts = [torch.randint(-r, r + 1, (n, 1), device=x.device) for r in reach]
@@ -43,30 +43,29 @@ def translation(x: Tensor, most: int | None = None) -> Tensor:
 
 
 def cutout(x: Tensor) -> Tensor:
-    """A square of half the size, centred anywhere, becomes mid-grey; beyond the border it is cut off."""
+    """Fill a square of half the size, centred anywhere in the image, with mid-grey."""
     n, _, height, width = x.shape
     inside = []
     for size in (height, width):
         side = size // 2
-        # The middle of an even number of pixels lies on one of the size + 1 lines between them.
+        # The centre of an even number of pixels is one of the size + 1 lines between pixels.
         centre = torch.randint(size + 1 - side % 2, (n, 1), device=x.device)
-        place = torch.arange(size, device=x.device) - centre + side // 2
-        inside.append((place >= 0) & (place < side))
+        offset = torch.arange(size, device=x.device) - centre + side // 2
+        inside.append((offset >= 0) & (offset < side))
     hole = inside[0][:, None, :, None] & inside[1][:, None, None]  # (N, 1, H, W)
     return x.masked_fill(hole, 0)
 
 
 def geometry(x: Tensor) -> Tensor:
-    """Rotation by up to 30 degrees about the middle and scaling by a factor of 2^(+-0.3), bilinear."""
+    """Rotate by up to 30 degrees about the centre and scale by a factor of 2^(+-0.3), bilinear."""
     angle, scale = uniform(x, -math.pi / 6, math.pi / 6), 2 ** uniform(x, -0.3, 0.3)
     return warp(x, angle.cos() / scale, angle.sin() / scale)
 
 
 def warp(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Image i at the points [[a, -b], [b, a]] p, p from the middle, bilinear; outside the border repeats.
+    """Sample image i at the points [[a, -b], [b, a]] p, p from the centre, bilinear, repeating the border.
 
-    Four gathers instead of grid_sample: a penalty on D's slope needs their second derivative, which that
-    lacks.
+    It uses four gathers because grid_sample has no second derivative, which gradient penalties need.
     """
     n, _, height, width = x.shape
     x = pad(x, [1, 1, 1, 1], mode="replicate")
@@ -92,20 +91,20 @@ KINDS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def augmented(x: Tensor, kinds: Sequence[str], p: Tensor | float = 1.0) -> Tensor:
-    """Each image (N, C, H, W) with each of `kinds` applied with probability p."""
+    """Apply each augmentation in `kinds` to each image (N, C, H, W) with probability p."""
     for kind in kinds:
-        chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < p
-        x = torch.where(chosen, KINDS[kind](x), x)
+        selected = torch.rand(len(x), 1, 1, 1, device=x.device) < p
+        x = torch.where(selected, KINDS[kind](x), x)
     return x
 
 
 def adjusted(p: Tensor, r_t: Tensor, target: float, steps: int) -> Tensor:
-    """The next p, towards more while r_t = E[sign D(x)] is above its target: Karras et al. 2020, Sec. 3.
+    """Return the next p, higher if r_t = E[sign D(x)] is above its target. Karras et al. 2020, Sec. 3.
 
     Args:
-        p: within [0, 1].
+        p: Current value, within [0, 1].
         r_t: 0 without overfitting, 1 with complete overfitting.
-        target: 0.6 in the paper.
-        steps: updates in which p can go from 0 to 1 (paper: 500,000 images).
+        target: Target of r_t, 0.6 in the paper.
+        steps: Updates in which p can rise from 0 to 1 (paper: 500,000 images).
     """
     return (p + (r_t - target).sign() / steps).clamp(0, 1)

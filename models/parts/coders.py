@@ -1,4 +1,4 @@
-"""Encoders of images into vectors and decoders back, dense or convolutional: what autoencoders share."""
+"""The networks of autoencoders: encoders of images into vectors and decoders back, dense or convolutional."""
 
 from __future__ import annotations
 
@@ -24,29 +24,31 @@ class CoderConfig(Config):
 
     # fmt: off
     network: Literal["dense", "conv"]
-    latent: int = Field(ge=1)  # numbers in a code
+    latent: int = Field(ge=1)  # dimensions of a code
     widths: tuple[PositiveInt, ...]  # dense: units of the encoder's hidden layers
     # Conv: channels of the largest feature maps; doubled at each halving.
     width: int = tunable(32, ge=1, choices=(16, 32, 64), advises=False, active_if=("network", "conv"),
         source="this project: sizes for a processor")
     max_width: int = Field(128, ge=1)  # conv: doubling stops here
     hidden: int = tunable(256, ge=1, choices=(128, 256, 512), advises=False, active_if=("network", "conv"),
-        source="this project: sizes for a processor")  # conv: units of the dense layer beside the code
+        source="this project: sizes for a processor")  # conv: units of the dense layer next to the code
     activation: Literal["relu", "silu", "gelu"]
     # fmt: on
 
     def check(self, card: Card) -> None:
-        """Raises ValueError where the code is no smaller than the image."""
-        if self.latent >= (pixels := math.prod(card.shape)):
-            raise ValueError(f"latent={self.latent} must be less than an image's {pixels} numbers")
+        """Raise ValueError unless codes have fewer dimensions than images."""
+        if self.latent >= (dimensions := math.prod(card.shape)):
+            raise ValueError(
+                f"latent={self.latent} must be less than the {dimensions} dimensions of an image"
+            )
 
     def act(self) -> nn.Module:
-        """The activation."""
+        """Return a new activation layer."""
         return ACTIVATIONS[self.activation]()
 
 
 def mlp(config: CoderConfig, widths: Sequence[int]) -> nn.Sequential:
-    """Dense layers from widths[0] to widths[-1], an activation between any two."""
+    """Dense layers from widths[0] to widths[-1] with activations between them."""
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after), config.act()]
@@ -54,7 +56,7 @@ def mlp(config: CoderConfig, widths: Sequence[int]) -> nn.Sequential:
 
 
 def told(h: Tensor, label: Tensor | None, classes: int) -> Tensor:
-    """Features (N, D) with the class, one-hot, beside them where there are classes, (N, D + classes)."""
+    """Concatenate features (N, D) and one-hot labels to (N, D + classes); no labels if `classes` is 0."""
     if not classes:
         return h
     assert label is not None
@@ -62,7 +64,7 @@ def told(h: Tensor, label: Tensor | None, classes: int) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """Images and, where there are `classes`, labels -> `outputs` numbers an image."""
+    """Images and, if class-conditional, labels -> vectors of `outputs` dimensions."""
 
     def __init__(self, config: CoderConfig, card: Card, outputs: int, classes: int = 0):
         super().__init__()
@@ -81,12 +83,12 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """(N, C, H, W) -> (N, outputs), float32."""
         if self.convolutions is not None:
-            x = self.convolutions(x).permute(0, 2, 3, 1)  # (N, 3, 3, 128), as it lies in memory
+            x = self.convolutions(x).permute(0, 2, 3, 1)  # (N, 3, 3, 128), in memory order
         return self.dense(told(x.flatten(1), label, self.classes)).float()
 
 
 class Decoder(nn.Module):
-    """Codes and, where there are `classes`, labels -> images, unbounded."""
+    """Codes and, if class-conditional, labels -> images with unbounded values."""
 
     def __init__(self, config: CoderConfig, card: Card, classes: int = 0):
         super().__init__()

@@ -1,15 +1,14 @@
-"""What diffusion networks are told besides the noisy image: the time, a class, a caption, another image.
+"""Conditions of diffusion networks: the time, a class, a caption, another image.
 
 Guidance is that of Ho & Salimans 2022, Classifier-Free Diffusion Guidance, https://arxiv.org/abs/2207.12598:
-a condition is withheld from some images in training, each image by itself, and samples lean away from what
-the network says without it. "Nothing" has a representation of its own, which no class and no caption has.
+training drops the condition of some images, and sampling extrapolates from the unconditional prediction. The
+null condition has its own embedding, which no class or caption shares.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,58 +20,52 @@ from models.family import Batch
 
 @dataclass(frozen=True)
 class Condition:
-    """What one batch is conditioned on; axis 0 of every tensor is the batch."""
+    """The condition of one batch; axis 0 of every tensor is the batch."""
 
     label: Tensor | None = None  # (N,) int64; num_classes: no label
     text: Tensor | None = None  # (N, L, D) encoded captions
-    text_mask: Tensor | None = None  # (N, L) bool: which tokens there are; none: no caption
-    image: Tensor | None = None  # (N, C', H, W) laid beside the noisy image; never withheld
+    text_mask: Tensor | None = None  # (N, L) bool, true for tokens; a row without tokens: no caption
+    image: Tensor | None = None  # (N, C', H, W), concatenated with the noisy image and never dropped
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Condition:
-        """The condition with `function` applied to every tensor in it."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return Condition(**{name: None if v is None else function(v) for name, v in values.items()})
-
-    def withheld(self, drop: Tensor, null: int) -> Condition:
-        """The condition with label and caption replaced by "nothing" where `drop` (N,) is true.
+    def dropped(self, drop: Tensor, null: int) -> Condition:
+        """Return the condition with null labels and captions where `drop` is true.
 
         Args:
             drop: (N,) bool.
-            null: the label that stands for no label.
+            null: The null label.
         """
         label = None if self.label is None else torch.where(drop, null, self.label)
         mask = None if self.text_mask is None else self.text_mask & ~drop[:, None]
         return dataclasses.replace(self, label=label, text_mask=mask)
 
     def beside_nothing(self, null: int) -> Condition:
-        """The condition, and after it the same with everything withheld: (2 N, ...) for guidance."""
-        some = next(t for t in (self.label, self.text) if t is not None)
-        drop = torch.ones(len(some), dtype=torch.bool, device=some.device)
-        nothing = self.withheld(drop, null)
-        pairs = {f.name: (getattr(self, f.name), getattr(nothing, f.name)) for f in dataclasses.fields(self)}
-        return Condition(**{name: None if a is None else torch.cat([a, b]) for name, (a, b) in pairs.items()})
+        """Concatenate the condition and the unconditional one, (2 N, ...), for guidance."""
+        n, device = next((len(t), t.device) for t in (self.label, self.text) if t is not None)
+        unconditional = self.dropped(torch.ones(n, dtype=torch.bool, device=device), null)
+        pairs = zip(vars(self).values(), vars(unconditional).values(), strict=True)
+        return Condition(*(None if a is None else torch.cat([a, b]) for a, b in pairs))
 
 
 def sinusoids(t: Tensor, dim: int) -> Tensor:
-    """Sines and cosines of 1000 t at frequencies from 1 down to 1e-4, (N, dim). Vaswani et al. 2017."""
+    """Return sines and cosines of 1000 t at frequencies from 1 to 1e-4, (N, dim). Vaswani et al. 2017."""
     frequency = torch.exp(-math.log(1e4) * torch.arange(dim // 2, device=t.device) / (dim // 2))
     angle = 1000 * t.float()[:, None] * frequency
     return torch.cat([angle.sin(), angle.cos()], 1)
 
 
 class Embedding(nn.Module):
-    """What all blocks are told as one vector: the time, and the class or the caption as a whole."""
+    """One vector for all blocks: the embeddings of time, class and mean caption, summed."""
 
     def __init__(self, dim: int, *, width: int, num_classes: int = 0, text: int = 0):
         super().__init__()
         self.width = width
         self.time = nn.Sequential(nn.Linear(width, dim), nn.SiLU(), nn.Linear(dim, dim))
-        # One row more than there are classes: the last one is "no label".
+        # The last row is the null label.
         self.label = nn.Embedding(num_classes + 1, dim) if num_classes else None
         self.text = Caption(text, dim) if text else None
 
     def forward(self, t: Tensor, condition: Condition) -> Tensor:
-        """Times (N,), as the network is told it -> (N, dim)."""
+        """The `time` (N,) of levels, and a condition -> (N, dim)."""
         embedding = self.time(sinusoids(t, self.width))
         if self.label is not None:
             assert condition.label is not None
@@ -83,7 +76,7 @@ class Embedding(nn.Module):
 
 
 class Caption(nn.Module):
-    """The mean over the tokens of a caption, projected; a vector of its own where there is none."""
+    """The projected mean over the tokens of a caption; a learned vector replaces a missing caption."""
 
     def __init__(self, text: int, dim: int):
         super().__init__()
@@ -99,7 +92,6 @@ class Caption(nn.Module):
 
 
 def condition_of(batch: Batch, kinds: frozenset[str]) -> Condition:
-    """What of a batch a network is conditioned on; `kinds` of label and text."""
+    """Return the condition in a batch; `kinds` is a subset of label and text."""
     label = batch.label if "label" in kinds else None
-    text = "text" in kinds
-    return Condition(label, batch.text if text else None, batch.text_mask if text else None)
+    return Condition(label, batch.text, batch.text_mask) if "text" in kinds else Condition(label)

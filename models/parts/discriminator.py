@@ -1,4 +1,4 @@
-"""Discriminators: heads that look at a batch, and spectral normalisation."""
+"""Discriminators: the score, statistics of the batch, and spectral normalisation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Critic = Callable[[Tensor, Tensor | None], Tensor]
 
 
 class MinibatchDiscrimination(nn.Module):
-    """How near the others of the batch are: o(x_i)_b = sum over j != i of exp(-|M_i,b - M_j,b|_1).
+    """The closeness of the other images of a batch: o(x_i)_b = sum over j != i of exp(-|M_i,b - M_j,b|_1).
 
     Salimans et al. 2016, Sec. 3.2, with M = T f(x), (N, kernels, dim).
     """
@@ -29,16 +29,16 @@ class MinibatchDiscrimination(nn.Module):
         """(N, width) -> (N, kernels)."""
         m = self.project(h).float().unflatten(1, (self.kernels, -1)).permute(2, 1, 0)  # (dim, kernels, N)
         distance = m.new_zeros(())
-        for row in m.contiguous():  # all at once would be dim times as large as the result, and slower
+        for row in m.contiguous():  # a single tensor would be dim times as large, and slower
             distance = distance + (row[:, :, None] - row[:, None]).abs()  # (kernels, N, N)
         return (-distance).exp().sum(2).T - 1  # without itself, exp(0)
 
 
 def group_size(group: int, images: int) -> int:
-    """How many of the images of a shard are a group: `group` of them, or all where there are fewer.
+    """Return the size of the groups in a shard of `images` images: `group`, or all images if fewer.
 
     Raises:
-        ValueError: the images cannot be cut into such groups.
+        ValueError: The images cannot be divided into such groups.
     """
     if images % min(group, images):
         raise ValueError(f"minibatch_stddev={group} must divide the {images} images of a shard")
@@ -46,9 +46,9 @@ def group_size(group: int, images: int) -> int:
 
 
 class MinibatchStddev(nn.Module):
-    """The standard deviation of features over a group, averaged into one number. Karras et al. 2018, Sec. 3.
+    """The standard deviation over a group, averaged over features. Karras et al. 2018, Sec. 3.
 
-    A group takes images N/G apart, as in the authors' code; its size is at most the batch's.
+    The images of a group are N/G apart, as in the authors' code.
     """
 
     def __init__(self, group: int):
@@ -64,13 +64,13 @@ class MinibatchStddev(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Features (N, F) of an image, then one score from them and from statistics of the batch.
+    """One score from the features of an image and the statistics of its batch.
 
     Args:
-        features: from images (N, C, H, W) to (N, width).
-        width: how many.
-        config: which statistics there are.
-        classes: a projection term <v_y, h> where more than 0, Miyato & Koyama 2018, Eq. 3.
+        features: Network from images (N, C, H, W) to features (N, width).
+        width: Number of features.
+        config: Settings of the statistics.
+        classes: Classes of the projection term <v_y, h>, Miyato & Koyama 2018, Eq. 3; 0: no such term.
     """
 
     def __init__(self, features: nn.Module, width: int, config: AdversarialConfig, classes: int = 0):
@@ -86,7 +86,7 @@ class Discriminator(nn.Module):
         self.project = nn.Embedding(classes, width) if classes else None
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """D(x), (N,): a logit where the objective makes D a probability."""
+        """D(x), (N,); its logit if the objective treats D as a probability."""
         h = self.features(x)
         score = self.score(torch.cat([h, *(statistic(h) for statistic in self.statistics)], 1)).squeeze(1)
         if self.project is not None:
@@ -97,10 +97,10 @@ class Discriminator(nn.Module):
 def normalise_spectrally(network: nn.Module) -> None:
     """Divide every weight by an estimate of its largest singular value. Miyato et al. 2018, Eq. 8.
 
-    As a parametrization, which unlike the older hook can be deep-copied and keeps its vectors in the state.
+    A parametrization, unlike the older hook, can be deep-copied and keeps its vectors in the state.
     """
     for module in list(network.modules()):
         if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):
-            if not module.weight.any():  # a residual branch that starts at zero: 0 / 0 would be its weights
+            if not module.weight.any():  # a residual branch that starts at zero would become 0 / 0
                 module.reset_parameters()
             parametrizations.spectral_norm(module)

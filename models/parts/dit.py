@@ -3,12 +3,12 @@
 https://arxiv.org/abs/2212.09748
 
     x <- x + gate_1 attention(scale_1 norm(x) + shift_1)
-    x <- x + cross_attention(x, caption)                       where there are captions
+    x <- x + cross_attention(x, caption)                       with captions
     x <- x + gate_2 mlp(scale_2 norm(x) + shift_2)
 
-Patches of the image are tokens at fixed positions. The six modulations of a block come from what the network
-is told, and start at zero (adaLN-zero), so that every block starts as the identity. Attention to a caption's
-tokens stands where Chen et al. 2024, PixArt-alpha (https://arxiv.org/abs/2310.00426, Sec. 2.3) put it.
+Patches of the image are tokens with fixed position embeddings. The six modulations of a block depend on time
+and condition and start at zero (adaLN-zero), so that every block starts as the identity. Attention to
+captions follows Chen et al. 2024, PixArt-alpha (https://arxiv.org/abs/2310.00426, Sec. 2.3).
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from models.family import Card
 from models.parts.attention import Tokens, attend, zero
 from models.parts.conditions import Condition, Embedding
 
-MOST, FEWEST = 16, 4  # patches a side that the patch is chosen for
+MIN_PATCHES, MAX_PATCHES = 4, 16  # per side, with the default patch
 MLP_RATIO = 4  # hidden units of a block's MLP, in widths
-FREQUENCIES = 256  # sines and cosines that the time is told in
+FREQUENCIES = 256  # sines and cosines of the time embedding
 
-# Shapes: N images, L patches, P numbers in a patch, D channels of a token, dim = D of what blocks are told.
+# Shapes: N images, L patches, P values of a patch, D channels of a token.
 
 
 def patch_side(resolution: int) -> int:
-    """The smallest patch that leaves 4 to 16 a side; where none does, the largest that leaves more."""
+    """Return the smallest patch that gives 4 to 16 patches a side, or else the largest that gives more."""
     sides = [p for p in range(1, resolution + 1) if resolution % p == 0]
-    few = [p for p in sides if FEWEST <= resolution // p <= MOST]
-    return min(few) if few else max([p for p in sides if resolution // p > MOST], default=1)
+    within = [p for p in sides if MIN_PATCHES <= resolution // p <= MAX_PATCHES]
+    return min(within) if within else max([p for p in sides if resolution // p > MAX_PATCHES], default=1)
 
 
 def patchify(x: Tensor, side: int) -> Tensor:
-    """(N, C, H, W) -> (N, L, C side^2), row by row."""
+    """(N, C, H, W) -> (N, L, C side^2), in row-major order."""
     return pixel_unshuffle(x, side).flatten(2).transpose(1, 2)
 
 
@@ -47,7 +47,7 @@ def unpatchify(tokens: Tensor, side: int, resolution: int) -> Tensor:
 
 
 def positions(rows: int, dim: int) -> Tensor:
-    """Sines and cosines of each patch's row, then of its column, (rows^2, dim). Vaswani et al. 2017."""
+    """Return sines and cosines of each patch's row and column, (rows^2, dim). Vaswani et al. 2017."""
     frequency = 1e-4 ** (torch.arange(dim // 4) / (dim // 4))
     angle = torch.arange(rows)[:, None] * frequency
     wave = torch.cat([angle.sin(), angle.cos()], 1)  # (rows, dim / 2)
@@ -56,13 +56,13 @@ def positions(rows: int, dim: int) -> Tensor:
 
 
 def heads_of(width: int) -> int:
-    """As many as have 64 channels each, 32 below a width of 256; 16 where these do not divide it."""
-    sides = (64, 32, 16) if width >= 256 else (32, 16)
-    return next((width // side for side in sides if width % side == 0), 1)
+    """Return the number of heads of 64 channels (32 below width 256), or of fewer if these do not divide."""
+    channels = (64, 32, 16) if width >= 256 else (32, 16)
+    return next((width // c for c in channels if width % c == 0), 1)
 
 
 def linear(before: int, after: int) -> nn.Linear:
-    """A layer that starts as the paper's code has it: Glorot & Bengio 2010, without bias."""
+    """A dense layer initialised as in the paper's code: Glorot & Bengio 2010, zero bias."""
     layer = nn.Linear(before, after)
     nn.init.xavier_uniform_(layer.weight)
     nn.init.zeros_(layer.bias)
@@ -70,12 +70,12 @@ def linear(before: int, after: int) -> nn.Linear:
 
 
 def norm(width: int) -> nn.LayerNorm:
-    """Over the channels of a token; scale and shift are the modulation's."""
+    """LayerNorm over the channels of a token; the modulation has the scale and shift."""
     return nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
 
 
 def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """Tokens x (1 + scale) + shift, with x (N, L, D) and the others (N, 1, D)."""
+    """Return x (1 + scale) + shift, with tokens x (N, L, D) and the others (N, 1, D)."""
     return x * (1 + scale) + shift
 
 
@@ -95,7 +95,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Attention of all patches to the tokens of a caption; it starts as nothing."""
+    """Attention of all patches to the tokens of a caption, zero at the start."""
 
     def __init__(self, width: int, heads: int, text: int):
         super().__init__()
@@ -125,8 +125,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor, condition: Condition) -> Tensor:
         """(N, L, D) and (N, D) -> (N, L, D)."""
-        told = self.modulation(embedding)[:, None].chunk(6, 2)  # (N, 1, D) each
-        shift1, scale1, gate1, shift2, scale2, gate2 = told
+        modulations = self.modulation(embedding)[:, None].chunk(6, 2)  # (N, 1, D) each
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulations
         h = self.attention(modulated(self.norm1(x), shift1, scale1))
         x = x + gate1 * self.dropout(h)
         if self.caption is not None:
@@ -136,7 +136,7 @@ class Block(nn.Module):
 
 
 class Head(nn.Module):
-    """The pixels of each patch from its token."""
+    """A layer from each token to the pixels of its patch."""
 
     def __init__(self, width: int, pixels: int):
         super().__init__()
@@ -150,10 +150,9 @@ class Head(nn.Module):
 
 
 class DiT(nn.Module):
-    """F(x, t, condition): patches, blocks, pixels again.
+    """F(x, t, condition): from patches through transformer blocks to pixels.
 
-    The paper's sizes; millions of parameters are without classes and captions, for 32 x 32 x 4 latents at
-    patch 2:
+    The paper's sizes, with parameters for 32 x 32 x 4 latents, patch 2, no classes and no captions:
 
     | size | width | depth | heads | parameters |
     | --- | --- | --- | --- | --- |
@@ -162,7 +161,7 @@ class DiT(nn.Module):
     | L | 1024 | 24 | 16 | 458 M |
     | XL | 1152 | 28 | 16 | 675 M |
 
-    The defaults, 1.3 M, are for digits on a CPU.
+    The defaults, with 1.3 M parameters, are for digits on a CPU.
     """
 
     def __init__(
@@ -172,9 +171,9 @@ class DiT(nn.Module):
         width: int = 128,  # channels of a token
         depth: int = 4,  # blocks
         heads: int | None = None,  # None: by width
-        patch: int | None = None,  # side, in pixels; None: at most 16 patches a side, as far as it divides
-        dropout: float = 0.0,  # of what attention and MLP add
-        beside: int = 0,  # channels of an image laid beside the noisy one
+        patch: int | None = None,  # side in pixels; None: by resolution, see patch_side
+        dropout: float = 0.0,  # of the outputs of attention and MLP
+        beside: int = 0,  # channels concatenated with the noisy image
     ):
         super().__init__()
         self.patch, self.resolution = patch or patch_side(card.resolution), card.resolution
@@ -192,7 +191,7 @@ class DiT(nn.Module):
         self.head = Head(width, card.channels * square)
 
     def forward(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """(N, C, H, W), t (N,) as networks are told it, and what it is conditioned on -> (N, C, H, W)."""
+        """Images (N, C, H, W), the `time` (N,) of their levels, and a condition -> (N, C, H, W)."""
         embedding = self.embedding(t, condition)
         if condition.image is not None:
             x = torch.cat([x, condition.image], 1)

@@ -1,4 +1,4 @@
-"""What families share: convolutions that halve and double, the optimizer, BatchNorm's statistics."""
+"""Layers, shapes and optimizers that families share, and BatchNorm's statistics."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ GUARDED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 
 
 def lean(optimizer: type[Kind]) -> type[Kind]:
-    """The same optimizer without what torch wraps around it in case a step is compiled.
+    """Return a subclass of an optimizer without torch's wrappers for compiled steps.
 
-    Ours is not, and the first call of any of these wrappers imports the compiler: 1.2 s and 150 MB of every
-    process that trains.
+    We do not compile, and the first call of a wrapper imports the compiler, which costs every training
+    process 1.2 s and 150 MB.
     """
     methods: dict[str, Any] = {name: inspect.unwrap(getattr(optimizer, name)) for name in GUARDED}
     methods["step"] = torch.no_grad()(inspect.unwrap(optimizer.step))
@@ -38,13 +38,13 @@ def adam(
     betas: tuple[float, float] = (0.9, 0.999),
     weight_decay: float = 0.0,  # decoupled, Loshchilov & Hutter 2019; at 0 this is plain Adam
 ) -> Optimizer:
-    """Adam, Kingma & Ba 2015, over what is not frozen of `modules`, in one kernel for all parameters."""
+    """Return Adam, Kingma & Ba 2015, for the trainable parameters of `modules`, fused into one kernel."""
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     return Adam(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
 
 
 def halvings(resolution: int, smallest: int = 3) -> list[int]:
-    """Sizes of feature maps, halved (rounding down) while `smallest` pixels remain: 28, 14, 7, 3."""
+    """Return sizes of feature maps, halved (rounding down) while `smallest` pixels remain: 28, 14, 7, 3."""
     sizes = [resolution]
     while sizes[-1] // 2 >= smallest:
         sizes.append(sizes[-1] // 2)
@@ -54,13 +54,13 @@ def halvings(resolution: int, smallest: int = 3) -> list[int]:
 def shapes(
     resolution: int, width: int, max_width: int, channels: int | None = None
 ) -> tuple[list[int], list[int]]:
-    """Sizes and channels of feature maps: 28, 14, 7, 3 and 32, 64, 128, 256.
+    """Return sizes and channels of feature maps: 28, 14, 7, 3 and 32, 64, 128, 256.
 
     Args:
-        resolution: of the largest.
-        width: channels of the largest, doubled at each halving.
-        max_width: doubling stops here.
-        channels: of an image, which then is the first of them: 1, 32, 64, 128.
+        resolution: Size of the first map.
+        width: Channels of the first map, doubled at each halving.
+        max_width: Largest number of channels.
+        channels: Channels of the image, which then counts as the first map: 1, 32, 64, 128.
     """
     sizes = halvings(resolution)
     image = [] if channels is None else [channels]
@@ -68,36 +68,36 @@ def shapes(
 
 
 def down(before: int, after: int, *, bias: bool = True) -> nn.Conv2d:
-    """Halves a feature map, rounding down."""
+    """A convolution that halves a feature map, rounding down."""
     return nn.Conv2d(before, after, 4, stride=2, padding=1, bias=bias)
 
 
 def up(before: int, after: int, size: int, *, bias: bool = True) -> nn.ConvTranspose2d:
-    """Doubles a feature map to `size` pixels, which may be odd."""
+    """A transposed convolution that doubles a feature map to `size` pixels, which may be odd."""
     return nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, output_padding=size % 2, bias=bias)
 
 
 def to_image(x: Tensor) -> Tensor:
-    """What leaves a generator: float32, within [-1, 1]."""
+    """Convert a network's output to an image: float32, clamped to [-1, 1]."""
     return x.float().clamp(-1, 1)
 
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:
-    """The BatchNorm layers of `module`."""
+    """Return the BatchNorm layers of `module`."""
     return [m for m in module.modules() if isinstance(m, _BatchNorm)]
 
 
 def has_batch_norm(module: nn.Module) -> bool:
-    """Whether samples depend on running statistics, which averaged weights (EMA) lack until calibrated."""
+    """Whether samples depend on running statistics, which must be recalibrated for averaged weights (EMA)."""
     return bool(batch_norms(module))
 
 
 @torch.no_grad()
 def calibrate(generator: Generator, batches: Iterable[tuple[Batch, Noise]]) -> None:
-    """Set BatchNorm's running statistics to their mean over samples of the generator as it is now.
+    """Set BatchNorm's running statistics to their mean over samples of the generator's current weights.
 
-    Statistics belong to the weights they were gathered with. With noise of fixed seeds they are a function of
-    the weights alone ("standing statistics", Brock et al. 2019, https://arxiv.org/abs/1809.11096).
+    With noise of fixed seeds the statistics are a function of the weights alone ("standing statistics", Brock
+    et al. 2019, https://arxiv.org/abs/1809.11096).
     """
     norms, training = batch_norms(generator), generator.training
     momenta = [norm.momentum for norm in norms]

@@ -1,7 +1,7 @@
-"""Adversarial objectives on the scores of a discriminator D, value by value, and the penalties on its slope.
+"""Adversarial objectives on the scores of a discriminator D, and penalties on its gradient.
 
-Where D is a probability, a score is its logit: -log D is softplus(-score) and -log(1 - D) is softplus(score),
-so no logarithm of a rounded sigmoid. In all of them r = D(x) scores images and f = D(G(z)) samples, (N,).
+If D is a probability, its score is the logit: -log D is softplus(-score) and -log(1 - D) is softplus(score),
+which avoids the logarithm of a rounded sigmoid. Scores (N,) are r = D(x) for images, f = D(G(z)) for samples.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ from models.family import DISCRIMINATOR, GENERATOR, Terms
 
 @dataclass(frozen=True)
 class Objective:
-    """What D and G minimise."""
+    """The losses of D and G, and the meaning of scores."""
 
-    discriminator: Callable[[Tensor, Tensor, float], Terms]  # of r, f and what is taken from the label of r
+    discriminator: Callable[[Tensor, Tensor, float], Terms]  # of r, f and the smoothing of the label of r
     generator: Callable[[Tensor, Tensor], Tensor]  # of f and r
-    relativistic: bool = False  # whether G's loss looks at r
-    labels: bool = True  # whether there is a label of images to smooth
-    probability: bool = False  # whether the sigmoid of a score means something
-    undecided: float | None = 0.0  # the score of a D that cannot tell; None: scores mean little by themselves
-    # What tutorials call healthy, by the name of the logged value: advice to be drawn, never an alarm.
+    relativistic: bool = False  # whether G's loss depends on r
+    labels: bool = True  # whether images have a label that can be smoothed
+    probability: bool = False  # whether the sigmoid of a score is a probability
+    undecided: float | None = 0.0  # score of an undecided D; None: single scores have no meaning
+    # Healthy ranges from tutorials by the name of the logged value, drawn in plots.
     bands: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def shown(self, score: Tensor) -> Tensor:
-        """D(.) as people know it: a probability where it is one, else the score."""
+        """Convert a score to the logged D(.): a probability if it has one."""
         return score.sigmoid() if self.probability else score
 
 
 def cross_entropy(r: Tensor, f: Tensor, smoothing: float) -> Terms:
-    """-log D(x) - log(1 - D(G(z))), Goodfellow et al. 2014, Eq. 1, with the label 1 - smoothing for images.
+    """-log D(x) - log(1 - D(G(z))), Goodfellow et al. 2014, Eq. 1.
 
-    One-sided label smoothing is Salimans et al. 2016, Sec. 3.4.
+    Images have the label 1 - smoothing: one-sided label smoothing, Salimans et al. 2016, Sec. 3.4.
     """
     real = (1 - smoothing) * softplus(-r) + smoothing * softplus(r) if smoothing else softplus(-r)
     return {"real": real, "fake": softplus(f)}
 
 
 def non_saturating(f: Tensor, r: Tensor) -> Tensor:
-    """-log D(G(z)), which still learns where D is sure. Goodfellow et al. 2014, Sec. 3."""
+    """-log D(G(z)), whose gradient does not vanish if D is certain. Goodfellow et al. 2014, Sec. 3."""
     return softplus(-f)
 
 
 def minimax(f: Tensor, r: Tensor) -> Tensor:
-    """log(1 - D(G(z))), the zero-sum game of Eq. 1; its gradient vanishes where D is sure."""
+    """log(1 - D(G(z))), the zero-sum game of Eq. 1; its gradient vanishes if D is certain."""
     return -softplus(f)
 
 
@@ -70,7 +70,7 @@ def hinge(r: Tensor, f: Tensor, smoothing: float) -> Terms:
 
 
 def wasserstein(r: Tensor, f: Tensor, smoothing: float) -> Terms:
-    """D(G(z)) - D(x), minus the estimated distance. Arjovsky et al. 2017, Eq. 3."""
+    """D(G(z)) - D(x), the negative of the estimated distance. Arjovsky et al. 2017, Eq. 3."""
     return {"real": -r, "fake": f}
 
 
@@ -80,7 +80,7 @@ def critic_score(f: Tensor, r: Tensor) -> Tensor:
 
 
 def relativistic(r: Tensor, f: Tensor, smoothing: float) -> Terms:
-    """-log sigmoid(D(x) - D(G(z))), of image and sample in pairs.
+    """-log sigmoid(D(x) - D(G(z))) of pairs of an image and a sample.
 
     Jolicoeur-Martineau 2019, Sec. 4.1, https://arxiv.org/abs/1807.00734; Huang et al. 2024, Eq. 2.
     """
@@ -109,16 +109,16 @@ OBJECTIVES: dict[str, Objective] = {
 }
 
 
-# Penalties on the slope of D.
+# Penalties on the gradient of D.
 
 
 def gradient(score: Tensor, x: Tensor) -> Tensor:
-    """D score_i / d x_i, the shape of x, itself differentiable, where no image influences another's score.
+    """The gradient of score_i with respect to x_i, differentiable, with the shape of x.
 
-    With statistics of the batch among D's features one does, and this is the slope of all scores by x_i.
+    If D uses statistics of the batch, it is the gradient of the sum of all scores with respect to x_i.
     """
-    (slope,) = torch.autograd.grad(score.sum(), x, create_graph=True)
-    return slope.float()
+    (grad,) = torch.autograd.grad(score.sum(), x, create_graph=True)
+    return grad.float()
 
 
 def zero_centred(score: Tensor, x: Tensor) -> Tensor:
@@ -127,18 +127,18 @@ def zero_centred(score: Tensor, x: Tensor) -> Tensor:
 
 
 def one_centred(score: Tensor, x: Tensor) -> Tensor:
-    """(|grad D(x)| - 1)^2, (N,). Gulrajani et al. 2017, Eq. 3; the root has a slope at 0 thanks to 1e-12."""
-    length = (gradient(score, x).square().flatten(1).sum(1) + 1e-12).sqrt()
-    return (length - 1).square()
+    """(|grad D(x)| - 1)^2, (N,). Gulrajani et al. 2017, Eq. 3; 1e-12 makes the root differentiable at 0."""
+    norm = (gradient(score, x).square().flatten(1).sum(1) + 1e-12).sqrt()
+    return (norm - 1).square()
 
 
 def between(x: Tensor, fake: Tensor) -> Tensor:
-    """Points on the lines from images to samples, one each, at uniform places. Gulrajani et al., Alg. 1."""
+    """Return a uniformly random point x^ on each line from image to sample. Gulrajani et al., Alg. 1."""
     t = torch.rand(len(x), 1, 1, 1, device=x.device)
     return t * x + (1 - t) * fake
 
 
 def auc(r: Tensor, f: Tensor) -> Tensor:
-    """The share of pairs in which D ranks the image above the sample: 0.5 is chance, whatever the loss."""
+    """The share of pairs in which D ranks the image above the sample; 0.5 is chance for every objective."""
     higher, equal = r[:, None] > f[None], r[:, None] == f[None]
     return (higher + 0.5 * equal).float().mean()

@@ -1,7 +1,7 @@
-"""Forward processes x_t = alpha x_0 + sigma eps, what a network is to predict, and how errors are weighed.
+"""Forward processes x_t = alpha x_0 + sigma eps, the targets of the network, and the weights of errors.
 
-All of it is algebra on alpha and sigma, so every process goes with every target and weighting that makes
-sense for it; levels are computed in float64.
+All functions are algebra on alpha and sigma, so that processes, targets and weightings combine freely. Levels
+are computed in float64.
 
     process   Ho et al. 2020 (linear), Nichol & Dhariwal 2021 (cosine), Jabri et al. 2022 (sigmoid),
               Karras et al. 2022 (edm), Liu et al. 2023 (flow)
@@ -27,9 +27,9 @@ RHO, SIGMA_MIN, SIGMA_MAX = 7.0, 0.002, 80.0  # Karras et al. 2022, Table 1
 
 @dataclass(frozen=True)
 class Level:
-    """How noisy: x = alpha x_0 + sigma eps. Float64 tensors of one shape; indexing gives some of them."""
+    """Noise levels, x = alpha x_0 + sigma eps: float64 tensors of one shape, indexed together."""
 
-    time: Tensor  # as networks are told it
+    time: Tensor  # the network's input for the level
     alpha: Tensor
     sigma: Tensor
 
@@ -40,7 +40,7 @@ class Level:
         return Level(self.time[index], self.alpha[index], self.sigma[index])
 
     def to(self, like: Tensor) -> Level:
-        """The level of each image of `like`, (N, 1, 1, 1) in its type and on its device."""
+        """Expand one level to each image of `like`, (N, 1, 1, 1), with its dtype and device."""
         parts = (self.time, self.alpha, self.sigma)
         return Level(*(p.to(like).expand(len(like))[:, None, None, None] for p in parts))
 
@@ -49,16 +49,16 @@ class Level:
 
 
 class Process(Protocol):
-    """alpha and sigma by time."""
+    """A forward process: alpha and sigma as functions of time."""
 
     def at(self, t: Tensor) -> Level:
         """The levels at times t in [0, 1]."""
 
     def at_ratio(self, ratio: Tensor) -> Level:
-        """The levels, or the nearest there are, where sigma / alpha is `ratio`."""
+        """The levels, or the nearest ones, at which sigma / alpha is `ratio`."""
 
     def times(self, steps: int, spacing: str) -> Tensor:
-        """`steps` times to sample at, falling, (steps,); the data itself is not among them."""
+        """`steps` falling times for sampling, (steps,), without the data itself."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ class Flow:
         return self._level(self.shift * t / (1 + (self.shift - 1) * t))
 
     def at_ratio(self, ratio: Tensor) -> Level:
-        """The levels where sigma / alpha is `ratio`."""
+        """The levels at which sigma / alpha is `ratio`."""
         ratio = ratio.double()
         return self._level(ratio / (1 + ratio))
 
     def times(self, steps: int, spacing: str = "auto") -> Tensor:
-        """From 1 in equal steps."""
+        """`steps` falling times from 1 in equal steps."""
         return torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:-1]
 
     def _level(self, t: Tensor) -> Level:
@@ -89,7 +89,7 @@ class Flow:
 class Schedule:
     """T steps of a variance-preserving process: alpha^2 = alpha_bar, sigma^2 = 1 - alpha_bar.
 
-    alpha_bar (T + 1,) begins with 1, the data; a time t stands for step ceil(t T), at least the first.
+    alpha_bar (T + 1,) starts with 1, the data. Time t is step ceil(t T), at least the first.
     """
 
     alpha_bar: Tensor
@@ -101,7 +101,7 @@ class Schedule:
 
     def at(self, t: Tensor) -> Level:
         """The levels of steps ceil(t T)."""
-        # n / T * T may come out just above n, in float32 by 1e-4.
+        # n / T * T may be slightly above n, in float32 by 1e-4.
         return self._level((t.double() * self.steps - 1e-3).ceil().long().clamp(1, self.steps))
 
     def at_ratio(self, ratio: Tensor) -> Level:
@@ -110,18 +110,18 @@ class Schedule:
         return self._level(torch.searchsorted(ratios, ratio.double()).clamp(1, self.steps))
 
     def times(self, steps: int, spacing: str = "auto") -> Tensor:
-        """Some of the T steps, as Lin et al. 2024, Table 2, name them.
+        """`steps` falling times of the schedule, with the spacings of Lin et al. 2024, Table 2.
 
         Raises:
-            ValueError: There are fewer than that.
+            ValueError: The schedule has fewer steps.
         """
         last = self.steps
         if steps > last:
-            raise ValueError(f"sampler_steps={steps} are more than the {last} steps of the schedule")
+            raise ValueError(f"sampler_steps={steps} is more than the {last} steps of the schedule")
         i = torch.arange(steps, dtype=torch.float64)
         step = {
             "linspace": torch.linspace(last, 1, steps, dtype=torch.float64),
-            "leading": (steps - 1 - i) * (last // steps) + 1,  # never visits T
+            "leading": (steps - 1 - i) * (last // steps) + 1,  # without T
             "trailing": last - i * last / steps,
         }["trailing" if spacing == "auto" else spacing].round()
         return step / last
@@ -141,17 +141,17 @@ class EDM:
         return self.at_ratio((low + t.double() * (high - low)) ** RHO)
 
     def at_ratio(self, ratio: Tensor) -> Level:
-        """The levels of these sigmas; networks are told c_noise = ln(sigma) / 4, Table 1."""
+        """The levels of sigmas `ratio`; the network's input is c_noise = ln(sigma) / 4, Table 1."""
         sigma = ratio.double()
         return Level(sigma.log() / 4, torch.ones_like(sigma), sigma)
 
     def times(self, steps: int, spacing: str = "auto") -> Tensor:
-        """From 1 to 0, both included."""
+        """`steps` falling times from 1 to 0, both included."""
         return torch.linspace(1, 0, steps, dtype=torch.float64)
 
 
 def linear() -> Tensor:
-    """alpha_bar (T + 1,) of beta from 1e-4 to 0.02 in equal steps. Ho et al. 2020, Sec. 4."""
+    """alpha_bar (T + 1,) of linear beta from 1e-4 to 0.02. Ho et al. 2020, Sec. 4."""
     return accumulated(torch.linspace(1e-4, 0.02, STEPS, dtype=torch.float64))
 
 
@@ -173,17 +173,17 @@ def betas(alpha_bar: Tensor) -> Tensor:
 
 
 def accumulated(beta: Tensor) -> Tensor:
-    """alpha_bar (T + 1,), the products of 1 - beta, after the data's 1."""
+    """alpha_bar (T + 1,), the cumulative products of 1 - beta, starting with 1."""
     return torch.cat([torch.ones(1, dtype=beta.dtype), (1 - beta).cumprod(0)])
 
 
 def shifted(alpha_bar: Tensor, shift: float) -> Tensor:
-    """The schedule whose sigma / alpha is `shift` times as large. Hoogeboom et al. 2023, Eq. 4."""
+    """Multiply sigma / alpha of a schedule by `shift`. Hoogeboom et al. 2023, Eq. 4."""
     return alpha_bar / (alpha_bar + shift**2 * (1 - alpha_bar))
 
 
 def zero_terminal_snr(alpha_bar: Tensor) -> Tensor:
-    """The schedule stretched to end in noise alone, its first step kept. Lin et al. 2024, Alg. 1."""
+    """Rescale a schedule to end in pure noise, with the same first step. Lin et al. 2024, Alg. 1."""
     alpha = alpha_bar[1:].sqrt()
     alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
     return torch.cat([alpha_bar[:1], alpha.square()])
@@ -193,7 +193,7 @@ SCHEDULES: dict[str, Callable[[], Tensor]] = {"linear": linear, "cosine": cosine
 
 
 def process(name: str, shift: float = 1.0, zero_snr: bool = False) -> Process:
-    """A process by name: flow, edm, or one of SCHEDULES."""
+    """Return the process called `name`: flow, edm, or one of SCHEDULES."""
     if name == "flow":
         return Flow(shift)
     if name == "edm":
@@ -203,41 +203,42 @@ def process(name: str, shift: float = 1.0, zero_snr: bool = False) -> Process:
 
 
 def levels(process: Process, steps: int, spacing: str = "auto", strength: float = 1.0) -> Level:
-    """The (steps + 1,) levels a sampler goes through, from noise to data, where alpha = 1 and sigma = 0.
+    """Return the (steps + 1,) levels of sampling, from noise to data, at which alpha = 1 and sigma = 0.
 
-    At a `strength` below 1 they begin at so much of the times, in so many of the steps.
+    With a `strength` below 1 they start at that time, with that share of the steps.
     """
     times = process.times(max(1, round(strength * steps)), spacing)
-    some = process.at(times if strength == 1 else strength * times / times[0])
-    some = some[torch.cat([torch.ones(1, dtype=torch.bool), some.time.diff() != 0])]  # steps may be one
-    zero = torch.zeros(1, dtype=torch.float64)
+    noisy = process.at(times if strength == 1 else strength * times / times[0])
+    distinct = torch.cat(
+        [torch.ones(1, dtype=torch.bool), noisy.time.diff() != 0]
+    )  # rounding may repeat a step
+    noisy, zero = noisy[distinct], torch.zeros(1, dtype=torch.float64)
     return Level(
-        *(torch.cat(pair) for pair in ((some.time, zero), (some.alpha, zero + 1), (some.sigma, zero)))
+        torch.cat([noisy.time, zero]), torch.cat([noisy.alpha, zero + 1]), torch.cat([noisy.sigma, zero])
     )
 
 
-# Times to train at
+# Times of training
 
 
 def stratified(n: int, device: torch.device) -> Tensor:
-    """Uniform numbers in [0, 1), (n,), one in each n-th of it, rising. Kingma et al. 2021, App. I.1."""
+    """Return n rising uniform numbers, one in each n-th of [0, 1). Kingma et al. 2021, App. I.1."""
     return (torch.arange(n, device=device) + torch.rand(n, device=device)) / n
 
 
 def normal_quantile(u: Tensor, mean: float, std: float) -> Tensor:
-    """The number below which a share u of N(mean, std^2) lies."""
+    """The u-quantile of N(mean, std^2)."""
     return mean + std * math.sqrt(2) * torch.erfinv((2 * u.double() - 1).clamp(-1 + 1e-7, 1 - 1e-7))
 
 
 def drawn(process: Process, times: str, u: Tensor, mean: float, std: float) -> Level:
-    """Levels to train at, from uniform u.
+    """Transform uniform numbers u to levels for training.
 
-    uniform t; logit-normal t (Esser et al. 2024, Eq. 19); or log-normal sigma / alpha (Karras et al. 2022,
-    Table 1), which for the flow is the same. The last is of ratios, whatever time they are at: a shift does
-    not move it.
+    `times` is uniform; logit_normal, of t (Esser et al. 2024, Eq. 19); or log_normal, of sigma / alpha
+    (Karras et al. 2022, Table 1), which is the same for an unshifted flow. A shift does not change it.
     """
     if times == "uniform":
-        return process.at(u.double().clamp(min=1e-6))  # where nothing is noise, SNRs and weights are infinite
+        return process.at(u.double().clamp(min=1e-6))  # SNRs are infinite without noise
     normal = normal_quantile(u, mean, std)
     return process.at_ratio(normal.exp()) if times == "log_normal" else process.at(normal.sigmoid())
 
@@ -246,9 +247,9 @@ def drawn(process: Process, times: str, u: Tensor, mean: float, std: float) -> L
 
 
 def target(name: str, level: Level, sigma_data: float = 0.5) -> tuple[Tensor, Tensor]:
-    """What the network is to predict, as a and b of F = a x_0 + b eps.
+    """Return a and b of the network's target F = a x_0 + b eps.
 
-    `edm` is the paper's F(c_in x), of which c_skip x + c_out F(c_in x) is x_0: Karras et al. 2022, Eq. 7, 8.
+    `edm` is the paper's F(c_in x), with x_0 = c_skip x + c_out F(c_in x): Karras et al. 2022, Eq. 7, 8.
     """
     alpha, sigma = level.alpha, level.sigma
     one, zero = torch.ones_like(alpha), torch.zeros_like(alpha)
@@ -259,23 +260,23 @@ def target(name: str, level: Level, sigma_data: float = 0.5) -> tuple[Tensor, Te
 
 
 def denoised(x: Tensor, f: Tensor, level: Level, a: Tensor, b: Tensor) -> Tensor:
-    """x_0 = (b x - sigma F) / (alpha b - sigma a): x and F are two equations for x_0 and eps."""
+    """x_0 = (b x - sigma F) / (alpha b - sigma a), from the equations of x and F for x_0 and eps."""
     return (b * x - level.sigma * f) / (level.alpha * b - level.sigma * a)
 
 
 def weight(name: str, level: Level, a: Tensor, b: Tensor, sigma_data: float = 0.5) -> Tensor:
-    """What |F - a x_0 - b eps|^2 is multiplied by.
+    """The weight of |F - a x_0 - b eps|^2.
 
-    An error of F is ((alpha b - sigma a) / sigma)^2 times one of x_0. The papers' weights of the latter:
+    A squared error of F is ((alpha b - sigma a) / sigma)^2 times that of x_0. Weights of the latter:
 
         min_snr   min(SNR, 5)                 Hang et al. 2023, Eq. 8
         p2        SNR / (1 + SNR)             Choi et al. 2022, Eq. 8, with k = gamma = 1
         edm       SNR + 1 / sigma_data^2      Karras et al. 2022, Table 1
 
-    Where hardly any data is left, SNR is near 0, and so is what the first two make of all targets but eps.
+    Near pure noise the SNR is close to 0, and so are the first two weights for all targets except eps.
     """
     if name == "plain":
         return torch.ones_like(level.alpha)
     snr = (level.alpha / level.sigma).square()
-    wanted = {"min_snr": snr.clamp(max=5), "p2": snr / (1 + snr), "edm": snr + sigma_data**-2}[name]
-    return wanted * (level.sigma / (level.alpha * b - level.sigma * a)).square()
+    of_x_0 = {"min_snr": snr.clamp(max=5), "p2": snr / (1 + snr), "edm": snr + sigma_data**-2}[name]
+    return of_x_0 * (level.sigma / (level.alpha * b - level.sigma * a)).square()

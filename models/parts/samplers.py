@@ -1,13 +1,13 @@
-"""From noise to data in steps: samplers as free functions with one signature.
+"""Samplers of diffusion models: free functions with one signature.
 
     sampler(denoise, x, levels, noise) -> x
 
-denoise(x, level) is the network's x_0; `levels` fall from noise to data (processes.py), and every step
-goes from one of the list to the next, whatever list that is; noise() is standard normal noise like x. With
+denoise(x, level) is the network's x_0. `levels` fall from noise to data (processes.py); every step goes from
+one level to the next. noise() returns standard normal noise with the shape of x. With
 
     eps = (x - alpha x_0) / sigma
 
-all samplers see one denoiser, whatever it was trained to predict. Coefficients are float64.
+samplers do not depend on the target of training. Coefficients are float64.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ Sampler = Callable[[Denoise, Tensor, Level, Callable[[], Tensor]], Tensor]
 
 
 def steps(levels: Level) -> Iterator[tuple[Level, Level]]:
-    """Each level with the next one."""
+    """Iterate over pairs of a level t and the next level s."""
     return itertools.pairwise(levels[i] for i in range(len(levels)))
 
 
 def eps_of(x: Tensor, x_0: Tensor, level: Level) -> Tensor:
-    """The noise in x if x_0 is the data in it."""
+    """Return eps = (x - alpha x_0) / sigma."""
     return (x - level.alpha * x_0) / level.sigma
 
 
 def ancestral(denoise: Denoise, x: Tensor, levels: Level, noise: Callable[[], Tensor]) -> Tensor:
-    """x_s ~ q(x_s | x_t, x_0). Ho et al. 2020, Eq. 6, 7; between any two levels, Kingma et al. 2021, A.2."""
+    """x_s ~ q(x_s | x_t, x_0). Ho et al. 2020, Eq. 6, 7; for arbitrary levels Kingma et al. 2021, A.2."""
     for t, s in steps(levels):
         x_0 = denoise(x, t)
         alpha = t.alpha / s.alpha  # of q(x_t | x_s)
@@ -64,45 +64,45 @@ def ddim(
 
 
 def euler(denoise: Denoise, x: Tensor, levels: Level, noise: Callable[[], Tensor]) -> Tensor:
-    """Steps along the slope of the ODE. Where alpha + sigma = 1, x + (s - t) v, Liu et al. 2023, Sec. 2.1."""
+    """Euler steps of the ODE. For alpha + sigma = 1 a step is x + (s - t) v, Liu et al. 2023, Sec. 2.1."""
     for t, s in steps(levels):
-        x = _moved(x, t, s, _slope(x, denoise(x, t), t))
+        x = _step(x, t, s, _slope(x, denoise(x, t), t))
     return x
 
 
 def heun(denoise: Denoise, x: Tensor, levels: Level, noise: Callable[[], Tensor]) -> Tensor:
-    """Steps along the mean of the slopes at both ends, the last one Euler's. Karras et al. 2022, Alg. 1.
+    """Heun steps, with the mean slope of both ends; the last is Euler's. Karras et al. 2022, Alg. 1.
 
-    In the paper's coordinates where it has only these, alpha = 1; else in those of the flow,
-    x / (alpha + sigma) and sigma / (alpha + sigma), since x / alpha and sigma / alpha are near infinity where
-    hardly any data is left, and the mean of two slopes says nothing over so long a step.
+    If alpha = 1, the coordinates are the paper's, x and sigma. Otherwise they are those of the flow,
+    x / (alpha + sigma) and sigma / (alpha + sigma), since x / alpha and sigma / alpha diverge near pure
+    noise, where a mean of two slopes would be inaccurate.
     """
     flow = bool((levels.alpha < 1).any())
     for t, s in steps(levels):
         slope = _slope(x, denoise(x, t), t, flow)
-        ahead = _moved(x, t, s, slope, flow)
+        x_s = _step(x, t, s, slope, flow)
         if s.sigma > 0:
-            slope = (slope + _slope(ahead, denoise(ahead, s), s, flow)) / 2
-            ahead = _moved(x, t, s, slope, flow)
-        x = ahead
+            slope = (slope + _slope(x_s, denoise(x_s, s), s, flow)) / 2
+            x_s = _step(x, t, s, slope, flow)
+        x = x_s
     return x
 
 
 def dpmpp_2m(denoise: Denoise, x: Tensor, levels: Level, noise: Callable[[], Tensor]) -> Tensor:
-    """DPM-Solver++(2M): second order from the last x_0. Lu et al. 2022, Alg. 2.
+    """DPM-Solver++(2M), of second order by the previous x_0. Lu et al. 2022, Alg. 2.
 
-    The first step and the last are of first order; h is the step of log(alpha / sigma).
+    The first and last steps are of first order; h is the step of log(alpha / sigma).
     """
-    last: tuple[Tensor, Tensor] | None = None
+    previous: tuple[Tensor, Tensor] | None = None
     for t, s in steps(levels):
         x_0 = denoise(x, t)
-        decay = (t.alpha * s.sigma) / (t.sigma * s.alpha)  # exp(-h), 0 from noise alone and to the data
+        decay = (t.alpha * s.sigma) / (t.sigma * s.alpha)  # exp(-h), 0 if t is pure noise or s is data
         h = -decay.log()
         extrapolated = x_0
-        if last is not None and s.sigma > 0:
-            extrapolated = x_0 + (x_0 - last[0]) * h / (2 * last[1])
+        if previous is not None and s.sigma > 0:
+            extrapolated = x_0 + (x_0 - previous[0]) * h / (2 * previous[1])
         x = s.sigma / t.sigma * x + s.alpha * (1 - decay) * extrapolated
-        last = x_0, h
+        previous = x_0, h
     return x
 
 
@@ -111,12 +111,12 @@ def _scale(level: Level, flow: bool) -> Tensor:
 
 
 def _slope(x: Tensor, x_0: Tensor, level: Level, flow: bool = True) -> Tensor:
-    """Of u = x / scale by r = sigma / scale: eps - x_0 in the flow's coordinates, eps in EDM's."""
+    """du/dr of u = x / scale and r = sigma / scale: eps - x_0 in the flow's coordinates, eps in EDM's."""
     eps = eps_of(x, x_0, level)
     return eps - x_0 if flow else eps
 
 
-def _moved(x: Tensor, t: Level, s: Level, slope: Tensor, flow: bool = True) -> Tensor:
+def _step(x: Tensor, t: Level, s: Level, slope: Tensor, flow: bool = True) -> Tensor:
     before, after = _scale(t, flow), _scale(s, flow)
     return after * (x / before + (s.sigma / after - t.sigma / before) * slope)
 
@@ -131,9 +131,9 @@ SAMPLERS: dict[str, Sampler] = {
 
 
 def guided(both: Tensor, scale: float) -> Tensor:
-    """x_0 without the condition + scale times what it adds. Ho & Salimans 2022, Eq. 6, scale = 1 + w.
+    """Classifier-free guidance of x_0. Ho & Salimans 2022, Eq. 6, scale = 1 + w.
 
-    `both` is x_0 with it and, after it, x_0 without, (2 N, C, H, W).
+    `both` (2 N, C, H, W) is the conditional x_0 followed by the unconditional one.
     """
     conditional, unconditional = both.chunk(2)
     return unconditional + scale * (conditional - unconditional)

@@ -2,10 +2,9 @@
 
 Ho et al. 2020 (https://arxiv.org/abs/2006.11239) with the scale and shift of Dhariwal & Nichol 2021
 (https://arxiv.org/abs/2105.05233), and attention to captions as in Rombach et al. 2022
-(https://arxiv.org/abs/2112.10752). Four things differ from those, since convolutions at the first level are
-what takes the time on a CPU: blocks of pixels are channels (space to depth), there are as many residual
-blocks up as down, what is left on the way down is added rather than laid beside (but where asked), and the
-way up is convolved before it is enlarged.
+(https://arxiv.org/abs/2112.10752). Convolutions at the first level dominate the time on a CPU, so four things
+differ: blocks of pixels become channels (space to depth), the way up has no more residual blocks than the way
+down, skip connections add instead of concatenating by default, and the way up convolves before it upsamples.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class ResidualBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention of the pixels to each other and, where there are captions, to those."""
+    """Attention between pixels and, with captions, from pixels to tokens."""
 
     def __init__(self, channels: int, text: int):
         super().__init__()
@@ -58,7 +57,7 @@ class Attention(nn.Module):
 
 
 def space_to_depth(resolution: int, largest: int = 16) -> int:
-    """The smallest power of two that leaves at most `largest` pixels, as far as it divides `resolution`."""
+    """Return the smallest power of two that leaves at most `largest` pixels, as far as it divides."""
     factor = 1
     while resolution // factor > largest and resolution % (2 * factor) == 0:
         factor *= 2
@@ -66,7 +65,7 @@ def space_to_depth(resolution: int, largest: int = 16) -> int:
 
 
 class Block(nn.Module):
-    """A residual block and, where it attends, attention after it."""
+    """A residual block, optionally followed by attention."""
 
     def __init__(self, residual: ResidualBlock, attention: Attention | None):
         super().__init__()
@@ -79,14 +78,14 @@ class Block(nn.Module):
 
 
 class Down(nn.Conv2d):
-    """A convolution to half the size, rounded up."""
+    """A convolution that halves the size, rounding up."""
 
     def __init__(self, channels: int):
         super().__init__(channels, channels, 3, stride=2, padding=1)
 
 
 class Up(nn.Conv2d):
-    """A convolution, then nearest pixels to a larger size."""
+    """A convolution followed by nearest-neighbour upsampling."""
 
     def __init__(self, before: int, after: int):
         super().__init__(before, after, 3, padding=1)
@@ -97,21 +96,21 @@ class Up(nn.Conv2d):
 
 
 class UNet(nn.Module):
-    """F(x, t, condition): down the levels, across, and up again with what was left on the way down."""
+    """F(x, t, condition): down the levels, across, and up again, with skip connections."""
 
     def __init__(
         self,
         card: Card,
         *,
-        width: int = 32,  # channels at the first level, and in each by its multiplier
-        multipliers: Sequence[int] = (1, 2, 2),
-        blocks: int = 1,  # residual blocks by level, down and up alike
-        concatenate: bool = False,  # what was left on the way down; else it is added
-        attention: bool = True,  # at the lowest level, across
-        attention_levels: Sequence[int] = (),  # and after every block of these, from 0
+        width: int = 32,  # channels of a level with multiplier 1
+        multipliers: Sequence[int] = (1, 2, 2),  # channels of each level, in widths
+        blocks: int = 1,  # residual blocks per level, on the way down and on the way up
+        concatenate: bool = False,  # features of skip connections; else add them
+        attention: bool = True,  # at the lowest level
+        attention_levels: Sequence[int] = (),  # levels, from 0, with attention after every block
         factor: int | None = None,  # side of a block of pixels; None: by resolution
         dropout: float = 0.0,
-        beside: int = 0,  # channels of an image laid beside the noisy one
+        beside: int = 0,  # channels concatenated with the noisy image
     ):
         super().__init__()
         self.factor = factor or space_to_depth(card.resolution)
@@ -120,22 +119,22 @@ class UNet(nn.Module):
         dim, square = 4 * width, self.factor**2
         widths = [width * m for m in multipliers]
 
-        def block(before: int, after: int, attends: bool) -> Block:
-            attention = Attention(after, card.text) if attends else None
+        def block(before: int, after: int, attend: bool) -> Block:
+            attention = Attention(after, card.text) if attend else None
             return Block(ResidualBlock(before, after, dim, dropout), attention)
 
         self.embedding = Embedding(dim, width=width, num_classes=card.num_classes, text=card.text)
         self.stem = nn.Conv2d((card.channels + beside) * square, widths[0], 3, padding=1)
         self.concatenate = concatenate
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        now = widths[0]
+        before = widths[0]
         for level, after in enumerate(widths):
             if level > 0:
-                self.down.append(Down(now))
+                self.down.append(Down(before))
             for _ in range(blocks):
-                self.down.append(block(now, after, level in attention_levels))
-                now = after
-        self.across = block(now, now, attention)
+                self.down.append(block(before, after, level in attention_levels))
+                before = after
+        self.across = block(before, before, attention)
         for level, after in reversed(list(enumerate(widths))):
             for _ in range(blocks):
                 before = 2 * after if concatenate else after
@@ -149,25 +148,23 @@ class UNet(nn.Module):
         )
 
     def forward(self, x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """(N, C, H, W), t (N,) as networks are told it, and what it is conditioned on -> (N, C, H, W)."""
+        """Images (N, C, H, W), the `time` (N,) of their levels, and a condition -> (N, C, H, W)."""
         embedding = self.embedding(t, condition)
         if condition.image is not None:
             x = torch.cat([x, condition.image], 1)
         h = self.stem(pixel_unshuffle(x, self.factor))
-        left = []  # on the way down, by every block
+        skips = []  # outputs of the blocks on the way down
         for layer in self.down:
             if isinstance(layer, Down):
                 h = layer(h)
             else:
-                left.append(h := layer(h, embedding, condition))
+                skips.append(h := layer(h, embedding, condition))
         h = self.across(h, embedding, condition)
         for layer in self.up:
             if isinstance(layer, Up):
-                h = layer(h, left[-1].shape[2:])
+                h = layer(h, skips[-1].shape[2:])
             else:
-                h = layer(self.joined(h, left.pop()), embedding, condition)
+                skip = skips.pop()
+                h = torch.cat([h, skip], 1) if self.concatenate else h + skip
+                h = layer(h, embedding, condition)
         return pixel_shuffle(self.head(h), self.factor)
-
-    def joined(self, h: Tensor, left: Tensor) -> Tensor:
-        """What comes up and what was left on the way down, (N, C, H, W) each -> (N, C or 2 C, H, W)."""
-        return torch.cat([h, left], 1) if self.concatenate else h + left

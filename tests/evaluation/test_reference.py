@@ -35,8 +35,8 @@ def test_bad_input_is_refused_in_a_sentence(digits_ref, tmp_path, digits):
     bad = {
         "NaN": np.full((20, 1, 8, 8), np.nan),
         "expected uint8": np.zeros((20, 1, 8, 8)),
-        "made for grey 8x8": np.zeros((20, 3, 8, 8), np.uint8),
-        "no images to judge": np.zeros((0, 1, 8, 8), np.uint8),
+        "accepts grey 8x8": np.zeros((20, 3, 8, 8), np.uint8),
+        "no images to evaluate": np.zeros((0, 1, 8, 8), np.uint8),
     }
     for message, images in bad.items():
         with pytest.raises(InputError, match=message):

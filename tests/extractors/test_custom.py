@@ -51,7 +51,7 @@ def test_a_network_of_a_file_is_plugged_in(project):
     assert extractor.name == "custom:colours" and extractor.frechet_name == "frechet_distance"
     assert (extractor.dim, extractor.resize, extractor.range) == (5, 16, "[-1, 1.5]")
     assert "(x / 255 - [0.5 0.25 0.5]) / [0.5 0.5 1]" in extractor.described["preparation"]
-    with pytest.raises(InputError, match="grey 16x16; the extractor was made for RGB 16x16"):
+    with pytest.raises(InputError, match="grey 16x16; the extractor accepts RGB 16x16"):
         extractor(images()[:, :1])
 
 
@@ -82,7 +82,7 @@ def test_torchscript_is_plugged_in(project):
     with pytest.raises(InputError, match="changed since it was saved"):
         load_extractor(project / "out")
     text = put(project / "text.pt", b"no module")
-    with pytest.raises(InputError, match="is no TorchScript module") as raised:
+    with pytest.raises(InputError, match="is not a TorchScript module") as raised:
         adopted(project, **script | {"weights": "text.pt", "sha256": digest(text, "sha256")})
     assert "\n" not in str(raised.value)
 
@@ -90,32 +90,32 @@ def test_torchscript_is_plugged_in(project):
 def test_torchscript_is_not_opened_before_its_hash_is_right(project, monkeypatch):
     put(project / "mine.pt", b"code")
     monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("loaded unverified code"))
-    with pytest.raises(InputError, match=r"evaluate.custom.sha256 says 0000"):
+    with pytest.raises(InputError, match=r"evaluate.custom.sha256 is 0000"):
         adopted(project, network=None, torchscript=True, weights="mine.pt", sha256="0" * 64)
 
 
 def test_changed_source_is_refused(project):
     adopted(project)
     (project / "mine.py").write_text(SOURCE + "\nraise RuntimeError('imported')\n")
-    with pytest.raises(InputError, match=r"mine.py:Colours: its source changed since .*'custom:colours'"):
+    with pytest.raises(InputError, match=r"mine.py:Colours: its source has changed since .*'custom:colours'"):
         load_extractor(project / "out")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sha256": "1" * 64}, "sha256 is .*evaluate.custom.sha256 says 1111"),
+        ({"sha256": "1" * 64}, "sha256 is .*evaluate.custom.sha256 is 1111"),
         ({"weights": "gone.safetensors"}, "'gone.safetensors': no such file"),
-        ({"network": "gone.py:Colours"}, "'gone.py:Colours': no such file or module here"),
-        ({"network": "gone.module:Colours"}, "no such file or module here"),
-        ({"network": "Colours"}, "no such file or module here"),
+        ({"network": "gone.py:Colours"}, "'gone.py:Colours': no such file or module"),
+        ({"network": "gone.module:Colours"}, "no such file or module"),
+        ({"network": "Colours"}, "no such file or module"),
         ({"network": "mine.py:Colors"}, "mine.py has no class 'Colors'"),
         ({"network": "torch.nn:Linear"}, r"torch.nn:Linear\(\) cannot be built"),
         ({"network": "torch.nn:ReLU"}, r"ReLU\(\) cannot be built .*Unexpected key"),
-        ({"dim": 6}, r"gives \(4, 5\); expected \(N, dim\) = \(4, 6\)"),
+        ({"dim": 6}, r"returns \(4, 5\); expected \(N, dim\) = \(4, 6\)"),
         ({"channels": 1, "mean": [0.5], "std": [0.5]}, r"fails on images \(4, 1, 16, 16\)"),
-        ({"std": [0.0, 1.0, 1.0]}, "std is above 0; got .*for 3 channels"),
-        ({"mean": [0.5, 0.5]}, r"one for each channel, .*got mean \[0.5, 0.5\]"),
+        ({"std": [0.0, 1.0, 1.0]}, "std must be positive; got .*for 3 channels"),
+        ({"mean": [0.5, 0.5]}, r"one per channel, .*got mean \[0.5, 0.5\]"),
     ],
 )
 def test_what_cannot_work_is_said_in_one_sentence(project, changes, message):
@@ -128,7 +128,7 @@ def test_features_that_are_no_numbers_are_refused(project):
     save_file(
         {"matrix.weight": torch.full((5, 3), torch.nan), "matrix.bias": torch.zeros(5)}, project / "nan"
     )
-    with pytest.raises(InputError, match="gives NaN or infinite features"):
+    with pytest.raises(InputError, match="returns NaN or infinite features"):
         adopted(project, weights="nan", sha256=digest(project / "nan", "sha256"))
 
 

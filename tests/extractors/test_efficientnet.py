@@ -30,7 +30,7 @@ def test_efficientnet_gives_pooled_features(efficientnet):
     close(efficientnet(images), expected)
     assert efficientnet.dim == expected.shape[1] == 1280
     assert efficientnet.classes is None and efficientnet.frechet_name == "frechet_distance"
-    with pytest.raises(AssertionError, match="knows no classes"):
+    with pytest.raises(AssertionError, match="has no classes"):
         efficientnet.logits_of(expected)
 
 

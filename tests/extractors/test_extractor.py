@@ -96,7 +96,7 @@ def test_bad_images_are_refused(classifier):
         "shape \\(8, 8\\)": good[0, 0],
         "NaN": np.full((9, 1, 8, 8), np.nan, np.float32),
         "float32; expected uint8": good.astype(np.float32),
-        "RGB 8x8; the extractor was made for grey 8x8": np.repeat(good, 3, 1),
+        "RGB 8x8; the extractor accepts grey 8x8": np.repeat(good, 3, 1),
         "grey 16x16": np.zeros((9, 1, 16, 16), np.uint8),
     }
     for message, images in bad.items():
@@ -105,7 +105,7 @@ def test_bad_images_are_refused(classifier):
         assert "\n" not in str(raised.value)
     with pytest.raises(InputError, match="4 channels; expected 1 .grey. or 3"):
         check_images(np.zeros((1, 4, 8, 8), np.uint8))
-    with pytest.raises(InputError, match="grey 8x8; the extractor was made for RGB 8x8"):
+    with pytest.raises(InputError, match="grey 8x8; the extractor accepts RGB 8x8"):
         check_images(good, channels=3)
 
 

@@ -200,7 +200,7 @@ def test_a_download_is_kept_for_the_next_time(places, monkeypatch):
 @pytest.mark.parametrize("content", [b"<html>log in first</html>", b""])
 def test_a_wrong_download_is_never_in_the_cache(places, monkeypatch, content):
     monkeypatch.setattr(inception_file.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(content))
-    with pytest.raises(InputError, match="gave another file than the 2015-12-05 weights") as raised:
+    with pytest.raises(InputError, match="is not the file of the 2015-12-05 weights") as raised:
         adopt_inception(None, places / "out")
     assert "\n" not in str(raised.value) and not any((places / "cache").rglob("*.pth"))
     assert not list(places.rglob(".tmp-*"))

@@ -68,7 +68,7 @@ def test_rotation_is_what_unlabelled_data_gets(lamps, tmp_path):
     assert extractor.name == "rotation" and extractor.info["accuracy"] > 0.9
     assert (extractor.channels, extractor.resolution, extractor.classes) == (3, 16, None)
     assert extractor(test.images[:5]).shape == (5, 64)
-    with pytest.raises(InputError, match="grey 16x16; the extractor was made for RGB 16x16"):
+    with pytest.raises(InputError, match="grey 16x16; the extractor accepts RGB 16x16"):
         extractor(test.images[:5][:, :1])
 
 

@@ -22,7 +22,9 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_networks_that_do_not_fit_the_images_are_refused(store: Store) -> None:
-    with pytest.raises(InputError, match=r"^families.vae: latent=64 must be less than an image's 64 numbers"):
+    with pytest.raises(
+        InputError, match=r"^families.vae: latent=64 must be less than the 64 dimensions of an image"
+    ):
         check(plan(store, {"vae": {"latent": 64}}), store)
 
 

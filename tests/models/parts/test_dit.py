@@ -126,7 +126,7 @@ def test_attention_tells_captions_of_the_same_mean_apart() -> None:
 
 def test_no_caption_is_finite_and_the_same_whatever_it_was() -> None:
     network, x = built(CAPTIONS), noisy()
-    nothing = captions().withheld(torch.ones(N, dtype=torch.bool), 0)
+    nothing = captions().dropped(torch.ones(N, dtype=torch.bool), 0)
     assert nothing.text is not None
     y = network(x, TIMES, nothing)
     assert y.isfinite().all()
@@ -144,9 +144,11 @@ def test_an_image_beside_is_seen() -> None:
 
 
 def test_each_image_by_itself() -> None:
-    network, x, told = built(CAPTIONS), noisy(), captions()
-    y = network(x, TIMES, told)
-    alone = network(x[1:2], TIMES[1:2], told.map(lambda t: t[1:2]))
+    network, x, condition = built(CAPTIONS), noisy(), captions()
+    assert condition.text is not None and condition.text_mask is not None
+    y = network(x, TIMES, condition)
+    second = Condition(text=condition.text[1:2], text_mask=condition.text_mask[1:2])
+    alone = network(x[1:2], TIMES[1:2], second)
     torch.testing.assert_close(alone, y[1:2], atol=1e-5, rtol=1e-5)
 
 
@@ -194,10 +196,10 @@ def double() -> Iterator[None]:
 def test_gradients_are_those_of_differences() -> None:
     """Along one random direction of all parameters and of the image at once."""
     network = built(Card(channels=1, resolution=4, num_classes=2, text=TEXT))
-    x, told = torch.randn(2, 1, 4, 4), captions().map(lambda t: t[:2].to(torch.get_default_dtype()))
-    assert told.text_mask is not None
-    there = told.text_mask.bool() & torch.tensor([[True], [False]])  # the second has no caption, and no class
-    told = Condition(torch.tensor([0, 2]), told.text, there)
+    x, told = torch.randn(2, 1, 4, 4), captions()
+    assert told.text is not None and told.text_mask is not None
+    mask = told.text_mask[:2] & torch.tensor([[True], [False]])  # the second has no caption, and no class
+    told = Condition(torch.tensor([0, 2]), told.text[:2].double(), mask)
     x.requires_grad_()
     moved: list[Tensor] = [x, *network.parameters()]
     way = [torch.randn(p.shape) for p in moved]

@@ -99,7 +99,7 @@ def test_every_step_of_a_schedule_can_be_visited_once_and_no_more() -> None:
     schedule = Schedule(processes.cosine())
     for spacing in ("linspace", "leading", "trailing"):
         assert (schedule.times(1000, spacing) * 1000).round().tolist() == list(range(1000, 0, -1))
-    with pytest.raises(ValueError, match="sampler_steps=1001 are more than the 1000 steps"):
+    with pytest.raises(ValueError, match="sampler_steps=1001 is more than the 1000 steps"):
         schedule.times(1001)
 
 
