@@ -78,8 +78,8 @@ def test_only_and_smoke() -> None:
         ("train.precision=float16", ["train.precision", "float16", "bfloat16"]),
         ("data.name=../etc", ["data.name", "../etc"]),
         ("evaluate.samplez=3", ["evaluate.samplez", "samples"]),
-        ("evaluate.held_out={a: 1}", ["evaluate.held_out", "names of classes are wanted, such as [3, 7]"]),
-        ("evaluate.held_out=[yes]", ["evaluate.held_out", "names of classes are wanted, such as [3, 7]"]),
+        ("evaluate.held_out={a: 1}", ["evaluate.held_out", "give names of classes, such as [3, 7]"]),
+        ("evaluate.held_out=[yes]", ["evaluate.held_out", "give names of classes, such as [3, 7]"]),
         ("nonsense=3", ["nonsense", "families"]),
         ("families=3", ["families", "3"]),
         ("no equals sign", ["no equals sign", "key.subkey=value"]),
@@ -142,5 +142,5 @@ def test_rungs_grow_by_the_factor() -> None:
 
 
 def test_milestones_come_in_order() -> None:
-    with pytest.raises(ValueError, match="in the order of their steps"):
+    with pytest.raises(ValueError, match="must be ordered, at most one per step"):
         Train(milestones=[{"step": 5, "change": {"lr": 1}}, {"step": 5, "change": {"lr": 2}}])

@@ -135,5 +135,5 @@ def test_what_is_told_the_class_holds_none_out(store: Store) -> None:
 
 
 def test_held_out_needs_the_uses() -> None:
-    with pytest.raises(ValueError, match="held_out is for what codes are good for"):
+    with pytest.raises(ValueError, match="held_out is part of the latent analysis"):
         Experiment(families={"autoencoder": {}}, evaluate={"uses": False, "held_out": "all"})
