@@ -67,9 +67,9 @@ def test_emoji_have_names_and_categories_and_no_base_emoji_in_two_splits(home):
     assert "waving hand sign" in set.union(*names)
     tones = {caption for split in card.counts for caption in open_split(home / "data/emoji", split).captions}
     assert any(caption.endswith(", medium-dark skin tone") for caption in tones)
-    from components.data.sources.emoji import KEPT
+    from components.data.sources.emoji import ALWAYS_TRAIN
 
-    assert set(KEPT.values()) <= names[list(card.counts).index("train")], "docs promise these by name"
+    assert set(ALWAYS_TRAIN.values()) <= names[list(card.counts).index("train")], "docs promise these by name"
     corners = open_split(home / "data/emoji", "test").images[:][:, :, 0, 0]
     assert corners.mean() > 200, "most drawings do not reach the corner, and the ground is white"
 
@@ -162,7 +162,7 @@ def test_what_another_process_is_preparing_is_left_alone(home):
 def test_a_set_lost_between_two_renames_comes_back(home, images):
     prepare.add("mine", images, home)
     (home / "data/mine").rename(home / "data/.mine.old")
-    with pytest.raises(InputError, match="is already there"):
+    with pytest.raises(InputError, match="already exists"):
         prepare.add("mine", home, home)
     assert (home / "data/mine/card.json").exists()
 
@@ -190,7 +190,7 @@ def test_two_at_once_give_one_whole_set(home, images):
 def test_a_set_from_another_source_is_not_replaced_unless_asked(home, images, tmp_path):
     prepare.add("mine", images, home)
     other = fill(tmp_path / "other" / "images", 10, first=70)
-    with pytest.raises(InputError, match=f"already there, from {images}"):
+    with pytest.raises(InputError, match=f"already exists, from {images}"):
         prepare.add("mine", other, home)
     fill(images, 4, first=40)
     assert sum(prepare.add("mine", images, home).counts.values()) == 34, "the same source may grow"
@@ -298,7 +298,7 @@ def test_without_a_network_a_download_says_what_to_do(home, monkeypatch):
 
 def test_a_folder_called_like_a_torchvision_set_is_not_taken_for_it(home, images, torchvision_sets):
     prepare.add("letters", images, home)
-    with pytest.raises(InputError, match="already there, from"):
+    with pytest.raises(InputError, match="already exists, from"):
         prepare.prepare("torchvision:Letters", home)
 
 
