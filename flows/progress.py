@@ -1,4 +1,4 @@
-"""The progress of a run on standard error: a bar for each stage on a terminal, plain lines anywhere else."""
+"""Show the progress of a run on standard error: a bar per stage on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 
 
 class ProgressDisplay:
-    """Shows the progress of stages; safe to use from several threads."""
+    """A thread-safe display of the progress of stages."""
 
     def __init__(self, console: Console | None = None):
         self.console = console or Console(file=sys.stderr, highlight=False)
@@ -48,7 +48,7 @@ class ProgressDisplay:
             self.console.print(Text(text, style=style))
 
     def begin(self, title: str) -> None:
-        """Show a bar for a stage; it pulses until its progress is known."""
+        """Show a bar for a stage; it pulses until the first `move`."""
         with self._lock:
             if self._progress and title not in self._bars:
                 self._bars[title] = self._progress.add_task(title, total=None, note="")

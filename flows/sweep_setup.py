@@ -58,7 +58,7 @@ def checked(whole: Experiment, where: str) -> Experiment:
 def _scheduled(whole: Experiment, of_sampling: str | None) -> Experiment:
     """The experiment with its scheduler chosen; `of_sampling` is a searched setting of sampling, if any."""
     assert whole.sweep is not None
-    scheduler = whole.sweep.asked(of_sampling is not None)
+    scheduler = whole.sweep.scheduler_for(of_sampling is not None)
     if of_sampling and scheduler != "none":
         raise InputError(
             f"scheduler: {scheduler} is for trials that train, and {of_sampling} is of sampling: "

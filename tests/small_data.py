@@ -126,7 +126,7 @@ def here(monkeypatch) -> list[tuple[str, Any]]:
         results = []
         for each_one in arguments:
             told.append((job.partition(":")[2], each_one))
-            results.append(ray_cluster._done(job, *each_one))
+            results.append(ray_cluster._run(job, *each_one))
         return results
 
     monkeypatch.setattr(ray_cluster, "each", each)

@@ -1,1 +1,1 @@
-"""Where jobs run: the resources of this machine, and Ray."""
+"""The resources of this machine, and Ray, which runs the jobs."""

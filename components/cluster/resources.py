@@ -1,4 +1,4 @@
-"""Devices, cores and precision of this machine."""
+"""The devices, cores and fast precision of this machine."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from components.config.experiment import Experiment
 
 
-def device(wanted: str = "auto") -> str:
-    """`wanted`, or what jobs will run on: cuda where its driver shows a GPU. Does not import torch."""
-    if wanted != "auto":
-        return wanted
+def device(setting: str = "auto") -> str:
+    """Resolve `auto` to cuda if the driver reports a GPU, else cpu. Does not import torch."""
+    if setting != "auto":
+        return setting
     return "cuda" if gpus() else "cpu"
 
 
 def gpus() -> int:
-    """CUDA devices of this machine."""
+    """Return the number of CUDA devices of this machine."""
     with contextlib.suppress(OSError):
         driver, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(0)
         if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
@@ -28,28 +28,28 @@ def gpus() -> int:
     return 0
 
 
-def precision(wanted: str, device: str) -> str:
-    """`wanted`, or bfloat16 where the processor is faster with it, else float32."""
-    if wanted != "auto":
-        return wanted
+def precision(setting: str, device: str) -> str:
+    """Resolve `auto` to bfloat16 if the device is faster with it, else float32."""
+    if setting != "auto":
+        return setting
     return "bfloat16" if device == "cuda" or fast_bfloat16() else "float32"
 
 
 def fast_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor multiplies bfloat16 faster than float32: with AMX, or AVX-512 not of Intel.
+    """Return whether the processor multiplies bfloat16 faster than float32.
 
-    A virtual machine may hide AMX. What is left of Intel's processors then, AVX512-BF16, is half as fast as
-    float32 (docs/measured.md).
+    It does with AMX, and with AVX512-BF16 except on Intel. A virtual machine may hide AMX; on Intel the
+    remaining AVX512-BF16 is half as fast as float32 (docs/measured.md).
     """
     try:
-        told = cpuinfo.read_text()
+        flags = cpuinfo.read_text()
     except OSError:
         return False
-    return "amx_bf16" in told or ("avx512_bf16" in told and "GenuineIntel" not in told)
+    return "amx_bf16" in flags or ("avx512_bf16" in flags and "GenuineIntel" not in flags)
 
 
 def cores() -> int:
-    """Cores of this machine that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -60,11 +60,11 @@ def room(cores: float, gpus: float, *, threads: int, gpu_share: float = 0.0) -> 
 
 
 def side_by_side(experiment: Experiment, of: int | None = None) -> int:
-    """How many trainings to start at once: as many as fit this machine; on a cluster all, Ray queues them.
+    """Return how many trainings to start at once: what fits this machine, or all if Ray queues them.
 
     Args:
         experiment: whose families are trained.
-        of: the trainings that there are; None: one a family.
+        of: the number of trainings; None: one per family.
     """
     if os.environ.get("RAY_ADDRESS"):
         return of or len(experiment.families)

@@ -1,1 +1,1 @@
-"""What every package may use and that knows nothing of the domain."""
+"""Helpers for every package, independent of the domain."""

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, whatever kills the writer."""
+"""Write files and folders atomically, even if the writer is killed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-HIDDEN = ".tmp-"  # prefix of what is still being written
+HIDDEN = ".tmp-"  # prefix of unfinished files and folders
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
-    """A name next to `path`, in the same file system, for something unfinished; gone afterwards."""
+    """Yield an unused path next to `path`, in the same file system, and remove what is there afterwards."""
     temporary = path.parent / f"{HIDDEN}{uuid.uuid4().hex[:12]}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def beside(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file that takes the place of `path` when it is complete and on the disk."""
+    """Yield a temporary path; its file replaces `path` after the block, once synced to disk."""
     with beside(path) as temporary:
         yield temporary
         _sync(temporary)
@@ -36,7 +36,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def create(path: Path, data: bytes) -> bool:
-    """Write a new file, or return False: exclusive as open("xb") is, and whole, as a link has its content."""
+    """Write a new file atomically, or return False if it exists.
+
+    The file is linked to its name when complete: exclusive like open("xb"), but never seen half-written.
+    """
     if path.exists():
         return False
     with beside(path) as temporary:
@@ -65,9 +68,9 @@ def _create_without_links(path: Path, data: bytes) -> bool:
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A temporary sibling of `target` that takes its place when the block ends well, and else vanishes.
+    """Yield a new sibling of `target`; it replaces `target` if the block succeeds, else it is removed.
 
-    Call it under a lock: it begins by removing what an earlier, killed writer left.
+    Hold a lock: this first cleans up after an earlier writer that was killed.
     """
     temporary, old = sibling(target, "new"), sibling(target, "old")
     settle(target)
@@ -82,7 +85,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def settle(target: Path) -> Path:
-    """`target`, once what a killed writer left beside it is undone or finished; call it under the lock."""
+    """Complete or undo what a killed writer of `target` began, and return `target`. Hold the lock."""
     temporary, old = sibling(target, "new"), sibling(target, "old")
     if old.exists() and not target.exists():  # killed between the two renames
         old.rename(target)
@@ -92,12 +95,12 @@ def settle(target: Path) -> Path:
 
 
 def sibling(target: Path, kind: str) -> Path:
-    """The hidden name beside `target` of a folder that is new, old or scratch."""
+    """Return the hidden path next to `target` for a folder of this kind: new, old or scratch."""
     return target.with_name(f".{target.name}.{kind}")
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder with all that is in it, read-only folders included; it may be missing."""
+    """Delete a file or a folder with its contents, including read-only folders; it may be missing."""
     with suppress(FileNotFoundError):
         if path.is_symlink() or not path.is_dir():
             path.unlink()
@@ -113,7 +116,7 @@ def _sync(path: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):  # others: a file system that cannot sync
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):  # others: the file system cannot sync
             raise
     finally:
         os.close(descriptor)

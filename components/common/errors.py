@@ -1,16 +1,13 @@
-"""The two ways a command ends badly.
-
-Flows/cli.py turns them into exit codes, with one sentence and no traceback.
-"""
+"""Errors for users. The command line prints their sentence, without traceback, and exits with their code."""
 
 
 class InputError(ValueError):
-    """The user gave something that cannot work; says what, where, and what is accepted. Exit code 2."""
+    """Invalid input. The message says what is wrong, where, and what is accepted. Exit code 2."""
 
 
 class RunError(RuntimeError):
-    """The input was fine and the run failed; says what failed and what to do. Exit code 1."""
+    """The run failed on valid input. The message says what failed and what to do. Exit code 1."""
 
 
 class Diverged(RunError):
-    """Numbers are no longer finite, or the doctor gave up: training again would end the same way."""
+    """Values are not finite, or the health monitor stopped the training. A retry would fail the same way."""

@@ -1,4 +1,4 @@
-"""Which numbers are finite: JSON has no NaN and no infinity."""
+"""Finite numbers, since JSON has no NaN and no infinity."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, TypeGuard
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether `value` is a finite number; a bool is none."""
+    """Return whether `value` is a finite number; a bool is not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def as_number(value: Any) -> float | None:
-    """`value` as a float; None if it is not a finite number."""
+    """Return `value` as a float; None if it is not a finite number."""
     return float(value) if is_number(value) else None
 
 
 def finite(value: Any) -> Any:
-    """`value` with None in place of NaN and infinity, at any depth of mappings and lists."""
+    """Replace NaN and infinity in `value` by None, at any depth of mappings and lists."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

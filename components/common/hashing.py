@@ -9,30 +9,30 @@ from typing import Any
 
 
 def sha256(data: bytes | str) -> str:
-    """The hash of bytes, or of a text in UTF-8, in hex."""
+    """Return the hash of bytes, or of a text in UTF-8, in hex."""
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
 
 def digest(path: Path, algorithm: str) -> str:
-    """The hash of a file, in hex."""
+    """Return the hash of a file, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def canonical(value: Any) -> str:
-    """JSON with one spelling."""
+    """Return canonical JSON: sorted keys, no spaces, finite numbers."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def key_of(value: Any) -> str:
-    """The first 16 digits of the hash of canonical JSON: the address of a stage's result."""
+    """Return a stage's key: the first 16 digits of the hash of canonical JSON."""
     return sha256(canonical(value))[:16]
 
 
 def json_sha256(value: Any) -> str:
-    """The hash of JSON with sorted keys and spaces after separators.
+    """Return the hash of JSON with sorted keys and spaces after separators.
 
-    Extractors, data cards and the recipes of measured values are identified by it. With `canonical` instead,
-    values measured earlier could no longer be compared with new ones.
+    It identifies extractors, data cards and evaluation recipes. It does not use `canonical`, because then
+    new values could not be compared with stored ones.
     """
     return sha256(json.dumps(value, sort_keys=True))

@@ -1,4 +1,4 @@
-"""Lock files of processes on one machine."""
+"""Lock files between processes on one machine."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock file `path`; if it is taken, wait or raise BlockingIOError. It ends with the process."""
+    """Hold the lock file `path`, at most until the process ends; wait for it or raise BlockingIOError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A soft lock, the fallback where a file system has none, would outlive a killed process.
+    # A soft lock, the fallback for file systems without locks, would outlive a killed process.
     lock = FileLock(path, blocking=wait, fallback_to_soft=False)
     try:
         lock.acquire()

@@ -1,4 +1,4 @@
-"""Where the project lies on this machine."""
+"""The project's folders on this machine."""
 
 import os
 from pathlib import Path
@@ -7,17 +7,17 @@ QUICKSTART = "configs/quickstart.yaml"
 
 
 def home() -> Path:
-    """The project's folder: ATELIER_HOME, else the checkout this file belongs to."""
+    """Return the project's folder: ATELIER_HOME, else the checkout that contains this file."""
     return Path(os.environ.get("ATELIER_HOME") or Path(__file__).parents[2]).resolve()
 
 
 def working() -> Path:
-    """The project's private folder for caches, locks and histories; safe to delete while nothing runs."""
+    """Return the folder for caches, locks and histories; it can be deleted while no command runs."""
     return home() / ".atelier"
 
 
 def config_path(path: Path | None) -> Path:
-    """A config file, looked for here and in the project; the quick start's without one."""
+    """Find a config file in the current folder or the project; None is the quick start's."""
     if path is None:
         return home() / QUICKSTART
     if not path.exists() and not path.is_absolute() and (home() / path).exists():

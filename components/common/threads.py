@@ -1,4 +1,4 @@
-"""The number of torch threads, which changes the order of sums and so the bits of a result."""
+"""The number of torch threads. It changes the order of sums and therefore the bits of results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def using_threads(count: int) -> Iterator[None]:
-    """So many threads for torch inside; the caller's number afterwards."""
+    """Use `count` torch threads inside the block, then restore the previous number."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

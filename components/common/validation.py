@@ -1,4 +1,4 @@
-"""The first mistake that pydantic finds, in one sentence."""
+"""Readable messages for pydantic's validation errors."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from pydantic import BaseModel, ValidationError
 
 
 def explain(error: ValidationError, prefix: str, model: type[BaseModel]) -> str:
-    """The first mistake in one sentence."""
+    """Describe the first error in one sentence.
+
+    Args:
+        error: of the validation of `model`.
+        prefix: the configuration key of the model; empty at the top level.
+        model: lists the accepted keys if one is unknown.
+    """
     first = error.errors()[0]
     path = ".".join(str(part) for part in ((prefix,) if prefix else ()) + first["loc"])
     if first["type"] == "extra_forbidden":
-        known = _fields(model, first["loc"][:-1])
-        return f"unknown key {path}; known here: {', '.join(known)}"
+        return f"unknown key {path}; known here: {', '.join(_fields(model, first['loc'][:-1]))}"
     if first["type"] == "missing":
         return f"{path} is missing"
     message = first["msg"].removeprefix("Value error, ")

@@ -1,1 +1,1 @@
-"""The YAML of an experiment: one section a file."""
+"""The configuration of an experiment, one section per file."""

@@ -1,4 +1,4 @@
-"""What all sections of an experiment have in common."""
+"""The base of all sections of an experiment."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A part of the experiment: frozen, typed, closed."""
+    """A section of the experiment: frozen, validated, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)

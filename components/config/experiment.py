@@ -1,10 +1,7 @@
-"""The experiment: what to run, on which data, judged how, published where.
+"""The experiment: the data, the families, and how they are trained, evaluated and published.
 
-One frozen object, closed to unknown keys.
-
-A section per stage. `families` holds a block per family: that family's own Config fields, and under `train`
-whatever it overrides of the common training settings. Everything a result depends on is in here or in the
-data.
+`families` holds a block per family: the fields of its Config and, under `train`, its changes to the common
+training settings. Results depend only on the experiment and the data.
 """
 
 from __future__ import annotations
@@ -21,29 +18,29 @@ from components.config.train import Train
 
 
 class Data(Section):
-    """Which prepared data set, and which version of it."""
+    """The data set and its version."""
 
     name: str = Field("mnist5k", pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     revision: str | None = None  # a git revision or a data version; None: the pinned one
-    flips: bool = False  # mirror training images at random; off, since digits and letters must not be
+    flips: bool = False  # mirror training images at random; wrong for digits and letters
 
 
 class Publish(Section):
-    """Where the accepted results go."""
+    """Where results are published."""
 
     url: str | None = None  # any fsspec URL; None: published/ in the store
 
 
 class Store(Section):
-    """Where everything is kept."""
+    """The store of all results."""
 
     url: str = "output"  # a folder (relative to the project) or any fsspec URL
 
 
 class Experiment(Section):
-    """One run, complete."""
+    """The complete configuration of a run."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: cuda if this machine has it
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: cuda if this machine has a GPU
     data: Data = Data()
     families: dict[str, dict[str, Any]] = Field(min_length=1)
     train: dict[str, Any] = {}
@@ -54,19 +51,19 @@ class Experiment(Section):
 
     @property
     def swept(self) -> str:
-        """The family that a sweep is about.
+        """The family that the sweep searches.
 
         Raises:
-            InputError: there is no sweep, or it does not say which family it is about.
+            InputError: there is no section sweep, or it does not determine the family.
         """
         if self.sweep is None:
-            raise InputError("this config has no section sweep: `atelier run` is for it")
+            raise InputError("this config has no section sweep: use `atelier run`")
         family = self.sweep.family or (next(iter(self.families)) if len(self.families) == 1 else None)
         if family not in self.families:
-            known = ", ".join(self.families)
-            raise InputError(f"sweep.family={family!r}: name the family to search, one of: {known}")
+            names = ", ".join(self.families)
+            raise InputError(f"sweep.family={family!r}: name the family to search, one of: {names}")
         return family
 
     def training(self, family: str) -> Train:
-        """The training settings of `family`: the common ones, then its own."""
+        """Return the training settings of `family`: the common ones with its changes."""
         return Train(**{**self.train, **self.families[family].get("train", {})})

@@ -1,4 +1,4 @@
-"""Experiments from YAML files and `--set` on the command line."""
+"""Load experiments from YAML files and apply `--set` of the command line."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from components.common.validation import explain
 from components.config.experiment import Experiment
 from components.config.train import Train
 
-# Beside its own errors PyYAML raises others, for a date such as 2024-13-45 or for tags.
+# For a date such as 2024-13-45 or for tags, PyYAML raises errors that are not YAMLError.
 NOT_YAML = (yaml.YAMLError, ValueError, AttributeError, IndexError)
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
-    """The experiment in a YAML file, with `a.b=c` changes applied.
+    """Load the experiment in a YAML file and apply changes such as `a.b=c`.
 
     Raises:
         InputError: the file is missing or not YAML, a key is unknown, or a value is not accepted.
@@ -32,47 +32,39 @@ def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
     except NOT_YAML as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
         raise InputError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path} must hold settings such as `families:`; it holds {type(content).__name__}")
+        raise InputError(f"{path} must contain settings such as `families:`, not {type(content).__name__}")
     for change in changes:
         content = changed(content, change)
     return parse(content, str(path))
 
 
-def parse(content: Mapping[str, Any], where: str) -> Experiment:
-    """The experiment in plain data; errors name the key, the value and what is accepted."""
+def parse(content: Mapping[str, Any], source: str) -> Experiment:
+    """Validate plain data from `source`; errors name the key, the value and what is accepted."""
     try:
         experiment = Experiment.model_validate(content)
-        _section(Train, "train", experiment.train)
-        for family in experiment.families:
-            _typed(Train, f"families.{family}.train", experiment, family)
     except ValidationError as error:
-        raise InputError(f"{where}: {explain(error, '', Experiment)}") from None
+        raise InputError(f"{source}: {explain(error, '', Experiment)}") from None
+    try:
+        Train(**experiment.train)
+    except ValidationError as error:
+        raise InputError(explain(error, "train", Train)) from None
+    for family, block in experiment.families.items():
+        try:
+            experiment.training(family)
+        except ValidationError as error:
+            key = error.errors()[0]["loc"][:1]
+            in_block = not key or key[0] in block.get("train", {})
+            prefix = f"families.{family}.train" if in_block else "train"
+            raise InputError(explain(error, prefix, Train)) from None
     return experiment
 
 
-def _section(model: type[Train], where: str, content: Mapping[str, Any]) -> None:
-    try:
-        model(**content)
-    except ValidationError as error:
-        raise InputError(explain(error, where, model)) from None
-
-
-def _typed(section: type[Train], where: str, experiment: Experiment, family: str) -> None:
-    try:
-        experiment.training(family)
-    except ValidationError as error:
-        own = experiment.families[family].get("train", {})
-        known = error.errors()[0]["loc"][:1]
-        prefix = where if not known or known[0] in own else "train"
-        raise InputError(explain(error, prefix, section)) from None
-
-
 def changed(content: Mapping[str, Any], change: str) -> dict[str, Any]:
-    """`content` with one `a.b=c` applied; c is read as YAML."""
+    """Return `content` with one change `a.b=c` applied; c is read as YAML."""
     path, equals, text = change.partition("=")
     parts = path.strip().split(".")
     if not equals or not all(parts):
@@ -82,7 +74,7 @@ def changed(content: Mapping[str, Any], change: str) -> dict[str, Any]:
     except NOT_YAML:
         value = text
     if isinstance(value, str):
-        with contextlib.suppress(ValueError):  # YAML 1.1 takes 2e-4 for a word; in quotes it is one
+        with contextlib.suppress(ValueError):  # YAML 1.1 reads 2e-4 as text; quoted, it stays text
             value = float(text)
     return _put(content, parts, value, path)
 
@@ -91,6 +83,6 @@ def _put(content: Any, parts: Sequence[str], value: Any, path: str) -> dict[str,
     if content is None:
         content = {}
     if not isinstance(content, Mapping):
-        raise InputError(f"--set {path}: there is nothing below a plain value")
+        raise InputError(f"--set {path}: a plain value has no subkeys")
     head, *rest = parts
     return {**content, head: _put(content.get(head), rest, value, path) if rest else value}

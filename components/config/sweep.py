@@ -1,4 +1,4 @@
-"""The section `sweep`: how hyperparameters are searched."""
+"""The section `sweep`: the search of hyperparameters."""
 
 from __future__ import annotations
 
@@ -10,50 +10,48 @@ from components.config.base import Section
 
 
 class Sweep(Section):
-    """How hyperparameters of one family are searched: trials, finalists, and the best at full budget.
+    """How hyperparameters of a family are searched: trials, finalists, and a confirmation at full budget.
 
-    A trial is a training with its own values, judged on validation through the way; where all that is
-    searched are settings of sampling, it draws with one trained model instead. Finalists are trained again
-    with other seeds and judged by more samples. Their best, and the experiment's own settings, are then
-    trained with all of `train.steps` and compared on fresh seeds.
+    A trial trains with sampled values and is repeatedly evaluated on validation. If all hyperparameters are
+    sampling settings, trials sample from one trained model instead. Finalists are retrained with other seeds
+    and evaluated with more samples. The best finalist and the experiment's settings are then trained for
+    `train.steps` and compared on fresh seeds.
     """
 
-    family: str | None = None  # which one; None: the only one of the experiment
-    # Hyperparameter (of the family, or train.NAME) -> what is tried: null for the range beside it in the
-    # family's file, a list of values, or {low, high, scale: linear | log}.
+    family: str | None = None  # None: the experiment's only family
+    # Hyperparameter (of the family, or train.NAME) -> values to try: null for the range that is declared with
+    # it, a list of values, or {low, high, scale: linear | log}.
     search: dict[str, list[Any] | dict[str, Any] | None] = Field(min_length=1)
     searcher: Literal["random", "grid", "optuna"] = "random"
-    # asha stops what is worse than others at the same rung; pbt has the worst go on from the best.
+    # asha stops trials that are worse than others at the same rung; pbt continues the worst from the best.
     scheduler: Literal["none", "asha", "pbt"] = "asha"
-    trials: int = Field(16, ge=1)  # the first has the experiment's own values, if in range; a grid must fit
-    points: int = Field(3, ge=2)  # of each range in a grid
-    steps: int | None = Field(None, ge=1)  # of a trial; None: as many as train.steps
-    judgements: int = Field(8, ge=1)  # of a trial, evenly spaced; a decision can fall at each
-    grace: int = Field(2, ge=1)  # judgements before the first rung, since early distances say little
-    factor: int = Field(
-        2, ge=2
-    )  # of so many trials at a rung, one goes on; from rung to rung the budget grows so
-    samples: int = Field(256, ge=8)  # a judgement
-    metric: Literal["auto", "frechet_distance", "kid", "mse"] = "auto"  # auto: what selects snapshots, too
-    # Samples less diverse than so much of real images' diversity (Vendi score) rank behind all that are not.
+    trials: int = Field(16, ge=1)  # the first has the experiment's values, if in range; a grid must fit
+    points: int = Field(3, ge=2)  # per range of a grid
+    steps: int | None = Field(None, ge=1)  # per trial; None: train.steps
+    judgements: int = Field(8, ge=1)  # evaluations per trial, evenly spaced; a trial can be stopped at each
+    grace: int = Field(2, ge=1)  # evaluations before the first rung: early distances are uninformative
+    # Of `factor` trials at a rung one continues, with `factor` times the budget until the next rung.
+    factor: int = Field(2, ge=2)
+    samples: int = Field(256, ge=8)  # per evaluation
+    metric: Literal["auto", "frechet_distance", "kid", "mse"] = "auto"  # auto: as for selecting snapshots
+    # Trials whose samples have less than this fraction of real images' diversity (Vendi score) rank last.
     diversity: float = Field(0.5, ge=0, le=1)
-    cost: bool = False  # optuna: search for what is cheap, too
-    prefer: Literal["quality", "cost"] = (
-        "quality"  # cost: the cheapest finalist not worse than the experiment's
-    )
-    workers: int = Field(1, ge=1)  # processes of a trial; with several, each rung is a Ray Train run
-    # Of a GPU, a trial of one process, for others share it; 1 where its memory does not do for two.
+    cost: bool = False  # optuna: also minimise the cost
+    # cost: take the cheapest finalist that is not worse than the experiment's settings.
+    prefer: Literal["quality", "cost"] = "quality"
+    workers: int = Field(1, ge=1)  # processes per trial; with several, each rung is a Ray Train run
+    # Share of a GPU for a trial of one process, so that others use it too; 1 if two do not fit its memory.
     gpus: float = Field(0.5, gt=0, le=1)
-    side_by_side: int | None = Field(None, ge=1)  # trials; None: as many as the cluster has room for
+    side_by_side: int | None = Field(None, ge=1)  # concurrent trials; None: as many as the cluster can run
     seed: int = Field(0, ge=0)  # of the search; all trials are trained with the seed of the experiment
     finalists: int = Field(3, ge=1)
-    repeats: int = Field(2, ge=1)  # seeds that a finalist is trained with, that of its trial among them
-    final_samples: int = Field(1000, ge=8)  # that a finalist is judged by
-    fresh_seeds: int = Field(3, ge=0)  # of the trainings at full budget; 0: none
-    checkpoints: Literal["finalists", "all", "none"] = "finalists"  # of which trials they are kept
+    repeats: int = Field(2, ge=1)  # trainings per finalist with different seeds, including its trial's
+    final_samples: int = Field(1000, ge=8)  # per finalist
+    fresh_seeds: int = Field(3, ge=0)  # trainings at full budget; 0: none
+    checkpoints: Literal["finalists", "all", "none"] = "finalists"  # the trials whose checkpoints are stored
 
     @model_validator(mode="after")
-    def _agrees(self) -> Sweep:
+    def _consistent(self) -> Sweep:
         if self.steps is not None and self.steps % self.judgements:
             raise ValueError(
                 f"steps={self.steps} cannot be cut into judgements={self.judgements} equal parts"
@@ -61,39 +59,35 @@ class Sweep(Section):
         if self.grace > self.judgements:
             raise ValueError(f"grace={self.grace} is more than judgements={self.judgements}")
         if self.scheduler == "pbt" and self.searcher != "random":
-            raise ValueError("scheduler: pbt finds its values by itself, from random ones: searcher: random")
+            raise ValueError("scheduler: pbt starts from random values: give searcher: random")
         if self.scheduler == "pbt" and self.trials < 4:
-            raise ValueError(f"a population needs at least 4 trials, not trials={self.trials}")
+            raise ValueError(f"scheduler: pbt needs at least 4 trials, not trials={self.trials}")
         if self.scheduler == "pbt" and (fixed := [name for name in self.search if name.startswith("train.")]):
-            raise ValueError(
-                f"scheduler: pbt changes a family's settings as it trains, and {fixed[0]} is one of training"
-            )
+            raise ValueError(f"scheduler: pbt changes settings of the family only, so not {fixed[0]}")
         if self.scheduler == "pbt" and self.workers > 1:
-            raise ValueError(
-                "scheduler: pbt moves checkpoints between trials of one process each: workers: 1"
-            )
-        if self.cost and (self.searcher, self.asked()) != ("optuna", "none"):
+            raise ValueError("scheduler: pbt needs trials of one process: give workers: 1")
+        if self.cost and (self.searcher, self.scheduler_for()) != ("optuna", "none"):
             raise ValueError("cost: true needs searcher: optuna and scheduler: none")
         return self
 
-    def asked(self, drawing: bool = False) -> str:
-        """The scheduler that was asked for; where none was, the one that goes with the rest.
+    def scheduler_for(self, sampling: bool = False) -> str:
+        """Return the scheduler; if it is not set, the default for these settings.
 
-        Trials that only draw, `drawing`, are judged once, and there is nothing to stop.
+        The default is `none` with `cost`, and if trials only sample, since they are evaluated only once.
         """
-        named = "scheduler" in self.model_fields_set
-        return self.scheduler if named or not (self.cost or drawing) else "none"
+        explicit = "scheduler" in self.model_fields_set
+        return self.scheduler if explicit or not (self.cost or sampling) else "none"
 
     @property
     def rungs(self) -> list[int]:
-        """The judgements after which trials are compared, all before the last.
+        """The numbers of evaluations after which trials are compared, all before the last.
 
-        Of asha grace, grace * factor and so on; of pbt every multiple of grace.
+        With asha these are grace, grace * factor, ...; with pbt all multiples of grace.
         """
         if self.scheduler == "none":
             return []
-        found, rung = [], self.grace
+        rungs, rung = [], self.grace
         while rung < self.judgements:
-            found.append(rung)
+            rungs.append(rung)
             rung = rung * self.factor if self.scheduler == "asha" else rung + self.grace
-        return found
+        return rungs

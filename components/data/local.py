@@ -1,4 +1,4 @@
-"""Data sets at hand on this machine."""
+"""Versions of data sets on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from components.data.versioning import dvc, pins
 
 
 def data_version(home: Path, name: str, revision: str | None) -> tuple[Path, str]:
-    """An immutable copy of a data set, prepared and versioned first if need be, and its version."""
+    """Return an immutable copy of a data set and its version; prepare and track a known set if necessary."""
     if revision is None and name in KNOWN and find_prepared(home, name) is None:
         prepare(name, home)
         dvc.track(home, name)
@@ -18,7 +18,7 @@ def data_version(home: Path, name: str, revision: str | None) -> tuple[Path, str
 
 
 def find_prepared(home: Path, name: str, revision: str | None = None) -> tuple[Path, str] | None:
-    """The same where it is at hand without preparing, fetching or writing anything; else None."""
+    """Return folder and version if they are on this machine, without writing anything; else None."""
     if revision is None and pins.pinned(home, name) is None:
         return None
     version = dvc.resolve(home, name, revision)
@@ -29,5 +29,5 @@ def find_prepared(home: Path, name: str, revision: str | None = None) -> tuple[P
 
 
 def snapshot_folder(home: Path, version: str) -> Path:
-    """Where the immutable copy of a version of a data set lies, if it was made."""
+    """Return the path of the immutable copy of a version."""
     return home / ".atelier" / "data" / version.removesuffix(".dir")

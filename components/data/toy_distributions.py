@@ -1,4 +1,4 @@
-"""Targets whose modes are known, and measures of how many of them a generator has found.
+"""Toy distributions with known modes, and metrics of the modes that a generator covers.
 
 A ring of 8 Gaussians (Metz et al. 2017, https://arxiv.org/abs/1611.02163, App. A) and a grid of 25 (PacGAN,
 Lin et al. 2018, https://arxiv.org/abs/1712.04086, Sec. 4.1), both in their authors' proportions but within
@@ -22,7 +22,7 @@ from models.family import Batch, Card, Generator, Noise
 
 POINT = Card(channels=2, resolution=1)
 STACKED = Card(channels=3, resolution=28)
-NEAR = 3.0  # standard deviations within which a sample is one of its mode, as in PacGAN
+NEAR = 3.0  # standard deviations within which a sample belongs to a mode, as in PacGAN
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Mixture:
     std: float
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Points as images, (N, 2, 1, 1)."""
-        which = torch.randint(len(self.centres), (n,), generator=generator)
-        return (self.centres[which] + self.std * torch.randn(n, 2, generator=generator))[..., None, None]
+        """Draw n points as images, (N, 2, 1, 1)."""
+        mode = torch.randint(len(self.centres), (n,), generator=generator)
+        return (self.centres[mode] + self.std * torch.randn(n, 2, generator=generator))[..., None, None]
 
     def modes(self, points: Tensor) -> tuple[np.ndarray, float]:
-        """How many of some points (N, 2) are of each mode, and the share that is of any."""
+        """Return how many points (N, 2) belong to each mode, and the fraction that belongs to any."""
         distance, mode = torch.cdist(points, self.centres).min(1)
         near = distance <= NEAR * self.std
         counts = torch.bincount(mode[near], minlength=len(self.centres))
@@ -46,27 +46,27 @@ class Mixture:
 
 
 def ring() -> Mixture:
-    """Eight on a circle, a hundredth of its radius wide."""
+    """Return eight Gaussians on a circle, with a standard deviation of 1/100 of its radius."""
     angle = torch.arange(8) * (2 * math.pi / 8)
     return Mixture(0.8 * torch.stack([angle.cos(), angle.sin()], 1), std=0.008)
 
 
 def grid() -> Mixture:
-    """Five by five, a fortieth of their spacing wide."""
+    """Return 5 x 5 Gaussians with a standard deviation of 1/40 of their spacing."""
     side = torch.linspace(-0.8, 0.8, 5)
     return Mixture(torch.cartesian_prod(side, side), std=0.01)
 
 
 @dataclass(frozen=True)
 class Points:
-    """A mixture as the loop's source: fresh points every step, a function of (seed, step, shard)."""
+    """A data source for training: new points every step, as a function of (seed, step, shard)."""
 
     mixture: Mixture
     batch: int
     seed: int
 
     def at(self, step: int, shard: int = 0, shards: int = 1) -> Batch:
-        """The part of step's points that belongs to `shard`."""
+        """Return the points of a shard of the step's batch."""
         n = self.batch // shards
         generator = torch.Generator().manual_seed(derive(self.seed, "points", step, shard))
         return Batch(n, image=self.mixture.draw(n, generator))
@@ -74,14 +74,17 @@ class Points:
 
 @dataclass(frozen=True)
 class StackedDigits:
-    """Three digits (N, 1, 28, 28) uint8, drawn at random, as the colours of one image."""
+    """A data source for training: images whose colour channels are three random digits.
+
+    `digits` is uint8 (N, 1, 28, 28).
+    """
 
     digits: np.ndarray
     batch: int
     seed: int
 
     def at(self, step: int, shard: int = 0, shards: int = 1) -> Batch:
-        """The part of step's images that belongs to `shard`."""
+        """Return the images of a shard of the step's batch."""
         n = self.batch // shards
         generator = torch.Generator().manual_seed(derive(self.seed, "stacked", step, shard))
         rows = torch.randint(len(self.digits), (n, 3), generator=generator).numpy()
@@ -89,14 +92,14 @@ class StackedDigits:
 
 
 def points_of(generator: Generator, n: int, seed: int) -> Tensor:
-    """Samples of a generator of points, (N, 2)."""
+    """Sample n points (N, 2) from a generator of points."""
     with torch.no_grad():
         noise = Noise(derive(seed, "point", i) for i in range(n))
         return generator.sample(Batch(n), noise).flatten(1)
 
 
 def stacked_modes(images: np.ndarray, classify: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Images of each of the 1,000 modes.
+    """Count the images of each of the 1,000 modes.
 
     Args:
         images: uint8 (N, 3, 28, 28).
@@ -107,27 +110,27 @@ def stacked_modes(images: np.ndarray, classify: Callable[[np.ndarray], np.ndarra
 
 
 def covered(counts: np.ndarray) -> int:
-    """Modes with at least one sample."""
+    """Return the number of modes with at least one sample."""
     return int((counts > 0).sum())
 
 
 def reverse_kl(counts: np.ndarray, expected: np.ndarray | None = None) -> float:
-    """KL(samples || data) over the modes, in nats; infinite where no sample belongs to any mode.
+    """Return KL(samples || data) over the modes, in nats; infinite if no sample belongs to any mode.
 
     Args:
         counts: samples of each mode.
-        expected: probability of each mode in the data; None: all alike.
+        expected: probability of each mode in the data; None: uniform.
     """
     if not counts.sum():
         return math.inf
     p = counts / counts.sum()
     q = np.full(len(p), 1 / len(p)) if expected is None else expected
-    seen = p > 0
-    return float((p[seen] * np.log(p[seen] / q[seen])).sum())
+    p, q = p[p > 0], q[p > 0]
+    return float((p * np.log(p / q)).sum())
 
 
 def energy_distance(x: Tensor, y: Tensor) -> float:
-    """2 E|X - Y| - E|X - X'| - E|Y - Y'|, unbiased; 0 for equal distributions, Szekely & Rizzo 2013.
+    """Return 2 E|X - Y| - E|X - X'| - E|Y - Y'|, unbiased; 0 for equal distributions (Szekely & Rizzo 2013).
 
     Args:
         x: points (N, D).

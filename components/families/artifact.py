@@ -1,4 +1,4 @@
-"""Models on disk: weights as safetensors, everything else as JSON. No pickle."""
+"""Save and load models: weights as safetensors, everything else as JSON, no pickle."""
 
 from __future__ import annotations
 
@@ -33,12 +33,20 @@ def save_model(
     errors: dict[str, Any] | None = None,
     background: str | None = None,
 ) -> None:
-    """Write model.safetensors and config.json into a folder: all that is needed to sample.
+    """Write model.safetensors and config.json to a folder: all that is needed to sample.
 
-    But for the encoder of captions, of which it says which one it is. `upstream` holds the config.json of
-    what it builds on: the generator has their weights, and needs no more of them than how they are built.
-    `errors` are those of images it has not seen (sampling/reconstruction_error.py), `background` what
-    transparent images were laid on.
+    Args:
+        attempt: the folder of the stage's attempt.
+        folder: relative to `attempt`.
+        family: the family's name.
+        config: the family's settings in full.
+        generator: includes the weights of the upstream models.
+        card: what the family knows of the data.
+        labels: the names of the classes.
+        encoder: identifies the encoder of captions, which is not saved.
+        upstream: config.json of the upstream models by name, to rebuild them.
+        errors: reconstruction errors of unseen images (sampling/reconstruction_error.py).
+        background: the colour behind transparent pixels.
     """
     weights = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
     attempt.write_bytes(f"{folder}/model.safetensors", save(weights))
@@ -62,15 +70,15 @@ def save_model(
 def load_model(
     folder: os.PathLike[str] | str, changes: Mapping[str, tuple[str, Any]] | None = None
 ) -> tuple[Generator, Card, dict[str, Any]]:
-    """The generator in a model folder, its card, and the whole of its config.json.
+    """Return the generator in a model folder, its card, and its config.json.
 
     Args:
         folder: with model.safetensors and config.json.
-        changes: settings of sampling that replace the model's: name -> (option that asks for it, value).
+        changes: sampling settings that replace the model's: name -> (command-line option, value).
 
     Raises:
-        InputError: the folder holds no model, or one that does not fit this version's family, or a change
-            is not one of its settings or not accepted.
+        InputError: the folder contains no model, the model does not fit this version of its family, or a
+            change names an unknown setting or is not accepted.
     """
     path = os.fspath(folder)
     try:
@@ -81,7 +89,7 @@ def load_model(
         files = ("config.json", "model.safetensors")
         missing = [name for name in files if not os.path.exists(os.path.join(path, name))]
         raise InputError(f"{path} is not a model folder: it has no {' and no '.join(missing)}") from None
-    except Exception as error:  # json and safetensors raise kinds of their own for damaged files
+    except Exception as error:  # json and safetensors raise various errors for damaged files
         raise InputError(f"the model in {path} cannot be read: {error}") from None
     try:
         described["config"] = _with(described["family"], described["config"], changes or {})
@@ -99,13 +107,13 @@ def load_model(
 
 
 def rebuilt(described: Mapping[str, Any]) -> Family:
-    """The family that a config.json describes, newly initialised, on what it builds on."""
-    below = {name: rebuilt(one).generator for name, one in (described.get("upstream") or {}).items()}
-    return build(described["family"], described["config"], Card.from_json(described["card"]), below)
+    """Build the family that a config.json describes, with its upstream models, newly initialised."""
+    upstream = {name: rebuilt(config).generator for name, config in (described.get("upstream") or {}).items()}
+    return build(described["family"], described["config"], Card.from_json(described["card"]), upstream)
 
 
 def _with(name: str, config: dict[str, Any], changes: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
-    """A family's settings with some changed, all at once: whether one fits may depend on another."""
+    """Return a family's settings with all changes applied at once, since one may depend on another."""
     model = FAMILIES[name].Config
     for setting, (option, value) in changes.items():
         if setting not in model.model_fields:
@@ -115,9 +123,7 @@ def _with(name: str, config: dict[str, Any], changes: Mapping[str, tuple[str, An
         return model(**{**config, **values}).model_dump(mode="json") if changes else config
     except ValidationError as error:
         first = error.errors()[0]
-        wrong = [told for setting, told in changes.items() if setting in first["loc"]] or list(
-            changes.values()
-        )
-        asked = " ".join(f"{option} {value}" for option, value in wrong)
-        told = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{asked} is not accepted: {told[0].lower()}{told[1:]}") from None
+        rejected = [change for setting, change in changes.items() if setting in first["loc"]]
+        options = " ".join(f"{option} {value}" for option, value in rejected or changes.values())
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{options} is not accepted: {message[0].lower()}{message[1:]}") from None

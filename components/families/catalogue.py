@@ -1,4 +1,4 @@
-"""Families by name: their settings, what they need, and how they are built."""
+"""Look up and build families by name."""
 
 from __future__ import annotations
 
@@ -19,36 +19,41 @@ from models.family import Card, Family, SourceShape, Study
 from models.registry import FAMILIES
 
 
-def config_of(name: str, own: dict[str, Any]) -> dict[str, Any]:
-    """A family's settings in full, `own` over its defaults.
+def _family(name: str) -> type[Family]:
+    if name not in FAMILIES:
+        raise InputError(f"unknown family {name!r}; known: {', '.join(FAMILIES)}")
+    return FAMILIES[name]
+
+
+def config_of(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a family's settings in full: `settings` and defaults.
 
     Raises:
         InputError: no such family, an unknown key or a value that is not accepted.
     """
-    if name not in FAMILIES:
-        raise InputError(f"unknown family {name!r}; known: {', '.join(FAMILIES)}")
-    model = FAMILIES[name].Config
+    model = _family(name).Config
     try:
-        return model(**own).model_dump(mode="json")
+        return model(**settings).model_dump(mode="json")
     except ValidationError as error:
         raise InputError(explain(error, f"families.{name}", model)) from None
 
 
-def upstream_of(name: str, among: Collection[str] = ()) -> dict[str, str]:
-    """The trained models that a family builds on: name -> family, one `among` these if it may be."""
-    if name not in FAMILIES:
-        raise InputError(f"unknown family {name!r}; known: {', '.join(FAMILIES)}")
-    may = FAMILIES[name].upstream
-    return {called: next((f for f in of if f in among), of[0]) for called, of in may.items()}
+def upstream_of(name: str, preferred: Collection[str] = ()) -> dict[str, str]:
+    """Return the trained models that a family builds on: name -> family, a `preferred` one if possible."""
+    options = _family(name).upstream
+    return {
+        role: next((family for family in families if family in preferred), families[0])
+        for role, families in options.items()
+    }
 
 
 def caches(name: str) -> str | None:
-    """What a family calls the upstream model whose encodings of the images are kept for it."""
+    """Return the name of a family's upstream model whose encodings of the images are cached; None: none."""
     return FAMILIES[name].caches
 
 
 def conditions(name: str, config: dict[str, Any], card: Card) -> frozenset[str]:
-    """What a family's samples depend on, of label and text."""
+    """Return the conditions of a family's samples: a subset of label and text."""
     family = FAMILIES[name]
     return family.conditions(family.Config(**config_of(name, config)), card)
 
@@ -59,7 +64,7 @@ def uses_sources(name: str) -> bool:
 
 
 def card_for(name: str, config: dict[str, Any], data: DataCard) -> Card:
-    """What a family must know of the data: of captions and sources only where it makes use of them."""
+    """Return the card of the data for a family, with captions and sources only if the family uses them."""
     card = data.card if uses_sources(name) else replace(data.card, source=None)
     with_text = replace(card, text=DIM if data.captions else 0)
     return with_text if "text" in conditions(name, config, with_text) else card
@@ -77,46 +82,51 @@ def build(
     upstream: Mapping[str, nn.Module] | None = None,
     settings: Train | None = None,
 ) -> Family:
-    """A family by its name, sized for the card, on generators that were trained before.
+    """Build a family for the card, newly initialised.
 
-    Where it is to be trained, `settings` are tried too.
+    Args:
+        name: the family's name.
+        config: its settings; defaults for the rest.
+        card: the shape and conditions of the data.
+        upstream: trained generators by name.
+        settings: of the training, to check that the family accepts the size of a shard.
 
     Raises:
         InputError: no such family, or its settings do not fit the data or the training.
     """
     config = config_of(name, config)
-    family = FAMILIES[name]
+    cls = FAMILIES[name]
     try:
-        made = family(family.Config(**config), card, upstream)
+        family = cls(cls.Config(**config), card, upstream)
     except ValueError as error:
         raise InputError(f"families.{name}: {error}") from None
     if settings:
         try:
-            made.check_shard(settings.shard)
+            family.check_shard(settings.shard)
         except ValueError as error:
-            cut = f"train.batch={settings.batch} over train.shards={settings.shards}"
-            raise InputError(f"families.{name}: {error} ({cut})") from None
-    return made
+            shards = f"train.batch={settings.batch} over train.shards={settings.shards}"
+            raise InputError(f"families.{name}: {error} ({shards})") from None
+    return family
 
 
 def untrained(name: str, card: Card, blocks: Mapping[str, dict[str, Any]]) -> dict[str, nn.Module]:
-    """What a family builds on, newly initialised; `blocks` holds settings of families, else by default."""
-    built: dict[str, nn.Module] = {}
-    for called, family in upstream_of(name, blocks).items():
-        below = untrained(family, card, blocks)
-        built[called] = build(family, blocks.get(family, {}), card, below).generator
-    return built
+    """Build a family's upstream generators, newly initialised, with the settings of `blocks` or defaults."""
+    generators: dict[str, nn.Module] = {}
+    for role, family in upstream_of(name, blocks).items():
+        upstream = untrained(family, card, blocks)
+        generators[role] = build(family, blocks.get(family, {}), card, upstream).generator
+    return generators
 
 
 def describe_families() -> list[dict[str, Any]]:
-    """Name, paper, needs and phases of every family."""
+    """Return name, paper, task, needs, upstream models and phases of every family."""
     return [
         {
             "name": name,
             "paper": family.paper,
             "task": family.task,
             "needs": sorted(family.needs),
-            "upstream": {called: list(of) for called, of in family.upstream.items()},
+            "upstream": {role: list(families) for role, families in family.upstream.items()},
             "phases": phases_of(name),
         }
         for name, family in FAMILIES.items()
@@ -132,25 +142,25 @@ def phases_of(name: str) -> list[str]:
 
 
 def module_of(family: str) -> str:
-    """The module a family is written in."""
+    """Return the module that defines a family."""
     return FAMILIES[family].__module__
 
 
 def encodes(name: str) -> bool:
-    """Whether a family encodes images into latent codes, and back."""
+    """Return whether a family encodes images into latent codes and decodes them."""
     return FAMILIES[name].codes
 
 
 def ablations(name: str, config: dict[str, Any], card: Card) -> Sequence[Study]:
-    """The comparisons of sampling settings that a family recommends."""
+    """Return the ablations of sampling settings that a family recommends."""
     return FAMILIES[name].studies(FAMILIES[name].Config(**config), card)
 
 
 def described(name: str) -> dict[str, str]:
-    """Task and paper of a family."""
+    """Return task and paper of a family."""
     return {"task": FAMILIES[name].task, "paper": FAMILIES[name].paper}
 
 
 def task_of(name: str) -> Task:
-    """What the task of a family means."""
+    """Return the task of a family."""
     return TASKS[FAMILIES[name].task]

@@ -1,4 +1,4 @@
-"""Complete an experiment: the families that others build on, and every setting in full."""
+"""Complete an experiment: add upstream families and fill in all settings."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from components.families.catalogue import config_of, upstream_of
 
 
 def with_upstream(experiment: Experiment, only: Collection[str] = ()) -> Experiment:
-    """The experiment with all families or only these, each after the families it builds on.
+    """Return the experiment with all families or `only` some, each after its upstream families.
 
-    A family that is built on and that the experiment does not name is added with its default settings.
+    Upstream families that the experiment does not name are added with default settings.
     """
     blocks: dict[str, dict[str, Any]] = {}
 
     def add(family: str) -> None:
-        for below in upstream_of(family, experiment.families).values():
-            add(below)
+        for upstream in upstream_of(family, experiment.families).values():
+            add(upstream)
         blocks.setdefault(family, experiment.families.get(family, {}))
 
     for family in experiment.families:
@@ -28,13 +28,13 @@ def with_upstream(experiment: Experiment, only: Collection[str] = ()) -> Experim
 
 
 def resolved(experiment: Experiment, device: str, precision: str) -> Experiment:
-    """The experiment with nothing left to choose: each family's own and training settings in full."""
+    """Return the experiment with upstream families, device, and all settings of each family in full."""
     blocks: dict[str, dict[str, Any]] = {}
-    whole = with_upstream(experiment)
-    for family, block in whole.families.items():
-        own = {name: value for name, value in block.items() if name != "train"}
-        settings = whole.training(family)
+    complete = with_upstream(experiment)
+    for family, block in complete.families.items():
+        config = {name: value for name, value in block.items() if name != "train"}
+        settings = complete.training(family)
         if settings.precision == "auto":
             settings = settings.model_copy(update={"precision": precision})
-        blocks[family] = config_of(family, own) | {"train": settings.model_dump(mode="json")}
-    return whole.model_copy(update={"device": device, "families": blocks, "train": {}})
+        blocks[family] = config_of(family, config) | {"train": settings.model_dump(mode="json")}
+    return complete.model_copy(update={"device": device, "families": blocks, "train": {}})

@@ -1,10 +1,10 @@
-"""What is fixed until somebody decides otherwise: the extractor that judges a data set.
+"""Pins of extractors: each data set is evaluated with one extractor until somebody replaces it.
 
-    <root>/registry/<data set>/<recipe>/<n>.json       numbered, never changed; the highest counts
+    <root>/registry/<data set>/<recipe>/<n>.json       numbered and immutable; the highest is valid
 
-A classifier trained on a data set's own labels is part of every number measured with it. If new data, another
-version of torch or a change in our code replaced it, yesterday's numbers could not be compared with today's.
-So the first one is pinned, and another takes its place only on request (`atelier extractor retrain`).
+A classifier trained on a data set's labels affects every number measured with it. If new data, another
+version of torch or a change in the code replaced it, old and new numbers could not be compared. Therefore
+the first extractor is pinned, and only `atelier extractor retrain` replaces it.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Any
 from components.store import Store, numbered
 
 Pin = dict[str, Any]
-"""number, key (of the finished extractor stage), hash (of the extractor), data (version it was trained on),
+"""number, key (of the extractor stage), hash (of the extractor), data (the version it was trained on),
 run_id, pinned (UTC), reason."""
 
 
 def pins(store: Store, data_set: str, recipe: str) -> list[Pin]:
-    """All pins of a data set and recipe, oldest first."""
+    """Return all pins of a data set and recipe, oldest first."""
     return numbered.read_all(_folder(store, data_set, recipe))
 
 
 def pinned(store: Store, data_set: str, recipe: str) -> Pin | None:
-    """The pin that counts."""
+    """Return the valid pin; None if there is none."""
     return next(reversed(pins(store, data_set, recipe)), None)
 
 
 def pin(store: Store, data_set: str, recipe: str, *, after: int, **content: Any) -> Pin:
-    """Make pin number `after` + 1, or return the one that somebody else made meanwhile."""
+    """Create and return pin number `after` + 1; if another process was faster, return that process's pin."""
     content["pinned"] = datetime.now(UTC).isoformat(timespec="seconds")
     return numbered.append(_folder(store, data_set, recipe), after, content)
 

@@ -1,1 +1,1 @@
-"""Work addressed by what it depends on: keys, code digests, cached results."""
+"""Keys of stages, code digests and cached results."""

@@ -1,9 +1,9 @@
-"""Stages: work addressed by what it depends on.
+"""Run stages and cache their results by content.
 
 A stage's key is a hash of its settings, its data, its upstream stages' keys, the code it can reach, the
-torch version and the kind of device. Its folder `store/<stage>/<key>/` is immutable once `_SUCCESS` is
-there, so running the same command again does nothing, after an interruption goes on where it stopped, and
-after a change redoes what depends on it.
+torch version and the kind of device. Its folder `store/<stage>/<key>/` is immutable once `_SUCCESS` exists.
+Running the same command again therefore does nothing, resumes an interrupted stage, and redoes what depends
+on a change.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from components.stages.spec import SCHEMA, Spec
 from components.store import Store
 from components.store.lease import lease
 
-PASSING = ("progress.json", "checkpoints/", "ray/", "parts/")  # what a finished stage can do without
+TEMPORARY = ("progress.json", "checkpoints/", "ray/", "parts/")  # no part of a finished stage's result
 
 
 @dataclass(frozen=True)
 class Done:
-    """A stage that has its result: what tasks hand to each other, small and without tensors."""
+    """A finished stage, as tasks pass it to each other: small and without tensors."""
 
     stage: str
     family: str | None
@@ -37,13 +37,13 @@ class Done:
     bytes: int  # of all files
     started: float
     seconds: float
-    work_seconds: float  # of it, spent computing
-    run_id: str  # of the run that did the work
+    work_seconds: float  # of these, spent computing
+    run_id: str  # the run that did the work
     schema_version: int = SCHEMA
 
 
 def finished(store: Store, spec: Spec) -> Done | None:
-    """The stage's result if it is complete and its files are as they were written."""
+    """Return the stage's result if it is complete and its files are unchanged; else None."""
     folder = store.child(spec.uri)
     try:
         success = folder.read_json("_SUCCESS")
@@ -73,23 +73,24 @@ def finished(store: Store, spec: Spec) -> Done | None:
 
 
 def claimed(store: Store, spec: Spec) -> bool:
-    """Whether the stage says it is done; unlike `finished`, without reading its files to verify it."""
+    """Return whether the stage is marked as done; unlike `finished`, does not verify its files."""
     return store.exists(f"{spec.uri}/_SUCCESS")
 
 
 def latest(store: Store, spec: Spec) -> dict[str, Any] | None:
-    """The spec of the newest result of the same stage and family, to compare with."""
-    found: list[tuple[float, dict[str, Any]]] = []
+    """Return the spec of the newest result of the same stage and family; None if there is none."""
+    results: list[tuple[float, dict[str, Any]]] = []
     for key in store.list(f"store/{spec.stage}"):
         folder = store.child("store", spec.stage, key)
         try:
             old = folder.read_json("spec.json")
             if old["family"] == spec.family:
                 success = folder.read_json("_SUCCESS")
-                found.append((folder.read_json(f"attempts/{success['attempt']}/result.json")["ended"], old))
+                ended = folder.read_json(f"attempts/{success['attempt']}/result.json")["ended"]
+                results.append((ended, old))
         except (FileNotFoundError, ValueError, KeyError):
             continue
-    return max(found, key=lambda pair: pair[0])[1] if found else None
+    return max(results, key=lambda result: result[0])[1] if results else None
 
 
 def run(
@@ -101,35 +102,34 @@ def run(
     force: bool = False,
     on_wait: Callable[[str], None] = lambda title: None,
 ) -> Done:
-    """The stage's result, made now if it is not there.
+    """Return the stage's result; run the stage first if it has none.
 
-    Two runs of the same stage share the work: the second waits for the first's lease and finds the result.
+    Two runs of the same stage share the work: the second waits for the first's lease, then uses its result.
 
     Args:
         store: the store's root.
         spec: what the stage depends on.
-        body: does the work in the attempt's folder; gets the folder and its number, returns the result, in
-        which
-            `elsewhere` may list files it left outside of its folder.
+        body: called with the attempt's folder and number; writes there and returns the result, in which
+            `elsewhere` may list files outside of the folder.
         run_id: of the calling run.
-        force: open a new attempt even if there is a result.
-        on_wait: told when another run is at work on this stage.
+        force: start a new attempt even if there is a result.
+        on_wait: called with the stage's title if another run is working on this stage.
 
     Raises:
-        InputError: the result is pinned, and it is not there or was to be forced.
+        InputError: the result is pinned, and it is missing or `force` is set.
     """
-    asked = time.time()
+    called = time.time()
     done = finished(store, spec)
     if done and not force:
         return done
     if spec.pinned:
         raise InputError(
-            f"the {spec.title} is pinned ({spec.uri}), so it is not made again; if its files were lost or "
-            f"changed, restore the store; to replace it deliberately: atelier {spec.stage} retrain"
+            f"the {spec.title} is pinned ({spec.uri}) and is not made again; restore the store if its files "
+            f"were lost or changed, or replace the pin with `atelier {spec.stage} retrain`"
         )
-    with lease(store, f"{spec.stage}-{spec.key}", on_wait=lambda: on_wait(spec.title)) as held:
+    with lease(store, f"{spec.stage}-{spec.key}", on_wait=lambda: on_wait(spec.title)) as stage_lease:
         done = finished(store, spec)
-        if done and (not force or done.started > asked):
+        if done and (not force or done.started > called):
             return done
         folder = store.child(spec.uri)
         number = _attempt(folder, fresh=force)
@@ -138,7 +138,7 @@ def run(
         started = time.time()
         result = body(attempt, number)
         seconds = time.time() - started
-        held.check()
+        stage_lease.check()
         _complete(folder, attempt, number, {"work_seconds": seconds} | result, spec, run_id, started, seconds)
     done = finished(store, spec)
     if done is None:
@@ -149,12 +149,12 @@ def run(
 
 
 def read(store: Store, done: Done) -> dict[str, Any]:
-    """A stage's result.json."""
+    """Return a stage's result.json."""
     return store.read_json(f"{done.uri}/result.json")
 
 
 def _attempt(folder: Store, fresh: bool) -> int:
-    """The newest unfinished attempt, to go on with; or a new number."""
+    """Return the number of the newest attempt if it is unfinished, to resume it; else the next number."""
     numbers = sorted(int(name) for name in folder.list("attempts") if name.isdigit())
     if not numbers:
         return 1
@@ -172,7 +172,7 @@ def _complete(
     started: float,
     seconds: float,
 ) -> None:
-    whole = {
+    complete = {
         "schema": SCHEMA,
         "stage": spec.stage,
         "family": spec.family,
@@ -185,20 +185,20 @@ def _complete(
         **result,
         "files": inventory(attempt),
     }
-    attempt.write_json("result.json", whole)
+    attempt.write_json("result.json", complete)
     data = attempt.read_bytes("result.json")
     folder.write_json("_SUCCESS", {"attempt": number, "sha256": sha256(data)})
 
 
 def inventory(attempt: Store) -> list[dict[str, Any]]:
-    """Path, size and hash of every file that belongs to the result."""
-    kept = [p for p in attempt.find() if p != "result.json" and not p.startswith(PASSING)]
-    contents = ((path, attempt.read_bytes(path)) for path in kept)
+    """Return path, size and hash of every file of the result."""
+    paths = [path for path in attempt.find() if path != "result.json" and not path.startswith(TEMPORARY)]
+    contents = ((path, attempt.read_bytes(path)) for path in paths)
     return [{"path": path, "bytes": len(data), "sha256": sha256(data)} for path, data in contents]
 
 
 def _verified(attempt: Store, files: Iterable[Mapping[str, Any]]) -> bool:
-    """Sizes everywhere; contents too where reading is cheap (an object store checks them itself)."""
+    """Compare the sizes of all files and, in a local store, their hashes; object stores check contents."""
     try:
         for entry in files:
             if attempt.size(entry["path"]) != entry["bytes"]:

@@ -13,9 +13,8 @@ CODE = Path(__file__).parents[2]
 
 PACKAGES = ("components", "models", "flows")
 
-# Packages and modules that decide where things lie, when they run and how they are shown, but not what the
-# result is. A change in them redoes nothing; neither does one in the registry of families, since a family's
-# own file counts.
+# Packages and modules that decide about paths, scheduling and display but do not affect results. A change
+# in them redoes nothing. The registry of families is neutral because the file of each family is digested.
 NEUTRAL = (
     "components.cluster",
     "components.common.atomic",
@@ -41,35 +40,35 @@ NEUTRAL = (
 
 
 def is_neutral(module: str) -> bool:
-    """Whether a module is one of NEUTRAL or lies in one of them."""
+    """Return whether a module is in NEUTRAL or in a package that is."""
     return any(module == name or module.startswith(f"{name}.") for name in NEUTRAL)
 
 
 def code(*roots: str) -> dict[str, str]:
-    """The digests of the modules `roots` and of all that they import in the project, directly or not.
+    """Return the digests of the modules `roots` and of the project's modules that they import, transitively.
 
-    Neutral modules are left out, and what only they import; a root counts even if it is neutral.
+    Neutral modules are left out, and so are modules that only they import. Neutral roots are included.
     """
     digests: dict[str, str] = {}
-    waiting = list(roots)
-    while waiting:
-        module = waiting.pop()
+    queue = list(roots)
+    while queue:
+        module = queue.pop()
         if module not in digests:
-            digests[module], imports = _examined(module)
-            waiting += [name for name in imports if not is_neutral(name)]
+            digests[module], imports = _digest_and_imports(module)
+            queue += [name for name in imports if not is_neutral(name)]
     return dict(sorted(digests.items()))
 
 
 @functools.cache
-def _examined(module: str) -> tuple[str, list[str]]:
-    """The digest of a module, and the project's modules that it imports."""
+def _digest_and_imports(module: str) -> tuple[str, list[str]]:
+    """Return the digest of a module and the project's modules that it imports."""
     tree = _tree(module)
     return sha256(ast.dump(tree))[:16], sorted(_imports(tree))
 
 
 @functools.cache
 def _tree(module: str) -> ast.Module:
-    """A module without comments, docstrings and search spaces: what it does, not how it is explained."""
+    """Parse a module and drop what does not affect results: comments, docstrings and search spaces."""
     tree = _WithoutSpaces().visit(ast.parse(_file(module).read_text()))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -78,10 +77,9 @@ def _tree(module: str) -> ast.Module:
 
 
 class _WithoutSpaces(ast.NodeTransformer):
-    """Reads `tunable(x, gt=0, low=1, ...)` as `Field(x, gt=0)`, and as `x` alone where no bounds are left.
+    """Replace `tunable(x, gt=0, low=1, ...)` by `Field(x, gt=0)`, or by `x` if no bounds remain.
 
-    What describes the search is left out, and so are the imports of both names: a field that becomes
-    searchable, or is no longer, leaves the digest as it was.
+    Also removes the imports of both names, so that making a field searchable does not change the digest.
     """
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
@@ -100,7 +98,7 @@ class _WithoutSpaces(ast.NodeTransformer):
 
 
 def _imports(tree: ast.Module) -> set[str]:
-    """The project's modules that a module imports, anywhere in it."""
+    """Return the project's modules that a module imports, also inside functions."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""A stage's key: a hash of all that its result depends on."""
+"""The key of a stage: a hash of everything that its result depends on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 from components.common.hashing import key_of
 
-SCHEMA = 2  # raised when every key changes at once: since 2, whole modules are digested
+SCHEMA = 2  # raised when all keys change; 2: whole modules are digested
 
 
 @dataclass(frozen=True)
 class Spec:
-    """All that a stage's result depends on."""
+    """Everything that a stage's result depends on."""
 
     stage: str
     settings: Mapping[str, Any]  # resolved values, never `auto`
@@ -24,10 +24,10 @@ class Spec:
     family: str | None = None
     data: str | None = None  # hash of the data set
     device: str = "cpu"
-    pinned: str | None = None  # the key of a result that is used whatever its settings and code are now
+    pinned: str | None = None  # the key of a result to use regardless of the current settings and code
 
     def canonical(self) -> dict[str, Any]:
-        """What is hashed, and stored beside the result so that a change can be explained."""
+        """Return the content of the hash; it is stored with the result to explain changes."""
         return {
             "schema": SCHEMA,
             "stage": self.stage,
@@ -42,7 +42,7 @@ class Spec:
 
     @property
     def key(self) -> str:
-        """16 hexadecimal digits."""
+        """The key, 16 hexadecimal digits."""
         return self.pinned or key_of(self.canonical())
 
     @property
@@ -52,17 +52,17 @@ class Spec:
 
     @property
     def name(self) -> str:
-        """The name of its result among those of a run: the stage, or stage/family."""
+        """The name of its result within a run: the stage, or stage/family."""
         return f"{self.stage}/{self.family}" if self.family else self.stage
 
     @property
     def title(self) -> str:
-        """As people call it: the stage, and its family."""
+        """The name in messages: the stage, and its family if it has one."""
         return f"{self.stage} {self.family}" if self.family else self.stage
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """What changed between two specs, a line each."""
+    """Return the differences between two specs, one line each."""
     lines: list[str] = []
     for name in sorted(old.keys() | new.keys()):
         a, b = old.get(name), new.get(name)

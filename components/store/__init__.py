@@ -1,4 +1,4 @@
-"""One folder on any fsspec URL: whole writes, exclusive creation, one-sentence errors."""
+"""The store: a folder on any fsspec URL with atomic writes, exclusive creation and leases."""
 
 from components.store.store import Store, cache_folder, open_store
 

@@ -1,8 +1,9 @@
-"""Leases: at most one holder of a name, over processes and machines, with nothing but a store.
+"""Leases: at most one holder per name, across processes and machines; needs only a store.
 
-A lease is a row of numbered files, leases/<name>/<n>.json, of which the highest counts. Its holder rewrites
-it as a heartbeat; whoever finds it released, or unchanged for `expires` seconds of its own monotonic clock,
-creates the next number, which exactly one can. The holder of a lower number has lost: `check` tells it.
+A lease is a series of numbered files, leases/<name>/<n>.json, of which the highest is valid. Its holder
+rewrites it as a heartbeat. A process that finds it released, or unchanged for `expires` seconds of the
+process's monotonic clock, creates the next number; only one process can. `check` raises for the holder of a
+lower number.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from components.store.errors import Unreachable
 if TYPE_CHECKING:
     from components.store.store import Store
 
-EXPIRES = float(os.environ.get("ATELIER_LEASE_SECONDS", "30"))  # a dead run's lease is taken over after this
-BEATS = 6  # heartbeats in the time after which a lease expires
+EXPIRES = float(os.environ.get("ATELIER_LEASE_SECONDS", "30"))  # seconds until a dead run's lease expires
+BEATS = 6  # heartbeats in this time
 
 
 class Lease:
-    """A lease that is held; `number` grows with every holder."""
+    """A lease held by this process; each holder gets a higher `number`."""
 
     def __init__(self, folder: Store, name: str, number: int, state: dict[str, Any], expires: float):
         self.name, self.number = name, number
@@ -39,7 +40,7 @@ class Lease:
         self._thread.start()
 
     def check(self) -> None:
-        """RunError if somebody else has taken over: call it before publishing anything."""
+        """Raise RunError if another process has taken over. Call it before publishing anything."""
         if numbered.highest(self._folder) != self.number:
             raise RunError(
                 f"lost the lease {self.name!r} to another run; this one stops, run it again to resume"
@@ -48,7 +49,7 @@ class Lease:
     def _beat(self) -> None:
         while not self._ended.wait(self._pause):
             self._state["beat"] += 1
-            with suppress(Exception):  # the next beat tries again; if all fail, it expires and check() tells
+            with suppress(Exception):  # the next beat retries; if all fail, the lease expires: check() raises
                 self._write()
 
     def _write(self) -> None:
@@ -56,9 +57,9 @@ class Lease:
 
     def _release(self) -> None:
         self._ended.set()
-        self._thread.join()  # a beat under way must not overwrite the release
+        self._thread.join()  # a concurrent heartbeat must not overwrite the release
         self._state["released"] = True
-        with suppress(Exception):  # it expires by itself
+        with suppress(Exception):  # it will expire
             self._write()
 
 
@@ -67,29 +68,29 @@ def lease(
     store: Store,
     name: str,
     *,
-    poll: float = 1.0,  # seconds between looks while another holds it
+    poll: float = 1.0,  # seconds between attempts while another process holds the lease
     expires: float = EXPIRES,  # seconds without a heartbeat after which a holder counts as dead
-    on_wait: Callable[[], None] | None = None,  # called once, if another holds it
+    on_wait: Callable[[], None] | None = None,  # called once if another process holds the lease
 ) -> Iterator[Lease]:
-    """Hold the lease `name`, waiting for it if another does."""
-    folder = store.child("leases", name)
-    held = _acquire(folder, name, poll, expires, on_wait)
+    """Hold the lease `name`, waiting until it is free."""
+    acquired = _acquire(store.child("leases", name), name, poll, expires, on_wait)
     try:
-        yield held
+        yield acquired
     finally:
-        held._release()
+        acquired._release()
 
 
 def _acquire(
     folder: Store, name: str, poll: float, expires: float, on_wait: Callable[[], None] | None
 ) -> Lease:
-    watch = _Watch(expires)
+    heartbeat = _Heartbeat(expires)
     while True:
-        number, state = _latest(folder, watch)
-        if number == 0 or (state is not None and (state["released"] or watch.expired(number, state["beat"]))):
-            held = _create(folder, name, number + 1, expires)
-            if held is not None:
-                return held
+        number, state = _latest(folder, heartbeat)
+        free = state is not None and (state["released"] or heartbeat.expired(number, state["beat"]))
+        if number == 0 or free:
+            acquired = _create(folder, name, number + 1, expires)
+            if acquired is not None:
+                return acquired
         elif state is not None and on_wait is not None:
             on_wait()
             on_wait = None
@@ -97,36 +98,36 @@ def _acquire(
             time.sleep(poll)
 
 
-class _Watch:
-    """Sees whether a heartbeat changes, by the clock of whoever looks."""
+class _Heartbeat:
+    """The last heartbeat that was read, and since when it has not changed by this process's clock."""
 
     def __init__(self, expires: float):
         self.expires = expires
-        self.seen: tuple[int, int] | None = None
-        self.since = self.last = 0.0
+        self.last: tuple[int, int] | None = None  # (number, beat)
+        self.since = self.read_at = 0.0
 
     def expired(self, number: int, beat: int) -> bool:
-        """Whether this heartbeat has been there for too long.
+        """Return whether this heartbeat has not changed for `expires` seconds.
 
-        A long gap between two looks starts the count again: whatever kept us from reading (a store that was
-        down, a laptop asleep) may have kept the holder from writing.
+        A long gap between two readings restarts the count: its cause (the store was down, the machine
+        asleep) may also have kept the holder from writing.
         """
         now = time.monotonic()
-        if self.seen != (number, beat) or now - self.last > max(self.expires / 2, 1.0):
-            self.seen, self.since = (number, beat), now
-        self.last = now
+        if self.last != (number, beat) or now - self.read_at > max(self.expires / 2, 1.0):
+            self.last, self.since = (number, beat), now
+        self.read_at = now
         return now - self.since >= self.expires
 
 
-def _latest(folder: Store, watch: _Watch) -> tuple[int, dict[str, Any] | None]:
-    """The highest number and what its file says; None if it could not be read this time."""
+def _latest(folder: Store, heartbeat: _Heartbeat) -> tuple[int, dict[str, Any] | None]:
+    """Return the highest number and the content of its file, None if it could not be read this time."""
     try:
         number = numbered.highest(folder)
         return number, folder.read_json(numbered.name(number)) if number else None
-    except (FileNotFoundError, json.JSONDecodeError):  # tidied away since it was listed, or torn
+    except (FileNotFoundError, json.JSONDecodeError):  # deleted since it was listed, or incomplete
         return number, None
     except Unreachable:
-        if watch.seen is None:  # nobody is waiting yet: tell at once
+        if heartbeat.last is None:  # the first reading: fail at once
             raise
         return -1, None
 
@@ -135,7 +136,7 @@ def _create(folder: Store, name: str, number: int, expires: float) -> Lease | No
     state = {"number": number, "host": socket.gethostname(), "pid": os.getpid(), "beat": 0, "released": False}
     if not numbered.create(folder, number, state):
         return None
-    # Look again: while we slept others may have come and gone, and our number been tidied away.
+    # Meanwhile others may have acquired and released the lease, and deleted our number.
     numbers = numbered.numbers(folder)
     if numbers[-1] != number:
         return None

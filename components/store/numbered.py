@@ -1,4 +1,4 @@
-"""Numbered files of a folder, 1.json, 2.json, ...: one writer creates each number, and the highest counts."""
+"""Numbered files of a folder, 1.json, 2.json, ...: each has one writer, and the highest number is current."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
 
 
 def name(number: int) -> str:
-    """The file of a number."""
+    """Return the file name of a number."""
     return f"{number}.json"
 
 
 def numbers(folder: Store) -> list[int]:
-    """The numbers that exist, ascending."""
+    """Return the existing numbers, ascending."""
     stems = (file.removesuffix(".json") for file in folder.list())
     return sorted(int(stem) for stem in stems if stem.isdecimal())
 
 
 def highest(folder: Store) -> int:
-    """The number that counts; 0: there is none."""
+    """Return the highest number; 0 if there is none."""
     return max(numbers(folder), default=0)
 
 
 def create(folder: Store, number: int, content: Mapping[str, Any]) -> bool:
-    """Write a number that nobody has written; False: somebody has."""
+    """Write a new number; return False if it exists."""
     return folder.create(name(number), json.dumps(content, indent=1).encode())
 
 
 def append(folder: Store, after: int, content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of number `after` + 1: `content`, or what another writer put there first."""
+    """Write `content` as number `after` + 1 and return it, or the content of a faster writer."""
     number = after + 1
     create(folder, number, {"number": number, **content})
     written: dict[str, Any] = folder.read_json(name(number))
@@ -40,5 +40,5 @@ def append(folder: Store, after: int, content: Mapping[str, Any]) -> dict[str, A
 
 
 def read_all(folder: Store) -> list[dict[str, Any]]:
-    """The contents of all numbers, ascending."""
+    """Return the contents of all numbers, ascending."""
     return [folder.read_json(name(number)) for number in numbers(folder)]

@@ -1,6 +1,6 @@
-"""The store: one folder, local or on any fsspec URL; whole writes, exclusive creation, one-sentence errors.
+"""The store: a folder, local or on any fsspec URL: atomic writes, exclusive creation, readable errors.
 
-Transient errors of object stores are retried here and nowhere else.
+This is the only module that retries transient errors of object stores.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from components.common.hashing import sha256
 from components.store.errors import explain, is_absent, is_taken, transient
 from components.store.urls import S3, confined, inside, normalised
 
-FIRST = (0.25, 0.5, 1.0)  # seconds between attempts until the store has answered once: a typo is told quickly
+FIRST_DELAYS = (0.25, 0.5, 1.0)  # seconds between attempts until the first answer, so a typo fails quickly
 
-LATER = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)  # after that: it was there, it will probably come back
+LATER_DELAYS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)  # after it: an outage will probably end
 
 S3_OPTIONS: dict[str, Any] = {
     "use_listings_cache": False,  # other processes write too
@@ -38,18 +38,18 @@ INHERITED: list[Any] = []  # filesystems of a parent process: collecting them wo
 
 T = TypeVar("T")
 
-Names = list[str]
+Names = list[str]  # `list` is a method of Store
 
 
 class Store:
-    """A folder on any fsspec URL. Picklable: each process makes its own filesystem (none survives a fork)."""
+    """A folder on any fsspec URL. Picklable: each process opens a filesystem, since none survives a fork."""
 
     def __init__(
         self,
         url: str | Path,
-        options: dict[str, Any] | None = None,  # of the fsspec filesystem; credentials rather by environment
+        options: dict[str, Any] | None = None,  # of the fsspec filesystem; prefer the environment for secrets
         *,
-        attempts: int | None = None,  # per call; None: as FIRST and LATER say
+        attempts: int | None = None,  # per call; None: one more than FIRST_DELAYS or LATER_DELAYS
     ):
         self._full_url, self.protocol = normalised(str(url))
         self.options, self.attempts = dict(options or {}), attempts
@@ -64,17 +64,17 @@ class Store:
 
     @property
     def url(self) -> str:
-        """Where it is, to be shown: without user and password."""
+        """The address without user and password, for messages."""
         return re.sub(r"://[^/@]*:[^/@]*@", "://", self._full_url)
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a folder of this machine, or mounted there."""
+        """Whether it is a folder on this machine or mounted there."""
         return self.protocol == "file"
 
     @property
     def atomic_create(self) -> bool:
-        """Whether `create` has exactly one winner here, however many try at once."""
+        """Whether exactly one of several concurrent calls of `create` succeeds."""
         return self.is_local or self.protocol in S3
 
     @property
@@ -83,7 +83,7 @@ class Store:
         if self._link.process != os.getpid():
             fs = self._make(S3_OPTIONS if self.protocol in S3 else {})
             if self.protocol in S3:
-                fs.retries = 1  # ours are enough: the two multiply
+                fs.retries = 1  # would multiply with ours
             self._link.use(fs)
         return self._link.fs
 
@@ -97,74 +97,74 @@ class Store:
         return self._root
 
     def child(self, *parts: str) -> Store:
-        """The store in a folder of this one."""
+        """Return a folder of this store as a store."""
         start = self._full_url if self._full_url.endswith("/") else f"{self._full_url}/"
         return self._like(start + "/".join(confined(part) for part in parts), self.attempts)
 
     def with_attempts(self, attempts: int | None) -> Store:
-        """The same store with another patience."""
+        """Return the same store with another number of attempts."""
         return self._like(self._full_url, attempts)
 
     def path(self, rel: str = "") -> str:
-        """The full path of `rel`, for calls of `fs`."""
+        """Return the full path of `rel` inside `fs`."""
         return f"{self.root}/{confined(rel)}" if rel else self.root
 
     def check(self) -> None:
-        """InputError unless the store answers and lets us look; soon, as somebody waits for it."""
-        hasty = {"config_kwargs": {"read_timeout": 3}} if self.protocol in S3 else {}
-        Store(self._full_url, {**self.options, **hasty}, attempts=2).list()
+        """Raise InputError unless the store answers and can be listed, with short timeouts."""
+        timeout = {"config_kwargs": {"read_timeout": 3}} if self.protocol in S3 else {}
+        Store(self._full_url, {**self.options, **timeout}, attempts=2).list()
 
     # Reading
 
     def read_bytes(self, rel: str) -> bytes:
-        """The content of `rel`; FileNotFoundError if it is not there."""
+        """Return the content of `rel`; raise FileNotFoundError if it does not exist."""
         path = self.path(rel)
         return self._call(lambda: self.fs.cat_file(path))
 
     def read_text(self, rel: str) -> str:
-        """The text in `rel`."""
+        """Return the text in `rel`."""
         return self.read_bytes(rel).decode()
 
     def read_json(self, rel: str) -> Any:
-        """The JSON value in `rel`."""
+        """Return the JSON value in `rel`."""
         return json.loads(self.read_bytes(rel))
 
     def exists(self, rel: str = "") -> bool:
-        """Whether `rel` is there: a file, or a folder with something in it."""
+        """Return whether `rel` is a file or a non-empty folder."""
         return self._info(rel) is not None
 
     def size(self, rel: str) -> int:
-        """Bytes of the file `rel`."""
+        """Return the size of the file `rel` in bytes."""
         info = self._info(rel)
         if info is None:
             raise self._missing(rel)
         return int(info["size"])
 
     def list(self, rel: str = "") -> Names:
-        """Names of what is directly in `rel`, sorted; none if it is not there."""
+        """Return the names directly in `rel`, sorted; none if it does not exist."""
         path = self.path(rel)
         try:
-            found = self._call(lambda: self.fs.ls(path, detail=False))
+            listing = self._call(lambda: self.fs.ls(path, detail=False))
         except FileNotFoundError:
             return []
-        paths = (name.rstrip("/") for name in found if name.strip("/") != path.strip("/"))
+        paths = (entry.rstrip("/") for entry in listing if entry.strip("/") != path.strip("/"))
         names = {path.rpartition("/")[2] for path in paths}
         return sorted(name for name in names if not name.startswith(atomic.HIDDEN))
 
     def find(self, rel: str = "") -> Names:
-        """Paths, relative to `rel`, of all files below it, sorted."""
+        """Return the paths of all files below `rel`, relative to it and sorted."""
         start = self.path(rel).rstrip("/") + "/"
         try:
-            found = self._call(lambda: self.fs.find(start))
+            paths = self._call(lambda: self.fs.find(start))
         except FileNotFoundError:
             return []
-        below = (name[len(start) :] for name in found if name.startswith(start))
+        below = (path[len(start) :] for path in paths if path.startswith(start))
         return sorted(name for name in below if name and f"/{atomic.HIDDEN}" not in f"/{name}")
 
     # Writing
 
     def write_bytes(self, rel: str, data: bytes) -> None:
-        """Put `data` at `rel`: readers see the old content or all of the new, never a part."""
+        """Write `data` to `rel` atomically: readers see the old content or all of the new."""
         path = self.path(inside(rel))
         if not self.is_local:
             self._call(lambda: self.fs.pipe_file(path, data))
@@ -173,21 +173,21 @@ class Store:
             temporary.write_bytes(data)
 
     def write_text(self, rel: str, text: str) -> None:
-        """Put `text` at `rel`."""
+        """Write `text` to `rel` atomically, in UTF-8."""
         self.write_bytes(rel, text.encode())
 
     def write_json(self, rel: str, value: Any) -> None:
-        """Put `value` at `rel` as JSON that browsers read too: a number that is not finite becomes null."""
+        """Write `value` to `rel` as standard JSON: NaN and infinity become null."""
         self.write_text(rel, json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
 
     def create(self, rel: str, data: bytes) -> bool:
-        """Put `data` at `rel`, or return False if something is there. One wins, where `atomic_create`."""
+        """Write `data` to `rel`, or return False if it exists. Exactly one writer wins if `atomic_create`."""
         path = self.path(inside(rel))
         if self.is_local:
             with self._explained():
                 return atomic.create(Path(path), data)
-        # An answer can get lost, and the next attempt, ours or one inside the client library, then meets our
-        # own object: the mark tells it from another's.
+        # If the answer gets lost, the next attempt (ours or the client library's) finds our own object. The
+        # mark tells it from another writer's.
         mark = uuid.uuid4().hex
         marked = {"Metadata": {"writer": mark}} if self.protocol in S3 else {}
         if self._call(lambda: _create(self.fs, path, data, marked)):
@@ -195,23 +195,23 @@ class Store:
         return bool(marked) and self._mark(path) == mark
 
     def delete(self, rel: str) -> None:
-        """Remove the file or folder `rel`; nothing happens if it is not there."""
+        """Remove the file or folder `rel` if it exists."""
         path = self.path(inside(rel))
         if self.is_local:
             with self._explained():
                 return atomic.remove(Path(path))
-        for _ in range(3):  # s3fs does not tell when the server kept some
-            found = [f"{path}/{name}" for name in self.find(rel)] or ([path] if self._is_file(rel) else [])
-            if not found:
+        for _ in range(3):  # s3fs does not report objects that the server failed to delete
+            paths = [f"{path}/{name}" for name in self.find(rel)] or ([path] if self._is_file(rel) else [])
+            if not paths:
                 return None
             with suppress(FileNotFoundError):
-                self._call(lambda found=found: self.fs.rm(found))  # type: ignore[misc]
+                self._call(lambda paths=paths: self.fs.rm(paths))  # type: ignore[misc]
         raise RunError(f"{self.url}: {rel} could not be deleted")
 
-    # Files and folders of this machine
+    # Transfers from and to this machine
 
     def upload(self, local: Path | str, rel: str) -> None:
-        """Copy the file or folder `local` to `rel`, each file whole or not at all."""
+        """Copy the file or folder `local` to `rel`, each file atomically."""
         pairs = _pairs(Path(local), rel)
         targets = [self.path(target) for _, target in pairs]
         if not self.is_local:
@@ -222,11 +222,11 @@ class Store:
                 shutil.copyfile(source, temporary)
 
     def download(self, rel: str, local: Path | str) -> None:
-        """Copy the file or folder `rel` to `local`, complete or not at all."""
+        """Copy the file or folder `rel` to `local` atomically."""
         local = Path(local)
         with self._explained(), atomic.beside(local) as temporary:
             self._fetch(rel, temporary)
-            if local.is_dir():  # nothing replaces a folder that has content
+            if local.is_dir():  # no call replaces a non-empty folder
                 with atomic.beside(local) as old:
                     local.rename(old)
                     temporary.rename(local)
@@ -234,39 +234,39 @@ class Store:
                 temporary.replace(local)
 
     def local_copy(self, rel: str) -> Path:
-        """A path on this machine with the content of `rel`, which must be something that never changes.
+        """Return a path on this machine with the content of `rel`, which must be immutable.
 
-        A local store gives the path itself, any other a mirror in the node's cache folder.
+        This is the path itself for a local store, else a mirror in the node's cache folder.
         """
         if self.is_local:
             path = Path(self.path(rel))
             if not path.exists():
                 raise self._missing(rel)
             return path
-        # A folder of its own for every `rel`: the mirror of a/b must not make that of a look complete.
+        # One folder per `rel`: with the mirror of a/b inside that of a, the latter would look complete.
         address = sha256(f"{self.url}\n{rel}")[:24]
         mirror = cache_folder() / address / (rel.rpartition("/")[2] or "root")
         if not mirror.exists():
             with self._explained(), atomic.beside(mirror) as temporary:
                 self._fetch(rel, temporary)
-                with suppress(OSError):  # somebody else was faster
+                with suppress(OSError):  # another process was faster
                     temporary.rename(mirror)
         return mirror
 
     def arrow(self) -> tuple[Any, str]:
-        """A pyarrow filesystem and the path of this store in it, as Ray wants them."""
+        """Return a pyarrow filesystem and the path of this store in it, for Ray."""
         import pyarrow.fs
 
         if self.is_local:
             return pyarrow.fs.LocalFileSystem(), self.path()
-        # Ray retries nothing by itself, so this one keeps the client library's own retries.
+        # Ray does not retry, so this filesystem keeps the client library's retries.
         fs = self._make({"use_listings_cache": False} if self.protocol in S3 else {})
         return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs)), self.root
 
-    # How it is done
+    # Implementation
 
     def _like(self, url: str, attempts: int | None) -> Store:
-        """Another store over the same connections."""
+        """Return another store that uses the same connections."""
         other = Store(url, self.options, attempts=attempts)
         other._link = self._link
         return other
@@ -285,7 +285,7 @@ class Store:
             raise InputError(f"{self.url}: cannot be opened as a store ({error})") from error
 
     def _call(self, do: Callable[[], T]) -> T:
-        """The one place that retries."""
+        """Return `do()`, retrying transient errors; all retries happen here."""
         attempt = 0
         while True:
             try:
@@ -294,7 +294,7 @@ class Store:
                 return result
             except Exception as error:
                 self._link.answered = self._link.answered or is_absent(error)
-                delays = LATER if self._link.answered else FIRST
+                delays = LATER_DELAYS if self._link.answered else FIRST_DELAYS
                 last = len(delays) if self.attempts is None else self.attempts - 1
                 if self.is_local or attempt >= last or not transient(error):
                     explain(error, self.url)
@@ -322,12 +322,12 @@ class Store:
         return FileNotFoundError(errno.ENOENT, "not in the store", f"{self.url}/{rel}")
 
     def _mark(self, path: str) -> str | None:
-        with suppress(FileNotFoundError):  # whoever won has removed it again
+        with suppress(FileNotFoundError):  # the winner has deleted it meanwhile
             return self._call(lambda: self.fs.metadata(path)).get("writer")
         return None
 
     def _fetch(self, rel: str, local: Path) -> None:
-        """Copy `rel` to `local`, which does not exist."""
+        """Copy `rel` to `local`, which must not exist."""
         path, names = self.path(rel), self.find(rel)
         if not names:
             if not self._is_file(rel):
@@ -356,31 +356,31 @@ class _Link:
     def __init__(self) -> None:
         self.process: int | None = None
         self.fs: Any = None
-        self.answered = False  # has the other side ever answered?
+        self.answered = False  # whether the server has ever answered
 
     def use(self, fs: Any) -> None:
-        """Take a new filesystem, keeping one that was inherited."""
+        """Replace the filesystem; an inherited one stays referenced."""
         INHERITED.append(self.fs)
         self.fs = fs
-        self.process = os.getpid()  # last: another thread may be looking
+        self.process = os.getpid()  # last: another thread may read `fs` meanwhile
 
 
 def open_store(url: str, home: Path) -> Store:
-    """The store of a project: a `url` without a protocol is a folder relative to the project's `home`."""
+    """Open a project's store; a `url` without a protocol is a folder relative to the project's `home`."""
     return Store(url if "://" in url else home / Path(url).expanduser())
 
 
 def cache_folder() -> Path:
-    """Where this node keeps copies of what is in remote stores."""
+    """Return the folder in which this node mirrors remote stores."""
     base = os.environ.get("ATELIER_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "atelier" / "store"
 
 
 def _pairs(local: Path, rel: str) -> list[tuple[Path, str]]:
-    """(local file, target) of all that an upload copies."""
+    """Return (local file, target) for every file of an upload."""
     if local.is_file():
         return [(local, inside(rel))]
     if not local.is_dir():
         raise FileNotFoundError(errno.ENOENT, "nothing to upload", str(local))
-    found = sorted(path for path in local.rglob("*") if path.is_file())
-    return [(path, f"{rel}/{path.relative_to(local).as_posix()}".lstrip("/")) for path in found]
+    files = sorted(path for path in local.rglob("*") if path.is_file())
+    return [(path, f"{rel}/{path.relative_to(local).as_posix()}".lstrip("/")) for path in files]

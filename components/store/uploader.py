@@ -1,4 +1,4 @@
-"""Uploads in the background: a store that is slow or down does not stop training."""
+"""Uploads in the background, so that a slow or unreachable store does not stop training."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from components.store.errors import Unreachable
 if TYPE_CHECKING:
     from components.store.store import Store
 
-LONGEST = 30.0  # seconds between attempts, at most
+MAX_PAUSE = 30.0  # seconds between attempts
 
 
 class Uploader:
-    """Writes what it is given, in that order, and keeps trying for as long as the store is down."""
+    """A queue of uploads, written in order and retried while the store is unreachable."""
 
     def __init__(self, store: Store):
-        self.failed: list[tuple[str, str]] = []  # (relative path, why)
-        self._store = store.with_attempts(1)  # the patience is here
+        self.failed: list[tuple[str, str]] = []  # (relative path, reason)
+        self._store = store.with_attempts(1)  # retried here
         self._queue: deque[tuple[Path | bytes, str]] = deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -38,12 +38,12 @@ class Uploader:
 
     @property
     def pending(self) -> int:
-        """How many are not there yet."""
+        """The number of unfinished uploads."""
         return len(self._queue)
 
     def put(self, source: Path | bytes, rel: str) -> None:
-        """Queue bytes, or a file or folder that stays as it is until it has been uploaded."""
-        self._store.path(rel)  # a bad name is the caller's mistake: tell it here
+        """Queue bytes, or a file or folder that must not change until it is uploaded."""
+        self._store.path(rel)  # raises here for a bad name
         with self._changed:
             if self._closing:
                 raise RuntimeError("the uploader is closed")
@@ -51,12 +51,12 @@ class Uploader:
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait until all that was given is there, or was refused for good."""
+        """Wait until every queued upload has succeeded or failed permanently."""
         with self._changed:
             self._changed.wait_for(lambda: not self._queue)
 
     def close(self, timeout: float = 60.0) -> None:
-        """Wait for the rest, at most `timeout` seconds; what is still missing then is in `failed`."""
+        """Wait up to `timeout` seconds for the queue; then add what is missing to `failed`."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -85,7 +85,7 @@ class Uploader:
             return bool(self._queue)
 
     def _try(self, source: Path | bytes, rel: str) -> str | None:
-        """Upload until it works, is refused for good, or nobody waits any more; says what went wrong."""
+        """Retry until the upload succeeds (return None), fails permanently or is abandoned (return why)."""
         pause = 0.5
         while True:
             try:
@@ -97,16 +97,16 @@ class Uploader:
             except Unreachable as error:
                 if not self._sleep(pause):
                     return str(error)
-                pause = min(2 * pause, LONGEST)
-            except Exception as error:  # a full disk, a missing file: time does not help
+                pause = min(2 * pause, MAX_PAUSE)
+            except Exception as error:  # a full disk, a missing file: a retry does not help
                 return str(error)
 
     def _sleep(self, seconds: float) -> bool:
-        """Whether to go on afterwards. Somebody waiting in close() makes the pauses short."""
+        """Sleep, at most a second once close() waits; return whether to continue."""
         until = time.monotonic() + seconds
         with self._changed:
-            while not self._abandoned and (left := until - time.monotonic()) > 0:
+            while not self._abandoned and (remaining := until - time.monotonic()) > 0:
                 if self._closing:
-                    left, until = min(left, 1.0), 0.0
-                self._changed.wait(left)
+                    remaining, until = min(remaining, 1.0), 0.0
+                self._changed.wait(remaining)
             return not self._abandoned

@@ -1,4 +1,4 @@
-"""The URL of a store, and the names that may lie below it."""
+"""Validate the URL of a store and the names below it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ S3 = ("s3", "s3a")
 
 
 def normalised(url: str) -> tuple[str, str]:
-    """(url, protocol); a local one as an absolute path."""
+    """Return (url, protocol); a local URL becomes an absolute path.
+
+    Raises:
+        InputError: not a URL of a store, or one with credentials or without a bucket.
+    """
     protocol, separator, rest = url.partition("://")
     if not separator or protocol in ("file", "local"):
         local = rest if separator else url
@@ -27,21 +31,21 @@ def normalised(url: str) -> tuple[str, str]:
 
 
 def confined(rel: str) -> str:
-    """`rel`, if it stays below the store and means the same on every kind of store."""
+    """Return `rel`; raise InputError if it leaves the store or is not portable between kinds of store."""
     if any(segment in ("", ".", "..") for segment in rel.split("/")) or _is_odd(rel):
         raise InputError(f"{rel!r} is not a name in a store: expected a/b/c, no '..' or wildcards")
     return rel
 
 
 def inside(rel: str) -> str:
-    """`rel`, unless it is the store's own folder."""
+    """Return `rel`; raise InputError if it is empty, the store itself."""
     if not rel:
-        raise InputError("the store's own folder is not a file in it")
+        raise InputError("an empty name is the store itself: give the name of a file or folder in it")
     return rel
 
 
 def _is_odd(text: str) -> bool:
-    """Whether some store would take it for something else: wildcards, fragments, another separator."""
+    """Return whether some store would misread it: wildcards, fragments, another separator."""
     return _has_control(text) or any(character in text for character in "*?[]#\\")
 
 

@@ -150,12 +150,12 @@ def anomaly(
 
 def show_scored(scored: list[Any], threshold: float, quantile: float) -> None:
     """Print the flagged images, the most anomalous first, and how many there are."""
-    from components.data.sources.names import shown
+    from components.data.sources.names import displayed
     from components.sampling import reconstruction_error
 
     flagged = sum(image.flagged for image in scored)
     listed = scored[: max(flagged, LISTED)]
-    rows = [(shown(image.file), f"{image.score:.5f}", "yes" if image.flagged else "") for image in listed]
+    rows = [(displayed(image.file), f"{image.score:.5f}", "yes" if image.flagged else "") for image in listed]
     print_table(("image", "score", "flagged"), rows)
     if len(listed) < len(scored):
         print(f"and {len(scored) - len(listed)} with lower scores; -o FILE.csv and --json have all")

@@ -12,7 +12,7 @@ from components.config.train import Train
 
 
 def test_milestones_come_in_order() -> None:
-    with pytest.raises(ValueError, match="in the order of their steps"):
+    with pytest.raises(ValueError, match="must be ordered, at most one per step"):
         Train(milestones=[{"step": 5, "change": {"lr": 1}}, {"step": 5, "change": {"lr": 2}}])
 
 

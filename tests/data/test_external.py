@@ -91,7 +91,7 @@ def test_looking_decodes_nothing(tmp_path):
     root = fill(tmp_path / "made", 2, size=(64, 64))
     (root / "000.png").write_bytes((root / "000.png").read_bytes()[:300])
     outside = look(root, card(), tmp_path / "scratch")
-    sentence = r"000.png cannot be used: damaged or truncated; none is left out .*, so repair or remove it$"
+    sentence = r"000.png cannot be used: damaged or truncated; none is skipped, so repair or remove it$"
     with pytest.raises(InputError, match=sentence):
         everything(outside, card())
 
@@ -206,7 +206,7 @@ def test_a_remote_folder_is_copied_and_read_like_a_local_one(tmp_path):
 def test_the_images_of_a_chunk_come_in_the_order_asked_for_with_several_threads(tmp_path, monkeypatch):
     root = fill(tmp_path / "made", 12)
     outside = look(root, card(), tmp_path / "scratch")
-    monkeypatch.setattr(folder, "AT_ONCE", 5)
+    monkeypatch.setattr(folder, "MAX_PENDING", 5)
     rows = [11, 3, 7, 7, 0, 1, 2, 4]
     expected = np.stack([pixels(picture(row)) for row in rows])
     assert np.array_equal(read(outside, rows, card()), expected)

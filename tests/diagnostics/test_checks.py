@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,7 +70,7 @@ def test_a_project_without_data_versions(tmp_path, quick):
     "config, ok, detail",
     [
         ("", None, "none is set"),
-        ("[core]\nremote = r\n['remote \"r\"']\nurl = ../nowhere\n", None, "not there yet"),
+        ("[core]\nremote = r\n['remote \"r\"']\nurl = ../nowhere\n", None, "does not exist yet"),
         ("[core]\nremote = r\n['remote \"r\"']\nurl = ../there\n", None, "not verified"),
         (
             "[core]\nremote = r\n['remote \"r\"']\nurl = s3://b/x\nendpointurl = http://127.0.0.1:9\n",
@@ -149,19 +150,22 @@ def test_a_check_that_breaks_is_a_finding():
     ]
 
 
-def test_leftover_ray(tmp_path):
-    for number, command in ((12, b"/x/ray/core/raylet\0--flag"), (7, b"python\0raylet"), (9, b"")):
-        (tmp_path / str(number)).mkdir()
-        (tmp_path / str(number) / "cmdline").write_bytes(command)
-    assert leftover_ray(tmp_path) == [12]
+def test_leftover_ray(monkeypatch):
+    commands = {
+        12: ["/x/ray/core/raylet", "--flag"],
+        7: ["python", "raylet"],
+        9: [],
+        5: None,
+    }  # None: no access
+    processes = [SimpleNamespace(pid=pid, info={"cmdline": command}) for pid, command in commands.items()]
+    monkeypatch.setattr(diagnostics_checks.psutil, "process_iter", lambda _: processes)
+    assert leftover_ray() == [12]
 
 
 def test_little_space_and_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1 << 30}))
     monkeypatch.setattr(diagnostics_checks, "free_memory", lambda: 1 << 30)
     assert _disk("store", tmp_path / "not" / "there").ok is False
-    assert _memory().ok is None
-    monkeypatch.setattr(diagnostics_checks, "free_memory", lambda: None)
     assert _memory().ok is None
 
 

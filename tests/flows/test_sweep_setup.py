@@ -45,7 +45,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ),
         (
             "sweep={search: {train.ema_ramp_up: }, scheduler: pbt}",
-            "scheduler: pbt changes a family's settings as it trains, and train.ema_ramp_up is one",
+            "scheduler: pbt changes settings of the family only, so not train.ema_ramp_up",
         ),
     ],
 )

@@ -31,7 +31,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def forget() -> None:
     """Read the code anew."""
     code_digest._tree.cache_clear()
-    code_digest._examined.cache_clear()
+    code_digest._digest_and_imports.cache_clear()
 
 
 def keys(**changes: Any) -> dict[str, str]:

@@ -143,35 +143,35 @@ def clock(monkeypatch):
     return now
 
 
-def look(watch, clock, seconds, *state):
+def expired_after(heartbeat, clock, seconds, *state):
     clock[0] += seconds
-    return watch.expired(*state)
+    return heartbeat.expired(*state)
 
 
-def test_expiry_counts_only_what_was_watched(clock):
-    watch = module._Watch(expires=10)
-    assert not look(watch, clock, 0, 1, 7)
-    assert not any(look(watch, clock, 3, 1, 7) for _ in range(3))
-    assert look(watch, clock, 3, 1, 7)
-    assert not look(watch, clock, 1, 1, 8)  # it beats
-    assert not look(watch, clock, 1, 2, 8)  # another holder
-    assert not look(watch, clock, 60, 2, 8)  # we slept, or the store was down: start again
-    assert not any(look(watch, clock, 3, 2, 8) for _ in range(3))
-    assert look(watch, clock, 3, 2, 8)
+def test_expiry_counts_observed_time_only(clock):
+    heartbeat = module._Heartbeat(expires=10)
+    assert not expired_after(heartbeat, clock, 0, 1, 7)
+    assert not any(expired_after(heartbeat, clock, 3, 1, 7) for _ in range(3))
+    assert expired_after(heartbeat, clock, 3, 1, 7)
+    assert not expired_after(heartbeat, clock, 1, 1, 8)  # it beats
+    assert not expired_after(heartbeat, clock, 1, 2, 8)  # another holder
+    assert not expired_after(heartbeat, clock, 60, 2, 8)  # we slept, or the store was down: start again
+    assert not any(expired_after(heartbeat, clock, 3, 2, 8) for _ in range(3))
+    assert expired_after(heartbeat, clock, 3, 2, 8)
 
 
-def test_a_store_that_is_down_is_told_at_once_but_a_wait_goes_on(local, monkeypatch):
+def test_an_unreachable_store_raises_at_once_but_does_not_end_a_wait(local, monkeypatch):
     folder = local.child("leases", "x")
 
     def down(*_):
         raise Unreachable("down")
 
-    watch = module._Watch(10)
+    heartbeat = module._Heartbeat(10)
     monkeypatch.setattr(module.numbered, "highest", down)
     with pytest.raises(Unreachable):
-        module._latest(folder, watch)
-    watch.expired(1, 1)
-    assert module._latest(folder, watch)[1] is None
+        module._latest(folder, heartbeat)
+    heartbeat.expired(1, 1)
+    assert module._latest(folder, heartbeat)[1] is None
 
 
 def test_an_old_number_that_was_tidied_away_wins_nothing(local):

@@ -15,7 +15,7 @@ from components.store.uploader import Uploader
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(store_uploader, "LONGEST", 0.5)
+    monkeypatch.setattr(store_uploader, "MAX_PAUSE", 0.5)
 
 
 def test_uploads_bytes_files_and_folders_in_order(store, tmp_path):

@@ -1,1 +1,1 @@
-"""From any source of images to a prepared data set."""
+"""Prepare data sets from packages, torchvision, folders and URLs."""

@@ -1,4 +1,4 @@
-"""Caption files: JSON, JSON lines, CSV or TSV, each naming image files and their captions."""
+"""Read captions of image files from JSON, JSON lines, CSV or TSV."""
 
 from __future__ import annotations
 
@@ -19,18 +19,22 @@ ACCEPTED = (
 )
 
 
-def caption_file(root: Path, asked: str | Path | None) -> Path | None:
-    """The captions file to use: the one asked for (below `root` or anywhere), else one of the usual names."""
-    if asked is None:
-        return next((root / name for name in USUAL if (root / name).is_file()), None)
-    for path in (root / asked, Path(asked)):
+def caption_file(root: Path, name: str | Path | None) -> Path | None:
+    """Return the captions file `name`, below `root` or the current folder; None: a usual name, if any."""
+    if name is None:
+        return next((root / usual for usual in USUAL if (root / usual).is_file()), None)
+    for path in (root / name, Path(name)):
         if path.is_file():
             return path
-    raise InputError(f"captions file {asked} does not exist, neither in {root} nor here")
+    raise InputError(f"captions file {name} does not exist in {root} or the current folder")
 
 
-def read_captions(path: Path, root: Path) -> dict[str, str]:
-    """Captions by image path relative to `root`."""
+def read_captions(path: Path) -> dict[str, str]:
+    """Return the captions by image path.
+
+    Raises:
+        InputError: the file is empty or cannot be read.
+    """
     try:
         rows = list(pairs(path))
     except (ValueError, csv.Error, UnicodeDecodeError) as error:
@@ -41,7 +45,7 @@ def read_captions(path: Path, root: Path) -> dict[str, str]:
 
 
 def pairs(path: Path) -> Iterable[tuple[str, str]]:
-    """(file, caption) for every row."""
+    """Yield (file, caption) for every row."""
     rows: Iterable[tuple[Any, Any]]
     kind = path.suffix.lower()
     with open(path, encoding="utf-8-sig", newline="") as file:
@@ -65,7 +69,7 @@ def pairs(path: Path) -> Iterable[tuple[str, str]]:
 
 
 def pair(row: Any) -> tuple[Any, Any]:
-    """File and caption of one row, whatever the columns are called."""
+    """Return file and caption of a row, under any of the accepted names."""
     if not isinstance(row, dict):
         raise ValueError("a row is not an object")
     name = next((row[key] for key in FILE_KEYS if key in row), None)

@@ -1,4 +1,4 @@
-"""The data sets that can be prepared by name. Each gives a Collection: images and what is known of them."""
+"""The data sets that can be prepared by name."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from components.data.sources.emoji import EMOJI, collect
 
 
 def find(name: str) -> Known:
-    """The known data set `name`."""
+    """Return the known data set `name`; raise InputError if it is unknown."""
     if name.startswith("torchvision:"):
-        return torchvision_sets.known(name.removeprefix("torchvision:"))
+        return torchvision_sets.find(name.removeprefix("torchvision:"))
     if name not in KNOWN:
         raise InputError(
             f"unknown data set {name!r}; known: {', '.join(KNOWN)}, torchvision:<Class>; "
-            f"images of your own come in with `atelier data add NAME FOLDER`"
+            f"`atelier data add NAME FOLDER` adds a folder of images"
         )
     return KNOWN[name]
 
 
 def emoji(home: Path, progress: Progress | None = None, resolution: int = 32) -> Collection:
-    """Twemoji with names and categories."""
+    """Collect Twemoji with names and categories."""
     return collect(resolution, progress)
 
 
 def emoji64(home: Path, progress: Progress | None = None) -> Collection:
-    """The same at 64 pixels."""
+    """Collect Twemoji at 64 pixels."""
     return emoji(home, progress, resolution=64)
 
 
 KNOWN = {
-    known.name: known
-    for known in (
+    entry.name: entry
+    for entry in (
         Known("mnist5k", "MNIST, 5,000 digits, 28x28 grey", MNIST5K, mnist5k),
         Known("digits", "Digits, 8x8 grey", DIGITS, digits),
         Known("emoji", "Twemoji, 32x32 RGB, with names and categories", EMOJI, emoji),

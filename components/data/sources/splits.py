@@ -1,4 +1,4 @@
-"""Which image goes to which split: decided by contents, never by the order of a directory."""
+"""Assign images to splits by their contents, independent of their order."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ def assign(
     groups: Sequence[str],
     strata: Sequence[Stratum],
     stated: Sequence[str] | None = None,
-    kept: Collection[str] = (),
+    always_train: Collection[str] = (),
 ) -> list[str]:
-    """The split of each image: as the source states, else 20 % test, 8 % validation, the rest train.
+    """Return the split of each image: as stated by the source, else 20 % test, 8 % validation, 72 % train.
 
-    Images of one group (copies, variants) share a split, and each stratum is cut alike. A source that states
-    no validation split has it taken from its training split. Where nothing is stated, the groups `kept` go to
-    training after the cut, so that no other image moves for them.
+    Images of a group (copies, variants) share a split, and all strata are divided in the same proportions. If
+    the source states no validation split, it is taken from the training split. If it states none, the groups
+    `always_train` move to training after the division, which does not affect other images.
     """
     if stated is None:
-        found = divide(groups, strata, {"test": TEST, "validation": VALIDATION})
-        return ["train" if group in kept else split for group, split in zip(groups, found, strict=True)]
+        divided = divide(groups, strata, {"test": TEST, "validation": VALIDATION})
+        return [
+            "train" if group in always_train else split for group, split in zip(groups, divided, strict=True)
+        ]
     if "validation" in stated:
         return list(stated)
     train = [i for i, split in enumerate(stated) if split == "train"]
@@ -39,7 +41,7 @@ def assign(
 
 
 def divide(groups: Sequence[str], strata: Sequence[Stratum], shares: Shares) -> list[str]:
-    """The split of each image: within a stratum the groups, ordered by a hash, are cut by `shares`."""
+    """Return the split of each image; within a stratum the groups are ordered by hash and cut by `shares`."""
     stratum_of: dict[str, int | str] = {}
     for group, stratum in zip(groups, strata, strict=True):
         stratum_of[group] = min(stratum_of.get(group, stratum), stratum)
@@ -51,19 +53,19 @@ def divide(groups: Sequence[str], strata: Sequence[Stratum], shares: Shares) -> 
 
 
 def cut(strata: dict[Stratum, list[str]], shares: Shares) -> dict[str, str]:
-    """The split of every name, each stratum cut in its own order."""
-    left = {s: list(names) for s, names in strata.items()}
+    """Return the split of every name; each stratum is cut in the given order."""
+    remaining = {s: list(names) for s, names in strata.items()}
     sizes = {s: len(names) for s, names in strata.items()}
     split_of: dict[str, str] = {}
     for split, share in shares.items():
         for s, count in apportion(sizes, share).items():
-            taken, left[s] = left[s][:count], left[s][count:]
+            taken, remaining[s] = remaining[s][:count], remaining[s][count:]
             split_of |= dict.fromkeys(taken, split)
-    return split_of | {name: "train" for names in left.values() for name in names}
+    return split_of | {name: "train" for names in remaining.values() for name in names}
 
 
 def apportion(sizes: dict[Stratum, int], share: Fraction) -> dict[Stratum, int]:
-    """How many of each stratum make up `share` of the whole: largest remainders keep the total right."""
+    """Return how many of each stratum make up `share` of the total, by the largest remainder method."""
     total = round(share * sum(sizes.values()))
     exact = {s: share * size for s, size in sizes.items()}
     counts = {s: int(value) for s, value in exact.items()}
@@ -74,12 +76,12 @@ def apportion(sizes: dict[Stratum, int], share: Fraction) -> dict[Stratum, int]:
 
 
 def rank(name: str) -> str:
-    """A place in an order that has nothing to do with the name's meaning."""
+    """Return a sort key that is unrelated to the meaning of the name: its hash."""
     return sha256(name.encode("utf-8", "surrogateescape"))
 
 
 def check(counts: dict[str, int]) -> None:
-    """Raise if a split is empty."""
+    """Raise InputError if a split is empty."""
     if empty := [split for split in SPLITS if not counts.get(split)]:
         total = sum(counts.values())
         raise InputError(

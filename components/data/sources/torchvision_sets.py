@@ -1,4 +1,4 @@
-"""Any torchvision data set by its class name, with its own splits where it has them."""
+"""Collect any torchvision data set by its class name, with its splits if it has any."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from components.data.sources.base import Collection, Known, Progress, contents
 from components.data.sources.images import Rendering, flat, is_grey, square
 
 SPLITS = {"train": "train", "trainval": "train", "val": "validation", "valid": "validation", "test": "test"}
-REQUIRED = {"EMNIST": {"split": "balanced"}}  # what a class asks for besides where and which split
+REQUIRED = {"EMNIST": {"split": "balanced"}}  # required arguments besides folder and split
 TIMEOUT = 30  # seconds without an answer
-LARGEST = 64  # pixels; larger images are reduced to this
+MAX_RESOLUTION = 64  # pixels; larger images are reduced to it
 
 
-def known(class_name: str) -> Known:
-    """The data set of that torchvision class, called by its lower-case name."""
+def find(class_name: str) -> Known:
+    """Return the data set of a torchvision class, named by its lower-case name."""
     import torchvision.datasets as datasets
 
     names = sorted(n for n in datasets.__all__ if n not in ("DatasetFolder", "ImageFolder", "VisionDataset"))
@@ -39,7 +39,7 @@ def known(class_name: str) -> Known:
 
 
 def collect(class_name: str, home: Path, progress: Progress | None = None) -> Collection:
-    """All images of the data set, square, at most 64 pixels."""
+    """Collect all images of the data set as squares of at most 64 pixels."""
     import torchvision.datasets as datasets
 
     root = Path(home) / ".atelier" / "downloads" / class_name
@@ -48,7 +48,6 @@ def collect(class_name: str, home: Path, progress: Progress | None = None) -> Co
         parts = load(class_name, getattr(datasets, class_name), root)
         resolution = choose_resolution(parts)
         images, labels, splits = read(parts, resolution, progress)
-    names = class_names(parts, labels)
     return Collection(
         about={
             "title": class_name,
@@ -60,13 +59,13 @@ def collect(class_name: str, home: Path, progress: Progress | None = None) -> Co
         images=images,
         groups=contents(images),
         labels=labels,
-        label_names=names,
+        label_names=class_names(parts, labels),
         splits=splits if "test" in splits else None,
     )
 
 
 def load(class_name: str, cls: Any, root: Path) -> list[tuple[str, Any]]:
-    """(our split, data set) for every split the class offers."""
+    """Return (our split, data set) for every split that the class offers."""
     accepted = inspect.signature(cls).parameters
     options: dict[str, Any] = dict(REQUIRED.get(class_name, {}))
     if "root" in accepted:
@@ -81,14 +80,15 @@ def load(class_name: str, cls: Any, root: Path) -> list[tuple[str, Any]]:
 
 
 def offered(cls: Any, options: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The splits that a class with a `split` argument knows: it refuses the others by ValueError."""
+    """Return (our split, data set) for the splits of a class with a `split` argument.
+
+    Such a class raises ValueError for unknown splits.
+    """
     parts: dict[str, Any] = {}
-    for theirs, ours in SPLITS.items():
-        try:
-            if ours not in parts:
-                parts[ours] = cls(split=theirs, **options)
-        except ValueError:
-            continue
+    for name, split in SPLITS.items():
+        with contextlib.suppress(ValueError):
+            if split not in parts:
+                parts[split] = cls(split=name, **options)
     if not parts:
         raise InputError(f"torchvision.datasets.{cls.__name__} has none of the splits {', '.join(SPLITS)}")
     return list(parts.items())
@@ -97,15 +97,15 @@ def offered(cls: Any, options: dict[str, Any]) -> list[tuple[str, Any]]:
 def read(
     parts: list[tuple[str, Any]], resolution: int, progress: Progress | None
 ) -> tuple[np.ndarray, Any, list[str]]:
-    """Images (N, C, R, R), labels or None, and the split of each."""
+    """Return images (N, C, R, R), labels or None, and the split of each image."""
     total = sum(len(data) for _, data in parts)
     images = np.empty((total, 3, resolution, resolution), np.uint8)
     labels: list[Any] = []
     splits: list[str] = []
-    how = Rendering(resolution)
+    rendering = Rendering(resolution)
     for split, data in parts:
         for image, target in (data[i] for i in range(len(data))):
-            images[len(splits)] = square(flat(image, how), resolution)
+            images[len(splits)] = square(flat(image, rendering), resolution)
             labels.append(target if isinstance(target, int | np.integer) else None)
             splits.append(split)
             if progress:
@@ -117,13 +117,13 @@ def read(
 
 
 def choose_resolution(parts: list[tuple[str, Any]]) -> int:
-    """The images' own size if it is small, else 64."""
+    """Return the size of the images, at most 64."""
     image = parts[0][1][0][0]
-    return min(LARGEST, *image.size)
+    return min(MAX_RESOLUTION, *image.size)
 
 
 def class_names(parts: list[tuple[str, Any]], labels: np.ndarray | None) -> list[str] | None:
-    """The class names torchvision knows, else numbers."""
+    """Return the names of the classes from torchvision, else their numbers; None without labels."""
     if labels is None:
         return None
     names = [str(name) for name in getattr(parts[0][1], "classes", [])]
@@ -133,11 +133,11 @@ def class_names(parts: list[tuple[str, Any]], labels: np.ndarray | None) -> list
 
 @contextmanager
 def explained(class_name: str, root: Path) -> Iterator[None]:
-    """What torchvision raises, as one sentence that says what to do."""
+    """Raise torchvision's errors as InputError or RunError with one sentence that says what to do."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # some classes print; standard output is for results
+        with contextlib.redirect_stdout(sys.stderr):  # some classes print; stdout is for results
             yield
     except (InputError, RunError):
         raise
@@ -157,5 +157,5 @@ def explained(class_name: str, root: Path) -> Iterator[None]:
 
 
 def one_line(error: Exception) -> str:
-    """An error's message without line breaks."""
+    """Return an error's message without line breaks."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -1,7 +1,7 @@
-"""Versions of data sets, kept by DVC. The only module that imports DVC, and only where DVC itself must act.
+"""Version data sets with DVC. This is the only module that imports DVC, inside functions that need it.
 
-The prepared folder is tracked, which pins its version. A run reads a snapshot: a read-only copy of one
-version, linked from the cache of DVC, which nobody prepares into: new data never disturbs a run under way.
+Tracking a prepared folder pins its version. Runs read a snapshot, a read-only copy of a version that is
+linked from DVC's cache. Preparing new data therefore does not affect current runs.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ __all__ = [
     "versions",
 ]
 
-LOCK_SECONDS = 120  # patience with somebody else's DVC command
+LOCK_SECONDS = 120  # maximum wait for another DVC command
 CONFIG = "[core]\n    analytics = false\n    autostage = false\n    check_update = false\n"
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a data set."""
+    """A version of a data set."""
 
     name: str
     version: str  # md5 and ".dir", as in the .dvc file
@@ -73,29 +73,30 @@ class Version:
 
 
 def verify(home: Path, name: str) -> None:
-    """Raise unless the prepared folder is exactly the pinned version."""
+    """Raise InputError or RunError unless the prepared folder is exactly the pinned version."""
     folder, pin = data_folder(home, name), pinned(home, name)
     if pin is None:
         raise InputError(f"data set {name} is not versioned yet: prepare or add it first")
     if not folder.exists():
         raise InputError(
-            f"data set {name} is pinned but not here: `atelier data prepare {name}` or `atelier data pull`"
+            f"data set {name} is pinned but not prepared: run `atelier data prepare {name}` or "
+            f"`atelier data pull`"
         )
-    if (found := folder_md5(folder)) != pin:
+    if (version := folder_md5(folder)) != pin:
         changed = changed_files(home, pin, folder)
-        which = f" ({', '.join(changed[:5])})" if changed else ""
-        raise RunError(f"data set {name} is {found}, but {dvc_file(home, name).name} pins {pin}{which}")
+        files = f" ({', '.join(changed[:5])})" if changed else ""
+        raise RunError(f"data set {name} is {version}, but {dvc_file(home, name).name} pins {pin}{files}")
 
 
 def track(home: Path, name: str) -> Version:
-    """Put the prepared set under DVC and pin it; does nothing if that version is pinned and cached."""
+    """Track the prepared set with DVC and pin its version; do nothing if it is pinned and cached."""
     home = Path(home).resolve()
     with locked(data_lock(home, name)):
         folder, before = data_folder(home, name), pinned(home, name)
         DataCard.read(folder).verify(folder)
         version = folder_md5(folder)
         if version != before or not is_cached(home, version):
-            with dvc_file_kept_on_error(home, name) as file:
+            with restored_on_error(home, name) as file:
                 in_dvc(home, lambda repo: repo.commit(str(file), force=True))
                 if pinned(home, name) != version:
                     raise RunError(f"DVC tracked {name} as {pinned(home, name)} instead of {version}")
@@ -104,8 +105,8 @@ def track(home: Path, name: str) -> Version:
 
 
 @contextmanager
-def dvc_file_kept_on_error(home: Path, name: str) -> Iterator[Path]:
-    """The .dvc file, begun if there is none; as it was before, or gone, if the block fails."""
+def restored_on_error(home: Path, name: str) -> Iterator[Path]:
+    """Yield the .dvc file, created if it is missing; restore or delete it if the block fails."""
     file = dvc_file(home, name)
     before = file.read_bytes() if file.exists() else None
     if before is None:
@@ -119,10 +120,10 @@ def dvc_file_kept_on_error(home: Path, name: str) -> Iterator[Path]:
 
 
 def in_dvc(home: Path, do: Callable[[Any], T]) -> T:
-    """`do(repo)` with the DVC repository of the project, alone, waiting for other DVC commands to end."""
+    """Return `do(repo)` for the project's DVC repository; wait for other DVC commands first."""
     home = Path(home).resolve()
     with locked(home / ".atelier" / "locks" / "dvc"):
-        begin(home)
+        init(home)
         from dvc.lock import LockError
 
         deadline = time.monotonic() + LOCK_SECONDS
@@ -139,10 +140,10 @@ def in_dvc(home: Path, do: Callable[[Any], T]) -> T:
 
 
 def repository(home: Path) -> Any:
-    """The DVC repository, its scratch data inside the project; without git where there is none."""
+    """Open the DVC repository, with its temporary data in the project and without git if there is none."""
     from dvc.repo import Repo
 
-    for name in ("dvc", "dvc_data", "dvc_objects"):  # their errors reach the user as our sentences
+    for name in ("dvc", "dvc_data", "dvc_objects"):  # we report their errors
         logging.getLogger(name).setLevel(logging.CRITICAL)
     core = {
         "no_scm": not (home / ".git").exists(),
@@ -152,8 +153,8 @@ def repository(home: Path) -> Any:
     return Repo(str(home), config={"core": core})
 
 
-def begin(home: Path) -> None:
-    """Make the folder a DVC project if it is none."""
+def init(home: Path) -> None:
+    """Initialise DVC in the project if necessary."""
     folder = home / ".dvc"
     folder.mkdir(exist_ok=True)
     for name, text in (("config", CONFIG), (".gitignore", "/config.local\n/tmp\n/cache\n")):
@@ -162,7 +163,7 @@ def begin(home: Path) -> None:
 
 
 def snapshot(home: Path, name: str, revision: str | None = None) -> tuple[Path, str]:
-    """A folder with exactly one version of `name`, which nothing ever changes, and that version.
+    """Return an immutable folder with a version of `name`, and the version.
 
     `revision` is a git revision, a version or at least its first six characters; None: the pinned version.
     """
@@ -172,7 +173,7 @@ def snapshot(home: Path, name: str, revision: str | None = None) -> tuple[Path, 
 
 
 def materialise(home: Path, name: str, version: str, remote: str | None = None) -> Path:
-    """The snapshot of a version, made if it is not there yet."""
+    """Return the snapshot of a version; create it if it does not exist."""
     folder = home / ".atelier" / "data" / version.removesuffix(".dir")
     if not folder.exists():
         with locked(home / ".atelier" / "locks" / f"snapshot-{folder.name}"):
@@ -184,41 +185,42 @@ def materialise(home: Path, name: str, version: str, remote: str | None = None) 
 
 
 def resolve(home: Path, name: str, revision: str | None) -> str:
-    """The version that `revision` means."""
+    """Return the version of a revision; raise InputError if there is none or it is ambiguous."""
     if revision is None:
         return pinned(home, name) or first_version(home, name)
-    found = {row["version"] for row in versions(home, name) if starts(row["version"], revision)}
+    matches = {row["version"] for row in versions(home, name) if abbreviates(revision, row["version"])}
     if at_commit := pinned_at(home, name, revision):
-        found.add(at_commit)
+        matches.add(at_commit)
     if re.fullmatch(r"[0-9a-f]{32}(\.dir)?", revision):
-        found.add(revision.removesuffix(".dir") + ".dir")
-    if len(found) > 1:
-        raise InputError(f"revision {revision!r} of data set {name} is ambiguous: {', '.join(sorted(found))}")
-    if not found:
-        known = ", ".join(row["version"][:10] for row in versions(home, name)[:5]) or "none"
+        matches.add(revision.removesuffix(".dir") + ".dir")
+    if len(matches) > 1:
+        options = ", ".join(sorted(matches))
+        raise InputError(f"revision {revision!r} of data set {name} is ambiguous: {options}")
+    if not matches:
+        newest = ", ".join(row["version"][:10] for row in versions(home, name)[:5]) or "none"
         raise InputError(
             f"data set {name} has no revision {revision!r}: give a git revision that has "
-            f"{dvc_file(home, name).name}, or a version (known: {known})"
+            f"{dvc_file(home, name).name}, or a version (known: {newest})"
         )
-    return found.pop()
+    return matches.pop()
 
 
 def first_version(home: Path, name: str) -> str:
-    """The version of a set that is prepared but was never tracked."""
+    """Track a prepared set for the first time and return its version."""
     if not data_folder(home, name).exists():
         raise InputError(
-            f"there is no data set {name!r} here: `atelier data prepare {name}`, or `atelier data list`"
+            f"there is no data set {name!r}: run `atelier data prepare {name}`, or see `atelier data list`"
         )
     return track(home, name).version
 
 
-def starts(version: str, revision: str) -> bool:
-    """Whether `revision` abbreviates `version`."""
+def abbreviates(revision: str, version: str) -> bool:
+    """Return whether `revision` abbreviates `version`."""
     return bool(re.fullmatch(r"[0-9a-f]{6,32}(\.dir)?", revision)) and version.startswith(revision)
 
 
 def fetch(home: Path, name: str, version: str, remote: str | None = None) -> None:
-    """Make sure that the cache holds `version`, from the prepared folder if it is that, else from afar."""
+    """Ensure that the cache has `version`, from the prepared folder if possible, else from the remote."""
     if is_cached(home, version):
         return
     folder = data_folder(home, name)
@@ -227,53 +229,53 @@ def fetch(home: Path, name: str, version: str, remote: str | None = None) -> Non
         return
     if not remotes(home):
         raise InputError(
-            f"version {version[:10]} of data set {name} is not here and there is no DVC remote: "
+            f"version {version[:10]} of data set {name} is not on this machine and there is no DVC remote: "
             f"prepare the set again (`atelier data prepare`), or configure a remote that has it"
         )
     in_dvc(home, partial(transfer, version=version, remote=remote, pull=True))
     if not is_cached(home, version):
-        raise InputError(f"version {version[:10]} of data set {name} is not in the remote, or damaged there")
+        raise InputError(f"version {version[:10]} of data set {name} is missing or damaged in the remote")
 
 
 def link(home: Path, version: str, folder: Path) -> None:
-    """Fill `folder` with the files of `version`, read-only, each checked."""
+    """Link the files of `version` into `folder`, read-only, after verifying their hashes."""
     for entry in read_listing(home, version) or []:
         source, target = cached(home, entry["md5"]), folder / entry["relpath"]
         if ".." in Path(entry["relpath"]).parts or not target.is_relative_to(folder):
             raise RunError(f"version {version} names a file outside its folder: {entry['relpath']}")
         if digest(source, "md5") != entry["md5"]:
-            source.unlink()  # so that the next attempt fetches it anew
+            source.unlink()  # the next attempt fetches it again
             raise RunError(
-                f"DVC's cache held a damaged copy of {entry['relpath']}, now removed: run the command again"
+                f"DVC's cache had a damaged copy of {entry['relpath']}, now removed: run the command again"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(source, target)
-        except OSError:  # another file system, or one without hard links
+        except OSError:  # on another file system, or no hard links
             shutil.copyfile(source, target)
         target.chmod(0o444)
 
 
 def set_remote(home: Path, url: str, name: str = "storage") -> None:
-    """Make `url` (a folder or s3://bucket/path) the remote; S3 endpoint and keys come from AWS_* variables.
+    """Set the default remote to `url`, a folder or s3://bucket/path; AWS_* variables give endpoint and keys.
 
-    A folder is a fact of this machine and goes to .dvc/config.local; a URL goes to .dvc/config, for all.
+    A folder is written to .dvc/config.local, for this machine; a URL to .dvc/config, for all.
     """
-    home, place = Path(home).resolve(), Store(url)
+    home, store = Path(home).resolve(), Store(url)
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise InputError(f"remote name {name!r} will not do: use letters, digits, '_' and '-'")
+        raise InputError(f"remote name {name!r} is not accepted: use letters, digits, '_' and '-'")
 
     def edit(repo: Any) -> None:
-        level = "local" if place.is_local else "repo"
+        level = "local" if store.is_local else "repo"
         with repo.config.edit(level) as config:
-            config["remote"][name] = {"url": place.path() if place.is_local else url, "verify": True}
+            config["remote"][name] = {"url": store.path() if store.is_local else url, "verify": True}
             config["core"]["remote"] = name
 
     in_dvc(home, edit)
 
 
 def push(home: Path, names: Sequence[str] | None = None, remote: str | None = None) -> list[dict[str, Any]]:
-    """Copy the pinned versions to the remote: [{name, version, files}], files newly copied."""
+    """Copy the pinned versions to the remote; return [{name, version, files}], the number of new files."""
     home = Path(home).resolve()
     rows = []
     for name in names or tracked(home):
@@ -287,9 +289,9 @@ def push(home: Path, names: Sequence[str] | None = None, remote: str | None = No
 
 
 def pull(home: Path, names: Sequence[str] | None = None, remote: str | None = None) -> list[dict[str, Any]]:
-    """Bring the pinned versions here and into data/<name>/: [{name, version, changed}].
+    """Copy the pinned versions from the remote to data/<name>/; return [{name, version, changed}].
 
-    A folder with contents that no version holds is not overwritten.
+    A folder whose contents are in no version is not overwritten.
     """
     home = Path(home).resolve()
     rows = []
@@ -301,55 +303,55 @@ def pull(home: Path, names: Sequence[str] | None = None, remote: str | None = No
 
 
 def restore(home: Path, name: str, copy: Path, version: str) -> bool:
-    """Make data/<name>/ the given version; False if it is already."""
+    """Replace data/<name>/ by the version; return False if it is that version already."""
     with locked(data_lock(home, name)):
         folder = data_folder(home, name)
-        if folder.exists() and (found := folder_md5(folder)) == version:
+        if folder.exists() and (current := folder_md5(folder)) == version:
             return False
-        if folder.exists() and not is_cached(home, found):
-            raise InputError(
-                f"data/{name} holds data that no version has: delete it, or track it, before pulling"
-            )
+        if folder.exists() and not is_cached(home, current):
+            raise InputError(f"data/{name} has data that is in no version: delete or track it before pulling")
         with new_folder(folder) as new:
             shutil.copytree(copy, new, dirs_exist_ok=True, copy_function=shutil.copyfile)
         return True
 
 
 def transfer(repo: Any, version: str, remote: str | None, *, pull: bool) -> int:
-    """Copy one version between cache and remote; the number of files that were copied."""
+    """Copy a version between cache and remote; return the number of copied files."""
     from dvc_data.hashfile.hash_info import HashInfo
 
-    cache, place = repo.cache.local, remote_objects(repo, remote)
-    source, target = (place, cache) if pull else (cache, place)
+    cache, objects = repo.cache.local, remote_objects(repo, remote)
+    source, target = (objects, cache) if pull else (cache, objects)
     with explained(f"{'pulling from' if pull else 'pushing to'} the DVC remote"):
         if not source.exists(version):
             return 0
-        # Not through DVC's memory of what a remote holds, or one that was emptied would never be filled
-        # again; and verified, for a damaged object must not enter the cache.
-        wanted = {HashInfo("md5", version)}
-        done = repo.cloud.transfer(source, target, wanted, shallow=False, cache_odb=source, verify=True)
-    if done.failed and not pull:
-        raise RunError(f"{len(done.failed)} files of version {version[:10]} did not reach the DVC remote")
-    return len(done.transferred)
+        # Bypass DVC's index of the remote, which would not notice that a remote was emptied, and verify the
+        # objects, so that no damaged one enters the cache.
+        hashes = {HashInfo("md5", version)}
+        result = repo.cloud.transfer(source, target, hashes, shallow=False, cache_odb=source, verify=True)
+    if result.failed and not pull:
+        raise RunError(
+            f"{len(result.failed)} files of version {version[:10]} could not be copied to the DVC remote"
+        )
+    return len(result.transferred)
 
 
 def remote_objects(repo: Any, remote: str | None) -> Any:
-    """The objects of a remote, the default one if `remote` is None."""
+    """Return the object database of a remote; None is the default remote."""
     from dvc.config import ConfigError
 
     try:
         with explained("opening the DVC remote"):
             return repo.cloud.get_remote_odb(remote)
-    except ConfigError:  # NoRemoteError is one
-        what = f"no DVC remote called {remote!r}" if remote else "no DVC remote"
+    except ConfigError:  # also NoRemoteError
+        name = f" called {remote!r}" if remote else ""
         raise InputError(
-            f"there is {what}: `dvc remote add -d storage FOLDER_OR_S3_URL` configures one"
+            f"there is no DVC remote{name}: `dvc remote add -d storage FOLDER_OR_S3_URL` configures one"
         ) from None
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
-    """DVC's and the object store's errors as one sentence."""
+def explained(action: str) -> Iterator[None]:
+    """Raise the errors of DVC and object stores as RunError with one sentence."""
     from dvc.config import ConfigError
 
     try:
@@ -359,25 +361,25 @@ def explained(what: str) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise RunError(
-            f"{what} failed ({reason}): check its URL, the network and the AWS_* variables"
+            f"{action} failed ({reason}): check its URL, the network and the AWS_* variables"
         ) from error
 
 
 def status(home: Path, *, ask_remote: bool = True) -> list[dict[str, Any]]:
-    """Per set: {name, prepared, pinned, version, changed, cached, remote}; remote None: there is none."""
+    """Return {name, prepared, pinned, version, changed, cached, remote} per set; remote None: unknown."""
     home = Path(home).resolve()
     prepared = sorted(path.parent.name for path in (home / "data").glob("[!.]*/card.json"))
     rows = [state(home, name) for name in dict.fromkeys([*tracked(home), *prepared])]
-    wanted = [row for row in rows if row["pinned"]]
-    if ask_remote and wanted and remotes(home):
-        held = in_dvc(home, lambda repo: [is_in_remote(home, repo, row["pinned"]) for row in wanted])
-        for row, there in zip(wanted, held, strict=True):
-            row["remote"] = there
+    pinned_rows = [row for row in rows if row["pinned"]]
+    if ask_remote and pinned_rows and remotes(home):
+        answers = in_dvc(home, lambda repo: [is_in_remote(home, repo, row["pinned"]) for row in pinned_rows])
+        for row, answer in zip(pinned_rows, answers, strict=True):
+            row["remote"] = answer
     return rows
 
 
 def state(home: Path, name: str) -> dict[str, Any]:
-    """What is known of a set without asking a remote."""
+    """Return the status of a set without asking a remote."""
     folder, pin = data_folder(home, name), pinned(home, name)
     version = folder_md5(folder) if (folder / "card.json").exists() else None
     return {
@@ -392,8 +394,8 @@ def state(home: Path, name: str) -> dict[str, Any]:
 
 
 def is_in_remote(home: Path, repo: Any, version: str) -> bool:
-    """Whether the default remote holds every file of a version."""
-    place = remote_objects(repo, None)
+    """Return whether the default remote has every file of a version."""
+    remote = remote_objects(repo, None)
     objects = {version, *(entry["md5"] for entry in read_listing(home, version) or [])}
     with explained("asking the DVC remote"):
-        return objects == set(place.oids_exist(list(objects)))
+        return objects == set(remote.oids_exist(list(objects)))

@@ -1,7 +1,7 @@
-"""Which version of a data set is pinned, prepared, cached or known: read from DVC's small files, without DVC.
+"""Read the pinned, prepared, cached and earlier versions of data sets from DVC's files, without DVC.
 
 A version is the md5 of a folder as DVC writes it ("0123...cdef.dir"). The `.dvc` file of a data set pins one
-and is committed. Importing DVC takes seconds, and these questions are asked at every run.
+and is committed. Every run reads versions, and importing DVC takes seconds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,85 +21,85 @@ import yaml
 from components.common.errors import InputError
 from components.common.hashing import digest
 
-ROOT_SET = "mnist5k"  # the quick start's: pinned by data.dvc in the project's root, others by data/<name>.dvc
+ROOT_SET = "mnist5k"  # the quick start's data; pinned by data.dvc in the root, others by data/<name>.dvc
 
 
 def dvc_file(home: Path, name: str) -> Path:
-    """The file that pins the version of `name`."""
+    """Return the file that pins the version of `name`."""
     return Path(home) / ("data.dvc" if name == ROOT_SET else f"data/{name}.dvc")
 
 
 def pinned(home: Path, name: str) -> str | None:
-    """The pinned version; None: the set is not versioned."""
+    """Return the pinned version; None if the set is not versioned."""
     file = dvc_file(home, name)
     return pin_in(file.read_text("utf-8"), str(file)) if file.exists() else None
 
 
-def pin_in(text: str, where: str) -> str | None:
-    """The version that the text of a .dvc file pins."""
+def pin_in(text: str, source: str) -> str | None:
+    """Return the version in the text of a .dvc file; `source` names it in errors."""
     try:
         return yaml.safe_load(text)["outs"][0].get("md5")
     except (yaml.YAMLError, LookupError, TypeError, AttributeError):
         raise InputError(
-            f"{where} is not a DVC file: restore it (git checkout) or track the data set again"
+            f"{source} is not a DVC file: restore it (git checkout) or track the data set again"
         ) from None
 
 
 def folder_md5(folder: Path) -> str:
-    """The version of a folder, as DVC computes it: the md5 of the sorted list of files and their md5s."""
+    """Return the version of a folder as DVC computes it: the md5 of the sorted list of files and md5s."""
     files = sorted(files_in(folder).items())
     return listing_md5([{"md5": digest(path, "md5"), "relpath": relative} for relative, path in files])
 
 
 def listing_md5(listing: list[dict[str, str]]) -> str:
-    """The version whose files are `listing`."""
+    """Return the version whose files are `listing`."""
     return hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
 def files_in(folder: Path) -> dict[str, Path]:
-    """All files below `folder` by relative path."""
+    """Return all files below `folder` by relative path."""
     return {p.relative_to(folder).as_posix(): p for p in Path(folder).rglob("*") if p.is_file()}
 
 
 def changed_files(home: Path, version: str, folder: Path) -> list[str]:
-    """Files of `folder` that are not as in `version`; none if the cache cannot tell."""
+    """Return the files of `folder` that differ from `version`; none if the cache lacks the version."""
     listing = read_listing(home, version)
     if listing is None:
         return []
     expected = {entry["relpath"]: entry["md5"] for entry in listing}
-    found = {rel: digest(path, "md5") for rel, path in files_in(folder).items()}
-    return sorted(rel for rel in expected | found if expected.get(rel) != found.get(rel))
+    actual = {rel: digest(path, "md5") for rel, path in files_in(folder).items()}
+    return sorted(rel for rel in expected | actual if expected.get(rel) != actual.get(rel))
 
 
 def data_folder(home: Path, name: str) -> Path:
-    """Where the prepared set is."""
+    """Return the folder of the prepared set."""
     return Path(home) / "data" / name
 
 
 def data_lock(home: Path, name: str) -> Path:
-    """The lock of whoever writes data/<name>/ or reads all of it to make a version."""
+    """Return the lock to hold while writing data/<name>/ or tracking it."""
     return Path(home) / ".atelier" / "locks" / f"data-{name}"
 
 
 def cache_folder(home: Path) -> Path:
-    """DVC's cache: `.dvc/cache`, or what its configuration says."""
+    """Return the folder of DVC's cache: as configured, by default in `.dvc/cache`."""
     return Path(home) / ".dvc" / config(home).get("cache", "dir", fallback="cache") / "files" / "md5"
 
 
 def config(home: Path) -> configparser.ConfigParser:
-    """DVC's configuration of the project."""
+    """Return DVC's configuration of the project."""
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     parser.read([Path(home) / ".dvc" / "config", Path(home) / ".dvc" / "config.local"])
     return parser
 
 
 def cached(home: Path, md5: str) -> Path:
-    """The file that holds the object `md5` in the cache."""
+    """Return the file of the object `md5` in the cache."""
     return cache_folder(home) / md5[:2] / md5[2:]
 
 
 def read_listing(home: Path, version: str) -> list[dict[str, str]] | None:
-    """The files of a version, from the cache; None if they are not known there."""
+    """Return the files of a version from the cache; None if it is not cached."""
     try:
         listing = json.loads(cached(home, version).read_text("utf-8"))
         return listing if listing_md5(listing) == version else None
@@ -107,53 +108,50 @@ def read_listing(home: Path, version: str) -> list[dict[str, str]] | None:
 
 
 def is_cached(home: Path, version: str) -> bool:
-    """Whether the cache holds every file of `version`."""
+    """Return whether the cache has every file of `version`."""
     listing = read_listing(home, version)
     return listing is not None and all(cached(home, entry["md5"]).exists() for entry in listing)
 
 
 def note_version(home: Path, name: str, version: str) -> None:
-    """Remember a version on this machine: without git nothing else would."""
+    """Add a version to this machine's history, which is the only one without git."""
     if any(row["version"] == version for row in noted(home, name)):
         return
     file = history_file(home, name)
     file.parent.mkdir(parents=True, exist_ok=True)
+    row = {"version": version, "when": datetime.now(UTC).isoformat(timespec="seconds")}
     with open(file, "a", encoding="utf-8") as history:
-        history.write(
-            json.dumps({"version": version, "when": datetime.now(UTC).isoformat(timespec="seconds")}) + "\n"
-        )
+        history.write(json.dumps(row) + "\n")
 
 
 def noted(home: Path, name: str) -> list[dict[str, str]]:
-    """The versions made on this machine, oldest first."""
+    """Return the versions in this machine's history, oldest first."""
     file, rows = history_file(home, name), []
     for line in file.read_text("utf-8").splitlines() if file.exists() else []:
-        try:
+        with suppress(ValueError):  # the incomplete last line of a killed process
             rows.append(json.loads(line))
-        except ValueError:  # the last line of a process that was killed
-            continue
     return rows
 
 
 def history_file(home: Path, name: str) -> Path:
-    """Where the versions made here are noted."""
+    """Return the file with this machine's history of versions."""
     return Path(home) / ".atelier" / "versions" / f"{name}.jsonl"
 
 
 def versions(home: Path, name: str) -> list[dict[str, Any]]:
-    """All known versions, newest first: {version, when, commit, message, current}."""
+    """Return all known versions, newest first: {version, when, commit, message, current}."""
     current = pinned(home, name)
     rows = committed(home, name)
-    known = {row["version"] for row in rows}
+    in_git = {row["version"] for row in rows}
     rows += [
-        {**row, "commit": None, "message": ""} for row in noted(home, name) if row["version"] not in known
+        {**row, "commit": None, "message": ""} for row in noted(home, name) if row["version"] not in in_git
     ]
     rows.sort(key=lambda row: datetime.fromisoformat(row["when"]), reverse=True)
     return [{**row, "current": row["version"] == current} for row in rows]
 
 
 def committed(home: Path, name: str) -> list[dict[str, Any]]:
-    """The versions that git's history of the .dvc file holds, each with the latest commit that set it."""
+    """Return the versions in git's history of the .dvc file, each with the latest commit that pins it."""
     file = dvc_file(home, name).relative_to(home).as_posix()
     log = git(home, "log", "--format=%H%x00%cI%x00%s", "--", file) or ""
     rows: dict[str, dict[str, Any]] = {}
@@ -166,7 +164,7 @@ def committed(home: Path, name: str) -> list[dict[str, Any]]:
 
 
 def pinned_at(home: Path, name: str, revision: str) -> str | None:
-    """The version pinned at the git revision `revision`; None if it does not exist or pins none."""
+    """Return the version pinned at the git revision; None if the revision does not exist or pins none."""
     commit = git(home, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if not commit:
         return None
@@ -176,24 +174,22 @@ def pinned_at(home: Path, name: str, revision: str) -> str | None:
 
 
 def git(home: Path, *arguments: str) -> str | None:
-    """What git prints; None if it fails or is not there."""
+    """Return the output of a git command; None if it fails or git is not installed."""
+    command = ["git", "-C", str(home), *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(home), *arguments], capture_output=True, text=True, check=False
-        )
-    except OSError:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout if done.returncode == 0 else None
 
 
 def tracked(home: Path) -> list[str]:
-    """The names of all versioned sets."""
+    """Return the names of all versioned sets."""
     names = sorted(path.stem for path in (Path(home) / "data").glob("*.dvc"))
     return ([ROOT_SET] if dvc_file(home, ROOT_SET).exists() else []) + names
 
 
 def pin_of(home: Path, name: str) -> str:
-    """The pinned version of a set that must be versioned."""
+    """Return the pinned version of a set; raise InputError if the set is not versioned."""
     if version := pinned(home, name):
         return version
     raise InputError(
@@ -202,5 +198,5 @@ def pin_of(home: Path, name: str) -> str:
 
 
 def remotes(home: Path) -> list[str]:
-    """The names of the configured remotes."""
+    """Return the names of the configured remotes."""
     return sorted(set(re.findall(r"remote \"(.+?)\"", " ".join(config(home).sections()))))

@@ -17,7 +17,7 @@ FORMS = {
 @pytest.mark.parametrize("name", FORMS)
 def test_every_form_reads_alike(tmp_path, name):
     (tmp_path / name).write_text(FORMS[name], "utf-8")
-    assert read_captions(tmp_path / name, tmp_path) == {"a.png": "a cat", "sub/b.png": "a dog"}
+    assert read_captions(tmp_path / name) == {"a.png": "a cat", "sub/b.png": "a dog"}
 
 
 BAD = [
@@ -37,18 +37,18 @@ BAD = [
 def test_a_bad_file_is_one_sentence_that_says_what_is_accepted(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match="captions file .*; accepted: "):
-        read_captions(tmp_path / name, tmp_path)
+        read_captions(tmp_path / name)
 
 
 def test_bytes_that_are_no_text_are_told(tmp_path):
     (tmp_path / "c.csv").write_bytes(b"file_name,text\na.png,\xff\xfe\n")
     with pytest.raises(InputError, match="cannot be read"):
-        read_captions(tmp_path / "c.csv", tmp_path)
+        read_captions(tmp_path / "c.csv")
 
 
 def test_control_characters_in_captions_are_replaced(tmp_path):
     (tmp_path / "c.json").write_text(json.dumps({"a.png": "a\x1b[31m <b>cat</b>"}))
-    assert read_captions(tmp_path / "c.json", tmp_path) == {"a.png": "a\ufffd[31m <b>cat</b>"}
+    assert read_captions(tmp_path / "c.json") == {"a.png": "a\ufffd[31m <b>cat</b>"}
 
 
 def test_the_file_asked_for_must_exist(tmp_path):

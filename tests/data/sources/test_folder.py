@@ -44,7 +44,7 @@ def test_one_subfolder_is_no_class(home, tmp_path):
 
 def test_images_beside_class_folders_are_refused(home, images):
     fill(images / "cat", 5, first=100)
-    with pytest.raises(InputError, match="30 images of its own and 5 in subfolders"):
+    with pytest.raises(InputError, match="30 images in no subfolder and 5 in subfolders"):
         add("mine", images, home)
 
 
@@ -63,7 +63,7 @@ def test_an_image_beside_split_folders_is_refused(home, tmp_path):
     fill(tmp_path / "zoo" / "train", 10)
     fill(tmp_path / "zoo" / "test", 10, first=10)
     fill(tmp_path / "zoo", 1, first=30)
-    with pytest.raises(InputError, match="1 images of its own and 20 in subfolders"):
+    with pytest.raises(InputError, match="1 images in no subfolder and 20 in subfolders"):
         add("zoo", tmp_path / "zoo", home)
 
 

@@ -108,7 +108,7 @@ def test_what_another_process_is_preparing_is_left_alone(home):
 def test_a_set_lost_between_two_renames_comes_back(home, images):
     prepare.add("mine", images, home)
     (home / "data/mine").rename(home / "data/.mine.old")
-    with pytest.raises(InputError, match="is already there"):
+    with pytest.raises(InputError, match="already exists"):
         prepare.add("mine", home, home)
     assert (home / "data/mine/card.json").exists()
 
@@ -136,7 +136,7 @@ def test_two_at_once_give_one_whole_set(home, images):
 def test_a_set_from_another_source_is_not_replaced_unless_asked(home, images, tmp_path):
     prepare.add("mine", images, home)
     other = fill(tmp_path / "other" / "images", 10, first=70)
-    with pytest.raises(InputError, match=f"already there, from {images}"):
+    with pytest.raises(InputError, match=f"already exists, from {images}"):
         prepare.add("mine", other, home)
     fill(images, 4, first=40)
     assert sum(prepare.add("mine", images, home).counts.values()) == 34, "the same source may grow"

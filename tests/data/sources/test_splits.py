@@ -31,7 +31,7 @@ def test_any_kept_groups_go_to_training_and_no_other_moves(images, kept):
     groups, strata = [group for group, _ in images], [stratum for _, stratum in images]
     cut = assign(groups, strata)
     expected = ["train" if group in kept else split for group, split in zip(groups, cut, strict=True)]
-    assert assign(groups, strata, kept=kept) == expected
+    assert assign(groups, strata, always_train=kept) == expected
 
 
 @given(IMAGES, some.data())
@@ -78,7 +78,7 @@ def test_kept_groups_go_to_training_and_no_other_moves():
     groups, strata = [f"g{i // 2}" for i in range(200)], [i % 5 for i in range(200)]
     before = dict(zip(groups, assign(groups, strata), strict=True))
     kept = {name for split in ("test", "validation", "train") for name in [held(before, split)]}
-    after = dict(zip(groups, assign(groups, strata, kept=kept), strict=True))
+    after = dict(zip(groups, assign(groups, strata, always_train=kept), strict=True))
     assert after == before | dict.fromkeys(kept, "train") != before
 
 

@@ -87,5 +87,5 @@ def test_without_a_network_a_download_says_what_to_do(home, monkeypatch):
 
 def test_a_folder_called_like_a_torchvision_set_is_not_taken_for_it(home, images, torchvision_sets):
     prepare.add("letters", images, home)
-    with pytest.raises(InputError, match="already there, from"):
+    with pytest.raises(InputError, match="already exists, from"):
         prepare.prepare("torchvision:Letters", home)

@@ -99,7 +99,9 @@ def test_verify_names_the_files_that_differ(tracked):
     with pytest.raises(RunError, match=r"digits.dvc pins .* \(test/labels.npy\)"):
         dvc.verify(home, "digits")
     shutil.rmtree(home / "data/digits")
-    with pytest.raises(InputError, match="not here: `atelier data prepare digits` or `atelier data pull`"):
+    with pytest.raises(
+        InputError, match="not prepared: run `atelier data prepare digits` or `atelier data pull`"
+    ):
         dvc.verify(home, "digits")
 
 
@@ -174,7 +176,7 @@ def test_an_unknown_revision_is_told(tracked, revision):
 
 
 def test_a_set_that_is_not_there_is_told(home):
-    with pytest.raises(InputError, match="no data set 'mine' here: `atelier data prepare mine`"):
+    with pytest.raises(InputError, match="no data set 'mine': run `atelier data prepare mine`"):
         dvc.snapshot(home, "mine")
 
 
@@ -189,7 +191,7 @@ def test_a_fresh_clone_prepares_the_pinned_version_and_runs(tracked, tmp_path):
     clone = tmp_path / "clone"
     (clone / "data").mkdir(parents=True)
     shutil.copy(home / "data/digits.dvc", clone / "data")
-    with pytest.raises(InputError, match="is not here and there is no DVC remote"):
+    with pytest.raises(InputError, match="is not on this machine and there is no DVC remote"):
         dvc.snapshot(clone, "digits")
     prepare("digits", clone)
     folder, found = dvc.snapshot(clone, "digits")
@@ -291,7 +293,7 @@ def test_a_damaged_remote_is_not_believed(tracked, tmp_path):
     (clone / "data").mkdir(parents=True)
     shutil.copy(home / "data/digits.dvc", clone / "data")
     dvc.set_remote(clone, str(tmp_path / "remote"))
-    with pytest.raises((InputError, RunError), match="is not in the remote, or damaged there"):
+    with pytest.raises((InputError, RunError), match="is missing or damaged in the remote"):
         dvc.pull(clone)
     assert not (clone / "data/digits").exists() and not list((clone / ".atelier/data").glob("[!.]*"))
 
@@ -299,7 +301,7 @@ def test_a_damaged_remote_is_not_believed(tracked, tmp_path):
 def test_pull_does_not_overwrite_data_that_no_version_has(home, tmp_path):
     two_versions(home, tmp_path)
     add("mine", fill(tmp_path / "images", 3, first=90), home)
-    with pytest.raises(InputError, match="holds data that no version has"):
+    with pytest.raises(InputError, match="has data that is in no version"):
         dvc.pull(home)
     assert dvc.status(home)[0]["changed"] is True
 

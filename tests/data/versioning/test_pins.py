@@ -14,7 +14,7 @@ def test_names_in_other_scripts_and_folders_are_hashed_as_dvc_does(home):
     (folder / "a").mkdir()
     (folder / "a" / "empty").write_bytes(b"")
     (folder / "a.txt").write_bytes(b"x\r\n")
-    dvc.begin(home)
+    dvc.init(home)
     with dvc.repository(home) as repo:
         (stage,) = repo.add(str(folder))
     assert stage.outs[0].hash_info.value == pins.folder_md5(folder)
