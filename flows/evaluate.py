@@ -29,6 +29,7 @@ from components.pipeline import extractor, prepare, reference
 from components.pipeline.external import evaluate_external
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
+from components.records.evaluation import ExternalEvaluation
 from components.registry import pins
 from components.stages import cache
 from components.stages.cache import Done
@@ -111,7 +112,7 @@ def evaluate(
     revision: str | None = None,
     independent: bool = False,
     say: Say,
-) -> dict[str, Any]:
+) -> ExternalEvaluation:
     """Evaluate the images in a folder (or below a URL) against a split of a data set.
 
     Args:
@@ -141,16 +142,16 @@ def evaluate(
             metrics = evaluate_external(session.places(parts, chosen.threads), outside, split, seeds)
         finally:
             ray_cluster.disconnect()
-    return {
-        "source": Path(source).name,
-        "images": len(outside.paths),
-        "data": name,
-        "version": session.plan.version,
-        "split": split,
-        "preparation": outside.preparation,
-        "labelled": outside.labels is not None,
-        "metrics": metrics,
-    }
+    return ExternalEvaluation(
+        source=Path(source).name,
+        images=len(outside.paths),
+        data=name,
+        version=session.plan.version,
+        split=split,
+        preparation=outside.preparation,
+        labelled=outside.labels is not None,
+        metrics=metrics,
+    )
 
 
 @contextmanager

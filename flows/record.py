@@ -17,6 +17,7 @@ from components.common.hashing import json_sha256
 from components.config.experiment import Experiment
 from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
+from components.records.run import DataLineage, FamilyResult, Hardware, Lineage, RunManifest, StageEntry
 from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store
@@ -34,110 +35,93 @@ def now() -> str:
 class Record:
     """The manifest of a run in the store; safe to use from several threads."""
 
-    def __init__(self, store: Store, run_id: str, content: dict[str, Any]):
-        self.store, self.run_id = store, run_id
+    def __init__(self, store: Store, manifest: RunManifest):
+        self.store, self.manifest = store, manifest
         self._lock = threading.RLock()
         self._began = time.time()
         self._ended = threading.Event()
-        self.content: dict[str, Any] = {
-            "schema": 1,
-            "run_id": run_id,
-            "status": "running",
-            "started": now(),
-            "ended": None,
-            "seconds": 0.0,
-            "stages": [],
-            "results": [],
-            "table": [],
-            "report": None,
-            "published": None,
-            **content,
-        }
+        manifest.started = now()
         self.write()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def update(self, **content: Any) -> None:
         """Change entries and write the whole file."""
         with self._lock:
-            self.content.update(content)
+            self.manifest = RunManifest(**vars(self.manifest) | content)
             self.write()
 
     def data(self, plan: Plan) -> None:
-        """Say which data the run reads."""
-        known = plan.card.model_dump(
+        """Record which data the run reads."""
+        card = plan.card.model_dump(
             include={"name", "title", "licence", "credit", "counts", "labels", "resolution", "channels"}
         )
-        data = known | {"version": plan.version, "hash": plan.card.hash}
-        self.update(lineage=self.content["lineage"] | {"data": data})
+        self.manifest.lineage.data = DataLineage(**card, version=plan.version, hash=plan.card.hash)
+        self.write()
 
     def stage(self, spec: Spec, state: str, **content: Any) -> None:
-        """Say where a stage stands."""
+        """Record the state of a stage."""
         with self._lock:
-            entry = self._entry(spec)
-            entry.update(state=state, **content)
+            entry = self.manifest.stage(spec.stage, spec.family)
+            if entry is None:
+                entry = _entry(spec)
+                self.manifest.stages.append(entry)
+            changed = StageEntry(**vars(entry) | {"state": state, **content})
+            self.manifest.stages[self.manifest.stages.index(entry)] = changed
             self.write()
 
     def done(self, spec: Spec, done: Done, started: float) -> None:
-        """A stage has its result, from this run or an earlier one."""
+        """Record that a stage has its result, from this run or an earlier one."""
         cached = done.state == "cached"
-        seconds = 0.0 if cached else done.seconds
         self.stage(
             spec,
             done.state,
             attempt=done.attempt,
             ended=now(),
             offset=started - self._began,
-            seconds=seconds,
+            seconds=0.0 if cached else done.seconds,
             work_seconds=0.0 if cached else done.work_seconds,
             cached_from=done.run_id if cached else None,
             sha256=done.sha256,
             bytes=done.bytes,
         )
 
-    def result(self, result: dict[str, Any]) -> None:
-        """A family has its numbers."""
+    def result(self, result: FamilyResult) -> None:
+        """Record the result of a family."""
         with self._lock:
-            others = [r for r in self.content["results"] if r["family"] != result["family"]]
+            others = [r for r in self.manifest.results if r.family != result.family]
             self.update(results=[*others, result])
 
     def finish(self, status: str) -> None:
-        """Give the run its end."""
+        """Record the end of the run."""
         self._ended.set()
         self.update(status=status, ended=now())
 
     def write(self) -> None:
         """Replace run.json."""
         with self._lock:
-            self.content["heartbeat"] = now()
-            if self.content["ended"] is None:
-                self.content["seconds"] = round(time.time() - self._began, 1)
-            self.store.write_json(f"runs/{self.run_id}/run.json", self.content)
-
-    def _entry(self, spec: Spec) -> dict[str, Any]:
-        for entry in self.content["stages"]:
-            if entry["name"] == spec.stage and entry["family"] == spec.family:
-                return entry
-        entry = {
-            "name": spec.stage,
-            "family": spec.family,
-            "optional": spec.stage in OPTIONAL,
-            "key": spec.key,
-            "uri": spec.uri,
-            "upstream": sorted(spec.upstream.values()),
-            "state": "waiting",
-            "started": now(),
-            "ended": None,
-            "seconds": 0.0,
-            "work_seconds": 0.0,
-            "cached_from": None,
-            "error": None,
-        }
-        self.content["stages"].append(entry)
-        return entry
+            self.manifest.heartbeat = now()
+            if self.manifest.ended is None:
+                self.manifest.seconds = round(time.time() - self._began, 1)
+            self.store.write_json(f"runs/{self.manifest.run_id}/run.json", self.manifest.to_json())
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT):
             self.write()
+
+
+def _entry(spec: Spec) -> StageEntry:
+    """The entry of a stage that has not begun."""
+    return StageEntry(
+        name=spec.stage,
+        family=spec.family,
+        optional=spec.stage in OPTIONAL,
+        key=spec.key,
+        uri=spec.uri,
+        upstream=sorted(spec.upstream.values()),
+        started=now(),
+        seconds=0.0,
+        work_seconds=0.0,
+    )
 
 
 def redacted(experiment: Experiment) -> dict[str, Any]:
@@ -153,10 +137,10 @@ def redacted(experiment: Experiment) -> dict[str, Any]:
 
 def withheld(experiment: Experiment) -> list[str]:
     """The settings that `redacted` leaves out or shortens, but for the store, which a reader has found."""
-    whole, shown = experiment.model_dump(mode="json"), redacted(experiment)
+    whole, public_part = experiment.model_dump(mode="json"), redacted(experiment)
     names = ("publish.url", "evaluate.inception_path", "evaluate.lpips_path", "evaluate.custom")
     sections = ((name, *name.split(".")) for name in names)
-    return [name for name, section, key in sections if whole[section][key] != shown[section][key]]
+    return [name for name, section, key in sections if whole[section][key] != public_part[section][key]]
 
 
 def public(text: str) -> str:
@@ -165,23 +149,24 @@ def public(text: str) -> str:
     return re.sub(r"(^|=)(?:file://)?/(?:[^/\s]+/)+", r"\1", text)
 
 
-def lineage(home: Path, experiment: dict[str, Any]) -> dict[str, Any]:
-    """All a result came from: code, data, settings, versions, hardware.
+def lineage(home: Path, experiment: dict[str, Any]) -> Lineage:
+    """All that a result was made from: code, data, settings, versions, hardware.
 
     No path of this machine, no credential.
     """
-    return {
-        "commit": _git(home, "rev-parse", "HEAD"),
-        "dirty": bool(_git(home, "status", "--porcelain", "--untracked-files=no")),
-        "data": {"name": experiment["data"]["name"]},
-        "config": experiment,
-        "config_hash": json_sha256(experiment)[:16],
-        "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
-        "hardware": hardware(),
-    }
+    versions: dict[str, str | None] = {package: _version(package) for package in PACKAGES}
+    return Lineage(
+        commit=_git(home, "rev-parse", "HEAD"),
+        dirty=bool(_git(home, "status", "--porcelain", "--untracked-files=no")),
+        data=DataLineage(name=experiment["data"]["name"]),
+        config=experiment,
+        config_hash=json_sha256(experiment)[:16],
+        versions={"python": platform.python_version(), **versions},
+        hardware=hardware(),
+    )
 
 
-def hardware() -> dict[str, Any]:
+def hardware() -> Hardware:
     """What this machine computes with."""
     cpu = platform.processor() or platform.machine()
     try:
@@ -190,16 +175,16 @@ def hardware() -> dict[str, Any]:
     except OSError:
         pass
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {"cpu": cpu, "cores": os.cpu_count(), "memory_gb": round(memory, 1), "gpus": _gpus()}
+    return Hardware(cpu=cpu, cores=os.cpu_count(), memory_gb=round(memory, 1), gpus=_gpus())
 
 
 def _gpus() -> list[str]:
     try:
         command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return found.stdout.split("\n")[:-1] if found.returncode == 0 else []
+    return listed.stdout.split("\n")[:-1] if listed.returncode == 0 else []
 
 
 def _git(home: Path, *arguments: str) -> str | None:

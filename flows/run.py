@@ -19,6 +19,7 @@ from components.pipeline import train
 from components.pipeline.graph import planned
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
+from components.records.health import HealthEvent
 from components.records.names import EVENT
 from components.stages import cache
 from components.stages.cache import Done
@@ -191,11 +192,13 @@ class Run:
             if name in heard:
                 continue
             try:
-                said = diagnosis(spec.title, attempt.read_json(f"health/{name}"))
-            except (FileNotFoundError, ValueError, KeyError, TypeError):
+                event = HealthEvent.read(attempt.read_json(f"health/{name}"))
+            except (FileNotFoundError, ValueError):
+                continue
+            if event is None:
                 continue  # not yet whole
             heard.add(name)
-            self.board.say(said, "yellow")
+            self.board.say(diagnosis(spec.title, event), "yellow")
             self.record.stage(spec, "running", events=len(heard))
 
 
@@ -204,14 +207,14 @@ def diagnoses(attempt: Store) -> list[str]:
     return [name for name in attempt.list("health") if EVENT.fullmatch(name)]
 
 
-def diagnosis(title: str, event: Mapping[str, Any]) -> str:
+def diagnosis(title: str, event: HealthEvent) -> str:
     """A diagnosis in a line: at which step of what, from which evidence, and what was done."""
-    evidence = ", ".join(f"{name} {_number(value)}" for name, value in event["evidence"].items())
-    treatment, did = event["treatment"], event["action"]
+    evidence = ", ".join(f"{name} {_number(value)}" for name, value in event.evidence.items())
+    treatment, action = event.treatment, event.action
     if treatment:
-        did = f"treated with {treatment['remedy']}, back to step {treatment['back_to']}"
+        action = f"treated with {treatment.remedy}, back to step {treatment.back_to}"
     why = f" ({evidence})" if evidence else ""
-    return f"  {title}: step {event['step']}: {event['title'].lower()}{why}: {did}"
+    return f"  {title}: step {event.step}: {event.title.lower()}{why}: {action}"
 
 
 def _number(value: Any) -> str:

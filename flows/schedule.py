@@ -25,6 +25,6 @@ def scheduled(config: str, changes: list[str] | None = None) -> str:
     """
     experiment = sweep_setup.from_file(config_path(Path(config)), changes or [])
     record = start.start(experiment, command=f"scheduled sweep of {config}")
-    if record["status"] != "done":
-        raise RunError(f"the sweep of {config} ended {record['status']}; run {record['run_id']} says why")
-    return str(record["run_id"])
+    if record.status != "done":
+        raise RunError(f"the sweep of {config} ended {record.status}; run {record.run_id} says why")
+    return str(record.run_id)

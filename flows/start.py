@@ -16,6 +16,7 @@ from components.cluster import ray_cluster, resources
 from components.common.errors import InputError, RunError
 from components.common.paths import home
 from components.config.experiment import Experiment
+from components.records.run import Overhead, RunManifest
 from components.store import open_store
 from flows.orphans import end_orphans
 from flows.pipeline import pipeline
@@ -34,8 +35,8 @@ def start(
     smoke: bool = False,
     command: str = "",
     resume: str | None = None,
-) -> dict[str, Any]:
-    """Run the pipeline or sweep of an experiment in this process, under Prefect; returns the run's record.
+) -> RunManifest:
+    """Run the pipeline or sweep of an experiment in this process, under Prefect; returns the run's manifest.
 
     `resume` is the id of an interrupted sweep's run, which is continued.
 
@@ -49,11 +50,17 @@ def start(
     store.check()
     run_id = resume or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     settings = redacted(experiment)
-    content: dict[str, Any] = {"smoke": smoke, "command": command, "lineage": lineage(home(), settings)}
-    content |= {"kind": "sweep" if experiment.sweep else "run", "withheld": withheld(experiment)}
-    if resume:  # with the same data, until the plan records it again
-        content["lineage"]["data"] = store.read_json(f"runs/{resume}/run.json")["lineage"]["data"]
-    record = Record(store, run_id, content)
+    manifest = RunManifest(
+        run_id=run_id,
+        kind="sweep" if experiment.sweep else "run",
+        smoke=smoke,
+        command=command,
+        lineage=lineage(home(), settings),
+        withheld=withheld(experiment),
+    )
+    if resume and (before := RunManifest.read(store.read_json(f"runs/{resume}/run.json"))):
+        manifest.lineage.data = before.lineage.data  # until the plan records it again
+    record = Record(store, manifest)
     with ProgressDisplay() as board:
         board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
         Run(run_id, experiment, store, record, board, force=force, explain=explain)
@@ -73,12 +80,11 @@ def start(
         finally:
             ray_cluster.disconnect()
             record.finish(status)
-            if any(stage["state"] == "ran" for stage in record.content["stages"]):
-                record.content["overhead"] = overhead(record.content)
-                record.write()
+            if any(stage.state == "ran" for stage in record.manifest.stages):
+                record.update(overhead=overhead(record.manifest))
                 report.build_run(store, run_id)
             report.build_index(store)
-    return record.content
+    return record.manifest
 
 
 def flow_of(experiment: Experiment) -> Flow[..., str]:
@@ -86,19 +92,20 @@ def flow_of(experiment: Experiment) -> Flow[..., str]:
     return sweep if experiment.sweep else pipeline
 
 
-def overhead(record: dict[str, Any]) -> dict[str, float]:
+def overhead(run: RunManifest) -> Overhead:
     """Seconds and share of a run in which nothing was computed, such as the start of Ray.
 
     Assumes that a stage starts its workers first and works until its end.
     """
     spans = sorted(
-        (stage["offset"] + stage["seconds"] - stage["work_seconds"], stage["offset"] + stage["seconds"])
-        for stage in record["stages"]
-        if stage["state"] == "ran"
+        (stage.offset + stage.seconds - (stage.work_seconds or 0.0), stage.offset + stage.seconds)
+        for stage in run.stages
+        if stage.state == "ran" and stage.offset is not None and stage.seconds is not None
     )
     busy, until = 0.0, 0.0
     for begin, end in spans:
         busy += max(0.0, end - max(begin, until))
         until = max(until, end)
-    seconds = max(record["seconds"] - busy, 0.0)
-    return {"seconds": round(seconds, 1), "share": round(seconds / max(record["seconds"], 1e-9), 4)}
+    whole = run.seconds or 0.0
+    seconds = max(whole - busy, 0.0)
+    return Overhead(seconds=round(seconds, 1), share=round(seconds / max(whole, 1e-9), 4))

@@ -17,6 +17,7 @@ from components.config import loading
 from components.config.experiment import Experiment
 from components.data import local
 from components.families.resolve import with_upstream
+from components.records.run import RunHead, RunManifest
 from components.store import Store
 from components.tuning import space, suggest
 from components.tuning.sweep import refuse_changed
@@ -64,32 +65,32 @@ def _scheduled(whole: Experiment, of_sampling: str | None) -> Experiment:
     return whole.model_copy(update={"sweep": whole.sweep.model_copy(update={"scheduler": scheduler})})
 
 
-def interrupted(store: Store, record: dict[str, Any]) -> Experiment:
+def interrupted(store: Store, record: RunManifest) -> Experiment:
     """The experiment of a sweep's run, to continue it.
 
     Raises:
         InputError: the run is no sweep, or its data is no longer what it was.
     """
-    run_id, lineage = record["run_id"], record["lineage"]
-    if not lineage["config"].get("sweep"):
+    run_id, config = record.run_id, record.lineage.config
+    if not config.get("sweep"):
         raise InputError(f"run {run_id} is no sweep; run its config again to resume it")
-    if withheld := record.get("withheld"):
+    if withheld := record.withheld:
         raise InputError(
             f"the record of {run_id} leaves out {', '.join(withheld)}, which may be private; "
-            f"continue it with --resume and its config; it was begun with: {record['command']}"
+            f"continue it with --resume and its config; it was begun with: {record.command}"
         )
-    settings = lineage["config"] | {"store": {"url": store.url}}
+    settings = config | {"store": {"url": store.url}}
     experiment = loading.parse(settings, f"the record of {run_id}")
     check_data(experiment, record)
     return checked(experiment, f"run {run_id}")
 
 
-def check_data(experiment: Experiment, record: dict[str, Any]) -> None:
+def check_data(experiment: Experiment, record: RunHead) -> None:
     """Refuse to continue a sweep whose data is no longer what it was."""
-    name, before = experiment.data.name, record["lineage"]["data"].get("version")
+    name, before = experiment.data.name, record.lineage.data.version
     if before:
         _, now = local.data_version(home(), name, experiment.data.revision)
-        refuse_changed(before, now, name, record["run_id"])
+        refuse_changed(before, now, name, record.run_id)
 
 
 def show_plan(experiment: Experiment, *, as_json: bool = False) -> None:
@@ -132,17 +133,17 @@ def show_plan(experiment: Experiment, *, as_json: bool = False) -> None:
     )
 
 
-def results(record: dict[str, Any], store: Store) -> dict[str, Any] | None:
+def results(record: RunManifest, store: Store) -> dict[str, Any] | None:
     """The results of a sweep's run: trials, finalists, winner; its confirmation, if there was one."""
     content: dict[str, Any] = {}
-    for stage in record["stages"]:
-        if stage["name"] in ("sweep", "confirmation") and stage["state"] in ("ran", "cached"):
-            result = store.read_json(f"{stage['uri']}/attempts/{stage['attempt']}/result.json")
-            content |= result["swept"] if stage["name"] == "sweep" else {"duel": result["duel"]}
+    for stage in record.stages:
+        if stage.name in ("sweep", "confirmation") and stage.is_finished:
+            result = store.read_json(f"{stage.folder}/result.json")
+            content |= result["swept"] if stage.name == "sweep" else {"duel": result["duel"]}
     return content or None
 
 
-def show(record: dict[str, Any], store: Store) -> None:
+def show(record: RunManifest, store: Store) -> None:
     """Print the finalists, the winner, and its confirmation."""
     swept = results(record, store)
     if swept is None:

@@ -23,7 +23,8 @@ from components.pipeline.compare import family_result
 from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Stage
-from components.stages.cache import Done
+from components.records.run import Comparison
+from components.stages.cache import Done, read
 from components.stages.spec import Spec
 from flows.run import RUNS, Run
 
@@ -79,23 +80,24 @@ def show_evaluation(run: Run, done: Done) -> None:
 
 def show_table(run: Run, done: Done) -> None:
     """Add the table to the record, and to Prefect."""
-    result = run.store.read_json(f"{done.uri}/result.json")
-    run.record.update(results=result["results"], table=result["table"])
-    if result["table"]:
-        rows = [{"family": row["family"], **row["quality"], **row["speed"]} for row in result["table"]]
+    comparison = Comparison.read(read(run.store, done))
+    assert comparison
+    run.record.update(results=comparison.results, table=comparison.table)
+    if comparison.table:
+        rows = [{"family": row.family, **row.quality, **row.speed} for row in comparison.table]
         create_table_artifact(rows, key="results", description=f"Run {run.run_id}")
 
 
 def show_page(run: Run, done: Done) -> None:
     """Link to the page."""
-    page = run.store.read_json(f"{done.uri}/result.json")["page"]
+    page = read(run.store, done)["page"]
     run.record.update(report=page)
     create_link_artifact(link=f"{run.store.url}/{page}", key="page", link_text=f"Report of run {run.run_id}")
 
 
 def show_published(run: Run, done: Done) -> None:
     """Record what was published."""
-    run.record.update(published=run.store.read_json(f"{done.uri}/result.json")["published"])
+    run.record.update(published=read(run.store, done)["published"])
 
 
 AFTER: dict[str, Callable[[Run, Done], None]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +16,8 @@ from components.config.experiment import Experiment
 from components.families.tasks import TASKS
 from components.pipeline import anomaly_models
 from components.pipeline.graph import of_scope, planned
-from components.report.results import builds_on
+from components.records.evaluation import ExternalEvaluation
+from components.records.run import FamilyResult, RunManifest, StageEntry
 from components.stages import cache
 from components.stages.spec import Spec, difference
 from components.store import Store, open_store
@@ -96,118 +97,103 @@ def expected(store: Store, spec: Spec) -> float | None:
     return seconds
 
 
-def explanation(store: Store, record: dict[str, Any]) -> list[tuple[str, str, str]]:
+def explanation(store: Store, run: RunManifest) -> list[tuple[str, str, str]]:
     """Title, state and reason of each stage of a run.
 
     The reason is what differs from the newest earlier run that had the stage.
     """
-    earlier = [run_id for run_id in store.list("runs") if run_id < record["run_id"]]
+    earlier = [run_id for run_id in store.list("runs") if run_id < run.run_id]
     rows = []
-    for stage in record["stages"]:
-        title = f"{stage['name']} {stage['family']}" if stage["family"] else stage["name"]
-        if stage["state"] == "cached":
-            why = f"done by run {stage['cached_from']}, nothing it depends on changed"
+    for stage in run.stages:
+        if stage.state == "cached":
+            reason = f"done by run {stage.cached_from}, nothing it depends on changed"
         else:
-            why = stage["error"] or _changes(store, stage, earlier)
-        if upstream := builds_on(stage, record["stages"]):
-            why += f"; builds on {', '.join(upstream)}"
-        rows.append((title, stage["state"], why))
+            reason = stage.error or _changes(store, stage, earlier)
+        if upstream := run.builds_on(stage):
+            reason += f"; builds on {', '.join(upstream)}"
+        rows.append((stage.title, stage.state, reason))
     return rows
 
 
-def _changes(store: Store, stage: dict[str, Any], earlier: list[str]) -> str:
+def _changes(store: Store, stage: StageEntry, earlier: Sequence[str]) -> str:
     for run_id in reversed(earlier):
-        before = store.read_json(f"runs/{run_id}/run.json")["stages"]
-        same = [s for s in before if (s["name"], s["family"]) == (stage["name"], stage["family"])]
-        if same and store.exists(f"{same[0]['uri']}/spec.json"):
-            if same[0]["key"] == stage["key"]:
+        run = RunManifest.read(store.read_json(f"runs/{run_id}/run.json"))
+        before = run and run.stage(stage.name, stage.family)
+        if before and store.exists(f"{before.uri}/spec.json"):
+            if before.key == stage.key:
                 return f"the same key as in run {run_id}: forced, or it had not finished"
-            old = store.read_json(f"{same[0]['uri']}/spec.json")
-            return "; ".join(difference(old, store.read_json(f"{stage['uri']}/spec.json")))
+            old = store.read_json(f"{before.uri}/spec.json")
+            return "; ".join(difference(old, store.read_json(f"{stage.uri}/spec.json")))
     return "never done before"
 
 
-def summary(record: dict[str, Any]) -> dict[str, Any]:
+def summary(run: RunManifest) -> dict[str, Any]:
     """What `atelier run --json` prints: the run, its stages and its results."""
+    content = run.to_json()
     fields = ("name", "family", "key", "state", "seconds")
     results = ("family", "metrics", "parameters", "train_seconds", "images_seen", "samples_per_second")
     return {
-        "run_id": record["run_id"],
-        "status": record["status"],
-        "manifest": f"runs/{record['run_id']}/run.json",
-        "report": record["report"],
-        "seconds": record["seconds"],
-        "stages": [{name: stage[name] for name in fields} for stage in record["stages"]],
-        "results": [{name: result[name] for name in results} for result in record["results"]],
+        **{name: content[name] for name in ("run_id", "status", "report", "seconds")},
+        "manifest": f"runs/{run.run_id}/run.json",
+        "stages": [{name: stage[name] for name in fields} for stage in content["stages"]],
+        "results": [{name: result[name] for name in results} for result in content["results"]],
     }
 
 
-def show(record: dict[str, Any], store: Store) -> None:
+def show(run: RunManifest, store: Store) -> None:
     """Print the results of a run as tables, its failures, and where its page is."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    data = record["lineage"]["data"]
-    for task in dict.fromkeys(result["task"] for result in record["results"]):
-        results = [result for result in record["results"] if result["task"] == task]
-        console.print(_results(task, results, f"{data.get('title') or data['name']}: {task}"))
-    ran = [stage for stage in record["stages"] if stage["state"] == "ran"]
-    if not ran and record["status"] == "done":
+    data = run.lineage.data
+    for task in dict.fromkeys(result.task for result in run.results):
+        results = [result for result in run.results if result.task == task]
+        console.print(_results(task, results, f"{data.title or data.name}: {task}"))
+    if run.status == "done" and not any(stage.state == "ran" for stage in run.stages):
         console.print("Nothing to do: every stage was done before and nothing it depends on has changed.")
-    for stage in record["stages"]:
-        if stage["state"] == "failed":
-            console.print(
-                f"failed: {stage['name']} {stage['family'] or ''}: {stage['error']}",
-                style="red",
-                markup=False,
-            )
-    page = f"{store.url}/{record['report']}" if record["report"] else "none"
-    console.print(
-        f"{record['status']} in {record['seconds']:.0f} s; page: {page}", markup=False, soft_wrap=True
-    )
+    for stage in run.failed:
+        console.print(f"failed: {stage.title}: {stage.error}", style="red", markup=False)
+    page = f"{store.url}/{run.report}" if run.report else "none"
+    console.print(f"{run.status} in {run.seconds or 0:.0f} s; page: {page}", markup=False, soft_wrap=True)
 
 
-def _results(task: str, results: list[dict[str, Any]], title: str) -> Table:
+def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:
     """A table of the families of one task; its last row is the values of real images."""
     table = Table(title=title, box=None, pad_edge=False, title_justify="left")
-    metrics = [m for m in METRICS.get(task, METRICS["other"]) if any(m in r["metrics"] for r in results)]
+    metrics = [m for m in METRICS.get(task, METRICS["other"]) if any(m in r.metrics for r in results)]
     for head in ("family", *metrics, "parameters", "training", "images/s"):
         title = head.replace("frechet_distance", "frechet").replace("r_", "").replace("_", " ")
         table.add_column(title, justify="left" if head == "family" else "right", no_wrap=True)
     for result in results:
-        cells = [_number(result["metrics"].get(m, {}).get("value")) for m in metrics]
-        seconds, speed = result["train_seconds"], result["samples_per_second"]
-        table.add_row(
-            result["family"], *cells, f"{result['parameters']:,}", f"{seconds:.0f} s", f"{speed:,.0f}"
-        )
-    floors = [next((r["metrics"][m]["floor"] for r in results if m in r["metrics"]), None) for m in metrics]
+        values = [result.metrics[m].value if m in result.metrics else None for m in metrics]
+        seconds, speed = result.train_seconds or 0.0, result.samples_per_second or 0.0
+        costs = f"{result.parameters or 0:,}", f"{seconds:.0f} s", f"{speed:,.0f}"
+        table.add_row(result.family, *map(_number, values), *costs)
+    floors = [next((r.metrics[m].floor for r in results if m in r.metrics), None) for m in metrics]
     table.add_row(TASKS[task].real, *map(_number, floors), style="dim")
     return table
 
 
-def show_judged(judged: dict[str, Any]) -> None:
+def show_judged(judged: ExternalEvaluation) -> None:
     """Print the metrics of a folder as a table, with notes on their limits."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    title = (
-        f"{judged['images']:,} images of {judged['source']} against {judged['data']}, {judged['split']} split"
-    )
+    title = f"{judged.images:,} images of {judged.source} against {judged.data}, {judged.split} split"
     table = Table(title=title, box=None, pad_edge=False, title_justify="left")
     for head in ("measure", "value", "95 % interval", "real images", "images", "seen by", "comparability"):
         table.add_column(head, justify="left" if head in ("measure", "seen by", "comparability") else "right")
-    for name, metric in judged["metrics"].items():
-        low, high, floor = metric["low"], metric["high"], metric["floor"]
+    for name, metric in judged.metrics.items():
         table.add_row(
-            name.replace("_", " ") + (" *" if "note" in metric else ""),
-            f"{metric['value']:.4g}",
-            "-" if low is None else f"{low:.4g} to {high:.4g}",
-            "-" if floor is None else f"{floor:.4g}",
-            f"{metric['n']:,}",
-            f"{metric['extractor']} {metric['extractor_hash'][:8]}" if metric["extractor"] else "-",
-            metric["comparability"],
+            name.replace("_", " ") + (" *" if metric.note else ""),
+            _number(metric.value),
+            "-" if metric.low is None else f"{_number(metric.low)} to {_number(metric.high)}",
+            _number(metric.floor),
+            f"{metric.n:,}",
+            f"{metric.extractor} {(metric.extractor_hash or '')[:8]}" if metric.extractor else "-",
+            metric.comparability,
         )
     console.print(table)
-    for name, metric in judged["metrics"].items():
-        if "note" in metric:
-            console.print(f"* {name.replace('_', ' ')}: {metric['note']}", style="yellow", markup=False)
-    console.print(f"images were taken {judged['preparation']}", style="dim", markup=False)
+    for name, metric in judged.metrics.items():
+        if metric.note:
+            console.print(f"* {name.replace('_', ' ')}: {metric.note}", style="yellow", markup=False)
+    console.print(f"images were taken {judged.preparation}", style="dim", markup=False)
 
 
 def _number(value: float | None) -> str:

@@ -22,6 +22,7 @@ from components.config.train import Train
 from components.data.dataset import Batches, Shards, Split
 from components.data.text.encoded import DIM, Text
 from components.families.catalogue import build, untrained
+from components.records.health import HealthEvent
 from components.training import checkpoint, posthoc_ema
 from components.training.log import Log
 from components.training.loop import train
@@ -118,7 +119,7 @@ class Memory(Log):
         self.rows: list[dict[str, float]] = []
         self.saved: dict[int, dict[str, Any]] = {}
         self.moments: dict[tuple[int, int], dict[str, Any]] = {}
-        self.events: list[dict[str, Any]] = []
+        self.events: list[HealthEvent] = []
         self.grids: list[int] = []
         self.tracks: dict[tuple[int, int], bytes] = {}
 
@@ -128,8 +129,8 @@ class Memory(Log):
     def grid(self, step: int, generator: torch.nn.Module) -> None:
         self.grids.append(step)
 
-    def event(self, found: dict[str, Any], generator: torch.nn.Module) -> None:
-        self.events.append(found)
+    def event(self, event: HealthEvent, generator: torch.nn.Module) -> None:
+        self.events.append(event)
 
     def load(self, moment: tuple[int, int]) -> dict[str, Any]:
         # As from a file: an optimizer goes on in the tensors that it is given.

@@ -31,6 +31,7 @@ from components.families.artifact import load_model
 from components.families.catalogue import task_of
 from components.records.ablation import VariantResult
 from components.records.analysis import Sheet
+from components.records.evaluation import Metrics
 from components.sampling import generate, sheets
 from components.sampling.conditions import conditions_of
 from components.sampling.sheets import SHEET_COLUMNS
@@ -91,7 +92,7 @@ def evaluate_variant(job: Variant) -> VariantResult:
 
 def _metrics(
     job: Variant, family: str, images: np.ndarray, split: Split, conditions: Mapping[str, Any]
-) -> dict[str, Any]:
+) -> Metrics:
     """The metrics of a variant's images."""
     ref = _reference(job.places, {str(job.n): job.floors})
     labels = None

@@ -14,12 +14,12 @@ from components.data.card import DataCard
 from components.data.dataset import open_split
 from components.evaluation import evaluate
 from components.evaluation.jobs import open_reference
-from components.evaluation.metric import Metric
 from components.evaluation.reference import Judged, Reference
 from components.evaluation.requests import Use
 from components.families.artifact import load_model
 from components.families.catalogue import conditions
 from components.records.analysis import View, ViewResult
+from components.records.evaluation import Metrics
 from components.sampling import sheets
 from components.store import Store
 
@@ -65,7 +65,7 @@ def open_subject(job: Use, store: Store) -> Subject:
 def judge_of(reference: Reference) -> Judge:
     """A function that evaluates images which are not the family's samples with the same metrics."""
 
-    def judge(images: np.ndarray, labels: np.ndarray | None) -> dict[str, Metric]:
+    def judge(images: np.ndarray, labels: np.ndarray | None) -> Metrics:
         return evaluate.judge(Judged(reference.extractor(images), labels), reference)
 
     return judge

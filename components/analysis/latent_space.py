@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -13,6 +12,7 @@ from components.analysis.likelihood import divergences, posteriors
 from components.analysis.view import Picture, Subject, View, table
 from components.common import seeds
 from components.metrics.distances import Estimate
+from components.records.evaluation import JudgedMetric, Metrics
 from components.sampling import generate, sheets
 
 GAUSSIANS = (1, 3, 10, 30)  # in the mixture, of which validation chooses
@@ -27,22 +27,22 @@ COLUMNS = {"kid": "KID", "precision": "precision", "recall": "recall"}
 
 
 def draws(subject: Subject) -> View | None:
-    """Codes from N(0, I) against codes from a mixture fitted to training codes, both judged."""
+    """Evaluate images of codes from N(0, I) and of codes from a mixture fitted to training codes."""
     if subject.judge is None:
         return None
     n = subject.count("test")
     labels = classes(subject, n)
     mixture = fitted_mixture(subject)
-    ways = {
+    codes = {
         "codes from N(0, I)": subject.random.standard_normal((n, subject.latent)),
         f"codes from {called(mixture)} fitted to training codes": drawn_from(mixture, n, subject.seed),
     }
-    images = {name: subject.decode(codes, labels) for name, codes in ways.items()}
-    judged = {name: subject.judge(each, labels) for name, each in images.items()}
-    first = next(iter(judged.values()))
-    columns = judged_columns(first)
-    rows = [(name, [estimate(metrics[key]) for key in columns]) for name, metrics in judged.items()]
-    told = ", ".join(f"{label} {first[key]['floor']:.3g}" for key, label in columns.items())
+    images = {name: subject.decode(z, labels) for name, z in codes.items()}
+    metrics = {name: subject.judge(x, labels) for name, x in images.items()}
+    first = next(iter(metrics.values()))
+    labels_of = metric_labels(first)
+    rows = [(name, [estimate(of[key]) for key in labels_of]) for name, of in metrics.items()]
+    baseline = ", ".join(f"{label} {first[key].floor:.3g}" for key, label in labels_of.items())
     return View(
         "draws",
         "Images from codes that are drawn",
@@ -50,15 +50,15 @@ def draws(subject: Subject) -> View | None:
         "does, codes drawn from that mean nothing; a mixture fitted to them is closer.",
         [
             table(
-                [(label, first[key]["better"]) for key, label in columns.items()],
+                [(label, first[key].better) for key, label in labels_of.items()],
                 rows,
-                note=f"{n} images each, against {n} test images. Real training images: {told}. How many "
+                note=f"{n} images each, against {n} test images. Real training images: {baseline}. How many "
                 "Gaussians, and of which kind, is chosen by validation codes.",
             )
         ],
         pictures=[
-            Picture(each[:SHEET], STEPS, name[0].upper() + name[1:], f"The first {len(each[:SHEET])} images.")
-            for name, each in images.items()
+            Picture(x[:SHEET], STEPS, name[0].upper() + name[1:], f"The first {len(x[:SHEET])} images.")
+            for name, x in images.items()
         ],
     )
 
@@ -110,15 +110,15 @@ def classes(subject: Subject, n: int) -> np.ndarray | None:
     return generate.labels_for(np.arange(n), counts, subject.seed)
 
 
-def judged_columns(metrics: dict[str, Any]) -> dict[str, str]:
-    """The numbers that are shown: key -> label."""
+def metric_labels(metrics: Metrics) -> dict[str, str]:
+    """The labels of the metrics that are shown, by name."""
     frechet = {"fid": "FID"} if "fid" in metrics else {"frechet_distance": "Fréchet distance"}
     return {key: label for key, label in (frechet | COLUMNS).items() if key in metrics}
 
 
-def estimate(metric: dict[str, Any]) -> Estimate:
-    """A judged number."""
-    return Estimate(metric["value"], metric["low"], metric["high"])
+def estimate(metric: JudgedMetric) -> Estimate:
+    """A metric's value with its interval."""
+    return Estimate(metric.value, metric.low, metric.high)
 
 
 # Walking

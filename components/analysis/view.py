@@ -18,6 +18,7 @@ from components.data.dataset import Split, to_float, to_uint8
 from components.metrics.distances import Estimate
 from components.records import analysis
 from components.records.analysis import Cell, Column, Line, Plot, Row, Table
+from components.records.evaluation import Metrics
 from models.family import Batch, Card, Generator, Noise
 
 TRAINING, TESTED = 5000, 1000  # images of a split that are looked at, at most
@@ -137,7 +138,7 @@ def max_images(split: str) -> int:
     return TRAINING if split == "train" else TESTED
 
 
-Judge = Callable[[np.ndarray, np.ndarray | None], dict[str, dict[str, Any]]]
+Judge = Callable[[np.ndarray, np.ndarray | None], Metrics]
 """Images (N, C, H, W) and the classes they are of -> judged numbers (components/evaluation/evaluate.py)."""
 
 

@@ -11,9 +11,7 @@ from typing import Any
 
 from components.common.errors import InputError
 from components.common.hashing import json_sha256
-
-Metric = Mapping[str, Any]
-"""One judged number; see evaluation.metric."""
+from components.records.evaluation import JudgedMetric
 
 # How images came about, where somebody vouches for it.
 INDEPENDENT = "one independent seed an image, none of them used to select"
@@ -42,32 +40,32 @@ def key(recipe: Mapping[str, Any]) -> str:
     return json_sha256(recipe)[:16]
 
 
-def difference(a: Metric, b: Metric) -> str | None:
+def difference(a: JudgedMetric, b: JudgedMetric) -> str | None:
     """Why `a` may not be compared with `b`, in words; None if it may."""
-    if a.get("comparability") == b.get("comparability"):
+    if a.comparability == b.comparability:
         return None
     # Records from before there were recipes have some of the fields beside the value.
-    mine, theirs = (a["recipe"], b["recipe"]) if a.get("recipe") and b.get("recipe") else (a, b)
-    names = [name for name in {**WORDS, **mine, **theirs} if mine.get(name) != theirs.get(name)]
+    first, second = (a.recipe, b.recipe) if a.recipe and b.recipe else (vars(a), vars(b))
+    names = [name for name in {**WORDS, **first, **second} if first.get(name) != second.get(name)]
     if "extractor" in names:  # of course its weights differ too
         names = [name for name in names if name not in ("extractor_hash", "resize")]
     if "data_set" in names:
         names = [name for name in names if name != "data"]
-    told = [_told(name, mine.get(name), theirs.get(name)) for name in names if name in WORDS]
-    return "; ".join(told) or "measured by a different recipe or against other data"
+    reasons = [_reason(name, first.get(name), second.get(name)) for name in names if name in WORDS]
+    return "; ".join(reasons) or "measured by a different recipe or against other data"
 
 
-def _told(name: str, mine: Any, theirs: Any) -> str:
+def _reason(name: str, value: Any, other: Any) -> str:
     if name in UNREADABLE:
         return f"different {WORDS[name]}"
-    return f"different {WORDS[name]} ({_shown(mine)}, not {_shown(theirs)})"
+    return f"different {WORDS[name]} ({_written(value)}, not {_written(other)})"
 
 
-def _shown(value: Any) -> str:
+def _written(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value if value is not None else "none")
 
 
-def ranked(metrics: Mapping[str, Metric]) -> list[str]:
+def ranked(metrics: Mapping[str, JudgedMetric]) -> list[str]:
     """The owners of `metrics`, one number each of the same measure, best first.
 
     Raises:
@@ -77,5 +75,5 @@ def ranked(metrics: Mapping[str, Metric]) -> list[str]:
     for owner in owners[1:]:
         if why := difference(metrics[owner], metrics[owners[0]]):
             raise InputError(f"{owner} cannot be ranked with {owners[0]}: {why}; judge both by one recipe")
-    sign = -1 if owners and metrics[owners[0]]["better"] == "higher" else 1
-    return sorted(owners, key=lambda owner: sign * metrics[owner]["value"])
+    sign = -1 if owners and metrics[owners[0]].better == "higher" else 1
+    return sorted(owners, key=lambda owner: sign * metrics[owner].value)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluation.metric import PERFECT, RETRIEVAL, SEEN, Metric, Recipe, warned
+from components.evaluation.metric import PERFECT, RETRIEVAL, SEEN, Recipe, warned
 from components.evaluation.ranking import rank_by
 from components.evaluation.reference import (
     CLASSIFIER_STEPS,
@@ -37,6 +37,7 @@ from components.metrics.inception_score import class_means
 from components.metrics.intervals import mean_estimate, share
 from components.metrics.manifold import memorised, nearest
 from components.metrics.retrieval import TOP, chance, ranks, retrieval
+from components.records.evaluation import Metrics, Neighbours
 
 __all__ = [
     "Judged",
@@ -51,7 +52,7 @@ __all__ = [
 ]
 
 
-def judge(judged: Judged, ref: Reference, split: str = "test") -> dict[str, Metric]:
+def judge(judged: Judged, ref: Reference, split: str = "test") -> Metrics:
     """Every measure that these images and this extractor allow, n images on both sides.
 
     n is the number of judged images, or what the data set has to compare with if that is fewer.
@@ -61,21 +62,23 @@ def judge(judged: Judged, ref: Reference, split: str = "test") -> dict[str, Metr
     """
     check_count(len(judged))
     n = min(len(judged), ref.most(split))
-    rows, real, known = choose(len(judged), n), ref.real(split, n), ref.floors(split, n)
+    rows, real, floors = choose(len(judged), n), ref.real(split, n), ref.floors(split, n)
     fake = Sample(judged.features, judged.labels)[rows]
-    found = estimates(ref, real, fake)
     recipe = Recipe(ref, judged, split, n)
-    metrics = {name: recipe.metric(name, e, floor=known.get(name)) for name, e in found.items()}
+    metrics = {
+        name: recipe.metric(name, estimate, floor=floors.get(name))
+        for name, estimate in estimates(ref, real, fake).items()
+    }
     distances = nearest(fake.features, ref.splits["train"].features)[1]
     metrics["memorised"] = recipe.metric(
         "memorised",
         memorised(distances, ref.closest),
-        floor=known["memorised"],
+        floor=floors["memorised"],
         n_real=len(ref.splits["train"]),
         split="train",
     )
     if fake.labels is not None and real.labels is not None:
-        metrics |= _conditional(judged, ref, recipe, real, fake, known, rows)
+        metrics |= _conditional(judged, ref, recipe, real, fake, floors, rows)
     return warned(metrics, ref, n)
 
 
@@ -85,30 +88,30 @@ def _conditional(
     recipe: Recipe,
     real: Sample,
     fake: Sample,
-    known: Mapping[str, float],
+    floors: Mapping[str, float],
     rows: np.ndarray,
-) -> dict[str, Metric]:
+) -> Metrics:
     """What only images of asked-for classes allow."""
-    metrics: dict[str, Metric] = {}
+    metrics: Metrics = {}
     if ref.extractor.classes == "own":
         right = share(correct_labels(ref.extractor, fake), len(fake))
-        metrics["label_accuracy"] = recipe.metric("label_accuracy", right, floor=known.get("label_accuracy"))
+        metrics["label_accuracy"] = recipe.metric("label_accuracy", right, floor=floors.get("label_accuracy"))
     names = ref.info["data"]["labels"]
     for name, classes in by_class(ref.extractor, real, fake).items():
-        told = {names[c]: e.value for c, e in classes.items()}
         mean = class_means(list(classes.values()))
-        metrics[name] = recipe.metric(name, mean, floor=known.get(name)) | {"classes": told}
+        metrics[name] = recipe.metric(name, mean, floor=floors.get(name))
+        metrics[name].classes = {names[c]: e.value for c, e in classes.items()}
     if judged.images is not None:
         name, of = "classification_accuracy", len(ref.splits[recipe.split])
         score = classification_accuracy(ref, judged.images, fake.labels, rows, recipe.split)
         extra: dict[str, Any] = {"by_extractor": False, "n_real": of, "steps": CLASSIFIER_STEPS}
-        metrics[name] = recipe.metric(name, score, floor=known.get(name), **extra)
+        metrics[name] = recipe.metric(name, score, floor=floors.get(name), **extra)
     return metrics
 
 
 def judge_retrieval(
     judged: Judged, asked: np.ndarray, names: np.ndarray, ref: Reference, split: str = "test"
-) -> dict[str, Metric]:
+) -> Metrics:
     """Whether images drawn for held-out captions are nearest to the real images of these captions.
 
     Args:
@@ -120,14 +123,14 @@ def judge_retrieval(
     """
     n, real = len(judged), ref.splits[split].features
     recipe = Recipe(ref, judged, split, n)
-    found = retrieval(ranks(judged.features, asked, real, names))
-    told: dict[str, Any] = {"top": TOP, "ties": "as misses", "baseline": "chance", "n_real": len(names)}
-    return {RETRIEVAL: recipe.metric(RETRIEVAL, found, floor=chance(asked, names), **told)}
+    hits = retrieval(ranks(judged.features, asked, real, names))
+    details: dict[str, Any] = {"top": TOP, "ties": "as misses", "baseline": "chance", "n_real": len(names)}
+    return {RETRIEVAL: recipe.metric(RETRIEVAL, hits, floor=chance(asked, names), **details)}
 
 
 def judge_pairs(
     judged: Judged, values: Mapping[str, np.ndarray], ref: Reference, split: str = "test"
-) -> dict[str, Metric]:
+) -> Metrics:
     """How close images come to their own targets: the first N of the split, row by row.
 
     Distances compare an image's features with those of its own target in the set, so a perfect family scores
@@ -157,12 +160,11 @@ def judge_pairs(
     return warned(metrics, ref, n)
 
 
-def neighbours(features: np.ndarray, ref: Reference) -> dict[str, Any]:
-    """The nearest training image of each of some published samples, and which of them count as memorised."""
+def neighbours(features: np.ndarray, ref: Reference) -> tuple[np.ndarray, Neighbours]:
+    """The nearest training images of some published samples: their rows, and how near they are."""
     rows, distances = nearest(features, ref.splits["train"].features)
-    return {
-        "rows": rows.tolist(),
-        "distances": [float(f"{d:.4g}") for d in distances],
-        "closest": ref.closest,
-        "memorised": np.flatnonzero(distances <= ref.closest).tolist(),
-    }
+    return rows, Neighbours(
+        distances=[float(f"{d:.4g}") for d in distances],
+        closest=ref.closest,
+        memorised=np.flatnonzero(distances <= ref.closest).tolist(),
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from components.common.threads import using_threads
 from components.data.card import DataCard
@@ -14,6 +13,7 @@ from components.evaluation.jobs import open_reference, read_judged
 from components.evaluation.parts import leave
 from components.evaluation.requests import Places
 from components.extractors.load import load_extractor
+from components.records.evaluation import Metrics
 
 
 def look_outside(places: Places, outside: Outside, start: int, n: int) -> None:
@@ -28,7 +28,7 @@ def look_outside(places: Places, outside: Outside, start: int, n: int) -> None:
         leave(store, places.parts, start, arrays)
 
 
-def judge_outside(places: Places, split: str, preparation: str, seeds: str) -> dict[str, Any]:
+def judge_outside(places: Places, split: str, preparation: str, seeds: str) -> Metrics:
     """The numbers of a folder's images."""
     store = places.open()
     with using_threads(places.threads), tempfile.TemporaryDirectory() as name:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from components.common.chunks import CHUNK
+from components.common.errors import RunError
 from components.common.threads import using_threads
 from components.config.evaluate import Evaluate
 from components.data.card import DataCard
@@ -34,7 +35,9 @@ from components.families.artifact import load_model
 from components.families.catalogue import task_of
 from components.metrics import image_pairs, manifold
 from components.metrics.image_pairs import absolute_errors, squared_errors
+from components.records.evaluation import Evaluation, Neighbours, RealImages
 from components.records.names import RESULT
+from components.records.training import SampleTable, TrainingResult
 from components.sampling import generate, sheets
 from components.sampling.conditions import conditions_of
 from components.sampling.sheets import SHEET_COLUMNS
@@ -85,13 +88,13 @@ def reference(places: Places, out: str, samples: int) -> dict[str, Any]:
         rows = sheets.grid_rows(test, REAL_IMAGES)
         sheets.save_webp(sheets.grid(test.images[rows]), folder / "real.webp")
         store.upload(folder, out)
-    real = {
-        "path": "real.webp",
-        "columns": sheets.SHEET_COLUMNS,
-        "count": len(rows),
-        "resolution": test.images.shape[-1],
-    }
-    return {"reference": info, "real": real | {"split": "test"}}
+    real = RealImages(
+        path="real.webp",
+        columns=sheets.SHEET_COLUMNS,
+        count=len(rows),
+        resolution=test.images.shape[-1],
+    )
+    return {"reference": info, "real": real.to_json()}
 
 
 def draw(job: Draw) -> dict[str, Any]:
@@ -142,28 +145,34 @@ def pair_values(targets: np.ndarray, images: np.ndarray, trunk: str | None) -> d
     return values
 
 
-def judge(job: Verdict) -> dict[str, Any]:
-    """The numbers of a family's images and, of its published samples, the nearest training images."""
+def judge(job: Verdict) -> Evaluation:
+    """The numbers of a family's images and, of its published samples, the nearest training images.
+
+    Raises:
+        RunError: the training's result cannot be read.
+    """
     store = job.places.open()
-    training = store.read_json(f"{job.train}/{RESULT}")
-    found: dict[str, Any] = {"neighbours": None, "stability": None}
+    training = TrainingResult.read(store.read_json(f"{job.train}/{RESULT}"))
+    if training is None:
+        raise RunError(f"{job.train}/{RESULT} is damaged; train with --force train")
+    result, paired = Evaluation(), task_of(job.family).has_target
     with using_threads(job.places.threads), tempfile.TemporaryDirectory() as name:
         ref = open_reference(store, job.places)
-        judged, paired = read_judged(store, job.places.parts, Path(name)), task_of(job.family).has_target
+        judged = read_judged(store, job.places.parts, Path(name))
         if paired:
             values = _pairs(store, job.places.parts, Path(name))
-            found["metrics"] = evaluate.judge_pairs(judged, values, ref)
+            result.metrics = evaluate.judge_pairs(judged, values, ref)
         else:
-            found["metrics"] = evaluate.judge(judged, ref)
+            result.metrics = evaluate.judge(judged, ref)
         asked = gather(store, job.places.parts, "captions", Path(name))
         if asked is not None and not paired:
             names = open_text(store.local_copy(job.places.captions), "test").rows
-            found["metrics"] |= evaluate.judge_retrieval(judged, asked, names, ref)
+            result.metrics |= evaluate.judge_retrieval(judged, asked, names, ref)
         if job.published:
-            found["stability"] = stability.stability(training["curve"], task_of(job.family).selects)
+            result.stability = stability.stability(training.curve, task_of(job.family).selects)
         if job.published and not paired:
-            found["neighbours"] = _neighbours(store, job, training["samples"], ref)
-    return found
+            result.neighbours = _neighbours(store, job, training.samples, ref)
+    return result
 
 
 def open_reference(store: Store, places: Places) -> Reference:
@@ -188,17 +197,18 @@ def _pairs(store: Store, parts: str, out: Path) -> dict[str, np.ndarray]:
     return {name: values for name, values in found.items() if values is not None}
 
 
-def _neighbours(store: Store, job: Verdict, table: dict[str, Any], ref: Reference) -> dict[str, Any]:
-    """Leave a picture of the nearest training image of each published sample; say how near they are."""
-    array = sheets.decode_webp(store.read_bytes(f"{job.train}/{table['kept']}"), table["channels"])
-    shown = sheets.ungrid(array, table["resolution"], table["count"])
-    found = evaluate.neighbours(ref.extractor(shown), ref)
-    rows = np.array(found.pop("rows"))
+def _neighbours(store: Store, job: Verdict, table: SampleTable, ref: Reference) -> Neighbours:
+    """Store a picture of the nearest training image of each published sample; return how near they are."""
+    assert table.channels and table.resolution and table.count
+    array = sheets.decode_webp(store.read_bytes(f"{job.train}/{table.kept}"), table.channels)
+    rows, result = evaluate.neighbours(
+        ref.extractor(sheets.ungrid(array, table.resolution, table.count)), ref
+    )
     images = open_split(ref.data, "train").images[rows]
-    picture = sheets.encode_webp(sheets.grid(images))
-    store.write_bytes(f"{job.out}/neighbours.webp", picture)
-    told = {name: table[name] for name in ("columns", "count", "resolution")}
-    return found | told | {"path": f"{job.out}/neighbours.webp"}
+    result.path = f"{job.out}/neighbours.webp"
+    store.write_bytes(result.path, sheets.encode_webp(sheets.grid(images)))
+    result.columns, result.count, result.resolution = table.columns, table.count, table.resolution
+    return result
 
 
 def write_neighbours(images: np.ndarray, output: Path, store: Store, stages: Mapping[str, str]) -> None:

@@ -12,11 +12,7 @@ from components.evaluation.reference import CHOICE_SEED, SCHEMA, Judged, Referen
 from components.evaluation.snapshot import ENOUGH
 from components.metrics.distances import Estimate
 from components.metrics.retrieval import TOP
-
-Metric = dict[str, Any]
-"""One judged number: value, low, high (95 %), interval (how they came about), floor, n, extractor,
-extractor_hash, split, better, recipe and its comparability key; a note where it needs a warning, classes
-where it is a mean over them."""
+from components.records.evaluation import JudgedMetric, Metrics
 
 ROUNDING = "uint8, x * 127.5 + 127.5 rounded to nearest even"  # dataset.py:to_uint8, on both sides
 
@@ -71,7 +67,7 @@ class Recipe:
         n_real: int | None = None,
         split: str | None = None,
         **more: Any,
-    ) -> Metric:
+    ) -> JudgedMetric:
         """A number with all that says what it means."""
         seen = self.ref.extractor.described if by_extractor else {}
         recipe = {
@@ -93,30 +89,30 @@ class Recipe:
             **(self.more or {}),
             **more,
         }
-        return {
-            "value": estimate.value,
-            "low": estimate.low,
-            "high": estimate.high,
-            "interval": None if estimate.low is None else INTERVALS.get(name, JACKKNIFE),
-            "floor": floor,
-            "n": self.n,
-            "extractor": recipe["extractor"],
-            "extractor_hash": recipe["extractor_hash"],
-            "split": recipe["split"],
-            "better": "higher" if name in HIGHER else "lower",
-            "recipe": recipe,
-            "comparability": comparability.key(recipe),
-        }
+        return JudgedMetric(
+            value=estimate.value,
+            low=estimate.low,
+            high=estimate.high,
+            interval=None if estimate.low is None else INTERVALS.get(name, JACKKNIFE),
+            floor=floor,
+            n=self.n,
+            extractor=recipe["extractor"],
+            extractor_hash=recipe["extractor_hash"],
+            split=recipe["split"],
+            better="higher" if name in HIGHER else "lower",
+            recipe=recipe,
+            comparability=comparability.key(recipe),
+        )
 
 
-def warned(metrics: dict[str, Metric], ref: Reference, n: int) -> dict[str, Metric]:
+def warned(metrics: Metrics, ref: Reference, n: int) -> Metrics:
     """The same, with a note on each number that n images for so many features make doubtful."""
     for name, metric in metrics.items():
         frechet = "fid" in name or "frechet" in name
-        images = min((n // len(ref.info["data"]["labels"]), n)) if "classes" in metric else n
+        images = min((n // len(ref.info["data"]["labels"]), n)) if metric.classes else n
         instead = name.replace(ref.extractor.frechet_name, "kid").replace("rfid", "r_kid")
         if name.endswith("_unbiased") and n < 4 * ENOUGH * ref.dim:
-            metric["note"] = f"rough: it extrapolates from {n // 4:,} images for {ref.dim:,} features"
+            metric.note = f"rough: it extrapolates from {n // 4:,} images for {ref.dim:,} features"
         elif frechet and images < ENOUGH * ref.dim:
-            metric["note"] = f"mostly bias: {images:,} images for {ref.dim:,} features; rank by {instead}"
+            metric.note = f"mostly bias: {images:,} images for {ref.dim:,} features; rank by {instead}"
     return metrics

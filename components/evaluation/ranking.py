@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+
+from components.records.evaluation import JudgedMetric
 
 
-def rank_by(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+def rank_by(metrics: Mapping[str, JudgedMetric]) -> str:
     """The judged metric that ranks: the Frechet distance where there are images enough for it, else KID."""
     for name in ("fid", "frechet_distance", "rfid", "r_frechet_distance"):
-        if name in metrics and "note" not in metrics[name]:
+        if name in metrics and not metrics[name].note:
             return name
     return next(name for name in ("kid", "r_kid", "mse") if name in metrics)

@@ -15,6 +15,7 @@ import numpy as np
 from components.extractors.load import load_extractor
 from components.metrics.distances import frechet_distance, kid, statistics
 from components.metrics.diversity import BANDWIDTH, pairwise, vendi_score
+from components.records.training import Selection
 
 ENOUGH = 2  # times the feature dimension: with fewer images a Frechet distance is mostly bias
 
@@ -51,9 +52,9 @@ class Jury:
         return "kid" if few else "frechet_distance"
 
     @property
-    def described(self) -> dict[str, Any]:
-        """How it selects, for people."""
-        return {"metric": self.measure, "split": "validation", "n": self.samples}
+    def described(self) -> Selection:
+        """What selects, for people."""
+        return Selection(metric=self.measure, split="validation", n=self.samples)
 
     def __call__(self, images: np.ndarray) -> dict[str, float]:
         """Kid, frechet_distance, diversity and, for targets, mse and mae; `score` is the measure.

@@ -9,24 +9,15 @@ from components.common.errors import InputError
 from components.evaluation.comparability import ranked
 from components.evaluation.ranking import rank_by
 from components.families.catalogue import described
+from components.pipeline import evaluate, train
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
-from components.stages.cache import Done, read
+from components.records.evaluation import Stability
+from components.records.run import Comparison, FamilyResult, TableRow, TrainingSummary
+from components.stages.cache import Done
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 from components.store import Store
-
-EVALUATED = (  # what a family's result takes from its evaluation
-    "samples_per_second",
-    "metrics",
-    "kept",
-    "selected_by",
-    "averages",
-    "checkpoints",
-    "neighbours",
-    "curve",
-    "stability",
-)
 
 
 def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec:
@@ -44,53 +35,58 @@ def run(context: Context) -> dict[str, Any]:
         family_result(context.store, context.results[f"train/{f}"], context.results[f"evaluate/{f}"])
         for f in families
     ]
-    return {"results": results, "table": table(results)}
+    return Comparison(results=results, table=table(results)).to_json()
 
 
-def family_result(store: Store, trained: Done, evaluated: Done) -> dict[str, Any]:
+def family_result(store: Store, trained: Done, evaluated: Done) -> FamilyResult:
     """What is known of a family, for the table, the page and the command line."""
     assert trained.family is not None
-    training, evaluation = read(store, trained)["trained"], read(store, evaluated)["evaluated"]
-    return {
-        "family": trained.family,
-        **described(trained.family),
-        "parameters": training["parameters"],
-        "train_seconds": training["seconds"],
-        "images_seen": training["images"],
-        **{name: evaluation[name] for name in EVALUATED},
-        "samples": f"{trained.uri}/{training['samples']['kept']}",
-        "model": f"{trained.uri}/model",
-        "train": {name: training[name] for name in ("steps", "stopped_early", "terms")},
-    }
+    training, evaluation = train.result(store, trained), evaluate.result(store, evaluated)
+    about = described(trained.family)
+    summary = TrainingSummary(
+        steps=training.steps, stopped_early=training.stopped_early, terms=training.terms
+    )
+    return FamilyResult(
+        **vars(evaluation),
+        family=trained.family,
+        task=about["task"],
+        paper=about["paper"],
+        parameters=training.parameters,
+        train_seconds=training.seconds,
+        images_seen=training.images,
+        samples=f"{trained.uri}/{training.samples.kept}",
+        model=f"{trained.uri}/model",
+        train=summary,
+    )
 
 
-def table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def table(results: Sequence[FamilyResult]) -> list[TableRow]:
     """A row for each family."""
-    rows, ranks = [], rank(results)
-    for r in results:
-        best = rank_by(r["metrics"])
-        rows.append(
-            {
-                "family": r["family"],
-                "task": r["task"],
-                "complexity": {"parameters": r["parameters"]},
-                "stability": {name: r["stability"][name] for name in ("backslide", "kept")},
-                "quality": {best: r["metrics"][best]["value"], "floor": r["metrics"][best]["floor"]},
-                "speed": {"samples_per_second": r["samples_per_second"], "train_seconds": r["train_seconds"]},
-                "rank": ranks[r["family"]],
-            }
-        )
-    return rows
+    ranks = rank(results)
+    return [row(result, ranks[result.family]) for result in results]
 
 
-def rank(results: Sequence[Mapping[str, Any]]) -> dict[str, int | str]:
+def row(result: FamilyResult, rank: int | str) -> TableRow:
+    """The row of a family."""
+    best, steady = rank_by(result.metrics), result.stability or Stability()
+    return TableRow(
+        family=result.family,
+        task=result.task,
+        complexity={"parameters": result.parameters or 0},
+        stability={"backslide": steady.backslide, "kept": steady.kept},
+        quality={best: result.metrics[best].value, "floor": result.metrics[best].floor},
+        speed={"samples_per_second": result.samples_per_second, "train_seconds": result.train_seconds},
+        rank=rank,
+    )
+
+
+def rank(results: Sequence[FamilyResult]) -> dict[str, int | str]:
     """Each family's rank among those of its task, from 1; or why there is none."""
     ranks: dict[str, int | str] = {}
-    for task in dict.fromkeys(r["task"] for r in results):
-        rivals = {r["family"]: r["metrics"] for r in results if r["task"] == task}
+    for task in dict.fromkeys(result.task for result in results):
+        rivals = {r.family: r.metrics[rank_by(r.metrics)] for r in results if r.task == task}
         try:
-            order = ranked({family: metrics[rank_by(metrics)] for family, metrics in rivals.items()})
-            ranks |= {family: order.index(family) + 1 for family in rivals}
+            ranks |= {family: place for place, family in enumerate(ranked(rivals), 1)}
         except InputError as refusal:
             ranks |= dict.fromkeys(rivals, str(refusal))
     return ranks

@@ -18,7 +18,7 @@ from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.pipeline.sweep import samples_only
 from components.records.ablation import VariantResult
-from components.stages.cache import read
+from components.records.evaluation import Metrics
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 from components.tuning.confirmation import SIDES, duel
@@ -90,7 +90,7 @@ def confirm_training(context: Context, winner: Mapping[str, Any]) -> dict[str, A
     def result(plan: Plan) -> dict[str, Any] | str:
         nonlocal finished
         try:
-            metrics: dict[str, Any] | str = trained_and_evaluated(context, plan)
+            metrics: Metrics | str = trained_and_evaluated(context, plan)
         except Diverged as error:  # with one seed, of which there are several
             metrics = str(error)
         finished += 1
@@ -102,17 +102,16 @@ def confirm_training(context: Context, winner: Mapping[str, Any]) -> dict[str, A
         return compared(dict(zip(plans, pool.map(result, plans.values()), strict=True)))
 
 
-def trained_and_evaluated(context: Context, plan: Plan) -> dict[str, Any]:
+def trained_and_evaluated(context: Context, plan: Plan) -> Metrics:
     """The metrics of the swept family under another plan: its ordinary stages, found or computed now."""
     results, family = dict(context.results), context.family
     for stage in (train.STAGE, evaluate.STAGE):
         spec = stage.spec(plan, family)
         results[spec.name] = stage.result(context.store, plan, spec, results, context.run_id)
-    metrics: dict[str, Any] = read(context.store, results[f"evaluate/{family}"])["evaluated"]["metrics"]
-    return metrics
+    return evaluate.result(context.store, results[f"evaluate/{family}"]).metrics
 
 
-def compared(results: Mapping[Contender, dict[str, Any] | str]) -> dict[str, Any]:
+def compared(results: Mapping[Contender, Metrics | str]) -> dict[str, Any]:
     """The differences of both sides' metrics by seed; a result that is text says why its training failed.
 
     Raises:
@@ -132,15 +131,15 @@ def compared(results: Mapping[Contender, dict[str, Any] | str]) -> dict[str, Any
     return differences({seed: {side: metrics[side, seed] for side in SIDES} for seed in seeds}, failed=failed)
 
 
-def differences(metrics: Mapping[int, Mapping[str, Mapping[str, Any]]], **about: Any) -> dict[str, Any]:
+def differences(metrics: Mapping[int, Mapping[str, Metrics]], **about: Any) -> dict[str, Any]:
     """The record of a confirmation, from the metrics by seed and side."""
     first = next(iter(metrics.values()))["winner"]
     best = rank_by(first)
     pairs = [
-        {"seed": seed} | {side: of_side[side][best]["value"] for side in SIDES}
+        {"seed": seed} | {side: of_side[side][best].value for side in SIDES}
         for seed, of_side in metrics.items()
     ]
-    about |= {"split": "test", "floor": first[best]["floor"], "n": about.get("n", first[best]["n"])}
+    about |= {"split": "test", "floor": first[best].floor, "n": about.get("n", first[best].n)}
     return duel(best, pairs, **about)
 
 

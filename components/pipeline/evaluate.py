@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from components.cluster import ray_cluster
@@ -15,8 +14,11 @@ from components.families.catalogue import module_of
 from components.pipeline import reference, train
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
+from components.records.evaluation import Checkpoint, Evaluation
+from components.stages.cache import Done, read
 from components.stages.code_digest import code
 from components.stages.spec import Spec
+from components.store import Store
 
 SAMPLES_PER_JOB = 256  # a multiple of the chunk
 
@@ -40,31 +42,32 @@ def spec(plan: Plan, family: str) -> Spec:
 
 def run(context: Context) -> dict[str, Any]:
     """Evaluate both checkpoints; the numbers of the one that is kept are the family's."""
-    began, checkpoints, trained = time.time(), {}, f"train/{context.family}"
-    training = context.read(trained)["trained"]
-    for which, saved in training["checkpoints"].items():
+    began, name = time.time(), f"train/{context.family}"
+    training, evaluations = train.result(context.store, context.results[name]), {}
+    for which, saved in training.checkpoints.items():
         places = context.places(f"{context.folder}/parts/{which}", context.spec.settings["threads"])
-        published = which == training["kept"]
-        request = Verdict(places, context.uri(trained), context.family, context.folder, published)
-        evaluated = evaluate_weights(context, request, f"{context.uri(trained)}/{saved['model']}")
-        checkpoints[which] = {"step": saved["step"], **evaluated}
+        published = which == training.kept
+        request = Verdict(places, context.uri(name), context.family, context.folder, published)
+        evaluations[which] = evaluate_weights(context, request, f"{context.uri(name)}/{saved.model}")
     context.attempt.delete("parts")
-    best = checkpoints[training["kept"]]
-    evaluated = {
-        "metrics": best["metrics"],
-        "samples_per_second": best["samples_per_second"],
-        "kept": training["kept"],
-        "selected_by": training["selected_by"],
-        "averages": training["averages"],
-        "checkpoints": {w: {"step": c["step"], "metrics": c["metrics"]} for w, c in checkpoints.items()},
-        "neighbours": best["neighbours"],
-        "stability": best["stability"],
-        "curve": training["curve"],
+    result = evaluations[training.kept]
+    result.kept, result.selected_by, result.averages = training.kept, training.selected_by, training.averages
+    result.curve = training.curve
+    result.checkpoints = {
+        which: Checkpoint(step=training.checkpoints[which].step, metrics=evaluation.metrics)
+        for which, evaluation in evaluations.items()
     }
-    return {"evaluated": evaluated, "work_seconds": time.time() - began}
+    return {"evaluated": result.to_json(), "work_seconds": time.time() - began}
 
 
-def evaluate_weights(context: Context, request: Verdict, model: str) -> Mapping[str, Any]:
+def result(store: Store, done: Done) -> Evaluation:
+    """The evaluation of a family that the stage left."""
+    evaluation = Evaluation.read(read(store, done)["evaluated"])
+    assert evaluation, done.uri
+    return evaluation
+
+
+def evaluate_weights(context: Context, request: Verdict, model: str) -> Evaluation:
     """The metrics of the weights in the folder `model`; their images are sampled side by side."""
     settings, places = context.spec.settings, request.places
     trunk = lpips_file(context.plan.experiment.evaluate.lpips_path)
@@ -75,8 +78,9 @@ def evaluate_weights(context: Context, request: Verdict, model: str) -> Mapping[
     ]
     cpus, jobs = settings["threads"], [(draw,) for draw in draws]
     drawn = ray_cluster.each("components.evaluation.jobs:draw", jobs, cpus=cpus, gpus=context.gpus)
-    evaluated: dict[str, Any] = ray_cluster.call("components.evaluation.jobs:judge", request, cpus=cpus)
-    return evaluated | {"samples_per_second": n / sum(part["seconds"] for part in drawn)}
+    evaluation: Evaluation = ray_cluster.call("components.evaluation.jobs:judge", request, cpus=cpus)
+    evaluation.samples_per_second = n / sum(part["seconds"] for part in drawn)
+    return evaluation
 
 
 STAGE = Stage("evaluate", "family", spec, run)

@@ -24,12 +24,11 @@ def spec(plan: Plan, family: str) -> Spec:
 def run(context: Context) -> dict[str, Any]:
     """Copy the weights and write the card."""
     trained, evaluated = f"train/{context.family}", f"evaluate/{context.family}"
-    card = context.store.read_json(f"{context.uri('prepare')}/data/card.json")
     result = family_result(context.store, context.results[trained], context.results[evaluated])
     for name in ("model.safetensors", "config.json"):
         context.attempt.write_bytes(name, context.store.read_bytes(f"{context.uri(trained)}/model/{name}"))
-    context.attempt.write_bytes("samples.webp", context.store.read_bytes(result["samples"]))
-    context.attempt.write_text("README.md", model_card(card, result))
+    context.attempt.write_bytes("samples.webp", context.store.read_bytes(f"{result.samples}"))
+    context.attempt.write_text("README.md", model_card(context.plan.card, result))
     return {"exported": context.family}
 
 

@@ -9,8 +9,11 @@ from components.pipeline import captions, extractor, prepare, reference
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.records.names import RESULT
+from components.records.training import TrainingResult
+from components.stages.cache import Done, read
 from components.stages.code_digest import code
 from components.stages.spec import Spec
+from components.store import Store
 from components.training import ray_train
 from components.training.request import Fit
 
@@ -62,6 +65,13 @@ def run(context: Context) -> dict[str, Any]:
     ray_train.fit(job, f"{context.family}-{context.spec.key}-{context.number}")
     trained = context.attempt.read_json(RESULT)
     return {"trained": trained, "work_seconds": trained["work_seconds"], "workers": job.settings.workers}
+
+
+def result(store: Store, done: Done) -> TrainingResult:
+    """The result of a training that the stage left."""
+    training = TrainingResult.read(read(store, done)["trained"])
+    assert training, done.uri
+    return training
 
 
 STAGE = Stage("train", "family", spec, run, after=("latents",), shows_progress=True)

@@ -7,12 +7,13 @@ from typing import Any
 
 from components.records.analysis import PictureFile, Sheet
 from components.records.base import Number, Record
+from components.records.evaluation import Metrics
 
 
 class VariantResult(Record):
     """The evaluation of one variant."""
 
-    metrics: dict[str, dict[str, Any]] = {}
+    metrics: Metrics = {}
     seconds_per_image: Number = None
     sheet: PictureFile | None = None  # of its first images
 

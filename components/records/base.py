@@ -17,7 +17,7 @@ Number = Annotated[float | None, BeforeValidator(finite)]  # JSON has no NaN and
 class Record(BaseModel):
     """A JSON object. Its writer constructs it, which checks every field; its readers call `read`."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", protected_namespaces=())
+    model_config = ConfigDict(strict=True, extra="ignore", protected_namespaces=(), defer_build=True)
 
     @classmethod
     def read(cls, value: object) -> Self | None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from components.records import ablation as records
 from components.records.ablation import AblationResult, Ablations, Variant
+from components.records.evaluation import JudgedMetric
 from components.report import formatting, leaderboard
-from components.report.metric_labels import PERCENT, Metric, measure, summary
+from components.report.metric_labels import PERCENT, measure, summary
 from components.report.reading import Picture, Pictures, rounded
 
 PLOTTED = ("fid", "frechet_distance", "rfid", "r_frechet_distance", "label_accuracy")
@@ -165,12 +166,12 @@ def point(name: str) -> tuple[str, float] | None:
     return (match[1] or "", float(match[2])) if match else None
 
 
-def _plot(name: str, metric: str, points: Sequence[tuple[tuple[str, float], Metric]]) -> Plot:
-    shown, floor = measure(metric), points[0][1].get("floor")
+def _plot(name: str, metric: str, points: Sequence[tuple[tuple[str, float], JudgedMetric]]) -> Plot:
+    shown, floor = measure(metric), points[0][1].floor
     scale = 100 if shown.percent else 1
     lines: dict[str, list[list[float]]] = {}
     for (line, x), number in points:
-        lines.setdefault(line, []).append([x, rounded(scale * number["value"])])
+        lines.setdefault(line, []).append([x, rounded(scale * number.value)])
     xs = [x for (_, x), _ in points]
     return Plot(
         title=f"{shown.label}{f',{PERCENT}' if shown.percent else ''}",
@@ -190,7 +191,7 @@ def table(variants: Sequence[Variant]) -> Table:
     """The main metrics of every variant, and the seconds that an image takes."""
     names = [
         name
-        for name in leaderboard.metric_names([{"metrics": variant.metrics} for variant in variants])
+        for name in leaderboard.metric_names([variant.metrics for variant in variants])
         if measure(name).main and name not in ("memorised", "class_kid")
     ]
     first = {name: next(v.metrics[name] for v in variants if name in v.metrics) for name in names}
@@ -206,14 +207,15 @@ def table(variants: Sequence[Variant]) -> Table:
     return Table(columns, rows, summary(next(iter(first.values()), None)))
 
 
-def _column(name: str, metric: Metric) -> Column:
-    shown, floor = measure(name, metric), metric.get("floor")
+def _column(name: str, metric: JudgedMetric) -> Column:
+    shown, floor = measure(name, metric), metric.floor
     limit = "" if floor is None else f"{shown.bound} {shown.show_limit(floor)}"
-    return Column(shown.label, shown.better, shown.meaning, limit, metric.get("note") or "")
+    return Column(shown.label, shown.better, shown.meaning, limit, metric.note or "")
 
 
-def _cell(name: str, metric: Metric | None) -> Cell:
+def _cell(name: str, metric: JudgedMetric | None) -> Cell:
     shown = measure(name, metric)
     if metric is None:
         return Cell(formatting.NONE, "")
-    return Cell(shown.show(metric["value"]), shown.show_interval(metric).removesuffix(PERCENT))
+    interval = shown.show_interval(metric.low, metric.high).removesuffix(PERCENT)
+    return Cell(shown.show(metric.value), interval)

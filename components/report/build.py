@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
-from components.report import formatting, index_page, results, run_page
+from components.report import formatting, index_page, run_page
 from components.store import Store
 
 HERE = Path(__file__).parent
@@ -24,11 +24,8 @@ UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 def inline(value: Any) -> Markup:
     """`value` as JSON that is safe inside a script element."""
-    return Markup(
-        json.dumps(value, default=vars, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(
-            UNSAFE
-        )
-    )
+    text = json.dumps(value, default=vars, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(text.translate(UNSAFE))
 
 
 def environment() -> Environment:
@@ -43,7 +40,6 @@ def environment() -> Environment:
         "count": formatting.count,
         "duration": formatting.duration,
         "moment": formatting.moment,
-        "builds_on": results.builds_on,
     }
     env.globals |= {"policy": POLICY}
     return env

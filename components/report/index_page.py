@@ -7,52 +7,53 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from components.common.finite import finite
+from components.records.evaluation import Metrics
+from components.records.run import RunSummary
 from components.report import leaderboard
 from components.report.metric_labels import MEASURES, measure
 from components.report.reading import read_json, rounded
-from components.report.results import failures, family_names, finite
-from components.report.run_page import NUMBERS, RECIPE
 from components.store import Store
 
+NUMBERS = ("value", "low", "high", "floor")  # of a judged metric
 
-def summary(run_id: str, run: Mapping[str, Any]) -> dict[str, Any]:
+RECIPE = ("n", "extractor", "extractor_hash", "split", "better", "comparability")  # in short
+
+
+def summary(run_id: str, run: RunSummary | None) -> dict[str, Any]:
     """A run as a line of the index; one whose manifest cannot be read says so."""
-    lineage = run.get("lineage") or {}
-    data = lineage.get("data") or {}
-    keep = ("family", "task", "parameters", "train_seconds", "samples_per_second")
+    run, status = run or RunSummary(run_id=run_id), run.status if run else "unreadable"
+    costs, data = ("family", "task", "parameters", "train_seconds", "samples_per_second"), run.lineage.data
     return {
         "run_id": run_id,
-        "status": run.get("status") or "unreadable",
-        "kind": "sweep" if any(s.get("name") == "sweep" for s in run.get("stages") or []) else "run",
-        **{key: run.get(key) for key in ("started", "ended", "seconds", "smoke")},
-        "data": {key: data.get(key) for key in ("name", "title", "version")},
-        "commit": lineage.get("commit"),
-        "dirty": lineage.get("dirty"),
-        "config_hash": lineage.get("config_hash"),
-        "families": family_names(run),
-        "failed": list(dict.fromkeys(f["family"] for f in failures(run) if f["family"])),
+        "status": status,
+        **{name: getattr(run, name) for name in ("kind", "started", "ended", "seconds", "smoke")},
+        "data": {name: getattr(data, name) for name in ("name", "title", "version")},
+        **{name: getattr(run.lineage, name) for name in ("commit", "dirty", "config_hash")},
+        "families": run.families,
+        "failed": list(dict.fromkeys(stage.family for stage in run.failed if stage.family)),
         "results": [
-            {**{key: result.get(key) for key in keep}, "metrics": _in_short(result.get("metrics") or {})}
-            for result in run.get("results") or []
+            {**{name: getattr(result, name) for name in costs}, "metrics": _in_short(result.metrics)}
+            for result in run.results
         ],
-        "best": leaderboard.leaders(run.get("results") or []),
-        "report": f"runs/{run_id}/report/index.html" if run.get("report") else None,
+        "best": leaderboard.leaders(run.results),
+        "report": f"runs/{run_id}/report/index.html" if run.report else None,
     }
 
 
-def _in_short(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def _in_short(metrics: Metrics) -> dict[str, dict[str, Any]]:
     """Metrics without their recipes and classes: the run's own page has those."""
     keys = (*NUMBERS, *RECIPE, "note")
-    return {name: {key: metric.get(key) for key in keys} for name, metric in metrics.items()}
+    return {name: {key: getattr(metric, key) for key in keys} for name, metric in metrics.items()}
 
 
 def index_page(store: Store) -> dict[str, Any]:
     """All runs, newest first."""
     ids = store.list("runs")
     with ThreadPoolExecutor(1 if store.is_local else 16) as pool:
-        runs = pool.map(lambda run_id: read_json(store, f"runs/{run_id}/run.json"), ids)
+        runs = pool.map(lambda run_id: RunSummary.read(read_json(store, f"runs/{run_id}/run.json")), ids)
         lines = [finite(summary(run_id, run)) for run_id, run in zip(ids, runs, strict=True)]
-    lines.sort(key=lambda line: (str(line["started"] or ""), line["run_id"]), reverse=True)
+    lines.sort(key=lambda line: (line["started"] or "", line["run_id"]), reverse=True)
     return {"schema": 1, "runs": lines}
 
 
@@ -61,18 +62,18 @@ def compact(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     recipes: dict[str, int] = {}
 
     def pack(metric: Mapping[str, Any]) -> list[Any]:
-        recipe = {key: metric.get(key) for key in RECIPE}
+        recipe = {key: metric[key] for key in RECIPE}
         number = recipes.setdefault(json.dumps(recipe), len(recipes))
         return [
-            *(rounded(metric.get(key)) for key in NUMBERS),
+            *(rounded(metric[key]) for key in NUMBERS),
             number,
-            metric.get("note"),
+            metric["note"],
         ]
 
     lines = []
     for run in runs:
         results = [
-            {**r, "metrics": {n: pack(m) for n, m in (r.get("metrics") or {}).items() if measure(n).main}}
+            {**r, "metrics": {n: pack(m) for n, m in r["metrics"].items() if measure(n).main}}
             for r in run["results"]
         ]
         lines.append({**run, "results": results})

@@ -3,228 +3,273 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from components.evaluation.comparability import difference
 from components.families.tasks import DEFAULT, TASKS
+from components.records.evaluation import JudgedMetric, Metrics
+from components.records.run import ResultHead
 from components.report import formatting
 from components.report.metric_labels import MEASURES, PERCENT, limit, main, measure, recipe, summary
 
-Result = Mapping[str, Any]
+Result = TypeVar("Result", bound=ResultHead)
+
+
+class Cost(NamedTuple):
+    """A column of what a family costs."""
+
+    label: str
+    meaning: str
+    show: Callable[[Any], str]
+
+
+class Column(NamedTuple):
+    """A column of metrics."""
+
+    name: str
+    label: str
+    better: str
+    meaning: str
+    bound: str
+    recipe: str
+    limit: str
+    note: str | None
+    main: bool
+
+
+class Cell(NamedTuple):
+    """A number of a family; `why_not` says why it cannot be compared with the others."""
+
+    text: str
+    sort: float | None = None
+    interval: str = ""
+    floor: str = ""
+    bound: str = ""
+    detail: Sequence[tuple[str, str]] = ()
+    best: bool = False
+    why_not: str | None = None
+
+
+class Line(NamedTuple):
+    """A family's row."""
+
+    family: str
+    paper: str
+    cells: list[Cell]
+    costs: list[Cell]
+
+
+class Refusal(NamedTuple):
+    """Why numbers of a family cannot be compared with those of the others."""
+
+    family: str
+    sentence: str
+
+
+class Group(NamedTuple):
+    """The leaderboard of a task."""
+
+    task: str
+    title: str
+    meaning: str
+    columns: list[Column]
+    recipe: str  # of most columns
+    costs: list[Cost]
+    rows: list[Line]
+    refused: list[Refusal]
+
+    @property
+    def fair(self) -> list[Line]:
+        """The rows that the first metric may rank, best first."""
+        rows = self.rows if self.columns else []
+        return [row for row in rows if row.cells[0].sort is not None and not row.cells[0].why_not]
 
 
 COSTS = {
-    "parameters": ("Parameters", "Trainable numbers in the exported generator.", formatting.count),
-    "train_seconds": ("Training", "Seconds of training, by the clock.", formatting.duration),
-    "samples_per_second": ("Samples/s", "Images drawn per second on this machine.", formatting.number),
+    "parameters": Cost("Parameters", "Trainable numbers in the exported generator.", formatting.count),
+    "train_seconds": Cost("Training", "Seconds of training, by the clock.", formatting.duration),
+    "samples_per_second": Cost("Samples/s", "Images drawn per second on this machine.", formatting.number),
 }
 
 
-def value_of(result: Result, name: str) -> Any:
-    """The value of a metric in a result, or None."""
-    return ((result.get("metrics") or {}).get(name) or {}).get("value")
-
-
-def metric_names(results: Sequence[Result]) -> list[str]:
+def metric_names(results: Sequence[Metrics]) -> list[str]:
     """The metrics that any of `results` carries, the one to rank by first; those with a warning last."""
-    names = {name for result in results for name in result.get("metrics") or {}}
-    known = [name for name in MEASURES if name in names] + sorted(names - set(MEASURES))
+    names = {name for metrics in results for name in metrics}
+    ordered = [name for name in MEASURES if name in names] + sorted(names - set(MEASURES))
     last = warned(results)
-    return sorted(known, key=lambda name: name in last)
+    return sorted(ordered, key=lambda name: name in last)
 
 
-def warned(results: Sequence[Result]) -> set[str]:
+def warned(results: Sequence[Metrics]) -> set[str]:
     """The metrics that any of `results` carries with a warning."""
-    found = [item for result in results for item in (result.get("metrics") or {}).items()]
-    return {name for name, metric in found if metric.get("note")}
+    return {name for metrics in results for name, metric in metrics.items() if metric.note}
 
 
-def yardstick(metrics: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def yardstick(metrics: Sequence[JudgedMetric]) -> JudgedMetric | None:
     """The metric the others are compared with: of the recipe most share, the first at a tie."""
     if not metrics:
         return None
-    most, _ = Counter(m.get("comparability") for m in metrics).most_common(1)[0]
-    return next(m for m in metrics if m.get("comparability") == most)
+    most, _ = Counter(m.comparability for m in metrics).most_common(1)[0]
+    return next(m for m in metrics if m.comparability == most)
 
 
 def by_task(results: Sequence[Result]) -> dict[str, list[Result]]:
     """The results of each task, in the order of the page."""
-    tasks = dict.fromkeys([*TASKS, *(r.get("task") or DEFAULT for r in results)])
-    found = {task: [r for r in results if (r.get("task") or DEFAULT) == task] for task in tasks}
-    return {task: rows for task, rows in found.items() if rows}
+    tasks = dict.fromkeys([*TASKS, *(r.task or DEFAULT for r in results)])
+    rivals = {task: [r for r in results if (r.task or DEFAULT) == task] for task in tasks}
+    return {task: rows for task, rows in rivals.items() if rows}
 
 
 def title(task: str) -> str:
     """A task as a heading."""
-    return TASKS[task].title if task in TASKS else str(task).capitalize()
+    return TASKS[task].title if task in TASKS else task.capitalize()
 
 
-def groups(results: Sequence[Result]) -> list[dict[str, Any]]:
+def groups(results: Sequence[ResultHead]) -> list[Group]:
     """A leaderboard per task: its columns, and per family a cell for each."""
     return [_group(task, rows) for task, rows in by_task(results).items()]
 
 
-def _group(task: str, results: Sequence[Result]) -> dict[str, Any]:
-    names = metric_names(results)
-    metrics = {n: [r["metrics"][n] for r in results if value_of(r, n) is not None] for n in names}
-    references = {n: yardstick(metrics[n]) for n in names}
-    leaders = {n: _best(results, n, references[n]) for n in names}
-    calm = main(names, warned(results))
+def _group(task: str, results: Sequence[ResultHead]) -> Group:
+    every = [result.metrics for result in results]
+    names, calm = metric_names(every), main(metric_names(every), warned(every))
+    references = {name: yardstick([m[name] for m in every if name in m]) for name in names}
+    leaders = {name: _best(every, name, references[name]) for name in names}
     rows = [
-        {
-            "family": result.get("family"),
-            "paper": result.get("paper"),
-            "cells": [_cell(result, n, references[n], leaders[n]) for n in names],
-            "costs": [
-                {"text": show(result.get(k)), "sort": result.get(k)} for k, (_, _, show) in COSTS.items()
-            ],
-        }
+        Line(
+            result.family,
+            result.paper,
+            [_cell(result.metrics.get(n), n, references[n], leaders[n]) for n in names],
+            [Cell(cost.show(getattr(result, k)), getattr(result, k)) for k, cost in COSTS.items()],
+        )
         for result in ranked(results, names, references)
     ]
-    columns = [{**_column(n, references[n]), "main": n in calm} for n in names]
-    said, _ = Counter(column["recipe"] for column in columns).most_common(1)[0] if columns else ("", 0)
-    return {
-        "task": task,
-        "title": title(task),
-        "meaning": TASKS[task].description if task in TASKS else "",
-        "columns": columns,
-        "recipe": said,  # of most columns
-        "costs": list(COSTS.values()),
-        "rows": rows,
-        "refused": [refusal for row in rows for refusal in _refusals(row, columns)],
-    }
+    columns = [_column(name, references[name], name in calm) for name in names]
+    common, _ = Counter(column.recipe for column in columns).most_common(1)[0] if columns else ("", 0)
+    return Group(
+        task,
+        title(task),
+        TASKS[task].description if task in TASKS else "",
+        columns,
+        common,
+        list(COSTS.values()),
+        rows,
+        [refusal for row in rows for refusal in _refusals(row, columns)],
+    )
 
 
-def _refusals(row: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+def _refusals(row: Line, columns: Sequence[Column]) -> list[Refusal]:
     """What of a family may not be compared, one sentence for each reason."""
     labels: dict[str, list[str]] = {}
-    for cell, column in zip(row["cells"], columns, strict=True):
-        if cell.get("why_not"):
-            labels.setdefault(cell["why_not"], []).append(column["label"])
+    for cell, column in zip(row.cells, columns, strict=True):
+        if cell.why_not:
+            labels.setdefault(cell.why_not, []).append(column.label)
     return [
-        {
-            "family": row["family"],
-            "sentence": f"{formatting.listing(which)} {'is' if len(which) == 1 else 'are'} not comparable "
+        Refusal(
+            row.family,
+            f"{formatting.listing(which)} {'is' if len(which) == 1 else 'are'} not comparable "
             f"with the others: {why}.",
-        }
+        )
         for why, which in labels.items()
     ]
 
 
-def ranked(results: Sequence[Result], names: Sequence[str], references: Mapping[str, Any]) -> list[Result]:
+def ranked(
+    results: Sequence[ResultHead], names: Sequence[str], references: Mapping[str, JudgedMetric | None]
+) -> list[ResultHead]:
     """`results`, best first by the first metric; those that cannot be compared, or have none, last."""
 
-    def place(result: Result) -> tuple[int, float]:
-        metric = (result.get("metrics") or {}).get(names[0]) if names else None
-        if not metric or metric.get("value") is None:
+    def place(result: ResultHead) -> tuple[int, float]:
+        metric = result.metrics.get(names[0]) if names else None
+        reference = references[names[0]] if names else None
+        if metric is None or reference is None:
             return 2, 0.0
         sign = -1 if measure(names[0], metric).better == "higher" else 1
-        return int(difference(metric, references[names[0]]) is not None), sign * metric["value"]
+        return int(difference(metric, reference) is not None), sign * metric.value
 
     return sorted(results, key=place)
 
 
-def _best(results: Sequence[Result], name: str, reference: Mapping[str, Any] | None) -> Any:
+def _best(results: Sequence[Metrics], name: str, reference: JudgedMetric | None) -> float | None:
     """The best comparable value of a metric; None where there is nothing to be better than."""
-    metrics = [r["metrics"][name] for r in results if value_of(r, name) is not None]
-    values = [m["value"] for m in metrics if reference and difference(m, reference) is None]
+    metrics = [metrics[name] for metrics in results if name in metrics]
+    values = [m.value for m in metrics if reference and difference(m, reference) is None]
     if len(values) < 2:
         return None
     return max(values) if measure(name, reference).better == "higher" else min(values)
 
 
-def _column(name: str, reference: Mapping[str, Any] | None) -> dict[str, Any]:
-    shown = measure(name, reference)
-    return {
-        "name": name,
-        "label": shown.label,
-        "better": shown.better,
-        "meaning": shown.meaning,
-        "bound": shown.bound,
-        "recipe": summary(reference),
-        "limit": limit(shown, reference),
-        "note": (reference or {}).get("note"),
-    }
+def _column(name: str, reference: JudgedMetric | None, main: bool) -> Column:
+    shown, note = measure(name, reference), reference.note if reference else None
+    return Column(
+        name,
+        shown.label,
+        shown.better,
+        shown.meaning,
+        shown.bound,
+        summary(reference),
+        limit(shown, reference),
+        note,
+        main,
+    )
 
 
-def _cell(result: Result, name: str, reference: Mapping[str, Any] | None, leader: Any) -> dict[str, Any]:
-    metric = (result.get("metrics") or {}).get(name)
-    if not metric or metric.get("value") is None or reference is None:
-        return {"text": formatting.NONE, "sort": None}
+def _cell(
+    metric: JudgedMetric | None, name: str, reference: JudgedMetric | None, leader: float | None
+) -> Cell:
+    if metric is None or reference is None:
+        return Cell(formatting.NONE)
     shown, why = measure(name, metric), difference(metric, reference)
-    floor = shown.show_limit(metric["floor"]) if metric.get("floor") is not None else ""
-    interval = shown.show_interval(metric)
-    lines = [
-        ("interval", interval),
-        (shown.bound, floor),
-        *recipe(metric),
-        ("beware", metric.get("note")),
-    ]
-    return {
-        "text": shown.show(metric["value"]),
-        "sort": metric["value"],
-        "interval": interval.removesuffix(PERCENT),  # it stands below the value, which has the unit
-        "floor": floor,
-        "bound": shown.bound,
-        "detail": [(k, v) for k, v in lines if v],
-        "best": why is None and leader is not None and metric["value"] == leader,
-        "why_not": why,
-    }
+    floor = "" if metric.floor is None else shown.show_limit(metric.floor)
+    interval = shown.show_interval(metric.low, metric.high)
+    lines = [("interval", interval), (shown.bound, floor), *recipe(metric), ("beware", metric.note or "")]
+    return Cell(
+        shown.show(metric.value),
+        metric.value,
+        interval.removesuffix(PERCENT),  # it stands below the value, which has the unit
+        floor,
+        shown.bound,
+        [(k, v) for k, v in lines if v],
+        best=why is None and metric.value == leader,
+        why_not=why,
+    )
 
 
-def verdict(
-    run: Mapping[str, Any], results: Sequence[Result], families: Sequence[str], failed: Sequence[str]
-) -> str:
+def verdict(status: str, results: Sequence[ResultHead], families: int, failed: Sequence[str]) -> str:
     """The outcome in a sentence or two: how many families made it, and who leads."""
-    done, total = len({r.get("family") for r in results}), len(families)
-    status = run.get("status")
+    done = len({result.family for result in results})
     if status == "running":
-        opening = f"Still running: {done} of {total} families judged so far."
+        opening = f"Still running: {done} of {families} families judged so far."
     elif failed:
-        opening = f"{done} of {total} families finished; {formatting.listing(list(failed))} failed."
+        opening = f"{done} of {families} families finished; {formatting.listing(list(failed))} failed."
     elif status in ("failed", "interrupted"):
         ended = "was interrupted" if status == "interrupted" else "failed"
-        opening = f"The run {ended} with {done} of {total} families judged."
+        opening = f"The run {ended} with {done} of {families} families judged."
+    elif families > 1:
+        opening = f"All {families} families finished."
     else:
-        opening = (
-            f"All {total} families finished."
-            if total > 1
-            else "The family finished."
-            if total
-            else "Nothing was trained."
-        )
-    return " ".join([opening, *filter(None, (_leader(group) for group in groups(results)))])
+        opening = "The family finished." if families else "Nothing was trained."
+    return " ".join([opening, *filter(None, map(_leader, groups(results)))])
 
 
-def leaders(results: Sequence[Result]) -> list[dict[str, Any]]:
+def leaders(results: Sequence[ResultHead]) -> list[dict[str, Any]]:
     """The first of each task among those that may be compared: family, metric and value."""
     return [
-        {
-            "family": fair[0]["family"],
-            "metric": group["columns"][0]["name"],
-            "value": fair[0]["cells"][0]["sort"],
-        }
+        {"family": fair[0].family, "metric": group.columns[0].name, "value": fair[0].cells[0].sort}
         for group in groups(results)
-        if (fair := _fair(group))
+        if (fair := group.fair)
     ]
 
 
-def _fair(group: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows that the first metric may rank, best first."""
-    rows = group["rows"] if group["columns"] else []
-    return [r for r in rows if r["cells"][0].get("sort") is not None and not r["cells"][0].get("why_not")]
-
-
-def _leader(group: Mapping[str, Any]) -> str:
+def _leader(group: Group) -> str:
     """Who leads a task by its first metric, and how far."""
-    fair = _fair(group)
-    if not fair:
+    if not (fair := group.fair):
         return ""
-    first, name = fair[0]["cells"][0], fair[0]["family"]
-    bound = f" ({first['bound']} {first['floor']})" if first["floor"] else ""
-    reached = f"{group['columns'][0]['label']} {first['text']}{bound}"
+    first = fair[0].cells[0]
+    bound = f" ({first.bound} {first.floor})" if first.floor else ""
+    reached = f"{group.columns[0].label} {first.text}{bound}"
     if len(fair) == 1:
-        return f"{group['title']}: {name} reaches {reached}."
-    second = f"{fair[1]['family']} with {fair[1]['cells'][0]['text']}"
-    return f"{group['title']}: {name} leads with {reached}, ahead of {second}."
+        return f"{group.title}: {fair[0].family} reaches {reached}."
+    second = f"{fair[1].family} with {fair[1].cells[0].text}"
+    return f"{group.title}: {fair[0].family} leads with {reached}, ahead of {second}."

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.records.evaluation import JudgedMetric
 from components.report import formatting
-
-Metric = Mapping[str, Any]
 
 PERCENT = "\u00a0%"  # never parted from its number
 AS_REAL = "what real training images score against the same test images"
@@ -51,19 +49,18 @@ class Measure:
             return "chance"
         return "ceiling" if self.limit == PERFECT else "real"
 
-    def show(self, value: Any) -> str:
+    def show(self, value: float | None) -> str:
         """`value` as it stands in a table."""
         if value is None:
             return formatting.NONE
         return f"{value * 100:.1f}{PERCENT}" if self.percent else formatting.number(value)
 
-    def show_limit(self, value: Any) -> str:
+    def show_limit(self, value: float) -> str:
         """A floor: as short as it goes, since it stands beside every number."""
         return self.show(value) if self.percent else formatting.short(value)
 
-    def show_interval(self, metric: Metric) -> str:
+    def show_interval(self, low: float | None, high: float | None) -> str:
         """`low to high`, the unit once; empty where there is no interval."""
-        low, high = metric.get("low"), metric.get("high")
         if low is None or high is None:
             return ""
         return f"{self.show(low).removesuffix(PERCENT)} to {self.show(high)}"
@@ -213,12 +210,12 @@ STEPS = {  # a recipe's fields, in the order and the words of a tooltip
     "choice": "real images chosen by seed",
 }
 HASH = re.compile("[0-9a-f]{32,}")
-SAID = {"metric", "extractor", "extractor_hash", "split", "n", "n_real", "schema", *STEPS}
+NAMED = {"metric", "extractor", "extractor_hash", "split", "n", "n_real", "schema", *STEPS}
 
 
-def measure(name: str, metric: Metric | None = None) -> Measure:
+def measure(name: str, metric: JudgedMetric | None = None) -> Measure:
     """The measure called `name`; an unknown one takes its name and direction from the metric itself."""
-    better = (metric or {}).get("better", "lower")
+    better = metric.better if metric else "lower"
     return MEASURES.get(name) or Measure(name.replace("_", " ").capitalize(), "", better)
 
 
@@ -229,49 +226,45 @@ def main(names: list[str], warned: set[str]) -> set[str]:
     return {n for i, n in enumerate(names) if i == 0 or (measure(n).main and n not in hidden)}
 
 
-def features(metric: Metric) -> str:
+def features(metric: JudgedMetric) -> str:
     """The extractor and the beginning of its hash; empty for a metric of pixels."""
-    if not metric.get("extractor"):
-        return ""
-    return f"{metric['extractor']} {str(metric.get('extractor_hash') or '')[:8]}".strip()
+    return f"{metric.extractor} {(metric.extractor_hash or '')[:8]}".strip() if metric.extractor else ""
 
 
-def summary(metric: Metric | None) -> str:
+def summary(metric: JudgedMetric | None) -> str:
     """How a number was measured, in a line: extractor, count, split."""
     if metric is None:
         return ""
     parts = [
         f"features of {features(metric)}" if features(metric) else "",
-        f"n = {formatting.number(metric['n'])}" if metric.get("n") else "",
-        f"{metric['split']} split" if metric.get("split") else "",
+        f"n = {formatting.number(metric.n)}" if metric.n else "",
+        f"{metric.split} split" if metric.split else "",
     ]
     return ", ".join(filter(None, parts))
 
 
-def recipe(metric: Metric) -> list[tuple[str, str]]:
-    """How a number was measured, in full; an old record has only the first lines and the key."""
-    how = metric.get("recipe") or {}
-    rest = {
-        k: v for k, v in how.items() if k not in SAID and isinstance(v, str | int | float) and str(v) != ""
-    }
+def recipe(metric: JudgedMetric) -> list[tuple[str, str]]:
+    """How a number was measured, in full; a record without a recipe has only the first lines and the key."""
+    rest = {k: v for k, v in metric.recipe.items() if k not in NAMED and v not in (None, "")}
     lines = [
         ("features", features(metric)),
-        ("images", images(metric, how)),
-        *((word, _short(how.get(field))) for field, word in STEPS.items()),
+        ("images", images(metric)),
+        *((label, _short(metric.recipe.get(field))) for field, label in STEPS.items()),
         *((field.replace("_", " "), _short(value)) for field, value in rest.items()),
-        ("interval by", str(metric.get("interval") or "")),
-        ("comparability", str(metric.get("comparability") or "")),
+        ("interval by", metric.interval or ""),
+        ("comparability", metric.comparability or ""),
     ]
     return [(name, value) for name, value in lines if value]
 
 
-def images(metric: Metric, how: Mapping[str, Any]) -> str:
+def images(metric: JudgedMetric) -> str:
     """How many images on both sides, and of which split the real ones are."""
-    if metric.get("n") is None:
+    if metric.n is None:
         return ""
-    real = f" against {formatting.number(how['n_real'])} real" if how.get("n_real") is not None else ""
-    split = f", {metric['split']} split" if metric.get("split") else ""
-    return f"{formatting.number(metric['n'])}{real}{split}"
+    count = metric.recipe.get("n_real")
+    real = "" if count is None else f" against {formatting.number(count)} real"
+    split = f", {metric.split} split" if metric.split else ""
+    return f"{formatting.number(metric.n)}{real}{split}"
 
 
 def _short(value: Any) -> str:
@@ -281,8 +274,8 @@ def _short(value: Any) -> str:
     return value[:12] if isinstance(value, str) and HASH.fullmatch(value) else formatting.number(value)
 
 
-def limit(shown: Measure, metric: Metric | None) -> str:
+def limit(shown: Measure, metric: JudgedMetric | None) -> str:
     """The best that can be hoped for, in words."""
-    if not metric or metric.get("floor") is None:
+    if metric is None or metric.floor is None:
         return ""
-    return f"{shown.bound.capitalize()} {shown.show_limit(metric['floor'])}: {shown.limit}."
+    return f"{shown.bound.capitalize()} {shown.show_limit(metric.floor)}: {shown.limit}."

@@ -2,45 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from components.data.card import DataCard
+from components.records.evaluation import JudgedMetric
+from components.records.run import FamilyResult
 from components.report.checkpoints import selected_by
 from components.report.metric_labels import features, measure
 
 
-def model_card(data: dict[str, Any], result: dict[str, Any]) -> str:
-    """A model card in Markdown.
-
-    Args:
-        data: the data set's card.json.
-        result: what is known of the family (work.result).
-    """
-    family = result["family"]
+def model_card(data: DataCard, result: FamilyResult) -> str:
+    """A model card in Markdown."""
     lines = [
-        f"# {family} on {plain(data['title'])}",
+        f"# {result.family} on {plain(data.title)}",
         "",
-        f"{plain(result['paper'])}.",
+        f"{plain(result.paper)}.",
         "",
-        f"Trained by Atelier on {result['images_seen']:,} images ({result['train']['steps']:,} steps, "
-        f"{result['train_seconds']:.0f} seconds); {result['parameters']:,} parameters; EMA weights"
+        f"Trained by Atelier on {result.images_seen or 0:,} images ({result.train.steps:,} steps, "
+        f"{result.train_seconds or 0:.0f} seconds); {result.parameters or 0:,} parameters; EMA weights"
         f"{_kept(result)}.",
         "",
         "![samples](samples.webp)",
         "",
         "## Data",
         "",
-        f"{plain(data['title'])}: {data['counts']['train']:,} training images of "
-        f"{data['resolution']} x {data['resolution']} pixels, {data['channels']} channel(s).",
+        f"{plain(data.title)}: {data.counts['train']:,} training images of "
+        f"{data.resolution} x {data.resolution} pixels, {data.channels} channel(s).",
         "",
-        f"- Source: {plain(data['source'])}",
-        f"- Licence: {plain(data['licence'])}",
-        f"- Credit: {plain(data['credit'])}",
+        f"- Source: {plain(data.source)}",
+        f"- Licence: {plain(data.licence)}",
+        f"- Credit: {plain(data.credit)}",
         "",
         "## Measured",
         "",
         "| metric | better | value | interval | real images | samples | extractor |",
         "| --- | --- | --- | --- | --- | --- | --- |",
-        *(_row(name, metric) for name, metric in result["metrics"].items()),
+        *(_row(name, metric) for name, metric in result.metrics.items()),
         "",
         "Under *real images* stands the best that can be hoped for: what real training images score against",
         "the same test images, or what a perfect output scores. Numbers of different extractors, counts or",
@@ -56,14 +51,14 @@ def model_card(data: dict[str, Any], result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _kept(result: dict[str, Any]) -> str:
+def _kept(result: FamilyResult) -> str:
     """Which checkpoint the weights are of, where two were kept."""
-    if "best" not in (result.get("checkpoints") or {}):
+    if "best" not in result.checkpoints:
         return ""
-    step = result["checkpoints"][result["kept"]]["step"]
-    if result["kept"] == "last":
+    step = result.checkpoints[result.kept].step
+    if result.kept == "last":
         return f" of the last checkpoint, step {step:,}"
-    return f" of step {step:,}, selected by {selected_by(result['selected_by'])}"
+    return f" of step {step:,}, selected by {selected_by(result.selected_by)}"
 
 
 def plain(text: str) -> str:
@@ -73,15 +68,15 @@ def plain(text: str) -> str:
     )
 
 
-def _row(name: str, metric: dict[str, Any]) -> str:
+def _row(name: str, metric: JudgedMetric) -> str:
     shown = measure(name, metric)
     cells = [
         shown.label,
         shown.better,
-        shown.show(metric["value"]),
-        shown.show_interval(metric),
-        "" if metric["floor"] is None else shown.show_limit(metric["floor"]),
-        f"{metric['n']:,}",
+        shown.show(metric.value),
+        shown.show_interval(metric.low, metric.high),
+        "" if metric.floor is None else shown.show_limit(metric.floor),
+        f"{metric.n:,}",
         features(metric),
     ]
     return f"| {' | '.join(cells)} |"

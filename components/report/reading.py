@@ -7,8 +7,10 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
+from components.common.finite import as_number
+from components.common.finite import is_number as is_number
 from components.records.analysis import PictureFile
 from components.report import formatting
 from components.store import Store
@@ -23,7 +25,9 @@ MOMENTS = 60  # of training, at which the KL of every dimension is shown
 LATE = 10  # a bucket is shown as the mean over the last one in so many rows
 TILE = 56  # pixels of an image on the page, about
 
-Row = dict[str, Any]
+Row = Mapping[str, int | float]
+"""What a training logged after a step, by name."""
+
 Object = Mapping[str, Any]
 
 
@@ -37,20 +41,11 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether `value` is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def read_json(store: Store, rel: str) -> dict[str, Any]:
     """A JSON object in the store; empty if it is missing, torn or something else."""
     try:
         value = store.read_json(rel)
-    except (
-        FileNotFoundError,
-        json.JSONDecodeError,
-        UnicodeDecodeError,
-    ):  # a store that is gone must be heard
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):  # not of a store that is gone
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -76,34 +71,52 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class AttemptFolder:
+    """The folder of a stage's attempt.
+
+    Args:
+        store: where the stage and the page are.
+        path: the folder.
+        report: the page's folder, where pictures are copied to.
+        stem: beginning of the copies' names.
+    """
+
+    store: Store
+    path: str
+    report: str
+    stem: str
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A JSON object in the folder; empty if it is missing, torn or something else."""
+        return read_json(self.store, f"{self.path}/{name}")
+
+    def copy(self, name: str, target: str) -> str | None:
+        """Copy a picture beside the page; the path of the copy, None where there is no picture."""
+        path = f"samples/{self.stem}-{target}"
+        return path if copy(self.store, f"{self.path}/{name}", f"{self.report}/{path}") else None
+
+
+@dataclass(frozen=True)
 class Pictures:
     """The pictures of a stage, copied beside the page.
 
     Args:
-        store: where the stage and the page are.
-        attempt: the stage's folder.
-        report: the page's folder.
-        stem: beginning of the copies' names.
+        folder: the stage's.
         resolution: pixels along a side of an image, where known.
     """
 
-    store: Store
-    attempt: str
-    report: str
-    stem: str
-    resolution: Any
+    folder: AttemptFolder
+    resolution: int | None
 
     def take(self, path: PictureFile, rows: int, columns: int) -> Picture | None:
         """A copy of a picture of images in rows and columns; None if it is missing."""
-        target = f"samples/{self.stem}-{formatting.slug(path.removesuffix('.webp'))}.webp"
-        if not copy(self.store, f"{self.attempt}/{path}", f"{self.report}/{target}"):
-            return None
-        return Picture(target, columns * self.tile, rows * self.tile)
+        target = self.folder.copy(path, f"{formatting.slug(path.removesuffix('.webp'))}.webp")
+        return Picture(target, columns * self.tile, rows * self.tile) if target else None
 
     @property
     def tile(self) -> int:
         """Pixels of an image on the page: whole ones for each of its own."""
-        side = self.resolution if isinstance(self.resolution, int) and self.resolution > 0 else TILE
+        side = self.resolution or TILE
         return side * max(1, round(TILE / side))
 
 
@@ -142,13 +155,13 @@ def read_course(store: Store, attempt: str, back_to: Mapping[int, int] | None = 
         attempt: its folder.
         back_to: the steps that treatments say they went back to, by the attempt that follows.
     """
-    found = filter(None, (PART.fullmatch(name) for name in store.list(f"{attempt}/metrics")))
+    parts = filter(None, (PART.fullmatch(name) for name in store.list(f"{attempt}/metrics")))
     begins: dict[int, int] = {}
     logged: dict[int, dict[int, Row]] = {}
-    for number, first, name in sorted((int(part[3] or 1), int(part[1]), part[0]) for part in found):
+    for number, first, name in sorted((int(part[3] or 1), int(part[1]), part[0]) for part in parts):
         begins.setdefault(number, first - 1)
-        for row in _lines(store, f"{attempt}/metrics/{name}"):
-            logged.setdefault(number, {})[row["step"]] = row
+        for step, row in _rows(store, f"{attempt}/metrics/{name}"):
+            logged.setdefault(number, {})[step] = row
     begins |= back_to or {}
     rows, given_up = [], {}
     for number, by_step in sorted(logged.items()):
@@ -159,7 +172,8 @@ def read_course(store: Store, attempt: str, back_to: Mapping[int, int] | None = 
     return Course(rows, given_up, begins)
 
 
-def _lines(store: Store, rel: str) -> Iterator[Row]:
+def _rows(store: Store, rel: str) -> Iterator[tuple[int, Row]]:
+    """The rows of a part by step; what is no number is left out."""
     try:
         lines = store.read_bytes(rel).decode("utf-8", "replace").splitlines()
     except FileNotFoundError:  # listed, then replaced: the next build will see it
@@ -170,7 +184,7 @@ def _lines(store: Store, rel: str) -> Iterator[Row]:
         except ValueError:  # torn: the writer was interrupted
             continue
         if isinstance(row, dict) and isinstance(row.get("step"), int):
-            yield row
+            yield row["step"], {name: value for name, value in row.items() if isinstance(value, int | float)}
 
 
 def is_term(name: str) -> bool:
@@ -180,74 +194,98 @@ def is_term(name: str) -> bool:
 
 
 def is_vital(name: str) -> bool:
-    """Whether a column is what a doctor of training looked at."""
+    """Whether a column is a health metric."""
     return name.startswith(VITAL)
 
 
-def curves(
-    rows: Sequence[Row], most: int = MAX_POINTS, wanted: Callable[[str], bool] = is_term
-) -> dict[str, Any]:
-    """The wanted columns of the rows, each of at most `most` points; a point is the mean of `every` rows."""
+@dataclass(frozen=True)
+class Curves:
+    """Columns of the rows by name; a point is the mean of `every` rows."""
+
+    every: int
+    step: list[float]
+    seconds: list[float | None]
+    series: dict[str, list[float | None]]
+
+
+def curves(rows: Sequence[Row], most: int = MAX_POINTS, wanted: Callable[[str], bool] = is_term) -> Curves:
+    """The wanted columns of the rows, each of at most `most` points."""
     every = max(1, math.ceil(len(rows) / most))
     buckets = [rows[i : i + every] for i in range(0, len(rows), every)]
     names = dict.fromkeys(name for row in rows for name in row if wanted(name))
-    return {
-        "every": every,
-        "step": [bucket[-1]["step"] for bucket in buckets],
-        "seconds": [bucket[-1].get("seconds") for bucket in buckets],
-        "series": {name: [_mean(bucket, name) for bucket in buckets] for name in names},
-    }
+    return Curves(
+        every,
+        [bucket[-1]["step"] for bucket in buckets],
+        [as_number(bucket[-1].get("seconds")) for bucket in buckets],
+        {name: [_mean(bucket, name) for bucket in buckets] for name in names},
+    )
 
 
-def loss_by_noise(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The loss of each phase by share of noise, at the end of training.
+@dataclass(frozen=True)
+class NoiseProfile:
+    """The loss of a phase by share of noise, in [0, 1], of each bucket: its mean and standard deviation."""
 
-    Returns: by phase, the share in [0, 1] of each bucket, the loss's mean there, and its standard deviation.
-    """
-    found = [
-        match for name in dict.fromkeys(n for row in rows for n in row) if (match := BY_NOISE.fullmatch(name))
-    ]
-    phases = dict.fromkeys(match[1] for match in found)
-    return [{"phase": phase, **_by_bucket(rows, phase, found)} for phase in phases]
+    phase: str
+    noise: list[float | None]
+    loss: list[float | None]
+    deviation: list[float | None]
+    steps: list[float]  # the first and the last that it is the mean of
 
 
-def _by_bucket(rows: Sequence[Row], phase: str, found: Sequence[re.Match[str]]) -> dict[str, Any]:
-    buckets = sorted({int(match[3]) for match in found if match[1] == phase})
+def loss_by_noise(rows: Sequence[Row]) -> list[NoiseProfile]:
+    """The loss of each phase by share of noise, at the end of training."""
+    buckets: dict[str, set[int]] = {}
+    for match in map(BY_NOISE.fullmatch, dict.fromkeys(name for row in rows for name in row)):
+        if match:
+            buckets.setdefault(match[1], set()).add(int(match[3]))
+    return [_by_bucket(rows, phase, sorted(numbers)) for phase, numbers in buckets.items()]
+
+
+def _by_bucket(rows: Sequence[Row], phase: str, buckets: Sequence[int]) -> NoiseProfile:
     late = [row for row in rows if any(f"{phase}/loss_t{k}" in row for k in buckets)]
     late = late[-max(1, len(late) // LATE) :]
     variance = [_mean(late, f"{phase}/var_t{k}") for k in buckets]
-    return {
-        "noise": [_mean(late, f"{phase}/noise_t{k}") for k in buckets],
-        "loss": [_mean(late, f"{phase}/loss_t{k}") for k in buckets],
-        "deviation": [None if v is None else rounded(math.sqrt(max(v, 0.0))) for v in variance],
-        "steps": [late[0]["step"], late[-1]["step"]] if late else [],
-    }
+    return NoiseProfile(
+        phase,
+        [_mean(late, f"{phase}/noise_t{k}") for k in buckets],
+        [_mean(late, f"{phase}/loss_t{k}") for k in buckets],
+        [None if v is None else rounded(math.sqrt(max(v, 0.0))) for v in variance],
+        [late[0]["step"], late[-1]["step"]] if late else [],
+    )
 
 
-def kl_by_latent(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The course of the KL of each dimension of the code, by phase.
+@dataclass(frozen=True)
+class Dimension:
+    """The course of the KL of a dimension of the code."""
 
-    Returns: by phase, the steps, and the dimensions with their KL at each, the highest at the end first.
-    """
+    z: int
+    kl: list[float | None]
+
+
+@dataclass(frozen=True)
+class LatentCourse:
+    """The KL of each dimension of the code in a phase, at each step; the highest at the end first."""
+
+    phase: str
+    step: list[float]
+    dimensions: list[Dimension]
+
+
+def kl_by_latent(rows: Sequence[Row]) -> list[LatentCourse]:
+    """The course of the KL of each dimension of the code, by phase."""
     course = curves(rows, MOMENTS, lambda name: BY_LATENT.fullmatch(name) is not None)
-    found = [match for match in map(BY_LATENT.fullmatch, course["series"]) if match]
+    phases: dict[str, list[Dimension]] = {}
+    for name, values in course.series.items():
+        if match := BY_LATENT.fullmatch(name):
+            phases.setdefault(match[1], []).append(Dimension(int(match[2]), values))
     return [
-        {"phase": phase, "step": course["step"], "dimensions": _by_height(course["series"], found, phase)}
-        for phase in dict.fromkeys(match[1] for match in found)
+        LatentCourse(phase, course.step, sorted(dimensions, key=lambda dimension: -(dimension.kl[-1] or 0.0)))
+        for phase, dimensions in phases.items()
     ]
-
-
-def _by_height(
-    series: Mapping[str, list[float | None]], found: Sequence[re.Match[str]], phase: str
-) -> list[dict[str, Any]]:
-    dimensions = [{"z": int(match[2]), "kl": series[match[0]]} for match in found if match[1] == phase]
-    return sorted(dimensions, key=lambda dimension: -(dimension["kl"][-1] or 0.0))
 
 
 def _mean(rows: Sequence[Row], name: str) -> float | None:
-    values = [
-        row[name] for row in rows if isinstance(row.get(name), int | float) and math.isfinite(row[name])
-    ]
+    values = [row[name] for row in rows if name in row and math.isfinite(row[name])]
     return rounded(sum(values) / len(values)) if values else None
 
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import yaml
 
+from components.common.finite import finite
+from components.records.run import FamilyResult, RunManifest, TableRow
 from components.report import ablation, checkpoints, formatting, health, latent_analysis, leaderboard
+from components.report.ablation import FamilyAblations
+from components.report.health import HealthView
+from components.report.latent_analysis import LatentAnalysis
 from components.report.metric_labels import MEASURES, measure
+from components.report.reading import Curves, LatentCourse, NoiseProfile
 from components.report.results import (
     CURVED,
+    NeighboursView,
+    Samples,
     cost_at,
     failures,
-    family_names,
-    finite,
+    folder_of,
     neighbours,
     originals,
     read_run,
@@ -35,17 +43,6 @@ STATES = {
     "skipped": "not needed, or could not start",
 }
 
-NUMBERS = ("value", "low", "high", "floor")  # of a judged metric
-
-RECIPE = (
-    "n",
-    "extractor",
-    "extractor_hash",
-    "split",
-    "better",
-    "comparability",
-)  # how it was measured, in short
-
 COMPLEXITY = "Trainable numbers in the exported generator: what there is to fit, store and explain."
 
 DEFINITIONS = {
@@ -58,129 +55,162 @@ DEFINITIONS = {
 }
 
 
-def families(
-    store: Store, run: Mapping[str, Any], results: Sequence[Mapping[str, Any]], report: str
-) -> list[dict[str, Any]]:
-    """What each family leaves to look at: curves, grids, health, quality over time, and whether it failed."""
-    # A training without a class serves the family's uses; it is not the family's own.
-    own_stages = [s for s in run.get("stages") or [] if not s.get("without")]
-    stages = {(s.get("name"), s.get("family")): s for s in own_stages}
-    by_family = {r.get("family"): r for r in results}
-    failed = {f["family"]: f["error"] for f in failures(run)}
-    settings = ((run.get("lineage") or {}).get("config") or {}).get("families") or {}
-    entries = []
-    for name in family_names(run):
-        stage, result = stages.get(("train", name), {}), by_family.get(name, {})
-        shown = training_of(store, stage, settings.get(name) or {}, report)
-        own, rows = shown.pop("own"), shown.pop("rows")
-        guess = "reconstruct" if shown["samples"].get("originals") else "generate"
-        entries.append(
-            {
-                "name": name,
-                "task": result.get("task") or own.get("task") or guess,
-                "state": stage.get("state", "waiting"),
-                "error": failed.get(name),
-                **shown,
-                "quality": [
-                    cost_at(rows, point.get("step", 0)) | point for point in result.get("curve") or []
-                ],
-                "kept": checkpoints.kept_step(result),
-                "neighbours": neighbours(store, result, report),
-                "studies": told(store, run, stages.get(("ablation", name), {}), report, ablation.of_family),
-                "uses": told(
-                    store, run, stages.get(("latent_analysis", name), {}), report, latent_analysis.of_family
-                ),
-            }
-        )
-    return entries
+@dataclass(frozen=True)
+class FamilyView:
+    """What a family leaves to look at: curves, grids, health, quality over time, and whether it failed."""
+
+    name: str
+    task: str
+    state: str
+    error: str | None
+    curves: Curves
+    by_noise: list[NoiseProfile]
+    by_latent: list[LatentCourse]
+    samples: Samples
+    health: HealthView | None
+    quality: list[dict[str, float | None]]  # what it cost and the metrics of each snapshot
+    kept: int | None  # the step of the weights that are given out
+    neighbours: NeighboursView | None
+    studies: FamilyAblations | None
+    uses: LatentAnalysis | None
 
 
-def timeline(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+def family_view(
+    store: Store, run: RunManifest, name: str, result: FamilyResult | None, report: str
+) -> FamilyView:
+    """What a family of a run leaves to look at."""
+    stage, settings = run.stage("train", name), run.lineage.families.get(name)
+    training = training_of(folder_of(store, stage, report), settings if isinstance(settings, dict) else {})
+    guess = "reconstruct" if training.samples.originals else "generate"
+    errors = [failure.error for failure in failures(run) if failure.family == name]
+    return FamilyView(
+        name,
+        (result.task if result else "") or guess,
+        stage.state if stage else "waiting",
+        errors[-1] if errors else None,
+        training.curves,
+        training.by_noise,
+        training.by_latent,
+        training.samples,
+        training.health,
+        [cost_at(training.rows, p.get("step") or 0) | p for p in (result.curve if result else [])],
+        checkpoints.kept_step(result) if result else None,
+        neighbours(store, result, report) if result else None,
+        told(store, run, run.stage("ablation", name), report, ablation.of_family),
+        told(store, run, run.stage("latent_analysis", name), report, latent_analysis.of_family),
+    )
+
+
+def timeline(run: RunManifest) -> list[dict[str, Any]]:
     """The stages without what only the lineage needs."""
-    keys = ("name", "family", "state", "started", "ended", "seconds", "work_seconds", "cached_from", "error")
-    return [{key: stage.get(key) for key in keys} for stage in run.get("stages") or []]
+    names = ("name", "family", "state", "started", "ended", "seconds", "work_seconds", "cached_from", "error")
+    return [{name: getattr(stage, name) for name in names} for stage in run.stages]
 
 
-def table(run: Mapping[str, Any]) -> dict[str, Any]:
+class TableColumn(NamedTuple):
+    """A column of the comparison table."""
+
+    label: str
+    meaning: str
+
+
+class TableLine(NamedTuple):
+    """A family's row of the comparison table; a cell has lines."""
+
+    family: str
+    cells: list[list[str]]
+
+
+class Table(NamedTuple):
+    """The comparison table."""
+
+    columns: list[TableColumn]
+    rows: list[TableLine]
+
+
+def table(rows: Sequence[TableRow]) -> Table:
     """The field's table: columns with definitions, rows of text."""
-    rows = [row for row in run.get("table") or [] if isinstance(row, dict)]
-    names = [name for name in dict.fromkeys(key for row in rows for key in row) if name != "family"]
-    columns = [
-        {"label": name.replace("_", " ").capitalize(), "meaning": DEFINITIONS.get(name, "")} for name in names
-    ]
-    return {
-        "columns": columns,
-        "rows": [
-            {"family": row.get("family"), "cells": [said_of(name, row.get(name)) for name in names]}
-            for row in rows
-        ],
-    }
+    names = [name for name in TableRow.model_fields if name != "family"]
+    return Table(
+        [TableColumn(name.capitalize(), DEFINITIONS.get(name, "")) for name in names],
+        [TableLine(row.family, [lines_of(getattr(row, name)) for name in names]) for row in rows],
+    )
 
 
-def said_of(name: str, value: Any) -> list[str]:
+def lines_of(value: Mapping[str, float | None] | int | str | None) -> list[str]:
     """A cell of the field's table as lines."""
-    if isinstance(value, Mapping):
-        labels = {key: MEASURES[key].label if key in MEASURES else key.replace("_", " ") for key in value}
-        return [f"{labels[key]} {', '.join(said_of(key, item))}" for key, item in value.items()]
-    if isinstance(value, list):
-        return [", ".join(formatting.short(item) for item in value)]
-    return [formatting.count(value) if name in ("complexity", "parameters") else formatting.short(value)]
+    if not isinstance(value, Mapping):
+        return [formatting.short(value)]
+    labels = {name: MEASURES[name].label if name in MEASURES else name.replace("_", " ") for name in value}
+    shown = {n: formatting.count(v) if n == "parameters" else formatting.short(v) for n, v in value.items()}
+    return [f"{labels[name]} {text}" for name, text in shown.items()]
+
+
+def verdict(run: RunManifest, results: Sequence[FamilyResult], swept: Sequence[Mapping[str, Any]]) -> str:
+    """The outcome of a run in a few sentences."""
+    # A family has finished all the same where what comes after it failed.
+    lost = dict.fromkeys(stage.family for stage in run.failed if stage.family and not stage.optional)
+    parts = [sweep["verdict"] for sweep in swept]
+    if results or not swept:
+        parts.append(leaderboard.verdict(run.status, results, len(run.families), list(lost)))
+    return " ".join(parts)
 
 
 def run_page(store: Store, run_id: str) -> dict[str, Any]:
     """All that the page of a run shows. Copies the images it needs into the report's folder."""
-    run = finite(read_run(store, run_id))
-    report = f"runs/{run_id}/report"
-    results = results_of(store, run)
-    failed = failures(run)
-    names = family_names(run)
-    lineage = run.get("lineage") or {}
-    entries = finite(families(store, run, results, report))
-    swept_by = finite(sweeps(store, run, report))
-    # A family has finished all the same where what comes after it failed.
-    lost = dict.fromkeys(f["family"] for f in failed if f["family"] and not f["optional"])
+    run, report = read_run(store, run_id), f"runs/{run_id}/report"
+    results = results_of(store, run, report)
+    by_family = {result.family: result for result in results}
+    entries = [family_view(store, run, name, by_family.get(name), report) for name in run.families]
+    swept = finite(sweeps(store, run, report))
     return {
         "run": run,
         "run_id": run_id,
-        "title": (lineage.get("data") or {}).get("title")
-        or (lineage.get("data") or {}).get("name")
-        or "Unnamed data",
-        "verdict": " ".join(
-            [sweep["verdict"] for sweep in swept_by]
-            + ([leaderboard.verdict(run, results, names, list(lost))] if results or not swept_by else [])
-        ),
-        "sweeps": swept_by,
+        "title": run.lineage.data.title or run.lineage.data.name or "Unnamed data",
+        "verdict": verdict(run, results, swept),
+        "sweeps": swept,
         "groups": leaderboard.groups(results),
         "checkpoints": checkpoints.checkpoints(results),
         "classes": checkpoints.classes(results),
-        "neighbours": any(entry["neighbours"] for entry in entries),
-        "health": [entry for entry in entries if entry["health"]],
-        "studied": [entry for entry in entries if entry["studies"]],
-        "used": [entry for entry in entries if entry["uses"]],
+        "neighbours": any(entry.neighbours for entry in entries),
+        "health": [entry for entry in entries if entry.health],
+        "studied": [entry for entry in entries if entry.studies],
+        "used": [entry for entry in entries if entry.uses],
         # A sweep trains and judges its trials out of sight: only what its winner has is worth a section.
         "has": {
-            "leaderboard": bool(results) or not swept_by,
-            "samples": any(entry["samples"]["grids"] for entry in entries) or not swept_by,
-            "comparison": bool(run.get("table")) or not swept_by,
-            "training": any(entry["curves"]["step"] for entry in entries) or not swept_by,
+            "leaderboard": bool(results) or not swept,
+            "samples": any(entry.samples.grids for entry in entries) or not swept,
+            "comparison": bool(run.table) or not swept,
+            "training": any(entry.curves.step for entry in entries) or not swept,
         },
         "in_full": health.IN_FULL,
-        "table": table(run),
-        "failures": failed,
+        "table": table(run.table),
+        "failures": failures(run),
         "states": STATES,
-        "config": yaml.safe_dump(lineage.get("config") or {}, sort_keys=False, allow_unicode=True),
-        "inline": {
-            "kind": "run",
-            "started": run.get("started"),
-            "until": run.get("ended") or run.get("heartbeat"),
-            "resolution": (lineage.get("data") or {}).get("resolution"),
-            "classes": (lineage.get("data") or {}).get("labels"),
-            "families": entries,
-            "sweeps": [sweep["drawn"] for sweep in swept_by],
-            "real": real_images(store, run.get("stages") or [], report) or originals(entries),
-            "stages": timeline(run),
-            "states": STATES,
-            "vitals": health.VITALS,
-            "measures": {name: measure(name).label for name in CURVED},
-        },
+        "config": yaml.safe_dump(run.lineage.config, sort_keys=False, allow_unicode=True),
+        "inline": inlined(store, run, entries, swept, report),
+    }
+
+
+def inlined(
+    store: Store,
+    run: RunManifest,
+    entries: Sequence[FamilyView],
+    swept: Sequence[Mapping[str, Any]],
+    report: str,
+) -> dict[str, Any]:
+    """What the script of the page draws."""
+    return {
+        "kind": "run",
+        "started": run.started,
+        "until": run.ended or run.heartbeat,
+        "resolution": run.lineage.data.resolution,
+        "classes": run.lineage.data.labels,
+        "families": entries,
+        "sweeps": [sweep["drawn"] for sweep in swept],
+        "real": real_images(store, run, report) or originals([entry.samples for entry in entries]),
+        "stages": timeline(run),
+        "states": STATES,
+        "vitals": health.VITALS,
+        "measures": {name: measure(name).label for name in CURVED},
     }

@@ -240,7 +240,8 @@ def _repeats(finalist: Object) -> list[float]:
 
 
 def _interval(told: Object, shown: Measure) -> str:
-    return shown.show_interval(told) if is_number(told.get("low")) and is_number(told.get("high")) else ""
+    low, high = told.get("low"), told.get("high")
+    return shown.show_interval(low, high) if is_number(low) and is_number(high) else ""
 
 
 def confirmation_of(duel: Object, shown: Measure) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from components.records.health import HealthEvent, Monitoring
 from components.training import checkpoint
 from components.training.checkpoint import Moment
 from components.training.health.probe import Probe
@@ -33,10 +34,10 @@ class Log:
         """Quality of other fixed-seed samples of this step, on validation; empty where nothing judges."""
         return {}
 
-    def watch(self, how: dict[str, Any]) -> None:
+    def watch(self, how: Monitoring) -> None:
         """Say under which policy, how often and with which bands a doctor looks."""
 
-    def event(self, found: dict[str, Any], generator: nn.Module) -> None:
+    def event(self, event: HealthEvent, generator: nn.Module) -> None:
         """Keep a diagnosis, with the fixed-seed samples it is about."""
 
     def load(self, moment: Moment) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from components.records.training import Averages, Point
 from components.training import posthoc_ema
 from components.training.health.detector import Diagnosis
 from components.training.health.events import event, stopped
@@ -113,17 +114,16 @@ def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
     control, monitor = trainer.control, trainer.monitor
     remedy, generator = trainer.remedy(diagnosis.disease), trainer.calibrated()
     action = "treated" if remedy else monitor.without_remedy(diagnosis.disease)
-    found = event(diagnosis, control.attempt, action)
+    diagnosed = event(diagnosis, control.attempt, action)
     if remedy is None:
-        control.events.append(found)
-        log.event(found, generator)
+        control.events.append(diagnosed)
+        log.event(diagnosed, generator)
         if action == "stopped":
             log.save(control.step, trainer.state())
             refuse_again(trainer)
         return False
     state = trainer.group.agree(log.load(control.healthy)) if control.healthy else None
-    found = trainer.treat(found, remedy, state)
-    log.event(found, generator)
+    log.event(trainer.treat(diagnosed, remedy, state), generator)
     control = trainer.control
     log.go_back(control.step, control.attempt)
     log.watch(monitor.described)
@@ -134,7 +134,7 @@ def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
 def refuse_again(trainer: Trainer) -> None:
     """A training that the doctor stopped stays so: raises Diverged with why and what had been tried."""
     control = trainer.control
-    if control.events and control.events[-1]["action"] == "stopped":
+    if control.events and control.events[-1].action == "stopped":
         raise stopped(control.events[-1], trainer.settings.health, control.treatments)
 
 
@@ -156,31 +156,32 @@ def snapshot(trainer: Trainer, log: Log) -> dict[str, float]:
 
 
 @torch.no_grad()
-def try_lengths(trainer: Trainer, log: Log) -> dict[str, Any]:
+def try_lengths(trainer: Trainer, log: Log) -> Averages:
     """Judge averages of other lengths as snapshots are judged; one that beats the ordinary becomes the best.
 
     The ordinary average is the one that would be kept without: of the best snapshot, or of the last step. For
     the first process, after training; the averaged generator is afterwards what it was.
 
     Returns:
-        `won`: the length that did, None where it was the ordinary; `curve`: length and quality, and `missed`,
-        how far the profile is from that of the length; `snapshots`: how many they were made from.
+        which length was best, if it was not the ordinary one, and for each length its quality and, as
+        `missed`, how far its profile is from the exact one.
     """
     assert trainer.tracks
     control, generator, settings = trainer.control, trainer.ema.generator, trainer.settings
     last = {name: value.clone() for name, value in generator.state_dict().items()}
     ordinary = trainer.weights("best" if settings.keep == "best" else "last")
-    curve: list[dict[str, Any]] = [{"length": None, **log.judge(control.step, ordinary)}]
+    first = log.judge(control.step, ordinary)
     generator.load_state_dict(last)
-    won, lowest, best = None, curve[0]["score"], trainer.best
+    won, lowest, best = None, first["score"], trainer.best
     if math.isnan(lowest):
         lowest = math.inf
+    curve: list[Point] = [{"length": None, **first}]
     moments = log.stored_tracks(trainer.tracks.moments)
     lengths = settings.ema_lengths if moments else ()
-    made = posthoc_ema.averages(lengths, moments, map(log.load_tracks, moments), control.step)
-    for length, (parameters, missed) in zip(lengths, made, strict=True):
-        for name, mine in generator.named_parameters():
-            mine.copy_(parameters[name])
+    averages = posthoc_ema.averages(lengths, moments, map(log.load_tracks, moments), control.step)
+    for length, (parameters, missed) in zip(lengths, averages, strict=True):
+        for name, parameter in generator.named_parameters():
+            parameter.copy_(parameters[name])
         judged = log.judge(control.step, trainer.calibrated())
         curve.append({"length": length, "missed": missed, **judged})
         if judged["score"] < lowest:
@@ -189,4 +190,4 @@ def try_lengths(trainer: Trainer, log: Log) -> dict[str, Any]:
     generator.load_state_dict(last)
     if won is not None:
         trainer.best, control.best_step = best, control.step
-    return {"won": won, "curve": curve, "snapshots": len(moments)}
+    return Averages(won=won, curve=curve, snapshots=len(moments))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from components.families.artifact import save_model
+from components.records.health import TrainingHealth
 from components.records.names import KEPT, RESULT, VALIDATION_LOSS
+from components.records.training import Averages, SampleTable, SavedWeights, Selection, TrainingResult
 from components.sampling.reconstruction_error import known_errors
 from components.sampling.sheets import SHEET_COLUMNS
 from components.store import Store
@@ -28,7 +29,7 @@ class Outcome:
     inputs: Inputs
     trainer: Trainer
     trained: Trained
-    averages: dict[str, Any] | None  # of other lengths, where they were tried
+    averages: Averages | None  # of other lengths, where they were tried
     work_seconds: float
     rows: np.ndarray  # validation images that the sample grids belong to
 
@@ -42,7 +43,7 @@ class Outcome:
     @property
     def average_won(self) -> bool:
         """Whether an average of another length is the best."""
-        return self.averages is not None and self.averages["won"] is not None
+        return self.averages is not None and self.averages.won is not None
 
     @property
     def kept(self) -> str:
@@ -57,12 +58,10 @@ class Outcome:
         return {which: "model" if which == self.kept else f"model-{which}" for which in self.steps}
 
     @property
-    def sampled(self) -> dict[str, Any]:
-        """What the sample grids show."""
-        captions, count = self.inputs.validation.captions, {"count": len(self.rows)}
-        if not (self.inputs.card.text and captions):
-            return count
-        return count | {"titles": [captions[i] for i in self.rows]}
+    def titles(self) -> list[str]:
+        """The captions of the tiles of the sample grids, where there are any."""
+        captions = self.inputs.validation.captions
+        return [captions[i] for i in self.rows] if self.inputs.card.text and captions else []
 
 
 def write_result(outcome: Outcome, log: RunLog) -> None:
@@ -73,7 +72,7 @@ def write_result(outcome: Outcome, log: RunLog) -> None:
         write_weights(outcome, which, generator, log.attempt)
         if which == outcome.kept:
             log.attempt.write_bytes(KEPT, log.picture(generator))
-    log.attempt.write_json(RESULT, described(outcome, log))
+    log.attempt.write_json(RESULT, described(outcome, log).to_json())
 
 
 def write_weights(outcome: Outcome, which: str, generator: Generator, attempt: Store) -> None:
@@ -95,55 +94,54 @@ def write_weights(outcome: Outcome, which: str, generator: Generator, attempt: S
     )
 
 
-def described(outcome: Outcome, log: RunLog) -> dict[str, Any]:
+def described(outcome: Outcome, log: RunLog) -> TrainingResult:
     """The contents of trained.json."""
     trainer, trained, control = outcome.trainer, outcome.trained, outcome.trained.control
-    family, averages, folders = trainer.family, outcome.averages, outcome.folders
-    return {
-        "steps": control.step,
-        "images": trained.images,
-        "seconds": control.seconds,
-        "work_seconds": outcome.work_seconds,
-        "stopped_early": control.stopped,
-        "kept": outcome.kept,
-        "checkpoints": {
-            which: {"step": step, "model": folders[which]} for which, step in outcome.steps.items()
+    family, averages, jury = trainer.family, outcome.averages, log.selector and log.selector.jury
+    if averages and jury:
+        averages = averages.model_copy(update={"judged_by": jury.described})
+    return TrainingResult(
+        steps=control.step,
+        images=trained.images,
+        seconds=control.seconds,
+        work_seconds=outcome.work_seconds,
+        stopped_early=control.stopped,
+        kept=outcome.kept,
+        checkpoints={
+            which: SavedWeights(step=step, model=outcome.folders[which])
+            for which, step in outcome.steps.items()
         },
-        "selected_by": selected_by(log, trainer, averages),
-        "averages": _averages(log, averages),
-        "curve": control.curve,
-        "parameters": sum(p.numel() for p in family.generator.parameters()),
-        "parameters_trained": sum(p.numel() for p in family.parameters()),
-        "terms": trained.terms,
-        "health": trainer.monitor.described | {"events": control.events},
-        "samples": {**sample_table(log.attempt, family.card), **outcome.sampled},
-    }
+        selected_by=selected_by(log, trainer, averages),
+        averages=averages,
+        curve=control.curve,
+        parameters=sum(p.numel() for p in family.generator.parameters()),
+        parameters_trained=sum(p.numel() for p in family.parameters()),
+        terms={**trained.terms},
+        health=TrainingHealth(**vars(trainer.monitor.described), events=control.events),
+        samples=sample_table(log.attempt, family.card, outcome),
+    )
 
 
-def _averages(log: RunLog, found: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Which lengths of averages were tried, and by what they were judged."""
-    return found | {"judged_by": log.selector.jury.described} if found and log.selector else None
-
-
-def selected_by(log: RunLog, trainer: Trainer, averages: dict[str, Any] | None) -> dict[str, Any] | None:
+def selected_by(log: RunLog, trainer: Trainer, averages: Averages | None) -> Selection | None:
     """What chose the best weights."""
-    if averages and averages["won"] is not None and log.selector:
-        return log.selector.jury.described | {"ema_length": averages["won"]}
+    if averages and averages.won is not None and log.selector:
+        return log.selector.jury.described.model_copy(update={"ema_length": averages.won})
     if not trainer.control.best_step:
         return None
     if trainer.settings.patience is not None and len(trainer.family.phases) == 1:
-        return {"metric": VALIDATION_LOSS, "split": "validation"}
+        return Selection(metric=VALIDATION_LOSS, split="validation")
     return None if log.selector is None else log.selector.jury.described
 
 
-def sample_table(attempt: Store, card: Card) -> dict[str, Any]:
+def sample_table(attempt: Store, card: Card, outcome: Outcome) -> SampleTable:
     """How to read the grids: tiles lie side by side, row by row."""
     names = [name for name in attempt.list("samples") if name.startswith("step-")]
-    return {
-        "columns": SHEET_COLUMNS,
-        "resolution": card.resolution,
-        "channels": card.channels,
-        "steps": [int(name.removeprefix("step-").removesuffix(".webp")) for name in names],
-        "source": "samples/source.webp" if attempt.exists("samples/source.webp") else None,
-        "kept": KEPT,
-    }
+    return SampleTable(
+        columns=SHEET_COLUMNS,
+        count=len(outcome.rows),
+        resolution=card.resolution,
+        channels=card.channels,
+        steps=[int(name.removeprefix("step-").removesuffix(".webp")) for name in names],
+        source="samples/source.webp" if attempt.exists("samples/source.webp") else None,
+        titles=outcome.titles,
+    )

@@ -6,7 +6,6 @@ Metrics in parts, sample grids, checkpoints, its progress.
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from torch import nn
 
 from components.evaluation.snapshot import Selector
+from components.records.health import HealthEvent, Monitoring
 from components.sampling import sheets
 from components.store import Store
 from components.store.uploader import Uploader
@@ -76,18 +76,16 @@ class RunLog(Log):
         """The quality of other samples of this step."""
         return self.selector(generator) if self.selector else {}
 
-    def watch(self, how: dict[str, Any]) -> None:
-        """Keep how the doctor looks, for the page of a run under way."""
-        self.uploader.put(json.dumps(how).encode(), "health/watch.json")
+    def watch(self, how: Monitoring) -> None:
+        """Store how the training is monitored, for the page of a run under way."""
+        self.uploader.put(json.dumps(how.to_json()).encode(), "health/watch.json")
 
-    def event(self, found: dict[str, Any], generator: nn.Module) -> None:
-        """Keep a diagnosis, and the fixed-seed grid it is about."""
-        if found["picture"]:
-            self.uploader.put(self.picture(generator), found["picture"])
-        # JSON has no NaN, which is what a non-finite vital is.
-        evidence = {k: v if math.isfinite(v) else str(v) for k, v in found["evidence"].items()}
-        text = json.dumps(found | {"evidence": evidence}, allow_nan=False)
-        self.uploader.put(text.encode(), f"{event_name(found['attempt'], found['step'])}.json")
+    def event(self, event: HealthEvent, generator: nn.Module) -> None:
+        """Store a diagnosis, and the fixed-seed grid it is about."""
+        if event.picture:
+            self.uploader.put(self.picture(generator), event.picture)
+        text = json.dumps(event.to_json(), allow_nan=False)
+        self.uploader.put(text.encode(), f"{event_name(event.attempt, event.step)}.json")
 
     def load(self, moment: checkpoint.Moment) -> dict[str, Any]:
         """The state of a moment, as soon as it is in the store."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from components.records.health import HealthEvent, Treatment
+from components.records.training import Point
 
 
 @dataclass
@@ -19,10 +23,23 @@ class Control:
     bad_validations: int = 0
     stopped: bool = False
     healthy: tuple[int, int] | None = None  # attempt and step of the last checkpoint without any complaint
-    events: list[dict[str, Any]] = field(default_factory=list)  # diagnoses
-    treatments: list[dict[str, Any]] = field(default_factory=list)  # what was done about them
+    events: list[HealthEvent] = field(default_factory=list)  # diagnoses
     changes: dict[str, Any] = field(default_factory=dict)  # settings of the family that treatments changed
-    curve: list[dict[str, float]] = field(default_factory=list)  # step and quality of every judged snapshot
+    curve: list[Point] = field(default_factory=list)  # step and quality of every judged snapshot
+
+    @classmethod
+    def load(cls, state: Mapping[str, Any]) -> Control:
+        """The control that `state` describes."""
+        return cls(**{**state, "events": [HealthEvent(**event) for event in state["events"]]})
+
+    def state(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint."""
+        return vars(self) | {"events": [event.to_json() for event in self.events]}
+
+    @property
+    def treatments(self) -> list[Treatment]:
+        """What was done about the diagnoses."""
+        return [event.treatment for event in self.events if event.treatment]
 
 
 @dataclass

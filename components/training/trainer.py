@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from components.common.errors import Diverged, InputError
 from components.common.seeds import derive, seed
 from components.config.train import Train
+from components.records.health import HealthEvent, Treatment
 from components.training import posthoc_ema
 from components.training.carry_over import carried
 from components.training.distributed import Buffers, Group, Replica, evaluated
@@ -220,7 +221,7 @@ class Trainer:
         treatments, settings = self.control.treatments, self.settings
         if not settings.treats or len(treatments) >= settings.treatments:
             return None
-        tried = {treatment["remedy"] for treatment in treatments}
+        tried = {treatment.remedy for treatment in treatments}
         offered = self.family.remedies(disease)
         return next((r for r in offered if r.name not in tried), next(iter(offered), None))
 
@@ -271,7 +272,7 @@ class Trainer:
             "best": self.best,
             "tracks": self.tracks.state() if self.tracks else None,
             "shards": shards,
-            "control": vars(self.control).copy(),
+            "control": self.control.state(),
             "health": {
                 "doctor": self.monitor.doctor.state(),
                 "probe": self.probe.state() if self.probe else {},
@@ -309,46 +310,45 @@ class Trainer:
         if self.tracks:
             self.tracks.load_state(state["tracks"])
         self.buffers.load_state(state["shards"])
-        self.control = Control(**state["control"])
+        self.control = Control.load(state["control"])
         self.monitor.doctor.load_state(state["health"]["doctor"])
         if self.probe and state["health"]["probe"]:
             self.probe.load_state(state["health"]["probe"])
 
-    def treat(self, found: dict[str, Any], remedy: Remedy, state: dict[str, Any] | None) -> dict[str, Any]:
+    def treat(self, event: HealthEvent, remedy: Remedy, state: dict[str, Any] | None) -> HealthEvent:
         """Go back to a healthy state with the family's settings changed; the event with what was done.
 
         Networks that the change leaves as they were keep weights, averages and moments; others start again,
         and all do where there is no healthy state.
         """
         now = self.control
-        back = Control(**state["control"]) if state else Control()
+        back = Control.load(state["control"]) if state else Control()
         changes = now.changes | dict(remedy.change)
         torch.manual_seed(derive(self.settings.seed, "weights", now.attempt + 1))
         self.take_up(self.family.changed(remedy.change))
         fits = self.carry_over(state) if state else {}
-        treatment = {
-            "remedy": remedy.name,
-            "paper": remedy.paper,
-            "change": dict(remedy.change),
-            "back_to": back.step,
-            "carried": {
+        treatment = Treatment(
+            remedy=remedy.name,
+            paper=remedy.paper,
+            change=dict(remedy.change),
+            back_to=back.step,
+            carried={
                 name: "weights carry over" if fits.get(name) else "starts again"
                 for name, _ in self.family.named_children()
             },
-            "next_attempt": now.attempt + 1,
-        }
-        found = found | {"treatment": treatment}
+            next_attempt=now.attempt + 1,
+        )
+        event = event.model_copy(update={"treatment": treatment})
         self.control = replace(
             back,
             attempt=now.attempt + 1,
             seconds=now.seconds,
             healthy=(now.attempt + 1, back.step),
-            events=[*now.events, found],
-            treatments=[*now.treatments, treatment],
+            events=[*now.events, event],
             changes=changes,
         )
         self.monitor.doctor.reset()
-        return found
+        return event
 
     def carry_over(self, state: dict[str, Any]) -> dict[str, bool]:
         """Load of a state what still fits the family; says for each network whether it did."""

@@ -53,7 +53,7 @@ def evaluate(
         say=say,
     )
     if as_json:
-        print(json.dumps(judged))
+        print(json.dumps(judged.to_json()))
     else:
         views.show_judged(judged)
 

@@ -93,23 +93,27 @@ def _values(row: dict[str, Any]) -> str:
 
 def runs(*, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
     """List the runs in the store, newest first."""
+    from components.records.run import RunHead, RunManifest  # brings pydantic
+
     opened = open_named_store(store)
-    records = [r for r in (read_record(opened, run_id) for run_id in reversed(opened.list("runs"))) if r]
     if as_json:
-        print(json.dumps(records))
+        every = (read_record(opened, run_id, RunManifest) for run_id in reversed(opened.list("runs")))
+        print(json.dumps([run.to_json() for run in every if run]))
         return
+    heads = (read_record(opened, run_id, RunHead) for run_id in reversed(opened.list("runs")))
     print_table(
         ("run", "status", "data", "families", "seconds", "page"),
         [
             (
-                r["run_id"],
-                status_of(r),
-                r["lineage"]["data"]["name"],
-                ", ".join(r["lineage"]["config"]["families"]),
-                f"{r['seconds']:.0f}",
-                r["report"] or "-",
+                run.run_id,
+                status_of(run),
+                run.lineage.data.name,
+                ", ".join(run.lineage.families),
+                f"{run.seconds or 0:.0f}",
+                run.report or "-",
             )
-            for r in records
+            for run in heads
+            if run
         ],
     )
 
@@ -136,7 +140,7 @@ def build_report(*, run: str | None = None, store: StoreURL = STORE) -> None:
     from components import report
 
     opened = open_named_store(store)
-    for run_id in [find_run(opened, run)["run_id"]] if run else opened.list("runs"):
+    for run_id in [find_run(opened, run).run_id] if run else opened.list("runs"):
         print(report.build_run(opened, run_id))
     print(report.build_index(opened))
 

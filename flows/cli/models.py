@@ -20,7 +20,6 @@ from flows.cli.shared import (
     model_folder,
     open_named_store,
     print_table,
-    stage_folders,
 )
 
 LISTED = 20  # images that `anomaly` prints at least, flagged or not
@@ -79,22 +78,24 @@ def sample(
     from components.sampling.request import Wish
     from components.sampling.to_file import sample_to_file
 
-    folder, stages = model_folder(run, family, store)
+    folder, manifest = model_folder(run, family, store)
     for option in ["--nearest"] * nearest + ["--prior mixture"] * (prior == "mixture"):
-        if not stages:
+        if manifest is None:
             raise InputError(f"{option}: name a run in the store; a model's folder has no training images")
-    if prior == "mixture":
-        images = sample_mixture(request, folder, output, f"{stages['prepare']}/data", store, n=n, seed=seed)
+    if prior == "mixture" and manifest:
+        data = f"{manifest.folder('prepare')}/data"
+        images = sample_mixture(request, folder, output, data, store, n=n, seed=seed)
     else:
         options = vars(request).copy()
         wish = Wish(prompts=options.pop("prompt"), **options)
         images = sample_to_file(folder, output, n=n, seed=seed, wish=wish)
     print(output)
-    if nearest:
+    if nearest and manifest:
         from components.evaluation.jobs import write_neighbours
 
         beside = output.with_stem(f"{output.stem}-nearest")
-        write_neighbours(images, beside, open_named_store(store), stages)
+        folders = {name: manifest.folder(name) for name in ("prepare", "extractor", "reference")}
+        write_neighbours(images, beside, open_named_store(store), folders)
         print(beside)
 
 
@@ -171,8 +172,8 @@ def scoring_model(run: str, family: str | None, store: str) -> Path:
     if family or is_model(run):
         return model_folder(run, family, store)[0]
     opened = open_named_store(store)
-    record = find_run(opened, run)
-    for folder in stage_folders(record)[1].values():
+    manifest = find_run(opened, run)
+    for folder in manifest.models.values():
         if not why_not(opened.read_json(f"{folder}/config.json")):
             return Path(opened.local_copy(folder))
-    raise InputError(f"run {record['run_id']} has no model that encodes images, and none to score them with")
+    raise InputError(f"run {manifest.run_id} has no model that encodes images, and none to score them with")

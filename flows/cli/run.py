@@ -67,7 +67,7 @@ def run(
         print(json.dumps(views.summary(record)))
     else:
         views.show(record, open_named_store(experiment.store.url))
-    return 0 if record["status"] == "done" else 1
+    return 0 if record.status == "done" else 1
 
 
 def sweep(
@@ -105,7 +105,7 @@ def sweep(
     else:
         sweep_setup.show(record, opened)
         views.show(record, opened)
-    return 0 if record["status"] == "done" else 1
+    return 0 if record.status == "done" else 1
 
 
 def _swept(
@@ -121,7 +121,7 @@ def _swept(
             raise InputError("--resume-run continues with the settings of that sweep; --set is for a config")
         opened = open_named_store(store or STORE)
         record = find_run(opened, resume_run, kind="sweep")
-        return sweep_setup.interrupted(opened, record), record["run_id"]
+        return sweep_setup.interrupted(opened, record), record.run_id
     if config is None:
         raise InputError("name a config to sweep, or --resume-run ID to continue an interrupted sweep")
     where = [f"store.url={store}"] if store else []
@@ -135,14 +135,15 @@ def newest_interrupted(experiment: Experiment, config: Path) -> str:
     Raises:
         InputError: there is none, or its data is no longer what it was.
     """
+    from components.records.run import RunHead
     from flows import sweep_setup
     from flows.record import redacted
 
     store = open_named_store(experiment.store.url)
     settings = redacted(experiment)
     for run_id in reversed(store.list("runs")):
-        record = read_record(store, run_id)
-        if record and record["lineage"]["config"] == settings and record["status"] not in FINISHED:
+        record = read_record(store, run_id, RunHead)
+        if record and record.lineage.config == settings and record.status not in FINISHED:
             sweep_setup.check_data(experiment, record)
             return run_id
     raise InputError(f"--resume: no sweep of {config} with these settings was interrupted in this store")

@@ -7,13 +7,16 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
 from components.common.errors import InputError
 from components.common.paths import home
 from components.store import Store, open_store
+
+if TYPE_CHECKING:
+    from components.records.run import RunHead, RunManifest
 
 STORE = "output"
 LATEST = "latest"
@@ -24,37 +27,29 @@ Changes = Annotated[tuple[str, ...], Parameter("--set", metavar="a.b=c", help="c
 Forced = Annotated[
     tuple[str, ...], Parameter("--force", metavar="STAGE", help="run a stage although it is done; repeatable")
 ]
+Head = TypeVar("Head", bound="RunHead")
 StoreURL = Annotated[str, Parameter("--store", metavar="URL", help="the store: a folder or any fsspec URL")]
 
 
-def model_folder(run: str, family: str | None, url: str) -> tuple[Path, dict[str, str]]:
-    """The folder of an exported model, and the folders of its run's stages; `run` may be such a folder.
+def model_folder(run: str, family: str | None, url: str) -> tuple[Path, RunManifest | None]:
+    """The folder of an exported model, and its run; `run` may be such a folder.
 
     Raises:
         InputError: the run has no model of the family.
     """
     if is_model(run):
-        return Path(run), {}
+        return Path(run), None
     store = open_named_store(url)
-    record = find_run(store, run)
-    stages, models = stage_folders(record)
-    if family not in models:
-        names = ", ".join(models) or "none"
-        raise InputError(f"run {record['run_id']} has no model of family {family!r}; it has: {names}")
-    return store.local_copy(models[family]), stages
+    manifest = find_run(store, run)
+    if family not in manifest.models:
+        names = ", ".join(manifest.models) or "none"
+        raise InputError(f"run {manifest.run_id} has no model of family {family!r}; it has: {names}")
+    return store.local_copy(manifest.models[family]), manifest
 
 
 def is_model(folder: str) -> bool:
     """Whether a folder holds an exported model."""
     return (Path(folder) / "model.safetensors").exists()
-
-
-def stage_folders(record: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """The folders of a run's finished stages by their name, and those of its exported models by family."""
-    finished = [stage for stage in record["stages"] if stage["state"] in ("ran", "cached")]
-    folders = [(stage, f"{stage['uri']}/attempts/{stage['attempt']}") for stage in finished]
-    exported = {stage["family"]: folder for stage, folder in folders if stage["name"] == "export"}
-    return {stage["name"]: folder for stage, folder in folders}, exported
 
 
 def say(text: str) -> None:
@@ -67,34 +62,36 @@ def open_named_store(url: str) -> Store:
     return open_store(url, home())
 
 
-def read_record(store: Store, run_id: str) -> dict[str, Any] | None:
-    """The run.json of a run; None if it cannot be read."""
+def read_record(store: Store, run_id: str, kind: type[Head]) -> Head | None:
+    """The run.json of a run, or the part of it that is needed; None if it cannot be read."""
     try:
-        record: dict[str, Any] = store.read_json(f"runs/{run_id}/run.json")
+        return kind.read(store.read_json(f"runs/{run_id}/run.json"))
     except (FileNotFoundError, ValueError):
         return None
-    return record
 
 
-def status_of(record: dict[str, Any]) -> str:
+def status_of(run: RunHead) -> str:
     """A run's status; `lost` if it is recorded as running but has stopped updating its record."""
-    silent = datetime.now(UTC) - datetime.fromisoformat(record["heartbeat"])
-    return "lost" if record["status"] == "running" and silent > LOST else str(record["status"])
+    if run.status != "running" or run.heartbeat is None:
+        return run.status
+    return "lost" if datetime.now(UTC) - datetime.fromisoformat(run.heartbeat) > LOST else run.status
 
 
-def find_run(store: Store, run_id: str, kind: str | None = None) -> dict[str, Any]:
+def find_run(store: Store, run_id: str, kind: str | None = None) -> RunManifest:
     """The record of a run; `latest` is the newest, or the newest of a kind: run or sweep."""
+    from components.records.run import RunHead, RunManifest  # brings pydantic
+
     run_ids = store.list("runs")
     if run_id == LATEST and run_ids:
-        of_kind = (one for one in reversed(run_ids) if (read_record(store, one) or {}).get("kind") == kind)
-        run_id = run_ids[-1] if kind is None else next(of_kind, run_ids[-1])
-    record = read_record(store, run_id) if run_id in run_ids else None
-    if record is None:
+        heads = (read_record(store, name, RunHead) for name in reversed(run_ids if kind else []))
+        run_id = next((head.run_id for head in heads if head and head.kind == kind), run_ids[-1])
+    manifest = read_record(store, run_id, RunManifest) if run_id in run_ids else None
+    if manifest is None:
         raise InputError(
             f"there is no run {run_id!r} in the store; `atelier runs` lists {len(run_ids)}, "
             f"and `{LATEST}` is the newest"
         )
-    return record
+    return manifest
 
 
 def print_rows(rows: list[dict[str, Any]], as_json: bool = False) -> None:

@@ -20,6 +20,7 @@ from components.data.dataset import Shards, Split, to_uint8
 from components.metrics.distances import Estimate
 from components.metrics.image_pairs import psnr_values
 from components.records import analysis as records
+from components.records.evaluation import JudgedMetric, Metrics
 from models.family import Batch, Card, Generator, Noise
 
 CARD = Card(1, 8, 3)
@@ -247,15 +248,14 @@ def test_the_map_is_the_plane_of_most_variance() -> None:
 # Drawing and walking
 
 
-def judge(seen: list[np.ndarray]) -> Callable[[np.ndarray, np.ndarray | None], dict[str, dict[str, Any]]]:
+def judge(seen: list[np.ndarray]) -> Callable[[np.ndarray, np.ndarray | None], Metrics]:
     """A judge that only measures how far the mean image is from that of the data."""
     mean = splits()["test"].images[:].mean(0)
 
-    def judged(drawn: np.ndarray, labels: np.ndarray | None) -> dict[str, dict[str, Any]]:
+    def judged(drawn: np.ndarray, labels: np.ndarray | None) -> Metrics:
         seen.append(drawn)
         distance = float(np.abs(drawn.mean(0) - mean).mean())
-        kid = {"value": distance, "low": None, "high": None, "floor": 0.5, "better": "lower"}
-        return {"kid": kid}
+        return {"kid": JudgedMetric(value=distance, floor=0.5)}
 
     return judged
 

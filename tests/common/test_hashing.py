@@ -56,7 +56,7 @@ def test_data_sets_keep_their_hash_and_their_splits() -> None:
 def test_lineage_and_keys_keep_their_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "_git", lambda *_: None)
     experiment = {"data": {"name": "mnist5k"}, "families": {"vae": {"lr": 0.001}}, "seed": 0}
-    assert record.lineage(tmp_path, experiment)["config_hash"] == "81a8514b74af4d3c"
+    assert record.lineage(tmp_path, experiment).config_hash == "81a8514b74af4d3c"
     value = {"of": {"lr": 0.001, "é": [1, None]}, "seed": 3, "samples": 100}
     assert hashing.key_of(value) == "4305eb55288582f3"
     with pytest.raises(ValueError, match="JSON compliant"):

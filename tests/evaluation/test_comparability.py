@@ -9,9 +9,11 @@ import pytest
 from components.common.errors import InputError
 from components.evaluation import comparability
 from components.evaluation.comparability import difference, ranked
+from components.records.evaluation import JudgedMetric
+from components.records.run import FamilyResult
 
 
-def metric(value: float, better: str = "lower", **changes: Any) -> dict[str, Any]:
+def metric(value: float, better: str = "lower", **changes: Any) -> JudgedMetric:
     recipe = {
         "schema": 2,
         "metric": "kid",
@@ -25,7 +27,8 @@ def metric(value: float, better: str = "lower", **changes: Any) -> dict[str, Any
         "seeds": "independent",
         **changes,
     }
-    return {"value": value, "better": better, "recipe": recipe, "comparability": comparability.key(recipe)}
+    key = comparability.key(recipe)
+    return JudgedMetric(value=value, better=better, recipe=recipe, comparability=key)
 
 
 def test_one_recipe_may_be_compared() -> None:
@@ -51,17 +54,17 @@ def test_a_difference_is_named(change: dict[str, Any], words: str) -> None:
 
 
 def test_older_records_without_a_recipe_are_told_apart_by_what_they_have() -> None:
-    old = {"comparability": "a", "n": 100, "split": "test", "extractor": "classifier", "value": 1.0}
-    assert "number of images (100, not 50)" in str(difference(old, {**old, "comparability": "b", "n": 50}))
-    assert (
-        difference(old, {**old, "comparability": "b"})
-        == "measured by a different recipe or against other data"
-    )
+    old = JudgedMetric(comparability="a", n=100, split="test", extractor="classifier", value=1.0)
+    fewer, other = ({"comparability": "b", "n": 50}, {"comparability": "b"})
+    assert "number of images (100, not 50)" in str(difference(old, old.model_copy(update=fewer)))
+    reason = difference(old, old.model_copy(update=other))
+    assert reason == "measured by a different recipe or against other data"
 
 
 def test_an_older_record_beside_a_newer_one_is_told_apart_by_what_both_have() -> None:
-    new = metric(1.0) | {"n": 1000, "split": "test", "extractor": "classifier", "extractor_hash": "aa"}
-    old = {k: v for k, v in new.items() if k != "recipe"} | {"comparability": "b", "n": 500}
+    fields = {"n": 1000, "split": "test", "extractor": "classifier", "extractor_hash": "aa"}
+    new = metric(1.0).model_copy(update=fields)
+    old = new.model_copy(update={"recipe": {}, "comparability": "b", "n": 500})
     assert difference(old, new) == "different number of images (500, not 1,000)"
 
 
@@ -82,8 +85,8 @@ def test_ranking_across_recipes_is_refused_with_the_reason() -> None:
 def test_the_field_table_says_why_a_family_has_no_rank() -> None:
     from components.pipeline.compare import rank
 
-    def result(family: str, **of: Any) -> dict[str, Any]:
-        return {"family": family, "task": "generate", "metrics": {"kid": metric(**of)}}
+    def result(family: str, **of: Any) -> FamilyResult:
+        return FamilyResult(family=family, task="generate", metrics={"kid": metric(**of)})
 
     assert rank([result("a", value=2.0), result("b", value=1.0)]) == {"a": 2, "b": 1}
     refused = rank([result("a", value=2.0), result("b", value=1.0, n=9)])

@@ -16,12 +16,9 @@ from components.evaluation.evaluate import judge, judge_pairs, neighbours, rank_
 from components.evaluation.jobs import pair_values
 from components.evaluation.reference import Judged, Reference
 from components.evaluation.stability import stability
+from components.records.evaluation import JudgedMetric, Stability
 from tests.small_data import seen
 
-FIELDS = {
-    *("value", "low", "high", "interval", "floor", "n", "extractor", "extractor_hash", "split", "better"),
-    *("recipe", "comparability"),
-}
 SETS = {
     *("frechet_distance", "kid", "frechet_distance_unbiased", "precision", "recall", "density", "coverage"),
     "memorised",
@@ -66,7 +63,7 @@ def compressed(images, quality):
 
 
 def values(metrics, name):
-    return [m[name]["value"] for m in metrics]
+    return [m[name].value for m in metrics]
 
 
 # What a number says of itself
@@ -86,21 +83,21 @@ def test_every_number_carries_its_recipe(digits_ref, train):
     metrics = judge(seen(digits_ref, train.images[:400], train.labels[:400]), digits_ref)
     assert set(metrics) == SETS | CLASSES
     for name, metric in metrics.items():
-        assert set(metric) - {"note", "classes"} == FIELDS and metric["n"] == 400, name
-        recipe = metric["recipe"]
+        assert isinstance(metric, JudgedMetric) and metric.n == 400, name
+        recipe = metric.recipe
         assert recipe["metric"] == name and recipe["data"] == digits_ref.info["data"]["hash"]
         for field in ("seeds", "rounding", "preparation", "n_real", "chunk", "split"):
             assert recipe[field], (name, field)
-        assert metric["comparability"] == comparability.key(recipe)
+        assert metric.comparability == comparability.key(recipe)
         if not name.startswith("class_"):  # 40 images of a class are too few for an interval
-            assert metric["low"] <= metric["value"] <= metric["high"] and metric["interval"], name
-        assert metric["floor"] is not None, name
+            assert metric.low <= metric.value <= metric.high and metric.interval, name
+        assert metric.floor is not None, name
         of_classifier = name == "classification_accuracy"
-        assert metric["extractor"] == (None if of_classifier else "classifier")
+        assert metric.extractor == (None if of_classifier else "classifier")
         assert recipe["resize"] or of_classifier
-    assert metrics["memorised"]["recipe"]["n_real"] == 1000 and metrics["memorised"]["split"] == "train"
-    assert "bootstrap" not in metrics["kid"]["interval"], "repeated rows would bias a distance"
-    json.dumps(metrics, allow_nan=False)
+    assert metrics["memorised"].recipe["n_real"] == 1000 and metrics["memorised"].split == "train"
+    assert "bootstrap" not in metrics["kid"].interval, "repeated rows would bias a distance"
+    json.dumps({name: metric.to_json() for name, metric in metrics.items()}, allow_nan=False)
 
 
 def test_without_classes_there_are_no_class_numbers(lamps_ref):
@@ -128,9 +125,9 @@ def test_real_images_score_about_the_floor(digits_ref):
     validation = digits_ref.splits["validation"]
     metrics = judge(Judged(validation.features, validation.labels), digits_ref)
     for name in ("kid", "precision", "recall", "coverage", "density", "memorised"):
-        room = metrics[name]["high"] - metrics[name]["low"]
-        assert abs(metrics[name]["value"] - metrics[name]["floor"]) < 2 * room, name
-    assert metrics["frechet_distance"]["value"] < 2 * metrics["frechet_distance"]["floor"]
+        room = metrics[name].high - metrics[name].low
+        assert abs(metrics[name].value - metrics[name].floor) < 2 * room, name
+    assert metrics["frechet_distance"].value < 2 * metrics["frechet_distance"].floor
 
 
 def test_corruptions_move_distances_in_order_of_strength(digits_ref, lamps_ref, train, lamps):
@@ -174,22 +171,22 @@ def test_repeated_images_lower_coverage_in_order(digits_ref, train):
 def test_copies_of_training_images_count_as_memorised(digits_ref, train, test_split):
     half = np.concatenate([train.images[:200], test_split.images[:200]])
     found = judge(seen(digits_ref, half), digits_ref)["memorised"]
-    assert found["value"] == pytest.approx(0.5, abs=0.02) and found["floor"] < 0.05
-    near = neighbours(digits_ref.extractor(half[:210]), digits_ref)
-    assert near["rows"][:200] == list(range(200)) and set(range(200)) <= set(near["memorised"])
-    assert near["distances"][0] < 1e-3
+    assert found.value == pytest.approx(0.5, abs=0.02) and found.floor < 0.05
+    rows, near = neighbours(digits_ref.extractor(half[:210]), digits_ref)
+    assert rows[:200].tolist() == list(range(200)) and set(range(200)) <= set(near.memorised)
+    assert near.distances[0] is not None and near.distances[0] < 1e-3
 
 
 def test_labels_that_are_not_what_was_asked_for(digits_ref, test_split, train):
     right = judge(seen(digits_ref, test_split.images[:], test_split.labels), digits_ref)
     wrong = judge(seen(digits_ref, test_split.images[:], (test_split.labels + 1) % 10), digits_ref)
-    assert right["label_accuracy"]["value"] == right["label_accuracy"]["floor"] > 0.95
-    assert right["label_accuracy"]["better"] == "higher"
-    assert wrong["label_accuracy"]["value"] < 0.05 and wrong["classification_accuracy"]["value"] < 0.2
-    assert wrong["class_kid"]["value"] > 10 * abs(right["class_kid"]["value"])
-    assert set(right["class_kid"]["classes"]) == {str(i) for i in range(10)}
+    assert right["label_accuracy"].value == right["label_accuracy"].floor > 0.95
+    assert right["label_accuracy"].better == "higher"
+    assert wrong["label_accuracy"].value < 0.05 and wrong["classification_accuracy"].value < 0.2
+    assert wrong["class_kid"].value > 10 * abs(right["class_kid"].value)
+    assert set(right["class_kid"].classes) == {str(i) for i in range(10)}
     one = np.where(train.labels[:400] == 3, 8, train.labels[:400])  # threes are called eights
-    told = judge(seen(digits_ref, train.images[:400], one), digits_ref)["class_kid"]["classes"]
+    told = judge(seen(digits_ref, train.images[:400], one), digits_ref)["class_kid"].classes
     assert max(told, key=told.get) == "8" and "3" not in told
 
 
@@ -213,27 +210,25 @@ def test_a_classifier_is_trained_without_holding_all_images(digits_ref, train):
 
 def test_few_images_come_with_a_note_and_are_ranked_by_kid(digits_ref, train):
     few, many = (judge(seen(digits_ref, train.images[:n]), digits_ref) for n in (60, 400))
-    assert "rank by kid" in few["frechet_distance"]["note"] and "note" not in many["frechet_distance"]
-    assert "rough" in few["frechet_distance_unbiased"]["note"]
+    assert "rank by kid" in few["frechet_distance"].note and many["frechet_distance"].note is None
+    assert "rough" in few["frechet_distance_unbiased"].note
     assert rank_by(few) == "kid" and rank_by(many) == "frechet_distance"
-    assert few["frechet_distance"]["n"] == 60
-    assert few["frechet_distance"]["floor"] > many["frechet_distance"]["floor"], (
-        "the floor is that of the same n"
-    )
+    assert few["frechet_distance"].n == 60
+    assert few["frechet_distance"].floor > many["frechet_distance"].floor, "the floor is that of the same n"
 
 
 def test_the_unbiased_estimate_of_real_images_is_near_zero_where_the_plain_one_is_not(digits_ref):
     found = judge(Judged(digits_ref.splits["validation"].features), digits_ref)
     plain, unbiased = found["frechet_distance"], found["frechet_distance_unbiased"]
-    assert abs(unbiased["value"]) < plain["value"] / 2 and unbiased["low"] < 0 < unbiased["high"]
+    assert abs(unbiased.value) < plain.value / 2 and unbiased.low < 0 < unbiased.high
 
 
 def test_comparability_is_equal_only_for_the_same_question(digits_ref, lamps_ref, train):
     def key(name="kid", ref=digits_ref, split="test", images=train.images[:400], **about):
-        return judge(seen(ref, images, **about), ref, split)[name]["comparability"]
+        return judge(seen(ref, images, **about), ref, split)[name].comparability
 
     assert key() == key(images=train.images[400:800])
-    pairs = judge_pairs(seen(digits_ref, train.images[:390]), {}, digits_ref)["r_kid"]["comparability"]
+    pairs = judge_pairs(seen(digits_ref, train.images[:390]), {}, digits_ref)["r_kid"].comparability
     others = [
         key(),
         key("frechet_distance"),
@@ -249,7 +244,7 @@ def test_comparability_is_equal_only_for_the_same_question(digits_ref, lamps_ref
 
 def test_more_images_than_there_are_to_compare_with_are_cut(digits_ref, train):
     found = judge(seen(digits_ref, train.images[:]), digits_ref)["kid"]
-    assert found["n"] == found["recipe"]["n_real"] == 400
+    assert found.n == found.recipe["n_real"] == 400
 
 
 # Pairs
@@ -258,10 +253,10 @@ def test_more_images_than_there_are_to_compare_with_are_cut(digits_ref, train):
 def test_a_perfect_reconstruction_is_perfect(digits_ref, test_split):
     images = test_split.images[:]
     found = judge_pairs(seen(digits_ref, images), pair_values(images, images, None), digits_ref)
-    assert found["psnr"]["value"] == 100 and found["psnr"]["better"] == "higher"
+    assert found["psnr"].value == 100 and found["psnr"].better == "higher"
     for name in ("mse", "mae", "ssim", "r_kid", "r_frechet_distance"):
-        assert found[name]["value"] == pytest.approx(found[name]["floor"], abs=1e-7), name
-    assert found["mse"]["extractor"] is None and "bootstrap" in found["mse"]["interval"]
+        assert found[name].value == pytest.approx(found[name].floor, abs=1e-7), name
+    assert found["mse"].extractor is None and "bootstrap" in found["mse"].interval
 
 
 def test_worse_reconstructions_score_worse(digits_ref, test_split):
@@ -320,8 +315,8 @@ def test_stability_of_known_curves():
         return [{"step": i, "frechet_distance": value} for i, value in enumerate(values)]
 
     # Relative to what was gained: 16 -> 1 is four halvings, back to 4 loses two of them.
-    known = {"backslide": 0.5, "kept": 0.5, "best_step": 1, "snapshots": 3, "of": "frechet_distance"}
-    assert stability(points(16, 1, 4)) == pytest.approx(known)
-    worse = {"backslide": 1, "kept": 0, "best_step": 0, "snapshots": 3, "of": "frechet_distance"}
+    known = Stability(backslide=0.5, kept=0.5, best_step=1, snapshots=3, of="frechet_distance")
+    assert stability(points(16, 1, 4)) == known
+    worse = Stability(backslide=1, kept=0, best_step=0, snapshots=3, of="frechet_distance")
     assert stability(points(1, 2, 3)) == worse
-    assert stability(points(1, 0))["backslide"] is None and stability([])["snapshots"] == 0
+    assert stability(points(1, 0)).backslide is None and stability([]).snapshots == 0

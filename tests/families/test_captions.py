@@ -288,14 +288,14 @@ def test_samples_of_captions_are_judged_by_retrieval(store: Store, tmp_path: Pat
     see = load_extractor(judged_by(store) / "extractor")
     places = Places(store.url, "data", "reference/extractor", "parts", "reference", captions="captions")
     draw(Draw(places, "attempt/model", 24, seed=0))
-    metric = judge(Verdict(places, "attempt", "captioned", "out", published=False))["metrics"]
+    metric = judge(Verdict(places, "attempt", "captioned", "out", published=False)).metrics
     found, names = metric["retrieval_top5"], split(store, "test").text.rows
     fake = parts.gather(store, "parts", "features", tmp_path)
     assert fake is not None
     right = ranks(fake, names, see(split(store, "test").images[:]), names) < 5
-    assert found["value"] == right.mean() > found["floor"] == pytest.approx(chance(names, names)) == 5 / 24
-    assert found["better"] == "higher" and found["n"] == 24 and found["interval"].startswith("Wilson")
-    assert found["low"] <= found["value"] <= found["high"] and found["recipe"]["baseline"] == "chance"
+    assert found.value == right.mean() > found.floor == pytest.approx(chance(names, names)) == 5 / 24
+    assert found.better == "higher" and found.n == 24 and str(found.interval).startswith("Wilson")
+    assert found.low <= found.value <= found.high and found.recipe["baseline"] == "chance"
 
 
 def test_judged_samples_follow_the_captions_of_the_split(store: Store) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from components.records.health import HealthEvent
+from components.records.run import RunManifest
 from components.stages.spec import Spec
 from components.store import Store
 from flows import run
@@ -32,7 +34,7 @@ def training(tmp_path: Path) -> Iterator[tuple[run.Run, Spec, Store]]:
     """A run with a terminal of text, a stage, and its attempt's folder."""
     store = Store(str(tmp_path / "store"))
     board = ProgressDisplay(Console(file=io.StringIO(), width=200))
-    made = run.Run("r", None, store, Record(store, "r", {}), board)  # type: ignore[arg-type]
+    made = run.Run("r", None, store, Record(store, RunManifest(run_id="r")), board)  # type: ignore[arg-type]
     yield made, Spec("train", {}, {}, family="dcgan"), store.child("attempt")
     made.record.finish("done")
     del run.RUNS["r"]
@@ -51,8 +53,8 @@ def said(made: run.Run) -> list[str]:
     ],
 )
 def test_a_diagnosis_is_a_line(changes: dict[str, Any], did: str) -> None:
-    assert run.diagnosis("train x", FOUND | changes) == f"  train x: {SAID}{did}"
-    assert run.diagnosis("train x", FOUND | {"evidence": {}}).count("(") == 0
+    assert run.diagnosis("train x", HealthEvent(**FOUND | changes)) == f"  train x: {SAID}{did}"
+    assert run.diagnosis("train x", HealthEvent(**FOUND | {"evidence": {}})).count("(") == 0
 
 
 def test_each_diagnosis_is_said_once_and_counted(training: tuple[run.Run, Spec, Store]) -> None:
@@ -77,8 +79,8 @@ def test_what_was_said_before_an_interruption_is_not_said_again(
     monkeypatch.setattr(run, "POLL", 0.05)
     attempt.write_json("health/event-1-0001200.json", FOUND)
     with made.watching(spec, attempt):
-        while not made.record.content["stages"]:  # the old one is counted
+        while not made.record.manifest.stages:  # the old one is counted
             pass
         attempt.write_json("health/event-2-0001300.json", FOUND | {"step": 1300, "attempt": 2})
     assert ["step 1300" in line for line in said(made)] == [True]
-    assert made.record.content["stages"][0]["events"] == 2
+    assert made.record.manifest.stages[0].events == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from components.records.run import Overhead, RunManifest, StageEntry
 from flows.record import public, redacted
 from flows.start import overhead
 from tests.config.test_config import QUICKSTART
@@ -37,10 +38,10 @@ def test_redacted_keeps_everything_else() -> None:
 
 
 def test_overhead_is_the_time_in_which_nothing_computes() -> None:
-    def stage(offset: float, seconds: float, work: float, state: str = "ran") -> dict[str, object]:
-        return {"offset": offset, "seconds": seconds, "work_seconds": work, "state": state}
+    def stage(offset: float, seconds: float, work: float, state: str = "ran") -> StageEntry:
+        return StageEntry(name="train", offset=offset, seconds=seconds, work_seconds=work, state=state)
 
     # Starting takes 10 s, then two trainings side by side (one needs 5 s to start), then 5 s of nothing.
     stages = [stage(10, 50, 45), stage(10, 20, 20), stage(0, 0, 0, "cached")]
-    found = overhead({"seconds": 65.0, "stages": stages})
-    assert found == {"seconds": 15.0, "share": round(15 / 65, 4)}
+    found = overhead(RunManifest(run_id="r", seconds=65.0, stages=stages))
+    assert found == Overhead(seconds=15.0, share=round(15 / 65, 4))

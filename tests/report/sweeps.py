@@ -8,7 +8,7 @@ import numpy as np
 from components.config.sweep import Sweep
 from components.tuning.importance import comparable_scores, importances
 from components.tuning.recommendations import recommendations
-from tests.report.fixture import HOSTILE, digits, lineage, manifest, sheet, stage
+from tests.report.fixture import HOSTILE, digits, lineage, manifest, sheet, stage, write_run
 
 SWEEP = "20261125-070000-5ee9"
 LR = {
@@ -312,5 +312,5 @@ def write(
         stages.append(stage("confirmation", family, "ran", 395.0, 12.0, uri=other))
     status = "running" if state == "running" else "done"
     run = manifest(SWEEP, status, stages, [], lineage=lineage(families=[family]), command="atelier sweep")
-    store.write_json(f"runs/{SWEEP}/run.json", run)
+    write_run(store, run)
     return SWEEP

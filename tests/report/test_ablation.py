@@ -133,7 +133,7 @@ def test_a_bucket_without_images_is_left_out():
     row = {"p/loss_t0": 1.0, "p/var_t0": 4.0, "p/noise_t0": 0.25, "p/loss_t7": float("nan")}
     rows = [{"step": s, **row} for s in range(3)]
     (curve,) = loss_by_noise(rows)
-    assert (curve["loss"], curve["deviation"], curve["steps"]) == ([1.0, None], [2.0, None], [2, 2])
-    assert curve["noise"] == [0.25, None]
+    assert (curve.loss, curve.deviation, curve.steps) == ([1.0, None], [2.0, None], [2, 2])
+    assert curve.noise == [0.25, None]
     assert loss_by_noise([{"step": 1, "p/loss_total": 1.0}]) == []
     assert list(curves([{"step": 1, "p/loss_total": 1.0, "p/loss_t1": 2.0}])["series"]) == ["p/loss_total"]

@@ -303,8 +303,8 @@ def test_a_reader_of_uses(browser, store, runs):
 
 @pytest.mark.parametrize("count", [1, 100])
 def test_a_page_with_many_diagnoses(browser, store, runs, count):
-    event = fixture.ended() | {"action": "observed", "picture": None}
-    events = [event | {"step": step} for step in range(1, count + 1)]
+    event = fixture.ended().model_copy(update={"action": "observed", "picture": None})
+    events = [event.model_copy(update={"step": step}) for step in range(1, count + 1)]
     fixture.write_events(store, f"store/train/{'ganwatched':0<16}/attempts/1", events)
     html = browser.load(f"file://{store.path(build_run(store, runs['ward']))}")
     check(html)

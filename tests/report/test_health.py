@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from components.records.health import Monitoring
 from components.report import build_run, health
 from components.report.reading import curves, read_course
 from tests.report import fixture
@@ -64,7 +65,7 @@ def test_an_untreated_training_has_reached_all_it_drew(store):
 
 def test_vitals_stay_out_of_the_losses():
     rows = [{"step": 1, "p/x": 2.0, "health/auc": 0.5, "lr": 0.1}]
-    assert list(curves(rows)["series"]) == ["p/x", "lr"]
+    assert list(curves(rows).series) == ["p/x", "lr"]
 
 
 # What the page tells
@@ -121,9 +122,8 @@ def test_what_a_treatment_gave_up_stands_apart(ward):
 
 
 def test_advice_goes_by_vital():
-    assert health.bands(
-        fixture.BANDS | {"p/x": [0, 1], "generator/grad_norm": [1], "discriminator/auc": 3}
-    ) == {
+    torn = {"p/x": [0, 1], "generator/grad_norm": [1], "discriminator/auc": 3}
+    assert health.bands(Monitoring.read({"bands": fixture.BANDS | torn}).bands) == {
         "D(x)": [0.3, 0.7],
         "D(G(z))": [0.3, 0.7],
         "loss_d": [0.5, 0.7],
@@ -172,8 +172,8 @@ def test_a_grid_that_was_given_up_is_not_shown(store, runs):
 
 
 def test_a_hundred_diagnoses_are_folded(store, runs):
-    event = fixture.ended() | {"action": "observed", "picture": None}
-    fixture.write_events(store, GAN, [event | {"step": step} for step in range(1, 101)])
+    event = fixture.ended().model_copy(update={"action": "observed", "picture": None})
+    fixture.write_events(store, GAN, [event.model_copy(update={"step": step}) for step in range(1, 101)])
     html = page(store, build_run(store, runs["ward"]))
     folded = [e for e in html.data["families"] if e["name"] == "gan"][0]["health"]["events"]
     assert len(folded) == 101 and "95 more" in html.text

@@ -8,11 +8,14 @@ from types import SimpleNamespace
 import pytest
 
 from components.common.errors import InputError
-from components.pipeline.compare import EVALUATED
+from components.data.card import DataCard
+from components.records.evaluation import Checkpoint, Evaluation
+from components.records.training import Selection
 from components.report import build, build_index, build_run, checkpoints, formatting, leaderboard
 from components.report.metric_labels import MEASURES, features, limit, main, measure, recipe
 from components.report.model_card import model_card
 from components.report.reading import curves, read_course
+from components.report.results import read_run
 from components.training.result import selected_by
 from tests.report import fixture
 from tests.report.fixture import HOSTILE
@@ -199,14 +202,14 @@ def test_replayed_rows_replace_what_they_repeat(store):
     )
     rows = read_course(store, "a").rows
     assert [(row["step"], row["p/x"]) for row in rows[:2]] == [(10, 1), (20, 2)]
-    assert curves(rows)["series"]["p/x"] == [1, 2, None]
+    assert curves(rows).series["p/x"] == [1, 2, None]
 
 
 def test_long_curves_are_thinned_to_means():
     rows = [{"step": i, "seconds": i / 10, "p/x": float(i)} for i in range(1, 10_001)]
     thin = curves(rows, most=100)
-    assert thin["every"] == 100 and len(thin["step"]) == 100
-    assert thin["series"]["p/x"][0] == 50.5 and thin["step"][-1] == 10_000
+    assert thin.every == 100 and len(thin.step) == 100
+    assert thin.series["p/x"][0] == 50.5 and thin.step[-1] == 10_000
 
 
 def test_empty_manifest_makes_a_page(store):
@@ -280,15 +283,15 @@ def test_durations_read_well(seconds, shown):
 def test_a_number_with_a_warning_does_not_rank():
     low, high = fixture.result("vae", 3.0), fixture.result("diffusion", 9.0)
     for result, kid in ((low, 0.5), (high, 0.1)):
-        result["metrics"]["frechet_distance"]["note"] = "mostly bias"
-        result["metrics"]["kid"]["value"] = kid
+        result.metrics["frechet_distance"].note = "mostly bias"
+        result.metrics["kid"].value = kid
     assert leaderboard.leaders([low, high]) == [{"family": "diffusion", "metric": "kid", "value": 0.1}]
-    assert leaderboard.groups([low, high])[0]["columns"][0]["name"] == "kid"
+    assert leaderboard.groups([low, high])[0].columns[0].name == "kid"
 
 
 def test_reconstructions_never_stand_among_generators():
     groups = leaderboard.groups([fixture.result("autoencoder", 1.0), fixture.result("vae", 3.0)])
-    assert [[row["family"] for row in group["rows"]] for group in groups] == [["vae"], ["autoencoder"]]
+    assert [[row.family for row in group.rows] for group in groups] == [["vae"], ["autoencoder"]]
 
 
 # Numbers that can be trusted
@@ -313,8 +316,8 @@ def group(*results):
 
 def cell(result, name):
     shown = group(result)
-    at = [column["name"] for column in shown["columns"]].index(name)
-    return shown["rows"][0]["cells"][at]
+    at = [column.name for column in shown.columns].index(name)
+    return shown.rows[0].cells[at]
 
 
 @pytest.mark.parametrize("name", sorted(LOWER | HIGHER))
@@ -325,7 +328,7 @@ def test_every_measure_is_explained_and_points_the_right_way(name):
 
 
 def test_a_calm_table_shows_one_accuracy_and_no_warning():
-    names = leaderboard.metric_names([fixture.result("diffusion", 9.0)])
+    names = leaderboard.metric_names([fixture.result("diffusion", 9.0).metrics])
     first = ["frechet_distance", "kid", "precision", "recall", "coverage", "label_accuracy", "memorised"]
     assert [n for n in names if n in main(names, set())] == first
     assert "classification_accuracy" in main([n for n in names if n != "label_accuracy"], set())
@@ -344,15 +347,15 @@ def test_the_page_hides_what_the_calm_table_does_not_show(store, runs):
 
 def test_a_cell_has_its_unit_interval_and_bound():
     precision = cell(fixture.result("diffusion", 9.6), "precision")
-    assert precision["text"] == "70.0\u00a0%" and precision["interval"] == "66.5 to 73.5"
-    assert precision["bound"] == "real" and precision["floor"] == "76.4\u00a0%"
-    assert cell(fixture.result("diffusion", 9.6), "kid")["bound"] == "floor"
-    assert cell(fixture.result("autoencoder", 2.0), "ssim")["bound"] == "ceiling"
+    assert precision.text == "70.0\u00a0%" and precision.interval == "66.5 to 73.5"
+    assert precision.bound == "real" and precision.floor == "76.4\u00a0%"
+    assert cell(fixture.result("diffusion", 9.6), "kid").bound == "floor"
+    assert cell(fixture.result("autoencoder", 2.0), "ssim").bound == "ceiling"
 
 
 def test_a_tooltip_has_the_whole_recipe():
     metric = fixture.judged("kid", 0.1, floor=0.01)
-    metric["recipe"] |= {"k": 3, "data_set": "mnist5k", "choice": 0, "originals": "0f" * 32}
+    metric.recipe |= {"k": 3, "data_set": "mnist5k", "choice": 0, "originals": "0f" * 32}
     assert recipe(metric) == [
         ("features", "classifier 5f0c2b9e"),
         ("images", "1,000 against 500 real, test split"),
@@ -370,19 +373,19 @@ def test_a_tooltip_has_the_whole_recipe():
         ("comparability", "a" * 16),
     ]
     result = fixture.result("vae", 9.0)
-    result["metrics"]["kid"] = metric | {"note": "few images"}
-    shown = dict(cell(result, "kid")["detail"])
+    result.metrics["kid"] = metric.model_copy(update={"note": "few images"})
+    shown = dict(cell(result, "kid").detail)
     assert shown["interval"] == "0.0950 to 0.105" and shown["floor"] == "0.01"
     assert shown["beware"] == "few images" and shown["seeds"] == "image i from seed 1, i"
 
 
 def test_what_is_refused_is_said_once_for_each_reason():
     few, many = fixture.result("diffusion", 9.0, n=256), fixture.result("vae", 30.0)
-    other = {**fixture.result("vae", 20.0), "family": "gan"}
-    few["metrics"]["recall"] = fixture.judged("recall", 0.5, recipe="c" * 16, extractor="rotation")
-    refused = leaderboard.groups([few, many, other])[0]["refused"]
-    assert [r["family"] for r in refused] == ["diffusion", "diffusion"]
-    said = [r["sentence"] for r in refused]
+    other = fixture.result("vae", 20.0).model_copy(update={"family": "gan"})
+    few.metrics["recall"] = fixture.judged("recall", 0.5, recipe="c" * 16, extractor="rotation")
+    refused = leaderboard.groups([few, many, other])[0].refused
+    assert [r.family for r in refused] == ["diffusion", "diffusion"]
+    said = [r.sentence for r in refused]
     assert any(
         s.startswith("Fréchet distance, KID, Precision, Coverage") and "(256, not 1,000)" in s for s in said
     )
@@ -396,13 +399,13 @@ def test_an_old_record_says_what_it_can():
         ("comparability", "a" * 16),
     ]
     assert features(fixture.metric(0.1, extractor=None)) == ""
-    assert limit(measure("recall"), {"floor": None}) == ""
+    assert limit(measure("recall"), fixture.metric(0.1)) == ""
 
 
 def test_old_records_make_a_page(store, runs):
-    manifest = store.read_json(f"runs/{runs['done']}/run.json")
-    manifest["results"] = [fixture.old(result) for result in manifest["results"]]
-    store.write_json(f"runs/{runs['done']}/run.json", manifest)
+    manifest = read_run(store, runs["done"])
+    manifest.results = [fixture.old(result) for result in manifest.results]
+    fixture.write_run(store, manifest)
     html = page(store, build_run(store, runs["done"]))
     ids = {a.get("id") for _, a in html.tags}
     assert "leaderboard" in ids and not {"neighbours", "h-checkpoints"} & ids
@@ -413,14 +416,14 @@ def test_old_records_make_a_page(store, runs):
 
 def test_best_and_last_stand_side_by_side(store, runs):
     results = [fixture.result(*pair) for pair in (("autoencoder", 2.4), ("vae", 31.7), ("dcgan", 14.2))]
-    rows = {row["family"]: row for row in checkpoints.checkpoints(results)}
+    rows = {row.family: row for row in checkpoints.checkpoints(results)}
     assert list(rows) == ["vae", "dcgan", "autoencoder"]  # tasks in the order of the leaderboards
-    best, last = rows["dcgan"]["best"], rows["dcgan"]["last"]
-    assert best == {"step": "750", "text": "14.2", "interval": "13.5 to 14.9"}
-    assert last["step"] == "1,000" and last["text"] == "18.5" and rows["dcgan"]["kept"] == "best"
-    assert rows["vae"]["best"] == {"instead": "is the last"} and rows["vae"]["last"]["text"] == "31.7"
-    assert rows["autoencoder"]["best"] == {"instead": "none selected"}
-    assert rows["dcgan"]["why_not"] is None
+    best, last = rows["dcgan"].best, rows["dcgan"].last
+    assert best == ("750", "14.2", "13.5 to 14.9", "")
+    assert last.step == "1,000" and last.text == "18.5" and rows["dcgan"].kept == "best"
+    assert rows["vae"].best.instead == "is the last" and rows["vae"].last.text == "31.7"
+    assert rows["autoencoder"].best.instead == "none selected"
+    assert rows["dcgan"].why_not is None
     assert [checkpoints.kept_step(result) for result in results] == [1000, 1000, 750]
     assert "lowest Fréchet distance on 500 images of the validation split" in (
         page(store, build_run(store, runs["done"])).text
@@ -429,8 +432,8 @@ def test_best_and_last_stand_side_by_side(store, runs):
 
 def test_checkpoints_judged_differently_say_so():
     result = fixture.result("dcgan", 14.2)
-    result["checkpoints"]["last"] = {"step": 1000, "metrics": fixture.generated(14.2, True, 256)}
-    assert "number of images (1,000, not 256)" in checkpoints.checkpoints([result])[0]["why_not"]
+    result.checkpoints["last"] = Checkpoint(step=1000, metrics=fixture.generated(14.2, True, 256))
+    assert "number of images (1,000, not 256)" in str(checkpoints.checkpoints([result])[0].why_not)
 
 
 @pytest.mark.parametrize(
@@ -438,10 +441,10 @@ def test_checkpoints_judged_differently_say_so():
     [
         (None, "nothing: the last is kept"),
         (
-            {"metric": "kid", "split": "validation", "n": 500},
+            Selection(metric="kid", split="validation", n=500),
             "lowest KID on 500 images of the validation split",
         ),
-        ({"metric": "psnr"}, "highest PSNR (dB)"),
+        (Selection(metric="psnr"), "highest PSNR (dB)"),
     ],
 )
 def test_selection_in_words(how, said):
@@ -460,30 +463,30 @@ def test_a_validation_loss_that_selects_is_read_as_it_is_written():
 
 def test_a_family_evaluated_since_the_record_was_written_is_shown(store):
     result = fixture.result("vae", 20.0)
-    evaluated = {name: result[name] for name in EVALUATED if name in result}
-    store.write_json("store/evaluate/e0/attempts/1/result.json", {"evaluated": evaluated})
-    entry = fixture.stage("evaluate", "vae", "ran", 1.0, 2.0, uri="store/evaluate/e0/attempts/1")
-    store.write_json("runs/r9/run.json", fixture.manifest("r9", "running", [entry], []))
+    evaluated = Evaluation(**{name: getattr(result, name) for name in Evaluation.model_fields})
+    store.write_json("store/evaluate/e0/attempts/1/result.json", {"evaluated": evaluated.to_json()})
+    entry = fixture.stage("evaluate", "vae", "ran", 1.0, 2.0, uri="store/evaluate/e0")
+    fixture.write_run(store, fixture.manifest("r9", "running", [entry], []))
     html = page(store, build_run(store, "r9"))
     assert "1 of 4 families judged so far. Generating: vae" in html.text
 
 
 def test_the_worst_class_is_marked():
     (table,) = checkpoints.classes([fixture.result("dcgan", 14.2), fixture.result("vae", 20.0)])
-    assert table["families"] == [("dcgan", 2)]
-    assert [m["label"] for m in table["measures"]] == ["Label accuracy", "KID per class"]
-    worst = {row["label"] for row in table["rows"] if row["cells"][0]["worst"]}
-    assert worst == {row["label"] for row in table["rows"] if row["cells"][1]["worst"]} == {"6"}
-    assert table["whole"] == ["94.5\u00a0%", "0.0203"]
+    assert table.families == [("dcgan", 2)]
+    assert [m.label for m in table.measures] == ["Label accuracy", "KID per class"]
+    worst = {row.label for row in table.rows if row.cells[0].worst}
+    assert worst == {row.label for row in table.rows if row.cells[1].worst} == {"6"}
+    assert table.whole == ["94.5\u00a0%", "0.0203"]
 
 
 def test_equal_classes_have_no_worst_and_a_missing_one_is_a_dash():
     result = fixture.result("vae", 20.0)
-    result["metrics"]["kid"]["classes"] = {"a": 0.5, "b": 0.5}
-    result["metrics"]["recall"]["classes"] = {"a": 0.5}
+    result.metrics["kid"].classes = {"a": 0.5, "b": 0.5}
+    result.metrics["recall"].classes = {"a": 0.5}
     (table,) = checkpoints.classes([result])
-    assert not any(cell["worst"] for row in table["rows"] for cell in row["cells"])
-    assert [cell["text"] for cell in table["rows"][1]["cells"]] == ["0.500", "–"]
+    assert not any(cell.worst for row in table.rows for cell in row.cells)
+    assert [cell.text for cell in table.rows[1].cells] == ["0.500", "–"]
 
 
 def test_neighbours_are_beside_the_page(store, runs):
@@ -520,12 +523,14 @@ def test_the_index_is_spared_recipes_and_secondary_measures(store, runs):
 
 
 def test_model_card_says_what_was_measured_and_which_checkpoint():
-    about = fixture.lineage()["data"] | {"source": "the web"}
-    result = fixture.result("dcgan", 14.2) | {"train": {"steps": 1000}}
+    described = fixture.lineage().data.model_dump(exclude={"version", "hash"})
+    about, result = DataCard(**described, source="the web"), fixture.result("dcgan", 14.2)
     card = model_card(about, result).replace("\u00a0", " ")
     assert "| Recall | higher | 57.2 % | 54.4 to 60.1 % | 77.1 % | 1,000 | classifier 5f0c2b9e |" in card
     assert "EMA weights of step 750, selected by lowest Fréchet distance on 500 images" in card
-    assert "EMA weights of the last checkpoint, step 1,000." in model_card(about, result | {"kept": "last"})
+    assert "EMA weights of the last checkpoint, step 1,000." in model_card(
+        about, result.model_copy(update={"kept": "last"})
+    )
     assert "EMA weights." in model_card(about, fixture.old(result))
-    pixels = model_card(about, fixture.result("autoencoder", 2.4) | {"train": {"steps": 1000}})
+    pixels = model_card(about, fixture.result("autoencoder", 2.4))
     assert "| PSNR (dB) | higher | 19.3 | 18.3 to 20.3 |  | 1,000 |  |" in pixels

@@ -19,6 +19,8 @@ from components.data import card as data_card
 from components.data.card import DataCard
 from components.data.dataset import Batches
 from components.records import names
+from components.records.health import HealthEvent
+from components.records.training import SavedWeights, Selection, TrainingResult
 from components.report import checkpoints
 from components.store import Store
 from components.store.uploader import Uploader
@@ -209,16 +211,16 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def test_the_best_length_is_kept() -> None:
     trainer, log = trained((1.0, 0.9, 0.5))
     found = try_lengths(trainer, log)
-    assert found["won"] == 0.15 and found["snapshots"] == 4
-    assert [point["length"] for point in found["curve"]] == [None, 0.1, 0.15]
-    assert [point["kid"] for point in found["curve"]] == [1.0, 0.9, 0.5]
+    assert found.won == 0.15 and found.snapshots == 4
+    assert [point["length"] for point in found.curve] == [None, 0.1, 0.15]
+    assert [point["kid"] for point in found.curve] == [1.0, 0.9, 0.5]
     assert trainer.control.best_step == 16 and same(trainer.weights("best").state_dict(), log.seen[2])
 
 
 def test_the_ordinary_average_is_kept_where_no_length_beats_it() -> None:
     trainer, log = trained((1.0, 1.0, 2.0))
     last = {name: value.clone() for name, value in trainer.ema.generator.state_dict().items()}
-    assert try_lengths(trainer, log)["won"] is None
+    assert try_lengths(trainer, log).won is None
     assert same(trainer.ema.generator.state_dict(), last)
     assert trainer.control.best_step == 8 and same(trainer.weights("best").state_dict(), log.seen[0])
 
@@ -232,7 +234,7 @@ def test_who_gives_out_the_last_weights_compares_with_those() -> None:
 def test_a_length_that_is_tracked_comes_back_with_its_own_statistics() -> None:
     """The parameters are the track's; BatchNorm's statistics are those of these parameters."""
     trainer, log = trained((1.0, 0.5, 0.9))
-    assert try_lengths(trainer, log)["won"] == 0.1
+    assert try_lengths(trainer, log).won == 0.1
     made = dict(trainer.weights("best").named_parameters())
     for name, value in trainer.tracks.parameters[0.1].items():
         assert torch.allclose(made[name], value, atol=1e-6), name
@@ -277,13 +279,13 @@ def test_snapshots_behind_a_treatment_or_of_another_generator_do_not_count(
 ) -> None:
     """Step 8 of the first attempt is what the treatment went back behind."""
     trainer, log = trained(())
-    trainer.treat({"action": "treated"}, Remedy("another", "nobody", change), log.saved[4])
+    trainer.treat(HealthEvent(step=8, attempt=1), Remedy("another", "nobody", change), log.saved[4])
     log.trained = False
     train(trainer, Batches(tiny.split(), 8, 0), log, resume=trainer.state())
     assert trainer.tracks.moments == moments and set(log.tracks) > set(moments)
     assert posthoc_ema.name((1, 8)) == "ema/step-0000008.safetensors" != posthoc_ema.name((2, 8))
     log.trained, log.after = True, [3.0, 2.0, 1.0]
-    assert try_lengths(trainer, log)["won"] == 0.15
+    assert try_lengths(trainer, log).won == 0.15
 
 
 def test_snapshots_are_files_of_the_attempt(tmp_path: Any) -> None:
@@ -304,7 +306,7 @@ def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     card = DataCard(**about, resolution=8, channels=1, labels=list("0123456789"), counts={"train": 64})
 
     class Scores:
-        jury = SimpleNamespace(described={"metric": "kid", "split": "validation", "n": 8})
+        jury = SimpleNamespace(described=Selection(metric="kid", split="validation", n=8))
 
         def __init__(self, scores: tuple[float, ...]):
             self.left = list(scores)
@@ -313,7 +315,9 @@ def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
             score = self.left.pop(0)
             return {"score": score, "kid": score}
 
-    def fit(scores: tuple[float, ...], name: str = "vae", **changes: Any) -> tuple[dict[str, Any], Store]:
+    def fit(
+        scores: tuple[float, ...], name: str = "vae", **changes: Any
+    ) -> tuple[TrainingResult | None, Store]:
         monkeypatch.setattr(data_card.DataCard, "read", lambda folder: card)
         monkeypatch.setattr(inputs, "open_split", lambda folder, split, encoded: tiny.split())
         monkeypatch.setattr(job, "open_selector", lambda *_: Scores(scores))
@@ -325,7 +329,7 @@ def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
             )
         )
         attempt = Store(tmp_path / "try")
-        return attempt.read_json(names.RESULT), attempt
+        return TrainingResult.read(attempt.read_json(names.RESULT)), attempt
 
     return fit
 
@@ -333,23 +337,23 @@ def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_length_that_wins_is_published(fitted: Any) -> None:
     result, attempt = fitted((3.0, 2.0, 1.0, 1.0, 1.0, 0.5), ema_lengths=(0.1, 0.15))
     assert attempt.list("ema") == ["step-0000003.safetensors", "step-0000006.safetensors"]
-    assert result["kept"] == "best" and result["averages"]["won"] == 0.15
-    assert result["checkpoints"] == {
-        "last": {"step": 6, "model": "model-last"},
-        "best": {"step": 6, "model": "model"},
+    assert result.kept == "best" and result.averages.won == 0.15
+    assert result.checkpoints == {
+        "last": SavedWeights(step=6, model="model-last"),
+        "best": SavedWeights(step=6, model="model"),
     }
-    assert result["selected_by"]["ema_length"] == 0.15
-    assert [(p["length"], p["kid"]) for p in result["averages"]["curve"]] == [
+    assert result.selected_by.ema_length == 0.15
+    assert [(p["length"], p["kid"]) for p in result.averages.curve] == [
         (None, 1),
         (0.1, 1),
         (0.15, 0.5),
     ]
     kept, last = (load(attempt.read_bytes(f"{m}/model.safetensors")) for m in ("model", "model-last"))
     assert kept.keys() == last.keys() and not same(kept, last)
-    assert checkpoints.averages(result["averages"]) == (
+    assert checkpoints.averages(result.averages) == (
         "KID by length of the average: ordinary 1.00; 0.1 1.00; 0.15 0.500 (kept)"
     )
-    assert checkpoints.selected_by(result["selected_by"]) == (
+    assert checkpoints.selected_by(result.selected_by) == (
         "lowest KID on 8 images of the validation split (an average of length 0.15)"
     )
     assert checkpoints.kept_step(result) is None
@@ -357,9 +361,9 @@ def test_a_length_that_wins_is_published(fitted: Any) -> None:
 
 def test_nothing_is_written_when_off(fitted: Any) -> None:
     result, attempt = fitted((3.0, 2.0, 1.0))
-    assert attempt.list("ema") == [] and result["averages"] is None and result["kept"] == "last"
-    assert checkpoints.averages(result["averages"]) is None
-    assert "ema_length" not in result["selected_by"] and checkpoints.kept_step(result) == 6
+    assert attempt.list("ema") == [] and result.averages is None and result.kept == "last"
+    assert checkpoints.averages(result.averages) is None
+    assert result.selected_by.ema_length is None and checkpoints.kept_step(result) == 6
 
 
 # Settings

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from components.common.errors import Diverged
+from components.records.health import HealthEvent, Treatment
 from components.training.health.detector import TITLES, Diagnosis
 
 
-def event(diagnosis: Diagnosis, attempt: int, action: str) -> dict[str, Any]:
-    """A diagnosis as it is stored, shown and told: plain values."""
+def event(diagnosis: Diagnosis, attempt: int, action: str) -> HealthEvent:
+    """The record of a diagnosis."""
     # A generator of NaN has nothing to show.
     picture = None if diagnosis.disease == "non_finite" else f"{event_name(attempt, diagnosis.step)}.webp"
-    return {
-        "step": diagnosis.step,
-        "attempt": attempt,
-        "disease": diagnosis.disease,
-        "title": TITLES[diagnosis.disease],
-        "sentence": diagnosis.sentence,
-        "evidence": dict(diagnosis.evidence),
-        "action": action,
-        "picture": picture,
-        "treatment": None,
-    }
+    return HealthEvent(
+        step=diagnosis.step,
+        attempt=attempt,
+        disease=diagnosis.disease,
+        title=TITLES[diagnosis.disease],
+        sentence=diagnosis.sentence,
+        evidence=dict(diagnosis.evidence),
+        action=action,
+        picture=picture,
+    )
 
 
 def event_name(attempt: int, step: int) -> str:
@@ -30,11 +30,11 @@ def event_name(attempt: int, step: int) -> str:
     return f"health/event-{attempt}-{step:07d}"
 
 
-def stopped(found: dict[str, Any], policy: str, treatments: list[dict[str, Any]]) -> Diverged:
+def stopped(event: HealthEvent, policy: str, treatments: Sequence[Treatment]) -> Diverged:
     """Why a training was stopped, and what had been tried, in one sentence."""
-    tried = ", ".join(t["remedy"] for t in treatments)
+    tried = ", ".join(treatment.remedy for treatment in treatments)
     after = f" after {len(treatments)} treatment{'s' * (len(treatments) > 1)} ({tried})" if tried else ""
     return Diverged(
-        f"stopped by train.health: {policy} at step {found['step']}{after}: {found['title'].lower()}: "
-        f"{found['sentence']} The last healthy checkpoint is kept."
+        f"stopped by train.health: {policy} at step {event.step}{after}: {event.title.lower()}: "
+        f"{event.sentence} The last healthy checkpoint is kept."
     )

@@ -7,9 +7,9 @@ worker or many, interrupted or not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from components.config.train import Train
+from components.records.health import Monitoring
 from components.training.health.detector import Diagnosis, Doctor
 from models.family import DISCRIMINATOR, GENERATOR, Phase
 
@@ -40,9 +40,10 @@ class HealthMonitor:
         return bool(self.sides)
 
     @property
-    def described(self) -> dict[str, Any]:
+    def described(self) -> Monitoring:
         """The policy, how often it checks, and the bands of the settings now in force."""
-        return {"policy": self.settings.health, "every": self.settings.health_every, "bands": self.bands}
+        bands = {column: list(band) for column, band in self.bands.items()}
+        return Monitoring(policy=self.settings.health, every=self.settings.health_every, bands=bands)
 
     def is_due(self, step: int) -> bool:
         """Whether it checks after `step` steps."""

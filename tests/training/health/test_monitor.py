@@ -16,6 +16,7 @@ import torch.multiprocessing as mp
 from components.common.errors import RunError
 from components.config.train import Train
 from components.data.dataset import Batches
+from components.records.health import Treatment
 from components.store import Store
 from components.store.uploader import Uploader
 from components.training.carry_over import carried
@@ -70,8 +71,8 @@ def test_observed_training_is_the_undisturbed_one(monkeypatch: pytest.MonkeyPatc
     seen, log, trained = run(settings("observe"))
     assert equal(calm.family.state_dict(), seen.family.state_dict())
     assert equal(calm.ema.generator.state_dict(), seen.ema.generator.state_dict())
-    assert [e["step"] for e in log.events] == [5, 7] == [e["step"] for e in trained.control.events]
-    assert {e["action"] for e in log.events} == {"observed"} and log.events[0]["treatment"] is None
+    assert [e.step for e in log.events] == [5, 7] == [e.step for e in trained.control.events]
+    assert {e.action for e in log.events} == {"observed"} and log.events[0].treatment is None
 
 
 def test_vitals_are_logged_and_reduced() -> None:
@@ -108,7 +109,7 @@ def test_stop_says_why_and_stays_stopped(monkeypatch: pytest.MonkeyPatch) -> Non
     data = Batches(tiny.split(), 8, 0)
     with pytest.raises(RunError, match="health: stop at step 5: mode collapse: Samples are all alike"):
         train(trainer, data, log)
-    assert log.events[-1]["action"] == "stopped"
+    assert log.events[-1].action == "stopped"
     with pytest.raises(RunError, match="stop at step 5"):
         run(settings("stop"), resume=log.saved[5])
 
@@ -117,25 +118,25 @@ def test_treatment_goes_back_and_changes_the_settings(monkeypatch: pytest.Monkey
     sick(monkeypatch, (1, 5))
     trainer, log, trained = run(settings("treat", treatments=1))
     (treatment,) = trained.control.treatments
-    assert treatment["back_to"] == 4 and treatment["next_attempt"] == 2 == trained.control.attempt
-    assert treatment["remedy"] == "minibatch discrimination"
+    assert treatment.back_to == 4 and treatment.next_attempt == 2 == trained.control.attempt
+    assert treatment.remedy == "minibatch discrimination"
     assert trainer.family.config.minibatch_discrimination == 16  # type: ignore[attr-defined]
-    assert treatment["carried"] == {"generator": "weights carry over", "discriminator": "starts again"}
+    assert treatment.carried == {"generator": "weights carry over", "discriminator": "starts again"}
     before, after = log.moments[1, 4], log.moments[2, 4]
     mine = {k: v for k, v in after["family"].items() if k.startswith("generator")}
     assert equal(mine, {k: v for k, v in before["family"].items() if k.startswith("generator")})
     assert equal(before["ema"], after["ema"]) and equal(before["optimizers"][1], after["optimizers"][1])
     assert after["optimizers"][0]["state"] == {}
     assert trained.control.step == 12
-    assert [e["action"] for e in log.events] == ["treated"]
+    assert [e.action for e in log.events] == ["treated"]
 
 
 def test_settings_alone_leave_every_network_and_its_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     sick(monkeypatch, (1, 5), disease="oscillation")
     _, log, trained = run(settings("treat", treatments=1))
     (treatment,) = trained.control.treatments
-    assert treatment["remedy"] == "lower learning rates"
-    assert set(treatment["carried"].values()) == {"weights carry over"}
+    assert treatment.remedy == "lower learning rates"
+    assert set(treatment.carried.values()) == {"weights carry over"}
     assert equal(log.moments[1, 4]["family"], log.moments[2, 4]["family"])
     states = [[o["state"] for o in log.moments[a, 4]["optimizers"]] for a in (1, 2)]
     assert equal(*states)
@@ -146,7 +147,7 @@ def test_settings_alone_leave_every_network_and_its_moments(monkeypatch: pytest.
 def test_what_was_tried_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     sick(monkeypatch, (1, 3), (2, 4), (3, 5), disease="oscillation")
     _, _, trained = run(settings("treat", treatments=3))
-    taken = [treatment["remedy"] for treatment in trained.control.treatments]
+    taken = [treatment.remedy for treatment in trained.control.treatments]
     assert taken == ["lower learning rates", "R1 penalty", "spectral normalisation"]
 
 
@@ -154,7 +155,7 @@ def test_without_a_healthy_checkpoint_training_starts_again(monkeypatch: pytest.
     sick(monkeypatch, (1, 1))
     _, log, trained = run(settings("treat", treatments=1))
     (treatment,) = trained.control.treatments
-    assert treatment["back_to"] == 0 and set(treatment["carried"].values()) == {"starts again"}
+    assert treatment.back_to == 0 and set(treatment.carried.values()) == {"starts again"}
     assert (2, 0) in log.moments
 
 
@@ -190,7 +191,8 @@ def rank(index: int, size: int, port: int, path: str) -> None:
         log = tiny.Memory() if index == 0 else NullLog()
         train(trainer, Batches(tiny.split(), 8, 0), log)
     if index == 0:
-        torch.save({"family": trainer.family.state_dict(), "treated": trainer.control.treatments}, path)
+        treated = [treatment.to_json() for treatment in trainer.control.treatments]
+        torch.save({"family": trainer.family.state_dict(), "treated": treated}, path)
     dist.destroy_process_group()
 
 
@@ -199,7 +201,7 @@ def test_two_workers_are_treated_like_one(monkeypatch: pytest.MonkeyPatch, tmp_p
     together = torch.load(tmp_path / "state.pt", weights_only=True)
     sick(monkeypatch, (1, 5))
     alone, _, trained = run(settings("treat"))
-    assert together["treated"] == trained.control.treatments != []
+    assert [Treatment(**treated) for treated in together["treated"]] == trained.control.treatments != []
     for key, value in alone.family.state_dict().items():
         torch.testing.assert_close(together["family"][key], value, rtol=2e-3, atol=2e-4)
 

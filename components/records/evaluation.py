@@ -1,0 +1,118 @@
+"""What an evaluation records: numbers that say how they were measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from components.records.base import Number, Record
+from components.records.training import Averages, Point, Selection
+
+Recipe = dict[str, str | int | float | bool | None]
+"""How a number was measured, down to rounding and seeds; the hash of it is its comparability key."""
+
+
+class JudgedMetric(Record):
+    """A metric's value with its interval, its baseline and its recipe."""
+
+    value: Annotated[float, Field(allow_inf_nan=False)]
+    low: Number = None  # of the 95 % interval
+    high: Number = None
+    interval: str | None = None  # how the interval was estimated
+    floor: Number = None  # the best that can be expected, mostly what real images score
+    n: int | None = None  # images on each side
+    extractor: str | None = None
+    extractor_hash: str | None = None
+    split: str | None = None
+    better: Literal["lower", "higher"] = "lower"
+    recipe: Recipe = {}
+    comparability: str | None = None
+    note: str | None = None  # why the number is doubtful
+    classes: dict[str, Number] = {}  # by class, where the value is the mean over classes
+
+
+Metrics = dict[str, JudgedMetric]
+
+
+def metrics_of(values: Mapping[str, object]) -> Metrics:
+    """The metrics among JSON values; those that cannot be read are left out."""
+    return {name: metric for name, value in values.items() if (metric := JudgedMetric.read(value))}
+
+
+class Checkpoint(Record):
+    """The step and the metrics of weights that were evaluated."""
+
+    step: int
+    metrics: Metrics = {}
+
+
+class Neighbours(Record):
+    """How near the nearest training image of each published sample is, and a sheet of these images."""
+
+    distances: list[Number] = []
+    closest: Number = None  # the distance up to which a sample counts as memorised
+    memorised: list[int] = []  # positions of samples
+    path: str | None = None  # of the sheet, in the store
+    columns: int | None = None
+    count: int | None = None
+    resolution: int | None = None
+
+
+class RealImages(Record):
+    """A sheet of real images: `real` in the result of the stage `reference`."""
+
+    path: str  # in the attempt
+    columns: int | None = None
+    count: int | None = None
+    resolution: int | None = None
+    split: str = "test"
+
+
+class Stability(Record):
+    """How steadily a training improved.
+
+    Attributes:
+        backslide: sum of the rises / sum of the falls of the curve, in [0, 1]. 0: no snapshot was worse than
+            the one before; near 1: what was gained was lost again (oscillation). Snapshots of few images are
+            noisy, which adds small rises and falls to every family alike.
+        kept: (first - last) / (first - best), in [0, 1]: the share of the best improvement that was still
+            there at the end. 1: the last snapshot is the best; 0: it is no better than the first.
+        best_step: where the curve is lowest.
+        snapshots: how many there were; with fewer than three, backslide and kept are None.
+        of: the metric.
+    """
+
+    backslide: Number = None
+    kept: Number = None
+    best_step: int | None = None
+    snapshots: int = 0
+    of: str = ""
+
+
+class Evaluation(Record):
+    """The evaluation of a family: `evaluated` in the result of its stage."""
+
+    metrics: Metrics = {}
+    samples_per_second: Number = None
+    kept: str = "last"  # the checkpoint that the metrics are of
+    selected_by: Selection | None = None
+    averages: Averages | None = None
+    checkpoints: dict[str, Checkpoint] = {}
+    neighbours: Neighbours | None = None
+    stability: Stability | None = None
+    curve: list[Point] = []  # of every snapshot that was evaluated in training
+
+
+class ExternalEvaluation(Record):
+    """The evaluation of a folder of images that were made elsewhere."""
+
+    source: str  # the folder's name
+    images: int
+    data: str
+    version: str
+    split: str
+    preparation: str
+    labelled: bool
+    metrics: Metrics
