@@ -14,7 +14,7 @@ import numpy as np
 
 from components.extractors.load import load_extractor
 from components.metrics.distances import frechet_distance, kid, statistics
-from components.metrics.diversity import BANDWIDTH, pairwise, vendi_score
+from components.metrics.diversity import RelativeDiversity
 from components.records.training import Selection
 
 ENOUGH = 2  # times the feature dimension: with fewer images a Frechet distance is mostly bias
@@ -35,9 +35,7 @@ class Jury:
         self.real = np.load(reference / "features" / "validation.npy", mmap_mode="r")
         self.summary = statistics(self.real)
         self.samples, self.targets = samples, targets
-        some = pairwise(np.asarray(self.real[:samples], np.float64))
-        self.bandwidth = BANDWIDTH * float(np.median(some[np.triu_indices(len(some), 1)]))
-        self.real_diversity = vendi_score(some, self.bandwidth)
+        self.relative_diversity = RelativeDiversity(np.asarray(self.real[:samples], np.float64))
 
     @property
     def measure(self) -> str:
@@ -73,11 +71,9 @@ class Jury:
         return {"score": found[self.measure], **found}
 
     def diversity(self, fake: np.ndarray) -> float:
-        """The Vendi score of features (N, D) over that of real images, of as many as there are of both."""
-        some = np.asarray(fake[: len(self.real)][: self.samples], np.float64)
-        if not np.isfinite(some).all():
-            return 0.0
-        return vendi_score(pairwise(some), self.bandwidth) / self.real_diversity
+        """The Vendi score of features (N, D) over that of the same number of real images; 0 if not finite."""
+        features = np.asarray(fake[: len(self.real)][: self.samples], np.float64)
+        return self.relative_diversity(features) if np.isfinite(features).all() else 0.0
 
 
 @dataclass(frozen=True)
