@@ -131,16 +131,18 @@ def interpolation(subject: Subject) -> View | None:
         return None
     rows = rows[np.argsort(np.arange(2 * PAIRS) % 2, kind="stable")]  # first all beginnings, then all ends
     labels = subject.splits["test"].labels
-    own = None if labels is None else np.asarray(labels[rows])
-    codes = subject.encode(subject.splits["test"].images[rows], own)
-    times, shown = np.linspace(0, 1, STEPS), []
+    classes_of = None if labels is None else np.asarray(labels[rows])
+    codes = subject.encode(subject.splits["test"].images[rows], classes_of)
+    times, images = np.linspace(0, 1, STEPS), []
     for i in range(PAIRS):
         for path in (linear, spherical):
             between = np.stack([path(codes[i], codes[PAIRS + i], t) for t in times])
-            label = None if own is None else np.where(times < 0.5, own[i], own[PAIRS + i])
-            shown.append(subject.decode(between, label))
+            label = (
+                None if classes_of is None else np.where(times < 0.5, classes_of[i], classes_of[PAIRS + i])
+            )
+            images.append(subject.decode(between, label))
     picture = Picture(
-        np.concatenate(shown),
+        np.concatenate(images),
         STEPS,
         "Between test images",
         "Each pair of images twice: along a straight line, and along an arc."
@@ -190,9 +192,9 @@ def traversals(subject: Subject) -> View:
     for row, j in enumerate(chosen):
         walks[row, :, j] = mean[j] + spread[j] * np.linspace(-REACH, REACH, POSITIONS)
     labels = subject.labels("test")
-    told = None if labels is None else np.full(walks.shape[0] * POSITIONS, labels[0])
+    repeated = None if labels is None else np.full(walks.shape[0] * POSITIONS, labels[0])
     picture = Picture(
-        subject.decode(walks.reshape(-1, codes.shape[1]), told),
+        subject.decode(walks.reshape(-1, codes.shape[1]), repeated),
         POSITIONS,
         "Along each dimension",
         f"A row a dimension, from -{REACH:g} to {REACH:g} standard deviations of {of}; {by} come "
