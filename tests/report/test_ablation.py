@@ -136,4 +136,4 @@ def test_a_bucket_without_images_is_left_out():
     assert (curve.loss, curve.deviation, curve.steps) == ([1.0, None], [2.0, None], [2, 2])
     assert curve.noise == [0.25, None]
     assert loss_by_noise([{"step": 1, "p/loss_total": 1.0}]) == []
-    assert list(curves([{"step": 1, "p/loss_total": 1.0, "p/loss_t1": 2.0}])["series"]) == ["p/loss_total"]
+    assert list(curves([{"step": 1, "p/loss_total": 1.0, "p/loss_t1": 2.0}]).series) == ["p/loss_total"]
