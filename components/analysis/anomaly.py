@@ -1,4 +1,4 @@
-"""Anomalies: images that do not come back as they were."""
+"""Anomaly detection by reconstruction error, with models trained without one class."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ RESAMPLES = 200  # of the test images, for intervals
 
 @dataclass(frozen=True)
 class Detected:
-    """What the model of a class that it never saw makes of test images."""
+    """Reconstruction errors of test images by a model that was trained without one class."""
 
     error: np.ndarray  # (N,)
-    strange: np.ndarray  # (N,) bool: of the class
+    strange: np.ndarray  # (N,) bool: of the excluded class
     threshold: float  # above which an error flags an image
 
     def measured(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """AUROC, AUPRC, base rate, and the shares of unknown and known that are flagged, of some images."""
+        """AUROC, AUPRC, base rate, and the flagged shares of unknown and known images, of some rows."""
         error, strange = self.error[rows], self.strange[rows]
         flagged = error > self.threshold
         areas = roc_auc_score(strange, error), average_precision_score(strange, error)
@@ -35,21 +35,23 @@ class Detected:
 
 
 def anomaly(subject: Subject) -> View | None:
-    """For each class that a detector never saw, how well errors tell it from the others."""
+    """For each excluded class, how well reconstruction errors tell it from the others."""
     labels = subject.labels("test")
-    # What is told the class of an image cannot be asked whether it knows it.
+    # A class-conditional model is given the class that it should not know.
     if not subject.detectors or subject.names is None or labels is None or subject.conditional:
         return None
-    found = {
+    by_class = {
         name: detected(subject, generator, subject.names.index(name))
         for name, generator in subject.detectors.items()
         if (labels == subject.names.index(name)).any()
     }
-    if not found:
+    if not by_class:
         return None
     random = subject.random
     drawn = [within_classes(labels, random) for _ in range(RESAMPLES)]
-    again = np.array([[one.measured(rows) for rows in drawn] for one in found.values()])  # (classes, B, 5)
+    again = np.array(
+        [[errors.measured(rows) for rows in drawn] for errors in by_class.values()]
+    )  # (classes, B, 5)
     columns: Columns = (
         ("AUROC", "higher"),
         ("AUPRC", "higher"),
@@ -62,40 +64,40 @@ def anomaly(subject: Subject) -> View | None:
         "of the other classes. Intervals: Hanley & McNeil 1982 of AUROC, Wilson of shares, the bootstrap "
         "within classes of AUPRC and means."
     )
-    if missing := [name for name in subject.detectors if name not in found]:
+    if missing := [name for name in subject.detectors if name not in by_class]:
         note += f" There are no test images of {', '.join(missing)}."
     rows = [
-        (f"without {name}", cells(one, spread))
-        for (name, one), spread in zip(found.items(), again, strict=True)
+        (f"without {name}", cells(errors, spread))
+        for (name, errors), spread in zip(by_class.items(), again, strict=True)
     ]
     return View(
         "anomaly",
         "Anomaly detection",
         "What was never seen comes back worse: test images of a class that training left out, among others.",
-        [table(columns, [*rows, ("mean", means(list(found.values()), again))], note=note, rivals=False)],
+        [table(columns, [*rows, ("mean", means(list(by_class.values()), again))], note=note, rivals=False)],
     )
 
 
 def detected(subject: Subject, generator: Generator, unknown: int) -> Detected:
-    """What a model that never saw class `unknown`, which is among the test labels, makes of test images."""
+    """The errors of test images by a model trained without class `unknown`, which the test labels have."""
     labels = {split: subject.labels(split) for split in ("validation", "test")}
     assert labels["validation"] is not None and labels["test"] is not None
     errors = {
         split: errors_of(generator, subject.images(split), subject.labels(split), subject.device)
         for split in labels
     }
-    known = errors["validation"][labels["validation"] != unknown]
-    return Detected(errors["test"], labels["test"] == unknown, float(np.quantile(known, QUANTILE)))
+    others = errors["validation"][labels["validation"] != unknown]
+    return Detected(errors["test"], labels["test"] == unknown, float(np.quantile(others, QUANTILE)))
 
 
 def within_classes(labels: np.ndarray, random: np.random.RandomState) -> np.ndarray:
-    """As many rows of each class as there are, drawn with replacement, (N,)."""
+    """Rows drawn with replacement, of each class as many as it has, (N,)."""
     of_each = [np.flatnonzero(labels == c) for c in np.unique(labels)]
     return np.concatenate([random.choice(rows, len(rows)) for rows in of_each])
 
 
 def cells(one: Detected, again: np.ndarray) -> list[Estimate]:
-    """The numbers of a class with intervals; `again` (B, 5) are those of images drawn anew."""
+    """The numbers of a class with intervals; `again` (B, 5) are those of resampled images."""
     area, precision, base, _, _ = map(float, one.measured())
     strange, flagged = one.strange, one.error > one.threshold
     n, m = int(strange.sum()), int((~strange).sum())
@@ -108,16 +110,18 @@ def cells(one: Detected, again: np.ndarray) -> list[Estimate]:
     ]
 
 
-def means(found: Sequence[Detected], again: np.ndarray) -> list[Estimate]:
+def means(by_class: Sequence[Detected], again: np.ndarray) -> list[Estimate]:
     """The means over classes, with the intervals of `again` (classes, B, 5)."""
-    values, spread = np.mean([one.measured() for one in found], 0), again.mean(0)
-    told = [Estimate(float(value), *between(own)) for value, own in zip(values, spread.T, strict=True)]
-    told[2] = Estimate(told[2].value)  # drawing within classes leaves it as it is
-    return [*told[:3], *map(percent, told[3:])]
+    values, resampled = np.mean([errors.measured() for errors in by_class], 0), again.mean(0)
+    estimates = [
+        Estimate(float(value), *between(column)) for value, column in zip(values, resampled.T, strict=True)
+    ]
+    estimates[2] = Estimate(estimates[2].value)  # drawing within classes leaves it as it is
+    return [*estimates[:3], *map(percent, estimates[3:])]
 
 
 def between(values: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of values that were drawn again and again."""
+    """The middle 95 % of resampled values."""
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
 

@@ -1,4 +1,4 @@
-"""A folder of images scored by a model that encodes images, the strange ones flagged."""
+"""Anomaly scores of a folder of images, by a model that encodes images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from models.family import Card
 
 @dataclass(frozen=True)
 class Scored:
-    """An image of a folder."""
+    """The anomaly score of an image of a folder."""
 
     file: str
     score: float
@@ -45,7 +45,7 @@ def score_folder(
         background: what transparent images are laid on; None: as those that the model was trained on.
 
     Raises:
-        InputError: the model does not encode images, or is told classes; or an image that cannot be used.
+        InputError: the model does not encode images, or is class-conditional; or an image cannot be used.
     """
     generator, card, described = load_model(model)
     if refusal := why_not(described):
@@ -78,20 +78,20 @@ def why_not(described: Mapping[str, Any]) -> str | None:
 
 
 def prepared_as(card: Card, background: str | None) -> DataCard:
-    """A data set like the one that a model was trained on, of which it knows no more than how images look."""
-    known: dict[str, Any] = dict.fromkeys(("title", "source", "licence", "credit"), "")
-    known |= {"resolution": card.resolution, "channels": card.channels, "background": background}
-    return DataCard(name="of the model", counts={}, **known)
+    """The card of a data set with the image format that a model was trained on."""
+    fields: dict[str, Any] = dict.fromkeys(("title", "source", "licence", "credit"), "")
+    fields |= {"resolution": card.resolution, "channels": card.channels, "background": background}
+    return DataCard(name="of the model", counts={}, **fields)
 
 
 def chunks(outside: Outside, card: DataCard) -> Iterator[np.ndarray]:
-    """The images of a folder, a part at a time."""
+    """The images of a folder in chunks."""
     n = len(outside.paths)
     return (read(outside, range(start, min(start + CHUNK, n)), card) for start in range(0, n, CHUNK))
 
 
 def write_csv(scored: Sequence[Scored], output: Path) -> None:
-    """File, score and whether it is flagged, whole or not at all; names as the bytes they are on disk."""
+    """Write file, score and flag of each image, atomically; names keep their bytes on disk."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(("file", "score", "flagged"))

@@ -27,22 +27,22 @@ COLUMNS = {"kid": "KID", "precision": "precision", "recall": "recall"}
 
 
 def draws(subject: Subject) -> View | None:
-    """Codes from N(0, I) against codes from a mixture fitted to training codes, both judged."""
+    """Evaluate images of codes from N(0, I) and of codes from a mixture fitted to training codes."""
     if subject.judge is None:
         return None
     n = subject.count("test")
     labels = classes(subject, n)
     mixture = fitted_mixture(subject)
-    ways = {
+    codes = {
         "codes from N(0, I)": subject.random.standard_normal((n, subject.latent)),
         f"codes from {called(mixture)} fitted to training codes": drawn_from(mixture, n, subject.seed),
     }
-    images = {name: subject.decode(codes, labels) for name, codes in ways.items()}
-    judged = {name: subject.judge(each, labels) for name, each in images.items()}
-    first = next(iter(judged.values()))
-    columns = judged_columns(first)
-    rows = [(name, [estimate(metrics[key]) for key in columns]) for name, metrics in judged.items()]
-    told = ", ".join(f"{label} {first[key].floor or 0.0:.3g}" for key, label in columns.items())
+    images = {name: subject.decode(z, labels) for name, z in codes.items()}
+    metrics = {name: subject.judge(x, labels) for name, x in images.items()}
+    first = next(iter(metrics.values()))
+    columns = metric_labels(first)
+    rows = [(name, [estimate(of[key]) for key in columns]) for name, of in metrics.items()]
+    baseline = ", ".join(f"{label} {first[key].floor or 0.0:.3g}" for key, label in columns.items())
     return View(
         "draws",
         "Images from codes that are drawn",
@@ -52,13 +52,13 @@ def draws(subject: Subject) -> View | None:
             table(
                 [(label, first[key].better) for key, label in columns.items()],
                 rows,
-                note=f"{n} images each, against {n} test images. Real training images: {told}. How many "
+                note=f"{n} images each, against {n} test images. Real training images: {baseline}. How many "
                 "Gaussians, and of which kind, is chosen by validation codes.",
             )
         ],
         pictures=[
-            Picture(each[:SHEET], STEPS, name[0].upper() + name[1:], f"The first {len(each[:SHEET])} images.")
-            for name, each in images.items()
+            Picture(x[:SHEET], STEPS, name[0].upper() + name[1:], f"The first {len(x[:SHEET])} images.")
+            for name, x in images.items()
         ],
     )
 
@@ -110,14 +110,14 @@ def classes(subject: Subject, n: int) -> np.ndarray | None:
     return generate.labels_for(np.arange(n), counts, subject.seed)
 
 
-def judged_columns(metrics: Metrics) -> dict[str, str]:
-    """The numbers that are shown: key -> label."""
+def metric_labels(metrics: Metrics) -> dict[str, str]:
+    """The labels of the metrics that are shown, by name."""
     frechet = {"fid": "FID"} if "fid" in metrics else {"frechet_distance": "Fréchet distance"}
     return {key: label for key, label in (frechet | COLUMNS).items() if key in metrics}
 
 
 def estimate(metric: JudgedMetric) -> Estimate:
-    """A judged number."""
+    """A metric's value with its interval."""
     return Estimate(metric.value, metric.low, metric.high)
 
 
@@ -131,16 +131,18 @@ def interpolation(subject: Subject) -> View | None:
         return None
     rows = rows[np.argsort(np.arange(2 * PAIRS) % 2, kind="stable")]  # first all beginnings, then all ends
     labels = subject.splits["test"].labels
-    own = None if labels is None else np.asarray(labels[rows])
-    codes = subject.encode(subject.splits["test"].images[rows], own)
-    times, shown = np.linspace(0, 1, STEPS), []
+    classes_of = None if labels is None else np.asarray(labels[rows])
+    codes = subject.encode(subject.splits["test"].images[rows], classes_of)
+    times, images = np.linspace(0, 1, STEPS), []
     for i in range(PAIRS):
         for path in (linear, spherical):
             between = np.stack([path(codes[i], codes[PAIRS + i], t) for t in times])
-            label = None if own is None else np.where(times < 0.5, own[i], own[PAIRS + i])
-            shown.append(subject.decode(between, label))
+            label = (
+                None if classes_of is None else np.where(times < 0.5, classes_of[i], classes_of[PAIRS + i])
+            )
+            images.append(subject.decode(between, label))
     picture = Picture(
-        np.concatenate(shown),
+        np.concatenate(images),
         STEPS,
         "Between test images",
         "Each pair of images twice: along a straight line, and along an arc."
@@ -190,9 +192,9 @@ def traversals(subject: Subject) -> View:
     for row, j in enumerate(chosen):
         walks[row, :, j] = mean[j] + spread[j] * np.linspace(-REACH, REACH, POSITIONS)
     labels = subject.labels("test")
-    told = None if labels is None else np.full(walks.shape[0] * POSITIONS, labels[0])
+    repeated = None if labels is None else np.full(walks.shape[0] * POSITIONS, labels[0])
     picture = Picture(
-        subject.decode(walks.reshape(-1, codes.shape[1]), told),
+        subject.decode(walks.reshape(-1, codes.shape[1]), repeated),
         POSITIONS,
         "Along each dimension",
         f"A row a dimension, from -{REACH:g} to {REACH:g} standard deviations of {of}; {by} come "

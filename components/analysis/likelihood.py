@@ -1,4 +1,4 @@
-"""Codes with a distribution: which dimensions are in use, and what probability images have."""
+"""Latent distributions: which dimensions are active, and the likelihood of images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def posterior(subject: Subject) -> View | None:
     means, log_variances = posteriors(subject)
     kl = divergences(means, log_variances)
     active = int((means.var(0) > ACTIVE).sum())
-    each = np.sort(kl.mean(0))[::-1]
+    sorted_kl = np.sort(kl.mean(0))[::-1]
     columns = [("active dimensions", None), ("KL(q(z|x) || N(0, I)), nats", None)]
     cells: list[Estimate | str] = [f"{active} of {kl.shape[1]}", mean_estimate(kl.sum(1))]
     if (weights := likely(subject, DRAWS[1])) is not None:
@@ -51,7 +51,7 @@ def posterior(subject: Subject) -> View | None:
                 "bars",
                 "dimension, in falling order",
                 "nats",
-                {"KL": [(j + 1.0, float(value)) for j, value in enumerate(each)]},
+                {"KL": [(j + 1.0, float(value)) for j, value in enumerate(sorted_kl)]},
             )
         ],
     )
@@ -66,8 +66,8 @@ def divergences(mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
 def posteriors(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
     """Means and log variances (N, Z), float64, of the test images that the likelihood is of."""
     generator: Any = subject.generator
-    found = [generator.posterior(batch) for batch in likened(subject)]
-    mean, log_variance = (torch.cat(each).double().cpu().numpy() for each in zip(*found, strict=True))
+    parts = [generator.posterior(batch) for batch in likened(subject)]
+    mean, log_variance = (torch.cat(values).double().cpu().numpy() for values in zip(*parts, strict=True))
     return mean, log_variance
 
 
@@ -78,7 +78,7 @@ def likely_images(subject: Subject) -> int:
 
 
 def likened(subject: Subject) -> Iterator[Batch]:
-    """The first test images as the likelihood is of them: binary where it is, by the same draws."""
+    """The first test images as the likelihood sees them: made binary if the model is, by the same draws."""
     generator: Any = subject.generator
     images, labels = subject.images("test")[: likely_images(subject)], subject.labels("test")
     for i, batch in enumerate(subject.batches(images, labels)):
@@ -89,7 +89,7 @@ def likened(subject: Subject) -> Iterator[Batch]:
 
 
 def as_seen(subject: Subject) -> str:
-    """Whether test images are made binary before they are looked at."""
+    """Whether test images are made binary, in words."""
     images = [batch.image for batch in likened(subject) if batch.image is not None]
     return "made binary" if all(bool((x.abs() == 1).all()) for x in images) else "as they are"
 
@@ -146,8 +146,8 @@ def noted(subject: Subject, images: int, binary: bool) -> str:
 
 def likely(subject: Subject, k: int) -> np.ndarray | None:
     """`log_weights`; None where there is no likelihood of these images."""
-    there = getattr(subject.generator, "has_likelihood", False)
-    return log_weights(subject, k) if there else None
+    has_likelihood = getattr(subject.generator, "has_likelihood", False)
+    return log_weights(subject, k) if has_likelihood else None
 
 
 @torch.no_grad()
@@ -155,10 +155,10 @@ def log_weights(subject: Subject, k: int) -> np.ndarray:
     """Of the first test images, (N, k) float64."""
     images, labels = subject.images("test")[: likely_images(subject)], subject.labels("test")
     generator: Any = subject.generator
-    found = []
+    parts = []
     for i, batch in enumerate(subject.batches(images, labels)):
-        found.append(generator.log_weights(batch, subject.noise(i * CHUNK, len(batch)), k))
-    return torch.cat(found).double().cpu().numpy()
+        parts.append(generator.log_weights(batch, subject.noise(i * CHUNK, len(batch)), k))
+    return torch.cat(parts).double().cpu().numpy()
 
 
 def bound(weights: np.ndarray, k: int) -> np.ndarray:
@@ -167,10 +167,10 @@ def bound(weights: np.ndarray, k: int) -> np.ndarray:
     return (logsumexp(groups, axis=2) - math.log(k)).mean(1)
 
 
-def negated(found: Estimate) -> Estimate:
+def negated(estimate: Estimate) -> Estimate:
     """-x."""
-    low, high = (None if end is None else -end for end in (found.high, found.low))
-    return Estimate(-found.value, low, high)
+    low, high = (None if end is None else -end for end in (estimate.high, estimate.low))
+    return Estimate(-estimate.value, low, high)
 
 
 @torch.no_grad()
@@ -179,13 +179,13 @@ def binarised(subject: Subject) -> dict[str, np.ndarray] | None:
     generator: Any = subject.generator
     if not hasattr(generator, "binary"):
         return None
-    found = {}
+    images = {}
     for split in ("train", "validation", "test"):
         batches = enumerate(subject.batches(subject.images(split), subject.labels(split)))
         x = [generator.binary(b, subject.noise(i * CHUNK, len(b))).flatten(1).cpu() for i, b in batches]
-        found[split] = torch.cat(x).double().numpy()
-    found["test"] = found["test"][: likely_images(subject)]
-    return found if np.isin(found["test"], (0.0, 1.0)).all() else None
+        images[split] = torch.cat(x).double().numpy()
+    images["test"] = images["test"][: likely_images(subject)]
+    return images if np.isin(images["test"], (0.0, 1.0)).all() else None
 
 
 @dataclass(frozen=True)

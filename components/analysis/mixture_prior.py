@@ -34,7 +34,7 @@ def sample_to_file(
         data: folder in it of the prepared data that the model was trained on.
         n: how many.
         seed: image i depends on (seed, i).
-        label: a class by name or number, where the model is told classes; None: all in turn.
+        label: a class by name or number, if the model is class-conditional; None: all in turn.
 
     Raises:
         InputError: the family encodes no images, or a label is unknown.
@@ -45,12 +45,12 @@ def sample_to_file(
     name = described["family"]
     if not FAMILIES[name].codes:
         raise InputError(f"--prior mixture: {name} does not encode images, so it has no codes to fit one to")
-    told = "label" in conditions(name, described["config"], card)
-    if label is not None and not told:
+    conditional = "label" in conditions(name, described["config"], card)
+    if label is not None and not conditional:
         raise InputError(f"--label {label}: this model was trained without labels")
     folder = store.local_copy(data)
     splits = {split: open_split(folder, split) for split in ("train", "validation")}
-    subject = Subject(generator, card, splits, conditional=told)
+    subject = Subject(generator, card, splits, conditional=conditional)
     if diverged(subject):
         raise RunError(f"{name} encodes images as NaN or infinite codes: its training has diverged")
     if label is not None:

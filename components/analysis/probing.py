@@ -25,16 +25,19 @@ POINTS = 1000  # on a map, at most
 def features(subject: Subject) -> View | None:
     """How well a linear classifier does on codes, on as many components, and on pixels."""
     labels = {split: subject.labels(split) for split in ("train", "validation", "test")}
-    if subject.conditional:  # codes of what is told the class need not hold it, and might
+    if subject.conditional:  # its codes need not hold the class
         return None
-    if any(each is None or len(np.unique(each)) < 2 for each in labels.values()):
+    if any(values is None or len(np.unique(values)) < 2 for values in labels.values()):
         return None
     pixels = {split: flat(subject.images(split)) for split in labels}
-    components = {split: subject.pca.transform(each) for split, each in pixels.items()}
+    components = {split: subject.pca.transform(values) for split, values in pixels.items()}
     z = subject.latent
-    seen = {f"codes, {z} numbers": subject.codes, f"PCA, {subject.pca.n_components_} components": components}
-    seen |= {f"pixels, {pixels['test'].shape[1]} numbers": pixels}
-    rows = [(name, [probe(each, labels)]) for name, each in seen.items()]  # type: ignore[arg-type]
+    inputs = {
+        f"codes, {z} numbers": subject.codes,
+        f"PCA, {subject.pca.n_components_} components": components,
+    }
+    inputs |= {f"pixels, {pixels['test'].shape[1]} numbers": pixels}
+    rows = [(name, [probe(values, labels)]) for name, values in inputs.items()]  # type: ignore[arg-type]
     note = (
         f"Multinomial logistic regression on {len(pixels['train'])} training images, its strength chosen on "
         f"{len(pixels['validation'])} validation images; {len(pixels['test'])} test images."
@@ -47,7 +50,7 @@ def features(subject: Subject) -> View | None:
     )
 
 
-def probe(seen: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> Estimate:
+def probe(inputs: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> Estimate:
     """The test images told right, in percent, by the best of the probes on validation."""
     fitted = []
     for strength in STRENGTHS:
@@ -58,10 +61,10 @@ def probe(seen: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> E
             warnings.simplefilter(
                 "ignore", ConvergenceWarning
             )  # that of the weakest is good enough to choose
-            classifier.fit(seen["train"], labels["train"])
-        fitted.append((classifier.score(seen["validation"], labels["validation"]), -strength, classifier))
-    best = max(fitted, key=lambda each: each[:2])[2]
-    right = int((best.predict(seen["test"]) == labels["test"]).sum())
+            classifier.fit(inputs["train"], labels["train"])
+        fitted.append((classifier.score(inputs["validation"], labels["validation"]), -strength, classifier))
+    best = max(fitted, key=lambda scored: scored[:2])[2]
+    right = int((best.predict(inputs["test"]) == labels["test"]).sum())
     return percent(share(right, len(labels["test"])))
 
 
@@ -79,11 +82,11 @@ def map_of_codes(subject: Subject) -> View | None:
             names[c] if names else str(c): [(x, y) for x, y in points[labels[:POINTS] == c]]
             for c in np.unique(labels[:POINTS])
         }
-    told = plane.explained_variance_ratio_.sum()
+    explained = plane.explained_variance_ratio_.sum()
     return View(
         "map",
         "Map of the codes",
         f"Codes of {len(points)} test images in the two directions in which codes vary most; they have "
-        f"{100 * told:.0f} % of the variance.",
+        f"{100 * explained:.0f} % of the variance.",
         plots=[plot("scatter", "first component", "second component", lines)],
     )

@@ -1,4 +1,4 @@
-"""Compression and denoising: what comes back of an image."""
+"""Compression and denoising by reconstruction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ QUALITIES = range(1, 96)  # of JPEG
 LEVELS = (0.1, 0.2, 0.3, 0.5, 0.7)  # standard deviation of noise on pixels in [0, 1]
 SHOWN = 0.3  # the level in the picture
 COLUMNS = 10  # images in a row of a picture
-TOLD = " The model is told the class of each image, which is in no count of bytes, and its rivals are not."
+CLASS_NOTE = (
+    " The model is told the class of each image, which is in no count of bytes, and its rivals are not."
+)
 START_OF_SCAN = b"\xff\xda"  # JPEG's marker before the compressed pixels
 
 
@@ -48,10 +50,10 @@ def compression(subject: Subject) -> View:
     ]
     columns: Columns = (("bytes", "lower"), ("ratio", None), ("PSNR, dB", "higher"))
     note = f"{len(images)} test images of {size} bytes. JPEG's headers and tables are left out of its pixels."
-    note += TOLD * subject.conditional
+    note += CLASS_NOTE * subject.conditional
     if scan > z:
         note += " No quality of JPEG takes as few bytes as a code; the lowest is shown."
-    shown = [images, pairs[0][2], pairs[2][2], by_jpeg]
+    rows_of = [images, pairs[0][2], pairs[2][2], by_jpeg]
     return View(
         "compression",
         "Compression",
@@ -59,7 +61,7 @@ def compression(subject: Subject) -> View:
         [table(columns, rows, note=note, rivals=False)],  # of unlike sizes
         pictures=[
             Picture(
-                np.concatenate([each[:COLUMNS] for each in shown]),
+                np.concatenate([each[:COLUMNS] for each in rows_of]),
                 min(COLUMNS, len(images)),
                 "There and back",
                 "From top to bottom: test images, from 8-bit codes, from as many components, from JPEG.",
@@ -136,7 +138,7 @@ def denoising(subject: Subject) -> View:
                 columns,
                 rows,
                 note=f"{len(images)} test images; noise of pixels from 0 to 1, then clipped."
-                + TOLD * subject.conditional,
+                + CLASS_NOTE * subject.conditional,
                 rivals=False,
             )
         ],

@@ -21,7 +21,7 @@ from components.records.analysis import Cell, Column, Line, Plot, Row, Table
 from components.records.evaluation import Metrics
 from models.family import Batch, Card, Generator, Noise
 
-TRAINING, TESTED = 5000, 1000  # images of a split that are looked at, at most
+TRAINING, TESTED = 5000, 1000  # images of a split that are used, at most
 NARROW = 1024  # pixels of an image, times its colours, up to which principal components are exact
 
 
@@ -134,7 +134,7 @@ class View:
 
 
 def max_images(split: str) -> int:
-    """Images of a split that are looked at, at most."""
+    """The number of images of a split that are used, at most."""
     return TRAINING if split == "train" else TESTED
 
 
@@ -144,7 +144,7 @@ Judge = Callable[[np.ndarray, np.ndarray | None], Metrics]
 
 @dataclass
 class Subject:
-    """A generator with codes, and the images that it is tried on."""
+    """A generator that encodes images, and the images that it is analysed on."""
 
     generator: Generator
     card: Card
@@ -157,7 +157,7 @@ class Subject:
     judge: Judge | None = None
 
     def images(self, split: str) -> np.ndarray:
-        """The images of a split that are looked at, uint8 (N, C, H, W)."""
+        """The images of a split that are used, uint8 (N, C, H, W)."""
         return self.splits[split].images[np.arange(self.count(split))]
 
     def labels(self, split: str) -> np.ndarray | None:
@@ -166,7 +166,7 @@ class Subject:
         return None if labels is None else np.asarray(labels[: self.count(split)])
 
     def count(self, split: str) -> int:
-        """How many they are."""
+        """Their number."""
         return min(len(self.splits[split]), max_images(split))
 
     @property
@@ -192,29 +192,29 @@ class Subject:
     def decode(
         self, codes: np.ndarray, labels: np.ndarray | None = None, by: Generator | None = None
     ) -> np.ndarray:
-        """What codes (N, Z) stand for, uint8 (N, C, H, W)."""
+        """The images of codes (N, Z), uint8 (N, C, H, W)."""
         generator: Any = by or self.generator
         z = torch.from_numpy(np.asarray(codes, dtype=np.float32))
         parts = []
         for start in range(0, len(z), CHUNK):
-            batch = Batch(len(z[start : start + CHUNK]), label=self.told(labels, start)).to(self.device)
+            batch = Batch(len(z[start : start + CHUNK]), label=self._labels(labels, start)).to(self.device)
             parts.append(to_uint8(generator.picture(z[start : start + CHUNK].to(self.device), batch)).cpu())
         return torch.cat(parts).numpy()
 
     def reconstruct(
         self, images: np.ndarray, labels: np.ndarray | None = None, by: Generator | None = None
     ) -> np.ndarray:
-        """Images there and back, uint8 (N, C, H, W)."""
+        """Reconstructions of images, uint8 (N, C, H, W)."""
         return self.decode(self.encode(images, labels, by), labels, by)
 
     def batches(self, images: np.ndarray, labels: np.ndarray | None) -> Iterator[Batch]:
         """Images as a generator takes them."""
         for start in range(0, len(images), CHUNK):
             chunk = images[start : start + CHUNK]
-            yield Batch(len(chunk), to_float(chunk), self.told(labels, start)).to(self.device)
+            yield Batch(len(chunk), to_float(chunk), self._labels(labels, start)).to(self.device)
 
-    def told(self, labels: np.ndarray | None, start: int) -> Tensor | None:
-        """The classes of a chunk, where the generator is told them."""
+    def _labels(self, labels: np.ndarray | None, start: int) -> Tensor | None:
+        """The classes of a chunk, if the generator is class-conditional."""
         if not self.conditional or labels is None:
             return None
         return torch.from_numpy(np.asarray(labels[start : start + CHUNK], dtype=np.int64))
@@ -225,7 +225,7 @@ class Subject:
 
     @property
     def random(self) -> np.random.RandomState:
-        """Random numbers, each time from the beginning."""
+        """Random numbers, the same each time."""
         return np.random.RandomState(self.seed)
 
     @cached_property
@@ -238,7 +238,7 @@ class Subject:
         return PCA(most, svd_solver=solver, random_state=self.seed).fit(pixels)
 
     def by_pca(self, images: np.ndarray) -> np.ndarray:
-        """Images there and back through the principal components."""
+        """Reconstructions of images from their principal components."""
         return self.unflat(self.pca.inverse_transform(self.pca.transform(flat(images))))
 
     def unflat(self, pixels: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from components.data.dataset import Split
 from components.extractors.load import load_extractor
 from components.families.tasks import Task
 from components.metrics.distances import frechet_distance, kid, statistics
-from components.metrics.diversity import BANDWIDTH, pairwise, vendi_score
+from components.metrics.diversity import RelativeDiversity
 from components.records.training import Selection
 from components.store import Store
 
@@ -38,9 +38,7 @@ class Jury:
         self.real = np.load(reference / "features" / "validation.npy", mmap_mode="r")
         self.summary = statistics(self.real)
         self.samples, self.targets = samples, targets
-        some = pairwise(np.asarray(self.real[:samples], np.float64))
-        self.bandwidth = BANDWIDTH * float(np.median(some[np.triu_indices(len(some), 1)]))
-        self.real_diversity = vendi_score(some, self.bandwidth)
+        self.relative_diversity = RelativeDiversity(np.asarray(self.real[:samples], np.float64))
 
     @property
     def measure(self) -> str:
@@ -76,11 +74,9 @@ class Jury:
         return {"score": found[self.measure], **found}
 
     def diversity(self, fake: np.ndarray) -> float:
-        """The Vendi score of features (N, D) over that of real images, of as many as there are of both."""
-        some = np.asarray(fake[: len(self.real)][: self.samples], np.float64)
-        if not np.isfinite(some).all():
-            return 0.0
-        return vendi_score(pairwise(some), self.bandwidth) / self.real_diversity
+        """The Vendi score of features (N, D) over that of the same number of real images; 0 if not finite."""
+        features = np.asarray(fake[: len(self.real)][: self.samples], np.float64)
+        return self.relative_diversity(features) if np.isfinite(features).all() else 0.0
 
 
 def open_jury(store: Store, reference: str, extractor: str, split: Split, n: int, task: Task) -> Jury:

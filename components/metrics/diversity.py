@@ -1,4 +1,4 @@
-"""The Vendi score, a measure of the diversity of images."""
+"""The Vendi score, a measure of how diverse images are."""
 
 from __future__ import annotations
 
@@ -25,3 +25,24 @@ def vendi_score(distances: np.ndarray, bandwidth: float) -> float:
     values = np.linalg.eigvalsh(kernel / len(kernel))
     values = values[values > 1e-12]
     return float(np.exp(-(values * np.log(values)).sum()))
+
+
+class RelativeDiversity:
+    """The diversity of features relative to that of real images: 1 is as diverse, near 0 all are alike.
+
+    Diversity depends on the number of images, so compare features of as many as there are real ones.
+
+    Args:
+        real: features (N, D) of real images.
+    """
+
+    def __init__(self, real: np.ndarray):
+        distances = pairwise(real)  # (N, N)
+        between = distances[np.triu_indices(len(distances), 1)]
+        self.mean_distance = float(between.mean())
+        self.bandwidth = BANDWIDTH * float(np.median(between))
+        self.baseline = vendi_score(distances, self.bandwidth)
+
+    def __call__(self, features: np.ndarray) -> float:
+        """The Vendi score of finite features (N, D) over that of the real images."""
+        return vendi_score(pairwise(features), self.bandwidth) / self.baseline

@@ -109,7 +109,7 @@ class Pictures:
     resolution: int | None
 
     def take(self, path: PictureFile, rows: int, columns: int) -> Picture | None:
-        """Copy a picture of images in rows and columns; None if it is missing."""
+        """A copy of a picture of images in rows and columns; None if it is missing."""
         target = self.folder.copy(path, f"{formatting.slug(path.removesuffix('.webp'))}.webp")
         return Picture(target, columns * self.tile, rows * self.tile) if target else None
 

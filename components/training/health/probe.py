@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from components.common.seeds import derive
-from components.metrics.diversity import BANDWIDTH, pairwise, vendi_score
+from components.metrics.diversity import RelativeDiversity
 from components.sampling.conditions import FixedConditions
 from models.family import Generator, Noise
 
@@ -24,9 +24,9 @@ class Probe:
 
     Args:
         conditions: what the samples are made from.
-        features: what the measures look at.
-        real: images (N, C, H, W) in [-1, 1], of which at most `n` say how diverse samples should be.
-        n: samples; fewer where there are fewer images, since diversity depends on how many are looked at.
+        features: of images, in which samples are measured.
+        real: images (N, C, H, W) in [-1, 1], of which at most `n` are what the diversity is relative to.
+        n: samples; fewer where there are fewer images, since diversity depends on the number of images.
         seed: of the noise and of the choice among the images.
     """
 
@@ -35,35 +35,31 @@ class Probe:
     ):
         self.conditions, self.features, self.n, self.seed = conditions, features, min(n, len(real)), seed
         choice = torch.randperm(len(real), generator=torch.Generator().manual_seed(derive(seed, "real")))
-        distances = pairwise(self._vectors(real[choice[:n]]))  # (N, N)
-        between = distances[np.triu_indices(len(distances), 1)]
-        self.spread = float(between.mean())
-        self.bandwidth = BANDWIDTH * float(np.median(between))
-        self.real_diversity = vendi_score(distances, self.bandwidth)
-        self.last: Tensor | None = None  # (N, D) features of the samples at the last look
+        self.diversity = RelativeDiversity(self._vectors(real[choice[:n]]))
+        self.last: Tensor | None = None  # (N, D) features of the samples at the last check
 
     def __call__(self, generator: Generator) -> dict[str, float]:
-        """How diverse the samples are and, from the second look on, how far they moved since the last one.
+        """The diversity of the samples and, from the second check on, their movement since the last one.
 
-        diversity: 1 as diverse as as many images, near 0 all alike.
-        movement: mean distance of a sample from itself at the last look, over that of two images; 0 is still.
+        diversity: 1 is as diverse as the same number of images, near 0 all are alike.
+        movement: mean distance of a sample from itself at the last check over that of two images; 0 is still.
         """
         vectors = self._vectors(self._sample(generator))
         last, self.last = self.last, torch.from_numpy(vectors)
         if not np.isfinite(vectors).all():
             return {"diversity": math.nan}
-        found = {"diversity": vendi_score(pairwise(vectors), self.bandwidth) / self.real_diversity}
+        values = {"diversity": self.diversity(vectors)}
         if last is not None:
             moved = np.linalg.norm(vectors - last.numpy(), axis=1).mean()
-            found["movement"] = float(moved) / self.spread
-        return found
+            values["movement"] = float(moved) / self.diversity.mean_distance
+        return values
 
     def state(self) -> dict[str, Tensor]:
-        """What the next look depends on."""
+        """What the next check depends on."""
         return {} if self.last is None else {"last": self.last}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` returned."""
+        """Continue from what `state` returned."""
         self.last = state.get("last")
 
     def _sample(self, generator: Generator) -> Tensor:

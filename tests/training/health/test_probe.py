@@ -73,7 +73,7 @@ def test_movement_of_samples_that_stand_and_of_samples_that_move() -> None:
     assert "movement" not in probe(Modes(centres, std))
     assert probe(Modes(centres, std))["movement"] == 0
     moved = probe(Modes(centres + torch.tensor([shift, 0.0]), std))["movement"]
-    assert moved == pytest.approx(shift / probe.spread, rel=1e-5)
+    assert moved == pytest.approx(shift / probe.diversity.mean_distance, rel=1e-5)
 
 
 def test_an_interrupted_probe_measures_the_same() -> None:
