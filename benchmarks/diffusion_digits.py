@@ -156,7 +156,7 @@ def model(store: Store, args: argparse.Namespace, data: Path, version: str) -> t
         )
     if card.shape != CARD.shape or card.num_classes != CLASSES:
         raise InputError(f"{args.model} was made for images {card.shape} of {card.num_classes} classes")
-    if not hasattr(generator, "config") or not hasattr(generator.config, "guidance"):
+    if not hasattr(generator, "config") or not hasattr(generator.config, "guidance_scale"):
         raise InputError(f"{args.model} has no guidance: it is no model of the family {FAMILY}")
     return generator, card, f"{told}, {count(generator) / 1e6:.2f} M parameters"
 
@@ -252,10 +252,10 @@ def judged(
     """What is found at each strength of guidance."""
     found = {}
     for strength in strengths:
-        images, _ = drawn(generator, card, {"guidance": strength}, judges.n)
-        guided = changed(copy.copy(generator), {"guidance": strength})
+        images, _ = drawn(generator, card, {"guidance_scale": strength}, judges.n)
+        guided = changed(copy.copy(generator), {"guidance_scale": strength})
         found[strength] = judges(images, asked(judges.n), seconds_for(guided, card))
-        print(json.dumps({"guidance": strength, "right": found[strength].right.value}), flush=True)
+        print(json.dumps({"guidance_scale": strength, "right": found[strength].right.value}), flush=True)
     return found
 
 

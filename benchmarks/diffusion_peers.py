@@ -87,7 +87,7 @@ PACKAGES = {
     "diffusers": ("diffusers",),
 }
 FAMILY = "diffusion"
-TRAIN = {"batch": 128, "schedule": "sqrt", "judge_samples": 0, "workers": 0}
+TRAIN = {"batch": 128, "schedule": "sqrt", "snapshot_samples": 0, "workers": 0}
 
 
 class Library(Protocol):

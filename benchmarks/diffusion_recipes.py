@@ -31,35 +31,35 @@ GUIDANCE = (1.0, 1.5)
 RECIPES: dict[str, dict[str, Any]] = {
     "rectified flow": {},
     "EDM": {
-        "process": "edm",
-        "target": "edm",
+        "noise_schedule": "edm",
+        "prediction": "edm",
         "weighting": "edm",
-        "times": "log_normal",
-        "time_mean": -1.2,
-        "time_std": 1.2,
+        "timestep_sampling": "log_normal",
+        "timestep_mean": -1.2,
+        "timestep_std": 1.2,
         "sampler_steps": 18,
     },
     "DDPM": {
-        "process": "linear",
-        "target": "eps",
-        "times": "uniform",
-        "clip": True,
+        "noise_schedule": "linear",
+        "prediction": "eps",
+        "timestep_sampling": "uniform",
+        "clip_denoised": True,
         "sampler": "ddim",
         "sampler_steps": 50,
     },
     "cosine, v, min-SNR": {
-        "process": "cosine",
-        "target": "v",
+        "noise_schedule": "cosine",
+        "prediction": "v",
         "weighting": "min_snr",
-        "times": "uniform",
+        "timestep_sampling": "uniform",
         "sampler": "dpmpp_2m",
         "sampler_steps": 20,
     },
     "linear, v, zero SNR": {
-        "process": "linear",
-        "target": "v",
+        "noise_schedule": "linear",
+        "prediction": "v",
         "zero_terminal_snr": True,
-        "times": "uniform",
+        "timestep_sampling": "uniform",
         "sampler": "ddim",
         "sampler_steps": 50,
     },
@@ -79,7 +79,7 @@ def row(name: str, args: argparse.Namespace, judges: Judges) -> list[str]:
     cells = [name, f"{count(generator) / 1e6:.2f} M", f"{made['images'] / made['train_seconds']:,.0f}"]
     cells.append(f"{config['sampler']} {config['sampler_steps']}")
     for guidance in GUIDANCE:
-        images, _ = drawn(generator, card, {"guidance": guidance}, judges.n)
+        images, _ = drawn(generator, card, {"guidance_scale": guidance}, judges.n)
         found = judges(images, asked(judges.n))
         floor = judges.judge.floor.value
         cells += [percent(found.right), f"{found.distances[MAIN].value / floor:.2f}"]

@@ -171,7 +171,7 @@ def spec(
     digits: Mapping[str, str] | None = None,
 ) -> Spec:
     """A run as a stage: all its result depends on."""
-    resolved = Train(**{"precision": "float32", "workers": 0, "judge_samples": 0, **settings}).model_dump()
+    resolved = Train(**{"precision": "float32", "workers": 0, "snapshot_samples": 0, **settings}).model_dump()
     content = {"target": target, "family": family, "config": dict(config), "train": resolved}
     return Spec(
         "proof",

@@ -21,7 +21,7 @@ SMOKE = {
     "steps": 16,
     "checkpoint_every": 8,
     "validate_every": 8,
-    "sample_grids": 2,
+    "num_snapshots": 2,
     "log_every": 4,
     "smoke": True,
 }
@@ -46,7 +46,7 @@ def experiment(
                     update={
                         "samples": 64,
                         "extractor_epochs": 1,
-                        "study_samples": min(16, read.evaluate.study_samples),
+                        "ablation_samples": min(16, read.evaluate.ablation_samples),
                     }
                 )
             }

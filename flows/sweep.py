@@ -42,7 +42,7 @@ def sweep(run_id: str, experiment: dict[str, Any]) -> str:
     search = TASKS["sweep"](run_id, family, dict(run.results))
     winner = SweepResult.model_validate(cache.read(run.store, search)["swept"]).winner
     assert winner is not None, "a sweep without a winner fails"
-    if run.plan.experiment.sweep and run.plan.experiment.sweep.fresh_seeds:
+    if run.plan.experiment.sweep and run.plan.experiment.sweep.confirmation_seeds:
         spec = confirmation.spec(run.plan, family, search.key, winner)
         TASKS["confirmation"](run_id, family, dict(run.results), spec)
     if not sampling:
@@ -53,5 +53,5 @@ def sweep(run_id: str, experiment: dict[str, Any]) -> str:
 
 def adopt(run: Run, family: str, winner: Winner) -> None:
     """Continue with the winner's settings in place of the experiment's own."""
-    run.plan = confirmation.contender(run.plan, family, winner, confirmation.fresh_seeds(run.plan)[0])
+    run.plan = confirmation.contender(run.plan, family, winner, confirmation.confirmation_seeds(run.plan)[0])
     run.experiment = run.plan.experiment

@@ -43,11 +43,11 @@ def checked(whole: Experiment, where: str) -> Experiment:
     family, block = whole.swept, whole.families[whole.swept]
     searched = space.resolve(family, whole.sweep.search, block).values()
     check_metric(family, whole.sweep.metric)
-    size = space.grid_size(list(searched), whole.sweep.points)
+    size = space.grid_size(list(searched), whole.sweep.grid_points)
     if whole.sweep.searcher == "grid" and size > whole.sweep.trials:
         raise InputError(
             f"the grid has {size} points, of which sweep.trials={whole.sweep.trials} would leave some out: "
-            "raise it, or lower sweep.points or the values of what is searched"
+            "raise it, or lower sweep.grid_points or the values of what is searched"
         )
     if not all(parameter.sampling for parameter in searched):
         train_of(whole.sweep, block["train"])
@@ -124,14 +124,14 @@ def _procedure(experiment: Experiment, searched: Sequence[Hyperparameter]) -> st
     trial = f"{settings.samples} images of one trained model"
     if not sampling:
         steps = settings.steps or steps
-        trial = f"{steps:,} steps, evaluated {settings.judgements} times by {settings.samples} images"
+        trial = f"{steps:,} steps, evaluated {settings.evaluations} times by {settings.samples} images"
     listed = settings.searcher != "optuna"
     trials = len(suggest.suggestions(searched, settings)) if listed else settings.trials
     method = [settings.searcher] + ([settings.scheduler] if settings.scheduler != "none" else [])
     budget = "with that model" if sampling else "at full budget"
     return (
         f"{trials} trials ({', '.join(method)}) of {trial}; {settings.finalists} finalists on "
-        f"{settings.repeats} seeds; winner and default {budget} on {settings.fresh_seeds} fresh seeds"
+        f"{settings.seeds_per_finalist} seeds; winner and default {budget} on {settings.confirmation_seeds} fresh seeds"
     )
 
 

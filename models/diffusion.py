@@ -8,7 +8,7 @@ Process (alpha, sigma), target (a, b), weight w, distribution of t, network, con
 settings. The defaults are the rectified flow of Liu et al. 2023 (https://arxiv.org/abs/2209.03003),
 F = eps - x_0 at x_t = (1 - t) x_0 + t eps, with the logit-normal times of Esser et al. 2024
 (https://arxiv.org/abs/2403.03206). Karras et al. 2022 (https://arxiv.org/abs/2206.00364) is `process: edm,
-target: edm, weighting: edm, times: log_normal, time_mean: -1.2, time_std: 1.2`. Guidance is classifier-free,
+target: edm, weighting: edm, times: log_normal, timestep_mean: -1.2, timestep_std: 1.2`. Guidance is classifier-free,
 Ho & Salimans 2022 (https://arxiv.org/abs/2207.12598).
 """
 
@@ -39,7 +39,7 @@ class Generator(family.Generator):
     def __init__(self, config: DiffusionConfig, card: Card, kinds: frozenset[str] = frozenset()):
         super().__init__()
         self.config, self.card, self.kinds = config, card, kinds
-        self.process = processes.process(config.process, config.shift, config.zero_terminal_snr)
+        self.process = processes.process(config.noise_schedule, config.shift, config.zero_terminal_snr)
         self.network = self.build_network(restricted(card, kinds))
 
     def beside(self) -> int:
@@ -62,8 +62,8 @@ class Generator(family.Generator):
         return UNet(
             card,
             width=c.width,
-            multipliers=c.multipliers,
-            blocks=c.blocks,
+            multipliers=c.channel_multipliers,
+            blocks=c.num_res_blocks,
             concatenate=c.skips == "concatenate",
             attention=c.attention,
             attention_levels=c.attention_levels,
@@ -74,13 +74,15 @@ class Generator(family.Generator):
 
     def forward(self, x: Tensor, level: Level, condition: Condition) -> Tensor:
         """F(x, t, condition) in float32, with a level (N, 1, 1, 1)."""
-        if self.config.process == "edm":  # c_in: unit variance for the network, Karras et al. 2022, Table 1
+        if (
+            self.config.noise_schedule == "edm"
+        ):  # c_in: unit variance for the network, Karras et al. 2022, Table 1
             x = x / (level.sigma.square() + self.config.sigma_data**2).sqrt()
         return self.network(x, level.time.flatten(), condition).float()
 
     def target(self, level: Level) -> tuple[Tensor, Tensor]:
         """Return a and b of the target a x_0 + b eps."""
-        return processes.target(self.config.target, level, self.config.sigma_data)
+        return processes.target(self.config.prediction, level, self.config.sigma_data)
 
     def condition(self, batch: Batch, noise: Noise | None = None) -> Condition:
         """Return the network's condition in a batch."""
@@ -94,22 +96,24 @@ class Generator(family.Generator):
     def denoiser(self, condition: Condition) -> samplers.Denoise:
         """Return (x, level) -> x_0, guided if conditional, both passes in one batch."""
         c, null = self.config, self.card.num_classes
-        guided = bool(self.kinds) and c.guidance != 1
+        guided = bool(self.kinds) and c.guidance_scale != 1
         both = condition.beside_nothing(null) if guided else condition
 
         def denoise(x: Tensor, level: Level) -> Tensor:
             low, high = c.guidance_interval
             if guided and low <= level.sigma / (level.alpha + level.sigma) <= high:
-                x_0 = samplers.guided(self.denoised(torch.cat([x, x]), level, both), c.guidance)
+                x_0 = samplers.guided(self.denoised(torch.cat([x, x]), level, both), c.guidance_scale)
             else:
                 x_0 = self.denoised(x, level, condition)
-            return x_0.clamp(-1, 1) if c.clip else x_0
+            return x_0.clamp(-1, 1) if c.clip_denoised else x_0
 
         return denoise
 
     def levels(self, strength: float = 1.0) -> Level:
         """The noise levels of sampling, falling."""
-        return processes.levels(self.process, self.config.sampler_steps, self.config.spacing, strength)
+        return processes.levels(
+            self.process, self.config.sampler_steps, self.config.timestep_spacing, strength
+        )
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
         """Sample from noise, or from a noised image; clamp only at the end."""
@@ -230,8 +234,8 @@ class Diffusion(Family):
         }
         studies = [Study("steps", "Quality against the number of steps", steps)]
         if cls.conditions(config, card) and config.condition_dropout:
-            guidance = {f"{scale:g}": {"guidance": scale} for scale in (0.0, 1.0, 1.5, 2.0, 3.0, 5.0)}
-            studies.append(Study("guidance", "Quality against guidance", guidance))
+            guidance = {f"{scale:g}": {"guidance_scale": scale} for scale in (0.0, 1.0, 1.5, 2.0, 3.0, 5.0)}
+            studies.append(Study("guidance_scale", "Quality against guidance", guidance))
         return studies
 
     def loss(self, batch: Batch) -> tuple[Terms, Terms]:
@@ -239,14 +243,16 @@ class Diffusion(Family):
         c, g = self.config, self.generator
         x_0 = self.encoded(batch)
         u = processes.stratified(len(batch), x_0.device)
-        exact = processes.drawn(g.process, c.times, u, c.time_mean, c.time_std)  # in float64
+        exact = processes.drawn(
+            g.process, c.timestep_sampling, u, c.timestep_mean, c.timestep_std
+        )  # in float64
         level = Level(*(part.float()[:, None, None, None] for part in (exact.time, exact.alpha, exact.sigma)))
         eps = torch.randn_like(x_0)
         a, b = g.target(level)
         f = g(level.alpha * x_0 + level.sigma * eps, level, self.training_condition(batch, x_0.device))
         w = processes.weight(c.weighting, level, a, b, c.sigma_data).flatten()
         loss = w * (f - (a * x_0 + b * eps)).square().flatten(1).mean(1)
-        return {c.target: loss}, by_noise(loss, (exact.sigma / (exact.alpha + exact.sigma)).float())
+        return {c.prediction: loss}, by_noise(loss, (exact.sigma / (exact.alpha + exact.sigma)).float())
 
     def encoded(self, batch: Batch) -> Tensor:
         """x_0 of the process, here the images themselves."""

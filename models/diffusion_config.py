@@ -15,7 +15,7 @@ from models.search_space import tunable
 # Conditions under which other settings have an effect, for `active_if`.
 UNET = ("network", "unet")
 CONDITIONED = ("condition", "auto", "class", "text")
-NORMAL = ("times", "logit_normal", "log_normal")
+NORMAL = ("timestep_sampling", "logit_normal", "log_normal")
 
 MIN_ALPHA_OF_EPS = 5e-3  # at the end of a process: eps determines x_0 badly below
 MAX_ALPHA_OF_NOISE = 0.1  # at the start of sampling: pure noise is a bad substitute above
@@ -31,11 +31,11 @@ class DiffusionConfig(Config):
     width: int = tunable(32, ge=16, multiple_of=16, choices=(32, 48, 64, 96, 128), recommended=128,
         source="Ho et al. 2020, authors' code for CIFAR-10: 128")
     # Channels of each level, in widths.
-    multipliers: tuple[PositiveInt, ...] = tunable((1, 2, 2), min_length=1,
+    channel_multipliers: tuple[PositiveInt, ...] = tunable((1, 2, 2), min_length=1,
         choices=((1, 2), (1, 2, 2), (2, 2), (2, 2, 2), (1, 2, 2, 2)), recommended=(1, 2, 2, 2),
         source="Ho et al. 2020 for CIFAR-10: 1, 2, 2, 2; Karras et al. 2022: 2, 2, 2", active_if=UNET)
     # Residual blocks per level, on the way down and on the way up.
-    blocks: int = tunable(1, ge=1, low=1, high=3, recommended=2, active_if=UNET,
+    num_res_blocks: int = tunable(1, ge=1, low=1, high=3, recommended=2, active_if=UNET,
         source="Ho et al. 2020, App. B: 2; Nichol & Dhariwal 2021: 3")
     # Skip connections add or concatenate features; concatenation takes 1.5 times as long.
     skips: Literal["add", "concatenate"] = tunable("add", recommended="concatenate",
@@ -51,23 +51,23 @@ class DiffusionConfig(Config):
     patch: int | None = Field(None, ge=1)  # side of a transformer's patch in pixels; None: by resolution
 
     # The process and the loss.
-    process: Literal["flow", "linear", "cosine", "sigmoid", "edm"] = tunable("flow",
+    noise_schedule: Literal["flow", "linear", "cosine", "sigmoid", "edm"] = tunable("flow",
         source="Esser et al. 2024: flow; Nichol & Dhariwal 2021: cosine rather than linear")
     # Factor on sigma / alpha, above 1 for larger images; Esser et al. 2024, Eq. 23.
     shift: float = tunable(1.0, gt=0, low=0.5, high=3.0, log=True,
         source="Esser et al. 2024: 3 for images of 1024 pixels a side, 1 for small")
     zero_terminal_snr: bool = False  # end the schedule in pure noise; Lin et al. 2024
     # eps and edm are not searched: eps is for schedules only, edm for process: edm only.
-    target: Literal["velocity", "eps", "x_0", "v", "edm"] = tunable("velocity",
+    prediction: Literal["velocity", "eps", "x_0", "v", "edm"] = tunable("velocity",
         choices=("velocity", "v", "x_0"), source="Liu et al. 2023: velocity; Salimans & Ho 2022: v")
     weighting: Literal["plain", "min_snr", "p2", "edm"] = tunable("plain",
         source="Hang et al. 2023: min_snr; Choi et al. 2022: p2; Karras et al. 2022: edm")
-    times: Literal["uniform", "logit_normal", "log_normal"] = tunable("logit_normal",
+    timestep_sampling: Literal["uniform", "logit_normal", "log_normal"] = tunable("logit_normal",
         source="Esser et al. 2024, Table 1: logit_normal; Karras et al. 2022: log_normal")
     # Mean of logit(t), or of log(sigma / alpha).
-    time_mean: float = tunable(0.0, low=-1.2, high=0.8, active_if=NORMAL,
+    timestep_mean: float = tunable(0.0, low=-1.2, high=0.8, active_if=NORMAL,
         source="Esser et al. 2024, Table 1: 0; Karras et al. 2022, Table 1: -1.2")
-    time_std: float = tunable(1.0, gt=0, low=0.5, high=1.6, active_if=NORMAL,
+    timestep_std: float = tunable(1.0, gt=0, low=0.5, high=1.6, active_if=NORMAL,
         source="Esser et al. 2024, Table 1: 1; Karras et al. 2022, Table 1: 1.2")
     sigma_data: float = Field(0.5, gt=0)  # standard deviation of pixels, for EDM's formulas
 
@@ -77,7 +77,7 @@ class DiffusionConfig(Config):
     condition_dropout: float = tunable(0.1, ge=0, le=1, low=0.05, high=0.5, active_if=CONDITIONED,
         source="Ho & Salimans 2022: 0.1 or 0.2, and not 0.5")
     # 1: no guidance; samples follow their condition more closely above 1.
-    guidance: float = tunable(1.5, ge=0, low=1.0, high=4.0, recommended=1.3, sampling=True,
+    guidance_scale: float = tunable(1.5, ge=0, low=1.0, high=4.0, recommended=1.3, sampling=True,
         source="Ho & Salimans 2022: 1.1 to 1.3 for the best FID, 5 and more for the best IS",
         active_if=CONDITIONED)
     # Range of sigma / (alpha + sigma) with guidance; Kynkaanniemi et al. 2024.
@@ -91,12 +91,12 @@ class DiffusionConfig(Config):
     # heun evaluates the network twice per step, except in the last.
     sampler_steps: int = tunable(12, ge=1, low=4, high=50, log=True, recommended=18, sampling=True,
         source="Karras et al. 2022 for CIFAR-10: 18 of heun; Song et al. 2021: 20 to 100 of ddim")
-    spacing: Literal["auto", "linspace", "leading", "trailing"] = tunable("auto",
+    timestep_spacing: Literal["auto", "linspace", "leading", "trailing"] = tunable("auto",
         recommended="trailing", sampling=True, source="Lin et al. 2024: trailing")  # steps of a schedule
     eta: float = tunable(0.0, ge=0, le=1, low=0.0, high=1.0, sampling=True, active_if=("sampler", "ddim"),
         source="Song et al. 2021, Table 1: 0 for few steps")  # of DDIM: 0 follows the ODE, 1 is ancestral
     # Clamp x_0 to [-1, 1] in every step, as Ho et al. 2020 do.
-    clip: bool = tunable(False, recommended=True, sampling=True, source="Ho et al. 2020: true")
+    clip_denoised: bool = tunable(False, recommended=True, sampling=True, source="Ho et al. 2020: true")
     strength: float = Field(1.0, gt=0, le=1)  # start time of sampling from a noised image; 1: pure noise
 
     lr: float = tunable(1e-3, gt=0, low=1e-4, high=4e-3, log=True,  # of AdamW
@@ -107,52 +107,63 @@ class DiffusionConfig(Config):
     @model_validator(mode="after")
     def _predicts(self) -> Self:
         """Check that process, target and weighting are compatible."""
-        scheduled = self.process in processes.SCHEDULES
+        scheduled = self.noise_schedule in processes.SCHEDULES
         if self.zero_terminal_snr and not scheduled:
-            raise ValueError(f"zero_terminal_snr is for {', '.join(processes.SCHEDULES)}, not {self.process}")
-        if self.target == "eps" and (self.zero_terminal_snr or self.process == "flow"):
             raise ValueError(
-                "target=eps does not determine x_0 without a signal, as at the end of a flow and with "
+                f"zero_terminal_snr is for {', '.join(processes.SCHEDULES)}, not {self.noise_schedule}"
+            )
+        if self.prediction == "eps" and (self.zero_terminal_snr or self.noise_schedule == "flow"):
+            raise ValueError(
+                "prediction=eps does not determine x_0 without a signal, as at the end of a flow and with "
                 "zero_terminal_snr; use v, velocity or x_0"
             )
-        if self.target == "eps" and scheduled and (alpha := self.left()) < MIN_ALPHA_OF_EPS and not self.clip:
+        if (
+            self.prediction == "eps"
+            and scheduled
+            and (alpha := self.left()) < MIN_ALPHA_OF_EPS
+            and not self.clip_denoised
+        ):
             raise ValueError(
-                f"target=eps multiplies errors of x_0 by {1 / alpha:,.0f} at the end of "
-                f"process={self.process} with shift={self.shift:g}; use v, velocity or x_0, or, in pixels, "
-                "set clip: true"
+                f"prediction=eps multiplies errors of x_0 by {1 / alpha:,.0f} at the end of "
+                f"noise_schedule={self.noise_schedule} with shift={self.shift:g}; use v, velocity or x_0, or, in pixels, "
+                "set clip_denoised: true"
             )
-        if self.target == "edm" and self.process != "edm":
-            raise ValueError(f"target=edm is for process=edm, not {self.process}")
-        if self.target == "v" and self.process == "edm":
+        if self.prediction == "edm" and self.noise_schedule != "edm":
+            raise ValueError(f"prediction=edm is for noise_schedule=edm, not {self.noise_schedule}")
+        if self.prediction == "v" and self.noise_schedule == "edm":
             raise ValueError(
-                "target=v grows with sigma, which reaches 80 with process=edm; use edm, eps or x_0"
+                "prediction=v grows with sigma, which reaches 80 with noise_schedule=edm; use edm, eps or x_0"
             )
         if self.zero_terminal_snr and self.weighting in ("min_snr", "p2"):
             raise ValueError(
                 f"weighting={self.weighting} gives zero weight to the last step of zero_terminal_snr, "
                 "at which sampling starts; use plain or edm"
             )
-        if self.shift != 1 and self.process == "edm":
-            raise ValueError("shift is for the flow and for schedules; change time_mean with process=edm")
+        if self.shift != 1 and self.noise_schedule == "edm":
+            raise ValueError(
+                "shift is for the flow and for schedules; change timestep_mean with noise_schedule=edm"
+            )
         return self
 
     @model_validator(mode="after")
     def _samples(self) -> Self:
         """Check that sampling starts near the end of the process."""
-        if self.spacing != "auto" and self.process not in processes.SCHEDULES:
-            raise ValueError(f"spacing={self.spacing} selects steps of a schedule; {self.process} has none")
-        if self.zero_terminal_snr and self.spacing == "leading":
+        if self.timestep_spacing != "auto" and self.noise_schedule not in processes.SCHEDULES:
             raise ValueError(
-                "spacing=leading skips the last step, which zero_terminal_snr changes; use trailing"
+                f"timestep_spacing={self.timestep_spacing} selects steps of a schedule; {self.noise_schedule} has none"
+            )
+        if self.zero_terminal_snr and self.timestep_spacing == "leading":
+            raise ValueError(
+                "timestep_spacing=leading skips the last step, which zero_terminal_snr changes; use trailing"
             )
         if (
-            self.process in processes.SCHEDULES
+            self.noise_schedule in processes.SCHEDULES
             and (alpha := self.left(self.sampler_steps)) > MAX_ALPHA_OF_NOISE
         ):
-            leading = self.spacing == "leading"
+            leading = self.timestep_spacing == "leading"
             raise ValueError(
-                f"spacing={self.spacing} starts at alpha={alpha:.2f} with sampler_steps={self.sampler_steps} "
-                f"and process={self.process}, too far from pure noise; use "
+                f"timestep_spacing={self.timestep_spacing} starts at alpha={alpha:.2f} with sampler_steps={self.sampler_steps} "
+                f"and noise_schedule={self.noise_schedule}, too far from pure noise; use "
                 + ("trailing, or other sampler_steps" if leading else "a larger shift")
             )
         if not 0 <= self.guidance_interval[0] <= self.guidance_interval[1] <= 1:
@@ -164,10 +175,10 @@ class DiffusionConfig(Config):
         """Check that a U-Net's attention levels exist, and that captions are attended to."""
         if self.network != "unet":
             return self
-        if not all(0 <= k < len(self.multipliers) for k in self.attention_levels):
+        if not all(0 <= k < len(self.channel_multipliers) for k in self.attention_levels):
             raise ValueError(
                 f"attention_levels={list(self.attention_levels)} must be levels from 0 to "
-                f"{len(self.multipliers) - 1}, since there are {len(self.multipliers)} multipliers"
+                f"{len(self.channel_multipliers) - 1}, since there are {len(self.channel_multipliers)} multipliers"
             )
         if self.condition == "text" and not (self.attention or self.attention_levels):
             raise ValueError(
@@ -184,18 +195,18 @@ class DiffusionConfig(Config):
 
     def left(self, steps: int | None = None) -> float:
         """Return alpha at the start of sampling in `steps` steps; None: at the end of the process."""
-        process = processes.process(self.process, self.shift, self.zero_terminal_snr)
-        time = torch.ones(1) if steps is None else process.times(steps, self.spacing)[:1]
+        process = processes.process(self.noise_schedule, self.shift, self.zero_terminal_snr)
+        time = torch.ones(1) if steps is None else process.times(steps, self.timestep_spacing)[:1]
         return float(process.at(time).alpha)
 
     def check(self, kinds: frozenset[str]) -> None:
         """Raise ValueError if guidance by these conditions needs predictions that are never trained."""
         if not kinds:
             return
-        if self.condition_dropout == 0 and self.guidance != 1:
+        if self.condition_dropout == 0 and self.guidance_scale != 1:
             raise ValueError(
-                f"guidance={self.guidance:g} needs unconditional predictions, which "
-                "condition_dropout=0 never trains; set guidance: 1, or a condition_dropout such as 0.1"
+                f"guidance_scale={self.guidance_scale:g} needs unconditional predictions, which "
+                "condition_dropout=0 never trains; set guidance_scale: 1, or a condition_dropout such as 0.1"
             )
         if self.condition_dropout == 1:
             raise ValueError("condition_dropout=1 never trains the condition; set condition: none instead")

@@ -27,7 +27,7 @@ class InpaintingConfig(DiffusionConfig):
 
     smallest: float = Field(0.3, gt=0, le=1)  # side of a hole over side of the image
     largest: float = Field(0.7, gt=0, le=1)
-    guidance: float = tunable(
+    guidance_scale: float = tunable(
         1.0, ge=0, low=1.0, high=4.0, sampling=True, active_if=CONDITIONED, source="Saharia et al. 2022: none"
     )  # of class or caption; the image itself is never dropped
 

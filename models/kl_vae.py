@@ -2,8 +2,8 @@
 
 https://arxiv.org/abs/2112.10752
 
-    min E[-log p(x|z)] + w KL(q(z|x) || N(0, I))     z a small image (c, h, w), w tiny        (quantise: none)
-    min E[-log p(x|e)] + b |z - sg(e)|^2             e the nearest of K codes, pixel by pixel  (quantise: vq)
+    min E[-log p(x|z)] + w KL(q(z|x) || N(0, I))     z a small image (c, h, w), w tiny        (quantizer: none)
+    min E[-log p(x|e)] + b |z - sg(e)|^2             e the nearest of K codes, pixel by pixel  (quantizer: vq)
 
 The second is van den Oord et al. 2017, Neural Discrete Representation Learning
 (https://arxiv.org/abs/1711.00937), with moving averages as codes (App. A.1). Unused codes restart at random
@@ -43,28 +43,28 @@ class KLVAEConfig(Config):
 
     # fmt: off
     # Side of an image over side of its latent.
-    factor: Literal[2, 4, 8] = tunable(4, source="Rombach et al. 2022, Sec. 4.1: 4 or 8 for large images")
+    downsampling: Literal[2, 4, 8] = tunable(4, source="Rombach et al. 2022, Sec. 4.1: 4 or 8 for large images")
     latent: int = tunable(4, ge=1, choices=(2, 3, 4, 8, 16), recommended=3,  # channels of z
         source="Rombach et al. 2022: 3 at factor 4, 4 at factor 8")
     # Channels at the images' size; doubled at each halving.
     width: int = tunable(32, ge=16, multiple_of=16, choices=(16, 32, 64, 128), recommended=128,
         source="Rombach et al. 2022, authors' code: 128")
     max_width: int = Field(128, ge=16, multiple_of=16)  # doubling stops here
-    blocks: int = tunable(1, ge=1, low=1, high=2, recommended=2,  # residual blocks by size, down and up alike
+    num_res_blocks: int = tunable(1, ge=1, low=1, high=2, recommended=2,  # residual blocks by size, down and up alike
         source="Rombach et al. 2022, authors' code: 2")
     attention: bool = True  # at the latents' size
     # Of pixels in [-1, 1], with a scale of 1.
     likelihood: Literal["gaussian", "l1"] = tunable("l1", source="Rombach et al. 2022, authors' code: l1")
     # w. Both terms are sums over an image in the paper (1e-6 there); here both are divided by its dimensions.
-    kl_weight: float = tunable(1e-6, ge=0, low=1e-7, high=1e-3, log=True, active_if=("quantise", "none"),
+    kl_weight: float = tunable(1e-6, ge=0, low=1e-7, high=1e-3, log=True, active_if=("quantizer", "none"),
         source="Rombach et al. 2022, App. G: 1e-6")
-    quantise: Literal["none", "vq"] = "none"
-    codes: int = tunable(512, ge=2, choices=(128, 256, 512, 1024), active_if=("quantise", "vq"),  # K
+    quantizer: Literal["none", "vq"] = "none"
+    codebook_size: int = tunable(512, ge=2, choices=(128, 256, 512, 1024), active_if=("quantizer", "vq"),  # K
         source="van den Oord et al. 2017, Sec. 4: 512")
-    commitment: float = tunable(0.25, ge=0, low=0.1, high=2.0, log=True, active_if=("quantise", "vq"),
+    commitment: float = tunable(0.25, ge=0, low=0.1, high=2.0, log=True, active_if=("quantizer", "vq"),
         source="van den Oord et al. 2017, Sec. 3.2: 0.25, of 0.1 to 2.0")  # b; the error is a mean over z
     codebook_decay: float = tunable(0.99, ge=0, lt=1, choices=(0.9, 0.95, 0.99, 0.995),  # of moving averages
-        source="van den Oord et al. 2017, App. A.1: 0.99", active_if=("quantise", "vq"))
+        source="van den Oord et al. 2017, App. A.1: 0.99", active_if=("quantizer", "vq"))
     lr: float = tunable(1e-3, gt=0, low=1e-4, high=4e-3, log=True, advises=False,  # of Adam
         source="this project: Rombach et al. 2022 have 4.5e-6 an image, for far longer training")
     # fmt: on
@@ -72,7 +72,7 @@ class KLVAEConfig(Config):
     @property
     def widths(self) -> list[int]:
         """Channels by size, the images' first: 32, 64, 128."""
-        return [min(self.width * 2**i, self.max_width) for i in range(int(math.log2(self.factor)) + 1)]
+        return [min(self.width * 2**i, self.max_width) for i in range(int(math.log2(self.downsampling)) + 1)]
 
     def sizes(self, resolution: int) -> list[int]:
         """Sides of the feature maps, halved rounding up: 28, 14, 7, or 15, 8, 4."""
@@ -123,13 +123,13 @@ def middle(config: KLVAEConfig) -> list[nn.Module]:
 
 
 def encoder(config: KLVAEConfig, card: Card) -> nn.Sequential:
-    """Images (N, C, H, W) -> mean and log variance (N, 2 c, h, w); with quantise: vq, z (N, c, h, w)."""
-    widths, parameters = config.widths, 2 if config.quantise == "none" else 1
+    """Images (N, C, H, W) -> mean and log variance (N, 2 c, h, w); with quantizer: vq, z (N, c, h, w)."""
+    widths, parameters = config.widths, 2 if config.quantizer == "none" else 1
     layers: list[nn.Module] = [conv(card.channels, widths[0])]
     for level, width in enumerate(widths):
         before = widths[max(level - 1, 0)]
         layers += [conv(before, before, stride=2)] if level > 0 else []
-        layers += stack(before, width, config.blocks)
+        layers += stack(before, width, config.num_res_blocks)
     layers += [*middle(config), group_norm(widths[-1]), nn.SiLU()]
     last = conv(widths[-1], parameters * config.latent)
     if parameters == 2 and last.bias is not None:
@@ -145,7 +145,7 @@ def decoder(config: KLVAEConfig, card: Card) -> nn.Sequential:
         before = widths[min(level + 1, len(widths) - 1)]
         if level < len(widths) - 1:
             layers += [nn.Upsample(size=(sizes[level], sizes[level])), conv(before, before)]
-        layers += stack(before, widths[level], config.blocks)
+        layers += stack(before, widths[level], config.num_res_blocks)
     layers += [group_norm(widths[0]), nn.SiLU()]
     return nn.Sequential(*layers, conv(widths[0], card.channels))
 
@@ -218,7 +218,7 @@ class Generator(family.Generator):
         super().__init__()
         self.config, self.size = config, config.sizes(card.resolution)[-1]
         self.encoder, self.decoder = encoder(config, card), decoder(config, card)
-        self.codebook = Codebook(config.codes, config.latent) if config.quantise == "vq" else None
+        self.codebook = Codebook(config.codebook_size, config.latent) if config.quantizer == "vq" else None
         self.register_buffer("latent_mean", torch.zeros(()))
         self.register_buffer("latent_square", torch.ones(()))
         self.register_buffer("settled", torch.zeros(()))  # number of updates of the moments
@@ -291,7 +291,7 @@ class KLVAE(Family):
         self.dimensions = math.prod(card.shape)
         if (latent := math.prod(self.generator.latents(card).shape)) >= self.dimensions:
             raise ValueError(
-                f"latent={config.latent} with factor={config.factor} gives latents of {latent} dimensions; "
+                f"latent={config.latent} with downsampling={config.downsampling} gives latents of {latent} dimensions; "
                 f"they must have fewer than an image, {self.dimensions}"
             )
         self.statistics: list[Tensor] = []  # of the codes, from the shards of the current update

@@ -31,8 +31,10 @@ class LatentDiffusionConfig(DiffusionConfig):
 
     @model_validator(mode="after")
     def _in_latents(self) -> Self:
-        if self.clip:
-            raise ValueError("clip bounds x_0 to [-1, 1], and latents have no bounds; set clip: false")
+        if self.clip_denoised:
+            raise ValueError(
+                "clip bounds x_0 to [-1, 1], and latents have no bounds; set clip_denoised: false"
+            )
         return self
 
 

@@ -26,7 +26,7 @@ class SuperResolutionConfig(DiffusionConfig):
     """Diffusion's hyperparameters, and the scale of enlargement."""
 
     scale: int | None = Field(None, ge=2)  # large side over small side; None: 4, 3 or 2 by resolution
-    guidance: float = tunable(
+    guidance_scale: float = tunable(
         1.0, ge=0, low=1.0, high=4.0, sampling=True, active_if=CONDITIONED, source="Saharia et al. 2021: none"
     )  # of class or caption; the small image itself is never dropped
 

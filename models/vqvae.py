@@ -4,7 +4,7 @@ https://arxiv.org/abs/1711.00937
 
     min E[-log p(x|e)] + b |z - sg(e)|^2,   e the nearest of K codes, pixel by pixel
 
-This is models/kl_vae.py with `quantise: vq`. Latent diffusion builds on it if an experiment has no kl_vae.
+This is models/kl_vae.py with `quantizer: vq`. Latent diffusion builds on it if an experiment has no kl_vae.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ class VQVAEConfig(KLVAEConfig):
     """Hyperparameters of the VQ-VAE."""
 
     # fmt: off
-    quantise: Literal["vq"] = "vq"
+    quantizer: Literal["vq"] = "vq"
     likelihood: Literal["gaussian", "l1"] = tunable("gaussian",
         source="van den Oord et al. 2017, authors' example: squared error")
-    codes: int = tunable(256, ge=2, choices=(64, 128, 256, 512), recommended=512,  # K
+    codebook_size: int = tunable(256, ge=2, choices=(64, 128, 256, 512), recommended=512,  # K
         source="van den Oord et al. 2017, Sec. 4: 512, for photographs; pythae: 256",
-        active_if=("quantise", "vq"))
+        active_if=("quantizer", "vq"))
 
 
 class VQVAE(KLVAE):

@@ -39,7 +39,7 @@ DEEP = Card(1, 16, 10)  # at 8 x 8 DCGAN's discriminator is one convolution, wit
 CONFIGS: dict[str, dict[str, Any]] = {
     "autoencoder": {"widths": [32, 16], "latent": 8},
     "vae": {"width": 8, "hidden": 32, "latent": 4},
-    "vqvae": {"factor": 2, "latent": 2, "width": 16, "max_width": 16, "codes": 16},
+    "vqvae": {"downsampling": 2, "latent": 2, "width": 16, "max_width": 16, "codebook_size": 16},
     "gan": {"widths": [16, 16], "latent": 8},
     "dcgan": {"width": 8, "latent": 8},
     "wgan": {"width": 8, "latent": 8},
@@ -50,24 +50,44 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "diffusion": {"width": 16, "sampler_steps": 2},
     "super_resolution": {"width": 16, "sampler_steps": 2},
     "inpainting": {"width": 16, "sampler_steps": 2},
-    "kl_vae": {"factor": 2, "latent": 2, "width": 16, "max_width": 16},
+    "kl_vae": {"downsampling": 2, "latent": 2, "width": 16, "max_width": 16},
     "latent_diffusion": {"width": 16, "sampler_steps": 2},
 }
 assert set(CONFIGS) == set(FAMILIES), "a new family needs a tiny configuration here, and is then tested"
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {  # of families whose parts are settings
-    "diffusion-ddpm": ("diffusion", {"process": "linear", "target": "eps", "times": "uniform", "clip": True}),
-    "diffusion-cosine": ("diffusion", {"process": "cosine", "target": "v", "weighting": "min_snr"}),
+    "diffusion-ddpm": (
+        "diffusion",
+        {
+            "noise_schedule": "linear",
+            "prediction": "eps",
+            "timestep_sampling": "uniform",
+            "clip_denoised": True,
+        },
+    ),
+    "diffusion-cosine": (
+        "diffusion",
+        {"noise_schedule": "cosine", "prediction": "v", "weighting": "min_snr"},
+    ),
     "diffusion-edm": (
         "diffusion",
-        {"process": "edm", "target": "edm", "weighting": "edm", "times": "log_normal", "time_mean": -1.2},
+        {
+            "noise_schedule": "edm",
+            "prediction": "edm",
+            "weighting": "edm",
+            "timestep_sampling": "log_normal",
+            "timestep_mean": -1.2,
+        },
     ),
-    "diffusion-zero_snr": ("diffusion", {"process": "linear", "target": "v", "zero_terminal_snr": True}),
-    "diffusion-sigmoid": ("diffusion", {"process": "sigmoid", "target": "x_0", "weighting": "p2"}),
+    "diffusion-zero_snr": (
+        "diffusion",
+        {"noise_schedule": "linear", "prediction": "v", "zero_terminal_snr": True},
+    ),
+    "diffusion-sigmoid": ("diffusion", {"noise_schedule": "sigmoid", "prediction": "x_0", "weighting": "p2"}),
     "diffusion-text": ("diffusion", {"condition": "text", "attention": True}),
     "latent_diffusion-text": ("latent_diffusion", {"condition": "text", "attention": True}),
     "diffusion-dit": ("diffusion", {"network": "dit", "width": 32, "depth": 2, "patch": 2}),
     "vae-conditional": ("vae", {"conditional": True, "likelihood": "gaussian"}),
-    "kl_vae-vq": ("kl_vae", {"quantise": "vq", "codes": 16}),
+    "kl_vae-vq": ("kl_vae", {"quantizer": "vq", "codebook_size": 16}),
 }
 CAPTIONED = replace(CARD, text=DIM)
 
@@ -105,9 +125,9 @@ def batches(name: str, made: Trainer) -> Batches:
 
 def settings(**changes: Any) -> Train:
     """Few steps of a small batch, on one thread, in float32."""
-    base = {"steps": 6, "batch": 8, "shards": 2, "precision": "float32", "workers": 0}
+    base = {"steps": 6, "batch": 8, "micro_batches": 2, "precision": "float32", "workers": 0}
     return Train(
-        **{**base, "checkpoint_every": 3, "validate_every": 3, "sample_grids": 1, "log_every": 1, **changes}
+        **{**base, "checkpoint_every": 3, "validate_every": 3, "num_snapshots": 1, "log_every": 1, **changes}
     )
 
 

@@ -71,5 +71,7 @@ def side_by_side(experiment: Experiment, of: int | None = None) -> int:
     settings = [experiment.training(family) for family in experiment.families]
     share = 1.0 if experiment.device == "cuda" else 0.0
     machine = cores(), gpus() if share else 0
-    fitting = [room(*machine, threads=s.threads, gpu_share=share) // max(1, s.workers) for s in settings]
+    fitting = [
+        room(*machine, threads=s.torch_threads, gpu_share=share) // max(1, s.workers) for s in settings
+    ]
     return max(1, min(fitting))

@@ -48,13 +48,13 @@ class Evaluate(Section):
     # Samples per variant of a family's ablations, such as each number of sampling steps; at most the size of
     # the test split. Fewer than for the leaderboard suffice to compare the variants with each other, but the
     # values are not the leaderboard's. 0: no ablations.
-    study_samples: int = Field(250, ge=0)
-    uses: bool = True  # analyse the latent space of families that encode images
+    ablation_samples: int = Field(250, ge=0)
+    latent_analysis: bool = True  # analyse the latent space of families that encode images
     # Names of classes, or "all". For each class a model is trained without it, and should then score its
     # images as anomalous. For families that encode images and are not class-conditional.
-    held_out: Literal["all"] | tuple[str, ...] = ()
+    held_out_classes: Literal["all"] | tuple[str, ...] = ()
 
-    @field_validator("held_out", mode="before")
+    @field_validator("held_out_classes", mode="before")
     @classmethod
     def _class_names(cls, value: Any) -> Any:
         """Accept a single class without a list, and names of digits, which YAML reads as numbers."""
@@ -67,10 +67,10 @@ class Evaluate(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Evaluate:
-        if 0 < self.study_samples < 8:
-            raise ValueError(f"study_samples={self.study_samples} is too few; give 0 or at least 8")
-        if self.held_out and not self.uses:
-            raise ValueError("held_out is part of the latent analysis, which uses=false turns off")
+        if 0 < self.ablation_samples < 8:
+            raise ValueError(f"ablation_samples={self.ablation_samples} is too few; give 0 or at least 8")
+        if self.held_out_classes and not self.latent_analysis:
+            raise ValueError("held_out is part of the latent analysis, which latent_analysis=false turns off")
         if (self.extractor == "custom") != (self.custom is not None):
             raise ValueError("extractor: custom needs a section custom, and a section custom needs it")
         return self

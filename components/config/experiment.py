@@ -22,7 +22,7 @@ class Data(Section):
 
     name: str = Field("mnist5k", pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     revision: str | None = None  # a git revision or a data version; None: the pinned one
-    flips: bool = False  # mirror training images at random; wrong for digits and letters
+    horizontal_flip: bool = False  # mirror training images at random; wrong for digits and letters
 
 
 class Publish(Section):

@@ -26,38 +26,42 @@ class Sweep(Section):
     # asha stops trials that are worse than others at the same rung; pbt continues the worst from the best.
     scheduler: Literal["none", "asha", "pbt"] = "asha"
     trials: int = Field(16, ge=1)  # the first has the experiment's values, if in range; a grid must fit
-    points: int = Field(3, ge=2)  # per range of a grid
+    grid_points: int = Field(3, ge=2)  # per range of a grid
     steps: int | None = Field(None, ge=1)  # per trial; None: train.steps
-    judgements: int = Field(8, ge=1)  # evaluations per trial, evenly spaced; a trial can be stopped at each
-    grace: int = Field(2, ge=1)  # evaluations before the first rung: early distances are uninformative
+    evaluations: int = Field(8, ge=1)  # evaluations per trial, evenly spaced; a trial can be stopped at each
+    grace_period: int = Field(2, ge=1)  # evaluations before the first rung: early distances are uninformative
     # Of `factor` trials at a rung one continues, with `factor` times the budget until the next rung.
-    factor: int = Field(2, ge=2)
+    reduction_factor: int = Field(2, ge=2)
     samples: int = Field(256, ge=8)  # per evaluation
     metric: Literal["auto", "frechet_distance", "kid", "mse"] = "auto"  # auto: as for selecting snapshots
     # Trials whose samples have less than this fraction of real images' diversity (Vendi score) rank last.
-    diversity: float = Field(0.5, ge=0, le=1)
+    min_diversity: float = Field(0.5, ge=0, le=1)
     cost: bool = False  # optuna: also minimise the cost
     # cost: take the cheapest finalist that is not worse than the experiment's settings.
-    prefer: Literal["quality", "cost"] = "quality"
+    objective: Literal["quality", "cost"] = "quality"
     workers: int = Field(1, ge=1)  # processes per trial; with several, each rung is a Ray Train run
     # Share of a GPU for a trial of one process, so that others use it too; 1 if two do not fit its memory.
     gpus: float = Field(0.5, gt=0, le=1)
-    side_by_side: int | None = Field(None, ge=1)  # concurrent trials; None: as many as the cluster can run
+    max_concurrent_trials: int | None = Field(
+        None, ge=1
+    )  # concurrent trials; None: as many as the cluster can run
     seed: int = Field(0, ge=0)  # of the search; all trials are trained with the seed of the experiment
     finalists: int = Field(3, ge=1)
-    repeats: int = Field(2, ge=1)  # trainings per finalist with different seeds, including its trial's
-    final_samples: int = Field(1000, ge=8)  # per finalist
-    fresh_seeds: int = Field(3, ge=0)  # trainings at full budget; 0: none
+    seeds_per_finalist: int = Field(
+        2, ge=1
+    )  # trainings per finalist with different seeds, including its trial's
+    finalist_samples: int = Field(1000, ge=8)  # per finalist
+    confirmation_seeds: int = Field(3, ge=0)  # trainings at full budget; 0: none
     checkpoints: Literal["finalists", "all", "none"] = "finalists"  # the trials whose checkpoints are stored
 
     @model_validator(mode="after")
     def _consistent(self) -> Sweep:
-        if self.steps is not None and self.steps % self.judgements:
+        if self.steps is not None and self.steps % self.evaluations:
             raise ValueError(
-                f"steps={self.steps} cannot be cut into judgements={self.judgements} equal parts"
+                f"steps={self.steps} cannot be cut into evaluations={self.evaluations} equal parts"
             )
-        if self.grace > self.judgements:
-            raise ValueError(f"grace={self.grace} is more than judgements={self.judgements}")
+        if self.grace_period > self.evaluations:
+            raise ValueError(f"grace_period={self.grace_period} is more than evaluations={self.evaluations}")
         if self.scheduler == "pbt" and self.searcher != "random":
             raise ValueError("scheduler: pbt starts from random values: give searcher: random")
         if self.scheduler == "pbt" and self.trials < 4:
@@ -86,8 +90,8 @@ class Sweep(Section):
         """
         if self.scheduler == "none":
             return []
-        rungs, rung = [], self.grace
-        while rung < self.judgements:
+        rungs, rung = [], self.grace_period
+        while rung < self.evaluations:
             rungs.append(rung)
-            rung = rung * self.factor if self.scheduler == "asha" else rung + self.grace
+            rung = rung * self.reduction_factor if self.scheduler == "asha" else rung + self.grace_period
         return rungs

@@ -26,7 +26,7 @@ class Train(Section):
     steps: int = Field(1000, ge=1)
     batch: int = tunable(128, ge=1, choices=(32, 64, 128, 256),  # images per step, of all workers together
         source="Radford et al. 2016, Sec. 4, and Ho et al. 2020, App. B: 128")
-    shards: int = Field(1, ge=1)  # equal parts of the batch, each with its own statistics and randomness
+    micro_batches: int = Field(1, ge=1)  # equal parts of the batch, each with its own statistics and randomness
     seed: int = Field(0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     # Decay of the learning rate to 0.
@@ -34,77 +34,79 @@ class Train(Section):
         source="Ho et al. 2020: constant; Gulrajani et al. 2017 for residual networks: linear")
     warmup_steps: int = tunable(0, ge=0, choices=(0, 50, 100, 200),
         source="Ho et al. 2020, authors' code: 5000 of 800,000 steps")
-    clip: float | None = tunable(None, gt=0, choices=(None, 0.5, 1.0, 5.0), recommended=1.0,
+    clip_grad_norm: float | None = tunable(None, gt=0, choices=(None, 0.5, 1.0, 5.0), recommended=1.0,
         source="Ho et al. 2020, authors' code: 1")  # maximum norm of a phase's gradient
-    # Half-life of the average of the weights; 0: no average. None: ema_ramp_up times the images seen so far,
-    # a power-function average with gamma = ln 2 / ema_ramp_up - 1 (by default of relative length 0.063). It
+    # Half-life of the average of the weights; 0: no average. None: ema_rampup_ratio times the images seen so far,
+    # a power-function average with gamma = ln 2 / ema_rampup_ratio - 1 (by default of relative length 0.063). It
     # scales with the run, so the same setting suits short and long runs.
     ema_half_life_images: int | None = Field(None, ge=0)
     # Maximum half-life as a fraction of the images seen so far.
-    ema_ramp_up: float = tunable(0.05, gt=0, low=0.01, high=0.3, log=True,
+    ema_rampup_ratio: float = tunable(0.05, gt=0, low=0.01, high=0.3, log=True,
         source="Karras et al. 2022, authors' code, and StyleGAN2-ADA's settings for CIFAR-10: 0.05")
     # Relative lengths (sigma_rel of Karras et al. 2024), such as 0.03, 0.05, 0.1, 0.15 and 0.2. After the
     # last step an average of each length is computed and evaluated on validation, and the best is selected;
-    # (): none. They are combinations of two averages stored at each of sample_grids: 8 suffice for 0.05 to
+    # (): none. They are combinations of two averages stored at each of num_snapshots: 8 suffice for 0.05 to
     # 0.15, 16 for 0.03 to 0.2.
-    ema_lengths: tuple[float, ...] = ()
+    ema_sigma_rel: tuple[float, ...] = ()
     patience: int | None = Field(None, ge=1)  # validations without improvement before stopping; None: never
     validate_every: int = Field(200, ge=1)  # steps, for families with a validation loss
-    threads: int = Field(1, ge=1)  # per worker; changes bits, so it enters the key
+    torch_threads: int = Field(1, ge=1)  # per worker; changes bits, so it enters the key
     workers: int = Field(1, ge=0)  # Ray Train processes; 0: train in the calling process
     max_failures: int = Field(2, ge=0)  # restarts of a training's workers by Ray
     log_every: int = Field(20, ge=1)  # steps
     checkpoint_every: int = Field(500, ge=1)  # steps
-    sample_grids: int = Field(8, ge=1)  # snapshots with a fixed-seed grid, besides that before the first step
+    num_snapshots: int = Field(8, ge=1)  # snapshots with a fixed-seed grid, besides that before the first step
     sample_images: int = Field(60, ge=1)  # images in a grid
-    judge_samples: int = Field(256, ge=0)  # per snapshot, evaluated against validation; 0: no evaluation
-    keep: Literal["best", "last"] = "best"  # select the weights of the best evaluated or the last snapshot
+    snapshot_samples: int = Field(256, ge=0)  # per snapshot, evaluated against validation; 0: no evaluation
+    select: Literal["best", "last"] = "best"  # select the weights of the best evaluated or the last snapshot
     # The health monitor of adversarial training: report problems, stop the training, or apply remedies.
     health: Literal["observe", "stop", "treat"] = "observe"
     # Steps between health checks. Evidence must last for a number of checks, tuned for 50 steps: with a
     # smaller value the monitor reacts sooner, on less evidence.
     health_every: int = Field(50, ge=1)
-    treatments: int = Field(3, ge=0)  # maximum; then the training stops
+    max_treatments: int = Field(3, ge=0)  # maximum; then the training stops
     smoke: bool = False  # every phase is due at least twice, even in few steps
-    milestones: tuple[Milestone, ...] = ()  # a schedule of settings, such as population-based training yields
+    setting_changes: tuple[Milestone, ...] = ()  # a schedule of settings, such as population-based training yields
     # fmt: on
 
     @model_validator(mode="after")
     def _consistent(self) -> Train:
-        steps = [milestone.step for milestone in self.milestones]
+        steps = [milestone.step for milestone in self.setting_changes]
         if steps != sorted(set(steps)):
-            raise ValueError(f"milestones must be ordered, at most one per step; they are at {steps}")
-        if self.batch % self.shards:
-            raise ValueError(f"batch={self.batch} cannot be cut into shards={self.shards} equal parts")
-        if self.workers > 1 and self.shards % self.workers:
-            raise ValueError(f"workers={self.workers} must divide shards={self.shards}")
+            raise ValueError(f"setting_changes must be ordered, at most one per step; they are at {steps}")
+        if self.batch % self.micro_batches:
+            raise ValueError(
+                f"batch={self.batch} cannot be cut into micro_batches={self.micro_batches} equal parts"
+            )
+        if self.workers > 1 and self.micro_batches % self.workers:
+            raise ValueError(f"workers={self.workers} must divide micro_batches={self.micro_batches}")
         if self.health == "treat" and self.checkpoint_every % self.health_every:
             raise ValueError(
                 f"health=treat returns to checkpoints, so health_every={self.health_every} must divide "
                 f"checkpoint_every={self.checkpoint_every}"
             )
-        for length in self.ema_lengths:
+        for length in self.ema_sigma_rel:
             if not MIN_SIGMA_REL <= length <= MAX_SIGMA_REL:
                 raise ValueError(
-                    f"ema_lengths must be from {MIN_SIGMA_REL} to {MAX_SIGMA_REL}; {length} is not"
+                    f"ema_sigma_rel must be from {MIN_SIGMA_REL} to {MAX_SIGMA_REL}; {length} is not"
                 )
-        if len(set(self.ema_lengths)) < len(self.ema_lengths):
-            raise ValueError("ema_lengths contains a length twice")
-        if self.ema_lengths and not self.judges:
-            raise ValueError("ema_lengths are evaluated on validation, so judge_samples must not be 0")
-        if 0 < self.judge_samples < 8:
-            raise ValueError(f"judge_samples={self.judge_samples} is too few; give 0 or at least 8")
+        if len(set(self.ema_sigma_rel)) < len(self.ema_sigma_rel):
+            raise ValueError("ema_sigma_rel contains a length twice")
+        if self.ema_sigma_rel and not self.judges:
+            raise ValueError("ema_sigma_rel are evaluated on validation, so snapshot_samples must not be 0")
+        if 0 < self.snapshot_samples < 8:
+            raise ValueError(f"snapshot_samples={self.snapshot_samples} is too few; give 0 or at least 8")
         return self
 
     @property
-    def shard(self) -> int:
+    def micro_batch(self) -> int:
         """The number of images in a shard of a batch."""
-        return self.batch // self.shards
+        return self.batch // self.micro_batches
 
     @property
     def judges(self) -> bool:
         """Whether snapshots are evaluated during training, which needs the reference first."""
-        return self.judge_samples > 0
+        return self.snapshot_samples > 0
 
     def semantic(self) -> dict[str, Any]:
         """Return the settings that affect the weights; with remedies, these include checkpoint_every."""

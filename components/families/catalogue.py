@@ -102,9 +102,9 @@ def build(
         raise InputError(f"families.{name}: {error}") from None
     if settings:
         try:
-            family.check_shard(settings.shard)
+            family.check_shard(settings.micro_batch)
         except ValueError as error:
-            shards = f"train.batch={settings.batch} over train.shards={settings.shards}"
+            shards = f"train.batch={settings.batch} over train.micro_batches={settings.micro_batches}"
             raise InputError(f"families.{name}: {error} ({shards})") from None
     return family
 

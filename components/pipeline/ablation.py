@@ -27,7 +27,7 @@ Sampled = tuple[str, int, Mapping[str, Any]]
 
 def ablations(plan: Plan, family: str) -> Sequence[Study]:
     """The comparisons of sampling settings to be made of a family."""
-    if not plan.experiment.evaluate.study_samples:
+    if not plan.experiment.evaluate.ablation_samples:
         return ()
     return catalogue.ablations(family, plan.own(family), plan.card.card)
 
@@ -40,7 +40,7 @@ def families(plan: Plan) -> list[str]:
 def spec(plan: Plan, family: str) -> Spec:
     """The trained family, the reference, and the variants."""
     evaluate = plan.experiment.evaluate
-    settings: dict[str, Any] = {"samples": evaluate.study_samples}
+    settings: dict[str, Any] = {"samples": evaluate.ablation_samples}
     settings["studies"] = [asdict(ablation) for ablation in ablations(plan, family)]
     settings |= {"seed": evaluate.seed, "threads": evaluate.threads}
     upstream = {f"train/{family}": train.spec(plan, family).key, "reference": reference.spec(plan).key}

@@ -31,12 +31,12 @@ Contender = tuple[str, int]
 """A side of SIDES and a seed."""
 
 
-def fresh_seeds(plan: Plan) -> list[int]:
+def confirmation_seeds(plan: Plan) -> list[int]:
     """Seeds that nothing in the sweep was trained with."""
     sweep = plan.experiment.sweep
     assert sweep is not None
     first = plan.experiment.training(plan.experiment.swept).seed + FRESH
-    return [first + i for i in range(max(1, sweep.fresh_seeds))]
+    return [first + i for i in range(max(1, sweep.confirmation_seeds))]
 
 
 def contender(plan: Plan, family: str, winner: Winner | None, seed: int) -> Plan:
@@ -54,7 +54,7 @@ def contenders(plan: Plan, family: str, winner: Winner) -> dict[Contender, Plan]
     """The plans of both sides with each fresh seed."""
     return {
         (side, seed): contender(plan, family, winner if side == "winner" else None, seed)
-        for seed in fresh_seeds(plan)
+        for seed in confirmation_seeds(plan)
         for side in SIDES
     }
 
@@ -68,7 +68,7 @@ def spec(plan: Plan, family: str, sweep: str, winner: Winner) -> Spec:
         settings: dict[str, Any] = {"winner": winner.to_json(), "entries": entries}
         return plan.spec("confirmation", settings, code("components.pipeline.confirmation"), upstream, family)
     evaluate_settings = plan.experiment.evaluate
-    settings = {"winner": winner.to_json(), "seeds": fresh_seeds(plan)}
+    settings = {"winner": winner.to_json(), "seeds": confirmation_seeds(plan)}
     settings |= {"samples": evaluate_settings.samples, "threads": evaluate_settings.threads}
     upstream |= {f"train/{family}": train.spec(plan, family).key, "reference": reference.spec(plan).key}
     digests = code("components.pipeline.confirmation", "components.analysis.ablation", module_of(family))

@@ -25,7 +25,7 @@ def families(plan: Plan) -> list[str]:
 def spec(plan: Plan, family: str) -> Spec:
     """The data and the encoding model."""
     below = plan.upstream(family)[plan.encoder(family)]
-    settings = {"threads": plan.experiment.training(family).threads}
+    settings = {"threads": plan.experiment.training(family).torch_threads}
     upstream = {"prepare": prepare.spec(plan).key, f"train/{below}": train.spec(plan, below).key}
     return plan.spec("latents", settings, code("components.training.latents"), upstream, family)
 

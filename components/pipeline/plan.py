@@ -81,7 +81,7 @@ class Plan:
     @property
     def encoding_families(self) -> list[str]:
         """The families whose latent space is analysed."""
-        if not self.experiment.evaluate.uses:
+        if not self.experiment.evaluate.latent_analysis:
             return []
         return [family for family in self.experiment.families if catalogue.encodes(family)]
 
@@ -109,7 +109,7 @@ class Plan:
 
     def keeps_latents(self, family: str) -> bool:
         """Whether images are encoded once for a family, for which none may be mirrored at random."""
-        return not self.experiment.data.flips and catalogue.caches(family) is not None
+        return not self.experiment.data.horizontal_flip and catalogue.caches(family) is not None
 
     def encoder(self, family: str) -> str:
         """The name that a family has for the model whose encodings are kept for it."""

@@ -16,7 +16,11 @@ from components.training.checkpoint import KEEP
 from components.tuning.trial import TrialContext, train_of
 from components.tuning.trial_log import OVER, TrialLog
 
-NOT_IN_KEY = {"side_by_side", "gpus", "fresh_seeds"}  # settings of the sweep that change none of its results
+NOT_IN_KEY = {
+    "max_concurrent_trials",
+    "gpus",
+    "confirmation_seeds",
+}  # settings of the sweep that change none of its results
 
 
 def samples_only(plan: Plan) -> bool:
@@ -59,7 +63,7 @@ def run(context: Context) -> dict[str, Any]:
     plan, training = context.plan, context.plan.experiment.training(context.family)
     assert plan.experiment.sweep is not None
     request = SweepRequest(
-        context.attempt, plan.searched, plan.experiment.sweep, training.seed, training.keep
+        context.attempt, plan.searched, plan.experiment.sweep, training.seed, training.select
     )
     return {"swept": sweep(request, trial_context(context), lambda log: show(context, log)).to_json()}
 
@@ -86,7 +90,7 @@ def trial_context(context: Context) -> TrialContext:
         spec=trial_spec(plan, family),
         training=train.request(context),
         metric=sweep.metric,
-        diversity=sweep.diversity,
+        diversity=sweep.min_diversity,
         samples=sweep.samples,
     )
     if samples_only(plan):
@@ -95,10 +99,10 @@ def trial_context(context: Context) -> TrialContext:
     training = replace(
         whole.training,
         train=train_of(sweep, whole.training.train),
-        checkpoints=sweep.grace + 1 if population else KEEP,  # those from the last rung on
+        checkpoints=sweep.grace_period + 1 if population else KEEP,  # those from the last rung on
     )
     return replace(
-        whole, training=training, judgements=sweep.judgements, pointers=population, workers=sweep.workers
+        whole, training=training, judgements=sweep.evaluations, pointers=population, workers=sweep.workers
     )
 
 

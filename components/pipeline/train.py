@@ -22,7 +22,7 @@ def spec(plan: Plan, family: str) -> Spec:
     """The family's settings and code, the data, the models it builds on, and what evaluates its snapshots."""
     settings = plan.experiment.training(family)
     block = dict(plan.experiment.families[family])
-    block |= {"train": settings.semantic(), "flips": plan.experiment.data.flips}
+    block |= {"train": settings.semantic(), "flips": plan.experiment.data.horizontal_flip}
     upstream = {"prepare": prepare.spec(plan).key}
     if settings.judges:
         upstream |= {"extractor": extractor.spec(plan).key, "reference": reference.spec(plan).key}
@@ -53,7 +53,7 @@ def request(context: Context) -> Fit:
         extractor=f"{context.uri('extractor')}/extractor",
         upstream={name: f"{context.uri(f'train/{f}')}/model" for name, f in plan.upstream(family).items()},
         device=plan.device,
-        flips=plan.experiment.data.flips,
+        flips=plan.experiment.data.horizontal_flip,
         captions=context.uri("captions") if plan.reads_captions(family) else "",
         latents=context.uri(latents) if latents else "",
     )

@@ -35,7 +35,7 @@ class Wish:
         """What is to be changed of a model's settings: name -> (option, value)."""
         asked = {
             "sampler_steps": ("--steps", self.steps),
-            "guidance": ("--guidance", self.guidance),
+            "guidance_scale": ("--guidance", self.guidance),
             "sampler": ("--sampler", self.sampler),
             "strength": ("--strength", self.strength),
         }

@@ -59,7 +59,7 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
     if group.agree(attempt.exists(RESULT)):
         return
     keep_freed()
-    with using_threads(settings.threads), Uploader(attempt) as uploader:
+    with using_threads(settings.torch_threads), Uploader(attempt) as uploader:
         inputs = open_inputs(job)
         family = build_family(job, inputs)
         resume = newest_checkpoint(attempt, group)
@@ -108,7 +108,7 @@ class JobLog(RunLog):
         Raises:
             RunError: a file could not be stored.
         """
-        tries = trained.finished and trainer.settings.ema_lengths
+        tries = trained.finished and trainer.settings.ema_sigma_rel
         averages = try_lengths(trainer, self) if tries else None
         seconds = time.time() - self.began
         self.uploader.close()
@@ -161,7 +161,7 @@ def open_selector(job: Fit, inputs: Inputs) -> Selector:
     """
     store, validation = Store(job.store), inputs.validation
     evaluated = EvaluationInputs(job.family, job.config, inputs.card, inputs.data, validation)
-    n = evaluated.most(min(job.settings.judge_samples, len(validation)))
+    n = evaluated.most(min(job.settings.snapshot_samples, len(validation)))
     jury = open_jury(store, job.reference, job.extractor, validation, n, evaluated.task)
     seed = derive(job.settings.seed, "select")
 

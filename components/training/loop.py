@@ -56,7 +56,7 @@ def train(
     settings = trainer.settings
     start(trainer, log, resume)
     grids = grid_steps(settings)
-    changes = {milestone.step: milestone.change for milestone in settings.milestones}
+    changes = {milestone.step: milestone.change for milestone in settings.setting_changes}
     if len(trainer.family.phases) > 1:
         validation = ()  # only the loss of a single phase is a measure
     row: dict[str, float] = {}
@@ -195,7 +195,7 @@ def try_lengths(trainer: Trainer, log: Log) -> Averages:
     assert trainer.tracks
     control, generator, settings = trainer.control, trainer.ema.generator, trainer.settings
     last = {name: value.clone() for name, value in generator.state_dict().items()}
-    ordinary = trainer.weights("best" if settings.keep == "best" else "last")
+    ordinary = trainer.weights("best" if settings.select == "best" else "last")
     first = log.judge(control.step, ordinary)
     generator.load_state_dict(last)
     won, lowest, best = None, first["score"], trainer.best
@@ -203,7 +203,7 @@ def try_lengths(trainer: Trainer, log: Log) -> Averages:
         lowest = math.inf
     curve: list[Point] = [{"length": None, **first}]
     moments = log.stored_tracks(trainer.tracks.moments)
-    lengths = settings.ema_lengths if moments else ()
+    lengths = settings.ema_sigma_rel if moments else ()
     averages = posthoc_ema.averages(lengths, moments, map(log.load_tracks, moments), control.step)
     for length, (parameters, missed) in zip(lengths, averages, strict=True):
         for name, parameter in generator.named_parameters():

@@ -42,7 +42,7 @@ def fit(job: Fit, name: str) -> None:
     from ray.train.torch import TorchTrainer
 
     gpu = job.device == "cuda"
-    check_resources(settings.workers, settings.threads, gpu)
+    check_resources(settings.workers, settings.torch_threads, gpu)
     filesystem, path = Store(job.store).child(job.attempt).arrow()
     trainer = TorchTrainer(
         _worker,
@@ -50,7 +50,7 @@ def fit(job: Fit, name: str) -> None:
         scaling_config=ScalingConfig(
             num_workers=settings.workers,
             use_gpu=gpu,
-            resources_per_worker={"CPU": settings.threads} | ({"GPU": 1} if gpu else {}),
+            resources_per_worker={"CPU": settings.torch_threads} | ({"GPU": 1} if gpu else {}),
         ),
         run_config=RunConfig(
             name=name,

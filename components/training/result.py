@@ -50,7 +50,7 @@ class Outcome:
         """Which of the weights are the model."""
         if "best" not in self.steps:
             return "last"
-        return "best" if self.average_won else self.job.settings.keep
+        return "best" if self.average_won else self.job.settings.select
 
     @property
     def folders(self) -> dict[str, str]:

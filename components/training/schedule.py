@@ -25,4 +25,4 @@ def learning_rate(schedule: str, step: int, steps: int, warmup_steps: int = 0) -
 
 def grid_steps(settings: Train) -> set[int]:
     """The steps after which samples are drawn: evenly spaced, the last one among them."""
-    return {round(settings.steps * (i + 1) / settings.sample_grids) for i in range(settings.sample_grids)}
+    return {round(settings.steps * (i + 1) / settings.num_snapshots) for i in range(settings.num_snapshots)}

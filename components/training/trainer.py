@@ -76,7 +76,7 @@ class Trainer:
     ):
         self.conditions = conditions or FixedConditions(family.card)
         self.settings, self.group = settings, group or Group()
-        self.shards = self.group.shards(settings.shards)
+        self.shards = self.group.shards(settings.micro_batches)
         self.best: Terms | None = None
         self.control, self.probe = Control(), probe
         self.monitor = HealthMonitor(settings, sides_of(family.phases), family.bands)
@@ -90,8 +90,8 @@ class Trainer:
             family.phases = [replace(p, every=min(p.every, most)) for p in family.phases]
         # channels_last is what convolutions are fastest in, on CPUs and GPUs; dense networks do not notice.
         self.family = family.to(self.group.device).to(memory_format=torch.channels_last).train()
-        self.ema = EMA(family.generator, settings.ema_half_life_images, settings.ema_ramp_up)
-        self.tracks = posthoc_ema.Tracks(family.generator) if settings.ema_lengths else None
+        self.ema = EMA(family.generator, settings.ema_half_life_images, settings.ema_rampup_ratio)
+        self.tracks = posthoc_ema.Tracks(family.generator) if settings.ema_sigma_rel else None
         self.replica = Replica(family, self.group)
         self.buffers = Buffers(family, self.shards)
         self.base_rates = [[g["lr"] for g in optimizer.param_groups] for optimizer in family.optimizers]
@@ -105,7 +105,7 @@ class Trainer:
         step, settings = self.control.step, self.settings
         self.family.begin(step)
         self.set_learning_rates(step)
-        batches = [data.at(step, shard, settings.shards) for shard in self.shards]
+        batches = [data.at(step, shard, settings.micro_batches) for shard in self.shards]
         batches = [self.place(batch) for batch in batches]
         for index, phase in enumerate(self.family.phases):
             if phase.is_due(step):
@@ -133,8 +133,8 @@ class Trainer:
         if len(seen) > 1:
             seen = [{name: torch.stack([s[name] for s in seen]).mean() for name in seen[0]}]
         (terms,) = seen
-        if self.settings.clip or self.reads_gradient(phase):
-            largest = self.settings.clip or math.inf
+        if self.settings.clip_grad_norm or self.reads_gradient(phase):
+            largest = self.settings.clip_grad_norm or math.inf
             terms["grad_norm"] = nn.utils.clip_grad_norm_(parameters, largest, foreach=True).detach()
         phase.optimizer.step()
         if phase.after:
@@ -227,7 +227,7 @@ class Trainer:
     def remedy(self, disease: str) -> Remedy | None:
         """The next thing to do about it, first what was not tried, where the policy allows any more."""
         treatments, settings = self.control.treatments, self.settings
-        if not settings.treats or len(treatments) >= settings.treatments:
+        if not settings.treats or len(treatments) >= settings.max_treatments:
             return None
         tried = {treatment.remedy for treatment in treatments}
         offered = self.family.remedies(disease)

@@ -63,9 +63,9 @@ class DeterministicASHA(NotifiesOnEnd, AsyncHyperBandScheduler):
     def __init__(self, settings: Sweep, log: TrialLog):
         super().__init__(
             time_attr="judged",
-            max_t=settings.judgements + 1,  # the last one stops nobody
-            grace_period=settings.grace,
-            reduction_factor=settings.factor,
+            max_t=settings.evaluations + 1,  # the last one stops nobody
+            grace_period=settings.grace_period,
+            reduction_factor=settings.reduction_factor,
         )
         self.log, self.settings = log, settings
         self.rungs = settings.rungs
@@ -117,7 +117,9 @@ class DeterministicASHA(NotifiesOnEnd, AsyncHyperBandScheduler):
         else:
             self.passed[number] = rung
             did, than = "went on", "is among"
-        share = f"the best 1/{self.settings.factor} of {others + 1} so far" if others else "the first"
+        share = (
+            f"the best 1/{self.settings.reduction_factor} of {others + 1} so far" if others else "the first"
+        )
         self.log.decide(number, rung, did, f"{written_score(value)} {than} {share} at judgement {rung}")
 
     def _at(self, rung: int) -> int:

@@ -32,10 +32,10 @@ def concurrency(context: TrialContext, settings: Sweep) -> tuple[int, str]:
             + f", and the cluster has {cores:g}"
             + (f" and {gpus:g}" if share else "")
             + (f" on {len(machines)} machines" if len(machines) > 1 else "")
-            + "; lower train.threads or sweep.workers"
+            + "; lower train.torch_threads or sweep.workers"
         )
-    if settings.side_by_side is not None and settings.side_by_side < room:
-        return settings.side_by_side, f"sweep.side_by_side; there would be room for {room}"
+    if settings.max_concurrent_trials is not None and settings.max_concurrent_trials < room:
+        return settings.max_concurrent_trials, f"sweep.max_concurrent_trials; there would be room for {room}"
     because = f"{cores:g} cores, {threads} a trial"
     return room, because + (f"; {gpus:g} GPUs, {needed:g} a trial" if share else "")
 
@@ -73,7 +73,7 @@ def requirements(context: TrialContext, settings: Sweep, side_by_side: int) -> d
     if context.workers > 1:
         return LEAST
     cpus = float(context.threads)
-    if settings.scheduler == "pbt" and settings.side_by_side is not None:
+    if settings.scheduler == "pbt" and settings.max_concurrent_trials is not None:
         cores = [machine.get("CPU", 0.0) for machine in _machines()]
         share = math.floor(1e4 * sum(cores) / side_by_side) / 1e4  # as finely as Ray counts
         cpus = max(cpus, min(share, max(cores)))

@@ -69,7 +69,7 @@ def _ranked(
         return ranked
     ranked = [t for t in ranked if not any(_beats(other, t) for other in ranked)]
     bounds = [_score(t) for t in whole if t.values == defaults]
-    if settings.prefer == "cost" and bounds:
+    if settings.objective == "cost" and bounds:
         ranked.sort(key=lambda t: (_score(t) > bounds[0], _cost(t) if _score(t) <= bounds[0] else 0.0))
     return ranked
 
@@ -146,11 +146,11 @@ class Rescoring:
 
     @property
     def _seeds(self) -> range:
-        return range(self.seed, self.seed + self.settings.repeats)
+        return range(self.seed, self.seed + self.settings.seeds_per_finalist)
 
     def _job(self, trial: Trial, seed: int) -> Repeat:
         schedule = trial.schedule or [ScheduleEntry(values=trial.values)]
-        return Repeat(self.context, tuple(schedule), seed, self.settings.final_samples, self.folder)
+        return Repeat(self.context, tuple(schedule), seed, self.settings.finalist_samples, self.folder)
 
     def _results(self, jobs: Sequence[Repeat]) -> list[FinalistSeed]:
         """Train and evaluate jobs side by side."""
@@ -180,7 +180,7 @@ class Rescoring:
             mean=mean,
             low=low,
             high=high,
-            n=min((repeat.n for repeat in repeats if repeat.n), default=self.settings.final_samples),
+            n=min((repeat.n for repeat in repeats if repeat.n), default=self.settings.finalist_samples),
             cost=statistics.fmean(costs) if mean is not None else None,
             diversity=min(diversity, default=None),  # one that collapses with a seed is not the winner
         )
@@ -213,7 +213,7 @@ def winner(scored: Sequence[Finalist], settings: Sweep, least: float, defaults: 
     best = comparable[0]
     why = f"lowest mean of {len(best.repeats)} seeds"
     as_configured = next((finalist for finalist in comparable if finalist.values == defaults), None)
-    if settings.prefer == "cost" and as_configured is not None:
+    if settings.objective == "cost" and as_configured is not None:
         best = min((one for one in comparable if _mean(one) <= _mean(as_configured)), key=_cost)
         why = "the cheapest that is not worse than the experiment's own settings"
     return Winner(number=best.number, values=best.values, schedule=best.schedule, mean=best.mean, why=why)

@@ -39,7 +39,7 @@ class DeterministicPBT(NotifiesOnEnd, OpenPopulationBasedTraining):
             )
         super().__init__(
             time_attr="judged",
-            perturbation_interval=settings.grace,
+            perturbation_interval=settings.grace_period,
             hyperparam_mutations=mutations,
             custom_explore_fn=self._within,
             log_config=False,
@@ -57,7 +57,7 @@ class DeterministicPBT(NotifiesOnEnd, OpenPopulationBasedTraining):
         """Log the report and wait for the others at a rung; not after the last evaluation."""
         report = TrialReport.model_validate(result)
         self.log.report(trial.trial_id, report)
-        if report.failed is not None or report.judged >= self.settings.judgements:
+        if report.failed is not None or report.judged >= self.settings.evaluations:
             return TrialScheduler.CONTINUE
         self._pass_over_the_dead()
         return str(super().on_trial_result(tune_controller, trial, result))

@@ -25,8 +25,10 @@ from models.search_space import Choice, Range, Space, searchable
 
 TRAIN = "train."
 # Of training, what makes trials comparable.
-COMMON = {TRAIN + name for name in ("steps", "sample_grids", "judge_samples", "seed", "threads", "smoke")}
-COMMON |= {TRAIN + name for name in ("milestones", "ema_lengths", "health")}
+COMMON = {
+    TRAIN + name for name in ("steps", "num_snapshots", "snapshot_samples", "seed", "torch_threads", "smoke")
+}
+COMMON |= {TRAIN + name for name in ("setting_changes", "ema_sigma_rel", "health")}
 
 
 @dataclass(frozen=True)
@@ -322,8 +324,8 @@ def full_schedule(block: Mapping[str, Any], winner: Winner, trial_steps: int) ->
     first, *later = winner.schedule or [ScheduleEntry(values=winner.values)]
     whole = applied(block, first.values)
     steps = whole["train"]["steps"]
-    milestones = [
+    setting_changes = [
         {"step": max(1, round(entry.step * steps / trial_steps)), "change": dict(entry.values)}
         for entry in later
     ]
-    return whole | {"train": whole["train"] | {"milestones": milestones}}
+    return whole | {"train": whole["train"] | {"setting_changes": setting_changes}}

@@ -54,7 +54,7 @@ def suggestions(
     """
     default = {h.name: label_of(h.default) for h in hyperparameters}
     if settings.searcher == "grid":
-        axes = [_points(h, settings.points) for h in hyperparameters]
+        axes = [_points(h, settings.grid_points) for h in hyperparameters]
         names = [h.name for h in hyperparameters]
         grid = [dict(zip(names, values, strict=True)) for values in itertools.product(*axes)]
         first = [default] if default in grid else []  # elsewhere it would take the place of a point

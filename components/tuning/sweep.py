@@ -64,7 +64,7 @@ def sweep(request: SweepRequest, context: TrialContext, on_progress: OnProgress)
     context = replace(context, metric=metric)
     folder = SweepFolder(request.attempt, context, described(request, context, *concurrency), on_progress)
     log = search.trial_log(context, request.hyperparameters, folder.save, folder.before(), request.keep)
-    log.finals = 0, settings.finalists * settings.repeats
+    log.finals = 0, settings.finalists * settings.seeds_per_finalist
     search.search(context, request.hyperparameters, settings, log, request.attempt.child("ray"))
     request.attempt.delete("ray")
     folder.save(log)
@@ -132,10 +132,10 @@ def described(request: SweepRequest, context: TrialContext, concurrent: int, bec
         settings=Settings(
             searcher=settings.searcher,
             scheduler=settings.scheduler,
-            judgements=settings.judgements,
+            judgements=settings.evaluations,
             rungs=settings.rungs,
-            factor=settings.factor,
-            diversity=settings.diversity,
+            factor=settings.reduction_factor,
+            diversity=settings.min_diversity,
             steps=None if sampling else context.training.train["steps"],
             concurrent=concurrent,
             because=because,
@@ -150,7 +150,7 @@ def _rescored(request: SweepRequest, context: TrialContext, log: TrialLog) -> li
     parts = f"{request.attempt.root.removeprefix(context.store.root).strip('/')}/finals"
     rescore = Rescoring(context, settings, parts, request.seed, log.side_by_side, log.rescored)
     # The experiment's own settings, where they are always among the finalists.
-    rival = request.defaults if context.model or settings.prefer == "cost" else None
+    rival = request.defaults if context.model or settings.objective == "cost" else None
     trials, scored = log.state().trials, list[Finalist]()
     while chosen := finalists(trials, settings, rival, scored):
         results = rescore(chosen)

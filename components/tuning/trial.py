@@ -96,8 +96,10 @@ def training_of(context: TrialContext, schedule: Schedule, seed: int | None = No
     """The training job of a trial: its schedule of values, and its seed if it has one of its own."""
     first, *later = schedule
     block = space.applied({**context.training.config, "train": context.training.train}, first.values)
-    milestones = [{"step": entry.step, "change": dict(entry.values)} for entry in later]
-    train = block.pop("train") | {"milestones": milestones} | ({} if seed is None else {"seed": seed})
+    setting_changes = [{"step": entry.step, "change": dict(entry.values)} for entry in later]
+    train = (
+        block.pop("train") | {"setting_changes": setting_changes} | ({} if seed is None else {"seed": seed})
+    )
     return replace(context.training, config=block, train=train)
 
 
@@ -220,9 +222,9 @@ class TrialTraining:
     def _stop_at(self) -> int | None:
         """The step of the last evaluation to make for now; None: the last step."""
         train = self.training.train
-        if self.until >= train["sample_grids"]:
+        if self.until >= train["num_snapshots"]:
             return None
-        return int(self.until * (train["steps"] // train["sample_grids"]))
+        return int(self.until * (train["steps"] // train["num_snapshots"]))
 
 
 def reason(error: Exception) -> str:
@@ -385,20 +387,22 @@ def train_of(sweep: Sweep, train: Mapping[str, Any]) -> dict[str, Any]:
             "trials: train.health=treat changes settings and goes back while a trial trains, so that its "
             "judgements would not be those of its values; use observe or stop"
         )
-    if train["milestones"]:
-        raise InputError("trials: train.milestones are what a population finds; a sweep starts without them")
-    steps = sweep.steps or train["steps"]
-    if steps % sweep.judgements:
+    if train["setting_changes"]:
         raise InputError(
-            f"a trial of {steps} steps cannot be cut into sweep.judgements={sweep.judgements} parts"
+            "trials: train.setting_changes are what a population finds; a sweep starts without them"
+        )
+    steps = sweep.steps or train["steps"]
+    if steps % sweep.evaluations:
+        raise InputError(
+            f"a trial of {steps} steps cannot be cut into sweep.evaluations={sweep.evaluations} parts"
         )
     settings = {
         **train,
         "steps": steps,
-        "sample_grids": sweep.judgements,
-        "checkpoint_every": steps // sweep.judgements,
-        "judge_samples": sweep.samples,
-        "ema_lengths": [],
+        "num_snapshots": sweep.evaluations,
+        "checkpoint_every": steps // sweep.evaluations,
+        "snapshot_samples": sweep.samples,
+        "ema_sigma_rel": [],
         "workers": sweep.workers,
     }
     try:

@@ -95,7 +95,7 @@ def store(with_digits: Store) -> Store:
 
 
 def plan(store: Store, families: Sequence[str] = ("toy", "vae"), **evaluate: Any) -> Plan:
-    settings = Evaluate(**({"study_samples": N} | evaluate))
+    settings = Evaluate(**({"ablation_samples": N} | evaluate))
     blocks: dict[str, Any] = {family: {"train": {}} for family in families}
     experiment = Experiment(device="cpu", families=blocks, evaluate=settings)
     return Plan(experiment, "0123.dir", DataCard.read(store.path("prepared/data")))
@@ -200,7 +200,7 @@ def test_an_interrupted_study_goes_on(store: Store, here: list[Any], monkeypatch
 def test_what_a_study_depends_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     key = stage.spec(plan(store), "toy").key
     assert stage.spec(plan(store), "toy").key == key
-    assert stage.spec(plan(store, study_samples=32), "toy").key != key
+    assert stage.spec(plan(store, ablation_samples=32), "toy").key != key
     assert stage.spec(plan(store, seed=3), "toy").key != key
     assert stage.spec(plan(store, samples=100), "toy").key != key, "through the reference"
     monkeypatch.setattr(Toy, "studies", lambda *_: [Study("x", "X", {"1": {}})])
@@ -212,8 +212,8 @@ def test_only_families_with_studies_have_the_stage(store: Store) -> None:
         return [spec.title for spec in specs(p) if spec.stage == "ablation"]
 
     assert titles(plan(store)) == ["ablation toy"] and stage.families(plan(store)) == ["toy"]
-    assert titles(plan(store, families=["vae"])) == titles(plan(store, study_samples=0)) == []
-    keys = [{s.title: s.key for s in specs(plan(store, study_samples=n))} for n in (N, 32)]
+    assert titles(plan(store, families=["vae"])) == titles(plan(store, ablation_samples=0)) == []
+    keys = [{s.title: s.key for s in specs(plan(store, ablation_samples=n))} for n in (N, 32)]
     assert {title for title in keys[0] if keys[0][title] != keys[1][title]} == {
         "ablation toy",
         "report",
@@ -228,8 +228,8 @@ def test_a_setting_that_does_not_exist_is_named() -> None:
 
 
 def test_too_few_images_for_a_study_are_refused() -> None:
-    with pytest.raises(ValueError, match="study_samples=7"):
-        Evaluate(study_samples=7)
+    with pytest.raises(ValueError, match="ablation_samples=7"):
+        Evaluate(ablation_samples=7)
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "toy"])

@@ -29,7 +29,7 @@ from components.training import job as training_job
 from components.training import request
 from tests import tiny
 
-TRAIN = tiny.settings(steps=4, judge_samples=0).model_dump()
+TRAIN = tiny.settings(steps=4, snapshot_samples=0).model_dump()
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def planned(store: Store, names: list[str]) -> Plan:
         "autoencoder": catalogue.config_of("autoencoder", tiny.CONFIGS["autoencoder"]) | {"train": TRAIN}
     }
     experiment = Experiment(
-        device="cpu", families=blocks, evaluate=Evaluate(seed=0, threads=1, held_out=names)
+        device="cpu", families=blocks, evaluate=Evaluate(seed=0, threads=1, held_out_classes=names)
     )
     return Plan(experiment, "0123.dir", DataCard.read(store.path("prepared/data")))
 

@@ -17,7 +17,7 @@ CUSTOM = {"name": "mine", "network": "a:B", "weights": "w", "sha256": "0" * 64, 
     [("all", "all"), (3, ("3",)), ([3, "seven"], ("3", "seven")), ((), ()), ("cat", ("cat",))],
 )
 def test_held_out_classes_may_be_one_or_several_names_or_numbers(given: Any, held_out: Any) -> None:
-    assert Evaluate(held_out=given).held_out == held_out
+    assert Evaluate(held_out_classes=given).held_out_classes == held_out
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_held_out_classes_may_be_one_or_several_names_or_numbers(given: Any, hel
     [
         ({"held_out": [True]}, "names of classes"),
         ({"held_out": {"a": 1}}, "names of classes"),
-        ({"study_samples": 7}, "study_samples=7 are too few"),
+        ({"ablation_samples": 7}, "ablation_samples=7 are too few"),
         ({"held_out": [3], "uses": False}, "held_out"),
         ({"extractor": "custom"}, "go together"),
         ({"custom": CUSTOM}, "go together"),

@@ -6,8 +6,8 @@ from components.config.sweep import Sweep
 
 
 def test_rungs_grow_by_the_factor() -> None:
-    assert Sweep(search={"lr": None}, judgements=8, grace=2, factor=2).rungs == [2, 4]
-    assert Sweep(search={"lr": None}, judgements=9, grace=1, factor=3).rungs == [1, 3]
-    assert Sweep(search={"lr": None}, judgements=10, grace=1, factor=3).rungs == [1, 3, 9]
-    populations = Sweep(search={"lr": None}, judgements=8, grace=2, scheduler="pbt")
+    assert Sweep(search={"lr": None}, evaluations=8, grace_period=2, reduction_factor=2).rungs == [2, 4]
+    assert Sweep(search={"lr": None}, evaluations=9, grace_period=1, reduction_factor=3).rungs == [1, 3]
+    assert Sweep(search={"lr": None}, evaluations=10, grace_period=1, reduction_factor=3).rungs == [1, 3, 9]
+    populations = Sweep(search={"lr": None}, evaluations=8, grace_period=2, scheduler="pbt")
     assert populations.rungs == [2, 4, 6] and Sweep(search={"lr": None}, scheduler="none").rungs == []

@@ -13,13 +13,13 @@ from components.config.train import Train
 
 def test_milestones_come_in_order() -> None:
     with pytest.raises(ValueError, match="must be ordered, at most one per step"):
-        Train(milestones=[{"step": 5, "change": {"lr": 1}}, {"step": 5, "change": {"lr": 2}}])
+        Train(setting_changes=[{"step": 5, "change": {"lr": 1}}, {"step": 5, "change": {"lr": 2}}])
 
 
 def test_lengths_and_the_cadence_of_snapshots_are_part_of_the_key() -> None:
-    plain, asked = Train(), Train(ema_lengths=(0.05, 0.1))
-    assert plain.semantic() != asked.semantic() != Train(ema_lengths=(0.05,)).semantic()
-    assert asked.semantic() != Train(ema_lengths=(0.05, 0.1), sample_grids=16).semantic()
+    plain, asked = Train(), Train(ema_sigma_rel=(0.05, 0.1))
+    assert plain.semantic() != asked.semantic() != Train(ema_sigma_rel=(0.05,)).semantic()
+    assert asked.semantic() != Train(ema_sigma_rel=(0.05, 0.1), num_snapshots=16).semantic()
     assert json.loads(json.dumps(asked.semantic())) == asked.semantic()
     assert Train(**json.loads(asked.model_dump_json())) == asked
 
@@ -27,9 +27,9 @@ def test_lengths_and_the_cadence_of_snapshots_are_part_of_the_key() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"ema_lengths": (0.3,)}, "from 0.01 to 0.28; 0.3 is not"),
-        ({"ema_lengths": (0.1, 0.1)}, "twice"),
-        ({"ema_lengths": (0.1,), "judge_samples": 0}, "judge_samples must not be 0"),
+        ({"ema_sigma_rel": (0.3,)}, "from 0.01 to 0.28; 0.3 is not"),
+        ({"ema_sigma_rel": (0.1, 0.1)}, "twice"),
+        ({"ema_sigma_rel": (0.1,), "snapshot_samples": 0}, "snapshot_samples must not be 0"),
     ],
 )
 def test_lengths_that_cannot_be_tried_are_refused(changes: dict[str, Any], said: str) -> None:

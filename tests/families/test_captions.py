@@ -55,7 +55,7 @@ def split(store: Store, name: str) -> Any:
 def trained(
     store: Store, family: str = "captioned", own: dict[str, Any] | None = None, **changes: Any
 ) -> dict[str, Any]:
-    settings = Train(**{**tiny.settings().model_dump(), "judge_samples": 0, **changes})
+    settings = Train(**{**tiny.settings().model_dump(), "snapshot_samples": 0, **changes})
     config = {**tiny.CONFIGS.get(family, {}), **(own or {})}
     fit(request.Fit(family, config, settings.model_dump(), "data", "attempt", store.url, captions="captions"))
     return store.read_json("attempt/trained.json")

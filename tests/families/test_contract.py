@@ -62,7 +62,7 @@ def test_a_phase_moves_its_own_parameters_only(name: str, card: Card) -> None:
 
 def tiny_batch(trainer: Any, shard: int) -> Any:
     data = Batches(tiny.split(card=trainer.family.card), trainer.settings.batch, trainer.settings.seed)
-    return trainer.place(data.at(0, shard, trainer.settings.shards))
+    return trainer.place(data.at(0, shard, trainer.settings.micro_batches))
 
 
 @EVERY
@@ -99,7 +99,7 @@ def test_the_loss_falls_on_four_images(name: str) -> None:
 
     Of adversarial ones, the discriminator's does where G stands still.
     """
-    chosen = tiny.settings(steps=60, batch=4, shards=1, log_every=1)
+    chosen = tiny.settings(steps=60, batch=4, micro_batches=1, log_every=1)
     trainer, log = tiny.trainer(name, chosen, phases=1), tiny.Memory()
     train(trainer, Batches(tiny.split(4), 4, 0), log)
     losses = [sum(v for k, v in row.items() if is_loss(k, trainer)) for row in log.rows]

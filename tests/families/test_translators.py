@@ -93,7 +93,9 @@ def store(tmp_path: Path, digits: Path, digits_reference: Path) -> Store:
 
 def trained(store: Store, name: str, attempt: str, **changes: Any) -> dict[str, Any]:
     """What a training by the job leaves, judged on its way."""
-    chosen = tiny.settings(judge_samples=64, sample_images=40, health_every=2, sample_grids=2).model_dump()
+    chosen = tiny.settings(
+        snapshot_samples=64, sample_images=40, health_every=2, num_snapshots=2
+    ).model_dump()
     job = Fit(name, {}, chosen, name, attempt, store.url, "reference", "reference/extractor", **changes)
     fit(job)
     return store.read_json(f"{attempt}/trained.json") if store.exists(f"{attempt}/trained.json") else {}

@@ -64,7 +64,7 @@ def test_a_change_below_redoes_what_is_built_on_it() -> None:
 
 
 def test_mirrored_images_have_no_kept_latents() -> None:
-    plan = Plan(experiment({ABOVE: {}}, data={"flips": True}), "0.dir", DATA)
+    plan = Plan(experiment({ABOVE: {}}, data={"horizontal_flip": True}), "0.dir", DATA)
     assert "latents latent_diffusion" not in {spec.title for spec in specs(plan)}
     assert set(train.spec(plan, ABOVE).upstream) == {"prepare", "extractor", "reference", f"train/{BELOW}"}
 

@@ -24,27 +24,27 @@ from flows.cli import app
 TINY = Path(__file__).parents[1] / "configs" / "tiny.yaml"
 WEIGHTS = (
     "--set",
-    "evaluate.held_out=[]",
+    "evaluate.held_out_classes=[]",
     "--set",
-    "evaluate.uses=false",
+    "evaluate.latent_analysis=false",
 )  # only what is trained is compared
 
 SWEEP: dict[str, Any] = {
     "data": {"name": "digits"},
     "families": {"dcgan": {"width": 8, "latent": 8}},
     "train": {"workers": 0, "steps": 16, "batch": 16, "precision": "float32", "sample_images": 20},
-    "evaluate": {"samples": 64, "extractor_epochs": 1, "study_samples": 0},
+    "evaluate": {"samples": 64, "extractor_epochs": 1, "ablation_samples": 0},
     "sweep": {
         "search": {"lr": None, "beta1": [0.0, 0.5]},
         "trials": 4,
         "steps": 8,
-        "judgements": 4,
-        "grace": 1,
+        "evaluations": 4,
+        "grace_period": 1,
         "samples": 64,
-        "diversity": 0,
+        "min_diversity": 0,
         "finalists": 2,
-        "final_samples": 64,
-        "fresh_seeds": 2,
+        "finalist_samples": 64,
+        "confirmation_seeds": 2,
     },
 }
 

@@ -65,7 +65,7 @@ def test_an_older_revision_of_the_data(fresh: Atelier, tmp_path: Path) -> None:
     before = json.loads(fresh.call("data", "versions", "growing", "--json").stdout)[0]["version"]
     two = pictures(tmp_path / "two", 140, 32, "L")
     fresh.call("data", "add", "growing", str(two), "--resolution", "32", "--replace")
-    old = ["--smoke", "--only", "vae", "--set", "data.name=growing", "--set", "evaluate.held_out=[]"]
+    old = ["--smoke", "--only", "vae", "--set", "data.name=growing", "--set", "evaluate.held_out_classes=[]"]
     result = fresh.run(*old, "--set", f"data.revision={before[:10]}")
     record = json.loads((fresh.store / result["manifest"]).read_text())
     assert record["lineage"]["data"]["version"] == before

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
 
 LONG = [*WEIGHTS, "--only", "autoencoder", "--set", "train.steps=1200", "--set", "train.checkpoint_every=100"]
 ONE = [*LONG, "--set", "train.workers=1"]
-TWO = [*LONG, "--set", "train.workers=2", "--set", "train.shards=2"]
+TWO = [*LONG, "--set", "train.workers=2", "--set", "train.micro_batches=2"]
 
 
 def kill_worker_then_driver(atelier: Atelier, settings: list[str]) -> None:
@@ -54,7 +54,7 @@ def test_one_worker_however_often_interrupted_ends_with_the_same_bits(fresh: Ate
 def test_two_workers_interrupted_end_with_the_same_bits(fresh: Atelier, tmp_path: Path) -> None:
     """One of the two is killed, then the driver; against one process with both shards, left in peace."""
     calm = Atelier(tmp_path / "calm")
-    calm.run(*LONG, "--set", "train.shards=2")
+    calm.run(*LONG, "--set", "train.micro_batches=2")
 
     kill_worker_then_driver(fresh, TWO)
     assert fresh.run(*TWO)["status"] == "done"

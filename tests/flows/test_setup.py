@@ -55,8 +55,10 @@ def test_set_reaches_any_key() -> None:
     + [("all", "all"), ("[]", ())],
 )
 def test_classes_are_held_out_by_any_name(value: str, classes: tuple[str, ...] | str) -> None:
-    experiment = setup.experiment(ROOT / "configs" / "cpu" / "anomaly.yaml", [f"evaluate.held_out={value}"])
-    assert experiment.evaluate.held_out == classes
+    experiment = setup.experiment(
+        ROOT / "configs" / "cpu" / "anomaly.yaml", [f"evaluate.held_out_classes={value}"]
+    )
+    assert experiment.evaluate.held_out_classes == classes
 
 
 def test_only_and_smoke() -> None:
@@ -76,8 +78,14 @@ def test_only_and_smoke() -> None:
         ("train.precision=float16", ["train.precision", "float16", "bfloat16"]),
         ("data.name=../etc", ["data.name", "../etc"]),
         ("evaluate.samplez=3", ["evaluate.samplez", "samples"]),
-        ("evaluate.held_out={a: 1}", ["evaluate.held_out", "give names of classes, such as [3, 7]"]),
-        ("evaluate.held_out=[yes]", ["evaluate.held_out", "give names of classes, such as [3, 7]"]),
+        (
+            "evaluate.held_out_classes={a: 1}",
+            ["evaluate.held_out_classes", "give names of classes, such as [3, 7]"],
+        ),
+        (
+            "evaluate.held_out_classes=[yes]",
+            ["evaluate.held_out_classes", "give names of classes, such as [3, 7]"],
+        ),
         ("nonsense=3", ["nonsense", "families"]),
         ("families=3", ["families", "3"]),
         ("no equals sign", ["no equals sign", "key.subkey=value"]),
@@ -117,10 +125,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"search": {}}, "at least 1 item"),
         ({"search": {"lr": None}, "trails": 3}, "unknown key sweep.trails; known here: "),
         (
-            {"search": {"lr": None}, "steps": 100, "judgements": 8},
+            {"search": {"lr": None}, "steps": 100, "evaluations": 8},
             "steps=100 cannot be cut into judgements=8",
         ),
-        ({"search": {"lr": None}, "grace": 9}, "grace=9 is more than judgements=8"),
+        ({"search": {"lr": None}, "grace_period": 9}, "grace=9 is more than judgements=8"),
         ({"search": {"lr": None}, "scheduler": "pbt", "searcher": "grid"}, "searcher: random"),
         ({"search": {"lr": None}, "scheduler": "pbt", "trials": 3}, "at least 4 trials, not trials=3"),
         ({"search": {"lr": None}, "cost": True}, "cost: true needs searcher: optuna and scheduler: none"),

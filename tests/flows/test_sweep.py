@@ -73,7 +73,7 @@ def test_a_killed_sweep_goes_on_to_what_it_would_have_been(sweeps: Sweeps, tmp_p
 
 
 def test_a_population_is_replayed_as_a_schedule(sweeps: Sweeps) -> None:
-    changes: dict[str, Any] = {"search": {"lr": None, "beta1": None}, "finalists": 1, "fresh_seeds": 0}
+    changes: dict[str, Any] = {"search": {"lr": None, "beta1": None}, "finalists": 1, "confirmation_seeds": 0}
     result = sweeps.sweep(scheduler="pbt", seed=POPULATION, **changes)
     swept = result["sweep"]
     exploits = [d for d in swept["decisions"] if d["did"] == "exploited"]
@@ -93,18 +93,23 @@ def test_a_population_is_replayed_as_a_schedule(sweeps: Sweeps) -> None:
     trained = store.read_json(f"{uri}/spec.json")["settings"]
     assert {name: trained[name] for name in ("lr", "beta1")} == schedule[0]["values"]
     stretched = [{"step": 2 * entry["step"], "change": entry["values"]} for entry in schedule[1:]]
-    assert trained["train"]["milestones"] == stretched, "twice the steps of a trial"
+    assert trained["train"]["setting_changes"] == stretched, "twice the steps of a trial"
 
 
 def test_settings_of_sampling_are_searched_on_one_trained_model(sweeps: Sweeps) -> None:
     families = "families={diffusion: {width: 16, sampler_steps: 2}}"
-    search = {"sampler_steps": [1, 2, 3], "guidance": [1.0, 2.0]}
-    changes: dict[str, Any] = {"search": search, "finalists": 1, "repeats": 1, "fresh_seeds": 1}
+    search = {"sampler_steps": [1, 2, 3], "guidance_scale": [1.0, 2.0]}
+    changes: dict[str, Any] = {
+        "search": search,
+        "finalists": 1,
+        "seeds_per_finalist": 1,
+        "confirmation_seeds": 1,
+    }
     result = sweeps.sweep("--set", families, "--set", "train.steps=8", **changes)
     found = result["sweep"]
     assert found["kind"] == "sampling" and found["settings"]["rungs"] == [], "there is one judgement"
     assert {t["state"] for t in found["trials"]} == {"done"} and len(found["trials"]) == 4
-    own = {"sampler_steps": 2, "guidance": 1.5}
+    own = {"sampler_steps": 2, "guidance_scale": 1.5}
     assert own in [one["values"] for one in found["finalists"]], "what the winner is to beat"
     assert set(found["winner"]["values"]) == set(search) and found["duel"]["seconds_per_image"]["winner"] > 0
     trained = [s for s in result["stages"] if s["name"] == "train"]
@@ -114,7 +119,14 @@ def test_settings_of_sampling_are_searched_on_one_trained_model(sweeps: Sweeps) 
 
 
 def test_workers_of_a_trial_run_from_judgement_to_judgement(sweeps: Sweeps) -> None:
-    changes = {"trials": 2, "workers": 2, "judgements": 2, "finalists": 1, "repeats": 1, "fresh_seeds": 0}
-    found = sweeps.sweep("--set", "train.shards=2", **changes)["sweep"]
+    changes = {
+        "trials": 2,
+        "workers": 2,
+        "evaluations": 2,
+        "finalists": 1,
+        "seeds_per_finalist": 1,
+        "confirmation_seeds": 0,
+    }
+    found = sweeps.sweep("--set", "train.micro_batches=2", **changes)["sweep"]
     assert found["settings"]["concurrent"] == 1  # each trial takes both cores
     assert all(len(t["curve"]) in (1, 2) and t["state"] in ("done", "stopped") for t in found["trials"])

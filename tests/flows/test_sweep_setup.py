@@ -36,16 +36,16 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             "sweep.search={train.steps: [8, 16]}",
             "train.steps cannot be searched: all trials have it in common",
         ),
-        ("sweep.steps=10", "steps=10 cannot be cut into judgements=4 equal parts"),
+        ("sweep.steps=10", "steps=10 cannot be cut into evaluations=4 equal parts"),
         ("train.health=treat", "trials: train.health=treat changes settings"),
-        ("train.milestones=[{step: 4, change: {lr: 0.1}}]", "trials: train.milestones"),
+        ("train.setting_changes=[{step: 4, change: {lr: 0.1}}]", "trials: train.setting_changes"),
         (
-            "sweep={search: {lr: , beta1: [0.0, 0.5]}, searcher: grid, points: 9, judgements: 4, grace: 1}",
+            "sweep={search: {lr: , beta1: [0.0, 0.5]}, searcher: grid, grid_points: 9, evaluations: 4, grace_period: 1}",
             "the grid has 18 points, of which sweep.trials=16 would leave some out",
         ),
         (
-            "sweep={search: {train.ema_ramp_up: }, scheduler: pbt}",
-            "scheduler: pbt changes settings of the family only, so not train.ema_ramp_up",
+            "sweep={search: {train.ema_rampup_ratio: }, scheduler: pbt}",
+            "scheduler: pbt changes settings of the family only, so not train.ema_rampup_ratio",
         ),
     ],
 )
@@ -72,7 +72,7 @@ def test_a_population_cannot_go_on_with_another_network(home: Path, tmp_path: Pa
 
 
 def test_settings_of_sampling_are_searched_without_a_population(home: Path, tmp_path: Path) -> None:
-    changes = ["families={diffusion: {}}", "sweep.search={guidance: [1.0, 2.0]}"]
+    changes = ["families={diffusion: {}}", "sweep.search={guidance_scale: [1.0, 2.0]}"]
     config = Sweeps(tmp_path / "store").config()
     for scheduler in ("asha", "pbt"):
         with pytest.raises(

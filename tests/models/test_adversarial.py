@@ -78,7 +78,7 @@ def adversary(made: Trainer) -> Adversarial:
 
 
 def trainer(name: str, steps: int = 8, **change: Any) -> tuple[Trainer, Batches]:
-    chosen = tiny.settings(steps=steps, shards=1)
+    chosen = tiny.settings(steps=steps, micro_batches=1)
     return tiny.trainer(name, chosen, change=change), Batches(tiny.split(), chosen.batch, chosen.seed)
 
 

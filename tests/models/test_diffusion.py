@@ -49,13 +49,36 @@ def level(t: float, n: int) -> Level:
 
 COMBINATIONS: list[dict[str, object]] = [
     {},
-    {"process": "linear", "target": "eps", "times": "uniform", "sampler": "ancestral", "clip": True},
-    {"process": "cosine", "target": "v", "weighting": "min_snr", "sampler": "ddim", "eta": 0.5},
-    {"process": "cosine", "target": "v", "zero_terminal_snr": True, "spacing": "trailing"},
-    {"process": "sigmoid", "target": "x_0", "weighting": "p2", "shift": 0.5, "sampler": "dpmpp_2m"},
-    {"process": "edm", "target": "edm", "weighting": "edm", "times": "log_normal", "time_mean": -1.2},
-    {"process": "flow", "target": "x_0", "shift": 3.0, "sampler": "euler"},
-    {"guidance": 2.0, "guidance_interval": (0.2, 0.7)},
+    {
+        "noise_schedule": "linear",
+        "prediction": "eps",
+        "timestep_sampling": "uniform",
+        "sampler": "ancestral",
+        "clip_denoised": True,
+    },
+    {"noise_schedule": "cosine", "prediction": "v", "weighting": "min_snr", "sampler": "ddim", "eta": 0.5},
+    {
+        "noise_schedule": "cosine",
+        "prediction": "v",
+        "zero_terminal_snr": True,
+        "timestep_spacing": "trailing",
+    },
+    {
+        "noise_schedule": "sigmoid",
+        "prediction": "x_0",
+        "weighting": "p2",
+        "shift": 0.5,
+        "sampler": "dpmpp_2m",
+    },
+    {
+        "noise_schedule": "edm",
+        "prediction": "edm",
+        "weighting": "edm",
+        "timestep_sampling": "log_normal",
+        "timestep_mean": -1.2,
+    },
+    {"noise_schedule": "flow", "prediction": "x_0", "shift": 3.0, "sampler": "euler"},
+    {"guidance_scale": 2.0, "guidance_interval": (0.2, 0.7)},
     {"network": "dit", "width": 32, "depth": 2, "heads": 2, "patch": 4},
 ]
 
@@ -78,9 +101,9 @@ def test_every_combination_trains_and_samples(changes: dict[str, object]) -> Non
     (Card(1, 8), {"condition": "class"}, "condition=class needs labels"),
     (Card(1, 8), {"condition": "text"}, "condition=text needs encoded captions"),
     (Card(1, 8), {"space_to_depth": 3}, "space_to_depth=3 must divide"),
-    (CLASSES, {"condition_dropout": 0}, "guidance=1.5 needs .* condition_dropout=0 never trains"),
+    (CLASSES, {"condition_dropout": 0}, "guidance_scale=1.5 needs .* condition_dropout=0 never trains"),
     (CLASSES, {"condition_dropout": 1}, "condition_dropout=1 never trains the condition"),
-    (Card(1, 8), {"process": "linear", "target": "v", "sampler_steps": 1001}, "more than the 1000 steps"),
+    (Card(1, 8), {"noise_schedule": "linear", "prediction": "v", "sampler_steps": 1001}, "more than the 1000 steps"),
 ])  # fmt: skip
 def test_settings_that_do_not_fit_the_data_are_refused(
     card: Card, changes: dict[str, object], match: str
@@ -91,9 +114,9 @@ def test_settings_that_do_not_fit_the_data_are_refused(
 
 @pytest.mark.parametrize("changes", [
     {},
-    {"process": "linear", "target": "eps"},
-    {"process": "cosine", "target": "v", "weighting": "min_snr"},
-    {"process": "edm", "target": "edm", "weighting": "edm", "times": "log_normal"},
+    {"noise_schedule": "linear", "prediction": "eps"},
+    {"noise_schedule": "cosine", "prediction": "v", "weighting": "min_snr"},
+    {"noise_schedule": "edm", "prediction": "edm", "weighting": "edm", "timestep_sampling": "log_normal"},
 ])  # fmt: skip
 def test_a_network_that_knows_has_no_loss(
     changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
@@ -139,7 +162,9 @@ def test_the_loss_is_told_by_share_of_noise() -> None:
 
 def test_a_log_has_the_noise_that_was_drawn() -> None:
     """Not the eighths of [0, 1]: times drawn log-normally around more noise are of more noise."""
-    told = [build(times="log_normal", time_mean=mean).loss(batch(n=32))[1] for mean in (-1.0, 1.0)]
+    told = [
+        build(timestep_sampling="log_normal", timestep_mean=mean).loss(batch(n=32))[1] for mean in (-1.0, 1.0)
+    ]
     low, high = ([float(terms[f"noise_t{k}"]) for k in range(8)] for terms in told)
     assert low == sorted(low) and high == sorted(high)
     assert all(a < b for a, b in zip(low, high, strict=True))
@@ -167,7 +192,7 @@ def test_conditions_are_withheld_image_by_image() -> None:
 
 @pytest.mark.parametrize(("dropout", "rows"), [(0.0, [0, 1, 2]), (1 - 1e-7, [3])])
 def test_the_loss_teaches_labels_and_their_absence(dropout: float, rows: list[int]) -> None:
-    family = build(condition_dropout=dropout, guidance=1)
+    family = build(condition_dropout=dropout, guidance_scale=1)
     family.loss(batch())[0]["velocity"].mean().backward()
     (embedding,) = (m for m in family.modules() if isinstance(m, nn.Embedding))
     assert embedding.weight.grad is not None
@@ -177,13 +202,13 @@ def test_the_loss_teaches_labels_and_their_absence(dropout: float, rows: list[in
 def test_without_a_condition_or_with_guidance_zero_samples_are_unconditional() -> None:
     for card, changes in ((CLASSES, {}), (CAPTIONS, {"condition": "text"})):
         given, free = batch(card), sample(build(card, **changes), Batch(4))
-        found = sample(build(card, guidance=0, **changes), given)
+        found = sample(build(card, guidance_scale=0, **changes), given)
         torch.testing.assert_close(found, free, rtol=1e-4, atol=1e-5)
-        assert not torch.allclose(sample(build(card, guidance=1, **changes), given), free, atol=1e-4)
+        assert not torch.allclose(sample(build(card, guidance_scale=1, **changes), given), free, atol=1e-4)
 
 
 def test_condition_none_ignores_labels() -> None:
-    family = build(condition="none", guidance=3)
+    family = build(condition="none", guidance_scale=3)
     assert not any(isinstance(m, nn.Embedding) for m in family.modules())
     given = batch()
     assert given.label is not None
@@ -192,7 +217,7 @@ def test_condition_none_ignores_labels() -> None:
 
 
 def test_guidance_is_one_pass_within_its_interval_and_none_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    family = build(guidance=2, guidance_interval=(0.3, 0.8), sampler="euler", sampler_steps=4)
+    family = build(guidance_scale=2, guidance_interval=(0.3, 0.8), sampler="euler", sampler_steps=4)
     calls: list[tuple[float, int]] = []
     real = family.generator.forward
 
@@ -207,7 +232,7 @@ def test_guidance_is_one_pass_within_its_interval_and_none_outside(monkeypatch: 
 
 def test_only_the_end_is_clamped(monkeypatch: pytest.MonkeyPatch) -> None:
     """A field that carries every pixel out of range and back in again ends where it began."""
-    family = build(sampler="euler", sampler_steps=2, guidance=1)
+    family = build(sampler="euler", sampler_steps=2, guidance_scale=1)
 
     def away_and_back(x: Tensor, at: Level, condition: Condition) -> Tensor:
         return torch.full_like(x, -20 if float(at.sigma[0]) == 1 else 20)
@@ -272,6 +297,11 @@ def test_a_study_has_what_the_settings_accept() -> None:
 
     every = steps()
     assert {"heun 3", "ddim 5", "ancestral 100"} <= every
-    assert every - steps(process="cosine", spacing="leading", sampler_steps=50) >= {"heun 3", "ddim 5"}
-    kinds = [s.name for s in Diffusion.studies(DiffusionConfig(condition_dropout=0, guidance=1), CLASSES)]
+    assert every - steps(noise_schedule="cosine", timestep_spacing="leading", sampler_steps=50) >= {
+        "heun 3",
+        "ddim 5",
+    }
+    kinds = [
+        s.name for s in Diffusion.studies(DiffusionConfig(condition_dropout=0, guidance_scale=1), CLASSES)
+    ]
     assert kinds == ["steps"], "guidance by what was never trained is not studied"

@@ -16,7 +16,7 @@ from models.diffusion_config import DiffusionConfig
     ({"spacing": "leading"}, "selects steps of a schedule"),
     ({"process": "edm", "target": "v"}, "target=v grows with sigma"),
     ({"process": "linear", "target": "v", "shift": 0.05}, "starts at alpha=0.1. with .*larger shift"),
-    ({"process": "edm", "target": "edm", "shift": 2.0}, "change time_mean"),
+    ({"process": "edm", "target": "edm", "shift": 2.0}, "change timestep_mean"),
     ({"guidance_interval": (0.7, 0.2)}, "must rise"),
     ({"sampler_steps": 0}, "greater than or equal to 1"),
     ({"process": "cosine", "target": "eps"}, "set clip: true"),
@@ -31,7 +31,7 @@ from models.diffusion_config import DiffusionConfig
     ({"process": "cosine", "target": "v", "zero_terminal_snr": True, "spacing": "leading"}, "skips the last"),
     ({"attention_levels": (5,)}, "attention_levels=.5. must be levels from 0 to"),
     ({"guidance": float("inf")}, "finite number"),
-    ({"time_mean": float("nan")}, "finite number"),
+    ({"timestep_mean": float("nan")}, "finite number"),
 ])  # fmt: skip
 def test_settings_that_contradict_each_other_are_refused(changes: dict[str, object], match: str) -> None:
     with pytest.raises(ValidationError, match=match):

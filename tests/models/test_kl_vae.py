@@ -11,27 +11,29 @@ from models.family import Batch, Card
 from models.kl_vae import KLVAE, Codebook, KLVAEConfig, perplexity
 from tests import tiny
 
-VQ = {"quantise": "vq", "codes": 16}
+VQ = {"quantizer": "vq", "codebook_size": 16}
 
 
 def build(card: Card = tiny.CARD, **changes: object) -> KLVAE:
     torch.manual_seed(0)
-    return KLVAE(KLVAEConfig(**{"factor": 2, "latent": 2, "width": 16, "max_width": 16, **changes}), card)
+    return KLVAE(
+        KLVAEConfig(**{"downsampling": 2, "latent": 2, "width": 16, "max_width": 16, **changes}), card
+    )
 
 
 def images(card: Card, n: int = 4) -> Tensor:
     return torch.rand(n, *card.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-@pytest.mark.parametrize("quantise", ["none", "vq"])
-@pytest.mark.parametrize("factor", [2, 4, 8])
+@pytest.mark.parametrize("quantizer", ["none", "vq"])
+@pytest.mark.parametrize("downsampling", [2, 4, 8])
 @pytest.mark.parametrize("resolution", [8, 15, 28, 32])
 def test_latents_are_small_images_and_become_images_again(
-    resolution: int, factor: int, quantise: str
+    resolution: int, downsampling: int, quantizer: str
 ) -> None:
     card = Card(1, resolution, 3)
-    generator = build(card, factor=factor, quantise=quantise).generator
-    side = -(-resolution // factor)
+    generator = build(card, downsampling=downsampling, quantizer=quantizer).generator
+    side = -(-resolution // downsampling)
     mean, log_variance = generator.encode(images(card))
     assert mean.shape == log_variance.shape == (4, 2, side, side)
     assert generator.decode(mean).shape == (4, *card.shape)
@@ -59,7 +61,7 @@ def test_the_likelihood_is_that_of_unit_scale(likelihood: str) -> None:
 
 
 def test_latents_as_large_as_images_are_refused() -> None:
-    with pytest.raises(ValueError, match="latent=4 with factor=2 gives latents of 64 dimensions"):
+    with pytest.raises(ValueError, match="latent=4 with downsampling=2 gives latents of 64 dimensions"):
         build(latent=4)
 
 
@@ -76,7 +78,7 @@ def test_the_scale_makes_the_variance_one() -> None:
 
 
 def test_training_settles_the_scale() -> None:
-    trainer, _ = tiny.run("kl_vae", tiny.settings(steps=40, batch=32, shards=2))
+    trainer, _ = tiny.run("kl_vae", tiny.settings(steps=40, batch=32, micro_batches=2))
     generator = trainer.family.generator
     assert float(generator.settled) == 40
     torch.manual_seed(0)

@@ -20,7 +20,7 @@ CARD = Card(1, 8, 3)
 
 def autoencoder(card: Card = CARD) -> KLVAE:
     torch.manual_seed(0)
-    family = KLVAE(KLVAEConfig(factor=2, latent=2, width=16, max_width=16), card)
+    family = KLVAE(KLVAEConfig(downsampling=2, latent=2, width=16, max_width=16), card)
     family.generator.settle(torch.tensor(0.5), torch.tensor(4.25))  # a scale of 1 / 2
     return family
 
@@ -80,20 +80,22 @@ def test_what_it_builds_on_must_be_given() -> None:
 
 def test_changed_settings_keep_the_autoencoder() -> None:
     family = build()
-    other = family.changed({"guidance": 3.0})
-    assert other.generator.autoencoder is family.generator.autoencoder and other.config.guidance == 3
+    other = family.changed({"guidance_scale": 3.0})
+    assert other.generator.autoencoder is family.generator.autoencoder and other.config.guidance_scale == 3
 
 
 def test_captions_guide_latents_as_they_do_pixels() -> None:
     """Rombach et al. 2022, Sec. 3.3: another caption, another image; at guidance 0 none of them is heard."""
-    family = build(Card(1, 8, text=6), condition="text", guidance=2.0)
+    family = build(Card(1, 8, text=6), condition="text", guidance_scale=2.0)
     for p in family.generator.network.parameters():
         p.data += 0.1 * torch.randn_like(p)
     text = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(3))
     heard = torch.ones(2, 4, dtype=torch.bool)
 
     def drawn(guidance: float, text: Tensor, mask: Tensor) -> Tensor:
-        generator = ablation.changed(family.generator.eval(), {"guidance": guidance}, "latent_diffusion")
+        generator = ablation.changed(
+            family.generator.eval(), {"guidance_scale": guidance}, "latent_diffusion"
+        )
         with torch.inference_mode():
             return generator.sample(Batch(2, text=text, text_mask=mask), Noise([5, 5]))
 
@@ -127,7 +129,7 @@ def test_the_forward_process_begins_with_the_reconstruction() -> None:
 
 def test_a_little_noise_stays_near_the_image() -> None:
     """With a network that knows x_0, an image to start from comes back as the autoencoder has it."""
-    generator, given = build(strength=0.5, sampler="euler", guidance=1).generator.eval(), batch(3)
+    generator, given = build(strength=0.5, sampler="euler", guidance_scale=1).generator.eval(), batch(3)
     known = generator.encoded(given.image)
     with torch.inference_mode():
         found = generator.integrate(lambda x, level: known, generator.start(given), Noise(range(3)))
@@ -136,7 +138,7 @@ def test_a_little_noise_stays_near_the_image() -> None:
 
 def test_codes_of_a_book_serve_alike() -> None:
     """Rombach et al. 2022, Sec. 3.1: the quantisation belongs to the decoder."""
-    config = KLVAEConfig(factor=2, latent=2, width=16, max_width=16, quantise="vq", codes=8)
+    config = KLVAEConfig(downsampling=2, latent=2, width=16, max_width=16, quantizer="vq", codebook_size=8)
     below = KLVAE(config, CARD).generator.eval()
     below.settle(torch.tensor(0.5), torch.tensor(4.25))
     family = LatentDiffusion(LatentDiffusionConfig(width=16, sampler_steps=3), CARD, {"autoencoder": below})
@@ -153,4 +155,4 @@ def test_codes_of_a_book_serve_alike() -> None:
 
 def test_latents_are_not_clipped_to_pixels() -> None:
     with pytest.raises(ValidationError, match="latents have no bounds"):
-        LatentDiffusionConfig(clip=True)
+        LatentDiffusionConfig(clip_denoised=True)

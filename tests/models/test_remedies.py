@@ -97,7 +97,7 @@ def update(name: str, change: dict[str, Any]) -> None:
     made = tiny.trainer(name, BRIEF, change=change)
     before = copy.deepcopy(made.family.state_dict())
     data = Batches(tiny.split(), BRIEF.batch, BRIEF.seed)
-    batches = [made.place(data.at(0, shard, BRIEF.shards)) for shard in made.shards]
+    batches = [made.place(data.at(0, shard, BRIEF.micro_batches)) for shard in made.shards]
     made.family.begin(0)
     for index, phase in enumerate(made.family.phases):
         made.update(index, phase, batches)
@@ -279,7 +279,7 @@ def test_remedies_end(name: str, disease: str) -> None:
 @EVERY
 @DISEASES
 def test_a_course_of_treatment_trains(name: str, disease: str) -> None:
-    """As many as `train.treatments` allows by default, each on top of the ones before."""
+    """As many as `train.max_treatments` allows by default, each on top of the ones before."""
     for _, made in course(family(name), disease, most=3):
         update(name, made.config.model_dump())
 

@@ -12,7 +12,7 @@ from models.vqvae import VQVAE, VQVAEConfig
 
 def build() -> VQVAE:
     torch.manual_seed(0)
-    config = VQVAEConfig(factor=2, latent=2, width=16, max_width=16, codes=8, attention=False)
+    config = VQVAEConfig(downsampling=2, latent=2, width=16, max_width=16, codebook_size=8, attention=False)
     return VQVAE(config, Card(1, 8))
 
 
@@ -34,5 +34,5 @@ def test_use_of_the_codes_is_told() -> None:
 
 
 def test_it_cannot_do_without_codes() -> None:
-    with pytest.raises(ValidationError, match="quantise"):
-        VQVAEConfig(quantise="none")
+    with pytest.raises(ValidationError, match="quantizer"):
+        VQVAEConfig(quantizer="none")

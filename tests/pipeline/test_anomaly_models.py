@@ -41,9 +41,9 @@ def with_held_out(
 
 
 @pytest.mark.parametrize(("families", "held_out", "sentence"), [
-    (["autoencoder"], ["c"], r"evaluate.held_out: data set x has no class 'c'; known: a, b$"),
-    (["autoencoder"], 3, r"evaluate.held_out: data set x has no class '3'; known: a, b$"),
-    (["gan"], "all", "evaluate.held_out is for families that encode images; none of gan does"),
+    (["autoencoder"], ["c"], r"evaluate.held_out_classes: data set x has no class 'c'; known: a, b$"),
+    (["autoencoder"], 3, r"evaluate.held_out_classes: data set x has no class '3'; known: a, b$"),
+    (["gan"], "all", "evaluate.held_out_classes is for families that encode images; none of gan does"),
 ])  # fmt: skip
 def test_held_out_classes_that_cannot_be_are_refused(
     store: Store, families: list[str], held_out: Any, sentence: str
@@ -84,6 +84,7 @@ def test_what_is_told_the_class_holds_none_out(store: Store) -> None:
     assert latent_analysis.spec(both, "vae").key == latent_analysis.spec(plain, "vae").key
     alone = with_held_out(store, {"vae": told}, held_out="a")
     with pytest.raises(
-        InputError, match="evaluate.held_out needs a family that is not class-conditional; these all are: vae"
+        InputError,
+        match="evaluate.held_out_classes needs a family that is not class-conditional; these all are: vae",
     ):
         check(alone, store)

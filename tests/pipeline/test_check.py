@@ -31,10 +31,10 @@ def test_networks_that_do_not_fit_the_images_are_refused(store: Store) -> None:
 def test_groups_that_do_not_fit_a_shard_are_refused(store: Store) -> None:
     sentence = (
         r"^families.gan: minibatch_stddev=4 must divide the 6 images of a shard "
-        r"\(train.batch=12 over train.shards=2\)$"
+        r"\(train.batch=12 over train.micro_batches=2\)$"
     )
     with pytest.raises(InputError, match=sentence):
-        check(plan(store, {"gan": {"minibatch_stddev": 4}}, batch=12, shards=2), store)
+        check(plan(store, {"gan": {"minibatch_stddev": 4}}, batch=12, micro_batches=2), store)
     own = {
         "minibatch_stddev": 4,
         "train": {"batch": 12, "shards": 2},
@@ -45,7 +45,7 @@ def test_groups_that_do_not_fit_a_shard_are_refused(store: Store) -> None:
 
 @pytest.mark.parametrize(("group", "batch"), [(4, 16), (4, 2), (4, 4), (0, 12)])
 def test_groups_that_fit_are_not(store: Store, group: int, batch: int) -> None:
-    check(plan(store, {"gan": {"minibatch_stddev": group}}, batch=batch, shards=1), store)
+    check(plan(store, {"gan": {"minibatch_stddev": group}}, batch=batch, micro_batches=1), store)
 
 
 def test_captions_without_the_encoder_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

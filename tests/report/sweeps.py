@@ -52,7 +52,9 @@ def values_of(rng, spaces) -> dict:
 
 
 def rungs_of(scheduler: str) -> list[int]:
-    return Sweep(search={"lr": None}, scheduler=scheduler, trials=8, judgements=8, grace=2, factor=2).rungs
+    return Sweep(
+        search={"lr": None}, scheduler=scheduler, trials=8, evaluations=8, grace_period=2, reduction_factor=2
+    ).rungs
 
 
 def trial(number: int, values: dict, rng, last: int = 8) -> Trial:

@@ -69,7 +69,7 @@ def drawn(model: Path, tmp_path: Path, n: int = 2, **wishes: Any) -> np.ndarray:
 
 
 def test_a_model_that_was_never_without_a_label_wants_one(tmp_path: Path, pictures: dict[str, Path]) -> None:
-    folder = model(tmp_path, "inpainting", classes=3, condition_dropout=0, guidance=1)
+    folder = model(tmp_path, "inpainting", classes=3, condition_dropout=0, guidance_scale=1)
     with pytest.raises(InputError, match="--source: .* say the image's with --label"):
         drawn(folder, tmp_path, source=pictures["image"])
     assert len(drawn(folder, tmp_path, source=pictures["image"], label="1")) == 2

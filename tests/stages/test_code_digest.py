@@ -66,7 +66,7 @@ def test_a_learning_rate_changes_its_family_and_what_depends_on_it() -> None:
 
 def test_the_number_of_workers_and_the_cadence_of_logs_change_nothing() -> None:
     train = {"vae": {"lr": 1e-3, "train": {"workers": 2, "shards": 1, "log_every": 7, "checkpoint_every": 9}}}
-    with pytest.raises(ValueError, match="must divide shards"):
+    with pytest.raises(ValueError, match="must divide micro_batches"):
         Train(**train["vae"]["train"])
     train["vae"]["train"]["workers"] = 0
     assert changed(keys(), keys(families=train)) == set()

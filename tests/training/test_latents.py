@@ -27,7 +27,7 @@ BELOW, ABOVE = "kl_vae", "latent_diffusion"
 
 
 def settings() -> dict[str, Any]:
-    return tiny.settings(steps=4, judge_samples=0, sample_images=10).model_dump()
+    return tiny.settings(steps=4, snapshot_samples=0, sample_images=10).model_dump()
 
 
 def fit(store: Store, family: str, **others: Any) -> None:

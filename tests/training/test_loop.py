@@ -62,7 +62,7 @@ SCORES = {0: 9.0, 4: 3.0, 8: 1.0, 12: 2.0, 16: 5.0}
 
 
 def judged(name: str, resume: dict[str, Any] | None = None, **changes: Any) -> tuple[Any, Judged, Any]:
-    chosen = tiny.settings(steps=16, sample_grids=4, checkpoint_every=4, **changes)
+    chosen = tiny.settings(steps=16, num_snapshots=4, checkpoint_every=4, **changes)
     trainer, log = tiny.trainer(name, chosen), Judged(SCORES)
     return trainer, log, train(trainer, Batches(tiny.split(), 8, 0), log, resume=resume)
 
@@ -86,7 +86,7 @@ def test_the_best_judged_snapshot_is_kept_beside_the_last() -> None:
 
 
 def test_judging_leaves_the_weights_as_they_would_be_without() -> None:
-    plain, _ = tiny.run("dcgan", tiny.settings(steps=16, sample_grids=4, checkpoint_every=4))
+    plain, _ = tiny.run("dcgan", tiny.settings(steps=16, num_snapshots=4, checkpoint_every=4))
     watched, _, _ = judged("dcgan")
     for a, b in zip(plain.family.state_dict().values(), watched.family.state_dict().values(), strict=True):
         assert torch.equal(a, b)

@@ -190,7 +190,7 @@ def trained(
     after: tuple[float, ...], resume: Any = None, tracks: Any = None, name: str = "dcgan", **changes: Any
 ) -> tuple[Any, Jury]:
     chosen = tiny.settings(
-        **{"steps": 16, "sample_grids": 4, "checkpoint_every": 4, "ema_lengths": (0.1, 0.15), **changes}
+        **{"steps": 16, "num_snapshots": 4, "checkpoint_every": 4, "ema_sigma_rel": (0.1, 0.15), **changes}
     )
     trainer, log = tiny.trainer(name, chosen), Jury(SCORES, after)
     log.tracks |= tracks or {}
@@ -221,7 +221,7 @@ def test_the_ordinary_average_is_kept_where_no_length_beats_it() -> None:
 
 
 def test_who_gives_out_the_last_weights_compares_with_those() -> None:
-    trainer, log = trained((1.0, 2.0, 2.0), keep="last")
+    trainer, log = trained((1.0, 2.0, 2.0), select="last")
     try_lengths(trainer, log)
     assert same(trainer.weights("last").state_dict(), log.seen[0])
 
@@ -258,7 +258,7 @@ def test_every_process_keeps_the_same_tracks() -> None:
 
 
 def test_tracks_leave_the_weights_as_they_would_be_without() -> None:
-    plain, log = trained((), ema_lengths=())
+    plain, log = trained((), ema_sigma_rel=())
     tracked, _ = trained(())
     assert plain.tracks is None and log.tracks == {} and log.saved[16]["tracks"] is None
     assert same(plain.family.state_dict(), tracked.family.state_dict())
@@ -306,7 +306,7 @@ def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(inputs, "open_split", lambda *_, **__: tiny.split())
         monkeypatch.setattr(job, "open_selector", lambda *_: Scores(scores))
         (tmp_path / "data").mkdir()
-        chosen = tiny.settings(sample_grids=2, sample_images=4, **changes)
+        chosen = tiny.settings(num_snapshots=2, sample_images=4, **changes)
         job.fit(
             request.Fit(
                 name, tiny.CONFIGS[name], chosen.model_dump(mode="json"), "data", "try", str(tmp_path)
@@ -319,7 +319,7 @@ def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_length_that_wins_is_published(fitted: Any) -> None:
-    result, attempt = fitted((3.0, 2.0, 1.0, 1.0, 1.0, 0.5), ema_lengths=(0.1, 0.15))
+    result, attempt = fitted((3.0, 2.0, 1.0, 1.0, 1.0, 0.5), ema_sigma_rel=(0.1, 0.15))
     assert attempt.list("ema") == ["step-0000003.safetensors", "step-0000006.safetensors"]
     assert result.kept == "best" and result.averages.won == 0.15
     assert result.checkpoints == {

@@ -19,5 +19,5 @@ def test_schedules_are_pure_functions_that_end_near_zero() -> None:
 
 
 def test_grids_are_evenly_spaced_and_end_with_training() -> None:
-    assert grid_steps(tiny.settings(steps=100, sample_grids=4)) == {25, 50, 75, 100}
-    assert max(grid_steps(tiny.settings(steps=7, sample_grids=20))) == 7
+    assert grid_steps(tiny.settings(steps=100, num_snapshots=4)) == {25, 50, 75, 100}
+    assert max(grid_steps(tiny.settings(steps=7, num_snapshots=20))) == 7

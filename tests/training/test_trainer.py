@@ -15,7 +15,7 @@ from tests import tiny
 
 def test_clipping_bounds_the_gradient() -> None:
     _, free = tiny.run("autoencoder", tiny.settings(steps=1))
-    trainer = tiny.trainer("autoencoder", tiny.settings(steps=1, clip=1e-3))
+    trainer = tiny.trainer("autoencoder", tiny.settings(steps=1, clip_grad_norm=1e-3))
     train(trainer, Batches(tiny.split(), 8, 0), tiny.Memory())
     norm = torch.stack([p.grad.norm() for p in trainer.family.parameters() if p.grad is not None]).norm()
     assert free.rows[0]["reconstruct/grad_norm"] > 1e-2 and float(norm) <= 1.001e-3
@@ -59,7 +59,7 @@ def test_after_runs_once_per_update_and_every_counts_steps() -> None:
     from components.training.trainer import Trainer
 
     family = TwoNetworks()
-    trainer = Trainer(family, replace_steps(tiny.settings(shards=4, steps=4)))
+    trainer = Trainer(family, replace_steps(tiny.settings(micro_batches=4, steps=4)))
     train(trainer, Batches(tiny.split(), 8, 0), QuietMemory())
     assert float(family.updates) == 4
     assert [phase.is_due(step) for phase in family.phases for step in range(4)] == [True] * 4 + [
@@ -69,7 +69,7 @@ def test_after_runs_once_per_update_and_every_counts_steps() -> None:
 
 
 def replace_steps(chosen: Any) -> Any:
-    return chosen.model_copy(update={"sample_grids": 1})
+    return chosen.model_copy(update={"num_snapshots": 1})
 
 
 class QuietMemory(tiny.Memory):

@@ -15,8 +15,8 @@ from components.training.request import Fit
 from components.tuning.trial import TrialContext
 from tests.small_data import *  # noqa: F403  (fixtures)
 
-TRAIN = {"steps": 12, "batch": 16, "precision": "float32", "sample_grids": 4, "checkpoint_every": 3}
-TRAIN |= {"judge_samples": 64, "sample_images": 10, "log_every": 3, "workers": 0, "health_every": 4}
+TRAIN = {"steps": 12, "batch": 16, "precision": "float32", "num_snapshots": 4, "checkpoint_every": 3}
+TRAIN |= {"snapshot_samples": 64, "sample_images": 10, "log_every": 3, "workers": 0, "health_every": 4}
 
 
 @pytest.fixture

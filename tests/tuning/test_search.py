@@ -47,10 +47,10 @@ def test_a_choice_is_never_tried_twice() -> None:
 
 def test_a_grid_has_every_combination() -> None:
     what = searched({"lr": {"low": 1e-4, "high": 4e-4, "scale": "log"}, "beta1": [0.0, 0.5]})
-    found = suggestions(what, sweep(searcher="grid", points=3, trials=100))
+    found = suggestions(what, sweep(searcher="grid", grid_points=3, trials=100))
     lrs = sorted({one["lr"] for one in found})
     assert len(found) == 6 and lrs == pytest.approx([1e-4, 2e-4, 4e-4])
-    assert len(suggestions(what, sweep(searcher="grid", points=3, trials=4))) == 4
+    assert len(suggestions(what, sweep(searcher="grid", grid_points=3, trials=4))) == 4
 
 
 def test_values_that_are_lists_have_names() -> None:
@@ -106,8 +106,8 @@ def played(
         failed: the number of a trial that fails at its first judgement.
         lost: of one that loses its process after three judgements, and begins again.
     """
-    settings = sweep(judgements=8, grace=2, factor=2)
-    log = TrialLog(lambda log: None, settings.judgements)
+    settings = sweep(evaluations=8, grace_period=2, reduction_factor=2)
+    log = TrialLog(lambda log: None, settings.evaluations)
     asha = DeterministicASHA(settings, log)
     asha.set_search_properties("score", "min")
     fakes = [Fake(number) for number in VALUES]
@@ -209,7 +209,7 @@ def test_a_population_goes_on_whatever_becomes_of_its_last(last: str) -> None:
     """The trial all others wait for at a rung comes to it, fails, or loses its process and comes later."""
     members: list[Any] = [Member(number) for number in (1, 2, 3, 4)]
     controller, log = Controller(members), TrialLog(lambda log: None, 8)
-    settings = sweep(scheduler="pbt", trials=4, judgements=8, grace=2)
+    settings = sweep(scheduler="pbt", trials=4, evaluations=8, grace_period=2)
     population = DeterministicPBT(searched({"lr": None}), settings, log)
     population.set_search_properties("score", "min")
     for member in members:

@@ -141,9 +141,19 @@ def test_what_the_issue_asks_for_is_searchable() -> None:
         "width",
         "augment",
     }
-    diffusion = {"lr", "process", "target", "weighting", "times", "dropout", "width", "multipliers", "depth"}
-    sampling = {"sampler", "sampler_steps", "guidance", "guidance_interval", "eta"}
-    training = {"train.batch", "train.ema_ramp_up", "train.schedule", "train.clip"}
+    diffusion = {
+        "lr",
+        "noise_schedule",
+        "prediction",
+        "weighting",
+        "timestep_sampling",
+        "dropout",
+        "width",
+        "channel_multipliers",
+        "depth",
+    }
+    sampling = {"sampler", "sampler_steps", "guidance_scale", "guidance_interval", "eta"}
+    training = {"train.batch", "train.ema_rampup_ratio", "train.schedule", "train.clip_grad_norm"}
     assert adversarial | training <= set(hyperparameters("dcgan"))
     found = hyperparameters("diffusion")
     assert diffusion | sampling | training <= set(found)
@@ -233,7 +243,7 @@ def test_a_sweep_takes_a_range_gives_values_or_gives_a_range() -> None:
             "loss": ["hinge", "non_saturating"],
             "beta2": {"low": 0.9, "high": 0.999},
             "train.batch": [32, 64],
-            "train.ema_ramp_up": {"low": "1e-2", "high": 0.1},
+            "train.ema_rampup_ratio": {"low": "1e-2", "high": 0.1},
             "augment": [[], ["translation"]],
         },
     )
@@ -242,7 +252,7 @@ def test_a_sweep_takes_a_range_gives_values_or_gives_a_range() -> None:
     assert not found["lr"].integer and found["n_critic"].integer
     assert (found["n_critic"].space.low, found["n_critic"].space.high) == (1, 3)
     assert found["beta2"].space.scale == "linear"
-    ramp = found["train.ema_ramp_up"].space
+    ramp = found["train.ema_rampup_ratio"].space
     assert (ramp.low, ramp.scale) == (0.01, "log")
     assert found["augment"].space.values == ((), ("translation",))
     assert found["train.batch"].default == 128
@@ -256,19 +266,23 @@ def test_the_block_gives_the_defaults() -> None:
 
 
 def test_values_that_need_each_other_are_accepted_together() -> None:
-    with pytest.raises(InputError, match=r"search\.target='edm' is not accepted: target=edm is for"):
-        resolve("diffusion", {"target": ["velocity", "edm"]})
-    found = resolve("diffusion", {"target": ["velocity", "edm"], "process": ["flow", "edm"]})
-    assert found["target"].space.values == ("velocity", "edm")
+    with pytest.raises(InputError, match=r"search\.prediction='edm' is not accepted: prediction=edm is for"):
+        resolve("diffusion", {"prediction": ["velocity", "edm"]})
+    found = resolve("diffusion", {"prediction": ["velocity", "edm"], "noise_schedule": ["flow", "edm"]})
+    assert found["prediction"].space.values == ("velocity", "edm")
 
 
 def test_what_another_setting_turns_on_can_be_searched_with_it() -> None:
     assert set(resolve("vae", {"widths": None, "network": ["conv", "dense"]})) == {"widths", "network"}
     assert set(resolve("vae", {"widths": None}, {"network": "dense"})) == {"widths"}
     assert set(resolve("diffusion", {"eta": None, "sampler": None})) == {"eta", "sampler"}
-    assert set(resolve("diffusion", {"time_mean": None}, {"times": "log_normal"})) == {"time_mean"}
-    with pytest.raises(InputError, match="guidance has no effect: it is for condition=auto or class or text"):
-        resolve("diffusion", {"guidance": None}, {"condition": "none"})
+    assert set(resolve("diffusion", {"timestep_mean": None}, {"timestep_sampling": "log_normal"})) == {
+        "timestep_mean"
+    }
+    with pytest.raises(
+        InputError, match="guidance_scale has no effect: it is for condition=auto or class or text"
+    ):
+        resolve("diffusion", {"guidance_scale": None}, {"condition": "none"})
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -278,7 +292,7 @@ def test_conditions_name_settings_and_values_that_there_are(family: str) -> None
             other, *values = each.space.active_if
             assert values and other in FAMILIES[family].Config.model_fields, name
             for value in values:
-                assert refused(family, other, value) in (None, ()) or other == "quantise", f"{name}: {value}"
+                assert refused(family, other, value) in (None, ()) or other == "quantizer", f"{name}: {value}"
 
 
 def test_as_json() -> None:
@@ -328,7 +342,11 @@ MISTAKES: list[tuple[str, Mapping[str, Any], list[str]]] = [
     ("dcgan", {"spectral_norm": None}, ["search.spectral_norm=True", "needs norm: none"]),
     ("dcgan", {"train.batch": [0]}, ["search.train.batch=0", "greater than or equal to 1"]),
     ("diffusion", {"width": {"low": 32, "high": 64}}, ["search.width", "multiples of 16", "list of values"]),
-    ("diffusion", {"guidance": None, "sampler": None, "lr": None}, ["guidance, sampler", "lr", "two sweeps"]),
+    (
+        "diffusion",
+        {"guidance_scale": None, "sampler": None, "lr": None},
+        ["guidance_scale, sampler", "lr", "two sweeps"],
+    ),
     (
         "vae",
         {"widths": None},
@@ -337,8 +355,8 @@ MISTAKES: list[tuple[str, Mapping[str, Any], list[str]]] = [
     ("diffusion", {"eta": [0, 1], "sampler": ["heun", "euler"]}, ["search.eta", "ddim", "heun or euler"]),
     (
         "diffusion",
-        {"time_mean": None, "times": ["uniform"]},
-        ["search.time_mean", "no effect", "times=logit_normal or log_normal", "is uniform"],
+        {"timestep_mean": None, "timestep_sampling": ["uniform"]},
+        ["search.timestep_mean", "no effect", "timestep_sampling=logit_normal or log_normal", "is uniform"],
     ),
     ("diffusion", {"eta": None, "train.batch": None}, ["eta", "train.batch", "two sweeps"]),
 ]
@@ -393,8 +411,8 @@ def test_hyperparameters_on_the_command_line(
 
 
 def test_a_schedule_is_stretched_to_the_full_budget() -> None:
-    block = {"lr": 1.0, "train": {"steps": 1000, "milestones": []}}
+    block = {"lr": 1.0, "train": {"steps": 1000, "setting_changes": []}}
     schedule = [ScheduleEntry(values={"lr": 2.0}), ScheduleEntry(step=50, values={"lr": 3.0}, donor=2)]
     whole = full_schedule(block, Winner(number=1, schedule=schedule, values={"lr": 3.0}), 200)
-    assert whole["lr"] == 2.0 and whole["train"]["milestones"] == [{"step": 250, "change": {"lr": 3.0}}]
+    assert whole["lr"] == 2.0 and whole["train"]["setting_changes"] == [{"step": 250, "change": {"lr": 3.0}}]
     assert full_schedule(block, Winner(number=1, values={"lr": 4.0}), 200)["lr"] == 4.0

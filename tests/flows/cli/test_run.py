@@ -46,10 +46,12 @@ def test_a_plan_touches_nothing(home: Path, capsys: pytest.CaptureFixture[str], 
 def test_a_plan_knows_the_classes(
     home: Path, digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    changes = ["data.name=digits", "evaluate.held_out=[3, eleven]", f"store.url={tmp_path / 'store'}"]
+    changes = ["data.name=digits", "evaluate.held_out_classes=[3, eleven]", f"store.url={tmp_path / 'store'}"]
     code, out, err = call(capsys, "run", "--plan", *(word for c in changes for word in ("--set", c)))
     assert code == 2 and out == "" and "data set digits has no class 'eleven'" in err
-    assert call(capsys, "run", "--plan", "--set", changes[0], "--set", "evaluate.held_out=[3]")[0] == 0
+    assert (
+        call(capsys, "run", "--plan", "--set", changes[0], "--set", "evaluate.held_out_classes=[3]")[0] == 0
+    )
 
 
 def test_a_config_without_a_sweep_is_refused(

@@ -116,7 +116,7 @@ def test_stop_says_why_and_stays_stopped(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_treatment_goes_back_and_changes_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     sick(monkeypatch, (1, 5))
-    trainer, log, trained = run(settings("treat", treatments=1))
+    trainer, log, trained = run(settings("treat", max_treatments=1))
     (treatment,) = trained.control.treatments
     assert treatment.back_to == 4 and treatment.next_attempt == 2 == trained.control.attempt
     assert treatment.remedy == "minibatch discrimination"
@@ -133,7 +133,7 @@ def test_treatment_goes_back_and_changes_the_settings(monkeypatch: pytest.Monkey
 
 def test_settings_alone_leave_every_network_and_its_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     sick(monkeypatch, (1, 5), disease="oscillation")
-    _, log, trained = run(settings("treat", treatments=1))
+    _, log, trained = run(settings("treat", max_treatments=1))
     (treatment,) = trained.control.treatments
     assert treatment.remedy == "lower learning rates"
     assert set(treatment.carried.values()) == {"weights carry over"}
@@ -146,14 +146,14 @@ def test_settings_alone_leave_every_network_and_its_moments(monkeypatch: pytest.
 
 def test_what_was_tried_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     sick(monkeypatch, (1, 3), (2, 4), (3, 5), disease="oscillation")
-    _, _, trained = run(settings("treat", treatments=3))
+    _, _, trained = run(settings("treat", max_treatments=3))
     taken = [treatment.remedy for treatment in trained.control.treatments]
     assert taken == ["lower learning rates", "R1 penalty", "spectral normalisation"]
 
 
 def test_without_a_healthy_checkpoint_training_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
     sick(monkeypatch, (1, 1))
-    _, log, trained = run(settings("treat", treatments=1))
+    _, log, trained = run(settings("treat", max_treatments=1))
     (treatment,) = trained.control.treatments
     assert treatment.back_to == 0 and set(treatment.carried.values()) == {"starts again"}
     assert (2, 0) in log.moments
@@ -161,7 +161,7 @@ def test_without_a_healthy_checkpoint_training_starts_again(monkeypatch: pytest.
 
 def test_the_same_seed_takes_the_same_treatments_however_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     sick(monkeypatch, (1, 5), (2, 8))
-    chosen = settings("treat", treatments=2)
+    chosen = settings("treat", max_treatments=2)
     whole, log, trained = run(chosen)
     assert len(trained.control.treatments) == 2
     for moment in [(1, 2), (1, 4), (2, 4), (2, 6), (3, 6), (3, 10)]:
@@ -209,14 +209,14 @@ def test_two_workers_are_treated_like_one(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_treatments_are_bounded_and_end_with_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
     sick(monkeypatch, (1, 3), (2, 3), (3, 4))
     with pytest.raises(RunError, match="after 2 treatments .minibatch discrimination, unrolled"):
-        run(settings("treat", treatments=2))
+        run(settings("treat", max_treatments=2))
 
 
 def test_the_page_can_tell_every_attempt_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from components.sampling import generate
 
     sick(monkeypatch, (1, 5))
-    store, chosen = Store(tmp_path), settings("treat", treatments=1)
+    store, chosen = Store(tmp_path), settings("treat", max_treatments=1)
     trainer = tiny.trainer("dcgan", chosen)
     with Uploader(store) as uploader:
         draw = lambda generator: generate.draw(generator, tiny.CARD, n=4, seed=1)  # noqa: E731
