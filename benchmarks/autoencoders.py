@@ -56,14 +56,14 @@ from components.common.errors import InputError
 from components.common.memory import keep_freed
 from components.common.paths import home
 from components.config.train import Train
-from components.data.dataset import Shards, Split, open_split, to_float
+from components.data.dataset import ShardedArray, Split, open_split, to_float
 from components.data.local import data_version
 from components.families import catalogue
 from components.metrics.image_pairs import absolute_errors, squared_errors
 from components.metrics.intervals import mean_estimate
-from models.family import Card, Generator
+from models.family import DataSpec, Generator
 
-DATA, CARD = "mnist5k", Card(1, 28, 10)
+DATA, CARD = "mnist5k", DataSpec(1, 28, 10)
 SHOWN = (1, 10, 100)  # draws, besides all of them
 BINARISED = {"stochastic": "stochastically", "threshold": "by a threshold"}
 Splits = dict[str, Split]
@@ -77,7 +77,7 @@ def splits(args: argparse.Namespace) -> Splits:
         return found | {"test": found["validation"]}
     both = [found["train"], found["validation"]]
     labels = np.concatenate([np.asarray(split.labels) for split in both])
-    return found | {"train": Split(Shards([np.concatenate([split.images[:] for split in both])]), labels)}
+    return found | {"train": Split(ShardedArray([np.concatenate([split.images[:] for split in both])]), labels)}
 
 
 def settings_of(args: argparse.Namespace, family: str) -> tuple[dict[str, Any], Train]:

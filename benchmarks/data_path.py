@@ -17,7 +17,7 @@ import torch
 from components.common.paths import home
 from components.data import local
 from components.data.batches import Batches
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.families.catalogue import build
 from components.training.trainer import Trainer
@@ -41,7 +41,7 @@ def main() -> None:
     torch.set_num_threads(1)
     experiment = setup.experiment(home() / "configs" / "quickstart.yaml", [])
     folder, _ = local.data_version(home(), experiment.data.name, None)
-    card, split = DataCard.read(folder).card, open_split(folder, "train")
+    card, split = DatasetCard.read(folder).card, open_split(folder, "train")
     runs = {}
     for family, block in experiment.families.items():
         settings = experiment.training(family)

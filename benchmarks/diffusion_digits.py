@@ -77,12 +77,12 @@ from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store, open_store
 from components.training import request
-from models.family import Card, Generator, Study
+from models.family import DataSpec, Generator, Study
 from models.registry import FAMILIES
 
 CLASSES = 10
 MAIN = "another classifier"
-CARD = Card(DIGIT.channels, DIGIT.resolution, CLASSES)
+CARD = DataSpec(DIGIT.channels, DIGIT.resolution, CLASSES)
 SHEET, ROUNDS = 64, 3  # digits that are timed, and how often
 CONFIG = Path("configs") / "cpu" / "diffusion.yaml"
 LABELS = [str(digit) for digit in range(CLASSES)]
@@ -136,12 +136,12 @@ def fitted(
     print(f"training for {steps} steps...", flush=True)
     made = make(steps)
     done, seconds = clocked(made, steps, 60 * minutes)
-    job = request.Fit(FAMILY, config, chosen.model_dump(), data="", attempt="", store=attempt.url)
+    job = request.TrainRequest(FAMILY, config, chosen.model_dump(), data="", attempt="", store=attempt.url)
     artifact.save_model(attempt, "model", job.family, job.config, made.trainer.calibrated(), CARD, LABELS)
     return {"planned": steps, "steps": done, "images": done * made.batch, "train_seconds": seconds}
 
 
-def model(store: Store, args: argparse.Namespace, data: Path, version: str) -> tuple[Generator, Card, str]:
+def model(store: Store, args: argparse.Namespace, data: Path, version: str) -> tuple[Generator, DataSpec, str]:
     """The generator that is judged, its card, and how it came about in words."""
     if args.model:
         generator, card, _ = artifact.load_model(args.model)
@@ -228,7 +228,7 @@ def asked(n: int) -> np.ndarray:
     return np.arange(n) % CLASSES
 
 
-def seconds_for(generator: Generator, card: Card) -> float:
+def seconds_for(generator: Generator, card: DataSpec) -> float:
     """How long SHEET digits take, the median of some rounds after one that warms up."""
     times = []
     for _ in range(ROUNDS + 1):
@@ -238,7 +238,7 @@ def seconds_for(generator: Generator, card: Card) -> float:
     return statistics.median(times[1:])
 
 
-def drawn(generator: Generator, card: Card, change: Mapping[str, Any], n: int) -> tuple[np.ndarray, float]:
+def drawn(generator: Generator, card: DataSpec, change: Mapping[str, Any], n: int) -> tuple[np.ndarray, float]:
     """Always the same noise and classes, with some settings of sampling changed; and the seconds it took."""
     chosen = changed(copy.copy(generator), change)
     began = time.perf_counter()
@@ -247,7 +247,7 @@ def drawn(generator: Generator, card: Card, change: Mapping[str, Any], n: int) -
 
 
 def judged(
-    generator: Generator, card: Card, strengths: Sequence[float], judges: Judges
+    generator: Generator, card: DataSpec, strengths: Sequence[float], judges: Judges
 ) -> dict[float, Found]:
     """What is found at each strength of guidance."""
     found = {}
@@ -279,7 +279,7 @@ def percent(estimate: Estimate) -> str:
     return f"{100 * estimate.value:.1f} % ({low:.1f} to {high:.1f})"
 
 
-def report(args: argparse.Namespace, judges: Judges, generator: Generator, card: Card, told: str) -> str:
+def report(args: argparse.Namespace, judges: Judges, generator: Generator, card: DataSpec, told: str) -> str:
     """Draw and judge at each strength of guidance, and real digits beside."""
     found = judged(generator, card, sorted({1.0, *args.guidance}), judges)
     real, config = judges.real(), generator.config
@@ -295,7 +295,7 @@ def report(args: argparse.Namespace, judges: Judges, generator: Generator, card:
     return f"{table(header, lines)}\n\n{how}"
 
 
-def compared(study: Study, generator: Generator, card: Card, judges: Judges) -> str:
+def compared(study: Study, generator: Generator, card: DataSpec, judges: Judges) -> str:
     """The variants of a study, judged alike."""
     floors, lines = judges.real().distances, []
     for name, change in study.variants.items():

@@ -71,9 +71,9 @@ from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store, open_store
 from components.training.trainer import Trainer
-from models.family import Card, Generator
+from models.family import DataSpec, Generator
 
-DATA, DIGIT = "mnist5k", Card(channels=1, resolution=28)
+DATA, DIGIT = "mnist5k", DataSpec(channels=1, resolution=28)
 SEED, SAMPLE_SEED = 0, 1
 DDIM_STEPS = 100
 TUNED_RATE = 1e-3  # Atelier's
@@ -120,7 +120,7 @@ class Atelier:
     decays = True
 
     def __init__(
-        self, split: Split, card: Card, config: Mapping[str, Any], settings: Train, family: str = FAMILY
+        self, split: Split, card: DataSpec, config: Mapping[str, Any], settings: Train, family: str = FAMILY
     ):
         torch.manual_seed(derive(settings.seed, "weights"))
         self.batch, self.card = settings.batch, card

@@ -26,11 +26,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.family import Batch, Card, Family, Generator, Noise, Phase
+from models.family import Batch, DataSpec, Family, Generator, Noise, Phase
 from models.parts.layers import calibrate, has_batch_norm
 from models.registry import FAMILIES
 
-CARD = Card(channels=1, resolution=28, num_classes=10)
+CARD = DataSpec(channels=1, resolution=28, num_classes=10)
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda p: 1.0,
     "linear": lambda p: 1 - p,

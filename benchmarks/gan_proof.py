@@ -54,7 +54,7 @@ from components.training.loop import train
 from components.training.run_log import RunLog
 from components.training.trainer import Trainer
 from models import gan
-from models.family import Card, Family
+from models.family import DataSpec, Family
 
 TARGETS = {"ring": toy_distributions.ring, "grid": toy_distributions.grid}
 DRAWN = {"ring": 2500, "grid": 2500, "stacked": 26_000}  # samples that are judged, as many as in PacGAN
@@ -158,7 +158,7 @@ class DeafGenerator(gan.Generator):
 class Noiseless(gan.GAN):
     """A disease that no setting can express."""
 
-    def networks(self, config: Any, card: Card) -> tuple[Any, Any]:
+    def networks(self, config: Any, card: DataSpec) -> tuple[Any, Any]:
         _, discriminator = super().networks(config, card)
         return DeafGenerator(config, card), discriminator
 

@@ -37,13 +37,13 @@ from torch import Tensor, nn
 from torch_fidelity.metric_fid import fid_input_id_to_statistics, fid_statistics_to_metric
 
 from components.common.chunks import CHUNK, ranges
-from components.data.card import DataCard
-from components.data.external import look, read
+from components.data.card import DatasetCard
+from components.data.external import scan_images, read
 from components.extractors import inception, load
 from components.metrics import distances
 
 OURS, FIDELITY, PYTORCH_FID, SCIPY = "atelier", "torch-fidelity", "pytorch-fid", "pytorch-fid, scipy"
-CARD = DataCard(
+CARD = DatasetCard(
     name="noise", title="", source="", licence="", credit="", resolution=32, channels=3, counts={}
 )
 Gaussian = tuple[np.ndarray, np.ndarray]  # mean (D,), covariance (D, D)
@@ -135,7 +135,7 @@ def ours(folder: Path) -> Callable[[], Gaussian]:
     extractor = insisting_on(adopt(folder), load.load_extractor, folder / "extractor")
 
     def run() -> Gaussian:
-        outside = look(folder / "images", CARD, folder / "scratch")
+        outside = scan_images(folder / "images", CARD, folder / "scratch")
         parts = (range(i, i + n) for i, n in ranges(len(outside.paths), CHUNK))
         found = distances.statistics(np.concatenate([extractor(read(outside, part, CARD)) for part in parts]))
         return found.mean, found.cov

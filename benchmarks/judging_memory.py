@@ -29,10 +29,10 @@ import numpy as np
 import flows.evaluate  # noqa: F401  what the command imports counts
 from components.cluster import ray_cluster
 from components.common.chunks import ranges
-from components.data.card import DataCard
-from components.data.external import look
+from components.data.card import DatasetCard
+from components.data.external import scan_images
 from components.evaluation.comparability import INDEPENDENT
-from components.evaluation.requests import Places
+from components.evaluation.requests import EvaluationPaths
 from components.pipeline.reference import IMAGES_PER_JOB as LOOKED
 from components.store import Store
 
@@ -42,9 +42,9 @@ def measure(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sha256 = apart(set_up, folder, args.images, args.small)
-        store, card = Store(folder / "store"), DataCard.read(folder / "store" / "data")
-        places = Places(store.url, "data", "extractor", "parts", "reference", args.threads)
-        outside = look(folder / "images", card, folder / "scratch")
+        store, card = Store(folder / "store"), DatasetCard.read(folder / "store" / "data")
+        places = EvaluationPaths(store.url, "data", "extractor", "parts", "reference", args.threads)
+        outside = scan_images(folder / "images", card, folder / "scratch")
 
         def step(what: str, job: str, *jobs: tuple[Any, ...]) -> float:
             module = "external_jobs" if job.endswith("_outside") else "jobs"
@@ -88,12 +88,12 @@ def insisting_on(sha256: str, job: str, *arguments: Any) -> Any:
 
 def invent(store: Store, parts: str, start: int, n: int) -> None:
     """Leave made-up features of images [start, n): a network's memory does not grow with their number."""
-    from components.evaluation.parts import leave
+    from components.evaluation.parts import write_part
 
     for first, length in ranges(max(n - start, 0), LOOKED):
         random = np.random.default_rng([start, first])
         values = np.maximum(random.normal(0.3, 0.3, (length, 2048)), 0).astype(np.float32)
-        leave(store, parts, start + first, {"features": values})
+        write_part(store, parts, start + first, {"features": values})
 
 
 def set_up(folder: Path, count: int, small: bool) -> str:

@@ -50,7 +50,7 @@ def main() -> None:
         for number in range(options.rounds):
             for name, workers in (("direct", 0), ("Ray Train", 1)):
                 attempt = f"{name.replace(' ', '')}-{number}"
-                job = request.Fit(
+                job = request.TrainRequest(
                     options.family,
                     block,
                     settings | {"workers": workers},

@@ -20,11 +20,11 @@ from components.config import loading
 from components.config.evaluate import Evaluate
 from components.config.experiment import Data, Experiment
 from components.data import local
-from components.data.card import DataCard
-from components.data.external import Outside, look, read
+from components.data.card import DatasetCard
+from components.data.external import ExternalImages, scan_images, read
 from components.evaluation import comparability
 from components.evaluation.reference import check_count
-from components.evaluation.requests import Places
+from components.evaluation.requests import EvaluationPaths
 from components.extractors.small import TRAINED
 from components.pipeline import extractor, prepare, reference
 from components.pipeline.external import evaluate_external
@@ -64,7 +64,7 @@ class EvaluationSession:
         data = Data(name=name, revision=revision)
         device = resources.device()  # that of runs, so that their stages are reused
         experiment = Experiment.model_construct(device=device, data=data, families={}, evaluate=evaluate)
-        self.plan = Plan.of(experiment, version, DataCard.read(self.snapshot), store)
+        self.plan = Plan.of(experiment, version, DatasetCard.read(self.snapshot), store)
 
     def do(self, stage: Stage, plan: Plan) -> Done:
         """A stage's result, from the store or computed now."""
@@ -82,7 +82,7 @@ class EvaluationSession:
         """Prepare the data, the pinned extractor and the reference."""
         self.do(prepare.STAGE, self.plan)
         made = self.do(extractor.STAGE, self.plan)
-        self.plan = extractor.settle(self.store, self.plan, made)
+        self.plan = extractor.with_pinned_extractor(self.store, self.plan, made)
         self.do(extractor.STAGE, self.plan)  # another one, if that was pinned meanwhile
         self.do(reference.STAGE, self.plan)
 
@@ -93,10 +93,10 @@ class EvaluationSession:
         made = self.do(extractor.STAGE, replace(self.plan, pin=None))
         if before is not None and before["key"] == made.key:
             return False
-        self.plan = extractor.settle(self.store, self.plan, made, replace_pin=before is not None)
+        self.plan = extractor.with_pinned_extractor(self.store, self.plan, made, replace_pin=before is not None)
         return True
 
-    def places(self, parts: str, threads: int) -> Places:
+    def places(self, parts: str, threads: int) -> EvaluationPaths:
         """Where evaluation jobs find data, extractor and reference."""
         spec = reference.spec(self.plan)
         context = Context(self.store, self.plan, spec, self.store, 0, self.results, "none")
@@ -133,7 +133,7 @@ def evaluate(
     if split not in session.plan.card.counts:
         raise InputError(f"--split {split}: data set {name} has {', '.join(session.plan.card.counts)}")
     with tempfile.TemporaryDirectory() as folder, parts_in(store) as parts:
-        outside = look(source, session.plan.card, Path(folder))
+        outside = scan_images(source, session.plan.card, Path(folder))
         if outside.resized:
             pixels = session.plan.card.resolution
             say(f"{outside.resized:,} images are not {pixels} pixels square: {outside.preparation}")
@@ -156,7 +156,7 @@ def evaluate(
     )
 
 
-def check(plan: Plan, outside: Outside) -> None:
+def check(plan: Plan, outside: ExternalImages) -> None:
     """Refuse, before any job starts, what could not be evaluated.
 
     Raises:

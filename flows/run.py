@@ -66,7 +66,7 @@ class Run:
         self.record.stage(spec, "running")
         self.board.begin(spec.title)
         if self.explain:
-            self.board.say(f"  {spec.title}: {why(self.store, spec, forced=spec.stage in self.force)}", "dim")
+            self.board.say(f"  {spec.title}: {explain(self.store, spec, forced=spec.stage in self.force)}", "dim")
         try:
             done = cache.run(
                 self.store,
@@ -221,7 +221,7 @@ def _number(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def why(store: Store, spec: Spec, forced: bool = False) -> str:
+def explain(store: Store, spec: Spec, forced: bool = False) -> str:
     """Why a stage will run or not.
 
     What of its key differs from the newest result of the same stage and family.

@@ -11,7 +11,7 @@ from components.common.paths import home
 from components.config import loading
 from components.config.experiment import Experiment
 from components.data import local
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.families.resolve import resolved, with_upstream
 from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
@@ -64,7 +64,7 @@ def plan_of(experiment: Experiment, store: Store) -> Plan | None:
     if prepared is None:
         return None
     folder, version = prepared
-    return Plan.of(experiment, version, DataCard.read(folder), store)
+    return Plan.of(experiment, version, DatasetCard.read(folder), store)
 
 
 def check_stages(names: Collection[str]) -> None:

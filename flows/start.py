@@ -65,7 +65,7 @@ def start(
         board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
         Run(run_id, experiment, store, record, board, force=force, explain=explain)
         runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(
-            max_workers=resources.side_by_side(experiment)
+            max_workers=resources.concurrent_trainings(experiment)
         )
         status = "interrupted"
         try:

@@ -16,7 +16,7 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from components.common.paths import home
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.local import data_version
 from components.pipeline.check import check
 from components.pipeline.compare import family_result
@@ -41,7 +41,7 @@ def make_plan(run_id: str) -> None:
     """Prepare and version the data if need be; plan the run on it, and refuse what could not be trained."""
     run = RUNS[run_id]
     snapshot, version = data_version(home(), run.experiment.data.name, run.experiment.data.revision)
-    run.plan = Plan.of(run.experiment, version, DataCard.read(snapshot), run.store)
+    run.plan = Plan.of(run.experiment, version, DatasetCard.read(snapshot), run.store)
     run.record.data(run.plan)
     check(run.plan, run.store)
 

@@ -49,7 +49,7 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
 
 def plan_rows(experiment: Experiment, force: Collection[str]) -> list[dict[str, Any]]:
     """The stages of an experiment, each with its key and why it would run or not."""
-    from flows.run import why  # brings Prefect
+    from flows.run import explain  # brings Prefect
 
     check_stages(force)
     store = open_store(experiment.store.url, home())
@@ -62,7 +62,7 @@ def plan_rows(experiment: Experiment, force: Collection[str]) -> list[dict[str, 
         {
             "stage": spec.title,
             "key": spec.key,
-            "because": why(store, spec, forced=spec.stage in force),
+            "because": explain(store, spec, forced=spec.stage in force),
             "seconds": expected(store, spec),
             "after": after(spec),
         }
@@ -167,7 +167,7 @@ def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:
         seconds, speed = result.train_seconds or 0.0, result.samples_per_second or 0.0
         costs = f"{result.parameters or 0:,}", f"{seconds:.0f} s", f"{speed:,.0f}"
         table.add_row(result.family, *map(_number, values), *costs)
-    floors = [next((r.metrics[m].floor for r in results if m in r.metrics), None) for m in metrics]
+    floors = [next((r.metrics[m].real_baseline for r in results if m in r.metrics), None) for m in metrics]
     table.add_row(TASKS[task].real, *map(_number, floors), style="dim")
     return table
 
@@ -184,7 +184,7 @@ def show_judged(judged: ExternalEvaluation) -> None:
             name.replace("_", " ") + (" *" if metric.note else ""),
             _number(metric.value),
             "-" if metric.low is None else f"{_number(metric.low)} to {_number(metric.high)}",
-            _number(metric.floor),
+            _number(metric.real_baseline),
             f"{metric.n:,}",
             f"{metric.extractor} {(metric.extractor_hash or '')[:8]}" if metric.extractor else "-",
             metric.comparability,

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from models import remedies
 from models.adversarial_config import AdversarialConfig
-from models.family import DISCRIMINATOR, GENERATOR, Batch, Card, Family, Generator, Phase, Remedy, Terms
+from models.family import DISCRIMINATOR, GENERATOR, Batch, DataSpec, Family, Generator, Phase, Remedy, Terms
 from models.parts.augment import adjusted, augmented
 from models.parts.discriminator import Critic, group_size, normalise_spectrally
 from models.parts.layers import RMSProp, adam
@@ -37,7 +37,7 @@ class Adversarial(Family):
     augment_p: Tensor
 
     def __init__(
-        self, config: AdversarialConfig, card: Card, upstream: Mapping[str, nn.Module] | None = None
+        self, config: AdversarialConfig, card: DataSpec, upstream: Mapping[str, nn.Module] | None = None
     ):
         super().__init__(config, card, upstream)
         self.objective = OBJECTIVES[config.loss]
@@ -63,7 +63,7 @@ class Adversarial(Family):
             ),
         )
 
-    def networks(self, config: Any, card: Card) -> tuple[Generator, nn.Module]:
+    def networks(self, config: Any, card: DataSpec) -> tuple[Generator, nn.Module]:
         """Return G, called with z and labels, and D, called with images and labels; initialised."""
         raise NotImplementedError
 
@@ -97,7 +97,7 @@ class Adversarial(Family):
         """G(z) for each image of `batch`, of its class if conditional."""
         return self.generator(self.latent(batch), batch.label)
 
-    def shown(self, x: Tensor) -> Tensor:
+    def augmented_input(self, x: Tensor) -> Tensor:
         """Augment images or samples and add instance noise: the input of D."""
         if self.config.augment:
             x = augmented(x, self.config.augment, self.augment_p)
@@ -114,12 +114,12 @@ class Adversarial(Family):
             x = x.detach().requires_grad_()
         if config.r2:
             fake = fake.detach().requires_grad_()
-        r, f = (self.discriminator(self.shown(y), batch.label) for y in (x, fake))
+        r, f = (self.discriminator(self.augmented_input(y), batch.label) for y in (x, fake))
         terms = objective.discriminator(r, f, config.label_smoothing)
         loss = torch.stack([term.detach().mean() for term in terms.values()]).mean()
         if config.gradient_penalty:
             x_hat = between(x, fake).detach().requires_grad_()
-            score = self.discriminator(self.shown(x_hat), batch.label)
+            score = self.discriminator(self.augmented_input(x_hat), batch.label)
             terms["penalty"] = config.gradient_penalty * one_centred(score, x_hat)
         if config.r1:
             terms["r1"] = config.r1 * zero_centred(r, x)
@@ -132,13 +132,13 @@ class Adversarial(Family):
         x, fake = batch.image, self.fake(batch)
         assert x is not None
         critic = self.unrolled(batch, fake) if self.config.unrolled_steps else self.discriminator
-        f = critic(self.shown(fake), batch.label)
-        r = critic(self.shown(x), batch.label) if self.objective.relativistic else f
-        return {"score": self.objective.generator(f, r)}, {"D(G(z))": self.objective.shown(f)}
+        f = critic(self.augmented_input(fake), batch.label)
+        r = critic(self.augmented_input(x), batch.label) if self.objective.relativistic else f
+        return {"score": self.objective.generator(f, r)}, {"D(G(z))": self.objective.displayed_score(f)}
 
     def observed(self, r: Tensor, f: Tensor) -> Terms:
         """The logged values of D on images and samples."""
-        terms = {"D(x)": self.objective.shown(r), "D(G(z))": self.objective.shown(f), "auc": auc(r, f)}
+        terms = {"D(x)": self.objective.displayed_score(r), "D(G(z))": self.objective.displayed_score(f), "auc": auc(r, f)}
         if self.config.ada_target and self.objective.undecided is not None:
             terms["sign"] = (r - self.objective.undecided).sign()
         return terms
@@ -160,7 +160,7 @@ class Adversarial(Family):
             return lambda x, label: functional_call(network, {**weights, **buffers}, (x, label))
 
         for _ in range(config.unrolled_steps):
-            r, f = (at(weights)(self.shown(y), batch.label) for y in (x, fake))
+            r, f = (at(weights)(self.augmented_input(y), batch.label) for y in (x, fake))
             terms = self.objective.discriminator(r, f, config.label_smoothing)
             loss = torch.stack([term.mean() for term in terms.values()]).sum()
             gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
 from models import family
-from models.family import Batch, Card, Family, Noise, Phase, Terms
+from models.family import Batch, DataSpec, Family, Noise, Phase, Terms
 from models.parts.augment import translation
 from models.parts.coders import CoderConfig, Decoder, Encoder
 from models.parts.layers import adam, to_image
@@ -57,7 +57,7 @@ class AutoencoderConfig(CoderConfig):
 class Generator(family.Generator):
     """Encoder f and decoder g."""
 
-    def __init__(self, config: AutoencoderConfig, card: Card):
+    def __init__(self, config: AutoencoderConfig, card: DataSpec):
         super().__init__()
         self.latent = config.latent
         self.encoder, self.decoder = Encoder(config, card, config.latent), Decoder(config, card)
@@ -92,7 +92,7 @@ class Autoencoder(Family):
     codes = True
 
     def __init__(
-        self, config: AutoencoderConfig, card: Card, upstream: Mapping[str, nn.Module] | None = None
+        self, config: AutoencoderConfig, card: DataSpec, upstream: Mapping[str, nn.Module] | None = None
     ):
         super().__init__(config, card, upstream)
         config.check(card)

@@ -19,7 +19,7 @@ from torch.nn.functional import one_hot
 
 from models import dcgan, family
 from models.adversarial import Adversarial
-from models.family import Card
+from models.family import DataSpec
 from models.parts.discriminator import Discriminator
 from models.search_space import tunable
 
@@ -35,7 +35,7 @@ class CGANConfig(dcgan.DCGANConfig):
 class Generator(dcgan.Generator):
     """G(z|y): DCGAN's generator of (z, one-hot y)."""
 
-    def __init__(self, config: CGANConfig, card: Card):
+    def __init__(self, config: CGANConfig, card: DataSpec):
         super().__init__(config, card, conditions=card.num_classes)
         self.num_classes = card.num_classes
 
@@ -68,7 +68,7 @@ class CGAN(Adversarial):
     paper = "Mirza & Osindero 2014, Conditional Generative Adversarial Nets, https://arxiv.org/abs/1411.1784"
     needs = frozenset({"label"})
 
-    def networks(self, config: Any, card: Card) -> tuple[family.Generator, nn.Module]:
+    def networks(self, config: Any, card: DataSpec) -> tuple[family.Generator, nn.Module]:
         """Return G and D with DCGAN's initial weights."""
         if not card.num_classes:
             raise ValueError("a conditional GAN needs labels, and the data has none")

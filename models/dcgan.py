@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from models import family
 from models.adversarial import Adversarial
 from models.adversarial_config import AdversarialConfig, Norm
-from models.family import Batch, Card, Noise
+from models.family import Batch, DataSpec, Noise
 from models.parts.discriminator import Discriminator
 from models.parts.layers import down, shapes, to_image, up
 from models.search_space import tunable
@@ -49,7 +49,7 @@ def initialise(module: nn.Module) -> None:
 class Generator(family.Generator):
     """z -> project -> fractionally strided convolutions -> tanh, with BatchNorm and ReLU between. Fig. 1."""
 
-    def __init__(self, config: DCGANConfig, card: Card, conditions: int = 0):
+    def __init__(self, config: DCGANConfig, card: DataSpec, conditions: int = 0):
         super().__init__()
         sizes, widths = shapes(card.resolution, config.width, config.max_width, card.channels)
         self.latent, self.size = config.latent, sizes[-1]
@@ -74,7 +74,7 @@ class Generator(family.Generator):
 class Features(nn.Module):
     """Strided convolutions with LeakyReLU and, with norm: batch, BatchNorm after all but the first."""
 
-    def __init__(self, config: DCGANConfig, card: Card, conditions: int = 0):
+    def __init__(self, config: DCGANConfig, card: DataSpec, conditions: int = 0):
         super().__init__()
         sizes, widths = shapes(card.resolution, config.width, config.max_width, card.channels)
         normed = config.norm == "batch"
@@ -101,7 +101,7 @@ class DCGAN(Adversarial):
         "Generative Adversarial Networks, https://arxiv.org/abs/1511.06434"
     )
 
-    def networks(self, config: Any, card: Card) -> tuple[family.Generator, nn.Module]:
+    def networks(self, config: Any, card: DataSpec) -> tuple[family.Generator, nn.Module]:
         """Return G and D with the paper's initial weights."""
         generator, features = Generator(config, card), Features(config, card)
         discriminator = Discriminator(features, features.width, config)

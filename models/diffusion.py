@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from models import family
 from models.diffusion_config import DiffusionConfig
-from models.family import Batch, Card, Family, Noise, Phase, Study, Terms
+from models.family import Batch, DataSpec, Family, Noise, Phase, Study, Terms
 from models.parts import processes, samplers
 from models.parts.conditions import Condition, condition_of
 from models.parts.dit import DiT
@@ -36,19 +36,19 @@ BUCKETS = 8  # of noise levels, for which the loss is logged separately
 class Generator(family.Generator):
     """The denoiser and its sampler."""
 
-    def __init__(self, config: DiffusionConfig, card: Card, kinds: frozenset[str] = frozenset()):
+    def __init__(self, config: DiffusionConfig, card: DataSpec, kinds: frozenset[str] = frozenset()):
         super().__init__()
         self.config, self.card, self.kinds = config, card, kinds
         self.process = processes.process(config.noise_schedule, config.shift, config.zero_terminal_snr)
         self.network = self.build_network(restricted(card, kinds))
 
-    def beside(self) -> int:
+    def extra_channels(self) -> int:
         """Channels concatenated with the noisy image."""
         return 0
 
-    def build_network(self, card: Card) -> nn.Module:
+    def build_network(self, card: DataSpec) -> nn.Module:
         """Return a new network for the image shape, classes and captions of `card`."""
-        c, beside = self.config, self.beside()
+        c, beside = self.config, self.extra_channels()
         if c.network == "dit":
             return DiT(
                 card,
@@ -97,7 +97,7 @@ class Generator(family.Generator):
         """Return (x, level) -> x_0, guided if conditional, both passes in one batch."""
         c, null = self.config, self.card.num_classes
         guided = bool(self.kinds) and c.guidance_scale != 1
-        both = condition.beside_nothing(null) if guided else condition
+        both = condition.with_unconditional(null) if guided else condition
 
         def denoise(x: Tensor, level: Level) -> Tensor:
             low, high = c.guidance_interval
@@ -117,7 +117,7 @@ class Generator(family.Generator):
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
         """Sample from noise, or from a noised image; clamp only at the end."""
-        condition = self.told(batch, noise)
+        condition = self.sampling_condition(batch, noise)
         return self.decoded(self.integrate(self.denoiser(condition), self.start(batch), noise))
 
     def start(self, batch: Batch) -> Tensor | None:
@@ -136,7 +136,7 @@ class Generator(family.Generator):
             sampler = partial(samplers.ddim, eta=c.eta)
         return sampler(denoise, x, levels, lambda: noise(*self.card.shape))
 
-    def told(self, batch: Batch, noise: Noise) -> Condition:
+    def sampling_condition(self, batch: Batch, noise: Noise) -> Condition:
         """Return the condition of samples, the null label or caption if the batch has none."""
         condition, n, device = self.condition(batch, noise), len(noise), noise.device
         label, text, mask = condition.label, condition.text, condition.text_mask
@@ -154,7 +154,7 @@ class Generator(family.Generator):
     def trajectory(self, batch: Batch, noise: Noise, frames: int) -> Tensor:
         """Noisy images from noise to the sample: (frames, N, C, H, W) in [-1, 1]."""
         path: dict[float, Tensor] = {}
-        denoise = self.denoiser(self.told(batch, noise))
+        denoise = self.denoiser(self.sampling_condition(batch, noise))
 
         def recording(x: Tensor, level: Level) -> Tensor:
             # Heun evaluates each inner level twice; the second x is the accepted one.
@@ -178,10 +178,10 @@ class Generator(family.Generator):
         )
 
 
-def restricted(card: Card, kinds: frozenset[str]) -> Card:
+def restricted(card: DataSpec, kinds: frozenset[str]) -> DataSpec:
     """Return the card without the classes or captions that the network does not use."""
     classes = card.num_classes if "label" in kinds else 0
-    return Card(card.channels, card.resolution, classes, card.text if "text" in kinds else 0)
+    return DataSpec(card.channels, card.resolution, classes, card.text if "text" in kinds else 0)
 
 
 class Diffusion(Family):
@@ -194,7 +194,7 @@ class Diffusion(Family):
         "Liu, Gong & Liu 2023, Flow Straight and Fast, https://arxiv.org/abs/2209.03003"
     )
 
-    def __init__(self, config: DiffusionConfig, card: Card, upstream: Mapping[str, nn.Module] | None = None):
+    def __init__(self, config: DiffusionConfig, card: DataSpec, upstream: Mapping[str, nn.Module] | None = None):
         super().__init__(config, card, upstream)
         if config.condition == "class" and not card.num_classes:
             raise ValueError("condition=class needs labels, and the data has none")
@@ -211,14 +211,14 @@ class Diffusion(Family):
         return Generator(self.config, self.card, self.conditions(self.config, self.card))
 
     @classmethod
-    def conditions(cls, config: DiffusionConfig, card: Card) -> frozenset[str]:
+    def conditions(cls, config: DiffusionConfig, card: DataSpec) -> frozenset[str]:
         """Return the conditions of samples, of label and text, even if the data lacks them."""
         automatic = {"label"} if card.num_classes else set()
         kinds = {"auto": automatic, "none": set(), "class": {"label"}, "text": {"text"}}
         return frozenset(kinds[config.condition])
 
     @classmethod
-    def studies(cls, config: DiffusionConfig, card: Card) -> Sequence[Study]:
+    def studies(cls, config: DiffusionConfig, card: DataSpec) -> Sequence[Study]:
         """Compare numbers of steps, one line per sampler, and scales of guidance."""
         step_counts = {
             "heun": (3, 6, 12, 24),

@@ -120,7 +120,7 @@ class DiffusionConfig(Config):
         if (
             self.prediction == "eps"
             and scheduled
-            and (alpha := self.left()) < MIN_ALPHA_OF_EPS
+            and (alpha := self.final_alpha()) < MIN_ALPHA_OF_EPS
             and not self.clip_denoised
         ):
             raise ValueError(
@@ -158,7 +158,7 @@ class DiffusionConfig(Config):
             )
         if (
             self.noise_schedule in processes.SCHEDULES
-            and (alpha := self.left(self.sampler_steps)) > MAX_ALPHA_OF_NOISE
+            and (alpha := self.final_alpha(self.sampler_steps)) > MAX_ALPHA_OF_NOISE
         ):
             leading = self.timestep_spacing == "leading"
             raise ValueError(
@@ -193,7 +193,7 @@ class DiffusionConfig(Config):
         except ValidationError:
             return False
 
-    def left(self, steps: int | None = None) -> float:
+    def final_alpha(self, steps: int | None = None) -> float:
         """Return alpha at the start of sampling in `steps` steps; None: at the end of the process."""
         process = processes.process(self.noise_schedule, self.shift, self.zero_terminal_snr)
         time = torch.ones(1) if steps is None else process.times(steps, self.timestep_spacing)[:1]

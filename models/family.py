@@ -46,7 +46,7 @@ class SourceShape:
 
 
 @dataclass(frozen=True)
-class Card:
+class DataSpec:
     """The properties of the data that networks depend on: shapes of images and sources, classes, captions."""
 
     channels: int
@@ -66,7 +66,7 @@ class Card:
         return values if self.source else {key: v for key, v in values.items() if key != "source"}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Card:
+    def from_json(cls, values: Mapping[str, Any]) -> DataSpec:
         """Returns the card that `to_json` wrote."""
         source = values.get("source")
         return cls(**{**values, "source": SourceShape(**source) if source else None})
@@ -215,7 +215,7 @@ class Family(nn.Module):
     # Trained models it builds on: name -> accepted families, the first being the default.
     upstream: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     codes: ClassVar[bool] = False  # whether its generator encodes images into vectors and back
-    caches: ClassVar[str | None] = None  # the upstream model whose encodings of the images are cached
+    cached_upstream: ClassVar[str | None] = None  # the upstream model whose encodings of the images are cached
 
     # Healthy ranges from the literature by row key ("discriminator/D(x)"), drawn in plots.
     bands: Mapping[str, tuple[float, float]] = {}
@@ -223,7 +223,7 @@ class Family(nn.Module):
     generator: Generator
     phases: Sequence[Phase]
 
-    def __init__(self, config: Any, card: Card, upstream: Mapping[str, nn.Module] | None = None):
+    def __init__(self, config: Any, card: DataSpec, upstream: Mapping[str, nn.Module] | None = None):
         super().__init__()
         self.config, self.card = config, card
         self.given = dict(upstream or {})  # frozen generators, by the names in `upstream`
@@ -233,7 +233,7 @@ class Family(nn.Module):
             raise ValueError("it makes images from sources, and the data has none")
 
     @classmethod
-    def conditions(cls, config: Any, card: Card) -> frozenset[str]:
+    def conditions(cls, config: Any, card: DataSpec) -> frozenset[str]:
         """Return the conditions of its samples, of label and text, with these settings and data."""
         available = {"label": bool(card.num_classes), "text": bool(card.text)}
         return frozenset(kind for kind in cls.needs | cls.takes if available.get(kind))
@@ -245,7 +245,7 @@ class Family(nn.Module):
         """Set the state that depends on the step (fade-in, blur, augmentation): a pure function of `step`."""
 
     @classmethod
-    def studies(cls, config: Any, card: Card) -> Sequence[Study]:
+    def studies(cls, config: Any, card: DataSpec) -> Sequence[Study]:
         """Return useful comparisons of sampling settings for these settings and data."""
         return ()
 

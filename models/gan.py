@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from models import family
 from models.adversarial import Adversarial
 from models.adversarial_config import AdversarialConfig
-from models.family import Batch, Card, Noise
+from models.family import Batch, DataSpec, Noise
 from models.parts.discriminator import Discriminator
 from models.parts.layers import to_image
 from models.search_space import tunable
@@ -48,7 +48,7 @@ def dense(widths: Sequence[int], activation: nn.Module) -> nn.Sequential:
 class Generator(family.Generator):
     """z -> hidden layers -> tanh -> an image."""
 
-    def __init__(self, config: GANConfig, card: Card):
+    def __init__(self, config: GANConfig, card: DataSpec):
         super().__init__()
         self.latent = config.latent
         self.hidden = dense([config.latent, *config.widths], nn.ReLU())
@@ -72,7 +72,7 @@ class GAN(Adversarial):
     config: GANConfig
     paper = "Goodfellow et al. 2014, Generative Adversarial Networks, https://arxiv.org/abs/1406.2661"
 
-    def networks(self, config: Any, card: Card) -> tuple[family.Generator, nn.Module]:
+    def networks(self, config: Any, card: DataSpec) -> tuple[family.Generator, nn.Module]:
         """Return G and D, which mirror each other."""
         features = nn.Sequential(
             nn.Flatten(), dense([math.prod(card.shape), *config.widths[::-1]], nn.LeakyReLU(0.2))

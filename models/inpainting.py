@@ -57,7 +57,7 @@ class Generator(diffusion.Generator):
 
     config: InpaintingConfig
 
-    def beside(self) -> int:
+    def extra_channels(self) -> int:
         """Channels concatenated with the noisy image: the image with its hole, and the mask."""
         return self.card.channels + 1
 
@@ -74,7 +74,7 @@ class Generator(diffusion.Generator):
         mask = holes(noise, self.card.resolution, self.config.smallest, self.config.largest)
         return dataclasses.replace(batch, mask=mask)
 
-    def given(self, batch: Batch, noise: Noise | None = None) -> Tensor:
+    def conditioning_image(self, batch: Batch, noise: Noise | None = None) -> Tensor:
         """Return the image with a grey hole, (N, C, H, W) in [-1, 1]."""
         batch = self.masked(batch, noise)
         assert batch.image is not None and batch.mask is not None
@@ -84,7 +84,7 @@ class Generator(diffusion.Generator):
         """Return the network's condition: image with hole, mask, and the class or caption if used."""
         batch = self.masked(batch, noise)
         assert batch.mask is not None
-        image = torch.cat([self.given(batch), batch.mask], 1)
+        image = torch.cat([self.conditioning_image(batch), batch.mask], 1)
         return dataclasses.replace(super().condition(batch), image=image)
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:

@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models import family
-from models.family import Batch, Card, Config, Family, Noise, Phase, Terms
+from models.family import Batch, DataSpec, Config, Family, Noise, Phase, Terms
 from models.parts.attention import SelfAttention, group_norm, zero
 from models.parts.layers import adam, to_image
 from models.search_space import tunable
@@ -122,7 +122,7 @@ def middle(config: KLVAEConfig) -> list[nn.Module]:
     return [ResidualBlock(width, width), *attention, ResidualBlock(width, width)]
 
 
-def encoder(config: KLVAEConfig, card: Card) -> nn.Sequential:
+def encoder(config: KLVAEConfig, card: DataSpec) -> nn.Sequential:
     """Images (N, C, H, W) -> mean and log variance (N, 2 c, h, w); with quantizer: vq, z (N, c, h, w)."""
     widths, parameters = config.widths, 2 if config.quantizer == "none" else 1
     layers: list[nn.Module] = [conv(card.channels, widths[0])]
@@ -137,7 +137,7 @@ def encoder(config: KLVAEConfig, card: Card) -> nn.Sequential:
     return nn.Sequential(*layers, last)
 
 
-def decoder(config: KLVAEConfig, card: Card) -> nn.Sequential:
+def decoder(config: KLVAEConfig, card: DataSpec) -> nn.Sequential:
     """Latents (N, c, h, w) -> the mean of p(x|z), (N, C, H, W)."""
     widths, sizes = config.widths, config.sizes(card.resolution)
     layers: list[nn.Module] = [conv(config.latent, widths[-1]), *middle(config)]
@@ -177,7 +177,7 @@ class Codebook(nn.Module):
         """The nearest codes with the gradient of z: z + sg(e - z). Sec. 3.2."""
         return z + (self.codes_of(self.nearest(z)) - z).detach()
 
-    def seen(self, z: Tensor, index: Tensor) -> Tensor:
+    def batch_statistics(self, z: Tensor, index: Tensor) -> Tensor:
         """Return the count n_i, the sum of latents and a random latent for each code, (K, 1 + 2 c)."""
         z, index = z.detach().permute(0, 2, 3, 1).flatten(0, 2), index.flatten()
         count, total = torch.zeros_like(self.count), torch.zeros_like(self.total)
@@ -214,7 +214,7 @@ class Generator(family.Generator):
     latent_square: Tensor
     settled: Tensor
 
-    def __init__(self, config: KLVAEConfig, card: Card):
+    def __init__(self, config: KLVAEConfig, card: DataSpec):
         super().__init__()
         self.config, self.size = config, config.sizes(card.resolution)[-1]
         self.encoder, self.decoder = encoder(config, card), decoder(config, card)
@@ -223,7 +223,7 @@ class Generator(family.Generator):
         self.register_buffer("latent_square", torch.ones(()))
         self.register_buffer("settled", torch.zeros(()))  # number of updates of the moments
 
-    def latents(self, card: Card) -> Card:
+    def latents(self, card: DataSpec) -> DataSpec:
         """Return the card of the latents of a data set."""
         return dataclasses.replace(card, channels=self.config.latent, resolution=self.size)
 
@@ -285,7 +285,7 @@ class KLVAE(Family):
     )
     task = "reconstruct"
 
-    def __init__(self, config: KLVAEConfig, card: Card, upstream: Mapping[str, nn.Module] | None = None):
+    def __init__(self, config: KLVAEConfig, card: DataSpec, upstream: Mapping[str, nn.Module] | None = None):
         super().__init__(config, card, upstream)
         self.generator: Generator = Generator(config, card)
         self.dimensions = math.prod(card.shape)
@@ -320,7 +320,7 @@ class KLVAE(Family):
         """The commitment b |z - sg(e)|^2, Eq. 3, per dimension of z; observed: use of the codes."""
         index = codebook.nearest(z)
         distance = (z - codebook.codes_of(index)).square().flatten(1).mean(1)
-        statistics = codebook.seen(z, index)
+        statistics = codebook.batch_statistics(z, index)
         if self.training:
             self.statistics.append(statistics)
         count = statistics[:, 0]

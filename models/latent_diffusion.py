@@ -19,7 +19,7 @@ from torch import Tensor
 from models import diffusion, kl_vae
 from models.diffusion import Diffusion
 from models.diffusion_config import DiffusionConfig
-from models.family import Batch, Card, Noise
+from models.family import Batch, DataSpec, Noise
 from models.kl_vae import sampled
 from models.parts.layers import to_image
 
@@ -44,7 +44,7 @@ class Generator(diffusion.Generator):
     def __init__(
         self,
         config: LatentDiffusionConfig,
-        card: Card,
+        card: DataSpec,
         kinds: frozenset[str],
         autoencoder: kl_vae.Generator,
     ):
@@ -74,7 +74,7 @@ class LatentDiffusion(Diffusion):
 
     Config = LatentDiffusionConfig
     upstream = {"autoencoder": ("kl_vae", "vqvae")}
-    caches = "autoencoder"
+    cached_upstream = "autoencoder"
     paper = (
         "Rombach et al. 2022, High-Resolution Image Synthesis with Latent Diffusion Models, "
         "https://arxiv.org/abs/2112.10752"

@@ -25,7 +25,7 @@ from torch.nn.functional import interpolate
 from models import dcgan, family
 from models.adversarial_config import LossName, Norm
 from models.dcgan import DCGANConfig
-from models.family import Batch, Card, Noise
+from models.family import Batch, DataSpec, Noise
 from models.parts.discriminator import Discriminator
 from models.parts.layers import shapes, to_image
 from models.search_space import tunable
@@ -125,7 +125,7 @@ def stages(config: R3GANConfig, sizes: Sequence[int], widths: Sequence[int]) -> 
 class Generator(family.Generator):
     """A learned small feature map scaled by z, residual blocks with bilinear doubling, 1x1 to colours."""
 
-    def __init__(self, config: R3GANConfig, card: Card):
+    def __init__(self, config: R3GANConfig, card: DataSpec):
         super().__init__()
         feature_maps = shapes(card.resolution // config.patch, config.width, config.max_width)
         sizes, widths = (numbers[::-1] for numbers in feature_maps)  # 3, 7, 14, 28 and 128, 64, 32, 16
@@ -148,7 +148,7 @@ class Generator(family.Generator):
 class Features(nn.Module):
     """The mirror image of G: 1x1 from colours, residual blocks with bilinear halving, a weighted sum."""
 
-    def __init__(self, config: R3GANConfig, card: Card):
+    def __init__(self, config: R3GANConfig, card: DataSpec):
         super().__init__()
         sizes, widths = shapes(card.resolution // config.patch, config.width, config.max_width)
         self.width = widths[-1]
@@ -172,7 +172,7 @@ class R3GAN(dcgan.DCGAN):
         "Baseline GAN, https://arxiv.org/abs/2501.05441"
     )
 
-    def networks(self, config: Any, card: Card) -> tuple[family.Generator, nn.Module]:
+    def networks(self, config: Any, card: DataSpec) -> tuple[family.Generator, nn.Module]:
         """Return G and D, which mirror each other."""
         if config.networks == "dcgan":
             return super().networks(config, card)

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 from models import diffusion
 from models.diffusion import Diffusion
 from models.diffusion_config import CONDITIONED, DiffusionConfig
-from models.family import Batch, Card, Noise
+from models.family import Batch, DataSpec, Noise
 from models.parts.conditions import Condition
 from models.search_space import tunable
 
@@ -31,7 +31,7 @@ class SuperResolutionConfig(DiffusionConfig):
     )  # of class or caption; the small image itself is never dropped
 
 
-def scale_of(config: SuperResolutionConfig, card: Card) -> int:
+def scale_of(config: SuperResolutionConfig, card: DataSpec) -> int:
     """Return `config.scale`, or the largest of 4, 3 and 2 that divides the resolution."""
     return config.scale or next((scale for scale in (4, 3, 2) if card.resolution % scale == 0), 4)
 
@@ -59,11 +59,11 @@ class Generator(diffusion.Generator):
             return self.card.source.resolution
         return self.card.resolution // scale_of(self.config, self.card)
 
-    def beside(self) -> int:
+    def extra_channels(self) -> int:
         """Channels concatenated with the noisy image: those of the small image."""
         return self.card.channels
 
-    def given(self, batch: Batch, noise: Noise | None = None) -> Tensor:
+    def conditioning_image(self, batch: Batch, noise: Noise | None = None) -> Tensor:
         """Return the enlarged source, or the image reduced and enlarged, (N, C, H, W) in [-1, 1]."""
         if batch.source is not None:
             return enlarged(batch.source, self.card.resolution)
@@ -72,11 +72,11 @@ class Generator(diffusion.Generator):
 
     def condition(self, batch: Batch, noise: Noise | None = None) -> Condition:
         """Return the network's condition: the small image, and the class or caption if used."""
-        return dataclasses.replace(super().condition(batch), image=self.given(batch))
+        return dataclasses.replace(super().condition(batch), image=self.conditioning_image(batch))
 
     def start(self, batch: Batch) -> Tensor | None:
         """The image to noise and start from if `strength` is below 1: the enlarged small image."""
-        return self.given(batch) if self.config.strength < 1 else None
+        return self.conditioning_image(batch) if self.config.strength < 1 else None
 
 
 class SuperResolution(Diffusion):

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models import family
-from models.family import Batch, Card, Family, Noise, Phase, Terms
+from models.family import Batch, DataSpec, Family, Noise, Phase, Terms
 from models.parts.augment import translation
 from models.parts.coders import CoderConfig, Decoder, Encoder
 from models.parts.layers import adam, to_image
@@ -122,7 +122,7 @@ class Generator(family.Generator):
 
     variance: Tensor
 
-    def __init__(self, config: VAEConfig, card: Card):
+    def __init__(self, config: VAEConfig, card: DataSpec):
         super().__init__()
         self.config, self.latent = config, config.latent
         classes = card.num_classes if config.conditional else 0
@@ -220,7 +220,7 @@ class VAE(Family):
     takes = frozenset({"label"})
     codes = True
 
-    def __init__(self, config: VAEConfig, card: Card, upstream: Mapping[str, nn.Module] | None = None):
+    def __init__(self, config: VAEConfig, card: DataSpec, upstream: Mapping[str, nn.Module] | None = None):
         super().__init__(config, card, upstream)
         config.check(card)
         if config.conditional and not card.num_classes:
@@ -231,7 +231,7 @@ class VAE(Family):
         self.phases = (Phase("elbo", self.loss, optimizer, after=self.after_update),)
 
     @classmethod
-    def conditions(cls, config: VAEConfig, card: Card) -> frozenset[str]:
+    def conditions(cls, config: VAEConfig, card: DataSpec) -> frozenset[str]:
         """Return the conditions of samples: the class if `conditional` is set."""
         return super().conditions(config, card) if config.conditional else frozenset()
 
@@ -243,7 +243,7 @@ class VAE(Family):
     def loss(self, batch: Batch) -> tuple[Terms, Terms]:
         """-log p(x|z) + beta KL(q(z|x) || N(0, I)) with z = mean + sigma eps, Eq. 10, in nats per image."""
         c, g = self.config, self.generator
-        x = self.seen(batch)
+        x = self.training_target(batch)
         mean, log_variance = g.encoded(2 * x - 1, batch.label)
         kl = kl_by_dimension(mean, log_variance)
         if c.draws > 1:
@@ -267,7 +267,7 @@ class VAE(Family):
             return {}
         return {"variance": (x - self.generator.mean(out.detach())).square().mean()}
 
-    def seen(self, batch: Batch) -> Tensor:
+    def training_target(self, batch: Batch) -> Tensor:
         """The training images in [0, 1], translated and binarised if the config says so."""
         assert batch.image is not None
         x = (batch.image + 1) / 2

@@ -13,10 +13,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.text import encoder
-from components.data.text.encoded import DIM, LONGEST, Table
-from models.family import Batch, Card, Config, Family, Generator, Noise, Phase, Terms
+from components.data.text.encoded import DIM, LONGEST, EncodedCaptions
+from models.family import Batch, DataSpec, Config, Family, Generator, Noise, Phase, Terms
 from models.parts.layers import adam, to_image
 from models.registry import FAMILIES
 
@@ -24,7 +24,7 @@ SPLITS = {"train": 64, "validation": 16, "test": 24}
 COLOURS, SHAPES = ("black", "grey", "pale", "white"), ("disc", "square", "bar", "ring", "cross", "dot")
 
 
-def encode(texts: Sequence[str], longest: int = LONGEST) -> Table:
+def encode(texts: Sequence[str], longest: int = LONGEST) -> EncodedCaptions:
     """A token a word, random but always the same for the same word."""
     words = [text.split()[:longest] for text in texts]
     shape = len(texts), max(1, *map(len, words), 0)
@@ -33,7 +33,7 @@ def encode(texts: Sequence[str], longest: int = LONGEST) -> Table:
         for j, word in enumerate(each):
             seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "little")
             tokens[i, j], mask[i, j] = np.random.RandomState(seed).standard_normal(DIM), True
-    return Table(tokens, mask, sum(len(text.split()) > longest for text in texts))
+    return EncodedCaptions(tokens, mask, sum(len(text.split()) > longest for text in texts))
 
 
 def captions(n: int) -> list[str]:
@@ -53,7 +53,7 @@ def prepared(folder: Path, *, captioned: bool = True) -> Path:
         np.save(folder / split / "images-00000.npy", noisy.clip(0, 255).astype(np.uint8))
         if captioned:
             (folder / split / "captions.json").write_text(json.dumps(said))
-    card = DataCard(
+    card = DatasetCard(
         name="shapes", title="shapes", source="test", licence="test", credit="test",
         resolution=8, channels=1, counts=SPLITS, captions=captioned,
     )  # fmt: skip
@@ -71,7 +71,7 @@ class CaptionedConfig(Config):
 class Draws(Generator):
     """An image for each caption, and another one for none."""
 
-    def __init__(self, config: CaptionedConfig, card: Card):
+    def __init__(self, config: CaptionedConfig, card: DataSpec):
         super().__init__()
         self.config, self.card = config, card
         self.draw = nn.Linear(card.text, card.channels * card.resolution**2)

@@ -10,9 +10,9 @@ import pytest
 from components.cluster import ray_cluster
 from components.common.hashing import digest
 from components.config.evaluate import Evaluate
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import open_split
-from components.evaluation.reference import Judged, Reference, describe
+from components.evaluation.reference import EvaluationSample, Reference, describe
 from components.extractors.load import load_extractor
 from components.extractors.make import make
 from components.store import Store
@@ -31,7 +31,7 @@ def prepared(folder: Path, images: np.ndarray, labels: np.ndarray | None) -> Pat
             counts[split] = np.bincount(labels[start : start + count], minlength=10).tolist()
         start += count
     files = {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*.npy"))}
-    card = DataCard(
+    card = DatasetCard(
         name=folder.name,
         title=folder.name,
         source="test",
@@ -102,9 +102,9 @@ def lamps_ref(lamps, lamps_reference) -> Reference:
     return Reference.read(lamps_reference, lamps_reference / "extractor", lamps)
 
 
-def seen(ref: Reference, images: np.ndarray, labels: np.ndarray | None = None, **about) -> Judged:
+def seen(ref: Reference, images: np.ndarray, labels: np.ndarray | None = None, **about) -> EvaluationSample:
     """Images as the extractor of `ref` sees them; where of given classes, a classifier is trained on them."""
-    return Judged(ref.extractor(images), labels, None if labels is None else images, **about)
+    return EvaluationSample(ref.extractor(images), labels, None if labels is None else images, **about)
 
 
 @pytest.fixture

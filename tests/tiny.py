@@ -20,8 +20,8 @@ import torch
 from components.common.seeds import derive
 from components.config.train import Train
 from components.data.batches import Batches
-from components.data.dataset import Shards, Split
-from components.data.text.encoded import DIM, Text
+from components.data.dataset import ShardedArray, Split
+from components.data.text.encoded import DIM, SplitCaptions
 from components.families.catalogue import build, task_of, untrained
 from components.records.health import HealthEvent
 from components.sampling.conditions import FixedConditions
@@ -29,13 +29,13 @@ from components.training import checkpoint, posthoc_ema
 from components.training.log import Log
 from components.training.loop import train
 from components.training.trainer import Trainer
-from models.family import Card
+from models.family import DataSpec
 from models.registry import FAMILIES
 from tests import captioned
 
 GOLDEN = Path(__file__).parent / "golden"
-CARD = Card(channels=1, resolution=8, num_classes=10)
-DEEP = Card(1, 16, 10)  # at 8 x 8 DCGAN's discriminator is one convolution, without BatchNorm
+CARD = DataSpec(channels=1, resolution=8, num_classes=10)
+DEEP = DataSpec(1, 16, 10)  # at 8 x 8 DCGAN's discriminator is one convolution, without BatchNorm
 CONFIGS: dict[str, dict[str, Any]] = {
     "autoencoder": {"widths": [32, 16], "latent": 8},
     "vae": {"width": 8, "hidden": 32, "latent": 4},
@@ -92,26 +92,26 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {  # of families whose parts a
 CAPTIONED = replace(CARD, text=DIM)
 
 
-def card_of(name: str) -> Card:
+def card_of(name: str) -> DataSpec:
     """What the family, or variant, is told of the data."""
     return CAPTIONED if VARIANTS.get(name, ("", {}))[1].get("condition") == "text" else CARD
 
 
-def split(n: int = 64, card: Card = CARD, sources: int | None = None) -> Split:
+def split(n: int = 64, card: DataSpec = CARD, sources: int | None = None) -> Split:
     """Images that differ by class, with some noise, always the same; and so many sources, or one an image."""
     rng = np.random.default_rng(0)
     labels = np.arange(n) % max(card.num_classes, 1)
     prototypes = rng.integers(0, 256, (max(card.num_classes, 1), *card.shape))
     images = np.clip(prototypes[labels] + rng.normal(0, 20, (n, *card.shape)), 0, 255).astype(np.uint8)
-    text = Text(captioned.encode(captioned.captions(card.num_classes)), labels) if card.text else None
+    text = SplitCaptions(captioned.encode(captioned.captions(card.num_classes)), labels) if card.text else None
     of_card = None
     if card.source:
         shape = (n if sources is None else sources, *card.source.shape)
-        of_card = Shards([np.random.default_rng(1).integers(0, 256, shape, np.uint8)])
-    return Split(Shards([images]), labels if card.num_classes else None, sources=of_card, text=text)
+        of_card = ShardedArray([np.random.default_rng(1).integers(0, 256, shape, np.uint8)])
+    return Split(ShardedArray([images]), labels if card.num_classes else None, sources=of_card, text=text)
 
 
-def split_for(name: str, card: Card) -> Split:
+def split_for(name: str, card: DataSpec) -> Split:
     """What a family, or a variant, is trained on: without pairs, fewer sources than images."""
     paired = task_of(VARIANTS.get(name, (name, {}))[0]).paired
     return split(card=card, sources=None if paired else 40)
@@ -137,7 +137,7 @@ def trainer(
     *,
     phases: int | None = None,
     change: Mapping[str, Any] | None = None,
-    card: Card | None = None,
+    card: DataSpec | None = None,
     **arguments: Any,
 ) -> Trainer:
     """A family, or a variant, ready to train, with all its phases or the first few; each is due twice."""
@@ -196,7 +196,7 @@ def run(
     chosen: Train | None = None,
     resume: dict[str, Any] | None = None,
     change: Mapping[str, Any] | None = None,
-    card: Card | None = None,
+    card: DataSpec | None = None,
 ) -> tuple[Trainer, Memory]:
     """Train a tiny family to its end, with some of its settings changed."""
     card = card or card_of(name)
@@ -207,7 +207,7 @@ def run(
 
 
 @functools.cache
-def trained(name: str, card: Card | None = None) -> tuple[Trainer, Memory]:
+def trained(name: str, card: DataSpec | None = None) -> tuple[Trainer, Memory]:
     """What `run` returns, trained once per process; whoever changes it copies it first."""
     return run(name, card=card)
 

@@ -16,7 +16,7 @@ from components.config.train import Train
 from components.training.distributed import Group
 from components.training.loop import train
 from components.training.trainer import Trainer
-from models.family import Card
+from models.family import DataSpec
 from tests import tiny
 from tests.conftest import free_port
 
@@ -28,7 +28,7 @@ class Training:
     name: str
     family: str
     settings: Train
-    card: Card
+    card: DataSpec
     change: dict[str, Any] = field(default_factory=dict)
     prepare: Callable[[], None] | None = None  # called by each process before it trains
 

@@ -23,8 +23,8 @@ from components.common.validation import explain
 from components.data.dataset import Split, to_float, to_uint8
 from components.evaluation import evaluate, reference
 from components.evaluation.jobs import open_reference, pair_values
-from components.evaluation.reference import Judged, Reference
-from components.evaluation.requests import Places, Variant
+from components.evaluation.reference import EvaluationSample, Reference
+from components.evaluation.requests import EvaluationPaths, Variant
 from components.evaluation.samples import EvaluationInputs, Samples, open_model, sample_for_evaluation
 from components.families.catalogue import task_of
 from components.records.ablation import VariantResult
@@ -32,7 +32,7 @@ from components.records.analysis import Sheet
 from components.records.evaluation import Metrics
 from components.sampling import generate, sheets
 from components.sampling.sheets import SHEET_COLUMNS
-from models.family import Batch, Card, Generator, Noise
+from models.family import Batch, DataSpec, Generator, Noise
 
 SPLIT = "test"
 FRAMES = 10  # columns of a picture of trajectories
@@ -54,12 +54,12 @@ def changed(generator: Generator, change: Mapping[str, Any], family: str) -> Gen
     return generator
 
 
-def floors(places: Places, n: int, family: str) -> dict[str, float]:
+def floors(places: EvaluationPaths, n: int, family: str) -> dict[str, float]:
     """The metrics of `n` real images, the baseline of all variants; empty for tasks with a target."""
     if "set" not in task_of(family).metrics:
         return {}
     with using_threads(places.threads):
-        return reference.floors(_reference(places), SPLIT, n, train=False)
+        return reference.real_baselines(_reference(places), SPLIT, n, train=False)
 
 
 def evaluate_variant(job: Variant) -> VariantResult:
@@ -86,7 +86,7 @@ def _metrics(job: Variant, inputs: EvaluationInputs, samples: Samples) -> Metric
     ref, text = _reference(job.places, {str(job.n): job.floors}), inputs.split.text
     return evaluate.task_metrics(
         inputs.task,
-        Judged(ref.extractor(samples.images), samples.labels),
+        EvaluationSample(ref.extractor(samples.images), samples.labels),
         ref,
         SPLIT,
         pairs=None if samples.targets is None else pair_values(samples.targets, samples.images, None),
@@ -95,7 +95,7 @@ def _metrics(job: Variant, inputs: EvaluationInputs, samples: Samples) -> Metric
     )
 
 
-def _reference(places: Places, baselines: Mapping[str, Any] | None = None) -> Reference:
+def _reference(places: EvaluationPaths, baselines: Mapping[str, Any] | None = None) -> Reference:
     """The reference, with more baselines, which are by the number of images."""
     ref = open_reference(places.open(), places)
     of_split = ref.info.get("floors", {}).get(SPLIT, {}) | (baselines or {})
@@ -119,7 +119,7 @@ class TrajectoryRecorder(Generator):
         return self.frames[-1]
 
 
-def save_trajectories(places: Places, model: str, seed: int, out: str, device: str) -> dict[str, Sheet]:
+def save_trajectories(places: EvaluationPaths, model: str, seed: int, out: str, device: str) -> dict[str, Sheet]:
     """Save pictures from noise to samples, and from real images to noise, as far as the family has them."""
     store = places.open()
     with using_threads(places.threads):
@@ -138,7 +138,7 @@ def save_trajectories(places: Places, model: str, seed: int, out: str, device: s
 
 
 def reverse(
-    generator: Generator, card: Card, seed: int, device: str, conditions: Mapping[str, Any]
+    generator: Generator, card: DataSpec, seed: int, device: str, conditions: Mapping[str, Any]
 ) -> np.ndarray:
     """The trajectories of the first samples of a seed, uint8 (frames, N, C, H, W)."""
     recorder = TrajectoryRecorder(generator, FRAMES)

@@ -15,13 +15,13 @@ import numpy as np
 from components.common.atomic import replacing
 from components.common.chunks import CHUNK
 from components.common.errors import InputError
-from components.data.card import DataCard
-from components.data.external import Outside, look, read
+from components.data.card import DatasetCard
+from components.data.external import ExternalImages, scan_images, read
 from components.data.sources.images import colour_of
 from components.families.artifact import load_model
 from components.families.catalogue import conditions
 from components.sampling.reconstruction_error import errors_of
-from models.family import Card
+from models.family import DataSpec
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def score_folder(
     colour_of(background or "white")
     data = prepared_as(card, background or described.get("background"))
     with tempfile.TemporaryDirectory() as scratch:
-        outside = look(folder, data, Path(scratch))
+        outside = scan_images(folder, data, Path(scratch))
         errors = np.concatenate([errors_of(generator, images) for images in chunks(outside, data)])
     scored = [
         Scored(file, float(error), bool(error > threshold))
@@ -72,19 +72,19 @@ def why_not(described: Mapping[str, Any]) -> str | None:
         return (
             f"{family} does not score images: that is for models that make vectors of them (autoencoder, vae)"
         )
-    if "label" in conditions(family, described["config"], Card.from_json(described["card"])):
+    if "label" in conditions(family, described["config"], DataSpec.from_json(described["card"])):
         return f"this {family} is told classes, which images of a folder do not have"
     return None
 
 
-def prepared_as(card: Card, background: str | None) -> DataCard:
+def prepared_as(card: DataSpec, background: str | None) -> DatasetCard:
     """The card of a data set with the image format that a model was trained on."""
     fields: dict[str, Any] = dict.fromkeys(("title", "source", "licence", "credit"), "")
     fields |= {"resolution": card.resolution, "channels": card.channels, "background": background}
-    return DataCard(name="of the model", counts={}, **fields)
+    return DatasetCard(name="of the model", counts={}, **fields)
 
 
-def chunks(outside: Outside, card: DataCard) -> Iterator[np.ndarray]:
+def chunks(outside: ExternalImages, card: DatasetCard) -> Iterator[np.ndarray]:
     """The images of a folder in chunks."""
     n = len(outside.paths)
     return (read(outside, range(start, min(start + CHUNK, n)), card) for start in range(0, n, CHUNK))

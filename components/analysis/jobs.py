@@ -10,11 +10,11 @@ import numpy as np
 from components.analysis import views
 from components.analysis.view import Judge, Subject
 from components.common.threads import using_threads
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.evaluation import evaluate
 from components.evaluation.jobs import open_reference
-from components.evaluation.reference import Judged, Reference
+from components.evaluation.reference import EvaluationSample, Reference
 from components.evaluation.requests import Use
 from components.families.artifact import load_model
 from components.families.catalogue import conditions
@@ -53,7 +53,7 @@ def open_subject(job: Use, store: Store) -> Subject:
         generator.to(job.device),
         card,
         {name: open_split(folder, name) for name in SPLITS},
-        names=DataCard.read(folder).labels,
+        names=DatasetCard.read(folder).labels,
         conditional="label" in conditions(described["family"], described["config"], card),
         seed=job.seed,
         device=job.device,
@@ -66,6 +66,6 @@ def judge_of(reference: Reference) -> Judge:
     """A function that evaluates images which are not the family's samples with the same metrics."""
 
     def judge(images: np.ndarray, labels: np.ndarray | None) -> Metrics:
-        return evaluate.judge(Judged(reference.extractor(images), labels), reference)
+        return evaluate.evaluate_samples(EvaluationSample(reference.extractor(images), labels), reference)
 
     return judge

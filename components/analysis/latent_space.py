@@ -12,7 +12,7 @@ from components.analysis.likelihood import divergences, posteriors
 from components.analysis.view import Picture, Subject, View, table
 from components.common import seeds
 from components.metrics.distances import Estimate
-from components.records.evaluation import JudgedMetric, Metrics
+from components.records.evaluation import MetricResult, Metrics
 from components.sampling import generate, sheets
 
 GAUSSIANS = (1, 3, 10, 30)  # in the mixture, of which validation chooses
@@ -42,7 +42,7 @@ def draws(subject: Subject) -> View | None:
     first = next(iter(metrics.values()))
     columns = metric_labels(first)
     rows = [(name, [estimate(of[key]) for key in columns]) for name, of in metrics.items()]
-    baseline = ", ".join(f"{label} {first[key].floor or 0.0:.3g}" for key, label in columns.items())
+    baseline = ", ".join(f"{label} {first[key].real_baseline or 0.0:.3g}" for key, label in columns.items())
     return View(
         "draws",
         "Images from codes that are drawn",
@@ -116,7 +116,7 @@ def metric_labels(metrics: Metrics) -> dict[str, str]:
     return {key: label for key, label in (frechet | COLUMNS).items() if key in metrics}
 
 
-def estimate(metric: JudgedMetric) -> Estimate:
+def estimate(metric: MetricResult) -> Estimate:
     """A metric's value with its interval."""
     return Estimate(metric.value, metric.low, metric.high)
 

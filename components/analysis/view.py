@@ -19,7 +19,7 @@ from components.metrics.distances import Estimate
 from components.records import analysis
 from components.records.analysis import Cell, Column, Line, Plot, Row, Table
 from components.records.evaluation import Metrics
-from models.family import Batch, Card, Generator, Noise
+from models.family import Batch, DataSpec, Generator, Noise
 
 TRAINING, TESTED = 5000, 1000  # images of a split that are used, at most
 NARROW = 1024  # pixels of an image, times its colours, up to which principal components are exact
@@ -147,7 +147,7 @@ class Subject:
     """A generator that encodes images, and the images that it is analysed on."""
 
     generator: Generator
-    card: Card
+    card: DataSpec
     splits: Mapping[str, Split]  # train, validation, test
     names: Sequence[str] | None = None  # of the classes
     conditional: bool = False  # on the class

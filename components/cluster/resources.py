@@ -59,7 +59,7 @@ def room(cores: float, gpus: float, *, threads: int, gpu_share: float = 0.0) -> 
     return min(processes, int(gpus) * int(1 / gpu_share + 1e-6)) if gpu_share else processes
 
 
-def side_by_side(experiment: Experiment, of: int | None = None) -> int:
+def concurrent_trainings(experiment: Experiment, of: int | None = None) -> int:
     """Return how many trainings to start at once: what fits this machine, or all if Ray queues them.
 
     Args:

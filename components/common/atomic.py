@@ -15,7 +15,7 @@ NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EM
 
 
 @contextmanager
-def beside(path: Path) -> Iterator[Path]:
+def temporary_sibling(path: Path) -> Iterator[Path]:
     """Yield an unused path next to `path`, in the same file system, and remove what is there afterwards."""
     temporary = path.parent / f"{HIDDEN}{uuid.uuid4().hex[:12]}"
     try:
@@ -28,7 +28,7 @@ def beside(path: Path) -> Iterator[Path]:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path; its file replaces `path` after the block, once synced to disk."""
-    with beside(path) as temporary:
+    with temporary_sibling(path) as temporary:
         yield temporary
         _sync(temporary)
         os.replace(temporary, path)
@@ -42,7 +42,7 @@ def create(path: Path, data: bytes) -> bool:
     """
     if path.exists():
         return False
-    with beside(path) as temporary:
+    with temporary_sibling(path) as temporary:
         temporary.write_bytes(data)
         _sync(temporary)
         try:

@@ -12,7 +12,7 @@ from models.search_space import tunable
 MIN_SIGMA_REL, MAX_SIGMA_REL = 0.01, 0.28  # 1 / sqrt(12) = 0.289 is the plain mean of all steps
 
 
-class Milestone(Section):
+class SettingChange(Section):
     """A change of some of the family's settings before step `step` (counted from 0)."""
 
     step: int = Field(ge=1)
@@ -66,7 +66,7 @@ class Train(Section):
     health_every: int = Field(50, ge=1)
     max_treatments: int = Field(3, ge=0)  # maximum; then the training stops
     smoke: bool = False  # every phase is due at least twice, even in few steps
-    setting_changes: tuple[Milestone, ...] = ()  # a schedule of settings, such as population-based training yields
+    setting_changes: tuple[SettingChange, ...] = ()  # a schedule of settings, such as population-based training yields
     # fmt: on
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from components.common.errors import InputError, RunError
 from components.common.hashing import digest, json_sha256
 
 if TYPE_CHECKING:
-    from models.family import Card, SourceShape
+    from models.family import DataSpec, SourceShape
 
 
 SPLITS = ("train", "validation", "test")
@@ -44,7 +44,7 @@ class Sources(BaseModel):
         return SourceShape(self.channels, self.resolution)
 
 
-class DataCard(BaseModel):
+class DatasetCard(BaseModel):
     """A prepared data set, described. Written last, so a folder with a card is whole."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,12 +78,12 @@ class DataCard(BaseModel):
         return len(self.labels or [])
 
     @property
-    def card(self) -> Card:
+    def card(self) -> DataSpec:
         """What a network must know of the images."""
-        from models.family import Card
+        from models.family import DataSpec
 
         source = self.sources.shape if self.sources else None
-        return Card(self.channels, self.resolution, self.num_classes, source=source)
+        return DataSpec(self.channels, self.resolution, self.num_classes, source=source)
 
     def to_json(self) -> str:
         """The same card always as the same bytes; without sources as before there were any."""
@@ -93,7 +93,7 @@ class DataCard(BaseModel):
         )
 
     @classmethod
-    def read(cls, folder: Path) -> DataCard:
+    def read(cls, folder: Path) -> DatasetCard:
         """The card of the data set in `folder`."""
         path = Path(folder) / "card.json"
         try:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from components.common.errors import InputError
 from components.data.card import SPLITS
-from components.data.text.encoded import Text, open_text
+from components.data.text.encoded import SplitCaptions, open_text
 from models.family import Batch
 
 Rows = np.ndarray | Sequence[int]
@@ -27,7 +27,7 @@ class Pixels(Protocol):
     def __getitem__(self, rows: Any, /) -> np.ndarray: ...
 
 
-class Shards:
+class ShardedArray:
     """Several arrays on disk read as one: [integer array] gives rows of uint8 (n, C, H, W)."""
 
     def __init__(self, arrays: Sequence[np.ndarray]):
@@ -67,10 +67,10 @@ class Shards:
         return self[:].astype(dtype or np.uint8, copy=False)
 
 
-class Chosen(Shards):
+class Subset(ShardedArray):
     """Some rows of images, in an order of their own; read when they are asked for, never all at once."""
 
-    def __init__(self, images: Shards | np.ndarray, rows: np.ndarray):
+    def __init__(self, images: ShardedArray | np.ndarray, rows: np.ndarray):
         self.images, self.rows = images, rows
 
     def __len__(self) -> int:
@@ -89,12 +89,12 @@ class Chosen(Shards):
 class Split:
     """One split of a data set, memory-mapped."""
 
-    images: Shards  # uint8 (N, C, H, W)
+    images: ShardedArray  # uint8 (N, C, H, W)
     labels: np.ndarray | None = None  # (N,) int64
     captions: list[str] | None = None
-    sources: Shards | None = None  # uint8 (M, C', H', W'); of pairs, M = N
-    latents: Shards | None = None  # float16 (N, 2, c, h, w): mean and log variance of an upstream encoder
-    text: Text | None = None  # the captions, encoded
+    sources: ShardedArray | None = None  # uint8 (M, C', H', W'); of pairs, M = N
+    latents: ShardedArray | None = None  # float16 (N, 2, c, h, w): mean and log variance of an upstream encoder
+    text: SplitCaptions | None = None  # the captions, encoded
 
     def __len__(self) -> int:
         return len(self.images)
@@ -131,7 +131,7 @@ class Split:
         rows = np.flatnonzero(self.labels != label)
         if not len(rows):
             raise InputError(f"without class {label} no image is left")
-        return Split(Chosen(self.images, rows), self.labels[rows])
+        return Split(Subset(self.images, rows), self.labels[rows])
 
 
 def open_split(folder: Path, split: str, encoded: Path | None = None, *, sources: bool = False) -> Split:
@@ -152,17 +152,17 @@ def open_split(folder: Path, split: str, encoded: Path | None = None, *, sources
     if sources and not (folder / "sources-00000.npy").is_file():
         raise InputError(f"{folder} holds no sources: prepare the data set first")
     return Split(
-        images=open_shards(folder, "images"),
+        images=open_sharded_array(folder, "images"),
         labels=np.load(labels) if labels.exists() else None,
         captions=json.loads(captions.read_text("utf-8")) if captions.exists() else None,
-        sources=open_shards(folder, "sources") if sources else None,
+        sources=open_sharded_array(folder, "sources") if sources else None,
         text=None if encoded is None else open_text(encoded, split),
     )
 
 
-def open_shards(folder: Path, stem: str) -> Shards:
+def open_sharded_array(folder: Path, stem: str) -> ShardedArray:
     """The arrays `stem`-00000.npy, `stem`-00001.npy... as one, without reading them."""
-    return Shards([np.load(path, mmap_mode="r") for path in sorted(folder.glob(f"{stem}-*.npy"))])
+    return ShardedArray([np.load(path, mmap_mode="r") for path in sorted(folder.glob(f"{stem}-*.npy"))])
 
 
 def batch_of(
@@ -172,9 +172,9 @@ def batch_of(
     labels: np.ndarray | None = None,
     sources: Pixels | None = None,
     source_rows: Rows | None = None,
-    text: Text | None = None,
+    text: SplitCaptions | None = None,
     masks: Pixels | None = None,
-    latents: Shards | None = None,
+    latents: ShardedArray | None = None,
 ) -> Batch:
     """Returns a batch on the CPU, images in [-1, 1].
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from components.common.atomic import remove
 from components.common.errors import InputError
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.sources.folder import Request, attempt, examples, in_order, refuse_too_many
 from components.data.sources.images import Rendering, header, is_grey, render
 from components.data.sources.listing import Files, local_folder, scan
@@ -28,7 +28,7 @@ DECODERS = 2  # threads that decode images
 
 
 @dataclass(frozen=True)
-class Outside:
+class ExternalImages:
     """A folder of images and how to prepare them; contains no pixels, so that it can be sent to workers."""
 
     root: Path  # on this machine
@@ -38,7 +38,7 @@ class Outside:
     resized: int  # images that are not squares of the data set's size
 
 
-def look(source: str | Path, card: DataCard, scratch: Path) -> Outside:
+def scan_images(source: str | Path, card: DatasetCard, scratch: Path) -> ExternalImages:
     """List the images below `source`, a folder or fsspec URL; read their headers but decode no pixels.
 
     A remote folder is copied below `scratch`, which must exist as long as images are read.
@@ -55,7 +55,7 @@ def look(source: str | Path, card: DataCard, scratch: Path) -> Outside:
     preparation = RESIZED if resized else AS_THEY_ARE
     if any(kind in JPEG for _, kind in headers):
         preparation += FROM_JPEG
-    return Outside(root, files.paths, labels_of(files.paths, card), preparation, resized)
+    return ExternalImages(root, files.paths, labels_of(files.paths, card), preparation, resized)
 
 
 def mirror(scratch: Path) -> Path:
@@ -96,7 +96,7 @@ def refuse(files: Files, source: str | Path) -> None:
     refuse_too_many(files, Request(), source)
 
 
-def labels_of(paths: list[str], card: DataCard) -> np.ndarray | None:
+def labels_of(paths: list[str], card: DatasetCard) -> np.ndarray | None:
     """Return the class of each image by its folder: all by name, else all by number, else None."""
     names = card.labels or []
     for naming in ({name: i for i, name in enumerate(names)}, {str(i): i for i in range(len(names))}):
@@ -111,7 +111,7 @@ def class_of(path: str, naming: Mapping[str, int]) -> int | None:
     return next((naming[name] for name in map(clean, path.split("/")[:-1]) if name in naming), None)
 
 
-def read(outside: Outside, rows: Sequence[int] | range, card: DataCard) -> np.ndarray:
+def read(outside: ExternalImages, rows: Sequence[int] | range, card: DatasetCard) -> np.ndarray:
     """Read the images at `rows` as uint8 (n, C, H, W), prepared like those of the data set.
 
     Raises:

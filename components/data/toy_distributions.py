@@ -18,10 +18,10 @@ from torch import Tensor
 
 from components.common.seeds import derive
 from components.data.dataset import to_float
-from models.family import Batch, Card, Generator, Noise
+from models.family import Batch, DataSpec, Generator, Noise
 
-POINT = Card(channels=2, resolution=1)
-STACKED = Card(channels=3, resolution=28)
+POINT = DataSpec(channels=2, resolution=1)
+STACKED = DataSpec(channels=3, resolution=28)
 NEAR = 3.0  # standard deviations within which a sample belongs to a mode, as in PacGAN
 
 

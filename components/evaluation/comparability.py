@@ -11,7 +11,7 @@ from typing import Any
 
 from components.common.errors import InputError
 from components.common.hashing import json_sha256
-from components.records.evaluation import JudgedMetric
+from components.records.evaluation import MetricResult
 
 # How images came about, where somebody vouches for it.
 INDEPENDENT = "one independent seed an image, none of them used to select"
@@ -40,7 +40,7 @@ def key(recipe: Mapping[str, Any]) -> str:
     return json_sha256(recipe)[:16]
 
 
-def difference(a: JudgedMetric, b: JudgedMetric) -> str | None:
+def difference(a: MetricResult, b: MetricResult) -> str | None:
     """Why `a` may not be compared with `b`, in words; None if it may."""
     if a.comparability == b.comparability:
         return None
@@ -65,7 +65,7 @@ def _written(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value if value is not None else "none")
 
 
-def ranked(metrics: Mapping[str, JudgedMetric]) -> list[str]:
+def ranked(metrics: Mapping[str, MetricResult]) -> list[str]:
     """The owners of `metrics`, one number each of the same measure, best first.
 
     Raises:

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluation.metric import PERFECT, RETRIEVAL, SEEN, Recipe, warned
+from components.evaluation.metric import PERFECT, RETRIEVAL, SEEN, Recipe, with_notes
 from components.evaluation.ranking import rank_by
 from components.evaluation.reference import (
     CLASSIFIER_STEPS,
-    Judged,
+    EvaluationSample,
     Reference,
     Sample,
     by_class,
@@ -55,7 +55,7 @@ __all__ = [
 
 def task_metrics(
     task: Task,
-    judged: Judged,
+    judged: EvaluationSample,
     ref: Reference,
     split: str = "test",
     *,
@@ -76,15 +76,15 @@ def task_metrics(
     """
     metrics: Metrics = {}
     if "pairs" in task.metrics:
-        metrics |= judge_pairs(judged, pairs or {}, ref, split)
+        metrics |= evaluate_pairs(judged, pairs or {}, ref, split)
     if "set" in task.metrics:
-        metrics |= judge(judged, ref, split)
+        metrics |= evaluate_samples(judged, ref, split)
     if "retrieval" in task.metrics and captions is not None and caption_names is not None:
-        metrics |= judge_retrieval(judged, captions, caption_names, ref, split)
+        metrics |= evaluate_retrieval(judged, captions, caption_names, ref, split)
     return metrics
 
 
-def judge(judged: Judged, ref: Reference, split: str = "test") -> Metrics:
+def evaluate_samples(judged: EvaluationSample, ref: Reference, split: str = "test") -> Metrics:
     """Every measure that these images and this extractor allow, n images on both sides.
 
     n is the number of judged images, or what the data set has to compare with if that is fewer.
@@ -111,11 +111,11 @@ def judge(judged: Judged, ref: Reference, split: str = "test") -> Metrics:
     )
     if fake.labels is not None and real.labels is not None:
         metrics |= _conditional(judged, ref, recipe, real, fake, floors, rows)
-    return warned(metrics, ref, n)
+    return with_notes(metrics, ref, n)
 
 
 def _conditional(
-    judged: Judged,
+    judged: EvaluationSample,
     ref: Reference,
     recipe: Recipe,
     real: Sample,
@@ -141,8 +141,8 @@ def _conditional(
     return metrics
 
 
-def judge_retrieval(
-    judged: Judged, asked: np.ndarray, names: np.ndarray, ref: Reference, split: str = "test"
+def evaluate_retrieval(
+    judged: EvaluationSample, asked: np.ndarray, names: np.ndarray, ref: Reference, split: str = "test"
 ) -> Metrics:
     """Whether images drawn for held-out captions are nearest to the real images of these captions.
 
@@ -160,8 +160,8 @@ def judge_retrieval(
     return {RETRIEVAL: recipe.metric(RETRIEVAL, hits, floor=chance(asked, names), **details)}
 
 
-def judge_pairs(
-    judged: Judged, values: Mapping[str, np.ndarray], ref: Reference, split: str = "test"
+def evaluate_pairs(
+    judged: EvaluationSample, values: Mapping[str, np.ndarray], ref: Reference, split: str = "test"
 ) -> Metrics:
     """How close images come to their own targets: the first N of the split, row by row.
 
@@ -189,7 +189,7 @@ def judge_pairs(
     distance = frechet_estimate(real, judged.features)
     metrics["r_kid"] = recipe.metric("r_kid", close, floor=0.0)
     metrics[frechet] = recipe.metric(frechet, distance, floor=0.0)
-    return warned(metrics, ref, n)
+    return with_notes(metrics, ref, n)
 
 
 def neighbours(features: np.ndarray, ref: Reference) -> tuple[np.ndarray, Neighbours]:

@@ -20,13 +20,13 @@ from components.common.chunks import CHUNK
 from components.common.errors import RunError
 from components.common.threads import using_threads
 from components.config.evaluate import Evaluate
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.data.text.encoded import open_text
 from components.evaluation import evaluate, stability
-from components.evaluation.parts import gather, leave, left
-from components.evaluation.reference import Judged, Reference, describe
-from components.evaluation.requests import Draw, Places, Verdict
+from components.evaluation.parts import merge_parts, write_part, read_part
+from components.evaluation.reference import EvaluationSample, Reference, describe
+from components.evaluation.requests import SampleRequest, EvaluationPaths, EvaluateRequest
 from components.evaluation.samples import baseline_images, open_model, sample_for_evaluation
 from components.extractors.extractor import Extractor
 from components.extractors.load import load_extractor
@@ -62,27 +62,27 @@ def extractor(store_url: str, data: str, out: str, settings: dict[str, Any], thr
     return described
 
 
-def look_at_split(places: Places, split: str, start: int, n: int) -> None:
+def extract_features(places: EvaluationPaths, split: str, start: int, n: int) -> None:
     """Leave the features of real images [start, start + n) of a split."""
     store, parts = places.open(), f"{places.parts}/{split}"
-    if left(store, parts, start):
+    if read_part(store, parts, start):
         return
     with using_threads(places.threads):
         see = load_extractor(store.local_copy(places.extractor))
         images = open_split(store.local_copy(places.data), split).images
-        leave(store, parts, start, {"features": see(images[np.arange(start, start + n)])})
+        write_part(store, parts, start, {"features": see(images[np.arange(start, start + n)])})
 
 
-def reference(places: Places, out: str, samples: int) -> dict[str, Any]:
+def reference(places: EvaluationPaths, out: str, samples: int) -> dict[str, Any]:
     """Complete the reference: features of all splits, floors, and a picture of real images."""
     store = places.open()
     prepared, see = store.local_copy(places.data), store.local_copy(places.extractor)
     with using_threads(places.threads), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for split in DataCard.read(prepared).counts:
+        for split in DatasetCard.read(prepared).counts:
             part = folder / "features" / split
             part.mkdir(parents=True)
-            gather(store, f"{places.parts}/{split}", "features", part)
+            merge_parts(store, f"{places.parts}/{split}", "features", part)
             (part / "features.npy").rename(folder / "features" / f"{split}.npy")
             part.rmdir()
         info = describe(prepared, folder, see, samples)
@@ -99,14 +99,14 @@ def reference(places: Places, out: str, samples: int) -> dict[str, Any]:
     return {"reference": info, "real": real.to_json()}
 
 
-def draw(job: Draw) -> dict[str, Any]:
+def sample(job: SampleRequest) -> dict[str, Any]:
     """Leave features of the images, their labels, and how close each is to its target where it has one.
 
     Returns n and the seconds that sampling alone took.
     """
     places = job.places
     store = places.open()
-    if told := left(store, places.parts, job.start):
+    if told := read_part(store, places.parts, job.start):
         return told
     assert job.start % CHUNK == 0, "a range begins with a chunk"
     with using_threads(places.threads):
@@ -126,7 +126,7 @@ def draw(job: Draw) -> dict[str, Any]:
             images = baseline_images(generator, inputs, job.n, job.seed, start=job.start, device=job.device)
             of_baseline = {} if images is None else seen(images, see, samples.targets, job.lpips)
             arrays |= {f"{BASELINE}{name}": array for name, array in of_baseline.items()}
-    return leave(store, places.parts, job.start, arrays, n=job.n, seconds=samples.seconds)
+    return write_part(store, places.parts, job.start, arrays, n=job.n, seconds=samples.seconds)
 
 
 def seen(
@@ -152,7 +152,7 @@ def pair_values(targets: np.ndarray, images: np.ndarray, trunk: str | None) -> d
     return values
 
 
-def judge(job: Verdict) -> Evaluation:
+def evaluate_family(job: EvaluateRequest) -> Evaluation:
     """Return the metrics of a family's images and, of its published samples, the nearest training images.
 
     Raises:
@@ -165,10 +165,10 @@ def judge(job: Verdict) -> Evaluation:
     result = Evaluation()
     with using_threads(job.places.threads), tempfile.TemporaryDirectory() as name:
         ref, parts, out = open_reference(store, job.places), job.places.parts, Path(name)
-        captions = gather(store, parts, "captions", out)
+        captions = merge_parts(store, parts, "captions", out)
         result.metrics = evaluate.task_metrics(
             task,
-            read_judged(store, parts, out),
+            read_samples(store, parts, out),
             ref,
             pairs=_pairs(store, parts, out),
             captions=captions,
@@ -184,20 +184,20 @@ def judge(job: Verdict) -> Evaluation:
 
 def _baseline(store: Store, task: Task, parts: str, out: Path, ref: Reference) -> Baseline | None:
     """Return the metrics of the task's baseline on the same sources, if it was sampled."""
-    features = gather(store, parts, f"{BASELINE}features", out)
+    features = merge_parts(store, parts, f"{BASELINE}features", out)
     if features is None:
         return None
     pairs = _pairs(store, parts, out, BASELINE)
     return Baseline(
-        name=str(task.baseline), metrics=evaluate.task_metrics(task, Judged(features), ref, pairs=pairs)
+        name=str(task.baseline), metrics=evaluate.task_metrics(task, EvaluationSample(features), ref, pairs=pairs)
     )
 
 
-def _caption_names(store: Store, places: Places) -> np.ndarray:
+def _caption_names(store: Store, places: EvaluationPaths) -> np.ndarray:
     return open_text(store.local_copy(places.captions), "test").rows
 
 
-def open_reference(store: Store, places: Places) -> Reference:
+def open_reference(store: Store, places: EvaluationPaths) -> Reference:
     """What samples are judged against, at hand."""
     return Reference.read(
         store.local_copy(places.reference),
@@ -206,20 +206,20 @@ def open_reference(store: Store, places: Places) -> Reference:
     )
 
 
-def read_judged(store: Store, parts: str, out: Path, **about: str) -> Judged:
+def read_samples(store: Store, parts: str, out: Path, **about: str) -> EvaluationSample:
     """What the jobs have left of the images to be judged."""
-    features, labels, images = (gather(store, parts, name, out) for name in ("features", "labels", "images"))
+    features, labels, images = (merge_parts(store, parts, name, out) for name in ("features", "labels", "images"))
     assert features is not None
-    return Judged(features, labels, images, **about)
+    return EvaluationSample(features, labels, images, **about)
 
 
 def _pairs(store: Store, parts: str, out: Path, of: str = "") -> dict[str, np.ndarray]:
     names = ("mse", "mae", "psnr", "ssim", "lpips")
-    values = {name: gather(store, parts, f"{of}{PAIR}{name}", out) for name in names}
+    values = {name: merge_parts(store, parts, f"{of}{PAIR}{name}", out) for name in names}
     return {name: each for name, each in values.items() if each is not None}
 
 
-def _neighbours(store: Store, job: Verdict, table: SampleTable, ref: Reference) -> Neighbours:
+def _neighbours(store: Store, job: EvaluateRequest, table: SampleTable, ref: Reference) -> Neighbours:
     """Store a picture of the nearest training image of each published sample; return how near they are."""
     assert table.channels and table.resolution and table.count
     array = sheets.decode_webp(store.read_bytes(f"{job.train}/{table.kept}"), table.channels)

@@ -8,11 +8,11 @@ from typing import Any
 
 from components.common.chunks import CHUNK
 from components.evaluation import comparability
-from components.evaluation.reference import CHOICE_SEED, SCHEMA, Judged, Reference
+from components.evaluation.reference import CHOICE_SEED, SCHEMA, EvaluationSample, Reference
 from components.evaluation.snapshot import ENOUGH
 from components.metrics.distances import Estimate
 from components.metrics.retrieval import TOP
-from components.records.evaluation import JudgedMetric, Metrics
+from components.records.evaluation import MetricResult, Metrics
 
 ROUNDING = "uint8, x * 127.5 + 127.5 rounded to nearest even"  # dataset.py:to_uint8, on both sides
 
@@ -52,7 +52,7 @@ class Recipe:
     """How the numbers of one judgement are measured: what all their comparability keys have in common."""
 
     ref: Reference
-    judged: Judged
+    judged: EvaluationSample
     split: str
     n: int
     more: Mapping[str, Any] | None = None
@@ -67,7 +67,7 @@ class Recipe:
         n_real: int | None = None,
         split: str | None = None,
         **more: Any,
-    ) -> JudgedMetric:
+    ) -> MetricResult:
         """A number with all that says what it means."""
         seen = self.ref.extractor.described if by_extractor else {}
         recipe = {
@@ -89,12 +89,12 @@ class Recipe:
             **(self.more or {}),
             **more,
         }
-        return JudgedMetric(
+        return MetricResult(
             value=estimate.value,
             low=estimate.low,
             high=estimate.high,
             interval=None if estimate.low is None else INTERVALS.get(name, JACKKNIFE),
-            floor=floor,
+            real_baseline=floor,
             n=self.n,
             extractor=recipe["extractor"],
             extractor_hash=recipe["extractor_hash"],
@@ -105,7 +105,7 @@ class Recipe:
         )
 
 
-def warned(metrics: Metrics, ref: Reference, n: int) -> Metrics:
+def with_notes(metrics: Metrics, ref: Reference, n: int) -> Metrics:
     """The same, with a note on each number that n images for so many features make doubtful."""
     for name, metric in metrics.items():
         frechet = "fid" in name or "frechet" in name

@@ -13,7 +13,7 @@ from components.common.errors import RunError
 from components.store import Store
 
 
-def leave(
+def write_part(
     store: Store, parts: str, start: int, arrays: Mapping[str, np.ndarray], **told: Any
 ) -> dict[str, Any]:
     """Store the arrays of the range that begins at `start` as one part; done.json, with `told`, last."""
@@ -25,7 +25,7 @@ def leave(
     return told
 
 
-def left(store: Store, parts: str, start: int) -> dict[str, Any] | None:
+def read_part(store: Store, parts: str, start: int) -> dict[str, Any] | None:
     """What is told of the part that begins at `start`; None if it is not complete."""
     try:
         told: dict[str, Any] = store.read_json(f"{parts}/{start:08d}/done.json")
@@ -34,7 +34,7 @@ def left(store: Store, parts: str, start: int) -> dict[str, Any] | None:
     return told
 
 
-def gather(store: Store, parts: str, name: str, out: Path) -> np.ndarray | None:
+def merge_parts(store: Store, parts: str, name: str, out: Path) -> np.ndarray | None:
     """The array `name` of all parts as one, memory-mapped in the folder `out`; None if there is none."""
     starts = store.list(parts)
     if not starts or not store.exists(f"{parts}/{starts[0]}/{name}.npy"):

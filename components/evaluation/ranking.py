@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.records.evaluation import JudgedMetric
+from components.records.evaluation import MetricResult
 
 
-def rank_by(metrics: Mapping[str, JudgedMetric]) -> str:
+def rank_by(metrics: Mapping[str, MetricResult]) -> str:
     """The judged metric that ranks: the Frechet distance where there are images enough for it, else KID."""
     for name in ("fid", "frechet_distance", "rfid", "r_frechet_distance"):
         if name in metrics and not metrics[name].note:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from components.common.errors import InputError
-from components.data.card import DataCard
-from components.data.dataset import Chosen, open_split
+from components.data.card import DatasetCard
+from components.data.dataset import Subset, open_split
 from components.evaluation import comparability
 from components.extractors.extractor import Extractor
 from components.extractors.load import load_extractor
@@ -55,7 +55,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Judged(Sample):
+class EvaluationSample(Sample):
     """Images to be judged, and how they came about."""
 
     images: Any = None  # rows of uint8 (N, C, H, W), where a classifier is to be trained on them
@@ -96,12 +96,12 @@ class Reference:
 
     def most(self, split: str) -> int:
         """The largest n that can be judged: as many real images, and as many others for the floor."""
-        return min(len(self.splits[split]), len(self.splits[beside(split)]))
+        return min(len(self.splits[split]), len(self.splits[other_split(split)]))
 
     def floors(self, split: str, n: int) -> dict[str, float]:
         """What `n` real images of another split score against `n` of this one."""
         known = self.info.get("floors", {}).get(split, {}).get(str(n))
-        return known or floors(self, split, n)
+        return known or real_baselines(self, split, n)
 
     @property
     def closest(self) -> float:
@@ -126,14 +126,14 @@ def choose(length: int, n: int) -> np.ndarray:
     return np.random.RandomState(CHOICE_SEED).permutation(length)[:n]  # a stream that numpy never changes
 
 
-def beside(split: str) -> str:
+def other_split(split: str) -> str:
     """The split whose real images show what is possible against `split`."""
     return "test" if split == "train" else "train"
 
 
 def describe(data: Path, folder: Path, extractor: Path, samples: int) -> dict[str, Any]:
     """Complete the reference in `folder`, where features lie already, with reference.json; returns that."""
-    card = DataCard.read(data)
+    card = DatasetCard.read(data)
     for split in card.counts:
         if len(np.load(folder / "features" / f"{split}.npy", mmap_mode="r")) < FEWEST:
             count = f"data set {card.name} has only {card.counts[split]} {split} images"
@@ -154,18 +154,18 @@ def describe(data: Path, folder: Path, extractor: Path, samples: int) -> dict[st
     info |= {
         "extractor": ref.extractor.described,
         "n": n,
-        "floors": {"test": {str(n): floors(ref, "test", n)}},
+        "floors": {"test": {str(n): real_baselines(ref, "test", n)}},
     }
     (folder / "reference.json").write_text(json.dumps(info, indent=1, allow_nan=False))
     return info
 
 
-def floors(ref: Reference, split: str, n: int, *, train: bool = True) -> dict[str, float]:
+def real_baselines(ref: Reference, split: str, n: int, *, train: bool = True) -> dict[str, float]:
     """What real images score: `n` of another split against `n` of `split`; of reconstructions, perfection.
 
     Without `train`, not what takes a network to be trained.
     """
-    real, other = ref.real(split, n), ref.real(beside(split), n)
+    real, other = ref.real(split, n), ref.real(other_split(split), n)
     found = {name: e.value for name, e in estimates(ref, real, other).items()}
     held_out = "validation" if split != "validation" else "test"  # closeness was calibrated on test
     found["memorised"] = memorised(ref.to_train(held_out), ref.closest).value
@@ -176,7 +176,7 @@ def floors(ref: Reference, split: str, n: int, *, train: bool = True) -> dict[st
     if ref.extractor.classes == "own":
         found["label_accuracy"] = correct_labels(ref.extractor, ref.splits[split]) / len(ref.splits[split])
     if train:
-        images, rows = open_split(ref.data, beside(split)).images, choose(len(ref.splits[beside(split)]), n)
+        images, rows = open_split(ref.data, other_split(split)).images, choose(len(ref.splits[other_split(split)]), n)
         found["classification_accuracy"] = classification_accuracy(
             ref, images, other.labels, rows, split
         ).value
@@ -226,7 +226,7 @@ def classification_accuracy(
     assert labels is not None
     order = np.argsort(rows)  # in file order: they are memory-mapped
     network = train_classifier(
-        Chosen(images, rows[order]),
+        Subset(images, rows[order]),
         labels[order],
         len(ref.info["data"]["labels"]),
         steps=CLASSIFIER_STEPS,

@@ -10,7 +10,7 @@ from components.store import Store
 
 
 @dataclass(frozen=True)
-class Places:
+class EvaluationPaths:
     """Where things lie: folders in the store, but for the store itself."""
 
     store: str  # URL
@@ -27,10 +27,10 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Draw:
+class SampleRequest:
     """A sampling job: images [start, start + n) of the stream of this seed, looked at as they are drawn."""
 
-    places: Places
+    places: EvaluationPaths
     model: str  # folder in the store
     n: int
     seed: int
@@ -42,10 +42,10 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class EvaluateRequest:
     """A judging job on the parts that `draw` left."""
 
-    places: Places
+    places: EvaluationPaths
     train: str  # folder of the training attempt
     family: str
     out: str  # folder of the judging attempt
@@ -56,7 +56,7 @@ class Verdict:
 class Variant:
     """A job of a study: draw the first `n` images of a seed with some settings changed, and judge them."""
 
-    places: Places
+    places: EvaluationPaths
     model: str  # folder in the store
     n: int
     seed: int
@@ -71,7 +71,7 @@ class Variant:
 class Use:
     """A job on what codes are good for: one view of a model."""
 
-    places: Places
+    places: EvaluationPaths
     model: str  # folder in the store
     view: str  # its name, of what is left too: <parts>/<view>.json, and pictures in <out>
     seed: int

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from components.common.chunks import CHUNK
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import Split, open_split
 from components.families.artifact import load_model
 from components.families.catalogue import task_of
@@ -21,7 +21,7 @@ from components.sampling import generate
 from components.sampling.conditions import conditions_of
 from components.sampling.sources import source_images
 from components.store import Store
-from models.family import Card, Generator
+from models.family import DataSpec, Generator
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class EvaluationInputs:
 
     family: str
     config: dict[str, Any]
-    card: Card
-    data: DataCard
+    card: DataSpec
+    data: DatasetCard
     split: Split
 
     @property
@@ -90,7 +90,7 @@ def open_model(
     encoded = store.local_copy(captions) if card.text else None
     opened = open_split(Path(folder), split, encoded, sources=card.source is not None)
     inputs = EvaluationInputs(
-        described["family"], described["config"], card, DataCard.read(Path(folder)), opened
+        described["family"], described["config"], card, DatasetCard.read(Path(folder)), opened
     )
     return generator.to(device), inputs
 

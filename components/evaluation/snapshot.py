@@ -23,7 +23,7 @@ from components.store import Store
 ENOUGH = 2  # times the feature dimension: with fewer images a Frechet distance is mostly bias
 
 
-class Jury:
+class SnapshotEvaluator:
     """Judges the snapshots of one training against the validation images of its data set.
 
     Args:
@@ -79,7 +79,7 @@ class Jury:
         return self.relative_diversity(features) if np.isfinite(features).all() else 0.0
 
 
-def open_jury(store: Store, reference: str, extractor: str, split: Split, n: int, task: Task) -> Jury:
+def open_jury(store: Store, reference: str, extractor: str, split: Split, n: int, task: Task) -> SnapshotEvaluator:
     """Opens what judges the first `n` samples of a split.
 
     Args:
@@ -91,14 +91,14 @@ def open_jury(store: Store, reference: str, extractor: str, split: Split, n: int
         task: says whether samples have targets.
     """
     targets = split.images[np.arange(n)] if "pairs" in task.metrics else None
-    return Jury(store.local_copy(reference), store.local_copy(extractor), n, targets)
+    return SnapshotEvaluator(store.local_copy(reference), store.local_copy(extractor), n, targets)
 
 
 @dataclass(frozen=True)
-class Selector:
+class SnapshotSelector:
     """Draws a snapshot of a generator and judges it."""
 
-    jury: Jury
+    jury: SnapshotEvaluator
     draw: Callable[[Any], np.ndarray]
 
     def __call__(self, generator: Any) -> dict[str, float]:

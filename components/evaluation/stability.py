@@ -31,11 +31,11 @@ def stability(points: Sequence[Point], key: str = "frechet_distance") -> Stabili
     if len(values) >= 3:
         gained = values[0] - min(values)
         kept = (values[0] - values[-1]) / gained if gained > 0 else 0.0
-        result.backslide, result.kept = backslide(values), float(np.clip(kept, 0, 1))
+        result.regression_ratio, result.kept = regression_ratio(values), float(np.clip(kept, 0, 1))
     return result
 
 
-def backslide(values: Sequence[float]) -> float:
+def regression_ratio(values: Sequence[float]) -> float:
     """Sum of rises / sum of falls of a lower-is-better curve, clamped to [0, 1].
 
     0: every snapshot is at least as good as the last one. 1: whatever was gained was lost again, or

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from components.common.errors import InputError
 from components.common.hashing import digest
 from components.common.threads import using_threads
-from components.data.dataset import Shards, Split
+from components.data.dataset import ShardedArray, Split
 from components.extractors.extractor import CHUNK, Extractor
 from components.extractors.files import verified, write_config
 from components.extractors.preprocess import LARGEST, check_images, prepare_own
@@ -55,7 +55,7 @@ def train_extractor(
 
 
 def train_classifier(
-    images: np.ndarray | Shards,
+    images: np.ndarray | ShardedArray,
     labels: np.ndarray,
     num_classes: int,
     *,
@@ -76,7 +76,7 @@ def train_classifier(
         seed: Seed of the initial weights and the order of images.
         threads: Threads of torch, which change the bits of the result.
     """
-    data = Split(images if isinstance(images, Shards) else Shards([images]), np.asarray(labels))
+    data = Split(images if isinstance(images, ShardedArray) else ShardedArray([images]), np.asarray(labels))
     _, channels, _, resolution = check_images(data.images[np.arange(1)]).shape
     with _repeatable(seed, threads):
         network = SmallNetwork(Recipe("classifier", channels, resolution, num_classes))

@@ -16,7 +16,7 @@ from torch import nn
 from components.common.errors import InputError
 from components.families.catalogue import build
 from components.store import Store
-from models.family import Card, Family, Generator
+from models.family import DataSpec, Family, Generator
 from models.registry import FAMILIES
 
 
@@ -26,7 +26,7 @@ def save_model(
     family: str,
     config: dict[str, Any],
     generator: nn.Module,
-    card: Card,
+    card: DataSpec,
     labels: list[str] | None = None,
     encoder: dict[str, Any] | None = None,
     upstream: Mapping[str, Any] = MappingProxyType({}),
@@ -69,7 +69,7 @@ def save_model(
 
 def load_model(
     folder: os.PathLike[str] | str, changes: Mapping[str, tuple[str, Any]] | None = None
-) -> tuple[Generator, Card, dict[str, Any]]:
+) -> tuple[Generator, DataSpec, dict[str, Any]]:
     """Return the generator in a model folder, its card, and its config.json.
 
     Args:
@@ -109,7 +109,7 @@ def load_model(
 def rebuilt(described: Mapping[str, Any]) -> Family:
     """Build the family that a config.json describes, with its upstream models, newly initialised."""
     upstream = {name: rebuilt(config).generator for name, config in (described.get("upstream") or {}).items()}
-    return build(described["family"], described["config"], Card.from_json(described["card"]), upstream)
+    return build(described["family"], described["config"], DataSpec.from_json(described["card"]), upstream)
 
 
 def _with(name: str, config: dict[str, Any], changes: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:

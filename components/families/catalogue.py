@@ -12,10 +12,10 @@ from torch import nn
 from components.common.errors import InputError
 from components.common.validation import explain
 from components.config.train import Train
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.text.encoded import DIM
 from components.families.tasks import TASKS, Task
-from models.family import Card, Family, SourceShape, Study
+from models.family import DataSpec, Family, SourceShape, Study
 from models.registry import FAMILIES
 
 
@@ -47,12 +47,12 @@ def upstream_of(name: str, preferred: Collection[str] = ()) -> dict[str, str]:
     }
 
 
-def caches(name: str) -> str | None:
+def cached_upstream(name: str) -> str | None:
     """Return the name of a family's upstream model whose encodings of the images are cached; None: none."""
-    return FAMILIES[name].caches
+    return FAMILIES[name].cached_upstream
 
 
-def conditions(name: str, config: dict[str, Any], card: Card) -> frozenset[str]:
+def conditions(name: str, config: dict[str, Any], card: DataSpec) -> frozenset[str]:
     """Return the conditions of a family's samples: a subset of label and text."""
     family = FAMILIES[name]
     return family.conditions(family.Config(**config_of(name, config)), card)
@@ -63,14 +63,14 @@ def uses_sources(name: str) -> bool:
     return "source" in FAMILIES[name].needs | FAMILIES[name].takes
 
 
-def card_for(name: str, config: dict[str, Any], data: DataCard) -> Card:
+def card_for(name: str, config: dict[str, Any], data: DatasetCard) -> DataSpec:
     """Return the card of the data for a family, with captions and sources only if the family uses them."""
     card = data.card if uses_sources(name) else replace(data.card, source=None)
     with_text = replace(card, text=DIM if data.captions else 0)
     return with_text if "text" in conditions(name, config, with_text) else card
 
 
-def most_samples(name: str, data: DataCard, split: str, n: int) -> int:
+def most_samples(name: str, data: DatasetCard, split: str, n: int) -> int:
     """Returns `n`, or the number of sources of a split where a family has fewer to make its samples from."""
     return min(n, data.sources.counts[split]) if data.sources and uses_sources(name) else n
 
@@ -78,7 +78,7 @@ def most_samples(name: str, data: DataCard, split: str, n: int) -> int:
 def build(
     name: str,
     config: dict[str, Any],
-    card: Card,
+    card: DataSpec,
     upstream: Mapping[str, nn.Module] | None = None,
     settings: Train | None = None,
 ) -> Family:
@@ -109,7 +109,7 @@ def build(
     return family
 
 
-def untrained(name: str, card: Card, blocks: Mapping[str, dict[str, Any]]) -> dict[str, nn.Module]:
+def untrained(name: str, card: DataSpec, blocks: Mapping[str, dict[str, Any]]) -> dict[str, nn.Module]:
     """Build a family's upstream generators, newly initialised, with the settings of `blocks` or defaults."""
     generators: dict[str, nn.Module] = {}
     for role, family in upstream_of(name, blocks).items():
@@ -137,7 +137,7 @@ def phases_of(name: str) -> list[str]:
     """The names of a family's phases, with its default settings on data that has what it needs."""
     source = SourceShape(1, 7 if task_of(name).smaller_source else 28)
     needs = FAMILIES[name].needs
-    card = Card(1, 28, 10, DIM if "text" in needs else 0, source if "source" in needs else None)
+    card = DataSpec(1, 28, 10, DIM if "text" in needs else 0, source if "source" in needs else None)
     return [phase.name for phase in build(name, {}, card, untrained(name, card, {})).phases]
 
 
@@ -151,12 +151,12 @@ def encodes(name: str) -> bool:
     return FAMILIES[name].codes
 
 
-def ablations(name: str, config: dict[str, Any], card: Card) -> Sequence[Study]:
+def ablations(name: str, config: dict[str, Any], card: DataSpec) -> Sequence[Study]:
     """Return the ablations of sampling settings that a family recommends."""
     return FAMILIES[name].studies(FAMILIES[name].Config(**config), card)
 
 
-def described(name: str) -> dict[str, str]:
+def description_of(name: str) -> dict[str, str]:
     """Return task and paper of a family."""
     return {"task": FAMILIES[name].task, "paper": FAMILIES[name].paper}
 

@@ -29,7 +29,7 @@ def ablations(plan: Plan, family: str) -> Sequence[Study]:
     """The comparisons of sampling settings to be made of a family."""
     if not plan.experiment.evaluate.ablation_samples:
         return ()
-    return catalogue.ablations(family, plan.own(family), plan.card.card)
+    return catalogue.ablations(family, plan.family_settings(family), plan.card.card)
 
 
 def families(plan: Plan) -> list[str]:

@@ -15,7 +15,7 @@ from components.pipeline.stage import Context, Stage
 from components.records.analysis import AnomalyModelsResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
-from components.training.request import Fit
+from components.training.request import TrainRequest
 
 
 def families(plan: Plan) -> list[str]:
@@ -78,9 +78,9 @@ def run(context: Context) -> dict[str, Any]:
     labels, settings = plan.card.labels or [], training(plan, family)
     folders = {name: f"without-{labels.index(name):03}" for name in held_out_classes(plan)}
     jobs = [
-        Fit(
+        TrainRequest(
             family,
-            config=plan.own(family),
+            config=plan.family_settings(family),
             train=settings.model_dump(),
             data=f"{context.uri('prepare')}/data",
             attempt=f"{context.folder}/{folder}",

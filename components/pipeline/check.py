@@ -21,7 +21,7 @@ def check(plan: Plan, store: Store) -> None:
         extractor.check(plan)
     anomaly_models.check(plan)
     plan.check_population()
-    blocks = {family: plan.own(family) for family in plan.experiment.families}
+    blocks = {family: plan.family_settings(family) for family in plan.experiment.families}
     for family, block in blocks.items():
         if not claimed(store, train.spec(plan, family)):
             card = plan.card_for(family)

@@ -8,7 +8,7 @@ from typing import Any
 from components.common.errors import InputError
 from components.evaluation.comparability import ranked
 from components.evaluation.ranking import rank_by
-from components.families.catalogue import described
+from components.families.catalogue import description_of
 from components.pipeline import evaluate, train
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
@@ -42,7 +42,7 @@ def family_result(store: Store, trained: Done, evaluated: Done) -> FamilyResult:
     """What is known of a family, for the table, the page and the command line."""
     assert trained.family is not None
     training, evaluation = train.result(store, trained), evaluate.result(store, evaluated)
-    about = described(trained.family)
+    about = description_of(trained.family)
     summary = TrainingSummary(
         steps=training.steps, stopped_early=training.stopped_early, terms=training.terms
     )
@@ -73,8 +73,8 @@ def row(result: FamilyResult, rank: int | str) -> TableRow:
         family=result.family,
         task=result.task,
         complexity={"parameters": result.parameters or 0},
-        stability={"backslide": steady.backslide, "kept": steady.kept},
-        quality={best: result.metrics[best].value, "floor": result.metrics[best].floor},
+        stability={"backslide": steady.regression_ratio, "kept": steady.kept},
+        quality={best: result.metrics[best].value, "floor": result.metrics[best].real_baseline},
         speed={"samples_per_second": result.samples_per_second, "train_seconds": result.train_seconds},
         rank=rank,
     )

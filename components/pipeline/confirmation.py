@@ -100,7 +100,7 @@ def confirm_training(context: Context, winner: Winner) -> Confirmation:
         return metrics
 
     alone = with_upstream(context.plan.experiment, [context.family])
-    with ThreadPoolExecutor(resources.side_by_side(alone, of=len(plans))) as pool:
+    with ThreadPoolExecutor(resources.concurrent_trainings(alone, of=len(plans))) as pool:
         return compared(dict(zip(plans, pool.map(result, plans.values()), strict=True)))
 
 
@@ -138,7 +138,7 @@ def differences(metrics: Mapping[int, Mapping[str, Metrics]], **about: Any) -> C
     first = next(iter(metrics.values()))["winner"]
     best = rank_by(first)
     pairs = [Pair(seed, *(sides[side][best].value for side in SIDES)) for seed, sides in metrics.items()]
-    about = {"n": first[best].n, "split": "test", "floor": first[best].floor} | about
+    about = {"n": first[best].n, "split": "test", "floor": first[best].real_baseline} | about
     return duel(best, pairs, **about)
 
 

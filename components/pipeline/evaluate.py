@@ -8,7 +8,7 @@ from typing import Any
 
 from components.cluster import ray_cluster
 from components.common.chunks import ranges
-from components.evaluation.requests import Draw, Verdict
+from components.evaluation.requests import SampleRequest, EvaluateRequest
 from components.extractors.lpips import lpips_trunk
 from components.families.catalogue import module_of, most_samples
 from components.pipeline import reference, train
@@ -47,7 +47,7 @@ def run(context: Context) -> dict[str, Any]:
     for which, saved in training.checkpoints.items():
         places = context.places(f"{context.folder}/parts/{which}", context.spec.settings["threads"])
         published = which == training.kept
-        request = Verdict(places, context.uri(name), context.family, context.folder, published)
+        request = EvaluateRequest(places, context.uri(name), context.family, context.folder, published)
         evaluations[which] = evaluate_weights(context, request, f"{context.uri(name)}/{saved.model}")
     context.attempt.delete("parts")
     result = evaluations[training.kept]
@@ -67,14 +67,14 @@ def result(store: Store, done: Done) -> Evaluation:
     return evaluation
 
 
-def evaluate_weights(context: Context, request: Verdict, model: str) -> Evaluation:
+def evaluate_weights(context: Context, request: EvaluateRequest, model: str) -> Evaluation:
     """The metrics of the weights in the folder `model`; their images are sampled side by side."""
     settings, places = context.spec.settings, request.places
     trunk = lpips_file(context.plan.experiment.evaluate.lpips_path)
     n = min(settings["samples"], context.store.read_json(f"{places.reference}/reference.json")["n"])
     n = most_samples(request.family, context.plan.card, "test", n)
     draws = [
-        Draw(
+        SampleRequest(
             places,
             model,
             length,
@@ -87,8 +87,8 @@ def evaluate_weights(context: Context, request: Verdict, model: str) -> Evaluati
         for start, length in ranges(n, SAMPLES_PER_JOB)
     ]
     cpus, jobs = settings["threads"], [(draw,) for draw in draws]
-    drawn = ray_cluster.each("components.evaluation.jobs:draw", jobs, cpus=cpus, gpus=context.gpus)
-    evaluation: Evaluation = ray_cluster.call("components.evaluation.jobs:judge", request, cpus=cpus)
+    drawn = ray_cluster.each("components.evaluation.jobs:sample", jobs, cpus=cpus, gpus=context.gpus)
+    evaluation: Evaluation = ray_cluster.call("components.evaluation.jobs:evaluate_family", request, cpus=cpus)
     evaluation.samples_per_second = n / sum(part["seconds"] for part in drawn)
     return evaluation
 

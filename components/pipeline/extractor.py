@@ -56,7 +56,7 @@ def run(context: Context) -> dict[str, Any]:
     return {"extractor": ray_cluster.call("components.evaluation.jobs:extractor", *arguments, cpus=threads)}
 
 
-def settle(store: Store, plan: Plan, made: Done, *, replace_pin: bool = False) -> Plan:
+def with_pinned_extractor(store: Store, plan: Plan, made: Done, *, replace_pin: bool = False) -> Plan:
     """Pin the extractor that was made if none is pinned, or to replace it; the plan that goes by the pin."""
     if plan.extractor_kind in TRAINED and (plan.pin is None or replace_pin):
         number = plan.pin["number"] if plan.pin else 0
@@ -67,4 +67,4 @@ def settle(store: Store, plan: Plan, made: Done, *, replace_pin: bool = False) -
     return plan.with_pin(store)
 
 
-STAGE = Stage("extractor", "data", spec, run, settle=settle)
+STAGE = Stage("extractor", "data", spec, run, settle=with_pinned_extractor)

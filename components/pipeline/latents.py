@@ -12,7 +12,7 @@ from components.pipeline.reference import IMAGES_PER_JOB
 from components.pipeline.stage import Context, Stage
 from components.stages.code_digest import code
 from components.stages.spec import Spec
-from components.training.latents import Encode
+from components.training.latents import EncodeRequest
 
 SPLITS = ("train", "validation")
 
@@ -36,7 +36,7 @@ def run(context: Context) -> dict[str, Any]:
     below = plan.upstream(context.family)[plan.encoder(context.family)]
     folders = (f"{context.uri('prepare')}/data", f"{context.uri(f'train/{below}')}/model", context.folder)
     requests = [
-        (Encode(context.store.url, *folders, split, number, start, n, threads, plan.device),)
+        (EncodeRequest(context.store.url, *folders, split, number, start, n, threads, plan.device),)
         for split in SPLITS
         for number, (start, n) in enumerate(ranges(counts[split], IMAGES_PER_JOB))
     ]

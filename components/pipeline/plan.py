@@ -11,17 +11,17 @@ from typing import Any
 
 from components.common.errors import InputError
 from components.config.experiment import Experiment
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.extractors.small import TRAINED
 from components.families import catalogue
 from components.registry import pins
 from components.registry.pins import Pin
 from components.stages.spec import Spec
 from components.store import Store
-from components.training.carry_over import carried
+from components.training.carry_over import compatible_networks
 from components.tuning import space
 from components.tuning.space import Hyperparameter
-from models.family import Card
+from models.family import DataSpec
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Plan:
 
     experiment: Experiment
     version: str  # of the data
-    card: DataCard
+    card: DatasetCard
     pin: Pin | None = None  # the extractor that evaluates this data set, where one is pinned
 
     @classmethod
-    def of(cls, experiment: Experiment, version: str, card: DataCard, store: Store) -> Plan:
+    def of(cls, experiment: Experiment, version: str, card: DatasetCard, store: Store) -> Plan:
         """The plan, with the extractor that is pinned in `store`."""
         return cls(experiment, version, card).with_pin(store)
 
@@ -87,13 +87,13 @@ class Plan:
 
     # Families.
 
-    def own(self, family: str) -> dict[str, Any]:
+    def family_settings(self, family: str) -> dict[str, Any]:
         """A family's own settings."""
         return {name: value for name, value in self.experiment.families[family].items() if name != "train"}
 
-    def card_for(self, family: str) -> Card:
+    def card_for(self, family: str) -> DataSpec:
         """What a family must know of the data."""
-        return catalogue.card_for(family, self.own(family), self.card)
+        return catalogue.card_for(family, self.family_settings(family), self.card)
 
     def reads_captions(self, family: str) -> bool:
         """Whether a family is conditioned on captions."""
@@ -101,7 +101,7 @@ class Plan:
 
     def reads_classes(self, family: str) -> bool:
         """Whether a family is class-conditional."""
-        return "label" in catalogue.conditions(family, self.own(family), self.card.card)
+        return "label" in catalogue.conditions(family, self.family_settings(family), self.card.card)
 
     def upstream(self, family: str) -> dict[str, str]:
         """The models a family builds on, by the name it has for each: families of the experiment."""
@@ -109,11 +109,11 @@ class Plan:
 
     def keeps_latents(self, family: str) -> bool:
         """Whether images are encoded once for a family, for which none may be mirrored at random."""
-        return not self.experiment.data.horizontal_flip and catalogue.caches(family) is not None
+        return not self.experiment.data.horizontal_flip and catalogue.cached_upstream(family) is not None
 
     def encoder(self, family: str) -> str:
         """The name that a family has for the model whose encodings are kept for it."""
-        name = catalogue.caches(family)
+        name = catalogue.cached_upstream(family)
         assert name is not None, f"no encodings are kept for {family}"
         return name
 
@@ -132,12 +132,12 @@ class Plan:
         if sweep is None or sweep.scheduler != "pbt":
             return
         name = self.experiment.swept
-        card, blocks = self.card_for(name), {f: self.own(f) for f in self.experiment.families}
+        card, blocks = self.card_for(name), {f: self.family_settings(f) for f in self.experiment.families}
         family = catalogue.build(name, blocks[name], card, catalogue.untrained(name, card, blocks))
         for h in self.searched:
             for value in space.ends(h.space):
                 try:
-                    fits = carried(family.state_dict(), family.changed({h.name: value}))
+                    fits = compatible_networks(family.state_dict(), family.changed({h.name: value}))
                 except ValueError as error:
                     raise InputError(f"search.{h.name}={value!r} cannot be changed alone: {error}") from None
                 if lost := [network for network, fit in fits.items() if not fit]:

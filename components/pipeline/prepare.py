@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.paths import home
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.local import snapshot_folder
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
@@ -25,7 +25,7 @@ def run(context: Context) -> dict[str, Any]:
     """Put an immutable copy of the data into the store."""
     snapshot = snapshot_folder(home(), context.plan.version)
     store_data(snapshot, context.attempt)
-    card = DataCard.read(snapshot)
+    card = DatasetCard.read(snapshot)
     return {"data": card.model_dump(include={"name", "title", "counts", "labels"})}
 
 

@@ -28,7 +28,7 @@ def run(context: Context) -> dict[str, Any]:
     threads, counts = context.spec.settings["threads"], context.plan.card.counts
     places = context.places(f"{context.folder}/parts", threads)
     looks = [(places, split, *r) for split, n in counts.items() for r in ranges(n, IMAGES_PER_JOB)]
-    ray_cluster.each("components.evaluation.jobs:look_at_split", looks, cpus=threads)
+    ray_cluster.each("components.evaluation.jobs:extract_features", looks, cpus=threads)
     arguments = (places, context.folder, context.spec.settings["samples"])
     result = ray_cluster.call("components.evaluation.jobs:reference", *arguments, cpus=threads)
     context.attempt.delete("parts")

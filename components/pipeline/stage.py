@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from components.evaluation.requests import Places
+from components.evaluation.requests import EvaluationPaths
 from components.pipeline.plan import Plan
 from components.stages import cache
 from components.stages.cache import Done
@@ -73,13 +73,13 @@ class Context:
         """The result.json of a finished stage."""
         return cache.read(self.store, self.results[name])
 
-    def places(self, parts: str, threads: int) -> Places:
+    def places(self, parts: str, threads: int) -> EvaluationPaths:
         """Where evaluation jobs find the data, the extractor, the reference and the encoded captions."""
         optional = {
             name: self.uri(name) if name in self.results else "" for name in ("reference", "captions")
         }
         data, extractor = f"{self.uri('prepare')}/data", f"{self.uri('extractor')}/extractor"
-        return Places(self.store.url, data, extractor, parts, threads=threads, **optional)
+        return EvaluationPaths(self.store.url, data, extractor, parts, threads=threads, **optional)
 
 
 @dataclass(frozen=True)

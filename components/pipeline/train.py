@@ -15,7 +15,7 @@ from components.stages.code_digest import code
 from components.stages.spec import Spec
 from components.store import Store
 from components.training import ray_train
-from components.training.request import Fit
+from components.training.request import TrainRequest
 
 
 def spec(plan: Plan, family: str) -> Spec:
@@ -37,12 +37,12 @@ def spec(plan: Plan, family: str) -> Spec:
     return plan.spec("train", block, digests, upstream, family)
 
 
-def request(context: Context) -> Fit:
+def request(context: Context) -> TrainRequest:
     """The training job of a family."""
     plan, family = context.plan, context.family
     block = dict(plan.experiment.families[family])
     latents = f"latents/{family}" if plan.keeps_latents(family) else None
-    return Fit(
+    return TrainRequest(
         family,
         train=block.pop("train"),
         config=block,

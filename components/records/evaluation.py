@@ -14,14 +14,14 @@ Recipe = dict[str, str | int | float | bool | None]
 """How a number was measured, down to rounding and seeds; the hash of it is its comparability key."""
 
 
-class JudgedMetric(Record):
+class MetricResult(Record):
     """A metric's value with its interval, its baseline and its recipe."""
 
     value: Annotated[float, Field(allow_inf_nan=False)]
     low: Number = None  # of the 95 % interval
     high: Number = None
     interval: str | None = None  # how the interval was estimated
-    floor: Number = None  # the best that can be expected, mostly what real images score
+    real_baseline: Number = None  # the best that can be expected, mostly what real images score
     n: int | None = None  # images on each side
     extractor: str | None = None
     extractor_hash: str | None = None
@@ -33,12 +33,12 @@ class JudgedMetric(Record):
     classes: dict[str, Number] = {}  # by class, where the value is the mean over classes
 
 
-Metrics = dict[str, JudgedMetric]
+Metrics = dict[str, MetricResult]
 
 
 def metrics_of(values: Mapping[str, object]) -> Metrics:
     """The metrics among JSON values; those that cannot be read are left out."""
-    return {name: metric for name, value in values.items() if (metric := JudgedMetric.read(value))}
+    return {name: metric for name, value in values.items() if (metric := MetricResult.read(value))}
 
 
 class Checkpoint(Record):
@@ -84,7 +84,7 @@ class Stability(Record):
         of: the metric.
     """
 
-    backslide: Number = None
+    regression_ratio: Number = None
     kept: Number = None
     best_step: int | None = None
     snapshots: int = 0

@@ -36,7 +36,7 @@ class SweepMetric(Record):
     name: str = ""
     n: int | None = None  # images
     split: str = ""
-    floor: Number = None
+    real_baseline: Number = None
 
 
 class Cost(Record):
@@ -51,10 +51,10 @@ class SweepSettings(Record):
 
     searcher: str = ""
     scheduler: str = ""
-    judgements: int | None = None
+    evaluations: int | None = None
     rungs: list[int] = []
-    factor: int | None = None
-    diversity: Number = None
+    reduction_factor: int | None = None
+    min_diversity: Number = None
     steps: int | None = None  # of a trial; None: trials only sample
     trials: int | None = None  # planned
     concurrent: int | None = None

@@ -32,7 +32,7 @@ class Averages(Record):
     won: Number = None  # the length that was selected; None: the ordinary average
     curve: list[Point] = []  # of each length: its metrics, and how far its profile is from the exact one
     snapshots: int = 0  # that they were made from
-    judged_by: Selection | None = None
+    evaluated_by: Selection | None = None
 
 
 class SavedWeights(Record):

@@ -9,7 +9,7 @@ from typing import Any
 
 from components.records import ablation as records
 from components.records.ablation import AblationResult, Ablations, Variant
-from components.records.evaluation import JudgedMetric
+from components.records.evaluation import MetricResult
 from components.report import formatting, leaderboard
 from components.report.metric_labels import PERCENT, measure, summary
 from components.report.reading import Picture, Pictures, rounded
@@ -166,8 +166,8 @@ def point(name: str) -> tuple[str, float] | None:
     return (match[1] or "", float(match[2])) if match else None
 
 
-def _plot(name: str, metric: str, points: Sequence[tuple[tuple[str, float], JudgedMetric]]) -> Plot:
-    shown, floor = measure(metric), points[0][1].floor
+def _plot(name: str, metric: str, points: Sequence[tuple[tuple[str, float], MetricResult]]) -> Plot:
+    shown, floor = measure(metric), points[0][1].real_baseline
     scale = 100 if shown.percent else 1
     lines: dict[str, list[list[float]]] = {}
     for (line, x), number in points:
@@ -207,13 +207,13 @@ def table(variants: Sequence[Variant]) -> Table:
     return Table(columns, rows, summary(next(iter(first.values()), None)))
 
 
-def _column(name: str, metric: JudgedMetric) -> Column:
-    shown, floor = measure(name, metric), metric.floor
+def _column(name: str, metric: MetricResult) -> Column:
+    shown, floor = measure(name, metric), metric.real_baseline
     limit = "" if floor is None else f"{shown.bound} {shown.show_limit(floor)}"
     return Column(shown.label, shown.better, shown.meaning, limit, metric.note or "")
 
 
-def _cell(name: str, metric: JudgedMetric | None) -> Cell:
+def _cell(name: str, metric: MetricResult | None) -> Cell:
     shown = measure(name, metric)
     if metric is None:
         return Cell(formatting.NONE, "")

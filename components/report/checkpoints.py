@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from components.evaluation.comparability import difference
-from components.records.evaluation import Checkpoint, Evaluation, JudgedMetric
+from components.records.evaluation import Checkpoint, Evaluation, MetricResult
 from components.records.names import VALIDATION_LOSS
 from components.records.run import FamilyResult
 from components.records.training import Averages, Point, Selection, TrainingResult
@@ -106,7 +106,7 @@ def averages(tried: Averages | None) -> str | None:
     """How averages of every length did that was tried after training, in words; None where none was."""
     if tried is None:
         return None
-    name = tried.judged_by.metric if tried.judged_by else ""
+    name = tried.evaluated_by.metric if tried.evaluated_by else ""
     shown = measure(name)
 
     def one(point: Point) -> str:
@@ -124,7 +124,7 @@ class ClassColumn(NamedTuple):
     """A metric of a family that tells the classes apart."""
 
     family: str
-    metric: JudgedMetric
+    metric: MetricResult
     shown: Measure
 
 

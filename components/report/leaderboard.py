@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from components.evaluation.comparability import difference
 from components.families.tasks import DEFAULT, TASKS
-from components.records.evaluation import JudgedMetric, Metrics
+from components.records.evaluation import MetricResult, Metrics
 from components.records.run import ResultHead
 from components.report import formatting
 from components.report.metric_labels import MEASURES, PERCENT, limit, main, measure, recipe, summary
@@ -106,7 +106,7 @@ def warned(results: Sequence[Metrics]) -> set[str]:
     return {name for metrics in results for name, metric in metrics.items() if metric.note}
 
 
-def yardstick(metrics: Sequence[JudgedMetric]) -> JudgedMetric | None:
+def yardstick(metrics: Sequence[MetricResult]) -> MetricResult | None:
     """The metric the others are compared with: of the recipe most share, the first at a tie."""
     if not metrics:
         return None
@@ -176,7 +176,7 @@ def _refusals(row: Line, columns: Sequence[Column]) -> list[Refusal]:
 
 
 def ranked(
-    results: Sequence[ResultHead], names: Sequence[str], references: Mapping[str, JudgedMetric | None]
+    results: Sequence[ResultHead], names: Sequence[str], references: Mapping[str, MetricResult | None]
 ) -> list[ResultHead]:
     """`results`, best first by the first metric; those that cannot be compared, or have none, last."""
 
@@ -191,7 +191,7 @@ def ranked(
     return sorted(results, key=place)
 
 
-def _best(results: Sequence[Metrics], name: str, reference: JudgedMetric | None) -> float | None:
+def _best(results: Sequence[Metrics], name: str, reference: MetricResult | None) -> float | None:
     """The best comparable value of a metric; None where there is nothing to be better than."""
     metrics = [metrics[name] for metrics in results if name in metrics]
     values = [m.value for m in metrics if reference and difference(m, reference) is None]
@@ -200,7 +200,7 @@ def _best(results: Sequence[Metrics], name: str, reference: JudgedMetric | None)
     return max(values) if measure(name, reference).better == "higher" else min(values)
 
 
-def _column(name: str, reference: JudgedMetric | None, main: bool) -> Column:
+def _column(name: str, reference: MetricResult | None, main: bool) -> Column:
     shown, note = measure(name, reference), reference.note if reference else None
     return Column(
         name,
@@ -216,12 +216,12 @@ def _column(name: str, reference: JudgedMetric | None, main: bool) -> Column:
 
 
 def _cell(
-    metric: JudgedMetric | None, name: str, reference: JudgedMetric | None, leader: float | None
+    metric: MetricResult | None, name: str, reference: MetricResult | None, leader: float | None
 ) -> Cell:
     if metric is None or reference is None:
         return Cell(formatting.NONE)
     shown, why = measure(name, metric), difference(metric, reference)
-    floor = "" if metric.floor is None else shown.show_limit(metric.floor)
+    floor = "" if metric.real_baseline is None else shown.show_limit(metric.real_baseline)
     interval = shown.show_interval(metric.low, metric.high)
     lines = [("interval", interval), (shown.bound, floor), *recipe(metric), ("beware", metric.note or "")]
     return Cell(

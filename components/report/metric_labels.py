@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from components.records.evaluation import JudgedMetric
+from components.records.evaluation import MetricResult
 from components.report import formatting
 
 PERCENT = "\u00a0%"  # never parted from its number
@@ -213,7 +213,7 @@ HASH = re.compile("[0-9a-f]{32,}")
 NAMED = {"metric", "extractor", "extractor_hash", "split", "n", "n_real", "schema", *STEPS}
 
 
-def measure(name: str, metric: JudgedMetric | None = None) -> Measure:
+def measure(name: str, metric: MetricResult | None = None) -> Measure:
     """The measure called `name`; an unknown one takes its name and direction from the metric itself."""
     better = metric.better if metric else "lower"
     return MEASURES.get(name) or Measure(name.replace("_", " ").capitalize(), "", better)
@@ -226,12 +226,12 @@ def main(names: list[str], warned: set[str]) -> set[str]:
     return {n for i, n in enumerate(names) if i == 0 or (measure(n).main and n not in hidden)}
 
 
-def features(metric: JudgedMetric) -> str:
+def features(metric: MetricResult) -> str:
     """The extractor and the beginning of its hash; empty for a metric of pixels."""
     return f"{metric.extractor} {(metric.extractor_hash or '')[:8]}".strip() if metric.extractor else ""
 
 
-def summary(metric: JudgedMetric | None) -> str:
+def summary(metric: MetricResult | None) -> str:
     """How a number was measured, in a line: extractor, count, split."""
     if metric is None:
         return ""
@@ -243,7 +243,7 @@ def summary(metric: JudgedMetric | None) -> str:
     return ", ".join(filter(None, parts))
 
 
-def recipe(metric: JudgedMetric) -> list[tuple[str, str]]:
+def recipe(metric: MetricResult) -> list[tuple[str, str]]:
     """How a number was measured, in full; a record without a recipe has only the first lines and the key."""
     rest = {k: v for k, v in metric.recipe.items() if k not in NAMED and v not in (None, "")}
     lines = [
@@ -257,7 +257,7 @@ def recipe(metric: JudgedMetric) -> list[tuple[str, str]]:
     return [(name, value) for name, value in lines if value]
 
 
-def images(metric: JudgedMetric) -> str:
+def images(metric: MetricResult) -> str:
     """How many images on both sides, and of which split the real ones are."""
     if metric.n is None:
         return ""
@@ -274,8 +274,8 @@ def _short(value: Any) -> str:
     return value[:12] if isinstance(value, str) and HASH.fullmatch(value) else formatting.number(value)
 
 
-def limit(shown: Measure, metric: JudgedMetric | None) -> str:
+def limit(shown: Measure, metric: MetricResult | None) -> str:
     """The best that can be hoped for, in words."""
-    if metric is None or metric.floor is None:
+    if metric is None or metric.real_baseline is None:
         return ""
-    return f"{shown.bound.capitalize()} {shown.show_limit(metric.floor)}: {shown.limit}."
+    return f"{shown.bound.capitalize()} {shown.show_limit(metric.real_baseline)}: {shown.limit}."

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from components.data.card import DataCard
-from components.records.evaluation import JudgedMetric
+from components.data.card import DatasetCard
+from components.records.evaluation import MetricResult
 from components.records.run import FamilyResult
 from components.report.checkpoints import selected_by
 from components.report.metric_labels import features, measure
 
 
-def model_card(data: DataCard, result: FamilyResult) -> str:
+def model_card(data: DatasetCard, result: FamilyResult) -> str:
     """A model card in Markdown."""
     lines = [
         f"# {result.family} on {plain(data.title)}",
@@ -68,14 +68,14 @@ def plain(text: str) -> str:
     )
 
 
-def _row(name: str, metric: JudgedMetric) -> str:
+def _row(name: str, metric: MetricResult) -> str:
     shown = measure(name, metric)
     cells = [
         shown.label,
         shown.better,
         shown.show(metric.value),
         shown.show_interval(metric.low, metric.high),
-        "" if metric.floor is None else shown.show_limit(metric.floor),
+        "" if metric.real_baseline is None else shown.show_limit(metric.real_baseline),
         f"{metric.n:,}",
         features(metric),
     ]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from components.common.errors import InputError
 from components.common.finite import as_number
-from components.records.evaluation import Evaluation, JudgedMetric, RealImages
+from components.records.evaluation import Evaluation, MetricResult, RealImages
 from components.records.run import FamilyResult, RunManifest, RunSummary, StageEntry
 from components.records.training import SampleTable, TrainingResult
 from components.report import formatting, health
@@ -192,14 +192,14 @@ def neighbours(store: Store, result: FamilyResult, report: str) -> NeighboursVie
     )
 
 
-def _share(metric: JudgedMetric | None) -> str:
+def _share(metric: MetricResult | None) -> str:
     """How much of a family's samples is memorised, in words; empty where that was not judged."""
     if metric is None:
         return ""
     shown = measure("memorised", metric)
     interval = shown.show_interval(metric.low, metric.high)
     within = f" ({interval})" if interval else ""
-    real = "" if metric.floor is None else shown.show(metric.floor)
+    real = "" if metric.real_baseline is None else shown.show(metric.real_baseline)
     count = formatting.number(metric.n)
     held_out = f"; of held-out real images {real} come as close" if real else ""
     return f"{shown.show(metric.value)}{within} of {count} samples memorised{held_out}"

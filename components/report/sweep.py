@@ -143,13 +143,13 @@ def _facts(swept: SweepResult, metric: Measure) -> list[tuple[str, str]]:
     about, settings = swept.metric, swept.settings
     images = f" of {formatting.number(about.n)} images" if about.n is not None else ""
     against = f" against the {about.split} split" if about.split else ""
-    bound = f"; {metric.bound} {metric.show_limit(about.floor)}" if about.floor is not None else ""
-    steps, judgements = settings.steps, settings.judgements
+    bound = f"; {metric.bound} {metric.show_limit(about.real_baseline)}" if about.real_baseline is not None else ""
+    steps, judgements = settings.steps, settings.evaluations
     trial, diversity = "", ""
     if steps is not None and judgements is not None:
         trial = f"{formatting.number(steps)} steps, judged {formatting.number(judgements)} times"
-    if settings.diversity is not None:
-        least = formatting.short(settings.diversity)
+    if settings.min_diversity is not None:
+        least = formatting.short(settings.min_diversity)
         diversity = f"at least {least} of that of real images, else a trial counts as collapsed"
     facts = [
         ("Judged by", f"{metric.label}{images}{against}{bound}" if about.name else ""),
@@ -167,9 +167,9 @@ def _scheduler(settings: SweepSettings) -> str:
     if settings.scheduler not in ("asha", "pbt") or not settings.rungs:
         return name
     rungs = f"{name}, after judgement {formatting.listing([str(rung) for rung in settings.rungs])}"
-    if settings.scheduler != "asha" or settings.factor is None:
+    if settings.scheduler != "asha" or settings.reduction_factor is None:
         return rungs
-    return f"{rungs}: the best 1 in {formatting.short(settings.factor)} go on"
+    return f"{rungs}: the best 1 in {formatting.short(settings.reduction_factor)} go on"
 
 
 def _concurrency(settings: SweepSettings) -> str:

@@ -21,7 +21,7 @@ def plot_of(family: str, swept: SweepResult, metric: Measure) -> Plot:
     """The plot of all trials: parallel coordinates, the best so far, the rungs."""
     axes = [_axis(space, swept.trials) for space in swept.hyperparameters]
     times = 100 if metric.percent else 1
-    floor = swept.metric.floor
+    floor = swept.metric.real_baseline
     return {
         "family": family,
         "sampling": swept.kind == "sampling",
@@ -93,7 +93,7 @@ def _place(axis: Plot, value: Any) -> Any:
 
 def _moves(swept: SweepResult) -> list[Plot]:
     """Which trial continued from whose weights, at which step and with which values: of a population."""
-    steps, judgements = swept.settings.steps, swept.settings.judgements
+    steps, judgements = swept.settings.steps, swept.settings.evaluations
     if steps is None or not judgements:
         return []
     return [

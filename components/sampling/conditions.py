@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import Split
 from components.families.catalogue import conditions, task_of
 from components.families.tasks import DEFAULT, TASKS, Task
-from models.family import Batch, Card
+from models.family import Batch, DataSpec
 
 
 def conditions_of(
-    family: str, config: dict[str, Any], card: Card, data: DataCard, split: Split
+    family: str, config: dict[str, Any], card: DataSpec, data: DatasetCard, split: Split
 ) -> dict[str, Any]:
     """Returns what a family's evaluated samples are made from, as `generate` takes it.
 
@@ -24,7 +24,7 @@ def conditions_of(
     there is neither, or where the inputs are the sources of no particular image, labels as frequent as in
     the data.
     """
-    kinds, made_from = conditions(family, config, card), originals(family, split)
+    kinds, made_from = conditions(family, config, card), target_images(family, split)
     if "text" in kinds:
         made_from["text"] = split.text
     if "label" in kinds and data.label_counts:
@@ -36,7 +36,7 @@ def conditions_of(
     return made_from
 
 
-def originals(family: str, split: Split, rows: np.ndarray | None = None) -> dict[str, Any]:
+def target_images(family: str, split: Split, rows: np.ndarray | None = None) -> dict[str, Any]:
     """Returns the images that a family makes its own from: sources, else those to be found again.
 
     Args:
@@ -64,7 +64,7 @@ class FixedConditions:
         task: of the family.
     """
 
-    card: Card
+    card: DataSpec
     split: Split | None = None
     task: Task = TASKS[DEFAULT]
 

@@ -18,13 +18,13 @@ from components.common.chunks import CHUNK
 from components.common.errors import Diverged, InputError, RunError
 from components.common.seeds import hash_of, seed_of
 from components.data.dataset import Pixels, batch_of, to_uint8
-from components.data.text.encoded import Text
-from models.family import Batch, Card, Generator, Noise
+from components.data.text.encoded import SplitCaptions
+from models.family import Batch, DataSpec, Generator, Noise
 
 
 def generate(
     generator: Generator,
-    card: Card,
+    card: DataSpec,
     *,
     n: int,
     seed: int,
@@ -39,7 +39,7 @@ def generate(
     images: Pixels | None = None,  # uint8 (M, C, H, W): image i is made from images[i] (reconstruction)
     sources: Pixels
     | None = None,  # uint8 (M, C', H', W'): image i is made from sources[i] (translation, upscaling)
-    text: Text | None = None,  # image i is told the caption of text[i]
+    text: SplitCaptions | None = None,  # image i is told the caption of text[i]
     masks: Pixels | None = None,  # uint8 (M, 1, H, W): image i is filled in where masks[i] is white
     method: str = "sample",  # of the generator; "given" shows what images are made from
     device: torch.device | str = "cpu",
@@ -62,7 +62,7 @@ def generate(
         yield chunk[max(start - first, 0) : start + n - first]
 
 
-def draw(generator: Generator, card: Card, **arguments: Any) -> np.ndarray:
+def draw(generator: Generator, card: DataSpec, **arguments: Any) -> np.ndarray:
     """All images of `generate` as one array (n, C, H, W)."""
     return np.concatenate(list(generate(generator, card, **arguments)))
 
@@ -71,7 +71,7 @@ def _draw(
     sample: Callable[[Batch, Noise], Tensor],
     condition: Batch,
     noise: Noise,
-    card: Card,
+    card: DataSpec,
     first: int,
     generator: Generator,
 ) -> np.ndarray:
@@ -126,7 +126,7 @@ def _condition(
     counts: Sequence[int] | None,
     images: Pixels | None,
     sources: Pixels | None,
-    text: Text | None,
+    text: SplitCaptions | None,
     masks: Pixels | None,
 ) -> Batch:
     """What the images at `indices` are made from; past the end the last condition pads the chunk."""

@@ -14,12 +14,12 @@ import numpy as np
 from components.common.errors import InputError
 from components.data.sources.folder import read
 from components.data.sources.images import BadImage, Rendering, eight_bit, flat, header, render
-from models.family import Card
+from models.family import DataSpec
 
 Read = TypeVar("Read")
 
 
-def one_image(path: Path, card: Card, background: str | None = None, exact: bool = False) -> np.ndarray:
+def one_image(path: Path, card: DataSpec, background: str | None = None, exact: bool = False) -> np.ndarray:
     """A picture of any kind as uint8 (C, H, W) of the card's shape; what is transparent on white, or another.
 
     Raises:

@@ -23,7 +23,7 @@ KEPT = 1000  # errors that are kept with a model, at most
 MEASURE = "mean square error of pixels in [0, 1]"
 
 
-def known_errors(generator: nn.Module, validation: Split, device: str) -> dict[str, Any]:
+def validation_errors(generator: nn.Module, validation: Split, device: str) -> dict[str, Any]:
     """The errors of validation images, in rising order, as they are kept with a model."""
     rows = np.arange(min(len(validation), KEPT))
     labels = None if validation.labels is None else np.asarray(validation.labels[rows])

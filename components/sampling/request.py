@@ -11,14 +11,14 @@ import numpy as np
 
 from components.common.errors import InputError
 from components.data.text import encoder as text_encoder
-from components.data.text.encoded import LONGEST, Table, Text
+from components.data.text.encoded import LONGEST, EncodedCaptions, SplitCaptions
 from components.families.catalogue import conditions, task_of
 from components.sampling.read_image import one_image, one_mask
-from models.family import Card, Generator, SourceShape
+from models.family import DataSpec, Generator, SourceShape
 
 
 @dataclass(frozen=True)
-class Wish:
+class SampleOptions:
     """What samples are asked for; what is None is as the model has it."""
 
     label: str | None = None  # a class by name or number; None: all in turn
@@ -43,7 +43,7 @@ class Wish:
 
 
 def sampling_inputs(
-    wish: Wish, n: int, generator: Generator, card: Card, described: dict[str, Any]
+    wish: SampleOptions, n: int, generator: Generator, card: DataSpec, described: dict[str, Any]
 ) -> dict[str, Any]:
     """What `n` samples are made from."""
     name = described["family"]
@@ -71,7 +71,7 @@ def sampling_inputs(
 
 
 def _from_image(
-    wish: Wish, n: int, generator: Generator, card: Card, described: dict[str, Any]
+    wish: SampleOptions, n: int, generator: Generator, card: DataSpec, described: dict[str, Any]
 ) -> dict[str, Any]:
     """The image, and its mask, that `n` samples are made from, for families that make them from one."""
     name, task = described["family"], task_of(described["family"])
@@ -93,7 +93,7 @@ def _from_image(
 
     smaller = SourceShape(card.channels, getattr(generator, "source_resolution", card.resolution))
     shape = card.source or smaller
-    asked = Card(shape.channels, shape.resolution)
+    asked = DataSpec(shape.channels, shape.resolution)
     image = one_image(wish.source, asked, described.get("background"), exact=task.smaller_source)
     kind = "sources" if card.source or task.smaller_source else "images"
     found = {kind: np.repeat(image[None], n, axis=0)}
@@ -102,14 +102,14 @@ def _from_image(
     return found
 
 
-def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> Text:
+def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> SplitCaptions:
     """The prompts, encoded, for `n` images in turn; without any, no caption.
 
     Raises:
         InputError: the encoder is not installed or not the model's, or a prompt is too long for it.
     """
     if not prompts:
-        return Text(Table.nothing(), np.zeros(n, np.int64))
+        return SplitCaptions(EncodedCaptions.nothing(), np.zeros(n, np.int64))
 
     ours = text_encoder.identity().items()
     if others := [
@@ -122,10 +122,10 @@ def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> Text:
     table = text_encoder.encode(prompts)
     if table.cut:
         raise InputError(f"--prompt: at most {LONGEST} tokens, which are words or parts of them")
-    return Text(table, np.arange(n) % len(prompts))
+    return SplitCaptions(table, np.arange(n) % len(prompts))
 
 
-def class_number(label: str, names: list[str] | None, card: Card) -> int:
+def class_number(label: str, names: list[str] | None, card: DataSpec) -> int:
     """A class by its name or number."""
     if names and label in names:
         return names.index(label)

@@ -10,14 +10,14 @@ from torch.nn.functional import interpolate
 
 from components.data.dataset import to_float, to_uint8
 from components.sampling import generate
-from models.family import Card, Generator
+from models.family import DataSpec, Generator
 
 LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in grey, ITU-R BT.601
 
 
 def source_images(
     generator: Generator,
-    card: Card,
+    card: DataSpec,
     *,
     n: int,
     seed: int,
@@ -39,7 +39,7 @@ def source_images(
     return generate.draw(generator, card, method="given", **fixed, **conditions)
 
 
-def as_images(sources: np.ndarray, card: Card) -> np.ndarray:
+def as_images(sources: np.ndarray, card: DataSpec) -> np.ndarray:
     """Returns uint8 sources (N, C', H', W') as images (N, C, H, W): bicubic where the size differs.
 
     Grey becomes RGB of three equal channels, RGB the luminance.

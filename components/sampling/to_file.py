@@ -11,12 +11,12 @@ from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.families.artifact import load_model
 from components.sampling import generate, sheets
-from components.sampling.request import Wish, sampling_inputs
+from components.sampling.request import SampleOptions, sampling_inputs
 from components.sampling.sheets import SHEET_COLUMNS
 
 
 def sample_to_file(
-    model: Path, output: Path, *, n: int, seed: int = 0, wish: Wish | None = None
+    model: Path, output: Path, *, n: int, seed: int = 0, wish: SampleOptions | None = None
 ) -> np.ndarray:
     """Draw samples of an exported model, and of nothing else, into one picture; returns them.
 
@@ -31,7 +31,7 @@ def sample_to_file(
         InputError: the family needs what is not given, or the other way round.
     """
     check_picture(output, n)
-    wish = wish or Wish()
+    wish = wish or SampleOptions()
     generator, card, described = load_model(model, wish.settings)
     images = generate.draw(
         generator, card, n=n, seed=seed, **sampling_inputs(wish, n, generator, card, described)

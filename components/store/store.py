@@ -224,10 +224,10 @@ class Store:
     def download(self, rel: str, local: Path | str) -> None:
         """Copy the file or folder `rel` to `local` atomically."""
         local = Path(local)
-        with self._explained(), atomic.beside(local) as temporary:
+        with self._explained(), atomic.temporary_sibling(local) as temporary:
             self._fetch(rel, temporary)
             if local.is_dir():  # no call replaces a non-empty folder
-                with atomic.beside(local) as old:
+                with atomic.temporary_sibling(local) as old:
                     local.rename(old)
                     temporary.rename(local)
             else:
@@ -247,7 +247,7 @@ class Store:
         address = sha256(f"{self.url}\n{rel}")[:24]
         mirror = cache_folder() / address / (rel.rpartition("/")[2] or "root")
         if not mirror.exists():
-            with self._explained(), atomic.beside(mirror) as temporary:
+            with self._explained(), atomic.temporary_sibling(mirror) as temporary:
                 self._fetch(rel, temporary)
                 with suppress(OSError):  # another process was faster
                     temporary.rename(mirror)

@@ -7,7 +7,7 @@ import torch
 from models.family import Terms
 
 
-def carried(old: Terms, new: torch.nn.Module) -> dict[str, bool]:
+def compatible_networks(old: Terms, new: torch.nn.Module) -> dict[str, bool]:
     """For each network of a family, whether its weights in `old` fit it as it is now.
 
     A network carries over whole or not at all: half a critic is no critic.

@@ -21,7 +21,7 @@ KEEP = 2  # the newest may be unreadable after a crash of the machine; the one b
 log = logging.getLogger(__name__)
 
 
-Moment = tuple[int, int]
+CheckpointId = tuple[int, int]
 """Attempt and step: a later attempt starts from an earlier step."""
 
 
@@ -47,13 +47,13 @@ def decode(data: bytes, device: torch.device | str = "cpu") -> dict[str, Any]:
     return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
 
 
-def moments(folder: Store) -> list[Moment]:
+def checkpoint_ids(folder: Store) -> list[CheckpointId]:
     """The moments of which there is a checkpoint, the newest last."""
     found = (NAME.search(child) for child in folder.list("checkpoints"))
     return sorted((int(match[2] or 1), int(match[1])) for match in found if match)
 
 
-def load(folder: Store, moment: Moment, device: torch.device | str = "cpu") -> dict[str, Any]:
+def load(folder: Store, moment: CheckpointId, device: torch.device | str = "cpu") -> dict[str, Any]:
     """The state of a moment."""
     attempt, step = moment
     return decode(folder.read_bytes(name(step, attempt)), device)
@@ -61,7 +61,7 @@ def load(folder: Store, moment: Moment, device: torch.device | str = "cpu") -> d
 
 def newest(folder: Store, device: torch.device | str = "cpu") -> dict[str, Any] | None:
     """The newest readable checkpoint in an attempt's folder, or None."""
-    for moment in reversed(moments(folder)):
+    for moment in reversed(checkpoint_ids(folder)):
         try:
             return load(folder, moment, device)
         except Exception as error:  # torch.load raises many kinds for a damaged file
@@ -69,8 +69,8 @@ def newest(folder: Store, device: torch.device | str = "cpu") -> dict[str, Any] 
     return None
 
 
-def prune(folder: Store, keep: int = KEEP, healthy: Moment | None = None) -> None:
+def prune(folder: Store, keep: int = KEEP, healthy: CheckpointId | None = None) -> None:
     """Delete all but the newest checkpoints and the one that a treatment would go back to."""
-    for moment in moments(folder)[:-keep]:
+    for moment in checkpoint_ids(folder)[:-keep]:
         if moment != healthy:
             folder.delete(name(moment[1], moment[0]))

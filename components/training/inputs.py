@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from components.data.card import DataCard
-from components.data.dataset import Split, open_shards, open_split
+from components.data.card import DatasetCard
+from components.data.dataset import Split, open_sharded_array, open_split
 from components.data.text.encoded import ENCODER
 from components.families.artifact import load_model
 from components.families.catalogue import card_for
 from components.store import Store
-from components.training.request import Fit
-from models.family import Card, Generator
+from components.training.request import TrainRequest
+from models.family import DataSpec, Generator
 
 
 @dataclass(frozen=True)
 class Inputs:
     """The data of a training and the models that it builds on, at hand."""
 
-    data: DataCard
-    card: Card  # what the family is told of the data
+    data: DatasetCard
+    card: DataSpec  # what the family is told of the data
     training: Split
     validation: Split
     upstream: Mapping[str, Generator]
@@ -30,11 +30,11 @@ class Inputs:
     encoder: dict[str, Any] | None  # of captions, for families that are told them
 
 
-def open_inputs(job: Fit) -> Inputs:
+def open_inputs(job: TrainRequest) -> Inputs:
     """Open the data set, its encoded captions, the models that the family builds on and their encodings."""
     store = Store(job.store)
     folder = store.local_copy(job.data)
-    data = DataCard.read(folder)
+    data = DatasetCard.read(folder)
     card = card_for(job.family, job.config, data)
     encoded = store.local_copy(job.captions) if card.text else None
     opened = {name: _open(job, store, folder, name, encoded, card) for name in ("train", "validation")}
@@ -50,11 +50,11 @@ def open_inputs(job: Fit) -> Inputs:
     )
 
 
-def _open(job: Fit, store: Store, folder: Path, name: str, encoded: Path | None, card: Card) -> Split:
+def _open(job: TrainRequest, store: Store, folder: Path, name: str, encoded: Path | None, card: DataSpec) -> Split:
     """A split, with its encoded captions and the encodings of its images, or without the excluded class."""
     split = open_split(folder, name, encoded, sources=card.source is not None)
     if job.without is not None:
         return split.without(job.without)
     if not job.latents:
         return split
-    return replace(split, latents=open_shards(store.local_copy(f"{job.latents}/{name}"), "latents"))
+    return replace(split, latents=open_sharded_array(store.local_copy(f"{job.latents}/{name}"), "latents"))

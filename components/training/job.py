@@ -17,11 +17,11 @@ from components.data import dataset
 from components.data.batches import Batches
 from components.data.dataset import to_float
 from components.evaluation.samples import EvaluationInputs, sample_for_evaluation
-from components.evaluation.snapshot import Selector, open_jury
+from components.evaluation.snapshot import SnapshotSelector, open_jury
 from components.families.catalogue import build, conditions, task_of
 from components.records.names import RESULT
 from components.sampling import generate, sheets
-from components.sampling.conditions import FixedConditions, originals
+from components.sampling.conditions import FixedConditions, target_images
 from components.sampling.sheets import SHEET_COLUMNS
 from components.sampling.sources import source_images
 from components.store import Store
@@ -32,14 +32,14 @@ from components.training.health.monitor import sides_of
 from components.training.health.probe import Probe
 from components.training.inputs import Inputs, open_inputs
 from components.training.log import NullLog
-from components.training.loop import train, try_lengths
+from components.training.loop import train, try_posthoc_ema
 from components.training.protocols import Report
-from components.training.request import Fit
+from components.training.request import TrainRequest
 from components.training.result import Outcome, write_result
 from components.training.run_log import RunLog
 from components.training.state import Trained
 from components.training.trainer import Trainer
-from components.training.validation import held_out
+from components.training.validation import validation_batches
 from models.family import Family, Generator
 
 # Pictures beside the sample grids, by the columns of a task's sheet.
@@ -48,7 +48,7 @@ TARGETS, SOURCES = "samples/source.webp", "samples/given.webp"
 PROBED = 1000  # validation images of which a sample says how diverse samples should be
 
 
-def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) -> None:
+def fit(job: TrainRequest, group: Group | None = None, report: Report = lambda *_: None) -> None:
     """Train on this process of the group; go on from the newest checkpoint in the attempt's folder.
 
     Leaves in the attempt's folder: metrics/, samples/, checkpoints/, model/ and, written last, trained.json;
@@ -68,14 +68,14 @@ def fit(job: Fit, group: Group | None = None, report: Report = lambda *_: None) 
         trainer = Trainer(family, settings, group=group, probe=log.probe, conditions=conditions)
         paired = task_of(job.family).paired
         batches = Batches(inputs.training, settings.batch, settings.seed, job.flips, paired)
-        validation = held_out(inputs.validation, settings.batch)
+        validation = validation_batches(inputs.validation, settings.batch)
         trained = train(
             trainer, batches, log, validation=validation, resume=resume, report=report, stop_at=job.stop_at
         )
         log.finish(trainer, trained)
 
 
-def build_family(job: Fit, inputs: Inputs) -> Family:
+def build_family(job: TrainRequest, inputs: Inputs) -> Family:
     """The job's family, its weights drawn from the job's seed."""
     torch.manual_seed(derive(job.settings.seed, "weights"))
     return build(job.family, job.config, inputs.card, inputs.upstream, job.settings)
@@ -84,12 +84,12 @@ def build_family(job: Fit, inputs: Inputs) -> Family:
 def newest_checkpoint(attempt: Store, group: Group) -> dict[str, Any] | None:
     """The newest checkpoint that the first process can read, on all of them."""
     state = checkpoint.newest(attempt, group.device)
-    own = moment_of(state) if state else None
+    own = checkpoint_id(state) if state else None
     moment = group.agree(own)
     return state if moment == own else checkpoint.load(attempt, moment, group.device)
 
 
-def moment_of(state: dict[str, Any]) -> checkpoint.Moment:
+def checkpoint_id(state: dict[str, Any]) -> checkpoint.CheckpointId:
     """When a state was saved."""
     return state["control"]["attempt"], state["control"]["step"]
 
@@ -97,7 +97,7 @@ def moment_of(state: dict[str, Any]) -> checkpoint.Moment:
 class JobLog(RunLog):
     """The log of a job's first process, which writes its result."""
 
-    def __init__(self, job: Fit, inputs: Inputs, rows: np.ndarray, *arguments: Any):
+    def __init__(self, job: TrainRequest, inputs: Inputs, rows: np.ndarray, *arguments: Any):
         super().__init__(*arguments)
         self.job, self.inputs, self.sampled = job, inputs, rows
         self.began = time.time()
@@ -109,7 +109,7 @@ class JobLog(RunLog):
             RunError: a file could not be stored.
         """
         tries = trained.finished and trainer.settings.ema_sigma_rel
-        averages = try_lengths(trainer, self) if tries else None
+        averages = try_posthoc_ema(trainer, self) if tries else None
         seconds = time.time() - self.began
         self.uploader.close()
         if self.uploader.failed:
@@ -122,7 +122,7 @@ class JobLog(RunLog):
             write_result(outcome, self)
 
 
-def open_log(job: Fit, inputs: Inputs, family: Family, uploader: Uploader) -> JobLog:
+def open_log(job: TrainRequest, inputs: Inputs, family: Family, uploader: Uploader) -> JobLog:
     """Where the first process writes, with the fixed conditions of its sample grids."""
     settings, validation, attempt = job.settings, inputs.validation, Store(job.store).child(job.attempt)
     rows = sheets.grid_rows(validation, settings.sample_images)
@@ -133,7 +133,7 @@ def open_log(job: Fit, inputs: Inputs, family: Family, uploader: Uploader) -> Jo
         "labels": labels[rows] if labels is not None and "label" in kinds else None,
         "text": None if validation.text is None else validation.text[rows],
         "device": job.device,
-        **originals(job.family, validation, rows),
+        **target_images(job.family, validation, rows),
     }
     sheet: dict[str, np.ndarray | None] = {}
     if "target" in task_of(job.family).sheet:
@@ -154,7 +154,7 @@ def open_log(job: Fit, inputs: Inputs, family: Family, uploader: Uploader) -> Jo
     return JobLog(job, inputs, rows, *arguments)
 
 
-def open_selector(job: Fit, inputs: Inputs) -> Selector:
+def open_selector(job: TrainRequest, inputs: Inputs) -> SnapshotSelector:
     """What judges snapshots.
 
     Its samples are like those to be reported, but of seeds and images that select and are never reported.
@@ -168,10 +168,10 @@ def open_selector(job: Fit, inputs: Inputs) -> Selector:
     def draw(generator: Generator) -> np.ndarray:
         return sample_for_evaluation(generator, evaluated, n, seed, device=job.device).images
 
-    return Selector(jury, draw)
+    return SnapshotSelector(jury, draw)
 
 
-def open_probe(job: Fit, inputs: Inputs, selector: Selector | None) -> Probe:
+def open_probe(job: TrainRequest, inputs: Inputs, selector: SnapshotSelector | None) -> Probe:
     """What measures the diversity of samples: through the extractor where one judges, else in pixels."""
     validation = inputs.validation
     real = to_float(validation.images[: min(len(validation), PROBED)])

@@ -18,7 +18,7 @@ from components.families.artifact import load_model
 from components.store import Store
 
 
-class Encoder(Protocol):
+class LatentEncoder(Protocol):
     """What encodes images."""
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,7 +26,7 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True)
-class Encode:
+class EncodeRequest:
     """An encoding job: images [start, start + n) of a split."""
 
     store: str  # URL
@@ -42,7 +42,7 @@ class Encode:
 
 
 @torch.no_grad()
-def encode(job: Encode) -> None:
+def encode(job: EncodeRequest) -> None:
     """Leave mean and log variance of some images, float16 (n, 2, c, h, w).
 
     Images are encoded in chunks cut at fixed positions, so the bits do not depend on how they are shared out.
@@ -53,7 +53,7 @@ def encode(job: Encode) -> None:
     assert job.start % CHUNK == 0, "a range begins with a chunk"
     with using_threads(job.threads):
         generator, _, _ = load_model(store.local_copy(job.model))
-        encoder = cast(Encoder, generator.to(job.device))
+        encoder = cast(LatentEncoder, generator.to(job.device))
         images = open_split(store.local_copy(job.data), job.split).images
         parts = []
         for first in range(job.start, job.start + job.n, CHUNK):

@@ -9,7 +9,7 @@ from torch import nn
 
 from components.records.health import HealthEvent, Monitoring
 from components.training import checkpoint
-from components.training.checkpoint import Moment
+from components.training.checkpoint import CheckpointId
 from components.training.health.probe import Probe
 from components.training.state import Trained
 from components.training.trainer import Trainer
@@ -40,21 +40,21 @@ class Log:
     def event(self, event: HealthEvent, generator: nn.Module) -> None:
         """Keep a diagnosis, with the fixed-seed samples it is about."""
 
-    def load(self, moment: Moment) -> dict[str, Any]:
+    def load(self, moment: CheckpointId) -> dict[str, Any]:
         """The state saved at an (attempt, step); needed of the first process only."""
         return {}
 
     def go_back(self, step: int, attempt: int) -> None:
         """What follows belongs to a later attempt, which starts after `step` steps."""
 
-    def save_tracks(self, moment: Moment, snapshot: Terms) -> None:
+    def save_tracks(self, moment: CheckpointId, snapshot: Terms) -> None:
         """Store what averages of other lengths are made from."""
 
-    def stored_tracks(self, moments: Sequence[Moment]) -> list[Moment]:
+    def stored_tracks(self, moments: Sequence[CheckpointId]) -> list[CheckpointId]:
         """Those of the moments of which such a snapshot is there."""
         return []
 
-    def load_tracks(self, moment: Moment) -> Terms:
+    def load_tracks(self, moment: CheckpointId) -> Terms:
         """What was stored of an (attempt, step)."""
         return {}
 

@@ -70,11 +70,11 @@ def train(
         control.seconds = time.perf_counter() - began
         log.progress(step, row)
         row, diagnosis = measure(trainer, log, validation, grids, row)
-        if diagnosis and respond(trainer, log, diagnosis):
+        if diagnosis and apply_diagnosis(trainer, log, diagnosis):
             continue
         if step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped:
             if trainer.monitor.healthy:
-                control.healthy = (control.attempt, step)
+                control.healthy = (control.branch, step)
             name = log.save(step, trainer.state())
             report(step, row | {"seconds": time.perf_counter() - began}, name)
     control = trainer.control
@@ -87,8 +87,8 @@ def start(trainer: Trainer, log: Log, resume: dict[str, Any] | None) -> None:
         snapshot(trainer, log)
     else:
         trainer.load_state(resume)
-        log.resume_at(trainer.control.step, trainer.control.attempt)
-        refuse_again(trainer)
+        log.resume_at(trainer.control.step, trainer.control.branch)
+        raise_if_stopped(trainer)
     if trainer.monitor.examines:
         log.watch(trainer.monitor.described)
 
@@ -131,7 +131,7 @@ def validate(trainer: Trainer, batches: Sequence[Batch]) -> dict[str, float]:
     return terms | observed
 
 
-def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
+def apply_diagnosis(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
     """Do about a diagnosis what the policy says; whether training has gone back to an earlier step.
 
     Raises:
@@ -140,24 +140,24 @@ def respond(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
     control, monitor = trainer.control, trainer.monitor
     remedy, generator = trainer.remedy(diagnosis.disease), trainer.calibrated()
     action = "treated" if remedy else monitor.without_remedy(diagnosis.disease)
-    diagnosed = event(diagnosis, control.attempt, action)
+    diagnosed = event(diagnosis, control.branch, action)
     if remedy is None:
         control.events.append(diagnosed)
         log.event(diagnosed, generator)
         if action == "stopped":
             log.save(control.step, trainer.state())
-            refuse_again(trainer)
+            raise_if_stopped(trainer)
         return False
     state = trainer.group.agree(log.load(control.healthy)) if control.healthy else None
     log.event(trainer.treat(diagnosed, remedy, state), generator)
     control = trainer.control
-    log.go_back(control.step, control.attempt)
+    log.go_back(control.step, control.branch)
     log.watch(monitor.described)
     log.save(control.step, trainer.state())
     return True
 
 
-def refuse_again(trainer: Trainer) -> None:
+def raise_if_stopped(trainer: Trainer) -> None:
     """A training that the doctor stopped stays so: raises Diverged with why and what had been tried."""
     control = trainer.control
     if control.events and control.events[-1].action == "stopped":
@@ -172,7 +172,7 @@ def snapshot(trainer: Trainer, log: Log) -> dict[str, float]:
     generator, control = trainer.calibrated(), trainer.control
     log.grid(control.step, generator)
     if trainer.tracks and control.step:
-        moment = trainer.tracks.mark(control.attempt, control.step)
+        moment = trainer.tracks.mark(control.branch, control.step)
         log.save_tracks(moment, posthoc_ema.flat(trainer.tracks.parameters))
     judged: dict[str, float] = trainer.group.agree(log.judge(control.step, generator))
     if judged:
@@ -182,7 +182,7 @@ def snapshot(trainer: Trainer, log: Log) -> dict[str, float]:
 
 
 @torch.no_grad()
-def try_lengths(trainer: Trainer, log: Log) -> Averages:
+def try_posthoc_ema(trainer: Trainer, log: Log) -> Averages:
     """Judge averages of other lengths as snapshots are judged; one that beats the ordinary becomes the best.
 
     The ordinary average is the one that would be kept without: of the best snapshot, or of the last step. For

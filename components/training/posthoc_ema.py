@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from components.training import checkpoint
-from components.training.checkpoint import Moment
+from components.training.checkpoint import CheckpointId
 from models.family import Terms
 
 TRACKED = (0.05, 0.10)  # the paper's: two are enough, one long and one short
@@ -91,7 +91,7 @@ def decay(step: int, gamma: float) -> float:
     return (1 - 1 / step) ** (gamma + 1)
 
 
-class Tracks:
+class PowerFunctionEMAs:
     """Two averages of a generator's parameters whose lengths grow with training."""
 
     def __init__(self, generator: nn.Module):
@@ -100,7 +100,7 @@ class Tracks:
             for length in TRACKED
         }
         # Those of this course of training: after a treatment, what is behind it does not count.
-        self.moments: list[Moment] = []
+        self.moments: list[CheckpointId] = []
 
     @torch.no_grad()
     def update(self, generator: nn.Module, step: int) -> None:
@@ -109,7 +109,7 @@ class Tracks:
         for length, track in self.parameters.items():
             torch._foreach_lerp_(list(track.values()), now, 1 - decay(step, exponent(length)))
 
-    def mark(self, attempt: int, step: int) -> Moment:
+    def mark(self, attempt: int, step: int) -> CheckpointId:
         """Count a snapshot of this moment among those to make averages from."""
         self.moments.append((attempt, step))
         return self.moments[-1]
@@ -127,7 +127,7 @@ class Tracks:
 
 
 def averages(
-    lengths: Sequence[float], moments: Sequence[Moment], snapshots: Iterable[Terms], end: int
+    lengths: Sequence[float], moments: Sequence[CheckpointId], snapshots: Iterable[Terms], end: int
 ) -> list[tuple[Terms, float]]:
     """The parameters of averages of `lengths` over `end` steps, each with what `solve` says of its profile.
 
@@ -155,7 +155,7 @@ def _add(total: Terms, parameters: Terms, weight: float) -> None:
 # Snapshots on disk
 
 
-def name(moment: Moment) -> str:
+def name(moment: CheckpointId) -> str:
     """File name of the tracks as they were at a moment."""
     attempt, step = moment
     return f"ema/step-{step:07d}{checkpoint.suffix(attempt)}.safetensors"

@@ -15,13 +15,13 @@ from components.training import request
 from components.training.distributed import Group
 
 if TYPE_CHECKING:
-    from components.training.request import Fit
+    from components.training.request import TrainRequest
 
 
 _in_process = threading.Lock()  # torch's random state belongs to the process: one fit at a time
 
 
-def fit(job: Fit, name: str) -> None:
+def fit(job: TrainRequest, name: str) -> None:
     """Train under Ray Train, with the workers that the job's settings ask for.
 
     Args:
@@ -76,7 +76,7 @@ def _worker(config: dict[str, Any]) -> None:
     import ray.train
     import ray.train.torch
 
-    job = request.Fit(**config)
+    job = request.TrainRequest(**config)
     context = ray.train.get_context()
     group = Group(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
 

@@ -10,7 +10,7 @@ from components.training import checkpoint
 
 
 @dataclass(frozen=True)
-class Fit:
+class TrainRequest:
     """A training job; JSON all through."""
 
     family: str

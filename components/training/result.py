@@ -10,22 +10,22 @@ from components.families.artifact import save_model
 from components.records.health import TrainingHealth
 from components.records.names import KEPT, RESULT, VALIDATION_LOSS
 from components.records.training import Averages, SampleTable, SavedWeights, Selection, TrainingResult
-from components.sampling.reconstruction_error import known_errors
+from components.sampling.reconstruction_error import validation_errors
 from components.sampling.sheets import SHEET_COLUMNS
 from components.store import Store
 from components.training.inputs import Inputs
-from components.training.request import Fit
+from components.training.request import TrainRequest
 from components.training.run_log import RunLog
 from components.training.state import Trained
 from components.training.trainer import Trainer
-from models.family import Card, Generator
+from models.family import DataSpec, Generator
 
 
 @dataclass(frozen=True)
 class Outcome:
     """A training that is finished, and what it was made with."""
 
-    job: Fit
+    job: TrainRequest
     inputs: Inputs
     trainer: Trainer
     trained: Trained
@@ -89,7 +89,7 @@ def write_weights(outcome: Outcome, which: str, generator: Generator, attempt: S
         labels=inputs.data.labels,
         encoder=inputs.encoder if inputs.validation.captions else None,
         upstream=inputs.upstream_configs,
-        errors=known_errors(generator, inputs.validation, job.device) if family.codes else None,
+        errors=validation_errors(generator, inputs.validation, job.device) if family.codes else None,
         background=inputs.data.background,
     )
 
@@ -133,7 +133,7 @@ def selected_by(log: RunLog, trainer: Trainer, averages: Averages | None) -> Sel
     return None if log.selector is None else log.selector.jury.described
 
 
-def sample_table(attempt: Store, card: Card, outcome: Outcome) -> SampleTable:
+def sample_table(attempt: Store, card: DataSpec, outcome: Outcome) -> SampleTable:
     """How to read the grids: tiles lie side by side, row by row."""
     names = [name for name in attempt.list("samples") if name.startswith("step-")]
     return SampleTable(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from components.evaluation.snapshot import Selector
+from components.evaluation.snapshot import SnapshotSelector
 from components.records.health import HealthEvent, Monitoring
 from components.sampling import sheets
 from components.store import Store
@@ -41,7 +41,7 @@ class RunLog(Log):
         uploader: Uploader,
         draw: Callable[[nn.Module], np.ndarray],
         steps: int,
-        selector: Selector | None = None,
+        selector: SnapshotSelector | None = None,
         keep: int = checkpoint.KEEP,
         probe: Probe | None = None,
     ):
@@ -87,21 +87,21 @@ class RunLog(Log):
         text = json.dumps(event.to_json(), allow_nan=False)
         self.uploader.put(text.encode(), f"{event_name(event.attempt, event.step)}.json")
 
-    def load(self, moment: checkpoint.Moment) -> dict[str, Any]:
+    def load(self, moment: checkpoint.CheckpointId) -> dict[str, Any]:
         """The state of a moment, as soon as it is in the store."""
         self.uploader.flush()
         return checkpoint.load(self.attempt, moment)
 
-    def save_tracks(self, moment: checkpoint.Moment, snapshot: Terms) -> None:
+    def save_tracks(self, moment: checkpoint.CheckpointId, snapshot: Terms) -> None:
         """Store what averages of other lengths are made from."""
         self.uploader.put(posthoc_ema.encode(snapshot), posthoc_ema.name(moment))
 
-    def stored_tracks(self, moments: Sequence[checkpoint.Moment]) -> list[checkpoint.Moment]:
+    def stored_tracks(self, moments: Sequence[checkpoint.CheckpointId]) -> list[checkpoint.CheckpointId]:
         """Those of the moments of which a snapshot is there: a full disk may have kept one away."""
         self.uploader.flush()
         return [moment for moment in moments if self.attempt.exists(posthoc_ema.name(moment))]
 
-    def load_tracks(self, moment: checkpoint.Moment) -> Terms:
+    def load_tracks(self, moment: checkpoint.CheckpointId) -> Terms:
         """What was stored of a moment."""
         return posthoc_ema.decode(self.attempt.read_bytes(posthoc_ema.name(moment)))
 

@@ -24,7 +24,7 @@ from components.config.train import Train
 from components.records.health import HealthEvent, Treatment
 from components.sampling.conditions import FixedConditions
 from components.training import posthoc_ema
-from components.training.carry_over import carried
+from components.training.carry_over import compatible_networks
 from components.training.distributed import Buffers, Group, Replica, evaluated
 from components.training.ema import EMA
 from components.training.health.detector import Diagnosis
@@ -55,7 +55,7 @@ class Means:
             self.sums[key] = self.sums[key] + value if key in self.sums else value
             self.counts[key] = self.counts.get(key, 0) + 1
 
-    def take(self, group: Group) -> dict[str, float]:
+    def reduce(self, group: Group) -> dict[str, float]:
         """The means over all processes; the next ones start from nothing."""
         means = group.mean({key: total / self.counts[key] for key, total in self.sums.items()})
         self.sums, self.counts = {}, {}
@@ -80,9 +80,9 @@ class Trainer:
         self.best: Terms | None = None
         self.control, self.probe = Control(), probe
         self.monitor = HealthMonitor(settings, sides_of(family.phases), family.bands)
-        self.take_up(family)
+        self.set_family(family)
 
-    def take_up(self, family: Family) -> None:
+    def set_family(self, family: Family) -> None:
         """Train this family from now on, as it is."""
         settings = self.settings
         if settings.smoke:
@@ -91,7 +91,7 @@ class Trainer:
         # channels_last is what convolutions are fastest in, on CPUs and GPUs; dense networks do not notice.
         self.family = family.to(self.group.device).to(memory_format=torch.channels_last).train()
         self.ema = EMA(family.generator, settings.ema_half_life_images, settings.ema_rampup_ratio)
-        self.tracks = posthoc_ema.Tracks(family.generator) if settings.ema_sigma_rel else None
+        self.tracks = posthoc_ema.PowerFunctionEMAs(family.generator) if settings.ema_sigma_rel else None
         self.replica = Replica(family, self.group)
         self.buffers = Buffers(family, self.shards)
         self.base_rates = [[g["lr"] for g in optimizer.param_groups] for optimizer in family.optimizers]
@@ -123,7 +123,7 @@ class Trainer:
         phase.optimizer.zero_grad(set_to_none=True)
         seen: list[Terms] = []
         for shard, batch in zip(self.shards, batches, strict=True):
-            moment = self.control.attempt, self.control.step
+            moment = self.control.branch, self.control.step
             seed(derive(self.settings.seed, *moment, index, shard), self.group.device)
             with self.replica.accumulating(last=shard == self.shards[-1]), self.buffers.of(shard, index):
                 with self.autocast():
@@ -192,7 +192,7 @@ class Trainer:
 
     def collect(self) -> dict[str, float]:
         """Means since the last line; raises Diverged where one is not finite and there is no doctor."""
-        values = self.logged.take(self.group)
+        values = self.logged.reduce(self.group)
         if not self.monitor.examines and (broken := self.broken(values)):
             raise Diverged(
                 f"{broken.sentence} The last good checkpoint is kept. Lower the learning rate or clip."
@@ -215,7 +215,7 @@ class Trainer:
         step = self.control.step
         if not self.monitor.is_due(step):
             return {}, None
-        means = self.looked.take(self.group)
+        means = self.looked.reduce(self.group)
         diversity = self.group.agree(self.probe(self.family.generator) if self.probe else {})
         return self.monitor.check(step, means, self.weight_norms(), diversity)
 
@@ -303,8 +303,8 @@ class Trainer:
             family = self.family.changed(change)
         except ValueError as error:
             raise InputError(f"milestone at step {self.control.step}: {error}") from None
-        self.take_up(family)
-        if lost := [name for name, fits in self.carry_over(state).items() if not fits]:
+        self.set_family(family)
+        if lost := [name for name, fits in self.load_compatible(state).items() if not fits]:
             raise InputError(
                 f"milestone at step {self.control.step}: with {', '.join(change)} changed, the {lost[0]} "
                 "would have another shape"
@@ -314,7 +314,7 @@ class Trainer:
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
         if changes := state["control"]["changes"]:
-            self.take_up(self.family.changed(changes))
+            self.set_family(self.family.changed(changes))
         self.family.load_state_dict(state["family"])
         for optimizer, saved in zip(self.family.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
@@ -337,9 +337,9 @@ class Trainer:
         now = self.control
         back = Control.load(state["control"]) if state else Control()
         changes = now.changes | dict(remedy.change)
-        torch.manual_seed(derive(self.settings.seed, "weights", now.attempt + 1))
-        self.take_up(self.family.changed(remedy.change))
-        fits = self.carry_over(state) if state else {}
+        torch.manual_seed(derive(self.settings.seed, "weights", now.branch + 1))
+        self.set_family(self.family.changed(remedy.change))
+        fits = self.load_compatible(state) if state else {}
         treatment = Treatment(
             remedy=remedy.name,
             paper=remedy.paper,
@@ -349,23 +349,23 @@ class Trainer:
                 name: "weights carry over" if fits.get(name) else "starts again"
                 for name, _ in self.family.named_children()
             },
-            next_attempt=now.attempt + 1,
+            next_attempt=now.branch + 1,
         )
         event = event.model_copy(update={"treatment": treatment})
         self.control = replace(
             back,
-            attempt=now.attempt + 1,
+            branch=now.branch + 1,
             seconds=now.seconds,
-            healthy=(now.attempt + 1, back.step),
+            healthy=(now.branch + 1, back.step),
             events=[*now.events, event],
             changes=changes,
         )
         self.monitor.doctor.reset()
         return event
 
-    def carry_over(self, state: dict[str, Any]) -> dict[str, bool]:
+    def load_compatible(self, state: dict[str, Any]) -> dict[str, bool]:
         """Load of a state what still fits the family; says for each network whether it did."""
-        fits = carried(state["family"], self.family)
+        fits = compatible_networks(state["family"], self.family)
         kept = {key: v for key, v in state["family"].items() if fits.get(key.split(".")[0], True)}
         self.family.load_state_dict(kept, strict=False)
         networks = dict(self.family.named_children())

@@ -132,10 +132,10 @@ def described(request: SweepRequest, context: TrialContext, concurrent: int, bec
         settings=Settings(
             searcher=settings.searcher,
             scheduler=settings.scheduler,
-            judgements=settings.evaluations,
+            evaluations=settings.evaluations,
             rungs=settings.rungs,
-            factor=settings.reduction_factor,
-            diversity=settings.min_diversity,
+            reduction_factor=settings.reduction_factor,
+            min_diversity=settings.min_diversity,
             steps=None if sampling else context.training.train["steps"],
             concurrent=concurrent,
             because=because,
@@ -169,7 +169,7 @@ def _draw_conclusions(result: SweepResult) -> None:
     shares = importances(spaces, scores)
     at = "the end of each trial"
     if settings.rungs:
-        at = f"judgement {settings.rungs[0]} of {settings.judgements}, which all trials reached"
+        at = f"judgement {settings.rungs[0]} of {settings.evaluations}, which all trials reached"
     result.importance = Importance(n=len(scores), at=at, of=shares) if shares else None
     result.recommendations = recommendations(spaces, scores, shares or {})
     seconds = [trial.overhead for trial in result.trials if trial.overhead is not None]

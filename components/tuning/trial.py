@@ -25,7 +25,7 @@ from components.config.sweep import Sweep
 from components.config.train import Train
 from components.data.dataset import open_split
 from components.evaluation.samples import open_model, sample_for_evaluation
-from components.evaluation.snapshot import Jury, open_jury
+from components.evaluation.snapshot import SnapshotEvaluator, open_jury
 from components.families import catalogue
 from components.families.catalogue import task_of
 from components.records import names
@@ -62,7 +62,7 @@ class TrialContext:
 
     run_id: str
     spec: Spec  # of a trial, but for its settings
-    training: request.Fit  # of a trial, but for the values that it tries
+    training: request.TrainRequest  # of a trial, but for the values that it tries
     model: str = ""  # the trained one, where nothing but sampling is searched
     metric: str = "auto"
     diversity: float = 0.5  # less is a collapse
@@ -92,7 +92,7 @@ class TrialContext:
         return Store(self.training.store)
 
 
-def training_of(context: TrialContext, schedule: Schedule, seed: int | None = None) -> request.Fit:
+def training_of(context: TrialContext, schedule: Schedule, seed: int | None = None) -> request.TrainRequest:
     """The training job of a trial: its schedule of values, and its seed if it has one of its own."""
     first, *later = schedule
     block = space.applied({**context.training.config, "train": context.training.train}, first.values)
@@ -103,7 +103,7 @@ def training_of(context: TrialContext, schedule: Schedule, seed: int | None = No
     return replace(context.training, config=block, train=train)
 
 
-def spec_of(context: TrialContext, training: request.Fit) -> Spec:
+def spec_of(context: TrialContext, training: request.TrainRequest) -> Spec:
     """What a trial with this training job depends on.
 
     Raises:
@@ -188,7 +188,7 @@ class TrialTraining:
 
     context: TrialContext
     spec: Spec
-    training: request.Fit
+    training: request.TrainRequest
     replayer: EvaluationReplayer
     donor: str
     until: int
@@ -272,7 +272,7 @@ def copy_checkpoint(donor: Store, attempt: Store, step: int) -> None:
     schedule, so the result is the same.
     """
     name = checkpoint.name(step)
-    if checkpoint.moments(attempt) or not donor.exists(name):
+    if checkpoint.checkpoint_ids(attempt) or not donor.exists(name):
         return
     write_curve(attempt, [evaluation for evaluation in read_curve(donor) if evaluation.step <= step])
     attempt.write_bytes(name, donor.read_bytes(name))
@@ -363,7 +363,7 @@ def sampled(context: TrialContext, values: Values, on_report: OnReport) -> Done:
 
 def sample(
     context: TrialContext, model: str, n: int, seed: int, change: Values | None = None
-) -> tuple[np.ndarray, float, Jury]:
+) -> tuple[np.ndarray, float, SnapshotEvaluator]:
     """The first `n` images of a seed by a stored model, the seconds of work, and what evaluates them."""
     store, training = context.store, context.training
     changes = {name: (name, value) for name, value in (change or {}).items()}

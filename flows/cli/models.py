@@ -75,7 +75,7 @@ def sample(
         prior: mixture: sample codes from Gaussians fitted to those of training images; needs a run
         nearest: also write OUTPUT-nearest, each sample above its nearest training image; needs a run
     """
-    from components.sampling.request import Wish
+    from components.sampling.request import SampleOptions
     from components.sampling.to_file import sample_to_file
 
     folder, manifest = model_folder(run, family, store)
@@ -87,7 +87,7 @@ def sample(
         images = sample_mixture(request, folder, output, data, store, n=n, seed=seed)
     else:
         options = vars(request).copy()
-        wish = Wish(prompts=options.pop("prompt"), **options)
+        wish = SampleOptions(prompts=options.pop("prompt"), **options)
         images = sample_to_file(folder, output, n=n, seed=seed, wish=wish)
     print(output)
     if nearest and manifest:

@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from models.family import Card, Config
+from models.family import DataSpec, Config
 from models.parts.layers import down, shapes, up
 from models.search_space import tunable
 
@@ -35,7 +35,7 @@ class CoderConfig(Config):
     activation: Literal["relu", "silu", "gelu"]
     # fmt: on
 
-    def check(self, card: Card) -> None:
+    def check(self, card: DataSpec) -> None:
         """Raise ValueError unless codes have fewer dimensions than images."""
         if self.latent >= (dimensions := math.prod(card.shape)):
             raise ValueError(
@@ -55,7 +55,7 @@ def mlp(config: CoderConfig, widths: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def told(h: Tensor, label: Tensor | None, classes: int) -> Tensor:
+def with_class(h: Tensor, label: Tensor | None, classes: int) -> Tensor:
     """Concatenate features (N, D) and one-hot labels to (N, D + classes); no labels if `classes` is 0."""
     if not classes:
         return h
@@ -66,7 +66,7 @@ def told(h: Tensor, label: Tensor | None, classes: int) -> Tensor:
 class Encoder(nn.Module):
     """Images and, if class-conditional, labels -> vectors of `outputs` dimensions."""
 
-    def __init__(self, config: CoderConfig, card: Card, outputs: int, classes: int = 0):
+    def __init__(self, config: CoderConfig, card: DataSpec, outputs: int, classes: int = 0):
         super().__init__()
         self.classes = classes
         self.convolutions: nn.Module | None = None
@@ -84,13 +84,13 @@ class Encoder(nn.Module):
         """(N, C, H, W) -> (N, outputs), float32."""
         if self.convolutions is not None:
             x = self.convolutions(x).permute(0, 2, 3, 1)  # (N, 3, 3, 128), in memory order
-        return self.dense(told(x.flatten(1), label, self.classes)).float()
+        return self.dense(with_class(x.flatten(1), label, self.classes)).float()
 
 
 class Decoder(nn.Module):
     """Codes and, if class-conditional, labels -> images with unbounded values."""
 
-    def __init__(self, config: CoderConfig, card: Card, classes: int = 0):
+    def __init__(self, config: CoderConfig, card: DataSpec, classes: int = 0):
         super().__init__()
         self.classes, self.shape = classes, card.shape
         self.convolutions: nn.Module | None = None
@@ -108,7 +108,7 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """(N, Z) -> (N, C, H, W), float32."""
-        h = self.dense(told(z, label, self.classes))
+        h = self.dense(with_class(z, label, self.classes))
         if self.convolutions is None:
             return h.unflatten(1, self.shape).float()
         h = h.unflatten(1, (self.size, self.size, -1))  # (N, 3, 3, 128)

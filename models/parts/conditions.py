@@ -38,7 +38,7 @@ class Condition:
         mask = None if self.text_mask is None else self.text_mask & ~drop[:, None]
         return dataclasses.replace(self, label=label, text_mask=mask)
 
-    def beside_nothing(self, null: int) -> Condition:
+    def with_unconditional(self, null: int) -> Condition:
         """Concatenate the condition and the unconditional one, (2 N, ...), for guidance."""
         n, device = next((len(t), t.device) for t in (self.label, self.text) if t is not None)
         unconditional = self.dropped(torch.ones(n, dtype=torch.bool, device=device), null)

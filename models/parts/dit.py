@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from models.family import Card
+from models.family import DataSpec
 from models.parts.attention import Tokens, attend, zero
 from models.parts.conditions import Condition, Embedding
 
@@ -166,7 +166,7 @@ class DiT(nn.Module):
 
     def __init__(
         self,
-        card: Card,
+        card: DataSpec,
         *,
         width: int = 128,  # channels of a token
         depth: int = 4,  # blocks

@@ -30,7 +30,7 @@ class Objective:
     # Healthy ranges from tutorials by the name of the logged value, drawn in plots.
     bands: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
-    def shown(self, score: Tensor) -> Tensor:
+    def displayed_score(self, score: Tensor) -> Tensor:
         """Convert a score to the logged D(.): a probability if it has one."""
         return score.sigmoid() if self.probability else score
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle, silu
 
-from models.family import Card
+from models.family import DataSpec
 from models.parts.attention import CrossAttention, SelfAttention, group_norm, zero
 from models.parts.conditions import Condition, Embedding
 
@@ -100,7 +100,7 @@ class UNet(nn.Module):
 
     def __init__(
         self,
-        card: Card,
+        card: DataSpec,
         *,
         width: int = 32,  # channels of a level with multiplier 1
         multipliers: Sequence[int] = (1, 2, 2),  # channels of each level, in widths

@@ -15,7 +15,7 @@ from components.analysis import ablation
 from components.common.errors import InputError
 from components.config.evaluate import Evaluate
 from components.config.experiment import Experiment
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.families import artifact, catalogue
 from components.pipeline import ablation as stage
@@ -25,7 +25,7 @@ from components.stages import cache
 from components.stages.cache import Done
 from components.store import Store
 from components.training import request
-from models.family import Batch, Card, Config, Family, Generator, Noise, Study
+from models.family import Batch, DataSpec, Config, Family, Generator, Noise, Study
 from models.registry import FAMILIES
 from tests.stage_specs import specs
 
@@ -68,12 +68,12 @@ class Toy(Family):
     takes = frozenset({"label"})
     paper = "none"
 
-    def __init__(self, config: ToyConfig, card: Card, upstream: Any = None):
+    def __init__(self, config: ToyConfig, card: DataSpec, upstream: Any = None):
         super().__init__(config, card, upstream)
         self.generator, self.phases = ToyGenerator(config), ()
 
     @classmethod
-    def studies(cls, config: ToyConfig, card: Card) -> Sequence[Study]:
+    def studies(cls, config: ToyConfig, card: DataSpec) -> Sequence[Study]:
         settings = ({"divisor": 1}, {"divisor": 4}, {"divisor": 4, "sign": -1})
         return [Study("divisor", "Quality against the divisor", dict(zip(VARIANTS, settings, strict=True)))]
 
@@ -86,8 +86,8 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def store(with_digits: Store) -> Store:
     """A store with data, reference, extractor and a trained toy."""
-    store, card = with_digits, Card(1, 8, 10)
-    job = request.Fit("toy", catalogue.config_of("toy", {}), {}, "data", "", store.url)
+    store, card = with_digits, DataSpec(1, 8, 10)
+    job = request.TrainRequest("toy", catalogue.config_of("toy", {}), {}, "data", "", store.url)
     artifact.save_model(
         store, "trained/model", job.family, job.config, Toy(ToyConfig(), card).generator, card, None
     )
@@ -98,7 +98,7 @@ def plan(store: Store, families: Sequence[str] = ("toy", "vae"), **evaluate: Any
     settings = Evaluate(**({"ablation_samples": N} | evaluate))
     blocks: dict[str, Any] = {family: {"train": {}} for family in families}
     experiment = Experiment(device="cpu", families=blocks, evaluate=settings)
-    return Plan(experiment, "0123.dir", DataCard.read(store.path("prepared/data")))
+    return Plan(experiment, "0123.dir", DatasetCard.read(store.path("prepared/data")))
 
 
 def done(uri: str) -> Done:
@@ -150,14 +150,14 @@ def test_variants_are_judged_on_the_same_seeds(store: Store, found: Any, here: l
 
 
 def test_numbers_are_those_of_any_judgement(store: Store, found: Any, digits_ref: Any) -> None:
-    from components.evaluation.evaluate import judge
-    from components.evaluation.reference import Judged
+    from components.evaluation.evaluate import evaluate_samples
+    from components.evaluation.reference import EvaluationSample
 
     generator, card, _ = artifact.load_model(store.path("trained/model"))
-    counts = DataCard.read(store.path("prepared/data")).label_counts["train"]
+    counts = DatasetCard.read(store.path("prepared/data")).label_counts["train"]
     images = generate.draw(generator, card, n=N, seed=1_000_000, batch=N, labels="data", counts=counts)
     labels = generate.labels_for(range(N), counts, 1_000_000)
-    expected = judge(Judged(digits_ref.extractor(images), labels), digits_ref)
+    expected = evaluate_samples(EvaluationSample(digits_ref.extractor(images), labels), digits_ref)
     assert found[1]["studies"][0]["variants"][0]["metrics"] == {
         name: metric.to_json() for name, metric in expected.items()
     }
@@ -235,7 +235,7 @@ def test_too_few_images_for_a_study_are_refused() -> None:
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "toy"])
 def test_every_variant_of_every_family_is_accepted(family: str) -> None:
     own = FAMILIES[family].Config()
-    for each in FAMILIES[family].studies(own, Card(1, 28, 10)):
+    for each in FAMILIES[family].studies(own, DataSpec(1, 28, 10)):
         assert each.name.isidentifier() and each.title
         for change in each.variants.values():
             type(own)(**(own.model_dump() | dict(change)))

@@ -14,16 +14,16 @@ from PIL import Image
 
 from components.analysis import anomaly_scores
 from components.common.errors import InputError
-from components.data.dataset import Shards, Split
+from components.data.dataset import ShardedArray, Split
 from components.families import artifact
 from components.sampling import reconstruction_error
 from components.store import Store
 from components.training import request
 from flows.cli import app
-from models.family import Batch, Card, Generator
+from models.family import Batch, DataSpec, Generator
 from tests import tiny
 
-CARD = Card(1, 8)
+CARD = DataSpec(1, 8)
 
 
 class Flat(Generator):
@@ -52,8 +52,8 @@ def model(tmp_path: Path) -> Path:
     """A tiny autoencoder whose errors of validation images are known."""
     store = Store(str(tmp_path))
     family = tiny.trainer("autoencoder").family
-    job = request.Fit("autoencoder", family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
-    known = reconstruction_error.known_errors(family.generator, tiny.split(), "cpu")
+    job = request.TrainRequest("autoencoder", family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
+    known = reconstruction_error.validation_errors(family.generator, tiny.split(), "cpu")
     artifact.save_model(store, "model", job.family, job.config, family.generator, family.card, errors=known)
     return tmp_path / "model"
 
@@ -72,8 +72,8 @@ def test_errors_are_mean_squares_of_pixels_from_0_to_1() -> None:
 
 
 def test_known_errors_are_in_order_and_of_validation() -> None:
-    split = Split(Shards([greys([0.3, 0.1, 0.2])]))
-    known = reconstruction_error.known_errors(Flat(), split, "cpu")
+    split = Split(ShardedArray([greys([0.3, 0.1, 0.2])]))
+    known = reconstruction_error.validation_errors(Flat(), split, "cpu")
     assert known["n"] == 3 and known["split"] == "validation"
     np.testing.assert_allclose(known["values"], [0.01, 0.04, 0.09], atol=2e-3)
 
@@ -97,7 +97,7 @@ def test_transparent_images_are_on_the_background_of_the_data(tmp_path: Path) ->
     """The clear image is black where the data are on black, and white where that is asked for."""
     store, folder = Store(str(tmp_path)), tmp_path / "images"
     told = {"errors": {"values": [0.1]}, "background": "black"}
-    job = request.Fit(
+    job = request.TrainRequest(
         "autoencoder", tiny.trainer("autoencoder").family.config.model_dump(mode="json"), {}, "", "", ""
     )
     artifact.save_model(
@@ -121,7 +121,7 @@ def test_a_quantile_lies_between_0_and_1(model: Path, tmp_path: Path, quantile: 
 
 def test_what_encodes_nothing_scores_nothing(tmp_path: Path) -> None:
     store, family = Store(str(tmp_path)), tiny.trainer("gan").family
-    job = request.Fit("gan", family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
+    job = request.TrainRequest("gan", family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
     artifact.save_model(store, "model", job.family, job.config, family.generator, family.card)
     with pytest.raises(InputError, match="gan does not score images"):
         anomaly_scores.score_folder(str(tmp_path), tmp_path / "model", 0.9)
@@ -129,7 +129,7 @@ def test_what_encodes_nothing_scores_nothing(tmp_path: Path) -> None:
 
 def test_what_is_told_the_class_scores_nothing(tmp_path: Path) -> None:
     store, family = Store(str(tmp_path)), tiny.trainer("vae", change={"conditional": True}).family
-    job = request.Fit("vae", family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
+    job = request.TrainRequest("vae", family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
     artifact.save_model(
         store, "model", job.family, job.config, family.generator, family.card, errors={"values": [0.1]}
     )
@@ -167,7 +167,7 @@ def run(home: Path, tmp_path: Path, model: Path) -> str:
     store, stages = Store(str(tmp_path / "store")), []
     for name, change in (("gan", {}), ("vae", {"conditional": True}), ("autoencoder", {})):
         family = tiny.trainer(name, change=change).family
-        job = request.Fit(name, family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
+        job = request.TrainRequest(name, family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
         errors = json.loads((model / "config.json").read_text())["errors"] if name != "gan" else None
         artifact.save_model(
             store,

@@ -18,8 +18,8 @@ from components.analysis.views import VIEWS
 from components.common.errors import InputError
 from components.config.evaluate import Evaluate
 from components.config.experiment import Experiment
-from components.data.card import DataCard
-from components.evaluation.requests import Places, Use
+from components.data.card import DatasetCard
+from components.evaluation.requests import EvaluationPaths, Use
 from components.families import catalogue
 from components.pipeline import anomaly_models, latent_analysis
 from components.pipeline.plan import Plan
@@ -46,7 +46,7 @@ def done(uri: str) -> Done:
 def fit(store: Store, family: str, **changes: Any) -> Done:
     """A trained model, in the store."""
     config = catalogue.config_of(family, {**tiny.CONFIGS[family], **changes})
-    training_job.fit(request.Fit(family, config, TRAIN, "prepared/data", "trained", store.url))
+    training_job.fit(request.TrainRequest(family, config, TRAIN, "prepared/data", "trained", store.url))
     return done("trained")
 
 
@@ -65,7 +65,7 @@ def planned(store: Store, names: list[str]) -> Plan:
     experiment = Experiment(
         device="cpu", families=blocks, evaluate=Evaluate(seed=0, threads=1, held_out_classes=names)
     )
-    return Plan(experiment, "0123.dir", DataCard.read(store.path("prepared/data")))
+    return Plan(experiment, "0123.dir", DatasetCard.read(store.path("prepared/data")))
 
 
 def detectors(store: Store, names: list[str]) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def test_what_a_mixture_cannot_be_drawn_of(
 
 
 def order(store: Store, trained: Done, view: str) -> Use:
-    where = Places(store.url, "prepared/data", "reference/extractor", "parts", "reference")
+    where = EvaluationPaths(store.url, "prepared/data", "reference/extractor", "parts", "reference")
     return Use(where, f"{trained.uri}/model", view, 0, "out", {})
 
 

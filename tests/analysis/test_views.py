@@ -15,14 +15,14 @@ from torch.distributions import MultivariateNormal
 from components.analysis import anomaly, latent_space, likelihood, reconstruction
 from components.analysis.view import Judge, flat, plot, table
 from components.analysis.views import VIEWS, Subject, View, make_view
-from components.data.dataset import Shards, Split, to_uint8
+from components.data.dataset import ShardedArray, Split, to_uint8
 from components.metrics.distances import Estimate
 from components.metrics.image_pairs import psnr_values
 from components.records import analysis as records
-from components.records.evaluation import JudgedMetric, Metrics
-from models.family import Batch, Card, Generator, Noise
+from components.records.evaluation import MetricResult, Metrics
+from models.family import Batch, DataSpec, Generator, Noise
 
-CARD = Card(1, 8, 3)
+CARD = DataSpec(1, 8, 3)
 Z = 5
 
 
@@ -39,7 +39,7 @@ def images(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def splits() -> dict[str, Split]:
     sizes = {"train": 240, "validation": 60, "test": 90}
     made = {name: images(n, seed) for seed, (name, n) in enumerate(sizes.items())}
-    return {name: Split(Shards([x]), labels) for name, (x, labels) in made.items()}
+    return {name: Split(ShardedArray([x]), labels) for name, (x, labels) in made.items()}
 
 
 class Linear(Generator):
@@ -104,8 +104,8 @@ def test_components_of_large_images_are_close_to_exact() -> None:
         def code(self, batch: Batch) -> Tensor:
             return torch.zeros(len(batch), Z)
 
-    all_alike = dict.fromkeys(("train", "validation", "test"), Split(Shards([x])))
-    given = Subject(Short(generator().pca), Card(3, 64), all_alike)
+    all_alike = dict.fromkeys(("train", "validation", "test"), Split(ShardedArray([x])))
+    given = Subject(Short(generator().pca), DataSpec(3, 64), all_alike)
     left = np.linalg.svd(flat(x) - flat(x).mean(0), compute_uv=False)[Z:]
     error = np.square(flat(x) - given.pca.inverse_transform(given.pca.transform(flat(x)))).sum()
     assert error == pytest.approx(np.square(left).sum(), rel=0.02)
@@ -254,7 +254,7 @@ def judge(seen: list[np.ndarray]) -> Judge:
     def judged(drawn: np.ndarray, labels: np.ndarray | None) -> Metrics:
         seen.append(drawn)
         distance = float(np.abs(drawn.mean(0) - mean).mean())
-        return {"kid": JudgedMetric(value=distance, floor=0.5)}
+        return {"kid": MetricResult(value=distance, real_baseline=0.5)}
 
     return judged
 

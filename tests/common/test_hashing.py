@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from components.common import hashing
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.sources import base, splits
 from components.evaluation import comparability
 from components.extractors.files import write_config
@@ -32,7 +32,7 @@ def test_extractors_keep_their_hash(tmp_path: Path) -> None:
 
 
 def test_data_sets_keep_their_hash_and_their_splits() -> None:
-    card = DataCard(
+    card = DatasetCard(
         name="mine",
         title="t",
         source="s",

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from components.data.batches import Batches
-from components.data.dataset import Shards, Split, to_uint8
+from components.data.dataset import ShardedArray, Split, to_uint8
 
 
-def numbered(n: int, channels: int = 1, side: int = 4) -> Shards:
+def numbered(n: int, channels: int = 1, side: int = 4) -> ShardedArray:
     """Images whose first pixel is their number, in two files."""
     images = np.random.default_rng(n).integers(0, 256, (n, channels, side, side), dtype=np.uint8)
     images[:, 0, 0, 0] = np.arange(n)
-    return Shards([images[: n // 3], images[n // 3 :]])
+    return ShardedArray([images[: n // 3], images[n // 3 :]])
 
 
 def domains(images: int = 50, sources: int = 21) -> Split:

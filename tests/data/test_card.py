@@ -11,9 +11,9 @@ import pytest
 
 from components.common.errors import InputError
 from components.common.hashing import digest
-from components.data.card import DataCard, Sources
+from components.data.card import DatasetCard, Sources
 from components.data.sources import prepare
-from models.family import Card, SourceShape
+from models.family import DataSpec, SourceShape
 
 ABOUT = {
     **{"name": "mine", "title": "t", "source": "s", "licence": "l", "credit": "c"},
@@ -23,7 +23,7 @@ SOURCES = Sources(resolution=7, channels=3, counts={"train": 5})
 
 
 def test_a_data_card_without_sources_keeps_its_bytes(tmp_path: Path) -> None:
-    text = DataCard.model_validate(ABOUT).to_json()
+    text = DatasetCard.model_validate(ABOUT).to_json()
     assert "sources" not in json.loads(text)
     (tmp_path / "card.json").write_text(text)
     # Of the same card before there were sources: versions of data sets are made from it.
@@ -31,23 +31,23 @@ def test_a_data_card_without_sources_keeps_its_bytes(tmp_path: Path) -> None:
 
 
 def test_a_data_card_says_the_shape_of_its_sources(tmp_path: Path) -> None:
-    card = DataCard.model_validate(ABOUT | {"sources": SOURCES})
+    card = DatasetCard.model_validate(ABOUT | {"sources": SOURCES})
     (tmp_path / "card.json").write_text(card.to_json())
-    assert DataCard.read(tmp_path) == card
-    assert card.card == Card(1, 28, source=SourceShape(3, 7))
+    assert DatasetCard.read(tmp_path) == card
+    assert card.card == DataSpec(1, 28, source=SourceShape(3, 7))
     assert card.card.source is not None and card.card.source.shape == (3, 7, 7)
 
 
 def test_a_card_is_stored_with_its_source_alone() -> None:
-    plain, with_source = Card(1, 8, 10), Card(1, 8, source=SourceShape(3, 4))
+    plain, with_source = DataSpec(1, 8, 10), DataSpec(1, 8, source=SourceShape(3, 4))
     assert plain.to_json() == {"channels": 1, "resolution": 8, "num_classes": 10, "text": 0}
     for card in (plain, with_source):
-        assert Card.from_json(json.loads(json.dumps(card.to_json()))) == card
+        assert DataSpec.from_json(json.loads(json.dumps(card.to_json()))) == card
 
 
 def test_the_card_reads_back_and_its_hash_is_that_of_the_files(home):
     card = prepare.prepare("digits", home)
-    again = DataCard.read(home / "data/digits")
+    again = DatasetCard.read(home / "data/digits")
     assert again == card and again.hash == card.hash and len(card.hash) == 64
     other = card.model_copy(
         update={"files": {**card.files, "train/labels.npy": card.files["test/labels.npy"]}}
@@ -59,7 +59,7 @@ def test_the_card_reads_back_and_its_hash_is_that_of_the_files(home):
 
 def test_a_folder_without_a_card_is_no_data_set(tmp_path):
     with pytest.raises(InputError, match="no card.json"):
-        DataCard.read(tmp_path)
+        DatasetCard.read(tmp_path)
 
 
 def test_the_card_module_is_cheap_to_import():

@@ -4,17 +4,17 @@ import pytest
 from PIL import Image
 
 from components.common.errors import InputError
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import open_split
-from components.data.external import look, read
+from components.data.external import scan_images, read
 from components.data.sources import folder
 from components.data.sources.prepare import add
 from tests.data.pictures import fill, picture
 
 
-def card(resolution: int = 20, channels: int = 3, **options) -> DataCard:
+def card(resolution: int = 20, channels: int = 3, **options) -> DatasetCard:
     about = {"name": "mine", "title": "", "source": "", "licence": "", "credit": "", "counts": {}}
-    return DataCard(**about, resolution=resolution, channels=channels, **options)
+    return DatasetCard(**about, resolution=resolution, channels=channels, **options)
 
 
 def everything(outside, card) -> np.ndarray:
@@ -27,7 +27,7 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 def test_images_of_the_right_size_are_taken_as_they_are(tmp_path):
     root = fill(tmp_path / "made", 5)
-    outside = look(root, card(), tmp_path / "scratch")
+    outside = scan_images(root, card(), tmp_path / "scratch")
     assert (outside.root, outside.preparation, outside.resized) == (root, "as they are", 0)
     assert outside.paths == [f"{i:03d}.png" for i in range(5)] and outside.labels is None
     images = everything(outside, card())
@@ -39,7 +39,7 @@ def test_others_are_prepared_as_the_data_set_was(tmp_path):
     home, root = tmp_path / "home", fill(tmp_path / "made", 30, size=(50, 40))
     home.mkdir()
     theirs = add("mine", root, home, resolution=16)
-    outside = look(root, theirs, tmp_path / "scratch")
+    outside = scan_images(root, theirs, tmp_path / "scratch")
     assert (outside.preparation, outside.resized) == ("centre square, resized with Lanczos", 30)
     splits = [open_split(home / "data/mine", split).images[:] for split in ("train", "validation", "test")]
     ours = {image.tobytes() for image in everything(outside, theirs)}
@@ -48,7 +48,7 @@ def test_others_are_prepared_as_the_data_set_was(tmp_path):
 
 def test_one_of_another_size_is_counted(tmp_path):
     root = fill(fill(tmp_path / "made", 3), 1, first=3, size=(21, 20))
-    outside = look(root, card(), tmp_path / "scratch")
+    outside = scan_images(root, card(), tmp_path / "scratch")
     assert (outside.preparation, outside.resized) == ("centre square, resized with Lanczos", 1)
     assert np.array_equal(read(outside, [3], card())[0], pixels(picture(3, size=(21, 20)))[:, :, :20])
 
@@ -56,7 +56,7 @@ def test_one_of_another_size_is_counted(tmp_path):
 def test_transparency_is_laid_on_the_background_of_the_data_set(tmp_path):
     (tmp_path / "made").mkdir()
     Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(tmp_path / "made" / "a.png")
-    outside = look(tmp_path / "made", card(), tmp_path / "scratch")
+    outside = scan_images(tmp_path / "made", card(), tmp_path / "scratch")
     assert read(outside, [0], card(background="#0a141e"))[0, :, 0, 0].tolist() == [10, 20, 30]
     assert read(outside, [0], card())[0, :, 0, 0].tolist() == [255, 255, 255], "white where it states none"
 
@@ -73,13 +73,13 @@ def test_transparency_is_laid_on_the_background_of_the_data_set(tmp_path):
 def test_jpeg_is_noted_by_contents(tmp_path, name, options):
     root = fill(tmp_path / "made", 2)
     picture(9).save(root / name, **options)
-    assert look(root, card(), tmp_path / "scratch").preparation == "as they are, from JPEG"
-    assert look(root, card(8), tmp_path / "scratch").preparation.endswith("Lanczos, from JPEG")
+    assert scan_images(root, card(), tmp_path / "scratch").preparation == "as they are, from JPEG"
+    assert scan_images(root, card(8), tmp_path / "scratch").preparation.endswith("Lanczos, from JPEG")
 
 
 def test_only_the_rows_asked_for_are_read(tmp_path):
     root = fill(tmp_path / "made", 5)
-    outside = look(root, card(), tmp_path / "scratch")
+    outside = scan_images(root, card(), tmp_path / "scratch")
     (root / "002.png").unlink()
     images = read(outside, [4, 0], card())
     assert np.array_equal(images, np.stack([pixels(picture(4)), pixels(picture(0))]))
@@ -90,7 +90,7 @@ def test_only_the_rows_asked_for_are_read(tmp_path):
 def test_looking_decodes_nothing(tmp_path):
     root = fill(tmp_path / "made", 2, size=(64, 64))
     (root / "000.png").write_bytes((root / "000.png").read_bytes()[:300])
-    outside = look(root, card(), tmp_path / "scratch")
+    outside = scan_images(root, card(), tmp_path / "scratch")
     sentence = r"000.png cannot be used: damaged or truncated; none is skipped, so repair or remove it$"
     with pytest.raises(InputError, match=sentence):
         everything(outside, card())
@@ -99,7 +99,7 @@ def test_looking_decodes_nothing(tmp_path):
 def test_nan_is_told(tmp_path):
     (tmp_path / "made").mkdir()
     Image.fromarray(np.full((20, 20), np.nan, np.float32)).save(tmp_path / "made" / "a.tiff")
-    outside = look(tmp_path / "made", card(channels=1), tmp_path / "scratch")
+    outside = scan_images(tmp_path / "made", card(channels=1), tmp_path / "scratch")
     with pytest.raises(InputError, match=r"a.tiff cannot be used: values that are not finite \(NaN"):
         everything(outside, card(channels=1))
 
@@ -111,7 +111,7 @@ def test_files_that_cannot_be_used_are_refused_and_not_skipped(tmp_path):
     (root / "README.txt").write_text("hello")
     sentence = r"2 of 5 images in .*made cannot be used, such as array.npy: .*; text.png: not an image .*"
     with pytest.raises(InputError, match=sentence + "so repair or remove them$"):
-        look(root, card(), tmp_path / "scratch")
+        scan_images(root, card(), tmp_path / "scratch")
 
 
 @pytest.mark.parametrize(
@@ -127,13 +127,13 @@ def test_a_source_without_images_is_refused(tmp_path, source, sentence):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "a.txt").write_text("x")
     with pytest.raises(InputError, match=sentence):
-        look(tmp_path / source, card(), tmp_path / "scratch")
+        scan_images(tmp_path / source, card(), tmp_path / "scratch")
 
 
 def test_grey_data_takes_equal_channels_and_refuses_colour(tmp_path):
     root = fill(tmp_path / "made", 2, mode="L")
     picture(1, mode="L").convert("RGB").save(root / "001.png")
-    outside = look(root, card(channels=1), tmp_path / "scratch")
+    outside = scan_images(root, card(channels=1), tmp_path / "scratch")
     grey = np.stack([np.asarray(picture(i, mode="L"))[None] for i in range(2)])
     assert np.array_equal(everything(outside, card(channels=1)), grey)
     picture(1).save(root / "001.png")
@@ -142,7 +142,7 @@ def test_grey_data_takes_equal_channels_and_refuses_colour(tmp_path):
 
 
 def test_grey_images_are_repeated_for_a_data_set_in_colour(tmp_path):
-    outside = look(fill(tmp_path / "made", 1, mode="L"), card(), tmp_path / "scratch")
+    outside = scan_images(fill(tmp_path / "made", 1, mode="L"), card(), tmp_path / "scratch")
     assert np.array_equal(everything(outside, card())[0], pixels(picture(0, mode="L")))
 
 
@@ -166,18 +166,18 @@ def zoo(root, *names):
     ],
 )
 def test_folders_named_as_classes_are_labels(tmp_path, names, labels):
-    outside = look(zoo(tmp_path / "made", *names), card(labels=["cat", "eel"]), tmp_path / "scratch")
+    outside = scan_images(zoo(tmp_path / "made", *names), card(labels=["cat", "eel"]), tmp_path / "scratch")
     assert outside.labels is None if labels is None else outside.labels.tolist() == labels
     assert labels is None or outside.labels.dtype == np.int64
 
 
 def test_names_come_before_numbers(tmp_path):
-    outside = look(zoo(tmp_path / "made", "1", "2"), card(labels=["2", "1", "0"]), tmp_path / "scratch")
+    outside = scan_images(zoo(tmp_path / "made", "1", "2"), card(labels=["2", "1", "0"]), tmp_path / "scratch")
     assert outside.labels.tolist() == [1, 1, 0, 0]
 
 
 def test_names_are_compared_as_the_card_stores_them(tmp_path):
-    outside = look(zoo(tmp_path / "made", "a\nb"), card(labels=["a\ufffdb"]), tmp_path / "scratch")
+    outside = scan_images(zoo(tmp_path / "made", "a\nb"), card(labels=["a\ufffdb"]), tmp_path / "scratch")
     assert outside.labels.tolist() == [0, 0]
 
 
@@ -185,7 +185,7 @@ def test_paths_are_sorted_whatever_the_folders(tmp_path):
     root = zoo(tmp_path / "made", "b", "a")
     picture(9).save(root / "aa.png")
     paths = ["a/002.png", "a/003.png", "aa.png", "b/000.png", "b/001.png"]
-    assert look(root, card(), tmp_path / "scratch").paths == paths
+    assert scan_images(root, card(), tmp_path / "scratch").paths == paths
 
 
 def test_a_remote_folder_is_copied_and_read_like_a_local_one(tmp_path):
@@ -195,17 +195,17 @@ def test_a_remote_folder_is_copied_and_read_like_a_local_one(tmp_path):
         remote.pipe_file(f"/bucket/made/{path.name}", path.read_bytes())
     try:
         for _ in range(2):  # again into the same scratch, as a second try does
-            far = look("memory://bucket/made", card(), tmp_path / "scratch")
+            far = scan_images("memory://bucket/made", card(), tmp_path / "scratch")
     finally:
         remote.rm("/bucket", recursive=True)
-    near = look(root, card(), tmp_path / "other")
+    near = scan_images(root, card(), tmp_path / "other")
     assert far.root.is_relative_to(tmp_path / "scratch") and far.paths == near.paths
     assert np.array_equal(everything(far, card()), everything(near, card()))
 
 
 def test_the_images_of_a_chunk_come_in_the_order_asked_for_with_several_threads(tmp_path, monkeypatch):
     root = fill(tmp_path / "made", 12)
-    outside = look(root, card(), tmp_path / "scratch")
+    outside = scan_images(root, card(), tmp_path / "scratch")
     monkeypatch.setattr(folder, "MAX_PENDING", 5)
     rows = [11, 3, 7, 7, 0, 1, 2, 4]
     expected = np.stack([pixels(picture(row)) for row in rows])

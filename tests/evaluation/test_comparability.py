@@ -9,11 +9,11 @@ import pytest
 from components.common.errors import InputError
 from components.evaluation import comparability
 from components.evaluation.comparability import difference, ranked
-from components.records.evaluation import JudgedMetric
+from components.records.evaluation import MetricResult
 from components.records.run import FamilyResult
 
 
-def metric(value: float, better: str = "lower", **changes: Any) -> JudgedMetric:
+def metric(value: float, better: str = "lower", **changes: Any) -> MetricResult:
     recipe = {
         "schema": 2,
         "metric": "kid",
@@ -28,7 +28,7 @@ def metric(value: float, better: str = "lower", **changes: Any) -> JudgedMetric:
         **changes,
     }
     key = comparability.key(recipe)
-    return JudgedMetric(value=value, better=better, recipe=recipe, comparability=key)
+    return MetricResult(value=value, better=better, recipe=recipe, comparability=key)
 
 
 def test_one_recipe_may_be_compared() -> None:
@@ -54,7 +54,7 @@ def test_a_difference_is_named(change: dict[str, Any], words: str) -> None:
 
 
 def test_older_records_without_a_recipe_are_told_apart_by_what_they_have() -> None:
-    old = JudgedMetric(comparability="a", n=100, split="test", extractor="classifier", value=1.0)
+    old = MetricResult(comparability="a", n=100, split="test", extractor="classifier", value=1.0)
     fewer, other = ({"comparability": "b", "n": 50}, {"comparability": "b"})
     assert "number of images (100, not 50)" in str(difference(old, old.model_copy(update=fewer)))
     reason = difference(old, old.model_copy(update=other))

@@ -10,10 +10,10 @@ from PIL import Image, ImageFilter
 
 from components.data.dataset import open_split, to_float, to_uint8
 from components.evaluation import comparability
-from components.evaluation.evaluate import judge, judge_pairs, neighbours, rank_by
+from components.evaluation.evaluate import evaluate_samples, evaluate_pairs, neighbours, rank_by
 from components.evaluation.jobs import pair_values
-from components.evaluation.reference import Judged
-from components.records.evaluation import JudgedMetric
+from components.evaluation.reference import EvaluationSample
+from components.records.evaluation import MetricResult
 from tests.small_data import seen
 
 SETS = {
@@ -64,10 +64,10 @@ def values(metrics, name):
 
 
 def test_every_number_carries_its_recipe(digits_ref, train):
-    metrics = judge(seen(digits_ref, train.images[:400], train.labels[:400]), digits_ref)
+    metrics = evaluate_samples(seen(digits_ref, train.images[:400], train.labels[:400]), digits_ref)
     assert set(metrics) == SETS | CLASSES
     for name, metric in metrics.items():
-        assert isinstance(metric, JudgedMetric) and metric.n == 400, name
+        assert isinstance(metric, MetricResult) and metric.n == 400, name
         recipe = metric.recipe
         assert recipe["metric"] == name and recipe["data"] == digits_ref.info["data"]["hash"]
         for field in ("seeds", "rounding", "preparation", "n_real", "chunk", "split"):
@@ -75,7 +75,7 @@ def test_every_number_carries_its_recipe(digits_ref, train):
         assert metric.comparability == comparability.key(recipe)
         if not name.startswith("class_"):  # 40 images of a class are too few for an interval
             assert metric.low <= metric.value <= metric.high and metric.interval, name
-        assert metric.floor is not None, name
+        assert metric.real_baseline is not None, name
         of_classifier = name == "classification_accuracy"
         assert metric.extractor == (None if of_classifier else "classifier")
         assert recipe["resize"] or of_classifier
@@ -85,7 +85,7 @@ def test_every_number_carries_its_recipe(digits_ref, train):
 
 
 def test_without_classes_there_are_no_class_numbers(lamps_ref):
-    assert set(judge(seen(lamps_ref, np.zeros((20, 3, 16, 16), np.uint8)), lamps_ref)) == SETS
+    assert set(evaluate_samples(seen(lamps_ref, np.zeros((20, 3, 16, 16), np.uint8)), lamps_ref)) == SETS
 
 
 def test_only_inception_has_an_inception_score_and_only_of_colour(lamps_ref, digits_ref, monkeypatch):
@@ -97,7 +97,7 @@ def test_only_inception_has_an_inception_score_and_only_of_colour(lamps_ref, dig
         return dataclasses.replace(ref, extractor=seer, info=ref.info | {"floors": {}})
 
     for ref, expected in ((inceptive(lamps_ref), True), (inceptive(digits_ref), False)):
-        found = judge(Judged(ref.splits["train"].features[:60]), ref)
+        found = evaluate_samples(EvaluationSample(ref.splits["train"].features[:60]), ref)
         assert ("inception_score" in found) is expected and {"fid", "fid_unbiased", "kid"} <= set(found)
         assert "frechet_distance" not in found and "classifier_score" not in found
 
@@ -107,11 +107,11 @@ def test_only_inception_has_an_inception_score_and_only_of_colour(lamps_ref, dig
 
 def test_real_images_score_about_the_floor(digits_ref):
     validation = digits_ref.splits["validation"]
-    metrics = judge(Judged(validation.features, validation.labels), digits_ref)
+    metrics = evaluate_samples(EvaluationSample(validation.features, validation.labels), digits_ref)
     for name in ("kid", "precision", "recall", "coverage", "density", "memorised"):
         room = metrics[name].high - metrics[name].low
-        assert abs(metrics[name].value - metrics[name].floor) < 2 * room, name
-    assert metrics["frechet_distance"].value < 2 * metrics["frechet_distance"].floor
+        assert abs(metrics[name].value - metrics[name].real_baseline) < 2 * room, name
+    assert metrics["frechet_distance"].value < 2 * metrics["frechet_distance"].real_baseline
 
 
 def test_corruptions_move_distances_in_order_of_strength(digits_ref, lamps_ref, train, lamps):
@@ -125,7 +125,7 @@ def test_corruptions_move_distances_in_order_of_strength(digits_ref, lamps_ref, 
             "jpeg": [images, *(compressed(images, quality) for quality in (40, 12, 3))],
         }
         for corruption, ladder in ladders.items():
-            scores = [judge(seen(ref, rung), ref) for rung in ladder]
+            scores = [evaluate_samples(seen(ref, rung), ref) for rung in ladder]
             for name in ("kid", "frechet_distance"):
                 found = values(scores, name)
                 assert found == sorted(found) and found[-1] > 3 * abs(found[0]), (corruption, name, found)
@@ -136,7 +136,7 @@ def test_dropped_classes_lower_recall_in_order_and_leave_precision(digits_ref, t
     for classes in (10, 6, 3, 1):
         rows = np.flatnonzero(train.labels < classes)
         images = train.images[np.resize(rows, 400)] if len(rows) < 400 else train.images[rows[:400]]
-        scores.append(judge(seen(digits_ref, images), digits_ref))
+        scores.append(evaluate_samples(seen(digits_ref, images), digits_ref))
     recalls, coverages = values(scores, "recall"), values(scores, "coverage")
     assert recalls == sorted(recalls, reverse=True) and recalls[-1] < recalls[0] - 0.4
     assert coverages == sorted(coverages, reverse=True)
@@ -145,7 +145,7 @@ def test_dropped_classes_lower_recall_in_order_and_leave_precision(digits_ref, t
 
 def test_repeated_images_lower_coverage_in_order(digits_ref, train):
     scores = [
-        judge(seen(digits_ref, np.resize(train.images[:n], (400, 1, 8, 8))), digits_ref)
+        evaluate_samples(seen(digits_ref, np.resize(train.images[:n], (400, 1, 8, 8))), digits_ref)
         for n in (400, 100, 25, 5)
     ]
     coverages = values(scores, "coverage")
@@ -154,23 +154,23 @@ def test_repeated_images_lower_coverage_in_order(digits_ref, train):
 
 def test_copies_of_training_images_count_as_memorised(digits_ref, train, test_split):
     half = np.concatenate([train.images[:200], test_split.images[:200]])
-    found = judge(seen(digits_ref, half), digits_ref)["memorised"]
-    assert found.value == pytest.approx(0.5, abs=0.02) and found.floor < 0.05
+    found = evaluate_samples(seen(digits_ref, half), digits_ref)["memorised"]
+    assert found.value == pytest.approx(0.5, abs=0.02) and found.real_baseline < 0.05
     rows, near = neighbours(digits_ref.extractor(half[:210]), digits_ref)
     assert rows[:200].tolist() == list(range(200)) and set(range(200)) <= set(near.memorised)
     assert near.distances[0] is not None and near.distances[0] < 1e-3
 
 
 def test_labels_that_are_not_what_was_asked_for(digits_ref, test_split, train):
-    right = judge(seen(digits_ref, test_split.images[:], test_split.labels), digits_ref)
-    wrong = judge(seen(digits_ref, test_split.images[:], (test_split.labels + 1) % 10), digits_ref)
-    assert right["label_accuracy"].value == right["label_accuracy"].floor > 0.95
+    right = evaluate_samples(seen(digits_ref, test_split.images[:], test_split.labels), digits_ref)
+    wrong = evaluate_samples(seen(digits_ref, test_split.images[:], (test_split.labels + 1) % 10), digits_ref)
+    assert right["label_accuracy"].value == right["label_accuracy"].real_baseline > 0.95
     assert right["label_accuracy"].better == "higher"
     assert wrong["label_accuracy"].value < 0.05 and wrong["classification_accuracy"].value < 0.2
     assert wrong["class_kid"].value > 10 * abs(right["class_kid"].value)
     assert set(right["class_kid"].classes) == {str(i) for i in range(10)}
     one = np.where(train.labels[:400] == 3, 8, train.labels[:400])  # threes are called eights
-    told = judge(seen(digits_ref, train.images[:400], one), digits_ref)["class_kid"].classes
+    told = evaluate_samples(seen(digits_ref, train.images[:400], one), digits_ref)["class_kid"].classes
     assert max(told, key=told.get) == "8" and "3" not in told
 
 
@@ -182,9 +182,9 @@ def test_a_classifier_is_trained_without_holding_all_images(digits_ref, train):
             self.asked.append(len(rows))
             return train.images[rows]
 
-    judged = Judged(digits_ref.extractor(train.images[:400]), train.labels[:400], Counting())
-    plain = judge(seen(digits_ref, train.images[:400], train.labels[:400]), digits_ref)
-    found = judge(judged, digits_ref)
+    judged = EvaluationSample(digits_ref.extractor(train.images[:400]), train.labels[:400], Counting())
+    plain = evaluate_samples(seen(digits_ref, train.images[:400], train.labels[:400]), digits_ref)
+    found = evaluate_samples(judged, digits_ref)
     assert found["classification_accuracy"] == plain["classification_accuracy"]
     assert 1 < max(Counting.asked) <= 64
 
@@ -193,26 +193,26 @@ def test_a_classifier_is_trained_without_holding_all_images(digits_ref, train):
 
 
 def test_few_images_come_with_a_note_and_are_ranked_by_kid(digits_ref, train):
-    few, many = (judge(seen(digits_ref, train.images[:n]), digits_ref) for n in (60, 400))
+    few, many = (evaluate_samples(seen(digits_ref, train.images[:n]), digits_ref) for n in (60, 400))
     assert "rank by kid" in few["frechet_distance"].note and many["frechet_distance"].note is None
     assert "rough" in few["frechet_distance_unbiased"].note
     assert rank_by(few) == "kid" and rank_by(many) == "frechet_distance"
     assert few["frechet_distance"].n == 60
-    assert few["frechet_distance"].floor > many["frechet_distance"].floor, "the floor is that of the same n"
+    assert few["frechet_distance"].real_baseline > many["frechet_distance"].real_baseline, "the floor is that of the same n"
 
 
 def test_the_unbiased_estimate_of_real_images_is_near_zero_where_the_plain_one_is_not(digits_ref):
-    found = judge(Judged(digits_ref.splits["validation"].features), digits_ref)
+    found = evaluate_samples(EvaluationSample(digits_ref.splits["validation"].features), digits_ref)
     plain, unbiased = found["frechet_distance"], found["frechet_distance_unbiased"]
     assert abs(unbiased.value) < plain.value / 2 and unbiased.low < 0 < unbiased.high
 
 
 def test_comparability_is_equal_only_for_the_same_question(digits_ref, lamps_ref, train):
     def key(name="kid", ref=digits_ref, split="test", images=train.images[:400], **about):
-        return judge(seen(ref, images, **about), ref, split)[name].comparability
+        return evaluate_samples(seen(ref, images, **about), ref, split)[name].comparability
 
     assert key() == key(images=train.images[400:800])
-    pairs = judge_pairs(seen(digits_ref, train.images[:390]), {}, digits_ref)["r_kid"].comparability
+    pairs = evaluate_pairs(seen(digits_ref, train.images[:390]), {}, digits_ref)["r_kid"].comparability
     others = [
         key(),
         key("frechet_distance"),
@@ -227,7 +227,7 @@ def test_comparability_is_equal_only_for_the_same_question(digits_ref, lamps_ref
 
 
 def test_more_images_than_there_are_to_compare_with_are_cut(digits_ref, train):
-    found = judge(seen(digits_ref, train.images[:]), digits_ref)["kid"]
+    found = evaluate_samples(seen(digits_ref, train.images[:]), digits_ref)["kid"]
     assert found.n == found.recipe["n_real"] == 400
 
 
@@ -236,10 +236,10 @@ def test_more_images_than_there_are_to_compare_with_are_cut(digits_ref, train):
 
 def test_a_perfect_reconstruction_is_perfect(digits_ref, test_split):
     images = test_split.images[:]
-    found = judge_pairs(seen(digits_ref, images), pair_values(images, images, None), digits_ref)
+    found = evaluate_pairs(seen(digits_ref, images), pair_values(images, images, None), digits_ref)
     assert found["psnr"].value == 100 and found["psnr"].better == "higher"
     for name in ("mse", "mae", "ssim", "r_kid", "r_frechet_distance"):
-        assert found[name].value == pytest.approx(found[name].floor, abs=1e-7), name
+        assert found[name].value == pytest.approx(found[name].real_baseline, abs=1e-7), name
     assert found["mse"].extractor is None and "bootstrap" in found["mse"].interval
 
 
@@ -248,7 +248,7 @@ def test_worse_reconstructions_score_worse(digits_ref, test_split):
     scores = []
     for sigma in (5, 30, 90):
         bad = noisy(images, sigma)
-        scores.append(judge_pairs(seen(digits_ref, bad), pair_values(images, bad, None), digits_ref))
+        scores.append(evaluate_pairs(seen(digits_ref, bad), pair_values(images, bad, None), digits_ref))
     for name in ("mse", "mae", "r_kid", "r_frechet_distance"):
         assert values(scores, name) == sorted(values(scores, name)), name
     for name in ("psnr", "ssim"):

@@ -11,18 +11,18 @@ import pytest
 import torch
 
 from components.common.chunks import ranges
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import open_split
-from components.evaluation.jobs import draw, look_at_split
-from components.evaluation.parts import gather, left
-from components.evaluation.requests import Draw, Places
+from components.evaluation.jobs import sample, extract_features
+from components.evaluation.parts import merge_parts, read_part
+from components.evaluation.requests import SampleRequest, EvaluationPaths
 from components.extractors import load
 from components.families import artifact, catalogue
 from components.sampling import generate
 from components.store import Store
 from components.training import request
 from models import registry
-from models.family import Card, SourceShape
+from models.family import DataSpec, SourceShape
 from models.registry import FAMILIES
 from tests.tiny import CONFIGS
 
@@ -37,21 +37,21 @@ def store(tmp_path, digits, digits_reference) -> Store:
     shutil.copytree(digits_reference, store.path("reference"))
     for family, config in CONFIGS.items():
         torch.manual_seed(0)
-        card = Card(1, 8, 10)
+        card = DataSpec(1, 8, 10)
         built = catalogue.build(family, config, card, catalogue.untrained(family, card, CONFIGS))
         below = {
             name: {"family": other, "config": CONFIGS[other], "card": asdict(card)}
             for name, other in catalogue.upstream_of(family).items()
         }
-        job = request.Fit(family, catalogue.config_of(family, config), {}, "data", "", store.url)
+        job = request.TrainRequest(family, catalogue.config_of(family, config), {}, "data", "", store.url)
         artifact.save_model(
             store, f"models/{family}", job.family, job.config, built.generator, card, None, upstream=below
         )
     return store
 
 
-def places(store: Store, parts: str) -> Places:
-    return Places(store.url, "data", "reference/extractor", parts, "reference")
+def places(store: Store, parts: str) -> EvaluationPaths:
+    return EvaluationPaths(store.url, "data", "reference/extractor", parts, "reference")
 
 
 def drawn(store: Store, family: str, size: int, tmp_path: Any, *, backwards: bool = False) -> dict[str, Any]:
@@ -59,12 +59,12 @@ def drawn(store: Store, family: str, size: int, tmp_path: Any, *, backwards: boo
     parts = f"parts/{family}-{size}-{backwards}"
     work = ranges(N, size)
     for start, n in reversed(work) if backwards else work:
-        told = draw(Draw(places(store, parts), f"models/{family}", n, seed=5, start=start))
+        told = sample(SampleRequest(places(store, parts), f"models/{family}", n, seed=5, start=start))
         assert told["n"] == n and told["seconds"] > 0
     out = tmp_path / parts
     out.mkdir(parents=True)
     names = ("features", "labels", "images", "pair-mse", "pair-ssim")
-    return {name: gather(store, parts, name, out) for name in names}
+    return {name: merge_parts(store, parts, name, out) for name in names}
 
 
 @pytest.mark.parametrize("family", CONFIGS)
@@ -77,7 +77,7 @@ def test_the_same_bits_for_any_number_of_workers(family: str, store: Store, tmp_
             if array is not None:
                 assert len(array) == N, "no remainder is drawn twice"
                 np.testing.assert_array_equal(array, shared[name], err_msg=name)
-    told = catalogue.conditions(family, CONFIGS[family], Card(1, 8, 10))
+    told = catalogue.conditions(family, CONFIGS[family], DataSpec(1, 8, 10))
     assert (whole["labels"] is not None) is ("label" in told)
     assert (whole["pair-mse"] is not None) is (FAMILIES[family].task != "generate")
 
@@ -98,27 +98,27 @@ def test_another_chunk_gives_the_same_within_rounding(store: Store, tmp_path: An
 
 
 def test_labels_follow_the_data(store: Store, tmp_path: Any) -> None:
-    counts = DataCard.read(store.path("data")).label_counts["train"]
+    counts = DatasetCard.read(store.path("data")).label_counts["train"]
     labels = drawn(store, "diffusion", 64, tmp_path)["labels"]
     np.testing.assert_array_equal(labels, generate.labels_for(range(N), counts, 5))
 
 
 def test_a_part_is_complete_only_with_its_last_file(store: Store) -> None:
-    job = Draw(places(store, "parts/x"), "models/vae", 64, seed=1)
-    first = draw(job)
+    job = SampleRequest(places(store, "parts/x"), "models/vae", 64, seed=1)
+    first = sample(job)
     features = store.read_bytes("parts/x/00000000/features.npy")
     store.write_bytes("models/vae/model.safetensors", b"ruined: a part that is there is not drawn again")
-    assert draw(job) == first == left(store, "parts/x", 0)
+    assert sample(job) == first == read_part(store, "parts/x", 0)
     store.delete("parts/x/00000000/done.json")
-    assert left(store, "parts/x", 0) is None and features
+    assert read_part(store, "parts/x", 0) is None and features
     with pytest.raises(Exception, match="cannot be read"):
-        draw(job)
+        sample(job)
 
 
 def test_a_split_is_looked_at_in_ranges(store: Store, tmp_path: Any, digits_ref: Any) -> None:
     for start, n in ranges(400, 256):
-        look_at_split(places(store, "parts/real"), "test", start, n)
-    found = gather(store, "parts/real/test", "features", tmp_path)
+        extract_features(places(store, "parts/real"), "test", start, n)
+    found = merge_parts(store, "parts/real/test", "features", tmp_path)
     np.testing.assert_array_equal(found, digits_ref.splits["test"].features)
 
 
@@ -133,7 +133,7 @@ def test_translating_families_are_judged_against_their_targets(
         task = "translate"
         needs = frozenset({"source"})
 
-    card = Card(1, 8, 10, source=SourceShape(1, 8))
+    card = DataSpec(1, 8, 10, source=SourceShape(1, 8))
     family = Copies(Copies.Config(**CONFIGS["autoencoder"]), card)
 
     def copy(self: Any, batch: Batch, noise: Noise) -> torch.Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from components.evaluation.metric import warned
-from components.records.evaluation import JudgedMetric
+from components.evaluation.metric import with_notes
+from components.records.evaluation import MetricResult
 
 DIM = 8
 
@@ -14,7 +14,7 @@ DIM = 8
 def noted(name: str, n: int, **more: Any) -> str:
     extractor = SimpleNamespace(frechet_name="frechet_distance")
     ref: Any = SimpleNamespace(dim=DIM, extractor=extractor, info={"data": {"labels": ["a", "b"]}})
-    return warned({name: JudgedMetric(value=1.0, **more)}, ref, n)[name].note or ""
+    return with_notes({name: MetricResult(value=1.0, **more)}, ref, n)[name].note or ""
 
 
 def test_frechet_distances_of_few_images_are_mostly_bias() -> None:

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from components.common.errors import RunError
-from components.evaluation.parts import gather, leave
+from components.evaluation.parts import merge_parts, write_part
 from components.families import artifact, catalogue
 from components.store import Store
 from components.training import request
-from models.family import Card
+from models.family import DataSpec
 from tests.tiny import CONFIGS
 
 
@@ -27,13 +27,13 @@ def store(tmp_path, digits, digits_reference) -> Store:
     shutil.copytree(digits_reference, store.path("reference"))
     for family, config in CONFIGS.items():
         torch.manual_seed(0)
-        card = Card(1, 8, 10)
+        card = DataSpec(1, 8, 10)
         built = catalogue.build(family, config, card, catalogue.untrained(family, card, CONFIGS))
         below = {
             name: {"family": other, "config": CONFIGS[other], "card": asdict(card)}
             for name, other in catalogue.upstream_of(family).items()
         }
-        job = request.Fit(family, catalogue.config_of(family, config), {}, "data", "", store.url)
+        job = request.TrainRequest(family, catalogue.config_of(family, config), {}, "data", "", store.url)
         artifact.save_model(
             store, f"models/{family}", job.family, job.config, built.generator, card, None, upstream=below
         )
@@ -41,19 +41,19 @@ def store(tmp_path, digits, digits_reference) -> Store:
 
 
 def test_gaps_and_repeats_are_refused(store: Store, tmp_path: Any) -> None:
-    leave(store, "gap", 0, {"features": np.zeros((64, 4), np.float32)})
-    leave(store, "gap", 128, {"features": np.zeros((64, 4), np.float32)})
+    write_part(store, "gap", 0, {"features": np.zeros((64, 4), np.float32)})
+    write_part(store, "gap", 128, {"features": np.zeros((64, 4), np.float32)})
     with pytest.raises(RunError, match="gaps or repeats"):
-        gather(store, "gap", "features", tmp_path)
-    leave(store, "twice", 0, {"features": np.zeros((64, 4), np.float32)})
-    leave(store, "twice", 32, {"features": np.zeros((64, 4), np.float32)})
+        merge_parts(store, "gap", "features", tmp_path)
+    write_part(store, "twice", 0, {"features": np.zeros((64, 4), np.float32)})
+    write_part(store, "twice", 32, {"features": np.zeros((64, 4), np.float32)})
     with pytest.raises(RunError, match="gaps or repeats"):
-        gather(store, "twice", "features", tmp_path)
-    assert gather(store, "gap", "labels", tmp_path) is None
+        merge_parts(store, "twice", "features", tmp_path)
+    assert merge_parts(store, "gap", "labels", tmp_path) is None
 
 
 def test_what_is_gathered_stays_on_disk(store: Store, tmp_path: Any) -> None:
     for start in (0, 64):
-        leave(store, "big", start, {"features": np.full((64, 4), start, np.float32)})
-    found = gather(store, "big", "features", tmp_path)
+        write_part(store, "big", start, {"features": np.full((64, 4), start, np.float32)})
+    found = merge_parts(store, "big", "features", tmp_path)
     assert isinstance(found, np.memmap) and found.shape == (128, 4) and found[64, 0] == 64

@@ -1,11 +1,11 @@
 """Which metric ranks families."""
 
 from components.evaluation.ranking import rank_by
-from components.records.evaluation import JudgedMetric
+from components.records.evaluation import MetricResult
 
 
 def test_the_frechet_distance_ranks_unless_it_comes_with_a_warning():
-    fine, warned = JudgedMetric(value=1.0), JudgedMetric(value=1.0, note="few images")
+    fine, warned = MetricResult(value=1.0), MetricResult(value=1.0, note="few images")
     assert rank_by({"kid": fine, "fid": fine}) == "fid"
     assert rank_by({"kid": fine, "frechet_distance": fine}) == "frechet_distance"
     assert rank_by({"kid": fine, "frechet_distance": warned}) == "kid"

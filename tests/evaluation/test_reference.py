@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from components.common.errors import InputError
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.evaluation import reference
-from components.evaluation.evaluate import judge
-from components.evaluation.reference import Judged, Reference
+from components.evaluation.evaluate import evaluate_samples
+from components.evaluation.reference import EvaluationSample, Reference
 from tests.evaluation.test_evaluate import CLASSES, SETS
 
 
@@ -21,7 +21,7 @@ def train(digits):
 
 def test_a_reference_says_what_it_is(digits_ref, digits_reference, digits):
     info = digits_ref.info
-    assert info["data"]["hash"] == DataCard.read(digits).hash
+    assert info["data"]["hash"] == DatasetCard.read(digits).hash
     assert info["n"] == 400 and info["images"] == {"train": 1000, "validation": 390, "test": 400}
     floors = info["floors"]["test"]["400"]
     assert set(floors) == SETS | CLASSES and abs(floors["kid"]) < 0.05 and floors["label_accuracy"] > 0.95
@@ -31,7 +31,7 @@ def test_a_reference_says_what_it_is(digits_ref, digits_reference, digits):
 
 def test_bad_input_is_refused_in_a_sentence(digits_ref, tmp_path, digits):
     with pytest.raises(InputError, match="only 3 images to judge"):
-        judge(Judged(digits_ref.splits["test"].features[:3]), digits_ref)
+        evaluate_samples(EvaluationSample(digits_ref.splits["test"].features[:3]), digits_ref)
     bad = {
         "NaN": np.full((20, 1, 8, 8), np.nan),
         "expected uint8": np.zeros((20, 1, 8, 8)),

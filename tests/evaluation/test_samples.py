@@ -12,16 +12,16 @@ import pytest
 
 from components.data.dataset import open_split
 from components.evaluation import evaluate, reference
-from components.evaluation.jobs import draw, judge, pair_values
-from components.evaluation.reference import Judged, Reference
-from components.evaluation.requests import Draw, Places, Verdict
+from components.evaluation.jobs import sample, evaluate_family, pair_values
+from components.evaluation.reference import EvaluationSample, Reference
+from components.evaluation.requests import SampleRequest, EvaluationPaths, EvaluateRequest
 from components.evaluation.samples import baseline_images, open_model, sample_for_evaluation
 from components.families import artifact, catalogue
 from components.families.tasks import TASKS
 from components.records.evaluation import Evaluation, Metrics
 from components.sampling.sources import as_images
 from components.store import Store
-from models.family import Card, SourceShape
+from models.family import DataSpec, SourceShape
 from tests.families.translators import PAIRED, UNPAIRED, register, remove, with_sources
 from tests.tiny import CONFIGS
 
@@ -38,7 +38,7 @@ def translators() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def quick_floors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without training a classifier on real images for another number of samples."""
-    monkeypatch.setattr(reference, "floors", functools.partial(reference.floors, train=False))
+    monkeypatch.setattr(reference, "real_baselines", functools.partial(reference.real_baselines, train=False))
 
 
 @pytest.fixture
@@ -47,13 +47,13 @@ def store(tmp_path: Path, digits: Path, digits_reference: Path) -> Store:
     store = Store(str(tmp_path / "store"))
     shutil.copytree(digits_reference, store.path("reference"))
     for name in (PAIRED, UNPAIRED, "super_resolution", "inpainting", "vae", "autoencoder"):
-        card = Card(1, 8, 10)
+        card = DataSpec(1, 8, 10)
         if name == PAIRED:
             with_sources(digits, Path(store.path(name)), side=8)
-            card = Card(1, 8, 10, source=SourceShape(3, 8))
+            card = DataSpec(1, 8, 10, source=SourceShape(3, 8))
         elif name == UNPAIRED:
             with_sources(digits, Path(store.path(name)), side=4, counts=SOURCES)
-            card = Card(1, 8, 10, source=SourceShape(3, 4))
+            card = DataSpec(1, 8, 10, source=SourceShape(3, 4))
         else:
             shutil.copytree(digits, store.path(name))
         config = catalogue.config_of(name, CONFIGS[name])
@@ -64,10 +64,10 @@ def store(tmp_path: Path, digits: Path, digits_reference: Path) -> Store:
 
 
 def evaluated(store: Store, name: str, baseline: bool = True) -> Evaluation:
-    places = Places(store.url, name, "reference/extractor", f"parts/{name}", "reference")
+    places = EvaluationPaths(store.url, name, "reference/extractor", f"parts/{name}", "reference")
     for start, n in ((0, 64), (64, 6)) if name == UNPAIRED else ((0, N),):
-        draw(Draw(places, f"models/{name}", n, seed=3, start=start, baseline=baseline))
-    return judge(Verdict(places, "train", name, "out", published=False))
+        sample(SampleRequest(places, f"models/{name}", n, seed=3, start=start, baseline=baseline))
+    return evaluate_family(EvaluateRequest(places, "train", name, "out", published=False))
 
 
 def values(metrics: Metrics) -> dict[str, float]:
@@ -81,9 +81,9 @@ def test_the_baseline_of_pairs_is_the_source_against_its_target(store: Store, di
     assert baseline.name == "identity"
     # Each source is the inverted target in three equal channels.
     assert baseline.metrics["mse"].value == pytest.approx(np.square(1 - 2 * (targets / 255)).mean(), rel=1e-4)
-    images = as_images(test.sources[np.arange(N)], Card(1, 8))
-    pairs, judged = pair_values(targets, images, None), Judged(digits_ref.extractor(images))
-    assert values(baseline.metrics) == values(evaluate.judge_pairs(judged, pairs, digits_ref))
+    images = as_images(test.sources[np.arange(N)], DataSpec(1, 8))
+    pairs, judged = pair_values(targets, images, None), EvaluationSample(digits_ref.extractor(images))
+    assert values(baseline.metrics) == values(evaluate.evaluate_pairs(judged, pairs, digits_ref))
     same_recipe = {name: metric.comparability for name, metric in result.metrics.items()}
     assert same_recipe == {name: metric.comparability for name, metric in baseline.metrics.items()}
 
@@ -91,8 +91,8 @@ def test_the_baseline_of_pairs_is_the_source_against_its_target(store: Store, di
 def test_the_baseline_without_pairs_is_the_set_of_sources(store: Store, digits_ref: Reference) -> None:
     result = evaluated(store, UNPAIRED)
     sources = open_split(Path(store.path(UNPAIRED)), "test", sources=True).sources[:]
-    judged = Judged(digits_ref.extractor(as_images(sources, Card(1, 8))))
-    expected = values(evaluate.judge(judged, digits_ref))
+    judged = EvaluationSample(digits_ref.extractor(as_images(sources, DataSpec(1, 8))))
+    expected = values(evaluate.evaluate_samples(judged, digits_ref))
     assert result.baseline.name == "identity"
     assert values(result.baseline.metrics) == pytest.approx(expected, rel=1e-5)
     assert result.metrics["kid"].n == SOURCES["test"]

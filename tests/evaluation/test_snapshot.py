@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from components.data.dataset import open_split
-from components.evaluation.snapshot import Jury
+from components.evaluation.snapshot import SnapshotEvaluator
 from components.store import Store
 
 
@@ -15,8 +15,8 @@ def test_what_has_targets_is_judged_by_its_errors(with_digits: Store) -> None:
     targets = open_split(with_digits.local_copy("prepared/data"), "validation").images[:64]
     images = np.where(targets < 128, targets + 51, targets).astype(np.uint8)
     wrong = float((targets < 128).mean())
-    found = Jury(reference, extractor, 64, targets)(images)
+    found = SnapshotEvaluator(reference, extractor, 64, targets)(images)
     assert found["mse"] == pytest.approx(0.04 * wrong) and found["mae"] == pytest.approx(0.2 * wrong)
     assert found["score"] == found["mse"]
-    free = Jury(reference, extractor, 64)(images)
+    free = SnapshotEvaluator(reference, extractor, 64)(images)
     assert free.keys() == {"score", "kid", "frechet_distance", "diversity"} and free["score"] == free["kid"]

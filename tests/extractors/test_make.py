@@ -11,7 +11,7 @@ from torch import nn
 from components.common.errors import InputError
 from components.common.hashing import digest, json_sha256
 from components.config.evaluate import Custom, Evaluate
-from components.data.dataset import Shards, Split, open_split
+from components.data.dataset import ShardedArray, Split, open_split
 from components.extractors import inception, small
 from components.extractors.inception import (
     INCEPTION_NAMES,
@@ -28,7 +28,7 @@ def splits(digits):
 
 
 def few(split, n):
-    return Split(Shards([split.images[:n]]), None if split.labels is None else split.labels[:n])
+    return Split(ShardedArray([split.images[:n]]), None if split.labels is None else split.labels[:n])
 
 
 # Trained on the data set itself
@@ -73,7 +73,7 @@ def test_rotation_is_what_unlabelled_data_gets(lamps, tmp_path):
 
 
 def test_large_images_are_reduced(splits, tmp_path):
-    train = Split(Shards([np.kron(splits[0].images[:130], np.ones((12, 12), np.uint8))]), splits[0].labels)
+    train = Split(ShardedArray([np.kron(splits[0].images[:130], np.ones((12, 12), np.uint8))]), splits[0].labels)
     train_extractor(train, train, tmp_path, "classifier", 1)
     extractor = load_extractor(tmp_path)
     assert (extractor.resolution, extractor.resize) == (96, 64)
@@ -104,7 +104,7 @@ def test_a_classifier_needs_labels(lamps, tmp_path):
         train_extractor(split, split, tmp_path, "classifier", 1)
     with pytest.raises(InputError, match="cannot be trained"):
         train_extractor(split, split, tmp_path, "inception", 1)
-    tiny = Split(Shards([np.zeros((9, 1, 4, 4), np.uint8)]))
+    tiny = Split(ShardedArray([np.zeros((9, 1, 4, 4), np.uint8)]))
     with pytest.raises(InputError, match="4 pixels wide; an extractor needs at least 8"):
         train_extractor(tiny, tiny, tmp_path, "rotation", 1)
 

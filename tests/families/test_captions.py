@@ -13,26 +13,26 @@ from components.common.errors import InputError
 from components.config.evaluate import Evaluate
 from components.config.train import Train
 from components.data.batches import Batches
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.data.text import encode_captions, encoder
 from components.data.text.encoded import DIM
 from components.evaluation import parts
-from components.evaluation.jobs import draw, judge, write_neighbours
+from components.evaluation.jobs import sample, evaluate_family, write_neighbours
 from components.evaluation.reference import describe
-from components.evaluation.requests import Draw, Places, Verdict
+from components.evaluation.requests import SampleRequest, EvaluationPaths, EvaluateRequest
 from components.extractors.load import load_extractor
 from components.extractors.make import make
 from components.families import artifact, catalogue
 from components.metrics.retrieval import chance, ranks
 from components.sampling import to_file
-from components.sampling.request import Wish
+from components.sampling.request import SampleOptions
 from components.store import Store
 from components.training import request
 from components.training.job import fit
-from components.training.validation import held_out
+from components.training.validation import validation_batches
 from flows.cli import app
-from models.family import Card
+from models.family import DataSpec
 from models.registry import FAMILIES
 from tests import captioned, tiny
 
@@ -57,7 +57,7 @@ def trained(
 ) -> dict[str, Any]:
     settings = Train(**{**tiny.settings().model_dump(), "snapshot_samples": 0, **changes})
     config = {**tiny.CONFIGS.get(family, {}), **(own or {})}
-    fit(request.Fit(family, config, settings.model_dump(), "data", "attempt", store.url, captions="captions"))
+    fit(request.TrainRequest(family, config, settings.model_dump(), "data", "attempt", store.url, captions="captions"))
     return store.read_json("attempt/trained.json")
 
 
@@ -70,19 +70,19 @@ def test_batches_carry_captions(store: Store) -> None:
         np.testing.assert_array_equal(batch.text, own.tokens.astype(np.float32))
         np.testing.assert_array_equal(batch.text_mask, own.mask)
     assert Batches(open_split(Path(store.path("data")), "train"), 8, seed=1).at(0).text is None
-    held = held_out(split(store, "validation"), 10)
+    held = validation_batches(split(store, "validation"), 10)
     own = captioned.encode(captioned.captions(16)[10:])
     np.testing.assert_array_equal(held[1].text, own.tokens.astype(np.float32))
     assert held[1].text_mask is not None and len(held[1].text_mask) == 6
 
 
 def test_a_card_tells_of_captions_only_families_that_are_told_them(tmp_path: Path) -> None:
-    with_captions = DataCard.read(captioned.prepared(tmp_path / "a"))
-    without = DataCard.read(captioned.prepared(tmp_path / "b", captioned=False))
+    with_captions = DatasetCard.read(captioned.prepared(tmp_path / "a"))
+    without = DatasetCard.read(captioned.prepared(tmp_path / "b", captioned=False))
     assert catalogue.card_for("captioned", {}, with_captions).text == DIM
     assert catalogue.card_for("captioned", {}, without).text == 0
     assert catalogue.card_for("dcgan", {}, with_captions).text == 0
-    assert catalogue.conditions("cgan", {}, Card(1, 8, 10)) == {"label"}
+    assert catalogue.conditions("cgan", {}, DataSpec(1, 8, 10)) == {"label"}
 
 
 def test_training_is_told_captions_and_leaves_what_is_needed_for_prompts(store: Store) -> None:
@@ -104,14 +104,14 @@ def test_diffusion_is_told_captions_where_it_is_asked_to_be(store: Store, tmp_pa
     folder = Path(store.path("attempt/model"))
     assert store.read_json("attempt/model/config.json")["card"]["text"] == DIM
     for name, prompts in (("a", ["black disc"]), ("b", ["white dot"]), ("none", [])):
-        wish = Wish(prompts=prompts, guidance=2.0, steps=3, sampler="euler")
+        wish = SampleOptions(prompts=prompts, guidance=2.0, steps=3, sampler="euler")
         to_file.sample_to_file(folder, tmp_path / f"{name}.png", n=2, wish=wish)
         assert pixels(tmp_path / f"{name}.png", 2).std() > 1
-    data = DataCard.read(Path(store.path("data")))
+    data = DatasetCard.read(Path(store.path("data")))
     assert catalogue.card_for("diffusion", {"condition": "none"}, data).text == 0
-    assert catalogue.conditions("diffusion", {"condition": "none"}, Card(1, 8, 10)) == frozenset()
+    assert catalogue.conditions("diffusion", {"condition": "none"}, DataSpec(1, 8, 10)) == frozenset()
     with pytest.raises(InputError, match="needs encoded captions, and the data has none"):
-        catalogue.build("diffusion", {"condition": "text"}, Card(1, 8, 10))
+        catalogue.build("diffusion", {"condition": "text"}, DataSpec(1, 8, 10))
 
 
 # Prompts
@@ -129,7 +129,7 @@ def model(store: Store) -> Path:
 
 def test_prompts_take_turns_and_say_what_is_drawn(model: Path, store: Store, tmp_path: Path) -> None:
     out = tmp_path / "x.png"
-    to_file.sample_to_file(model, out, n=4, wish=Wish(prompts=["black disc", "white dot"]))
+    to_file.sample_to_file(model, out, n=4, wish=SampleOptions(prompts=["black disc", "white dot"]))
     drawn = pixels(out, 4).astype(float)
     assert (drawn[0] == drawn[2]).all() and (drawn[1] == drawn[3]).all()
     test = split(store, "test")
@@ -142,7 +142,7 @@ def test_prompts_take_turns_and_say_what_is_drawn(model: Path, store: Store, tmp
 
 def test_settings_of_sampling_are_overridden(model: Path, tmp_path: Path) -> None:
     for name, guidance in (("a", None), ("b", 0.0)):
-        wish = Wish(prompts=["black disc"], guidance=guidance, steps=3)
+        wish = SampleOptions(prompts=["black disc"], guidance=guidance, steps=3)
         to_file.sample_to_file(model, tmp_path / f"{name}.png", n=1, wish=wish)
     assert np.ptp(pixels(tmp_path / "a.png", 1)) > 64 and np.ptp(pixels(tmp_path / "b.png", 1)) == 0
     generator, _, described = artifact.load_model(model, {"sampler_steps": ("--steps", 3)})
@@ -152,14 +152,14 @@ def test_settings_of_sampling_are_overridden(model: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("wish", "told"),
     [
-        (Wish(steps=0), "--steps 0 is not accepted: .*greater than or equal to 1"),
-        (Wish(sampler="heun"), "--sampler heun: captioned has no such setting"),
-        (Wish(label="3"), "--label 3: .*without labels"),
-        (Wish(source=Path("x.png")), "takes no --source"),
-        (Wish(prompts=["word " * 40]), "--prompt: at most 32 tokens"),
+        (SampleOptions(steps=0), "--steps 0 is not accepted: .*greater than or equal to 1"),
+        (SampleOptions(sampler="heun"), "--sampler heun: captioned has no such setting"),
+        (SampleOptions(label="3"), "--label 3: .*without labels"),
+        (SampleOptions(source=Path("x.png")), "takes no --source"),
+        (SampleOptions(prompts=["word " * 40]), "--prompt: at most 32 tokens"),
     ],
 )
-def test_bad_wishes(wish: Wish, told: str, model: Path, tmp_path: Path) -> None:
+def test_bad_wishes(wish: SampleOptions, told: str, model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=told):
         to_file.sample_to_file(model, tmp_path / "x.png", n=1, wish=wish)
     assert not (tmp_path / "x.png").exists()
@@ -168,7 +168,7 @@ def test_bad_wishes(wish: Wish, told: str, model: Path, tmp_path: Path) -> None:
 def test_a_prompt_needs_the_encoder_that_the_model_knows(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wish = Wish(prompts=["black disc"])
+    wish = SampleOptions(prompts=["black disc"])
     for of, key in (("SHA256", "sha256"), ("TOKENIZER_SHA256", "tokenizer")):
         with monkeypatch.context() as other, pytest.raises(InputError, match=f"another: {key} .* is 0000"):
             other.setattr(encoder, of, "0" * 64)
@@ -184,33 +184,33 @@ def test_a_prompt_needs_the_encoder_that_the_model_knows(
 @pytest.mark.parametrize(
     ("family", "wish", "told"),
     [
-        ("dcgan", Wish(prompts=["a"]), "--prompt 'a': this model was trained without captions"),
-        ("dcgan", Wish(steps=4), "--steps 4: dcgan has no such setting"),
-        ("dcgan", Wish(guidance=2.0), "--guidance 2.0: dcgan has no such setting"),
-        ("cgan", Wish(label="10"), "--label 10: unknown class"),
-        ("diffusion", Wish(prompts=["a"]), "without captions"),
-        ("diffusion", Wish(sampler="none"), "--sampler none is not accepted"),
-        ("diffusion", Wish(guidance=-1.0), "--guidance -1.0 is not accepted"),
+        ("dcgan", SampleOptions(prompts=["a"]), "--prompt 'a': this model was trained without captions"),
+        ("dcgan", SampleOptions(steps=4), "--steps 4: dcgan has no such setting"),
+        ("dcgan", SampleOptions(guidance=2.0), "--guidance 2.0: dcgan has no such setting"),
+        ("cgan", SampleOptions(label="10"), "--label 10: unknown class"),
+        ("diffusion", SampleOptions(prompts=["a"]), "without captions"),
+        ("diffusion", SampleOptions(sampler="none"), "--sampler none is not accepted"),
+        ("diffusion", SampleOptions(guidance=-1.0), "--guidance -1.0 is not accepted"),
     ],
 )
-def test_wishes_that_other_families_cannot_fulfil(family: str, wish: Wish, told: str, tmp_path: Path) -> None:
-    store, card = Store(str(tmp_path)), Card(1, 8, 10)
+def test_wishes_that_other_families_cannot_fulfil(family: str, wish: SampleOptions, told: str, tmp_path: Path) -> None:
+    store, card = Store(str(tmp_path)), DataSpec(1, 8, 10)
     built = catalogue.build(family, tiny.CONFIGS[family], card)
-    job = request.Fit(family, catalogue.config_of(family, tiny.CONFIGS[family]), {}, "data", "", store.url)
+    job = request.TrainRequest(family, catalogue.config_of(family, tiny.CONFIGS[family]), {}, "data", "", store.url)
     artifact.save_model(store, "model", job.family, job.config, built.generator, card, None)
     with pytest.raises(InputError, match=told):
         to_file.sample_to_file(tmp_path / "model", tmp_path / "x.png", n=1, wish=wish)
 
 
 def test_nothing_to_be_guided_by(tmp_path: Path) -> None:
-    store, card = Store(str(tmp_path)), Card(1, 8)
+    store, card = Store(str(tmp_path)), DataSpec(1, 8)
     built = catalogue.build("diffusion", tiny.CONFIGS["diffusion"], card)
-    job = request.Fit(
+    job = request.TrainRequest(
         "diffusion", catalogue.config_of("diffusion", tiny.CONFIGS["diffusion"]), {}, "", "", store.url
     )
     artifact.save_model(store, "model", job.family, job.config, built.generator, card, None)
     with pytest.raises(InputError, match="--guidance 2: this model knows neither classes nor captions"):
-        to_file.sample_to_file(tmp_path / "model", tmp_path / "x.png", n=1, wish=Wish(guidance=2.0))
+        to_file.sample_to_file(tmp_path / "model", tmp_path / "x.png", n=1, wish=SampleOptions(guidance=2.0))
 
 
 # Judging
@@ -233,14 +233,14 @@ def judged_by(store: Store) -> Path:
 def test_samples_of_captions_are_judged_by_retrieval(store: Store, tmp_path: Path) -> None:
     trained(store, steps=40, checkpoint_every=40, validate_every=40)
     see = load_extractor(judged_by(store) / "extractor")
-    places = Places(store.url, "data", "reference/extractor", "parts", "reference", captions="captions")
-    draw(Draw(places, "attempt/model", 24, seed=0))
-    metric = judge(Verdict(places, "attempt", "captioned", "out", published=False)).metrics
+    places = EvaluationPaths(store.url, "data", "reference/extractor", "parts", "reference", captions="captions")
+    sample(SampleRequest(places, "attempt/model", 24, seed=0))
+    metric = evaluate_family(EvaluateRequest(places, "attempt", "captioned", "out", published=False)).metrics
     found, names = metric["retrieval_top5"], split(store, "test").text.rows
-    fake = parts.gather(store, "parts", "features", tmp_path)
+    fake = parts.merge_parts(store, "parts", "features", tmp_path)
     assert fake is not None
     right = ranks(fake, names, see(split(store, "test").images[:]), names) < 5
-    assert found.value == right.mean() > found.floor == pytest.approx(chance(names, names)) == 5 / 24
+    assert found.value == right.mean() > found.real_baseline == pytest.approx(chance(names, names)) == 5 / 24
     assert found.better == "higher" and found.n == 24 and str(found.interval).startswith("Wilson")
     assert found.low <= found.value <= found.high and found.recipe["baseline"] == "chance"
 

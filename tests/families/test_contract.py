@@ -12,7 +12,7 @@ import torch
 from components.data.batches import Batches
 from components.sampling import generate
 from components.training.loop import train
-from models.family import Card
+from models.family import DataSpec
 from models.registry import FAMILIES
 from tests import tiny, two_ranks
 from tests.families import translators
@@ -44,7 +44,7 @@ def test_extra_checkpoints_change_nothing(name: str) -> None:
 
 
 @AND_DEEP
-def test_a_phase_moves_its_own_parameters_only(name: str, card: Card) -> None:
+def test_a_phase_moves_its_own_parameters_only(name: str, card: DataSpec) -> None:
     trainer = tiny.trainer(name, card=card)
     batches = [tiny_batch(trainer, shard) for shard in trainer.shards]
     for index, phase in enumerate(trainer.family.phases):

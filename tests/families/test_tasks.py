@@ -11,7 +11,7 @@ import pytest
 from components.data.dataset import Split
 from components.families.catalogue import task_of
 from components.families.tasks import TASKS
-from components.sampling.conditions import originals
+from components.sampling.conditions import target_images
 from models.registry import FAMILIES
 
 ROOT = Path(__file__).parents[2]
@@ -37,12 +37,12 @@ def test_samples_are_made_from_what_the_task_says(monkeypatch: pytest.MonkeyPatc
     split = Split(images, None, sources=sources)
     for name, task in TASKS.items():
         monkeypatch.setattr(FAMILIES["vae"], "task", name)
-        made_from = originals("vae", split)
+        made_from = target_images("vae", split)
         expected = {"noise": {}, "image": {"images": images}, "source": {"sources": sources}}
         assert made_from.keys() == expected[task.made_from].keys()
     without = Split(images, None)
     monkeypatch.setattr(FAMILIES["vae"], "task", "translate_unpaired")
-    assert list(originals("vae", without)) == ["images"], "a family may make its source of the image"
+    assert list(target_images("vae", without)) == ["images"], "a family may make its source of the image"
     assert not task_of("vae").has_target and task_of("vae").real == "real images"
 
 

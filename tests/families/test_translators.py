@@ -18,21 +18,21 @@ import torch
 from PIL import Image
 
 from components.common.errors import InputError
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import open_split, to_float
 from components.evaluation import reference
-from components.evaluation.jobs import draw, judge
-from components.evaluation.requests import Draw, Places, Verdict
+from components.evaluation.jobs import sample, evaluate_family
+from components.evaluation.requests import SampleRequest, EvaluationPaths, EvaluateRequest
 from components.families import catalogue
-from components.sampling.conditions import FixedConditions, conditions_of, originals
-from components.sampling.request import Wish
+from components.sampling.conditions import FixedConditions, conditions_of, target_images
+from components.sampling.request import SampleOptions
 from components.sampling.to_file import sample_to_file
 from components.store import Store
 from components.training.health.probe import Probe
 from components.training.job import fit
-from components.training.request import Fit
+from components.training.request import TrainRequest
 from flows.cli import app
-from models.family import Card
+from models.family import DataSpec
 from models.parts.layers import batch_norms
 from models.registry import FAMILIES
 from tests import tiny
@@ -96,7 +96,7 @@ def trained(store: Store, name: str, attempt: str, **changes: Any) -> dict[str, 
     chosen = tiny.settings(
         snapshot_samples=64, sample_images=40, health_every=2, num_snapshots=2
     ).model_dump()
-    job = Fit(name, {}, chosen, name, attempt, store.url, "reference", "reference/extractor", **changes)
+    job = TrainRequest(name, {}, chosen, name, attempt, store.url, "reference", "reference/extractor", **changes)
     fit(job)
     return store.read_json(f"{attempt}/trained.json") if store.exists(f"{attempt}/trained.json") else {}
 
@@ -109,7 +109,7 @@ def weights(store: Store, folder: str) -> bytes:
 def test_trained_interrupted_sampled_and_evaluated(
     name: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reference, "floors", functools.partial(reference.floors, train=False))
+    monkeypatch.setattr(reference, "real_baselines", functools.partial(reference.real_baselines, train=False))
     whole = trained(store, name, "whole")
     assert trained(store, name, "parts", stop_at=3) == {}
     assert trained(store, name, "parts")["curve"] == whole["curve"]
@@ -120,16 +120,16 @@ def test_trained_interrupted_sampled_and_evaluated(
 
     Image.new("RGB", (9, 9), "red").save(tmp_path / "source.png")
     model, out = Path(store.path("whole/model")), tmp_path / "out.png"
-    images = sample_to_file(model, out, n=3, wish=Wish(source=tmp_path / "source.png"))
+    images = sample_to_file(model, out, n=3, wish=SampleOptions(source=tmp_path / "source.png"))
     assert images.shape == (3, 1, 8, 8) and out.exists() and (images[0] != images[1]).any()
     with pytest.raises(InputError, match="changes images: name one with --source FILE"):
         sample_to_file(model, out, n=3)
 
-    places = Places(store.url, name, "reference/extractor", "drawn", "reference")
-    n = catalogue.most_samples(name, DataCard.read(Path(store.path(name))), "test", 100)
+    places = EvaluationPaths(store.url, name, "reference/extractor", "drawn", "reference")
+    n = catalogue.most_samples(name, DatasetCard.read(Path(store.path(name))), "test", 100)
     assert n == (100 if paired else 50)
-    draw(Draw(places, "whole/model", n, seed=1))
-    metrics = judge(Verdict(places, "whole", name, "out", published=False)).metrics
+    sample(SampleRequest(places, "whole/model", n, seed=1))
+    metrics = evaluate_family(EvaluateRequest(places, "whole", name, "out", published=False)).metrics
     assert ("mse" in metrics) is paired and ("kid" in metrics) is not paired
     assert {metric.n for metric in metrics.values()} == {n}
     assert not {"label_accuracy", "class_kid"} & metrics.keys()
@@ -144,7 +144,7 @@ def test_unpaired_sources_do_not_get_the_labels_of_the_targets(store: Store) -> 
 
     for name, family in ((UNPAIRED, Labelled), (PAIRED, LabelledPairs)):
         FAMILIES[name] = family
-        data = DataCard.read(Path(store.path(name)))
+        data = DatasetCard.read(Path(store.path(name)))
         split = open_split(Path(store.path(name)), "test", sources=True)
         made_from = conditions_of(name, {}, catalogue.card_for(name, {}, data), data, split)
         assert made_from["sources"] is split.sources
@@ -156,12 +156,12 @@ def test_unpaired_sources_do_not_get_the_labels_of_the_targets(store: Store) -> 
         rows = np.array([399, 0, 77])
         sources = split.sources[:]
         np.testing.assert_array_equal(
-            originals(name, split, rows)["sources"], sources[rows if name == PAIRED else [0, 1, 2]]
+            target_images(name, split, rows)["sources"], sources[rows if name == PAIRED else [0, 1, 2]]
         )
 
 
 def test_sources_are_told_only_to_families_that_make_use_of_them(store: Store) -> None:
-    data = DataCard.read(Path(store.path(PAIRED)))
+    data = DatasetCard.read(Path(store.path(PAIRED)))
     for name in ("dcgan", "autoencoder", "inpainting"):
         assert catalogue.card_for(name, {}, data).source is None
         assert catalogue.most_samples(name, data, "test", 999) == 999
@@ -169,7 +169,7 @@ def test_sources_are_told_only_to_families_that_make_use_of_them(store: Store) -
         assert catalogue.card_for(name, {}, data).source == CARD.source
     assert open_split(Path(store.path(PAIRED)), "test").sources is None
     with pytest.raises(InputError, match=f"families.{PAIRED}: it makes images from sources, and the data"):
-        catalogue.build(PAIRED, {}, Card(1, 8))
+        catalogue.build(PAIRED, {}, DataSpec(1, 8))
 
 
 def test_families_that_need_a_source_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from components.common.errors import InputError
 from components.config.experiment import Experiment
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.families import catalogue
 from components.families.resolve import resolved, with_upstream
 from components.pipeline import evaluate, latents, train
@@ -24,7 +24,7 @@ from tests.stage_specs import specs
 from tests.stages.test_code_digest import changed
 
 BELOW, ABOVE = "kl_vae", "latent_diffusion"
-DATA = DataCard(
+DATA = DatasetCard(
     name="x", title="X", source="", licence="", credit="", resolution=8, channels=1,
     labels=["a", "b"], counts={"train": 8, "validation": 8, "test": 8},
 )  # fmt: skip

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, softplus
 
 from components.common.hashing import digest
-from components.data.card import DataCard, Sources
+from components.data.card import DatasetCard, Sources
 from models.family import (
     DISCRIMINATOR,
     GENERATOR,
     Batch,
-    Card,
+    DataSpec,
     Config,
     Family,
     Generator,
@@ -36,7 +36,7 @@ from models.registry import FAMILIES
 from tests import tiny
 
 NAMES = PAIRED, UNPAIRED = "tiny_paired", "tiny_unpaired"
-CARD = Card(1, 8, 10, source=SourceShape(3, 4))
+CARD = DataSpec(1, 8, 10, source=SourceShape(3, 4))
 
 
 class TinyConfig(Config):
@@ -63,7 +63,7 @@ def sized(x: Tensor, side: int) -> Tensor:
 class Translator(Generator):
     """G(x, z): an image for each source."""
 
-    def __init__(self, config: TinyConfig, card: Card):
+    def __init__(self, config: TinyConfig, card: DataSpec):
         super().__init__()
         assert card.source is not None
         self.card = card
@@ -86,7 +86,7 @@ class Tiny(Family):
     paper = "none: a family of the tests"
     config: TinyConfig
 
-    def __init__(self, config: TinyConfig, card: Card, upstream: Mapping[str, nn.Module] | None = None):
+    def __init__(self, config: TinyConfig, card: DataSpec, upstream: Mapping[str, nn.Module] | None = None):
         super().__init__(config, card, upstream)
         assert card.source is not None
         self.generator = Translator(config, card)
@@ -203,7 +203,7 @@ def colour(images: np.ndarray, side: int) -> np.ndarray:
 def with_sources(data: Path, folder: Path, side: int = 4, counts: Mapping[str, int] | None = None) -> Path:
     """A copy of a prepared data set in `folder` with sources: of its images in turn, `counts` of a split."""
     shutil.copytree(data, folder)
-    card = DataCard.read(folder)
+    card = DatasetCard.read(folder)
     counts, files = dict(counts or card.counts), dict(card.files)
     for split, count in counts.items():
         images = np.load(folder / split / "images-00000.npy")
@@ -212,6 +212,6 @@ def with_sources(data: Path, folder: Path, side: int = 4, counts: Mapping[str, i
         entry = {"sha256": digest(path, "sha256"), "bytes": path.stat().st_size}
         files[f"{split}/{path.name}"] = entry  # type: ignore[assignment]
     about = {"sources": Sources(resolution=side, channels=3, counts=counts), "files": files}
-    changed = DataCard.model_validate(card.model_dump() | about)
+    changed = DatasetCard.model_validate(card.model_dump() | about)
     (folder / "card.json").write_text(changed.to_json())
     return folder

@@ -19,7 +19,7 @@ from models import adversarial, family, gan
 from models.adversarial import Adversarial
 from models.adversarial_config import AdversarialConfig
 from models.dcgan import DCGAN, DCGANConfig
-from models.family import Batch, Card, Terms
+from models.family import Batch, DataSpec, Terms
 from models.gan import GANConfig
 from models.parts.discriminator import (
     Discriminator,
@@ -32,13 +32,13 @@ from tests.tiny import equal
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
-CARD = Card(1, 8, 10)
+CARD = DataSpec(1, 8, 10)
 PIXELS = 64
-DEEP = Card(1, 16)  # large enough for BatchNorm in DCGAN's discriminator, which its first layer is without
+DEEP = DataSpec(1, 16)  # large enough for BatchNorm in DCGAN's discriminator, which its first layer is without
 ADVERSARIAL = [name for name, kind in FAMILIES.items() if issubclass(kind, Adversarial)]
 
 
-def images(n: int = 4, *, card: Card = CARD, labelled: bool = False) -> Batch:
+def images(n: int = 4, *, card: DataSpec = CARD, labelled: bool = False) -> Batch:
     return Batch(n, torch.rand(n, *card.shape) * 2 - 1, torch.arange(n) % 10 if labelled else None)
 
 
@@ -53,7 +53,7 @@ class Linear(Adversarial):
     Config = GANConfig
     discriminator: Discriminator
 
-    def networks(self, config: Any, card: Card) -> tuple[family.Generator, nn.Module]:
+    def networks(self, config: Any, card: DataSpec) -> tuple[family.Generator, nn.Module]:
         return gan.Generator(config, card), Discriminator(nn.Flatten(), PIXELS, config)
 
     @property
@@ -246,7 +246,7 @@ def test_unrolling_by_no_steps_changes_nothing(norm: str, monkeypatch: pytest.Mo
 
     def generator_loss(batch: Batch) -> tuple[Terms, Terms]:
         fake = model.fake(batch)
-        f = unrolled(batch, fake)(model.shown(fake), batch.label)
+        f = unrolled(batch, fake)(model.augmented_input(fake), batch.label)
         return {"score": model.objective.generator(f, f)}, {}
 
     monkeypatch.setattr(model, "generator_loss", generator_loss)
@@ -320,9 +320,9 @@ def test_instance_noise_falls_in_a_straight_line() -> None:
     for step, level in levels.items():
         model.begin(step)
         assert model.sigma == pytest.approx(level)
-        shown = model.shown(torch.zeros(200, *CARD.shape))
+        shown = model.augmented_input(torch.zeros(200, *CARD.shape))
         assert float(shown.std()) == pytest.approx(level, abs=0.01)
-    assert model.shown(x := torch.ones(2, *CARD.shape)) is x
+    assert model.augmented_input(x := torch.ones(2, *CARD.shape)) is x
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[str, ...], float]]:

@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 
 from models.cgan import CGAN, CGANConfig, Planes
 from models.dcgan import Generator
-from models.family import Card
+from models.family import DataSpec
 from models.parts.discriminator import (
     Discriminator,
 )
@@ -71,7 +71,7 @@ def test_samples_are_judged_under_the_labels_they_were_made_for(
 
 def test_without_labels_there_is_no_conditional_gan() -> None:
     with pytest.raises(ValueError, match="needs labels, and the data has none"):
-        CGAN(CGANConfig(width=8), Card(1, 8))
+        CGAN(CGANConfig(width=8), DataSpec(1, 8))
     assert CGAN.needs == {"label"}
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models import dcgan as module
 from models.dcgan import DCGAN, DCGANConfig, Features, Generator
-from models.family import Card
+from models.family import DataSpec
 from models.parts.discriminator import (
     Discriminator,
 )
@@ -44,7 +44,7 @@ def test_d_s_batch_norm_sees_images_and_samples_apart() -> None:
 
 
 def test_dcgan_has_no_dense_hidden_layer_and_torch_s_own_batch_norm() -> None:
-    model = DCGAN(DCGANConfig(width=8), Card(3, 64))
+    model = DCGAN(DCGANConfig(width=8), DataSpec(3, 64))
     dense = [m for m in model.modules() if isinstance(m, nn.Linear)]
     assert {m.out_features for m in dense} == {1, cast(Generator, model.generator).project.out_features}
     norms = batch_norms(model.discriminator) + batch_norms(model.generator)
@@ -54,7 +54,7 @@ def test_dcgan_has_no_dense_hidden_layer_and_torch_s_own_batch_norm() -> None:
 
 def test_dcgan_starts_from_small_weights() -> None:
     torch.manual_seed(0)
-    family = module.DCGAN(module.DCGANConfig(), Card(1, 28))
+    family = module.DCGAN(module.DCGANConfig(), DataSpec(1, 28))
     convolutions = [m for m in family.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
     weights = torch.cat([m.weight.detach().flatten() for m in convolutions])
     assert float(weights.mean()) == pytest.approx(0, abs=1e-3)

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from models.diffusion import Diffusion, by_noise
 from models.diffusion_config import DiffusionConfig
-from models.family import Batch, Card, Noise
+from models.family import Batch, DataSpec, Noise
 from models.parts import processes
 from models.parts.conditions import Condition
 from models.parts.processes import Level
 
-CLASSES, CAPTIONS = Card(1, 8, 3), Card(1, 8, 3, text=6)
+CLASSES, CAPTIONS = DataSpec(1, 8, 3), DataSpec(1, 8, 3, text=6)
 
 
-def build(card: Card = CLASSES, **changes: object) -> Diffusion:
+def build(card: DataSpec = CLASSES, **changes: object) -> Diffusion:
     torch.manual_seed(0)
     family = Diffusion(DiffusionConfig(**{"width": 16, "sampler_steps": 3, **changes}), card)  # type: ignore[arg-type]
     for p in family.parameters():  # residual branches start at zero: then little could go wrong
@@ -27,7 +27,7 @@ def build(card: Card = CLASSES, **changes: object) -> Diffusion:
     return family
 
 
-def batch(card: Card = CLASSES, n: int = 4) -> Batch:
+def batch(card: DataSpec = CLASSES, n: int = 4) -> Batch:
     generator = torch.Generator().manual_seed(1)
     image = torch.rand(n, *card.shape, generator=generator) * 2 - 1
     text = torch.randn(n, 5, card.text, generator=generator) if card.text else None
@@ -98,15 +98,15 @@ def test_every_combination_trains_and_samples(changes: dict[str, object]) -> Non
 
 
 @pytest.mark.parametrize(("card", "changes", "match"), [
-    (Card(1, 8), {"condition": "class"}, "condition=class needs labels"),
-    (Card(1, 8), {"condition": "text"}, "condition=text needs encoded captions"),
-    (Card(1, 8), {"space_to_depth": 3}, "space_to_depth=3 must divide"),
+    (DataSpec(1, 8), {"condition": "class"}, "condition=class needs labels"),
+    (DataSpec(1, 8), {"condition": "text"}, "condition=text needs encoded captions"),
+    (DataSpec(1, 8), {"space_to_depth": 3}, "space_to_depth=3 must divide"),
     (CLASSES, {"condition_dropout": 0}, "guidance_scale=1.5 needs .* condition_dropout=0 never trains"),
     (CLASSES, {"condition_dropout": 1}, "condition_dropout=1 never trains the condition"),
-    (Card(1, 8), {"noise_schedule": "linear", "prediction": "v", "sampler_steps": 1001}, "more than the 1000 steps"),
+    (DataSpec(1, 8), {"noise_schedule": "linear", "prediction": "v", "sampler_steps": 1001}, "more than the 1000 steps"),
 ])  # fmt: skip
 def test_settings_that_do_not_fit_the_data_are_refused(
-    card: Card, changes: dict[str, object], match: str
+    card: DataSpec, changes: dict[str, object], match: str
 ) -> None:
     with pytest.raises(ValueError, match=match):
         Diffusion(DiffusionConfig(**changes), card)  # type: ignore[arg-type]
@@ -143,7 +143,7 @@ def test_a_network_that_knows_has_no_loss(
 def test_a_new_network_predicts_nothing() -> None:
     """Its loss is then the mean of |eps - x_0|^2, which is 1 + 0.25 for images of +-0.5."""
     torch.manual_seed(0)
-    family = Diffusion(DiffusionConfig(width=16), Card(1, 8))
+    family = Diffusion(DiffusionConfig(width=16), DataSpec(1, 8))
     x = torch.randn(100, 1, 8, 8)
     assert torch.equal(family.generator(x, level(0.5, 100), Condition()), torch.zeros_like(x))
     loss = family.loss(Batch(100, 0.5 * x.sign()))[0]["velocity"]

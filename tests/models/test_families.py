@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 import models
 from models import autoencoder
-from models.family import Batch, Card, Family, Noise, Terms
+from models.family import Batch, DataSpec, Family, Noise, Terms
 from models.registry import FAMILIES
 
-CARDS = [Card(1, 28, 10), Card(3, 32), Card(3, 64, 5), Card(1, 8, 3), Card(3, 15)]
+CARDS = [DataSpec(1, 28, 10), DataSpec(3, 32), DataSpec(3, 64, 5), DataSpec(1, 8, 3), DataSpec(3, 15)]
 SMALL = {
     "dcgan": {"width": 8, "latent": 8},
     **{
@@ -30,7 +30,7 @@ SMALL = {
 EVERY = pytest.mark.parametrize("name", FAMILIES)
 
 
-def build(name: str, card: Card, **changes: object) -> Family:
+def build(name: str, card: DataSpec, **changes: object) -> Family:
     torch.manual_seed(0)
     family = FAMILIES[name](
         FAMILIES[name].Config(**{**SMALL.get(name, {}), **changes}), card, below(name, card)
@@ -40,12 +40,12 @@ def build(name: str, card: Card, **changes: object) -> Family:
     return family
 
 
-def below(name: str, card: Card) -> dict[str, nn.Module]:
+def below(name: str, card: DataSpec) -> dict[str, nn.Module]:
     """What a family builds on, untrained."""
     return {called: build(of[0], card).generator for called, of in FAMILIES[name].upstream.items()}
 
 
-def batch(card: Card, n: int = 4) -> Batch:
+def batch(card: DataSpec, n: int = 4) -> Batch:
     generator = torch.Generator().manual_seed(1)
     label = torch.arange(n) % card.num_classes if card.num_classes else None
     return Batch(n, torch.rand(n, *card.shape, generator=generator) * 2 - 1, label)
@@ -63,7 +63,7 @@ def terms_of(family: Family, index: int, given: Batch) -> Terms:
 
 @EVERY
 @pytest.mark.parametrize("card", CARDS, ids=lambda c: f"{c.channels}x{c.resolution}-{c.num_classes}")
-def test_networks_size_themselves_to_the_card(name: str, card: Card) -> None:
+def test_networks_size_themselves_to_the_card(name: str, card: DataSpec) -> None:
     if "label" in FAMILIES[name].needs and not card.num_classes:
         card = dataclasses.replace(card, num_classes=4)
     family = build(name, card)
@@ -74,7 +74,7 @@ def test_networks_size_themselves_to_the_card(name: str, card: Card) -> None:
 
 @EVERY
 def test_an_image_depends_on_its_own_seed_and_condition(name: str) -> None:
-    family, card = build(name, Card(1, 12, 3)), Card(1, 12, 3)
+    family, card = build(name, DataSpec(1, 12, 3)), DataSpec(1, 12, 3)
     given = batch(card, 6)
     whole = sample(family, given, range(6))
     parts = [sample(family, given[i : i + 2], range(i, i + 2)) for i in (0, 2, 4)]
@@ -85,7 +85,7 @@ def test_an_image_depends_on_its_own_seed_and_condition(name: str) -> None:
 
 @EVERY
 def test_losses_and_gradients_stay_finite_in_bfloat16(name: str) -> None:
-    card = Card(1, 12, 3)
+    card = DataSpec(1, 12, 3)
     family = build(name, card)
     for index, phase in enumerate(family.phases):
         with torch.autocast("cpu", torch.bfloat16):
@@ -132,7 +132,7 @@ def test_weights_survive_a_round_trip(name: str) -> None:
 ])  # fmt: skip
 def test_settings_that_do_not_fit_the_images_are_refused(name: str, key: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{key}={value} must"):
-        build(name, Card(1, 8), **{key: value})
+        build(name, DataSpec(1, 8), **{key: value})
 
 
 def test_the_autoencoder_is_784_256_128_32_and_back() -> None:
@@ -143,7 +143,7 @@ def test_the_autoencoder_is_784_256_128_32_and_back() -> None:
 
 def test_the_autoencoder_reconstructs() -> None:
     """With identity layers the image comes back, but for the tanh."""
-    card = Card(1, 2)
+    card = DataSpec(1, 2)
     family = autoencoder.Autoencoder(autoencoder.AutoencoderConfig(latent=3, widths=()), card)
     for m in family.modules():
         if isinstance(m, nn.Linear):
@@ -157,26 +157,26 @@ def test_the_autoencoder_reconstructs() -> None:
 
 def test_dcgan_judges_images_and_samples_apart() -> None:
     """BatchNorm of D must not see a mixture of the two."""
-    family = build("dcgan", Card(1, 12))
+    family = build("dcgan", DataSpec(1, 12))
     seen: list[int] = []
     family.get_submodule("discriminator").register_forward_hook(lambda m, i, o: seen.append(len(i[0])))
-    terms_of(family, 0, batch(Card(1, 12)))
+    terms_of(family, 0, batch(DataSpec(1, 12)))
     assert seen == [4, 4]
 
 
 def test_beta_weighs_the_divergence_alone() -> None:
     terms = []
     for beta in (1.0, 3.0):
-        family = build("vae", Card(1, 8), beta=beta)
+        family = build("vae", DataSpec(1, 8), beta=beta)
         torch.manual_seed(1)
-        terms.append(terms_of(family, 0, batch(Card(1, 8))))
+        terms.append(terms_of(family, 0, batch(DataSpec(1, 8))))
     assert torch.equal(terms[0]["reconstruction"], terms[1]["reconstruction"])
     torch.testing.assert_close(3 * terms[0]["kl"], terms[1]["kl"])
 
 
 def test_the_dcgan_generator_wants_its_samples_believed() -> None:
-    family = build("dcgan", Card(1, 8))
-    score, observed = family.phases[1].loss(batch(Card(1, 8)))
+    family = build("dcgan", DataSpec(1, 8))
+    score, observed = family.phases[1].loss(batch(DataSpec(1, 8)))
     torch.testing.assert_close(score["score"], -observed["D(G(z))"].log())
 
 

@@ -10,14 +10,14 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from models.diffusion import Diffusion
-from models.family import Batch, Card, Noise
+from models.family import Batch, DataSpec, Noise
 from models.inpainting import Inpainting, InpaintingConfig, holes
 from models.super_resolution import SuperResolution, SuperResolutionConfig, reduced
 
-CARD = Card(3, 16)
+CARD = DataSpec(3, 16)
 
 
-def build(name: str, card: Card = CARD, **changes: object) -> Diffusion:
+def build(name: str, card: DataSpec = CARD, **changes: object) -> Diffusion:
     torch.manual_seed(0)
     settings = {"width": 16, "sampler_steps": 3, **changes}
     if name == "upscale":
@@ -29,7 +29,7 @@ def build(name: str, card: Card = CARD, **changes: object) -> Diffusion:
     return family
 
 
-def images(n: int = 4, card: Card = CARD) -> Tensor:
+def images(n: int = 4, card: DataSpec = CARD) -> Tensor:
     return torch.rand(n, *card.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 

@@ -7,21 +7,21 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
-from models.family import Batch, Card
+from models.family import Batch, DataSpec
 from models.kl_vae import KLVAE, Codebook, KLVAEConfig, perplexity
 from tests import tiny
 
 VQ = {"quantizer": "vq", "codebook_size": 16}
 
 
-def build(card: Card = tiny.CARD, **changes: object) -> KLVAE:
+def build(card: DataSpec = tiny.CARD, **changes: object) -> KLVAE:
     torch.manual_seed(0)
     return KLVAE(
         KLVAEConfig(**{"downsampling": 2, "latent": 2, "width": 16, "max_width": 16, **changes}), card
     )
 
 
-def images(card: Card, n: int = 4) -> Tensor:
+def images(card: DataSpec, n: int = 4) -> Tensor:
     return torch.rand(n, *card.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
@@ -31,13 +31,13 @@ def images(card: Card, n: int = 4) -> Tensor:
 def test_latents_are_small_images_and_become_images_again(
     resolution: int, downsampling: int, quantizer: str
 ) -> None:
-    card = Card(1, resolution, 3)
+    card = DataSpec(1, resolution, 3)
     generator = build(card, downsampling=downsampling, quantizer=quantizer).generator
     side = -(-resolution // downsampling)
     mean, log_variance = generator.encode(images(card))
     assert mean.shape == log_variance.shape == (4, 2, side, side)
     assert generator.decode(mean).shape == (4, *card.shape)
-    assert generator.latents(card) == Card(2, side, 3)
+    assert generator.latents(card) == DataSpec(2, side, 3)
 
 
 @pytest.mark.parametrize("weight", [1e-6, 0.5])
@@ -116,7 +116,7 @@ def test_without_memory_the_codes_move_as_in_k_means() -> None:
     points = torch.randn(300, 2)
     index = book.nearest(lay(points))
     means = torch.stack([points[index.flatten() == k].mean(0) for k in range(3)])
-    book.move(book.seen(lay(points), index)[None], decay=0)
+    book.move(book.batch_statistics(lay(points), index)[None], decay=0)
     torch.testing.assert_close(book.code, means)
 
 
@@ -125,7 +125,7 @@ def test_codes_are_moving_averages_over_all_shards() -> None:
     count, total = torch.zeros(3), torch.zeros(3, 2)
     for _ in range(5):
         shards = [torch.randn(50, 2) for _ in range(2)]
-        seen = torch.stack([book.seen(lay(s), book.nearest(lay(s))) for s in shards])
+        seen = torch.stack([book.batch_statistics(lay(s), book.nearest(lay(s))) for s in shards])
         points = torch.cat(shards)
         one_hot = torch.nn.functional.one_hot(book.nearest(lay(points)).flatten(), 3).float()
         count = decay * count + (1 - decay) * one_hot.sum(0)
@@ -139,7 +139,7 @@ def test_codes_that_nothing_is_near_to_begin_anew_at_latents() -> None:
     book.code.copy_(100 + torch.arange(16.0).view(8, 2))
     book.code[0] = 0
     shards = torch.randn(2, 20, 2)
-    seen = torch.stack([book.seen(lay(s), book.nearest(lay(s))) for s in shards])
+    seen = torch.stack([book.batch_statistics(lay(s), book.nearest(lay(s))) for s in shards])
     book.move(seen, 0.5)
     torch.testing.assert_close(book.code[0], shards.flatten(0, 1).mean(0))
     for k in range(1, 8):

@@ -10,22 +10,22 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from components.analysis import ablation
-from models.family import Batch, Card, Noise
+from models.family import Batch, DataSpec, Noise
 from models.kl_vae import KLVAE, KLVAEConfig
 from models.latent_diffusion import LatentDiffusion, LatentDiffusionConfig
 from tests import tiny
 
-CARD = Card(1, 8, 3)
+CARD = DataSpec(1, 8, 3)
 
 
-def autoencoder(card: Card = CARD) -> KLVAE:
+def autoencoder(card: DataSpec = CARD) -> KLVAE:
     torch.manual_seed(0)
     family = KLVAE(KLVAEConfig(downsampling=2, latent=2, width=16, max_width=16), card)
     family.generator.settle(torch.tensor(0.5), torch.tensor(4.25))  # a scale of 1 / 2
     return family
 
 
-def build(card: Card = CARD, **changes: object) -> LatentDiffusion:
+def build(card: DataSpec = CARD, **changes: object) -> LatentDiffusion:
     below = {"autoencoder": autoencoder().generator}
     family = LatentDiffusion(
         LatentDiffusionConfig(**{"width": 16, "sampler_steps": 3, **changes}), card, below
@@ -86,7 +86,7 @@ def test_changed_settings_keep_the_autoencoder() -> None:
 
 def test_captions_guide_latents_as_they_do_pixels() -> None:
     """Rombach et al. 2022, Sec. 3.3: another caption, another image; at guidance 0 none of them is heard."""
-    family = build(Card(1, 8, text=6), condition="text", guidance_scale=2.0)
+    family = build(DataSpec(1, 8, text=6), condition="text", guidance_scale=2.0)
     for p in family.generator.network.parameters():
         p.data += 0.1 * torch.randn_like(p)
     text = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(3))

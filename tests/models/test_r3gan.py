@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from models import r3gan
-from models.family import Card
+from models.family import DataSpec
 
-CARD = Card(1, 8, 10)
+CARD = DataSpec(1, 8, 10)
 SMALL = {"width": 8, "group_width": 4, "latent": 8}
 
 

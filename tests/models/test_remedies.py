@@ -18,7 +18,7 @@ from components.training.health.detector import TITLES
 from components.training.trainer import Trainer
 from models.adversarial import Adversarial
 from models.dcgan import DCGAN, DCGANConfig
-from models.family import Card, Remedy
+from models.family import DataSpec, Remedy
 from models.registry import FAMILIES
 from tests import tiny, two_ranks
 
@@ -316,6 +316,6 @@ def test_the_wasserstein_remedy_is_the_whole_recipe(name: str) -> None:
 
 
 def test_remedies_fit_a_network_of_any_size() -> None:
-    made = DCGAN(DCGANConfig(width=4), Card(3, 32))
+    made = DCGAN(DCGANConfig(width=4), DataSpec(3, 32))
     for remedy in made.remedies("mode_collapse"):
         assert [n for n, _ in made.changed(remedy.change).named_children()] == ["generator", "discriminator"]

@@ -13,20 +13,20 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 
 from models import vae
-from models.family import Batch, Card, Noise
+from models.family import Batch, DataSpec, Noise
 from models.vae import VAE, VAEConfig
 
-CARD = Card(1, 4)  # 16 pixels
+CARD = DataSpec(1, 4)  # 16 pixels
 SIGMA = 0.2
 
 
-def build(card: Card = CARD, **changes: Any) -> VAE:
+def build(card: DataSpec = CARD, **changes: Any) -> VAE:
     torch.manual_seed(0)
     base = {"network": "dense", "widths": (), "latent": 3, "width": 8, "hidden": 16}
     return VAE(VAEConfig(**{**base, **changes}), card)
 
 
-def images(n: int = 6, card: Card = CARD) -> Batch:
+def images(n: int = 6, card: DataSpec = CARD) -> Batch:
     generator = torch.Generator().manual_seed(1)
     label = torch.arange(n) % card.num_classes if card.num_classes else None
     return Batch(n, torch.rand(n, *card.shape, generator=generator) * 2 - 1, label)
@@ -220,7 +220,7 @@ def test_with_the_exact_posterior_the_bound_of_training_is_the_likelihood() -> N
 
 
 def test_weights_are_of_an_images_own_class() -> None:
-    card = Card(1, 8, 3)
+    card = DataSpec(1, 8, 3)
     generator = build(card, conditional=True, likelihood="gaussian_fixed").eval().generator
     whole = generator.log_weights(images(6, card), Noise(range(6)), 4)
     for i in range(6):
@@ -232,7 +232,7 @@ def test_weights_are_of_an_images_own_class() -> None:
 
 @pytest.mark.parametrize("network", ["dense", "conv"])
 def test_samples_of_a_class_follow_its_label(network: str) -> None:
-    card = Card(1, 8, 3)
+    card = DataSpec(1, 8, 3)
     family = build(card, network=network, conditional=True)
     assert VAE.conditions(family.config, card) == {"label"}
     given = images(3, card)
@@ -255,7 +255,7 @@ def test_what_is_binarised_is_binary() -> None:
     )
     assert set(many.unique().tolist()) == {0.0, 1.0}
     torch.testing.assert_close(many.mean(0), x, rtol=0, atol=0.1)
-    seen = torch.stack([stochastic.seen(batch) for _ in range(500)])
+    seen = torch.stack([stochastic.training_target(batch) for _ in range(500)])
     torch.testing.assert_close(seen.mean(0), x, rtol=0, atol=0.1)
 
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from models.family import Batch, Card, Noise
+from models.family import Batch, DataSpec, Noise
 from models.vqvae import VQVAE, VQVAEConfig
 
 
 def build() -> VQVAE:
     torch.manual_seed(0)
     config = VQVAEConfig(downsampling=2, latent=2, width=16, max_width=16, codebook_size=8, attention=False)
-    return VQVAE(config, Card(1, 8))
+    return VQVAE(config, DataSpec(1, 8))
 
 
 def test_what_is_decoded_is_made_of_codes_alone() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from components.common.errors import InputError
 from components.config.experiment import Experiment
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.families.resolve import resolved
 from components.pipeline import anomaly_models, latent_analysis, train
 from components.pipeline.check import check
@@ -17,7 +17,7 @@ from components.pipeline.plan import Plan
 from components.store import Store
 from tests.stage_specs import specs
 
-CARD = DataCard(
+CARD = DatasetCard(
     name="x", title="X", source="", licence="", credit="", resolution=8, channels=1,
     labels=["a", "b"], counts={"train": 8, "validation": 8, "test": 8},
 )  # fmt: skip
@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def with_held_out(
-    store: Store, families: dict[str, dict[str, Any]], card: DataCard = CARD, **evaluate: Any
+    store: Store, families: dict[str, dict[str, Any]], card: DatasetCard = CARD, **evaluate: Any
 ) -> Plan:
     read = Experiment(device="cpu", families=families, evaluate=evaluate, train={"precision": "float32"})
     return Plan.of(resolved(read, "cpu", "float32"), "0123.dir", card, store)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.config.experiment import Experiment
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.text import encoder
 from components.pipeline import captions, prepare, train
 from components.pipeline.plan import Plan
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.usefixtures("captioned_family")
 
 
 def test_the_plan_encodes_captions_only_for_families_that_are_told_them(tmp_path: Path) -> None:
-    card = DataCard.read(captioned.prepared(tmp_path / "a"))
+    card = DatasetCard.read(captioned.prepared(tmp_path / "a"))
 
-    def plan(families: list[str], card: DataCard) -> Plan:
+    def plan(families: list[str], card: DatasetCard) -> Plan:
         return Plan(Experiment(families={family: {} for family in families}), "0123.dir", card)
 
     both, alone = plan(["captioned", "dcgan"], card), plan(["dcgan"], card)
@@ -34,7 +34,7 @@ def test_the_plan_encodes_captions_only_for_families_that_are_told_them(tmp_path
 
 def test_another_encoder_makes_another_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan(
-        Experiment(families={"captioned": {}}), "0", DataCard.read(captioned.prepared(tmp_path / "a"))
+        Experiment(families={"captioned": {}}), "0", DatasetCard.read(captioned.prepared(tmp_path / "a"))
     )
     before = captions.spec(plan), train.spec(plan, "captioned")
     monkeypatch.setattr(encoder, "SHA256", "0" * 64)

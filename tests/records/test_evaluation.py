@@ -6,15 +6,15 @@ import math
 
 import pytest
 
-from components.records.evaluation import JudgedMetric, metrics_of
+from components.records.evaluation import MetricResult, metrics_of
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_metric_is_a_number(value: float) -> None:
     with pytest.raises(ValueError, match="finite"):
-        JudgedMetric(value=value)
+        MetricResult(value=value)
 
 
 def test_metrics_that_cannot_be_read_are_left_out() -> None:
     values = {"kid": {"value": 0.5, "better": "sideways"}, "fid": {"value": None}, "lpips": 3}
-    assert metrics_of(values) == {"kid": JudgedMetric(value=0.5)}
+    assert metrics_of(values) == {"kid": MetricResult(value=0.5)}

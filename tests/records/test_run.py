@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from components.common.errors import InputError
 from components.records.base import Record
-from components.records.evaluation import Checkpoint, Evaluation, JudgedMetric, Neighbours, Stability
+from components.records.evaluation import Checkpoint, Evaluation, MetricResult, Neighbours, Stability
 from components.records.health import HealthEvent, Monitoring, TrainingHealth, Treatment
 from components.records.run import (
     DataLineage,
@@ -37,7 +37,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 NUMBERS = st.dictionaries(TEXT, FINITE | st.none(), max_size=2)
 METRICS = st.dictionaries(
     TEXT,
-    st.builds(JudgedMetric, value=FINITE, low=FINITE, n=st.integers(), note=TEXT, classes=NUMBERS),
+    st.builds(MetricResult, value=FINITE, low=FINITE, n=st.integers(), note=TEXT, classes=NUMBERS),
     max_size=2,
 )
 CHECKPOINTS = st.dictionaries(TEXT, st.builds(Checkpoint, step=st.integers(), metrics=METRICS), max_size=2)
@@ -110,7 +110,7 @@ def test_torn_parts_of_a_manifest_are_left_out() -> None:
     )
     assert run is not None and run.status == "running" and run.lineage.families == {}
     assert run.stages == [StageEntry(name="train")] and run.stages[0].folder == ""
-    assert run.results == [FamilyResult(family="vae", metrics={"kid": JudgedMetric(value=0.5)})]
+    assert run.results == [FamilyResult(family="vae", metrics={"kid": MetricResult(value=0.5)})]
 
 
 def test_a_manifest_knows_the_folders_of_its_stages() -> None:

@@ -11,7 +11,7 @@ import pytest
 from components.common import hashing
 from components.common.errors import InputError
 from components.config.experiment import Experiment
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.pipeline import extractor, prepare, reference
 from components.pipeline.plan import Plan
 from components.registry import pins
@@ -19,7 +19,7 @@ from components.stages import cache, spec
 from components.stages.spec import Spec
 from components.store import Store
 
-CARD = DataCard(
+CARD = DatasetCard(
     name="x", title="X", source="", licence="", credit="", resolution=8, channels=1,
     labels=["a", "b"], counts={"train": 8, "validation": 8, "test": 8},
 )  # fmt: skip
@@ -62,7 +62,7 @@ def test_the_first_of_two_pins_counts(store: Store) -> None:
 def test_new_data_and_new_code_keep_the_pinned_extractor(store: Store) -> None:
     first = plan(store)
     done = made(store, extractor.spec(first))
-    pinned = extractor.settle(store, first, done)
+    pinned = extractor.with_pinned_extractor(store, first, done)
     later = plan(store, version="4567.dir")
     assert extractor.spec(later).key == extractor.spec(pinned).key == done.key
     assert extractor.spec(replace(later, pin=None)).key != done.key, "without a pin, the data decides"
@@ -75,7 +75,7 @@ def test_new_data_and_new_code_keep_the_pinned_extractor(store: Store) -> None:
 
 def test_other_epochs_are_another_extractor(store: Store) -> None:
     first = plan(store)
-    extractor.settle(store, first, made(store, extractor.spec(first)))
+    extractor.with_pinned_extractor(store, first, made(store, extractor.spec(first)))
     assert plan(store, extractor_epochs=1).pin is None
 
 
@@ -87,7 +87,7 @@ def test_extractors_from_elsewhere_are_what_their_file_is(store: Store) -> None:
 def test_a_pinned_extractor_is_not_made_again(store: Store) -> None:
     first = plan(store)
     done = made(store, extractor.spec(first))
-    pinned = extractor.settle(store, first, done)
+    pinned = extractor.with_pinned_extractor(store, first, done)
     with pytest.raises(InputError, match="pinned .* retrain"):
         cache.run(store, extractor.spec(pinned), lambda *_: {}, run_id="r2", force=True)
     store.write_text(f"{done.uri}/extractor/config.json", "damaged")
@@ -98,10 +98,10 @@ def test_a_pinned_extractor_is_not_made_again(store: Store) -> None:
 
 def test_retraining_pins_the_next_number(store: Store) -> None:
     first = plan(store)
-    before = extractor.settle(store, first, made(store, extractor.spec(first)))
+    before = extractor.with_pinned_extractor(store, first, made(store, extractor.spec(first)))
     unpinned = replace(plan(store, version="4567.dir"), pin=None)
     new = made(store, extractor.spec(unpinned), "other weights")
-    after = extractor.settle(store, before, new, replace_pin=True)
+    after = extractor.with_pinned_extractor(store, before, new, replace_pin=True)
     assert after.pin is not None and after.pin["number"] == 2 and after.pin["reason"] == "retrained"
     assert [p["key"] for p in pins.pins(store, "x", "classifier-8")] == [extractor.spec(before).key, new.key]
 
@@ -112,7 +112,7 @@ def test_a_pin_outlives_a_change_of_all_keys(store: Store, monkeypatch: pytest.M
         earlier.setattr(spec, "SCHEMA", spec.SCHEMA - 1)
         done = made(store, extractor.spec(first))
         before = prepare.spec(first).key
-        pinned = extractor.settle(store, first, done)
+        pinned = extractor.with_pinned_extractor(store, first, done)
     assert prepare.spec(first).key != before, "every other key changes"
     assert extractor.spec(pinned).key == done.key
     assert cache.finished(store, extractor.spec(pinned)) is not None

@@ -31,7 +31,7 @@ from components.records.analysis import (
 )
 from components.records.evaluation import (
     Checkpoint,
-    JudgedMetric,
+    MetricResult,
     Metrics,
     Neighbours,
     RealImages,
@@ -123,13 +123,13 @@ def grid(family: str, progress: float) -> bytes:
 
 def metric(
     value, *, floor=None, extractor="classifier", n=1000, better="lower", recipe="a" * 16, spread=0.05
-) -> JudgedMetric:
+) -> MetricResult:
     """A number as it was recorded before numbers carried their recipes."""
-    return JudgedMetric(
+    return MetricResult(
         value=value,
         low=value * (1 - spread),
         high=value * (1 + spread),
-        floor=floor,
+        real_baseline=floor,
         n=n,
         extractor=extractor,
         extractor_hash="5f0c2b9e8d1a7c43" if extractor else None,
@@ -139,7 +139,7 @@ def metric(
     )
 
 
-def judged(name, value, *, classes=None, note=None, **more) -> JudgedMetric:
+def judged(name, value, *, classes=None, note=None, **more) -> MetricResult:
     """A number as it is recorded now: with its recipe."""
     flat = metric(value, **more)
     recipe = {
@@ -245,7 +245,7 @@ def result(family: str, best: float, n: int = 1000) -> FamilyResult:
         checkpoints=checkpoints,
         selected_by=None if pairs else Selection(metric="frechet_distance", split="validation", n=500),
         curve=curve,
-        stability=Stability(backslide=0.04, kept=0.99, best_step=1000, snapshots=7, of="kid"),
+        stability=Stability(regression_ratio=0.04, kept=0.99, best_step=1000, snapshots=7, of="kid"),
         train=TrainingSummary(steps=1000),
     )
 

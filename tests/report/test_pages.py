@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from components.common.errors import InputError
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.records.evaluation import Checkpoint, Evaluation
 from components.records.training import Selection
 from components.report import build, build_index, build_run, checkpoints, formatting, leaderboard
@@ -520,7 +520,7 @@ def test_the_index_is_spared_recipes_and_secondary_measures(store, runs):
 
 def test_model_card_says_what_was_measured_and_which_checkpoint():
     described = fixture.lineage().data.model_dump(exclude={"version", "hash"})
-    about, result = DataCard(**described, source="the web"), fixture.result("dcgan", 14.2)
+    about, result = DatasetCard(**described, source="the web"), fixture.result("dcgan", 14.2)
     card = model_card(about, result).replace("\u00a0", " ")
     assert "| Recall | higher | 57.2 % | 54.4 to 60.1 % | 77.1 % | 1,000 | classifier 5f0c2b9e |" in card
     assert "EMA weights of step 750, selected by lowest Fréchet distance on 500 images" in card

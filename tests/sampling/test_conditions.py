@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from components.common.errors import InputError
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.data.text import encode_captions
 from components.families import catalogue
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_judged_samples_follow_the_captions_of_the_split(store: Store) -> None:
-    data, test = DataCard.read(Path(store.path("data"))), split(store, "test")
+    data, test = DatasetCard.read(Path(store.path("data"))), split(store, "test")
     told = catalogue.card_for("captioned", {}, data)
     assert conditions.conditions_of("captioned", {}, told, data, test) == {"text": test.text}
     assert conditions.conditions_of("dcgan", {}, data.card, data, test) == {}
@@ -44,7 +44,7 @@ def test_judged_samples_follow_the_captions_of_the_split(store: Store) -> None:
 
 @pytest.mark.parametrize("family", ["inpainting", "super_resolution"])
 def test_what_is_judged_beside_an_image_is_told_the_label_of_that_image(digits: Path, family: str) -> None:
-    data, test = DataCard.read(digits), open_split(digits, "test")
+    data, test = DatasetCard.read(digits), open_split(digits, "test")
     told = catalogue.card_for(family, {}, data)
     found = conditions.conditions_of(family, {}, told, data, test)
     np.testing.assert_array_equal(found["labels"], test.labels)

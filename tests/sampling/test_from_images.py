@@ -14,12 +14,12 @@ from PIL import Image
 
 from components.common.errors import InputError
 from components.families import artifact, catalogue
-from components.sampling.request import Wish
+from components.sampling.request import SampleOptions
 from components.sampling.to_file import sample_to_file
 from components.store import Store
 from components.training import request
 from flows.cli import app
-from models.family import Card
+from models.family import DataSpec
 from tests import tiny
 
 SIDE = 8
@@ -51,11 +51,11 @@ def model(tmp_path: Path, family: str, classes: int = 0, **changes: Any) -> Path
     """An exported model, untrained, with weights that say something."""
     config = {**tiny.CONFIGS[family], **changes}
     torch.manual_seed(0)
-    built = catalogue.build(family, config, Card(1, SIDE, classes))
+    built = catalogue.build(family, config, DataSpec(1, SIDE, classes))
     for p in built.parameters():
         p.data += 0.02 * torch.randn_like(p)
     store = Store(str(tmp_path / family))
-    job = request.Fit(family, catalogue.config_of(family, config), {}, "data", "", store.url)
+    job = request.TrainRequest(family, catalogue.config_of(family, config), {}, "data", "", store.url)
     artifact.save_model(store, "model", job.family, job.config, built.generator, built.card)
     return Path(store.path("model"))
 
@@ -63,7 +63,7 @@ def model(tmp_path: Path, family: str, classes: int = 0, **changes: Any) -> Path
 def drawn(model: Path, tmp_path: Path, n: int = 2, **wishes: Any) -> np.ndarray:
     """The samples, (n, H, W)."""
     output = tmp_path / "out.png"
-    sample_to_file(model, output, n=n, wish=Wish(**wishes))
+    sample_to_file(model, output, n=n, wish=SampleOptions(**wishes))
     with Image.open(output) as image:
         return np.stack(np.split(np.asarray(image), n, axis=1))
 

@@ -6,9 +6,9 @@ from torch import nn
 from components.common.errors import InputError, RunError
 from components.common.seeds import seed_of
 from components.sampling.generate import draw, generate, labels_for
-from models.family import Batch, Card, Generator, Noise
+from models.family import Batch, DataSpec, Generator, Noise
 
-CARD = Card(channels=1, resolution=8, num_classes=10)
+CARD = DataSpec(channels=1, resolution=8, num_classes=10)
 
 
 class Toy(Generator):
@@ -116,4 +116,4 @@ def test_a_diverged_generator_is_named(toy):
     with pytest.raises(RunError, match="NaN or infinite pixels, first in image 0"):
         draw(toy, CARD, n=8, seed=0)
     with pytest.raises(RunError, match="images of shape"):
-        draw(Toy(), Card(3, 8), n=8, seed=0)
+        draw(Toy(), DataSpec(3, 8), n=8, seed=0)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from components.sampling.read_image import one_image, one_mask
-from models.family import Card
+from models.family import DataSpec
 
 SIDE = 8
 
@@ -23,7 +23,7 @@ def test_values_of_every_depth_are_the_same_image(tmp_path: Path) -> None:
     }
     for name, values in depths.items():
         Image.fromarray(values).save(tmp_path / name)
-        np.testing.assert_array_equal(one_image(tmp_path / name, Card(1, SIDE))[0], levels)
+        np.testing.assert_array_equal(one_image(tmp_path / name, DataSpec(1, SIDE))[0], levels)
         hole = one_mask(tmp_path / name, SIDE)[0]
         np.testing.assert_array_equal(hole, np.where(levels >= 128, 255, 0))
 
@@ -31,5 +31,5 @@ def test_values_of_every_depth_are_the_same_image(tmp_path: Path) -> None:
 def test_what_is_transparent_is_on_the_background_of_the_data(tmp_path: Path) -> None:
     Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0)).save(tmp_path / "clear.png")
     for background, level in ((None, 255), ("black", 0)):
-        assert (one_image(tmp_path / "clear.png", Card(3, SIDE), background) == level).all()
+        assert (one_image(tmp_path / "clear.png", DataSpec(3, SIDE), background) == level).all()
     assert (one_mask(tmp_path / "clear.png", SIDE) == 0).all(), "and no hole of a mask"

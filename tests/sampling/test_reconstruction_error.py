@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from components.data.dataset import Shards, Split
+from components.data.dataset import ShardedArray, Split
 from components.sampling import reconstruction_error
 from models.family import Batch
 
@@ -27,10 +27,10 @@ def test_errors_are_squares_of_pixels_from_0_to_1_in_rising_order(monkeypatch: p
     images = np.repeat(np.array([255, 0, 51], np.uint8), 4).reshape(3, 1, 2, 2)
     found = reconstruction_error.errors_of(Black(), images)
     assert found == pytest.approx([1, 0, 0.04])
-    known = reconstruction_error.known_errors(Black(), Split(Shards([images]), None), "cpu")
+    known = reconstruction_error.validation_errors(Black(), Split(ShardedArray([images]), None), "cpu")
     assert known["values"] == pytest.approx([0, 0.04, 1]) and known["n"] == 3
     monkeypatch.setattr(reconstruction_error, "KEPT", 2)
-    assert reconstruction_error.known_errors(Black(), Split(Shards([images]), None), "cpu")["n"] == 2
+    assert reconstruction_error.validation_errors(Black(), Split(ShardedArray([images]), None), "cpu")["n"] == 2
 
 
 def test_a_model_keeps_its_mode() -> None:

@@ -6,15 +6,15 @@ import pytest
 
 from components.common.errors import InputError
 from components.data.text.encoded import DIM
-from components.sampling.request import Wish, class_number, prompted
-from models.family import Card
+from components.sampling.request import SampleOptions, class_number, prompted
+from models.family import DataSpec
 
-CARD = Card(1, 8, 3)
+CARD = DataSpec(1, 8, 3)
 
 
 def test_only_settings_that_are_asked_for_change() -> None:
-    assert Wish().settings == {}
-    assert Wish(steps=0, guidance=1.5).settings == {
+    assert SampleOptions().settings == {}
+    assert SampleOptions(steps=0, guidance=1.5).settings == {
         "sampler_steps": ("--steps", 0),
         "guidance": ("--guidance", 1.5),
     }

@@ -10,7 +10,7 @@ import torch
 
 from components.families.catalogue import build
 from components.sampling.sources import as_images, source_images
-from models.family import Batch, Card, Noise, SourceShape
+from models.family import Batch, DataSpec, Noise, SourceShape
 from models.super_resolution import enlarged, reduced
 from tests.tiny import CONFIGS, split
 
@@ -20,25 +20,25 @@ def noise(n: int, channels: int, side: int) -> np.ndarray:
 
 
 def test_a_source_of_the_data_s_shape_is_left_as_it_is() -> None:
-    for card in (Card(1, 8), Card(3, 8)):
+    for card in (DataSpec(1, 8), DataSpec(3, 8)):
         images = noise(5, card.channels, 8)
         np.testing.assert_array_equal(as_images(images, card), images)
 
 
 def test_grey_and_colour_become_each_other() -> None:
     grey = noise(5, 1, 8)
-    np.testing.assert_array_equal(as_images(grey, Card(3, 8)), np.repeat(grey, 3, 1))
-    np.testing.assert_array_equal(as_images(np.repeat(grey, 3, 1), Card(1, 8)), grey)
+    np.testing.assert_array_equal(as_images(grey, DataSpec(3, 8)), np.repeat(grey, 3, 1))
+    np.testing.assert_array_equal(as_images(np.repeat(grey, 3, 1), DataSpec(1, 8)), grey)
     colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)[:, :, None, None]
     expected = [round(255 * weight) for weight in (0.299, 0.587, 0.114)]
-    assert as_images(colours, Card(1, 1))[:, 0, 0, 0].tolist() == expected
+    assert as_images(colours, DataSpec(1, 1))[:, 0, 0, 0].tolist() == expected
 
 
 def test_enlarging_is_bicubic_interpolation() -> None:
     """A constant stays; a ramp stays a ramp away from the edges, where Keys' kernel, a = -0.75, is exact."""
-    assert (as_images(np.full((1, 1, 4, 4), 90, np.uint8), Card(1, 16)) == 90).all()
+    assert (as_images(np.full((1, 1, 4, 4), 90, np.uint8), DataSpec(1, 16)) == 90).all()
     ramp = np.broadcast_to(np.arange(0, 256, 16, dtype=np.uint8), (1, 1, 16, 16)).copy()
-    large = as_images(ramp, Card(1, 32))[0, 0, 0].astype(int)
+    large = as_images(ramp, DataSpec(1, 32))[0, 0, 0].astype(int)
     # Output pixel i lies at (i + 1/2) / 2 - 1/2 of the input, which is t past an input pixel.
     for i in range(8, 24):
         place = (i + 0.5) / 2 - 0.5
@@ -56,7 +56,7 @@ def keys(x: float, a: float = -0.75) -> float:
 
 
 def test_what_a_family_makes_of_the_image_itself_is_its_source() -> None:
-    card, images = Card(1, 8), split(6).images[:]
+    card, images = DataSpec(1, 8), split(6).images[:]
     upscaler = cast(
         Any, build("super_resolution", {**CONFIGS["super_resolution"], "scale": 2}, card).generator
     )
@@ -76,7 +76,7 @@ def test_what_a_family_makes_of_the_image_itself_is_its_source() -> None:
 
 
 def test_sources_of_the_data_come_before_what_a_family_would_make() -> None:
-    card, sources = Card(1, 8, source=SourceShape(1, 4)), noise(6, 1, 4)
+    card, sources = DataSpec(1, 8, source=SourceShape(1, 4)), noise(6, 1, 4)
     upscaler = cast(Any, build("super_resolution", CONFIGS["super_resolution"], card).generator)
     assert upscaler.source_resolution == 4
     found = source_images(upscaler, card, n=3, seed=0, start=2, sources=sources)
@@ -85,4 +85,4 @@ def test_sources_of_the_data_come_before_what_a_family_would_make() -> None:
     given = upscaler.given(Batch(3, source=x), Noise(range(3)))
     np.testing.assert_array_equal(found, (given * 127.5 + 127.5).round().to(torch.uint8))
     with pytest.raises(ValueError, match="sources have 3 channels and images 1"):
-        build("super_resolution", {}, Card(1, 8, source=SourceShape(3, 4)))
+        build("super_resolution", {}, DataSpec(1, 8, source=SourceShape(3, 4)))

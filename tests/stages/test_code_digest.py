@@ -9,7 +9,7 @@ import pytest
 
 from components.config.experiment import Experiment
 from components.config.train import Train
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.pipeline.plan import Plan
 from components.stages import code_digest
 from tests.stage_specs import specs
@@ -40,7 +40,7 @@ def keys(**changes: Any) -> dict[str, str]:
     families: dict[str, Any] = {"vae": {"lr": 1e-3, "train": {}}, "dcgan": {"lr": 2e-4, "train": {}}}
     families |= changes.pop("families", {})
     experiment = Experiment(device="cpu", families=families, **changes)
-    card = DataCard(
+    card = DatasetCard(
         name="x", title="X", source="", licence="", credit="", resolution=8, channels=1,
         labels=["a", "b"], counts={"train": 8, "validation": 8, "test": 8},
     )  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from components.stages import cache, spec
 from components.stages.spec import Spec, difference
 from components.store import Store
-from flows.run import why
+from flows.run import explain
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_a_change_of_all_keys_is_one_sentence(store: Store, monkeypatch: pytest.
     with monkeypatch.context() as earlier:
         earlier.setattr(spec, "SCHEMA", spec.SCHEMA - 1)
         cache.run(store, Spec("train", {}, {}), lambda *_: {}, run_id="r")
-    reason = why(store, Spec("train", {}, {}))
+    reason = explain(store, Spec("train", {}, {}))
     assert (
         reason == f"runs: this version of Atelier has other keys (schema {spec.SCHEMA - 1} -> {spec.SCHEMA})"
     )

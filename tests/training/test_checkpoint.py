@@ -16,7 +16,7 @@ def test_the_newest_readable_checkpoint_is_found(tmp_path: Any) -> None:
     found = checkpoint.newest(attempt)
     assert found is not None and found["control"]["step"] == 6
     checkpoint.prune(attempt)
-    assert checkpoint.moments(attempt) == [(1, 6), (1, 9)]
+    assert checkpoint.checkpoint_ids(attempt) == [(1, 6), (1, 9)]
     assert checkpoint.newest(Store(tmp_path / "empty")) is None
 
 

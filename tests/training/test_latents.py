@@ -13,14 +13,14 @@ import torch
 
 from components.common.chunks import ranges
 from components.data.batches import Batches
-from components.data.dataset import Shards, open_shards, open_split, to_float
+from components.data.dataset import ShardedArray, open_sharded_array, open_split, to_float
 from components.families import artifact, catalogue
 from components.report import build_run
 from components.sampling import generate
 from components.store import Store
 from components.training import job, request
-from components.training.latents import Encode, encode
-from components.training.validation import held_out
+from components.training.latents import EncodeRequest, encode
+from components.training.validation import validation_batches
 from tests import tiny
 
 BELOW, ABOVE = "kl_vae", "latent_diffusion"
@@ -32,7 +32,7 @@ def settings() -> dict[str, Any]:
 
 def fit(store: Store, family: str, **others: Any) -> None:
     config = catalogue.config_of(family, tiny.CONFIGS[family])
-    job.fit(request.Fit(family, config, settings(), "data", family, store.url, **others))
+    job.fit(request.TrainRequest(family, config, settings(), "data", family, store.url, **others))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def store(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     for split in ("train", "validation"):
         n = len(open_split(digits, split))
         for number, (start, length) in enumerate(ranges(n, 1024)):
-            encode(Encode(store.url, "data", f"{BELOW}/model", "latents", split, number, start, length))
+            encode(EncodeRequest(store.url, "data", f"{BELOW}/model", "latents", split, number, start, length))
     fit(store, ABOVE, upstream={"autoencoder": f"{BELOW}/model"}, latents="latents")
     return store
 
@@ -54,7 +54,7 @@ def test_kept_latents_are_what_the_model_makes_of_the_images(store: Store) -> No
     for split in ("train", "validation"):
         images, kept = (
             open_split(Path(store.path("data")), split).images,
-            open_shards(Path(store.path(f"latents/{split}")), "latents"),
+            open_sharded_array(Path(store.path(f"latents/{split}")), "latents"),
         )
         assert kept.shape == (len(images), 2, 2, 4, 4) and kept[:1].dtype == np.float16
         rows = np.array([0, 5, len(images) - 1])
@@ -64,10 +64,10 @@ def test_kept_latents_are_what_the_model_makes_of_the_images(store: Store) -> No
 
 
 def test_kept_latents_do_not_depend_on_how_they_are_shared_out(store: Store) -> None:
-    whole = open_shards(Path(store.path("latents/validation")), "latents")[:]
+    whole = open_sharded_array(Path(store.path("latents/validation")), "latents")[:]
     for number, (start, n) in enumerate(ranges(len(whole), 64)):
-        encode(Encode(store.url, "data", f"{BELOW}/model", "again", "validation", number, start, n))
-    np.testing.assert_array_equal(open_shards(Path(store.path("again/validation")), "latents")[:], whole)
+        encode(EncodeRequest(store.url, "data", f"{BELOW}/model", "again", "validation", number, start, n))
+    np.testing.assert_array_equal(open_sharded_array(Path(store.path("again/validation")), "latents")[:], whole)
 
 
 def test_an_exported_model_needs_its_own_folder_alone(store: Store, tmp_path: Path) -> None:
@@ -84,13 +84,13 @@ def test_an_exported_model_needs_its_own_folder_alone(store: Store, tmp_path: Pa
 def test_batches_carry_the_latents_of_their_images(store: Store) -> None:
     plain = tiny.split()
     kept = np.random.default_rng(0).normal(size=(len(plain), 2, 2, 4, 4)).astype(np.float16)
-    split = replace(plain, latents=Shards([kept]))
+    split = replace(plain, latents=ShardedArray([kept]))
     batches = Batches(split, 8, seed=3)
     rows = batches.index(batches.positions(11, 1, 2))
     found = batches.at(11, 1, 2)
     torch.testing.assert_close(found.latent, torch.from_numpy(kept[rows]).float(), rtol=0, atol=0)
     assert Batches(plain, 8, 3).at(0).latent is None
-    torch.testing.assert_close(held_out(split, 8)[2].latent, torch.from_numpy(kept[16:24]).float())
+    torch.testing.assert_close(validation_batches(split, 8)[2].latent, torch.from_numpy(kept[16:24]).float())
     with pytest.raises(AssertionError, match="as they are"):
         Batches(split, 8, 3, flips=True)
 

@@ -11,7 +11,7 @@ import torch
 from components.common.errors import RunError
 from components.data.batches import Batches
 from components.training.loop import train
-from components.training.validation import held_out
+from components.training.validation import validation_batches
 from tests import tiny
 
 
@@ -35,12 +35,12 @@ def test_early_stopping_keeps_the_best_weights() -> None:
         select(score)
 
     trainer.step, trainer.select = worse_after_twenty, noted  # type: ignore[method-assign]
-    trained = train(trainer, batches, log, validation=held_out(tiny.split(), 16))
+    trained = train(trainer, batches, log, validation=validation_batches(tiny.split(), 16))
     assert trained.control.stopped and trained.control.step < 200
     best = min(scores, key=scores.__getitem__)
     assert trained.control.best_step == best
     with torch.no_grad():
-        batch = held_out(tiny.split(), 64)[0]
+        batch = validation_batches(tiny.split(), 64)[0]
         torch.manual_seed(0)
         kept = trainer.weights("best")
         error = (kept(batch.image) - batch.image).square().mean()

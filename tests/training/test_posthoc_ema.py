@@ -14,7 +14,7 @@ from torch import nn
 
 from components.data import card as data_card
 from components.data.batches import Batches
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.records import names
 from components.records.health import HealthEvent
 from components.records.training import SavedWeights, Selection, TrainingResult
@@ -23,8 +23,8 @@ from components.store import Store
 from components.training import inputs, job, posthoc_ema, request
 from components.training.ema import decay
 from components.training.log import NullLog
-from components.training.loop import train, try_lengths
-from components.training.posthoc_ema import TRACKED, Profile, Tracks, exponent, inner, relative_length, solve
+from components.training.loop import train, try_posthoc_ema
+from components.training.posthoc_ema import TRACKED, Profile, PowerFunctionEMAs, exponent, inner, relative_length, solve
 from models.family import Remedy
 from tests import tiny
 from tests.training.test_loop import Judged
@@ -113,9 +113,9 @@ class Wanderer(nn.Module):
         return torch.from_numpy(average)
 
 
-def remade(snapshots: int, lengths: tuple[float, ...], steps: int = 800) -> tuple[Wanderer, Tracks, Any]:
+def remade(snapshots: int, lengths: tuple[float, ...], steps: int = 800) -> tuple[Wanderer, PowerFunctionEMAs, Any]:
     walker = Wanderer(steps)
-    tracks, stored = Tracks(walker), []
+    tracks, stored = PowerFunctionEMAs(walker), []
     for step in range(1, steps + 1):
         walker.go(step)
         tracks.update(walker, step)
@@ -205,7 +205,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 def test_the_best_length_is_kept() -> None:
     trainer, log = trained((1.0, 0.9, 0.5))
-    found = try_lengths(trainer, log)
+    found = try_posthoc_ema(trainer, log)
     assert found.won == 0.15 and found.snapshots == 4
     assert [point["length"] for point in found.curve] == [None, 0.1, 0.15]
     assert [point["kid"] for point in found.curve] == [1.0, 0.9, 0.5]
@@ -215,21 +215,21 @@ def test_the_best_length_is_kept() -> None:
 def test_the_ordinary_average_is_kept_where_no_length_beats_it() -> None:
     trainer, log = trained((1.0, 1.0, 2.0))
     last = {name: value.clone() for name, value in trainer.ema.generator.state_dict().items()}
-    assert try_lengths(trainer, log).won is None
+    assert try_posthoc_ema(trainer, log).won is None
     assert same(trainer.ema.generator.state_dict(), last)
     assert trainer.control.best_step == 8 and same(trainer.weights("best").state_dict(), log.seen[0])
 
 
 def test_who_gives_out_the_last_weights_compares_with_those() -> None:
     trainer, log = trained((1.0, 2.0, 2.0), select="last")
-    try_lengths(trainer, log)
+    try_posthoc_ema(trainer, log)
     assert same(trainer.weights("last").state_dict(), log.seen[0])
 
 
 def test_a_length_that_is_tracked_comes_back_with_its_own_statistics() -> None:
     """The parameters are the track's; BatchNorm's statistics are those of these parameters."""
     trainer, log = trained((1.0, 0.5, 0.9))
-    assert try_lengths(trainer, log).won == 0.1
+    assert try_posthoc_ema(trainer, log).won == 0.1
     made = dict(trainer.weights("best").named_parameters())
     for name, value in trainer.tracks.parameters[0.1].items():
         assert torch.allclose(made[name], value, atol=1e-6), name
@@ -244,7 +244,7 @@ def test_a_resumed_training_has_the_same_tracks() -> None:
     assert again.tracks == log.tracks and resumed.tracks.moments == [(1, s) for s in (4, 8, 12, 16)]
     assert same(resumed.tracks.state()["parameters"], through.tracks.state()["parameters"])
     for trainer, its in ((through, log), (resumed, again)):
-        try_lengths(trainer, its)
+        try_posthoc_ema(trainer, its)
     assert same(resumed.weights("best").state_dict(), through.weights("best").state_dict())
 
 
@@ -280,14 +280,14 @@ def test_snapshots_behind_a_treatment_or_of_another_generator_do_not_count(
     assert trainer.tracks.moments == moments and set(log.tracks) > set(moments)
     assert posthoc_ema.name((1, 8)) == "ema/step-0000008.safetensors" != posthoc_ema.name((2, 8))
     log.trained, log.after = True, [3.0, 2.0, 1.0]
-    assert try_lengths(trainer, log).won == 0.15
+    assert try_posthoc_ema(trainer, log).won == 0.15
 
 
 @pytest.fixture
 def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Trains in the store of a folder, its samples judged by scores in the order of judging."""
     about = dict.fromkeys(("name", "title", "source", "licence", "credit"), "digits")
-    card = DataCard(**about, resolution=8, channels=1, labels=list("0123456789"), counts={"train": 64})
+    card = DatasetCard(**about, resolution=8, channels=1, labels=list("0123456789"), counts={"train": 64})
 
     class Scores:
         jury = SimpleNamespace(described=Selection(metric="kid", split="validation", n=8))
@@ -302,13 +302,13 @@ def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     def fit(
         scores: tuple[float, ...], name: str = "vae", **changes: Any
     ) -> tuple[TrainingResult | None, Store]:
-        monkeypatch.setattr(data_card.DataCard, "read", lambda folder: card)
+        monkeypatch.setattr(data_card.DatasetCard, "read", lambda folder: card)
         monkeypatch.setattr(inputs, "open_split", lambda *_, **__: tiny.split())
         monkeypatch.setattr(job, "open_selector", lambda *_: Scores(scores))
         (tmp_path / "data").mkdir()
         chosen = tiny.settings(num_snapshots=2, sample_images=4, **changes)
         job.fit(
-            request.Fit(
+            request.TrainRequest(
                 name, tiny.CONFIGS[name], chosen.model_dump(mode="json"), "data", "try", str(tmp_path)
             )
         )

@@ -11,14 +11,14 @@ from torch import nn
 from components.store import Store
 from components.store.uploader import Uploader
 from components.training import posthoc_ema
-from components.training.posthoc_ema import Tracks
+from components.training.posthoc_ema import PowerFunctionEMAs
 from components.training.run_log import RunLog
 from tests.training.test_posthoc_ema import same
 
 
 def test_snapshots_are_files_of_the_attempt(tmp_path: Any) -> None:
     attempt = Store(tmp_path)
-    tracks = Tracks(nn.Conv2d(2, 3, 3).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    tracks = PowerFunctionEMAs(nn.Conv2d(2, 3, 3).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     with Uploader(attempt) as uploader:
         log = RunLog(attempt, uploader, lambda generator: np.zeros(0), 16)
         log.save_tracks((1, 8), posthoc_ema.flat(tracks.parameters))

@@ -9,7 +9,7 @@ from torch import nn
 
 from components.data.batches import Batches
 from components.training.loop import train
-from models.family import Batch, Card, Config, Family, Phase
+from models.family import Batch, DataSpec, Config, Family, Phase
 from tests import tiny
 
 
@@ -28,7 +28,7 @@ class TwoNetworks(Family):
     paper = "none"
 
     def __init__(self) -> None:
-        super().__init__(Config(), Card(1, 8))
+        super().__init__(Config(), DataSpec(1, 8))
         self.generator, self.other = Counting(), Counting()  # type: ignore[assignment]
         self.register_buffer("updates", torch.zeros(()))
         self.phases = (

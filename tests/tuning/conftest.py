@@ -11,7 +11,7 @@ from components.config.train import Train
 from components.families.catalogue import config_of
 from components.stages.spec import Spec
 from components.store import Store
-from components.training.request import Fit
+from components.training.request import TrainRequest
 from components.tuning.trial import TrialContext
 from tests.small_data import *  # noqa: F403  (fixtures)
 
@@ -21,7 +21,7 @@ TRAIN |= {"snapshot_samples": 64, "sample_images": 10, "log_every": 3, "workers"
 
 @pytest.fixture
 def context(with_digits: Store) -> TrialContext:
-    training = Fit(
+    training = TrainRequest(
         "dcgan",
         config=config_of("dcgan", {"width": 8, "latent": 4}),
         train=Train(**TRAIN).model_dump(mode="json"),

@@ -6,7 +6,7 @@ import pytest
 
 from components.common.errors import RunError
 from components.pipeline.confirmation import compared
-from components.records.evaluation import JudgedMetric
+from components.records.evaluation import MetricResult
 from components.records.sweep import SideFailure
 from components.tuning import confirmation
 from components.tuning.confirmation import Pair, duel, interval
@@ -34,7 +34,7 @@ def test_a_gain_is_one_where_chance_does_not_explain_it() -> None:
 
 def test_a_winner_that_fails_on_fresh_seeds_is_told() -> None:
     judged = {
-        (side, seed): {"kid": JudgedMetric(value=1.0 + (side == "winner"), n=64, floor=0.5)}
+        (side, seed): {"kid": MetricResult(value=1.0 + (side == "winner"), n=64, real_baseline=0.5)}
         for seed in (0, 1)
         for side in confirmation.SIDES
     }

@@ -76,7 +76,7 @@ def test_a_stopped_trial_goes_on_to_what_it_would_have_been(
         trained(context, plain(), stop_at(2, said))
     uri = said[-1].uri
     assert not cache.finished(with_digits, spec_of(context, training_of(context, plain())))
-    assert checkpoint.moments(with_digits.child(uri))[-1] == (1, 6)
+    assert checkpoint.checkpoint_ids(with_digits.child(uri))[-1] == (1, 6)
     again: list[TrialReport] = []
     done = trained(context, plain(), again.append)
     assert done is not None and again[:2] == said and [one.judged for one in again] == [1, 2, 3, 4]
@@ -160,7 +160,7 @@ def test_trials_of_a_population_keep_what_others_may_go_on_from(
         said: list[TrialReport] = []
         with pytest.raises(Stopped):
             trained(changed(context, checkpoints=checkpoints), plain(lr), stop_at(4, said))
-        kept.append(checkpoint.moments(with_digits.child(said[-1].uri)))
+        kept.append(checkpoint.checkpoint_ids(with_digits.child(said[-1].uri)))
     assert kept[0] == [(1, 3), (1, 6), (1, 9), (1, 12)] and (1, 3) not in kept[1]
 
 

@@ -16,7 +16,7 @@ from components.common.atomic import new_folder, remove, settle, sibling
 from components.common.errors import InputError, RunError
 from components.common.hashing import digest
 from components.common.locks import locked
-from components.data.card import NAME, SPLITS, DataCard, FileEntry
+from components.data.card import NAME, SPLITS, DatasetCard, FileEntry
 from components.data.sources import catalogue, splits
 from components.data.sources import folder as sources_folder
 from components.data.sources.base import Collection, Progress
@@ -27,7 +27,7 @@ SHARD_BYTES = 64_000_000
 MAX_LISTED = 100  # skipped files on the card
 
 
-def prepare(name: str, home: Path, *, replace: bool = False, progress: Progress | None = None) -> DataCard:
+def prepare(name: str, home: Path, *, replace: bool = False, progress: Progress | None = None) -> DatasetCard:
     """Prepare a known data set: mnist5k, digits, emoji, emoji64 or torchvision:<Class>.
 
     Does nothing if the set exists and is intact. If a version is pinned, the result must be that version,
@@ -63,7 +63,7 @@ def add(
     replace: bool = False,  # replace a set of this name from another source
     workers: int = 2,
     progress: Progress | None = None,
-) -> DataCard:
+) -> DatasetCard:
     """Prepare the images of a folder or fsspec URL as data set `name`."""
     home = Path(home)
     if name in catalogue.KNOWN:
@@ -117,7 +117,7 @@ def available(home: Path) -> list[dict[str, Any]]:
 def described(folder: Path) -> dict[str, Any]:
     """Return the row of a prepared set for `available`."""
     try:
-        card = DataCard.read(folder)
+        card = DatasetCard.read(folder)
     except RunError as error:
         return {"name": folder.name, "prepared": False, "title": str(error)}
     fields = {"title", "source", "licence", "counts", "resolution", "channels", "captions"}
@@ -134,11 +134,11 @@ def check_name(name: str) -> str:
     return name
 
 
-def intact(home: Path, name: str) -> DataCard | None:
+def intact(home: Path, name: str) -> DatasetCard | None:
     """Return the card of the prepared set if its files are unchanged and no other version is pinned."""
     folder = pins.data_folder(home, name)
     try:
-        card = DataCard.read(folder)
+        card = DatasetCard.read(folder)
     except (InputError, RunError):
         return None
     pin = pins.pinned(home, name)
@@ -177,7 +177,7 @@ def origin(home: Path, name: str) -> str | None:
     if record.exists():
         return record.read_text("utf-8").strip()
     try:
-        return DataCard.read(pins.data_folder(home, name)).source
+        return DatasetCard.read(pins.data_folder(home, name)).source
     except (InputError, RunError):
         return None
 
@@ -194,7 +194,7 @@ def source_record(home: Path, name: str) -> Path:
     return Path(home) / ".atelier" / "sources" / name
 
 
-def write(collection: Collection, name: str, folder: Path) -> DataCard:
+def write(collection: Collection, name: str, folder: Path) -> DatasetCard:
     """Write the data set into the empty `folder`, its card last."""
     assigned = np.array(
         splits.assign(collection.groups, collection.strata, collection.splits, collection.always_train)
@@ -206,7 +206,7 @@ def write(collection: Collection, name: str, folder: Path) -> DataCard:
     for split, index in rows.items():
         write_split(collection, index, folder / split)
     labels = collection.labels
-    card = DataCard(
+    card = DatasetCard(
         name=name,
         **collection.about,
         resolution=collection.images.shape[-1],

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from components.common.threads import using_threads
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.data.text import encoder
-from components.data.text.encoded import leave
+from components.data.text.encoded import write_captions
 from components.store import Store
 
 
@@ -21,13 +21,13 @@ def encode(store_url: str, data: str, out: str) -> dict[str, Any]:
     store = Store(store_url)
     with using_threads(1), tempfile.TemporaryDirectory() as folder:
         prepared = store.local_copy(data)
-        captions = {s: open_split(prepared, s).captions or [] for s in DataCard.read(prepared).counts}
+        captions = {s: open_split(prepared, s).captions or [] for s in DatasetCard.read(prepared).counts}
         distinct = sorted({caption for each in captions.values() for caption in each})
         table = encoder.encode(distinct)
         place = {caption: row for row, caption in enumerate(distinct)}
         rows = {split: np.array([place[c] for c in each], np.int64) for split, each in captions.items()}
         counts = {"captions": len(distinct), "tokens": table.tokens.shape[1], "cut": table.cut}
         info = {**encoder.identity(), **counts}
-        leave(Path(folder), table, rows, info)
+        write_captions(Path(folder), table, rows, info)
         store.upload(folder, out)
     return info

@@ -26,7 +26,7 @@ ENCODER = "text.json"
 
 
 @dataclass(frozen=True)
-class Table:
+class EncodedCaptions:
     """Encoded captions."""
 
     tokens: np.ndarray  # (U, L, D) float16
@@ -34,22 +34,22 @@ class Table:
     cut: int = 0  # how many were longer
 
     @classmethod
-    def nothing(cls, dim: int = DIM) -> Table:
+    def nothing(cls, dim: int = DIM) -> EncodedCaptions:
         """No caption, as one that has no tokens."""
         return cls(np.zeros((1, 1, dim), np.float16), np.zeros((1, 1), bool))
 
 
 @dataclass(frozen=True)
-class Text:
+class SplitCaptions:
     """The captions of some images, in their order."""
 
-    table: Table
+    table: EncodedCaptions
     rows: np.ndarray  # (N,) which caption of the table
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: slice | np.ndarray | Sequence[int]) -> Text:
+    def __getitem__(self, index: slice | np.ndarray | Sequence[int]) -> SplitCaptions:
         """The captions of some of the images."""
         return replace(self, rows=self.rows[index])
 
@@ -59,7 +59,7 @@ class Text:
         return tokens, torch.from_numpy(np.asarray(self.table.mask[self.rows]))
 
 
-def leave(folder: Path, table: Table, rows: dict[str, np.ndarray], info: dict[str, Any]) -> None:
+def write_captions(folder: Path, table: EncodedCaptions, rows: dict[str, np.ndarray], info: dict[str, Any]) -> None:
     """Write the captions of all splits into a folder."""
     text = Path(folder) / "text"
     text.mkdir(parents=True)
@@ -70,8 +70,8 @@ def leave(folder: Path, table: Table, rows: dict[str, np.ndarray], info: dict[st
     (Path(folder) / ENCODER).write_text(json.dumps(info, indent=1))
 
 
-def open_text(folder: Path, split: str) -> Text:
+def open_text(folder: Path, split: str) -> SplitCaptions:
     """The captions of a split, memory-mapped."""
     text = Path(folder) / "text"
-    table = Table(np.load(text / "tokens.npy", mmap_mode="r"), np.load(text / "mask.npy"))
-    return Text(table, np.load(text / f"rows-{split}.npy"))
+    table = EncodedCaptions(np.load(text / "tokens.npy", mmap_mode="r"), np.load(text / "mask.npy"))
+    return SplitCaptions(table, np.load(text / f"rows-{split}.npy"))

@@ -26,7 +26,7 @@ from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_att
 
 from components.common.errors import InputError
 from components.common.hashing import digest
-from components.data.text.encoded import DIM, LONGEST, Table
+from components.data.text.encoded import DIM, LONGEST, EncodedCaptions
 
 NAME = "sentence-transformers/all-MiniLM-L6-v2"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors
@@ -131,7 +131,7 @@ def package_folder() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def encode(texts: Sequence[str], longest: int = LONGEST) -> Table:
+def encode(texts: Sequence[str], longest: int = LONGEST) -> EncodedCaptions:
     """Each text as tokens, padded to the longest of them.
 
     A text without words has no tokens: it says nothing.
@@ -155,4 +155,4 @@ def encode(texts: Sequence[str], longest: int = LONGEST) -> Table:
         with torch.inference_mode():
             states = SCALE * encoder.states(ids, there) * there[:, :, None]
         tokens[rows, :longest_here] = states.numpy()
-    return Table(tokens, mask, int(sum(len(ids) > longest for ids in whole)))
+    return EncodedCaptions(tokens, mask, int(sum(len(ids) > longest for ids in whole)))

@@ -24,7 +24,7 @@ from components.common.atomic import new_folder
 from components.common.errors import InputError, RunError
 from components.common.hashing import digest
 from components.common.locks import locked
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.versioning.pins import (
     cached,
     changed_files,
@@ -93,7 +93,7 @@ def track(home: Path, name: str) -> Version:
     home = Path(home).resolve()
     with locked(data_lock(home, name)):
         folder, before = data_folder(home, name), pinned(home, name)
-        DataCard.read(folder).verify(folder)
+        DatasetCard.read(folder).verify(folder)
         version = folder_md5(folder)
         if version != before or not is_cached(home, version):
             with restored_on_error(home, name) as file:

@@ -52,7 +52,7 @@ class Diagnosis:
     evidence: Evidence
 
 
-class Doctor:
+class AnomalyDetector:
     """Reads the vitals of a training, look by look."""
 
     def __init__(self) -> None:

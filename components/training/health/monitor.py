@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from components.config.train import Train
 from components.records.health import Monitoring
-from components.training.health.detector import Diagnosis, Doctor
+from components.training.health.detector import Diagnosis, AnomalyDetector
 from models.family import DISCRIMINATOR, GENERATOR, Phase
 
 SIDES = {"d": DISCRIMINATOR, "g": GENERATOR}
@@ -27,7 +27,7 @@ class HealthMonitor:
     """
 
     def __init__(self, settings: Train, sides: Mapping[str, str], bands: Mapping[str, tuple[float, float]]):
-        self.settings, self.doctor = settings, Doctor()
+        self.settings, self.doctor = settings, AnomalyDetector()
         self.set_family(sides, bands)
 
     def set_family(self, sides: Mapping[str, str], bands: Mapping[str, tuple[float, float]]) -> None:

@@ -44,7 +44,7 @@ class History:
         """The last values of a vital."""
         return finite(self.last, vital)[-looks:]
 
-    def now(self, vital: str) -> float:
+    def recent_level(self, vital: str) -> float:
         """Its level over the last looks."""
         return median(self.of(vital, RECENT))
 
@@ -60,7 +60,7 @@ def finite(looks: Sequence[Vitals], vital: str) -> list[float]:
 
 def levels(history: History, *vitals: str) -> Evidence:
     """The levels of those vitals that are known."""
-    return {vital: history.now(vital) for vital in vitals if history.of(vital)}
+    return {vital: history.recent_level(vital) for vital in vitals if history.of(vital)}
 
 
 def spread(values: Sequence[float]) -> float:
@@ -89,9 +89,9 @@ RUN_OFF = {
 def run_off(history: History) -> Evidence | None:
     """Weights, losses or gradients are orders of magnitude from where they began."""
     found = {
-        vital: history.now(vital)
+        vital: history.recent_level(vital)
         for vital, times in RUN_OFF.items()
-        if abs(history.now(vital)) > times * max(abs(history.early(vital)), 0.1)
+        if abs(history.recent_level(vital)) > times * max(abs(history.early(vital)), 0.1)
     }
     return found or None
 
@@ -124,17 +124,17 @@ STILL = 0.2  # movement in 50 steps; converged points 0.08, digits in healthy tr
 
 def alike(history: History) -> Evidence | None:
     """The samples are hardly more diverse than one image, be it always another one."""
-    return levels(history, "diversity", "movement") if history.now("diversity") < ALIKE else None
+    return levels(history, "diversity", "movement") if history.recent_level("diversity") < ALIKE else None
 
 
 def few(history: History) -> Evidence | None:
     """The samples show a part of what images show."""
-    return levels(history, "diversity", "movement") if history.now("diversity") < FEW else None
+    return levels(history, "diversity", "movement") if history.recent_level("diversity") < FEW else None
 
 
 def few_and_still(history: History) -> Evidence | None:
     """As `few`, and they no longer move, so that waiting will not help."""
-    return few(history) if history.now("movement") < STILL else None
+    return few(history) if history.recent_level("movement") < STILL else None
 
 
 SURE = 0.98  # auc; a discriminator that sees batches is as sure and teaches well, so this is not enough
@@ -144,7 +144,7 @@ FAINT = 0.05  # of the largest gradient so far
 
 def vanishing_gradients(history: History) -> Evidence | None:
     """D is always right and G's gradient has all but gone. Arjovsky & Bottou 2017, Thm. 2.4."""
-    auc, grad = history.now("auc"), history.now("grad_g")
+    auc, grad = history.recent_level("auc"), history.recent_level("grad_g")
     most = max(history.of("grad_g"), default=math.nan)
     if auc > SURE and grad < FAINT * most:
         return {"auc": auc, "grad_g": grad, "largest_grad_g": most}
@@ -156,7 +156,7 @@ FOOLED = 0.4  # auc; healthy games stay above 0.46
 
 def generator_too_strong(history: History) -> Evidence | None:
     """D takes samples for images more often than not: it lags behind G."""
-    return levels(history, "auc", "loss_d") if history.now("auc") < FOOLED else None
+    return levels(history, "auc", "loss_d") if history.recent_level("auc") < FOOLED else None
 
 
 SWING = 0.1  # of auc; healthy 0.01 to 0.06, absurd momenta 0.1 to 0.25
@@ -166,7 +166,7 @@ SWINGS = 12  # looks
 
 def oscillation(history: History) -> Evidence | None:
     """D's advantage swings to and fro, and the samples move with it."""
-    auc, moved = history.of("auc", SWINGS + 1), history.now("movement")
+    auc, moved = history.of("auc", SWINGS + 1), history.recent_level("movement")
     if len(auc) <= SWINGS or moved < STILL / 2:
         return None
     # A trend spreads values, but not differences, which spread sqrt(2) times as far as independent values.

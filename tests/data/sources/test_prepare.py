@@ -8,7 +8,7 @@ import pytest
 
 from components.common.errors import InputError, RunError
 from components.common.locks import locked
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.data.sources import prepare
 from components.data.versioning import pins
@@ -39,7 +39,7 @@ def test_a_damaged_set_is_prepared_again(home):
     file = home / "data/digits/train/images-00000.npy"
     file.write_bytes(file.read_bytes()[:-1] + b"\xff")
     with pytest.raises(RunError, match="train/images-00000.npy has other contents"):
-        DataCard.read(home / "data/digits").verify(home / "data/digits")
+        DatasetCard.read(home / "data/digits").verify(home / "data/digits")
     prepare.prepare("digits", home)
     assert contents(home / "data/digits") == whole
 
@@ -129,7 +129,7 @@ def test_two_at_once_give_one_whole_set(home, images):
         thread.start()
     for thread in threads:
         thread.join()
-    DataCard.read(home / "data/mine").verify(home / "data/mine")
+    DatasetCard.read(home / "data/mine").verify(home / "data/mine")
     assert os.listdir(home / "data") == ["mine"]
 
 

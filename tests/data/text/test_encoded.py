@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.data.text.encoded import DIM, Table, Text
+from components.data.text.encoded import DIM, EncodedCaptions, SplitCaptions
 
 
 def test_no_caption_has_no_tokens() -> None:
-    tokens, mask = Text(Table.nothing(), np.zeros(3, np.int64)).tensors()
+    tokens, mask = SplitCaptions(EncodedCaptions.nothing(), np.zeros(3, np.int64)).tensors()
     assert tokens.shape == (3, 1, DIM) and not mask.any() and not tokens.any()

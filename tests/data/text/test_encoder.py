@@ -15,7 +15,7 @@ INSTALLED = all(importlib.util.find_spec(package) for package in text_encoder.PA
 needs_encoder = pytest.mark.skipif(not INSTALLED, reason=INSTALL)
 
 
-def sentence(table: encoded.Table) -> np.ndarray:
+def sentence(table: encoded.EncodedCaptions) -> np.ndarray:
     """The mean over the tokens there are, of length 1."""
     mask = table.mask[:, :, None]
     mean = (table.tokens.astype(np.float64) * mask).sum(1) / mask.sum(1)

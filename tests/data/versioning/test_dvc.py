@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.common.errors import InputError, RunError
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.data.sources.prepare import add, prepare
 from components.data.versioning import dvc, pins
@@ -111,7 +111,7 @@ def test_a_snapshot_is_the_version_read_only(tracked):
     assert found == version and folder == home / ".atelier/data" / version.removesuffix(".dir")
     assert contents(folder) == contents(home / "data/digits")
     assert all(path.stat().st_mode & 0o222 == 0 for path in folder.rglob("*") if path.is_file())
-    DataCard.read(folder).verify(folder)
+    DatasetCard.read(folder).verify(folder)
     assert len(open_split(folder, "test")) == 359
 
 
@@ -150,9 +150,9 @@ def test_an_older_version_is_found_by_commit_tag_and_hash(home, tmp_path):
     old, new = two_versions(home, tmp_path, commit=True)
     for revision in ("v1", "HEAD~1", git(home, "rev-parse", "v1").strip(), old, old[:32], old[:6]):
         folder, version = dvc.snapshot(home, "mine", revision)
-        assert version == old and sum(DataCard.read(folder).counts.values()) == 30
+        assert version == old and sum(DatasetCard.read(folder).counts.values()) == 30
     assert dvc.snapshot(home, "mine")[1] == dvc.snapshot(home, "mine", "v2")[1] == new
-    assert pins.pinned(home, "mine") == new and sum(DataCard.read(home / "data/mine").counts.values()) == 35
+    assert pins.pinned(home, "mine") == new and sum(DatasetCard.read(home / "data/mine").counts.values()) == 35
     rows = versions(home, "mine")
     assert [row["version"] for row in rows] == [new, old] and [row["current"] for row in rows] == [
         True,

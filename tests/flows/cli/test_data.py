@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from flows.cli import data
 from tests.flows.cli.test_app import call
 
@@ -20,7 +20,7 @@ def test_versions_and_status_are_lists(home: Path, digits: Path, capsys: pytest.
     sets: list[dict[str, Any]] = json.loads(call(capsys, "data", "status", "--json")[1])
     assert "digits" in [value for row in sets for value in row.values()]
     (row,) = [row for row in json.loads(call(capsys, "data", "list", "--json")[1]) if row["name"] == "digits"]
-    assert row["prepared"] and sum(row["counts"].values()) == sum(DataCard.read(digits).counts.values())
+    assert row["prepared"] and sum(row["counts"].values()) == sum(DatasetCard.read(digits).counts.values())
 
 
 def test_what_was_prepared_and_what_was_left_out_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

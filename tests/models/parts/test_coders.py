@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.family import Card
+from models.family import DataSpec
 from models.parts import coders
 
-CARD = Card(3, 16, 0)
+CARD = DataSpec(3, 16, 0)
 
 
 class Settings(coders.CoderConfig):
@@ -33,5 +33,5 @@ def test_dense_layers_have_an_activation_between_any_two_and_none_at_the_end() -
 
 def test_classes_lie_beside_the_features_one_hot() -> None:
     h = torch.zeros(2, 3)
-    beside = coders.told(h, torch.tensor([1, 0]), 2)
-    assert beside.tolist() == [[0, 0, 0, 0, 1], [0, 0, 0, 1, 0]] and coders.told(h, None, 0) is h
+    beside = coders.with_class(h, torch.tensor([1, 0]), 2)
+    assert beside.tolist() == [[0, 0, 0, 0, 1], [0, 0, 0, 1, 0]] and coders.with_class(h, None, 0) is h

@@ -8,19 +8,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.family import Card
+from models.family import DataSpec
 from models.parts import dit
 from models.parts.conditions import Condition
 from models.parts.dit import DiT
 
 N, L, TEXT = 3, 5, 8
-CARD = Card(channels=2, resolution=8)
-CLASSES = Card(channels=2, resolution=8, num_classes=4)
-CAPTIONS = Card(channels=2, resolution=8, text=TEXT)
+CARD = DataSpec(channels=2, resolution=8)
+CLASSES = DataSpec(channels=2, resolution=8, num_classes=4)
+CAPTIONS = DataSpec(channels=2, resolution=8, text=TEXT)
 TIMES = torch.tensor([0.1, 0.5, 0.9])
 
 
-def built(card: Card = CARD, **settings: int) -> DiT:
+def built(card: DataSpec = CARD, **settings: int) -> DiT:
     """A small network; one that has been stirred is no longer zero anywhere."""
     torch.manual_seed(0)
     network = DiT(card, width=32, depth=2, patch=2, **settings)
@@ -162,9 +162,9 @@ def test_patch_by_resolution(resolution: int, side: int) -> None:
 
 def test_refuses_in_one_sentence() -> None:
     with pytest.raises(ValueError, match=r"^patch=3 must divide the resolution, 28$"):
-        DiT(Card(1, 28), patch=3)
+        DiT(DataSpec(1, 28), patch=3)
     with pytest.raises(ValueError, match=r"^width=128 must be a multiple of 4 and of heads=3$"):
-        DiT(Card(1, 28), width=128, heads=3)
+        DiT(DataSpec(1, 28), width=128, heads=3)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_heads_divide_the_width(width: int, heads: int) -> None:
 def test_sizes_of_the_paper() -> None:
     """Table 1's heads but for XL, and the parameters of DiT-S/2."""
     with torch.device("meta"):
-        latents = Card(channels=4, resolution=32)
+        latents = DataSpec(channels=4, resolution=32)
         small, base = (DiT(latents, width=w, depth=12, patch=2) for w in (384, 768))
     heads = [next(iter(network.blocks.children())).attention.heads for network in (small, base)]
     assert heads == [6, 12]
@@ -195,7 +195,7 @@ def double() -> Iterator[None]:
 @pytest.mark.usefixtures("double")
 def test_gradients_are_those_of_differences() -> None:
     """Along one random direction of all parameters and of the image at once."""
-    network = built(Card(channels=1, resolution=4, num_classes=2, text=TEXT))
+    network = built(DataSpec(channels=1, resolution=4, num_classes=2, text=TEXT))
     x, told = torch.randn(2, 1, 4, 4), captions()
     assert told.text is not None and told.text_mask is not None
     mask = told.text_mask[:2] & torch.tensor([[True], [False]])  # the second has no caption, and no class

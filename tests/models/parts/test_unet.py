@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from models.family import Card
+from models.family import DataSpec
 from models.parts.unet import space_to_depth
 from tests.models.test_diffusion import batch, build
 
-CLASSES, CAPTIONS = Card(1, 8, 3), Card(1, 8, 3, text=6)
+CLASSES, CAPTIONS = DataSpec(1, 8, 3), DataSpec(1, 8, 3, text=6)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from components.training.health.detector import TITLES, Diagnosis, Doctor
+from components.training.health.detector import TITLES, Diagnosis, AnomalyDetector
 from components.training.health.rules import GONE, RULES, WARM_UP
 
 WELL = {
@@ -43,9 +43,9 @@ def vitals(look: int, changes: Changes = nothing) -> dict[str, float]:
 
 
 def follow(
-    changes: Changes, looks: int = 60, doctor: Doctor | None = None, start: int = 0
+    changes: Changes, looks: int = 60, doctor: AnomalyDetector | None = None, start: int = 0
 ) -> list[Diagnosis]:
-    doctor = doctor or Doctor()
+    doctor = doctor or AnomalyDetector()
     said = [doctor.examine(50 * (i + 1), vitals(i, changes)) for i in range(start, start + looks)]
     return [diagnosis for diagnosis in said if diagnosis]
 
@@ -90,14 +90,14 @@ def test_every_rule_has_a_title_and_a_disease_of_its_own_here() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("vital", WELL)
 def test_a_number_that_is_none_is_told_at_once(vital: str, value: float) -> None:
-    doctor = Doctor()
+    doctor = AnomalyDetector()
     said = doctor.examine(50, vitals(0, lambda i: {vital: value}))
     assert said and said.disease == "non_finite" and set(said.evidence) == {vital} and vital in said.sentence
     assert not follow(lambda i: {vital: value}, 30, doctor, start=1) and not doctor.healthy
 
 
 def test_a_disease_is_told_again_after_it_was_gone() -> None:
-    doctor = Doctor()
+    doctor = AnomalyDetector()
     narrow: Changes = lambda i: {"diversity": 0.4, "movement": 0.02}  # noqa: E731
     assert len(follow(narrow, 40, doctor)) == 1
     assert not follow(nothing, GONE // 2, doctor) and not follow(narrow, 40, doctor)
@@ -105,7 +105,7 @@ def test_a_disease_is_told_again_after_it_was_gone() -> None:
 
 
 def test_only_a_look_without_any_evidence_is_healthy() -> None:
-    doctor = Doctor()
+    doctor = AnomalyDetector()
     assert not follow(nothing, WARM_UP, doctor) and not doctor.healthy  # too early to say
     follow(nothing, 10, doctor)
     assert doctor.healthy
@@ -115,7 +115,7 @@ def test_only_a_look_without_any_evidence_is_healthy() -> None:
 @pytest.mark.parametrize("cut", [3, 12, 29, 45])
 @pytest.mark.parametrize("changes", [changes for _, changes in SICK.values()], ids=SICK)
 def test_an_interrupted_doctor_says_the_same(changes: Changes, cut: int) -> None:
-    first, second = Doctor(), Doctor()
+    first, second = AnomalyDetector(), AnomalyDetector()
     before = follow(changes, cut, first)
     second.load_state(reread(first.state()))
     assert before + follow(changes, 60 - cut, second, start=cut) == follow(changes, 60)
@@ -123,16 +123,16 @@ def test_an_interrupted_doctor_says_the_same(changes: Changes, cut: int) -> None
 
 
 def follow_state(changes: Changes) -> dict[str, Any]:
-    doctor = Doctor()
+    doctor = AnomalyDetector()
     follow(changes, 60, doctor)
     return doctor.state()
 
 
 def test_reset_forgets_everything() -> None:
-    doctor = Doctor()
+    doctor = AnomalyDetector()
     follow(SICK["weights run off"][1], doctor=doctor)
     doctor.reset()
-    assert doctor.state() == Doctor().state()
+    assert doctor.state() == AnomalyDetector().state()
 
 
 def reread(state: Mapping[str, Any]) -> dict[str, Any]:

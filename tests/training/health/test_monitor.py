@@ -21,7 +21,7 @@ from components.sampling.conditions import FixedConditions
 from components.store import Store
 from components.store.uploader import Uploader
 from components.training.distributed import Group
-from components.training.health.detector import Diagnosis, Doctor
+from components.training.health.detector import Diagnosis, AnomalyDetector
 from components.training.health.monitor import sides_of
 from components.training.health.probe import Probe
 from components.training.log import NullLog
@@ -42,12 +42,12 @@ def sick(monkeypatch: pytest.MonkeyPatch, *moments: tuple[int, int], disease: st
     def finds(self: Trainer) -> tuple[dict[str, float], Diagnosis | None]:
         vitals, _ = check(self)
         control = self.control
-        if (control.attempt, control.step) not in moments:
+        if (control.branch, control.step) not in moments:
             return vitals, None
         return vitals, Diagnosis(disease, control.step, "Samples are all alike.", {"diversity": 0.1})
 
     monkeypatch.setattr(Trainer, "check_health", finds)
-    monkeypatch.setattr(Doctor, "healthy", property(lambda self: True))
+    monkeypatch.setattr(AnomalyDetector, "healthy", property(lambda self: True))
 
 
 def settings(health: str, **changes: Any) -> Train:
@@ -95,7 +95,7 @@ def test_phases_of_other_names_are_examined_by_their_roles() -> None:
     d, g = (replace(phase, name=phase.name[0].upper(), role=phase.name) for phase in family.phases)
     family.phases = (d, g, Phase("G_path", lambda batch: {"none": torch.zeros(8)}, g.optimizer, every=20))
     assert sides_of(family.phases) == {"d": "D", "g": "G"} and sides_of((d, family.phases[2])) == {}
-    trainer.take_up(family)
+    trainer.set_family(family)
     train(trainer, Batches(tiny.split(), 8, 0), log)
     assert "D/auc" in log.rows[-1]
     for row, expected in zip(log.rows, named.rows, strict=True):
@@ -118,7 +118,7 @@ def test_treatment_goes_back_and_changes_the_settings(monkeypatch: pytest.Monkey
     sick(monkeypatch, (1, 5))
     trainer, log, trained = run(settings("treat", max_treatments=1))
     (treatment,) = trained.control.treatments
-    assert treatment.back_to == 4 and treatment.next_attempt == 2 == trained.control.attempt
+    assert treatment.back_to == 4 and treatment.next_attempt == 2 == trained.control.branch
     assert treatment.remedy == "minibatch discrimination"
     assert trainer.family.config.minibatch_discrimination == 16  # type: ignore[attr-defined]
     assert treatment.carried == {"generator": "weights carry over", "discriminator": "starts again"}

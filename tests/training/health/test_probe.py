@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from components.sampling.conditions import FixedConditions
 from components.training.health.probe import Probe
-from models.family import Batch, Card, Generator, Noise
+from models.family import Batch, DataSpec, Generator, Noise
 from tests.training.health.test_detector import reread
 
 
@@ -45,7 +45,7 @@ def classes() -> tuple[Tensor, float]:
 
 def probe_of(centres: Tensor, std: float, seed: int = 0) -> Probe:
     real = Modes(centres, std).sample(Batch(512), Noise(range(1000, 1512))).detach()
-    return Probe(FixedConditions(Card(centres.shape[1], 1)), lambda x: x.flatten(1), real, n=128, seed=seed)
+    return Probe(FixedConditions(DataSpec(centres.shape[1], 1)), lambda x: x.flatten(1), real, n=128, seed=seed)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_the_probe_leaves_no_trace(training: bool) -> None:
     generator.layers[0].eval()
     before = {k: v.clone() for k, v in generator.state_dict().items()}
     probe = Probe(
-        FixedConditions(Card(2, 1, num_classes=3)),
+        FixedConditions(DataSpec(2, 1, num_classes=3)),
         lambda x: x.flatten(1).numpy(),
         torch.randn(64, 2, 1, 1),
         n=8,
@@ -128,7 +128,7 @@ def test_the_probe_leaves_no_trace(training: bool) -> None:
 def test_as_many_samples_are_looked_at_as_images() -> None:
     """Of 30 images no 128 samples are as diverse as; the same images again are exactly as diverse."""
     real = torch.randn(30, 2, 1, 1)
-    probe = Probe(FixedConditions(Card(2, 1)), lambda x: x.flatten(1), real)
+    probe = Probe(FixedConditions(DataSpec(2, 1)), lambda x: x.flatten(1), real)
     assert probe.n == 30
     again = Fixed(real)
     assert probe(again)["diversity"] == pytest.approx(1)

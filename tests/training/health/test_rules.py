@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.training.health.detector import Doctor
+from components.training.health.detector import AnomalyDetector
 from tests.training.health.test_detector import Changes, follow, leaping, nothing, vitals
 
 HARMLESS: dict[str, Changes] = {
@@ -29,18 +29,18 @@ HARMLESS: dict[str, Changes] = {
 
 @pytest.mark.parametrize("changes", HARMLESS.values(), ids=HARMLESS)
 def test_evidence_that_does_not_last_is_none(changes: Changes) -> None:
-    doctor = Doctor()
+    doctor = AnomalyDetector()
     assert not follow(changes, doctor=doctor) and doctor.healthy
 
 
 def test_a_family_with_few_vitals_is_left_alone() -> None:
-    doctor = Doctor()
+    doctor = AnomalyDetector()
     assert not any(doctor.examine(i, {"loss_g": 1 / (1 + i)}) for i in range(60))
-    assert not any(Doctor().examine(i, {}) for i in range(60))
+    assert not any(AnomalyDetector().examine(i, {}) for i in range(60))
 
 
 def test_without_a_probe_what_needs_none_is_still_seen() -> None:
-    doctor = Doctor()
+    doctor = AnomalyDetector()
     looks = (
         {k: v for k, v in vitals(i, leaping).items() if k not in ("diversity", "movement")} for i in range(60)
     )
