@@ -77,7 +77,9 @@ def splits(args: argparse.Namespace) -> Splits:
         return found | {"test": found["validation"]}
     both = [found["train"], found["validation"]]
     labels = np.concatenate([np.asarray(split.labels) for split in both])
-    return found | {"train": Split(ShardedArray([np.concatenate([split.images[:] for split in both])]), labels)}
+    return found | {
+        "train": Split(ShardedArray([np.concatenate([split.images[:] for split in both])]), labels)
+    }
 
 
 def settings_of(args: argparse.Namespace, family: str) -> tuple[dict[str, Any], Train]:

@@ -141,7 +141,9 @@ def fitted(
     return {"planned": steps, "steps": done, "images": done * made.batch, "train_seconds": seconds}
 
 
-def model(store: Store, args: argparse.Namespace, data: Path, version: str) -> tuple[Generator, DataSpec, str]:
+def model(
+    store: Store, args: argparse.Namespace, data: Path, version: str
+) -> tuple[Generator, DataSpec, str]:
     """The generator that is judged, its card, and how it came about in words."""
     if args.model:
         generator, card, _ = artifact.load_model(args.model)
@@ -200,7 +202,7 @@ class Judges:
         test = self.splits["test"]
         assert test.labels is not None
         near = memorised(self.nearness(self.splits["validation"].images[:]), self.closest)
-        floors = {name: judge.floor for name, judge in self.judges.items()}
+        floors = {name: judge.real_baseline for name, judge in self.judges.items()}
         return Found(self.right(test.images[:], test.labels), floors, near)
 
     def __call__(self, images: np.ndarray, labels: np.ndarray, seconds: float | None = None) -> Found:
@@ -238,7 +240,9 @@ def seconds_for(generator: Generator, card: DataSpec) -> float:
     return statistics.median(times[1:])
 
 
-def drawn(generator: Generator, card: DataSpec, change: Mapping[str, Any], n: int) -> tuple[np.ndarray, float]:
+def drawn(
+    generator: Generator, card: DataSpec, change: Mapping[str, Any], n: int
+) -> tuple[np.ndarray, float]:
     """Always the same noise and classes, with some settings of sampling changed; and the seconds it took."""
     chosen = changed(copy.copy(generator), change)
     began = time.perf_counter()
@@ -286,10 +290,17 @@ def report(args: argparse.Namespace, judges: Judges, generator: Generator, card:
     lines = [line(f"guidance {strength:g}", one, real.distances) for strength, one in found.items()]
     lines.append(line("real digits", real, real.distances))
     floors = [f"times the baseline, {network}" for network in real.distances]
-    header = ["", "correct class", f"Frechet distance, {MAIN}", *floors, "memorised", f"s for {SHEET} digits"]
+    header = [
+        "",
+        "correct class",
+        f"Frechet distance, {MAIN}",
+        *floors,
+        "memorization_rate",
+        f"s for {SHEET} digits",
+    ]
     against = f"{judges.n} samples against {judges.n} test digits"
     of_real = (
-        f"all test digits classified, {judges.n} training digits compared, validation digits for memorised"
+        f"all test digits classified, {judges.n} training digits compared; memorization: validation digits"
     )
     how = f"{told}; {config.sampler}, {config.sampler_steps} steps; {against}. Real digits: {of_real}."
     return f"{table(header, lines)}\n\n{how}"
@@ -311,7 +322,7 @@ def compared(study: Study, generator: Generator, card: DataSpec, judges: Judges)
         "correct class",
         f"Frechet distance, {MAIN}",
         *networks,
-        "memorised",
+        "memorization_rate",
         "ms per digit",
     ]
     return f"{table(header, lines)}\n\n{judges.n} samples per row, with the same noise and classes."

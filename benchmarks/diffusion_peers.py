@@ -421,7 +421,7 @@ class Judge:
         test, train = open_split(data, "test"), open_split(data, "train")
         self.n = min(samples, len(test), len(train))
         self.real = see(some(test, self.n))
-        self.floor = frechet_estimate(self.real, see(some(train, self.n)))
+        self.real_baseline = frechet_estimate(self.real, see(some(train, self.n)))
 
     def __call__(self, images: np.ndarray) -> Estimate:
         return frechet_estimate(self.real, self.see(images[: self.n]))
@@ -461,7 +461,7 @@ def rows(store: Store, done: Mapping[str, Done], judge: Judge) -> list[list[str]
                     f"{result['images']:,} in {result['train_seconds']:.0f} s",
                     sampler,
                     show(found),
-                    f"{found.value / judge.floor.value:.1f}",
+                    f"{found.value / judge.real_baseline.value:.1f}",
                     f"{drawn['seconds']:.0f} s",
                 ]
             )
@@ -487,8 +487,8 @@ def report(store: Store, done: Mapping[str, Done], judge: Judge, args: argparse.
     precision = resources.precision("auto", "cpu")
     how = f"{args.minutes:g} minutes each, {args.threads} threads, Atelier in {precision}, {versions}."
     judged = f"{judge.n} samples against {judge.n} test digits, features of the data set's classifier"
-    floor = f"{judge.n} training digits have {show(judge.floor)}, the real baseline."
-    return f"{table(HEADER, rows(store, done, judge))}\n\n{how} {judged}; {floor}"
+    real_baseline = f"{judge.n} training digits have {show(judge.real_baseline)}, the real baseline."
+    return f"{table(HEADER, rows(store, done, judge))}\n\n{how} {judged}; {real_baseline}"
 
 
 def speeds(args: argparse.Namespace) -> str:

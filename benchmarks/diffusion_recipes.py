@@ -81,8 +81,8 @@ def row(name: str, args: argparse.Namespace, judges: Judges) -> list[str]:
     for guidance in GUIDANCE:
         images, _ = drawn(generator, card, {"guidance_scale": guidance}, judges.n)
         found = judges(images, asked(judges.n))
-        floor = judges.judge.floor.value
-        cells += [percent(found.right), f"{found.distances[MAIN].value / floor:.2f}"]
+        real_baseline = judges.judge.real_baseline.value
+        cells += [percent(found.right), f"{found.distances[MAIN].value / real_baseline:.2f}"]
     print(" | ".join(cells), flush=True)
     return cells
 

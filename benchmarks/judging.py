@@ -38,7 +38,7 @@ from torch_fidelity.metric_fid import fid_input_id_to_statistics, fid_statistics
 
 from components.common.chunks import CHUNK, ranges
 from components.data.card import DatasetCard
-from components.data.external import scan_images, read
+from components.data.external import read, scan_images
 from components.extractors import inception, load
 from components.metrics import distances
 

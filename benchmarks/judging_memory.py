@@ -57,14 +57,14 @@ def measure(args: argparse.Namespace) -> None:
         ]
         made = [(places, outside, *r) for r in ranges(looked, LOOKED)]
         verdict = (places, "test", outside.preparation, INDEPENDENT)
-        peaks = [step("features of real images", "look_at_split", *real)]
+        peaks = [step("features of real images", "extract_features", *real)]
         for split, n in card.counts.items():
             apart(invent, store, f"parts/{split}", looked, n)
         peaks += [step("floors", "reference", (places, "reference", args.images))]
         store.delete("parts")
-        peaks += [step("features of the folder", "look_outside", *made)]
+        peaks += [step("features of the folder", "extract_external_features", *made)]
         apart(invent, store, "parts", looked, args.images)
-        peaks += [step("every measure", "judge_outside", verdict)]
+        peaks += [step("every measure", "evaluate_external", verdict)]
         ray_cluster.disconnect()
     print(f"{args.images:,} images judged: at most {max(peaks):,.0f} MB")
 

@@ -21,7 +21,7 @@ from components.config.evaluate import Evaluate
 from components.config.experiment import Data, Experiment
 from components.data import local
 from components.data.card import DatasetCard
-from components.data.external import ExternalImages, scan_images, read
+from components.data.external import ExternalImages, read, scan_images
 from components.evaluation import comparability
 from components.evaluation.reference import check_count
 from components.evaluation.requests import EvaluationPaths
@@ -93,7 +93,9 @@ class EvaluationSession:
         made = self.do(extractor.STAGE, replace(self.plan, pin=None))
         if before is not None and before["key"] == made.key:
             return False
-        self.plan = extractor.with_pinned_extractor(self.store, self.plan, made, replace_pin=before is not None)
+        self.plan = extractor.with_pinned_extractor(
+            self.store, self.plan, made, replace_pin=before is not None
+        )
         return True
 
     def places(self, parts: str, threads: int) -> EvaluationPaths:

@@ -66,7 +66,9 @@ class Run:
         self.record.stage(spec, "running")
         self.board.begin(spec.title)
         if self.explain:
-            self.board.say(f"  {spec.title}: {explain(self.store, spec, forced=spec.stage in self.force)}", "dim")
+            self.board.say(
+                f"  {spec.title}: {explain(self.store, spec, forced=spec.stage in self.force)}", "dim"
+            )
         try:
             done = cache.run(
                 self.store,

@@ -131,7 +131,8 @@ def _procedure(experiment: Experiment, searched: Sequence[Hyperparameter]) -> st
     budget = "with that model" if sampling else "at full budget"
     return (
         f"{trials} trials ({', '.join(method)}) of {trial}; {settings.finalists} finalists on "
-        f"{settings.seeds_per_finalist} seeds; winner and default {budget} on {settings.confirmation_seeds} fresh seeds"
+        f"{settings.seeds_per_finalist} seeds; winner and default {budget} on "
+        f"{settings.confirmation_seeds} fresh seeds"
     )
 
 

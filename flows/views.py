@@ -24,9 +24,17 @@ from components.store import Store, open_store
 from flows.setup import check_stages, plan_of
 
 METRICS = {  # the columns in the terminal; the page has all metrics
-    "generate": ("fid", "frechet_distance", "kid", "precision", "recall", "label_accuracy", "retrieval_top5")
-    + ("memorised",),
-    "other": ("rfid", "r_frechet_distance", "mse", "psnr", "ssim", "lpips"),
+    "generate": (
+        "fid",
+        "frechet_distance",
+        "kid",
+        "precision",
+        "recall",
+        "conditional_accuracy",
+        "retrieval_top5",
+    )
+    + ("memorization_rate",),
+    "other": ("reconstruction_fid", "reconstruction_frechet_distance", "mse", "psnr", "ssim", "lpips"),
 }
 
 

@@ -138,7 +138,11 @@ class Adversarial(Family):
 
     def observed(self, r: Tensor, f: Tensor) -> Terms:
         """The logged values of D on images and samples."""
-        terms = {"D(x)": self.objective.displayed_score(r), "D(G(z))": self.objective.displayed_score(f), "auc": auc(r, f)}
+        terms = {
+            "D(x)": self.objective.displayed_score(r),
+            "D(G(z))": self.objective.displayed_score(f),
+            "auc": auc(r, f),
+        }
         if self.config.ada_target and self.objective.undecided is not None:
             terms["sign"] = (r - self.objective.undecided).sign()
         return terms

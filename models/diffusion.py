@@ -7,9 +7,9 @@ https://arxiv.org/abs/2006.11239
 Process (alpha, sigma), target (a, b), weight w, distribution of t, network, condition and sampler are
 settings. The defaults are the rectified flow of Liu et al. 2023 (https://arxiv.org/abs/2209.03003),
 F = eps - x_0 at x_t = (1 - t) x_0 + t eps, with the logit-normal times of Esser et al. 2024
-(https://arxiv.org/abs/2403.03206). Karras et al. 2022 (https://arxiv.org/abs/2206.00364) is `process: edm,
-target: edm, weighting: edm, times: log_normal, timestep_mean: -1.2, timestep_std: 1.2`. Guidance is classifier-free,
-Ho & Salimans 2022 (https://arxiv.org/abs/2207.12598).
+(https://arxiv.org/abs/2403.03206). Karras et al. 2022 (https://arxiv.org/abs/2206.00364) is
+`noise_schedule: edm, prediction: edm, weighting: edm, timestep_sampling: log_normal, timestep_mean: -1.2,
+timestep_std: 1.2`. Guidance is classifier-free, Ho & Salimans 2022 (https://arxiv.org/abs/2207.12598).
 """
 
 from __future__ import annotations
@@ -194,7 +194,9 @@ class Diffusion(Family):
         "Liu, Gong & Liu 2023, Flow Straight and Fast, https://arxiv.org/abs/2209.03003"
     )
 
-    def __init__(self, config: DiffusionConfig, card: DataSpec, upstream: Mapping[str, nn.Module] | None = None):
+    def __init__(
+        self, config: DiffusionConfig, card: DataSpec, upstream: Mapping[str, nn.Module] | None = None
+    ):
         super().__init__(config, card, upstream)
         if config.condition == "class" and not card.num_classes:
             raise ValueError("condition=class needs labels, and the data has none")

@@ -125,8 +125,8 @@ class DiffusionConfig(Config):
         ):
             raise ValueError(
                 f"prediction=eps multiplies errors of x_0 by {1 / alpha:,.0f} at the end of "
-                f"noise_schedule={self.noise_schedule} with shift={self.shift:g}; use v, velocity or x_0, or, in pixels, "
-                "set clip_denoised: true"
+                f"noise_schedule={self.noise_schedule} with shift={self.shift:g}; use v, velocity or x_0, "
+                "or, in pixels, set clip_denoised: true"
             )
         if self.prediction == "edm" and self.noise_schedule != "edm":
             raise ValueError(f"prediction=edm is for noise_schedule=edm, not {self.noise_schedule}")
@@ -150,7 +150,8 @@ class DiffusionConfig(Config):
         """Check that sampling starts near the end of the process."""
         if self.timestep_spacing != "auto" and self.noise_schedule not in processes.SCHEDULES:
             raise ValueError(
-                f"timestep_spacing={self.timestep_spacing} selects steps of a schedule; {self.noise_schedule} has none"
+                f"timestep_spacing={self.timestep_spacing} selects steps of a schedule; "
+                f"{self.noise_schedule} has none"
             )
         if self.zero_terminal_snr and self.timestep_spacing == "leading":
             raise ValueError(
@@ -162,8 +163,9 @@ class DiffusionConfig(Config):
         ):
             leading = self.timestep_spacing == "leading"
             raise ValueError(
-                f"timestep_spacing={self.timestep_spacing} starts at alpha={alpha:.2f} with sampler_steps={self.sampler_steps} "
-                f"and noise_schedule={self.noise_schedule}, too far from pure noise; use "
+                f"timestep_spacing={self.timestep_spacing} starts at alpha={alpha:.2f} with "
+                f"sampler_steps={self.sampler_steps} and "
+                f"noise_schedule={self.noise_schedule}, too far from pure noise; use "
                 + ("trailing, or other sampler_steps" if leading else "a larger shift")
             )
         if not 0 <= self.guidance_interval[0] <= self.guidance_interval[1] <= 1:
@@ -178,7 +180,8 @@ class DiffusionConfig(Config):
         if not all(0 <= k < len(self.channel_multipliers) for k in self.attention_levels):
             raise ValueError(
                 f"attention_levels={list(self.attention_levels)} must be levels from 0 to "
-                f"{len(self.channel_multipliers) - 1}, since there are {len(self.channel_multipliers)} multipliers"
+                f"{len(self.channel_multipliers) - 1}, since there are {len(self.channel_multipliers)} "
+                "multipliers"
             )
         if self.condition == "text" and not (self.attention or self.attention_levels):
             raise ValueError(

@@ -215,7 +215,9 @@ class Family(nn.Module):
     # Trained models it builds on: name -> accepted families, the first being the default.
     upstream: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     codes: ClassVar[bool] = False  # whether its generator encodes images into vectors and back
-    cached_upstream: ClassVar[str | None] = None  # the upstream model whose encodings of the images are cached
+    cached_upstream: ClassVar[str | None] = (
+        None  # the upstream model whose encodings of the images are cached
+    )
 
     # Healthy ranges from the literature by row key ("discriminator/D(x)"), drawn in plots.
     bands: Mapping[str, tuple[float, float]] = {}

@@ -2,8 +2,8 @@
 
 https://arxiv.org/abs/2112.10752
 
-    min E[-log p(x|z)] + w KL(q(z|x) || N(0, I))     z a small image (c, h, w), w tiny        (quantizer: none)
-    min E[-log p(x|e)] + b |z - sg(e)|^2             e the nearest of K codes, pixel by pixel  (quantizer: vq)
+    min E[-log p(x|z)] + w KL(q(z|x) || N(0, I))     z a small image (c, h, w), w tiny (quantizer: none)
+    min E[-log p(x|e)] + b |z - sg(e)|^2             e the nearest of K codes, pixel by pixel (quantizer: vq)
 
 The second is van den Oord et al. 2017, Neural Discrete Representation Learning
 (https://arxiv.org/abs/1711.00937), with moving averages as codes (App. A.1). Unused codes restart at random
@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models import family
-from models.family import Batch, DataSpec, Config, Family, Noise, Phase, Terms
+from models.family import Batch, Config, DataSpec, Family, Noise, Phase, Terms
 from models.parts.attention import SelfAttention, group_norm, zero
 from models.parts.layers import adam, to_image
 from models.search_space import tunable
@@ -43,14 +43,15 @@ class KLVAEConfig(Config):
 
     # fmt: off
     # Side of an image over side of its latent.
-    downsampling: Literal[2, 4, 8] = tunable(4, source="Rombach et al. 2022, Sec. 4.1: 4 or 8 for large images")
+    downsampling: Literal[2, 4, 8] = tunable(4,
+        source="Rombach et al. 2022, Sec. 4.1: 4 or 8 for large images")
     latent: int = tunable(4, ge=1, choices=(2, 3, 4, 8, 16), recommended=3,  # channels of z
         source="Rombach et al. 2022: 3 at factor 4, 4 at factor 8")
     # Channels at the images' size; doubled at each halving.
     width: int = tunable(32, ge=16, multiple_of=16, choices=(16, 32, 64, 128), recommended=128,
         source="Rombach et al. 2022, authors' code: 128")
     max_width: int = Field(128, ge=16, multiple_of=16)  # doubling stops here
-    num_res_blocks: int = tunable(1, ge=1, low=1, high=2, recommended=2,  # residual blocks by size, down and up alike
+    num_res_blocks: int = tunable(1, ge=1, low=1, high=2, recommended=2,  # at each size, down and up
         source="Rombach et al. 2022, authors' code: 2")
     attention: bool = True  # at the latents' size
     # Of pixels in [-1, 1], with a scale of 1.
@@ -291,8 +292,8 @@ class KLVAE(Family):
         self.dimensions = math.prod(card.shape)
         if (latent := math.prod(self.generator.latents(card).shape)) >= self.dimensions:
             raise ValueError(
-                f"latent={config.latent} with downsampling={config.downsampling} gives latents of {latent} dimensions; "
-                f"they must have fewer than an image, {self.dimensions}"
+                f"latent={config.latent} with downsampling={config.downsampling} gives latents of {latent} "
+                f"dimensions; they must have fewer than an image, {self.dimensions}"
             )
         self.statistics: list[Tensor] = []  # of the codes, from the shards of the current update
         self.phases = (

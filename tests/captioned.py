@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from components.data.card import DatasetCard
 from components.data.text import encoder
 from components.data.text.encoded import DIM, LONGEST, EncodedCaptions
-from models.family import Batch, DataSpec, Config, Family, Generator, Noise, Phase, Terms
+from models.family import Batch, Config, DataSpec, Family, Generator, Noise, Phase, Terms
 from models.parts.layers import adam, to_image
 from models.registry import FAMILIES
 

@@ -103,7 +103,9 @@ def split(n: int = 64, card: DataSpec = CARD, sources: int | None = None) -> Spl
     labels = np.arange(n) % max(card.num_classes, 1)
     prototypes = rng.integers(0, 256, (max(card.num_classes, 1), *card.shape))
     images = np.clip(prototypes[labels] + rng.normal(0, 20, (n, *card.shape)), 0, 255).astype(np.uint8)
-    text = SplitCaptions(captioned.encode(captioned.captions(card.num_classes)), labels) if card.text else None
+    text = (
+        SplitCaptions(captioned.encode(captioned.captions(card.num_classes)), labels) if card.text else None
+    )
     of_card = None
     if card.source:
         shape = (n if sources is None else sources, *card.source.shape)

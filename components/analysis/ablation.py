@@ -54,7 +54,7 @@ def changed(generator: Generator, change: Mapping[str, Any], family: str) -> Gen
     return generator
 
 
-def floors(places: EvaluationPaths, n: int, family: str) -> dict[str, float]:
+def real_baselines(places: EvaluationPaths, n: int, family: str) -> dict[str, float]:
     """The metrics of `n` real images, the baseline of all variants; empty for tasks with a target."""
     if "set" not in task_of(family).metrics:
         return {}
@@ -83,7 +83,7 @@ def evaluate_variant(job: Variant) -> VariantResult:
 
 def _metrics(job: Variant, inputs: EvaluationInputs, samples: Samples) -> Metrics:
     """Return the metrics of a variant's images."""
-    ref, text = _reference(job.places, {str(job.n): job.floors}), inputs.split.text
+    ref, text = _reference(job.places, {str(job.n): job.real_baselines}), inputs.split.text
     return evaluate.task_metrics(
         inputs.task,
         EvaluationSample(ref.extractor(samples.images), samples.labels),
@@ -98,8 +98,8 @@ def _metrics(job: Variant, inputs: EvaluationInputs, samples: Samples) -> Metric
 def _reference(places: EvaluationPaths, baselines: Mapping[str, Any] | None = None) -> Reference:
     """The reference, with more baselines, which are by the number of images."""
     ref = open_reference(places.open(), places)
-    of_split = ref.info.get("floors", {}).get(SPLIT, {}) | (baselines or {})
-    return replace(ref, info=ref.info | {"floors": {SPLIT: of_split}})
+    of_split = ref.info.get("real_baselines", {}).get(SPLIT, {}) | (baselines or {})
+    return replace(ref, info=ref.info | {"real_baselines": {SPLIT: of_split}})
 
 
 # Trajectories
@@ -119,7 +119,9 @@ class TrajectoryRecorder(Generator):
         return self.frames[-1]
 
 
-def save_trajectories(places: EvaluationPaths, model: str, seed: int, out: str, device: str) -> dict[str, Sheet]:
+def save_trajectories(
+    places: EvaluationPaths, model: str, seed: int, out: str, device: str
+) -> dict[str, Sheet]:
     """Save pictures from noise to samples, and from real images to noise, as far as the family has them."""
     store = places.open()
     with using_threads(places.threads):

@@ -16,7 +16,7 @@ from components.common.atomic import replacing
 from components.common.chunks import CHUNK
 from components.common.errors import InputError
 from components.data.card import DatasetCard
-from components.data.external import ExternalImages, scan_images, read
+from components.data.external import ExternalImages, read, scan_images
 from components.data.sources.images import colour_of
 from components.families.artifact import load_model
 from components.families.catalogue import conditions

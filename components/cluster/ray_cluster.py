@@ -146,8 +146,9 @@ def check_resources(workers: int, threads: int, gpu: bool) -> None:
     for resource, count in required.items():
         if available.get(resource, 0) < count:
             raise InputError(
-                f"{workers} workers with {threads} threads each need {count} {resource}s; the cluster has "
-                f"{available.get(resource, 0):g}; lower train.workers or train.torch_threads, or set RAY_ADDRESS"
+                f"{workers} workers with {threads} threads each need {count} {resource}s; the cluster "
+                f"has {available.get(resource, 0):g}; lower train.workers or train.torch_threads, or set "
+                "RAY_ADDRESS"
             )
 
 

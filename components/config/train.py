@@ -26,7 +26,7 @@ class Train(Section):
     steps: int = Field(1000, ge=1)
     batch: int = tunable(128, ge=1, choices=(32, 64, 128, 256),  # images per step, of all workers together
         source="Radford et al. 2016, Sec. 4, and Ho et al. 2020, App. B: 128")
-    micro_batches: int = Field(1, ge=1)  # equal parts of the batch, each with its own statistics and randomness
+    micro_batches: int = Field(1, ge=1)  # equal parts of the batch, each with its own statistics and noise
     seed: int = Field(0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     # Decay of the learning rate to 0.
@@ -36,9 +36,9 @@ class Train(Section):
         source="Ho et al. 2020, authors' code: 5000 of 800,000 steps")
     clip_grad_norm: float | None = tunable(None, gt=0, choices=(None, 0.5, 1.0, 5.0), recommended=1.0,
         source="Ho et al. 2020, authors' code: 1")  # maximum norm of a phase's gradient
-    # Half-life of the average of the weights; 0: no average. None: ema_rampup_ratio times the images seen so far,
-    # a power-function average with gamma = ln 2 / ema_rampup_ratio - 1 (by default of relative length 0.063). It
-    # scales with the run, so the same setting suits short and long runs.
+    # Half-life of the average of the weights; 0: no average. None: ema_rampup_ratio times the images seen so
+    # far, a power-function average with gamma = ln 2 / ema_rampup_ratio - 1 (by default of relative length
+    # 0.063). It scales with the run, so the same setting suits short and long runs.
     ema_half_life_images: int | None = Field(None, ge=0)
     # Maximum half-life as a fraction of the images seen so far.
     ema_rampup_ratio: float = tunable(0.05, gt=0, low=0.01, high=0.3, log=True,
@@ -55,7 +55,7 @@ class Train(Section):
     max_failures: int = Field(2, ge=0)  # restarts of a training's workers by Ray
     log_every: int = Field(20, ge=1)  # steps
     checkpoint_every: int = Field(500, ge=1)  # steps
-    num_snapshots: int = Field(8, ge=1)  # snapshots with a fixed-seed grid, besides that before the first step
+    num_snapshots: int = Field(8, ge=1)  # with a fixed-seed grid, besides the one before the first step
     sample_images: int = Field(60, ge=1)  # images in a grid
     snapshot_samples: int = Field(256, ge=0)  # per snapshot, evaluated against validation; 0: no evaluation
     select: Literal["best", "last"] = "best"  # select the weights of the best evaluated or the last snapshot
@@ -66,7 +66,7 @@ class Train(Section):
     health_every: int = Field(50, ge=1)
     max_treatments: int = Field(3, ge=0)  # maximum; then the training stops
     smoke: bool = False  # every phase is due at least twice, even in few steps
-    setting_changes: tuple[SettingChange, ...] = ()  # a schedule of settings, such as population-based training yields
+    setting_changes: tuple[SettingChange, ...] = ()  # as population-based training yields them
     # fmt: on
 
     @model_validator(mode="after")

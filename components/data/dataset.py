@@ -93,7 +93,9 @@ class Split:
     labels: np.ndarray | None = None  # (N,) int64
     captions: list[str] | None = None
     sources: ShardedArray | None = None  # uint8 (M, C', H', W'); of pairs, M = N
-    latents: ShardedArray | None = None  # float16 (N, 2, c, h, w): mean and log variance of an upstream encoder
+    latents: ShardedArray | None = (
+        None  # float16 (N, 2, c, h, w): mean and log variance of an upstream encoder
+    )
     text: SplitCaptions | None = None  # the captions, encoded
 
     def __len__(self) -> int:

@@ -1,10 +1,10 @@
-"""Features -> judged numbers, each with its floor, its interval, and its recipe.
+"""Features -> judged numbers, each with its real_baseline, its interval, and its recipe.
 
 A reference is made once per data set and extractor: the features of all its images, none of them augmented,
-and the floors: what real images score against real images, which no generator should beat.
+and the real_baselines: what real images score against real images, which no generator should beat.
 What selects looks at validation (components/evaluation/snapshot.py); what is reported looks at test.
 
-    reference.json                     the data, the extractor, the floors
+    reference.json                     the data, the extractor, the real_baselines
     features/<split>.npy               (N, D) float32, memory-mapped when read
     labels/<split>.npy                 (N,) int64, where the data has classes
 """
@@ -41,12 +41,12 @@ from components.metrics.retrieval import TOP, chance, ranks, retrieval
 from components.records.evaluation import Metrics, Neighbours
 
 __all__ = [
-    "Judged",
+    "EvaluationSample",
     "Reference",
     "describe",
-    "judge",
-    "judge_pairs",
-    "judge_retrieval",
+    "evaluate_samples",
+    "evaluate_pairs",
+    "evaluate_retrieval",
     "neighbours",
     "rank_by",
     "stability",
@@ -94,23 +94,23 @@ def evaluate_samples(judged: EvaluationSample, ref: Reference, split: str = "tes
     """
     check_count(len(judged))
     n = min(len(judged), ref.most(split))
-    rows, real, floors = choose(len(judged), n), ref.real(split, n), ref.floors(split, n)
+    rows, real, real_baselines = choose(len(judged), n), ref.real(split, n), ref.real_baselines(split, n)
     fake = Sample(judged.features, judged.labels)[rows]
     recipe = Recipe(ref, judged, split, n)
     metrics = {
-        name: recipe.metric(name, estimate, floor=floors.get(name))
+        name: recipe.metric(name, estimate, real_baseline=real_baselines.get(name))
         for name, estimate in estimates(ref, real, fake).items()
     }
     distances = nearest(fake.features, ref.splits["train"].features)[1]
-    metrics["memorised"] = recipe.metric(
-        "memorised",
+    metrics["memorization_rate"] = recipe.metric(
+        "memorization_rate",
         memorised(distances, ref.closest),
-        floor=floors["memorised"],
+        real_baseline=real_baselines["memorization_rate"],
         n_real=len(ref.splits["train"]),
         split="train",
     )
     if fake.labels is not None and real.labels is not None:
-        metrics |= _conditional(judged, ref, recipe, real, fake, floors, rows)
+        metrics |= _conditional(judged, ref, recipe, real, fake, real_baselines, rows)
     return with_notes(metrics, ref, n)
 
 
@@ -120,24 +120,26 @@ def _conditional(
     recipe: Recipe,
     real: Sample,
     fake: Sample,
-    floors: Mapping[str, float],
+    real_baselines: Mapping[str, float],
     rows: np.ndarray,
 ) -> Metrics:
     """What only images of asked-for classes allow."""
     metrics: Metrics = {}
     if ref.extractor.classes == "own":
         right = share(correct_labels(ref.extractor, fake), len(fake))
-        metrics["label_accuracy"] = recipe.metric("label_accuracy", right, floor=floors.get("label_accuracy"))
+        metrics["conditional_accuracy"] = recipe.metric(
+            "conditional_accuracy", right, real_baseline=real_baselines.get("conditional_accuracy")
+        )
     names = ref.info["data"]["labels"]
     for name, classes in by_class(ref.extractor, real, fake).items():
         mean = class_means(list(classes.values()))
-        metrics[name] = recipe.metric(name, mean, floor=floors.get(name))
+        metrics[name] = recipe.metric(name, mean, real_baseline=real_baselines.get(name))
         metrics[name].classes = {names[c]: e.value for c, e in classes.items()}
     if judged.images is not None:
-        name, of = "classification_accuracy", len(ref.splits[recipe.split])
+        name, of = "cas", len(ref.splits[recipe.split])
         score = classification_accuracy(ref, judged.images, fake.labels, rows, recipe.split)
         extra: dict[str, Any] = {"by_extractor": False, "n_real": of, "steps": CLASSIFIER_STEPS}
-        metrics[name] = recipe.metric(name, score, floor=floors.get(name), **extra)
+        metrics[name] = recipe.metric(name, score, real_baseline=real_baselines.get(name), **extra)
     return metrics
 
 
@@ -157,7 +159,7 @@ def evaluate_retrieval(
     recipe = Recipe(ref, judged, split, n)
     hits = retrieval(ranks(judged.features, asked, real, names))
     details: dict[str, Any] = {"top": TOP, "ties": "as misses", "baseline": "chance", "n_real": len(names)}
-    return {RETRIEVAL: recipe.metric(RETRIEVAL, hits, floor=chance(asked, names), **details)}
+    return {RETRIEVAL: recipe.metric(RETRIEVAL, hits, real_baseline=chance(asked, names), **details)}
 
 
 def evaluate_pairs(
@@ -180,15 +182,19 @@ def evaluate_pairs(
     recipe = Recipe(ref, judged, split, n, {"pairs": "image i with its own target, the first n of the split"})
     metrics = {
         name: recipe.metric(
-            name, mean_estimate(each), floor=PERFECT.get(name), by_extractor=False, **SEEN.get(name, {})
+            name,
+            mean_estimate(each),
+            real_baseline=PERFECT.get(name),
+            by_extractor=False,
+            **SEEN.get(name, {}),
         )
         for name, each in values.items()
     }
-    frechet = "rfid" if ref.extractor.frechet_name == "fid" else f"r_{ref.extractor.frechet_name}"
+    frechet = f"reconstruction_{ref.extractor.frechet_name}"
     close = kid_estimate(real, judged.features, paired=True)
     distance = frechet_estimate(real, judged.features)
-    metrics["r_kid"] = recipe.metric("r_kid", close, floor=0.0)
-    metrics[frechet] = recipe.metric(frechet, distance, floor=0.0)
+    metrics["reconstruction_kid"] = recipe.metric("reconstruction_kid", close, real_baseline=0.0)
+    metrics[frechet] = recipe.metric(frechet, distance, real_baseline=0.0)
     return with_notes(metrics, ref, n)
 
 

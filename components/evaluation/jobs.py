@@ -24,9 +24,9 @@ from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.data.text.encoded import open_text
 from components.evaluation import evaluate, stability
-from components.evaluation.parts import merge_parts, write_part, read_part
+from components.evaluation.parts import merge_parts, read_part, write_part
 from components.evaluation.reference import EvaluationSample, Reference, describe
-from components.evaluation.requests import SampleRequest, EvaluationPaths, EvaluateRequest
+from components.evaluation.requests import EvaluateRequest, EvaluationPaths, SampleRequest
 from components.evaluation.samples import baseline_images, open_model, sample_for_evaluation
 from components.extractors.extractor import Extractor
 from components.extractors.load import load_extractor
@@ -74,7 +74,7 @@ def extract_features(places: EvaluationPaths, split: str, start: int, n: int) ->
 
 
 def reference(places: EvaluationPaths, out: str, samples: int) -> dict[str, Any]:
-    """Complete the reference: features of all splits, floors, and a picture of real images."""
+    """Complete the reference: features of all splits, real_baselines, and a picture of real images."""
     store = places.open()
     prepared, see = store.local_copy(places.data), store.local_copy(places.extractor)
     with using_threads(places.threads), tempfile.TemporaryDirectory() as name:
@@ -189,7 +189,8 @@ def _baseline(store: Store, task: Task, parts: str, out: Path, ref: Reference) -
         return None
     pairs = _pairs(store, parts, out, BASELINE)
     return Baseline(
-        name=str(task.baseline), metrics=evaluate.task_metrics(task, EvaluationSample(features), ref, pairs=pairs)
+        name=str(task.baseline),
+        metrics=evaluate.task_metrics(task, EvaluationSample(features), ref, pairs=pairs),
     )
 
 
@@ -208,7 +209,9 @@ def open_reference(store: Store, places: EvaluationPaths) -> Reference:
 
 def read_samples(store: Store, parts: str, out: Path, **about: str) -> EvaluationSample:
     """What the jobs have left of the images to be judged."""
-    features, labels, images = (merge_parts(store, parts, name, out) for name in ("features", "labels", "images"))
+    features, labels, images = (
+        merge_parts(store, parts, name, out) for name in ("features", "labels", "images")
+    )
     assert features is not None
     return EvaluationSample(features, labels, images, **about)
 

@@ -32,19 +32,33 @@ ACROSS = "jackknife within each class, classes taken as independent"
 
 INTERVALS = {  # of names that are not a jackknife's
     **dict.fromkeys(("mse", "mae", "psnr", "ssim", "lpips"), BOOTSTRAP),
-    **dict.fromkeys(("label_accuracy", "classification_accuracy", "memorised", RETRIEVAL), WILSON),
+    **dict.fromkeys(("conditional_accuracy", "cas", "memorization_rate", RETRIEVAL), WILSON),
     **dict.fromkeys(("class_kid", "class_fid", "class_frechet_distance"), ACROSS),
 }
 
 HIGHER = frozenset(
-    ("precision", "recall", "density", "coverage", "inception_score", "classifier_score", "label_accuracy")
-    + ("classification_accuracy", "psnr", "ssim", RETRIEVAL)
+    (
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "inception_score",
+        "classifier_score",
+        "conditional_accuracy",
+    )
+    + ("cas", "psnr", "ssim", RETRIEVAL)
 )
 
 # What a measure that brings its own network sees by.
 SEEN: dict[str, dict[str, Any]] = {"lpips": {"trunk": "torchvision alexnet-owt-7be5be79"}}
 
-PERFECT = {"mse": 0.0, "mae": 0.0, "ssim": 1.0, "lpips": 0.0, "r_kid": 0.0}  # floors of reconstructions
+PERFECT = {
+    "mse": 0.0,
+    "mae": 0.0,
+    "ssim": 1.0,
+    "lpips": 0.0,
+    "reconstruction_kid": 0.0,
+}  # real_baselines of reconstructions
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,7 @@ class Recipe:
         name: str,
         estimate: Estimate,
         *,
-        floor: float | None,
+        real_baseline: float | None,
         by_extractor: bool = True,
         n_real: int | None = None,
         split: str | None = None,
@@ -94,7 +108,7 @@ class Recipe:
             low=estimate.low,
             high=estimate.high,
             interval=None if estimate.low is None else INTERVALS.get(name, JACKKNIFE),
-            real_baseline=floor,
+            real_baseline=real_baseline,
             n=self.n,
             extractor=recipe["extractor"],
             extractor_hash=recipe["extractor_hash"],
@@ -110,8 +124,8 @@ def with_notes(metrics: Metrics, ref: Reference, n: int) -> Metrics:
     for name, metric in metrics.items():
         frechet = "fid" in name or "frechet" in name
         images = min((n // len(ref.info["data"]["labels"]), n)) if metric.classes else n
-        instead = name.replace(ref.extractor.frechet_name, "kid").replace("rfid", "r_kid")
-        if name.endswith("_unbiased") and n < 4 * ENOUGH * ref.dim:
+        instead = name.replace(ref.extractor.frechet_name, "kid")
+        if name.endswith("_infinity") and n < 4 * ENOUGH * ref.dim:
             metric.note = f"rough: it extrapolates from {n // 4:,} images for {ref.dim:,} features"
         elif frechet and images < ENOUGH * ref.dim:
             metric.note = f"mostly bias: {images:,} images for {ref.dim:,} features; rank by {instead}"

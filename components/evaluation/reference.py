@@ -98,9 +98,9 @@ class Reference:
         """The largest n that can be judged: as many real images, and as many others for the floor."""
         return min(len(self.splits[split]), len(self.splits[other_split(split)]))
 
-    def floors(self, split: str, n: int) -> dict[str, float]:
+    def real_baselines(self, split: str, n: int) -> dict[str, float]:
         """What `n` real images of another split score against `n` of this one."""
-        known = self.info.get("floors", {}).get(split, {}).get(str(n))
+        known = self.info.get("real_baselines", {}).get(split, {}).get(str(n))
         return known or real_baselines(self, split, n)
 
     @property
@@ -154,7 +154,7 @@ def describe(data: Path, folder: Path, extractor: Path, samples: int) -> dict[st
     info |= {
         "extractor": ref.extractor.described,
         "n": n,
-        "floors": {"test": {str(n): real_baselines(ref, "test", n)}},
+        "real_baselines": {"test": {str(n): real_baselines(ref, "test", n)}},
     }
     (folder / "reference.json").write_text(json.dumps(info, indent=1, allow_nan=False))
     return info
@@ -168,18 +168,21 @@ def real_baselines(ref: Reference, split: str, n: int, *, train: bool = True) ->
     real, other = ref.real(split, n), ref.real(other_split(split), n)
     found = {name: e.value for name, e in estimates(ref, real, other).items()}
     held_out = "validation" if split != "validation" else "test"  # closeness was calibrated on test
-    found["memorised"] = memorised(ref.to_train(held_out), ref.closest).value
+    found["memorization_rate"] = memorised(ref.to_train(held_out), ref.closest).value
     if real.labels is None:
         return found
     classes = by_class(ref.extractor, real, other)
     found |= {name: class_means(list(each.values())).value for name, each in classes.items()}
     if ref.extractor.classes == "own":
-        found["label_accuracy"] = correct_labels(ref.extractor, ref.splits[split]) / len(ref.splits[split])
+        found["conditional_accuracy"] = correct_labels(ref.extractor, ref.splits[split]) / len(
+            ref.splits[split]
+        )
     if train:
-        images, rows = open_split(ref.data, other_split(split)).images, choose(len(ref.splits[other_split(split)]), n)
-        found["classification_accuracy"] = classification_accuracy(
-            ref, images, other.labels, rows, split
-        ).value
+        images, rows = (
+            open_split(ref.data, other_split(split)).images,
+            choose(len(ref.splits[other_split(split)]), n),
+        )
+        found["cas"] = classification_accuracy(ref, images, other.labels, rows, split).value
     return found
 
 
@@ -188,7 +191,7 @@ def estimates(ref: Reference, real: Sample, fake: Sample) -> dict[str, Estimate]
     extractor, x, y = ref.extractor, real.features, fake.features
     frechet = extractor.frechet_name
     found = {frechet: frechet_estimate(x, y), "kid": kid_estimate(x, y)}
-    found[f"{frechet}_unbiased"] = frechet_unbiased(x, y)
+    found[f"{frechet}_infinity"] = frechet_unbiased(x, y)
     found |= manifold(x, y)
     if extractor.classes == "own":
         found["classifier_score"] = inception_score(extractor.logits_of(y))

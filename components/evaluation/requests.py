@@ -63,7 +63,7 @@ class Variant:
     name: str  # of what it leaves: <parts>/<name>.json, and the first images as <out>/<name>.webp
     out: str  # folder of the study's attempt
     change: Mapping[str, Any]
-    floors: Mapping[str, float]  # of n images
+    real_baselines: Mapping[str, float]  # of n images
     device: str = "cpu"
 
 

@@ -79,7 +79,9 @@ class SnapshotEvaluator:
         return self.relative_diversity(features) if np.isfinite(features).all() else 0.0
 
 
-def open_jury(store: Store, reference: str, extractor: str, split: Split, n: int, task: Task) -> SnapshotEvaluator:
+def open_jury(
+    store: Store, reference: str, extractor: str, split: Split, n: int, task: Task
+) -> SnapshotEvaluator:
     """Opens what judges the first `n` samples of a split.
 
     Args:

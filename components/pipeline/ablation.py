@@ -93,9 +93,13 @@ def evaluate_variants(
     images = context.store.read_json(f"{places.reference}/reference.json")["images"]
     n = min(samples, images["test"], images["train"])  # training images yield the real baseline
     n = catalogue.most_samples(context.family, context.plan.card, "test", n)
-    floors = ray_cluster.call(f"{JOBS}:floors", places, n, context.family, cpus=threads)
+    baselines = ray_cluster.call(f"{JOBS}:real_baselines", places, n, context.family, cpus=threads)
     arguments = [
-        (requests.Variant(places, model, n, seed, name, context.folder, change, floors, context.plan.device),)
+        (
+            requests.Variant(
+                places, model, n, seed, name, context.folder, change, baselines, context.plan.device
+            ),
+        )
         for name, seed, change in variants
     ]
     return n, ray_cluster.each(f"{JOBS}:evaluate_variant", arguments, cpus=threads, gpus=context.gpus)

@@ -73,8 +73,8 @@ def row(result: FamilyResult, rank: int | str) -> TableRow:
         family=result.family,
         task=result.task,
         complexity={"parameters": result.parameters or 0},
-        stability={"backslide": steady.regression_ratio, "kept": steady.kept},
-        quality={best: result.metrics[best].value, "floor": result.metrics[best].real_baseline},
+        stability={"regression_ratio": steady.regression_ratio, "kept": steady.kept},
+        quality={best: result.metrics[best].value, "real_baseline": result.metrics[best].real_baseline},
         speed={"samples_per_second": result.samples_per_second, "train_seconds": result.train_seconds},
         rank=rank,
     )

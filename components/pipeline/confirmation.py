@@ -138,7 +138,7 @@ def differences(metrics: Mapping[int, Mapping[str, Metrics]], **about: Any) -> C
     first = next(iter(metrics.values()))["winner"]
     best = rank_by(first)
     pairs = [Pair(seed, *(sides[side][best].value for side in SIDES)) for seed, sides in metrics.items()]
-    about = {"n": first[best].n, "split": "test", "floor": first[best].real_baseline} | about
+    about = {"n": first[best].n, "split": "test", "real_baseline": first[best].real_baseline} | about
     return duel(best, pairs, **about)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.cluster import ray_cluster
 from components.common.chunks import ranges
-from components.evaluation.requests import SampleRequest, EvaluateRequest
+from components.evaluation.requests import EvaluateRequest, SampleRequest
 from components.extractors.lpips import lpips_trunk
 from components.families.catalogue import module_of, most_samples
 from components.pipeline import reference, train
@@ -88,7 +88,9 @@ def evaluate_weights(context: Context, request: EvaluateRequest, model: str) -> 
     ]
     cpus, jobs = settings["threads"], [(draw,) for draw in draws]
     drawn = ray_cluster.each("components.evaluation.jobs:sample", jobs, cpus=cpus, gpus=context.gpus)
-    evaluation: Evaluation = ray_cluster.call("components.evaluation.jobs:evaluate_family", request, cpus=cpus)
+    evaluation: Evaluation = ray_cluster.call(
+        "components.evaluation.jobs:evaluate_family", request, cpus=cpus
+    )
     evaluation.samples_per_second = n / sum(part["seconds"] for part in drawn)
     return evaluation
 

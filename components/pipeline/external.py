@@ -14,7 +14,7 @@ def evaluate_external(places: EvaluationPaths, images: ExternalImages, split: st
     """The metrics of the images against a split; their features are extracted side by side."""
     jobs, cpus = "components.evaluation.external_jobs", places.threads
     looks = [(places, images, *r) for r in ranges(len(images.paths), IMAGES_PER_JOB)]
-    ray_cluster.each(f"{jobs}:look_outside", looks, cpus=cpus)
+    ray_cluster.each(f"{jobs}:extract_external_features", looks, cpus=cpus)
     job = places, split, images.preparation, seeds
-    metrics: Metrics = ray_cluster.call(f"{jobs}:judge_outside", *job, cpus=cpus)
+    metrics: Metrics = ray_cluster.call(f"{jobs}:evaluate_external", *job, cpus=cpus)
     return metrics

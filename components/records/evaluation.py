@@ -74,13 +74,13 @@ class Stability(Record):
     """How steadily a training improved.
 
     Attributes:
-        backslide: sum of the rises / sum of the falls of the curve, in [0, 1]. 0: no snapshot was worse than
-            the one before; near 1: what was gained was lost again (oscillation). Snapshots of few images are
-            noisy, which adds small rises and falls to every family alike.
+        regression_ratio: sum of the rises / sum of the falls of the curve, in [0, 1]. 0: no snapshot was
+            worse than the one before; near 1: what was gained was lost again (oscillation). Snapshots of few
+            images are noisy, which adds small rises and falls to every family alike.
         kept: (first - last) / (first - best), in [0, 1]: the share of the best improvement that was still
             there at the end. 1: the last snapshot is the best; 0: it is no better than the first.
         best_step: where the curve is lowest.
-        snapshots: how many there were; with fewer than three, backslide and kept are None.
+        snapshots: how many there were; with fewer than three, regression_ratio and kept are None.
         of: the metric.
     """
 

@@ -192,7 +192,7 @@ class Confirmation(Record):
     metric: str = ""
     n: int | None = None  # images
     split: str = ""
-    floor: Number = None
+    real_baseline: Number = None
     seeds: list[int] = []
     winner: list[Number] = []
     default: list[Number] = []

@@ -14,7 +14,13 @@ from components.report import formatting, leaderboard
 from components.report.metric_labels import PERCENT, measure, summary
 from components.report.reading import Picture, Pictures, rounded
 
-PLOTTED = ("fid", "frechet_distance", "rfid", "r_frechet_distance", "label_accuracy")
+PLOTTED = (
+    "fid",
+    "frechet_distance",
+    "reconstruction_fid",
+    "reconstruction_frechet_distance",
+    "conditional_accuracy",
+)
 POINT = re.compile(r"(?:(.*\S)\s+)?(-?\d+(?:\.\d+)?)")  # "ddim 4": a point of the line ddim
 WIDE = 8  # from the smallest x to the largest: beyond, a logarithmic axis
 TRAJECTORIES = {
@@ -44,7 +50,7 @@ class Plot:
     title: str
     better: str
     bound: str  # the word for `floor`
-    floor: float | None
+    real_baseline: float | None
     x: str
     log: bool
     lines: list[Line]
@@ -57,7 +63,7 @@ class Column:
     label: str
     better: str
     meaning: str
-    floor: str
+    real_baseline: str
     note: str
 
 
@@ -167,7 +173,7 @@ def point(name: str) -> tuple[str, float] | None:
 
 
 def _plot(name: str, metric: str, points: Sequence[tuple[tuple[str, float], MetricResult]]) -> Plot:
-    shown, floor = measure(metric), points[0][1].real_baseline
+    shown, real_baseline = measure(metric), points[0][1].real_baseline
     scale = 100 if shown.percent else 1
     lines: dict[str, list[list[float]]] = {}
     for (line, x), number in points:
@@ -177,7 +183,7 @@ def _plot(name: str, metric: str, points: Sequence[tuple[tuple[str, float], Metr
         title=f"{shown.label}{f',{PERCENT}' if shown.percent else ''}",
         better=shown.better,
         bound=shown.bound,
-        floor=None if floor is None else rounded(scale * floor),
+        real_baseline=None if real_baseline is None else rounded(scale * real_baseline),
         x=name,
         log=min(xs) > 0 and max(xs) / min(xs) >= WIDE,
         lines=[Line(line, sorted(of_line)) for line, of_line in lines.items()],
@@ -192,7 +198,7 @@ def table(variants: Sequence[Variant]) -> Table:
     names = [
         name
         for name in leaderboard.metric_names([variant.metrics for variant in variants])
-        if measure(name).main and name not in ("memorised", "class_kid")
+        if measure(name).main and name not in ("memorization_rate", "class_kid")
     ]
     first = {name: next(v.metrics[name] for v in variants if name in v.metrics) for name in names}
     rows = [
@@ -208,8 +214,8 @@ def table(variants: Sequence[Variant]) -> Table:
 
 
 def _column(name: str, metric: MetricResult) -> Column:
-    shown, floor = measure(name, metric), metric.real_baseline
-    limit = "" if floor is None else f"{shown.bound} {shown.show_limit(floor)}"
+    shown, real_baseline = measure(name, metric), metric.real_baseline
+    limit = "" if real_baseline is None else f"{shown.bound} {shown.show_limit(real_baseline)}"
     return Column(shown.label, shown.better, shown.meaning, limit, metric.note or "")
 
 

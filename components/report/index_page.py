@@ -15,7 +15,7 @@ from components.report.metric_labels import MEASURES, measure
 from components.report.reading import read_json, rounded
 from components.store import Store
 
-NUMBERS = ("value", "low", "high", "floor")  # of a judged metric
+NUMBERS = ("value", "low", "high", "real_baseline")  # of a judged metric
 
 RECIPE = ("n", "extractor", "extractor_hash", "split", "better", "comparability")  # in short
 

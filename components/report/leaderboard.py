@@ -44,7 +44,7 @@ class Cell(NamedTuple):
     text: str
     sort: float | None = None
     interval: str = ""
-    floor: str = ""
+    real_baseline: str = ""
     bound: str = ""
     detail: Sequence[tuple[str, str]] = ()
     best: bool = False
@@ -221,14 +221,19 @@ def _cell(
     if metric is None or reference is None:
         return Cell(formatting.NONE)
     shown, why = measure(name, metric), difference(metric, reference)
-    floor = "" if metric.real_baseline is None else shown.show_limit(metric.real_baseline)
+    real_baseline = "" if metric.real_baseline is None else shown.show_limit(metric.real_baseline)
     interval = shown.show_interval(metric.low, metric.high)
-    lines = [("interval", interval), (shown.bound, floor), *recipe(metric), ("beware", metric.note or "")]
+    lines = [
+        ("interval", interval),
+        (shown.bound, real_baseline),
+        *recipe(metric),
+        ("beware", metric.note or ""),
+    ]
     return Cell(
         shown.show(metric.value),
         metric.value,
         interval.removesuffix(PERCENT),  # it stands below the value, which has the unit
-        floor,
+        real_baseline,
         shown.bound,
         [(k, v) for k, v in lines if v],
         best=why is None and metric.value == leader,
@@ -267,7 +272,7 @@ def _leader(group: Group) -> str:
     if not (fair := group.fair):
         return ""
     first = fair[0].cells[0]
-    bound = f" ({first.bound} {first.floor})" if first.floor else ""
+    bound = f" ({first.bound} {first.real_baseline})" if first.real_baseline else ""
     reached = f"{group.columns[0].label} {first.text}{bound}"
     if len(fair) == 1:
         return f"{group.title}: {fair[0].family} reaches {reached}."

@@ -37,17 +37,13 @@ class Measure:
     meaning: str
     better: str = "lower"
     percent: bool = False
-    limit: str = AS_REAL  # what the floor is
+    limit: str = AS_REAL  # what `real_baseline` is
     main: bool = True  # whether a table shows it before "all measures" is asked for
 
     @property
     def bound(self) -> str:
-        """The word for the metric's `floor`, the best that can be hoped for."""
-        if self.better == "lower":
-            return "floor"
-        if self.limit == CHANCE:
-            return "chance"
-        return "ceiling" if self.limit == PERFECT else "real"
+        """What `real_baseline` is called on a page."""
+        return {CHANCE: "chance", PERFECT: "perfect"}.get(self.limit, "real images")
 
     def show(self, value: float | None) -> str:
         """`value` as it stands in a table."""
@@ -56,7 +52,7 @@ class Measure:
         return f"{value * 100:.1f}{PERCENT}" if self.percent else formatting.number(value)
 
     def show_limit(self, value: float) -> str:
-        """A floor: as short as it goes, since it stands beside every number."""
+        """The real baseline: as short as it goes, since it stands beside every number."""
         return self.show(value) if self.percent else formatting.short(value)
 
     def show_interval(self, low: float | None, high: float | None) -> str:
@@ -104,14 +100,14 @@ MEASURES = {
         "higher",
         percent=True,
     ),
-    "label_accuracy": Measure(
+    "conditional_accuracy": Measure(
         "Label accuracy",
         "Share of samples that the data set's own classifier takes for the class asked for.",
         "higher",
         percent=True,
         limit="how often that classifier is right on real test images",
     ),
-    "classification_accuracy": Measure(
+    "cas": Measure(
         "Classification accuracy",
         "Share of real test images that a classifier trained on generated images only gets right "
         "(Ravuri and Vinyals 2019).",
@@ -127,15 +123,15 @@ MEASURES = {
         percent=True,
         limit=CHANCE,
     ),
-    "memorised": Measure(
+    "memorization_rate": Measure(
         "Memorised",
         "Share of samples closer to a training image than 99 % of held-out real images come. Far above the "
-        "floor, the family repeats its training images.",
+        "real_baseline, the family repeats its training images.",
         percent=True,
         limit=COPIED,
     ),
-    "fid_unbiased": Measure("FID, unbiased", f"FID {UNBIASED}", main=False),
-    "frechet_distance_unbiased": Measure(
+    "fid_infinity": Measure("FID, unbiased", f"FID {UNBIASED}", main=False),
+    "frechet_distance_infinity": Measure(
         "Fréchet distance, unbiased", f"Fréchet distance {UNBIASED}", main=False
     ),
     "density": Measure(
@@ -165,15 +161,15 @@ MEASURES = {
         "Fréchet distance per class", f"Fréchet distance {PER_CLASS}", main=False
     ),
     "class_kid": Measure("KID per class", f"KID {PER_CLASS}", main=False),
-    "rfid": Measure(
+    "reconstruction_fid": Measure(
         "rFID", "FID between the features of outputs and of the images they should be.", limit=PERFECT
     ),
-    "r_frechet_distance": Measure(
+    "reconstruction_frechet_distance": Measure(
         "Fréchet distance",
         "Distance between Gaussians fitted to the features of outputs and of the images they should be.",
         limit=PERFECT,
     ),
-    "r_kid": Measure(
+    "reconstruction_kid": Measure(
         "KID",
         "Squared maximum mean discrepancy of the features of outputs and of the images they should be.",
         limit=PERFECT,
@@ -221,7 +217,7 @@ def measure(name: str, metric: MetricResult | None = None) -> Measure:
 
 def main(names: list[str], warned: set[str]) -> set[str]:
     """Those of `names`, in order of rank, that a calm table shows: one accuracy, and none with a warning."""
-    accuracies = [n for n in names if n in ("label_accuracy", "classification_accuracy")]
+    accuracies = [n for n in names if n in ("conditional_accuracy", "cas")]
     hidden = warned | set(accuracies[1:])
     return {n for i, n in enumerate(names) if i == 0 or (measure(n).main and n not in hidden)}
 
@@ -275,7 +271,7 @@ def _short(value: Any) -> str:
 
 
 def limit(shown: Measure, metric: MetricResult | None) -> str:
-    """The best that can be hoped for, in words."""
+    """What the real baseline of a metric is, in words."""
     if metric is None or metric.real_baseline is None:
         return ""
     return f"{shown.bound.capitalize()} {shown.show_limit(metric.real_baseline)}: {shown.limit}."

@@ -188,7 +188,7 @@ def neighbours(store: Store, result: FamilyResult, report: str) -> NeighboursVie
         closest=near.closest,
         distances=near.distances,
         memorised=near.memorised,
-        share=_share(result.metrics.get("memorised")),
+        share=_share(result.metrics.get("memorization_rate")),
     )
 
 
@@ -196,7 +196,7 @@ def _share(metric: MetricResult | None) -> str:
     """How much of a family's samples is memorised, in words; empty where that was not judged."""
     if metric is None:
         return ""
-    shown = measure("memorised", metric)
+    shown = measure("memorization_rate", metric)
     interval = shown.show_interval(metric.low, metric.high)
     within = f" ({interval})" if interval else ""
     real = "" if metric.real_baseline is None else shown.show(metric.real_baseline)

@@ -143,7 +143,11 @@ def _facts(swept: SweepResult, metric: Measure) -> list[tuple[str, str]]:
     about, settings = swept.metric, swept.settings
     images = f" of {formatting.number(about.n)} images" if about.n is not None else ""
     against = f" against the {about.split} split" if about.split else ""
-    bound = f"; {metric.bound} {metric.show_limit(about.real_baseline)}" if about.real_baseline is not None else ""
+    bound = (
+        f"; {metric.bound} {metric.show_limit(about.real_baseline)}"
+        if about.real_baseline is not None
+        else ""
+    )
     steps, judgements = settings.steps, settings.evaluations
     trial, diversity = "", ""
     if steps is not None and judgements is not None:

@@ -21,12 +21,12 @@ def plot_of(family: str, swept: SweepResult, metric: Measure) -> Plot:
     """The plot of all trials: parallel coordinates, the best so far, the rungs."""
     axes = [_axis(space, swept.trials) for space in swept.hyperparameters]
     times = 100 if metric.percent else 1
-    floor = swept.metric.real_baseline
+    real_baseline = swept.metric.real_baseline
     return {
         "family": family,
         "sampling": swept.kind == "sampling",
         "metric": f"{metric.label}, %" if metric.percent else metric.label,
-        "floor": None if floor is None else rounded(times * floor),
+        "real_baseline": None if real_baseline is None else rounded(times * real_baseline),
         "bound": metric.bound,
         "cost": {"name": swept.cost.name or "cost", "unit": swept.cost.unit},
         "scheduler": swept.settings.scheduler or "none",

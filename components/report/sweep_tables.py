@@ -263,8 +263,8 @@ def confirmation_of(confirmation: Confirmation | None, metric: Measure) -> Confi
 def _recipe(confirmation: Confirmation, metric: Measure) -> str:
     parts = [f"{formatting.number(confirmation.n)} images"] if confirmation.n is not None else []
     parts += [f"{confirmation.split} split"] if confirmation.split else []
-    if confirmation.floor is not None:
-        parts.append(f"{metric.bound} {metric.show_limit(confirmation.floor)}")
+    if confirmation.real_baseline is not None:
+        parts.append(f"{metric.bound} {metric.show_limit(confirmation.real_baseline)}")
     return ", ".join(parts)
 
 

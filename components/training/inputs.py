@@ -50,7 +50,9 @@ def open_inputs(job: TrainRequest) -> Inputs:
     )
 
 
-def _open(job: TrainRequest, store: Store, folder: Path, name: str, encoded: Path | None, card: DataSpec) -> Split:
+def _open(
+    job: TrainRequest, store: Store, folder: Path, name: str, encoded: Path | None, card: DataSpec
+) -> Split:
     """A split, with its encoded captions and the encodings of its images, or without the excluded class."""
     split = open_split(folder, name, encoded, sources=card.source is not None)
     if job.without is not None:

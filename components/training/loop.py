@@ -114,7 +114,7 @@ def measure(
         quality = snapshot(trainer, log)
         if quality and not (validation and trainer.selects_by_loss):
             trainer.select(quality["score"])
-        row |= {f"judged/{name}": value for name, value in quality.items() if name != "score"}
+        row |= {f"snapshot/{name}": value for name, value in quality.items() if name != "score"}
     log.row(step, {"images": trainer.images, "seconds": control.seconds, **row})
     return row, diagnosis
 

@@ -42,7 +42,7 @@ def duel(
         metric: what they are compared by, lower is better.
         pairs: the two values of each seed.
         failed: the trainings without a value.
-        about: other fields of the record: n, split, floor, seconds_per_image.
+        about: other fields of the record: n, split, real_baseline, seconds_per_image.
     """
     value, low, high = interval([pair.winner - pair.default for pair in pairs])
     return Confirmation(

@@ -293,13 +293,15 @@ class EvaluationReplayer:
 
     def add(self, attempt: Store, uri: str, step: int, metrics: Mapping[str, float], name: str) -> None:
         """Save and report an evaluation that a training reports, once its checkpoint `name` is stored."""
-        if "judged/kid" not in metrics:
+        if "snapshot/kid" not in metrics:
             return
         until = time.monotonic() + STORED_WITHIN
         while not attempt.exists(name) and time.monotonic() < until:
             time.sleep(0.05)
         before = [evaluation for evaluation in read_curve(attempt) if evaluation.step < step]
-        values = {key.removeprefix("judged/"): v for key, v in metrics.items() if key.startswith("judged/")}
+        values = {
+            key.removeprefix("snapshot/"): v for key, v in metrics.items() if key.startswith("snapshot/")
+        }
         evaluation = TrialEvaluation(
             judged=len(before) + 1, step=step, seconds=metrics["seconds"], metrics=values
         )

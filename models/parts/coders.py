@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from models.family import DataSpec, Config
+from models.family import Config, DataSpec
 from models.parts.layers import down, shapes, up
 from models.search_space import tunable
 

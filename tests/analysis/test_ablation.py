@@ -25,7 +25,7 @@ from components.stages import cache
 from components.stages.cache import Done
 from components.store import Store
 from components.training import request
-from models.family import Batch, DataSpec, Config, Family, Generator, Noise, Study
+from models.family import Batch, Config, DataSpec, Family, Generator, Noise, Study
 from models.registry import FAMILIES
 from tests.stage_specs import specs
 
@@ -130,18 +130,20 @@ def row(store: Store, made: Done, name: str) -> np.ndarray:
 
 def test_variants_are_judged_on_the_same_seeds(store: Store, found: Any, here: list[Any]) -> None:
     made, told = found
-    assert [name for name, _ in here] == ["floors", *["evaluate_variant"] * 3, "save_trajectories"] and told[
-        "n"
-    ] == N
+    assert [name for name, _ in here] == [
+        "real_baselines",
+        *["evaluate_variant"] * 3,
+        "save_trajectories",
+    ] and told["n"] == N
     (one,) = told["studies"]
     assert [v["name"] for v in one["variants"]] == list(VARIANTS)
     assert one["variants"][2]["change"] == {"divisor": 4, "sign": -1}
     for variant in one["variants"]:
         metrics = variant["metrics"]
-        assert {"frechet_distance", "kid", "label_accuracy"} <= set(metrics)
-        assert "classification_accuracy" not in metrics, "it would train a network for every variant"
+        assert {"frechet_distance", "kid", "conditional_accuracy"} <= set(metrics)
+        assert "cas" not in metrics, "it would train a network for every variant"
         assert all(metric["n"] == N for metric in metrics.values()) and variant["seconds_per_image"] > 0
-    floors = {v["metrics"]["frechet_distance"]["floor"] for v in one["variants"]}
+    floors = {v["metrics"]["frechet_distance"]["real_baseline"] for v in one["variants"]}
     assert len(floors) == 1 and floors.pop() > 0
     first, quarter, inverted = (row(store, made, v["sheet"]).astype(float) - 127.5 for v in one["variants"])
     assert first.shape == (8, 80, 1), "ten seeds side by side"

@@ -52,7 +52,9 @@ def model(tmp_path: Path) -> Path:
     """A tiny autoencoder whose errors of validation images are known."""
     store = Store(str(tmp_path))
     family = tiny.trainer("autoencoder").family
-    job = request.TrainRequest("autoencoder", family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
+    job = request.TrainRequest(
+        "autoencoder", family.config.model_dump(mode="json"), {}, data="", attempt="", store=""
+    )
     known = reconstruction_error.validation_errors(family.generator, tiny.split(), "cpu")
     artifact.save_model(store, "model", job.family, job.config, family.generator, family.card, errors=known)
     return tmp_path / "model"
@@ -121,7 +123,9 @@ def test_a_quantile_lies_between_0_and_1(model: Path, tmp_path: Path, quantile: 
 
 def test_what_encodes_nothing_scores_nothing(tmp_path: Path) -> None:
     store, family = Store(str(tmp_path)), tiny.trainer("gan").family
-    job = request.TrainRequest("gan", family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
+    job = request.TrainRequest(
+        "gan", family.config.model_dump(mode="json"), {}, data="", attempt="", store=""
+    )
     artifact.save_model(store, "model", job.family, job.config, family.generator, family.card)
     with pytest.raises(InputError, match="gan does not score images"):
         anomaly_scores.score_folder(str(tmp_path), tmp_path / "model", 0.9)
@@ -129,7 +133,9 @@ def test_what_encodes_nothing_scores_nothing(tmp_path: Path) -> None:
 
 def test_what_is_told_the_class_scores_nothing(tmp_path: Path) -> None:
     store, family = Store(str(tmp_path)), tiny.trainer("vae", change={"conditional": True}).family
-    job = request.TrainRequest("vae", family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
+    job = request.TrainRequest(
+        "vae", family.config.model_dump(mode="json"), {}, data="", attempt="", store=""
+    )
     artifact.save_model(
         store, "model", job.family, job.config, family.generator, family.card, errors={"values": [0.1]}
     )
@@ -167,7 +173,9 @@ def run(home: Path, tmp_path: Path, model: Path) -> str:
     store, stages = Store(str(tmp_path / "store")), []
     for name, change in (("gan", {}), ("vae", {"conditional": True}), ("autoencoder", {})):
         family = tiny.trainer(name, change=change).family
-        job = request.TrainRequest(name, family.config.model_dump(mode="json"), {}, data="", attempt="", store="")
+        job = request.TrainRequest(
+            name, family.config.model_dump(mode="json"), {}, data="", attempt="", store=""
+        )
         errors = json.loads((model / "config.json").read_text())["errors"] if name != "gan" else None
         artifact.save_model(
             store,

@@ -15,7 +15,9 @@ def split(n: int = 50, labelled: bool = True) -> Split:
     """Images whose first pixel is their number."""
     images = np.random.default_rng(0).integers(0, 256, (n, 1, 4, 4), dtype=np.uint8)
     images[:, 0, 0, 0] = np.arange(n)
-    return Split(ShardedArray([images]), np.arange(n) % 10 if labelled else None, [f"image {i}" for i in range(n)])
+    return Split(
+        ShardedArray([images]), np.arange(n) % 10 if labelled else None, [f"image {i}" for i in range(n)]
+    )
 
 
 def test_uint8_to_float_and_back_is_the_identity():

@@ -6,7 +6,7 @@ from PIL import Image
 from components.common.errors import InputError
 from components.data.card import DatasetCard
 from components.data.dataset import open_split
-from components.data.external import scan_images, read
+from components.data.external import read, scan_images
 from components.data.sources import folder
 from components.data.sources.prepare import add
 from tests.data.pictures import fill, picture
@@ -172,7 +172,9 @@ def test_folders_named_as_classes_are_labels(tmp_path, names, labels):
 
 
 def test_names_come_before_numbers(tmp_path):
-    outside = scan_images(zoo(tmp_path / "made", "1", "2"), card(labels=["2", "1", "0"]), tmp_path / "scratch")
+    outside = scan_images(
+        zoo(tmp_path / "made", "1", "2"), card(labels=["2", "1", "0"]), tmp_path / "scratch"
+    )
     assert outside.labels.tolist() == [1, 1, 0, 0]
 
 

@@ -10,18 +10,18 @@ from PIL import Image, ImageFilter
 
 from components.data.dataset import open_split, to_float, to_uint8
 from components.evaluation import comparability
-from components.evaluation.evaluate import evaluate_samples, evaluate_pairs, neighbours, rank_by
+from components.evaluation.evaluate import evaluate_pairs, evaluate_samples, neighbours, rank_by
 from components.evaluation.jobs import pair_values
 from components.evaluation.reference import EvaluationSample
 from components.records.evaluation import MetricResult
 from tests.small_data import seen
 
 SETS = {
-    *("frechet_distance", "kid", "frechet_distance_unbiased", "precision", "recall", "density", "coverage"),
-    "memorised",
+    *("frechet_distance", "kid", "frechet_distance_infinity", "precision", "recall", "density", "coverage"),
+    "memorization_rate",
 }
 CLASSES = {
-    *("classifier_score", "label_accuracy", "class_kid", "class_frechet_distance", "classification_accuracy"),
+    *("classifier_score", "conditional_accuracy", "class_kid", "class_frechet_distance", "cas"),
 }
 
 
@@ -76,10 +76,13 @@ def test_every_number_carries_its_recipe(digits_ref, train):
         if not name.startswith("class_"):  # 40 images of a class are too few for an interval
             assert metric.low <= metric.value <= metric.high and metric.interval, name
         assert metric.real_baseline is not None, name
-        of_classifier = name == "classification_accuracy"
+        of_classifier = name == "cas"
         assert metric.extractor == (None if of_classifier else "classifier")
         assert recipe["resize"] or of_classifier
-    assert metrics["memorised"].recipe["n_real"] == 1000 and metrics["memorised"].split == "train"
+    assert (
+        metrics["memorization_rate"].recipe["n_real"] == 1000
+        and metrics["memorization_rate"].split == "train"
+    )
     assert "bootstrap" not in metrics["kid"].interval, "repeated rows would bias a distance"
     json.dumps({name: metric.to_json() for name, metric in metrics.items()}, allow_nan=False)
 
@@ -94,11 +97,11 @@ def test_only_inception_has_an_inception_score_and_only_of_colour(lamps_ref, dig
     def inceptive(ref):
         seer = dataclasses.replace(ref.extractor, name="inception", classes="imagenet")
         monkeypatch.setattr(type(seer), "logits_of", lambda self, features: features[:, :10])
-        return dataclasses.replace(ref, extractor=seer, info=ref.info | {"floors": {}})
+        return dataclasses.replace(ref, extractor=seer, info=ref.info | {"real_baselines": {}})
 
     for ref, expected in ((inceptive(lamps_ref), True), (inceptive(digits_ref), False)):
         found = evaluate_samples(EvaluationSample(ref.splits["train"].features[:60]), ref)
-        assert ("inception_score" in found) is expected and {"fid", "fid_unbiased", "kid"} <= set(found)
+        assert ("inception_score" in found) is expected and {"fid", "fid_infinity", "kid"} <= set(found)
         assert "frechet_distance" not in found and "classifier_score" not in found
 
 
@@ -108,7 +111,7 @@ def test_only_inception_has_an_inception_score_and_only_of_colour(lamps_ref, dig
 def test_real_images_score_about_the_floor(digits_ref):
     validation = digits_ref.splits["validation"]
     metrics = evaluate_samples(EvaluationSample(validation.features, validation.labels), digits_ref)
-    for name in ("kid", "precision", "recall", "coverage", "density", "memorised"):
+    for name in ("kid", "precision", "recall", "coverage", "density", "memorization_rate"):
         room = metrics[name].high - metrics[name].low
         assert abs(metrics[name].value - metrics[name].real_baseline) < 2 * room, name
     assert metrics["frechet_distance"].value < 2 * metrics["frechet_distance"].real_baseline
@@ -154,7 +157,7 @@ def test_repeated_images_lower_coverage_in_order(digits_ref, train):
 
 def test_copies_of_training_images_count_as_memorised(digits_ref, train, test_split):
     half = np.concatenate([train.images[:200], test_split.images[:200]])
-    found = evaluate_samples(seen(digits_ref, half), digits_ref)["memorised"]
+    found = evaluate_samples(seen(digits_ref, half), digits_ref)["memorization_rate"]
     assert found.value == pytest.approx(0.5, abs=0.02) and found.real_baseline < 0.05
     rows, near = neighbours(digits_ref.extractor(half[:210]), digits_ref)
     assert rows[:200].tolist() == list(range(200)) and set(range(200)) <= set(near.memorised)
@@ -164,9 +167,9 @@ def test_copies_of_training_images_count_as_memorised(digits_ref, train, test_sp
 def test_labels_that_are_not_what_was_asked_for(digits_ref, test_split, train):
     right = evaluate_samples(seen(digits_ref, test_split.images[:], test_split.labels), digits_ref)
     wrong = evaluate_samples(seen(digits_ref, test_split.images[:], (test_split.labels + 1) % 10), digits_ref)
-    assert right["label_accuracy"].value == right["label_accuracy"].real_baseline > 0.95
-    assert right["label_accuracy"].better == "higher"
-    assert wrong["label_accuracy"].value < 0.05 and wrong["classification_accuracy"].value < 0.2
+    assert right["conditional_accuracy"].value == right["conditional_accuracy"].real_baseline > 0.95
+    assert right["conditional_accuracy"].better == "higher"
+    assert wrong["conditional_accuracy"].value < 0.05 and wrong["cas"].value < 0.2
     assert wrong["class_kid"].value > 10 * abs(right["class_kid"].value)
     assert set(right["class_kid"].classes) == {str(i) for i in range(10)}
     one = np.where(train.labels[:400] == 3, 8, train.labels[:400])  # threes are called eights
@@ -185,7 +188,7 @@ def test_a_classifier_is_trained_without_holding_all_images(digits_ref, train):
     judged = EvaluationSample(digits_ref.extractor(train.images[:400]), train.labels[:400], Counting())
     plain = evaluate_samples(seen(digits_ref, train.images[:400], train.labels[:400]), digits_ref)
     found = evaluate_samples(judged, digits_ref)
-    assert found["classification_accuracy"] == plain["classification_accuracy"]
+    assert found["cas"] == plain["cas"]
     assert 1 < max(Counting.asked) <= 64
 
 
@@ -195,15 +198,17 @@ def test_a_classifier_is_trained_without_holding_all_images(digits_ref, train):
 def test_few_images_come_with_a_note_and_are_ranked_by_kid(digits_ref, train):
     few, many = (evaluate_samples(seen(digits_ref, train.images[:n]), digits_ref) for n in (60, 400))
     assert "rank by kid" in few["frechet_distance"].note and many["frechet_distance"].note is None
-    assert "rough" in few["frechet_distance_unbiased"].note
+    assert "rough" in few["frechet_distance_infinity"].note
     assert rank_by(few) == "kid" and rank_by(many) == "frechet_distance"
     assert few["frechet_distance"].n == 60
-    assert few["frechet_distance"].real_baseline > many["frechet_distance"].real_baseline, "the floor is that of the same n"
+    assert few["frechet_distance"].real_baseline > many["frechet_distance"].real_baseline, (
+        "the real_baseline is that of the same n"
+    )
 
 
 def test_the_unbiased_estimate_of_real_images_is_near_zero_where_the_plain_one_is_not(digits_ref):
     found = evaluate_samples(EvaluationSample(digits_ref.splits["validation"].features), digits_ref)
-    plain, unbiased = found["frechet_distance"], found["frechet_distance_unbiased"]
+    plain, unbiased = found["frechet_distance"], found["frechet_distance_infinity"]
     assert abs(unbiased.value) < plain.value / 2 and unbiased.low < 0 < unbiased.high
 
 
@@ -212,7 +217,9 @@ def test_comparability_is_equal_only_for_the_same_question(digits_ref, lamps_ref
         return evaluate_samples(seen(ref, images, **about), ref, split)[name].comparability
 
     assert key() == key(images=train.images[400:800])
-    pairs = evaluate_pairs(seen(digits_ref, train.images[:390]), {}, digits_ref)["r_kid"].comparability
+    pairs = evaluate_pairs(seen(digits_ref, train.images[:390]), {}, digits_ref)[
+        "reconstruction_kid"
+    ].comparability
     others = [
         key(),
         key("frechet_distance"),
@@ -238,7 +245,7 @@ def test_a_perfect_reconstruction_is_perfect(digits_ref, test_split):
     images = test_split.images[:]
     found = evaluate_pairs(seen(digits_ref, images), pair_values(images, images, None), digits_ref)
     assert found["psnr"].value == 100 and found["psnr"].better == "higher"
-    for name in ("mse", "mae", "ssim", "r_kid", "r_frechet_distance"):
+    for name in ("mse", "mae", "ssim", "reconstruction_kid", "reconstruction_frechet_distance"):
         assert found[name].value == pytest.approx(found[name].real_baseline, abs=1e-7), name
     assert found["mse"].extractor is None and "bootstrap" in found["mse"].interval
 
@@ -249,7 +256,7 @@ def test_worse_reconstructions_score_worse(digits_ref, test_split):
     for sigma in (5, 30, 90):
         bad = noisy(images, sigma)
         scores.append(evaluate_pairs(seen(digits_ref, bad), pair_values(images, bad, None), digits_ref))
-    for name in ("mse", "mae", "r_kid", "r_frechet_distance"):
+    for name in ("mse", "mae", "reconstruction_kid", "reconstruction_frechet_distance"):
         assert values(scores, name) == sorted(values(scores, name)), name
     for name in ("psnr", "ssim"):
         assert values(scores, name) == sorted(values(scores, name), reverse=True), name

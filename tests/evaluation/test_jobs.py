@@ -13,9 +13,9 @@ import torch
 from components.common.chunks import ranges
 from components.data.card import DatasetCard
 from components.data.dataset import open_split
-from components.evaluation.jobs import sample, extract_features
+from components.evaluation.jobs import extract_features, sample
 from components.evaluation.parts import merge_parts, read_part
-from components.evaluation.requests import SampleRequest, EvaluationPaths
+from components.evaluation.requests import EvaluationPaths, SampleRequest
 from components.extractors import load
 from components.families import artifact, catalogue
 from components.sampling import generate

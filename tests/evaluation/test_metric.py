@@ -19,7 +19,7 @@ def noted(name: str, n: int, **more: Any) -> str:
 
 def test_frechet_distances_of_few_images_are_mostly_bias() -> None:
     assert noted("frechet_distance", 9) == "mostly bias: 9 images for 8 features; rank by kid"
-    assert noted("r_frechet_distance", 9).endswith("rank by r_kid")
+    assert noted("reconstruction_frechet_distance", 9).endswith("rank by reconstruction_kid")
     assert noted("kid", 9) == "" and noted("frechet_distance", 10_000) == ""
 
 
@@ -30,4 +30,4 @@ def test_of_a_mean_over_classes_the_images_of_a_class_count() -> None:
 
 
 def test_an_extrapolation_says_from_how_many_images() -> None:
-    assert noted("frechet_distance_unbiased", 40) == "rough: it extrapolates from 10 images for 8 features"
+    assert noted("frechet_distance_infinity", 40) == "rough: it extrapolates from 10 images for 8 features"

@@ -12,9 +12,9 @@ import pytest
 
 from components.data.dataset import open_split
 from components.evaluation import evaluate, reference
-from components.evaluation.jobs import sample, evaluate_family, pair_values
+from components.evaluation.jobs import evaluate_family, pair_values, sample
 from components.evaluation.reference import EvaluationSample, Reference
-from components.evaluation.requests import SampleRequest, EvaluationPaths, EvaluateRequest
+from components.evaluation.requests import EvaluateRequest, EvaluationPaths, SampleRequest
 from components.evaluation.samples import baseline_images, open_model, sample_for_evaluation
 from components.families import artifact, catalogue
 from components.families.tasks import TASKS

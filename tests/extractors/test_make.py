@@ -73,7 +73,9 @@ def test_rotation_is_what_unlabelled_data_gets(lamps, tmp_path):
 
 
 def test_large_images_are_reduced(splits, tmp_path):
-    train = Split(ShardedArray([np.kron(splits[0].images[:130], np.ones((12, 12), np.uint8))]), splits[0].labels)
+    train = Split(
+        ShardedArray([np.kron(splits[0].images[:130], np.ones((12, 12), np.uint8))]), splits[0].labels
+    )
     train_extractor(train, train, tmp_path, "classifier", 1)
     extractor = load_extractor(tmp_path)
     assert (extractor.resolution, extractor.resize) == (96, 64)

@@ -18,9 +18,9 @@ from components.data.dataset import open_split
 from components.data.text import encode_captions, encoder
 from components.data.text.encoded import DIM
 from components.evaluation import parts
-from components.evaluation.jobs import sample, evaluate_family, write_neighbours
+from components.evaluation.jobs import evaluate_family, sample, write_neighbours
 from components.evaluation.reference import describe
-from components.evaluation.requests import SampleRequest, EvaluationPaths, EvaluateRequest
+from components.evaluation.requests import EvaluateRequest, EvaluationPaths, SampleRequest
 from components.extractors.load import load_extractor
 from components.extractors.make import make
 from components.families import artifact, catalogue
@@ -57,7 +57,11 @@ def trained(
 ) -> dict[str, Any]:
     settings = Train(**{**tiny.settings().model_dump(), "snapshot_samples": 0, **changes})
     config = {**tiny.CONFIGS.get(family, {}), **(own or {})}
-    fit(request.TrainRequest(family, config, settings.model_dump(), "data", "attempt", store.url, captions="captions"))
+    fit(
+        request.TrainRequest(
+            family, config, settings.model_dump(), "data", "attempt", store.url, captions="captions"
+        )
+    )
     return store.read_json("attempt/trained.json")
 
 
@@ -193,10 +197,14 @@ def test_a_prompt_needs_the_encoder_that_the_model_knows(
         ("diffusion", SampleOptions(guidance=-1.0), "--guidance -1.0 is not accepted"),
     ],
 )
-def test_wishes_that_other_families_cannot_fulfil(family: str, wish: SampleOptions, told: str, tmp_path: Path) -> None:
+def test_wishes_that_other_families_cannot_fulfil(
+    family: str, wish: SampleOptions, told: str, tmp_path: Path
+) -> None:
     store, card = Store(str(tmp_path)), DataSpec(1, 8, 10)
     built = catalogue.build(family, tiny.CONFIGS[family], card)
-    job = request.TrainRequest(family, catalogue.config_of(family, tiny.CONFIGS[family]), {}, "data", "", store.url)
+    job = request.TrainRequest(
+        family, catalogue.config_of(family, tiny.CONFIGS[family]), {}, "data", "", store.url
+    )
     artifact.save_model(store, "model", job.family, job.config, built.generator, card, None)
     with pytest.raises(InputError, match=told):
         to_file.sample_to_file(tmp_path / "model", tmp_path / "x.png", n=1, wish=wish)
@@ -233,7 +241,9 @@ def judged_by(store: Store) -> Path:
 def test_samples_of_captions_are_judged_by_retrieval(store: Store, tmp_path: Path) -> None:
     trained(store, steps=40, checkpoint_every=40, validate_every=40)
     see = load_extractor(judged_by(store) / "extractor")
-    places = EvaluationPaths(store.url, "data", "reference/extractor", "parts", "reference", captions="captions")
+    places = EvaluationPaths(
+        store.url, "data", "reference/extractor", "parts", "reference", captions="captions"
+    )
     sample(SampleRequest(places, "attempt/model", 24, seed=0))
     metric = evaluate_family(EvaluateRequest(places, "attempt", "captioned", "out", published=False)).metrics
     found, names = metric["retrieval_top5"], split(store, "test").text.rows

@@ -95,11 +95,13 @@ def test_any_folder_is_judged_like_a_run(
     common = ["--data", "digits", "--store", str(shared.store), "--set", "extractor_epochs=1", "--json"]
     judged = json.loads(shared.call("evaluate", str(folder), *common, "--assume-independent").stdout)
     assert judged["images"] == 64 and judged["labelled"] and judged["preparation"] == "as they are"
-    assert {"frechet_distance", "kid", "recall", "label_accuracy", "memorised"} <= set(judged["metrics"])
+    assert {"frechet_distance", "kid", "recall", "conditional_accuracy", "memorization_rate"} <= set(
+        judged["metrics"]
+    )
     run = next(r["metrics"] for r in first["results"] if r["family"] == "vae")
-    for name in ("kid", "precision", "memorised"):
+    for name in ("kid", "precision", "memorization_rate"):
         assert judged["metrics"][name]["comparability"] == run[name]["comparability"]
-        assert judged["metrics"][name]["floor"] == run[name]["floor"]
+        assert judged["metrics"][name]["real_baseline"] == run[name]["real_baseline"]
     assert judged["metrics"]["frechet_distance"]["value"] < run["frechet_distance"]["value"], (
         "real digits are better"
     )

@@ -22,11 +22,11 @@ FOUND: dict[str, Any] = {
     "step": 1200,
     "attempt": 1,
     "title": "Mode collapse",
-    "evidence": {"min_diversity": 0.0812, "loss_d": "nan"},
+    "evidence": {"min_diversity": 0.0812, "discriminator_loss": "nan"},
     "action": "treated",
     "treatment": {"remedy": "minibatch discrimination", "back_to": 800},
 }
-SAID = "step 1200: mode collapse (diversity 0.0812, loss_d nan): "
+SAID = "step 1200: mode collapse (diversity 0.0812, discriminator_loss nan): "
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("sweep.search={momentum: }", "dcgan has no such hyperparameter"),
         ("sweep.search={lr: {low: 2, high: 1}}", "the range is empty"),
         ("sweep.search={lr: []}", "the list is empty"),
-        ("sweep.metric=rfid", "is not accepted"),
+        ("sweep.metric=reconstruction_fid", "is not accepted"),
         ("sweep.metric=mse", "mse compares images with what they should be, which dcgan is not told"),
         ("sweep.family=vae", "name the family to search, one of: dcgan"),
         (
@@ -40,7 +40,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("train.health=treat", "trials: train.health=treat changes settings"),
         ("train.setting_changes=[{step: 4, change: {lr: 0.1}}]", "trials: train.setting_changes"),
         (
-            "sweep={search: {lr: , beta1: [0.0, 0.5]}, searcher: grid, grid_points: 9, evaluations: 4, grace_period: 1}",
+            "sweep={search: {lr: , beta1: [0.0, 0.5]}, searcher: grid, grid_points: 9, evaluations: 4, "
+            "grace_period: 1}",
             "the grid has 18 points, of which sweep.trials=16 would leave some out",
         ),
         (

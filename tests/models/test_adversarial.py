@@ -34,7 +34,9 @@ pytestmark = pytest.mark.usefixtures("seeded")
 
 CARD = DataSpec(1, 8, 10)
 PIXELS = 64
-DEEP = DataSpec(1, 16)  # large enough for BatchNorm in DCGAN's discriminator, which its first layer is without
+DEEP = DataSpec(
+    1, 16
+)  # large enough for BatchNorm in DCGAN's discriminator, which its first layer is without
 ADVERSARIAL = [name for name, kind in FAMILIES.items() if issubclass(kind, Adversarial)]
 
 

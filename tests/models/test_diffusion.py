@@ -103,7 +103,11 @@ def test_every_combination_trains_and_samples(changes: dict[str, object]) -> Non
     (DataSpec(1, 8), {"space_to_depth": 3}, "space_to_depth=3 must divide"),
     (CLASSES, {"condition_dropout": 0}, "guidance_scale=1.5 needs .* condition_dropout=0 never trains"),
     (CLASSES, {"condition_dropout": 1}, "condition_dropout=1 never trains the condition"),
-    (DataSpec(1, 8), {"noise_schedule": "linear", "prediction": "v", "sampler_steps": 1001}, "more than the 1000 steps"),
+    (
+        DataSpec(1, 8),
+        {"noise_schedule": "linear", "prediction": "v", "sampler_steps": 1001},
+        "more than the 1000 steps",
+    ),
 ])  # fmt: skip
 def test_settings_that_do_not_fit_the_data_are_refused(
     card: DataSpec, changes: dict[str, object], match: str

@@ -33,7 +33,7 @@ SCRIPT = """
 import json, sys
 from components.cluster import resources
 from components.config.experiment import Experiment
-from components.data.card import DataCard
+from components.data.card import DatasetCard
 from components.families.resolve import resolved
 from components.pipeline import export, model_size
 from components.pipeline.graph import STAGES, inputs, planned
@@ -43,7 +43,7 @@ from components.store import Store
 from flows.start import check_stages
 from flows.tasks import TASKS
 
-card = DataCard(
+card = DatasetCard(
     name="x", title="X", source="", licence="", credit="", resolution=8, channels=1,
     labels=["a", "b"], counts={"train": 8, "validation": 8, "test": 8},
 )

@@ -58,7 +58,7 @@ RESULTS = st.builds(
     metrics=METRICS,
     checkpoints=CHECKPOINTS,
     selected_by=st.builds(Selection, metric=TEXT, n=st.integers()),
-    stability=st.builds(Stability, backslide=FINITE, best_step=st.integers()),
+    stability=st.builds(Stability, regression_ratio=FINITE, best_step=st.integers()),
     neighbours=st.none() | st.builds(Neighbours, distances=st.lists(FINITE, max_size=2)),
     curve=st.lists(NUMBERS, max_size=2),
 )

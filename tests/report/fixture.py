@@ -122,14 +122,14 @@ def grid(family: str, progress: float) -> bytes:
 
 
 def metric(
-    value, *, floor=None, extractor="classifier", n=1000, better="lower", recipe="a" * 16, spread=0.05
+    value, *, real_baseline=None, extractor="classifier", n=1000, better="lower", recipe="a" * 16, spread=0.05
 ) -> MetricResult:
     """A number as it was recorded before numbers carried their recipes."""
     return MetricResult(
         value=value,
         low=value * (1 - spread),
         high=value * (1 + spread),
-        real_baseline=floor,
+        real_baseline=real_baseline,
         n=n,
         extractor=extractor,
         extractor_hash="5f0c2b9e8d1a7c43" if extractor else None,
@@ -163,28 +163,32 @@ def generated(best: float, labelled: bool, n: int) -> Metrics:
     more = {"n": n, "recipe": "a" * 16 if n == 1000 else "b" * 16}
     higher = {"better": "higher", **more}
     metrics = {
-        "frechet_distance": judged("frechet_distance", best, floor=1.83, **more),
-        "kid": judged("kid", best / 880, floor=0.0004, **more),
-        "precision": judged("precision", 0.78 - best / 120, floor=0.764, **higher),
-        "recall": judged("recall", 0.75 - best / 80, floor=0.771, **higher),
-        "density": judged("density", 1.02 - best / 90, floor=1.01, **higher),
-        "coverage": judged("coverage", 0.97 - best / 60, floor=0.968, **higher),
-        "frechet_distance_unbiased": judged("frechet_distance_unbiased", best - 1.7, floor=0.11, **more),
-        "classifier_score": judged("classifier_score", 9.4 - best / 20, floor=9.41, **higher),
-        "memorised": judged("memorised", 0.031 - best / 2000, floor=0.01, spread=0.3, **more),
+        "frechet_distance": judged("frechet_distance", best, real_baseline=1.83, **more),
+        "kid": judged("kid", best / 880, real_baseline=0.0004, **more),
+        "precision": judged("precision", 0.78 - best / 120, real_baseline=0.764, **higher),
+        "recall": judged("recall", 0.75 - best / 80, real_baseline=0.771, **higher),
+        "density": judged("density", 1.02 - best / 90, real_baseline=1.01, **higher),
+        "coverage": judged("coverage", 0.97 - best / 60, real_baseline=0.968, **higher),
+        "frechet_distance_infinity": judged(
+            "frechet_distance_infinity", best - 1.7, real_baseline=0.11, **more
+        ),
+        "classifier_score": judged("classifier_score", 9.4 - best / 20, real_baseline=9.41, **higher),
+        "memorization_rate": judged(
+            "memorization_rate", 0.031 - best / 2000, real_baseline=0.01, spread=0.3, **more
+        ),
     }
     if labelled:
         accuracy, each = 0.981 - best / 400, {str(i): best / 700 + (i % 7) / 900 for i in range(10)}
         right = {label: 1 - value for label, value in each.items()}
         metrics |= {
-            "label_accuracy": judged(
-                "label_accuracy", accuracy, floor=0.978, spread=0.01, classes=right, **higher
+            "conditional_accuracy": judged(
+                "conditional_accuracy", accuracy, real_baseline=0.978, spread=0.01, classes=right, **higher
             ),
-            "classification_accuracy": judged(
-                "classification_accuracy", accuracy - 0.06, floor=0.96, spread=0.01, **higher
+            "cas": judged("cas", accuracy - 0.06, real_baseline=0.96, spread=0.01, **higher),
+            "class_kid": judged("class_kid", best / 700, real_baseline=0.0011, classes=each, **more),
+            "class_frechet_distance": judged(
+                "class_frechet_distance", best * 2.4, real_baseline=14.1, **more
             ),
-            "class_kid": judged("class_kid", best / 700, floor=0.0011, classes=each, **more),
-            "class_frechet_distance": judged("class_frechet_distance", best * 2.4, floor=14.1, **more),
         }
     return metrics
 
@@ -193,18 +197,26 @@ def reconstructed(best: float) -> Metrics:
     """All measures of a reconstructing family."""
     pixels = {"extractor": None}
     return {
-        "r_frechet_distance": judged("r_frechet_distance", best, floor=0.0),
-        "r_kid": judged("r_kid", best / 900, floor=0.0),
-        "mse": judged("mse", 0.0118, floor=0.0, **pixels),
-        "mae": judged("mae", 0.041, floor=0.0, **pixels),
+        "reconstruction_frechet_distance": judged("reconstruction_frechet_distance", best, real_baseline=0.0),
+        "reconstruction_kid": judged("reconstruction_kid", best / 900, real_baseline=0.0),
+        "mse": judged("mse", 0.0118, real_baseline=0.0, **pixels),
+        "mae": judged("mae", 0.041, real_baseline=0.0, **pixels),
         "psnr": judged("psnr", 19.3, better="higher", **pixels),
-        "ssim": judged("ssim", 0.871, floor=1.0, better="higher", spread=0.01, **pixels),
+        "ssim": judged("ssim", 0.871, real_baseline=1.0, better="higher", spread=0.01, **pixels),
     }
 
 
 def old(result: FamilyResult) -> FamilyResult:
     """A result without what later records have."""
-    first = ("r_frechet_distance", "r_kid", "mse", "psnr", "frechet_distance", "kid", "label_accuracy")
+    first = (
+        "reconstruction_frechet_distance",
+        "reconstruction_kid",
+        "mse",
+        "psnr",
+        "frechet_distance",
+        "kid",
+        "conditional_accuracy",
+    )
     later = {"recipe": {}, "interval": None, "classes": {}}
     metrics = {
         name: metric.model_copy(update=later) for name, metric in result.metrics.items() if name in first
@@ -407,7 +419,7 @@ def trained(store, family, state="ran", begin=0.0, last=1000, torn=False) -> Sta
 
 def variant(name: str, distance: float, change: dict, sheet: str, metrics: bool = True) -> Variant:
     measured = generated(distance, True, 250)
-    del measured["classification_accuracy"]
+    del measured["cas"]
     measured["frechet_distance"].note = "mostly bias: 250 images for 64 features; rank by kid"
     measured = measured if metrics else {}
     return Variant(name=name, change=change, metrics=measured, seconds_per_image=0.04, sheet=sheet)
@@ -636,18 +648,22 @@ def look(family: str, number: int, step: int) -> dict:
         "D(x)": 0.62 + 0.3 * ill,
         "D(G(z))": 0.38 - 0.3 * ill,
         "auc": 0.72 + 0.27 * ill,
-        "loss_d": 0.58 - 0.4 * ill,
-        "loss_g": 1.2 + 4 * ill,
-        "grad_d": 0.8 * (1 - 0.9 * ill),
-        "grad_g": 0.5 * math.exp(-7 * vanishes),
-        "weights_d": 22 + step / 60 + 20 * ill,
-        "weights_g": 31 + step / 80,
+        "discriminator_loss": 0.58 - 0.4 * ill,
+        "generator_loss": 1.2 + 4 * ill,
+        "discriminator_grad_norm": 0.8 * (1 - 0.9 * ill),
+        "generator_grad_norm": 0.5 * math.exp(-7 * vanishes),
+        "discriminator_weight_norm": 22 + step / 60 + 20 * ill,
+        "generator_weight_norm": 31 + step / 80,
         "diversity": (1 - math.exp(-step / 120)) * (1 - 0.85 * ill * (number == 1)),
-        "movement": 0.15 + 0.5 * math.exp(-step / 150),
+        "sample_drift": 0.15 + 0.5 * math.exp(-step / 150),
     }
     row = {"step": step, "attempt": number, "images": step * 128, "seconds": 0.13 * step + 40 * (number - 1)}
     row |= {f"health/{name}": value * rng.uniform(0.94, 1.0) for name, value in vitals.items()}
-    same = {"discriminator/loss": "loss_d", "discriminator/D(x)": "D(x)", "generator/score": "loss_g"}
+    same = {
+        "discriminator/loss": "discriminator_loss",
+        "discriminator/D(x)": "D(x)",
+        "generator/score": "generator_loss",
+    }
     return row | {term: row[f"health/{vital}"] for term, vital in same.items()}
 
 
@@ -686,7 +702,7 @@ def vanished() -> HealthEvent:
         disease="vanishing_gradients",
         title="Vanishing gradients",
         sentence="D is right on 99.1% of pairs.",
-        evidence={"auc": 0.991, "grad_g": 0.0004},
+        evidence={"auc": 0.991, "generator_grad_norm": 0.0004},
         action="treated",
         treatment=Treatment(
             remedy="fewer discriminator steps",
@@ -707,7 +723,7 @@ def ended() -> HealthEvent:
         disease=HOSTILE,
         title=f"Not finite {HOSTILE}",
         sentence=HOSTILE,
-        evidence={"loss_d": math.nan, HOSTILE: math.inf},
+        evidence={"discriminator_loss": math.nan, HOSTILE: math.inf},
         action="stopped",
         picture=f"../../../{HOSTILE}",
     )

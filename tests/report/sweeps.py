@@ -252,7 +252,7 @@ def confirmation() -> Confirmation:
         metric="frechet_distance",
         n=1000,
         split="test",
-        floor=0.3,
+        real_baseline=0.3,
         seeds=[101, 102, 103],
         winner=[1.52, 1.61, 1.49],
         default=[1.66, 1.58, 1.70],

@@ -257,7 +257,7 @@ def test_a_reader_at_work(browser, store, runs):
     assert int(seen["canvases"]) == 6 and "0" not in seen["painted"].split(",")
     assert seen["first"] == "step 0 of 1,000" and seen["second"] == "step 50 of 1,000"
     assert seen["order"] == "vae,dcgan,diffusion" and seen["sorted"] == "descending"
-    assert "floor 1.83" in seen["tip"] and "features classifier 5f0c2b9e" in seen["tip"]
+    assert "real images 1.83" in seen["tip"] and "features classifier 5f0c2b9e" in seen["tip"]
     assert seen["readout"].startswith("step 1,")
     # seven and five of the main measures, then all of both tasks
     assert (seen["calm"], seen["every"], seen["again"]) == ("12", "19", "12")

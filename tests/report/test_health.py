@@ -126,8 +126,8 @@ def test_advice_goes_by_vital():
     assert health.bands(Monitoring.read({"bands": fixture.BANDS | torn}).bands) == {
         "D(x)": [0.3, 0.7],
         "D(G(z))": [0.3, 0.7],
-        "loss_d": [0.5, 0.7],
-        "loss_g": [1.0, 2.0],
+        "discriminator_loss": [0.5, 0.7],
+        "generator_loss": [1.0, 2.0],
     }
 
 

@@ -139,10 +139,10 @@ def test_verdict_names_leader_of_each_task(store, runs):
     text = page(store, build_run(store, runs["done"])).text
     assert "All 4 families finished." in text
     assert (
-        "Generating: diffusion leads with Fréchet distance 9.61 (floor 1.83), ahead of dcgan with 14.2."
+        "Generating: diffusion leads with Fréchet distance 9.61 (real images 1.83), ahead of dcgan with 14.2."
         in text
     )
-    assert "Reconstructing: autoencoder reaches Fréchet distance 2.40 (floor 0)." in text
+    assert "Reconstructing: autoencoder reaches Fréchet distance 2.40 (perfect 0)." in text
 
 
 def test_failure_is_told_in_one_sentence(store, runs):
@@ -300,14 +300,23 @@ LOWER = {
     "fid",
     "frechet_distance",
     "kid",
-    "fid_unbiased",
-    "frechet_distance_unbiased",
+    "fid_infinity",
+    "frechet_distance_infinity",
     "class_fid",
     "class_kid",
 }
-LOWER |= {"class_frechet_distance", "memorised", "mse", "mae", "lpips", "rfid", "r_frechet_distance", "r_kid"}
+LOWER |= {
+    "class_frechet_distance",
+    "memorization_rate",
+    "mse",
+    "mae",
+    "lpips",
+    "reconstruction_fid",
+    "reconstruction_frechet_distance",
+    "reconstruction_kid",
+}
 HIGHER = {"precision", "recall", "density", "coverage", "inception_score", "classifier_score"}
-HIGHER |= {"label_accuracy", "classification_accuracy", "psnr", "ssim"}
+HIGHER |= {"conditional_accuracy", "cas", "psnr", "ssim"}
 
 
 def group(*results):
@@ -329,9 +338,17 @@ def test_every_measure_is_explained_and_points_the_right_way(name):
 
 def test_a_calm_table_shows_one_accuracy_and_no_warning():
     names = leaderboard.metric_names([fixture.result("diffusion", 9.0).metrics])
-    first = ["frechet_distance", "kid", "precision", "recall", "coverage", "label_accuracy", "memorised"]
+    first = [
+        "frechet_distance",
+        "kid",
+        "precision",
+        "recall",
+        "coverage",
+        "conditional_accuracy",
+        "memorization_rate",
+    ]
     assert [n for n in names if n in main(names, set())] == first
-    assert "classification_accuracy" in main([n for n in names if n != "label_accuracy"], set())
+    assert "cas" in main([n for n in names if n != "conditional_accuracy"], set())
     assert "recall" not in main(names, {"recall"})
     assert "frechet_distance" in main(names, set(names))  # something has to rank
     assert "unheard_of" in main(["kid", "unheard_of"], set())
@@ -348,13 +365,13 @@ def test_the_page_hides_what_the_calm_table_does_not_show(store, runs):
 def test_a_cell_has_its_unit_interval_and_bound():
     precision = cell(fixture.result("diffusion", 9.6), "precision")
     assert precision.text == "70.0\u00a0%" and precision.interval == "66.5 to 73.5"
-    assert precision.bound == "real" and precision.floor == "76.4\u00a0%"
-    assert cell(fixture.result("diffusion", 9.6), "kid").bound == "floor"
+    assert precision.bound == "real" and precision.real_baseline == "76.4\u00a0%"
+    assert cell(fixture.result("diffusion", 9.6), "kid").bound == "real_baseline"
     assert cell(fixture.result("autoencoder", 2.0), "ssim").bound == "ceiling"
 
 
 def test_a_tooltip_has_the_whole_recipe():
-    metric = fixture.judged("kid", 0.1, floor=0.01)
+    metric = fixture.judged("kid", 0.1, real_baseline=0.01)
     metric.recipe |= {"k": 3, "data_set": "mnist5k", "choice": 0, "originals": "0f" * 32}
     assert recipe(metric) == [
         ("features", "classifier 5f0c2b9e"),
@@ -375,7 +392,7 @@ def test_a_tooltip_has_the_whole_recipe():
     result = fixture.result("vae", 9.0)
     result.metrics["kid"] = metric.model_copy(update={"note": "few images"})
     shown = dict(cell(result, "kid").detail)
-    assert shown["interval"] == "0.0950 to 0.105" and shown["floor"] == "0.01"
+    assert shown["interval"] == "0.0950 to 0.105" and shown["real_baseline"] == "0.01"
     assert shown["beware"] == "few images" and shown["seeds"] == "image i from seed 1, i"
 
 
@@ -410,7 +427,7 @@ def test_old_records_make_a_page(store, runs):
     ids = {a.get("id") for _, a in html.tags}
     assert "leaderboard" in ids and not {"neighbours", "h-checkpoints"} & ids
     assert "Class by class" not in html.text and "A ring" not in html.text
-    assert "diffusion leads with Fréchet distance 9.61 (floor 1.83)" in html.text
+    assert "diffusion leads with Fréchet distance 9.61 (real images 1.83)" in html.text
     assert {family["kept"] for family in html.data["families"]} == {None}
 
 
@@ -514,7 +531,7 @@ def test_the_index_is_spared_recipes_and_secondary_measures(store, runs):
     assert "density" in metrics and not {"recipe", "classes", "interval"} & set(metrics["class_kid"])
     inline = page(store, rel).data
     shown = next(run for run in inline["runs"] if run["status"] == "done")["results"][-1]["metrics"]
-    assert "density" not in shown and shown["memorised"][0] == pytest.approx(0.0262, rel=1e-2)
+    assert "density" not in shown and shown["memorization_rate"][0] == pytest.approx(0.0262, rel=1e-2)
     assert inline["measures"]["recall"] == ["Recall", True]
 
 

@@ -54,7 +54,7 @@ def test_it_is_told_in_sentences(store, swept):
     )
     assert "2 trials side by side: 2 cores, 1 thread a trial." in html.text
     assert "a trial took 2.1\u00a0s in the mean, 4.0\u00a0s at most" in html.text
-    assert "Fréchet distance of 256 images against the validation split; floor 0.4" in html.text
+    assert "Fréchet distance of 256 images against the validation split; real images 0.4" in html.text
     assert "ASHA, after judgement 2 and 4: the best 1 in 2 go on" in html.text
     assert "Difference −0.107 (−0.310 to +0.0900)" in html.text and "1,000 images, test split" in html.text
 

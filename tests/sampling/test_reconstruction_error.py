@@ -30,7 +30,9 @@ def test_errors_are_squares_of_pixels_from_0_to_1_in_rising_order(monkeypatch: p
     known = reconstruction_error.validation_errors(Black(), Split(ShardedArray([images]), None), "cpu")
     assert known["values"] == pytest.approx([0, 0.04, 1]) and known["n"] == 3
     monkeypatch.setattr(reconstruction_error, "KEPT", 2)
-    assert reconstruction_error.validation_errors(Black(), Split(ShardedArray([images]), None), "cpu")["n"] == 2
+    assert (
+        reconstruction_error.validation_errors(Black(), Split(ShardedArray([images]), None), "cpu")["n"] == 2
+    )
 
 
 def test_a_model_keeps_its_mode() -> None:

@@ -44,7 +44,9 @@ def store(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     for split in ("train", "validation"):
         n = len(open_split(digits, split))
         for number, (start, length) in enumerate(ranges(n, 1024)):
-            encode(EncodeRequest(store.url, "data", f"{BELOW}/model", "latents", split, number, start, length))
+            encode(
+                EncodeRequest(store.url, "data", f"{BELOW}/model", "latents", split, number, start, length)
+            )
     fit(store, ABOVE, upstream={"autoencoder": f"{BELOW}/model"}, latents="latents")
     return store
 
@@ -67,7 +69,9 @@ def test_kept_latents_do_not_depend_on_how_they_are_shared_out(store: Store) -> 
     whole = open_sharded_array(Path(store.path("latents/validation")), "latents")[:]
     for number, (start, n) in enumerate(ranges(len(whole), 64)):
         encode(EncodeRequest(store.url, "data", f"{BELOW}/model", "again", "validation", number, start, n))
-    np.testing.assert_array_equal(open_sharded_array(Path(store.path("again/validation")), "latents")[:], whole)
+    np.testing.assert_array_equal(
+        open_sharded_array(Path(store.path("again/validation")), "latents")[:], whole
+    )
 
 
 def test_an_exported_model_needs_its_own_folder_alone(store: Store, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_the_best_judged_snapshot_is_kept_beside_the_last() -> None:
     averaged = {name: value for name, value in best.items() if "running" not in name and "num_b" not in name}
     for name, value in averaged.items():
         assert torch.equal(value, log.saved[8]["ema"][name]) and not torch.equal(value, last[name]), name
-    assert log.rows[-1]["judged/kid"] == 5.0
+    assert log.rows[-1]["snapshot/kid"] == 5.0
 
     resumed, _, again = judged("dcgan", resume=log.saved[12])
     assert again.control.best_step == 8 and again.control.curve == trained.control.curve

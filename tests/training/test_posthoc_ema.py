@@ -24,7 +24,15 @@ from components.training import inputs, job, posthoc_ema, request
 from components.training.ema import decay
 from components.training.log import NullLog
 from components.training.loop import train, try_posthoc_ema
-from components.training.posthoc_ema import TRACKED, Profile, PowerFunctionEMAs, exponent, inner, relative_length, solve
+from components.training.posthoc_ema import (
+    TRACKED,
+    PowerFunctionEMAs,
+    Profile,
+    exponent,
+    inner,
+    relative_length,
+    solve,
+)
 from models.family import Remedy
 from tests import tiny
 from tests.training.test_loop import Judged
@@ -113,7 +121,9 @@ class Wanderer(nn.Module):
         return torch.from_numpy(average)
 
 
-def remade(snapshots: int, lengths: tuple[float, ...], steps: int = 800) -> tuple[Wanderer, PowerFunctionEMAs, Any]:
+def remade(
+    snapshots: int, lengths: tuple[float, ...], steps: int = 800
+) -> tuple[Wanderer, PowerFunctionEMAs, Any]:
     walker = Wanderer(steps)
     tracks, stored = PowerFunctionEMAs(walker), []
     for step in range(1, steps + 1):

@@ -9,7 +9,7 @@ from torch import nn
 
 from components.data.batches import Batches
 from components.training.loop import train
-from models.family import Batch, DataSpec, Config, Family, Phase
+from models.family import Batch, Config, DataSpec, Family, Phase
 from tests import tiny
 
 

@@ -23,7 +23,7 @@ def pairs(*differences: float) -> list[Pair]:
 
 
 def test_a_gain_is_one_where_chance_does_not_explain_it() -> None:
-    found = duel("kid", pairs(-1.0, -1.1, -0.9), n=100, split="test", floor=0.1)
+    found = duel("kid", pairs(-1.0, -1.1, -0.9), n=100, split="test", real_baseline=0.1)
     assert found.says == "better" and found.difference.value == pytest.approx(-1.0)
     assert duel("kid", pairs(-1.0, 1.1, -0.3)).says == "no significant gain"
     assert duel("kid", pairs(1.0, 1.1, 0.9)).says == "worse"

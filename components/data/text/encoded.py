@@ -59,7 +59,9 @@ class SplitCaptions:
         return tokens, torch.from_numpy(np.asarray(self.table.mask[self.rows]))
 
 
-def write_captions(folder: Path, table: EncodedCaptions, rows: dict[str, np.ndarray], info: dict[str, Any]) -> None:
+def write_captions(
+    folder: Path, table: EncodedCaptions, rows: dict[str, np.ndarray], info: dict[str, Any]
+) -> None:
     """Write the captions of all splits into a folder."""
     text = Path(folder) / "text"
     text.mkdir(parents=True)

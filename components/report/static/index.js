@@ -24,9 +24,9 @@
     if (!key) return "other recipe or data version";
     return key === "extractor_hash" ? `other ${RECIPE[key]}` : `other ${RECIPE[key]}: ${metric[key]}`;
   };
-  /* A metric comes as [value, low, high, floor, recipe, note]: a thousand runs repeat the same few recipes. */
+  /* A metric comes as [value, low, high, real_baseline, recipe, note]: a thousand runs repeat the same few recipes. */
   const unpack = (metrics, recipes) => Object.fromEntries(Object.entries(metrics || {}).map(
-    ([name, [value, low, high, floor, recipe, note]]) => [name, { value, low, high, floor, note, ...recipes[recipe] }]));
+    ([name, [value, low, high, real_baseline, recipe, note]]) => [name, { value, low, high, real_baseline, note, ...recipes[recipe] }]));
 
   // ---------------------------------------------------------------- tables by page
 
@@ -67,7 +67,7 @@
   const leaderRow = (row, rank, metric, reference) => {
     const { result, run, m, off, also } = row, when = day(run.started) + (run.smoke ? ", smoke" : "") + (also ? `, and ${number(also)} more` : "");
     return el("tr", { class: off ? "off" : null }, el("td", { class: "rank" }, off ? "–" : String(rank)), el("th", { scope: "row" }, result.family),
-      valueCell(row, metric, reference), cell(showMetric(metric, m.floor)), cell(number(m.n)), cell(count(result.parameters)),
+      valueCell(row, metric, reference), cell(showMetric(metric, m.real_baseline)), cell(number(m.n)), cell(count(result.parameters)),
       cell(duration(result.train_seconds)), cell(number(result.samples_per_second)), el("td", {}, runLink(run), el("small", {}, when)));
   };
   const referenceNote = (reference) => {
@@ -76,7 +76,7 @@
       reference.split ? `${reference.split} split` : null,
     ].filter(Boolean) : [];
     if (!parts.length) return null;
-    const text = `${parts.join(", ")}, as in the newest full run. The floor is what real images score against real images.`;
+    const text = `${parts.join(", ")}, as in the newest full run. The real_baseline is what real images score against real images.`;
     return el("div", {}, el("dt", {}, "Measured with"), el("dd", {}, text));
   };
   const taskOf = ({ result }) => result.task || "generate";

@@ -102,11 +102,11 @@
 
   const VITALS = [
     { title: "D on images and on samples", vitals: ["D(x)", "D(G(z))"] },
-    { title: "Losses of D and G", vitals: ["loss_d", "loss_g"] },
+    { title: "Losses of D and G", vitals: ["discriminator_loss", "generator_loss"] },
     { title: "Share of pairs D ranks right", vitals: ["auc"], level: 0.5, yRange: [0, 1] },
-    { title: "Gradient norms", vitals: ["grad_d", "grad_g"], logY: true },
-    { title: "Weight norms", vitals: ["weights_d", "weights_g"] },
-    { title: "Diversity and movement of samples", vitals: ["diversity", "movement"], yRange: [0, 1] },
+    { title: "Gradient norms", vitals: ["discriminator_grad_norm", "generator_grad_norm"], logY: true },
+    { title: "Weight norms", vitals: ["discriminator_weight_norm", "generator_weight_norm"] },
+    { title: "Diversity and movement of samples", vitals: ["diversity", "sample_drift"], yRange: [0, 1] },
   ];
   const networkOf = (vital) => vital.replace("loss_", "").replace(/^([dg])$/, (c) => c.toUpperCase());
   /* The bands of advice for a plot; one where all its lines have the same. */
@@ -218,12 +218,12 @@
   const seriesOf = (lines, name) => lines.map((line, i) => ({ name: line.name || name, code: code(i), marks: true, points: line.points }));
   const levelPatch = () => svg("svg", { viewBox: "0 0 22 10", "aria-hidden": "true" }, svg("line", { class: "even", x1: 0, x2: 22, y1: 5, y2: 5 }));
   const ablationPlot = (place, plot) => {
-    const series = seriesOf(plot.lines, plot.title), floor = isNumber(plot.floor) ? [plot.floor] : [];
+    const series = seriesOf(plot.lines, plot.title), real_baseline = isNumber(plot.real_baseline) ? [plot.real_baseline] : [];
     const bound = floor.map((y) => `${plot.bound} ${decimal(y)}`).join(), better = `${plot.better[0].toUpperCase()}${plot.better.slice(1)}`;
-    const positive = series.flatMap((s) => s.points.map((p) => p[1])).concat(floor).every((y) => y > 0);
+    const positive = series.flatMap((s) => s.points.map((p) => p[1])).concat(real_baseline).every((y) => y > 0);
     const legend = [...namesOf(series), bound ? el("span", {}, levelPatch(), bound) : null];
     framed(place, plot.title, "", legend, (box, readout, width) => lineChart(box, readout, {
-      series, width, height: 240, xLabel: plot.x, logX: plot.log, logY: plot.better === "lower" && positive, level: plot.floor, yRange: floor,
+      series, width, height: 240, xLabel: plot.x, logX: plot.log, logY: plot.better === "lower" && positive, level: plot.real_baseline, yRange: real_baseline,
       xTicks: fewTicks(series), label: `${plot.title} against ${plot.x}, ${place.dataset.study}; the table of numbers has the values`,
       say: sayPoints(plot.x, series, bound), idle: `${better} is better. Hover or focus to read values.`,
     }));

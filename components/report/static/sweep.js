@@ -198,7 +198,7 @@ Atelier.drawSweeps = (sweeps) => {
       const pad = { left, right: 14, top, bottom: 38 }, [x0, x1] = logX ? apart(...extent(xs), true) : [Math.min(0, ...xs), Math.max(...xs, 1e-9)], [y0, y1] = roomy(ys, logY);
       const X = scale(x0, x1, pad.left, width - pad.right, logX), Y = scale(y0, y1, height - pad.bottom, pad.top, logY), plot = drawing(width, height, label);
       axes(plot, { X, Y, pad, width, height, xLabel, yLabel, yMarks: ticks(y0, y1, logY, 5), xMarks: xTicks || ticks(x0, x1, logX, Math.max(3, Math.floor((width - pad.left - pad.right) / 90))) });
-      if (isNumber(sweep.floor) && sweep.floor >= y0 && sweep.floor <= y1) plot.append(svg("line", { class: "even", x1: pad.left, x2: width - pad.right, y1: Y(sweep.floor), y2: Y(sweep.floor) }, svg("title", {}, `${sweep.bound} ${decimal(sweep.floor)}`)));
+      if (isNumber(sweep.real_baseline) && sweep.real_baseline >= y0 && sweep.real_baseline <= y1) plot.append(svg("line", { class: "even", x1: pad.left, x2: width - pad.right, y1: Y(sweep.real_baseline), y2: Y(sweep.real_baseline) }, svg("title", {}, `${sweep.bound} ${decimal(sweep.real_baseline)}`)));
       return { plot, X, Y, pad };
     };
     const dot = (trial, x, y, shape = 0, r = 3.2) => { const node = marker(shape, x, y, r, `dot ${trial.cls}`); node.dataset.trial = trial.n; node.append(svg("title", {}, describe(trial))); return node; };

@@ -5,9 +5,9 @@ doctor reads these and the other vitals of a training (means since its last look
 
     D(x), D(G(z))         D's mean output on images and on samples
     auc                   share of pairs in which D ranks the image above the sample; 0.5 is chance
-    loss_d, loss_g        the two losses
-    grad_d, grad_g        norms of the two gradients
-    weights_d, weights_g  norms of the two networks' weights
+    discriminator_loss, generator_loss        the two losses
+    discriminator_grad_norm, generator_grad_norm        norms of the two gradients
+    discriminator_weight_norm, generator_weight_norm  norms of the two networks' weights
     diversity, movement   what the probe measured
 
 A rule is a function of the history of looks that gives its evidence where it sees a disease, and is silent

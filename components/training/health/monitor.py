@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from components.config.train import Train
 from components.records.health import Monitoring
-from components.training.health.detector import Diagnosis, AnomalyDetector
+from components.training.health.detector import AnomalyDetector, Diagnosis
 from models.family import DISCRIMINATOR, GENERATOR, Phase
 
 SIDES = {"d": DISCRIMINATOR, "g": GENERATOR}
@@ -79,10 +79,10 @@ class HealthMonitor:
             "D(x)": f"{d}/D(x)",
             "D(G(z))": f"{d}/D(G(z))",
             "auc": f"{d}/auc",
-            "loss_d": f"{d}/loss",
-            "loss_g": f"{g}/score",
-            "grad_d": f"{d}/grad_norm",
-            "grad_g": f"{g}/grad_norm",
+            "discriminator_loss": f"{d}/loss",
+            "generator_loss": f"{g}/score",
+            "discriminator_grad_norm": f"{d}/grad_norm",
+            "generator_grad_norm": f"{g}/grad_norm",
         }
         return {vital: means[key] for vital, key in keys.items() if key in means}
 

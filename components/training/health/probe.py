@@ -51,7 +51,7 @@ class Probe:
         values = {"diversity": self.diversity(vectors)}
         if last is not None:
             moved = np.linalg.norm(vectors - last.numpy(), axis=1).mean()
-            values["movement"] = float(moved) / self.diversity.mean_distance
+            values["sample_drift"] = float(moved) / self.diversity.mean_distance
         return values
 
     def state(self) -> dict[str, Tensor]:

@@ -81,8 +81,10 @@ def non_finite(history: History) -> Evidence | None:
 
 # Times the first level; of healthy runs, weights double, losses grow sevenfold, gradients thirtyfold at most.
 RUN_OFF = {
-    **dict.fromkeys(("weights_d", "weights_g"), 20.0),
-    **dict.fromkeys(("loss_d", "loss_g", "grad_d", "grad_g"), 1000.0),
+    **dict.fromkeys(("discriminator_weight_norm", "generator_weight_norm"), 20.0),
+    **dict.fromkeys(
+        ("discriminator_loss", "generator_loss", "discriminator_grad_norm", "generator_grad_norm"), 1000.0
+    ),
 }
 
 
@@ -105,7 +107,7 @@ THROWN_WITHIN = 12  # looks ago
 
 def thrown(history: History) -> Evidence | None:
     """D's loss leapt, and since then its weights have stayed elsewhere: its steps are too large."""
-    losses, weights = history.of("loss_d"), history.of("weights_d")
+    losses, weights = history.of("discriminator_loss"), history.of("discriminator_weight_norm")
     late = losses[-THROWN_WITHIN:]
     if len(losses) != len(weights) or len(losses) < 2 * THROWN_WITHIN:
         return None
@@ -113,7 +115,7 @@ def thrown(history: History) -> Evidence | None:
     usual = abs(median(losses[:leap]))
     grown = weights[-1] / weights[leap - 2]
     if losses[leap] > THROWN_LOSS * max(usual, 0.02) and grown > THROWN_WEIGHTS:
-        return {"loss_d": losses[leap], "usual_loss_d": usual, "weights_d_grown": grown}
+        return {"discriminator_loss": losses[leap], "usual_loss": usual, "weight_growth": grown}
     return None
 
 
@@ -124,17 +126,17 @@ STILL = 0.2  # movement in 50 steps; converged points 0.08, digits in healthy tr
 
 def alike(history: History) -> Evidence | None:
     """The samples are hardly more diverse than one image, be it always another one."""
-    return levels(history, "diversity", "movement") if history.recent_level("diversity") < ALIKE else None
+    return levels(history, "diversity", "sample_drift") if history.recent_level("diversity") < ALIKE else None
 
 
 def few(history: History) -> Evidence | None:
     """The samples show a part of what images show."""
-    return levels(history, "diversity", "movement") if history.recent_level("diversity") < FEW else None
+    return levels(history, "diversity", "sample_drift") if history.recent_level("diversity") < FEW else None
 
 
 def few_and_still(history: History) -> Evidence | None:
     """As `few`, and they no longer move, so that waiting will not help."""
-    return few(history) if history.recent_level("movement") < STILL else None
+    return few(history) if history.recent_level("sample_drift") < STILL else None
 
 
 SURE = 0.98  # auc; a discriminator that sees batches is as sure and teaches well, so this is not enough
@@ -144,10 +146,10 @@ FAINT = 0.05  # of the largest gradient so far
 
 def vanishing_gradients(history: History) -> Evidence | None:
     """D is always right and G's gradient has all but gone. Arjovsky & Bottou 2017, Thm. 2.4."""
-    auc, grad = history.recent_level("auc"), history.recent_level("grad_g")
-    most = max(history.of("grad_g"), default=math.nan)
+    auc, grad = history.recent_level("auc"), history.recent_level("generator_grad_norm")
+    most = max(history.of("generator_grad_norm"), default=math.nan)
     if auc > SURE and grad < FAINT * most:
-        return {"auc": auc, "grad_g": grad, "largest_grad_g": most}
+        return {"auc": auc, "generator_grad_norm": grad, "largest_grad_norm": most}
     return None
 
 
@@ -156,7 +158,7 @@ FOOLED = 0.4  # auc; healthy games stay above 0.46
 
 def generator_too_strong(history: History) -> Evidence | None:
     """D takes samples for images more often than not: it lags behind G."""
-    return levels(history, "auc", "loss_d") if history.recent_level("auc") < FOOLED else None
+    return levels(history, "auc", "discriminator_loss") if history.recent_level("auc") < FOOLED else None
 
 
 SWING = 0.1  # of auc; healthy 0.01 to 0.06, absurd momenta 0.1 to 0.25
@@ -166,13 +168,13 @@ SWINGS = 12  # looks
 
 def oscillation(history: History) -> Evidence | None:
     """D's advantage swings to and fro, and the samples move with it."""
-    auc, moved = history.of("auc", SWINGS + 1), history.recent_level("movement")
+    auc, moved = history.of("auc", SWINGS + 1), history.recent_level("sample_drift")
     if len(auc) <= SWINGS or moved < STILL / 2:
         return None
     # A trend spreads values, but not differences, which spread sqrt(2) times as far as independent values.
     to_and_fro = spread([b - a for a, b in itertools.pairwise(auc)]) / math.sqrt(2)
     swing = min(spread(auc), to_and_fro)
-    return {"auc_swing": swing, **levels(history, "auc", "movement")} if swing > SWING else None
+    return {"auc_swing": swing, **levels(history, "auc", "sample_drift")} if swing > SWING else None
 
 
 @dataclass(frozen=True)
@@ -193,14 +195,15 @@ RULES = (
         "divergence",
         thrown,
         4,
-        "D's loss leapt from {usual_loss_d:.3g} to {loss_d:.3g}, and its weights are {weights_d_grown:.2g} "
-        "times what they were.",
+        "D's loss leapt from {usual_loss:.3g} to {discriminator_loss:.3g}, and its weights are "
+        "{weight_growth:.2g} times what they were.",
     ),
     Rule(
         "vanishing_gradients",
         vanishing_gradients,
         8,
-        "D is right about {auc:.1%} of pairs; G's gradient fell from {largest_grad_g:.2g} to {grad_g:.2g}.",
+        "D is right about {auc:.1%} of pairs; G's gradient fell from {largest_grad_norm:.2g} to "
+        "{generator_grad_norm:.2g}.",
     ),
     Rule(
         "oscillation",

@@ -152,7 +152,9 @@ def test_an_older_version_is_found_by_commit_tag_and_hash(home, tmp_path):
         folder, version = dvc.snapshot(home, "mine", revision)
         assert version == old and sum(DatasetCard.read(folder).counts.values()) == 30
     assert dvc.snapshot(home, "mine")[1] == dvc.snapshot(home, "mine", "v2")[1] == new
-    assert pins.pinned(home, "mine") == new and sum(DatasetCard.read(home / "data/mine").counts.values()) == 35
+    assert (
+        pins.pinned(home, "mine") == new and sum(DatasetCard.read(home / "data/mine").counts.values()) == 35
+    )
     rows = versions(home, "mine")
     assert [row["version"] for row in rows] == [new, old] and [row["current"] for row in rows] == [
         True,

@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 import torch
 
-from components.training.health.detector import TITLES, Diagnosis, AnomalyDetector
+from components.training.health.detector import TITLES, AnomalyDetector, Diagnosis
 from components.training.health.rules import GONE, RULES, WARM_UP
 
 WELL = {
     "D(x)": 0.56,
     "D(G(z))": 0.44,
     "auc": 0.75,
-    "loss_d": 0.6,
-    "loss_g": 0.9,
-    "grad_d": 0.5,
-    "grad_g": 1.0,
-    "weights_d": 10.0,
-    "weights_g": 9.0,
+    "discriminator_loss": 0.6,
+    "generator_loss": 0.9,
+    "discriminator_grad_norm": 0.5,
+    "generator_grad_norm": 1.0,
+    "discriminator_weight_norm": 10.0,
+    "generator_weight_norm": 9.0,
     "diversity": 1.0,
-    "movement": 0.1,
+    "sample_drift": 0.1,
 }
 
 Changes = Callable[[int], Mapping[str, float]]
@@ -51,26 +51,29 @@ def follow(
 
 
 def fading(look: int) -> Mapping[str, float]:
-    return {"auc": 1.0, "grad_g": 2.0 * 0.7**look}
+    return {"auc": 1.0, "generator_grad_norm": 2.0 * 0.7**look}
 
 
 def leaping(look: int) -> Mapping[str, float]:
-    thrown = {"weights_d": 20.0} if look >= 30 else {}
-    return thrown | ({"loss_d": 15.0} if look == 30 else {})
+    thrown = {"discriminator_weight_norm": 20.0} if look >= 30 else {}
+    return thrown | ({"discriminator_loss": 15.0} if look == 30 else {})
 
 
 SICK: dict[str, tuple[str, Changes]] = {
-    "all samples alike, always another one": ("mode_collapse", lambda i: {"diversity": 0.1, "movement": 1.0}),
-    "half of the modes, for good": ("mode_collapse", lambda i: {"diversity": 0.5, "movement": 0.03}),
-    "few modes, for long": ("mode_collapse", lambda i: {"diversity": 0.5, "movement": 0.9}),
+    "all samples alike, always another one": (
+        "mode_collapse",
+        lambda i: {"diversity": 0.1, "sample_drift": 1.0},
+    ),
+    "half of the modes, for good": ("mode_collapse", lambda i: {"diversity": 0.5, "sample_drift": 0.03}),
+    "few modes, for long": ("mode_collapse", lambda i: {"diversity": 0.5, "sample_drift": 0.9}),
     "D is sure and G has no gradient": ("vanishing_gradients", fading),
-    "D is mistaken": ("generator_too_strong", lambda i: {"auc": 0.3, "loss_d": 1.2}),
+    "D is mistaken": ("generator_too_strong", lambda i: {"auc": 0.3, "discriminator_loss": 1.2}),
     "D wins and loses in turn": (
         "oscillation",
-        lambda i: {"auc": 0.7 + 0.2 * math.sin(2 * i), "movement": 0.8},
+        lambda i: {"auc": 0.7 + 0.2 * math.sin(2 * i), "sample_drift": 0.8},
     ),
-    "weights run off": ("divergence", lambda i: {"weights_g": 9.0 * 1.2**i}),
-    "losses run off": ("divergence", lambda i: {"loss_g": 1.5**i}),
+    "weights run off": ("divergence", lambda i: {"generator_weight_norm": 9.0 * 1.2**i}),
+    "losses run off": ("divergence", lambda i: {"generator_loss": 1.5**i}),
     "D leaps away": ("divergence", leaping),
 }
 
@@ -98,7 +101,7 @@ def test_a_number_that_is_none_is_told_at_once(vital: str, value: float) -> None
 
 def test_a_disease_is_told_again_after_it_was_gone() -> None:
     doctor = AnomalyDetector()
-    narrow: Changes = lambda i: {"diversity": 0.4, "movement": 0.02}  # noqa: E731
+    narrow: Changes = lambda i: {"diversity": 0.4, "sample_drift": 0.02}  # noqa: E731
     assert len(follow(narrow, 40, doctor)) == 1
     assert not follow(nothing, GONE // 2, doctor) and not follow(narrow, 40, doctor)
     assert not follow(nothing, 2 * GONE, doctor) and len(follow(narrow, 40, doctor)) == 1
@@ -109,7 +112,7 @@ def test_only_a_look_without_any_evidence_is_healthy() -> None:
     assert not follow(nothing, WARM_UP, doctor) and not doctor.healthy  # too early to say
     follow(nothing, 10, doctor)
     assert doctor.healthy
-    assert not follow(lambda i: {"diversity": 0.4, "movement": 0.02}, 5, doctor) and not doctor.healthy
+    assert not follow(lambda i: {"diversity": 0.4, "sample_drift": 0.02}, 5, doctor) and not doctor.healthy
 
 
 @pytest.mark.parametrize("cut", [3, 12, 29, 45])

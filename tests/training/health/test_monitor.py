@@ -21,7 +21,7 @@ from components.sampling.conditions import FixedConditions
 from components.store import Store
 from components.store.uploader import Uploader
 from components.training.distributed import Group
-from components.training.health.detector import Diagnosis, AnomalyDetector
+from components.training.health.detector import AnomalyDetector, Diagnosis
 from components.training.health.monitor import sides_of
 from components.training.health.probe import Probe
 from components.training.log import NullLog

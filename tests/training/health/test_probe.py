@@ -45,7 +45,9 @@ def classes() -> tuple[Tensor, float]:
 
 def probe_of(centres: Tensor, std: float, seed: int = 0) -> Probe:
     real = Modes(centres, std).sample(Batch(512), Noise(range(1000, 1512))).detach()
-    return Probe(FixedConditions(DataSpec(centres.shape[1], 1)), lambda x: x.flatten(1), real, n=128, seed=seed)
+    return Probe(
+        FixedConditions(DataSpec(centres.shape[1], 1)), lambda x: x.flatten(1), real, n=128, seed=seed
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,9 +72,9 @@ def test_noise_is_as_diverse_as_images_or_more() -> None:
 def test_movement_of_samples_that_stand_and_of_samples_that_move() -> None:
     centres, std = ring()
     probe, shift = probe_of(centres, std), 0.3
-    assert "movement" not in probe(Modes(centres, std))
-    assert probe(Modes(centres, std))["movement"] == 0
-    moved = probe(Modes(centres + torch.tensor([shift, 0.0]), std))["movement"]
+    assert "sample_drift" not in probe(Modes(centres, std))
+    assert probe(Modes(centres, std))["sample_drift"] == 0
+    moved = probe(Modes(centres + torch.tensor([shift, 0.0]), std))["sample_drift"]
     assert moved == pytest.approx(shift / probe.diversity.mean_distance, rel=1e-5)
 
 

@@ -12,18 +12,20 @@ HARMLESS: dict[str, Changes] = {
     "outside of the textbook's bands": lambda i: {
         "D(x)": 0.95,
         "D(G(z))": 0.05,
-        "loss_d": 0.1,
-        "loss_g": 4.0,
+        "discriminator_loss": 0.1,
+        "generator_loss": 4.0,
     },
-    "a sure D that teaches": lambda i: {"auc": 0.999, "loss_d": 0.05},
-    "a gradient that fades as the game ends": lambda i: {"auc": 0.5, "grad_g": 0.9**i},
-    "one look among many": lambda i: {"diversity": 0.1, "auc": 0.2, "loss_g": 1e4} if i % 12 == 0 else {},
-    "a slow beginning": lambda i: {"diversity": min(1, 0.05 * i), "movement": 1.5 if i < 25 else 0.1},
+    "a sure D that teaches": lambda i: {"auc": 0.999, "discriminator_loss": 0.05},
+    "a gradient that fades as the game ends": lambda i: {"auc": 0.5, "generator_grad_norm": 0.9**i},
+    "one look among many": lambda i: (
+        {"diversity": 0.1, "auc": 0.2, "generator_loss": 1e4} if i % 12 == 0 else {}
+    ),
+    "a slow beginning": lambda i: {"diversity": min(1, 0.05 * i), "sample_drift": 1.5 if i < 25 else 0.1},
     "D's advantage grows": lambda i: {"auc": min(0.99, 0.5 + 0.015 * i)},
-    "weights grow": lambda i: {"weights_d": 10.0 + i, "weights_g": 9.0 + i},
-    "D's loss leaps and nothing stays of it": lambda i: {"loss_d": 15.0} if i == 30 else {},
+    "weights grow": lambda i: {"discriminator_weight_norm": 10.0 + i, "generator_weight_norm": 9.0 + i},
+    "D's loss leaps and nothing stays of it": lambda i: {"discriminator_loss": 15.0} if i == 30 else {},
     "D's advantage rises at once": lambda i: {"auc": 0.55 if i < 30 else 0.9},
-    "restless and diverse": lambda i: {"movement": 1.2},
+    "restless and diverse": lambda i: {"sample_drift": 1.2},
 }
 
 
@@ -35,13 +37,14 @@ def test_evidence_that_does_not_last_is_none(changes: Changes) -> None:
 
 def test_a_family_with_few_vitals_is_left_alone() -> None:
     doctor = AnomalyDetector()
-    assert not any(doctor.examine(i, {"loss_g": 1 / (1 + i)}) for i in range(60))
+    assert not any(doctor.examine(i, {"generator_loss": 1 / (1 + i)}) for i in range(60))
     assert not any(AnomalyDetector().examine(i, {}) for i in range(60))
 
 
 def test_without_a_probe_what_needs_none_is_still_seen() -> None:
     doctor = AnomalyDetector()
     looks = (
-        {k: v for k, v in vitals(i, leaping).items() if k not in ("diversity", "movement")} for i in range(60)
+        {k: v for k, v in vitals(i, leaping).items() if k not in ("diversity", "sample_drift")}
+        for i in range(60)
     )
     assert [d.disease for i, look in enumerate(looks) if (d := doctor.examine(i, look))] == ["divergence"]
