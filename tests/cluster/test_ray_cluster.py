@@ -46,8 +46,8 @@ def test_a_stopped_process_reports_nothing_more_and_joins_no_cluster(monkeypatch
 
 
 def test_jobs_are_functions_or_their_names() -> None:
-    assert ray_cluster._done(divmod, 7, 2) == (3, 1)
-    assert ray_cluster._done("components.common.chunks:ranges", 5, 3) == [(0, 3), (3, 2)]
+    assert ray_cluster._run(divmod, 7, 2) == (3, 1)
+    assert ray_cluster._run("components.common.chunks:ranges", 5, 3) == [(0, 3), (3, 2)]
 
 
 def test_what_the_cluster_could_never_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.common.errors import InputError
-from components.data.sources.listing import Found, local_folder, scan
+from components.data.sources.listing import Files, local_folder, scan
 
 
 def test_files_are_sorted_into_images_others_and_those_refused(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_files_are_sorted_into_images_others_and_those_refused(tmp_path: Path) -
     (root / "gone.png").symlink_to(root / "nothing.png")
     (root / "linked").symlink_to(root / "a")
     os.mkfifo(root / "pipe.png")
-    found = Found()
+    found = Files()
     scan(root, found)
     assert found.paths == ["b.PNG", "a/c.jpg"]
     reasons = dict(found.skipped)
@@ -36,7 +36,7 @@ def test_files_are_sorted_into_images_others_and_those_refused(tmp_path: Path) -
 def test_a_source_is_an_existing_folder(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    assert local_folder(f"file://{tmp_path}", tmp_path / "mirror", Found(), None) == tmp_path
+    assert local_folder(f"file://{tmp_path}", tmp_path / "mirror", Files(), None) == tmp_path
     for source, words in ((tmp_path / "nothing", "does not exist"), (file, "is a file")):
         with pytest.raises(InputError, match=words):
-            local_folder(source, tmp_path / "mirror", Found(), None)
+            local_folder(source, tmp_path / "mirror", Files(), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.data.sources.names import clean, is_control, shown
+from components.data.sources.names import clean, displayed, is_control
 
 
 @given(st.text() | st.text(alphabet=st.characters(categories=["Cc", "Cs", "Zl", "Zp", "Cf"])))
@@ -19,5 +19,5 @@ def test_a_clean_name_can_be_printed_on_one_line(name: str) -> None:
 
 @given(st.text(max_size=600))
 def test_a_path_for_people_is_not_endless(path: str) -> None:
-    made = shown(path)
+    made = displayed(path)
     assert len(made) <= 200 and (len(path) > 200 or made == clean(path))
