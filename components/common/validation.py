@@ -2,9 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pydantic import BaseModel, ValidationError
+
+RENAMED = {  # former key -> its new names, which depend on the section
+    "blocks": ("num_res_blocks",),
+    "clip": ("clip_grad_norm", "clip_denoised"),
+    "codes": ("codebook_size",),
+    "diversity": ("min_diversity",),
+    "ema_lengths": ("ema_sigma_rel",),
+    "ema_ramp_up": ("ema_rampup_ratio",),
+    "factor": ("reduction_factor", "downsampling"),
+    "final_samples": ("finalist_samples",),
+    "flips": ("horizontal_flip",),
+    "fresh_seeds": ("confirmation_seeds",),
+    "grace": ("grace_period",),
+    "guidance": ("guidance_scale",),
+    "held_out": ("held_out_classes",),
+    "judge_samples": ("snapshot_samples",),
+    "judgements": ("evaluations",),
+    "keep": ("select",),
+    "milestones": ("setting_changes",),
+    "multipliers": ("channel_multipliers",),
+    "points": ("grid_points",),
+    "prefer": ("objective",),
+    "process": ("noise_schedule",),
+    "quantise": ("quantizer",),
+    "repeats": ("seeds_per_finalist",),
+    "sample_grids": ("num_snapshots",),
+    "shards": ("micro_batches",),
+    "side_by_side": ("max_concurrent_trials",),
+    "spacing": ("timestep_spacing",),
+    "study_samples": ("ablation_samples",),
+    "target": ("prediction",),
+    "threads": ("torch_threads",),
+    "time_mean": ("timestep_mean",),
+    "time_std": ("timestep_std",),
+    "times": ("timestep_sampling",),
+    "treatments": ("max_treatments",),
+    "uses": ("latent_analysis",),
+}
 
 
 def explain(error: ValidationError, prefix: str, model: type[BaseModel]) -> str:
@@ -18,13 +56,22 @@ def explain(error: ValidationError, prefix: str, model: type[BaseModel]) -> str:
     first = error.errors()[0]
     path = ".".join(str(part) for part in ((prefix,) if prefix else ()) + first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"unknown key {path}; known here: {', '.join(_fields(model, first['loc'][:-1]))}"
+        fields = _fields(model, first["loc"][:-1])
+        if new := renamed(str(first["loc"][-1]), fields):
+            return f"unknown key {path}; it is now called {new}"
+        return f"unknown key {path}; known here: {', '.join(fields)}"
     if first["type"] == "missing":
         return f"{path} is missing"
     message = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
         return f"{prefix}: {message}" if prefix else message
     return f"{path}={first['input']!r} is not accepted: {message[0].lower()}{message[1:]}"
+
+
+def renamed(key: str, fields: Collection[str]) -> str | None:
+    """Return the new name of a key that was renamed, such as `train.clip`, if it is among `fields`."""
+    section, dot, name = key.rpartition(".")
+    return next((new for name in RENAMED.get(name, ()) if (new := section + dot + name) in fields), None)
 
 
 def _fields(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:

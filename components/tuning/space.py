@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from components.common.errors import InputError
-from components.common.validation import explain
+from components.common.validation import explain, renamed
 from components.config.train import NOT_SEMANTIC, Train
 from components.records.sweep import SearchedHyperparameter, Winner
 from components.records.trial import ScheduleEntry, Values
@@ -144,6 +144,8 @@ class _Base:
         fields = {TRAIN + n: f for n, f in Train.model_fields.items() if n not in NOT_SEMANTIC}
         fields |= self.config.model_fields
         if name not in fields:
+            if new := renamed(name, fields):
+                raise InputError(f"search.{name} is now called {new}")
             raise InputError(
                 f"search.{name}: {self.family} has no such hyperparameter; searchable: "
                 f"{', '.join(self.declared)}, and with values given any other of its settings"

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from components.common.validation import explain
+from components.common.validation import RENAMED, explain
+from components.config.evaluate import Evaluate
+from components.config.experiment import Data
+from components.config.sweep import Sweep
+from components.config.train import Train
+from models.diffusion_config import DiffusionConfig
+from models.registry import FAMILIES
 
 
 class Inner(BaseModel):
@@ -45,3 +51,28 @@ def test_the_first_mistake_is_named_with_its_place(content: dict[str, Any], sent
     with pytest.raises(ValidationError) as raised:
         Outer(**content)
     assert explain(raised.value, "top", Outer) == sentence
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "name"),
+    [
+        (Train, "shards", "micro_batches"),
+        (Train, "clip", "clip_grad_norm"),
+        (DiffusionConfig, "clip", "clip_denoised"),
+        (Evaluate, "uses", "latent_analysis"),
+        (Data, "flips", "horizontal_flip"),
+    ],
+)
+def test_a_key_that_was_renamed_says_its_new_name(model: type[BaseModel], key: str, name: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        model(**{key: 1})
+    assert explain(raised.value, "top", model) == f"unknown key top.{key}; it is now called {name}"
+
+
+def test_new_names_of_keys_exist_and_old_ones_do_not() -> None:
+    """A former key may still be a key of another section."""
+    models = [Data, Train, Evaluate, Sweep, *(family.Config for family in FAMILIES.values())]
+    sections = [set(model.model_fields) for model in models]
+    for old, new in RENAMED.items():
+        assert all(any(name in keys for keys in sections) for name in new), old
+        assert not any(old in keys and keys & set(new) for keys in sections), old
