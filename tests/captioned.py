@@ -64,7 +64,7 @@ def prepared(folder: Path, *, captioned: bool = True) -> Path:
 class CaptionedConfig(Config):
     """As a sampler's settings are called."""
 
-    guidance: float = Field(1.0, ge=0)
+    guidance_scale: float = Field(1.0, ge=0)
     sampler_steps: int = Field(1, ge=1)
 
 
@@ -81,7 +81,7 @@ class Draws(Generator):
         assert batch.text.dtype == torch.float32 and batch.text_mask.dtype == torch.bool
         mask = batch.text_mask[:, :, None]
         mean = (batch.text * mask).sum(1) / mask.sum(1).clamp(min=1)
-        return self.config.guidance * self.draw(mean).reshape(-1, *self.card.shape)
+        return self.config.guidance_scale * self.draw(mean).reshape(-1, *self.card.shape)
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
         return to_image(self(batch))

@@ -70,7 +70,9 @@ class Evaluate(Section):
         if 0 < self.ablation_samples < 8:
             raise ValueError(f"ablation_samples={self.ablation_samples} is too few; give 0 or at least 8")
         if self.held_out_classes and not self.latent_analysis:
-            raise ValueError("held_out is part of the latent analysis, which latent_analysis=false turns off")
+            raise ValueError(
+                "held_out_classes is part of the latent analysis, which latent_analysis=false turns off"
+            )
         if (self.extractor == "custom") != (self.custom is not None):
             raise ValueError("extractor: custom needs a section custom, and a section custom needs it")
         return self

@@ -8,6 +8,6 @@ RESULT = "trained.json"
 
 KEPT = "samples/kept.webp"  # the published samples: of the weights that are given out
 
-EVENT = re.compile(r"event-(\d+)-(\d+)\.json")  # in health/: the branch and the step of a diagnosis
+EVENT = re.compile(r"event-(\d+)-(\d+)\.json")  # in health/: the attempt and the step of a diagnosis
 
 VALIDATION_LOSS = "validation loss"  # the metric that selects the weights of a training that it stops

@@ -49,7 +49,7 @@ class Plot:
 
     title: str
     better: str
-    bound: str  # the word for `floor`
+    bound: str  # what `real_baseline` is called
     real_baseline: float | None
     x: str
     log: bool

@@ -41,7 +41,7 @@ def generate(
     | None = None,  # uint8 (M, C', H', W'): image i is made from sources[i] (translation, upscaling)
     text: SplitCaptions | None = None,  # image i is told the caption of text[i]
     masks: Pixels | None = None,  # uint8 (M, 1, H, W): image i is filled in where masks[i] is white
-    method: str = "sample",  # of the generator; "given" shows what images are made from
+    method: str = "sample",  # of the generator; "conditioning_image" shows what images are made from
     device: torch.device | str = "cpu",
 ) -> Iterator[np.ndarray]:
     """Yield uint8 images (b, C, H, W) in order, drawn in eval mode and float32, without gradients.

@@ -27,7 +27,7 @@ class SampleOptions:
     strength: float | None = None  # of the noise that is laid on the source to start from
     prompts: Sequence[str] = ()  # captions, which take turns; none: drawn without a caption
     steps: int | None = None  # of the sampler
-    guidance: float | None = None  # towards class or caption; 1: none
+    guidance_scale: float | None = None  # towards class or caption; 1: none
     sampler: str | None = None
 
     @property
@@ -35,7 +35,7 @@ class SampleOptions:
         """What is to be changed of a model's settings: name -> (option, value)."""
         asked = {
             "sampler_steps": ("--steps", self.steps),
-            "guidance_scale": ("--guidance", self.guidance),
+            "guidance_scale": ("--guidance-scale", self.guidance_scale),
             "sampler": ("--sampler", self.sampler),
             "strength": ("--strength", self.strength),
         }
@@ -43,44 +43,48 @@ class SampleOptions:
 
 
 def sampling_inputs(
-    wish: SampleOptions, n: int, generator: Generator, card: DataSpec, described: dict[str, Any]
+    options: SampleOptions, n: int, generator: Generator, card: DataSpec, described: dict[str, Any]
 ) -> dict[str, Any]:
     """What `n` samples are made from."""
     name = described["family"]
     kinds, found = (
         conditions(name, described["config"], card),
-        _from_image(wish, n, generator, card, described),
+        _from_image(options, n, generator, card, described),
     )
-    if wish.label is not None and "label" not in kinds:
-        raise InputError(f"--label {wish.label}: this model was trained without labels")
-    if len(wish.prompts) > n:
-        raise InputError(f"-n {n}: fewer than the {len(wish.prompts)} prompts, of which each is to have one")
-    if wish.prompts and "text" not in kinds:
-        raise InputError(f"--prompt {wish.prompts[0]!r}: this model was trained without captions")
-    if wish.guidance is not None and not kinds:
-        raise InputError(f"--guidance {wish.guidance:g}: this model knows neither classes nor captions")
-    if wish.label is not None:
-        found["labels"] = class_number(wish.label, described.get("labels"), card)
-    elif "label" in kinds and wish.source is None:
+    if options.label is not None and "label" not in kinds:
+        raise InputError(f"--label {options.label}: this model was trained without labels")
+    if len(options.prompts) > n:
+        raise InputError(
+            f"-n {n}: fewer than the {len(options.prompts)} prompts, of which each is to have one"
+        )
+    if options.prompts and "text" not in kinds:
+        raise InputError(f"--prompt {options.prompts[0]!r}: this model was trained without captions")
+    if options.guidance_scale is not None and not kinds:
+        raise InputError(
+            f"--guidance-scale {options.guidance_scale:g}: this model knows neither classes nor captions"
+        )
+    if options.label is not None:
+        found["labels"] = class_number(options.label, described.get("labels"), card)
+    elif "label" in kinds and options.source is None:
         found["labels"] = np.arange(n) % card.num_classes
     elif "label" in kinds and not described["config"].get("condition_dropout"):
         raise InputError("--source: this model was never without a label: say the image's with --label")
     if "text" in kinds:
-        found["text"] = prompted(wish.prompts, n, described["encoder"])
+        found["text"] = prompted(options.prompts, n, described["encoder"])
     return found
 
 
 def _from_image(
-    wish: SampleOptions, n: int, generator: Generator, card: DataSpec, described: dict[str, Any]
+    options: SampleOptions, n: int, generator: Generator, card: DataSpec, described: dict[str, Any]
 ) -> dict[str, Any]:
     """The image, and its mask, that `n` samples are made from, for families that make them from one."""
     name, task = described["family"], task_of(described["family"])
     generates = task.made_from == "noise"
-    if wish.mask is not None and not hasattr(generator, "masked"):
-        raise InputError(f"--mask {wish.mask}: {name} fills no holes")
-    if wish.strength is not None and wish.source is None:
-        raise InputError(f"--strength {wish.strength:g}: name the image to start from with --source FILE")
-    if wish.source is None:
+    if options.mask is not None and not hasattr(generator, "masked"):
+        raise InputError(f"--mask {options.mask}: {name} fills no holes")
+    if options.strength is not None and options.source is None:
+        raise InputError(f"--strength {options.strength:g}: name the image to start from with --source FILE")
+    if options.source is None:
         if generates:
             return {}
         raise InputError(f"{name} {task.verb} images: name one with --source FILE")
@@ -94,11 +98,11 @@ def _from_image(
     smaller = SourceShape(card.channels, getattr(generator, "source_resolution", card.resolution))
     shape = card.source or smaller
     asked = DataSpec(shape.channels, shape.resolution)
-    image = one_image(wish.source, asked, described.get("background"), exact=task.smaller_source)
+    image = one_image(options.source, asked, described.get("background"), exact=task.smaller_source)
     kind = "sources" if card.source or task.smaller_source else "images"
     found = {kind: np.repeat(image[None], n, axis=0)}
-    if wish.mask is not None:
-        found["masks"] = np.repeat(one_mask(wish.mask, card.resolution)[None], n, axis=0)
+    if options.mask is not None:
+        found["masks"] = np.repeat(one_mask(options.mask, card.resolution)[None], n, axis=0)
     return found
 
 

@@ -27,16 +27,16 @@ def source_images(
 ) -> np.ndarray | None:
     """Returns what samples are made from, as uint8 images (n, C, H, W) of the data's shape.
 
-    Sources of the data, resized; else what a family makes of the image itself (`Generator.given`), with the
+    Sources of the data, resized; else what a family makes of the image itself (`Generator.conditioning_image`), with the
     noise of the same samples. None for families that show nothing.
     """
     sources = conditions.get("sources")
     if sources is not None:
         return as_images(np.asarray(sources[np.arange(start, start + n)]), card)
-    if not hasattr(generator, "given"):
+    if not hasattr(generator, "conditioning_image"):
         return None
     fixed = {"n": n, "seed": seed, "start": start, "device": device}
-    return generate.draw(generator, card, method="given", **fixed, **conditions)
+    return generate.draw(generator, card, method="conditioning_image", **fixed, **conditions)
 
 
 def as_images(sources: np.ndarray, card: DataSpec) -> np.ndarray:

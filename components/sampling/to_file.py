@@ -16,7 +16,7 @@ from components.sampling.sheets import SHEET_COLUMNS
 
 
 def sample_to_file(
-    model: Path, output: Path, *, n: int, seed: int = 0, wish: SampleOptions | None = None
+    model: Path, output: Path, *, n: int, seed: int = 0, options: SampleOptions | None = None
 ) -> np.ndarray:
     """Draw samples of an exported model, and of nothing else, into one picture; returns them.
 
@@ -25,16 +25,16 @@ def sample_to_file(
         output: a .png or .webp file.
         n: how many.
         seed: image i depends on (seed, i).
-        wish: what is asked for.
+        options: what to change of the model.
 
     Raises:
         InputError: the family needs what is not given, or the other way round.
     """
     check_picture(output, n)
-    wish = wish or SampleOptions()
-    generator, card, described = load_model(model, wish.settings)
+    options = options or SampleOptions()
+    generator, card, described = load_model(model, options.settings)
     images = generate.draw(
-        generator, card, n=n, seed=seed, **sampling_inputs(wish, n, generator, card, described)
+        generator, card, n=n, seed=seed, **sampling_inputs(options, n, generator, card, described)
     )
     write_picture(images, output)
     return images

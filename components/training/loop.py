@@ -74,7 +74,7 @@ def train(
             continue
         if step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped:
             if trainer.monitor.healthy:
-                control.healthy = (control.branch, step)
+                control.healthy = (control.attempt, step)
             name = log.save(step, trainer.state())
             report(step, row | {"seconds": time.perf_counter() - began}, name)
     control = trainer.control
@@ -87,7 +87,7 @@ def start(trainer: Trainer, log: Log, resume: dict[str, Any] | None) -> None:
         snapshot(trainer, log)
     else:
         trainer.load_state(resume)
-        log.resume_at(trainer.control.step, trainer.control.branch)
+        log.resume_at(trainer.control.step, trainer.control.attempt)
         raise_if_stopped(trainer)
     if trainer.monitor.examines:
         log.watch(trainer.monitor.described)
@@ -140,7 +140,7 @@ def apply_diagnosis(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
     control, monitor = trainer.control, trainer.monitor
     remedy, generator = trainer.remedy(diagnosis.disease), trainer.calibrated()
     action = "treated" if remedy else monitor.without_remedy(diagnosis.disease)
-    diagnosed = event(diagnosis, control.branch, action)
+    diagnosed = event(diagnosis, control.attempt, action)
     if remedy is None:
         control.events.append(diagnosed)
         log.event(diagnosed, generator)
@@ -151,7 +151,7 @@ def apply_diagnosis(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
     state = trainer.group.agree(log.load(control.healthy)) if control.healthy else None
     log.event(trainer.treat(diagnosed, remedy, state), generator)
     control = trainer.control
-    log.go_back(control.step, control.branch)
+    log.go_back(control.step, control.attempt)
     log.watch(monitor.described)
     log.save(control.step, trainer.state())
     return True
@@ -172,7 +172,7 @@ def snapshot(trainer: Trainer, log: Log) -> dict[str, float]:
     generator, control = trainer.calibrated(), trainer.control
     log.grid(control.step, generator)
     if trainer.tracks and control.step:
-        moment = trainer.tracks.mark(control.branch, control.step)
+        moment = trainer.tracks.mark(control.attempt, control.step)
         log.save_tracks(moment, posthoc_ema.flat(trainer.tracks.parameters))
     judged: dict[str, float] = trainer.group.agree(log.judge(control.step, generator))
     if judged:

@@ -99,7 +99,7 @@ def described(outcome: Outcome, log: RunLog) -> TrainingResult:
     trainer, trained, control = outcome.trainer, outcome.trained, outcome.trained.control
     family, averages, jury = trainer.family, outcome.averages, log.selector and log.selector.jury
     if averages and jury:
-        averages = averages.model_copy(update={"judged_by": jury.described})
+        averages = averages.model_copy(update={"evaluated_by": jury.described})
     return TrainingResult(
         steps=control.step,
         images=trained.images,

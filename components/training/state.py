@@ -16,7 +16,7 @@ class Control:
     """What steers a run across steps besides weights; saved with them."""
 
     step: int = 0
-    branch: int = 1  # raised when training goes back to an earlier step; it enters the seeds
+    attempt: int = 1  # raised when training goes back to an earlier step; it enters the seeds
     seconds: float = 0.0  # of training, over all interruptions
     best_score: float = math.inf  # lower is better
     best_step: int = 0  # 0: nothing selects

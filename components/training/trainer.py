@@ -123,7 +123,7 @@ class Trainer:
         phase.optimizer.zero_grad(set_to_none=True)
         seen: list[Terms] = []
         for shard, batch in zip(self.shards, batches, strict=True):
-            moment = self.control.branch, self.control.step
+            moment = self.control.attempt, self.control.step
             seed(derive(self.settings.seed, *moment, index, shard), self.group.device)
             with self.replica.accumulating(last=shard == self.shards[-1]), self.buffers.of(shard, index):
                 with self.autocast():
@@ -337,7 +337,7 @@ class Trainer:
         now = self.control
         back = Control.load(state["control"]) if state else Control()
         changes = now.changes | dict(remedy.change)
-        torch.manual_seed(derive(self.settings.seed, "weights", now.branch + 1))
+        torch.manual_seed(derive(self.settings.seed, "weights", now.attempt + 1))
         self.set_family(self.family.changed(remedy.change))
         fits = self.load_compatible(state) if state else {}
         treatment = Treatment(
@@ -349,14 +349,14 @@ class Trainer:
                 name: "weights carry over" if fits.get(name) else "starts again"
                 for name, _ in self.family.named_children()
             },
-            next_attempt=now.branch + 1,
+            next_attempt=now.attempt + 1,
         )
         event = event.model_copy(update={"treatment": treatment})
         self.control = replace(
             back,
-            branch=now.branch + 1,
+            attempt=now.attempt + 1,
             seconds=now.seconds,
-            healthy=(now.branch + 1, back.step),
+            healthy=(now.attempt + 1, back.step),
             events=[*now.events, event],
             changes=changes,
         )

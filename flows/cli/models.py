@@ -34,7 +34,7 @@ class Request:
         label: a class, by name or number
         prompt: a caption; repeatable, prompts take turns
         steps: steps of the sampler
-        guidance: guidance towards class or caption; 1: none
+        guidance_scale: guidance towards class or caption; 1: none
         sampler: a sampler of the model's family
         source: an image to reconstruct, enlarge, inpaint or start from
         mask: white where the source is to be inpainted
@@ -44,7 +44,7 @@ class Request:
     label: str | None = None
     prompt: tuple[str, ...] = ()
     steps: int | None = None
-    guidance: float | None = None
+    guidance_scale: float | None = None
     sampler: Annotated[str | None, Parameter(metavar="NAME")] = None
     source: Annotated[Path | None, Parameter(metavar="FILE")] = None
     mask: Annotated[Path | None, Parameter(metavar="FILE")] = None
@@ -86,17 +86,17 @@ def sample(
         data = f"{manifest.folder('prepare')}/data"
         images = sample_mixture(request, folder, output, data, store, n=n, seed=seed)
     else:
-        options = vars(request).copy()
-        wish = SampleOptions(prompts=options.pop("prompt"), **options)
-        images = sample_to_file(folder, output, n=n, seed=seed, wish=wish)
+        settings = vars(request).copy()
+        options = SampleOptions(prompts=settings.pop("prompt"), **settings)
+        images = sample_to_file(folder, output, n=n, seed=seed, options=options)
     print(output)
     if nearest and manifest:
         from components.evaluation.jobs import write_neighbours
 
-        beside = output.with_stem(f"{output.stem}-nearest")
+        neighbours = output.with_stem(f"{output.stem}-nearest")
         folders = {name: manifest.folder(name) for name in ("prepare", "extractor", "reference")}
-        write_neighbours(images, beside, open_named_store(store), folders)
-        print(beside)
+        write_neighbours(images, neighbours, open_named_store(store), folders)
+        print(neighbours)
 
 
 def sample_mixture(

@@ -23,12 +23,12 @@ def test_held_out_classes_may_be_one_or_several_names_or_numbers(given: Any, hel
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"held_out": [True]}, "names of classes"),
-        ({"held_out": {"a": 1}}, "names of classes"),
-        ({"ablation_samples": 7}, "ablation_samples=7 are too few"),
-        ({"held_out": [3], "uses": False}, "held_out"),
-        ({"extractor": "custom"}, "go together"),
-        ({"custom": CUSTOM}, "go together"),
+        ({"held_out_classes": [True]}, "names of classes"),
+        ({"held_out_classes": {"a": 1}}, "names of classes"),
+        ({"ablation_samples": 7}, "ablation_samples=7 is too few"),
+        ({"held_out_classes": [3], "latent_analysis": False}, "held_out_classes"),
+        ({"extractor": "custom"}, "needs a section custom"),
+        ({"custom": CUSTOM}, "needs a section custom"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any], words: str) -> None:

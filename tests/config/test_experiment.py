@@ -8,5 +8,7 @@ from components.config.experiment import Experiment
 
 
 def test_held_out_needs_the_uses() -> None:
-    with pytest.raises(ValueError, match="held_out is part of the latent analysis"):
-        Experiment(families={"autoencoder": {}}, evaluate={"uses": False, "held_out": "all"})
+    with pytest.raises(ValueError, match="held_out_classes is part of the latent analysis"):
+        Experiment(
+            families={"autoencoder": {}}, evaluate={"latent_analysis": False, "held_out_classes": "all"}
+        )

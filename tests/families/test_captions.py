@@ -108,8 +108,8 @@ def test_diffusion_is_told_captions_where_it_is_asked_to_be(store: Store, tmp_pa
     folder = Path(store.path("attempt/model"))
     assert store.read_json("attempt/model/config.json")["card"]["text"] == DIM
     for name, prompts in (("a", ["black disc"]), ("b", ["white dot"]), ("none", [])):
-        wish = SampleOptions(prompts=prompts, guidance=2.0, steps=3, sampler="euler")
-        to_file.sample_to_file(folder, tmp_path / f"{name}.png", n=2, wish=wish)
+        options = SampleOptions(prompts=prompts, guidance_scale=2.0, steps=3, sampler="euler")
+        to_file.sample_to_file(folder, tmp_path / f"{name}.png", n=2, options=options)
         assert pixels(tmp_path / f"{name}.png", 2).std() > 1
     data = DatasetCard.read(Path(store.path("data")))
     assert catalogue.card_for("diffusion", {"condition": "none"}, data).text == 0
@@ -133,7 +133,7 @@ def model(store: Store) -> Path:
 
 def test_prompts_take_turns_and_say_what_is_drawn(model: Path, store: Store, tmp_path: Path) -> None:
     out = tmp_path / "x.png"
-    to_file.sample_to_file(model, out, n=4, wish=SampleOptions(prompts=["black disc", "white dot"]))
+    to_file.sample_to_file(model, out, n=4, options=SampleOptions(prompts=["black disc", "white dot"]))
     drawn = pixels(out, 4).astype(float)
     assert (drawn[0] == drawn[2]).all() and (drawn[1] == drawn[3]).all()
     test = split(store, "test")
@@ -146,15 +146,15 @@ def test_prompts_take_turns_and_say_what_is_drawn(model: Path, store: Store, tmp
 
 def test_settings_of_sampling_are_overridden(model: Path, tmp_path: Path) -> None:
     for name, guidance in (("a", None), ("b", 0.0)):
-        wish = SampleOptions(prompts=["black disc"], guidance=guidance, steps=3)
-        to_file.sample_to_file(model, tmp_path / f"{name}.png", n=1, wish=wish)
+        options = SampleOptions(prompts=["black disc"], guidance_scale=guidance, steps=3)
+        to_file.sample_to_file(model, tmp_path / f"{name}.png", n=1, options=options)
     assert np.ptp(pixels(tmp_path / "a.png", 1)) > 64 and np.ptp(pixels(tmp_path / "b.png", 1)) == 0
     generator, _, described = artifact.load_model(model, {"sampler_steps": ("--steps", 3)})
     assert described["config"]["sampler_steps"] == 3 and generator.config.sampler_steps == 3
 
 
 @pytest.mark.parametrize(
-    ("wish", "told"),
+    ("options", "told"),
     [
         (SampleOptions(steps=0), "--steps 0 is not accepted: .*greater than or equal to 1"),
         (SampleOptions(sampler="heun"), "--sampler heun: captioned has no such setting"),
@@ -163,42 +163,42 @@ def test_settings_of_sampling_are_overridden(model: Path, tmp_path: Path) -> Non
         (SampleOptions(prompts=["word " * 40]), "--prompt: at most 32 tokens"),
     ],
 )
-def test_bad_wishes(wish: SampleOptions, told: str, model: Path, tmp_path: Path) -> None:
+def test_bad_options(options: SampleOptions, told: str, model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=told):
-        to_file.sample_to_file(model, tmp_path / "x.png", n=1, wish=wish)
+        to_file.sample_to_file(model, tmp_path / "x.png", n=1, options=options)
     assert not (tmp_path / "x.png").exists()
 
 
 def test_a_prompt_needs_the_encoder_that_the_model_knows(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wish = SampleOptions(prompts=["black disc"])
+    options = SampleOptions(prompts=["black disc"])
     for of, key in (("SHA256", "sha256"), ("TOKENIZER_SHA256", "tokenizer")):
         with monkeypatch.context() as other, pytest.raises(InputError, match=f"another: {key} .* is 0000"):
             other.setattr(encoder, of, "0" * 64)
-            to_file.sample_to_file(model, tmp_path / "x.png", n=1, wish=wish)
+            to_file.sample_to_file(model, tmp_path / "x.png", n=1, options=options)
     monkeypatch.undo()
     monkeypatch.setitem(FAMILIES, "captioned", captioned.Captioned)
     monkeypatch.setattr(encoder, "PACKAGES", ("not_installed",))
     encoder.load.cache_clear()
     with pytest.raises(InputError, match="pip install --no-deps"):
-        to_file.sample_to_file(model, tmp_path / "x.png", n=1, wish=wish)
+        to_file.sample_to_file(model, tmp_path / "x.png", n=1, options=options)
 
 
 @pytest.mark.parametrize(
-    ("family", "wish", "told"),
+    ("family", "options", "told"),
     [
         ("dcgan", SampleOptions(prompts=["a"]), "--prompt 'a': this model was trained without captions"),
         ("dcgan", SampleOptions(steps=4), "--steps 4: dcgan has no such setting"),
-        ("dcgan", SampleOptions(guidance=2.0), "--guidance 2.0: dcgan has no such setting"),
+        ("dcgan", SampleOptions(guidance_scale=2.0), "--guidance-scale 2.0: dcgan has no such setting"),
         ("cgan", SampleOptions(label="10"), "--label 10: unknown class"),
         ("diffusion", SampleOptions(prompts=["a"]), "without captions"),
         ("diffusion", SampleOptions(sampler="none"), "--sampler none is not accepted"),
-        ("diffusion", SampleOptions(guidance=-1.0), "--guidance -1.0 is not accepted"),
+        ("diffusion", SampleOptions(guidance_scale=-1.0), "--guidance-scale -1.0 is not accepted"),
     ],
 )
 def test_wishes_that_other_families_cannot_fulfil(
-    family: str, wish: SampleOptions, told: str, tmp_path: Path
+    family: str, options: SampleOptions, told: str, tmp_path: Path
 ) -> None:
     store, card = Store(str(tmp_path)), DataSpec(1, 8, 10)
     built = catalogue.build(family, tiny.CONFIGS[family], card)
@@ -207,7 +207,7 @@ def test_wishes_that_other_families_cannot_fulfil(
     )
     artifact.save_model(store, "model", job.family, job.config, built.generator, card, None)
     with pytest.raises(InputError, match=told):
-        to_file.sample_to_file(tmp_path / "model", tmp_path / "x.png", n=1, wish=wish)
+        to_file.sample_to_file(tmp_path / "model", tmp_path / "x.png", n=1, options=options)
 
 
 def test_nothing_to_be_guided_by(tmp_path: Path) -> None:
@@ -217,8 +217,10 @@ def test_nothing_to_be_guided_by(tmp_path: Path) -> None:
         "diffusion", catalogue.config_of("diffusion", tiny.CONFIGS["diffusion"]), {}, "", "", store.url
     )
     artifact.save_model(store, "model", job.family, job.config, built.generator, card, None)
-    with pytest.raises(InputError, match="--guidance 2: this model knows neither classes nor captions"):
-        to_file.sample_to_file(tmp_path / "model", tmp_path / "x.png", n=1, wish=SampleOptions(guidance=2.0))
+    with pytest.raises(InputError, match="--guidance-scale 2: this model knows neither classes nor captions"):
+        to_file.sample_to_file(
+            tmp_path / "model", tmp_path / "x.png", n=1, options=SampleOptions(guidance_scale=2.0)
+        )
 
 
 # Judging

@@ -130,7 +130,7 @@ def test_trained_interrupted_sampled_and_evaluated(
 
     Image.new("RGB", (9, 9), "red").save(tmp_path / "source.png")
     model, out = Path(store.path("whole/model")), tmp_path / "out.png"
-    images = sample_to_file(model, out, n=3, wish=SampleOptions(source=tmp_path / "source.png"))
+    images = sample_to_file(model, out, n=3, options=SampleOptions(source=tmp_path / "source.png"))
     assert images.shape == (3, 1, 8, 8) and out.exists() and (images[0] != images[1]).any()
     with pytest.raises(InputError, match="changes images: name one with --source FILE"):
         sample_to_file(model, out, n=3)

@@ -190,7 +190,7 @@ def test_samples_of_an_exported_model(shared: Atelier, first: dict[str, Any], tm
         (["biggan"], "no model of family 'biggan'"),
         (["vae", "--prompt", "a seven"], "without captions"),
         (["diffusion", "--steps", "0"], "--steps 0 is not accepted"),
-        (["vae", "--guidance", "2"], "vae has no such setting"),
+        (["vae", "--guidance-scale", "2"], "vae has no such setting"),
         (["vae", "--prior", "mixture", "--steps", "2"], "--steps does not go with --prior mixture"),
     ],
 )

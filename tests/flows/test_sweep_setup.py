@@ -77,7 +77,7 @@ def test_settings_of_sampling_are_searched_without_a_population(home: Path, tmp_
     config = Sweeps(tmp_path / "store").config()
     for scheduler in ("asha", "pbt"):
         with pytest.raises(
-            errors.InputError, match="guidance is of sampling: search it with scheduler: none"
+            errors.InputError, match="guidance_scale is of sampling: search it with scheduler: none"
         ):
             sweep_setup.from_file(config, [*changes, f"sweep.scheduler={scheduler}"])
     settings = sweep_setup.from_file(config, changes).sweep

@@ -31,7 +31,7 @@ def test_quality_is_plotted_against_what_changes(shown):
     steps, guidance = shown[1]["studies"]["studies"]
     distance, accuracy = steps["plots"]
     assert (distance["title"], distance["x"], distance["log"]) == ("Fréchet distance", "steps", True)
-    assert distance["real_baseline"] == 1.83 and distance["bound"] == "real_baseline"
+    assert distance["real_baseline"] == 1.83 and distance["bound"] == "real images"
     lines = {line["name"]: line["points"] for line in distance["lines"]}
     assert [x for x, _ in lines["ddim"]] == [4, 8, 16, 32, 64] == [x for x, _ in lines["heun"]]
     assert lines["ddim"][0] == [4, 24.5] and lines["heun"][0] == [4, 17.0]

@@ -365,9 +365,9 @@ def test_the_page_hides_what_the_calm_table_does_not_show(store, runs):
 def test_a_cell_has_its_unit_interval_and_bound():
     precision = cell(fixture.result("diffusion", 9.6), "precision")
     assert precision.text == "70.0\u00a0%" and precision.interval == "66.5 to 73.5"
-    assert precision.bound == "real" and precision.real_baseline == "76.4\u00a0%"
-    assert cell(fixture.result("diffusion", 9.6), "kid").bound == "real_baseline"
-    assert cell(fixture.result("autoencoder", 2.0), "ssim").bound == "ceiling"
+    assert precision.bound == "real images" and precision.real_baseline == "76.4\u00a0%"
+    assert cell(fixture.result("diffusion", 9.6), "kid").bound == "real images"
+    assert cell(fixture.result("autoencoder", 2.0), "ssim").bound == "perfect"
 
 
 def test_a_tooltip_has_the_whole_recipe():
@@ -392,7 +392,7 @@ def test_a_tooltip_has_the_whole_recipe():
     result = fixture.result("vae", 9.0)
     result.metrics["kid"] = metric.model_copy(update={"note": "few images"})
     shown = dict(cell(result, "kid").detail)
-    assert shown["interval"] == "0.0950 to 0.105" and shown["real_baseline"] == "0.01"
+    assert shown["interval"] == "0.0950 to 0.105" and shown["real images"] == "0.01"
     assert shown["beware"] == "few images" and shown["seeds"] == "image i from seed 1, i"
 
 

@@ -63,7 +63,7 @@ def model(tmp_path: Path, family: str, classes: int = 0, **changes: Any) -> Path
 def drawn(model: Path, tmp_path: Path, n: int = 2, **wishes: Any) -> np.ndarray:
     """The samples, (n, H, W)."""
     output = tmp_path / "out.png"
-    sample_to_file(model, output, n=n, wish=SampleOptions(**wishes))
+    sample_to_file(model, output, n=n, options=SampleOptions(**wishes))
     with Image.open(output) as image:
         return np.stack(np.split(np.asarray(image), n, axis=1))
 

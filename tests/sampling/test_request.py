@@ -14,9 +14,9 @@ CARD = DataSpec(1, 8, 3)
 
 def test_only_settings_that_are_asked_for_change() -> None:
     assert SampleOptions().settings == {}
-    assert SampleOptions(steps=0, guidance=1.5).settings == {
+    assert SampleOptions(steps=0, guidance_scale=1.5).settings == {
         "sampler_steps": ("--steps", 0),
-        "guidance": ("--guidance", 1.5),
+        "guidance_scale": ("--guidance-scale", 1.5),
     }
 
 

@@ -3,12 +3,11 @@
 A probe draws the same fixed-seed samples of a generator again and again and measures them in feature space. A
 doctor reads these and the other vitals of a training (means since its last look):
 
-    D(x), D(G(z))         D's mean output on images and on samples
-    auc                   share of pairs in which D ranks the image above the sample; 0.5 is chance
-    discriminator_loss, generator_loss        the two losses
-    discriminator_grad_norm, generator_grad_norm        norms of the two gradients
-    discriminator_weight_norm, generator_weight_norm  norms of the two networks' weights
-    diversity, movement   what the probe measured
+    D(x), D(G(z))                    D's mean output on images and on samples
+    auc                              share of pairs in which D ranks the image above the sample; 0.5 is chance
+    discriminator_loss, _grad_norm, _weight_norm   of D: its loss, the norms of its gradient and its weights
+    generator_loss, _grad_norm, _weight_norm       the same of G
+    diversity, sample_drift          what the probe measured
 
 A rule is a function of the history of looks that gives its evidence where it sees a disease, and is silent
 where its vitals are absent. The doctor tells a disease when the evidence has lasted, once, and again only

@@ -39,10 +39,10 @@ class Probe:
         self.last: Tensor | None = None  # (N, D) features of the samples at the last check
 
     def __call__(self, generator: Generator) -> dict[str, float]:
-        """The diversity of the samples and, from the second check on, their movement since the last one.
+        """The diversity of the samples and, from the second check on, how far they moved since the last one.
 
         diversity: 1 is as diverse as the same number of images, near 0 all are alike.
-        movement: mean distance of a sample from itself at the last check over that of two images; 0 is still.
+        sample_drift: mean distance of a sample from itself at the last check over that of two images; 0 is still.
         """
         vectors = self._vectors(self._sample(generator))
         last, self.last = self.last, torch.from_numpy(vectors)

@@ -42,7 +42,7 @@ def sick(monkeypatch: pytest.MonkeyPatch, *moments: tuple[int, int], disease: st
     def finds(self: Trainer) -> tuple[dict[str, float], Diagnosis | None]:
         vitals, _ = check(self)
         control = self.control
-        if (control.branch, control.step) not in moments:
+        if (control.attempt, control.step) not in moments:
             return vitals, None
         return vitals, Diagnosis(disease, control.step, "Samples are all alike.", {"diversity": 0.1})
 
@@ -78,7 +78,8 @@ def test_observed_training_is_the_undisturbed_one(monkeypatch: pytest.MonkeyPatc
 def test_vitals_are_logged_and_reduced() -> None:
     _, log, _ = run(settings("observe"))
     vitals = {key.removeprefix("health/") for key in log.rows[-1] if key.startswith("health/")}
-    norms = {f"{what}_{side}" for what in ("grad", "weights", "loss") for side in "dg"}
+    networks, measures = ("discriminator", "generator"), ("loss", "grad_norm", "weight_norm")
+    norms = {f"{network}_{measure}" for network in networks for measure in measures}
     assert vitals == {"D(x)", "D(G(z))", "auc", *norms}
 
 
@@ -118,7 +119,7 @@ def test_treatment_goes_back_and_changes_the_settings(monkeypatch: pytest.Monkey
     sick(monkeypatch, (1, 5))
     trainer, log, trained = run(settings("treat", max_treatments=1))
     (treatment,) = trained.control.treatments
-    assert treatment.back_to == 4 and treatment.next_attempt == 2 == trained.control.branch
+    assert treatment.back_to == 4 and treatment.next_attempt == 2 == trained.control.attempt
     assert treatment.remedy == "minibatch discrimination"
     assert trainer.family.config.minibatch_discrimination == 16  # type: ignore[attr-defined]
     assert treatment.carried == {"generator": "weights carry over", "discriminator": "starts again"}
@@ -248,4 +249,4 @@ def test_the_probe_changes_nothing_and_is_seen() -> None:
     trainer.probe = probe
     train(trainer, Batches(tiny.split(), 8, 0), log)
     assert equal(plain.family.state_dict(), trainer.family.state_dict())
-    assert {"health/diversity", "health/movement"} <= log.rows[-1].keys()
+    assert {"health/diversity", "health/sample_drift"} <= log.rows[-1].keys()
