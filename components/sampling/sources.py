@@ -27,8 +27,8 @@ def source_images(
 ) -> np.ndarray | None:
     """Returns what samples are made from, as uint8 images (n, C, H, W) of the data's shape.
 
-    Sources of the data, resized; else what a family makes of the image itself (`Generator.conditioning_image`), with the
-    noise of the same samples. None for families that show nothing.
+    Sources of the data, resized; else what a family makes of the image itself, its
+    `Generator.conditioning_image`, with the noise of the same samples. None for families that show nothing.
     """
     sources = conditions.get("sources")
     if sources is not None:

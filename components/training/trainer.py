@@ -220,9 +220,9 @@ class Trainer:
         return self.monitor.check(step, means, self.weight_norms(), diversity)
 
     def weight_norms(self) -> dict[str, float]:
-        """The norms of all that each side of an adversarial game trains, by side."""
+        """The norms of all that each role of an adversarial game trains, by role."""
         phases = {phase.name: phase for phase in self.family.phases}
-        return {side: norm(phases[name].parameters) for side, name in self.monitor.sides.items()}
+        return {role: norm(phases[name].parameters) for role, name in self.monitor.sides.items()}
 
     def remedy(self, disease: str) -> Remedy | None:
         """The next thing to do about it, first what was not tried, where the policy allows any more."""

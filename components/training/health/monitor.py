@@ -13,7 +13,7 @@ from components.records.health import Monitoring
 from components.training.health.detector import AnomalyDetector, Diagnosis
 from models.family import DISCRIMINATOR, GENERATOR, Phase
 
-SIDES = {"d": DISCRIMINATOR, "g": GENERATOR}
+ROLES = (DISCRIMINATOR, GENERATOR)
 
 
 class HealthMonitor:
@@ -21,7 +21,7 @@ class HealthMonitor:
 
     Args:
         settings: of the training: the policy, and how often it checks.
-        sides: names of the phases that play the discriminator, d, and the generator, g; without both there is
+        sides: names of the phases of the discriminator and the generator, by role; without both there is
             nothing to check.
         bands: values that are healthy in the literature, by row key.
     """
@@ -65,16 +65,16 @@ class HealthMonitor:
         Args:
             step: steps so far.
             means: of what the phases logged since the last check, by row key.
-            norms: of the weights of both sides, by side.
+            norms: of the weights of both networks, by role.
             diversity: what the probe measured, where there is one.
         """
-        vitals = self.levels(means) | {f"weights_{side}": norm for side, norm in norms.items()}
+        vitals = self.levels(means) | {f"{role}_weight_norm": norm for role, norm in norms.items()}
         vitals |= diversity
         return vitals, self.doctor.examine(step, vitals)
 
     def levels(self, means: Mapping[str, float]) -> dict[str, float]:
-        """Those of the logged means that say how the two sides stand."""
-        d, g = (self.sides[side] for side in SIDES)
+        """Those of the logged means that say how the two networks stand."""
+        d, g = (self.sides[role] for role in ROLES)
         keys = {
             "D(x)": f"{d}/D(x)",
             "D(G(z))": f"{d}/D(G(z))",
@@ -98,7 +98,6 @@ class HealthMonitor:
 
 
 def sides_of(phases: Iterable[Phase]) -> dict[str, str]:
-    """The phase that plays each side of an adversarial game, by side; empty where one of them is missing."""
+    """The phase of each role of an adversarial game, by role; empty where one of them is missing."""
     names = {phase.plays: phase.name for phase in phases}
-    both = set(SIDES.values()) <= names.keys()
-    return {side: names[role] for side, role in SIDES.items()} if both else {}
+    return {role: names[role] for role in ROLES} if set(ROLES) <= names.keys() else {}

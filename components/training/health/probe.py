@@ -42,7 +42,7 @@ class Probe:
         """The diversity of the samples and, from the second check on, how far they moved since the last one.
 
         diversity: 1 is as diverse as the same number of images, near 0 all are alike.
-        sample_drift: mean distance of a sample from itself at the last check over that of two images; 0 is still.
+        sample_drift: mean distance of a sample from itself at the last check over that of two images.
         """
         vectors = self._vectors(self._sample(generator))
         last, self.last = self.last, torch.from_numpy(vectors)
