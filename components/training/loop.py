@@ -1,10 +1,10 @@
-"""The training loop. It knows phases, never a family.
+"""The training loop. It knows phases, but no family.
 
     every step: reseed, next batch, learning rate, every due phase, average
-    every so often: log, validate, sample a fixed-seed grid, checkpoint, report
+    at intervals: log, validate, sample a fixed-seed grid, checkpoint, report
 
-Everything random is a function of (seed, attempt, step, phase, shard) and the data position is a function of
-the step, so there is no state to lose but what a checkpoint holds. To resume, call it again.
+All randomness is a function of (seed, attempt, step, phase, shard) and the position in the data a function of
+the step, so a checkpoint holds the whole state. To resume, call `train` with the newest checkpoint.
 """
 
 from __future__ import annotations
@@ -44,21 +44,22 @@ def train(
         trainer: the family and its settings.
         data: batches by step.
         log: receives rows, sample grids and checkpoints.
-        validation: held-out batches; used for families with one phase, whose loss is then a measure.
+        validation: held-out batches; ignored for a family with several phases, whose losses do not measure
+            quality.
         resume: the state of the checkpoint to resume from.
         report: called at every checkpoint.
-        stop_at: a step at which to stop for now, to be resumed from its checkpoint.
+        stop_at: a step at which to interrupt the training; resume it from that step's checkpoint.
 
     Raises:
         Diverged: a term is not finite, or the health monitor stops the training; the last good checkpoint
-            stays.
+            is kept.
     """
     settings = trainer.settings
     start(trainer, log, resume)
     grids = grid_steps(settings)
     changes = {milestone.step: milestone.change for milestone in settings.setting_changes}
     if len(trainer.family.phases) > 1:
-        validation = ()  # only the loss of a single phase is a measure
+        validation = ()  # losses of several phases do not measure quality
     row: dict[str, float] = {}
     began = time.perf_counter() - trainer.control.seconds
     end = settings.steps if stop_at is None else min(stop_at, settings.steps)
@@ -99,18 +100,18 @@ def measure(
     """Validate, check health and draw a snapshot if they are due after this step; log the results.
 
     Returns:
-        The newest row of the log, which is `row` if nothing was due, and the diagnosis, if there is one.
+        The newest row of the log, which is `row` if nothing was due, and the diagnosis or None.
     """
     control, step = trainer.control, trainer.control.step
-    validated = validate(trainer, validation)
-    drawn = step in grids or control.stopped
-    vitals, diagnosis = trainer.check_health()
-    if not (trainer.is_logged(step) or validated or drawn or vitals):
+    validation_metrics = validate(trainer, validation)
+    snapshot_due = step in grids or control.stopped
+    health_metrics, diagnosis = trainer.check_health()
+    if not (trainer.is_logged(step) or validation_metrics or snapshot_due or health_metrics):
         return row, diagnosis
-    row = trainer.collect() | {f"validation/{name}": value for name, value in validated.items()}
-    diagnosis = diagnosis or trainer.broken(row)
-    row |= {f"health/{name}": value for name, value in vitals.items()}
-    if drawn:
+    row = trainer.collect() | {f"validation/{name}": value for name, value in validation_metrics.items()}
+    diagnosis = diagnosis or trainer.non_finite(row)
+    row |= {f"health/{name}": value for name, value in health_metrics.items()}
+    if snapshot_due:
         quality = snapshot(trainer, log)
         if quality and not (validation and trainer.selects_by_loss):
             trainer.select(quality["score"])
@@ -120,7 +121,7 @@ def measure(
 
 
 def validate(trainer: Trainer, batches: Sequence[Batch]) -> dict[str, float]:
-    """Return the terms of the validation loss and what is observed with them; empty if it is not due."""
+    """Return the terms of the validation loss and the observed values; empty if no validation is due."""
     settings, step = trainer.settings, trainer.control.step
     due = step % settings.validate_every == 0 or step == settings.steps
     if not (due and batches):
@@ -132,10 +133,10 @@ def validate(trainer: Trainer, batches: Sequence[Batch]) -> dict[str, float]:
 
 
 def apply_diagnosis(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
-    """Do about a diagnosis what the policy says; whether training has gone back to an earlier step.
+    """Act on a diagnosis as the policy says; return whether training has gone back to an earlier step.
 
     Raises:
-        Diverged: the policy is to stop, or nothing is left to try; the last healthy checkpoint stays.
+        Diverged: the policy is to stop, or no remedy is left; the last healthy checkpoint is kept.
     """
     control, monitor = trainer.control, trainer.monitor
     remedy, generator = trainer.remedy(diagnosis.disease), trainer.calibrated()
@@ -158,62 +159,63 @@ def apply_diagnosis(trainer: Trainer, log: Log, diagnosis: Diagnosis) -> bool:
 
 
 def raise_if_stopped(trainer: Trainer) -> None:
-    """A training that the doctor stopped stays so: raises Diverged with why and what had been tried."""
+    """Raise Diverged if the health monitor has stopped this training, also when it is resumed."""
     control = trainer.control
     if control.events and control.events[-1].action == "stopped":
         raise stopped(control.events[-1], trainer.settings.health, control.treatments)
 
 
 def snapshot(trainer: Trainer, log: Log) -> dict[str, float]:
-    """Draw the samples of this step and judge them: `score`, lower is better, and what it was chosen from.
+    """Draw the samples of this step and return their metrics, with `score` (lower is better) for selection.
 
-    Decisions rest on it, so all processes hear what the first one found. Empty where nothing judges.
+    All processes get the values of the first one, since decisions depend on them. Empty without an evaluator.
     """
     generator, control = trainer.calibrated(), trainer.control
     log.grid(control.step, generator)
     if trainer.tracks and control.step:
-        moment = trainer.tracks.mark(control.attempt, control.step)
-        log.save_tracks(moment, posthoc_ema.flat(trainer.tracks.parameters))
-    judged: dict[str, float] = trainer.group.agree(log.judge(control.step, generator))
-    if judged:
-        values = {name: value for name, value in judged.items() if name != "score"}
+        checkpoint_id = trainer.tracks.mark(control.attempt, control.step)
+        log.save_tracks(checkpoint_id, posthoc_ema.flat(trainer.tracks.parameters))
+    metrics: dict[str, float] = trainer.group.agree(log.judge(control.step, generator))
+    if metrics:
+        values = {name: value for name, value in metrics.items() if name != "score"}
         control.curve.append({"step": control.step, **values})
-    return judged
+    return metrics
 
 
 @torch.no_grad()
 def try_posthoc_ema(trainer: Trainer, log: Log) -> Averages:
-    """Judge averages of other lengths as snapshots are judged; one that beats the ordinary becomes the best.
+    """Evaluate EMAs of other lengths as snapshots are; one that beats the ordinary EMA becomes the best.
 
-    The ordinary average is the one that would be kept without: of the best snapshot, or of the last step. For
-    the first process, after training; the averaged generator is afterwards what it was.
+    The ordinary EMA is that of the best snapshot or of the last step, as `settings.select` says. Called in
+    the first process after training; leaves the averaged generator unchanged.
 
     Returns:
-        which length was best, if it was not the ordinary one, and for each length its quality and, as
-        `missed`, how far its profile is from the exact one.
+        The best length (None if the ordinary EMA is best) and, for each length, its metrics and, as `missed`,
+        the relative error of its profile.
     """
     assert trainer.tracks
     control, generator, settings = trainer.control, trainer.ema.generator, trainer.settings
     last = {name: value.clone() for name, value in generator.state_dict().items()}
     ordinary = trainer.weights("best" if settings.select == "best" else "last")
-    first = log.judge(control.step, ordinary)
+    ordinary_metrics = log.judge(control.step, ordinary)
     generator.load_state_dict(last)
-    won, lowest, best = None, first["score"], trainer.best
+    best_length, lowest, best = None, ordinary_metrics["score"], trainer.best
     if math.isnan(lowest):
         lowest = math.inf
-    curve: list[Point] = [{"length": None, **first}]
-    moments = log.stored_tracks(trainer.tracks.moments)
-    lengths = settings.ema_sigma_rel if moments else ()
-    averages = posthoc_ema.averages(lengths, moments, map(log.load_tracks, moments), control.step)
-    for length, (parameters, missed) in zip(lengths, averages, strict=True):
+    curve: list[Point] = [{"length": None, **ordinary_metrics}]
+    checkpoint_ids = log.stored_tracks(trainer.tracks.moments)
+    lengths = settings.ema_sigma_rel if checkpoint_ids else ()
+    tracks = map(log.load_tracks, checkpoint_ids)
+    averages = posthoc_ema.averages(lengths, checkpoint_ids, tracks, control.step)
+    for length, (parameters, error) in zip(lengths, averages, strict=True):
         for name, parameter in generator.named_parameters():
             parameter.copy_(parameters[name])
-        judged = log.judge(control.step, trainer.calibrated())
-        curve.append({"length": length, "missed": missed, **judged})
-        if judged["score"] < lowest:
-            won, lowest = length, judged["score"]
+        metrics = log.judge(control.step, trainer.calibrated())
+        curve.append({"length": length, "missed": error, **metrics})
+        if metrics["score"] < lowest:
+            best_length, lowest = length, metrics["score"]
             best = {name: value.clone() for name, value in generator.state_dict().items()}
     generator.load_state_dict(last)
-    if won is not None:
+    if best_length is not None:
         trainer.best, control.best_step = best, control.step
-    return Averages(won=won, curve=curve, snapshots=len(moments))
+    return Averages(won=best_length, curve=curve, snapshots=len(checkpoint_ids))

@@ -1,11 +1,4 @@
-"""The one loop. It knows phases, never a family.
-
-    every step: reseed, next batch, learning rate, every due phase, average
-    every so often: log, validate, sample a fixed-seed grid, checkpoint, report
-
-Everything random is a function of (seed, attempt, step, phase, shard) and the data position is a function of
-the step, so there is no state to lose but what a checkpoint holds. To resume, call it again.
-"""
+"""One training step of any family, with the validation, health metrics, selection and state of a training."""
 
 from __future__ import annotations
 
@@ -36,27 +29,27 @@ from components.training.state import Control
 from models.family import Batch, Family, Noise, Phase, Remedy, Terms
 from models.parts.layers import calibrate, has_batch_norm
 
-STANDING_BATCHES, STANDING_IMAGES = 4, 128  # of which BatchNorm statistics are recomputed
+CALIBRATION_BATCHES, CALIBRATION_IMAGES = 4, 128  # from which BatchNorm statistics are recomputed
 
-PART = re.compile(r"\w+_[tz]\d+")  # a part of what is observed, by noise or by latent: of training alone
+BREAKDOWN = re.compile(r"\w+_[tz]\d+")  # values by noise level or latent: logged in training only
 
 
 class Means:
-    """Means of what the phases observe until they are taken; nothing is read from the device before."""
+    """Running means of the values that phases log; they stay on the device until `reduce`."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 
     def add(self, phase: str, terms: Terms) -> None:
-        """Another update of a phase."""
+        """Add the values of one update of a phase."""
         for name, value in terms.items():
             key = f"{phase}/{name}"
             self.sums[key] = self.sums[key] + value if key in self.sums else value
             self.counts[key] = self.counts.get(key, 0) + 1
 
     def reduce(self, group: Group) -> dict[str, float]:
-        """The means over all processes; the next ones start from nothing."""
+        """Return the means over all processes and start afresh."""
         means = group.mean({key: total / self.counts[key] for key, total in self.sums.items()})
         self.sums, self.counts = {}, {}
         return {key: float(value) for key, value in means.items()}
@@ -83,19 +76,19 @@ class Trainer:
         self.set_family(family)
 
     def set_family(self, family: Family) -> None:
-        """Train this family from now on, as it is."""
+        """Train this family from now on, with its present weights."""
         settings = self.settings
         if settings.smoke:
-            most = settings.steps // 2
-            family.phases = [replace(p, every=min(p.every, most)) for p in family.phases]
-        # channels_last is what convolutions are fastest in, on CPUs and GPUs; dense networks do not notice.
+            half = settings.steps // 2
+            family.phases = [replace(p, every=min(p.every, half)) for p in family.phases]
+        # Convolutions are fastest in channels_last, on CPUs and GPUs; dense networks are unaffected.
         self.family = family.to(self.group.device).to(memory_format=torch.channels_last).train()
         self.ema = EMA(family.generator, settings.ema_half_life_images, settings.ema_rampup_ratio)
         self.tracks = posthoc_ema.PowerFunctionEMAs(family.generator) if settings.ema_sigma_rel else None
         self.replica = Replica(family, self.group)
         self.buffers = Buffers(family, self.shards)
         self.base_rates = [[g["lr"] for g in optimizer.param_groups] for optimizer in family.optimizers]
-        self.logged, self.looked = Means(), Means()  # since the last row, and since the last health check
+        self.logged, self.since_check = Means(), Means()  # since the last row and the last health check
         self.monitor.set_family(sides_of(family.phases), family.bands)
 
     # One step.
@@ -117,22 +110,22 @@ class Trainer:
             self.tracks.update(self.family.generator, self.control.step)
 
     def update(self, index: int, phase: Phase, batches: Sequence[Batch]) -> None:
-        """One optimizer update: the mean gradient of the phase's loss over all shards."""
+        """Make one optimizer update with the mean gradient of the phase's loss over all shards."""
         parameters = phase.parameters
         self.train_only(parameters)
         phase.optimizer.zero_grad(set_to_none=True)
-        seen: list[Terms] = []
+        terms_of_shards: list[Terms] = []
         for shard, batch in zip(self.shards, batches, strict=True):
-            moment = self.control.attempt, self.control.step
-            seed(derive(self.settings.seed, *moment, index, shard), self.group.device)
+            attempt_and_step = self.control.attempt, self.control.step
+            seed(derive(self.settings.seed, *attempt_and_step, index, shard), self.group.device)
             with self.replica.accumulating(last=shard == self.shards[-1]), self.buffers.of(shard, index):
                 with self.autocast():
                     loss, terms = self.replica(index, batch)
                 (loss / len(batches)).backward()
-            seen.append(terms)
-        if len(seen) > 1:
-            seen = [{name: torch.stack([s[name] for s in seen]).mean() for name in seen[0]}]
-        (terms,) = seen
+            terms_of_shards.append(terms)
+        terms = terms_of_shards[0]
+        if len(terms_of_shards) > 1:
+            terms = {name: torch.stack([shard[name] for shard in terms_of_shards]).mean() for name in terms}
         if self.settings.clip_grad_norm or self.reads_gradient(phase):
             largest = self.settings.clip_grad_norm or math.inf
             terms["grad_norm"] = nn.utils.clip_grad_norm_(parameters, largest, foreach=True).detach()
@@ -143,15 +136,15 @@ class Trainer:
                 phase.after(terms)
         self.logged.add(phase.name, terms)
         if self.monitor.examines:
-            self.looked.add(phase.name, terms)
+            self.since_check.add(phase.name, terms)
 
     def reads_gradient(self, phase: Phase) -> bool:
-        """Whether the gradient of this update is logged, or is the phase's last before a health check."""
+        """Whether the gradient norm of this update is logged, or is the last before a health check."""
         after = self.control.step + 1
         return self.is_logged(after) or self.monitor.is_due_within(after, phase.every)
 
     def train_only(self, parameters: Sequence[nn.Parameter]) -> None:
-        """While a phase's loss runs, exactly its parameters require gradients."""
+        """Let exactly these parameters require gradients."""
         if len(self.family.phases) == 1:
             return
         chosen = {id(p) for p in parameters}
@@ -159,13 +152,13 @@ class Trainer:
             p.requires_grad_(id(p) in chosen)
 
     def place(self, batch: Batch) -> Batch:
-        """The batch on the device, images in the layout of the networks."""
+        """Return the batch on the device, images in the memory format of the networks."""
         return batch.to(self.group.device).map(
             lambda t: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t
         )
 
     def set_learning_rates(self, step: int) -> None:
-        """Base rate times schedule, for every optimizer."""
+        """Set the learning rates of all optimizers: base rate times schedule."""
         s = self.settings
         factor = learning_rate(s.schedule, step, s.steps, s.warmup_steps)
         for optimizer, rates in zip(self.family.optimizers, self.base_rates, strict=True):
@@ -173,34 +166,38 @@ class Trainer:
                 group["lr"] = rate * factor
 
     def autocast(self) -> torch.autocast:
-        """bfloat16 where the settings say so; no scaler, since bfloat16 has float32's range."""
+        """Return the autocast context of the settings; bfloat16 has float32's range, so needs no scaler."""
         return torch.autocast(
             self.group.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"
         )
 
     @property
     def images(self) -> int:
-        """Images seen so far, over all workers."""
+        """The images trained on so far, over all workers."""
         return self.control.step * self.settings.batch
 
-    # What is logged.
+    # Logging.
 
     def is_logged(self, step: int) -> bool:
-        """Whether a line of metrics is due after `step` steps."""
+        """Whether a row of metrics is due after `step` steps."""
         s = self.settings
         return step % s.log_every == 0 or step % s.checkpoint_every == 0 or step == s.steps
 
     def collect(self) -> dict[str, float]:
-        """Means since the last line; raises Diverged where one is not finite and there is no doctor."""
+        """Return the means since the last row.
+
+        Raises:
+            Diverged: a mean is not finite, and health is not monitored.
+        """
         values = self.logged.reduce(self.group)
-        if not self.monitor.examines and (broken := self.broken(values)):
+        if not self.monitor.examines and (diagnosis := self.non_finite(values)):
             raise Diverged(
-                f"{broken.sentence} The last good checkpoint is kept. Lower the learning rate or clip."
+                f"{diagnosis.sentence} The last good checkpoint is kept. Lower the learning rate or clip."
             )
         return values
 
-    def broken(self, values: Mapping[str, float]) -> Diagnosis | None:
-        """The diagnosis where a logged mean is not finite; under treatment it has to wait for a look."""
+    def non_finite(self, values: Mapping[str, float]) -> Diagnosis | None:
+        """Return a diagnosis if a logged mean is not finite; None under treatment: health checks decide."""
         evidence = {key: value for key, value in values.items() if not math.isfinite(value)}
         if not evidence or (self.monitor.examines and self.settings.treats):
             return None
@@ -211,35 +208,35 @@ class Trainer:
     # Health.
 
     def check_health(self) -> tuple[dict[str, float], Diagnosis | None]:
-        """The health metrics where a check is due after this step, and a diagnosis where there is one."""
+        """Return the health metrics, empty if no check is due after this step, and the diagnosis or None."""
         step = self.control.step
         if not self.monitor.is_due(step):
             return {}, None
-        means = self.looked.reduce(self.group)
+        means = self.since_check.reduce(self.group)
         diversity = self.group.agree(self.probe(self.family.generator) if self.probe else {})
         return self.monitor.check(step, means, self.weight_norms(), diversity)
 
     def weight_norms(self) -> dict[str, float]:
-        """The norms of all that each role of an adversarial game trains, by role."""
+        """Return the norm of all trained parameters of generator and discriminator, by role."""
         phases = {phase.name: phase for phase in self.family.phases}
         return {role: norm(phases[name].parameters) for role, name in self.monitor.sides.items()}
 
     def remedy(self, disease: str) -> Remedy | None:
-        """The next thing to do about it, first what was not tried, where the policy allows any more."""
+        """Return the next remedy, untried ones first; None if there is none or the policy allows no more."""
         treatments, settings = self.control.treatments, self.settings
         if not settings.treats or len(treatments) >= settings.max_treatments:
             return None
         tried = {treatment.remedy for treatment in treatments}
-        offered = self.family.remedies(disease)
-        return next((r for r in offered if r.name not in tried), next(iter(offered), None))
+        remedies = self.family.remedies(disease)
+        return next((r for r in remedies if r.name not in tried), next(iter(remedies), None))
 
     # Validation.
 
     @torch.no_grad()
     def validate(self, batches: Sequence[Batch]) -> tuple[dict[str, float], dict[str, float]]:
-        """The phase's terms, and what it observes, of the averaged weights on held-out batches.
+        """Return the phase's terms and observed values for the averaged weights on held-out batches.
 
-        Always with the same noise. The terms add up to the loss.
+        The noise is the same each time. The terms add up to the loss.
         """
         (phase,) = self.family.phases
         sums: tuple[dict[str, float], dict[str, float]] = ({}, {})
@@ -248,9 +245,9 @@ class Trainer:
             self.family.eval()
             for i, batch in enumerate(batches):
                 seed(derive(self.settings.seed, "validation", i), self.group.device)
-                terms, seen = evaluated(phase, self.place(batch))
-                whole = {name: value for name, value in seen.items() if not PART.fullmatch(name)}
-                for total, values in zip(sums, (terms, whole), strict=True):
+                terms, observed = evaluated(phase, self.place(batch))
+                totals = {name: value for name, value in observed.items() if not BREAKDOWN.fullmatch(name)}
+                for total, values in zip(sums, (terms, totals), strict=True):
                     for name, value in values.items():
                         total[name] = total.get(name, 0.0) + float(value.float().mean()) * len(batch) / images
         self.family.train()
@@ -262,7 +259,7 @@ class Trainer:
         return self.settings.patience is not None and len(self.family.phases) == 1
 
     def select(self, score: float) -> None:
-        """Keep the weights if they are the best so far; after too many that are not, stop."""
+        """Store the weights if their score is the lowest so far; stop after `patience` that are not."""
         control, patience = self.control, self.settings.patience
         if score < control.best_score:
             control.best_score, control.best_step, control.bad_validations = score, control.step, 0
@@ -274,7 +271,7 @@ class Trainer:
     # State.
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on, of every process."""
+        """Return the state of all processes on which the next step depends."""
         shards: dict[int, Terms] = {}
         for part in self.group.gather(self.buffers.state()):
             shards |= part
@@ -293,7 +290,7 @@ class Trainer:
         }
 
     def adjust(self, change: Mapping[str, Any]) -> None:
-        """Go on with some settings of the family changed: weights, averages and moments stay.
+        """Continue with some settings of the family changed and the same weights, averages and moments.
 
         Raises:
             InputError: the family does not accept a value, or a network would change its shape.
@@ -304,15 +301,15 @@ class Trainer:
         except ValueError as error:
             raise InputError(f"milestone at step {self.control.step}: {error}") from None
         self.set_family(family)
-        if lost := [name for name, fits in self.load_compatible(state).items() if not fits]:
+        if reshaped := [name for name, fits in self.load_compatible(state).items() if not fits]:
             raise InputError(
-                f"milestone at step {self.control.step}: with {', '.join(change)} changed, the {lost[0]} "
+                f"milestone at step {self.control.step}: with {', '.join(change)} changed, the {reshaped[0]} "
                 "would have another shape"
             )
         self.control.changes |= change
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Continue from the result of `state`."""
         if changes := state["control"]["changes"]:
             self.set_family(self.family.changed(changes))
         self.family.load_state_dict(state["family"])
@@ -329,52 +326,52 @@ class Trainer:
             self.probe.load_state(state["health"]["probe"])
 
     def treat(self, event: HealthEvent, remedy: Remedy, state: dict[str, Any] | None) -> HealthEvent:
-        """Go back to a healthy state with the family's settings changed; the event with what was done.
+        """Go back to a healthy state with the family's settings changed; return the event with the treatment.
 
-        Networks that the change leaves as they were keep weights, averages and moments; others start again,
-        and all do where there is no healthy state.
+        Networks whose shapes do not change keep weights, averages and moments; the others start again, as all
+        do if there is no healthy state.
         """
-        now = self.control
-        back = Control.load(state["control"]) if state else Control()
-        changes = now.changes | dict(remedy.change)
-        torch.manual_seed(derive(self.settings.seed, "weights", now.attempt + 1))
+        control = self.control
+        healthy = Control.load(state["control"]) if state else Control()
+        changes = control.changes | dict(remedy.change)
+        torch.manual_seed(derive(self.settings.seed, "weights", control.attempt + 1))
         self.set_family(self.family.changed(remedy.change))
         fits = self.load_compatible(state) if state else {}
         treatment = Treatment(
             remedy=remedy.name,
             paper=remedy.paper,
             change=dict(remedy.change),
-            back_to=back.step,
+            back_to=healthy.step,
             carried={
                 name: "weights carry over" if fits.get(name) else "starts again"
                 for name, _ in self.family.named_children()
             },
-            next_attempt=now.attempt + 1,
+            next_attempt=control.attempt + 1,
         )
         event = event.model_copy(update={"treatment": treatment})
         self.control = replace(
-            back,
-            attempt=now.attempt + 1,
-            seconds=now.seconds,
-            healthy=(now.attempt + 1, back.step),
-            events=[*now.events, event],
+            healthy,
+            attempt=control.attempt + 1,
+            seconds=control.seconds,
+            healthy=(control.attempt + 1, healthy.step),
+            events=[*control.events, event],
             changes=changes,
         )
         self.monitor.doctor.reset()
         return event
 
     def load_compatible(self, state: dict[str, Any]) -> dict[str, bool]:
-        """Load of a state what still fits the family; says for each network whether it did."""
+        """Load the networks of a state that fit the family; return for each network whether it fits."""
         fits = compatible_networks(state["family"], self.family)
-        kept = {key: v for key, v in state["family"].items() if fits.get(key.split(".")[0], True)}
-        self.family.load_state_dict(kept, strict=False)
+        compatible = {key: v for key, v in state["family"].items() if fits.get(key.split(".")[0], True)}
+        self.family.load_state_dict(compatible, strict=False)
         networks = dict(self.family.named_children())
-        lost = {id(p) for name, fit in fits.items() if not fit for p in networks[name].parameters()}
+        new = {id(p) for name, fit in fits.items() if not fit for p in networks[name].parameters()}
         for optimizer, saved in zip(self.family.optimizers, state["optimizers"], strict=True):
-            own = optimizer.state_dict()
-            same = own["param_groups"][0].keys() == saved["param_groups"][0].keys()  # the same kind
-            if same and not any(id(p) in lost for g in optimizer.param_groups for p in g["params"]):
-                optimizer.load_state_dict({**own, "state": saved["state"]})
+            current = optimizer.state_dict()
+            same_kind = current["param_groups"][0].keys() == saved["param_groups"][0].keys()
+            if same_kind and not any(id(p) in new for g in optimizer.param_groups for p in g["params"]):
+                optimizer.load_state_dict({**current, "state": saved["state"]})
         self.best = state["best"] if fits["generator"] else None
         if fits["generator"]:
             self.ema.generator.load_state_dict(state["ema"])
@@ -386,24 +383,27 @@ class Trainer:
         return fits
 
     def weights(self, which: str) -> nn.Module:
-        """The averaged generator as it was best, or as it is at last; once best, it is no longer last."""
+        """Return the averaged generator with the best or the last weights.
+
+        The best weights replace the last ones, so ask for the last ones first.
+        """
         if which == "best" and self.best is not None:
             self.ema.generator.load_state_dict(self.best)
         return self.calibrated()
 
     def calibrated(self) -> nn.Module:
-        """The averaged generator, its BatchNorm statistics recomputed for its weights from fixed seeds."""
+        """Return the averaged generator with BatchNorm statistics recomputed from fixed seeds."""
         generator = self.ema.generator
         if has_batch_norm(generator):
-            calibrate(generator, (self.standing_batch(i) for i in range(STANDING_BATCHES)))
+            calibrate(generator, (self.standing_batch(i) for i in range(CALIBRATION_BATCHES)))
         return generator
 
     def standing_batch(self, number: int) -> tuple[Batch, Noise]:
-        """Condition and noise from which BatchNorm statistics are recomputed: the same in every run."""
-        noise = Noise((derive("standing", number, i) for i in range(STANDING_IMAGES)), self.group.device)
-        return self.place(self.conditions(number, STANDING_IMAGES)), noise
+        """Return condition and noise for recomputing BatchNorm statistics; the same in every run."""
+        noise = Noise((derive("standing", number, i) for i in range(CALIBRATION_IMAGES)), self.group.device)
+        return self.place(self.conditions(number, CALIBRATION_IMAGES)), noise
 
 
 def norm(parameters: Sequence[nn.Parameter]) -> float:
-    """The Euclidean norm of all of them."""
+    """Return the Euclidean norm of all parameters together."""
     return float(torch.stack(torch._foreach_norm([p.detach() for p in parameters])).norm())
