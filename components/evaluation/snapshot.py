@@ -1,6 +1,6 @@
-"""Judging through training, which selects: on validation images, with seeds that no published number uses.
+"""Evaluate snapshots during training, for selection only: on validation, with seeds reserved for it.
 
-What is selected by such a number is best by luck too, so it is never reported as a result.
+The metric that selected a snapshot is biased in its favour, so it is never reported as a result.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ ENOUGH = 2  # times the feature dimension: with fewer images a Frechet distance 
 
 
 class SnapshotEvaluator:
-    """Judges the snapshots of one training against the validation images of its data set.
+    """Evaluates the snapshots of one training against the validation images of its data set.
 
     Args:
-        reference: a folder that the reference stage left.
-        extractor: a folder with an extractor.
+        reference: folder of the reference stage's results.
+        extractor: folder of an extractor.
         samples: images in a snapshot, at least 2.
-        targets: uint8 (samples, C, H, W), what each image should be; None where samples have no target.
+        targets: uint8 (samples, C, H, W), the target of each image; None if samples have no target.
     """
 
     def __init__(self, reference: Path, extractor: Path, samples: int, targets: np.ndarray | None = None):
@@ -42,10 +42,10 @@ class SnapshotEvaluator:
 
     @property
     def measure(self) -> str:
-        """What selects.
+        """The metric that selects.
 
-        Closeness to the targets; without any, the Frechet distance where there are images enough for it, else
-        KID, which has no bias.
+        The mean square error if there are targets; otherwise the Frechet distance if there are enough images
+        for it, else KID, which is unbiased.
         """
         if self.targets is not None:
             return "mse"
@@ -54,27 +54,28 @@ class SnapshotEvaluator:
 
     @property
     def described(self) -> Selection:
-        """What selects, for people."""
+        """The metric that selects, with its split and number of samples, for the report."""
         return Selection(metric=self.measure, split="validation", n=self.samples)
 
     def __call__(self, images: np.ndarray) -> dict[str, float]:
-        """Kid, frechet_distance, diversity and, for targets, mse and mae; `score` is the measure.
+        """Return kid, frechet_distance, diversity, with targets mse and mae, and the measure as `score`.
 
-        All but diversity are lower the better. That is the Vendi score over that of real images: 1 is as
-        diverse as as many of them, near 0 all alike. Of few images, so never FID, whatever the extractor;
-        they compare among trainings that are judged by as many samples of the same seed only.
+        Lower is better for all but diversity. This is the Vendi score divided by that of the same number of
+        real images: 1 means equally diverse, near 0 means identical samples. The values use few images, so
+        they are never called FID. Compare them only between trainings with the same number of samples and
+        the same seed.
         """
         fake = self.extractor(images)
         distance = frechet_distance(self.summary, statistics(fake))
-        found = {"kid": kid(self.real, fake), "frechet_distance": distance}
-        found["diversity"] = self.diversity(fake)
+        metrics = {"kid": kid(self.real, fake), "frechet_distance": distance}
+        metrics["diversity"] = self.diversity(fake)
         if self.targets is not None:
             error = self.targets / 255.0 - images / 255.0
-            found |= {"mse": float(np.square(error).mean()), "mae": float(np.abs(error).mean())}
-        return {"score": found[self.measure], **found}
+            metrics |= {"mse": float(np.square(error).mean()), "mae": float(np.abs(error).mean())}
+        return {"score": metrics[self.measure], **metrics}
 
     def diversity(self, fake: np.ndarray) -> float:
-        """The Vendi score of features (N, D) over that of the same number of real images; 0 if not finite."""
+        """Return the Vendi score of features (N, D) over that of as many real images; 0 if not finite."""
         features = np.asarray(fake[: len(self.real)][: self.samples], np.float64)
         return self.relative_diversity(features) if np.isfinite(features).all() else 0.0
 
@@ -82,15 +83,15 @@ class SnapshotEvaluator:
 def open_jury(
     store: Store, reference: str, extractor: str, split: Split, n: int, task: Task
 ) -> SnapshotEvaluator:
-    """Opens what judges the first `n` samples of a split.
+    """Return the evaluator of the first `n` samples of a split.
 
     Args:
-        store: where everything lies.
-        reference: folder that the reference stage left.
+        store: holds the folders.
+        reference: folder of the reference stage's results.
         extractor: folder of the extractor.
-        split: of validation.
+        split: the validation split.
         n: images in a snapshot.
-        task: says whether samples have targets.
+        task: decides whether samples have targets.
     """
     targets = split.images[np.arange(n)] if "pairs" in task.metrics else None
     return SnapshotEvaluator(store.local_copy(reference), store.local_copy(extractor), n, targets)
@@ -98,11 +99,11 @@ def open_jury(
 
 @dataclass(frozen=True)
 class SnapshotSelector:
-    """Draws a snapshot of a generator and judges it."""
+    """Draws a snapshot of a generator and evaluates it."""
 
-    jury: SnapshotEvaluator
+    evaluator: SnapshotEvaluator
     draw: Callable[[Any], np.ndarray]
 
     def __call__(self, generator: Any) -> dict[str, float]:
-        """What the jury says."""
-        return self.jury(self.draw(generator))
+        """Return the metrics of a snapshot."""
+        return self.evaluator(self.draw(generator))

@@ -1,4 +1,4 @@
-"""What a training reads, opened once before it begins."""
+"""Open the inputs of a training: data set, captions, upstream models and latents."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from models.family import DataSpec, Generator
 
 @dataclass(frozen=True)
 class Inputs:
-    """The data of a training and the models that it builds on, at hand."""
+    """The opened data and upstream models of a training."""
 
     data: DatasetCard
-    card: DataSpec  # what the family is told of the data
+    card: DataSpec  # image shape and conditions of the family
     training: Split
     validation: Split
     upstream: Mapping[str, Generator]
     upstream_configs: Mapping[str, dict[str, Any]]  # the config.json of each of these
-    encoder: dict[str, Any] | None  # of captions, for families that are told them
+    encoder: dict[str, Any] | None  # of captions; None unless the family is text-conditional
 
 
 def open_inputs(job: TrainRequest) -> Inputs:
-    """Open the data set, its encoded captions, the models that the family builds on and their encodings."""
+    """Open the data set, its encoded captions, the upstream models and the cached latents of a job."""
     store = Store(job.store)
     folder = store.local_copy(job.data)
     data = DatasetCard.read(folder)
@@ -53,7 +53,7 @@ def open_inputs(job: TrainRequest) -> Inputs:
 def _open(
     job: TrainRequest, store: Store, folder: Path, name: str, encoded: Path | None, card: DataSpec
 ) -> Split:
-    """A split, with its encoded captions and the encodings of its images, or without the excluded class."""
+    """Open a split with its encoded captions, without the excluded class or with its cached latents."""
     split = open_split(folder, name, encoded, sources=card.source is not None)
     if job.without is not None:
         return split.without(job.without)

@@ -1,4 +1,4 @@
-"""A training job on a worker: plain arguments, results in the store."""
+"""Run a training job on a worker: plain arguments in, results in the store."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ from components.training.trainer import Trainer
 from components.training.validation import validation_batches
 from models.family import Family, Generator
 
-# Pictures beside the sample grids, by the columns of a task's sheet.
+# Pictures next to the sample grids, by the columns of a task's sheet.
 TARGETS, SOURCES = "samples/source.webp", "samples/given.webp"
 
-PROBED = 1000  # validation images of which a sample says how diverse samples should be
+PROBED = 1000  # validation images from which the probe draws its real images
 
 
 def fit(job: TrainRequest, group: Group | None = None, report: Report = lambda *_: None) -> None:
-    """Train on this process of the group; go on from the newest checkpoint in the attempt's folder.
+    """Train on this process of the group; resume from the newest checkpoint in the attempt's folder.
 
-    Leaves in the attempt's folder: metrics/, samples/, checkpoints/, model/ and, written last, trained.json;
-    ema/ too, where averages of other lengths are tried. A job that stops on the way leaves no model yet.
+    Writes metrics/, samples/, checkpoints/, model/ and, last, trained.json to the attempt's folder; also
+    ema/, if EMAs of other lengths are tried. An interrupted job writes no model.
     """
     group = group or Group(device=torch.device(job.device))
     settings, attempt = job.settings, Store(job.store).child(job.attempt)
@@ -76,26 +76,26 @@ def fit(job: TrainRequest, group: Group | None = None, report: Report = lambda *
 
 
 def build_family(job: TrainRequest, inputs: Inputs) -> Family:
-    """The job's family, its weights drawn from the job's seed."""
+    """Return the job's family with weights initialized from the job's seed."""
     torch.manual_seed(derive(job.settings.seed, "weights"))
     return build(job.family, job.config, inputs.card, inputs.upstream, job.settings)
 
 
 def newest_checkpoint(attempt: Store, group: Group) -> dict[str, Any] | None:
-    """The newest checkpoint that the first process can read, on all of them."""
+    """Return, on all processes, the newest checkpoint that the first process can read."""
     state = checkpoint.newest(attempt, group.device)
-    own = checkpoint_id(state) if state else None
-    moment = group.agree(own)
-    return state if moment == own else checkpoint.load(attempt, moment, group.device)
+    newest = checkpoint_id(state) if state else None
+    agreed = group.agree(newest)
+    return state if agreed == newest else checkpoint.load(attempt, agreed, group.device)
 
 
 def checkpoint_id(state: dict[str, Any]) -> checkpoint.CheckpointId:
-    """When a state was saved."""
+    """Return the attempt and step of a state."""
     return state["control"]["attempt"], state["control"]["step"]
 
 
 class JobLog(RunLog):
-    """The log of a job's first process, which writes its result."""
+    """The log of a job's first process, which also writes the result."""
 
     def __init__(self, job: TrainRequest, inputs: Inputs, rows: np.ndarray, *arguments: Any):
         super().__init__(*arguments)
@@ -103,19 +103,19 @@ class JobLog(RunLog):
         self.began = time.time()
 
     def finish(self, trainer: Trainer, trained: Trained) -> None:
-        """Try averages, wait until all is stored and write the result; but for the wait only once finished.
+        """Wait until all is stored; if training is finished, also try EMAs first and write the result last.
 
         Raises:
             RunError: a file could not be stored.
         """
-        tries = trained.finished and trainer.settings.ema_sigma_rel
-        averages = try_posthoc_ema(trainer, self) if tries else None
+        tries_emas = trained.finished and trainer.settings.ema_sigma_rel
+        averages = try_posthoc_ema(trainer, self) if tries_emas else None
         seconds = time.time() - self.began
         self.uploader.close()
         if self.uploader.failed:
-            name, why = self.uploader.failed[0]
+            name, reason = self.uploader.failed[0]
             raise RunError(
-                f"{self.job.attempt}/{name} could not be stored: {why}; run the same command to resume"
+                f"{self.job.attempt}/{name} could not be stored: {reason}; run the same command to resume"
             )
         if trained.finished:
             outcome = Outcome(self.job, self.inputs, trainer, trained, averages, seconds, self.sampled)
@@ -123,7 +123,7 @@ class JobLog(RunLog):
 
 
 def open_log(job: TrainRequest, inputs: Inputs, family: Family, uploader: Uploader) -> JobLog:
-    """Where the first process writes, with the fixed conditions of its sample grids."""
+    """Return the log of the first process, with the fixed conditions of its sample grids."""
     settings, validation, attempt = job.settings, inputs.validation, Store(job.store).child(job.attempt)
     rows = sheets.grid_rows(validation, settings.sample_images)
     kinds, labels = conditions(job.family, job.config, inputs.card), validation.labels
@@ -155,28 +155,28 @@ def open_log(job: TrainRequest, inputs: Inputs, family: Family, uploader: Upload
 
 
 def open_selector(job: TrainRequest, inputs: Inputs) -> SnapshotSelector:
-    """What judges snapshots.
+    """Return the selector that evaluates snapshots.
 
-    Its samples are like those to be reported, but of seeds and images that select and are never reported.
+    It samples as the evaluation does, but from validation and with seeds that no reported number uses.
     """
     store, validation = Store(job.store), inputs.validation
-    evaluated = EvaluationInputs(job.family, job.config, inputs.card, inputs.data, validation)
-    n = evaluated.most(min(job.settings.snapshot_samples, len(validation)))
-    jury = open_jury(store, job.reference, job.extractor, validation, n, evaluated.task)
+    sampled_from = EvaluationInputs(job.family, job.config, inputs.card, inputs.data, validation)
+    n = sampled_from.most(min(job.settings.snapshot_samples, len(validation)))
+    evaluator = open_jury(store, job.reference, job.extractor, validation, n, sampled_from.task)
     seed = derive(job.settings.seed, "select")
 
     def draw(generator: Generator) -> np.ndarray:
-        return sample_for_evaluation(generator, evaluated, n, seed, device=job.device).images
+        return sample_for_evaluation(generator, sampled_from, n, seed, device=job.device).images
 
-    return SnapshotSelector(jury, draw)
+    return SnapshotSelector(evaluator, draw)
 
 
 def open_probe(job: TrainRequest, inputs: Inputs, selector: SnapshotSelector | None) -> Probe:
-    """What measures the diversity of samples: through the extractor where one judges, else in pixels."""
+    """Return the probe of sample diversity: in the selector's features, or in pixels without a selector."""
     validation = inputs.validation
     real = to_float(validation.images[: min(len(validation), PROBED)])
     conditions = FixedConditions(inputs.card, validation, task_of(job.family))
     if selector is None:
         return Probe(conditions, lambda images: images.flatten(1), real)
-    extractor = selector.jury.extractor
+    extractor = selector.evaluator.extractor
     return Probe(conditions, lambda images: extractor(dataset.to_uint8(images)), real)

@@ -1,4 +1,4 @@
-"""What the training loop asks of a log, and the log that keeps nothing."""
+"""The interface of the training loop's log, and a log that does nothing."""
 
 from __future__ import annotations
 
@@ -17,57 +17,57 @@ from models.family import Terms
 
 
 class Log:
-    """Where a training writes. This is the base of all logs: it answers every question and keeps nothing."""
+    """The base of all logs, which stores nothing and returns empty values."""
 
-    probe: Probe | None = None  # measures the diversity of samples, where something does
+    probe: Probe | None = None  # measures the diversity of samples; None if it is not measured
 
     def resume_at(self, step: int, attempt: int) -> None:
-        """The next line belongs to a step after `step` of an attempt at training."""
+        """Expect the next row after `step` of an attempt at training."""
 
     def row(self, step: int, values: dict[str, float]) -> None:
-        """Add a line of metrics."""
+        """Add a row of metrics."""
 
     def grid(self, step: int, generator: nn.Module) -> None:
         """Draw the fixed-seed samples of this step."""
 
     def judge(self, step: int, generator: nn.Module) -> dict[str, float]:
-        """Quality of other fixed-seed samples of this step, on validation; empty where nothing judges."""
+        """Return the metrics of other fixed-seed samples on validation; empty without an evaluator."""
         return {}
 
-    def watch(self, how: Monitoring) -> None:
-        """Say under which policy, how often and with which bands a doctor looks."""
+    def watch(self, monitoring: Monitoring) -> None:
+        """Record the policy, interval and bands of health monitoring."""
 
     def event(self, event: HealthEvent, generator: nn.Module) -> None:
-        """Keep a diagnosis, with the fixed-seed samples it is about."""
+        """Record a diagnosis with the fixed-seed samples at its step."""
 
-    def load(self, moment: CheckpointId) -> dict[str, Any]:
-        """The state saved at an (attempt, step); needed of the first process only."""
+    def load(self, checkpoint_id: CheckpointId) -> dict[str, Any]:
+        """Return the state of a checkpoint; used in the first process only."""
         return {}
 
     def go_back(self, step: int, attempt: int) -> None:
-        """What follows belongs to a later attempt, which starts after `step` steps."""
+        """Begin a later attempt after `step` steps."""
 
-    def save_tracks(self, moment: CheckpointId, snapshot: Terms) -> None:
-        """Store what averages of other lengths are made from."""
+    def save_tracks(self, checkpoint_id: CheckpointId, snapshot: Terms) -> None:
+        """Store a snapshot of the averages from which EMAs of other lengths are made."""
 
-    def stored_tracks(self, moments: Sequence[CheckpointId]) -> list[CheckpointId]:
-        """Those of the moments of which such a snapshot is there."""
+    def stored_tracks(self, checkpoint_ids: Sequence[CheckpointId]) -> list[CheckpointId]:
+        """Return those whose snapshot is stored."""
         return []
 
-    def load_tracks(self, moment: CheckpointId) -> Terms:
-        """What was stored of an (attempt, step)."""
+    def load_tracks(self, checkpoint_id: CheckpointId) -> Terms:
+        """Return a stored snapshot."""
         return {}
 
     def save(self, step: int, state: dict[str, Any]) -> str:
-        """Store a checkpoint and all lines so far; returns its name."""
+        """Store a checkpoint and all rows so far; return its name."""
         return checkpoint.name(step, state["control"]["attempt"])
 
     def progress(self, step: int, values: dict[str, float]) -> None:
-        """Say where the run is; called every step, and cheap."""
+        """Report the progress of the run; called at every step, so it must be cheap."""
 
     def finish(self, trainer: Trainer, trained: Trained) -> None:
-        """Write the result of a training that is finished, once all else is stored."""
+        """Wait until all is stored and write the result of a finished training."""
 
 
 class NullLog(Log):
-    """The log of every process but the first, which hear from it what was measured, saved and read."""
+    """The log of all processes but the first, which share the first one's values through the group."""

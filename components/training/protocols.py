@@ -1,4 +1,4 @@
-"""What a training asks of its data, and whom it reports to."""
+"""The interfaces of the data source and the progress report of a training."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from typing import Protocol
 from models.family import Batch
 
 Report = Callable[[int, dict[str, float], str | None], None]
-"""Called on every process as often as on the others.
-
-Report(step, metrics, name of a checkpoint just written).
-"""
+"""report(step, metrics, name of the checkpoint just written), called equally often on every process."""
 
 
 class Source(Protocol):
-    """Where batches come from: position is a function of the step."""
+    """A source of batches whose position is a function of the step."""
 
     def at(self, step: int, shard: int = 0, shards: int = 1) -> Batch:
-        """The part of step's batch that belongs to `shard`."""
+        """Return the part of the step's batch that belongs to `shard`."""

@@ -1,4 +1,4 @@
-"""A training job, as plain values."""
+"""The request for a training job."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from components.training import checkpoint
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """A training job; JSON all through."""
+    """A training job as plain JSON values."""
 
     family: str
-    config: dict[str, Any]  # the family's own
+    config: dict[str, Any]  # of the family
     train: dict[str, Any]
     data: str  # folder of the prepared data, in the store
     attempt: str  # folder of the attempt, in the store
     store: str  # URL
-    reference: str = ""  # folders in the store, with which snapshots are judged
+    reference: str = ""  # folders in the store for evaluating snapshots
     extractor: str = ""
-    captions: str = ""  # folder of the encoded captions, for families that are told them
+    captions: str = ""  # folder of the encoded captions, for text-conditional families
     device: str = "cpu"
     flips: bool = False
     upstream: dict[str, str] = field(default_factory=dict)  # folders of the models it builds on, in the store
-    latents: str = ""  # folder of the kept encodings of the images, in the store
-    without: int | None = None  # a class that it is not to see
-    stop_at: int | None = None  # a step with a checkpoint at which to stop for now, without a result
-    checkpoints: int = checkpoint.KEEP  # that are kept on the way
+    latents: str = ""  # folder of the cached latents of the images, in the store
+    without: int | None = None  # class to leave out of the training images
+    stop_at: int | None = None  # step with a checkpoint at which to interrupt the training
+    checkpoints: int = checkpoint.KEEP  # newest checkpoints to keep
 
     @property
     def settings(self) -> Train:
-        """The training settings, typed."""
+        """The validated training settings."""
         return Train(**self.train)

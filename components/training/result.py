@@ -1,4 +1,4 @@
-"""What a training leaves: weights, and trained.json."""
+"""Write the results of a training: weights and trained.json."""
 
 from __future__ import annotations
 
@@ -23,50 +23,52 @@ from models.family import DataSpec, Generator
 
 @dataclass(frozen=True)
 class Outcome:
-    """A training that is finished, and what it was made with."""
+    """A finished training with its job and inputs."""
 
     job: TrainRequest
     inputs: Inputs
     trainer: Trainer
     trained: Trained
-    averages: Averages | None  # of other lengths, where they were tried
+    averages: Averages | None  # EMAs of other lengths, if any were tried
     work_seconds: float
     rows: np.ndarray  # validation images that the sample grids belong to
 
     @property
     def steps(self) -> dict[str, int]:
-        """The step of each of the weights that are written; the best where they are not the last."""
+        """The step of each set of weights to write; the best ones only if they are not the last."""
         control = self.trained.control
         best = control.best_step or control.step
         return {"last": control.step} | ({"best": best} if best != control.step or self.average_won else {})
 
     @property
     def average_won(self) -> bool:
-        """Whether an average of another length is the best."""
+        """Whether an EMA of another length is the best."""
         return self.averages is not None and self.averages.won is not None
 
     @property
     def kept(self) -> str:
-        """Which of the weights are the model."""
+        """Which weights are the selected model: "last" or "best"."""
         if "best" not in self.steps:
             return "last"
         return "best" if self.average_won else self.job.settings.select
 
     @property
     def folders(self) -> dict[str, str]:
-        """Where each of the weights lies."""
+        """The folder of each set of weights."""
         return {which: "model" if which == self.kept else f"model-{which}" for which in self.steps}
 
     @property
     def titles(self) -> list[str]:
-        """The captions of the tiles of the sample grids, where there are any."""
+        """The captions of the tiles in the sample grids; empty for a family without captions."""
         captions = self.inputs.validation.captions
         return [captions[i] for i in self.rows] if self.inputs.card.text and captions else []
 
 
 def write_result(outcome: Outcome, log: RunLog) -> None:
-    """Write the weights, the grid of those that are kept and, last, what is to be known of the training."""
-    for which in outcome.steps:  # the last first: once best, the average is no longer last
+    """Write all weights, the sample grid of the selected ones and, last, trained.json."""
+    for (
+        which
+    ) in outcome.steps:  # last before best, since the best weights replace the last in the averaged copy
         generator = outcome.trainer.weights(which)
         assert isinstance(generator, Generator)
         write_weights(outcome, which, generator, log.attempt)
@@ -76,7 +78,7 @@ def write_result(outcome: Outcome, log: RunLog) -> None:
 
 
 def write_weights(outcome: Outcome, which: str, generator: Generator, attempt: Store) -> None:
-    """Write a model folder."""
+    """Write one set of weights as a model folder."""
     job, family, inputs = outcome.job, outcome.trainer.family, outcome.inputs
     config = family.config.model_dump(mode="json")  # treatments may have changed it
     save_model(
@@ -95,11 +97,11 @@ def write_weights(outcome: Outcome, which: str, generator: Generator, attempt: S
 
 
 def described(outcome: Outcome, log: RunLog) -> TrainingResult:
-    """The contents of trained.json."""
+    """Return the contents of trained.json."""
     trainer, trained, control = outcome.trainer, outcome.trained, outcome.trained.control
-    family, averages, jury = trainer.family, outcome.averages, log.selector and log.selector.jury
-    if averages and jury:
-        averages = averages.model_copy(update={"evaluated_by": jury.described})
+    family, averages = trainer.family, outcome.averages
+    if averages and log.selector:
+        averages = averages.model_copy(update={"evaluated_by": log.selector.evaluator.described})
     return TrainingResult(
         steps=control.step,
         images=trained.images,
@@ -123,18 +125,18 @@ def described(outcome: Outcome, log: RunLog) -> TrainingResult:
 
 
 def selected_by(log: RunLog, trainer: Trainer, averages: Averages | None) -> Selection | None:
-    """What chose the best weights."""
+    """Return the metric that selected the best weights; None if nothing selects."""
     if averages and averages.won is not None and log.selector:
-        return log.selector.jury.described.model_copy(update={"ema_length": averages.won})
+        return log.selector.evaluator.described.model_copy(update={"ema_length": averages.won})
     if not trainer.control.best_step:
         return None
     if trainer.selects_by_loss:
         return Selection(metric=VALIDATION_LOSS, split="validation")
-    return None if log.selector is None else log.selector.jury.described
+    return None if log.selector is None else log.selector.evaluator.described
 
 
 def sample_table(attempt: Store, card: DataSpec, outcome: Outcome) -> SampleTable:
-    """How to read the grids: tiles lie side by side, row by row."""
+    """Return the layout of the sample grids, whose tiles are in row order, and the steps that have one."""
     names = [name for name in attempt.list("samples") if name.startswith("step-")]
     return SampleTable(
         columns=SHEET_COLUMNS,

@@ -1,7 +1,4 @@
-"""What a training run leaves in its attempt's folder.
-
-Metrics in parts, sample grids, checkpoints, its progress.
-"""
+"""Write the metrics, sample grids, checkpoints and progress of a training to its attempt's folder."""
 
 from __future__ import annotations
 
@@ -20,19 +17,20 @@ from components.sampling import sheets
 from components.store import Store
 from components.store.uploader import Uploader
 from components.training import checkpoint, posthoc_ema
+from components.training.checkpoint import CheckpointId
 from components.training.health.events import event_name
 from components.training.health.probe import Probe
 from components.training.log import Log
 from models.family import Terms
 
-PROGRESS_SECONDS = 1.0  # how often others can see a run move; costs one small file
+PROGRESS_SECONDS = 1.0  # between two updates of progress.json
 
 
 class RunLog(Log):
     """The log of the first process.
 
-    Objects cannot be appended to, so metrics go out in parts named by their steps.
-    A part ends where a checkpoint is made: what is replayed after an interruption overwrites the same parts.
+    Objects in a store cannot be appended to, so metrics are written in parts named by their steps. A part
+    ends at a checkpoint, so steps repeated after an interruption overwrite the same parts.
     """
 
     def __init__(
@@ -51,76 +49,76 @@ class RunLog(Log):
         self.selector = selector
         self.rows: list[dict[str, Any]] = []
         self.first, self.number = 1, 1
-        self._shown = 0.0
+        self._progress_at = 0.0  # time of the last update
 
     def resume_at(self, step: int, attempt: int) -> None:
-        """The next line belongs to a step after `step` of an attempt at training."""
+        """Start a new part after `step` of an attempt at training."""
         self.first, self.number = step + 1, attempt
 
     def row(self, step: int, values: dict[str, float]) -> None:
-        """Keep a line for the next part."""
+        """Add a row to the next part."""
         self.rows.append(
             {"step": step, "attempt": self.number}
             | {key: float(f"{value:.6g}") for key, value in values.items()}
         )
 
     def grid(self, step: int, generator: nn.Module) -> None:
-        """Draw the fixed-seed grid of a step."""
+        """Draw and store the fixed-seed grid of a step."""
         self.uploader.put(self.picture(generator), f"samples/step-{step:07d}.webp")
 
     def picture(self, generator: nn.Module) -> bytes:
-        """The fixed-seed grid as lossless WebP, tiles side by side: its pixels can be judged later."""
+        """Return the fixed-seed grid as lossless WebP, so that its pixels can be evaluated later."""
         return sheets.encode_webp(sheets.grid(self.draw(generator)))
 
     def judge(self, step: int, generator: nn.Module) -> dict[str, float]:
-        """The quality of other samples of this step."""
+        """Return the metrics of other samples; empty without a selector."""
         return self.selector(generator) if self.selector else {}
 
-    def watch(self, how: Monitoring) -> None:
-        """Store how the training is monitored, for the page of a run under way."""
-        self.uploader.put(json.dumps(how.to_json()).encode(), "health/watch.json")
+    def watch(self, monitoring: Monitoring) -> None:
+        """Store how the training is monitored, for the page of an unfinished run."""
+        self.uploader.put(json.dumps(monitoring.to_json()).encode(), "health/watch.json")
 
     def event(self, event: HealthEvent, generator: nn.Module) -> None:
-        """Store a diagnosis, and the fixed-seed grid it is about."""
+        """Store a diagnosis and the fixed-seed grid at its step."""
         if event.picture:
             self.uploader.put(self.picture(generator), event.picture)
         text = json.dumps(event.to_json(), allow_nan=False)
         self.uploader.put(text.encode(), f"{event_name(event.attempt, event.step)}.json")
 
-    def load(self, moment: checkpoint.CheckpointId) -> dict[str, Any]:
-        """The state of a moment, as soon as it is in the store."""
+    def load(self, checkpoint_id: CheckpointId) -> dict[str, Any]:
+        """Return the state of a checkpoint, once its upload is complete."""
         self.uploader.flush()
-        return checkpoint.load(self.attempt, moment)
+        return checkpoint.load(self.attempt, checkpoint_id)
 
-    def save_tracks(self, moment: checkpoint.CheckpointId, snapshot: Terms) -> None:
-        """Store what averages of other lengths are made from."""
-        self.uploader.put(posthoc_ema.encode(snapshot), posthoc_ema.name(moment))
+    def save_tracks(self, checkpoint_id: CheckpointId, snapshot: Terms) -> None:
+        """Store a snapshot of the tracked averages."""
+        self.uploader.put(posthoc_ema.encode(snapshot), posthoc_ema.name(checkpoint_id))
 
-    def stored_tracks(self, moments: Sequence[checkpoint.CheckpointId]) -> list[checkpoint.CheckpointId]:
-        """Those of the moments of which a snapshot is there: a full disk may have kept one away."""
+    def stored_tracks(self, checkpoint_ids: Sequence[CheckpointId]) -> list[CheckpointId]:
+        """Return those whose snapshot exists; an upload may have failed, for example on a full disk."""
         self.uploader.flush()
-        return [moment for moment in moments if self.attempt.exists(posthoc_ema.name(moment))]
+        return [saved for saved in checkpoint_ids if self.attempt.exists(posthoc_ema.name(saved))]
 
-    def load_tracks(self, moment: checkpoint.CheckpointId) -> Terms:
-        """What was stored of a moment."""
-        return posthoc_ema.decode(self.attempt.read_bytes(posthoc_ema.name(moment)))
+    def load_tracks(self, checkpoint_id: CheckpointId) -> Terms:
+        """Return a stored snapshot of the tracked averages."""
+        return posthoc_ema.decode(self.attempt.read_bytes(posthoc_ema.name(checkpoint_id)))
 
     def go_back(self, step: int, attempt: int) -> None:
-        """Store the lines of the attempt that ends here, and begin another after `step`."""
+        """Store the rows of the attempt that ends now and begin the next one after `step`."""
         if self.rows:
-            self._store_lines(self.rows[-1]["step"])
+            self._store_rows(self.rows[-1]["step"])
         self.resume_at(step, attempt)
 
     def save(self, step: int, state: dict[str, Any]) -> str:
-        """Store the checkpoint and the lines that led to it, then drop checkpoints no longer needed."""
+        """Store a checkpoint and the rows before it, delete unneeded checkpoints, and return its name."""
         control = state["control"]
-        self._store_lines(step)
+        self._store_rows(step)
         name = checkpoint.name(step, control["attempt"])
         self.uploader.put(checkpoint.encode(state), name)
         checkpoint.prune(self.attempt, self.keep, healthy=control["healthy"])
         return name
 
-    def _store_lines(self, step: int) -> None:
+    def _store_rows(self, step: int) -> None:
         lines = "".join(json.dumps(row) + "\n" for row in self.rows)
         name = f"metrics/part-{self.first:07d}-{step:07d}{checkpoint.suffix(self.number)}.jsonl"
         if step >= self.first:
@@ -128,10 +126,10 @@ class RunLog(Log):
         self.rows, self.first = [], step + 1
 
     def progress(self, step: int, values: dict[str, float]) -> None:
-        """Leave a note of the step and the latest values, at most once a second."""
+        """Store the step and the latest values in progress.json, at most once a second."""
         now = time.monotonic()
-        if now - self._shown >= PROGRESS_SECONDS or step == self.steps:
-            self._shown = now
+        if now - self._progress_at >= PROGRESS_SECONDS or step == self.steps:
+            self._progress_at = now
             note = {
                 "step": step,
                 "steps": self.steps,

@@ -8,21 +8,21 @@ from components.config.train import Train
 
 
 def learning_rate(schedule: str, step: int, steps: int, warmup_steps: int = 0) -> float:
-    """The factor of the base learning rate at `step`, from 0.
+    """Return the factor of the base learning rate at `step`, counted from 0.
 
-    A pure function, so there is no scheduler to save.
+    A pure function, so there is no scheduler state to save.
     """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
-    left = 1 - (step - warmup_steps) / max(1, steps - warmup_steps)
+    remaining = 1 - (step - warmup_steps) / max(1, steps - warmup_steps)
     return {
         "constant": 1.0,
-        "linear": left,
-        "cosine": 0.5 * (1 + math.cos(math.pi * (1 - left))),
-        "sqrt": math.sqrt(left),
+        "linear": remaining,
+        "cosine": 0.5 * (1 + math.cos(math.pi * (1 - remaining))),
+        "sqrt": math.sqrt(remaining),
     }[schedule]
 
 
 def grid_steps(settings: Train) -> set[int]:
-    """The steps after which samples are drawn: evenly spaced, the last one among them."""
+    """Return the steps after which snapshots are drawn: evenly spaced, including the last step."""
     return {round(settings.steps * (i + 1) / settings.num_snapshots) for i in range(settings.num_snapshots)}

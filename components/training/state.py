@@ -1,4 +1,4 @@
-"""What steers a training besides its weights."""
+"""The state of a training besides its weights."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from components.records.training import Point
 
 @dataclass
 class Control:
-    """What steers a run across steps besides weights; saved with them."""
+    """Progress, selection and health of a training; saved with the weights."""
 
     step: int = 0
-    attempt: int = 1  # raised when training goes back to an earlier step; it enters the seeds
-    seconds: float = 0.0  # of training, over all interruptions
+    attempt: int = 1  # incremented when training goes back to an earlier step; part of the seeds
+    seconds: float = 0.0  # of training, without interruptions
     best_score: float = math.inf  # lower is better
-    best_step: int = 0  # 0: nothing selects
+    best_step: int = 0  # 0: none selected
     bad_validations: int = 0
     stopped: bool = False
-    healthy: tuple[int, int] | None = None  # attempt and step of the last checkpoint without any complaint
+    healthy: tuple[int, int] | None = None  # attempt and step of the last healthy checkpoint
     events: list[HealthEvent] = field(default_factory=list)  # diagnoses
     changes: dict[str, Any] = field(default_factory=dict)  # settings of the family that treatments changed
-    curve: list[Point] = field(default_factory=list)  # step and quality of every judged snapshot
+    curve: list[Point] = field(default_factory=list)  # step and metrics of every evaluated snapshot
 
     @classmethod
     def load(cls, state: Mapping[str, Any]) -> Control:
-        """The control that `state` describes."""
+        """Return the control from the result of `state`."""
         return cls(**{**state, "events": [HealthEvent(**event) for event in state["events"]]})
 
     def state(self) -> dict[str, Any]:
-        """Plain values, for a checkpoint."""
+        """Return plain values for a checkpoint."""
         return vars(self) | {"events": [event.to_json() for event in self.events]}
 
     @property
     def treatments(self) -> list[Treatment]:
-        """What was done about the diagnoses."""
+        """The treatments of the diagnoses so far."""
         return [event.treatment for event in self.events if event.treatment]
 
 
 @dataclass
 class Trained:
-    """What training leaves besides its weights, which Trainer.weights gives."""
+    """The result of training, besides the weights, which `Trainer.weights` returns."""
 
     control: Control
     images: int
-    finished: bool  # rather than stopped for now
+    finished: bool  # False: interrupted at `stop_at`
     terms: dict[str, float] = field(default_factory=dict)

@@ -300,7 +300,7 @@ def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     card = DatasetCard(**about, resolution=8, channels=1, labels=list("0123456789"), counts={"train": 64})
 
     class Scores:
-        jury = SimpleNamespace(described=Selection(metric="kid", split="validation", n=8))
+        evaluator = SimpleNamespace(described=Selection(metric="kid", split="validation", n=8))
 
         def __init__(self, scores: tuple[float, ...]):
             self.left = list(scores)
