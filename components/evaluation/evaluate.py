@@ -1,10 +1,10 @@
-"""Features -> judged numbers, each with its real_baseline, its interval, and its recipe.
+"""Compute metrics from features, each with its real baseline, interval and recipe.
 
-A reference is made once per data set and extractor: the features of all its images, none of them augmented,
-and the real_baselines: what real images score against real images, which no generator should beat.
-What selects looks at validation (components/evaluation/snapshot.py); what is reported looks at test.
+A reference is made once per data set and extractor. It holds the features of all images, without
+augmentation, and the real baselines: the metrics of real images, which no generator should beat.
+Selection uses the validation split (components/evaluation/snapshot.py), reported metrics use the test split.
 
-    reference.json                     the data, the extractor, the real_baselines
+    reference.json                     the data, the extractor, the real baselines
     features/<split>.npy               (N, D) float32, memory-mapped when read
     labels/<split>.npy                 (N,) int64, where the data has classes
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluation.metric import PERFECT, RETRIEVAL, SEEN, Recipe, with_notes
+from components.evaluation.metric import METRIC_NETWORKS, PERFECT_VALUES, RETRIEVAL, Recipe, with_notes
 from components.evaluation.ranking import rank_by
 from components.evaluation.reference import (
     CLASSIFIER_STEPS,
@@ -55,7 +55,7 @@ __all__ = [
 
 def task_metrics(
     task: Task,
-    judged: EvaluationSample,
+    samples: EvaluationSample,
     ref: Reference,
     split: str = "test",
     *,
@@ -66,37 +66,37 @@ def task_metrics(
     """Return the metrics of a task.
 
     Args:
-        task: says which.
-        judged: the samples.
-        ref: what they are compared with.
-        split: where the real images are from.
-        pairs: how close each sample is to its target, by metric, (N,) each; for a task that has any.
-        captions: (N,) the caption of each sample, as a number, where they were made from captions.
-        caption_names: (M,) those of all real images of the split.
+        task: selects the metrics.
+        samples: the images to evaluate.
+        ref: the reference.
+        split: the split of the real images.
+        pairs: (N,) values per metric, each for a sample and its target; for tasks with targets.
+        captions: (N,) the caption number of each sample, if the task has captions.
+        caption_names: (M,) the caption numbers of all real images of the split.
     """
     metrics: Metrics = {}
     if "pairs" in task.metrics:
-        metrics |= evaluate_pairs(judged, pairs or {}, ref, split)
+        metrics |= evaluate_pairs(samples, pairs or {}, ref, split)
     if "set" in task.metrics:
-        metrics |= evaluate_samples(judged, ref, split)
+        metrics |= evaluate_samples(samples, ref, split)
     if "retrieval" in task.metrics and captions is not None and caption_names is not None:
-        metrics |= evaluate_retrieval(judged, captions, caption_names, ref, split)
+        metrics |= evaluate_retrieval(samples, captions, caption_names, ref, split)
     return metrics
 
 
-def evaluate_samples(judged: EvaluationSample, ref: Reference, split: str = "test") -> Metrics:
-    """Every measure that these images and this extractor allow, n images on both sides.
+def evaluate_samples(samples: EvaluationSample, ref: Reference, split: str = "test") -> Metrics:
+    """Return all metrics that these samples and this extractor allow, with n images on both sides.
 
-    n is the number of judged images, or what the data set has to compare with if that is fewer.
+    n is the number of samples, or of available real images if those are fewer.
 
     Raises:
-        InputError: there are too few images.
+        InputError: there are too few samples.
     """
-    check_count(len(judged))
-    n = min(len(judged), ref.most(split))
-    rows, real, real_baselines = choose(len(judged), n), ref.real(split, n), ref.real_baselines(split, n)
-    fake = Sample(judged.features, judged.labels)[rows]
-    recipe = Recipe(ref, judged, split, n)
+    check_count(len(samples))
+    n = min(len(samples), ref.most(split))
+    rows, real, real_baselines = choose(len(samples), n), ref.real(split, n), ref.real_baselines(split, n)
+    fake = Sample(samples.features, samples.labels)[rows]
+    recipe = Recipe(ref, samples, split, n)
     metrics = {
         name: recipe.metric(name, estimate, real_baseline=real_baselines.get(name))
         for name, estimate in estimates(ref, real, fake).items()
@@ -110,12 +110,12 @@ def evaluate_samples(judged: EvaluationSample, ref: Reference, split: str = "tes
         split="train",
     )
     if fake.labels is not None and real.labels is not None:
-        metrics |= _conditional(judged, ref, recipe, real, fake, real_baselines, rows)
+        metrics |= _conditional(samples, ref, recipe, real, fake, real_baselines, rows)
     return with_notes(metrics, ref, n)
 
 
 def _conditional(
-    judged: EvaluationSample,
+    samples: EvaluationSample,
     ref: Reference,
     recipe: Recipe,
     real: Sample,
@@ -123,83 +123,95 @@ def _conditional(
     real_baselines: Mapping[str, float],
     rows: np.ndarray,
 ) -> Metrics:
-    """What only images of asked-for classes allow."""
+    """Return the metrics of class-conditional samples."""
     metrics: Metrics = {}
     if ref.extractor.classes == "own":
-        right = share(correct_labels(ref.extractor, fake), len(fake))
+        accuracy = share(correct_labels(ref.extractor, fake), len(fake))
         metrics["conditional_accuracy"] = recipe.metric(
-            "conditional_accuracy", right, real_baseline=real_baselines.get("conditional_accuracy")
+            "conditional_accuracy", accuracy, real_baseline=real_baselines.get("conditional_accuracy")
         )
     names = ref.info["data"]["labels"]
     for name, classes in by_class(ref.extractor, real, fake).items():
         mean = class_means(list(classes.values()))
         metrics[name] = recipe.metric(name, mean, real_baseline=real_baselines.get(name))
         metrics[name].classes = {names[c]: e.value for c, e in classes.items()}
-    if judged.images is not None:
-        name, of = "cas", len(ref.splits[recipe.split])
-        score = classification_accuracy(ref, judged.images, fake.labels, rows, recipe.split)
-        extra: dict[str, Any] = {"by_extractor": False, "n_real": of, "steps": CLASSIFIER_STEPS}
+    if samples.images is not None:
+        name, n_real = "cas", len(ref.splits[recipe.split])
+        score = classification_accuracy(ref, samples.images, fake.labels, rows, recipe.split)
+        extra: dict[str, Any] = {"by_extractor": False, "n_real": n_real, "steps": CLASSIFIER_STEPS}
         metrics[name] = recipe.metric(name, score, real_baseline=real_baselines.get(name), **extra)
     return metrics
 
 
 def evaluate_retrieval(
-    judged: EvaluationSample, asked: np.ndarray, names: np.ndarray, ref: Reference, split: str = "test"
+    samples: EvaluationSample,
+    captions: np.ndarray,
+    caption_names: np.ndarray,
+    ref: Reference,
+    split: str = "test",
 ) -> Metrics:
-    """Whether images drawn for held-out captions are nearest to the real images of these captions.
+    """Return how often samples of held-out captions are nearest to real images of the same caption.
 
     Args:
-        judged: of the images that were drawn.
-        asked: (N,) the caption of each, as a number.
-        names: (M,) those of all real images of the split.
+        samples: the images to evaluate.
+        captions: (N,) the caption number of each sample.
+        caption_names: (M,) the caption numbers of all real images of the split.
         ref: the reference.
-        split: where the captions are from.
+        split: the split of the captions.
     """
-    n, real = len(judged), ref.splits[split].features
-    recipe = Recipe(ref, judged, split, n)
-    hits = retrieval(ranks(judged.features, asked, real, names))
-    details: dict[str, Any] = {"top": TOP, "ties": "as misses", "baseline": "chance", "n_real": len(names)}
-    return {RETRIEVAL: recipe.metric(RETRIEVAL, hits, real_baseline=chance(asked, names), **details)}
+    n, real = len(samples), ref.splits[split].features
+    recipe = Recipe(ref, samples, split, n)
+    hits = retrieval(ranks(samples.features, captions, real, caption_names))
+    baseline = chance(captions, caption_names)
+    details: dict[str, Any] = {
+        "top": TOP,
+        "ties": "as misses",
+        "baseline": "chance",
+        "n_real": len(caption_names),
+    }
+    return {RETRIEVAL: recipe.metric(RETRIEVAL, hits, real_baseline=baseline, **details)}
 
 
 def evaluate_pairs(
-    judged: EvaluationSample, values: Mapping[str, np.ndarray], ref: Reference, split: str = "test"
+    samples: EvaluationSample, values: Mapping[str, np.ndarray], ref: Reference, split: str = "test"
 ) -> Metrics:
-    """How close images come to their own targets: the first N of the split, row by row.
+    """Return how close images are to their own targets, the first N of the split, row by row.
 
-    Distances compare an image's features with those of its own target in the set, so a perfect family scores
-    0, which is their floor.
+    Distances compare the features of the images with those of their own targets, so the baseline is 0, the
+    value of a perfect family.
 
     Args:
-        judged: of the images that were made.
-        values: per image, (N,): mse, mae, psnr, ssim, and lpips where it is at hand.
+        samples: the images to evaluate.
+        values: (N,) values per image of mse, mae, psnr, ssim and, if available, lpips.
         ref: the reference.
-        split: where the targets lie.
+        split: the split of the targets.
     """
-    n = len(judged)
+    n = len(samples)
     check_count(n)
     real = np.asarray(ref.splits[split].features[:n])
-    recipe = Recipe(ref, judged, split, n, {"pairs": "image i with its own target, the first n of the split"})
+    recipe = Recipe(
+        ref, samples, split, n, {"pairs": "image i with its own target, the first n of the split"}
+    )
     metrics = {
         name: recipe.metric(
             name,
-            mean_estimate(each),
-            real_baseline=PERFECT.get(name),
+            mean_estimate(per_image),
+            real_baseline=PERFECT_VALUES.get(name),
             by_extractor=False,
-            **SEEN.get(name, {}),
+            **METRIC_NETWORKS.get(name, {}),
         )
-        for name, each in values.items()
+        for name, per_image in values.items()
     }
     frechet = f"reconstruction_{ref.extractor.frechet_name}"
-    close = kid_estimate(real, judged.features, paired=True)
-    distance = frechet_estimate(real, judged.features)
-    metrics["reconstruction_kid"] = recipe.metric("reconstruction_kid", close, real_baseline=0.0)
+    kid = kid_estimate(real, samples.features, paired=True)
+    distance = frechet_estimate(real, samples.features)
+    metrics["reconstruction_kid"] = recipe.metric("reconstruction_kid", kid, real_baseline=0.0)
     metrics[frechet] = recipe.metric(frechet, distance, real_baseline=0.0)
     return with_notes(metrics, ref, n)
 
 
 def neighbours(features: np.ndarray, ref: Reference) -> tuple[np.ndarray, Neighbours]:
-    """The nearest training images of some published samples: their rows, and how near they are."""
+    """Return the rows of the training images nearest to some published samples, and their distances."""
     rows, distances = nearest(features, ref.splits["train"].features)
     return rows, Neighbours(
         distances=[float(f"{d:.4g}") for d in distances],

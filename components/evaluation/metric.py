@@ -30,7 +30,7 @@ WILSON = "Wilson score interval of a share"
 
 ACROSS = "jackknife within each class, classes taken as independent"
 
-INTERVALS = {  # of names that are not a jackknife's
+INTERVALS = {  # by metric; all others use JACKKNIFE
     **dict.fromkeys(("mse", "mae", "psnr", "ssim", "lpips"), BOOTSTRAP),
     **dict.fromkeys(("conditional_accuracy", "cas", "memorization_rate", RETRIEVAL), WILSON),
     **dict.fromkeys(("class_kid", "class_fid", "class_frechet_distance"), ACROSS),
@@ -49,24 +49,19 @@ HIGHER = frozenset(
     + ("cas", "psnr", "ssim", RETRIEVAL)
 )
 
-# What a measure that brings its own network sees by.
-SEEN: dict[str, dict[str, Any]] = {"lpips": {"trunk": "torchvision alexnet-owt-7be5be79"}}
+# The network of a metric that brings its own; part of the recipe.
+METRIC_NETWORKS: dict[str, dict[str, Any]] = {"lpips": {"trunk": "torchvision alexnet-owt-7be5be79"}}
 
-PERFECT = {
-    "mse": 0.0,
-    "mae": 0.0,
-    "ssim": 1.0,
-    "lpips": 0.0,
-    "reconstruction_kid": 0.0,
-}  # real_baselines of reconstructions
+# Baselines of reconstructions: the values of perfect ones.
+PERFECT_VALUES = {"mse": 0.0, "mae": 0.0, "ssim": 1.0, "lpips": 0.0, "reconstruction_kid": 0.0}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the numbers of one judgement are measured: what all their comparability keys have in common."""
+    """How the metrics of one evaluation are measured: the common part of their comparability keys."""
 
     ref: Reference
-    judged: EvaluationSample
+    samples: EvaluationSample
     split: str
     n: int
     more: Mapping[str, Any] | None = None
@@ -82,24 +77,24 @@ class Recipe:
         split: str | None = None,
         **more: Any,
     ) -> MetricResult:
-        """A number with all that says what it means."""
-        seen = self.ref.extractor.described if by_extractor else {}
+        """Return the record of a metric, with its recipe and comparability key."""
+        extractor = self.ref.extractor.described if by_extractor else {}
         recipe = {
             "schema": SCHEMA,
             "metric": name,
-            "extractor": seen.get("name"),
-            "extractor_hash": seen.get("hash"),
+            "extractor": extractor.get("name"),
+            "extractor_hash": extractor.get("hash"),
             "data_set": self.ref.info["data"]["name"],
             "data": self.ref.info["data"]["hash"],
             "split": split or self.split,
             "choice": CHOICE_SEED,
             "n": self.n,
             "n_real": n_real or self.n,
-            "preparation": self.judged.preparation,
-            "resize": seen.get("preparation"),
+            "preparation": self.samples.preparation,
+            "resize": extractor.get("preparation"),
             "rounding": ROUNDING,
             "chunk": CHUNK,
-            "seeds": self.judged.seeds,
+            "seeds": self.samples.seeds,
             **(self.more or {}),
             **more,
         }
@@ -120,13 +115,13 @@ class Recipe:
 
 
 def with_notes(metrics: Metrics, ref: Reference, n: int) -> Metrics:
-    """The same, with a note on each number that n images for so many features make doubtful."""
+    """Return the metrics with a note on each one for which n images are too few."""
     for name, metric in metrics.items():
         frechet = "fid" in name or "frechet" in name
         images = min((n // len(ref.info["data"]["labels"]), n)) if metric.classes else n
-        instead = name.replace(ref.extractor.frechet_name, "kid")
+        alternative = name.replace(ref.extractor.frechet_name, "kid")
         if name.endswith("_infinity") and n < 4 * ENOUGH * ref.dim:
             metric.note = f"rough: it extrapolates from {n // 4:,} images for {ref.dim:,} features"
         elif frechet and images < ENOUGH * ref.dim:
-            metric.note = f"mostly bias: {images:,} images for {ref.dim:,} features; rank by {instead}"
+            metric.note = f"mostly bias: {images:,} images for {ref.dim:,} features; rank by {alternative}"
     return metrics

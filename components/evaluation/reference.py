@@ -1,4 +1,4 @@
-"""The real images that samples are compared with, as an extractor sees them."""
+"""The reference of an evaluation: features and baselines of real images."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from components.common.errors import InputError
 from components.data.card import DatasetCard
 from components.data.dataset import Subset, open_split
+from components.data.external import AS_THEY_ARE
 from components.evaluation import comparability
 from components.extractors.extractor import Extractor
 from components.extractors.load import load_extractor
@@ -25,21 +26,16 @@ from components.metrics.manifold import closeness, manifold, memorised, nearest
 
 SCHEMA = 2
 
-CHOICE_SEED = 0  # of the real images that are compared with
+CHOICE_SEED = 0  # of the choice of real images
 
-FEWEST = 8  # images that can be judged at all
+MIN_IMAGES = 8  # that can be evaluated
 
-CLASSIFIER_STEPS, CLASSIFIER_SEED = (
-    400,
-    0,
-)  # of the classification accuracy score, on generated and on real images
-
-AS_THEY_ARE = "as they are"  # as components/data/external.py says of images that need no preparation
+CLASSIFIER_STEPS, CLASSIFIER_SEED = 400, 0  # of the classification accuracy score
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Some images, as an extractor sees them."""
+    """Features of some images, with their labels."""
 
     features: np.ndarray  # (N, D)
     labels: np.ndarray | None = None  # (N,)
@@ -49,23 +45,23 @@ class Sample:
 
     def __getitem__(self, rows: np.ndarray) -> Sample:
         chosen = self.features[rows]
-        if mapped := getattr(self.features, "_mmap", None):  # its pages would count as ours for no use
+        if mapped := getattr(self.features, "_mmap", None):  # or its pages would count as memory in use
             mapped.madvise(mmap.MADV_DONTNEED)
         return Sample(chosen, None if self.labels is None else self.labels[rows])
 
 
 @dataclass(frozen=True)
 class EvaluationSample(Sample):
-    """Images to be judged, and how they came about."""
+    """Features of images to evaluate, with the origin of the images."""
 
-    images: Any = None  # rows of uint8 (N, C, H, W), where a classifier is to be trained on them
+    images: Any = None  # uint8 (N, C, H, W), for training a classifier on them
     seeds: str = comparability.INDEPENDENT
     preparation: str = AS_THEY_ARE
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What images are compared with."""
+    """The real images of a data set, as features, with their baselines."""
 
     extractor: Extractor
     splits: dict[str, Sample]
@@ -74,7 +70,7 @@ class Reference:
 
     @classmethod
     def read(cls, folder: Path, extractor: Path, data: Path) -> Reference:
-        """The reference in `folder`; `extractor` and `data` are the folders it was made with."""
+        """Read the reference in `folder`, made with the folders `extractor` and `data`."""
         path = Path(folder) / "reference.json"
         if not path.is_file():
             raise InputError(
@@ -86,58 +82,57 @@ class Reference:
 
     @property
     def dim(self) -> int:
-        """D, of the features."""
+        """The dimension D of the features."""
         return self.extractor.dim
 
     def real(self, split: str, n: int) -> Sample:
-        """`n` real images of a split: always the same ones; those for fewer are among them."""
+        """Return `n` real images of a split: a fixed choice that includes the choices for fewer."""
         sample = self.splits[split]
         return sample[choose(len(sample), n)]
 
     def most(self, split: str) -> int:
-        """The largest n that can be judged: as many real images, and as many others for the floor."""
+        """Return the largest n with n real images in the split and n others for the baseline."""
         return min(len(self.splits[split]), len(self.splits[other_split(split)]))
 
     def real_baselines(self, split: str, n: int) -> dict[str, float]:
-        """What `n` real images of another split score against `n` of this one."""
-        known = self.info.get("real_baselines", {}).get(split, {}).get(str(n))
-        return known or real_baselines(self, split, n)
+        """Return the metrics of `n` real images of another split, evaluated against `n` of this one."""
+        stored = self.info.get("real_baselines", {}).get(split, {}).get(str(n))
+        return stored or real_baselines(self, split, n)
 
     @property
     def closest(self) -> float:
         """The distance to the nearest training image up to which a sample counts as memorised."""
-        found: float = self.info["closest"]
-        return found
+        return float(self.info["closest"])
 
     def to_train(self, split: str) -> np.ndarray:
-        """How far each image of a split is from its nearest training image, (N,)."""
+        """Return the distance of each image of a split to its nearest training image, (N,)."""
         return nearest(self.splits[split].features, self.splits["train"].features)[1]
 
 
 def read_sample(folder: Path, split: str) -> Sample:
-    """A split of the reference in `folder`, memory-mapped."""
+    """Read a split of the reference in `folder`, memory-mapped."""
     labels = folder / "labels" / f"{split}.npy"
     features = np.load(folder / "features" / f"{split}.npy", mmap_mode="r")
     return Sample(features, np.load(labels) if labels.exists() else None)
 
 
 def choose(length: int, n: int) -> np.ndarray:
-    """`n` of `length` positions: a fixed choice, of which smaller ones are the beginning."""
-    return np.random.RandomState(CHOICE_SEED).permutation(length)[:n]  # a stream that numpy never changes
+    """Return `n` of `length` positions: a fixed choice that begins with the choices for fewer."""
+    return np.random.RandomState(CHOICE_SEED).permutation(length)[:n]  # numpy guarantees this stream
 
 
 def other_split(split: str) -> str:
-    """The split whose real images show what is possible against `split`."""
+    """Return the split whose real images give the baselines of `split`."""
     return "test" if split == "train" else "train"
 
 
 def describe(data: Path, folder: Path, extractor: Path, samples: int) -> dict[str, Any]:
-    """Complete the reference in `folder`, where features lie already, with reference.json; returns that."""
+    """Complete the features in `folder` to a reference; return the contents of reference.json."""
     card = DatasetCard.read(data)
     for split in card.counts:
-        if len(np.load(folder / "features" / f"{split}.npy", mmap_mode="r")) < FEWEST:
+        if len(np.load(folder / "features" / f"{split}.npy", mmap_mode="r")) < MIN_IMAGES:
             count = f"data set {card.name} has only {card.counts[split]} {split} images"
-            raise InputError(f"{count}; at least {FEWEST} are needed in each split to judge with")
+            raise InputError(f"{count}; at least {MIN_IMAGES} are needed in each split for evaluation")
         labels = open_split(data, split).labels
         if labels is not None:
             (folder / "labels").mkdir(exist_ok=True)
@@ -161,73 +156,70 @@ def describe(data: Path, folder: Path, extractor: Path, samples: int) -> dict[st
 
 
 def real_baselines(ref: Reference, split: str, n: int, *, train: bool = True) -> dict[str, float]:
-    """What real images score: `n` of another split against `n` of `split`; of reconstructions, perfection.
+    """Return the metrics of `n` real images of another split, evaluated against `n` of `split`.
 
-    Without `train`, not what takes a network to be trained.
+    Without `train`, leave out the classification accuracy score, which trains a network.
     """
-    real, other = ref.real(split, n), ref.real(other_split(split), n)
-    found = {name: e.value for name, e in estimates(ref, real, other).items()}
-    held_out = "validation" if split != "validation" else "test"  # closeness was calibrated on test
-    found["memorization_rate"] = memorised(ref.to_train(held_out), ref.closest).value
+    other = other_split(split)
+    real, fake = ref.real(split, n), ref.real(other, n)
+    values = {name: e.value for name, e in estimates(ref, real, fake).items()}
+    held_out = "validation" if split != "validation" else "test"  # `closest` was calibrated on test
+    values["memorization_rate"] = memorised(ref.to_train(held_out), ref.closest).value
     if real.labels is None:
-        return found
-    classes = by_class(ref.extractor, real, other)
-    found |= {name: class_means(list(each.values())).value for name, each in classes.items()}
+        return values
+    classes = by_class(ref.extractor, real, fake)
+    values |= {name: class_means(list(of_classes.values())).value for name, of_classes in classes.items()}
     if ref.extractor.classes == "own":
-        found["conditional_accuracy"] = correct_labels(ref.extractor, ref.splits[split]) / len(
-            ref.splits[split]
-        )
+        sample = ref.splits[split]
+        values["conditional_accuracy"] = correct_labels(ref.extractor, sample) / len(sample)
     if train:
-        images, rows = (
-            open_split(ref.data, other_split(split)).images,
-            choose(len(ref.splits[other_split(split)]), n),
-        )
-        found["cas"] = classification_accuracy(ref, images, other.labels, rows, split).value
-    return found
+        images, rows = open_split(ref.data, other).images, choose(len(ref.splits[other]), n)
+        values["cas"] = classification_accuracy(ref, images, fake.labels, rows, split).value
+    return values
 
 
 def estimates(ref: Reference, real: Sample, fake: Sample) -> dict[str, Estimate]:
-    """All measures of two sets of features of the same size, `fake` judged against `real`."""
+    """Return all set metrics of `fake` against the same number of features in `real`."""
     extractor, x, y = ref.extractor, real.features, fake.features
     frechet = extractor.frechet_name
-    found = {frechet: frechet_estimate(x, y), "kid": kid_estimate(x, y)}
-    found[f"{frechet}_infinity"] = frechet_unbiased(x, y)
-    found |= manifold(x, y)
+    result = {frechet: frechet_estimate(x, y), "kid": kid_estimate(x, y)}
+    result[f"{frechet}_infinity"] = frechet_unbiased(x, y)
+    result |= manifold(x, y)
     if extractor.classes == "own":
-        found["classifier_score"] = inception_score(extractor.logits_of(y))
-    if extractor.classes == "imagenet" and ref.info["data"]["channels"] == 3:  # no grey photograph is known
-        found["inception_score"] = inception_score(extractor.logits_of(y))
-    return found
+        result["classifier_score"] = inception_score(extractor.logits_of(y))
+    if extractor.classes == "imagenet" and ref.info["data"]["channels"] == 3:  # ImageNet is in colour
+        result["inception_score"] = inception_score(extractor.logits_of(y))
+    return result
 
 
 def by_class(extractor: Extractor, real: Sample, fake: Sample) -> dict[str, dict[int, Estimate]]:
-    """Distances within each class that has images enough on both sides, class_kid and class_...: by class."""
+    """Return class_kid and the class Frechet distance, by class with enough images on both sides."""
     assert real.labels is not None and fake.labels is not None
-    found: dict[str, dict[int, Estimate]] = {"class_kid": {}, f"class_{extractor.frechet_name}": {}}
+    result: dict[str, dict[int, Estimate]] = {"class_kid": {}, f"class_{extractor.frechet_name}": {}}
     for c in np.unique(real.labels):
         x, y = real.features[real.labels == c], fake.features[fake.labels == c]
         m = min(len(x), len(y))
-        if m >= FEWEST:
-            found["class_kid"][int(c)] = kid_estimate(x[:m], y[:m])
-            found[f"class_{extractor.frechet_name}"][int(c)] = frechet_estimate(x[:m], y[:m])
-    return {name: classes for name, classes in found.items() if classes}
+        if m >= MIN_IMAGES:
+            result["class_kid"][int(c)] = kid_estimate(x[:m], y[:m])
+            result[f"class_{extractor.frechet_name}"][int(c)] = frechet_estimate(x[:m], y[:m])
+    return {name: classes for name, classes in result.items() if classes}
 
 
 def correct_labels(extractor: Extractor, sample: Sample) -> int:
-    """How many images the extractor's own classifier takes for what they are, or were asked to be."""
+    """Return the number of images whose label the extractor's own classifier predicts."""
     return int((extractor.logits_of(np.asarray(sample.features)).argmax(1) == sample.labels).sum())
 
 
 def classification_accuracy(
     ref: Reference, images: Any, labels: np.ndarray | None, rows: np.ndarray, split: str
 ) -> Estimate:
-    """How well a classifier that saw only images[rows], of classes `labels`, does on real ones of `split`.
+    """Return the accuracy on real images of `split` of a classifier trained on images[rows] and `labels`.
 
-    The classification accuracy score, Ravuri & Vinyals 2019, https://arxiv.org/abs/1905.10887, Sec. 3; with
-    the same number of steps whatever it is trained on.
+    The classification accuracy score, Ravuri & Vinyals 2019, https://arxiv.org/abs/1905.10887, Sec. 3, with
+    the same number of training steps for all images.
     """
     assert labels is not None
-    order = np.argsort(rows)  # in file order: they are memory-mapped
+    order = np.argsort(rows)  # in file order, since images are memory-mapped
     network = train_classifier(
         Subset(images, rows[order]),
         labels[order],
@@ -239,7 +231,7 @@ def classification_accuracy(
     return share(*accuracy_on(network, open_split(ref.data, split)))
 
 
-def check_count(n: int, what: str = "images") -> None:
-    """Refuse to judge next to nothing."""
-    if n < FEWEST:
-        raise InputError(f"only {n} {what} to judge; at least {FEWEST} are needed")
+def check_count(n: int) -> None:
+    """Raise InputError if there are too few images to evaluate."""
+    if n < MIN_IMAGES:
+        raise InputError(f"only {n} images to evaluate; at least {MIN_IMAGES} are needed")

@@ -32,7 +32,7 @@ def test_a_reference_says_what_it_is(digits_ref, digits_reference, digits):
 
 
 def test_bad_input_is_refused_in_a_sentence(digits_ref, tmp_path, digits):
-    with pytest.raises(InputError, match="only 3 images to judge"):
+    with pytest.raises(InputError, match="only 3 images to evaluate"):
         evaluate_samples(EvaluationSample(digits_ref.splits["test"].features[:3]), digits_ref)
     bad = {
         "NaN": np.full((20, 1, 8, 8), np.nan),

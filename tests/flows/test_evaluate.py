@@ -27,7 +27,7 @@ def atelier(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> At
     [
         (["nowhere"], "nowhere"),
         (["empty"], "holds no images"),
-        (["few"], "only 3 images to judge"),
+        (["few"], "only 3 images to evaluate"),
         (["broken"], "broken.png"),
         (["coloured"], "colour"),
         (["few", "--split", "exam"], "--split exam"),
