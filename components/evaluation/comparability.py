@@ -1,7 +1,7 @@
-"""Which numbers may stand in one column: those that were measured by one recipe.
+"""Decide whether metrics may be compared: only those with the same recipe.
 
-A judged number carries its recipe: measure, extractor, data, split, counts, preparation, rounding, seeds. Its
-comparability key is the recipe's hash. Whatever ranks (leaderboard, gate, sweep) ranks through here.
+A metric carries its recipe: metric, extractor, data, split, counts, preparation, rounding, seeds. Its
+comparability key is the hash of the recipe. Leaderboard, gate and sweep rank through this module.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from components.common.errors import InputError
 from components.common.hashing import json_sha256
 from components.records.evaluation import MetricResult
 
-# How images came about, where somebody vouches for it.
+# The origin of images: sampled here or vouched for by the user, or unknown. Part of the recipe.
 INDEPENDENT = "one independent seed an image, none of them used to select"
 AS_GIVEN = "as given: nothing is known of how the images came about"
 
@@ -32,22 +32,22 @@ WORDS = {
     "chunk": "chunk of images computed at once",
     "seeds": "seeds",
 }
-UNREADABLE = {"data", "extractor_hash"}  # hashes, which tell a reader nothing
+UNREADABLE = {"data", "extractor_hash"}  # hashes, left out of sentences
 
 
 def key(recipe: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits that are equal for two numbers exactly when they may be compared."""
+    """Return 16 hexadecimal digits that are equal for two metrics exactly if they may be compared."""
     return json_sha256(recipe)[:16]
 
 
 def difference(a: MetricResult, b: MetricResult) -> str | None:
-    """Why `a` may not be compared with `b`, in words; None if it may."""
+    """Return the reason why `a` may not be compared with `b`; None if it may."""
     if a.comparability == b.comparability:
         return None
-    # Records from before there were recipes have some of the fields beside the value.
+    # Records without a recipe have some of its fields next to the value.
     first, second = (a.recipe, b.recipe) if a.recipe and b.recipe else (vars(a), vars(b))
     names = [name for name in {**WORDS, **first, **second} if first.get(name) != second.get(name)]
-    if "extractor" in names:  # of course its weights differ too
+    if "extractor" in names:  # its weights then differ too
         names = [name for name in names if name not in ("extractor_hash", "resize")]
     if "data_set" in names:
         names = [name for name in names if name != "data"]
@@ -66,14 +66,16 @@ def _written(value: Any) -> str:
 
 
 def ranked(metrics: Mapping[str, MetricResult]) -> list[str]:
-    """The owners of `metrics`, one number each of the same measure, best first.
+    """Return the owners of `metrics`, one value each of the same metric, best first.
 
     Raises:
-        InputError: two of them may not be compared; says which, and why.
+        InputError: two of them may not be compared.
     """
     owners = list(metrics)
     for owner in owners[1:]:
-        if why := difference(metrics[owner], metrics[owners[0]]):
-            raise InputError(f"{owner} cannot be ranked with {owners[0]}: {why}; judge both by one recipe")
+        if reason := difference(metrics[owner], metrics[owners[0]]):
+            raise InputError(
+                f"{owner} cannot be ranked with {owners[0]}: {reason}; evaluate both with the same recipe"
+            )
     sign = -1 if owners and metrics[owners[0]].better == "higher" else 1
     return sorted(owners, key=lambda owner: sign * metrics[owner].value)

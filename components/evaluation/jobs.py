@@ -1,8 +1,8 @@
-"""What a worker is sent to do to judge: make an extractor, look at images through it, judge what was seen.
+"""Evaluation jobs that run on workers: make an extractor, extract features, compute metrics.
 
-Images are drawn and looked at in ranges of whole chunks by their global position, so the numbers do not
-depend on how many workers share the work. Each range leaves a part in the store, complete once its done.json
-is there; no job holds more than a range, and an interrupted stage goes on with the parts that are missing.
+Images are sampled in ranges of whole chunks by global position, so results do not depend on the number of
+workers. The arrays of each range are a part in the store, complete once its done.json exists. No job holds
+more than one range, and an interrupted stage resumes with the missing parts.
 
     <parts>/<first position>/features.npy ... done.json
 """
@@ -44,39 +44,39 @@ from components.sampling.sheets import SHEET_COLUMNS
 from components.sampling.to_file import write_picture
 from components.store import Store
 
-PAIR, BASELINE = "pair-", "baseline-"  # how the arrays begin that say how close pairs are, and of a baseline
+PAIR, BASELINE = "pair-", "baseline-"  # prefixes of arrays: values per pair, and values of the baseline
 
-REAL_IMAGES = 20  # in the picture of real ones beside the samples
+REAL_IMAGES = 20  # in the picture of real images
 
 
 def extractor(store_url: str, data: str, out: str, settings: dict[str, Any], threads: int) -> dict[str, Any]:
-    """Train or adopt the extractor of a data set, and leave it in the store's folder `out`."""
+    """Train or adopt the extractor of a data set, store it in the folder `out` and return its description."""
     store = Store(store_url)
     with using_threads(threads), tempfile.TemporaryDirectory() as folder:
         prepared = store.local_copy(data)
         splits = open_split(prepared, "train"), open_split(prepared, "validation")
-        chosen = Evaluate(**settings)
-        make(chosen.extractor, chosen, *splits, Path(folder))
+        evaluate_settings = Evaluate(**settings)
+        make(evaluate_settings.extractor, evaluate_settings, *splits, Path(folder))
         described = load_extractor(folder).described
         store.upload(folder, out)
     return described
 
 
 def extract_features(places: EvaluationPaths, split: str, start: int, n: int) -> None:
-    """Leave the features of real images [start, start + n) of a split."""
+    """Store the features of real images [start, start + n) of a split."""
     store, parts = places.open(), f"{places.parts}/{split}"
     if read_part(store, parts, start):
         return
     with using_threads(places.threads):
-        see = load_extractor(store.local_copy(places.extractor))
+        extract = load_extractor(store.local_copy(places.extractor))
         images = open_split(store.local_copy(places.data), split).images
-        write_part(store, parts, start, {"features": see(images[np.arange(start, start + n)])})
+        write_part(store, parts, start, {"features": extract(images[np.arange(start, start + n)])})
 
 
 def reference(places: EvaluationPaths, out: str, samples: int) -> dict[str, Any]:
-    """Complete the reference: features of all splits, real_baselines, and a picture of real images."""
+    """Store the reference in the folder `out`: features, real baselines and a picture of real images."""
     store = places.open()
-    prepared, see = store.local_copy(places.data), store.local_copy(places.extractor)
+    prepared, extractor_folder = store.local_copy(places.data), store.local_copy(places.extractor)
     with using_threads(places.threads), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for split in DatasetCard.read(prepared).counts:
@@ -85,7 +85,7 @@ def reference(places: EvaluationPaths, out: str, samples: int) -> dict[str, Any]
             merge_parts(store, f"{places.parts}/{split}", "features", part)
             (part / "features.npy").rename(folder / "features" / f"{split}.npy")
             part.rmdir()
-        info = describe(prepared, folder, see, samples)
+        info = describe(prepared, folder, extractor_folder, samples)
         test = open_split(prepared, "test")
         rows = sheets.grid_rows(test, REAL_IMAGES)
         sheets.save_webp(sheets.grid(test.images[rows]), folder / "real.webp")
@@ -100,60 +100,62 @@ def reference(places: EvaluationPaths, out: str, samples: int) -> dict[str, Any]
 
 
 def sample(job: SampleRequest) -> dict[str, Any]:
-    """Leave features of the images, their labels, and how close each is to its target where it has one.
+    """Sample images and store their features, labels and, if they have targets, their errors.
 
-    Returns n and the seconds that sampling alone took.
+    Returns:
+        n, and the seconds of sampling alone.
     """
     places = job.places
     store = places.open()
-    if told := read_part(store, places.parts, job.start):
-        return told
+    if finished := read_part(store, places.parts, job.start):
+        return finished
     assert job.start % CHUNK == 0, "a range begins with a chunk"
     with using_threads(places.threads):
         generator, inputs = open_model(
             store, job.model, places.data, places.captions, job.split, device=job.device
         )
-        see = load_extractor(store.local_copy(places.extractor))
+        extract = load_extractor(store.local_copy(places.extractor))
         samples = sample_for_evaluation(
             generator, inputs, job.n, job.seed, start=job.start, device=job.device
         )
-        arrays = seen(samples.images, see, samples.targets, job.lpips)
+        arrays = measured(samples.images, extract, samples.targets, job.lpips)
         if samples.labels is not None:
             arrays |= {"labels": samples.labels, "images": samples.images}
         if samples.captions is not None:
             arrays["captions"] = samples.captions
         if job.baseline:
             images = baseline_images(generator, inputs, job.n, job.seed, start=job.start, device=job.device)
-            of_baseline = {} if images is None else seen(images, see, samples.targets, job.lpips)
+            of_baseline = {} if images is None else measured(images, extract, samples.targets, job.lpips)
             arrays |= {f"{BASELINE}{name}": array for name, array in of_baseline.items()}
     return write_part(store, places.parts, job.start, arrays, n=job.n, seconds=samples.seconds)
 
 
-def seen(
-    images: np.ndarray, extractor: Extractor, targets: np.ndarray | None, lpips: str | None
+def measured(
+    images: np.ndarray, extract: Extractor, targets: np.ndarray | None, lpips: str | None
 ) -> dict[str, np.ndarray]:
-    """The features of images and, where they have targets, how close each is to its own."""
-    arrays = {"features": extractor(images)}
+    """Return the features of images and, if they have targets, the errors of each image."""
+    arrays = {"features": extract(images)}
     if targets is not None:
-        arrays |= {f"{PAIR}{name}": each for name, each in pair_values(targets, images, lpips).items()}
+        values = pair_values(targets, images, lpips)
+        arrays |= {f"{PAIR}{name}": per_image for name, per_image in values.items()}
     return arrays
 
 
 def pair_values(targets: np.ndarray, images: np.ndarray, trunk: str | None) -> dict[str, np.ndarray]:
-    """How close each image is to its target, by measure: (N,) each."""
+    """Return errors and similarities of each image and its target, (N,) by metric."""
     values = {
         "mse": squared_errors(targets, images),
         "mae": absolute_errors(targets, images),
         "psnr": image_pairs.psnr_values(targets, images),
         "ssim": image_pairs.ssim_values(targets, images),
     }
-    if trunk is not None and (found := lpips_trunk(trunk)) and min(images.shape[2:]) >= SMALLEST:
-        values["lpips"] = Lpips(found)(targets, images)
+    if trunk is not None and (network := lpips_trunk(trunk)) and min(images.shape[2:]) >= SMALLEST:
+        values["lpips"] = Lpips(network)(targets, images)
     return values
 
 
 def evaluate_family(job: EvaluateRequest) -> Evaluation:
-    """Return the metrics of a family's images and, of its published samples, the nearest training images.
+    """Return the metrics of a family's samples and the nearest training images of its published samples.
 
     Raises:
         RunError: the training's result cannot be read.
@@ -199,7 +201,7 @@ def _caption_names(store: Store, places: EvaluationPaths) -> np.ndarray:
 
 
 def open_reference(store: Store, places: EvaluationPaths) -> Reference:
-    """What samples are judged against, at hand."""
+    """Open the reference at these paths."""
     return Reference.read(
         store.local_copy(places.reference),
         store.local_copy(places.extractor),
@@ -207,23 +209,23 @@ def open_reference(store: Store, places: EvaluationPaths) -> Reference:
     )
 
 
-def read_samples(store: Store, parts: str, out: Path, **about: str) -> EvaluationSample:
-    """What the jobs have left of the images to be judged."""
+def read_samples(store: Store, parts: str, out: Path, **origin: str) -> EvaluationSample:
+    """Return the samples of all parts, memory-mapped in `out`; `origin` is their seeds and preparation."""
     features, labels, images = (
         merge_parts(store, parts, name, out) for name in ("features", "labels", "images")
     )
     assert features is not None
-    return EvaluationSample(features, labels, images, **about)
+    return EvaluationSample(features, labels, images, **origin)
 
 
-def _pairs(store: Store, parts: str, out: Path, of: str = "") -> dict[str, np.ndarray]:
+def _pairs(store: Store, parts: str, out: Path, prefix: str = "") -> dict[str, np.ndarray]:
     names = ("mse", "mae", "psnr", "ssim", "lpips")
-    values = {name: merge_parts(store, parts, f"{of}{PAIR}{name}", out) for name in names}
-    return {name: each for name, each in values.items() if each is not None}
+    values = {name: merge_parts(store, parts, f"{prefix}{PAIR}{name}", out) for name in names}
+    return {name: per_image for name, per_image in values.items() if per_image is not None}
 
 
 def _neighbours(store: Store, job: EvaluateRequest, table: SampleTable, ref: Reference) -> Neighbours:
-    """Store a picture of the nearest training image of each published sample; return how near they are."""
+    """Store a picture of the training image nearest to each published sample; return their distances."""
     assert table.channels and table.resolution and table.count
     array = sheets.decode_webp(store.read_bytes(f"{job.train}/{table.kept}"), table.channels)
     rows, result = evaluate.neighbours(
@@ -237,19 +239,19 @@ def _neighbours(store: Store, job: EvaluateRequest, table: SampleTable, ref: Ref
 
 
 def write_neighbours(images: np.ndarray, output: Path, store: Store, stages: Mapping[str, str]) -> None:
-    """Write a picture of some samples, each with the nearest training image under it.
+    """Write a picture of some samples, each with the nearest training image below it.
 
     Args:
         images: uint8 (N, C, H, W).
         output: a .png or .webp file.
-        store: of the run.
+        store: the store of the run.
         stages: the folders of its results, by stage.
     """
-    see = load_extractor(store.local_copy(f"{stages['extractor']}/extractor"))
+    extract = load_extractor(store.local_copy(f"{stages['extractor']}/extractor"))
     train = open_split(store.local_copy(f"{stages['prepare']}/data"), "train").images
     features = np.load(store.local_copy(f"{stages['reference']}/features/train.npy"), mmap_mode="r")
-    near = train[manifold.nearest(see(images), features)[0]]
-    width = min(len(images), SHEET_COLUMNS)
-    spare = np.full((-len(images) % width, *images.shape[1:]), 255, np.uint8)
-    lines = [np.concatenate([each, spare]).reshape(-1, width, *images.shape[1:]) for each in (images, near)]
-    write_picture(np.stack(lines, axis=1).reshape(-1, *images.shape[1:]), output, width)
+    nearest = train[manifold.nearest(extract(images), features)[0]]
+    width, shape = min(len(images), SHEET_COLUMNS), images.shape[1:]
+    padding = np.full((-len(images) % width, *shape), 255, np.uint8)
+    rows = [np.concatenate([row, padding]).reshape(-1, width, *shape) for row in (images, nearest)]
+    write_picture(np.stack(rows, axis=1).reshape(-1, *shape), output, width)

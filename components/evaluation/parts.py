@@ -1,4 +1,4 @@
-"""Arrays that jobs store in parts, by position, and that are read as one."""
+"""Write arrays in parts by position, and read all parts as one array."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from components.store import Store
 
 
 def write_part(
-    store: Store, parts: str, start: int, arrays: Mapping[str, np.ndarray], **told: Any
+    store: Store, parts: str, start: int, arrays: Mapping[str, np.ndarray], **details: Any
 ) -> dict[str, Any]:
-    """Store the arrays of the range that begins at `start` as one part; done.json, with `told`, last."""
+    """Store the arrays of the range that begins at `start` and, last, done.json with the details."""
     with tempfile.TemporaryDirectory() as folder:
         for name, array in arrays.items():
             np.save(Path(folder) / f"{name}.npy", array)
         store.upload(folder, f"{parts}/{start:08d}")
-    store.write_json(f"{parts}/{start:08d}/done.json", told)
-    return told
+    store.write_json(f"{parts}/{start:08d}/done.json", details)
+    return details
 
 
 def read_part(store: Store, parts: str, start: int) -> dict[str, Any] | None:
-    """What is told of the part that begins at `start`; None if it is not complete."""
+    """Return the details of the part that begins at `start`; None if it is not complete."""
     try:
-        told: dict[str, Any] = store.read_json(f"{parts}/{start:08d}/done.json")
+        details: dict[str, Any] = store.read_json(f"{parts}/{start:08d}/done.json")
     except (FileNotFoundError, ValueError):
         return None
-    return told
+    return details
 
 
 def merge_parts(store: Store, parts: str, name: str, out: Path) -> np.ndarray | None:
-    """The array `name` of all parts as one, memory-mapped in the folder `out`; None if there is none."""
+    """Merge the array `name` of all parts, memory-mapped in the folder `out`; None if there is none."""
     starts = store.list(parts)
     if not starts or not store.exists(f"{parts}/{starts[0]}/{name}.npy"):
         return None
@@ -46,7 +46,7 @@ def merge_parts(store: Store, parts: str, name: str, out: Path) -> np.ndarray | 
             f"{parts} has gaps or repeats: parts begin at {', '.join(starts[:6])} ...; run it again"
         )
     shape = (int(ends[-1]), *arrays[0].shape[1:])
-    whole = np.lib.format.open_memmap(out / f"{name}.npy", "w+", arrays[0].dtype, shape)
+    merged = np.lib.format.open_memmap(out / f"{name}.npy", "w+", arrays[0].dtype, shape)
     for start, array in zip(starts, arrays, strict=True):
-        whole[int(start) : int(start) + len(array)] = array
-    return whole
+        merged[int(start) : int(start) + len(array)] = array
+    return merged

@@ -1,4 +1,4 @@
-"""By which metric results are ranked."""
+"""Choose the metric that ranks results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from components.records.evaluation import MetricResult
 
 
 def rank_by(metrics: Mapping[str, MetricResult]) -> str:
-    """The judged metric that ranks: the Frechet distance where there are images enough for it, else KID."""
+    """Return the metric that ranks: the Frechet distance if there are enough images for it, else KID."""
     for name in ("fid", "frechet_distance", "reconstruction_fid", "reconstruction_frechet_distance"):
         if name in metrics and not metrics[name].note:
             return name

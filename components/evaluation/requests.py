@@ -1,4 +1,4 @@
-"""What judging jobs are told: plain values, in a module that imports next to nothing."""
+"""The requests for evaluation jobs, as plain values; imports neither numpy nor torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from components.store import Store
 
 @dataclass(frozen=True)
 class EvaluationPaths:
-    """Where things lie: folders in the store, but for the store itself."""
+    """Paths of the inputs and intermediate results of an evaluation: folders in the store."""
 
     store: str  # URL
     data: str
@@ -22,13 +22,13 @@ class EvaluationPaths:
     captions: str = ""  # encoded
 
     def open(self) -> Store:
-        """The store."""
+        """Open the store."""
         return Store(self.store)
 
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """A sampling job: images [start, start + n) of the stream of this seed, looked at as they are drawn."""
+    """A job that samples images [start, start + n) of the stream of a seed and extracts their features."""
 
     places: EvaluationPaths
     model: str  # folder in the store
@@ -37,31 +37,31 @@ class SampleRequest:
     start: int = 0
     device: str = "cpu"
     split: str = "test"
-    lpips: str | None = None  # file with LPIPS's trunk
-    baseline: bool = False  # whether what the task's baseline makes of the same conditions is looked at too
+    lpips: str | None = None  # file of the LPIPS trunk
+    baseline: bool = False  # whether to extract features of the task's baseline too
 
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """A judging job on the parts that `draw` left."""
+    """A job that evaluates the stored samples of a family."""
 
     places: EvaluationPaths
     train: str  # folder of the training attempt
     family: str
-    out: str  # folder of the judging attempt
-    published: bool = True  # these are the weights to be given out, whose samples have neighbours
+    out: str  # folder of the evaluation attempt
+    published: bool = True  # whether these are the selected weights, whose samples are published
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A job of a study: draw the first `n` images of a seed with some settings changed, and judge them."""
+    """A job that samples the first `n` images of a seed with changed settings and evaluates them."""
 
     places: EvaluationPaths
     model: str  # folder in the store
     n: int
     seed: int
-    name: str  # of what it leaves: <parts>/<name>.json, and the first images as <out>/<name>.webp
-    out: str  # folder of the study's attempt
+    name: str  # of its results: <parts>/<name>.json and the first images, <out>/<name>.webp
+    out: str  # folder of the ablation's attempt
     change: Mapping[str, Any]
     real_baselines: Mapping[str, float]  # of n images
     device: str = "cpu"
@@ -69,12 +69,12 @@ class Variant:
 
 @dataclass(frozen=True)
 class Use:
-    """A job on what codes are good for: one view of a model."""
+    """A job that computes one view of a latent space analysis."""
 
     places: EvaluationPaths
     model: str  # folder in the store
-    view: str  # its name, of what is left too: <parts>/<view>.json, and pictures in <out>
+    view: str  # its name, also of its results: <parts>/<view>.json and pictures in <out>
     seed: int
     out: str  # folder of the stage's attempt
-    detectors: Mapping[str, str]  # folders of models in the store, by the class that they have not seen
+    detectors: Mapping[str, str]  # folders of leave-one-class-out models in the store, by excluded class
     device: str = "cpu"

@@ -1,4 +1,4 @@
-"""Sample a model as it is evaluated: open the data, find the conditions, draw."""
+"""Sample a model for evaluation: open the data, choose the conditions, draw."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from models.family import DataSpec, Generator
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """What the evaluated samples of a family are made from, and what they are compared with."""
+    """The inputs of the evaluated samples of a family: its settings, the data and a split."""
 
     family: str
     config: dict[str, Any]
@@ -41,28 +41,28 @@ class EvaluationInputs:
 
     @cached_property
     def conditions(self) -> dict[str, Any]:
-        """The conditions, as `generate` takes them."""
+        """The conditions, as arguments of `generate`."""
         return conditions_of(self.family, self.config, self.card, self.data, self.split)
 
     def most(self, n: int) -> int:
-        """Returns `n`, or the number of images, sources or captions where samples are made from fewer."""
+        """Return `n`, or the number of images, sources or captions to sample from if that is smaller."""
         made_from = [self.conditions.get(kind) for kind in ("images", "sources", "text")]
         return min([n, *(len(rows) for rows in made_from if rows is not None)])
 
     def targets(self, rows: np.ndarray) -> np.ndarray | None:
-        """Returns what samples should be, uint8 (n, C, H, W); None for a task without targets."""
+        """Return the targets of samples, uint8 (n, C, H, W); None for a task without targets."""
         return self.split.images[rows] if self.task.has_target else None
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples, and what they were made from."""
+    """Samples with their conditions and targets."""
 
     images: np.ndarray  # uint8 (n, C, H, W)
-    labels: np.ndarray | None  # (n,) the classes that were asked for
-    captions: np.ndarray | None  # (n,) the captions that were asked for, as numbers
+    labels: np.ndarray | None  # (n,) classes
+    captions: np.ndarray | None  # (n,) caption numbers
     targets: np.ndarray | None  # uint8 (n, C, H, W)
-    seconds: float  # that sampling alone took
+    seconds: float  # of sampling alone
 
 
 def open_model(
@@ -74,16 +74,16 @@ def open_model(
     device: str = "cpu",
     changes: Mapping[str, tuple[str, Any]] | None = None,
 ) -> tuple[Generator, EvaluationInputs]:
-    """Opens a model, and a split of the data to evaluate it on.
+    """Open a model and a split of the data to evaluate it on.
 
     Args:
-        store: where everything lies.
+        store: holds the folders.
         model: folder of the model.
         data: folder of the data set.
-        captions: folder of its encoded captions, for models that are conditioned on them.
+        captions: folder of its encoded captions, for text-conditional models.
         split: name of the split.
-        device: where to sample.
-        changes: settings of sampling that replace the model's, as `load_model` takes them.
+        device: the device to sample on.
+        changes: sampling settings that replace the model's, as for `load_model`.
     """
     generator, card, described = load_model(store.local_copy(model), changes)
     folder = store.local_copy(data)
@@ -106,7 +106,7 @@ def sample_for_evaluation(
     device: str = "cpu",
     clock: Callable[[], float] = time.perf_counter,
 ) -> Samples:
-    """Returns images [start, start + n) of the stream of a seed.
+    """Return images [start, start + n) of the stream of a seed.
 
     Raises:
         InputError: there are fewer conditions than images.
@@ -126,9 +126,9 @@ def sample_for_evaluation(
 def baseline_images(
     generator: Generator, inputs: EvaluationInputs, n: int, seed: int, *, start: int = 0, device: str = "cpu"
 ) -> np.ndarray | None:
-    """Returns what the task's baseline makes of the same conditions, uint8 (n, C, H, W).
+    """Return the images of the task's baseline for the same conditions, uint8 (n, C, H, W).
 
-    That is the source itself, enlarged where it is smaller; None where the task has no baseline.
+    The baseline is the source itself, enlarged if it is smaller; None for a task without a baseline.
     """
     if inputs.task.baseline is None:
         return None
