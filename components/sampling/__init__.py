@@ -1,1 +1,1 @@
-"""From a generator and a seed to images, sheets and files."""
+"""Sample images from a generator and a seed, and write them as sheets and files."""

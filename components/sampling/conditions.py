@@ -1,4 +1,4 @@
-"""The conditions and source images that samples are made from, where nobody asks for others."""
+"""The default conditions and source images of samples."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from models.family import Batch, DataSpec
 def conditions_of(
     family: str, config: dict[str, Any], card: DataSpec, data: DatasetCard, split: Split
 ) -> dict[str, Any]:
-    """Returns what a family's evaluated samples are made from, as `generate` takes it.
+    """Return the conditions of a family's evaluated samples, as arguments of `generate`.
 
-    Its inputs and the captions of the split, one after the other, with the labels that belong to them. Where
-    there is neither, or where the inputs are the sources of no particular image, labels as frequent as in
-    the data.
+    They are the images or sources and the captions of the split, in order, with their labels. Without any, or
+    with unpaired sources, labels are as frequent as in the data.
     """
     kinds, made_from = conditions(family, config, card), target_images(family, split)
     if "text" in kinds:
@@ -37,12 +36,12 @@ def conditions_of(
 
 
 def target_images(family: str, split: Split, rows: np.ndarray | None = None) -> dict[str, Any]:
-    """Returns the images that a family makes its own from: sources, else those to be found again.
+    """Return the images that samples are made from: sources, or images to reconstruct; empty for noise.
 
     Args:
-        family: its name.
-        split: where the images are from.
-        rows: which images; all in their order where None. Unpaired sources then take turns.
+        family: name of the family.
+        split: the split of the images.
+        rows: rows of the images, None for all; unpaired sources are repeated in turn instead.
     """
     task = task_of(family)
     if task.made_from == "noise":
@@ -56,12 +55,12 @@ def target_images(family: str, split: Split, rows: np.ndarray | None = None) -> 
 
 @dataclass(frozen=True)
 class FixedConditions:
-    """What the samples of a training are made from that nobody looks at: the same in every run.
+    """Conditions for internal samples of a training, such as BatchNorm recalibration; the same in every run.
 
     Attributes:
-        card: of the family.
-        split: whose images or sources they are made from; not needed for a task that makes them from noise.
-        task: of the family.
+        card: shape and conditions of the images.
+        split: the images or sources to sample from; not needed for a task that samples from noise.
+        task: the family's task.
     """
 
     card: DataSpec
@@ -69,9 +68,9 @@ class FixedConditions:
     task: Task = TASKS[DEFAULT]
 
     def __call__(self, number: int, n: int) -> Batch:
-        """Returns batch `number` of `n` conditions on the CPU.
+        """Return batch `number` of `n` conditions on the CPU.
 
-        All classes in turn; or rows of the split in their order, from the first again where they end.
+        All classes in turn, or the rows of the split in order, starting over at the end.
         """
         classes = torch.arange(n) % self.card.num_classes if self.card.num_classes else None
         if self.task.made_from == "noise":

@@ -1,7 +1,7 @@
-"""A generator and a seed -> images. Image i is a function of weights, seed and condition alone.
+"""Sample images from a generator. Image i is a function of weights, seed and condition alone.
 
-Not of who draws it: each image has its own noise, and images are drawn in chunks cut at fixed global
-positions, so a call for images 40 to 70 gives the same bytes as the middle of a call for all of them.
+Each image has its own noise, and images are sampled in chunks cut at fixed global positions, so a call for
+images 40 to 70 returns the same bytes as the middle of a call for all images.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from components.data.dataset import Pixels, batch_of, to_uint8
 from components.data.text.encoded import SplitCaptions
 from models.family import Batch, DataSpec, Generator, Noise
 
+Labels = str | int | Sequence[int] | np.ndarray
+
 
 def generate(
     generator: Generator,
@@ -29,33 +31,28 @@ def generate(
     n: int,
     seed: int,
     start: int = 0,  # images [start, start + n) of the endless stream of this seed
-    batch: int = CHUNK,  # drawn at once; another value changes pixels by float rounding only
-    labels: str
-    | int
-    | Sequence[int]
-    | np.ndarray
-    | None = None,  # "data", one class, or the class of image i at [i]
-    counts: Sequence[int] | None = None,  # images per class in the data, which labels="data" follows
-    images: Pixels | None = None,  # uint8 (M, C, H, W): image i is made from images[i] (reconstruction)
-    sources: Pixels
-    | None = None,  # uint8 (M, C', H', W'): image i is made from sources[i] (translation, upscaling)
-    text: SplitCaptions | None = None,  # image i is told the caption of text[i]
+    batch: int = CHUNK,  # sampled at once; another value changes pixels by float rounding only
+    labels: Labels | None = None,  # "data", one class, or the class of image i at [i]
+    counts: Sequence[int] | None = None,  # images per class in the data, for labels="data"
+    images: Pixels | None = None,  # uint8 (M, C, H, W): image i reconstructs images[i]
+    sources: Pixels | None = None,  # uint8 (M, C', H', W'): image i translates or enlarges sources[i]
+    text: SplitCaptions | None = None,  # image i has the caption text[i]
     masks: Pixels | None = None,  # uint8 (M, 1, H, W): image i is filled in where masks[i] is white
-    method: str = "sample",  # of the generator; "conditioning_image" shows what images are made from
+    method: str = "sample",  # of the generator; "conditioning_image" returns the images it samples from
     device: torch.device | str = "cpu",
 ) -> Iterator[np.ndarray]:
-    """Yield uint8 images (b, C, H, W) in order, drawn in eval mode and float32, without gradients.
+    """Yield uint8 images (b, C, H, W) in order, sampled in eval mode and float32, without gradients.
 
     The generator must be on `device` already.
 
     Raises:
-        InputError: There are fewer conditions than images, or a label is not one of the classes.
-        RunError: The generator gives NaN or images of the wrong shape.
+        InputError: there are fewer conditions than images, or a label is not one of the classes.
+        RunError: the generator returns NaN or images of the wrong shape.
     """
     _check_conditions(start + n, labels=labels, images=images, sources=sources, captions=text, masks=masks)
     _check_classes(labels, card.num_classes)
     for first in range(start - start % batch, start + n, batch):
-        indices = np.arange(first, first + batch)  # the whole chunk, whatever part of it was asked for
+        indices = np.arange(first, first + batch)  # the whole chunk, even if only a part of it is needed
         condition = _condition(indices, seed, labels, counts, images, sources, text, masks).to(device)
         noise = Noise([seed_of(seed, int(i)) for i in indices], device)
         chunk = _draw(getattr(generator, method), condition, noise, card, first, generator)
@@ -63,7 +60,7 @@ def generate(
 
 
 def draw(generator: Generator, card: DataSpec, **arguments: Any) -> np.ndarray:
-    """All images of `generate` as one array (n, C, H, W)."""
+    """Return all images of `generate` as one array (n, C, H, W)."""
     return np.concatenate(list(generate(generator, card, **arguments)))
 
 
@@ -75,24 +72,24 @@ def _draw(
     first: int,
     generator: Generator,
 ) -> np.ndarray:
-    # Here and not around the loop of `generate`, where a mode would reach the code between two chunks.
+    # Not around the loop of `generate`, where the modes would also apply to the caller between two chunks.
     with eval_mode(generator), torch.no_grad(), torch.autocast(noise.device.type, enabled=False):
         images = sample(condition, noise)
     if tuple(images.shape) != (len(noise), *card.shape):
         raise RunError(
-            f"the generator gave images of shape {tuple(images.shape[1:])}; the data set has {card.shape}"
+            f"the generator returned images of shape {tuple(images.shape[1:])}; the data set has {card.shape}"
         )
     if not torch.isfinite(images).all():
         bad = first + int((~torch.isfinite(images.flatten(1)).all(1)).nonzero()[0])
         raise Diverged(
-            f"the generator gave NaN or infinite pixels, first in image {bad}; its training has diverged"
+            f"the generator returned NaN or infinite pixels, first in image {bad}; its training has diverged"
         )
     return to_uint8(images).cpu().numpy()
 
 
 @contextmanager
 def eval_mode(generator: nn.Module) -> Iterator[None]:
-    """Eval mode inside; every module's own mode back afterwards."""
+    """Set the generator to eval mode, and restore the mode of every module afterwards."""
     modes = [(module, module.training) for module in generator.modules()]
     generator.eval()
     try:
@@ -106,30 +103,30 @@ def _check_conditions(needed: int, **conditions: Any) -> None:
     for name, rows in conditions.items():
         if rows is not None and not isinstance(rows, str | int | np.integer) and len(rows) < needed:
             raise InputError(
-                f"{needed} images were asked for, but there are only {len(rows)} {name} to make them from"
+                f"{needed} images were requested, but there are only {len(rows)} {name} to make them from"
             )
 
 
-def _check_classes(labels: str | int | Sequence[int] | np.ndarray | None, num_classes: int) -> None:
+def _check_classes(labels: Labels | None, num_classes: int) -> None:
     if labels is None or isinstance(labels, str):
         return
-    wrong = [int(label) for label in np.unique(labels) if not 0 <= label < num_classes]
-    if wrong:
-        known = f"classes 0 to {num_classes - 1}" if num_classes else "no classes"
-        raise InputError(f"label {wrong[0]} was asked for; the data set has {known}")
+    unknown = [int(label) for label in np.unique(labels) if not 0 <= label < num_classes]
+    if unknown:
+        available = f"classes 0 to {num_classes - 1}" if num_classes else "no classes"
+        raise InputError(f"label {unknown[0]} was requested; the data set has {available}")
 
 
 def _condition(
     indices: np.ndarray,
     seed: int,
-    labels: str | int | Sequence[int] | np.ndarray | None,
+    labels: Labels | None,
     counts: Sequence[int] | None,
     images: Pixels | None,
     sources: Pixels | None,
     text: SplitCaptions | None,
     masks: Pixels | None,
 ) -> Batch:
-    """What the images at `indices` are made from; past the end the last condition pads the chunk."""
+    """Return the conditions of the images at `indices`; past the end, the last one pads the chunk."""
     label = None if labels is None else classes(indices, seed, labels, counts)
     lengths = [len(rows) for rows in (images, sources, text, masks) if rows is not None]
     rows = np.minimum(indices, min(lengths) - 1) if lengths else indices
@@ -139,10 +136,10 @@ def _condition(
 def classes(
     indices: np.ndarray,
     seed: int,
-    labels: str | int | Sequence[int] | np.ndarray,
+    labels: Labels,
     counts: Sequence[int] | None = None,
 ) -> np.ndarray:
-    """The classes of the images at `indices`, (len(indices),) int64, told as `generate` is."""
+    """Return the classes of the images at `indices`, (len(indices),) int64; arguments as in `generate`."""
     if isinstance(labels, str):
         assert labels == "data" and counts is not None, 'labels="data" needs the counts per class'
         return labels_for(indices, counts, seed)
@@ -153,10 +150,10 @@ def classes(
 
 
 def labels_for(indices: Sequence[int] | np.ndarray, counts: Sequence[int], seed: int) -> np.ndarray:
-    """Classes (len(indices),) int64, as frequent as in `counts`; class i depends on (seed, i) alone."""
+    """Return classes (len(indices),) int64, as frequent as in `counts`; class i depends on (seed, i)."""
     bounds = np.cumsum(np.asarray(counts, dtype=np.float64))
     assert len(bounds) and bounds[-1] > 0, "there are no labelled images to follow"
     uniform = np.array([hash_of("label", seed, int(i)) for i in indices], dtype=np.float64) / 2.0**64
     classes = np.searchsorted(bounds / bounds[-1], uniform, side="right")
-    last = np.flatnonzero(counts)[-1]  # rounding up to 1.0 would fall past it
+    last = np.flatnonzero(counts)[-1]  # a uniform number rounded up to 1.0 would be past it
     return np.minimum(classes, last).astype(np.int64)

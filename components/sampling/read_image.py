@@ -1,6 +1,6 @@
-"""Pictures that a person points at, as images of a model; read as those of data sets are.
+"""Read a user's image files as images for a model, in the way data sets are read.
 
-What they make happens outside of every stage, so that no key depends on it (stages.NEUTRAL).
+Images are read outside of all stages, so no key depends on this module (stages.NEUTRAL).
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ Read = TypeVar("Read")
 
 
 def one_image(path: Path, card: DataSpec, background: str | None = None, exact: bool = False) -> np.ndarray:
-    """A picture of any kind as uint8 (C, H, W) of the card's shape; what is transparent on white, or another.
+    """Read a picture as uint8 (C, H, W) of the card's shape; `background` (white) replaces transparency.
 
     Raises:
-        InputError: it cannot be used, or has another size where that is to be `exact`.
+        InputError: the file cannot be used or, if `exact`, has another size.
     """
     colour, side = "grey" if card.channels == 1 else "rgb", card.resolution
-    how = Rendering(side, colour, background or "white")
+    rendering = Rendering(side, colour, background or "white")
     if exact and (size := attempt("--source", path, lambda data: header(data).size)) != (side, side):
         raise InputError(
             f"--source {path} has {size[0]}x{size[1]} pixels; the model enlarges images of {side}x{side}"
         )
-    return attempt("--source", path, lambda data: render(data, how))[: card.channels]
+    return attempt("--source", path, lambda data: render(data, rendering))[: card.channels]
 
 
 def one_mask(path: Path, resolution: int) -> np.ndarray:
-    """A picture of a mask, white where to fill in, as uint8 (1, H, W); its size must be the model's.
+    """Read a mask, white where to fill in, as uint8 (1, H, W); its size must be the model's.
 
     Raises:
-        InputError: it cannot be used, or has another size.
+        InputError: the file cannot be used or has another size.
     """
     mask = attempt("--mask", path, lambda data: levels(data, Rendering(resolution, "grey", "black")))
     if mask.shape != (resolution, resolution):
@@ -49,20 +49,20 @@ def one_mask(path: Path, resolution: int) -> np.ndarray:
     return np.where(mask >= 128, 255, 0).astype(np.uint8)[None]
 
 
-def levels(data: bytes, how: Rendering) -> np.ndarray:
-    """A picture's grey levels as it lies in its file, uint8 (H, W)."""
+def levels(data: bytes, rendering: Rendering) -> np.ndarray:
+    """Return the grey levels of a picture at its original size, uint8 (H, W)."""
     image = header(data)
     try:
         image.load()
-        return np.asarray(flat(eight_bit(image), how).convert("L"))
-    except (OSError, SyntaxError, ValueError):  # what decoders raise on damaged files
+        return np.asarray(flat(eight_bit(image), rendering).convert("L"))
+    except (OSError, SyntaxError, ValueError):  # decoders raise these on damaged files
         raise BadImage("damaged or truncated") from None
 
 
-def attempt(option: str, path: Path, do: Callable[[bytes], Read]) -> Read:
-    """What `do` makes of a file; InputError, with the option that named it and the reason, if it cannot."""
+def attempt(option: str, path: Path, decode: Callable[[bytes], Read]) -> Read:
+    """Decode a file; raise InputError with the command line option and the reason on failure."""
     try:
-        return do(read(path))
+        return decode(read(path))
     except BadImage as error:
         raise InputError(f"{option} {path}: {error}") from None
     except OSError as error:

@@ -1,7 +1,7 @@
-"""How strange an image is to a model that encodes images: the error with which it comes back.
+"""The reconstruction error of images, as the anomaly score of a model that encodes images.
 
-The threshold is a quantile of the errors of validation images, which the model has not learnt from, though
-they may have chosen its weights. They are kept with the model, so that a folder can be scored without its
+The threshold is a quantile of the errors of validation images, on which the model was not trained, although
+they may have selected its weights. They are stored with the model, so that a folder can be scored without the
 training data.
 """
 
@@ -19,13 +19,13 @@ from components.metrics.image_pairs import squared_errors
 from components.sampling.generate import eval_mode
 from models.family import Batch
 
-KEPT = 1000  # errors that are kept with a model, at most
+STORED_ERRORS = 1000  # at most, with a model
 MEASURE = "mean square error of pixels in [0, 1]"
 
 
 def validation_errors(generator: nn.Module, validation: Split, device: str) -> dict[str, Any]:
-    """The errors of validation images, in rising order, as they are kept with a model."""
-    rows = np.arange(min(len(validation), KEPT))
+    """Return the errors of validation images in ascending order, as stored with a model."""
+    rows = np.arange(min(len(validation), STORED_ERRORS))
     labels = None if validation.labels is None else np.asarray(validation.labels[rows])
     errors = np.sort(errors_of(generator, validation.images[rows], labels, device))
     values = [float(f"{error:.6g}") for error in errors]
@@ -36,13 +36,13 @@ def validation_errors(generator: nn.Module, validation: Split, device: str) -> d
 def errors_of(
     generator: Any, images: np.ndarray, labels: np.ndarray | None = None, device: str = "cpu"
 ) -> np.ndarray:
-    """The error of each of uint8 images (N, C, H, W), (N,); `labels` where the model is told classes."""
-    found = []
+    """Return the errors (N,) of uint8 images (N, C, H, W); class-conditional models need `labels`."""
+    errors = []
     with eval_mode(generator):
         for start in range(0, len(images), CHUNK):
             chunk = images[start : start + CHUNK]
             label = None if labels is None else torch.from_numpy(labels[start : start + CHUNK])
             batch = Batch(len(chunk), to_float(chunk), label).to(device)
-            back = to_uint8(generator.picture(generator.code(batch), batch)).cpu().numpy()
-            found.append(squared_errors(chunk, back))
-    return np.concatenate(found)
+            reconstruction = to_uint8(generator.picture(generator.code(batch), batch)).cpu().numpy()
+            errors.append(squared_errors(chunk, reconstruction))
+    return np.concatenate(errors)

@@ -1,4 +1,4 @@
-"""The options of `atelier sample`, and the inputs they ask for."""
+"""The options of `atelier sample` and the sampling inputs that they describe."""
 
 from __future__ import annotations
 
@@ -19,69 +19,71 @@ from models.family import DataSpec, Generator, SourceShape
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """What samples are asked for; what is None is as the model has it."""
+    """Options of samples; None means the model's own setting."""
 
-    label: str | None = None  # a class by name or number; None: all in turn
-    source: Path | None = None  # an image to reconstruct, to enlarge, to fill in or to start from
-    mask: Path | None = None  # white where the source is to be filled in; None: holes at random
-    strength: float | None = None  # of the noise that is laid on the source to start from
-    prompts: Sequence[str] = ()  # captions, which take turns; none: drawn without a caption
+    label: str | None = None  # class name or number; None: all in turn
+    source: Path | None = None  # image to reconstruct, enlarge, fill in or start from
+    mask: Path | None = None  # white where to fill in the source; None: random holes
+    strength: float | None = None  # of the noise added to the source to start from
+    prompts: Sequence[str] = ()  # captions, used in turn; empty: sample without a caption
     steps: int | None = None  # of the sampler
     guidance_scale: float | None = None  # towards class or caption; 1: none
     sampler: str | None = None
 
     @property
     def settings(self) -> dict[str, tuple[str, Any]]:
-        """What is to be changed of a model's settings: name -> (option, value)."""
-        asked = {
+        """The model settings to change: name -> (option, value)."""
+        options = {
             "sampler_steps": ("--steps", self.steps),
             "guidance_scale": ("--guidance-scale", self.guidance_scale),
             "sampler": ("--sampler", self.sampler),
             "strength": ("--strength", self.strength),
         }
-        return {name: told for name, told in asked.items() if told[1] is not None}
+        return {name: (option, value) for name, (option, value) in options.items() if value is not None}
 
 
 def sampling_inputs(
     options: SampleOptions, n: int, generator: Generator, card: DataSpec, described: dict[str, Any]
 ) -> dict[str, Any]:
-    """What `n` samples are made from."""
-    name = described["family"]
-    kinds, found = (
-        conditions(name, described["config"], card),
-        _from_image(options, n, generator, card, described),
-    )
+    """Return the conditions of `n` samples, as arguments of `generate`.
+
+    Raises:
+        InputError: the model does not support an option, or needs one that is missing.
+    """
+    kinds = conditions(described["family"], described["config"], card)
+    inputs = _from_image(options, n, generator, card, described)
     if options.label is not None and "label" not in kinds:
         raise InputError(f"--label {options.label}: this model was trained without labels")
     if len(options.prompts) > n:
         raise InputError(
-            f"-n {n}: fewer than the {len(options.prompts)} prompts, of which each is to have one"
+            f"-n {n}: there are {len(options.prompts)} prompts; draw at least one sample of each"
         )
     if options.prompts and "text" not in kinds:
         raise InputError(f"--prompt {options.prompts[0]!r}: this model was trained without captions")
     if options.guidance_scale is not None and not kinds:
         raise InputError(
-            f"--guidance-scale {options.guidance_scale:g}: this model knows neither classes nor captions"
+            f"--guidance-scale {options.guidance_scale:g}: this model is conditioned on neither classes nor "
+            "captions"
         )
     if options.label is not None:
-        found["labels"] = class_number(options.label, described.get("labels"), card)
+        inputs["labels"] = class_number(options.label, described.get("labels"), card)
     elif "label" in kinds and options.source is None:
-        found["labels"] = np.arange(n) % card.num_classes
+        inputs["labels"] = np.arange(n) % card.num_classes
     elif "label" in kinds and not described["config"].get("condition_dropout"):
-        raise InputError("--source: this model was never without a label: say the image's with --label")
+        raise InputError("--source: this model always needs a label; name the image's with --label")
     if "text" in kinds:
-        found["text"] = prompted(options.prompts, n, described["encoder"])
-    return found
+        inputs["text"] = prompted(options.prompts, n, described["encoder"])
+    return inputs
 
 
 def _from_image(
     options: SampleOptions, n: int, generator: Generator, card: DataSpec, described: dict[str, Any]
 ) -> dict[str, Any]:
-    """The image, and its mask, that `n` samples are made from, for families that make them from one."""
+    """Return the image and mask, repeated for `n` samples; empty for a family that samples from noise."""
     name, task = described["family"], task_of(described["family"])
     generates = task.made_from == "noise"
     if options.mask is not None and not hasattr(generator, "masked"):
-        raise InputError(f"--mask {options.mask}: {name} fills no holes")
+        raise InputError(f"--mask {options.mask}: {name} cannot fill in parts of an image")
     if options.strength is not None and options.source is None:
         raise InputError(f"--strength {options.strength:g}: name the image to start from with --source FILE")
     if options.source is None:
@@ -89,48 +91,46 @@ def _from_image(
             return {}
         raise InputError(f"{name} {task.verb} images: name one with --source FILE")
     if generates and "strength" not in described["config"]:
-        raise InputError(f"{name} makes images from nothing: it takes no --source")
+        raise InputError(f"{name} samples from noise alone: it takes no --source")
     if generates and described["config"]["strength"] == 1:
-        raise InputError(
-            "--source is to be laid under noise: say how much with --strength, above 0 and below 1"
-        )
+        raise InputError("--source: set the noise to add to it with --strength, above 0 and below 1")
 
     smaller = SourceShape(card.channels, getattr(generator, "source_resolution", card.resolution))
     shape = card.source or smaller
-    asked = DataSpec(shape.channels, shape.resolution)
-    image = one_image(options.source, asked, described.get("background"), exact=task.smaller_source)
+    source_card = DataSpec(shape.channels, shape.resolution)
+    image = one_image(options.source, source_card, described.get("background"), exact=task.smaller_source)
     kind = "sources" if card.source or task.smaller_source else "images"
-    found = {kind: np.repeat(image[None], n, axis=0)}
+    inputs = {kind: np.repeat(image[None], n, axis=0)}
     if options.mask is not None:
-        found["masks"] = np.repeat(one_mask(options.mask, card.resolution)[None], n, axis=0)
-    return found
+        inputs["masks"] = np.repeat(one_mask(options.mask, card.resolution)[None], n, axis=0)
+    return inputs
 
 
 def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> SplitCaptions:
-    """The prompts, encoded, for `n` images in turn; without any, no caption.
+    """Return the encoded prompts, in turn, for `n` images; empty captions without prompts.
 
     Raises:
-        InputError: the encoder is not installed or not the model's, or a prompt is too long for it.
+        InputError: the encoder is not installed or not the model's, or a prompt is too long.
     """
     if not prompts:
         return SplitCaptions(EncodedCaptions.nothing(), np.zeros(n, np.int64))
 
-    ours = text_encoder.identity().items()
-    if others := [
-        f"{key} {encoder.get(key)} is {value} here" for key, value in ours if encoder.get(key) != value
+    installed = text_encoder.identity().items()
+    if differences := [
+        f"{key} {encoder.get(key)} is {value} here" for key, value in installed if encoder.get(key) != value
     ]:
         raise InputError(
-            f"this model was told captions by {encoder['name']}, and this version of Atelier has another: "
-            + ", ".join(others)
+            f"this model was trained with the text encoder {encoder['name']}, and this version of Atelier "
+            "has another: " + ", ".join(differences)
         )
     table = text_encoder.encode(prompts)
     if table.cut:
-        raise InputError(f"--prompt: at most {LONGEST} tokens, which are words or parts of them")
+        raise InputError(f"--prompt: at most {LONGEST} tokens, which are words or parts of words")
     return SplitCaptions(table, np.arange(n) % len(prompts))
 
 
 def class_number(label: str, names: list[str] | None, card: DataSpec) -> int:
-    """A class by its name or number."""
+    """Return the number of a class given by name or number."""
     if names and label in names:
         return names.index(label)
     if label.isdecimal() and int(label) < card.num_classes:

@@ -1,4 +1,4 @@
-"""Sheets: images side by side in one picture, as arrays and as WebP."""
+"""Sheets: grids of images, as arrays and as WebP."""
 
 from __future__ import annotations
 
@@ -12,24 +12,23 @@ from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.data.dataset import Split
 
-SHEET_COLUMNS = 10  # tiles in a row of a grid; digits then come a class a column
+SHEET_COLUMNS = 10  # tiles in a row of a grid; with ten classes, a column each
 
 LARGEST_WEBP = 16383  # pixels: a limit of the format
 
 
 def grid_rows(split: Split, count: int) -> np.ndarray:
-    """Rows of a split for a grid: a class a column where there are labels, else the first ones."""
+    """Return rows of a split for a grid: classes in turn if there are labels, else the first rows."""
     count = min(count, len(split)) // SHEET_COLUMNS * SHEET_COLUMNS or len(split)
     if split.labels is None:
         return np.arange(count)
     classes = np.unique(split.labels)
-    seen = {c: iter(np.flatnonzero(split.labels == c)) for c in classes}
-    rows = [next(seen[classes[i % len(classes)]], i) for i in range(count)]
-    return np.array(rows)
+    rows_of = {c: iter(np.flatnonzero(split.labels == c)) for c in classes}
+    return np.array([next(rows_of[classes[i % len(classes)]], i) for i in range(count)])
 
 
 def grid(images: np.ndarray, columns: int = SHEET_COLUMNS) -> np.ndarray:
-    """Images (N, C, H, W) as one array (rows H, columns W, C), row by row, no gaps; spare tiles black."""
+    """Return images (N, C, H, W) as one array (rows H, columns W, C), in row order; spare tiles are black."""
     n, channels, height, width = images.shape
     rows = -(-n // columns)
     tiles = np.concatenate([images, np.zeros((rows * columns - n, channels, height, width), images.dtype)])
@@ -38,7 +37,7 @@ def grid(images: np.ndarray, columns: int = SHEET_COLUMNS) -> np.ndarray:
 
 
 def ungrid(array: np.ndarray, resolution: int, count: int | None = None) -> np.ndarray:
-    """The images (N, C, resolution, resolution) of a grid; `count` leaves out its spare tiles."""
+    """Return the images (N, C, resolution, resolution) of a grid; `count` leaves out spare tiles."""
     height, width, channels = array.shape
     assert height % resolution == 0 and width % resolution == 0, (
         f"{height}x{width} holds no tiles of {resolution}"
@@ -48,7 +47,7 @@ def ungrid(array: np.ndarray, resolution: int, count: int | None = None) -> np.n
 
 
 def encode_webp(image: np.ndarray) -> bytes:
-    """A grid (H, W, C), grey or RGB, as lossless WebP: its pixels can be judged later."""
+    """Encode a grid (H, W, C), grey or RGB, as lossless WebP, so that its pixels can be evaluated later."""
     height, width, channels = image.shape
     if max(height, width) > LARGEST_WEBP:
         raise InputError(
@@ -63,17 +62,17 @@ def encode_webp(image: np.ndarray) -> bytes:
 
 
 def decode_webp(data: bytes, channels: int = 3) -> np.ndarray:
-    """The grid (H, W, channels) that `encode_webp` stored; WebP keeps grey as three equal channels."""
+    """Decode a grid (H, W, channels) of `encode_webp`; WebP stores grey as three equal channels."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))[:, :, :channels]
 
 
 def save_webp(image: np.ndarray, path: str | Path) -> None:
-    """Write a grid to `path`, whole or not at all."""
+    """Write a grid to `path` atomically."""
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(encode_webp(image))
 
 
 def read_webp(path: str | Path, channels: int = 3) -> np.ndarray:
-    """The grid that `save_webp` wrote to `path`."""
+    """Read a grid written by `save_webp`."""
     return decode_webp(Path(path).read_bytes(), channels)

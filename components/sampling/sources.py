@@ -1,4 +1,4 @@
-"""Sources as images of the data: what a translation starts from, and what it costs to leave it as it is."""
+"""Return source images in the shape of the data: the input of a translation and its trivial baseline."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def source_images(
     device: str = "cpu",
     **conditions: Any,
 ) -> np.ndarray | None:
-    """Returns what samples are made from, as uint8 images (n, C, H, W) of the data's shape.
+    """Return the sources of samples, as uint8 images (n, C, H, W) of the data's shape.
 
-    Sources of the data, resized; else what a family makes of the image itself, its
-    `Generator.conditioning_image`, with the noise of the same samples. None for families that show nothing.
+    They are the data's sources, resized, or the generator's `conditioning_image` with the noise of the same
+    samples; None for a generator without one.
     """
     sources = conditions.get("sources")
     if sources is not None:
@@ -40,9 +40,9 @@ def source_images(
 
 
 def as_images(sources: np.ndarray, card: DataSpec) -> np.ndarray:
-    """Returns uint8 sources (N, C', H', W') as images (N, C, H, W): bicubic where the size differs.
+    """Return uint8 sources (N, C', H', W') as images (N, C, H, W), bicubic if the size differs.
 
-    Grey becomes RGB of three equal channels, RGB the luminance.
+    Grey becomes RGB with three equal channels; RGB becomes grey by luminance.
     """
     images = to_float(np.ascontiguousarray(sources))
     if images.shape[2:] != card.shape[1:]:

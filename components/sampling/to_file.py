@@ -1,4 +1,4 @@
-"""Draw samples of an exported model into a picture."""
+"""Write samples of an exported model as one picture."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from components.sampling.sheets import SHEET_COLUMNS
 def sample_to_file(
     model: Path, output: Path, *, n: int, seed: int = 0, options: SampleOptions | None = None
 ) -> np.ndarray:
-    """Draw samples of an exported model, and of nothing else, into one picture; returns them.
+    """Sample from an exported model, write the samples as one picture and return them.
 
     Args:
         model: folder with model.safetensors and config.json.
         output: a .png or .webp file.
-        n: how many.
+        n: number of samples.
         seed: image i depends on (seed, i).
-        options: what to change of the model.
+        options: conditions and changed settings.
 
     Raises:
-        InputError: the family needs what is not given, or the other way round.
+        InputError: the model does not support an option, or needs one that is missing.
     """
     check_picture(output, n)
     options = options or SampleOptions()
@@ -41,7 +41,7 @@ def sample_to_file(
 
 
 def check_picture(output: Path, n: int) -> None:
-    """Refuse a picture of no sample, or of another kind than we write."""
+    """Raise InputError if there are no samples or the file type is not supported."""
     if output.suffix.lower() not in (".png", ".webp"):
         raise InputError(f"-o {output}: samples are written as .png or .webp")
     if n < 1:
@@ -49,7 +49,7 @@ def check_picture(output: Path, n: int) -> None:
 
 
 def write_picture(images: np.ndarray, output: Path, columns: int = SHEET_COLUMNS) -> None:
-    """Images (N, C, H, W) as one picture, whole or not at all."""
+    """Write images (N, C, H, W) as one picture, atomically."""
     array = sheets.grid(images, min(len(images), columns))
     picture = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
     with replacing(output) as temporary:

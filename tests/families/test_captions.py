@@ -217,7 +217,9 @@ def test_nothing_to_be_guided_by(tmp_path: Path) -> None:
         "diffusion", catalogue.config_of("diffusion", tiny.CONFIGS["diffusion"]), {}, "", "", store.url
     )
     artifact.save_model(store, "model", job.family, job.config, built.generator, card, None)
-    with pytest.raises(InputError, match="--guidance-scale 2: this model knows neither classes nor captions"):
+    with pytest.raises(
+        InputError, match="--guidance-scale 2: this model is conditioned on neither classes nor captions"
+    ):
         to_file.sample_to_file(
             tmp_path / "model", tmp_path / "x.png", n=1, options=SampleOptions(guidance_scale=2.0)
         )

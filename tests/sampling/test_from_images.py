@@ -70,7 +70,7 @@ def drawn(model: Path, tmp_path: Path, n: int = 2, **wishes: Any) -> np.ndarray:
 
 def test_a_model_that_was_never_without_a_label_wants_one(tmp_path: Path, pictures: dict[str, Path]) -> None:
     folder = model(tmp_path, "inpainting", classes=3, condition_dropout=0, guidance_scale=1)
-    with pytest.raises(InputError, match="--source: .* say the image's with --label"):
+    with pytest.raises(InputError, match="--source: .* name the image's with --label"):
         drawn(folder, tmp_path, source=pictures["image"])
     assert len(drawn(folder, tmp_path, source=pictures["image"], label="1")) == 2
 
@@ -85,9 +85,9 @@ def test_a_model_that_was_never_without_a_label_wants_one(tmp_path: Path, pictur
     ("inpainting", {"source": "image", "mask": "nan"}, "--mask .*nan.tiff: values that are not finite"),
     ("inpainting", {"source": "image", "mask": "cut"}, "--mask .*cut.png: damaged or truncated"),
     ("inpainting", {"source": "none"}, "--source .*none.png: No such file"),
-    ("super_resolution", {"source": "small", "mask": "mask"}, "super_resolution fills no holes"),
+    ("super_resolution", {"source": "small", "mask": "mask"}, "super_resolution cannot fill in parts"),
     ("super_resolution", {"source": "image"}, "has 8x8 pixels; the model enlarges images of 2x2"),
-    ("diffusion", {"source": "image"}, "say how much with --strength"),
+    ("diffusion", {"source": "image"}, "set the noise to add to it with --strength"),
     ("diffusion", {"source": "image", "strength": 0.0}, "--strength 0.0.*greater than 0"),
     ("diffusion", {"strength": 0.5}, "--strength 0.5: name the image to start from with --source FILE"),
     (
@@ -97,7 +97,7 @@ def test_a_model_that_was_never_without_a_label_wants_one(tmp_path: Path, pictur
     ),
     ("super_resolution", {"strength": 0.5}, "--strength 0.5: name the image to start from"),
     ("diffusion", {"steps": 0}, "--steps 0.*greater than or equal to 1"),
-    ("dcgan", {"source": "image"}, "dcgan makes images from nothing: it takes no --source"),
+    ("dcgan", {"source": "image"}, "dcgan samples from noise alone: it takes no --source"),
     ("dcgan", {"strength": 0.5}, "dcgan has no such setting"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_one_sentence(

@@ -99,7 +99,7 @@ def test_labels_can_be_given(toy):
     toy.seen.clear()
     draw(toy, CARD, n=3, seed=0, labels=4)
     assert set(toy.seen[0].label.tolist()) == {4}
-    with pytest.raises(InputError, match="label 10 was asked for; the data set has classes 0 to 9"):
+    with pytest.raises(InputError, match="label 10 was requested; the data set has classes 0 to 9"):
         draw(toy, CARD, n=3, seed=0, labels=10)
 
 

@@ -34,5 +34,7 @@ def test_without_prompts_there_is_no_caption() -> None:
 
 
 def test_captions_of_another_encoder_are_refused() -> None:
-    with pytest.raises(InputError, match="told captions by other, and this version of Atelier has another"):
+    with pytest.raises(
+        InputError, match="trained with the text encoder other, and this version of Atelier has another"
+    ):
         prompted(("a seven",), 1, {"name": "other"})
