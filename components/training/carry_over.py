@@ -1,4 +1,4 @@
-"""Which networks fit a saved state."""
+"""Find the networks of a family that fit a saved state."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from models.family import Terms
 
 
 def compatible_networks(old: Terms, new: torch.nn.Module) -> dict[str, bool]:
-    """For each network of a family, whether its weights in `old` fit it as it is now.
-
-    A network carries over whole or not at all: half a critic is no critic.
-    """
+    """Return for each network of `new` whether all its weights in `old` fit."""
     fits = {}
     for name, network in new.named_children():
         state = network.state_dict()
-        before = {key[len(name) + 1 :]: value for key, value in old.items() if key.startswith(f"{name}.")}
-        fits[name] = before.keys() == state.keys() and all(
-            before[key].shape == value.shape for key, value in state.items()
+        saved = {key[len(name) + 1 :]: value for key, value in old.items() if key.startswith(f"{name}.")}
+        fits[name] = saved.keys() == state.keys() and all(
+            saved[key].shape == value.shape for key, value in state.items()
         )
     return fits

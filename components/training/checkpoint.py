@@ -1,7 +1,7 @@
-"""A checkpoint is one file, written whole: no step is ever half saved.
+"""Write, read and delete checkpoints: one file each, written atomically.
 
-It holds all that the next step depends on, for every shard, so that a resumed run is the uninterrupted one
-bit for bit; whatever is a function of (seed, attempt, step, shard) is recomputed instead.
+A checkpoint holds the state on which the next step depends, for every shard, so that a resumed run equals an
+uninterrupted one bit for bit. Values that are functions of (seed, attempt, step, shard) are recomputed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from components.store import Store
 
 NAME = re.compile(r"step-(\d+)(?:-a(\d+))?\.pt$")
-KEEP = 2  # the newest may be unreadable after a crash of the machine; the one before it is the way back
+KEEP = 2  # the newest may be unreadable after a crash of the machine
 
 log = logging.getLogger(__name__)
 
@@ -26,51 +26,51 @@ CheckpointId = tuple[int, int]
 
 
 def name(step: int, attempt: int = 1) -> str:
-    """File name of the checkpoint after `step` steps of an attempt at training."""
+    """Return the file name of the checkpoint after `step` steps of an attempt at training."""
     return f"checkpoints/step-{step:07d}{suffix(attempt)}.pt"
 
 
 def suffix(attempt: int) -> str:
-    """What tells files of a later attempt from those of the first."""
+    """Return the suffix of file names of later attempts; empty for the first."""
     return f"-a{attempt}" if attempt > 1 else ""
 
 
 def encode(state: dict[str, Any]) -> bytes:
-    """The bytes of a checkpoint."""
+    """Return the bytes of a checkpoint."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
 
 
 def decode(data: bytes, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """The state in `data`; no code is run from it."""
+    """Return the state in `data`, without running code from it."""
     return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
 
 
 def checkpoint_ids(folder: Store) -> list[CheckpointId]:
-    """The moments of which there is a checkpoint, the newest last."""
-    found = (NAME.search(child) for child in folder.list("checkpoints"))
-    return sorted((int(match[2] or 1), int(match[1])) for match in found if match)
+    """Return the ids of all checkpoints, the newest last."""
+    matches = (NAME.search(child) for child in folder.list("checkpoints"))
+    return sorted((int(match[2] or 1), int(match[1])) for match in matches if match)
 
 
-def load(folder: Store, moment: CheckpointId, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """The state of a moment."""
-    attempt, step = moment
+def load(folder: Store, checkpoint_id: CheckpointId, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Load the state of a checkpoint."""
+    attempt, step = checkpoint_id
     return decode(folder.read_bytes(name(step, attempt)), device)
 
 
 def newest(folder: Store, device: torch.device | str = "cpu") -> dict[str, Any] | None:
-    """The newest readable checkpoint in an attempt's folder, or None."""
-    for moment in reversed(checkpoint_ids(folder)):
+    """Load the newest readable checkpoint in an attempt's folder; return None if there is none."""
+    for checkpoint_id in reversed(checkpoint_ids(folder)):
         try:
-            return load(folder, moment, device)
+            return load(folder, checkpoint_id, device)
         except Exception as error:  # torch.load raises many kinds for a damaged file
-            log.warning("checkpoint %s cannot be read (%s); trying the one before", moment, error)
+            log.warning("checkpoint %s cannot be read (%s); trying the one before", checkpoint_id, error)
     return None
 
 
 def prune(folder: Store, keep: int = KEEP, healthy: CheckpointId | None = None) -> None:
-    """Delete all but the newest checkpoints and the one that a treatment would go back to."""
-    for moment in checkpoint_ids(folder)[:-keep]:
-        if moment != healthy:
-            folder.delete(name(moment[1], moment[0]))
+    """Delete all but the `keep` newest checkpoints and the healthy one, to which a treatment goes back."""
+    for attempt, step in checkpoint_ids(folder)[:-keep]:
+        if (attempt, step) != healthy:
+            folder.delete(name(step, attempt))

@@ -1,8 +1,8 @@
-"""One process of a group, and what makes the group's size invisible in the results.
+"""Train on a group of processes with results that do not depend on their number.
 
-The global batch is cut into shards. Randomness, batch statistics and buffers belong to a shard, never to a
-process; gradients and terms are means over shards. So the same shards give the same training, within float
-tolerance, on one worker or on many.
+The global batch is cut into shards. Randomness, batch statistics and buffers belong to a shard, not to a
+process; gradients and terms are means over shards. So the same shards give the same training on one worker or
+many, within float tolerance.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Group:
     device: torch.device = torch.device("cpu")
 
     def shards(self, count: int) -> list[int]:
-        """The shards of this process, of `count` in all."""
+        """Return the shards of this process, of `count` in all."""
         assert count % self.size == 0, f"{self.size} workers must divide {count} shards"
-        each = count // self.size
-        return list(range(self.rank * each, (self.rank + 1) * each))
+        per_process = count // self.size
+        return list(range(self.rank * per_process, (self.rank + 1) * per_process))
 
     def mean(self, values: Terms) -> Terms:
-        """Each value averaged over the processes."""
+        """Return the means of the values over all processes."""
         if self.size == 1 or not values:
             return values
         stacked = torch.stack([v.float() for v in values.values()])
@@ -45,7 +45,7 @@ class Group:
         return dict(zip(values, stacked / self.size, strict=True))
 
     def agree(self, value: Any) -> Any:
-        """The first process's value, on all of them: decisions are taken once."""
+        """Return the first process's value on all processes, so that all decide alike."""
         if self.size == 1:
             return value
         box = [value]
@@ -53,7 +53,7 @@ class Group:
         return box[0]
 
     def gather(self, value: Any) -> list[Any]:
-        """Every process's value, in the order of ranks, on all of them."""
+        """Return the values of all processes, in the order of ranks, on all processes."""
         if self.size == 1:
             return [value]
         boxes: list[Any] = [None] * self.size
@@ -62,10 +62,10 @@ class Group:
 
 
 class Losses(nn.Module):
-    """A family as DDP wants it: forward(phase, batch) is that phase's loss.
+    """A family as a module for DDP: forward(phase, batch) returns the loss of that phase.
 
-    One DDP around this module averages the gradients of every phase, penalties included; one DDP per network
-    would leave a penalty-only step unaveraged without a word.
+    One DDP around this module averages the gradients of every phase, including penalties. One DDP per network
+    would silently leave a penalty-only step unaveraged.
     """
 
     def __init__(self, family: Family):
@@ -73,7 +73,7 @@ class Losses(nn.Module):
         self.family = family
 
     def forward(self, phase: int, batch: Batch) -> tuple[Tensor, Terms]:
-        """The sum of the terms' means, and every term and observed value, detached."""
+        """Return the sum of the terms' means, and the means of all terms and observed values, detached."""
         terms, observed = evaluated(self.family.phases[phase], batch)
         means = {name: mean(term) for name, term in terms.items()}
         logged = {name: mean(value.detach()) for name, value in {**means, **observed}.items()}
@@ -81,26 +81,26 @@ class Losses(nn.Module):
 
 
 def evaluated(phase: Phase, batch: Batch) -> tuple[Terms, Terms]:
-    """A phase's loss: its terms, and what it observes, which may be nothing."""
+    """Return the terms of a phase's loss and its observed values, which may be empty."""
     returned = phase.loss(batch)
     return returned if isinstance(returned, tuple) else (returned, {})
 
 
 def mean(values: Tensor) -> Tensor:
-    """Of float32; what is a single number already is left as it is."""
+    """Return the mean in float32; a single number is returned as it is, in float32."""
     return values.float().mean() if values.ndim else values.float()
 
 
 class Replica:
-    """A family's losses on this process, synchronised with its peers on the last of its shards."""
+    """A family's losses on this process; gradients are synchronised on the last of its shards."""
 
     def __init__(self, family: Family, group: Group):
         losses = Losses(family)
         self.module: nn.Module = losses
         if group.size > 1:
             with warnings.catch_warnings():
-                # broadcast_buffers=False is deprecated for a setting that broadcasts at the start, which
-                # shards forbid.
+                # broadcast_buffers=False is deprecated in favour of a setting that broadcasts at the start,
+                # which would mix the buffers of shards.
                 warnings.simplefilter("ignore", FutureWarning)
                 self.module = DistributedDataParallel(
                     losses,
@@ -110,23 +110,23 @@ class Replica:
                 )
 
     def __call__(self, phase: int, batch: Batch) -> tuple[Tensor, Terms]:
-        """Loss and logged values of one shard."""
+        """Return the loss and logged values of one shard."""
         return self.module(phase, batch)
 
     def accumulating(self, last: bool) -> AbstractContextManager[None]:
-        """Around forward and backward of a shard: gradients travel with the last one only."""
+        """Return the context for forward and backward of a shard; only the last synchronises gradients."""
         if last or not isinstance(self.module, DistributedDataParallel):
             return nullcontext()
         return self.module.no_sync()
 
 
 class Buffers:
-    """Keeps every shard's buffers apart, and those of networks that a phase does not train unchanged."""
+    """Separate buffers for each shard; buffers of networks that a phase does not train stay unchanged."""
 
     def __init__(self, family: Family, shards: Sequence[int]):
         self.family = family
-        # Buffers of the family itself (a path-length mean, ADA's p) move in `after` only and are shared by
-        # all shards.
+        # Buffers of the family itself (a path-length mean, ADA's p) change in `after` only, so all shards
+        # share them.
         self.live = {name: buffer for name, buffer in family.named_buffers() if "." in name}
         self.of_shard = {shard: self._copy(self.live) for shard in shards} if len(shards) > 1 else {}
         self.shards = list(shards)
@@ -134,10 +134,7 @@ class Buffers:
 
     @contextmanager
     def of(self, shard: int, phase: int) -> Iterator[None]:
-        """Work on the buffers of `shard`.
-
-        Afterwards, those of networks that `phase` does not train are as before.
-        """
+        """Use the buffers of `shard`; restore those of networks that `phase` does not train."""
         if self.of_shard:
             self._load(self.of_shard[shard])
         before = self._copy(self._frozen[phase])
@@ -150,7 +147,7 @@ class Buffers:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Around a phase's `after`: what it changes (a codebook), it changes for every shard."""
+        """Apply changes of buffers by a phase's `after` (a codebook) to all shards."""
         before = self._copy(self.live) if self.of_shard else {}
         yield
         changed = {
@@ -160,22 +157,22 @@ class Buffers:
             self.of_shard[shard] |= self._copy(changed)
 
     def settle(self) -> None:
-        """Between steps, show the first shard's buffers: what the average copies on one worker as on many."""
+        """Use the first shard's buffers between steps, so that the EMA copies the same with any workers."""
         if self.of_shard:
             self._load(self.of_shard[self.shards[0]])
 
     def state(self) -> dict[int, Terms]:
-        """The buffers of each shard of this process."""
+        """Return the buffers of each shard of this process."""
         return self.of_shard or {self.shards[0]: self._copy(self.live)}
 
     def load_state(self, state: dict[int, Terms]) -> None:
-        """Put back what `state` of any process returned, all shards together."""
+        """Restore the buffers from the merged results of `state` of all processes."""
         if self.of_shard:
             self.of_shard = {shard: self._copy(state[shard]) for shard in self.shards}
         self._load(state[self.shards[0]])
 
     def put(self, shard: int, buffers: Terms) -> None:
-        """Take over some buffers of a shard."""
+        """Replace some buffers of a shard."""
         if self.of_shard:
             self.of_shard[shard] |= self._copy(buffers)
         if shard == self.shards[0]:

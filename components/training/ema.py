@@ -13,14 +13,14 @@ from models.family import Family, Generator
 
 
 def decay(batch: int, images: int, half_life_images: int | None, ramp_up: float) -> float:
-    """Weight of the old average in one update; the half-life is in images, as in StyleGAN2-ADA.
+    """Return the weight of the old average in one update, with a half-life in images as in StyleGAN2-ADA.
 
     Args:
         batch: images per update.
-        images: images seen so far, this batch included.
-        half_life_images: after this many images an old value has half its weight; 0 means no averaging,
-            None that `ramp_up` alone decides: a power-function average (Karras et al. 2024), as long as
-            it is in every run however long.
+        images: images so far, including this batch.
+        half_life_images: after this many images an old value has half its weight. 0: no averaging. None:
+            `ramp_up` alone decides, a power-function average (Karras et al. 2024), whose length is the same
+            fraction of any run.
         ramp_up: the half-life is at most this fraction of `images`, so that a short run forgets its start.
     """
     half_life = images * ramp_up
@@ -36,20 +36,20 @@ class EMA:
         self.generator = copy.deepcopy(generator).eval().requires_grad_(False)
         self.half_life_images, self.ramp_up = half_life_images, ramp_up
         self._averaged: list[Tensor] = list(self.generator.parameters())
-        self._trained = [p.detach() for p in generator.parameters()]  # which share their memory
+        self._trained = [p.detach() for p in generator.parameters()]  # share memory with the parameters
         self._buffers = list(zip(self.generator.buffers(), generator.buffers(), strict=True))
 
     @torch.no_grad()
     def update(self, batch: int, images: int) -> None:
-        """Move the average towards what is trained, once per step."""
+        """Move the average towards the trained parameters, once per step."""
         weight = 1 - decay(batch, images, self.half_life_images, self.ramp_up)
         torch._foreach_lerp_(self._averaged, self._trained, weight)
-        for mine, theirs in self._buffers:
-            mine.copy_(theirs)
+        for averaged, trained in self._buffers:
+            averaged.copy_(trained)
 
     @contextmanager
     def in_place_in(self, family: Family) -> Iterator[None]:
-        """Let `family`'s losses see the averaged generator for a while."""
+        """Use the averaged generator as `family`'s generator in this context."""
         trained, family.generator = family.generator, self.generator
         try:
             yield

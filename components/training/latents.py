@@ -1,4 +1,4 @@
-"""What a worker is sent to do to encode images, once, for what is trained on latents."""
+"""The job that encodes images once, for families that train on latents."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from components.store import Store
 
 
 class LatentEncoder(Protocol):
-    """What encodes images."""
+    """A model that encodes images."""
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance, (N, c, h, w) each."""
+        """Return mean and log variance, (N, c, h, w) each."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class EncodeRequest:
     model: str
     out: str
     split: str
-    number: int  # of the file that holds them
+    number: int  # of the output file
     start: int
     n: int
     threads: int = 1
@@ -43,9 +43,12 @@ class EncodeRequest:
 
 @torch.no_grad()
 def encode(job: EncodeRequest) -> None:
-    """Leave mean and log variance of some images, float16 (n, 2, c, h, w).
+    """Store mean and log variance of some images as float16 (n, 2, c, h, w).
 
-    Images are encoded in chunks cut at fixed positions, so the bits do not depend on how they are shared out.
+    Images are encoded in chunks cut at fixed positions, so the bits do not depend on the number of workers.
+
+    Raises:
+        RunError: the latents are not finite in float16.
     """
     store, name = Store(job.store), f"{job.out}/{job.split}/latents-{job.number:05d}.npy"
     if store.exists(name):
@@ -62,9 +65,7 @@ def encode(job: EncodeRequest) -> None:
             parts.append(encoded.half().cpu().numpy())
     array = np.concatenate(parts)
     if not np.isfinite(array).all():
-        raise RunError(
-            f"{job.model} encodes images as numbers that float16 does not hold; raise its kl_weight"
-        )
+        raise RunError(f"{job.model} encodes images as numbers outside float16's range; raise its kl_weight")
     file = io.BytesIO()
     np.save(file, array)
     store.write_bytes(name, file.getvalue())

@@ -1,9 +1,10 @@
-"""Averages of any length, made after training from snapshots of two.
+"""Post-hoc EMA: averages of any length, made after training from snapshots of two tracked averages.
 
 Karras et al. 2024, Analyzing and Improving the Training Dynamics of Diffusion Models, Sec. 3 and App. C,
-https://arxiv.org/abs/2312.02696. Written from the equations. Ours: the weights of the solution add up to 1.
+https://arxiv.org/abs/2312.02696. Written from the equations. Different here: the weights of the solution add
+up to 1.
 
-t: steps so far. p: the weight that an average gives to the weights of every earlier moment, its profile.
+t: steps so far. p: the profile of an average, its weights of the parameters of each earlier step.
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ from components.training import checkpoint
 from components.training.checkpoint import CheckpointId
 from models.family import Terms
 
-TRACKED = (0.05, 0.10)  # the paper's: two are enough, one long and one short
+TRACKED = (0.05, 0.10)  # sigma_rel of the tracked averages, as in the paper
 
 
 # Profiles
 
 
 def relative_length(gamma: float) -> float:
-    """Sqrt((gamma + 1) / ((gamma + 2)^2 (gamma + 3))): the profile's standard deviation over t, sigma_rel."""
+    """Return sigma_rel = sqrt((gamma + 1) / ((gamma + 2)^2 (gamma + 3))), the profile's deviation over t."""
     return float(np.sqrt((gamma + 1) / ((gamma + 2) ** 2 * (gamma + 3))))
 
 
 @cache
 def exponent(length: float) -> float:
-    """The gamma of a relative length: the root > 0 of (gamma + 2)^2 (gamma + 3) = (gamma + 1) / length^2.
+    """Return gamma for a relative length: the root > 0 of (gamma + 2)^2 (gamma + 3) = (gamma + 1) / length^2.
 
-    The cubic's coefficients change sign once, so there is exactly one.
+    The coefficients of the cubic change sign once, so it has exactly one such root.
     """
     u = length**-2
     roots = np.roots([1, 7, 16 - u, 12 - u])
@@ -53,98 +54,98 @@ class Profile:
 
 
 def inner(a: Profile, b: Profile) -> float:
-    """The integral of p_a p_b: (g_a + 1)(g_b + 1) / (g_a + g_b + 1) (t_a / t_b)^g_b / t_b, if t_a <= t_b."""
+    """The integral of p_a p_b: (g_a + 1)(g_b + 1) / (g_a + g_b + 1) (t_a/t_b)^g_b / t_b, t_a <= t_b."""
     a, b = sorted((a, b), key=lambda p: p.end)
-    size = (a.gamma + 1) * (b.gamma + 1) / (a.gamma + b.gamma + 1)
-    return size * (a.end / b.end) ** b.gamma / b.end
+    factor = (a.gamma + 1) * (b.gamma + 1) / (a.gamma + b.gamma + 1)
+    return factor * (a.end / b.end) ** b.gamma / b.end
 
 
-def solve(stored: Sequence[Profile], wanted: Profile) -> tuple[np.ndarray, float]:
-    """The weights x of stored profiles that come closest to the wanted one, and how close.
+def solve(stored: Sequence[Profile], target: Profile) -> tuple[np.ndarray, float]:
+    """Return the weights x of the stored profiles that best approximate the target profile, and the error.
 
-    Least squares min |sum x_i p_i - p|^2 subject to sum x_i = 1: an average of weights that never moved is
-    those weights. Without it the little that is missing takes its share off every weight, which with few
-    snapshots is most of the error.
+    Least squares min |sum x_i p_i - p|^2 subject to sum x_i = 1, so that the average of constant parameters
+    is these parameters. Without the constraint the weights sum to less than 1 and shrink all parameters,
+    which is most of the error with few snapshots.
 
     Returns:
         x, and |sum x_i p_i - p| / |p|.
     """
     n = len(stored)
-    system = np.ones((n + 1, n + 1))  # [[A, 1], [1, 0]], the conditions of Lagrange
-    system[:n, :n] = [[inner(a, b) * wanted.end for b in stored] for a in stored]
+    system = np.ones((n + 1, n + 1))  # [[A, 1], [1, 0]], with a Lagrange multiplier
+    system[:n, :n] = [[inner(a, b) * target.end for b in stored] for a in stored]
     system[n, n] = 0
-    target = np.array([*(inner(a, wanted) * wanted.end for a in stored), 1.0])
-    x = np.linalg.lstsq(system, target, rcond=None)[0][:n]  # many snapshots are nearly alike
-    whole = inner(wanted, wanted) * wanted.end
-    left = whole - 2 * target[:n] @ x + x @ system[:n, :n] @ x
-    return x, float(np.sqrt(max(left, 0.0) / whole))
+    right = np.array([*(inner(a, target) * target.end for a in stored), 1.0])
+    x = np.linalg.lstsq(system, right, rcond=None)[0][:n]  # nearly singular with many snapshots
+    square = inner(target, target) * target.end  # |p|^2
+    residual = square - 2 * right[:n] @ x + x @ system[:n, :n] @ x
+    return x, float(np.sqrt(max(residual, 0.0) / square))
 
 
-# Tracks
+# Tracked averages
 
 
 def decay(step: int, gamma: float) -> float:
-    """(1 - 1/t)^(gamma + 1), the weight of the old average: the first step forgets the initial weights.
+    """Return (1 - 1/t)^(gamma + 1), the weight of the old average; 0 at the first step.
 
-    Every step then has the integral of the profile over it as its weight, so that sums are integrals.
+    The weight of each step is then exactly the integral of the profile over that step.
     """
     return (1 - 1 / step) ** (gamma + 1)
 
 
 class PowerFunctionEMAs:
-    """Two averages of a generator's parameters whose lengths grow with training."""
+    """The two tracked averages of a generator's parameters."""
 
     def __init__(self, generator: nn.Module):
         self.parameters: dict[float, Terms] = {
             length: {name: p.detach().clone() for name, p in generator.named_parameters()}
             for length in TRACKED
         }
-        # Those of this course of training: after a treatment, what is behind it does not count.
+        # Of the snapshots so far; a treatment that goes back to a step drops the later ones.
         self.moments: list[CheckpointId] = []
 
     @torch.no_grad()
     def update(self, generator: nn.Module, step: int) -> None:
-        """Move both towards `generator`, once per step; `step` counts from 1."""
-        now = [p.detach() for p in generator.parameters()]
+        """Move both averages towards `generator`, once per step; `step` counts from 1."""
+        trained = [p.detach() for p in generator.parameters()]
         for length, track in self.parameters.items():
-            torch._foreach_lerp_(list(track.values()), now, 1 - decay(step, exponent(length)))
+            torch._foreach_lerp_(list(track.values()), trained, 1 - decay(step, exponent(length)))
 
     def mark(self, attempt: int, step: int) -> CheckpointId:
-        """Count a snapshot of this moment among those to make averages from."""
+        """Register a snapshot at this step and return its id."""
         self.moments.append((attempt, step))
         return self.moments[-1]
 
     def state(self) -> dict[str, Any]:
-        """All there is."""
+        """Return the averages and the ids of snapshots, for a checkpoint."""
         return {"moments": list(self.moments), "parameters": flat(self.parameters)}
 
     @torch.no_grad()
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
-        self.moments = [tuple(moment) for moment in state["moments"]]
-        for name, mine in flat(self.parameters).items():
-            mine.copy_(state["parameters"][name])
+        """Continue from the result of `state`."""
+        self.moments = [tuple(checkpoint_id) for checkpoint_id in state["moments"]]
+        for name, parameter in flat(self.parameters).items():
+            parameter.copy_(state["parameters"][name])
 
 
 def averages(
-    lengths: Sequence[float], moments: Sequence[CheckpointId], snapshots: Iterable[Terms], end: int
+    lengths: Sequence[float], checkpoint_ids: Sequence[CheckpointId], snapshots: Iterable[Terms], end: int
 ) -> list[tuple[Terms, float]]:
-    """The parameters of averages of `lengths` over `end` steps, each with what `solve` says of its profile.
+    """Return the parameters of averages over `end` steps, each with the error of its profile.
 
     Args:
-        lengths: relative ones.
-        moments: of the snapshots.
-        snapshots: flat ones, in that order; read one at a time, since together they may be large.
+        lengths: sigma_rel of each average.
+        checkpoint_ids: the ids of the snapshots.
+        snapshots: flat snapshots in that order; read one at a time, since together they may be large.
         end: steps of training.
     """
-    stored = [Profile(step, exponent(length)) for _, step in moments for length in TRACKED]
+    stored = [Profile(step, exponent(length)) for _, step in checkpoint_ids for length in TRACKED]
     solved = [solve(stored, Profile(end, exponent(length))) for length in lengths]
     sums: list[Terms] = [{} for _ in lengths]
     for i, snapshot in enumerate(snapshots):
         for j, track in enumerate(TRACKED):
             for (x, _), total in zip(solved, sums, strict=True):
                 _add(total, of_track(snapshot, track), float(x[i * len(TRACKED) + j]))
-    return [(total, missed) for total, (_, missed) in zip(sums, solved, strict=True)]
+    return [(total, error) for total, (_, error) in zip(sums, solved, strict=True)]
 
 
 def _add(total: Terms, parameters: Terms, weight: float) -> None:
@@ -155,34 +156,34 @@ def _add(total: Terms, parameters: Terms, weight: float) -> None:
 # Snapshots on disk
 
 
-def name(moment: CheckpointId) -> str:
-    """File name of the tracks as they were at a moment."""
-    attempt, step = moment
+def name(checkpoint_id: CheckpointId) -> str:
+    """Return the file name of the snapshot of the tracked averages at a step."""
+    attempt, step = checkpoint_id
     return f"ema/step-{step:07d}{checkpoint.suffix(attempt)}.safetensors"
 
 
 def flat(tracks: dict[float, Terms]) -> Terms:
-    """Both tracks in one dictionary, names led by the length."""
+    """Return both averages in one dictionary, with names prefixed by the length."""
     return {f"{length:.2f}/{name}": p for length, track in tracks.items() for name, p in track.items()}
 
 
 def of_track(snapshot: Terms, length: float) -> Terms:
-    """The parameters of one track in a flat snapshot."""
-    start = f"{length:.2f}/"
-    return {name.removeprefix(start): p for name, p in snapshot.items() if name.startswith(start)}
+    """Return the parameters of one average in a flat snapshot."""
+    prefix = f"{length:.2f}/"
+    return {name.removeprefix(prefix): p for name, p in snapshot.items() if name.startswith(prefix)}
 
 
 def encode(snapshot: Terms) -> bytes:
-    """The bytes of a flat snapshot, in float32.
+    """Return the bytes of a flat snapshot, in float32.
 
-    Weights of a solution have both signs and, for short lengths, magnitudes that add up to ten: they would
-    raise float16's rounding to several percent of what tells an average from the last weights.
+    Weights of a solution have both signs and, for short lengths, magnitudes that sum to ten. They would
+    amplify float16's rounding to several percent of the difference between an average and the last weights.
     """
     return save({name: _plain(p) for name, p in snapshot.items()})
 
 
 def decode(data: bytes) -> Terms:
-    """The flat snapshot in `data`, on the CPU."""
+    """Return the flat snapshot in `data`, on the CPU."""
     return load(data)
 
 

@@ -22,14 +22,14 @@ _in_process = threading.Lock()  # torch's random state belongs to the process: o
 
 
 def fit(job: TrainRequest, name: str) -> None:
-    """Train under Ray Train, with the workers that the job's settings ask for.
+    """Train under Ray Train with the number of workers of the job's settings; 0 trains in this process.
 
     Args:
-        job: what to train, and where to leave it.
-        name: of the Ray run; the same for every start of the same attempt.
+        job: the training job.
+        name: name of the Ray run; the same for every start of the same attempt.
 
     Raises:
-        RunError: training failed for good; says why and what to do.
+        RunError: training failed, and restarts did not help.
     """
     settings = job.settings
     if settings.workers == 0:
@@ -61,10 +61,10 @@ def fit(job: TrainRequest, name: str) -> None:
     )
     try:
         trainer.fit()
-    except Exception as error:  # Ray wraps what a worker raised in kinds of its own
+    except Exception as error:  # Ray wraps a worker's exception in its own classes
         raise cause_of(error) from error
     attempt = Store(job.store).child(job.attempt)
-    attempt.delete("ray")  # its notes for a restart, which a finished fit has no use for
+    attempt.delete("ray")  # its state for a restart, which a finished training does not need
     if attempt.exists("error.json"):
         failed = attempt.read_json("error.json")
         attempt.delete("error.json")
@@ -72,7 +72,7 @@ def fit(job: TrainRequest, name: str) -> None:
 
 
 def _worker(config: dict[str, Any]) -> None:
-    """One worker of a fit. A mistake that a restart would only repeat is reported, not raised to Ray."""
+    """Train on one worker; store an error that a restart would repeat, instead of raising it to Ray."""
     import ray.train
     import ray.train.torch
 
@@ -81,12 +81,12 @@ def _worker(config: dict[str, Any]) -> None:
     group = Group(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
 
     def report(step: int, metrics: dict[str, float], checkpoint: str | None) -> None:
-        # The trainer has stored its checkpoint itself, as one file; Ray is told that the worker is alive.
+        # The trainer has stored its checkpoint; this only tells Ray that the worker is alive.
         ray.train.report({"step": step, **metrics})
 
     try:
         training_job.fit(job, group, report)
     except (InputError, RunError) as error:
         if group.rank == 0:
-            told = {"error": str(error), "diverged": isinstance(error, Diverged)}
-            Store(job.store).child(job.attempt).write_json("error.json", told)
+            failure = {"error": str(error), "diverged": isinstance(error, Diverged)}
+            Store(job.store).child(job.attempt).write_json("error.json", failure)
