@@ -1,1 +1,1 @@
-"""The training loop and what it leaves."""
+"""The training loop, its logs and its results."""

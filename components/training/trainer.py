@@ -284,7 +284,7 @@ class Trainer:
             "shards": shards,
             "control": self.control.state(),
             "health": {
-                "doctor": self.monitor.doctor.state(),
+                "doctor": self.monitor.detector.state(),
                 "probe": self.probe.state() if self.probe else {},
             },
         }
@@ -321,7 +321,7 @@ class Trainer:
             self.tracks.load_state(state["tracks"])
         self.buffers.load_state(state["shards"])
         self.control = Control.load(state["control"])
-        self.monitor.doctor.load_state(state["health"]["doctor"])
+        self.monitor.detector.load_state(state["health"]["doctor"])
         if self.probe and state["health"]["probe"]:
             self.probe.load_state(state["health"]["probe"])
 
@@ -357,7 +357,7 @@ class Trainer:
             events=[*control.events, event],
             changes=changes,
         )
-        self.monitor.doctor.reset()
+        self.monitor.detector.reset()
         return event
 
     def load_compatible(self, state: dict[str, Any]) -> dict[str, bool]:

@@ -1,1 +1,1 @@
-"""What goes wrong in adversarial training, and what is done about it."""
+"""Detect and treat failures of adversarial training."""

@@ -1,4 +1,4 @@
-"""Events: diagnoses, as they are recorded."""
+"""Record diagnoses as events."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from components.training.health.detector import TITLES, Diagnosis
 
 
 def event(diagnosis: Diagnosis, attempt: int, action: str) -> HealthEvent:
-    """The record of a diagnosis."""
-    # A generator of NaN has nothing to show.
+    """Return the record of a diagnosis."""
+    # A generator with NaN has no picture.
     picture = None if diagnosis.disease == "non_finite" else f"{event_name(attempt, diagnosis.step)}.webp"
     return HealthEvent(
         step=diagnosis.step,
@@ -26,12 +26,12 @@ def event(diagnosis: Diagnosis, attempt: int, action: str) -> HealthEvent:
 
 
 def event_name(attempt: int, step: int) -> str:
-    """Where an event lies in the attempt's folder, without its ending."""
+    """Return the path of an event in the attempt's folder, without its suffix."""
     return f"health/event-{attempt}-{step:07d}"
 
 
 def stopped(event: HealthEvent, policy: str, treatments: Sequence[Treatment]) -> Diverged:
-    """Why a training was stopped, and what had been tried, in one sentence."""
+    """Return the error of a stopped training, with the diagnosis and the treatments tried before."""
     tried = ", ".join(treatment.remedy for treatment in treatments)
     after = f" after {len(treatments)} treatment{'s' * (len(treatments) > 1)} ({tried})" if tried else ""
     return Diverged(

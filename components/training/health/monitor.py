@@ -1,6 +1,6 @@
-"""Health monitoring: what a training's metrics say every so often, and what its policy makes of a diagnosis.
+"""Check the health metrics of a training at fixed steps.
 
-Decisions rest on values reduced over all processes at fixed steps, so the same seed is treated alike on one
+Decisions depend on values reduced over all processes at fixed steps, so a seed gets the same diagnoses on one
 worker or many, interrupted or not.
 """
 
@@ -20,37 +20,36 @@ class HealthMonitor:
     """Reads the health metrics of a training, check by check.
 
     Args:
-        settings: of the training: the policy, and how often it checks.
-        sides: names of the phases of the discriminator and the generator, by role; without both there is
-            nothing to check.
-        bands: values that are healthy in the literature, by row key.
+        settings: training settings with the policy and the interval of checks.
+        sides: names of the phases of discriminator and generator, by role; without both, nothing is checked.
+        bands: healthy ranges from the literature, by row key.
     """
 
     def __init__(self, settings: Train, sides: Mapping[str, str], bands: Mapping[str, tuple[float, float]]):
-        self.settings, self.doctor = settings, AnomalyDetector()
+        self.settings, self.detector = settings, AnomalyDetector()
         self.set_family(sides, bands)
 
     def set_family(self, sides: Mapping[str, str], bands: Mapping[str, tuple[float, float]]) -> None:
-        """Check a family with these phases and bands from now on, with the same history."""
+        """Set the phases and bands of the family, keeping the history."""
         self.sides, self.bands = dict(sides), dict(bands)
 
     @property
     def examines(self) -> bool:
-        """Whether there is anything to check."""
+        """Whether the family is checked: it has a discriminator and a generator phase."""
         return bool(self.sides)
 
     @property
     def described(self) -> Monitoring:
-        """The policy, how often it checks, and the bands of the settings now in force."""
+        """The policy, the interval of checks, and the bands of the current family."""
         bands = {column: list(band) for column, band in self.bands.items()}
         return Monitoring(policy=self.settings.health, every=self.settings.health_every, bands=bands)
 
     def is_due(self, step: int) -> bool:
-        """Whether it checks after `step` steps."""
+        """Whether a check is due after `step` steps."""
         return self.examines and step % self.settings.health_every == 0
 
     def is_due_within(self, step: int, steps: int) -> bool:
-        """Whether it checks after `step` steps or after one of the next, `steps` in all."""
+        """Whether a check is due in the `steps` steps from `step` on."""
         return any(self.is_due(step + later) for later in range(steps))
 
     def check(
@@ -60,20 +59,20 @@ class HealthMonitor:
         norms: Mapping[str, float],
         diversity: Mapping[str, float],
     ) -> tuple[dict[str, float], Diagnosis | None]:
-        """The health metrics after `step` steps, and a diagnosis where one is due.
+        """Return the health metrics after `step` steps and the diagnosis or None.
 
         Args:
             step: steps so far.
-            means: of what the phases logged since the last check, by row key.
-            norms: of the weights of both networks, by role.
-            diversity: what the probe measured, where there is one.
+            means: means of logged values since the last check, by row key.
+            norms: weight norms of both networks, by role.
+            diversity: the probe's metrics; empty without a probe.
         """
-        vitals = self.levels(means) | {f"{role}_weight_norm": norm for role, norm in norms.items()}
-        vitals |= diversity
-        return vitals, self.doctor.examine(step, vitals)
+        metrics = self.levels(means) | {f"{role}_weight_norm": norm for role, norm in norms.items()}
+        metrics |= diversity
+        return metrics, self.detector.examine(step, metrics)
 
     def levels(self, means: Mapping[str, float]) -> dict[str, float]:
-        """Those of the logged means that say how the two networks stand."""
+        """Return the logged means that are health metrics, by metric name."""
         d, g = (self.sides[role] for role in ROLES)
         keys = {
             "D(x)": f"{d}/D(x)",
@@ -84,20 +83,20 @@ class HealthMonitor:
             "discriminator_grad_norm": f"{d}/grad_norm",
             "generator_grad_norm": f"{g}/grad_norm",
         }
-        return {vital: means[key] for vital, key in keys.items() if key in means}
+        return {metric: means[key] for metric, key in keys.items() if key in means}
 
     @property
     def healthy(self) -> bool:
-        """Whether a checkpoint made now is one to go back to."""
-        return self.examines and self.doctor.healthy
+        """Whether a checkpoint made now is healthy, so that a treatment may go back to it."""
+        return self.examines and self.detector.healthy
 
     def without_remedy(self, disease: str) -> str:
-        """What happens without a remedy: a training that computes nothing but NaN cannot be observed."""
+        """Return the action without a remedy: "observed" or "stopped"; non-finite values always stop."""
         observes = self.settings.health == "observe" and disease != "non_finite"
         return "observed" if observes else "stopped"
 
 
 def sides_of(phases: Iterable[Phase]) -> dict[str, str]:
-    """The phase of each role of an adversarial game, by role; empty where one of them is missing."""
+    """Return the phase names of discriminator and generator, by role; empty if one of them is missing."""
     names = {phase.plays: phase.name for phase in phases}
     return {role: names[role] for role in ROLES} if set(ROLES) <= names.keys() else {}

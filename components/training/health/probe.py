@@ -1,4 +1,4 @@
-"""Diversity and drift of fixed-seed samples of a generator in training."""
+"""Measure diversity and drift of fixed-seed samples during training."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Probe:
     """Fixed-seed samples of a generator in training, measured in feature space.
 
     Args:
-        conditions: what the samples are made from.
-        features: of images, in which samples are measured.
-        real: images (N, C, H, W) in [-1, 1], of which at most `n` are what the diversity is relative to.
-        n: samples; fewer where there are fewer images, since diversity depends on the number of images.
-        seed: of the noise and of the choice among the images.
+        conditions: the conditions of the samples.
+        features: maps images to feature vectors.
+        real: images (N, C, H, W) in [-1, 1]; the diversity is relative to at most `n` of them.
+        n: number of samples, or of real images if those are fewer, since diversity depends on the number.
+        seed: seed of the noise and of the choice of real images.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class Probe:
         self.last: Tensor | None = None  # (N, D) features of the samples at the last check
 
     def __call__(self, generator: Generator) -> dict[str, float]:
-        """The diversity of the samples and, from the second check on, how far they moved since the last one.
+        """Return the diversity of the samples and, from the second check on, their drift since the last one.
 
-        diversity: 1 is as diverse as the same number of images, near 0 all are alike.
-        sample_drift: mean distance of a sample from itself at the last check over that of two images.
+        diversity: 1 means as diverse as the same number of real images, near 0 means identical samples.
+        sample_drift: mean distance of samples from themselves at the last check, over that of two images.
         """
         vectors = self._vectors(self._sample(generator))
         last, self.last = self.last, torch.from_numpy(vectors)
@@ -55,11 +55,11 @@ class Probe:
         return values
 
     def state(self) -> dict[str, Tensor]:
-        """What the next check depends on."""
+        """Return the state on which the next check depends."""
         return {} if self.last is None else {"last": self.last}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from what `state` returned."""
+        """Continue from the result of `state`."""
         self.last = state.get("last")
 
     def _sample(self, generator: Generator) -> Tensor:
@@ -78,12 +78,12 @@ class Probe:
 
 @contextmanager
 def as_in_training(generator: nn.Module) -> Iterator[None]:
-    """The generator in training mode, so that BatchNorm uses the batch; afterwards nothing has changed."""
+    """Set training mode, so that BatchNorm uses the batch; restore modes and buffers afterwards."""
     modes = [(module, module.training) for module in generator.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in generator.buffers()]
     generator.train()
     try:
-        with torch.random.fork_rng(devices=[]):  # dropout draws, too
+        with torch.random.fork_rng(devices=[]):  # dropout draws random numbers
             yield
     finally:
         for module, training in modes:
