@@ -1,1 +1,1 @@
-"""Metrics and extractors yield evaluated numbers, each with baseline, interval and recipe."""
+"""Evaluate samples: metrics with baseline, interval and recipe."""

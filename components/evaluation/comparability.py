@@ -13,7 +13,7 @@ from components.common.errors import InputError
 from components.common.hashing import json_sha256
 from components.records.evaluation import MetricResult
 
-# The origin of images: sampled here or vouched for by the user, or unknown. Part of the recipe.
+# The origin of images, part of the recipe: sampled here or vouched for by the user; unknown.
 INDEPENDENT = "one independent seed an image, none of them used to select"
 AS_GIVEN = "as given: nothing is known of how the images came about"
 

@@ -152,7 +152,7 @@ def classes(
 def labels_for(indices: Sequence[int] | np.ndarray, counts: Sequence[int], seed: int) -> np.ndarray:
     """Return classes (len(indices),) int64, as frequent as in `counts`; class i depends on (seed, i)."""
     bounds = np.cumsum(np.asarray(counts, dtype=np.float64))
-    assert len(bounds) and bounds[-1] > 0, "there are no labelled images to follow"
+    assert len(bounds) and bounds[-1] > 0, "there are no labelled images"
     uniform = np.array([hash_of("label", seed, int(i)) for i in indices], dtype=np.float64) / 2.0**64
     classes = np.searchsorted(bounds / bounds[-1], uniform, side="right")
     last = np.flatnonzero(counts)[-1]  # a uniform number rounded up to 1.0 would be past it

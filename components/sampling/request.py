@@ -135,5 +135,5 @@ def class_number(label: str, names: list[str] | None, card: DataSpec) -> int:
         return names.index(label)
     if label.isdecimal() and int(label) < card.num_classes:
         return int(label)
-    known = ", ".join(names[:20]) if names else f"0 to {card.num_classes - 1}"
-    raise InputError(f"--label {label}: unknown class; known: {known}")
+    classes = ", ".join(names[:20]) if names else f"0 to {card.num_classes - 1}"
+    raise InputError(f"--label {label}: unknown class; known: {classes}")
