@@ -19,6 +19,7 @@ from components.pipeline.stage import Context, Stage
 from components.pipeline.sweep import samples_only
 from components.records.ablation import VariantResult
 from components.records.evaluation import Metrics
+from components.records.stages import ConfirmationResult
 from components.records.sweep import Confirmation, SecondsPerImage, SideFailure, Winner
 from components.stages.code_digest import code
 from components.stages.spec import Spec
@@ -75,10 +76,11 @@ def spec(plan: Plan, family: str, sweep: str, winner: Winner) -> Spec:
     return plan.spec("confirmation", settings, digests, upstream, family)
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> ConfirmationResult:
     """Compare both sides on each fresh seed and the test split."""
     confirm = confirm_sampling if samples_only(context.plan) else confirm_training
-    return {"duel": confirm(context, Winner.model_validate(context.spec.settings["winner"])).to_json()}
+    winner = Winner.model_validate(context.spec.settings["winner"])
+    return ConfirmationResult(duel=confirm(context, winner))
 
 
 def confirm_training(context: Context, winner: Winner) -> Confirmation:

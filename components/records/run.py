@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from components.common.errors import InputError
-from components.records.base import Number, Record
+from components.records.base import Number, Record, StageResult
 from components.records.evaluation import Evaluation, Metrics
 
 FINISHED = ("ran", "cached")  # states of a stage that has its result
@@ -135,7 +135,7 @@ class TableRow(Record):
     rank: int | str | None = None  # text: why there is none
 
 
-class Comparison(Record):
+class Comparison(StageResult):
     """All results of a run, and the table of them: the result of the stage that compares."""
 
     results: list[FamilyResult] = []

@@ -13,6 +13,8 @@ from components.common.errors import InputError
 from components.data.text import encoder as text_encoder
 from components.data.text.encoded import LONGEST, EncodedCaptions, SplitCaptions
 from components.families.catalogue import conditions, task_of
+from components.records.captions import EncoderIdentity
+from components.records.model import ModelConfig
 from components.sampling.read_image import one_image, one_mask
 from models.family import DataSpec, Generator, SourceShape
 
@@ -43,13 +45,13 @@ class SampleOptions:
 
 
 def sampling_inputs(
-    options: SampleOptions, n: int, generator: Generator, card: DataSpec, described: dict[str, Any]
+    options: SampleOptions, n: int, generator: Generator, card: DataSpec, model: ModelConfig
 ) -> dict[str, Any]:
     """What `n` samples are made from."""
-    name = described["family"]
+    name = model.family
     kinds, found = (
-        conditions(name, described["config"], card),
-        _from_image(options, n, generator, card, described),
+        conditions(name, model.config, card),
+        _from_image(options, n, generator, card, model),
     )
     if options.label is not None and "label" not in kinds:
         raise InputError(f"--label {options.label}: this model was trained without labels")
@@ -64,21 +66,21 @@ def sampling_inputs(
             f"--guidance-scale {options.guidance_scale:g}: this model knows neither classes nor captions"
         )
     if options.label is not None:
-        found["labels"] = class_number(options.label, described.get("labels"), card)
+        found["labels"] = class_number(options.label, model.labels, card)
     elif "label" in kinds and options.source is None:
         found["labels"] = np.arange(n) % card.num_classes
-    elif "label" in kinds and not described["config"].get("condition_dropout"):
+    elif "label" in kinds and not model.config.get("condition_dropout"):
         raise InputError("--source: this model was never without a label: say the image's with --label")
-    if "text" in kinds:
-        found["text"] = prompted(options.prompts, n, described["encoder"])
+    if "text" in kinds and model.encoder:
+        found["text"] = prompted(options.prompts, n, model.encoder)
     return found
 
 
 def _from_image(
-    options: SampleOptions, n: int, generator: Generator, card: DataSpec, described: dict[str, Any]
+    options: SampleOptions, n: int, generator: Generator, card: DataSpec, model: ModelConfig
 ) -> dict[str, Any]:
     """The image, and its mask, that `n` samples are made from, for families that make them from one."""
-    name, task = described["family"], task_of(described["family"])
+    name, task = model.family, task_of(model.family)
     generates = task.made_from == "noise"
     if options.mask is not None and not hasattr(generator, "masked"):
         raise InputError(f"--mask {options.mask}: {name} fills no holes")
@@ -88,9 +90,9 @@ def _from_image(
         if generates:
             return {}
         raise InputError(f"{name} {task.verb} images: name one with --source FILE")
-    if generates and "strength" not in described["config"]:
+    if generates and "strength" not in model.config:
         raise InputError(f"{name} makes images from nothing: it takes no --source")
-    if generates and described["config"]["strength"] == 1:
+    if generates and model.config["strength"] == 1:
         raise InputError(
             "--source is to be laid under noise: say how much with --strength, above 0 and below 1"
         )
@@ -98,7 +100,7 @@ def _from_image(
     smaller = SourceShape(card.channels, getattr(generator, "source_resolution", card.resolution))
     shape = card.source or smaller
     asked = DataSpec(shape.channels, shape.resolution)
-    image = one_image(options.source, asked, described.get("background"), exact=task.smaller_source)
+    image = one_image(options.source, asked, model.background, exact=task.smaller_source)
     kind = "sources" if card.source or task.smaller_source else "images"
     found = {kind: np.repeat(image[None], n, axis=0)}
     if options.mask is not None:
@@ -106,7 +108,7 @@ def _from_image(
     return found
 
 
-def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> SplitCaptions:
+def prompted(prompts: Sequence[str], n: int, encoder: EncoderIdentity) -> SplitCaptions:
     """The prompts, encoded, for `n` images in turn; without any, no caption.
 
     Raises:
@@ -115,12 +117,14 @@ def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> SplitCa
     if not prompts:
         return SplitCaptions(EncodedCaptions.nothing(), np.zeros(n, np.int64))
 
-    ours = text_encoder.identity().items()
+    installed = dict(text_encoder.identity())
     if others := [
-        f"{key} {encoder.get(key)} is {value} here" for key, value in ours if encoder.get(key) != value
+        f"{key} {getattr(encoder, key)} is {value} here"
+        for key, value in installed.items()
+        if getattr(encoder, key) != value
     ]:
         raise InputError(
-            f"this model was told captions by {encoder['name']}, and this version of Atelier has another: "
+            f"this model was told captions by {encoder.name}, and this version of Atelier has another: "
             + ", ".join(others)
         )
     table = text_encoder.encode(prompts)

@@ -96,7 +96,7 @@ def latest(store: Store, spec: Spec) -> dict[str, Any] | None:
 def run(
     store: Store,
     spec: Spec,
-    body: Callable[[Store, int], dict[str, Any]],
+    body: Callable[[Store, int], Mapping[str, Any]],
     *,
     run_id: str,
     force: bool = False,
@@ -139,7 +139,7 @@ def run(
         result = body(attempt, number)
         seconds = time.time() - started
         stage_lease.check()
-        _complete(folder, attempt, number, {"work_seconds": seconds} | result, spec, run_id, started, seconds)
+        _complete(folder, attempt, number, result, spec, run_id, started, seconds)
     done = finished(store, spec)
     if done is None:
         raise RunError(
@@ -166,7 +166,7 @@ def _complete(
     folder: Store,
     attempt: Store,
     number: int,
-    result: dict[str, Any],
+    result: Mapping[str, Any],
     spec: Spec,
     run_id: str,
     started: float,
@@ -183,6 +183,7 @@ def _complete(
         "ended": time.time(),
         "seconds": seconds,
         **result,
+        "work_seconds": seconds if result.get("work_seconds") is None else result["work_seconds"],
         "files": inventory(attempt),
     }
     attempt.write_json("result.json", complete)

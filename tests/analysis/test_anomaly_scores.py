@@ -16,6 +16,7 @@ from components.analysis import anomaly_scores
 from components.common.errors import InputError
 from components.data.dataset import ShardedArray, Split
 from components.families import artifact
+from components.records.model import ModelConfig, ReconstructionErrors
 from components.sampling import reconstruction_error
 from components.store import Store
 from components.training import request
@@ -45,6 +46,9 @@ def greys(spreads: list[float]) -> np.ndarray:
     """Images whose error is the square of a spread, about."""
     signs = np.where(np.indices((8, 8)).sum(0) % 2, 1, -1)
     return np.stack([(128 + 255 * s * signs).round().astype(np.uint8)[None] for s in spreads])
+
+
+ERRORS = ReconstructionErrors(measure="mse", split="validation", n=1, values=[0.1])
 
 
 @pytest.fixture
@@ -136,9 +140,7 @@ def test_what_is_told_the_class_scores_nothing(tmp_path: Path) -> None:
     job = request.TrainRequest(
         "vae", family.config.model_dump(mode="json"), {}, data="", attempt="", store=""
     )
-    artifact.save_model(
-        store, "model", job.family, job.config, family.generator, family.card, errors={"values": [0.1]}
-    )
+    artifact.save_model(store, "model", job.family, job.config, family.generator, family.card, errors=ERRORS)
     with pytest.raises(InputError, match="this vae is told classes, which images of a folder do not have"):
         anomaly_scores.score_folder(str(tmp_path), tmp_path / "model", 0.9)
 
@@ -176,7 +178,7 @@ def run(home: Path, tmp_path: Path, model: Path) -> str:
         job = request.TrainRequest(
             name, family.config.model_dump(mode="json"), {}, data="", attempt="", store=""
         )
-        errors = json.loads((model / "config.json").read_text())["errors"] if name != "gan" else None
+        errors = ModelConfig.read(json.loads((model / "config.json").read_text())).errors
         artifact.save_model(
             store,
             f"export/{name}/attempts/1",
@@ -184,7 +186,7 @@ def run(home: Path, tmp_path: Path, model: Path) -> str:
             job.config,
             family.generator,
             family.card,
-            errors=errors,
+            errors=errors if name != "gan" else None,
         )
         stage = {"name": "export", "family": name, "state": "ran", "uri": f"export/{name}", "attempt": 1}
         stages.append(stage)

@@ -106,7 +106,7 @@ def test_inception_does_not_depend_on_how_images_are_cut(inception):
 
 def test_only_inception_gives_fid(inception):
     assert inception.frechet_name == "fid" and inception.classes == "imagenet"
-    assert inception.described["resize"] == 299 and "TensorFlow 1" in inception.described["preparation"]
+    assert inception.identity.resize == 299 and "TensorFlow 1" in inception.identity.preparation
     assert (inception.dim, inception.range) == (2048, "[-1, 1)")
 
 
@@ -192,7 +192,7 @@ def test_a_download_is_kept_for_the_next_time(places, monkeypatch):
     config = adopt_inception(None, places / "out")
     assert asked == [(inception_file.INCEPTION_URL, inception_file.SECONDS)]
     assert (places / "out" / "inception-2015-12-05.pth").read_bytes() == b"weights"
-    assert config["weights_sha256"] == inception_file.INCEPTION_SHA256 and config["name"] == "inception"
+    assert config.weights_sha256 == inception_file.INCEPTION_SHA256 and config.name == "inception"
     adopt_inception(None, places / "again")
     assert len(asked) == 1
 
