@@ -37,7 +37,7 @@ from components.training.protocols import Report
 from components.training.request import TrainRequest
 from components.training.result import Outcome, write_result
 from components.training.run_log import RunLog
-from components.training.state import Trained
+from components.training.state import State, Trained
 from components.training.trainer import Trainer
 from components.training.validation import validation_batches
 from models.family import Family, Generator
@@ -81,7 +81,7 @@ def build_family(job: TrainRequest, inputs: Inputs) -> Family:
     return build(job.family, job.config, inputs.card, inputs.upstream, job.settings)
 
 
-def newest_checkpoint(attempt: Store, group: Group) -> dict[str, Any] | None:
+def newest_checkpoint(attempt: Store, group: Group) -> State | None:
     """The newest checkpoint that the first process can read, on all of them."""
     state = checkpoint.newest(attempt, group.device)
     own = checkpoint_id(state) if state else None
@@ -89,7 +89,7 @@ def newest_checkpoint(attempt: Store, group: Group) -> dict[str, Any] | None:
     return state if moment == own else checkpoint.load(attempt, moment, group.device)
 
 
-def checkpoint_id(state: dict[str, Any]) -> checkpoint.CheckpointId:
+def checkpoint_id(state: State) -> checkpoint.CheckpointId:
     """When a state was saved."""
     return state["control"]["attempt"], state["control"]["step"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import nn
 
@@ -11,7 +10,7 @@ from components.records.health import HealthEvent, Monitoring
 from components.training import checkpoint
 from components.training.checkpoint import CheckpointId
 from components.training.health.probe import Probe
-from components.training.state import Trained
+from components.training.state import State, Trained
 from components.training.trainer import Trainer
 from models.family import Terms
 
@@ -40,9 +39,9 @@ class Log:
     def event(self, event: HealthEvent, generator: nn.Module) -> None:
         """Keep a diagnosis, with the fixed-seed samples it is about."""
 
-    def load(self, moment: CheckpointId) -> dict[str, Any]:
+    def load(self, moment: CheckpointId) -> State | None:
         """The state saved at an (attempt, step); needed of the first process only."""
-        return {}
+        return None
 
     def go_back(self, step: int, attempt: int) -> None:
         """What follows belongs to a later attempt, which starts after `step` steps."""
@@ -58,7 +57,7 @@ class Log:
         """What was stored of an (attempt, step)."""
         return {}
 
-    def save(self, step: int, state: dict[str, Any]) -> str:
+    def save(self, step: int, state: State) -> str:
         """Store a checkpoint and all lines so far; returns its name."""
         return checkpoint.name(step, state["control"]["attempt"])
 

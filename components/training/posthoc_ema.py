@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from components.training import checkpoint
 from components.training.checkpoint import CheckpointId
+from components.training.state import TracksState
 from models.family import Terms
 
 TRACKED = (0.05, 0.10)  # the paper's: two are enough, one long and one short
@@ -114,14 +114,14 @@ class PowerFunctionEMAs:
         self.moments.append((attempt, step))
         return self.moments[-1]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> TracksState:
         """All there is."""
         return {"moments": list(self.moments), "parameters": flat(self.parameters)}
 
     @torch.no_grad()
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: TracksState) -> None:
         """Go on from what `state` returned."""
-        self.moments = [tuple(moment) for moment in state["moments"]]
+        self.moments = [(attempt, step) for attempt, step in state["moments"]]
         for name, mine in flat(self.parameters).items():
             mine.copy_(state["parameters"][name])
 

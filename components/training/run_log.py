@@ -23,6 +23,7 @@ from components.training import checkpoint, posthoc_ema
 from components.training.health.events import event_name
 from components.training.health.probe import Probe
 from components.training.log import Log
+from components.training.state import State
 from models.family import Terms
 
 PROGRESS_SECONDS = 1.0  # how often others can see a run move; costs one small file
@@ -87,7 +88,7 @@ class RunLog(Log):
         text = json.dumps(event.to_json(), allow_nan=False)
         self.uploader.put(text.encode(), f"{event_name(event.attempt, event.step)}.json")
 
-    def load(self, moment: checkpoint.CheckpointId) -> dict[str, Any]:
+    def load(self, moment: checkpoint.CheckpointId) -> State:
         """The state of a moment, as soon as it is in the store."""
         self.uploader.flush()
         return checkpoint.load(self.attempt, moment)
@@ -111,7 +112,7 @@ class RunLog(Log):
             self._store_lines(self.rows[-1]["step"])
         self.resume_at(step, attempt)
 
-    def save(self, step: int, state: dict[str, Any]) -> str:
+    def save(self, step: int, state: State) -> str:
         """Store the checkpoint and the lines that led to it, then drop checkpoints no longer needed."""
         control = state["control"]
         self._store_lines(step)

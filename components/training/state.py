@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
+
+from torch import Tensor
 
 from components.records.health import HealthEvent, Treatment
 from components.records.training import Point
@@ -24,7 +26,7 @@ class Control:
     stopped: bool = False
     healthy: tuple[int, int] | None = None  # attempt and step of the last checkpoint without any complaint
     events: list[HealthEvent] = field(default_factory=list)  # diagnoses
-    changes: dict[str, Any] = field(default_factory=dict)  # settings of the family that treatments changed
+    changes: dict[str, object] = field(default_factory=dict)  # settings of the family that treatments changed
     curve: list[Point] = field(default_factory=list)  # step and quality of every judged snapshot
 
     @classmethod
@@ -32,7 +34,7 @@ class Control:
         """The control that `state` describes."""
         return cls(**{**state, "events": [HealthEvent(**event) for event in state["events"]]})
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Mapping[str, Any]:
         """Plain values, for a checkpoint."""
         return vars(self) | {"events": [event.to_json() for event in self.events]}
 
@@ -40,6 +42,33 @@ class Control:
     def treatments(self) -> list[Treatment]:
         """What was done about the diagnoses."""
         return [event.treatment for event in self.events if event.treatment]
+
+
+class State(TypedDict):
+    """All that the next step depends on, of every process: the content of a checkpoint."""
+
+    family: dict[str, Tensor]
+    optimizers: list[dict[str, Any]]  # in the order of the family's
+    ema: dict[str, Tensor]
+    best: dict[str, Tensor] | None
+    tracks: TracksState | None
+    shards: dict[int, dict[str, Tensor]]  # buffers by micro-batch
+    control: Mapping[str, Any]  # of Control.state
+    health: HealthState
+
+
+class TracksState(TypedDict):
+    """The averages that are kept to make averages of other lengths from."""
+
+    moments: list[tuple[int, int]]
+    parameters: dict[str, Tensor]
+
+
+class HealthState(TypedDict):
+    """What the health monitor remembers."""
+
+    doctor: Mapping[str, Any]
+    probe: Mapping[str, Tensor]
 
 
 @dataclass

@@ -32,7 +32,7 @@ from components.training.health.monitor import HealthMonitor, sides_of
 from components.training.health.probe import Probe
 from components.training.protocols import Source
 from components.training.schedule import learning_rate
-from components.training.state import Control
+from components.training.state import Control, State
 from models.family import Batch, Family, Noise, Phase, Remedy, Terms
 from models.parts.layers import calibrate, has_batch_norm
 
@@ -273,7 +273,7 @@ class Trainer:
 
     # State.
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """All that the next step depends on, of every process."""
         shards: dict[int, Terms] = {}
         for part in self.group.gather(self.buffers.state()):
@@ -311,7 +311,7 @@ class Trainer:
             )
         self.control.changes |= change
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: State) -> None:
         """Go on from what `state` returned."""
         if changes := state["control"]["changes"]:
             self.set_family(self.family.changed(changes))
@@ -320,7 +320,7 @@ class Trainer:
             optimizer.load_state_dict(saved)
         self.ema.generator.load_state_dict(state["ema"])
         self.best = state["best"]
-        if self.tracks:
+        if self.tracks and state["tracks"]:
             self.tracks.load_state(state["tracks"])
         self.buffers.load_state(state["shards"])
         self.control = Control.load(state["control"])
@@ -328,7 +328,7 @@ class Trainer:
         if self.probe and state["health"]["probe"]:
             self.probe.load_state(state["health"]["probe"])
 
-    def treat(self, event: HealthEvent, remedy: Remedy, state: dict[str, Any] | None) -> HealthEvent:
+    def treat(self, event: HealthEvent, remedy: Remedy, state: State | None) -> HealthEvent:
         """Go back to a healthy state with the family's settings changed; the event with what was done.
 
         Networks that the change leaves as they were keep weights, averages and moments; others start again,
@@ -363,7 +363,7 @@ class Trainer:
         self.monitor.doctor.reset()
         return event
 
-    def load_compatible(self, state: dict[str, Any]) -> dict[str, bool]:
+    def load_compatible(self, state: State) -> dict[str, bool]:
         """Load of a state what still fits the family; says for each network whether it did."""
         fits = compatible_networks(state["family"], self.family)
         kept = {key: v for key, v in state["family"].items() if fits.get(key.split(".")[0], True)}
@@ -378,7 +378,7 @@ class Trainer:
         self.best = state["best"] if fits["generator"] else None
         if fits["generator"]:
             self.ema.generator.load_state_dict(state["ema"])
-            if self.tracks:
+            if self.tracks and state["tracks"]:
                 self.tracks.load_state(state["tracks"])
         for shard in self.shards:
             of_shard = {k: v for k, v in state["shards"][shard].items() if fits[k.split(".")[0]]}

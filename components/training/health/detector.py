@@ -82,7 +82,7 @@ class AnomalyDetector:
         """Whether no rule has evidence at this look, lasting or not, and the warm-up is over."""
         return self.history.count > WARM_UP and not any(self.lasting.values())
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Mapping[str, Any]:
         """What the next look depends on, in plain values."""
         return {"history": vars(self.history).copy(), "lasting": dict(self.lasting), "told": dict(self.told)}
 
