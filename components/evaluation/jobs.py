@@ -103,7 +103,7 @@ def reference(places: EvaluationPaths, out: str, samples: int) -> ReferenceResul
     return ReferenceResult(reference=info, real=real)
 
 
-def sample(job: SampleRequest) -> dict[str, Any]:
+def sample(job: SampleRequest) -> Mapping[str, Any]:
     """Leave features of the images, their labels, and how close each is to its target where it has one.
 
     Returns n and the seconds that sampling alone took.

@@ -15,7 +15,7 @@ from components.store import Store
 
 def write_part(
     store: Store, parts: str, start: int, arrays: Mapping[str, np.ndarray], **told: Any
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Store the arrays of the range that begins at `start` as one part; done.json, with `told`, last."""
     with tempfile.TemporaryDirectory() as folder:
         for name, array in arrays.items():
@@ -25,7 +25,7 @@ def write_part(
     return told
 
 
-def read_part(store: Store, parts: str, start: int) -> dict[str, Any] | None:
+def read_part(store: Store, parts: str, start: int) -> Mapping[str, Any] | None:
     """What is told of the part that begins at `start`; None if it is not complete."""
     try:
         told: dict[str, Any] = store.read_json(f"{parts}/{start:08d}/done.json")

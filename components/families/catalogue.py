@@ -25,7 +25,7 @@ def _family(name: str) -> type[Family]:
     return FAMILIES[name]
 
 
-def config_of(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def config_of(name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a family's settings in full: `settings` and defaults.
 
     Raises:
@@ -118,7 +118,7 @@ def untrained(name: str, card: DataSpec, blocks: Mapping[str, Mapping[str, Any]]
     return generators
 
 
-def describe_families() -> list[dict[str, Any]]:
+def describe_families() -> list[Mapping[str, Any]]:
     """Return name, paper, task, needs, upstream models and phases of every family."""
     return [
         {

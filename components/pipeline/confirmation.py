@@ -42,11 +42,12 @@ def confirmation_seeds(plan: Plan) -> list[int]:
 
 def contender(plan: Plan, family: str, winner: Winner | None, seed: int) -> Plan:
     """The plan with the winner's settings, or its own, with all training steps and another seed."""
-    block, sweep = plan.experiment.families[family], plan.experiment.sweep
+    block: Mapping[str, Any] = plan.experiment.families[family]
+    sweep = plan.experiment.sweep
     assert sweep is not None
     if winner is not None:
         block = full_schedule(block, winner, sweep.steps or block["train"]["steps"])
-    block = block | {"train": block["train"] | {"seed": seed}}
+    block = {**block, "train": block["train"] | {"seed": seed}}
     changed = plan.experiment.model_copy(update={"families": plan.experiment.families | {family: block}})
     return replace(plan, experiment=resolved(changed, plan.device, block["train"]["precision"]))
 

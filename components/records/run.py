@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from components.common.errors import InputError
@@ -82,13 +83,13 @@ class Lineage(Record):
     commit: str | None = None
     dirty: bool | None = None
     data: DataLineage = DataLineage()
-    config: dict[str, Any] = {}
+    config: Mapping[str, Any] = {}
     config_hash: str | None = None
     versions: dict[str, str | None] = {}
     hardware: Hardware | None = None
 
     @property
-    def families(self) -> dict[str, Any]:
+    def families(self) -> Mapping[str, Any]:
         """The section `families` of the configuration."""
         families = self.config.get("families")
         return families if isinstance(families, dict) else {}

@@ -77,7 +77,7 @@ def claimed(store: Store, spec: Spec) -> bool:
     return store.exists(f"{spec.uri}/_SUCCESS")
 
 
-def latest(store: Store, spec: Spec) -> dict[str, Any] | None:
+def latest(store: Store, spec: Spec) -> Mapping[str, Any] | None:
     """Return the spec of the newest result of the same stage and family; None if there is none."""
     results: list[tuple[float, dict[str, Any]]] = []
     for key in store.list(f"store/{spec.stage}"):
@@ -148,7 +148,7 @@ def run(
     return Done(**{**vars(done), "state": "ran"})
 
 
-def read(store: Store, done: Done) -> dict[str, Any]:
+def read(store: Store, done: Done) -> Mapping[str, Any]:
     """Return a stage's result.json."""
     return store.read_json(f"{done.uri}/result.json")
 
@@ -191,7 +191,7 @@ def _complete(
     folder.write_json("_SUCCESS", {"attempt": number, "sha256": sha256(data)})
 
 
-def inventory(attempt: Store) -> list[dict[str, Any]]:
+def inventory(attempt: Store) -> list[Mapping[str, Any]]:
     """Return path, size and hash of every file of the result."""
     paths = [path for path in attempt.find() if path != "result.json" and not path.startswith(TEMPORARY)]
     contents = ((path, attempt.read_bytes(path)) for path in paths)
