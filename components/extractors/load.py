@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +26,9 @@ def load_extractor(folder: str | Path) -> Extractor:
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no extractor here (config.json is missing)")
-    config = ExtractorConfig.model_validate_json((folder / "config.json").read_bytes())
+    config = ExtractorConfig.read(json.loads((folder / "config.json").read_text()))
+    if config is None:
+        raise InputError(f"{folder}/config.json does not describe an extractor of this version")
     with torch.random.fork_rng(devices=[]):  # networks draw initial weights before loading
         extractor = _LOADERS[config.name.partition(":")[0]](folder, config)
     for parameter in extractor.network.eval().parameters():  # TorchScript has no requires_grad_ for modules

@@ -84,7 +84,7 @@ class TrialContext:
     @property
     def threads(self) -> int:
         """Threads of a trial's process."""
-        return int(self.training.train["threads"])
+        return int(self.training.train["torch_threads"])
 
     @property
     def store(self) -> Store:

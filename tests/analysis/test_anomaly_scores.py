@@ -80,8 +80,8 @@ def test_errors_are_mean_squares_of_pixels_from_0_to_1() -> None:
 def test_known_errors_are_in_order_and_of_validation() -> None:
     split = Split(ShardedArray([greys([0.3, 0.1, 0.2])]))
     known = reconstruction_error.validation_errors(Flat(), split, "cpu")
-    assert known["n"] == 3 and known["split"] == "validation"
-    np.testing.assert_allclose(known["values"], [0.01, 0.04, 0.09], atol=2e-3)
+    assert known.n == 3 and known.split == "validation"
+    np.testing.assert_allclose(known.values, [0.01, 0.04, 0.09], atol=2e-3)
 
 
 def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
 def test_transparent_images_are_on_the_background_of_the_data(tmp_path: Path) -> None:
     """The clear image is black where the data are on black, and white where that is asked for."""
     store, folder = Store(str(tmp_path)), tmp_path / "images"
-    told = {"errors": {"values": [0.1]}, "background": "black"}
+    told = {"errors": ERRORS, "background": "black"}
     job = request.TrainRequest(
         "autoencoder", tiny.trainer("autoencoder").family.config.model_dump(mode="json"), {}, "", "", ""
     )
