@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +45,7 @@ def settings(changes: Sequence[str]) -> Evaluate:
     Raises:
         InputError: an unknown key, or a value that is not accepted.
     """
-    content: dict[str, Any] = {}
+    content: Mapping[str, Any] = {}
     for change in changes:
         content = loading.changed(content, change.removeprefix("evaluate."))
     try:
@@ -180,7 +180,7 @@ def parts_in(store: Store) -> Iterator[str]:
         store.delete(parts)
 
 
-def extractor_status(store: Store, name: str) -> list[dict[str, Any]]:
+def extractor_status(store: Store, name: str) -> Sequence[Mapping[str, Any]]:
     """The extractors that are or were pinned for a data set."""
     rows = []
     for recipe in store.list(f"registry/{name}"):
@@ -190,7 +190,7 @@ def extractor_status(store: Store, name: str) -> list[dict[str, Any]]:
     return rows
 
 
-def retrain_extractor(store: Store, name: str, chosen: Evaluate, say: Say) -> dict[str, Any]:
+def retrain_extractor(store: Store, name: str, chosen: Evaluate, say: Say) -> Mapping[str, Any]:
     """Retrain and pin the extractor of a data set; later metrics do not compare with earlier ones."""
     session = EvaluationSession(store, name, chosen, None, say)
     if session.plan.extractor_kind not in TRAINED:

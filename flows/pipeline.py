@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from flows.tasks import TASKS, make_plan
 
 
 @flow(name="atelier", flow_run_name="{run_id}", retries=0, persist_result=False, validate_parameters=False)
-def pipeline(run_id: str, experiment: dict[str, Any]) -> str:
+def pipeline(run_id: str, experiment: Mapping[str, Any]) -> str:
     """Run the experiment; returns done, partial or failed.
 
     The task runner has as many threads as trainings fit side by side, and starts tasks in the order they are

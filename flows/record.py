@@ -8,6 +8,7 @@ import re
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -124,7 +125,7 @@ def _entry(spec: Spec) -> StageEntry:
     )
 
 
-def redacted(experiment: Experiment) -> dict[str, Any]:
+def redacted(experiment: Experiment) -> Mapping[str, Any]:
     """The experiment as plain data that others may see."""
     content = experiment.model_dump(mode="json")
     content["store"]["url"] = public(content["store"]["url"])
@@ -149,7 +150,7 @@ def public(text: str) -> str:
     return re.sub(r"(^|=)(?:file://)?/(?:[^/\s]+/)+", r"\1", text)
 
 
-def lineage(home: Path, experiment: dict[str, Any]) -> Lineage:
+def lineage(home: Path, experiment: Mapping[str, Any]) -> Lineage:
     """All that a result was made from: code, data, settings, versions, hardware.
 
     No path of this machine, no credential.

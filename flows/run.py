@@ -60,7 +60,7 @@ class Run:
         self.page_built = 0.0
         RUNS[run_id] = self
 
-    def stage(self, spec: Spec, body: Callable[[Store, int], dict[str, Any]]) -> Done:
+    def stage(self, spec: Spec, body: Callable[[Store, int], Mapping[str, Any]]) -> Done:
         """The stage's result, made here or found; its state goes into the record and on the board."""
         started = time.time()
         self.record.stage(spec, "running")
@@ -95,11 +95,11 @@ class Run:
     def do(self, stage: Stage, spec: Spec, inputs: Mapping[str, Done]) -> Done:
         """The result of a stage, computed here or found; later stages find it in `results`."""
 
-        def body(attempt: Store, number: int) -> dict[str, Any]:
+        def body(attempt: Store, number: int) -> Mapping[str, Any]:
             progress = functools.partial(self.show_progress, spec)
             context = Context(self.store, self.plan, spec, attempt, number, inputs, self.run_id, progress)
             with self.watching(spec, attempt) if stage.shows_progress else contextlib.nullcontext():
-                return stage.run(context)
+                return stage.run(context).to_json()
 
         done = self.stage(spec, body)
         if stage.settle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from prefect import flow
@@ -20,7 +21,7 @@ from flows.tasks import TASKS
 @flow(
     name="atelier-sweep", flow_run_name="{run_id}", retries=0, persist_result=False, validate_parameters=False
 )
-def sweep(run_id: str, experiment: dict[str, Any]) -> str:
+def sweep(run_id: str, experiment: Mapping[str, Any]) -> str:
     """Run the sweep of an experiment; returns done, partial or failed.
 
     What the swept family builds on is trained first, and the family itself where nothing but its sampling is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def interrupted(store: Store, record: RunManifest) -> Experiment:
             f"the record of {run_id} leaves out {', '.join(withheld)}, which may be private; "
             f"continue it with --resume and its config; it was begun with: {record.command}"
         )
-    settings = config | {"store": {"url": store.url}}
+    settings = {**config, "store": {"url": store.url}}
     experiment = loading.parse(settings, f"the record of {run_id}")
     check_data(experiment, record)
     return checked(experiment, f"run {run_id}")
@@ -149,7 +149,7 @@ def results(record: RunManifest, store: Store) -> tuple[SweepResult | None, Conf
     return result, confirmation
 
 
-def as_json(record: RunManifest, store: Store) -> dict[str, Any] | None:
+def as_json(record: RunManifest, store: Store) -> Mapping[str, Any] | None:
     """Return the results of a sweep's run as `--json` prints them; None before its search has finished."""
     result, confirmation = results(record, store)
     if result is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -55,7 +55,7 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
         print("nothing like it has run here before, so there is no estimate; see the header of the config")
 
 
-def plan_rows(experiment: Experiment, force: Collection[str]) -> list[dict[str, Any]]:
+def plan_rows(experiment: Experiment, force: Collection[str]) -> list[Mapping[str, Any]]:
     """The stages of an experiment, each with its key and why it would run or not."""
     from flows.run import explain  # brings Prefect
 

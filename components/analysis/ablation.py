@@ -98,8 +98,8 @@ def _metrics(job: Variant, inputs: EvaluationInputs, samples: Samples) -> Metric
 def _reference(places: EvaluationPaths, baselines: Mapping[str, Any] | None = None) -> Reference:
     """The reference, with more baselines, which are by the number of images."""
     ref = open_reference(places.open(), places)
-    of_split = ref.info.get("real_baselines", {}).get(SPLIT, {}) | (baselines or {})
-    return replace(ref, info=ref.info | {"real_baselines": {SPLIT: of_split}})
+    of_split = {**ref.info.real_baselines.get(SPLIT, {}), **(baselines or {})}
+    return replace(ref, info=ref.info.model_copy(update={"real_baselines": {SPLIT: of_split}}))
 
 
 # Trajectories

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from components.data.external import ExternalImages, read, scan_images
 from components.data.sources.images import colour_of
 from components.families.artifact import load_model
 from components.families.catalogue import conditions
+from components.records.model import ModelConfig
 from components.sampling.reconstruction_error import errors_of
 from models.family import DataSpec
 
@@ -47,14 +48,14 @@ def score_folder(
     Raises:
         InputError: the model does not encode images, or is class-conditional; or an image cannot be used.
     """
-    generator, card, described = load_model(model)
-    if refusal := why_not(described):
+    generator, card, config = load_model(model)
+    if (refusal := why_not(config)) or not config.errors:
         raise InputError(refusal)
     if not 0 < quantile < 1:
         raise InputError(f"--quantile {quantile:g}: between 0 and 1, such as 0.95")
-    threshold = float(np.quantile(described["errors"]["values"], quantile))
+    threshold = float(np.quantile(config.errors.values, quantile))
     colour_of(background or "white")
-    data = prepared_as(card, background or described.get("background"))
+    data = prepared_as(card, background or config.background)
     with tempfile.TemporaryDirectory() as scratch:
         outside = scan_images(folder, data, Path(scratch))
         errors = np.concatenate([errors_of(generator, images) for images in chunks(outside, data)])
@@ -65,14 +66,14 @@ def score_folder(
     return sorted(scored, key=lambda one: -one.score), threshold
 
 
-def why_not(described: Mapping[str, Any]) -> str | None:
+def why_not(model: ModelConfig) -> str | None:
     """Why the model that a config.json describes cannot score images, in a sentence; None where it can."""
-    family = described["family"]
-    if not described.get("errors"):
+    family = model.family
+    if not model.errors:
         return (
             f"{family} does not score images: that is for models that make vectors of them (autoencoder, vae)"
         )
-    if "label" in conditions(family, described["config"], DataSpec.from_json(described["card"])):
+    if "label" in conditions(family, model.config, DataSpec.from_json(model.card)):
         return f"this {family} is told classes, which images of a folder do not have"
     return None
 

@@ -44,17 +44,17 @@ def make_view(job: Use) -> View | None:
 
 def open_subject(job: Use, store: Store) -> Subject:
     """The model, the images and the reference that a view needs."""
-    generator, card, described = load_model(store.local_copy(job.model))
+    generator, card, model = load_model(store.local_copy(job.model))
     folder = store.local_copy(job.places.data)
     detectors = {
-        name: load_model(store.local_copy(model))[0].to(job.device) for name, model in job.detectors.items()
+        name: load_model(store.local_copy(folder))[0].to(job.device) for name, folder in job.detectors.items()
     }
     return Subject(
         generator.to(job.device),
         card,
         {name: open_split(folder, name) for name in SPLITS},
         names=DatasetCard.read(folder).labels,
-        conditional="label" in conditions(described["family"], described["config"], card),
+        conditional="label" in conditions(model.family, model.config, card),
         seed=job.seed,
         device=job.device,
         detectors=detectors,

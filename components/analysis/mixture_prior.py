@@ -41,11 +41,11 @@ def sample_to_file(
         RunError: its codes are not finite.
     """
     check_picture(output, n)
-    generator, card, described = load_model(model)
-    name = described["family"]
+    generator, card, config = load_model(model)
+    name = config.family
     if not FAMILIES[name].codes:
         raise InputError(f"--prior mixture: {name} does not encode images, so it has no codes to fit one to")
-    conditional = "label" in conditions(name, described["config"], card)
+    conditional = "label" in conditions(name, config.config, card)
     if label is not None and not conditional:
         raise InputError(f"--label {label}: this model was trained without labels")
     folder = store.local_copy(data)
@@ -54,7 +54,7 @@ def sample_to_file(
     if diverged(subject):
         raise RunError(f"{name} encodes images as NaN or infinite codes: its training has diverged")
     if label is not None:
-        classes = np.full(n, class_number(label, described.get("labels"), card))
+        classes = np.full(n, class_number(label, config.labels, card))
     else:
         classes = np.arange(n) % max(card.num_classes, 1)
     images = subject.decode(drawn_from(fitted_mixture(subject), n, seed), classes)

@@ -63,7 +63,7 @@ def parse(content: Mapping[str, Any], source: str) -> Experiment:
     return experiment
 
 
-def changed(content: Mapping[str, Any], change: str) -> dict[str, Any]:
+def changed(content: Mapping[str, Any], change: str) -> Mapping[str, Any]:
     """Return `content` with one change `a.b=c` applied; c is read as YAML."""
     path, equals, text = change.partition("=")
     parts = path.strip().split(".")
@@ -79,7 +79,7 @@ def changed(content: Mapping[str, Any], change: str) -> dict[str, Any]:
     return _put(content, parts, value, path)
 
 
-def _put(content: Any, parts: Sequence[str], value: Any, path: str) -> dict[str, Any]:
+def _put(content: Any, parts: Sequence[str], value: Any, path: str) -> Mapping[str, Any]:
     if content is None:
         content = {}
     if not isinstance(content, Mapping):

@@ -130,7 +130,7 @@ def _conditional(
         metrics["conditional_accuracy"] = recipe.metric(
             "conditional_accuracy", accuracy, real_baseline=real_baselines.get("conditional_accuracy")
         )
-    names = ref.info["data"]["labels"]
+    names = ref.info.data.labels or []
     for name, classes in by_class(ref.extractor, real, fake).items():
         mean = class_means(list(classes.values()))
         metrics[name] = recipe.metric(name, mean, real_baseline=real_baselines.get(name))

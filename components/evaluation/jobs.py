@@ -37,7 +37,9 @@ from components.families.tasks import Task
 from components.metrics import image_pairs, manifold
 from components.metrics.image_pairs import absolute_errors, squared_errors
 from components.records.evaluation import Baseline, Evaluation, Neighbours, RealImages
+from components.records.extractor import ExtractorIdentity
 from components.records.names import RESULT
+from components.records.stages import ReferenceResult
 from components.records.training import SampleTable, TrainingResult
 from components.sampling import sheets
 from components.sampling.sheets import SHEET_COLUMNS
@@ -49,7 +51,9 @@ PAIR, BASELINE = "pair-", "baseline-"  # prefixes of arrays: values per pair, an
 REAL_IMAGES = 20  # in the picture of real images
 
 
-def extractor(store_url: str, data: str, out: str, settings: dict[str, Any], threads: int) -> dict[str, Any]:
+def extractor(
+    store_url: str, data: str, out: str, settings: Mapping[str, Any], threads: int
+) -> ExtractorIdentity:
     """Train or adopt the extractor of a data set, store it in the folder `out` and return its description."""
     store = Store(store_url)
     with using_threads(threads), tempfile.TemporaryDirectory() as folder:
@@ -57,9 +61,9 @@ def extractor(store_url: str, data: str, out: str, settings: dict[str, Any], thr
         splits = open_split(prepared, "train"), open_split(prepared, "validation")
         evaluate_settings = Evaluate(**settings)
         make(evaluate_settings.extractor, evaluate_settings, *splits, Path(folder))
-        described = load_extractor(folder).described
+        identity = load_extractor(folder).identity
         store.upload(folder, out)
-    return described
+    return identity
 
 
 def extract_features(places: EvaluationPaths, split: str, start: int, n: int) -> None:
@@ -73,7 +77,7 @@ def extract_features(places: EvaluationPaths, split: str, start: int, n: int) ->
         write_part(store, parts, start, {"features": extract(images[np.arange(start, start + n)])})
 
 
-def reference(places: EvaluationPaths, out: str, samples: int) -> dict[str, Any]:
+def reference(places: EvaluationPaths, out: str, samples: int) -> ReferenceResult:
     """Store the reference in the folder `out`: features, real baselines and a picture of real images."""
     store = places.open()
     prepared, extractor_folder = store.local_copy(places.data), store.local_copy(places.extractor)
@@ -96,10 +100,10 @@ def reference(places: EvaluationPaths, out: str, samples: int) -> dict[str, Any]
         count=len(rows),
         resolution=test.images.shape[-1],
     )
-    return {"reference": info, "real": real.to_json()}
+    return ReferenceResult(reference=info, real=real)
 
 
-def sample(job: SampleRequest) -> dict[str, Any]:
+def sample(job: SampleRequest) -> Mapping[str, Any]:
     """Sample images and store their features, labels and, if they have targets, their errors.
 
     Returns:

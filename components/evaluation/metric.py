@@ -78,20 +78,20 @@ class Recipe:
         **more: Any,
     ) -> MetricResult:
         """Return the record of a metric, with its recipe and comparability key."""
-        extractor = self.ref.extractor.described if by_extractor else {}
+        extractor = self.ref.extractor.identity if by_extractor else None
         recipe = {
             "schema": SCHEMA,
             "metric": name,
-            "extractor": extractor.get("name"),
-            "extractor_hash": extractor.get("hash"),
-            "data_set": self.ref.info["data"]["name"],
-            "data": self.ref.info["data"]["hash"],
+            "extractor": extractor and extractor.name,
+            "extractor_hash": extractor and extractor.hash,
+            "data_set": self.ref.info.data.name,
+            "data": self.ref.info.data.hash,
             "split": split or self.split,
             "choice": CHOICE_SEED,
             "n": self.n,
             "n_real": n_real or self.n,
             "preparation": self.samples.preparation,
-            "resize": extractor.get("preparation"),
+            "resize": extractor and extractor.preparation,
             "rounding": ROUNDING,
             "chunk": CHUNK,
             "seeds": self.samples.seeds,
@@ -118,7 +118,7 @@ def with_notes(metrics: Metrics, ref: Reference, n: int) -> Metrics:
     """Return the metrics with a note on each one for which n images are too few."""
     for name, metric in metrics.items():
         frechet = "fid" in name or "frechet" in name
-        images = min((n // len(ref.info["data"]["labels"]), n)) if metric.classes else n
+        images = min((n // len(ref.info.data.labels or ()), n)) if metric.classes else n
         alternative = name.replace(ref.extractor.frechet_name, "kid")
         if name.endswith("_infinity") and n < 4 * ENOUGH * ref.dim:
             metric.note = f"rough: it extrapolates from {n // 4:,} images for {ref.dim:,} features"

@@ -15,7 +15,7 @@ from components.store import Store
 
 def write_part(
     store: Store, parts: str, start: int, arrays: Mapping[str, np.ndarray], **details: Any
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Store the arrays of the range that begins at `start` and, last, done.json with the details."""
     with tempfile.TemporaryDirectory() as folder:
         for name, array in arrays.items():
@@ -25,7 +25,7 @@ def write_part(
     return details
 
 
-def read_part(store: Store, parts: str, start: int) -> dict[str, Any] | None:
+def read_part(store: Store, parts: str, start: int) -> Mapping[str, Any] | None:
     """Return the details of the part that begins at `start`; None if it is not complete."""
     try:
         details: dict[str, Any] = store.read_json(f"{parts}/{start:08d}/done.json")

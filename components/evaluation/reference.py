@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from components.metrics.distances import Estimate, frechet_estimate, frechet_unb
 from components.metrics.inception_score import class_means, inception_score
 from components.metrics.intervals import share
 from components.metrics.manifold import closeness, manifold, memorised, nearest
+from components.records.evaluation import ReferenceData, ReferenceInfo
 
 SCHEMA = 2
 
@@ -65,7 +67,7 @@ class Reference:
 
     extractor: Extractor
     splits: dict[str, Sample]
-    info: dict[str, Any]  # reference.json
+    info: ReferenceInfo
     data: Path  # the prepared data set
 
     @classmethod
@@ -76,8 +78,8 @@ class Reference:
             raise InputError(
                 f"{folder}: no reference here (reference.json is missing); run the reference stage first"
             )
-        info = json.loads(path.read_text())
-        splits = {split: read_sample(Path(folder), split) for split in info["images"]}
+        info = ReferenceInfo.model_validate_json(path.read_bytes())
+        splits = {split: read_sample(Path(folder), split) for split in info.images}
         return cls(load_extractor(Path(extractor)), splits, info, Path(data))
 
     @property
@@ -94,15 +96,15 @@ class Reference:
         """Return the largest n with n real images in the split and n others for the baseline."""
         return min(len(self.splits[split]), len(self.splits[other_split(split)]))
 
-    def real_baselines(self, split: str, n: int) -> dict[str, float]:
+    def real_baselines(self, split: str, n: int) -> Mapping[str, float]:
         """Return the metrics of `n` real images of another split, evaluated against `n` of this one."""
-        stored = self.info.get("real_baselines", {}).get(split, {}).get(str(n))
+        stored = self.info.real_baselines.get(split, {}).get(str(n))
         return stored or real_baselines(self, split, n)
 
     @property
     def closest(self) -> float:
         """The distance to the nearest training image up to which a sample counts as memorised."""
-        return float(self.info["closest"])
+        return self.info.closest
 
     def to_train(self, split: str) -> np.ndarray:
         """Return the distance of each image of a split to its nearest training image, (N,)."""
@@ -126,7 +128,7 @@ def other_split(split: str) -> str:
     return "test" if split == "train" else "train"
 
 
-def describe(data: Path, folder: Path, extractor: Path, samples: int) -> dict[str, Any]:
+def describe(data: Path, folder: Path, extractor: Path, samples: int) -> ReferenceInfo:
     """Complete the features in `folder` to a reference; return the contents of reference.json."""
     card = DatasetCard.read(data)
     for split in card.counts:
@@ -137,21 +139,23 @@ def describe(data: Path, folder: Path, extractor: Path, samples: int) -> dict[st
         if labels is not None:
             (folder / "labels").mkdir(exist_ok=True)
             np.save(folder / "labels" / f"{split}.npy", labels)
-    info: dict[str, Any] = {
-        "schema": SCHEMA,
-        "data": card.model_dump(include={"name", "title", "resolution", "channels", "labels"})
-        | {"hash": card.hash},
-        "images": card.counts,
-    }
+    described = card.model_dump(include={"name", "title", "resolution", "channels", "labels"})
     splits = {split: read_sample(folder, split) for split in card.counts}
-    ref = Reference(load_extractor(extractor), splits, info, data)
-    n, info["closest"] = min(samples, ref.most("test")), closeness(ref.to_train("test"))
-    info |= {
-        "extractor": ref.extractor.described,
-        "n": n,
-        "real_baselines": {"test": {str(n): real_baselines(ref, "test", n)}},
-    }
-    (folder / "reference.json").write_text(json.dumps(info, indent=1, allow_nan=False))
+    network = load_extractor(extractor)
+    info = ReferenceInfo(
+        data=ReferenceData(**described, hash=card.hash),
+        images=card.counts,
+        closest=closeness(nearest(splits["test"].features, splits["train"].features)[1]),
+        extractor=network.identity,
+        n=0,
+    )
+    ref = Reference(network, splits, info, data)
+    n = min(samples, ref.most("test"))
+    info = info.model_copy(
+        update={"n": n, "real_baselines": {"test": {str(n): real_baselines(ref, "test", n)}}}
+    )
+    content = {"schema": SCHEMA} | info.to_json()
+    (folder / "reference.json").write_text(json.dumps(content, indent=1, allow_nan=False))
     return info
 
 
@@ -187,7 +191,7 @@ def estimates(ref: Reference, real: Sample, fake: Sample) -> dict[str, Estimate]
     result |= manifold(x, y)
     if extractor.classes == "own":
         result["classifier_score"] = inception_score(extractor.logits_of(y))
-    if extractor.classes == "imagenet" and ref.info["data"]["channels"] == 3:  # ImageNet is in colour
+    if extractor.classes == "imagenet" and ref.info.data.channels == 3:  # ImageNet is in colour
         result["inception_score"] = inception_score(extractor.logits_of(y))
     return result
 
@@ -223,7 +227,7 @@ def classification_accuracy(
     network = train_classifier(
         Subset(images, rows[order]),
         labels[order],
-        len(ref.info["data"]["labels"]),
+        len(ref.info.data.labels or ()),
         steps=CLASSIFIER_STEPS,
         seed=CLASSIFIER_SEED,
         threads=torch.get_num_threads(),

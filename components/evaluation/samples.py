@@ -29,7 +29,7 @@ class EvaluationInputs:
     """The inputs of the evaluated samples of a family: its settings, the data and a split."""
 
     family: str
-    config: dict[str, Any]
+    config: Mapping[str, Any]
     card: DataSpec
     data: DatasetCard
     split: Split
@@ -85,13 +85,11 @@ def open_model(
         device: the device to sample on.
         changes: sampling settings that replace the model's, as for `load_model`.
     """
-    generator, card, described = load_model(store.local_copy(model), changes)
+    generator, card, config = load_model(store.local_copy(model), changes)
     folder = store.local_copy(data)
     encoded = store.local_copy(captions) if card.text else None
     opened = open_split(Path(folder), split, encoded, sources=card.source is not None)
-    inputs = EvaluationInputs(
-        described["family"], described["config"], card, DatasetCard.read(Path(folder)), opened
-    )
+    inputs = EvaluationInputs(config.family, config.config, card, DatasetCard.read(Path(folder)), opened)
     return generator.to(device), inputs
 
 

@@ -22,9 +22,10 @@ from components.extractors.extractor import Extractor
 from components.extractors.files import copy_weights, verified, write_config
 from components.extractors.preprocess import prepare_custom
 from components.extractors.small import OWN_FILE
+from components.records.extractor import ExtractorConfig
 
 
-def adopt_custom(custom: Mapping[str, Any], out: Path) -> dict[str, Any]:
+def adopt_custom(custom: Mapping[str, Any], out: Path) -> ExtractorConfig:
     """Verify the user's network, run it on a few images, and copy its weights into the folder `out`.
 
     Args:
@@ -39,7 +40,7 @@ def adopt_custom(custom: Mapping[str, Any], out: Path) -> dict[str, Any]:
     _check_scale(custom)
     _check_custom_weights(weights, custom)
     recipe, preparation = custom_recipe(custom), custom_preparation(custom)
-    _try(custom_extractor(name, "", weights, recipe, {}), custom["resize"])
+    _try(custom_extractor(name, "", weights, recipe), custom["resize"])
     copy_weights(weights, Path(out) / (TORCHSCRIPT_FILE if custom["torchscript"] else OWN_FILE))
     return write_config(Path(out), name, custom["sha256"], preparation, recipe)
 
@@ -64,7 +65,7 @@ def _check_custom_weights(weights: Path, custom: Mapping[str, Any]) -> None:
         )
 
 
-def custom_recipe(custom: Mapping[str, Any]) -> dict[str, Any]:
+def custom_recipe(custom: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the network, its source and the preparation of images: the identity without the weights."""
     source = source_digest(custom["network"]) if custom["network"] else None
     fields = ("network", "torchscript", "dim", "resize", "channels", "mean", "std")
@@ -99,21 +100,21 @@ def _try(extractor: Extractor, edge: int) -> None:
 TORCHSCRIPT_FILE = "model.pt"
 
 
-def load_custom(folder: Path, config: dict[str, Any]) -> Extractor:
+def load_custom(folder: Path, config: ExtractorConfig) -> Extractor:
     """Load the custom extractor in a folder."""
-    recipe = config["recipe"]
+    recipe = config.recipe or {}
     if recipe["network"] and source_digest(recipe["network"]) != recipe["source_sha256"]:
         raise InputError(
-            f"{recipe['network']}: its source has changed since extractor {config['name']!r} was created; "
+            f"{recipe['network']}: its source has changed since extractor {config.name!r} was created; "
             "restore it, or create the extractor and the reference again"
         )
     name = TORCHSCRIPT_FILE if recipe["torchscript"] else OWN_FILE
-    weights = verified(folder / name, config["weights_sha256"])
-    return custom_extractor(config["name"], config["hash"], weights, recipe, config)
+    weights = verified(folder / name, config.weights_sha256)
+    return custom_extractor(config.name, config.hash, weights, recipe, config)
 
 
 def custom_extractor(
-    name: str, hash: str, weights: Path, recipe: Mapping[str, Any], info: dict[str, Any]
+    name: str, hash: str, weights: Path, recipe: Mapping[str, Any], config: ExtractorConfig | None = None
 ) -> Extractor:
     """Return the user's network with `weights`, which the caller has verified."""
     mean, std = recipe["mean"], recipe["std"]
@@ -128,7 +129,7 @@ def custom_extractor(
         resolution=None,
         network=_custom_network(weights, recipe).eval(),
         prepare=partial(prepare_custom, resize=recipe["resize"], mean=mean, std=std),
-        info=info,
+        config=config,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from components.extractors import preprocess
 from components.extractors.extractor import PIECE, Extractor
 from components.extractors.files import copy_weights, verified, write_config
 from components.extractors.preprocess import prepare_efficientnet
+from components.records.extractor import ExtractorConfig
 
 EFFICIENTNET_PREPARATION = (
     "uint8, grey repeated to RGB, bilinear with antialiasing to the next multiple of 32 px from {} to {}, "
@@ -23,7 +23,7 @@ EFFICIENTNET_PREPARATION = (
 ).format(*preprocess.EFFICIENTNET_EDGES)
 
 
-def adopt_efficientnet(out: Path) -> dict[str, Any]:
+def adopt_efficientnet(out: Path) -> ExtractorConfig:
     """Copy the weights of EfficientNet-Lite0 into `out`."""
     need_efficientnet()
     file = efficientnet_weights()
@@ -72,12 +72,12 @@ def need_efficientnet() -> None:
         )
 
 
-def load_efficientnet(folder: Path, config: dict[str, Any]) -> Extractor:
+def load_efficientnet(folder: Path, config: ExtractorConfig) -> Extractor:
     """Load the EfficientNet extractor in a folder."""
     need_efficientnet()
     return Extractor(
         name="efficientnet",
-        hash=config["hash"],
+        hash=config.hash,
         dim=1280,
         resize=None,
         range="[-127/128, 1]",
@@ -86,5 +86,5 @@ def load_efficientnet(folder: Path, config: dict[str, Any]) -> Extractor:
         network=EfficientNet(verified(folder / EFFICIENTNET_FILE, EFFICIENTNET_SHA256)),
         prepare=prepare_efficientnet,
         chunk=PIECE,
-        info=config,
+        config=config,
     )

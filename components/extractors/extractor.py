@@ -12,10 +12,9 @@ components/extractors/make.py creates the folder of an extractor, load.py loads 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 
 from components.common.chunks import CHUNK
 from components.extractors.preprocess import check_images
+from components.records.extractor import ExtractorConfig, ExtractorIdentity
 
 PIECE = 16  # images at once in large networks, faster and with less memory than CHUNK, which it divides
 
@@ -42,7 +42,7 @@ class Extractor:
     prepare: Callable[[Tensor], Tensor]  # uint8 (n, C, H, W) -> prepared images
     chunk: int = CHUNK  # images in the network at once; divides CHUNK
     classes: Literal["own", "imagenet"] | None = None  # the classes of its logits
-    info: dict[str, Any] = dataclasses.field(default_factory=dict)  # config.json: training and accuracy
+    config: ExtractorConfig | None = None
 
     @property
     def frechet_name(self) -> str:
@@ -50,10 +50,16 @@ class Extractor:
         return "fid" if self.name == "inception" else "frechet_distance"
 
     @property
-    def described(self) -> dict[str, Any]:
+    def identity(self) -> ExtractorIdentity:
         """The extractor's entry in the recipe of a metric."""
-        fields = {key: getattr(self, key) for key in ("name", "hash", "dim", "resize", "range")}
-        return fields | {"preparation": self.info.get("preparation")}
+        return ExtractorIdentity(
+            name=self.name,
+            hash=self.hash,
+            dim=self.dim,
+            resize=self.resize,
+            range=self.range,
+            preparation=self.config.preparation if self.config else None,
+        )
 
     def __call__(self, images: np.ndarray | Tensor) -> np.ndarray:
         """Return features (N, dim) float32 of uint8 images (N, C, H, W).

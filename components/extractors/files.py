@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.common.hashing import digest, json_sha256
+from components.records.extractor import ExtractorConfig
 
 
 def write_config(
@@ -17,14 +19,19 @@ def write_config(
     name: str,
     weights: str,
     preparation: str,
-    recipe: dict[str, Any] | None,
-    info: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Write config.json with the name, hash, recipe and preparation of an extractor, and return it."""
-    identity = {"name": name, "weights_sha256": weights, "preparation": preparation, "recipe": recipe}
-    config = {**identity, "hash": json_sha256(identity), **(info or {})}
+    recipe: Mapping[str, Any] | None,
+    **training: Any,
+) -> ExtractorConfig:
+    """Write config.json with the identity and the training of an extractor, and return it."""
+    identity: dict[str, Any] = {
+        "name": name,
+        "weights_sha256": weights,
+        "preparation": preparation,
+        "recipe": recipe,
+    }
+    config = ExtractorConfig(hash=json_sha256(identity), **identity, **training)
     with replacing(out / "config.json") as temporary:  # last and atomically, as the mark of a complete folder
-        temporary.write_text(json.dumps(config, indent=1))
+        temporary.write_text(json.dumps(config.to_json(), indent=1))
     return config
 
 

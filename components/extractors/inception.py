@@ -22,6 +22,7 @@ from components.common.paths import home
 from components.extractors.extractor import PIECE, Extractor
 from components.extractors.files import copy_weights, write_config
 from components.extractors.preprocess import INCEPTION_EDGE, prepare_inception
+from components.records.extractor import ExtractorConfig
 from components.store import cache_folder
 
 INCEPTION_NAMES = (  # of the same file, in torch-fidelity and in pytorch-fid
@@ -40,7 +41,7 @@ INCEPTION_PREPARATION = (
 SECONDS = 30  # timeout of the download
 
 
-def adopt_inception(weights: str | Path | None, out: Path) -> dict[str, Any]:
+def adopt_inception(weights: str | Path | None, out: Path) -> ExtractorConfig:
     """Copy the Inception weights into `out`; None: from a cache of this machine, or download them."""
     file = check_inception(inception_weights(weights))
     copy_weights(file, Path(out) / INCEPTION_FILE)
@@ -161,11 +162,11 @@ def check_inception(weights: Path) -> Path:
     return weights
 
 
-def load_inception(folder: Path, config: dict[str, Any]) -> Extractor:
+def load_inception(folder: Path, config: ExtractorConfig) -> Extractor:
     """Load the Inception extractor in a folder."""
     return Extractor(
         name="inception",
-        hash=config["hash"],
+        hash=config.hash,
         dim=2048,
         resize=INCEPTION_EDGE,
         range="[-1, 1)",
@@ -175,5 +176,5 @@ def load_inception(folder: Path, config: dict[str, Any]) -> Extractor:
         prepare=prepare_inception,
         chunk=PIECE,
         classes="imagenet",
-        info=config,
+        config=config,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,6 +14,7 @@ from components.extractors.efficientnet import load_efficientnet
 from components.extractors.extractor import Extractor
 from components.extractors.inception import load_inception
 from components.extractors.small import load_small
+from components.records.extractor import ExtractorConfig
 
 
 def load_extractor(folder: str | Path) -> Extractor:
@@ -26,15 +26,17 @@ def load_extractor(folder: str | Path) -> Extractor:
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no extractor here (config.json is missing)")
-    config = json.loads((folder / "config.json").read_text())
+    config = ExtractorConfig.read(json.loads((folder / "config.json").read_text()))
+    if config is None:
+        raise InputError(f"{folder}/config.json does not describe an extractor of this version")
     with torch.random.fork_rng(devices=[]):  # networks draw initial weights before loading
-        extractor = _LOADERS[config["name"].partition(":")[0]](folder, config)
+        extractor = _LOADERS[config.name.partition(":")[0]](folder, config)
     for parameter in extractor.network.eval().parameters():  # TorchScript has no requires_grad_ for modules
         parameter.requires_grad_(False)
     return extractor
 
 
-_LOADERS: dict[str, Callable[[Path, dict[str, Any]], Extractor]] = {
+_LOADERS: dict[str, Callable[[Path, ExtractorConfig], Extractor]] = {
     "classifier": load_small,
     "rotation": load_small,
     "inception": load_inception,

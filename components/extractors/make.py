@@ -26,7 +26,7 @@ from components.extractors.small import SEED, THREADS, TRAINED, train_extractor
 KINDS = ("classifier", "rotation", "inception", "efficientnet", "custom")
 
 
-def identity(kind: str, custom: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def identity(kind: str, custom: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
     """Return what identifies a pre-trained extractor, without loading it; {} for those trained on the data.
 
     Args:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from components.data.dataset import ShardedArray, Split
 from components.extractors.extractor import CHUNK, Extractor
 from components.extractors.files import verified, write_config
 from components.extractors.preprocess import LARGEST, check_images, prepare_own
+from components.records.extractor import ExtractorConfig
 
 TRAINED = ("classifier", "rotation")
 
@@ -41,7 +41,7 @@ def train_extractor(
     epochs: int = 8,
     seed: int = SEED,
     threads: int = THREADS,
-) -> dict[str, Any]:
+) -> ExtractorConfig:
     """Train a classifier or rotation extractor, save it in `out`, and return its config with the accuracy."""
     recipe = _recipe(train, validation, kind)
     start = time.monotonic()
@@ -50,8 +50,8 @@ def train_extractor(
         _fit(network, train, epochs * max(1, len(train) // BATCH), seed)
         correct, n = accuracy_on(network, validation)
     seconds = round(time.monotonic() - start, 2)
-    info = {"epochs": epochs, "seed": seed, "threads": threads, "accuracy": correct / n, "seconds": seconds}
-    return _save(network, recipe, info, Path(out))
+    training = {"epochs": epochs, "seed": seed, "threads": threads}
+    return _save(network, recipe, Path(out), **training, accuracy=correct / n, seconds=seconds)
 
 
 def train_classifier(
@@ -149,12 +149,14 @@ def _examples(
     return turned, torch.from_numpy(turns)
 
 
-def _save(network: SmallNetwork, recipe: Recipe, info: dict[str, Any], out: Path) -> dict[str, Any]:
+def _save(network: SmallNetwork, recipe: Recipe, out: Path, **training: float) -> ExtractorConfig:
     out.mkdir(parents=True, exist_ok=True)
     weights = out / OWN_FILE
     save_file({name: t.contiguous() for name, t in network.state_dict().items()}, weights)
     fields = dataclasses.asdict(recipe)
-    return write_config(out, recipe.kind, digest(weights, "sha256"), _own_preparation(recipe), fields, info)
+    return write_config(
+        out, recipe.kind, digest(weights, "sha256"), _own_preparation(recipe), fields, **training
+    )
 
 
 def _own_preparation(recipe: Recipe) -> str:
@@ -215,14 +217,14 @@ class SmallNetwork(nn.Module):
         return self.head(features)
 
 
-def load_small(folder: Path, config: dict[str, Any]) -> Extractor:
+def load_small(folder: Path, config: ExtractorConfig) -> Extractor:
     """Load the classifier or rotation extractor in a folder."""
-    recipe = Recipe(**config["recipe"])
+    recipe = Recipe(**config.recipe or {})
     network = SmallNetwork(recipe)
-    network.load_state_dict(load_file(verified(folder / OWN_FILE, config["weights_sha256"])))
+    network.load_state_dict(load_file(verified(folder / OWN_FILE, config.weights_sha256)))
     return Extractor(
         name=recipe.kind,
-        hash=config["hash"],
+        hash=config.hash,
         dim=recipe.dim,
         resize=recipe.resize,
         range="[-1, 1]",
@@ -231,5 +233,5 @@ def load_small(folder: Path, config: dict[str, Any]) -> Extractor:
         network=network,
         prepare=partial(prepare_own, resize=recipe.resize),
         classes="own" if recipe.kind == "classifier" else None,
-        info=config,
+        config=config,
     )

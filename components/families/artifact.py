@@ -15,6 +15,8 @@ from torch import nn
 
 from components.common.errors import InputError
 from components.families.catalogue import build
+from components.records.captions import CaptionEncoder
+from components.records.model import ModelConfig, ReconstructionErrors
 from components.store import Store
 from models.family import DataSpec, Family, Generator
 from models.registry import FAMILIES
@@ -24,13 +26,13 @@ def save_model(
     attempt: Store,
     folder: str,
     family: str,
-    config: dict[str, Any],
+    config: Mapping[str, Any],
     generator: nn.Module,
     card: DataSpec,
     labels: list[str] | None = None,
-    encoder: dict[str, Any] | None = None,
-    upstream: Mapping[str, Any] = MappingProxyType({}),
-    errors: dict[str, Any] | None = None,
+    encoder: CaptionEncoder | None = None,
+    upstream: Mapping[str, ModelConfig] = MappingProxyType({}),
+    errors: ReconstructionErrors | None = None,
     background: str | None = None,
 ) -> None:
     """Write model.safetensors and config.json to a folder: all that is needed to sample.
@@ -50,26 +52,25 @@ def save_model(
     """
     weights = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
     attempt.write_bytes(f"{folder}/model.safetensors", save(weights))
-    described = {
-        "schema": 1,
-        "family": family,
-        "config": config,
-        "card": card.to_json(),
-        "labels": labels,
-        "upstream": {
-            name: {key: below.get(key) for key in ("family", "config", "card", "upstream")}
-            for name, below in upstream.items()
+    described = ModelConfig(
+        family=family,
+        config=config,
+        card=card.to_json(),
+        labels=labels,
+        upstream={
+            name: ModelConfig(family=of.family, config=of.config, card=of.card, upstream=of.upstream)
+            for name, of in upstream.items()
         },
-        **({"encoder": encoder} if encoder else {}),
-        **({"errors": errors} if errors else {}),
-        **({"background": background} if background else {}),
-    }
-    attempt.write_json(f"{folder}/config.json", described)
+        encoder=encoder,
+        errors=errors,
+        background=background,
+    )
+    attempt.write_json(f"{folder}/config.json", {"schema": 1} | described.to_json())
 
 
 def load_model(
     folder: os.PathLike[str] | str, changes: Mapping[str, tuple[str, Any]] | None = None
-) -> tuple[Generator, DataSpec, dict[str, Any]]:
+) -> tuple[Generator, DataSpec, ModelConfig]:
     """Return the generator in a model folder, its card, and its config.json.
 
     Args:
@@ -83,7 +84,7 @@ def load_model(
     path = os.fspath(folder)
     try:
         with open(os.path.join(path, "config.json")) as file:
-            described = json.load(file)
+            content = json.load(file)
         weights = load_file(os.path.join(path, "model.safetensors"))
     except FileNotFoundError:
         files = ("config.json", "model.safetensors")
@@ -92,27 +93,29 @@ def load_model(
     except Exception as error:  # json and safetensors raise various errors for damaged files
         raise InputError(f"the model in {path} cannot be read: {error}") from None
     try:
-        described["config"] = _with(described["family"], described["config"], changes or {})
-        family = rebuilt(described)
-    except (KeyError, TypeError, AttributeError) as error:
+        model = ModelConfig.model_validate(content)
+        model.config = _with(model.family, model.config, changes or {})
+        family = rebuilt(model)
+    except (KeyError, TypeError, ValidationError) as error:
+        message = " ".join(str(error).split("[type=")[0].split())
         raise InputError(
-            f"{path}/config.json does not describe a model of this version: {type(error).__name__}, {error}"
+            f"{path}/config.json does not describe a model of this version: {type(error).__name__}, {message}"
         ) from None
     generator, card = family.generator, family.card
     try:
         generator.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(f"the weights in {path} do not fit: {str(error).splitlines()[0]}") from None
-    return generator.eval().to(memory_format=torch.channels_last), card, described
+    return generator.eval().to(memory_format=torch.channels_last), card, model
 
 
-def rebuilt(described: Mapping[str, Any]) -> Family:
-    """Build the family that a config.json describes, with its upstream models, newly initialised."""
-    upstream = {name: rebuilt(config).generator for name, config in (described.get("upstream") or {}).items()}
-    return build(described["family"], described["config"], DataSpec.from_json(described["card"]), upstream)
+def rebuilt(model: ModelConfig) -> Family:
+    """Build the family of a model, with its upstream models, newly initialised."""
+    upstream = {name: rebuilt(config).generator for name, config in model.upstream.items()}
+    return build(model.family, model.config, DataSpec.from_json(model.card), upstream)
 
 
-def _with(name: str, config: dict[str, Any], changes: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
+def _with(name: str, config: Mapping[str, Any], changes: Mapping[str, tuple[str, Any]]) -> Mapping[str, Any]:
     """Return a family's settings with all changes applied at once, since one may depend on another."""
     model = FAMILIES[name].Config
     for setting, (option, value) in changes.items():

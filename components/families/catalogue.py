@@ -25,7 +25,7 @@ def _family(name: str) -> type[Family]:
     return FAMILIES[name]
 
 
-def config_of(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+def config_of(name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a family's settings in full: `settings` and defaults.
 
     Raises:
@@ -52,7 +52,7 @@ def cached_upstream(name: str) -> str | None:
     return FAMILIES[name].cached_upstream
 
 
-def conditions(name: str, config: dict[str, Any], card: DataSpec) -> frozenset[str]:
+def conditions(name: str, config: Mapping[str, Any], card: DataSpec) -> frozenset[str]:
     """Return the conditions of a family's samples: a subset of label and text."""
     family = FAMILIES[name]
     return family.conditions(family.Config(**config_of(name, config)), card)
@@ -63,7 +63,7 @@ def uses_sources(name: str) -> bool:
     return "source" in FAMILIES[name].needs | FAMILIES[name].takes
 
 
-def card_for(name: str, config: dict[str, Any], data: DatasetCard) -> DataSpec:
+def card_for(name: str, config: Mapping[str, Any], data: DatasetCard) -> DataSpec:
     """Return the card of the data for a family, with captions and sources only if the family uses them."""
     card = data.card if uses_sources(name) else replace(data.card, source=None)
     with_text = replace(card, text=DIM if data.captions else 0)
@@ -77,7 +77,7 @@ def most_samples(name: str, data: DatasetCard, split: str, n: int) -> int:
 
 def build(
     name: str,
-    config: dict[str, Any],
+    config: Mapping[str, Any],
     card: DataSpec,
     upstream: Mapping[str, nn.Module] | None = None,
     settings: Train | None = None,
@@ -109,7 +109,7 @@ def build(
     return family
 
 
-def untrained(name: str, card: DataSpec, blocks: Mapping[str, dict[str, Any]]) -> dict[str, nn.Module]:
+def untrained(name: str, card: DataSpec, blocks: Mapping[str, Mapping[str, Any]]) -> dict[str, nn.Module]:
     """Build a family's upstream generators, newly initialised, with the settings of `blocks` or defaults."""
     generators: dict[str, nn.Module] = {}
     for role, family in upstream_of(name, blocks).items():
@@ -118,7 +118,7 @@ def untrained(name: str, card: DataSpec, blocks: Mapping[str, dict[str, Any]]) -
     return generators
 
 
-def describe_families() -> list[dict[str, Any]]:
+def describe_families() -> list[Mapping[str, Any]]:
     """Return name, paper, task, needs, upstream models and phases of every family."""
     return [
         {
@@ -151,7 +151,7 @@ def encodes(name: str) -> bool:
     return FAMILIES[name].codes
 
 
-def ablations(name: str, config: dict[str, Any], card: DataSpec) -> Sequence[Study]:
+def ablations(name: str, config: Mapping[str, Any], card: DataSpec) -> Sequence[Study]:
     """Return the ablations of sampling settings that a family recommends."""
     return FAMILIES[name].studies(FAMILIES[name].Config(**config), card)
 

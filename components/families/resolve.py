@@ -36,5 +36,5 @@ def resolved(experiment: Experiment, device: str, precision: str) -> Experiment:
         settings = complete.training(family)
         if settings.precision == "auto":
             settings = settings.model_copy(update={"precision": precision})
-        blocks[family] = config_of(family, config) | {"train": settings.model_dump(mode="json")}
+        blocks[family] = {**config_of(family, config), "train": settings.model_dump(mode="json")}
     return complete.model_copy(update={"device": device, "families": blocks, "train": {}})

@@ -48,7 +48,7 @@ def spec(plan: Plan, family: str) -> Spec:
     return plan.spec("ablation", settings, digests, upstream, family)
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> AblationResult:
     """Evaluate each variant, and save the trajectories of sampling."""
     began, settings = time.time(), context.spec.settings
     planned = ablations(context.plan, context.family)
@@ -78,7 +78,7 @@ def run(context: Context) -> dict[str, Any]:
         for ablation in planned
     ]
     studied = Ablations(n=n, studies=studies, ways=trajectories)
-    return AblationResult(studied=studied, work_seconds=time.time() - began).to_json()
+    return AblationResult(studied=studied, work_seconds=time.time() - began)
 
 
 def evaluate_variants(

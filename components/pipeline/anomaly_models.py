@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from components.cluster import ray_cluster
 from components.common.errors import InputError
@@ -72,7 +71,7 @@ def spec(plan: Plan, family: str) -> Spec:
     return plan.spec("anomaly_models", settings, digests, upstream, family)
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> AnomalyModelsResult:
     """Train a model without each class, side by side."""
     began, plan, family = time.time(), context.plan, context.family
     labels, settings = plan.card.labels or [], training(plan, family)
@@ -96,7 +95,7 @@ def run(context: Context) -> dict[str, Any]:
     for folder in folders.values():
         context.attempt.delete(f"{folder}/checkpoints")  # only needed to resume
     models = {name: f"{folder}/model" for name, folder in folders.items()}
-    return AnomalyModelsResult(anomaly_models=models, work_seconds=time.time() - began).to_json()
+    return AnomalyModelsResult(anomaly_models=models, work_seconds=time.time() - began)
 
 
 STAGE = Stage("anomaly_models", "family", spec, run, families, after=("evaluate",), optional=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from components.cluster import ray_cluster
 from components.data.text.encoder import identity
 from components.pipeline import prepare
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
+from components.records.stages import CaptionsResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 
@@ -21,13 +20,14 @@ def applies(plan: Plan) -> bool:
 def spec(plan: Plan) -> Spec:
     """The data and the encoder."""
     digests = code("components.data.text.encode_captions")
-    return plan.spec("captions", identity(), digests, {"prepare": prepare.spec(plan).key})
+    return plan.spec("captions", identity().to_json(), digests, {"prepare": prepare.spec(plan).key})
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> CaptionsResult:
     """Encode the captions of all splits."""
     arguments = (context.store.url, f"{context.uri('prepare')}/data", context.folder)
-    return {"captions": ray_cluster.call("components.data.text.encode_captions:encode", *arguments)}
+    encoder = ray_cluster.call("components.data.text.encode_captions:encode", *arguments)
+    return CaptionsResult(captions=encoder)
 
 
 STAGE = Stage("captions", "data", spec, run, applies=applies)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from components.common.errors import InputError
 from components.evaluation.comparability import ranked
@@ -28,14 +27,14 @@ def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec
     return plan.spec("compare", {}, code("components.pipeline.compare"), evaluations)
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> Comparison:
     """The result of each family, and the table."""
     families = [name.removeprefix("evaluate/") for name in context.spec.upstream]
     results = [
         family_result(context.store, context.results[f"train/{f}"], context.results[f"evaluate/{f}"])
         for f in families
     ]
-    return Comparison(results=results, table=table(results)).to_json()
+    return Comparison(results=results, table=table(results))
 
 
 def family_result(store: Store, trained: Done, evaluated: Done) -> FamilyResult:

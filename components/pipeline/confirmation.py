@@ -19,6 +19,7 @@ from components.pipeline.stage import Context, Stage
 from components.pipeline.sweep import samples_only
 from components.records.ablation import VariantResult
 from components.records.evaluation import Metrics
+from components.records.stages import ConfirmationResult
 from components.records.sweep import Confirmation, SecondsPerImage, SideFailure, Winner
 from components.stages.code_digest import code
 from components.stages.spec import Spec
@@ -41,11 +42,12 @@ def confirmation_seeds(plan: Plan) -> list[int]:
 
 def contender(plan: Plan, family: str, winner: Winner | None, seed: int) -> Plan:
     """The plan with the winner's settings, or its own, with all training steps and another seed."""
-    block, sweep = plan.experiment.families[family], plan.experiment.sweep
+    block: Mapping[str, Any] = plan.experiment.families[family]
+    sweep = plan.experiment.sweep
     assert sweep is not None
     if winner is not None:
         block = full_schedule(block, winner, sweep.steps or block["train"]["steps"])
-    block = block | {"train": block["train"] | {"seed": seed}}
+    block = {**block, "train": block["train"] | {"seed": seed}}
     changed = plan.experiment.model_copy(update={"families": plan.experiment.families | {family: block}})
     return replace(plan, experiment=resolved(changed, plan.device, block["train"]["precision"]))
 
@@ -75,10 +77,11 @@ def spec(plan: Plan, family: str, sweep: str, winner: Winner) -> Spec:
     return plan.spec("confirmation", settings, digests, upstream, family)
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> ConfirmationResult:
     """Compare both sides on each fresh seed and the test split."""
     confirm = confirm_sampling if samples_only(context.plan) else confirm_training
-    return {"duel": confirm(context, Winner.model_validate(context.spec.settings["winner"])).to_json()}
+    winner = Winner.model_validate(context.spec.settings["winner"])
+    return ConfirmationResult(duel=confirm(context, winner))
 
 
 def confirm_training(context: Context, winner: Winner) -> Confirmation:

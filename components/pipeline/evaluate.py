@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Any
 
 from components.cluster import ray_cluster
 from components.common.chunks import ranges
@@ -15,6 +14,7 @@ from components.pipeline import reference, train
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.records.evaluation import Checkpoint, Evaluation
+from components.records.stages import EvaluateResult
 from components.stages.cache import Done, read
 from components.stages.code_digest import code
 from components.stages.spec import Spec
@@ -40,7 +40,7 @@ def spec(plan: Plan, family: str) -> Spec:
     return plan.spec("evaluate", settings, digests, upstream, family)
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> EvaluateResult:
     """Evaluate both checkpoints; the numbers of the one that is kept are the family's."""
     began, name = time.time(), f"train/{context.family}"
     training, evaluations = train.result(context.store, context.results[name]), {}
@@ -57,7 +57,7 @@ def run(context: Context) -> dict[str, Any]:
         which: Checkpoint(step=training.checkpoints[which].step, metrics=evaluation.metrics)
         for which, evaluation in evaluations.items()
     }
-    return {"evaluated": result.to_json(), "work_seconds": time.time() - began}
+    return EvaluateResult(evaluated=result, work_seconds=time.time() - began)
 
 
 def result(store: Store, done: Done) -> Evaluation:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from components.pipeline import evaluate, train
 from components.pipeline.compare import family_result
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
+from components.records.stages import ExportResult
 from components.report.model_card import model_card
 from components.stages.code_digest import code
 from components.stages.spec import Spec
@@ -21,7 +20,7 @@ def spec(plan: Plan, family: str) -> Spec:
     return plan.spec("export", {}, digests, upstream, family)
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> ExportResult:
     """Copy the weights and write the card."""
     trained, evaluated = f"train/{context.family}", f"evaluate/{context.family}"
     result = family_result(context.store, context.results[trained], context.results[evaluated])
@@ -29,7 +28,7 @@ def run(context: Context) -> dict[str, Any]:
         context.attempt.write_bytes(name, context.store.read_bytes(f"{context.uri(trained)}/model/{name}"))
     context.attempt.write_bytes("samples.webp", context.store.read_bytes(f"{result.samples}"))
     context.attempt.write_text("README.md", model_card(context.plan.card, result))
-    return {"exported": context.family}
+    return ExportResult(exported=context.family)
 
 
 STAGE = Stage("export", "family", spec, run, on_cluster=False)

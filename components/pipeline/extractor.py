@@ -12,6 +12,7 @@ from components.extractors.small import TRAINED
 from components.pipeline import prepare
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
+from components.records.stages import ExtractorResult
 from components.registry import pins
 from components.stages import cache
 from components.stages.cache import Done
@@ -47,20 +48,24 @@ def check(plan: Plan) -> None:
             check_inception(file)
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> ExtractorResult:
     """Train or adopt the extractor."""
     settings = context.plan.evaluate_settings
     threads = settings["threads"]
     out = f"{context.folder}/extractor"
     arguments = (context.store.url, f"{context.uri('prepare')}/data", out, settings, threads)
-    return {"extractor": ray_cluster.call("components.evaluation.jobs:extractor", *arguments, cpus=threads)}
+    identity = ray_cluster.call("components.evaluation.jobs:extractor", *arguments, cpus=threads)
+    return ExtractorResult(extractor=identity)
 
 
 def with_pinned_extractor(store: Store, plan: Plan, made: Done, *, replace_pin: bool = False) -> Plan:
     """Pin the extractor that was made if none is pinned, or to replace it; the plan that goes by the pin."""
     if plan.extractor_kind in TRAINED and (plan.pin is None or replace_pin):
         number = plan.pin["number"] if plan.pin else 0
-        content = {"key": made.key, "hash": cache.read(store, made)["extractor"]["hash"]}
+        content = {
+            "key": made.key,
+            "hash": ExtractorResult.model_validate(cache.read(store, made)).extractor.hash,
+        }
         content |= {"data": plan.version, "run_id": made.run_id}
         content |= {"reason": "retrained" if replace_pin else "the first"}
         pins.pin(store, plan.card.name, plan.extractor_recipe, after=number, **content)

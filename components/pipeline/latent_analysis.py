@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from components.cluster import ray_cluster
 from components.evaluation.requests import Use
@@ -12,6 +11,7 @@ from components.pipeline import anomaly_models, reference, train
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.records.analysis import AnomalyModelsResult, LatentAnalysis, LatentAnalysisResult
+from components.records.stages import PrepareResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 
@@ -32,7 +32,7 @@ def spec(plan: Plan, family: str) -> Spec:
     return plan.spec("latent_analysis", settings, digests, upstream, family)
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> LatentAnalysisResult:
     """Make every view, a job each."""
     from components.analysis.view import max_images  # take long to import
     from components.analysis.views import VIEWS
@@ -48,10 +48,10 @@ def run(context: Context) -> dict[str, Any]:
         "components.analysis.jobs:make_view", requests, cpus=settings["threads"], gpus=context.gpus
     )
     context.attempt.delete("parts")
-    counts = context.read("prepare")["data"]["counts"]
+    counts = context.read("prepare", PrepareResult).data.counts
     n = {split: min(count, max_images(split)) for split, count in counts.items()}
     used = LatentAnalysis(views=[view for view in views if view], n=n)
-    return LatentAnalysisResult(used=used, work_seconds=time.time() - began).to_json()
+    return LatentAnalysisResult(used=used, work_seconds=time.time() - began)
 
 
 def held_out_models(context: Context) -> dict[str, str]:
@@ -59,8 +59,7 @@ def held_out_models(context: Context) -> dict[str, str]:
     name = f"anomaly_models/{context.family}"
     if name not in context.results:
         return {}
-    models = AnomalyModelsResult.read(context.read(name))
-    assert models is not None, f"{name} has no models"
+    models = context.read(name, AnomalyModelsResult)
     return {label: f"{context.uri(name)}/{folder}" for label, folder in models.anomaly_models.items()}
 
 

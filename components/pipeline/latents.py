@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from components.cluster import ray_cluster
 from components.common.chunks import ranges
 from components.pipeline import prepare, train
 from components.pipeline.plan import Plan
 from components.pipeline.reference import IMAGES_PER_JOB
 from components.pipeline.stage import Context, Stage
+from components.records.stages import LatentsResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 from components.training.latents import EncodeRequest
@@ -30,7 +29,7 @@ def spec(plan: Plan, family: str) -> Spec:
     return plan.spec("latents", settings, code("components.training.latents"), upstream, family)
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> LatentsResult:
     """Encode the images of the splits that are trained on and validated with, side by side."""
     plan, threads, counts = context.plan, context.spec.settings["threads"], context.plan.card.counts
     below = plan.upstream(context.family)[plan.encoder(context.family)]
@@ -41,7 +40,7 @@ def run(context: Context) -> dict[str, Any]:
         for number, (start, n) in enumerate(ranges(counts[split], IMAGES_PER_JOB))
     ]
     ray_cluster.each("components.training.latents:encode", requests, cpus=threads, gpus=context.gpus)
-    return {"latents": {split: counts[split] for split in SPLITS}}
+    return LatentsResult(latents={split: counts[split] for split in SPLITS})
 
 
 STAGE = Stage("latents", "family", spec, run, families)

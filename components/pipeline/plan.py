@@ -74,7 +74,7 @@ class Plan:
         return f"{self.extractor_kind}-{self.experiment.evaluate.extractor_epochs}"
 
     @property
-    def evaluate_settings(self) -> dict[str, Any]:
+    def evaluate_settings(self) -> Mapping[str, Any]:
         """The section `evaluate`, with nothing left to choose."""
         return self.experiment.evaluate.model_dump() | {"extractor": self.extractor_kind}
 
@@ -87,7 +87,7 @@ class Plan:
 
     # Families.
 
-    def family_settings(self, family: str) -> dict[str, Any]:
+    def family_settings(self, family: str) -> Mapping[str, Any]:
         """A family's own settings."""
         return {name: value for name, value in self.experiment.families[family].items() if name != "train"}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from components.common.paths import home
 from components.data.card import DatasetCard
 from components.data.local import snapshot_folder
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
+from components.records.stages import PreparedData, PrepareResult
 from components.stages.spec import Spec
 from components.store import Store
 
@@ -21,12 +21,13 @@ def spec(plan: Plan) -> Spec:
     return Spec("prepare", {"name": plan.experiment.data.name}, {}, data=plan.version)
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> PrepareResult:
     """Put an immutable copy of the data into the store."""
     snapshot = snapshot_folder(home(), context.plan.version)
     store_data(snapshot, context.attempt)
     card = DatasetCard.read(snapshot)
-    return {"data": card.model_dump(include={"name", "title", "counts", "labels"})}
+    described = card.model_dump(include={"name", "title", "counts", "labels"})
+    return PrepareResult(data=PreparedData(**described))
 
 
 def store_data(snapshot: Path, folder: Store) -> None:

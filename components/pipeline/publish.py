@@ -10,6 +10,7 @@ from components.common.hashing import sha256
 from components.common.paths import home
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
+from components.records.stages import PublishResult, ReportResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 from components.store import Store, open_store
@@ -22,7 +23,7 @@ def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec
     return plan.spec("publish", settings, code("components.pipeline.publish"), upstream)
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> PublishResult:
     """Copy all files; list them with sizes and hashes in manifest.json."""
     url, store, run_id = context.plan.experiment.publish.url, context.store, context.run_id
     folder = (open_store(url, home()) if url else store.child("published")).child(run_id)
@@ -40,15 +41,15 @@ def run(context: Context) -> dict[str, Any]:
         for file in model.find():
             if file != "result.json":
                 put(model, file, f"models/{family}/{file}")
-    if page := context.read("report")["page"]:
+    if page := context.read("report", ReportResult).page:
         pages = store.child(os.path.dirname(page))
         for file in pages.find():
             put(pages, file, f"report/{file}")
     lineage = store.read_json(f"runs/{run_id}/run.json")["lineage"]
     manifest = {"schema": 1, "run_id": run_id, "lineage": lineage, "files": files}
     folder.write_json("manifest.json", manifest)
-    elsewhere = {} if url else {"elsewhere": [f"published/{run_id}/manifest.json"]}
-    return {"published": run_id, "files_published": len(files)} | elsewhere
+    elsewhere = [] if url else [f"published/{run_id}/manifest.json"]
+    return PublishResult(published=run_id, files_published=len(files), elsewhere=elsewhere)
 
 
 STAGE = Stage("publish", "run", spec, run, on_cluster=False)

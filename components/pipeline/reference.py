@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from components.cluster import ray_cluster
 from components.common.chunks import ranges
 from components.pipeline import extractor, prepare
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
+from components.records.stages import ReferenceResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 
@@ -23,14 +22,16 @@ def spec(plan: Plan) -> Spec:
     return plan.spec("reference", settings, code("components.evaluation.jobs"), upstream)
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> ReferenceResult:
     """Extract the features of all splits side by side, then evaluate real images against real images."""
     threads, counts = context.spec.settings["threads"], context.plan.card.counts
     places = context.places(f"{context.folder}/parts", threads)
     looks = [(places, split, *r) for split, n in counts.items() for r in ranges(n, IMAGES_PER_JOB)]
     ray_cluster.each("components.evaluation.jobs:extract_features", looks, cpus=threads)
     arguments = (places, context.folder, context.spec.settings["samples"])
-    result = ray_cluster.call("components.evaluation.jobs:reference", *arguments, cpus=threads)
+    result: ReferenceResult = ray_cluster.call(
+        "components.evaluation.jobs:reference", *arguments, cpus=threads
+    )
     context.attempt.delete("parts")
     return result
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
+from components.records.stages import ReportResult
 from components.report import build_run
 from components.stages.code_digest import code
 from components.stages.spec import Spec
@@ -19,10 +19,10 @@ def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec
     return plan.spec("report", {"failed": dict(failed)}, digests, upstream)
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> ReportResult:
     """Build the page."""
     page = build_run(context.store, context.run_id)
-    return {"page": page, "elsewhere": [page]}
+    return ReportResult(page=page, elsewhere=[page])
 
 
 STAGE = Stage("report", "run", spec, run, on_cluster=False)

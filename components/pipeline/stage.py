@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from components.evaluation.requests import EvaluationPaths
 from components.pipeline.plan import Plan
+from components.records.base import StageResult
 from components.stages import cache
 from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store
+
+Result = TypeVar("Result", bound=StageResult)
 
 Scope = Literal["data", "family", "sweep", "run"]
 """How often a stage is done: once for the data, for each family, for the family that is searched, or once at
@@ -69,9 +72,9 @@ class Context:
         """The folder of a finished stage, relative to the store's root."""
         return self.results[name].uri
 
-    def read(self, name: str) -> dict[str, Any]:
-        """The result.json of a finished stage."""
-        return cache.read(self.store, self.results[name])
+    def read(self, name: str, record: type[Result]) -> Result:
+        """The result of a finished stage, from its result.json."""
+        return record.model_validate(cache.read(self.store, self.results[name]))
 
     def places(self, parts: str, threads: int) -> EvaluationPaths:
         """Where evaluation jobs find the data, the extractor, the reference and the encoded captions."""
@@ -104,7 +107,7 @@ class Stage:
     name: str
     scope: Scope
     spec: Callable[..., Spec]
-    run: Callable[[Context], dict[str, Any]]
+    run: Callable[[Context], StageResult]
     families: Callable[[Plan], Sequence[str]] = field(default=lambda plan: list(plan.experiment.families))
     applies: Callable[[Plan], bool] = field(default=lambda plan: True)
     on_cluster: bool = True
@@ -124,7 +127,7 @@ class Stage:
     ) -> Done:
         """The stage's result, found in the store or computed now; `on_wait` if another run is at work."""
 
-        def body(attempt: Store, number: int) -> dict[str, Any]:
-            return self.run(Context(store, plan, spec, attempt, number, results, run_id))
+        def body(attempt: Store, number: int) -> Mapping[str, Any]:
+            return self.run(Context(store, plan, spec, attempt, number, results, run_id)).to_json()
 
         return cache.run(store, spec, body, run_id=run_id, on_wait=on_wait)

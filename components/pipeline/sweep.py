@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from components.cluster import ray_cluster
 from components.families.catalogue import module_of
 from components.pipeline import extractor, reference, train
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
+from components.records.stages import SearchResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 from components.training.checkpoint import KEEP
@@ -55,7 +55,7 @@ def spec(plan: Plan, family: str) -> Spec:
     return plan.spec("sweep", settings, digests, trial.upstream, family)
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> SearchResult:
     """Search, with the seed of the experiment's training."""
     ray_cluster.connect()  # before the next line imports Ray, which reads its environment once
     from components.tuning.sweep import SweepRequest, sweep
@@ -65,7 +65,8 @@ def run(context: Context) -> dict[str, Any]:
     request = SweepRequest(
         context.attempt, plan.searched, plan.experiment.sweep, training.seed, training.select
     )
-    return {"swept": sweep(request, trial_context(context), lambda log: show(context, log)).to_json()}
+    result = sweep(request, trial_context(context), lambda log: show(context, log))
+    return SearchResult(swept=result)
 
 
 def show(context: Context, log: TrialLog) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from components.families.catalogue import module_of
 from components.pipeline import captions, extractor, prepare, reference
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.records.names import RESULT
+from components.records.stages import TrainResult
 from components.records.training import TrainingResult
 from components.stages.cache import Done, read
 from components.stages.code_digest import code
@@ -59,12 +58,12 @@ def request(context: Context) -> TrainRequest:
     )
 
 
-def run(context: Context) -> dict[str, Any]:
+def run(context: Context) -> TrainResult:
     """Train; a restart of the same attempt continues from its newest checkpoint."""
     job = request(context)
     ray_train.fit(job, f"{context.family}-{context.spec.key}-{context.number}")
-    trained = context.attempt.read_json(RESULT)
-    return {"trained": trained, "work_seconds": trained["work_seconds"], "workers": job.settings.workers}
+    trained = TrainingResult.model_validate(context.attempt.read_json(RESULT))
+    return TrainResult(trained=trained, work_seconds=trained.work_seconds, workers=job.settings.workers)
 
 
 def result(store: Store, done: Done) -> TrainingResult:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.records.analysis import PictureFile, Sheet
-from components.records.base import Number, Record
+from components.records.base import Number, Record, StageResult
 from components.records.evaluation import Metrics
 
 
@@ -41,8 +41,7 @@ class Ablations(Record):
     ways: dict[str, Sheet] = {}
 
 
-class AblationResult(Record):
+class AblationResult(StageResult):
     """The result of the stage `ablation`."""
 
     studied: Ablations
-    work_seconds: Number = None

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, PositiveInt
 
-from components.records.base import Number, Record
+from components.records.base import Number, Record, StageResult
 
 PictureFile = Annotated[str, Field(pattern=r"^[\w-]+\.webp$")]  # in the stage's folder
 
@@ -104,15 +104,13 @@ class LatentAnalysis(Record):
     n: dict[str, int] = {}
 
 
-class LatentAnalysisResult(Record):
+class LatentAnalysisResult(StageResult):
     """The result of the stage `latent_analysis`."""
 
     used: LatentAnalysis
-    work_seconds: Number = None
 
 
-class AnomalyModelsResult(Record):
+class AnomalyModelsResult(StageResult):
     """The result of the stage `anomaly_models`: the model's folder by the class that it has not seen."""
 
     anomaly_models: dict[str, str]
-    work_seconds: Number = None

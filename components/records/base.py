@@ -66,3 +66,10 @@ def _valid(validate: Validate, value: Any, otherwise: Any) -> Any:
         return validate(value)
     except ValidationError:
         return otherwise
+
+
+class StageResult(Record):
+    """What the body of a stage returns: its part of result.json."""
+
+    work_seconds: Number = None  # spent computing; None: all of the stage's seconds
+    elsewhere: list[str] = []  # files of the result outside of its folder

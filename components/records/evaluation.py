@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from components.records.base import Number, Record
+from components.records.extractor import ExtractorIdentity
 from components.records.training import Averages, Point, Selection
 
 Recipe = dict[str, str | int | float | bool | None]
@@ -58,6 +59,28 @@ class Neighbours(Record):
     columns: int | None = None
     count: int | None = None
     resolution: int | None = None
+
+
+class ReferenceData(Record):
+    """The data set of a reference."""
+
+    name: str
+    title: str
+    resolution: int
+    channels: int
+    labels: list[str] | None = None
+    hash: str  # of its version
+
+
+class ReferenceInfo(Record):
+    """reference.json: what images are compared with."""
+
+    data: ReferenceData
+    images: Mapping[str, int]  # by split
+    closest: float  # the distance to a training image up to which a sample counts as memorised
+    extractor: ExtractorIdentity
+    n: int  # images of the real baselines below
+    real_baselines: Mapping[str, Mapping[str, Mapping[str, float]]] = {}  # by split, images and metric
 
 
 class RealImages(Record):

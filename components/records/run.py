@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from components.common.errors import InputError
-from components.records.base import Number, Record
+from components.records.base import Number, Record, StageResult
 from components.records.evaluation import Evaluation, Metrics
 
 FINISHED = ("ran", "cached")  # states of a stage that has its result
@@ -82,13 +83,13 @@ class Lineage(Record):
     commit: str | None = None
     dirty: bool | None = None
     data: DataLineage = DataLineage()
-    config: dict[str, Any] = {}
+    config: Mapping[str, Any] = {}
     config_hash: str | None = None
     versions: dict[str, str | None] = {}
     hardware: Hardware | None = None
 
     @property
-    def families(self) -> dict[str, Any]:
+    def families(self) -> Mapping[str, Any]:
         """The section `families` of the configuration."""
         families = self.config.get("families")
         return families if isinstance(families, dict) else {}
@@ -135,7 +136,7 @@ class TableRow(Record):
     rank: int | str | None = None  # text: why there is none
 
 
-class Comparison(Record):
+class Comparison(StageResult):
     """All results of a run, and the table of them: the result of the stage that compares."""
 
     results: list[FamilyResult] = []

@@ -9,12 +9,13 @@ the first extractor is pinned, and only `atelier extractor retrain` replaces it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from components.store import Store, numbered
 
-Pin = dict[str, Any]
+Pin = Mapping[str, Any]
 """number, key (of the extractor stage), hash (of the extractor), data (the version it was trained on),
 run_id, pinned (UTC), reason."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def environment() -> Environment:
     return env
 
 
-def _write(store: Store, folder: str, template: str, page: dict[str, Any]) -> str:
+def _write(store: Store, folder: str, template: str, page: Mapping[str, Any]) -> str:
     """Write a page and, first, the scripts and the style sheet that it includes; returns the page's path."""
     html = environment().get_template(template).render(page)
     for name in [name for name in ASSETS if f'"{name}"' in html]:

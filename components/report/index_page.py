@@ -20,7 +20,7 @@ NUMBERS = ("value", "low", "high", "real_baseline")  # of a judged metric
 RECIPE = ("n", "extractor", "extractor_hash", "split", "better", "comparability")  # in short
 
 
-def summary(run_id: str, run: RunSummary | None) -> dict[str, Any]:
+def summary(run_id: str, run: RunSummary | None) -> Mapping[str, Any]:
     """A run as a line of the index; one whose manifest cannot be read says so."""
     run, status = run or RunSummary(run_id=run_id), run.status if run else "unreadable"
     costs, data = ("family", "task", "parameters", "train_seconds", "samples_per_second"), run.lineage.data
@@ -41,13 +41,13 @@ def summary(run_id: str, run: RunSummary | None) -> dict[str, Any]:
     }
 
 
-def _in_short(metrics: Metrics) -> dict[str, dict[str, Any]]:
+def _in_short(metrics: Metrics) -> dict[str, Mapping[str, Any]]:
     """Metrics without their recipes and classes: the run's own page has those."""
     keys = (*NUMBERS, *RECIPE, "note")
     return {name: {key: getattr(metric, key) for key in keys} for name, metric in metrics.items()}
 
 
-def index_page(store: Store) -> dict[str, Any]:
+def index_page(store: Store) -> Mapping[str, Any]:
     """All runs, newest first."""
     ids = store.list("runs")
     with ThreadPoolExecutor(1 if store.is_local else 16) as pool:
@@ -57,7 +57,7 @@ def index_page(store: Store) -> dict[str, Any]:
     return {"schema": 1, "runs": lines}
 
 
-def compact(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def compact(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The lines of the index for its page: the main measures, their recipes said once for a thousand runs."""
     recipes: dict[str, int] = {}
 

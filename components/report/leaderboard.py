@@ -258,7 +258,7 @@ def verdict(status: str, results: Sequence[ResultHead], families: int, failed: S
     return " ".join([opening, *filter(None, map(_leader, groups(results)))])
 
 
-def leaders(results: Sequence[ResultHead]) -> list[dict[str, Any]]:
+def leaders(results: Sequence[ResultHead]) -> list[Mapping[str, Any]]:
     """The first of each task among those that may be compared: family, metric and value."""
     return [
         {"family": fair[0].family, "metric": group.columns[0].name, "value": fair[0].cells[0].sort}

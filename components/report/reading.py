@@ -41,7 +41,7 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def read_json(store: Store, rel: str) -> dict[str, Any]:
+def read_json(store: Store, rel: str) -> Mapping[str, Any]:
     """A JSON object in the store; empty if it is missing, torn or something else."""
     try:
         value = store.read_json(rel)
@@ -77,7 +77,7 @@ class AttemptFolder:
     report: str
     stem: str
 
-    def read_json(self, name: str) -> dict[str, Any]:
+    def read_json(self, name: str) -> Mapping[str, Any]:
         """A JSON object in the folder; empty if it is missing, torn or something else."""
         return read_json(self.store, f"{self.path}/{name}")
 

@@ -101,7 +101,7 @@ def family_view(
     )
 
 
-def timeline(run: RunManifest) -> list[dict[str, Any]]:
+def timeline(run: RunManifest) -> list[Mapping[str, Any]]:
     """The stages without what only the lineage needs."""
     names = ("name", "family", "state", "started", "ended", "seconds", "work_seconds", "cached_from", "error")
     return [{name: getattr(stage, name) for name in names} for stage in run.stages]
@@ -156,7 +156,7 @@ def verdict(run: RunManifest, results: Sequence[FamilyResult], swept: Sequence[S
     return " ".join(parts)
 
 
-def run_page(store: Store, run_id: str) -> dict[str, Any]:
+def run_page(store: Store, run_id: str) -> Mapping[str, Any]:
     """All that the page of a run shows. Copies the images it needs into the report's folder."""
     run, report = read_run(store, run_id), f"runs/{run_id}/report"
     results = results_of(store, run, report)
@@ -198,7 +198,7 @@ def inlined(
     entries: Sequence[FamilyView],
     swept: Sequence[SweepSection],
     report: str,
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """What the script of the page draws."""
     return {
         "kind": "run",

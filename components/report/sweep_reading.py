@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,7 +33,7 @@ def _section(store: Store, run: RunManifest, stage: StageEntry, report: str) -> 
     return section_of(stage.family or "", swept, confirmation, running, pictures, resolution)
 
 
-def _content(store: Store, stage: StageEntry | None, file: str) -> dict[str, Any]:
+def _content(store: Store, stage: StageEntry | None, file: str) -> Mapping[str, Any]:
     """Return a file that a stage's attempt has left; empty if there is none."""
     folder = folder_of(store, stage, "")
     return folder.read_json(file) if folder else {}

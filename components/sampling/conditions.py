@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from models.family import Batch, DataSpec
 
 
 def conditions_of(
-    family: str, config: dict[str, Any], card: DataSpec, data: DatasetCard, split: Split
+    family: str, config: Mapping[str, Any], card: DataSpec, data: DatasetCard, split: Split
 ) -> dict[str, Any]:
     """Return the conditions of a family's evaluated samples, as arguments of `generate`.
 

@@ -16,6 +16,7 @@ from torch import nn
 from components.common.chunks import CHUNK
 from components.data.dataset import Split, to_float, to_uint8
 from components.metrics.image_pairs import squared_errors
+from components.records.model import ReconstructionErrors
 from components.sampling.generate import eval_mode
 from models.family import Batch
 
@@ -23,13 +24,13 @@ STORED_ERRORS = 1000  # at most, with a model
 MEASURE = "mean square error of pixels in [0, 1]"
 
 
-def validation_errors(generator: nn.Module, validation: Split, device: str) -> dict[str, Any]:
+def validation_errors(generator: nn.Module, validation: Split, device: str) -> ReconstructionErrors:
     """Return the errors of validation images in ascending order, as stored with a model."""
     rows = np.arange(min(len(validation), STORED_ERRORS))
     labels = None if validation.labels is None else np.asarray(validation.labels[rows])
     errors = np.sort(errors_of(generator, validation.images[rows], labels, device))
     values = [float(f"{error:.6g}") for error in errors]
-    return {"measure": MEASURE, "split": "validation", "n": len(rows), "values": values}
+    return ReconstructionErrors(measure=MEASURE, split="validation", n=len(rows), values=values)
 
 
 @torch.no_grad()

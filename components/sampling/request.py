@@ -13,6 +13,8 @@ from components.common.errors import InputError
 from components.data.text import encoder as text_encoder
 from components.data.text.encoded import LONGEST, EncodedCaptions, SplitCaptions
 from components.families.catalogue import conditions, task_of
+from components.records.captions import EncoderIdentity
+from components.records.model import ModelConfig
 from components.sampling.read_image import one_image, one_mask
 from models.family import DataSpec, Generator, SourceShape
 
@@ -43,15 +45,15 @@ class SampleOptions:
 
 
 def sampling_inputs(
-    options: SampleOptions, n: int, generator: Generator, card: DataSpec, described: dict[str, Any]
+    options: SampleOptions, n: int, generator: Generator, card: DataSpec, model: ModelConfig
 ) -> dict[str, Any]:
     """Return the conditions of `n` samples, as arguments of `generate`.
 
     Raises:
         InputError: the model does not support an option, or needs one that is missing.
     """
-    kinds = conditions(described["family"], described["config"], card)
-    inputs = _from_image(options, n, generator, card, described)
+    kinds = conditions(model.family, model.config, card)
+    inputs = _from_image(options, n, generator, card, model)
     if options.label is not None and "label" not in kinds:
         raise InputError(f"--label {options.label}: this model was trained without labels")
     if len(options.prompts) > n:
@@ -66,21 +68,21 @@ def sampling_inputs(
             "captions"
         )
     if options.label is not None:
-        inputs["labels"] = class_number(options.label, described.get("labels"), card)
+        inputs["labels"] = class_number(options.label, model.labels, card)
     elif "label" in kinds and options.source is None:
         inputs["labels"] = np.arange(n) % card.num_classes
-    elif "label" in kinds and not described["config"].get("condition_dropout"):
+    elif "label" in kinds and not model.config.get("condition_dropout"):
         raise InputError("--source: this model always needs a label; name the image's with --label")
-    if "text" in kinds:
-        inputs["text"] = prompted(options.prompts, n, described["encoder"])
+    if "text" in kinds and model.encoder:
+        inputs["text"] = prompted(options.prompts, n, model.encoder)
     return inputs
 
 
 def _from_image(
-    options: SampleOptions, n: int, generator: Generator, card: DataSpec, described: dict[str, Any]
+    options: SampleOptions, n: int, generator: Generator, card: DataSpec, model: ModelConfig
 ) -> dict[str, Any]:
     """Return the image and mask, repeated for `n` samples; empty for a family that samples from noise."""
-    name, task = described["family"], task_of(described["family"])
+    name, task = model.family, task_of(model.family)
     generates = task.made_from == "noise"
     if options.mask is not None and not hasattr(generator, "masked"):
         raise InputError(f"--mask {options.mask}: {name} cannot fill in parts of an image")
@@ -90,15 +92,15 @@ def _from_image(
         if generates:
             return {}
         raise InputError(f"{name} {task.verb} images: name one with --source FILE")
-    if generates and "strength" not in described["config"]:
+    if generates and "strength" not in model.config:
         raise InputError(f"{name} samples from noise alone: it takes no --source")
-    if generates and described["config"]["strength"] == 1:
+    if generates and model.config["strength"] == 1:
         raise InputError("--source: set the noise to add to it with --strength, above 0 and below 1")
 
     smaller = SourceShape(card.channels, getattr(generator, "source_resolution", card.resolution))
     shape = card.source or smaller
     source_card = DataSpec(shape.channels, shape.resolution)
-    image = one_image(options.source, source_card, described.get("background"), exact=task.smaller_source)
+    image = one_image(options.source, source_card, model.background, exact=task.smaller_source)
     kind = "sources" if card.source or task.smaller_source else "images"
     inputs = {kind: np.repeat(image[None], n, axis=0)}
     if options.mask is not None:
@@ -106,7 +108,7 @@ def _from_image(
     return inputs
 
 
-def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> SplitCaptions:
+def prompted(prompts: Sequence[str], n: int, encoder: EncoderIdentity) -> SplitCaptions:
     """Return the encoded prompts, in turn, for `n` images; empty captions without prompts.
 
     Raises:
@@ -115,12 +117,14 @@ def prompted(prompts: Sequence[str], n: int, encoder: dict[str, Any]) -> SplitCa
     if not prompts:
         return SplitCaptions(EncodedCaptions.nothing(), np.zeros(n, np.int64))
 
-    installed = text_encoder.identity().items()
+    installed = dict(text_encoder.identity())
     if differences := [
-        f"{key} {encoder.get(key)} is {value} here" for key, value in installed if encoder.get(key) != value
+        f"{key} {getattr(encoder, key)} is {value} here"
+        for key, value in installed.items()
+        if getattr(encoder, key) != value
     ]:
         raise InputError(
-            f"this model was trained with the text encoder {encoder['name']}, and this version of Atelier "
+            f"this model was trained with the text encoder {encoder.name}, and this version of Atelier "
             "has another: " + ", ".join(differences)
         )
     table = text_encoder.encode(prompts)

@@ -32,9 +32,9 @@ def sample_to_file(
     """
     check_picture(output, n)
     options = options or SampleOptions()
-    generator, card, described = load_model(model, options.settings)
+    generator, card, config = load_model(model, options.settings)
     images = generate.draw(
-        generator, card, n=n, seed=seed, **sampling_inputs(options, n, generator, card, described)
+        generator, card, n=n, seed=seed, **sampling_inputs(options, n, generator, card, config)
     )
     write_picture(images, output)
     return images

@@ -77,7 +77,7 @@ def claimed(store: Store, spec: Spec) -> bool:
     return store.exists(f"{spec.uri}/_SUCCESS")
 
 
-def latest(store: Store, spec: Spec) -> dict[str, Any] | None:
+def latest(store: Store, spec: Spec) -> Mapping[str, Any] | None:
     """Return the spec of the newest result of the same stage and family; None if there is none."""
     results: list[tuple[float, dict[str, Any]]] = []
     for key in store.list(f"store/{spec.stage}"):
@@ -96,7 +96,7 @@ def latest(store: Store, spec: Spec) -> dict[str, Any] | None:
 def run(
     store: Store,
     spec: Spec,
-    body: Callable[[Store, int], dict[str, Any]],
+    body: Callable[[Store, int], Mapping[str, Any]],
     *,
     run_id: str,
     force: bool = False,
@@ -139,7 +139,7 @@ def run(
         result = body(attempt, number)
         seconds = time.time() - started
         stage_lease.check()
-        _complete(folder, attempt, number, {"work_seconds": seconds} | result, spec, run_id, started, seconds)
+        _complete(folder, attempt, number, result, spec, run_id, started, seconds)
     done = finished(store, spec)
     if done is None:
         raise RunError(
@@ -148,7 +148,7 @@ def run(
     return Done(**{**vars(done), "state": "ran"})
 
 
-def read(store: Store, done: Done) -> dict[str, Any]:
+def read(store: Store, done: Done) -> Mapping[str, Any]:
     """Return a stage's result.json."""
     return store.read_json(f"{done.uri}/result.json")
 
@@ -166,7 +166,7 @@ def _complete(
     folder: Store,
     attempt: Store,
     number: int,
-    result: dict[str, Any],
+    result: Mapping[str, Any],
     spec: Spec,
     run_id: str,
     started: float,
@@ -183,6 +183,7 @@ def _complete(
         "ended": time.time(),
         "seconds": seconds,
         **result,
+        "work_seconds": seconds if result.get("work_seconds") is None else result["work_seconds"],
         "files": inventory(attempt),
     }
     attempt.write_json("result.json", complete)
@@ -190,7 +191,7 @@ def _complete(
     folder.write_json("_SUCCESS", {"attempt": number, "sha256": sha256(data)})
 
 
-def inventory(attempt: Store) -> list[dict[str, Any]]:
+def inventory(attempt: Store) -> list[Mapping[str, Any]]:
     """Return path, size and hash of every file of the result."""
     paths = [path for path in attempt.find() if path != "result.json" and not path.startswith(TEMPORARY)]
     contents = ((path, attempt.read_bytes(path)) for path in paths)

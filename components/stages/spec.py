@@ -26,7 +26,7 @@ class Spec:
     device: str = "cpu"
     pinned: str | None = None  # the key of a result to use regardless of the current settings and code
 
-    def canonical(self) -> dict[str, Any]:
+    def canonical(self) -> Mapping[str, Any]:
         """Return the content of the hash; it is stored with the result to explain changes."""
         return {
             "schema": SCHEMA,

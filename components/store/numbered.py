@@ -31,7 +31,7 @@ def create(folder: Store, number: int, content: Mapping[str, Any]) -> bool:
     return folder.create(name(number), json.dumps(content, indent=1).encode())
 
 
-def append(folder: Store, after: int, content: Mapping[str, Any]) -> dict[str, Any]:
+def append(folder: Store, after: int, content: Mapping[str, Any]) -> Mapping[str, Any]:
     """Write `content` as number `after` + 1 and return it, or the content of a faster writer."""
     number = after + 1
     create(folder, number, {"number": number, **content})
@@ -39,6 +39,6 @@ def append(folder: Store, after: int, content: Mapping[str, Any]) -> dict[str, A
     return written
 
 
-def read_all(folder: Store) -> list[dict[str, Any]]:
+def read_all(folder: Store) -> list[Mapping[str, Any]]:
     """Return the contents of all numbers, ascending."""
     return [folder.read_json(name(number)) for number in numbers(folder)]

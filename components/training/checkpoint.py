@@ -9,11 +9,13 @@ from __future__ import annotations
 import io
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from components.store import Store
+from components.training.state import State
 
 NAME = re.compile(r"step-(\d+)(?:-a(\d+))?\.pt$")
 KEEP = 2  # the newest may be unreadable after a crash of the machine
@@ -35,14 +37,14 @@ def suffix(attempt: int) -> str:
     return f"-a{attempt}" if attempt > 1 else ""
 
 
-def encode(state: dict[str, Any]) -> bytes:
+def encode(state: Mapping[str, Any]) -> bytes:
     """Return the bytes of a checkpoint."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
 
 
-def decode(data: bytes, device: torch.device | str = "cpu") -> dict[str, Any]:
+def decode(data: bytes, device: torch.device | str = "cpu") -> State:
     """Return the state in `data`, without running code from it."""
     return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
 
@@ -53,13 +55,13 @@ def checkpoint_ids(folder: Store) -> list[CheckpointId]:
     return sorted((int(match[2] or 1), int(match[1])) for match in matches if match)
 
 
-def load(folder: Store, checkpoint_id: CheckpointId, device: torch.device | str = "cpu") -> dict[str, Any]:
+def load(folder: Store, checkpoint_id: CheckpointId, device: torch.device | str = "cpu") -> State:
     """Load the state of a checkpoint."""
     attempt, step = checkpoint_id
     return decode(folder.read_bytes(name(step, attempt)), device)
 
 
-def newest(folder: Store, device: torch.device | str = "cpu") -> dict[str, Any] | None:
+def newest(folder: Store, device: torch.device | str = "cpu") -> State | None:
     """Load the newest readable checkpoint in an attempt's folder; return None if there is none."""
     for checkpoint_id in reversed(checkpoint_ids(folder)):
         try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from components.data.card import DatasetCard
 from components.data.dataset import Split, open_sharded_array, open_split
 from components.data.text.encoded import ENCODER
 from components.families.artifact import load_model
 from components.families.catalogue import card_for
+from components.records.captions import CaptionEncoder
+from components.records.model import ModelConfig
 from components.store import Store
 from components.training.request import TrainRequest
 from models.family import DataSpec, Generator
@@ -26,8 +27,8 @@ class Inputs:
     training: Split
     validation: Split
     upstream: Mapping[str, Generator]
-    upstream_configs: Mapping[str, dict[str, Any]]  # the config.json of each of these
-    encoder: dict[str, Any] | None  # of captions; None unless the family is text-conditional
+    upstream_configs: Mapping[str, ModelConfig]  # the config.json of each of these
+    encoder: CaptionEncoder | None  # of captions; None unless the family is text-conditional
 
 
 def open_inputs(job: TrainRequest) -> Inputs:
@@ -46,7 +47,9 @@ def open_inputs(job: TrainRequest) -> Inputs:
         validation=opened["validation"],
         upstream={name: generator for name, (generator, _, _) in models.items()},
         upstream_configs={name: config for name, (_, _, config) in models.items()},
-        encoder=store.read_json(f"{job.captions}/{ENCODER}") if card.text else None,
+        encoder=CaptionEncoder.model_validate(store.read_json(f"{job.captions}/{ENCODER}"))
+        if card.text
+        else None,
     )
 
 

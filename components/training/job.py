@@ -37,7 +37,7 @@ from components.training.protocols import Report
 from components.training.request import TrainRequest
 from components.training.result import Outcome, write_result
 from components.training.run_log import RunLog
-from components.training.state import Trained
+from components.training.state import State, Trained
 from components.training.trainer import Trainer
 from components.training.validation import validation_batches
 from models.family import Family, Generator
@@ -81,7 +81,7 @@ def build_family(job: TrainRequest, inputs: Inputs) -> Family:
     return build(job.family, job.config, inputs.card, inputs.upstream, job.settings)
 
 
-def newest_checkpoint(attempt: Store, group: Group) -> dict[str, Any] | None:
+def newest_checkpoint(attempt: Store, group: Group) -> State | None:
     """Return, on all processes, the newest checkpoint that the first process can read."""
     state = checkpoint.newest(attempt, group.device)
     newest = checkpoint_id(state) if state else None
@@ -89,7 +89,7 @@ def newest_checkpoint(attempt: Store, group: Group) -> dict[str, Any] | None:
     return state if agreed == newest else checkpoint.load(attempt, agreed, group.device)
 
 
-def checkpoint_id(state: dict[str, Any]) -> checkpoint.CheckpointId:
+def checkpoint_id(state: State) -> checkpoint.CheckpointId:
     """Return the attempt and step of a state."""
     return state["control"]["attempt"], state["control"]["step"]
 

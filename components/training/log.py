@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import nn
 
@@ -11,7 +10,7 @@ from components.records.health import HealthEvent, Monitoring
 from components.training import checkpoint
 from components.training.checkpoint import CheckpointId
 from components.training.health.probe import Probe
-from components.training.state import Trained
+from components.training.state import State, Trained
 from components.training.trainer import Trainer
 from models.family import Terms
 
@@ -40,9 +39,9 @@ class Log:
     def event(self, event: HealthEvent, generator: nn.Module) -> None:
         """Record a diagnosis with the fixed-seed samples at its step."""
 
-    def load(self, checkpoint_id: CheckpointId) -> dict[str, Any]:
+    def load(self, checkpoint_id: CheckpointId) -> State | None:
         """Return the state of a checkpoint; used in the first process only."""
-        return {}
+        return None
 
     def go_back(self, step: int, attempt: int) -> None:
         """Begin a later attempt after `step` steps."""
@@ -58,7 +57,7 @@ class Log:
         """Return a stored snapshot."""
         return {}
 
-    def save(self, step: int, state: dict[str, Any]) -> str:
+    def save(self, step: int, state: State) -> str:
         """Store a checkpoint and all rows so far; return its name."""
         return checkpoint.name(step, state["control"]["attempt"])
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Container, Sequence
-from typing import Any
 
 import torch
 
@@ -23,7 +22,7 @@ from components.training.health.events import event, stopped
 from components.training.log import Log
 from components.training.protocols import Report, Source
 from components.training.schedule import grid_steps
-from components.training.state import Trained
+from components.training.state import State, Trained
 from components.training.trainer import Trainer
 from models.family import Batch
 
@@ -34,7 +33,7 @@ def train(
     log: Log,
     *,
     validation: Sequence[Batch] = (),
-    resume: dict[str, Any] | None = None,
+    resume: State | None = None,
     report: Report = lambda step, metrics, checkpoint: None,
     stop_at: int | None = None,
 ) -> Trained:
@@ -82,7 +81,7 @@ def train(
     return Trained(control, trainer.images, control.step == settings.steps or control.stopped, row)
 
 
-def start(trainer: Trainer, log: Log, resume: dict[str, Any] | None) -> None:
+def start(trainer: Trainer, log: Log, resume: State | None) -> None:
     """Draw the first snapshot, or load the state to resume from."""
     if resume is None:
         snapshot(trainer, log)

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from components.training import checkpoint
 from components.training.checkpoint import CheckpointId
+from components.training.state import TracksState
 from models.family import Terms
 
 TRACKED = (0.05, 0.10)  # sigma_rel of the tracked averages, as in the paper
@@ -115,14 +115,14 @@ class PowerFunctionEMAs:
         self.moments.append((attempt, step))
         return self.moments[-1]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> TracksState:
         """Return the averages and the ids of snapshots, for a checkpoint."""
         return {"moments": list(self.moments), "parameters": flat(self.parameters)}
 
     @torch.no_grad()
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: TracksState) -> None:
         """Continue from the result of `state`."""
-        self.moments = [tuple(checkpoint_id) for checkpoint_id in state["moments"]]
+        self.moments = [(attempt, step) for attempt, step in state["moments"]]
         for name, parameter in flat(self.parameters).items():
             parameter.copy_(state["parameters"][name])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +15,8 @@ class TrainRequest:
     """A training job as plain JSON values."""
 
     family: str
-    config: dict[str, Any]  # of the family
-    train: dict[str, Any]
+    config: Mapping[str, Any]  # of the family
+    train: Mapping[str, Any]
     data: str  # folder of the prepared data, in the store
     attempt: str  # folder of the attempt, in the store
     store: str  # URL

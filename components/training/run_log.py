@@ -21,6 +21,7 @@ from components.training.checkpoint import CheckpointId
 from components.training.health.events import event_name
 from components.training.health.probe import Probe
 from components.training.log import Log
+from components.training.state import State
 from models.family import Terms
 
 PROGRESS_SECONDS = 1.0  # between two updates of progress.json
@@ -85,7 +86,7 @@ class RunLog(Log):
         text = json.dumps(event.to_json(), allow_nan=False)
         self.uploader.put(text.encode(), f"{event_name(event.attempt, event.step)}.json")
 
-    def load(self, checkpoint_id: CheckpointId) -> dict[str, Any]:
+    def load(self, checkpoint_id: CheckpointId) -> State:
         """Return the state of a checkpoint, once its upload is complete."""
         self.uploader.flush()
         return checkpoint.load(self.attempt, checkpoint_id)
@@ -109,7 +110,7 @@ class RunLog(Log):
             self._store_rows(self.rows[-1]["step"])
         self.resume_at(step, attempt)
 
-    def save(self, step: int, state: dict[str, Any]) -> str:
+    def save(self, step: int, state: State) -> str:
         """Store a checkpoint and the rows before it, delete unneeded checkpoints, and return its name."""
         control = state["control"]
         self._store_rows(step)

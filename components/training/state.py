@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
+
+from torch import Tensor
 
 from components.records.health import HealthEvent, Treatment
 from components.records.training import Point
@@ -24,7 +26,7 @@ class Control:
     stopped: bool = False
     healthy: tuple[int, int] | None = None  # attempt and step of the last healthy checkpoint
     events: list[HealthEvent] = field(default_factory=list)  # diagnoses
-    changes: dict[str, Any] = field(default_factory=dict)  # settings of the family that treatments changed
+    changes: dict[str, object] = field(default_factory=dict)  # settings of the family that treatments changed
     curve: list[Point] = field(default_factory=list)  # step and metrics of every evaluated snapshot
 
     @classmethod
@@ -32,7 +34,7 @@ class Control:
         """Return the control from the result of `state`."""
         return cls(**{**state, "events": [HealthEvent(**event) for event in state["events"]]})
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Mapping[str, Any]:
         """Return plain values for a checkpoint."""
         return vars(self) | {"events": [event.to_json() for event in self.events]}
 
@@ -40,6 +42,33 @@ class Control:
     def treatments(self) -> list[Treatment]:
         """The treatments of the diagnoses so far."""
         return [event.treatment for event in self.events if event.treatment]
+
+
+class State(TypedDict):
+    """The content of a checkpoint: the state of all processes on which the next step depends."""
+
+    family: dict[str, Tensor]
+    optimizers: list[dict[str, Any]]  # in the order of the family's
+    ema: dict[str, Tensor]
+    best: dict[str, Tensor] | None
+    tracks: TracksState | None
+    shards: dict[int, dict[str, Tensor]]  # buffers by micro-batch
+    control: Mapping[str, Any]  # of Control.state
+    health: HealthState
+
+
+class TracksState(TypedDict):
+    """The tracked averages from which EMAs of other lengths are made."""
+
+    moments: list[tuple[int, int]]
+    parameters: dict[str, Tensor]
+
+
+class HealthState(TypedDict):
+    """The state of the health monitor: its detector and probe."""
+
+    doctor: Mapping[str, Any]
+    probe: Mapping[str, Tensor]
 
 
 @dataclass

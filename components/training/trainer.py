@@ -25,7 +25,7 @@ from components.training.health.monitor import HealthMonitor, sides_of
 from components.training.health.probe import Probe
 from components.training.protocols import Source
 from components.training.schedule import learning_rate
-from components.training.state import Control
+from components.training.state import Control, State
 from models.family import Batch, Family, Noise, Phase, Remedy, Terms
 from models.parts.layers import calibrate, has_batch_norm
 
@@ -270,7 +270,7 @@ class Trainer:
 
     # State.
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return the state of all processes on which the next step depends."""
         shards: dict[int, Terms] = {}
         for part in self.group.gather(self.buffers.state()):
@@ -308,7 +308,7 @@ class Trainer:
             )
         self.control.changes |= change
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: State) -> None:
         """Continue from the result of `state`."""
         if changes := state["control"]["changes"]:
             self.set_family(self.family.changed(changes))
@@ -317,7 +317,7 @@ class Trainer:
             optimizer.load_state_dict(saved)
         self.ema.generator.load_state_dict(state["ema"])
         self.best = state["best"]
-        if self.tracks:
+        if self.tracks and state["tracks"]:
             self.tracks.load_state(state["tracks"])
         self.buffers.load_state(state["shards"])
         self.control = Control.load(state["control"])
@@ -325,7 +325,7 @@ class Trainer:
         if self.probe and state["health"]["probe"]:
             self.probe.load_state(state["health"]["probe"])
 
-    def treat(self, event: HealthEvent, remedy: Remedy, state: dict[str, Any] | None) -> HealthEvent:
+    def treat(self, event: HealthEvent, remedy: Remedy, state: State | None) -> HealthEvent:
         """Go back to a healthy state with the family's settings changed; return the event with the treatment.
 
         Networks whose shapes do not change keep weights, averages and moments; the others start again, as all
@@ -360,7 +360,7 @@ class Trainer:
         self.monitor.detector.reset()
         return event
 
-    def load_compatible(self, state: dict[str, Any]) -> dict[str, bool]:
+    def load_compatible(self, state: State) -> dict[str, bool]:
         """Load the networks of a state that fit the family; return for each network whether it fits."""
         fits = compatible_networks(state["family"], self.family)
         compatible = {key: v for key, v in state["family"].items() if fits.get(key.split(".")[0], True)}
@@ -375,7 +375,7 @@ class Trainer:
         self.best = state["best"] if fits["generator"] else None
         if fits["generator"]:
             self.ema.generator.load_state_dict(state["ema"])
-            if self.tracks:
+            if self.tracks and state["tracks"]:
                 self.tracks.load_state(state["tracks"])
         for shard in self.shards:
             of_shard = {k: v for k, v in state["shards"][shard].items() if fits[k.split(".")[0]]}

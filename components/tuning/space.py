@@ -321,7 +321,7 @@ def _partner_values(name: str, tried: Mapping[str, Sequence[Any]]) -> Iterator[V
         yield from ({other: value} for value in tried[other])
 
 
-def full_schedule(block: Mapping[str, Any], winner: Winner, trial_steps: int) -> dict[str, Any]:
+def full_schedule(block: Mapping[str, Any], winner: Winner, trial_steps: int) -> Mapping[str, Any]:
     """The winner's settings with all training steps; a schedule is stretched to them."""
     first, *later = winner.schedule or [ScheduleEntry(values=winner.values)]
     whole = applied(block, first.values)

@@ -84,7 +84,7 @@ class TrialContext:
     @property
     def threads(self) -> int:
         """Threads of a trial's process."""
-        return int(self.training.train["threads"])
+        return int(self.training.train["torch_threads"])
 
     @property
     def store(self) -> Store:
@@ -115,7 +115,7 @@ def spec_of(context: TrialContext, training: request.TrainRequest) -> Spec:
         raise InputError(explain(error, "train", Train)) from None
     config = catalogue.config_of(context.family, training.config)
     shared = {"train": settings.semantic(), "flips": training.flips}
-    return replace(context.spec, settings=config | shared)
+    return replace(context.spec, settings={**config, **shared})
 
 
 def score_of(context: TrialContext, value: float | None, diversity: float | None) -> float:
@@ -193,7 +193,7 @@ class TrialTraining:
     donor: str
     until: int
 
-    def __call__(self, attempt: Store, number: int) -> dict[str, Any]:
+    def __call__(self, attempt: Store, number: int) -> Mapping[str, Any]:
         """Returns the stage's result; raises Paused if the trial is not at its end."""
         store = self.replayer.store
         uri = attempt.root.removeprefix(store.root).strip("/")
@@ -341,7 +341,7 @@ def sampled(context: TrialContext, values: Values, on_report: OnReport) -> Done:
     settings = {"change": dict(values), "samples": context.samples, "threads": context.threads, "seed": seed}
     spec, store = replace(context.spec, settings=settings), context.store
 
-    def body(attempt: Store, number: int) -> dict[str, Any]:
+    def body(attempt: Store, number: int) -> Mapping[str, Any]:
         with using_threads(context.threads):
             began = time.perf_counter()
             images, seconds, jury = sample(context, context.model, context.samples, seed, values)

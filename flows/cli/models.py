@@ -168,12 +168,14 @@ def show_scored(scored: list[Any], threshold: float, quantile: float) -> None:
 def scoring_model(run: str, family: str | None, store: str) -> Path:
     """The folder of the model that scores: of the family, or the first of the run that can."""
     from components.analysis.anomaly_scores import why_not
+    from components.records.model import ModelConfig
 
     if family or is_model(run):
         return model_folder(run, family, store)[0]
     opened = open_named_store(store)
     manifest = find_run(opened, run)
     for folder in manifest.models.values():
-        if not why_not(opened.read_json(f"{folder}/config.json")):
+        config = ModelConfig.read(opened.read_json(f"{folder}/config.json"))
+        if config and not why_not(config):
             return Path(opened.local_copy(folder))
     raise InputError(f"run {manifest.run_id} has no model that encodes images, and none to score them with")

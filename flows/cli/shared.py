@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -94,7 +94,7 @@ def find_run(store: Store, run_id: str, kind: str | None = None) -> RunManifest:
     return manifest
 
 
-def print_rows(rows: list[dict[str, Any]], as_json: bool = False) -> None:
+def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool = False) -> None:
     """Print rows of the same fields as JSON or as a table."""
     if as_json:
         print(json.dumps(rows))

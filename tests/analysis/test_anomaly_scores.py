@@ -16,6 +16,7 @@ from components.analysis import anomaly_scores
 from components.common.errors import InputError
 from components.data.dataset import ShardedArray, Split
 from components.families import artifact
+from components.records.model import ModelConfig, ReconstructionErrors
 from components.sampling import reconstruction_error
 from components.store import Store
 from components.training import request
@@ -47,6 +48,9 @@ def greys(spreads: list[float]) -> np.ndarray:
     return np.stack([(128 + 255 * s * signs).round().astype(np.uint8)[None] for s in spreads])
 
 
+ERRORS = ReconstructionErrors(measure="mse", split="validation", n=1, values=[0.1])
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A tiny autoencoder whose errors of validation images are known."""
@@ -76,8 +80,8 @@ def test_errors_are_mean_squares_of_pixels_from_0_to_1() -> None:
 def test_known_errors_are_in_order_and_of_validation() -> None:
     split = Split(ShardedArray([greys([0.3, 0.1, 0.2])]))
     known = reconstruction_error.validation_errors(Flat(), split, "cpu")
-    assert known["n"] == 3 and known["split"] == "validation"
-    np.testing.assert_allclose(known["values"], [0.01, 0.04, 0.09], atol=2e-3)
+    assert known.n == 3 and known.split == "validation"
+    np.testing.assert_allclose(known.values, [0.01, 0.04, 0.09], atol=2e-3)
 
 
 def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
@@ -98,7 +102,7 @@ def test_strange_images_are_flagged_first(model: Path, tmp_path: Path) -> None:
 def test_transparent_images_are_on_the_background_of_the_data(tmp_path: Path) -> None:
     """The clear image is black where the data are on black, and white where that is asked for."""
     store, folder = Store(str(tmp_path)), tmp_path / "images"
-    told = {"errors": {"values": [0.1]}, "background": "black"}
+    told = {"errors": ERRORS, "background": "black"}
     job = request.TrainRequest(
         "autoencoder", tiny.trainer("autoencoder").family.config.model_dump(mode="json"), {}, "", "", ""
     )
@@ -136,9 +140,7 @@ def test_what_is_told_the_class_scores_nothing(tmp_path: Path) -> None:
     job = request.TrainRequest(
         "vae", family.config.model_dump(mode="json"), {}, data="", attempt="", store=""
     )
-    artifact.save_model(
-        store, "model", job.family, job.config, family.generator, family.card, errors={"values": [0.1]}
-    )
+    artifact.save_model(store, "model", job.family, job.config, family.generator, family.card, errors=ERRORS)
     with pytest.raises(InputError, match="this vae is told classes, which images of a folder do not have"):
         anomaly_scores.score_folder(str(tmp_path), tmp_path / "model", 0.9)
 
@@ -176,7 +178,7 @@ def run(home: Path, tmp_path: Path, model: Path) -> str:
         job = request.TrainRequest(
             name, family.config.model_dump(mode="json"), {}, data="", attempt="", store=""
         )
-        errors = json.loads((model / "config.json").read_text())["errors"] if name != "gan" else None
+        errors = ModelConfig.read(json.loads((model / "config.json").read_text())).errors
         artifact.save_model(
             store,
             f"export/{name}/attempts/1",
@@ -184,7 +186,7 @@ def run(home: Path, tmp_path: Path, model: Path) -> str:
             job.config,
             family.generator,
             family.card,
-            errors=errors,
+            errors=errors if name != "gan" else None,
         )
         stage = {"name": "export", "family": name, "state": "ran", "uri": f"export/{name}", "attempt": 1}
         stages.append(stage)

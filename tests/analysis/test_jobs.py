@@ -35,7 +35,9 @@ TRAIN = tiny.settings(steps=4, snapshot_samples=0).model_dump()
 @pytest.fixture
 def store(with_digits: Store) -> Store:
     counts = {"train": 1000, "validation": 390, "test": 400}
-    with_digits.write_json("prepared/result.json", {"data": {"counts": counts}})
+    with_digits.write_json(
+        "prepared/result.json", {"data": {"name": "digits", "title": "Digits", "counts": counts}}
+    )
     return with_digits
 
 

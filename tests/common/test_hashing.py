@@ -28,7 +28,7 @@ def test_measured_values_stay_comparable() -> None:
 def test_extractors_keep_their_hash(tmp_path: Path) -> None:
     recipe = {"steps": 400, "lr": 0.001, "classes": None}
     config = write_config(tmp_path, "own", "0" * 64, "grey, 28 x 28", recipe)
-    assert config["hash"] == "245704fed26fbcc089e8871674edb1b0e377d95aaf25578e8a58b403b6104579"
+    assert config.hash == "245704fed26fbcc089e8871674edb1b0e377d95aaf25578e8a58b403b6104579"
 
 
 def test_data_sets_keep_their_hash_and_their_splits() -> None:

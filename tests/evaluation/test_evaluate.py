@@ -69,7 +69,7 @@ def test_every_number_carries_its_recipe(digits_ref, train):
     for name, metric in metrics.items():
         assert isinstance(metric, MetricResult) and metric.n == 400, name
         recipe = metric.recipe
-        assert recipe["metric"] == name and recipe["data"] == digits_ref.info["data"]["hash"]
+        assert recipe["metric"] == name and recipe["data"] == digits_ref.info.data.hash
         for field in ("seeds", "rounding", "preparation", "n_real", "chunk", "split"):
             assert recipe[field], (name, field)
         assert metric.comparability == comparability.key(recipe)
@@ -97,7 +97,9 @@ def test_only_inception_has_an_inception_score_and_only_of_colour(lamps_ref, dig
     def inceptive(ref):
         seer = dataclasses.replace(ref.extractor, name="inception", classes="imagenet")
         monkeypatch.setattr(type(seer), "logits_of", lambda self, features: features[:, :10])
-        return dataclasses.replace(ref, extractor=seer, info=ref.info | {"real_baselines": {}})
+        return dataclasses.replace(
+            ref, extractor=seer, info=ref.info.model_copy(update={"real_baselines": {}})
+        )
 
     for ref, expected in ((inceptive(lamps_ref), True), (inceptive(digits_ref), False)):
         found = evaluate_samples(EvaluationSample(ref.splits["train"].features[:60]), ref)

@@ -18,6 +18,7 @@ from components.evaluation.parts import merge_parts, read_part
 from components.evaluation.requests import EvaluationPaths, SampleRequest
 from components.extractors import load
 from components.families import artifact, catalogue
+from components.records.model import ModelConfig
 from components.sampling import generate
 from components.store import Store
 from components.training import request
@@ -40,7 +41,7 @@ def store(tmp_path, digits, digits_reference) -> Store:
         card = DataSpec(1, 8, 10)
         built = catalogue.build(family, config, card, catalogue.untrained(family, card, CONFIGS))
         below = {
-            name: {"family": other, "config": CONFIGS[other], "card": asdict(card)}
+            name: ModelConfig(family=other, config=CONFIGS[other], card=asdict(card))
             for name, other in catalogue.upstream_of(family).items()
         }
         job = request.TrainRequest(family, catalogue.config_of(family, config), {}, "data", "", store.url)

@@ -13,7 +13,9 @@ DIM = 8
 
 def noted(name: str, n: int, **more: Any) -> str:
     extractor = SimpleNamespace(frechet_name="frechet_distance")
-    ref: Any = SimpleNamespace(dim=DIM, extractor=extractor, info={"data": {"labels": ["a", "b"]}})
+    ref: Any = SimpleNamespace(
+        dim=DIM, extractor=extractor, info=SimpleNamespace(data=SimpleNamespace(labels=["a", "b"]))
+    )
     return with_notes({name: MetricResult(value=1.0, **more)}, ref, n)[name].note or ""
 
 

@@ -21,14 +21,16 @@ def train(digits):
 
 def test_a_reference_says_what_it_is(digits_ref, digits_reference, digits):
     info = digits_ref.info
-    assert info["data"]["hash"] == DatasetCard.read(digits).hash
-    assert info["n"] == 400 and info["images"] == {"train": 1000, "validation": 390, "test": 400}
-    floors = info["real_baselines"]["test"]["400"]
+    assert info.data.hash == DatasetCard.read(digits).hash
+    assert info.n == 400 and info.images == {"train": 1000, "validation": 390, "test": 400}
+    floors = info.real_baselines["test"]["400"]
     assert (
         set(floors) == SETS | CLASSES and abs(floors["kid"]) < 0.05 and floors["conditional_accuracy"] > 0.95
     )
     assert floors["memorization_rate"] < 0.05 and floors["recall"] > 0.6 and floors["cas"] > 0.8
-    assert str(digits_reference.parent) not in json.dumps(info) and str(digits) not in json.dumps(info)
+    written = (digits_reference / "reference.json").read_text()
+    assert json.loads(written) == {"schema": reference.SCHEMA} | info.to_json()
+    assert str(digits_reference.parent) not in written and str(digits) not in written
 
 
 def test_bad_input_is_refused_in_a_sentence(digits_ref, tmp_path, digits):

@@ -50,7 +50,7 @@ def test_a_network_of_a_file_is_plugged_in(project):
     np.testing.assert_allclose(extractor(images()), expected(project, images()), atol=1e-5)
     assert extractor.name == "custom:colours" and extractor.frechet_name == "frechet_distance"
     assert (extractor.dim, extractor.resize, extractor.range) == (5, 16, "[-1, 1.5]")
-    assert "(x / 255 - [0.5 0.25 0.5]) / [0.5 0.5 1]" in extractor.described["preparation"]
+    assert "(x / 255 - [0.5 0.25 0.5]) / [0.5 0.5 1]" in extractor.identity.preparation
     with pytest.raises(InputError, match="grey 16x16; the extractor accepts RGB 16x16"):
         extractor(images()[:, :1])
 
@@ -63,7 +63,7 @@ def test_a_network_of_a_package_is_plugged_in(project, monkeypatch):
     monkeypatch.syspath_prepend(project / "lib")
     extractor = adopted(project, network="of_mine.nets:Colours")
     np.testing.assert_allclose(extractor(images()), expected(project, images()), atol=1e-5)
-    assert extractor.info["recipe"]["source_sha256"] == digest(package / "nets.py", "sha256")
+    assert extractor.config.recipe["source_sha256"] == digest(package / "nets.py", "sha256")
 
 
 def test_the_weights_are_copied(project):

@@ -13,6 +13,8 @@ from components.extractors.load import load_extractor
 from tests.extractors.test_inception import close, random_images
 from tests.extractors.test_make import put
 
+CONFIG = {"name": "efficientnet", "hash": "0" * 64, "weights_sha256": "0" * 64, "preparation": ""}
+
 
 @pytest.fixture(scope="module")
 def efficientnet(tmp_path_factory):
@@ -40,7 +42,7 @@ def test_efficientnet_takes_grey_for_rgb(efficientnet):
 
 
 def test_efficientnet_weights_are_verified_before_loading(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"name": "efficientnet", "hash": "0" * 64}))
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     (tmp_path / "efficientnet-lite0.pth").write_bytes(b"tampered")
     with pytest.raises(InputError, match="changed since it was saved"):
         load_extractor(tmp_path)

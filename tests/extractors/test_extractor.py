@@ -82,10 +82,10 @@ def test_chunks_are_padded_with_zeros():
 
 
 def test_an_extractor_describes_itself(classifier):
-    told = classifier.described
-    assert told["name"] == "classifier" and told["hash"] == classifier.hash and len(told["hash"]) == 64
-    assert (told["dim"], told["resize"], told["range"]) == (64, 8, "[-1, 1]")
-    assert told["preparation"] == "uint8 / 127.5 - 1, 1 channels, 8 pixels, float32"
+    identity = classifier.identity
+    assert identity.name == "classifier" and identity.hash == classifier.hash and len(identity.hash) == 64
+    assert (identity.dim, identity.resize, identity.range) == (64, 8, "[-1, 1]")
+    assert identity.preparation == "uint8 / 127.5 - 1, 1 channels, 8 pixels, float32"
     assert classifier.frechet_name == "frechet_distance" and classifier.classes == "own"
 
 

@@ -13,12 +13,12 @@ from components.extractors.files import copy_weights, verified, write_config
 
 
 def test_the_hash_depends_on_what_changes_features_and_on_nothing_else(tmp_path: Path) -> None:
-    first = write_config(tmp_path, "a", "weights", "as they are", {"epochs": 1}, {"accuracy": 0.9})
-    assert json.loads((tmp_path / "config.json").read_text()) == first and first["accuracy"] == 0.9
-    assert write_config(tmp_path, "a", "weights", "as they are", {"epochs": 1})["hash"] == first["hash"]
+    first = write_config(tmp_path, "a", "weights", "as they are", {"epochs": 1}, accuracy=0.9)
+    assert json.loads((tmp_path / "config.json").read_text()) == first.to_json() and first.accuracy == 0.9
+    assert write_config(tmp_path, "a", "weights", "as they are", {"epochs": 1}).hash == first.hash
     changes = [("b", "weights", "as they are", {"epochs": 1}), ("a", "others", "as they are", {"epochs": 1})]
     changes += [("a", "weights", "resized", {"epochs": 1}), ("a", "weights", "as they are", {"epochs": 2})]
-    assert len({write_config(tmp_path, *change)["hash"] for change in changes} | {first["hash"]}) == 5
+    assert len({write_config(tmp_path, *change).hash for change in changes} | {first.hash}) == 5
 
 
 def test_weights_that_changed_are_refused(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from components.extractors.inception import (
 from components.extractors.load import load_extractor
 from tests.extractors.test_make import put
 
+CONFIG = {"name": "inception", "hash": "0" * 64, "weights_sha256": "0" * 64, "preparation": ""}
+
 FEW = 4  # images in the network at once, where 16 take seconds
 
 
@@ -106,12 +108,12 @@ def test_inception_does_not_depend_on_how_images_are_cut(inception):
 
 def test_only_inception_gives_fid(inception):
     assert inception.frechet_name == "fid" and inception.classes == "imagenet"
-    assert inception.described["resize"] == 299 and "TensorFlow 1" in inception.described["preparation"]
+    assert inception.identity.resize == 299 and "TensorFlow 1" in inception.identity.preparation
     assert (inception.dim, inception.range) == (2048, "[-1, 1)")
 
 
 def test_inception_weights_are_verified_again_before_loading(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"name": "inception", "hash": "0" * 64}))
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     (tmp_path / "inception-2015-12-05.pth").write_bytes(b"tampered")
     with pytest.raises(InputError, match="is not that of the 2015-12-05"):
         load_extractor(tmp_path)
@@ -125,7 +127,7 @@ def test_no_code_in_inception_weights_is_run(tmp_path, monkeypatch):
     torch.save({"x": Trap()}, tmp_path / "inception-2015-12-05.pth")
     sha256 = digest(tmp_path / "inception-2015-12-05.pth", "sha256")
     monkeypatch.setattr(inception_file, "INCEPTION_SHA256", sha256)
-    (tmp_path / "config.json").write_text(json.dumps({"name": "inception", "hash": "0" * 64}))
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     with pytest.raises(Exception, match="[Ww]eights"):
         load_extractor(tmp_path)
 
@@ -192,7 +194,7 @@ def test_a_download_is_kept_for_the_next_time(places, monkeypatch):
     config = adopt_inception(None, places / "out")
     assert asked == [(inception_file.INCEPTION_URL, inception_file.SECONDS)]
     assert (places / "out" / "inception-2015-12-05.pth").read_bytes() == b"weights"
-    assert config["weights_sha256"] == inception_file.INCEPTION_SHA256 and config["name"] == "inception"
+    assert config.weights_sha256 == inception_file.INCEPTION_SHA256 and config.name == "inception"
     adopt_inception(None, places / "again")
     assert len(asked) == 1
 

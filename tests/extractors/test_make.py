@@ -45,8 +45,8 @@ def test_the_classifier_reads_digits_it_has_not_seen(classifier, splits):
     test = splits[2]
     right = (classifier.logits(test.images[:]).argmax(1) == test.labels).mean()
     assert right > 0.95
-    assert classifier.name == "classifier" and classifier.info["accuracy"] > 0.95
-    assert (classifier.info["epochs"], classifier.info["seed"], classifier.info["threads"]) == (8, 0, 1)
+    assert classifier.name == "classifier" and classifier.config.accuracy > 0.95
+    assert (classifier.config.epochs, classifier.config.seed, classifier.config.threads) == (8, 0, 1)
     assert accuracy_on(classifier.network, test) == (round(right * len(test)), len(test))
 
 
@@ -58,14 +58,14 @@ def test_training_is_repeatable_and_leaves_no_trace(splits, tmp_path):
         train_extractor(train, validation, tmp_path / str(i), "classifier", 1, seed=i // 2) for i in range(3)
     ]
     assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == 1
-    assert infos[0]["hash"] == infos[1]["hash"] != infos[2]["hash"]
+    assert infos[0].hash == infos[1].hash != infos[2].hash
 
 
 def test_rotation_is_what_unlabelled_data_gets(lamps, tmp_path):
     train, validation, test = (open_split(lamps, name) for name in ("train", "validation", "test"))
     make("rotation", Evaluate(extractor_epochs=2), train, validation, tmp_path)
     extractor = load_extractor(tmp_path)
-    assert extractor.name == "rotation" and extractor.info["accuracy"] > 0.9
+    assert extractor.name == "rotation" and extractor.config.accuracy > 0.9
     assert (extractor.channels, extractor.resolution, extractor.classes) == (3, 16, None)
     assert extractor(test.images[:5]).shape == (5, 64)
     with pytest.raises(InputError, match="grey 16x16; the extractor accepts RGB 16x16"):
@@ -79,24 +79,24 @@ def test_large_images_are_reduced(splits, tmp_path):
     train_extractor(train, train, tmp_path, "classifier", 1)
     extractor = load_extractor(tmp_path)
     assert (extractor.resolution, extractor.resize) == (96, 64)
-    assert "64 pixels, bilinear with antialiasing" in extractor.described["preparation"]
+    assert "64 pixels, bilinear with antialiasing" in extractor.identity.preparation
     assert extractor(train.images[:3]).shape == (3, 64)
 
 
 def test_the_hash_names_weights_and_preparation(tmp_path, splits, classifier):
     info = train_extractor(splits[0], splits[1], tmp_path, "classifier", 1)
     config = json.loads((tmp_path / "config.json").read_text())
-    assert config == info and "uint8 / 127.5 - 1" in config["preparation"]
+    assert config == info.to_json() and "uint8 / 127.5 - 1" in config["preparation"]
     assert config["weights_sha256"] == digest(tmp_path / "model.safetensors", "sha256")
     made_of = {k: config[k] for k in ("name", "weights_sha256", "preparation", "recipe")}
-    hashes = {json_sha256({**made_of, key: "other"}) for key in made_of} | {info["hash"]}
-    assert len(hashes) == 5 and info["hash"] == json_sha256(made_of) != classifier.hash
+    hashes = {json_sha256({**made_of, key: "other"}) for key in made_of} | {info.hash}
+    assert len(hashes) == 5 and info.hash == json_sha256(made_of) != classifier.hash
 
 
 def test_fewer_images_than_a_batch_train_too(splits, tmp_path):
     train = few(splits[0], 20)
     info = train_extractor(train, train, tmp_path, "classifier", 8)
-    assert info["accuracy"] > 0.5
+    assert info.accuracy > 0.5
     assert all(torch.isfinite(p).all() for p in load_extractor(tmp_path).network.parameters())
 
 

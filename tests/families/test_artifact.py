@@ -24,13 +24,13 @@ def folder(tmp_path: Path) -> Path:
 
 def test_what_was_saved_comes_back(folder: Path) -> None:
     generator, card, config = artifact.load_model(folder)
-    assert card == tiny.CARD and config["labels"] == ["0"] and not generator.training
+    assert card == tiny.CARD and config.labels == ["0"] and not generator.training
     expected = tiny.trainer("dcgan").family.generator.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in generator.state_dict().items())
 
 
 def test_a_setting_is_changed_where_the_family_has_it_and_accepts_it(folder: Path) -> None:
-    assert artifact.load_model(folder, {"lr": ("--lr", 0.5)})[2]["config"]["lr"] == 0.5
+    assert artifact.load_model(folder, {"lr": ("--lr", 0.5)})[2].config["lr"] == 0.5
     with pytest.raises(InputError, match="--guidance 2: dcgan has no such setting"):
         artifact.load_model(folder, {"guidance": ("--guidance", 2)})
     with pytest.raises(InputError, match="--lr -1 is not accepted"):

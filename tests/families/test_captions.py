@@ -100,7 +100,7 @@ def test_a_family_that_is_not_told_captions_needs_none(store: Store) -> None:
     store.delete("captions")
     told = trained(store, "dcgan", steps=2)
     described = store.read_json("attempt/model/config.json")
-    assert described["card"]["text"] == 0 and "encoder" not in described and not told["samples"]["titles"]
+    assert described["card"]["text"] == 0 and described["encoder"] is None and not told["samples"]["titles"]
 
 
 def test_diffusion_is_told_captions_where_it_is_asked_to_be(store: Store, tmp_path: Path) -> None:
@@ -149,8 +149,8 @@ def test_settings_of_sampling_are_overridden(model: Path, tmp_path: Path) -> Non
         options = SampleOptions(prompts=["black disc"], guidance_scale=guidance, steps=3)
         to_file.sample_to_file(model, tmp_path / f"{name}.png", n=1, options=options)
     assert np.ptp(pixels(tmp_path / "a.png", 1)) > 64 and np.ptp(pixels(tmp_path / "b.png", 1)) == 0
-    generator, _, described = artifact.load_model(model, {"sampler_steps": ("--steps", 3)})
-    assert described["config"]["sampler_steps"] == 3 and generator.config.sampler_steps == 3
+    generator, _, model_config = artifact.load_model(model, {"sampler_steps": ("--steps", 3)})
+    assert model_config.config["sampler_steps"] == 3 and generator.config.sampler_steps == 3
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.records.evaluation import ExternalEvaluation
 from flows import views
 from tests.flows.driver import TINY, Atelier, pngs, states
 
@@ -108,7 +109,7 @@ def test_any_folder_is_judged_like_a_run(
     given = json.loads(shared.call("evaluate", str(folder), *common).stdout)["metrics"]["kid"]
     assert given["value"] == judged["metrics"]["kid"]["value"]
     assert given["comparability"] != run["kid"]["comparability"] and "as given" in given["recipe"]["seeds"]
-    views.show_judged(judged)
+    views.show_judged(ExternalEvaluation.model_validate(judged))
     assert "real images" in (printed := capsys.readouterr().out)
     assert judged["metrics"]["kid"]["comparability"] in printed
     assert not list((shared.store / "scratch").rglob("*.npy")), "nothing is left behind"

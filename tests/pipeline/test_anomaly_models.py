@@ -49,17 +49,19 @@ def test_held_out_classes_that_cannot_be_are_refused(
     store: Store, families: list[str], held_out: Any, sentence: str
 ) -> None:
     with pytest.raises(InputError, match=sentence):
-        check(with_held_out(store, {family: {} for family in families}, held_out=held_out), store)
+        check(with_held_out(store, {family: {} for family in families}, held_out_classes=held_out), store)
 
 
 def test_without_classes_nothing_can_be_left_out(store: Store) -> None:
     card = CARD.model_copy(update={"labels": None})
     with pytest.raises(InputError, match="leaves out a class, and data set x has 0"):
-        check(with_held_out(store, {"autoencoder": {}}, card, held_out="all"), store)
+        check(with_held_out(store, {"autoencoder": {}}, card, held_out_classes="all"), store)
 
 
 def test_detectors_are_stages_of_the_classes_that_are_held_out(store: Store) -> None:
-    some, every = (with_held_out(store, {"autoencoder": {}, "gan": {}}, held_out=h) for h in (["a"], "all"))
+    some, every = (
+        with_held_out(store, {"autoencoder": {}, "gan": {}}, held_out_classes=h) for h in (["a"], "all")
+    )
     assert anomaly_models.held_out_classes(some) == ["a"]
     assert anomaly_models.held_out_classes(every) == ["a", "b"]
     for stage, same in ((anomaly_models, False), (train, True), (latent_analysis, False)):
@@ -70,19 +72,19 @@ def test_detectors_are_stages_of_the_classes_that_are_held_out(store: Store) -> 
     assert "latent_analysis gan" not in titles and "anomaly_models gan" not in titles
     plain = with_held_out(store, {"autoencoder": {}})
     assert "anomaly_models autoencoder" not in [spec.title for spec in specs(plain)]
-    assert latent_analysis.families(with_held_out(store, {"autoencoder": {}}, uses=False)) == []
+    assert latent_analysis.families(with_held_out(store, {"autoencoder": {}}, latent_analysis=False)) == []
 
 
 def test_what_is_told_the_class_holds_none_out(store: Store) -> None:
     told = {"conditional": True}
-    both = with_held_out(store, {"autoencoder": {}, "vae": told}, held_out="all")
+    both = with_held_out(store, {"autoencoder": {}, "vae": told}, held_out_classes="all")
     check(both, store)
     assert latent_analysis.families(both) == ["autoencoder", "vae"]
     assert anomaly_models.families(both) == ["autoencoder"]
     assert "anomaly_models vae" not in [spec.title for spec in specs(both)]
     plain = with_held_out(store, {"vae": told})
     assert latent_analysis.spec(both, "vae").key == latent_analysis.spec(plain, "vae").key
-    alone = with_held_out(store, {"vae": told}, held_out="a")
+    alone = with_held_out(store, {"vae": told}, held_out_classes="a")
     with pytest.raises(
         InputError,
         match="evaluate.held_out_classes needs a family that is not class-conditional; these all are: vae",

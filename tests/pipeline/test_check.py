@@ -37,7 +37,7 @@ def test_groups_that_do_not_fit_a_shard_are_refused(store: Store) -> None:
         check(plan(store, {"gan": {"minibatch_stddev": 4}}, batch=12, micro_batches=2), store)
     own = {
         "minibatch_stddev": 4,
-        "train": {"batch": 12, "shards": 2},
+        "train": {"batch": 12, "micro_batches": 2},
     }  # the family's own, over the common ones
     with pytest.raises(InputError, match=sentence):
         check(plan(store, {"gan": own}, batch=16), store)

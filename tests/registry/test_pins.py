@@ -38,7 +38,7 @@ def plan(store: Store, version: str = "0123.dir", **evaluate: Any) -> Plan:
 def made(store: Store, spec: Spec, text: str = "weights") -> cache.Done:
     def body(attempt: Store, number: int) -> dict[str, Any]:
         attempt.write_text("extractor/config.json", text)
-        return {"extractor": {"hash": hashing.sha256(text)}}
+        return {"extractor": {"name": "classifier", "hash": hashing.sha256(text), "dim": 64}}
 
     return cache.run(store, spec, body, run_id="r1")
 

@@ -6,6 +6,7 @@ import pytest
 
 from components.common.errors import InputError
 from components.data.text.encoded import DIM
+from components.data.text.encoder import identity
 from components.sampling.request import SampleOptions, class_number, prompted
 from models.family import DataSpec
 
@@ -29,7 +30,7 @@ def test_a_class_has_a_name_or_a_number_and_names_come_first() -> None:
 
 
 def test_without_prompts_there_is_no_caption() -> None:
-    tokens, mask = prompted((), 3, {})[[0, 1, 2]].tensors()
+    tokens, mask = prompted((), 3, identity())[[0, 1, 2]].tensors()
     assert tokens.shape[0] == 3 and tokens.shape[-1] == DIM and not mask.any()
 
 
@@ -37,4 +38,4 @@ def test_captions_of_another_encoder_are_refused() -> None:
     with pytest.raises(
         InputError, match="trained with the text encoder other, and this version of Atelier has another"
     ):
-        prompted(("a seven",), 1, {"name": "other"})
+        prompted(("a seven",), 1, identity().model_copy(update={"name": "other"}))

@@ -65,7 +65,12 @@ def test_a_learning_rate_changes_its_family_and_what_depends_on_it() -> None:
 
 
 def test_the_number_of_workers_and_the_cadence_of_logs_change_nothing() -> None:
-    train = {"vae": {"lr": 1e-3, "train": {"workers": 2, "shards": 1, "log_every": 7, "checkpoint_every": 9}}}
+    train = {
+        "vae": {
+            "lr": 1e-3,
+            "train": {"workers": 2, "micro_batches": 1, "log_every": 7, "checkpoint_every": 9},
+        }
+    }
     with pytest.raises(ValueError, match="must divide micro_batches"):
         Train(**train["vae"]["train"])
     train["vae"]["train"]["workers"] = 0
@@ -73,7 +78,7 @@ def test_the_number_of_workers_and_the_cadence_of_logs_change_nothing() -> None:
 
 
 def test_shards_and_seed_change_the_training() -> None:
-    for field, value in {"shards": 2, "seed": 1, "steps": 5, "precision": "float32"}.items():
+    for field, value in {"micro_batches": 2, "seed": 1, "steps": 5, "precision": "float32"}.items():
         assert "train vae" in changed(keys(), keys(families={"vae": {"lr": 1e-3, "train": {field: value}}}))
 
 

@@ -76,8 +76,8 @@ def test_kept_latents_do_not_depend_on_how_they_are_shared_out(store: Store) -> 
 
 def test_an_exported_model_needs_its_own_folder_alone(store: Store, tmp_path: Path) -> None:
     shutil.copytree(store.path(f"{ABOVE}/model"), tmp_path / "alone")
-    generator, card, described = artifact.load_model(tmp_path / "alone")
-    assert described["upstream"]["autoencoder"]["family"] == BELOW
+    generator, card, config = artifact.load_model(tmp_path / "alone")
+    assert config.upstream["autoencoder"].family == BELOW
     below, _, _ = artifact.load_model(store.path(f"{BELOW}/model"))
     state = generator.state_dict()
     assert all(torch.equal(state[f"autoencoder.{name}"], value) for name, value in below.state_dict().items())

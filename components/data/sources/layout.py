@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class Layout:
     def _below(self, path: str) -> list[str]:
         return path.split("/")[1:] if self.has_splits else path.split("/")
 
-    def classes(self, paths: list[str]) -> dict[str, Any]:
+    def classes(self, paths: list[str]) -> Mapping[str, Any]:
         """Return `labels` and `label_names` of the readable images at `paths`; empty without classes."""
         if not self.labelled:
             return {}

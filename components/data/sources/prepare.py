@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -103,9 +103,9 @@ def explained(name: str) -> Iterator[None]:
         raise RunError(f"data set {name} could not be prepared: {error.strerror or error}{path}") from error
 
 
-def available(home: Path) -> list[dict[str, Any]]:
+def available(home: Path) -> list[Mapping[str, Any]]:
     """Return the known and the prepared data sets: name, prepared, title, counts and shape."""
-    rows = {
+    rows: dict[str, Mapping[str, Any]] = {
         name: {"name": name, "prepared": False, "title": entry.title}
         for name, entry in catalogue.KNOWN.items()
     }
@@ -114,7 +114,7 @@ def available(home: Path) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def described(folder: Path) -> dict[str, Any]:
+def described(folder: Path) -> Mapping[str, Any]:
     """Return the row of a prepared set for `available`."""
     try:
         card = DatasetCard.read(folder)

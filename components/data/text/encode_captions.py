@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,10 +12,11 @@ from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.data.text import encoder
 from components.data.text.encoded import write_captions
+from components.records.captions import CaptionEncoder
 from components.store import Store
 
 
-def encode(store_url: str, data: str, out: str) -> dict[str, Any]:
+def encode(store_url: str, data: str, out: str) -> CaptionEncoder:
     """Leave the encoded captions of all splits in the store's folder `out`; returns what made them."""
     store = Store(store_url)
     with using_threads(1), tempfile.TemporaryDirectory() as folder:
@@ -27,7 +27,7 @@ def encode(store_url: str, data: str, out: str) -> dict[str, Any]:
         place = {caption: row for row, caption in enumerate(distinct)}
         rows = {split: np.array([place[c] for c in each], np.int64) for split, each in captions.items()}
         counts = {"captions": len(distinct), "tokens": table.tokens.shape[1], "cut": table.cut}
-        info = {**encoder.identity(), **counts}
+        info = CaptionEncoder(**dict(encoder.identity()), **counts)
         write_captions(Path(folder), table, rows, info)
         store.upload(folder, out)
     return info

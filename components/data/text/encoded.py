@@ -11,14 +11,15 @@ In a folder:
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from components.records.captions import CaptionEncoder
 
 DIM = 384  # numbers in a token
 LONGEST = 32  # tokens of a caption; what is longer is cut
@@ -60,7 +61,7 @@ class SplitCaptions:
 
 
 def write_captions(
-    folder: Path, table: EncodedCaptions, rows: dict[str, np.ndarray], info: dict[str, Any]
+    folder: Path, table: EncodedCaptions, rows: Mapping[str, np.ndarray], info: CaptionEncoder
 ) -> None:
     """Write the captions of all splits into a folder."""
     text = Path(folder) / "text"
@@ -69,7 +70,7 @@ def write_captions(
     np.save(text / "mask.npy", table.mask)
     for split, each in rows.items():
         np.save(text / f"rows-{split}.npy", each)
-    (Path(folder) / ENCODER).write_text(json.dumps(info, indent=1))
+    (Path(folder) / ENCODER).write_text(json.dumps(info.to_json(), indent=1))
 
 
 def open_text(folder: Path, split: str) -> SplitCaptions:

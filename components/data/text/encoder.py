@@ -27,6 +27,7 @@ from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_att
 from components.common.errors import InputError
 from components.common.hashing import digest
 from components.data.text.encoded import DIM, LONGEST, EncodedCaptions
+from components.records.captions import EncoderIdentity
 
 NAME = "sentence-transformers/all-MiniLM-L6-v2"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors
@@ -90,9 +91,9 @@ class Encoder:
         )
 
 
-def identity() -> dict[str, Any]:
+def identity() -> EncoderIdentity:
     """What tells two encoders apart."""
-    return {"name": NAME, "sha256": SHA256, "tokenizer": TOKENIZER_SHA256, "longest": LONGEST}
+    return EncoderIdentity(name=NAME, sha256=SHA256, tokenizer=TOKENIZER_SHA256, longest=LONGEST)
 
 
 def need_encoder() -> None:

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -274,7 +274,9 @@ def set_remote(home: Path, url: str, name: str = "storage") -> None:
     in_dvc(home, edit)
 
 
-def push(home: Path, names: Sequence[str] | None = None, remote: str | None = None) -> list[dict[str, Any]]:
+def push(
+    home: Path, names: Sequence[str] | None = None, remote: str | None = None
+) -> Sequence[Mapping[str, Any]]:
     """Copy the pinned versions to the remote; return [{name, version, files}], the number of new files."""
     home = Path(home).resolve()
     rows = []
@@ -288,7 +290,9 @@ def push(home: Path, names: Sequence[str] | None = None, remote: str | None = No
     return rows
 
 
-def pull(home: Path, names: Sequence[str] | None = None, remote: str | None = None) -> list[dict[str, Any]]:
+def pull(
+    home: Path, names: Sequence[str] | None = None, remote: str | None = None
+) -> Sequence[Mapping[str, Any]]:
     """Copy the pinned versions from the remote to data/<name>/; return [{name, version, changed}].
 
     A folder whose contents are in no version is not overwritten.
@@ -365,7 +369,7 @@ def explained(action: str) -> Iterator[None]:
         ) from error
 
 
-def status(home: Path, *, ask_remote: bool = True) -> list[dict[str, Any]]:
+def status(home: Path, *, ask_remote: bool = True) -> Sequence[Mapping[str, Any]]:
     """Return {name, prepared, pinned, version, changed, cached, remote} per set; remote None: unknown."""
     home = Path(home).resolve()
     prepared = sorted(path.parent.name for path in (home / "data").glob("[!.]*/card.json"))

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -138,7 +139,7 @@ def history_file(home: Path, name: str) -> Path:
     return Path(home) / ".atelier" / "versions" / f"{name}.jsonl"
 
 
-def versions(home: Path, name: str) -> list[dict[str, Any]]:
+def versions(home: Path, name: str) -> list[Mapping[str, Any]]:
     """Return all known versions, newest first: {version, when, commit, message, current}."""
     current = pinned(home, name)
     rows = committed(home, name)
@@ -150,7 +151,7 @@ def versions(home: Path, name: str) -> list[dict[str, Any]]:
     return [{**row, "current": row["version"] == current} for row in rows]
 
 
-def committed(home: Path, name: str) -> list[dict[str, Any]]:
+def committed(home: Path, name: str) -> list[Mapping[str, Any]]:
     """Return the versions in git's history of the .dvc file, each with the latest commit that pins it."""
     file = dvc_file(home, name).relative_to(home).as_posix()
     log = git(home, "log", "--format=%H%x00%cI%x00%s", "--", file) or ""

@@ -82,7 +82,7 @@ class AnomalyDetector:
         """Whether the warm-up is over and no rule has evidence at the last check, lasting or not."""
         return self.history.count > WARM_UP and not any(self.lasting.values())
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Mapping[str, Any]:
         """Return the state on which the next check depends, in plain values."""
         return {
             "history": vars(self.history).copy(),

@@ -30,9 +30,9 @@ def test_each_caption_is_encoded_once(store: Store, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(encoder, "encode", lambda texts: asked.append(list(texts)) or captioned.encode(texts))
     info = encode_captions.encode(store.url, "data", "again")
     assert len(asked) == 1 and sorted(set(captioned.captions(64))) == asked[0]
-    assert info == store.read_json("again/text.json")
-    assert info["captions"] == 24 and info["tokens"] == 2 and info["cut"] == 0
-    assert info["sha256"] == encoder.SHA256 and info["name"] == encoder.NAME
+    assert info.to_json() == store.read_json("again/text.json")
+    assert info.captions == 24 and info.tokens == 2 and info.cut == 0
+    assert info.sha256 == encoder.SHA256 and info.name == encoder.NAME
 
 
 @pytest.mark.parametrize("name", captioned.SPLITS)

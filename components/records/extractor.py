@@ -1,0 +1,34 @@
+"""An extractor's config.json, and how other records name an extractor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.records.base import Number, Record
+
+
+class ExtractorConfig(Record):
+    """config.json of an extractor."""
+
+    name: str
+    hash: str  # of the name, the weights, the preparation and the recipe
+    weights_sha256: str
+    preparation: str
+    recipe: Mapping[str, Any] | None = None  # the architecture and the images it accepts
+    epochs: int | None = None  # of those trained on the data, like all that follows
+    seed: int | None = None
+    threads: int | None = None
+    accuracy: Number = None
+    seconds: Number = None
+
+
+class ExtractorIdentity(Record):
+    """An extractor, as the recipe of a metric names it."""
+
+    name: str
+    hash: str
+    dim: int
+    resize: int | None = None  # side in pixels of prepared images
+    range: str | None = None  # of prepared pixels
+    preparation: str | None = None

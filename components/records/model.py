@@ -1,0 +1,31 @@
+"""A model's config.json: what is needed, besides the weights, to sample from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.records.base import Record
+from components.records.captions import CaptionEncoder
+
+
+class ReconstructionErrors(Record):
+    """Errors of reconstructions of images that a model has not seen, in rising order."""
+
+    measure: str
+    split: str
+    n: int  # images
+    values: list[float]
+
+
+class ModelConfig(Record):
+    """config.json of a model."""
+
+    family: str
+    config: Mapping[str, Any]  # the family's settings in full
+    card: Mapping[str, Any]  # what the family knows of the data
+    labels: list[str] | None = None  # the names of the classes
+    upstream: Mapping[str, ModelConfig] = {}  # of the upstream models by name, to rebuild them
+    encoder: CaptionEncoder | None = None  # of captions; its weights are not saved
+    errors: ReconstructionErrors | None = None
+    background: str | None = None  # the colour behind transparent pixels
