@@ -12,15 +12,15 @@ BELOW, ABOVE = "kl_vae", "latent_diffusion"
 def test_what_a_family_builds_on_is_added_before_it() -> None:
     made = experiment({"vae": {}, ABOVE: {}}, train={"steps": 7})
     assert list(made.families) == ["vae", BELOW, ABOVE]
-    assert made.families[BELOW]["factor"] == 4 and made.training(BELOW).steps == 7
+    assert made.families[BELOW]["downsampling"] == 4 and made.training(BELOW).steps == 7
 
 
 def test_its_own_block_counts_wherever_it_stands() -> None:
-    made = experiment({ABOVE: {}, BELOW: {"factor": 2}})
-    assert list(made.families) == [BELOW, ABOVE] and made.families[BELOW]["factor"] == 2
+    made = experiment({ABOVE: {}, BELOW: {"downsampling": 2}})
+    assert list(made.families) == [BELOW, ABOVE] and made.families[BELOW]["downsampling"] == 2
 
 
 def test_only_keeps_what_is_built_on() -> None:
-    whole = Experiment(families={"vae": {}, ABOVE: {}, BELOW: {"factor": 2}})
-    assert with_upstream(whole, [ABOVE]).families == {BELOW: {"factor": 2}, ABOVE: {}}
+    whole = Experiment(families={"vae": {}, ABOVE: {}, BELOW: {"downsampling": 2}})
+    assert with_upstream(whole, [ABOVE]).families == {BELOW: {"downsampling": 2}, ABOVE: {}}
     assert list(with_upstream(whole, ["vae"]).families) == ["vae"]

@@ -33,7 +33,7 @@ def atelier(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> At
         (["few", "--split", "exam"], "--split exam"),
         (["few", "--extractor", "vgg"], "evaluate.extractor='vgg'"),
         (["few", "--set", "sample=3"], "evaluate.sample"),
-        (["grey", "--extractor", "inception", "--set", "inception_path=WEIGHTS"], "may be called FID"),
+        (["grey", "--extractor", "inception", "--set", "inception_path=WEIGHTS"], "which FID needs"),
     ],
 )
 def test_what_cannot_be_evaluated(atelier: Atelier, arguments: list[str], words: str, tmp_path: Path) -> None:

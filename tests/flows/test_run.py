@@ -22,7 +22,7 @@ FOUND: dict[str, Any] = {
     "step": 1200,
     "attempt": 1,
     "title": "Mode collapse",
-    "evidence": {"min_diversity": 0.0812, "discriminator_loss": "nan"},
+    "evidence": {"diversity": 0.0812, "discriminator_loss": "nan"},
     "action": "treated",
     "treatment": {"remedy": "minibatch discrimination", "back_to": 800},
 }

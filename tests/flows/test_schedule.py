@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,9 +17,9 @@ def test_a_schedule_runs_the_sweep_of_its_config_and_fails_with_it(
 ) -> None:
     started: list[Any] = []
 
-    def start(experiment: Any, *, command: str) -> dict[str, Any]:
+    def start(experiment: Any, *, command: str) -> SimpleNamespace:
         started.append((experiment, command))
-        return {"status": status, "run_id": "20260101-000000-aaaa"}
+        return SimpleNamespace(status=status, run_id="20260101-000000-aaaa")
 
     monkeypatch.setattr(schedule.start, "start", start)
     monkeypatch.setattr(schedule.sweep_setup, "from_file", lambda path, changes: (path, changes))

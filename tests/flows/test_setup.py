@@ -126,9 +126,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"search": {"lr": None}, "trails": 3}, "unknown key sweep.trails; known here: "),
         (
             {"search": {"lr": None}, "steps": 100, "evaluations": 8},
-            "steps=100 cannot be cut into judgements=8",
+            "steps=100 cannot be cut into evaluations=8",
         ),
-        ({"search": {"lr": None}, "grace_period": 9}, "grace=9 is more than judgements=8"),
+        ({"search": {"lr": None}, "grace_period": 9}, "grace_period=9 is more than evaluations=8"),
         ({"search": {"lr": None}, "scheduler": "pbt", "searcher": "grid"}, "searcher: random"),
         ({"search": {"lr": None}, "scheduler": "pbt", "trials": 3}, "at least 4 trials, not trials=3"),
         ({"search": {"lr": None}, "cost": True}, "cost: true needs searcher: optuna and scheduler: none"),

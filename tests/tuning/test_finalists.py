@@ -66,7 +66,7 @@ def test_where_cost_counts_finalists_are_those_that_none_beats_in_both() -> None
 
 
 def test_where_what_is_cheap_is_preferred_finalists_are_the_cheapest_that_are_not_worse() -> None:
-    settings = sweep(searcher="optuna", scheduler="none", cost=True, prefer="cost", finalists=2)
+    settings = sweep(searcher="optuna", scheduler="none", cost=True, objective="cost", finalists=2)
     found = [trial(n, score, cost=9.0 - score) for n, score in enumerate((3.0, 1.0, 2.0, 2.5, 4.0), 1)]
     assert numbers(finalists(found, settings, {"lr": 1})) == [1, 4]
     assert numbers(finalists(found, settings, {"lr": 2})) == [2, 3]
@@ -94,7 +94,7 @@ def test_the_winner_has_the_lowest_mean_and_diverse_samples() -> None:
 
 
 def test_the_cheapest_that_is_not_worse_may_win() -> None:
-    settings = sweep(searcher="optuna", scheduler="none", cost=True, prefer="cost")
+    settings = sweep(searcher="optuna", scheduler="none", cost=True, objective="cost")
     scored = [
         final(2, 1.0, cost=4.0),
         final(3, 2.0, cost=2.0),

@@ -218,12 +218,12 @@
   const seriesOf = (lines, name) => lines.map((line, i) => ({ name: line.name || name, code: code(i), marks: true, points: line.points }));
   const levelPatch = () => svg("svg", { viewBox: "0 0 22 10", "aria-hidden": "true" }, svg("line", { class: "even", x1: 0, x2: 22, y1: 5, y2: 5 }));
   const ablationPlot = (place, plot) => {
-    const series = seriesOf(plot.lines, plot.title), real_baseline = isNumber(plot.real_baseline) ? [plot.real_baseline] : [];
-    const bound = floor.map((y) => `${plot.bound} ${decimal(y)}`).join(), better = `${plot.better[0].toUpperCase()}${plot.better.slice(1)}`;
-    const positive = series.flatMap((s) => s.points.map((p) => p[1])).concat(real_baseline).every((y) => y > 0);
+    const series = seriesOf(plot.lines, plot.title), baselines = isNumber(plot.real_baseline) ? [plot.real_baseline] : [];
+    const bound = baselines.map((y) => `${plot.bound} ${decimal(y)}`).join(), better = `${plot.better[0].toUpperCase()}${plot.better.slice(1)}`;
+    const positive = series.flatMap((s) => s.points.map((p) => p[1])).concat(baselines).every((y) => y > 0);
     const legend = [...namesOf(series), bound ? el("span", {}, levelPatch(), bound) : null];
     framed(place, plot.title, "", legend, (box, readout, width) => lineChart(box, readout, {
-      series, width, height: 240, xLabel: plot.x, logX: plot.log, logY: plot.better === "lower" && positive, level: plot.real_baseline, yRange: real_baseline,
+      series, width, height: 240, xLabel: plot.x, logX: plot.log, logY: plot.better === "lower" && positive, level: plot.real_baseline, yRange: baselines,
       xTicks: fewTicks(series), label: `${plot.title} against ${plot.x}, ${place.dataset.study}; the table of numbers has the values`,
       say: sayPoints(plot.x, series, bound), idle: `${better} is better. Hover or focus to read values.`,
     }));

@@ -31,7 +31,7 @@ def test_a_copy_of_a_test_image_is_nowhere_else() -> None:
 @pytest.mark.parametrize(
     ("paths", "words"),
     [
-        (["1.png", "a/2.png"], "1 images of its own and 1"),
+        (["1.png", "a/2.png"], "1 images in no subfolder and 1"),
         (["a\x01/1.png", "a\x02/2.png"], "control characters"),
     ],
 )

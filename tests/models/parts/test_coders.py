@@ -21,7 +21,7 @@ class Settings(coders.CoderConfig):
 
 def test_a_code_must_be_smaller_than_the_image() -> None:
     Settings(latent=767).check(CARD)
-    with pytest.raises(ValueError, match="latent=768 must be less than an image's 768 numbers"):
+    with pytest.raises(ValueError, match="latent=768 must be less than the 768 dimensions of an image"):
         Settings(latent=768).check(CARD)
 
 

@@ -19,10 +19,10 @@ def test_space_to_depth_follows_the_resolution(resolution: int, factor: int) -> 
 
 
 @pytest.mark.parametrize("changes", [
-    {"multipliers": (1,)},
-    {"multipliers": (1, 7)},
-    {"multipliers": (1, 2, 3), "blocks": 2},
-    {"multipliers": (1, 2), "skips": "concatenate"},
+    {"channel_multipliers": (1,)},
+    {"channel_multipliers": (1, 7)},
+    {"channel_multipliers": (1, 2, 3), "num_res_blocks": 2},
+    {"channel_multipliers": (1, 2), "skips": "concatenate"},
     {"attention": False, "space_to_depth": 2},
     {"attention_levels": (0, 1)},
     {"width": 48, "dropout": 0.1},
