@@ -42,5 +42,5 @@ def test_a_winner_that_fails_on_fresh_seeds_is_told() -> None:
     found = compared(judged | {("winner", 1): "loss is nan"})
     assert found.seeds == [0] and found.says == "the winner failed on 1 of 2 seeds"
     assert found.failed == [SideFailure(side="winner", seed=1, reason="loss is nan")]
-    with pytest.raises(RunError, match="trained to the end together on no seed: loss is nan"):
+    with pytest.raises(RunError, match="did not both complete training on any seed: loss is nan"):
         compared(judged | {("winner", 1): "loss is nan", ("default", 0): "loss is nan"})

@@ -95,7 +95,10 @@ def test_phases_of_other_names_are_examined_by_their_roles() -> None:
     family = trainer.family
     d, g = (replace(phase, name=phase.name[0].upper(), role=phase.name) for phase in family.phases)
     family.phases = (d, g, Phase("G_path", lambda batch: {"none": torch.zeros(8)}, g.optimizer, every=20))
-    assert sides_of(family.phases) == {"discriminator": "D", "generator": "G"} and sides_of((d, family.phases[2])) == {}
+    assert (
+        sides_of(family.phases) == {"discriminator": "D", "generator": "G"}
+        and sides_of((d, family.phases[2])) == {}
+    )
     trainer.set_family(family)
     train(trainer, Batches(tiny.split(), 8, 0), log)
     assert "D/auc" in log.rows[-1]
