@@ -14,8 +14,8 @@ def check(plan: Plan, store: Store) -> None:
     """Check the plan, and build each network that is to be trained.
 
     Raises:
-        InputError: settings do not fit the data or the batches, captions cannot be encoded, or the extractor's
-            weights are not the expected ones.
+        InputError: settings do not fit the data or the batches, captions cannot be encoded, or the
+            extractor's weights are not the expected ones.
     """
     if not claimed(store, extractor.spec(plan)):
         extractor.check(plan)

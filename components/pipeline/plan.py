@@ -127,7 +127,7 @@ class Plan:
         return list(space.resolve(family, sweep.search, self.experiment.families[family]).values())
 
     def check_population(self) -> None:
-        """Raise InputError if trials of a population could not continue after a change of a searched value."""
+        """Raise InputError if a change of a searched value would keep a trial from continuing another."""
         sweep = self.experiment.sweep
         if sweep is None or sweep.scheduler != "pbt":
             return

@@ -123,7 +123,7 @@ class Stage:
         run_id: str,
         on_wait: Callable[[str], None] = lambda title: None,
     ) -> Done:
-        """Return the result from the store or compute it; `on_wait` is called while another run computes it."""
+        """Return the result from the store or compute it; call `on_wait` if another run computes it."""
 
         def body(attempt: Store, number: int) -> dict[str, Any]:
             return self.run(Context(store, plan, spec, attempt, number, results, run_id))
