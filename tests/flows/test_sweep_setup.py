@@ -34,7 +34,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("sweep.family=vae", "name the family to search, one of: dcgan"),
         (
             "sweep.search={train.steps: [8, 16]}",
-            "train.steps cannot be searched: all trials have it in common",
+            "train.steps cannot be searched: all trials share it",
         ),
         ("sweep.steps=10", "steps=10 cannot be cut into evaluations=4 equal parts"),
         ("train.health=treat", "trials: train.health=treat changes settings"),

@@ -27,8 +27,8 @@ def test_a_gain_is_one_where_chance_does_not_explain_it() -> None:
     assert found.says == "better" and found.difference.value == pytest.approx(-1.0)
     assert duel("kid", pairs(-1.0, 1.1, -0.3)).says == "no significant gain"
     assert duel("kid", pairs(1.0, 1.1, 0.9)).says == "worse"
-    assert duel("kid", pairs(0.0, 0.0)).says == "the winner is what the config has"
-    assert duel("kid", pairs(-1.0)).says == "one seed says nothing of chance"
+    assert duel("kid", pairs(0.0, 0.0)).says == "the winner has the config's own settings"
+    assert duel("kid", pairs(-1.0)).says == "one seed gives no interval"
     assert found.seeds == [0, 1, 2] and found.n == 100
 
 
