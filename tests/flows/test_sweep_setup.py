@@ -30,7 +30,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("sweep.search={lr: {low: 2, high: 1}}", "the range is empty"),
         ("sweep.search={lr: []}", "the list is empty"),
         ("sweep.metric=reconstruction_fid", "is not accepted"),
-        ("sweep.metric=mse", "mse compares images with what they should be, which dcgan is not told"),
+        ("sweep.metric=mse", "mse needs target images, which dcgan does not have"),
         ("sweep.family=vae", "name the family to search, one of: dcgan"),
         (
             "sweep.search={train.steps: [8, 16]}",
