@@ -40,7 +40,7 @@ Say = Callable[[str], None]
 
 
 def settings(changes: Sequence[str]) -> Evaluate:
-    """The section `evaluate` with `key=value` changes.
+    """Return the section `evaluate` with `key=value` changes.
 
     Raises:
         InputError: an unknown key, or a value that is not accepted.
@@ -81,8 +81,8 @@ class EvaluationSession:
     def prepare(self) -> None:
         """Do the stages up to the reference, and pin the extractor if none is pinned."""
         self.do(prepare.STAGE, self.plan)
-        made = self.do(extractor.STAGE, self.plan)
-        self.plan = extractor.with_pinned_extractor(self.store, self.plan, made)
+        done = self.do(extractor.STAGE, self.plan)
+        self.plan = extractor.with_pinned_extractor(self.store, self.plan, done)
         self.do(extractor.STAGE, self.plan)  # in case another run has pinned one meanwhile
         self.do(reference.STAGE, self.plan)
 
@@ -90,10 +90,10 @@ class EvaluationSession:
         """Train and pin the extractor with current data and code; return False if it is pinned already."""
         pin = self.plan.pin
         self.do(prepare.STAGE, self.plan)
-        made = self.do(extractor.STAGE, replace(self.plan, pin=None))
-        if pin is not None and pin["key"] == made.key:
+        done = self.do(extractor.STAGE, replace(self.plan, pin=None))
+        if pin is not None and pin["key"] == done.key:
             return False
-        self.plan = extractor.with_pinned_extractor(self.store, self.plan, made, replace_pin=pin is not None)
+        self.plan = extractor.with_pinned_extractor(self.store, self.plan, done, replace_pin=pin is not None)
         return True
 
     def places(self, parts: str, threads: int) -> EvaluationPaths:

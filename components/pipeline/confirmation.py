@@ -85,7 +85,7 @@ def confirm_training(context: Context, winner: Winner) -> Confirmation:
     """Train both sides with all training steps, and compare their metrics.
 
     Raises:
-        RunError: there is no seed for which both sides completed training.
+        RunError: no seed completed training on both sides.
     """
     plans, finished = contenders(context.plan, context.family, winner), 0
 
@@ -117,7 +117,7 @@ def compared(results: Mapping[Contender, Metrics | str]) -> Confirmation:
     """Return the differences of both sides' metrics by seed; a text result is the reason of a failure.
 
     Raises:
-        RunError: there is no seed for which both sides completed training.
+        RunError: no seed completed training on both sides.
     """
     failed = [
         SideFailure(side=side, seed=seed, reason=reason)

@@ -56,12 +56,12 @@ def run(context: Context) -> dict[str, Any]:
     return {"extractor": ray_cluster.call("components.evaluation.jobs:extractor", *arguments, cpus=threads)}
 
 
-def with_pinned_extractor(store: Store, plan: Plan, made: Done, *, replace_pin: bool = False) -> Plan:
+def with_pinned_extractor(store: Store, plan: Plan, done: Done, *, replace_pin: bool = False) -> Plan:
     """Pin the new extractor if none is pinned or `replace_pin` is set; return the plan with the pin."""
     if plan.extractor_kind in TRAINED and (plan.pin is None or replace_pin):
         number = plan.pin["number"] if plan.pin else 0
-        content = {"key": made.key, "hash": cache.read(store, made)["extractor"]["hash"]}
-        content |= {"data": plan.version, "run_id": made.run_id}
+        content = {"key": done.key, "hash": cache.read(store, done)["extractor"]["hash"]}
+        content |= {"data": plan.version, "run_id": done.run_id}
         content |= {"reason": "retrained" if replace_pin else "the first"}
         pins.pin(store, plan.card.name, plan.extractor_recipe, after=number, **content)
     return plan.with_pin(store)

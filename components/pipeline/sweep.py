@@ -70,14 +70,14 @@ def run(context: Context) -> dict[str, Any]:
 
 def show(context: Context, log: TrialLog) -> None:
     """Show the numbers of finished trials and finalists, and the time left."""
-    counts, left = log.counts(), log.left()
+    counts, seconds_left = log.counts(), log.left()
     finished = sum(n for state, n in counts.items() if state in OVER)
     parts = [", ".join(f"{n} {state}" for state, n in counts.items() if state != "waiting")]
     if finished == log.planned:
         parts.append(f"finalists: {log.finals[0]} of {log.finals[1]} evaluated again")
-    if left is not None:
-        parts.append(f"about {left / 60:.0f} min left")
-    record = {"trials": counts, "finals": list(log.finals), "seconds_left": left}
+    if seconds_left is not None:
+        parts.append(f"about {seconds_left / 60:.0f} min left")
+    record = {"trials": counts, "finals": list(log.finals), "seconds_left": seconds_left}
     context.progress(finished, log.planned, "; ".join(parts), **record)
 
 

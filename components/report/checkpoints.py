@@ -21,8 +21,8 @@ def kept_step(result: Evaluation | TrainingResult) -> int | None:
     """
     if result.averages and result.averages.won is not None:
         return None
-    kept = result.checkpoints.get(result.kept) or result.checkpoints.get("last")
-    return kept.step if kept else None
+    checkpoint = result.checkpoints.get(result.kept) or result.checkpoints.get("last")
+    return checkpoint.step if checkpoint else None
 
 
 # Best and last

@@ -150,8 +150,8 @@ def of_family(
     given_up = {number: _checks(rows) for number, rows in course.given_up.items()}
     if not (checks or events or any(given_up.values())):
         return None
-    monitoring = training.health if training else None
-    monitoring = monitoring or Monitoring.read(folder.read_json("health/watch.json")) or Monitoring()
+    recorded = training.health if training else None
+    monitoring = recorded or Monitoring.read(folder.read_json("health/watch.json")) or Monitoring()
     count = len(checks) + sum(map(len, given_up.values()))
     return HealthView(
         monitoring.policy,

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.common.finite import as_number
-from components.common.finite import is_number as is_number
 from components.records.analysis import PictureFile
 from components.report import formatting
 from components.store import Store
@@ -29,16 +28,6 @@ Row = Mapping[str, int | float]
 """The values that a training logged after a step, by name."""
 
 Object = Mapping[str, Any]
-
-
-def as_object(value: Any) -> Object:
-    """Return `value` if it is a JSON object, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def as_list(value: Any) -> list[Any]:
-    """Return `value` if it is a list, else an empty one."""
-    return value if isinstance(value, list) else []
 
 
 def read_json(store: Store, rel: str) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def winner(scored: Sequence[Finalist], settings: Sweep, least: float, defaults: 
 
     Args:
         scored: the finalists, the lowest mean first.
-        settings: of the sweep.
+        settings: settings of the sweep.
         least: the diversity that it must have.
         defaults: the experiment's own settings.
 

@@ -76,11 +76,11 @@ def search(
     """Run the trials of a sweep.
 
     Args:
-        context: what trials share.
+        context: settings that trials share.
         hyperparameters: the searched hyperparameters and their spaces.
-        settings: of the sweep.
+        settings: settings of the sweep.
         log: log of the trials, with the values that were suggested before an interruption.
-        scratch: a folder for Tune's own files.
+        scratch: folder for Tune's own files.
     """
     os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(

@@ -242,16 +242,16 @@ def _range(
     return Range(low, high, scale, **attributes)
 
 
-def _number(name: str, end: str, value: Any, whole: bool) -> float:
+def _number(name: str, end: str, value: Any, integer: bool) -> float:
     """Return an end of a range as a number; YAML 1.1 reads 1e-4 as text."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = math.nan
-    if not math.isfinite(number) or (whole and number != int(number)):
-        kind = "a whole number" if whole else "a number"
+    if not math.isfinite(number) or (integer and number != int(number)):
+        kind = "a whole number" if integer else "a number"
         raise InputError(f"search.{name}.{end}={value!r} is not accepted: it must be {kind}")
-    return int(number) if whole else number
+    return int(number) if integer else number
 
 
 def _check_one_kind(searched: Mapping[str, Hyperparameter]) -> None:

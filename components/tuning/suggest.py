@@ -48,8 +48,8 @@ def suggestions(
     """Return the values to try, as far as they are known beforehand; the same for the same seed.
 
     Args:
-        hyperparameters: what is searched.
-        settings: of the sweep.
+        hyperparameters: the searched hyperparameters.
+        settings: settings of the sweep.
         before: the suggestions of an interrupted sweep; an adaptive searcher begins with them.
     """
     default = {h.name: label_of(h.default) for h in hyperparameters}

@@ -108,7 +108,7 @@
     { title: "Weight norms", vitals: ["discriminator_weight_norm", "generator_weight_norm"] },
     { title: "Diversity and movement of samples", vitals: ["diversity", "sample_drift"], yRange: [0, 1] },
   ];
-  const networkOf = (vital) => vital.replace("loss_", "").replace(/^([dg])$/, (c) => c.toUpperCase());
+  const networkOf = (vital) => ({ discriminator: "D", generator: "G" })[vital.split("_")[0]] || vital;
   /* The bands of advice for a plot; one where all its lines have the same. */
   const advice = (vitals, bands, codes) => {
     const banded = vitals.map((vital, i) => ({ vital, cls: codes[i].cls, band: bands[vital] })).filter(({ band }) => band);
