@@ -1,1 +1,1 @@
-"""When, in what order, was it done, who is told: Prefect and the command line. Never imports torch."""
+"""Scheduling, ordering, caching and notification: Prefect and the command line. Never imports torch."""

@@ -40,7 +40,7 @@ Say = Callable[[str], None]
 
 
 def settings(changes: Sequence[str]) -> Evaluate:
-    """The section `evaluate` with `key=value` changes.
+    """Return the section `evaluate` with `key=value` changes.
 
     Raises:
         InputError: an unknown key, or a value that is not accepted.
@@ -55,51 +55,49 @@ def settings(changes: Sequence[str]) -> Evaluate:
 
 
 class EvaluationSession:
-    """The stages that evaluation needs, for one data set in one store."""
+    """The stages that an evaluation without a run needs, for one data set in one store."""
 
     def __init__(self, store: Store, name: str, evaluate: Evaluate, revision: str | None, say: Say):
         self.store, self.say = store, say
         self.results: dict[str, Done] = {}
         self.snapshot, version = local.data_version(home(), name, revision)
         data = Data(name=name, revision=revision)
-        device = resources.device()  # that of runs, so that their stages are reused
+        device = resources.device()  # the same as for runs, so that their stages are reused
         experiment = Experiment.model_construct(device=device, data=data, families={}, evaluate=evaluate)
         self.plan = Plan.of(experiment, version, DatasetCard.read(self.snapshot), store)
 
     def do(self, stage: Stage, plan: Plan) -> Done:
-        """A stage's result, from the store or computed now."""
+        """Return a stage's result, from the store or computed now."""
         spec = stage.spec(plan)
         if not cache.claimed(self.store, spec):
             self.say(f"{spec.title} ...")
 
         def on_wait(title: str) -> None:
-            self.say(f"{title}: another run is at work on it, waiting")
+            self.say(f"{title}: waiting for another run that computes it")
 
         self.results[spec.name] = stage.result(self.store, plan, spec, self.results, "none", on_wait)
         return self.results[spec.name]
 
     def prepare(self) -> None:
-        """Prepare the data, the pinned extractor and the reference."""
+        """Do the stages up to the reference, and pin the extractor if none is pinned."""
         self.do(prepare.STAGE, self.plan)
-        made = self.do(extractor.STAGE, self.plan)
-        self.plan = extractor.with_pinned_extractor(self.store, self.plan, made)
-        self.do(extractor.STAGE, self.plan)  # another one, if that was pinned meanwhile
+        done = self.do(extractor.STAGE, self.plan)
+        self.plan = extractor.with_pinned_extractor(self.store, self.plan, done)
+        self.do(extractor.STAGE, self.plan)  # in case another run has pinned one meanwhile
         self.do(reference.STAGE, self.plan)
 
     def retrain_extractor(self) -> bool:
-        """Train and pin the extractor with the current data and code; False if it is the pinned one."""
-        before = self.plan.pin
+        """Train and pin the extractor with current data and code; return False if it is pinned already."""
+        pin = self.plan.pin
         self.do(prepare.STAGE, self.plan)
-        made = self.do(extractor.STAGE, replace(self.plan, pin=None))
-        if before is not None and before["key"] == made.key:
+        done = self.do(extractor.STAGE, replace(self.plan, pin=None))
+        if pin is not None and pin["key"] == done.key:
             return False
-        self.plan = extractor.with_pinned_extractor(
-            self.store, self.plan, made, replace_pin=before is not None
-        )
+        self.plan = extractor.with_pinned_extractor(self.store, self.plan, done, replace_pin=pin is not None)
         return True
 
     def places(self, parts: str, threads: int) -> EvaluationPaths:
-        """Where evaluation jobs find data, extractor and reference."""
+        """Return the folders of data, extractor and reference for evaluation jobs."""
         spec = reference.spec(self.plan)
         context = Context(self.store, self.plan, spec, self.store, 0, self.results, "none")
         return context.places(parts, threads)
@@ -120,59 +118,59 @@ def evaluate(
 
     Args:
         source: folder or URL of the images.
-        name: the data set; prepared first if it is a known one.
+        name: the data set; a known one is prepared first.
         store: holds extractor, reference and data.
-        chosen: the settings of the evaluation.
+        chosen: settings of the evaluation.
         split: the split to compare the images with.
         revision: version of the data; None: the pinned version.
-        independent: the user vouches that these are independent samples, none of them selected.
+        independent: whether the user asserts that the images are independent, unselected samples.
         say: callback for progress messages.
 
     Raises:
-        InputError: the folder is empty, an image is damaged, or they are too few.
+        InputError: the folder is empty, an image is damaged, or there are too few images.
     """
     session = EvaluationSession(store, name, chosen, revision, say)
     if split not in session.plan.card.counts:
         raise InputError(f"--split {split}: data set {name} has {', '.join(session.plan.card.counts)}")
     with tempfile.TemporaryDirectory() as folder, parts_in(store) as parts:
-        outside = scan_images(source, session.plan.card, Path(folder))
-        if outside.resized:
+        images = scan_images(source, session.plan.card, Path(folder))
+        if images.resized:
             pixels = session.plan.card.resolution
-            say(f"{outside.resized:,} images are not {pixels} pixels square: {outside.preparation}")
-        check(session.plan, outside)
+            say(f"{images.resized:,} images are not {pixels} pixels square: {images.preparation}")
+        check(session.plan, images)
         try:
             session.prepare()
             seeds = comparability.INDEPENDENT if independent else comparability.AS_GIVEN
-            metrics = evaluate_external(session.places(parts, chosen.threads), outside, split, seeds)
+            metrics = evaluate_external(session.places(parts, chosen.threads), images, split, seeds)
         finally:
             ray_cluster.disconnect()
     return ExternalEvaluation(
         source=Path(source).name,
-        images=len(outside.paths),
+        images=len(images.paths),
         data=name,
         version=session.plan.version,
         split=split,
-        preparation=outside.preparation,
-        labelled=outside.labels is not None,
+        preparation=images.preparation,
+        labelled=images.labels is not None,
         metrics=metrics,
     )
 
 
-def check(plan: Plan, outside: ExternalImages) -> None:
-    """Refuse, before any job starts, what could not be evaluated.
+def check(plan: Plan, images: ExternalImages) -> None:
+    """Check the images and the extractor before any job starts.
 
     Raises:
-        InputError: too few images, the first is damaged or in colour where the data is grey, or the weights
-            of the extractor are other ones.
+        InputError: there are too few images, the first is damaged or coloured while the data is grey, or the
+            extractor's weights are not the expected ones.
     """
-    check_count(len(outside.paths))
+    check_count(len(images.paths))
     extractor.check(plan)
-    read(outside, range(1), plan.card)
+    read(images, range(1), plan.card)
 
 
 @contextmanager
 def parts_in(store: Store) -> Iterator[str]:
-    """A temporary folder in the store for the parts of one evaluation."""
+    """Provide a temporary folder in the store for the parts of one evaluation."""
     parts = f"scratch/{secrets.token_hex(6)}"
     try:
         yield parts
@@ -181,12 +179,12 @@ def parts_in(store: Store) -> Iterator[str]:
 
 
 def extractor_status(store: Store, name: str) -> Sequence[Mapping[str, Any]]:
-    """The extractors that are or were pinned for a data set."""
+    """Return the extractors that are or were pinned for a data set."""
     rows = []
     for recipe in store.list(f"registry/{name}"):
-        pinned = pins.pins(store, name, recipe)
-        for pin in pinned:
-            rows.append({"extractor": recipe, **pin, "in_use": pin["number"] == len(pinned)})
+        history = pins.pins(store, name, recipe)
+        for pin in history:
+            rows.append({"extractor": recipe, **pin, "in_use": pin["number"] == len(history)})
     return rows
 
 
@@ -195,8 +193,8 @@ def retrain_extractor(store: Store, name: str, chosen: Evaluate, say: Say) -> Ma
     session = EvaluationSession(store, name, chosen, None, say)
     if session.plan.extractor_kind not in TRAINED:
         raise InputError(
-            f"only extractors that are trained on the data are pinned ({', '.join(TRAINED)}); "
-            f"{session.plan.extractor_kind} is what its file is"
+            f"only extractors that are trained on the data can be retrained ({', '.join(TRAINED)}); "
+            f"{session.plan.extractor_kind} has fixed weights"
         )
     try:
         changed = session.retrain_extractor()

@@ -1,4 +1,4 @@
-"""End temporary Prefect servers whose run was killed."""
+"""End temporary Prefect servers of killed runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import psutil
 
 
 def end_orphans(prefect_home: str) -> int:
-    """End the servers of this Prefect home that lost their parent process; return their number."""
+    """Terminate the servers of this Prefect home that lost their parent process; return their number."""
     ended = 0
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):

@@ -1,4 +1,4 @@
-"""The pipeline: the data, every stage of the families as soon as it can begin, the comparison, the page."""
+"""The pipeline: data stages, stages of families as soon as they can begin, comparison and page."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from flows.tasks import TASKS, make_plan
 
 @flow(name="atelier", flow_run_name="{run_id}", retries=0, persist_result=False, validate_parameters=False)
 def pipeline(run_id: str, experiment: Mapping[str, Any]) -> str:
-    """Run the experiment; returns done, partial or failed.
+    """Run the experiment; return done, partial or failed.
 
-    The task runner has as many threads as trainings fit side by side, and starts tasks in the order they are
-    submitted: the first family, which should be the longest, keeps its cores throughout while the others
-    take turns on the rest. A family that builds on others' models waits for those.
+    The task runner has a thread for each training that fits at the same time, and starts tasks in the order
+    of their submission: the first family, which should be the longest, keeps its cores throughout while the
+    others take turns on the rest. A family that builds on others' models waits for those.
     """
     run = RUNS[run_id]
     run_data_stages(run)
@@ -33,25 +33,25 @@ def pipeline(run_id: str, experiment: Mapping[str, Any]) -> str:
 
 
 def run_data_stages(run: Run) -> None:
-    """Plan the run, and do what all families rest on; start Ray if anything is to be computed."""
+    """Plan the run, and do the stages that all families need; start Ray if any stage must be computed."""
     make_plan(run.run_id)
     first, *others = [stage for stage in of_scope("data") if stage.applies(run.plan)]
     do(run, first)
     if run.has_jobs():
         ray_cluster.connect()
-    stop_on_signals()  # once more: Prefect and Ray have put handlers of their own in place
+    stop_on_signals()  # again: Prefect and Ray have installed their own handlers
     for stage in others:
         do(run, stage)
 
 
 def do(run: Run, stage: Stage) -> Done:
-    """Do a stage of the run, and wait for it."""
+    """Do a stage of the run, and return its result."""
     return TASKS[stage.name](run.run_id, None, dict(run.results))
 
 
 @dataclass
 class Step:
-    """A stage of a family that is to be done."""
+    """A stage of a family, still to be done."""
 
     stage: Stage
     family: str
@@ -64,7 +64,7 @@ class Step:
 
 
 def steps(run: Run, families: Sequence[str], only: Sequence[str] = ()) -> list[Step]:
-    """The steps of families: all of the first stage, then of the next; `only` these stages, if any."""
+    """Return the steps of families, stage by stage; `only` lists the stages to include (empty: all)."""
     return [
         Step(stage, family, inputs(run.plan, stage, stage.spec(run.plan, family)))
         for stage in of_scope("family")
@@ -74,12 +74,12 @@ def steps(run: Run, families: Sequence[str], only: Sequence[str] = ()) -> list[S
 
 
 def run_family_stages(run: Run, families: Sequence[str], only: Sequence[str] = ()) -> None:
-    """Do the stages of families, each as soon as what it builds on is there; leave out what lost that."""
+    """Do the stages of families, each as soon as its inputs exist; skip those whose input failed."""
     waiting, lost = steps(run, families, only), set[str]()
     under_way: dict[PrefectFuture[Done], Step] = {}
     while begin(run, waiting, under_way, lost) or under_way:
         if not under_way:
-            continue  # what was left out may let others be left out
+            continue  # a skipped step may cause others to be skipped
         future = next(as_completed(list(under_way)))
         step = under_way.pop(future)
         future.wait()
@@ -88,7 +88,7 @@ def run_family_stages(run: Run, families: Sequence[str], only: Sequence[str] = (
 
 
 def begin(run: Run, waiting: list[Step], under_way: dict[PrefectFuture[Done], Step], lost: set[str]) -> bool:
-    """Submit the steps that can begin and drop those that lost an input; whether there were any."""
+    """Submit the steps that can begin, drop those that lost an input; return whether there were any."""
     before = len(waiting)
     for step in list(waiting):
         if missing := [name for name in step.inputs if name in lost]:
@@ -103,14 +103,14 @@ def begin(run: Run, waiting: list[Step], under_way: dict[PrefectFuture[Done], St
 
 
 def refuse(run: Run, step: Step, missing: str) -> None:
-    """Record a training that cannot begin because a model it builds on could not be trained."""
+    """Record that a training cannot begin because a model it builds on could not be trained."""
     stage, _, family = missing.partition("/")
     if step.stage.name == "train" and stage == "train":
         run.refuse(step.family, f"it builds on {family}, which could not be trained")
 
 
 def run_final_stages(run: Run) -> str:
-    """Compare, report and publish; returns done, partial or failed."""
+    """Compare, report and publish; return done, partial or failed."""
     exported = [family for family in run.experiment.families if f"export/{family}" in run.results]
     for family in run.experiment.families:
         if family not in exported:

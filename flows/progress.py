@@ -1,4 +1,4 @@
-"""Show the progress of a run on standard error: a bar per stage on a terminal, else plain lines."""
+"""Show the progress of a run on standard error: bars on a terminal, else plain lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""run.json: one writer, replaced whole. What a run is, where it stands, and all it came from."""
+"""Write run.json: identity, state, lineage and results of a run. One writer replaces the whole file."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ HEARTBEAT = 10.0  # seconds
 
 
 def now() -> str:
-    """UTC, to the second."""
+    """Return the current UTC time, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class Record:
-    """The manifest of a run in the store; safe to use from several threads."""
+    """The manifest of a run in the store; thread-safe."""
 
     def __init__(self, store: Store, manifest: RunManifest):
         self.store, self.manifest = store, manifest
@@ -52,7 +52,7 @@ class Record:
             self.write()
 
     def data(self, plan: Plan) -> None:
-        """Record which data the run reads."""
+        """Record the data of the run."""
         card = plan.card.model_dump(
             include={"name", "title", "licence", "credit", "counts", "labels", "resolution", "channels"}
         )
@@ -111,7 +111,7 @@ class Record:
 
 
 def _entry(spec: Spec) -> StageEntry:
-    """The entry of a stage that has not begun."""
+    """Return the entry of a stage that begins now."""
     return StageEntry(
         name=spec.stage,
         family=spec.family,
@@ -126,7 +126,7 @@ def _entry(spec: Spec) -> StageEntry:
 
 
 def redacted(experiment: Experiment) -> Mapping[str, Any]:
-    """The experiment as plain data that others may see."""
+    """Return the experiment as plain data without private paths and credentials."""
     content = experiment.model_dump(mode="json")
     content["store"]["url"] = public(content["store"]["url"])
     content["publish"]["url"] = content["publish"]["url"] and public(content["publish"]["url"])
@@ -137,23 +137,23 @@ def redacted(experiment: Experiment) -> Mapping[str, Any]:
 
 
 def withheld(experiment: Experiment) -> list[str]:
-    """The settings that `redacted` leaves out or shortens, but for the store, which a reader has found."""
-    whole, public_part = experiment.model_dump(mode="json"), redacted(experiment)
+    """Return the settings that `redacted` removes or shortens, except the store, which a reader knows."""
+    complete, published = experiment.model_dump(mode="json"), redacted(experiment)
     names = ("publish.url", "evaluate.inception_path", "evaluate.lpips_path", "evaluate.custom")
     sections = ((name, *name.split(".")) for name in names)
-    return [name for name, section, key in sections if whole[section][key] != public_part[section][key]]
+    return [name for name, section, key in sections if complete[section][key] != published[section][key]]
 
 
 def public(text: str) -> str:
-    """Text without user:password@ in URLs, and without the folders above an absolute path's last name."""
+    """Return text without user:password@ in URLs and without the parent folders of absolute paths."""
     text = re.sub(r"(\w+://)[^/@\s]*@", r"\1", text)
     return re.sub(r"(^|=)(?:file://)?/(?:[^/\s]+/)+", r"\1", text)
 
 
 def lineage(home: Path, experiment: Mapping[str, Any]) -> Lineage:
-    """All that a result was made from: code, data, settings, versions, hardware.
+    """Return the lineage of a run: code, data, settings, versions, hardware.
 
-    No path of this machine, no credential.
+    It contains no path of this machine and no credentials.
     """
     versions: dict[str, str | None] = {package: _version(package) for package in PACKAGES}
     return Lineage(
@@ -168,7 +168,7 @@ def lineage(home: Path, experiment: Mapping[str, Any]) -> Lineage:
 
 
 def hardware() -> Hardware:
-    """What this machine computes with."""
+    """Return the hardware of this machine."""
     cpu = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo") as file:
@@ -182,18 +182,18 @@ def hardware() -> Hardware:
 def _gpus() -> list[str]:
     try:
         command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        listed = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        output = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return listed.stdout.split("\n")[:-1] if listed.returncode == 0 else []
+    return output.stdout.split("\n")[:-1] if output.returncode == 0 else []
 
 
 def _git(home: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=home, capture_output=True, text=True, timeout=20)
+        output = subprocess.run(["git", *arguments], cwd=home, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return output.stdout.strip() if output.returncode == 0 else None
 
 
 def _version(package: str) -> str | None:

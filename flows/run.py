@@ -1,4 +1,4 @@
-"""One run in this process: its plan, its record, its board, and how a stage is done in it."""
+"""One run in this process: its plan, record and progress display, and how it runs a stage."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from components.store import Store
 from flows.progress import ProgressDisplay
 from flows.record import Record
 
-POLL = 1.0  # seconds between looks at a training's progress
-PAGE = 15.0  # seconds between two pages of a sweep under way
+POLL = 1.0  # seconds between reads of a training's progress
+PAGE = 15.0  # seconds, at least, between updates of the page of a running sweep
 ARTIFACT = 5.0  # seconds between updates of Prefect's progress artifact
 
 RUNS: dict[str, Run] = {}
-"""The runs of this process by id: tasks are given the id, small and JSON, and find the rest here."""
+"""The runs of this process by id: tasks get the id, which is small and JSON, and look up the run here."""
 
 
 class Run:
-    """What the tasks of one flow run share."""
+    """The state that the tasks of one flow run share."""
 
-    plan: Plan  # there as soon as the version of the data is known
+    plan: Plan  # set as soon as the version of the data is known
 
     def __init__(
         self,
@@ -55,13 +55,13 @@ class Run:
         self.run_id, self.experiment, self.store = run_id, experiment, store
         self.record, self.board = record, board
         self.force, self.explain = force, explain
-        self.failed: dict[str, str] = {}  # family -> why
+        self.failed: dict[str, str] = {}  # family -> reason
         self.results: dict[str, Done] = {}  # finished stages by name, such as train/vae
         self.page_built = 0.0
         RUNS[run_id] = self
 
     def stage(self, spec: Spec, body: Callable[[Store, int], Mapping[str, Any]]) -> Done:
-        """The stage's result, made here or found; its state goes into the record and on the board."""
+        """Return a stage's result, computed or cached; record and display its state."""
         started = time.time()
         self.record.stage(spec, "running")
         self.board.begin(spec.title)
@@ -76,7 +76,7 @@ class Run:
                 body,
                 run_id=self.run_id,
                 force=spec.stage in self.force,
-                on_wait=lambda title: self.board.say(f"  {title}: another run is at work on it, waiting"),
+                on_wait=lambda title: self.board.say(f"  {title}: waiting for another run that computes it"),
             )
         except BaseException as error:
             sentence = _sentence(error)
@@ -88,12 +88,12 @@ class Run:
         finally:
             self.board.end(spec.title)
         self.record.done(spec, done, started)
-        how = f"{done.seconds:.1f} s" if done.state == "ran" else "cached"
-        self.board.say(f"✓ {spec.title}: {how}", "" if done.state == "ran" else "dim")
+        duration = f"{done.seconds:.1f} s" if done.state == "ran" else "cached"
+        self.board.say(f"✓ {spec.title}: {duration}", "" if done.state == "ran" else "dim")
         return done
 
     def do(self, stage: Stage, spec: Spec, inputs: Mapping[str, Done]) -> Done:
-        """The result of a stage, computed here or found; later stages find it in `results`."""
+        """Return the result of a stage, computed or cached, and add it to `results` for later stages."""
 
         def body(attempt: Store, number: int) -> Mapping[str, Any]:
             progress = functools.partial(self.show_progress, spec)
@@ -104,13 +104,13 @@ class Run:
         done = self.stage(spec, body)
         if stage.settle:
             self.plan = stage.settle(self.store, self.plan, done)
-            if self.spec(stage, spec.family).key != done.key:  # another run settled it otherwise meanwhile
+            if self.spec(stage, spec.family).key != done.key:  # another run has pinned another extractor
                 return self.do(stage, self.spec(stage, spec.family), inputs)
         self.results[spec.name] = done
         return done
 
     def spec(self, stage: Stage, family: str | None) -> Spec:
-        """What a stage depends on, as the plan is now."""
+        """Return the spec of a stage under the current plan."""
         if stage.scope == "data":
             return stage.spec(self.plan)
         if stage.scope == "run":
@@ -119,7 +119,7 @@ class Run:
         return stage.spec(self.plan, family)
 
     def show_progress(self, spec: Spec, finished: int, total: int, text: str, **record: Any) -> None:
-        """Show on the board, in the record and now and then on the page how far a stage is."""
+        """Show the progress of a stage on the display, in the record and, from time to time, on the page."""
         self.board.move(spec.title, finished, total, text)
         if record:
             self.record.stage(spec, "running", **record)
@@ -128,14 +128,14 @@ class Run:
                 self.show()
 
     def refuse(self, family: str, sentence: str) -> None:
-        """A family cannot be trained."""
+        """Record that a family cannot be trained, and why."""
         spec = train.spec(self.plan, family)
         self.record.stage(spec, "failed", error=sentence)
         self.board.say(f"✗ {spec.title}: {sentence}", "red")
         self.failed[family] = sentence
 
     def has_jobs(self) -> bool:
-        """Whether anything is to be computed, for which Ray is needed."""
+        """Return whether any stage must be computed on Ray."""
         return any(
             spec.stage in self.force or not cache.claimed(self.store, spec)
             for stage, spec in planned(self.plan).values()
@@ -143,13 +143,13 @@ class Run:
         )
 
     def show(self) -> None:
-        """Bring the run's page up to date while it goes on."""
+        """Update the run's page and the index."""
         self.record.update(report=report.build_run(self.store, self.run_id))
         report.build_index(self.store)
 
     @contextlib.contextmanager
     def watching(self, spec: Spec, attempt: Store) -> Iterator[None]:
-        """Show the progress and the diagnoses that a training leaves in its attempt's folder."""
+        """Show the progress and the diagnoses that a training writes into its attempt's folder."""
         over = threading.Event()
         context = contextvars.copy_context()
         thread = threading.Thread(target=lambda: context.run(self._watch, spec, attempt, over), daemon=True)
@@ -161,24 +161,24 @@ class Run:
             thread.join(5)
 
     def _watch(self, spec: Spec, attempt: Store, over: threading.Event) -> None:
-        first, artifact, told = None, None, 0.0
-        heard = set(diagnoses(attempt))  # before an interruption
-        if heard:
-            self.record.stage(spec, "running", events=len(heard))
+        first, artifact, updated = None, None, 0.0
+        reported = set(diagnoses(attempt))  # those from before an interruption
+        if reported:
+            self.record.stage(spec, "running", events=len(reported))
         while not over.wait(POLL):
-            self._listen(spec, attempt, heard)
+            self._report_diagnoses(spec, attempt, reported)
             try:
-                note = attempt.read_json("progress.json")
+                progress = attempt.read_json("progress.json")
             except (FileNotFoundError, ValueError):
                 continue
-            step, steps, at = note["step"], note["steps"], note["time"]
+            step, steps, at = progress["step"], progress["steps"], progress["time"]
             first = first or (step, at)
             rate = (step - first[0]) / max(at - first[1], 1e-6)
-            values = "  ".join(f"{k.split('/')[-1]} {v:.3g}" for k, v in list(note["values"].items())[:2])
+            values = "  ".join(f"{k.split('/')[-1]} {v:.3g}" for k, v in list(progress["values"].items())[:2])
             self.board.move(spec.title, step, steps, f"{rate:5.1f} steps/s  {values}")
-            if time.time() - told > ARTIFACT:
-                told = time.time()
-                with contextlib.suppress(Exception):  # a display; training does not depend on it
+            if time.time() - updated > ARTIFACT:
+                updated = time.time()
+                with contextlib.suppress(Exception):  # training does not depend on the display
                     percent = 100.0 * step / steps
                     if artifact is None:
                         artifact = create_progress_artifact(
@@ -186,37 +186,37 @@ class Run:
                         )
                     else:
                         update_progress_artifact(artifact, percent)
-        self._listen(spec, attempt, heard)  # the last one may have ended the training
+        self._report_diagnoses(spec, attempt, reported)  # the last diagnosis may have ended the training
 
-    def _listen(self, spec: Spec, attempt: Store, heard: set[str]) -> None:
-        """Say the diagnoses that were not heard before."""
+    def _report_diagnoses(self, spec: Spec, attempt: Store, reported: set[str]) -> None:
+        """Display and count the diagnoses that were not reported before."""
         for name in diagnoses(attempt):
-            if name in heard:
+            if name in reported:
                 continue
             try:
                 event = HealthEvent.read(attempt.read_json(f"health/{name}"))
             except (FileNotFoundError, ValueError):
                 continue
             if event is None:
-                continue  # not yet whole
-            heard.add(name)
+                continue  # not yet written completely
+            reported.add(name)
             self.board.say(diagnosis(spec.title, event), "yellow")
-            self.record.stage(spec, "running", events=len(heard))
+            self.record.stage(spec, "running", events=len(reported))
 
 
 def diagnoses(attempt: Store) -> list[str]:
-    """The files of a training's diagnoses in its attempt's folder."""
+    """Return the names of the files with a training's diagnoses in its attempt's folder."""
     return [name for name in attempt.list("health") if EVENT.fullmatch(name)]
 
 
 def diagnosis(title: str, event: HealthEvent) -> str:
-    """A diagnosis in a line: at which step of what, from which evidence, and what was done."""
+    """Return a diagnosis as one line: the stage, the step, the evidence and the action."""
     evidence = ", ".join(f"{name} {_number(value)}" for name, value in event.evidence.items())
     treatment, action = event.treatment, event.action
     if treatment:
         action = f"treated with {treatment.remedy}, back to step {treatment.back_to}"
-    why = f" ({evidence})" if evidence else ""
-    return f"  {title}: step {event.step}: {event.title.lower()}{why}: {action}"
+    reasons = f" ({evidence})" if evidence else ""
+    return f"  {title}: step {event.step}: {event.title.lower()}{reasons}: {action}"
 
 
 def _number(value: Any) -> str:
@@ -224,16 +224,16 @@ def _number(value: Any) -> str:
 
 
 def explain(store: Store, spec: Spec, forced: bool = False) -> str:
-    """Why a stage will run or not.
+    """Return why a stage runs or is cached.
 
-    What of its key differs from the newest result of the same stage and family.
+    A stage that runs is compared with the newest result of the same stage and family.
     """
     if forced:
         return "runs: forced"
     if cache.finished(store, spec):
         return "cached: nothing it depends on has changed"
     if store.exists(f"{spec.uri}/spec.json"):
-        return "runs: begun before, not finished"
+        return "runs: an earlier attempt did not finish"
     old = cache.latest(store, spec)
     if old is None:
         return "runs: never done before"

@@ -1,4 +1,4 @@
-"""From a config file to a resolved experiment and its plan."""
+"""Make a resolved experiment from a config file, and its plan."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SMOKE = {
 def experiment(
     path: Path, changes: Sequence[str], only: Collection[str] = (), *, smoke: bool = False
 ) -> Experiment:
-    """The resolved experiment of a config file with the command line's changes."""
+    """Return the resolved experiment of a config file with the command line's changes."""
     read = loading.load(path, changes)
     if unknown := [family for family in only if family not in read.families]:
         raise InputError(f"--only {unknown[0]}: not in {path}, which has: {', '.join(read.families)}")
@@ -51,14 +51,14 @@ def experiment(
                 )
             }
         )
-    settings = read.model_dump(exclude_unset=True)  # what the config leaves out is still to be chosen
+    settings = read.model_dump(exclude_unset=True)  # unset settings are chosen below
     read = loading.parse({**settings, "families": families}, str(path))
     device = resources.device(read.device)
     return resolved(read, device, resources.precision("auto", device))
 
 
 def plan_of(experiment: Experiment, store: Store) -> Plan | None:
-    """The plan, if the data is prepared; None otherwise. Nothing is prepared or written."""
+    """Return the plan, or None if the data is not prepared. Nothing is prepared or written."""
     name, revision = experiment.data.name, experiment.data.revision
     prepared = local.find_prepared(home(), name, revision)
     if prepared is None:
@@ -68,7 +68,7 @@ def plan_of(experiment: Experiment, store: Store) -> Plan | None:
 
 
 def check_stages(names: Collection[str]) -> None:
-    """Refuse a stage that does not exist."""
+    """Raise InputError if a stage does not exist."""
     stages = [stage.name for stage in STAGES]
     for name in names:
         if name not in stages:

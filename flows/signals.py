@@ -1,4 +1,4 @@
-"""End a run on Ctrl-C and SIGTERM: stop its jobs and record that it was interrupted."""
+"""End a run on Ctrl-C and SIGTERM: stop its jobs and raise KeyboardInterrupt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import FrameType
 
 
 def stop_on_signals() -> None:
-    """Handle SIGINT and SIGTERM. Does nothing outside the main thread, where Python allows no handlers."""
+    """Handle SIGINT and SIGTERM; do nothing outside the main thread, where Python allows no handlers."""
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _stop)

@@ -1,4 +1,4 @@
-"""Run an experiment, from its config to the run's record."""
+"""Run an experiment and record the run."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def start(
     command: str = "",
     resume: str | None = None,
 ) -> RunManifest:
-    """Run the pipeline or sweep of an experiment in this process, under Prefect; returns the run's manifest.
+    """Run the pipeline or sweep of an experiment in this process, under Prefect; return its manifest.
 
-    `resume` is the id of an interrupted sweep's run, which is continued.
+    `resume` is the id of an interrupted sweep's run to continue.
 
     Raises:
-        InputError: the experiment cannot be run as it is.
+        InputError: the experiment cannot be run with its settings.
         RunError: a stage that all families need failed.
     """
     check_stages(force)
@@ -88,14 +88,14 @@ def start(
 
 
 def flow_of(experiment: Experiment) -> Flow[..., str]:
-    """The Prefect flow that runs an experiment."""
+    """Return the Prefect flow that runs an experiment."""
     return sweep if experiment.sweep else pipeline
 
 
 def overhead(run: RunManifest) -> Overhead:
-    """Seconds and share of a run in which nothing was computed, such as the start of Ray.
+    """Return the seconds and the share of a run in which nothing was computed, such as the start of Ray.
 
-    Assumes that a stage starts its workers first and works until its end.
+    This assumes that a stage starts its workers first and works until its end.
     """
     spans = sorted(
         (stage.offset + stage.seconds - (stage.work_seconds or 0.0), stage.offset + stage.seconds)
@@ -106,6 +106,6 @@ def overhead(run: RunManifest) -> Overhead:
     for begin, end in spans:
         busy += max(0.0, end - max(begin, until))
         until = max(until, end)
-    whole = run.seconds or 0.0
-    seconds = max(whole - busy, 0.0)
-    return Overhead(seconds=round(seconds, 1), share=round(seconds / max(whole, 1e-9), 4))
+    total = run.seconds or 0.0
+    seconds = max(total - busy, 0.0)
+    return Overhead(seconds=round(seconds, 1), share=round(seconds / max(total, 1e-9), 4))

@@ -1,4 +1,4 @@
-"""The pipeline of a sweep: trials, finalists, the winner with all training steps against the own settings."""
+"""The pipeline of a sweep: trials, finalists, and the winner's confirmation with all training steps."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from flows.tasks import TASKS
     name="atelier-sweep", flow_run_name="{run_id}", retries=0, persist_result=False, validate_parameters=False
 )
 def sweep(run_id: str, experiment: Mapping[str, Any]) -> str:
-    """Run the sweep of an experiment; returns done, partial or failed.
+    """Run the sweep of an experiment; return done, partial or failed.
 
-    What the swept family builds on is trained first, and the family itself where nothing but its sampling is
-    searched: then the model is what is published, as the experiment has it, and the winner is what to sample
-    with. Else the winner takes the place of the experiment's own settings: what is published, shown and
-    compared with other runs are its ordinary stages, cached like any other's.
+    The families that the swept family builds on are trained first. If only sampling settings are searched,
+    the swept family is trained with the experiment's settings and published, and the winner holds the
+    settings to sample with. Otherwise the winner replaces the experiment's settings: the published, displayed
+    and compared results are those of its ordinary stages, cached as in any run.
     """
     run = RUNS[run_id]
-    ray_cluster.connect()  # before the plan says so: how many trials fit is a question to the cluster
+    ray_cluster.connect()  # the number of trials at once depends on the cluster
     run_data_stages(run)
     family, sampling = run.experiment.swept, samples_only(run.plan)
-    below = [other for other in run.experiment.families if other != family or sampling]
-    run_family_stages(run, below)
-    if missing := [other for other in below if f"train/{other}" not in run.results]:
+    upstream = [other for other in run.experiment.families if other != family or sampling]
+    run_family_stages(run, upstream)
+    if missing := [other for other in upstream if f"train/{other}" not in run.results]:
         reason = run.failed.get(missing[0])
         raise RunError(f"the sweep needs {missing[0]}, which could not be trained: {reason}")
     if not sampling:
@@ -53,6 +53,6 @@ def sweep(run_id: str, experiment: Mapping[str, Any]) -> str:
 
 
 def adopt(run: Run, family: str, winner: Winner) -> None:
-    """Continue with the winner's settings in place of the experiment's own."""
+    """Replace the experiment's settings with the winner's."""
     run.plan = confirmation.contender(run.plan, family, winner, confirmation.confirmation_seeds(run.plan)[0])
     run.experiment = run.plan.experiment

@@ -1,4 +1,4 @@
-"""The experiment of a sweep, from its config or its record; its plan and results in the terminal."""
+"""Make the experiment of a sweep from its config or record; print its plan and results."""
 
 from __future__ import annotations
 
@@ -28,58 +28,60 @@ from flows import setup
 
 
 def from_file(path: Path, changes: Sequence[str]) -> Experiment:
-    """The experiment of a sweep's config file: the swept family, and what it builds on.
+    """Return the experiment of a sweep's config file: the swept family and the families it builds on.
 
     Raises:
-        InputError: the file describes no sweep, or one that cannot be.
+        InputError: the file describes no sweep, or an invalid one.
     """
     return checked(setup.experiment(path, changes), str(path))
 
 
-def checked(whole: Experiment, where: str) -> Experiment:
-    """The experiment with only the swept family and what it builds on, its search space checked."""
-    if whole.sweep is None:
-        raise InputError(f"{where} has no section sweep; `atelier run` is for it")
-    family, block = whole.swept, whole.families[whole.swept]
-    searched = space.resolve(family, whole.sweep.search, block).values()
-    check_metric(family, whole.sweep.metric)
-    size = space.grid_size(list(searched), whole.sweep.grid_points)
-    if whole.sweep.searcher == "grid" and size > whole.sweep.trials:
+def checked(experiment: Experiment, source: str) -> Experiment:
+    """Return the experiment with only the swept family and those it builds on; check the search space."""
+    if experiment.sweep is None:
+        raise InputError(f"{source} has no section sweep; use `atelier run`")
+    family, block = experiment.swept, experiment.families[experiment.swept]
+    searched = space.resolve(family, experiment.sweep.search, block).values()
+    check_metric(family, experiment.sweep.metric)
+    size = space.grid_size(list(searched), experiment.sweep.grid_points)
+    if experiment.sweep.searcher == "grid" and size > experiment.sweep.trials:
         raise InputError(
-            f"the grid has {size} points, of which sweep.trials={whole.sweep.trials} would leave some out: "
-            "raise it, or lower sweep.grid_points or the values of what is searched"
+            f"the grid has {size} points, more than sweep.trials={experiment.sweep.trials}: "
+            "raise sweep.trials, or lower sweep.grid_points or the number of values"
         )
     if not all(parameter.sampling for parameter in searched):
-        train_of(whole.sweep, block["train"])
-    of_sampling = next((parameter.name for parameter in searched if parameter.sampling), None)
-    return with_upstream(_scheduled(whole, of_sampling), [family])
+        train_of(experiment.sweep, block["train"])
+    sampling_name = next((parameter.name for parameter in searched if parameter.sampling), None)
+    return with_upstream(_with_scheduler(experiment, sampling_name), [family])
 
 
-def _scheduled(whole: Experiment, of_sampling: str | None) -> Experiment:
-    """The experiment with its scheduler chosen; `of_sampling` is a searched setting of sampling, if any."""
-    assert whole.sweep is not None
-    scheduler = whole.sweep.scheduler_for(of_sampling is not None)
-    if of_sampling and scheduler != "none":
+def _with_scheduler(experiment: Experiment, sampling_name: str | None) -> Experiment:
+    """Return the experiment with its scheduler chosen; `sampling_name` is a searched sampling setting."""
+    assert experiment.sweep is not None
+    scheduler = experiment.sweep.scheduler_for(sampling_name is not None)
+    if sampling_name and scheduler != "none":
         raise InputError(
-            f"scheduler: {scheduler} is for trials that train, and {of_sampling} is of sampling: "
+            f"scheduler: {scheduler} needs trials that train, but {sampling_name} is a sampling setting: "
             "search it with scheduler: none"
         )
-    return whole.model_copy(update={"sweep": whole.sweep.model_copy(update={"scheduler": scheduler})})
+    return experiment.model_copy(
+        update={"sweep": experiment.sweep.model_copy(update={"scheduler": scheduler})}
+    )
 
 
 def interrupted(store: Store, record: RunManifest) -> Experiment:
-    """The experiment of a sweep's run, to continue it.
+    """Return the experiment of an interrupted sweep's run, to continue it.
 
     Raises:
-        InputError: the run is no sweep, or its data is no longer what it was.
+        InputError: the run is not a sweep, or the version of its data has changed.
     """
     run_id, config = record.run_id, record.lineage.config
     if not config.get("sweep"):
-        raise InputError(f"run {run_id} is no sweep; run its config again to resume it")
+        raise InputError(f"run {run_id} is not a sweep; run its config again to resume it")
     if withheld := record.withheld:
         raise InputError(
             f"the record of {run_id} leaves out {', '.join(withheld)}, which may be private; "
-            f"continue it with --resume and its config; it was begun with: {record.command}"
+            f"continue it with --resume and its config; it was started with: {record.command}"
         )
     settings = {**config, "store": {"url": store.url}}
     experiment = loading.parse(settings, f"the record of {run_id}")
@@ -88,15 +90,15 @@ def interrupted(store: Store, record: RunManifest) -> Experiment:
 
 
 def check_data(experiment: Experiment, record: RunHead) -> None:
-    """Refuse to continue a sweep whose data is no longer what it was."""
-    name, before = experiment.data.name, record.lineage.data.version
-    if before:
-        _, now = local.data_version(home(), name, experiment.data.revision)
-        refuse_changed(before, now, name, record.run_id)
+    """Raise InputError if the version of a sweep's data has changed."""
+    name, recorded = experiment.data.name, record.lineage.data.version
+    if recorded:
+        _, current = local.data_version(home(), name, experiment.data.revision)
+        refuse_changed(recorded, current, name, record.run_id)
 
 
 def show_plan(experiment: Experiment, *, as_json: bool = False) -> None:
-    """Print what a sweep would search, and how."""
+    """Print the hyperparameters that a sweep would search, and its procedure."""
     family, settings = experiment.swept, experiment.sweep
     assert settings is not None
     searched = list(space.resolve(family, settings.search, experiment.families[family]).values())
@@ -110,23 +112,23 @@ def show_plan(experiment: Experiment, *, as_json: bool = False) -> None:
     for head in ("hyperparameter", "tried", "now", "recommended by"):
         table.add_column(head)
     for row in rows:
-        tried = ", ".join(map(str, row.values or [])) or f"{row.low:g} to {row.high:g}, {row.scale}"
-        table.add_row(row.name, tried, str(row.default), row.source)
+        values = ", ".join(map(str, row.values or [])) or f"{row.low:g} to {row.high:g}, {row.scale}"
+        table.add_row(row.name, values, str(row.default), row.source)
     console.print(table)
     console.print(_procedure(experiment, searched), markup=False)
 
 
 def _procedure(experiment: Experiment, searched: Sequence[Hyperparameter]) -> str:
-    """The trials, finalists and trainings of a sweep, in one sentence."""
+    """Return the trials, finalists and trainings of a sweep as one sentence."""
     settings, steps = experiment.sweep, experiment.training(experiment.swept).steps
     assert settings is not None
     sampling = all(parameter.sampling for parameter in searched)
     trial = f"{settings.samples} images of one trained model"
     if not sampling:
         steps = settings.steps or steps
-        trial = f"{steps:,} steps, evaluated {settings.evaluations} times by {settings.samples} images"
-    listed = settings.searcher != "optuna"
-    trials = len(suggest.suggestions(searched, settings)) if listed else settings.trials
+        trial = f"{steps:,} steps, evaluated {settings.evaluations} times with {settings.samples} images"
+    has_fixed_list = settings.searcher != "optuna"
+    trials = len(suggest.suggestions(searched, settings)) if has_fixed_list else settings.trials
     method = [settings.searcher] + ([settings.scheduler] if settings.scheduler != "none" else [])
     budget = "with that model" if sampling else "at full budget"
     return (
@@ -179,8 +181,8 @@ def _finalists(result: SweepResult) -> Table:
         table.add_column(head, justify="right")
     for finalist in result.finalists:
         interval = _interval(finalist.low, finalist.high) or "-"
-        values = [_written(finalist.values.get(name)) for name in names]
-        table.add_row(_trial(finalist.number), *values, _written(finalist.mean), interval)
+        values = [_text(finalist.values.get(name)) for name in names]
+        table.add_row(_trial(finalist.number), *values, _text(finalist.mean), interval)
     return table
 
 
@@ -189,10 +191,10 @@ def _interval(low: float | None, high: float | None) -> str:
 
 
 def _confirmation(confirmation: Confirmation, sampling: bool) -> str:
-    """How the winner compares with the config's own settings, in one sentence."""
+    """Return the comparison of the winner with the config's own settings as one sentence."""
     gain, seconds = confirmation.difference, confirmation.seconds_per_image
     interval = f" ({_interval(gain.low, gain.high)})" if _interval(gain.low, gain.high) else ""
-    duration = f", in {seconds.winner / seconds.default:.2f} of the time an image" if seconds else ""
+    duration = f", in {seconds.winner / seconds.default:.2f} of the time per image" if seconds else ""
     budget = "with the same model" if sampling else "at full budget"
     return (
         f"{budget}, on {len(confirmation.seeds)} fresh seeds, "
@@ -205,5 +207,5 @@ def _trial(number: int) -> str:
     return f"trial {number}" if number else "as configured"
 
 
-def _written(value: Any) -> str:
+def _text(value: Any) -> str:
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,8 +1,8 @@
 """A Prefect task for each stage.
 
-In and out go small references; the store's keys, not Prefect's cache, say what is done.
+Tasks take and return small references. The store's keys, not Prefect's cache, decide what is done already.
 
-Nothing retries here: Ray restarts workers, the store retries the object store's errors, and bad input would
+Tasks are not retried: Ray restarts workers, the store retries the object store's errors, and bad input would
 fail again.
 """
 
@@ -38,7 +38,7 @@ OPTIONS: dict[str, Any] = {
 
 @task(name="plan", **OPTIONS)
 def make_plan(run_id: str) -> None:
-    """Prepare and version the data if need be; plan the run on it, and refuse what could not be trained."""
+    """Prepare and version the data if necessary; make the plan of the run and check it."""
     run = RUNS[run_id]
     snapshot, version = data_version(home(), run.experiment.data.name, run.experiment.data.revision)
     run.plan = Plan.of(run.experiment, version, DatasetCard.read(snapshot), run.store)
@@ -47,7 +47,7 @@ def make_plan(run_id: str) -> None:
 
 
 def task_of(stage: Stage) -> Task[..., Done]:
-    """The task that does a stage: for a family, of a run; `inputs` holds the results it builds on by name."""
+    """Return the task of a stage; it takes the run, the family, and the results of earlier stages by name."""
     per_family = stage.scope in ("family", "sweep")
 
     @task(name=stage.name, task_run_name=f"{stage.name} {{family}}" if per_family else stage.name, **OPTIONS)
@@ -64,7 +64,7 @@ def task_of(stage: Stage) -> Task[..., Done]:
 TASKS: dict[str, Task[..., Done]] = {stage.name: task_of(stage) for stage in STAGES}
 
 
-# What a run shows and records once a stage is done.
+# Called when a stage is done, to record and show its result.
 
 
 def nothing(run: Run, done: Done) -> None:
@@ -72,14 +72,14 @@ def nothing(run: Run, done: Done) -> None:
 
 
 def show_evaluation(run: Run, done: Done) -> None:
-    """Add a family's result to the record, and bring the page up to date."""
+    """Add a family's result to the record, and update the page."""
     run.record.result(family_result(run.store, run.results[f"train/{done.family}"], done))
     if done.state == "ran":
         run.show()
 
 
 def show_table(run: Run, done: Done) -> None:
-    """Add the table to the record, and to Prefect."""
+    """Add the comparison table to the record and to Prefect's artifacts."""
     comparison = Comparison.read(read(run.store, done))
     assert comparison
     run.record.update(results=comparison.results, table=comparison.table)
@@ -89,14 +89,14 @@ def show_table(run: Run, done: Done) -> None:
 
 
 def show_page(run: Run, done: Done) -> None:
-    """Link to the page."""
+    """Record the page, and link to it in Prefect."""
     page = read(run.store, done)["page"]
     run.record.update(report=page)
     create_link_artifact(link=f"{run.store.url}/{page}", key="page", link_text=f"Report of run {run.run_id}")
 
 
 def show_published(run: Run, done: Done) -> None:
-    """Record what was published."""
+    """Record the publication."""
     run.record.update(published=read(run.store, done)["published"])
 
 

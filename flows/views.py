@@ -23,7 +23,7 @@ from components.stages.spec import Spec, difference
 from components.store import Store, open_store
 from flows.setup import check_stages, plan_of
 
-METRICS = {  # the columns in the terminal; the page has all metrics
+METRICS = {  # columns in the terminal; the page shows all metrics
     "generate": (
         "fid",
         "frechet_distance",
@@ -39,7 +39,7 @@ METRICS = {  # the columns in the terminal; the page has all metrics
 
 
 def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool = False) -> None:
-    """Print what would run, what is cached, and the minutes to expect."""
+    """Print which stages would run and which are cached, and the expected minutes."""
     rows = plan_rows(experiment, force)
     if as_json:
         print(json.dumps(rows))
@@ -50,14 +50,14 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
     seconds = [row.get("seconds") for row in rows if row["because"].startswith("runs")]
     if any(s is not None for s in seconds):
         minutes = sum(s or 0 for s in seconds) / 60
-        print(f"expected, from earlier results of the same stages: {minutes:.1f} minutes of work")
+        print(f"expected, by earlier results of the same stages: {minutes:.1f} minutes of work")
     elif seconds:
-        print("nothing like it has run here before, so there is no estimate; see the header of the config")
+        print("no estimate, since none of these stages has run here before; see the header of the config")
 
 
 def plan_rows(experiment: Experiment, force: Collection[str]) -> list[Mapping[str, Any]]:
-    """The stages of an experiment, each with its key and why it would run or not."""
-    from flows.run import explain  # brings Prefect
+    """Return the stages of an experiment, each with its key and the reason why it would run or not."""
+    from flows.run import explain  # imports Prefect
 
     check_stages(force)
     store = open_store(experiment.store.url, home())
@@ -79,22 +79,22 @@ def plan_rows(experiment: Experiment, force: Collection[str]) -> list[Mapping[st
 
 
 def unplanned(experiment: Experiment) -> list[str]:
-    """The titles of the stages that every run has; which others it has depends on the data."""
-    always = [stage for stage in of_scope("data") if stage.name != "captions"]
+    """Return the titles of the stages that every run has; others depend on the data."""
+    data_stages = [stage for stage in of_scope("data") if stage.name != "captions"]
     families = [
         f"{name} {family}" for family in experiment.families for name in ("train", "evaluate", "export")
     ]
-    return [*(stage.name for stage in always), *families, *(stage.name for stage in of_scope("run"))]
+    return [*(stage.name for stage in data_stages), *families, *(stage.name for stage in of_scope("run"))]
 
 
 def after(spec: Spec) -> list[str]:
-    """The other families whose trained models a stage builds on."""
+    """Return the other families whose trained models a stage builds on."""
     upstream = (name.partition("train/")[2] for name in spec.upstream)
     return [family for family in upstream if family not in ("", spec.family)] if spec.family else []
 
 
 def expected(store: Store, spec: Spec) -> float | None:
-    """Seconds that the newest result of the same stage and family took."""
+    """Return the seconds that the newest result of the same stage and family took; None if there is none."""
     old = cache.latest(store, spec)
     if old is None:
         return None
@@ -106,9 +106,9 @@ def expected(store: Store, spec: Spec) -> float | None:
 
 
 def explanation(store: Store, run: RunManifest) -> list[tuple[str, str, str]]:
-    """Title, state and reason of each stage of a run.
+    """Return title, state and reason of each stage of a run.
 
-    The reason is what differs from the newest earlier run that had the stage.
+    The reason is the difference from the newest earlier run with the stage.
     """
     earlier = [run_id for run_id in store.list("runs") if run_id < run.run_id]
     rows = []
@@ -129,14 +129,14 @@ def _changes(store: Store, stage: StageEntry, earlier: Sequence[str]) -> str:
         before = run and run.stage(stage.name, stage.family)
         if before and store.exists(f"{before.uri}/spec.json"):
             if before.key == stage.key:
-                return f"the same key as in run {run_id}: forced, or it had not finished"
+                return f"the same key as in run {run_id}: forced, or that run did not finish it"
             old = store.read_json(f"{before.uri}/spec.json")
             return "; ".join(difference(old, store.read_json(f"{stage.uri}/spec.json")))
     return "never done before"
 
 
 def summary(run: RunManifest) -> dict[str, Any]:
-    """What `atelier run --json` prints: the run, its stages and its results."""
+    """Return the output of `atelier run --json`: the run, its stages and its results."""
     content = run.to_json()
     fields = ("name", "family", "key", "state", "seconds")
     results = ("family", "metrics", "parameters", "train_seconds", "images_seen", "samples_per_second")
@@ -149,14 +149,14 @@ def summary(run: RunManifest) -> dict[str, Any]:
 
 
 def show(run: RunManifest, store: Store) -> None:
-    """Print the results of a run as tables, its failures, and where its page is."""
+    """Print the results of a run as tables, its failures, and the address of its page."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     data = run.lineage.data
     for task in dict.fromkeys(result.task for result in run.results):
         results = [result for result in run.results if result.task == task]
         console.print(_results(task, results, f"{data.title or data.name}: {task}"))
     if run.status == "done" and not any(stage.state == "ran" for stage in run.stages):
-        console.print("Nothing to do: every stage was done before and nothing it depends on has changed.")
+        console.print("Nothing to do: every stage is cached, since nothing it depends on has changed.")
     for stage in run.failed:
         console.print(f"failed: {stage.title}: {stage.error}", style="red", markup=False)
     page = f"{store.url}/{run.report}" if run.report else "none"
@@ -164,7 +164,7 @@ def show(run: RunManifest, store: Store) -> None:
 
 
 def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:
-    """A table of the families of one task; its last row is the values of real images."""
+    """Return a table of the families of one task; its last row has the values of real images."""
     table = Table(title=title, box=None, pad_edge=False, title_justify="left")
     metrics = [m for m in METRICS.get(task, METRICS["other"]) if any(m in r.metrics for r in results)]
     for head in ("family", *metrics, "parameters", "training", "images/s"):
@@ -175,19 +175,22 @@ def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:
         seconds, speed = result.train_seconds or 0.0, result.samples_per_second or 0.0
         costs = f"{result.parameters or 0:,}", f"{seconds:.0f} s", f"{speed:,.0f}"
         table.add_row(result.family, *map(_number, values), *costs)
-    floors = [next((r.metrics[m].real_baseline for r in results if m in r.metrics), None) for m in metrics]
-    table.add_row(TASKS[task].real, *map(_number, floors), style="dim")
+    baselines = [next((r.metrics[m].real_baseline for r in results if m in r.metrics), None) for m in metrics]
+    table.add_row(TASKS[task].real, *map(_number, baselines), style="dim")
     return table
 
 
-def show_judged(judged: ExternalEvaluation) -> None:
+def show_judged(evaluation: ExternalEvaluation) -> None:
     """Print the metrics of a folder as a table, with notes on their limits."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    title = f"{judged.images:,} images of {judged.source} against {judged.data}, {judged.split} split"
+    images = f"{evaluation.images:,} images of {evaluation.source}"
+    title = f"{images} against {evaluation.data}, {evaluation.split} split"
     table = Table(title=title, box=None, pad_edge=False, title_justify="left")
-    for head in ("measure", "value", "95 % interval", "real images", "images", "seen by", "comparability"):
-        table.add_column(head, justify="left" if head in ("measure", "seen by", "comparability") else "right")
-    for name, metric in judged.metrics.items():
+    for head in ("metric", "value", "95 % interval", "real images", "images", "extractor", "comparability"):
+        table.add_column(
+            head, justify="left" if head in ("metric", "extractor", "comparability") else "right"
+        )
+    for name, metric in evaluation.metrics.items():
         table.add_row(
             name.replace("_", " ") + (" *" if metric.note else ""),
             _number(metric.value),
@@ -198,10 +201,10 @@ def show_judged(judged: ExternalEvaluation) -> None:
             metric.comparability,
         )
     console.print(table)
-    for name, metric in judged.metrics.items():
+    for name, metric in evaluation.metrics.items():
         if metric.note:
             console.print(f"* {name.replace('_', ' ')}: {metric.note}", style="yellow", markup=False)
-    console.print(f"images were taken {judged.preparation}", style="dim", markup=False)
+    console.print(f"images were used {evaluation.preparation}", style="dim", markup=False)
 
 
 def _number(value: float | None) -> str:

@@ -1,1 +1,1 @@
-"""The stages of a run: what each depends on, and what it does."""
+"""The stages of a run: their inputs and their work."""

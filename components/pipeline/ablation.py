@@ -1,4 +1,4 @@
-"""Stage `ablation`: how other settings of sampling change a family's images and their metrics."""
+"""Stage `ablation`: the effect of sampling settings on a family's images and metrics."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from models.family import Study
 JOBS = "components.analysis.ablation"
 
 Sampled = tuple[str, int, Mapping[str, Any]]
-"""A variant: its name, its seed, and the settings of sampling that it changes."""
+"""A variant: its name, its seed, and the sampling settings that it changes."""
 
 
 def ablations(plan: Plan, family: str) -> Sequence[Study]:
-    """The comparisons of sampling settings to be made of a family."""
+    """Return the comparisons of sampling settings for a family."""
     if not plan.experiment.evaluate.ablation_samples:
         return ()
     return catalogue.ablations(family, plan.family_settings(family), plan.card.card)
 
 
 def families(plan: Plan) -> list[str]:
-    """The families that have ablations."""
+    """Return the families that have ablations."""
     return [family for family in plan.experiment.families if ablations(plan, family)]
 
 
 def spec(plan: Plan, family: str) -> Spec:
-    """The trained family, the reference, and the variants."""
+    """Return the spec: the trained family, the reference, and the variants."""
     evaluate = plan.experiment.evaluate
     settings: dict[str, Any] = {"samples": evaluate.ablation_samples}
     settings["studies"] = [asdict(ablation) for ablation in ablations(plan, family)]
@@ -49,7 +49,7 @@ def spec(plan: Plan, family: str) -> Spec:
 
 
 def run(context: Context) -> AblationResult:
-    """Evaluate each variant, and save the trajectories of sampling."""
+    """Evaluate each variant, and save the sampling trajectories."""
     began, settings = time.time(), context.spec.settings
     planned = ablations(context.plan, context.family)
     model = f"{context.uri(f'train/{context.family}')}/model"
@@ -84,10 +84,10 @@ def run(context: Context) -> AblationResult:
 def evaluate_variants(
     context: Context, model: str, samples: int, threads: int, variants: Sequence[Sampled]
 ) -> tuple[int, list[VariantResult]]:
-    """Sample and evaluate one model with several settings, side by side, in the order of `variants`.
+    """Sample and evaluate one model with several settings in parallel.
 
-    Returns the number of images of each, which is at most that of the test and of the training split, and the
-    results.
+    Returns the number of images per variant, limited by the size of the test and training splits, and the
+    results in the order of `variants`.
     """
     places = context.places(f"{context.folder}/parts", threads)
     images = context.store.read_json(f"{places.reference}/reference.json")["images"]

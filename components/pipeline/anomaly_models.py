@@ -1,4 +1,4 @@
-"""Stage `anomaly_models`: for each class that is held out, a model of the family that has not seen it."""
+"""Stage `anomaly_models`: for each held-out class, a model of the family trained without it."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from components.training.request import TrainRequest
 
 
 def families(plan: Plan) -> list[str]:
-    """The families that encode images and are not class-conditional, if classes are held out."""
+    """Return the families that encode images and are not class-conditional, if classes are held out."""
     if not held_out_classes(plan):
         return []
     return [family for family in plan.encoding_families if not plan.reads_classes(family)]
 
 
 def held_out_classes(plan: Plan) -> list[str]:
-    """The classes that are left out in turn, by name."""
+    """Return the names of the classes that are held out in turn."""
     names = plan.experiment.evaluate.held_out_classes
     return list(plan.card.labels or []) if names == "all" else list(dict.fromkeys(names))
 
 
 def check(plan: Plan) -> None:
-    """Raise InputError where the data has no such class, or no family can have it held out."""
+    """Raise InputError if the data lacks a held-out class, or no family can be trained without it."""
     if not plan.experiment.evaluate.held_out_classes:
         return
     labels, data, encoding = plan.card.labels or [], plan.card.name, plan.encoding_families
     if not encoding:
         names = ", ".join(plan.experiment.families)
         raise InputError(
-            f"evaluate.held_out_classes is for families that encode images; none of {names} does"
+            f"evaluate.held_out_classes needs a family that encodes images; none of {names} does"
         )
     if len(labels) < 2:
         raise InputError(
-            f"evaluate.held_out_classes leaves out a class, and data set {data} has {len(labels)}"
+            f"evaluate.held_out_classes needs at least two classes, but data set {data} has {len(labels)}"
         )
     if missing := [name for name in held_out_classes(plan) if name not in labels]:
         names = ", ".join(labels[:20])
@@ -57,13 +57,13 @@ def check(plan: Plan) -> None:
 
 
 def training(plan: Plan, family: str) -> Train:
-    """The family's training settings, with nothing sampled or evaluated on the way."""
-    alone = {"snapshot_samples": 0, "ema_sigma_rel": (), "num_snapshots": 1, "workers": 1}
-    return Train(**plan.experiment.training(family).model_dump() | alone)
+    """Return the family's training settings, without samples or evaluations during training."""
+    overrides = {"snapshot_samples": 0, "ema_sigma_rel": (), "num_snapshots": 1, "workers": 1}
+    return Train(**plan.experiment.training(family).model_dump() | overrides)
 
 
 def spec(plan: Plan, family: str) -> Spec:
-    """The family's training, and the held-out classes."""
+    """Return the spec: the family's training, and the held-out classes."""
     settings = dict(train.spec(plan, family).settings)
     settings |= {"train": training(plan, family).semantic(), "held_out_classes": held_out_classes(plan)}
     digests = code("components.training.job", module_of(family))
@@ -72,7 +72,7 @@ def spec(plan: Plan, family: str) -> Spec:
 
 
 def run(context: Context) -> AnomalyModelsResult:
-    """Train a model without each class, side by side."""
+    """Train one model per held-out class, in parallel."""
     began, plan, family = time.time(), context.plan, context.family
     labels, settings = plan.card.labels or [], training(plan, family)
     folders = {name: f"without-{labels.index(name):03}" for name in held_out_classes(plan)}

@@ -1,4 +1,4 @@
-"""Stage `captions`: each distinct caption of the data, encoded once, for families conditioned on text."""
+"""Stage `captions`: encode each distinct caption of the data once, for text-conditional families."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from components.stages.spec import Spec
 
 
 def applies(plan: Plan) -> bool:
-    """Whether any family is conditioned on captions."""
+    """Return whether any family is conditioned on captions."""
     return any(plan.reads_captions(family) for family in plan.experiment.families)
 
 
 def spec(plan: Plan) -> Spec:
-    """The data and the encoder."""
+    """Return the spec: the data and the encoder."""
     digests = code("components.data.text.encode_captions")
     return plan.spec("captions", identity().to_json(), digests, {"prepare": prepare.spec(plan).key})
 

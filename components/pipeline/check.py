@@ -1,4 +1,4 @@
-"""Refuse at once what could not be trained on the data."""
+"""Check a plan before anything is computed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from components.store import Store
 
 
 def check(plan: Plan, store: Store) -> None:
-    """Build the networks to be trained.
+    """Check the plan, and build each network that is to be trained.
 
     Raises:
-        InputError: settings do not fit the data or the batches, or captions cannot be encoded, or the
-            extractor's weights are other ones.
+        InputError: settings do not fit the data or the batches, captions cannot be encoded, or the
+            extractor's weights are not the expected ones.
     """
     if not claimed(store, extractor.spec(plan)):
         extractor.check(plan)

@@ -1,4 +1,4 @@
-"""Stage `compare`: one table of all families that were evaluated: complexity, stability, quality, speed."""
+"""Stage `compare`: a table of all evaluated families: complexity, stability, quality, speed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from components.store import Store
 
 
 def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec:
-    """The evaluations that there are."""
+    """Return the spec: the evaluations of the families that have one."""
     evaluations = {
         f"evaluate/{f}": keys[f"evaluate/{f}"] for f in plan.experiment.families if f"evaluate/{f}" in keys
     }
@@ -28,7 +28,7 @@ def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec
 
 
 def run(context: Context) -> Comparison:
-    """The result of each family, and the table."""
+    """Collect the result of each family, and make the table."""
     families = [name.removeprefix("evaluate/") for name in context.spec.upstream]
     results = [
         family_result(context.store, context.results[f"train/{f}"], context.results[f"evaluate/{f}"])
@@ -38,18 +38,18 @@ def run(context: Context) -> Comparison:
 
 
 def family_result(store: Store, trained: Done, evaluated: Done) -> FamilyResult:
-    """What is known of a family, for the table, the page and the command line."""
+    """Return the result of a family for the table, the page and the command line."""
     assert trained.family is not None
     training, evaluation = train.result(store, trained), evaluate.result(store, evaluated)
-    about = description_of(trained.family)
+    description = description_of(trained.family)
     summary = TrainingSummary(
         steps=training.steps, stopped_early=training.stopped_early, terms=training.terms
     )
     return FamilyResult(
         **vars(evaluation),
         family=trained.family,
-        task=about["task"],
-        paper=about["paper"],
+        task=description["task"],
+        paper=description["paper"],
         parameters=training.parameters,
         train_seconds=training.seconds,
         images_seen=training.images,
@@ -60,19 +60,19 @@ def family_result(store: Store, trained: Done, evaluated: Done) -> FamilyResult:
 
 
 def table(results: Sequence[FamilyResult]) -> list[TableRow]:
-    """A row for each family."""
+    """Return a row for each family."""
     ranks = rank(results)
     return [row(result, ranks[result.family]) for result in results]
 
 
 def row(result: FamilyResult, rank: int | str) -> TableRow:
-    """The row of a family."""
-    best, steady = rank_by(result.metrics), result.stability or Stability()
+    """Return the row of a family."""
+    best, stability = rank_by(result.metrics), result.stability or Stability()
     return TableRow(
         family=result.family,
         task=result.task,
         complexity={"parameters": result.parameters or 0},
-        stability={"regression_ratio": steady.regression_ratio, "kept": steady.kept},
+        stability={"regression_ratio": stability.regression_ratio, "kept": stability.kept},
         quality={best: result.metrics[best].value, "real_baseline": result.metrics[best].real_baseline},
         speed={"samples_per_second": result.samples_per_second, "train_seconds": result.train_seconds},
         rank=rank,
@@ -80,14 +80,14 @@ def row(result: FamilyResult, rank: int | str) -> TableRow:
 
 
 def rank(results: Sequence[FamilyResult]) -> dict[str, int | str]:
-    """Each family's rank among those of its task, from 1; or why there is none."""
+    """Return each family's rank among those of its task, from 1, or the reason why it has none."""
     ranks: dict[str, int | str] = {}
     for task in dict.fromkeys(result.task for result in results):
-        rivals = {r.family: r.metrics[rank_by(r.metrics)] for r in results if r.task == task}
+        metrics = {r.family: r.metrics[rank_by(r.metrics)] for r in results if r.task == task}
         try:
-            ranks |= {family: place for place, family in enumerate(ranked(rivals), 1)}
-        except InputError as refusal:
-            ranks |= dict.fromkeys(rivals, str(refusal))
+            ranks |= {family: place for place, family in enumerate(ranked(metrics), 1)}
+        except InputError as error:
+            ranks |= dict.fromkeys(metrics, str(error))
     return ranks
 
 

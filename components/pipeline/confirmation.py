@@ -1,4 +1,4 @@
-"""Stage `confirmation`: the winner of a sweep against the experiment's own settings, on fresh seeds."""
+"""Stage `confirmation`: compare the winner of a sweep with the default settings on fresh seeds."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from components.stages.spec import Spec
 from components.tuning.confirmation import SIDES, Pair, duel
 from components.tuning.space import full_schedule
 
-FRESH = 1000  # the first fresh seed, after that of the experiment's training
+FRESH = 1000  # offset of the first fresh seed from the training seed of the experiment
 
 Contender = tuple[str, int]
 """A side of SIDES and a seed."""
 
 
 def confirmation_seeds(plan: Plan) -> list[int]:
-    """Seeds that nothing in the sweep was trained with."""
+    """Return seeds that no training of the sweep used."""
     sweep = plan.experiment.sweep
     assert sweep is not None
     first = plan.experiment.training(plan.experiment.swept).seed + FRESH
@@ -41,7 +41,7 @@ def confirmation_seeds(plan: Plan) -> list[int]:
 
 
 def contender(plan: Plan, family: str, winner: Winner | None, seed: int) -> Plan:
-    """The plan with the winner's settings, or its own, with all training steps and another seed."""
+    """Return the plan with another seed, all training steps and the winner's settings (None: its own)."""
     block: Mapping[str, Any] = plan.experiment.families[family]
     sweep = plan.experiment.sweep
     assert sweep is not None
@@ -53,7 +53,7 @@ def contender(plan: Plan, family: str, winner: Winner | None, seed: int) -> Plan
 
 
 def contenders(plan: Plan, family: str, winner: Winner) -> dict[Contender, Plan]:
-    """The plans of both sides with each fresh seed."""
+    """Return the plans of both sides with each fresh seed."""
     return {
         (side, seed): contender(plan, family, winner if side == "winner" else None, seed)
         for seed in confirmation_seeds(plan)
@@ -62,7 +62,7 @@ def contenders(plan: Plan, family: str, winner: Winner) -> dict[Contender, Plan]
 
 
 def spec(plan: Plan, family: str, sweep: str, winner: Winner) -> Spec:
-    """The sweep, and the evaluations of both sides; for settings of sampling, the values and the model."""
+    """Return the spec: the sweep and both sides' evaluations; for sampling settings, values and model."""
     upstream = {f"sweep/{family}": sweep}
     if not samples_only(plan):
         plans = contenders(plan, family, winner)
@@ -78,17 +78,17 @@ def spec(plan: Plan, family: str, sweep: str, winner: Winner) -> Spec:
 
 
 def run(context: Context) -> ConfirmationResult:
-    """Compare both sides on each fresh seed and the test split."""
+    """Compare both sides on the test split with each fresh seed."""
     confirm = confirm_sampling if samples_only(context.plan) else confirm_training
     winner = Winner.model_validate(context.spec.settings["winner"])
     return ConfirmationResult(duel=confirm(context, winner))
 
 
 def confirm_training(context: Context, winner: Winner) -> Confirmation:
-    """Train and evaluate both with all training steps.
+    """Train both sides with all training steps, and compare their metrics.
 
     Raises:
-        RunError: there is no seed with which both trained to the end.
+        RunError: no seed completed training on both sides.
     """
     plans, finished = contenders(context.plan, context.family, winner), 0
 
@@ -96,19 +96,19 @@ def confirm_training(context: Context, winner: Winner) -> Confirmation:
         nonlocal finished
         try:
             metrics: Metrics | str = trained_and_evaluated(context, plan)
-        except Diverged as error:  # with one seed, of which there are several
+        except Diverged as error:  # the other seeds can still be compared
             metrics = str(error)
         finished += 1
         context.progress(finished, len(plans), "trained and evaluated")
         return metrics
 
-    alone = with_upstream(context.plan.experiment, [context.family])
-    with ThreadPoolExecutor(resources.concurrent_trainings(alone, of=len(plans))) as pool:
+    swept = with_upstream(context.plan.experiment, [context.family])
+    with ThreadPoolExecutor(resources.concurrent_trainings(swept, of=len(plans))) as pool:
         return compared(dict(zip(plans, pool.map(result, plans.values()), strict=True)))
 
 
 def trained_and_evaluated(context: Context, plan: Plan) -> Metrics:
-    """The metrics of the swept family under another plan: its ordinary stages, found or computed now."""
+    """Return the swept family's metrics under another plan; its stages are cached like those of any run."""
     results, family = dict(context.results), context.family
     for stage in (train.STAGE, evaluate.STAGE):
         spec = stage.spec(plan, family)
@@ -117,10 +117,10 @@ def trained_and_evaluated(context: Context, plan: Plan) -> Metrics:
 
 
 def compared(results: Mapping[Contender, Metrics | str]) -> Confirmation:
-    """The differences of both sides' metrics by seed; a result that is text says why its training failed.
+    """Return the differences of both sides' metrics by seed; a text result is the reason of a failure.
 
     Raises:
-        RunError: there is no seed with which both trained to the end.
+        RunError: no seed completed training on both sides.
     """
     failed = [
         SideFailure(side=side, seed=seed, reason=reason)
@@ -132,7 +132,7 @@ def compared(results: Mapping[Contender, Metrics | str]) -> Confirmation:
         s for s in dict.fromkeys(seed for _, seed in results) if all((side, s) in metrics for side in SIDES)
     ]
     if not seeds:
-        raise RunError(f"winner and default trained to the end together on no seed: {failed[0].reason}")
+        raise RunError(f"winner and default did not both complete training on any seed: {failed[0].reason}")
     return differences({seed: {side: metrics[side, seed] for side in SIDES} for seed in seeds}, failed=failed)
 
 
@@ -146,7 +146,7 @@ def differences(metrics: Mapping[int, Mapping[str, Metrics]], **about: Any) -> C
 
 
 def confirm_sampling(context: Context, winner: Winner) -> Confirmation:
-    """Sample the same model with both settings."""
+    """Sample the same model with the settings of both sides, and compare their metrics."""
     settings, seeds = context.spec.settings, context.spec.settings["seeds"]
     changes: dict[str, Mapping[str, Any]] = {"winner": winner.values, "default": {}}
     variants = [(f"{side}-{seed}", seed, changes[side]) for seed in seeds for side in SIDES]
@@ -164,7 +164,7 @@ def confirm_sampling(context: Context, winner: Winner) -> Confirmation:
 def by_seed_and_side(
     seeds: Sequence[int], results: Sequence[VariantResult]
 ) -> dict[int, dict[str, VariantResult]]:
-    """Results in the order of seeds and, within one, of SIDES."""
+    """Return the results by seed and side; they come in the order of seeds and, within one, of SIDES."""
     rest = iter(results)
     return {seed: {side: next(rest) for side in SIDES} for seed in seeds}
 

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: samples of the trained weights, best and last, compared with the test images."""
+"""Stage `evaluate`: compare samples of the best and the last trained weights with the test images."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SAMPLES_PER_JOB = 256  # a multiple of the chunk
 
 @functools.cache
 def lpips_file(path: str | None) -> str | None:
-    """The file with the weights that LPIPS needs, if there is one; verified once per process."""
+    """Return the verified file of LPIPS weights, if there is one; checked once per process."""
     file = lpips_trunk(path)
     return None if file is None else str(file)
 
 
 def spec(plan: Plan, family: str) -> Spec:
-    """The trained family, the reference, and the number and seed of the samples."""
+    """Return the spec: the trained family, the reference, and the number and seed of the samples."""
     evaluate = plan.experiment.evaluate
     settings = {"samples": evaluate.samples, "seed": evaluate.seed, "threads": evaluate.threads}
     settings["lpips"] = lpips_file(evaluate.lpips_path) is not None
@@ -41,7 +41,7 @@ def spec(plan: Plan, family: str) -> Spec:
 
 
 def run(context: Context) -> EvaluateResult:
-    """Evaluate both checkpoints; the numbers of the one that is kept are the family's."""
+    """Evaluate both checkpoints; the metrics of the selected one are the family's."""
     began, name = time.time(), f"train/{context.family}"
     training, evaluations = train.result(context.store, context.results[name]), {}
     for which, saved in training.checkpoints.items():
@@ -61,19 +61,19 @@ def run(context: Context) -> EvaluateResult:
 
 
 def result(store: Store, done: Done) -> Evaluation:
-    """The evaluation of a family that the stage left."""
+    """Return the evaluation of a family from its finished stage."""
     evaluation = Evaluation.read(read(store, done)["evaluated"])
     assert evaluation, done.uri
     return evaluation
 
 
 def evaluate_weights(context: Context, request: EvaluateRequest, model: str) -> Evaluation:
-    """The metrics of the weights in the folder `model`; their images are sampled side by side."""
+    """Evaluate the weights in the folder `model` on images that are sampled in parallel."""
     settings, places = context.spec.settings, request.places
     trunk = lpips_file(context.plan.experiment.evaluate.lpips_path)
     n = min(settings["samples"], context.store.read_json(f"{places.reference}/reference.json")["n"])
     n = most_samples(request.family, context.plan.card, "test", n)
-    draws = [
+    requests = [
         SampleRequest(
             places,
             model,
@@ -86,12 +86,12 @@ def evaluate_weights(context: Context, request: EvaluateRequest, model: str) -> 
         )
         for start, length in ranges(n, SAMPLES_PER_JOB)
     ]
-    cpus, jobs = settings["threads"], [(draw,) for draw in draws]
-    drawn = ray_cluster.each("components.evaluation.jobs:sample", jobs, cpus=cpus, gpus=context.gpus)
+    cpus, jobs = settings["threads"], [(sampling,) for sampling in requests]
+    parts = ray_cluster.each("components.evaluation.jobs:sample", jobs, cpus=cpus, gpus=context.gpus)
     evaluation: Evaluation = ray_cluster.call(
         "components.evaluation.jobs:evaluate_family", request, cpus=cpus
     )
-    evaluation.samples_per_second = n / sum(part["seconds"] for part in drawn)
+    evaluation.samples_per_second = n / sum(part["seconds"] for part in parts)
     return evaluation
 
 

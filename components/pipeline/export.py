@@ -1,4 +1,4 @@
-"""Stage `export`: the averaged generator as safetensors and JSON, with a card and a sheet of samples."""
+"""Stage `export`: the averaged generator as safetensors and JSON, with a model card and samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from components.stages.spec import Spec
 
 
 def spec(plan: Plan, family: str) -> Spec:
-    """The trained and evaluated family."""
+    """Return the spec: the trained and evaluated family."""
     upstream = {f"train/{family}": train.spec(plan, family).key}
     upstream |= {f"evaluate/{family}": evaluate.spec(plan, family).key}
     digests = code("components.pipeline.export", "components.report.model_card")
@@ -21,7 +21,7 @@ def spec(plan: Plan, family: str) -> Spec:
 
 
 def run(context: Context) -> ExportResult:
-    """Copy the weights and write the card."""
+    """Copy the weights and samples, and write the model card."""
     trained, evaluated = f"train/{context.family}", f"evaluate/{context.family}"
     result = family_result(context.store, context.results[trained], context.results[evaluated])
     for name in ("model.safetensors", "config.json"):

@@ -1,4 +1,4 @@
-"""Evaluate a folder of images made elsewhere; no stage, since it is not kept."""
+"""Evaluate a folder of external images. It is no stage, since its result is not stored."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from components.records.evaluation import Metrics
 
 
 def evaluate_external(places: EvaluationPaths, images: ExternalImages, split: str, seeds: str) -> Metrics:
-    """The metrics of the images against a split; their features are extracted side by side."""
+    """Return the metrics of the images against a split; features are extracted in parallel."""
     jobs, cpus = "components.evaluation.external_jobs", places.threads
-    looks = [(places, images, *r) for r in ranges(len(images.paths), IMAGES_PER_JOB)]
-    ray_cluster.each(f"{jobs}:extract_external_features", looks, cpus=cpus)
-    job = places, split, images.preparation, seeds
-    metrics: Metrics = ray_cluster.call(f"{jobs}:evaluate_external", *job, cpus=cpus)
+    arguments = [(places, images, *r) for r in ranges(len(images.paths), IMAGES_PER_JOB)]
+    ray_cluster.each(f"{jobs}:extract_external_features", arguments, cpus=cpus)
+    settings = places, split, images.preparation, seeds
+    metrics: Metrics = ray_cluster.call(f"{jobs}:evaluate_external", *settings, cpus=cpus)
     return metrics

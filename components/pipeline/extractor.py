@@ -1,4 +1,4 @@
-"""Stage `extractor`: the network through which images are evaluated, trained on the data or adopted."""
+"""Stage `extractor`: the network whose features metrics use, trained on the data or adopted."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from components.store import Store
 
 
 def spec(plan: Plan) -> Spec:
-    """The pinned extractor, whatever data and code are now, or one to be made.
+    """Return the spec: the pinned extractor, independent of the current data and code, or a new one.
 
-    One that was made elsewhere is its weights and how images are prepared for it, whatever our code and data.
+    The spec of an adopted extractor consists of its weights and preprocessing, and not of our code and data.
     """
     evaluate, kind = plan.experiment.evaluate, plan.extractor_kind
     if kind in TRAINED:
         settings: dict[str, Any] = {"kind": kind, "epochs": evaluate.extractor_epochs}
         digests = code("components.extractors.make", "components.extractors.small")
-        whole = plan.spec("extractor", settings, digests, {"prepare": prepare.spec(plan).key})
-        return replace(whole, pinned=plan.pin["key"] if plan.pin else None)
-    own = evaluate.custom.model_dump() if evaluate.custom else None
-    return Spec("extractor", {"kind": kind, **identity(kind, own)}, {}, device=plan.device)
+        unpinned = plan.spec("extractor", settings, digests, {"prepare": prepare.spec(plan).key})
+        return replace(unpinned, pinned=plan.pin["key"] if plan.pin else None)
+    custom = evaluate.custom.model_dump() if evaluate.custom else None
+    return Spec("extractor", {"kind": kind, **identity(kind, custom)}, {}, device=plan.device)
 
 
 def check(plan: Plan) -> None:
-    """Refuse other weights than Inception's, if this machine has the file; a cluster may have its own.
+    """Verify Inception's weights if this machine has the file; the cluster may have its own.
 
     Raises:
-        InputError: the file holds other weights.
+        InputError: the file does not hold Inception's weights.
     """
     if plan.extractor_kind == "inception":
         file = find_inception(plan.experiment.evaluate.inception_path)
@@ -58,15 +58,12 @@ def run(context: Context) -> ExtractorResult:
     return ExtractorResult(extractor=identity)
 
 
-def with_pinned_extractor(store: Store, plan: Plan, made: Done, *, replace_pin: bool = False) -> Plan:
-    """Pin the extractor that was made if none is pinned, or to replace it; the plan that goes by the pin."""
+def with_pinned_extractor(store: Store, plan: Plan, done: Done, *, replace_pin: bool = False) -> Plan:
+    """Pin the new extractor if none is pinned or `replace_pin` is set; return the plan with the pin."""
     if plan.extractor_kind in TRAINED and (plan.pin is None or replace_pin):
         number = plan.pin["number"] if plan.pin else 0
-        content = {
-            "key": made.key,
-            "hash": ExtractorResult.model_validate(cache.read(store, made)).extractor.hash,
-        }
-        content |= {"data": plan.version, "run_id": made.run_id}
+        extractor = ExtractorResult.model_validate(cache.read(store, done)).extractor
+        content = {"key": done.key, "hash": extractor.hash, "data": plan.version, "run_id": done.run_id}
         content |= {"reason": "retrained" if replace_pin else "the first"}
         pins.pin(store, plan.card.name, plan.extractor_recipe, after=number, **content)
     return plan.with_pin(store)

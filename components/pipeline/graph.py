@@ -47,12 +47,12 @@ STAGES = (
 
 
 def of_scope(scope: Scope) -> list[Stage]:
-    """The stages of a scope."""
+    """Return the stages of a scope."""
     return [stage for stage in STAGES if stage.scope == scope]
 
 
 def planned(plan: Plan) -> dict[str, tuple[Stage, Spec]]:
-    """Every stage of a run without a sweep, by the name of its result, if nothing fails."""
+    """Return all stages of a run without a sweep, by the name of their results, if nothing fails."""
     stages = {stage.name: (stage, stage.spec(plan)) for stage in of_scope("data") if stage.applies(plan)}
     for family in plan.experiment.families:
         for stage in family_stages(plan, family):
@@ -64,12 +64,12 @@ def planned(plan: Plan) -> dict[str, tuple[Stage, Spec]]:
 
 
 def family_stages(plan: Plan, family: str) -> list[Stage]:
-    """The stages of a family."""
+    """Return the stages of a family."""
     return [stage for stage in of_scope("family") if family in stage.families(plan)]
 
 
 def inputs(plan: Plan, stage: Stage, spec: Spec) -> list[str]:
-    """The names of the results that a family's stage waits for: its upstream, and what else comes first."""
+    """Return the names of the results a family's stage waits for: its upstream, and its `after` stages."""
     assert spec.family is not None
     earlier = [other.name for other in family_stages(plan, spec.family) if other.name in stage.after]
     return [*spec.upstream, *(f"{name}/{spec.family}" for name in earlier)]

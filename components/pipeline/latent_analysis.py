@@ -1,4 +1,4 @@
-"""Stage `latent_analysis`: what the latent codes of a family that encodes images are good for."""
+"""Stage `latent_analysis`: analyses of the latent codes of a family that encodes images."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from components.stages.spec import Spec
 
 
 def families(plan: Plan) -> list[str]:
-    """The families that encode images."""
+    """Return the families that encode images."""
     return plan.encoding_families
 
 
 def spec(plan: Plan, family: str) -> Spec:
-    """The trained family, the reference, and the models that have not seen a class."""
+    """Return the spec: the trained family, the reference, and the models trained without a class."""
     evaluate = plan.experiment.evaluate
     settings = {"seed": evaluate.seed, "threads": evaluate.threads}
     upstream = {f"train/{family}": train.spec(plan, family).key, "reference": reference.spec(plan).key}
@@ -33,8 +33,8 @@ def spec(plan: Plan, family: str) -> Spec:
 
 
 def run(context: Context) -> LatentAnalysisResult:
-    """Make every view, a job each."""
-    from components.analysis.view import max_images  # take long to import
+    """Make every view, each in its own job."""
+    from components.analysis.view import max_images  # imports take long
     from components.analysis.views import VIEWS
 
     began, settings = time.time(), context.spec.settings
@@ -55,7 +55,7 @@ def run(context: Context) -> LatentAnalysisResult:
 
 
 def held_out_models(context: Context) -> dict[str, str]:
-    """The folders of the models that were trained without one class, by the name of the class."""
+    """Return the folders of the models trained without one class, by the name of that class."""
     name = f"anomaly_models/{context.family}"
     if name not in context.results:
         return {}

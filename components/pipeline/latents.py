@@ -1,4 +1,4 @@
-"""Stage `latents`: the images as a model that the family builds on encodes them."""
+"""Stage `latents`: the images, encoded by a model that the family builds on."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ SPLITS = ("train", "validation")
 
 
 def families(plan: Plan) -> list[str]:
-    """The families that train on latents which can be computed once."""
+    """Return the families that train on latents which can be computed once."""
     return [family for family in plan.experiment.families if plan.keeps_latents(family)]
 
 
 def spec(plan: Plan, family: str) -> Spec:
-    """The data and the encoding model."""
-    below = plan.upstream(family)[plan.encoder(family)]
+    """Return the spec: the data and the encoding model."""
+    encoder = plan.upstream(family)[plan.encoder(family)]
     settings = {"threads": plan.experiment.training(family).torch_threads}
-    upstream = {"prepare": prepare.spec(plan).key, f"train/{below}": train.spec(plan, below).key}
+    upstream = {"prepare": prepare.spec(plan).key, f"train/{encoder}": train.spec(plan, encoder).key}
     return plan.spec("latents", settings, code("components.training.latents"), upstream, family)
 
 
 def run(context: Context) -> LatentsResult:
-    """Encode the images of the splits that are trained on and validated with, side by side."""
+    """Encode the images of the training and validation splits in parallel."""
     plan, threads, counts = context.plan, context.spec.settings["threads"], context.plan.card.counts
-    below = plan.upstream(context.family)[plan.encoder(context.family)]
-    folders = (f"{context.uri('prepare')}/data", f"{context.uri(f'train/{below}')}/model", context.folder)
+    encoder = plan.upstream(context.family)[plan.encoder(context.family)]
+    folders = (f"{context.uri('prepare')}/data", f"{context.uri(f'train/{encoder}')}/model", context.folder)
     requests = [
         (EncodeRequest(context.store.url, *folders, split, number, start, n, threads, plan.device),)
         for split in SPLITS

@@ -1,4 +1,4 @@
-"""What a run consists of: a resolved experiment, the version of its data, and the pinned extractor.
+"""The plan of a run: a resolved experiment, the version of its data, and the pinned extractor.
 
 The specs of all stages follow from it (graph.py).
 """
@@ -26,20 +26,20 @@ from models.family import DataSpec
 
 @dataclass(frozen=True)
 class Plan:
-    """What is known of a run before it starts; `experiment` is resolved."""
+    """The inputs of a run, before it starts; `experiment` is resolved."""
 
     experiment: Experiment
     version: str  # of the data
     card: DatasetCard
-    pin: Pin | None = None  # the extractor that evaluates this data set, where one is pinned
+    pin: Pin | None = None  # the pinned extractor of this data set, if any
 
     @classmethod
     def of(cls, experiment: Experiment, version: str, card: DatasetCard, store: Store) -> Plan:
-        """The plan, with the extractor that is pinned in `store`."""
+        """Return the plan, with the extractor that is pinned in `store`."""
         return cls(experiment, version, card).with_pin(store)
 
     def with_pin(self, store: Store) -> Plan:
-        """The same with the extractor that is pinned now."""
+        """Return the plan with the currently pinned extractor."""
         if self.extractor_kind not in TRAINED:
             return self
         return replace(self, pin=pins.pinned(store, self.card.name, self.extractor_recipe))
@@ -52,30 +52,30 @@ class Plan:
         upstream: Mapping[str, str],
         family: str | None = None,
     ) -> Spec:
-        """The spec of a stage on this data and device."""
+        """Return the spec of a stage on this data and device."""
         return Spec(stage, settings, digests, upstream, family, self.version, self.device)
 
     @property
     def device(self) -> str:
-        """The kind of device that is computed on."""
+        """The kind of device used for computation."""
         return self.experiment.device
 
     # Evaluation.
 
     @property
     def extractor_kind(self) -> str:
-        """The kind of extractor, with nothing left to choose."""
+        """The kind of extractor, with `auto` resolved."""
         kind = self.experiment.evaluate.extractor
         return ("classifier" if self.card.labels else "rotation") if kind == "auto" else kind
 
     @property
     def extractor_recipe(self) -> str:
-        """The name under which an extractor is pinned: another recipe makes another one, next to it."""
+        """The name under which an extractor is pinned; extractors of several recipes coexist."""
         return f"{self.extractor_kind}-{self.experiment.evaluate.extractor_epochs}"
 
     @property
     def evaluate_settings(self) -> Mapping[str, Any]:
-        """The section `evaluate`, with nothing left to choose."""
+        """The section `evaluate`, with the kind of extractor resolved."""
         return self.experiment.evaluate.model_dump() | {"extractor": self.extractor_kind}
 
     @property
@@ -88,33 +88,33 @@ class Plan:
     # Families.
 
     def family_settings(self, family: str) -> Mapping[str, Any]:
-        """A family's own settings."""
+        """Return a family's settings without those of its training."""
         return {name: value for name, value in self.experiment.families[family].items() if name != "train"}
 
     def card_for(self, family: str) -> DataSpec:
-        """What a family must know of the data."""
+        """Return the properties of the data that a family depends on."""
         return catalogue.card_for(family, self.family_settings(family), self.card)
 
     def reads_captions(self, family: str) -> bool:
-        """Whether a family is conditioned on captions."""
+        """Return whether a family is conditioned on captions."""
         return self.card.captions and bool(self.card_for(family).text)
 
     def reads_classes(self, family: str) -> bool:
-        """Whether a family is class-conditional."""
+        """Return whether a family is class-conditional."""
         return "label" in catalogue.conditions(family, self.family_settings(family), self.card.card)
 
     def upstream(self, family: str) -> dict[str, str]:
-        """The models a family builds on, by the name it has for each: families of the experiment."""
+        """Return the families whose models a family builds on, by the family's name for each model."""
         return catalogue.upstream_of(family, self.experiment.families)
 
     def keeps_latents(self, family: str) -> bool:
-        """Whether images are encoded once for a family, for which none may be mirrored at random."""
+        """Return whether a family's images are encoded once; this excludes random mirroring."""
         return not self.experiment.data.horizontal_flip and catalogue.cached_upstream(family) is not None
 
     def encoder(self, family: str) -> str:
-        """The name that a family has for the model whose encodings are kept for it."""
+        """Return the family's name for the model whose encodings are stored."""
         name = catalogue.cached_upstream(family)
-        assert name is not None, f"no encodings are kept for {family}"
+        assert name is not None, f"no encodings are stored for {family}"
         return name
 
     # A sweep.
@@ -127,7 +127,7 @@ class Plan:
         return list(space.resolve(family, sweep.search, self.experiment.families[family]).values())
 
     def check_population(self) -> None:
-        """Raise InputError where trials of a population could not continue with a searched value changed."""
+        """Raise InputError if a change of a searched value would keep a trial from continuing another."""
         sweep = self.experiment.sweep
         if sweep is None or sweep.scheduler != "pbt":
             return
@@ -143,5 +143,5 @@ class Plan:
                 if lost := [network for network, fit in fits.items() if not fit]:
                     raise InputError(
                         f"search.{h.name}: with {value!r} the {lost[0]} would have another shape, and trials "
-                        "could not go on from one another; search it with another scheduler than pbt"
+                        "could not continue from one another; search it with another scheduler than pbt"
                     )

@@ -1,4 +1,4 @@
-"""Stage `prepare`: the prepared data in the store, where every worker can read it."""
+"""Stage `prepare`: copy the prepared data into the store, where every worker can read it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from components.store import Store
 
 
 def spec(plan: Plan) -> Spec:
-    """The key follows from the version of the data alone."""
+    """Return the spec, which depends on the version of the data only."""
     return Spec("prepare", {"name": plan.experiment.data.name}, {}, data=plan.version)
 
 
@@ -39,7 +39,7 @@ def store_data(snapshot: Path, folder: Store) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Copy a folder by hard links; by bytes where the two lie on different disks."""
+    """Copy a folder by hard links, or by bytes if the two are on different disks."""
 
     def link(a: str, b: str) -> None:
         try:

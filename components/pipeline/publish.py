@@ -1,4 +1,4 @@
-"""Stage `publish`: models, samples and pages where others find them; the manifest, last, makes them count."""
+"""Stage `publish`: copy models, samples and pages to a public place; the manifest is written last."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from components.store import Store, open_store
 
 
 def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec:
-    """The page, the exported models, and where they go."""
+    """Return the spec: the page, the exported models, and the URL."""
     upstream = {name: key for name, key in keys.items() if name == "report" or name.startswith("export/")}
     settings = {"url": plan.experiment.publish.url}
     return plan.spec("publish", settings, code("components.pipeline.publish"), upstream)

@@ -1,4 +1,4 @@
-"""Stage `reference`: the features of all real images, and what real images score against real images."""
+"""Stage `reference`: the features of all real images, and the metrics of real against real images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IMAGES_PER_JOB = 1024  # a multiple of the chunk
 
 
 def spec(plan: Plan) -> Spec:
-    """The data, the extractor and the number of samples."""
+    """Return the spec: the data, the extractor and the number of samples."""
     evaluate = plan.experiment.evaluate
     settings = {"samples": evaluate.samples, "threads": evaluate.threads}
     upstream = {"prepare": prepare.spec(plan).key, "extractor": extractor.spec(plan).key}
@@ -23,11 +23,11 @@ def spec(plan: Plan) -> Spec:
 
 
 def run(context: Context) -> ReferenceResult:
-    """Extract the features of all splits side by side, then evaluate real images against real images."""
+    """Extract the features of all splits in parallel, then evaluate real images against real images."""
     threads, counts = context.spec.settings["threads"], context.plan.card.counts
     places = context.places(f"{context.folder}/parts", threads)
-    looks = [(places, split, *r) for split, n in counts.items() for r in ranges(n, IMAGES_PER_JOB)]
-    ray_cluster.each("components.evaluation.jobs:extract_features", looks, cpus=threads)
+    ranges_of_splits = [(places, split, *r) for split, n in counts.items() for r in ranges(n, IMAGES_PER_JOB)]
+    ray_cluster.each("components.evaluation.jobs:extract_features", ranges_of_splits, cpus=threads)
     arguments = (places, context.folder, context.spec.settings["samples"])
     result: ReferenceResult = ray_cluster.call(
         "components.evaluation.jobs:reference", *arguments, cpus=threads

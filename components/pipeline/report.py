@@ -13,7 +13,7 @@ from components.stages.spec import Spec
 
 
 def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec:
-    """All that the page shows: every result of a family, the table, and what failed."""
+    """Return the spec: all results of families, the table, and the failures."""
     upstream = {name: key for name, key in keys.items() if "/" in name or name == "compare"}
     digests = code("components.pipeline.report", "components.report.build")
     return plan.spec("report", {"failed": dict(failed)}, digests, upstream)

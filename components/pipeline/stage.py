@@ -1,7 +1,7 @@
-"""What a stage of a run is: the spec its key is made from, and the body that computes its result.
+"""A stage of a run: the spec that gives its key, and the function that computes its result.
 
 Each stage is a module of this package that ends with `STAGE = Stage(...)`; graph.py lists them in order.
-Results have names: `prepare` for a stage that is done once, `train/vae` for one that is done for each family.
+Results have names: `prepare` for a stage that runs once, `train/vae` for one that runs for each family.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from components.store import Store
 Result = TypeVar("Result", bound=StageResult)
 
 Scope = Literal["data", "family", "sweep", "run"]
-"""How often a stage is done: once for the data, for each family, for the family that is searched, or once at
-the end of a run with whatever families succeeded."""
+"""How often a stage runs: once for the data, for each family, for the family that is searched, or once at the
+end of a run with the families that succeeded."""
 
 
 class Progress(Protocol):
-    """Shows how far a body is."""
+    """Callback that shows the progress of a stage."""
 
     def __call__(self, finished: int, total: int, text: str, **record: Any) -> None:
-        """`finished` of `total` units of work; `record` goes into the stage's entry of run.json."""
+        """Show `finished` of `total` units of work; `record` goes into the stage's entry of run.json."""
 
 
 def silent(finished: int, total: int, text: str, **record: Any) -> None:
@@ -38,7 +38,7 @@ def silent(finished: int, total: int, text: str, **record: Any) -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """What the body of a stage works with.
+    """The inputs of a stage's `run`.
 
     `results` holds the finished stages by name, at least those that the spec names as upstream.
     """
@@ -54,8 +54,8 @@ class Context:
 
     @property
     def family(self) -> str:
-        """The family that the stage is done for."""
-        assert self.spec.family is not None, f"{self.spec.stage} is not done for a family"
+        """The family that the stage runs for."""
+        assert self.spec.family is not None, f"{self.spec.stage} does not run for a family"
         return self.spec.family
 
     @property
@@ -69,15 +69,15 @@ class Context:
         return 1 if self.plan.device == "cuda" else 0
 
     def uri(self, name: str) -> str:
-        """The folder of a finished stage, relative to the store's root."""
+        """Return the folder of a finished stage, relative to the store's root."""
         return self.results[name].uri
 
     def read(self, name: str, record: type[Result]) -> Result:
-        """The result of a finished stage, from its result.json."""
+        """Return the result of a finished stage, from its result.json."""
         return record.model_validate(cache.read(self.store, self.results[name]))
 
     def places(self, parts: str, threads: int) -> EvaluationPaths:
-        """Where evaluation jobs find the data, the extractor, the reference and the encoded captions."""
+        """Return the folders of data, extractor, reference and encoded captions for evaluation jobs."""
         optional = {
             name: self.uri(name) if name in self.results else "" for name in ("reference", "captions")
         }
@@ -90,18 +90,19 @@ class Stage:
     """A stage of a run.
 
     Attributes:
-        name: as `--force` and `--explain` have it.
-        scope: how often it is done.
-        spec: what the result depends on. For scope "data" a function of the plan; for "family" of the plan
-            and a family; for "run" of the plan, the keys of all results by name, and why families failed.
+        name: name for `--force` and `--explain`.
+        scope: how often the stage runs.
+        spec: returns what the result depends on. For scope "data" a function of the plan; for "family" of the
+            plan and a family; for "run" of the plan, the keys of all results by name, and the reasons of
+            failed families.
         run: computes the result in `context.attempt`; returns the stage's part of result.json.
-        families: the families it is done for, for scope "family".
-        applies: whether the plan has this stage at all, for the other scopes.
-        on_cluster: whether it computes, for which Ray is needed.
-        after: stages of the same family that come before it though its result does not depend on them.
-        optional: whether a family counts as finished where this stage failed.
+        families: returns the families that the stage runs for, for scope "family".
+        applies: returns whether the plan has this stage at all, for the other scopes.
+        on_cluster: whether the stage needs Ray.
+        after: stages of the same family that run earlier although the result does not depend on them.
+        optional: whether a family counts as finished if this stage failed.
         shows_progress: whether a training writes its progress into the attempt's folder.
-        settle: for a stage whose result changes the plan: the plan to continue with.
+        settle: returns the plan to continue with, for a stage whose result changes the plan.
     """
 
     name: str
@@ -125,7 +126,7 @@ class Stage:
         run_id: str,
         on_wait: Callable[[str], None] = lambda title: None,
     ) -> Done:
-        """The stage's result, found in the store or computed now; `on_wait` if another run is at work."""
+        """Return the result from the store or compute it; call `on_wait` if another run computes it."""
 
         def body(attempt: Store, number: int) -> Mapping[str, Any]:
             return self.run(Context(store, plan, spec, attempt, number, results, run_id)).to_json()

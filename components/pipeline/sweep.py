@@ -1,4 +1,4 @@
-"""Stage `sweep`: a search over a family's hyperparameters: trials and finalists."""
+"""Stage `sweep`: search a family's hyperparameters by trials, and evaluate finalists."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ NOT_IN_KEY = {
 
 
 def samples_only(plan: Plan) -> bool:
-    """Whether all that is searched are settings of sampling, so that trials share one trained model."""
+    """Return whether only sampling settings are searched, so that trials share one trained model."""
     return all(h.sampling for h in plan.searched)
 
 
 def trial_spec(plan: Plan, family: str) -> Spec:
-    """What a trial depends on besides its values; one that only samples builds on the training."""
-    whole = train.spec(plan, family)
+    """Return the spec of a trial without its values; a trial that only samples depends on the training."""
+    training = train.spec(plan, family)
     if samples_only(plan):
-        upstream = {f"train/{family}": whole.key, "reference": reference.spec(plan).key}
+        upstream = {f"train/{family}": training.key, "reference": reference.spec(plan).key}
         return plan.spec("trial", {}, code("components.tuning.trial", module_of(family)), upstream, family)
     upstream = {"extractor": extractor.spec(plan).key, "reference": reference.spec(plan).key}
-    digests = dict(whole.code) | code("components.tuning.trial")
-    return plan.spec("trial", {}, digests, upstream | dict(whole.upstream), family)
+    digests = dict(training.code) | code("components.tuning.trial")
+    return plan.spec("trial", {}, digests, upstream | dict(training.upstream), family)
 
 
 def spec(plan: Plan, family: str) -> Spec:
-    """The settings of the sweep, the ranges that it searches, and what a trial depends on."""
+    """Return the spec: the settings of the sweep, the searched ranges, and the spec of a trial."""
     sweep = plan.experiment.sweep
     assert sweep is not None
     trial = trial_spec(plan, family)
@@ -56,7 +56,7 @@ def spec(plan: Plan, family: str) -> Spec:
 
 
 def run(context: Context) -> SearchResult:
-    """Search, with the seed of the experiment's training."""
+    """Run the search with the seed of the experiment's training."""
     ray_cluster.connect()  # before the next line imports Ray, which reads its environment once
     from components.tuning.sweep import SweepRequest, sweep
 
@@ -70,23 +70,23 @@ def run(context: Context) -> SearchResult:
 
 
 def show(context: Context, log: TrialLog) -> None:
-    """Show how many trials and finalists are finished, and the time that is left."""
-    counts, left = log.counts(), log.left()
+    """Show the numbers of finished trials and finalists, and the time left."""
+    counts, seconds_left = log.counts(), log.left()
     finished = sum(n for state, n in counts.items() if state in OVER)
     parts = [", ".join(f"{n} {state}" for state, n in counts.items() if state != "waiting")]
     if finished == log.planned:
-        parts.append(f"finalists: {log.finals[0]} of {log.finals[1]} judged again")
-    if left is not None:
-        parts.append(f"about {left / 60:.0f} min left")
-    record = {"trials": counts, "finals": list(log.finals), "seconds_left": left}
+        parts.append(f"finalists: {log.finals[0]} of {log.finals[1]} evaluated again")
+    if seconds_left is not None:
+        parts.append(f"about {seconds_left / 60:.0f} min left")
+    record = {"trials": counts, "finals": list(log.finals), "seconds_left": seconds_left}
     context.progress(finished, log.planned, "; ".join(parts), **record)
 
 
 def trial_context(context: Context) -> TrialContext:
-    """What all trials of the sweep share."""
+    """Return the settings that all trials of the sweep share."""
     plan, family, sweep = context.plan, context.family, context.plan.experiment.sweep
     assert sweep is not None
-    whole = TrialContext(
+    shared = TrialContext(
         run_id=context.run_id,
         spec=trial_spec(plan, family),
         training=train.request(context),
@@ -95,15 +95,15 @@ def trial_context(context: Context) -> TrialContext:
         samples=sweep.samples,
     )
     if samples_only(plan):
-        return replace(whole, model=f"{context.uri(f'train/{family}')}/model", judgements=1)
+        return replace(shared, model=f"{context.uri(f'train/{family}')}/model", judgements=1)
     population = sweep.scheduler == "pbt"
     training = replace(
-        whole.training,
-        train=train_of(sweep, whole.training.train),
+        shared.training,
+        train=train_of(sweep, shared.training.train),
         checkpoints=sweep.grace_period + 1 if population else KEEP,  # those from the last rung on
     )
     return replace(
-        whole, training=training, judgements=sweep.evaluations, pointers=population, workers=sweep.workers
+        shared, training=training, judgements=sweep.evaluations, pointers=population, workers=sweep.workers
     )
 
 

@@ -1,4 +1,4 @@
-"""Stage `train`: a family, trained under Ray Train on the models that it builds on."""
+"""Stage `train`: train a family under Ray Train."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from components.training.request import TrainRequest
 
 
 def spec(plan: Plan, family: str) -> Spec:
-    """The family's settings and code, the data, the models it builds on, and what evaluates its snapshots."""
+    """Return the spec: the family's settings and code, its inputs, and the evaluator of its snapshots."""
     settings = plan.experiment.training(family)
     block = dict(plan.experiment.families[family])
     block |= {"train": settings.semantic(), "flips": plan.experiment.data.horizontal_flip}
@@ -30,14 +30,14 @@ def spec(plan: Plan, family: str) -> Spec:
     for below in plan.upstream(family).values():
         upstream[f"train/{below}"] = spec(plan, below).key
     digests = code("components.training.job", module_of(family))
-    if plan.keeps_latents(family):  # of which all else is in the upstream that they share
+    if plan.keeps_latents(family):  # their other inputs are already upstream
         block["latents"] = True
         digests |= code("components.training.latents")
     return plan.spec("train", block, digests, upstream, family)
 
 
 def request(context: Context) -> TrainRequest:
-    """The training job of a family."""
+    """Return the training request of a family."""
     plan, family = context.plan, context.family
     block = dict(plan.experiment.families[family])
     latents = f"latents/{family}" if plan.keeps_latents(family) else None
@@ -59,7 +59,7 @@ def request(context: Context) -> TrainRequest:
 
 
 def run(context: Context) -> TrainResult:
-    """Train; a restart of the same attempt continues from its newest checkpoint."""
+    """Train the family; a restart of the same attempt continues from its newest checkpoint."""
     job = request(context)
     ray_train.fit(job, f"{context.family}-{context.spec.key}-{context.number}")
     trained = TrainingResult.model_validate(context.attempt.read_json(RESULT))
@@ -67,7 +67,7 @@ def run(context: Context) -> TrainResult:
 
 
 def result(store: Store, done: Done) -> TrainingResult:
-    """The result of a training that the stage left."""
+    """Return the result of a training from its finished stage."""
     training = TrainingResult.read(read(store, done)["trained"])
     assert training, done.uri
     return training

@@ -1,4 +1,4 @@
-"""Ablations of the settings of sampling of a family, for the page: plots, numbers, pictures."""
+"""Ablations of a family's sampling settings for the page: plots, numbers, pictures."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ PLOTTED = (
     "conditional_accuracy",
 )
 POINT = re.compile(r"(?:(.*\S)\s+)?(-?\d+(?:\.\d+)?)")  # "ddim 4": a point of the line ddim
-WIDE = 8  # from the smallest x to the largest: beyond, a logarithmic axis
+WIDE = 8  # ratio of the largest x to the smallest from which the axis is logarithmic
 TRAJECTORIES = {
     "reverse": (
         "From noise to images",
-        "One seed a line, from left to right through sampling; the last column is the sample.",
+        "One seed per row, from left to right through sampling; the last column is the sample.",
     ),
     "forward": (
         "From images to noise",
-        "One test image a line, and what training mixes it with: from left to right more noise.",
+        "One test image per row, mixed with noise as in training: more noise from left to right.",
     ),
 }
 
@@ -45,11 +45,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """A metric against what an ablation changes."""
+    """A metric against the setting that an ablation changes."""
 
     title: str
     better: str
-    bound: str  # what `real_baseline` is called
+    bound: str  # the name of `real_baseline`
     real_baseline: float | None
     x: str
     log: bool
@@ -69,7 +69,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number as it is written."""
+    """A formatted number."""
 
     text: str
     interval: str
@@ -77,7 +77,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """The main metrics of a variant, and the seconds that an image takes."""
+    """The main metrics of a variant, and its seconds per image."""
 
     name: str
     cells: list[Cell]
@@ -102,7 +102,7 @@ class Sheet(Picture):
 
 @dataclass(frozen=True)
 class Trajectory(Picture):
-    """Images on the way of sampling or of noising."""
+    """Intermediate images of sampling or noising."""
 
     title: str
     meaning: str
@@ -110,7 +110,7 @@ class Trajectory(Picture):
 
 @dataclass(frozen=True)
 class Ablation:
-    """A comparison of settings of sampling."""
+    """A comparison of sampling settings."""
 
     name: str
     title: str
@@ -129,7 +129,7 @@ class FamilyAblations:
 
 
 def of_family(result: Mapping[str, Any], pictures: Pictures) -> FamilyAblations | None:
-    """The ablations of a family, from the stage's result; None if there are none."""
+    """Return the ablations of a family from the stage's result; None if there are none."""
     record = AblationResult.read(result)
     if record is None or not record.studied.studies:
         return None
@@ -157,7 +157,7 @@ def _ablation(record: records.Ablation, pictures: Pictures) -> Ablation:
 
 
 def plots(name: str, variants: Sequence[Variant]) -> list[Plot]:
-    """A plot for each main metric against what the ablation changes, with a line for each kind of variant."""
+    """Return a plot per main metric against the changed setting, with a line per kind of variant."""
     points = [(at, variant.metrics) for variant in variants if (at := point(variant.name))]
     return [
         _plot(name, metric, [(at, metrics[metric]) for at, metrics in points if metric in metrics])
@@ -167,22 +167,22 @@ def plots(name: str, variants: Sequence[Variant]) -> list[Plot]:
 
 
 def point(name: str) -> tuple[str, float] | None:
-    """The line and the x of a variant's name, such as "ddim 4" or "1.5"; None if it has none."""
+    """Return line and x of a variant's name, such as "ddim 4" or "1.5"; None if it has none."""
     match = POINT.fullmatch(name.strip())
     return (match[1] or "", float(match[2])) if match else None
 
 
 def _plot(name: str, metric: str, points: Sequence[tuple[tuple[str, float], MetricResult]]) -> Plot:
-    shown, real_baseline = measure(metric), points[0][1].real_baseline
-    scale = 100 if shown.percent else 1
+    definition, real_baseline = measure(metric), points[0][1].real_baseline
+    scale = 100 if definition.percent else 1
     lines: dict[str, list[list[float]]] = {}
     for (line, x), number in points:
         lines.setdefault(line, []).append([x, rounded(scale * number.value)])
     xs = [x for (_, x), _ in points]
     return Plot(
-        title=f"{shown.label}{f',{PERCENT}' if shown.percent else ''}",
-        better=shown.better,
-        bound=shown.bound,
+        title=f"{definition.label}{f',{PERCENT}' if definition.percent else ''}",
+        better=definition.better,
+        bound=definition.bound,
         real_baseline=None if real_baseline is None else rounded(scale * real_baseline),
         x=name,
         log=min(xs) > 0 and max(xs) / min(xs) >= WIDE,
@@ -194,7 +194,7 @@ def _plot(name: str, metric: str, points: Sequence[tuple[tuple[str, float], Metr
 
 
 def table(variants: Sequence[Variant]) -> Table:
-    """The main metrics of every variant, and the seconds that an image takes."""
+    """Return the main metrics of every variant, and its seconds per image."""
     names = [
         name
         for name in leaderboard.metric_names([variant.metrics for variant in variants])
@@ -214,13 +214,15 @@ def table(variants: Sequence[Variant]) -> Table:
 
 
 def _column(name: str, metric: MetricResult) -> Column:
-    shown, real_baseline = measure(name, metric), metric.real_baseline
-    limit = "" if real_baseline is None else f"{shown.bound} {shown.show_limit(real_baseline)}"
-    return Column(shown.label, shown.better, shown.meaning, limit, metric.note or "")
+    definition, real_baseline = measure(name, metric), metric.real_baseline
+    limit = "" if real_baseline is None else f"{definition.bound} {definition.show_limit(real_baseline)}"
+    return Column(definition.label, definition.better, definition.meaning, limit, metric.note or "")
 
 
 def _cell(name: str, metric: MetricResult | None) -> Cell:
-    shown = measure(name, metric)
+    definition = measure(name, metric)
     if metric is None:
         return Cell(formatting.NONE, "")
-    return Cell(shown.show(metric.value), shown.show_interval(metric.low, metric.high).removesuffix(PERCENT))
+    return Cell(
+        definition.show(metric.value), definition.show_interval(metric.low, metric.high).removesuffix(PERCENT)
+    )

@@ -1,4 +1,4 @@
-"""Builds the pages: static files beside the artefacts; they ask nothing of the network, trust no string."""
+"""Build the pages: static files next to the artefacts, without network access; all strings are escaped."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ POLICY = (
     "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
     "base-uri 'none'; form-action 'none'"
 )
-# Inside <script> only these could end the element or, in old engines, the line.
+# Only these characters could end a <script> element or, in old engines, a line in it.
 UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
 def inline(value: Any) -> Markup:
-    """`value` as JSON that is safe inside a script element."""
+    """Return `value` as JSON that is safe inside a script element."""
     text = json.dumps(value, default=vars, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(text.translate(UNSAFE))
 
 
 def environment() -> Environment:
-    """The templates: everything escaped; what a half-written manifest lacks is empty."""
+    """Return the templates' environment: everything is escaped, and missing values are empty."""
     env = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=ChainableUndefined
     )
@@ -51,7 +51,7 @@ def environment() -> Environment:
 
 
 def _write(store: Store, folder: str, template: str, page: Mapping[str, Any]) -> str:
-    """Write a page and, first, the scripts and the style sheet that it includes; returns the page's path."""
+    """Write a page after its scripts and style sheet; return the page's path."""
     html = environment().get_template(template).render(page)
     for name in [name for name in ASSETS if f'"{name}"' in html]:
         store.write_bytes(f"{folder}{name}", (HERE / "static" / name).read_bytes())
@@ -60,7 +60,7 @@ def _write(store: Store, folder: str, template: str, page: Mapping[str, Any]) ->
 
 
 def build_run(store: Store, run_id: str) -> str:
-    """Build the page of a run, finished or not; returns its path in the store."""
+    """Build the page of a run, finished or not; return its path in the store."""
     page = run_page.run_page(store, run_id)
     folder = f"runs/{run_id}/report/"
     store.write_text(f"{folder}config.yaml", page["config"])
@@ -68,7 +68,7 @@ def build_run(store: Store, run_id: str) -> str:
 
 
 def build_index(store: Store) -> str:
-    """Build the index of all runs, and index.json; returns the page's path in the store."""
+    """Build the index of all runs, and index.json; return the page's path in the store."""
     page = index_page.index_page(store)
     store.write_bytes("index.json", json.dumps(page, allow_nan=False).encode())
     return _write(

@@ -1,4 +1,4 @@
-"""What stands below the leaderboard: best and last checkpoints, and every class. Pure functions."""
+"""Tables below the leaderboard: best and last checkpoints, and metrics per class. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from components.report.metric_labels import Measure, measure
 
 
 def kept_step(result: Evaluation | TrainingResult) -> int | None:
-    """The step of the snapshot that a result's metrics, samples and model are of.
+    """Return the step of the snapshot that a result's metrics, samples and model belong to.
 
-    None where it is of none: an average of another length is made after training.
+    None for an average of another length, which is computed after training.
     """
     if result.averages and result.averages.won is not None:
         return None
-    kept = result.checkpoints.get(result.kept) or result.checkpoints.get("last")
-    return kept.step if kept else None
+    checkpoint = result.checkpoints.get(result.kept) or result.checkpoints.get("last")
+    return checkpoint.step if checkpoint else None
 
 
 # Best and last
 
 
 class Score(NamedTuple):
-    """A checkpoint's step and its number with interval; or what is written instead."""
+    """A checkpoint's step and its value with interval, or the text to show instead."""
 
     step: str = ""
     text: str = ""
@@ -38,7 +38,7 @@ class Score(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Which checkpoint of a family was kept, why, and how the other one does."""
+    """The values of a family's best and last checkpoint, which one was kept, and why."""
 
     family: str
     measure: str
@@ -51,7 +51,7 @@ class Choice(NamedTuple):
 
 
 def checkpoints(results: Sequence[FamilyResult]) -> list[Choice]:
-    """A row per family that has checkpoints."""
+    """Return a row per family that has checkpoints."""
     rows = []
     for group in leaderboard.by_task(results).values():
         name = next(iter(leaderboard.metric_names([result.metrics for result in group])), "")
@@ -80,70 +80,70 @@ def _score(checkpoint: Checkpoint | None, name: str, instead: str) -> Score:
     step, metric = formatting.number(checkpoint.step), checkpoint.metrics.get(name)
     if metric is None:
         return Score(step, formatting.NONE)
-    shown = measure(name, metric)
-    return Score(step, shown.show(metric.value), shown.show_interval(metric.low, metric.high))
+    definition = measure(name, metric)
+    return Score(step, definition.show(metric.value), definition.show_interval(metric.low, metric.high))
 
 
 def selected_by(selection: Selection | None) -> str:
-    """What chose the best checkpoint, in words."""
+    """Return the rule that selected the best checkpoint, in words."""
     if selection is None:
-        return "nothing: the last is kept"
+        return "none: the last is kept"
     if selection.metric == VALIDATION_LOSS:
-        what = "lowest validation loss"
+        rule = "lowest validation loss"
     else:
-        shown = measure(selection.metric)
-        what = f"{'lowest' if shown.better == 'lower' else 'highest'} {shown.label}"
+        definition = measure(selection.metric)
+        rule = f"{'lowest' if definition.better == 'lower' else 'highest'} {definition.label}"
     counted = f"{formatting.number(selection.n)} images" if selection.n is not None else ""
     split = f"the {selection.split} split" if selection.split else ""
-    where = " of ".join(filter(None, (counted, split)))
+    images = " of ".join(filter(None, (counted, split)))
     length = selection.ema_length
-    return (f"{what} on {where}" if where else what) + (
+    return (f"{rule} on {images}" if images else rule) + (
         "" if length is None else f" (an average of length {length})"
     )
 
 
 def averages(tried: Averages | None) -> str | None:
-    """How averages of every length did that was tried after training, in words; None where none was."""
+    """Return the results of averages of several lengths, in words; None if none were tried."""
     if tried is None:
         return None
     name = tried.evaluated_by.metric if tried.evaluated_by else ""
-    shown = measure(name)
+    definition = measure(name)
 
-    def one(point: Point) -> str:
+    def result_of(point: Point) -> str:
         length = point.get("length")
         mark = " (kept)" if length == tried.won else ""
-        return f"{'ordinary' if length is None else length} {shown.show(point.get(name))}{mark}"
+        return f"{'ordinary' if length is None else length} {definition.show(point.get(name))}{mark}"
 
-    return f"{shown.label} by length of the average: {'; '.join(map(one, tried.curve))}"
+    return f"{definition.label} by length of the average: {'; '.join(map(result_of, tried.curve))}"
 
 
 # Every class
 
 
 class ClassColumn(NamedTuple):
-    """A metric of a family that tells the classes apart."""
+    """A metric of a family with values per class."""
 
     family: str
     metric: MetricResult
-    shown: Measure
+    definition: Measure
 
 
 class ClassCell(NamedTuple):
-    """A number of a class."""
+    """The value of a class."""
 
     text: str
     worst: bool
 
 
 class ClassRow(NamedTuple):
-    """A class."""
+    """The values of a class."""
 
     label: str
     cells: Sequence[ClassCell]
 
 
 class ClassTable(NamedTuple):
-    """The metrics of a task that tell the classes apart."""
+    """The metrics of a task with values per class."""
 
     title: str
     families: list[tuple[str, int]]  # with the number of their columns
@@ -153,7 +153,7 @@ class ClassTable(NamedTuple):
 
 
 def classes(results: Sequence[FamilyResult]) -> list[ClassTable]:
-    """A table per task whose metrics tell the classes apart."""
+    """Return a table per task that has metrics per class."""
     tables = []
     for task, group in leaderboard.by_task(results).items():
         if columns := [column for result in group for column in _class_columns(result)]:
@@ -162,7 +162,7 @@ def classes(results: Sequence[FamilyResult]) -> list[ClassTable]:
 
 
 def _class_columns(result: FamilyResult) -> list[ClassColumn]:
-    """The class measures of a family in the order of a leaderboard."""
+    """Return the metrics of a family with values per class, in the order of a leaderboard."""
     metrics = [(name, result.metrics[name]) for name in leaderboard.metric_names([result.metrics])]
     return [ClassColumn(result.family, m, measure(name, m)) for name, m in metrics if m.classes]
 
@@ -174,19 +174,19 @@ def _class_table(title: str, columns: Sequence[ClassColumn]) -> ClassTable:
     return ClassTable(
         title,
         [(f, sum(column.family == f for column in columns)) for f in families],
-        [column.shown for column in columns],
+        [column.definition for column in columns],
         [ClassRow(label, row) for label, row in zip(labels, cells, strict=True)],
-        [column.shown.show(column.metric.value) for column in columns],
+        [column.definition.show(column.metric.value) for column in columns],
     )
 
 
 def _class_cells(column: ClassColumn, labels: Mapping[str, None]) -> list[ClassCell]:
-    """The cells of a column; the worst class is marked where there is something to be worse than."""
-    values, shown = column.metric.classes, column.shown
-    known = [value for value in values.values() if value is not None]
-    worst = (max if shown.better == "lower" else min)(known, default=None)
-    marked = len(set(known)) > 1
+    """Return the cells of a column; the worst class is marked if values differ."""
+    values, definition = column.metric.classes, column.definition
+    numbers = [value for value in values.values() if value is not None]
+    worst = (max if definition.better == "lower" else min)(numbers, default=None)
+    marked = len(set(numbers)) > 1
     return [
-        ClassCell(shown.show(value), marked and value is not None and value == worst)
+        ClassCell(definition.show(value), marked and value is not None and value == worst)
         for value in (values.get(label) for label in labels)
     ]

@@ -1,4 +1,4 @@
-"""How numbers, durations and dates are written on the pages; base.js writes its own in the same way."""
+"""Format numbers, durations and dates for the pages, in the same way as base.js."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NONE = "–"
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """`value` to so many significant digits, large ones with separators."""
+    """Return `value` with `digits` significant digits, large numbers with separators."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return NONE if value is None else str(value)
     if not math.isfinite(value):
@@ -26,13 +26,13 @@ def number(value: Any, digits: int = 3) -> str:
 
 
 def short(value: Any) -> str:
-    """A number without the zeros that only align it with others."""
-    shown = number(value)
-    return shown.rstrip("0").rstrip(".") if "." in shown and "e" not in shown else shown
+    """Return a number without trailing zeros."""
+    text = number(value)
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
 def count(value: Any) -> str:
-    """A count in short form: 1.2 M, 34 k, 560."""
+    """Return a count in short form: 1.2 M, 34 k, 560."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return NONE
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
@@ -42,7 +42,7 @@ def count(value: Any) -> str:
 
 
 def duration(seconds: Any) -> str:
-    """Seconds as a person says them: 0.4 s, 93 s, 6 min 52 s, 3 h 05 min."""
+    """Return seconds in readable units: 0.4 s, 93 s, 6 min 52 s, 3 h 05 min."""
     if not isinstance(seconds, int | float) or not math.isfinite(seconds):
         return NONE
     if seconds < 99.5:
@@ -55,7 +55,7 @@ def duration(seconds: Any) -> str:
 
 
 def moment(iso: Any) -> str:
-    """An ISO 8601 time as `22 November 2026, 10:15 UTC`; what cannot be read stays as it is."""
+    """Return an ISO 8601 time as `22 November 2026, 10:15 UTC`; other text is returned unchanged."""
     try:
         when = datetime.fromisoformat(str(iso))
     except ValueError:
@@ -64,10 +64,10 @@ def moment(iso: Any) -> str:
 
 
 def listing(names: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Return names as `a`, `a and b` or `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
 
 
 def slug(name: str) -> str:
-    """`name` as a piece of a file name."""
+    """Return `name` as part of a file name."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:60] or "unnamed"

@@ -1,4 +1,4 @@
-"""The health of adversarial training for the page: vitals, the literature's advice, diagnoses in words."""
+"""The health of adversarial training for the page: metrics, advised bands, diagnoses in words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from components.store import Store
 VITALS = {
     "D(x)": "D(x)",
     "D(G(z))": "D(G(z))",
-    "auc": "pairs ranked right",
+    "auc": "pairs ranked correctly",
     "discriminator_loss": "loss of D",
     "generator_loss": "loss of G",
     "discriminator_grad_norm": "gradient norm of D",
@@ -34,9 +34,9 @@ VITALS = {
     "discriminator_weight_norm": "weight norm of D",
     "generator_weight_norm": "weight norm of G",
     "diversity": "diversity",
-    "sample_drift": "sample_drift",
+    "sample_drift": "sample drift",
 }
-ADVISED = {  # bands are given for columns of the rows
+ADVISED = {  # column of the rows, for which bands are stored -> health metric
     "discriminator/D(x)": "D(x)",
     "discriminator/D(G(z))": "D(G(z))",
     "discriminator/auc": "auc",
@@ -46,24 +46,24 @@ ADVISED = {  # bands are given for columns of the rows
     "generator/grad_norm": "generator_grad_norm",
 }
 ACTIONS = {
-    "observed": "observed; training went on unchanged",
+    "observed": "observed; training continued unchanged",
     "stopped": "training was stopped",
     "treated": "treated",
 }
 POLICIES = {
     "observe": "diagnoses are recorded and nothing is changed",
     "stop": "a diagnosis stops the training",
-    "treat": "a diagnosis sends training back to its last healthy checkpoint, with a remedy",
+    "treat": "after a diagnosis, training goes back to its last healthy checkpoint, with a remedy",
 }
-IN_FULL = 6  # events; the others are folded
+IN_FULL = 6  # events shown in full; the others are folded
 
 Change = tuple[str, str, str]
-"""A setting, and what it was before and after."""
+"""A setting, and its values before and after."""
 
 
 @dataclass(frozen=True)
 class TreatmentView:
-    """What was done about a diagnosis."""
+    """The treatment of a diagnosis."""
 
     remedy: str
     paper: str
@@ -75,7 +75,7 @@ class TreatmentView:
 
 @dataclass(frozen=True)
 class EventView:
-    """A diagnosis as the page has it."""
+    """A diagnosis as the page shows it."""
 
     id: str
     step: int
@@ -87,13 +87,13 @@ class EventView:
     evidence: list[tuple[str, str]]
     action: str
     did: str
-    picture: str | None  # beside the page
+    picture: str | None  # next to the page
     treatment: TreatmentView | None
 
 
 @dataclass(frozen=True)
 class GivenUp(Curves):
-    """The health metrics of an attempt beyond the step that a treatment went back to."""
+    """The health metrics of an attempt after the step that a treatment went back to."""
 
     attempt: int
 
@@ -114,7 +114,7 @@ class HealthView:
 
 
 def read_events(store: Store, attempt: str, training: TrainingResult | None) -> list[HealthEvent]:
-    """The diagnoses of a training in the order they were made: from their files, and from its result."""
+    """Return the diagnoses of a training in chronological order, from their files and its result."""
     names = [name for name in store.list(f"{attempt}/health") if EVENT.fullmatch(name)]
     files = (HealthEvent.read(read_json(store, f"{attempt}/health/{name}")) for name in names)
     at_end = training.health.events if training and training.health else []
@@ -123,7 +123,7 @@ def read_events(store: Store, attempt: str, training: TrainingResult | None) -> 
 
 
 def back_to(events: Sequence[HealthEvent]) -> dict[int, int]:
-    """The steps that treatments went back to, by the attempt that follows."""
+    """Return the steps that treatments went back to, by the attempt that follows."""
     treatments = [event.treatment for event in events if event.treatment]
     return {
         t.next_attempt: t.back_to for t in treatments if t.next_attempt is not None and t.back_to is not None
@@ -137,27 +137,27 @@ def of_family(
     training: TrainingResult | None,
     settings: Mapping[str, Any],
 ) -> HealthView | None:
-    """What the page shows of a family's health; None where it is not monitored.
+    """Return the health of a family for the page; None if it is not monitored.
 
     Args:
-        folder: the training's.
-        course: its rows.
-        events: its diagnoses.
-        training: its result, once it is finished.
-        settings: the family's, as it began.
+        folder: folder of the training.
+        course: rows of the training.
+        events: diagnoses of the training.
+        training: result of the training, once it is finished.
+        settings: the family's settings at the start.
     """
     checks = _checks(course.rows)
     given_up = {number: _checks(rows) for number, rows in course.given_up.items()}
     if not (checks or events or any(given_up.values())):
         return None
-    monitoring = training.health if training else None
-    how = monitoring or Monitoring.read(folder.read_json("health/watch.json")) or Monitoring()
+    recorded = training.health if training else None
+    monitoring = recorded or Monitoring.read(folder.read_json("health/watch.json")) or Monitoring()
     count = len(checks) + sum(map(len, given_up.values()))
     return HealthView(
-        how.policy,
-        POLICIES.get(how.policy, ""),
-        how.every,
-        bands(how.bands),
+        monitoring.policy,
+        POLICIES.get(monitoring.policy, ""),
+        monitoring.every,
+        bands(monitoring.bands),
         count,
         sentence(events, count),
         _vitals(checks),
@@ -171,26 +171,26 @@ def _checks(rows: Sequence[Row]) -> list[Row]:
 
 
 def _vitals(rows: Sequence[Row]) -> Curves:
-    """The curves of health metrics, by their own names."""
-    found = curves(rows, wanted=is_vital)
-    return replace(found, series={name.removeprefix(VITAL): line for name, line in found.series.items()})
+    """Return the curves of health metrics, by their names without the prefix."""
+    vitals = curves(rows, wanted=is_vital)
+    return replace(vitals, series={name.removeprefix(VITAL): line for name, line in vitals.series.items()})
 
 
 def bands(advice: Mapping[str, Band]) -> dict[str, list[float]]:
-    """What the literature advises, by health metric."""
+    """Return the bands that the literature advises, by health metric."""
     return {ADVISED[column]: band for column, band in advice.items() if column in ADVISED}
 
 
 def sentence(events: Sequence[HealthEvent], checks: int) -> str:
-    """How a family was, in a line."""
-    looked = f"{checks:,} check{'s' * (checks != 1)}"
+    """Return the health of a family in a line."""
+    checked = f"{checks:,} check{'s' * (checks != 1)}"
     if not events:
-        return f"No diagnosis in {looked}."
+        return f"No diagnosis in {checked}."
     times = Counter(_title(event).lower() for event in events)
-    what = formatting.listing(
+    diseases = formatting.listing(
         [f"{disease} ({n} times)" if n > 1 else disease for disease, n in times.items()]
     )
-    count = f"{len(events)} diagnos{'e' if len(events) > 1 else 'i'}s in {looked}: {what}."
+    count = f"{len(events)} diagnos{'e' if len(events) > 1 else 'i'}s in {checked}: {diseases}."
     return f"{count}{_treated(events)}{' Training was stopped.' * (events[-1].action == 'stopped')}"
 
 
@@ -203,7 +203,7 @@ def _treated(events: Sequence[HealthEvent]) -> str:
 def in_words(
     folder: AttemptFolder, course: Course, events: Sequence[HealthEvent], settings: Mapping[str, Any]
 ) -> list[EventView]:
-    """Events in words; a treatment's changes start from what the ones before it left."""
+    """Return events in words; a treatment's changes are relative to the settings of earlier ones."""
     views, before = [], dict(settings)
     for event in events:
         name = f"event-{event.attempt}-{event.step:07d}"
@@ -232,12 +232,12 @@ def _title(event: HealthEvent) -> str:
 
 
 def evidence(event: HealthEvent) -> list[tuple[str, str]]:
-    """What a diagnosis rests on: names and numbers."""
+    """Return the evidence of a diagnosis as names and numbers."""
     return [(VITALS.get(k, k.replace("_", " ")), formatting.short(v)) for k, v in event.evidence.items()]
 
 
 def _treatment(treatment: Treatment, before: Mapping[str, Any]) -> TreatmentView:
-    """What was done: the remedy, what it changed from what to what, and what became of the weights."""
+    """Return a treatment in words: the remedy, the changed settings, and the fate of the weights."""
     return TreatmentView(
         treatment.remedy or "a change of settings",
         treatment.paper,
@@ -253,14 +253,14 @@ def _treatment(treatment: Treatment, before: Mapping[str, Any]) -> TreatmentView
 
 
 def _setting(value: Any) -> str:
-    """A setting as a configuration file has it."""
+    """Return a setting as a configuration file has it."""
     if value is None or isinstance(value, bool):
         return {None: "none", True: "true", False: "false"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _seconds(course: Course, number: int, step: int) -> float | None:
-    """Seconds of training until a step of an attempt."""
+    """Return the seconds of training until a step of an attempt."""
     logged = [*course.rows, *course.given_up.get(number, [])]
     before = [row for row in logged if row.get("attempt", 1) == number and row["step"] <= step]
     return before[-1].get("seconds") if before else None

@@ -15,13 +15,13 @@ from components.report.metric_labels import MEASURES, measure
 from components.report.reading import read_json, rounded
 from components.store import Store
 
-NUMBERS = ("value", "low", "high", "real_baseline")  # of a judged metric
+NUMBERS = ("value", "low", "high", "real_baseline")  # of a metric
 
 RECIPE = ("n", "extractor", "extractor_hash", "split", "better", "comparability")  # in short
 
 
 def summary(run_id: str, run: RunSummary | None) -> Mapping[str, Any]:
-    """A run as a line of the index; one whose manifest cannot be read says so."""
+    """Return a run as a line of the index; its status is `unreadable` if the manifest cannot be read."""
     run, status = run or RunSummary(run_id=run_id), run.status if run else "unreadable"
     costs, data = ("family", "task", "parameters", "train_seconds", "samples_per_second"), run.lineage.data
     return {
@@ -42,13 +42,13 @@ def summary(run_id: str, run: RunSummary | None) -> Mapping[str, Any]:
 
 
 def _in_short(metrics: Metrics) -> dict[str, Mapping[str, Any]]:
-    """Metrics without their recipes and classes: the run's own page has those."""
+    """Return metrics without recipes and classes, which are on the run's page."""
     keys = (*NUMBERS, *RECIPE, "note")
     return {name: {key: getattr(metric, key) for key in keys} for name, metric in metrics.items()}
 
 
 def index_page(store: Store) -> Mapping[str, Any]:
-    """All runs, newest first."""
+    """Return all runs, newest first."""
     ids = store.list("runs")
     with ThreadPoolExecutor(1 if store.is_local else 16) as pool:
         runs = pool.map(lambda run_id: RunSummary.read(read_json(store, f"runs/{run_id}/run.json")), ids)
@@ -58,7 +58,7 @@ def index_page(store: Store) -> Mapping[str, Any]:
 
 
 def compact(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The lines of the index for its page: the main measures, their recipes said once for a thousand runs."""
+    """Return the lines of the index for its page: the main metrics, with each recipe stored only once."""
     recipes: dict[str, int] = {}
 
     def pack(metric: Mapping[str, Any]) -> list[Any]:
@@ -77,5 +77,5 @@ def compact(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
             for r in run["results"]
         ]
         lines.append({**run, "results": results})
-    measures = {name: [shown.label, shown.percent] for name, shown in MEASURES.items()}
+    measures = {name: [definition.label, definition.percent] for name, definition in MEASURES.items()}
     return {"measures": measures, "recipes": [json.loads(recipe) for recipe in recipes], "runs": lines}

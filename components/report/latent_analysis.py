@@ -1,4 +1,4 @@
-"""Views of the latent space of a family, for the page: tables, plots and pictures."""
+"""Views of the latent space of a family for the page: tables, plots and pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from components.records.analysis import LatentAnalysisResult, Line, Plot
 from components.report import formatting
 from components.report.reading import Picture, Pictures
 
-NARROW = 4  # columns of a table that has room beside a plot
+NARROW = 4  # columns of a table that fits next to a plot
 MAX_DOTS = 1000  # of a scatter plot: more would only cover each other
 ARROWS = {"higher": "↑", "lower": "↓"}
 
@@ -28,7 +28,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell as it is written."""
+    """A formatted cell."""
 
     text: str
     interval: str
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it is written."""
+    """A formatted table."""
 
     title: str
     note: str
@@ -55,7 +55,7 @@ class Table:
 
 @dataclass(frozen=True)
 class TitledPicture(Picture):
-    """A picture, and what it shows."""
+    """A picture with a title and an explanation."""
 
     title: str
     meaning: str
@@ -63,7 +63,7 @@ class TitledPicture(Picture):
 
 @dataclass(frozen=True)
 class View:
-    """A view on the page; `beside` puts plots and tables side by side."""
+    """A view on the page; `beside` puts plots next to tables."""
 
     title: str
     meaning: str
@@ -75,14 +75,14 @@ class View:
 
 @dataclass(frozen=True)
 class LatentAnalysis:
-    """The views of a family, and in words how many images they use."""
+    """The views of a family, and the number of images in words."""
 
     images: str
     views: list[View]
 
 
 def of_family(result: Mapping[str, Any], pictures: Pictures) -> LatentAnalysis | None:
-    """The latent analysis of a family, from the stage's result; None if there is nothing to show."""
+    """Return the latent analysis of a family from the stage's result; None if there is nothing to show."""
     record = LatentAnalysisResult.read(result)
     if record is None:
         return None
@@ -109,9 +109,9 @@ def _view(view: analysis.View, pictures: Pictures) -> View:
 
 
 def table(record: analysis.Table) -> Table:
-    """A table with its numbers as texts, and the best of each column marked where rows are rivals."""
+    """Return a table with formatted numbers; the best of each column is marked if rows are rivals."""
     rows = [row for row in record.rows if len(row.cells) == len(record.columns)]
-    # Settings and classes are harder or easier, not better.
+    # Rows of settings or classes are not rivals: they differ in difficulty.
     ways = [column.better if record.rivals else None for column in record.columns]
     by_column = [_cells([row.cells[j] for row in rows], way) for j, way in enumerate(ways)]
     columns = [
@@ -123,7 +123,7 @@ def table(record: analysis.Table) -> Table:
 
 
 def _cells(column: Sequence[analysis.Cell], better: str | None) -> list[Cell]:
-    """The cells of a column, all with the digits that its numbers need."""
+    """Return the cells of a column, all with the digits that its numbers need."""
     values = [cell.value for cell in column if cell.value is not None]
     digits = 4 if any(not value.is_integer() and abs(value) >= 100 for value in values) else 3
     best = None
@@ -135,7 +135,7 @@ def _cells(column: Sequence[analysis.Cell], better: str | None) -> list[Cell]:
 
 
 def _texts(cell: analysis.Cell, digits: int) -> tuple[str, str]:
-    """The number or the text of a cell, and its interval."""
+    """Return the number or the text of a cell, and its interval."""
     if cell.value is None:
         return cell.text or formatting.NONE, ""
     text = formatting.number(cell.value, digits)
@@ -148,7 +148,7 @@ def _texts(cell: analysis.Cell, digits: int) -> tuple[str, str]:
 
 
 def plot(record: Plot) -> Plot | None:
-    """A plot without empty lines and with at most MAX_DOTS dots; None if nothing is left to draw."""
+    """Return a plot without empty lines and with at most MAX_DOTS dots; None if nothing remains."""
     lines = [line for line in record.lines if line.points]
     if not lines:
         return None

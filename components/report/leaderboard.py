@@ -1,4 +1,4 @@
-"""Who is best: the leaderboard, what may be compared with what, and the verdict. Pure functions."""
+"""The leaderboard, the comparability of metrics, and the verdict. Pure functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Result = TypeVar("Result", bound=ResultHead)
 
 
 class Cost(NamedTuple):
-    """A column of what a family costs."""
+    """A column with a cost of families."""
 
     label: str
     meaning: str
@@ -39,7 +39,7 @@ class Column(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A number of a family; `why_not` says why it cannot be compared with the others."""
+    """A number of a family; `why_not` is the reason if it cannot be compared with the others."""
 
     text: str
     sort: float | None = None
@@ -61,7 +61,7 @@ class Line(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Why numbers of a family cannot be compared with those of the others."""
+    """The reason why numbers of a family cannot be compared with those of the others."""
 
     family: str
     sentence: str
@@ -81,20 +81,20 @@ class Group(NamedTuple):
 
     @property
     def fair(self) -> list[Line]:
-        """The rows that the first metric may rank, best first."""
+        """The rows with a comparable first metric, best first."""
         rows = self.rows if self.columns else []
         return [row for row in rows if row.cells[0].sort is not None and not row.cells[0].why_not]
 
 
 COSTS = {
-    "parameters": Cost("Parameters", "Trainable numbers in the exported generator.", formatting.count),
-    "train_seconds": Cost("Training", "Seconds of training, by the clock.", formatting.duration),
-    "samples_per_second": Cost("Samples/s", "Images drawn per second on this machine.", formatting.number),
+    "parameters": Cost("Parameters", "Trainable parameters of the exported generator.", formatting.count),
+    "train_seconds": Cost("Training", "Seconds of training, wall time.", formatting.duration),
+    "samples_per_second": Cost("Samples/s", "Images sampled per second on this machine.", formatting.number),
 }
 
 
 def metric_names(results: Sequence[Metrics]) -> list[str]:
-    """The metrics that any of `results` carries, the one to rank by first; those with a warning last."""
+    """Return all metrics of `results`, the one to rank by first, those with a warning last."""
     names = {name for metrics in results for name in metrics}
     ordered = [name for name in MEASURES if name in names] + sorted(names - set(MEASURES))
     last = warned(results)
@@ -102,12 +102,12 @@ def metric_names(results: Sequence[Metrics]) -> list[str]:
 
 
 def warned(results: Sequence[Metrics]) -> set[str]:
-    """The metrics that any of `results` carries with a warning."""
+    """Return the metrics with a warning in any of `results`."""
     return {name for metrics in results for name, metric in metrics.items() if metric.note}
 
 
 def yardstick(metrics: Sequence[MetricResult]) -> MetricResult | None:
-    """The metric the others are compared with: of the recipe most share, the first at a tie."""
+    """Return the metric the others are compared with: the first of the most frequent recipe."""
     if not metrics:
         return None
     most, _ = Counter(m.comparability for m in metrics).most_common(1)[0]
@@ -115,27 +115,27 @@ def yardstick(metrics: Sequence[MetricResult]) -> MetricResult | None:
 
 
 def by_task(results: Sequence[Result]) -> dict[str, list[Result]]:
-    """The results of each task, in the order of the page."""
+    """Return the results of each task, in the order of the page."""
     tasks = dict.fromkeys([*TASKS, *(r.task or DEFAULT for r in results)])
-    rivals = {task: [r for r in results if (r.task or DEFAULT) == task] for task in tasks}
-    return {task: rows for task, rows in rivals.items() if rows}
+    groups = {task: [r for r in results if (r.task or DEFAULT) == task] for task in tasks}
+    return {task: rows for task, rows in groups.items() if rows}
 
 
 def title(task: str) -> str:
-    """A task as a heading."""
+    """Return the heading of a task."""
     return TASKS[task].title if task in TASKS else task.capitalize()
 
 
 def groups(results: Sequence[ResultHead]) -> list[Group]:
-    """A leaderboard per task: its columns, and per family a cell for each."""
+    """Return a leaderboard per task."""
     return [_group(task, rows) for task, rows in by_task(results).items()]
 
 
 def _group(task: str, results: Sequence[ResultHead]) -> Group:
-    every = [result.metrics for result in results]
-    names, calm = metric_names(every), main(metric_names(every), warned(every))
-    references = {name: yardstick([m[name] for m in every if name in m]) for name in names}
-    leaders = {name: _best(every, name, references[name]) for name in names}
+    metrics = [result.metrics for result in results]
+    names, main_names = metric_names(metrics), main(metric_names(metrics), warned(metrics))
+    references = {name: yardstick([m[name] for m in metrics if name in m]) for name in names}
+    leaders = {name: _best(metrics, name, references[name]) for name in names}
     rows = [
         Line(
             result.family,
@@ -145,7 +145,7 @@ def _group(task: str, results: Sequence[ResultHead]) -> Group:
         )
         for result in ranked(results, names, references)
     ]
-    columns = [_column(name, references[name], name in calm) for name in names]
+    columns = [_column(name, references[name], name in main_names) for name in names]
     common, _ = Counter(column.recipe for column in columns).most_common(1)[0] if columns else ("", 0)
     return Group(
         task,
@@ -160,7 +160,7 @@ def _group(task: str, results: Sequence[ResultHead]) -> Group:
 
 
 def _refusals(row: Line, columns: Sequence[Column]) -> list[Refusal]:
-    """What of a family may not be compared, one sentence for each reason."""
+    """Return why metrics of a family cannot be compared, one sentence for each reason."""
     labels: dict[str, list[str]] = {}
     for cell, column in zip(row.cells, columns, strict=True):
         if cell.why_not:
@@ -168,17 +168,17 @@ def _refusals(row: Line, columns: Sequence[Column]) -> list[Refusal]:
     return [
         Refusal(
             row.family,
-            f"{formatting.listing(which)} {'is' if len(which) == 1 else 'are'} not comparable "
-            f"with the others: {why}.",
+            f"{formatting.listing(names)} {'is' if len(names) == 1 else 'are'} not comparable "
+            f"with the others: {reason}.",
         )
-        for why, which in labels.items()
+        for reason, names in labels.items()
     ]
 
 
 def ranked(
     results: Sequence[ResultHead], names: Sequence[str], references: Mapping[str, MetricResult | None]
 ) -> list[ResultHead]:
-    """`results`, best first by the first metric; those that cannot be compared, or have none, last."""
+    """Return `results`, best first by the first metric; those without a comparable one last."""
 
     def place(result: ResultHead) -> tuple[int, float]:
         metric = result.metrics.get(names[0]) if names else None
@@ -192,7 +192,7 @@ def ranked(
 
 
 def _best(results: Sequence[Metrics], name: str, reference: MetricResult | None) -> float | None:
-    """The best comparable value of a metric; None where there is nothing to be better than."""
+    """Return the best comparable value of a metric; None if there are fewer than two."""
     metrics = [metrics[name] for metrics in results if name in metrics]
     values = [m.value for m in metrics if reference and difference(m, reference) is None]
     if len(values) < 2:
@@ -201,15 +201,15 @@ def _best(results: Sequence[Metrics], name: str, reference: MetricResult | None)
 
 
 def _column(name: str, reference: MetricResult | None, main: bool) -> Column:
-    shown, note = measure(name, reference), reference.note if reference else None
+    definition, note = measure(name, reference), reference.note if reference else None
     return Column(
         name,
-        shown.label,
-        shown.better,
-        shown.meaning,
-        shown.bound,
+        definition.label,
+        definition.better,
+        definition.meaning,
+        definition.bound,
         summary(reference),
-        limit(shown, reference),
+        limit(definition, reference),
         note,
         main,
     )
@@ -220,21 +220,21 @@ def _cell(
 ) -> Cell:
     if metric is None or reference is None:
         return Cell(formatting.NONE)
-    shown, why = measure(name, metric), difference(metric, reference)
-    real_baseline = "" if metric.real_baseline is None else shown.show_limit(metric.real_baseline)
-    interval = shown.show_interval(metric.low, metric.high)
+    definition, why = measure(name, metric), difference(metric, reference)
+    real_baseline = "" if metric.real_baseline is None else definition.show_limit(metric.real_baseline)
+    interval = definition.show_interval(metric.low, metric.high)
     lines = [
         ("interval", interval),
-        (shown.bound, real_baseline),
+        (definition.bound, real_baseline),
         *recipe(metric),
         ("beware", metric.note or ""),
     ]
     return Cell(
-        shown.show(metric.value),
+        definition.show(metric.value),
         metric.value,
-        interval.removesuffix(PERCENT),  # it stands below the value, which has the unit
+        interval.removesuffix(PERCENT),  # shown below the value, which has the unit
         real_baseline,
-        shown.bound,
+        definition.bound,
         [(k, v) for k, v in lines if v],
         best=why is None and metric.value == leader,
         why_not=why,
@@ -242,15 +242,15 @@ def _cell(
 
 
 def verdict(status: str, results: Sequence[ResultHead], families: int, failed: Sequence[str]) -> str:
-    """The outcome in a sentence or two: how many families made it, and who leads."""
+    """Return the outcome in a sentence or two: how many families finished, and which one leads."""
     done = len({result.family for result in results})
     if status == "running":
-        opening = f"Still running: {done} of {families} families judged so far."
+        opening = f"Still running: {done} of {families} families evaluated so far."
     elif failed:
         opening = f"{done} of {families} families finished; {formatting.listing(list(failed))} failed."
     elif status in ("failed", "interrupted"):
         ended = "was interrupted" if status == "interrupted" else "failed"
-        opening = f"The run {ended} with {done} of {families} families judged."
+        opening = f"The run {ended} with {done} of {families} families evaluated."
     elif families > 1:
         opening = f"All {families} families finished."
     else:
@@ -259,7 +259,7 @@ def verdict(status: str, results: Sequence[ResultHead], families: int, failed: S
 
 
 def leaders(results: Sequence[ResultHead]) -> list[Mapping[str, Any]]:
-    """The first of each task among those that may be compared: family, metric and value."""
+    """Return the first comparable result of each task: family, metric and value."""
     return [
         {"family": fair[0].family, "metric": group.columns[0].name, "value": fair[0].cells[0].sort}
         for group in groups(results)
@@ -268,7 +268,7 @@ def leaders(results: Sequence[ResultHead]) -> list[Mapping[str, Any]]:
 
 
 def _leader(group: Group) -> str:
-    """Who leads a task by its first metric, and how far."""
+    """Return which family leads a task by its first metric, as a sentence."""
     if not (fair := group.fair):
         return ""
     first = fair[0].cells[0]

@@ -1,4 +1,4 @@
-"""What each judged number is called, what it means, and how a single one was come by. Pure functions."""
+"""Names and explanations of metrics, and how a value was measured. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,60 +9,60 @@ from typing import Any
 from components.records.evaluation import MetricResult
 from components.report import formatting
 
-PERCENT = "\u00a0%"  # never parted from its number
-AS_REAL = "what real training images score against the same test images"
-COPIED = "the share of held-out real images that come as close"
-PERFECT = "what a perfect output scores"
-CHANCE = "what images score that have nothing to do with their captions"
+PERCENT = "\u00a0%"  # with a no-break space
+AS_REAL = "the value of real training images against the same test images"
+COPIED = "the share of held-out real images that are as close"
+PERFECT = "the value of a perfect output"
+CHANCE = "the value of images that are unrelated to their captions"
 PAIRS = "each test image and its reconstruction or translation"
 UNBIASED = (
-    "extrapolated to infinitely many images on both sides, which takes out the bias of small sets; may fall "
+    "extrapolated to infinitely many images on both sides, which removes the bias of small sets; may fall "
     "below 0 (Chong and Forsyth 2020)."
 )
 SHARPNESS = (
     "exp of the mean divergence of an image's predicted classes from those of all samples, as {who} predicts "
-    "them: sharp and varied score high. Looks at no real image (Salimans et al. 2016)."
+    "them: sharp and varied images score high. Uses no real images (Salimans et al. 2016)."
 )
 PER_CLASS = (
-    "between the samples asked for a class and the test images of that class, the mean over classes (as "
+    "between the samples of a class and the test images of that class, the mean over classes (as "
     "intra-FID of Miyato and Koyama 2018)."
 )
 
 
 @dataclass(frozen=True)
 class Measure:
-    """How a metric is named and explained."""
+    """The name and explanation of a metric."""
 
     label: str
     meaning: str
     better: str = "lower"
     percent: bool = False
-    limit: str = AS_REAL  # what `real_baseline` is
-    main: bool = True  # whether a table shows it before "all measures" is asked for
+    limit: str = AS_REAL  # meaning of `real_baseline`
+    main: bool = True  # whether a table shows it before "all measures" is chosen
 
     @property
     def bound(self) -> str:
-        """What `real_baseline` is called on a page."""
+        """The name of `real_baseline` on a page."""
         return {CHANCE: "chance", PERFECT: "perfect"}.get(self.limit, "real images")
 
     def show(self, value: float | None) -> str:
-        """`value` as it stands in a table."""
+        """Return `value` as a table shows it."""
         if value is None:
             return formatting.NONE
         return f"{value * 100:.1f}{PERCENT}" if self.percent else formatting.number(value)
 
     def show_limit(self, value: float) -> str:
-        """The real baseline: as short as it goes, since it stands beside every number."""
+        """Return the real baseline in short form, since it is shown next to every number."""
         return self.show(value) if self.percent else formatting.short(value)
 
     def show_interval(self, low: float | None, high: float | None) -> str:
-        """`low to high`, the unit once; empty where there is no interval."""
+        """Return `low to high` with one unit; empty if there is no interval."""
         if low is None or high is None:
             return ""
         return f"{self.show(low).removesuffix(PERCENT)} to {self.show(high)}"
 
 
-# In the order of a table's columns; a table is ranked by the first it has that carries no warning.
+# In the order of a table's columns; a table is ranked by its first metric without a warning.
 MEASURES = {
     "fid": Measure(
         "FID",
@@ -102,31 +102,30 @@ MEASURES = {
     ),
     "conditional_accuracy": Measure(
         "Label accuracy",
-        "Share of samples that the data set's own classifier takes for the class asked for.",
+        "Share of samples that the data set's own classifier assigns to the requested class.",
         "higher",
         percent=True,
-        limit="how often that classifier is right on real test images",
+        limit="the accuracy of that classifier on real test images",
     ),
     "cas": Measure(
         "Classification accuracy",
-        "Share of real test images that a classifier trained on generated images only gets right "
+        "Share of real test images that a classifier trained only on generated images classifies correctly "
         "(Ravuri and Vinyals 2019).",
         "higher",
         percent=True,
-        limit="what the same classifier reaches when trained on real images",
+        limit="the accuracy of the same classifier when trained on real images",
     ),
     "retrieval_top5": Measure(
         "Caption in top 5",
-        "Share of samples among whose 5 nearest test images, of all of them, is one of the caption that the "
-        "sample was asked for.",
+        "Share of samples with an image of the requested caption among their 5 nearest test images.",
         "higher",
         percent=True,
         limit=CHANCE,
     ),
     "memorization_rate": Measure(
         "Memorised",
-        "Share of samples closer to a training image than 99 % of held-out real images come. Far above the "
-        "real_baseline, the family repeats its training images.",
+        "Share of samples closer to a training image than 99 % of held-out real images are. Far above the "
+        "real baseline, the family repeats its training images.",
         percent=True,
         limit=COPIED,
     ),
@@ -136,8 +135,8 @@ MEASURES = {
     ),
     "density": Measure(
         "Density",
-        "Fidelity: in how many of the test images' balls (up to the 5th nearest neighbour) a sample lies, "
-        "over 5; outliers count for less than in precision, and it may exceed 1 (Naeem et al. 2020).",
+        "Fidelity: the number of test images' balls (up to the 5th nearest neighbour) that contain a sample, "
+        "over 5; outliers count less than in precision, and it may exceed 1 (Naeem et al. 2020).",
         "higher",
         main=False,
     ),
@@ -162,16 +161,16 @@ MEASURES = {
     ),
     "class_kid": Measure("KID per class", f"KID {PER_CLASS}", main=False),
     "reconstruction_fid": Measure(
-        "rFID", "FID between the features of outputs and of the images they should be.", limit=PERFECT
+        "rFID", "FID between the features of outputs and of their target images.", limit=PERFECT
     ),
     "reconstruction_frechet_distance": Measure(
         "Fréchet distance",
-        "Distance between Gaussians fitted to the features of outputs and of the images they should be.",
+        "Distance between Gaussians fitted to the features of outputs and of their target images.",
         limit=PERFECT,
     ),
     "reconstruction_kid": Measure(
         "KID",
-        "Squared maximum mean discrepancy of the features of outputs and of the images they should be.",
+        "Squared maximum mean discrepancy of the features of outputs and of their target images.",
         limit=PERFECT,
     ),
     "mse": Measure("MSE", f"Mean squared error per pixel between {PAIRS}.", limit=PERFECT),
@@ -195,7 +194,7 @@ MEASURES = {
     ),
     "mae": Measure("MAE", f"Mean absolute error per pixel between {PAIRS}.", limit=PERFECT, main=False),
 }
-STEPS = {  # a recipe's fields, in the order and the words of a tooltip
+STEPS = {  # fields of a recipe -> labels, in the order of a tooltip
     "data_set": "data set",
     "data": "version of the data",
     "preparation": "preparation",
@@ -210,25 +209,25 @@ NAMED = {"metric", "extractor", "extractor_hash", "split", "n", "n_real", "schem
 
 
 def measure(name: str, metric: MetricResult | None = None) -> Measure:
-    """The measure called `name`; an unknown one takes its name and direction from the metric itself."""
+    """Return the measure called `name`; for an unknown one, from the metric's own name and direction."""
     better = metric.better if metric else "lower"
     return MEASURES.get(name) or Measure(name.replace("_", " ").capitalize(), "", better)
 
 
 def main(names: list[str], warned: set[str]) -> set[str]:
-    """Those of `names`, in order of rank, that a calm table shows: one accuracy, and none with a warning."""
+    """Return those of the ranked `names` that a short table shows: one accuracy, none with a warning."""
     accuracies = [n for n in names if n in ("conditional_accuracy", "cas")]
     hidden = warned | set(accuracies[1:])
     return {n for i, n in enumerate(names) if i == 0 or (measure(n).main and n not in hidden)}
 
 
 def features(metric: MetricResult) -> str:
-    """The extractor and the beginning of its hash; empty for a metric of pixels."""
+    """Return the extractor and the beginning of its hash; empty for a metric of pixels."""
     return f"{metric.extractor} {(metric.extractor_hash or '')[:8]}".strip() if metric.extractor else ""
 
 
 def summary(metric: MetricResult | None) -> str:
-    """How a number was measured, in a line: extractor, count, split."""
+    """Return how a value was measured, in a line: extractor, count, split."""
     if metric is None:
         return ""
     parts = [
@@ -240,7 +239,7 @@ def summary(metric: MetricResult | None) -> str:
 
 
 def recipe(metric: MetricResult) -> list[tuple[str, str]]:
-    """How a number was measured, in full; a record without a recipe has only the first lines and the key."""
+    """Return how a value was measured, in full; without a recipe, only the first lines and the key."""
     rest = {k: v for k, v in metric.recipe.items() if k not in NAMED and v not in (None, "")}
     lines = [
         ("features", features(metric)),
@@ -254,7 +253,7 @@ def recipe(metric: MetricResult) -> list[tuple[str, str]]:
 
 
 def images(metric: MetricResult) -> str:
-    """How many images on both sides, and of which split the real ones are."""
+    """Return the number of images on both sides, and the split of the real ones."""
     if metric.n is None:
         return ""
     count = metric.recipe.get("n_real")
@@ -264,14 +263,16 @@ def images(metric: MetricResult) -> str:
 
 
 def _short(value: Any) -> str:
-    """A recipe's value: the beginning of a hash, anything else in full."""
+    """Return a recipe's value: the beginning of a hash, anything else in full."""
     if value is None:
         return ""
     return value[:12] if isinstance(value, str) and HASH.fullmatch(value) else formatting.number(value)
 
 
-def limit(shown: Measure, metric: MetricResult | None) -> str:
-    """What the real baseline of a metric is, in words."""
+def limit(definition: Measure, metric: MetricResult | None) -> str:
+    """Return the real baseline of a metric with its meaning, in words."""
     if metric is None or metric.real_baseline is None:
         return ""
-    return f"{shown.bound.capitalize()} {shown.show_limit(metric.real_baseline)}: {shown.limit}."
+    return (
+        f"{definition.bound.capitalize()} {definition.show_limit(metric.real_baseline)}: {definition.limit}."
+    )

@@ -10,7 +10,7 @@ from components.report.metric_labels import features, measure
 
 
 def model_card(data: DatasetCard, result: FamilyResult) -> str:
-    """A model card in Markdown."""
+    """Return a model card in Markdown."""
     lines = [
         f"# {result.family} on {plain(data.title)}",
         "",
@@ -37,22 +37,22 @@ def model_card(data: DatasetCard, result: FamilyResult) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
         *(_row(name, metric) for name, metric in result.metrics.items()),
         "",
-        "Under *real images* stands the best that can be hoped for: what real training images score against",
-        "the same test images, or what a perfect output scores. Numbers of different extractors, counts or",
-        "data do not compare; none is the literature's FID unless it says FID.",
+        "The column *real images* has the best possible value: that of real training images against",
+        "the same test images, or that of a perfect output. Numbers with different extractors, counts or",
+        "data do not compare; none is the literature's FID unless it is called FID.",
         "",
         "## Use",
         "",
         "    atelier sample FOLDER -n 16 --seed 0 -o samples.png",
         "",
-        "where FOLDER holds this file, `model.safetensors` and `config.json`; nothing else is needed.",
+        "FOLDER must contain this file, `model.safetensors` and `config.json`; nothing else is needed.",
         "",
     ]
     return "\n".join(lines)
 
 
 def _kept(result: FamilyResult) -> str:
-    """Which checkpoint the weights are of, where two were kept."""
+    """Return which checkpoint the weights are from, if two were kept."""
     if "best" not in result.checkpoints:
         return ""
     step = result.checkpoints[result.kept].step
@@ -62,20 +62,20 @@ def _kept(result: FamilyResult) -> str:
 
 
 def plain(text: str) -> str:
-    """Text of unknown origin without anything Markdown or HTML would act on."""
+    """Return text of unknown origin without Markdown or HTML markup."""
     return (
         "".join(c for c in text if c.isprintable()).replace("<", "&lt;").replace("|", "/").replace("`", "'")
     )
 
 
 def _row(name: str, metric: MetricResult) -> str:
-    shown = measure(name, metric)
+    definition = measure(name, metric)
     cells = [
-        shown.label,
-        shown.better,
-        shown.show(metric.value),
-        shown.show_interval(metric.low, metric.high),
-        "" if metric.real_baseline is None else shown.show_limit(metric.real_baseline),
+        definition.label,
+        definition.better,
+        definition.show(metric.value),
+        definition.show_interval(metric.low, metric.high),
+        "" if metric.real_baseline is None else definition.show_limit(metric.real_baseline),
         f"{metric.n:,}",
         features(metric),
     ]

@@ -1,4 +1,4 @@
-"""How pages read a store: JSON, images, the rows a training logged. What is missing or torn is left out."""
+"""Read a store for pages: JSON, images, logged rows of a training. Missing or torn parts are left out."""
 
 from __future__ import annotations
 
@@ -10,48 +10,37 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.common.finite import as_number
-from components.common.finite import is_number as is_number
 from components.records.analysis import PictureFile
 from components.report import formatting
 from components.store import Store
 
-MAX_POINTS = 500  # of a curve: more than a screen can show
+MAX_POINTS = 500  # of a curve; a screen cannot show more
 PART = re.compile(r"part-(\d+)-(\d+)(?:-a(\d+))?\.jsonl")
-VITAL = "health/"  # columns that a doctor of training logs
-# A bucket of times: mean and variance of a phase's loss there, and the mean share of noise.
+VITAL = "health/"  # prefix of the health monitor's columns
+# Mean and variance of a phase's loss in a bucket of times, and the bucket's mean share of noise.
 BY_NOISE = re.compile(r"(.+)/(loss|var|noise)_t(\d+)")
 BY_LATENT = re.compile(r"(.+)/kl_z(\d+)")  # a phase's KL of one dimension of the code, in nats
-MOMENTS = 60  # of training, at which the KL of every dimension is shown
-LATE = 10  # a bucket is shown as the mean over the last one in so many rows
-TILE = 56  # pixels of an image on the page, about
+MOMENTS = 60  # points of training at which the KL of every dimension is shown
+LATE = 10  # a bucket is shown as the mean over the last 1 / LATE of the rows
+TILE = 56  # approximate pixels of an image on the page
 
 Row = Mapping[str, int | float]
-"""What a training logged after a step, by name."""
+"""The values that a training logged after a step, by name."""
 
 Object = Mapping[str, Any]
 
 
-def as_object(value: Any) -> Object:
-    """`value` where it is a JSON object, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def as_list(value: Any) -> list[Any]:
-    """`value` where it is a list, else an empty one."""
-    return value if isinstance(value, list) else []
-
-
 def read_json(store: Store, rel: str) -> Mapping[str, Any]:
-    """A JSON object in the store; empty if it is missing, torn or something else."""
+    """Return a JSON object in the store; empty if it is missing, torn or something else."""
     try:
         value = store.read_json(rel)
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):  # not of a store that is gone
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):  # a missing store still raises
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def copy(store: Store, source: str, target: str) -> bool:
-    """Copy an image once: attempts are immutable and their key is in the name, so what is there is right."""
+    """Copy an image unless it exists: attempts are immutable, and their key is in the name."""
     if store.exists(target):
         return True
     try:
@@ -66,9 +55,9 @@ class AttemptFolder:
     """The folder of a stage's attempt.
 
     Args:
-        store: where the stage and the page are.
+        store: store of the stage and the page.
         path: the folder.
-        report: the page's folder, where pictures are copied to.
+        report: folder of the page, for copies of pictures.
         stem: beginning of the copies' names.
     """
 
@@ -78,18 +67,18 @@ class AttemptFolder:
     stem: str
 
     def read_json(self, name: str) -> Mapping[str, Any]:
-        """A JSON object in the folder; empty if it is missing, torn or something else."""
+        """Return a JSON object in the folder; empty if it is missing, torn or something else."""
         return read_json(self.store, f"{self.path}/{name}")
 
     def copy(self, name: str, target: str) -> str | None:
-        """Copy a picture beside the page; the path of the copy, None where there is no picture."""
+        """Copy a picture next to the page; return the path of the copy, None if there is no picture."""
         path = f"samples/{self.stem}-{target}"
         return path if copy(self.store, f"{self.path}/{name}", f"{self.report}/{path}") else None
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture and its size on the page, so that nothing moves when it is loaded."""
+    """A picture and its size on the page, so that loading it does not move the layout."""
 
     src: str
     width: int
@@ -98,24 +87,24 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a stage, copied beside the page.
+    """The pictures of a stage, copied next to the page.
 
     Args:
-        folder: the stage's.
-        resolution: pixels along a side of an image, where known.
+        folder: folder of the stage's attempt.
+        resolution: pixels along a side of an image, if known.
     """
 
     folder: AttemptFolder
     resolution: int | None
 
     def take(self, path: PictureFile, rows: int, columns: int) -> Picture | None:
-        """A copy of a picture of images in rows and columns; None if it is missing."""
+        """Return a copy of a picture of images in rows and columns; None if it is missing."""
         target = self.folder.copy(path, f"{formatting.slug(path.removesuffix('.webp'))}.webp")
         return Picture(target, columns * self.tile, rows * self.tile) if target else None
 
     @property
     def tile(self) -> int:
-        """Pixels of an image on the page: whole ones for each of its own."""
+        """Pixels of an image on the page: a multiple of its resolution."""
         side = self.resolution or TILE
         return side * max(1, round(TILE / side))
 
@@ -124,12 +113,12 @@ class Pictures:
 class Course:
     """The rows of a training by step.
 
-    A treatment goes back to an earlier step and begins another attempt: what was logged beyond that step
-    before it was given up.
+    A treatment goes back to an earlier step and begins another attempt; earlier rows after that step are
+    given up.
 
     Args:
-        rows: what led to the weights as they are.
-        given_up: the rows that did not, by attempt.
+        rows: rows that led to the current weights.
+        given_up: other rows, by attempt.
         begins: the step after which each attempt begins.
     """
 
@@ -138,22 +127,22 @@ class Course:
     begins: dict[int, int]
 
     def attempt_at(self, step: int) -> int:
-        """The attempt that counts at a step."""
+        """Return the valid attempt at a step."""
         return max((number for number, begin in self.begins.items() if step > begin), default=1)
 
     def has_reached(self, step: int) -> bool:
-        """Whether what lies in the store for a step may be of the attempt that counts there."""
+        """Return whether stored files of a step may belong to the valid attempt at that step."""
         last = self.rows[-1]["step"] if self.rows else 0
         return step <= last or max(self.begins, default=1) == 1
 
 
 def read_course(store: Store, attempt: str, back_to: Mapping[int, int] | None = None) -> Course:
-    """What an attempt's folder has logged; a replay after a resume wins over what it repeats.
+    """Return the logged rows of an attempt's folder; repeated steps after a resume replace earlier rows.
 
     Args:
-        store: where the training is.
-        attempt: its folder.
-        back_to: the steps that treatments say they went back to, by the attempt that follows.
+        store: store of the training.
+        attempt: folder of the training.
+        back_to: steps that treatments went back to, by the attempt that follows.
     """
     parts = filter(None, (PART.fullmatch(name) for name in store.list(f"{attempt}/metrics")))
     begins: dict[int, int] = {}
@@ -167,13 +156,13 @@ def read_course(store: Store, attempt: str, back_to: Mapping[int, int] | None = 
     for number, by_step in sorted(logged.items()):
         end = min((begin for later, begin in begins.items() if later > number), default=math.inf)
         rows += [by_step[step] for step in sorted(by_step) if step <= end]
-        if lost := [by_step[step] for step in sorted(by_step) if step > end]:
-            given_up[number] = lost
+        if discarded := [by_step[step] for step in sorted(by_step) if step > end]:
+            given_up[number] = discarded
     return Course(rows, given_up, begins)
 
 
 def _rows(store: Store, rel: str) -> Iterator[tuple[int, Row]]:
-    """The rows of a part by step; what is no number is left out."""
+    """Yield the rows of a part by step, with numbers only."""
     try:
         lines = store.read_bytes(rel).decode("utf-8", "replace").splitlines()
     except FileNotFoundError:  # listed, then replaced: the next build will see it
@@ -188,13 +177,13 @@ def _rows(store: Store, rel: str) -> Iterator[tuple[int, Row]]:
 
 
 def is_term(name: str) -> bool:
-    """Whether a column belongs to the curves of training."""
-    apart = is_vital(name) or BY_NOISE.fullmatch(name) or BY_LATENT.fullmatch(name)
-    return name == "lr" or ("/" in name and not apart)
+    """Return whether a column belongs to the curves of training."""
+    has_other_plot = is_vital(name) or BY_NOISE.fullmatch(name) or BY_LATENT.fullmatch(name)
+    return name == "lr" or ("/" in name and not has_other_plot)
 
 
 def is_vital(name: str) -> bool:
-    """Whether a column is a health metric."""
+    """Return whether a column is a health metric."""
     return name.startswith(VITAL)
 
 
@@ -209,7 +198,7 @@ class Curves:
 
 
 def curves(rows: Sequence[Row], most: int = MAX_POINTS, wanted: Callable[[str], bool] = is_term) -> Curves:
-    """The wanted columns of the rows, each of at most `most` points."""
+    """Return the columns that `wanted` accepts, each with at most `most` points."""
     every = max(1, math.ceil(len(rows) / most))
     buckets = [rows[i : i + every] for i in range(0, len(rows), every)]
     names = dict.fromkeys(name for row in rows for name in row if wanted(name))
@@ -229,11 +218,11 @@ class NoiseProfile:
     noise: list[float | None]
     loss: list[float | None]
     deviation: list[float | None]
-    steps: list[float]  # the first and the last that it is the mean of
+    steps: list[float]  # the first and the last step of the mean
 
 
 def loss_by_noise(rows: Sequence[Row]) -> list[NoiseProfile]:
-    """The loss of each phase by share of noise, at the end of training."""
+    """Return the loss of each phase by share of noise, at the end of training."""
     buckets: dict[str, set[int]] = {}
     for match in map(BY_NOISE.fullmatch, dict.fromkeys(name for row in rows for name in row)):
         if match:
@@ -256,7 +245,7 @@ def _by_bucket(rows: Sequence[Row], phase: str, buckets: Sequence[int]) -> Noise
 
 @dataclass(frozen=True)
 class Dimension:
-    """The course of the KL of a dimension of the code."""
+    """The KL of a dimension of the code over training."""
 
     z: int
     kl: list[float | None]
@@ -272,7 +261,7 @@ class LatentCourse:
 
 
 def kl_by_latent(rows: Sequence[Row]) -> list[LatentCourse]:
-    """The course of the KL of each dimension of the code, by phase."""
+    """Return the KL of each dimension of the code over training, by phase."""
     course = curves(rows, MOMENTS, lambda name: BY_LATENT.fullmatch(name) is not None)
     phases: dict[str, list[Dimension]] = {}
     for name, values in course.series.items():
@@ -290,5 +279,5 @@ def _mean(rows: Sequence[Row], name: str) -> float | None:
 
 
 def rounded(value: Any) -> Any:
-    """A number to five digits: more than any page shows."""
+    """Return a number rounded to five digits, more than any page shows."""
     return float(f"{value:.5g}") if isinstance(value, float) else value

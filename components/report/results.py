@@ -1,4 +1,4 @@
-"""What the attempts of a run left: curves, grids, results, diagnoses."""
+"""Read the attempts of a run: curves, grids, results, diagnoses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from components.report.reading import (
 )
 from components.store import Store
 
-CURVED = ("kid", "frechet_distance", "fid", "mse", "mae")  # what snapshots are judged by through training
+CURVED = ("kid", "frechet_distance", "fid", "mse", "mae")  # metrics of snapshots
 
 T = TypeVar("T")
 
@@ -42,10 +42,10 @@ GRID = re.compile(r"step-(\d+)\.webp")
 
 
 def read_run(store: Store, run_id: str) -> RunManifest:
-    """The manifest of a run.
+    """Return the manifest of a run.
 
     Raises:
-        InputError: there is none, or it cannot be read.
+        InputError: the manifest is missing or cannot be read.
     """
     run = RunManifest.read(read_json(store, f"runs/{run_id}/run.json"))
     if run is None:
@@ -54,7 +54,7 @@ def read_run(store: Store, run_id: str) -> RunManifest:
 
 
 def folder_of(store: Store, stage: StageEntry | None, report: str) -> AttemptFolder | None:
-    """The folder of the attempt behind a stage: the recorded one, else the newest that there is."""
+    """Return the folder of a stage's attempt: the recorded one, else the newest."""
     if stage is None or not stage.uri:
         return None
     number = stage.attempt
@@ -68,14 +68,14 @@ def folder_of(store: Store, stage: StageEntry | None, report: str) -> AttemptFol
 
 
 def training_result(folder: AttemptFolder) -> TrainingResult | None:
-    """The result of a training: that of the stage, else the worker's."""
+    """Return the result of a training: that of the stage, else the worker's."""
     result = folder.read_json("result.json").get("trained") or folder.read_json("trained.json")
     return TrainingResult.read(result) if result else None
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The samples of a step, and what they took."""
+    """The samples of a step, with the seconds and images of training until then."""
 
     step: int
     src: str
@@ -85,7 +85,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Samples:
-    """The sample grids of a training, and how to read them."""
+    """The sample grids of a training, and their layout."""
 
     grids: list[Grid] = field(default_factory=list)
     columns: int | None = None
@@ -93,14 +93,14 @@ class Samples:
     resolution: int | None = None
     channels: int | None = None
     titles: list[str] | None = None  # of the tiles
-    originals: str | None = None  # the grid of what the samples are made from
-    given: str | None = None  # the same as the family is given it
+    originals: str | None = None  # the grid of the sources of the samples
+    given: str | None = None  # the grid of the sources as the family's input
 
 
 def samples(folder: AttemptFolder, course: Course, table: SampleTable) -> Samples:
-    """The sample grids of a training, copied beside the page, with their steps and costs.
+    """Return the sample grids of a training, copied next to the page, with their steps and costs.
 
-    Those of steps that a treatment went back behind stay away until they are drawn anew.
+    Grids of steps that a treatment discarded are left out until they are sampled again.
     """
     grids = []
     for name in folder.store.list(f"{folder.path}/samples"):
@@ -125,14 +125,14 @@ def samples(folder: AttemptFolder, course: Course, table: SampleTable) -> Sample
 
 
 def cost_at(rows: Sequence[Row], step: float) -> dict[str, float | None]:
-    """Seconds and images by `step`, from the last row logged until then."""
+    """Return the seconds and images by `step`, from the last row logged until then."""
     before = [row for row in rows if row["step"] <= step]
     return {key: as_number(before[-1].get(key)) if before else 0 for key in ("seconds", "images")}
 
 
 @dataclass(frozen=True)
 class RealSheet:
-    """A grid of real images beside the page."""
+    """A grid of real images next to the page."""
 
     src: str
     split: str
@@ -141,7 +141,7 @@ class RealSheet:
 
 
 def real_images(store: Store, run: RunManifest, report: str) -> RealSheet | None:
-    """The grid of real images that the stage `reference` left."""
+    """Return the grid of real images from the stage `reference`."""
     folder = folder_of(store, run.stage("reference"), report)
     real = folder and RealImages.read(folder.read_json("result.json").get("real"))
     src = folder and real and folder.copy(real.path, "real.webp")
@@ -149,14 +149,14 @@ def real_images(store: Store, run: RunManifest, report: str) -> RealSheet | None
 
 
 def originals(every: Sequence[Samples]) -> RealSheet | None:
-    """What a family reconstructs, as real images for the others: where no stage has left any."""
+    """Return the source images of a reconstructing family, for use as real images."""
     sheets = (s for s in every if s.originals)
     return next((RealSheet(str(s.originals), "validation", s.count, s.resolution) for s in sheets), None)
 
 
 @dataclass(frozen=True)
 class NeighboursView:
-    """Published samples and the training images nearest to them, beside the page."""
+    """Published samples and the training images nearest to them, next to the page."""
 
     published: str
     nearest: str
@@ -170,13 +170,13 @@ class NeighboursView:
 
 
 def neighbours(store: Store, result: FamilyResult, report: str) -> NeighboursView | None:
-    """The published samples of a result and the training images nearest to them, copied beside the page."""
+    """Return a result's published samples and their nearest training images, copied next to the page."""
     near = result.neighbours
     if near is None or not result.samples or not near.path:
         return None
     copies = {}
     for name, source in (("published", result.samples), ("nearest", near.path)):
-        # A store's path holds a key, so one name stands for one image for good.
+        # A store's path contains a key, so a name always belongs to the same image.
         copies[name] = f"samples/{name}-{hashlib.sha256(source.encode()).hexdigest()[:16]}.webp"
         if not copy(store, source, f"{report}/{copies[name]}"):
             return None
@@ -193,24 +193,24 @@ def neighbours(store: Store, result: FamilyResult, report: str) -> NeighboursVie
 
 
 def _share(metric: MetricResult | None) -> str:
-    """How much of a family's samples is memorised, in words; empty where that was not judged."""
+    """Return the share of memorised samples of a family in words; empty if it was not evaluated."""
     if metric is None:
         return ""
-    shown = measure("memorization_rate", metric)
-    interval = shown.show_interval(metric.low, metric.high)
+    definition = measure("memorization_rate", metric)
+    interval = definition.show_interval(metric.low, metric.high)
     within = f" ({interval})" if interval else ""
-    real = "" if metric.real_baseline is None else shown.show(metric.real_baseline)
+    real = "" if metric.real_baseline is None else definition.show(metric.real_baseline)
     count = formatting.number(metric.n)
-    held_out = f"; of held-out real images {real} come as close" if real else ""
-    return f"{shown.show(metric.value)}{within} of {count} samples memorised{held_out}"
+    held_out = f"; {real} of held-out real images come as close" if real else ""
+    return f"{definition.show(metric.value)}{within} of {count} samples memorised{held_out}"
 
 
 def results_of(store: Store, run: RunManifest, report: str) -> list[FamilyResult]:
-    """The results in the manifest, and those of families evaluated since it was last written."""
+    """Return the results in the manifest, and those of families evaluated since it was last written."""
     results = list(run.results)
-    have = {result.family for result in results}
+    families = {result.family for result in results}
     for stage in run.stages:
-        if stage.name != "evaluate" or not stage.family or stage.family in have or not stage.is_finished:
+        if stage.name != "evaluate" or not stage.family or stage.family in families or not stage.is_finished:
             continue
         folder = folder_of(store, stage, report)
         evaluation = folder and Evaluation.read(folder.read_json("result.json").get("evaluated"))
@@ -221,16 +221,16 @@ def results_of(store: Store, run: RunManifest, report: str) -> list[FamilyResult
 
 @dataclass(frozen=True)
 class Failure:
-    """A stage that failed, in a sentence."""
+    """A failed stage, with its error as one sentence."""
 
     family: str | None
     stage: str
-    optional: bool  # its family has finished all the same
+    optional: bool  # whether its family has finished nevertheless
     error: str
 
 
 def failures(run: RunSummary) -> list[Failure]:
-    """The failed stages, one sentence each."""
+    """Return the failed stages, each with one sentence."""
     return [
         Failure(
             stage.family,
@@ -249,7 +249,7 @@ def told(
     report: str,
     read: Callable[[Object, Pictures], T | None],
 ) -> T | None:
-    """What a stage after a family's training has to tell of it, as `read` makes it of the stage's result."""
+    """Return what `read` makes of the result of a stage after a family's training; None without a result."""
     folder = folder_of(store, stage, report)
     if stage is None or folder is None:
         return None
@@ -259,7 +259,7 @@ def told(
 
 @dataclass(frozen=True)
 class TrainingView:
-    """What a family's training leaves: curves, grids and health, with the rows that they are of."""
+    """The curves, grids and health of a family's training, and its rows."""
 
     rows: list[Row]
     curves: Curves
@@ -270,7 +270,7 @@ class TrainingView:
 
 
 def training_of(folder: AttemptFolder | None, settings: Mapping[str, Any]) -> TrainingView:
-    """What a family's training leaves to look at."""
+    """Return the curves, grids and health of a family's training."""
     if folder is None:
         return TrainingView([], curves([]), [], [], Samples(), None)
     training = training_result(folder)

@@ -1,4 +1,4 @@
-"""What the pages show, gathered from the store as plain values. What is missing or torn is left out."""
+"""The data of a run's page, gathered from the store. Missing or torn parts are left out."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ from components.store import Store
 
 STATES = {
     "ran": "computed in this run",
-    "cached": "taken over from an earlier run",
-    "running": "under way",
+    "cached": "reused from an earlier run",
+    "running": "in progress",
     "waiting": "not started",
     "failed": "stopped with an error",
     "skipped": "not needed, or could not start",
 }
 
-COMPLEXITY = "Trainable numbers in the exported generator: what there is to fit, store and explain."
+COMPLEXITY = "Trainable parameters of the exported generator."
 
 DEFINITIONS = {
     "complexity": COMPLEXITY,
     "parameters": COMPLEXITY,
-    "stability": "How steadily the samples improved. Backslide: what was lost between snapshots over "
-    "what was gained, 0 is steady. Kept: the share of the best improvement that was still there at the end.",
+    "stability": "How steadily the samples improved. Regression ratio: losses between snapshots over gains; "
+    "0 is steady. Kept: the share of the best improvement that remained at the end.",
     "quality": "The distance between samples and test images from the leaderboard; lower is better.",
-    "speed": "Images drawn per second, and seconds of training.",
+    "speed": "Images sampled per second, and seconds of training.",
 }
 
 
 @dataclass(frozen=True)
 class FamilyView:
-    """What a family leaves to look at: curves, grids, health, quality over time, and whether it failed."""
+    """A family on the page: curves, grids, health, quality over time, and its failure, if any."""
 
     name: str
     task: str
@@ -68,8 +68,8 @@ class FamilyView:
     by_latent: list[LatentCourse]
     samples: Samples
     health: HealthView | None
-    quality: list[dict[str, float | None]]  # what it cost and the metrics of each snapshot
-    kept: int | None  # the step of the weights that are given out
+    quality: list[dict[str, float | None]]  # cost and metrics of each snapshot
+    kept: int | None  # the step of the exported weights
     neighbours: NeighboursView | None
     studies: FamilyAblations | None
     uses: LatentAnalysis | None
@@ -78,14 +78,14 @@ class FamilyView:
 def family_view(
     store: Store, run: RunManifest, name: str, result: FamilyResult | None, report: str
 ) -> FamilyView:
-    """What a family of a run leaves to look at."""
+    """Return the view of a family of a run."""
     stage, settings = run.stage("train", name), run.lineage.families.get(name)
     training = training_of(folder_of(store, stage, report), settings if isinstance(settings, dict) else {})
-    guess = "reconstruct" if training.samples.originals else "generate"
+    default_task = "reconstruct" if training.samples.originals else "generate"
     errors = [failure.error for failure in failures(run) if failure.family == name]
     return FamilyView(
         name,
-        (result.task if result else "") or guess,
+        (result.task if result else "") or default_task,
         stage.state if stage else "waiting",
         errors[-1] if errors else None,
         training.curves,
@@ -102,7 +102,7 @@ def family_view(
 
 
 def timeline(run: RunManifest) -> list[Mapping[str, Any]]:
-    """The stages without what only the lineage needs."""
+    """Return the stages without the fields that only the lineage needs."""
     names = ("name", "family", "state", "started", "ended", "seconds", "work_seconds", "cached_from", "error")
     return [{name: getattr(stage, name) for name in names} for stage in run.stages]
 
@@ -129,7 +129,7 @@ class Table(NamedTuple):
 
 
 def table(rows: Sequence[TableRow]) -> Table:
-    """The field's table: columns with definitions, rows of text."""
+    """Return the comparison table: columns with definitions, rows of text."""
     names = [name for name in TableRow.model_fields if name != "family"]
     return Table(
         [TableColumn(name.capitalize(), DEFINITIONS.get(name, "")) for name in names],
@@ -138,26 +138,26 @@ def table(rows: Sequence[TableRow]) -> Table:
 
 
 def lines_of(value: Mapping[str, float | None] | int | str | None) -> list[str]:
-    """A cell of the field's table as lines."""
+    """Return the lines of a cell of the comparison table."""
     if not isinstance(value, Mapping):
         return [formatting.short(value)]
     labels = {name: MEASURES[name].label if name in MEASURES else name.replace("_", " ") for name in value}
-    shown = {n: formatting.count(v) if n == "parameters" else formatting.short(v) for n, v in value.items()}
-    return [f"{labels[name]} {text}" for name, text in shown.items()]
+    texts = {n: formatting.count(v) if n == "parameters" else formatting.short(v) for n, v in value.items()}
+    return [f"{labels[name]} {text}" for name, text in texts.items()]
 
 
 def verdict(run: RunManifest, results: Sequence[FamilyResult], swept: Sequence[SweepSection]) -> str:
-    """The outcome of a run in a few sentences."""
-    # A family has finished all the same where what comes after it failed.
-    lost = dict.fromkeys(stage.family for stage in run.failed if stage.family and not stage.optional)
+    """Return the outcome of a run in a few sentences."""
+    # A family has finished even if an optional stage failed.
+    failed = dict.fromkeys(stage.family for stage in run.failed if stage.family and not stage.optional)
     parts = [sweep.verdict for sweep in swept]
     if results or not swept:
-        parts.append(leaderboard.verdict(run.status, results, len(run.families), list(lost)))
+        parts.append(leaderboard.verdict(run.status, results, len(run.families), list(failed)))
     return " ".join(parts)
 
 
 def run_page(store: Store, run_id: str) -> Mapping[str, Any]:
-    """All that the page of a run shows. Copies the images it needs into the report's folder."""
+    """Return the data of a run's page; copy its images into the report's folder."""
     run, report = read_run(store, run_id), f"runs/{run_id}/report"
     results = results_of(store, run, report)
     by_family = {result.family: result for result in results}
@@ -176,7 +176,7 @@ def run_page(store: Store, run_id: str) -> Mapping[str, Any]:
         "health": [entry for entry in entries if entry.health],
         "studied": [entry for entry in entries if entry.studies],
         "used": [entry for entry in entries if entry.uses],
-        # A sweep trains and judges its trials out of sight: only what its winner has is worth a section.
+        # Trials of a sweep have their own section; the others need results of its winner.
         "has": {
             "leaderboard": bool(results) or not swept,
             "samples": any(entry.samples.grids for entry in entries) or not swept,
@@ -199,7 +199,7 @@ def inlined(
     swept: Sequence[SweepSection],
     report: str,
 ) -> Mapping[str, Any]:
-    """What the script of the page draws."""
+    """Return the data that the page's script draws."""
     return {
         "kind": "run",
         "started": run.started,

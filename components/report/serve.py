@@ -1,4 +1,4 @@
-"""Shows a store's pages in a browser: loopback only, read only, and nothing but pages of the store."""
+"""Serve a store's pages to a browser: on loopback only, read-only, and only files of pages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TYPES = {
 
 
 def relative(url: str) -> str | None:
-    """The path in the store that a request asks for; None unless it is a page, or part of one, inside it."""
+    """Return the requested path in the store; None unless it is a page, or part of one, inside it."""
     path = unquote(urlsplit(url).path).removeprefix("/")
     if path == "" or path.endswith("/"):
         path += "index.html"
@@ -36,13 +36,13 @@ def relative(url: str) -> str | None:
 
 
 class Pages(BaseHTTPRequestHandler):
-    """Answers GET and HEAD from a store."""
+    """Answer GET and HEAD requests from a store."""
 
     server: Server
 
     def do_GET(self) -> None:
         """Send the file, or a bare error."""
-        # A page elsewhere could point its own name at 127.0.0.1 and read the store through the browser.
+        # Against DNS rebinding: another site could resolve its name to 127.0.0.1 and read the store.
         if self.headers.get("Host", "").rsplit(":", 1)[0] not in (HOST, "localhost"):
             return self.send_error(HTTPStatus.FORBIDDEN)
         rel = relative(self.path)
@@ -64,14 +64,14 @@ class Pages(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command == "GET":
-            with contextlib.suppress(ConnectionError):  # the reader went away
+            with contextlib.suppress(ConnectionError):  # the client has disconnected
                 self.wfile.write(body)
         return None
 
     do_HEAD = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing: this is a viewer, not a service."""
+        """Log nothing: this is a viewer, not a service."""
 
 
 class Server(ThreadingHTTPServer):
@@ -85,11 +85,11 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the index is."""
+        """The address of the index."""
         return f"http://{HOST}:{self.server_port}/"
 
     def read(self, rel: str) -> bytes | None:
-        """A file of the store, or None; a link that leads out of a local store is not followed."""
+        """Return a file of the store, or None; links out of a local store are not followed."""
         if self.store.is_local:
             root = Path(self.store.path("")).resolve()
             if not Path(self.store.path(rel)).resolve().is_relative_to(root):
@@ -101,7 +101,7 @@ class Server(ThreadingHTTPServer):
 
 
 def server(store: Store, port: int = 0) -> Server:
-    """A server for `store`, bound but not yet serving; port 0 takes any free one."""
+    """Return a server for `store`, bound but not yet serving; port 0 is any free one."""
     try:
         return Server(store, port)
     except (OSError, OverflowError) as error:
@@ -111,7 +111,7 @@ def server(store: Store, port: int = 0) -> Server:
 
 
 def serve(store: Store, port: int = 0, ready=print) -> None:
-    """Serve `store` until interrupted; `ready` is told the address."""
+    """Serve `store` until interrupted; `ready` is called with the address."""
     with server(store, port) as running, contextlib.suppress(KeyboardInterrupt):
         ready(running.url)
         running.serve_forever()

@@ -1,4 +1,4 @@
-"""What a sweep has found, for the page: sentences, tables, and the numbers that its plots are drawn from."""
+"""The section of a sweep on the page: sentences, tables, and the data of its plots."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ SEARCHERS = {"random": "random search", "grid": "a grid", "optuna": "Optuna’s 
 
 SCHEDULERS = {"asha": "ASHA", "pbt": "population-based training", "none": "none: every trial runs to its end"}
 
-IN_VIEW = 12  # rows of a table beyond which it scrolls in itself
+IN_VIEW = 12  # rows of a table beyond which it scrolls
 
 THUMB = (112, 56)  # pixels of the upper left corner of a sheet
 
-LARGEST = 112  # pixels along a side of an image of which a corner can be metric
+LARGEST = 112  # largest side, in pixels, of an image that fits the corner of a sheet
 
 
 class SweepSection(NamedTuple):
@@ -46,7 +46,7 @@ class SweepSection(NamedTuple):
     facts: list[tuple[str, str]]
     concurrency: str
     rows: list[Row]
-    corner: bool  # whether the corner of a picture shows whole images
+    corner: bool  # whether the corner of a picture shows complete images
     findings: list[Finding]
     importance: str
     finalists: list[FinalistRow]
@@ -66,15 +66,15 @@ def section_of(
     pictures: Collection[str],
     resolution: Any,
 ) -> SweepSection:
-    """The section of a sweep on the page.
+    """Return the section of a sweep on the page.
 
     Args:
         family: its name.
         swept: the sweep's result, or its result so far.
-        confirmation: of the winner against the default; None before.
-        running: whether there is more to come.
-        pictures: the names of trials' pictures beside the page.
-        resolution: pixels along a side of an image, where known.
+        confirmation: comparison of the winner with the default; None if not finished.
+        running: whether the sweep is still running.
+        pictures: names of trials' pictures next to the page.
+        resolution: pixels along a side of an image, if known.
     """
     metric = measure(swept.metric.name or "score")
     swept.trials.sort(key=lambda trial: trial.number)
@@ -99,15 +99,15 @@ def section_of(
 
 
 def verdict(swept: SweepResult, confirmation: Confirmation | None, running: bool, metric: Measure) -> str:
-    """How many trials did what, which won, and whether it beats the default."""
+    """Return the numbers of trials by state, the winner, and its comparison with the default."""
     trials, winner = swept.trials, swept.winner
     if not trials:
-        return "No trial has started yet." if running else "The sweep has left no trials."
+        return "No trial has started yet." if running else "The sweep has no trials."
     sentences = [f"{_count(swept, running)}: {_states(trials)}."]
     if winner is not None:
         why = f": {winner.why.rstrip('.')}" if winner.why else ""
-        who = f"Trial {winner.number}" if winner.number else "What the config has"
-        sentences.append(f"{who} won{why}.")
+        name = f"Trial {winner.number}" if winner.number else "The config's own settings"
+        sentences.append(f"{name} won{why}.")
     elif best := _best(trials):
         so_far = " so far" if running else ""
         sentences.append(f"Trial {best.number} is best{so_far}: {metric.label} {metric.show(best.value)}.")
@@ -126,7 +126,7 @@ def _count(swept: SweepResult, running: bool) -> str:
 
 
 def _states(trials: Sequence[Trial]) -> str:
-    counts = Counter(trial.state or "in no known state" for trial in trials)
+    counts = Counter(trial.state or "in an unknown state" for trial in trials)
     others = sorted(set(counts) - set(STATES))
     return formatting.listing(
         [f"{formatting.number(counts[s])} {STATES.get(s, s)}" for s in [*STATES, *others] if counts[s]]
@@ -140,23 +140,23 @@ def _best(trials: Sequence[Trial]) -> Trial | None:
 
 
 def _facts(swept: SweepResult, metric: Measure) -> list[tuple[str, str]]:
-    about, settings = swept.metric, swept.settings
-    images = f" of {formatting.number(about.n)} images" if about.n is not None else ""
-    against = f" against the {about.split} split" if about.split else ""
+    target, settings = swept.metric, swept.settings
+    images = f" of {formatting.number(target.n)} images" if target.n is not None else ""
+    against = f" against the {target.split} split" if target.split else ""
     bound = (
-        f"; {metric.bound} {metric.show_limit(about.real_baseline)}"
-        if about.real_baseline is not None
+        f"; {metric.bound} {metric.show_limit(target.real_baseline)}"
+        if target.real_baseline is not None
         else ""
     )
-    steps, judgements = settings.steps, settings.evaluations
+    steps, evaluations = settings.steps, settings.evaluations
     trial, diversity = "", ""
-    if steps is not None and judgements is not None:
-        trial = f"{formatting.number(steps)} steps, judged {formatting.number(judgements)} times"
+    if steps is not None and evaluations is not None:
+        trial = f"{formatting.number(steps)} steps, evaluated {formatting.number(evaluations)} times"
     if settings.min_diversity is not None:
         least = formatting.short(settings.min_diversity)
-        diversity = f"at least {least} of that of real images, else a trial counts as collapsed"
+        diversity = f"at least {least} of that of real images, otherwise a trial counts as collapsed"
     facts = [
-        ("Judged by", f"{metric.label}{images}{against}{bound}" if about.name else ""),
+        ("Evaluated by", f"{metric.label}{images}{against}{bound}" if target.name else ""),
         ("Searched with", SEARCHERS.get(settings.searcher, settings.searcher)),
         ("Scheduler", _scheduler(settings)),
         ("Each trial", trial),
@@ -170,19 +170,21 @@ def _scheduler(settings: SweepSettings) -> str:
     name = SCHEDULERS.get(settings.scheduler, settings.scheduler)
     if settings.scheduler not in ("asha", "pbt") or not settings.rungs:
         return name
-    rungs = f"{name}, after judgement {formatting.listing([str(rung) for rung in settings.rungs])}"
+    rungs = f"{name}, after evaluation {formatting.listing([str(rung) for rung in settings.rungs])}"
     if settings.scheduler != "asha" or settings.reduction_factor is None:
         return rungs
-    return f"{rungs}: the best 1 in {formatting.short(settings.reduction_factor)} go on"
+    return f"{rungs}: the best 1 in {formatting.short(settings.reduction_factor)} continue"
 
 
 def _concurrency(settings: SweepSettings) -> str:
-    """How many trials run side by side, and why."""
-    many, why = settings.concurrent, settings.because.rstrip(".")
-    if many is None:
+    """Return how many trials run side by side, and why."""
+    concurrent, why = settings.concurrent, settings.because.rstrip(".")
+    if concurrent is None:
         return ""
-    side = "One trial at a time" if many == 1 else f"{formatting.number(many)} trials side by side"
-    return f"{side}{f': {why}' if why else ''}."
+    text = (
+        "One trial at a time" if concurrent == 1 else f"{formatting.number(concurrent)} trials side by side"
+    )
+    return f"{text}{f': {why}' if why else ''}."
 
 
 def _overhead(seconds: Overhead | None) -> str:
@@ -190,7 +192,7 @@ def _overhead(seconds: Overhead | None) -> str:
         return ""
     worst = f", {formatting.duration(seconds.max)} at most" if seconds.max is not None else ""
     mean = formatting.duration(seconds.mean)
-    sentence = f"Beyond its training and judging, a trial took {mean} in the mean{worst}."
+    sentence = f"In addition to training and evaluation, a trial took {mean} on average{worst}."
     return re.sub(r"(?<=\d) (?=s\b)", "\u00a0", sentence)
 
 
@@ -198,5 +200,5 @@ def _importance(importance: Importance | None) -> str:
     if importance is None or not importance.of:
         return ""
     trials = f" of {formatting.number(importance.n)} trials" if importance.n else ""
-    at = f", as they stood at {importance.at}," if importance.at else ""
-    return f"how much of the ranking{trials}{at} it explains alone"
+    at = f", at {importance.at}," if importance.at else ""
+    return f"the share of the ranking{trials}{at} that it explains alone"

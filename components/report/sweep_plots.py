@@ -14,11 +14,11 @@ from components.report.reading import rounded
 from components.tuning.recommendations import written
 
 Plot = Mapping[str, Any]
-"""What sweep.js draws, as JSON."""
+"""Data for sweep.js, as JSON."""
 
 
 def plot_of(family: str, swept: SweepResult, metric: Measure) -> Plot:
-    """The plot of all trials: parallel coordinates, the best so far, the rungs."""
+    """Return the data of the plots: parallel coordinates, the best so far, the rungs."""
     axes = [_axis(space, swept.trials) for space in swept.hyperparameters]
     times = 100 if metric.percent else 1
     real_baseline = swept.metric.real_baseline
@@ -41,9 +41,9 @@ def plot_of(family: str, swept: SweepResult, metric: Measure) -> Plot:
 
 
 def _axis(space: SearchedHyperparameter, trials: Sequence[Trial]) -> Plot:
-    """An axis of the parallel coordinates: a stretch of numbers, or choices in their order."""
+    """Return an axis of the parallel coordinates: a range of numbers, or choices in their order."""
     tried = [state.values.get(space.name) for trial in trials for state in (trial.original, trial)]
-    wanted = space.recommended if space.recommended is not None else space.default
+    marked = space.recommended if space.recommended is not None else space.default
     if space.low is not None and space.high is not None:
         numbers = [value for value in (*tried, space.low, space.high) if is_number(value)]
         low, high = min(numbers), max(numbers)
@@ -52,11 +52,11 @@ def _axis(space: SearchedHyperparameter, trials: Sequence[Trial]) -> Plot:
             "low": rounded(low),
             "high": rounded(high),
             "log": space.scale == "log" and low > 0,
-            "wanted": rounded(wanted) if is_number(wanted) else None,
+            "wanted": rounded(marked) if is_number(marked) else None,
         }
     values = [value for value in (space.values or []) + tried if value is not None]
     choices = list(dict.fromkeys(map(written, values)))
-    at = choices.index(written(wanted)) if written(wanted) in choices else None
+    at = choices.index(written(marked)) if written(marked) in choices else None
     return {"name": space.name, "choices": choices, "wanted": at}
 
 
@@ -65,8 +65,8 @@ def _trial(trial: Trial, axes: Sequence[Plot], rungs: Sequence[int], times: int)
     return {
         "n": trial.number,
         "state": trial.state,
-        "at": _places(axes, trial.values),
-        "began": _places(axes, trial.original.values),
+        "at": _positions(axes, trial.values),
+        "began": _positions(axes, trial.original.values),
         "value": None if trial.value is None else rounded(times * trial.value),
         "first": next((value for judged, _, value in original if rungs and judged == min(rungs)), None),
         "cost": rounded(trial.cost),
@@ -76,29 +76,29 @@ def _trial(trial: Trial, axes: Sequence[Plot], rungs: Sequence[int], times: int)
 
 
 def _points(trial: TrialState, times: int) -> list[tuple[int, int, float]]:
-    """A curve: evaluation, step and value."""
+    """Return a curve as evaluation, step and value."""
     return [(p.judged, p.step, rounded(times * p.value)) for p in trial.curve if p.value is not None]
 
 
-def _places(axes: Sequence[Plot], values: Values) -> list[Any]:
-    """The places of values along the axes."""
-    return [_place(axis, values.get(axis["name"])) for axis in axes]
+def _positions(axes: Sequence[Plot], values: Values) -> list[Any]:
+    """Return the positions of values along the axes."""
+    return [_position(axis, values.get(axis["name"])) for axis in axes]
 
 
-def _place(axis: Plot, value: Any) -> Any:
+def _position(axis: Plot, value: Any) -> Any:
     if "choices" in axis:
         return axis["choices"].index(written(value)) if written(value) in axis["choices"] else None
     return rounded(value) if is_number(value) else None
 
 
 def _moves(swept: SweepResult) -> list[Plot]:
-    """Which trial continued from whose weights, at which step and with which values: of a population."""
-    steps, judgements = swept.settings.steps, swept.settings.evaluations
-    if steps is None or not judgements:
+    """Return which trial of a population continued from which other, at which step, with which values."""
+    steps, evaluations = swept.settings.steps, swept.settings.evaluations
+    if steps is None or not evaluations:
         return []
     return [
         {
-            "step": rounded(steps * decision.judged / judgements),
+            "step": rounded(steps * decision.judged / evaluations),
             "trial": decision.trial,
             "from": decision.donor,
             "values": ", ".join(f"{name} {written(v)}" for name, v in (decision.values or {}).items()),
@@ -109,7 +109,7 @@ def _moves(swept: SweepResult) -> list[Plot]:
 
 
 def spent(trials: Sequence[Trial], times: int = 1) -> list[tuple[float, int, float | None, float | None]]:
-    """The best so far against all that was spent: (spent, trial, its score, the best), as trials ended."""
+    """Return (total cost, trial, its value, the best value so far) of each trial, as they ended."""
 
     def ended(trial: Trial) -> tuple[float, int]:
         return math.inf if trial.offset is None else trial.offset + trial.seconds, trial.number

@@ -1,4 +1,4 @@
-"""Read what the stages of a run left of sweeps."""
+"""Read the results of a run's sweeps from its stages."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def _section(store: Store, run: RunManifest, stage: StageEntry, report: str) -> 
 
 
 def _content(store: Store, stage: StageEntry | None, file: str) -> Mapping[str, Any]:
-    """Return a file that a stage's attempt has left; empty if there is none."""
+    """Return a file of a stage's attempt; empty if there is none."""
     folder = folder_of(store, stage, "")
     return folder.read_json(file) if folder else {}
 
 
 def copy_pictures(store: Store, trials: Sequence[Trial], report: str) -> set[str]:
-    """Copy pictures of trials beside the page; the names of those that exist."""
-    wanted = {name: str(trial.picture) for trial in trials if (name := picture_copy(trial.picture))}
+    """Copy pictures of trials next to the page; return the names of those that exist."""
+    sources = {name: str(trial.picture) for trial in trials if (name := picture_copy(trial.picture))}
     with ThreadPoolExecutor(1 if store.is_local else 16) as pool:
-        copied = pool.map(lambda pair: copy(store, pair[1], f"{report}/{pair[0]}"), wanted.items())
-        return {name for name, exists in zip(wanted, copied, strict=True) if exists}
+        copied = pool.map(lambda pair: copy(store, pair[1], f"{report}/{pair[0]}"), sources.items())
+        return {name for name, exists in zip(sources, copied, strict=True) if exists}

@@ -25,7 +25,7 @@ from components.tuning.recommendations import written
 PICTURE = re.compile(r"store/[\w-]+/(?P<key>[\w-]+)/attempts/(?P<attempt>\d+)/samples/(?P<name>[\w-]+)\.webp")
 
 STATES = {
-    "done": "judged to the end",
+    "done": "evaluated to the end",
     "stopped": "stopped early",
     "collapsed": "collapsed",
     "failed": "failed",
@@ -35,7 +35,7 @@ STATES = {
 
 
 def picture_copy(path: str | None) -> str | None:
-    """The name beside the page of a stored picture of a trial; None if the path is not one."""
+    """Return the name of a trial's picture next to the page; None if the path is no such picture."""
     match = PICTURE.fullmatch(path or "")
     return f"samples/trial-{match['key'][:24]}-{match['attempt']}-{match['name']}.webp" if match else None
 
@@ -49,17 +49,17 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A trial."""
+    """The row of a trial."""
 
     trial: Trial
     cells: list[Cell]
-    diversity: float | None  # the last that was measured
+    diversity: float | None  # the last measured one
     cost: str
     picture: str | None
 
 
 def trial_rows(swept: SweepResult, pictures: Collection[str]) -> list[Row]:
-    """The trials, the best first; those that cannot win last."""
+    """Return the trials, the best first; those that cannot win last."""
     ordered = sorted(swept.trials, key=lambda t: (t.cannot_win, t.value is None, t.value or 0.0))
     return [
         Row(
@@ -74,7 +74,7 @@ def trial_rows(swept: SweepResult, pictures: Collection[str]) -> list[Row]:
 
 
 def _cell(trial: Trial, name: str) -> Cell:
-    """A trial's value; of a trial that continued from another, its first and its last."""
+    """Return a trial's value; the first and the last one if the trial continued from another."""
     last = trial.values.get(name)
     first = trial.original.values.get(name, last)
     text = written(first) if first is not None else formatting.NONE
@@ -103,7 +103,7 @@ class Bar(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """Places from 0 to 100 along what was searched: of the best trials, and of what is recommended."""
+    """Positions from 0 to 100 along the searched range: of the best trials, and of the recommended value."""
 
     low: float
     width: float
@@ -111,7 +111,7 @@ class Strip(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What a sweep has found of a hyperparameter."""
+    """The result of a sweep for a hyperparameter."""
 
     space: SearchedHyperparameter
     advice: Recommendation
@@ -121,7 +121,7 @@ class Finding(NamedTuple):
 
 
 def findings(swept: SweepResult) -> list[Finding]:
-    """What matters, and what is recommended: the most important first; empty before there is anything."""
+    """Return the results by hyperparameter, the most important first; empty if there are none yet."""
     shares = swept.importance.of if swept.importance else {}
     advice = {recommendation.name: recommendation for recommendation in swept.recommendations}
     if not shares and not advice:
@@ -152,7 +152,7 @@ def _bar(share: Share | None) -> Bar | None:
 
 
 def strip_of(space: SearchedHyperparameter, row: Recommendation) -> Strip | None:
-    """The strip of a range; None of a choice, and without trials."""
+    """Return the strip of a range; None for a choice or without trials."""
     low, high = space.low, space.high
     if low is None or high is None or low >= high:
         return None
@@ -172,7 +172,7 @@ def strip_of(space: SearchedHyperparameter, row: Recommendation) -> Strip | None
 
 
 class FinalistRow(NamedTuple):
-    """A finalist: its numbers, and their places from 0 to 100."""
+    """A finalist: its numbers, and their positions from 0 to 100."""
 
     finalist: Finalist
     interval: str
@@ -183,7 +183,7 @@ class FinalistRow(NamedTuple):
 
 
 def finalist_rows(swept: SweepResult, metric: Measure) -> list[FinalistRow]:
-    """The finalists with a mean, the lowest first."""
+    """Return the finalists with a mean, the lowest first."""
     finalists = sorted((f for f in swept.finalists if f.mean is not None), key=lambda f: f.mean or 0.0)
     numbers = [n for f in finalists for n in (f.mean, f.low, f.high, *_repeats(f)) if n is not None]
     low, high = min(numbers, default=0.0), max(numbers, default=0.0)
@@ -209,7 +209,7 @@ def _repeats(finalist: Finalist) -> list[float]:
 
 
 def _ends(finalist: Finalist) -> Sequence[float]:
-    """Both ends of its interval, or none."""
+    """Return both ends of a finalist's interval, or none."""
     return () if finalist.low is None or finalist.high is None else (finalist.low, finalist.high)
 
 
@@ -217,7 +217,7 @@ class ConfirmationTable(NamedTuple):
     """The winner and the default on the same fresh seeds, and the interval of their difference."""
 
     says: str
-    taking: str  # of the default's time an image
+    taking: str  # share of the default's time per image
     metric: str
     recipe: str
     rows: list[tuple[int, str, str]]  # seed, winner, default
@@ -228,7 +228,7 @@ class ConfirmationTable(NamedTuple):
 
 
 def confirmation_of(confirmation: Confirmation | None, metric: Measure) -> ConfirmationTable | None:
-    """The winner against the default; None before there is anything to compare."""
+    """Return the comparison of the winner with the default; None if there are no values yet."""
     if confirmation is None:
         return None
     difference, seconds = confirmation.difference, confirmation.seconds_per_image

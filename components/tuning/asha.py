@@ -1,4 +1,4 @@
-"""ASHA whose decisions do not depend on the order in which trials report."""
+"""ASHA with decisions that do not depend on the order in which trials report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from components.tuning.trial_log import TrialLog
 
 
 class FIFO(FIFOScheduler):
-    """Runs every trial to its end, in order."""
+    """Run every trial to its end, in order."""
 
     def __init__(self, log: TrialLog):
         super().__init__()
@@ -33,44 +33,43 @@ class FIFO(FIFOScheduler):
 
 
 class NotifiesOnEnd:
-    """A scheduler in which trials wait for each other, but not for one that is over."""
+    """Base of schedulers whose trials wait for each other: it reports each trial that is over to `_over`."""
 
     _over: Callable[[Any, Any], None]
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """A trial has finished, or was stopped."""
+        """Report a trial that has finished, or was stopped."""
         self._over(tune_controller, trial)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """It failed, or lost its process and begins again: then Tune has taken it down already."""
+        """Report a trial that failed; one that lost its process is restarted, and is not over."""
         if trial.status != Trial.ERROR:
             self._over(tune_controller, trial)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        """It is not needed."""
+        """Report a trial that is not needed."""
         self._over(tune_controller, trial)
 
 
 class DeterministicASHA(NotifiesOnEnd, AsyncHyperBandScheduler):
     """ASHA (Li et al. 2020, https://arxiv.org/abs/1810.05934) that decides in the order of trials.
 
-    Whether a trial continues from a rung depends only on the trials before it, not on which was faster: so
-    the same seed gives the same sweep, on any number of cores and however often it was interrupted. A trial
-    continues until those before it have reached the rung; what it reports meanwhile does not count if it is
-    then stopped.
+    Whether a trial continues from a rung depends only on the trials before it, not on their speed: so the
+    same seed gives the same sweep on any number of cores and after any interruption. A trial runs on until
+    those before it have reached the rung; its reports in the meantime do not count if it is then stopped.
     """
 
     def __init__(self, settings: Sweep, log: TrialLog):
         super().__init__(
             time_attr="judged",
-            max_t=settings.evaluations + 1,  # the last one stops nobody
+            max_t=settings.evaluations + 1,  # the last evaluation stops no trial
             grace_period=settings.grace_period,
             reduction_factor=settings.reduction_factor,
         )
         self.log, self.settings = log, settings
         self.rungs = settings.rungs
         self.values: dict[int, dict[int, float]] = {rung: {} for rung in self.rungs}  # by rung and number
-        self.passed: dict[int, int] = {}  # number -> the highest rung from which it may go on
+        self.passed: dict[int, int] = {}  # number -> the highest rung from which it may continue
         self.stopped: dict[int, int] = {}  # number -> the rung from which it may not
         self.over: set[int] = set()
         self.trials: dict[int, Any] = {}
@@ -83,7 +82,7 @@ class DeterministicASHA(NotifiesOnEnd, AsyncHyperBandScheduler):
             super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Log the report, and decide what can be decided."""
+        """Log the report, and make the decisions that are possible now."""
         report = TrialReport.model_validate(result)
         number = self.log.report(trial.trial_id, report)
         if report.judged in self.values:
@@ -96,16 +95,16 @@ class DeterministicASHA(NotifiesOnEnd, AsyncHyperBandScheduler):
         self.settle(controller)
 
     def settle(self, controller: Any) -> None:
-        """Decide, rung by rung and in the order of trials, until one is missing."""
+        """Decide, rung by rung and in the order of trials, until a score is missing."""
         for below, rung in zip([0, *self.rungs], self.rungs, strict=False):
             for number in sorted(self.trials):
                 if number in self.stopped or self.passed[number] >= rung:
                     continue
                 scores = self.values.get(below if self.passed[number] < below else rung, {})
                 if number not in scores and number in self.over:
-                    continue  # it failed, or ended early
+                    continue  # the trial failed, or ended early
                 if number not in scores or self.passed[number] < below:
-                    break  # those after it wait for its report, or for the decision about it
+                    break  # later trials wait for its report, or for the decision about it
                 self._decide(controller, number, rung)
 
     def _decide(self, controller: Any, number: int, rung: int) -> None:
@@ -120,15 +119,15 @@ class DeterministicASHA(NotifiesOnEnd, AsyncHyperBandScheduler):
         share = (
             f"the best 1/{self.settings.reduction_factor} of {others + 1} so far" if others else "the first"
         )
-        self.log.decide(number, rung, did, f"{written_score(value)} {than} {share} at judgement {rung}")
+        self.log.decide(number, rung, did, f"{written_score(value)} {than} {share} at evaluation {rung}")
 
     def _at(self, rung: int) -> int:
-        """How many trials were compared at a rung so far."""
+        """Return how many trials were compared at a rung so far."""
         return sum(max(self.passed[n], self.stopped.get(n, 0)) >= rung for n in self.trials)
 
 
 def written_score(score: float) -> str:
-    """A score in a sentence."""
+    """Return a score as text for a sentence."""
     if score >= WORST:
         return "no value"
     return f"{score - COLLAPSED:.4g}, collapsed," if score >= COLLAPSED / 2 else f"{score:.4g}"

@@ -9,16 +9,16 @@ from components.common.errors import InputError
 from components.config.sweep import Sweep
 from components.tuning.trial import TrialContext
 
-# What a trial takes whose workers are Ray Train's: a megabyte, since Ray refuses nothing at all, and of the
-# cores even a hundredth would leave the workers one too few.
+# Resources of a trial whose workers are Ray Train's. Ray does not accept an empty request, hence a megabyte;
+# any share of a core would leave one core too few for the workers.
 LEAST = {"CPU": 0.0, "memory": 2.0**20}
 
 
 def concurrency(context: TrialContext, settings: Sweep) -> tuple[int, str]:
-    """How many trials run side by side, and why.
+    """Return how many trials run in parallel, and why.
 
     Raises:
-        InputError: the cluster has no room for one.
+        InputError: the cluster has no room for a trial.
     """
     machines, threads = _machines(), context.threads * context.workers
     share = gpu_share(context, settings)
@@ -35,13 +35,13 @@ def concurrency(context: TrialContext, settings: Sweep) -> tuple[int, str]:
             + "; lower train.torch_threads or sweep.workers"
         )
     if settings.max_concurrent_trials is not None and settings.max_concurrent_trials < room:
-        return settings.max_concurrent_trials, f"sweep.max_concurrent_trials; there would be room for {room}"
-    because = f"{cores:g} cores, {threads} a trial"
-    return room, because + (f"; {gpus:g} GPUs, {needed:g} a trial" if share else "")
+        return settings.max_concurrent_trials, f"sweep.max_concurrent_trials; the cluster has room for {room}"
+    because = f"{cores:g} cores, {threads} per trial"
+    return room, because + (f"; {gpus:g} GPUs, {needed:g} per trial" if share else "")
 
 
 def trials_that_fit(machines: list[dict[str, float]], context: TrialContext, settings: Sweep) -> int:
-    """How many trials machines with such resources have room for."""
+    """Return how many trials fit on machines with these resources."""
     share = gpu_share(context, settings)
     processes = sum(
         resources.room(m.get("CPU", 0.0), m.get("GPU", 0.0), threads=context.threads, gpu_share=share)
@@ -51,24 +51,23 @@ def trials_that_fit(machines: list[dict[str, float]], context: TrialContext, set
 
 
 def _machines() -> list[dict[str, float]]:
-    """The resources of each machine of the cluster."""
+    """Return the resources of each machine of the cluster."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def gpu_share(context: TrialContext, settings: Sweep) -> float:
-    """The share of a GPU that a process of a trial takes."""
+    """Return the share of a GPU that a process of a trial takes."""
     if context.device != "cuda":
         return 0.0
     return settings.gpus if context.workers == 1 else 1.0
 
 
 def requirements(context: TrialContext, settings: Sweep, side_by_side: int) -> dict[str, float]:
-    """The resources of a trial's own process; workers of a Ray Train run bring their own.
+    """Return the resources of a trial's own process; workers of a Ray Train run have their own.
 
-    The trials of a population all exist at once, most of them waiting: so what they take is what limits how
-    many run.
+    All trials of a population exist at once, and most of them wait: so their resources limit how many run.
     """
     if context.workers > 1:
         return LEAST

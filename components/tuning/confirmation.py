@@ -22,11 +22,11 @@ class Pair(NamedTuple):
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
-    """The mean of independent values and its 95 % interval by Student's t; of one value there is none."""
+    """Return the mean of independent values and its 95 % interval by Student's t (None for one value)."""
     mean = statistics.fmean(values)
     if len(values) < 2:
         return mean, None, None
-    from scipy.stats import t as student  # takes long to import, and most runs have no sweep
+    from scipy.stats import t as student  # imports take long, and most runs have no sweep
 
     quantile = float(student.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
     half = quantile * statistics.stdev(values) / len(values) ** 0.5
@@ -36,10 +36,10 @@ def interval(values: Sequence[float]) -> tuple[float, float | None, float | None
 def duel(
     metric: str, pairs: Sequence[Pair], failed: Sequence[SideFailure] = (), **about: Any
 ) -> Confirmation:
-    """Compare two settings on the same fresh seeds: their differences, and whether chance explains them.
+    """Return the comparison of two settings on the same fresh seeds: differences, interval and verdict.
 
     Args:
-        metric: what they are compared by, lower is better.
+        metric: the compared metric; lower is better.
         pairs: the two values of each seed.
         failed: the trainings without a value.
         about: other fields of the record: n, split, real_baseline, seconds_per_image.
@@ -60,11 +60,11 @@ def duel(
 def _verdict(
     pairs: Sequence[Pair], low: float | None, high: float | None, failed: Sequence[SideFailure]
 ) -> str:
-    lost = {side: sum(failure.side == side for failure in failed) for side in SIDES}
-    if lost["winner"] > lost["default"]:
-        return f"the winner failed on {lost['winner']} of {lost['winner'] + len(pairs)} seeds"
+    failures = {side: sum(failure.side == side for failure in failed) for side in SIDES}
+    if failures["winner"] > failures["default"]:
+        return f"the winner failed on {failures['winner']} of {failures['winner'] + len(pairs)} seeds"
     if all(pair.winner == pair.default for pair in pairs):
-        return "the winner is what the config has"
+        return "the winner has the config's own settings"
     if low is None or high is None:
-        return "one seed says nothing of chance"
+        return "one seed gives no interval"
     return "better" if high < 0 else "worse" if low > 0 else "no significant gain"

@@ -27,61 +27,61 @@ def finalists(
     defaults: Values | None = None,
     scored: Sequence[Trial | Finalist] = (),
 ) -> list[Trial]:
-    """The trials to evaluate again: those that came farthest, the best of them first.
+    """Return the trials to evaluate again: those that were trained longest, the best of them first.
 
-    Where cost is searched for too, those that no other beats in both; if what is cheap is preferred, the
-    cheapest that are not worse than the experiment's own. The experiment's own settings, `defaults`, are
-    always among them if they are given: as trial 0, if no trial had them.
+    If the sweep also optimises cost, only trials that no other beats in both are candidates; with the
+    objective `cost`, the cheapest that are not worse than the experiment's own settings come first. These
+    settings, `defaults`, are always included if given: as trial 0 if no trial had them.
 
     Args:
-        trials: all of them.
-        settings: of the sweep.
+        trials: all trials of the sweep.
+        settings: settings of the sweep.
         defaults: the experiment's own settings.
-        scored: those that were evaluated again already, none of which can win.
+        scored: finalists that were evaluated already, none of which can win.
 
     Raises:
         RunError: no trial has a value.
     """
-    whole = [trial for trial in trials if trial.state in ("done", "stopped") and trial.value is not None]
-    if not whole:
+    candidates = [trial for trial in trials if trial.state in ("done", "stopped") and trial.value is not None]
+    if not candidates:
         reasons = [trial.reason for trial in trials if trial.reason]
         raise RunError(
-            f"no trial of the sweep came to a value; the first said: {(reasons or ['nothing'])[0]}"
+            f"no trial of the sweep yielded a value; the first reason: {(reasons or ['unknown'])[0]}"
         )
-    chosen = _ranked(whole, settings, defaults, scored)[: settings.finalists]
+    chosen = _ranked(candidates, settings, defaults, scored)[: settings.finalists]
     if defaults is None or any(trial.values == defaults for trial in (*chosen, *scored)):
         return chosen
-    same = [trial for trial in whole if trial.values == defaults]
+    same = [trial for trial in candidates if trial.values == defaults]
     return chosen + (same or [Trial(number=0, values=defaults)])
 
 
 def _ranked(
-    whole: Sequence[Trial], settings: Sweep, defaults: Values | None, scored: Sequence[Trial | Finalist]
+    candidates: Sequence[Trial], settings: Sweep, defaults: Values | None, scored: Sequence[Trial | Finalist]
 ) -> list[Trial]:
-    """The candidates that were not scored, the best first; of trials that are one training, the first."""
+    """Return the candidates that were not scored, best first; of identical trainings, only the first."""
     ranked: list[Trial] = []
-    seen = set(map(_identity, scored))
-    for trial in sorted(whole, key=lambda t: (_distance_to_end(t), _score(t), t.number)):
-        if (identity := _identity(trial)) not in seen:
-            seen.add(identity)
+    identities = set(map(_identity, scored))
+    for trial in sorted(candidates, key=lambda t: (_distance_to_end(t), _score(t), t.number)):
+        if (identity := _identity(trial)) not in identities:
+            identities.add(identity)
             ranked.append(trial)
     if not settings.cost:
         return ranked
     ranked = [t for t in ranked if not any(_beats(other, t) for other in ranked)]
-    bounds = [_score(t) for t in whole if t.values == defaults]
+    bounds = [_score(t) for t in candidates if t.values == defaults]
     if settings.objective == "cost" and bounds:
         ranked.sort(key=lambda t: (_score(t) > bounds[0], _cost(t) if _score(t) <= bounds[0] else 0.0))
     return ranked
 
 
 def _identity(trial: Trial | Finalist) -> str:
-    """What two trials have in common that are one training."""
+    """Return a text that is equal for trials with the same training."""
     schedule = [entry.to_json() for entry in trial.schedule or []]
     return hashing.canonical([trial.values, schedule])
 
 
 def _distance_to_end(trial: Trial) -> tuple[bool, int]:
-    """How far a trial was from its end; one that is done has ended, be it early, of itself."""
+    """Return a sort key: trials that are done first, then those with more evaluations."""
     done = trial.state == "done"
     return not done, 0 if done else -len(trial.curve)
 
@@ -99,13 +99,13 @@ def _mean(finalist: Finalist) -> float:
 
 
 def _beats(a: Trial, b: Trial) -> bool:
-    """Whether a trial is better or cheaper than another, and in nothing behind it."""
+    """Return whether trial `a` is better or cheaper than `b`, and neither worse nor costlier."""
     first, second = (_score(a), _cost(a)), (_score(b), _cost(b))
     return first != second and all(x <= y for x, y in zip(first, second, strict=True))
 
 
 def comparable_finalists(scored: Sequence[Finalist], least: float) -> list[Finalist]:
-    """Those that may win: evaluated with all seeds, and with none of them less diverse than `least`."""
+    """Return the finalists that may win: with values of all seeds, and a diversity of at least `least`."""
     return [
         finalist
         for finalist in scored
@@ -115,15 +115,15 @@ def comparable_finalists(scored: Sequence[Finalist], least: float) -> list[Final
 
 @dataclass(frozen=True)
 class Rescoring:
-    """Trains finalists with several seeds and evaluates them with more samples.
+    """Train finalists with several seeds and evaluate them with more samples.
 
     Attributes:
-        context: what trials share.
-        settings: of the sweep.
-        folder: in the store, for results.
-        seed: of the experiment's training, the first of several.
-        side_by_side: how many trainings run at once.
-        progress: called with how many trainings are finished, and how many there are.
+        context: settings that trials share.
+        settings: settings of the sweep.
+        folder: folder in the store for results.
+        seed: seed of the experiment's training, the first of several.
+        side_by_side: number of parallel trainings.
+        progress: called with the numbers of finished and of all trainings.
     """
 
     context: TrialContext
@@ -134,15 +134,15 @@ class Rescoring:
     progress: Callable[[int, int], None]
 
     def __call__(self, chosen: Sequence[Trial]) -> list[Finalist]:
-        """Returns the finalists of the chosen trials, in their order."""
+        """Return the finalists of the chosen trials, in their order."""
         jobs = [self._job(trial, seed) for trial in chosen for seed in self._seeds]
         results: list[FinalistSeed] = []
         self.progress(0, len(jobs))
-        for some in batched(jobs, self.side_by_side):
-            results += self._results(some)
+        for batch in batched(jobs, self.side_by_side):
+            results += self._results(batch)
             self.progress(len(results), len(jobs))
         by_trial = batched(results, len(self._seeds))
-        return [self._finalist(trial, of) for trial, of in zip(chosen, by_trial, strict=True)]
+        return [self._finalist(trial, repeats) for trial, repeats in zip(chosen, by_trial, strict=True)]
 
     @property
     def _seeds(self) -> range:
@@ -153,17 +153,17 @@ class Rescoring:
         return Repeat(self.context, tuple(schedule), seed, self.settings.finalist_samples, self.folder)
 
     def _results(self, jobs: Sequence[Repeat]) -> list[FinalistSeed]:
-        """Train and evaluate jobs side by side."""
+        """Train and evaluate jobs in parallel."""
         room = {"cpus": self.context.threads, "gpus": capacity.gpu_share(self.context, self.settings)}
-        # Workers bring their own room, for which whoever waits for them must leave it.
+        # Workers of a Ray Train run have their own resources, so the job that waits for them takes none.
         training = room if self.context.workers == 1 else {"cpus": 0, "gpus": 0}
         if self.context.model:
-            made = [retrained(job) for job in jobs]
+            models = [retrained(job) for job in jobs]
         else:
-            made = ray_cluster.each(
+            models = ray_cluster.each(
                 "components.tuning.repeat:retrained", [(job,) for job in jobs], **training
             )
-        pairs = list(zip(jobs, made, strict=True))
+        pairs = list(zip(jobs, models, strict=True))
         scored: list[FinalistSeed] = ray_cluster.each("components.tuning.repeat:rescored", pairs, **room)
         return scored
 
@@ -182,38 +182,38 @@ class Rescoring:
             high=high,
             n=min((repeat.n for repeat in repeats if repeat.n), default=self.settings.finalist_samples),
             cost=statistics.fmean(costs) if mean is not None else None,
-            diversity=min(diversity, default=None),  # one that collapses with a seed is not the winner
+            diversity=min(diversity, default=None),  # a finalist that collapses with one seed cannot win
         )
 
 
 def batched(items: Sequence[T], n: int) -> Iterator[Sequence[T]]:
-    """So many of them at a time."""
+    """Return the items in batches of `n`."""
     return (items[i : i + n] for i in range(0, len(items), n))
 
 
 def winner(scored: Sequence[Finalist], settings: Sweep, least: float, defaults: Values) -> Winner:
-    """The finalist to train with all steps.
+    """Return the finalist to train with all steps.
 
     Args:
         scored: the finalists, the lowest mean first.
-        settings: of the sweep.
+        settings: settings of the sweep.
         least: the diversity that it must have.
         defaults: the experiment's own settings.
 
     Raises:
-        RunError: the samples of all finalists had collapsed, or their trainings failed.
+        RunError: the samples of all finalists have collapsed, or their trainings failed.
     """
     comparable = comparable_finalists(scored, least)
     if not comparable:
         reasons = [repeat.reason for finalist in scored for repeat in finalist.repeats if repeat.reason]
         raise RunError(
-            f"none of the {len(scored)} best trials of the sweep trained to the end with diverse samples on "
-            f"all of its seeds{f'; the first that failed said: {reasons[0]}' if reasons else ''}"
+            f"none of the {len(scored)} best trials of the sweep completed training with diverse samples on "
+            f"all of its seeds{f'; the first failure: {reasons[0]}' if reasons else ''}"
         )
     best = comparable[0]
     why = f"lowest mean of {len(best.repeats)} seeds"
     as_configured = next((finalist for finalist in comparable if finalist.values == defaults), None)
     if settings.objective == "cost" and as_configured is not None:
-        best = min((one for one in comparable if _mean(one) <= _mean(as_configured)), key=_cost)
+        best = min((f for f in comparable if _mean(f) <= _mean(as_configured)), key=_cost)
         why = "the cheapest that is not worse than the experiment's own settings"
     return Winner(number=best.number, values=best.values, schedule=best.schedule, mean=best.mean, why=why)

@@ -1,11 +1,11 @@
-"""Which hyperparameters of a sweep matter, and what its best trials say of the values that are recommended.
+"""The importance of a sweep's hyperparameters.
 
 Hutter, Hoos & Leyton-Brown 2014, An Efficient Approach for Assessing Hyperparameter Importance,
 https://proceedings.mlr.press/v32/hutter14.html: a forest is fitted to score(values); the importance
 of a hyperparameter is the share of the forest's variance over the searched space that it explains alone.
 
-We fit the ranks of scores, not the scores: one collapsed trial would else be all there is to explain. Lower
-scores are better. Pure functions of the trials: their seeds are fixed.
+We fit the ranks of scores, not the scores: otherwise a single collapsed trial would dominate the variance.
+Lower scores are better. Pure functions of the trials: their seeds are fixed.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from components.records.trial import Trial, TrialState, Values
 
 Scored = tuple[Values, float]  # the values of a trial and its score
 
-FEWEST = 8  # trials with a score: with fewer, a forest says nothing
+FEWEST = 8  # trials with a score that a forest needs
 
-BEST, FEWEST_BEST = 0.25, 3  # the best trials are this share of all, and at least so many
+BEST, FEWEST_BEST = 0.25, 3  # the best trials: a share of all, and a minimum number
 
-TREES, FEW_TREES = 64, 16  # of the forest, and of those of resampled trials
+TREES, FEW_TREES = 64, 16  # of the forest, and of the forests of resampled trials
 
 DEPTH = 5  # of a tree: deeper ones fit the noise of trials, and take minutes with 200 of them
 
 RESAMPLES, SHUFFLES = 40, 20
 
-NOTHING = 0.02  # a share of the variance that is as good as none
+NOTHING = 0.02  # a negligible share of the variance
 
-UNLIKELY = 0.05  # what chance does less often than this is not put down to chance
+UNLIKELY = 0.05  # significance level
 
 
 def comparable_scores(trials: Sequence[Trial], rungs: Sequence[int]) -> list[Scored]:
-    """The trials with scores that may be compared: each at the first rung, which all have reached.
+    """Return the values of trials with comparable scores: those at the first rung, which all have reached.
 
-    Without rungs the scores are the trials' own. Failed trials are left out, as are those that have not come
-    so far; collapsed ones count as the worst of the others. Of a population, a trial that later continued
-    from another counts as what it was until then.
+    Without rungs, the scores are the final ones. Failed trials and trials that have not reached the rung are
+    left out; collapsed ones get the worst score of the others. In a population, a trial that later continued
+    from another counts with its original values.
     """
     scored = [(trial.original, _score(trial.original, rungs)) for trial in trials]
     comparable: list[Scored] = []
     for trial, score in scored:
         pair = (trial.values, score)
-        # The same again is the same training.
+        # Equal values with an equal score are one training.
         if not trial.cannot_win and score is not None and pair not in comparable:
             comparable.append((trial.values, score))
     if not comparable:
@@ -74,28 +74,30 @@ def importances(
     resamples: int = RESAMPLES,
     shuffles: int = SHUFFLES,
 ) -> dict[str, Share] | None:
-    """The share of the variance of trials' ranks that each hyperparameter explains alone.
+    """Return the share of the variance of trials' ranks that each hyperparameter explains alone.
 
     Args:
-        hyperparameters: what was searched.
+        hyperparameters: the searched hyperparameters.
         trials: values and comparable scores.
-        resamples: bootstraps over trials, for the interval of 95 %.
-        shuffles: of the scores, for the share that a hyperparameter without effect gets once in 20 times.
+        resamples: number of bootstraps over trials, for the 95 % interval.
+        shuffles: number of shuffles of the scores, for the 95 % quantile of the share without an effect.
 
     Returns:
-        The shares by name; None where nothing can be told apart: too few trials, equal scores, or fewer than
-        two hyperparameters that vary.
+        The shares by name; None with too few trials, equal scores, or fewer than two hyperparameters that
+        vary.
     """
     spaces = varying(hyperparameters, [values for values, score in trials if math.isfinite(score)])
     usable = [
         (values, score)
         for values, score in trials
-        if math.isfinite(score) and all(math.isfinite(_place(space, values)) for space in spaces)
+        if math.isfinite(score) and all(math.isfinite(_position(space, values)) for space in spaces)
     ]
     ranks = rankdata([score for _, score in usable]) if usable else np.zeros(0)
     if len(usable) < FEWEST or len(spaces) < 2 or np.ptp(ranks) == 0:
         return None
-    at = np.array([[_place(space, values) for space in spaces] for values, _ in usable])  # (trials, varying)
+    at = np.array(
+        [[_position(space, values) for space in spaces] for values, _ in usable]
+    )  # (trials, varying)
     bounds = [_bounds(space, at[:, i]) for i, space in enumerate(spaces)]
     rng = np.random.default_rng(0)
     with _silent():
@@ -121,7 +123,7 @@ def importances(
 
 
 def matters(share: Share | None) -> bool:
-    """Whether a hyperparameter explains more than nothing, and more than chance would let it."""
+    """Return whether a hyperparameter's share is neither negligible nor explained by chance."""
     if share is None:
         return False
     return (share.low or 0.0) > NOTHING and share.value > (share.chance or 0.0)
@@ -130,12 +132,12 @@ def matters(share: Share | None) -> bool:
 def varying(
     hyperparameters: Sequence[SearchedHyperparameter], trials: Sequence[Values]
 ) -> list[SearchedHyperparameter]:
-    """The hyperparameters of which the trials have tried more than one value."""
+    """Return the hyperparameters with more than one value among the trials."""
     return [space for space in hyperparameters if len({same_value(value_of(space, v)) for v in trials}) > 1]
 
 
 def value_of(space: SearchedHyperparameter, values: Values) -> Any:
-    """A trial's value of a hyperparameter; if it has none, the default."""
+    """Return a trial's value of a hyperparameter; the default if it has none."""
     return values.get(space.name, space.default)
 
 
@@ -146,13 +148,13 @@ def _fanova(
     trees: int,
     seed: int,
 ) -> NDArray[np.float64]:
-    """The importance of each column of `at`; nothing where all ranks are the same."""
+    """Return the importance of each column of `at`; zeros if all ranks are the same."""
     import optuna
 
     if np.ptp(ranks) == 0:
         return np.zeros(at.shape[1])
-    # Every column is a stretch in its own scale: optuna would integrate a logarithmic range as a linear one,
-    # and choices over the corners of a cube that stand for none of them.
+    # Every column is an interval in its own scale: optuna would integrate a logarithmic range as a linear
+    # one, and choices over the corners of a cube, most of which are no choice.
     spaces = {f"{i:03}": optuna.distributions.FloatDistribution(*bound) for i, bound in enumerate(bounds)}
     study = optuna.create_study()
     study.add_trials(
@@ -183,8 +185,8 @@ def _silent() -> Iterator[None]:
         optuna.logging.set_verbosity(level)
 
 
-def _place(space: SearchedHyperparameter, values: Values) -> float:
-    """A trial's place along a hyperparameter: in its own scale; of a choice its number."""
+def _position(space: SearchedHyperparameter, values: Values) -> float:
+    """Return a trial's position along a hyperparameter, in its scale; for a choice, its index."""
     value = value_of(space, values)
     if is_choice(space):
         return float(choices_of(space, [value]).index(same_value(value)))
@@ -194,25 +196,25 @@ def _place(space: SearchedHyperparameter, values: Values) -> float:
     return math.log10(number) if _is_log(space) and number > 0 else number
 
 
-def _bounds(space: SearchedHyperparameter, places: NDArray[np.float64]) -> tuple[float, float]:
-    """The searched stretch, in the hyperparameter's scale; PBT's perturbations may have left it."""
+def _bounds(space: SearchedHyperparameter, positions: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the searched interval in the hyperparameter's scale, extended to PBT's perturbations."""
     half = 0.5 if is_choice(space) or space.integer and not _is_log(space) else 0.0
-    low, high = float(places.min()), float(places.max())
+    low, high = float(positions.min()), float(positions.max())
     if is_choice(space):
         low, high = min(low, 0.0), max(high, len(space.values or []) - 1.0)
     else:
-        ends = [_place(space, {space.name: end}) for end in (space.low, space.high) if end is not None]
+        ends = [_position(space, {space.name: end}) for end in (space.low, space.high) if end is not None]
         low, high = min([low, *ends]), max([high, *ends])
     return low - half, high + half
 
 
 def is_choice(space: SearchedHyperparameter) -> bool:
-    """Whether a hyperparameter is one of a list, not somewhere between two ends."""
+    """Return whether a hyperparameter has a list of values rather than a range."""
     return space.kind == "choice" or space.low is None
 
 
 def choices_of(space: SearchedHyperparameter, more: Sequence[Any] = ()) -> list[str]:
-    """The values of a choice as JSON, then `more`, each once."""
+    """Return the values of a choice as JSON, then `more`, each once."""
     return list(dict.fromkeys(same_value(value) for value in [*(space.values or []), *more]))
 
 
@@ -221,7 +223,7 @@ def _is_log(space: SearchedHyperparameter) -> bool:
 
 
 def same_value(value: Any) -> str:
-    """What two equal values have in common: 1 and 1.0, but not 1 and true."""
+    """Return a text that is equal for equal values: 1 and 1.0, but not 1 and true."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return json.dumps(value, sort_keys=True, default=str)

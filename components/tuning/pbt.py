@@ -1,4 +1,4 @@
-"""Population-based training that repeats with the same seed."""
+"""Population-based training that is reproducible from its seed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from models.search_space import Choice, Range
 
 
 class DeterministicPBT(NotifiesOnEnd, OpenPopulationBasedTraining):
-    """Population-based training: the worst continue from the best, with values changed a little.
+    """Population-based training: the worst trials continue from the best, with slightly changed values.
 
-    Jaderberg et al. 2017, https://arxiv.org/abs/1711.09846. Trials wait for each other at every rung (of
-    `grace` evaluations), and random numbers are a function of the seed, the trial and the rung: so the same
-    seed gives the same population.
+    Jaderberg et al. 2017, https://arxiv.org/abs/1711.09846. Trials wait for each other at every rung, each
+    `grace_period` evaluations, and random numbers are a function of the seed, the trial and the rung: so the
+    same seed gives the same population.
     """
 
     def __init__(self, hyperparameters: Sequence[Hyperparameter], settings: Sweep, log: TrialLog):
@@ -50,31 +50,31 @@ class DeterministicPBT(NotifiesOnEnd, OpenPopulationBasedTraining):
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Number trials in the order in which they are added."""
         self.log.add(trial.trial_id, trial.config)
-        if trial not in self.states:  # one that begins again keeps its place
+        if trial not in self.states:  # a restarted trial keeps its state
             super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Log the report and wait for the others at a rung; not after the last evaluation."""
+        """Log the report, and wait for the others at a rung, but not after the last evaluation."""
         report = TrialReport.model_validate(result)
         self.log.report(trial.trial_id, report)
         if report.failed is not None or report.judged >= self.settings.evaluations:
             return TrialScheduler.CONTINUE
-        self._pass_over_the_dead()
+        self._skip_finished()
         return str(super().on_trial_result(tune_controller, trial, result))
 
     def _over(self, controller: Any, trial: Any) -> None:
-        """Neither wait for the trial nor continue from it; let the others continue if they waited for it."""
+        """Exclude a trial that is over; resume the others if they waited for it."""
         self.states[trial].last_score = None
-        self._pass_over_the_dead(trial)
+        self._skip_finished(trial)
         alive = [t for t in controller.get_live_trials() if t is not trial and not t.is_finished()]
         states = [self.states[t] for t in alive]
         if alive and all(state.last_train_time >= self.rung for state in states):
             super().on_trial_result(controller, alive[-1], dict(states[-1].last_result or {}))
 
-    def _pass_over_the_dead(self, *also: Any) -> None:
-        """Count trials that are over as being at the next rung: Tune lists some of them as alive."""
+    def _skip_finished(self, *others: Any) -> None:
+        """Set trials that are over to the next rung, since Tune lists some of them as alive."""
         for trial, state in self.states.items():
-            if trial.is_finished() or trial in also:
+            if trial.is_finished() or trial in others:
                 state.last_train_time = max(state.last_train_time, self.rung)
 
     def take_turn(self, trial: Any, *rest: Any) -> None:
@@ -85,19 +85,17 @@ class DeterministicPBT(NotifiesOnEnd, OpenPopulationBasedTraining):
             super().take_turn(trial, *rest)
 
     def exploit(self, controller: Any, trial: Any, donor: Any) -> None:
-        """Log from which trial another continues, and why."""
+        """Have a trial continue from its donor, and log why."""
         score, better = (-(self.states[t].last_score or 0.0) for t in (trial, donor))
         number, source = (self.log.number(t.trial_id) for t in (trial, donor))
         rung = self.states[trial].last_train_time
         super().exploit(controller, trial, donor)
-        donor_score = written_score(better)
-        why = (
-            f"{written_score(score)} is among the worst: goes on from trial {source} ({donor_score}), changed"
-        )
+        continuation = f"continues from trial {source} ({written_score(better)}), changed"
+        why = f"{written_score(score)} is among the worst: {continuation}"
         self.log.exploit(number, source, rung, trial.config, why)
 
     def _within(self, config: dict[str, Any]) -> dict[str, Any]:
-        """Move values that a perturbation has taken out of their range to its end."""
+        """Clip perturbed values to their ranges."""
         for h in self.hyperparameters:
             if isinstance(h.space, Range):
                 config[h.name] = plain_values(min(max(config[h.name], h.space.low), h.space.high))
@@ -108,7 +106,7 @@ class DeterministicPBT(NotifiesOnEnd, OpenPopulationBasedTraining):
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """The process's random numbers from a seed inside; as they were afterwards."""
+    """Seed the process's random numbers inside the block, and restore their state afterwards."""
     state, numpy_state = random.getstate(), np.random.get_state()
     random.seed(seed)
     np.random.seed(seed % 2**32)

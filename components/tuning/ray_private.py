@@ -1,6 +1,6 @@
-"""The private members of Ray Tune that populations need, under names of our own.
+"""Private members of Ray Tune that populations need, under public names.
 
-No other module uses one: a new version of Ray that changes them fails in tests/tuning/test_ray_private.py.
+No other module uses them. If a new version of Ray changes one, tests/tuning/test_ray_private.py fails.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ class OpenPopulationBasedTraining(PopulationBasedTraining):
 
     @property
     def states(self) -> dict[Trial, Any]:
-        """What the scheduler knows of each trial: last_score, last_result and last_train_time."""
+        """The scheduler's state of each trial: last_score, last_result and last_train_time."""
         return cast("dict[Trial, Any]", self._trial_state)
 
     @property
     def rung(self) -> int:
-        """The time at which trials wait for each other next."""
+        """The time at which trials next wait for each other."""
         return int(self._next_perturbation_sync)
 
     def take_turn(self, trial: Trial, *rest: Any) -> None:
-        """At a rung: keep the checkpoint of a trial that is among the best, exploit for one of the worst."""
+        """Handle a trial at a rung: save the checkpoint of a good one; exploit a donor for a bad one."""
         super()._checkpoint_or_exploit(trial, *rest)
 
     def exploit(self, controller: Any, trial: Trial, donor: Trial) -> None:
         """Have a trial continue from the checkpoint of its donor, with changed values."""
-        # With a save under way Tune would stop the trial instead of pausing it, at its next judgement.
+        # During a save Tune would stop the trial at its next evaluation instead of pausing it.
         trial.temporary_state.saving_to = None
         super()._exploit(controller, trial, donor)
 

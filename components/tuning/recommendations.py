@@ -34,34 +34,36 @@ def recommendations(
     trials: Sequence[Scored],
     importance: Mapping[str, Share] | None = None,
 ) -> list[Recommendation]:
-    """What the best quarter of trials says of each value that is recommended, or else of the default.
+    """Return for each hyperparameter whether the best quarter of trials supports the recommended value.
+
+    Without a recommendation, the default is checked.
 
     Args:
-        hyperparameters: what was searched.
+        hyperparameters: the searched hyperparameters.
         trials: values and comparable scores.
-        importance: by name, as `importances` returns it; None: computed now.
+        importance: shares by name, as `importances` returns them; None: computed now.
     """
     ranked = sorted((pair for pair in trials if math.isfinite(pair[1])), key=lambda pair: pair[1])
     shares = (importances(hyperparameters, ranked) if importance is None else importance) or {}
     values = [values for values, _ in ranked]
     best = values[: max(FEWEST_BEST, math.ceil(BEST * len(values)))]
     varied = [space.name for space in varying(hyperparameters, values)]
-    told_apart = len(ranked) >= FEWEST and ranked[0][1] < ranked[-1][1]
+    enough = len(ranked) >= FEWEST and ranked[0][1] < ranked[-1][1]
 
     def obstacle(name: str) -> str:
-        """Why nothing can be said of a hyperparameter, if so."""
-        if not told_apart:
-            return "too few trials to tell"
+        """Return why the trials allow no conclusion about a hyperparameter; empty if they do."""
+        if not enough:
+            return "too few trials for a conclusion"
         if name not in varied:
             return "no other value was tried"
-        if len(varied) > 1 and not matters(shares.get(name)):  # alone, it explains all there is to explain
-            return "no more depends on it than chance would show"
+        if len(varied) > 1 and not matters(shares.get(name)):  # a single one explains everything
+            return "its importance is within chance"
         return ""
 
     questions = [
         Question(space, value, word, best, values, obstacle(space.name))
         for space in hyperparameters
-        for value, word in [_judged_value(space)]
+        for value, word in [_value_to_check(space)]
         if word
     ]
     return [_of_choice(q) if is_choice(q.space) else _of_range(q) for q in questions]
@@ -69,17 +71,17 @@ def recommendations(
 
 @dataclass(frozen=True)
 class Question:
-    """Whether the best trials agree with a value."""
+    """A value of a hyperparameter to compare with those of the best trials."""
 
     space: SearchedHyperparameter
-    value: Any  # that is recommended, or the default
-    word: str  # which of the two
+    value: Any  # the recommended value, or the default
+    word: str  # names which of the two it is
     best: Sequence[Values]
-    every: Sequence[Values]
-    obstacle: str  # why it cannot be answered; empty if it can
+    trials: Sequence[Values]
+    obstacle: str  # why there is no answer; empty if there is one
 
     def answer(self, verdict: str, text: str, **more: Any) -> Recommendation:
-        """The recommendation with a verdict and its sentence."""
+        """Return the recommendation with a verdict and its sentence."""
         return Recommendation(
             name=self.space.name,
             recommended=self.value,
@@ -90,8 +92,8 @@ class Question:
         )
 
 
-def _judged_value(space: SearchedHyperparameter) -> tuple[Any, str]:
-    """The value to judge, and its name; empty if there is none."""
+def _value_to_check(space: SearchedHyperparameter) -> tuple[Any, str]:
+    """Return the value to check and the word for it; the word is empty if there is no value."""
     if space.recommended is not None:
         return space.recommended, "recommended"
     if space.default is not None or is_choice(space):
@@ -104,42 +106,42 @@ def _of_range(question: Question) -> Recommendation:
     values = [as_number(value_of(space, values)) for values in question.best]
     numbers, number = [value for value in values if value is not None], as_number(question.value)
     if not numbers or number is None:
-        return question.answer("undecided", "no trial has been judged yet")
+        return question.answer("undecided", "no trial has been evaluated yet")
     low, high = min(numbers), max(numbers)
     reach = written(low) if low == high else f"{written(low)} to {written(high)}"
     if not why and space.low is not None and space.high is not None and not space.low <= number <= space.high:
-        why = "it was not among what was searched"
+        why = "it was not among the searched values"
     verdict = "undecided" if why else "within" if low <= number <= high else "outside"
     text = f"best {reach} on this data{f', {why}' if why else ''}"
     return question.answer(verdict, text, best_low=low, best_high=high)
 
 
 def _of_choice(question: Question) -> Recommendation:
-    """A choice is outside if so few of the best trials have it that chance would seldom do that."""
+    """Return the answer for a choice: "outside" if significantly few of the best trials have it."""
     space, best, why = question.space, question.best, question.obstacle
     of_best = [same_value(value_of(space, values)) for values in best]
-    of_all = [same_value(value_of(space, values)) for values in question.every]
+    of_all = [same_value(value_of(space, values)) for values in question.trials]
     shares = [
         ChoiceCount(value=json.loads(value), best=of_best.count(value), trials=of_all.count(value))
         for value in choices_of(space, [json.loads(value) for value in of_all])
     ]
     if not of_all:
-        return question.answer("undecided", "no trial has been judged yet", shares=shares)
-    have, all_have = (values.count(same_value(question.value)) for values in (of_best, of_all))
-    text = f"{have} of the best {len(best)} trials on this data have it, {all_have} of all {len(of_all)}"
-    if not why and all_have == 0:
-        why = "it was not among what was searched"
+        return question.answer("undecided", "no trial has been evaluated yet", shares=shares)
+    in_best, in_all = (values.count(same_value(question.value)) for values in (of_best, of_all))
+    text = f"{in_best} of the best {len(best)} trials on this data have it, {in_all} of all {len(of_all)}"
+    if not why and in_all == 0:
+        why = "it was not among the searched values"
     if why:
         return question.answer("undecided", f"{text}, {why}", shares=shares)
-    if have / len(best) >= all_have / len(of_all):
+    if in_best / len(best) >= in_all / len(of_all):
         return question.answer("within", text, shares=shares)
-    if float(hypergeom.cdf(have, len(of_all), all_have, len(best))) < UNLIKELY:
+    if float(hypergeom.cdf(in_best, len(of_all), in_all, len(best))) < UNLIKELY:
         return question.answer("outside", text, shares=shares)
-    return question.answer("undecided", f"{text}, which chance may do", shares=shares)
+    return question.answer("undecided", f"{text}, which is within chance", shares=shares)
 
 
 def written(value: Any) -> str:
-    """A value as people write it in a config: 2e-4, 0.5, hinge, true."""
+    """Return a value as written in a config: 2e-4, 0.5, hinge, true."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "none"}[value]
     if isinstance(value, float) and math.isfinite(value) and value:

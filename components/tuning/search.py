@@ -1,7 +1,7 @@
 """Ray Tune: run the trials of a sweep.
 
-Trials are functions of their values (components/tuning/trial.py). No file of Tune is read again: a sweep that
-continues suggests the same values, and its trials report from the store what they reported before.
+Trials are functions of their values (components/tuning/trial.py). No file of Tune is read again: a resumed
+sweep suggests the same values, and its trials report their stored evaluations.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from components.tuning.trial import WORST, OnReport, Schedule, TrialContext, rea
 from components.tuning.trial_log import TrialLog
 
 ENVIRONMENT = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials keep their own curves
-    "RAY_AIR_NEW_OUTPUT": "0",  # whose tables come with any verbosity
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are flows/signals.py's
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials store their own curves
+    "RAY_AIR_NEW_OUTPUT": "0",  # its tables appear at any verbosity
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # flows/signals.py handles signals
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",  # a stopped trial stores its last files before the next begins
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_RESULT_BUFFER_LENGTH": "1",
@@ -42,7 +42,7 @@ ENVIRONMENT = {
 
 POINTER = "pointer.json"
 
-LOST = "its process ended twice without an error message, as when memory runs out"
+LOST = "its process ended twice without an error message, possibly out of memory"
 
 
 def trial_log(
@@ -52,7 +52,7 @@ def trial_log(
     before: SweepState | None,
     keep: str,
 ) -> TrialLog:
-    """The log of a sweep that begins, or continues from the state `before` an interruption."""
+    """Return the log of a new sweep, or of one that continues from the state `before` an interruption."""
     choices = labels(hyperparameters)
 
     def values_of(config: Values) -> Values:
@@ -62,7 +62,7 @@ def trial_log(
 
 
 def plain_to_values(config: Values, choices: Mapping[str, Mapping[str, Any]]) -> Values:
-    """The values that a searcher's plain values stand for."""
+    """Return the values for a searcher's plain values."""
     return {name: choices.get(name, {}).get(value, value) for name, value in config.items()}
 
 
@@ -76,25 +76,27 @@ def search(
     """Run the trials of a sweep.
 
     Args:
-        context: what trials share.
-        hyperparameters: what is searched, and where.
-        settings: of the sweep.
-        log: of the trials; has the values that were suggested before an interruption.
-        scratch: a folder for Tune's own files.
+        context: settings that trials share.
+        hyperparameters: the searched hyperparameters and their spaces.
+        settings: settings of the sweep.
+        log: log of the trials, with the values that were suggested before an interruption.
+        scratch: folder for Tune's own files.
     """
     os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(settings.trials)  # a population exists as a whole
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(
+        settings.trials
+    )  # all trials of a population exist at once
     warnings.filterwarnings("ignore", module="ray")
     ray_cluster.connect()
     side_by_side, _ = concurrency(context, settings)
-    # One at a time, the same seed suggests the same again; side by side, it depends on who is faster.
+    # Sequential trials repeat the suggestions of a seed; those of parallel trials depend on their speed.
     before = log.suggested if side_by_side > 1 else []
     points = suggestions(hyperparameters, settings, before)
     log.planned = settings.trials if settings.searcher == "optuna" else len(points)
     log.side_by_side = side_by_side
-    function = tune.with_parameters(_trial, context=context, choices=labels(hyperparameters))
+    trial = tune.with_parameters(_trial, context=context, choices=labels(hyperparameters))
     tuner = Tuner(
-        tune.with_resources(function, requirements(context, settings, side_by_side)),
+        tune.with_resources(trial, requirements(context, settings, side_by_side)),
         param_space={h.name: domain(h) for h in hyperparameters} if settings.searcher != "optuna" else {},
         tune_config=_tune_config(hyperparameters, settings, log, points, resumed=bool(before)),
         run_config=_run_config(log, scratch),
@@ -105,7 +107,9 @@ def search(
         raise
     except Exception as error:  # Tune wraps the cause in classes of its own
         last = (str(error).strip().splitlines() or [""])[-1]
-        raise RunError(f"the sweep was interrupted: {last[:300]}; run the same command to go on") from error
+        raise RunError(
+            f"the sweep was interrupted: {last[:300]}; run the same command to continue"
+        ) from error
 
 
 def _tune_config(
@@ -115,14 +119,14 @@ def _tune_config(
     points: Sequence[Values],
     resumed: bool,
 ) -> TuneConfig:
-    learns = settings.searcher == "optuna"
+    adaptive = settings.searcher == "optuna"
     return TuneConfig(
         metric=None if settings.cost else "score",
         mode=None if settings.cost else "min",
         search_alg=searcher(hyperparameters, settings, points, log.side_by_side, resumed),
         scheduler=scheduler(hyperparameters, settings, log),
         num_samples=log.planned,
-        max_concurrent_trials=log.side_by_side if learns else None,
+        max_concurrent_trials=log.side_by_side if adaptive else None,
         reuse_actors=True,
     )
 
@@ -135,22 +139,22 @@ def _run_config(log: TrialLog, scratch: Store) -> RunConfig:
         storage_filesystem=filesystem,
         verbose=0,
         callbacks=[_Listener(log)],
-        failure_config=FailureConfig(max_failures=1),  # a lost process starts again at its checkpoint
+        failure_config=FailureConfig(max_failures=1),  # a lost process restarts from its checkpoint
         checkpoint_config=CheckpointConfig(),
     )
 
 
 def _trial(config: Values, context: TrialContext, choices: Mapping[str, Mapping[str, Any]]) -> None:
-    """Run one trial: from its beginning, from the evaluation at which it paused, or from its donor's."""
+    """Run one trial: from the start, from the evaluation at which it paused, or from its donor's."""
     values, pointer = plain_to_values(config, choices), _pointer()
     schedule, donor = continued(pointer, values) if pointer else ([ScheduleEntry(values=values)], "")
 
     def on_report(report: TrialReport) -> None:
-        whole = report.model_copy(update={"schedule": schedule})
+        full_report = report.model_copy(update={"schedule": schedule})
         if context.pointers:
-            _report_with_pointer(whole)
+            _report_with_pointer(full_report)
         else:
-            tune.report(whole.to_json())
+            tune.report(full_report.to_json())
 
     os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = ENVIRONMENT["TUNE_FUNCTION_THREAD_TIMEOUT_S"]
     try:
@@ -160,15 +164,15 @@ def _trial(config: Values, context: TrialContext, choices: Mapping[str, Mapping[
             _in_parts(context, schedule, on_report)
         else:
             trained(context, schedule, on_report, after=pointer.step if pointer else 0, donor=donor)
-    except Exception as error:  # whatever it is: one trial does not end a sweep
+    except Exception as error:  # of any kind: one trial does not end a sweep
         failed = TrialReport(judged=0, score=WORST, cost=WORST, schedule=schedule, failed=reason(error))
         tune.report(failed.to_json())
 
 
 def continued(pointer: TrialPointer, values: Values) -> tuple[list[ScheduleEntry], str]:
-    """The schedule of a trial that continues from a pointer with these values, and its donor's folder.
+    """Return the schedule of a trial that continues from a pointer with these values, and its donor's folder.
 
-    A trial that only paused has the pointer's values, and no donor.
+    A trial that was only paused has the pointer's values, and no donor.
     """
     now: dict[str, Any] = {}
     for entry in pointer.schedule:
@@ -190,7 +194,7 @@ def _report_with_pointer(report: TrialReport) -> None:
 
 
 def _pointer() -> TrialPointer | None:
-    """The checkpoint that this trial is to continue from: of its own or of its donor."""
+    """Return the pointer to the checkpoint that this trial continues from: its own or its donor's."""
     checkpoint = tune.get_checkpoint()
     if checkpoint is None:
         return None
@@ -199,10 +203,10 @@ def _pointer() -> TrialPointer | None:
 
 
 def _in_parts(context: TrialContext, schedule: Schedule, on_report: OnReport) -> None:
-    """Run a trial of several workers, a Ray Train run from evaluation to evaluation.
+    """Run a trial of several workers as a Ray Train run for each evaluation.
 
-    A trial that is stopped while its workers run would leave their placement group behind, and starve the
-    trials that follow: so it is stopped between two such runs, when it holds nothing.
+    A trial that is stopped while its workers run would leave their placement group behind, so that later
+    trials lack resources: it is stopped between two such runs, when it holds none.
     """
     reported = 0
     for judged in range(1, context.judgements + 1):
@@ -216,7 +220,7 @@ def _in_parts(context: TrialContext, schedule: Schedule, on_report: OnReport) ->
 
 
 def scheduler(hyperparameters: Sequence[Hyperparameter], settings: Sweep, log: TrialLog) -> Any:
-    """What stops trials, or has them continue from one another."""
+    """Return the scheduler, which stops trials or has them continue from one another."""
     if settings.scheduler == "asha":
         return DeterministicASHA(settings, log)
     if settings.scheduler == "pbt":
@@ -225,7 +229,7 @@ def scheduler(hyperparameters: Sequence[Hyperparameter], settings: Sweep, log: T
 
 
 class _Listener(Callback):
-    """Logs when trials begin and end; schedulers log their reports."""
+    """Log when trials begin and end; schedulers log their reports."""
 
     def __init__(self, log: TrialLog):
         self.log = log

@@ -1,7 +1,7 @@
-"""The search space of a sweep: hyperparameters by name, each with the values it may take.
+"""The search space of a sweep: hyperparameters by name, each with its possible values.
 
-A sweep names them and takes the range declared with a hyperparameter (models/search_space.py), or gives
-another. Names are those of a family's settings, and `train.NAME` for those of its training.
+A sweep names hyperparameters and uses their declared spaces (models/search_space.py), or gives others. Names
+are those of a family's settings, and `train.NAME` for those of its training.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from components.records.trial import ScheduleEntry, Values
 from models.search_space import Choice, Range, Space, searchable
 
 TRAIN = "train."
-# Of training, what makes trials comparable.
+# Settings of training that all trials share, so that they are comparable.
 COMMON = {
     TRAIN + name for name in ("steps", "num_snapshots", "snapshot_samples", "seed", "torch_threads", "smoke")
 }
@@ -33,27 +33,27 @@ COMMON |= {TRAIN + name for name in ("setting_changes", "ema_sigma_rel", "health
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """One that is searched."""
+    """A searched hyperparameter."""
 
     name: str
-    space: Space  # whose `recommended` is the source's, None where it gives none
+    space: Space  # its `recommended` is the source's; None if the source gives none
     integer: bool
-    default: Any  # its value where it is not searched
+    default: Any  # its value if it is not searched
 
     @property
     def sampling(self) -> bool:
-        """Whether nothing but sampling reads it, so that a trained model is searched."""
+        """Whether only sampling reads it, so that trials share a trained model."""
         return self.space.sampling
 
     def described(self) -> SearchedHyperparameter:
-        """The record of it; its values are plain JSON."""
+        """Return its record; the values are plain JSON."""
         kind = "choice" if isinstance(self.space, Choice) else "range"
-        about = {"name": self.name, "kind": kind, "integer": self.integer, "default": self.default}
-        return SearchedHyperparameter(**json.loads(json.dumps(about | vars(self.space))))
+        fields = {"name": self.name, "kind": kind, "integer": self.integer, "default": self.default}
+        return SearchedHyperparameter(**json.loads(json.dumps(fields | vars(self.space))))
 
 
 def hyperparameters(family: str) -> dict[str, Hyperparameter]:
-    """All that are declared with a range or a choice.
+    """Return all hyperparameters of a family that are declared with a range or a choice.
 
     Raises:
         InputError: no such family.
@@ -65,26 +65,26 @@ def hyperparameters(family: str) -> dict[str, Hyperparameter]:
 def resolve(
     family: str, search: Mapping[str, Any], block: Mapping[str, Any] | None = None
 ) -> dict[str, Hyperparameter]:
-    """The hyperparameters that a sweep searches.
+    """Return the hyperparameters that a sweep searches.
 
     Args:
-        family: whose hyperparameters are searched.
-        search: by name: None for the declared space, a list of values, or low, high and perhaps scale.
-        block: what is not searched: the family's settings and, under `train`, all of its training.
+        family: the searched family.
+        search: spaces by name: None for the declared one, a list of values, or low, high and perhaps scale.
+        block: settings of the family and, under `train`, of its training; those searched are replaced.
 
     Returns:
         By name, in the order of `search`, with values as the settings hold them (a list as a tuple).
 
     Raises:
-        InputError: an unknown family, block or hyperparameter, no range, an empty one, a value that is not
-            accepted by itself nor together with one of another hyperparameter, one that nothing would read,
-            or what only sampling reads beside what training reads.
+        InputError: an unknown family, setting or hyperparameter, a missing or empty range, a value that is
+            not accepted by itself nor together with one of another hyperparameter, a hyperparameter without
+            effect, or a mixture of sampling and training hyperparameters.
     """
     base = _Base.of(family, block or {})
     if not isinstance(search, Mapping) or not search:
         raise InputError(f"search must name hyperparameters of {family}, such as {', '.join(base.declared)}")
-    asked = {str(name): _asked(base, str(name), wanted) for name, wanted in search.items()}
-    searched = {name: base.hyperparameter(name, space) for name, space in asked.items()}
+    spaces = {str(name): _space_of(base, str(name), request) for name, request in search.items()}
+    searched = {name: base.hyperparameter(name, space) for name, space in spaces.items()}
     _check_one_kind(searched)
     searched = _validated(base, searched)
     for hyperparameter in searched.values():
@@ -93,7 +93,7 @@ def resolve(
 
 
 def grid_size(hyperparameters: Sequence[Hyperparameter], points: int) -> int:
-    """The combinations of all choices and of so many points of each range."""
+    """Return the number of combinations of all choices and of `points` values of each range."""
 
     def size(h: Hyperparameter) -> int:
         if isinstance(h.space, Choice):
@@ -104,27 +104,27 @@ def grid_size(hyperparameters: Sequence[Hyperparameter], points: int) -> int:
 
 
 def applied(block: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """A family's block with values in their places; "train.batch" goes to block["train"]["batch"]."""
+    """Return a family's settings with values applied; "train.batch" goes to block["train"]["batch"]."""
     train = {name.removeprefix(TRAIN): value for name, value in values.items() if name.startswith(TRAIN)}
-    whole = {**block, **{name: value for name, value in values.items() if not name.startswith(TRAIN)}}
+    changed = {**block, **{name: value for name, value in values.items() if not name.startswith(TRAIN)}}
     if train:
-        whole["train"] = {**block.get("train", {}), **train}
-    return whole
+        changed["train"] = {**block.get("train", {}), **train}
+    return changed
 
 
 @dataclass(frozen=True)
 class _Base:
-    """A family and what of it is not searched."""
+    """A family with the settings that are not searched."""
 
     family: str
     config: type[BaseModel]
     block: Mapping[str, Any]
-    declared: Mapping[str, Space]  # with the hyperparameters
-    defaults: tuple[BaseModel, Train]  # with the block
+    declared: Mapping[str, Space]  # spaces by hyperparameter
+    defaults: tuple[BaseModel, Train]  # the settings of the block
 
     @classmethod
     def of(cls, family: str, block: Mapping[str, Any]) -> _Base:
-        """Raises InputError where there is no such family, or it does not accept the block."""
+        """Return a family with its block; raise InputError if the family or a setting is not accepted."""
         from models.registry import FAMILIES
 
         if family not in FAMILIES:
@@ -138,9 +138,9 @@ class _Base:
             raise InputError(explain(error, f"families.{family}{suffix}", section)) from None
 
     def field(self, name: str) -> FieldInfo:
-        """Raises InputError where there is no such setting, or it does not shape the weights."""
+        """Return the field of a setting; raise InputError if it is unknown or does not affect the weights."""
         if name in COMMON:
-            raise InputError(f"search.{name} cannot be searched: all trials have it in common")
+            raise InputError(f"search.{name} cannot be searched: all trials share it")
         fields = {TRAIN + n: f for n, f in Train.model_fields.items() if n not in NOT_SEMANTIC}
         fields |= self.config.model_fields
         if name not in fields:
@@ -148,19 +148,19 @@ class _Base:
                 raise InputError(f"search.{name} is now called {new}")
             raise InputError(
                 f"search.{name}: {self.family} has no such hyperparameter; searchable: "
-                f"{', '.join(self.declared)}, and with values given any other of its settings"
+                f"{', '.join(self.declared)}, and any other of its settings if values are given"
             )
         return fields[name]
 
     def hyperparameter(self, name: str, space: Space) -> Hyperparameter:
-        """The hyperparameter of that name, which there is."""
+        """Return the hyperparameter of a valid name, with this space."""
         field = self.field(name)
         if space.recommended is None and space.advises:
             space = replace(space, recommended=field.get_default(call_default_factory=True))
         return Hyperparameter(name, space, int in _types(field.annotation), _value(self.defaults, name))
 
     def read(self, values: Values) -> Values:
-        """The values as the settings hold them. Raises ValidationError where they do not accept them."""
+        """Return the values as the settings hold them; raise ValidationError if they are not accepted."""
         built = _built(self.config, applied(self.block, values))
         return {name: _value(built, name) for name in values}
 
@@ -178,83 +178,89 @@ def _value(built: tuple[BaseModel, Train], name: str) -> Any:
 
 
 def _types(annotation: Any) -> set[Any]:
-    """What a value may be: of int | None, int and None; of a Literal, nothing that could be a number."""
+    """Return the types of a value: int and None for int | None; a Literal counts as no number."""
     if get_origin(annotation) in (Union, types.UnionType):
         return {kind for part in get_args(annotation) for kind in _types(part)}
     return {annotation}
 
 
-# What is asked for.
+# The requested spaces.
 
 
-def _asked(base: _Base, name: str, wanted: Any) -> Space:
-    """The space of a hyperparameter: the declared one, or the one given in its place."""
+def _space_of(base: _Base, name: str, request: Any) -> Space:
+    """Return the space of a hyperparameter: the declared one, or the one given instead."""
     field, declared = base.field(name), base.declared.get(name)
-    if wanted is None:
+    if request is None:
         if declared is None:
-            raise InputError(f"search.{name}: there is no range beside it; {GIVE}")
+            raise InputError(f"search.{name}: no range is declared with it; {GIVE}")
         return declared
-    about: dict[str, Any] = {
+    attributes: dict[str, Any] = {
         "source": declared.source if declared else "given, not recommended",
         "recommended": declared.recommended if declared else None,
         "advises": declared is not None and declared.advises,
         "sampling": declared.sampling if declared else False,
         "active_if": declared.active_if if declared else (),
     }
-    if isinstance(wanted, Mapping):
-        return _range(name, wanted, field, declared, about)
-    if not isinstance(wanted, Sequence) or isinstance(wanted, str):
-        raise InputError(f"search.{name}={wanted!r} does not say where to search; {GIVE}")
-    if not wanted:
+    if isinstance(request, Mapping):
+        return _range(name, request, field, declared, attributes)
+    if not isinstance(request, Sequence) or isinstance(request, str):
+        raise InputError(f"search.{name}={request!r} is not a search space; {GIVE}")
+    if not request:
         raise InputError(f"search.{name}: the list is empty; {GIVE}")
-    return Choice(tuple(wanted), **about)
+    return Choice(tuple(request), **attributes)
 
 
-GIVE = "give a list of values, or low and high (and scale: log), or leave it empty for the range beside it"
+GIVE = "give a list of values, or low and high (and scale: log), or leave it empty for the declared range"
 
 
 def _range(
-    name: str, wanted: Mapping[str, Any], field: FieldInfo, declared: Space | None, about: Mapping[str, Any]
+    name: str,
+    request: Mapping[str, Any],
+    field: FieldInfo,
+    declared: Space | None,
+    attributes: Mapping[str, Any],
 ) -> Range:
-    if not {"low", "high"} <= set(wanted) <= {"low", "high", "scale"}:
+    if not {"low", "high"} <= set(request) <= {"low", "high", "scale"}:
         raise InputError(
-            f"search.{name}: a range has low, high and perhaps scale; this has {', '.join(map(str, wanted))}"
+            f"search.{name}: a range has low, high and perhaps scale; this has {', '.join(map(str, request))}"
         )
     kinds = _types(field.annotation)
     steps = [m.multiple_of for m in field.metadata if getattr(m, "multiple_of", None)]
     if not kinds & {int, float} or steps:
-        which = f"multiples of {steps[0]}" if steps else "certain values"
-        raise InputError(f"search.{name} takes {which} alone, not all of a range; give a list of values")
-    low, high = (_number(name, end, wanted[end], int in kinds) for end in ("low", "high"))
-    scale = wanted.get("scale", declared.scale if isinstance(declared, Range) else "linear")
+        accepted = f"multiples of {steps[0]}" if steps else "certain values"
+        raise InputError(
+            f"search.{name} takes only {accepted}, not any value of a range; give a list of values"
+        )
+    low, high = (_number(name, end, request[end], int in kinds) for end in ("low", "high"))
+    scale = request.get("scale", declared.scale if isinstance(declared, Range) else "linear")
     if scale not in ("linear", "log"):
         raise InputError(f"search.{name}.scale={scale!r} is not accepted: it is linear or log")
     if low >= high:
-        raise InputError(f"search.{name}: the range is empty, for low={low:g} is not below high={high:g}")
+        raise InputError(f"search.{name}: the range is empty: low={low:g} is not below high={high:g}")
     if scale == "log" and low <= 0:
         raise InputError(f"search.{name}: on a log scale low must be above 0; it is {low:g}")
-    return Range(low, high, scale, **about)
+    return Range(low, high, scale, **attributes)
 
 
-def _number(name: str, end: str, value: Any, whole: bool) -> float:
-    """YAML 1.1 takes 1e-4 for a word."""
+def _number(name: str, end: str, value: Any, integer: bool) -> float:
+    """Return an end of a range as a number; YAML 1.1 reads 1e-4 as text."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = math.nan
-    if not math.isfinite(number) or (whole and number != int(number)):
-        kind = "a whole number" if whole else "a number"
-        raise InputError(f"search.{name}.{end}={value!r} is not accepted: it is to be {kind}")
-    return int(number) if whole else number
+    if not math.isfinite(number) or (integer and number != int(number)):
+        kind = "a whole number" if integer else "a number"
+        raise InputError(f"search.{name}.{end}={value!r} is not accepted: it must be {kind}")
+    return int(number) if integer else number
 
 
 def _check_one_kind(searched: Mapping[str, Hyperparameter]) -> None:
-    """Raises InputError if some are read by sampling alone and others in training."""
+    """Raise InputError if sampling and training hyperparameters are searched together."""
     sampling = [name for name, hyperparameter in searched.items() if hyperparameter.sampling]
     training = [name for name in searched if name not in sampling]
     if sampling and training:
         raise InputError(
-            f"search: {', '.join(sampling)} can be searched on a trained model, and {', '.join(training)} "
+            f"search: {', '.join(sampling)} can be searched on a trained model, but {', '.join(training)} "
             "cannot; search them in two sweeps"
         )
 
@@ -262,30 +268,32 @@ def _check_one_kind(searched: Mapping[str, Hyperparameter]) -> None:
 def _check_active(
     base: _Base, hyperparameter: Hyperparameter, searched: Mapping[str, Hyperparameter]
 ) -> None:
-    """Raises InputError if the other settings leave a hyperparameter without effect."""
+    """Raise InputError if a hyperparameter has no effect under the other settings."""
     if not hyperparameter.space.active_if:
         return
     other, *values = hyperparameter.space.active_if
-    now = [_value(base.defaults, other)] if other not in searched else ends(searched[other].space)
-    if not any(value in now for value in values):
+    current = [_value(base.defaults, other)] if other not in searched else ends(searched[other].space)
+    if not any(value in current for value in values):
         raise InputError(
-            f"search.{hyperparameter.name} has no effect: it is for {other}={_any_of(values)}, and {other} "
-            f"is {_any_of(now)}; set or search {other} too"
+            f"search.{hyperparameter.name} has no effect: it needs {other}={_any_of(values)}, but {other} "
+            f"is {_any_of(current)}; set or search {other} too"
         )
 
 
 def _any_of(values: Iterable[Any]) -> str:
-    """Values as a sentence names them."""
+    """Return values as text, joined by "or"."""
     return " or ".join(map(str, values))
 
 
-# Whether the settings accept it.
+# Validation by the settings.
 
 
 def _validated(base: _Base, searched: Mapping[str, Hyperparameter]) -> dict[str, Hyperparameter]:
-    """The same, with every value as the settings hold it."""
-    tried = {name: ends(hyperparameter.space) for name, hyperparameter in searched.items()}
-    values = {name: tuple(_validate(base, name, v, tried) for v in tried[name]) for name in searched}
+    """Return the hyperparameters with every value as the settings hold it."""
+    candidates = {name: ends(hyperparameter.space) for name, hyperparameter in searched.items()}
+    values = {
+        name: tuple(_validate(base, name, v, candidates) for v in candidates[name]) for name in searched
+    }
     return {
         name: replace(hyperparameter, space=replace(hyperparameter.space, values=values[name]))
         if isinstance(hyperparameter.space, Choice)
@@ -295,39 +303,39 @@ def _validated(base: _Base, searched: Mapping[str, Hyperparameter]) -> dict[str,
 
 
 def ends(space: Space) -> tuple[Any, ...]:
-    """The values of a space to validate: all of a choice, both ends of a range."""
+    """Return the values of a space to validate: all of a choice, both ends of a range."""
     return space.values if isinstance(space, Choice) else (space.low, space.high)
 
 
-def _validate(base: _Base, name: str, value: Any, tried: Mapping[str, Sequence[Any]]) -> Any:
-    """A value as the settings hold it: by itself, or with one of another hyperparameter that it needs."""
-    refused: ValidationError | None = None
-    for others in _partner_values(name, tried):
+def _validate(base: _Base, name: str, value: Any, candidates: Mapping[str, Sequence[Any]]) -> Any:
+    """Return a value as the settings hold it: accepted by itself, or with a value of one other."""
+    first_error: ValidationError | None = None
+    for others in _partner_values(name, candidates):
         try:
             return base.read({**others, name: value})[name]
         except ValidationError as error:
-            refused = refused or error
-            if refused.errors()[0]["loc"]:  # the value itself, whatever its partner
+            first_error = first_error or error
+            if first_error.errors()[0]["loc"]:  # the value itself is refused, with any partner
                 break
-    assert refused is not None
-    message = refused.errors()[0]["msg"].removeprefix("Value error, ")
+    assert first_error is not None
+    message = first_error.errors()[0]["msg"].removeprefix("Value error, ")
     raise InputError(f"search.{name}={value!r} is not accepted: {message[0].lower()}{message[1:]}")
 
 
-def _partner_values(name: str, tried: Mapping[str, Sequence[Any]]) -> Iterator[Values]:
-    """No partner, then each value of each other hyperparameter."""
+def _partner_values(name: str, candidates: Mapping[str, Sequence[Any]]) -> Iterator[Values]:
+    """Yield no partner, then each value of each other hyperparameter."""
     yield {}
-    for other in tried.keys() - {name}:
-        yield from ({other: value} for value in tried[other])
+    for other in candidates.keys() - {name}:
+        yield from ({other: value} for value in candidates[other])
 
 
 def full_schedule(block: Mapping[str, Any], winner: Winner, trial_steps: int) -> Mapping[str, Any]:
-    """The winner's settings with all training steps; a schedule is stretched to them."""
+    """Return the winner's settings with all training steps; its schedule is stretched accordingly."""
     first, *later = winner.schedule or [ScheduleEntry(values=winner.values)]
-    whole = applied(block, first.values)
-    steps = whole["train"]["steps"]
+    settings = applied(block, first.values)
+    steps = settings["train"]["steps"]
     setting_changes = [
         {"step": max(1, round(entry.step * steps / trial_steps)), "change": dict(entry.values)}
         for entry in later
     ]
-    return whole | {"train": whole["train"] | {"setting_changes": setting_changes}}
+    return settings | {"train": settings["train"] | {"setting_changes": setting_changes}}

@@ -17,7 +17,7 @@ from models.search_space import Range
 
 
 def labels(hyperparameters: Sequence[Hyperparameter]) -> Mapping[str, Mapping[str, Any]]:
-    """Names of values that are not plain, such as lists of widths: searchers take only plain ones."""
+    """Return the values of choices by label: searchers take only plain values, not lists such as widths."""
     choices = {
         h.name: (*h.space.values, h.default) for h in hyperparameters if not isinstance(h.space, Range)
     }
@@ -25,13 +25,13 @@ def labels(hyperparameters: Sequence[Hyperparameter]) -> Mapping[str, Mapping[st
 
 
 def label_of(value: Any) -> Any:
-    """A value if it is plain, else its JSON."""
+    """Return a value if it is plain, else its JSON."""
     return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
 
 
 def domain(hyperparameter: Hyperparameter) -> Any:
-    """Where a hyperparameter is searched, as Tune has it; upper ends belong to it."""
-    from ray import tune  # Ray reads its environment as it is imported, and `connect` sets it
+    """Return the space of a hyperparameter as a domain of Tune; upper ends are included."""
+    from ray import tune  # Ray reads its environment when imported, and `connect` sets it
 
     space = hyperparameter.space
     if not isinstance(space, Range):
@@ -45,23 +45,23 @@ def domain(hyperparameter: Hyperparameter) -> Any:
 def suggestions(
     hyperparameters: Sequence[Hyperparameter], settings: Sweep, before: Sequence[Values] = ()
 ) -> Sequence[Values]:
-    """The values to try, as far as they are known beforehand; the same for the same seed.
+    """Return the values to try, as far as they are known beforehand; the same for the same seed.
 
     Args:
-        hyperparameters: what is searched.
-        settings: of the sweep.
-        before: the values that an interrupted sweep had suggested; a searcher that learns begins with them.
+        hyperparameters: the searched hyperparameters.
+        settings: settings of the sweep.
+        before: the suggestions of an interrupted sweep; an adaptive searcher begins with them.
     """
     default = {h.name: label_of(h.default) for h in hyperparameters}
     if settings.searcher == "grid":
         axes = [_points(h, settings.grid_points) for h in hyperparameters]
         names = [h.name for h in hyperparameters]
         grid = [dict(zip(names, values, strict=True)) for values in itertools.product(*axes)]
-        first = [default] if default in grid else []  # elsewhere it would take the place of a point
+        first = [default] if default in grid else []  # if not a grid point, it would displace one
         return (first + [point for point in grid if point != default])[: settings.trials]
     if settings.searcher == "optuna":
         return [dict(values) for values in before] or [default]
-    # With pbt, a value that is not in its range cannot be changed a little.
+    # PBT cannot perturb a value outside its range.
     begins_with_default = settings.scheduler != "pbt" or _inside(default, hyperparameters)
     points: list[Values] = [default] if begins_with_default else []
     draws = 0
@@ -76,7 +76,7 @@ def suggestions(
 
 
 def _points(hyperparameter: Hyperparameter, n: int) -> list[Any]:
-    """The points of a grid: every choice, or `n` of a range, evenly spaced in its scale."""
+    """Return the points of a grid: all values of a choice, or `n` of a range, evenly spaced in its scale."""
     space = hyperparameter.space
     if not isinstance(space, Range):
         return [label_of(value) for value in space.values]
@@ -86,7 +86,7 @@ def _points(hyperparameter: Hyperparameter, n: int) -> list[Any]:
 
 
 def plain_values(value: Any) -> Any:
-    """A numpy scalar as a Python number."""
+    """Return a numpy scalar as a Python number."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -97,9 +97,9 @@ def searcher(
     most: int,
     resumed: bool = False,
 ) -> Any:
-    """Where values come from, for at most so many trials at once: a list, or Optuna's Parzen estimators."""
+    """Return the searcher for at most `most` trials at once: a list, or Optuna's Parzen estimators."""
     if settings.scheduler == "pbt":
-        most = 0  # all at once: those that wait for the others count among them
+        most = 0  # no limit: trials that wait for others count too
     if settings.searcher != "optuna":
         from ray.tune.search import BasicVariantGenerator
 
@@ -115,13 +115,13 @@ def searcher(
     if settings.cost:
         goal = {"metric": ["score", "cost"], "mode": ["min", "min"]}
     inside = [dict(point) for point in points if _inside(point, hyperparameters)]
-    # Earlier suggestions are given again and draw nothing: the same seed would draw them once more.
+    # Earlier suggestions are repeated without drawing; the same seed would then draw them again.
     seed = derive(settings.seed, "resumed", len(points)) % 2**32 if resumed else settings.seed
     return OptunaSearch(space, points_to_evaluate=inside, seed=seed, **goal)
 
 
 def _inside(point: Values, hyperparameters: Sequence[Hyperparameter]) -> bool:
-    """Whether values lie where they are searched; the experiment's own need not."""
+    """Return whether values lie in their spaces; the experiment's own settings need not."""
     for h in hyperparameters:
         value = point[h.name]
         if isinstance(h.space, Range):

@@ -1,4 +1,4 @@
-"""A sweep: trials, finalists, and the winner."""
+"""Run a sweep: trials, finalists, and the winner."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ OnProgress = Callable[[TrialLog], None]
 class SweepRequest:
     """A sweep to run."""
 
-    attempt: Store  # its own folder
-    hyperparameters: Sequence[Hyperparameter]  # what is searched
+    attempt: Store  # folder of the stage's attempt
+    hyperparameters: Sequence[Hyperparameter]  # the searched ones
     settings: Sweep
     seed: int  # of the trials' training
-    keep: str  # which weights of a training count, best or last
+    keep: str  # which weights of a training are used, best or last
 
     @property
     def defaults(self) -> Values:
-        """The experiment's own settings."""
+        """The experiment's own values of the searched hyperparameters."""
         return {h.name: h.default for h in self.hyperparameters}
 
 
 def sweep(request: SweepRequest, context: TrialContext, on_progress: OnProgress) -> SweepResult:
-    """Run trials, evaluate the best again, and choose the winner; continues after an interruption.
+    """Run trials, evaluate the best again, and choose the winner; continue after an interruption.
 
     Args:
-        request: what to search.
-        context: what trials share, the metric as it was asked for.
-        on_progress: called now and then with the log.
+        request: the sweep to run.
+        context: settings that trials share; the metric may be `auto`.
+        on_progress: called from time to time with the log.
 
     Raises:
         InputError: the family has no such metric, or a trial does not fit the cluster.
         RunError: no trial has a value.
     """
     ray_cluster.connect()
-    from components.tuning import search  # imports Ray, which then reads its environment
+    from components.tuning import search  # imports Ray, which reads its environment only once
 
     settings, concurrency = request.settings, capacity.concurrency(context, request.settings)
     metric = ray_cluster.call("components.tuning.trial:metric_of", context, cpus=context.threads)
@@ -79,7 +79,7 @@ def sweep(request: SweepRequest, context: TrialContext, on_progress: OnProgress)
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """The files of a running sweep: its state, to continue it, and the result so far, for its page."""
+    """The files of a running sweep: its state, to resume it, and the result so far, for its page."""
 
     attempt: Store
     context: TrialContext
@@ -87,11 +87,11 @@ class SweepFolder:
     on_progress: OnProgress
 
     def before(self) -> SweepState | None:
-        """The state before an interruption."""
+        """Return the state before an interruption, if any."""
         return SweepState.read(self.attempt.read_json(TRIALS)) if self.attempt.exists(TRIALS) else None
 
     def save(self, log: TrialLog) -> None:
-        """Write both files."""
+        """Write the state and the result so far."""
         self.attempt.write_json(TRIALS, log.state().to_json())
         result = self.result(log)
         result.seconds_left = log.left()
@@ -99,7 +99,7 @@ class SweepFolder:
         self.on_progress(log)
 
     def result(self, log: TrialLog) -> SweepResult:
-        """The result so far."""
+        """Return the result so far."""
         state, result = log.state(), self.about.model_copy(deep=True)
         result.settings.trials = log.planned
         result.trials = [self._with_files(trial) for trial in state.trials]
@@ -107,7 +107,7 @@ class SweepFolder:
         return result
 
     def _with_files(self, trial: Trial) -> Trial:
-        """The trial with the file of its newest samples, and how many events its health monitor had."""
+        """Return the trial with the file of its newest samples and the number of its health events."""
         if not trial.uri:
             return trial
         sampling = bool(self.context.model)
@@ -119,10 +119,10 @@ class SweepFolder:
 
 
 def described(request: SweepRequest, context: TrialContext, concurrent: int, because: str) -> SweepResult:
-    """The result of a sweep before its first trial."""
+    """Return the result of a sweep before its first trial."""
     settings = request.settings
     sampling = bool(context.model)
-    cost = "processor seconds an image" if sampling else "seconds of training and judging"
+    cost = "processor seconds per image" if sampling else "seconds of training and evaluation"
     return SweepResult(
         family=context.family,
         kind="sampling" if sampling else "training",
@@ -145,17 +145,17 @@ def described(request: SweepRequest, context: TrialContext, concurrent: int, bec
 
 
 def _rescored(request: SweepRequest, context: TrialContext, log: TrialLog) -> list[Finalist]:
-    """The finalists, the lowest mean first. If all have collapsed, the next best trials are finalists too."""
+    """Return the finalists, the lowest mean first; if all have collapsed, the next best trials as well."""
     settings = request.settings
     parts = f"{request.attempt.root.removeprefix(context.store.root).strip('/')}/finals"
     rescore = Rescoring(context, settings, parts, request.seed, log.side_by_side, log.rescored)
-    # The experiment's own settings, where they are always among the finalists.
-    rival = request.defaults if context.model or settings.objective == "cost" else None
+    # The experiment's own settings, if they are always among the finalists.
+    defaults = request.defaults if context.model or settings.objective == "cost" else None
     trials, scored = log.state().trials, list[Finalist]()
-    while chosen := finalists(trials, settings, rival, scored):
+    while chosen := finalists(trials, settings, defaults, scored):
         results = rescore(chosen)
         scored += results
-        candidates = [finalist for finalist in scored if finalist.values != rival]
+        candidates = [finalist for finalist in scored if finalist.values != defaults]
         failed = all(finalist.mean is None for finalist in results)
         if failed or comparable_finalists(candidates, context.diversity):
             break
@@ -169,7 +169,7 @@ def _draw_conclusions(result: SweepResult) -> None:
     shares = importances(spaces, scores)
     at = "the end of each trial"
     if settings.rungs:
-        at = f"judgement {settings.rungs[0]} of {settings.evaluations}, which all trials reached"
+        at = f"evaluation {settings.rungs[0]} of {settings.evaluations}, which all trials reached"
     result.importance = Importance(n=len(scores), at=at, of=shares) if shares else None
     result.recommendations = recommendations(spaces, scores, shares or {})
     seconds = [trial.overhead for trial in result.trials if trial.overhead is not None]
@@ -177,21 +177,21 @@ def _draw_conclusions(result: SweepResult) -> None:
 
 
 def _prune(store: Store, trials: Sequence[Trial], scored: Sequence[Finalist], policy: str) -> None:
-    """Delete the checkpoints that the policy does not keep; a trial that is asked for again trains again."""
+    """Delete the checkpoints that the policy does not keep; a trial that needs one later trains again."""
     if policy == "all":
         return
     numbers = {finalist.number for finalist in scored}
     finals = {uri for trial in trials if trial.number in numbers for uri in trial.uris}
     finals |= {repeat.uri for finalist in scored for repeat in finalist.repeats if repeat.uri}
-    every = finals.union(*(trial.uris for trial in trials))
-    for uri in every - finals if policy == "finalists" else every:  # twins share one
+    all_uris = finals.union(*(trial.uris for trial in trials))
+    for uri in all_uris - finals if policy == "finalists" else all_uris:  # equal trials share one
         store.delete(f"{uri}/checkpoints")
 
 
 def refuse_changed(before: str, now: str, name: str, run_id: str) -> None:
-    """Raises InputError where the data of a sweep is no longer what it was."""
+    """Raise InputError if the version of a sweep's data has changed."""
     if before != now:
         raise InputError(
             f"sweep {run_id} searched on version {before[:10]} of {name}, and {now[:10]} is prepared now: "
-            f"prepare the former again to go on with it, or start a new sweep"
+            f"prepare the former version to continue the sweep, or start a new one"
         )

@@ -1,9 +1,9 @@
 """Trials of a sweep: train or sample with given values, and report every evaluation.
 
-A trial is a stage of its own (`store/trial/<key>`), addressed by what it depends on: the same values are
-never tried twice, an interrupted trial continues where it stopped, a stopped one can be looked at.
-Evaluations that were made before are read from the store and reported again, so that a sweep which is run
-again takes the same decisions without training anything.
+A trial is a stage of its own (`store/trial/<key>`) whose key is a hash of its inputs: the same values are
+never tried twice, an interrupted trial continues where it stopped, and a stopped one can be inspected.
+Earlier evaluations are read from the store and reported again, so that a repeated sweep makes the same
+decisions without any training.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from components.tuning import space
 
 CURVE, FAILED = "curve.json", "failed.json"
 
-STORED_WITHIN = 120.0  # seconds that a checkpoint may take to get into the store
+STORED_WITHIN = 120.0  # seconds to wait for a checkpoint to be stored
 
-COLLAPSED = 1e6  # added to the score of samples that are not diverse: behind all that are, in their order
+COLLAPSED = 1e6  # added to the score of collapsed samples, so that they rank behind all others
 
 WORST = 1e9  # the score of a trial that failed
 
-ALL = 10**9  # evaluations: to the end
+ALL = 10**9  # evaluations: train to the end
 
 Schedule = Sequence[ScheduleEntry]
 """The values of a trial, the first entry at step 0."""
@@ -58,14 +58,14 @@ OnReport = Callable[[TrialReport], None]
 
 @dataclass(frozen=True)
 class TrialContext:
-    """What all trials of a sweep share; plain values."""
+    """The settings that all trials of a sweep share; plain values."""
 
     run_id: str
-    spec: Spec  # of a trial, but for its settings
-    training: request.TrainRequest  # of a trial, but for the values that it tries
-    model: str = ""  # the trained one, where nothing but sampling is searched
+    spec: Spec  # spec of a trial without its settings
+    training: request.TrainRequest  # request of a trial without its values
+    model: str = ""  # the trained model, if only sampling settings are searched
     metric: str = "auto"
-    diversity: float = 0.5  # less is a collapse
+    diversity: float = 0.5  # minimum; less is a collapse
     judgements: int = 8
     samples: int = 256
     pointers: bool = False  # whether trials continue from each other's checkpoints
@@ -93,7 +93,7 @@ class TrialContext:
 
 
 def training_of(context: TrialContext, schedule: Schedule, seed: int | None = None) -> request.TrainRequest:
-    """The training job of a trial: its schedule of values, and its seed if it has one of its own."""
+    """Return the training request of a trial with its schedule of values and, if given, another seed."""
     first, *later = schedule
     block = space.applied({**context.training.config, "train": context.training.train}, first.values)
     setting_changes = [{"step": entry.step, "change": dict(entry.values)} for entry in later]
@@ -104,7 +104,7 @@ def training_of(context: TrialContext, schedule: Schedule, seed: int | None = No
 
 
 def spec_of(context: TrialContext, training: request.TrainRequest) -> Spec:
-    """What a trial with this training job depends on.
+    """Return the spec of a trial with this training request.
 
     Raises:
         InputError: a value is not accepted, or does not go with the others.
@@ -119,7 +119,7 @@ def spec_of(context: TrialContext, training: request.TrainRequest) -> Spec:
 
 
 def score_of(context: TrialContext, value: float | None, diversity: float | None) -> float:
-    """What trials are compared by, lower is better; samples without diversity rank behind all others."""
+    """Return the score that trials are compared by; lower is better, and collapsed samples rank last."""
     if value is None or not math.isfinite(value):
         return WORST
     collapsed = diversity is not None and diversity < context.diversity
@@ -136,16 +136,16 @@ def trained(
     until: int = ALL,
     seed: int | None = None,
 ) -> Done | None:
-    """Train a trial, or continue it; None if it is not to be trained to its end.
+    """Train a trial or continue it; return None if it stops before its end.
 
     Args:
-        context: of the sweep.
+        context: settings that trials share.
         schedule: the trial's values.
-        on_report: called for each evaluation, including those that were made before.
-        after: the step that it continues from: evaluations up to there are not reported again.
-        donor: the folder of the trial whose checkpoint of that step it continues from.
-        until: evaluations after which to stop for now.
-        seed: of the training; None: the sweep's.
+        on_report: callback for each evaluation, including replayed ones.
+        after: step to continue from: evaluations up to this step are not reported again.
+        donor: folder of the trial with the checkpoint of that step.
+        until: number of evaluations after which to stop for now.
+        seed: seed of the training; None: the sweep's.
 
     Raises:
         InputError: a value is not accepted, or does not go with the others.
@@ -166,25 +166,25 @@ def trained(
         return cache.run(store, spec, body, run_id=context.run_id)
     except Paused:
         return None
-    except Diverged as error:  # which would fail again; a full disk or a store out of reach might not
+    except Diverged as error:  # it would fail again, unlike other errors
         failure = FailedTrial(reason=str(error), uri=replayer.uri)
         store.write_json(f"{spec.uri}/{FAILED}", failure.to_json())
         raise
 
 
 class Paused(Exception):
-    """A trial has been trained as far as it is to be for now."""
+    """Raised when a trial has reached the evaluation to stop at for now."""
 
 
 def read_failure(store: Store, spec: Spec) -> FailedTrial | None:
-    """Why a trial failed earlier, if it did."""
+    """Return the record of an earlier failure of a trial, if there was one."""
     path = f"{spec.uri}/{FAILED}"
     return FailedTrial.read(store.read_json(path)) if store.exists(path) else None
 
 
 @dataclass(frozen=True)
 class TrialTraining:
-    """The body of a trial's stage: trains in the attempt's folder, from its newest checkpoint."""
+    """The body of a trial's stage: train in the attempt's folder, from its newest checkpoint."""
 
     context: TrialContext
     spec: Spec
@@ -194,7 +194,7 @@ class TrialTraining:
     until: int
 
     def __call__(self, attempt: Store, number: int) -> Mapping[str, Any]:
-        """Returns the stage's result; raises Paused if the trial is not at its end."""
+        """Return the stage's result; raise Paused if the trial is not at its end."""
         store = self.replayer.store
         uri = attempt.root.removeprefix(store.root).strip("/")
         if self.donor:
@@ -220,7 +220,7 @@ class TrialTraining:
             complete_curve(attempt)
 
     def _stop_at(self) -> int | None:
-        """The step of the last evaluation to make for now; None: the last step."""
+        """Return the step of the last evaluation to make for now; None: the last step."""
         train = self.training.train
         if self.until >= train["num_snapshots"]:
             return None
@@ -228,13 +228,13 @@ class TrialTraining:
 
 
 def reason(error: Exception) -> str:
-    """Why a trial failed, in a line."""
+    """Return why a trial failed, as one line."""
     first = str(error).splitlines()[0] if str(error) else "no reason given"
     return first if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {first}"
 
 
 def read_curve(attempt: Store) -> list[TrialEvaluation]:
-    """The evaluations of an attempt so far."""
+    """Return the evaluations of an attempt so far."""
     points = attempt.read_json(CURVE) if attempt.exists(CURVE) else []
     return [evaluation for evaluation in map(TrialEvaluation.read, points) if evaluation]
 
@@ -245,13 +245,13 @@ def write_curve(attempt: Store, evaluations: Sequence[TrialEvaluation]) -> None:
 
 
 def complete_curve(attempt: Store) -> None:
-    """Add to the curve the evaluations that only the newest checkpoint has: of workers, or before a kill."""
+    """Add evaluations that only the newest checkpoint has, from workers or before a kill, to the curve."""
     state = checkpoint.newest(attempt)
     if state is None:
         return
     control: Mapping[str, Any] = state["control"]
     evaluations = read_curve(attempt)
-    points = [point for point in control["curve"] if point["step"]]  # the first: before training
+    points = [point for point in control["curve"] if point["step"]]  # step 0 is before training
     added = [
         TrialEvaluation(
             judged=judged,
@@ -266,10 +266,10 @@ def complete_curve(attempt: Store) -> None:
 
 
 def copy_checkpoint(donor: Store, attempt: Store, step: int) -> None:
-    """Begin an attempt with the donor's checkpoint and curve, unless it has begun.
+    """Start an attempt with the donor's checkpoint and curve, unless it has started.
 
-    If that checkpoint no longer exists, the trial is trained from its first step: it is a function of its
-    schedule, so the result is the same.
+    If that checkpoint no longer exists, the trial is trained from its first step, with the same result, since
+    it is a function of its schedule.
     """
     name = checkpoint.name(step)
     if checkpoint.checkpoint_ids(attempt) or not donor.exists(name):
@@ -279,24 +279,24 @@ def copy_checkpoint(donor: Store, attempt: Store, step: int) -> None:
 
 
 class EvaluationReplayer:
-    """Reports each evaluation of a trial once, whether it is made now or was made before."""
+    """Report each evaluation of a trial once, whether it is new or replayed."""
 
     def __init__(self, context: TrialContext, store: Store, on_report: OnReport, after: int):
         self.context, self.store, self.on_report, self.after = context, store, on_report, after
         self.judged, self.uri = 0, ""
 
     def replay(self, uri: str) -> None:
-        """Report the evaluations in an attempt's folder that were not reported."""
+        """Report the evaluations in an attempt's folder that were not reported yet."""
         self.uri = uri
         for evaluation in read_curve(self.store.child(uri)):
             self._report(evaluation)
 
     def add(self, attempt: Store, uri: str, step: int, metrics: Mapping[str, float], name: str) -> None:
-        """Save and report an evaluation that a training reports, once its checkpoint `name` is stored."""
+        """Save and report a new evaluation, once its checkpoint `name` is stored."""
         if "snapshot/kid" not in metrics:
             return
-        until = time.monotonic() + STORED_WITHIN
-        while not attempt.exists(name) and time.monotonic() < until:
+        deadline = time.monotonic() + STORED_WITHIN
+        while not attempt.exists(name) and time.monotonic() < deadline:
             time.sleep(0.05)
         before = [evaluation for evaluation in read_curve(attempt) if evaluation.step < step]
         values = {
@@ -331,7 +331,7 @@ class EvaluationReplayer:
 
 
 def sampled(context: TrialContext, values: Values, on_report: OnReport) -> Done:
-    """Sample the model with changed settings of sampling, and evaluate the images.
+    """Sample the model with changed sampling settings, and evaluate the images.
 
     Raises:
         InputError: a value is not accepted.
@@ -366,32 +366,34 @@ def sampled(context: TrialContext, values: Values, on_report: OnReport) -> Done:
 def sample(
     context: TrialContext, model: str, n: int, seed: int, change: Values | None = None
 ) -> tuple[np.ndarray, float, SnapshotEvaluator]:
-    """The first `n` images of a seed by a stored model, the seconds of work, and what evaluates them."""
+    """Return the first `n` images of a seed from a stored model, the seconds of work, and the evaluator."""
     store, training = context.store, context.training
     changes = {name: (name, value) for name, value in (change or {}).items()}
     folders = training.data, training.captions, "validation"
     generator, inputs = open_model(store, model, *folders, context.device, changes)
     n = inputs.most(n)
     jury = open_jury(store, training.reference, training.extractor, inputs.split, n, inputs.task)
-    clock = time.process_time if context.device == "cpu" else time.perf_counter  # whatever else runs here
+    clock = (
+        time.process_time if context.device == "cpu" else time.perf_counter
+    )  # CPU time is independent of other processes
     samples = sample_for_evaluation(generator, inputs, n, seed, device=context.device, clock=clock)
     return samples.images, samples.seconds, jury
 
 
 def train_of(sweep: Sweep, train: Mapping[str, Any]) -> dict[str, Any]:
-    """The training settings of trials: the experiment's own, with fewer steps and with evaluations.
+    """Return the training settings of trials: the experiment's own, with fewer steps and with evaluations.
 
     Raises:
-        InputError: they do not go together.
+        InputError: settings contradict each other.
     """
     if train["health"] == "treat":
         raise InputError(
-            "trials: train.health=treat changes settings and goes back while a trial trains, so that its "
-            "judgements would not be those of its values; use observe or stop"
+            "trials: train.health=treat changes settings and goes back to earlier steps during training, so "
+            "that evaluations would not be those of a trial's values; use observe or stop"
         )
     if train["setting_changes"]:
         raise InputError(
-            "trials: train.setting_changes are what a population finds; a sweep starts without them"
+            "trials: train.setting_changes are the result of a population; remove them for a sweep"
         )
     steps = sweep.steps or train["steps"]
     if steps % sweep.evaluations:
@@ -415,16 +417,16 @@ def train_of(sweep: Sweep, train: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_metric(family: str, metric: str) -> None:
-    """Raises InputError if a family has no such metric."""
+    """Raise InputError if a family has no such metric."""
     if metric == "mse" and "pairs" not in task_of(family).metrics:
         raise InputError(
-            f"sweep.metric: mse compares images with what they should be, which {family} is not told; "
-            "known for it: auto, frechet_distance, kid"
+            f"sweep.metric: mse needs target images, which {family} does not have; "
+            "use auto, frechet_distance or kid"
         )
 
 
 def metric_of(context: TrialContext) -> str:
-    """The metric that trials are compared by, with nothing left to choose.
+    """Return the metric that trials are compared by, with `auto` resolved.
 
     Raises:
         InputError: the family has no such metric.

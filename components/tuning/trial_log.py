@@ -1,4 +1,4 @@
-"""The log of a sweep: every trial and decision, for its page and to continue it when interrupted."""
+"""The log of a sweep: all trials and decisions, for its page and to resume it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from components.records.trial import (
 )
 from components.tuning.trial import COLLAPSED, WORST
 
-SAVED_EVERY = 2.0  # seconds, at most, between two saved states
+SAVED_EVERY = 2.0  # seconds, at least, between two saved states
 RUNNING, OVER = "running", ("done", "stopped", "failed", "collapsed")
 
 
@@ -28,11 +28,11 @@ class TrialLog:
     """The trials of a sweep by number, from 1, and the decisions about them.
 
     Args:
-        save: called with the log when it has changed, at most every two seconds.
+        save: called with the log after changes, at most every two seconds.
         judgements: evaluations of a trial.
         before: the state of an interrupted sweep.
-        values_of: returns the values that a searcher's plain values stand for.
-        best: whether trials keep their best weights, or the last.
+        values_of: returns the values for a searcher's plain values.
+        best: whether trials keep their best weights rather than the last.
     """
 
     def __init__(
@@ -49,34 +49,34 @@ class TrialLog:
         self.decisions: list[Decision] = []
         self.numbers: dict[str, int] = {}
         self.began, self._saved = time.monotonic(), 0.0
-        self.planned = len(self.suggested)  # trials there will be, which the search knows better
-        self.side_by_side = 1  # how many run at once
-        self.finals = 0, 0  # trainings of finalists that are finished, and all of them
-        self._free: list[float] = []  # since when slots have been free
-        self._since: dict[int, float] = {}  # since when the slot of a trial had been free when it began
+        self.planned = len(self.suggested)  # number of trials to run; the search sets it
+        self.side_by_side = 1  # trials that run at once
+        self.finals = 0, 0  # finished trainings of finalists, and all of them
+        self._free: list[float] = []  # times since which slots have been free
+        self._since: dict[int, float] = {}  # by trial: the time since which its slot had been free
         self._lock = threading.RLock()
 
     def __deepcopy__(self, memo: object) -> TrialLog:
-        """There is one; Tune copies its arguments."""
+        """Return this log: Tune copies its arguments, but there must be only one log."""
         return self
 
     def __getstate__(self) -> Mapping[str, Any]:
-        """Tune also pickles its arguments, and never reads them again."""
+        """Return picklable attributes: Tune pickles its arguments, and never reads them again."""
         return {
             name: value for name, value in vars(self).items() if name not in ("save", "values_of", "_lock")
         }
 
     def rescored(self, finished: int, total: int) -> None:
-        """So many trainings of finalists are finished, of so many."""
+        """Log that `finished` of `total` trainings of finalists are finished."""
         self.finals = finished, total
         self.save(self)
 
     def number(self, trial_id: str) -> int:
-        """A trial's number."""
+        """Return a trial's number."""
         return self.numbers[trial_id]
 
     def add(self, trial_id: str, config: Values) -> int:
-        """Add a trial with these values, unless it begins again after losing its process; its number."""
+        """Add a trial unless it restarts after a lost process; return its number."""
         with self._lock:
             if trial_id in self.numbers:
                 return self.numbers[trial_id]
@@ -88,11 +88,11 @@ class TrialLog:
                 state="waiting",
                 score=WORST,
             )
-            self._changed(at_once=True)  # what was suggested is not to be lost
+            self._changed(at_once=True)  # a suggestion must not be lost
             return number
 
     def start(self, trial_id: str) -> None:
-        """A trial begins, or continues."""
+        """Log that a trial begins or continues."""
         with self._lock:
             trial = self.trials[self.numbers[trial_id]]
             if trial.state not in OVER:
@@ -100,17 +100,17 @@ class TrialLog:
             if trial.offset is None:
                 trial.offset = self.offset
                 self._since[trial.number] = self._free.pop(0) if self._free else 0.0
-            else:  # it has waited meanwhile: what it took besides its work is not known
+            else:  # it has waited in the meantime, so its overhead is unknown
                 self._since.pop(trial.number, None)
             self._changed()
 
     def report(self, trial_id: str, report: TrialReport) -> int:
-        """Add a trial's report; returns its number."""
+        """Add a trial's report; return its number."""
         with self._lock:
             trial = self.trials[self.numbers[trial_id]]
             if trial.state not in OVER:
                 self._apply(trial, report)
-            elif report.failed is None:  # work all the same
+            elif report.failed is None:  # count the work of a stopped trial too
                 trial.seconds = report.seconds
             return trial.number
 
@@ -133,12 +133,12 @@ class TrialLog:
         self._decided(trial.number, judged, "failed", reason)
 
     def _numbered(self, entry: ScheduleEntry) -> ScheduleEntry:
-        """An entry with the number of its donor in place of Tune's id."""
+        """Return an entry with the number of its donor in place of Tune's id."""
         donor = self.numbers.get(str(entry.donor)) if entry.donor is not None else None
         return entry.model_copy(update={"donor": donor})
 
     def end(self, trial_id: str, failed: str | None = None) -> None:
-        """A trial is over."""
+        """Log that a trial is over."""
         with self._lock:
             trial = self.trials[self.numbers[trial_id]]
             if failed and trial.state not in OVER:
@@ -149,11 +149,11 @@ class TrialLog:
             self._free.append(now)
             since = self._since.get(trial.number)
             if since is not None and (overhead := now - since - trial.seconds) > 0:
-                trial.overhead = overhead  # less: its work was done before, and read from the store
+                trial.overhead = overhead  # a negative one: the work was read from the store
             self._changed()
 
     def decide(self, number: int, judged: int, did: str, why: str) -> None:
-        """A trial continues from a rung, or is stopped there: what it reports later does not count."""
+        """Log that a trial continues from a rung, or is stopped there: its later reports do not count."""
         with self._lock:
             trial = self.trials[number]
             if did == "stopped":
@@ -197,11 +197,11 @@ class TrialLog:
 
     @property
     def offset(self) -> float:
-        """Seconds since the sweep began, or continued."""
+        """Seconds since the sweep began or continued."""
         return round(time.monotonic() - self.began, 1)
 
     def state(self) -> SweepState:
-        """All trials with their values, and all decisions."""
+        """Return all trials with their values, and all decisions."""
         with self._lock:
             added = [trial.suggested for trial in self.trials.values()]
             return SweepState(
@@ -211,13 +211,13 @@ class TrialLog:
             )
 
     def counts(self) -> dict[str, int]:
-        """How many trials are in which state."""
+        """Return the number of trials in each state."""
         with self._lock:
             states = [trial.state for trial in self.trials.values()]
         return {state: states.count(state) for state in dict.fromkeys(states)}
 
     def share(self) -> float:
-        """Finished trials: evaluations made over those to be made; trials that are over count as one."""
+        """Return the number of finished trials; a running trial counts by its share of evaluations."""
         with self._lock:
             return sum(
                 1.0 if trial.state in OVER else len(trial.curve) / self.judgements
@@ -225,9 +225,9 @@ class TrialLog:
             )
 
     def left(self) -> float | None:
-        """Seconds that trials and finalists may still take, by what trials took, in this process or before.
+        """Return the estimated seconds that trials and finalists still need, by the time of earlier trials.
 
-        None before the work of one whole trial is done.
+        It is None before the work of one trial is done.
         """
         share = self.share()
         if share < 1:
@@ -245,7 +245,7 @@ class TrialLog:
 
 
 def _with_value(trial: Trial, best: bool, over: bool = False) -> Trial:
-    """A copy with the value of its best or last evaluation and, if it is `over`, whether it had collapsed."""
+    """Return a copy with the value of its best or last evaluation; mark collapsed ones if `over`."""
     points = [point for point in trial.curve if point.value is not None]
     if not points or trial.state == "failed":
         return trial.model_copy()

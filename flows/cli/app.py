@@ -19,7 +19,7 @@ from components.common.errors import InputError, RunError
 from components.common.paths import working
 from flows.signals import stop_on_signals
 
-COMMANDS = {  # group -> command -> what it calls, which is imported with the command only
+COMMANDS = {  # group -> command -> its function, imported only when the command is called
     "Run": {"run": "flows.cli.run:run", "sweep": "flows.cli.run:sweep"},
     "Data": {"data": "flows.cli.data:data"},
     "Models": {"sample": "flows.cli.models:sample", "anomaly": "flows.cli.models:anomaly"},
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except RunError as error:
         code = _complain(str(error), 1)
     except KeyboardInterrupt:
-        code = _complain("interrupted; run the same command again to go on from here", 130)
+        code = _complain("interrupted; run the same command again to continue", 130)
     except BrokenPipeError:
         code = 0
     except OSError as error:
@@ -66,15 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Settings of the tools we build on, unless the user has set them.
+    """Return settings of the tools we build on, for variables that the user has not set.
 
-    Everything stays inside the project.
+    They keep all files inside the project.
     """
     return {
         "PREFECT_HOME": str(working() / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 is too little for a busy machine
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",  # failures are told once, by us
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",  # we print failures once ourselves
         "PREFECT_TASK_RUNNER_THREAD_POOL_MAX_WORKERS": "8",
         "DO_NOT_TRACK": "1",
         "DVC_NO_ANALYTICS": "1",
@@ -83,14 +83,14 @@ def environment() -> dict[str, str]:
 
 
 def call(arguments: Sequence[str]) -> int:
-    """Call the command that the arguments name; returns its exit code.
+    """Call the command that the arguments name; return its exit code.
 
     Raises:
         CycloptsError: an unknown command or option, or a value that is not accepted.
     """
     commands, apps, options = app.parse_commands(list(arguments))
     if commands == ("--help",):
-        app.resolved_commands()  # their summaries are in their docstrings
+        app.resolved_commands()  # imports them: their summaries are in their docstrings
     if not options and apps[-1].default_command is None:
         name = " ".join(("atelier", *commands))
         raise InputError(f"name a command: `{name} --help` lists them")
@@ -98,7 +98,7 @@ def call(arguments: Sequence[str]) -> int:
 
 
 def explained(error: CycloptsError) -> str:
-    """What is wrong with the arguments, in one sentence."""
+    """Return the error in the arguments as one sentence."""
     text, _, _ = str(error).partition(" Available commands: ")
     parts = [part.rstrip(".") for part in re.split(r"(?<=\.)\s+", text.strip())]
     if isinstance(error, UnknownCommandError):
@@ -118,13 +118,13 @@ def _version() -> str:
 
 
 def _default(value: Any) -> str | None:
-    """A default value in the help of its option."""
+    """Return a default value as the help shows it."""
     return None if value is None or value is False or value == () else str(value)
 
 
 def build() -> App:
-    """The application with all commands."""
-    made = App(
+    """Return the application with all commands."""
+    application = App(
         name="atelier",
         help="Train, tune, evaluate and publish generative image models, reproducibly.",
         version=_version,
@@ -138,11 +138,11 @@ def build() -> App:
     for title, commands in COMMANDS.items():
         group = Group.create_ordered(title)
         for name, function in commands.items():
-            made.command(function, name=name, group=group, sort_key=len(list(made)))
-    made.register_install_completion_command(
+            application.command(function, name=name, group=group, sort_key=len(list(application)))
+    application.register_install_completion_command(
         help="Install completion of commands and options for your shell."
     )
-    return made
+    return application
 
 
 app = build()

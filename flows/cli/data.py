@@ -78,7 +78,7 @@ def add(
         background: colour behind transparent pixels
         captions: a file of captions
         max_skipped: unreadable files to tolerate (default: 1 % of them, at least 10)
-        replace: replace a set of that name that has another source
+        replace: replace a data set of that name from another source
     """
     from components.data.sources import prepare
     from components.data.versioning import dvc
@@ -90,7 +90,7 @@ def add(
 
 
 def show_prepared(card: Any, version: str) -> None:
-    """Print what a prepared data set holds, and which files were left out."""
+    """Print the contents of a prepared data set, and the files that were skipped."""
     counts = ", ".join(f"{n:,} {split}" for split, n in card.counts.items())
     classes = f", {card.num_classes} classes" if card.labels else ", unlabelled"
     print(
@@ -103,7 +103,7 @@ def show_prepared(card: Any, version: str) -> None:
 
 @data.command
 def status(*, as_json: AsJSON = False) -> None:
-    """Show which versions are here, pinned and in the remote."""
+    """Show which versions are prepared, pinned and in the remote."""
     from components.data.versioning import dvc
 
     print_rows(dvc.status(home()), as_json)
@@ -152,7 +152,7 @@ def pull(*names: str, remote: Annotated[str | None, Parameter(metavar="NAME")] =
 
 @data.command
 def remote(url: str, /, *, name: str = "storage") -> None:
-    """Set the DVC remote, where `push` and `pull` go.
+    """Set the DVC remote of `push` and `pull`.
 
     Args:
         url: a folder or s3://...

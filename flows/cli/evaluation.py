@@ -42,7 +42,7 @@ def evaluate(
     """
     from flows import evaluate, views
 
-    judged = evaluate.evaluate(
+    evaluation = evaluate.evaluate(
         folder,
         data,
         open_named_store(store),
@@ -53,9 +53,9 @@ def evaluate(
         say=say,
     )
     if as_json:
-        print(json.dumps(judged.to_json()))
+        print(json.dumps(evaluation.to_json()))
     else:
-        views.show_judged(judged)
+        views.show_judged(evaluation)
 
 
 @extractor.command
@@ -77,7 +77,7 @@ def status(data: str, /, *, as_json: AsJSON = False, store: StoreURL = STORE) ->
 def retrain(
     data: str, /, *, changes: Settings = (), as_json: AsJSON = False, store: StoreURL = STORE
 ) -> None:
-    """Train the extractor of a data set again and pin it; older metrics no longer compare.
+    """Retrain the extractor of a data set and pin it; older metrics no longer compare.
 
     Args:
         data: a data set
@@ -89,7 +89,7 @@ def retrain(
         print(json.dumps(pin))
     elif pin["changed"]:
         print(
-            f"extractor {pin['hash'][:8]} is pinned as number {pin['number']}; older numbers do not compare"
+            f"extractor {pin['hash'][:8]} is pinned as number {pin['number']}; older metrics do not compare"
         )
     else:
-        print(f"nothing to do: data and code give the extractor that is pinned, {pin['hash'][:8]}")
+        print(f"nothing to do: the pinned extractor, {pin['hash'][:8]}, is that of the current data and code")

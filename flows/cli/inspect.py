@@ -24,7 +24,7 @@ from flows.cli.shared import (
 if TYPE_CHECKING:
     from components.records.sweep import SearchedHyperparameter
 
-report = App(name="report", help="Build the pages again, serve them, or copy them.")
+report = App(name="report", help="Rebuild, serve or copy the pages.")
 
 
 def families(
@@ -53,10 +53,10 @@ def families(
 
 
 def list_hyperparameters(family: str, as_json: bool) -> None:
-    """`atelier families --hyperparameters`."""
+    """Print the hyperparameters of a family, for `atelier families --hyperparameters`."""
     from components.tuning.space import hyperparameters
 
-    rows = [each.described() for each in hyperparameters(family).values()]
+    rows = [hyperparameter.described() for hyperparameter in hyperparameters(family).values()]
     if as_json:
         print(json.dumps([row.to_json() for row in rows]))
         return
@@ -69,7 +69,7 @@ def list_hyperparameters(family: str, as_json: bool) -> None:
                 _values(r),
                 r.scale,
                 "sampling" if r.sampling else "training",
-                _where(*r.active_if) if r.active_if else None,
+                _condition(*r.active_if) if r.active_if else None,
                 r.source,
             )
             for r in rows
@@ -77,18 +77,18 @@ def list_hyperparameters(family: str, as_json: bool) -> None:
     )
 
 
-def _where(name: str, *values: Any) -> str:
-    """What another setting must be."""
+def _condition(name: str, *values: Any) -> str:
+    """Return the condition that another setting must meet, as text."""
     return f"{name}={' or '.join(map(_value, values))}"
 
 
 def _value(value: Any) -> str:
-    """As in a config file, but shorter."""
+    """Return a value as in a config file, but shorter."""
     return f"{value:g}" if isinstance(value, float) else json.dumps(value).replace('"', "")
 
 
 def _values(row: SearchedHyperparameter) -> str:
-    """The ends of a range, or the values of a choice."""
+    """Return the ends of a range, or the values of a choice, as text."""
     if row.kind == "range":
         return f"{row.low:g} to {row.high:g}"
     return " | ".join(map(_value, row.values or []))
@@ -96,12 +96,12 @@ def _values(row: SearchedHyperparameter) -> str:
 
 def runs(*, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
     """List the runs in the store, newest first."""
-    from components.records.run import RunHead, RunManifest  # brings pydantic
+    from components.records.run import RunHead, RunManifest  # imports pydantic
 
     opened = open_named_store(store)
     if as_json:
-        every = (read_record(opened, run_id, RunManifest) for run_id in reversed(opened.list("runs")))
-        print(json.dumps([run.to_json() for run in every if run]))
+        manifests = (read_record(opened, run_id, RunManifest) for run_id in reversed(opened.list("runs")))
+        print(json.dumps([run.to_json() for run in manifests if run]))
         return
     heads = (read_record(opened, run_id, RunHead) for run_id in reversed(opened.list("runs")))
     print_table(
@@ -135,7 +135,7 @@ def explain(run: str, /, *, store: StoreURL = STORE) -> None:
 
 @report.command(name="build")
 def build_report(*, run: str | None = None, store: StoreURL = STORE) -> None:
-    """Build the pages again.
+    """Rebuild the pages.
 
     Args:
         run: build only this run's page, and the index
@@ -176,7 +176,7 @@ def pull_report(
 
 
 def doctor(*, thorough: bool = False, as_json: AsJSON = False, store: StoreURL = STORE) -> int:
-    """Check everything that Atelier needs, with advice on what is missing.
+    """Check everything that Atelier needs, and advise on missing parts.
 
     Args:
         thorough: also start a local Ray cluster

@@ -22,17 +22,17 @@ from flows.cli.shared import (
     print_table,
 )
 
-LISTED = 20  # images that `anomaly` prints at least, flagged or not
+LISTED = 20  # images that `anomaly` lists at least, flagged or not
 
 
 @Parameter(name="*", group=Group.create_ordered("Sampling"))
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to sample; what is not given is as the model has it.
+    """Settings of sampling; those not given are the model's own.
 
     Attributes:
         label: a class, by name or number
-        prompt: a caption; repeatable, prompts take turns
+        prompt: a caption; repeatable, samples use the prompts in turn
         steps: steps of the sampler
         guidance_scale: guidance towards class or caption; 1: none
         sampler: a sampler of the model's family
@@ -102,12 +102,14 @@ def sample(
 def sample_mixture(
     request: Request, model: Path, output: Path, data: str, store: str, *, n: int, seed: int
 ) -> Any:
-    """Images (N, C, H, W) decoded from a mixture's codes, for `atelier sample --prior mixture`."""
+    """Return images (N, C, H, W) decoded from a mixture's codes, for `atelier sample --prior mixture`."""
     from components.analysis import mixture_prior
 
     for name, value in vars(request).items():
         if name != "label" and value not in (None, ()):
-            raise InputError(f"--{name} does not go with --prior mixture, which draws codes and decodes them")
+            raise InputError(
+                f"--{name} does not go with --prior mixture, which samples codes and decodes them"
+            )
     opened = open_named_store(store)
     return mixture_prior.sample_to_file(model, output, opened, data, n=n, seed=seed, label=request.label)
 
@@ -158,7 +160,7 @@ def show_scored(scored: list[Any], threshold: float, quantile: float) -> None:
     rows = [(displayed(image.file), f"{image.score:.5f}", "yes" if image.flagged else "") for image in listed]
     print_table(("image", "score", "flagged"), rows)
     if len(listed) < len(scored):
-        print(f"and {len(scored) - len(listed)} with lower scores; -o FILE.csv and --json have all")
+        print(f"and {len(scored) - len(listed)} with lower scores; -o FILE.csv and --json list all")
     print(
         f"{flagged} of {len(scored)} images are above {threshold:.5f}, the {quantile:g} quantile of "
         f"the {reconstruction_error.MEASURE} of validation images"
@@ -166,7 +168,7 @@ def show_scored(scored: list[Any], threshold: float, quantile: float) -> None:
 
 
 def scoring_model(run: str, family: str | None, store: str) -> Path:
-    """The folder of the model that scores: of the family, or the first of the run that can."""
+    """Return the folder of the family's model, or of the run's first model that can score images."""
     from components.analysis.anomaly_scores import why_not
     from components.records.model import ModelConfig
 
@@ -178,4 +180,4 @@ def scoring_model(run: str, family: str | None, store: str) -> Path:
         config = ModelConfig.read(opened.read_json(f"{folder}/config.json"))
         if config and not why_not(config):
             return Path(opened.local_copy(folder))
-    raise InputError(f"run {manifest.run_id} has no model that encodes images, and none to score them with")
+    raise InputError(f"run {manifest.run_id} has no model that encodes images, which the scores need")

@@ -26,7 +26,7 @@ from flows.cli.shared import (
 if TYPE_CHECKING:
     from components.config.experiment import Experiment
 
-FINISHED = ("done", "partial")  # the status of runs that cannot be continued
+FINISHED = ("done", "partial")  # statuses of runs that cannot be continued
 
 
 def run(
@@ -45,16 +45,16 @@ def run(
 
     Args:
         config: a YAML file (default: the quick start)
-        only: run only this family and what it builds on; repeatable
+        only: run only this family and the families it builds on; repeatable
         plan: show what would run and what is cached, without touching anything
         explain: explain why each stage runs or not
-        smoke: run a few steps of everything, to see whether it works at all
+        smoke: run a few steps of everything, to check that it works
     """
     from flows import setup
 
     experiment = setup.experiment(config_path(config), changes, only, smoke=smoke)
     if experiment.sweep:
-        raise InputError(f"{config} describes a sweep: atelier sweep {config}")
+        raise InputError(f"{config} describes a sweep; use `atelier sweep {config}`")
     if plan:
         from flows import views
 
@@ -88,7 +88,7 @@ def sweep(
     Args:
         config: a YAML file with a section sweep
         resume: continue the newest interrupted sweep of this config, in its run
-        resume_run: continue an interrupted sweep by its run id, or the `latest`, with its own settings
+        resume_run: continue an interrupted sweep by its run id or `latest`, with its own settings
         plan: show what would be searched, without touching anything
         explain: explain why each stage runs or not
     """
@@ -111,29 +111,31 @@ def sweep(
 def _swept(
     config: Path | None, resume: bool, resume_run: str | None, changes: Sequence[str], store: str | None
 ) -> tuple[Experiment, str | None]:
-    """The experiment to sweep, and the id of the run that it continues, if any."""
+    """Return the experiment to sweep, and the id of the run that it continues, if any."""
     from flows import sweep_setup
 
     if config and resume_run:
         raise InputError(f"{config} and --resume-run {resume_run}: name a config or a run")
     if resume_run:
         if changes:
-            raise InputError("--resume-run continues with the settings of that sweep; --set is for a config")
+            raise InputError(
+                "--resume-run continues with the settings of that sweep; --set is for a config only"
+            )
         opened = open_named_store(store or STORE)
         record = find_run(opened, resume_run, kind="sweep")
         return sweep_setup.interrupted(opened, record), record.run_id
     if config is None:
         raise InputError("name a config to sweep, or --resume-run ID to continue an interrupted sweep")
-    where = [f"store.url={store}"] if store else []
-    experiment = sweep_setup.from_file(config_path(config), [*changes, *where])
+    store_change = [f"store.url={store}"] if store else []
+    experiment = sweep_setup.from_file(config_path(config), [*changes, *store_change])
     return experiment, newest_interrupted(experiment, config) if resume else None
 
 
 def newest_interrupted(experiment: Experiment, config: Path) -> str:
-    """The id of the newest interrupted run of this sweep.
+    """Return the id of the newest interrupted run of this sweep.
 
     Raises:
-        InputError: there is none, or its data is no longer what it was.
+        InputError: there is none, or the version of its data has changed.
     """
     from components.records.run import RunHead
     from flows import sweep_setup
@@ -150,7 +152,7 @@ def newest_interrupted(experiment: Experiment, config: Path) -> str:
 
 
 def _command_line() -> str:
-    """The command as it was typed, without folders of this machine and without credentials."""
+    """Return the command as typed, without parent folders and credentials."""
     from flows.record import public
 
     return " ".join(["atelier", *(public(argument) for argument in sys.argv[1:])])

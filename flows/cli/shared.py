@@ -1,4 +1,4 @@
-"""What several commands share: options, the store, run ids, tables."""
+"""Shared by several commands: options, the store, run ids, tables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ StoreURL = Annotated[str, Parameter("--store", metavar="URL", help="the store: a
 
 
 def model_folder(run: str, family: str | None, url: str) -> tuple[Path, RunManifest | None]:
-    """The folder of an exported model, and its run; `run` may be such a folder.
+    """Return the folder of an exported model, and its run; `run` may be such a folder, which has no run.
 
     Raises:
         InputError: the run has no model of the family.
@@ -48,22 +48,22 @@ def model_folder(run: str, family: str | None, url: str) -> tuple[Path, RunManif
 
 
 def is_model(folder: str) -> bool:
-    """Whether a folder holds an exported model."""
+    """Return whether a folder holds an exported model."""
     return (Path(folder) / "model.safetensors").exists()
 
 
 def say(text: str) -> None:
-    """Print progress, on standard error."""
+    """Print a progress message on standard error."""
     print(text, file=sys.stderr)
 
 
 def open_named_store(url: str) -> Store:
-    """The store that `--store` names."""
+    """Return the store that `--store` names."""
     return open_store(url, home())
 
 
 def read_record(store: Store, run_id: str, kind: type[Head]) -> Head | None:
-    """The run.json of a run, or the part of it that is needed; None if it cannot be read."""
+    """Return run.json of a run as a record of class `kind`; None if it cannot be read."""
     try:
         return kind.read(store.read_json(f"runs/{run_id}/run.json"))
     except (FileNotFoundError, ValueError):
@@ -71,15 +71,15 @@ def read_record(store: Store, run_id: str, kind: type[Head]) -> Head | None:
 
 
 def status_of(run: RunHead) -> str:
-    """A run's status; `lost` if it is recorded as running but has stopped updating its record."""
+    """Return a run's status; `lost` if it is recorded as running but has stopped updating its record."""
     if run.status != "running" or run.heartbeat is None:
         return run.status
     return "lost" if datetime.now(UTC) - datetime.fromisoformat(run.heartbeat) > LOST else run.status
 
 
 def find_run(store: Store, run_id: str, kind: str | None = None) -> RunManifest:
-    """The record of a run; `latest` is the newest, or the newest of a kind: run or sweep."""
-    from components.records.run import RunHead, RunManifest  # brings pydantic
+    """Return the record of a run; `latest` is the newest, or the newest of a kind: run or sweep."""
+    from components.records.run import RunHead, RunManifest  # imports pydantic
 
     run_ids = store.list("runs")
     if run_id == LATEST and run_ids:
@@ -103,7 +103,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool = False) -> None
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print plain columns, which other programs can read too."""
+    """Print plain columns, which other programs can read."""
     cells = [[str(cell) if cell is not None else "-" for cell in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     for row in cells:

@@ -63,11 +63,11 @@ def test_each_diagnosis_is_said_once_and_counted(training: tuple[run.Run, Spec, 
     attempt.write_json("health/event-1-0001200.json", FOUND)
     attempt.write_text("health/event-1-0001300.json", '{"step"')  # torn
     attempt.write_json("health/watch.json", {})
-    made._listen(spec, attempt, heard)
-    made._listen(spec, attempt, heard)
+    made._report_diagnoses(spec, attempt, heard)
+    made._report_diagnoses(spec, attempt, heard)
     assert len(said(made)) == 1 and SAID in said(made)[0]
     attempt.write_json("health/event-1-0001300.json", FOUND | {"step": 1300})
-    made._listen(spec, attempt, heard)
+    made._report_diagnoses(spec, attempt, heard)
     assert len(said(made)) == 2 and "step 1300" in said(made)[1]
     assert made.store.read_json("runs/r/run.json")["stages"][0]["events"] == 2
 

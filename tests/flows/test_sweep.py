@@ -77,7 +77,7 @@ def test_a_population_is_replayed_as_a_schedule(sweeps: Sweeps) -> None:
     result = sweeps.sweep(scheduler="pbt", seed=POPULATION, **changes)
     swept = result["sweep"]
     exploits = [d for d in swept["decisions"] if d["did"] == "exploited"]
-    assert exploits and all("goes on from trial" in d["why"] for d in exploits)
+    assert exploits and all("continues from trial" in d["why"] for d in exploits)
     schedules = [t["schedule"] for t in swept["trials"] if t["schedule"]]
     assert schedules and all(entry["step"] in (0, 2, 4, 6) for s in schedules for entry in s)
     numbers = {t["number"] for t in swept["trials"]}

@@ -30,11 +30,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("sweep.search={lr: {low: 2, high: 1}}", "the range is empty"),
         ("sweep.search={lr: []}", "the list is empty"),
         ("sweep.metric=reconstruction_fid", "is not accepted"),
-        ("sweep.metric=mse", "mse compares images with what they should be, which dcgan is not told"),
+        ("sweep.metric=mse", "mse needs target images, which dcgan does not have"),
         ("sweep.family=vae", "name the family to search, one of: dcgan"),
         (
             "sweep.search={train.steps: [8, 16]}",
-            "train.steps cannot be searched: all trials have it in common",
+            "train.steps cannot be searched: all trials share it",
         ),
         ("sweep.steps=10", "steps=10 cannot be cut into evaluations=4 equal parts"),
         ("train.health=treat", "trials: train.health=treat changes settings"),
@@ -42,7 +42,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (
             "sweep={search: {lr: , beta1: [0.0, 0.5]}, searcher: grid, grid_points: 9, evaluations: 4, "
             "grace_period: 1}",
-            "the grid has 18 points, of which sweep.trials=16 would leave some out",
+            "the grid has 18 points, more than sweep.trials=16",
         ),
         (
             "sweep={search: {train.ema_rampup_ratio: }, scheduler: pbt}",
@@ -77,7 +77,7 @@ def test_settings_of_sampling_are_searched_without_a_population(home: Path, tmp_
     config = Sweeps(tmp_path / "store").config()
     for scheduler in ("asha", "pbt"):
         with pytest.raises(
-            errors.InputError, match="guidance_scale is of sampling: search it with scheduler: none"
+            errors.InputError, match="guidance_scale is a sampling setting: search it with scheduler: none"
         ):
             sweep_setup.from_file(config, [*changes, f"sweep.scheduler={scheduler}"])
     settings = sweep_setup.from_file(config, changes).sweep
@@ -102,5 +102,5 @@ def test_a_sweep_whose_data_changed_is_not_resumed(home: Path, tmp_path: Path) -
     with pytest.raises(errors.InputError, match="leaves out publish.url.*: atelier sweep x.yaml"):
         private = {"withheld": ["publish.url"], "command": "atelier sweep x.yaml"}
         sweep_setup.interrupted(Store(str(sweeps.store)), record.model_copy(update=private))
-    with pytest.raises(errors.InputError, match="run x is no sweep"):
+    with pytest.raises(errors.InputError, match="run x is not a sweep"):
         sweep_setup.interrupted(Store(str(sweeps.store)), RunManifest(run_id="x"))

@@ -43,7 +43,7 @@ def with_held_out(
 @pytest.mark.parametrize(("families", "held_out", "sentence"), [
     (["autoencoder"], ["c"], r"evaluate.held_out_classes: data set x has no class 'c'; known: a, b$"),
     (["autoencoder"], 3, r"evaluate.held_out_classes: data set x has no class '3'; known: a, b$"),
-    (["gan"], "all", "evaluate.held_out_classes is for families that encode images; none of gan does"),
+    (["gan"], "all", "evaluate.held_out_classes needs a family that encodes images; none of gan does"),
 ])  # fmt: skip
 def test_held_out_classes_that_cannot_be_are_refused(
     store: Store, families: list[str], held_out: Any, sentence: str
@@ -54,7 +54,7 @@ def test_held_out_classes_that_cannot_be_are_refused(
 
 def test_without_classes_nothing_can_be_left_out(store: Store) -> None:
     card = CARD.model_copy(update={"labels": None})
-    with pytest.raises(InputError, match="leaves out a class, and data set x has 0"):
+    with pytest.raises(InputError, match="needs at least two classes, but data set x has 0"):
         check(with_held_out(store, {"autoencoder": {}}, card, held_out_classes="all"), store)
 
 

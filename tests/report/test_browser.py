@@ -329,7 +329,8 @@ def test_a_reader_of_a_sweep(browser, store):
     assert seen["cleared"] == "16 true" and seen["hot"] == "1"
     assert seen["best"].startswith("trial ") and " done: Fréchet distance 1." in seen["best"]
     assert (
-        seen["read"].startswith("after 14 s: trial ") and "|judgement 1 (step 100): 15 trials" in seen["read"]
+        seen["read"].startswith("after 14 s: trial ")
+        and "|evaluation 1 (step 100): 15 trials" in seen["read"]
     )
     assert seen["wide"] == "false"
 

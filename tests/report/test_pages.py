@@ -160,7 +160,7 @@ def test_incomparable_numbers_are_grey_and_never_lead(store, runs):
 
 def test_half_finished_run_shows_what_there_is(store, runs):
     html = page(store, build_run(store, runs["running"]))
-    assert "Still running: 0 of 4 families judged so far." in html.text
+    assert "Still running: 0 of 4 families evaluated so far." in html.text
     by_name = {family["name"]: family for family in html.data["families"]}
     assert (
         by_name["dcgan"]["curves"]["step"][-1] < 750
@@ -214,7 +214,9 @@ def test_long_curves_are_thinned_to_means():
 
 def test_empty_manifest_makes_a_page(store):
     store.write_json("runs/r1/run.json", {"run_id": "r1", "status": "interrupted"})
-    assert "The run was interrupted with 0 of 0 families judged." in page(store, build_run(store, "r1")).text
+    assert (
+        "The run was interrupted with 0 of 0 families evaluated." in page(store, build_run(store, "r1")).text
+    )
 
 
 @pytest.mark.parametrize("name", ["nothing", "../other", "/etc", "a\nb"])
@@ -456,7 +458,7 @@ def test_checkpoints_judged_differently_say_so():
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        (None, "nothing: the last is kept"),
+        (None, "none: the last is kept"),
         (
             Selection(metric="kid", split="validation", n=500),
             "lowest KID on 500 images of the validation split",
@@ -481,7 +483,7 @@ def test_a_family_evaluated_since_the_record_was_written_is_shown(store):
     entry = fixture.stage("evaluate", "vae", "ran", 1.0, 2.0, uri="store/evaluate/e0")
     fixture.write_run(store, fixture.manifest("r9", "running", [entry], []))
     html = page(store, build_run(store, "r9"))
-    assert "1 of 4 families judged so far. Generating: vae" in html.text
+    assert "1 of 4 families evaluated so far. Generating: vae" in html.text
 
 
 def test_the_worst_class_is_marked():
@@ -513,7 +515,7 @@ def test_neighbours_are_beside_the_page(store, runs):
     assert near["dcgan"]["memorised"] and near["dcgan"]["closest"] == 2.4
     assert len(near["dcgan"]["distances"]) == near["dcgan"]["count"] == 100
     assert near["vae"]["share"].replace("\u00a0", " ") == (
-        "1.5 % (1.1 to 2.0 %) of 1,000 samples memorised; of held-out real images 1.0 % come as close"
+        "1.5 % (1.1 to 2.0 %) of 1,000 samples memorised; 1.0 % of held-out real images come as close"
     )
     assert len({near[name]["nearest"] for name in ("vae", "dcgan", "diffusion")}) == 3
 

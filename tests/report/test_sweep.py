@@ -49,13 +49,13 @@ def test_it_is_told_in_sentences(store, swept):
     _, html = built(store, swept, against=sweeps.confirmation())
     won = swept.winner.number
     assert (
-        "16 trials: 2 judged to the end, 12 stopped early, 1 collapsed and 1 failed. "
+        "16 trials: 2 evaluated to the end, 12 stopped early, 1 collapsed and 1 failed. "
         f"Trial {won} won: lowest mean over 2 seeds. Against the default: no significant gain." in html.text
     )
     assert "2 trials side by side: 2 cores, 1 thread a trial." in html.text
-    assert "a trial took 2.1\u00a0s in the mean, 4.0\u00a0s at most" in html.text
+    assert "a trial took 2.1\u00a0s on average, 4.0\u00a0s at most" in html.text
     assert "Fréchet distance of 256 images against the validation split; real images 0.4" in html.text
-    assert "ASHA, after judgement 2 and 4: the best 1 in 2 go on" in html.text
+    assert "ASHA, after evaluation 2 and 4: the best 1 in 2 continue" in html.text
     assert "Difference −0.107 (−0.310 to +0.0900)" in html.text and "1,000 images, test split" in html.text
 
 
@@ -106,10 +106,7 @@ def test_what_matters_comes_first_with_what_is_recommended(store):
     swept = sweeps.swept(60)
     _, html = built(store, swept)
     assert html.text.index("What matters") < html.text.index("Finalists") < html.text.index("Trials")
-    assert (
-        "how much of the ranking of 59 trials, as they stood at the first rung, it explains alone"
-        in html.text
-    )
+    assert "the share of the ranking of 59 trials, at the first rung, that it explains alone" in html.text
     (lr, loss) = swept.recommendations
     assert lr.says in html.text and loss.says in html.text and "Radford et al. 2016" in html.text
     first, second = sweep_tables.findings(swept)
@@ -150,7 +147,7 @@ def test_while_it_runs_the_page_shows_what_is_there(store):
     _, html = built(store, swept, state="running")
     assert "5 of 16 trials so far" in html.text and "1 running" in html.text
     assert "is best so far: Fréchet distance" in html.text
-    assert "The best trials are judged again when all have ended." in html.text
+    assert "The best trials are evaluated again when all have ended." in html.text
     assert "What matters" not in html.text and len(rows_of(html)) == 5
 
 

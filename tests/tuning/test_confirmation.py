@@ -27,8 +27,8 @@ def test_a_gain_is_one_where_chance_does_not_explain_it() -> None:
     assert found.says == "better" and found.difference.value == pytest.approx(-1.0)
     assert duel("kid", pairs(-1.0, 1.1, -0.3)).says == "no significant gain"
     assert duel("kid", pairs(1.0, 1.1, 0.9)).says == "worse"
-    assert duel("kid", pairs(0.0, 0.0)).says == "the winner is what the config has"
-    assert duel("kid", pairs(-1.0)).says == "one seed says nothing of chance"
+    assert duel("kid", pairs(0.0, 0.0)).says == "the winner has the config's own settings"
+    assert duel("kid", pairs(-1.0)).says == "one seed gives no interval"
     assert found.seeds == [0, 1, 2] and found.n == 100
 
 
@@ -42,5 +42,5 @@ def test_a_winner_that_fails_on_fresh_seeds_is_told() -> None:
     found = compared(judged | {("winner", 1): "loss is nan"})
     assert found.seeds == [0] and found.says == "the winner failed on 1 of 2 seeds"
     assert found.failed == [SideFailure(side="winner", seed=1, reason="loss is nan")]
-    with pytest.raises(RunError, match="trained to the end together on no seed: loss is nan"):
+    with pytest.raises(RunError, match="did not both complete training on any seed: loss is nan"):
         compared(judged | {("winner", 1): "loss is nan", ("default", 0): "loss is nan"})

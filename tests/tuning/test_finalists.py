@@ -47,7 +47,7 @@ def test_collapsed_and_failed_trials_are_no_finalists() -> None:
     assert numbers(finalists(found, sweep(finalists=3))) == [1]
     lost = [Trial(number=1, state="failed", reason="it became nan.")]
     with pytest.raises(
-        RunError, match="no trial of the sweep came to a value; the first said: it became nan"
+        RunError, match="no trial of the sweep yielded a value; the first reason: it became nan"
     ):
         finalists(lost, sweep())
 

@@ -137,7 +137,7 @@ def test_a_recommendation_within_the_best_and_one_outside():
     ]
     assert far.verdict == "outside"
     assert beta.verdict == "undecided" and beta.says.startswith("0.5 by default; best ")
-    assert beta.says.endswith("on this data, no more depends on it than chance would show")
+    assert beta.says.endswith("on this data, its importance is within chance")
     assert loss.verdict == "undecided" and sum(share.best for share in loss.shares) == 10
 
 
@@ -159,9 +159,13 @@ def test_one_hyperparameter_alone_is_judged_without_importance():
 @pytest.mark.parametrize(
     ("spaces", "trials", "says"),
     [
-        ([LR], [], "2e-4 recommended; no trial has been judged yet"),
-        ([LOSS], [], "hinge by default; no trial has been judged yet"),
-        ([LR], [({"lr": 1e-3}, 1.0)], "2e-4 recommended; best 1e-3 on this data, too few trials to tell"),
+        ([LR], [], "2e-4 recommended; no trial has been evaluated yet"),
+        ([LOSS], [], "hinge by default; no trial has been evaluated yet"),
+        (
+            [LR],
+            [({"lr": 1e-3}, 1.0)],
+            "2e-4 recommended; best 1e-3 on this data, too few trials for a conclusion",
+        ),
         ([SearchedHyperparameter(name="x", low=0, high=1)], [({"x": 0.3}, 1.0)], None),
     ],
 )
@@ -174,7 +178,7 @@ def test_what_cannot_be_said_is_not(spaces, trials, says):
 def test_a_recommendation_that_was_not_searched():
     trials = [({"lr": v["lr"]}, s) for v, s in drawn(40, by_lr)]
     (lr,) = recommendations([LR.model_copy(update={"recommended": 0.1})], trials)
-    assert lr.verdict == "undecided" and lr.says.endswith("it was not among what was searched")
+    assert lr.verdict == "undecided" and lr.says.endswith("it was not among the searched values")
 
 
 @pytest.mark.parametrize(

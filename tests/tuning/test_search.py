@@ -158,8 +158,8 @@ def test_a_trial_that_lost_its_process_is_the_same_trial() -> None:
 
 def test_every_decision_says_why() -> None:
     _, whys = played(random.Random(0), together=2)
-    assert (4, 2, "stopped", "9 is not among the best 1/2 of 4 so far at judgement 2") in whys
-    assert (1, 2, "went on", "5 is among the first at judgement 2") in whys
+    assert (4, 2, "stopped", "9 is not among the best 1/2 of 4 so far at evaluation 2") in whys
+    assert (1, 2, "went on", "5 is among the first at evaluation 2") in whys
 
 
 # Populations

@@ -280,7 +280,7 @@ def test_what_another_setting_turns_on_can_be_searched_with_it() -> None:
         "timestep_mean"
     }
     with pytest.raises(
-        InputError, match="guidance_scale has no effect: it is for condition=auto or class or text"
+        InputError, match="guidance_scale has no effect: it needs condition=auto or class or text"
     ):
         resolve("diffusion", {"guidance_scale": None}, {"condition": "none"})
 
@@ -319,7 +319,7 @@ MISTAKES: list[tuple[str, Mapping[str, Any], list[str]]] = [
     ("dcgan", {}, ["search must name", "lr"]),
     ("dcgan", {"learning_rate": None}, ["search.learning_rate", "dcgan has no such", "lr, ", "train.batch"]),
     ("dcgan", {"train.workers": [1, 2]}, ["search.train.workers", "no such hyperparameter"]),
-    ("dcgan", {"beta2": None}, ["search.beta2", "no range beside it", "list of values"]),
+    ("dcgan", {"beta2": None}, ["search.beta2", "no range is declared", "list of values"]),
     ("dcgan", {"lr": {"low": 1e-3, "high": 1e-4}}, ["search.lr", "empty", "low=0.001", "high=0.0001"]),
     ("dcgan", {"lr": {"low": 1e-3, "high": 1e-3}}, ["search.lr", "empty"]),
     ("dcgan", {"lr": {"low": 0, "high": 1}}, ["search.lr", "log scale", "above 0"]),

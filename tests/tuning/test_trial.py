@@ -222,5 +222,5 @@ def test_what_went_wrong_with_a_finalist_is_told_and_not_kept(
 
 def test_a_metric_that_the_family_does_not_have_is_refused(context: TrialContext) -> None:
     assert trial.metric_of(replace(context, metric="auto")) == "kid"  # too few samples for a Frechet distance
-    with pytest.raises(InputError, match="mse compares images with what they should be, which dcgan"):
+    with pytest.raises(InputError, match="mse needs target images, which dcgan"):
         trial.metric_of(replace(context, metric="mse"))

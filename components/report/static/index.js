@@ -76,7 +76,7 @@
       reference.split ? `${reference.split} split` : null,
     ].filter(Boolean) : [];
     if (!parts.length) return null;
-    const text = `${parts.join(", ")}, as in the newest full run. The real_baseline is what real images score against real images.`;
+    const text = `${parts.join(", ")}, as in the newest full run. The real baseline is the value of real images against real images.`;
     return el("div", {}, el("dt", {}, "Measured with"), el("dd", {}, text));
   };
   const taskOf = ({ result }) => result.task || "generate";
@@ -92,7 +92,7 @@
   const LEADERS = 15; // rows of a page
   const leaders = (runs) => {
     const place = find("#leaders"), body = el("div"), rows = runs.flatMap((run) => run.results.map((result) => ({ run, result })));
-    if (!rows.length) { empty(place, "No family has been judged yet."); return; }
+    if (!rows.length) { empty(place, "No family has been evaluated yet."); return; }
     const sets = unique(rows.map(({ run }) => dataName(run))), state = { set: sets[0], task: null, metric: null, page: 0 };
     const go = (change) => { Object.assign(state, { page: 0 }, change); draw(); };
     const draw = () => {

@@ -46,7 +46,7 @@
       return `step ${number(x)}: ${decimal(total)} nats; ${highest}${idle ? `; ${number(idle)} of ${number(now.length)} below 0.01` : ""}`;
     };
     framed(place, `${name}: KL of each dimension of the code`, "by-latent", null, (box, readout, width) => heatChart(box, readout, {
-      xs: step, rows: dimensions.map(({ kl }) => kl), width, height: 240, xLabel: "step", yLabel: "a row a dimension, the highest at the end on top",
+      xs: step, rows: dimensions.map(({ kl }) => kl), width, height: 240, xLabel: "step", yLabel: "one row per dimension, the highest at the end on top",
       label: `KL of ${dimensions.length} dimensions over training, ${name}. Arrow keys read the values.`, say,
       idle: `The stronger the colour, the more nats. Last ${say(step[step.length - 1])}`,
     }));
@@ -108,7 +108,7 @@
     { title: "Weight norms", vitals: ["discriminator_weight_norm", "generator_weight_norm"] },
     { title: "Diversity and movement of samples", vitals: ["diversity", "sample_drift"], yRange: [0, 1] },
   ];
-  const networkOf = (vital) => vital.replace("loss_", "").replace(/^([dg])$/, (c) => c.toUpperCase());
+  const networkOf = (vital) => ({ discriminator: "D", generator: "G" })[vital.split("_")[0]] || vital;
   /* The bands of advice for a plot; one where all its lines have the same. */
   const advice = (vitals, bands, codes) => {
     const banded = vitals.map((vital, i) => ({ vital, cls: codes[i].cls, band: bands[vital] })).filter(({ band }) => band);
@@ -180,7 +180,7 @@
     const place = find("#quality"), names = Object.keys(data.measures);
     if (!place) return;
     const curved = data.families.filter((family) => names.some((name) => hasQuality(family, name)));
-    if (!curved.length) { empty(place, "No samples drawn during training have been judged."); return; }
+    if (!curved.length) { empty(place, "No samples from training have been evaluated."); return; }
     const tasks = unique(curved.map((family) => family.task)), metrics = names.filter((name) => curved.some((family) => hasQuality(family, name)));
     const options = {
       task: tasks.includes("generate") ? "generate" : tasks[0], metric: metrics.includes("frechet_distance") ? "frechet_distance" : metrics[0],

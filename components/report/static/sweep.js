@@ -99,8 +99,8 @@ Atelier.drawSweeps = (sweeps) => {
     const parallel = (holder) => {
       const box = el("div", { class: "wide" }), readout = el("p", { class: "readout", "aria-live": "polite" });
       const clear = el("button", { type: "button", hidden: true, onclick: () => { pick.brushes.clear(); update(); } }, "Show all trials");
-      const idle = `${sweep.winner === null ? "" : "The thick line is the winner. "}Drag along an axis to keep a range, or focus its ends and use the arrow keys; a click on an axis lets go.`;
-      const scores = sweep.trials.some((trial) => trial.first !== null) ? select("Score", [["value", "as last judged"], ["first", "at the first rung, which all reached"]], pick.score, (value) => { pick.score = value; pick.brushes.clear(); ranked = shade(); redraw(); again(); }) : null;
+      const idle = `${sweep.winner === null ? "" : "The thick line is the winner. "}Drag along an axis to keep a range, or focus its ends and use the arrow keys; a click on an axis clears it.`;
+      const scores = sweep.trials.some((trial) => trial.first !== null) ? select("Score", [["value", "at the last evaluation"], ["first", "at the first rung, reached by all"]], pick.score, (value) => { pick.score = value; pick.brushes.clear(); ranked = shade(); redraw(); again(); }) : null;
       let update = () => {};
       const redraw = () => {
         const list = axisList(), width = Math.max(box.clientWidth, list.length * PITCH, 280), stagger = sweep.axes.some((axis) => axis.name.length * 6.6 > width / list.length - 8);
@@ -218,9 +218,9 @@ Atelier.drawSweeps = (sweeps) => {
 
     const rungs = () => plotted(sweep.scheduler === "asha" ? "Rungs: who went on" : "Course of the trials", null, (box, readout, width) => {
       const points = trials.flatMap((trial) => trial.curve), xs = unique(points.map((p) => p[0])).sort((a, b) => a - b), values = points.map((p) => p[2]);
-      if (!xs.length) { box.replaceChildren(el("p", { class: "empty" }, "No trial has been judged yet.")); return; }
+      if (!xs.length) { box.replaceChildren(el("p", { class: "empty" }, "No trial has been evaluated yet.")); return; }
       const logY = wide(values), height = 280, steps = new Map(points.map(([judged, step]) => [judged, step]));
-      const { plot, X, Y, pad } = frame(width, height, { xs: [...xs, xs[0]], ys: values, logY, xLabel: "judgement", yLabel: sweep.metric, xTicks: xs, top: 40, label: `${sweep.metric} of ${trials.length} trials by judgement. Arrow keys read the values.` });
+      const { plot, X, Y, pad } = frame(width, height, { xs: [...xs, xs[0]], ys: values, logY, xLabel: "evaluation", yLabel: sweep.metric, xTicks: xs, top: 40, label: `${sweep.metric} of ${trials.length} trials by judgement. Arrow keys read the values.` });
       for (const rung of sweep.rungs.filter((r) => xs.includes(r))) {
         const here = trials.filter((trial) => trial.curve.some((p) => p[0] === rung)), on = here.filter((trial) => trial.curve.some((p) => p[0] > rung) || trial.state === "done" || trial.state === "running");
         plot.append(svg("line", { class: "rung", x1: X(rung), x2: X(rung), y1: pad.top - 6, y2: height - pad.bottom }), svg("text", { class: "over", x: X(rung), y: pad.top - 10, "text-anchor": X(rung) > width - 60 ? "end" : "middle" }, rung < xs[xs.length - 1] ? `${number(here.length)} → ${number(on.length)}` : number(here.length)));
@@ -235,7 +235,7 @@ Atelier.drawSweeps = (sweeps) => {
       plot.append(many);
       const say = (x) => {
         const here = trials.flatMap((trial) => trial.curve.filter((p) => p[0] === x).map((p) => [p[2], trial])).sort((a, b) => a[0] - b[0]), ended = here.filter(([, trial]) => trial.state === "stopped" && trial.curve[trial.curve.length - 1][0] === x).length;
-        return `judgement ${x}${isNumber(steps.get(x)) ? ` (step ${number(steps.get(x))})` : ""}: ${number(here.length)} ${here.length === 1 ? "trial" : "trials"}, best ${decimal(here[0][0])} (trial ${here[0][1].n}), median ${decimal(middle(here.map((p) => p[0])))}${ended ? `; ${number(ended)} stopped here` : ""}`;
+        return `evaluation ${x}${isNumber(steps.get(x)) ? ` (step ${number(steps.get(x))})` : ""}: ${number(here.length)} ${here.length === 1 ? "trial" : "trials"}, best ${decimal(here[0][0])} (trial ${here[0][1].n}), median ${decimal(middle(here.map((p) => p[0])))}${ended ? `; ${number(ended)} stopped here` : ""}`;
       };
       const rest = readable(plot, readout, { xs, X, pad, width, height, say, idle: `${trials.some((t) => t.state === "stopped") ? "A square is a trial that was stopped; above a rung, how many came and how many went on. " : ""}${hint}` });
       box.replaceChildren(plot);

@@ -16,7 +16,7 @@ export dcgan                              runs: the data is not prepared yet
 compare                                   runs: the data is not prepared yet
 report                                    runs: the data is not prepared yet
 publish                                   runs: the data is not prepared yet
-nothing like it has run here before, so there is no estimate; see the header of the config."""
+no estimate, since none of these stages has run here before; see the header of the config."""
 
 from __future__ import annotations
 
