@@ -115,7 +115,7 @@ def test_settings_of_sampling_are_searched_on_one_trained_model(sweeps: Sweeps) 
     trained = [s for s in result["stages"] if s["name"] == "train"]
     assert [s["family"] for s in trained] == ["diffusion"], "once"
     page = (sweeps.store / result["report"]).read_text()
-    assert "Both draw with the same model" in page and "trained at full budget" not in page
+    assert "Both sample from the same model" in page and "trained at full budget" not in page
 
 
 def test_workers_of_a_trial_run_from_judgement_to_judgement(sweeps: Sweeps) -> None:

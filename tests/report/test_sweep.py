@@ -181,7 +181,7 @@ def test_one_trial_and_many(store, count):
 
 def test_a_winner_may_be_a_schedule(store):
     _, html = built(store, sweeps.population())
-    assert "The winner is a schedule, and is trained as one." in html.text
+    assert "The winner is a schedule, and is trained with it." in html.text
     assert "From step 600" in html.text and "weights of trial" in html.text
     (drawn,) = html.data["sweeps"]
     assert drawn["scheduler"] == "pbt" and len(drawn["moves"]) == 6
@@ -191,7 +191,7 @@ def test_a_search_over_sampling_costs_what_sampling_costs(store):
     _, html = built(store, sweeps.sampling())
     (drawn,) = html.data["sweeps"]
     assert drawn["sampling"] and drawn["cost"]["name"] == "network evaluations an image"
-    assert "settings of sampling, on one trained model" in html.text and "Finalists" not in html.text
+    assert "sampling settings of one trained model" in html.text and "Finalists" not in html.text
 
 
 def test_harm_in_a_sweep_stays_text(store):
