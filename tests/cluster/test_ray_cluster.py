@@ -57,5 +57,5 @@ def test_what_the_cluster_could_never_start_is_refused(monkeypatch: pytest.Monke
     ray_cluster.check_resources(2, 2, gpu=False)
     with pytest.raises(InputError, match="need 6 CPUs; the cluster has 4"):
         ray_cluster.check_resources(3, 2, gpu=False)
-    with pytest.raises(InputError, match="need 1 GPUs, but the cluster has 0"):
+    with pytest.raises(InputError, match="need 1 GPUs; the cluster has 0"):
         ray_cluster.check_resources(1, 1, gpu=True)

@@ -1,11 +1,49 @@
+"""Stores that tests of whole runs begin with."""
+
+from __future__ import annotations
+
+import os
+import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from tests.flows.driver import Atelier
+from tests.flows.driver import WEIGHTS, Atelier, Sweeps
+
+DATA_STAGES = ("prepare", "extractor", "reference")
+
+
+@pytest.fixture(scope="session")
+def evaluable(
+    digits: Path, prefect_server: str, ray_cluster: str, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A store with the extractor and the reference of the digits, made once for all processes of tests."""
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "evaluable"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            whole = Atelier(folder.with_name("evaluable-run") / "store")
+            whole.run("--only", "autoencoder", *WEIGHTS, "--set", "train.steps=2")
+            shutil.copytree(whole.store / "registry", folder / "registry")
+            for stage in DATA_STAGES:
+                shutil.copytree(whole.store / "store" / stage, folder / "store" / stage)
+    return folder
 
 
 @pytest.fixture
-def fresh(digits: Path, prefect_server: str, ray_cluster: str, tmp_path: Path) -> Atelier:
-    """The command line, with a store of the test's own."""
-    return Atelier(tmp_path / "store")
+def fresh(evaluable: Path, tmp_path: Path) -> Atelier:
+    """The command line, with a store of the test's own in which nothing is trained."""
+    return Atelier(shutil.copytree(evaluable, tmp_path / "store"))
+
+
+@pytest.fixture
+def undisturbed(evaluable: Path, tmp_path: Path) -> Atelier:
+    """Another one, to compare with."""
+    return Atelier(shutil.copytree(evaluable, tmp_path / "undisturbed"))
+
+
+@pytest.fixture
+def sweeps(evaluable: Path, tmp_path: Path) -> Sweeps:
+    """The same for sweeps."""
+    return Sweeps(shutil.copytree(evaluable, tmp_path / "store"))

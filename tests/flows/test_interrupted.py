@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -33,10 +32,11 @@ def kill_worker_then_driver(atelier: Atelier, settings: list[str]) -> None:
     assert not atelier.weights("autoencoder"), "it was over before it could be killed"
 
 
-def test_one_worker_however_often_interrupted_ends_with_the_same_bits(fresh: Atelier, tmp_path: Path) -> None:
+def test_one_worker_however_often_interrupted_ends_with_the_same_bits(
+    fresh: Atelier, undisturbed: Atelier
+) -> None:
     """Ctrl-C, a killed worker, a killed driver; against a loop that nobody disturbs, outside of Ray."""
-    calm = Atelier(tmp_path / "calm")
-    calm.run(*LONG)
+    undisturbed.run(*LONG)
 
     process = fresh.start(*ONE)
     until(lambda: step(fresh) > 0)
@@ -48,17 +48,16 @@ def test_one_worker_however_often_interrupted_ends_with_the_same_bits(fresh: Ate
 
     kill_worker_then_driver(fresh, ONE)
     assert fresh.run(*ONE)["status"] == "done"
-    assert fresh.weights("autoencoder") == calm.weights("autoencoder")
+    assert fresh.weights("autoencoder") == undisturbed.weights("autoencoder")
 
 
-def test_two_workers_interrupted_end_with_the_same_bits(fresh: Atelier, tmp_path: Path) -> None:
+def test_two_workers_interrupted_end_with_the_same_bits(fresh: Atelier, undisturbed: Atelier) -> None:
     """One of the two is killed, then the driver; against one process with both shards, left in peace."""
-    calm = Atelier(tmp_path / "calm")
-    calm.run(*LONG, "--set", "train.micro_batches=2")
+    undisturbed.run(*LONG, "--set", "train.micro_batches=2")
 
     kill_worker_then_driver(fresh, TWO)
     assert fresh.run(*TWO)["status"] == "done"
-    assert fresh.weights("autoencoder") == calm.weights("autoencoder")
+    assert fresh.weights("autoencoder") == undisturbed.weights("autoencoder")
 
 
 def test_two_identical_runs_share_the_work(fresh: Atelier) -> None:

@@ -6,22 +6,16 @@ import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.store import Store
-from tests.flows.driver import Sweeps, until
+from tests.flows.driver import Atelier, Sweeps, until
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
 
 POPULATION = 1  # a seed with which a trial wins that went on from another
-
-
-@pytest.fixture
-def sweeps(home: Path, prefect_server: str, ray_cluster: str, tmp_path: Path) -> Sweeps:
-    return Sweeps(tmp_path / "store")
 
 
 def outcome(swept: dict[str, Any]) -> list[Any]:
@@ -32,7 +26,7 @@ def outcome(swept: dict[str, Any]) -> list[Any]:
     return [trials, [one["mean"] for one in swept["finalists"]], swept["winner"]["number"]]
 
 
-def test_a_killed_sweep_goes_on_to_what_it_would_have_been(sweeps: Sweeps, tmp_path: Path) -> None:
+def test_a_killed_sweep_goes_on_to_what_it_would_have_been(sweeps: Sweeps, undisturbed: Atelier) -> None:
     """And a finished trial is never run again; what is published is the winner at full budget."""
     command = [sys.executable, "-m", "flows.cli", "sweep", str(sweeps.config())]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -58,7 +52,7 @@ def test_a_killed_sweep_goes_on_to_what_it_would_have_been(sweeps: Sweeps, tmp_p
     page = (sweeps.store / result["report"]).read_text()
     assert f"Trial {swept['winner']['number']} won: lowest mean of 2 seeds." in page
 
-    other = Sweeps(tmp_path / "other")
+    other = Sweeps(undisturbed.store)
     assert outcome(other.sweep()["sweep"]) == outcome(swept)
 
     latest = ("sweep", "--resume-run", "latest", "--store", str(sweeps.store), "--json")
