@@ -1,31 +1,48 @@
 """Leases: at most one holder per name, across processes and machines; needs only a store.
 
 A lease is a series of numbered files, leases/<name>/<n>.json, of which the highest is valid. Its holder
-rewrites it as a heartbeat. A process that finds it released, or unchanged for `expires` seconds of the
-process's monotonic clock, creates the next number; only one process can. `check` raises for the holder of a
-lower number.
+rewrites it as a heartbeat, with the seconds after which it expires. A process that finds it released, or
+unchanged for these seconds of the process's monotonic clock (or for its own, if they are more), creates the
+next number; only one process can. `check` raises for the holder of a lower number.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from components.common.errors import RunError
+from components.common.errors import InputError, RunError
 from components.store import numbered
 from components.store.errors import Unreachable
 
 if TYPE_CHECKING:
     from components.store.store import Store
 
-EXPIRES = float(os.environ.get("ATELIER_LEASE_SECONDS", "30"))  # seconds until a dead run's lease expires
+SECONDS = "ATELIER_LEASE_SECONDS"
 BEATS = 6  # heartbeats in this time
+
+
+def lease_seconds() -> float:
+    """Return the seconds until a dead run's lease expires: ATELIER_LEASE_SECONDS, by default 30.
+
+    Raises:
+        InputError: the variable is not a number of at least 1.
+    """
+    text = os.environ.get(SECONDS, "30")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds < math.inf:
+        raise InputError(f"{SECONDS}={text}: set it to a number of seconds, at least 1")
+    return seconds
 
 
 class Lease:
@@ -69,11 +86,16 @@ def lease(
     name: str,
     *,
     poll: float = 1.0,  # seconds between attempts while another process holds the lease
-    expires: float = EXPIRES,  # seconds without a heartbeat after which a holder counts as dead
+    expires: float | None = None,  # seconds without a heartbeat after which a holder counts as dead
     on_wait: Callable[[], None] | None = None,  # called once if another process holds the lease
 ) -> Iterator[Lease]:
-    """Hold the lease `name`, waiting until it is free."""
-    acquired = _acquire(store.child("leases", name), name, poll, expires, on_wait)
+    """Hold the lease `name`, waiting until it is free.
+
+    Raises:
+        InputError: the environment variable that sets `expires` is not a number of seconds.
+    """
+    seconds = lease_seconds() if expires is None else expires
+    acquired = _acquire(store.child("leases", name), name, poll, seconds, on_wait)
     try:
         yield acquired
     finally:
@@ -86,7 +108,7 @@ def _acquire(
     heartbeat = _Heartbeat(expires)
     while True:
         number, state = _latest(folder, heartbeat)
-        free = state is not None and (state["released"] or heartbeat.expired(number, state["beat"]))
+        free = state is not None and (state["released"] or heartbeat.expired(number, state))
         if number == 0 or free:
             acquired = _create(folder, name, number + 1, expires)
             if acquired is not None:
@@ -106,17 +128,18 @@ class _Heartbeat:
         self.last: tuple[int, int] | None = None  # (number, beat)
         self.since = self.read_at = 0.0
 
-    def expired(self, number: int, beat: int) -> bool:
-        """Return whether this heartbeat has not changed for `expires` seconds.
+    def expired(self, number: int, state: Mapping[str, Any]) -> bool:
+        """Return whether this heartbeat has not changed for the longer of the holder's and one's own seconds.
 
         A long gap between two readings restarts the count: its cause (the store was down, the machine
         asleep) may also have kept the holder from writing.
         """
-        now = time.monotonic()
-        if self.last != (number, beat) or now - self.read_at > max(self.expires / 2, 1.0):
-            self.last, self.since = (number, beat), now
+        now, latest = time.monotonic(), (number, state["beat"])
+        expires = max(self.expires, state.get("expires", 0.0))
+        if self.last != latest or now - self.read_at > max(expires / 2, 1.0):
+            self.last, self.since = latest, now
         self.read_at = now
-        return now - self.since >= self.expires
+        return now - self.since >= expires
 
 
 def _latest(folder: Store, heartbeat: _Heartbeat) -> tuple[int, dict[str, Any] | None]:
@@ -133,7 +156,8 @@ def _latest(folder: Store, heartbeat: _Heartbeat) -> tuple[int, dict[str, Any] |
 
 
 def _create(folder: Store, name: str, number: int, expires: float) -> Lease | None:
-    state = {"number": number, "host": socket.gethostname(), "pid": os.getpid(), "beat": 0, "released": False}
+    state = {"number": number, "host": socket.gethostname(), "pid": os.getpid()}
+    state |= {"beat": 0, "expires": expires, "released": False}
     if not numbered.create(folder, number, state):
         return None
     # Meanwhile others may have acquired and released the lease, and deleted our number.

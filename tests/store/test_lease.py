@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from components.common.errors import RunError
+from components.common.errors import InputError, RunError
 from components.store import Store
 from components.store import lease as module
 from components.store.errors import Unreachable
@@ -109,6 +109,35 @@ def test_a_living_holder_keeps_it(local):
         assert local.read_json("leases/x/1.json")["beat"] >= 5
 
 
+def test_a_holder_that_beats_more_slowly_than_others_wait_keeps_it(local):
+    """Each process has its own setting; the longer of the two counts."""
+    waited: list[float] = []
+
+    def other() -> None:
+        began = time.monotonic()
+        with lease(local, "x", poll=0.05, expires=0.3):
+            waited.append(time.monotonic() - began)
+
+    with lease(local, "x", expires=6) as held:  # one beat a second
+        second = threading.Thread(target=other)
+        second.start()
+        time.sleep(1.5)
+        held.check()
+        assert not waited
+    second.join()
+    assert waited[0] >= 1.5
+
+
+@pytest.mark.parametrize("text", ["half a minute", "0", "-3", "nan", "inf"])
+def test_an_impossible_setting_is_one_sentence(local, monkeypatch, text):
+    monkeypatch.setenv("ATELIER_LEASE_SECONDS", text)
+    with (
+        pytest.raises(InputError, match=f"^ATELIER_LEASE_SECONDS={text}: set it to a number"),
+        lease(local, "x"),
+    ):
+        raise AssertionError("it was acquired")
+
+
 def test_the_heart_stops_at_the_end(local):
     with pytest.raises(ValueError), lease(local, "x", expires=0.3):
         assert beats()
@@ -143,9 +172,9 @@ def clock(monkeypatch):
     return now
 
 
-def expired_after(heartbeat, clock, seconds, *state):
+def expired_after(heartbeat, clock, seconds, number, beat):
     clock[0] += seconds
-    return heartbeat.expired(*state)
+    return heartbeat.expired(number, {"beat": beat})
 
 
 def test_expiry_counts_observed_time_only(clock):
@@ -170,7 +199,7 @@ def test_an_unreachable_store_raises_at_once_but_does_not_end_a_wait(local, monk
     monkeypatch.setattr(module.numbered, "highest", down)
     with pytest.raises(Unreachable):
         module._latest(folder, heartbeat)
-    heartbeat.expired(1, 1)
+    heartbeat.expired(1, {"beat": 1})
     assert module._latest(folder, heartbeat)[1] is None
 
 
