@@ -106,7 +106,7 @@
         select("By", metrics.map((m) => [m, metricName(m)]), state.metric, (metric) => go({ metric })));
       const first = state.page * LEADERS, arrow = reference && reference.better === "higher" ? "↑" : "↓";
       const lines = list.slice(first, first + LEADERS).map((row, i) => leaderRow(row, first + i + 1, state.metric, reference));
-      const heads = [["#"], ["Family"], [`${metricName(state.metric || "")} ${arrow}`, 1], ["Floor", 1], ["n", 1], ["Parameters", 1], ["Training", 1], ["Samples/s", 1], ["Run"]];
+      const heads = [["#"], ["Family"], [`${metricName(state.metric || "")} ${arrow}`, 1], ["Real images", 1], ["n", 1], ["Parameters", 1], ["Training", 1], ["Samples/s", 1], ["Run"]];
       body.replaceChildren(tools, tableOf("Leaderboard over runs", heads, lines, "ranks"),
         el("dl", { class: "notes" }, referenceNote(reference)), pager(state.page, pages, (page) => go({ page })));
     };
