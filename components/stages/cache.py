@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,8 @@ from components.stages.spec import SCHEMA, Spec
 from components.store import Store
 from components.store.lease import lease
 
-TEMPORARY = ("progress.json", "checkpoints/", "ray/", "parts/")  # no part of a finished stage's result
+BEGUN = "begun.json"  # in every attempt but the first, written when the files it begins with are complete
+TEMPORARY = (BEGUN, "progress.json", "checkpoints/", "ray/", "parts/")  # no part of a finished stage's result
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def run(
         if done and (not force or done.started > called):
             return done
         folder = store.child(spec.uri)
-        number = _attempt(folder, fresh=force)
+        number = _attempt(folder, fresh=force, taken_over=stage_lease.taken_over)
         attempt = folder.child("attempts", str(number))
         folder.write_json("spec.json", spec.canonical())
         started = time.time()
@@ -153,13 +155,32 @@ def read(store: Store, done: Done) -> Mapping[str, Any]:
     return store.read_json(f"{done.uri}/result.json")
 
 
-def _attempt(folder: Store, fresh: bool) -> int:
-    """Return the number of the newest attempt if it is unfinished, to resume it; else the next number."""
+def _attempt(folder: Store, *, fresh: bool, taken_over: bool) -> int:
+    """Return the number of the attempt to work in: the newest one if it is unfinished, else a new one.
+
+    Where the lease was taken over, the former holder may still be alive and write into its attempt. A new
+    attempt then resumes from a copy of its files.
+    """
     numbers = sorted(int(name) for name in folder.list("attempts") if name.isdigit())
-    if not numbers:
-        return 1
-    unfinished = not folder.exists(f"attempts/{numbers[-1]}/result.json")
-    return numbers[-1] if unfinished and not fresh else numbers[-1] + 1
+    usable = [n for n in numbers if n == 1 or folder.exists(f"attempts/{n}/{BEGUN}")]
+    newest, number = max(usable, default=0), max(numbers, default=0) + 1
+    resumes = newest > 0 and not fresh and not folder.exists(f"attempts/{newest}/result.json")
+    if resumes and not taken_over:
+        return newest
+    attempt = folder.child("attempts", str(number))
+    if resumes:
+        _copy(folder.child("attempts", str(newest)), attempt)
+    if number > 1:
+        attempt.write_json(BEGUN, {"resumes": newest if resumes else None})
+    return number
+
+
+def _copy(source: Store, target: Store) -> None:
+    """Copy the files of an attempt, except those that its former holder deletes meanwhile."""
+    for path in source.find():
+        if not path.startswith("ray/"):
+            with suppress(FileNotFoundError):
+                target.write_bytes(path, source.read_bytes(path))
 
 
 def _complete(

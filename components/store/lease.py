@@ -46,10 +46,15 @@ def lease_seconds() -> float:
 
 
 class Lease:
-    """A lease held by this process; each holder gets a higher `number`."""
+    """A lease held by this process; each holder gets a higher `number`.
 
-    def __init__(self, folder: Store, name: str, number: int, state: dict[str, Any], expires: float):
-        self.name, self.number = name, number
+    `taken_over` says whether the lease of the last holder expired, so that this holder may still be alive.
+    """
+
+    def __init__(
+        self, folder: Store, name: str, number: int, state: dict[str, Any], expires: float, taken_over: bool
+    ):
+        self.name, self.number, self.taken_over = name, number, taken_over
         self._folder, self._state = folder, state
         self._pause = expires / BEATS
         self._ended = threading.Event()
@@ -95,6 +100,7 @@ def lease(
         InputError: the environment variable that sets `expires` is not a number of seconds.
     """
     seconds = lease_seconds() if expires is None else expires
+    poll = min(poll, seconds / 4)  # a gap of half of them would count as a pause of this process
     acquired = _acquire(store.child("leases", name), name, poll, seconds, on_wait)
     try:
         yield acquired
@@ -110,7 +116,8 @@ def _acquire(
         number, state = _latest(folder, heartbeat)
         free = state is not None and (state["released"] or heartbeat.expired(number, state))
         if number == 0 or free:
-            acquired = _create(folder, name, number + 1, expires)
+            taken_over = state is not None and not state["released"]
+            acquired = _create(folder, name, number + 1, expires, taken_over)
             if acquired is not None:
                 return acquired
         elif state is not None and on_wait is not None:
@@ -155,7 +162,7 @@ def _latest(folder: Store, heartbeat: _Heartbeat) -> tuple[int, dict[str, Any] |
         return -1, None
 
 
-def _create(folder: Store, name: str, number: int, expires: float) -> Lease | None:
+def _create(folder: Store, name: str, number: int, expires: float, taken_over: bool) -> Lease | None:
     state = {"number": number, "host": socket.gethostname(), "pid": os.getpid()}
     state |= {"beat": 0, "expires": expires, "released": False}
     if not numbered.create(folder, number, state):
@@ -167,4 +174,4 @@ def _create(folder: Store, name: str, number: int, expires: float) -> Lease | No
     for old in (n for n in numbers if n < number - 1):
         with suppress(Exception):
             folder.delete(numbered.name(old))
-    return Lease(folder, name, number, state, expires)
+    return Lease(folder, name, number, state, expires, taken_over)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from components.common.errors import RunError
 from components.stages import cache
 from components.stages.spec import Spec
 from components.store import Store
+from components.store.lease import Lease
 
 
 @pytest.fixture
@@ -65,6 +67,49 @@ def test_failure_leaves_no_success_and_the_next_run_goes_on_with_the_attempt(sto
         return {}
 
     assert cache.run(store, SPEC, goes_on, run_id="b").attempt == 1
+
+
+def test_a_holder_that_was_cut_off_does_not_spoil_the_result_of_who_took_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease expired, but it lives: it writes into its own attempt, and the other resumed from a copy."""
+    began, goes_on = threading.Event(), threading.Event()
+
+    def cut_off(attempt: Store, number: int) -> dict[str, Any]:
+        attempt.write_text("metrics/part-1.jsonl", "first")
+        attempt.write_text("ray/scratch", "of no use to others")
+        began.set()
+        assert goes_on.wait(60)
+        attempt.write_text("metrics/part-1.jsonl", "late")
+        return {}
+
+    def takes_over(attempt: Store, number: int) -> dict[str, Any]:
+        assert attempt.read_text("metrics/part-1.jsonl") == "first" and not attempt.exists("ray/scratch")
+        attempt.write_text("metrics/part-2.jsonl", "second")
+        return {}
+
+    monkeypatch.setenv("ATELIER_LEASE_SECONDS", "1")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(cache.run, store, SPEC, cut_off, run_id="a")
+        assert began.wait(60)
+        with monkeypatch.context() as away:
+            away.setattr(Lease, "_write", lambda lease: None)  # its heartbeat does not reach the store
+            done = cache.run(store, SPEC, takes_over, run_id="b")
+        goes_on.set()
+        with pytest.raises(RunError, match="lost the lease"):
+            first.result()
+    assert done.attempt == 2 and cache.run(store, SPEC, takes_over, run_id="c").state == "cached"
+
+
+def test_an_attempt_whose_copy_is_incomplete_is_not_resumed(store: Store) -> None:
+    attempts = store.child(SPEC.uri, "attempts")
+    attempts.write_text("1/step", "6")
+    attempts.write_text("2/step", "part of a copy")
+
+    def resumes(attempt: Store, number: int) -> dict[str, Any]:
+        return {"resumed": [number, attempt.read_text("step")]}
+
+    assert cache.read(store, cache.run(store, SPEC, resumes, run_id="a"))["resumed"] == [1, "6"]
 
 
 def test_force_opens_a_new_attempt_and_keeps_the_old(store: Store) -> None:

@@ -207,5 +207,5 @@ def test_an_old_number_that_was_tidied_away_wins_nothing(local):
     folder = local.child("leases", "x")
     folder.write_json("7.json", {"released": False, "beat": 0})
     assert local.child("leases", "x")._link is local._link  # one connection for all
-    assert module._create(folder, "x", 3, 10) is None
+    assert module._create(folder, "x", 3, 10, False) is None
     assert not beats()
