@@ -32,5 +32,5 @@ def test_a_schedule_runs_the_sweep_of_its_config_and_fails_with_it(
         and command == "scheduled sweep of configs/x.yaml"
     )
     status = "partial"
-    with pytest.raises(RunError, match="ended partial; run 20260101-000000-aaaa"):
+    with pytest.raises(RunError, match="ended with status partial; see run 20260101-000000-aaaa"):
         schedule.scheduled.fn("configs/x.yaml")
