@@ -43,7 +43,7 @@ class Adversarial(Family):
         self.objective = OBJECTIVES[config.loss]
         self.bands = self.objective.bands
         self.sigma = config.instance_noise
-        self.register_buffer("augment_p", torch.tensor(config.augment_p))
+        self.register_buffer("augment_p", torch.tensor(config.initial_augment_p))
         self.generator, self.discriminator = self.networks(config, card)
         if config.spectral_norm:
             normalise_spectrally(self.discriminator)

@@ -72,7 +72,8 @@ class AdversarialConfig(Config):
         choices=((), ("translation",), ("translation", "cutout"), ("colour", "translation", "cutout")),
         recommended=("translation", "cutout"),
         source="Zhao et al. 2020: all three; authors' code for CIFAR-10: translation and cutout")
-    augment_p: float = Field(1.0, ge=0, le=1)  # probability of each augmentation; initial p with ada_target
+    # Probability of each augmentation; None: 1, or with ada_target 0, from which it adapts.
+    augment_p: float | None = Field(None, ge=0, le=1)
     ada_target: float | None = Field(None, gt=0, lt=1)  # of E[sign D(x)] (paper: 0.6); None: p is constant
     ada_steps: int = Field(5000, ge=1)  # D updates in which p can rise from 0 to 1 (paper: 500,000 images)
     # fmt: on
@@ -81,6 +82,13 @@ class AdversarialConfig(Config):
     def lr_d(self) -> float:
         """D's learning rate."""
         return self.lr if self.lr_discriminator is None else self.lr_discriminator
+
+    @property
+    def initial_augment_p(self) -> float:
+        """The probability of each augmentation at the start of training."""
+        if self.augment_p is None:
+            return 0.0 if self.ada_target else 1.0
+        return self.augment_p
 
     @property
     def penalties(self) -> list[str]:
