@@ -65,6 +65,7 @@ class AdversarialConfig(Config):
     instance_noise: float = tunable(0, ge=0, low=0.0, high=0.5, advises=False,
         source="Sonderby et al. 2017, appendix on instance noise: some, annealed to 0")
     instance_noise_steps: int = Field(1000, ge=1)  # steps over which it decays linearly to 0
+    instance_noise_from: int = Field(0, ge=0)  # step at which it starts to decay; a treatment sets its own
     label_smoothing: float = tunable(0, ge=0, lt=0.5, choices=(0.0, 0.1, 0.2), recommended=0.1,
         source="Salimans et al. 2016, Sec. 3.4: 0.1")  # the label of images is 1 minus this
     # See models/parts/augment.py.
