@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from models.family import Config
 from models.parts.losses import OBJECTIVES
 from models.search_space import tunable
+from models.step_counts import Steps
 
 LossName = Literal["non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic"]
 
@@ -64,8 +65,8 @@ class AdversarialConfig(Config):
     # Initial standard deviation; Sonderby et al. 2017.
     instance_noise: float = tunable(0, ge=0, low=0.0, high=0.5, advises=False,
         source="Sonderby et al. 2017, appendix on instance noise: some, annealed to 0")
-    instance_noise_steps: int = Field(1000, ge=1)  # steps over which it decays linearly to 0
-    instance_noise_from: int = Field(0, ge=0)  # step at which it starts to decay; a treatment sets its own
+    instance_noise_steps: Steps = Field(1000, ge=1)  # steps over which it decays linearly to 0
+    instance_noise_from: Steps = Field(0, ge=0)  # step at which it starts to decay; a treatment sets its own
     label_smoothing: float = tunable(0, ge=0, lt=0.5, choices=(0.0, 0.1, 0.2), recommended=0.1,
         source="Salimans et al. 2016, Sec. 3.4: 0.1")  # the label of images is 1 minus this
     # See models/parts/augment.py.
@@ -76,7 +77,7 @@ class AdversarialConfig(Config):
     # Probability of each augmentation; None: 1, or with ada_target 0, from which it adapts.
     augment_p: float | None = Field(None, ge=0, le=1)
     ada_target: float | None = Field(None, gt=0, lt=1)  # of E[sign D(x)] (paper: 0.6); None: p is constant
-    ada_steps: int = Field(5000, ge=1)  # D updates in which p can rise from 0 to 1 (paper: 500,000 images)
+    ada_steps: Steps = Field(5000, ge=1)  # D updates in which p can rise from 0 to 1 (paper: 500,000 images)
     # fmt: on
 
     @property
