@@ -150,6 +150,28 @@ def test_a_choice_is_judged_by_its_share_of_the_best():
     assert good.verdict == "within" and good.best_low is None
 
 
+@pytest.mark.parametrize(("recommended", "flat_to"), [(2e-4, 1e-3), (3e-3, 4e-3)])
+@pytest.mark.parametrize("n", [16, 32])
+def test_a_value_as_good_as_any_is_rarely_outside(n, recommended, flat_to):
+    space = LR.model_copy(update={"recommended": recommended})
+    importance = {"lr": Share(value=0.9, low=0.7, high=1.0, chance=0.2)}
+    verdicts = []
+    for seed in range(300):
+        trials = drawn(n, lambda v: max(0.0, math.log10(v["lr"] / flat_to)), seed)
+        verdicts.append(recommendations([space, BETA], trials, importance)[0].verdict)
+    assert verdicts.count("outside") / len(verdicts) <= 0.05
+
+
+def test_a_value_far_from_the_best_is_outside():
+    importance = {"lr": Share(value=0.9, low=0.7, high=1.0, chance=0.2)}
+    space = LR.model_copy(update={"recommended": 3e-3})
+    found = [recommendations([space, BETA], drawn(32, by_lr, s), importance)[0] for s in range(100)]
+    assert sum(each.verdict == "outside" for each in found) >= 80
+    trials = drawn(16, by_lr, 0)
+    (lr, _) = recommendations([LR.model_copy(update={"recommended": 1.2e-4}), BETA], trials, importance)
+    assert lr.verdict == "undecided" and lr.says.endswith("on this data, which is within chance")
+
+
 def test_one_hyperparameter_alone_is_judged_without_importance():
     trials = [({"lr": v["lr"]}, s) for v, s in drawn(40, by_lr)]
     (lr,) = recommendations([LR], trials)
