@@ -49,11 +49,13 @@ class AdversarialConfig(Config):
     clip_weights: float | None = Field(None, gt=0)  # c, clips D's weights to [-c, c]; Arjovsky et al. 2017
     gradient_penalty: float = tunable(0, ge=0, choices=(0.0, 1.0, 10.0), recommended=10.0,
         source="Gulrajani et al. 2017, Sec. 4: 10 everywhere")  # lambda; Gulrajani et al. 2017, Eq. 3
-    # Gamma, on images; Mescheder et al. 2018, Eq. 9.
+    # Gamma, on images: gamma/2 E[|grad D(x)|^2], Mescheder et al. 2018, Eq. 9.
     r1: float = tunable(0, ge=0, choices=(0.0, 0.01, 0.1, 1.0, 10.0), recommended=10.0,
-        source="Mescheder et al. 2018, authors' code: 10; StyleGAN2-ADA's settings for CIFAR-10: 0.01")
+        source="Mescheder et al. 2018: 10 (authors' code: 20, as 10 without the 1/2); "
+        "StyleGAN2-ADA's settings for CIFAR-10: 0.01")
+    # Gamma, on samples; Eq. 10.
     r2: float = tunable(0, ge=0, choices=(0.0, 0.01, 0.1, 1.0, 10.0), recommended=10.0,
-        source="Mescheder et al. 2018, authors' code: 10")  # gamma, on samples; Eq. 10
+        source="Mescheder et al. 2018: 10 (authors' code: 20, as 10 without the 1/2)")
     # Of D's layers; Miyato et al. 2018.
     spectral_norm: bool = tunable(False, recommended=True, source="Miyato et al. 2018: with any objective")
     minibatch_discrimination: int = tunable(0, ge=0, choices=(0, 16, 32, 64),
