@@ -80,7 +80,7 @@ def importances(
         hyperparameters: the searched hyperparameters.
         trials: values and comparable scores.
         resamples: number of bootstraps over trials, for the 95 % interval.
-        shuffles: number of shuffles of the scores, for the 95 % quantile of the share without an effect.
+        shuffles: number of shuffles of the scores, for the largest share that chance explains.
 
     Returns:
         The shares by name; None with too few trials, equal scores, or fewer than two hyperparameters that
@@ -110,7 +110,8 @@ def importances(
             [_fanova(at, rng.permutation(ranks), bounds, FEW_TREES, i) for i in range(shuffles)]
         )
     low, high = np.quantile(resampled, (0.025, 0.975), axis=0)
-    chance = np.quantile(shuffled, 1 - UNLIKELY, axis=0)
+    # Bonferroni: 5 % is the chance that any of the hyperparameters seems to matter.
+    chance = np.quantile(shuffled, 1 - UNLIKELY / len(spaces), axis=0)
     return {
         space.name: Share(
             value=float(share[i]),

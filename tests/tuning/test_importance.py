@@ -7,6 +7,7 @@ import pytest
 
 from components.records.sweep import SearchedHyperparameter, Share
 from components.records.trial import CurvePoint, Trial
+from components.tuning import importance
 from components.tuning.importance import comparable_scores, importances, is_choice, matters, varying
 from components.tuning.recommendations import recommendations, written
 
@@ -54,6 +55,16 @@ def test_a_choice_matters_too():
 def test_nothing_matters_where_scores_are_noise():
     found = importances(SPACES, drawn(24, lambda v: 0.0))
     assert sum(matters(each) for each in found.values()) <= 1
+
+
+def test_of_several_without_effect_rarely_any_matters(monkeypatch):
+    """The forest's shares of noise are random; 5 % is the chance that one of five hyperparameters matters."""
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(importance, "_fanova", lambda at, *_: rng.dirichlet([5.0] * at.shape[1]))
+    spaces = [BETA.model_copy(update={"name": f"h{i}"}) for i in range(5)]
+    trials = [({space.name: rng.uniform() for space in spaces}, float(rng.normal())) for _ in range(16)]
+    sweeps = [importances(spaces, trials, shuffles=100) for _ in range(200)]
+    assert sum(any(map(matters, shares.values())) for shares in sweeps) / len(sweeps) < 0.1
 
 
 def test_the_same_trials_say_the_same():
