@@ -43,7 +43,7 @@ class Adversarial(Family):
         self.objective = OBJECTIVES[config.loss]
         self.bands = self.objective.bands
         self.sigma = config.instance_noise
-        self.register_buffer("augment_p", torch.tensor(config.augment_p))
+        self.register_buffer("augment_p", torch.tensor(config.initial_augment_p))
         self.generator, self.discriminator = self.networks(config, card)
         if config.spectral_norm:
             normalise_spectrally(self.discriminator)
@@ -83,8 +83,10 @@ class Adversarial(Family):
         return remedies.remedies(self.config, disease)
 
     def begin(self, step: int) -> None:
-        """Set the instance noise, which decays linearly to 0."""
-        self.sigma = self.config.instance_noise * max(0.0, 1 - step / self.config.instance_noise_steps)
+        """Set the instance noise, which decays linearly to 0 from `instance_noise_from` on."""
+        c = self.config
+        elapsed = max(0, step - c.instance_noise_from) / c.instance_noise_steps
+        self.sigma = c.instance_noise * max(0.0, 1 - elapsed)
 
     # The inputs of D.
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from models.family import Config
 from models.parts.losses import OBJECTIVES
 from models.search_space import tunable
+from models.step_counts import Steps
 
 LossName = Literal["non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic"]
 
@@ -48,11 +49,13 @@ class AdversarialConfig(Config):
     clip_weights: float | None = Field(None, gt=0)  # c, clips D's weights to [-c, c]; Arjovsky et al. 2017
     gradient_penalty: float = tunable(0, ge=0, choices=(0.0, 1.0, 10.0), recommended=10.0,
         source="Gulrajani et al. 2017, Sec. 4: 10 everywhere")  # lambda; Gulrajani et al. 2017, Eq. 3
-    # Gamma, on images; Mescheder et al. 2018, Eq. 9.
+    # Gamma, on images: gamma/2 E[|grad D(x)|^2], Mescheder et al. 2018, Eq. 9.
     r1: float = tunable(0, ge=0, choices=(0.0, 0.01, 0.1, 1.0, 10.0), recommended=10.0,
-        source="Mescheder et al. 2018, authors' code: 10; StyleGAN2-ADA's settings for CIFAR-10: 0.01")
+        source="Mescheder et al. 2018: 10 (authors' code: 20, as 10 without the 1/2); "
+        "StyleGAN2-ADA's settings for CIFAR-10: 0.01")
+    # Gamma, on samples; Eq. 10.
     r2: float = tunable(0, ge=0, choices=(0.0, 0.01, 0.1, 1.0, 10.0), recommended=10.0,
-        source="Mescheder et al. 2018, authors' code: 10")  # gamma, on samples; Eq. 10
+        source="Mescheder et al. 2018: 10 (authors' code: 20, as 10 without the 1/2)")
     # Of D's layers; Miyato et al. 2018.
     spectral_norm: bool = tunable(False, recommended=True, source="Miyato et al. 2018: with any objective")
     minibatch_discrimination: int = tunable(0, ge=0, choices=(0, 16, 32, 64),
@@ -64,7 +67,8 @@ class AdversarialConfig(Config):
     # Initial standard deviation; Sonderby et al. 2017.
     instance_noise: float = tunable(0, ge=0, low=0.0, high=0.5, advises=False,
         source="Sonderby et al. 2017, appendix on instance noise: some, annealed to 0")
-    instance_noise_steps: int = Field(1000, ge=1)  # steps over which it decays linearly to 0
+    instance_noise_steps: Steps = Field(1000, ge=1)  # steps over which it decays linearly to 0
+    instance_noise_from: Steps = Field(0, ge=0)  # step at which it starts to decay; a treatment sets its own
     label_smoothing: float = tunable(0, ge=0, lt=0.5, choices=(0.0, 0.1, 0.2), recommended=0.1,
         source="Salimans et al. 2016, Sec. 3.4: 0.1")  # the label of images is 1 minus this
     # See models/parts/augment.py.
@@ -72,15 +76,23 @@ class AdversarialConfig(Config):
         choices=((), ("translation",), ("translation", "cutout"), ("colour", "translation", "cutout")),
         recommended=("translation", "cutout"),
         source="Zhao et al. 2020: all three; authors' code for CIFAR-10: translation and cutout")
-    augment_p: float = Field(1.0, ge=0, le=1)  # probability of each augmentation; initial p with ada_target
+    # Probability of each augmentation; None: 1, or with ada_target 0, from which it adapts.
+    augment_p: float | None = Field(None, ge=0, le=1)
     ada_target: float | None = Field(None, gt=0, lt=1)  # of E[sign D(x)] (paper: 0.6); None: p is constant
-    ada_steps: int = Field(5000, ge=1)  # D updates in which p can rise from 0 to 1 (paper: 500,000 images)
+    ada_steps: Steps = Field(5000, ge=1)  # D updates in which p can rise from 0 to 1 (paper: 500,000 images)
     # fmt: on
 
     @property
     def lr_d(self) -> float:
         """D's learning rate."""
         return self.lr if self.lr_discriminator is None else self.lr_discriminator
+
+    @property
+    def initial_augment_p(self) -> float:
+        """The probability of each augmentation at the start of training."""
+        if self.augment_p is None:
+            return 0.0 if self.ada_target else 1.0
+        return self.augment_p
 
     @property
     def penalties(self) -> list[str]:

@@ -253,8 +253,12 @@ class Diffusion(Family):
         a, b = g.target(level)
         f = g(level.alpha * x_0 + level.sigma * eps, level, self.training_condition(batch, x_0.device))
         w = processes.weight(c.weighting, level, a, b, c.sigma_data).flatten()
-        loss = w * (f - (a * x_0 + b * eps)).square().flatten(1).mean(1)
+        loss = w * self.per_image((f - (a * x_0 + b * eps)).square(), batch)
         return {c.prediction: loss}, by_noise(loss, (exact.sigma / (exact.alpha + exact.sigma)).float())
+
+    def per_image(self, error: Tensor, batch: Batch) -> Tensor:
+        """The mean of errors (N, C, H, W) over the pixels of each image, (N,)."""
+        return error.flatten(1).mean(1)
 
     def encoded(self, batch: Batch) -> Tensor:
         """x_0 of the process, here the images themselves."""

@@ -157,6 +157,11 @@ class Remedy:
     name: str
     paper: str  # the source of the advice
     change: Mapping[str, Any]  # fields of the family's Config and their new values
+    start: str | None = None  # field that holds the step at which the treatment starts, if it counts steps
+
+    def change_at(self, step: int) -> dict[str, Any]:
+        """Return the change for a treatment that starts at `step`."""
+        return dict(self.change) | ({self.start: step} if self.start else {})
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 https://arxiv.org/abs/2111.05826
 
 Diffusion whose network also gets the image with a hole and the mask of the hole. The output equals the input
-outside the hole. Training uses random rectangles as holes.
+outside the hole. Training uses random rectangles as holes. Unlike in Palette, the whole image is noised, and
+by default the loss covers all of its pixels; with loss_pixels: hole it covers the hole, as in Palette.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -17,7 +19,7 @@ from torch import Tensor
 from models import diffusion
 from models.diffusion import Diffusion
 from models.diffusion_config import CONDITIONED, DiffusionConfig
-from models.family import Batch, Noise
+from models.family import Batch, Noise, Terms
 from models.parts.conditions import Condition
 from models.search_space import tunable
 
@@ -27,6 +29,7 @@ class InpaintingConfig(DiffusionConfig):
 
     smallest: float = Field(0.3, gt=0, le=1)  # side of a hole over side of the image
     largest: float = Field(0.7, gt=0, le=1)
+    loss_pixels: Literal["all", "hole"] = "all"  # Palette: the pixels of the hole
     guidance_scale: float = tunable(
         1.0, ge=0, low=1.0, high=4.0, sampling=True, active_if=CONDITIONED, source="Saharia et al. 2022: none"
     )  # of class or caption; the image itself is never dropped
@@ -108,9 +111,25 @@ class Inpainting(Diffusion):
     """Diffusion that fills holes in images."""
 
     Config = InpaintingConfig
+    config: InpaintingConfig
+    generator: Generator
     task = "translate"
     paper = "Saharia et al. 2022, Palette: Image-to-Image Diffusion Models, https://arxiv.org/abs/2111.05826"
 
     def build_generator(self) -> Generator:
         """Return a new generator."""
         return Generator(self.config, self.card, self.conditions(self.config, self.card))
+
+    def loss(self, batch: Batch) -> tuple[Terms, Terms]:
+        """Diffusion's loss, over the whole image or over the hole."""
+        if self.config.loss_pixels == "hole":
+            batch = self.generator.masked(batch, None)  # drawn here, since the loss needs it too
+        return super().loss(batch)
+
+    def per_image(self, error: Tensor, batch: Batch) -> Tensor:
+        """The mean of errors (N, C, H, W) over the pixels of each image, or of its hole, (N,)."""
+        if self.config.loss_pixels == "all":
+            return super().per_image(error, batch)
+        assert batch.mask is not None
+        mask = batch.mask.expand_as(error).flatten(1)
+        return (error.flatten(1) * mask).sum(1) / mask.sum(1).clamp(min=1)

@@ -110,7 +110,10 @@ class Resize(nn.Module):
         return self._resized(self.mix(x))
 
     def _resized(self, x: Tensor) -> Tensor:
-        return interpolate(x, size=(self.size, self.size), mode="bilinear", align_corners=False)
+        # Halving averages 2x2 pixels. From 7 to 3 it would skip pixels without antialiasing.
+        skips = x.shape[-1] > self.size and x.shape[-1] % self.size != 0
+        size = (self.size, self.size)
+        return interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=skips)
 
 
 def stages(config: R3GANConfig, sizes: Sequence[int], widths: Sequence[int]) -> list[nn.Module]:

@@ -148,10 +148,18 @@ TABLE: dict[str, tuple[tuple[str, str, Change], ...]] = {
 }
 
 
+# Settings with an effect that depends on the steps since they were set: the field of the step.
+STARTS = {"instance_noise": "instance_noise_from"}
+
+
 def remedies(config: AdversarialConfig, disease: str) -> Sequence[Remedy]:
     """Return the remaining treatments for `disease`, the first to try first."""
     changes = ((name, paper, dict(change(config))) for name, paper, change in TABLE.get(disease, ()))
-    return [Remedy(name, paper, change) for name, paper, change in changes if _composes(config, change)]
+    return [
+        Remedy(name, paper, change, next((STARTS[key] for key in change if key in STARTS), None))
+        for name, paper, change in changes
+        if _composes(config, change)
+    ]
 
 
 def _composes(config: AdversarialConfig, change: Mapping[str, Any]) -> bool:

@@ -5,8 +5,11 @@ https://arxiv.org/abs/1802.05957
     D: min E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))]        G: min -E[D(G(z))]
 
 with every weight of D divided by its largest singular value, estimated by one step of power iteration per
-forward pass; the vectors of the iteration are part of D's state. The networks are DCGAN's, with one
-convolution fewer per resolution than the paper's, and without BatchNorm in D, which would undo the bound.
+forward pass; the vectors of the iteration are part of D's state. As in the paper, the weight of a convolution
+is the matrix (channels out, channels in x 4 x 4). The convolution itself may have up to twice the norm, since
+a kernel of 4 and a stride of 2 read each pixel four times: D's Lipschitz constant is bounded, but not by 1.
+The networks are DCGAN's, with one convolution fewer per resolution than the paper's, and without BatchNorm in
+D, which would undo the bound.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ class SNGANConfig(DCGANConfig):
 
 
 class SNGAN(DCGAN):
-    """A GAN whose discriminator has a Lipschitz constant of at most 1."""
+    """A GAN whose discriminator has a bounded Lipschitz constant: at most 2 per convolution."""
 
     Config = SNGANConfig
     paper = (

@@ -31,6 +31,7 @@ from models.parts.augment import translation
 from models.parts.coders import CoderConfig, Decoder, Encoder
 from models.parts.layers import adam, to_image
 from models.search_space import tunable
+from models.step_counts import Steps
 
 MIN_VARIANCE = 1 / 12 / 255**2  # of a pixel in [0, 1]: the variance of rounding to 8 bits
 ACTIVE_VARIANCE = 0.01  # a unit is active if its mean varies more than this over images; Burda et al. 2016
@@ -60,7 +61,7 @@ class VAEConfig(CoderConfig):
     binarise: Literal["none", "threshold", "stochastic"] = "none"
     beta: float = tunable(1.0, ge=0, low=0.1, high=4.0, log=True,  # weight of the KL term
         source="Kingma & Welling 2014: 1; Higgins et al. 2017: above 1; pythae's beta-VAE: 2")
-    beta_warmup: int = Field(0, ge=0)  # steps over which beta rises from 0
+    beta_warmup: Steps = Field(0, ge=0)  # steps over which beta rises from 0
     # Nats of each dimension, averaged over the batch, that are free.
     free_bits: float = tunable(0.0, ge=0, low=0.0, high=0.5, advises=False,
         source="Kingma et al. 2016, Eq. 15: some, against unused dimensions")

@@ -27,7 +27,9 @@ class Sweep(Section):
     scheduler: Literal["none", "asha", "pbt"] = "asha"
     trials: int = Field(16, ge=1)  # the first has the experiment's values, if in range; a grid must fit
     grid_points: int = Field(3, ge=2)  # per range of a grid
-    steps: int | None = Field(None, ge=1)  # per trial; None: train.steps
+    steps: int | None = Field(
+        None, ge=1
+    )  # per trial; None: train.steps. Settings that count steps shrink alike
     evaluations: int = Field(8, ge=1)  # evaluations per trial, evenly spaced; a trial can be stopped at each
     grace_period: int = Field(2, ge=1)  # evaluations before the first rung: early distances are uninformative
     # Of `factor` trials at a rung one continues, with `factor` times the budget until the next rung.

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from components.config.base import Section
 from models.search_space import tunable
+from models.step_counts import Steps
 
 MIN_SIGMA_REL, MAX_SIGMA_REL = 0.01, 0.28  # 1 / sqrt(12) = 0.289 is the plain mean of all steps
 
@@ -32,7 +33,7 @@ class Train(Section):
     # Decay of the learning rate to 0.
     schedule: Literal["constant", "linear", "cosine", "sqrt"] = tunable("constant",
         source="Ho et al. 2020: constant; Gulrajani et al. 2017 for residual networks: linear")
-    warmup_steps: int = tunable(0, ge=0, choices=(0, 50, 100, 200),
+    warmup_steps: Steps = tunable(0, ge=0, choices=(0, 50, 100, 200),
         source="Ho et al. 2020, authors' code: 5000 of 800,000 steps")
     clip_grad_norm: float | None = tunable(None, gt=0, choices=(None, 0.5, 1.0, 5.0), recommended=1.0,
         source="Ho et al. 2020, authors' code: 1")  # maximum norm of a phase's gradient

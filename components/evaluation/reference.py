@@ -168,6 +168,11 @@ def real_baselines(ref: Reference, split: str, n: int, *, train: bool = True) ->
     other = other_split(split)
     real, fake = ref.real(split, n), ref.real(other, n)
     values = {name: e.value for name, e in estimates(ref, real, fake).items()}
+    if ref.extractor.classes == "own":  # the classifier is surer of its training images than of any others
+        unseen = ref.real("test", n) if split == "train" else real
+        values["classifier_score"] = inception_score(
+            ref.extractor.logits_of(np.asarray(unseen.features))
+        ).value
     held_out = "validation" if split != "validation" else "test"  # `closest` was calibrated on test
     values["memorization_rate"] = memorised(ref.to_train(held_out), ref.closest).value
     if real.labels is None:

@@ -158,7 +158,7 @@ def confirm_sampling(context: Context, winner: Winner) -> Confirmation:
         side: sum(r[side].seconds_per_image or 0.0 for r in by_seed.values()) / len(seeds) for side in SIDES
     }
     metrics = {seed: {side: r[side].metrics for side in SIDES} for seed, r in by_seed.items()}
-    return differences(metrics, n=n, seconds_per_image=SecondsPerImage(**seconds))
+    return differences(metrics, of="sampling", n=n, seconds_per_image=SecondsPerImage(**seconds))
 
 
 def by_seed_and_side(

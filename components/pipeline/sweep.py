@@ -97,13 +97,19 @@ def trial_context(context: Context) -> TrialContext:
     if samples_only(plan):
         return replace(shared, model=f"{context.uri(f'train/{family}')}/model", judgements=1)
     population = sweep.scheduler == "pbt"
+    settings = train_of(sweep, shared.training.train)
     training = replace(
         shared.training,
-        train=train_of(sweep, shared.training.train),
+        train=settings,
         checkpoints=sweep.grace_period + 1 if population else KEEP,  # those from the last rung on
     )
     return replace(
-        shared, training=training, judgements=sweep.evaluations, pointers=population, workers=sweep.workers
+        shared,
+        training=training,
+        share=settings["steps"] / shared.training.train["steps"],
+        judgements=sweep.evaluations,
+        pointers=population,
+        workers=sweep.workers,
     )
 
 

@@ -104,7 +104,7 @@ class Share(Record):
     value: float
     low: Number = None
     high: Number = None
-    chance: Number = None  # what a hyperparameter without effect gets once in 20 times
+    chance: Number = None  # once in 20 sweeps any hyperparameter has more without an effect
 
 
 class Importance(Record):

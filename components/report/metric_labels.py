@@ -152,7 +152,7 @@ MEASURES = {
         f"The Inception Score's formula: {SHARPNESS.format(who='the data set’s own classifier')} At most the "
         "number of classes.",
         "higher",
-        limit="what real images score",
+        limit="what real images score that the classifier was not trained on",
         main=False,
     ),
     "class_fid": Measure("FID per class", f"FID {PER_CLASS}", main=False),

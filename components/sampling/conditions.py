@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from components.data.card import DatasetCard
 from components.data.dataset import Split
 from components.families.catalogue import conditions, task_of
 from components.families.tasks import DEFAULT, TASKS, Task
 from models.family import Batch, DataSpec
+
+GOLDEN = (5**0.5 - 1) / 2  # whose multiples modulo 1 are spread evenly
 
 
 def conditions_of(
@@ -60,7 +63,7 @@ class FixedConditions:
 
     Attributes:
         card: shape and conditions of the images.
-        split: the images or sources to sample from; not needed for a task that samples from noise.
+        split: the images or sources to sample from; a task that samples from noise needs only its labels.
         task: the family's task.
     """
 
@@ -71,9 +74,10 @@ class FixedConditions:
     def __call__(self, number: int, n: int) -> Batch:
         """Return batch `number` of `n` conditions on the CPU.
 
-        All classes in turn, or the rows of the split in order, starting over at the end.
+        Classes as frequent as in the split (without labels, in turn), or the rows of the split in order,
+        starting over at the end.
         """
-        classes = torch.arange(n) % self.card.num_classes if self.card.num_classes else None
+        classes = self.classes(number * n + np.arange(n)) if self.card.num_classes else None
         if self.task.made_from == "noise":
             return Batch(n, label=classes)
         assert self.split is not None, "a family that makes samples from images is trained with conditions"
@@ -81,3 +85,11 @@ class FixedConditions:
         if batch.source is None:
             return batch
         return replace(batch, image=None, label=batch.label if self.task.paired else classes)
+
+    def classes(self, indices: np.ndarray) -> Tensor:
+        """Return the classes of these samples, (N,) int64, as frequent as in the split."""
+        labels = self.split.labels if self.split is not None else None
+        if labels is None:
+            return torch.from_numpy(indices % self.card.num_classes)
+        bounds = np.cumsum(np.bincount(labels, minlength=self.card.num_classes)) / len(labels)
+        return torch.from_numpy(np.searchsorted(bounds, (indices + 0.5) * GOLDEN % 1, side="right"))

@@ -333,14 +333,14 @@ class Trainer:
         """
         control = self.control
         healthy = Control.load(state["control"]) if state else Control()
-        changes = control.changes | dict(remedy.change)
+        change = remedy.change_at(healthy.step)
         torch.manual_seed(derive(self.settings.seed, "weights", control.attempt + 1))
-        self.set_family(self.family.changed(remedy.change))
+        self.set_family(self.family.changed(change))
         fits = self.load_compatible(state) if state else {}
         treatment = Treatment(
             remedy=remedy.name,
             paper=remedy.paper,
-            change=dict(remedy.change),
+            change=change,
             back_to=healthy.step,
             carried={
                 name: "weights carry over" if fits.get(name) else "starts again"
@@ -355,7 +355,7 @@ class Trainer:
             seconds=control.seconds,
             healthy=(control.attempt + 1, healthy.step),
             events=[*control.events, event],
-            changes=changes,
+            changes=control.changes | change,
         )
         self.monitor.detector.reset()
         return event

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from components.records.sweep import Confirmation, Difference, SideFailure
 
@@ -34,7 +34,11 @@ def interval(values: Sequence[float]) -> tuple[float, float | None, float | None
 
 
 def duel(
-    metric: str, pairs: Sequence[Pair], failed: Sequence[SideFailure] = (), **about: Any
+    metric: str,
+    pairs: Sequence[Pair],
+    failed: Sequence[SideFailure] = (),
+    of: Literal["training", "sampling"] = "training",
+    **about: Any,
 ) -> Confirmation:
     """Return the comparison of two settings on the same fresh seeds: differences, interval and verdict.
 
@@ -42,6 +46,7 @@ def duel(
         metric: the compared metric; lower is better.
         pairs: the two values of each seed.
         failed: the trainings without a value.
+        of: what the seeds are of. With seeds of sampling, the verdict holds for the one model and says so.
         about: other fields of the record: n, split, real_baseline, seconds_per_image.
     """
     value, low, high = interval([pair.winner - pair.default for pair in pairs])
@@ -51,14 +56,18 @@ def duel(
         winner=[pair.winner for pair in pairs],
         default=[pair.default for pair in pairs],
         difference=Difference(value=value, low=low, high=high),
-        says=_verdict(pairs, low, high, failed),
+        says=_verdict(pairs, low, high, failed, " for this model" if of == "sampling" else ""),
         failed=list(failed),
         **about,
     )
 
 
 def _verdict(
-    pairs: Sequence[Pair], low: float | None, high: float | None, failed: Sequence[SideFailure]
+    pairs: Sequence[Pair],
+    low: float | None,
+    high: float | None,
+    failed: Sequence[SideFailure],
+    scope: str,
 ) -> str:
     failures = {side: sum(failure.side == side for failure in failed) for side in SIDES}
     if failures["winner"] > failures["default"]:
@@ -67,4 +76,4 @@ def _verdict(
         return "the winner has the config's own settings"
     if low is None or high is None:
         return "one seed gives no interval"
-    return "better" if high < 0 else "worse" if low > 0 else "no significant gain"
+    return ("better" if high < 0 else "worse" if low > 0 else "no significant gain") + scope

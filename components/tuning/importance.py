@@ -80,7 +80,7 @@ def importances(
         hyperparameters: the searched hyperparameters.
         trials: values and comparable scores.
         resamples: number of bootstraps over trials, for the 95 % interval.
-        shuffles: number of shuffles of the scores, for the 95 % quantile of the share without an effect.
+        shuffles: number of shuffles of the scores, for the largest share that chance explains.
 
     Returns:
         The shares by name; None with too few trials, equal scores, or fewer than two hyperparameters that
@@ -90,13 +90,13 @@ def importances(
     usable = [
         (values, score)
         for values, score in trials
-        if math.isfinite(score) and all(math.isfinite(_position(space, values)) for space in spaces)
+        if math.isfinite(score) and all(math.isfinite(position(space, values)) for space in spaces)
     ]
     ranks = rankdata([score for _, score in usable]) if usable else np.zeros(0)
     if len(usable) < FEWEST or len(spaces) < 2 or np.ptp(ranks) == 0:
         return None
     at = np.array(
-        [[_position(space, values) for space in spaces] for values, _ in usable]
+        [[position(space, values) for space in spaces] for values, _ in usable]
     )  # (trials, varying)
     bounds = [_bounds(space, at[:, i]) for i, space in enumerate(spaces)]
     rng = np.random.default_rng(0)
@@ -110,7 +110,8 @@ def importances(
             [_fanova(at, rng.permutation(ranks), bounds, FEW_TREES, i) for i in range(shuffles)]
         )
     low, high = np.quantile(resampled, (0.025, 0.975), axis=0)
-    chance = np.quantile(shuffled, 1 - UNLIKELY, axis=0)
+    # Bonferroni: 5 % is the chance that any of the hyperparameters seems to matter.
+    chance = np.quantile(shuffled, 1 - UNLIKELY / len(spaces), axis=0)
     return {
         space.name: Share(
             value=float(share[i]),
@@ -185,7 +186,7 @@ def _silent() -> Iterator[None]:
         optuna.logging.set_verbosity(level)
 
 
-def _position(space: SearchedHyperparameter, values: Values) -> float:
+def position(space: SearchedHyperparameter, values: Values) -> float:
     """Return a trial's position along a hyperparameter, in its scale; for a choice, its index."""
     value = value_of(space, values)
     if is_choice(space):
@@ -203,7 +204,7 @@ def _bounds(space: SearchedHyperparameter, positions: NDArray[np.float64]) -> tu
     if is_choice(space):
         low, high = min(low, 0.0), max(high, len(space.values or []) - 1.0)
     else:
-        ends = [_position(space, {space.name: end}) for end in (space.low, space.high) if end is not None]
+        ends = [position(space, {space.name: end}) for end in (space.low, space.high) if end is not None]
         low, high = min([low, *ends]), max([high, *ends])
     return low - half, high + half
 

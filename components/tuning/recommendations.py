@@ -23,6 +23,7 @@ from components.tuning.importance import (
     importances,
     is_choice,
     matters,
+    position,
     same_value,
     value_of,
     varying,
@@ -102,6 +103,7 @@ def _value_to_check(space: SearchedHyperparameter) -> tuple[Any, str]:
 
 
 def _of_range(question: Question) -> Recommendation:
+    """Return the answer for a range: "outside" if the best trials are significantly far from the value."""
     space, why = question.space, question.obstacle
     values = [as_number(value_of(space, values)) for values in question.best]
     numbers, number = [value for value in values if value is not None], as_number(question.value)
@@ -112,8 +114,28 @@ def _of_range(question: Question) -> Recommendation:
     if not why and space.low is not None and space.high is not None and not space.low <= number <= space.high:
         why = "it was not among the searched values"
     verdict = "undecided" if why else "within" if low <= number <= high else "outside"
+    if verdict == "outside" and not _is_far(question):
+        verdict, why = "undecided", "which is within chance"
     text = f"best {reach} on this data{f', {why}' if why else ''}"
     return question.answer(verdict, text, best_low=low, best_high=high)
+
+
+def _is_far(question: Question) -> bool:
+    """Return whether significantly few of the trials near the value are among the best: none of the nearest.
+
+    How many are nearest depends on the numbers of trials alone: the fewest for which this is significant.
+    """
+    space = question.space
+
+    def distances(trials: Sequence[Values]) -> list[float]:
+        positions = [position(space, values) for values in trials]
+        return [abs(at - position(space, {space.name: question.value})) for at in positions if at == at]
+
+    best, every = distances(question.best), sorted(distances(question.trials))
+    for nearest in range(1, len(every) - len(best) + 1):
+        if float(hypergeom.pmf(0, len(every), nearest, len(best))) < UNLIKELY:
+            return min(best) > every[nearest - 1]
+    return False
 
 
 def _of_choice(question: Question) -> Recommendation:

@@ -22,6 +22,7 @@ from components.config.train import NOT_SEMANTIC, Train
 from components.records.sweep import SearchedHyperparameter, Winner
 from components.records.trial import ScheduleEntry, Values
 from models.search_space import Choice, Range, Space, searchable
+from models.step_counts import step_counts
 
 TRAIN = "train."
 # Settings of training that all trials share, so that they are comparable.
@@ -110,6 +111,22 @@ def applied(block: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, An
     if train:
         changed["train"] = {**block.get("train", {}), **train}
     return changed
+
+
+def reduced(family: str, block: Mapping[str, Any], share: float) -> dict[str, Any]:
+    """Return a family's settings for a training with this share of the steps.
+
+    Settings that count steps, such as those of a warm-up, are reduced accordingly. So a sweep's short trials
+    are alike the training with all steps in which the winner is confirmed.
+    """
+    from models.registry import FAMILIES
+
+    def of(values: Mapping[str, Any], config: type[BaseModel]) -> dict[str, Any]:
+        counts = step_counts(config)
+        return {k: max(1, round(v * share)) if k in counts and v else v for k, v in values.items()}
+
+    changed = of(block, FAMILIES[family].Config)
+    return changed | ({"train": of(block["train"], Train)} if "train" in block else {})
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ class TrialContext:
     model: str = ""  # the trained model, if only sampling settings are searched
     metric: str = "auto"
     diversity: float = 0.5  # minimum; less is a collapse
+    share: float = 1.0  # steps of a trial over those of the experiment's training
     judgements: int = 8
     samples: int = 256
     pointers: bool = False  # whether trials continue from each other's checkpoints
@@ -93,10 +94,17 @@ class TrialContext:
 
 
 def training_of(context: TrialContext, schedule: Schedule, seed: int | None = None) -> request.TrainRequest:
-    """Return the training request of a trial with its schedule of values and, if given, another seed."""
+    """Return the training request of a trial with its schedule of values and, if given, another seed.
+
+    Settings that count steps are for the experiment's training; a shorter trial reduces them accordingly.
+    """
     first, *later = schedule
+    family, share = context.family, context.share
     block = space.applied({**context.training.config, "train": context.training.train}, first.values)
-    setting_changes = [{"step": entry.step, "change": dict(entry.values)} for entry in later]
+    block = space.reduced(family, block, share)
+    setting_changes = [
+        {"step": entry.step, "change": space.reduced(family, entry.values, share)} for entry in later
+    ]
     train = (
         block.pop("train") | {"setting_changes": setting_changes} | ({} if seed is None else {"seed": seed})
     )

@@ -2,8 +2,8 @@
 
 DiffAugment, Zhao et al. 2020 (https://arxiv.org/abs/2006.10738), applies colour, translation and cutout to
 every image. Adaptive augmentation (ADA), Karras et al. 2020 (https://arxiv.org/abs/2006.06676), applies each
-with a probability p that rises while D overfits. With p < 1 augmentations do not leak into the samples (their
-Sec. 2.2). No augmentation mirrors images, which would be wrong for digits and letters.
+with a probability p that starts at 0 and rises while D overfits. With p < 1 augmentations do not leak into
+the samples (their Sec. 2.2). No augmentation mirrors images, which would be wrong for digits and letters.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from components.data.dataset import open_split
 from components.evaluation import reference
 from components.evaluation.evaluate import evaluate_samples
 from components.evaluation.reference import EvaluationSample, Reference
+from components.metrics.inception_score import inception_score
 from tests.evaluation.test_evaluate import CLASSES, SETS
 
 
@@ -31,6 +32,19 @@ def test_a_reference_says_what_it_is(digits_ref, digits_reference, digits):
     written = (digits_reference / "reference.json").read_text()
     assert json.loads(written) == {"schema": reference.SCHEMA} | info.to_json()
     assert str(digits_reference.parent) not in written and str(digits) not in written
+
+
+@pytest.mark.parametrize(
+    ("split", "unseen"), [("test", "test"), ("validation", "validation"), ("train", "test")]
+)
+def test_the_classifier_is_not_asked_about_images_that_it_has_seen(digits_ref, split, unseen):
+    """A perfect generator, that is, held-out images, has the score of its baseline."""
+    perfect = digits_ref.real(unseen, 200)
+    expected = inception_score(digits_ref.extractor.logits_of(perfect.features)).value
+    found = reference.real_baselines(digits_ref, split, 200, train=False)["classifier_score"]
+    assert found == expected == reference.estimates(digits_ref, perfect, perfect)["classifier_score"].value
+    seen = inception_score(digits_ref.extractor.logits_of(digits_ref.real("train", 200).features)).value
+    assert found != seen
 
 
 def test_bad_input_is_refused_in_a_sentence(digits_ref, tmp_path, digits):

@@ -382,6 +382,17 @@ def test_the_sign_that_moves_p_is_that_of_the_advantage_over_guessing(loss: str,
     assert model.observed(r, r)["sign"].tolist() == [-1, 0, 1, 1]
 
 
+def test_p_starts_at_0_with_a_target_and_at_1_without() -> None:
+    adaptive = linear(augment=("cutout",), ada_target=0.6)
+    assert float(adaptive.augment_p) == 0
+    assert float(linear(augment=("cutout",)).augment_p) == 1
+    assert float(linear(augment=("cutout",), ada_target=0.6, augment_p=0.3).augment_p) == pytest.approx(0.3)
+    assert float(adaptive.changed({"ada_target": None}).augment_p) == 1
+    for _ in range(100):
+        adaptive.after_discriminator({"sign": torch.tensor(0.1)})
+    assert float(adaptive.augment_p) == 0
+
+
 @pytest.mark.parametrize(("bias", "end"), [(5.0, 1.0), (-5.0, 0.0)])
 def test_p_stays_a_probability(bias: float, end: float) -> None:
     made, data = trainer("gan", augment=["cutout"], augment_p=0.5, ada_target=0.6, ada_steps=3)

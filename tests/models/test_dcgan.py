@@ -13,8 +13,10 @@ from models.dcgan import DCGAN, DCGANConfig, Features, Generator
 from models.family import DataSpec
 from models.parts.discriminator import (
     Discriminator,
+    normalise_spectrally,
 )
 from models.parts.layers import batch_norms
+from models.sngan import SNGAN
 from tests.models.test_adversarial import DEEP, images
 
 pytestmark = pytest.mark.usefixtures("seeded")
@@ -50,6 +52,20 @@ def test_dcgan_has_no_dense_hidden_layer_and_torch_s_own_batch_norm() -> None:
     norms = batch_norms(model.discriminator) + batch_norms(model.generator)
     assert len(norms) == 3 + 4  # none after D's first convolution
     assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-5, 0.1)}
+
+
+def test_spectral_normalisation_bounds_a_convolution_by_2() -> None:
+    """The weight as a matrix has norm 1; a kernel of 4 and a stride of 2 read each pixel four times."""
+    layer = nn.Sequential(nn.Conv2d(1, 1, 4, stride=2, padding=1, bias=False))
+    nn.init.ones_(cast(nn.Conv2d, layer[0]).weight)
+    normalise_spectrally(layer)
+    layer(torch.zeros(1, 1, 8, 8))
+    weight = cast(nn.Conv2d, layer[0]).weight.detach()
+    assert float(torch.linalg.matrix_norm(weight.flatten(1), 2)) == pytest.approx(1, abs=1e-4)
+    units = torch.eye(32 * 32).unflatten(1, (1, 32, 32))
+    operator = layer.eval()(units).detach().flatten(1)
+    assert 1.9 < float(torch.linalg.matrix_norm(operator, 2)) <= 2
+    assert SNGAN.__doc__ and "at most 2 per convolution" in SNGAN.__doc__
 
 
 def test_dcgan_starts_from_small_weights() -> None:

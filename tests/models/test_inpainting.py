@@ -12,6 +12,7 @@ from torch import Tensor
 from models.diffusion import Diffusion
 from models.family import Batch, DataSpec, Noise
 from models.inpainting import Inpainting, InpaintingConfig, holes
+from models.parts.conditions import Condition
 from models.super_resolution import SuperResolution, SuperResolutionConfig, reduced
 
 CARD = DataSpec(3, 16)
@@ -60,6 +61,39 @@ def test_outside_the_hole_nothing_changes_and_inside_it_does() -> None:
     found = sample(family, Batch(4, images(), mask=mask))
     assert torch.equal(found[~inside], images()[~inside])
     assert not torch.isclose(found[inside], images()[inside]).any()
+
+
+@pytest.mark.parametrize("pixels", ["hole", "all"])
+def test_the_loss_covers_the_hole_or_the_whole_image(pixels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    family = build("inpaint", loss_pixels=pixels)
+    network, noise = family.generator.network, [torch.zeros(())]
+    seen: list[Tensor] = []
+
+    def disturbed(x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        assert condition.image is not None
+        mask = condition.image[:, -1:]
+        seen.append(mask)
+        return torch.zeros_like(x) + noise[0] * (mask if inside else 1 - mask)
+
+    monkeypatch.setattr(network, "forward", disturbed)
+
+    def loss() -> Tensor:
+        torch.manual_seed(0)
+        return family.loss(Batch(4, images()))[0]["velocity"]
+
+    inside = False
+    before, noise[0] = loss(), torch.tensor(3.0)
+    assert torch.equal(loss(), before) == (pixels == "hole")
+    inside, noise[0] = True, torch.tensor(0.0)
+    before, noise[0] = loss(), torch.tensor(3.0)
+    assert not torch.isclose(loss(), before).any()
+    assert torch.equal(seen[0], seen[1])
+
+
+def test_a_loss_over_the_hole_is_a_mean_over_its_pixels() -> None:
+    family, mask = build("inpaint", loss_pixels="hole"), holes(Noise(range(4)), 16, 0.3, 0.7)
+    error = torch.where(mask > 0, 2.0, 5.0).expand(4, 3, 16, 16)
+    assert family.per_image(error, Batch(4, images(), mask=mask)).tolist() == pytest.approx([2.0] * 4)
 
 
 def test_holes_are_rectangles_of_their_sizes_anywhere() -> None:

@@ -35,6 +35,17 @@ def test_the_convolution_and_the_resizing_commute(before: int, after: int, from_
     torch.testing.assert_close(resize._resized(resize.mix(x)), resize.mix(resize._resized(x)))
 
 
+@pytest.mark.parametrize(("before", "after"), [(7, 3), (14, 7), (15, 7)])
+def test_shrinking_reads_every_pixel(before: int, after: int) -> None:
+    resize = r3gan.Resize(1, 1, after)
+    read = resize(torch.eye(before**2).view(-1, 1, before, before)).sum((1, 2, 3))
+    assert (read > 0).all() and float(read.sum()) == pytest.approx(after**2)
+    x = torch.randn(1, 1, before, before, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x: resize._resized(x).square(), x), "penalties need this"
+    if before == 2 * after:
+        torch.testing.assert_close(resize(x), torch.nn.functional.avg_pool2d(x, 2))
+
+
 @pytest.mark.parametrize("patch", [1, 2])
 def test_the_discriminator_reads_what_the_generator_makes(patch: int) -> None:
     config = r3gan.R3GANConfig(**SMALL, patch=patch)

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from components.common.errors import InputError
 from components.data.card import DatasetCard
-from components.data.dataset import open_split
+from components.data.dataset import Split, open_split
 from components.data.text import encode_captions
 from components.families import catalogue
 from components.sampling import conditions, generate
 from components.store import Store
+from models.family import DataSpec
 from tests import captioned
 from tests.families.test_captions import split
 
@@ -40,6 +42,17 @@ def test_judged_samples_follow_the_captions_of_the_split(store: Store) -> None:
     np.testing.assert_array_equal(part, whole[20:])
     with pytest.raises(InputError, match="only 24 captions"):
         generate.draw(generator, told, n=25, seed=0, text=test.text)
+
+
+def test_fixed_classes_are_as_frequent_as_in_the_split() -> None:
+    """BatchNorm's statistics and the probe are of them; each batch has others, the same in every run."""
+    labels = np.arange(400) % 20 // 19  # 95 % and 5 %
+    card = DataSpec(1, 4, num_classes=2)
+    fixed = conditions.FixedConditions(card, Split(np.zeros((400, 1, 4, 4), np.uint8), labels))
+    found = [fixed(number, 128).label for number in range(4)]
+    assert float(torch.cat(found).float().mean()) == pytest.approx(0.05, abs=0.01)
+    assert not torch.equal(found[0], found[1]) and torch.equal(found[0], fixed(0, 128).label)
+    assert conditions.FixedConditions(card)(0, 4).label.tolist() == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("family", ["inpainting", "super_resolution"])

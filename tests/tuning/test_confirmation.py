@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from components.common.errors import RunError
-from components.pipeline.confirmation import compared
+from components.pipeline.confirmation import compared, differences
 from components.records.evaluation import MetricResult
 from components.records.sweep import SideFailure
 from components.tuning import confirmation
@@ -30,6 +30,24 @@ def test_a_gain_is_one_where_chance_does_not_explain_it() -> None:
     assert duel("kid", pairs(0.0, 0.0)).says == "the winner has the config's own settings"
     assert duel("kid", pairs(-1.0)).says == "one seed gives no interval"
     assert found.seeds == [0, 1, 2] and found.n == 100
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [((-1.0, -1.1, -0.9), "better"), ((1.0, 1.1, 0.9), "worse"), ((1.0, -1.1), "no significant gain")],
+)
+def test_a_verdict_on_sampling_settings_holds_for_one_model(found: tuple[float, ...], says: str) -> None:
+    """The seeds are of the samples' noise: nothing is known of another training."""
+    assert duel("kid", pairs(*found), of="sampling").says == f"{says} for this model"
+    assert duel("kid", pairs(*found), of="training").says == says
+    metrics = {
+        seed: {
+            side: {"kid": MetricResult(value=value, n=64, real_baseline=0.5)}
+            for side, value in zip(confirmation.SIDES, (5.0 + d, 5.0), strict=True)
+        }
+        for seed, d in enumerate(found)
+    }
+    assert differences(metrics, of="sampling").says == f"{says} for this model"
 
 
 def test_a_winner_that_fails_on_fresh_seeds_is_told() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from components.records.sweep import SearchedHyperparameter, Share
 from components.records.trial import CurvePoint, Trial
+from components.tuning import importance
 from components.tuning.importance import comparable_scores, importances, is_choice, matters, varying
 from components.tuning.recommendations import recommendations, written
 
@@ -54,6 +55,16 @@ def test_a_choice_matters_too():
 def test_nothing_matters_where_scores_are_noise():
     found = importances(SPACES, drawn(24, lambda v: 0.0))
     assert sum(matters(each) for each in found.values()) <= 1
+
+
+def test_of_several_without_effect_rarely_any_matters(monkeypatch):
+    """The forest's shares of noise are random; 5 % is the chance that one of five hyperparameters matters."""
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(importance, "_fanova", lambda at, *_: rng.dirichlet([5.0] * at.shape[1]))
+    spaces = [BETA.model_copy(update={"name": f"h{i}"}) for i in range(5)]
+    trials = [({space.name: rng.uniform() for space in spaces}, float(rng.normal())) for _ in range(16)]
+    sweeps = [importances(spaces, trials, shuffles=100) for _ in range(200)]
+    assert sum(any(map(matters, shares.values())) for shares in sweeps) / len(sweeps) < 0.1
 
 
 def test_the_same_trials_say_the_same():
@@ -148,6 +159,28 @@ def test_a_choice_is_judged_by_its_share_of_the_best():
     assert bad.verdict == "outside" and bad.says.startswith("hinge by default; 0 of the best 15 trials")
     (good,) = recommendations([LOSS.model_copy(update={"recommended": "wasserstein"})], trials, importance)
     assert good.verdict == "within" and good.best_low is None
+
+
+@pytest.mark.parametrize(("recommended", "flat_to"), [(2e-4, 1e-3), (3e-3, 4e-3)])
+@pytest.mark.parametrize("n", [16, 32])
+def test_a_value_as_good_as_any_is_rarely_outside(n, recommended, flat_to):
+    space = LR.model_copy(update={"recommended": recommended})
+    importance = {"lr": Share(value=0.9, low=0.7, high=1.0, chance=0.2)}
+    verdicts = []
+    for seed in range(300):
+        trials = drawn(n, lambda v: max(0.0, math.log10(v["lr"] / flat_to)), seed)
+        verdicts.append(recommendations([space, BETA], trials, importance)[0].verdict)
+    assert verdicts.count("outside") / len(verdicts) <= 0.05
+
+
+def test_a_value_far_from_the_best_is_outside():
+    importance = {"lr": Share(value=0.9, low=0.7, high=1.0, chance=0.2)}
+    space = LR.model_copy(update={"recommended": 3e-3})
+    found = [recommendations([space, BETA], drawn(32, by_lr, s), importance)[0] for s in range(100)]
+    assert sum(each.verdict == "outside" for each in found) >= 80
+    trials = drawn(16, by_lr, 0)
+    (lr, _) = recommendations([LR.model_copy(update={"recommended": 1.2e-4}), BETA], trials, importance)
+    assert lr.verdict == "undecided" and lr.says.endswith("on this data, which is within chance")
 
 
 def test_one_hyperparameter_alone_is_judged_without_importance():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,20 +10,59 @@ import pytest
 import torch
 
 from components.common.errors import Diverged, InputError, RunError
+from components.config.train import Train
 from components.families import artifact, catalogue
+from components.families.catalogue import config_of
+from components.records.sweep import Winner
 from components.records.trial import ScheduleEntry, TrialReport
 from components.stages import cache
 from components.stages.cache import Done
+from components.stages.spec import Spec
 from components.store import Store
 from components.training import checkpoint
-from components.tuning import repeat, trial
+from components.training.request import TrainRequest
+from components.tuning import repeat, space, trial
 from components.tuning.repeat import Repeat, Retrained, rescored, retrained
 from components.tuning.trial import TrialContext, sampled, score_of, spec_of, trained, training_of
+from models.dcgan import DCGAN, DCGANConfig
+from models.family import DataSpec
 from tests.tuning.conftest import changed
 
 
 class Stopped(Exception):
     """As a scheduler ends a trial."""
+
+
+@pytest.mark.parametrize("searched", [False, True])
+def test_a_trial_has_the_noise_of_the_confirmed_training(searched: bool) -> None:
+    steps = {"instance_noise_steps": 2000} if searched else {}
+    block = config_of("dcgan", {"width": 4, "latent": 4})
+    train = Train(steps=2500, warmup_steps=50).model_dump(mode="json")
+    schedule = [
+        ScheduleEntry(values={"instance_noise": 0.3, **steps}),
+        ScheduleEntry(step=250, values={"instance_noise": 0.2, **steps}, donor=1),
+        ScheduleEntry(step=500, values={"instance_noise": 0.4, **steps}, donor=2),
+    ]
+    request = TrainRequest("dcgan", block, {**train, "steps": 1000}, data="", attempt="", store="")
+    context = TrialContext("test", Spec("trial", {}, {}), request, share=1000 / 2500)
+    short = training_of(context, schedule)
+    winner = Winner(number=1, schedule=schedule, values=schedule[-1].values)
+    full = space.full_schedule({**block, "train": train}, winner, trial_steps=1000)
+    assert short.train["warmup_steps"] == 20 and full["train"]["warmup_steps"] == 50
+
+    def sigma(config: Mapping[str, Any], changes: Sequence[Mapping[str, Any]], step: int) -> float:
+        settings = {k: v for k, v in config.items() if k != "train"}
+        for change in changes:
+            settings |= change["change"] if change["step"] <= step else {}
+        family = DCGAN(DCGANConfig(**settings), DataSpec(1, 8))
+        family.begin(step)
+        return family.sigma
+
+    for step in range(0, 1000, 50):
+        trial_sigma = sigma(short.config, short.train["setting_changes"], step)
+        full_sigma = sigma(full, full["train"]["setting_changes"], round(2.5 * step))
+        assert trial_sigma == pytest.approx(full_sigma)
+    assert full_sigma == 0  # the fade is over, after 400 or 800 of 1000 steps
 
 
 def plain(lr: float = 2e-4) -> list[ScheduleEntry]:

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from models.adversarial_config import AdversarialConfig
 from models.parts import losses
 from models.parts.losses import OBJECTIVES, auc, between, one_centred, zero_centred
+from models.search_space import searchable
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -102,6 +104,17 @@ def test_penalties_of_a_linear_critic() -> None:
     score = (x * w).sum((1, 2)) + 3
     for penalty, expected in ((one_centred, (length - 1) ** 2), (zero_centred, length**2 / 2)):
         assert penalty(score, x).tolist() == pytest.approx([expected] * 5)
+
+
+def test_r1_of_20_is_the_authors_10() -> None:
+    """LMescheder/GAN_stability multiplies |grad D|^2 by reg_param, 10, without the 1/2 of Eq. 9."""
+    x = torch.randn(5, 3, 4, dtype=torch.float64).requires_grad_()
+    w = torch.randn(3, 4, dtype=torch.float64)
+    penalty = 20 * zero_centred((x * w).sum((1, 2)), x)
+    assert penalty.tolist() == pytest.approx([10 * float(w.square().sum())] * 5)
+    for field in ("r1", "r2"):
+        space = searchable(AdversarialConfig)[field]
+        assert space.recommended == 10 and "2018: 10 (authors' code: 20," in space.source
 
 
 def test_a_flat_critic_has_a_finite_penalty_with_a_gradient() -> None:

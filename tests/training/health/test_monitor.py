@@ -16,7 +16,7 @@ import torch.multiprocessing as mp
 from components.common.errors import RunError
 from components.config.train import Train
 from components.data.batches import Batches
-from components.records.health import Treatment
+from components.records.health import HealthEvent, Treatment
 from components.sampling.conditions import FixedConditions
 from components.store import Store
 from components.store.uploader import Uploader
@@ -146,6 +146,21 @@ def test_settings_alone_leave_every_network_and_its_moments(monkeypatch: pytest.
     assert equal(*states)
     rates = [log.moments[a, 4]["optimizers"][0]["param_groups"][0]["lr"] for a in (1, 2)]
     assert rates[1] == pytest.approx(rates[0] / 4)
+
+
+@pytest.mark.parametrize("back", [0, 500, 1500])
+def test_noise_as_a_treatment_starts_at_full_height(back: int) -> None:
+    trainer = tiny.trainer("wgan_gp", settings("treat"))
+    trainer.control.step = back
+    (noise,) = trainer.family.remedies("vanishing_gradients")
+    event = trainer.treat(HealthEvent(step=back + 5, attempt=1), noise, trainer.state())
+    assert event.treatment and event.treatment.change == {"instance_noise": 0.2, "instance_noise_from": back}
+    resumed = tiny.trainer("wgan_gp", settings("treat"))
+    resumed.load_state(trainer.state())
+    for family in (trainer.family, resumed.family):
+        for steps, sigma in {0: 0.2, 500: 0.1, 1000: 0.0}.items():
+            family.begin(back + steps)
+            assert family.sigma == pytest.approx(sigma)
 
 
 def test_what_was_tried_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:

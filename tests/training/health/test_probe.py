@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from components.data.dataset import Split
 from components.sampling.conditions import FixedConditions
 from components.training.health.probe import Probe
 from models.family import Batch, DataSpec, Generator, Noise
@@ -125,6 +127,33 @@ def test_the_probe_leaves_no_trace(training: bool) -> None:
     ((trained, label),) = generator.seen
     assert trained and label is not None and label.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
     assert all(p.grad is None for p in generator.parameters())
+
+
+class OfClass(Generator):
+    """Return a real image of the class asked for."""
+
+    def __init__(self, real: Tensor, labels: np.ndarray) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.real = [real[labels == label] for label in range(2)]
+
+    def sample(self, batch: Batch, noise: Noise) -> Tensor:
+        assert batch.label is not None
+        rows = (noise.uniform(1)[:, 0] * 1e6).long()
+        return torch.stack(
+            [self.real[y][row % len(self.real[y])] for y, row in zip(batch.label, rows, strict=True)]
+        )
+
+
+@pytest.mark.parametrize("narrow", [0, 1])
+def test_samples_of_rare_classes_are_as_rare_as_images(narrow: int) -> None:
+    labels = np.arange(1000) % 10 // 9  # 90 % and 10 %
+    spread = torch.where(torch.from_numpy(labels == narrow), 0.3, 1.0)[:, None, None, None]
+    real = spread * torch.randn(1000, 2, 1, 1, generator=torch.Generator().manual_seed(0))
+    split = Split(real.numpy(), labels)
+    fixed = FixedConditions(DataSpec(2, 1, num_classes=2), split)
+    probe = Probe(fixed, lambda x: x.flatten(1), real, n=400)
+    assert probe(OfClass(real, labels))["diversity"] == pytest.approx(1, abs=0.15)
 
 
 def test_as_many_samples_are_looked_at_as_images() -> None:
