@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from components.common.errors import InputError
 from components.common.paths import home
 from components.store import Store, open_store
+from components.store.errors import MISSING_OR_TORN
 
 if TYPE_CHECKING:
     from components.records.run import RunHead, RunManifest
@@ -66,7 +67,7 @@ def read_record(store: Store, run_id: str, kind: type[Head]) -> Head | None:
     """Return run.json of a run as a record of class `kind`; None if it cannot be read."""
     try:
         return kind.read(store.read_json(f"runs/{run_id}/run.json"))
-    except (FileNotFoundError, ValueError):
+    except MISSING_OR_TORN:
         return None
 
 

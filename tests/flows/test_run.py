@@ -84,3 +84,13 @@ def test_what_was_said_before_an_interruption_is_not_said_again(
         attempt.write_json("health/event-2-0001300.json", FOUND | {"step": 1300, "attempt": 2})
     assert ["step 1300" in line for line in said(made)] == [True]
     assert made.record.manifest.stages[0].events == 2
+
+
+def test_a_damaged_checkpoint_is_said_once(training: tuple[run.Run, Spec, Store]) -> None:
+    made, spec, attempt = training
+    attempt.write_text("checkpoints/step-0000100.pt.damaged", "torn")
+    attempt.write_text("checkpoints/step-0000050.pt", "whole")
+    reported: set[str] = set()
+    for _ in range(2):
+        made._report_damaged(spec, attempt, reported)
+    assert len(said(made)) == 1 and "checkpoints/step-0000100.pt is damaged" in said(made)[0]
