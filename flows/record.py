@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -43,7 +44,8 @@ class Record:
         self._ended = threading.Event()
         manifest.started = now()
         self.write()
-        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
 
     def update(self, **content: Any) -> None:
         """Change entries and write the whole file."""
@@ -107,7 +109,8 @@ class Record:
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT):
-            self.write()
+            with contextlib.suppress(Exception):  # the next beat retries
+                self.write()
 
 
 def _entry(spec: Spec) -> StageEntry:

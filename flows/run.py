@@ -177,11 +177,11 @@ class Run:
     def _watch(self, spec: Spec, attempt: Store, over: threading.Event) -> None:
         seen = Seen()
         while not over.wait(POLL):
-            self._look(spec, attempt, seen)
-        self._report_diagnoses(
-            spec, attempt, seen.diagnoses
-        )  # the last diagnosis may have ended the training
-        self._report_damaged(spec, attempt, seen.damaged)
+            with contextlib.suppress(Exception):  # an outage; the next look retries
+                self._look(spec, attempt, seen)
+        with contextlib.suppress(Exception):
+            self._report_diagnoses(spec, attempt, seen.diagnoses)  # the last may have ended the training
+            self._report_damaged(spec, attempt, seen.damaged)
 
     def _look(self, spec: Spec, attempt: Store, seen: Seen) -> None:
         """Display what a training has written since the last look."""

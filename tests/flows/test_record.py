@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from unittest.mock import Mock
+
 import pytest
 
+from components.records.run import RunManifest
+from components.store import Store
+from components.store.errors import Unreachable
+from flows import record
 from flows.record import public, redacted
 from tests.flows.test_setup import QUICKSTART
 
@@ -33,3 +40,15 @@ def test_redacted_keeps_everything_else() -> None:
     assert (shown["store"]["url"], shown["publish"]["url"]) == ("c", "s3://bucket/x")
     assert shown["evaluate"]["inception_path"] is None
     assert shown["families"] == experiment.families
+
+
+def test_a_heart_beats_on_after_a_write_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "HEARTBEAT", 0.01)
+    made = record.Record(Store(tmp_path), RunManifest(run_id="r"))
+    write = Mock(side_effect=[Unreachable("does not answer"), None, None])
+    monkeypatch.setattr(made, "write", write)
+    while write.call_count < 3:
+        made._ended.wait(0.01)
+        assert made._thread.is_alive()
+    monkeypatch.undo()
+    made.finish("done")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from components.records.health import HealthEvent
 from components.records.run import RunManifest
 from components.stages.spec import Spec
 from components.store import Store
+from components.store.errors import Unreachable
 from flows import run
 from flows.progress import ProgressDisplay
 from flows.record import Record
@@ -94,3 +96,22 @@ def test_a_damaged_checkpoint_is_said_once(training: tuple[run.Run, Spec, Store]
     for _ in range(2):
         made._report_damaged(spec, attempt, reported)
     assert len(said(made)) == 1 and "checkpoints/step-0000100.pt is damaged" in said(made)[0]
+
+
+def test_an_outage_does_not_end_the_display(
+    training: tuple[run.Run, Spec, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, spec, attempt = training
+    monkeypatch.setattr(run, "POLL", 0.01)
+    looks: list[int] = []
+
+    def look(*_: object) -> None:
+        looks.append(1)
+        raise Unreachable("does not answer")
+
+    monkeypatch.setattr(made, "_look", look)
+    with made.watching(spec, attempt):
+        deadline = time.monotonic() + 10
+        while len(looks) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert len(looks) >= 3
