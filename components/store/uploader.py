@@ -30,6 +30,7 @@ class Uploader:
         self.failed: list[tuple[str, str]] = []  # (relative path, reason)
         self._store = store.with_attempts(1)  # retried here
         self._queue: dict[str, Path | bytes] = {}  # by relative path, in order
+        self._optional: set[str] = set()  # relative paths
         self._current: tuple[str, Path | bytes] | None = None
         self._spool: tempfile.TemporaryDirectory[str] | None = None  # of bytes beyond MAX_BYTES
         self._changed = threading.Condition()  # re-entrant
@@ -50,10 +51,10 @@ class Uploader:
         with self._changed:
             return len(self._queue) + (self._current is not None)
 
-    def put(self, source: Path | bytes, rel: str) -> None:
+    def put(self, source: Path | bytes, rel: str, *, optional: bool = False) -> None:
         """Queue bytes, or a file or folder that must not change until it is uploaded.
 
-        An upload to the same path that has not begun is dropped.
+        An upload to the same path that has not begun is dropped. `failed` does not list an optional one.
         """
         self._store.path(rel)  # raises here for a bad name
         with self._changed:
@@ -63,6 +64,8 @@ class Uploader:
             if isinstance(source, bytes) and self._bytes() + len(source) > MAX_BYTES:
                 source = self._spooled(source)
             self._queue[rel] = source
+            if optional:
+                self._optional.add(rel)
             self._changed.notify_all()
 
     def drop(self, rel: str) -> None:
@@ -85,7 +88,9 @@ class Uploader:
             self._abandoned = True
             self._changed.notify_all()
             missing = [*([self._current[0]] if self._current else []), *self._queue]
-            self.failed += [(rel, "the store did not answer in time") for rel in missing]
+            self.failed += [
+                (rel, "the store did not answer in time") for rel in missing if rel not in self._optional
+            ]
             self._queue, self._current = {}, None
             if self._spool:
                 self._spool.cleanup()
@@ -119,7 +124,7 @@ class Uploader:
                     return
                 self._current = None
                 self._discard(source)
-                if error:
+                if error and rel not in self._optional:
                     self.failed.append((rel, error))
                 self._changed.notify_all()
 

@@ -53,6 +53,14 @@ class RunLog(Log):
         self._saved: list[CheckpointId] = []  # by this process
         self._progress_at = 0.0  # time of the last update
 
+    @property
+    def failure(self) -> str | None:
+        """The first file that could not be stored, and why, as one sentence; None if there is none."""
+        if not self.uploader.failed:
+            return None
+        name, reason = self.uploader.failed[0]
+        return f"{name} could not be stored: {reason}; run the same command to resume"
+
     def resume_at(self, step: int, attempt: int) -> None:
         """Start a new part after `step` of an attempt at training."""
         self.first, self.number = step + 1, attempt
@@ -148,4 +156,4 @@ class RunLog(Log):
                 "time": time.time(),
                 "pid": os.getpid(),
             }
-            self.uploader.put(json.dumps(note).encode(), "progress.json")
+            self.uploader.put(json.dumps(note).encode(), "progress.json", optional=True)
