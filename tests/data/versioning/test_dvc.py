@@ -70,6 +70,12 @@ def test_the_quick_starts_set_is_pinned_beside_the_readme_and_others_in_data(tra
     assert versioning_pins.tracked(home) == ["mnist5k", "digits"]
 
 
+def test_a_folder_is_not_taken_for_a_pin(tracked):
+    home, _ = tracked
+    (home / "data/x.dvc").mkdir()
+    assert versioning_pins.tracked(home) == ["digits"]
+
+
 def test_tracking_again_changes_nothing_and_does_not_import_dvc(tracked, monkeypatch):
     home, version = tracked
     monkeypatch.setattr(dvc, "in_dvc", lambda *_: pytest.fail("asked DVC"))
