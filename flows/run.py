@@ -14,7 +14,7 @@ from typing import Any
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from components import report
-from components.common.errors import InputError, RunError
+from components.common.errors import sentence
 from components.config.experiment import Experiment
 from components.pipeline import train
 from components.pipeline.graph import planned
@@ -93,11 +93,11 @@ class Run:
                 on_wait=lambda title: self.board.say(f"  {title}: waiting for another run that computes it"),
             )
         except BaseException as error:
-            sentence = _sentence(error)
-            self.record.stage(spec, "failed", error=sentence, seconds=time.time() - started)
-            self.board.say(f"✗ {spec.title}: {sentence}", "red")
+            reason = sentence(error)
+            self.record.stage(spec, "failed", error=reason, seconds=time.time() - started)
+            self.board.say(f"✗ {spec.title}: {reason}", "red")
             if spec.family:
-                self.failed[spec.family] = sentence
+                self.failed[spec.family] = reason
             raise
         finally:
             self.board.end(spec.title)
@@ -141,12 +141,12 @@ class Run:
                 self.page_built = time.monotonic()
                 self.show()
 
-    def refuse(self, family: str, sentence: str) -> None:
+    def refuse(self, family: str, reason: str) -> None:
         """Record that a family cannot be trained, and why."""
         spec = train.spec(self.plan, family)
-        self.record.stage(spec, "failed", error=sentence)
-        self.board.say(f"✗ {spec.title}: {sentence}", "red")
-        self.failed[family] = sentence
+        self.record.stage(spec, "failed", error=reason)
+        self.board.say(f"✗ {spec.title}: {reason}", "red")
+        self.failed[family] = reason
 
     def has_jobs(self) -> bool:
         """Return whether any stage must be computed on Ray."""
@@ -158,8 +158,9 @@ class Run:
 
     def show(self) -> None:
         """Update the run's page and the index."""
-        self.record.update(report=report.build_run(self.store, self.run_id))
-        report.build_index(self.store)
+        with self.board.tolerating("the page"):
+            self.record.update(report=report.build_run(self.store, self.run_id))
+            report.build_index(self.store)
 
     @contextlib.contextmanager
     def watching(self, spec: Spec, attempt: Store) -> Iterator[None]:
@@ -274,9 +275,3 @@ def explain(store: Store, spec: Spec, forced: bool = False) -> str:
     if old.get("schema") != SCHEMA:
         return f"runs: this version of Atelier has other keys (schema {old.get('schema')} -> {SCHEMA})"
     return "runs: changed " + "; ".join(difference(old, spec.canonical()))
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, InputError | RunError):
-        return str(error)
-    return f"{type(error).__name__}: {error}".splitlines()[0]

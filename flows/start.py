@@ -82,8 +82,10 @@ def start(
             record.finish(status)
             if any(stage.state == "ran" for stage in record.manifest.stages):
                 record.update(overhead=overhead(record.manifest))
-                report.build_run(store, run_id)
-            report.build_index(store)
+                with board.tolerating("the page"):
+                    report.build_run(store, run_id)
+            with board.tolerating("the index"):
+                report.build_index(store)
     return record.manifest
 
 

@@ -16,7 +16,7 @@ NOT_WRITABLE = {errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EN
 
 # Of reading a JSON file that does not exist or was not written completely. InputError is a ValueError too, so
 # `except ValueError` would also take a file that could not be read just now for one that is missing.
-MISSING_OR_TORN = (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError)
+MISSING_OR_TORN = (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Unreachable(InputError):

@@ -297,6 +297,8 @@ class Store:
                 result = do()
                 self._link.answered = True
                 return result
+            except NotADirectoryError as error:  # nothing is below a file
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), error.filename) from error
             except Exception as error:
                 self._link.answered = self._link.answered or is_absent(error)
                 delays = LATER_DELAYS if self._link.answered else FIRST_DELAYS

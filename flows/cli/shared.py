@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 STORE = "output"
 LATEST = "latest"
-LOST = timedelta(minutes=2)  # a run writes its record several times a minute
 
 AsJSON = Annotated[bool, Parameter("--json", help="print the result as JSON")]
 Changes = Annotated[tuple[str, ...], Parameter("--set", metavar="a.b=c", help="change a setting; repeatable")]
@@ -71,21 +69,14 @@ def read_record(store: Store, run_id: str, kind: type[Head]) -> Head | None:
         return None
 
 
-def status_of(run: RunHead) -> str:
-    """Return a run's status; `lost` if it is recorded as running but has stopped updating its record."""
-    if run.status != "running" or run.heartbeat is None:
-        return run.status
-    return "lost" if datetime.now(UTC) - datetime.fromisoformat(run.heartbeat) > LOST else run.status
-
-
 def find_run(store: Store, run_id: str, kind: str | None = None) -> RunManifest:
     """Return the record of a run; `latest` is the newest, or the newest of a kind: run or sweep."""
     from components.records.run import RunHead, RunManifest  # imports pydantic
 
     run_ids = store.list("runs")
     if run_id == LATEST and run_ids:
-        heads = (read_record(store, name, RunHead) for name in reversed(run_ids if kind else []))
-        run_id = next((head.run_id for head in heads if head and head.kind == kind), run_ids[-1])
+        heads = ((name, read_record(store, name, RunHead)) for name in reversed(run_ids))
+        run_id = next((name for name, head in heads if head and kind in (None, head.kind)), LATEST)
     manifest = read_record(store, run_id, RunManifest) if run_id in run_ids else None
     if manifest is None:
         raise InputError(

@@ -115,3 +115,12 @@ def test_an_outage_does_not_end_the_display(
         while len(looks) < 3 and time.monotonic() < deadline:
             time.sleep(0.01)
     assert len(looks) >= 3
+
+
+def test_a_page_that_cannot_be_built_does_not_fail_the_run(
+    training: tuple[run.Run, Spec, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, *_ = training
+    monkeypatch.setattr(run.report, "build_run", lambda *_: {}["x"])
+    made.show()
+    assert "the page could not be built: KeyError: 'x'" in said(made)[0]

@@ -243,6 +243,40 @@ def test_index_lists_newest_first_and_unreadable_ones(store, runs):
     assert HOSTILE not in store.read_text("index.html")
 
 
+FOREIGN = [
+    {"stages": {"a": 1}},
+    {"stages": ["x", 1, None, {"name": 3}]},
+    {"results": ["x"]},
+    {"results": {"a": 1}},
+    {"results": [{"family": "vae", "metrics": {"kid": None}}]},
+    {"results": [{"family": "vae", "metrics": {"kid": {"value": "x", "low": []}}}]},
+    {"results": [{"family": "vae", "metrics": "x"}]},
+    {"results": [{"family": ["vae"]}]},
+    {"lineage": "x"},
+    {"lineage": {"config": {"families": ["x"]}, "data": []}},
+    {"lineage": {"config": 3, "data": {"name": 3}}},
+    {"started": 3, "seconds": "x", "status": None, "smoke": "x"},
+    {"run_id": 3},
+    {"heartbeat": "noon"},
+    [],
+    3,
+    None,
+]
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_one_foreign_manifest_does_not_break_the_index(store, runs, foreign):
+    content = {"run_id": "older"} | foreign if isinstance(foreign, dict) else foreign
+    store.write_json("runs/older/run.json", content)
+    store.write_text("runs/deep/run.json", "[" * 100_000)
+    store.write_text("runs/notes.txt", "a file")
+    build_index(store)
+    lines = store.read_json("index.json")["runs"]
+    assert {"older", "deep", "notes.txt"} <= {line["run_id"] for line in lines} and len(lines) > 3
+    for name in ("older", "deep", "notes.txt"):
+        store.delete(f"runs/{name}")
+
+
 def test_index_of_a_thousand_runs_is_small(store):
     fixture.write_many(store, 1000)
     rel = build_index(store)
