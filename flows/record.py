@@ -15,18 +15,29 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from components.common.errors import InputError
 from components.common.hashing import json_sha256
 from components.config.experiment import Experiment
 from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
-from components.records.run import DataLineage, FamilyResult, Hardware, Lineage, RunManifest, StageEntry
+from components.records.run import (
+    DataLineage,
+    FamilyResult,
+    Hardware,
+    Lineage,
+    RunHead,
+    RunManifest,
+    StageEntry,
+)
 from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store
+from components.store.lease import EXPIRES
 
 PACKAGES = ("torch", "torchvision", "ray", "prefect", "dvc", "fsspec", "torchmetrics", "numpy", "safetensors")
 OPTIONAL = frozenset(stage.name for stage in STAGES if stage.optional)
-HEARTBEAT = 10.0  # seconds
+HEARTBEAT = EXPIRES / 3  # seconds, so that a live run beats within the time in which a lease expires
+POLL = 1.0  # seconds between looks for the heartbeat of a run
 
 
 def now() -> str:
@@ -111,6 +122,21 @@ class Record:
         while not self._ended.wait(HEARTBEAT):
             with contextlib.suppress(Exception):  # the next beat retries
                 self.write()
+
+
+def refuse_running(store: Store, run_id: str) -> None:
+    """Raise InputError if a process still runs `run_id`; wait for its heartbeat if the record says so.
+
+    A run has one writer. The record of a killed one says that it is running, too, but no longer changes.
+    """
+    path = f"runs/{run_id}/run.json"
+    before = now = RunHead.read(store.read_json(path))
+    until = time.monotonic() + EXPIRES
+    while before and now and now.standing == "running" and time.monotonic() < until:
+        if now.heartbeat != before.heartbeat:
+            raise InputError(f"run {run_id} is running in another process; wait until it ends, or stop it")
+        time.sleep(POLL)
+        now = RunHead.read(store.read_json(path))
 
 
 def _entry(spec: Spec) -> StageEntry:

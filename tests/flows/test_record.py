@@ -7,6 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from components.common.errors import InputError
 from components.records.run import RunManifest
 from components.store import Store
 from components.store.errors import Unreachable
@@ -52,3 +53,26 @@ def test_a_heart_beats_on_after_a_write_that_failed(tmp_path: Path, monkeypatch:
         assert made._thread.is_alive()
     monkeypatch.undo()
     made.finish("done")
+
+
+def test_a_run_whose_heart_beats_is_not_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "HEARTBEAT", 0.2)
+    monkeypatch.setattr(record, "POLL", 0.1)
+    store = Store(tmp_path)
+    alive = record.Record(store, RunManifest(run_id="r"))
+    with pytest.raises(InputError, match="run r is running in another process"):
+        record.refuse_running(store, "r")
+    alive.finish("interrupted")
+    record.refuse_running(store, "r")
+
+
+def test_a_killed_run_is_resumed_once_its_heart_has_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "EXPIRES", 0.3)
+    monkeypatch.setattr(record, "POLL", 0.1)
+    store = Store(tmp_path)
+    killed = RunManifest(run_id="r", heartbeat=record.now())
+    store.write_json("runs/r/run.json", killed.to_json())
+    assert killed.standing == "running"
+    record.refuse_running(store, "r")
