@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import re
 import subprocess
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 from components.common.errors import InputError
 from components.common.hashing import json_sha256
+from components.common.public import public
 from components.config.experiment import Experiment
 from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
@@ -161,7 +161,8 @@ def redacted(experiment: Experiment) -> Mapping[str, Any]:
     content["publish"]["url"] = content["publish"]["url"] and public(content["publish"]["url"])
     content["evaluate"] |= {"inception_path": None, "lpips_path": None}
     if content["evaluate"]["custom"]:
-        content["evaluate"]["custom"]["weights"] = public(content["evaluate"]["custom"]["weights"])
+        custom = content["evaluate"]["custom"]
+        custom |= {name: public(custom[name]) for name in ("weights", "network") if custom.get(name)}
     return content
 
 
@@ -171,12 +172,6 @@ def withheld(experiment: Experiment) -> list[str]:
     names = ("publish.url", "evaluate.inception_path", "evaluate.lpips_path", "evaluate.custom")
     sections = ((name, *name.split(".")) for name in names)
     return [name for name, section, key in sections if complete[section][key] != published[section][key]]
-
-
-def public(text: str) -> str:
-    """Return text without user:password@ in URLs and without the parent folders of absolute paths."""
-    text = re.sub(r"(\w+://)[^/@\s]*@", r"\1", text)
-    return re.sub(r"(^|=)(?:file://)?/(?:[^/\s]+/)+", r"\1", text)
 
 
 def lineage(home: Path, experiment: Mapping[str, Any]) -> Lineage:

@@ -15,6 +15,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from components import report
 from components.common.errors import sentence
+from components.common.public import public
 from components.config.experiment import Experiment
 from components.pipeline import train
 from components.pipeline.graph import planned
@@ -94,10 +95,10 @@ class Run:
             )
         except BaseException as error:
             reason = sentence(error)
-            self.record.stage(spec, "failed", error=reason, seconds=time.time() - started)
+            self.record.stage(spec, "failed", error=public(reason), seconds=time.time() - started)
             self.board.say(f"✗ {spec.title}: {reason}", "red")
             if spec.family:
-                self.failed[spec.family] = reason
+                self.failed[spec.family] = public(reason)
             raise
         finally:
             self.board.end(spec.title)
@@ -144,7 +145,7 @@ class Run:
     def refuse(self, family: str, reason: str) -> None:
         """Record that a family cannot be trained, and why."""
         spec = train.spec(self.plan, family)
-        self.record.stage(spec, "failed", error=reason)
+        self.record.stage(spec, "failed", error=public(reason))
         self.board.say(f"✗ {spec.title}: {reason}", "red")
         self.failed[family] = reason
 

@@ -9,7 +9,6 @@ import errno
 import json
 import os
 import random
-import re
 import shutil
 import time
 import uuid
@@ -22,6 +21,7 @@ from components.common import atomic
 from components.common.errors import InputError, RunError
 from components.common.finite import finite
 from components.common.hashing import sha256
+from components.common.public import public_url
 from components.store.errors import explain, is_absent, is_taken, transient
 from components.store.urls import S3, confined, inside, is_confined, normalised
 
@@ -64,8 +64,8 @@ class Store:
 
     @property
     def url(self) -> str:
-        """The address without user and password, for messages."""
-        return re.sub(r"://[^/@]*:[^/@]*@", "://", self._full_url)
+        """The address without credentials, for messages."""
+        return public_url(self._full_url)
 
     @property
     def is_local(self) -> bool:

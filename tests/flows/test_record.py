@@ -8,11 +8,12 @@ from unittest.mock import Mock
 import pytest
 
 from components.common.errors import InputError
+from components.common.public import public
 from components.records.run import RunManifest
 from components.store import Store
 from components.store.errors import Unreachable
 from flows import record
-from flows.record import public, redacted
+from flows.record import redacted
 from tests.flows.test_setup import QUICKSTART
 
 

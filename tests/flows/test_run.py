@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from components.common.errors import RunError
 from components.records.health import HealthEvent
 from components.records.run import RunManifest
 from components.stages.spec import Spec
@@ -124,3 +125,15 @@ def test_a_page_that_cannot_be_built_does_not_fail_the_run(
     monkeypatch.setattr(run.report, "build_run", lambda *_: {}["x"])
     made.show()
     assert "the page could not be built: KeyError: 'x'" in said(made)[0]
+
+
+def test_an_error_is_recorded_without_secrets(training: tuple[run.Run, Spec, Store]) -> None:
+    made, spec, _ = training
+
+    def body(*_: object) -> dict[str, Any]:
+        raise RunError("GET http://user:S3CR3T@host/x failed; token=S3CR3T in /home/alice/x")
+
+    with pytest.raises(RunError):
+        made.stage(spec, body)
+    text = made.store.read_text("runs/r/run.json")
+    assert "S3CR3T" not in text and "alice" not in text and "http://host/x failed" in text

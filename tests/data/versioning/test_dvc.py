@@ -366,3 +366,9 @@ def test_a_missing_bucket_is_one_sentence(tracked, s3_env):  # noqa: F811
     dvc.set_remote(home, "s3://there-is-no-such-bucket/dvc")
     with pytest.raises(RunError, match="DVC remote failed .*check its URL"):
         dvc.push(home)
+
+
+def test_a_remote_with_a_password_is_not_written_where_git_tracks_it(home):
+    dvc.set_remote(home, "ssh://user:S3CR3T@host/path")
+    assert "S3CR3T" not in (home / ".dvc/config").read_text()
+    assert "S3CR3T" in (home / ".dvc/config.local").read_text()
