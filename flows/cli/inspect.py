@@ -175,10 +175,9 @@ def pull_report(
     Args:
         output: the folder
     """
-    opened = open_named_store(store)
-    opened.download("runs", output / "runs")
-    opened.download("index.html", output / "index.html")
-    print(output / "index.html")
+    from components import report
+
+    print(report.pull(open_named_store(store), output))
 
 
 def doctor(*, thorough: bool = False, as_json: AsJSON = False, store: StoreURL = STORE) -> int:

@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import pytest
 
@@ -11,7 +12,7 @@ from components.common.errors import InputError
 from components.data.card import DatasetCard
 from components.records.evaluation import Checkpoint, Evaluation
 from components.records.training import Selection
-from components.report import build, build_index, build_run, checkpoints, formatting, leaderboard
+from components.report import build, build_index, build_run, checkpoints, formatting, leaderboard, pull
 from components.report.metric_labels import MEASURES, features, limit, main, measure, recipe
 from components.report.model_card import model_card
 from components.report.reading import curves, read_course
@@ -583,3 +584,22 @@ def test_model_card_says_what_was_measured_and_which_checkpoint():
     assert "EMA weights." in model_card(about, fixture.old(result))
     pixels = model_card(about, fixture.result("autoencoder", 2.4))
     assert "| PSNR (dB) | higher | 19.3 | 18.3 to 20.3 |  | 1,000 |  |" in pixels
+
+
+def test_pulled_pages_have_all_that_they_name(store, runs, tmp_path):
+    build_run(store, runs["done"])
+    build_index(store)
+    store.write_text(f"runs/{runs['done']}/large.bin", "not part of a page")
+    index = pull(store, tmp_path / "pulled")
+    for html in (index, index.parent / f"runs/{runs['done']}/report/index.html"):
+        links = [a.get("href") or a.get("src") for _, a in Page(html.read_text()).tags]
+        local = [link.partition("#")[0] for link in links if link and ":" not in link]
+        missing = [link for link in local if not (html.parent / unquote(link)).exists()]
+        assert [link for link in missing if "/runs/" not in f"/{link}"] == []
+        assert {"atelier.css", "base.js"} <= set(local)
+    assert (index.parent / "index.json").exists() and not list(index.parent.rglob("large.bin"))
+
+
+def test_a_store_without_pages_has_nothing_to_pull(store, tmp_path):
+    with pytest.raises(InputError, match="has no pages"):
+        pull(store, tmp_path / "pulled")
