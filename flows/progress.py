@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from components.common.errors import sentence
 
 
 class ProgressDisplay:
@@ -46,6 +50,17 @@ class ProgressDisplay:
         """Print a line."""
         with self._lock:
             self.console.print(Text(text, style=style))
+
+    @contextmanager
+    def tolerating(self, what: str) -> Iterator[None]:
+        """Suppress and print an error while building `what`, on which the run does not depend."""
+        try:
+            yield
+        except Exception as error:
+            self.say(
+                f"  {what} could not be built: {sentence(error)}; `atelier report build` builds it later",
+                "yellow",
+            )
 
     def begin(self, title: str) -> None:
         """Show a bar for a stage; it pulses until the first `move`."""

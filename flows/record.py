@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
-import re
 import subprocess
 import threading
 import time
@@ -14,18 +14,30 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from components.common.errors import InputError
 from components.common.hashing import json_sha256
+from components.common.public import public
 from components.config.experiment import Experiment
 from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
-from components.records.run import DataLineage, FamilyResult, Hardware, Lineage, RunManifest, StageEntry
+from components.records.run import (
+    DataLineage,
+    FamilyResult,
+    Hardware,
+    Lineage,
+    RunHead,
+    RunManifest,
+    StageEntry,
+)
 from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store
+from components.store.lease import EXPIRES
 
 PACKAGES = ("torch", "torchvision", "ray", "prefect", "dvc", "fsspec", "torchmetrics", "numpy", "safetensors")
 OPTIONAL = frozenset(stage.name for stage in STAGES if stage.optional)
-HEARTBEAT = 10.0  # seconds
+HEARTBEAT = EXPIRES / 3  # seconds, so that a live run beats within the time in which a lease expires
+POLL = 1.0  # seconds between looks for the heartbeat of a run
 
 
 def now() -> str:
@@ -43,7 +55,8 @@ class Record:
         self._ended = threading.Event()
         manifest.started = now()
         self.write()
-        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
 
     def update(self, **content: Any) -> None:
         """Change entries and write the whole file."""
@@ -107,7 +120,23 @@ class Record:
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT):
-            self.write()
+            with contextlib.suppress(Exception):  # the next beat retries
+                self.write()
+
+
+def refuse_running(store: Store, run_id: str) -> None:
+    """Raise InputError if a process still runs `run_id`; wait for its heartbeat if the record says so.
+
+    A run has one writer. The record of a killed one says that it is running, too, but no longer changes.
+    """
+    path = f"runs/{run_id}/run.json"
+    before = now = RunHead.read(store.read_json(path))
+    until = time.monotonic() + EXPIRES
+    while before and now and now.standing == "running" and time.monotonic() < until:
+        if now.heartbeat != before.heartbeat:
+            raise InputError(f"run {run_id} is running in another process; wait until it ends, or stop it")
+        time.sleep(POLL)
+        now = RunHead.read(store.read_json(path))
 
 
 def _entry(spec: Spec) -> StageEntry:
@@ -132,7 +161,8 @@ def redacted(experiment: Experiment) -> Mapping[str, Any]:
     content["publish"]["url"] = content["publish"]["url"] and public(content["publish"]["url"])
     content["evaluate"] |= {"inception_path": None, "lpips_path": None}
     if content["evaluate"]["custom"]:
-        content["evaluate"]["custom"]["weights"] = public(content["evaluate"]["custom"]["weights"])
+        custom = content["evaluate"]["custom"]
+        custom |= {name: public(custom[name]) for name in ("weights", "network") if custom.get(name)}
     return content
 
 
@@ -142,12 +172,6 @@ def withheld(experiment: Experiment) -> list[str]:
     names = ("publish.url", "evaluate.inception_path", "evaluate.lpips_path", "evaluate.custom")
     sections = ((name, *name.split(".")) for name in names)
     return [name for name, section, key in sections if complete[section][key] != published[section][key]]
-
-
-def public(text: str) -> str:
-    """Return text without user:password@ in URLs and without the parent folders of absolute paths."""
-    text = re.sub(r"(\w+://)[^/@\s]*@", r"\1", text)
-    return re.sub(r"(^|=)(?:file://)?/(?:[^/\s]+/)+", r"\1", text)
 
 
 def lineage(home: Path, experiment: Mapping[str, Any]) -> Lineage:

@@ -8,23 +8,26 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from components import report
-from components.common.errors import InputError, RunError
+from components.common.errors import sentence
+from components.common.public import public
 from components.config.experiment import Experiment
 from components.pipeline import train
 from components.pipeline.graph import planned
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.records.health import HealthEvent
-from components.records.names import EVENT
+from components.records.names import DAMAGED, EVENT
 from components.stages import cache
 from components.stages.cache import Done
 from components.stages.spec import SCHEMA, Spec, difference
 from components.store import Store
+from components.store.errors import MISSING_OR_TORN
 from flows.progress import ProgressDisplay
 from flows.record import Record
 
@@ -34,6 +37,18 @@ ARTIFACT = 5.0  # seconds between updates of Prefect's progress artifact
 
 RUNS: dict[str, Run] = {}
 """The runs of this process by id: tasks get the id, which is small and JSON, and look up the run here."""
+
+
+@dataclass
+class Seen:
+    """What was displayed of a training."""
+
+    begun: bool = False
+    diagnoses: set[str] = field(default_factory=set)
+    damaged: set[str] = field(default_factory=set)
+    first: tuple[int, float] | None = None  # step and time of the first progress
+    artifact: Any = None  # Prefect's
+    updated: float = 0.0  # time of the artifact's last update
 
 
 class Run:
@@ -79,11 +94,11 @@ class Run:
                 on_wait=lambda title: self.board.say(f"  {title}: waiting for another run that computes it"),
             )
         except BaseException as error:
-            sentence = _sentence(error)
-            self.record.stage(spec, "failed", error=sentence, seconds=time.time() - started)
-            self.board.say(f"✗ {spec.title}: {sentence}", "red")
+            reason = sentence(error)
+            self.record.stage(spec, "failed", error=public(reason), seconds=time.time() - started)
+            self.board.say(f"✗ {spec.title}: {reason}", "red")
             if spec.family:
-                self.failed[spec.family] = sentence
+                self.failed[spec.family] = public(reason)
             raise
         finally:
             self.board.end(spec.title)
@@ -127,12 +142,12 @@ class Run:
                 self.page_built = time.monotonic()
                 self.show()
 
-    def refuse(self, family: str, sentence: str) -> None:
+    def refuse(self, family: str, reason: str) -> None:
         """Record that a family cannot be trained, and why."""
         spec = train.spec(self.plan, family)
-        self.record.stage(spec, "failed", error=sentence)
-        self.board.say(f"✗ {spec.title}: {sentence}", "red")
-        self.failed[family] = sentence
+        self.record.stage(spec, "failed", error=public(reason))
+        self.board.say(f"✗ {spec.title}: {reason}", "red")
+        self.failed[family] = reason
 
     def has_jobs(self) -> bool:
         """Return whether any stage must be computed on Ray."""
@@ -144,8 +159,9 @@ class Run:
 
     def show(self) -> None:
         """Update the run's page and the index."""
-        self.record.update(report=report.build_run(self.store, self.run_id))
-        report.build_index(self.store)
+        with self.board.tolerating("the page"):
+            self.record.update(report=report.build_run(self.store, self.run_id))
+            report.build_index(self.store)
 
     @contextlib.contextmanager
     def watching(self, spec: Spec, attempt: Store) -> Iterator[None]:
@@ -161,32 +177,52 @@ class Run:
             thread.join(5)
 
     def _watch(self, spec: Spec, attempt: Store, over: threading.Event) -> None:
-        first, artifact, updated = None, None, 0.0
-        reported = set(diagnoses(attempt))  # those from before an interruption
-        if reported:
-            self.record.stage(spec, "running", events=len(reported))
+        seen = Seen()
         while not over.wait(POLL):
-            self._report_diagnoses(spec, attempt, reported)
-            try:
-                progress = attempt.read_json("progress.json")
-            except (FileNotFoundError, ValueError):
-                continue
-            step, steps, at = progress["step"], progress["steps"], progress["time"]
-            first = first or (step, at)
-            rate = (step - first[0]) / max(at - first[1], 1e-6)
-            values = "  ".join(f"{k.split('/')[-1]} {v:.3g}" for k, v in list(progress["values"].items())[:2])
-            self.board.move(spec.title, step, steps, f"{rate:5.1f} steps/s  {values}")
-            if time.time() - updated > ARTIFACT:
-                updated = time.time()
-                with contextlib.suppress(Exception):  # training does not depend on the display
-                    percent = 100.0 * step / steps
-                    if artifact is None:
-                        artifact = create_progress_artifact(
-                            percent, key=f"train-{spec.family}".replace("_", "-")
-                        )
-                    else:
-                        update_progress_artifact(artifact, percent)
-        self._report_diagnoses(spec, attempt, reported)  # the last diagnosis may have ended the training
+            with contextlib.suppress(Exception):  # an outage; the next look retries
+                self._look(spec, attempt, seen)
+        with contextlib.suppress(Exception):
+            self._report_diagnoses(spec, attempt, seen.diagnoses)  # the last may have ended the training
+            self._report_damaged(spec, attempt, seen.damaged)
+
+    def _look(self, spec: Spec, attempt: Store, seen: Seen) -> None:
+        """Display what a training has written since the last look."""
+        if not seen.begun:  # what an earlier run has displayed
+            seen.diagnoses.update(diagnoses(attempt))
+            seen.begun = True
+            if seen.diagnoses:
+                self.record.stage(spec, "running", events=len(seen.diagnoses))
+        self._report_diagnoses(spec, attempt, seen.diagnoses)
+        try:
+            progress = attempt.read_json("progress.json")
+        except MISSING_OR_TORN:
+            return
+        step, steps, at = progress["step"], progress["steps"], progress["time"]
+        seen.first = seen.first or (step, at)
+        rate = (step - seen.first[0]) / max(at - seen.first[1], 1e-6)
+        values = "  ".join(f"{k.split('/')[-1]} {v:.3g}" for k, v in list(progress["values"].items())[:2])
+        self.board.move(spec.title, step, steps, f"{rate:5.1f} steps/s  {values}")
+        if time.time() - seen.updated > ARTIFACT:
+            seen.updated = time.time()
+            self._report_damaged(spec, attempt, seen.damaged)
+            with contextlib.suppress(Exception):  # training does not depend on the display
+                percent = 100.0 * step / steps
+                if seen.artifact is None:
+                    key = f"train-{spec.family}".replace("_", "-")
+                    seen.artifact = create_progress_artifact(percent, key=key)
+                else:
+                    update_progress_artifact(seen.artifact, percent)
+
+    def _report_damaged(self, spec: Spec, attempt: Store, reported: set[str]) -> None:
+        """Display the checkpoints that were found damaged, each once."""
+        for name in attempt.list("checkpoints"):
+            if name.endswith(DAMAGED) and name not in reported:
+                reported.add(name)
+                self.board.say(
+                    f"  {spec.title}: checkpoints/{name.removesuffix(DAMAGED)} is damaged and was renamed to "
+                    f"{name}; training continues from the checkpoint before it, if there is one",
+                    "yellow",
+                )
 
     def _report_diagnoses(self, spec: Spec, attempt: Store, reported: set[str]) -> None:
         """Display and count the diagnoses that were not reported before."""
@@ -195,7 +231,7 @@ class Run:
                 continue
             try:
                 event = HealthEvent.read(attempt.read_json(f"health/{name}"))
-            except (FileNotFoundError, ValueError):
+            except MISSING_OR_TORN:
                 continue
             if event is None:
                 continue  # not yet written completely
@@ -240,9 +276,3 @@ def explain(store: Store, spec: Spec, forced: bool = False) -> str:
     if old.get("schema") != SCHEMA:
         return f"runs: this version of Atelier has other keys (schema {old.get('schema')} -> {SCHEMA})"
     return "runs: changed " + "; ".join(difference(old, spec.canonical()))
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, InputError | RunError):
-        return str(error)
-    return f"{type(error).__name__}: {error}".splitlines()[0]

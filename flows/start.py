@@ -21,7 +21,7 @@ from components.store import open_store
 from flows.orphans import end_orphans
 from flows.pipeline import pipeline
 from flows.progress import ProgressDisplay
-from flows.record import Record, lineage, redacted, withheld
+from flows.record import Record, lineage, redacted, refuse_running, withheld
 from flows.run import Run
 from flows.setup import check_stages
 from flows.sweep import sweep
@@ -41,13 +41,15 @@ def start(
     `resume` is the id of an interrupted sweep's run to continue.
 
     Raises:
-        InputError: the experiment cannot be run with its settings.
+        InputError: the experiment cannot be run with its settings, or the run to continue has not ended.
         RunError: a stage that all families need failed.
     """
     check_stages(force)
     end_orphans(os.environ.get("PREFECT_HOME", ""))
     store = open_store(experiment.store.url, home())
     store.check()
+    if resume:
+        refuse_running(store, resume)
     run_id = resume or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     settings = redacted(experiment)
     manifest = RunManifest(
@@ -82,8 +84,10 @@ def start(
             record.finish(status)
             if any(stage.state == "ran" for stage in record.manifest.stages):
                 record.update(overhead=overhead(record.manifest))
-                report.build_run(store, run_id)
-            report.build_index(store)
+                with board.tolerating("the page"):
+                    report.build_run(store, run_id)
+            with board.tolerating("the index"):
+                report.build_index(store)
     return record.manifest
 
 

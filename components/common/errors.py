@@ -11,3 +11,10 @@ class RunError(RuntimeError):
 
 class Diverged(RunError):
     """Values are not finite, or the health monitor stopped the training. A retry would fail the same way."""
+
+
+def sentence(error: BaseException) -> str:
+    """Return an error as one line: the sentence of one for users, else its type and the first line."""
+    if isinstance(error, InputError | RunError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".splitlines()[0]

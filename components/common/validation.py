@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 
 from pydantic import BaseModel, ValidationError
@@ -43,6 +44,19 @@ RENAMED = {  # former key -> its new names, which depend on the section
     "treatments": ("max_treatments",),
     "uses": ("latent_analysis",),
 }
+
+
+DATASET_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+
+
+def checked_name(name: str) -> str:
+    """Return `name`; raise ValueError if it cannot be the name of a data set.
+
+    data/x.dvc is the file that pins the set x, so no set may have this name.
+    """
+    if not DATASET_NAME.fullmatch(name) or name.endswith((".", ".dvc")):
+        raise ValueError("use lower-case letters, digits, '_', '.' and '-', and no ending '.' or '.dvc'")
+    return name
 
 
 def explain(error: ValidationError, prefix: str, model: type[BaseModel]) -> str:

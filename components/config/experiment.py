@@ -6,11 +6,12 @@ training settings. Results depend only on the experiment and the data.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from components.common.errors import InputError
+from components.common.validation import checked_name
 from components.config.base import Section
 from components.config.evaluate import Evaluate
 from components.config.sweep import Sweep
@@ -20,7 +21,7 @@ from components.config.train import Train
 class Data(Section):
     """The data set and its version."""
 
-    name: str = Field("mnist5k", pattern=r"^[a-z0-9][a-z0-9_.-]*$")
+    name: Annotated[str, AfterValidator(checked_name)] = "mnist5k"
     revision: str | None = None  # a git revision or a data version; None: the pinned one
     horizontal_flip: bool = False  # mirror training images at random; wrong for digits and letters
 

@@ -15,8 +15,8 @@ from components.common.validation import explain
 from components.config.experiment import Experiment
 from components.config.train import Train
 
-# For a date such as 2024-13-45 or for tags, PyYAML raises errors that are not YAMLError.
-NOT_YAML = (yaml.YAMLError, ValueError, AttributeError, IndexError)
+# For a date such as 2024-13-45, for tags or for deep nesting, PyYAML raises errors that are not YAMLError.
+NOT_YAML = (yaml.YAMLError, ValueError, AttributeError, IndexError, RecursionError)
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> Experiment:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 
-NAME = r"^[a-z0-9][a-z0-9_.-]*$"  # as in components/config/experiment.py
-
 
 class FileEntry(BaseModel):
     """What one file must be."""

@@ -7,7 +7,6 @@ import importlib
 import importlib.metadata
 import os
 import platform
-import re
 import shutil
 import signal
 import socket
@@ -27,6 +26,7 @@ from pathlib import Path
 import psutil
 
 from components.cluster.resources import cores, fast_bfloat16
+from components.common.public import without_secrets
 from components.data.versioning import pins
 from components.store import Store, open_store
 from components.store.lease import lease
@@ -57,15 +57,7 @@ def examine(home: Path, store_url: str, *, thorough: bool = False) -> list[Check
         checks += _guarded("DVC", lambda: _dvc(home))
         checks += _guarded("store", lambda: _store(home, store_url))
         checks += _guarded("extras", _extras)
-    return [replace(check, detail=scrub(check.detail)) for check in checks]
-
-
-def scrub(text: str) -> str:
-    """Replace the values of environment variables that may be credentials, and passwords in URLs."""
-    for name, value in os.environ.items():
-        if re.search(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|_KEY", name.upper()) and len(value) >= 4:
-            text = text.replace(value, "***")
-    return re.sub(r"://[^/@\s]*:[^/@\s]*@", "://***@", text)
+    return [replace(check, detail=without_secrets(check.detail)) for check in checks]
 
 
 def _guarded(name: str, run: Callable[[], list[Check]]) -> list[Check]:

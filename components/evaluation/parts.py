@@ -11,6 +11,7 @@ import numpy as np
 
 from components.common.errors import RunError
 from components.store import Store
+from components.store.errors import MISSING_OR_TORN
 
 
 def write_part(
@@ -29,7 +30,7 @@ def read_part(store: Store, parts: str, start: int) -> Mapping[str, Any] | None:
     """Return the details of the part that begins at `start`; None if it is not complete."""
     try:
         details: dict[str, Any] = store.read_json(f"{parts}/{start:08d}/done.json")
-    except (FileNotFoundError, ValueError):
+    except MISSING_OR_TORN:
         return None
     return details
 

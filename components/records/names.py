@@ -10,4 +10,6 @@ KEPT = "samples/kept.webp"  # the published samples: of the weights that are giv
 
 EVENT = re.compile(r"event-(\d+)-(\d+)\.json")  # in health/: the attempt and the step of a diagnosis
 
+DAMAGED = ".damaged"  # suffix of checkpoints that were found damaged
+
 VALIDATION_LOSS = "validation loss"  # the metric that selects the weights of a training that it stops

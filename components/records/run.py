@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from components.common.errors import InputError
 from components.records.base import Number, Record, StageResult
 from components.records.evaluation import Evaluation, Metrics
 
+LOST = timedelta(minutes=2)  # a run writes its record several times a minute
 FINISHED = ("ran", "cached")  # states of a stage that has its result
 
 
@@ -163,6 +165,17 @@ class RunHead(Record):
     seconds: Number = None
     report: str | None = None  # the page, in the store
     lineage: Lineage = Lineage()
+
+    @property
+    def standing(self) -> str:
+        """Its status; `lost` if it is recorded as running but has stopped updating its record."""
+        if self.status != "running" or self.heartbeat is None:
+            return self.status
+        try:
+            silent = datetime.now(UTC) - datetime.fromisoformat(self.heartbeat)
+        except (ValueError, TypeError):  # no time, or one without a zone
+            return "lost"
+        return "lost" if silent > LOST else self.status
 
 
 class RunSummary(RunHead):

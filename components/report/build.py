@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
+from components.common.errors import InputError
 from components.report import formatting, index_page, run_page
 from components.report.reading import rounded
 from components.store import Store
@@ -77,3 +78,17 @@ def build_index(store: Store) -> str:
         "index.html.jinja",
         {"runs": page["runs"], "inline": {"kind": "index", **index_page.compact(page["runs"])}},
     )
+
+
+def pull(store: Store, output: Path) -> Path:
+    """Copy the index, the pages of all runs and their records to a folder; return the path of the index.
+
+    Raises:
+        InputError: the store has no index.
+    """
+    if not store.exists("index.html"):
+        raise InputError(f"{store.url} has no pages; make them with `atelier report build`")
+    parts = [f"runs/{run_id}/{name}" for run_id in store.list("runs") for name in ("run.json", "report")]
+    for rel in filter(store.exists, [*parts, *ASSETS, "index.json", "index.html"]):
+        store.download(rel, output / rel)
+    return output / "index.html"

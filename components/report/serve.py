@@ -90,11 +90,11 @@ class Server(ThreadingHTTPServer):
 
     def read(self, rel: str) -> bytes | None:
         """Return a file of the store, or None; links out of a local store are not followed."""
-        if self.store.is_local:
-            root = Path(self.store.path("")).resolve()
-            if not Path(self.store.path(rel)).resolve().is_relative_to(root):
-                return None
         try:
+            if self.store.is_local:
+                root = Path(self.store.path("")).resolve()
+                if not Path(self.store.path(rel)).resolve().is_relative_to(root):
+                    return None
             return self.store.read_bytes(rel)
         except (OSError, ValueError):  # missing, a folder, or refused by the store
             return None

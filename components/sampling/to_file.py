@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from components.common.errors import InputError
 from components.families.artifact import load_model
 from components.sampling import generate, sheets
 from components.sampling.request import SampleOptions, sampling_inputs
-from components.sampling.sheets import SHEET_COLUMNS
+from components.sampling.sheets import LARGEST_WEBP, SHEET_COLUMNS
 
 
 def sample_to_file(
@@ -33,6 +34,7 @@ def sample_to_file(
     check_picture(output, n)
     options = options or SampleOptions()
     generator, card, config = load_model(model, options.settings)
+    check_size(output, n, card.resolution)
     images = generate.draw(
         generator, card, n=n, seed=seed, **sampling_inputs(options, n, generator, card, config)
     )
@@ -46,6 +48,18 @@ def check_picture(output: Path, n: int) -> None:
         raise InputError(f"-o {output}: samples are written as .png or .webp")
     if n < 1:
         raise InputError(f"-n {n}: at least one sample is needed")
+
+
+def check_size(output: Path, n: int, resolution: int) -> None:
+    """Raise InputError if `n` samples do not fit into a picture of this type."""
+    columns = min(n, SHEET_COLUMNS)
+    height, width = (resolution * math.ceil(n / columns)), resolution * columns
+    if output.suffix.lower() == ".webp" and max(height, width) > LARGEST_WEBP:
+        most = LARGEST_WEBP // resolution * SHEET_COLUMNS
+        raise InputError(
+            f"-n {n}: a .webp has at most {LARGEST_WEBP} pixels along a side, which {most} samples of this "
+            "model fill; write a .png, or fewer samples"
+        )
 
 
 def write_picture(images: np.ndarray, output: Path, columns: int = SHEET_COLUMNS) -> None:

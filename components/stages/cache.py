@@ -19,6 +19,7 @@ from components.common.errors import InputError, RunError
 from components.common.hashing import sha256
 from components.stages.spec import SCHEMA, Spec
 from components.store import Store
+from components.store.errors import MISSING_OR_TORN
 from components.store.lease import lease
 
 BEGUN = "begun.json"  # in every attempt but the first, written when the files it begins with are complete
@@ -52,7 +53,7 @@ def finished(store: Store, spec: Spec) -> Done | None:
         attempt = folder.child("attempts", str(success["attempt"]))
         data = attempt.read_bytes("result.json")
         result = json.loads(data)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (*MISSING_OR_TORN, KeyError, TypeError):
         return None
     if sha256(data) != success["sha256"] or not _verified(attempt, result["files"]):
         return None
@@ -90,7 +91,7 @@ def latest(store: Store, spec: Spec) -> Mapping[str, Any] | None:
                 success = folder.read_json("_SUCCESS")
                 ended = folder.read_json(f"attempts/{success['attempt']}/result.json")["ended"]
                 results.append((ended, old))
-        except (FileNotFoundError, ValueError, KeyError):
+        except (*MISSING_OR_TORN, KeyError):
             continue
     return max(results, key=lambda result: result[0])[1] if results else None
 

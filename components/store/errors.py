@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from typing import Any, NoReturn
 
@@ -12,6 +13,10 @@ TRANSIENT = {errno.EIO, errno.EBUSY, errno.EAGAIN, errno.ECONNRESET, errno.ETIME
 TRANSIENT |= {getattr(errno, "EREMOTEIO", errno.EIO)}  # s3fs's "internal error"; exists on Linux only
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 NOT_WRITABLE = {errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
+
+# Of reading a JSON file that does not exist or was not written completely. InputError is a ValueError too, so
+# `except ValueError` would also take a file that could not be read just now for one that is missing.
+MISSING_OR_TORN = (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Unreachable(InputError):

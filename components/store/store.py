@@ -9,7 +9,6 @@ import errno
 import json
 import os
 import random
-import re
 import shutil
 import time
 import uuid
@@ -22,8 +21,9 @@ from components.common import atomic
 from components.common.errors import InputError, RunError
 from components.common.finite import finite
 from components.common.hashing import sha256
+from components.common.public import public_url
 from components.store.errors import explain, is_absent, is_taken, transient
-from components.store.urls import S3, confined, inside, normalised
+from components.store.urls import S3, confined, inside, is_confined, normalised
 
 FIRST_DELAYS = (0.25, 0.5, 1.0)  # seconds between attempts until the first answer, so a typo fails quickly
 
@@ -64,8 +64,8 @@ class Store:
 
     @property
     def url(self) -> str:
-        """The address without user and password, for messages."""
-        return re.sub(r"://[^/@]*:[^/@]*@", "://", self._full_url)
+        """The address without credentials, for messages."""
+        return public_url(self._full_url)
 
     @property
     def is_local(self) -> bool:
@@ -141,7 +141,10 @@ class Store:
         return int(info["size"])
 
     def list(self, rel: str = "") -> Names:
-        """Return the names directly in `rel`, sorted; none if it does not exist."""
+        """Return the names directly in `rel`, sorted; none if it does not exist.
+
+        Names that no method accepts are left out; on object stores, others may have written them.
+        """
         path = self.path(rel)
         try:
             listing = self._call(lambda: self.fs.ls(path, detail=False))
@@ -149,10 +152,10 @@ class Store:
             return []
         paths = (entry.rstrip("/") for entry in listing if entry.strip("/") != path.strip("/"))
         names = {path.rpartition("/")[2] for path in paths}
-        return sorted(name for name in names if not name.startswith(atomic.HIDDEN))
+        return sorted(name for name in names if not name.startswith(atomic.HIDDEN) and is_confined(name))
 
     def find(self, rel: str = "") -> Names:
-        """Return the paths of all files below `rel`, relative to it and sorted."""
+        """Return the paths of all files below `rel`, relative to it and sorted; some may begin with `..`."""
         start = self.path(rel).rstrip("/") + "/"
         try:
             paths = self._call(lambda: self.fs.find(start))
@@ -201,7 +204,9 @@ class Store:
             with self._explained():
                 return atomic.remove(Path(path))
         for _ in range(3):  # s3fs does not report objects that the server failed to delete
-            paths = [f"{path}/{name}" for name in self.find(rel)] or ([path] if self._is_file(rel) else [])
+            paths = [f"{path}/{name}" for name in self._find_confined(rel)] or (
+                [path] if self._is_file(rel) else []
+            )
             if not paths:
                 return None
             with suppress(FileNotFoundError):
@@ -292,6 +297,8 @@ class Store:
                 result = do()
                 self._link.answered = True
                 return result
+            except NotADirectoryError as error:  # nothing is below a file
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), error.filename) from error
             except Exception as error:
                 self._link.answered = self._link.answered or is_absent(error)
                 delays = LATER_DELAYS if self._link.answered else FIRST_DELAYS
@@ -315,6 +322,10 @@ class Store:
         except FileNotFoundError:
             return None
 
+    def _find_confined(self, rel: str) -> Names:
+        """Return `find`; raise InputError for a name such as ../x, which object stores accept."""
+        return [confined(name) for name in self.find(rel)]
+
     def _is_file(self, rel: str) -> bool:
         return (self._info(rel) or {}).get("type") == "file"
 
@@ -328,7 +339,7 @@ class Store:
 
     def _fetch(self, rel: str, local: Path) -> None:
         """Copy `rel` to `local`, which must not exist."""
-        path, names = self.path(rel), self.find(rel)
+        path, names = self.path(rel), self._find_confined(rel)
         if not names:
             if not self._is_file(rel):
                 raise self._missing(rel)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
-from collections import deque
+import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -15,16 +16,24 @@ if TYPE_CHECKING:
     from components.store.store import Store
 
 MAX_PAUSE = 30.0  # seconds between attempts
+MAX_BYTES = 256 * 2**20  # of waiting uploads in memory
 
 
 class Uploader:
-    """A queue of uploads, written in order and retried while the store is unreachable."""
+    """A queue of uploads, written in order and retried while the store is unreachable.
+
+    Its memory is bounded: a later upload to a path replaces an earlier one that has not begun, and bytes
+    beyond `MAX_BYTES` wait in a temporary folder.
+    """
 
     def __init__(self, store: Store):
         self.failed: list[tuple[str, str]] = []  # (relative path, reason)
         self._store = store.with_attempts(1)  # retried here
-        self._queue: deque[tuple[Path | bytes, str]] = deque()
-        self._changed = threading.Condition()
+        self._queue: dict[str, Path | bytes] = {}  # by relative path, in order
+        self._optional: set[str] = set()  # relative paths
+        self._current: tuple[str, Path | bytes] | None = None
+        self._spool: tempfile.TemporaryDirectory[str] | None = None  # of bytes beyond MAX_BYTES
+        self._changed = threading.Condition()  # re-entrant
         self._closing = False
         self._abandoned = False
         self._thread = threading.Thread(target=self._work, name="uploader", daemon=True)
@@ -39,21 +48,35 @@ class Uploader:
     @property
     def pending(self) -> int:
         """The number of unfinished uploads."""
-        return len(self._queue)
+        with self._changed:
+            return len(self._queue) + (self._current is not None)
 
-    def put(self, source: Path | bytes, rel: str) -> None:
-        """Queue bytes, or a file or folder that must not change until it is uploaded."""
+    def put(self, source: Path | bytes, rel: str, *, optional: bool = False) -> None:
+        """Queue bytes, or a file or folder that must not change until it is uploaded.
+
+        An upload to the same path that has not begun is dropped. `failed` does not list an optional one.
+        """
         self._store.path(rel)  # raises here for a bad name
         with self._changed:
             if self._closing:
                 raise RuntimeError("the uploader is closed")
-            self._queue.append((source, rel))
+            self.drop(rel)
+            if isinstance(source, bytes) and self._bytes() + len(source) > MAX_BYTES:
+                source = self._spooled(source)
+            self._queue[rel] = source
+            if optional:
+                self._optional.add(rel)
             self._changed.notify_all()
+
+    def drop(self, rel: str) -> None:
+        """Forget the upload to `rel` if it has not begun."""
+        with self._changed:
+            self._discard(self._queue.pop(rel, b""))
 
     def flush(self) -> None:
         """Wait until every queued upload has succeeded or failed permanently."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._queue)
+            self._changed.wait_for(lambda: not self.pending)
 
     def close(self, timeout: float = 60.0) -> None:
         """Wait up to `timeout` seconds for the queue; then add what is missing to `failed`."""
@@ -64,25 +87,55 @@ class Uploader:
         with self._changed:
             self._abandoned = True
             self._changed.notify_all()
-            self.failed += [(rel, "the store did not answer in time") for _, rel in self._queue]
-            self._queue.clear()
+            missing = [*([self._current[0]] if self._current else []), *self._queue]
+            self.failed += [
+                (rel, "the store did not answer in time") for rel in missing if rel not in self._optional
+            ]
+            self._queue, self._current = {}, None
+            if self._spool:
+                self._spool.cleanup()
+                self._spool = None
+
+    def _bytes(self) -> int:
+        """Return the size of what the queue holds in memory."""
+        return sum(len(source) for source in self._queue.values() if isinstance(source, bytes))
+
+    def _spooled(self, data: bytes) -> Path | bytes:
+        """Return a temporary file with `data`; `data` itself if this machine's disk is full."""
+        try:
+            self._spool = self._spool or tempfile.TemporaryDirectory(prefix="atelier-uploads-")
+            file = Path(self._spool.name) / uuid.uuid4().hex
+            file.write_bytes(data)
+        except OSError:
+            return data
+        return file
+
+    def _discard(self, source: Path | bytes) -> None:
+        """Delete the temporary file of an upload, if it has one."""
+        if self._spool and isinstance(source, Path) and source.parent == Path(self._spool.name):
+            source.unlink(missing_ok=True)
 
     def _work(self) -> None:
-        while self._wait():
-            source, rel = self._queue[0]
+        while current := self._next():
+            rel, source = current
             error = self._try(source, rel)
             with self._changed:
                 if self._abandoned:
                     return
-                self._queue.popleft()
-                if error:
+                self._current = None
+                self._discard(source)
+                if error and rel not in self._optional:
                     self.failed.append((rel, error))
                 self._changed.notify_all()
 
-    def _wait(self) -> bool:
+    def _next(self) -> tuple[str, Path | bytes] | None:
+        """Wait for an upload and return it; return None once the uploader is closed and the queue empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closing)
-            return bool(self._queue)
+            if self._queue:
+                rel = next(iter(self._queue))
+                self._current = rel, self._queue.pop(rel)
+            return self._current
 
     def _try(self, source: Path | bytes, rel: str) -> str | None:
         """Retry until the upload succeeds (return None), fails permanently or is abandoned (return why)."""

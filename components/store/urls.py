@@ -32,9 +32,14 @@ def normalised(url: str) -> tuple[str, str]:
 
 def confined(rel: str) -> str:
     """Return `rel`; raise InputError if it leaves the store or is not portable between kinds of store."""
-    if any(segment in ("", ".", "..") for segment in rel.split("/")) or _is_odd(rel):
+    if not is_confined(rel):
         raise InputError(f"{rel!r} is not a name in a store: expected a/b/c, no '..' or wildcards")
     return rel
+
+
+def is_confined(rel: str) -> bool:
+    """Return whether `rel` is a name below the store that all kinds of store read alike."""
+    return not any(segment in ("", ".", "..") for segment in rel.split("/")) and not _is_odd(rel)
 
 
 def inside(rel: str) -> str:

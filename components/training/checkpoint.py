@@ -9,11 +9,13 @@ from __future__ import annotations
 import io
 import logging
 import re
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
+from components.records.names import DAMAGED
 from components.store import Store
 from components.training.state import State
 
@@ -62,13 +64,34 @@ def load(folder: Store, checkpoint_id: CheckpointId, device: torch.device | str 
 
 
 def newest(folder: Store, device: torch.device | str = "cpu") -> State | None:
-    """Load the newest readable checkpoint in an attempt's folder; return None if there is none."""
-    for checkpoint_id in reversed(checkpoint_ids(folder)):
+    """Load the newest checkpoint in an attempt's folder; return None if there is none.
+
+    Damaged checkpoints are renamed on the way, so that later ones do not count them. A checkpoint that cannot
+    be read just now raises the store's error.
+    """
+    for attempt, step in reversed(checkpoint_ids(folder)):
+        path = name(step, attempt)
         try:
-            return load(folder, checkpoint_id, device)
-        except Exception as error:  # torch.load raises many kinds for a damaged file
-            log.warning("checkpoint %s cannot be read (%s); trying the one before", checkpoint_id, error)
+            data = folder.read_bytes(path)
+        except FileNotFoundError:  # another process of this training has renamed it
+            continue
+        if is_intact(data):
+            return decode(data, device)
+        log.warning("%s is damaged and was renamed; trying the one before", path)
+        folder.write_bytes(path + DAMAGED, data)
+        folder.delete(path)
     return None
+
+
+def is_intact(data: bytes) -> bool:
+    """Return whether the bytes of a checkpoint are those that were written; torch does not compare them."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return archive.testzip() is None
+    except MemoryError:
+        raise
+    except Exception:  # zipfile raises many kinds for damaged bytes
+        return False
 
 
 def prune(folder: Store, keep: int = KEEP, healthy: CheckpointId | None = None) -> None:

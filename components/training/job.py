@@ -112,11 +112,8 @@ class JobLog(RunLog):
         averages = try_posthoc_ema(trainer, self) if tries_emas else None
         seconds = time.time() - self.began
         self.uploader.close()
-        if self.uploader.failed:
-            name, reason = self.uploader.failed[0]
-            raise RunError(
-                f"{self.job.attempt}/{name} could not be stored: {reason}; run the same command to resume"
-            )
+        if self.failure:
+            raise RunError(self.failure)
         if trained.finished:
             outcome = Outcome(self.job, self.inputs, trainer, trained, averages, seconds, self.sampled)
             write_result(outcome, self)

@@ -20,6 +20,11 @@ class Log:
 
     probe: Probe | None = None  # measures the diversity of samples; None if it is not measured
 
+    @property
+    def failure(self) -> str | None:
+        """Why what was logged could not be stored, as one sentence; None if it was, or still waits."""
+        return None
+
     def resume_at(self, step: int, attempt: int) -> None:
         """Expect the next row after `step` of an attempt at training."""
 

@@ -15,6 +15,7 @@ from collections.abc import Container, Sequence
 
 import torch
 
+from components.common.errors import RunError
 from components.records.training import Averages, Point
 from components.training import posthoc_ema
 from components.training.health.detector import Diagnosis
@@ -52,6 +53,7 @@ def train(
     Raises:
         Diverged: a term is not finite, or the health monitor stops the training; the last good checkpoint
             is kept.
+        RunError: a file of an earlier checkpoint could not be stored.
     """
     settings = trainer.settings
     start(trainer, log, resume)
@@ -75,6 +77,7 @@ def train(
         if step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped:
             if trainer.monitor.healthy:
                 control.healthy = (control.attempt, step)
+            raise_if_not_stored(trainer, log)
             name = log.save(step, trainer.state())
             report(step, row | {"seconds": time.perf_counter() - began}, name)
     control = trainer.control
@@ -162,6 +165,12 @@ def raise_if_stopped(trainer: Trainer) -> None:
     control = trainer.control
     if control.events and control.events[-1].action == "stopped":
         raise stopped(control.events[-1], trainer.settings.health, control.treatments)
+
+
+def raise_if_not_stored(trainer: Trainer, log: Log) -> None:
+    """Raise RunError in all processes if an earlier file could not be stored; later ones would fail too."""
+    if failure := trainer.group.agree(log.failure):
+        raise RunError(failure)
 
 
 def snapshot(trainer: Trainer, log: Log) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.cluster.ray_cluster import cause_of, check_resources, connect, raise_if_stopping
 from components.common.errors import Diverged, InputError, RunError
+from components.records.names import RESULT
 from components.store import Store
 from components.training import job as training_job
 from components.training import request
@@ -17,6 +18,8 @@ from components.training.distributed import Group
 if TYPE_CHECKING:
     from components.training.request import TrainRequest
 
+
+ERROR = "error.json"  # in an attempt's folder: why a worker stopped
 
 _in_process = threading.Lock()  # torch's random state belongs to the process: one fit at a time
 
@@ -59,16 +62,23 @@ def fit(job: TrainRequest, name: str) -> None:
             failure_config=FailureConfig(max_failures=settings.max_failures),
         ),
     )
+    attempt = Store(job.store).child(job.attempt)
+    attempt.delete(ERROR)  # of an earlier driver that was stopped before it read it
     try:
         trainer.fit()
     except Exception as error:  # Ray wraps a worker's exception in its own classes
         raise cause_of(error) from error
-    attempt = Store(job.store).child(job.attempt)
     attempt.delete("ray")  # its state for a restart, which a finished training does not need
-    if attempt.exists("error.json"):
-        failed = attempt.read_json("error.json")
-        attempt.delete("error.json")
-        raise (Diverged if failed["diverged"] else RunError)(failed["error"])
+    raise_error(attempt)
+
+
+def raise_error(attempt: Store) -> None:
+    """Raise the error that a worker has stored instead of a result, and delete it."""
+    if attempt.exists(RESULT) or not attempt.exists(ERROR):
+        return
+    failed = attempt.read_json(ERROR)
+    attempt.delete(ERROR)
+    raise (Diverged if failed["diverged"] else RunError)(failed["error"])
 
 
 def _worker(config: dict[str, Any]) -> None:
@@ -89,4 +99,4 @@ def _worker(config: dict[str, Any]) -> None:
     except (InputError, RunError) as error:
         if group.rank == 0:
             failure = {"error": str(error), "diverged": isinstance(error, Diverged)}
-            Store(job.store).child(job.attempt).write_json("error.json", failure)
+            Store(job.store).child(job.attempt).write_json(ERROR, failure)

@@ -50,7 +50,16 @@ class RunLog(Log):
         self.selector = selector
         self.rows: list[dict[str, Any]] = []
         self.first, self.number = 1, 1
+        self._saved: list[CheckpointId] = []  # by this process
         self._progress_at = 0.0  # time of the last update
+
+    @property
+    def failure(self) -> str | None:
+        """The first file that could not be stored, and why, as one sentence; None if there is none."""
+        if not self.uploader.failed:
+            return None
+        name, reason = self.uploader.failed[0]
+        return f"{name} could not be stored: {reason}; run the same command to resume"
 
     def resume_at(self, step: int, attempt: int) -> None:
         """Start a new part after `step` of an attempt at training."""
@@ -116,8 +125,17 @@ class RunLog(Log):
         self._store_rows(step)
         name = checkpoint.name(step, control["attempt"])
         self.uploader.put(checkpoint.encode(state), name)
+        self._saved.append((control["attempt"], step))
+        self._drop_superseded(control["healthy"])
         checkpoint.prune(self.attempt, self.keep, healthy=control["healthy"])
         return name
+
+    def _drop_superseded(self, healthy: CheckpointId | None) -> None:
+        """Upload no checkpoint that would be deleted at once, so that an outage does not fill the memory."""
+        for attempt, step in self._saved[: -self.keep]:
+            if (attempt, step) != healthy:
+                self.uploader.drop(checkpoint.name(step, attempt))
+        self._saved = [saved for saved in self._saved if saved in (healthy, *self._saved[-self.keep :])]
 
     def _store_rows(self, step: int) -> None:
         lines = "".join(json.dumps(row) + "\n" for row in self.rows)
@@ -138,4 +156,4 @@ class RunLog(Log):
                 "time": time.time(),
                 "pid": os.getpid(),
             }
-            self.uploader.put(json.dumps(note).encode(), "progress.json")
+            self.uploader.put(json.dumps(note).encode(), "progress.json", optional=True)

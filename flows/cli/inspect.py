@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from components.common.errors import InputError
 from components.common.paths import home
 from flows.cli.shared import (
     STORE,
@@ -18,7 +19,7 @@ from flows.cli.shared import (
     open_named_store,
     print_table,
     read_record,
-    status_of,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def runs(*, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
         [
             (
                 run.run_id,
-                status_of(run),
+                run.standing,
                 run.lineage.data.name,
                 ", ".join(run.lineage.families),
                 f"{run.seconds or 0:.0f}",
@@ -144,7 +145,12 @@ def build_report(*, run: str | None = None, store: StoreURL = STORE) -> None:
 
     opened = open_named_store(store)
     for run_id in [find_run(opened, run).run_id] if run else opened.list("runs"):
-        print(report.build_run(opened, run_id))
+        try:
+            print(report.build_run(opened, run_id))
+        except InputError as error:
+            if run:
+                raise
+            say(f"no page of {run_id}: {error}")
     print(report.build_index(opened))
 
 
@@ -169,10 +175,9 @@ def pull_report(
     Args:
         output: the folder
     """
-    opened = open_named_store(store)
-    opened.download("runs", output / "runs")
-    opened.download("index.html", output / "index.html")
-    print(output / "index.html")
+    from components import report
+
+    print(report.pull(open_named_store(store), output))
 
 
 def doctor(*, thorough: bool = False, as_json: AsJSON = False, store: StoreURL = STORE) -> int:

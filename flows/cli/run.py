@@ -153,6 +153,6 @@ def newest_interrupted(experiment: Experiment, config: Path) -> str:
 
 def _command_line() -> str:
     """Return the command as typed, without parent folders and credentials."""
-    from flows.record import public
+    from components.common.public import public
 
     return " ".join(["atelier", *(public(argument) for argument in sys.argv[1:])])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -14,13 +13,13 @@ from cyclopts import Parameter
 from components.common.errors import InputError
 from components.common.paths import home
 from components.store import Store, open_store
+from components.store.errors import MISSING_OR_TORN
 
 if TYPE_CHECKING:
     from components.records.run import RunHead, RunManifest
 
 STORE = "output"
 LATEST = "latest"
-LOST = timedelta(minutes=2)  # a run writes its record several times a minute
 
 AsJSON = Annotated[bool, Parameter("--json", help="print the result as JSON")]
 Changes = Annotated[tuple[str, ...], Parameter("--set", metavar="a.b=c", help="change a setting; repeatable")]
@@ -66,15 +65,8 @@ def read_record(store: Store, run_id: str, kind: type[Head]) -> Head | None:
     """Return run.json of a run as a record of class `kind`; None if it cannot be read."""
     try:
         return kind.read(store.read_json(f"runs/{run_id}/run.json"))
-    except (FileNotFoundError, ValueError):
+    except MISSING_OR_TORN:
         return None
-
-
-def status_of(run: RunHead) -> str:
-    """Return a run's status; `lost` if it is recorded as running but has stopped updating its record."""
-    if run.status != "running" or run.heartbeat is None:
-        return run.status
-    return "lost" if datetime.now(UTC) - datetime.fromisoformat(run.heartbeat) > LOST else run.status
 
 
 def find_run(store: Store, run_id: str, kind: str | None = None) -> RunManifest:
@@ -83,8 +75,8 @@ def find_run(store: Store, run_id: str, kind: str | None = None) -> RunManifest:
 
     run_ids = store.list("runs")
     if run_id == LATEST and run_ids:
-        heads = (read_record(store, name, RunHead) for name in reversed(run_ids if kind else []))
-        run_id = next((head.run_id for head in heads if head and head.kind == kind), run_ids[-1])
+        heads = ((name, read_record(store, name, RunHead)) for name in reversed(run_ids))
+        run_id = next((name for name, head in heads if head and kind in (None, head.kind)), LATEST)
     manifest = read_record(store, run_id, RunManifest) if run_id in run_ids else None
     if manifest is None:
         raise InputError(

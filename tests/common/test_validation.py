@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from components.common.validation import RENAMED, explain
+from components.common.validation import RENAMED, checked_name, explain
 from components.config.evaluate import Evaluate
 from components.config.experiment import Data
 from components.config.sweep import Sweep
@@ -76,3 +76,16 @@ def test_new_names_of_keys_exist_and_old_ones_do_not() -> None:
     for old, new in RENAMED.items():
         assert all(any(name in keys for keys in sections) for name in new), old
         assert not any(old in keys and keys & set(new) for keys in sections), old
+
+
+@pytest.mark.parametrize("name", ["x.dvc", "x.", ".x", "X", "a/b", "", "a\n"])
+def test_a_name_that_is_no_data_set_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no ending"):
+        checked_name(name)
+    with pytest.raises(ValidationError):
+        Data(name=name)
+
+
+@pytest.mark.parametrize("name", ["mnist5k", "a.b_c-1", "dvc", "x.dvc2"])
+def test_the_name_of_a_data_set_is_accepted(name: str) -> None:
+    assert Data(name=name).name == name

@@ -98,3 +98,10 @@ def test_a_file_with_an_impossible_date_is_refused(tmp_path: Path) -> None:
     path.write_text("data: {revision: 2024-13-45}")
     with pytest.raises(InputError, match="config.yaml is not valid YAML: month must be"):
         load(path)
+
+
+def test_yaml_nested_too_deeply_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "deep.yaml").write_text("[" * 5000)
+    with pytest.raises(InputError, match="is not valid YAML"):
+        load(tmp_path / "deep.yaml")
+    assert changed({}, "a=" + "[" * 5000)

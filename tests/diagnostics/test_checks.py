@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from components.common.public import without_secrets
 from components.diagnostics import checks as diagnostics_checks
 from components.diagnostics.checks import (
     Check,
@@ -20,7 +21,6 @@ from components.diagnostics.checks import (
     _reads_and_writes,
     examine,
     leftover_ray,
-    scrub,
     shutil,
 )
 from components.store import Store
@@ -137,7 +137,7 @@ def test_s3(tmp_path, quick, bucket, s3_env, monkeypatch):
 def test_no_credential_is_shown(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-private")
     monkeypatch.setenv("MY_TOKEN", "also-private")
-    text = scrub("a very-private b also-private c postgresql://me:hidden@host/x")
+    text = without_secrets("a very-private b also-private c postgresql://me:hidden@host/x")
     assert "private" not in text and "hidden" not in text and text.startswith("a *** b")
 
 

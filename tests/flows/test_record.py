@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from unittest.mock import Mock
+
 import pytest
 
-from flows.record import public, redacted
+from components.common.errors import InputError
+from components.common.public import public
+from components.records.run import RunManifest
+from components.store import Store
+from components.store.errors import Unreachable
+from flows import record
+from flows.record import redacted
 from tests.flows.test_setup import QUICKSTART
 
 
@@ -33,3 +42,38 @@ def test_redacted_keeps_everything_else() -> None:
     assert (shown["store"]["url"], shown["publish"]["url"]) == ("c", "s3://bucket/x")
     assert shown["evaluate"]["inception_path"] is None
     assert shown["families"] == experiment.families
+
+
+def test_a_heart_beats_on_after_a_write_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "HEARTBEAT", 0.01)
+    made = record.Record(Store(tmp_path), RunManifest(run_id="r"))
+    write = Mock(side_effect=[Unreachable("does not answer"), None, None])
+    monkeypatch.setattr(made, "write", write)
+    while write.call_count < 3:
+        made._ended.wait(0.01)
+        assert made._thread.is_alive()
+    monkeypatch.undo()
+    made.finish("done")
+
+
+def test_a_run_whose_heart_beats_is_not_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "HEARTBEAT", 0.2)
+    monkeypatch.setattr(record, "POLL", 0.1)
+    store = Store(tmp_path)
+    alive = record.Record(store, RunManifest(run_id="r"))
+    with pytest.raises(InputError, match="run r is running in another process"):
+        record.refuse_running(store, "r")
+    alive.finish("interrupted")
+    record.refuse_running(store, "r")
+
+
+def test_a_killed_run_is_resumed_once_its_heart_has_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "EXPIRES", 0.3)
+    monkeypatch.setattr(record, "POLL", 0.1)
+    store = Store(tmp_path)
+    killed = RunManifest(run_id="r", heartbeat=record.now())
+    store.write_json("runs/r/run.json", killed.to_json())
+    assert killed.standing == "running"
+    record.refuse_running(store, "r")

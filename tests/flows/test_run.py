@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from components.common.errors import RunError
 from components.records.health import HealthEvent
 from components.records.run import RunManifest
 from components.stages.spec import Spec
 from components.store import Store
+from components.store.errors import Unreachable
 from flows import run
 from flows.progress import ProgressDisplay
 from flows.record import Record
@@ -84,3 +87,53 @@ def test_what_was_said_before_an_interruption_is_not_said_again(
         attempt.write_json("health/event-2-0001300.json", FOUND | {"step": 1300, "attempt": 2})
     assert ["step 1300" in line for line in said(made)] == [True]
     assert made.record.manifest.stages[0].events == 2
+
+
+def test_a_damaged_checkpoint_is_said_once(training: tuple[run.Run, Spec, Store]) -> None:
+    made, spec, attempt = training
+    attempt.write_text("checkpoints/step-0000100.pt.damaged", "torn")
+    attempt.write_text("checkpoints/step-0000050.pt", "whole")
+    reported: set[str] = set()
+    for _ in range(2):
+        made._report_damaged(spec, attempt, reported)
+    assert len(said(made)) == 1 and "checkpoints/step-0000100.pt is damaged" in said(made)[0]
+
+
+def test_an_outage_does_not_end_the_display(
+    training: tuple[run.Run, Spec, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, spec, attempt = training
+    monkeypatch.setattr(run, "POLL", 0.01)
+    looks: list[int] = []
+
+    def look(*_: object) -> None:
+        looks.append(1)
+        raise Unreachable("does not answer")
+
+    monkeypatch.setattr(made, "_look", look)
+    with made.watching(spec, attempt):
+        deadline = time.monotonic() + 10
+        while len(looks) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert len(looks) >= 3
+
+
+def test_a_page_that_cannot_be_built_does_not_fail_the_run(
+    training: tuple[run.Run, Spec, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, *_ = training
+    monkeypatch.setattr(run.report, "build_run", lambda *_: {}["x"])
+    made.show()
+    assert "the page could not be built: KeyError: 'x'" in said(made)[0]
+
+
+def test_an_error_is_recorded_without_secrets(training: tuple[run.Run, Spec, Store]) -> None:
+    made, spec, _ = training
+
+    def body(*_: object) -> dict[str, Any]:
+        raise RunError("GET http://user:S3CR3T@host/x failed; token=S3CR3T in /home/alice/x")
+
+    with pytest.raises(RunError):
+        made.stage(spec, body)
+    text = made.store.read_text("runs/r/run.json")
+    assert "S3CR3T" not in text and "alice" not in text and "http://host/x failed" in text

@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import pytest
 
@@ -11,7 +12,7 @@ from components.common.errors import InputError
 from components.data.card import DatasetCard
 from components.records.evaluation import Checkpoint, Evaluation
 from components.records.training import Selection
-from components.report import build, build_index, build_run, checkpoints, formatting, leaderboard
+from components.report import build, build_index, build_run, checkpoints, formatting, leaderboard, pull
 from components.report.metric_labels import MEASURES, features, limit, main, measure, recipe
 from components.report.model_card import model_card
 from components.report.reading import curves, read_course
@@ -241,6 +242,40 @@ def test_index_lists_newest_first_and_unreadable_ones(store, runs):
     partial = next(line for line in lines if line["status"] == "partial")
     assert partial["failed"] == ["dcgan"] and {b["family"] for b in partial["best"]} == {"vae", "autoencoder"}
     assert HOSTILE not in store.read_text("index.html")
+
+
+FOREIGN = [
+    {"stages": {"a": 1}},
+    {"stages": ["x", 1, None, {"name": 3}]},
+    {"results": ["x"]},
+    {"results": {"a": 1}},
+    {"results": [{"family": "vae", "metrics": {"kid": None}}]},
+    {"results": [{"family": "vae", "metrics": {"kid": {"value": "x", "low": []}}}]},
+    {"results": [{"family": "vae", "metrics": "x"}]},
+    {"results": [{"family": ["vae"]}]},
+    {"lineage": "x"},
+    {"lineage": {"config": {"families": ["x"]}, "data": []}},
+    {"lineage": {"config": 3, "data": {"name": 3}}},
+    {"started": 3, "seconds": "x", "status": None, "smoke": "x"},
+    {"run_id": 3},
+    {"heartbeat": "noon"},
+    [],
+    3,
+    None,
+]
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_one_foreign_manifest_does_not_break_the_index(store, runs, foreign):
+    content = {"run_id": "older"} | foreign if isinstance(foreign, dict) else foreign
+    store.write_json("runs/older/run.json", content)
+    store.write_text("runs/deep/run.json", "[" * 100_000)
+    store.write_text("runs/notes.txt", "a file")
+    build_index(store)
+    lines = store.read_json("index.json")["runs"]
+    assert {"older", "deep", "notes.txt"} <= {line["run_id"] for line in lines} and len(lines) > 3
+    for name in ("older", "deep", "notes.txt"):
+        store.delete(f"runs/{name}")
 
 
 def test_index_of_a_thousand_runs_is_small(store):
@@ -549,3 +584,22 @@ def test_model_card_says_what_was_measured_and_which_checkpoint():
     assert "EMA weights." in model_card(about, fixture.old(result))
     pixels = model_card(about, fixture.result("autoencoder", 2.4))
     assert "| PSNR (dB) | higher | 19.3 | 18.3 to 20.3 |  | 1,000 |  |" in pixels
+
+
+def test_pulled_pages_have_all_that_they_name(store, runs, tmp_path):
+    build_run(store, runs["done"])
+    build_index(store)
+    store.write_text(f"runs/{runs['done']}/large.bin", "not part of a page")
+    index = pull(store, tmp_path / "pulled")
+    for html in (index, index.parent / f"runs/{runs['done']}/report/index.html"):
+        links = [a.get("href") or a.get("src") for _, a in Page(html.read_text()).tags]
+        local = [link.partition("#")[0] for link in links if link and ":" not in link]
+        missing = [link for link in local if not (html.parent / unquote(link)).exists()]
+        assert [link for link in missing if "/runs/" not in f"/{link}"] == []
+        assert {"atelier.css", "base.js"} <= set(local)
+    assert (index.parent / "index.json").exists() and not list(index.parent.rglob("large.bin"))
+
+
+def test_a_store_without_pages_has_nothing_to_pull(store, tmp_path):
+    with pytest.raises(InputError, match="has no pages"):
+        pull(store, tmp_path / "pulled")

@@ -99,3 +99,10 @@ def test_serve_tells_the_address_and_stops_on_interrupt(store):
 
     serve(store, ready=ready)
     assert told[0].startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    "path", ["/a%5Bb.html", "/a*.html", "/a%23.html", "/index.html/x.html", "/" + "a" * 300 + ".html"]
+)
+def test_names_that_no_store_has_are_not_found(running, path):
+    assert ask(running, path)[0].status == 404

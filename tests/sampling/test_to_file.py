@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.common.errors import InputError
+from components.sampling import to_file
+from components.sampling.sheets import LARGEST_WEBP, SHEET_COLUMNS
 from tests.sampling.test_from_images import SIDE, drawn, model
 
 
@@ -80,3 +83,15 @@ def test_enlarging_may_start_from_the_small_image(tmp_path: Path, pictures: dict
     )
     apart = [np.abs(each[0] - each[1]).mean() for each in (near, far, plain)]
     assert apart[0] < apart[1] < apart[2], "the less noise, the less two samples differ"
+
+
+def test_more_samples_than_a_webp_holds_are_refused_before_they_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = model(tmp_path, "diffusion", sampler_steps=2)
+    monkeypatch.setattr(to_file.generate, "draw", lambda *_, **__: pytest.fail("drawn"))
+    most = LARGEST_WEBP // SIDE * SHEET_COLUMNS
+    with pytest.raises(InputError, match=f"which {most} samples of this"):
+        to_file.sample_to_file(folder, tmp_path / "x.webp", n=most + 1)
+    to_file.check_size(tmp_path / "x.webp", most, SIDE)
+    to_file.check_size(tmp_path / "x.png", most + 1, SIDE)

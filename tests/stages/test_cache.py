@@ -7,13 +7,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from components.common.errors import RunError
+from components.evaluation.parts import read_part
 from components.stages import cache
 from components.stages.spec import Spec
 from components.store import Store
+from components.store.errors import Unreachable
 from components.store.lease import Lease
 
 
@@ -51,6 +54,19 @@ def test_a_damaged_result_is_made_again(store: Store, harm: str) -> None:
         store.write_text(f"{done.uri}/result.json", "{}")
     assert cache.finished(store, SPEC) is None
     assert cache.run(store, SPEC, body, run_id="b").state == "ran"
+
+
+def test_a_result_that_cannot_be_read_just_now_is_not_made_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.run(store, SPEC, body, run_id="a")
+    monkeypatch.setattr(Store, "read_bytes", Mock(side_effect=Unreachable("does not answer")))
+    with pytest.raises(Unreachable):
+        cache.run(store, SPEC, lambda *_: pytest.fail("ran again"), run_id="b")
+    with pytest.raises(Unreachable):
+        cache.latest(store, SPEC)
+    with pytest.raises(Unreachable):
+        read_part(store, "parts", 0)
 
 
 def test_failure_leaves_no_success_and_the_next_run_goes_on_with_the_attempt(store: Store) -> None:

@@ -168,6 +168,23 @@ def test_download_is_complete_or_absent(memory, tmp_path, monkeypatch):
     assert not [p for p in cache_folder().rglob("*") if p.is_file()]
 
 
+def test_a_key_that_leaves_the_store_is_not_downloaded(memory, tmp_path):
+    memory.write_bytes("runs/a/x", b"1")
+    key = f"{memory.root}/runs/../../../evil.txt"
+    memory.fs.store[key] = memory.fs.store[memory.path("runs/a/x")]
+    assert "../../../evil.txt" in memory.find("runs") and memory.list("runs") == ["a"]
+    for call in (
+        lambda: memory.download("runs", tmp_path / "a" / "b" / "out"),
+        lambda: memory.local_copy("runs"),
+    ):
+        with pytest.raises(InputError, match="evil.txt' is not a name in a store"):
+            call()
+    with pytest.raises(InputError):
+        memory.delete("runs")
+    assert not list(tmp_path.rglob("evil.txt")) and key in memory.fs.store
+    del memory.fs.store[key]
+
+
 def test_local_copy(store):
     store.write_bytes("a/b/c", b"1")
     store.write_bytes("a/d", b"2")

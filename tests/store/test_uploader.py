@@ -52,6 +52,49 @@ def test_nothing_more_after_close(local):
         uploader.put(b"", "x")
 
 
+@pytest.fixture
+def away(monkeypatch):
+    """A store that does not answer until the returned event is set."""
+    back, write, upload = threading.Event(), Store.write_bytes, Store.upload
+
+    def waits(do):
+        def call(*arguments):
+            if not back.is_set():
+                raise Unreachable("does not answer")
+            return do(*arguments)
+
+        return call
+
+    monkeypatch.setattr(Store, "write_bytes", waits(write))
+    monkeypatch.setattr(Store, "upload", waits(upload))
+    yield back
+    back.set()
+
+
+def test_newer_notes_replace_older_ones(local, away):
+    with Uploader(local) as uploader:
+        for i in range(1000):
+            uploader.put(str(i).encode(), "progress.json")
+            uploader.put(b"x", f"checkpoints/{i}")
+            uploader.drop(f"checkpoints/{i - 1}")
+        assert uploader.pending <= 4
+        away.set()
+    assert uploader.failed == [] and local.read_bytes("progress.json") == b"999"
+    assert "999" in local.list("checkpoints")
+
+
+def test_much_that_waits_is_not_kept_in_memory(local, away, monkeypatch):
+    monkeypatch.setattr(store_uploader, "MAX_BYTES", 2500)
+    with Uploader(local) as uploader:
+        for i in range(10):
+            uploader.put(bytes(1000), f"x{i}")
+        assert uploader._bytes() <= 2500
+        spool = Path(uploader._spool.name)
+        assert len(list(spool.iterdir())) >= 7
+        away.set()
+    assert len(local.list()) == 10 and local.size("x9") == 1000 and not spool.exists()
+
+
 def test_putting_does_not_wait(memory, monkeypatch):
     monkeypatch.setattr(Store, "write_bytes", lambda *_: time.sleep(0.2))
     uploader = Uploader(memory)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from components.store import Store
+from components.store.errors import Unreachable
 from components.store.uploader import Uploader
-from components.training import posthoc_ema
+from components.training import checkpoint, posthoc_ema
 from components.training.posthoc_ema import PowerFunctionEMAs
 from components.training.run_log import RunLog
 from tests.training.test_posthoc_ema import same
@@ -25,3 +28,24 @@ def test_snapshots_are_files_of_the_attempt(tmp_path: Any) -> None:
         assert log.stored_tracks([(1, 4), (1, 8)]) == [(1, 8)]
         assert same(log.load_tracks((1, 8)), posthoc_ema.flat(tracks.parameters))
     assert attempt.list("ema") == ["step-0000008.safetensors"]
+
+
+def test_superseded_checkpoints_do_not_wait_for_a_store_that_is_away(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt, back, write = Store(tmp_path), threading.Event(), Store.write_bytes
+
+    def waits(*arguments: Any) -> None:
+        if not back.is_set():
+            raise Unreachable("does not answer")
+        write(*arguments)
+
+    monkeypatch.setattr(Store, "write_bytes", waits)
+    with Uploader(attempt) as uploader:
+        log = RunLog(attempt, uploader, lambda generator: np.zeros(0), 20)
+        for step in range(1, 21):
+            log.save(step, {"control": {"attempt": 1, "healthy": (1, 5)}})  # type: ignore[typeddict-item]
+        waiting = [name for name in uploader._queue if name.startswith("checkpoints")]
+        back.set()
+    assert waiting == [checkpoint.name(step) for step in (5, 19, 20)]
+    assert uploader.failed == [] and len(attempt.list("metrics")) == 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +15,8 @@ from components.common.atomic import new_folder, remove, settle, sibling
 from components.common.errors import InputError, RunError
 from components.common.hashing import digest
 from components.common.locks import locked
-from components.data.card import NAME, SPLITS, DatasetCard, FileEntry
+from components.common.validation import checked_name
+from components.data.card import SPLITS, DatasetCard, FileEntry
 from components.data.sources import catalogue, splits
 from components.data.sources import folder as sources_folder
 from components.data.sources.base import Collection, Progress
@@ -127,11 +127,10 @@ def described(folder: Path) -> Mapping[str, Any]:
 
 def check_name(name: str) -> str:
     """Return `name`; raise InputError if it cannot be the name of a data set."""
-    if not re.fullmatch(NAME.removesuffix("$"), name):
-        raise InputError(
-            f"data set name {name!r} is not accepted: use lower-case letters, digits, '_', '.' and '-'"
-        )
-    return name
+    try:
+        return checked_name(name)
+    except ValueError as error:
+        raise InputError(f"data set name {name!r} is not accepted: {error}") from None
 
 
 def intact(home: Path, name: str) -> DatasetCard | None:

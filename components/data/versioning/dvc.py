@@ -24,6 +24,7 @@ from components.common.atomic import new_folder
 from components.common.errors import InputError, RunError
 from components.common.hashing import digest
 from components.common.locks import locked
+from components.common.public import public_url
 from components.data.card import DatasetCard
 from components.data.versioning.pins import (
     cached,
@@ -259,14 +260,15 @@ def link(home: Path, version: str, folder: Path) -> None:
 def set_remote(home: Path, url: str, name: str = "storage") -> None:
     """Set the default remote to `url`, a folder or s3://bucket/path; AWS_* variables give endpoint and keys.
 
-    A folder is written to .dvc/config.local, for this machine; a URL to .dvc/config, for all.
+    A folder, or a URL with credentials, is written to .dvc/config.local, for this machine; another URL to
+    .dvc/config, which git tracks.
     """
     home, store = Path(home).resolve(), Store(url)
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise InputError(f"remote name {name!r} is not accepted: use letters, digits, '_' and '-'")
 
     def edit(repo: Any) -> None:
-        level = "local" if store.is_local else "repo"
+        level = "local" if store.is_local or public_url(url) != url.rstrip("/") else "repo"
         with repo.config.edit(level) as config:
             config["remote"][name] = {"url": store.path() if store.is_local else url, "verify": True}
             config["core"]["remote"] = name

@@ -185,7 +185,7 @@ def git(home: Path, *arguments: str) -> str | None:
 
 def tracked(home: Path) -> list[str]:
     """Return the names of all versioned sets."""
-    names = sorted(path.stem for path in (Path(home) / "data").glob("*.dvc"))
+    names = sorted(path.stem for path in (Path(home) / "data").glob("*.dvc") if path.is_file())
     return ([ROOT_SET] if dvc_file(home, ROOT_SET).exists() else []) + names
 
 

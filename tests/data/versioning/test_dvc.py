@@ -70,6 +70,12 @@ def test_the_quick_starts_set_is_pinned_beside_the_readme_and_others_in_data(tra
     assert versioning_pins.tracked(home) == ["mnist5k", "digits"]
 
 
+def test_a_folder_is_not_taken_for_a_pin(tracked):
+    home, _ = tracked
+    (home / "data/x.dvc").mkdir()
+    assert versioning_pins.tracked(home) == ["digits"]
+
+
 def test_tracking_again_changes_nothing_and_does_not_import_dvc(tracked, monkeypatch):
     home, version = tracked
     monkeypatch.setattr(dvc, "in_dvc", lambda *_: pytest.fail("asked DVC"))
@@ -360,3 +366,9 @@ def test_a_missing_bucket_is_one_sentence(tracked, s3_env):  # noqa: F811
     dvc.set_remote(home, "s3://there-is-no-such-bucket/dvc")
     with pytest.raises(RunError, match="DVC remote failed .*check its URL"):
         dvc.push(home)
+
+
+def test_a_remote_with_a_password_is_not_written_where_git_tracks_it(home):
+    dvc.set_remote(home, "ssh://user:S3CR3T@host/path")
+    assert "S3CR3T" not in (home / ".dvc/config").read_text()
+    assert "S3CR3T" in (home / ".dvc/config.local").read_text()

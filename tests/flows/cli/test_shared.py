@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.common.errors import InputError
-from components.records.run import RunManifest, StageEntry
+from components.records.run import LOST, RunManifest, StageEntry
 from components.store import Store
 from flows.cli import shared
 
@@ -32,20 +32,25 @@ def test_a_run_is_found_by_its_id_or_as_the_latest_of_a_kind(store: Store) -> No
     assert shared.find_run(store, "latest", kind="sweep").run_id == "2"
     store.write_bytes("runs/4/run.json", b"{")
     assert shared.read_record(store, "4", RunManifest) is None
-    for missing in ("4", "5", "../1"):
+    store.write_text("runs/notes/todo.txt", "")
+    store.write_text("runs/zzz.txt", "")
+    assert shared.find_run(store, "latest").run_id == "3"
+    for missing in ("4", "notes", "zzz.txt", "5", "../1"):
         with pytest.raises(InputError, match="there is no run"):
             shared.find_run(store, missing)
 
 
 def test_a_run_that_stopped_writing_is_lost() -> None:
     now = datetime.now(UTC)
-    old, older = (now - 2 * shared.LOST).isoformat(), (now - timedelta(days=9)).isoformat()
+    old, older = (now - 2 * LOST).isoformat(), (now - timedelta(days=9)).isoformat()
     for status, heartbeat, expected in (
         ("running", now.isoformat(), "running"),
         ("running", old, "lost"),
         ("done", older, "done"),
+        ("running", "noon", "lost"),
+        ("running", "2026-01-01T00:00:00", "lost"),
     ):
-        assert shared.status_of(record("1", status=status, heartbeat=heartbeat)) == expected
+        assert record("1", status=status, heartbeat=heartbeat).standing == expected
 
 
 def test_models_are_the_exports_that_finished() -> None:
