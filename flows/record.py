@@ -32,11 +32,11 @@ from components.records.run import (
 from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store
-from components.store.lease import EXPIRES
+from components.store.lease import lease_seconds
 
 PACKAGES = ("torch", "torchvision", "ray", "prefect", "dvc", "fsspec", "torchmetrics", "numpy", "safetensors")
 OPTIONAL = frozenset(stage.name for stage in STAGES if stage.optional)
-HEARTBEAT = EXPIRES / 3  # seconds, so that a live run beats within the time in which a lease expires
+HEARTBEATS = 3  # in the time in which a lease expires
 POLL = 1.0  # seconds between looks for the heartbeat of a run
 
 
@@ -119,7 +119,7 @@ class Record:
             self.store.write_json(f"runs/{self.manifest.run_id}/run.json", self.manifest.to_json())
 
     def _beat(self) -> None:
-        while not self._ended.wait(HEARTBEAT):
+        while not self._ended.wait(lease_seconds() / HEARTBEATS):
             with contextlib.suppress(Exception):  # the next beat retries
                 self.write()
 
@@ -131,7 +131,7 @@ def refuse_running(store: Store, run_id: str) -> None:
     """
     path = f"runs/{run_id}/run.json"
     before = now = RunHead.read(store.read_json(path))
-    until = time.monotonic() + EXPIRES
+    until = time.monotonic() + lease_seconds()
     while before and now and now.standing == "running" and time.monotonic() < until:
         if now.heartbeat != before.heartbeat:
             raise InputError(f"run {run_id} is running in another process; wait until it ends, or stop it")

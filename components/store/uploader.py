@@ -6,6 +6,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from components.store.errors import Unreachable
 
 if TYPE_CHECKING:
     from components.store.store import Store
+
+Source = Path | bytes | Callable[[], None]
 
 MAX_PAUSE = 30.0  # seconds between attempts
 MAX_BYTES = 256 * 2**20  # of waiting uploads in memory
@@ -29,9 +32,9 @@ class Uploader:
     def __init__(self, store: Store):
         self.failed: list[tuple[str, str]] = []  # (relative path, reason)
         self._store = store.with_attempts(1)  # retried here
-        self._queue: dict[str, Path | bytes] = {}  # by relative path, in order
+        self._queue: dict[str, Source] = {}  # by relative path, in order
         self._optional: set[str] = set()  # relative paths
-        self._current: tuple[str, Path | bytes] | None = None
+        self._current: tuple[str, Source] | None = None
         self._spool: tempfile.TemporaryDirectory[str] | None = None  # of bytes beyond MAX_BYTES
         self._changed = threading.Condition()  # re-entrant
         self._closing = False
@@ -51,7 +54,7 @@ class Uploader:
         with self._changed:
             return len(self._queue) + (self._current is not None)
 
-    def put(self, source: Path | bytes, rel: str, *, optional: bool = False) -> None:
+    def put(self, source: Source, rel: str, *, optional: bool = False) -> None:
         """Queue bytes, or a file or folder that must not change until it is uploaded.
 
         An upload to the same path that has not begun is dropped. `failed` does not list an optional one.
@@ -67,6 +70,10 @@ class Uploader:
             if optional:
                 self._optional.add(rel)
             self._changed.notify_all()
+
+    def call(self, action: Callable[[], None], title: str) -> None:
+        """Queue a call that needs the store, in place of a queued one of this title; it may fail."""
+        self.put(action, title, optional=True)
 
     def drop(self, rel: str) -> None:
         """Forget the upload to `rel` if it has not begun."""
@@ -110,7 +117,7 @@ class Uploader:
             return data
         return file
 
-    def _discard(self, source: Path | bytes) -> None:
+    def _discard(self, source: Source) -> None:
         """Delete the temporary file of an upload, if it has one."""
         if self._spool and isinstance(source, Path) and source.parent == Path(self._spool.name):
             source.unlink(missing_ok=True)
@@ -128,7 +135,7 @@ class Uploader:
                     self.failed.append((rel, error))
                 self._changed.notify_all()
 
-    def _next(self) -> tuple[str, Path | bytes] | None:
+    def _next(self) -> tuple[str, Source] | None:
         """Wait for an upload and return it; return None once the uploader is closed and the queue empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closing)
@@ -137,13 +144,15 @@ class Uploader:
                 self._current = rel, self._queue.pop(rel)
             return self._current
 
-    def _try(self, source: Path | bytes, rel: str) -> str | None:
+    def _try(self, source: Source, rel: str) -> str | None:
         """Retry until the upload succeeds (return None), fails permanently or is abandoned (return why)."""
         pause = 0.5
         while True:
             try:
                 if isinstance(source, bytes):
                     self._store.write_bytes(rel, source)
+                elif not isinstance(source, Path):
+                    source()
                 else:
                     self._store.upload(source, rel)
                 return None

@@ -127,7 +127,8 @@ class RunLog(Log):
         self.uploader.put(checkpoint.encode(state), name)
         self._saved.append((control["attempt"], step))
         self._drop_superseded(control["healthy"])
-        checkpoint.prune(self.attempt, self.keep, healthy=control["healthy"])
+        healthy = control["healthy"]
+        self.uploader.call(lambda: checkpoint.prune(self.attempt, self.keep, healthy=healthy), "prune")
         return name
 
     def _drop_superseded(self, healthy: CheckpointId | None) -> None:

@@ -45,7 +45,7 @@ def test_redacted_keeps_everything_else() -> None:
 
 
 def test_a_heart_beats_on_after_a_write_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(record, "HEARTBEATS", 800)
     made = record.Record(Store(tmp_path), RunManifest(run_id="r"))
     write = Mock(side_effect=[Unreachable("does not answer"), None, None])
     monkeypatch.setattr(made, "write", write)
@@ -57,7 +57,7 @@ def test_a_heart_beats_on_after_a_write_that_failed(tmp_path: Path, monkeypatch:
 
 
 def test_a_run_whose_heart_beats_is_not_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record, "HEARTBEAT", 0.2)
+    monkeypatch.setattr(record, "HEARTBEATS", 40)
     monkeypatch.setattr(record, "POLL", 0.1)
     store = Store(tmp_path)
     alive = record.Record(store, RunManifest(run_id="r"))
@@ -70,7 +70,7 @@ def test_a_run_whose_heart_beats_is_not_resumed(tmp_path: Path, monkeypatch: pyt
 def test_a_killed_run_is_resumed_once_its_heart_has_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record, "EXPIRES", 0.3)
+    monkeypatch.setattr(record, "lease_seconds", lambda: 0.3)
     monkeypatch.setattr(record, "POLL", 0.1)
     store = Store(tmp_path)
     killed = RunManifest(run_id="r", heartbeat=record.now())

@@ -49,3 +49,20 @@ def test_superseded_checkpoints_do_not_wait_for_a_store_that_is_away(
         back.set()
     assert waiting == [checkpoint.name(step) for step in (5, 19, 20)]
     assert uploader.failed == [] and len(attempt.list("metrics")) == 20
+
+
+def test_saving_does_not_wait_for_the_store(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old checkpoints are listed and deleted in the background, after the new one is there."""
+    attempt, here, listed = Store(tmp_path), threading.current_thread(), Store.list
+
+    def lists(*arguments: Any) -> Any:
+        assert threading.current_thread() is not here
+        return listed(*arguments)
+
+    with Uploader(attempt) as uploader, monkeypatch.context() as patched:
+        patched.setattr(Store, "list", lists)
+        log = RunLog(attempt, uploader, lambda generator: np.zeros(0), 5, keep=2)
+        for step in range(1, 6):
+            log.save(step, {"control": {"attempt": 1, "healthy": None}})  # type: ignore[typeddict-item]
+            uploader.flush()
+    assert checkpoint.checkpoint_ids(attempt) == [(1, 4), (1, 5)] and uploader.failed == []
