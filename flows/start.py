@@ -17,7 +17,7 @@ from components.common.errors import InputError, RunError
 from components.common.paths import home
 from components.config.experiment import Experiment
 from components.records.run import Overhead, RunManifest
-from components.store import open_store
+from components.store import Store, open_store
 from flows.orphans import end_orphans
 from flows.pipeline import pipeline
 from flows.progress import ProgressDisplay
@@ -81,14 +81,19 @@ def start(
             raise RunError(f"{type(error).__name__}: {error}") from error
         finally:
             ray_cluster.disconnect()
-            record.finish(status)
-            if any(stage.state == "ran" for stage in record.manifest.stages):
-                record.update(overhead=overhead(record.manifest))
-                with board.tolerating("the page"):
-                    report.build_run(store, run_id)
-            with board.tolerating("the index"):
-                report.build_index(store)
+            finish(record, status, store, board)
     return record.manifest
+
+
+def finish(record: Record, status: str, store: Store, board: ProgressDisplay) -> None:
+    """End a run's record, and build its page and the index."""
+    record.finish(status)
+    if any(stage.state == "ran" for stage in record.manifest.stages):
+        record.update(overhead=overhead(record.manifest))
+        with board.tolerating("the page"):
+            report.build_run(store, record.manifest.run_id)
+    with board.tolerating("the index"):
+        report.build_index(store)
 
 
 def flow_of(experiment: Experiment) -> Flow[..., str]:

@@ -107,19 +107,19 @@ class DatasetCard(BaseModel):
 
     def problems(self, folder: Path) -> list[str]:
         """What in `folder` is not as the card says, a line each."""
-        found = []
+        lines = []
         for relative, entry in sorted(self.files.items()):
             path = Path(folder) / relative
             if not path.is_file():
-                found.append(f"{relative} is missing")
+                lines.append(f"{relative} is missing")
             elif path.stat().st_size != entry.bytes:
-                found.append(f"{relative} has {path.stat().st_size} bytes instead of {entry.bytes}")
+                lines.append(f"{relative} has {path.stat().st_size} bytes instead of {entry.bytes}")
             elif digest(path, "sha256") != entry.sha256:
-                found.append(f"{relative} has other contents")
-        return found
+                lines.append(f"{relative} has other contents")
+        return lines
 
     def verify(self, folder: Path) -> None:
         """Raise if a file of the data set is missing or changed."""
-        if found := self.problems(folder):
-            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-            raise RunError(f"data set {self.name} in {folder} is damaged: {'; '.join(found[:3])}{more}")
+        if lines := self.problems(folder):
+            more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""
+            raise RunError(f"data set {self.name} in {folder} is damaged: {'; '.join(lines[:3])}{more}")

@@ -143,15 +143,15 @@ def encode(texts: Sequence[str], longest: int = LONGEST) -> EncodedCaptions:
     """
     encoder = load()
     whole = [ids if text.strip() else [] for text, ids in zip(texts, encoder.ids(texts), strict=True)]
-    shown = [ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]] for ids in whole]
-    lengths = np.array([len(ids) for ids in shown])
+    cut = [ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]] for ids in whole]
+    lengths = np.array([len(ids) for ids in cut])
     mask = np.arange(max(1, lengths.max())) < lengths[:, None]  # (U, L)
     tokens = np.zeros((*mask.shape, DIM), np.float16)
     order = np.argsort(lengths, kind="stable")[(lengths == 0).sum() :]  # alike in length: little is padded
     for start in range(0, len(order), CHUNK):
         rows = order[start : start + CHUNK]
         longest_here = lengths[rows[-1]]
-        ids = torch.tensor([shown[row] + [0] * (longest_here - lengths[row]) for row in rows])
+        ids = torch.tensor([cut[row] + [0] * (longest_here - lengths[row]) for row in rows])
         there = torch.from_numpy(mask[rows, :longest_here])
         with torch.inference_mode():
             states = SCALE * encoder.states(ids, there) * there[:, :, None]
