@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: jobs are stopped, and the command line in another program leaves its handlers alone."""
+"""Ctrl-C, SIGTERM and a closed terminal stop the jobs; a command in another program leaves its handlers alone."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import pytest
 
 from components.cluster import ray_cluster
 from flows.cli import app
-from flows.signals import stop_on_signals
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from flows.signals import SIGNALS, stop_on_signals
 
 
 @pytest.fixture
@@ -34,6 +32,13 @@ def test_a_signal_stops_the_jobs_and_interrupts_once(stopped: list[str], number:
     for again in SIGNALS:
         signal.raise_signal(again)  # must not break off the stopping
     assert stopped == ["cluster"]
+
+
+def test_nohup_is_respected(stopped: list[str]) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stop_on_signals()
+    signal.raise_signal(signal.SIGHUP)
+    assert stopped == []
 
 
 def test_other_threads_install_no_handlers(stopped: list[str]) -> None:

@@ -16,6 +16,7 @@ EXTENSIONS = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp",
 ARRAYS = {".npy", ".npz", ".exr", ".hdr", ".dng", ".raw", ".cr2", ".nef"}
 UNSUPPORTED = {".heic", ".heif", ".avif", ".svg", ".psd", ".jxl", ".jp2", ".eps", ".pdf", *ARRAYS}
 FILE_BYTES = 256_000_000
+DECODED_BYTES = 256_000_000  # of one array; there are a few at a time
 SIXTEEN_BIT = 65535
 
 
@@ -81,7 +82,16 @@ def header(data: bytes) -> Image.Image:
         raise BadImage("no pixels")
     if image.width * image.height > pixel_limit():
         raise BadImage(too_many_pixels())
+    if image.width * image.height * bytes_per_pixel(image) > DECODED_BYTES:
+        raise BadImage(f"more than {DECODED_BYTES // 10**6} MB when decoded")
     return image
+
+
+def bytes_per_pixel(image: Image.Image) -> int:
+    """Return the size of a pixel in the largest array that `render` makes of an image."""
+    if image.mode.startswith(("F", "I")):
+        return 8  # float64
+    return 4 if image.has_transparency_data else 3
 
 
 def pixel_limit() -> int:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from components.common.errors import InputError
-from components.data.sources.images import BadImage, Rendering, colour_of, render, size_of
+from components.data.sources.images import BadImage, Rendering, colour_of, header, render, size_of
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -137,3 +137,12 @@ def test_a_format_that_would_run_another_program_is_not_opened():
 def test_an_unknown_background_is_the_users_error():
     with pytest.raises(InputError, match="not a colour"):
         colour_of("wihte")
+
+
+@pytest.mark.parametrize(("mode", "side"), [("I;16", 5700), ("F", 5700), ("RGBA", 8100), ("LA", 8100)])
+def test_small_files_of_many_bytes_are_refused_before_they_are_decoded(mode: str, side: int) -> None:
+    file = io.BytesIO()
+    Image.new(mode, (side, side)).save(file, "TIFF" if mode == "F" else "PNG", compression="tiff_lzw")
+    assert len(file.getvalue()) < 2**21
+    with pytest.raises(BadImage, match="more than 256 MB when decoded"):
+        header(file.getvalue())
