@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal stop the jobs; a command in another program leaves its handlers alone."""
+"""Ctrl-C, SIGTERM and a closed terminal stop the jobs; commands inside other programs change no handler."""
 
 from __future__ import annotations
 
