@@ -89,7 +89,7 @@ def settings_of(args: argparse.Namespace, family: str) -> tuple[dict[str, Any], 
     asked = {name: yaml.safe_load(value) for name, value in changes.items()}
     of_training = {name: value for name, value in asked.items() if name in Train.model_fields}
     of_family = {name: value for name, value in asked.items() if name not in Train.model_fields}
-    settings = chosen.model_dump() | {"threads": args.threads} | of_training
+    settings = chosen.model_dump() | {"torch_threads": args.threads} | of_training
     return catalogue.config_of(family, own | of_family), Train(**settings)
 
 

@@ -112,9 +112,11 @@ def trained(
     version: str,
 ) -> Done:
     """A model of so many minutes, made now or taken from the store."""
-    shaping = {name: value for name, value in chosen.semantic().items() if name not in ("steps", "threads")}
+    shaping = {
+        name: value for name, value in chosen.semantic().items() if name not in ("steps", "torch_threads")
+    }
     settings = {"config": config, "train": shaping, "minutes": minutes, "threads": threads}
-    code = code_digest.code(module_of(FAMILY), "components.training.trainer:Trainer")
+    code = code_digest.code(module_of(FAMILY), "components.training.trainer")
     spec = Spec("digits", settings, code, family=FAMILY, data=version)
     split = open_split(data, "train")
 

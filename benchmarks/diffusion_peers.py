@@ -370,9 +370,7 @@ def spec(name: str, args: argparse.Namespace, data: str) -> Spec:
     if name == "atelier":
         settings |= {"config": catalogue.config_of(FAMILY, {}), "train": TRAIN}
         settings |= {"precision": resources.precision("auto", "cpu")}
-        code = code_digest.code(
-            module_of(FAMILY), "components.training.trainer:Trainer", "components.sampling"
-        )
+        code = code_digest.code(module_of(FAMILY), "components.training.trainer", "components.sampling")
         return Spec("peers", settings, code, family=name, data=data)
     settings["packages"] = {package: installed(package) for package in PACKAGES[name.partition(",")[0]]}
     return Spec("peers", settings, {}, family=name, data=data)
