@@ -4,7 +4,7 @@ https://arxiv.org/abs/2111.05826
 
 Diffusion whose network also gets the image with a hole and the mask of the hole. The output equals the input
 outside the hole. Training uses random rectangles as holes. Unlike in Palette, the whole image is noised, and
-by default the loss covers all of its pixels; with loss_pixels: hole it covers the hole, as in Palette.
+by default the loss covers the hole, as in Palette; with loss_pixels: all it covers all of its pixels.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class InpaintingConfig(DiffusionConfig):
 
     smallest: float = Field(0.3, gt=0, le=1)  # side of a hole over side of the image
     largest: float = Field(0.7, gt=0, le=1)
-    loss_pixels: Literal["all", "hole"] = "all"  # Palette: the pixels of the hole
+    loss_pixels: Literal["all", "hole"] = "hole"
     guidance_scale: float = tunable(
         1.0, ge=0, low=1.0, high=4.0, sampling=True, active_if=CONDITIONED, source="Saharia et al. 2022: none"
     )  # of class or caption; the image itself is never dropped
