@@ -53,8 +53,6 @@ THROUGH_OTHERS = [
     "components.report.sweep_tables",
     "components.training.health.events",
     "components.training.inputs",
-    "components.training.job",
-    "components.training.ray_train",
     "components.training.result",
     "components.tuning.asha",
     "components.tuning.pbt",
