@@ -29,6 +29,8 @@ from models.family import Batch, Config, DataSpec, Family, Generator, Noise, Stu
 from models.registry import FAMILIES
 from tests.stage_specs import specs
 
+pytestmark = pytest.mark.slow
+
 N, VARIANTS = 16, ("one 1", "one 4", "two 4")
 
 

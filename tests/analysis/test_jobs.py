@@ -29,6 +29,8 @@ from components.training import job as training_job
 from components.training import request
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 TRAIN = tiny.settings(steps=4, snapshot_samples=0).model_dump()
 
 

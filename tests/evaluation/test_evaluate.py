@@ -16,6 +16,8 @@ from components.evaluation.reference import EvaluationSample
 from components.records.evaluation import MetricResult
 from tests.small_data import seen
 
+pytestmark = pytest.mark.slow
+
 SETS = {
     *("frechet_distance", "kid", "frechet_distance_infinity", "precision", "recall", "density", "coverage"),
     "memorization_rate",

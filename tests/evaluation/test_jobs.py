@@ -27,6 +27,8 @@ from models.family import DataSpec, SourceShape
 from models.registry import FAMILIES
 from tests.tiny import CONFIGS
 
+pytestmark = pytest.mark.slow
+
 N = 150  # not a multiple of the chunk, so the last one is padded
 
 

@@ -14,6 +14,8 @@ from components.pipeline.plan import Plan
 from components.stages import code_digest
 from tests.stage_specs import specs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

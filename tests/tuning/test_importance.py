@@ -11,6 +11,8 @@ from components.tuning import importance
 from components.tuning.importance import comparable_scores, importances, is_choice, matters, varying
 from components.tuning.recommendations import recommendations, written
 
+pytestmark = pytest.mark.slow
+
 LR = SearchedHyperparameter(
     name="lr", low=1e-4, high=4e-3, scale="log", default=1e-3, recommended=2e-4, source="a paper"
 )

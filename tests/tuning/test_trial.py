@@ -28,6 +28,8 @@ from models.dcgan import DCGAN, DCGANConfig
 from models.family import DataSpec
 from tests.tuning.conftest import changed
 
+pytestmark = pytest.mark.slow
+
 
 class Stopped(Exception):
     """As a scheduler ends a trial."""

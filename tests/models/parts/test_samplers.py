@@ -18,6 +18,8 @@ from torch import Tensor
 from models.parts import processes, samplers
 from models.parts.processes import Level
 
+pytestmark = pytest.mark.slow
+
 MEAN, STD = 0.3, 0.5
 SPACINGS = ("linspace", "leading", "trailing")
 N = 50_000

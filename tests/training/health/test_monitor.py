@@ -34,6 +34,8 @@ from tests import tiny
 from tests.conftest import free_port
 from tests.tiny import equal
 
+pytestmark = pytest.mark.slow
+
 
 def sick(monkeypatch: pytest.MonkeyPatch, *moments: tuple[int, int], disease: str = "mode_collapse") -> None:
     """A doctor that finds a disease at these attempts and steps, and all well otherwise."""
