@@ -42,6 +42,7 @@ def main() -> None:
     experiment = setup.experiment(home() / "configs" / "quickstart.yaml", [], [options.family])
     block = dict(experiment.families[options.family])
     settings = block.pop("train") | {"steps": options.steps, "checkpoint_every": max(100, options.steps // 4)}
+    settings["snapshot_samples"] = 0  # an evaluation needs an extractor, and is not what is compared
     snapshot, _ = local.data_version(home(), experiment.data.name, None)
     rates: dict[str, list[float]] = {"direct": [], "Ray Train": []}
     with tempfile.TemporaryDirectory() as folder:
