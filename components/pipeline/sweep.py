@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from components.cluster import ray_cluster
 from components.families.catalogue import module_of
 from components.pipeline import extractor, reference, train
 from components.pipeline.plan import Plan
@@ -57,8 +56,7 @@ def spec(plan: Plan, family: str) -> Spec:
 
 def run(context: Context) -> SearchResult:
     """Run the search with the seed of the experiment's training."""
-    ray_cluster.connect()  # before the next line imports Ray, which reads its environment once
-    from components.tuning.sweep import SweepRequest, sweep
+    from components.tuning.sweep import SweepRequest, sweep  # slow to import; most runs have no sweep
 
     plan, training = context.plan, context.plan.experiment.training(context.family)
     assert plan.experiment.sweep is not None
