@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -18,10 +16,8 @@ from components.evaluation.parts import merge_parts, read_part
 from components.evaluation.requests import EvaluationPaths, SampleRequest
 from components.extractors import load
 from components.families import artifact, catalogue
-from components.records.model import ModelConfig
 from components.sampling import generate
 from components.store import Store
-from components.training import request
 from models import registry
 from models.family import DataSpec, SourceShape
 from models.registry import FAMILIES
@@ -30,27 +26,6 @@ from tests.tiny import CONFIGS
 pytestmark = pytest.mark.slow
 
 N = 150  # not a multiple of the chunk, so the last one is padded
-
-
-@pytest.fixture
-def store(tmp_path, digits, digits_reference) -> Store:
-    """A store with data, reference, extractor, and an untrained model of each family."""
-    store = Store(str(tmp_path / "store"))
-    shutil.copytree(digits, store.path("data"))
-    shutil.copytree(digits_reference, store.path("reference"))
-    for family, config in CONFIGS.items():
-        torch.manual_seed(0)
-        card = DataSpec(1, 8, 10)
-        built = catalogue.build(family, config, card, catalogue.untrained(family, card, CONFIGS))
-        below = {
-            name: ModelConfig(family=other, config=CONFIGS[other], card=asdict(card))
-            for name, other in catalogue.upstream_of(family).items()
-        }
-        job = request.TrainRequest(family, catalogue.config_of(family, config), {}, "data", "", store.url)
-        artifact.save_model(
-            store, f"models/{family}", job.family, job.config, built.generator, card, None, upstream=below
-        )
-    return store
 
 
 def places(store: Store, parts: str) -> EvaluationPaths:

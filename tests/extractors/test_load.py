@@ -1,10 +1,7 @@
 """Loading an extractor."""
 
-import io
-
 import pytest
 import torch
-from torch import nn
 
 from components.common.errors import InputError
 from components.data.dataset import open_split
@@ -40,29 +37,3 @@ def test_changed_weights_are_refused(splits, tmp_path):
         load_extractor(tmp_path)
     with pytest.raises(InputError, match="no extractor here"):
         load_extractor(tmp_path / "nowhere")
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    class Blank(FeatureExtractorInceptionV3):
-        def load_state_dict(self, state):
-            assert state == {}
-
-    nothing = io.BytesIO()
-    torch.save({}, nothing)
-    nothing.seek(0)
-    torch.manual_seed(0)
-    network = Blank("inception-v3-compat", ["2048"], nothing)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-            module.weight.uniform_(0.5, 1.5)
-            module.bias.normal_(0, 0.1)
-    path = tmp_path_factory.mktemp("weights") / "random.pth"
-    torch.save(network.state_dict(), path)
-    return path
