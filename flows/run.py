@@ -112,7 +112,8 @@ class Run:
 
         def body(attempt: Store, number: int) -> Mapping[str, Any]:
             progress = functools.partial(self.show_progress, spec)
-            context = Context(self.store, self.plan, spec, attempt, number, inputs, self.run_id, progress)
+            store = self.store.fenced(attempt.fence)
+            context = Context(store, self.plan, spec, attempt, number, inputs, self.run_id, progress)
             with self.watching(spec, attempt) if stage.shows_progress else contextlib.nullcontext():
                 return stage.run(context).to_json()
 

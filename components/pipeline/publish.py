@@ -26,7 +26,7 @@ def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec
 def run(context: Context) -> PublishResult:
     """Copy all files; list them with sizes and hashes in manifest.json."""
     url, store, run_id = context.plan.experiment.publish.url, context.store, context.run_id
-    folder = (open_store(url, home()) if url else store.child("published")).child(run_id)
+    folder = (open_store(url, home()).fenced(store.fence) if url else store.child("published")).child(run_id)
     files: list[dict[str, Any]] = []
 
     def put(source: Store, name: str, to: str) -> None:

@@ -129,6 +129,7 @@ class Stage:
         """Return the result from the store or compute it; call `on_wait` if another run computes it."""
 
         def body(attempt: Store, number: int) -> Mapping[str, Any]:
-            return self.run(Context(store, plan, spec, attempt, number, results, run_id)).to_json()
+            fenced = store.fenced(attempt.fence)
+            return self.run(Context(fenced, plan, spec, attempt, number, results, run_id)).to_json()
 
         return cache.run(store, spec, body, run_id=run_id, on_wait=on_wait)

@@ -113,13 +113,14 @@ def run(
         store: the store's root.
         spec: what the stage depends on.
         body: called with the attempt's folder and number; writes there and returns the result, in which
-            `elsewhere` may list files outside of the folder.
+            `elsewhere` may list files outside of the folder. The folder has the fence of the stage's lease.
         run_id: of the calling run.
         force: start a new attempt even if there is a result.
         on_wait: called with the stage's title if another run is working on this stage.
 
     Raises:
         InputError: the result is pinned, and it is missing or `force` is set.
+        LostLease: another run took the stage over; from then on nothing is written.
     """
     called = time.time()
     done = finished(store, spec)
@@ -134,14 +135,13 @@ def run(
         done = finished(store, spec)
         if done and (not force or done.started > called):
             return done
-        folder = store.child(spec.uri)
+        folder = store.fenced(stage_lease.fence).child(spec.uri)
         number = _attempt(folder, fresh=force, taken_over=stage_lease.taken_over)
         attempt = folder.child("attempts", str(number))
         folder.write_json("spec.json", spec.canonical())
         started = time.time()
         result = body(attempt, number)
         seconds = time.time() - started
-        stage_lease.check()
         _complete(folder, attempt, number, result, spec, run_id, started, seconds)
     done = finished(store, spec)
     if done is None:

@@ -23,6 +23,10 @@ class Unreachable(InputError):
     """The store did not answer, even after the retries. Callers that can wait may try again."""
 
 
+class LostLease(RunError):
+    """Another process holds the lease now: nothing may be written any more."""
+
+
 def transient(error: BaseException) -> bool:
     """Return whether a retry of the same call may succeed."""
     status = _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode")

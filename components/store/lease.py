@@ -3,7 +3,8 @@
 A lease is a series of numbered files, leases/<name>/<n>.json, of which the highest is valid. Its holder
 rewrites it as a heartbeat, with the seconds after which it expires. A process that finds it released, or
 unchanged for these seconds of the process's monotonic clock (or for its own, if they are more), creates the
-next number; only one process can. `check` raises for the holder of a lower number.
+next number; only one process can. The holder of a lower number has lost the lease; a store with its `fence`,
+in whatever process, then refuses to write.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from components.common.errors import InputError, RunError
+from components.common.errors import InputError
 from components.store import numbered
-from components.store.errors import Unreachable
+from components.store.errors import LostLease, Unreachable
 
 if TYPE_CHECKING:
     from components.store.store import Store
@@ -45,6 +47,22 @@ def lease_seconds() -> float:
     return seconds
 
 
+@dataclass(frozen=True)
+class Fence:
+    """The condition of a store's writes, picklable: the lease's number is still the highest."""
+
+    folder: Store
+    name: str
+    number: int
+
+    def check(self, attempts: int | None = None) -> None:
+        """Raise LostLease if another process holds the lease now; ask the store up to `attempts` times."""
+        if numbered.highest(self.folder.with_attempts(attempts)) != self.number:
+            raise LostLease(
+                f"lost the lease {self.name!r} to another run; this one stops, run it again to resume"
+            )
+
+
 class Lease:
     """A lease held by this process; each holder gets a higher `number`.
 
@@ -54,28 +72,31 @@ class Lease:
     def __init__(
         self, folder: Store, name: str, number: int, state: dict[str, Any], expires: float, taken_over: bool
     ):
-        self.name, self.number, self.taken_over = name, number, taken_over
-        self._folder, self._state = folder, state
+        self.number, self.taken_over = number, taken_over
+        self.fence = Fence(folder, name, number)
+        self._state = state
         self._pause = expires / BEATS
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"lease {name}", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
-        """Raise RunError if another process has taken over. Call it before publishing anything."""
-        if numbered.highest(self._folder) != self.number:
-            raise RunError(
-                f"lost the lease {self.name!r} to another run; this one stops, run it again to resume"
-            )
+        """Raise LostLease if another process holds the lease now."""
+        self.fence.check()
 
     def _beat(self) -> None:
         while not self._ended.wait(self._pause):
             self._state["beat"] += 1
-            with suppress(Exception):  # the next beat retries; if all fail, the lease expires: check() raises
+            try:
                 self._write()
+            except LostLease:
+                return
+            except Exception:  # noqa: S112 - the next beat retries; if all fail, the lease expires
+                continue
 
     def _write(self) -> None:
-        self._folder.write_json(numbered.name(self.number), self._state)
+        self.check()
+        self.fence.folder.write_json(numbered.name(self.number), self._state)
 
     def _release(self) -> None:
         self._ended.set()

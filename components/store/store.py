@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from components.common import atomic
 from components.common.errors import InputError, RunError
@@ -24,6 +24,9 @@ from components.common.hashing import sha256
 from components.common.public import public_url
 from components.store.errors import explain, is_absent, is_taken, transient
 from components.store.urls import S3, confined, inside, is_confined, normalised
+
+if TYPE_CHECKING:
+    from components.store.lease import Fence
 
 FIRST_DELAYS = (0.25, 0.5, 1.0)  # seconds between attempts until the first answer, so a typo fails quickly
 
@@ -42,7 +45,10 @@ Names = list[str]  # `list` is a method of Store
 
 
 class Store:
-    """A folder on any fsspec URL. Picklable: each process opens a filesystem, since none survives a fork."""
+    """A folder on any fsspec URL. Picklable: each process opens a filesystem, since none survives a fork.
+
+    A store with a `fence` asks before each write and raises LostLease once the lease is lost.
+    """
 
     def __init__(
         self,
@@ -50,9 +56,10 @@ class Store:
         options: dict[str, Any] | None = None,  # of the fsspec filesystem; prefer the environment for secrets
         *,
         attempts: int | None = None,  # per call; None: one more than FIRST_DELAYS or LATER_DELAYS
+        fence: Fence | None = None,
     ):
         self._full_url, self.protocol = normalised(str(url))
-        self.options, self.attempts = dict(options or {}), attempts
+        self.options, self.attempts, self.fence = dict(options or {}), attempts, fence
         self._link = _Link()
         self._root: str | None = None
 
@@ -99,11 +106,15 @@ class Store:
     def child(self, *parts: str) -> Store:
         """Return a folder of this store as a store."""
         start = self._full_url if self._full_url.endswith("/") else f"{self._full_url}/"
-        return self._like(start + "/".join(confined(part) for part in parts), self.attempts)
+        return self._like(start + "/".join(confined(part) for part in parts), self.attempts, self.fence)
 
     def with_attempts(self, attempts: int | None) -> Store:
         """Return the same store with another number of attempts."""
-        return self._like(self._full_url, attempts)
+        return self._like(self._full_url, attempts, self.fence)
+
+    def fenced(self, fence: Fence | None) -> Store:
+        """Return the same store, which writes only as long as the lease is held."""
+        return self._like(self._full_url, self.attempts, fence)
 
     def path(self, rel: str = "") -> str:
         """Return the full path of `rel` inside `fs`."""
@@ -168,7 +179,7 @@ class Store:
 
     def write_bytes(self, rel: str, data: bytes) -> None:
         """Write `data` to `rel` atomically: readers see the old content or all of the new."""
-        path = self.path(inside(rel))
+        path = self._writable(rel)
         if not self.is_local:
             self._call(lambda: self.fs.pipe_file(path, data))
             return
@@ -185,7 +196,7 @@ class Store:
 
     def create(self, rel: str, data: bytes) -> bool:
         """Write `data` to `rel`, or return False if it exists. Exactly one writer wins if `atomic_create`."""
-        path = self.path(inside(rel))
+        path = self._writable(rel)
         if self.is_local:
             with self._explained():
                 return atomic.create(Path(path), data)
@@ -199,7 +210,7 @@ class Store:
 
     def delete(self, rel: str) -> None:
         """Remove the file or folder `rel` if it exists."""
-        path = self.path(inside(rel))
+        path = self._writable(rel)
         if self.is_local:
             with self._explained():
                 return atomic.remove(Path(path))
@@ -219,10 +230,12 @@ class Store:
         """Copy the file or folder `local` to `rel`, each file atomically."""
         pairs = _pairs(Path(local), rel)
         targets = [self.path(target) for _, target in pairs]
+        self._check_fence()
         if not self.is_local:
             self._call(lambda: self.fs.put([str(source) for source, _ in pairs], targets))
             return
         for (source, _), target in zip(pairs, targets, strict=True):
+            self._check_fence()
             with self._explained(), atomic.replacing(Path(target)) as temporary:
                 shutil.copyfile(source, temporary)
 
@@ -270,9 +283,19 @@ class Store:
 
     # Implementation
 
-    def _like(self, url: str, attempts: int | None) -> Store:
+    def _writable(self, rel: str) -> str:
+        """Return the full path of a file to write; raise LostLease if a fence forbids it."""
+        path = self.path(inside(rel))
+        self._check_fence()
+        return path
+
+    def _check_fence(self) -> None:
+        if self.fence is not None:
+            self.fence.check(self.attempts)
+
+    def _like(self, url: str, attempts: int | None, fence: Fence | None) -> Store:
         """Return another store that uses the same connections."""
-        other = Store(url, self.options, attempts=attempts)
+        other = Store(url, self.options, attempts=attempts, fence=fence)
         other._link = self._link
         return other
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from components.evaluation.parts import read_part
 from components.stages import cache
 from components.stages.spec import Spec
 from components.store import Store
-from components.store.errors import Unreachable
+from components.store.errors import LostLease, Unreachable
 from components.store.lease import Lease
 
 
@@ -88,15 +89,25 @@ def test_failure_leaves_no_success_and_the_next_run_goes_on_with_the_attempt(sto
 def test_a_holder_that_was_cut_off_does_not_spoil_the_result_of_who_took_over(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its lease expired, but it lives: it writes into its own attempt, and the other resumed from a copy."""
+    """Its lease expired, but it lives: it writes nothing more, and the other resumed from a copy."""
     began, goes_on = threading.Event(), threading.Event()
+    refused = []
 
     def cut_off(attempt: Store, number: int) -> dict[str, Any]:
         attempt.write_text("metrics/part-1.jsonl", "first")
         attempt.write_text("ray/scratch", "of no use to others")
         began.set()
         assert goes_on.wait(60)
-        attempt.write_text("metrics/part-1.jsonl", "late")
+        elsewhere = pickle.loads(pickle.dumps(store.fenced(attempt.fence)))  # as in a worker
+        for write in (
+            lambda: attempt.write_text("metrics/part-1.jsonl", "late"),
+            lambda: attempt.child("metrics").create("late", b""),
+            lambda: attempt.delete("metrics"),
+            lambda: elsewhere.upload(Path(__file__), "late"),
+        ):
+            with pytest.raises(LostLease):
+                write()
+            refused.append(write)
         return {}
 
     def takes_over(attempt: Store, number: int) -> dict[str, Any]:
@@ -112,8 +123,9 @@ def test_a_holder_that_was_cut_off_does_not_spoil_the_result_of_who_took_over(
             away.setattr(Lease, "_write", lambda lease: None)  # its heartbeat does not reach the store
             done = cache.run(store, SPEC, takes_over, run_id="b")
         goes_on.set()
-        with pytest.raises(RunError, match="lost the lease"):
+        with pytest.raises(LostLease, match="lost the lease"):
             first.result()
+    assert len(refused) == 4 and store.read_text(f"{SPEC.uri}/attempts/1/metrics/part-1.jsonl") == "first"
     assert done.attempt == 2 and cache.run(store, SPEC, takes_over, run_id="c").state == "cached"
 
 
