@@ -173,7 +173,7 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def _new_server() -> Server:
+def new_server() -> Server:
     program = shutil.which(
         "weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     )
@@ -189,7 +189,7 @@ def _new_server() -> Server:
     return server
 
 
-def _discard(server: Server) -> None:
+def discard(server: Server) -> None:
     server.kill()
     shutil.rmtree(server.folder, ignore_errors=True)
     for port in server.ports[len(NAMES) :]:  # left behind by a server that was killed
@@ -216,9 +216,9 @@ def _new_bucket(server: Server) -> str:
 @pytest.fixture(scope="module")
 def s3_server() -> Iterator[Server]:
     """The server that the tests of a file share; with many buckets it is at work even when nobody asks."""
-    server = _new_server()
+    server = new_server()
     yield server
-    _discard(server)
+    discard(server)
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ def bucket(s3_env: Server) -> str:
 @pytest.fixture
 def crashable_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, str]]:
     """A server of the test's own, to stop, kill and start again, and a bucket in it."""
-    server = _new_server()
+    server = new_server()
     _use(server, monkeypatch)
     yield server, _new_bucket(server)
-    _discard(server)
+    discard(server)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-from typing import Any, NoReturn
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 from components.common.errors import InputError, RunError
 
@@ -18,6 +20,10 @@ NOT_WRITABLE = {errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EN
 # `except ValueError` would also take a file that could not be read just now for one that is missing.
 MISSING_OR_TORN = (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, RecursionError)
 
+OUTAGE_PAUSE = 5.0  # seconds
+
+T = TypeVar("T")
+
 
 class Unreachable(InputError):
     """The store did not answer, even after the retries. Callers that can wait may try again."""
@@ -25,6 +31,15 @@ class Unreachable(InputError):
 
 class LostLease(RunError):
     """Another process holds the lease now: nothing may be written any more."""
+
+
+def outlasting(action: Callable[[], T]) -> T:
+    """Return `action()`; repeat it from its start for as long as the store does not answer."""
+    while True:
+        try:
+            return action()
+        except Unreachable:
+            time.sleep(OUTAGE_PAUSE)
 
 
 def transient(error: BaseException) -> bool:

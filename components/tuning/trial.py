@@ -35,6 +35,7 @@ from components.stages import cache
 from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store
+from components.store.errors import outlasting
 from components.training import checkpoint, ray_train, request
 from components.training.job import fit
 from components.tuning import space
@@ -300,22 +301,23 @@ class EvaluationReplayer:
             self._report(evaluation)
 
     def add(self, attempt: Store, uri: str, step: int, metrics: Mapping[str, float], name: str) -> None:
-        """Save and report a new evaluation, once its checkpoint `name` is stored."""
-        if "snapshot/kid" not in metrics:
-            return
+        """Save and report a new evaluation, once its checkpoint `name` is stored; wait out an outage."""
+        if "snapshot/kid" in metrics:
+            self.uri = uri
+            self._report(outlasting(lambda: self._saved(attempt, step, metrics, name)))
+
+    def _saved(self, attempt: Store, step: int, metrics: Mapping[str, float], name: str) -> TrialEvaluation:
         deadline = time.monotonic() + STORED_WITHIN
         while not attempt.exists(name) and time.monotonic() < deadline:
             time.sleep(0.05)
         before = [evaluation for evaluation in read_curve(attempt) if evaluation.step < step]
-        values = {
-            key.removeprefix("snapshot/"): v for key, v in metrics.items() if key.startswith("snapshot/")
-        }
+        prefix = "snapshot/"
+        values = {key.removeprefix(prefix): v for key, v in metrics.items() if key.startswith(prefix)}
         evaluation = TrialEvaluation(
             judged=len(before) + 1, step=step, seconds=metrics["seconds"], metrics=values
         )
         write_curve(attempt, [*before, evaluation])
-        self.uri = uri
-        self._report(evaluation)
+        return evaluation
 
     def _report(self, evaluation: TrialEvaluation) -> None:
         if evaluation.judged <= self.judged:

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from components.common.errors import InputError, RunError
-from components.store import Store
+from components.store import Store, errors
 from components.store import store as store_module
-from components.store.errors import Unreachable
+from components.store.errors import Unreachable, outlasting
 
 
 class Flaky:
@@ -288,3 +288,20 @@ def test_a_forked_process_makes_its_own_filesystem(bucket):
         os.kill(child, 9)
         os.waitpid(child, 0)
     assert store.read_bytes("y") == b"12"
+
+
+def test_an_outage_is_outlasted_and_other_errors_are_not(monkeypatch):
+    pauses = []
+    monkeypatch.setattr(errors.time, "sleep", pauses.append)
+    answers = iter([Unreachable("down"), Unreachable("down"), 5])
+    assert outlasting(lambda: _next(answers)) == 5
+    assert len(pauses) == 2
+    with pytest.raises(InputError, match="no permission"):
+        outlasting(lambda: _next(iter([InputError("no permission")])))
+
+
+def _next(answers):
+    answer = next(answers)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

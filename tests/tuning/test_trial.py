@@ -14,11 +14,12 @@ from components.config.train import Train
 from components.families import artifact, catalogue
 from components.families.catalogue import config_of
 from components.records.sweep import Winner
-from components.records.trial import ScheduleEntry, TrialReport
+from components.records.trial import ScheduleEntry, TrialEvaluation, TrialReport
 from components.stages import cache
 from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store
+from components.store.errors import Unreachable
 from components.training import checkpoint
 from components.training.request import TrainRequest
 from components.tuning import repeat, space, trial
@@ -192,6 +193,23 @@ def test_a_judgement_lost_between_checkpoint_and_curve_is_not_forgotten(
     trained(context, plain(), again.append)
     assert [(one.judged, one.step) for one in again] == [(1, 3), (2, 6), (3, 9), (4, 12)]
     assert [one.value for one in again[:2]] == [one.value for one in said]
+
+
+def test_a_store_that_does_not_answer_does_not_end_a_trial(
+    context: TrialContext, with_digits: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, outage = trial.write_curve, [Unreachable("down"), Unreachable("down")]
+
+    def down_at_first(attempt: Store, evaluations: Sequence[TrialEvaluation]) -> None:
+        if outage:
+            raise outage.pop()
+        write(attempt, evaluations)
+
+    monkeypatch.setattr(trial, "write_curve", down_at_first)
+    monkeypatch.setattr("components.store.errors.OUTAGE_PAUSE", 0.0)
+    reports: list[TrialReport] = []
+    assert trained(context, plain(), reports.append) and not outage
+    assert [report.judged for report in reports] == [1, 2, 3, 4]
 
 
 def test_trials_of_a_population_keep_what_others_may_go_on_from(
