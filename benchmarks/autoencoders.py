@@ -15,7 +15,7 @@ settings are chosen. speed: the same network, batch, optimizer and epochs by our
 in turn, each in the precision that it has by default; the medians of ratios and their range, batch by batch.
 pythae asks for a backport of dataclasses to Python 3.6, so it is installed alone:
 
-    pip install --no-deps pythae imageio tqdm cloudpickle --constraint constraints.txt
+    pip install --no-deps --require-hashes -r requirements/pythae.txt
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Atelier's diffusion against two public libraries: equal minutes of training, equal digits, one judge.
 
-    pip install -e '.[peers]' --constraint constraints.txt
+    pip install --require-hashes -r requirements/peers.txt
     python benchmarks/diffusion_peers.py [--minutes 5] [--samples 1000] [--threads 2] [--only NAME ...]
 
     [--tuned] [--store output] [--write [docs/diffusion.md]]
@@ -382,7 +382,7 @@ def installed(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         raise InputError(
-            f"{package} is not installed; pip install -e '.[peers]' --constraint constraints.txt"
+            f"{package} is not installed; pip install --require-hashes -r requirements/peers.txt"
         ) from None
 
 

@@ -11,7 +11,7 @@ the images per second of either.
 as scipy's sqrtm, and as accurate.
 
 Contestants take turns round by round, so that a busy machine slows all of them alike; medians are printed.
-Needs pip install 'atelier[bench]'.
+Needs pip install --require-hashes -r requirements/peers.txt.
 """
 
 from __future__ import annotations

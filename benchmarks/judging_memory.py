@@ -7,7 +7,7 @@ under the Ray of `atelier evaluate`, against as many test images: features, floo
 2 GB.
 With --looked only so many pass through the network and the other features are made up, since its memory does
 not grow with n. This process imports no more than `atelier evaluate` does; torch is for the workers.
-Needs pip install 'atelier[bench]'.
+Needs pip install --require-hashes -r requirements/peers.txt.
 """
 
 from __future__ import annotations

@@ -82,9 +82,14 @@ class Place:
         command += ["--only", "autoencoder", "--set", f"store.url={self.store}"]
         for name, value in {**SETTINGS, "train.workers": self.workers}.items():
             command += ["--set", f"{name}={value}"]
-        with self.errors.open("ab") as errors, (self.folder / "result.json").open("wb") as output:
+        with self.errors.open("ab") as errors:
             return subprocess.Popen(
-                command, cwd=ROOT, env=self._variables, stdout=output, stderr=errors, start_new_session=True
+                command,
+                cwd=ROOT,
+                env=self._variables,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
             )
 
     @property
@@ -337,7 +342,8 @@ def run(place: Place, planned: Iterator[str], rng: random.Random, outcome: Outco
         outcome.disturbances += disturbed(place, planned, rng)
         outcome.endings += place.endings
         store = Store(place.store)
-        manifest = json.loads((place.folder / "result.json").read_bytes())["manifest"]
+        runs = [store.read_json(f"runs/{run_id}/run.json") for run_id in store.list("runs")]
+        finished = [record for record in runs if record["status"] == "done"]
         problems = leftovers(place, store)
         if "Traceback" in place.errors.read_text(errors="replace"):
             problems.append("a traceback was printed")
@@ -345,7 +351,7 @@ def run(place: Place, planned: Iterator[str], rng: random.Random, outcome: Outco
         for problem in problems:
             print("  LEFT:", problem, flush=True)
         outcome.problems += problems
-        return results(store, store.read_json(manifest))
+        return results(store, finished[-1])
     finally:
         place.close()
 

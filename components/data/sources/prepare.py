@@ -154,7 +154,7 @@ def check_pinned(home: Path, name: str, folder: Path) -> None:
     files = f"; these files differ: {', '.join(changed[:5])}" if changed else ""
     raise RunError(
         f"data set {name} has version {version}, but {pins.dvc_file(home, name).name} pins {pin}{files}: "
-        f"install the locked versions (constraints.txt), or pass --replace to prepare a new version"
+        f"install the locked versions (requirements/run.txt), or pass --replace to prepare a new version"
     )
 
 
