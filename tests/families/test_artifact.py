@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +99,26 @@ def test_every_family_is_built_without_memory(name: str) -> None:
     with torch.device("meta"):
         expected = shapes()
     assert shapes() == expected
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+def test_files_that_are_bombs_are_one_sentence_within_little_memory(folder: Path, file: str) -> None:
+    contents = {"config.json": [b"[" * 10**6, b'{"config":' * 10**6]}
+    contents["model.safetensors"] = [
+        struct.pack("<Q", 2**63) + b"{}",  # the length of the header
+        safetensors_of({"x": {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]}}),
+        safetensors_of({"x": {"dtype": "F32", "shape": [2**62, 2**62], "data_offsets": [0, 4]}}),
+        safetensors_of(
+            {f"x{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(10**5)}
+        ),
+    ]
+    for content in contents[file]:
+        (folder / file).write_bytes(content)
+        with pytest.raises(InputError, match="cannot be read|do not fit") as caught, limited.memory():
+            artifact.load_model(folder)
+        assert len(str(caught.value)) < 1000
+
+
+def safetensors_of(header: dict[str, Any]) -> bytes:
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(4)
