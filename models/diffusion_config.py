@@ -35,7 +35,7 @@ class DiffusionConfig(Config):
         choices=((1, 2), (1, 2, 2), (2, 2), (2, 2, 2), (1, 2, 2, 2)), recommended=(1, 2, 2, 2),
         source="Ho et al. 2020 for CIFAR-10: 1, 2, 2, 2; Karras et al. 2022: 2, 2, 2", active_if=UNET)
     # Residual blocks per level, on the way down and on the way up.
-    num_res_blocks: int = tunable(1, ge=1, low=1, high=3, recommended=2, active_if=UNET,
+    num_res_blocks: int = tunable(1, ge=1, le=100, low=1, high=3, recommended=2, active_if=UNET,
         source="Ho et al. 2020, App. B: 2; Nichol & Dhariwal 2021: 3")
     # Skip connections add or concatenate features; concatenation takes 1.5 times as long.
     skips: Literal["add", "concatenate"] = tunable("add", recommended="concatenate",
@@ -45,7 +45,7 @@ class DiffusionConfig(Config):
     space_to_depth: int | None = Field(None, ge=1)  # side of a block of pixels; None: by resolution
     dropout: float = tunable(0.0, ge=0, lt=1, low=0.0, high=0.3, recommended=0.1,  # within residual blocks
         source="Ho et al. 2020, App. B: 0.1; Karras et al. 2022: 0.13; Nichol & Dhariwal 2021: 0.3")
-    depth: int = tunable(4, ge=1, low=2, high=12, recommended=12, active_if=("network", "dit"),
+    depth: int = tunable(4, ge=1, le=1000, low=2, high=12, recommended=12, active_if=("network", "dit"),
         source="Peebles & Xie 2023, Table 1: 12 for S and B")  # blocks of a transformer
     heads: int | None = Field(None, ge=1)  # of a transformer; None: by its width
     patch: int | None = Field(None, ge=1)  # side of a transformer's patch in pixels; None: by resolution
@@ -89,7 +89,8 @@ class DiffusionConfig(Config):
     sampler: Literal["heun", "euler", "ddim", "dpmpp_2m", "ancestral"] = tunable("heun", sampling=True,
         source="Karras et al. 2022, Sec. 3: heun; Lu et al. 2022: dpmpp_2m for few steps")
     # heun evaluates the network twice per step, except in the last.
-    sampler_steps: int = tunable(12, ge=1, low=4, high=50, log=True, recommended=18, sampling=True,
+    sampler_steps: int = tunable(12, ge=1, le=100_000, low=4, high=50, log=True, recommended=18,
+        sampling=True,
         source="Karras et al. 2022 for CIFAR-10: 18 of heun; Song et al. 2021: 20 to 100 of ddim")
     timestep_spacing: Literal["auto", "linspace", "leading", "trailing"] = tunable("auto",
         recommended="trailing", sampling=True, source="Lin et al. 2024: trailing")  # steps of a schedule
@@ -196,6 +197,7 @@ class DiffusionConfig(Config):
         except ValidationError:
             return False
 
+    @processes.on_cpu
     def final_alpha(self, steps: int | None = None) -> float:
         """Return alpha at the start of sampling in `steps` steps; None: at the end of the process."""
         process = processes.process(self.noise_schedule, self.shift, self.zero_terminal_snr)

@@ -51,7 +51,7 @@ class KLVAEConfig(Config):
     width: int = tunable(32, ge=16, multiple_of=16, choices=(16, 32, 64, 128), recommended=128,
         source="Rombach et al. 2022, authors' code: 128")
     max_width: int = Field(128, ge=16, multiple_of=16)  # doubling stops here
-    num_res_blocks: int = tunable(1, ge=1, low=1, high=2, recommended=2,  # at each size, down and up
+    num_res_blocks: int = tunable(1, ge=1, le=100, low=1, high=2, recommended=2,  # at each size, down and up
         source="Rombach et al. 2022, authors' code: 2")
     attention: bool = True  # at the latents' size
     # Of pixels in [-1, 1], with a scale of 1.

@@ -53,7 +53,7 @@ class R3GANConfig(DCGANConfig):
     max_width: int = Field(256, ge=1)  # doubling stops here (paper: 768, also at 32x32)
     # The residual networks.
     # Residual blocks per resolution (paper: 2).
-    blocks: int = tunable(1, ge=1, low=1, high=3, recommended=2, active_if=("networks", "residual"),
+    blocks: int = tunable(1, ge=1, le=100, low=1, high=3, recommended=2, active_if=("networks", "residual"),
         source="Huang et al. 2024, Sec. 3: 2")
     expansion: int = Field(2, ge=1)  # channels inside a block over those outside (paper: 2)
     group_width: int = Field(16, ge=1)  # channels in a group of the 3x3 convolutions (paper: 16)

@@ -31,7 +31,6 @@ THROUGH_OTHERS = [
     "components.pipeline.extractor",
     "components.pipeline.latent_analysis",
     "components.pipeline.latents",
-    "components.pipeline.prepare",
     "components.pipeline.publish",
     "components.pipeline.reference",
     "components.pipeline.report",

@@ -63,6 +63,8 @@ def _create_without_links(path: Path, data: bytes) -> bool:
             file.write(data)
     except FileExistsError:
         return False
+    _sync(path)
+    _sync(path.parent)
     return True
 
 
@@ -77,9 +79,11 @@ def new_folder(target: Path) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     try:
         yield temporary
+        sync(temporary)
         if target.exists():
             target.rename(old)
         temporary.rename(target)
+        _sync(target.parent)
     finally:
         settle(target)
 
@@ -109,6 +113,16 @@ def remove(path: Path) -> None:
             if not os.access(folder, os.W_OK | os.X_OK):
                 os.chmod(folder, 0o755)
         shutil.rmtree(path)
+
+
+def sync(path: Path) -> None:
+    """Write a file, or a folder with all its contents, to disk; else a power cut may leave only names."""
+    for folder, _, files in os.walk(path):
+        for name in files:
+            _sync(Path(folder, name))
+        _sync(Path(folder))
+    if path.is_file():
+        _sync(path)
 
 
 def _sync(path: Path) -> None:

@@ -7,16 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from components.common.errors import InputError
+from components.common.plain_yaml import NOT_YAML, read_yaml
 from components.common.validation import explain
 from components.config.experiment import Experiment
 from components.config.train import Train
-
-# For a date such as 2024-13-45, for tags or for deep nesting, PyYAML raises errors that are not YAMLError.
-NOT_YAML = (yaml.YAMLError, ValueError, AttributeError, IndexError, RecursionError)
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
@@ -26,7 +23,7 @@ def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
         InputError: the file is missing or not YAML, a key is unknown, or a value is not accepted.
     """
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = read_yaml(path.read_text("utf-8"))
     except FileNotFoundError:
         raise InputError(f"there is no config file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -70,7 +67,7 @@ def changed(content: Mapping[str, Any], change: str) -> Mapping[str, Any]:
     if not equals or not all(parts):
         raise InputError(f"--set {change!r} is not of the form key.subkey=value")
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text)
     except NOT_YAML:
         value = text
     if isinstance(value, str):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from components.common.arrays import open_array
 from components.common.errors import InputError
 from components.data.card import SPLITS
 from components.data.text.encoded import SplitCaptions, open_text
@@ -155,7 +156,7 @@ def open_split(folder: Path, split: str, encoded: Path | None = None, *, sources
         raise InputError(f"{folder} holds no sources: prepare the data set first")
     return Split(
         images=open_sharded_array(folder, "images"),
-        labels=np.load(labels) if labels.exists() else None,
+        labels=np.array(open_array(labels)) if labels.exists() else None,
         captions=json.loads(captions.read_text("utf-8")) if captions.exists() else None,
         sources=open_sharded_array(folder, "sources") if sources else None,
         text=None if encoded is None else open_text(encoded, split),
@@ -164,7 +165,7 @@ def open_split(folder: Path, split: str, encoded: Path | None = None, *, sources
 
 def open_sharded_array(folder: Path, stem: str) -> ShardedArray:
     """The arrays `stem`-00000.npy, `stem`-00001.npy... as one, without reading them."""
-    return ShardedArray([np.load(path, mmap_mode="r") for path in sorted(folder.glob(f"{stem}-*.npy"))])
+    return ShardedArray([open_array(path) for path in sorted(folder.glob(f"{stem}-*.npy"))])
 
 
 def batch_of(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components.common.errors import InputError, RunError
+from components.data.card import DatasetCard
 from components.data.sources.catalogue import KNOWN
 from components.data.sources.prepare import prepare
 from components.data.versioning import dvc, pins
@@ -14,7 +16,25 @@ def data_version(home: Path, name: str, revision: str | None) -> tuple[Path, str
     if revision is None and name in KNOWN and find_prepared(home, name) is None:
         prepare(name, home)
         dvc.track(home, name)
-    return dvc.snapshot(home, name, revision)
+    folder, version = dvc.snapshot(home, name, revision)
+    return (folder if _has_card(folder) else dvc.made_again(home, name, version)), version
+
+
+def verified_snapshot(home: Path, name: str, version: str) -> Path:
+    """Return the immutable copy of a version after comparing all its files; make a damaged one again.
+
+    Raises:
+        InputError: it is damaged, and this machine and the DVC remote have no other copy.
+    """
+    folder = dvc.materialise(home, name, version)
+    return folder if pins.folder_md5(folder) == version else dvc.made_again(home, name, version)
+
+
+def _has_card(folder: Path) -> bool:
+    try:
+        return bool(DatasetCard.read(folder))
+    except (InputError, RunError):
+        return False
 
 
 def find_prepared(home: Path, name: str, revision: str | None = None) -> tuple[Path, str] | None:
@@ -23,7 +43,7 @@ def find_prepared(home: Path, name: str, revision: str | None = None) -> tuple[P
         return None
     version = dvc.resolve(home, name, revision)
     snapshot, prepared = snapshot_folder(home, version), pins.data_folder(home, name)
-    if snapshot.exists():
+    if _has_card(snapshot):
         return snapshot, version
     return (prepared, version) if revision is None and (prepared / "card.json").exists() else None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -20,6 +21,13 @@ from components.records.model import ModelConfig, ReconstructionErrors
 from components.store import Store
 from models.family import DataSpec, Family, Generator
 from models.registry import FAMILIES
+
+LARGEST_SIDE = 4096  # pixels of a model's images; data sets have at most 1024
+UNSAVED_BYTES = (
+    2**30
+)  # of networks that are not in the model's file, such as a discriminator; more is refused
+
+Shape = tuple[int, ...]
 
 
 def save_model(
@@ -82,31 +90,55 @@ def load_model(
             change names an unknown setting or is not accepted.
     """
     path = os.fspath(folder)
+    content, shapes = _read(path)
+    try:
+        model = ModelConfig.model_validate(content)
+        model.config = _with(model.family, model.config, changes or {})
+        with torch.device("meta"):  # takes no memory, of which a config.json may ask for any amount
+            _check_size(path, rebuilt(model), shapes)
+        family = rebuilt(model)
+    except (KeyError, TypeError, RuntimeError, MemoryError, OverflowError, ValidationError) as error:
+        message = " ".join(str(error).split("[type=")[0].split())
+        raise InputError(
+            f"{path}/config.json does not describe a model of this version: {type(error).__name__}, {message}"
+        ) from None
+    generator, card = family.generator, family.card
+    generator.load_state_dict(load_file(os.path.join(path, "model.safetensors")))
+    return generator.eval().to(memory_format=torch.channels_last), card, model
+
+
+def _read(path: str) -> tuple[Any, Mapping[str, Shape]]:
+    """Return the config.json of a model folder, and the shapes of its weights by name."""
     try:
         with open(os.path.join(path, "config.json")) as file:
             content = json.load(file)
-        weights = load_file(os.path.join(path, "model.safetensors"))
+        with safe_open(os.path.join(path, "model.safetensors"), "pt") as weights:
+            names = weights.keys()
+            return content, {name: tuple(weights.get_slice(name).get_shape()) for name in names}
     except FileNotFoundError:
         files = ("config.json", "model.safetensors")
         missing = [name for name in files if not os.path.exists(os.path.join(path, name))]
         raise InputError(f"{path} is not a model folder: it has no {' and no '.join(missing)}") from None
     except Exception as error:  # json and safetensors raise various errors for damaged files
         raise InputError(f"the model in {path} cannot be read: {error}") from None
-    try:
-        model = ModelConfig.model_validate(content)
-        model.config = _with(model.family, model.config, changes or {})
-        family = rebuilt(model)
-    except (KeyError, TypeError, ValidationError) as error:
-        message = " ".join(str(error).split("[type=")[0].split())
+
+
+def _check_size(path: str, family: Family, weights: Mapping[str, Shape]) -> None:
+    """Raise InputError if a generator does not have the shapes of its weights, or the rest is too large."""
+    expected = {name: tuple(value.shape) for name, value in family.generator.state_dict().items()}
+    for name in sorted(expected.keys() | weights.keys()):
+        if expected.get(name) != weights.get(name):
+            raise InputError(
+                f"the weights in {path} do not fit: {name} is {weights.get(name, 'missing')}, "
+                f"and config.json needs {expected.get(name, 'none')}"
+            )
+    saved = sum(value.nbytes for value in family.generator.state_dict().values())
+    unsaved = sum(value.nbytes for value in [*family.parameters(), *family.buffers()]) - saved
+    if unsaved > UNSAVED_BYTES or family.card.resolution > LARGEST_SIDE:
         raise InputError(
-            f"{path}/config.json does not describe a model of this version: {type(error).__name__}, {message}"
-        ) from None
-    generator, card = family.generator, family.card
-    try:
-        generator.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(f"the weights in {path} do not fit: {str(error).splitlines()[0]}") from None
-    return generator.eval().to(memory_format=torch.channels_last), card, model
+            f"{path}/config.json asks for images of {family.card.resolution} pixels and {unsaved:,} bytes of "
+            f"networks besides its weights; accepted: {LARGEST_SIDE} pixels and {UNSAVED_BYTES:,} bytes"
+        )
 
 
 def rebuilt(model: ModelConfig) -> Family:

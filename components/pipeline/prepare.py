@@ -6,9 +6,10 @@ import os
 import shutil
 from pathlib import Path
 
+from components.common.atomic import sync
 from components.common.paths import home
 from components.data.card import DatasetCard
-from components.data.local import snapshot_folder
+from components.data.local import verified_snapshot
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.records.stages import PreparedData, PrepareResult
@@ -22,8 +23,8 @@ def spec(plan: Plan) -> Spec:
 
 
 def run(context: Context) -> PrepareResult:
-    """Put an immutable copy of the data into the store."""
-    snapshot = snapshot_folder(home(), context.plan.version)
+    """Put an immutable copy of the data into the store, after verifying that its files are the version's."""
+    snapshot = verified_snapshot(home(), context.plan.experiment.data.name, context.plan.version)
     store_data(snapshot, context.attempt)
     card = DatasetCard.read(snapshot)
     described = card.model_dump(include={"name", "title", "counts", "labels"})
@@ -49,6 +50,7 @@ def _link(source: Path, target: Path) -> None:
 
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, copy_function=link)
+    sync(target)
 
 
 STAGE = Stage("prepare", "data", spec, run, on_cluster=False)

@@ -171,7 +171,7 @@ def _rows(store: Store, rel: str) -> Iterator[tuple[int, Row]]:
     for line in lines:
         try:
             row = json.loads(line)
-        except ValueError:  # torn: the writer was interrupted
+        except (ValueError, RecursionError):  # torn: the writer was interrupted
             continue
         if isinstance(row, dict) and isinstance(row.get("step"), int):
             yield row["step"], {name: value for name, value in row.items() if isinstance(value, int | float)}

@@ -21,6 +21,7 @@ from components.common import atomic
 from components.common.errors import InputError, RunError
 from components.common.finite import finite
 from components.common.hashing import sha256
+from components.common.locks import locked
 from components.common.public import public_url
 from components.store.errors import explain, is_absent, is_taken, transient
 from components.store.urls import S3, confined, inside, is_confined, normalised
@@ -244,6 +245,7 @@ class Store:
         local = Path(local)
         with self._explained(), atomic.temporary_sibling(local) as temporary:
             self._fetch(rel, temporary)
+            atomic.sync(temporary)
             if local.is_dir():  # no call replaces a non-empty folder
                 with atomic.temporary_sibling(local) as old:
                     local.rename(old)
@@ -254,7 +256,8 @@ class Store:
     def local_copy(self, rel: str) -> Path:
         """Return a path on this machine with the content of `rel`, which must be immutable.
 
-        This is the path itself for a local store, else a mirror in the node's cache folder.
+        This is the path itself for a local store, else a mirror in the node's cache folder. A mirror whose
+        files do not have the sizes that were noted with it is made again.
         """
         if self.is_local:
             path = Path(self.path(rel))
@@ -264,10 +267,16 @@ class Store:
         # One folder per `rel`: with the mirror of a/b inside that of a, the latter would look complete.
         address = sha256(f"{self.url}\n{rel}")[:24]
         mirror = cache_folder() / address / (rel.rpartition("/")[2] or "root")
-        if not mirror.exists():
-            with self._explained(), atomic.temporary_sibling(mirror) as temporary:
-                self._fetch(rel, temporary)
-                with suppress(OSError):  # another process was faster
+        if _is_whole(mirror):
+            return mirror
+        with self._explained(), locked(cache_folder().parent / "locks" / address):
+            if not _is_whole(mirror):  # another process was not faster
+                with atomic.temporary_sibling(mirror) as temporary:
+                    self._fetch(rel, temporary)
+                    atomic.sync(temporary)
+                    with atomic.replacing(_sizes_file(mirror)) as file:
+                        file.write_text(json.dumps(_sizes(temporary)))
+                    atomic.remove(mirror)
                     temporary.rename(mirror)
         return mirror
 
@@ -408,6 +417,25 @@ def cache_folder() -> Path:
     """Return the folder in which this node mirrors remote stores."""
     base = os.environ.get("ATELIER_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "atelier" / "store"
+
+
+def _is_whole(mirror: Path) -> bool:
+    """Return whether the files of a mirror have the sizes noted when it was made."""
+    try:
+        return json.loads(_sizes_file(mirror).read_bytes()) == _sizes(mirror)
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def _sizes_file(mirror: Path) -> Path:
+    return mirror.with_name(f".{mirror.name}.sizes")
+
+
+def _sizes(path: Path) -> dict[str, int]:
+    """Return the size of each file by its path in a folder; that of a file itself by an empty name."""
+    if path.is_file():
+        return {"": path.stat().st_size}
+    return {p.relative_to(path).as_posix(): p.stat().st_size for p in path.rglob("*") if p.is_file()}
 
 
 def _pairs(local: Path, rel: str) -> list[tuple[Path, str]]:

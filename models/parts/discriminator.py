@@ -101,6 +101,7 @@ def normalise_spectrally(network: nn.Module) -> None:
     """
     for module in list(network.modules()):
         if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):
-            if not module.weight.any():  # a residual branch that starts at zero would become 0 / 0
+            # A residual branch that starts at zero would become 0 / 0. On "meta" there are no values.
+            if not module.weight.is_meta and not module.weight.any():
                 module.reset_parameters()
             parametrizations.spectral_norm(module)

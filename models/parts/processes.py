@@ -16,12 +16,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import wraps
+from typing import ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 STEPS = 1000  # T of the schedules with steps
+P = ParamSpec("P")
+
+T = TypeVar("T")
+
 RHO, SIGMA_MIN, SIGMA_MAX = 7.0, 0.002, 80.0  # Karras et al. 2022, Table 1
 
 
@@ -192,6 +197,18 @@ def zero_terminal_snr(alpha_bar: Tensor) -> Tensor:
 SCHEDULES: dict[str, Callable[[], Tensor]] = {"linear": linear, "cosine": cosine, "sigmoid": sigmoid}
 
 
+def on_cpu(function: Callable[P, T]) -> Callable[P, T]:
+    """Let a function compute values on the CPU even while networks are built without any, on "meta"."""
+
+    @wraps(function)
+    def computed(*args: P.args, **kwargs: P.kwargs) -> T:
+        with torch.device("cpu"):
+            return function(*args, **kwargs)
+
+    return computed
+
+
+@on_cpu
 def process(name: str, shift: float = 1.0, zero_snr: bool = False) -> Process:
     """Return the process called `name`: flow, edm, or one of SCHEDULES."""
     if name == "flow":
@@ -202,6 +219,7 @@ def process(name: str, shift: float = 1.0, zero_snr: bool = False) -> Process:
     return Schedule(zero_terminal_snr(alpha_bar) if zero_snr else alpha_bar)
 
 
+@on_cpu
 def levels(process: Process, steps: int, spacing: str = "auto", strength: float = 1.0) -> Level:
     """Return the (steps + 1,) levels of sampling, from noise to data, at which alpha = 1 and sigma = 0.
 

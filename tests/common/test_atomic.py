@@ -81,3 +81,17 @@ def test_read_only_folders_are_removed_and_what_is_missing_is_no_error(tmp_path:
     atomic.remove(tmp_path / "folder")
     atomic.remove(tmp_path / "folder")
     assert everything(tmp_path) == []
+
+
+def test_a_folder_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[int] = set()
+    before: set[int] = set()
+    fsync, rename = os.fsync, Path.rename
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.add(os.fstat(fd).st_ino), fsync(fd))[1])
+    monkeypatch.setattr(Path, "rename", lambda path, to: (before.update(synced), rename(path, to))[1])
+    with atomic.new_folder(tmp_path / "data") as new:
+        (new / "train").mkdir()
+        (new / "train" / "images.npy").write_bytes(b"1")
+        (new / "card.json").write_bytes(b"2")
+    assert {p.stat().st_ino for p in [tmp_path / "data", *(tmp_path / "data").rglob("*")]} <= before
+    assert tmp_path.stat().st_ino in synced

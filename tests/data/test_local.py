@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.data.local import data_version, find_prepared, snapshot_folder
+import pytest
+
+from components.common.errors import InputError
+from components.data.local import data_version, find_prepared, snapshot_folder, verified_snapshot
 
 
 def test_what_is_at_hand_is_found_and_nothing_is_prepared_for_it(tmp_path: Path) -> None:
@@ -15,3 +18,23 @@ def test_what_is_at_hand_is_found_and_nothing_is_prepared_for_it(tmp_path: Path)
         find_prepared(tmp_path, "digits") == find_prepared(tmp_path, "digits", version) == (folder, version)
     )
     assert data_version(tmp_path, "digits", version[:10]) == (folder, version)
+
+
+def test_a_snapshot_without_a_readable_card_is_made_again(tmp_path: Path) -> None:
+    folder, version = data_version(tmp_path, "digits", None)
+    contents = (folder / "card.json").read_bytes()
+    (folder / "card.json").chmod(0o644)
+    (folder / "card.json").write_bytes(b"")
+    assert find_prepared(tmp_path, "digits") == (tmp_path / "data/digits", version)
+    assert data_version(tmp_path, "digits", None) == (folder, version)
+    assert (folder / "card.json").read_bytes() == contents
+
+
+def test_without_another_copy_a_damaged_snapshot_is_one_sentence(tmp_path: Path) -> None:
+    folder, version = data_version(tmp_path, "digits", None)
+    assert verified_snapshot(tmp_path, "digits", version) == folder
+    for copy in (folder, tmp_path / "data/digits"):
+        (copy / "test/labels.npy").chmod(0o644)
+        (copy / "test/labels.npy").write_bytes(b"")
+    with pytest.raises(InputError, match="is not on this machine and there is no DVC remote"):
+        verified_snapshot(tmp_path, "digits", version)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from components.common import atomic
 from components.common.errors import InputError
 from components.store import Store, cache_folder, open_store
 
@@ -197,6 +198,30 @@ def test_local_copy(store):
     if not store.is_local:
         store.delete("a")
         assert (store.local_copy("a") / "d").read_bytes() == b"2"
+
+
+def test_a_mirror_that_a_power_cut_emptied_is_made_again(memory):
+    for rel in ("a/b/c", "a/d"):
+        memory.write_bytes(rel, b"content")
+    for damage in (
+        lambda mirror: (mirror / "b/c").write_bytes(b""),
+        lambda mirror: (mirror / "d").unlink(),
+        lambda mirror: (mirror.with_name(f".{mirror.name}.sizes")).write_bytes(b""),
+    ):
+        damage(memory.local_copy("a"))
+        mirror = memory.local_copy("a")
+        assert (mirror / "b/c").read_bytes() == (mirror / "d").read_bytes() == b"content"
+    memory.local_copy("a/d").write_bytes(b"")
+    assert memory.local_copy("a/d").read_bytes() == b"content"
+
+
+def test_what_is_downloaded_is_on_disk_before_it_has_its_name(memory, tmp_path, monkeypatch):
+    memory.write_bytes("a/b/c", b"content")
+    synced = []
+    monkeypatch.setattr(atomic, "sync", lambda path: synced.append((path / "b/c").read_bytes()))
+    memory.download("a", tmp_path / "a")
+    memory.local_copy("a")
+    assert synced == [b"content", b"content"]
 
 
 def test_pickles(store):

@@ -37,7 +37,7 @@ def read_captions(path: Path) -> dict[str, str]:
     """
     try:
         rows = list(pairs(path))
-    except (ValueError, csv.Error, UnicodeDecodeError) as error:
+    except (ValueError, csv.Error, RecursionError) as error:
         raise InputError(f"captions file {path} cannot be read ({error}); {ACCEPTED}") from None
     if not rows:
         raise InputError(f"captions file {path} is empty; {ACCEPTED}")

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from components.common.arrays import open_array
 from components.records.captions import CaptionEncoder
 
 DIM = 384  # numbers in a token
@@ -76,5 +77,5 @@ def write_captions(
 def open_text(folder: Path, split: str) -> SplitCaptions:
     """The captions of a split, memory-mapped."""
     text = Path(folder) / "text"
-    table = EncodedCaptions(np.load(text / "tokens.npy", mmap_mode="r"), np.load(text / "mask.npy"))
-    return SplitCaptions(table, np.load(text / f"rows-{split}.npy"))
+    table = EncodedCaptions(open_array(text / "tokens.npy"), np.array(open_array(text / "mask.npy")))
+    return SplitCaptions(table, np.array(open_array(text / f"rows-{split}.npy")))

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from components.common.atomic import new_folder
+from components.common.atomic import new_folder, remove
 from components.common.errors import InputError, RunError
 from components.common.hashing import digest
 from components.common.locks import locked
@@ -183,6 +183,18 @@ def materialise(home: Path, name: str, version: str, remote: str | None = None) 
                 with new_folder(folder) as new:
                     link(home, version, new)
     return folder
+
+
+def made_again(home: Path, name: str, version: str) -> Path:
+    """Replace the snapshot of a version, and those files of DVC's cache, often the same, that are damaged."""
+    folder = home / ".atelier" / "data" / version.removesuffix(".dir")
+    with locked(home / ".atelier" / "locks" / f"snapshot-{folder.name}"):
+        for entry in read_listing(home, version) or []:
+            source = cached(home, entry["md5"])
+            if source.exists() and digest(source, "md5") != entry["md5"]:
+                source.unlink()
+        remove(folder)
+    return materialise(home, name, version)
 
 
 def resolve(home: Path, name: str, revision: str | None) -> str:

@@ -17,10 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.common.errors import InputError
 from components.common.hashing import digest
+from components.common.plain_yaml import NOT_YAML, read_yaml
 
 ROOT_SET = "mnist5k"  # the quick start's data; pinned by data.dvc in the root, others by data/<name>.dvc
 
@@ -39,8 +38,8 @@ def pinned(home: Path, name: str) -> str | None:
 def pin_in(text: str, source: str) -> str | None:
     """Return the version in the text of a .dvc file; `source` names it in errors."""
     try:
-        return yaml.safe_load(text)["outs"][0].get("md5")
-    except (yaml.YAMLError, LookupError, TypeError, AttributeError):
+        return read_yaml(text)["outs"][0].get("md5")
+    except (*NOT_YAML, LookupError, TypeError):
         raise InputError(
             f"{source} is not a DVC file: restore it (git checkout) or track the data set again"
         ) from None

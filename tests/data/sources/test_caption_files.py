@@ -4,6 +4,7 @@ import pytest
 
 from components.common.errors import InputError
 from components.data.sources.caption_files import caption_file, read_captions
+from tests import limited
 
 FORMS = {
     "captions.json": json.dumps({"a.png": "a cat", "sub/b.png": "a dog"}),
@@ -37,6 +38,13 @@ BAD = [
 def test_a_bad_file_is_one_sentence_that_says_what_is_accepted(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match="captions file .*; accepted: "):
+        read_captions(tmp_path / name)
+
+
+@pytest.mark.parametrize(("name", "text"), [("c.json", "[" * 10**6), ("c.jsonl", '{"text":' * 10**6)])
+def test_deep_nesting_is_refused_within_little_memory(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match="captions file .*; accepted: "), limited.memory():
         read_captions(tmp_path / name)
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import struct
 import zlib
@@ -8,6 +9,7 @@ from PIL import Image
 
 from components.common.errors import InputError
 from components.data.sources.images import BadImage, Rendering, colour_of, header, render, size_of
+from tests import limited
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -100,7 +102,7 @@ def bomb() -> bytes:
 def test_a_bomb_is_refused_by_its_header(monkeypatch):
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
     for function in (size_of, lambda data: render(data, Rendering(8))):
-        with pytest.raises(BadImage, match="more than 89,478,485 pixels"):
+        with pytest.raises(BadImage, match="more than 89,478,485 pixels"), limited.memory():
             function(bomb())
 
 
@@ -146,3 +148,12 @@ def test_small_files_of_many_bytes_are_refused_before_they_are_decoded(mode: str
     assert len(file.getvalue()) < 2**21
     with pytest.raises(BadImage, match="more than 256 MB when decoded"):
         header(file.getvalue())
+
+
+@pytest.mark.parametrize(("mode", "side"), [("I;16", 5600), ("F", 5600), ("RGBA", 7900), ("RGBA", 9400)])
+def test_small_files_of_many_bytes_are_rendered_or_refused_within_little_memory(mode: str, side: int) -> None:
+    file = io.BytesIO()
+    Image.new(mode, (side, side)).save(file, "TIFF" if mode == "F" else "PNG", compression="tiff_lzw")
+    refusal = contextlib.nullcontext() if side < 9000 else pytest.raises(BadImage, match="when decoded")
+    with limited.memory(1_500_000_000), refusal:
+        assert render(file.getvalue(), Rendering(8)).shape == (3, 8, 8)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from flows.cli import models
+from tests import limited
 from tests.flows.cli.test_app import call
 
 
@@ -19,6 +23,17 @@ def test_what_needs_a_run_is_not_asked_of_a_folder(
     for option in (["--nearest"], ["--prior", "mixture"]):
         code, _, err = call(capsys, *common, *option)
         assert code == 2 and f"{' '.join(option)}: name a run in the store" in err
+
+
+def test_a_config_that_asks_for_any_amount_of_memory_is_invalid_input(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
+    described = {"family": "vae", "config": {"hidden": 10_000_000}, "card": {"channels": 1, "resolution": 28}}
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    with limited.memory():
+        code, _, err = call(capsys, "sample", str(tmp_path), "-o", str(tmp_path / "x.png"))
+    assert code == 2 and "do not fit" in err and len(err.splitlines()) == 1
 
 
 def test_all_flagged_images_are_listed_and_at_least_some(capsys: pytest.CaptureFixture[str]) -> None:

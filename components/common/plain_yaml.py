@@ -1,0 +1,38 @@
+"""Read YAML of plain values, of limited size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+# For a date such as 2024-13-45, for tags or for deep nesting, PyYAML raises errors that are not YAMLError.
+NOT_YAML = (yaml.YAMLError, ValueError, AttributeError, IndexError, RecursionError)
+LARGEST = 100_000  # values, with each alias counted as what it stands for
+
+
+def read_yaml(text: str) -> Any:
+    """Return the plain value in a YAML text.
+
+    Raises:
+        NOT_YAML: it is not YAML, or it has too many values: a few lines of aliases stand for any number.
+    """
+    return yaml.load(text, Loader=_Loader)
+
+
+class _Loader(yaml.SafeLoader):
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _size(node, {}) > LARGEST:
+            raise ValueError(f"it has more than {LARGEST:,} values, aliases included")
+        return node
+
+
+def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """Return the number of values in a node; `sizes` holds those of nodes that were counted before."""
+    if id(node) not in sizes:
+        sizes[id(node)] = LARGEST + 1  # of a value that contains itself
+        values = node.value if isinstance(node, yaml.CollectionNode) else []
+        pairs = values if isinstance(node, yaml.MappingNode) else [values]
+        sizes[id(node)] = 1 + sum(_size(part, sizes) for pair in pairs for part in pair)
+    return sizes[id(node)]
