@@ -16,7 +16,7 @@ from typing import Any
 
 from components.common.errors import InputError
 from components.common.hashing import json_sha256
-from components.common.public import public
+from components.common.public import public_values
 from components.config.experiment import Experiment
 from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
@@ -156,22 +156,23 @@ def _entry(spec: Spec) -> StageEntry:
 
 def redacted(experiment: Experiment) -> Mapping[str, Any]:
     """Return the experiment as plain data without private paths and credentials."""
-    content = experiment.model_dump(mode="json")
-    content["store"]["url"] = public(content["store"]["url"])
-    content["publish"]["url"] = content["publish"]["url"] and public(content["publish"]["url"])
+    content: dict[str, Any] = public_values(experiment.model_dump(mode="json"))
     content["evaluate"] |= {"inception_path": None, "lpips_path": None}
-    if content["evaluate"]["custom"]:
-        custom = content["evaluate"]["custom"]
-        custom |= {name: public(custom[name]) for name in ("weights", "network") if custom.get(name)}
     return content
 
 
 def withheld(experiment: Experiment) -> list[str]:
     """Return the settings that `redacted` removes or shortens, except the store, which a reader knows."""
-    complete, published = experiment.model_dump(mode="json"), redacted(experiment)
-    names = ("publish.url", "evaluate.inception_path", "evaluate.lpips_path", "evaluate.custom")
-    sections = ((name, *name.split(".")) for name in names)
-    return [name for name, section, key in sections if complete[section][key] != published[section][key]]
+    complete, published = _leaves(experiment.model_dump(mode="json")), _leaves(redacted(experiment))
+    return [name for name in complete if name != "store.url" and complete[name] != published[name]]
+
+
+def _leaves(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the settings of a section and those below it, by their names such as train.steps."""
+    leaves: dict[str, Any] = {}
+    for name, value in section.items():
+        leaves |= _leaves(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return leaves
 
 
 def lineage(home: Path, experiment: Mapping[str, Any]) -> Lineage:

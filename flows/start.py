@@ -18,6 +18,7 @@ from components.common.paths import home
 from components.config.experiment import Experiment
 from components.records.run import Overhead, RunManifest
 from components.store import Store, open_store
+from flows.errors import original
 from flows.orphans import end_orphans
 from flows.pipeline import pipeline
 from flows.progress import ProgressDisplay
@@ -73,11 +74,10 @@ def start(
         try:
             with tags(f"data:{experiment.data.name}", *(["smoke"] if smoke else []), *experiment.families):
                 status = flow_of(experiment).with_options(task_runner=runner)(run_id, settings)
-        except (InputError, RunError):
-            status = "failed"
-            raise
-        except Exception as error:
-            status = "failed"
+        except Exception as caught:
+            status, error = "failed", original(caught)
+            if isinstance(error, InputError | RunError):
+                raise error from None
             raise RunError(f"{type(error).__name__}: {error}") from error
         finally:
             ray_cluster.disconnect()

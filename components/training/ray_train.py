@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.cluster.ray_cluster import cause_of, check_resources, connect, raise_if_stopping
 from components.common.errors import Diverged, InputError, RunError
+from components.common.public import public, public_errors
 from components.records.names import RESULT
 from components.store import Store
 from components.training import job as training_job
@@ -94,9 +95,10 @@ def _worker(config: dict[str, Any]) -> None:
         # The trainer has stored its checkpoint; this only tells Ray that the worker is alive.
         ray.train.report({"step": step, **metrics})
 
-    try:
-        training_job.fit(job, group, report)
-    except (InputError, RunError) as error:
-        if group.rank == 0:
-            failure = {"error": str(error), "diverged": isinstance(error, Diverged)}
-            Store(job.store).child(job.attempt).write_json(ERROR, failure)
+    with public_errors():  # Ray logs them
+        try:
+            training_job.fit(job, group, report)
+        except (InputError, RunError) as error:
+            if group.rank == 0:
+                failure = {"error": public(str(error)), "diverged": isinstance(error, Diverged)}
+                Store(job.store).child(job.attempt).write_json(ERROR, failure)

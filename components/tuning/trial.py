@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from components.common.errors import Diverged, InputError, RunError
+from components.common.public import public
 from components.common.seeds import derive
 from components.common.threads import using_threads
 from components.common.validation import explain
@@ -175,7 +176,7 @@ def trained(
     except Paused:
         return None
     except Diverged as error:  # it would fail again, unlike other errors
-        failure = FailedTrial(reason=str(error), uri=replayer.uri)
+        failure = FailedTrial(reason=public(str(error)), uri=replayer.uri)
         store.write_json(f"{spec.uri}/{FAILED}", failure.to_json())
         raise
 
@@ -236,8 +237,8 @@ class TrialTraining:
 
 
 def reason(error: Exception) -> str:
-    """Return why a trial failed, as one line."""
-    first = str(error).splitlines()[0] if str(error) else "no reason given"
+    """Return why a trial failed, as one line without credentials and private folders."""
+    first = public(str(error).splitlines()[0]) if str(error) else "no reason given"
     return first if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {first}"
 
 
