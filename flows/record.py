@@ -8,7 +8,8 @@ import platform
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,19 +26,17 @@ from components.records.run import (
     FamilyResult,
     Hardware,
     Lineage,
-    RunHead,
     RunManifest,
     StageEntry,
 )
 from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store
-from components.store.lease import lease_seconds
+from components.store.lease import Lease, lease, lease_seconds
 
 PACKAGES = ("torch", "torchvision", "ray", "prefect", "dvc", "fsspec", "torchmetrics", "numpy", "safetensors")
 OPTIONAL = frozenset(stage.name for stage in STAGES if stage.optional)
 HEARTBEATS = 3  # in the time in which a lease expires
-POLL = 1.0  # seconds between looks for the heartbeat of a run
 
 
 def now() -> str:
@@ -46,10 +45,10 @@ def now() -> str:
 
 
 class Record:
-    """The manifest of a run in the store; thread-safe."""
+    """The manifest of a run in the store, whose lease it needs; thread-safe."""
 
-    def __init__(self, store: Store, manifest: RunManifest):
-        self.store, self.manifest = store, manifest
+    def __init__(self, store: Store, manifest: RunManifest, held: Lease):
+        self.store, self.manifest, self._lease = store, manifest, held
         self._lock = threading.RLock()
         self._began = time.time()
         self._ended = threading.Event()
@@ -111,8 +110,9 @@ class Record:
         self.update(status=status, ended=now())
 
     def write(self) -> None:
-        """Replace run.json."""
+        """Replace run.json; raise RunError if another process has taken over the run."""
         with self._lock:
+            self._lease.check()
             self.manifest.heartbeat = now()
             if self.manifest.ended is None:
                 self.manifest.seconds = round(time.time() - self._began, 1)
@@ -124,19 +124,19 @@ class Record:
                 self.write()
 
 
-def refuse_running(store: Store, run_id: str) -> None:
-    """Raise InputError if a process still runs `run_id`; wait for its heartbeat if the record says so.
+@contextmanager
+def sole_writer(store: Store, run_id: str) -> Iterator[Lease]:
+    """Hold the lease of a run's record for the block, once that of a killed writer has expired.
 
-    A run has one writer. The record of a killed one says that it is running, too, but no longer changes.
+    Raises:
+        InputError: another process writes it.
     """
-    path = f"runs/{run_id}/run.json"
-    before = now = RunHead.read(store.read_json(path))
-    until = time.monotonic() + lease_seconds()
-    while before and now and now.standing == "running" and time.monotonic() < until:
-        if now.heartbeat != before.heartbeat:
-            raise InputError(f"run {run_id} is running in another process; wait until it ends, or stop it")
-        time.sleep(POLL)
-        now = RunHead.read(store.read_json(path))
+
+    def refuse() -> None:
+        raise InputError(f"run {run_id} is running in another process; wait until it ends, or stop it")
+
+    with lease(store, f"run-{run_id}", on_alive=refuse) as held:
+        yield held
 
 
 def _entry(spec: Spec) -> StageEntry:
