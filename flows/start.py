@@ -19,7 +19,7 @@ from components.config.experiment import Experiment
 from components.records.run import Overhead, RunManifest
 from components.store import Store, open_store
 from flows.errors import original
-from flows.orphans import end_orphans
+from flows.orphans import end_orphans, mark_servers
 from flows.pipeline import pipeline
 from flows.progress import ProgressDisplay
 from flows.record import Record, lineage, redacted, sole_writer, withheld
@@ -47,6 +47,7 @@ def start(
     """
     check_stages(force)
     end_orphans(os.environ.get("PREFECT_HOME", ""))
+    mark_servers()
     store = open_store(experiment.store.url, home())
     store.check()
     run_id = resume or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
