@@ -1,23 +1,44 @@
-"""End temporary Prefect servers of killed runs."""
+"""End temporary Prefect servers of killed runs.
+
+A server inherits the environment of its run, and with it the run's process id.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 
 import psutil
 
+RUN = "ATELIER_RUN_PID"
+
+
+def mark_servers() -> None:
+    """Set the variable by which `end_orphans` finds the run of a server that this process starts."""
+    os.environ[RUN] = str(os.getpid())
+
 
 def end_orphans(prefect_home: str) -> int:
-    """Terminate the servers of this Prefect home that lost their parent process; return their number."""
+    """Terminate the servers of this Prefect home whose run has ended; return their number."""
     ended = 0
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.ppid() != 1:
-                continue
+        with contextlib.suppress(psutil.Error, ValueError):
             command = " ".join(process.cmdline())
             if "prefect" not in command or "uvicorn" not in command:
                 continue
-            if process.environ().get("PREFECT_HOME") == prefect_home:
+            environment = process.environ()
+            if environment.get("PREFECT_HOME") != prefect_home or RUN not in environment:
+                continue
+            if not _is_alive(int(environment[RUN]), process):
                 process.terminate()
                 ended += 1
     return ended
+
+
+def _is_alive(run: int, server: psutil.Process) -> bool:
+    """Return whether the run of a server is alive; a process that began after the server is another one."""
+    try:
+        process = psutil.Process(run)
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= server.create_time()
+    except psutil.NoSuchProcess:
+        return False

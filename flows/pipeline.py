@@ -13,12 +13,14 @@ from components.cluster import ray_cluster
 from components.pipeline.graph import family_stages, inputs, of_scope
 from components.pipeline.stage import Stage
 from components.stages.cache import Done
+from flows.errors import public_to_prefect
 from flows.run import RUNS, Run
 from flows.signals import stop_on_signals
 from flows.tasks import TASKS, make_plan
 
 
 @flow(name="atelier", flow_run_name="{run_id}", retries=0, persist_result=False, validate_parameters=False)
+@public_to_prefect()
 def pipeline(run_id: str, experiment: Mapping[str, Any]) -> str:
     """Run the experiment; return done, partial or failed.
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from components.common.errors import sentence
+from components.common.public import without_secrets
 
 
 class ProgressDisplay:
@@ -47,9 +48,9 @@ class ProgressDisplay:
             self._progress.stop()
 
     def say(self, text: str, style: str = "") -> None:
-        """Print a line."""
+        """Print a line, without credentials."""
         with self._lock:
-            self.console.print(Text(text, style=style))
+            self.console.print(Text(without_secrets(text), style=style))
 
     @contextmanager
     def tolerating(self, what: str) -> Iterator[None]:

@@ -8,7 +8,8 @@ import platform
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from components.common.errors import InputError
 from components.common.hashing import json_sha256
-from components.common.public import public
+from components.common.public import public_values
 from components.config.experiment import Experiment
 from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
@@ -25,19 +26,17 @@ from components.records.run import (
     FamilyResult,
     Hardware,
     Lineage,
-    RunHead,
     RunManifest,
     StageEntry,
 )
 from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store
-from components.store.lease import lease_seconds
+from components.store.lease import Lease, lease, lease_seconds
 
 PACKAGES = ("torch", "torchvision", "ray", "prefect", "dvc", "fsspec", "torchmetrics", "numpy", "safetensors")
 OPTIONAL = frozenset(stage.name for stage in STAGES if stage.optional)
 HEARTBEATS = 3  # in the time in which a lease expires
-POLL = 1.0  # seconds between looks for the heartbeat of a run
 
 
 def now() -> str:
@@ -46,10 +45,10 @@ def now() -> str:
 
 
 class Record:
-    """The manifest of a run in the store; thread-safe."""
+    """The manifest of a run in the store, whose lease it needs; thread-safe."""
 
-    def __init__(self, store: Store, manifest: RunManifest):
-        self.store, self.manifest = store, manifest
+    def __init__(self, store: Store, manifest: RunManifest, held: Lease):
+        self.store, self.manifest, self._lease = store, manifest, held
         self._lock = threading.RLock()
         self._began = time.time()
         self._ended = threading.Event()
@@ -111,8 +110,9 @@ class Record:
         self.update(status=status, ended=now())
 
     def write(self) -> None:
-        """Replace run.json."""
+        """Replace run.json; raise RunError if another process has taken over the run."""
         with self._lock:
+            self._lease.check()
             self.manifest.heartbeat = now()
             if self.manifest.ended is None:
                 self.manifest.seconds = round(time.time() - self._began, 1)
@@ -124,19 +124,19 @@ class Record:
                 self.write()
 
 
-def refuse_running(store: Store, run_id: str) -> None:
-    """Raise InputError if a process still runs `run_id`; wait for its heartbeat if the record says so.
+@contextmanager
+def sole_writer(store: Store, run_id: str) -> Iterator[Lease]:
+    """Hold the lease of a run's record for the block, once that of a killed writer has expired.
 
-    A run has one writer. The record of a killed one says that it is running, too, but no longer changes.
+    Raises:
+        InputError: another process writes it.
     """
-    path = f"runs/{run_id}/run.json"
-    before = now = RunHead.read(store.read_json(path))
-    until = time.monotonic() + lease_seconds()
-    while before and now and now.standing == "running" and time.monotonic() < until:
-        if now.heartbeat != before.heartbeat:
-            raise InputError(f"run {run_id} is running in another process; wait until it ends, or stop it")
-        time.sleep(POLL)
-        now = RunHead.read(store.read_json(path))
+
+    def refuse() -> None:
+        raise InputError(f"run {run_id} is running in another process; wait until it ends, or stop it")
+
+    with lease(store, f"run-{run_id}", on_alive=refuse) as held:
+        yield held
 
 
 def _entry(spec: Spec) -> StageEntry:
@@ -156,22 +156,23 @@ def _entry(spec: Spec) -> StageEntry:
 
 def redacted(experiment: Experiment) -> Mapping[str, Any]:
     """Return the experiment as plain data without private paths and credentials."""
-    content = experiment.model_dump(mode="json")
-    content["store"]["url"] = public(content["store"]["url"])
-    content["publish"]["url"] = content["publish"]["url"] and public(content["publish"]["url"])
+    content: dict[str, Any] = public_values(experiment.model_dump(mode="json"))
     content["evaluate"] |= {"inception_path": None, "lpips_path": None}
-    if content["evaluate"]["custom"]:
-        custom = content["evaluate"]["custom"]
-        custom |= {name: public(custom[name]) for name in ("weights", "network") if custom.get(name)}
     return content
 
 
 def withheld(experiment: Experiment) -> list[str]:
     """Return the settings that `redacted` removes or shortens, except the store, which a reader knows."""
-    complete, published = experiment.model_dump(mode="json"), redacted(experiment)
-    names = ("publish.url", "evaluate.inception_path", "evaluate.lpips_path", "evaluate.custom")
-    sections = ((name, *name.split(".")) for name in names)
-    return [name for name, section, key in sections if complete[section][key] != published[section][key]]
+    complete, published = _leaves(experiment.model_dump(mode="json")), _leaves(redacted(experiment))
+    return [name for name in complete if name != "store.url" and complete[name] != published[name]]
+
+
+def _leaves(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the settings of a section and those below it, by their names such as train.steps."""
+    leaves: dict[str, Any] = {}
+    for name, value in section.items():
+        leaves |= _leaves(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return leaves
 
 
 def lineage(home: Path, experiment: Mapping[str, Any]) -> Lineage:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect import Flow, tags
+from prefect import tags
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from components import report
@@ -18,10 +18,11 @@ from components.common.paths import home
 from components.config.experiment import Experiment
 from components.records.run import Overhead, RunManifest
 from components.store import Store, open_store
-from flows.orphans import end_orphans
+from flows.errors import original
+from flows.orphans import end_orphans, mark_servers
 from flows.pipeline import pipeline
 from flows.progress import ProgressDisplay
-from flows.record import Record, lineage, redacted, refuse_running, withheld
+from flows.record import Record, lineage, redacted, sole_writer, withheld
 from flows.run import Run
 from flows.setup import check_stages
 from flows.sweep import sweep
@@ -41,48 +42,56 @@ def start(
     `resume` is the id of an interrupted sweep's run to continue.
 
     Raises:
-        InputError: the experiment cannot be run with its settings, or the run to continue has not ended.
+        InputError: the experiment cannot be run with its settings, or another process runs `resume`.
         RunError: a stage that all families need failed.
     """
     check_stages(force)
     end_orphans(os.environ.get("PREFECT_HOME", ""))
+    mark_servers()
     store = open_store(experiment.store.url, home())
     store.check()
-    if resume:
-        refuse_running(store, resume)
     run_id = resume or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    settings = redacted(experiment)
-    manifest = RunManifest(
-        run_id=run_id,
-        kind="sweep" if experiment.sweep else "run",
-        smoke=smoke,
-        command=command,
-        lineage=lineage(home(), settings),
-        withheld=withheld(experiment),
-    )
-    if resume and (before := RunManifest.read(store.read_json(f"runs/{resume}/run.json"))):
-        manifest.lineage.data = before.lineage.data  # until the plan records it again
-    record = Record(store, manifest)
-    with ProgressDisplay() as board:
+    with sole_writer(store, run_id) as held, ProgressDisplay() as board:
+        manifest = new_manifest(experiment, run_id, smoke=smoke, command=command)
+        if resume and (before := RunManifest.read(store.read_json(f"runs/{resume}/run.json"))):
+            manifest.lineage.data = before.lineage.data  # until the plan records it again
+        record = Record(store, manifest, held)
         board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
         Run(run_id, experiment, store, record, board, force=force, explain=explain)
-        runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(
-            max_workers=resources.concurrent_trainings(experiment)
-        )
         status = "interrupted"
         try:
-            with tags(f"data:{experiment.data.name}", *(["smoke"] if smoke else []), *experiment.families):
-                status = flow_of(experiment).with_options(task_runner=runner)(run_id, settings)
-        except (InputError, RunError):
-            status = "failed"
-            raise
-        except Exception as error:
-            status = "failed"
+            status = run_flow(experiment, run_id, smoke=smoke)
+        except Exception as caught:
+            status, error = "failed", original(caught)
+            if isinstance(error, InputError | RunError):
+                raise error from None
             raise RunError(f"{type(error).__name__}: {error}") from error
         finally:
             ray_cluster.disconnect()
             finish(record, status, store, board)
     return record.manifest
+
+
+def new_manifest(experiment: Experiment, run_id: str, *, smoke: bool, command: str) -> RunManifest:
+    """Return the manifest of a run that begins."""
+    return RunManifest(
+        run_id=run_id,
+        kind="sweep" if experiment.sweep else "run",
+        smoke=smoke,
+        command=command,
+        lineage=lineage(home(), redacted(experiment)),
+        withheld=withheld(experiment),
+    )
+
+
+def run_flow(experiment: Experiment, run_id: str, *, smoke: bool) -> str:
+    """Run the pipeline or sweep of an experiment under Prefect; return done, partial or failed."""
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(
+        max_workers=resources.concurrent_trainings(experiment)
+    )
+    flow = sweep if experiment.sweep else pipeline
+    with tags(f"data:{experiment.data.name}", *(["smoke"] if smoke else []), *experiment.families):
+        return flow.with_options(task_runner=runner)(run_id, redacted(experiment))
 
 
 def finish(record: Record, status: str, store: Store, board: ProgressDisplay) -> None:
@@ -94,11 +103,6 @@ def finish(record: Record, status: str, store: Store, board: ProgressDisplay) ->
             report.build_run(store, record.manifest.run_id)
     with board.tolerating("the index"):
         report.build_index(store)
-
-
-def flow_of(experiment: Experiment) -> Flow[..., str]:
-    """Return the Prefect flow that runs an experiment."""
-    return sweep if experiment.sweep else pipeline
 
 
 def overhead(run: RunManifest) -> Overhead:

@@ -13,6 +13,7 @@ from components.pipeline import confirmation
 from components.pipeline.sweep import samples_only
 from components.records.sweep import SweepResult, Winner
 from components.stages import cache
+from flows.errors import public_to_prefect
 from flows.pipeline import run_data_stages, run_family_stages, run_final_stages
 from flows.run import RUNS, Run
 from flows.tasks import TASKS
@@ -21,6 +22,7 @@ from flows.tasks import TASKS
 @flow(
     name="atelier-sweep", flow_run_name="{run_id}", retries=0, persist_result=False, validate_parameters=False
 )
+@public_to_prefect()
 def sweep(run_id: str, experiment: Mapping[str, Any]) -> str:
     """Run the sweep of an experiment; return done, partial or failed.
 

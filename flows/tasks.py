@@ -26,6 +26,7 @@ from components.pipeline.stage import Stage
 from components.records.run import Comparison
 from components.stages.cache import Done, read
 from components.stages.spec import Spec
+from flows.errors import public_to_prefect
 from flows.run import RUNS, Run
 
 OPTIONS: dict[str, Any] = {
@@ -37,6 +38,7 @@ OPTIONS: dict[str, Any] = {
 
 
 @task(name="plan", **OPTIONS)
+@public_to_prefect()
 def make_plan(run_id: str) -> None:
     """Prepare and version the data if necessary; make the plan of the run and check it."""
     run = RUNS[run_id]
@@ -51,6 +53,7 @@ def task_of(stage: Stage) -> Task[..., Done]:
     per_family = stage.scope in ("family", "sweep")
 
     @task(name=stage.name, task_run_name=f"{stage.name} {{family}}" if per_family else stage.name, **OPTIONS)
+    @public_to_prefect()
     def do(run_id: str, family: str | None, inputs: Mapping[str, Done], spec: Spec | None = None) -> Done:
         run = RUNS[run_id]
         done = run.do(stage, spec or run.spec(stage, family), inputs)
@@ -92,7 +95,8 @@ def show_page(run: Run, done: Done) -> None:
     """Record the page, and link to it in Prefect."""
     page = read(run.store, done)["page"]
     run.record.update(report=page)
-    create_link_artifact(link=f"{run.store.url}/{page}", key="page", link_text=f"Report of run {run.run_id}")
+    link = page if run.store.is_local else f"{run.store.url}/{page}"  # Prefect stores no private folder
+    create_link_artifact(link=link, key="page", link_text=f"Report of run {run.run_id}")
 
 
 def show_published(run: Run, done: Done) -> None:

@@ -65,7 +65,7 @@ def real_baselines(places: EvaluationPaths, n: int, family: str) -> dict[str, fl
 def evaluate_variant(job: Variant) -> VariantResult:
     """Sample and evaluate one variant, and save a row of its first images."""
     places, part = job.places, f"{job.places.parts}/{job.name}.json"
-    store = places.open()
+    store = places.store
     if store.exists(part) and (finished := VariantResult.read(store.read_json(part))):
         return finished
     with using_threads(places.threads):
@@ -97,7 +97,7 @@ def _metrics(job: Variant, inputs: EvaluationInputs, samples: Samples) -> Metric
 
 def _reference(places: EvaluationPaths, baselines: Mapping[str, Any] | None = None) -> Reference:
     """The reference, with more baselines, which are by the number of images."""
-    ref = open_reference(places.open(), places)
+    ref = open_reference(places.store, places)
     of_split = {**ref.info.real_baselines.get(SPLIT, {}), **(baselines or {})}
     return replace(ref, info=ref.info.model_copy(update={"real_baselines": {SPLIT: of_split}}))
 
@@ -123,7 +123,7 @@ def save_trajectories(
     places: EvaluationPaths, model: str, seed: int, out: str, device: str
 ) -> dict[str, Sheet]:
     """Save pictures from noise to samples, and from real images to noise, as far as the family has them."""
-    store = places.open()
+    store = places.store
     with using_threads(places.threads):
         generator, inputs = open_model(store, model, places.data, places.captions, SPLIT, device)
         trajectories = {}

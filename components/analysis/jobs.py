@@ -28,7 +28,7 @@ SPLITS = ("train", "validation", "test")
 
 def make_view(job: Use) -> View | None:
     """Make a view and save its pictures; None where the view does not apply."""
-    store, part = job.places.open(), f"{job.places.parts}/{job.view}.json"
+    store, part = job.places.store, f"{job.places.parts}/{job.view}.json"
     if store.exists(part) and (finished := ViewResult.read(store.read_json(part))):
         return finished.view
     with using_threads(job.places.threads):

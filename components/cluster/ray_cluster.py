@@ -18,6 +18,7 @@ from typing import Any
 from components.cluster.resources import cores
 from components.common.errors import InputError, RunError
 from components.common.memory import give_back
+from components.common.public import public_errors
 
 Job = str | Callable[..., Any]
 
@@ -127,12 +128,16 @@ def each(job: Job, arguments: Iterable[tuple[Any, ...]], *, cpus: float = 1, gpu
 
 
 def _run(job: Job, *arguments: Any) -> Any:
-    """Run the job in the worker, then return free memory, since the worker may stay idle."""
+    """Run the job in the worker, then return free memory, since the worker may stay idle.
+
+    Its errors are raised without credentials and private folders, since Ray logs them.
+    """
     try:
-        if callable(job):
-            return job(*arguments)
-        module, _, function = job.partition(":")
-        return getattr(importlib.import_module(module), function)(*arguments)
+        with public_errors():
+            if callable(job):
+                return job(*arguments)
+            module, _, function = job.partition(":")
+            return getattr(importlib.import_module(module), function)(*arguments)
     finally:
         give_back()
 

@@ -1,13 +1,25 @@
-"""What of a text may be stored and published: no credentials, and no folders of this machine."""
+"""What of a text may be stored, logged and published: no credentials, and no folders of this machine."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from components.common.errors import InputError, RunError, sentence
 
 URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"<>]+")
 SECRET = r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|_KEY"  # in names of environment variables
 ASSIGNED = re.compile(r"\b(\w*(?:secret|token|passw|signature|api_?key|access_?key)\w*)=[^\s&;,]+", re.I)
+HEADER = re.compile(  # of HTTP, or an entry of JSON
+    r"\b((?:[\w-]+-)?(?:authorization|token|secret|password|api[-_]?key))(['\"]?\s*:\s*['\"]?)"
+    r"(?:(?:bearer|basic|digest|token)\s+)?[^\s'\"&;,]+",
+    re.I,
+)
+COOKIE = re.compile(r"\b((?:set-)?cookie['\"]?\s*:\s*['\"]?)[^\r\n'\"]+", re.I)
+BEARER = re.compile(r"\b(bearer\s+)[\w.~+/=-]{4,}", re.I)
 FOLDERS = re.compile(r"(?<![\w/:.~-])/(?:[^/\s:'\"]+/)+")  # of an absolute path
 
 
@@ -17,11 +29,12 @@ def public(text: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Return text without credentials: in URLs, in assignments such as token=..., of the environment."""
+    """Return text without credentials: in URLs, headers, assignments as token=..., and of the environment."""
     for name, value in os.environ.items():
         if re.search(SECRET, name.upper()) and len(value) >= 4:
             text = text.replace(value, "***")
-    return ASSIGNED.sub(r"\1=***", URL.sub(lambda match: public_url(match[0]), text))
+    text = ASSIGNED.sub(r"\1=***", URL.sub(lambda match: public_url(match[0]), text))
+    return BEARER.sub(r"\1***", COOKIE.sub(r"\1***", HEADER.sub(r"\1\2***", text)))
 
 
 def public_url(url: str) -> str:
@@ -33,8 +46,44 @@ def public_url(url: str) -> str:
     if not separator or protocol == "file":
         return url
     authority = rest.partition("/")[0]
-    if ":" in authority and "@" in rest:  # a password may contain any character
+    has_port_only = re.fullmatch(r"[^@:]+:\d{1,5}", authority)
+    if ":" in authority and "@" in rest and not has_port_only:  # a password may contain any character
         rest = rest.rpartition("@")[2]
     elif "@" in authority and protocol.lower() in ("http", "https"):
         rest = authority.rpartition("@")[2] + rest[len(authority) :]
     return f"{protocol}://{re.split('[?#]', rest, maxsplit=1)[0]}"
+
+
+def public_values(value: Any) -> Any:
+    """Return a JSON value with `public` texts."""
+    if isinstance(value, str):
+        return public(value)
+    if isinstance(value, dict):
+        return {name: public_values(entry) for name, entry in value.items()}
+    return [public_values(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def public_error(error: Exception) -> Exception:
+    """Return the error itself if its texts and those of its causes are public, else one with a public text.
+
+    Its class is the same for errors for users, else RunError.
+    """
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause not in chain:
+        chain.append(cause)
+    if all(str(link) == public(str(link)) for link in chain):
+        return error
+    kind = type(error) if isinstance(error, InputError | RunError) else RunError
+    return kind(public(sentence(error))).with_traceback(error.__traceback__)
+
+
+@contextmanager
+def public_errors() -> Iterator[None]:
+    """Raise the errors of the block as `public_error`, for callers that store or log them."""
+    try:
+        yield
+    except Exception as error:
+        public = public_error(error)
+        if public is error:
+            raise
+        raise public from None

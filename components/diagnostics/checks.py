@@ -26,7 +26,7 @@ from pathlib import Path
 import psutil
 
 from components.cluster.resources import cores, fast_bfloat16
-from components.common.public import without_secrets
+from components.common.public import public_url, without_secrets
 from components.data.versioning import pins
 from components.store import Store, open_store
 from components.store.lease import lease
@@ -270,6 +270,8 @@ def _dvc_remote(home: Path, config: configparser.ConfigParser) -> Check:
     url = config.get(section, "url")
     names = {"endpointurl": "endpoint_url", "access_key_id": "key", "secret_access_key": "secret"}
     options = {ours: config[section][dvcs] for dvcs, ours in names.items() if dvcs in config[section]}
+    if public_url(url) != url:
+        return Check("DVC remote", None, f"{name}: {public_url(url)}, not tried: its URL holds credentials")
     remote = Store(url if "://" in url else os.path.join(home, ".dvc", url), options)
     if remote.is_local and not Path(remote.path()).is_dir():
         advice = "`atelier data push` creates it."

@@ -18,7 +18,7 @@ from components.records.evaluation import Metrics
 
 def extract_external_features(places: EvaluationPaths, external: ExternalImages, start: int, n: int) -> None:
     """Store the features and, if there are any, the labels of images [start, start + n) of a folder."""
-    store, rows = places.open(), range(start, start + n)
+    store, rows = places.store, range(start, start + n)
     with using_threads(places.threads):
         extract = load_extractor(store.local_copy(places.extractor))
         images = read(external, rows, DatasetCard.read(store.local_copy(places.data)))
@@ -30,7 +30,7 @@ def extract_external_features(places: EvaluationPaths, external: ExternalImages,
 
 def evaluate_external(places: EvaluationPaths, split: str, preparation: str, seeds: str) -> Metrics:
     """Return the metrics of a folder's images."""
-    store = places.open()
+    store = places.store
     with using_threads(places.threads), tempfile.TemporaryDirectory() as name:
         samples = read_samples(store, places.parts, Path(name), seeds=seeds, preparation=preparation)
         return evaluate.evaluate_samples(samples, open_reference(store, places), split)

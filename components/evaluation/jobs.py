@@ -52,10 +52,9 @@ REAL_IMAGES = 20  # in the picture of real images
 
 
 def extractor(
-    store_url: str, data: str, out: str, settings: Mapping[str, Any], threads: int
+    store: Store, data: str, out: str, settings: Mapping[str, Any], threads: int
 ) -> ExtractorIdentity:
     """Train or adopt the extractor of a data set, store it in the folder `out` and return its description."""
-    store = Store(store_url)
     with using_threads(threads), tempfile.TemporaryDirectory() as folder:
         prepared = store.local_copy(data)
         splits = open_split(prepared, "train"), open_split(prepared, "validation")
@@ -68,7 +67,7 @@ def extractor(
 
 def extract_features(places: EvaluationPaths, split: str, start: int, n: int) -> None:
     """Store the features of real images [start, start + n) of a split."""
-    store, parts = places.open(), f"{places.parts}/{split}"
+    store, parts = places.store, f"{places.parts}/{split}"
     if read_part(store, parts, start):
         return
     with using_threads(places.threads):
@@ -79,7 +78,7 @@ def extract_features(places: EvaluationPaths, split: str, start: int, n: int) ->
 
 def reference(places: EvaluationPaths, out: str, samples: int) -> ReferenceResult:
     """Store the reference in the folder `out`: features, real baselines and a picture of real images."""
-    store = places.open()
+    store = places.store
     prepared, extractor_folder = store.local_copy(places.data), store.local_copy(places.extractor)
     with using_threads(places.threads), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -110,7 +109,7 @@ def sample(job: SampleRequest) -> Mapping[str, Any]:
         n, and the seconds of sampling alone.
     """
     places = job.places
-    store = places.open()
+    store = places.store
     if finished := read_part(store, places.parts, job.start):
         return finished
     assert job.start % CHUNK == 0, "a range begins with a chunk"
@@ -164,7 +163,7 @@ def evaluate_family(job: EvaluateRequest) -> Evaluation:
     Raises:
         RunError: the training's result cannot be read.
     """
-    store, task = job.places.open(), task_of(job.family)
+    store, task = job.places.store, task_of(job.family)
     training = TrainingResult.read(store.read_json(f"{job.train}/{RESULT}"))
     if training is None:
         raise RunError(f"{job.train}/{RESULT} is damaged; train with --force train")

@@ -13,17 +13,13 @@ from components.store import Store
 class EvaluationPaths:
     """Paths of the inputs and intermediate results of an evaluation: folders in the store."""
 
-    store: str  # URL
+    store: Store  # with the fence of the stage
     data: str
     extractor: str
     parts: str
     reference: str = ""
     threads: int = 1
     captions: str = ""  # encoded
-
-    def open(self) -> Store:
-        """Open the store."""
-        return Store(self.store)
 
 
 @dataclass(frozen=True)

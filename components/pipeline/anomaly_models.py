@@ -83,7 +83,7 @@ def run(context: Context) -> AnomalyModelsResult:
             train=settings.model_dump(),
             data=f"{context.uri('prepare')}/data",
             attempt=f"{context.folder}/{folder}",
-            store=context.store.url,
+            store=context.store,
             device=plan.device,
             flips=plan.experiment.data.horizontal_flip,
             without=labels.index(name),

@@ -25,7 +25,7 @@ def spec(plan: Plan) -> Spec:
 
 def run(context: Context) -> CaptionsResult:
     """Encode the captions of all splits."""
-    arguments = (context.store.url, f"{context.uri('prepare')}/data", context.folder)
+    arguments = (context.store, f"{context.uri('prepare')}/data", context.folder)
     encoder = ray_cluster.call("components.data.text.encode_captions:encode", *arguments)
     return CaptionsResult(captions=encoder)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from components.common.paths import home
 from components.data.text.encoder import need_encoder
 from components.families.catalogue import build, untrained
 from components.pipeline import anomaly_models, captions, extractor, train
 from components.pipeline.plan import Plan
 from components.stages.cache import claimed
-from components.store import Store
+from components.store import Store, open_store
 
 
 def check(plan: Plan, store: Store) -> None:
@@ -15,8 +16,10 @@ def check(plan: Plan, store: Store) -> None:
 
     Raises:
         InputError: settings do not fit the data or the batches, captions cannot be encoded, or the
-            extractor's weights are not the expected ones.
+            extractor's weights are not the expected ones, or `publish.url` is not the URL of a store.
     """
+    if plan.experiment.publish.url:
+        open_store(plan.experiment.publish.url, home())
     if not claimed(store, extractor.spec(plan)):
         extractor.check(plan)
     anomaly_models.check(plan)

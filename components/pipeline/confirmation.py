@@ -9,6 +9,7 @@ from typing import Any
 
 from components.cluster import resources
 from components.common.errors import Diverged, RunError
+from components.common.public import public
 from components.evaluation.ranking import rank_by
 from components.families.catalogue import module_of
 from components.families.resolve import resolved, with_upstream
@@ -97,7 +98,7 @@ def confirm_training(context: Context, winner: Winner) -> Confirmation:
         try:
             metrics: Metrics | str = trained_and_evaluated(context, plan)
         except Diverged as error:  # the other seeds can still be compared
-            metrics = str(error)
+            metrics = public(str(error))
         finished += 1
         context.progress(finished, len(plans), "trained and evaluated")
         return metrics

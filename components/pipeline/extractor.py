@@ -53,7 +53,7 @@ def run(context: Context) -> ExtractorResult:
     settings = context.plan.evaluate_settings
     threads = settings["threads"]
     out = f"{context.folder}/extractor"
-    arguments = (context.store.url, f"{context.uri('prepare')}/data", out, settings, threads)
+    arguments = (context.store, f"{context.uri('prepare')}/data", out, settings, threads)
     identity = ray_cluster.call("components.evaluation.jobs:extractor", *arguments, cpus=threads)
     return ExtractorResult(extractor=identity)
 

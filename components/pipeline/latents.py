@@ -35,7 +35,7 @@ def run(context: Context) -> LatentsResult:
     encoder = plan.upstream(context.family)[plan.encoder(context.family)]
     folders = (f"{context.uri('prepare')}/data", f"{context.uri(f'train/{encoder}')}/model", context.folder)
     requests = [
-        (EncodeRequest(context.store.url, *folders, split, number, start, n, threads, plan.device),)
+        (EncodeRequest(context.store, *folders, split, number, start, n, threads, plan.device),)
         for split in SPLITS
         for number, (start, n) in enumerate(ranges(counts[split], IMAGES_PER_JOB))
     ]

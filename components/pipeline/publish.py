@@ -19,7 +19,8 @@ from components.store import Store, open_store
 def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec:
     """Return the spec: the page, the exported models, and the URL."""
     upstream = {name: key for name, key in keys.items() if name == "report" or name.startswith("export/")}
-    settings = {"url": plan.experiment.publish.url}
+    url = plan.experiment.publish.url
+    settings = {"url_sha256": sha256(url) if url else None}  # the URL may be private, and pages show a spec
     return plan.spec("publish", settings, code("components.pipeline.publish"), upstream)
 
 

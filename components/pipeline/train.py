@@ -47,7 +47,7 @@ def request(context: Context) -> TrainRequest:
         config=block,
         data=f"{context.uri('prepare')}/data",
         attempt=context.folder,
-        store=context.store.url,
+        store=context.store,
         reference=context.uri("reference"),
         extractor=f"{context.uri('extractor')}/extractor",
         upstream={name: f"{context.uri(f'train/{f}')}/model" for name, f in plan.upstream(family).items()},

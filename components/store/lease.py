@@ -114,6 +114,7 @@ def lease(
     poll: float = 1.0,  # seconds between attempts while another process holds the lease
     expires: float | None = None,  # seconds without a heartbeat after which a holder counts as dead
     on_wait: Callable[[], None] | None = None,  # called once if another process holds the lease
+    on_alive: Callable[[], None] | None = None,  # called once if its heart was seen to beat; may raise
 ) -> Iterator[Lease]:
     """Hold the lease `name`, waiting until it is free.
 
@@ -122,7 +123,8 @@ def lease(
     """
     seconds = lease_seconds() if expires is None else expires
     poll = min(poll, seconds / 4)  # a gap of half of them would count as a pause of this process
-    acquired = _acquire(store.child("leases", name), name, poll, seconds, on_wait)
+    folder = store.fenced(None).child("leases", name)  # a lease that is lost does not keep from another
+    acquired = _acquire(folder, name, poll, seconds, on_wait, on_alive)
     try:
         yield acquired
     finally:
@@ -130,7 +132,12 @@ def lease(
 
 
 def _acquire(
-    folder: Store, name: str, poll: float, expires: float, on_wait: Callable[[], None] | None
+    folder: Store,
+    name: str,
+    poll: float,
+    expires: float,
+    on_wait: Callable[[], None] | None,
+    on_alive: Callable[[], None] | None,
 ) -> Lease:
     heartbeat = _Heartbeat(expires)
     while True:
@@ -144,6 +151,9 @@ def _acquire(
         elif state is not None and on_wait is not None:
             on_wait()
             on_wait = None
+        if heartbeat.beats and on_alive is not None:
+            on_alive()
+            on_alive = None
         if state is None or not state["released"]:
             time.sleep(poll)
 
@@ -155,6 +165,7 @@ class _Heartbeat:
         self.expires = expires
         self.last: tuple[int, int] | None = None  # (number, beat)
         self.since = self.read_at = 0.0
+        self.beats = 0  # changes since the first reading
 
     def expired(self, number: int, state: Mapping[str, Any]) -> bool:
         """Return whether this heartbeat has not changed for the longer of the holder's and one's own seconds.
@@ -164,6 +175,7 @@ class _Heartbeat:
         """
         now, latest = time.monotonic(), (number, state["beat"])
         expires = max(self.expires, state.get("expires", 0.0))
+        self.beats += self.last is not None and self.last != latest
         if self.last != latest or now - self.read_at > max(expires / 2, 1.0):
             self.last, self.since = latest, now
         self.read_at = now

@@ -22,7 +22,6 @@ from components.common.errors import InputError, RunError
 from components.common.finite import finite
 from components.common.hashing import sha256
 from components.common.locks import locked
-from components.common.public import public_url
 from components.store.errors import explain, is_absent, is_taken, transient
 from components.store.urls import S3, confined, inside, is_confined, normalised
 
@@ -59,7 +58,7 @@ class Store:
         attempts: int | None = None,  # per call; None: one more than FIRST_DELAYS or LATER_DELAYS
         fence: Fence | None = None,
     ):
-        self._full_url, self.protocol = normalised(str(url))
+        self.url, self.protocol = normalised(str(url))  # without credentials, which the environment has
         self.options, self.attempts, self.fence = dict(options or {}), attempts, fence
         self._link = _Link()
         self._root: str | None = None
@@ -69,11 +68,6 @@ class Store:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_link": _Link()}
-
-    @property
-    def url(self) -> str:
-        """The address without credentials, for messages."""
-        return public_url(self._full_url)
 
     @property
     def is_local(self) -> bool:
@@ -99,23 +93,21 @@ class Store:
     def root(self) -> str:
         """The path of this store inside `fs`."""
         if self._root is None:
-            self._root = (
-                self._full_url if self.is_local else self.fs._strip_protocol(self._full_url).rstrip("/")
-            )
+            self._root = self.url if self.is_local else self.fs._strip_protocol(self.url).rstrip("/")
         return self._root
 
     def child(self, *parts: str) -> Store:
         """Return a folder of this store as a store."""
-        start = self._full_url if self._full_url.endswith("/") else f"{self._full_url}/"
+        start = self.url if self.url.endswith("/") else f"{self.url}/"
         return self._like(start + "/".join(confined(part) for part in parts), self.attempts, self.fence)
 
     def with_attempts(self, attempts: int | None) -> Store:
         """Return the same store with another number of attempts."""
-        return self._like(self._full_url, attempts, self.fence)
+        return self._like(self.url, attempts, self.fence)
 
     def fenced(self, fence: Fence | None) -> Store:
         """Return the same store, which writes only as long as the lease is held."""
-        return self._like(self._full_url, self.attempts, fence)
+        return self._like(self.url, self.attempts, fence)
 
     def path(self, rel: str = "") -> str:
         """Return the full path of `rel` inside `fs`."""
@@ -124,7 +116,7 @@ class Store:
     def check(self) -> None:
         """Raise InputError unless the store answers and can be listed, with short timeouts."""
         timeout = {"config_kwargs": {"read_timeout": 3}} if self.protocol in S3 else {}
-        Store(self._full_url, {**self.options, **timeout}, attempts=2).list()
+        Store(self.url, {**self.options, **timeout}, attempts=2).list()
 
     # Reading
 
@@ -315,7 +307,7 @@ class Store:
         if "config_kwargs" in options:
             options["config_kwargs"] = {**defaults.get("config_kwargs", {}), **options["config_kwargs"]}
         try:
-            return fsspec.core.url_to_fs(self._full_url, **options)[0]
+            return fsspec.core.url_to_fs(self.url, **options)[0]
         except ImportError as error:
             raise InputError(f"{self.url}: a package for {self.protocol}:// is missing ({error})") from error
         except ValueError as error:

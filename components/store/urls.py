@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from components.common.errors import InputError
+from components.common.public import public_url
 
 S3 = ("s3", "s3a")
 
@@ -22,12 +23,22 @@ def normalised(url: str) -> tuple[str, str]:
             raise InputError(f"{url!r} is not a folder")
         return os.path.abspath(os.path.expanduser(local)), "file"
     if "::" in protocol or _is_odd(url):
-        raise InputError(f"{url!r} is not a store: expected a folder or protocol://place/folder")
-    if protocol in S3 and "@" in rest:
-        raise InputError("a store's url must not hold credentials: set AWS_ACCESS_KEY_ID and the others")
+        raise InputError(f"{public_url(url)!r} is not a store: expected a folder or protocol://place/folder")
+    if public_url(url) != url or (protocol in S3 and "@" in rest):
+        raise InputError(f"{public_url(url)}: a url must not hold credentials: set {_variables(protocol)}")
     if protocol in S3 and not rest.strip("/"):
         raise InputError(f"{url!r} names no bucket: expected {protocol}://bucket/folder")
     return url.rstrip("/") if rest.strip("/") else url, protocol
+
+
+def _variables(protocol: str) -> str:
+    """Return the environment variables that hold the credentials of a protocol, as part of a sentence."""
+    name = protocol.upper()
+    if protocol in S3:
+        return "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    if protocol in ("http", "https"):
+        return f"""FSSPEC_{name} to '{{"headers": {{"Authorization": "..."}}}}'"""
+    return f"FSSPEC_{name}_USERNAME and FSSPEC_{name}_PASSWORD, on every machine that opens it"
 
 
 def confined(rel: str) -> str:

@@ -33,7 +33,7 @@ class Inputs:
 
 def open_inputs(job: TrainRequest) -> Inputs:
     """Open the data set, its encoded captions, the upstream models and the cached latents of a job."""
-    store = Store(job.store)
+    store = job.store
     folder = store.local_copy(job.data)
     data = DatasetCard.read(folder)
     card = card_for(job.family, job.config, data)

@@ -55,7 +55,7 @@ def fit(job: TrainRequest, group: Group | None = None, report: Report = lambda *
     ema/, if EMAs of other lengths are tried. An interrupted job writes no model.
     """
     group = group or Group(device=torch.device(job.device))
-    settings, attempt = job.settings, Store(job.store).child(job.attempt)
+    settings, attempt = job.settings, job.store.child(job.attempt)
     if group.agree(attempt.exists(RESULT)):
         return
     keep_freed()
@@ -121,7 +121,7 @@ class JobLog(RunLog):
 
 def open_log(job: TrainRequest, inputs: Inputs, family: Family, uploader: Uploader) -> JobLog:
     """Return the log of the first process, with the fixed conditions of its sample grids."""
-    settings, validation, attempt = job.settings, inputs.validation, Store(job.store).child(job.attempt)
+    settings, validation, attempt = job.settings, inputs.validation, job.store.child(job.attempt)
     rows = sheets.grid_rows(validation, settings.sample_images)
     kinds, labels = conditions(job.family, job.config, inputs.card), validation.labels
     fixed: dict[str, Any] = {
@@ -156,7 +156,7 @@ def open_selector(job: TrainRequest, inputs: Inputs) -> SnapshotSelector:
 
     It samples as the evaluation does, but from validation and with seeds that no reported number uses.
     """
-    store, validation = Store(job.store), inputs.validation
+    store, validation = job.store, inputs.validation
     sampled_from = EvaluationInputs(job.family, job.config, inputs.card, inputs.data, validation)
     n = sampled_from.most(min(job.settings.snapshot_samples, len(validation)))
     evaluator = open_jury(store, job.reference, job.extractor, validation, n, sampled_from.task)

@@ -29,7 +29,7 @@ class LatentEncoder(Protocol):
 class EncodeRequest:
     """An encoding job: images [start, start + n) of a split."""
 
-    store: str  # URL
+    store: Store
     data: str  # folders in the store
     model: str
     out: str
@@ -50,7 +50,7 @@ def encode(job: EncodeRequest) -> None:
     Raises:
         RunError: the latents are not finite in float16.
     """
-    store, name = Store(job.store), f"{job.out}/{job.split}/latents-{job.number:05d}.npy"
+    store, name = job.store, f"{job.out}/{job.split}/latents-{job.number:05d}.npy"
     if store.exists(name):
         return
     assert job.start % CHUNK == 0, "a range begins with a chunk"

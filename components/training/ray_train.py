@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.cluster.ray_cluster import cause_of, check_resources, connect, raise_if_stopping
 from components.common.errors import Diverged, InputError, RunError
+from components.common.public import public, public_errors
 from components.records.names import RESULT
 from components.store import Store
 from components.training import job as training_job
@@ -46,7 +47,7 @@ def fit(job: TrainRequest, name: str) -> None:
 
     gpu = job.device == "cuda"
     check_resources(settings.workers, settings.torch_threads, gpu)
-    filesystem, path = Store(job.store).child(job.attempt).arrow()
+    filesystem, path = job.store.child(job.attempt).arrow()
     trainer = TorchTrainer(
         _worker,
         train_loop_config=asdict(job),
@@ -62,7 +63,7 @@ def fit(job: TrainRequest, name: str) -> None:
             failure_config=FailureConfig(max_failures=settings.max_failures),
         ),
     )
-    attempt = Store(job.store).child(job.attempt)
+    attempt = job.store.child(job.attempt)
     attempt.delete(ERROR)  # of an earlier driver that was stopped before it read it
     try:
         trainer.fit()
@@ -94,9 +95,10 @@ def _worker(config: dict[str, Any]) -> None:
         # The trainer has stored its checkpoint; this only tells Ray that the worker is alive.
         ray.train.report({"step": step, **metrics})
 
-    try:
-        training_job.fit(job, group, report)
-    except (InputError, RunError) as error:
-        if group.rank == 0:
-            failure = {"error": str(error), "diverged": isinstance(error, Diverged)}
-            Store(job.store).child(job.attempt).write_json(ERROR, failure)
+    with public_errors():  # Ray logs them
+        try:
+            training_job.fit(job, group, report)
+        except (InputError, RunError) as error:
+            if group.rank == 0:
+                failure = {"error": public(str(error)), "diverged": isinstance(error, Diverged)}
+                job.store.child(job.attempt).write_json(ERROR, failure)

@@ -7,19 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.config.train import Train
+from components.store import Store
 from components.training import checkpoint
 
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """A training job as plain JSON values."""
+    """A training job."""
 
     family: str
     config: Mapping[str, Any]  # of the family
     train: Mapping[str, Any]
     data: str  # folder of the prepared data, in the store
     attempt: str  # folder of the attempt, in the store
-    store: str  # URL
+    store: Store  # with the fence of the stage
     reference: str = ""  # folders in the store for evaluating snapshots
     extractor: str = ""
     captions: str = ""  # folder of the encoded captions, for text-conditional families

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from components.common.errors import Diverged, InputError, RunError
+from components.common.public import public
 from components.common.seeds import derive
 from components.common.threads import using_threads
 from components.common.validation import explain
@@ -91,7 +92,7 @@ class TrialContext:
     @property
     def store(self) -> Store:
         """The store with everything that a trial reads and writes."""
-        return Store(self.training.store)
+        return self.training.store
 
 
 def training_of(context: TrialContext, schedule: Schedule, seed: int | None = None) -> request.TrainRequest:
@@ -176,7 +177,7 @@ def trained(
     except Paused:
         return None
     except Diverged as error:  # it would fail again, unlike other errors
-        failure = FailedTrial(reason=str(error), uri=replayer.uri)
+        failure = FailedTrial(reason=public(str(error)), uri=replayer.uri)
         store.write_json(f"{spec.uri}/{FAILED}", failure.to_json())
         raise
 
@@ -221,7 +222,8 @@ class TrialTraining:
 
     def _fit(self, attempt: Store, uri: str, name: str) -> None:
         """Train in this process, or under Ray Train if a trial has several workers."""
-        job = replace(self.training, attempt=uri, stop_at=self._stop_at())
+        store = self.training.store.fenced(attempt.fence)
+        job = replace(self.training, store=store, attempt=uri, stop_at=self._stop_at())
         if self.context.workers == 1:
             fit(job, report=lambda *report: self.replayer.add(attempt, uri, *report))
         else:
@@ -237,8 +239,8 @@ class TrialTraining:
 
 
 def reason(error: Exception) -> str:
-    """Return why a trial failed, as one line."""
-    first = str(error).splitlines()[0] if str(error) else "no reason given"
+    """Return why a trial failed, as one line without credentials and private folders."""
+    first = public(str(error).splitlines()[0]) if str(error) else "no reason given"
     return first if isinstance(error, InputError | RunError) else f"{type(error).__name__}: {first}"
 
 

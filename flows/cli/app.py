@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from cyclopts import App, CycloptsError, Group, Parameter, UnknownCommandError
 
 from components.common.errors import InputError, RunError
 from components.common.paths import working
+from components.common.public import without_secrets
 from flows.signals import stop_on_signals
 
 COMMANDS = {  # group -> command -> its function, imported only when the command is called
@@ -61,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 0
     except OSError as error:
         code = _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
+    except Exception:  # an error of ours; Python would print it with credentials
+        code = _complain(traceback.format_exc(), 1)
     sys.stdout.flush()
     sys.exit(code)
 
@@ -107,7 +111,7 @@ def explained(error: CycloptsError) -> str:
 
 
 def _complain(sentence: str, code: int) -> int:
-    print(f"atelier: {sentence}", file=sys.stderr)
+    print(f"atelier: {without_secrets(sentence)}", file=sys.stderr)
     return code
 
 

@@ -89,7 +89,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
 def store(with_digits: Store) -> Store:
     """A store with data, reference, extractor and a trained toy."""
     store, card = with_digits, DataSpec(1, 8, 10)
-    job = request.TrainRequest("toy", catalogue.config_of("toy", {}), {}, "data", "", store.url)
+    job = request.TrainRequest("toy", catalogue.config_of("toy", {}), {}, "data", "", store)
     artifact.save_model(
         store, "trained/model", job.family, job.config, Toy(ToyConfig(), card).generator, card, None
     )

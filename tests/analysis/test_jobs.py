@@ -50,7 +50,7 @@ def done(uri: str) -> Done:
 def fit(store: Store, family: str, **changes: Any) -> Done:
     """A trained model, in the store."""
     config = catalogue.config_of(family, {**tiny.CONFIGS[family], **changes})
-    training_job.fit(request.TrainRequest(family, config, TRAIN, "prepared/data", "trained", store.url))
+    training_job.fit(request.TrainRequest(family, config, TRAIN, "prepared/data", "trained", store))
     return done("trained")
 
 
@@ -162,7 +162,7 @@ def test_what_a_mixture_cannot_be_drawn_of(
 
 
 def order(store: Store, trained: Done, view: str) -> Use:
-    where = EvaluationPaths(store.url, "prepared/data", "reference/extractor", "parts", "reference")
+    where = EvaluationPaths(store, "prepared/data", "reference/extractor", "parts", "reference")
     return Use(where, f"{trained.uri}/model", view, 0, "out", {})
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
-from components.common.public import public, public_url
+from components.common.errors import InputError, RunError
+from components.common.public import public, public_errors, public_url, public_values
 from components.store import Store
 
 SECRET = "S3CR3T"
@@ -24,8 +27,9 @@ URLS = [
 def test_no_secret_of_a_url_is_shown(url: str) -> None:
     for shown in (public_url(url), public(url), public(f"GET {url!r} failed: '{url}', store.url={url}")):
         assert SECRET not in shown and "host" in shown and "x" in shown
-    if "?" not in url and "#" not in url:
-        assert SECRET not in Store(url).url and SECRET not in repr(Store(url))
+    with pytest.raises(InputError) as caught:
+        Store(url)
+    assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +57,39 @@ def test_sentences_are_kept_without_secrets_and_folders(text: str, shown: str) -
 def test_values_of_the_environment_are_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_API_TOKEN", SECRET)
     assert public(f"said {SECRET}") == "said ***"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Authorization: Bearer {SECRET}",
+        f"{{'Authorization': 'Basic {SECRET}'}}",
+        f'"token": "{SECRET}"',
+        f"X-Api-Key: {SECRET}",
+        f"Set-Cookie: a=b; session={SECRET}; c",
+        f"bearer {SECRET}",
+        f"/home/{SECRET}/file",
+    ],
+)
+def test_headers_and_folders_are_no_part_of_it(text: str) -> None:
+    assert SECRET not in public(text)
+    assert SECRET not in str(public_values({"a": [text, {"b": text}], "n": 1}))
+
+
+def test_errors_are_raised_with_public_texts_and_causes() -> None:
+    with pytest.raises(RunError) as caught, public_errors():
+        try:
+            raise OSError(2, "missing", f"/home/{SECRET}/x")
+        except OSError as error:
+            raise ValueError("a value") from error
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    assert str(caught.value) == "ValueError: a value"
+
+
+def test_an_error_that_is_public_is_raised_as_it_is() -> None:
+    error = KeyError("a")
+    with pytest.raises(KeyError) as caught, public_errors():
+        raise error
+    assert caught.value is error
+    with pytest.raises(InputError, match="^token=.*x"), public_errors():
+        raise InputError("token=abc in /home/x")

@@ -31,7 +31,7 @@ def store(tmp_path, digits, digits_reference) -> Store:
             name: ModelConfig(family=other, config=CONFIGS[other], card=asdict(card))
             for name, other in catalogue.upstream_of(family).items()
         }
-        job = request.TrainRequest(family, catalogue.config_of(family, config), {}, "data", "", store.url)
+        job = request.TrainRequest(family, catalogue.config_of(family, config), {}, "data", "", store)
         artifact.save_model(
             store, f"models/{family}", job.family, job.config, built.generator, card, None, upstream=below
         )

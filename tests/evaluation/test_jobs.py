@@ -29,7 +29,7 @@ N = 150  # not a multiple of the chunk, so the last one is padded
 
 
 def places(store: Store, parts: str) -> EvaluationPaths:
-    return EvaluationPaths(store.url, "data", "reference/extractor", parts, "reference")
+    return EvaluationPaths(store, "data", "reference/extractor", parts, "reference")
 
 
 def drawn(store: Store, family: str, size: int, tmp_path: Any, *, backwards: bool = False) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def store(tmp_path: Path, digits: Path, digits_reference: Path) -> Store:
 
 
 def evaluated(store: Store, name: str, baseline: bool = True) -> Evaluation:
-    places = EvaluationPaths(store.url, name, "reference/extractor", f"parts/{name}", "reference")
+    places = EvaluationPaths(store, name, "reference/extractor", f"parts/{name}", "reference")
     for start, n in ((0, 64), (64, 6)) if name == UNPAIRED else ((0, N),):
         sample(SampleRequest(places, f"models/{name}", n, seed=3, start=start, baseline=baseline))
     return evaluate_family(EvaluateRequest(places, "train", name, "out", published=False))

@@ -44,7 +44,7 @@ def store(tmp_path: Path) -> Store:
     """A store with data and its captions, encoded."""
     store = Store(str(tmp_path / "store"))
     captioned.prepared(Path(store.path("data")))
-    encode_captions.encode(store.url, "data", "captions")
+    encode_captions.encode(store, "data", "captions")
     return store
 
 
@@ -59,7 +59,7 @@ def trained(
     config = {**tiny.CONFIGS.get(family, {}), **(own or {})}
     fit(
         request.TrainRequest(
-            family, config, settings.model_dump(), "data", "attempt", store.url, captions="captions"
+            family, config, settings.model_dump(), "data", "attempt", store, captions="captions"
         )
     )
     return store.read_json("attempt/trained.json")
@@ -203,7 +203,7 @@ def test_wishes_that_other_families_cannot_fulfil(
     store, card = Store(str(tmp_path)), DataSpec(1, 8, 10)
     built = catalogue.build(family, tiny.CONFIGS[family], card)
     job = request.TrainRequest(
-        family, catalogue.config_of(family, tiny.CONFIGS[family]), {}, "data", "", store.url
+        family, catalogue.config_of(family, tiny.CONFIGS[family]), {}, "data", "", store
     )
     artifact.save_model(store, "model", job.family, job.config, built.generator, card, None)
     with pytest.raises(InputError, match=told):
@@ -214,7 +214,7 @@ def test_nothing_to_be_guided_by(tmp_path: Path) -> None:
     store, card = Store(str(tmp_path)), DataSpec(1, 8)
     built = catalogue.build("diffusion", tiny.CONFIGS["diffusion"], card)
     job = request.TrainRequest(
-        "diffusion", catalogue.config_of("diffusion", tiny.CONFIGS["diffusion"]), {}, "", "", store.url
+        "diffusion", catalogue.config_of("diffusion", tiny.CONFIGS["diffusion"]), {}, "", "", store
     )
     artifact.save_model(store, "model", job.family, job.config, built.generator, card, None)
     with pytest.raises(
@@ -245,9 +245,7 @@ def judged_by(store: Store) -> Path:
 def test_samples_of_captions_are_judged_by_retrieval(store: Store, tmp_path: Path) -> None:
     trained(store, steps=40, checkpoint_every=40, validate_every=40)
     see = load_extractor(judged_by(store) / "extractor")
-    places = EvaluationPaths(
-        store.url, "data", "reference/extractor", "parts", "reference", captions="captions"
-    )
+    places = EvaluationPaths(store, "data", "reference/extractor", "parts", "reference", captions="captions")
     sample(SampleRequest(places, "attempt/model", 24, seed=0))
     metric = evaluate_family(EvaluateRequest(places, "attempt", "captioned", "out", published=False)).metrics
     found, names = metric["retrieval_top5"], split(store, "test").text.rows

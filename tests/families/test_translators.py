@@ -104,9 +104,7 @@ def trained(store: Store, name: str, attempt: str, **changes: Any) -> dict[str, 
     chosen = tiny.settings(
         snapshot_samples=64, sample_images=40, health_every=2, num_snapshots=2
     ).model_dump()
-    job = TrainRequest(
-        name, {}, chosen, name, attempt, store.url, "reference", "reference/extractor", **changes
-    )
+    job = TrainRequest(name, {}, chosen, name, attempt, store, "reference", "reference/extractor", **changes)
     fit(job)
     return store.read_json(f"{attempt}/trained.json") if store.exists(f"{attempt}/trained.json") else {}
 
@@ -135,7 +133,7 @@ def test_trained_interrupted_sampled_and_evaluated(
     with pytest.raises(InputError, match="changes images: name one with --source FILE"):
         sample_to_file(model, out, n=3)
 
-    places = EvaluationPaths(store.url, name, "reference/extractor", "drawn", "reference")
+    places = EvaluationPaths(store, name, "reference/extractor", "drawn", "reference")
     n = catalogue.most_samples(name, DatasetCard.read(Path(store.path(name))), "test", 100)
     assert n == (100 if paired else 50)
     sample(SampleRequest(places, "whole/model", n, seed=1))

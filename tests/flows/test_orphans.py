@@ -2,38 +2,95 @@
 
 from __future__ import annotations
 
-import contextlib
+import ctypes
 import os
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from flows.orphans import end_orphans
+from flows.orphans import RUN, end_orphans, mark_servers
 
 # A process with a server's command line; the first argument keeps python from looking for a module.
 SERVER = [sys.executable, "-c", "import time; time.sleep(60)", "uvicorn", "prefect.server"]
 
+# Starts such a process and ends, which leaves it without its parent; prints its id.
+START = (
+    f"import os, subprocess, sys; os.environ.setdefault({RUN!r}, str(os.getpid())); "
+    f"print(subprocess.Popen({SERVER!r}, stdout=-3, stderr=-3).pid)"
+)
+SUBREAPER = 36  # of prctl
 
-def test_only_orphans_of_this_home_are_ended(tmp_path: Path) -> None:
-    environment = {**os.environ, "PREFECT_HOME": str(tmp_path)}
-    living = subprocess.Popen(SERVER, env=environment)
-    parent = f"import subprocess; print(subprocess.Popen({SERVER!r}, stdout=-3, stderr=-3).pid)"
-    done = subprocess.run([sys.executable, "-c", parent], env=environment, capture_output=True, text=True)
-    orphan = psutil.Process(int(done.stdout))
-    time.sleep(0.5)
-    try:
-        if orphan.ppid() != 1:
-            pytest.skip("orphans here are adopted by a process of another number")
-        assert end_orphans(str(tmp_path / "other")) == 0
+
+@pytest.fixture
+def orphan(tmp_path: Path) -> Iterator[Callable[..., psutil.Process]]:
+    """Return a function that leaves a server without its parent, which this process adopts."""
+    libc, servers = ctypes.CDLL(None), list[psutil.Process]()
+    libc.prctl(SUBREAPER, 1, 0, 0, 0)
+
+    def make(**changes: str) -> psutil.Process:
+        environment = {**os.environ, "PREFECT_HOME": str(tmp_path), **changes}
+        done = subprocess.run([sys.executable, "-c", START], env=environment, capture_output=True, text=True)
+        servers.append(psutil.Process(int(done.stdout)))
+        assert servers[-1].ppid() == os.getpid()
+        return servers[-1]
+
+    yield make
+    libc.prctl(SUBREAPER, 0, 0, 0, 0)
+    for server in servers:
+        if server.is_running():
+            server.kill()
+            server.wait()
+
+
+def test_an_orphan_is_ended_whichever_process_adopted_it(
+    tmp_path: Path, orphan: Callable[..., psutil.Process]
+) -> None:
+    server = orphan()
+    assert end_orphans(str(tmp_path / "other")) == 0
+    assert end_orphans(str(tmp_path)) == 1
+    server.wait(5)
+
+
+def test_the_server_of_a_living_run_is_left_alone(
+    tmp_path: Path, orphan: Callable[..., psutil.Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(RUN, raising=False)
+    mark_servers()
+    server = orphan(**{RUN: os.environ[RUN]})
+    assert end_orphans(str(tmp_path)) == 0 and server.is_running()
+
+
+def test_a_new_process_with_the_number_of_the_run_is_not_the_run(
+    tmp_path: Path, orphan: Callable[..., psutil.Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = orphan(**{RUN: str(os.getpid())})
+    later = server.create_time() + 1
+    monkeypatch.setattr(
+        psutil.Process,
+        "create_time",
+        lambda self, before=psutil.Process.create_time: later if self.pid == os.getpid() else before(self),
+    )
+    assert end_orphans(str(tmp_path)) == 1
+    server.wait(5)
+
+
+def test_the_server_of_a_killed_run_that_nobody_has_waited_for_is_ended(
+    tmp_path: Path, orphan: Callable[..., psutil.Process]
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as run:
+        server = orphan(**{RUN: str(run.pid)})
+        run.kill()
+        os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT)  # a zombie from now on
         assert end_orphans(str(tmp_path)) == 1
-        with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.wait_procs([orphan], timeout=5)
-            assert orphan.status() == psutil.STATUS_ZOMBIE
-        assert living.poll() is None
-    finally:
-        living.kill()
-        living.wait()
+        server.wait(5)
+
+
+def test_servers_that_no_run_has_started_are_left_alone(
+    tmp_path: Path, orphan: Callable[..., psutil.Process]
+) -> None:
+    server = orphan(**{RUN: ""})
+    assert end_orphans(str(tmp_path)) == 0 and server.is_running()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
-from components.common.errors import InputError
+from components.common.errors import InputError, RunError
 from components.common.public import public
 from components.records.run import RunManifest
 from components.store import Store
 from components.store.errors import Unreachable
+from components.store.lease import Lease
 from flows import record
 from flows.record import redacted
 from tests.flows.test_setup import QUICKSTART
@@ -46,7 +49,7 @@ def test_redacted_keeps_everything_else() -> None:
 
 def test_a_heart_beats_on_after_a_write_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "HEARTBEATS", 800)
-    made = record.Record(Store(tmp_path), RunManifest(run_id="r"))
+    made = record.Record(Store(tmp_path), RunManifest(run_id="r"), Mock())
     write = Mock(side_effect=[Unreachable("does not answer"), None, None])
     monkeypatch.setattr(made, "write", write)
     while write.call_count < 3:
@@ -56,24 +59,43 @@ def test_a_heart_beats_on_after_a_write_that_failed(tmp_path: Path, monkeypatch:
     made.finish("done")
 
 
-def test_a_run_whose_heart_beats_is_not_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record, "HEARTBEATS", 40)
-    monkeypatch.setattr(record, "POLL", 0.1)
-    store = Store(tmp_path)
-    alive = record.Record(store, RunManifest(run_id="r"))
-    with pytest.raises(InputError, match="run r is running in another process"):
-        record.refuse_running(store, "r")
-    alive.finish("interrupted")
-    record.refuse_running(store, "r")
-
-
-def test_a_killed_run_is_resumed_once_its_heart_has_stopped(
+def test_one_of_two_that_begin_a_run_at_once_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record, "lease_seconds", lambda: 0.3)
-    monkeypatch.setattr(record, "POLL", 0.1)
+    monkeypatch.setenv("ATELIER_LEASE_SECONDS", "1")
+    together, refused = threading.Barrier(2), threading.Event()
+
+    def write() -> bool:
+        together.wait()
+        try:
+            with record.sole_writer(Store(tmp_path), "r") as held:
+                made = record.Record(Store(tmp_path), RunManifest(run_id="r"), held)
+                assert refused.wait(20)
+                made.finish("done")
+        except InputError as error:
+            assert "run r is running in another process" in str(error)
+            refused.set()
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(lambda _: write(), range(2))) == [False, True]
+    with record.sole_writer(Store(tmp_path), "r"):
+        pass  # it has ended
+
+
+def test_a_killed_run_is_resumed_and_writes_no_more_if_it_was_only_asleep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATELIER_LEASE_SECONDS", "1")
     store = Store(tmp_path)
-    killed = RunManifest(run_id="r", heartbeat=record.now())
-    store.write_json("runs/r/run.json", killed.to_json())
-    assert killed.standing == "running"
-    record.refuse_running(store, "r")
+    monkeypatch.setattr(Lease, "_write", lambda self: None)
+    with record.sole_writer(store, "r") as asleep:
+        before = record.Record(store, RunManifest(run_id="r"), asleep)
+        with record.sole_writer(store, "r") as held:
+            made = record.Record(store, RunManifest(run_id="r", command="the second"), held)
+            with pytest.raises(RunError, match="lost the lease 'run-r'"):
+                before.update(command="the first")
+            made.finish("done")
+    assert store.read_json("runs/r/run.json")["command"] == "the second"
+    before._ended.set()

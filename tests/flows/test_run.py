@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from rich.console import Console
@@ -37,7 +38,7 @@ def training(tmp_path: Path) -> Iterator[tuple[run.Run, Spec, Store]]:
     """A run with a terminal of text, a stage, and its attempt's folder."""
     store = Store(str(tmp_path / "store"))
     board = ProgressDisplay(Console(file=io.StringIO(), width=200))
-    made = run.Run("r", None, store, Record(store, RunManifest(run_id="r")), board)  # type: ignore[arg-type]
+    made = run.Run("r", None, store, Record(store, RunManifest(run_id="r"), Mock()), board)  # type: ignore[arg-type]
     yield made, Spec("train", {}, {}, family="dcgan"), store.child("attempt")
     made.record.finish("done")
     del run.RUNS["r"]

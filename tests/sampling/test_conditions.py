@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Store:
     """A store with data and its captions, encoded."""
     store = Store(str(tmp_path / "store"))
     captioned.prepared(Path(store.path("data")))
-    encode_captions.encode(store.url, "data", "captions")
+    encode_captions.encode(store, "data", "captions")
     return store
 
 

@@ -33,7 +33,7 @@ def model(tmp_path: Path, family: str, classes: int = 0, **changes: Any) -> Path
     for p in built.parameters():
         p.data += 0.02 * torch.randn_like(p)
     store = Store(str(tmp_path / family))
-    job = request.TrainRequest(family, catalogue.config_of(family, config), {}, "data", "", store.url)
+    job = request.TrainRequest(family, catalogue.config_of(family, config), {}, "data", "", store)
     artifact.save_model(store, "model", job.family, job.config, built.generator, built.card)
     return Path(store.path("model"))
 

@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -116,11 +117,35 @@ def test_unknown_protocol_is_told():
         Store("nosuch://x").exists("a")
 
 
-def test_no_password_is_shown():
-    store = Store("sftp://me:hidden@host/folder")
-    assert store.url == "sftp://host/folder"
-    assert "hidden" not in repr(store) + store.child("a").url
-    assert Store("abfs://container@account/x").url == "abfs://container@account/x"
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("sftp://me:hidden@host/folder", "FSSPEC_SFTP_PASSWORD"),
+        ("ftp://me:hid/den@host/folder", "FSSPEC_FTP_PASSWORD"),
+        ("https://hidden@host/folder", "FSSPEC_HTTPS"),
+        ("s3://me:hidden@host/folder", "AWS_SECRET_ACCESS_KEY"),
+    ],
+)
+def test_a_url_with_credentials_is_refused_and_where_they_belong_is_told(url, where):
+    with pytest.raises(InputError, match=where) as caught:
+        Store(url)
+    assert "hid" not in str(caught.value)
+
+
+def test_the_environment_has_the_credentials(monkeypatch):
+    from fsspec import config
+
+    environment = {"FSSPEC_FTP_USERNAME": "me", "FSSPEC_FTP_PASSWORD": "hidden"}
+    config.set_conf_env(conf := {}, environment)
+    monkeypatch.setattr(config, "conf", conf)
+    monkeypatch.setattr("fsspec.implementations.ftp.FTP", Mock())
+    assert Store("ftp://host:21/a").fs.cred == ("me", "hidden", "")
+
+
+@pytest.mark.parametrize("url", ["abfs://container@account/x", "sftp://me@host/x", "ftp://host:21/a@b"])
+def test_a_url_is_the_address_that_workers_open(url):
+    store = Store(url).child("c")
+    assert Store(store.url).url == store.url == f"{url}/c"
 
 
 def test_folders_up_and_down(store, tmp_path):

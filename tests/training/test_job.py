@@ -22,7 +22,7 @@ def fit(store: Store, digits: Path, steps: int) -> None:
         steps=steps, checkpoint_every=50, snapshot_samples=0, sample_images=10, num_snapshots=1
     )
     config = catalogue.config_of("vae", tiny.CONFIGS["vae"])
-    job.fit(request.TrainRequest("vae", config, train.model_dump(), "data", "attempt", store.url))
+    job.fit(request.TrainRequest("vae", config, train.model_dump(), "data", "attempt", store))
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, part: str) -> None:

@@ -32,7 +32,7 @@ def settings() -> dict[str, Any]:
 
 def fit(store: Store, family: str, **others: Any) -> None:
     config = catalogue.config_of(family, tiny.CONFIGS[family])
-    job.fit(request.TrainRequest(family, config, settings(), "data", family, store.url, **others))
+    job.fit(request.TrainRequest(family, config, settings(), "data", family, store, **others))
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,7 @@ def store(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     for split in ("train", "validation"):
         n = len(open_split(digits, split))
         for number, (start, length) in enumerate(ranges(n, 1024)):
-            encode(
-                EncodeRequest(store.url, "data", f"{BELOW}/model", "latents", split, number, start, length)
-            )
+            encode(EncodeRequest(store, "data", f"{BELOW}/model", "latents", split, number, start, length))
     fit(store, ABOVE, upstream={"autoencoder": f"{BELOW}/model"}, latents="latents")
     return store
 
@@ -68,7 +66,7 @@ def test_kept_latents_are_what_the_model_makes_of_the_images(store: Store) -> No
 def test_kept_latents_do_not_depend_on_how_they_are_shared_out(store: Store) -> None:
     whole = open_sharded_array(Path(store.path("latents/validation")), "latents")[:]
     for number, (start, n) in enumerate(ranges(len(whole), 64)):
-        encode(EncodeRequest(store.url, "data", f"{BELOW}/model", "again", "validation", number, start, n))
+        encode(EncodeRequest(store, "data", f"{BELOW}/model", "again", "validation", number, start, n))
     np.testing.assert_array_equal(
         open_sharded_array(Path(store.path("again/validation")), "latents")[:], whole
     )

@@ -319,7 +319,7 @@ def fitted(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         chosen = tiny.settings(num_snapshots=2, sample_images=4, **changes)
         job.fit(
             request.TrainRequest(
-                name, tiny.CONFIGS[name], chosen.model_dump(mode="json"), "data", "try", str(tmp_path)
+                name, tiny.CONFIGS[name], chosen.model_dump(mode="json"), "data", "try", Store(tmp_path)
             )
         )
         attempt = Store(tmp_path / "try")

@@ -27,7 +27,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(ray_train, "connect", lambda: None)
     monkeypatch.setattr(ray_train, "check_resources", lambda *_: None)
     train = tiny.settings(workers=2).model_dump(mode="json")
-    job = TrainRequest("vae", tiny.CONFIGS["vae"], train, "data", "attempt", str(tmp_path))
+    job = TrainRequest("vae", tiny.CONFIGS["vae"], train, "data", "attempt", Store(tmp_path))
 
     def call(worker: Any) -> None:
         monkeypatch.setattr(ray_torch, "TorchTrainer", lambda *_, **__: SimpleNamespace(fit=worker))

@@ -27,7 +27,7 @@ def context(with_digits: Store) -> TrialContext:
         train=Train(**TRAIN).model_dump(mode="json"),
         data="prepared/data",
         attempt="",
-        store=with_digits.url,
+        store=with_digits,
         reference="reference",
         extractor="reference/extractor",
     )

@@ -46,7 +46,9 @@ def test_a_trial_has_the_noise_of_the_confirmed_training(searched: bool) -> None
         ScheduleEntry(step=250, values={"instance_noise": 0.2, **steps}, donor=1),
         ScheduleEntry(step=500, values={"instance_noise": 0.4, **steps}, donor=2),
     ]
-    request = TrainRequest("dcgan", block, {**train, "steps": 1000}, data="", attempt="", store="")
+    request = TrainRequest(
+        "dcgan", block, {**train, "steps": 1000}, data="", attempt="", store=Store("unused")
+    )
     context = TrialContext("test", Spec("trial", {}, {}), request, share=1000 / 2500)
     short = training_of(context, schedule)
     winner = Winner(number=1, schedule=schedule, values=schedule[-1].values)
@@ -127,7 +129,7 @@ def test_a_stopped_trial_goes_on_to_what_it_would_have_been(
     for name in ("prepared/data", "reference"):
         other.upload(with_digits.local_copy(name), name)
     straight: list[TrialReport] = []
-    whole = trained(changed(context, store=other.url), plain(), straight.append)
+    whole = trained(changed(context, store=other), plain(), straight.append)
     assert whole is not None and same(weights(with_digits, done), weights(other, whole))
     assert [one.value for one in straight] == [one.value for one in again]
 
@@ -152,9 +154,9 @@ def test_going_on_from_another_is_training_its_schedule(context: TrialContext, w
     other = Store(with_digits.url + "-other")
     for name in ("prepared/data", "reference"):
         other.upload(with_digits.local_copy(name), name)
-    replayed = trained(changed(context, store=other.url), schedule, lambda one: None)
+    replayed = trained(changed(context, store=other), schedule, lambda one: None)
     assert replayed is not None and same(weights(with_digits, exploited), weights(other, replayed))
-    unchanged = trained(changed(context, store=other.url), plain(1e-3), lambda one: None)
+    unchanged = trained(changed(context, store=other), plain(1e-3), lambda one: None)
     assert unchanged is not None and not same(weights(other, unchanged), weights(other, replayed))
 
 

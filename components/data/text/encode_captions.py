@@ -16,9 +16,8 @@ from components.records.captions import CaptionEncoder
 from components.store import Store
 
 
-def encode(store_url: str, data: str, out: str) -> CaptionEncoder:
+def encode(store: Store, data: str, out: str) -> CaptionEncoder:
     """Leave the encoded captions of all splits in the store's folder `out`; returns what made them."""
-    store = Store(store_url)
     with using_threads(1), tempfile.TemporaryDirectory() as folder:
         prepared = store.local_copy(data)
         captions = {s: open_split(prepared, s).captions or [] for s in DatasetCard.read(prepared).counts}

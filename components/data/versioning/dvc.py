@@ -275,7 +275,8 @@ def set_remote(home: Path, url: str, name: str = "storage") -> None:
     A folder, or a URL with credentials, is written to .dvc/config.local, for this machine; another URL to
     .dvc/config, which git tracks.
     """
-    home, store = Path(home).resolve(), Store(url)
+    home = Path(home).resolve()
+    store = Store(url if url.startswith("s3") else public_url(url))  # DVC takes credentials of other URLs
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise InputError(f"remote name {name!r} is not accepted: use letters, digits, '_' and '-'")
 

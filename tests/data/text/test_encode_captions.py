@@ -21,14 +21,14 @@ def store(tmp_path: Path) -> Store:
     """A store with data and its captions, encoded."""
     store = Store(str(tmp_path / "store"))
     captioned.prepared(Path(store.path("data")))
-    encode_captions.encode(store.url, "data", "captions")
+    encode_captions.encode(store, "data", "captions")
     return store
 
 
 def test_each_caption_is_encoded_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
     monkeypatch.setattr(encoder, "encode", lambda texts: asked.append(list(texts)) or captioned.encode(texts))
-    info = encode_captions.encode(store.url, "data", "again")
+    info = encode_captions.encode(store, "data", "again")
     assert len(asked) == 1 and sorted(set(captioned.captions(64))) == asked[0]
     assert info.to_json() == store.read_json("again/text.json")
     assert info.captions == 24 and info.tokens == 2 and info.cut == 0
