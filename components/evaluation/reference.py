@@ -24,6 +24,7 @@ from components.metrics.inception_score import class_means, inception_score
 from components.metrics.intervals import share
 from components.metrics.manifold import closeness, manifold, memorised, nearest
 from components.records.evaluation import ReferenceData, ReferenceInfo
+from components.records.extractor import ExpectedExtractor
 
 # As data/external.py has it; an import of that module would make evaluations depend on how pictures are read.
 AS_THEY_ARE = "as they are"
@@ -72,8 +73,10 @@ class Reference:
     data: Path  # the prepared data set
 
     @classmethod
-    def read(cls, folder: Path, extractor: Path, data: Path) -> Reference:
-        """Read the reference in `folder`, made with the folders `extractor` and `data`."""
+    def read(
+        cls, folder: Path, extractor: Path, data: Path, expected: ExpectedExtractor | None = None
+    ) -> Reference:
+        """Read the reference in `folder`, made with `extractor` and `data`; see `load_extractor`."""
         path = Path(folder) / "reference.json"
         if not path.is_file():
             raise InputError(
@@ -81,7 +84,7 @@ class Reference:
             )
         info = ReferenceInfo.model_validate_json(path.read_bytes())
         splits = {split: read_sample(Path(folder), split) for split in info.images}
-        return cls(load_extractor(Path(extractor)), splits, info, Path(data))
+        return cls(load_extractor(Path(extractor), expected), splits, info, Path(data))
 
     @property
     def dim(self) -> int:
@@ -129,7 +132,9 @@ def other_split(split: str) -> str:
     return "test" if split == "train" else "train"
 
 
-def describe(data: Path, folder: Path, extractor: Path, samples: int) -> ReferenceInfo:
+def describe(
+    data: Path, folder: Path, extractor: Path, samples: int, expected: ExpectedExtractor | None = None
+) -> ReferenceInfo:
     """Complete the features in `folder` to a reference; return the contents of reference.json."""
     card = DatasetCard.read(data)
     for split in card.counts:
@@ -142,7 +147,7 @@ def describe(data: Path, folder: Path, extractor: Path, samples: int) -> Referen
             np.save(folder / "labels" / f"{split}.npy", labels)
     described = card.model_dump(include={"name", "title", "resolution", "channels", "labels"})
     splits = {split: read_sample(folder, split) for split in card.counts}
-    network = load_extractor(extractor)
+    network = load_extractor(extractor, expected)
     info = ReferenceInfo(
         data=ReferenceData(**described, hash=card.hash),
         images=card.counts,

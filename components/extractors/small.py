@@ -219,9 +219,16 @@ class SmallNetwork(nn.Module):
 
 def load_small(folder: Path, config: ExtractorConfig) -> Extractor:
     """Load the classifier or rotation extractor in a folder."""
-    recipe = Recipe(**config.recipe or {})
-    network = SmallNetwork(recipe)
-    network.load_state_dict(load_file(verified(folder / OWN_FILE, config.weights_sha256)))
+    weights = load_file(verified(folder / OWN_FILE, config.weights_sha256))
+    try:
+        recipe = Recipe(**config.recipe or {})
+        with torch.device("meta"):  # takes no memory, of which a config.json may ask for any amount
+            network = SmallNetwork(recipe)
+        network.load_state_dict(weights, assign=True)
+    except (TypeError, RuntimeError, OverflowError) as error:
+        raise InputError(
+            f"{folder}: the weights do not fit config.json: {str(error).splitlines()[0]}"
+        ) from None
     return Extractor(
         name=recipe.kind,
         hash=config.hash,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.records.base import Number, Record
 
@@ -32,3 +32,10 @@ class ExtractorIdentity(Record):
     resize: int | None = None  # side in pixels of prepared images
     range: str | None = None  # of prepared pixels
     preparation: str | None = None
+
+
+class ExpectedExtractor(NamedTuple):
+    """The extractor that a plan or a pin names. What a store says of its extractor is compared with it."""
+
+    name: str
+    hash: str | None = None  # None: of any weights, for an extractor that is not pinned yet
