@@ -6,6 +6,7 @@ import json
 import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from components.data.dataset import Subset, open_split
 from components.evaluation import comparability
 from components.extractors.extractor import Extractor
 from components.extractors.load import load_extractor
-from components.extractors.small import accuracy_on, train_classifier
+from components.extractors.small import LEAST_STEPS, TURNS, accuracy_on, train_classifier
 from components.metrics.distances import Estimate, frechet_estimate, frechet_unbiased, kid_estimate
 from components.metrics.inception_score import class_means, inception_score
 from components.metrics.intervals import share
@@ -34,7 +35,7 @@ CHOICE_SEED = 0  # of the choice of real images
 
 MIN_IMAGES = 8  # that can be evaluated
 
-CLASSIFIER_STEPS, CLASSIFIER_SEED = 400, 0  # of the classification accuracy score
+CLASSIFIER_STEPS, CLASSIFIER_SEED = LEAST_STEPS, 0  # of the classification accuracy score
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,30 @@ class Reference:
     def closest(self) -> float:
         """The distance to the nearest training image up to which a sample counts as memorised."""
         return self.info.closest
+
+    @cached_property
+    def doubt(self) -> str | None:
+        """The reason to doubt all metrics of the extractor's features: it is not clearly better than chance.
+
+        Of a trained extractor, the lower Wilson limit of its accuracy on validation must be above the share
+        of the largest class, which always answering that class would reach.
+        """
+        sample, config = self.splits["validation"], self.extractor.config
+        n, chance, task = len(sample), 1 / TURNS, "rotations"
+        if self.extractor.classes == "own":
+            correct, task = correct_labels(self.extractor, sample), "classes"
+            chance = float(np.bincount(sample.labels).max()) / n if sample.labels is not None else 0.0
+        elif self.extractor.name == "rotation" and config and config.accuracy is not None:
+            correct = round(config.accuracy * n)
+        else:
+            return None
+        accuracy = share(correct, n)
+        if accuracy.low is not None and accuracy.low > chance:
+            return None
+        return (
+            f"meaningless: the extractor cannot tell the {task}; it is right for {accuracy.value:.1%} of "
+            f"{n:,} validation images, chance for {chance:.1%}"
+        )
 
     def to_train(self, split: str) -> np.ndarray:
         """Return the distance of each image of a split to its nearest training image, (N,)."""

@@ -13,7 +13,7 @@ from components.common.errors import InputError
 from components.config.experiment import Experiment
 from components.data.card import DatasetCard
 from components.extractors import make
-from components.extractors.small import TRAINED
+from components.extractors.small import EPOCHS, TRAINED
 from components.families import catalogue
 from components.records.extractor import ExpectedExtractor
 from components.registry import pins
@@ -73,7 +73,7 @@ class Plan:
     @property
     def extractor_recipe(self) -> str:
         """The name under which an extractor is pinned; extractors of several recipes coexist."""
-        return f"{self.extractor_kind}-{self.experiment.evaluate.extractor_epochs}"
+        return f"{self.extractor_kind}-{self.experiment.evaluate.extractor_epochs or EPOCHS}"
 
     @property
     def expected_extractor(self) -> ExpectedExtractor:
