@@ -73,7 +73,7 @@ def interrupted(store: Store, record: RunManifest) -> Experiment:
     """Return the experiment of an interrupted sweep's run, to continue it.
 
     Raises:
-        InputError: the run is not a sweep, or the version of its data has changed.
+        InputError: the run is not a sweep, the version of its data has changed, or its record names code.
     """
     run_id, config = record.run_id, record.lineage.config
     if not config.get("sweep"):
@@ -85,6 +85,11 @@ def interrupted(store: Store, record: RunManifest) -> Experiment:
         )
     settings = {**config, "store": {"url": store.url}}
     experiment = loading.parse(settings, f"the record of {run_id}")
+    if experiment.evaluate.custom:
+        raise InputError(
+            f"the record of {run_id} names a custom extractor, which is code and is not taken from a store; "
+            f"continue it with --resume and its config"
+        )
     check_data(experiment, record)
     return checked(experiment, f"run {run_id}")
 

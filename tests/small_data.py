@@ -83,7 +83,9 @@ def make_reference(data: Path, folder: Path, settings: Evaluate) -> Path:
 
 @pytest.fixture(scope="session")
 def digits_reference(digits, tmp_path_factory) -> Path:
-    return make_reference(digits, tmp_path_factory.mktemp("reference") / "digits8", Evaluate())
+    return make_reference(
+        digits, tmp_path_factory.mktemp("reference") / "digits8", Evaluate(extractor_epochs=8)
+    )
 
 
 @pytest.fixture(scope="session")

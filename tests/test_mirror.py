@@ -23,7 +23,6 @@ THROUGH_OTHERS = [
     "components.analysis.view",
     "components.evaluation.external_jobs",
     "components.pipeline.ablation",
-    "components.pipeline.compare",
     "components.pipeline.confirmation",
     "components.pipeline.evaluate",
     "components.pipeline.export",

@@ -40,7 +40,8 @@ class Evaluate(Section):
     seed: int = Field(1_000_000, ge=0)  # of the evaluated samples; selection uses other seeds
     # auto: classifier if the data has labels, else rotation.
     extractor: Literal["auto", "classifier", "rotation", "inception", "efficientnet", "custom"] = "auto"
-    extractor_epochs: int = Field(8, ge=1)  # of classifier and rotation
+    # Of classifier and rotation. None: 8, or as many as 400 steps take, which small data sets need.
+    extractor_epochs: int | None = Field(None, ge=1)
     inception_path: str | None = None  # the 2015 Inception weights; None: ATELIER_INCEPTION, caches, download
     custom: Custom | None = None
     lpips_path: str | None = None  # LPIPS's AlexNet; None: ATELIER_ALEXNET or torch hub's cache, if present

@@ -20,7 +20,7 @@ def extract_external_features(places: EvaluationPaths, external: ExternalImages,
     """Store the features and, if there are any, the labels of images [start, start + n) of a folder."""
     store, rows = places.store, range(start, start + n)
     with using_threads(places.threads):
-        extract = load_extractor(store.local_copy(places.extractor))
+        extract = load_extractor(store.local_copy(places.extractor), places.expected)
         images = read(external, rows, DatasetCard.read(store.local_copy(places.data)))
         arrays = {"features": extract(images)}
         if external.labels is not None:

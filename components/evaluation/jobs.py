@@ -37,7 +37,7 @@ from components.families.tasks import Task
 from components.metrics import image_pairs, manifold
 from components.metrics.image_pairs import absolute_errors, squared_errors
 from components.records.evaluation import Baseline, Evaluation, Neighbours, RealImages
-from components.records.extractor import ExtractorIdentity
+from components.records.extractor import ExpectedExtractor, ExtractorIdentity
 from components.records.names import RESULT
 from components.records.stages import ReferenceResult
 from components.records.training import SampleTable, TrainingResult
@@ -59,8 +59,8 @@ def extractor(
         prepared = store.local_copy(data)
         splits = open_split(prepared, "train"), open_split(prepared, "validation")
         evaluate_settings = Evaluate(**settings)
-        make(evaluate_settings.extractor, evaluate_settings, *splits, Path(folder))
-        identity = load_extractor(folder).identity
+        config = make(evaluate_settings.extractor, evaluate_settings, *splits, Path(folder))
+        identity = load_extractor(folder, ExpectedExtractor(config.name, config.hash)).identity
         store.upload(folder, out)
     return identity
 
@@ -71,7 +71,7 @@ def extract_features(places: EvaluationPaths, split: str, start: int, n: int) ->
     if read_part(store, parts, start):
         return
     with using_threads(places.threads):
-        extract = load_extractor(store.local_copy(places.extractor))
+        extract = load_extractor(store.local_copy(places.extractor), places.expected)
         images = open_split(store.local_copy(places.data), split).images
         write_part(store, parts, start, {"features": extract(images[np.arange(start, start + n)])})
 
@@ -88,7 +88,7 @@ def reference(places: EvaluationPaths, out: str, samples: int) -> ReferenceResul
             merge_parts(store, f"{places.parts}/{split}", "features", part)
             (part / "features.npy").rename(folder / "features" / f"{split}.npy")
             part.rmdir()
-        info = describe(prepared, folder, extractor_folder, samples)
+        info = describe(prepared, folder, extractor_folder, samples, places.expected)
         test = open_split(prepared, "test")
         rows = sheets.grid_rows(test, REAL_IMAGES)
         sheets.save_webp(sheets.grid(test.images[rows]), folder / "real.webp")
@@ -117,7 +117,7 @@ def sample(job: SampleRequest) -> Mapping[str, Any]:
         generator, inputs = open_model(
             store, job.model, places.data, places.captions, job.split, device=job.device
         )
-        extract = load_extractor(store.local_copy(places.extractor))
+        extract = load_extractor(store.local_copy(places.extractor), places.expected)
         samples = sample_for_evaluation(
             generator, inputs, job.n, job.seed, start=job.start, device=job.device
         )
@@ -209,6 +209,7 @@ def open_reference(store: Store, places: EvaluationPaths) -> Reference:
         store.local_copy(places.reference),
         store.local_copy(places.extractor),
         store.local_copy(places.data),
+        places.expected,
     )
 
 

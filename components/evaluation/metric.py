@@ -111,15 +111,18 @@ class Recipe:
             better="higher" if name in HIGHER else "lower",
             recipe=recipe,
             comparability=comparability.key(recipe),
+            note=self.ref.doubt if by_extractor else None,
         )
 
 
 def with_notes(metrics: Metrics, ref: Reference, n: int) -> Metrics:
-    """Return the metrics with a note on each one for which n images are too few."""
+    """Return the metrics with a note on each one for which n images are too few, unless it has one."""
     for name, metric in metrics.items():
         frechet = "fid" in name or "frechet" in name
         images = min((n // len(ref.info.data.labels or ()), n)) if metric.classes else n
         alternative = name.replace(ref.extractor.frechet_name, "kid")
+        if metric.note:
+            continue
         if name.endswith("_infinity") and n < 4 * ENOUGH * ref.dim:
             metric.note = f"rough: it extrapolates from {n // 4:,} images for {ref.dim:,} features"
         elif frechet and images < ENOUGH * ref.dim:

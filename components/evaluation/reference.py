@@ -6,6 +6,7 @@ import json
 import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from components.data.dataset import Subset, open_split
 from components.evaluation import comparability
 from components.extractors.extractor import Extractor
 from components.extractors.load import load_extractor
-from components.extractors.small import accuracy_on, train_classifier
+from components.extractors.small import LEAST_STEPS, TURNS, accuracy_on, train_classifier
 from components.metrics.distances import Estimate, frechet_estimate, frechet_unbiased, kid_estimate
 from components.metrics.inception_score import class_means, inception_score
 from components.metrics.intervals import share
 from components.metrics.manifold import closeness, manifold, memorised, nearest
 from components.records.evaluation import ReferenceData, ReferenceInfo
+from components.records.extractor import ExpectedExtractor
 
 # As data/external.py has it; an import of that module would make evaluations depend on how pictures are read.
 AS_THEY_ARE = "as they are"
@@ -33,7 +35,7 @@ CHOICE_SEED = 0  # of the choice of real images
 
 MIN_IMAGES = 8  # that can be evaluated
 
-CLASSIFIER_STEPS, CLASSIFIER_SEED = 400, 0  # of the classification accuracy score
+CLASSIFIER_STEPS, CLASSIFIER_SEED = LEAST_STEPS, 0  # of the classification accuracy score
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,10 @@ class Reference:
     data: Path  # the prepared data set
 
     @classmethod
-    def read(cls, folder: Path, extractor: Path, data: Path) -> Reference:
-        """Read the reference in `folder`, made with the folders `extractor` and `data`."""
+    def read(
+        cls, folder: Path, extractor: Path, data: Path, expected: ExpectedExtractor | None = None
+    ) -> Reference:
+        """Read the reference in `folder`, made with `extractor` and `data`; see `load_extractor`."""
         path = Path(folder) / "reference.json"
         if not path.is_file():
             raise InputError(
@@ -81,7 +85,7 @@ class Reference:
             )
         info = ReferenceInfo.model_validate_json(path.read_bytes())
         splits = {split: read_sample(Path(folder), split) for split in info.images}
-        return cls(load_extractor(Path(extractor)), splits, info, Path(data))
+        return cls(load_extractor(Path(extractor), expected), splits, info, Path(data))
 
     @property
     def dim(self) -> int:
@@ -107,6 +111,30 @@ class Reference:
         """The distance to the nearest training image up to which a sample counts as memorised."""
         return self.info.closest
 
+    @cached_property
+    def doubt(self) -> str | None:
+        """The reason to doubt all metrics of the extractor's features: it is not clearly better than chance.
+
+        Of a trained extractor, the lower Wilson limit of its accuracy on validation must be above the share
+        of the largest class, which always answering that class would reach.
+        """
+        sample, config = self.splits["validation"], self.extractor.config
+        n, chance, task = len(sample), 1 / TURNS, "rotations"
+        if self.extractor.classes == "own":
+            correct, task = correct_labels(self.extractor, sample), "classes"
+            chance = float(np.bincount(sample.labels).max()) / n if sample.labels is not None else 0.0
+        elif self.extractor.name == "rotation" and config and config.accuracy is not None:
+            correct = round(config.accuracy * n)
+        else:
+            return None
+        accuracy = share(correct, n)
+        if accuracy.low is not None and accuracy.low > chance:
+            return None
+        return (
+            f"meaningless: the extractor cannot tell the {task}; it is right for {accuracy.value:.1%} of "
+            f"{n:,} validation images, chance for {chance:.1%}"
+        )
+
     def to_train(self, split: str) -> np.ndarray:
         """Return the distance of each image of a split to its nearest training image, (N,)."""
         return nearest(self.splits[split].features, self.splits["train"].features)[1]
@@ -129,7 +157,9 @@ def other_split(split: str) -> str:
     return "test" if split == "train" else "train"
 
 
-def describe(data: Path, folder: Path, extractor: Path, samples: int) -> ReferenceInfo:
+def describe(
+    data: Path, folder: Path, extractor: Path, samples: int, expected: ExpectedExtractor | None = None
+) -> ReferenceInfo:
     """Complete the features in `folder` to a reference; return the contents of reference.json."""
     card = DatasetCard.read(data)
     for split in card.counts:
@@ -142,7 +172,7 @@ def describe(data: Path, folder: Path, extractor: Path, samples: int) -> Referen
             np.save(folder / "labels" / f"{split}.npy", labels)
     described = card.model_dump(include={"name", "title", "resolution", "channels", "labels"})
     splits = {split: read_sample(folder, split) for split in card.counts}
-    network = load_extractor(extractor)
+    network = load_extractor(extractor, expected)
     info = ReferenceInfo(
         data=ReferenceData(**described, hash=card.hash),
         images=card.counts,

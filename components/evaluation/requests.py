@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.records.extractor import ExpectedExtractor
 from components.store import Store
 
 
@@ -20,6 +21,7 @@ class EvaluationPaths:
     reference: str = ""
     threads: int = 1
     captions: str = ""  # encoded
+    expected: ExpectedExtractor | None = None  # that the extractor must be; None: any but a custom one
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from components.extractors.load import load_extractor
 from components.families.tasks import Task
 from components.metrics.distances import frechet_distance, kid, statistics
 from components.metrics.diversity import RelativeDiversity
+from components.records.extractor import ExpectedExtractor
 from components.records.training import Selection
 from components.store import Store
 
@@ -31,10 +32,18 @@ class SnapshotEvaluator:
         extractor: folder of an extractor.
         samples: images in a snapshot, at least 2.
         targets: uint8 (samples, C, H, W), the target of each image; None if samples have no target.
+        expected: the extractor that it must be, as for `load_extractor`.
     """
 
-    def __init__(self, reference: Path, extractor: Path, samples: int, targets: np.ndarray | None = None):
-        self.extractor = load_extractor(extractor)
+    def __init__(
+        self,
+        reference: Path,
+        extractor: Path,
+        samples: int,
+        targets: np.ndarray | None = None,
+        expected: ExpectedExtractor | None = None,
+    ):
+        self.extractor = load_extractor(extractor, expected)
         self.real = np.load(reference / "features" / "validation.npy", mmap_mode="r")
         self.summary = statistics(self.real)
         self.samples, self.targets = samples, targets
@@ -81,7 +90,13 @@ class SnapshotEvaluator:
 
 
 def open_jury(
-    store: Store, reference: str, extractor: str, split: Split, n: int, task: Task
+    store: Store,
+    reference: str,
+    extractor: str,
+    expected: ExpectedExtractor | None,
+    split: Split,
+    n: int,
+    task: Task,
 ) -> SnapshotEvaluator:
     """Return the evaluator of the first `n` samples of a split.
 
@@ -89,12 +104,14 @@ def open_jury(
         store: holds the folders.
         reference: folder of the reference stage's results.
         extractor: folder of the extractor.
+        expected: the extractor that it must be, as for `load_extractor`.
         split: the validation split.
         n: images in a snapshot.
         task: decides whether samples have targets.
     """
     targets = split.images[np.arange(n)] if "pairs" in task.metrics else None
-    return SnapshotEvaluator(store.local_copy(reference), store.local_copy(extractor), n, targets)
+    folders = store.local_copy(reference), store.local_copy(extractor)
+    return SnapshotEvaluator(*folders, n, targets, expected)
 
 
 @dataclass(frozen=True)

@@ -23,16 +23,24 @@ def write_config(
     **training: Any,
 ) -> ExtractorConfig:
     """Write config.json with the identity and the training of an extractor, and return it."""
-    identity: dict[str, Any] = {
-        "name": name,
-        "weights_sha256": weights,
-        "preparation": preparation,
-        "recipe": recipe,
-    }
-    config = ExtractorConfig(hash=json_sha256(identity), **identity, **training)
+    config = ExtractorConfig(
+        name=name,
+        hash=extractor_hash(name, weights, preparation, recipe),
+        weights_sha256=weights,
+        preparation=preparation,
+        recipe=recipe,
+        **training,
+    )
     with replacing(out / "config.json") as temporary:  # last and atomically, as the mark of a complete folder
         temporary.write_text(json.dumps(config.to_json(), indent=1))
     return config
+
+
+def extractor_hash(name: str, weights: str, preparation: str, recipe: Mapping[str, Any] | None) -> str:
+    """Return the hash that identifies an extractor, from the sha256 of its `weights` and all that is read."""
+    return json_sha256(
+        {"name": name, "weights_sha256": weights, "preparation": preparation, "recipe": recipe}
+    )
 
 
 def copy_weights(weights: Path, target: Path) -> None:

@@ -20,8 +20,10 @@ from components.data.dataset import Split
 from components.extractors import efficientnet, inception
 from components.extractors.custom import adopt_custom, custom_preparation, custom_recipe
 from components.extractors.efficientnet import EFFICIENTNET_PREPARATION, adopt_efficientnet
+from components.extractors.files import extractor_hash
 from components.extractors.inception import INCEPTION_PREPARATION, adopt_inception
 from components.extractors.small import SEED, THREADS, TRAINED, train_extractor
+from components.records.extractor import ExpectedExtractor, ExtractorConfig
 
 KINDS = ("classifier", "rotation", "inception", "efficientnet", "custom")
 
@@ -51,19 +53,25 @@ def identity(kind: str, custom: Mapping[str, Any] | None = None) -> Mapping[str,
     return {}
 
 
-def make(kind: str, settings: Evaluate, train: Split, validation: Split, out: Path) -> None:
-    """Create the extractor `kind`, one of KINDS, in the folder `out`.
+def expected(kind: str, custom: Mapping[str, Any] | None = None) -> ExpectedExtractor:
+    """Return name and hash of a pre-trained extractor, without loading it; arguments as for `identity`."""
+    of = identity(kind, custom)
+    name = f"custom:{of['name']}" if kind == "custom" else kind
+    return ExpectedExtractor(name, extractor_hash(name, of["weights"], of["preparation"], of.get("recipe")))
+
+
+def make(kind: str, settings: Evaluate, train: Split, validation: Split, out: Path) -> ExtractorConfig:
+    """Create the extractor `kind`, one of KINDS, in the folder `out`, and return its config.json.
 
     Raises:
         InputError: It cannot be created; the message says why and what to do.
     """
     if kind in TRAINED:
-        train_extractor(train, validation, out, kind, settings.extractor_epochs, SEED, THREADS)
-    elif kind == "inception":
-        adopt_inception(settings.inception_path, out)
-    elif kind == "efficientnet":
-        adopt_efficientnet(out)
-    elif kind == "custom" and settings.custom is not None:
-        adopt_custom(settings.custom.model_dump(), out)
-    else:
-        raise InputError(f"evaluate.extractor={kind!r} is unknown; accepted: auto, {', '.join(KINDS)}")
+        return train_extractor(train, validation, out, kind, settings.extractor_epochs, SEED, THREADS)
+    if kind == "inception":
+        return adopt_inception(settings.inception_path, out)
+    if kind == "efficientnet":
+        return adopt_efficientnet(out)
+    if kind == "custom" and settings.custom is not None:
+        return adopt_custom(settings.custom.model_dump(), out)
+    raise InputError(f"evaluate.extractor={kind!r} is unknown; accepted: auto, {', '.join(KINDS)}")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,13 @@ TRAINED = ("classifier", "rotation")
 # Not settings, so that experiments on the same data share an extractor. Threads change its bits.
 SEED, THREADS = 0, 1
 
+TURNS = 4  # rotations that are told apart
+
 BATCH = 64  # images in a training step
+
+# Of a training whose epochs are not set. In 32 steps, which are 8 epochs of 289 images, a network hardly
+# learns anything.
+EPOCHS, LEAST_STEPS = 8, 400
 
 
 def train_extractor(
@@ -38,19 +45,24 @@ def train_extractor(
     validation: Split,
     out: Path,
     kind: str,
-    epochs: int = 8,
+    epochs: int | None = None,
     seed: int = SEED,
     threads: int = THREADS,
 ) -> ExtractorConfig:
-    """Train a classifier or rotation extractor, save it in `out`, and return its config with the accuracy."""
+    """Train a classifier or rotation extractor, save it in `out`, and return its config with the accuracy.
+
+    It is trained for `epochs` epochs; None: EPOCHS, and at least LEAST_STEPS steps.
+    """
     recipe = _recipe(train, validation, kind)
     start = time.monotonic()
     with _repeatable(seed, threads):
         network = SmallNetwork(recipe)
-        _fit(network, train, epochs * max(1, len(train) // BATCH), seed)
+        steps = (epochs or EPOCHS) * max(1, len(train) // BATCH)
+        steps = steps if epochs else max(LEAST_STEPS, steps)
+        _fit(network, train, steps, seed)
         correct, n = accuracy_on(network, validation)
     seconds = round(time.monotonic() - start, 2)
-    training = {"epochs": epochs, "seed": seed, "threads": threads}
+    training: dict[str, Any] = {"epochs": epochs, "steps": steps, "seed": seed, "threads": threads}
     return _save(network, recipe, Path(out), **training, accuracy=correct / n, seconds=seconds)
 
 
@@ -104,7 +116,9 @@ def _recipe(train: Split, validation: Split, kind: str) -> Recipe:
     _, channels, _, resolution = check_images(train.images[np.arange(1)]).shape
     if resolution < 8:
         raise InputError(f"images are {resolution} pixels wide; an extractor needs at least 8")
-    return Recipe(kind, channels, resolution, 4 if kind == "rotation" else _num_classes(train, validation))
+    return Recipe(
+        kind, channels, resolution, TURNS if kind == "rotation" else _num_classes(train, validation)
+    )
 
 
 def _num_classes(*splits: Split) -> int:
@@ -144,12 +158,12 @@ def _examples(
     if recipe.kind == "classifier":
         assert data.labels is not None
         return x, torch.from_numpy(np.asarray(data.labels[rows], dtype=np.int64))
-    turns = random.randint(4, size=len(rows))
+    turns = random.randint(TURNS, size=len(rows))
     turned = torch.stack([image.rot90(int(k), (1, 2)) for image, k in zip(x, turns, strict=True)])
     return turned, torch.from_numpy(turns)
 
 
-def _save(network: SmallNetwork, recipe: Recipe, out: Path, **training: float) -> ExtractorConfig:
+def _save(network: SmallNetwork, recipe: Recipe, out: Path, **training: Any) -> ExtractorConfig:
     out.mkdir(parents=True, exist_ok=True)
     weights = out / OWN_FILE
     save_file({name: t.contiguous() for name, t in network.state_dict().items()}, weights)
@@ -219,9 +233,16 @@ class SmallNetwork(nn.Module):
 
 def load_small(folder: Path, config: ExtractorConfig) -> Extractor:
     """Load the classifier or rotation extractor in a folder."""
-    recipe = Recipe(**config.recipe or {})
-    network = SmallNetwork(recipe)
-    network.load_state_dict(load_file(verified(folder / OWN_FILE, config.weights_sha256)))
+    weights = load_file(verified(folder / OWN_FILE, config.weights_sha256))
+    try:
+        recipe = Recipe(**config.recipe or {})
+        with torch.device("meta"):  # takes no memory, of which a config.json may ask for any amount
+            network = SmallNetwork(recipe)
+        network.load_state_dict(weights, assign=True)
+    except (TypeError, RuntimeError, OverflowError) as error:
+        raise InputError(
+            f"{folder}: the weights do not fit config.json: {str(error).splitlines()[0]}"
+        ) from None
     return Extractor(
         name=recipe.kind,
         hash=config.hash,

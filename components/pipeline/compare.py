@@ -84,6 +84,9 @@ def rank(results: Sequence[FamilyResult]) -> dict[str, int | str]:
     ranks: dict[str, int | str] = {}
     for task in dict.fromkeys(result.task for result in results):
         metrics = {r.family: r.metrics[rank_by(r.metrics)] for r in results if r.task == task}
+        if note := next((metric.note for metric in metrics.values() if metric.note), None):
+            ranks |= dict.fromkeys(metrics, note)
+            continue
         try:
             ranks |= {family: place for place, family in enumerate(ranked(metrics), 1)}
         except InputError as error:

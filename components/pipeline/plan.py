@@ -12,8 +12,10 @@ from typing import Any
 from components.common.errors import InputError
 from components.config.experiment import Experiment
 from components.data.card import DatasetCard
-from components.extractors.small import TRAINED
+from components.extractors import make
+from components.extractors.small import EPOCHS, TRAINED
 from components.families import catalogue
+from components.records.extractor import ExpectedExtractor
 from components.registry import pins
 from components.registry.pins import Pin
 from components.stages.spec import Spec
@@ -71,7 +73,15 @@ class Plan:
     @property
     def extractor_recipe(self) -> str:
         """The name under which an extractor is pinned; extractors of several recipes coexist."""
-        return f"{self.extractor_kind}-{self.experiment.evaluate.extractor_epochs}"
+        return f"{self.extractor_kind}-{self.experiment.evaluate.extractor_epochs or EPOCHS}"
+
+    @property
+    def expected_extractor(self) -> ExpectedExtractor:
+        """The extractor that jobs accept: the pinned one, or that with the weights that the plan names."""
+        if self.extractor_kind in TRAINED:
+            return ExpectedExtractor(self.extractor_kind, self.pin["hash"] if self.pin else None)
+        custom = self.experiment.evaluate.custom
+        return make.expected(self.extractor_kind, custom.model_dump() if custom else None)
 
     @property
     def evaluate_settings(self) -> Mapping[str, Any]:

@@ -82,7 +82,10 @@ class Context:
             name: self.uri(name) if name in self.results else "" for name in ("reference", "captions")
         }
         data, extractor = f"{self.uri('prepare')}/data", f"{self.uri('extractor')}/extractor"
-        return EvaluationPaths(self.store, data, extractor, parts, threads=threads, **optional)
+        expected = self.plan.expected_extractor
+        return EvaluationPaths(
+            self.store, data, extractor, parts, threads=threads, expected=expected, **optional
+        )
 
 
 @dataclass(frozen=True)

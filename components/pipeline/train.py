@@ -50,6 +50,7 @@ def request(context: Context) -> TrainRequest:
         store=context.store,
         reference=context.uri("reference"),
         extractor=f"{context.uri('extractor')}/extractor",
+        expected=plan.expected_extractor,
         upstream={name: f"{context.uri(f'train/{f}')}/model" for name, f in plan.upstream(family).items()},
         device=plan.device,
         flips=plan.experiment.data.horizontal_flip,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.records.base import Number, Record
 
@@ -17,6 +17,7 @@ class ExtractorConfig(Record):
     preparation: str
     recipe: Mapping[str, Any] | None = None  # the architecture and the images it accepts
     epochs: int | None = None  # of those trained on the data, like all that follows
+    steps: int | None = None
     seed: int | None = None
     threads: int | None = None
     accuracy: Number = None
@@ -32,3 +33,10 @@ class ExtractorIdentity(Record):
     resize: int | None = None  # side in pixels of prepared images
     range: str | None = None  # of prepared pixels
     preparation: str | None = None
+
+
+class ExpectedExtractor(NamedTuple):
+    """The extractor that a plan or a pin names. What a store says of its extractor is compared with it."""
+
+    name: str
+    hash: str | None = None  # None: of any weights, for an extractor that is not pinned yet

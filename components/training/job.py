@@ -159,7 +159,8 @@ def open_selector(job: TrainRequest, inputs: Inputs) -> SnapshotSelector:
     store, validation = job.store, inputs.validation
     sampled_from = EvaluationInputs(job.family, job.config, inputs.card, inputs.data, validation)
     n = sampled_from.most(min(job.settings.snapshot_samples, len(validation)))
-    evaluator = open_jury(store, job.reference, job.extractor, validation, n, sampled_from.task)
+    judged_by = job.reference, job.extractor, job.expected
+    evaluator = open_jury(store, *judged_by, validation, n, sampled_from.task)
     seed = derive(job.settings.seed, "select")
 
     def draw(generator: Generator) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.config.train import Train
+from components.records.extractor import ExpectedExtractor
 from components.store import Store
 from components.training import checkpoint
 
@@ -23,6 +24,7 @@ class TrainRequest:
     store: Store  # with the fence of the stage
     reference: str = ""  # folders in the store for evaluating snapshots
     extractor: str = ""
+    expected: ExpectedExtractor | None = None  # that the extractor must be; None: any but a custom one
     captions: str = ""  # folder of the encoded captions, for text-conditional families
     device: str = "cpu"
     flips: bool = False

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -197,6 +198,27 @@ def test_a_classifier_is_trained_without_holding_all_images(digits_ref, train):
 
 
 # What a number may be compared with
+
+
+def test_every_number_of_an_extractor_that_tells_no_classes_comes_with_a_note(digits_ref, train):
+    random = np.random.RandomState(0)
+    validation = digits_ref.splits["validation"]
+    unlearned = replace(validation, labels=random.permutation(validation.labels))
+    doubtful = replace(digits_ref, splits=digits_ref.splits | {"validation": unlearned})
+    metrics = evaluate_samples(seen(doubtful, train.images[:400]), doubtful)
+    assert digits_ref.doubt is None and "cannot tell the classes" in doubtful.doubt
+    assert {name for name, metric in metrics.items() if metric.note == doubtful.doubt} == set(metrics)
+    assert rank_by(metrics) == "kid"
+    errors = evaluate_pairs(seen(doubtful, train.images[:64]), {"mse": np.ones(64)}, doubtful)
+    assert errors["mse"].note is None and errors["reconstruction_kid"].note == doubtful.doubt
+    assert rank_by(errors) == "mse"
+
+
+def test_an_extractor_of_rotations_is_compared_with_chance(lamps_ref):
+    assert lamps_ref.doubt is None
+    config = lamps_ref.extractor.config.model_copy(update={"accuracy": 0.27})
+    doubtful = replace(lamps_ref, extractor=replace(lamps_ref.extractor, config=config))
+    assert doubtful.doubt.endswith("right for 26.9% of 390 validation images, chance for 25.0%")
 
 
 def test_few_images_come_with_a_note_and_are_ranked_by_kid(digits_ref, train):

@@ -18,3 +18,9 @@ def test_the_frechet_distance_ranks_unless_it_comes_with_a_warning():
         == "reconstruction_frechet_distance"
     )
     assert rank_by({"mse": fine, "psnr": fine}) == "mse"
+
+
+def test_a_metric_with_a_warning_ranks_only_where_all_have_one():
+    fine, warned = MetricResult(value=1.0), MetricResult(value=1.0, note="the extractor tells no classes")
+    assert rank_by({"fid": warned, "kid": warned}) == "kid"
+    assert rank_by({"reconstruction_fid": warned, "reconstruction_kid": warned, "mse": fine}) == "mse"

@@ -11,7 +11,9 @@ from components.common.hashing import digest
 from components.config.evaluate import Evaluate
 from components.extractors.custom import adopt_custom
 from components.extractors.load import load_extractor
+from components.extractors.make import expected as named
 from components.extractors.make import make
+from components.records.extractor import ExpectedExtractor
 from tests.extractors.test_make import SOURCE, custom, put
 
 
@@ -27,7 +29,12 @@ def project(tmp_path, monkeypatch):
 
 def adopted(project, **changes):
     adopt_custom(custom(project, **changes).model_dump(), project / "out")
-    return load_extractor(project / "out")
+    return load_extractor(project / "out", named("custom", custom(project, **changes).model_dump()))
+
+
+def again(project, extractor):
+    """The same extractor, loaded by a plan that names it."""
+    return load_extractor(project / "out", ExpectedExtractor(extractor.name, extractor.hash))
 
 
 def images(n=3):
@@ -45,8 +52,9 @@ def expected(project, seen):
 
 def test_a_network_of_a_file_is_plugged_in(project):
     settings = Evaluate(extractor="custom", custom=custom(project))
-    make("custom", settings, None, None, project / "out")
-    extractor = load_extractor(project / "out")
+    config = make("custom", settings, None, None, project / "out")
+    assert named("custom", custom(project).model_dump()) == (config.name, config.hash)
+    extractor = again(project, config)
     np.testing.assert_allclose(extractor(images()), expected(project, images()), atol=1e-5)
     assert extractor.name == "custom:colours" and extractor.frechet_name == "frechet_distance"
     assert (extractor.dim, extractor.resize, extractor.range) == (5, 16, "[-1, 1.5]")
@@ -69,7 +77,7 @@ def test_a_network_of_a_package_is_plugged_in(project, monkeypatch):
 def test_the_weights_are_copied(project):
     first = adopted(project)
     (project / "mine.safetensors").unlink()
-    assert load_extractor(project / "out").hash == first.hash
+    assert again(project, first).hash == first.hash
 
 
 def test_torchscript_is_plugged_in(project):
@@ -80,7 +88,7 @@ def test_torchscript_is_plugged_in(project):
     assert extractor(images()).shape == (3, 12) and (project / "out" / "model.pt").is_file()
     (project / "out" / "model.pt").write_bytes(b"tampered")
     with pytest.raises(InputError, match="changed since it was saved"):
-        load_extractor(project / "out")
+        again(project, extractor)
     text = put(project / "text.pt", b"no module")
     with pytest.raises(InputError, match="is not a TorchScript module") as raised:
         adopted(project, **script | {"weights": "text.pt", "sha256": digest(text, "sha256")})
@@ -95,10 +103,10 @@ def test_torchscript_is_not_opened_before_its_hash_is_right(project, monkeypatch
 
 
 def test_changed_source_is_refused(project):
-    adopted(project)
+    extractor = adopted(project)
     (project / "mine.py").write_text(SOURCE + "\nraise RuntimeError('imported')\n")
     with pytest.raises(InputError, match=r"mine.py:Colours: its source has changed since .*'custom:colours'"):
-        load_extractor(project / "out")
+        again(project, extractor)
 
 
 @pytest.mark.parametrize(

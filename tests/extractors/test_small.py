@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from components.data.dataset import open_split
+from components.data.dataset import ShardedArray, Split, open_split
 from components.extractors import small
-from components.extractors.small import accuracy_on, train_classifier
+from components.extractors.small import LEAST_STEPS, accuracy_on, train_classifier, train_extractor
 from tests.extractors.test_make import few
 
 
@@ -43,3 +43,17 @@ def test_steps_do_not_depend_on_the_number_of_images(splits, monkeypatch):
         part = few(splits[0], n)
         train_classifier(part.images, part.labels, 12, steps=5, seed=0)
     assert batches == [64] * 15
+
+
+def test_few_images_are_learned_too(tmp_path):
+    random = np.random.RandomState(0)
+    labels = np.arange(200) % 4
+    images = 100 + 10 * labels[:, None, None, None] + random.normal(0, 30, (200, 1, 8, 8))
+    data = Split(ShardedArray([images.clip(0, 255).astype(np.uint8)]), labels)
+    config = train_extractor(data, data, tmp_path, "classifier")
+    assert config.steps == LEAST_STEPS and config.accuracy > 0.9
+
+
+def test_the_epochs_that_are_asked_for_are_all(splits, tmp_path):
+    part = few(splits[0], 200)
+    assert train_extractor(part, part, tmp_path, "classifier", 2).steps == 6

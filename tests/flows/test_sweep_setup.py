@@ -102,5 +102,10 @@ def test_a_sweep_whose_data_changed_is_not_resumed(home: Path, tmp_path: Path) -
     with pytest.raises(errors.InputError, match="leaves out publish.url.*: atelier sweep x.yaml"):
         private = {"withheld": ["publish.url"], "command": "atelier sweep x.yaml"}
         sweep_setup.interrupted(Store(str(sweeps.store)), record.model_copy(update=private))
+    of = {"name": "x", "torchscript": True, "weights": "x.pt", "sha256": "0" * 64, "dim": 4, "resize": 8}
+    evaluate = config["evaluate"] | {"extractor": "custom", "custom": of}
+    with pytest.raises(errors.InputError, match="names a custom extractor, which is code"):
+        lineage = {"config": config | {"evaluate": evaluate}, "data": {}}
+        sweep_setup.interrupted(Store(str(sweeps.store)), RunManifest(run_id="x", lineage=lineage))
     with pytest.raises(errors.InputError, match="run x is not a sweep"):
         sweep_setup.interrupted(Store(str(sweeps.store)), RunManifest(run_id="x"))

@@ -14,6 +14,7 @@ from components.config.experiment import Experiment
 from components.data.card import DatasetCard
 from components.pipeline import extractor, prepare, reference
 from components.pipeline.plan import Plan
+from components.pipeline.stage import Context
 from components.registry import pins
 from components.stages import cache, spec
 from components.stages.spec import Spec
@@ -82,6 +83,22 @@ def test_other_epochs_are_another_extractor(store: Store) -> None:
 def test_extractors_from_elsewhere_are_what_their_file_is(store: Store) -> None:
     a, b = plan(store, extractor="inception"), plan(store, version="4567.dir", extractor="inception")
     assert extractor.spec(a).key == extractor.spec(b).key and a.pin is None
+
+
+def test_the_plan_names_the_extractor_that_jobs_accept(store: Store) -> None:
+    first = plan(store)
+    assert first.expected_extractor == ("classifier", None)
+    done = made(store, extractor.spec(first))
+    pinned = extractor.with_pinned_extractor(store, first, done)
+    assert pinned.expected_extractor == ("classifier", hashing.sha256("weights"))
+    context = Context(
+        store, pinned, reference.spec(pinned), store, 0, {"prepare": done, "extractor": done}, "r"
+    )
+    assert context.places("parts", 1).expected == pinned.expected_extractor
+    of = {"name": "x", "torchscript": True, "weights": "gone.pt", "sha256": "0" * 64, "dim": 4, "resize": 8}
+    name, hash = plan(store, extractor="custom", custom=of).expected_extractor
+    other = plan(store, extractor="custom", custom=of | {"sha256": "1" * 64}).expected_extractor
+    assert name == other.name == "custom:x" and hash != other.hash
 
 
 def test_a_pinned_extractor_is_not_made_again(store: Store) -> None:
