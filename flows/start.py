@@ -102,7 +102,7 @@ def finish(record: Record, status: str, store: Store, board: ProgressDisplay) ->
         with board.tolerating("the page"):
             report.build_run(store, record.manifest.run_id)
     with board.tolerating("the index"):
-        report.build_index(store)
+        report.build_index(store, changed=record.manifest.run_id)
 
 
 def overhead(run: RunManifest) -> Overhead:

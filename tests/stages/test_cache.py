@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -160,3 +161,17 @@ def test_what_lies_elsewhere_must_still_be_there(store: Store) -> None:
     assert cache.finished(store, SPEC)
     store.delete("pages/index.html")
     assert cache.finished(store, SPEC) is None
+
+
+@pytest.mark.parametrize("keys", [10, 100])
+def test_finding_the_newest_result_costs_the_same_however_many_there_are(
+    store: Store, monkeypatch: pytest.MonkeyPatch, keys: int
+) -> None:
+    for number in range(keys):
+        cache.run(store, replace(SPEC, settings={"number": number}), lambda *_: {}, run_id="a")
+    calls = Mock(wraps=store._call)
+    monkeypatch.setattr(Store, "_call", lambda self, do: calls(do))
+    newest = cache.latest(store, SPEC)
+    assert newest is not None and newest["settings"] == {"number": keys - 1}
+    assert calls.call_count == 1
+    assert cache.latest(store, replace(SPEC, family="another")) is None
