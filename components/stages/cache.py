@@ -132,12 +132,14 @@ def run(
         if done and (not force or done.started > called):
             return done
         folder = store.child(spec.uri)
+        folder.remove_unfinished()  # of the lease's former holders
         number = _attempt(folder, fresh=force, taken_over=stage_lease.taken_over)
         attempt = folder.child("attempts", str(number))
         folder.write_json("spec.json", spec.canonical())
         started = time.time()
         result = body(attempt, number)
         seconds = time.time() - started
+        folder.remove_unfinished()  # of killed workers
         stage_lease.check()
         _complete(folder, attempt, number, result, spec, run_id, started, seconds)
         store.write_json(_latest_file(spec), spec.canonical())  # reading all keys would take ever longer

@@ -21,6 +21,7 @@ from components.common import atomic
 from components.common.errors import InputError, RunError
 from components.common.finite import finite
 from components.common.hashing import sha256
+from components.store import mirrors
 from components.store.errors import explain, is_absent, is_taken, transient
 from components.store.urls import S3, confined, inside, is_confined, normalised
 
@@ -205,6 +206,15 @@ class Store:
                 self._call(lambda paths=paths: self.fs.rm(paths))  # type: ignore[misc]
         raise RunError(f"{self.url}: {rel} could not be deleted")
 
+    def remove_unfinished(self, rel: str = "", *, older: float = 0.0, deep: bool = True) -> None:
+        """Remove what killed writers left below `rel`, or directly in it; see `atomic.remove_unfinished`.
+
+        Other stores than local ones have none.
+        """
+        if self.is_local:
+            with self._explained():
+                atomic.remove_unfinished(Path(self.path(rel)), older=older, deep=deep)
+
     # Transfers from and to this machine
 
     def upload(self, local: Path | str, rel: str) -> None:
@@ -242,12 +252,14 @@ class Store:
             return path
         # One folder per `rel`: with the mirror of a/b inside that of a, the latter would look complete.
         address = sha256(f"{self.url}\n{rel}")[:24]
+        mirrors.hold(cache_folder() / address)
         mirror = cache_folder() / address / (rel.rpartition("/")[2] or "root")
         if not mirror.exists():
             with self._explained(), atomic.temporary_sibling(mirror) as temporary:
                 self._fetch(rel, temporary)
                 with suppress(OSError):  # another process was faster
                     temporary.rename(mirror)
+            mirrors.trim(cache_folder())
         return mirror
 
     def arrow(self) -> tuple[Any, str]:

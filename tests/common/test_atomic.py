@@ -81,3 +81,17 @@ def test_read_only_folders_are_removed_and_what_is_missing_is_no_error(tmp_path:
     atomic.remove(tmp_path / "folder")
     atomic.remove(tmp_path / "folder")
     assert everything(tmp_path) == []
+
+
+def test_what_killed_writers_left_is_listed_and_removed(tmp_path: Path) -> None:
+    for name in (".tmp-a", "deep/.tmp-b/c", "deep/d", "deep/.tmp-b/.tmp-e"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    found = {str(path.relative_to(tmp_path)) for path in atomic.unfinished(tmp_path)}
+    assert found == {".tmp-a", "deep/.tmp-b"}
+    assert atomic.unfinished(tmp_path, older=60) == [] == atomic.unfinished(tmp_path / "missing")
+    atomic.remove_unfinished(tmp_path, deep=False)
+    assert [path.name for path in atomic.unfinished(tmp_path)] == [".tmp-b"]
+    atomic.remove_unfinished(tmp_path)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["deep", "deep/d"]
