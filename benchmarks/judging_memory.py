@@ -55,7 +55,7 @@ def measure(args: argparse.Namespace) -> None:
         real = [
             (places, split, *r) for split, n in card.counts.items() for r in ranges(min(n, looked), LOOKED)
         ]
-        made = [(places, outside, *r) for r in ranges(looked, LOOKED)]
+        made = [(places, outside.part(start, n), start) for start, n in ranges(looked, LOOKED)]
         verdict = (places, "test", outside.preparation, INDEPENDENT)
         peaks = [step("features of real images", "extract_features", *real)]
         for split, n in card.counts.items():

@@ -136,6 +136,7 @@ def sole_writer(store: Store, run_id: str) -> Iterator[Lease]:
         raise InputError(f"run {run_id} is running in another process; wait until it ends, or stop it")
 
     with lease(store, f"run-{run_id}", on_alive=refuse) as held:
+        store.remove_unfinished(f"runs/{run_id}")
         yield held
 
 

@@ -162,7 +162,7 @@ class Run:
         """Update the run's page and the index."""
         with self.board.tolerating("the page"):
             self.record.update(report=report.build_run(self.store, self.run_id))
-            report.build_index(self.store)
+            report.build_index(self.store, changed=self.run_id)
 
     @contextlib.contextmanager
     def watching(self, spec: Spec, attempt: Store) -> Iterator[None]:
@@ -273,7 +273,7 @@ def explain(store: Store, spec: Spec, forced: bool = False) -> str:
         return "runs: an earlier attempt did not finish"
     old = cache.latest(store, spec)
     if old is None:
-        return "runs: never done before"
+        return "runs: there is no earlier result"
     if old.get("schema") != SCHEMA:
         return f"runs: this version of Atelier has other keys (schema {old.get('schema')} -> {SCHEMA})"
     return "runs: changed " + "; ".join(difference(old, spec.canonical()))

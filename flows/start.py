@@ -102,7 +102,9 @@ def finish(record: Record, status: str, store: Store, board: ProgressDisplay) ->
         with board.tolerating("the page"):
             report.build_run(store, record.manifest.run_id)
     with board.tolerating("the index"):
-        report.build_index(store)
+        for shared in ("", "latest"):  # written within a second
+            store.remove_unfinished(shared, older=60.0, deep=False)
+        report.build_index(store, changed=record.manifest.run_id)
 
 
 def overhead(run: RunManifest) -> Overhead:

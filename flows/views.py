@@ -21,6 +21,7 @@ from components.records.run import FamilyResult, RunManifest, StageEntry
 from components.stages import cache
 from components.stages.spec import Spec, difference
 from components.store import Store, open_store
+from components.store.errors import MISSING_OR_TORN
 from flows.setup import check_stages, plan_of
 
 METRICS = {  # columns in the terminal; the page shows all metrics
@@ -100,9 +101,11 @@ def expected(store: Store, spec: Spec) -> float | None:
         return None
     key = hashing.key_of(old)
     folder = store.child("store", spec.stage, key)
-    attempt = folder.read_json("_SUCCESS")["attempt"]
-    seconds: float = folder.read_json(f"attempts/{attempt}/result.json")["seconds"]
-    return seconds
+    try:
+        attempt = folder.read_json("_SUCCESS")["attempt"]
+        return float(folder.read_json(f"attempts/{attempt}/result.json")["seconds"])
+    except MISSING_OR_TORN:  # deleted since
+        return None
 
 
 def explanation(store: Store, run: RunManifest) -> list[tuple[str, str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -101,6 +102,30 @@ def settle(target: Path) -> Path:
 def sibling(target: Path, kind: str) -> Path:
     """Return the hidden path next to `target` for a folder of this kind: new, old or scratch."""
     return target.with_name(f".{target.name}.{kind}")
+
+
+def unfinished(folder: Path, *, older: float = 0.0, deep: bool = True) -> list[Path]:
+    """Return the unfinished files and folders below `folder`, or directly in it, of killed and other writers.
+
+    Args:
+        folder: the folder; it may be missing.
+        older: seconds since they were changed, at least.
+        deep: whether to look below its folders too.
+    """
+    found, latest = list[Path](), time.time() - older
+    for parent, folders, files in os.walk(folder):
+        for name in [name for name in (*folders, *files) if name.startswith(HIDDEN)]:
+            with suppress(FileNotFoundError):
+                if (path := Path(parent, name)).lstat().st_mtime <= latest:
+                    found.append(path)
+        folders[:] = [name for name in folders if deep and not name.startswith(HIDDEN)]
+    return found
+
+
+def remove_unfinished(folder: Path, *, older: float = 0.0, deep: bool = True) -> None:
+    """Delete what `unfinished` returns. A writer that is alive fails, so none may write there."""
+    for path in unfinished(folder, older=older, deep=deep):
+        remove(path)
 
 
 def remove(path: Path) -> None:

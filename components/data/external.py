@@ -6,7 +6,7 @@ Unlike in added data, no unreadable image is skipped: metrics must describe all 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,11 @@ class ExternalImages:
     labels: np.ndarray | None  # (N,) int64, as on the card; None: some images are in no class's folder
     preparation: str  # part of the comparability of metrics
     resized: int  # images that are not squares of the data set's size
+
+    def part(self, start: int, n: int) -> ExternalImages:
+        """Return images [start, start + n) only, so that what a job is sent does not grow with the folder."""
+        labels = self.labels if self.labels is None else self.labels[start : start + n]
+        return replace(self, paths=self.paths[start : start + n], labels=labels)
 
 
 def scan_images(source: str | Path, card: DatasetCard, scratch: Path) -> ExternalImages:

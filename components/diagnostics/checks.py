@@ -26,9 +26,10 @@ from pathlib import Path
 import psutil
 
 from components.cluster.resources import cores, fast_bfloat16
+from components.common import atomic
 from components.common.public import public_url, without_secrets
 from components.data.versioning import pins
-from components.store import Store, open_store
+from components.store import Store, cache_folder, mirrors, open_store
 from components.store.lease import lease
 
 GB = 1 << 30
@@ -56,6 +57,7 @@ def examine(home: Path, store_url: str, *, thorough: bool = False) -> list[Check
         checks += server.result()
         checks += _guarded("DVC", lambda: _dvc(home))
         checks += _guarded("store", lambda: _store(home, store_url))
+        checks += _guarded("disk space", lambda: _space(home, store_url))
         checks += _guarded("extras", _extras)
     return [replace(check, detail=without_secrets(check.detail)) for check in checks]
 
@@ -287,6 +289,22 @@ def _dvc_remote(home: Path, config: configparser.ConfigParser) -> Check:
 
 
 # The store
+
+
+def _space(home: Path, store_url: str) -> list[Check]:
+    """Count what killed processes have left in the store, and the mirrors of remote stores."""
+    store, cache = open_store(store_url, home), cache_folder()
+    used, limit = mirrors.size(cache), mirrors.limit()
+    checks = [
+        Check("cache", True, f"{used / mirrors.GB:.1f} of at most {limit / mirrors.GB:g} GB in {cache}")
+    ]
+    if store.is_local:
+        left = atomic.unfinished(Path(store.path()), older=3600.0)
+        taken = sum(mirrors.size(path) if path.is_dir() else path.stat().st_size for path in left)
+        advice = f"While no run is active, delete those named {atomic.HIDDEN}* below {store.url}."
+        detail = f"{len(left)} older than an hour, {taken / GB:.1f} GB"
+        checks.append(Check("unfinished files", None if left else True, detail, advice if left else ""))
+    return checks
 
 
 def _store(home: Path, store_url: str) -> list[Check]:

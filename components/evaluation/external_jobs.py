@@ -16,15 +16,15 @@ from components.extractors.load import load_extractor
 from components.records.evaluation import Metrics
 
 
-def extract_external_features(places: EvaluationPaths, external: ExternalImages, start: int, n: int) -> None:
-    """Store the features and, if there are any, the labels of images [start, start + n) of a folder."""
-    store, rows = places.store, range(start, start + n)
+def extract_external_features(places: EvaluationPaths, external: ExternalImages, start: int) -> None:
+    """Store the features and, if there are any, the labels of a part of a folder, from its image `start`."""
+    store, rows = places.store, range(len(external.paths))
     with using_threads(places.threads):
         extract = load_extractor(store.local_copy(places.extractor), places.expected)
         images = read(external, rows, DatasetCard.read(store.local_copy(places.data)))
         arrays = {"features": extract(images)}
         if external.labels is not None:
-            arrays |= {"labels": external.labels[list(rows)], "images": images}
+            arrays |= {"labels": external.labels, "images": images}
         write_part(store, places.parts, start, arrays)
 
 

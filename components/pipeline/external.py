@@ -13,7 +13,9 @@ from components.records.evaluation import Metrics
 def evaluate_external(places: EvaluationPaths, images: ExternalImages, split: str, seeds: str) -> Metrics:
     """Return the metrics of the images against a split; features are extracted in parallel."""
     jobs, cpus = "components.evaluation.external_jobs", places.threads
-    arguments = [(places, images, *r) for r in ranges(len(images.paths), IMAGES_PER_JOB)]
+    arguments = [
+        (places, images.part(start, n), start) for start, n in ranges(len(images.paths), IMAGES_PER_JOB)
+    ]
     ray_cluster.each(f"{jobs}:extract_external_features", arguments, cpus=cpus)
     settings = places, split, images.preparation, seeds
     metrics: Metrics = ray_cluster.call(f"{jobs}:evaluate_external", *settings, cpus=cpus)

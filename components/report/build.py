@@ -68,10 +68,13 @@ def build_run(store: Store, run_id: str) -> str:
     return _write(store, folder, "run.html.jinja", page)
 
 
-def build_index(store: Store) -> str:
-    """Build the index of all runs, and index.json; return the page's path in the store."""
-    page = index_page.index_page(store)
-    store.write_bytes("index.json", json.dumps(page, allow_nan=False).encode())
+def build_index(store: Store, changed: str | None = None) -> str:
+    """Build the index of all runs, and index.json; return the page's path in the store.
+
+    With the id of the only run that has `changed`, the records of those that have ended are not read again.
+    """
+    page = index_page.index_page(store, changed)
+    store.write_bytes(index_page.INDEX, json.dumps(page, allow_nan=False).encode())
     return _write(
         store,
         "",
@@ -89,6 +92,6 @@ def pull(store: Store, output: Path) -> Path:
     if not store.exists("index.html"):
         raise InputError(f"{store.url} has no pages; make them with `atelier report build`")
     parts = [f"runs/{run_id}/{name}" for run_id in store.list("runs") for name in ("run.json", "report")]
-    for rel in filter(store.exists, [*parts, *ASSETS, "index.json", "index.html"]):
+    for rel in filter(store.exists, [*parts, *ASSETS, index_page.INDEX, "index.html"]):
         store.download(rel, output / rel)
     return output / "index.html"

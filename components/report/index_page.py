@@ -8,12 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from components.common.finite import finite
+from components.common.hashing import json_sha256
 from components.records.evaluation import Metrics
 from components.records.run import RunSummary
 from components.report import leaderboard
 from components.report.metric_labels import MEASURES, measure
 from components.report.reading import read_json, rounded
+from components.stages.code_digest import code
 from components.store import Store
+
+INDEX = "index.json"
 
 NUMBERS = ("value", "low", "high", "real_baseline")  # of a metric
 
@@ -47,14 +51,36 @@ def _in_short(metrics: Metrics) -> dict[str, Mapping[str, Any]]:
     return {name: {key: getattr(metric, key) for key in keys} for name, metric in metrics.items()}
 
 
-def index_page(store: Store) -> Mapping[str, Any]:
-    """Return all runs, newest first."""
-    ids = store.list("runs")
+def index_page(store: Store, changed: str | None = None) -> Mapping[str, Any]:
+    """Return all runs, newest first.
+
+    If only the run `changed` is known to have changed, the lines of runs that have ended for good are taken
+    from index.json, unless other code has written it.
+    """
+    ids, made_by = store.list("runs"), json_sha256(code("components.report.index_page"))
+    before = read_json(store, INDEX) if changed else {}
+    lines = before["runs"] if before.get("made_by") == made_by else []
+    ended = {line["run_id"]: line for line in lines if _has_ended(line) and line["run_id"] != changed}
+
+    def line_of(run_id: str) -> Mapping[str, Any]:
+        if run_id in ended:
+            return ended[run_id]
+        run = RunSummary.read(read_json(store, f"runs/{run_id}/run.json"))
+        line: Mapping[str, Any] = finite(summary(run_id, run))
+        return line
+
     with ThreadPoolExecutor(1 if store.is_local else 16) as pool:
-        runs = pool.map(lambda run_id: RunSummary.read(read_json(store, f"runs/{run_id}/run.json")), ids)
-        lines = [finite(summary(run_id, run)) for run_id, run in zip(ids, runs, strict=True)]
-    lines.sort(key=lambda line: (line["started"] or "", line["run_id"]), reverse=True)
-    return {"schema": 1, "runs": lines}
+        lines = sorted(
+            pool.map(line_of, ids), key=lambda line: (line["started"] or "", line["run_id"]), reverse=True
+        )
+    return {"schema": 1, "made_by": made_by, "runs": lines}
+
+
+def _has_ended(line: Mapping[str, Any]) -> bool:
+    """Return whether a run cannot change any more; a sweep that failed or was interrupted may be resumed."""
+    return line["status"] in ("done", "partial") or (
+        line["kind"] == "run" and line["status"] in ("failed", "interrupted")
+    )
 
 
 def compact(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

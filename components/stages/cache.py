@@ -82,18 +82,15 @@ def claimed(store: Store, spec: Spec) -> bool:
 
 def latest(store: Store, spec: Spec) -> Mapping[str, Any] | None:
     """Return the spec of the newest result of the same stage and family; None if there is none."""
-    results: list[tuple[float, dict[str, Any]]] = []
-    for key in store.list(f"store/{spec.stage}"):
-        folder = store.child("store", spec.stage, key)
-        try:
-            old = folder.read_json("spec.json")
-            if old["family"] == spec.family:
-                success = folder.read_json("_SUCCESS")
-                ended = folder.read_json(f"attempts/{success['attempt']}/result.json")["ended"]
-                results.append((ended, old))
-        except (*MISSING_OR_TORN, KeyError):
-            continue
-    return max(results, key=lambda result: result[0])[1] if results else None
+    try:
+        newest = store.read_json(_latest_file(spec))
+    except MISSING_OR_TORN:
+        return None
+    return newest if isinstance(newest, dict) and "settings" in newest else None
+
+
+def _latest_file(spec: Spec) -> str:
+    return f"latest/{spec.stage}{f'-{spec.family}' if spec.family else ''}.json"
 
 
 def run(
@@ -135,14 +132,18 @@ def run(
         done = finished(store, spec)
         if done and (not force or done.started > called):
             return done
-        folder = store.fenced(stage_lease.fence).child(spec.uri)
+        fenced = store.fenced(stage_lease.fence)
+        folder = fenced.child(spec.uri)
+        folder.remove_unfinished()  # of the lease's former holders
         number = _attempt(folder, fresh=force, taken_over=stage_lease.taken_over)
         attempt = folder.child("attempts", str(number))
         folder.write_json("spec.json", spec.canonical())
         started = time.time()
         result = body(attempt, number)
         seconds = time.time() - started
+        folder.remove_unfinished()  # of killed workers
         _complete(folder, attempt, number, result, spec, run_id, started, seconds)
+        fenced.write_json(_latest_file(spec), spec.canonical())  # reading all keys would take ever longer
     done = finished(store, spec)
     if done is None:
         raise RunError(

@@ -23,6 +23,7 @@ NEUTRAL = (
     "components.common.locks",
     "components.common.paths",
     "components.common.memory",
+    "components.common.public",
     "components.common.validation",
     "components.config",
     "components.data.versioning",

@@ -207,4 +207,6 @@ def _create(folder: Store, name: str, number: int, expires: float, taken_over: b
     for old in (n for n in numbers if n < number - 1):
         with suppress(Exception):
             folder.delete(numbered.name(old))
+    with suppress(Exception):
+        folder.remove_unfinished(older=expires)
     return Lease(folder, name, number, state, expires, taken_over)

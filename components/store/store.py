@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from components.common import atomic
 from components.common.errors import InputError, RunError
 from components.common.finite import finite
-from components.common.hashing import sha256
-from components.common.locks import locked
+from components.store import mirrors
 from components.store.errors import explain, is_absent, is_taken, transient
 from components.store.urls import S3, confined, inside, is_confined, normalised
 
@@ -217,6 +216,15 @@ class Store:
                 self._call(lambda paths=paths: self.fs.rm(paths))  # type: ignore[misc]
         raise RunError(f"{self.url}: {rel} could not be deleted")
 
+    def remove_unfinished(self, rel: str = "", *, older: float = 0.0, deep: bool = True) -> None:
+        """Remove what killed writers left below `rel`, or directly in it; see `atomic.remove_unfinished`.
+
+        Other stores than local ones have none.
+        """
+        if self.is_local:
+            with self._explained():
+                atomic.remove_unfinished(Path(self.path(rel)), older=older, deep=deep)
+
     # Transfers from and to this machine
 
     def upload(self, local: Path | str, rel: str) -> None:
@@ -256,21 +264,10 @@ class Store:
             if not path.exists():
                 raise self._missing(rel)
             return path
-        # One folder per `rel`: with the mirror of a/b inside that of a, the latter would look complete.
-        address = sha256(f"{self.url}\n{rel}")[:24]
-        mirror = cache_folder() / address / (rel.rpartition("/")[2] or "root")
-        if _is_whole(mirror):
-            return mirror
-        with self._explained(), locked(cache_folder().parent / "locks" / address):
-            if not _is_whole(mirror):  # another process was not faster
-                with atomic.temporary_sibling(mirror) as temporary:
-                    self._fetch(rel, temporary)
-                    atomic.sync(temporary)
-                    with atomic.replacing(_sizes_file(mirror)) as file:
-                        file.write_text(json.dumps(_sizes(temporary)))
-                    atomic.remove(mirror)
-                    temporary.rename(mirror)
-        return mirror
+        with self._explained():
+            return mirrors.mirror(
+                f"{self.url}\n{rel}", rel.rpartition("/")[2], lambda to: self._fetch(rel, to)
+            )
 
     def arrow(self) -> tuple[Any, str]:
         """Return a pyarrow filesystem and the path of this store in it, for Ray."""
@@ -403,31 +400,6 @@ class _Link:
 def open_store(url: str, home: Path) -> Store:
     """Open a project's store; a `url` without a protocol is a folder relative to the project's `home`."""
     return Store(url if "://" in url else home / Path(url).expanduser())
-
-
-def cache_folder() -> Path:
-    """Return the folder in which this node mirrors remote stores."""
-    base = os.environ.get("ATELIER_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "atelier" / "store"
-
-
-def _is_whole(mirror: Path) -> bool:
-    """Return whether the files of a mirror have the sizes noted when it was made."""
-    try:
-        return json.loads(_sizes_file(mirror).read_bytes()) == _sizes(mirror)
-    except (FileNotFoundError, ValueError):
-        return False
-
-
-def _sizes_file(mirror: Path) -> Path:
-    return mirror.with_name(f".{mirror.name}.sizes")
-
-
-def _sizes(path: Path) -> dict[str, int]:
-    """Return the size of each file by its path in a folder; that of a file itself by an empty name."""
-    if path.is_file():
-        return {"": path.stat().st_size}
-    return {p.relative_to(path).as_posix(): p.stat().st_size for p in path.rglob("*") if p.is_file()}
 
 
 def _pairs(local: Path, rel: str) -> list[tuple[Path, str]]:

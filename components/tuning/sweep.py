@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from components.cluster import ray_cluster
 from components.common.errors import InputError
@@ -85,6 +85,7 @@ class SweepFolder:
     context: TrialContext
     about: SweepResult  # without trials
     on_progress: OnProgress
+    counted: dict[int, tuple[object, int]] = field(default_factory=dict)  # by trial: when, and its events
 
     def before(self) -> SweepState | None:
         """Return the state before an interruption, if any."""
@@ -107,13 +108,19 @@ class SweepFolder:
         return result
 
     def _with_files(self, trial: Trial) -> Trial:
-        """Return the trial with the file of its newest samples and the number of its health events."""
+        """Return the trial with the file of its newest samples and the number of its health events.
+
+        Events are counted again only if the trial has reported or changed its state.
+        """
         if not trial.uri:
             return trial
         sampling = bool(self.context.model)
         name = "drawn" if sampling else f"step-{trial.step:07d}"
-        files = [] if sampling else self.context.store.list(f"{trial.uri}/health")
-        events = sum(EVENT.fullmatch(file) is not None for file in files)
+        now = (trial.uri, trial.step, trial.state)
+        if not sampling and self.counted.get(trial.number, (None, 0))[0] != now:
+            files = self.context.store.list(f"{trial.uri}/health")
+            self.counted[trial.number] = now, sum(EVENT.fullmatch(file) is not None for file in files)
+        _, events = self.counted.get(trial.number, (None, 0))
         picture = f"{trial.uri}/samples/{name}.webp"
         return trial.model_copy(update={"picture": picture, "events": events})
 

@@ -95,3 +95,17 @@ def test_a_folder_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch:
         (new / "card.json").write_bytes(b"2")
     assert {p.stat().st_ino for p in [tmp_path / "data", *(tmp_path / "data").rglob("*")]} <= before
     assert tmp_path.stat().st_ino in synced
+
+
+def test_what_killed_writers_left_is_listed_and_removed(tmp_path: Path) -> None:
+    for name in (".tmp-a", "deep/.tmp-b/c", "deep/d", "deep/.tmp-b/.tmp-e"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    found = {str(path.relative_to(tmp_path)) for path in atomic.unfinished(tmp_path)}
+    assert found == {".tmp-a", "deep/.tmp-b"}
+    assert atomic.unfinished(tmp_path, older=60) == [] == atomic.unfinished(tmp_path / "missing")
+    atomic.remove_unfinished(tmp_path, deep=False)
+    assert [path.name for path in atomic.unfinished(tmp_path)] == [".tmp-b"]
+    atomic.remove_unfinished(tmp_path)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["deep", "deep/d"]

@@ -1,3 +1,6 @@
+import pickle
+from pathlib import Path
+
 import fsspec
 import numpy as np
 import pytest
@@ -6,7 +9,7 @@ from PIL import Image
 from components.common.errors import InputError
 from components.data.card import DatasetCard
 from components.data.dataset import open_split
-from components.data.external import read, scan_images
+from components.data.external import ExternalImages, read, scan_images
 from components.data.sources import folder
 from components.data.sources.prepare import add
 from tests.data.pictures import fill, picture
@@ -212,3 +215,13 @@ def test_the_images_of_a_chunk_come_in_the_order_asked_for_with_several_threads(
     rows = [11, 3, 7, 7, 0, 1, 2, 4]
     expected = np.stack([pixels(picture(row)) for row in rows])
     assert np.array_equal(read(outside, rows, card()), expected)
+
+
+@pytest.mark.parametrize("count", [10, 100])
+def test_what_a_job_is_sent_does_not_grow_with_the_folder(tmp_path: Path, count: int) -> None:
+    paths, labels = [f"{i:03d}.png" for i in range(count)], np.arange(count)
+    part = ExternalImages(tmp_path, paths, labels, "as they are", 0).part(4, 3)
+    assert part.paths == ["004.png", "005.png", "006.png"] and part.labels is not None
+    assert part.labels.tolist() == [4, 5, 6]
+    assert len(pickle.dumps(part)) < 900
+    assert ExternalImages(tmp_path, paths, None, "as they are", 0).part(4, 3).labels is None

@@ -1,5 +1,6 @@
 """The doctor finds what is wrong, says what to do, and shows no credential."""
 
+import os
 import subprocess
 import sys
 import time
@@ -195,3 +196,18 @@ def test_prefect_really_starts(tmp_path):
     check = diagnostics_checks._prefect(tmp_path)
     assert check.ok, check.detail
     assert not list((tmp_path / ".atelier").iterdir())
+
+
+def test_what_killed_processes_left_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("ATELIER_CACHE_GB", "3")
+    store = tmp_path / "store"
+    assert [check.ok for check in diagnostics_checks._space(tmp_path, str(store))] == [True, True]
+    left = store / "store" / ".tmp-checkpoint"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    assert diagnostics_checks._space(tmp_path, str(store))[1].ok, "a running process may be writing it"
+    os.utime(left, (0, 0))
+    cache, unfinished = diagnostics_checks._space(tmp_path, str(store))
+    assert "0.0 of at most 3 GB" in cache.detail
+    assert unfinished.ok is None and unfinished.detail.startswith("1 older") and ".tmp-" in unfinished.advice

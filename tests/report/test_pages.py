@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 from types import SimpleNamespace
+from unittest.mock import Mock
 from urllib.parse import unquote
 
 import pytest
@@ -17,6 +18,7 @@ from components.report.metric_labels import MEASURES, features, limit, main, mea
 from components.report.model_card import model_card
 from components.report.reading import curves, read_course
 from components.report.results import read_run
+from components.store import Store
 from components.training.result import selected_by
 from tests.report import fixture
 from tests.report.fixture import HOSTILE
@@ -228,7 +230,7 @@ def test_unknown_run_is_refused(store, name):
 
 def test_index_with_no_runs_says_how_to_start(store):
     assert "atelier run" in page(store, build_index(store)).text
-    assert store.read_json("index.json") == {"schema": 1, "runs": []}
+    assert store.read_json("index.json")["runs"] == []
 
 
 def test_index_lists_newest_first_and_unreadable_ones(store, runs):
@@ -276,6 +278,39 @@ def test_one_foreign_manifest_does_not_break_the_index(store, runs, foreign):
     assert {"older", "deep", "notes.txt"} <= {line["run_id"] for line in lines} and len(lines) > 3
     for name in ("older", "deep", "notes.txt"):
         store.delete(f"runs/{name}")
+
+
+@pytest.mark.parametrize("count", [10, 100])
+def test_the_index_is_built_at_the_same_cost_however_many_runs_have_ended(tmp_path, monkeypatch, count):
+    store = Store(tmp_path)
+    fixture.write_many(store, count)
+    first = build_index(store) and store.read_json("index.json")
+    store.write_json("runs/now/run.json", {"run_id": "now"})
+    build_index(store, changed="now")
+    calls = Mock(wraps=store._call)
+    monkeypatch.setattr(Store, "_call", lambda self, do: calls(do))
+    build_index(store, changed="now")
+    assert calls.call_count <= 4
+    lines = store.read_json("index.json")["runs"]
+    assert [line for line in lines if line["run_id"] != "now"] == first["runs"]
+
+
+def test_only_runs_that_cannot_change_are_taken_from_the_index(tmp_path):
+    store = Store(tmp_path)
+    kinds = {"done": ("sweep", "done"), "swept": ("sweep", "interrupted"), "going": ("run", "running")}
+    for run_id, (kind, status) in kinds.items():
+        store.write_json(f"runs/{run_id}/run.json", {"run_id": run_id, "kind": kind, "status": status})
+    build_index(store)
+    for run_id in kinds:
+        store.write_json(f"runs/{run_id}/run.json", {"run_id": run_id, "status": "partial"})
+
+    def lines():
+        return {line["run_id"]: line["status"] for line in store.read_json("index.json")["runs"]}
+
+    build_index(store, changed="another")
+    assert lines() == {"done": "done", "swept": "partial", "going": "partial"}
+    build_index(store)
+    assert set(lines().values()) == {"partial"}, "without a hint every record is read"
 
 
 def test_index_of_a_thousand_runs_is_small(store):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import pickle
+import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
+from components.common import atomic
 from components.common.errors import RunError
 from components.evaluation.parts import read_part
 from components.stages import cache
@@ -172,3 +177,49 @@ def test_what_lies_elsewhere_must_still_be_there(store: Store) -> None:
     assert cache.finished(store, SPEC)
     store.delete("pages/index.html")
     assert cache.finished(store, SPEC) is None
+
+
+@pytest.mark.parametrize("keys", [10, 100])
+def test_finding_the_newest_result_costs_the_same_however_many_there_are(
+    store: Store, monkeypatch: pytest.MonkeyPatch, keys: int
+) -> None:
+    for number in range(keys):
+        cache.run(store, replace(SPEC, settings={"number": number}), lambda *_: {}, run_id="a")
+    calls = Mock(wraps=store._call)
+    monkeypatch.setattr(Store, "_call", lambda self, do: calls(do))
+    newest = cache.latest(store, SPEC)
+    assert newest is not None and newest["settings"] == {"number": keys - 1}
+    assert calls.call_count == 1
+    assert cache.latest(store, replace(SPEC, family="another")) is None
+
+
+KILLED = """
+import os, signal, sys
+from components.common import atomic
+from components.stages import cache
+from components.stages.spec import Spec
+from components.store import Store
+
+def body(attempt, number):
+    atomic._sync = atomic.sync = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    attempt.write_bytes("checkpoints/step-0000100.pt", bytes(1000))
+
+cache.run(Store(sys.argv[1]), Spec("train", {}, {}), body, run_id="a")
+"""
+
+
+def test_a_killed_run_leaves_nothing_unfinished_once_the_next_one_has_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATELIER_LEASE_SECONDS", "1")
+    root = Path(store.path())
+    assert subprocess.run([sys.executable, "-c", KILLED, str(root)]).returncode == -signal.SIGKILL
+    assert atomic.unfinished(root)
+
+    def again(attempt: Store, number: int) -> dict[str, Any]:
+        assert not atomic.unfinished(root)
+        Path(attempt.path(), f"{atomic.HIDDEN}of-a-worker").touch()
+        return {}
+
+    assert cache.run(store, Spec("train", {}, {}), again, run_id="b").state == "ran"
+    assert not atomic.unfinished(root)

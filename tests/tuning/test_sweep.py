@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -10,7 +12,7 @@ from components.common.errors import InputError
 from components.records.sweep import Finalist, FinalistSeed
 from components.records.trial import Trial
 from components.store import Store
-from components.tuning.sweep import _prune, refuse_changed
+from components.tuning.sweep import SweepFolder, _prune, refuse_changed
 
 
 def test_checkpoints_of_a_finalists_twin_are_kept(tmp_path: Path) -> None:
@@ -35,3 +37,17 @@ def test_changed_data_is_told() -> None:
         InputError, match="searched on version aaaaaaaaaa of mnist5k, and bbbbbbbbbb is prepared"
     ):
         refuse_changed("a" * 32, "b" * 32, "mnist5k", "x")
+
+
+@pytest.mark.parametrize("count", [10, 100])
+def test_a_note_costs_the_same_however_many_trials_have_ended(tmp_path: Path, count: int) -> None:
+    context: Any = Mock(model="")
+    context.store.list = Mock(return_value=["event-1-100.json", "notes.txt"])
+    folder = SweepFolder(Store(tmp_path), context, Mock(), lambda log: None)
+    trials = [Trial(number=n, uri=f"trial/{n}", step=8, state="done") for n in range(1, count + 1)]
+    first = [folder._with_files(trial) for trial in trials]
+    assert context.store.list.call_count == count
+    trials[0] = trials[0].model_copy(update={"step": 16})
+    again = [folder._with_files(trial) for trial in trials]
+    assert {trial.events for trial in first + again} == {1}
+    assert context.store.list.call_count == count + 1
