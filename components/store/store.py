@@ -304,11 +304,15 @@ class Store:
         if "config_kwargs" in options:
             options["config_kwargs"] = {**defaults.get("config_kwargs", {}), **options["config_kwargs"]}
         try:
-            return fsspec.core.url_to_fs(self.url, **options)[0]
+            fs = fsspec.core.url_to_fs(self.url, **options)[0]
         except ImportError as error:
             raise InputError(f"{self.url}: a package for {self.protocol}:// is missing ({error})") from error
         except ValueError as error:
             raise InputError(f"{self.url}: cannot be opened as a store ({error})") from error
+        # Ray stores pickled filesystems; each process adds fsspec's configuration, which may have passwords.
+        configured = fsspec.config.conf.get(self.protocol, {}).keys() - options.keys()
+        fs.storage_options = {k: v for k, v in fs.storage_options.items() if k not in configured}
+        return fs
 
     def _call(self, do: Callable[[], T]) -> T:
         """Return `do()`, retrying transient errors; all retries happen here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import urllib.request
 from pathlib import Path
@@ -13,8 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.cluster.ray_cluster import connect
 from components.records.evaluation import ExternalEvaluation
 from flows import views
+from tests.flows.canary import CANARY, places_with
 from tests.flows.driver import TINY, Atelier, pngs, states
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
@@ -31,8 +34,20 @@ def shared(
 
 @pytest.fixture(scope="module")
 def first(shared: Atelier) -> dict[str, Any]:
-    """A whole run."""
-    return shared.run()
+    """A whole run, with a secret in the environment, in a setting and on the command line."""
+    private = f"evaluate.inception_path=/home/{CANARY}/weights.pth"
+    return shared.run("--set", private, CANARY_TOKEN=CANARY)
+
+
+def test_a_run_leaves_its_secrets_nowhere(shared: Atelier, first: dict[str, Any]) -> None:
+    """In no file: of the store with its pages and cards, of Prefect, of Ray's logs, of DVC."""
+    import ray
+
+    connect()
+    session = Path(ray._private.worker._global_node.get_session_dir_path())
+    home = Path(os.environ["ATELIER_HOME"])
+    places = [shared.store, Path(os.environ["PREFECT_HOME"]), session / "logs", home / ".dvc", home / "data"]
+    assert places_with(first["run_id"], *places) and not places_with(CANARY, *places)
 
 
 def test_a_run_leaves_everything(shared: Atelier, first: dict[str, Any]) -> None:

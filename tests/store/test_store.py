@@ -139,7 +139,11 @@ def test_the_environment_has_the_credentials(monkeypatch):
     config.set_conf_env(conf := {}, environment)
     monkeypatch.setattr(config, "conf", conf)
     monkeypatch.setattr("fsspec.implementations.ftp.FTP", Mock())
-    assert Store("ftp://host:21/a").fs.cred == ("me", "hidden", "")
+    fs = Store("ftp://host:21/a").fs
+    assert fs.cred == ("me", "hidden", "")
+    pickled = pickle.dumps(fs)
+    assert b"hidden" not in pickled, "Ray stores pickled filesystems"
+    assert pickle.loads(pickled).cred == ("me", "hidden", "")
 
 
 @pytest.mark.parametrize("url", ["abfs://container@account/x", "sftp://me@host/x", "ftp://host:21/a@b"])
