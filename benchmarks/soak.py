@@ -283,12 +283,23 @@ def leftovers(place: Place, store: Store) -> list[str]:
     while (processes := place.processes()) and time.monotonic() < end:
         time.sleep(1)
     left = [f"process {' '.join(process.cmdline())[:100]}" for process in processes]
-    for name in {path.rpartition("/")[0] for path in store.find("leases")}:
-        folder = store.child("leases", name)
-        if not folder.read_json(numbered.name(numbered.highest(folder)))["released"]:
-            left.append(f"lease {name}")
+    left += [f"lease {name}" for name in held_leases(store)]
     left += [f"file {path}" for path in place.folder.rglob(".tmp-*")]
     return left + unfinished_uploads(place)
+
+
+def held_leases(store: Store) -> list[str]:
+    """Return the leases that were not released; of those of runs, which nobody takes over, if it still beats."""
+
+    def held() -> dict[str, Any]:
+        names = {path.rpartition("/")[0] for path in store.find("leases")}
+        folders = {name: store.child("leases", name) for name in names}
+        states = {n: f.read_json(numbered.name(numbered.highest(f))) for n, f in folders.items()}
+        return {name: state for name, state in states.items() if not state["released"]}
+
+    before = held()
+    time.sleep(LEASE)
+    return [n for n, state in held().items() if not n.startswith("run-") or before.get(n) != state]
 
 
 def unfinished_uploads(place: Place) -> list[str]:
