@@ -289,7 +289,7 @@ def leftovers(place: Place, store: Store) -> list[str]:
 
 
 def held_leases(store: Store) -> list[str]:
-    """Return the leases that were not released; of those of runs, which nobody takes over, if it still beats."""
+    """Return the leases that were not released; of runs, which nobody takes over, those that still beat."""
 
     def held() -> dict[str, Any]:
         names = {path.rpartition("/")[0] for path in store.find("leases")}
