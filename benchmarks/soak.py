@@ -45,7 +45,8 @@ SETTINGS = {
     "evaluate.latent_analysis": "false",
 }
 STAGES = ("extractor", "reference", "train", "evaluate", "export")  # whose results are compared
-TIMES = {"seconds", "work_seconds", "started", "ended", "run_id", "attempt", "key", "files", "created"}
+TIMES = {"seconds", "work_seconds", "samples_per_second", "started", "ended", "run_id", "attempt", "files"}
+VARIES = {"workers"}  # settings that change no result
 MARK = "ATELIER_SOAK"  # in the environment of all processes of a soak
 STARTS = 40  # at most, until a run must have ended by itself
 
@@ -262,6 +263,8 @@ def results(store: Store, run: Mapping[str, Any]) -> dict[str, str]:
             continue
         attempt = store.child(f"{stage['uri']}/attempts/{stage['attempt']}")
         for path in ["result.json", *(entry["path"] for entry in attempt.read_json("result.json")["files"])]:
+            if path == "README.md":  # says how long the training took
+                continue
             data = attempt.read_bytes(path)
             if path.endswith((".json", ".jsonl")):
                 values = map(json.loads, data.splitlines() if path.endswith("l") else [data])
@@ -273,7 +276,7 @@ def results(store: Store, run: Mapping[str, Any]) -> dict[str, str]:
 def without_times(value: Any) -> Any:
     """Return a JSON value without what tells when, by which run and in which attempt it was computed."""
     if isinstance(value, dict):
-        return {key: without_times(item) for key, item in value.items() if key not in TIMES}
+        return {key: without_times(item) for key, item in value.items() if key not in TIMES | VARIES}
     return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
