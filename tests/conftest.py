@@ -24,6 +24,8 @@ import torch
 from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadFileScheduling
 
+from components.cluster.ray_cluster import ENVIRONMENT
+
 pytest_plugins = ["tests.browser", "tests.captioned", "tests.s3"]
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +37,10 @@ os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+
+# Ray reads these when it is imported, as some files of tests do. The token is that of the session's cluster.
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), **ENVIRONMENT}
+os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.1"  # checkpoints come several a second here
 
 # The same examples in every run, and no folder of them in the checkout.
 hypothesis_settings.register_profile("atelier", derandomize=True, database=None, deadline=None)
@@ -127,8 +133,6 @@ def _wait(url: str, process: subprocess.Popen[bytes], seconds: float = 120) -> N
 @pytest.fixture(scope="session")
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One Ray for the session, which runs join through RAY_ADDRESS as they would a real cluster."""
-    from components.cluster.ray_cluster import ENVIRONMENT
-
     port = free_port()
     ray = Path(sys.executable).parent / "ray"
     start = [
@@ -136,8 +140,6 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "--num-cpus=2", "--include-dashboard=false", "--object-store-memory=200000000",
         f"--dashboard-agent-listen-port={free_port()}", "--disable-usage-stats",
     ]  # fmt: skip
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), **ENVIRONMENT}
-    os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.1"  # checkpoints come several a second here
     # It blocks, so that its end ends this cluster alone: another session of tests may have its own.
     head = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     healthy = [str(ray), "health-check", "--address", f"127.0.0.1:{port}"]

@@ -7,19 +7,24 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from components.cluster import ray_cluster
 from flows.cli import app
+from flows.signals import SIGNALS
 
 TINY = Path(__file__).parents[1] / "configs" / "tiny.yaml"
 WEIGHTS = (
@@ -67,8 +72,15 @@ class Atelier:
         return ["--set", f"store.url={self.store}", *arguments]
 
     def call(self, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        if code == 2 or "--plan" in arguments or arguments[0] in ("sample", "explain", "data", "extractor"):
-            return self.inside(*arguments, code=code)
+        """Give a command, in a process of its own if it needs another environment."""
+        return (
+            self.outside(*arguments, code=code, **environment)
+            if environment
+            else self.inside(*arguments, code=code)
+        )
+
+    def outside(self, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Give a command as users do."""
         done = subprocess.run(
             self.command(*arguments),
             capture_output=True,
@@ -81,14 +93,20 @@ class Atelier:
         return done
 
     def inside(self, *arguments: str, code: int) -> subprocess.CompletedProcess[str]:
-        """The same in this process, which has imported torch already."""
+        """The same in this process, which has imported torch and joined the cluster with warm workers."""
         out, err = io.StringIO(), io.StringIO()
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        server = {PREFECT_API_URL: os.environ.get("PREFECT_API_URL")}
         with (
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
+            mock.patch.object(ray_cluster, "disconnect"),
+            temporary_settings(updates=server),
             pytest.raises(SystemExit) as end,
         ):
             app.main(arguments)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         assert int(end.value.code or 0) == code, err.getvalue()
         return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
