@@ -53,15 +53,16 @@ class ProgressDisplay:
             self.console.print(Text(without_secrets(text), style=style))
 
     @contextmanager
-    def tolerating(self, what: str) -> Iterator[None]:
-        """Suppress and print an error while building `what`, on which the run does not depend."""
+    def tolerating(self, what: str, done: str = "") -> Iterator[None]:
+        """Suppress and print an error while building `what`, on which the run does not depend.
+
+        `done` is what could not be done with something other than a page, such as "written".
+        """
         try:
             yield
         except Exception as error:
-            self.say(
-                f"  {what} could not be built: {sentence(error)}; `atelier report build` builds it later",
-                "yellow",
-            )
+            advice = "" if done else "; `atelier report build` builds it later"
+            self.say(f"  {what} could not be {done or 'built'}: {sentence(error)}{advice}", "yellow")
 
     def begin(self, title: str) -> None:
         """Show a bar for a stage; it pulses until the first `move`."""

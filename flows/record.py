@@ -104,10 +104,10 @@ class Record:
             others = [r for r in self.manifest.results if r.family != result.family]
             self.update(results=[*others, result])
 
-    def finish(self, status: str) -> None:
-        """Record the end of the run."""
+    def finish(self, status: str, error: str | None = None) -> None:
+        """Record the end of the run and, if it failed as a whole, why."""
         self._ended.set()
-        self.update(status=status, ended=now())
+        self.update(status=status, ended=now(), error=error)
 
     def write(self) -> None:
         """Replace run.json; raise RunError if another process has taken over the run."""

@@ -95,8 +95,9 @@ class Run:
             )
         except BaseException as error:
             reason = sentence(error)
-            self.record.stage(spec, "failed", error=public(reason), seconds=time.time() - started)
             self.board.say(f"✗ {spec.title}: {reason}", "red")
+            with self.board.tolerating("the record", "written"):  # `error` is the reason to end with
+                self.record.stage(spec, "failed", error=public(reason), seconds=time.time() - started)
             if spec.family:
                 self.failed[spec.family] = public(reason)
             raise
@@ -138,7 +139,8 @@ class Run:
         """Show the progress of a stage on the display, in the record and, from time to time, on the page."""
         self.board.move(spec.title, finished, total, text)
         if record:
-            self.record.stage(spec, "running", **record)
+            with self.board.tolerating("the record", "written"):
+                self.record.stage(spec, "running", **record)
             if time.monotonic() - self.page_built > PAGE:
                 self.page_built = time.monotonic()
                 self.show()

@@ -24,6 +24,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
     for ignored in SIGNALS:  # another signal must not interrupt `stop`
         signal.signal(ignored, signal.SIG_IGN)
     from components.cluster import ray_cluster  # not needed by most commands
+    from components.store.errors import interrupted
 
+    interrupted.set()
     ray_cluster.stop()
     raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Collection
@@ -13,8 +14,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from components import report
 from components.cluster import ray_cluster, resources
-from components.common.errors import InputError, RunError
+from components.common.errors import InputError, RunError, sentence
 from components.common.paths import home
+from components.common.public import public
 from components.config.experiment import Experiment
 from components.records.run import Overhead, RunManifest
 from components.store import Store, open_store
@@ -58,17 +60,18 @@ def start(
         record = Record(store, manifest, held)
         board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
         Run(run_id, experiment, store, record, board, force=force, explain=explain)
-        status = "interrupted"
+        status, reason = "interrupted", None
         try:
             status = run_flow(experiment, run_id, smoke=smoke)
         except Exception as caught:
             status, error = "failed", original(caught)
+            reason = public(sentence(error))
             if isinstance(error, InputError | RunError):
                 raise error from None
             raise RunError(f"{type(error).__name__}: {error}") from error
         finally:
             ray_cluster.disconnect()
-            finish(record, status, store, board)
+            finish(record, status, store, board, reason)
     return record.manifest
 
 
@@ -94,13 +97,23 @@ def run_flow(experiment: Experiment, run_id: str, *, smoke: bool) -> str:
         return flow.with_options(task_runner=runner)(run_id, redacted(experiment))
 
 
-def finish(record: Record, status: str, store: Store, board: ProgressDisplay) -> None:
-    """End a run's record, and build its page and the index."""
-    record.finish(status)
-    if any(stage.state == "ran" for stage in record.manifest.stages):
-        record.update(overhead=overhead(record.manifest))
+def finish(
+    record: Record, status: str, store: Store, board: ProgressDisplay, error: str | None = None
+) -> None:
+    """End a run's record, and build its page and the index.
+
+    A run that has failed or was interrupted ends for its own reason, even if the record cannot be written.
+    """
+    done = status in ("done", "partial")
+    with contextlib.nullcontext() if done else board.tolerating("the record", "written"):
+        record.finish(status, error)
+        if any(stage.state == "ran" for stage in record.manifest.stages):
+            record.update(overhead=overhead(record.manifest))
+    if error or record.manifest.overhead:
         with board.tolerating("the page"):
-            report.build_run(store, record.manifest.run_id)
+            page = report.build_run(store, record.manifest.run_id)
+            if record.manifest.report is None:
+                record.update(report=page)
     with board.tolerating("the index"):
         for shared in ("", "latest"):  # written within a second
             store.remove_unfinished(shared, older=60.0, deep=False)

@@ -164,6 +164,7 @@ class RunHead(Record):
     heartbeat: str | None = None
     seconds: Number = None
     report: str | None = None  # the page, in the store
+    error: str | None = None  # why it failed, if it did as a whole
     lineage: Lineage = Lineage()
 
     @property

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from components.data.card import DatasetCard
 from components.records.evaluation import MetricResult
 from components.records.run import FamilyResult
 from components.report.checkpoints import selected_by
 from components.report.metric_labels import features, measure
+
+MARKUP = re.compile(
+    r"[\\\[\]]"
+)  # a backslash before these makes them text; all links and images have brackets
 
 
 def model_card(data: DatasetCard, result: FamilyResult) -> str:
@@ -62,10 +68,9 @@ def _kept(result: FamilyResult) -> str:
 
 
 def plain(text: str) -> str:
-    """Return text of unknown origin without Markdown or HTML markup."""
-    return (
-        "".join(c for c in text if c.isprintable()).replace("<", "&lt;").replace("|", "/").replace("`", "'")
-    )
+    """Return text of unknown origin without HTML, links, images and tables."""
+    printable = "".join(c for c in text if c.isprintable()).replace("|", "/").replace("`", "'")
+    return MARKUP.sub(r"\\\g<0>", printable.replace("<", "&lt;"))
 
 
 def _row(name: str, metric: MetricResult) -> str:

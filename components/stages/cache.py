@@ -22,7 +22,7 @@ from components.store import Store
 from components.store.errors import MISSING_OR_TORN
 from components.store.lease import lease
 
-BEGUN = "begun.json"  # in every attempt but the first, written when the files it begins with are complete
+BEGUN = "begun.json"  # in later and forced attempts, written when the files they begin with are complete
 TEMPORARY = (BEGUN, "progress.json", "checkpoints/", "ray/", "parts/")  # no part of a finished stage's result
 
 
@@ -135,7 +135,7 @@ def run(
         fenced = store.fenced(stage_lease.fence)
         folder = fenced.child(spec.uri)
         folder.remove_unfinished()  # of the lease's former holders
-        number = _attempt(folder, fresh=force, taken_over=stage_lease.taken_over)
+        number = _attempt(folder, force=force, taken_over=stage_lease.taken_over)
         attempt = folder.child("attempts", str(number))
         folder.write_json("spec.json", spec.canonical())
         started = time.time()
@@ -157,24 +157,32 @@ def read(store: Store, done: Done) -> Mapping[str, Any]:
     return store.read_json(f"{done.uri}/result.json")
 
 
-def _attempt(folder: Store, *, fresh: bool, taken_over: bool) -> int:
+def _attempt(folder: Store, *, force: bool, taken_over: bool) -> int:
     """Return the number of the attempt to work in: the newest one if it is unfinished, else a new one.
 
-    Where the lease was taken over, the former holder may still be alive and write into its attempt. A new
-    attempt then resumes from a copy of its files.
+    With `force`, an unfinished attempt is continued only if it was forced too: then the same command was
+    interrupted. Where the lease was taken over, the former holder may still be alive and write into its
+    attempt. A new attempt then resumes from a copy of its files.
     """
     numbers = sorted(int(name) for name in folder.list("attempts") if name.isdigit())
     usable = [n for n in numbers if n == 1 or folder.exists(f"attempts/{n}/{BEGUN}")]
     newest, number = max(usable, default=0), max(numbers, default=0) + 1
-    resumes = newest > 0 and not fresh and not folder.exists(f"attempts/{newest}/result.json")
+    unfinished = newest > 0 and not folder.exists(f"attempts/{newest}/result.json")
+    forced = force or (unfinished and _is_forced(folder, newest))
+    resumes = unfinished and (not force or _is_forced(folder, newest))
     if resumes and not taken_over:
         return newest
     attempt = folder.child("attempts", str(number))
     if resumes:
         _copy(folder.child("attempts", str(newest)), attempt)
-    if number > 1:
-        attempt.write_json(BEGUN, {"resumes": newest if resumes else None})
+    if number > 1 or forced:
+        attempt.write_json(BEGUN, {"resumes": newest if resumes else None, "forced": forced})
     return number
+
+
+def _is_forced(folder: Store, number: int) -> bool:
+    path = f"attempts/{number}/{BEGUN}"
+    return folder.exists(path) and bool(folder.read_json(path).get("forced"))
 
 
 def _copy(source: Store, target: Store) -> None:

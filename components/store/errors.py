@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-import time
+import threading
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
@@ -33,13 +33,21 @@ class LostLease(RunError):
     """Another process holds the lease now: nothing may be written any more."""
 
 
+interrupted = threading.Event()  # set when this process is to end, so that nothing waits for a store any more
+
+
 def outlasting(action: Callable[[], T]) -> T:
-    """Return `action()`; repeat it from its start for as long as the store does not answer."""
+    """Return `action()`; repeat it from its start for as long as the store does not answer.
+
+    Raises:
+        Unreachable: the process was interrupted meanwhile.
+    """
     while True:
         try:
             return action()
         except Unreachable:
-            time.sleep(OUTAGE_PAUSE)
+            if interrupted.wait(OUTAGE_PAUSE):
+                raise
 
 
 def transient(error: BaseException) -> bool:

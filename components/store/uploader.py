@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from components.store.errors import Unreachable
+from components.store.errors import Unreachable, interrupted
 
 if TYPE_CHECKING:
     from components.store.store import Store
@@ -81,9 +81,10 @@ class Uploader:
             self._discard(self._queue.pop(rel, b""))
 
     def flush(self) -> None:
-        """Wait until every queued upload has succeeded or failed permanently."""
+        """Wait until every queued upload has succeeded or failed permanently, or until `interrupted`."""
         with self._changed:
-            self._changed.wait_for(lambda: not self.pending)
+            while self.pending and not interrupted.is_set():
+                self._changed.wait(1.0)
 
     def close(self, timeout: float = 60.0) -> None:
         """Wait up to `timeout` seconds for the queue; then add what is missing to `failed`."""

@@ -111,6 +111,7 @@ class JobLog(RunLog):
         tries_emas = trained.finished and trainer.settings.ema_sigma_rel
         averages = try_posthoc_ema(trainer, self) if tries_emas else None
         seconds = time.time() - self.began
+        self.uploader.flush()
         self.uploader.close()
         if self.failure:
             raise RunError(self.failure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from components.common.errors import Diverged, InputError, RunError
 from components.common.public import public, public_errors
 from components.records.names import RESULT
 from components.store import Store
+from components.store.errors import LostLease, outlasting
 from components.training import job as training_job
 from components.training import request
 from components.training.distributed import Group
@@ -101,4 +103,5 @@ def _worker(config: dict[str, Any]) -> None:
         except (InputError, RunError) as error:
             if group.rank == 0:
                 failure = {"error": public(str(error)), "diverged": isinstance(error, Diverged)}
-                job.store.child(job.attempt).write_json(ERROR, failure)
+                with suppress(LostLease):  # the driver notices the same
+                    outlasting(lambda: job.store.child(job.attempt).write_json(ERROR, failure))

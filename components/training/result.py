@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from components.records.training import Averages, SampleTable, SavedWeights, Sel
 from components.sampling.reconstruction_error import validation_errors
 from components.sampling.sheets import SHEET_COLUMNS
 from components.store import Store
+from components.store.errors import outlasting
 from components.training.inputs import Inputs
 from components.training.request import TrainRequest
 from components.training.run_log import RunLog
@@ -65,16 +67,16 @@ class Outcome:
 
 
 def write_result(outcome: Outcome, log: RunLog) -> None:
-    """Write all weights, the sample grid of the selected ones and, last, trained.json."""
+    """Write all weights, the sample grid of the selected ones and, last, trained.json; wait out an outage."""
     for (
         which
     ) in outcome.steps:  # last before best, since the best weights replace the last in the averaged copy
         generator = outcome.trainer.weights(which)
         assert isinstance(generator, Generator)
-        write_weights(outcome, which, generator, log.attempt)
+        outlasting(partial(write_weights, outcome, which, generator, log.attempt))
         if which == outcome.kept:
-            log.attempt.write_bytes(KEPT, log.picture(generator))
-    log.attempt.write_json(RESULT, described(outcome, log).to_json())
+            outlasting(partial(log.attempt.write_bytes, KEPT, log.picture(generator)))
+    outlasting(lambda: log.attempt.write_json(RESULT, described(outcome, log).to_json()))
 
 
 def write_weights(outcome: Outcome, which: str, generator: Generator, attempt: Store) -> None:

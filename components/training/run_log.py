@@ -6,15 +6,18 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import nn
 
+from components.common.errors import RunError
 from components.evaluation.snapshot import SnapshotSelector
 from components.records.health import HealthEvent, Monitoring
 from components.sampling import sheets
 from components.store import Store
+from components.store.errors import outlasting
 from components.store.uploader import Uploader
 from components.training import checkpoint, posthoc_ema
 from components.training.checkpoint import CheckpointId
@@ -96,9 +99,15 @@ class RunLog(Log):
         self.uploader.put(text.encode(), f"{event_name(event.attempt, event.step)}.json")
 
     def load(self, checkpoint_id: CheckpointId) -> State:
-        """Return the state of a checkpoint, once its upload is complete."""
+        """Return the state of a checkpoint, once its upload is complete; wait out an outage.
+
+        Raises:
+            RunError: a file could not be stored.
+        """
         self.uploader.flush()
-        return checkpoint.load(self.attempt, checkpoint_id)
+        if self.failure:
+            raise RunError(self.failure)
+        return outlasting(lambda: checkpoint.load(self.attempt, checkpoint_id))
 
     def save_tracks(self, checkpoint_id: CheckpointId, snapshot: Terms) -> None:
         """Store a snapshot of the tracked averages."""
@@ -107,11 +116,13 @@ class RunLog(Log):
     def stored_tracks(self, checkpoint_ids: Sequence[CheckpointId]) -> list[CheckpointId]:
         """Return those whose snapshot exists; an upload may have failed, for example on a full disk."""
         self.uploader.flush()
-        return [saved for saved in checkpoint_ids if self.attempt.exists(posthoc_ema.name(saved))]
+        names = {saved: posthoc_ema.name(saved) for saved in checkpoint_ids}
+        return [saved for saved, name in names.items() if outlasting(partial(self.attempt.exists, name))]
 
     def load_tracks(self, checkpoint_id: CheckpointId) -> Terms:
         """Return a stored snapshot of the tracked averages."""
-        return posthoc_ema.decode(self.attempt.read_bytes(posthoc_ema.name(checkpoint_id)))
+        name = posthoc_ema.name(checkpoint_id)
+        return posthoc_ema.decode(outlasting(lambda: self.attempt.read_bytes(name)))
 
     def go_back(self, step: int, attempt: int) -> None:
         """Store the rows of the attempt that ends now and begin the next one after `step`."""

@@ -10,6 +10,7 @@ from components.common.threads import using_threads
 from components.records.base import Number, Record
 from components.records.sweep import FinalistSeed
 from components.records.trial import ScheduleEntry
+from components.store.errors import outlasting
 from components.tuning.trial import TrialContext, reason, sample, spec_of, trained, training_of
 
 
@@ -67,7 +68,9 @@ def rescored(job: Repeat, training: Retrained) -> FinalistSeed:
     try:
         with using_threads(context.threads):
             seed = derive(job.seed, "finals")
-            images, seconds, jury = sample(context, training.model, job.samples, seed, change)
+            images, seconds, jury = outlasting(
+                lambda: sample(context, training.model, job.samples, seed, change)
+            )
             metrics = jury(images)
     except Exception as error:
         return FinalistSeed(seed=job.seed, reason=reason(error), uri=training.uri)
@@ -79,5 +82,5 @@ def rescored(job: Repeat, training: Retrained) -> FinalistSeed:
         cost=seconds / len(images) if training.cost is None else training.cost,
         uri=training.uri,
     )
-    store.write_json(job.part, result.to_json())
+    outlasting(lambda: store.write_json(job.part, result.to_json()))
     return result

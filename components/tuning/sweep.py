@@ -14,6 +14,7 @@ from components.records.sweep import Cost, Finalist, Importance, Overhead, Sweep
 from components.records.sweep import SweepSettings as Settings
 from components.records.trial import SweepState, Trial, Values
 from components.store import Store
+from components.store.errors import outlasting
 from components.tuning import capacity
 from components.tuning.finalists import Rescoring, comparable_finalists, finalists, winner
 from components.tuning.importance import comparable_scores, importances
@@ -92,12 +93,15 @@ class SweepFolder:
         return SweepState.read(self.attempt.read_json(TRIALS)) if self.attempt.exists(TRIALS) else None
 
     def save(self, log: TrialLog) -> None:
-        """Write the state and the result so far."""
+        """Write the state and the result so far; wait out an outage."""
+        outlasting(lambda: self._write(log))
+        self.on_progress(log)
+
+    def _write(self, log: TrialLog) -> None:
         self.attempt.write_json(TRIALS, log.state().to_json())
         result = self.result(log)
         result.seconds_left = log.left()
         self.attempt.write_json(PROGRESS, {"swept": result.to_json()})
-        self.on_progress(log)
 
     def result(self, log: TrialLog) -> SweepResult:
         """Return the result so far."""

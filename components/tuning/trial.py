@@ -165,20 +165,20 @@ def trained(
     training = training_of(context, schedule, seed)
     spec, store = spec_of(context, training), context.store
     replayer = EvaluationReplayer(context, store, on_report, after)
-    if failed := read_failure(store, spec):
-        replayer.replay(failed.uri)
+    if failed := outlasting(lambda: read_failure(store, spec)):
+        outlasting(lambda: replayer.replay(failed.uri))
         raise Diverged(failed.reason)
-    if done := cache.finished(store, spec):
-        replayer.replay(done.uri)
+    if done := outlasting(lambda: cache.finished(store, spec)):
+        outlasting(lambda: replayer.replay(done.uri))
         return done
     body = TrialTraining(context, spec, training, replayer, donor, until)
     try:
-        return cache.run(store, spec, body, run_id=context.run_id)
+        return outlasting(lambda: cache.run(store, spec, body, run_id=context.run_id))
     except Paused:
         return None
     except Diverged as error:  # it would fail again, unlike other errors
         failure = FailedTrial(reason=public(str(error)), uri=replayer.uri)
-        store.write_json(f"{spec.uri}/{FAILED}", failure.to_json())
+        outlasting(lambda: store.write_json(f"{spec.uri}/{FAILED}", failure.to_json()))
         raise
 
 
@@ -370,8 +370,9 @@ def sampled(context: TrialContext, values: Values, on_report: OnReport) -> Done:
         write_curve(attempt, [evaluation])
         return {"drawn": evaluation.to_json(), "work_seconds": evaluation.seconds}
 
-    done = cache.run(store, spec, body, run_id=context.run_id)
-    EvaluationReplayer(context, store, on_report, after=0).replay(done.uri)
+    done = outlasting(lambda: cache.run(store, spec, body, run_id=context.run_id))
+    replayer = EvaluationReplayer(context, store, on_report, after=0)
+    outlasting(lambda: replayer.replay(done.uri))
     return done
 
 

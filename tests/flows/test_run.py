@@ -138,3 +138,19 @@ def test_an_error_is_recorded_without_secrets(training: tuple[run.Run, Spec, Sto
         made.stage(spec, body)
     text = made.store.read_text("runs/r/run.json")
     assert "S3CR3T" not in text and "alice" not in text and "http://host/x failed" in text
+
+
+def test_a_stage_fails_for_its_own_reason_if_the_record_cannot_be_written(
+    training: tuple[run.Run, Spec, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, spec, _ = training
+
+    def body(*_: object) -> dict[str, Any]:
+        monkeypatch.setattr(made.record, "write", Mock(side_effect=Unreachable("does not answer")))
+        made.show_progress(spec, 1, 2, "half", trials={"done": 1})
+        raise RunError("the loss is not finite")
+
+    with pytest.raises(RunError, match="not finite"):
+        made.stage(spec, body)
+    monkeypatch.undo()
+    assert "the record could not be written: does not answer" in " ".join(said(made))

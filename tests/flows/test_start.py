@@ -1,9 +1,20 @@
-"""The time of a run in which nothing is computed."""
+"""How a run ends: its record and page, and the time in which nothing was computed."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from components.common.errors import InputError, RunError
 from components.records.run import Overhead, RunManifest, StageEntry
+from components.store.errors import Unreachable
+from flows import record, setup, start
 from flows.start import overhead
+from tests.flows.test_setup import QUICKSTART
 
 
 def test_overhead_is_the_time_in_which_nothing_computes() -> None:
@@ -14,3 +25,33 @@ def test_overhead_is_the_time_in_which_nothing_computes() -> None:
     stages = [stage(10, 50, 45), stage(10, 20, 20), stage(0, 0, 0, "cached")]
     found = overhead(RunManifest(run_id="r", seconds=65.0, stages=stages))
     assert found == Overhead(seconds=15.0, share=round(15 / 65, 4))
+
+
+@pytest.fixture
+def fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Return a function that runs an experiment which fails with an error; it returns the store."""
+
+    def run(error: BaseException, kind: type[BaseException], match: str) -> Path:
+        monkeypatch.setattr(start, "run_flow", Mock(side_effect=error))
+        experiment = setup.experiment(QUICKSTART, [f"store.url={tmp_path}/store"])
+        with pytest.raises(kind, match=match or None):
+            start.start(experiment)
+        return tmp_path / "store"
+
+    return run
+
+
+def test_a_run_that_is_refused_says_why_in_its_record_and_on_its_page(fails: Any) -> None:
+    store = fails(InputError("captions need <the extra text>: /home/me/x"), InputError, "the extra text")
+    manifest = json.loads(next(store.glob("runs/*/run.json")).read_text())
+    assert (manifest["status"], manifest["error"]) == ("failed", "captions need <the extra text>: x")
+    page = (store / manifest["report"]).read_text()
+    assert "captions need &lt;the extra text&gt;: x" in page
+
+
+def test_a_run_ends_for_its_own_reason_if_the_record_cannot_be_written(
+    fails: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record.Record, "finish", Mock(side_effect=Unreachable("does not answer")))
+    fails(RunError("the disk is full"), RunError, "the disk is full")
+    fails(KeyboardInterrupt(), KeyboardInterrupt, "")

@@ -621,6 +621,15 @@ def test_model_card_says_what_was_measured_and_which_checkpoint():
     assert "| PSNR (dB) | higher | 19.3 | 18.3 to 20.3 |  | 1,000 |  |" in pixels
 
 
+def test_a_model_card_has_no_link_image_or_markup_of_a_title():
+    described = fixture.lineage().data.model_dump(exclude={"version", "hash"})
+    title = r"[x](https://evil) ![](https://evil/y.png) \[z](u) <img src=q> `c` | d"
+    about = DatasetCard(**described | {"title": title}, source="the web")
+    card = model_card(about, fixture.result("dcgan", 14.2))
+    assert r"\[x\](https://evil)" in card and r"!\[\](" in card and r"\\\[z\](u)" in card
+    assert "<img" not in card and "`c`" not in card
+
+
 def test_pulled_pages_have_all_that_they_name(store, runs, tmp_path):
     build_run(store, runs["done"])
     build_index(store)

@@ -153,6 +153,20 @@ def test_force_opens_a_new_attempt_and_keeps_the_old(store: Store) -> None:
     assert cache.run(store, SPEC, body, run_id="c").attempt == 2
 
 
+def test_a_forced_attempt_that_was_interrupted_goes_on_with_the_same_command(store: Store) -> None:
+    def interrupted(attempt: Store, number: int) -> dict[str, Any]:
+        attempt.write_text("half.txt", str(number))
+        raise KeyboardInterrupt
+
+    cache.run(store, SPEC, body, run_id="a")
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            cache.run(store, SPEC, interrupted, run_id="b", force=True)
+    forced = cache.run(store, SPEC, body, run_id="c", force=True)
+    assert forced.attempt == 2 and store.exists(f"{SPEC.uri}/attempts/2/half.txt")
+    assert cache.run(store, SPEC, body, run_id="d", force=True).attempt == 3
+
+
 def test_two_at_once_share_the_work(store: Store) -> None:
     ran: list[int] = []
 

@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -292,12 +293,20 @@ def test_a_forked_process_makes_its_own_filesystem(bucket):
 
 def test_an_outage_is_outlasted_and_other_errors_are_not(monkeypatch):
     pauses = []
-    monkeypatch.setattr(errors.time, "sleep", pauses.append)
+    monkeypatch.setattr(errors, "interrupted", SimpleNamespace(wait=pauses.append))
     answers = iter([Unreachable("down"), Unreachable("down"), 5])
     assert outlasting(lambda: _next(answers)) == 5
     assert len(pauses) == 2
     with pytest.raises(InputError, match="no permission"):
         outlasting(lambda: _next(iter([InputError("no permission")])))
+
+
+def test_nobody_waits_for_a_store_after_an_interruption(monkeypatch):
+    event = threading.Event()
+    event.set()
+    monkeypatch.setattr(errors, "interrupted", event)
+    with pytest.raises(Unreachable, match="down"):
+        outlasting(lambda: _next(iter([Unreachable("down")])))
 
 
 def _next(answers):

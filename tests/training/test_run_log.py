@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from components.common.errors import RunError
 from components.store import Store
 from components.store.errors import Unreachable
 from components.store.uploader import Uploader
@@ -66,3 +68,42 @@ def test_saving_does_not_wait_for_the_store(tmp_path: Any, monkeypatch: pytest.M
             log.save(step, {"control": {"attempt": 1, "healthy": None}})  # type: ignore[typeddict-item]
             uploader.flush()
     assert checkpoint.checkpoint_ids(attempt) == [(1, 4), (1, 5)] and uploader.failed == []
+
+
+def test_reading_back_waits_out_an_outage(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt, read, exists, outage = Store(tmp_path), Store.read_bytes, Store.exists, [1, 1]
+    emas = posthoc_ema.flat(PowerFunctionEMAs(nn.Linear(2, 3)).parameters)
+
+    def down_at_first(call: Any) -> Any:
+        def answer(*arguments: Any) -> Any:
+            if outage:
+                outage.pop()
+                raise Unreachable("down")
+            return call(*arguments)
+
+        return answer
+
+    monkeypatch.setattr("components.store.errors.OUTAGE_PAUSE", 0.0)
+    with Uploader(attempt) as uploader:
+        log = RunLog(attempt, uploader, lambda generator: np.zeros(0), 16)
+        log.save(8, {"control": {"attempt": 1, "healthy": None}})  # type: ignore[typeddict-item]
+        log.save_tracks((1, 8), emas)
+        uploader.flush()
+        monkeypatch.setattr(Store, "read_bytes", down_at_first(read))
+        monkeypatch.setattr(Store, "exists", down_at_first(exists))
+        assert log.load((1, 8))["control"]["attempt"] == 1 and not outage
+        outage += [1, 1]
+        assert log.stored_tracks([(1, 8)]) == [(1, 8)] and not outage
+        outage += [1, 1]
+        assert same(log.load_tracks((1, 8)), emas) and not outage
+
+
+def test_going_back_to_a_checkpoint_that_was_refused_says_why(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "write_bytes", Mock(side_effect=RunError("no space left")))
+    with Uploader(Store(tmp_path)) as uploader:
+        log = RunLog(Store(tmp_path), uploader, lambda generator: np.zeros(0), 16)
+        log.save(8, {"control": {"attempt": 1, "healthy": None}})  # type: ignore[typeddict-item]
+        with pytest.raises(RunError, match="could not be stored: no space left"):
+            log.load((1, 8))

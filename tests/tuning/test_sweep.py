@@ -9,10 +9,12 @@ from unittest.mock import Mock
 import pytest
 
 from components.common.errors import InputError
-from components.records.sweep import Finalist, FinalistSeed
+from components.records.sweep import Cost, Finalist, FinalistSeed, SweepMetric, SweepResult
 from components.records.trial import Trial
 from components.store import Store
+from components.store.errors import Unreachable
 from components.tuning.sweep import SweepFolder, _prune, refuse_changed
+from components.tuning.trial_log import TrialLog
 
 
 def test_checkpoints_of_a_finalists_twin_are_kept(tmp_path: Path) -> None:
@@ -51,3 +53,22 @@ def test_a_note_costs_the_same_however_many_trials_have_ended(tmp_path: Path, co
     again = [folder._with_files(trial) for trial in trials]
     assert {trial.events for trial in first + again} == {1}
     assert context.store.list.call_count == count + 1
+
+
+def test_a_sweep_waits_for_a_store_to_note_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context: Any = Mock(model="")
+    about = SweepResult(family="vae", metric=SweepMetric(name="kid"), cost=Cost(name="time", unit="s"))
+    noted: list[TrialLog] = []
+    folder = SweepFolder(Store(tmp_path), context, about, noted.append)
+    write, outage = Store.write_json, [Unreachable("down"), Unreachable("down")]
+
+    def down_at_first(store: Store, rel: str, value: Any) -> None:
+        if outage:
+            raise outage.pop()
+        write(store, rel, value)
+
+    monkeypatch.setattr("components.store.errors.OUTAGE_PAUSE", 0.0)
+    monkeypatch.setattr(Store, "write_json", down_at_first)
+    TrialLog(folder.save, judgements=4).add("a", {"lr": 1e-3})
+    assert not outage and len(noted) == 1
+    assert folder.before() is not None

@@ -214,6 +214,31 @@ def test_a_store_that_does_not_answer_does_not_end_a_trial(
     assert [report.judged for report in reports] == [1, 2, 3, 4]
 
 
+def test_a_trial_that_begins_or_ends_during_an_outage_waits(
+    context: TrialContext, with_digits: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outage: list[str] = []
+
+    def down_at_first(name: str, call: Any) -> Any:
+        def answer(*arguments: Any, **options: Any) -> Any:
+            if name not in outage:
+                outage.append(name)
+                raise Unreachable("down")
+            return call(*arguments, **options)
+
+        return answer
+
+    monkeypatch.setattr("components.store.errors.OUTAGE_PAUSE", 0.0)
+    monkeypatch.setattr(trial, "read_failure", down_at_first("failure", trial.read_failure))
+    monkeypatch.setattr(trial.cache, "finished", down_at_first("finished", trial.cache.finished))
+    monkeypatch.setattr(trial, "complete_curve", down_at_first("begin", trial.complete_curve))
+    monkeypatch.setattr(trial.cache, "inventory", down_at_first("end", trial.cache.inventory))
+    reports: list[TrialReport] = []
+    assert trained(context, plain(), reports.append)
+    assert [report.judged for report in reports] == [1, 2, 3, 4]
+    assert outage == ["failure", "finished", "begin", "end"]
+
+
 def test_trials_of_a_population_keep_what_others_may_go_on_from(
     context: TrialContext, with_digits: Store
 ) -> None:

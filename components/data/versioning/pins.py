@@ -120,16 +120,20 @@ def note_version(home: Path, name: str, version: str) -> None:
     file = history_file(home, name)
     file.parent.mkdir(parents=True, exist_ok=True)
     row = {"version": version, "when": datetime.now(UTC).isoformat(timespec="seconds")}
+    # The last line of a killed process may have no end.
+    begin = "\n" if file.exists() and not file.read_bytes().endswith(b"\n") else ""
     with open(file, "a", encoding="utf-8") as history:
-        history.write(json.dumps(row) + "\n")
+        history.write(begin + json.dumps(row) + "\n")
 
 
 def noted(home: Path, name: str) -> list[dict[str, str]]:
     """Return the versions in this machine's history, oldest first."""
     file, rows = history_file(home, name), []
     for line in file.read_text("utf-8").splitlines() if file.exists() else []:
-        with suppress(ValueError):  # the incomplete last line of a killed process
-            rows.append(json.loads(line))
+        with suppress(ValueError, RecursionError):  # the incomplete last line of a killed process
+            row = json.loads(line)
+            if isinstance(row, dict) and {"version", "when"} <= row.keys():
+                rows.append(row)
     return rows
 
 

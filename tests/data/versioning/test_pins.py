@@ -20,6 +20,14 @@ def test_names_in_other_scripts_and_folders_are_hashed_as_dvc_does(home):
     assert stage.outs[0].hash_info.value == pins.folder_md5(folder)
 
 
+def test_a_torn_last_line_of_a_history_takes_no_other_with_it(home):
+    pins.note_version(home, "odd", "a" * 32)
+    history = pins.history_file(home, "odd")
+    history.write_text(history.read_text() + '{"version": "bbb')
+    pins.note_version(home, "odd", "c" * 32)
+    assert [row["version"][0] for row in pins.noted(home, "odd")] == ["a", "c"]
+
+
 def test_a_file_that_is_not_dvcs_is_told(home):
     (home / "data").mkdir()
     (home / "data/mine.dvc").write_text("<<<<<<< HEAD\n")
