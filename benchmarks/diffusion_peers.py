@@ -396,7 +396,7 @@ def extractor(store: Store, kind: str, seed: int = 0) -> Extractor:
     made = Spec(
         f"proof-{kind}",
         settings,
-        code_digest.code("components.extractors.small:train_extractor"),
+        code_digest.code("components.extractors.small"),
         data=data_is,
     )
 

@@ -176,7 +176,7 @@ def spec(
     return Spec(
         "proof",
         {**content, "drawn": DRAWN[target]},
-        code_digest.code("benchmarks.gan_proof:prove", module_of(family)),
+        code_digest.code("benchmarks.gan_proof", module_of(family)),
         upstream={"proof-classifier": digits["key"]} if digits else {},
         family=family,
         data=digits["version"] if digits else None,
@@ -314,7 +314,7 @@ class Stacked:
 def prepared(store: Store) -> tuple[dict[str, str], float]:
     """The digits and their classifier, a stage of its own; and its accuracy on validation."""
     data, version = data_version(home(), "mnist5k", None)
-    digests = code_digest.code("components.extractors.small:train_extractor")
+    digests = code_digest.code("components.extractors.small")
     made = Spec("proof-classifier", {"epochs": 8}, digests, data=version)
 
     def body(attempt: Store, number: int) -> dict[str, Any]:

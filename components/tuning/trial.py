@@ -166,10 +166,10 @@ def trained(
     spec, store = spec_of(context, training), context.store
     replayer = EvaluationReplayer(context, store, on_report, after)
     if failed := outlasting(lambda: read_failure(store, spec)):
-        outlasting(lambda: replayer.replay(failed.uri))
+        replayer.replay(failed.uri)
         raise Diverged(failed.reason)
     if done := outlasting(lambda: cache.finished(store, spec)):
-        outlasting(lambda: replayer.replay(done.uri))
+        replayer.replay(done.uri)
         return done
     body = TrialTraining(context, spec, training, replayer, donor, until)
     try:
@@ -299,7 +299,7 @@ class EvaluationReplayer:
     def replay(self, uri: str) -> None:
         """Report the evaluations in an attempt's folder that were not reported yet."""
         self.uri = uri
-        for evaluation in read_curve(self.store.child(uri)):
+        for evaluation in outlasting(lambda: read_curve(self.store.child(uri))):
             self._report(evaluation)
 
     def add(self, attempt: Store, uri: str, step: int, metrics: Mapping[str, float], name: str) -> None:
@@ -313,19 +313,15 @@ class EvaluationReplayer:
         while not attempt.exists(name) and time.monotonic() < deadline:
             time.sleep(0.05)
         before = [evaluation for evaluation in read_curve(attempt) if evaluation.step < step]
-        prefix = "snapshot/"
-        values = {key.removeprefix(prefix): v for key, v in metrics.items() if key.startswith(prefix)}
-        evaluation = TrialEvaluation(
-            judged=len(before) + 1, step=step, seconds=metrics["seconds"], metrics=values
-        )
+        values = {k.removeprefix("snapshot/"): v for k, v in metrics.items() if k.startswith("snapshot/")}
+        judged, seconds = len(before) + 1, metrics["seconds"]
+        evaluation = TrialEvaluation(judged=judged, step=step, seconds=seconds, metrics=values)
         write_curve(attempt, [*before, evaluation])
         return evaluation
 
     def _report(self, evaluation: TrialEvaluation) -> None:
-        if evaluation.judged <= self.judged:
-            return
-        self.judged = evaluation.judged
-        if evaluation.step <= self.after:
+        is_new, self.judged = evaluation.judged > self.judged, max(self.judged, evaluation.judged)
+        if not is_new or evaluation.step <= self.after:
             return
         value, diversity = (evaluation.metrics.get(name) for name in (self.context.metric, "diversity"))
         self.on_report(
@@ -371,8 +367,7 @@ def sampled(context: TrialContext, values: Values, on_report: OnReport) -> Done:
         return {"drawn": evaluation.to_json(), "work_seconds": evaluation.seconds}
 
     done = outlasting(lambda: cache.run(store, spec, body, run_id=context.run_id))
-    replayer = EvaluationReplayer(context, store, on_report, after=0)
-    outlasting(lambda: replayer.replay(done.uri))
+    EvaluationReplayer(context, store, on_report, after=0).replay(done.uri)
     return done
 
 
