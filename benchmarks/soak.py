@@ -178,9 +178,9 @@ def take_over(place: Place, process: Process, rng: random.Random) -> Process:
     """Stop the driver beyond its lease while another one takes over, then let it go on."""
     process.send_signal(signal.SIGSTOP)
     other = place.start()
-    ended_by(other, 4 * LEASE + rng.uniform(0, 10))
+    ended_by(other, 3 * LEASE + rng.uniform(0, 10))
     process.send_signal(signal.SIGCONT)
-    if not ended_by(process, 300):
+    if not ended_by(process, 900):
         raise AssertionError("the run that lost its lease did not end")
     place.endings[ending(place, process)] += 1
     return other
@@ -237,7 +237,7 @@ def disturbed(place: Place, planned: Iterator[str], rng: random.Random) -> Count
     process = place.start()
     while place.starts < STARTS:
         kind = None
-        if not ended_by(process, rng.uniform(1, 30)):
+        if not ended_by(process, rng.uniform(1, 20)):
             kind = next(planned, None)
         if kind is not None:
             print(f"  {time.strftime('%H:%M:%S')} {kind}", flush=True)
@@ -333,17 +333,17 @@ def new_place(on_s3: bool, number: int, seed: int) -> Place:
 
 
 def soak(on_s3: bool, planned: list[str], seed: int) -> Outcome:
-    """Disturb runs, at most 8 times each, until all planned disturbances are done; return what happened."""
+    """Disturb runs, at most 12 times each, until all planned disturbances are done; return what happened."""
     rng, outcome = random.Random(seed), Outcome("an S3 server" if on_s3 else "a folder")
     expected = run(new_place(on_s3, 0, seed), iter(()), rng, outcome)
     number = 0
     while planned:
         number += 1
         print(f"run {number} on {outcome.name}, {len(planned)} to go", flush=True)
-        share = planned[:8]
+        share = planned[:12]
         pending = iter(share)
         got = run(new_place(on_s3, number, seed + number), pending, rng, outcome)
-        planned = [*pending, *planned[8:]]
+        planned = [*pending, *planned[12:]]
         different = [name for name in expected.keys() | got.keys() if expected.get(name) != got.get(name)]
         outcome.problems += [f"run {number}: {name} differs" for name in different]
     outcome.runs, outcome.compared = number, len(expected)
