@@ -1,6 +1,6 @@
 """Disturb small runs at random and compare them with one that nobody disturbs.
 
-    python benchmarks/soak.py [--disturbances 60] [--seed 0] [--only folder|s3] [--out docs/soak.md]
+    python benchmarks/soak.py [--disturbances 60] [--minutes 60] [--seed 0] [--only folder|s3] [--out FILE]
 
 Runs of one family, on a folder and on an S3 server, are killed, stopped, paused beyond their lease while
 another run takes over, and lose their store for a while. The same command is given again until a run ends by
@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +48,7 @@ STAGES = ("extractor", "reference", "train", "evaluate", "export")  # whose resu
 TIMES = {"seconds", "work_seconds", "samples_per_second", "started", "ended", "run_id", "attempt", "files"}
 VARIES = {"workers"}  # settings that change no result
 MARK = "ATELIER_SOAK"  # in the environment of all processes of a soak
+EACH = 12  # disturbances of a run, at most
 STARTS = 40  # at most, until a run must have ended by itself
 
 
@@ -61,6 +62,20 @@ class Outcome:
     disturbances: Counter[str] = field(default_factory=Counter)
     endings: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+
+
+class Plan:
+    """The disturbances still to come; none after a time by `time.monotonic()`."""
+
+    def __init__(self, kinds: list[str], until: float):
+        self.kinds, self.until = kinds, until
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds) and time.monotonic() < self.until
+
+    def next(self, done: int) -> str | None:
+        """Return the next one of a run that has had `done`; None if it is left alone from now on."""
+        return self.kinds.pop(0) if self and done < EACH else None
 
 
 @dataclass
@@ -231,14 +246,14 @@ def ending(place: Place, process: Process) -> str:
     return f"{process.returncode}: {sentence.replace(place.store, 'STORE')[:160]}"
 
 
-def disturbed(place: Place, planned: Iterator[str], rng: random.Random) -> Counter[str]:
+def disturbed(place: Place, planned: Plan, rng: random.Random) -> Counter[str]:
     """Run until a run ends by itself; return the number of disturbances by kind."""
     done: Counter[str] = Counter()
     process = place.start()
     while place.starts < STARTS:
         kind = None
         if not ended_by(process, rng.uniform(1, 20)):
-            kind = next(planned, None)
+            kind = planned.next(done.total())
         if kind is not None:
             print(f"  {time.strftime('%H:%M:%S')} {kind}", flush=True)
             process = {**EVERYWHERE, **ON_S3}[kind](place, process, rng)
@@ -332,25 +347,22 @@ def new_place(on_s3: bool, number: int, seed: int) -> Place:
     return Place(folder, f"s3://{bucket}/store", environment, workers, proxy)
 
 
-def soak(on_s3: bool, planned: list[str], seed: int) -> Outcome:
-    """Disturb runs, at most 12 times each, until all planned disturbances are done; return what happened."""
+def soak(on_s3: bool, planned: Plan, seed: int) -> Outcome:
+    """Disturb runs until all planned disturbances are done; return what happened."""
     rng, outcome = random.Random(seed), Outcome("an S3 server" if on_s3 else "a folder")
-    expected = run(new_place(on_s3, 0, seed), iter(()), rng, outcome)
+    expected = run(new_place(on_s3, 0, seed), Plan([], 0.0), rng, outcome)
     number = 0
     while planned:
         number += 1
-        print(f"run {number} on {outcome.name}, {len(planned)} to go", flush=True)
-        share = planned[:12]
-        pending = iter(share)
-        got = run(new_place(on_s3, number, seed + number), pending, rng, outcome)
-        planned = [*pending, *planned[12:]]
+        print(f"run {number} on {outcome.name}, {len(planned.kinds)} to go", flush=True)
+        got = run(new_place(on_s3, number, seed + number), planned, rng, outcome)
         different = [name for name in expected.keys() | got.keys() if expected.get(name) != got.get(name)]
         outcome.problems += [f"run {number}: {name} differs" for name in different]
     outcome.runs, outcome.compared = number, len(expected)
     return outcome
 
 
-def run(place: Place, planned: Iterator[str], rng: random.Random, outcome: Outcome) -> dict[str, str]:
+def run(place: Place, planned: Plan, rng: random.Random, outcome: Outcome) -> dict[str, str]:
     """Return the hashes of a run's results; add its disturbances, endings and leftovers to the outcome."""
     try:
         outcome.disturbances += disturbed(place, planned, rng)
@@ -370,12 +382,12 @@ def run(place: Place, planned: Iterator[str], rng: random.Random, outcome: Outco
         place.close()
 
 
-def plan(on_s3: bool, number: int, seed: int) -> list[str]:
+def plan(on_s3: bool, number: int, minutes: float, seed: int) -> Plan:
     """Return `number` disturbances in random order, each kind about equally often."""
     kinds = [*EVERYWHERE, *(ON_S3 if on_s3 else {})]
     planned = [kinds[i % len(kinds)] for i in range(number)]
     random.Random(seed).shuffle(planned)
-    return planned
+    return Plan(planned, time.monotonic() + 60 * minutes)
 
 
 def described(outcome: Outcome) -> str:
@@ -398,6 +410,7 @@ def main() -> None:
     """Run the soak, print its outcome, and exit with 1 if anything differs or is left."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--disturbances", type=int, default=60)
+    parser.add_argument("--minutes", type=float, default=60, help="of each store, until runs are left alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=["folder", "s3"])
     parser.add_argument("--out", type=Path, help="file for the outcome, in Markdown")
@@ -407,10 +420,10 @@ def main() -> None:
         SERVER.append(s3.new_server())
         os.environ.update(SERVER[0].environment)
     try:
-        shares = {place: arguments.disturbances // len(places) for place in places}
+        number, seed = arguments.disturbances // len(places), arguments.seed
         outcomes = [
-            soak(place == "s3", plan(place == "s3", shares[place], arguments.seed), arguments.seed)
-            for place in places
+            soak(on_s3, plan(on_s3, number, arguments.minutes, seed), seed)
+            for on_s3 in (place == "s3" for place in places)
         ]
     finally:
         for server in SERVER:
