@@ -206,7 +206,7 @@ def fault(name: str, seconds: tuple[float, float]) -> Callable[[Place, Process, 
 
     def disturb(place: Place, process: Process, rng: random.Random) -> Process:
         assert place.proxy
-        place.proxy.fault = name  # type: ignore[assignment]
+        place.proxy.fault = name
         time.sleep(rng.uniform(*seconds))
         place.proxy.fault = "none"
         return process
