@@ -186,9 +186,12 @@ def _is_forced(folder: Store, number: int) -> bool:
 
 
 def _copy(source: Store, target: Store) -> None:
-    """Copy the files of an attempt, except those that its former holder deletes meanwhile."""
+    """Copy the files of an attempt, except those that its former holder deletes meanwhile.
+
+    BEGUN, by which a copy counts as complete, is not copied.
+    """
     for path in source.find():
-        if not path.startswith("ray/"):
+        if path != BEGUN and not path.startswith("ray/"):
             with suppress(FileNotFoundError):
                 target.write_bytes(path, source.read_bytes(path))
 

@@ -145,6 +145,26 @@ def test_an_attempt_whose_copy_is_incomplete_is_not_resumed(store: Store) -> Non
     assert cache.read(store, cache.run(store, SPEC, resumes, run_id="a"))["resumed"] == [1, "6"]
 
 
+def test_a_copy_of_a_copy_that_was_interrupted_is_not_resumed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second attempt says that it is complete; a part of a copy of it must not."""
+    attempts = store.child(SPEC.uri, "attempts")
+    attempts.write_text("1/step", "6")
+    attempts.write_text(f"2/{cache.BEGUN}", '{"resumes": 1}')
+    attempts.write_text("2/step", "12")
+
+    def killed(store: Store, rel: str, data: bytes, write: Any = Store.write_bytes) -> None:
+        write(store, rel, data)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "write_bytes", killed)  # after the first file
+    with pytest.raises(KeyboardInterrupt):
+        cache._copy(attempts.child("2"), attempts.child("3"))
+    monkeypatch.undo()
+    assert cache._attempt(store.child(SPEC.uri), force=False, taken_over=False) == 2
+
+
 def test_force_opens_a_new_attempt_and_keeps_the_old(store: Store) -> None:
     cache.run(store, SPEC, body, run_id="a")
     forced = cache.run(store, SPEC, body, run_id="b", force=True)
