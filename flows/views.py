@@ -18,10 +18,12 @@ from components.pipeline import anomaly_models
 from components.pipeline.graph import of_scope, planned
 from components.records.evaluation import ExternalEvaluation
 from components.records.run import FamilyResult, RunManifest, StageEntry
+from components.report.reading import read_json
 from components.stages import cache
 from components.stages.spec import Spec, difference
 from components.store import Store, open_store
 from components.store.errors import MISSING_OR_TORN
+from components.store.urls import is_confined
 from flows.setup import check_stages, plan_of
 
 METRICS = {  # columns in the terminal; the page shows all metrics
@@ -128,14 +130,18 @@ def explanation(store: Store, run: RunManifest) -> list[tuple[str, str, str]]:
 
 def _changes(store: Store, stage: StageEntry, earlier: Sequence[str]) -> str:
     for run_id in reversed(earlier):
-        run = RunManifest.read(store.read_json(f"runs/{run_id}/run.json"))
+        run = RunManifest.read(read_json(store, f"runs/{run_id}/run.json"))
         before = run and run.stage(stage.name, stage.family)
-        if before and store.exists(f"{before.uri}/spec.json"):
+        if before and (old := _spec(store, before)):
             if before.key == stage.key:
                 return f"the same key as in run {run_id}: forced, or that run did not finish it"
-            old = store.read_json(f"{before.uri}/spec.json")
-            return "; ".join(difference(old, store.read_json(f"{stage.uri}/spec.json")))
+            return "; ".join(difference(old, _spec(store, stage)))
     return "never done before"
+
+
+def _spec(store: Store, stage: StageEntry) -> Mapping[str, Any]:
+    """Return the spec of a recorded stage; empty if it cannot be read."""
+    return read_json(store, f"{stage.uri}/spec.json") if is_confined(stage.uri) else {}
 
 
 def summary(run: RunManifest) -> dict[str, Any]:

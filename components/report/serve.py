@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from components.common.errors import InputError
+from components.common.errors import InputError, RunError
 from components.report.build import POLICY
 from components.store import Store
 
@@ -26,7 +27,10 @@ TYPES = {
 
 def relative(url: str) -> str | None:
     """Return the requested path in the store; None unless it is a page, or part of one, inside it."""
-    path = unquote(urlsplit(url).path).removeprefix("/")
+    try:
+        path = unquote(urlsplit(url).path).removeprefix("/")
+    except ValueError:  # such as http://[
+        return None
     if path == "" or path.endswith("/"):
         path += "index.html"
     parts = path.split("/")
@@ -64,8 +68,7 @@ class Pages(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command == "GET":
-            with contextlib.suppress(ConnectionError):  # the client has disconnected
-                self.wfile.write(body)
+            self.wfile.write(body)
         return None
 
     do_HEAD = do_GET  # noqa: N815
@@ -96,8 +99,13 @@ class Server(ThreadingHTTPServer):
                 if not Path(self.store.path(rel)).resolve().is_relative_to(root):
                     return None
             return self.store.read_bytes(rel)
-        except (OSError, ValueError):  # missing, a folder, or refused by the store
+        except (OSError, ValueError, RunError):  # missing, a folder, or refused by the store
             return None
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Print nothing if the client has disconnected, else the error."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 def server(store: Store, port: int = 0) -> Server:

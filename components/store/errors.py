@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
-from components.common.errors import InputError, RunError
+from components.common.errors import InputError, RunError, sentence
 
 TRANSIENT = {errno.EIO, errno.EBUSY, errno.EAGAIN, errno.ECONNRESET, errno.ETIMEDOUT, errno.EPIPE}
 TRANSIENT |= {getattr(errno, "EREMOTEIO", errno.EIO)}  # s3fs's "internal error"; exists on Linux only
@@ -115,4 +115,8 @@ def _readable(error: Exception, url: str) -> Exception:
     if number in NOT_WRITABLE:
         reason = os.strerror(number or 0).lower()
         return InputError(f"{path}: cannot be written ({reason}); choose another folder")
-    return RunError(f"{path}: {error}") if isinstance(error, OSError) else error
+    if isinstance(error, OSError):
+        return RunError(f"{path}: {error}")
+    if isinstance(error, ValueError) and "://" in url:  # such as a port above 65535
+        return InputError(f"{url}: cannot be opened as a store ({sentence(error)})")
+    return error

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from components.common import atomic
-from components.common.errors import InputError, RunError
+from components.common.errors import InputError, RunError, sentence
 from components.common.finite import finite
 from components.store import mirrors
 from components.store.errors import explain, is_absent, is_taken, transient
@@ -129,8 +129,14 @@ class Store:
         return self.read_bytes(rel).decode()
 
     def read_json(self, rel: str) -> Any:
-        """Return the JSON value in `rel`."""
-        return json.loads(self.read_bytes(rel))
+        """Return the JSON value in `rel`; see MISSING_OR_TORN for what it raises if there is none."""
+        data = self.read_bytes(rel)
+        try:
+            return json.loads(data)
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            raise
+        except ValueError as error:  # an integer of more digits than Python converts
+            raise json.JSONDecodeError(str(error), "", 0) from None
 
     def exists(self, rel: str = "") -> bool:
         """Return whether `rel` is a file or a non-empty folder."""
@@ -305,10 +311,13 @@ class Store:
             options["config_kwargs"] = {**defaults.get("config_kwargs", {}), **options["config_kwargs"]}
         try:
             fs = fsspec.core.url_to_fs(self.url, **options)[0]
+            fs._strip_protocol(self.url)
         except ImportError as error:
             raise InputError(f"{self.url}: a package for {self.protocol}:// is missing ({error})") from error
-        except ValueError as error:
-            raise InputError(f"{self.url}: cannot be opened as a store ({error})") from error
+        except OSError as error:  # some connect at once
+            explain(error, self.url)
+        except Exception as error:  # filesystems raise many kinds for a URL that does not suit them
+            raise InputError(f"{self.url}: cannot be opened as a store ({sentence(error)})") from error
         # Ray stores pickled filesystems; each process adds fsspec's configuration, which may have passwords.
         configured = fsspec.config.conf.get(self.protocol, {}).keys() - options.keys()
         fs.storage_options = {k: v for k, v in fs.storage_options.items() if k not in configured}

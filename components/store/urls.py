@@ -26,8 +26,9 @@ def normalised(url: str) -> tuple[str, str]:
         raise InputError(f"{public_url(url)!r} is not a store: expected a folder or protocol://place/folder")
     if public_url(url) != url or (protocol in S3 and "@" in rest):
         raise InputError(f"{public_url(url)}: a url must not hold credentials: set {_variables(protocol)}")
-    if protocol in S3 and not rest.strip("/"):
-        raise InputError(f"{url!r} names no bucket: expected {protocol}://bucket/folder")
+    if protocol != "memory" and not rest.strip("/"):
+        place = "bucket" if protocol in S3 else "place"
+        raise InputError(f"{url!r} names no {place}: expected {protocol}://{place}/folder")
     return url.rstrip("/") if rest.strip("/") else url, protocol
 
 

@@ -1,6 +1,8 @@
 """The viewer: loopback only, pages only, inside the store only."""
 
 import http.client
+import socket
+import struct
 import threading
 
 import pytest
@@ -102,7 +104,26 @@ def test_serve_tells_the_address_and_stops_on_interrupt(store):
 
 
 @pytest.mark.parametrize(
-    "path", ["/a%5Bb.html", "/a*.html", "/a%23.html", "/index.html/x.html", "/" + "a" * 300 + ".html"]
+    "path",
+    ["/a%5Bb.html", "/a*.html", "/a%23.html", "/index.html/x.html", "/" + "a" * 300 + ".html"],
 )
 def test_names_that_no_store_has_are_not_found(running, path):
     assert ask(running, path)[0].status == 404
+
+
+def test_a_client_that_disconnects_prints_no_traceback(running, capsys):
+    with socket.create_connection(("127.0.0.1", running.server_port)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close by a reset
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    try:
+        raise ConnectionResetError
+    except ConnectionResetError:
+        running.handle_error(None, None)
+    assert ask(running, "/")[0].status == 200
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("path", ["http://[/x.html", "http://x]/a.html"])
+def test_an_address_that_is_none_is_not_found(running, path, capsys):
+    assert ask(running, path, Host="localhost")[0].status == 404
+    assert capsys.readouterr().err == ""

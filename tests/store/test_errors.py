@@ -314,3 +314,17 @@ def _next(answers):
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://", "github://a", "dir://x", "jlab://x", "reference://x", "https://x:99999"]
+)
+def test_a_url_that_does_not_suit_its_filesystem_is_one_sentence(url):
+    with pytest.raises((InputError, RunError), match=url):
+        Store(url).list("runs")
+
+
+def test_a_number_that_python_does_not_convert_is_no_json(tmp_path):
+    (tmp_path / "x.json").write_text("1" * 5000)
+    with pytest.raises(errors.MISSING_OR_TORN):
+        Store(tmp_path).read_json("x.json")

@@ -182,7 +182,7 @@ def git(home: Path, *arguments: str) -> str | None:
     command = ["git", "-C", str(home), *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, ValueError, subprocess.CalledProcessError):  # ValueError: a null character
         return None
 
 

@@ -33,3 +33,7 @@ def test_a_file_that_is_not_dvcs_is_told(home):
     (home / "data/mine.dvc").write_text("<<<<<<< HEAD\n")
     with pytest.raises(InputError, match="mine.dvc is not a DVC file"):
         pins.pinned(home, "mine")
+
+
+def test_a_revision_with_a_null_character_does_not_exist(home):
+    assert pins.pinned_at(home, "mine", "HEAD\0") is None

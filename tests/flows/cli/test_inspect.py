@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from components.records.run import RunManifest, StageEntry
+from components.store import Store
 from tests.flows.cli.test_app import call
 
 
@@ -26,3 +28,17 @@ def test_lists_for_people(
     assert "digits" in call(capsys, "data", "status")[1]
     assert call(capsys, "data", "versions", "digits")[0] == 0
     assert call(capsys, "runs", "--store", str(tmp_path))[0] == 0
+
+
+@pytest.mark.parametrize("text", ["", "{", "3", "[" * 100_000, "1" * 5000, '{"run_id": "1", "stages": 3}'])
+def test_a_foreign_record_does_not_break_the_explanation_of_another_run(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path)
+    store.write_text("runs/1/run.json", text)
+    stage = StageEntry(name="train", family="vae", uri="../x", state="ran")
+    for run_id, uri in (("2", "../x"), ("3", "store/train/k")):
+        stages = [stage.model_copy(update={"uri": uri})]
+        store.write_json(f"runs/{run_id}/run.json", RunManifest(run_id=run_id, stages=stages).to_json())
+    code, out, _ = call(capsys, "explain", "latest", "--store", str(tmp_path))
+    assert code == 0 and "never done before" in out
