@@ -12,15 +12,21 @@ from components.common.errors import InputError, RunError, sentence
 
 URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"<>]+")
 SECRET = r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|_KEY"  # in names of environment variables
-ASSIGNED = re.compile(r"\b(\w*(?:secret|token|passw|signature|api_?key|access_?key)\w*)=[^\s&;,]+", re.I)
-HEADER = re.compile(  # of HTTP, or an entry of JSON
-    r"\b((?:[\w-]+-)?(?:authorization|token|secret|password|api[-_]?key))(['\"]?\s*:\s*['\"]?)"
+ASSIGNED = re.compile(
+    r"\b(\w*(?:secret|token|passw|pwd|signature|credential|(?:api|access|account|private)_?key)\w*|sig)"
+    r"(\s*=\s*['\"]?)[^\s&;,'\"]+",
+    re.I,
+)
+HEADER = re.compile(  # of HTTP, or an entry of JSON or YAML
+    r"\b((?:[\w-]+[-_])?(?:authorization|token|secret|password|(?:api|access)[-_]?key))(['\"]?\s*:\s*['\"]?)"
     r"(?:(?:bearer|basic|digest|token)\s+)?[^\s'\"&;,]+",
     re.I,
 )
+OPTION = re.compile(r"(?<!\S)(--?(?:[\w-]+-)?(?:password|token|secret|api-key)\s+)[^\s-]\S*", re.I)
+USERINFO = re.compile(r"(?<![\w/@])[\w.+-]+:[^\s@/:'\"]+@(?=\w)")  # user:password@ without a protocol
 COOKIE = re.compile(r"\b((?:set-)?cookie['\"]?\s*:\s*['\"]?)[^\r\n'\"]+", re.I)
 BEARER = re.compile(r"\b(bearer\s+)[\w.~+/=-]{4,}", re.I)
-FOLDERS = re.compile(r"(?<![\w/:.~-])/(?:[^/\s:'\"]+/)+")  # of an absolute path
+FOLDERS = re.compile(r"(?<![\w/.~-])/(?:[^/\s:'\"]+/)+")  # of an absolute path
 
 
 def public(text: str) -> str:
@@ -33,7 +39,8 @@ def without_secrets(text: str) -> str:
     for name, value in os.environ.items():
         if re.search(SECRET, name.upper()) and len(value) >= 4:
             text = text.replace(value, "***")
-    text = ASSIGNED.sub(r"\1=***", URL.sub(lambda match: public_url(match[0]), text))
+    text = ASSIGNED.sub(r"\1\2***", URL.sub(lambda match: public_url(match[0]), text))
+    text = USERINFO.sub("***@", OPTION.sub(r"\1***", text))
     return BEARER.sub(r"\1***", COOKIE.sub(r"\1***", HEADER.sub(r"\1\2***", text)))
 
 
@@ -49,7 +56,7 @@ def public_url(url: str) -> str:
     has_port_only = re.fullmatch(r"[^@:]+:\d{1,5}", authority)
     if ":" in authority and "@" in rest and not has_port_only:  # a password may contain any character
         rest = rest.rpartition("@")[2]
-    elif "@" in authority and protocol.lower() in ("http", "https"):
+    elif "@" in authority and protocol.lower().endswith(("http", "https")):  # as git+https
         rest = authority.rpartition("@")[2] + rest[len(authority) :]
     return f"{protocol}://{re.split('[?#]', rest, maxsplit=1)[0]}"
 

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from components.common.errors import InputError
 from components.common.paths import home
+from components.common.public import without_secrets
 from components.store import Store, open_store
 from components.store.errors import MISSING_OR_TORN
 
@@ -52,8 +53,8 @@ def is_model(folder: str) -> bool:
 
 
 def say(text: str) -> None:
-    """Print a progress message on standard error."""
-    print(text, file=sys.stderr)
+    """Print a progress message on standard error, without credentials."""
+    print(without_secrets(text), file=sys.stderr)
 
 
 def open_named_store(url: str) -> Store:

@@ -48,6 +48,8 @@ def test_addresses_stay(url: str) -> None:
         ("'/data/a/b': no permission", "'b': no permission"),
         ("attempt/checkpoints/x could not be stored", "attempt/checkpoints/x could not be stored"),
         ("5.0 steps/s, 1/2", "5.0 steps/s, 1/2"),
+        ("http://host:80/a/b and git@host:a/b", "http://host:80/a/b and git@host:a/b"),
+        ("signal=3, monkey=1, --token-size 3", "signal=3, monkey=1, --token-size 3"),
     ],
 )
 def test_sentences_are_kept_without_secrets_and_folders(text: str, shown: str) -> None:
@@ -68,6 +70,17 @@ def test_values_of_the_environment_are_no_part_of_it(monkeypatch: pytest.MonkeyP
         f"X-Api-Key: {SECRET}",
         f"Set-Cookie: a=b; session={SECRET}; c",
         f"bearer {SECRET}",
+        f"git+https://{SECRET}@host/x",
+        f"aws_secret_access_key = {SECRET}",
+        f"AWS_SECRET_ACCESS_KEY: {SECRET}",
+        f"password='{SECRET}'",
+        f"--password {SECRET}",
+        f"AccountKey={SECRET};",
+        f"sig={SECRET}&a=b",
+        f"pwd={SECRET}",
+        f"could not log in as user:{SECRET}@host:/x",
+        f"file:/home/{SECRET}/x",
+        f"PATH=/a/b:/home/{SECRET}/x",
         f"/home/{SECRET}/file",
     ],
 )
