@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from components.common.arrays import open_array
 from components.common.chunks import CHUNK
 from components.common.errors import RunError
 from components.common.threads import using_threads
@@ -253,7 +254,7 @@ def write_neighbours(images: np.ndarray, output: Path, store: Store, stages: Map
     """
     extract = load_extractor(store.local_copy(f"{stages['extractor']}/extractor"))
     train = open_split(store.local_copy(f"{stages['prepare']}/data"), "train").images
-    features = np.load(store.local_copy(f"{stages['reference']}/features/train.npy"), mmap_mode="r")
+    features = open_array(store.local_copy(f"{stages['reference']}/features/train.npy"))
     nearest = train[manifold.nearest(extract(images), features)[0]]
     width, shape = min(len(images), SHEET_COLUMNS), images.shape[1:]
     padding = np.full((-len(images) % width, *shape), 255, np.uint8)

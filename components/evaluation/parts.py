@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from components.common.arrays import open_array
 from components.common.errors import RunError
 from components.store import Store
 from components.store.errors import MISSING_OR_TORN
@@ -40,7 +41,7 @@ def merge_parts(store: Store, parts: str, name: str, out: Path) -> np.ndarray | 
     starts = store.list(parts)
     if not starts or not store.exists(f"{parts}/{starts[0]}/{name}.npy"):
         return None
-    arrays = [np.load(store.local_copy(f"{parts}/{s}/{name}.npy"), mmap_mode="r") for s in starts]
+    arrays = [open_array(store.local_copy(f"{parts}/{s}/{name}.npy")) for s in starts]
     ends = np.cumsum([len(array) for array in arrays])
     if [int(s) for s in starts] != [0, *ends[:-1]]:
         raise RunError(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from components.common.arrays import open_array
 from components.common.errors import InputError
 from components.data.card import DatasetCard
 from components.data.dataset import Subset, open_split
@@ -143,8 +144,8 @@ class Reference:
 def read_sample(folder: Path, split: str) -> Sample:
     """Read a split of the reference in `folder`, memory-mapped."""
     labels = folder / "labels" / f"{split}.npy"
-    features = np.load(folder / "features" / f"{split}.npy", mmap_mode="r")
-    return Sample(features, np.load(labels) if labels.exists() else None)
+    features = open_array(folder / "features" / f"{split}.npy")
+    return Sample(features, np.array(open_array(labels)) if labels.exists() else None)
 
 
 def choose(length: int, n: int) -> np.ndarray:
@@ -163,7 +164,7 @@ def describe(
     """Complete the features in `folder` to a reference; return the contents of reference.json."""
     card = DatasetCard.read(data)
     for split in card.counts:
-        if len(np.load(folder / "features" / f"{split}.npy", mmap_mode="r")) < MIN_IMAGES:
+        if len(open_array(folder / "features" / f"{split}.npy")) < MIN_IMAGES:
             count = f"data set {card.name} has only {card.counts[split]} {split} images"
             raise InputError(f"{count}; at least {MIN_IMAGES} are needed in each split for evaluation")
         labels = open_split(data, split).labels

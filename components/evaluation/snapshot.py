@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from components.common.arrays import open_array
 from components.data.dataset import Split
 from components.extractors.load import load_extractor
 from components.families.tasks import Task
@@ -44,7 +45,7 @@ class SnapshotEvaluator:
         expected: ExpectedExtractor | None = None,
     ):
         self.extractor = load_extractor(extractor, expected)
-        self.real = np.load(reference / "features" / "validation.npy", mmap_mode="r")
+        self.real = open_array(reference / "features" / "validation.npy")
         self.summary = statistics(self.real)
         self.samples, self.targets = samples, targets
         self.relative_diversity = RelativeDiversity(np.asarray(self.real[:samples], np.float64))

@@ -23,7 +23,9 @@ from flows.cli.shared import (
 )
 
 if TYPE_CHECKING:
+    from components.records.run import RunHead
     from components.records.sweep import SearchedHyperparameter
+    from components.store import Store
 
 report = App(name="report", help="Rebuild, serve or copy the pages.")
 
@@ -97,14 +99,14 @@ def _values(row: SearchedHyperparameter) -> str:
 
 def runs(*, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
     """List the runs in the store, newest first."""
-    from components.records.run import RunHead, RunManifest  # imports pydantic
+    from components.records.run import RunManifest  # imports pydantic
 
     opened = open_named_store(store)
     if as_json:
         manifests = (read_record(opened, run_id, RunManifest) for run_id in reversed(opened.list("runs")))
         print(json.dumps([run.to_json() for run in manifests if run]))
         return
-    heads = (read_record(opened, run_id, RunHead) for run_id in reversed(opened.list("runs")))
+    heads = [_head(opened, run_id) for run_id in reversed(opened.list("runs"))]
     print_table(
         ("run", "status", "data", "families", "seconds", "page"),
         [
@@ -120,6 +122,16 @@ def runs(*, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
             if run
         ],
     )
+
+
+def _head(store: Store, run_id: str) -> RunHead | None:
+    """Return the record of a run, `unreadable` if it cannot be read; None for another file or folder."""
+    from components.records.run import RunHead
+
+    head = read_record(store, run_id, RunHead)
+    if head is None and store.exists(f"runs/{run_id}/run.json"):
+        return RunHead(run_id=run_id, status="unreadable")
+    return head
 
 
 def explain(run: str, /, *, store: StoreURL = STORE) -> None:

@@ -70,3 +70,10 @@ def test_a_split_too_small_to_judge_with_is_refused(digits, digits_reference, tm
         np.save(tmp_path / "features" / f"{split}.npy", features[:3] if split == "validation" else features)
     with pytest.raises(InputError, match="validation images; at least 8"):
         reference.describe(digits, tmp_path, digits_reference / "extractor", 100)
+
+
+def test_damaged_features_are_one_sentence(tmp_path):
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features/test.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(InputError, match=r"test\.npy is damaged"):
+        reference.read_sample(tmp_path, "test")

@@ -42,3 +42,8 @@ def test_a_foreign_record_does_not_break_the_explanation_of_another_run(
         store.write_json(f"runs/{run_id}/run.json", RunManifest(run_id=run_id, stages=stages).to_json())
     code, out, _ = call(capsys, "explain", "latest", "--store", str(tmp_path))
     assert code == 0 and "never done before" in out
+    store.write_text("runs/notes/todo.txt", "")
+    code, out, _ = call(capsys, "runs", "--store", str(tmp_path))
+    lines = [line.split()[:2] for line in out.splitlines()[1:]]
+    assert code == 0 and [line[0] for line in lines] == ["3", "2", "1"]
+    assert lines[2][1] == ("running" if "stages" in text else "unreadable")
