@@ -34,7 +34,7 @@ TREES, FEW_TREES = 64, 16  # of the forest, and of the forests of resampled tria
 
 DEPTH = 5  # of a tree: deeper ones fit the noise of trials, and take minutes with 200 of them
 
-RESAMPLES, SHUFFLES = 40, 20
+RESAMPLES = 40
 
 NOTHING = 0.02  # a negligible share of the variance
 
@@ -72,7 +72,7 @@ def importances(
     trials: Sequence[Scored],
     *,
     resamples: int = RESAMPLES,
-    shuffles: int = SHUFFLES,
+    shuffles: int | None = None,
 ) -> dict[str, Share] | None:
     """Return the share of the variance of trials' ranks that each hyperparameter explains alone.
 
@@ -80,7 +80,8 @@ def importances(
         hyperparameters: the searched hyperparameters.
         trials: values and comparable scores.
         resamples: number of bootstraps over trials, for the 95 % interval.
-        shuffles: number of shuffles of the scores, for the largest share that chance explains.
+        shuffles: number of shuffles of the scores, for the largest share that chance explains; None: as many
+            as its level of significance needs.
 
     Returns:
         The shares by name; None with too few trials, equal scores, or fewer than two hyperparameters that
@@ -100,6 +101,9 @@ def importances(
     )  # (trials, varying)
     bounds = [_bounds(space, at[:, i]) for i, space in enumerate(spaces)]
     rng = np.random.default_rng(0)
+    # Bonferroni: 5 % is the chance that any of the hyperparameters seems to matter. By chance, a share is
+    # larger than those of N shuffles once in N + 1 times.
+    shuffles = math.ceil(len(spaces) / UNLIKELY) if shuffles is None else shuffles
     with _silent():
         share = _fanova(at, ranks, bounds, TREES, 0)
         samples = [rng.integers(0, len(usable), len(usable)) for _ in range(resamples)]
@@ -110,8 +114,7 @@ def importances(
             [_fanova(at, rng.permutation(ranks), bounds, FEW_TREES, i) for i in range(shuffles)]
         )
     low, high = np.quantile(resampled, (0.025, 0.975), axis=0)
-    # Bonferroni: 5 % is the chance that any of the hyperparameters seems to matter.
-    chance = np.quantile(shuffled, 1 - UNLIKELY / len(spaces), axis=0)
+    chance = shuffled.max(axis=0)
     return {
         space.name: Share(
             value=float(share[i]),

@@ -65,8 +65,9 @@ def test_of_several_without_effect_rarely_any_matters(monkeypatch):
     monkeypatch.setattr(importance, "_fanova", lambda at, *_: rng.dirichlet([5.0] * at.shape[1]))
     spaces = [BETA.model_copy(update={"name": f"h{i}"}) for i in range(5)]
     trials = [({space.name: rng.uniform() for space in spaces}, float(rng.normal())) for _ in range(16)]
-    sweeps = [importances(spaces, trials, shuffles=100) for _ in range(200)]
-    assert sum(any(map(matters, shares.values())) for shares in sweeps) / len(sweeps) < 0.1
+    monkeypatch.setattr(importance, "NOTHING", -1.0)  # the test alone must hold its level
+    sweeps = [importances(spaces, trials, resamples=2) for _ in range(400)]
+    assert sum(any(map(matters, shares.values())) for shares in sweeps) / len(sweeps) < 0.08
 
 
 def test_the_same_trials_say_the_same():
