@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from components.common.public import public_error
+from components.common.public import public_errors
 
 ORIGINAL = "original"  # attribute of an error with a public text
 
@@ -13,14 +13,12 @@ ORIGINAL = "original"  # attribute of an error with a public text
 @contextmanager
 def public_to_prefect() -> Iterator[None]:
     """Raise errors without credentials and private folders; `original` returns them with both."""
-    try:
+    with public_errors(_remember):
         yield
-    except Exception as error:
-        public = public_error(error)
-        if public is error:
-            raise
-        vars(public)[ORIGINAL] = original(error)
-        raise public from None
+
+
+def _remember(error: Exception, replacement: Exception) -> None:
+    vars(replacement)[ORIGINAL] = original(error)
 
 
 def original(error: Exception) -> Exception:

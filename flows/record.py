@@ -48,7 +48,7 @@ class Record:
     """The manifest of a run in the store, whose lease it needs; thread-safe."""
 
     def __init__(self, store: Store, manifest: RunManifest, held: Lease):
-        self.store, self.manifest, self._lease = store, manifest, held
+        self.store, self.manifest = store.fenced(held.fence), manifest
         self._lock = threading.RLock()
         self._began = time.time()
         self._ended = threading.Event()
@@ -110,9 +110,8 @@ class Record:
         self.update(status=status, ended=now(), error=error)
 
     def write(self) -> None:
-        """Replace run.json; raise RunError if another process has taken over the run."""
+        """Replace run.json; raise LostLease if another process has taken over the run."""
         with self._lock:
-            self._lease.check()
             self.manifest.heartbeat = now()
             if self.manifest.ended is None:
                 self.manifest.seconds = round(time.time() - self._began, 1)

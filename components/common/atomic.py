@@ -112,14 +112,14 @@ def unfinished(folder: Path, *, older: float = 0.0, deep: bool = True) -> list[P
         older: seconds since they were changed, at least.
         deep: whether to look below its folders too.
     """
-    found, latest = list[Path](), time.time() - older
+    paths, latest = list[Path](), time.time() - older
     for parent, folders, files in os.walk(folder):
         for name in [name for name in (*folders, *files) if name.startswith(HIDDEN)]:
             with suppress(FileNotFoundError):
                 if (path := Path(parent, name)).lstat().st_mtime <= latest:
-                    found.append(path)
+                    paths.append(path)
         folders[:] = [name for name in folders if deep and not name.startswith(HIDDEN)]
-    return found
+    return paths
 
 
 def remove_unfinished(folder: Path, *, older: float = 0.0, deep: bool = True) -> None:

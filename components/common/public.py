@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,12 +85,18 @@ def public_error(error: Exception) -> Exception:
 
 
 @contextmanager
-def public_errors() -> Iterator[None]:
-    """Raise the errors of the block as `public_error`, for callers that store or log them."""
+def public_errors(on_replaced: Callable[[Exception, Exception], None] | None = None) -> Iterator[None]:
+    """Raise the errors of the block as `public_error`, for callers that store or log them.
+
+    Args:
+        on_replaced: called with an error that is not public and the one raised in its place.
+    """
     try:
         yield
     except Exception as error:
-        public = public_error(error)
-        if public is error:
+        replacement = public_error(error)
+        if replacement is error:
             raise
-        raise public from None
+        if on_replaced is not None:
+            on_replaced(error, replacement)
+        raise replacement from None

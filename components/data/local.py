@@ -42,12 +42,7 @@ def find_prepared(home: Path, name: str, revision: str | None = None) -> tuple[P
     if revision is None and pins.pinned(home, name) is None:
         return None
     version = dvc.resolve(home, name, revision)
-    snapshot, prepared = snapshot_folder(home, version), pins.data_folder(home, name)
+    snapshot, prepared = pins.snapshot_folder(home, version), pins.data_folder(home, name)
     if _has_card(snapshot):
         return snapshot, version
     return (prepared, version) if revision is None and (prepared / "card.json").exists() else None
-
-
-def snapshot_folder(home: Path, version: str) -> Path:
-    """Return the path of the immutable copy of a version."""
-    return home / ".atelier" / "data" / version.removesuffix(".dir")

@@ -10,9 +10,8 @@ from components.records.run import FamilyResult
 from components.report.checkpoints import selected_by
 from components.report.metric_labels import features, measure
 
-MARKUP = re.compile(
-    r"[\\\[\]]"
-)  # a backslash before these makes them text; all links and images have brackets
+# A backslash before these makes them text. All links and images have brackets.
+MARKUP = re.compile(r"[\\\[\]]")
 
 
 def model_card(data: DatasetCard, result: FamilyResult) -> str:

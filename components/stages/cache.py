@@ -168,14 +168,15 @@ def _attempt(folder: Store, *, force: bool, taken_over: bool) -> int:
     usable = [n for n in numbers if n == 1 or folder.exists(f"attempts/{n}/{BEGUN}")]
     newest, number = max(usable, default=0), max(numbers, default=0) + 1
     unfinished = newest > 0 and not folder.exists(f"attempts/{newest}/result.json")
-    forced = force or (unfinished and _is_forced(folder, newest))
-    resumes = unfinished and (not force or _is_forced(folder, newest))
+    was_forced = unfinished and _is_forced(folder, newest)
+    resumes = unfinished and (was_forced or not force)
     if resumes and not taken_over:
         return newest
     attempt = folder.child("attempts", str(number))
     if resumes:
         _copy(folder.child("attempts", str(newest)), attempt)
-    if number > 1 or forced:
+    if number > 1 or force:
+        forced = force or was_forced
         attempt.write_json(BEGUN, {"resumes": newest if resumes else None, "forced": forced})
     return number
 

@@ -74,7 +74,7 @@ class Lease:
     ):
         self.number, self.taken_over = number, taken_over
         self.fence = Fence(folder, name, number)
-        self._state = state
+        self._folder, self._state = folder.fenced(self.fence), state
         self._pause = expires / BEATS
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"lease {name}", daemon=True)
@@ -95,8 +95,7 @@ class Lease:
                 continue
 
     def _write(self) -> None:
-        self.check()
-        self.fence.folder.write_json(numbered.name(self.number), self._state)
+        self._folder.write_json(numbered.name(self.number), self._state)
 
     def _release(self) -> None:
         self._ended.set()

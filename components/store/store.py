@@ -237,8 +237,8 @@ class Store:
         """Copy the file or folder `local` to `rel`, each file atomically."""
         pairs = _pairs(Path(local), rel)
         targets = [self.path(target) for _, target in pairs]
-        self._check_fence()
         if not self.is_local:
+            self._check_fence()
             self._call(lambda: self.fs.put([str(source) for source, _ in pairs], targets))
             return
         for (source, _), target in zip(pairs, targets, strict=True):

@@ -157,11 +157,10 @@ def open_selector(job: TrainRequest, inputs: Inputs) -> SnapshotSelector:
 
     It samples as the evaluation does, but from validation and with seeds that no reported number uses.
     """
-    store, validation = job.store, inputs.validation
+    validation = inputs.validation
     sampled_from = EvaluationInputs(job.family, job.config, inputs.card, inputs.data, validation)
     n = sampled_from.most(min(job.settings.snapshot_samples, len(validation)))
-    judged_by = job.reference, job.extractor, job.expected
-    evaluator = open_jury(store, *judged_by, validation, n, sampled_from.task)
+    evaluator = open_jury(*job.judged_by, validation, n, sampled_from.task)
     seed = derive(job.settings.seed, "select")
 
     def draw(generator: Generator) -> np.ndarray:

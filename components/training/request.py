@@ -35,6 +35,11 @@ class TrainRequest:
     checkpoints: int = checkpoint.KEEP  # newest checkpoints to keep
 
     @property
+    def judged_by(self) -> tuple[Store, str, str, ExpectedExtractor | None]:
+        """The store, the folders of the reference and the extractor, and which extractor it must be."""
+        return self.store, self.reference, self.extractor, self.expected
+
+    @property
     def settings(self) -> Train:
         """The validated training settings."""
         return Train(**self.train)

@@ -380,8 +380,7 @@ def sample(
     folders = training.data, training.captions, "validation"
     generator, inputs = open_model(store, model, *folders, context.device, changes)
     n = inputs.most(n)
-    judged_by = training.reference, training.extractor, training.expected
-    jury = open_jury(store, *judged_by, inputs.split, n, inputs.task)
+    jury = open_jury(*training.judged_by, inputs.split, n, inputs.task)
     clock = (
         time.process_time if context.device == "cpu" else time.perf_counter
     )  # CPU time is independent of other processes
@@ -446,5 +445,4 @@ def metric_of(context: TrialContext) -> str:
     store, training = context.store, context.training
     validation = open_split(store.local_copy(training.data), "validation")
     n, task = min(context.samples, len(validation)), task_of(context.family)
-    judged_by = training.reference, training.extractor, training.expected
-    return open_jury(store, *judged_by, validation, n, task).measure
+    return open_jury(*training.judged_by, validation, n, task).measure

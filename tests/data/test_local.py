@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from components.common.errors import InputError
-from components.data.local import data_version, find_prepared, snapshot_folder, verified_snapshot
+from components.data.local import data_version, find_prepared, verified_snapshot
+from components.data.versioning.pins import snapshot_folder
 
 
 def test_what_is_at_hand_is_found_and_nothing_is_prepared_for_it(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ from components.data.versioning.pins import (
     pinned_at,
     read_listing,
     remotes,
+    snapshot_folder,
+    snapshot_lock,
     tracked,
     versions,
 )
@@ -175,9 +177,9 @@ def snapshot(home: Path, name: str, revision: str | None = None) -> tuple[Path, 
 
 def materialise(home: Path, name: str, version: str, remote: str | None = None) -> Path:
     """Return the snapshot of a version; create it if it does not exist."""
-    folder = home / ".atelier" / "data" / version.removesuffix(".dir")
+    folder = snapshot_folder(home, version)
     if not folder.exists():
-        with locked(home / ".atelier" / "locks" / f"snapshot-{folder.name}"):
+        with locked(snapshot_lock(home, version)):
             if not folder.exists():
                 fetch(home, name, version, remote)
                 with new_folder(folder) as new:
@@ -187,8 +189,8 @@ def materialise(home: Path, name: str, version: str, remote: str | None = None) 
 
 def made_again(home: Path, name: str, version: str) -> Path:
     """Replace the snapshot of a version, and those files of DVC's cache, often the same, that are damaged."""
-    folder = home / ".atelier" / "data" / version.removesuffix(".dir")
-    with locked(home / ".atelier" / "locks" / f"snapshot-{folder.name}"):
+    folder = snapshot_folder(home, version)
+    with locked(snapshot_lock(home, version)):
         for entry in read_listing(home, version) or []:
             source = cached(home, entry["md5"])
             if source.exists() and digest(source, "md5") != entry["md5"]:

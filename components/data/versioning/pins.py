@@ -93,6 +93,16 @@ def config(home: Path) -> configparser.ConfigParser:
     return parser
 
 
+def snapshot_lock(home: Path, version: str) -> Path:
+    """Return the lock to hold while writing the immutable copy of a version."""
+    return home / ".atelier" / "locks" / f"snapshot-{snapshot_folder(home, version).name}"
+
+
+def snapshot_folder(home: Path, version: str) -> Path:
+    """Return the path of the immutable copy of a version."""
+    return home / ".atelier" / "data" / version.removesuffix(".dir")
+
+
 def cached(home: Path, md5: str) -> Path:
     """Return the file of the object `md5` in the cache."""
     return cache_folder(home) / md5[:2] / md5[2:]
