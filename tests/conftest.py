@@ -14,9 +14,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 import pytest
@@ -25,6 +26,7 @@ from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadFileScheduling
 
 from components.cluster.ray_cluster import ENVIRONMENT
+from components.store import Store
 
 pytest_plugins = ["tests.browser", "tests.captioned", "tests.s3"]
 
@@ -75,6 +77,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | Non
 def one_thread() -> None:
     """Two threads would wait for each other where other tests run beside these."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def calls_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Store], mock.Mock]:
+    """Count the calls of a store from now on; threads that other tests have left call other stores."""
+
+    def count(store: Store) -> mock.Mock:
+        call, calls = Store._call, mock.Mock(wraps=store._call)
+
+        def counted(called: Store, do: Callable[[], Any]) -> Any:
+            return calls(do) if called.url.startswith(store.url) else call(called, do)
+
+        monkeypatch.setattr(Store, "_call", counted)
+        return calls
+
+    return count
 
 
 def free_port() -> int:

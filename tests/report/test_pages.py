@@ -4,7 +4,6 @@ import json
 import re
 from html.parser import HTMLParser
 from types import SimpleNamespace
-from unittest.mock import Mock
 from urllib.parse import unquote
 
 import pytest
@@ -281,18 +280,13 @@ def test_one_foreign_manifest_does_not_break_the_index(store, runs, foreign):
 
 
 @pytest.mark.parametrize("count", [10, 100])
-def test_the_index_is_built_at_the_same_cost_however_many_runs_have_ended(tmp_path, monkeypatch, count):
+def test_the_index_is_built_at_the_same_cost_however_many_runs_have_ended(tmp_path, calls_of, count):
     store = Store(tmp_path)
     fixture.write_many(store, count)
     first = build_index(store) and store.read_json("index.json")
     store.write_json("runs/now/run.json", {"run_id": "now"})
     build_index(store, changed="now")
-    calls, call = Mock(wraps=store._call), Store._call
-
-    def counted(self, do):  # other tests may have left threads that call other stores
-        return calls(do) if self.url.startswith(store.url) else call(self, do)
-
-    monkeypatch.setattr(Store, "_call", counted)
+    calls = calls_of(store)
     build_index(store, changed="now")
     assert calls.call_count <= 4
     lines = store.read_json("index.json")["runs"]

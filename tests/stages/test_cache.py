@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -215,12 +216,11 @@ def test_what_lies_elsewhere_must_still_be_there(store: Store) -> None:
 
 @pytest.mark.parametrize("keys", [10, 100])
 def test_finding_the_newest_result_costs_the_same_however_many_there_are(
-    store: Store, monkeypatch: pytest.MonkeyPatch, keys: int
+    store: Store, calls_of: Callable[[Store], Mock], keys: int
 ) -> None:
     for number in range(keys):
         cache.run(store, replace(SPEC, settings={"number": number}), lambda *_: {}, run_id="a")
-    calls = Mock(wraps=store._call)
-    monkeypatch.setattr(Store, "_call", lambda self, do: calls(do))
+    calls = calls_of(store)
     newest = cache.latest(store, SPEC)
     assert newest is not None and newest["settings"] == {"number": keys - 1}
     assert calls.call_count == 1
