@@ -5,10 +5,14 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 
 from components.cluster import ray_cluster
+from components.common.errors import RunError
+from components.store.errors import interrupted
+from flows import pipeline
 from flows.cli import app
 from flows.signals import SIGNALS, stop_on_signals
 
@@ -22,6 +26,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     yield calls
     for number, handler in before.items():
         signal.signal(number, handler)
+    interrupted.clear()
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -31,7 +36,17 @@ def test_a_signal_stops_the_jobs_and_interrupts_once(stopped: list[str], number:
         signal.raise_signal(number)
     for again in SIGNALS:
         signal.raise_signal(again)  # must not break off the stopping
-    assert stopped == ["cluster"]
+    assert stopped == ["cluster"] and interrupted.is_set()
+
+
+def test_a_run_after_an_interrupted_one_waits_for_its_store_again(
+    stopped: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted.set()
+    monkeypatch.setattr(pipeline, "make_plan", Mock(side_effect=RunError("enough")))
+    with pytest.raises(RunError, match="enough"):
+        pipeline.run_data_stages(Mock())
+    assert not interrupted.is_set()
 
 
 def test_nohup_is_respected(stopped: list[str]) -> None:
