@@ -10,28 +10,43 @@ from typing import Any
 
 from components.common.errors import InputError, RunError, sentence
 
-URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"<>]+")
+URL = re.compile(  # a ":" that no port follows begins a password, which may hold spaces and quotes
+    r"[A-Za-z][\w+.-]*://(?:[^\s/@:'\"<>\[\]]*:(?!\d{1,5}(?![^\s/?#'\"<>]))[^@\r\n]*@)?[^\s'\"<>]+"
+)
+WITH_NAMES = ("abfs", "abfss", "sftp", "ssh", "hdfs")  # protocols whose names before "@" are never secret
+HTTP = ("http", "https")  # ends of protocols, as of git+https
+RANDOM = re.compile(  # a folder or the end of a URL's path, not a file's name
+    r"(?<=/)(?=[\w~:-]*[a-z])(?=[\w~:-]*[A-Z])(?=[\w~:-]*\d)[\w~:-]{20,}(?![\w~:-]|\.\w)"
+)
 SECRET = r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|_KEY"  # in names of environment variables
+VALUE = r"(?:'[^'\r\n]*'|\"[^\"\r\n]*\"|['\"]?[^\s&;,'\"]+)"
 ASSIGNED = re.compile(
-    r"\b(\w*(?:secret|token|passw|pwd|signature|credential|(?:api|access|account|private)_?key)\w*|sig)"
-    r"(\s*=\s*['\"]?)[^\s&;,'\"]+",
+    r"\b(\w*(?:secret|token|passw|pwd|signature|credential|(?:api|access|account|private)_?key)\w*|sig"
+    r"|key(?=\s*=\s*['\"]))"
+    rf"(\s*=\s*){VALUE}",
     re.I,
 )
 HEADER = re.compile(  # of HTTP, or an entry of JSON or YAML
-    r"\b((?:[\w-]+[-_])?(?:authorization|token|secret|password|(?:api|access)[-_]?key))(['\"]?\s*:\s*['\"]?)"
-    r"(?:(?:bearer|basic|digest|token)\s+)?[^\s'\"&;,]+",
+    r"\b((?:[\w-]+[-_])?(?:authorization|token|secret|password|(?:api|access)[-_]?key))(['\"]?\s*:\s*)"
+    rf"(?:(?:bearer|basic|digest|token)\s+)?{VALUE}",
     re.I,
 )
-OPTION = re.compile(r"(?<!\S)(--?(?:[\w-]+-)?(?:password|token|secret|api-key)\s+)[^\s-]\S*", re.I)
+OPTION = re.compile(
+    r"(?<!\S)(--?(?:[\w-]+-)?(?:password|token|secret|api-key)\s+)(?:'[^'\r\n]*'|[^\s-]\S*)", re.I
+)
 USERINFO = re.compile(r"(?<![\w/@])[\w.+-]+:[^\s@/:'\"]+@(?=\w)")  # user:password@ without a protocol
 COOKIE = re.compile(r"\b((?:set-)?cookie['\"]?\s*:\s*['\"]?)[^\r\n'\"]+", re.I)
 BEARER = re.compile(r"\b(bearer\s+)[\w.~+/=-]{4,}", re.I)
+QUOTED_FOLDERS = re.compile(r"(?<=')/[^'\r\n]*/(?=[^'\r\n]*')|(?<=\")/[^\"\r\n]*/(?=[^\"\r\n]*\")")
 FOLDERS = re.compile(r"(?<![\w/.~-])/(?:[^/\s:'\"]+/)+")  # of an absolute path
 
 
 def public(text: str) -> str:
     """Return text without credentials and without the folders of absolute paths."""
-    return FOLDERS.sub("", without_secrets(text).replace("file:///", "/"))
+    text = without_secrets(text).replace("file:///", "/")
+    for folder in {os.environ.get("HOME"), os.environ.get("PWD")} - {None, "", "/"}:  # may hold spaces
+        text = text.replace(f"{folder}/", "/")
+    return FOLDERS.sub("", QUOTED_FOLDERS.sub("", text))
 
 
 def without_secrets(text: str) -> str:
@@ -45,9 +60,9 @@ def without_secrets(text: str) -> str:
 
 
 def public_url(url: str) -> str:
-    """Return a URL without credentials and without its query, which may hold a signature.
+    """Return a URL without user and password, without its query, and with no token in the path of a web hook.
 
-    A user without a password stays, as it is part of the address, but over HTTP it may be a token.
+    The names before "@" stay for `WITH_NAMES`, where they are a container, or a user whom a key identifies.
     """
     protocol, separator, rest = url.partition("://")
     if not separator or protocol == "file":
@@ -56,15 +71,16 @@ def public_url(url: str) -> str:
     has_port_only = re.fullmatch(r"[^@:]+:\d{1,5}", authority)
     if ":" in authority and "@" in rest and not has_port_only:  # a password may contain any character
         rest = rest.rpartition("@")[2]
-    elif "@" in authority and protocol.lower().endswith(("http", "https")):  # as git+https
+    elif "@" in authority and protocol.lower() not in WITH_NAMES:
         rest = authority.rpartition("@")[2] + rest[len(authority) :]
-    return f"{protocol}://{re.split('[?#]', rest, maxsplit=1)[0]}"
+    rest = re.split("[?#]", rest, maxsplit=1)[0]
+    return f"{protocol}://{RANDOM.sub('***', rest) if protocol.lower().endswith(HTTP) else rest}"
 
 
 def public_values(value: Any) -> Any:
-    """Return a JSON value with `public` texts."""
+    """Return a JSON value with `public` texts; those that begin with "/" are paths, which may hold spaces."""
     if isinstance(value, str):
-        return public(value)
+        return public(f"'{value}'")[1:-1] if value.startswith("/") else public(value)
     if isinstance(value, dict):
         return {name: public_values(entry) for name, entry in value.items()}
     return [public_values(entry) for entry in value] if isinstance(value, list | tuple) else value

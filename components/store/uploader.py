@@ -26,7 +26,7 @@ class Uploader:
     """A queue of uploads, written in order and retried while the store is unreachable.
 
     Its memory is bounded: a later upload to a path replaces an earlier one that has not begun, and bytes
-    beyond `MAX_BYTES` wait in a temporary folder.
+    beyond `MAX_BYTES` wait in a temporary folder. If this machine's disk is full, `put` waits for room.
     """
 
     def __init__(self, store: Store):
@@ -64,8 +64,8 @@ class Uploader:
             if self._closing:
                 raise RuntimeError("the uploader is closed")
             self.drop(rel)
-            if isinstance(source, bytes) and self._bytes() + len(source) > MAX_BYTES:
-                source = self._spooled(source)
+            if isinstance(source, bytes):
+                source = self._bounded(source)
             self._queue[rel] = source
             if optional:
                 self._optional.add(rel)
@@ -108,14 +108,26 @@ class Uploader:
         """Return the size of what the queue holds in memory."""
         return sum(len(source) for source in self._queue.values() if isinstance(source, bytes))
 
-    def _spooled(self, data: bytes) -> Path | bytes:
-        """Return a temporary file with `data`; `data` itself if this machine's disk is full."""
+    def _bounded(self, data: bytes) -> Path | bytes:
+        """Return `data`, or a temporary file with it if there is no room; wait if the disk is full."""
+        while self._bytes() + len(data) > MAX_BYTES and not interrupted.is_set():
+            try:
+                return self._spooled(data)
+            except OSError:
+                if not self._queue:
+                    break
+                self._changed.wait(1.0)
+        return data
+
+    def _spooled(self, data: bytes) -> Path:
+        """Return a temporary file with `data`."""
+        self._spool = self._spool or tempfile.TemporaryDirectory(prefix="atelier-uploads-")
+        file = Path(self._spool.name) / uuid.uuid4().hex
         try:
-            self._spool = self._spool or tempfile.TemporaryDirectory(prefix="atelier-uploads-")
-            file = Path(self._spool.name) / uuid.uuid4().hex
             file.write_bytes(data)
         except OSError:
-            return data
+            file.unlink(missing_ok=True)
+            raise
         return file
 
     def _discard(self, source: Source) -> None:

@@ -16,7 +16,11 @@ URLS = [
     f"ftp://user:p@{SECRET}@host/x",
     f"ftp://user:{SECRET}/{SECRET}@host/x",
     f"ftp://user:{SECRET}?{SECRET}@host/x",
+    f"ftp://user:{SECRET} {SECRET}'{SECRET}@host/x",
+    f"ftp://{SECRET}@host/x",
+    f"s3://{SECRET}@host/x",
     f"https://{SECRET}@host/x",
+    f"https://host/services/T0/{SECRET}aaaaaaaaaaaaaaa/x",
     f"https://host/x?token={SECRET}&a=b",
     f"https://host/x#{SECRET}",
     f"https://user:{SECRET}@host:8080/x?sig={SECRET}",
@@ -49,6 +53,11 @@ def test_addresses_stay(url: str) -> None:
         ("attempt/checkpoints/x could not be stored", "attempt/checkpoints/x could not be stored"),
         ("5.0 steps/s, 1/2", "5.0 steps/s, 1/2"),
         ("http://host:80/a/b and git@host:a/b", "http://host:80/a/b and git@host:a/b"),
+        ("key=lr, http://host:80 at 3:00 by me@host", "key=lr, http://host:80 at 3:00 by me@host"),
+        (
+            "https://host/5e25aee9c1f2a3b4c5d6e7f8a9b0c1d2/a.bin",
+            "https://host/5e25aee9c1f2a3b4c5d6e7f8a9b0c1d2/a.bin",
+        ),
         ("signal=3, monkey=1, --token-size 3", "signal=3, monkey=1, --token-size 3"),
     ],
 )
@@ -74,6 +83,9 @@ def test_values_of_the_environment_are_no_part_of_it(monkeypatch: pytest.MonkeyP
         f"aws_secret_access_key = {SECRET}",
         f"AWS_SECRET_ACCESS_KEY: {SECRET}",
         f"password='{SECRET}'",
+        f"password='a {SECRET}'",
+        f"key='{SECRET}', secret = \"a {SECRET}\"",
+        f"'token': 'a {SECRET}'",
         f"--password {SECRET}",
         f"AccountKey={SECRET};",
         f"sig={SECRET}&a=b",
@@ -82,11 +94,19 @@ def test_values_of_the_environment_are_no_part_of_it(monkeypatch: pytest.MonkeyP
         f"file:/home/{SECRET}/x",
         f"PATH=/a/b:/home/{SECRET}/x",
         f"/home/{SECRET}/file",
+        f"'/home/a {SECRET}/file': no permission",
+        f'"/home/a {SECRET}/file" is full',
     ],
 )
 def test_headers_and_folders_are_no_part_of_it(text: str) -> None:
     assert SECRET not in public(text)
     assert SECRET not in str(public_values({"a": [text, {"b": text}], "n": 1}))
+
+
+def test_folders_with_spaces_are_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert public_values({"url": f"/mnt/a {SECRET}/x"}) == {"url": "x"}
+    monkeypatch.setenv("PWD", f"/mnt/a {SECRET}")
+    assert public(f"/mnt/a {SECRET}/store/x is damaged") == "x is damaged"
 
 
 def test_errors_are_raised_with_public_texts_and_causes() -> None:

@@ -1,8 +1,10 @@
 """Uploads in the background: nothing is lost, nobody waits, and failures are told."""
 
+import errno
 import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -93,6 +95,26 @@ def test_much_that_waits_is_not_kept_in_memory(local, away, monkeypatch):
         assert len(list(spool.iterdir())) >= 7
         away.set()
     assert len(local.list()) == 10 and local.size("x9") == 1000 and not spool.exists()
+
+
+def test_a_full_disk_makes_uploads_wait_for_room(local, away, monkeypatch):
+    monkeypatch.setattr(store_uploader, "MAX_BYTES", 2500)
+    monkeypatch.setattr(Uploader, "_spooled", Mock(side_effect=OSError(errno.ENOSPC, "full")))
+    sizes = []
+    with Uploader(local) as uploader:
+
+        def put_all():
+            for i in range(6):
+                uploader.put(bytes(1000), f"x{i}")
+                sizes.append(uploader._bytes())
+
+        thread = threading.Thread(target=put_all)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive() and max(sizes) <= 2500
+        away.set()
+        thread.join(60)
+    assert len(local.list()) == 6 and max(sizes) <= 2500
 
 
 def test_putting_does_not_wait(memory, monkeypatch):
