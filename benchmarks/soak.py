@@ -415,6 +415,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["folder", "s3"])
     parser.add_argument("--out", type=Path, help="file for the outcome, in Markdown")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the runs would ignore it if this ran under nohup
     places = [arguments.only] if arguments.only else ["folder", "s3"]
     if "s3" in places:
         SERVER.append(s3.new_server())

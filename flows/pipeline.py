@@ -13,7 +13,6 @@ from components.cluster import ray_cluster
 from components.pipeline.graph import family_stages, inputs, of_scope
 from components.pipeline.stage import Stage
 from components.stages.cache import Done
-from components.store.errors import interrupted
 from flows.errors import public_to_prefect
 from flows.run import RUNS, Run
 from flows.signals import stop_on_signals
@@ -37,7 +36,6 @@ def pipeline(run_id: str, experiment: Mapping[str, Any]) -> str:
 
 def run_data_stages(run: Run) -> None:
     """Plan the run, and do the stages that all families need; start Ray if any stage must be computed."""
-    interrupted.clear()  # it is set if an earlier run of this process was interrupted
     make_plan(run.run_id)
     first, *others = [stage for stage in of_scope("data") if stage.applies(run.plan)]
     do(run, first)

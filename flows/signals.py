@@ -6,6 +6,8 @@ import signal
 import threading
 from types import FrameType
 
+from components.cluster import ray_cluster
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -23,9 +25,5 @@ def stop_on_signals() -> None:
 def _stop(number: int, frame: FrameType | None) -> None:
     for ignored in SIGNALS:  # another signal must not interrupt `stop`
         signal.signal(ignored, signal.SIG_IGN)
-    from components.cluster import ray_cluster  # not needed by most commands
-    from components.store.errors import interrupted
-
-    interrupted.set()
     ray_cluster.stop()
     raise KeyboardInterrupt

@@ -15,6 +15,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from components import report
 from components.cluster import ray_cluster, resources
 from components.common.errors import InputError, RunError, sentence
+from components.common.interruption import interrupted
 from components.common.paths import home
 from components.common.public import public
 from components.config.experiment import Experiment
@@ -47,6 +48,7 @@ def start(
         InputError: the experiment cannot be run with its settings, or another process runs `resume`.
         RunError: a stage that all families need failed.
     """
+    interrupted.clear()  # it is set if an earlier run of this process was interrupted
     check_stages(force)
     end_orphans(os.environ.get("PREFECT_HOME", ""))
     mark_servers()
@@ -64,6 +66,8 @@ def start(
         try:
             status = run_flow(experiment, run_id, smoke=smoke)
         except Exception as caught:
+            if interrupted.is_set():  # libraries turn a KeyboardInterrupt into errors of theirs
+                raise KeyboardInterrupt from caught
             status, error = "failed", original(caught)
             reason = public(sentence(error))
             if isinstance(error, InputError | RunError):

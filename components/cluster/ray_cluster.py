@@ -17,6 +17,7 @@ from typing import Any
 
 from components.cluster.resources import cores
 from components.common.errors import InputError, RunError
+from components.common.interruption import interrupted
 from components.common.memory import give_back
 from components.common.public import public_errors
 
@@ -37,13 +38,11 @@ ENVIRONMENT = {
 
 _lock = threading.Lock()
 
-_stopping = threading.Event()
-
 
 def connect() -> None:
     """Join the cluster of RAY_ADDRESS, or start one on this machine; once per process."""
     with _lock:
-        if _stopping.is_set():
+        if interrupted.is_set():
             raise RunError("interrupted")
         joining = bool(os.environ.get("RAY_ADDRESS"))
         defaults = dict(ENVIRONMENT)
@@ -72,16 +71,15 @@ def connect() -> None:
 
 def stop() -> None:
     """End all jobs, from a signal handler. Threads that wait for them then fail."""
-    _stopping.set()
-    if "ray" in sys.modules:
-        import ray
-
+    interrupted.set()
+    ray = sys.modules.get("ray")
+    if ray is not None and hasattr(ray, "shutdown"):  # else it is being imported just now
         ray.shutdown()
 
 
-def raise_if_stopping(step: int, metrics: dict[str, float], checkpoint: str | None) -> None:
-    """Report callback of a training in this process: raise RunError after `stop`."""
-    if _stopping.is_set():
+def raise_if_interrupted(step: int, metrics: dict[str, float], checkpoint: str | None) -> None:
+    """Report callback of a training in this process: raise RunError if it is to end."""
+    if interrupted.is_set():
         raise RunError("interrupted")
 
 

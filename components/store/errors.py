@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
-import threading
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from components.common.errors import InputError, RunError, sentence
+from components.common.interruption import interrupted
 
 TRANSIENT = {errno.EIO, errno.EBUSY, errno.EAGAIN, errno.ECONNRESET, errno.ETIMEDOUT, errno.EPIPE}
 TRANSIENT |= {getattr(errno, "EREMOTEIO", errno.EIO)}  # s3fs's "internal error"; exists on Linux only
@@ -31,9 +31,6 @@ class Unreachable(InputError):
 
 class LostLease(RunError):
     """Another process holds the lease now: nothing may be written any more."""
-
-
-interrupted = threading.Event()  # set when this process is to end, so that nothing waits for a store any more
 
 
 def outlasting(action: Callable[[], T]) -> T:

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from components.store.errors import Unreachable, interrupted
+from components.common.interruption import interrupted
+from components.store.errors import Unreachable
 
 if TYPE_CHECKING:
     from components.store.store import Store

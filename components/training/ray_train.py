@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from components.cluster.ray_cluster import cause_of, check_resources, connect, raise_if_stopping
+from components.cluster.ray_cluster import cause_of, check_resources, connect, raise_if_interrupted
 from components.common.errors import Diverged, InputError, RunError
 from components.common.public import public, public_errors
 from components.records.names import RESULT
@@ -40,7 +40,7 @@ def fit(job: TrainRequest, name: str) -> None:
     settings = job.settings
     if settings.workers == 0:
         with _in_process:
-            training_job.fit(job, report=raise_if_stopping)
+            training_job.fit(job, report=raise_if_interrupted)
         return
     connect()
     warnings.filterwarnings("ignore", module="ray")

@@ -17,6 +17,7 @@ from typing import Any
 from cyclopts import App, CycloptsError, Group, Parameter, UnknownCommandError
 
 from components.common.errors import InputError, RunError
+from components.common.interruption import interrupted
 from components.common.paths import working
 from components.common.public import without_secrets
 from flows.signals import stop_on_signals
@@ -51,20 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         stop_on_signals()
     try:
         code = call(sys.argv[1:] if arguments is None else arguments)
-    except CycloptsError as error:
-        code = _complain(explained(error), 2)
-    except InputError as error:
-        code = _complain(str(error), 2)
-    except RunError as error:
-        code = _complain(str(error), 1)
-    except KeyboardInterrupt:
-        code = _complain("interrupted; run the same command again to continue", 130)
-    except BrokenPipeError:
-        code = 0
-    except OSError as error:
-        code = _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
-    except Exception:  # an error of ours; Python would print it with credentials
-        code = _complain(traceback.format_exc(), 1)
+    except (Exception, KeyboardInterrupt) as error:
+        code = _failed(error)
     sys.stdout.flush()
     sys.exit(code)
 
@@ -99,6 +88,23 @@ def call(arguments: Sequence[str]) -> int:
         name = " ".join(("atelier", *commands))
         raise InputError(f"name a command: `{name} --help` lists them")
     return app(list(arguments)) or 0
+
+
+def _failed(error: Exception | KeyboardInterrupt) -> int:
+    """Print what ended a command, and return its exit code."""
+    if (
+        isinstance(error, KeyboardInterrupt) or interrupted.is_set()
+    ):  # libraries turn it into errors of theirs
+        return _complain("interrupted; run the same command again to continue", 130)
+    if isinstance(error, CycloptsError):
+        return _complain(explained(error), 2)
+    if isinstance(error, InputError | RunError):
+        return _complain(str(error), 2 if isinstance(error, InputError) else 1)
+    if isinstance(error, BrokenPipeError):
+        return 0
+    if isinstance(error, OSError):
+        return _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
+    return _complain(traceback.format_exc(), 1)  # an error of ours; Python would print it with credentials
 
 
 def explained(error: CycloptsError) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,13 +37,20 @@ def test_other_errors_are_one_sentence_with_what_to_do() -> None:
 
 
 def test_a_stopped_process_reports_nothing_more_and_joins_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_cluster, "_stopping", threading.Event())
-    ray_cluster.raise_if_stopping(1, {}, None)
-    ray_cluster._stopping.set()
+    monkeypatch.setattr(ray_cluster, "interrupted", threading.Event())
+    ray_cluster.raise_if_interrupted(1, {}, None)
+    ray_cluster.interrupted.set()
     with pytest.raises(RunError, match="interrupted"):
-        ray_cluster.raise_if_stopping(1, {}, None)
+        ray_cluster.raise_if_interrupted(1, {}, None)
     with pytest.raises(RunError, match="interrupted"):
         ray_cluster.connect()
+
+
+def test_ray_that_is_being_imported_is_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "interrupted", threading.Event())
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    ray_cluster.stop()
+    assert ray_cluster.interrupted.is_set()
 
 
 def test_jobs_are_functions_or_their_names() -> None:

@@ -9,6 +9,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from cyclopts import App
@@ -61,6 +63,20 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert sentence.startswith("atelier: ")
     for word in words:
         assert word in sentence
+
+
+def test_an_interrupted_command_ends_as_such_whatever_libraries_make_of_it(
+    capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Any) -> int:
+        raise TypeError("a validator could not be built")
+
+    monkeypatch.setattr(app, "call", broken)
+    code, _, err = call(capsys, "runs")
+    assert code == 1 and "a validator could not be built" in err
+    monkeypatch.setattr(app, "interrupted", Mock(is_set=lambda: True))
+    code, _, err = call(capsys, "runs")
+    assert code == 130 and err == "atelier: interrupted; run the same command again to continue\n"
 
 
 def test_help_lists_commands_in_groups(capsys: pytest.CaptureFixture[str], home: Path) -> None:
