@@ -104,6 +104,7 @@ class Trial(TrialState):
     overhead: Number = None  # seconds that it took besides
     offset: Number = None  # seconds from the sweep's start to its own
     events: int = 0  # of the health monitor
+    damaged: int = 0  # checkpoints that could not be read, so that it went on from an earlier one
     picture: str | None = None  # its newest samples
     schedule: list[ScheduleEntry] | None = None  # None: the same values from the first step to the last
     began: TrialState | None = None  # before it continued from another trial

@@ -90,7 +90,7 @@ def trim(cache: Path) -> None:
     The least recently used go first.
     """
     folders = sorted((path for path in cache.iterdir() if path.is_dir()), key=_last_use)
-    sizes = {folder: size(folder) for folder in folders}
+    sizes = {folder: _noted_size(folder) for folder in folders}
     excess = sum(sizes.values()) - limit()
     for folder in folders:
         with _unused(folder) as unused:
@@ -109,6 +109,18 @@ def size(folder: Path) -> int:
             with suppress(OSError):
                 total += os.lstat(os.path.join(parent, name)).st_size
     return total
+
+
+def _noted_size(folder: Path) -> int:
+    """Return the bytes of a folder of the cache: of its mirrors as noted when they were made, else as counted.
+
+    To count all would take a call for each file of the cache at each new mirror.
+    """
+    try:
+        notes = [json.loads(note.read_bytes()) for note in folder.glob(_sizes_file(Path("*")).name)]
+    except (FileNotFoundError, ValueError):
+        notes = []
+    return sum(sum(note.values()) for note in notes) if notes else size(folder)
 
 
 @contextmanager

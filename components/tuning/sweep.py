@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from components.cluster import ray_cluster
 from components.common.errors import InputError
 from components.config.sweep import Sweep
-from components.records.names import EVENT
+from components.records.names import DAMAGED, EVENT
 from components.records.sweep import Cost, Finalist, Importance, Overhead, SweepMetric, SweepResult
 from components.records.sweep import SweepSettings as Settings
 from components.records.trial import SweepState, Trial, Values
@@ -86,7 +86,9 @@ class SweepFolder:
     context: TrialContext
     about: SweepResult  # without trials
     on_progress: OnProgress
-    counted: dict[int, tuple[object, int]] = field(default_factory=dict)  # by trial: when, and its events
+    counted: dict[int, tuple[object, dict[str, int]]] = field(
+        default_factory=dict
+    )  # by trial: when, and what
 
     def before(self) -> SweepState | None:
         """Return the state before an interruption, if any."""
@@ -112,21 +114,27 @@ class SweepFolder:
         return result
 
     def _with_files(self, trial: Trial) -> Trial:
-        """Return the trial with the file of its newest samples and the number of its health events.
+        """Return the trial with its newest samples and the numbers of health events and damaged checkpoints.
 
-        Events are counted again only if the trial has reported or changed its state.
+        These are counted again only if the trial has reported or changed its state.
         """
         if not trial.uri:
             return trial
         sampling = bool(self.context.model)
         name = "drawn" if sampling else f"step-{trial.step:07d}"
         now = (trial.uri, trial.step, trial.state)
-        if not sampling and self.counted.get(trial.number, (None, 0))[0] != now:
-            files = self.context.store.list(f"{trial.uri}/health")
-            self.counted[trial.number] = now, sum(EVENT.fullmatch(file) is not None for file in files)
-        _, events = self.counted.get(trial.number, (None, 0))
-        picture = f"{trial.uri}/samples/{name}.webp"
-        return trial.model_copy(update={"picture": picture, "events": events})
+        if not sampling and self.counted.get(trial.number, (None, {}))[0] != now:
+            self.counted[trial.number] = now, self._count(trial.uri)
+        _, counts = self.counted.get(trial.number, (None, {}))
+        return trial.model_copy(update={"picture": f"{trial.uri}/samples/{name}.webp", **counts})
+
+    def _count(self, uri: str) -> dict[str, int]:
+        events = self.context.store.list(f"{uri}/health")
+        checkpoints = self.context.store.list(f"{uri}/checkpoints")
+        return {
+            "events": sum(EVENT.fullmatch(file) is not None for file in events),
+            "damaged": sum(file.endswith(DAMAGED) for file in checkpoints),
+        }
 
 
 def described(request: SweepRequest, context: TrialContext, concurrent: int, because: str) -> SweepResult:

@@ -46,6 +46,19 @@ def test_the_least_recently_used_goes(cache: Path) -> None:
     assert left(cache) == ["1", "2"]
 
 
+def test_sizes_are_those_noted_when_the_mirrors_were_made(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, size in enumerate((500, 1000, 500)):
+        (cache / str(number) / ".model.sizes").write_text(f'{{"weights": {size}}}')
+    monkeypatch.setattr(mirrors, "size", None)
+    mirrors.trim(cache)
+    assert left(cache) == ["0", "1", "2"]
+    (cache / "2" / ".model.sizes").write_text('{"weights": 501}')
+    mirrors.trim(cache)
+    assert left(cache) == ["1", "2"]
+
+
 def test_what_another_process_uses_stays_as_long_as_it_lives(cache: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(cache / "0")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

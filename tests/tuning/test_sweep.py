@@ -44,15 +44,15 @@ def test_changed_data_is_told() -> None:
 @pytest.mark.parametrize("count", [10, 100])
 def test_a_note_costs_the_same_however_many_trials_have_ended(tmp_path: Path, count: int) -> None:
     context: Any = Mock(model="")
-    context.store.list = Mock(return_value=["event-1-100.json", "notes.txt"])
+    context.store.list = Mock(return_value=["event-1-100.json", "notes.txt", "step-0000008.pt.damaged"])
     folder = SweepFolder(Store(tmp_path), context, Mock(), lambda log: None)
     trials = [Trial(number=n, uri=f"trial/{n}", step=8, state="done") for n in range(1, count + 1)]
     first = [folder._with_files(trial) for trial in trials]
-    assert context.store.list.call_count == count
+    assert context.store.list.call_count == 2 * count
     trials[0] = trials[0].model_copy(update={"step": 16})
     again = [folder._with_files(trial) for trial in trials]
-    assert {trial.events for trial in first + again} == {1}
-    assert context.store.list.call_count == count + 1
+    assert {(trial.events, trial.damaged) for trial in first + again} == {(1, 1)}
+    assert context.store.list.call_count == 2 * count + 2
 
 
 def test_a_sweep_waits_for_a_store_to_note_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
