@@ -22,8 +22,8 @@ from components.config.experiment import Experiment
 from components.records.run import Overhead, RunManifest
 from components.store import Store, open_store
 from flows.errors import original
-from flows.orphans import end_orphans, mark_servers
 from flows.pipeline import pipeline
+from flows.prefect_server import end_orphans, mark_servers, start_server
 from flows.progress import ProgressDisplay
 from flows.record import Record, lineage, redacted, sole_writer, withheld
 from flows.run import Run
@@ -97,6 +97,7 @@ def run_flow(experiment: Experiment, run_id: str, *, smoke: bool) -> str:
         max_workers=resources.concurrent_trainings(experiment)
     )
     flow = sweep if experiment.sweep else pipeline
+    start_server()
     with tags(f"data:{experiment.data.name}", *(["smoke"] if smoke else []), *experiment.families):
         return flow.with_options(task_runner=runner)(run_id, redacted(experiment))
 

@@ -112,7 +112,7 @@ def size(folder: Path) -> int:
 
 
 def _noted_size(folder: Path) -> int:
-    """Return the bytes of a folder of the cache: of its mirrors as noted when they were made, else as counted.
+    """Return the bytes of a folder of the cache: of its mirrors as noted with them, else as counted.
 
     To count all would take a call for each file of the cache at each new mirror.
     """

@@ -1,4 +1,4 @@
-"""A server whose run was killed is ended by the next run; a living run's is left alone."""
+"""The server of a killed run is ended by the next run, that of a living one is not; one starts at a time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from prefect.settings import PREFECT_HOME, temporary_settings
 
-from flows.orphans import RUN, end_orphans, mark_servers
+from components.common.locks import locked
+from flows import prefect_server
+from flows.prefect_server import RUN, end_orphans, mark_servers
 
 # A process with a server's command line; the first argument keeps python from looking for a module.
 SERVER = [sys.executable, "-c", "import time; time.sleep(60)", "uvicorn", "prefect.server"]
@@ -95,3 +98,19 @@ def test_servers_that_no_run_has_started_are_left_alone(
 ) -> None:
     server = orphan(**{RUN: ""})
     assert end_orphans(str(tmp_path)) == 0 and server.is_running()
+
+
+def test_one_server_starts_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[bool] = []
+
+    def start(sync_client: bool) -> None:
+        with pytest.raises(BlockingIOError), locked(tmp_path / "server-start", wait=False):
+            pass
+        started.append(sync_client)
+
+    monkeypatch.setattr(prefect_server, "get_client", start)
+    with temporary_settings({PREFECT_HOME: tmp_path}):
+        prefect_server.start_server()
+    assert started == [True]
+    with locked(tmp_path / "server-start", wait=False):
+        pass

@@ -1,4 +1,4 @@
-"""End temporary Prefect servers of killed runs.
+"""Start the temporary Prefect server of a run, and end those of killed runs.
 
 A server inherits the environment of its run, and with it the run's process id.
 """
@@ -9,6 +9,10 @@ import contextlib
 import os
 
 import psutil
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_HOME
+
+from components.common.locks import locked
 
 RUN = "ATELIER_RUN_PID"
 
@@ -16,6 +20,16 @@ RUN = "ATELIER_RUN_PID"
 def mark_servers() -> None:
     """Set the variable by which `end_orphans` finds the run of a server that this process starts."""
     os.environ[RUN] = str(os.getpid())
+
+
+def start_server() -> None:
+    """Start a temporary Prefect server, unless the settings name one, and wait until it answers.
+
+    Only one process of a Prefect home does so at a time: servers that make the tables of a new database at
+    the same time fail.
+    """
+    with locked(PREFECT_HOME.value() / "server-start"):
+        get_client(sync_client=True)
 
 
 def end_orphans(prefect_home: str) -> int:
