@@ -222,7 +222,7 @@ def prove(
             stopped = str(error)
     control = trainer.control
     return {
-        "events": control.events,
+        "events": [event.to_json() for event in control.events],
         "attempts": control.attempt,
         "step": control.step,
         "stopped": stopped,
