@@ -12,6 +12,7 @@ import numpy as np
 
 from components.common.errors import InputError
 from components.common.hashing import sha256
+from components.data.card import SPLITS
 
 Progress = Callable[[int, int, str], None]  # done, total, activity
 
@@ -29,6 +30,8 @@ class Collection:
     splits: list[str] | None = None  # (N,) of the source, maybe without validation; None: split by content
     always_train: frozenset[str] = frozenset()  # groups that are in the training split in any case
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
+    sources: Collection | None = None  # what the images are made from; its images and splits are made use of
+    paired: tuple[str, ...] = SPLITS  # splits in which source i belongs to image i
 
     @property
     def strata(self) -> Sequence[int]:

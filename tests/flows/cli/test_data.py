@@ -28,6 +28,7 @@ def test_what_was_prepared_and_what_was_left_out_is_printed(capsys: pytest.Captu
         name="x",
         counts={"train": 1200, "test": 8},
         labels=None,
+        sources=None,
         channels=3,
         resolution=32,
         skipped={"broken": 2},
