@@ -100,6 +100,47 @@ def add(
     show_prepared(card, dvc.track(home(), card.name).version)
 
 
+@data.command
+def degrade(
+    name: str,
+    base: str,
+    kind: Literal["edges", "grey", "downscale", "noise", "jpeg"],
+    /,
+    *,
+    scale: Annotated[int | None, Parameter(metavar="2|4")] = None,
+    low: int | None = None,
+    high: int | None = None,
+    sigma: float | None = None,
+    quality: int | None = None,
+    seed: int = 0,
+    revision: Annotated[str | None, Parameter(metavar="REV")] = None,
+    replace: bool = False,
+) -> None:
+    """Prepare a data set with sources: degraded copies of the images of another.
+
+    Args:
+        name: the name of the new data set
+        base: a data set, which is prepared first if it is a known one
+        kind: what a source is: edges, luma, or a smaller (antialiased bicubic), noisy or compressed copy
+        scale: of downscale: how many times smaller (default: 4)
+        low: of edges: the lower threshold of the gradient (default: 30)
+        high: of edges: the upper threshold (default: 80)
+        sigma: of noise: its standard deviation in levels of 255 (default: 25)
+        quality: of jpeg: 1 to 95 (default: 20)
+        seed: of what is random
+        revision: of the base, a git revision or a version (default: the pinned one)
+        replace: replace a data set of that name from another source
+    """
+    from components.data.sources.degradations import degradation
+    from components.data.sources.degraded import degrade as degraded
+    from components.data.versioning import dvc
+
+    options = {"scale": scale, "low": low, "high": high, "sigma": sigma, "quality": quality}
+    chosen = degradation(kind, options)
+    card = degraded(name, base, chosen, home(), revision=revision, seed=seed, replace=replace)
+    show_prepared(card, dvc.track(home(), card.name).version)
+
+
 def show_prepared(card: Any, version: str) -> None:
     """Print the contents of a prepared data set, and the files that were skipped."""
     classes = f", {card.num_classes} classes" if card.labels else ", unlabelled"

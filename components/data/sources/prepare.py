@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from components.data.sources.base import Collection, Progress
 from components.data.sources.folder import Request, scratch_folder
 from components.data.sources.pairs import Pairing
 from components.data.versioning import pins
+
+if TYPE_CHECKING:
+    from components.data.dataset import ShardedArray
 
 SHARD_BYTES = 64_000_000
 MAX_LISTED = 100  # skipped files on the card
@@ -70,13 +73,12 @@ def add(
 ) -> DatasetCard:
     """Prepare the images of a folder or fsspec URL, or pairs, or two domains, as data set `name`."""
     home = Path(home)
-    if name in catalogue.KNOWN:
-        raise InputError(f"{name} is the name of a data set that comes with Atelier: choose another name")
+    check_new(name)
     request = Request(resolution, colour, background, captions, max_skipped, workers)
     pairing = Pairing(sources, side_by_side, unpaired, source_resolution)
     identity = pairs.identity(source, pairing)
     sweep(home)
-    with explained(check_name(name)), locked(pins.data_lock(home, name)):
+    with explained(name), locked(pins.data_lock(home, name)):
         folder = settle(pins.data_folder(home, name))
         refuse_other_source(home, name, identity, replace)
         with scratch_folder(sibling(folder, "scratch")) as scratch, new_folder(folder) as temporary:
@@ -127,10 +129,12 @@ def described(folder: Path) -> Mapping[str, Any]:
     return {"name": folder.name, "prepared": True, **row, "classes": card.num_classes}
 
 
-def check_name(name: str) -> str:
-    """Return `name`; raise InputError if it cannot be the name of a data set."""
+def check_new(name: str) -> None:
+    """Raise InputError if `name` cannot be the name of a new data set."""
+    if name in catalogue.KNOWN:
+        raise InputError(f"{name} is the name of a data set that comes with Atelier: choose another name")
     try:
-        return checked_name(name)
+        checked_name(name)
     except ValueError as error:
         raise InputError(f"data set name {name!r} is not accepted: {error}") from None
 
@@ -229,7 +233,7 @@ def ordered(collection: Collection) -> dict[str, np.ndarray]:
     assigned = np.array(
         splits.assign(collection.groups, collection.strata, collection.splits, collection.always_train)
     )
-    order = mixed(collection.groups)
+    order = np.arange(len(assigned)) if collection.ordered else mixed(collection.groups)
     rows = {split: order[assigned[order] == split] for split in SPLITS}
     splits.check(counts_of(rows))
     return rows
@@ -273,7 +277,7 @@ def write_split(collection: Collection, index: np.ndarray, folder: Path) -> None
         (folder / "captions.json").write_text(text + "\n", "utf-8")
 
 
-def write_shards(images: np.ndarray, index: np.ndarray, folder: Path, stem: str) -> None:
+def write_shards(images: np.ndarray | ShardedArray, index: np.ndarray, folder: Path, stem: str) -> None:
     """Write images[index] to files of at most 64 MB."""
     size = max(1, SHARD_BYTES // images[0].nbytes)
     for number, start in enumerate(range(0, len(index), size)):
