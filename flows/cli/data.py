@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
@@ -166,6 +167,33 @@ def shapes(channels: int, resolution: int, sources: Mapping[str, Any] | None) ->
     if not sources:
         return images
     return f"{images} from {shapes(sources['channels'], sources['resolution'], None)}"
+
+
+@data.command
+def show(
+    name: str,
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o", metavar="FILE")],
+    n: Annotated[int, Parameter(name="-n")] = 40,
+    split: Literal["train", "validation", "test"] = "train",
+    revision: Annotated[str | None, Parameter(metavar="REV")] = None,
+) -> None:
+    """Draw images of a data set as one picture, pairs side by side.
+
+    Args:
+        name: a data set, which is prepared first if it is a known one
+        output: a .png or .webp file
+        n: number of images, classes in turn
+        split: the split to draw from
+        revision: a git revision or a version (default: the pinned one)
+    """
+    from components.data.local import data_version
+    from components.sampling.data_sheet import write_data_sheet
+
+    folder, version = data_version(home(), name, revision)
+    drawn = write_data_sheet(folder, output, split=split, n=n)
+    print(f"{output}: {drawn} images of {name}, {split}, version {version[:10]}")
 
 
 @data.command

@@ -59,3 +59,8 @@ def test_pairs_and_degraded_sets_are_prepared_versioned_and_listed(
     sets = {row["name"]: row for row in json.loads(call(capsys, "data", "status", "--json")[1])}
     assert {"mine", "domains", "lines"} <= {name for name, row in sets.items() if row["pinned"]}
     assert "3x32x32 from 1x32x32" in call(capsys, "data", "list")[1]
+    sheet = home / "sheet.png"
+    code, out, _ = call(capsys, "data", "show", "lines", "-o", str(sheet), "-n", "4")
+    assert code == 0 and sheet.is_file() and f"{sheet}: 4 images of lines, train, version" in out
+    assert call(capsys, "data", "show", "lines", "-o", "sheet.gif")[0] == 2
+    assert call(capsys, "data", "show", "none", "-o", str(sheet))[0] == 2
