@@ -47,7 +47,7 @@ def prepare(name: str, /, *, replace: bool = False) -> None:
     """Prepare a known data set and version it.
 
     Args:
-        name: mnist5k, digits, emoji, emoji64 or torchvision:CLASS
+        name: a known data set of `atelier data list`, or torchvision:CLASS
         replace: prepare and pin a new version
     """
     from components.data.sources import prepare

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from scipy.ndimage import correlate1d, label
 
 from components.common.errors import InputError
 from components.common.hashing import sha256
@@ -54,6 +53,8 @@ class Edges(Degradation):
 
     def apply(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Return the edges (1, H, W)."""
+        from scipy.ndimage import label  # slow to import
+
         x, y = strongest_gradient(image)
         power = x * x + y * y
         ridge = is_ridge(power, x, y)
@@ -64,6 +65,8 @@ class Edges(Degradation):
 
 def strongest_gradient(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the Sobel gradients (H, W) along x and y, int64, times 256, of the smoothed image."""
+    from scipy.ndimage import correlate1d  # slow to import
+
     smooth = image.astype(np.int64)
     for axis in (1, 2):
         smooth = correlate1d(smooth, [1, 4, 6, 4, 1], axis, mode="nearest")

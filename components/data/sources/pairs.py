@@ -8,8 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from components.common.errors import InputError
 from components.data.sources import folder
@@ -285,6 +283,9 @@ def decode_pairs(
 
 def joined(one: Sequence[str], other: Sequence[str]) -> list[str]:
     """Return the group of each pair: pairs that share an item of `one` or of `other` are in one group."""
+    from scipy.sparse import coo_array  # slow to import
+    from scipy.sparse.csgraph import connected_components
+
     _, first_index = np.unique(one, return_inverse=True)
     _, second_index = np.unique(other, return_inverse=True)
     nodes = len(first_index) * 2

@@ -31,7 +31,7 @@ MAX_LISTED = 100  # skipped files on the card
 
 
 def prepare(name: str, home: Path, *, replace: bool = False, progress: Progress | None = None) -> DatasetCard:
-    """Prepare a known data set: mnist5k, digits, emoji, emoji64 or torchvision:<Class>.
+    """Prepare a known data set: one of the catalogue or torchvision:<Class>.
 
     Does nothing if the set exists and is intact. If a version is pinned, the result must be that version,
     unless `replace` is set.
