@@ -105,7 +105,7 @@ def add(
 def degrade(
     name: str,
     base: str,
-    kind: Literal["edges", "grey", "downscale", "noise", "jpeg"],
+    kind: Literal["edges", "grey", "downscale", "noise", "jpeg", "real-esrgan"],
     /,
     *,
     scale: Annotated[int | None, Parameter(metavar="2|4")] = None,
@@ -122,8 +122,9 @@ def degrade(
     Args:
         name: the name of the new data set
         base: a data set, which is prepared first if it is a known one
-        kind: what a source is: edges, luma, or a smaller (antialiased bicubic), noisy or compressed copy
-        scale: of downscale: how many times smaller (default: 4)
+        kind: what a source is: edges, luma, or a smaller (antialiased bicubic), noisy or compressed copy;
+            real-esrgan: all of the latter, twice
+        scale: of downscale and real-esrgan: how many times smaller (default: 4)
         low: of edges: the lower threshold of the gradient (default: 30)
         high: of edges: the upper threshold (default: 80)
         sigma: of noise: its standard deviation in levels of 255 (default: 25)
@@ -132,7 +133,7 @@ def degrade(
         revision: of the base, a git revision or a version (default: the pinned one)
         replace: replace a data set of that name from another source
     """
-    from components.data.sources.degradations import degradation
+    from components.data.sources.degraded import degradation
     from components.data.sources.degraded import degrade as degraded
     from components.data.versioning import dvc
 

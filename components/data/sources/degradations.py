@@ -6,12 +6,11 @@ All but noise compute with integers, so that every machine gives the same bytes.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from components.common.errors import InputError
 from components.common.hashing import sha256
@@ -152,28 +151,6 @@ class Jpeg(Degradation):
     def apply(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Return the image after compression, of the same shape."""
         return compressed(image, self.quality)
-
-
-DEGRADATIONS: dict[str, type[Degradation]] = {d.kind: d for d in (Edges, Grey, Downscale, Noise, Jpeg)}
-
-
-def degradation(kind: str, options: Mapping[str, Any]) -> Degradation:
-    """Return the degradation `kind` with the options that are not None.
-
-    Raises:
-        InputError: the kind is unknown, or an option is not one of it or has an impossible value.
-    """
-    if kind not in DEGRADATIONS:
-        raise InputError(f"unknown degradation {kind!r}; known: {', '.join(DEGRADATIONS)}")
-    cls, given = DEGRADATIONS[kind], {name: value for name, value in options.items() if value is not None}
-    if unknown := sorted(given.keys() - cls.model_fields.keys()):
-        known = ", ".join(cls.model_fields) or "no options"
-        raise InputError(f"{kind} has no option {', '.join(unknown)}; it has: {known}")
-    try:
-        return cls(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{first['loc'][0]} {first['input']} is not possible: {first['msg']}") from None
 
 
 def compressed(image: np.ndarray, quality: int) -> np.ndarray:

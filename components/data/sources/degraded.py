@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from components.common.atomic import new_folder, settle, sibling
+from components.common.errors import InputError
 from components.common.locks import locked
 from components.data.card import SPLITS, DatasetCard
 from components.data.dataset import ShardedArray, open_split
 from components.data.local import data_version
 from components.data.sources import prepare
 from components.data.sources.base import Collection, Progress
-from components.data.sources.degradations import Degradation
+from components.data.sources.degradations import Degradation, Downscale, Edges, Grey, Jpeg, Noise
 from components.data.sources.folder import reserved, scratch_folder
+from components.data.sources.second_order import RealEsrgan
 from components.data.versioning import pins
+
+DEGRADATIONS: dict[str, type[Degradation]] = {
+    cls.kind: cls for cls in (Edges, Grey, Downscale, Noise, Jpeg, RealEsrgan)
+}
+
+
+def degradation(kind: str, options: Mapping[str, Any]) -> Degradation:
+    """Return the degradation `kind` with the options that are not None.
+
+    Raises:
+        InputError: the kind is unknown, or an option is not one of it or has an impossible value.
+    """
+    if kind not in DEGRADATIONS:
+        raise InputError(f"unknown degradation {kind!r}; known: {', '.join(DEGRADATIONS)}")
+    cls, given = DEGRADATIONS[kind], {name: value for name, value in options.items() if value is not None}
+    if unknown := sorted(given.keys() - cls.model_fields.keys()):
+        known = ", ".join(cls.model_fields) or "no options"
+        raise InputError(f"{kind} has no option {', '.join(unknown)}; it has: {known}")
+    try:
+        return cls(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{first['loc'][0]} {first['input']} is not possible: {first['msg']}") from None
 
 
 def degrade(
