@@ -52,6 +52,15 @@ class Pairing:
             )
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How files are read, and the folder for their pixels."""
+
+    request: Request
+    scratch: Path
+    progress: Progress | None
+
+
 def identity(source: str | Path, pairing: Pairing) -> str:
     """Return a string that identifies where images and sources are from on this machine."""
     images = folder.identity(source)
@@ -67,11 +76,12 @@ def gather(
         InputError: the images and the sources do not match by name, a domain is empty, or there is no second
             domain although `pairing` asks for one.
     """
+    reading = Reading(request, scratch, progress)
     images = listed(source, scratch / "mirror", progress)
     if pairing.side_by_side:
         refuse_empty(images)
         same = {path: path for path in images.files.paths}
-        return read_pairs(images, images, same, request, pairing, scratch, progress)
+        return read_pairs(images, images, same, pairing, reading)
     if pairing.sources is not None:
         sources = listed(pairing.sources, scratch / "source mirror", progress)
     elif is_two_domains(images):
@@ -86,8 +96,8 @@ def gather(
     for each in (images, sources):
         refuse_empty(each)
     if pairing.unpaired:
-        return two_domains(images, sources, request, pairing, scratch, progress)
-    return read_pairs(images, sources, matched(images, sources), request, pairing, scratch, progress)
+        return two_domains(images, sources, pairing, reading)
+    return read_pairs(images, sources, matched(images, sources), pairing, reading)
 
 
 def is_two_domains(listing: Listing) -> bool:
@@ -119,20 +129,13 @@ def refuse_empty(listing: Listing) -> None:
     refuse_too_many(listing.files, Request(max_skipped=len(listing.files.skipped)), listing.source)
 
 
-def two_domains(
-    images: Listing,
-    sources: Listing,
-    request: Request,
-    pairing: Pairing,
-    scratch: Path,
-    progress: Progress | None,
-) -> Collection:
+def two_domains(images: Listing, sources: Listing, pairing: Pairing, reading: Reading) -> Collection:
     """Read two domains without pairs, each with its own splits and number of images."""
-    request = with_resolution(images, request)
+    request = with_resolution(images, reading.request)
     other = replace(request, resolution=pairing.source_resolution or request.resolution)
-    (scratch / "sources").mkdir()
-    collection = folder.gather(images, request, scratch, progress)
-    made_from = folder.gather(sources, other, scratch / "sources", progress, captioned=False)
+    (reading.scratch / "sources").mkdir()
+    collection = folder.gather(images, request, reading.scratch, reading.progress)
+    made_from = folder.gather(sources, other, reading.scratch / "sources", reading.progress, captioned=False)
     return replace(
         collection,
         about=about(images, sources, request, pairing),
@@ -212,23 +215,19 @@ def read_pairs(
     images: Listing,
     sources: Listing,
     source_of: Mapping[str, str],
-    request: Request,
     pairing: Pairing,
-    scratch: Path,
-    progress: Progress | None,
+    reading: Reading,
 ) -> Collection:
     """Read images and the source of each; a pair of which one cannot be read is skipped.
 
     Pairs that share an image or a source are a group, so that no split has a copy of another's.
     """
-    files = images.files
+    files, request = images.files, reading.request
     files.paths = list(source_of)
     captions = folder.captions_of(images, request)
     refuse_too_many(files, request, images.source)
     layout = Layout(images.keys(files.paths), images.source, captions is not None)
-    pixels, source_pixels = decode_pairs(
-        images, sources, source_of, with_resolution(images, request), pairing, scratch, progress
-    )
+    pixels, source_pixels = decode_pairs(images, sources, source_of, pairing, reading)
     refuse_too_many(files, request, images.source)
     groups, keys = joined(contents(pixels), contents(source_pixels)), images.keys(files.paths)
     return Collection(
@@ -247,18 +246,16 @@ def decode_pairs(
     images: Listing,
     sources: Listing,
     source_of: Mapping[str, str],
-    request: Request,
     pairing: Pairing,
-    scratch: Path,
-    progress: Progress | None,
+    reading: Reading,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels of images and sources, in pairs; skip and remove the paths of the other pairs."""
+    request, files = with_resolution(images, reading.request), images.files
     source_part, image_part = DIRECTIONS.get(pairing.side_by_side or "", ("whole", "whole"))
     rendering = Rendering(request.resolution or 0, request.colour, request.background, image_part)
     small = replace(rendering, resolution=pairing.source_resolution or rendering.resolution, part=source_part)
-    files = images.files
-    pixels = PixelFile(scratch / "pixels", len(files.paths), rendering)
-    source_pixels = PixelFile(scratch / "source pixels", len(files.paths), small)
+    pixels = PixelFile(reading.scratch / "pixels", len(files.paths), rendering)
+    source_pixels = PixelFile(reading.scratch / "source pixels", len(files.paths), small)
     source_paths = [source_of[path] for path in files.paths]
     both = zip(
         rendered(images.root, files.paths, rendering, request.workers),
@@ -275,8 +272,8 @@ def decode_pairs(
             pixels.append(image)
             source_pixels.append(source)
             kept.append(path)
-        if progress:
-            progress(number + 1, len(files.paths), "read")
+        if reading.progress:
+            reading.progress(number + 1, len(files.paths), "read")
     files.paths = kept
     return pixels.images, source_pixels.images
 
