@@ -27,12 +27,18 @@ class FileEntry(BaseModel):
 
 
 class Sources(BaseModel):
-    """The images that others are made from, one domain of two or the first of each pair."""
+    """The images that others are made from: the first of each pair, or the other of two domains."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     resolution: int
     channels: int
     counts: dict[str, int]  # sources per split
+    paired: tuple[str, ...] = SPLITS  # splits in which source i belongs to image i
+
+    @property
+    def are_paired(self) -> bool:
+        """Whether images can be learned from pairs; a test split alone may have them to judge by."""
+        return set(SPLITS) <= set(self.paired)
 
     @property
     def shape(self) -> SourceShape:

@@ -64,7 +64,13 @@ def uses_sources(name: str) -> bool:
 
 
 def card_for(name: str, config: Mapping[str, Any], data: DatasetCard) -> DataSpec:
-    """Return the card of the data for a family, with captions and sources only if the family uses them."""
+    """Return the card of the data for a family, with captions and sources only if the family uses them.
+
+    Raises:
+        InputError: the family learns from pairs, and the data has sources that are unpaired.
+    """
+    if uses_sources(name) and task_of(name).paired and data.sources and not data.sources.are_paired:
+        raise InputError(f"families.{name} learns from pairs, and the sources of {data.name} are unpaired")
     card = data.card if uses_sources(name) else replace(data.card, source=None)
     with_text = replace(card, text=DIM if data.captions else 0)
     return with_text if "text" in conditions(name, config, with_text) else card

@@ -48,17 +48,23 @@ def ungrid(array: np.ndarray, resolution: int, count: int | None = None) -> np.n
 
 def encode_webp(image: np.ndarray) -> bytes:
     """Encode a grid (H, W, C), grey or RGB, as lossless WebP, so that its pixels can be evaluated later."""
-    height, width, channels = image.shape
-    if max(height, width) > LARGEST_WEBP:
-        raise InputError(
-            f"a grid of {width}x{height} pixels is too large for WebP ({LARGEST_WEBP}); draw fewer images"
-        )
+    check_webp(image)
+    channels = image.shape[2]
     assert channels in (1, 3) and image.dtype == np.uint8
     buffer = io.BytesIO()
     Image.fromarray(np.repeat(image, 3, axis=2) if channels == 1 else image).save(
         buffer, "WEBP", lossless=True
     )
     return buffer.getvalue()
+
+
+def check_webp(image: np.ndarray) -> None:
+    """Raise InputError if a grid (H, W, C) is too large for WebP."""
+    height, width, _ = image.shape
+    if max(height, width) > LARGEST_WEBP:
+        raise InputError(
+            f"a grid of {width}x{height} pixels is too large for WebP ({LARGEST_WEBP}); draw fewer images"
+        )
 
 
 def decode_webp(data: bytes, channels: int = 3) -> np.ndarray:

@@ -43,11 +43,11 @@ def sample_to_file(
 
 
 def check_picture(output: Path, n: int) -> None:
-    """Raise InputError if there are no samples or the file type is not supported."""
+    """Raise InputError if there are no images or the file type is not supported."""
     if output.suffix.lower() not in (".png", ".webp"):
-        raise InputError(f"-o {output}: samples are written as .png or .webp")
+        raise InputError(f"-o {output}: pictures are written as .png or .webp")
     if n < 1:
-        raise InputError(f"-n {n}: at least one sample is needed")
+        raise InputError(f"-n {n}: at least one is needed")
 
 
 def check_size(output: Path, n: int, resolution: int) -> None:
@@ -64,7 +64,13 @@ def check_size(output: Path, n: int, resolution: int) -> None:
 
 def write_picture(images: np.ndarray, output: Path, columns: int = SHEET_COLUMNS) -> None:
     """Write images (N, C, H, W) as one picture, atomically."""
-    array = sheets.grid(images, min(len(images), columns))
+    save_picture(sheets.grid(images, min(len(images), columns)), output)
+
+
+def save_picture(array: np.ndarray, output: Path) -> None:
+    """Write a picture (H, W, C), grey or RGB, atomically; raise InputError if it is too large for WebP."""
+    if output.suffix.lower() == ".webp":
+        sheets.check_webp(array)
     picture = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
     with replacing(output) as temporary:
         picture.save(temporary, output.suffix[1:].upper(), lossless=True)

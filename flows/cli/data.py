@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
@@ -31,7 +33,7 @@ def list_sets(*, as_json: AsJSON = False) -> None:
                 r["name"],
                 "yes" if r["prepared"] else "-",
                 f"{sum(r['counts'].values()):,}" if r["prepared"] else "",
-                f"{r['channels']}x{r['resolution']}x{r['resolution']}" if r["prepared"] else "",
+                shapes(r["channels"], r["resolution"], r["sources"]) if r["prepared"] else "",
                 (r["classes"] or "-") if r["prepared"] else "",
                 r["title"],
             )
@@ -45,7 +47,7 @@ def prepare(name: str, /, *, replace: bool = False) -> None:
     """Prepare a known data set and version it.
 
     Args:
-        name: mnist5k, digits, emoji, emoji64 or torchvision:CLASS
+        name: a known data set of `atelier data list`, or torchvision:CLASS
         replace: prepare and pin a new version
     """
     from components.data.sources import prepare
@@ -67,6 +69,10 @@ def add(
     captions: Annotated[str | None, Parameter(metavar="FILE")] = None,
     max_skipped: Annotated[int | None, Parameter(metavar="N")] = None,
     replace: bool = False,
+    sources: Annotated[str | None, Parameter(metavar="FOLDER")] = None,
+    side_by_side: Literal["AtoB", "BtoA"] | None = None,
+    unpaired: Annotated[bool, Parameter(negative="")] = False,
+    source_resolution: int | None = None,
 ) -> None:
     """Prepare your own images and version them.
 
@@ -79,26 +85,116 @@ def add(
         captions: a file of captions
         max_skipped: unreadable files to tolerate (default: 1 % of them, at least 10)
         replace: replace a data set of that name from another source
+        sources: a folder or URL of what the images are made from, pairs having equal names
+        side_by_side: each file is two images, A on the left; AtoB makes B from A
+        unpaired: images and sources are two domains without pairs
+        source_resolution: pixels per side of a source (default: as the images)
     """
     from components.data.sources import prepare
     from components.data.versioning import dvc
 
     options: dict[str, Any] = {"resolution": resolution, "colour": colour, "background": background}
     options |= {"captions": captions, "max_skipped": max_skipped, "replace": replace}
+    options |= {"sources": sources, "side_by_side": side_by_side, "unpaired": unpaired}
+    options |= {"source_resolution": source_resolution}
     card = prepare.add(name, source, home(), **options)
+    show_prepared(card, dvc.track(home(), card.name).version)
+
+
+@data.command
+def degrade(
+    name: str,
+    base: str,
+    kind: Literal["edges", "grey", "downscale", "noise", "jpeg", "real-esrgan"],
+    /,
+    *,
+    scale: Annotated[int | None, Parameter(metavar="2|4")] = None,
+    low: int | None = None,
+    high: int | None = None,
+    sigma: float | None = None,
+    quality: int | None = None,
+    seed: int = 0,
+    revision: Annotated[str | None, Parameter(metavar="REV")] = None,
+    replace: bool = False,
+) -> None:
+    """Prepare a data set with sources: degraded copies of the images of another.
+
+    Args:
+        name: the name of the new data set
+        base: a data set, which is prepared first if it is a known one
+        kind: what a source is: edges, luma, or a smaller (antialiased bicubic), noisy or compressed copy;
+            real-esrgan: all of the latter, twice
+        scale: of downscale and real-esrgan: how many times smaller (default: 4)
+        low: of edges: the lower threshold of the gradient (default: 30)
+        high: of edges: the upper threshold (default: 80)
+        sigma: of noise: its standard deviation in levels of 255 (default: 25)
+        quality: of jpeg: 1 to 95 (default: 20)
+        seed: of what is random
+        revision: of the base, a git revision or a version (default: the pinned one)
+        replace: replace a data set of that name from another source
+    """
+    from components.data.sources.degraded import degradation
+    from components.data.sources.degraded import degrade as degraded
+    from components.data.versioning import dvc
+
+    options = {"scale": scale, "low": low, "high": high, "sigma": sigma, "quality": quality}
+    chosen = degradation(kind, options)
+    card = degraded(name, base, chosen, home(), revision=revision, seed=seed, replace=replace)
     show_prepared(card, dvc.track(home(), card.name).version)
 
 
 def show_prepared(card: Any, version: str) -> None:
     """Print the contents of a prepared data set, and the files that were skipped."""
-    counts = ", ".join(f"{n:,} {split}" for split, n in card.counts.items())
     classes = f", {card.num_classes} classes" if card.labels else ", unlabelled"
+    sources = card.sources.model_dump() if card.sources else None
     print(
-        f"{card.name}: {counts}; {card.channels}x{card.resolution}x{card.resolution}{classes}; "
+        f"{card.name}: {counted(card.counts)}; {shapes(card.channels, card.resolution, sources)}{classes}; "
         f"version {version[:10]}"
     )
+    if card.sources and not card.sources.are_paired:
+        print(f"  unpaired sources: {counted(card.sources.counts)}")
     for reason, count in card.skipped.items():
         print(f"  skipped {count}: {reason}", file=sys.stderr)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Return such as "1,200 train, 300 test"."""
+    return ", ".join(f"{n:,} {split}" for split, n in counts.items())
+
+
+def shapes(channels: int, resolution: int, sources: Mapping[str, Any] | None) -> str:
+    """Return the shape of the images, and of what they are made from."""
+    images = f"{channels}x{resolution}x{resolution}"
+    if not sources:
+        return images
+    return f"{images} from {shapes(sources['channels'], sources['resolution'], None)}"
+
+
+@data.command
+def show(
+    name: str,
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o", metavar="FILE")],
+    n: Annotated[int, Parameter(name="-n")] = 40,
+    split: Literal["train", "validation", "test"] = "train",
+    revision: Annotated[str | None, Parameter(metavar="REV")] = None,
+) -> None:
+    """Draw images of a data set as one picture, pairs side by side.
+
+    Args:
+        name: a data set, which is prepared first if it is a known one
+        output: a .png or .webp file
+        n: number of images, classes in turn
+        split: the split to draw from
+        revision: a git revision or a version (default: the pinned one)
+    """
+    from components.data.local import data_version
+    from components.sampling.data_sheet import write_data_sheet
+
+    folder, version = data_version(home(), name, revision)
+    drawn = write_data_sheet(folder, output, split=split, n=n)
+    print(f"{output}: {drawn} images of {name}, {split}, version {version[:10]}")
 
 
 @data.command

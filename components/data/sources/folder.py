@@ -32,7 +32,7 @@ from components.data.sources.images import (
     size_of,
 )
 from components.data.sources.layout import Layout
-from components.data.sources.listing import Files, local_folder, scan
+from components.data.sources.listing import Files, Listing
 from components.data.sources.names import clean, displayed
 from components.store import Store
 
@@ -72,40 +72,46 @@ def identity(source: str | Path) -> str:
 
 
 @contextmanager
-def collect(
-    source: str | Path, request: Request, scratch: Path, progress: Progress | None = None
-) -> Iterator[Collection]:
-    """Yield the images below `source`; the folder `scratch` exists as long as the collection is in use."""
+def scratch_folder(scratch: Path) -> Iterator[Path]:
+    """Yield the new folder `scratch`, which has the pixels of a collection, and remove it afterwards."""
     remove(scratch)
     scratch.mkdir(parents=True)
     try:
-        yield gather(source, request, scratch, progress)
+        yield scratch
     finally:
         remove(scratch)
 
 
-def gather(source: str | Path, request: Request, scratch: Path, progress: Progress | None) -> Collection:
-    """Read the images below `source` into a Collection; their pixels are a file in `scratch`."""
-    files = Files()
-    root = local_folder(source, scratch / "mirror", files, progress)
-    scan(root, files)
-    captions_path = caption_file(root, request.captions)
-    captions = read_captions(captions_path) if captions_path else None
-    if captions is not None:
-        keep_captioned(files, captions)
+def gather(
+    listing: Listing, request: Request, scratch: Path, progress: Progress | None, captioned: bool = True
+) -> Collection:
+    """Read the listed images into a Collection; their pixels are a file in `scratch`."""
+    source, files = listing.source, listing.files
+    captions = captions_of(listing, request) if captioned else None
     refuse_too_many(files, request, source)
-    layout = Layout(files.paths, source, captions is not None)
-    images, digests = decode(root, files, request, scratch, progress)
+    layout = Layout(listing.keys(files.paths), source, captions is not None)
+    images, digests = decode(listing.root, files, request, scratch, progress)
     refuse_too_many(files, request, source)
+    keys = listing.keys(files.paths)
     return Collection(
         about=about(source, request, files),
         images=images,
         groups=digests,
-        splits=layout.splits(files.paths, digests),
+        splits=layout.splits(keys, digests),
         captions=None if captions is None else [captions[path] for path in files.paths],
         skipped=files.skipped,
-        **layout.classes(files.paths),
+        **layout.classes(keys),
     )
+
+
+def captions_of(listing: Listing, request: Request) -> dict[str, str] | None:
+    """Return the captions of a folder, if it has any, and skip the images without one."""
+    path = caption_file(listing.root, request.captions)
+    if path is None:
+        return None
+    captions = read_captions(path)
+    keep_captioned(listing.files, captions)
+    return captions
 
 
 def about(source: str | Path, request: Request, files: Files) -> dict[str, Any]:
@@ -158,26 +164,47 @@ def decode(
     """Return the pixels (N, C, R, R) and digests of the images that can be decoded; skip the others."""
     resolution = request.resolution or choose_resolution(root, files, request.workers)
     rendering = Rendering(resolution, request.colour, request.background)
-    pixels = reserved(scratch / "pixels", (max(1, len(files.paths)), 3, resolution, resolution))
+    pixels = PixelFile(scratch / "pixels", len(files.paths), rendering)
     decoded: list[str] = []
     digests: list[str] = []
-    grey = True
-    rendered = in_order(
-        lambda path: attempt(root, path, lambda data: render(data, rendering)), files.paths, request.workers
-    )
-    for number, (path, digest, image) in enumerate(rendered):
+    results = rendered(root, files.paths, rendering, request.workers)
+    for number, (path, digest, image) in enumerate(results):
         if isinstance(image, str):
             files.skip(path, image)
         else:
-            pixels[len(decoded)] = image
-            grey = grey and is_grey(image)
+            pixels.append(image)
             decoded.append(path)
             digests.append(digest)
         if progress:
             progress(number + 1, len(files.paths), "read")
     files.paths = decoded
-    channels = 1 if request.colour == "grey" or (request.colour == "auto" and grey) else 3
-    return pixels[: len(decoded), :channels], digests
+    return pixels.images, digests
+
+
+def rendered(root: Path, paths: list[str], rendering: Rendering, workers: int) -> Iterable:
+    """Yield (path, digest, image (3, R, R)) of each file; a reason instead of an image that is unusable."""
+    return in_order(lambda path: attempt(root, path, lambda data: render(data, rendering)), paths, workers)
+
+
+class PixelFile:
+    """Images of one size, written to a file one after the other: room for `count`."""
+
+    def __init__(self, path: Path, count: int, rendering: Rendering):
+        self.colour = rendering.colour
+        self._pixels = reserved(path, (max(1, count), 3, rendering.resolution, rendering.resolution))
+        self._written, self._grey = 0, True
+
+    def append(self, image: np.ndarray) -> None:
+        """Add an image (3, R, R)."""
+        self._pixels[self._written] = image
+        self._written += 1
+        self._grey = self._grey and is_grey(image)
+
+    @property
+    def images(self) -> np.ndarray:
+        """(n, C, R, R): of one channel if that is asked for, or if all are grey and no colour is."""
+        grey = self.colour == "grey" or (self.colour == "auto" and self._grey)
+        return self._pixels[: self._written, : 1 if grey else 3]
 
 
 def reserved(path: Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
@@ -18,6 +19,7 @@ UNSUPPORTED = {".heic", ".heif", ".avif", ".svg", ".psd", ".jxl", ".jp2", ".eps"
 FILE_BYTES = 256_000_000
 DECODED_BYTES = 256_000_000  # of one array; there are a few at a time
 SIXTEEN_BIT = 65535
+Part = Literal["whole", "left", "right"]  # of a file; the halves of two images side by side
 
 
 class BadImage(Exception):
@@ -26,11 +28,12 @@ class BadImage(Exception):
 
 @dataclass(frozen=True)
 class Rendering:
-    """The size, colour and background that images are converted to."""
+    """The size, colour and background that images are converted to, and the part of a file that is one."""
 
     resolution: int
     colour: str = "auto"  # auto | grey | rgb
     background: str = "white"
+    part: Part = "whole"
 
     @property
     def rgb(self) -> tuple[int, int, int]:
@@ -58,7 +61,7 @@ def render(data: bytes, rendering: Rendering) -> np.ndarray:
     image = header(data)
     try:
         image.load()
-        image = upright(image)
+        image = half(upright(image), rendering.part)
         return square(flat(eight_bit(image), rendering), rendering.resolution)
     except BadImage:
         raise
@@ -110,6 +113,17 @@ def upright(image: Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(image) or image
     except Exception:  # damaged EXIF data does not matter
         return image
+
+
+def half(image: Image.Image, part: Part) -> Image.Image:
+    """Return the left or right image of two side by side, or the whole."""
+    if part == "whole":
+        return image
+    width, height = image.size
+    if width % 2 or width <= height:
+        raise BadImage("not two images side by side (of an odd width, or no wider than high)")
+    left = 0 if part == "left" else width // 2
+    return image.crop((left, 0, left + width // 2, height))
 
 
 def eight_bit(image: Image.Image) -> Image.Image:

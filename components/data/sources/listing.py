@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -27,6 +28,29 @@ class Files:
     def skip(self, path: str, reason: str) -> None:
         """Add a file to those skipped; does not remove it from `paths`."""
         self.skipped.append((displayed(path), reason))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A folder whose files are known, or one domain of it."""
+
+    source: str | Path  # folder or URL, for messages
+    root: Path  # on this machine
+    files: Files
+    domain: str = ""  # A: only what is in trainA, testA and valA
+
+    def keys(self, paths: Sequence[str]) -> list[str]:
+        """Return the paths as they would be if the domain had a folder of its own."""
+        tops = [path.partition("/") for path in paths]
+        return [top.removesuffix(self.domain) + slash + below for top, slash, below in tops]
+
+
+def listed(source: str | Path, mirror: Path, progress: Progress | None) -> Listing:
+    """List the images of a folder or fsspec URL; copy a remote one to `mirror` first."""
+    files = Files()
+    root = local_folder(source, mirror, files, progress)
+    scan(root, files)
+    return Listing(source, root, files)
 
 
 def local_folder(source: str | Path, mirror: Path, files: Files, progress: Progress | None) -> Path:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,19 +16,22 @@ from components.common.errors import InputError, RunError
 from components.common.hashing import digest
 from components.common.locks import locked
 from components.common.validation import checked_name
-from components.data.card import SPLITS, DatasetCard, FileEntry
-from components.data.sources import catalogue, splits
-from components.data.sources import folder as sources_folder
+from components.data.card import SPLITS, DatasetCard, FileEntry, Sources
+from components.data.sources import catalogue, pairs, splits
 from components.data.sources.base import Collection, Progress
-from components.data.sources.folder import Request, collect
+from components.data.sources.folder import Request, scratch_folder
+from components.data.sources.pairs import Pairing
 from components.data.versioning import pins
+
+if TYPE_CHECKING:
+    from components.data.dataset import ShardedArray
 
 SHARD_BYTES = 64_000_000
 MAX_LISTED = 100  # skipped files on the card
 
 
 def prepare(name: str, home: Path, *, replace: bool = False, progress: Progress | None = None) -> DatasetCard:
-    """Prepare a known data set: mnist5k, digits, emoji, emoji64 or torchvision:<Class>.
+    """Prepare a known data set: one of the catalogue or torchvision:<Class>.
 
     Does nothing if the set exists and is intact. If a version is pinned, the result must be that version,
     unless `replace` is set.
@@ -62,23 +65,24 @@ def add(
     max_skipped: int | None = None,  # unusable files to tolerate; None: 1 % of the files, at least 10
     replace: bool = False,  # replace a set of this name from another source
     workers: int = 2,
+    sources: str | Path | None = None,  # a second folder: what the images are made from
+    side_by_side: str | None = None,  # AtoB | BtoA: each file is two images, A on the left; B is made from A
+    unpaired: bool = False,  # the two domains have no pairs
+    source_resolution: int | None = None,  # None: that of the images
     progress: Progress | None = None,
 ) -> DatasetCard:
-    """Prepare the images of a folder or fsspec URL as data set `name`."""
+    """Prepare the images of a folder or fsspec URL, or pairs, or two domains, as data set `name`."""
     home = Path(home)
-    if name in catalogue.KNOWN:
-        raise InputError(f"{name} is the name of a data set that comes with Atelier: choose another name")
+    check_new(name)
     request = Request(resolution, colour, background, captions, max_skipped, workers)
-    identity = sources_folder.identity(source)
+    pairing = Pairing(sources, side_by_side, unpaired, source_resolution)
+    identity = pairs.identity(source, pairing)
     sweep(home)
-    with explained(check_name(name)), locked(pins.data_lock(home, name)):
+    with explained(name), locked(pins.data_lock(home, name)):
         folder = settle(pins.data_folder(home, name))
         refuse_other_source(home, name, identity, replace)
-        with (
-            collect(source, request, sibling(folder, "scratch"), progress) as collection,
-            new_folder(folder) as temporary,
-        ):
-            card = write(collection, name, temporary)
+        with scratch_folder(sibling(folder, "scratch")) as scratch, new_folder(folder) as temporary:
+            card = write(pairs.gather(source, request, pairing, scratch, progress), name, temporary)
         remember_source(home, name, identity)
         return card
 
@@ -120,15 +124,17 @@ def described(folder: Path) -> Mapping[str, Any]:
         card = DatasetCard.read(folder)
     except RunError as error:
         return {"name": folder.name, "prepared": False, "title": str(error)}
-    fields = {"title", "source", "licence", "counts", "resolution", "channels", "captions"}
+    fields = {"title", "source", "licence", "counts", "resolution", "channels", "captions", "sources"}
     row = card.model_dump(include=fields)
     return {"name": folder.name, "prepared": True, **row, "classes": card.num_classes}
 
 
-def check_name(name: str) -> str:
-    """Return `name`; raise InputError if it cannot be the name of a data set."""
+def check_new(name: str) -> None:
+    """Raise InputError if `name` cannot be the name of a new data set."""
+    if name in catalogue.KNOWN:
+        raise InputError(f"{name} is the name of a data set that comes with Atelier: choose another name")
     try:
-        return checked_name(name)
+        checked_name(name)
     except ValueError as error:
         raise InputError(f"data set name {name!r} is not accepted: {error}") from None
 
@@ -195,13 +201,7 @@ def source_record(home: Path, name: str) -> Path:
 
 def write(collection: Collection, name: str, folder: Path) -> DatasetCard:
     """Write the data set into the empty `folder`, its card last."""
-    assigned = np.array(
-        splits.assign(collection.groups, collection.strata, collection.splits, collection.always_train)
-    )
-    order = mixed(collection.groups)
-    rows = {split: order[assigned[order] == split] for split in SPLITS}
-    counts = {split: len(index) for split, index in rows.items()}
-    splits.check(counts)
+    rows = ordered(collection)
     for split, index in rows.items():
         write_split(collection, index, folder / split)
     labels = collection.labels
@@ -211,11 +211,12 @@ def write(collection: Collection, name: str, folder: Path) -> DatasetCard:
         resolution=collection.images.shape[-1],
         channels=collection.images.shape[1],
         labels=collection.label_names,
-        counts=counts,
+        counts=counts_of(rows),
         label_counts=None
         if labels is None
         else {s: tally(labels[i], len(collection.label_names or [])) for s, i in rows.items()},
         captions=collection.captions is not None,
+        sources=write_sources(collection, rows, folder),
         skipped=dict(sorted(Counter(reason for _, reason in collection.skipped).items())),
         skipped_files=sorted(collection.skipped)[:MAX_LISTED],
         files={
@@ -225,6 +226,34 @@ def write(collection: Collection, name: str, folder: Path) -> DatasetCard:
     )
     (folder / "card.json").write_text(card.to_json(), "utf-8")
     return card
+
+
+def ordered(collection: Collection) -> dict[str, np.ndarray]:
+    """Return the rows of each split, in the order of storage; raise InputError if a split is empty."""
+    assigned = np.array(
+        splits.assign(collection.groups, collection.strata, collection.splits, collection.always_train)
+    )
+    order = np.arange(len(assigned)) if collection.ordered else mixed(collection.groups)
+    rows = {split: order[assigned[order] == split] for split in SPLITS}
+    splits.check(counts_of(rows))
+    return rows
+
+
+def counts_of(rows: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Return the number of rows of each split."""
+    return {split: len(index) for split, index in rows.items()}
+
+
+def write_sources(collection: Collection, rows: Mapping[str, np.ndarray], folder: Path) -> Sources | None:
+    """Write the sources, if there are any, pairs in the order of the images; return the card's entry."""
+    sources, paired = collection.sources, collection.paired
+    if sources is None:
+        return None
+    rows = rows if set(SPLITS) <= set(paired) else ordered(sources)
+    for split, index in rows.items():
+        write_shards(sources.images, index, folder / split, "sources")
+    _, channels, _, resolution = sources.images.shape
+    return Sources(resolution=resolution, channels=channels, counts=counts_of(rows), paired=paired)
 
 
 def mixed(groups: Sequence[str]) -> np.ndarray:
@@ -248,7 +277,7 @@ def write_split(collection: Collection, index: np.ndarray, folder: Path) -> None
         (folder / "captions.json").write_text(text + "\n", "utf-8")
 
 
-def write_shards(images: np.ndarray, index: np.ndarray, folder: Path, stem: str) -> None:
+def write_shards(images: np.ndarray | ShardedArray, index: np.ndarray, folder: Path, stem: str) -> None:
     """Write images[index] to files of at most 64 MB."""
     size = max(1, SHARD_BYTES // images[0].nbytes)
     for number, start in enumerate(range(0, len(index), size)):

@@ -11,6 +11,7 @@ import pytest
 
 from components.data.card import DatasetCard
 from flows.cli import data
+from tests.data.pictures import fill
 from tests.flows.cli.test_app import call
 
 
@@ -28,6 +29,7 @@ def test_what_was_prepared_and_what_was_left_out_is_printed(capsys: pytest.Captu
         name="x",
         counts={"train": 1200, "test": 8},
         labels=None,
+        sources=None,
         channels=3,
         resolution=32,
         skipped={"broken": 2},
@@ -36,3 +38,29 @@ def test_what_was_prepared_and_what_was_left_out_is_printed(capsys: pytest.Captu
     out, err = capsys.readouterr()
     assert out == "x: 1,200 train, 8 test; 3x32x32, unlabelled; version 0123456789\n"
     assert err == "  skipped 2: broken\n"
+
+
+def test_pairs_and_degraded_sets_are_prepared_versioned_and_listed(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, first in (("images", 0), ("sources", 50)):
+        fill(home / folder, 10, first=first)
+    for path in (home / "sources").iterdir():
+        path.rename(path.with_name(f"{int(path.stem) - 50:03d}.png"))
+    both = (str(home / "images"), "--sources", str(home / "sources"))
+    code, out, _ = call(capsys, "data", "add", "mine", *both, "--source-resolution", "8")
+    assert code == 0 and "3x32x32 from 3x8x8, unlabelled; version " in out
+    code, out, _ = call(capsys, "data", "add", "domains", *both, "--unpaired")
+    assert code == 0 and "  unpaired sources: 7 train, 1 validation, 2 test\n" in out
+    code, out, _ = call(capsys, "data", "degrade", "lines", "mine", "edges", "--high", "90")
+    assert code == 0 and "3x32x32 from 1x32x32" in out
+    code, _, err = call(capsys, "data", "degrade", "x3", "mine", "downscale", "--scale", "3")
+    assert code == 2 and err == "atelier: scale 3 is not supported: choose 2 or 4\n"
+    sets = {row["name"]: row for row in json.loads(call(capsys, "data", "status", "--json")[1])}
+    assert {"mine", "domains", "lines"} <= {name for name, row in sets.items() if row["pinned"]}
+    assert "3x32x32 from 1x32x32" in call(capsys, "data", "list")[1]
+    sheet = home / "sheet.png"
+    code, out, _ = call(capsys, "data", "show", "lines", "-o", str(sheet), "-n", "4")
+    assert code == 0 and sheet.is_file() and f"{sheet}: 4 images of lines, train, version" in out
+    assert call(capsys, "data", "show", "lines", "-o", "sheet.gif")[0] == 2
+    assert call(capsys, "data", "show", "none", "-o", str(sheet))[0] == 2
