@@ -27,8 +27,6 @@ class AdversarialConfig(Config):
     """
 
     # fmt: off
-    latent: int = tunable(100, ge=1, choices=(32, 64, 100, 128),  # dimensions of z
-        source="Radford et al. 2016, Sec. 4: 100; Miyato et al. 2018: 128")
     loss: LossName = tunable("non_saturating",
         source="Goodfellow et al. 2014, Sec. 3: non_saturating, for minimax saturates early in training")
     optimizer: OptimizerName = "adam"
@@ -120,3 +118,11 @@ class AdversarialConfig(Config):
                 f"ada_target needs a meaningful sign of D(x), which loss: {self.loss} lacks; set augment_p"
             )
         return self
+
+
+class FromNoiseConfig(AdversarialConfig):
+    """Hyperparameters of an adversarial family that generates images from a vector z."""
+
+    # fmt: off
+    latent: int = tunable(100, ge=1, choices=(32, 64, 100, 128),  # dimensions of z
+        source="Radford et al. 2016, Sec. 4: 100; Miyato et al. 2018: 128")

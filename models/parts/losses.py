@@ -2,6 +2,7 @@
 
 If D is a probability, its score is the logit: -log D is softplus(-score) and -log(1 - D) is softplus(score),
 which avoids the logarithm of a rounded sigmoid. Scores (N,) are r = D(x) for images, f = D(G(z)) for samples.
+A discriminator of patches returns scores (N, H, W), whose mean is the score of an image.
 """
 
 from __future__ import annotations
@@ -117,6 +118,8 @@ def gradient(score: Tensor, x: Tensor) -> Tensor:
 
     If D uses statistics of the batch, it is the gradient of the sum of all scores with respect to x_i.
     """
+    if score.ndim > 1:  # of patches
+        score = score.flatten(1).mean(1)
     (grad,) = torch.autograd.grad(score.sum(), x, create_graph=True)
     return grad.float()
 

@@ -248,7 +248,7 @@ def test_unrolling_by_no_steps_changes_nothing(norm: str, monkeypatch: pytest.Mo
 
     def generator_loss(batch: Batch) -> tuple[Terms, Terms]:
         fake = model.fake(batch)
-        f = unrolled(batch, fake)(model.augmented_input(fake), batch.label)
+        f = unrolled(batch, fake)(model.augmented_input(fake, batch), batch.label)
         return {"score": model.objective.generator(f, f)}, {}
 
     monkeypatch.setattr(model, "generator_loss", generator_loss)
@@ -322,9 +322,9 @@ def test_instance_noise_falls_in_a_straight_line() -> None:
     for step, level in levels.items():
         model.begin(step)
         assert model.sigma == pytest.approx(level)
-        shown = model.augmented_input(torch.zeros(200, *CARD.shape))
+        shown = model.augmented_input(torch.zeros(200, *CARD.shape), images(200))
         assert float(shown.std()) == pytest.approx(level, abs=0.01)
-    assert model.augmented_input(x := torch.ones(2, *CARD.shape)) is x
+    assert model.augmented_input(x := torch.ones(2, *CARD.shape), images(2)) is x
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[str, ...], float]]:
@@ -481,6 +481,7 @@ PAPERS: dict[str, dict[str, Any]] = {
         "spectral_norm": True,
         "norm": "none",
     },
+    "pix2pix": {"loss": "non_saturating", "lr": 2e-4, "beta1": 0.5, "beta2": 0.999, "n_critic": 1, "l1": 100},
     "cgan": {"loss": "non_saturating", "condition": "concatenation"},
     "r3gan": {"loss": "relativistic", "beta1": 0, "beta2": 0.9, "r1": 0.05, "r2": 0.05, "norm": "none"},
 }
