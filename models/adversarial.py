@@ -114,19 +114,25 @@ class Adversarial(Family):
 
     def discriminator_loss(self, batch: Batch) -> tuple[Terms, Terms]:
         """The objective of D, plus lambda E[(|grad D(x^)| - 1)^2] and gamma/2 E[|grad D|^2] if set."""
-        config, objective = self.config, self.objective
-        x, fake = batch.image, self.fake(batch)
+        x = batch.image
         assert x is not None
+        return self.discriminator_terms(self.discriminator, x, self.fake(batch), batch)
+
+    def discriminator_terms(
+        self, network: nn.Module, x: Tensor, fake: Tensor, batch: Batch
+    ) -> tuple[Terms, Terms]:
+        """The loss of a discriminator for these images and samples."""
+        config, objective = self.config, self.objective
         if config.r1:
             x = x.detach().requires_grad_()
         if config.r2:
             fake = fake.detach().requires_grad_()
-        r, f = (self.discriminator(self.augmented_input(y, batch), batch.label) for y in (x, fake))
+        r, f = (network(self.augmented_input(y, batch), batch.label) for y in (x, fake))
         terms = objective.discriminator(r, f, config.label_smoothing)
         loss = torch.stack([term.detach().mean() for term in terms.values()]).mean()
         if config.gradient_penalty:
             x_hat = between(x, fake).detach().requires_grad_()
-            score = self.discriminator(self.augmented_input(x_hat, batch), batch.label)
+            score = network(self.augmented_input(x_hat, batch), batch.label)
             terms["penalty"] = config.gradient_penalty * one_centred(score, x_hat)
         if config.r1:
             terms["r1"] = config.r1 * zero_centred(r, x)
@@ -136,13 +142,15 @@ class Adversarial(Family):
 
     def generator_loss(self, batch: Batch) -> tuple[Terms, Terms]:
         """The objective of G against D, or against D unrolled by some steps."""
-        return self.generator_score(batch, self.fake(batch))
-
-    def generator_score(self, batch: Batch, fake: Tensor) -> tuple[Terms, Terms]:
-        """The objective of G for these samples."""
         x = batch.image
         assert x is not None
-        critic = self.unrolled(batch, fake) if self.config.unrolled_steps else self.discriminator
+        return self.generator_score(self.discriminator, x, self.fake(batch), batch)
+
+    def generator_score(
+        self, network: nn.Module, x: Tensor, fake: Tensor, batch: Batch
+    ) -> tuple[Terms, Terms]:
+        """The objective of G against a discriminator, for these samples and images."""
+        critic = self.unrolled(network, x, fake, batch) if self.config.unrolled_steps else network
         f = critic(self.augmented_input(fake, batch), batch.label)
         r = critic(self.augmented_input(x, batch), batch.label) if self.objective.relativistic else f
         return {"score": self.objective.generator(f, r)}, {"D(G(z))": self.objective.displayed_score(f)}
@@ -158,14 +166,13 @@ class Adversarial(Family):
             terms["sign"] = (r - self.objective.undecided).sign()
         return terms
 
-    def unrolled(self, batch: Batch, fake: Tensor) -> Critic:
-        """Return D after some steps of gradient descent on these samples, differentiable by G.
+    def unrolled(self, network: nn.Module, x: Tensor, fake: Tensor, batch: Batch) -> Critic:
+        """Return a discriminator after some steps of gradient descent on these samples, differentiable by G.
 
         Metz et al. 2017, Eq. 7 and 8, https://arxiv.org/abs/1611.02163. D, its buffers and its optimizer do
         not change.
         """
-        config, network, x = self.config, self.discriminator, batch.image
-        assert x is not None
+        config = self.config
         weights: Mapping[str, Tensor] = {
             name: p.detach().requires_grad_() for name, p in network.named_parameters()
         }

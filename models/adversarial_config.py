@@ -17,6 +17,8 @@ OptimizerName = Literal["adam", "rmsprop"]
 
 Norm = Literal["batch", "none"]
 
+PerImageNorm = Literal["instance", "none"]
+
 
 class AdversarialConfig(Config):
     """Hyperparameters of an adversarial family; subclasses set the defaults of their papers.
@@ -42,7 +44,7 @@ class AdversarialConfig(Config):
     n_critic: int = tunable(1, ge=1, low=1, high=5,  # D steps per G step, each on new images
         source="Goodfellow et al. 2014, Alg. 1: 1; Arjovsky et al. 2017, Alg. 1: 5")
     n_generator: int = Field(1, ge=1)  # G steps per D step
-    norm: Norm = "none"  # normalisation between D's layers, if its network has any
+    norm: Norm | PerImageNorm = "none"  # normalisation between D's layers, if its network has any
     # Remedies.
     clip_weights: float | None = Field(None, gt=0)  # c, clips D's weights to [-c, c]; Arjovsky et al. 2017
     gradient_penalty: float = tunable(0, ge=0, choices=(0.0, 1.0, 10.0), recommended=10.0,

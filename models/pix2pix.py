@@ -24,13 +24,15 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import instance_norm, interpolate
+from torch.nn.functional import instance_norm
 
-from models import dcgan, family
+from models import family
 from models.adversarial import Adversarial
 from models.adversarial_config import AdversarialConfig, Norm
 from models.family import Batch, DataSpec, Noise, Study, Terms
-from models.parts.layers import down, halvings, to_image, up
+from models.parts.augment import enlarged_crops
+from models.parts.layers import down, halvings, normal_weights, to_image, up
+from models.parts.losses import l1
 from models.parts.patches import Patch, PatchDiscriminator
 from models.search_space import tunable
 
@@ -67,14 +69,6 @@ class Pix2PixConfig(AdversarialConfig):
     statistics_at_test: Literal["image", "training"] = tunable("image", sampling=True,
         source="Isola et al. 2017, Sec. 3.3: of the test batch, which is an image")
     # fmt: on
-
-
-@torch.no_grad()
-def initialise(module: nn.Module) -> None:
-    """Draw weights from N(0, 0.02^2), App. 6.2, and BatchNorm's scales from N(1, 0.02^2); biases are 0."""
-    dcgan.initialise(module)
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
-        module.bias.zero_()
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -164,20 +158,7 @@ def jittered(batch: Batch, jitter: float) -> Batch:
     """Return pairs enlarged by 1 + jitter and cropped at random to their former size. App. 6.2."""
     x, y = batch.source, batch.image
     assert x is not None and y is not None
-    side = y.shape[-1]
-    size = round(side * (1 + jitter))
-    if size == side:
-        return batch
-    large = interpolate(torch.cat([x, y], 1), size=(size, size), mode="bicubic", align_corners=False).clamp(
-        -1, 1
-    )
-    n, of_crop = len(batch), torch.arange(side, device=y.device)
-    rows, columns = (
-        torch.randint(size - side + 1, (n, 1), device=y.device) + of_crop for _ in range(2)
-    )  # (N, H) and (N, W)
-    row_of_batch = torch.arange(n, device=y.device)[:, None, None]
-    pixels = large.permute(0, 2, 3, 1)[row_of_batch, rows[:, :, None], columns[:, None]]
-    x, y = pixels.permute(0, 3, 1, 2).split([x.shape[1], y.shape[1]], 1)
+    x, y = enlarged_crops(torch.cat([x, y], 1), jitter).split([x.shape[1], y.shape[1]], 1)
     return dataclasses.replace(batch, source=x, image=y)
 
 
@@ -214,9 +195,9 @@ class Pix2Pix(Adversarial):
             norm=nn.BatchNorm2d if normed else None,
             config=config,
         )
-        generator.apply(initialise)
+        generator.apply(normal_weights)
         if normed:  # without BatchNorm such small weights would suppress the signal
-            discriminator.apply(initialise)
+            discriminator.apply(normal_weights)
         return generator, discriminator
 
     @classmethod
@@ -253,10 +234,5 @@ class Pix2Pix(Adversarial):
         batch = jittered(batch, self.config.jitter)
         y, fake = batch.image, self.fake(batch)
         assert y is not None
-        terms, observed = self.generator_score(batch, fake)
+        terms, observed = self.generator_score(self.discriminator, y, fake, batch)
         return terms | {"l1": self.config.l1 * l1(y, fake)}, observed
-
-
-def l1(y: Tensor, fake: Tensor) -> Tensor:
-    """|y - G(x, z)|, the mean over the pixels of each image, (N,). Eq. 3."""
-    return (y - fake).float().abs().flatten(1).mean(1)

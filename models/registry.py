@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from models.autoencoder import Autoencoder
 from models.cgan import CGAN
+from models.cyclegan import CycleGAN
 from models.dcgan import DCGAN
 from models.diffusion import Diffusion
 from models.family import Family
@@ -32,6 +33,7 @@ FAMILIES: dict[str, type[Family]] = {
     "cgan": CGAN,
     "r3gan": R3GAN,
     "pix2pix": Pix2Pix,
+    "cyclegan": CycleGAN,
     "diffusion": Diffusion,
     "super_resolution": SuperResolution,
     "inpainting": Inpainting,

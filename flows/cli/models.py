@@ -40,6 +40,7 @@ class Request:
         mask: white where the source is to be inpainted
         strength: noise on the source: near 0 keeps it, 1 does not
         dropout: the noise of some translators; off: a source has one image
+        direction: of a translation between two domains
         statistics: BatchNorm's statistics: of each image alone, or the averages of training
     """
 
@@ -52,6 +53,7 @@ class Request:
     mask: Annotated[Path | None, Parameter(metavar="FILE")] = None
     strength: float | None = None
     dropout: Literal["on", "off"] | None = None
+    direction: Literal["forward", "backward"] | None = None
     statistics: Literal["image", "training"] | None = None
 
 

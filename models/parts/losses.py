@@ -141,6 +141,11 @@ def between(x: Tensor, fake: Tensor) -> Tensor:
     return t * x + (1 - t) * fake
 
 
+def l1(y: Tensor, fake: Tensor) -> Tensor:
+    """|y - fake|, the mean over the pixels of each image, (N,). Isola et al. 2017, Eq. 3."""
+    return (y - fake).float().abs().flatten(1).mean(1)
+
+
 def auc(r: Tensor, f: Tensor) -> Tensor:
     """The share of pairs in which D ranks the image above the sample; 0.5 is chance for every objective."""
     higher, equal = r[:, None] > f[None], r[:, None] == f[None]
