@@ -57,7 +57,7 @@ class CycleGANConfig(AdversarialConfig):
     # Channels of the first feature map of all networks.
     width: int = tunable(64, ge=1, choices=(16, 32, 64), source="Zhu et al. 2017, App. 7.2: 64")
     # Residual blocks; None: 9 from 256 pixels on, 6 from 64 and 2 below.
-    blocks: int | None = tunable(None, ge=1, choices=(2, 6, 9),
+    blocks: int | None = tunable(None, ge=1, choices=(None, 2, 6, 9),
         source="Zhu et al. 2017, App. 7.2: 6 at 128 pixels, 9 from 256 on")
     # By how much training images are enlarged before they are cropped at random.
     jitter: float = tunable(0.117, ge=0, le=1, choices=(0.0, 0.117),
