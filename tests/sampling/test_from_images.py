@@ -64,6 +64,8 @@ def test_samples_of_a_source_vary_by_dropout_alone(tmp_path: Path, pictures: dic
 
 
 @pytest.mark.parametrize(("family", "wishes", "match"), [
+    ("cyclegan", {"source": "image", "direction": "backward"}, "3 channels and images 1; .* needs as many"),
+    ("cyclegan", {"source": "image", "direction": "up"}, "--direction up is not accepted"),
     ("pix2pix", {}, "pix2pix changes images: name one with --source FILE"),
     ("pix2pix", {"source": "image", "steps": 3}, "--steps 3: pix2pix has no such setting"),
     ("pix2pix", {"source": "image", "statistics": "batch"}, "--statistics batch is not accepted"),
