@@ -21,7 +21,7 @@ from torch.func import functional_call
 from torch.optim import Optimizer
 
 from models import remedies
-from models.adversarial_config import AdversarialConfig
+from models.adversarial_config import AdversarialConfig, FromNoiseConfig
 from models.family import DISCRIMINATOR, GENERATOR, Batch, DataSpec, Family, Generator, Phase, Remedy, Terms
 from models.parts.augment import adjusted, augmented
 from models.parts.discriminator import Critic, group_size, normalise_spectrally
@@ -92,15 +92,20 @@ class Adversarial(Family):
 
     def latent(self, batch: Batch) -> Tensor:
         """Sample z ~ N(0, I) for each image of `batch`."""
-        assert batch.image is not None
+        assert batch.image is not None and isinstance(self.config, FromNoiseConfig)
         return torch.randn(len(batch), self.config.latent, device=batch.image.device)
 
     def fake(self, batch: Batch) -> Tensor:
         """G(z) for each image of `batch`, of its class if conditional."""
         return self.generator(self.latent(batch), batch.label)
 
-    def augmented_input(self, x: Tensor) -> Tensor:
-        """Augment images or samples and add instance noise: the input of D."""
+    def judged(self, x: Tensor, batch: Batch) -> Tensor:
+        """What D judges, given images or samples; a family adds the conditions that D sees beside them."""
+        return x
+
+    def augmented_input(self, x: Tensor, batch: Batch) -> Tensor:
+        """Augment what D judges and add instance noise: the input of D for images or samples."""
+        x = self.judged(x, batch)
         if self.config.augment:
             x = augmented(x, self.config.augment, self.augment_p)
         return x + self.sigma * torch.randn_like(x) if self.sigma else x
@@ -109,19 +114,25 @@ class Adversarial(Family):
 
     def discriminator_loss(self, batch: Batch) -> tuple[Terms, Terms]:
         """The objective of D, plus lambda E[(|grad D(x^)| - 1)^2] and gamma/2 E[|grad D|^2] if set."""
-        config, objective = self.config, self.objective
-        x, fake = batch.image, self.fake(batch)
+        x = batch.image
         assert x is not None
+        return self.discriminator_terms(self.discriminator, x, self.fake(batch), batch)
+
+    def discriminator_terms(
+        self, network: nn.Module, x: Tensor, fake: Tensor, batch: Batch
+    ) -> tuple[Terms, Terms]:
+        """The loss of a discriminator for these images and samples."""
+        config, objective = self.config, self.objective
         if config.r1:
             x = x.detach().requires_grad_()
         if config.r2:
             fake = fake.detach().requires_grad_()
-        r, f = (self.discriminator(self.augmented_input(y), batch.label) for y in (x, fake))
+        r, f = (network(self.augmented_input(y, batch), batch.label) for y in (x, fake))
         terms = objective.discriminator(r, f, config.label_smoothing)
         loss = torch.stack([term.detach().mean() for term in terms.values()]).mean()
         if config.gradient_penalty:
             x_hat = between(x, fake).detach().requires_grad_()
-            score = self.discriminator(self.augmented_input(x_hat), batch.label)
+            score = network(self.augmented_input(x_hat, batch), batch.label)
             terms["penalty"] = config.gradient_penalty * one_centred(score, x_hat)
         if config.r1:
             terms["r1"] = config.r1 * zero_centred(r, x)
@@ -131,11 +142,17 @@ class Adversarial(Family):
 
     def generator_loss(self, batch: Batch) -> tuple[Terms, Terms]:
         """The objective of G against D, or against D unrolled by some steps."""
-        x, fake = batch.image, self.fake(batch)
+        x = batch.image
         assert x is not None
-        critic = self.unrolled(batch, fake) if self.config.unrolled_steps else self.discriminator
-        f = critic(self.augmented_input(fake), batch.label)
-        r = critic(self.augmented_input(x), batch.label) if self.objective.relativistic else f
+        return self.generator_score(self.discriminator, x, self.fake(batch), batch)
+
+    def generator_score(
+        self, network: nn.Module, x: Tensor, fake: Tensor, batch: Batch
+    ) -> tuple[Terms, Terms]:
+        """The objective of G against a discriminator, for these samples and images."""
+        critic = self.unrolled(network, x, fake, batch) if self.config.unrolled_steps else network
+        f = critic(self.augmented_input(fake, batch), batch.label)
+        r = critic(self.augmented_input(x, batch), batch.label) if self.objective.relativistic else f
         return {"score": self.objective.generator(f, r)}, {"D(G(z))": self.objective.displayed_score(f)}
 
     def observed(self, r: Tensor, f: Tensor) -> Terms:
@@ -149,14 +166,13 @@ class Adversarial(Family):
             terms["sign"] = (r - self.objective.undecided).sign()
         return terms
 
-    def unrolled(self, batch: Batch, fake: Tensor) -> Critic:
-        """Return D after some steps of gradient descent on these samples, differentiable by G.
+    def unrolled(self, network: nn.Module, x: Tensor, fake: Tensor, batch: Batch) -> Critic:
+        """Return a discriminator after some steps of gradient descent on these samples, differentiable by G.
 
         Metz et al. 2017, Eq. 7 and 8, https://arxiv.org/abs/1611.02163. D, its buffers and its optimizer do
         not change.
         """
-        config, network, x = self.config, self.discriminator, batch.image
-        assert x is not None
+        config = self.config
         weights: Mapping[str, Tensor] = {
             name: p.detach().requires_grad_() for name, p in network.named_parameters()
         }
@@ -166,7 +182,7 @@ class Adversarial(Family):
             return lambda x, label: functional_call(network, {**weights, **buffers}, (x, label))
 
         for _ in range(config.unrolled_steps):
-            r, f = (at(weights)(self.augmented_input(y), batch.label) for y in (x, fake))
+            r, f = (at(weights)(self.augmented_input(y, batch), batch.label) for y in (x, fake))
             terms = self.objective.discriminator(r, f, config.label_smoothing)
             loss = torch.stack([term.mean() for term in terms.values()]).sum()
             gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True)

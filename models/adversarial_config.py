@@ -17,6 +17,8 @@ OptimizerName = Literal["adam", "rmsprop"]
 
 Norm = Literal["batch", "none"]
 
+PerImageNorm = Literal["instance", "none"]
+
 
 class AdversarialConfig(Config):
     """Hyperparameters of an adversarial family; subclasses set the defaults of their papers.
@@ -27,8 +29,6 @@ class AdversarialConfig(Config):
     """
 
     # fmt: off
-    latent: int = tunable(100, ge=1, choices=(32, 64, 100, 128),  # dimensions of z
-        source="Radford et al. 2016, Sec. 4: 100; Miyato et al. 2018: 128")
     loss: LossName = tunable("non_saturating",
         source="Goodfellow et al. 2014, Sec. 3: non_saturating, for minimax saturates early in training")
     optimizer: OptimizerName = "adam"
@@ -44,7 +44,7 @@ class AdversarialConfig(Config):
     n_critic: int = tunable(1, ge=1, low=1, high=5,  # D steps per G step, each on new images
         source="Goodfellow et al. 2014, Alg. 1: 1; Arjovsky et al. 2017, Alg. 1: 5")
     n_generator: int = Field(1, ge=1)  # G steps per D step
-    norm: Norm = "none"  # normalisation between D's layers, if its network has any
+    norm: Norm | PerImageNorm = "none"  # normalisation between D's layers, if its network has any
     # Remedies.
     clip_weights: float | None = Field(None, gt=0)  # c, clips D's weights to [-c, c]; Arjovsky et al. 2017
     gradient_penalty: float = tunable(0, ge=0, choices=(0.0, 1.0, 10.0), recommended=10.0,
@@ -120,3 +120,11 @@ class AdversarialConfig(Config):
                 f"ada_target needs a meaningful sign of D(x), which loss: {self.loss} lacks; set augment_p"
             )
         return self
+
+
+class FromNoiseConfig(AdversarialConfig):
+    """Hyperparameters of an adversarial family that generates images from a vector z."""
+
+    # fmt: off
+    latent: int = tunable(100, ge=1, choices=(32, 64, 100, 128),  # dimensions of z
+        source="Radford et al. 2016, Sec. 4: 100; Miyato et al. 2018: 128")

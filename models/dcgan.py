@@ -19,14 +19,14 @@ from torch import Tensor, nn
 
 from models import family
 from models.adversarial import Adversarial
-from models.adversarial_config import AdversarialConfig, Norm
+from models.adversarial_config import FromNoiseConfig, Norm
 from models.family import Batch, DataSpec, Noise
 from models.parts.discriminator import Discriminator
 from models.parts.layers import down, shapes, to_image, up
 from models.search_space import tunable
 
 
-class DCGANConfig(AdversarialConfig):
+class DCGANConfig(FromNoiseConfig):
     """Hyperparameters of DCGAN: the paper's (Sec. 4) except for the width."""
 
     width: int = tunable(  # channels of the largest feature maps (paper: 128); doubled at each halving

@@ -20,14 +20,14 @@ from torch import Tensor, nn
 
 from models import family
 from models.adversarial import Adversarial
-from models.adversarial_config import AdversarialConfig
+from models.adversarial_config import FromNoiseConfig
 from models.family import Batch, DataSpec, Noise
 from models.parts.discriminator import Discriminator
 from models.parts.layers import to_image
 from models.search_space import tunable
 
 
-class GANConfig(AdversarialConfig):
+class GANConfig(FromNoiseConfig):
     """Hyperparameters of the dense GAN."""
 
     # fmt: off

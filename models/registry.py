@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from models.autoencoder import Autoencoder
 from models.cgan import CGAN
+from models.cyclegan import CycleGAN
 from models.dcgan import DCGAN
 from models.diffusion import Diffusion
 from models.family import Family
@@ -11,6 +12,7 @@ from models.gan import GAN
 from models.inpainting import Inpainting
 from models.kl_vae import KLVAE
 from models.latent_diffusion import LatentDiffusion
+from models.pix2pix import Pix2Pix
 from models.r3gan import R3GAN
 from models.sngan import SNGAN
 from models.super_resolution import SuperResolution
@@ -30,6 +32,8 @@ FAMILIES: dict[str, type[Family]] = {
     "sngan": SNGAN,
     "cgan": CGAN,
     "r3gan": R3GAN,
+    "pix2pix": Pix2Pix,
+    "cyclegan": CycleGAN,
     "diffusion": Diffusion,
     "super_resolution": SuperResolution,
     "inpainting": Inpainting,

@@ -29,7 +29,7 @@ from components.training import checkpoint, posthoc_ema
 from components.training.log import Log
 from components.training.loop import train
 from components.training.trainer import Trainer
-from models.family import DataSpec
+from models.family import DataSpec, SourceShape
 from models.registry import FAMILIES
 from tests import captioned
 
@@ -47,6 +47,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "sngan": {"width": 8, "latent": 8},
     "cgan": {"width": 8, "latent": 8},
     "r3gan": {"width": 8, "group_width": 8, "latent": 8},
+    "pix2pix": {"width": 8, "patch": 16},
+    "cyclegan": {"width": 8, "patch": 16, "blocks": 1, "pool": 6, "identity": 0.0},
     "diffusion": {"width": 16, "sampler_steps": 2},
     "super_resolution": {"width": 16, "sampler_steps": 2},
     "inpainting": {"width": 16, "sampler_steps": 2},
@@ -89,12 +91,15 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {  # of families whose parts a
     "vae-conditional": ("vae", {"conditional": True, "likelihood": "gaussian"}),
     "kl_vae-vq": ("kl_vae", {"quantizer": "vq", "codebook_size": 16}),
 }
-CAPTIONED = replace(CARD, text=DIM)
 
 
-def card_of(name: str) -> DataSpec:
-    """What the family, or variant, is told of the data."""
-    return CAPTIONED if VARIANTS.get(name, ("", {}))[1].get("condition") == "text" else CARD
+def card_of(name: str, card: DataSpec = CARD) -> DataSpec:
+    """What the family, or variant, is told of data like `card`, which has all that the family needs."""
+    family, settings = VARIANTS.get(name, (name, {}))
+    if settings.get("condition") == "text":
+        return replace(card, text=DIM)
+    needs_source = "source" in FAMILIES[family].needs
+    return replace(card, source=SourceShape(3, card.resolution)) if needs_source else card
 
 
 def split(n: int = 64, card: DataSpec = CARD, sources: int | None = None) -> Split:

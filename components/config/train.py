@@ -30,9 +30,10 @@ class Train(Section):
     micro_batches: int = Field(1, ge=1)  # equal parts of the batch, each with its own statistics and noise
     seed: int = Field(0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    # Decay of the learning rate to 0.
-    schedule: Literal["constant", "linear", "cosine", "sqrt"] = tunable("constant",
-        source="Ho et al. 2020: constant; Gulrajani et al. 2017 for residual networks: linear")
+    # Decay of the learning rate to 0; constant_linear: in the second half only.
+    schedule: Literal["constant", "linear", "constant_linear", "cosine", "sqrt"] = tunable("constant",
+        source="Ho et al. 2020: constant; Gulrajani et al. 2017 for residual networks: linear; "
+        "Zhu et al. 2017, Sec. 4: constant_linear")
     warmup_steps: Steps = tunable(0, ge=0, choices=(0, 50, 100, 200),
         source="Ho et al. 2020, authors' code: 5000 of 800,000 steps")
     clip_grad_norm: float | None = tunable(None, gt=0, choices=(None, 0.5, 1.0, 5.0), recommended=1.0,

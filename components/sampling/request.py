@@ -31,6 +31,9 @@ class SampleOptions:
     steps: int | None = None  # of the sampler
     guidance_scale: float | None = None  # towards class or caption; 1: none
     sampler: str | None = None
+    dropout: str | None = None  # "on" or "off"
+    direction: str | None = None  # "forward" or "backward"
+    statistics: str | None = None  # of BatchNorm: "image" or "training"
 
     @property
     def settings(self) -> dict[str, tuple[str, Any]]:
@@ -40,6 +43,9 @@ class SampleOptions:
             "guidance_scale": ("--guidance-scale", self.guidance_scale),
             "sampler": ("--sampler", self.sampler),
             "strength": ("--strength", self.strength),
+            "dropout_at_test": ("--dropout", self.dropout),
+            "direction": ("--direction", self.direction),
+            "statistics_at_test": ("--statistics", self.statistics),
         }
         return {name: (option, value) for name, (option, value) in options.items() if value is not None}
 

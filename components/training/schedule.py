@@ -18,6 +18,7 @@ def learning_rate(schedule: str, step: int, steps: int, warmup_steps: int = 0) -
     return {
         "constant": 1.0,
         "linear": remaining,
+        "constant_linear": min(1.0, 2 * remaining),
         "cosine": 0.5 * (1 + math.cos(math.pi * (1 - remaining))),
         "sqrt": math.sqrt(remaining),
     }[schedule]

@@ -39,6 +39,9 @@ class Request:
         source: an image to reconstruct, enlarge, inpaint or start from
         mask: white where the source is to be inpainted
         strength: noise on the source: near 0 keeps it, 1 does not
+        dropout: the noise of some translators; off: a source has one image
+        direction: of a translation between two domains
+        statistics: BatchNorm's statistics: of each image alone, or the averages of training
     """
 
     label: str | None = None
@@ -49,6 +52,9 @@ class Request:
     source: Annotated[Path | None, Parameter(metavar="FILE")] = None
     mask: Annotated[Path | None, Parameter(metavar="FILE")] = None
     strength: float | None = None
+    dropout: Literal["on", "off"] | None = None
+    direction: Literal["forward", "backward"] | None = None
+    statistics: Literal["image", "training"] | None = None
 
 
 def sample(

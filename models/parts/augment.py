@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import interpolate, pad
 
 
 def uniform(x: Tensor, low: float, high: float) -> Tensor:
@@ -80,6 +80,19 @@ def warp(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
     above = (1 - s) * pixels[batch, top, left] + s * pixels[batch, top, left + 1]
     below = (1 - s) * pixels[batch, top + 1, left] + s * pixels[batch, top + 1, left + 1]
     return ((1 - t) * above + t * below).permute(0, 3, 1, 2)
+
+
+def enlarged_crops(x: Tensor, jitter: float) -> Tensor:
+    """Enlarge images by a factor of 1 + jitter, bicubic, and crop each at random to its former size."""
+    n, _, _, side = x.shape
+    size = round(side * (1 + jitter))
+    if size == side:
+        return x
+    large = interpolate(x, size=(size, size), mode="bicubic", align_corners=False).clamp(-1, 1)
+    crops = [torch.randint(size - side + 1, (n, 1), device=x.device) for _ in range(2)]
+    rows, columns = (crop + torch.arange(side, device=x.device) for crop in crops)  # (N, H) and (N, W)
+    batch = torch.arange(n, device=x.device)[:, None, None]
+    return large.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
 
 
 KINDS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -63,6 +63,18 @@ class MinibatchStddev(nn.Module):
         return deviation.repeat(size)[:, None]
 
 
+def batch_statistics(
+    width: int, config: AdversarialConfig
+) -> list[MinibatchDiscrimination | MinibatchStddev]:
+    """Return the statistics of the batch that the settings ask for, of features (N, width)."""
+    statistics: list[MinibatchDiscrimination | MinibatchStddev] = []
+    if config.minibatch_discrimination:
+        statistics.append(MinibatchDiscrimination(width, config.minibatch_discrimination))
+    if config.minibatch_stddev:
+        statistics.append(MinibatchStddev(config.minibatch_stddev))
+    return statistics
+
+
 class Discriminator(nn.Module):
     """One score from the features of an image and the statistics of its batch.
 
@@ -76,11 +88,7 @@ class Discriminator(nn.Module):
     def __init__(self, features: nn.Module, width: int, config: AdversarialConfig, classes: int = 0):
         super().__init__()
         self.features = features
-        statistics: list[MinibatchDiscrimination | MinibatchStddev] = []
-        if config.minibatch_discrimination:
-            statistics.append(MinibatchDiscrimination(width, config.minibatch_discrimination))
-        if config.minibatch_stddev:
-            statistics.append(MinibatchStddev(config.minibatch_stddev))
+        statistics = batch_statistics(width, config)
         self.statistics = nn.ModuleList(statistics)
         self.score = nn.Linear(width + sum(s.width for s in statistics), 1)
         self.project = nn.Embedding(classes, width) if classes else None

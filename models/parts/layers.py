@@ -77,6 +77,17 @@ def up(before: int, after: int, size: int, *, bias: bool = True) -> nn.ConvTrans
     return nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, output_padding=size % 2, bias=bias)
 
 
+@torch.no_grad()
+def normal_weights(module: nn.Module) -> None:
+    """Draw a layer's weights from N(0, 0.02^2), BatchNorm's scales from N(1, 0.02^2); biases are 0."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        module.weight.normal_(0, 0.02)
+        if module.bias is not None:
+            module.bias.zero_()
+    if isinstance(module, nn.BatchNorm2d):
+        module.weight.normal_(1, 0.02)
+
+
 def to_image(x: Tensor) -> Tensor:
     """Convert a network's output to an image: float32, clamped to [-1, 1]."""
     return x.float().clamp(-1, 1)

@@ -2,6 +2,7 @@
 
 If D is a probability, its score is the logit: -log D is softplus(-score) and -log(1 - D) is softplus(score),
 which avoids the logarithm of a rounded sigmoid. Scores (N,) are r = D(x) for images, f = D(G(z)) for samples.
+A discriminator of patches returns scores (N, H, W), whose mean is the score of an image.
 """
 
 from __future__ import annotations
@@ -117,6 +118,8 @@ def gradient(score: Tensor, x: Tensor) -> Tensor:
 
     If D uses statistics of the batch, it is the gradient of the sum of all scores with respect to x_i.
     """
+    if score.ndim > 1:  # of patches
+        score = score.flatten(1).mean(1)
     (grad,) = torch.autograd.grad(score.sum(), x, create_graph=True)
     return grad.float()
 
@@ -136,6 +139,11 @@ def between(x: Tensor, fake: Tensor) -> Tensor:
     """Return a uniformly random point x^ on each line from image to sample. Gulrajani et al., Alg. 1."""
     t = torch.rand(len(x), 1, 1, 1, device=x.device)
     return t * x + (1 - t) * fake
+
+
+def l1(y: Tensor, fake: Tensor) -> Tensor:
+    """|y - fake|, the mean over the pixels of each image, (N,). Isola et al. 2017, Eq. 3."""
+    return (y - fake).float().abs().flatten(1).mean(1)
 
 
 def auc(r: Tensor, f: Tensor) -> Tensor:

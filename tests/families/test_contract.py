@@ -11,6 +11,7 @@ import torch
 
 from components.data.batches import Batches
 from components.sampling import generate
+from components.sampling.conditions import target_images
 from components.training.loop import train
 from models.family import DataSpec
 from models.registry import FAMILIES
@@ -45,7 +46,7 @@ def test_extra_checkpoints_change_nothing(name: str) -> None:
 
 @AND_DEEP
 def test_a_phase_moves_its_own_parameters_only(name: str, card: DataSpec) -> None:
-    trainer = tiny.trainer(name, card=card)
+    trainer = tiny.trainer(name, card=tiny.card_of(name, card))
     batches = [tiny_batch(trainer, shard) for shard in trainer.shards]
     for index, phase in enumerate(trainer.family.phases):
         own = {id(p) for p in phase.parameters}
@@ -75,10 +76,10 @@ def test_bfloat16_stays_finite(name: str) -> None:
 @EVERY
 def test_samples_have_the_shape_and_do_not_depend_on_the_split(name: str) -> None:
     trainer = copy.deepcopy(tiny.trained(name)[0])
-    generator, images = trainer.calibrated(), tiny.split().images[:]
-    fixed = {"images": images} if FAMILIES[name].task != "generate" else {"labels": tiny.split().labels}
-    whole = generate.draw(generator, tiny.CARD, n=20, seed=5, **fixed)
-    part = generate.draw(generator, tiny.CARD, n=7, seed=5, start=9, **fixed)
+    generator, split = trainer.calibrated(), tiny.split_for(name, card := tiny.card_of(name))
+    fixed = target_images(name, split) or {"labels": split.labels}
+    whole = generate.draw(generator, card, n=20, seed=5, **fixed)
+    part = generate.draw(generator, card, n=7, seed=5, start=9, **fixed)
     assert whole.shape == (20, *tiny.CARD.shape) and whole.dtype == "uint8"
     assert (whole[9:16] == part).all()
 
@@ -101,7 +102,7 @@ def test_the_loss_falls_on_four_images(name: str) -> None:
     """
     chosen = tiny.settings(steps=60, batch=4, micro_batches=1, log_every=1)
     trainer, log = tiny.trainer(name, chosen, phases=1), tiny.Memory()
-    train(trainer, Batches(tiny.split(4), 4, 0), log)
+    train(trainer, Batches(tiny.split(4, tiny.card_of(name)), 4, 0), log)
     losses = [sum(v for k, v in row.items() if is_loss(k, trainer)) for row in log.rows]
     assert sum(losses[-10:]) < sum(losses[:10])
 

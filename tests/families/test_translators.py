@@ -95,6 +95,8 @@ def store(tmp_path: Path, digits: Path, digits_reference: Path) -> Store:
     store = Store(str(tmp_path / "store"))
     with_sources(digits, Path(store.path(PAIRED)))
     with_sources(digits, Path(store.path(UNPAIRED)), counts=COUNTS)
+    with_sources(digits, Path(store.path("pix2pix")), side=8)
+    with_sources(digits, Path(store.path("cyclegan")), side=8, counts=COUNTS)
     shutil.copytree(digits_reference, store.path("reference"))
     return store
 
@@ -104,7 +106,9 @@ def trained(store: Store, name: str, attempt: str, **changes: Any) -> dict[str, 
     chosen = tiny.settings(
         snapshot_samples=64, sample_images=40, health_every=2, num_snapshots=2
     ).model_dump()
-    job = TrainRequest(name, {}, chosen, name, attempt, store, "reference", "reference/extractor", **changes)
+    job = TrainRequest(
+        name, tiny.CONFIGS[name], chosen, name, attempt, store, "reference", "reference/extractor", **changes
+    )
     fit(job)
     return store.read_json(f"{attempt}/trained.json") if store.exists(f"{attempt}/trained.json") else {}
 
@@ -141,6 +145,22 @@ def test_trained_interrupted_sampled_and_evaluated(
     assert ("mse" in metrics) is paired and ("kid" in metrics) is not paired
     assert {metric.n for metric in metrics.values()} == {n}
     assert not {"conditional_accuracy", "class_kid"} & metrics.keys()
+
+
+@pytest.mark.parametrize(("name", "metric"), [("pix2pix", "mse"), ("cyclegan", "kid")])
+def test_registered_families_are_trained_interrupted_and_evaluated(
+    name: str, metric: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference, "real_baselines", functools.partial(reference.real_baselines, train=False))
+    whole = trained(store, name, "whole")
+    assert trained(store, name, "parts", stop_at=3) == {}
+    assert trained(store, name, "parts")["curve"] == whole["curve"]
+    assert name == "cyclegan" or metric in whole["curve"][-1]
+    assert weights(store, "whole") == weights(store, "parts"), "interrupted or not, the same bits"
+    places = EvaluationPaths(store, name, "reference/extractor", "drawn", "reference")
+    sample(SampleRequest(places, "whole/model", 50, seed=1))
+    metrics = evaluate_family(EvaluateRequest(places, "whole", name, "out", published=False)).metrics
+    assert metrics[metric].n == 50
 
 
 def test_unpaired_sources_do_not_get_the_labels_of_the_targets(store: Store) -> None:

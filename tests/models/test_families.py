@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import models
 from models import autoencoder
-from models.family import Batch, DataSpec, Family, Noise, Terms
+from models.family import Batch, DataSpec, Family, Noise, SourceShape, Terms
 from models.registry import FAMILIES
 
 CARDS = [DataSpec(1, 28, 10), DataSpec(3, 32), DataSpec(3, 64, 5), DataSpec(1, 8, 3), DataSpec(3, 15)]
@@ -26,12 +26,21 @@ SMALL = {
     },
     "kl_vae": {"width": 16},
     "vqvae": {"width": 16},
+    "pix2pix": {"width": 4, "patch": "image"},
+    "cyclegan": {"width": 4, "patch": "image", "blocks": 2, "identity": 0.0},
 }
 EVERY = pytest.mark.parametrize("name", FAMILIES)
 
 
+def with_source(name: str, card: DataSpec) -> DataSpec:
+    """The card, with sources of the size of its images if the family needs some."""
+    source = SourceShape(3, card.resolution)
+    return dataclasses.replace(card, source=source) if "source" in FAMILIES[name].needs else card
+
+
 def build(name: str, card: DataSpec, **changes: object) -> Family:
     torch.manual_seed(0)
+    card = with_source(name, card)
     family = FAMILIES[name](
         FAMILIES[name].Config(**{**SMALL.get(name, {}), **changes}), card, below(name, card)
     )
@@ -48,7 +57,9 @@ def below(name: str, card: DataSpec) -> dict[str, nn.Module]:
 def batch(card: DataSpec, n: int = 4) -> Batch:
     generator = torch.Generator().manual_seed(1)
     label = torch.arange(n) % card.num_classes if card.num_classes else None
-    return Batch(n, torch.rand(n, *card.shape, generator=generator) * 2 - 1, label)
+    shapes = [card.shape, *([card.source.shape] if card.source else [])]
+    image, *source = (torch.rand(n, *shape, generator=generator) * 2 - 1 for shape in shapes)
+    return Batch(n, image, label, *source)
 
 
 def sample(family: Family, given: Batch, seeds: range) -> Tensor:
@@ -66,6 +77,7 @@ def terms_of(family: Family, index: int, given: Batch) -> Terms:
 def test_networks_size_themselves_to_the_card(name: str, card: DataSpec) -> None:
     if "label" in FAMILIES[name].needs and not card.num_classes:
         card = dataclasses.replace(card, num_classes=4)
+    card = with_source(name, card)
     family = build(name, card)
     images = sample(family, batch(card), range(4))
     assert images.shape == (4, *card.shape) and images.dtype == torch.float32
@@ -74,18 +86,19 @@ def test_networks_size_themselves_to_the_card(name: str, card: DataSpec) -> None
 
 @EVERY
 def test_an_image_depends_on_its_own_seed_and_condition(name: str) -> None:
-    family, card = build(name, DataSpec(1, 12, 3)), DataSpec(1, 12, 3)
+    card = with_source(name, DataSpec(1, 12, 3))
+    family = build(name, card)
     given = batch(card, 6)
     whole = sample(family, given, range(6))
     parts = [sample(family, given[i : i + 2], range(i, i + 2)) for i in (0, 2, 4)]
     torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-4, atol=1e-5)
     again = sample(family, given, range(10, 16))
-    assert torch.equal(again, whole) == (family.task == "reconstruct")
+    assert torch.equal(again, whole) == (family.task in ("reconstruct", "translate_unpaired"))
 
 
 @EVERY
 def test_losses_and_gradients_stay_finite_in_bfloat16(name: str) -> None:
-    card = DataSpec(1, 12, 3)
+    card = with_source(name, DataSpec(1, 12, 3))
     family = build(name, card)
     for index, phase in enumerate(family.phases):
         with torch.autocast("cpu", torch.bfloat16):
@@ -121,7 +134,7 @@ def test_weights_survive_a_round_trip(name: str) -> None:
     for p in other.generator.parameters():
         p.data.zero_()
     other.generator.load_state_dict(family.generator.state_dict())
-    given = batch(CARDS[0], 2)
+    given = batch(with_source(name, CARDS[0]), 2)
     assert torch.equal(sample(family, given, range(2)), sample(other, given, range(2)))
 
 

@@ -96,7 +96,7 @@ def update(name: str, change: dict[str, Any]) -> None:
     """Assert that one update in each phase moves both networks of a family by finite numbers."""
     made = tiny.trainer(name, BRIEF, change=change)
     before = copy.deepcopy(made.family.state_dict())
-    data = Batches(tiny.split(), BRIEF.batch, BRIEF.seed)
+    data = Batches(tiny.split(card=made.family.card), BRIEF.batch, BRIEF.seed)
     batches = [made.place(data.at(0, shard, BRIEF.micro_batches)) for shard in made.shards]
     made.family.begin(0)
     for index, phase in enumerate(made.family.phases):
@@ -115,10 +115,10 @@ def test_remedies_compose_with_every_family(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "change"), [c for c in COMPOSED if c[0] in ("gan", "cgan", "r3gan") and c[1] in RISKY]
+    ("name", "change"), [c for c in COMPOSED if c[0] in ("gan", "cgan", "r3gan", "pix2pix") and c[1] in RISKY]
 )
 def test_interrupted_remedies_go_on_bit_for_bit(name: str, change: str) -> None:
-    """On dense, on convolutional and on residual networks."""
+    """On dense, on convolutional and on residual networks, and on patches."""
     _, whole = trained(name, change)
     _, rest = tiny.run(name, BRIEF, resume=copy.deepcopy(whole.saved[2]), change=CHANGES[change])
     assert tiny.equal(whole.saved[5], rest.saved[5])
@@ -145,6 +145,7 @@ SPREAD = [
     ("gan", "minibatch_discrimination"),
     ("gan", "ada"),
     ("wgan", "clip_weights"),
+    ("pix2pix", "r1_r2"),
 ]
 
 
@@ -152,7 +153,7 @@ SPREAD = [
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which two processes left what they trained."""
     trainings = [
-        two_ranks.Training(f"{name}-{change}", name, BRIEF, tiny.CARD, CHANGES[change])
+        two_ranks.Training(f"{name}-{change}", name, BRIEF, tiny.card_of(name), CHANGES[change])
         for name, change in SPREAD
     ]
     return two_ranks.train_all(trainings, tmp_path_factory.mktemp("ranks"))
@@ -216,7 +217,7 @@ LOWER = "lower learning rates"  # the only one that may be taken again and again
 
 
 def family(name: str, **change: Any) -> Adversarial:
-    return cast(Adversarial, build(name, {**tiny.CONFIGS[name], **change}, tiny.CARD))
+    return cast(Adversarial, build(name, {**tiny.CONFIGS[name], **change}, tiny.card_of(name)))
 
 
 def course(made: Adversarial, disease: str, most: int = 12) -> list[tuple[Remedy, Adversarial]]:

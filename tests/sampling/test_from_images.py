@@ -29,7 +29,7 @@ def model(tmp_path: Path, family: str, classes: int = 0, **changes: Any) -> Path
     """An exported model, untrained, with weights that say something."""
     config = {**tiny.CONFIGS[family], **changes}
     torch.manual_seed(0)
-    built = catalogue.build(family, config, DataSpec(1, SIDE, classes))
+    built = catalogue.build(family, config, tiny.card_of(family, DataSpec(1, SIDE, classes)))
     for p in built.parameters():
         p.data += 0.02 * torch.randn_like(p)
     store = Store(str(tmp_path / family))
@@ -53,7 +53,23 @@ def test_a_model_that_was_never_without_a_label_wants_one(tmp_path: Path, pictur
     assert len(drawn(folder, tmp_path, source=pictures["image"], label="1")) == 2
 
 
+def test_samples_of_a_source_vary_by_dropout_alone(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    folder = model(tmp_path, "pix2pix")
+    a, b = drawn(folder, tmp_path, source=pictures["image"])
+    assert (a != b).any()
+    a, b = drawn(folder, tmp_path, source=pictures["image"], dropout="off")
+    np.testing.assert_allclose(a.astype(int), b.astype(int), atol=1)
+    other, _ = drawn(folder, tmp_path, source=pictures["image"], dropout="off", statistics="training")
+    assert abs(other.astype(int) - a).max() > 1
+
+
 @pytest.mark.parametrize(("family", "wishes", "match"), [
+    ("cyclegan", {"source": "image", "direction": "backward"}, "3 channels and images 1; .* needs as many"),
+    ("cyclegan", {"source": "image", "direction": "up"}, "--direction up is not accepted"),
+    ("pix2pix", {}, "pix2pix changes images: name one with --source FILE"),
+    ("pix2pix", {"source": "image", "steps": 3}, "--steps 3: pix2pix has no such setting"),
+    ("pix2pix", {"source": "image", "statistics": "batch"}, "--statistics batch is not accepted"),
+    ("inpainting", {"source": "image", "dropout": "off"}, "--dropout off: inpainting has no such setting"),
     ("super_resolution", {}, "super_resolution enlarges images: name one with --source FILE"),
     ("inpainting", {}, "inpainting changes images: name one with --source FILE"),
     ("inpainting", {"source": "image", "mask": "large_mask"}, "has 8x16 pixels; the model's images have 8x8"),
@@ -85,7 +101,10 @@ def test_what_does_not_fit_is_one_sentence(
     wishes: dict[str, Any],
     match: str,
 ) -> None:
-    files = {name: pictures[value] if isinstance(value, str) else value for name, value in wishes.items()}
+    files = {
+        name: pictures.get(value, value) if isinstance(value, str) else value
+        for name, value in wishes.items()
+    }
     with pytest.raises(InputError, match=match):
         drawn(model(tmp_path, family), tmp_path, **files)
     assert not (tmp_path / "out.png").exists()

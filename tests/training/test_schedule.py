@@ -15,6 +15,9 @@ def test_schedules_are_pure_functions_that_end_near_zero() -> None:
     assert learning_rate("linear", 50, 100) == 0.5
     assert learning_rate("cosine", 50, 100) == pytest.approx(0.5)
     assert learning_rate("sqrt", 75, 100) == 0.5
+    assert [learning_rate("constant_linear", s, 100) for s in (0, 50, 75, 95)] == pytest.approx(
+        [1, 1, 0.5, 0.1]
+    )
     assert [learning_rate("constant", s, 100, 4) for s in range(5)] == [0.25, 0.5, 0.75, 1, 1]
 
 

@@ -215,7 +215,7 @@ def without_spaces(file: Path) -> None:
     text = text.replace("from models.search_space import tunable\n", "")
     if "Field" not in text.split("\nclass ")[0]:
         text = text.replace("\nfrom models", "\nfrom pydantic import Field\n\nfrom models", 1)
-    assert "tunable" not in text and "source=" not in text
+    assert "tunable" not in text and 'source="' not in text
     file.write_text(text)
 
 
