@@ -56,6 +56,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "latent_diffusion": {"width": 16, "sampler_steps": 2},
 }
 assert set(CONFIGS) == set(FAMILIES), "a new family needs a tiny configuration here, and is then tested"
+WITHOUT_SOURCE = [name for name in CONFIGS if "source" not in FAMILIES[name].needs]
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {  # of families whose parts are settings
     "diffusion-ddpm": (
         "diffusion",

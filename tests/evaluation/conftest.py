@@ -14,16 +14,17 @@ from components.store import Store
 from components.training import request
 from models.family import DataSpec
 from tests.small_data import *  # noqa: F403  (fixtures)
-from tests.tiny import CONFIGS
+from tests.tiny import CONFIGS, WITHOUT_SOURCE
 
 
 @pytest.fixture
 def store(tmp_path, digits, digits_reference) -> Store:
-    """A store with data, reference, extractor, and an untrained model of each family."""
+    """A store with data, reference, extractor, and an untrained model of each family that needs no source."""
     store = Store(str(tmp_path / "store"))
     shutil.copytree(digits, store.path("data"))
     shutil.copytree(digits_reference, store.path("reference"))
-    for family, config in CONFIGS.items():
+    for family in WITHOUT_SOURCE:
+        config = CONFIGS[family]
         torch.manual_seed(0)
         card = DataSpec(1, 8, 10)
         built = catalogue.build(family, config, card, catalogue.untrained(family, card, CONFIGS))

@@ -21,7 +21,7 @@ from components.store import Store
 from models import registry
 from models.family import DataSpec, SourceShape
 from models.registry import FAMILIES
-from tests.tiny import CONFIGS
+from tests.tiny import CONFIGS, WITHOUT_SOURCE
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def drawn(store: Store, family: str, size: int, tmp_path: Any, *, backwards: boo
     return {name: merge_parts(store, parts, name, out) for name in names}
 
 
-@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("family", WITHOUT_SOURCE)
 def test_the_same_bits_for_any_number_of_workers(family: str, store: Store, tmp_path: Any) -> None:
     whole = drawn(store, family, 192, tmp_path)
     for size, backwards in ((64, False), (128, True)):
