@@ -169,12 +169,9 @@ class CycleGAN(Adversarial):
 
     def networks(self, config: Any, card: DataSpec) -> tuple[family.Generator, nn.Module]:
         """Return the generators and the discriminators with the paper's initial weights."""
-        source = card.source
-        assert source is not None
-        sizes = f"sources have {source.resolution} pixels a side and images {card.resolution}"
-        if source.resolution != card.resolution:
-            raise ValueError(f"{sizes}; they must agree")
+        source = card.source_of_same_size()
         if card.resolution < SMALLEST:
+            sizes = f"sources have {source.resolution} pixels a side and images {card.resolution}"
             raise ValueError(f"{sizes}; they must have {SMALLEST} or more")
         counts = f"sources have {source.channels} channels and images {card.channels}"
         if config.identity and source.channels != card.channels:

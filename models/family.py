@@ -60,6 +60,16 @@ class DataSpec:
         """(C, H, W) of one image."""
         return self.channels, self.resolution, self.resolution
 
+    def source_of_same_size(self) -> SourceShape:
+        """Returns the shape of a source; raises ValueError if it has another size than an image."""
+        assert self.source is not None
+        if self.source.resolution != self.resolution:
+            raise ValueError(
+                f"sources have {self.source.resolution} pixels a side and images {self.resolution}; "
+                "they must agree"
+            )
+        return self.source
+
     def to_json(self) -> dict[str, Any]:
         """Returns plain values, without a source where there is none."""
         values = dataclasses.asdict(self)

@@ -176,13 +176,7 @@ class Pix2Pix(Adversarial):
 
     def networks(self, config: Any, card: DataSpec) -> tuple[family.Generator, nn.Module]:
         """Return G and D with the paper's initial weights."""
-        source = card.source
-        assert source is not None
-        if source.resolution != card.resolution:
-            raise ValueError(
-                f"sources have {source.resolution} pixels a side and images {card.resolution}; "
-                "they must agree"
-            )
+        source = card.source_of_same_size()
         if card.resolution < 4:
             raise ValueError(f"images have {card.resolution} pixels a side, and must have 4 or more")
         generator = Generator(config, card)

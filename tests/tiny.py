@@ -29,7 +29,7 @@ from components.training import checkpoint, posthoc_ema
 from components.training.log import Log
 from components.training.loop import train
 from components.training.trainer import Trainer
-from models.family import DataSpec, SourceShape
+from models.family import Batch, DataSpec, SourceShape
 from models.registry import FAMILIES
 from tests import captioned
 
@@ -117,6 +117,13 @@ def split(n: int = 64, card: DataSpec = CARD, sources: int | None = None) -> Spl
         shape = (n if sources is None else sources, *card.source.shape)
         of_card = ShardedArray([np.random.default_rng(1).integers(0, 256, shape, np.uint8)])
     return Split(ShardedArray([images]), labels if card.num_classes else None, sources=of_card, text=text)
+
+
+def noise_with_sources(n: int, card: DataSpec) -> Batch:
+    """Images and sources of uniform noise."""
+    assert card.source is not None
+    x, y = torch.rand(n, *card.source.shape) * 2 - 1, torch.rand(n, *card.shape) * 2 - 1
+    return Batch(n, y, source=x)
 
 
 def split_for(name: str, card: DataSpec) -> Split:

@@ -117,15 +117,21 @@ def weights(store: Store, folder: str) -> bytes:
     return store.read_bytes(f"{folder}/model/model.safetensors")
 
 
+def trained_whole_and_in_parts(store: Store, name: str) -> dict[str, Any]:
+    """The result of a training, after a comparison with one that was interrupted."""
+    whole = trained(store, name, "whole")
+    assert trained(store, name, "parts", stop_at=3) == {}
+    assert trained(store, name, "parts")["curve"] == whole["curve"]
+    assert weights(store, "whole") == weights(store, "parts"), "interrupted or not, the same bits"
+    return whole
+
+
 @BOTH
 def test_trained_interrupted_sampled_and_evaluated(
     name: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reference, "real_baselines", functools.partial(reference.real_baselines, train=False))
-    whole = trained(store, name, "whole")
-    assert trained(store, name, "parts", stop_at=3) == {}
-    assert trained(store, name, "parts")["curve"] == whole["curve"]
-    assert weights(store, "whole") == weights(store, "parts"), "interrupted or not, the same bits"
+    whole = trained_whole_and_in_parts(store, name)
     assert store.read_json("whole/model/config.json")["card"]["source"] == {"channels": 3, "resolution": 4}
     paired = name == PAIRED
     assert ("mse" in whole["curve"][-1]) is paired
@@ -152,11 +158,8 @@ def test_registered_families_are_trained_interrupted_and_evaluated(
     name: str, metric: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reference, "real_baselines", functools.partial(reference.real_baselines, train=False))
-    whole = trained(store, name, "whole")
-    assert trained(store, name, "parts", stop_at=3) == {}
-    assert trained(store, name, "parts")["curve"] == whole["curve"]
+    whole = trained_whole_and_in_parts(store, name)
     assert name == "cyclegan" or metric in whole["curve"][-1]
-    assert weights(store, "whole") == weights(store, "parts"), "interrupted or not, the same bits"
     places = EvaluationPaths(store, name, "reference/extractor", "drawn", "reference")
     sample(SampleRequest(places, "whole/model", 50, seed=1))
     metrics = evaluate_family(EvaluateRequest(places, "whole", name, "out", published=False)).metrics

@@ -22,12 +22,6 @@ def cyclegan(card: DataSpec = CARD, **settings: Any) -> CycleGAN:
     return CycleGAN(CycleGANConfig(**{"width": 4, "patch": 16, "jitter": 0.0, **settings}), card)
 
 
-def images(n: int = 4, card: DataSpec = CARD) -> Batch:
-    assert card.source is not None
-    x, y = torch.rand(n, *card.source.shape) * 2 - 1, torch.rand(n, *card.shape) * 2 - 1
-    return Batch(n, y, source=x)
-
-
 # Networks.
 
 
@@ -84,9 +78,9 @@ def test_domains_that_do_not_fit_are_refused(card: DataSpec, settings: dict[str,
 def test_identity_translators_have_no_cycle_and_no_identity_loss() -> None:
     family = cyclegan()
     family.generator.G = family.generator.F = nn.Identity()  # type: ignore[assignment]
-    terms, _ = family.generator_loss(images())
+    terms, _ = family.generator_loss(tiny.noise_with_sources(4, CARD))
     assert not terms["cycle"].any() and not terms["identity"].any()
-    assert "identity" not in cyclegan(identity=0.0).generator_loss(images())[0]
+    assert "identity" not in cyclegan(identity=0.0).generator_loss(tiny.noise_with_sources(4, CARD))[0]
 
 
 class Scaled(nn.Module):
@@ -102,7 +96,7 @@ class Scaled(nn.Module):
 
 def test_both_losses_by_hand() -> None:
     """With G and F that multiply by 2 and -3, and D_X and D_Y that multiply by 0.5 and 0.25."""
-    family, batch = cyclegan(cycle=7.0, identity=0.4, pool=0), images()
+    family, batch = cyclegan(cycle=7.0, identity=0.4, pool=0), tiny.noise_with_sources(4, CARD)
     x, y = batch.source, batch.image
     assert x is not None and y is not None
     family.generator.G, family.generator.F = Scaled(2.0), Scaled(-3.0)  # type: ignore[assignment]
@@ -146,12 +140,12 @@ def test_pools_change_in_the_phase_of_the_discriminators_alone() -> None:
 
 
 def test_the_discriminator_sees_samples_of_the_past() -> None:
-    family, batch = cyclegan(pool=4), images()
+    family, batch = cyclegan(pool=4), tiny.noise_with_sources(4, CARD)
     family.discriminator_loss(batch)
     kept = family.discriminator.pool_Y.images.clone()
     seen: list[torch.Tensor] = []
     family.discriminator.Y.register_forward_hook(lambda m, args, out: seen.append(args[0]))
-    family.discriminator_loss(images())
+    family.discriminator_loss(tiny.noise_with_sources(4, CARD))
     matches = [any(torch.equal(fake, old) for old in kept) for fake in seen[1]]
     assert any(matches) and not all(matches)
 
@@ -160,7 +154,7 @@ def test_the_discriminator_sees_samples_of_the_past() -> None:
 
 
 def test_samples_lead_either_way() -> None:
-    family, batch = cyclegan(), images()
+    family, batch = cyclegan(), tiny.noise_with_sources(4, CARD)
     sources = Batch(4, source=batch.source)
     generator = family.eval().generator
     with torch.no_grad():

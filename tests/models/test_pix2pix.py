@@ -15,6 +15,7 @@ from models.family import Batch, DataSpec, Noise, SourceShape
 from models.parts.layers import batch_norms
 from models.pix2pix import Generator, Layer, Pix2Pix, Pix2PixConfig, jittered
 from models.search_space import searchable
+from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -23,12 +24,6 @@ CARD = DataSpec(3, 16, source=SourceShape(1, 16))
 
 def pix2pix(card: DataSpec = CARD, **settings: Any) -> Pix2Pix:
     return Pix2Pix(Pix2PixConfig(**{"width": 4, "patch": 16, "jitter": 0.0, **settings}), card)
-
-
-def pairs(n: int = 4, card: DataSpec = CARD) -> Batch:
-    assert card.source is not None
-    x, y = torch.rand(n, *card.source.shape) * 2 - 1, torch.rand(n, *card.shape) * 2 - 1
-    return Batch(n, y, source=x)
 
 
 def sampled(family: Pix2Pix, x: Tensor, seeds: range) -> Tensor:
@@ -80,7 +75,7 @@ def test_skip_connections_carry_every_level() -> None:
     generator = pix2pix().generator
     layers: list[Layer] = list(generator.encoder)  # type: ignore[arg-type]
     nn.init.zeros_(layers[-1].convolution.weight)  # type: ignore[arg-type]
-    generator(pairs().source).square().sum().backward()
+    generator(tiny.noise_with_sources(4, CARD).source).square().sum().backward()
     assert all(layer.convolution.weight.grad.abs().sum() > 0 for layer in layers[:-1])  # type: ignore[union-attr, operator]
 
 
@@ -129,7 +124,7 @@ def test_the_identity_has_no_l1_loss() -> None:
 
 def test_both_losses_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """D sees (x, y) and (x, G(x)); its loss is halved; G's has lambda times the distance."""
-    family, batch = pix2pix(l1=7.0), pairs()
+    family, batch = pix2pix(l1=7.0), tiny.noise_with_sources(4, CARD)
     x, y = batch.source, batch.image
     assert x is not None and y is not None
     fake = torch.rand_like(y)
@@ -146,7 +141,7 @@ def test_both_losses_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_penalty_is_on_the_mean_score_of_the_patches() -> None:
     """For D = w.(x, y) in every patch, R1 is gamma/2 |w|^2 of the part that sees the image, here halved."""
-    family, batch = pix2pix(norm="none", r1=3.0, patch=1), pairs()
+    family, batch = pix2pix(norm="none", r1=3.0, patch=1), tiny.noise_with_sources(4, CARD)
     linear = nn.Conv2d(4, 1, 1)
     family.discriminator.forward = lambda pair, label=None: linear(pair).squeeze(1)  # type: ignore[method-assign]
     terms, _ = family.discriminator_loss(batch)
@@ -155,7 +150,7 @@ def test_a_penalty_is_on_the_mean_score_of_the_patches() -> None:
 
 
 def test_the_first_convolution_of_d_sees_both_images() -> None:
-    family, batch = pix2pix(), pairs()
+    family, batch = pix2pix(), tiny.noise_with_sources(4, CARD)
     loss = sum(term.mean() for term in family.discriminator_loss(batch)[0].values())
     loss.backward()  # type: ignore[union-attr]
     weight = family.discriminator.features[0].weight  # type: ignore[index, union-attr]
@@ -194,12 +189,12 @@ def randomised(**settings: Any) -> Pix2Pix:
         nn.init.normal_(norm.weight, 1, 0.3)
         nn.init.normal_(norm.bias, 0, 0.3)
     for _ in range(3):
-        family.train().generator(pairs(8).source)
+        family.train().generator(tiny.noise_with_sources(8, CARD).source)
     return family
 
 
 def test_dropout_is_on_at_test_time_and_its_seed_decides() -> None:
-    family, x = randomised(), pairs(1).source
+    family, x = randomised(), tiny.noise_with_sources(1, CARD).source
     assert x is not None
     twice = x.expand(2, -1, -1, -1)
     a, b = sampled(family, twice, range(2))
@@ -209,7 +204,7 @@ def test_dropout_is_on_at_test_time_and_its_seed_decides() -> None:
 
 def test_without_dropout_a_source_has_one_image() -> None:
     for off in ({"dropout_at_test": False}, {"dropout": 0.0}):
-        family, x = randomised(**off), pairs(1).source
+        family, x = randomised(**off), tiny.noise_with_sources(1, CARD).source
         assert x is not None
         a, b = sampled(family, x.expand(2, -1, -1, -1), range(2))
         torch.testing.assert_close(a, b)
@@ -225,7 +220,7 @@ def test_dropout_keeps_the_mean_and_its_share() -> None:
 
 def test_statistics_are_those_of_training_at_batch_1() -> None:
     """A sample is what the network in training mode makes of its source alone, with the same dropout."""
-    family, x = randomised(), pairs(4).source
+    family, x = randomised(), tiny.noise_with_sources(4, CARD).source
     assert x is not None
     samples = sampled(family, x, range(4))
     for i in range(4):
@@ -235,7 +230,7 @@ def test_statistics_are_those_of_training_at_batch_1() -> None:
 
 
 def test_statistics_of_training_are_switchable() -> None:
-    family, x = randomised(statistics_at_test="training"), pairs(4).source
+    family, x = randomised(statistics_at_test="training"), tiny.noise_with_sources(4, CARD).source
     assert x is not None
     with torch.no_grad():
         expected = family.eval().generator(x, Noise(range(4)).uniform)

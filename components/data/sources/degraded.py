@@ -35,12 +35,12 @@ def degradation(kind: str, options: Mapping[str, Any]) -> Degradation:
     """
     if kind not in DEGRADATIONS:
         raise InputError(f"unknown degradation {kind!r}; known: {', '.join(DEGRADATIONS)}")
-    cls, given = DEGRADATIONS[kind], {name: value for name, value in options.items() if value is not None}
-    if unknown := sorted(given.keys() - cls.model_fields.keys()):
-        known = ", ".join(cls.model_fields) or "no options"
-        raise InputError(f"{kind} has no option {', '.join(unknown)}; it has: {known}")
+    cls, values = DEGRADATIONS[kind], {name: value for name, value in options.items() if value is not None}
+    if unknown := sorted(values.keys() - cls.model_fields.keys()):
+        accepted = ", ".join(cls.model_fields) or "no options"
+        raise InputError(f"{kind} has no option {', '.join(unknown)}; it has: {accepted}")
     try:
-        return cls(**given)
+        return cls(**values)
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"{first['loc'][0]} {first['input']} is not possible: {first['msg']}") from None

@@ -103,8 +103,8 @@ def gather(
 def is_two_domains(listing: Listing) -> bool:
     """Return whether all images are in trainA, trainB, testA, testB (and valA, valB)."""
     tops = {path.partition("/")[0] for path in listing.files.paths}
-    known = {split + letter for split in SPLIT_FOLDERS for letter in (SOURCE_DOMAIN, IMAGE_DOMAIN)}
-    return bool(tops) and tops <= known
+    folders = {split + letter for split in SPLIT_FOLDERS for letter in (SOURCE_DOMAIN, IMAGE_DOMAIN)}
+    return bool(tops) and tops <= folders
 
 
 def domain(listing: Listing, letter: str) -> Listing:
@@ -262,7 +262,7 @@ def decode_pairs(
         rendered(sources.root, source_paths, small, request.workers),
         strict=True,
     )
-    kept = []
+    decoded = []
     for number, ((path, _, image), (source_path, _, source)) in enumerate(both):
         if isinstance(image, str):
             files.skip(path, image)
@@ -271,10 +271,10 @@ def decode_pairs(
         else:
             pixels.append(image)
             source_pixels.append(source)
-            kept.append(path)
+            decoded.append(path)
         if reading.progress:
             reading.progress(number + 1, len(files.paths), "read")
-    files.paths = kept
+    files.paths = decoded
     return pixels.images, source_pixels.images
 
 
