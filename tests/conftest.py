@@ -25,7 +25,7 @@ import torch
 from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadFileScheduling
 
-from components.cluster.ray_cluster import ENVIRONMENT
+from components.cluster.ray_cluster import ENVIRONMENT, OWN_CLUSTER
 from components.store import Store
 
 pytest_plugins = ["tests.browser", "tests.captioned", "tests.s3"]
@@ -41,7 +41,7 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 
 # Ray reads these when it is imported, as some files of tests do. The token is that of the session's cluster.
-os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), **ENVIRONMENT}
+os.environ |= ENVIRONMENT | OWN_CLUSTER | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
 os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.1"  # checkpoints come several a second here
 
 # The same examples in every run, and no folder of them in the checkout.

@@ -36,6 +36,12 @@ ENVIRONMENT = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3600",  # default 60; a training may wait for others to end
 }
 
+OWN_CLUSTER = {
+    "RAY_AUTH_MODE": "token",
+    # Its only node is not taken away during a training; the watcher is a process more for each.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+}
+
 _lock = threading.Lock()
 
 
@@ -48,7 +54,7 @@ def connect() -> None:
         defaults = dict(ENVIRONMENT)
         if not joining:
             # A cluster for this process only, protected by a token that is not stored.
-            defaults |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+            defaults |= OWN_CLUSTER | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
         os.environ.update({name: value for name, value in defaults.items() if name not in os.environ})
         import ray  # reads the environment on import
 
