@@ -45,7 +45,7 @@ KNOWN = {
         *EMOJI_PAIRS,
         Known(
             "photographs-x4",
-            "Crops of photographs, 128x128 from 32x32; needs scikit-image",
+            "Crops of photographs, 128x128 from 32x32",
             PHOTOGRAPHS,
             photographs,
         ),

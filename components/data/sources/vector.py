@@ -1,30 +1,19 @@
-"""Draw SVG files, with the optional package resvg."""
+"""Draw SVG files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from xml.etree import ElementTree
 
-from components.common.errors import InputError
+from resvg import render, usvg
 
-RESVG = "resvg==0.2.0"
-UPRIGHT = (1, 0, 0, 1, 0, 0)  # the affine transformation that changes nothing
+IDENTITY = (1, 0, 0, 0, 1, 0)  # an affine transformation, row by row
 
 
 def draw(path: Path, side: int) -> bytes:
-    """Return a square SVG file drawn at `side` x `side` pixels, as PNG with transparency.
-
-    Raises:
-        InputError: resvg is not installed.
-    """
-    try:
-        from resvg import render, usvg
-    except ModuleNotFoundError:
-        raise InputError(
-            f"this data set is drawn by the package resvg, which is not installed: pip install {RESVG}"
-        ) from None
+    """Return a square SVG file drawn at `side` x `side` pixels, as PNG with transparency."""
     tree = usvg.Tree.from_str(sized(path.read_text("utf-8"), side), usvg.Options.default())
-    return bytes(render(tree, UPRIGHT))
+    return bytes(render(tree, IDENTITY))
 
 
 def sized(svg: str, side: int) -> str:

