@@ -1,12 +1,13 @@
-"""A training step of DCGAN and WGAN-GP against a plain PyTorch loop with the same networks, side by side.
+"""A training step of adversarial families against a plain PyTorch loop with the same networks, side by side.
 
-    python benchmarks/gan_speed.py [dcgan wgan_gp] [--threads 2] [--width 32] [--rounds 7]
+    python benchmarks/gan_speed.py [dcgan wgan_gp pix2pix cyclegan] [--threads 2] [--width 32] [--rounds 7]
     python benchmarks/gan_speed.py --threads 1 --clock cpu     on a machine that others use too
     python benchmarks/gan_speed.py wgan_gp --profile
 
 The plain loop is what public examples teach: float32, channels first, torch's default Adam, no parameter ever
-frozen, three backward passes for DCGAN. Ours is the Trainer's step with all that it does besides (averaged
-weights, logged means, the doctor's vitals). Both see the same digits, 64 a step, and WGAN-GP takes a G step
+frozen, three backward passes for DCGAN, one sample of Pix2Pix and CycleGAN for both updates. Ours is the
+Trainer's step with all that it does besides (averaged weights, logged means, what the health monitor takes).
+Both see the same digits, 64 a step, which are the sources of translators too, and WGAN-GP takes a G step
 every five in both. Rounds alternate in one process, so that a busy machine slows both alike; the table has
 the medians and the median of the rounds' ratios. Two threads need cores of their own: convolutions wait for
 each other spinning, bfloat16's weight gradients above all, and on a busy machine that is all one measures.
@@ -18,24 +19,26 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from families import CARD, load_digits
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss, mse_loss
 from torch.optim import Adam
 from torch.profiler import ProfilerActivity, profile
 
 from components.cluster import resources
 from components.config.train import Train
 from components.training.trainer import Trainer
-from models.family import Batch
+from models.family import Batch, SourceShape
 from models.registry import FAMILIES
 
-BATCH, N_CRITIC, PENALTY = 64, 5, 10
-FAMILY_NAMES = ("dcgan", "wgan_gp")
+BATCH, N_CRITIC, PENALTY, L1, CYCLE = 64, 5, 10, 100, 10
+FAMILY_NAMES = ("dcgan", "wgan_gp", "pix2pix", "cyclegan")
+TRANSLATORS = ("pix2pix", "cyclegan")
+PAIRS = replace(CARD, source=SourceShape(CARD.channels, CARD.resolution))
 
 
 class Digits:
@@ -47,7 +50,7 @@ class Digits:
     def at(self, step: int, shard: int = 0, shards: int = 1) -> Batch:
         start = step * BATCH % (len(self.images) - BATCH)
         rows = slice(start, start + BATCH)
-        return Batch(BATCH, self.images[rows], self.labels[rows])
+        return Batch(BATCH, self.images[rows], self.labels[rows], source=self.images[rows])
 
 
 # The plain loop.
@@ -55,13 +58,13 @@ class Digits:
 
 @dataclass
 class Plain:
-    """A G and a D of plain layers, channels first, each with its Adam."""
+    """A G and a D, channels first, each with its Adam."""
 
-    generator: nn.Module
-    discriminator: nn.Module
+    generator: Any
+    discriminator: Any
     adam_g: Adam
     adam_d: Adam
-    latent: int
+    latent: int = 0
 
     def z(self) -> Tensor:
         return torch.randn(BATCH, self.latent)
@@ -71,14 +74,14 @@ def plain(name: str, width: int) -> Plain:
     """The family's own layers, strung together as an example would."""
     family = built(name, width)
     g, d, config = family.generator, family.discriminator, family.config
-    shape = (-1, g.size, g.size)  # channels first, where ours come last
-    generator = nn.Sequential(g.project, nn.Unflatten(1, shape), *g.layers)
-    discriminator = nn.Sequential(*d.features.layers, nn.Flatten(), d.score, nn.Flatten(0))
+    if name not in TRANSLATORS:
+        shape = (-1, g.size, g.size)  # channels first, where ours come last
+        g = nn.Sequential(g.project, nn.Unflatten(1, shape), *g.layers)
+        d = nn.Sequential(*d.features.layers, nn.Flatten(), d.score, nn.Flatten(0))
     adam_g, adam_d = (
-        Adam(network.parameters(), lr=config.lr, betas=(config.beta1, config.beta2))
-        for network in (generator, discriminator)
+        Adam(network.parameters(), lr=config.lr, betas=(config.beta1, config.beta2)) for network in (g, d)
     )
-    return Plain(generator, discriminator, adam_g, adam_d, config.latent)
+    return Plain(g, d, adam_g, adam_d, getattr(config, "latent", 0))
 
 
 def dcgan_step(loop: Plain, x: Tensor, step: int) -> None:
@@ -112,7 +115,45 @@ def wgan_gp_step(loop: Plain, x: Tensor, step: int) -> None:
         loop.adam_g.step()
 
 
-PLAIN_STEPS: dict[str, Callable[[Plain, Tensor, int], None]] = {"dcgan": dcgan_step, "wgan_gp": wgan_gp_step}
+def pix2pix_step(loop: Plain, x: Tensor, step: int) -> None:
+    """D on pairs with images and with samples, then G on the same samples."""
+    d = loop.discriminator
+    fake = loop.generator(x, lambda *shape: torch.rand(BATCH, *shape))
+    loop.adam_d.zero_grad()
+    r, f = d(torch.cat([x, x], 1)), d(torch.cat([x, fake.detach()], 1))
+    ones, zeros = torch.ones_like(r), torch.zeros_like(r)
+    real, made = binary_cross_entropy_with_logits(r, ones), binary_cross_entropy_with_logits(f, zeros)
+    ((real + made) / 2).backward()
+    loop.adam_d.step()
+    loop.adam_g.zero_grad()
+    f = d(torch.cat([x, fake], 1))
+    (binary_cross_entropy_with_logits(f, ones) + L1 * l1_loss(fake, x)).backward()
+    loop.adam_g.step()
+
+
+def cyclegan_step(loop: Plain, x: Tensor, step: int) -> None:
+    """The generators, then the discriminators on the same samples or earlier ones of the pools."""
+    y, g, d = x, loop.generator, loop.discriminator
+    fake_x, fake_y = g.F(y), g.G(x)
+    f_x, f_y = d.X(fake_x), d.Y(fake_y)
+    ones, zeros = torch.ones_like(f_x), torch.zeros_like(f_x)
+    cycle = l1_loss(g.F(fake_y), x) + l1_loss(g.G(fake_x), y)
+    identity = l1_loss(g.G(y), y) + l1_loss(g.F(x), x)
+    loop.adam_g.zero_grad()
+    (mse_loss(f_x, ones) + mse_loss(f_y, ones) + CYCLE * (cycle + identity / 2)).backward()
+    loop.adam_g.step()
+    loop.adam_d.zero_grad()
+    for network, real, fake in ((d.X, x, d.pool_X(fake_x)), (d.Y, y, d.pool_Y(fake_y))):
+        ((mse_loss(network(real), ones) + mse_loss(network(fake), zeros)) / 2).backward()
+    loop.adam_d.step()
+
+
+PLAIN_STEPS: dict[str, Callable[[Plain, Tensor, int], None]] = {
+    "dcgan": dcgan_step,
+    "wgan_gp": wgan_gp_step,
+    "pix2pix": pix2pix_step,
+    "cyclegan": cyclegan_step,
+}
 
 
 # Both, ready to be stepped.
@@ -124,7 +165,8 @@ def built(name: str, width: int) -> Any:
     """The family with its own defaults, newly initialised."""
     torch.manual_seed(0)
     family_class = FAMILIES[name]
-    return family_class(family_class.Config.model_validate({"width": width}), CARD)
+    settings = {"width": width} | ({"jitter": 0} if name in TRANSLATORS else {})
+    return family_class(family_class.Config.model_validate(settings), PAIRS if name in TRANSLATORS else CARD)
 
 
 def theirs(name: str, data: Digits, args: argparse.Namespace) -> Step:
