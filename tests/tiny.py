@@ -246,8 +246,8 @@ def losses(log: Memory) -> list[dict[str, float]]:
 def compare_golden(file: Path, rows: Sequence[Mapping[str, Any]], anew: bool) -> None:
     """Rows as they are in a file, or the file written anew.
 
-    Other processors add in another order, hence not to the bit. InstanceNorm of the 2 x 2 pixels that CycleGAN's
-    residual blocks have here divides by next to nothing, which enlarges such differences in the gradient.
+    Other processors add in another order, hence not to the bit. InstanceNorm of the 2 x 2 pixels that
+    CycleGAN's residual blocks have here divides by next to nothing: such differences grow.
     """
     if anew:
         file.parent.mkdir(exist_ok=True)
@@ -255,9 +255,5 @@ def compare_golden(file: Path, rows: Sequence[Mapping[str, Any]], anew: bool) ->
     expected = [json.loads(line) for line in file.read_text().splitlines()]
     assert [row.keys() for row in rows] == [row.keys() for row in expected]
     for row, known in zip(rows, expected, strict=True):
-        for name, value in row.items():
-            rough = file.stem == "cyclegan" and name.endswith("grad_norm")
-            assert value == pytest.approx(known[name], rel=0.05 if rough else 2e-3, abs=1e-5), (
-                row["step"],
-                name,
-            )
+        rough = file.stem == "cyclegan" and row["step"] > 4
+        assert row == pytest.approx(known, rel=0.05 if rough else 2e-3, abs=1e-5)
