@@ -214,6 +214,10 @@ class Generator(nn.Module):
         has_likelihood                      whether log p(x) is defined
         log_weights(batch, noise, k)        log p(x|z) p(z) / q(z|x) for k draws from q(z|x), (N, k), in nats
 
+    A generator that enlarges sources of any size, also in `sample`, has
+
+        enlarge(x)                          sources (N, C, h, w), enlarged
+
     A generator that translates between two domains without pairs has, besides `sample` from x to y,
 
         backward(batch, noise)              the images of the other direction, F(y) with y = batch.source

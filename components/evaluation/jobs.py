@@ -18,7 +18,7 @@ import numpy as np
 
 from components.common.arrays import open_array
 from components.common.chunks import CHUNK
-from components.common.errors import RunError
+from components.common.errors import InputError, RunError
 from components.common.threads import using_threads
 from components.config.evaluate import Evaluate
 from components.data.card import DatasetCard
@@ -353,6 +353,11 @@ def write_neighbours(images: np.ndarray, output: Path, store: Store, stages: Map
     extract = load_extractor(store.local_copy(f"{stages['extractor']}/extractor"))
     train = open_split(store.local_copy(f"{stages['prepare']}/data"), "train").images
     features = open_array(store.local_copy(f"{stages['reference']}/features/train.npy"))
+    if images.shape[1:] != train.shape[1:]:
+        raise InputError(
+            f"--nearest: the sample has {images.shape[3]}x{images.shape[2]} pixels, and training images "
+            f"{train.shape[3]}x{train.shape[2]}"
+        )
     nearest = train[manifold.nearest(extract(images), features)[0]]
     width, shape = min(len(images), SHEET_COLUMNS), images.shape[1:]
     padding = np.full((-len(images) % width, *shape), 255, np.uint8)
