@@ -96,6 +96,13 @@ class Samples:
     originals: str | None = None  # the grid of the sources of the samples
     given: str | None = None  # the grid of the sources as the family's input
 
+    @property
+    def likely_task(self) -> str:
+        """The task of a family without a result, by its pictures."""
+        if self.given:
+            return "translate" if self.originals else "translate_unpaired"
+        return "reconstruct" if self.originals else "generate"
+
 
 def samples(folder: AttemptFolder, course: Course, table: SampleTable) -> Samples:
     """Return the sample grids of a training, copied next to the page, with their steps and costs.
@@ -150,7 +157,7 @@ def real_images(store: Store, run: RunManifest, report: str) -> RealSheet | None
 
 def originals(every: Sequence[Samples]) -> RealSheet | None:
     """Return the source images of a reconstructing family, for use as real images."""
-    sheets = (s for s in every if s.originals)
+    sheets = (s for s in every if s.originals and not s.given)
     return next((RealSheet(str(s.originals), "validation", s.count, s.resolution) for s in sheets), None)
 
 
