@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.report import build_run, server
+from tests.report.fixture import STEPS
 from tests.report.test_browser import check, marks, with_script
 from tests.report.test_pages import page
 from tests.report.translated import write_translated
@@ -18,7 +19,7 @@ addEventListener("load", async () => {
   const all = (s) => [...document.querySelectorAll(s)], one = (s) => document.querySelector(s);
   const note = (name, value) => { document.documentElement.dataset[name] = value; };
   await wait();
-  const shown = (strip) => strip.querySelector(".lines small").textContent;
+  const shown = (strip) => [...strip.querySelectorAll(".lines small")].map((n) => n.textContent).join("|");
   note("shown", all("#grids .strip").map(shown).join("|"));
   note("compared", all(".compare").length);
   const divider = one(".divider"), stage = one(".compare canvas"), next = all(".compare .segment button")[1];
@@ -61,6 +62,9 @@ def test_the_page_carries_sources_and_truth(store) -> None:
     for name in about:
         for src in filter(None, (families[name]["samples"][key] for key in ("given", "originals"))):
             assert store.exists(f"runs/{run}/report/{src}")
+    backward = families["cyclegan"]["samples"]["backward"]
+    assert [grid["step"] for grid in backward["grids"]] == list(STEPS) and backward["originals"] is None
+    assert families["pix2pix"]["samples"]["backward"] is None
     assert html.text.count("baseline, learns nothing") == 4
     assert "pix2pix reaches Fréchet distance 5.00 (perfect 0), but does not beat the nearest" in html.text
 
@@ -80,7 +84,15 @@ def test_the_divider_is_moved_as_sliders_are(browser, store) -> None:
     seen = marks(html)
     assert seen["end"] == "reached" and seen["wide"] == "false"
     assert seen["compared"] == "1" and seen["differ"] == "3"
-    assert seen["shown"].endswith("bicubic, output, truth, from left to right")
+    assert seen["shown"].split("|") == [
+        f"{columns}, from left to right"
+        for columns in (
+            "source, output, truth",
+            "source, output",
+            "backward, image, output",
+            "bicubic, output, truth",
+        )
+    ]
     assert seen["label"] == "Divider between bicubic and output of super_resolution"
     assert (seen["at"], seen["moved"]) == ("50 % bicubic", "0 % bicubic")
     assert seen["next"] == "sample 2 of 64" and seen["other"] == "true"

@@ -89,6 +89,10 @@ def training(store: Store, family: str, truth: np.ndarray) -> StageEntry:
         share = np.exp(-3 * step / 1000)
         mixed = truth * (1 - share) + rng.uniform(0, 255, truth.shape) * share
         store.write_bytes(f"{folder}/samples/step-{step:07d}.webp", sheet(mixed.astype("uint8")))
+        if family == "cyclegan":
+            back = sheet(255 - mixed.astype("uint8"))
+            store.write_bytes(f"{folder}/samples/backward-{step:07d}.webp", back)
+            store.write_bytes(f"{folder}/samples/backward-given.webp", sheet(truth))
     store.write_text(f"{folder}/metrics/part-0000001-0001000.jsonl", '{"step": 1000, "seconds": 300.0}\n')
     made = TrainingResult(samples=TABLE, parameters=1_234_567)
     store.write_json(f"{folder}/result.json", {"trained": made.to_json(), "workers": 1})

@@ -120,7 +120,7 @@
   };
   const familyRow = (data, codes, state, family) => {
     const row = familyStrip(family.name, "", codes), { grids, originals } = family.samples;
-    const current = () => grids.filter((grid) => grid.step <= state.step).pop() || grids[0];
+    const current = (of = grids) => of.filter((grid) => grid.step <= state.step).pop() || of[0];
     const parts = () => [
       ...(originals ? [{ src: originals, caption: "originals" }] : []),
       { src: current().src, ...(originals ? { caption: "reconstructions" } : {}) },

@@ -9,9 +9,11 @@
   /* The columns of a family's samples that have a picture. */
   const columnsOf = ({ source, samples }, current) => [
     { name: source, src: samples.given },
-    { name: "output", src: current().src },
+    { name: "output", src: current(samples.grids).src },
     { name: "truth", src: samples.originals },
   ].filter(({ src }) => src);
+  /* The other direction of a family, as a family of its own. */
+  const reversed = (view) => ({ ...view, way: "backward, ", family: { ...view.family, source: "image", samples: view.family.samples.backward } });
 
   // ---------------------------------------------------------------- side by side
 
@@ -30,7 +32,7 @@
     }));
   };
   /* Draws the groups of a family; on the page as many as fit into a few lines, or all. */
-  const groups = (lines, { family, meta, current, whole, step }) => {
+  const groups = (lines, { family, meta, current, whole, step, way = "" }) => {
     const note = el("small"), canvas = el("canvas", { role: "img" });
     let turn = 0;
     lines.append(note, canvas);
@@ -44,7 +46,7 @@
       const perLine = Math.max(1, Math.floor((lines.clientWidth * plan.dpr + between) / (group + between)));
       const total = Math.min(meta.count || Infinity, ...imgs.map((img) => sheetSize(img, resolution).count));
       const which = range(whole() ? total : Math.min(total, 3 * perLine));
-      note.textContent = `${parts.map(({ name }) => name).join(", ")}, from left to right`;
+      note.textContent = `${way}${parts.map(({ name }) => name).join(", ")}, from left to right`;
       canvas.setAttribute("aria-label", `${which.length} samples of ${family.name}, ${step()}: ${note.textContent}`);
       paintGroups(canvas, imgs, resolution, plan, which, perLine);
     };
@@ -113,6 +115,7 @@
   /* Draws all of a family into its row: view has {family, meta, current, whole, step}. */
   const translations = (row, view) => {
     const draws = [groups(row.lines, view)];
+    if (view.family.samples.backward) draws.push(groups(row.lines, reversed(view)));
     if (view.family.divider) draws.push(divided(row.lines, view));
     return () => Promise.all(draws.map((draw) => draw()));
   };
