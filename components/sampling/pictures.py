@@ -81,11 +81,11 @@ def pictures(
     Raises:
         InputError: a file cannot be used, or the options do not fit the model.
     """
-    options = replace(model.options, source=None if model.any_size else paths[0])
     if model.any_size:
         yield from (enlarged_file(model, path, seed, i) for i, path in enumerate(paths))
         return
     n, card = len(paths), model.card
+    options = replace(model.options, source=paths[0])
     inputs = sampling_inputs(options, n, model.generator, card, model.config)
     kind = "sources" if "sources" in inputs else "images"
     of_source = source_card(model.generator, card)
@@ -101,10 +101,11 @@ def pictures(
 
 def enlarged_file(model: OpenModel, path: Path, seed: int, row: int) -> Image.Image:
     """Return the picture of a file of any size, for generators that take one."""
-    card, options = model.card, model.options
-    if options.label is not None or options.prompts:
-        raise InputError(f"--label and --prompt: {model.config.family} enlarges images without either")
-    source = own_size(path, source_card(model.generator, card), model.config.background)
+    options = model.options
+    for option, value in (("label", options.label), ("prompt", options.prompts), ("mask", options.mask)):
+        if value:
+            raise InputError(f"--{option}: {model.config.family} takes an image alone")
+    source = own_size(path, source_card(model.generator, model.card), model.config.background)
     batch, noise = Batch(1, source=to_float(source[None])), Noise([seed_of(seed, row)])
     with generate.eval_mode(model.generator), torch.no_grad():
         image = to_uint8(model.generator.sample(batch, noise))[0].numpy()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from components.data.card import DatasetCard
 from components.records.evaluation import Baseline, MetricResult
 from components.records.run import FamilyResult
 from components.report import build_run, leaderboard
 from components.report.baselines import distinct, shortcomings, unbeaten
+from components.report.model_card import model_card
+from tests.report.translated import results
 
 
 def metric(value: float, better: str = "lower", recipe: str = "a") -> MetricResult:
@@ -41,24 +44,24 @@ def test_each_baseline_that_is_not_beaten_is_named_with_its_metrics() -> None:
 
 
 def test_a_baseline_that_families_share_is_one_row() -> None:
-    results = [result("pix2pix", 0.2, 11.0, SOURCE), result("other", 0.3, 10.0, SOURCE)]
-    assert [label for label, _ in distinct(results)] == ["the source itself"]
-    results.append(result("inpainting", 0.3, 10.0, baseline("identity", 0.5, 9.0)))
-    labels = [label for label, _ in distinct(results)]
+    found = [result("pix2pix", 0.2, 11.0, SOURCE), result("other", 0.3, 10.0, SOURCE)]
+    assert [label for label, _ in distinct(found)] == ["the source itself"]
+    found.append(result("inpainting", 0.3, 10.0, baseline("identity", 0.5, 9.0)))
+    labels = [label for label, _ in distinct(found)]
     assert labels == ["the source itself, for pix2pix", "the source itself, for inpainting"]
 
 
 def test_the_leaderboard_shows_baselines_and_says_who_does_not_beat_them() -> None:
-    results = [result("pix2pix", 0.2, 16.0, SOURCE, NEAREST), result("other", 0.05, 16.0, SOURCE, NEAREST)]
-    (group,) = leaderboard.groups(results)
+    found = [result("pix2pix", 0.2, 16.0, SOURCE, NEAREST), result("other", 0.05, 16.0, SOURCE, NEAREST)]
+    (group,) = leaderboard.groups(found)
     assert [(row.family, row.unbeaten) for row in group.rows] == [
         ("other", ""),
         ("pix2pix", "the nearest training pair"),
     ]
     assert [row.cells[0].sort for row in group.baselines] == [0.9, 0.1]
     assert [note.family for note in group.shortcomings] == ["pix2pix"]
-    assert "does not beat" not in leaderboard.verdict("done", results, 2, [])
-    alone = leaderboard.verdict("done", results[:1], 1, [])
+    assert "does not beat" not in leaderboard.verdict("done", found, 2, [])
+    alone = leaderboard.verdict("done", found[:1], 1, [])
     assert alone.endswith("pix2pix reaches KID 0.200, but does not beat the nearest training pair.")
 
 
@@ -70,6 +73,23 @@ def test_backward_measures_follow_the_forward_ones_under_their_own_names() -> No
     (group,) = leaderboard.groups([both])
     labels = [column.label for column in group.columns]
     assert labels == ["KID", "Cycle error", "Backward: KID", "Backward: Cycle error"]
+
+
+def test_a_model_card_says_how_it_compares() -> None:
+    behind, ahead = results()[0], results()[2]
+    described = DatasetCard(
+        name="d",
+        title="D",
+        source="s",
+        licence="l",
+        credit="c",
+        resolution=8,
+        channels=1,
+        counts={"train": 9},
+    )
+    assert "Compared with the source itself and the nearest training pair" in model_card(described, behind)
+    assert "Does not beat the nearest training pair in Fréchet distance" in model_card(described, behind)
+    assert "Beats them in every measure." in model_card(described, ahead)
 
 
 def test_the_page_says_it_in_words(store, runs) -> None:

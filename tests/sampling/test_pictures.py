@@ -69,5 +69,5 @@ def test_transparency_is_enlarged_and_put_back(tmp_path: Path) -> None:
 
 
 def test_what_such_a_generator_does_not_take_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="enlarges images without either"):
+    with pytest.raises(InputError, match="--label: super_resolution takes an image alone"):
         enlarged(Image.new("L", (4, 4)), tmp_path, opened(1, label="3"))
