@@ -94,12 +94,10 @@ def task_metrics(
     if "pairs" in task.metrics:
         metrics |= evaluate_pairs(samples, pairs or {}, ref, split, border)
     if "set" in task.metrics:
-        metrics |= evaluate_samples(samples, ref, split)
-        if pairs:
-            real = np.asarray(ref.splits[split].features[: len(samples)])
-            metrics |= evaluate_values(
-                {**pairs, FEATURES: feature_distances(samples.features, real)}, ref, split
-            )
+        metrics |= evaluate_samples(samples, ref, split) | evaluate_values(pairs or {}, ref, split)
+    if pairs and task.made_from == "source":
+        real = np.asarray(ref.splits[split].features[: len(samples)])
+        metrics |= evaluate_values({FEATURES: feature_distances(samples.features, real)}, ref, split)
     if "retrieval" in task.metrics and captions is not None and caption_names is not None:
         metrics |= evaluate_retrieval(samples, captions, caption_names, ref, split)
     return metrics

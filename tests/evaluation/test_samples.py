@@ -84,7 +84,11 @@ def test_the_baseline_of_pairs_is_the_source_against_its_target(store: Store, di
     assert baseline.metrics["mse"].value == pytest.approx(np.square(1 - 2 * (targets / 255)).mean(), rel=1e-4)
     images = as_images(test.sources[np.arange(N)], DataSpec(1, 8))
     pairs, judged = pair_values(targets, images, None), EvaluationSample(digits_ref.extractor(images))
-    assert values(baseline.metrics) == values(evaluate.evaluate_pairs(judged, pairs, digits_ref))
+    expected = evaluate.task_metrics(TASKS["translate"], judged, digits_ref, pairs=pairs)
+    assert values(baseline.metrics) == values(expected)
+    features = digits_ref.splits["test"].features[:N]
+    distance = np.linalg.norm(features - judged.features, axis=1).mean()
+    assert baseline.metrics["feature_distance"].value == pytest.approx(distance, rel=1e-5)
     same_recipe = {name: metric.comparability for name, metric in result.metrics.items()}
     for other in result.baselines:
         assert same_recipe == {name: metric.comparability for name, metric in other.metrics.items()}
