@@ -188,8 +188,8 @@ def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:
         costs = f"{result.parameters or 0:,}", f"{seconds:.0f} s", f"{speed:,.0f}"
         table.add_row(result.family, *map(_number, values), *costs)
     for label, baseline in distinct(results):
-        found = [baseline.metrics[m].value if m in baseline.metrics else None for m in metrics]
-        table.add_row(label, *map(_number, found), style="dim")
+        values = [baseline.metrics[m].value if m in baseline.metrics else None for m in metrics]
+        table.add_row(label, *map(_number, values), style="dim")
     limits = [next((r.metrics[m].real_baseline for r in results if m in r.metrics), None) for m in metrics]
     table.add_row(TASKS[task].real, *map(_number, limits), style="dim")
     return table

@@ -24,17 +24,17 @@ def baseline_images(
     is nearest.
     """
     fixed: dict[str, Any] = {"n": n, "seed": seed, "start": start, "device": device}
-    found = dict[str, np.ndarray]()
+    by_name = dict[str, np.ndarray]()
     for name in inputs.task.baselines:
         if name != "nearest_pair":
             images = source_images(generator, inputs.card, **fixed, **inputs.conditions)
-            found |= {} if images is None else {name: images}
+            by_name |= {} if images is None else {name: images}
         elif (
             inputs.train is not None and inputs.train.sources is not None and inputs.split.sources is not None
         ):
             sources = np.asarray(inputs.split.sources[np.arange(start, start + n)])
-            found[name] = inputs.train.images[nearest_sources(sources, inputs.train.sources)]
-    return found
+            by_name[name] = inputs.train.images[nearest_sources(sources, inputs.train.sources)]
+    return by_name
 
 
 def nearest_sources(sources: np.ndarray, train: Pixels) -> np.ndarray:

@@ -78,7 +78,7 @@ def task_metrics(
     caption_names: np.ndarray | None = None,
     border: int | None = None,
 ) -> Metrics:
-    """Return the metrics of a task, and the distances to targets that are known to the evaluation alone.
+    """Return the metrics of a task, and the distances to targets that only the evaluation sees.
 
     Args:
         task: selects the metrics.

@@ -260,7 +260,7 @@ def evaluate_family(job: EvaluateRequest) -> Evaluation:
 
 def _baselines(store: Store, task: Task, parts: str, out: Path, ref: Reference) -> list[Baseline]:
     """Return the metrics of the task's baselines on the same sources, as far as they were sampled."""
-    found = []
+    baselines = []
     for name in task.baselines:
         prefix = f"{BASELINE}{name}-"
         features = merge_parts(store, parts, f"{prefix}features", out)
@@ -269,8 +269,8 @@ def _baselines(store: Store, task: Task, parts: str, out: Path, ref: Reference) 
         pairs, border = _pairs(store, parts, out, prefix), _border(store, parts)
         metrics = evaluate.task_metrics(task, EvaluationSample(features), ref, pairs=pairs, border=border)
         metrics |= _backward(store, parts, out, ref, prefix)
-        found.append(Baseline(name=name, metrics=metrics))
-    return found
+        baselines.append(Baseline(name=name, metrics=metrics))
+    return baselines
 
 
 def _both_ways(store: Store, parts: str, out: Path, ref: Reference) -> Metrics:

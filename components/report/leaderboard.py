@@ -100,8 +100,8 @@ COSTS = {
 def metric_names(results: Sequence[Metrics]) -> list[str]:
     """Return all metrics of `results`, the one to rank by first, those with a warning last."""
     names = {name for metrics in results for name in metrics}
-    known = [*MEASURES, *(f"{BACKWARD}{name}" for name in MEASURES)]
-    ordered = [name for name in known if name in names] + sorted(names - set(known))
+    order = [*MEASURES, *(f"{BACKWARD}{name}" for name in MEASURES)]
+    ordered = [name for name in order if name in names] + sorted(names - set(order))
     last = warned(results)
     return sorted(ordered, key=lambda name: name in last)
 

@@ -97,8 +97,8 @@ def test_the_baseline_of_pairs_is_the_source_against_its_target(store: Store, di
 def test_the_nearest_pair_is_that_of_the_nearest_training_source(store: Store) -> None:
     generator, inputs = open_model(store, f"models/{PAIRED}", PAIRED, "", "test")
     train = open_split(Path(store.path(PAIRED)), "train", sources=True)
-    sources, known = inputs.split.sources[20:30].astype(int), train.sources[:].astype(int)
-    rows = [int(np.square(known - source).sum((1, 2, 3)).argmin()) for source in sources]
+    sources, candidates = inputs.split.sources[20:30].astype(int), train.sources[:].astype(int)
+    rows = [int(np.square(candidates - source).sum((1, 2, 3)).argmin()) for source in sources]
     images = baseline_images(generator, inputs, 10, 3, start=20)["nearest_pair"]
     np.testing.assert_array_equal(images, train.images[rows])
 

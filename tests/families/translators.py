@@ -215,7 +215,7 @@ def with_sources(
     """
     shutil.copytree(data, folder)
     card = DatasetCard.read(folder)
-    known = () if counts else SPLITS
+    pairs = (() if counts else SPLITS) if paired is None else tuple(paired)
     counts, files = dict(counts or card.counts), dict(card.files)
     for split, count in counts.items():
         images = np.load(folder / split / "images-00000.npy")
@@ -223,7 +223,6 @@ def with_sources(
         np.save(path, colour(images[np.arange(count) % len(images)], side)[:, :channels])
         entry = {"sha256": digest(path, "sha256"), "bytes": path.stat().st_size}
         files[f"{split}/{path.name}"] = entry  # type: ignore[assignment]
-    pairs = known if paired is None else tuple(paired)
     sources = Sources(resolution=side, channels=channels, counts=counts, paired=pairs)
     about = {"sources": sources, "files": files}
     changed = DatasetCard.model_validate(card.model_dump() | about)

@@ -76,8 +76,8 @@ def test_ssim_does_not_depend_on_its_batches(random, monkeypatch):
 def test_luma_of_known_colours():
     """ITU-R BT.601: black is 16, white 235; red, green and blue as in MATLAB's rgb2ycbcr."""
     colours = np.array([[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [51, 51, 51]])
-    found = luma(colours[:, :, None, None].astype(np.uint8))[:, 0, 0, 0]
-    np.testing.assert_allclose(found, [16, 235, 81.481, 144.553, 40.966, 16 + 219 / 5])
+    y = luma(colours[:, :, None, None].astype(np.uint8))[:, 0, 0, 0]
+    np.testing.assert_allclose(y, [16, 235, 81.481, 144.553, 40.966, 16 + 219 / 5])
     grey = np.array([0, 7, 255], np.uint8).reshape(3, 1, 1, 1)
     np.testing.assert_array_equal(luma(grey), grey)
 

@@ -44,24 +44,24 @@ def test_each_baseline_that_is_not_beaten_is_named_with_its_metrics() -> None:
 
 
 def test_a_baseline_that_families_share_is_one_row() -> None:
-    found = [result("pix2pix", 0.2, 11.0, SOURCE), result("other", 0.3, 10.0, SOURCE)]
-    assert [label for label, _ in distinct(found)] == ["the source itself"]
-    found.append(result("inpainting", 0.3, 10.0, baseline("identity", 0.5, 9.0)))
-    labels = [label for label, _ in distinct(found)]
+    families = [result("pix2pix", 0.2, 11.0, SOURCE), result("other", 0.3, 10.0, SOURCE)]
+    assert [label for label, _ in distinct(families)] == ["the source itself"]
+    families.append(result("inpainting", 0.3, 10.0, baseline("identity", 0.5, 9.0)))
+    labels = [label for label, _ in distinct(families)]
     assert labels == ["the source itself, for pix2pix", "the source itself, for inpainting"]
 
 
 def test_the_leaderboard_shows_baselines_and_says_who_does_not_beat_them() -> None:
-    found = [result("pix2pix", 0.2, 16.0, SOURCE, NEAREST), result("other", 0.05, 16.0, SOURCE, NEAREST)]
-    (group,) = leaderboard.groups(found)
+    families = [result("pix2pix", 0.2, 16.0, SOURCE, NEAREST), result("other", 0.05, 16.0, SOURCE, NEAREST)]
+    (group,) = leaderboard.groups(families)
     assert [(row.family, row.unbeaten) for row in group.rows] == [
         ("other", ""),
         ("pix2pix", "the nearest training pair"),
     ]
     assert [row.cells[0].sort for row in group.baselines] == [0.9, 0.1]
     assert [note.family for note in group.shortcomings] == ["pix2pix"]
-    assert "does not beat" not in leaderboard.verdict("done", found, 2, [])
-    alone = leaderboard.verdict("done", found[:1], 1, [])
+    assert "does not beat" not in leaderboard.verdict("done", families, 2, [])
+    alone = leaderboard.verdict("done", families[:1], 1, [])
     assert alone.endswith("pix2pix reaches KID 0.200, but does not beat the nearest training pair.")
 
 

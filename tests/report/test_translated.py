@@ -19,8 +19,8 @@ addEventListener("load", async () => {
   const all = (s) => [...document.querySelectorAll(s)], one = (s) => document.querySelector(s);
   const note = (name, value) => { document.documentElement.dataset[name] = value; };
   await wait();
-  const shown = (strip) => [...strip.querySelectorAll(".lines small")].map((n) => n.textContent).join("|");
-  note("shown", all("#grids .strip").map(shown).join("|"));
+  const captions = (strip) => [...strip.querySelectorAll(".lines small")].map((n) => n.textContent).join("|");
+  note("captions", all("#grids .strip").map(captions).join("|"));
   note("compared", all(".compare").length);
   const divider = one(".divider"), stage = one(".compare canvas"), next = all(".compare .segment button")[1];
   const pixels = () => stage.toDataURL();
@@ -84,7 +84,7 @@ def test_the_divider_is_moved_as_sliders_are(browser, store) -> None:
     seen = marks(html)
     assert seen["end"] == "reached" and seen["wide"] == "false"
     assert seen["compared"] == "1" and seen["differ"] == "3"
-    assert seen["shown"].split("|") == [
+    assert seen["captions"].split("|") == [
         f"{columns}, from left to right"
         for columns in (
             "source, output, truth",

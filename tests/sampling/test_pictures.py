@@ -44,8 +44,8 @@ def enlarged(image: Image.Image, tmp_path: Path, model: OpenModel) -> np.ndarray
 
 def test_images_of_any_size_are_enlarged_whole(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (5, 9, 3), np.uint8)
-    found = enlarged(Image.fromarray(noise), tmp_path, opened(3))
-    np.testing.assert_array_equal(found, noise.repeat(2, 0).repeat(2, 1))
+    picture = enlarged(Image.fromarray(noise), tmp_path, opened(3))
+    np.testing.assert_array_equal(picture, noise.repeat(2, 0).repeat(2, 1))
     grey = enlarged(Image.fromarray(noise[..., 0]), tmp_path, opened(1))
     np.testing.assert_array_equal(grey, noise[..., 0].repeat(2, 0).repeat(2, 1))
 
@@ -54,12 +54,12 @@ def test_transparency_is_enlarged_and_put_back(tmp_path: Path) -> None:
     """Colours are restored from what the network saw: the picture on the training background."""
     alpha = np.tile(np.uint8([0, 0, 0, 128, 255, 255, 255]), (6, 1))
     image = np.dstack([np.full((6, 7, 3), (120, 100, 80), np.uint8), alpha])
-    found = enlarged(Image.fromarray(image), tmp_path, opened(3, background="#204060"))
+    picture = enlarged(Image.fromarray(image), tmp_path, opened(3, background="#204060"))
     expected = Image.fromarray(alpha).resize((14, 12), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(found[..., 3], expected)
-    opaque = found[..., 3] == 255
-    assert opaque.any() and (found[opaque][:, :3] == (120, 100, 80)).all()
-    half = found[:, 6:8]  # of the pixels of 128
+    np.testing.assert_array_equal(picture[..., 3], expected)
+    opaque = picture[..., 3] == 255
+    assert opaque.any() and (picture[opaque][:, :3] == (120, 100, 80)).all()
+    half = picture[:, 6:8]  # of the pixels of 128
     seen = np.array([120, 100, 80]) * 128 / 255 + np.array([0x20, 0x40, 0x60]) * 127 / 255
     on_background = half[..., :3] * (half[..., 3:] / 255) + (0x20, 0x40, 0x60) * (1 - half[..., 3:] / 255)
     inside = (on_background - seen).reshape(-1, 3)

@@ -32,20 +32,20 @@ def test_sources_truth_and_the_other_direction_are_drawn(digits: Path, tmp_path:
     train = tiny.settings(steps=2, snapshot_samples=0, sample_images=10, num_snapshots=1)
     config = catalogue.config_of(family, tiny.CONFIGS[family])
     job.fit(request.TrainRequest(family, config, train.model_dump(), "data", "attempt", store))
-    found, split = pictures(store), open_split(data, "validation", sources=True)
+    drawn, split = pictures(store), open_split(data, "validation", sources=True)
     rows = sheets.grid_rows(split, 10)
     images = np.repeat(split.images[rows], 3, axis=1)
     if family == "pix2pix":
-        assert found.keys() == {"step-0000000", "step-0000002", "kept", "source", "given"}
-        np.testing.assert_array_equal(found["source"], images)
-        assert len(found["given"]) == 10
+        assert drawn.keys() == {"step-0000000", "step-0000002", "kept", "source", "given"}
+        np.testing.assert_array_equal(drawn["source"], images)
+        assert len(drawn["given"]) == 10
         return
     steps = {f"{way}-{step:07d}" for way in ("step", "backward") for step in (0, 2)}
-    assert found.keys() == steps | {"kept", "given", "backward-given"}
-    np.testing.assert_array_equal(found["backward-given"], images)
+    assert drawn.keys() == steps | {"kept", "given", "backward-given"}
+    np.testing.assert_array_equal(drawn["backward-given"], images)
     generator, card, _ = load_model(store.path("attempt/model"))
     back = generate.draw(
         generator, card.reversed(), n=10, seed=0, sources=split.images[rows], method="backward"
     )
-    last = found["backward-0000002"].astype(int)
+    last = drawn["backward-0000002"].astype(int)
     assert np.abs(last - ungrid(grid(back), 8)).max() <= 1 and last.std() > 0
