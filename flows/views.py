@@ -18,6 +18,7 @@ from components.pipeline import anomaly_models
 from components.pipeline.graph import of_scope, planned
 from components.records.evaluation import ExternalEvaluation
 from components.records.run import FamilyResult, RunManifest, StageEntry
+from components.report.baselines import distinct
 from components.report.reading import read_json
 from components.stages import cache
 from components.stages.spec import Spec, difference
@@ -37,7 +38,9 @@ METRICS = {  # columns in the terminal; the page shows all metrics
         "retrieval_top5",
     )
     + ("memorization_rate",),
-    "other": ("reconstruction_fid", "reconstruction_frechet_distance", "mse", "psnr", "ssim", "lpips"),
+    "translate_unpaired": ("fid", "frechet_distance", "kid", "cycle_error", "mse", "backward_kid"),
+    "other": ("reconstruction_fid", "reconstruction_frechet_distance")
+    + ("mse", "psnr", "ssim", "psnr_y", "lpips"),
 }
 
 
@@ -173,7 +176,7 @@ def show(run: RunManifest, store: Store) -> None:
 
 
 def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:
-    """Return a table of the families of one task; its last row has the values of real images."""
+    """Return a table of the families of one task; its last rows are baselines and real images."""
     table = Table(title=title, box=None, pad_edge=False, title_justify="left")
     metrics = [m for m in METRICS.get(task, METRICS["other"]) if any(m in r.metrics for r in results)]
     for head in ("family", *metrics, "parameters", "training", "images/s"):
@@ -184,8 +187,11 @@ def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:
         seconds, speed = result.train_seconds or 0.0, result.samples_per_second or 0.0
         costs = f"{result.parameters or 0:,}", f"{seconds:.0f} s", f"{speed:,.0f}"
         table.add_row(result.family, *map(_number, values), *costs)
-    baselines = [next((r.metrics[m].real_baseline for r in results if m in r.metrics), None) for m in metrics]
-    table.add_row(TASKS[task].real, *map(_number, baselines), style="dim")
+    for label, baseline in distinct(results):
+        values = [baseline.metrics[m].value if m in baseline.metrics else None for m in metrics]
+        table.add_row(label, *map(_number, values), style="dim")
+    limits = [next((r.metrics[m].real_baseline for r in results if m in r.metrics), None) for m in metrics]
+    table.add_row(TASKS[task].real, *map(_number, limits), style="dim")
     return table
 
 

@@ -63,8 +63,6 @@ class CycleGANConfig(AdversarialConfig):
     jitter: float = tunable(0.117, ge=0, le=1, choices=(0.0, 0.117),
         source="Zhu et al. 2017, authors' code: from 256 to 286 pixels")
     norm: PerImageNorm = tunable("instance", source="Zhu et al. 2017, App. 7.2: instance")  # of D
-    # Of samples: forward is from sources to images.
-    direction: Literal["forward", "backward"] = "forward"
     beta2: float = Field(0.999, ge=0, lt=1)
     # fmt: on
 
@@ -127,9 +125,20 @@ class Generator(family.Generator):
         self.F = Translator(y, x, card.resolution, config)
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
-        """G(x), or F of the sources with direction: backward; the noise is not used."""
-        assert batch.source is not None
-        return to_image((self.F if self.config.direction == "backward" else self.G)(batch.source))
+        """G(x); the noise is not used."""
+        return to_image(self.G(batch.source))
+
+    def backward(self, batch: Batch, noise: Noise) -> Tensor:
+        """F(y), the sources that belong to images, which are batch.source here."""
+        return to_image(self.F(batch.source))
+
+    def forward_cycle(self, batch: Batch, noise: Noise) -> Tensor:
+        """F(G(x))."""
+        return to_image(self.F(self.G(batch.source)))
+
+    def backward_cycle(self, batch: Batch, noise: Noise) -> Tensor:
+        """G(F(y)), with y = batch.source."""
+        return to_image(self.G(self.F(batch.source)))
 
 
 class Discriminators(nn.Module):
@@ -176,8 +185,6 @@ class CycleGAN(Adversarial):
         counts = f"sources have {source.channels} channels and images {card.channels}"
         if config.identity and source.channels != card.channels:
             raise ValueError(f"{counts}, which the identity loss cannot compare; set identity: 0")
-        if config.direction == "backward" and source.channels != card.channels:
-            raise ValueError(f"{counts}; direction: backward needs as many")
         generator, discriminators = Generator(config, card), Discriminators(config, card)
         generator.apply(normal_weights)
         if config.norm == "instance":  # without it such small weights would suppress the signal

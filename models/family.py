@@ -70,6 +70,13 @@ class DataSpec:
             )
         return self.source
 
+    def reversed(self) -> DataSpec:
+        """Returns the shapes of the way back, from images to sources; without classes and captions."""
+        assert self.source is not None
+        return DataSpec(
+            self.source.channels, self.source.resolution, source=SourceShape(self.channels, self.resolution)
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Returns plain values, without a source where there is none."""
         values = dataclasses.asdict(self)
@@ -206,6 +213,16 @@ class Generator(nn.Module):
         posterior(batch)                    mean and log variance of q(z|x), (N, Z) each
         has_likelihood                      whether log p(x) is defined
         log_weights(batch, noise, k)        log p(x|z) p(z) / q(z|x) for k draws from q(z|x), (N, k), in nats
+
+    A generator that enlarges sources of any size, also in `sample`, has
+
+        enlarge(x)                          sources (N, C, h, w), enlarged
+
+    A generator that translates between two domains without pairs has, besides `sample` from x to y,
+
+        backward(batch, noise)              the images of the other direction, F(y) with y = batch.source
+        forward_cycle(batch, noise)         F(G(x)) with x = batch.source
+        backward_cycle(batch, noise)        G(F(y)) with y = batch.source
 
     The batch carries the labels if the generator is class-conditional.
     """

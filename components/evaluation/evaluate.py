@@ -16,7 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluation.metric import METRIC_NETWORKS, PERFECT_VALUES, RETRIEVAL, Recipe, with_notes
+from components.evaluation import comparability
+from components.evaluation.metric import (
+    METRIC_NETWORKS,
+    PERFECT_VALUES,
+    RETRIEVAL,
+    Recipe,
+    with_notes,
+)
 from components.evaluation.ranking import rank_by
 from components.evaluation.reference import (
     CLASSIFIER_STEPS,
@@ -38,14 +45,21 @@ from components.metrics.inception_score import class_means
 from components.metrics.intervals import mean_estimate, share
 from components.metrics.manifold import memorised, nearest
 from components.metrics.retrieval import TOP, chance, ranks, retrieval
-from components.records.evaluation import Metrics, Neighbours
+from components.records.evaluation import BACKWARD, Metrics, Neighbours
+
+PAIRED = "image i with its own target, the first n of the split"
+FEATURES = "feature_distance"
+LUMA = "Y of BT.601, 16 to 235; of grey images the grey"
 
 __all__ = [
     "EvaluationSample",
     "Reference",
     "describe",
+    "backward",
     "evaluate_samples",
+    "evaluate_backward",
     "evaluate_pairs",
+    "evaluate_values",
     "evaluate_retrieval",
     "neighbours",
     "rank_by",
@@ -62,23 +76,28 @@ def task_metrics(
     pairs: Mapping[str, np.ndarray] | None = None,
     captions: np.ndarray | None = None,
     caption_names: np.ndarray | None = None,
+    border: int | None = None,
 ) -> Metrics:
-    """Return the metrics of a task.
+    """Return the metrics of a task, and the distances to targets that only the evaluation sees.
 
     Args:
         task: selects the metrics.
         samples: the images to evaluate.
         ref: the reference.
         split: the split of the real images.
-        pairs: (N,) values per metric, each for a sample and its target; for tasks with targets.
+        pairs: (N,) values per metric, each for a sample and its target; for samples with targets.
         captions: (N,) the caption number of each sample, if the task has captions.
         caption_names: (M,) the caption numbers of all real images of the split.
+        border: pixels at each side that luma was compared without.
     """
     metrics: Metrics = {}
     if "pairs" in task.metrics:
-        metrics |= evaluate_pairs(samples, pairs or {}, ref, split)
+        metrics |= evaluate_pairs(samples, pairs or {}, ref, split, border)
     if "set" in task.metrics:
-        metrics |= evaluate_samples(samples, ref, split)
+        metrics |= evaluate_samples(samples, ref, split) | evaluate_values(pairs or {}, ref, split)
+    if pairs and task.made_from == "source":
+        real = np.asarray(ref.splits[split].features[: len(samples)])
+        metrics |= evaluate_values({FEATURES: feature_distances(samples.features, real)}, ref, split)
     if "retrieval" in task.metrics and captions is not None and caption_names is not None:
         metrics |= evaluate_retrieval(samples, captions, caption_names, ref, split)
     return metrics
@@ -173,7 +192,11 @@ def evaluate_retrieval(
 
 
 def evaluate_pairs(
-    samples: EvaluationSample, values: Mapping[str, np.ndarray], ref: Reference, split: str = "test"
+    samples: EvaluationSample,
+    values: Mapping[str, np.ndarray],
+    ref: Reference,
+    split: str = "test",
+    border: int | None = None,
 ) -> Metrics:
     """Return how close images are to their own targets, the first N of the split, row by row.
 
@@ -182,32 +205,81 @@ def evaluate_pairs(
 
     Args:
         samples: the images to evaluate.
-        values: (N,) values per image of mse, mae, psnr, ssim and, if available, lpips.
+        values: (N,) values per image of mse, mae, psnr, ssim and, if available, others.
         ref: the reference.
         split: the split of the targets.
+        border: pixels at each side that luma was compared without.
     """
     n = len(samples)
     check_count(n)
     real = np.asarray(ref.splits[split].features[:n])
-    recipe = Recipe(
-        ref, samples, split, n, {"pairs": "image i with its own target, the first n of the split"}
-    )
-    metrics = {
-        name: recipe.metric(
-            name,
-            mean_estimate(per_image),
-            real_baseline=PERFECT_VALUES.get(name),
-            by_extractor=False,
-            **METRIC_NETWORKS.get(name, {}),
-        )
-        for name, per_image in values.items()
-    }
+    recipe = Recipe(ref, samples, split, n, {"pairs": PAIRED})
+    metrics = evaluate_values(values, ref, split, border)
     frechet = f"reconstruction_{ref.extractor.frechet_name}"
     kid = kid_estimate(real, samples.features, paired=True)
     distance = frechet_estimate(real, samples.features)
     metrics["reconstruction_kid"] = recipe.metric("reconstruction_kid", kid, real_baseline=0.0)
     metrics[frechet] = recipe.metric(frechet, distance, real_baseline=0.0)
     return with_notes(metrics, ref, n)
+
+
+def evaluate_values(
+    values: Mapping[str, np.ndarray], ref: Reference, split: str = "test", border: int | None = None
+) -> Metrics:
+    """Return the means of values (N,) of the first N images of a split, by metric; arguments as above."""
+    metrics: Metrics = {}
+    for name, per_image in values.items():
+        of_luma: dict[str, Any] = {"luma": LUMA, "border": border} if name.endswith("_y") else {}
+        recipe = Recipe(ref, EvaluationSample(per_image), split, len(per_image), {"pairs": PAIRED})
+        metrics[name] = recipe.metric(
+            name,
+            mean_estimate(per_image),
+            real_baseline=PERFECT_VALUES.get(name),
+            by_extractor=name == FEATURES,
+            **METRIC_NETWORKS.get(name, {}),
+            **of_luma,
+        )
+    return metrics
+
+
+def evaluate_backward(
+    samples: EvaluationSample, real: np.ndarray, values: Mapping[str, np.ndarray], ref: Reference
+) -> Metrics:
+    """Return the metrics of the other direction of a family that translates both ways, under their own names.
+
+    Args:
+        samples: what the test images become, in the domain of the sources.
+        real: (N, D) features of the test sources.
+        values: (N,) values per image of mse and so on, if source i belongs to image i.
+        ref: the reference.
+    """
+    n, paired = len(samples), bool(values)
+    check_count(n)
+    recipe = Recipe(ref, samples, "test", n, {"real_images": "the first n sources of the split"})
+    fake, frechet = samples.features, ref.extractor.frechet_name
+    metrics = {
+        "kid": recipe.metric("kid", kid_estimate(real, fake, paired=paired), real_baseline=None),
+        frechet: recipe.metric(frechet, frechet_estimate(real, fake), real_baseline=None),
+    }
+    if paired:
+        values = {**values, FEATURES: feature_distances(fake, real)}
+        metrics |= evaluate_values(values, ref)
+    return backward(with_notes(metrics, ref, n))
+
+
+def backward(metrics: Metrics) -> Metrics:
+    """Return metrics under the names of the other direction, with which alone they compare."""
+    renamed: Metrics = {}
+    for name, metric in metrics.items():
+        recipe = {**metric.recipe, "metric": f"{BACKWARD}{name}"}
+        changes = {"recipe": recipe, "comparability": comparability.key(recipe)}
+        renamed[f"{BACKWARD}{name}"] = metric.model_copy(update=changes)
+    return renamed
+
+
+def feature_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the Euclidean distance of each row of a and b, (N,), of features (N, D)."""
+    return np.sqrt(np.square(np.asarray(a, np.float64) - b).sum(1))
 
 
 def neighbours(features: np.ndarray, ref: Reference) -> tuple[np.ndarray, Neighbours]:

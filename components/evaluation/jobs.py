@@ -10,7 +10,7 @@ more than one range, and an interrupted stage resumes with the missing parts.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,18 @@ import numpy as np
 
 from components.common.arrays import open_array
 from components.common.chunks import CHUNK
-from components.common.errors import RunError
+from components.common.errors import InputError, RunError
 from components.common.threads import using_threads
 from components.config.evaluate import Evaluate
 from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.data.text.encoded import open_text
-from components.evaluation import evaluate, stability
+from components.evaluation import both_ways, evaluate, stability
+from components.evaluation.baselines import baseline_images
 from components.evaluation.parts import merge_parts, read_part, write_part
 from components.evaluation.reference import EvaluationSample, Reference, describe
 from components.evaluation.requests import EvaluateRequest, EvaluationPaths, SampleRequest
-from components.evaluation.samples import baseline_images, open_model, sample_for_evaluation
+from components.evaluation.samples import EvaluationInputs, Samples, open_model, sample_for_evaluation
 from components.extractors.extractor import Extractor
 from components.extractors.load import load_extractor
 from components.extractors.lpips import SMALLEST, Lpips, lpips_trunk
@@ -36,18 +37,22 @@ from components.extractors.make import make
 from components.families.catalogue import task_of
 from components.families.tasks import Task
 from components.metrics import image_pairs, manifold
-from components.metrics.image_pairs import absolute_errors, squared_errors
-from components.records.evaluation import Baseline, Evaluation, Neighbours, RealImages
+from components.metrics.image_pairs import absolute_errors, luma_values, squared_errors
+from components.records.evaluation import Baseline, Evaluation, Metrics, Neighbours, RealImages
 from components.records.extractor import ExpectedExtractor, ExtractorIdentity
 from components.records.names import RESULT
 from components.records.stages import ReferenceResult
 from components.records.training import SampleTable, TrainingResult
 from components.sampling import sheets
 from components.sampling.sheets import SHEET_COLUMNS
+from components.sampling.sources import as_images
 from components.sampling.to_file import write_picture
 from components.store import Store
+from models.family import Generator
 
-PAIR, BASELINE = "pair-", "baseline-"  # prefixes of arrays: values per pair, and values of the baseline
+# Prefixes of arrays: values per pair, values of a baseline, and values of the other direction.
+PAIR, BASELINE, BACKWARD = "pair-", "baseline-", "backward-"
+PER_PAIR = ("mse", "mae", "psnr", "ssim", "psnr_y", "ssim_y", "lpips")
 
 REAL_IMAGES = 20  # in the picture of real images
 
@@ -122,37 +127,100 @@ def sample(job: SampleRequest) -> Mapping[str, Any]:
         samples = sample_for_evaluation(
             generator, inputs, job.n, job.seed, start=job.start, device=job.device
         )
-        arrays = measured(samples.images, extract, samples.targets, job.lpips)
-        if samples.labels is not None:
-            arrays |= {"labels": samples.labels, "images": samples.images}
-        if samples.captions is not None:
-            arrays["captions"] = samples.captions
-        if job.baseline:
-            images = baseline_images(generator, inputs, job.n, job.seed, start=job.start, device=job.device)
-            of_baseline = {} if images is None else measured(images, extract, samples.targets, job.lpips)
-            arrays |= {f"{BASELINE}{name}": array for name, array in of_baseline.items()}
-    return write_part(store, places.parts, job.start, arrays, n=job.n, seconds=samples.seconds)
+        arrays = arrays_of(job, generator, inputs, samples, extract)
+        details = {"n": job.n, "seconds": samples.seconds, "border": border_of(generator, inputs)}
+    return write_part(store, places.parts, job.start, arrays, **details)
+
+
+def arrays_of(
+    job: SampleRequest, generator: Generator, inputs: EvaluationInputs, samples: Samples, extract: Extractor
+) -> dict[str, np.ndarray]:
+    """Return all arrays of a range: of the samples, of the baselines and of the other direction."""
+    border = border_of(generator, inputs)
+    fixed: dict[str, Any] = {"start": job.start, "device": job.device}
+    arrays = measured(samples.images, extract, samples.targets, job.lpips, border)
+    if samples.labels is not None:
+        arrays |= {"labels": samples.labels, "images": samples.images}
+    if samples.captions is not None:
+        arrays["captions"] = samples.captions
+    if job.baselines:
+        for name, images in baseline_images(generator, inputs, job.n, job.seed, **fixed).items():
+            of_baseline = measured(images, extract, samples.targets, job.lpips, border)
+            arrays |= prefixed(f"{BASELINE}{name}-", of_baseline)
+    if both_ways.translates_both_ways(generator, inputs):
+        arrays |= arrays_of_both_ways(job, generator, inputs, extract)
+    return arrays
+
+
+def arrays_of_both_ways(
+    job: SampleRequest, generator: Generator, inputs: EvaluationInputs, extract: Extractor
+) -> dict[str, np.ndarray]:
+    """Return the cycle errors of a range, and what `arrays_of` returns of the other direction."""
+    fixed: dict[str, Any] = {"n": job.n, "seed": job.seed, "start": job.start, "device": job.device}
+    rows, split, card = np.arange(job.start, job.start + job.n), inputs.split, inputs.card
+    assert split.sources is not None
+    cycle, back_cycle = both_ways.cycle_errors(generator, inputs, **fixed)
+    real = split.sources[rows]
+    targets = real if inputs.has_pairs else None
+
+    def see(images: np.ndarray) -> np.ndarray:  # which may have other channels than what the extractor knows
+        return extract(as_images(images, card))
+
+    back = measured(both_ways.backward_images(generator, inputs, **fixed), see, targets, job.lpips)
+    back |= {"real": see(real), both_ways.CYCLE: back_cycle}
+    if job.baselines:
+        identity = measured(as_images(split.images[rows], card.reversed()), see, targets, job.lpips)
+        back |= prefixed(f"{BASELINE}identity-", identity)
+    return {both_ways.CYCLE: cycle, **prefixed(BACKWARD, back)}
+
+
+def prefixed(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays under names that begin with `prefix`."""
+    return {f"{prefix}{name}": array for name, array in arrays.items()}
+
+
+def border_of(generator: Generator, inputs: EvaluationInputs) -> int | None:
+    """Return the pixels at each side that luma is compared without: the scale; None without enlarging."""
+    if not inputs.task.smaller_source:
+        return None
+    source, card = inputs.card.source, inputs.card
+    side = source.resolution if source else getattr(generator, "source_resolution", card.resolution)
+    return round(card.resolution / side)
 
 
 def measured(
-    images: np.ndarray, extract: Extractor, targets: np.ndarray | None, lpips: str | None
+    images: np.ndarray,
+    extract: Callable[[np.ndarray], np.ndarray],
+    targets: np.ndarray | None,
+    lpips: str | None,
+    border: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the features of images and, if they have targets, the errors of each image."""
     arrays = {"features": extract(images)}
     if targets is not None:
-        values = pair_values(targets, images, lpips)
-        arrays |= {f"{PAIR}{name}": per_image for name, per_image in values.items()}
+        arrays |= prefixed(PAIR, pair_values(targets, images, lpips, border))
     return arrays
 
 
-def pair_values(targets: np.ndarray, images: np.ndarray, trunk: str | None) -> dict[str, np.ndarray]:
-    """Return errors and similarities of each image and its target, (N,) by metric."""
+def pair_values(
+    targets: np.ndarray, images: np.ndarray, trunk: str | None, border: int | None = None
+) -> dict[str, np.ndarray]:
+    """Return errors and similarities of each image and its target, (N,) by metric.
+
+    Args:
+        targets: uint8 (N, C, H, W).
+        images: uint8 (N, C, H, W).
+        trunk: file of the LPIPS trunk; None: without LPIPS.
+        border: pixels at each side that luma is compared without; None: without luma.
+    """
     values = {
         "mse": squared_errors(targets, images),
         "mae": absolute_errors(targets, images),
         "psnr": image_pairs.psnr_values(targets, images),
         "ssim": image_pairs.ssim_values(targets, images),
     }
+    if border is not None:
+        values |= luma_values(targets, images, border)
     if trunk is not None and (network := lpips_trunk(trunk)) and min(images.shape[2:]) >= SMALLEST:
         values["lpips"] = Lpips(network)(targets, images)
     return values
@@ -179,8 +247,10 @@ def evaluate_family(job: EvaluateRequest) -> Evaluation:
             pairs=_pairs(store, parts, out),
             captions=captions,
             caption_names=None if captions is None else _caption_names(store, job.places),
+            border=_border(store, parts),
         )
-        result.baseline = _baseline(store, task, parts, out, ref)
+        result.metrics |= _both_ways(store, parts, out, ref)
+        result.baselines = _baselines(store, task, parts, out, ref)
         if job.published:
             result.stability = stability.stability(training.curve, task.selects)
         if job.published and "set" in task.metrics:
@@ -188,16 +258,45 @@ def evaluate_family(job: EvaluateRequest) -> Evaluation:
     return result
 
 
-def _baseline(store: Store, task: Task, parts: str, out: Path, ref: Reference) -> Baseline | None:
-    """Return the metrics of the task's baseline on the same sources, if it was sampled."""
-    features = merge_parts(store, parts, f"{BASELINE}features", out)
-    if features is None:
-        return None
-    pairs = _pairs(store, parts, out, BASELINE)
-    return Baseline(
-        name=str(task.baseline),
-        metrics=evaluate.task_metrics(task, EvaluationSample(features), ref, pairs=pairs),
+def _baselines(store: Store, task: Task, parts: str, out: Path, ref: Reference) -> list[Baseline]:
+    """Return the metrics of the task's baselines on the same sources, as far as they were sampled."""
+    baselines = []
+    for name in task.baselines:
+        prefix = f"{BASELINE}{name}-"
+        features = merge_parts(store, parts, f"{prefix}features", out)
+        if features is None:
+            continue
+        pairs, border = _pairs(store, parts, out, prefix), _border(store, parts)
+        metrics = evaluate.task_metrics(task, EvaluationSample(features), ref, pairs=pairs, border=border)
+        metrics |= _backward(store, parts, out, ref, prefix)
+        baselines.append(Baseline(name=name, metrics=metrics))
+    return baselines
+
+
+def _both_ways(store: Store, parts: str, out: Path, ref: Reference) -> Metrics:
+    """Return the metrics of a translation there and back and of the other direction; empty without one."""
+    names = (both_ways.CYCLE, f"{BACKWARD}{both_ways.CYCLE}")
+    cycles = [merge_parts(store, parts, name, out) for name in names]
+    there, back = (
+        {} if errors is None else evaluate.evaluate_values({both_ways.CYCLE: errors}, ref)
+        for errors in cycles
     )
+    return there | _backward(store, parts, out, ref) | evaluate.backward(back)
+
+
+def _backward(store: Store, parts: str, out: Path, ref: Reference, prefix: str = "") -> Metrics:
+    """Return the metrics of the other direction, or of a baseline of it."""
+    real, features = (
+        merge_parts(store, parts, name, out) for name in (f"{BACKWARD}real", f"{BACKWARD}{prefix}features")
+    )
+    if real is None or features is None:
+        return {}
+    pairs = _pairs(store, parts, out, f"{BACKWARD}{prefix}")
+    return evaluate.evaluate_backward(EvaluationSample(features), real, pairs, ref)
+
+
+def _border(store: Store, parts: str) -> int | None:
+    return (read_part(store, parts, 0) or {}).get("border")
 
 
 def _caption_names(store: Store, places: EvaluationPaths) -> np.ndarray:
@@ -224,8 +323,7 @@ def read_samples(store: Store, parts: str, out: Path, **origin: str) -> Evaluati
 
 
 def _pairs(store: Store, parts: str, out: Path, prefix: str = "") -> dict[str, np.ndarray]:
-    names = ("mse", "mae", "psnr", "ssim", "lpips")
-    values = {name: merge_parts(store, parts, f"{prefix}{PAIR}{name}", out) for name in names}
+    values = {name: merge_parts(store, parts, f"{prefix}{PAIR}{name}", out) for name in PER_PAIR}
     return {name: per_image for name, per_image in values.items() if per_image is not None}
 
 
@@ -255,6 +353,11 @@ def write_neighbours(images: np.ndarray, output: Path, store: Store, stages: Map
     extract = load_extractor(store.local_copy(f"{stages['extractor']}/extractor"))
     train = open_split(store.local_copy(f"{stages['prepare']}/data"), "train").images
     features = open_array(store.local_copy(f"{stages['reference']}/features/train.npy"))
+    if images.shape[1:] != train.shape[1:]:
+        raise InputError(
+            f"--nearest: the sample has {images.shape[3]}x{images.shape[2]} pixels, and training images "
+            f"{train.shape[3]}x{train.shape[2]}"
+        )
     nearest = train[manifold.nearest(extract(images), features)[0]]
     width, shape = min(len(images), SHEET_COLUMNS), images.shape[1:]
     padding = np.full((-len(images) % width, *shape), 255, np.uint8)

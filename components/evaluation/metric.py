@@ -30,8 +30,10 @@ WILSON = "Wilson score interval of a share"
 
 ACROSS = "jackknife within each class, classes taken as independent"
 
+PIXELS = ("mse", "mae", "psnr", "ssim", "psnr_y", "ssim_y", "lpips", "cycle_error")
+
 INTERVALS = {  # by metric; all others use JACKKNIFE
-    **dict.fromkeys(("mse", "mae", "psnr", "ssim", "lpips"), BOOTSTRAP),
+    **dict.fromkeys((*PIXELS, "feature_distance"), BOOTSTRAP),
     **dict.fromkeys(("conditional_accuracy", "cas", "memorization_rate", RETRIEVAL), WILSON),
     **dict.fromkeys(("class_kid", "class_fid", "class_frechet_distance"), ACROSS),
 }
@@ -46,14 +48,17 @@ HIGHER = frozenset(
         "classifier_score",
         "conditional_accuracy",
     )
-    + ("cas", "psnr", "ssim", RETRIEVAL)
+    + ("cas", "psnr", "ssim", "psnr_y", "ssim_y", RETRIEVAL)
 )
 
 # The network of a metric that brings its own; part of the recipe.
 METRIC_NETWORKS: dict[str, dict[str, Any]] = {"lpips": {"trunk": "torchvision alexnet-owt-7be5be79"}}
 
 # Baselines of reconstructions: the values of perfect ones.
-PERFECT_VALUES = {"mse": 0.0, "mae": 0.0, "ssim": 1.0, "lpips": 0.0, "reconstruction_kid": 0.0}
+PERFECT_VALUES = {
+    **dict.fromkeys(("mse", "mae", "lpips", "cycle_error", "feature_distance", "reconstruction_kid"), 0.0),
+    **dict.fromkeys(("ssim", "ssim_y"), 1.0),
+}
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class SampleRequest:
     device: str = "cpu"
     split: str = "test"
     lpips: str | None = None  # file of the LPIPS trunk
-    baseline: bool = False  # whether to extract features of the task's baseline too
+    baselines: bool = False  # whether to evaluate the task's baselines too
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from components.families.catalogue import task_of
 from components.families.tasks import Task
 from components.sampling import generate
 from components.sampling.conditions import conditions_of
-from components.sampling.sources import source_images
 from components.store import Store
 from models.family import DataSpec, Generator
 
@@ -33,6 +32,8 @@ class EvaluationInputs:
     card: DataSpec
     data: DatasetCard
     split: Split
+    has_pairs: bool = False  # whether source i belongs to image i, where there are sources
+    train: Split | None = None  # for the nearest pair; None: the task or the data has no pairs to train on
 
     @property
     def task(self) -> Task:
@@ -50,8 +51,12 @@ class EvaluationInputs:
         return min([n, *(len(rows) for rows in made_from if rows is not None)])
 
     def targets(self, rows: np.ndarray) -> np.ndarray | None:
-        """Return the targets of samples, uint8 (n, C, H, W); None for a task without targets."""
-        return self.split.images[rows] if self.task.has_target else None
+        """Return the targets of samples, uint8 (n, C, H, W); None if there are none.
+
+        A task that learns without pairs has targets as well if the split has pairs.
+        """
+        hidden = self.task.made_from == "source" and self.split.sources is not None and self.has_pairs
+        return self.split.images[rows] if self.task.has_target or hidden else None
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,18 @@ def open_model(
     generator, card, config = load_model(store.local_copy(model), changes)
     folder = store.local_copy(data)
     encoded = store.local_copy(captions) if card.text else None
-    opened = open_split(Path(folder), split, encoded, sources=card.source is not None)
-    inputs = EvaluationInputs(config.family, config.config, card, DatasetCard.read(Path(folder)), opened)
+    described, has_sources = DatasetCard.read(Path(folder)), card.source is not None
+    opened = open_split(Path(folder), split, encoded, sources=has_sources)
+    compared = described.sources is not None and "nearest_pair" in task_of(config.family).baselines
+    inputs = EvaluationInputs(
+        config.family,
+        config.config,
+        card,
+        described,
+        opened,
+        has_pairs=described.sources is not None and split in described.sources.paired,
+        train=open_split(Path(folder), "train", sources=True) if has_sources and compared else None,
+    )
     return generator.to(device), inputs
 
 
@@ -119,16 +134,3 @@ def sample_for_evaluation(
     if "labels" in conditions:
         labels = generate.classes(rows, seed, conditions["labels"], conditions.get("counts"))
     return Samples(images, labels, None if text is None else text.rows[rows], inputs.targets(rows), seconds)
-
-
-def baseline_images(
-    generator: Generator, inputs: EvaluationInputs, n: int, seed: int, *, start: int = 0, device: str = "cpu"
-) -> np.ndarray | None:
-    """Return the images of the task's baseline for the same conditions, uint8 (n, C, H, W).
-
-    The baseline is the source itself, enlarged if it is smaller; None for a task without a baseline.
-    """
-    if inputs.task.baseline is None:
-        return None
-    fixed: dict[str, Any] = {"n": n, "seed": seed, "start": start, "device": device}
-    return source_images(generator, inputs.card, **fixed, **inputs.conditions)

@@ -22,8 +22,8 @@ class Task:
         selects: the metric, lower the better, that snapshots of a training are compared by.
         metrics: what is computed of samples: how close each comes to its target; how close the set comes to
             the real images; and, of samples of captions, how often theirs is found again.
-        baseline: what the metrics are computed of besides, for comparison: the source itself, or the source
-            enlarged by bicubic interpolation; None where a sample has no source.
+        baselines: what the metrics are computed of besides, for comparison: the source itself, the source
+            enlarged by bicubic interpolation, or the image of the training pair whose source is nearest.
         sheet: the columns of a picture that shows samples.
         verb: what a family does with an image, in a sentence.
         smaller_source: whether a source has fewer pixels than a sample.
@@ -35,7 +35,7 @@ class Task:
     has_target: bool
     selects: Literal["frechet_distance", "mse"]
     metrics: tuple[Literal["pairs", "set", "retrieval"], ...]
-    baseline: Literal["identity", "bicubic"] | None
+    baselines: tuple[Literal["identity", "bicubic", "nearest_pair"], ...]
     sheet: tuple[Literal["source", "output", "target"], ...]
     verb: str
     smaller_source: bool = False
@@ -59,7 +59,7 @@ TASKS = {
         has_target=False,
         selects="frechet_distance",
         metrics=("set", "retrieval"),
-        baseline=None,
+        baselines=(),
         sheet=("output",),
         verb="generates",
     ),
@@ -70,7 +70,7 @@ TASKS = {
         has_target=True,
         selects="mse",
         metrics=("pairs",),
-        baseline=None,  # the image itself would be perfect
+        baselines=(),  # the image itself would be perfect
         sheet=("output", "target"),
         verb="reconstructs",
     ),
@@ -81,18 +81,19 @@ TASKS = {
         has_target=True,
         selects="mse",
         metrics=("pairs",),
-        baseline="identity",
+        baselines=("identity", "nearest_pair"),
         sheet=("source", "output", "target"),
         verb="changes",
     ),
     "translate_unpaired": Task(
         "Translating without pairs",
-        "Images turned from one domain into another, of which no pairs are known; judged as a set.",
+        "Images turned from one domain into another, of which no pairs are known in training; judged as a "
+        "set, and against pairs where test images have them.",
         made_from="source",
         has_target=False,
         selects="frechet_distance",
         metrics=("set",),
-        baseline="identity",
+        baselines=("identity",),
         sheet=("source", "output"),
         verb="changes",
     ),
@@ -103,7 +104,7 @@ TASKS = {
         has_target=True,
         selects="mse",
         metrics=("pairs",),
-        baseline="bicubic",
+        baselines=("bicubic",),
         sheet=("source", "output", "target"),
         verb="enlarges",
         smaller_source=True,

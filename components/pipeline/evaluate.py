@@ -82,7 +82,7 @@ def evaluate_weights(context: Context, request: EvaluateRequest, model: str) -> 
             start,
             context.plan.device,
             lpips=trunk,
-            baseline=request.published,
+            baselines=request.published,
         )
         for start, length in ranges(n, SAMPLES_PER_JOB)
     ]

@@ -11,6 +11,8 @@ from components.records.base import Number, Record
 from components.records.extractor import ExtractorIdentity
 from components.records.training import Averages, Point, Selection
 
+BACKWARD = "backward_"  # prefix of the metrics of the other direction of a family that translates both ways
+
 Recipe = dict[str, str | int | float | bool | None]
 """How a number was measured, down to rounding and seeds; the hash of it is its comparability key."""
 
@@ -115,7 +117,7 @@ class Stability(Record):
 
 
 class Baseline(Record):
-    """What a trivial method, such as bicubic upscaling, reaches on the same sources."""
+    """What a method that learns nothing, such as bicubic upscaling, reaches on the same sources."""
 
     name: str
     metrics: Metrics = {}
@@ -132,7 +134,7 @@ class Evaluation(Record):
     checkpoints: dict[str, Checkpoint] = {}
     neighbours: Neighbours | None = None
     stability: Stability | None = None
-    baseline: Baseline | None = None
+    baselines: list[Baseline] = []
     curve: list[Point] = []  # of every snapshot that was evaluated in training
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.common.errors import InputError
 from components.records.base import Number, Record, StageResult
-from components.records.evaluation import Evaluation, Metrics
+from components.records.evaluation import Baseline, Evaluation, Metrics
 
 LOST = timedelta(minutes=2)  # a run writes its record several times a minute
 FINISHED = ("ran", "cached")  # states of a stage that has its result
@@ -115,6 +115,7 @@ class ResultHead(Record):
     train_seconds: Number = None
     samples_per_second: Number = None
     metrics: Metrics = {}
+    baselines: list[Baseline] = []
 
 
 class FamilyResult(ResultHead, Evaluation):

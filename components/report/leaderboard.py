@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from components.evaluation.comparability import difference
 from components.families.tasks import DEFAULT, TASKS
-from components.records.evaluation import MetricResult, Metrics
+from components.records.evaluation import BACKWARD, MetricResult, Metrics
 from components.records.run import ResultHead
-from components.report import formatting
+from components.report import baselines, formatting
 from components.report.metric_labels import MEASURES, PERCENT, limit, main, measure, recipe, summary
 
 Result = TypeVar("Result", bound=ResultHead)
@@ -58,10 +58,12 @@ class Line(NamedTuple):
     paper: str
     cells: list[Cell]
     costs: list[Cell]
+    unbeaten: str = ""  # the baselines that it does not beat in the first column
+    is_baseline: bool = False
 
 
 class Refusal(NamedTuple):
-    """The reason why numbers of a family cannot be compared with those of the others."""
+    """What speaks against numbers of a family."""
 
     family: str
     sentence: str
@@ -77,7 +79,9 @@ class Group(NamedTuple):
     recipe: str  # of most columns
     costs: list[Cost]
     rows: list[Line]
+    baselines: list[Line]
     refused: list[Refusal]
+    shortcomings: list[Refusal]  # in what families do not beat their baselines
 
     @property
     def fair(self) -> list[Line]:
@@ -96,7 +100,8 @@ COSTS = {
 def metric_names(results: Sequence[Metrics]) -> list[str]:
     """Return all metrics of `results`, the one to rank by first, those with a warning last."""
     names = {name for metrics in results for name in metrics}
-    ordered = [name for name in MEASURES if name in names] + sorted(names - set(MEASURES))
+    order = [*MEASURES, *(f"{BACKWARD}{name}" for name in MEASURES)]
+    ordered = [name for name in order if name in names] + sorted(names - set(order))
     last = warned(results)
     return sorted(ordered, key=lambda name: name in last)
 
@@ -142,8 +147,19 @@ def _group(task: str, results: Sequence[ResultHead]) -> Group:
             result.paper,
             [_cell(result.metrics.get(n), n, references[n], leaders[n]) for n in names],
             [Cell(cost.show(getattr(result, k)), getattr(result, k)) for k, cost in COSTS.items()],
+            formatting.listing(baselines.unbeaten(result, names[0])) if names else "",
         )
         for result in ranked(results, names, references)
+    ]
+    beside = [
+        Line(
+            label,
+            "",
+            [_cell(baseline.metrics.get(name), name, references[name], None) for name in names],
+            [Cell("")] * len(COSTS),
+            is_baseline=True,
+        )
+        for label, baseline in baselines.distinct(results)
     ]
     columns = [_column(name, references[name], name in main_names) for name in names]
     common, _ = Counter(column.recipe for column in columns).most_common(1)[0] if columns else ("", 0)
@@ -155,7 +171,9 @@ def _group(task: str, results: Sequence[ResultHead]) -> Group:
         common,
         list(COSTS.values()),
         rows,
+        beside,
         [refusal for row in rows for refusal in _refusals(row, columns)],
+        [Refusal(r.family, why) for r in results if (why := baselines.shortcomings(r, names))],
     )
 
 
@@ -274,7 +292,8 @@ def _leader(group: Group) -> str:
     first = fair[0].cells[0]
     bound = f" ({first.bound} {first.real_baseline})" if first.real_baseline else ""
     reached = f"{group.columns[0].label} {first.text}{bound}"
+    but = f", but does not beat {fair[0].unbeaten}" if fair[0].unbeaten else ""
     if len(fair) == 1:
-        return f"{group.title}: {fair[0].family} reaches {reached}."
+        return f"{group.title}: {fair[0].family} reaches {reached}{but}."
     second = f"{fair[1].family} with {fair[1].cells[0].text}"
-    return f"{group.title}: {fair[0].family} leads with {reached}, ahead of {second}."
+    return f"{group.title}: {fair[0].family} leads with {reached}, ahead of {second}{but}."

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from components.records.evaluation import MetricResult
+from components.records.evaluation import BACKWARD, MetricResult
 from components.report import formatting
 
 PERCENT = "\u00a0%"  # with a no-break space
@@ -15,6 +15,7 @@ COPIED = "the share of held-out real images that are as close"
 PERFECT = "the value of a perfect output"
 CHANCE = "the value of images that are unrelated to their captions"
 PAIRS = "each test image and its reconstruction or translation"
+LUMA_ALONE = "{what} of the luma of BT.601, without a border as wide as the scale"
 UNBIASED = (
     "extrapolated to infinitely many images on both sides, which removes the bias of small sets; may fall "
     "below 0 (Chong and Forsyth 2020)."
@@ -174,6 +175,7 @@ MEASURES = {
         limit=PERFECT,
     ),
     "mse": Measure("MSE", f"Mean squared error per pixel between {PAIRS}.", limit=PERFECT),
+    "mae": Measure("MAE", f"Mean absolute error (L1) per pixel between {PAIRS}.", limit=PERFECT),
     "psnr": Measure(
         "PSNR (dB)",
         f"Peak signal-to-noise ratio between {PAIRS}: the mean squared error in decibels.",
@@ -192,8 +194,24 @@ MEASURES = {
         f"Perceptual distance between {PAIRS}, from the features of AlexNet (Zhang et al. 2018).",
         limit=PERFECT,
     ),
-    "mae": Measure("MAE", f"Mean absolute error per pixel between {PAIRS}.", limit=PERFECT, main=False),
+    "psnr_y": Measure(
+        "PSNR of Y (dB)",
+        f"{LUMA_ALONE.format(what='PSNR')}, as papers on super-resolution report it.",
+        "higher",
+        limit=PERFECT,
+    ),
+    "ssim_y": Measure("SSIM of Y", f"{LUMA_ALONE.format(what='SSIM')}.", "higher", limit=PERFECT),
+    "feature_distance": Measure(
+        "Feature distance", f"Euclidean distance between the features of {PAIRS}.", limit=PERFECT
+    ),
+    "cycle_error": Measure(
+        "Cycle error",
+        "Mean absolute error per pixel between each source and what is left of it after a translation there "
+        "and back; 0 also for networks that change nothing (Zhu et al. 2017).",
+        limit=PERFECT,
+    ),
 }
+MAIN_BACKWARD = {"fid", "frechet_distance", "kid", "cycle_error"}
 STEPS = {  # fields of a recipe -> labels, in the order of a tooltip
     "data_set": "data set",
     "data": "version of the data",
@@ -211,6 +229,13 @@ NAMED = {"metric", "extractor", "extractor_hash", "split", "n", "n_real", "schem
 def measure(name: str, metric: MetricResult | None = None) -> Measure:
     """Return the measure called `name`; for an unknown one, from the metric's own name and direction."""
     better = metric.better if metric else "lower"
+    if name.startswith(BACKWARD) and (forward := MEASURES.get(name.removeprefix(BACKWARD))):
+        return replace(
+            forward,
+            label=f"Backward: {forward.label}",
+            meaning=f"From images to sources, which take the place of test images. {forward.meaning}",
+            main=name.removeprefix(BACKWARD) in MAIN_BACKWARD,
+        )
     return MEASURES.get(name) or Measure(name.replace("_", " ").capitalize(), "", better)
 
 

@@ -7,6 +7,7 @@ import re
 from components.data.card import DatasetCard
 from components.records.evaluation import MetricResult
 from components.records.run import FamilyResult
+from components.report import baselines, formatting
 from components.report.checkpoints import selected_by
 from components.report.metric_labels import features, measure
 
@@ -42,6 +43,7 @@ def model_card(data: DatasetCard, result: FamilyResult) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
         *(_row(name, metric) for name, metric in result.metrics.items()),
         "",
+        *_baselines(result),
         "The column *real images* has the best possible value: that of real training images against",
         "the same test images, or that of a perfect output. Numbers with different extractors, counts or",
         "data do not compare; none is the literature's FID unless it is called FID.",
@@ -64,6 +66,15 @@ def _kept(result: FamilyResult) -> str:
     if result.kept == "last":
         return f" of the last checkpoint, step {step:,}"
     return f" of step {step:,}, selected by {selected_by(result.selected_by)}"
+
+
+def _baselines(result: FamilyResult) -> list[str]:
+    """Return where a result does not beat its baselines, as lines; empty without baselines."""
+    if not result.baselines:
+        return []
+    names = formatting.listing([baselines.LABELS.get(b.name, b.name) for b in result.baselines])
+    behind = baselines.shortcomings(result, list(result.metrics))
+    return [f"Compared with {names} on the same sources. {behind or 'Beats them in every measure.'}", ""]
 
 
 def plain(text: str) -> str:

@@ -38,7 +38,7 @@ CURVED = ("kid", "frechet_distance", "fid", "mse", "mae")  # metrics of snapshot
 
 T = TypeVar("T")
 
-GRID = re.compile(r"step-(\d+)\.webp")
+GRID = re.compile(r"(step|backward)-(\d+)\.webp")
 
 
 def read_run(store: Store, run_id: str) -> RunManifest:
@@ -95,6 +95,14 @@ class Samples:
     titles: list[str] | None = None  # of the tiles
     originals: str | None = None  # the grid of the sources of the samples
     given: str | None = None  # the grid of the sources as the family's input
+    backward: Samples | None = None  # of the other direction
+
+    @property
+    def likely_task(self) -> str:
+        """The task of a family without a result, by its pictures."""
+        if self.given:
+            return "translate" if self.originals else "translate_unpaired"
+        return "reconstruct" if self.originals else "generate"
 
 
 def samples(folder: AttemptFolder, course: Course, table: SampleTable) -> Samples:
@@ -102,25 +110,25 @@ def samples(folder: AttemptFolder, course: Course, table: SampleTable) -> Sample
 
     Grids of steps that a treatment discarded are left out until they are sampled again.
     """
-    grids = []
+    grids: dict[str, list[Grid]] = {"step": [], "backward": []}
     for name in folder.store.list(f"{folder.path}/samples"):
         match = GRID.fullmatch(name)
-        step = int(match[1]) if match else -1
+        step = int(match[2]) if match else -1
         if match is None or not course.has_reached(step):
             continue
         number = course.attempt_at(step)
         prefix = f"a{number}-" if number > 1 else ""
         if src := folder.copy(f"samples/{name}", f"{prefix}{name}"):
-            grids.append(Grid(step, src, **cost_at(course.rows, step)))
+            grids[match[1]].append(Grid(step, src, **cost_at(course.rows, step)))
+    forward, backward = (sorted(of, key=lambda grid: grid.step) for of in grids.values())
+    shape = (table.columns, table.count, table.resolution, table.channels, table.titles or None)
+    images = folder.copy("samples/backward-given.webp", "backward-given.webp") if backward else None
     return Samples(
-        sorted(grids, key=lambda grid: grid.step),
-        table.columns,
-        table.count,
-        table.resolution,
-        table.channels,
-        table.titles or None,
+        forward,
+        *shape,
         folder.copy("samples/source.webp", "source.webp"),
         folder.copy("samples/given.webp", "given.webp"),
+        Samples(backward, *shape, given=images) if backward else None,
     )
 
 
@@ -150,7 +158,7 @@ def real_images(store: Store, run: RunManifest, report: str) -> RealSheet | None
 
 def originals(every: Sequence[Samples]) -> RealSheet | None:
     """Return the source images of a reconstructing family, for use as real images."""
-    sheets = (s for s in every if s.originals)
+    sheets = (s for s in every if s.originals and not s.given)
     return next((RealSheet(str(s.originals), "validation", s.count, s.resolution) for s in sheets), None)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from components.families.tasks import TASKS
 from components.records.run import FamilyResult, RunManifest, TableRow
 from components.report import ablation, checkpoints, formatting, health, latent_analysis, leaderboard
 from components.report.ablation import FamilyAblations
@@ -61,6 +62,8 @@ class FamilyView:
 
     name: str
     task: str
+    source: str  # what its samples are made from, as a column of pictures; empty: none
+    divider: bool  # whether its samples are shown enlarged, under a divider
     state: str
     error: str | None
     curves: Curves
@@ -81,11 +84,14 @@ def family_view(
     """Return the view of a family of a run."""
     stage, settings = run.stage("train", name), run.lineage.families.get(name)
     training = training_of(folder_of(store, stage, report), settings if isinstance(settings, dict) else {})
-    default_task = "reconstruct" if training.samples.originals else "generate"
+    task = (result.task if result else "") or training.samples.likely_task
+    enlarges = task in TASKS and TASKS[task].smaller_source
     errors = [failure.error for failure in failures(run) if failure.family == name]
     return FamilyView(
         name,
-        (result.task if result else "") or default_task,
+        task,
+        ("bicubic" if enlarges else "source") if training.samples.given else "",
+        enlarges and training.samples.given is not None,
         stage.state if stage else "waiting",
         errors[-1] if errors else None,
         training.curves,
@@ -173,6 +179,7 @@ def run_page(store: Store, run_id: str) -> Mapping[str, Any]:
         "checkpoints": checkpoints.checkpoints(results),
         "classes": checkpoints.classes(results),
         "neighbours": any(entry.neighbours for entry in entries),
+        "translated": any(entry.source for entry in entries),
         "health": [entry for entry in entries if entry.health],
         "studied": [entry for entry in entries if entry.studies],
         "used": [entry for entry in entries if entry.uses],

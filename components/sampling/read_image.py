@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from components.common.errors import InputError
 from components.data.sources.folder import read
-from components.data.sources.images import BadImage, Rendering, eight_bit, flat, header, render
+from components.data.sources.images import BadImage, Rendering, eight_bit, flat, header, render, upright
 from models.family import DataSpec
 
 Read = TypeVar("Read")
@@ -32,6 +33,45 @@ def one_image(path: Path, card: DataSpec, background: str | None = None, exact: 
             f"--source {path} has {size[0]}x{size[1]} pixels; the model enlarges images of {side}x{side}"
         )
     return attempt("--source", path, lambda data: render(data, rendering))[: card.channels]
+
+
+def own_size(path: Path, card: DataSpec, background: str | None = None) -> np.ndarray:
+    """Read a picture at its own size as uint8 (C, H, W), upright, on the background (white).
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    rendering = Rendering(card.resolution, "grey" if card.channels == 1 else "rgb", background or "white")
+    image = attempt("--source", path, lambda data: flat(eight_bit(opened(data)), rendering))
+    return np.array(image).transpose(2, 0, 1)[: card.channels]
+
+
+def alpha_of(path: Path) -> np.ndarray | None:
+    """Return the opacity of a picture's pixels, upright, uint8 (H, W); None if all are opaque."""
+    image = attempt("--source", path, opened)
+    if not image.has_transparency_data:
+        return None
+    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+    return None if (alpha == 255).all() else alpha
+
+
+def is_as_trained(data: bytes, card: DataSpec) -> bool:
+    """Whether a picture has the size of a model's sources, and no colours if these have none."""
+    image = header(data)
+    grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+    return image.size == (card.resolution, card.resolution) and (grey or card.channels > 1)
+
+
+def opened(data: bytes) -> Image.Image:
+    """Decode a picture, upright; raise BadImage if it cannot be."""
+    image = header(data)
+    try:
+        image.load()
+        return upright(image)
+    except MemoryError:
+        raise BadImage("too large for the memory") from None
+    except Exception:  # decoders raise all kinds of errors for damaged files
+        raise BadImage("damaged or truncated") from None
 
 
 def one_mask(path: Path, resolution: int) -> np.ndarray:

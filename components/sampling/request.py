@@ -44,10 +44,33 @@ class SampleOptions:
             "sampler": ("--sampler", self.sampler),
             "strength": ("--strength", self.strength),
             "dropout_at_test": ("--dropout", self.dropout),
-            "direction": ("--direction", self.direction),
             "statistics_at_test": ("--statistics", self.statistics),
         }
         return {name: (option, value) for name, (option, value) in options.items() if value is not None}
+
+
+def directed(
+    options: SampleOptions, generator: Generator, card: DataSpec, family: str
+) -> tuple[str, DataSpec]:
+    """Return the method of the generator that leads in the direction asked for, and its shapes.
+
+    Raises:
+        InputError: the generator has one direction alone, or there is no such direction.
+    """
+    if options.direction is None:
+        return "sample", card
+    if not hasattr(generator, "backward"):
+        raise InputError(f"--direction {options.direction}: {family} has no such setting")
+    if options.direction not in ("forward", "backward"):
+        raise InputError(f"--direction {options.direction} is not accepted: it is forward or backward")
+    return ("backward", card.reversed()) if options.direction == "backward" else ("sample", card)
+
+
+def source_card(generator: Generator, card: DataSpec) -> DataSpec:
+    """Return the shape of the images that a generator makes samples from, as a card of their own."""
+    smaller = SourceShape(card.channels, getattr(generator, "source_resolution", card.resolution))
+    shape = card.source or smaller
+    return DataSpec(shape.channels, shape.resolution)
 
 
 def sampling_inputs(
@@ -103,14 +126,13 @@ def _from_image(
     if generates and model.config["strength"] == 1:
         raise InputError("--source: set the noise to add to it with --strength, above 0 and below 1")
 
-    smaller = SourceShape(card.channels, getattr(generator, "source_resolution", card.resolution))
-    shape = card.source or smaller
-    source_card = DataSpec(shape.channels, shape.resolution)
-    image = one_image(options.source, source_card, model.background, exact=task.smaller_source)
+    shape = source_card(generator, card)
+    image = one_image(options.source, shape, model.background, exact=task.smaller_source)
     kind = "sources" if card.source or task.smaller_source else "images"
-    inputs = {kind: np.repeat(image[None], n, axis=0)}
+    inputs = {kind: np.broadcast_to(image, (n, *image.shape))}
     if options.mask is not None:
-        inputs["masks"] = np.repeat(one_mask(options.mask, card.resolution)[None], n, axis=0)
+        mask = one_mask(options.mask, card.resolution)
+        inputs["masks"] = np.broadcast_to(mask, (n, *mask.shape))
     return inputs
 
 

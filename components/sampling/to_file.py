@@ -10,43 +10,61 @@ from PIL import Image
 
 from components.common.atomic import replacing
 from components.common.errors import InputError
-from components.families.artifact import load_model
+from components.families.catalogue import task_of
 from components.sampling import generate, sheets
+from components.sampling.pictures import open_for_files, pictures
 from components.sampling.request import SampleOptions, sampling_inputs
 from components.sampling.sheets import LARGEST_WEBP, SHEET_COLUMNS
 
+SAMPLES = 16  # by default; of a source that a family needs, one
+
 
 def sample_to_file(
-    model: Path, output: Path, *, n: int, seed: int = 0, options: SampleOptions | None = None
+    model: Path,
+    output: Path,
+    *,
+    n: int | None = None,
+    seed: int = 0,
+    options: SampleOptions | None = None,
+    notes: list[str] | None = None,
 ) -> np.ndarray:
-    """Sample from an exported model, write the samples as one picture and return them.
+    """Sample from an exported model, write the samples as one picture and return them, uint8 (n, C, H, W).
+
+    One sample of a source is written as `pictures` makes it: with the file's transparency, if it is enlarged.
 
     Args:
         model: folder with model.safetensors and config.json.
         output: a .png or .webp file.
-        n: number of samples.
+        n: number of samples; None: one of a source, if the family needs one, or SAMPLES.
         seed: image i depends on (seed, i).
         options: conditions and changed settings.
+        notes: gets sentences on what was done to the source to fit the model.
 
     Raises:
         InputError: the model does not support an option, or needs one that is missing.
     """
     check_picture(output, n)
     options = options or SampleOptions()
-    generator, card, config = load_model(model, options.settings)
+    opened = open_for_files(model, options)
+    generator, card, config = opened.generator, opened.card, opened.config
+    if options.source is not None and n in (None, 1) and task_of(config.family).made_from == "source":
+        (image,) = pictures(opened, [options.source], seed, notes)
+        save_picture(np.asarray(image), output)
+        opaque = np.asarray(image.convert("L" if card.channels == 1 else "RGB"))
+        return opaque.reshape(1, *opaque.shape[:2], card.channels).transpose(0, 3, 1, 2)
+    n = n or SAMPLES
     check_size(output, n, card.resolution)
-    images = generate.draw(
-        generator, card, n=n, seed=seed, **sampling_inputs(options, n, generator, card, config)
-    )
+    inputs = sampling_inputs(options, n, generator, card, config)
+    images = generate.draw(generator, card, n=n, seed=seed, method=opened.method, **inputs)
     write_picture(images, output)
     return images
 
 
-def check_picture(output: Path, n: int) -> None:
+def check_picture(output: Path, n: int | None) -> None:
     """Raise InputError if there are no images or the file type is not supported."""
     if output.suffix.lower() not in (".png", ".webp"):
         raise InputError(f"-o {output}: pictures are written as .png or .webp")
-    if n < 1:
+    if n is not None and n < 1:
         raise InputError(f"-n {n}: at least one is needed")
 
 
@@ -68,9 +86,9 @@ def write_picture(images: np.ndarray, output: Path, columns: int = SHEET_COLUMNS
 
 
 def save_picture(array: np.ndarray, output: Path) -> None:
-    """Write a picture (H, W, C), grey or RGB, atomically; raise InputError if it is too large for WebP."""
+    """Write a picture (H, W, C) or (H, W) atomically; raise InputError if it is too large for WebP."""
     if output.suffix.lower() == ".webp":
-        sheets.check_webp(array)
-    picture = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+        sheets.check_webp(array[..., None] if array.ndim == 2 else array)
+    picture = Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array)
     with replacing(output) as temporary:
         picture.save(temporary, output.suffix[1:].upper(), lossless=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,12 @@ from components.training.run_log import RunLog
 from components.training.state import State, Trained
 from components.training.trainer import Trainer
 from components.training.validation import validation_batches
-from models.family import Family, Generator
+from models.family import DataSpec, Family, Generator
 
 # Pictures next to the sample grids, by the columns of a task's sheet.
 TARGETS, SOURCES = "samples/source.webp", "samples/given.webp"
+# Of the other direction, which starts from images.
+BACKWARD_SOURCES = "samples/backward-given.webp"
 
 PROBED = 1000  # validation images from which the probe draws its real images
 
@@ -138,6 +141,10 @@ def open_log(job: TrainRequest, inputs: Inputs, family: Family, uploader: Upload
         sheet[TARGETS] = validation.images[rows]
     if "source" in task_of(job.family).sheet:
         sheet[SOURCES] = source_images(family.generator, inputs.card, **fixed)
+    draw_backward = None
+    if hasattr(family.generator, "backward"):
+        sheet[BACKWARD_SOURCES] = validation.images[rows]
+        draw_backward = backward_drawing(inputs.card, validation.images[rows], fixed["seed"], job.device)
     for name, images in sheet.items():
         if images is not None:
             uploader.put(sheets.encode_webp(sheets.grid(images, SHEET_COLUMNS)), name)
@@ -148,8 +155,21 @@ def open_log(job: TrainRequest, inputs: Inputs, family: Family, uploader: Upload
 
     selector = open_selector(job, inputs) if settings.judges else None
     probe = open_probe(job, inputs, selector) if sides_of(family.phases) else None
-    arguments = attempt, uploader, draw, settings.steps, selector, job.checkpoints, probe
+    arguments = attempt, uploader, draw, settings.steps, selector, job.checkpoints, probe, draw_backward
     return JobLog(job, inputs, rows, *arguments)
+
+
+def backward_drawing(
+    card: DataSpec, images: np.ndarray, seed: int, device: str
+) -> Callable[[nn.Module], np.ndarray]:
+    """Return the function that draws what a generator makes of images in the other direction."""
+
+    def draw(generator: nn.Module) -> np.ndarray:
+        assert isinstance(generator, Generator)
+        fixed: dict[str, Any] = {"n": len(images), "seed": seed, "device": device}
+        return generate.draw(generator, card.reversed(), sources=images, method="backward", **fixed)
+
+    return draw
 
 
 def open_selector(job: TrainRequest, inputs: Inputs) -> SnapshotSelector:

@@ -46,8 +46,9 @@ class RunLog(Log):
         selector: SnapshotSelector | None = None,
         keep: int = checkpoint.KEEP,
         probe: Probe | None = None,
+        draw_backward: Callable[[nn.Module], np.ndarray] | None = None,  # of families that lead both ways
     ):
-        self.probe = probe
+        self.probe, self.draw_backward = probe, draw_backward
         self.keep = keep
         self.attempt, self.uploader, self.draw, self.steps = attempt, uploader, draw, steps
         self.selector = selector
@@ -78,6 +79,9 @@ class RunLog(Log):
     def grid(self, step: int, generator: nn.Module) -> None:
         """Draw and store the fixed-seed grid of a step."""
         self.uploader.put(self.picture(generator), f"samples/step-{step:07d}.webp")
+        if self.draw_backward:
+            picture = sheets.encode_webp(sheets.grid(self.draw_backward(generator)))
+            self.uploader.put(picture, f"samples/backward-{step:07d}.webp")
 
     def picture(self, generator: nn.Module) -> bytes:
         """Return the fixed-seed grid as lossless WebP, so that its pixels can be evaluated later."""

@@ -20,6 +20,7 @@ from flows.cli.shared import (
     model_folder,
     open_named_store,
     print_table,
+    say,
 )
 
 LISTED = 20  # images that `anomaly` lists at least, flagged or not
@@ -36,7 +37,7 @@ class Request:
         steps: steps of the sampler
         guidance_scale: guidance towards class or caption; 1: none
         sampler: a sampler of the model's family
-        source: an image to reconstruct, enlarge, inpaint or start from
+        source: an image, or a folder of them, to translate, enlarge, inpaint, reconstruct or start from
         mask: white where the source is to be inpainted
         strength: noise on the source: near 0 keeps it, 1 does not
         dropout: the noise of some translators; off: a source has one image
@@ -49,7 +50,7 @@ class Request:
     steps: int | None = None
     guidance_scale: float | None = None
     sampler: Annotated[str | None, Parameter(metavar="NAME")] = None
-    source: Annotated[Path | None, Parameter(metavar="FILE")] = None
+    source: Annotated[Path | None, Parameter(metavar="FILE|FOLDER")] = None
     mask: Annotated[Path | None, Parameter(metavar="FILE")] = None
     strength: float | None = None
     dropout: Literal["on", "off"] | None = None
@@ -62,8 +63,8 @@ def sample(
     family: str | None = None,
     /,
     *,
-    output: Annotated[Path, Parameter(alias="-o", metavar="FILE")],
-    n: Annotated[int, Parameter(name="-n")] = 16,
+    output: Annotated[Path, Parameter(alias="-o", metavar="FILE|FOLDER")],
+    n: Annotated[int | None, Parameter(name="-n")] = None,
     seed: int = 0,
     request: Request = Request(),  # noqa: B008  frozen
     prior: Literal["model", "mixture"] = "model",
@@ -75,26 +76,33 @@ def sample(
     Args:
         run: a run id, `latest`, or the folder of an exported model
         family: a family of the run; not needed with a folder
-        output: a .png or .webp file
-        n: number of samples
+        output: a .png or .webp file; for a folder of sources, a folder, which gets a PNG of each
+        n: number of samples (default: 16, or one of a source that the family needs)
         seed: seed of the samples
         prior: mixture: sample codes from Gaussians fitted to those of training images; needs a run
         nearest: also write OUTPUT-nearest, each sample above its nearest training image; needs a run
     """
     from components.sampling.request import SampleOptions
-    from components.sampling.to_file import sample_to_file
+    from components.sampling.to_file import SAMPLES, sample_to_file
+    from components.sampling.to_folder import sample_to_folder
 
+    settings, notes = vars(request).copy(), list[str]()
+    options = SampleOptions(prompts=settings.pop("prompt"), **settings)
     folder, manifest = model_folder(run, family, store)
     for option in ["--nearest"] * nearest + ["--prior mixture"] * (prior == "mixture"):
         if manifest is None:
             raise InputError(f"{option}: name a run in the store; a model's folder has no training images")
     if prior == "mixture" and manifest:
         data = f"{manifest.folder('prepare')}/data"
-        images = sample_mixture(request, folder, output, data, store, n=n, seed=seed)
+        images = sample_mixture(request, folder, output, data, store, n=n or SAMPLES, seed=seed)
+    elif options.source is not None and options.source.is_dir():
+        if nearest:
+            raise InputError("--nearest: name one image with --source, not a folder")
+        notes += sample_to_folder(folder, output, options, n=n, seed=seed)
     else:
-        settings = vars(request).copy()
-        options = SampleOptions(prompts=settings.pop("prompt"), **settings)
-        images = sample_to_file(folder, output, n=n, seed=seed, options=options)
+        images = sample_to_file(folder, output, n=n, seed=seed, options=options, notes=notes)
+    for note in notes:
+        say(note)
     print(output)
     if nearest and manifest:
         from components.evaluation.jobs import write_neighbours

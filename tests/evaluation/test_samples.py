@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from components.data.dataset import open_split
-from components.evaluation import evaluate, reference
+from components.evaluation import baselines, evaluate, reference
+from components.evaluation.baselines import baseline_images, nearest_sources
 from components.evaluation.jobs import evaluate_family, pair_values, sample
 from components.evaluation.reference import EvaluationSample, Reference
 from components.evaluation.requests import EvaluateRequest, EvaluationPaths, SampleRequest
-from components.evaluation.samples import baseline_images, open_model, sample_for_evaluation
+from components.evaluation.samples import open_model, sample_for_evaluation
 from components.families import artifact, catalogue
 from components.families.tasks import TASKS
 from components.records.evaluation import Evaluation, Metrics
@@ -63,10 +64,10 @@ def store(tmp_path: Path, digits: Path, digits_reference: Path) -> Store:
     return store
 
 
-def evaluated(store: Store, name: str, baseline: bool = True) -> Evaluation:
+def evaluated(store: Store, name: str, baselines: bool = True) -> Evaluation:
     places = EvaluationPaths(store, name, "reference/extractor", f"parts/{name}", "reference")
     for start, n in ((0, 64), (64, 6)) if name == UNPAIRED else ((0, N),):
-        sample(SampleRequest(places, f"models/{name}", n, seed=3, start=start, baseline=baseline))
+        sample(SampleRequest(places, f"models/{name}", n, seed=3, start=start, baselines=baselines))
     return evaluate_family(EvaluateRequest(places, "train", name, "out", published=False))
 
 
@@ -76,16 +77,39 @@ def values(metrics: Metrics) -> dict[str, float]:
 
 def test_the_baseline_of_pairs_is_the_source_against_its_target(store: Store, digits_ref: Reference) -> None:
     result = evaluated(store, PAIRED)
-    baseline, test = result.baseline, open_split(Path(store.path(PAIRED)), "test", sources=True)
-    targets = test.images[np.arange(N)]
-    assert baseline.name == "identity"
+    test = open_split(Path(store.path(PAIRED)), "test", sources=True)
+    targets, (baseline, nearest) = test.images[np.arange(N)], result.baselines
+    assert (baseline.name, nearest.name) == ("identity", "nearest_pair")
     # Each source is the inverted target in three equal channels.
     assert baseline.metrics["mse"].value == pytest.approx(np.square(1 - 2 * (targets / 255)).mean(), rel=1e-4)
     images = as_images(test.sources[np.arange(N)], DataSpec(1, 8))
     pairs, judged = pair_values(targets, images, None), EvaluationSample(digits_ref.extractor(images))
-    assert values(baseline.metrics) == values(evaluate.evaluate_pairs(judged, pairs, digits_ref))
+    expected = evaluate.task_metrics(TASKS["translate"], judged, digits_ref, pairs=pairs)
+    assert values(baseline.metrics) == values(expected)
+    features = digits_ref.splits["test"].features[:N]
+    distance = np.linalg.norm(features - judged.features, axis=1).mean()
+    assert baseline.metrics["feature_distance"].value == pytest.approx(distance, rel=1e-5)
     same_recipe = {name: metric.comparability for name, metric in result.metrics.items()}
-    assert same_recipe == {name: metric.comparability for name, metric in baseline.metrics.items()}
+    for other in result.baselines:
+        assert same_recipe == {name: metric.comparability for name, metric in other.metrics.items()}
+
+
+def test_the_nearest_pair_is_that_of_the_nearest_training_source(store: Store) -> None:
+    generator, inputs = open_model(store, f"models/{PAIRED}", PAIRED, "", "test")
+    train = open_split(Path(store.path(PAIRED)), "train", sources=True)
+    sources, candidates = inputs.split.sources[20:30].astype(int), train.sources[:].astype(int)
+    rows = [int(np.square(candidates - source).sum((1, 2, 3)).argmin()) for source in sources]
+    images = baseline_images(generator, inputs, 10, 3, start=20)["nearest_pair"]
+    np.testing.assert_array_equal(images, train.images[rows])
+
+
+def test_nearest_sources_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 4), np.uint8)
+    train[7] = train[3]  # the first of equals
+    expected = [3, 49, 0, 7 - 4]
+    for size in (1, 3, 1000):
+        monkeypatch.setattr(baselines, "BLOCK_BYTES", size * 8 * 48)
+        assert nearest_sources(train[[3, 49, 0, 7]], train).tolist() == expected
 
 
 def test_the_baseline_without_pairs_is_the_set_of_sources(store: Store, digits_ref: Reference) -> None:
@@ -93,17 +117,18 @@ def test_the_baseline_without_pairs_is_the_set_of_sources(store: Store, digits_r
     sources = open_split(Path(store.path(UNPAIRED)), "test", sources=True).sources[:]
     judged = EvaluationSample(digits_ref.extractor(as_images(sources, DataSpec(1, 8))))
     expected = values(evaluate.evaluate_samples(judged, digits_ref))
-    assert result.baseline.name == "identity"
-    assert values(result.baseline.metrics) == pytest.approx(expected, rel=1e-5)
+    (baseline,) = result.baselines
+    assert baseline.name == "identity"
+    assert values(baseline.metrics) == pytest.approx(expected, rel=1e-5)
     assert result.metrics["kid"].n == SOURCES["test"]
 
 
 def test_families_that_make_their_sources_have_a_baseline_of_these(store: Store) -> None:
     for name, called in (("super_resolution", "bicubic"), ("inpainting", "identity")):
-        baseline = evaluated(store, name).baseline
+        (baseline,) = evaluated(store, name).baselines
         generator, inputs = open_model(store, f"models/{name}", name, "", "test")
-        images, targets = baseline_images(generator, inputs, N, 3), inputs.targets(np.arange(N))
-        assert baseline.name == called and images is not None and targets is not None
+        images, targets = baseline_images(generator, inputs, N, 3)[called], inputs.targets(np.arange(N))
+        assert baseline.name == called and targets is not None
         mse = np.square((images.astype(float) - targets) / 255).mean()
         assert baseline.metrics["mse"].value == pytest.approx(mse, rel=1e-6)
 
@@ -111,11 +136,11 @@ def test_families_that_make_their_sources_have_a_baseline_of_these(store: Store)
 def test_a_baseline_changes_nothing_else(store: Store) -> None:
     with_it = evaluated(store, "super_resolution")
     store.delete("parts")
-    without = evaluated(store, "super_resolution", baseline=False)
-    assert without.baseline is None and without.metrics == with_it.metrics
+    without = evaluated(store, "super_resolution", baselines=False)
+    assert without.baselines == [] and without.metrics == with_it.metrics
     for name in ("vae", "autoencoder"):
-        assert TASKS[catalogue.FAMILIES[name].task].baseline is None
-        assert evaluated(store, name).baseline is None
+        assert TASKS[catalogue.FAMILIES[name].task].baselines == ()
+        assert evaluated(store, name).baselines == []
 
 
 def test_samples_know_what_they_were_made_from(store: Store) -> None:

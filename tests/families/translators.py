@@ -6,7 +6,7 @@ Not in models/: they exist to show that all that a family meets on its way works
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, softplus
 
 from components.common.hashing import digest
-from components.data.card import DatasetCard, Sources
+from components.data.card import SPLITS, DatasetCard, Sources
 from models.family import (
     DISCRIMINATOR,
     GENERATOR,
@@ -200,18 +200,31 @@ def colour(images: np.ndarray, side: int) -> np.ndarray:
     return np.repeat(255 - images[:, :, ::step, ::step], 3, axis=1)
 
 
-def with_sources(data: Path, folder: Path, side: int = 4, counts: Mapping[str, int] | None = None) -> Path:
-    """A copy of a prepared data set in `folder` with sources: of its images in turn, `counts` of a split."""
+def with_sources(
+    data: Path,
+    folder: Path,
+    side: int = 4,
+    counts: Mapping[str, int] | None = None,
+    *,
+    channels: int = 3,
+    paired: Sequence[str] | None = None,
+) -> Path:
+    """A copy of a prepared data set in `folder` with sources: of its images in turn, `counts` of a split.
+
+    All splits are paired, or, with `counts`, none; unless `paired` says which.
+    """
     shutil.copytree(data, folder)
     card = DatasetCard.read(folder)
+    pairs = (() if counts else SPLITS) if paired is None else tuple(paired)
     counts, files = dict(counts or card.counts), dict(card.files)
     for split, count in counts.items():
         images = np.load(folder / split / "images-00000.npy")
         path = folder / split / "sources-00000.npy"
-        np.save(path, colour(images[np.arange(count) % len(images)], side))
+        np.save(path, colour(images[np.arange(count) % len(images)], side)[:, :channels])
         entry = {"sha256": digest(path, "sha256"), "bytes": path.stat().st_size}
         files[f"{split}/{path.name}"] = entry  # type: ignore[assignment]
-    about = {"sources": Sources(resolution=side, channels=3, counts=counts), "files": files}
+    sources = Sources(resolution=side, channels=channels, counts=counts, paired=pairs)
+    about = {"sources": sources, "files": files}
     changed = DatasetCard.model_validate(card.model_dump() | about)
     (folder / "card.json").write_text(changed.to_json())
     return folder

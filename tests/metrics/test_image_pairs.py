@@ -5,7 +5,14 @@ import pytest
 import scipy.ndimage
 
 from components.metrics import image_pairs
-from components.metrics.image_pairs import absolute_errors, psnr_values, squared_errors, ssim_values
+from components.metrics.image_pairs import (
+    absolute_errors,
+    luma,
+    luma_values,
+    psnr_values,
+    squared_errors,
+    ssim_values,
+)
 
 
 @pytest.fixture
@@ -64,3 +71,28 @@ def test_ssim_does_not_depend_on_its_batches(random, monkeypatch):
     monkeypatch.setattr(image_pairs, "IMAGES", 3)
     np.testing.assert_allclose(ssim_values(a, b), whole, rtol=1e-12)
     assert ssim_values(a[:1], b[:1]).shape == (1,)
+
+
+def test_luma_of_known_colours():
+    """ITU-R BT.601: black is 16, white 235; red, green and blue as in MATLAB's rgb2ycbcr."""
+    colours = np.array([[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [51, 51, 51]])
+    y = luma(colours[:, :, None, None].astype(np.uint8))[:, 0, 0, 0]
+    np.testing.assert_allclose(y, [16, 235, 81.481, 144.553, 40.966, 16 + 219 / 5])
+    grey = np.array([0, 7, 255], np.uint8).reshape(3, 1, 1, 1)
+    np.testing.assert_array_equal(luma(grey), grey)
+
+
+def test_psnr_of_luma_is_that_of_a_known_error_inside_the_border(random):
+    a = images(random, 70, 12) // 2  # more than are compared at once
+    b = a.copy()
+    b[:, 1] += 51  # green by a fifth: Y by 128.553 / 5
+    expected = -20 * np.log10(128.553 / 5 / 255)
+    np.testing.assert_allclose(luma_values(a, b, 2)["psnr_y"], np.full(70, expected))
+    b[:, :, :2] = b[:, :, :, -2:] = 255  # what lies within the border does not count
+    np.testing.assert_allclose(luma_values(a, b, 2)["psnr_y"], np.full(70, expected))
+    assert (luma_values(a, b, 1)["psnr_y"] < expected).all()
+    same = luma_values(a, a, 4)
+    assert (same["psnr_y"] == 100).all() and np.allclose(same["ssim_y"], 1)
+    inner = luma(a[:, :, 2:-2, 2:-2]), luma(b[:, :, 2:-2, 2:-2])
+    np.testing.assert_allclose(luma_values(a, b, 2)["ssim_y"], ssim_values(*inner))
+    assert luma_values(a, b, 5) == {}, "too little is left"

@@ -259,8 +259,8 @@ def test_a_reader_at_work(browser, store, runs):
     assert seen["order"] == "vae,dcgan,diffusion" and seen["sorted"] == "descending"
     assert "real images 1.83" in seen["tip"] and "features classifier 5f0c2b9e" in seen["tip"]
     assert seen["readout"].startswith("step 1,")
-    # seven and five of the main measures, then all of both tasks
-    assert (seen["calm"], seen["every"], seen["again"]) == ("12", "19", "12")
+    # seven and six of the main measures, then all of both tasks
+    assert (seen["calm"], seen["every"], seen["again"]) == ("13", "19", "13")
     assert seen["pressed"] == "true" and seen["remembered"] == "all"
     assert (seen["studies"], seen["lines"], seen["spread"]) == ("2,2", "2,2,1,1", "1")
     assert seen["rings"] == "3" and seen["kept"] == "false,true,true,false,false"  # at the last step

@@ -63,9 +63,21 @@ def test_samples_of_a_source_vary_by_dropout_alone(tmp_path: Path, pictures: dic
     assert abs(other.astype(int) - a).max() > 1
 
 
+def test_either_direction_has_the_channels_of_its_domain(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    """CycleGAN's tiny sources have three channels, its images one."""
+    folder = model(tmp_path, "cyclegan")
+    for direction, mode in (("forward", "L"), ("backward", "RGB")):
+        output = tmp_path / f"{direction}.png"
+        options = SampleOptions(source=pictures["image"], direction=direction)
+        shape = sample_to_file(folder, output, options=options).shape
+        with Image.open(output) as image:
+            assert image.mode == mode and image.size == (SIDE, SIDE)
+            assert shape == (1, len(mode), SIDE, SIDE)
+
+
 @pytest.mark.parametrize(("family", "wishes", "match"), [
-    ("cyclegan", {"source": "image", "direction": "backward"}, "3 channels and images 1; .* needs as many"),
-    ("cyclegan", {"source": "image", "direction": "up"}, "--direction up is not accepted"),
+    ("cyclegan", {"source": "image", "direction": "up"}, "--direction up is not accepted: it is forward or"),
+    ("pix2pix", {"source": "image", "direction": "backward"}, "--direction backward: pix2pix has no such"),
     ("pix2pix", {}, "pix2pix changes images: name one with --source FILE"),
     ("pix2pix", {"source": "image", "steps": 3}, "--steps 3: pix2pix has no such setting"),
     ("pix2pix", {"source": "image", "statistics": "batch"}, "--statistics batch is not accepted"),

@@ -119,22 +119,22 @@
     return { row, draw };
   };
   const familyRow = (data, codes, state, family) => {
-    const row = familyStrip(family.name, "", codes), { grids, originals, given } = family.samples;
-    const current = () => grids.filter((grid) => grid.step <= state.step).pop() || grids[0];
+    const row = familyStrip(family.name, "", codes), { grids, originals } = family.samples;
+    const current = (of = grids) => of.filter((grid) => grid.step <= state.step).pop() || of[0];
     const parts = () => [
       ...(originals ? [{ src: originals, caption: "originals" }] : []),
-      ...(given ? [{ src: given, caption: "what it was given" }] : []),
-      { src: current().src, ...(originals ? { caption: given ? "what it made of it" : "reconstructions" } : {}) },
+      { src: current().src, ...(originals ? { caption: "reconstructions" } : {}) },
     ];
     const describeGrid = () => {
       const { step, seconds } = current(), after = isNumber(seconds) ? `, after ${duration(seconds).replaceAll(" ", "\u00a0")}` : "";
       return `step ${number(step)}${after}${step === family.kept ? ", kept" : ""}`;
     };
-    const draw = painter(row, {
-      meta: withResolution(data, family.samples), sources: parts, what: `samples of ${family.name}`, aria: describeGrid,
+    const meta = withResolution(data, family.samples);
+    const draw = family.source ? Atelier.translations(row, { family, meta, current, whole: () => state.wide, step: describeGrid }) : painter(row, {
+      meta, sources: parts, what: `samples of ${family.name}`, aria: describeGrid,
       view: (shown) => ({ whole: state.wide, lines: shown.length > 1 ? 1 : 2 }), describe: tileClass(family.samples, data.classes),
     });
-    return { row, draw: () => {
+    return { row, kept: Boolean(family.source), draw: () => {
       row.note.textContent = describeGrid() + (family.state === "failed" ? ", then failed" : "");
       return draw();
     } };
@@ -227,7 +227,7 @@
     const segment = layoutButtons((whole) => {
       state.wide = whole;
       place.classList.toggle("grids-wide", whole);
-      for (const { row } of rows) row.lines.replaceChildren();
+      for (const { row, kept } of rows) if (!kept) row.lines.replaceChildren();
       draw();
     });
     player.append(button, el("span", { class: "track" }, control.slider, signs(data, steps, state)), control.out, segment);
@@ -267,5 +267,5 @@
     draw();
   };
 
-  Object.assign(Atelier, { samples, neighbours });
+  Object.assign(Atelier, { samples, neighbours, sheets: { loadImage, layout, sheetSize } });
 })();

@@ -1,0 +1,70 @@
+"""The baselines beside results: which there are, and where a result does not beat them. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from components.evaluation.comparability import difference
+from components.records.evaluation import BACKWARD, Baseline
+from components.records.run import ResultHead
+from components.report import formatting
+from components.report.metric_labels import measure
+
+LABELS = {
+    "identity": "the source itself",
+    "bicubic": "bicubic interpolation",
+    "nearest_pair": "the nearest training pair",
+}
+# Metrics in which a baseline is to be beaten. Precision and the like say nothing against a result, since the
+# images of other pairs are real ones.
+COMPARED = (
+    *("fid", "frechet_distance", "kid"),
+    *("reconstruction_fid", "reconstruction_frechet_distance", "reconstruction_kid"),
+    *("mse", "mae", "psnr", "ssim", "psnr_y", "ssim_y", "lpips", "feature_distance"),
+)
+
+
+def distinct(results: Sequence[ResultHead]) -> list[tuple[str, Baseline]]:
+    """Return the baselines of the results of a task, each once, with their labels.
+
+    Families usually share them. If not, as where each makes its own sources, a label names the family.
+    """
+    every = [(result.family, baseline) for result in results for baseline in result.baselines]
+    labelled = list[tuple[str, Baseline]]()
+    for name in dict.fromkeys(baseline.name for _, baseline in every):
+        of_name = [(family, baseline) for family, baseline in every if baseline.name == name]
+        different = list[tuple[str, Baseline]]()
+        for family, baseline in of_name:
+            if all(baseline.metrics != other.metrics for _, other in different):
+                different.append((family, baseline))
+        label = LABELS.get(name, name)
+        shared = len(different) == 1
+        labelled += [(label if shared else f"{label}, for {f}", baseline) for f, baseline in different]
+    return labelled
+
+
+def unbeaten(result: ResultHead, name: str) -> list[str]:
+    """Return the labels of the baselines that a result does not beat in a metric."""
+    return [
+        LABELS.get(baseline.name, baseline.name)
+        for baseline in result.baselines
+        if _is_unbeaten(result, baseline, name)
+    ]
+
+
+def shortcomings(result: ResultHead, names: Sequence[str]) -> str:
+    """Return in which metrics a result does not beat its baselines, as a sentence; empty if in none."""
+    parts = []
+    for baseline in result.baselines:
+        labels = [measure(name).label for name in names if _is_unbeaten(result, baseline, name)]
+        if labels:
+            parts.append(f"{LABELS.get(baseline.name, baseline.name)} in {formatting.listing(labels)}")
+    return f"Does not beat {formatting.listing(parts)}." if parts else ""
+
+
+def _is_unbeaten(result: ResultHead, baseline: Baseline, name: str) -> bool:
+    """Whether a result is no better than a baseline in a metric, which both have in the same recipe."""
+    a, b = result.metrics.get(name), baseline.metrics.get(name)
+    if name.removeprefix(BACKWARD) not in COMPARED or a is None or b is None or difference(a, b):
+        return False
+    return a.value <= b.value if a.better == "higher" else a.value >= b.value
