@@ -243,7 +243,8 @@ class Family(nn.Module):
     def __init__(self, config: Any, card: DataSpec, upstream: Mapping[str, nn.Module] | None = None):
         super().__init__()
         self.config, self.card = config, card
-        self.given = dict(upstream or {})  # frozen generators, by the names in `upstream`
+        # Frozen generators by the names in `upstream`, and the network of `features`; not part of the state.
+        self.given = dict(upstream or {})
         if missing := [families for name, families in self.upstream.items() if name not in self.given]:
             raise ValueError(f"it builds on a trained {' or '.join(missing[0])}, which is missing")
         if "source" in self.needs and card.source is None:
@@ -254,6 +255,15 @@ class Family(nn.Module):
         """Return the conditions of its samples, of label and text, with these settings and data."""
         available = {"label": bool(card.num_classes), "text": bool(card.text)}
         return frozenset(kind for kind in cls.needs | cls.takes if available.get(kind))
+
+    @classmethod
+    def features(cls, config: Any) -> str | None:
+        """Return the frozen network in whose features a loss compares images; None: no loss does.
+
+        Training passes it as `given["features"]`, called as models/parts/perceptual.py says; sampling does
+        not need it.
+        """
+        return None
 
     def check_shard(self, images: int) -> None:
         """Raise ValueError, in one sentence, if shards of this number of images cannot be trained on."""
