@@ -175,6 +175,7 @@ class ESRGAN(Adversarial):
     config: ESRGANConfig
     generator: Generator
     task = "upscale"
+    selects = "frechet_distance"  # by mse, the first snapshot would be best: the PSNR-oriented network's
     takes = frozenset({"source"})
     upstream = {"psnr": ("rrdb",)}
     paper = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -225,6 +225,8 @@ class Family(nn.Module):
     Config: ClassVar[type[Config]]
     paper: ClassVar[str]  # authors, year, title, link
     task: ClassVar[str] = "generate"  # one of components/families/tasks.py: results compare within a task
+    # The metric that its snapshots are compared by, where it is not that of its task.
+    selects: ClassVar[Literal["frechet_distance", "mse"] | None] = None
     needs: ClassVar[frozenset[str]] = frozenset()  # of label, source, text: required in a batch
     takes: ClassVar[frozenset[str]] = frozenset()  # conditions it uses if the data has them
     # Trained models it builds on: name -> accepted families, the first being the default.

@@ -174,5 +174,6 @@ def description_of(name: str) -> dict[str, str]:
 
 
 def task_of(name: str) -> Task:
-    """Return the task of a family."""
-    return TASKS[FAMILIES[name].task]
+    """Return the task of a family, with the metric that its snapshots are compared by."""
+    task, selects = TASKS[FAMILIES[name].task], FAMILIES[name].selects
+    return replace(task, selects=selects) if selects else task

@@ -188,6 +188,17 @@ def test_treatments_keep_the_upstream_network() -> None:
     assert tiny.equal(again.generator.network.state_dict(), family.generator.psnr.state_dict())
 
 
+def test_the_learning_rate_may_change_in_training() -> None:
+    """As the paper halves it: weights and moments go on, and the upstream network stays."""
+    halved = [{"step": 3, "change": {"lr": 5e-5}}]
+    trainer, log = tiny.run("esrgan", tiny.settings(setting_changes=halved))
+    assert [o.param_groups[0]["lr"] for o in trainer.family.optimizers] == [5e-5] * 2
+    plain = tiny.trained("esrgan")[1]
+    assert tiny.equal(log.saved[3]["family"], plain.saved[3]["family"])
+    psnr = {k: v for k, v in log.saved[6]["family"].items() if k.startswith("generator.psnr.")}
+    assert psnr and tiny.equal(psnr, {k: log.saved[3]["family"][k] for k in psnr})
+
+
 # Losses.
 
 
