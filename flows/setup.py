@@ -12,6 +12,7 @@ from components.config import loading
 from components.config.experiment import Experiment
 from components.data import local
 from components.data.card import DatasetCard
+from components.extractors import perceptual
 from components.families.resolve import resolved, with_upstream
 from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
@@ -54,7 +55,7 @@ def experiment(
     settings = read.model_dump(exclude_unset=True)  # unset settings are chosen below
     read = loading.parse({**settings, "families": families}, str(path))
     device = resources.device(read.device)
-    return resolved(read, device, resources.precision("auto", device))
+    return resolved(read, device, resources.precision("auto", device), perceptual.chosen)
 
 
 def plan_of(experiment: Experiment, store: Store) -> Plan | None:

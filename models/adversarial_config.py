@@ -11,7 +11,15 @@ from models.parts.losses import OBJECTIVES
 from models.search_space import tunable
 from models.step_counts import Steps
 
-LossName = Literal["non_saturating", "minimax", "least_squares", "hinge", "wasserstein", "relativistic"]
+LossName = Literal[
+    "non_saturating",
+    "minimax",
+    "least_squares",
+    "hinge",
+    "wasserstein",
+    "relativistic",
+    "relativistic_average",
+]
 
 OptimizerName = Literal["adam", "rmsprop"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -242,6 +242,8 @@ class Family(nn.Module):
     Config: ClassVar[type[Config]]
     paper: ClassVar[str]  # authors, year, title, link
     task: ClassVar[str] = "generate"  # one of components/families/tasks.py: results compare within a task
+    # The metric that its snapshots are compared by, where it is not that of its task.
+    selects: ClassVar[Literal["frechet_distance", "mse"] | None] = None
     needs: ClassVar[frozenset[str]] = frozenset()  # of label, source, text: required in a batch
     takes: ClassVar[frozenset[str]] = frozenset()  # conditions it uses if the data has them
     # Trained models it builds on: name -> accepted families, the first being the default.
@@ -260,7 +262,8 @@ class Family(nn.Module):
     def __init__(self, config: Any, card: DataSpec, upstream: Mapping[str, nn.Module] | None = None):
         super().__init__()
         self.config, self.card = config, card
-        self.given = dict(upstream or {})  # frozen generators, by the names in `upstream`
+        # Frozen generators by the names in `upstream`, and the network of `features`; not part of the state.
+        self.given = dict(upstream or {})
         if missing := [families for name, families in self.upstream.items() if name not in self.given]:
             raise ValueError(f"it builds on a trained {' or '.join(missing[0])}, which is missing")
         if "source" in self.needs and card.source is None:
@@ -271,6 +274,15 @@ class Family(nn.Module):
         """Return the conditions of its samples, of label and text, with these settings and data."""
         available = {"label": bool(card.num_classes), "text": bool(card.text)}
         return frozenset(kind for kind in cls.needs | cls.takes if available.get(kind))
+
+    @classmethod
+    def features(cls, config: Any) -> str | None:
+        """Return the frozen network in whose features a loss compares images; None: no loss does.
+
+        Training passes it as `given["features"]`, called as models/parts/perceptual.py says; sampling does
+        not need it.
+        """
+        return None
 
     def check_shard(self, images: int) -> None:
         """Raise ValueError, in one sentence, if shards of this number of images cannot be trained on."""

@@ -7,6 +7,7 @@ from models.cgan import CGAN
 from models.cyclegan import CycleGAN
 from models.dcgan import DCGAN
 from models.diffusion import Diffusion
+from models.esrgan import ESRGAN
 from models.family import Family
 from models.gan import GAN
 from models.inpainting import Inpainting
@@ -14,6 +15,7 @@ from models.kl_vae import KLVAE
 from models.latent_diffusion import LatentDiffusion
 from models.pix2pix import Pix2Pix
 from models.r3gan import R3GAN
+from models.rrdb import RRDB
 from models.sngan import SNGAN
 from models.super_resolution import SuperResolution
 from models.vae import VAE
@@ -34,6 +36,8 @@ FAMILIES: dict[str, type[Family]] = {
     "r3gan": R3GAN,
     "pix2pix": Pix2Pix,
     "cyclegan": CycleGAN,
+    "rrdb": RRDB,
+    "esrgan": ESRGAN,
     "diffusion": Diffusion,
     "super_resolution": SuperResolution,
     "inpainting": Inpainting,

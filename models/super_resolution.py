@@ -12,13 +12,13 @@ import dataclasses
 
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from models import diffusion
 from models.diffusion import Diffusion
 from models.diffusion_config import CONDITIONED, DiffusionConfig
 from models.family import Batch, DataSpec, Noise
 from models.parts.conditions import Condition
+from models.parts.resizing import enlarged, reduced
 from models.search_space import tunable
 
 
@@ -34,17 +34,6 @@ class SuperResolutionConfig(DiffusionConfig):
 def scale_of(config: SuperResolutionConfig, card: DataSpec) -> int:
     """Return `config.scale`, or the largest of 4, 3 and 2 that divides the resolution."""
     return config.scale or next((scale for scale in (4, 3, 2) if card.resolution % scale == 0), 4)
-
-
-def reduced(image: Tensor, side: int) -> Tensor:
-    """Reduce images to (N, C, side, side) by antialiased bicubic interpolation."""
-    return interpolate(image.float(), size=(side, side), mode="bicubic", antialias=True).clamp(-1, 1)
-
-
-def enlarged(source: Tensor, resolution: int) -> Tensor:
-    """Enlarge small images to (N, C, resolution, resolution) by bicubic interpolation."""
-    large = interpolate(source.float(), size=(resolution, resolution), mode="bicubic", align_corners=False)
-    return large.clamp(-1, 1)
 
 
 class Generator(diffusion.Generator):

@@ -49,6 +49,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "r3gan": {"width": 8, "group_width": 8, "latent": 8},
     "pix2pix": {"width": 8, "patch": 16},
     "cyclegan": {"width": 8, "patch": 16, "blocks": 1, "pool": 6, "identity": 0.0},
+    "rrdb": {"width": 8, "growth": 4, "blocks": 1},
+    "esrgan": {"width": 8, "perceptual": 0.0},
     "diffusion": {"width": 16, "sampler_steps": 2},
     "super_resolution": {"width": 16, "sampler_steps": 2},
     "inpainting": {"width": 16, "sampler_steps": 2},
@@ -90,6 +92,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {  # of families whose parts a
     "latent_diffusion-text": ("latent_diffusion", {"condition": "text", "attention": True}),
     "diffusion-dit": ("diffusion", {"network": "dit", "width": 32, "depth": 2, "patch": 2}),
     "vae-conditional": ("vae", {"conditional": True, "likelihood": "gaussian"}),
+    "esrgan-unet": (
+        "esrgan",
+        {"discriminator": "unet", "norm": "none", "spectral_norm": True, "loss": "non_saturating"},
+    ),
     "kl_vae-vq": ("kl_vae", {"quantizer": "vq", "codebook_size": 16}),
 }
 

@@ -33,6 +33,7 @@ class SnapshotEvaluator:
         extractor: folder of an extractor.
         samples: images in a snapshot, at least 2.
         targets: uint8 (samples, C, H, W), the target of each image; None if samples have no target.
+        as_set: whether images with targets are nevertheless selected as a set.
         expected: the extractor that it must be, as for `load_extractor`.
     """
 
@@ -43,21 +44,23 @@ class SnapshotEvaluator:
         samples: int,
         targets: np.ndarray | None = None,
         expected: ExpectedExtractor | None = None,
+        as_set: bool = False,
     ):
         self.extractor = load_extractor(extractor, expected)
         self.real = open_array(reference / "features" / "validation.npy")
         self.summary = statistics(self.real)
         self.samples, self.targets = samples, targets
+        self.as_set = as_set or targets is None
         self.relative_diversity = RelativeDiversity(np.asarray(self.real[:samples], np.float64))
 
     @property
     def measure(self) -> str:
         """The metric that selects.
 
-        The mean square error if there are targets; otherwise the Frechet distance if there are enough images
-        for it, else KID, which is unbiased.
+        The mean square error if there are targets, unless images are selected as a set. Then the Frechet
+        distance if there are enough images for it, else KID, which is unbiased.
         """
-        if self.targets is not None:
+        if not self.as_set:
             return "mse"
         few = min(self.samples, len(self.real)) < ENOUGH * self.extractor.dim
         return "kid" if few else "frechet_distance"
@@ -108,11 +111,11 @@ def open_jury(
         expected: the extractor that it must be, as for `load_extractor`.
         split: the validation split.
         n: images in a snapshot.
-        task: decides whether samples have targets.
+        task: decides whether samples have targets, and whether these select.
     """
     targets = split.images[np.arange(n)] if "pairs" in task.metrics else None
     folders = store.local_copy(reference), store.local_copy(extractor)
-    return SnapshotEvaluator(*folders, n, targets, expected)
+    return SnapshotEvaluator(*folders, n, targets, expected, as_set=task.selects != "mse")
 
 
 @dataclass(frozen=True)

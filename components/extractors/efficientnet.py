@@ -26,13 +26,7 @@ EFFICIENTNET_PREPARATION = (
 def adopt_efficientnet(out: Path) -> ExtractorConfig:
     """Copy the weights of EfficientNet-Lite0 into `out`."""
     need_efficientnet()
-    file = efficientnet_weights()
-    if not file.is_file() or digest(file, "sha256") != EFFICIENTNET_SHA256:
-        raise InputError(
-            f"{file}: not the EfficientNet-Lite0 weights with sha256 {EFFICIENTNET_SHA256[:16]}...; "
-            f"install the extra again: {INSTALL} --force-reinstall"
-        )
-    copy_weights(file, Path(out) / EFFICIENTNET_FILE)
+    copy_weights(verified_efficientnet(), Path(out) / EFFICIENTNET_FILE)
     return write_config(Path(out), "efficientnet", EFFICIENTNET_SHA256, EFFICIENTNET_PREPARATION, None)
 
 
@@ -41,6 +35,17 @@ def efficientnet_weights() -> Path:
     spec = importlib.util.find_spec(EFFICIENTNET_PACKAGES[1])
     assert spec and spec.origin, "call need_efficientnet first"
     return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
+
+
+def verified_efficientnet() -> Path:
+    """Return the weights in the optional package; raise InputError if they are missing or others."""
+    file = efficientnet_weights()
+    if not file.is_file() or digest(file, "sha256") != EFFICIENTNET_SHA256:
+        raise InputError(
+            f"{file}: not the EfficientNet-Lite0 weights with sha256 {EFFICIENTNET_SHA256[:16]}...; "
+            f"install the extra again: {INSTALL} --force-reinstall"
+        )
+    return file
 
 
 EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -65,9 +70,14 @@ class EfficientNet(nn.Module):
         return self.network.extract_features(x).mean((2, 3))
 
 
+def has_efficientnet() -> bool:
+    """Whether the optional packages of EfficientNet-Lite0 are installed."""
+    return all(importlib.util.find_spec(package) for package in EFFICIENTNET_PACKAGES)
+
+
 def need_efficientnet() -> None:
     """Raise InputError unless the optional packages of EfficientNet-Lite0 are installed."""
-    if any(importlib.util.find_spec(package) is None for package in EFFICIENTNET_PACKAGES):
+    if not has_efficientnet():
         raise InputError(f"extractor 'efficientnet' needs an optional extra: {INSTALL}")
 
 

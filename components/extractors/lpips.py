@@ -8,7 +8,6 @@ LPIPS needs torchvision's weights of AlexNet on this machine; nothing is downloa
 from __future__ import annotations
 
 import inspect
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,8 @@ from torch import nn
 
 from components.common.errors import InputError
 from components.common.hashing import digest, sha256
-from components.common.paths import home
 from components.extractors.extractor import chunks
+from components.extractors.files import checked_torchvision, torchvision_weights
 from components.extractors.preprocess import check_images
 
 TRUNK_NAME = "alexnet-owt-7be5be79.pth"
@@ -34,26 +33,11 @@ def lpips_trunk(path: str | None) -> Path | None:
     Raises:
         InputError: The named file does not exist, or the file has other content.
     """
-    named = path or os.environ.get(TRUNK_VARIABLE)
-    file = home() / Path(named).expanduser() if named else _hub_file()
-    if not file.is_file():
-        if named:
-            raise InputError(f"{file}: no such file; LPIPS needs torchvision's {TRUNK_NAME}")
-        return None
-    return _checked(file)
-
-
-def _hub_file() -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints" / TRUNK_NAME
+    return torchvision_weights(TRUNK_NAME, TRUNK_SHA256, variable=TRUNK_VARIABLE, path=path, purpose="LPIPS")
 
 
 def _checked(file: Path) -> Path:
-    actual = digest(file, "sha256")
-    if not actual.startswith(TRUNK_SHA256):
-        raise InputError(
-            f"{file}: sha256 {actual[:8]}... is not that of torchvision's {TRUNK_NAME} ({TRUNK_SHA256}...)"
-        )
-    return file
+    return checked_torchvision(file, TRUNK_NAME, TRUNK_SHA256)
 
 
 class Lpips:

@@ -52,6 +52,12 @@ def cached_upstream(name: str) -> str | None:
     return FAMILIES[name].cached_upstream
 
 
+def features_of(name: str, config: Mapping[str, Any]) -> str | None:
+    """Return the frozen network in whose features a loss of a family compares images; None: no loss does."""
+    family = FAMILIES[name]
+    return family.features(family.Config(**config_of(name, config)))
+
+
 def conditions(name: str, config: Mapping[str, Any], card: DataSpec) -> frozenset[str]:
     """Return the conditions of a family's samples: a subset of label and text."""
     family = FAMILIES[name]
@@ -94,7 +100,7 @@ def build(
         name: the family's name.
         config: its settings; defaults for the rest.
         card: the shape and conditions of the data.
-        upstream: trained generators by name.
+        upstream: trained generators by name, and the network of `features_of` as "features".
         settings: of the training, to check that the family accepts the size of a shard.
 
     Raises:
@@ -168,5 +174,6 @@ def description_of(name: str) -> dict[str, str]:
 
 
 def task_of(name: str) -> Task:
-    """Return the task of a family."""
-    return TASKS[FAMILIES[name].task]
+    """Return the task of a family, with the metric that its snapshots are compared by."""
+    task, selects = TASKS[FAMILIES[name].task], FAMILIES[name].selects
+    return replace(task, selects=selects) if selects else task

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from components.config.experiment import Experiment
-from components.families.catalogue import config_of, upstream_of
+from components.families.catalogue import config_of, features_of, upstream_of
 
 
 def with_upstream(experiment: Experiment, only: Collection[str] = ()) -> Experiment:
@@ -27,14 +27,25 @@ def with_upstream(experiment: Experiment, only: Collection[str] = ()) -> Experim
     return experiment.model_copy(update={"families": blocks})
 
 
-def resolved(experiment: Experiment, device: str, precision: str) -> Experiment:
-    """Return the experiment with upstream families, device, and all settings of each family in full."""
+def resolved(
+    experiment: Experiment, device: str, precision: str, features: Callable[[str], str] = str
+) -> Experiment:
+    """Return the experiment with upstream families, device, and all settings of each family in full.
+
+    Args:
+        experiment: the experiment as written.
+        device: the device to compute on.
+        precision: replaces `auto`.
+        features: returns the frozen network that a perceptual loss uses, given its setting.
+    """
     blocks: dict[str, dict[str, Any]] = {}
     complete = with_upstream(experiment)
     for family, block in complete.families.items():
-        config = {name: value for name, value in block.items() if name != "train"}
+        config = config_of(family, {name: value for name, value in block.items() if name != "train"})
+        if network := features_of(family, config):
+            config = {**config, "perceptual_network": features(network)}
         settings = complete.training(family)
         if settings.precision == "auto":
             settings = settings.model_copy(update={"precision": precision})
-        blocks[family] = {**config_of(family, config), "train": settings.model_dump(mode="json")}
+        blocks[family] = {**config, "train": settings.model_dump(mode="json")}
     return complete.model_copy(update={"device": device, "families": blocks, "train": {}})

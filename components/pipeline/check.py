@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from components.common.paths import home
 from components.data.text.encoder import need_encoder
-from components.families.catalogue import build, untrained
+from components.extractors import perceptual
+from components.families.catalogue import build, features_of, untrained
 from components.pipeline import anomaly_models, captions, extractor, train
 from components.pipeline.plan import Plan
 from components.stages.cache import claimed
@@ -15,8 +16,9 @@ def check(plan: Plan, store: Store) -> None:
     """Check the plan, and build each network that is to be trained.
 
     Raises:
-        InputError: settings do not fit the data or the batches, captions cannot be encoded, or the
-            extractor's weights are not the expected ones, or `publish.url` is not the URL of a store.
+        InputError: settings do not fit the data or the batches, captions cannot be encoded, the network of a
+            perceptual loss is missing, the extractor's weights are not the expected ones, or `publish.url` is
+            not the URL of a store.
     """
     if plan.experiment.publish.url:
         open_store(plan.experiment.publish.url, home())
@@ -29,5 +31,7 @@ def check(plan: Plan, store: Store) -> None:
         if not claimed(store, train.spec(plan, family)):
             card = plan.card_for(family)
             build(family, block, card, untrained(family, card, blocks), plan.experiment.training(family))
+            if network := features_of(family, block):
+                perceptual.check(network, card.resolution)
     if captions.applies(plan) and not claimed(store, captions.spec(plan)):
         need_encoder()

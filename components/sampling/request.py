@@ -34,6 +34,7 @@ class SampleOptions:
     dropout: str | None = None  # "on" or "off"
     direction: str | None = None  # "forward" or "backward"
     statistics: str | None = None  # of BatchNorm: "image" or "training"
+    interpolate: float | None = None  # 0: weights of the upstream network, 1: of the GAN
 
     @property
     def settings(self) -> dict[str, tuple[str, Any]]:
@@ -45,6 +46,7 @@ class SampleOptions:
             "strength": ("--strength", self.strength),
             "dropout_at_test": ("--dropout", self.dropout),
             "statistics_at_test": ("--statistics", self.statistics),
+            "interpolate": ("--interpolate", self.interpolate),
         }
         return {name: (option, value) for name, (option, value) in options.items() if value is not None}
 

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from components.data.card import DatasetCard
 from components.data.dataset import Split, open_sharded_array, open_split
 from components.data.text.encoded import ENCODER
+from components.extractors.perceptual import load_perceptual
 from components.families.artifact import load_model
-from components.families.catalogue import card_for
+from components.families.catalogue import card_for, features_of
 from components.records.captions import CaptionEncoder
 from components.records.model import ModelConfig
 from components.store import Store
@@ -29,10 +33,21 @@ class Inputs:
     upstream: Mapping[str, Generator]
     upstream_configs: Mapping[str, ModelConfig]  # the config.json of each of these
     encoder: CaptionEncoder | None  # of captions; None unless the family is text-conditional
+    features: nn.Module | None  # the frozen network of a perceptual loss; None: no loss needs one
+
+    @property
+    def given(self) -> Mapping[str, nn.Module]:
+        """The trained networks that the family receives, by name."""
+        return {**self.upstream, **({"features": self.features} if self.features else {})}
 
 
-def open_inputs(job: TrainRequest) -> Inputs:
-    """Open the data set, its encoded captions, the upstream models and the cached latents of a job."""
+def open_inputs(job: TrainRequest, device: torch.device | str = "cpu") -> Inputs:
+    """Open the data set, its encoded captions, the trained networks and the cached latents of a job.
+
+    Args:
+        job: the job.
+        device: where the network of a perceptual loss computes.
+    """
     store = job.store
     folder = store.local_copy(job.data)
     data = DatasetCard.read(folder)
@@ -49,6 +64,9 @@ def open_inputs(job: TrainRequest) -> Inputs:
         upstream_configs={name: config for name, (_, _, config) in models.items()},
         encoder=CaptionEncoder.model_validate(store.read_json(f"{job.captions}/{ENCODER}"))
         if card.text
+        else None,
+        features=load_perceptual(network, card.resolution, device)
+        if (network := features_of(job.family, job.config))
         else None,
     )
 

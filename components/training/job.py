@@ -63,7 +63,7 @@ def fit(job: TrainRequest, group: Group | None = None, report: Report = lambda *
         return
     keep_freed()
     with using_threads(settings.torch_threads), Uploader(attempt) as uploader:
-        inputs = open_inputs(job)
+        inputs = open_inputs(job, group.device)
         family = build_family(job, inputs)
         resume = newest_checkpoint(attempt, group)
         log = open_log(job, inputs, family, uploader) if group.rank == 0 else NullLog()
@@ -81,7 +81,7 @@ def fit(job: TrainRequest, group: Group | None = None, report: Report = lambda *
 def build_family(job: TrainRequest, inputs: Inputs) -> Family:
     """Return the job's family with weights initialized from the job's seed."""
     torch.manual_seed(derive(job.settings.seed, "weights"))
-    return build(job.family, job.config, inputs.card, inputs.upstream, job.settings)
+    return build(job.family, job.config, inputs.card, inputs.given, job.settings)
 
 
 def newest_checkpoint(attempt: Store, group: Group) -> State | None:

@@ -43,6 +43,7 @@ class Request:
         dropout: the noise of some translators; off: a source has one image
         direction: of a translation between two domains
         statistics: BatchNorm's statistics: of each image alone, or the averages of training
+        interpolate: weights from the PSNR-oriented network (0) to the GAN (1)
     """
 
     label: str | None = None
@@ -56,6 +57,7 @@ class Request:
     dropout: Literal["on", "off"] | None = None
     direction: Literal["forward", "backward"] | None = None
     statistics: Literal["image", "training"] | None = None
+    interpolate: float | None = None
 
 
 def sample(

@@ -93,6 +93,22 @@ def relativistic_generator(f: Tensor, r: Tensor) -> Tensor:
     return softplus(r - f)
 
 
+def relativistic_average(r: Tensor, f: Tensor, smoothing: float) -> Terms:
+    """-log sigmoid(D(x) - E[D(G(z))]) and -log(1 - sigmoid(D(G(z)) - E[D(x)])), means over all scores.
+
+    Jolicoeur-Martineau 2019, Sec. 4.2; Wang et al. 2018, Eq. 1, https://arxiv.org/abs/1809.00219.
+    """
+    return {"real": softplus(f.mean() - r), "fake": softplus(f - r.mean())}
+
+
+def relativistic_average_generator(f: Tensor, r: Tensor) -> Tensor:
+    """Half of -log(1 - sigmoid(D(x) - E[D(G(z))])) - log sigmoid(D(G(z)) - E[D(x)]).
+
+    Wang et al. 2018, Eq. 2, is twice as large; the authors' code has the half.
+    """
+    return (softplus(r - f.mean()) + softplus(r.mean() - f)) / 2
+
+
 UNDECIDED = {f"{DISCRIMINATOR}/D(x)": (0.3, 0.7), f"{DISCRIMINATOR}/D(G(z))": (0.3, 0.7)}
 OF_CROSS_ENTROPY = UNDECIDED | {f"{DISCRIMINATOR}/loss": (0.5, 0.7), f"{GENERATOR}/score": (1.0, 2.0)}
 WITHIN_MARGIN = {f"{DISCRIMINATOR}/D(x)": (0.0, 1.0), f"{DISCRIMINATOR}/D(G(z))": (-1.0, 0.0)}
@@ -106,6 +122,14 @@ OBJECTIVES: dict[str, Objective] = {
     "wasserstein": Objective(wasserstein, critic_score, labels=False, undecided=None),
     "relativistic": Objective(
         relativistic, relativistic_generator, relativistic=True, labels=False, undecided=None, bands=OF_PAIRS
+    ),
+    "relativistic_average": Objective(
+        relativistic_average,
+        relativistic_average_generator,
+        relativistic=True,
+        labels=False,
+        undecided=None,
+        bands=OF_PAIRS,
     ),
 }
 

@@ -44,6 +44,15 @@ def num_halvings(patch: Patch, resolution: int) -> int:
     return n
 
 
+def with_statistics(h: Tensor, statistics: nn.ModuleList) -> Tensor:
+    """Concatenate features (N, C, H, W) and planes of the statistics of their means over positions."""
+    if not statistics:
+        return h
+    pooled = h.mean((2, 3))
+    planes = torch.cat([statistic(pooled) for statistic in statistics], 1)[:, :, None, None]
+    return torch.cat([h, planes.expand(-1, -1, *h.shape[2:]).to(h.dtype)], 1)
+
+
 class PatchDiscriminator(nn.Module):
     """A score for each patch, (N, H', W'); its logit if the objective treats D as a probability.
 
@@ -90,9 +99,5 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """(N, C, H, W) -> (N, H', W'); the label is not used."""
-        h = self.features(x)
-        if self.statistics:
-            pooled = h.mean((2, 3))
-            planes = torch.cat([statistic(pooled) for statistic in self.statistics], 1)[:, :, None, None]
-            h = torch.cat([h, planes.expand(-1, -1, *h.shape[2:]).to(h.dtype)], 1)
+        h = with_statistics(self.features(x), self.statistics)
         return self.score(h).squeeze(1).float()

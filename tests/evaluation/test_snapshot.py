@@ -18,5 +18,7 @@ def test_what_has_targets_is_judged_by_its_errors(with_digits: Store) -> None:
     found = SnapshotEvaluator(reference, extractor, 64, targets)(images)
     assert found["mse"] == pytest.approx(0.04 * wrong) and found["mae"] == pytest.approx(0.2 * wrong)
     assert found["score"] == found["mse"]
+    as_set = SnapshotEvaluator(reference, extractor, 64, targets, as_set=True)(images)
+    assert as_set["score"] == as_set["kid"] and as_set["mse"] == found["mse"]
     free = SnapshotEvaluator(reference, extractor, 64)(images)
     assert free.keys() == {"score", "kid", "frechet_distance", "diversity"} and free["score"] == free["kid"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from components.config.experiment import Experiment
-from components.families.resolve import with_upstream
+from components.families.resolve import resolved, with_upstream
 from tests.families.test_upstream import experiment
 
 BELOW, ABOVE = "kl_vae", "latent_diffusion"
@@ -24,3 +26,12 @@ def test_only_keeps_what_is_built_on() -> None:
     whole = Experiment(families={"vae": {}, ABOVE: {}, BELOW: {"downsampling": 2}})
     assert with_upstream(whole, [ABOVE]).families == {BELOW: {"downsampling": 2}, ABOVE: {}}
     assert list(with_upstream(whole, ["vae"]).families) == ["vae"]
+
+
+def test_the_network_of_a_perceptual_loss_is_resolved() -> None:
+    def resolve(**settings: Any) -> Any:
+        families = {"esrgan": settings}
+        return resolved(Experiment(families=families), "cpu", "float32", lambda name: f"{name}?").families
+
+    assert resolve()["esrgan"]["perceptual_network"] == "auto?" and list(resolve()) == ["rrdb", "esrgan"]
+    assert resolve(perceptual=0)["esrgan"]["perceptual_network"] == "auto"

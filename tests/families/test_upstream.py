@@ -63,6 +63,15 @@ def test_a_change_below_redoes_what_is_built_on_it() -> None:
     assert f"train {ABOVE}" in redone and not {f"train {BELOW}", f"latents {ABOVE}"} & redone
 
 
+def test_the_gan_builds_on_the_psnr_oriented_network() -> None:
+    gan = {"esrgan": {"perceptual_network": "efficientnet"}}
+    before = keys(gan)
+    redone = changed(before, keys({**gan, "rrdb": {"lr": 0.5}}))
+    assert {"train rrdb", "evaluate rrdb", "train esrgan", "evaluate esrgan"} <= redone
+    redone = changed(before, keys({"esrgan": {"perceptual_network": "vgg19"}}))
+    assert "train esrgan" in redone and not {"train rrdb", "evaluate rrdb"} & redone
+
+
 def test_mirrored_images_have_no_kept_latents() -> None:
     plan = Plan(experiment({ABOVE: {}}, data={"horizontal_flip": True}), "0.dir", DATA)
     assert "latents latent_diffusion" not in {spec.title for spec in specs(plan)}

@@ -493,6 +493,17 @@ PAPERS: dict[str, dict[str, Any]] = {
         "identity": 0.5,
         "pool": 50,
     },
+    "esrgan": {
+        "loss": "relativistic_average",
+        "lr": 1e-4,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "gan": 5e-3,
+        "l1": 1e-2,
+        "perceptual": 1.0,
+        "perceptual_layer": 5,
+        "width": 64,
+    },
     "cgan": {"loss": "non_saturating", "condition": "concatenation"},
     "r3gan": {"loss": "relativistic", "beta1": 0, "beta2": 0.9, "r1": 0.05, "r2": 0.05, "norm": "none"},
 }

@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 
 from components.data.batches import Batches
-from components.families.catalogue import build
+from components.families.catalogue import build, untrained
 from components.training.health.detector import TITLES
 from components.training.trainer import Trainer
 from models.adversarial import Adversarial
@@ -67,9 +67,11 @@ CONTRADICTORY = {
     ("wgan", "label_smoothing"),  # losses without labels
     ("wgan_gp", "label_smoothing"),
     ("r3gan", "label_smoothing"),
+    ("esrgan", "label_smoothing"),
     ("wgan", "ada"),  # scores whose sign means little
     ("wgan_gp", "ada"),
     ("r3gan", "ada"),
+    ("esrgan", "ada"),
 }
 COMPOSED = [
     (name, change) for name in ADVERSARIAL for change in CHANGES if (name, change) not in CONTRADICTORY
@@ -217,7 +219,9 @@ LOWER = "lower learning rates"  # the only one that may be taken again and again
 
 
 def family(name: str, **change: Any) -> Adversarial:
-    return cast(Adversarial, build(name, {**tiny.CONFIGS[name], **change}, tiny.card_of(name)))
+    card = tiny.card_of(name)
+    upstream = untrained(name, card, tiny.CONFIGS)
+    return cast(Adversarial, build(name, {**tiny.CONFIGS[name], **change}, card, upstream))
 
 
 def course(made: Adversarial, disease: str, most: int = 12) -> list[tuple[Remedy, Adversarial]]:

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from models.family import Batch
-from models.super_resolution import enlarged, reduced
+from models.parts.resizing import enlarged, reduced
 from tests.models.test_inpainting import build, images, sample
 
 

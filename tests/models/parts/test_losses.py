@@ -29,6 +29,10 @@ BY_HAND: dict[str, tuple[dict[str, float], float]] = {
     "hinge": ({"real": 1 - R, "fake": 0.0}, -F),
     "wasserstein": ({"real": -R, "fake": F}, -F),
     "relativistic": ({"pair": -log_sigmoid(R - F)}, -log_sigmoid(F - R)),
+    "relativistic_average": (
+        {"real": -log_sigmoid(R - F), "fake": -log_sigmoid(R - F)},
+        -log_sigmoid(F - R),
+    ),
 }
 
 
@@ -72,6 +76,26 @@ def test_a_relativistic_loss_at_equal_scores_is_log_2_twice() -> None:
     objective = OBJECTIVES["relativistic"]
     for found in (objective.discriminator(score, score, 0.0)["pair"], objective.generator(score, score)):
         torch.testing.assert_close(found, torch.full_like(score, math.log(2)))
+
+
+def test_relativistic_averages_at_equal_scores_are_log_2() -> None:
+    score, objective = torch.full((5, 2, 2), 0.8, dtype=torch.float64), OBJECTIVES["relativistic_average"]
+    terms = objective.discriminator(score, score, 0.0)
+    for loss in (terms["real"], terms["fake"], objective.generator(score, score)):
+        torch.testing.assert_close(loss, torch.full_like(score, math.log(2)))
+
+
+def test_relativistic_averages_by_hand() -> None:
+    """Each score against the mean of the others: means 1 and -1."""
+    r, f = torch.tensor([0.0, 2.0]), torch.tensor([-2.5, 0.5])
+    terms = OBJECTIVES["relativistic_average"].discriminator(r, f, 0.0)
+    assert terms["real"].tolist() == pytest.approx([-log_sigmoid(1), -log_sigmoid(3)])
+    assert terms["fake"].tolist() == pytest.approx([-log_sigmoid(3.5), -log_sigmoid(0.5)])
+    of_generator = OBJECTIVES["relativistic_average"].generator(f, r).tolist()
+    assert of_generator == pytest.approx([
+        (-log_sigmoid(-1) - log_sigmoid(-3.5)) / 2,
+        (-log_sigmoid(-3) - log_sigmoid(-0.5)) / 2,
+    ])  # fmt: skip
 
 
 def test_label_smoothing_is_the_cross_entropy_with_a_smaller_target() -> None:

@@ -1,0 +1,149 @@
+"""Frozen networks for perceptual losses: five layers of features of an image, before their activation.
+
+VGG19 (Simonyan & Zisserman 2015), which ESRGAN uses, needs torchvision's weights on this machine; nothing is
+downloaded. Otherwise EfficientNet-Lite0 (Tan & Le 2019) comes with an optional package. Both are trained on
+ImageNet, and their weights are verified.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from components.common.errors import InputError
+from components.extractors.efficientnet import (
+    INSTALL,
+    EfficientNet,
+    has_efficientnet,
+    need_efficientnet,
+    verified_efficientnet,
+)
+from components.extractors.files import torchvision_weights
+
+VGG19_NAME = "vgg19-dcbb9e9d.pth"
+VGG19_SHA256 = "dcbb9e9d"  # its beginning, which torchvision checks too
+VGG19_VARIABLE = "ATELIER_VGG19"
+
+# The last convolution of each size in torchvision's `vgg19().features`: conv1_2, 2_2, 3_4, 4_4 and 5_4.
+VGG19_LAYERS = (2, 7, 16, 25, 34)
+# The last block of each size, 1/2 to 1/32. A block ends with a convolution and BatchNorm, without activation.
+EFFICIENTNET_LAYERS = (0, 2, 4, 10, 15)
+
+SMALLEST = {"vgg19": 16, "efficientnet": 32}  # pixels, of which one remains in the fifth layer
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's networks expect
+
+
+def chosen(name: str) -> str:
+    """Return the network that `name` means, for `auto` VGG19 if its weights are here, else EfficientNet.
+
+    Raises:
+        InputError: The network is not on this machine, or for `auto` none is.
+    """
+    if name in ("auto", "vgg19") and _vgg19_weights():
+        return "vgg19"
+    if name == "efficientnet":
+        need_efficientnet()
+    if name in ("auto", "efficientnet") and has_efficientnet():
+        verified_efficientnet()
+        return "efficientnet"
+    vgg19 = f"put torchvision's {VGG19_NAME} into torch hub's folder or name it in {VGG19_VARIABLE}"
+    if name == "vgg19":
+        raise InputError(f"the perceptual loss needs VGG19: {vgg19}")
+    raise InputError(
+        f"the perceptual loss needs a frozen network: {INSTALL} for EfficientNet-Lite0, or for VGG19 {vgg19}"
+    )
+
+
+def check(name: str, resolution: int) -> str:
+    """Return the network that `name` means for images of some pixels a side.
+
+    Raises:
+        InputError: The network is not on this machine, or the images are too small for it.
+    """
+    name = chosen(name)
+    if resolution < SMALLEST[name]:
+        raise InputError(
+            f"the perceptual loss with {name} needs images of {SMALLEST[name]} pixels or more; these have "
+            f"{resolution}, so set perceptual: 0"
+        )
+    return name
+
+
+def load_perceptual(name: str, resolution: int, device: torch.device | str = "cpu") -> nn.Module:
+    """Return a frozen network, called with images (N, C, H, W) in [-1, 1] and a number of layers.
+
+    Args:
+        name: `vgg19`, `efficientnet`, or `auto`.
+        resolution: Pixels a side of the images.
+        device: Where it computes.
+
+    Raises:
+        InputError: The network is not on this machine, or the images are too small for it.
+    """
+    name = check(name, resolution)
+    with torch.random.fork_rng(devices=[]):  # networks draw initial weights before loading
+        network = VGG19Features() if name == "vgg19" else EfficientNetFeatures()
+    return network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _vgg19_weights() -> Path | None:
+    return torchvision_weights(
+        VGG19_NAME, VGG19_SHA256, variable=VGG19_VARIABLE, purpose="the perceptual loss"
+    )
+
+
+class VGG19Features(nn.Module):
+    """The last convolution before each max-pooling of VGG19, before its ReLU."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        from torchvision.models import vgg19
+
+        weights = _vgg19_weights()
+        assert weights is not None
+        with torch.device("meta"):
+            layers = vgg19().features[: VGG19_LAYERS[-1] + 1]
+        state = torch.load(weights, map_location="cpu", weights_only=True, mmap=True)
+        own = {name: state[f"features.{name}"] for name in layers.state_dict()}
+        layers.load_state_dict(own, assign=True)
+        for layer in layers:
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False  # the features before it are kept
+        self.layers = layers
+        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(STD).view(3, 1, 1))
+
+    def forward(self, x: Tensor, layers: int) -> list[Tensor]:
+        """Return the features of the first layers; grey images (N, 1, H, W) are repeated to RGB."""
+        h = ((x.expand(-1, 3, -1, -1) + 1) / 2 - self.mean) / self.std
+        features: list[Tensor] = []
+        for i, layer in enumerate(self.layers[: VGG19_LAYERS[layers - 1] + 1]):
+            h = layer(h)
+            if i in VGG19_LAYERS:
+                features.append(h)
+        return features
+
+
+class EfficientNetFeatures(nn.Module):
+    """The last block of each size of EfficientNet-Lite0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        network = EfficientNet(verified_efficientnet()).network
+        self.stem = nn.Sequential(network._conv_stem, network._bn0, network._swish)
+        self.blocks = network._blocks
+
+    def forward(self, x: Tensor, layers: int) -> list[Tensor]:
+        """Return the features of the first layers; grey images (N, 1, H, W) are repeated to RGB."""
+        h = self.stem((x.expand(-1, 3, -1, -1) * 127.5 + 0.5) / 128)  # (pixels - 127) / 128
+        features: list[Tensor] = []
+        for i, block in enumerate(self.blocks[: EFFICIENTNET_LAYERS[layers - 1] + 1]):
+            h = block(h)
+            if i in EFFICIENTNET_LAYERS:
+                features.append(h)
+        return features
