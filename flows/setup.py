@@ -12,6 +12,7 @@ from components.config import loading
 from components.config.experiment import Experiment
 from components.data import local
 from components.data.card import DatasetCard
+from components.data.sources.splits import evaluable
 from components.extractors import perceptual
 from components.families.resolve import resolved, with_upstream
 from components.pipeline.graph import STAGES
@@ -65,7 +66,7 @@ def plan_of(experiment: Experiment, store: Store) -> Plan | None:
     if prepared is None:
         return None
     folder, version = prepared
-    return Plan.of(experiment, version, DatasetCard.read(folder), store)
+    return Plan.of(experiment, version, evaluable(DatasetCard.read(folder)), store)
 
 
 def check_stages(names: Collection[str]) -> None:

@@ -18,6 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from components.common.paths import home
 from components.data.card import DatasetCard
 from components.data.local import data_version
+from components.data.sources.splits import evaluable
 from components.pipeline.check import check
 from components.pipeline.compare import family_result
 from components.pipeline.graph import STAGES
@@ -43,7 +44,7 @@ def make_plan(run_id: str) -> None:
     """Prepare and version the data if necessary; make the plan of the run and check it."""
     run = RUNS[run_id]
     snapshot, version = data_version(home(), run.experiment.data.name, run.experiment.data.revision)
-    run.plan = Plan.of(run.experiment, version, DatasetCard.read(snapshot), run.store)
+    run.plan = Plan.of(run.experiment, version, evaluable(DatasetCard.read(snapshot)), run.store)
     run.record.data(run.plan)
     check(run.plan, run.store)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import yaml
@@ -11,13 +12,42 @@ NOT_YAML = (yaml.YAMLError, ValueError, AttributeError, IndexError, RecursionErr
 LARGEST = 100_000  # values, with each alias counted as what it stands for
 
 
-def read_yaml(text: str) -> Any:
+Path = tuple[str, ...]  # of keys
+NULL, TEXT = "tag:yaml.org,2002:null", "tag:yaml.org,2002:str"
+
+
+def read_yaml(text: str, texts: Container[Path] = (), at: Path = ()) -> Any:
     """Return the plain value in a YAML text.
+
+    Args:
+        text: YAML.
+        texts: where values are text, also those that look like numbers, dates or yes and no.
+        at: where the value itself is.
 
     Raises:
         NOT_YAML: it is not YAML, or it has too many values: a few lines of aliases stand for any number.
     """
-    return yaml.load(text, Loader=_Loader)
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _keep_text(node, texts, at)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _keep_text(node: yaml.Node, texts: Container[Path], at: Path) -> None:
+    """Make the values at `texts` in a node text, those in lists too."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            _keep_text(value, texts, (*at, str(key.value)))
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _keep_text(value, texts, at)
+    elif at in texts and node.tag != NULL:
+        node.tag = TEXT
 
 
 class _Loader(yaml.SafeLoader):

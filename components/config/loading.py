@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from components.common.errors import InputError
 from components.common.plain_yaml import NOT_YAML, read_yaml
 from components.common.validation import explain
 from components.config.experiment import Experiment
 from components.config.train import Train
+
+
+def text_settings(section: type[BaseModel], at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of the settings of a section that are text, or lists of it."""
+    for name, field in section.model_fields.items():
+        for kind in kinds(field.annotation):
+            if kind is str:
+                yield (*at, name)
+            elif isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from text_settings(kind, (*at, name))
+
+
+def kinds(annotation: Any) -> Iterator[Any]:
+    """Yield the types in an annotation, without those of mappings and literals."""
+    origin = get_origin(annotation)
+    if origin is None:
+        yield annotation
+    elif origin is not Literal and not issubclass(origin if isinstance(origin, type) else object, Mapping):
+        for part in get_args(annotation):
+            yield from kinds(part)
+
+
+TEXTS = frozenset(text_settings(Experiment))
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
@@ -23,7 +46,7 @@ def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
         InputError: the file is missing or not YAML, a key is unknown, or a value is not accepted.
     """
     try:
-        content = read_yaml(path.read_text("utf-8"))
+        content = read_yaml(path.read_text("utf-8"), TEXTS)
     except FileNotFoundError:
         raise InputError(f"there is no config file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -61,16 +84,16 @@ def parse(content: Mapping[str, Any], source: str) -> Experiment:
 
 
 def changed(content: Mapping[str, Any], change: str) -> Mapping[str, Any]:
-    """Return `content` with one change `a.b=c` applied; c is read as YAML."""
+    """Return `content` with one change `a.b=c` applied; c is read as YAML, or as text where a.b is text."""
     path, equals, text = change.partition("=")
     parts = path.strip().split(".")
     if not equals or not all(parts):
         raise InputError(f"--set {change!r} is not of the form key.subkey=value")
     try:
-        value = read_yaml(text)
+        value = read_yaml(text, TEXTS, tuple(parts))
     except NOT_YAML:
         value = text
-    if isinstance(value, str):
+    if isinstance(value, str) and tuple(parts) not in TEXTS:
         with contextlib.suppress(ValueError):  # YAML 1.1 reads 2e-4 as text; quoted, it stays text
             value = float(text)
     return _put(content, parts, value, path)

@@ -13,7 +13,7 @@ from components.data.dataset import Split
 from models.family import Batch
 
 # What tells the other random streams from that of the order of images.
-FLIP_STREAM, SOURCE_STREAM, SOURCE_FLIP_STREAM = 1, 2, 3
+FLIP_STREAM, SOURCE_STREAM, SOURCE_FLIP_STREAM, CAPTION_STREAM = 1, 2, 3, 4
 
 
 class Batches:
@@ -38,7 +38,8 @@ class Batches:
     def at(self, step: int, shard: int = 0, shards: int = 1) -> Batch:
         """Shard `shard` of the batch of step `step`, on the CPU, images in [-1, 1]."""
         positions = self.positions(step, shard, shards)
-        batch = self.split.batch(self.index(positions), self.source_index(positions))
+        draws = None if self.split.all_captions is None else self._draws(positions, CAPTION_STREAM)
+        batch = self.split.batch(self.index(positions), self.source_index(positions), draws)
         return self._flipped(batch, positions) if self.flips else batch
 
     def positions(self, step: int, shard: int = 0, shards: int = 1) -> np.ndarray:
@@ -58,10 +59,16 @@ class Batches:
         return self._ordered(positions, len(self.split.sources), SOURCE_STREAM)
 
     def captions(self, step: int, shard: int = 0, shards: int = 1) -> list[str] | None:
-        """The captions of the same images."""
+        """The captions of the same images: of several, each step has one at random."""
         if self.split.captions is None:
             return None
-        return [self.split.captions[i] for i in self.index(self.positions(step, shard, shards))]
+        positions = self.positions(step, shard, shards)
+        index = self.index(positions)
+        if self.split.all_captions is None:
+            return [self.split.captions[i] for i in index]
+        lists = [self.split.all_captions[i] for i in index]
+        draws = self._draws(positions, CAPTION_STREAM)
+        return [texts[int(draw * len(texts))] for texts, draw in zip(lists, draws, strict=True)]
 
     def _ordered(self, positions: np.ndarray, n: int, *stream: int) -> np.ndarray:
         epochs, places = np.divmod(positions, n)
@@ -86,15 +93,20 @@ class Batches:
         return dataclasses.replace(batch, image=image, source=source)
 
     def _flip(self, positions: np.ndarray, stream: int = FLIP_STREAM) -> Tensor:
-        """Whether the image at each position is mirrored; drawn in blocks, so that any position is cheap."""
+        """Whether the image at each position is mirrored."""
+        return torch.from_numpy(self._draws(positions, stream) < 0.5)
+
+    def _draws(self, positions: np.ndarray, stream: int) -> np.ndarray:
+        """Numbers in [0, 1), one a position; drawn in blocks, so that any position is cheap."""
         block = 1 << 12
         blocks, places = np.divmod(positions, block)
-        flips = np.empty(len(positions), bool)
+        draws = np.empty(len(positions))
         for b in np.unique(blocks):
-            draws = np.random.default_rng((self.seed, int(b), stream)).random(block) < 0.5
             of_block = blocks == b
-            flips[of_block] = draws[places[of_block]]
-        return torch.from_numpy(flips)
+            draws[of_block] = np.random.default_rng((self.seed, int(b), stream)).random(block)[
+                places[of_block]
+            ]
+        return draws
 
 
 def mirrored(images: Tensor, which: Tensor) -> Tensor:

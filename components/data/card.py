@@ -68,6 +68,9 @@ class DatasetCard(BaseModel):
     background: str | None = None  # what transparent images were laid on
     skipped: dict[str, int] = {}  # reason: number of files
     skipped_files: list[tuple[str, str]] = []  # the first of them: (file, reason)
+    left_out: dict[str, int] = {}  # reason: number of files that were not meant to be read
+    unmatched_captions: int = 0  # captions of images that are not there
+    notes: list[str] = []  # how the folder was read, where that is not plain
     options: dict[str, Any] = {}
     files: dict[str, FileEntry] = {}  # by path inside the folder
 
@@ -90,8 +93,10 @@ class DatasetCard(BaseModel):
         return DataSpec(self.channels, self.resolution, self.num_classes, source=source)
 
     def to_json(self) -> str:
-        """The same card always as the same bytes; without sources as before there were any."""
-        absent = None if self.sources else {"sources"}
+        """The same card always as the same bytes; without what is empty, as before there were such fields."""
+        absent = {
+            name for name in ("sources", "left_out", "unmatched_captions", "notes") if not getattr(self, name)
+        }
         return (
             json.dumps(self.model_dump(exclude=absent), sort_keys=True, indent=1, ensure_ascii=False) + "\n"
         )

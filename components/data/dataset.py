@@ -92,12 +92,13 @@ class Split:
 
     images: ShardedArray  # uint8 (N, C, H, W)
     labels: np.ndarray | None = None  # (N,) int64
-    captions: list[str] | None = None
+    captions: list[str] | None = None  # the first of each image
     sources: ShardedArray | None = None  # uint8 (M, C', H', W'); of pairs, M = N
     latents: ShardedArray | None = (
         None  # float16 (N, 2, c, h, w): mean and log variance of an upstream encoder
     )
     text: SplitCaptions | None = None  # the captions, encoded
+    all_captions: list[list[str]] | None = None  # of each image, if any has several
 
     def __len__(self) -> int:
         return len(self.images)
@@ -107,12 +108,15 @@ class Split:
         """The largest number of samples that are each made from a row of their own."""
         return len(self) if self.sources is None else min(len(self), len(self.sources))
 
-    def batch(self, rows: Rows, source_rows: Rows | None = None) -> Batch:
+    def batch(
+        self, rows: Rows, source_rows: Rows | None = None, caption_draws: np.ndarray | None = None
+    ) -> Batch:
         """Returns the images `rows` as a batch on the CPU.
 
         Args:
             rows: (n,) which images.
             source_rows: (n,) which sources, where they are not paired with the images.
+            caption_draws: (n,) in [0, 1), which of its captions each image has; None: the first.
         """
         return batch_of(
             rows,
@@ -121,6 +125,7 @@ class Split:
             sources=self.sources,
             source_rows=source_rows,
             text=self.text,
+            caption_draws=caption_draws,
             latents=self.latents,
         )
 
@@ -154,12 +159,15 @@ def open_split(folder: Path, split: str, encoded: Path | None = None, *, sources
     labels, captions = folder / "labels.npy", folder / "captions.json"
     if sources and not (folder / "sources-00000.npy").is_file():
         raise InputError(f"{folder} holds no sources: prepare the data set first")
+    texts: list[Any] | None = json.loads(captions.read_text("utf-8")) if captions.exists() else None
+    several = texts if texts and isinstance(texts[0], list) else None
     return Split(
         images=open_sharded_array(folder, "images"),
         labels=np.array(open_array(labels)) if labels.exists() else None,
-        captions=json.loads(captions.read_text("utf-8")) if captions.exists() else None,
+        captions=[each[0] for each in several] if several else texts,
         sources=open_sharded_array(folder, "sources") if sources else None,
         text=None if encoded is None else open_text(encoded, split),
+        all_captions=several,
     )
 
 
@@ -176,6 +184,7 @@ def batch_of(
     sources: Pixels | None = None,
     source_rows: Rows | None = None,
     text: SplitCaptions | None = None,
+    caption_draws: np.ndarray | None = None,
     masks: Pixels | None = None,
     latents: ShardedArray | None = None,
 ) -> Batch:
@@ -188,10 +197,11 @@ def batch_of(
         sources: uint8 (M, C', H', W').
         source_rows: (n,) which sources, where these are others.
         text: encoded captions.
+        caption_draws: (n,) in [0, 1), which of its captions each image has; None: the first.
         masks: uint8 (N, 1, H, W), white where an image is to be filled in.
         latents: float16 (N, 2, c, h, w).
     """
-    tokens, text_mask = (None, None) if text is None else text[rows].tensors()
+    tokens, text_mask = (None, None) if text is None else text.drawn(rows, caption_draws).tensors()
     return Batch(
         n=len(rows),
         image=None if images is None else _pixels(images, rows),

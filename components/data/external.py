@@ -53,7 +53,7 @@ def scan_images(source: str | Path, card: DatasetCard, scratch: Path) -> Externa
     """
     files = Files()
     root = local_folder(source, mirror(scratch), files, None)
-    scan(root, files)
+    scan(root, files, advice="; copy what is behind them into it")
     headers = read_headers(root, files)
     refuse(files, source)
     resized = sum(size != (card.resolution, card.resolution) for size, _ in headers)

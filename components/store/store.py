@@ -124,6 +124,11 @@ class Store:
         path = self.path(rel)
         return self._call(lambda: self.fs.cat_file(path))
 
+    def read_head(self, rel: str, size: int) -> bytes:
+        """Return the first `size` bytes of `rel`, fewer if it is shorter."""
+        path = self.path(rel)
+        return self._call(lambda: self.fs.cat_file(path, 0, size))
+
     def read_text(self, rel: str) -> str:
         """Return the text in `rel`."""
         return self.read_bytes(rel).decode()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,9 @@ from cyclopts import App, Parameter
 
 from components.common.errors import InputError
 from components.common.paths import home
-from flows.cli.shared import AsJSON, print_rows, print_table
+from flows.cli.shared import AsJSON, print_rows, print_table, say
+
+QUIET = 2.0  # seconds of work before its progress is shown
 
 data = App(name="data", help="Prepare and version data sets.")
 
@@ -53,7 +56,8 @@ def prepare(name: str, /, *, replace: bool = False) -> None:
     from components.data.sources import prepare
     from components.data.versioning import dvc
 
-    card = prepare.prepare(name, home(), replace=replace)
+    with progress_shown() as progress:
+        card = prepare.prepare(name, home(), replace=replace, progress=progress)
     show_prepared(card, dvc.track(home(), card.name).version)
 
 
@@ -67,6 +71,10 @@ def add(
     colour: Literal["auto", "grey", "rgb"] = "auto",
     background: Annotated[str, Parameter(metavar="COLOUR")] = "white",
     captions: Annotated[str | None, Parameter(metavar="FILE")] = None,
+    layout: Literal["auto", "classes", "splits"] = "auto",
+    follow_links: Annotated[bool, Parameter(negative="")] = False,
+    frames: Literal["first", "all"] = "first",
+    white: Annotated[str | None, Parameter(metavar="VALUE|auto")] = None,
     max_skipped: Annotated[int | None, Parameter(metavar="N")] = None,
     replace: bool = False,
     sources: Annotated[str | None, Parameter(metavar="FOLDER")] = None,
@@ -82,7 +90,11 @@ def add(
         resolution: pixels per side (default: 32 or 64, whichever fits)
         colour: convert images to grey or RGB
         background: colour behind transparent pixels
-        captions: a file of captions
+        captions: a table of captions, or `none` (default: all with usual names, and texts beside images)
+        layout: what the top folders are (default: splits if all are called like splits, else classes)
+        follow_links: read what is behind links that lead out of the folder
+        frames: the pictures to read of files with several; those of a file share a split
+        white: the value of white in files of more than 8 bits, such as 4095, or the largest of all
         max_skipped: unreadable files to tolerate (default: 1 % of them, at least 10)
         replace: replace a data set of that name from another source
         sources: a folder or URL of what the images are made from, pairs having equal names
@@ -96,9 +108,40 @@ def add(
     options: dict[str, Any] = {"resolution": resolution, "colour": colour, "background": background}
     options |= {"captions": captions, "max_skipped": max_skipped, "replace": replace}
     options |= {"sources": sources, "side_by_side": side_by_side, "unpaired": unpaired}
-    options |= {"source_resolution": source_resolution}
-    card = prepare.add(name, source, home(), **options)
+    options |= {"source_resolution": source_resolution, "layout": layout, "follow_links": follow_links}
+    options |= {"frames": frames, "white": white_value(white)}
+    with progress_shown() as progress:
+        card = prepare.add(name, source, home(), progress=progress, **options)
     show_prepared(card, dvc.track(home(), card.name).version)
+    show_next(card)
+
+
+def white_value(text: str | None) -> float | str | None:
+    """Return the value of white that `--white` gives, or auto."""
+    if text is None or text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--white {text} is not possible; accepted: auto, or a number above 0") from None
+
+
+@contextmanager
+def progress_shown() -> Iterator[Callable[[int, int, str], None]]:
+    """Yield a callback that shows progress on standard error, once the work has taken two seconds."""
+    from flows.progress import ProgressDisplay
+
+    start = time.monotonic()
+    with ProgressDisplay() as display:
+
+        def progress(done: int, total: int, activity: str) -> None:
+            if time.monotonic() - start > QUIET:
+                display.begin(activity)
+                display.move(activity, done, total, "")
+                if done == total:
+                    display.end(activity)
+
+        yield progress
 
 
 @data.command
@@ -139,8 +182,12 @@ def degrade(
 
     options = {"scale": scale, "low": low, "high": high, "sigma": sigma, "quality": quality}
     chosen = degradation(kind, options)
-    card = degraded(name, base, chosen, home(), revision=revision, seed=seed, replace=replace)
+    with progress_shown() as progress:
+        card = degraded(
+            name, base, chosen, home(), revision=revision, seed=seed, replace=replace, progress=progress
+        )
     show_prepared(card, dvc.track(home(), card.name).version)
+    show_next(card)
 
 
 def show_prepared(card: Any, version: str) -> None:
@@ -153,8 +200,27 @@ def show_prepared(card: Any, version: str) -> None:
     )
     if card.sources and not card.sources.are_paired:
         print(f"  unpaired sources: {counted(card.sources.counts)}")
+    for note in card.notes:
+        say(f"  {note}")
     for reason, count in card.skipped.items():
-        print(f"  skipped {count}: {reason}", file=sys.stderr)
+        say(f"  skipped {count}: {reason}{first_skipped(card, reason)}")
+    for reason, count in card.left_out.items():
+        say(f"  left out {count}: {reason}")
+    if others := card.options.get("ignored_files"):
+        say(f"  {others} other files: no images{', some with captions' if card.captions else ''}")
+    if card.unmatched_captions:
+        say(f"  {card.unmatched_captions} captions of images that are not there")
+
+
+def first_skipped(card: Any, reason: str) -> str:
+    """Return the first file that was skipped for a reason, as an example."""
+    return next((f" (such as {file})" for file, why in card.skipped_files if why == reason), "")
+
+
+def show_next(card: Any) -> None:
+    """Print what to do with a prepared data set."""
+    say(f"look at it: atelier data show {card.name} -o {card.name}.png")
+    say(f"train on it: atelier run --set data.name={card.name}")
 
 
 def counted(counts: Mapping[str, int]) -> str:

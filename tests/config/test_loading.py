@@ -95,7 +95,7 @@ def test_what_is_no_change_is_refused(change: str) -> None:
 
 def test_a_file_with_an_impossible_date_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text("data: {revision: 2024-13-45}")
+    path.write_text("train: {lr: 2024-13-45}")
     with pytest.raises(InputError, match="config.yaml is not valid YAML: month must be"):
         load(path)
 
@@ -105,3 +105,31 @@ def test_yaml_nested_too_deeply_is_told_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not valid YAML"):
         load(tmp_path / "deep.yaml")
     assert changed({}, "a=" + "[" * 5000)
+
+
+FAMILIES = "families: {vae: {}}\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["61e9540", "2024", "no", "1e5", "0x10", "2024-01-02", "1_000", ".inf", "'7'"]
+)
+def test_settings_that_are_text_stay_text(text: str, tmp_path: Path) -> None:
+    plain = text.strip("'")
+    assert changed({}, f"data.revision={text}") == {"data": {"revision": plain}}
+    path = tmp_path / "config.yaml"
+    path.write_text(f"{FAMILIES}data: {{revision: {text}}}\nevaluate: {{held_out_classes: [{text}, all]}}\n")
+    experiment = load(path)
+    assert experiment.data.revision == plain and experiment.evaluate.held_out_classes == (plain, "all")
+
+
+@pytest.mark.parametrize("name", ["2024", "no", "1e5"])
+def test_data_sets_may_be_called_like_numbers_or_answers(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"{FAMILIES}data: {{name: {name}}}\n")
+    assert load(path).data.name == name
+    assert load(path, [f"data.name={name}x", f"data.name={name}"]).data.name == name
+
+
+def test_text_that_is_left_out_is_none_and_numbers_stay_numbers() -> None:
+    assert changed({}, "data.revision=null") == changed({}, "data.revision=") == {"data": {"revision": None}}
+    assert changed({}, "train.lr=1e5") == {"train": {"lr": 1e5}}

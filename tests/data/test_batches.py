@@ -10,6 +10,8 @@ import torch
 
 from components.data.batches import Batches
 from components.data.dataset import ShardedArray, Split, to_uint8
+from components.data.text.encode_captions import rows_of
+from components.data.text.encoded import EncodedCaptions, SplitCaptions
 
 
 def numbered(n: int, channels: int = 1, side: int = 4) -> ShardedArray:
@@ -144,3 +146,45 @@ def test_flips_mirror_about_half_of_the_images_and_nothing_else() -> None:
     mirrored = (plain.flip(-1) == flipped).flatten(1).all(1)
     assert ((plain == flipped).flatten(1).all(1) | mirrored).all()
     assert 70 < mirrored.sum() < 130
+
+
+def captioned(n: int = 50) -> Split:
+    """Images of one to three captions; the token of a caption is its number."""
+    lists = [[f"{i} {k}" for k in range(1 + i % 3)] for i in range(n)]
+    place = {text: row for row, text in enumerate(text for texts in lists for text in texts)}
+    table = EncodedCaptions(
+        np.arange(len(place), dtype=np.float16)[:, None, None], np.ones((len(place), 1), bool)
+    )
+    rows = rows_of(lists, place)
+    first = [texts[0] for texts in lists]
+    text = SplitCaptions(table, rows[:, 0], rows)
+    return Split(numbered(n), captions=first, text=text, all_captions=lists)
+
+
+def test_training_draws_a_caption_by_step_and_image_and_evaluation_takes_the_first() -> None:
+    split = captioned()
+    batches, seen = Batches(split, 10, seed=4), set()
+    place = {
+        text: row for row, text in enumerate(text for texts in split.all_captions or [] for text in texts)
+    }
+    for step in range(60):
+        batch, captions = batches.at(step), batches.captions(step) or []
+        assert batch.text is not None
+        assert batch.text.flatten().tolist() == [place[caption] for caption in captions]
+        assert [int(caption.split()[0]) for caption in captions] == numbers(batch.image)
+        seen |= set(captions)
+    assert len(seen) == len(place), "each is drawn at some time"
+    assert (
+        Batches(split, 10, seed=4).captions(7)
+        == batches.captions(7)
+        != Batches(split, 10, seed=5).captions(7)
+    )
+    halves = [batches.captions(7, shard, 2) or [] for shard in range(2)]
+    assert halves[0] + halves[1] == batches.captions(7)
+    first = split.batch([4, 5]).text
+    assert first is not None and first.flatten().tolist() == [place["4 0"], place["5 0"]]
+
+
+def test_one_caption_an_image_is_stored_as_before() -> None:
+    assert rows_of([["a"], ["b"], ["a"]], {"a": 0, "b": 1}).tolist() == [0, 1, 0]
+    assert rows_of([["a"], ["b", "a"]], {"a": 0, "b": 1}).tolist() == [[0, -1], [1, 0]]

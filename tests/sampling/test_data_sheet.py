@@ -56,13 +56,13 @@ def test_pairs_are_side_by_side_at_one_size(tmp_path: Path) -> None:
 def test_domains_without_pairs_are_one_above_the_other(tmp_path: Path) -> None:
     sources = fill(tmp_path / "sources", 60, first=100, size=(64, 64), mode="L")
     prepare.add(
-        "mine", fill(tmp_path / "images", 20, size=(64, 64)), tmp_path, sources=sources, unpaired=True
+        "mine", fill(tmp_path / "images", 24, size=(64, 64)), tmp_path, sources=sources, unpaired=True
     )
     folder = tmp_path / "data/mine"
     picture = drawn(folder, tmp_path / "sheet.png", split="test")
     split = open_split(folder, "test", sources=True)
-    assert split.sources is not None and (len(split), len(split.sources)) == (4, 12)
-    assert picture.shape == (72 + 4 + 72, 4 * 72, 3), "as many of each as there are images"
+    assert split.sources is not None and (len(split), len(split.sources)) == (8, 12)
+    assert picture.shape == (72 + 4 + 72, 8 * 72, 3), "as many of each as there are images"
     np.testing.assert_array_equal(tile(picture, 0, 1, 64, 64)[..., 2], split.sources[1][0])
     np.testing.assert_array_equal(tile(picture[76:], 0, 1, 64, 64), split.images[1].transpose(1, 2, 0))
 

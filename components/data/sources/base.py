@@ -30,7 +30,7 @@ class Collection:
     groups: Sequence[str]  # (N,) images of a group (copies, variants of a drawing) share a split
     labels: np.ndarray | None = None  # (N,) int64
     label_names: list[str] | None = None
-    captions: list[str] | None = None
+    captions: Sequence[str | list[str]] | None = None  # of each image one, or one and more
     splits: list[str] | None = None  # (N,) of the source, maybe without validation; None: split by content
     always_train: frozenset[str] = frozenset()  # groups that are in the training split in any case
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (file, reason)

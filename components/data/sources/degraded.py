@@ -97,7 +97,7 @@ def collect(
     images = ShardedArray([array for split in splits.values() for array in split.images.arrays])
     about: dict[str, Any] = card.model_dump(include={"source", "licence", "credit", "background", "options"})
     about["title"] = f"{card.title}, {degradation.kind}"
-    captions = [caption for split in splits.values() for caption in split.captions or []]
+    captions = [each for split in splits.values() for each in split.all_captions or split.captions or []]
     labels = [split.labels for split in splits.values() if split.labels is not None]
     groups = [str(row) for row in range(len(images))]
     return Collection(

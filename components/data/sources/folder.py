@@ -6,10 +6,10 @@ import math
 import os
 import statistics
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,23 +20,28 @@ from components.common.atomic import remove
 from components.common.errors import InputError
 from components.common.hashing import sha256
 from components.data.sources.base import Collection, Progress
-from components.data.sources.caption_files import caption_file, read_captions
+from components.data.sources.caption_files import captions_of
 from components.data.sources.images import (
     EXTENSIONS,
     FILE_BYTES,
     BadImage,
     Rendering,
+    Summary,
+    brightest,
     colour_of,
     is_grey,
     render,
-    size_of,
+    render_all,
+    summary,
 )
-from components.data.sources.layout import Layout
+from components.data.sources.layout import LAYOUTS, Layout
 from components.data.sources.listing import Files, Listing
 from components.data.sources.names import clean, displayed
 from components.store import Store
 
 MAX_PENDING = 64  # files read ahead
+DARK = 64  # of 255: if no pixel is as bright, the files probably do not use the range of their values
+FRAMES = ("first", "all")
 
 
 @dataclass(frozen=True)
@@ -49,15 +54,29 @@ class Request:
     captions: str | Path | None = None
     max_skipped: int | None = None
     workers: int = 2
+    layout: str = "auto"  # auto | classes | splits: what the top folders are
+    frames: str = "first"  # first | all: of files of several pictures
+    white: float | str | None = None  # a value, or auto: the largest of all; None: of the type's range
+    follow_links: bool = False  # out of the folder
 
     def __post_init__(self) -> None:
         colour_of(self.background)
+        for name, value, known in (("layout", self.layout, LAYOUTS), ("frames", self.frames, FRAMES)):
+            if value not in known:
+                raise InputError(f"{name} {value!r} is unknown; known: {', '.join(known)}")
+        if self.white is not None and not self.is_white:
+            raise InputError(f"white {self.white} is not possible; accepted: auto, or a number above 0")
         if self.colour not in ("auto", "grey", "rgb"):
             raise InputError(f"colour {self.colour!r} is unknown; known: auto, grey, rgb")
         if self.resolution is not None and not 8 <= self.resolution <= 1024:
             raise InputError(f"resolution {self.resolution} is not possible; accepted: 8 to 1024")
         if self.max_skipped is not None and self.max_skipped < 0:
             raise InputError(f"max_skipped {self.max_skipped} is not possible; accepted: 0 or more files")
+
+    @property
+    def is_white(self) -> bool:
+        """Whether `white` is auto or a value that can be white."""
+        return self.white == "auto" or isinstance(self.white, float | int) and 0 < self.white < math.inf
 
     def limit(self, files: int) -> int:
         """Return how many of `files` may be unusable."""
@@ -87,9 +106,10 @@ def gather(
 ) -> Collection:
     """Read the listed images into a Collection; their pixels are a file in `scratch`."""
     source, files = listing.source, listing.files
-    captions = captions_of(listing, request) if captioned else None
+    captions = captions_of(listing.root, files, request.captions) if captioned else None
+    layout = arranged(listing, request, captions)
     refuse_too_many(files, request, source)
-    layout = Layout(listing.keys(files.paths), source, captions is not None)
+    request = with_white(listing, request, progress)
     images, digests = decode(listing.root, files, request, scratch, progress)
     refuse_too_many(files, request, source)
     keys = listing.keys(files.paths)
@@ -104,14 +124,25 @@ def gather(
     )
 
 
-def captions_of(listing: Listing, request: Request) -> dict[str, str] | None:
-    """Return the captions of a folder, if it has any, and skip the images without one."""
-    path = caption_file(listing.root, request.captions)
-    if path is None:
-        return None
-    captions = read_captions(path)
-    keep_captioned(listing.files, captions)
-    return captions
+def arranged(listing: Listing, request: Request, captions: Mapping[str, object] | None) -> Layout:
+    """Return what the folders mean; leave out images of no split, and skip those without captions."""
+    files = listing.files
+
+    def layout() -> Layout:
+        return Layout(listing.keys(files.paths), listing.source, captions is not None, request.layout)
+
+    whole = layout()
+    used = [key not in whole.left_out for key in listing.keys(files.paths)]
+    files.paths = [path for path, is_used in zip(files.paths, used, strict=True) if is_used]
+    files.left_out.update(whole.left_out.values())
+    if listing.inside and (whole.labelled or whole.split_at is not None):
+        files.notes.append(f"read inside {displayed(listing.inside)}")
+    if whole.note:
+        files.notes.append(whole.note)
+    if captions is None:
+        return whole
+    keep_captioned(files, captions)
+    return layout()
 
 
 def about(source: str | Path, request: Request, files: Files) -> dict[str, Any]:
@@ -119,6 +150,8 @@ def about(source: str | Path, request: Request, files: Files) -> dict[str, Any]:
     address = identity(source)
     name = address if "://" in address else Path(address).name
     options = {"colour": request.colour, "fit": "centre square", "ignored_files": files.ignored}
+    chosen = {"layout": request.layout, "frames": request.frames, "white": request.white}
+    options |= {key: value for key, value in chosen.items() if value not in ("auto", "first", None)}
     return {
         "title": clean(PurePosixPath(name).name),
         "source": clean(name),
@@ -126,10 +159,13 @@ def about(source: str | Path, request: Request, files: Files) -> dict[str, Any]:
         "credit": "not stated",
         "background": request.background,
         "options": options,
+        "left_out": dict(sorted(files.left_out.items())),
+        "unmatched_captions": files.unmatched_captions,
+        "notes": files.notes,
     }
 
 
-def keep_captioned(files: Files, captions: dict[str, str]) -> None:
+def keep_captioned(files: Files, captions: Mapping[str, object]) -> None:
     """Skip the images that have no caption."""
     for path in files.paths:
         if path not in captions:
@@ -142,7 +178,8 @@ def refuse_too_many(files: Files, request: Request, source: str | Path) -> None:
     total, bad, name = len(files.paths) + len(files.skipped), len(files.skipped), displayed(source)
     if total == 0:
         kinds = " ".join(sorted(EXTENSIONS))
-        raise InputError(f"{name} holds no images ({files.ignored} other files); accepted: {kinds}")
+        others = files.ignored + files.left_out.total()
+        raise InputError(f"{name} holds no images ({others} other files); accepted: {kinds}")
     if bad > request.limit(total) or not files.paths:
         allowed = f", more than the {request.limit(total)} allowed (max_skipped)" if files.paths else ""
         raise InputError(
@@ -162,28 +199,108 @@ def decode(
     root: Path, files: Files, request: Request, scratch: Path, progress: Progress | None
 ) -> tuple[np.ndarray, list[str]]:
     """Return the pixels (N, C, R, R) and digests of the images that can be decoded; skip the others."""
-    resolution = request.resolution or choose_resolution(root, files, request.workers)
-    rendering = Rendering(resolution, request.colour, request.background)
-    pixels = PixelFile(scratch / "pixels", len(files.paths), rendering)
+    headers = survey(root, files, request, progress)
+    resolution = request.resolution or choose_resolution(headers)
+    rendering = Rendering(resolution, request.colour, request.background, white=value_of(request.white))
+    room = sum(pictures_of(headers, path) if request.frames == "all" else 1 for path in files.paths)
+    pixels = PixelFile(scratch / "pixels", room, rendering)
     decoded: list[str] = []
     digests: list[str] = []
-    results = rendered(root, files.paths, rendering, request.workers)
-    for number, (path, digest, image) in enumerate(results):
-        if isinstance(image, str):
-            files.skip(path, image)
+    results = rendered(root, files.paths, rendering, request.workers, request.frames)
+    for number, (path, digest, images) in enumerate(results):
+        if isinstance(images, str):
+            files.skip(path, images)
         else:
-            pixels.append(image)
-            decoded.append(path)
-            digests.append(digest)
+            for image in images:
+                pixels.append(image)
+            decoded += [path] * len(images)
+            digests += [digest] * len(images)
         if progress:
             progress(number + 1, len(files.paths), "read")
     files.paths = decoded
+    files.notes += notes_on(headers, request, pixels.brightest)
     return pixels.images, digests
 
 
-def rendered(root: Path, paths: list[str], rendering: Rendering, workers: int) -> Iterable:
-    """Yield (path, digest, image (3, R, R)) of each file; a reason instead of an image that is unusable."""
-    return in_order(lambda path: attempt(root, path, lambda data: render(data, rendering)), paths, workers)
+def survey(
+    root: Path, files: Files, request: Request, progress: Progress | None = None
+) -> dict[str, Summary]:
+    """Return what the header of each image says, without those that cannot be read."""
+
+    def look(path: str) -> Summary | None:
+        try:
+            return summary(root / path)
+        except (BadImage, OSError):
+            return None
+
+    headers = {}
+    for number, header in enumerate(in_order(look, files.paths, request.workers)):
+        if header is not None:
+            headers[files.paths[number]] = header
+        if progress:
+            progress(number + 1, len(files.paths), "headers")
+    return headers
+
+
+def pictures_of(headers: Mapping[str, Summary], path: str) -> int:
+    """Return the number of pictures in a file; 1 if its header cannot be read."""
+    return headers[path].pictures if path in headers else 1
+
+
+def value_of(white: float | str | None) -> float | None:
+    """Return the value of white that was given or found."""
+    assert not isinstance(white, str), "auto becomes a value before images are read"
+    return white
+
+
+def with_white(listing: Listing, request: Request, progress: Progress | None) -> Request:
+    """Return the request with a value in place of `white` auto: the largest in all files of more than 8 bits.
+
+    Raises:
+        InputError: there are no such files.
+    """
+    if request.white != "auto":
+        return request
+    values = []
+    paths = listing.files.paths
+    look = in_order(lambda path: attempt(listing.root, path, brightest), paths, request.workers)
+    for number, (_, _, value) in enumerate(look):
+        if isinstance(value, float) and math.isfinite(value):
+            values.append(value)
+        if progress:
+            progress(number + 1, len(paths), "brightness")
+    if not values or max(values) <= 0:
+        raise InputError(
+            f"--white auto: {displayed(listing.source)} has no image of more than 8 bits that is not black"
+        )
+    return replace(request, white=max(values))
+
+
+def notes_on(headers: Mapping[str, Summary], request: Request, brightness: int) -> list[str]:
+    """Return what a user must know of the files: those of several pictures, and those that come out dark."""
+    notes = []
+    several = [header.pictures for header in headers.values() if header.pictures > 1]
+    if several and request.frames == "first":
+        notes.append(
+            f"{len(several)} files hold more than one picture, {sum(several)} in all: the first of each is "
+            f"read; --frames all reads all"
+        )
+    if brightness < DARK:
+        deep = any(header.deep for header in headers.values()) and request.white is None
+        advice = "; pass --white auto, or --white VALUE such as 4095 for 12 bits" if deep else ""
+        notes.append(f"all images are dark: their brightest value is {brightness} of 255{advice}")
+    return notes
+
+
+def rendered(
+    root: Path, paths: list[str], rendering: Rendering, workers: int, frames: str = "first"
+) -> Iterable:
+    """Yield (path, digest, images (3, R, R)) of each file; a reason instead of images if it is unusable."""
+
+    def do(data: bytes) -> list[np.ndarray]:
+        return render_all(data, rendering) if frames == "all" else [render(data, rendering)]
+
+    return in_order(lambda path: attempt(root, path, do), paths, workers)
 
 
 class PixelFile:
@@ -193,12 +310,14 @@ class PixelFile:
         self.colour = rendering.colour
         self._pixels = reserved(path, (max(1, count), 3, rendering.resolution, rendering.resolution))
         self._written, self._grey = 0, True
+        self.brightest = 0
 
     def append(self, image: np.ndarray) -> None:
         """Add an image (3, R, R)."""
         self._pixels[self._written] = image
         self._written += 1
         self._grey = self._grey and is_grey(image)
+        self.brightest = max(self.brightest, int(image.max()))
 
     @property
     def images(self) -> np.ndarray:
@@ -214,10 +333,9 @@ def reserved(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     return np.memmap(path, np.uint8, "r+", shape=shape)
 
 
-def choose_resolution(root: Path, files: Files, workers: int) -> int:
+def choose_resolution(headers: Mapping[str, Summary]) -> int:
     """Return 32 or 64, by the median of the shorter sides."""
-    sizes = in_order(lambda path: attempt(root, path, size_of), files.paths, workers)
-    sides = [min(size) for _, _, size in sizes if not isinstance(size, str)]
+    sides = [min(header.size) for header in headers.values()]
     return 64 if sides and statistics.median(sides) >= 48 else 32
 
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, TypeVar
 
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
 from components.common.errors import InputError
+from components.data.sources.signatures import (
+    HEAD,
+    SUPPORTED_AS,
+    image_format,
+    other_content,
+    unread_format,
+)
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # no format whose decoder runs other programs
 PNM = (".ppm", ".pgm", ".pbm", ".pnm")
@@ -19,6 +30,12 @@ UNSUPPORTED = {".heic", ".heif", ".avif", ".svg", ".psd", ".jxl", ".jp2", ".eps"
 FILE_BYTES = 256_000_000
 DECODED_BYTES = 256_000_000  # of one array; there are a few at a time
 SIXTEEN_BIT = 65535
+DEEP_MODES = ("I", "F")  # begin the names of Pillow's modes of more than 8 bits
+STRIP = 1 << 22  # values that are scaled at once, so that large files take little memory
+ANIMATED = ("GIF", "WEBP", "TIFF", "PNG")  # formats of several pictures; an MPO's others are previews
+REDUCED = 0x00FE  # the TIFF tag of pages that are smaller copies of others
+KEPT_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf")  # of PNG: pixels and their orientation
+T = TypeVar("T")
 Part = Literal["whole", "left", "right"]  # of a file; the halves of two images side by side
 
 
@@ -34,6 +51,9 @@ class Rendering:
     colour: str = "auto"  # auto | grey | rgb
     background: str = "white"
     part: Part = "whole"
+    white: float | None = (
+        None  # the value of white in files of more than 8 bits; None: 65535, or 1.0 in floats
+    )
 
     @property
     def rgb(self) -> tuple[int, int, int]:
@@ -51,18 +71,51 @@ def colour_of(name: str) -> tuple[int, int, int]:
         ) from None
 
 
-def size_of(data: bytes) -> tuple[int, int]:
-    """Return width and height from the header."""
-    return header(data).size
-
-
 def render(data: bytes, rendering: Rendering) -> np.ndarray:
     """Decode an image to (3, R, R) uint8: upright, on the background, centre square, resized with Lanczos."""
-    image = header(data)
+    return decoded(data, lambda image: rendered(image, rendering))
+
+
+def render_all(data: bytes, rendering: Rendering) -> list[np.ndarray]:
+    """Decode all pictures of a file, each to (3, R, R) uint8 as `render` does."""
+    return decoded(data, lambda image: [rendered(picture, rendering) for picture in pictures(image)])
+
+
+def rendered(image: Image.Image, rendering: Rendering) -> np.ndarray:
+    """Convert an opened image to (3, R, R) uint8."""
+    image.load()
+    image = half(upright(image), rendering.part)
+    return square(flat(eight_bit(image, rendering.white), rendering), rendering.resolution)
+
+
+def brightest(data: bytes) -> float | None:
+    """Return the largest value in a file of more than 8 bits; None: it has 8."""
+
+    def largest(image: Image.Image) -> float | None:
+        values = [float(np.asarray(picture).max()) for picture in pictures(image) if is_deep(picture)]
+        return max(values, default=None)
+
+    return decoded(data, largest)
+
+
+def decoded(data: bytes, do: Callable[[Image.Image], T]) -> T:
+    """Return do(image); read a PNG again without its metadata if that is what is damaged or too large.
+
+    Raises:
+        BadImage: the file cannot be used.
+    """
     try:
-        image.load()
-        image = half(upright(image), rendering.part)
-        return square(flat(eight_bit(image), rendering), rendering.resolution)
+        return _decoded(data, do)
+    except BadImage:
+        if (stripped := without_metadata(data)) is None:
+            raise
+        return _decoded(stripped, do)
+
+
+def _decoded(data: bytes, do: Callable[[Image.Image], T]) -> T:
+    image = _header(data)
+    try:
+        return do(image)
     except BadImage:
         raise
     except MemoryError:
@@ -71,8 +124,33 @@ def render(data: bytes, rendering: Rendering) -> np.ndarray:
         raise BadImage("damaged or truncated") from None
 
 
+def without_metadata(data: bytes) -> bytes | None:
+    """Return a PNG without texts, profiles and other metadata; None: there is nothing to leave out."""
+    if image_format(data[:HEAD]) != "PNG":
+        return None
+    kept, at = [data[:8]], 8
+    while at + 12 <= len(data):
+        end = at + 12 + struct.unpack_from(">I", data, at)[0]
+        kind = data[at + 4 : at + 8]
+        intact = zlib.crc32(data[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
+        if kind in KEPT_CHUNKS and (intact or kind != b"eXIf"):
+            kept.append(data[at:end])
+        at = end
+    stripped = b"".join(kept)
+    return stripped if len(stripped) < len(data) else None
+
+
 def header(data: bytes) -> Image.Image:
     """Open an image without decoding it; raise BadImage if decoding it would fail or be dangerous."""
+    try:
+        return _header(data)
+    except BadImage:
+        if (stripped := without_metadata(data)) is None:
+            raise
+        return _header(stripped)
+
+
+def _header(data: bytes) -> Image.Image:
     if not data:
         raise BadImage("empty file")
     try:
@@ -80,14 +158,55 @@ def header(data: bytes) -> Image.Image:
     except Image.DecompressionBombError:
         raise BadImage(too_many_pixels()) from None
     except Exception:
-        raise BadImage(f"not an image of a known format ({', '.join(FORMATS)})") from None
+        raise BadImage(reason_of(data[:HEAD])) from None
+    check_size(image)
+    return image
+
+
+def reason_of(head: bytes) -> str:
+    """Return why a file cannot be opened, by its first bytes."""
+    if image_format(head):
+        return "damaged or truncated"
+    if unread := unread_format(head):
+        return f"{unread} {SUPPORTED_AS}"
+    return other_content(head) or f"not an image of a known format ({', '.join(FORMATS)})"
+
+
+def check_size(image: Image.Image) -> None:
+    """Raise BadImage if decoding an opened image would take too much memory."""
     if min(image.size) < 1:
         raise BadImage("no pixels")
     if image.width * image.height > pixel_limit():
         raise BadImage(too_many_pixels())
     if image.width * image.height * bytes_per_pixel(image) > DECODED_BYTES:
         raise BadImage(f"more than {DECODED_BYTES // 10**6} MB when decoded")
-    return image
+
+
+def pictures(image: Image.Image) -> Iterator[Image.Image]:
+    """Yield the pictures of an opened file one after the other: pages or frames, without reduced copies."""
+    for number in page_numbers(image):
+        image.seek(number)
+        check_size(image)
+        yield image
+
+
+def page_numbers(image: Image.Image) -> list[int]:
+    """Return the numbers of the pictures of an opened file."""
+    count = getattr(image, "n_frames", 1) if image.format in ANIMATED else 1
+    if image.format != "TIFF" or count == 1:
+        return list(range(count))
+    numbers = []
+    for number in range(count):
+        image.seek(number)
+        if number == 0 or not int(image.tag_v2.get(REDUCED, 0)) & 1:  # type: ignore[attr-defined]
+            numbers.append(number)
+    image.seek(0)
+    return numbers
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Return whether an image has integers or floats of more than 8 bits."""
+    return image.mode.startswith(DEEP_MODES)
 
 
 def bytes_per_pixel(image: Image.Image) -> int:
@@ -126,22 +245,27 @@ def half(image: Image.Image, part: Part) -> Image.Image:
     return image.crop((left, 0, left + width // 2, height))
 
 
-def eight_bit(image: Image.Image) -> Image.Image:
-    """Convert to 8 bits per channel: scale integers 0..65535 and floats 0..1, refuse other values."""
-    if image.mode == "F":
-        return scaled(np.asarray(image, np.float64), 1.0, "float values outside 0..1")
-    if image.mode.startswith("I"):
-        return scaled(np.asarray(image).astype(np.float64), SIXTEEN_BIT, "integer values outside 0..65535")
-    return image
+def eight_bit(image: Image.Image, white: float | None = None) -> Image.Image:
+    """Convert to 8 bits per channel: scale integers 0..white and floats 0..white, refuse other values."""
+    if not is_deep(image):
+        return image
+    top = white or (1.0 if image.mode == "F" else SIXTEEN_BIT)
+    kind = "float" if image.mode == "F" else "integer"
+    return scaled(np.asarray(image), top, f"{kind} values outside 0..{top:g}")
 
 
 def scaled(values: np.ndarray, top: float, refusal: str) -> Image.Image:
-    """Convert values 0..top to a grey image; raise BadImage for others."""
-    if not np.isfinite(values).all():
-        raise BadImage("values that are not finite (NaN or infinity)")
-    if values.min() < 0 or values.max() > top:
-        raise BadImage(refusal)
-    return Image.fromarray(np.round(values * (255 / top)).astype(np.uint8), "L")
+    """Convert values 0..top (H, W) to a grey image; raise BadImage for others."""
+    levels = np.empty(values.shape, np.uint8)
+    rows = max(1, STRIP // values.shape[1])
+    for start in range(0, len(values), rows):
+        strip = values[start : start + rows].astype(np.float64)
+        if not np.isfinite(strip).all():
+            raise BadImage("values that are not finite (NaN or infinity)")
+        if strip.min() < 0 or strip.max() > top:
+            raise BadImage(refusal)
+        levels[start : start + rows] = np.round(strip * (255 / top))
+    return Image.fromarray(levels, "L")
 
 
 def flat(image: Image.Image, rendering: Rendering) -> Image.Image:
@@ -168,3 +292,27 @@ def square(image: Image.Image, resolution: int) -> np.ndarray:
 def is_grey(image: np.ndarray) -> bool:
     """Return whether the three channels of (3, R, R) are equal."""
     return bool((image[0] == image[1]).all() and (image[0] == image[2]).all())
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the header of an image file says."""
+
+    size: tuple[int, int]  # width, height
+    pictures: int  # pages or frames
+    deep: bool  # more than 8 bits per value
+
+
+def summary(path: Path) -> Summary:
+    """Read the header of an image file, without decoding it; raise BadImage if it is unusable."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return summary_of(image)
+    except Exception:
+        data = path.read_bytes() if path.stat().st_size <= FILE_BYTES else b""
+        return decoded(data, summary_of)
+
+
+def summary_of(image: Image.Image) -> Summary:
+    """Return what the header of an opened image says."""
+    return Summary(image.size, len(page_numbers(image)), is_deep(image))

@@ -1,49 +1,87 @@
-"""Interpret the subfolders of a folder of images as classes and splits."""
+"""Interpret the subfolders of a folder of images as classes, splits and domains."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from components.common.errors import InputError
+from components.data.card import SPLITS
 from components.data.sources.names import clean, displayed
 
-SPLIT_FOLDERS = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
+UNLABELLED = "unlabelled"
+FOLDER_KINDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("unlabeled", "unlabelled"), UNLABELLED),  # beside splits
 }
+USUAL = {"train", "val", "valid", "validation", "test"}  # names that need no word
+DOMAIN = re.compile(r"(.+?)[_-]?([AB])", re.IGNORECASE)
+LAYOUTS = ("auto", "classes", "splits")
+
+
+def kind_of(folder: str) -> str | None:
+    """Return the split that a folder's name stands for, or `unlabelled`; None: another name."""
+    return FOLDER_KINDS.get(folder.lower())
+
+
+def domain_of(folder: str) -> str | None:
+    """Return A or B for the folder of a split of one domain, such as trainA or Test_b; None: another name."""
+    match = DOMAIN.fullmatch(folder)
+    return match[2].upper() if match and kind_of(match[1]) in SPLITS else None
 
 
 class Layout:
-    """The classes and splits of the images at `paths`, by their folders."""
+    """The classes and splits of the images at `paths`, by their folders.
 
-    def __init__(self, paths: list[str], source: str | Path, captioned: bool):
-        tops = {path.split("/")[0] for path in paths}
-        self.has_splits = {"train", "test"} <= tops <= set(SPLIT_FOLDERS)
-        parts = [self._below(path) for path in paths]
-        at_root = sum(len(p) == 1 for p in parts)
-        self.names = sorted({p[0] for p in parts if len(p) > 1})
-        self.labelled = not at_root and len(self.names) > 1
-        if at_root and at_root < len(parts) and not captioned:
-            raise InputError(
-                f"{displayed(source)} has {at_root} images in no subfolder and {len(parts) - at_root} in "
-                f"subfolders: put every image into the subfolder of its class, or all into one folder"
-            )
+    Args:
+        paths: relative, with '/'.
+        source: folder or URL, for messages.
+        captioned: whether the images have captions; images beside folders then need no class.
+        mode: auto, or what the top folders are: classes or splits.
+
+    Raises:
+        InputError: it is not certain what the folders mean.
+    """
+
+    def __init__(self, paths: Sequence[str], source: str | Path, captioned: bool, mode: str = "auto"):
+        self.source, self.captioned = displayed(source), captioned
+        folders = [path.split("/")[:-1] for path in paths]
+        self.split_at = self._split_level(folders, mode)
+        self.left_out = {p: reason for p in paths if (reason := self._unused(p)) is not None}
+        used = [path for path in paths if path not in self.left_out]
+        below = [self._below(path) for path in used]
+        self.folder_kinds = {name: kind for name, kind in map(self._stated, used) if kind}
+        self.has_splits = len(set(self.folder_kinds.values())) > 1
+        self.names = sorted({parts[0] for parts in below if len(parts) > 1})
+        at_top = [path for path, parts in zip(used, below, strict=True) if len(parts) == 1]
+        self.labelled = not at_top and len(self.names) > 1
+        if at_top and len(at_top) < len(used) and not captioned:
+            self._refuse_half_labelled(at_top, len(used))
         if self.labelled and len({clean(name) for name in self.names}) < len(self.names):
             raise InputError(
-                f"two classes in {displayed(source)} differ by control characters only: rename the folders"
+                f"two classes in {self.source} differ by control characters only: rename the folders"
             )
 
-    def _below(self, path: str) -> list[str]:
-        return path.split("/")[1:] if self.has_splits else path.split("/")
+    @property
+    def note(self) -> str | None:
+        """How folders are read as splits, where that is not plain from their names."""
+        if self.split_at is None:
+            return None
+        names, kinds = self.folder_kinds, set(self.folder_kinds.values())
+        missing = [split for split in SPLITS if split not in kinds]
+        if self.split_at == 0 and set(names) <= USUAL and kinds >= {"train", "test"}:
+            return None
+        read = ", ".join(f"{displayed(name)} is {kind}" for name, kind in sorted(names.items()))
+        cut = f"; {' and '.join(missing)} cut from the others" if missing else ""
+        return f"folders read as splits: {read}{cut}"
 
-    def classes(self, paths: list[str]) -> Mapping[str, Any]:
+    def classes(self, paths: Sequence[str]) -> Mapping[str, Any]:
         """Return `labels` and `label_names` of the readable images at `paths`; empty without classes."""
         if not self.labelled:
             return {}
@@ -52,12 +90,88 @@ class Layout:
         labels = np.array([number[self._below(path)[0]] for path in paths], np.int64)
         return {"labels": labels, "label_names": [clean(name) for name in names]}
 
-    def splits(self, paths: list[str], digests: list[str]) -> list[str] | None:
+    def splits(self, paths: Sequence[str], digests: Sequence[str]) -> list[str] | None:
         """Return the splits by folder, copies of a test image all in test; None: no split folders."""
         if not self.has_splits:
             return None
-        stated = [SPLIT_FOLDERS[path.split("/")[0]] for path in paths]
+        stated = [str(self._stated(path)[1]) for path in paths]
         strictest: dict[str, str] = {}
         for digest, split in zip(digests, stated, strict=True):
             strictest[digest] = min(split, strictest.get(digest, split))  # test < train < validation
         return [strictest[digest] for digest in digests]
+
+    def _split_level(self, folders: Sequence[Sequence[str]], mode: str) -> int | None:
+        """Return which folders of a path are splits: 0, the top ones, or 1, those below; None: none are."""
+        if mode == "classes":
+            return None
+        named = sorted({parts[0] for parts in folders if parts and kind_of(parts[0]) in SPLITS})
+        others = sorted({parts[0] for parts in folders if parts and kind_of(parts[0]) is None})
+        domains = {parts[0] for parts in folders if parts and domain_of(parts[0])}
+        if mode == "splits":
+            if not named:
+                raise InputError(f"no top folder of {self.source} is called like a split: leave out --layout")
+            return 0
+        if domains:
+            self._ask(sorted(domains), "is a split of one of two domains", "others are not")
+        if named and others:
+            self._ask(named, "is called like a split", f"{examples(others)} not")
+        if named and not all(folders):
+            at_top = sum(not parts for parts in folders)
+            raise InputError(
+                f"{self.source} has {at_top} images in no subfolder and {len(folders) - at_top} in "
+                f"subfolders called like splits: put every image into the folder of its split"
+            )
+        return 0 if named else self._deeper_level(folders)
+
+    def _deeper_level(self, folders: Sequence[Sequence[str]]) -> int | None:
+        """Return 1 if all folders of the second level are splits, of several kinds; ask if only some are."""
+        for level in range(1, max(map(len, folders), default=0)):
+            names = {parts[level] if len(parts) > level else "" for parts in folders}
+            named = sorted(name for name in names if kind_of(name) in SPLITS)
+            if len({kind_of(name) for name in named}) > 1:
+                if level == 1 and all(kind_of(name) for name in names):
+                    return 1
+                self._ask(named, "below other folders is called like a split", "others are not")
+        return None
+
+    def _ask(self, named: Sequence[str], what: str, others: str) -> None:
+        raise InputError(
+            f"{self.source}: {examples(named)} {what}, {others}; rename the folders, or pass --layout "
+            f"classes if the top folders are classes, or --layout splits to read only those that are splits"
+        )
+
+    def _refuse_half_labelled(self, at_top: Sequence[str], total: int) -> None:
+        where = sorted({path.split("/")[0] for path in at_top}) if self.split_at == 0 else []
+        place = f" (in {examples(where)})" if where and "/" in at_top[0] else ""
+        raise InputError(
+            f"{self.source} has {len(at_top)} images in no subfolder{place} and {total - len(at_top)} in "
+            f"subfolders: put every image into the subfolder of its class, or all into one folder"
+        )
+
+    def _unused(self, path: str) -> str | None:
+        """Return why an image is left out; None: it is used."""
+        if self.split_at is None:
+            return None
+        kind = self._stated(path)[1]
+        if kind == UNLABELLED:
+            return "in a folder of unlabelled images beside splits"
+        return None if kind else "outside the folders of splits"
+
+    def _stated(self, path: str) -> tuple[str, str | None]:
+        """Return the folder that states the split of an image, and the split."""
+        folders = path.split("/")[:-1]
+        if self.split_at is None or len(folders) <= self.split_at:
+            return "", None
+        return folders[self.split_at], kind_of(folders[self.split_at])
+
+    def _below(self, path: str) -> list[str]:
+        """Return the parts of a path without that of its split."""
+        parts = path.split("/")
+        if self.split_at is None or len(parts) - 1 <= self.split_at:
+            return parts
+        return parts[: self.split_at] + parts[self.split_at + 1 :]
+
+
+def examples(names: Sequence[str]) -> str:
+    """Return the first three names."""
+    return ", ".join(map(displayed, names[:3])) + (", ..." if len(names) > 3 else "")

@@ -1,33 +1,50 @@
-"""List the image files of a folder or URL, and refuse unsuitable ones without reading them."""
+"""List the image files of a folder or URL, and refuse unsuitable ones without decoding them."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 from pathlib import Path, PurePosixPath
 
 from components.common.errors import InputError
 from components.data.sources.base import Progress
 from components.data.sources.images import EXTENSIONS, FILE_BYTES, UNSUPPORTED, BadImage
+from components.data.sources.layout import domain_of
 from components.data.sources.names import displayed
+from components.data.sources.signatures import HEAD, SUPPORTED_AS, image_format, unread_format
 from components.store import Store
 
 TABLES = {".json", ".jsonl", ".csv", ".tsv"}
+TEXT = ".txt"  # a caption, if an image of the same name is beside it
+HIDDEN = (".", "__MACOSX")  # beginnings of the names of files and folders that are left out
+
+MAX_COUNTED = 10_000  # folders behind a link whose files an error counts: it may be a link to a whole disk
 
 
 @dataclass
 class Files:
-    """The files of a folder: possible images, and skipped ones."""
+    """The files of a folder: possible images, skipped ones, and all others by reason.
+
+    Every file is in exactly one of `paths`, `skipped`, `ignored` and `left_out`.
+    """
 
     paths: list[str] = field(default_factory=list)  # relative, with '/'
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
-    ignored: int = 0  # files without the name of an image
+    refused: set[str] = field(default_factory=set)  # the paths of those skipped, as they are
+    ignored: int = 0  # files that are not images; those with captions too
+    left_out: Counter[str] = field(default_factory=Counter)  # other files by reason
+    texts: list[str] = field(default_factory=list)  # of those ignored, tables and texts that may be captions
+    notes: list[str] = field(default_factory=list)  # how the folder is read, for its user
+    unmatched_captions: int = 0  # captions of images that do not exist
 
     def skip(self, path: str, reason: str) -> None:
         """Add a file to those skipped; does not remove it from `paths`."""
         self.skipped.append((displayed(path), reason))
+        self.refused.add(path)
 
 
 @dataclass(frozen=True)
@@ -38,19 +55,40 @@ class Listing:
     root: Path  # on this machine
     files: Files
     domain: str = ""  # A: only what is in trainA, testA and valA
+    inside: str = ""  # the folder that has all images, with '/' at its end; often that of an archive
 
     def keys(self, paths: Sequence[str]) -> list[str]:
         """Return the paths as they would be if the domain had a folder of its own."""
-        tops = [path.partition("/") for path in paths]
-        return [top.removesuffix(self.domain) + slash + below for top, slash, below in tops]
+        tops = [path.removeprefix(self.inside).partition("/") for path in paths]
+        return [without_domain(top, self.domain) + slash + below for top, slash, below in tops]
 
 
-def listed(source: str | Path, mirror: Path, progress: Progress | None) -> Listing:
-    """List the images of a folder or fsspec URL; copy a remote one to `mirror` first."""
+def without_domain(top: str, domain: str) -> str:
+    """Return the name of a split's folder without the letter of its domain: train of trainA or Train_a."""
+    return top[:-1].rstrip("_-") if domain and domain_of(top) == domain else top
+
+
+def listed(
+    source: str | Path, mirror: Path, progress: Progress | None, follow_links: bool = False
+) -> Listing:
+    """List the images of a folder or fsspec URL; copy a remote one to `mirror` first.
+
+    Raises:
+        InputError: the folder does not exist, or links lead out of it and are not to be followed.
+    """
     files = Files()
     root = local_folder(source, mirror, files, progress)
-    scan(root, files)
-    return Listing(source, root, files)
+    scan(root, files, follow_links, "; pass --follow-links to read what is behind them")
+    return Listing(source, root, files, inside=wrapper(files.paths))
+
+
+def wrapper(paths: Sequence[str]) -> str:
+    """Return the innermost folder that all images are below, with '/'; empty if they are at the top.
+
+    The folder of a domain, such as trainA, is none: the other domain is missing.
+    """
+    common = os.path.commonprefix([path.split("/")[:-1] for path in paths])
+    return "".join(f"{name}/" for name in takewhile(lambda name: domain_of(name) is None, common))
 
 
 def local_folder(source: str | Path, mirror: Path, files: Files, progress: Progress | None) -> Path:
@@ -59,23 +97,28 @@ def local_folder(source: str | Path, mirror: Path, files: Files, progress: Progr
         return download(str(source), mirror, files, progress)
     root = Path(str(source).removeprefix("file://")).expanduser()
     if not root.exists():
-        raise InputError(f"{root} does not exist: give a folder or a URL of images")
+        raise InputError(f"{displayed(root)} does not exist: give a folder or a URL of images")
     if not root.is_dir():
-        raise InputError(f"{root} is a file: give a folder of images (unpack an archive first)")
+        raise InputError(f"{displayed(root)} is a file: give a folder of images (unpack an archive first)")
     return root
 
 
 def download(url: str, mirror: Path, files: Files, progress: Progress | None) -> Path:
-    """Copy the images and caption files of a remote folder to `mirror`."""
+    """Copy the images and the files with captions of a remote folder to `mirror`."""
     store = Store(url)
     store.check()
-    paths = [rel for rel in store.find() if suffix(rel) in EXTENSIONS | UNSUPPORTED | TABLES]
+    paths = store.find()
     mirror.mkdir()
     for number, rel in enumerate(paths):
         try:
-            if store.size(rel) > FILE_BYTES:
+            if is_hidden(rel):
+                files.left_out["hidden"] += 1
+            elif not may_be_used(store, rel):
+                files.ignored += 1
+            elif store.size(rel) > FILE_BYTES:
                 raise BadImage(f"larger than {FILE_BYTES // 1_000_000} MB")
-            store.download(rel, mirror / rel)
+            else:
+                store.download(rel, mirror / rel)
         except BadImage as error:
             files.skip(rel, str(error))
         except (InputError, FileNotFoundError):
@@ -87,36 +130,147 @@ def download(url: str, mirror: Path, files: Files, progress: Progress | None) ->
     return mirror
 
 
-def scan(root: Path, files: Files) -> None:
-    """Add the files below `root` to `files`, without hidden ones."""
-    inside = root.resolve()
-
-    def unreadable(error: OSError) -> None:
-        files.skip(relative(str(error.filename), root), "folder that cannot be read")
-
-    for folder, subfolders, names in os.walk(root, onerror=unreadable):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith((".", "__MACOSX")))
-        for name in [name for name in subfolders if os.path.islink(os.path.join(folder, name))]:
-            files.skip(relative(os.path.join(folder, name), root), "link to a folder")
-        for name in sorted(name for name in names if not name.startswith(".")):
-            sort_file(Path(folder, name), root, inside, files)
+def may_be_used(store: Store, rel: str) -> bool:
+    """Return whether a remote file is an image or may have captions, by its name or its first bytes."""
+    if suffix(rel) in EXTENSIONS | UNSUPPORTED | TABLES | {TEXT}:
+        return True
+    head = store.read_head(rel, HEAD)
+    return bool(image_format(head) or unread_format(head))
 
 
-def sort_file(path: Path, root: Path, inside: Path, files: Files) -> None:
-    """Add, skip or ignore a file by its name and kind, without opening it."""
-    name = relative(str(path), root)
-    if suffix(name) not in EXTENSIONS | UNSUPPORTED:
-        files.ignored += 1
-    elif suffix(name) in UNSUPPORTED:
-        files.skip(name, f"{suffix(name)} is not supported: save it as 8- or 16-bit PNG")
-    elif path.is_symlink() and not path.resolve().is_relative_to(inside):
-        files.skip(name, "link to a file outside the folder")
-    elif not path.exists():
-        files.skip(name, "link to nothing")
+def is_hidden(path: str) -> bool:
+    """Return whether a file, or a folder that it is in, is hidden."""
+    return any(name.startswith(HIDDEN) for name in path.split("/"))
+
+
+def scan(root: Path, files: Files, follow_links: bool = False, advice: str = "") -> None:
+    """Add the files below `root` to `files`.
+
+    Args:
+        root: a folder.
+        files: receives its files.
+        follow_links: whether links may lead out of the folder.
+        advice: the end of the error's sentence.
+
+    Raises:
+        InputError: links lead out of the folder, and are not to be followed.
+    """
+    walk = Walk(root, files, follow_links)
+    walk.run()
+    if walk.outside_folders or walk.outside_files:
+        raise InputError(
+            f"{displayed(root)} has links that lead out of it: {walk.outside_folders} to folders, with "
+            f"{walk.outside_in_folders} files, and {walk.outside_files} to files{advice}"
+        )
+
+
+class Walk:
+    """Visits a folder and all below it, following each link once and none in a circle."""
+
+    def __init__(self, root: Path, files: Files, follow_links: bool):
+        self.root, self.files, self.follow_links = root, files, follow_links
+        self.inside = root.resolve()
+        self.outside_folders = self.outside_in_folders = self.outside_files = 0
+        self._followed: set[str] = set()
+        self._pending: list[tuple[str, frozenset[str]]] = []  # folders, and the real ones around each
+
+    def run(self) -> None:
+        """Visit all folders: each one's files in order, then its folders in order."""
+        self._pending.append((str(self.root), frozenset()))
+        while self._pending:
+            folder, around = self._pending.pop()
+            real = os.path.realpath(folder)
+            if real in around:
+                self.files.left_out["link to a folder around it"] += 1
+                continue
+            self._visit(folder, around | {real})
+
+    def _visit(self, folder: str, around: frozenset[str]) -> None:
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            self.files.skip(relative(folder, self.root), "folder that cannot be read")
+            return
+        below: list[tuple[str, frozenset[str]]] = []
+        for entry in entries:
+            if entry.name.startswith(HIDDEN):
+                self.files.left_out["hidden"] += count_files(entry)
+            elif not is_folder(entry):
+                self._file(Path(entry.path))
+            elif not entry.is_symlink() or self._follows(entry.path):
+                below.append((entry.path, around))
+        self._pending += reversed(below)
+
+    def _follows(self, link: str) -> bool:
+        """Return whether to visit the folder behind a link; count it if not."""
+        target = Path(os.path.realpath(link))
+        if not self.follow_links and not target.is_relative_to(self.inside):
+            self.outside_folders += 1
+            self.outside_in_folders += sum(len(names) for _, _, names in islice(os.walk(target), MAX_COUNTED))
+            return False
+        place = os.path.join(os.path.realpath(os.path.dirname(link)), os.path.basename(link))
+        if place in self._followed:
+            self.files.left_out["link that was followed already"] += 1
+            return False
+        self._followed.add(place)
+        return True
+
+    def _file(self, path: Path) -> None:
+        target = Path(os.path.realpath(path))
+        if path.is_symlink() and not self.follow_links and not target.is_relative_to(self.inside):
+            self.outside_files += 1
+        else:
+            sort_file(path, relative(str(path), self.root), self.files)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder or a link to one; a link in a circle is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def count_files(entry: os.DirEntry[str]) -> int:
+    """Return the number of files in a folder; 1 for a file or a link."""
+    if entry.is_symlink() or not is_folder(entry):
+        return 1
+    return sum(len(names) for _, _, names in os.walk(entry.path))
+
+
+def sort_file(path: Path, name: str, files: Files) -> None:
+    """Add, skip or ignore a file by its kind; open it only if its name is not that of an image."""
+    image_name = suffix(name) in EXTENSIONS | UNSUPPORTED
+    if not path.exists():
+        files.skip(name, "link to nothing") if image_name else files.left_out.update(["link to nothing"])
     elif not stat.S_ISREG(path.stat().st_mode):
-        files.skip(name, "not a regular file")
-    else:
+        files.skip(name, "not a regular file") if image_name else files.left_out.update(
+            ["not a regular file"]
+        )
+    elif suffix(name) in EXTENSIONS:
         files.paths.append(name)
+    else:
+        sort_by_content(path, name, files)
+
+
+def sort_by_content(path: Path, name: str, files: Files) -> None:
+    """Add, skip or ignore a file by its first bytes."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
+    except OSError:
+        files.skip(name, "cannot be read")
+        return
+    if image_format(head):
+        files.paths.append(name)
+    elif suffix(name) in UNSUPPORTED:
+        files.skip(name, f"{suffix(name)} {SUPPORTED_AS}")
+    elif unread := unread_format(head):
+        files.skip(name, f"{unread} {SUPPORTED_AS}")
+    else:
+        files.ignored += 1
+        if suffix(name) in TABLES | {TEXT}:
+            files.texts.append(name)
 
 
 def relative(path: str, root: Path) -> str:

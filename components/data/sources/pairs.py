@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -15,12 +16,16 @@ from components.data.sources.base import Collection, Progress, contents
 from components.data.sources.folder import (
     PixelFile,
     Request,
+    arranged,
     choose_resolution,
     refuse_too_many,
     rendered,
+    survey,
+    value_of,
+    with_white,
 )
 from components.data.sources.images import Part, Rendering
-from components.data.sources.layout import SPLIT_FOLDERS, Layout
+from components.data.sources.layout import domain_of
 from components.data.sources.listing import Files, Listing, listed
 from components.data.sources.names import displayed
 
@@ -77,13 +82,15 @@ def gather(
             domain although `pairing` asks for one.
     """
     reading = Reading(request, scratch, progress)
-    images = listed(source, scratch / "mirror", progress)
+    if request.frames == "all" and (pairing.side_by_side or pairing.sources is not None):
+        raise InputError("images with sources are the first pictures of their files: leave out --frames all")
+    images = listed(source, scratch / "mirror", progress, request.follow_links)
     if pairing.side_by_side:
         refuse_empty(images)
         same = {path: path for path in images.files.paths}
         return read_pairs(images, images, same, pairing, reading)
     if pairing.sources is not None:
-        sources = listed(pairing.sources, scratch / "source mirror", progress)
+        sources = listed(pairing.sources, scratch / "source mirror", progress, request.follow_links)
     elif is_two_domains(images):
         images, sources = domain(images, IMAGE_DOMAIN), domain(images, SOURCE_DOMAIN)
     elif pairing.unpaired or pairing.source_resolution:
@@ -102,20 +109,24 @@ def gather(
 
 def is_two_domains(listing: Listing) -> bool:
     """Return whether all images are in trainA, trainB, testA, testB (and valA, valB)."""
-    tops = {path.partition("/")[0] for path in listing.files.paths}
-    folders = {split + letter for split in SPLIT_FOLDERS for letter in (SOURCE_DOMAIN, IMAGE_DOMAIN)}
-    return bool(tops) and tops <= folders
+    tops = {key.partition("/")[0] for key in listing.keys(listing.files.paths)}
+    return bool(tops) and all(domain_of(top) for top in tops)
 
 
 def domain(listing: Listing, letter: str) -> Listing:
-    """Return the images of domain A or B only."""
+    """Return the images of domain A or B only; all files that are no images count for the images' domain."""
 
     def within(path: str) -> bool:
-        return path.partition("/")[0].endswith(letter)
+        is_source = domain_of(path.removeprefix(listing.inside).partition("/")[0]) == SOURCE_DOMAIN
+        return is_source == (letter == SOURCE_DOMAIN)
 
     files = listing.files
-    skipped = [(path, reason) for path, reason in files.skipped if within(path)]
-    part = Files([path for path in files.paths if within(path)], skipped, files.ignored)
+    part = replace(
+        files if letter == IMAGE_DOMAIN else Files(),
+        paths=[path for path in files.paths if within(path)],
+        skipped=[(path, reason) for path, reason in files.skipped if within(path)],
+        refused={path for path in files.refused if within(path)},
+    )
     return replace(listing, files=part, domain=letter)
 
 
@@ -147,15 +158,20 @@ def two_domains(images: Listing, sources: Listing, pairing: Pairing, reading: Re
 
 def with_resolution(images: Listing, request: Request) -> Request:
     """Return the request with a resolution."""
-    resolution = request.resolution or choose_resolution(images.root, images.files, request.workers)
+    resolution = request.resolution or choose_resolution(survey(images.root, images.files, request))
     return replace(request, resolution=resolution)
 
 
 def about(images: Listing, sources: Listing, request: Request, pairing: Pairing) -> dict[str, Any]:
     """Return the card's entries on where both are from."""
     entries = folder.about(images.source, request, images.files)
+    other = folder.about(sources.source, request, sources.files)
     if pairing.sources is not None:
-        entries["source"] += " made from " + folder.about(sources.source, request, sources.files)["source"]
+        entries["source"] += " made from " + other["source"]
+    if sources.files is not images.files:
+        entries["options"]["ignored_files"] += other["options"]["ignored_files"]
+        entries["left_out"] = dict(Counter(entries["left_out"]) + Counter(other["left_out"]))
+        entries["notes"] = entries["notes"] + [f"sources: {note}" for note in other["notes"]]
     how = "none" if pairing.unpaired else pairing.side_by_side or "by name"
     return entries | {"options": entries["options"] | {"pairs": how}}
 
@@ -223,15 +239,20 @@ def read_pairs(
     Pairs that share an image or a source are a group, so that no split has a copy of another's.
     """
     files, request = images.files, reading.request
+    separate = sources.files is not files
+    unaccounted = len(files.paths) + len(sources.files.paths) + unused(files)
     files.paths = list(source_of)
-    captions = folder.captions_of(images, request)
+    captions = folder.captions_of(images.root, files, request.captions)
+    layout = arranged(images, request, captions)
     refuse_too_many(files, request, images.source)
-    layout = Layout(images.keys(files.paths), images.source, captions is not None)
+    reading = replace(reading, request=with_white(images, request, reading.progress))
     pixels, source_pixels = decode_pairs(images, sources, source_of, pairing, reading)
     refuse_too_many(files, request, images.source)
+    if separate and (partners := unaccounted - 2 * len(files.paths) - unused(files)):
+        files.left_out["partner of a file that is not used"] += partners
     groups, keys = joined(contents(pixels), contents(source_pixels)), images.keys(files.paths)
     return Collection(
-        about=about(images, sources, request, pairing),
+        about=about(images, sources, reading.request, pairing),
         images=pixels,
         groups=groups,
         splits=layout.splits(keys, groups),
@@ -240,6 +261,11 @@ def read_pairs(
         sources=Collection({}, source_pixels, groups),
         **layout.classes(keys),
     )
+
+
+def unused(files: Files) -> int:
+    """Return the number of files that were skipped or left out so far."""
+    return len(files.skipped) + files.left_out.total()
 
 
 def decode_pairs(
@@ -252,7 +278,9 @@ def decode_pairs(
     """Return the pixels of images and sources, in pairs; skip and remove the paths of the other pairs."""
     request, files = with_resolution(images, reading.request), images.files
     source_part, image_part = DIRECTIONS.get(pairing.side_by_side or "", ("whole", "whole"))
-    rendering = Rendering(request.resolution or 0, request.colour, request.background, image_part)
+    rendering = Rendering(
+        request.resolution or 0, request.colour, request.background, image_part, value_of(request.white)
+    )
     small = replace(rendering, resolution=pairing.source_resolution or rendering.resolution, part=source_part)
     pixels = PixelFile(reading.scratch / "pixels", len(files.paths), rendering)
     source_pixels = PixelFile(reading.scratch / "source pixels", len(files.paths), small)
@@ -269,8 +297,8 @@ def decode_pairs(
         elif isinstance(source, str):
             files.skip(source_path, source)
         else:
-            pixels.append(image)
-            source_pixels.append(source)
+            pixels.append(image[0])
+            source_pixels.append(source[0])
             decoded.append(path)
         if reading.progress:
             reading.progress(number + 1, len(files.paths), "read")

@@ -20,6 +20,7 @@ from components.data.card import SPLITS, DatasetCard, FileEntry, Sources
 from components.data.sources import catalogue, pairs, splits
 from components.data.sources.base import Collection, Progress
 from components.data.sources.folder import Request, scratch_folder
+from components.data.sources.names import displayed
 from components.data.sources.pairs import Pairing
 from components.data.versioning import pins
 
@@ -69,12 +70,18 @@ def add(
     side_by_side: str | None = None,  # AtoB | BtoA: each file is two images, A on the left; B is made from A
     unpaired: bool = False,  # the two domains have no pairs
     source_resolution: int | None = None,  # None: that of the images
+    layout: str = "auto",  # auto | classes | splits: what the top folders are
+    frames: str = "first",  # first | all: pictures of a file with several
+    white: float | str | None = None,  # a value, or auto: the largest of all; of files of more than 8 bits
+    follow_links: bool = False,  # out of the folder
     progress: Progress | None = None,
 ) -> DatasetCard:
     """Prepare the images of a folder or fsspec URL, or pairs, or two domains, as data set `name`."""
     home = Path(home)
     check_new(name)
-    request = Request(resolution, colour, background, captions, max_skipped, workers)
+    request = Request(
+        resolution, colour, background, captions, max_skipped, workers, layout, frames, white, follow_links
+    )
     pairing = Pairing(sources, side_by_side, unpaired, source_resolution)
     identity = pairs.identity(source, pairing)
     sweep(home)
@@ -172,7 +179,8 @@ def refuse_other_source(home: Path, name: str, source: str, replace: bool) -> No
     existing = origin(home, name)
     if existing is not None and existing != source:
         raise InputError(
-            f"data set {name} already exists, from {existing}: choose another name or pass --replace"
+            f"data set {name} already exists, from {displayed(existing)}: choose another name or pass "
+            f"--replace"
         )
 
 
@@ -180,7 +188,7 @@ def origin(home: Path, name: str) -> str | None:
     """Return the source of the prepared set, as noted on this machine, else from its card."""
     record = source_record(home, name)
     if record.exists():
-        return record.read_text("utf-8").strip()
+        return record.read_bytes().decode("utf-8", "surrogateescape").removesuffix("\n")
     try:
         return DatasetCard.read(pins.data_folder(home, name)).source
     except (InputError, RunError):
@@ -191,7 +199,7 @@ def remember_source(home: Path, name: str, source: str) -> None:
     """Note the source of a set on this machine; a card contains no paths."""
     record = source_record(home, name)
     record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(source + "\n", "utf-8", "surrogateescape")
+    record.write_bytes(f"{source}\n".encode("utf-8", "surrogateescape"))
 
 
 def source_record(home: Path, name: str) -> Path:
@@ -273,8 +281,15 @@ def write_split(collection: Collection, index: np.ndarray, folder: Path) -> None
     if collection.labels is not None:
         save(folder / "labels.npy", collection.labels[index])
     if collection.captions is not None:
-        text = json.dumps([collection.captions[i] for i in index], ensure_ascii=False, indent=0)
-        (folder / "captions.json").write_text(text + "\n", "utf-8")
+        write_captions(collection.captions, index, folder)
+
+
+def write_captions(captions: Sequence[str | list[str]], index: np.ndarray, folder: Path) -> None:
+    """Write the captions at `index`: a text of each image, or a list if any image of the set has several."""
+    lists = [[each] if isinstance(each, str) else each for each in captions]
+    several = any(len(each) > 1 for each in lists)
+    text = json.dumps([lists[i] if several else lists[i][0] for i in index], ensure_ascii=False, indent=0)
+    (folder / "captions.json").write_text(text + "\n", "utf-8")
 
 
 def write_shards(images: np.ndarray | ShardedArray, index: np.ndarray, folder: Path, stem: str) -> None:

@@ -60,7 +60,7 @@ def collect(class_name: str, home: Path, progress: Progress | None = None) -> Co
         groups=contents(images),
         labels=labels,
         label_names=class_names(parts, labels),
-        splits=splits if "test" in splits else None,
+        splits=splits if len(set(splits)) > 1 else None,
     )
 
 

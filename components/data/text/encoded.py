@@ -4,7 +4,7 @@ In a folder:
 
     text/tokens.npy         (U, L, D) float16, memory-mapped when read
     text/mask.npy           (U, L) bool: which tokens there are
-    text/rows-<split>.npy   (N,) int64: the caption of each image
+    text/rows-<split>.npy   (N,) int64: the caption of each image; if any has several (N, K), filled with -1
     text.json               the encoder, and how many captions were cut; written last
 """
 
@@ -21,6 +21,8 @@ from torch import Tensor
 
 from components.common.arrays import open_array
 from components.records.captions import CaptionEncoder
+
+Rows = np.ndarray | Sequence[int]
 
 DIM = 384  # numbers in a token
 LONGEST = 32  # tokens of a caption; what is longer is cut
@@ -46,14 +48,31 @@ class SplitCaptions:
     """The captions of some images, in their order."""
 
     table: EncodedCaptions
-    rows: np.ndarray  # (N,) which caption of the table
+    rows: np.ndarray  # (N,) which caption of the table: the first of each image
+    choices: np.ndarray | None = (
+        None  # (N, K) all captions of each image, -1 after the last; None: it has one
+    )
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: slice | np.ndarray | Sequence[int]) -> SplitCaptions:
         """The captions of some of the images."""
-        return replace(self, rows=self.rows[index])
+        choices = None if self.choices is None else self.choices[index]
+        return replace(self, rows=self.rows[index], choices=choices)
+
+    def drawn(self, rows: Rows, draws: np.ndarray | None) -> SplitCaptions:
+        """The captions of some of the images, of each the one that a number in [0, 1) falls on.
+
+        Args:
+            rows: (n,) which images.
+            draws: (n,) numbers in [0, 1); None: the first of each.
+        """
+        part = self[rows]
+        if part.choices is None or draws is None:
+            return part
+        number = (draws * (part.choices >= 0).sum(1)).astype(np.int64)
+        return replace(part, rows=part.choices[np.arange(len(number)), number])
 
     def tensors(self) -> tuple[Tensor, Tensor]:
         """Tokens (N, L, D) float32 and their mask (N, L)."""
@@ -78,4 +97,5 @@ def open_text(folder: Path, split: str) -> SplitCaptions:
     """The captions of a split, memory-mapped."""
     text = Path(folder) / "text"
     table = EncodedCaptions(open_array(text / "tokens.npy"), np.array(open_array(text / "mask.npy")))
-    return SplitCaptions(table, np.array(open_array(text / f"rows-{split}.npy")))
+    rows = np.array(open_array(text / f"rows-{split}.npy"))
+    return SplitCaptions(table, rows) if rows.ndim == 1 else SplitCaptions(table, rows[:, 0], rows)

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from components.common.errors import InputError
-from components.data.sources.caption_files import caption_file, read_captions
+from components.data.sources.caption_files import captions_of, read_captions
+from components.data.sources.listing import Files
 from tests import limited
 
 FORMS = {
@@ -18,7 +19,7 @@ FORMS = {
 @pytest.mark.parametrize("name", FORMS)
 def test_every_form_reads_alike(tmp_path, name):
     (tmp_path / name).write_text(FORMS[name], "utf-8")
-    assert read_captions(tmp_path / name) == {"a.png": "a cat", "sub/b.png": "a dog"}
+    assert read_captions(tmp_path / name) == [("a.png", "a cat"), ("sub/b.png", "a dog")]
 
 
 BAD = [
@@ -56,10 +57,24 @@ def test_bytes_that_are_no_text_are_told(tmp_path):
 
 def test_control_characters_in_captions_are_replaced(tmp_path):
     (tmp_path / "c.json").write_text(json.dumps({"a.png": "a\x1b[31m <b>cat</b>"}))
-    assert read_captions(tmp_path / "c.json") == {"a.png": "a\ufffd[31m <b>cat</b>"}
+    assert read_captions(tmp_path / "c.json") == [("a.png", "a\ufffd[31m <b>cat</b>")]
 
 
 def test_the_file_asked_for_must_exist(tmp_path):
-    assert caption_file(tmp_path, None) is None
+    assert captions_of(tmp_path, Files(), None) is None
     with pytest.raises(InputError, match="does not exist"):
-        caption_file(tmp_path, "c.json")
+        captions_of(tmp_path, Files(), "c.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.json", '{"a.png": "one", "a.png": "two"}'),
+        ("c.json", '{"a.png": ["one", "two"]}'),
+        ("c.jsonl", '{"file_name": "a.png", "text": ["one", "two"]}'),
+        ("c.csv", "file_name,text\na.png,one\na.png,two\na.png,one\n"),
+    ],
+)
+def test_several_captions_of_an_image_are_all_kept_once(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert captions_of(tmp_path, Files(["a.png"]), name) == {"a.png": ["one", "two"]}

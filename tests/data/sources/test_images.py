@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from components.common.errors import InputError
-from components.data.sources.images import BadImage, Rendering, colour_of, header, render, size_of
+from components.data.sources.images import BadImage, Rendering, colour_of, header, render
 from tests import limited
 
 
@@ -101,7 +101,7 @@ def bomb() -> bytes:
 
 def test_a_bomb_is_refused_by_its_header(monkeypatch):
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
-    for function in (size_of, lambda data: render(data, Rendering(8))):
+    for function in (header, lambda data: render(data, Rendering(8))):
         with pytest.raises(BadImage, match="more than 89,478,485 pixels"), limited.memory():
             function(bomb())
 

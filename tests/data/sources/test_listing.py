@@ -17,19 +17,13 @@ def test_files_are_sorted_into_images_others_and_those_refused(tmp_path: Path) -
     (root / ".hidden").mkdir()
     for name in ("b.PNG", "a/c.jpg", ".d.png", ".hidden/e.png", "notes.txt", "scan.heic", "raw.cr2"):
         (root / name).touch()
-    (tmp_path / "outside.png").touch()
-    (root / "out.png").symlink_to(tmp_path / "outside.png")
     (root / "gone.png").symlink_to(root / "nothing.png")
-    (root / "linked").symlink_to(root / "a")
     os.mkfifo(root / "pipe.png")
     found = Files()
     scan(root, found)
     assert found.paths == ["b.PNG", "a/c.jpg"]
     reasons = dict(found.skipped)
-    assert (
-        reasons["out.png"] == "link to a file outside the folder" and reasons["gone.png"] == "link to nothing"
-    )
-    assert reasons["linked"] == "link to a folder" and reasons["pipe.png"] == "not a regular file"
+    assert reasons["gone.png"] == "link to nothing" and reasons["pipe.png"] == "not a regular file"
     assert found.ignored + len([name for name in reasons if "not supported" in reasons[name]]) == 3
 
 

@@ -74,13 +74,17 @@ def test_classes_splits_and_captions_are_those_of_the_images(home: Path, tmp_pat
         fill(tmp_path / "images" / folder, 20, first=20 * number)
     sources = negatives(tmp_path / "images", tmp_path / "sources")
     card = add("mine", tmp_path / "images", home, sources=sources, resolution=20)
-    assert card.labels == ["cat", "dog"] and card.counts == {"train": 37, "validation": 3, "test": 40}
+    assert card.labels == ["cat", "dog"] and card.counts == {"train": 32, "validation": 8, "test": 40}
     assert_negatives(home / "data/mine", 80)
-    captions = ["test/cat/040.png,a\n"] + [f"train/cat/{i:03d}.png,b{i}\n" for i in range(20)]
+    captions = [
+        f"{s}/cat/{i:03d}.png,{s}{i}\n" for s, n in (("train", 0), ("test", 40)) for i in range(n, n + 20)
+    ]
     (tmp_path / "images/captions.csv").write_text("file_name,text\n" + "".join(captions))
-    card = add("mine", tmp_path / "images", home, sources=sources, max_skipped=59)
-    assert card.captions and sum(card.counts.values()) == 21 and card.skipped == {"no caption": 59}
-    assert open_split(home / "data/mine", "test").captions == ["a"]
+    card = add("mine", tmp_path / "images", home, sources=sources, max_skipped=40)
+    assert card.captions and sum(card.counts.values()) == 40 and card.skipped == {"no caption": 40}
+    assert sorted(open_split(home / "data/mine", "test").captions or []) == [
+        f"test{i}" for i in range(40, 60)
+    ]
 
 
 def test_files_without_a_partner_are_named_ten_of_each(home: Path, images: Path, tmp_path: Path) -> None:
@@ -111,7 +115,8 @@ def test_a_pair_with_an_unusable_file_is_skipped_and_counted_once(
     sources = negatives(images, tmp_path / "other")
     (sources / "000.png").write_bytes(b"")
     (images / "001.png").write_text("text")
-    (sources / "002.png").rename(sources / "002.heic")
+    (sources / "002.png").unlink()
+    (sources / "002.heic").write_bytes(b"")
     card = add("mine", images, home, sources=sources, resolution=20)
     assert sorted(file for file, _ in card.skipped_files) == ["000.png", "001.png", "002.heic"]
     assert_negatives(home / "data/mine", 27)
@@ -121,7 +126,7 @@ def test_pairs_that_share_an_image_or_a_source_share_a_split(home: Path, tmp_pat
     images, sources = tmp_path / "images", tmp_path / "sources"
     for folder, seed in ((images, 0), (sources, 100)):
         folder.mkdir()
-        for i in range(30):
+        for i in range(60):
             copy = i < 10 if folder == images else 9 <= i < 19
             picture(seed if copy else seed + i).save(folder / f"{i:03d}.png")
     add("mine", images, home, sources=sources)
@@ -138,14 +143,14 @@ def test_pairs_that_share_an_image_or_a_source_share_a_split(home: Path, tmp_pat
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
 def test_images_side_by_side_are_cut_in_half(home: Path, tmp_path: Path, direction: str) -> None:
     (tmp_path / "both").mkdir()
-    for i in range(20):
+    for i in range(30):
         left = np.asarray(picture(i)) // 2
         Image.fromarray(np.concatenate([left, 255 - left], axis=1)).save(tmp_path / "both" / f"{i}.png")
     picture(7, (21, 20)).save(tmp_path / "both" / "odd.png")
     picture(8, (20, 20)).save(tmp_path / "both" / "one.png")
     card = add("mine", tmp_path / "both", home, side_by_side=direction, resolution=20)
     assert list(card.skipped.values()) == [2] and "side by side" in next(iter(card.skipped))
-    assert_negatives(home / "data/mine", 20)
+    assert_negatives(home / "data/mine", 30)
     brightness = open_split(home / "data/mine", "train").images[:].mean()
     assert brightness > 128 if direction == "AtoB" else brightness < 128
 
@@ -158,28 +163,28 @@ def two_domains(root: Path, counts: dict[str, int]) -> Path:
 
 def test_two_domains_have_splits_of_their_own(home: Path, tmp_path: Path) -> None:
     sources = fill(tmp_path / "horses", 50, first=100, mode="L")
-    card = add("mine", fill(tmp_path / "zebras", 20), home, sources=sources, unpaired=True)
+    card = add("mine", fill(tmp_path / "zebras", 30), home, sources=sources, unpaired=True)
     assert card.sources is not None and not card.sources.are_paired and card.sources.channels == 1
-    assert card.counts == {"train": 14, "validation": 2, "test": 4}
-    assert card.sources.counts == {"train": 36, "validation": 4, "test": 10}
+    assert card.counts == {"train": 14, "validation": 8, "test": 8}
+    assert card.sources.counts == {"train": 32, "validation": 8, "test": 10}
     split = open_split(home / "data/mine", "test", sources=True)
-    assert split.sources is not None and (len(split), len(split.sources)) == (4, 10)
+    assert split.sources is not None and (len(split), len(split.sources)) == (8, 10)
 
 
 def test_the_layout_of_domains_is_unpaired_or_paired(home: Path, tmp_path: Path) -> None:
-    counts = {"trainA": 20, "trainB": 30, "testA": 5, "testB": 4}
+    counts = {"trainA": 20, "trainB": 30, "testA": 9, "testB": 8}
     card = add("mine", two_domains(tmp_path / "f", counts), home, unpaired=True)
     assert card.labels is None and card.sources is not None
-    assert card.counts == {"train": 28, "validation": 2, "test": 4}
-    assert card.sources.counts == {"train": 18, "validation": 2, "test": 5}
-    with pytest.raises(InputError, match=r"34 images without a source \(test/300, .*unpaired"):
+    assert card.counts == {"train": 22, "validation": 8, "test": 8}
+    assert card.sources.counts == {"train": 12, "validation": 8, "test": 9}
+    with pytest.raises(InputError, match=r"38 images without a source \(test/300, .*unpaired"):
         add("mine", tmp_path / "f", home, replace=True)
     root = tmp_path / "pairs"
     for split in ("train", "test"):
-        fill(root / f"{split}B", 10, first=10 if split == "test" else 0)
+        fill(root / f"{split}B", 20, first=20 if split == "test" else 0)
         negatives(root / f"{split}B", root / f"{split}A")
     assert add("pairs", root, home, resolution=20).options["pairs"] == "by name"
-    assert_negatives(home / "data/pairs", 20)
+    assert_negatives(home / "data/pairs", 40)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +193,10 @@ def test_the_layout_of_domains_is_unpaired_or_paired(home: Path, tmp_path: Path)
         ({"trainA": 20, "testA": 5}, "domain B of .*f is empty: put images into trainB and testB"),
         ({"trainB": 20, "testB": 5}, "domain A of .*f is empty"),
         ({"images": 20}, "f has no sources: pass --sources FOLDER"),
-        ({"trainA": 20, "trainB": 3, "testA": 9, "testB": 0}, "too few images: 3 leave the validation split"),
+        (
+            {"trainA": 20, "trainB": 3, "testA": 9, "testB": 0},
+            "too few images: 0 train, 0 validation, 3 test",
+        ),
     ],
 )
 def test_an_empty_domain_is_refused(

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from components.common.errors import InputError
-from components.data.sources.splits import assign, check
+from components.data.card import DatasetCard, Sources
+from components.data.sources.splits import LEAST, assign, check, evaluable
+from components.evaluation.reference import MIN_IMAGES
 
 IMAGES = some.lists(
     some.tuples(some.text("abcdefgh", min_size=1, max_size=2), some.integers(0, 3)), max_size=80
@@ -18,9 +20,10 @@ def test_any_images_are_split_by_group_whatever_their_order(images, random):
     split_of = dict(zip(groups, assign(groups, strata), strict=True))
     assert [split_of[group] for group in groups] == assign(groups, strata), "a group is parted"
     counts = Counter(split_of.values())
-    assert counts["test"] == round(len(split_of) * 0.2) and counts["validation"] == round(
-        len(split_of) * 0.08
-    )
+    groups_in_all = len(split_of)
+    test = min(max(LEAST, round(groups_in_all * 0.2)), groups_in_all)
+    assert counts["test"] == test
+    assert counts["validation"] == min(max(LEAST, round(groups_in_all * 0.08)), groups_in_all - test)
     random.shuffle(images)
     shuffled = assign([group for group, _ in images], [stratum for _, stratum in images])
     assert dict(zip([group for group, _ in images], shuffled, strict=True)) == split_of
@@ -40,7 +43,8 @@ def test_what_a_source_states_is_never_taken_from_its_test_split(images, data):
     names = some.sampled_from(["train", "test"])
     stated = data.draw(some.lists(names, min_size=len(images), max_size=len(images)))
     splits = assign(groups, strata, stated)
-    assert [split == "test" for split in splits] == [split == "test" for split in stated]
+    if "test" in stated:
+        assert [split == "test" for split in splits] == [split == "test" for split in stated]
 
 
 def test_fractions_are_kept_in_total_and_in_every_stratum():
@@ -91,7 +95,28 @@ def test_stated_splits_are_kept():
     assert assign(list("abc"), [0, 0, 0], stated) == stated
 
 
-def test_seven_images_are_enough_and_six_are_not():
-    check(Counter(assign([str(i) for i in range(7)], [0] * 7)))
-    with pytest.raises(InputError, match="at least 7"):
-        check(Counter(assign([str(i) for i in range(6)], [0] * 6)))
+def test_splits_that_are_not_stated_are_cut_from_the_others():
+    names = [str(i) for i in range(200)]
+    found = assign(names, [0] * 200, ["train"] * 100 + ["validation"] * 100)
+    assert Counter(found) == {"train": 80, "validation": 100, "test": 20}
+    found = assign(names, [0] * 200, ["validation"] * 100 + ["test"] * 100)
+    assert Counter(found) == {"train": 90, "validation": 10, "test": 100} and set(found[100:]) == {"test"}
+
+
+def test_every_split_has_what_evaluation_needs_or_the_images_that_are_missing_are_counted():
+    assert LEAST == MIN_IMAGES
+    for count in (24, 50, 93, 94):
+        for classes in (1, 5, count):
+            check(Counter(assign([str(i) for i in range(count)], [i % classes for i in range(count)])))
+    with pytest.raises(InputError, match=r"7 train, 8 validation, 8 test; .* so 1 are missing \(1 train\)"):
+        check(Counter(assign([str(i) for i in range(23)], [0] * 23)))
+
+
+def test_a_prepared_set_with_too_few_images_is_refused_before_a_run():
+    counts = {"train": 30, "validation": 8, "test": 8}
+    about = {"name": "x", "title": "x", "source": "x", "licence": "x", "credit": "x", "resolution": 8}
+    card = DatasetCard(**about, channels=1, counts=counts)
+    assert evaluable(card) is card
+    sources = Sources(resolution=8, channels=1, counts=counts | {"test": 5})
+    with pytest.raises(InputError, match=r"so 3 are missing \(3 test\)"):
+        evaluable(card.model_copy(update={"sources": sources}))

@@ -330,7 +330,7 @@ def test_a_remote_with_credentials_in_its_url_is_refused(home):
 
 def test_status_tells_what_is_where(tracked, tmp_path):
     home, version = tracked
-    add("mine", fill(tmp_path / "images", 10), home)
+    add("mine", fill(tmp_path / "images", 24), home)
     rows = {row["name"]: row for row in dvc.status(home)}
     assert rows["digits"] == {
         "name": "digits", "prepared": True, "pinned": version, "version": version,

@@ -33,25 +33,37 @@ def test_what_was_prepared_and_what_was_left_out_is_printed(capsys: pytest.Captu
         channels=3,
         resolution=32,
         skipped={"broken": 2},
+        skipped_files=[("a.png", "broken")],
+        left_out={"hidden": 3},
+        notes=["read inside b/"],
+        options={"ignored_files": 4},
+        captions=False,
+        unmatched_captions=5,
     )
     data.show_prepared(card, "0123456789abcdef.dir")
     out, err = capsys.readouterr()
     assert out == "x: 1,200 train, 8 test; 3x32x32, unlabelled; version 0123456789\n"
-    assert err == "  skipped 2: broken\n"
+    assert err.splitlines() == [
+        "  read inside b/",
+        "  skipped 2: broken (such as a.png)",
+        "  left out 3: hidden",
+        "  4 other files: no images",
+        "  5 captions of images that are not there",
+    ]
 
 
 def test_pairs_and_degraded_sets_are_prepared_versioned_and_listed(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for folder, first in (("images", 0), ("sources", 50)):
-        fill(home / folder, 10, first=first)
+        fill(home / folder, 24, first=first)
     for path in (home / "sources").iterdir():
         path.rename(path.with_name(f"{int(path.stem) - 50:03d}.png"))
     both = (str(home / "images"), "--sources", str(home / "sources"))
     code, out, _ = call(capsys, "data", "add", "mine", *both, "--source-resolution", "8")
     assert code == 0 and "3x32x32 from 3x8x8, unlabelled; version " in out
     code, out, _ = call(capsys, "data", "add", "domains", *both, "--unpaired")
-    assert code == 0 and "  unpaired sources: 7 train, 1 validation, 2 test\n" in out
+    assert code == 0 and "  unpaired sources: 8 train, 8 validation, 8 test\n" in out
     code, out, _ = call(capsys, "data", "degrade", "lines", "mine", "edges", "--high", "90")
     assert code == 0 and "3x32x32 from 1x32x32" in out
     code, _, err = call(capsys, "data", "degrade", "x3", "mine", "downscale", "--scale", "3")
@@ -64,3 +76,30 @@ def test_pairs_and_degraded_sets_are_prepared_versioned_and_listed(
     assert code == 0 and sheet.is_file() and f"{sheet}: 4 images of lines, train, version" in out
     assert call(capsys, "data", "show", "lines", "-o", "sheet.gif")[0] == 2
     assert call(capsys, "data", "show", "none", "-o", str(sheet))[0] == 2
+
+
+def test_progress_is_a_line_a_quarter_without_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for quiet, lines in ((60.0, []), (-1.0, [f"  read: {n}/100" for n in (25, 50, 75, 100)])):
+        monkeypatch.setattr(data, "QUIET", quiet)
+        with data.progress_shown() as progress:
+            for i in range(100):
+                progress(i + 1, 100, "read")
+        assert [line.rstrip() for line in capsys.readouterr().err.splitlines()] == lines
+
+
+def test_adding_ends_with_what_to_do_next(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(home / "some", 24)
+    (home / "some/notes.txt").write_text("x")
+    code, out, err = call(capsys, "data", "add", "kept", str(home / "some"), "--white", "65535")
+    assert code == 0 and out.startswith("kept: 8 train, 8 validation, 8 test; 3x32x32, unlabelled; version ")
+    assert err.splitlines()[-3:] == [
+        "  1 other files: no images",
+        "look at it: atelier data show kept -o kept.png",
+        "train on it: atelier run --set data.name=kept",
+    ]
+    code, _, err = call(capsys, "data", "add", "kept", str(home / "some"), "--white", "bright")
+    assert (
+        code == 2 and err == "atelier: --white bright is not possible; accepted: auto, or a number above 0\n"
+    )
