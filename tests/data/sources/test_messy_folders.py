@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,6 +17,7 @@ from components.data.card import SPLITS, DatasetCard
 from components.data.dataset import open_split
 from components.data.external import scan_images
 from components.data.sources.prepare import add
+from components.data.versioning import pins
 from tests.data.pictures import fill, picture
 from tests.data.sources.messy import HEIC, deep, entries, messy, pages, wordy
 
@@ -308,3 +310,25 @@ def test_every_file_of_pairs_and_of_domains_is_counted(home: Path, images: Path,
     card = add("two", root, home, unpaired=True)
     assert card.sources is not None and card.counts == card.sources.counts
     assert used(card) + sum(card.sources.counts.values()) + unused(card) == entries(root)
+
+
+def test_files_of_a_url_are_told_by_their_first_bytes_too(home: Path, images: Path) -> None:
+    remote = fsspec.filesystem("memory")
+    for number, path in enumerate(sorted(images.iterdir())):
+        remote.pipe_file(f"/bucket/w/{path.stem}{'' if number % 2 else '.png'}", path.read_bytes())
+    for name, content in (("notes.bin", b"x"), (".hidden", b"x"), ("phone", HEIC), ("000.txt", b"a word")):
+        remote.pipe_file(f"/bucket/w/{name}", content)
+    try:
+        card = add("far", "memory://bucket", home)
+    finally:
+        remote.rm("/bucket", recursive=True)
+    assert used(card) == 30 and used(card) + unused(card) == 34
+    assert "1 texts beside images are not read as captions" in card.notes[0]
+    for path in sorted(images.iterdir())[1::2]:
+        path.rename(path.with_suffix(""))
+    assert add("near", images, home).files == card.files
+
+
+def test_the_version_of_a_plain_folder_stays(home: Path, tmp_path: Path) -> None:
+    add("mine", fill(tmp_path / "images", 100), home, resolution=20)
+    assert pins.folder_md5(home / "data/mine") == "08e7d0799d1b415b9e582f9678fc8dfa.dir"
