@@ -203,10 +203,9 @@ class Walk:
 
     def _follows(self, link: str) -> bool:
         """Return whether to visit the folder behind a link; count it if not."""
-        target = Path(os.path.realpath(link))
-        if not self.follow_links and not target.is_relative_to(self.inside):
+        if not self.follow_links and not self._leads_inside(link):
             self.outside_folders += 1
-            self.outside_in_folders += sum(len(names) for _, _, names in islice(os.walk(target), MAX_COUNTED))
+            self.outside_in_folders += sum(len(names) for _, _, names in islice(os.walk(link), MAX_COUNTED))
             return False
         place = os.path.join(os.path.realpath(os.path.dirname(link)), os.path.basename(link))
         if place in self._followed:
@@ -215,9 +214,11 @@ class Walk:
         self._followed.add(place)
         return True
 
+    def _leads_inside(self, link: str | Path) -> bool:
+        return Path(os.path.realpath(link)).is_relative_to(self.inside)
+
     def _file(self, path: Path) -> None:
-        target = Path(os.path.realpath(path))
-        if path.is_symlink() and not self.follow_links and not target.is_relative_to(self.inside):
+        if path.is_symlink() and not self.follow_links and not self._leads_inside(path):
             self.outside_files += 1
         else:
             sort_file(path, relative(str(path), self.root), self.files)
