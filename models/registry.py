@@ -13,6 +13,7 @@ from models.gan import GAN
 from models.inpainting import Inpainting
 from models.kl_vae import KLVAE
 from models.latent_diffusion import LatentDiffusion
+from models.palette import Palette
 from models.pix2pix import Pix2Pix
 from models.r3gan import R3GAN
 from models.rrdb import RRDB
@@ -40,6 +41,7 @@ FAMILIES: dict[str, type[Family]] = {
     "esrgan": ESRGAN,
     "diffusion": Diffusion,
     "super_resolution": SuperResolution,
+    "palette": Palette,
     "inpainting": Inpainting,
     "kl_vae": KLVAE,
     "latent_diffusion": LatentDiffusion,

@@ -53,6 +53,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "esrgan": {"width": 8, "perceptual": 0.0},
     "diffusion": {"width": 16, "sampler_steps": 2},
     "super_resolution": {"width": 16, "sampler_steps": 2},
+    "palette": {"width": 16, "sampler_steps": 2},
     "inpainting": {"width": 16, "sampler_steps": 2},
     "kl_vae": {"downsampling": 2, "latent": 2, "width": 16, "max_width": 16},
     "latent_diffusion": {"width": 16, "sampler_steps": 2},

@@ -22,7 +22,7 @@ SMALL = {
     "dcgan": {"width": 8, "latent": 8},
     **{
         name: {"width": 16, "sampler_steps": 3}
-        for name in ("diffusion", "super_resolution", "inpainting", "latent_diffusion")
+        for name in ("diffusion", "super_resolution", "palette", "inpainting", "latent_diffusion")
     },
     "kl_vae": {"width": 16},
     "vqvae": {"width": 16},
