@@ -42,23 +42,22 @@ def write_data_sheet(folder: Path, output: Path, *, split: str = "train", n: int
 
 
 def rows_of(split: Split, n: int) -> np.ndarray:
-    """Return `n` rows of a split: classes in turn if there are labels, else the first."""
-    if n >= len(split):
-        return np.arange(len(split))
-    return np.arange(n) if n < SHEET_COLUMNS else grid_rows(split, n)
+    """Return `n` rows of a split, or all: classes in turn if there are labels and enough images."""
+    whole_lines = -(-n // SHEET_COLUMNS) * SHEET_COLUMNS
+    return grid_rows(split, whole_lines)[:n] if whole_lines <= len(split) else np.arange(min(n, len(split)))
 
 
 def sheet(split: Split, rows: np.ndarray, images: np.ndarray, *, paired: bool) -> np.ndarray:
     """Return the picture (H, W, 3) of images (n, 3, S, S), which are those at `rows`, and their sources."""
     side = images.shape[-1]
     if split.sources is None:
-        return grid(framed(images), min(len(images), SHEET_COLUMNS))
+        return on_white(images, min(len(images), SHEET_COLUMNS))
     if paired:
         both = np.concatenate([tiles(split.sources, rows, side), images], axis=3)
-        return grid(framed(both), min(len(images), SHEET_COLUMNS // 2))
+        return on_white(both, min(len(images), SHEET_COLUMNS // 2))
     sources = tiles(split.sources, np.arange(min(len(rows), len(split.sources))), side)
     columns = min(max(len(images), len(sources)), SHEET_COLUMNS)
-    above, below = (grid(framed(domain), columns) for domain in (sources, images))
+    above, below = (on_white(domain, columns) for domain in (sources, images))
     line = np.zeros((MARGIN, above.shape[1], 3), np.uint8)
     return np.concatenate([above, line, below])
 
@@ -71,7 +70,7 @@ def tiles(images: ShardedArray, rows: np.ndarray, side: int) -> np.ndarray:
     return np.repeat(enlarged, 3, axis=1) if chosen.shape[1] == 1 else enlarged
 
 
-def framed(images: np.ndarray) -> np.ndarray:
-    """Return images (n, 3, H, W) with a white margin."""
-    width = ((0, 0), (0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN))
-    return np.pad(images, width, constant_values=255)
+def on_white(images: np.ndarray, columns: int) -> np.ndarray:
+    """Return images (n, 3, H, W) with a margin as one picture; the rest of the last line is white too."""
+    spare, margin = -len(images) % columns, (MARGIN, MARGIN)
+    return grid(np.pad(images, ((0, spare), (0, 0), margin, margin), constant_values=255), columns)

@@ -38,6 +38,8 @@ def test_classes_take_turns_and_small_images_are_enlarged(tmp_path: Path) -> Non
     third = split.images[int(np.flatnonzero(split.labels == 3)[0])][0]
     np.testing.assert_array_equal(tile(picture, 0, 3, 64, 64)[::8, ::8, 0], third)
     assert (picture[:4] == 255).all()
+    assert write_data_sheet(folder, tmp_path / "some.png", n=13) == 13, "not in whole lines only"
+    np.testing.assert_array_equal(drawn(folder, tmp_path / "few.png", n=7), picture[:72, : 7 * 72])
 
 
 def test_pairs_are_side_by_side_at_one_size(tmp_path: Path) -> None:
@@ -48,6 +50,7 @@ def test_pairs_are_side_by_side_at_one_size(tmp_path: Path) -> None:
     assert picture.shape == (2 * 72, 5 * 136, 3)
     split = open_split(folder, "test", sources=True)
     assert split.sources is not None
+    assert (tile(picture, 1, 2, 64, 128) == 255).all(), "no eighth pair"
     sixth = tile(picture, 1, 0, 64, 128)
     np.testing.assert_array_equal(sixth[:, 64:], split.images[5].transpose(1, 2, 0))
     np.testing.assert_array_equal(sixth[::4, :64:4], split.sources[5].transpose(1, 2, 0))
