@@ -51,7 +51,8 @@ class SourceFiles:
     def note(self) -> str:
         """What was done to the files, as a sentence; empty if nothing was."""
         side, colours = self.card.resolution, "in grey" if self.card.channels == 1 else "in colour"
-        which = f"{len(self.changed):,} of {len(self)} images were" if len(self) > 1 else "The image was"
+        were = "was" if len(self.changed) == 1 else "were"
+        which = f"{len(self.changed):,} of {len(self):,} images {were}" if len(self) > 1 else "The image was"
         done = f"cut to the centre square, resized to {side}x{side} pixels and read {colours}"
         return f"{which} {done}, as the model was trained." if self.changed else ""
 
@@ -75,11 +76,15 @@ def image_files(folder: Path) -> list[str]:
 def output_names(paths: Sequence[str]) -> dict[str, str]:
     """Return the name of each file's output: the same as PNG.
 
-    Files that differ in their extensions alone keep them: a.jpg and a.png become a.jpg.png and a.png.png.
+    Files that differ in their extensions alone keep them: a.jpg and a.png become a.jpg.png and a.png.png. So
+    does a.jpg beside a folder a.png.
     """
     names = {path: str(PurePosixPath(path).with_suffix(".png")) for path in paths}
+    folders = {str(folder).casefold() for path in paths for folder in PurePosixPath(path).parents}
     while clashing := {
-        name for name, count in Counter(map(str.casefold, names.values())).items() if count > 1
+        name
+        for name, count in Counter(map(str.casefold, names.values())).items()
+        if count > 1 or name in folders
     }:
         whole = {path: f"{path}.png" for path, name in names.items() if name.casefold() in clashing}
         if whole.items() <= names.items():

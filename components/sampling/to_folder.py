@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from components.common.atomic import temporary_sibling
 from components.common.errors import InputError
@@ -51,8 +51,10 @@ def sample_to_folder(
 
 
 def check_new(output: Path, names: list[str]) -> None:
-    """Raise InputError if one of the files exists."""
+    """Raise InputError if one of the files exists, or a file of the name of their folder."""
+    folders = sorted({str(folder) for name in names for folder in PurePosixPath(name).parents})
     existing = [name for name in names if (output / name).exists()]
+    existing += [name for name in folders if (output / name).is_file()]
     if existing:
         more = f" and {len(existing) - 1:,} more exist" if len(existing) > 1 else " exists"
         raise InputError(f"-o {output}: {existing[0]}{more} already; name another folder, or remove them")

@@ -30,6 +30,11 @@ def test_files_that_differ_in_their_extension_keep_it(files: list[str], names: l
     assert list(output_names(files).values()) == names
 
 
+def test_a_file_keeps_its_extension_beside_a_folder_of_its_name() -> None:
+    names = output_names(["a.jpg", "a.png/b.png"])
+    assert list(names.values()) == ["a.jpg.png", "a.png/b.png"]
+
+
 def test_names_that_no_system_tells_apart_are_refused() -> None:
     with pytest.raises(InputError, match=r"A.png and a.png differ in case alone"):
         output_names(["a.png", "A.png"])
@@ -83,7 +88,7 @@ def test_it_is_said_that_files_were_cut_and_resized(tmp_path: Path, pictures: di
     files = SourceFiles(paths, DataSpec(1, 8), None, exact=False)
     assert files[np.array([1, 0, 1, 1])].shape == (4, 1, 8, 8)
     assert files.note == (
-        "1 of 2 images were cut to the centre square, resized to 8x8 pixels and read in grey, "
+        "1 of 2 images was cut to the centre square, resized to 8x8 pixels and read in grey, "
         "as the model was trained."
     )
     with pytest.raises(InputError, match="8x16 pixels; the model enlarges images of 8x8"):

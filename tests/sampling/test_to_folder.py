@@ -94,6 +94,11 @@ def test_files_that_exist_are_kept(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(InputError, match=r"c.png exists already"):  # also among the sources
         sample_to_folder(exported, folder, SampleOptions(source=folder))
     assert before == {name: (out / name).read_bytes() for name in files(out)}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "below").write_text("a file of the name of a folder")
+    with pytest.raises(InputError, match=r"below exists already"):
+        sample_to_folder(exported, tmp_path / "other", SampleOptions(source=folder))
+    assert files(tmp_path / "other") == ["below"]
 
 
 @pytest.mark.parametrize(("family", "more", "match"), [
