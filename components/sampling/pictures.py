@@ -88,8 +88,7 @@ def pictures(
     options = replace(model.options, source=paths[0])
     inputs = sampling_inputs(options, n, model.generator, card, model.config)
     kind = "sources" if "sources" in inputs else "images"
-    of_source = source_card(model.generator, card)
-    files = SourceFiles(paths, of_source, model.config.background, exact=model.enlarges)
+    files = source_files(model, paths)
     batch = max(1, min(CHUNK, n, PIXELS // card.resolution**2))
     settings: dict[str, Any] = {**inputs, kind: files, "method": model.method, "batch": batch}
     drawn = generate.generate(model.generator, card, n=n, seed=seed, **settings)
@@ -97,6 +96,19 @@ def pictures(
         yield picture(image, path, model)
     if notes is not None and files.note:
         notes.append(files.note)
+
+
+def changes_to(model: OpenModel, path: Path) -> list[str]:
+    """Return what is done to a file to fit the model, as a sentence; none if nothing is."""
+    files = source_files(model, [path])
+    files[[0]]
+    return [files.note] if files.note else []
+
+
+def source_files(model: OpenModel, paths: Sequence[Path]) -> SourceFiles:
+    """Return files in the shape of the model's sources."""
+    shape = source_card(model.generator, model.card)
+    return SourceFiles(paths, shape, model.config.background, exact=model.enlarges)
 
 
 def enlarged_file(model: OpenModel, path: Path, seed: int, row: int) -> Image.Image:

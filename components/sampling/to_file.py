@@ -12,7 +12,7 @@ from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.families.catalogue import task_of
 from components.sampling import generate, sheets
-from components.sampling.pictures import open_for_files, pictures
+from components.sampling.pictures import changes_to, open_for_files, pictures
 from components.sampling.request import SampleOptions, sampling_inputs
 from components.sampling.sheets import LARGEST_WEBP, SHEET_COLUMNS
 
@@ -55,6 +55,8 @@ def sample_to_file(
     n = n or SAMPLES
     check_size(output, n, card.resolution)
     inputs = sampling_inputs(options, n, generator, card, config)
+    if options.source is not None and notes is not None:
+        notes += changes_to(opened, options.source)
     images = generate.draw(generator, card, n=n, seed=seed, method=opened.method, **inputs)
     write_picture(images, output)
     return images

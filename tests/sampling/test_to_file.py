@@ -10,6 +10,7 @@ from PIL import Image
 
 from components.common.errors import InputError
 from components.sampling import to_file
+from components.sampling.request import SampleOptions
 from components.sampling.sheets import LARGEST_WEBP, SHEET_COLUMNS
 from tests.sampling.test_from_images import SIDE, drawn, model
 
@@ -73,3 +74,14 @@ def test_more_samples_than_a_webp_holds_are_refused_before_they_are_drawn(
         to_file.sample_to_file(folder, tmp_path / "x.webp", n=most + 1)
     to_file.check_size(tmp_path / "x.webp", most, SIDE)
     to_file.check_size(tmp_path / "x.png", most + 1, SIDE)
+
+
+def test_it_is_said_that_the_source_of_several_samples_was_cut(
+    tmp_path: Path, pictures: dict[str, Path]
+) -> None:
+    folder, notes = model(tmp_path, "pix2pix"), list[str]()
+    for n in (1, 2):
+        options = SampleOptions(source=pictures["large_mask"])
+        to_file.sample_to_file(folder, tmp_path / "out.png", n=n, options=options, notes=notes)
+    assert len(notes) == 2 and notes[0] == notes[1]
+    assert notes[0].startswith("The image was cut to the centre square, resized to 8x8 pixels")
