@@ -62,7 +62,7 @@ def directed(
     if options.direction is None:
         return "sample", card
     if not hasattr(generator, "backward"):
-        raise InputError(f"--direction {options.direction}: {family} has no such setting")
+        raise InputError(f"--direction {options.direction}: {family} leads in one direction alone")
     if options.direction not in ("forward", "backward"):
         raise InputError(f"--direction {options.direction} is not accepted: it is forward or backward")
     return ("backward", card.reversed()) if options.direction == "backward" else ("sample", card)

@@ -77,7 +77,7 @@ def test_either_direction_has_the_channels_of_its_domain(tmp_path: Path, picture
 
 @pytest.mark.parametrize(("family", "wishes", "match"), [
     ("cyclegan", {"source": "image", "direction": "up"}, "--direction up is not accepted: it is forward or"),
-    ("pix2pix", {"source": "image", "direction": "backward"}, "--direction backward: pix2pix has no such"),
+    ("pix2pix", {"source": "image", "direction": "backward"}, "pix2pix leads in one direction alone"),
     ("pix2pix", {}, "pix2pix changes images: name one with --source FILE"),
     ("pix2pix", {"source": "image", "steps": 3}, "--steps 3: pix2pix has no such setting"),
     ("pix2pix", {"source": "image", "statistics": "batch"}, "--statistics batch is not accepted"),
