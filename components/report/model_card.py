@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from components.data.card import DatasetCard
+from components.families.tasks import DEFAULT, TASKS
 from components.records.evaluation import MetricResult
 from components.records.run import FamilyResult
 from components.report import baselines, formatting
@@ -31,7 +32,7 @@ def model_card(data: DatasetCard, result: FamilyResult) -> str:
         "## Data",
         "",
         f"{plain(data.title)}: {data.counts['train']:,} training images of "
-        f"{data.resolution} x {data.resolution} pixels, {data.channels} channel(s).",
+        f"{data.resolution} x {data.resolution} pixels, {data.channels} channel(s){_sources(data, result)}.",
         "",
         f"- Source: {plain(data.source)}",
         f"- Licence: {plain(data.licence)}",
@@ -50,12 +51,32 @@ def model_card(data: DatasetCard, result: FamilyResult) -> str:
         "",
         "## Use",
         "",
-        "    atelier sample FOLDER -n 16 --seed 0 -o samples.png",
+        f"    atelier sample FOLDER {_options(result)} -o samples.png",
         "",
         "FOLDER must contain this file, `model.safetensors` and `config.json`; nothing else is needed.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _made_from(result: FamilyResult) -> str:
+    """Return what samples are made from: noise, image or source."""
+    return TASKS[result.task or DEFAULT].made_from
+
+
+def _options(result: FamilyResult) -> str:
+    """Return the options of a first sample."""
+    return "-n 16 --seed 0" if _made_from(result) == "noise" else "--source IMAGE"
+
+
+def _sources(data: DatasetCard, result: FamilyResult) -> str:
+    """Return the shape of the sources, if the family uses those of the data."""
+    sources = data.sources
+    if sources is None or _made_from(result) != "source":
+        return ""
+    return (
+        f", from sources of {sources.resolution} x {sources.resolution} pixels, {sources.channels} channel(s)"
+    )
 
 
 def _kept(result: FamilyResult) -> str:
@@ -73,8 +94,10 @@ def _baselines(result: FamilyResult) -> list[str]:
     if not result.baselines:
         return []
     names = formatting.listing([baselines.LABELS.get(b.name, b.name) for b in result.baselines])
-    behind = baselines.shortcomings(result, list(result.metrics))
-    return [f"Compared with {names} on the same sources. {behind or 'Beats them in every measure.'}", ""]
+    outcome = (
+        baselines.shortcomings(result, list(result.metrics)) or "Beats them in every error and distance."
+    )
+    return [f"Compared with {names} on the same sources. {outcome}", ""]
 
 
 def plain(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.data.card import DatasetCard
+from components.data.card import DatasetCard, Sources
 from components.records.evaluation import Baseline, MetricResult
 from components.records.run import FamilyResult
 from components.report import build_run, leaderboard
@@ -86,10 +86,13 @@ def test_a_model_card_says_how_it_compares() -> None:
         resolution=8,
         channels=1,
         counts={"train": 9},
+        sources=Sources(resolution=8, channels=3, counts={"train": 9}, paired=("train",)),
     )
+    assert "channel(s), from sources of 8 x 8 pixels, 3 channel(s)." in model_card(described, ahead)
+    assert "    atelier sample FOLDER --source IMAGE -o samples.png" in model_card(described, ahead)
     assert "Compared with the source itself and the nearest training pair" in model_card(described, behind)
     assert "Does not beat the nearest training pair in Fréchet distance" in model_card(described, behind)
-    assert "Beats them in every measure." in model_card(described, ahead)
+    assert "Beats them in every error and distance." in model_card(described, ahead)
 
 
 def test_the_page_says_it_in_words(store, runs) -> None:
