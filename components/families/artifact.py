@@ -23,9 +23,8 @@ from models.family import DataSpec, Family, Generator
 from models.registry import FAMILIES
 
 LARGEST_SIDE = 4096  # pixels of a model's images; data sets have at most 1024
-UNSAVED_BYTES = (
-    2**30
-)  # of networks that are not in the model's file, such as a discriminator; more is refused
+# Of networks that are not in the model's file; more is refused. 50 samples of 1024 pixels have 0.6 GB.
+UNSAVED_BYTES = 2**31
 
 Shape = tuple[int, ...]
 
