@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps
+from PIL import ExifTags, Image, ImageColor, ImageOps
 
 from components.common.errors import InputError
 from components.data.sources.signatures import (
@@ -234,6 +234,14 @@ def upright(image: Image.Image) -> Image.Image:
         return image
 
 
+def is_sideways(image: Image.Image) -> bool:
+    """Return whether `upright` exchanges width and height."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation) in range(5, 9)
+    except Exception:  # damaged EXIF data does not matter
+        return False
+
+
 def half(image: Image.Image, part: Part) -> Image.Image:
     """Return the left or right image of two side by side, or the whole."""
     if part == "whole":
@@ -298,7 +306,7 @@ def is_grey(image: np.ndarray) -> bool:
 class Summary:
     """What the header of an image file says."""
 
-    size: tuple[int, int]  # width, height
+    size: tuple[int, int]  # width, height of the upright image
     pictures: int  # pages or frames
     deep: bool  # more than 8 bits per value
 
@@ -315,4 +323,5 @@ def summary(path: Path) -> Summary:
 
 def summary_of(image: Image.Image) -> Summary:
     """Return what the header of an opened image says."""
-    return Summary(image.size, len(page_numbers(image)), is_deep(image))
+    size = image.size[::-1] if is_sideways(image) else image.size
+    return Summary(size, len(page_numbers(image)), is_deep(image))

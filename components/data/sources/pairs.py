@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from components.data.sources.folder import (
     value_of,
     with_white,
 )
-from components.data.sources.images import Part, Rendering
+from components.data.sources.images import Part, Rendering, Summary
 from components.data.sources.layout import domain_of
 from components.data.sources.listing import Files, Listing, listed
 from components.data.sources.names import displayed
@@ -32,6 +33,7 @@ from components.data.sources.names import displayed
 # The parts of a file that are the source and the image.
 DIRECTIONS: dict[str, tuple[Part, Part]] = {"AtoB": ("left", "right"), "BtoA": ("right", "left")}
 SOURCE_DOMAIN, IMAGE_DOMAIN = "A", "B"
+SIMILAR = 1.05  # factor of the proportions of a pair; small images are rounded to whole pixels
 MAX_NAMED = 10  # files without a partner that an error names
 
 
@@ -212,8 +214,12 @@ def by_name(listing: Listing) -> dict[str, str]:
 
 
 def names(listing: Listing, paths: Sequence[str]) -> list[str]:
-    """Return the names by which pairs are matched: paths without the domain and the ending."""
-    return [PurePosixPath(key).with_suffix("").as_posix() for key in listing.keys(paths)]
+    """Return the names by which pairs are matched: paths without the domain and the ending.
+
+    Accented letters are composed, since some systems store them as a letter and an accent.
+    """
+    bare = [PurePosixPath(key).with_suffix("").as_posix() for key in listing.keys(paths)]
+    return [unicodedata.normalize("NFC", name) for name in bare]
 
 
 def counted(items: Sequence[str], noun: str) -> str:
@@ -285,6 +291,8 @@ def decode_pairs(
     pixels = PixelFile(reading.scratch / "pixels", len(files.paths), rendering)
     source_pixels = PixelFile(reading.scratch / "source pixels", len(files.paths), small)
     source_paths = [source_of[path] for path in files.paths]
+    image_sizes = survey(images.root, files, request)
+    source_sizes = survey(sources.root, sources.files, request) if sources.files is not files else image_sizes
     both = zip(
         rendered(images.root, files.paths, rendering, request.workers),
         rendered(sources.root, source_paths, small, request.workers),
@@ -296,6 +304,8 @@ def decode_pairs(
             files.skip(path, image)
         elif isinstance(source, str):
             files.skip(source_path, source)
+        elif not are_similar(image_sizes.get(path), source_sizes.get(source_path)):
+            files.skip(path, "its source has other proportions, so their centre squares do not match")
         else:
             pixels.append(image[0])
             source_pixels.append(source[0])
@@ -304,6 +314,14 @@ def decode_pairs(
             reading.progress(number + 1, len(files.paths), "read")
     files.paths = decoded
     return pixels.images, source_pixels.images
+
+
+def are_similar(image: Summary | None, source: Summary | None) -> bool:
+    """Return whether two images have the same proportions, as far as their headers say."""
+    if image is None or source is None:
+        return True
+    ratio = image.size[0] * source.size[1] / (image.size[1] * source.size[0])
+    return 1 / SIMILAR < ratio < SIMILAR
 
 
 def joined(one: Sequence[str], other: Sequence[str]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from components.common.errors import InputError
 from components.data.card import SPLITS, DatasetCard
@@ -100,6 +101,30 @@ def test_files_without_a_partner_are_named_ten_of_each(home: Path, images: Path,
         "...); rename the files, or pass --unpaired if they are no pairs"
     )
     assert not (home / "data/mine").exists()
+
+
+def test_a_pair_of_other_proportions_is_skipped(home: Path, tmp_path: Path) -> None:
+    """Their centre squares would show different things."""
+    images, sources = fill(tmp_path / "images", 40), fill(tmp_path / "sources", 40, size=(41, 40))
+    picture(0, (40, 20)).save(sources / "000.png")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    for folder, size, options in ((images, (20, 30), {}), (sources, (30, 20), {"exif": exif})):
+        picture(1, size).save(folder / "001.jpg", **options)
+        (folder / "001.png").unlink()
+    card = add("mine", images, home, sources=sources, resolution=8)
+    assert sum(card.counts.values()) == 39
+    assert [name for name, _ in card.skipped_files] == ["000.png"]
+    assert "its source has other proportions" in next(iter(card.skipped))
+
+
+def test_accents_are_matched_however_they_are_stored(home: Path, tmp_path: Path) -> None:
+    for i in range(30):
+        for folder, form in (("images", "NFC"), ("sources", "NFD")):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            picture(i).save(tmp_path / folder / unicodedata.normalize(form, f"é{i}.png"))
+    card = add("mine", tmp_path / "images", home, sources=tmp_path / "sources", resolution=8)
+    assert sum(card.counts.values()) == 30 and not card.skipped
 
 
 def test_two_files_of_a_name_are_refused(home: Path, images: Path, tmp_path: Path) -> None:
