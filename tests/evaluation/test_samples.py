@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from components.data.dataset import open_split
-from components.evaluation import baselines, evaluate, reference
-from components.evaluation.baselines import baseline_images, nearest_sources
+from components.evaluation import evaluate, reference
+from components.evaluation.baselines import baseline_images
 from components.evaluation.jobs import evaluate_family, pair_values, sample
 from components.evaluation.reference import EvaluationSample, Reference
 from components.evaluation.requests import EvaluateRequest, EvaluationPaths, SampleRequest
@@ -101,15 +101,6 @@ def test_the_nearest_pair_is_that_of_the_nearest_training_source(store: Store) -
     rows = [int(np.square(candidates - source).sum((1, 2, 3)).argmin()) for source in sources]
     images = baseline_images(generator, inputs, 10, 3, start=20)["nearest_pair"]
     np.testing.assert_array_equal(images, train.images[rows])
-
-
-def test_nearest_sources_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    train = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 4), np.uint8)
-    train[7] = train[3]  # the first of equals
-    expected = [3, 49, 0, 7 - 4]
-    for size in (1, 3, 1000):
-        monkeypatch.setattr(baselines, "BLOCK_BYTES", size * 8 * 48)
-        assert nearest_sources(train[[3, 49, 0, 7]], train).tolist() == expected
 
 
 def test_the_baseline_without_pairs_is_the_set_of_sources(store: Store, digits_ref: Reference) -> None:
