@@ -42,6 +42,10 @@ def test_own_images(
     """The families of the default config run on unlabelled 64-pixel and on labelled 32-pixel RGB."""
     changes = (
         "--set",
+        "families.diffusion.width=16",
+        "--set",
+        "families.diffusion.sampler_steps=2",
+        "--set",
         f"data.name={name}",
         "--set",
         "train.workers=0",
