@@ -90,6 +90,10 @@ def sample(
 
     settings, notes = vars(request).copy(), list[str]()
     options = SampleOptions(prompts=settings.pop("prompt"), **settings)
+    if nearest and options.direction == "backward":
+        raise InputError(
+            "--nearest: samples of the direction backward look like sources, not training images"
+        )
     folder, manifest = model_folder(run, family, store)
     for option in ["--nearest"] * nearest + ["--prior mixture"] * (prior == "mixture"):
         if manifest is None:

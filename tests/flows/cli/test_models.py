@@ -25,6 +25,14 @@ def test_what_needs_a_run_is_not_asked_of_a_folder(
         assert code == 2 and f"{' '.join(option)}: name a run in the store" in err
 
 
+def test_training_images_are_not_those_of_the_other_direction(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--source", "x.png", "--direction", "backward", "--nearest", "-o", str(tmp_path / "x.png")]
+    code, _, err = call(capsys, "sample", str(tmp_path), *options)
+    assert code == 2 and "--nearest: samples of the direction backward look like sources" in err
+
+
 def test_a_config_that_asks_for_any_amount_of_memory_is_invalid_input(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
