@@ -44,15 +44,21 @@ def finalists(
     """
     candidates = [trial for trial in trials if trial.state in ("done", "stopped") and trial.value is not None]
     if not candidates:
-        reasons = [trial.reason for trial in trials if trial.reason]
-        raise RunError(
-            f"no trial of the sweep yielded a value; the first reason: {(reasons or ['unknown'])[0]}"
-        )
+        raise RunError(f"no trial of the sweep can win: {_why_none(trials, settings)}")
     chosen = _ranked(candidates, settings, defaults, scored)[: settings.finalists]
     if defaults is None or any(trial.values == defaults for trial in (*chosen, *scored)):
         return chosen
     same = [trial for trial in candidates if trial.values == defaults]
     return chosen + (same or [Trial(number=0, values=defaults)])
+
+
+def _why_none(trials: Sequence[Trial], settings: Sweep) -> str:
+    """Return why all trials are out: how many collapsed, and the first reason of those that failed."""
+    collapsed = sum(trial.state == "collapsed" for trial in trials)
+    diversity = f"samples whose diversity is below {settings.min_diversity:g} of that of real images"
+    parts = [f"{collapsed} of {len(trials)} have {diversity} (sweep.min_diversity)"] if collapsed else []
+    parts += [f"trial {trial.number} failed: {trial.reason}" for trial in trials if trial.reason][:1]
+    return "; ".join(parts) or "none has a value"
 
 
 def _ranked(

@@ -46,10 +46,12 @@ def test_collapsed_and_failed_trials_are_no_finalists() -> None:
     found = [trial(1, 5.0), trial(2, 1.0, state="collapsed"), trial(3, 0.0, state="failed")]
     assert numbers(finalists(found, sweep(finalists=3))) == [1]
     lost = [Trial(number=1, state="failed", reason="it became nan.")]
-    with pytest.raises(
-        RunError, match="no trial of the sweep yielded a value; the first reason: it became nan"
+    for trials, why in (
+        (lost, "no trial of the sweep can win: trial 1 failed: it became nan"),
+        (found[1:2] + lost, r"1 of 2 have samples whose diversity is below 0.5 of .*; trial 1 failed"),
     ):
-        finalists(lost, sweep())
+        with pytest.raises(RunError, match=why):
+            finalists(trials, sweep())
 
 
 def test_where_cost_counts_finalists_are_those_that_none_beats_in_both() -> None:
