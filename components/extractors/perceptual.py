@@ -7,6 +7,7 @@ ImageNet, and their weights are verified.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -121,12 +122,7 @@ class VGG19Features(nn.Module):
     def forward(self, x: Tensor, layers: int) -> list[Tensor]:
         """Return the features of the first layers; grey images (N, 1, H, W) are repeated to RGB."""
         h = ((x.expand(-1, 3, -1, -1) + 1) / 2 - self.mean) / self.std
-        features: list[Tensor] = []
-        for i, layer in enumerate(self.layers[: VGG19_LAYERS[layers - 1] + 1]):
-            h = layer(h)
-            if i in VGG19_LAYERS:
-                features.append(h)
-        return features
+        return outputs(self.layers, VGG19_LAYERS[:layers], h)
 
 
 class EfficientNetFeatures(nn.Module):
@@ -141,9 +137,14 @@ class EfficientNetFeatures(nn.Module):
     def forward(self, x: Tensor, layers: int) -> list[Tensor]:
         """Return the features of the first layers; grey images (N, 1, H, W) are repeated to RGB."""
         h = self.stem((x.expand(-1, 3, -1, -1) * 127.5 + 0.5) / 128)  # (pixels - 127) / 128
-        features: list[Tensor] = []
-        for i, block in enumerate(self.blocks[: EFFICIENTNET_LAYERS[layers - 1] + 1]):
-            h = block(h)
-            if i in EFFICIENTNET_LAYERS:
-                features.append(h)
-        return features
+        return outputs(self.blocks, EFFICIENTNET_LAYERS[:layers], h)
+
+
+def outputs(modules: nn.Sequential | nn.ModuleList, chosen: Sequence[int], h: Tensor) -> list[Tensor]:
+    """Return what the chosen modules, in rising order, make of h; those after the last do not run."""
+    features: list[Tensor] = []
+    for i, module in enumerate(modules[: chosen[-1] + 1]):
+        h = module(h)
+        if i in chosen:
+            features.append(h)
+    return features

@@ -291,8 +291,9 @@ def decode_pairs(
     pixels = PixelFile(reading.scratch / "pixels", len(files.paths), rendering)
     source_pixels = PixelFile(reading.scratch / "source pixels", len(files.paths), small)
     source_paths = [source_of[path] for path in files.paths]
-    image_sizes = survey(images.root, files, request)
-    source_sizes = survey(sources.root, sources.files, request) if sources.files is not files else image_sizes
+    in_two_files = sources.files is not files
+    image_sizes = survey(images.root, files, request) if in_two_files else {}
+    source_sizes = survey(sources.root, sources.files, request) if in_two_files else {}
     both = zip(
         rendered(images.root, files.paths, rendering, request.workers),
         rendered(sources.root, source_paths, small, request.workers),
