@@ -112,6 +112,11 @@ class Adversarial(Family):
 
     # The two losses.
 
+    @property
+    def gammas(self) -> tuple[float, float]:
+        """Gamma of R1 and of R2 in D's loss."""
+        return self.config.r1, self.config.r2
+
     def discriminator_loss(self, batch: Batch) -> tuple[Terms, Terms]:
         """The objective of D, plus lambda E[(|grad D(x^)| - 1)^2] and gamma/2 E[|grad D|^2] if set."""
         x = batch.image
@@ -123,9 +128,10 @@ class Adversarial(Family):
     ) -> tuple[Terms, Terms]:
         """The loss of a discriminator for these images and samples."""
         config, objective = self.config, self.objective
-        if config.r1:
+        r1, r2 = self.gammas
+        if r1:
             x = x.detach().requires_grad_()
-        if config.r2:
+        if r2:
             fake = fake.detach().requires_grad_()
         r, f = (network(self.augmented_input(y, batch), batch.label) for y in (x, fake))
         terms = objective.discriminator(r, f, config.label_smoothing)
@@ -134,10 +140,10 @@ class Adversarial(Family):
             x_hat = between(x, fake).detach().requires_grad_()
             score = network(self.augmented_input(x_hat, batch), batch.label)
             terms["penalty"] = config.gradient_penalty * one_centred(score, x_hat)
-        if config.r1:
-            terms["r1"] = config.r1 * zero_centred(r, x)
-        if config.r2:
-            terms["r2"] = config.r2 * zero_centred(f, fake)
+        if r1:
+            terms["r1"] = r1 * zero_centred(r, x)
+        if r2:
+            terms["r2"] = r2 * zero_centred(f, fake)
         return terms, self.observed(r, f) | {"loss": loss}
 
     def generator_loss(self, batch: Batch) -> tuple[Terms, Terms]:

@@ -284,6 +284,15 @@ class Family(nn.Module):
         """
         return None
 
+    @classmethod
+    def for_batch(cls, config: Any, card: DataSpec, batch: int) -> Any:
+        """Return the settings with those filled in that depend on the images per step, of all workers.
+
+        Raises:
+            ValueError: One of them is not set, and no rule gives it.
+        """
+        return config
+
     def check_shard(self, images: int) -> None:
         """Raise ValueError, in one sentence, if shards of this number of images cannot be trained on."""
 

@@ -47,6 +47,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "sngan": {"width": 8, "latent": 8},
     "cgan": {"width": 8, "latent": 8},
     "r3gan": {"width": 8, "group_width": 8, "latent": 8},
+    "stylegan2": {"latent": 8, "width": 8, "mapping_depth": 2, "channel_base": 32, "r1": 1.0},
     "pix2pix": {"width": 8, "patch": 16},
     "cyclegan": {"width": 8, "patch": 16, "blocks": 1, "pool": 6, "identity": 0.0},
     "rrdb": {"width": 8, "growth": 4, "blocks": 1},
@@ -96,6 +97,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {  # of families whose parts a
     "esrgan-unet": (
         "esrgan",
         {"discriminator": "unet", "norm": "none", "spectral_norm": True, "loss": "non_saturating"},
+    ),
+    "stylegan2-ada": (
+        "stylegan2",
+        {"conditional": True, "augment": ["colour", "translation"], "ada_target": 0.6, "ada_steps": 10},
     ),
     "kl_vae-vq": ("kl_vae", {"quantizer": "vq", "codebook_size": 16}),
 }
