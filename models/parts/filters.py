@@ -18,8 +18,6 @@ from torch.nn.functional import leaky_relu
 from models.parts.equalised import GAIN, SLOPE
 from models.parts.upfirdn import upfirdn
 
-CLAMP = 256.0  # of activations
-
 
 def kaiser_beta(taps: int, width: float, rate: float) -> float:
     """Return the Kaiser window's parameter for a transition band of this width. App. C, after Kaiser 1974.
@@ -159,7 +157,7 @@ def filtered_leaky_relu(
     *,
     slope: float = SLOPE,
     gain: float = GAIN,
-    clamp: float | None = CLAMP,
+    clamp: float | None = None,
 ) -> Tensor:
     """Enlarge, apply the leaky ReLU, and shrink. Sec. 3.2, Fig. 4 (b).
 
@@ -173,13 +171,14 @@ def filtered_leaky_relu(
         plan: Factors and padding.
         slope: Of the leaky ReLU, below 0.
         gain: Factor on the result of the leaky ReLU.
-        clamp: Largest magnitude of this result; None: any.
+        clamp: Largest magnitude of this result; the authors' float16 needs 256. None: any.
 
     Returns:
         (N, C, H', W').
     """
-    y = upfirdn(x, f_up, up=plan.up, padding=plan.padding, gain=plan.up**2)
-    y = leaky_relu(y, slope) * gain
+    # The gain is on the input, where it has the same effect.
+    y = upfirdn(x, f_up, up=plan.up, padding=plan.padding, gain=gain * plan.up**2)
+    y = leaky_relu(y, slope)
     if clamp is not None:
         y = y.clamp(-clamp, clamp)
     return upfirdn(y, f_down, down=plan.down)
