@@ -27,7 +27,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models import family, stylegan2
-from models.family import GENERATOR, Batch, DataSpec, Motion, Noise, Terms
+from models.family import GENERATOR, Batch, DataSpec, Motion, Noise, Study, Terms
 from models.parts.equalised import EqualisedLinear
 from models.parts.filters import Band, bands, filtered_leaky_relu, low_pass, radial_low_pass, resampling
 from models.parts.fourier import FourierInput
@@ -277,6 +277,12 @@ class StyleGAN3(StyleGAN2):
         own = super().for_batch(config, card, batch)
         assert isinstance(own, StyleGAN3Config)
         return own.model_copy(update={"images_per_step": config.images_per_step or batch})
+
+    @classmethod
+    def studies(cls, config: StyleGAN3Config, card: DataSpec) -> Sequence[Study]:
+        """Compare strengths of truncation, which trades variety for quality."""
+        variants = {f"{psi:g}": {"truncation": psi} for psi in (0.3, 0.5, 0.7, 1.0)}
+        return [Study("truncation", "Truncation psi", variants)]
 
     def begin(self, step: int) -> None:
         """Set the blur of D's images, which decays linearly to 0."""
