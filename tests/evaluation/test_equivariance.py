@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from components.analysis import ablation
-from components.evaluation import equivariance, jobs, reference
+from components.evaluation import equivariance, reference
 from components.evaluation.jobs import evaluate_family, sample
 from components.evaluation.requests import EvaluateRequest, EvaluationPaths, SampleRequest
 from components.families import artifact, catalogue
