@@ -237,6 +237,7 @@ class Generator(nn.Module):
 
     A generator whose input can be rotated and shifted has
 
+        can_move                            True
         moved(batch, noise, motion)         the samples with their input moved, (N, C, H, W), not clipped
 
     The batch carries the labels if the generator is class-conditional.

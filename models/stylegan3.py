@@ -30,13 +30,13 @@ from models import family, stylegan2
 from models.family import GENERATOR, Batch, DataSpec, Motion, Noise, Study, Terms
 from models.parts.equalised import EqualisedLinear
 from models.parts.filters import Band, bands, filtered_leaky_relu, low_pass, radial_low_pass, resampling
-from models.parts.fourier import FourierInput
 from models.parts.layers import without_autocast
 from models.parts.mapping import Mapping as MappingNetwork
 from models.parts.mapping import truncated
 from models.parts.modulation import modulated_conv
 from models.parts.statistics import gathered
 from models.parts.upfirdn import upfirdn
+from models.parts.waves import FourierInput
 from models.search_space import tunable
 from models.stylegan2 import Discriminator, StyleGAN2
 from models.stylegan2_config import StyleGAN2Config
@@ -211,6 +211,7 @@ class Generator(stylegan2.Generator):
 
     config: StyleGAN3Config
     synthesis: Synthesis  # type: ignore[assignment]
+    can_move = True
 
     def __init__(self, config: StyleGAN3Config, card: DataSpec):
         family.Generator.__init__(self)

@@ -23,7 +23,7 @@ FARTHEST = 1 / 8  # of shifts, in image sides; App. E.1 of Karras et al. 2021
 
 def can_move(generator: Generator) -> bool:
     """Whether the input of a generator can be rotated and shifted."""
-    return hasattr(generator, "moved")
+    return bool(getattr(generator, "can_move", False))
 
 
 def repeated(noise: Noise) -> Noise:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.family import Motion
 from models.parts.filters import bands
-from models.parts.fourier import FourierInput, in_disc, moved, waves
+from models.parts.waves import FourierInput, in_disc, moved, waves
 
 STILL = torch.zeros(1), torch.zeros(1, 2)
 
