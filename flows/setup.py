@@ -10,6 +10,7 @@ from components.common.errors import InputError
 from components.common.paths import home
 from components.config import loading
 from components.config.experiment import Experiment
+from components.config.train import Initial
 from components.data import local
 from components.data.card import DatasetCard
 from components.data.sources.splits import evaluable
@@ -17,7 +18,8 @@ from components.extractors import perceptual
 from components.families.resolve import resolved, with_upstream
 from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
-from components.store import Store
+from components.registry.models import identified
+from components.store import Store, open_store
 
 SMOKE = {
     "steps": 16,
@@ -56,7 +58,11 @@ def experiment(
     settings = read.model_dump(exclude_unset=True)  # unset settings are chosen below
     read = loading.parse({**settings, "families": families}, str(path))
     device = resources.device(read.device)
-    return resolved(read, device, resources.precision("auto", device), perceptual.chosen)
+
+    def initial(setting: Initial) -> Initial:
+        return identified(open_store(read.store.url, home()), setting)
+
+    return resolved(read, device, resources.precision("auto", device), perceptual.chosen, initial)
 
 
 def plan_of(experiment: Experiment, store: Store) -> Plan | None:

@@ -27,6 +27,7 @@ def model_card(data: DatasetCard, result: FamilyResult) -> str:
         f"{result.train_seconds or 0:.0f} seconds); {result.parameters or 0:,} parameters; EMA weights"
         f"{_kept(result)}.",
         "",
+        *_initial(result),
         "![samples](samples.webp)",
         "",
         "## Data",
@@ -87,6 +88,12 @@ def _kept(result: FamilyResult) -> str:
     if result.kept == "last":
         return f" of the last checkpoint, step {step:,}"
     return f" of step {step:,}, selected by {selected_by(result.selected_by)}"
+
+
+def _initial(result: FamilyResult) -> list[str]:
+    """Return what the training took of the model that it began with, as lines; empty if there was none."""
+    initial = result.train.initial
+    return [f"It did not begin at random: {plain(initial.sentence)}.", ""] if initial else []
 
 
 def _baselines(result: FamilyResult) -> list[str]:

@@ -11,14 +11,13 @@ from cyclopts import App, Parameter
 
 from components.common.errors import InputError
 from components.common.paths import home
+from components.registry.runs import find_run, read_record
 from flows.cli.shared import (
     STORE,
     AsJSON,
     StoreURL,
-    find_run,
     open_named_store,
     print_table,
-    read_record,
     say,
 )
 

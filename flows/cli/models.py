@@ -10,12 +10,11 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from components.common.errors import InputError
+from components.registry.runs import LATEST, find_run
 from flows.cli.shared import (
-    LATEST,
     STORE,
     AsJSON,
     StoreURL,
-    find_run,
     is_model,
     model_folder,
     open_named_store,

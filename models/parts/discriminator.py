@@ -58,7 +58,8 @@ class MinibatchStddev(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """(N, F) -> (N, 1)."""
         size = group_size(self.group, len(h))
-        groups = h.float().unflatten(0, (size, -1))  # (G, N/G, F)
+        h = h.to(torch.promote_types(h.dtype, torch.float32))
+        groups = h.unflatten(0, (size, -1))  # (G, N/G, F)
         deviation = (groups.var(0, correction=0) + 1e-8).sqrt().mean(1)  # (N/G,)
         return deviation.repeat(size)[:, None]
 

@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 
 from components.common.errors import InputError
+from components.common.hashing import sha256
 from components.config import loading
+from components.config.train import Initial
+from components.store import Store
 from flows import setup
 from models.registry import FAMILIES
+from tests.registry.exports import export
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
@@ -59,6 +63,17 @@ def test_classes_are_held_out_by_any_name(value: str, classes: tuple[str, ...] |
         ROOT / "configs" / "cpu" / "anomaly.yaml", [f"evaluate.held_out_classes={value}"]
     )
     assert experiment.evaluate.held_out_classes == classes
+
+
+def test_the_model_to_begin_with_is_resolved(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    export(store, "r1", "vae", {"model.safetensors": b"weights"})
+    changes = [f"store.url={store.url}", "families.vae.train.initial=latest/vae"]
+    experiment = setup.experiment(QUICKSTART, changes)
+    assert experiment.training("vae").initial == Initial(model="r1/vae", sha256=sha256(b"weights"))
+    assert experiment.training("dcgan").initial is None
+    with pytest.raises(InputError, match="there is no run 'r2' in the store"):
+        setup.experiment(QUICKSTART, [changes[0], "families.vae.train.initial=r2/vae"])
 
 
 def test_only_and_smoke() -> None:

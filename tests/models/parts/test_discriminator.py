@@ -17,6 +17,7 @@ from models.parts.discriminator import (
     MinibatchStddev,
     normalise_spectrally,
 )
+from tests.models.parts.derivatives import assert_equal_derivatives
 from tests.models.test_adversarial import CARD, images
 
 pytestmark = pytest.mark.usefixtures("seeded")
@@ -59,6 +60,19 @@ def test_minibatch_stddev_groups_every_nth_image() -> None:
 def test_minibatch_stddev_averages_over_features() -> None:
     h = torch.tensor([[0.0, 0.0], [2.0, 6.0]])
     assert MinibatchStddev(4)(h).flatten().tolist() == pytest.approx([2, 2])  # of 1 and 3; all are one group
+
+
+def test_minibatch_stddev_and_its_derivatives_are_its_definition() -> None:
+    def slow(h: torch.Tensor) -> torch.Tensor:
+        values = []
+        for first in (0, 1):
+            group = [h[first], h[first + 2], h[first + 4]]
+            mean = (group[0] + group[1] + group[2]) / 3
+            variance = ((group[0] - mean) ** 2 + (group[1] - mean) ** 2 + (group[2] - mean) ** 2) / 3
+            values.append((variance + 1e-8).sqrt().mean())
+        return torch.stack(values * 3)[:, None]
+
+    assert_equal_derivatives(MinibatchStddev(3), slow, torch.randn(6, 5))
 
 
 def test_minibatch_stddev_of_a_single_image_has_a_gradient() -> None:
