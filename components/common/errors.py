@@ -17,4 +17,6 @@ def sentence(error: BaseException) -> str:
     """Return an error as one line: the sentence of one for users, else its type and the first line."""
     if isinstance(error, InputError | RunError):
         return str(error)
+    if isinstance(error, KeyboardInterrupt | SystemExit):  # Ray's workers end by the second
+        return "interrupted"
     return f"{type(error).__name__}: {error}".splitlines()[0]

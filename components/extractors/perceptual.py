@@ -31,8 +31,8 @@ VGG19_VARIABLE = "ATELIER_VGG19"
 VGG19_LAYERS = (2, 7, 16, 25, 34)
 # The last block of each size, 1/2 to 1/32. A block ends with a convolution and BatchNorm, without activation.
 EFFICIENTNET_LAYERS = (0, 2, 4, 10, 15)
-# Standard deviations of these features for photographs (scikit-image's, crops of 128 pixels), by which they are
-# divided: the weights that papers give suit VGG19's features, whose deviations are about 1.
+# Standard deviations of these features for photographs (scikit-image's, crops of 128 pixels), by which they
+# are divided: the weights that papers give suit VGG19's features, whose deviations are about 1.
 EFFICIENTNET_STD = (6.0, 7.5, 6.8, 5.5, 2.3)
 
 SMALLEST = {"vgg19": 16, "efficientnet": 32}  # pixels, of which one remains in the fifth layer
