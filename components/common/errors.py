@@ -1,5 +1,9 @@
 """Errors for users. The command line prints their sentence, without traceback, and exits with their code."""
 
+import errno
+
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)  # numbers of OSErrors: invalid input, not a failed run
+
 
 class InputError(ValueError):
     """Invalid input. The message says what is wrong, where, and what is accepted. Exit code 2."""
