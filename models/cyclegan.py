@@ -193,12 +193,8 @@ class CycleGAN(Adversarial):
         if card.resolution < SMALLEST:
             sizes = f"sources have {source.resolution} pixels a side and images {card.resolution}"
             raise ValueError(f"{sizes}; they must have {SMALLEST} or more")
-        if config.identity and source.channels != card.channels:
-            a, b = ("grey" if n == 1 else "in colour" for n in (source.channels, card.channels))
-            raise ValueError(
-                f"sources are {a} and images {b}, which the identity loss cannot compare; "
-                "prepare both in colour, or set identity: 0"
-            )
+        if config.identity:
+            card.check_same_colours("prepare both in colour, or set identity: 0")
         generator, discriminators = Generator(config, card), Discriminators(config, card)
         generator.apply(normal_weights)
         if config.norm == "instance":  # without it such small weights would suppress the signal

@@ -64,7 +64,7 @@ def test_weights_are_drawn_as_in_the_paper() -> None:
 @pytest.mark.parametrize(("card", "settings", "match"), [
     (DataSpec(1, 16, source=SourceShape(1, 8)), {}, "have 8 pixels a side and images 16; they must agree"),
     (DataSpec(1, 7, source=SourceShape(1, 7)), {}, "they must have 8 or more"),
-    (DataSpec(1, 16, source=SourceShape(3, 16)), {}, "sources are in colour and images grey, .* identity: 0"),
+    (DataSpec(1, 16, source=SourceShape(3, 16)), {}, "sources are in colour and images grey; .* identity: 0"),
 ])  # fmt: skip
 def test_domains_that_do_not_fit_are_refused(card: DataSpec, settings: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
