@@ -55,6 +55,8 @@ def experiment(
                         "samples": 64,
                         "extractor_epochs": 1,
                         "ablation_samples": min(16, read.evaluate.ablation_samples),
+                        "analysis_images": 200,
+                        "classifier_steps": 8,
                     }
                 )
             }
