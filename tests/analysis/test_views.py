@@ -473,7 +473,7 @@ def test_larger_images_are_fewer_for_the_same_work(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(likelihood, "WORK", 70 * 1000 * one)
     assert likelihood.effort(given) == (70, 1000)
     assert likelihood.likely_images(given) == len(likelihood.log_weights(given, 10)) == 70
-    few = replace(given, training=500)
+    few = replace(given, training=400)
     assert likelihood.effort(few) == (few.count("test"), 10), "fewer draws rather than a handful of images"
     monkeypatch.setattr(likelihood, "WORK", 1.0)
     assert likelihood.effort(given) == (likelihood.LEAST, 1)
