@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from components.cluster import resources
 from components.common.errors import InputError
 from components.common.paths import home
+from components.common.public import without_secrets
 from components.config import loading
 from components.config.experiment import Experiment
 from components.config.train import Initial
@@ -37,7 +39,9 @@ def experiment(
     """Return the resolved experiment of a config file with the command line's changes."""
     read = loading.load(path, changes)
     if unknown := [family for family in only if family not in read.families]:
-        raise InputError(f"--only {unknown[0]}: not in {path}, which has: {', '.join(read.families)}")
+        raise InputError(f"--only {unknown[0]}: {loading.not_in(unknown[0], read.families, path)}")
+    for sentence in loading.overridden(read, changes, only):
+        print(f"atelier: {without_secrets(sentence)}", file=sys.stderr)
 
     families = with_upstream(read, only).families
     if smoke:
@@ -51,6 +55,8 @@ def experiment(
                         "samples": 64,
                         "extractor_epochs": 1,
                         "ablation_samples": min(16, read.evaluate.ablation_samples),
+                        "analysis_images": 200,
+                        "classifier_steps": 8,
                     }
                 )
             }
@@ -70,6 +76,7 @@ def plan_of(experiment: Experiment, store: Store) -> Plan | None:
     name, revision = experiment.data.name, experiment.data.revision
     prepared = local.find_prepared(home(), name, revision)
     if prepared is None:
+        local.check_exists(home(), name)
         return None
     folder, version = prepared
     return Plan.of(experiment, version, evaluable(DatasetCard.read(folder)), store)

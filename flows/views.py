@@ -166,7 +166,7 @@ def show(run: RunManifest, store: Store) -> None:
     data = run.lineage.data
     for task in dict.fromkeys(result.task for result in run.results):
         results = [result for result in run.results if result.task == task]
-        console.print(_results(task, results, f"{data.title or data.name}: {task}"))
+        console.print(_results(task, results, f"{data.title or data.name}: {TASKS[task].title.lower()}"))
     if run.status == "done" and not any(stage.state == "ran" for stage in run.stages):
         console.print("Nothing to do: every stage is cached, since nothing it depends on has changed.")
     for stage in run.failed:

@@ -70,6 +70,13 @@ class DataSpec:
             )
         return self.source
 
+    def check_same_colours(self, advice: str = "prepare both in colour, or both in grey") -> None:
+        """Raise ValueError, with some advice, if sources are grey and images in colour, or the reverse."""
+        assert self.source is not None
+        if self.source.channels != self.channels:
+            a, b = ("grey" if n == 1 else "in colour" for n in (self.source.channels, self.channels))
+            raise ValueError(f"sources are {a} and images {b}; {advice}")
+
     def reversed(self) -> DataSpec:
         """Returns the shapes of the way back, from images to sources; without classes and captions."""
         assert self.source is not None

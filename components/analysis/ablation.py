@@ -21,7 +21,7 @@ from components.common.errors import InputError
 from components.common.threads import using_threads
 from components.common.validation import explain
 from components.data.dataset import Split, to_float, to_uint8
-from components.evaluation import evaluate, reference
+from components.evaluation import evaluate
 from components.evaluation.equivariance import Mover, can_move
 from components.evaluation.jobs import open_reference, pair_values
 from components.evaluation.reference import EvaluationSample, Reference
@@ -60,7 +60,7 @@ def real_baselines(places: EvaluationPaths, n: int, family: str) -> dict[str, fl
     if "set" not in task_of(family).metrics:
         return {}
     with using_threads(places.threads):
-        return reference.real_baselines(_reference(places), SPLIT, n, train=False)
+        return dict(_reference(places).real_baselines(SPLIT, n, train=False))
 
 
 def evaluate_variant(job: Variant) -> VariantResult:

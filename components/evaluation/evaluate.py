@@ -26,7 +26,6 @@ from components.evaluation.metric import (
 )
 from components.evaluation.ranking import rank_by
 from components.evaluation.reference import (
-    CLASSIFIER_STEPS,
     EvaluationSample,
     Reference,
     Sample,
@@ -115,7 +114,9 @@ def evaluate_samples(samples: EvaluationSample, ref: Reference, split: str = "te
     """
     check_count(len(samples))
     n = min(len(samples), ref.most(split))
-    rows, real, real_baselines = choose(len(samples), n), ref.real(split, n), ref.real_baselines(split, n)
+    rows, real = choose(len(samples), n), ref.real(split, n)
+    trained = samples.images is not None and samples.labels is not None
+    real_baselines = ref.real_baselines(split, n, train=trained)
     fake = Sample(samples.features, samples.labels)[rows]
     recipe = Recipe(ref, samples, split, n)
     metrics = {
@@ -159,7 +160,7 @@ def _conditional(
     if samples.images is not None:
         name, n_real = "cas", len(ref.splits[recipe.split])
         score = classification_accuracy(ref, samples.images, fake.labels, rows, recipe.split)
-        extra: dict[str, Any] = {"by_extractor": False, "n_real": n_real, "steps": CLASSIFIER_STEPS}
+        extra: dict[str, Any] = {"by_extractor": False, "n_real": n_real, "steps": ref.info.classifier_steps}
         metrics[name] = recipe.metric(name, score, real_baseline=real_baselines.get(name), **extra)
     return metrics
 

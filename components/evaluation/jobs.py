@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from components.common.arrays import open_array
 from components.common.chunks import CHUNK
 from components.common.errors import InputError, RunError
+from components.common.hashing import sha256
 from components.common.threads import using_threads
 from components.config.evaluate import Evaluate
 from components.data.card import DatasetCard
@@ -82,7 +84,7 @@ def extract_features(places: EvaluationPaths, split: str, start: int, n: int) ->
         write_part(store, parts, start, {"features": extract(images[np.arange(start, start + n)])})
 
 
-def reference(places: EvaluationPaths, out: str, samples: int) -> ReferenceResult:
+def reference(places: EvaluationPaths, out: str, samples: int, classifier_steps: int) -> ReferenceResult:
     """Store the reference in the folder `out`: features, real baselines and a picture of real images."""
     store = places.store
     prepared, extractor_folder = store.local_copy(places.data), store.local_copy(places.extractor)
@@ -94,7 +96,7 @@ def reference(places: EvaluationPaths, out: str, samples: int) -> ReferenceResul
             merge_parts(store, f"{places.parts}/{split}", "features", part)
             (part / "features.npy").rename(folder / "features" / f"{split}.npy")
             part.rmdir()
-        info = describe(prepared, folder, extractor_folder, samples, places.expected)
+        info = describe(prepared, folder, extractor_folder, samples, places.expected, classifier_steps)
         test = open_split(prepared, "test")
         rows = sheets.grid_rows(test, REAL_IMAGES)
         sheets.save_webp(sheets.grid(test.images[rows]), folder / "real.webp")
@@ -315,12 +317,13 @@ def _caption_names(store: Store, places: EvaluationPaths) -> np.ndarray:
 
 def open_reference(store: Store, places: EvaluationPaths) -> Reference:
     """Open the reference at these paths."""
-    return Reference.read(
+    read = Reference.read(
         store.local_copy(places.reference),
         store.local_copy(places.extractor),
         store.local_copy(places.data),
         places.expected,
     )
+    return replace(read, kept=store.child("baselines", sha256(places.reference)[:16]))
 
 
 def read_samples(store: Store, parts: str, out: Path, **origin: str) -> EvaluationSample:

@@ -7,8 +7,9 @@ from pathlib import Path
 from components.common.errors import InputError
 from components.common.hashing import sha256
 from components.common.paths import home
+from components.common.suggestions import did_you_mean
 from components.config.train import Initial
-from components.registry.runs import LATEST, did_you_mean, find_run, newest_with
+from components.registry.runs import LATEST, find_run, newest_with
 from components.store import Store, open_store
 from components.store.errors import MISSING_OR_TORN
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
 from components.common.errors import InputError
+from components.common.suggestions import did_you_mean
 from components.store import Store
 from components.store.errors import MISSING_OR_TORN
 
@@ -66,9 +65,3 @@ def newest_with(store: Store, family: str) -> RunManifest:
     raise InputError(
         f"no run in the store has a model of family {family!r}{did_you_mean(family, known)}; known: {names}"
     )
-
-
-def did_you_mean(name: str, known: Collection[str]) -> str:
-    """Return the known name nearest to a missing one, as the end of a clause; empty if none is near."""
-    near = get_close_matches(name, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -58,8 +58,8 @@ def shortcomings(result: ResultHead, names: Sequence[str]) -> str:
     for baseline in result.baselines:
         labels = [measure(name).label for name in names if _is_unbeaten(result, baseline, name)]
         if labels:
-            parts.append(f"{LABELS.get(baseline.name, baseline.name)} in {formatting.listing(labels)}")
-    return f"Does not beat {formatting.listing(parts)}." if parts else ""
+            parts.append(f"{LABELS.get(baseline.name, baseline.name)} in {formatting.listing(labels, 'or')}")
+    return f"Does not beat {formatting.listing(parts, 'or')}." if parts else ""
 
 
 def _is_unbeaten(result: ResultHead, baseline: Baseline, name: str) -> bool:

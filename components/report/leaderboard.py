@@ -147,7 +147,7 @@ def _group(task: str, results: Sequence[ResultHead]) -> Group:
             result.paper,
             [_cell(result.metrics.get(n), n, references[n], leaders[n]) for n in names],
             [Cell(cost.show(getattr(result, k)), getattr(result, k)) for k, cost in COSTS.items()],
-            formatting.listing(baselines.unbeaten(result, names[0])) if names else "",
+            formatting.listing(baselines.unbeaten(result, names[0]), "or") if names else "",
         )
         for result in ranked(results, names, references)
     ]

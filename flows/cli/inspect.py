@@ -191,15 +191,11 @@ def pull_report(
     print(report.pull(open_named_store(store), output))
 
 
-def doctor(*, thorough: bool = False, as_json: AsJSON = False, store: StoreURL = STORE) -> int:
-    """Check everything that Atelier needs, and advise on missing parts.
-
-    Args:
-        thorough: also start a local Ray cluster
-    """
+def doctor(*, as_json: AsJSON = False, store: StoreURL = STORE) -> int:
+    """Check everything that Atelier needs, and advise on missing parts."""
     from components.diagnostics import checks as diagnostics_checks
 
-    checks = diagnostics_checks.examine(home(), store, thorough=thorough)
+    checks = diagnostics_checks.examine(home(), store, "flows.prefect_server")
     if as_json:
         print(json.dumps([asdict(check) for check in checks]))
     for check in checks if not as_json else ():

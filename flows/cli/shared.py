@@ -13,7 +13,8 @@ from cyclopts import Parameter
 from components.common.errors import InputError
 from components.common.paths import home
 from components.common.public import without_secrets
-from components.registry.runs import did_you_mean, find_run
+from components.common.suggestions import did_you_mean
+from components.registry.runs import find_run
 from components.store import Store, open_store
 
 if TYPE_CHECKING:

@@ -53,6 +53,25 @@ def test_set_reaches_any_key() -> None:
     assert experiment.training("dcgan").seed == 3 and experiment.training("dcgan").steps == 7
 
 
+def test_a_family_that_the_config_lacks_is_refused_alike() -> None:
+    with pytest.raises(
+        InputError, match="--only cgan: cgan is not in .*quickstart.yaml .did you mean 'dcgan'"
+    ):
+        setup.experiment(QUICKSTART, [], ["cgan"])
+    with pytest.raises(InputError, match="--set families.cgan.train.steps: cgan is not in .*quickstart.yaml"):
+        setup.experiment(QUICKSTART, ["families.cgan.train.steps=3"])
+    added = setup.experiment(QUICKSTART, ["families.cgan={}", "families.cgan.train.steps=3"], ["cgan"])
+    assert added.training("cgan").steps == 3
+
+
+def test_a_change_that_the_families_override_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    setup.experiment(QUICKSTART, ["train.steps=300", "train.seed=1"], ["dcgan"])
+    assert capsys.readouterr().err == (
+        "atelier: --set train.steps=300 has no effect on dcgan: the config sets train.steps for each; "
+        "use --set families.dcgan.train.steps=300\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "classes"),
     [("3", ("3",)), ('"3"', ("3",)), ("[3, 7]", ("3", "7")), ("cat", ("cat",)), ("[all]", ("all",))]
@@ -134,7 +153,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     [
         ({}, "sweep.search is missing"),
         ({"search": {}}, "at least 1 item"),
-        ({"search": {"lr": None}, "trails": 3}, "unknown key sweep.trails; known here: "),
+        (
+            {"search": {"lr": None}, "trails": 3},
+            "unknown key sweep.trails (did you mean 'trials'?); known here: ",
+        ),
         (
             {"search": {"lr": None}, "steps": 100, "evaluations": 8},
             "steps=100 cannot be cut into evaluations=8",
