@@ -329,6 +329,7 @@ class StyleGAN2(Adversarial):
     @classmethod
     def for_batch(cls, config: StyleGAN2Config, card: DataSpec, batch: int) -> StyleGAN2Config:
         """Return the settings with gamma = 0.0002 resolution^2 / batch, if it is not set."""
+        config = super().for_batch(config, card, batch)
         if config.r1 is not None:
             return config
         if config.loss != "non_saturating":

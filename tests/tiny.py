@@ -100,7 +100,13 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {  # of families whose parts a
     ),
     "stylegan2-ada": (
         "stylegan2",
-        {"conditional": True, "augment": ["colour", "translation"], "ada_target": 0.6, "ada_steps": 10},
+        {
+            "conditional": True,
+            "augment": ["ada_blit", "ada_geometry", "ada_colour"],
+            "augment_p": 0.3,
+            "ada_target": 0.6,
+            "ada_steps": 10,
+        },
     ),
     "kl_vae-vq": ("kl_vae", {"quantizer": "vq", "codebook_size": 16}),
 }
