@@ -102,6 +102,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {  # of families whose parts a
         "stylegan2",
         {
             "conditional": True,
+            "input": "fourier",
             "augment": ["ada_blit", "ada_geometry", "ada_colour"],
             "augment_p": 0.3,
             "ada_target": 0.6,
