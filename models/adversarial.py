@@ -73,6 +73,13 @@ class Adversarial(Family):
             return RMSProp(network.parameters(), lr=lr)
         return adam(network, lr=lr, betas=(self.config.beta1, self.config.beta2))
 
+    @classmethod
+    def for_batch(cls, config: Any, card: DataSpec, batch: int) -> Any:
+        """Return the settings with `ada_steps` from `ada_kimg`, if that is set."""
+        if config.ada_kimg is None:
+            return config
+        return config.model_copy(update={"ada_steps": max(1, round(1000 * config.ada_kimg / batch))})
+
     def check_shard(self, images: int) -> None:
         """Raise ValueError if the images cannot be divided into groups for minibatch_stddev."""
         if self.config.minibatch_stddev:

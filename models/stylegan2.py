@@ -29,9 +29,10 @@ from torch.optim import Optimizer
 
 from models import family
 from models.adversarial import Adversarial
-from models.family import DISCRIMINATOR, GENERATOR, Batch, DataSpec, Noise, Phase, Terms
+from models.family import DISCRIMINATOR, GENERATOR, Batch, DataSpec, Noise, Phase, Study, Terms
 from models.parts.discriminator import MinibatchStddev, batch_statistics
 from models.parts.equalised import GAIN, SLOPE, EqualisedConv, EqualisedLinear
+from models.parts.fourier import FourierInput
 from models.parts.layers import RMSProp, adam, to_image, without_autocast
 from models.parts.losses import zero_centred
 from models.parts.mapping import Mapping as MappingNetwork
@@ -131,8 +132,8 @@ class Constant(nn.Module):
         super().__init__()
         self.image = nn.Parameter(torch.randn(channels, 4, 4))
 
-    def forward(self, n: int) -> Tensor:
-        """The image, (n, channels, 4, 4)."""
+    def forward(self, n: int, transform: Tensor | None = None) -> Tensor:
+        """The image, (n, channels, 4, 4); a constant is not transformed."""
         return self.image.expand(n, -1, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
@@ -145,7 +146,8 @@ class Synthesis(nn.Module):
         super().__init__()
         self.sizes = sizes_of(card.resolution)
         self.num_styles = 2 * len(self.sizes)
-        self.input = Constant(config.channels(4))
+        channels = config.channels(4)
+        self.input = FourierInput(channels, 4, 2) if config.input == "fourier" else Constant(channels)
         top = self.sizes[-config.bfloat16_resolutions :] if config.bfloat16_resolutions else []
         self.blocks = nn.ModuleList(
             SynthesisBlock(config, size, card.channels, size in top) for size in self.sizes
@@ -157,14 +159,17 @@ class Synthesis(nn.Module):
         """The sizes of the noise inputs, layer by layer: 4, 8, 8, 16, 16."""
         return [4, *(size for size in self.sizes[1:] for _ in range(2))]
 
-    def forward(self, ws: Tensor, noises: Sequence[Tensor] | None = None) -> Tensor:
+    def forward(
+        self, ws: Tensor, noises: Sequence[Tensor] | None = None, transform: Tensor | None = None
+    ) -> Tensor:
         """The images, (N, C, H, W) in float32.
 
         Args:
             ws: Styles, (N, num_styles, width).
             noises: (N, 1, size, size) for each of `noise_sizes`; None: drawn from torch's generator.
+            transform: Of the input, if that is Fourier features (models/parts/fourier.py).
         """
-        styles, x, image = ws.unbind(1), self.input(len(ws)), None
+        styles, x, image = ws.unbind(1), self.input(len(ws), transform), None
         given: Sequence[Tensor | None] = noises or [None] * len(self.noise_sizes)
         first = 0  # layer of the block
         for block in self.blocks:
@@ -327,8 +332,15 @@ class StyleGAN2(Adversarial):
         return super().conditions(config, card) if config.conditional else frozenset()
 
     @classmethod
+    def studies(cls, config: StyleGAN2Config, card: DataSpec) -> Sequence[Study]:
+        """Compare strengths of truncation."""
+        variants = {f"{psi:g}": {"truncation": psi} for psi in (0.3, 0.5, 0.7, 0.85, 1.0)}
+        return [Study("truncation", "Truncation psi (1: none)", variants)]
+
+    @classmethod
     def for_batch(cls, config: StyleGAN2Config, card: DataSpec, batch: int) -> StyleGAN2Config:
         """Return the settings with gamma = 0.0002 resolution^2 / batch, if it is not set."""
+        config = super().for_batch(config, card, batch)
         if config.r1 is not None:
             return config
         if config.loss != "non_saturating":

@@ -6,8 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from models.adversarial_config import FromNoiseConfig
+from models.adversarial_config import Augmentation, FromNoiseConfig
 from models.search_space import tunable
+
+ADA: tuple[Augmentation, ...] = ("ada_blit", "ada_geometry", "ada_colour")
+DIFFAUGMENT: tuple[Augmentation, ...] = ("colour", "translation", "cutout")
 
 
 class StyleGAN2Config(FromNoiseConfig):
@@ -41,6 +44,12 @@ class StyleGAN2Config(FromNoiseConfig):
     path_every: int = Field(4, ge=1)  # steps (paper: 8; authors' later code: 4)
     path_decay: float = Field(0.01, gt=0, le=1)  # of the mean path length: the weight of a new value
     path_shrink: int = Field(2, ge=1)  # the path lengths are those of a batch divided by this
+    augment: tuple[Augmentation, ...] = tunable((),
+        choices=((), ADA, DIFFAUGMENT), recommended=ADA,
+        source="StyleGAN2-ADA, Sec. 2.3: blits, geometry and colour")
+    ada_target: float | None = tunable(None, gt=0, lt=1, low=0.4, high=0.8, recommended=0.6,
+        active_if=("augment", ADA, DIFFAUGMENT),
+        source="StyleGAN2-ADA, Sec. 3.1: 0.6")  # of E[sign D(x)]; None: p is constant
     # Probability of style mixing.
     mixing: float = tunable(0.9, ge=0, le=1, low=0.0, high=1.0,
         source="Karras et al. 2019, Sec. 3.1: 0.9; StyleGAN2-ADA's settings for CIFAR-10: 0")

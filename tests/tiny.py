@@ -110,7 +110,14 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {  # of families whose parts a
     "stylegan3-r": ("stylegan3", {"variant": "r", "blur": 2.0, "blur_images": 40}),
     "stylegan2-ada": (
         "stylegan2",
-        {"conditional": True, "augment": ["colour", "translation"], "ada_target": 0.6, "ada_steps": 10},
+        {
+            "conditional": True,
+            "input": "fourier",
+            "augment": ["ada_blit", "ada_geometry", "ada_colour"],
+            "augment_p": 0.3,
+            "ada_target": 0.6,
+            "ada_steps": 10,
+        },
     ),
     "kl_vae-vq": ("kl_vae", {"quantizer": "vq", "codebook_size": 16}),
 }

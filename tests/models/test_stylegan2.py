@@ -190,6 +190,15 @@ def test_psi_out_of_range_is_refused(psi: float) -> None:
         StyleGAN2Config(truncation=psi)
 
 
+def test_an_image_moves_with_fourier_features_but_not_a_constant() -> None:
+    transform = torch.eye(3)
+    transform[0, 2] = 0.1
+    for kind, moves in (("fourier", True), ("constant", False)):
+        synthesis = small(input=kind).generator.synthesis
+        ws, noises = torch.randn(1, 4, 6), [torch.zeros(1, 1, s, s) for s in synthesis.noise_sizes]
+        assert torch.equal(synthesis(ws, noises), synthesis(ws, noises, transform)) != moves
+
+
 # The discriminator.
 
 
