@@ -27,16 +27,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from models import family, stylegan2
-from models.family import GENERATOR, Batch, DataSpec, Motion, Noise, Study, Terms
+from models.family import GENERATOR, Batch, DataSpec, Motion, Terms
 from models.parts.equalised import EqualisedLinear
 from models.parts.filters import Band, bands, filtered_leaky_relu, low_pass, radial_low_pass, resampling
+from models.parts.fourier import StyledFourierInput
 from models.parts.layers import without_autocast
 from models.parts.mapping import Mapping as MappingNetwork
-from models.parts.mapping import truncated
 from models.parts.modulation import modulated_conv
 from models.parts.statistics import gathered
 from models.parts.upfirdn import upfirdn
-from models.parts.waves import FourierInput
 from models.search_space import tunable
 from models.stylegan2 import Discriminator, StyleGAN2
 from models.stylegan2_config import StyleGAN2Config
@@ -152,7 +151,8 @@ class Synthesis(nn.Module):
         sources = [places[0], *places[:-1]]  # of the layers and of the colours
         channels = [config.channels_at(band.cutoff) for band in sources]
         self.num_styles = config.layers + 2
-        self.input = FourierInput(config.width, channels[0], places[0])
+        first = places[0]
+        self.input = StyledFourierInput(config.width, channels[0], first.size, first.cutoff, first.rate)
         self.layers = nn.ModuleList(
             Layer(config, before, after, source, band)
             for before, after, source, band in zip(channels, channels[1:], sources, places, strict=False)
@@ -167,12 +167,14 @@ class Synthesis(nn.Module):
         """The averages by whose square roots the layers divide, in order."""
         return [layer.get_buffer("magnitude") for layer in (*self.layers, self.colours)]
 
-    def forward(self, ws: Tensor, noises: Sequence[Tensor] = (), motion: Motion | None = None) -> Tensor:
+    def forward(
+        self, ws: Tensor, noises: Sequence[Tensor] | None = None, motion: Motion | None = None
+    ) -> Tensor:
         """The images, (N, C, H, W) in float32.
 
         Args:
             ws: Styles, (N, num_styles, width).
-            noises: None.
+            noises: Not used.
             motion: Of the input; the image moves alike.
         """
         first, *styles, last = ws.unbind(1)
@@ -207,11 +209,10 @@ def mean_square(x: Tensor) -> Tensor:
 
 
 class Generator(stylegan2.Generator):
-    """G(z) = synthesis(mapping(z)); it can be moved."""
+    """G(z) = synthesis(mapping(z))."""
 
     config: StyleGAN3Config
     synthesis: Synthesis  # type: ignore[assignment]
-    can_move = True
 
     def __init__(self, config: StyleGAN3Config, card: DataSpec):
         family.Generator.__init__(self)
@@ -225,15 +226,6 @@ class Generator(stylegan2.Generator):
             mean_decay=config.mean_decay,
         )
         self.synthesis = Synthesis(config, card)
-
-    def moved(self, batch: Batch, noise: Noise, motion: Motion) -> Tensor:
-        """The samples with a motion of their input, (N, C, H, W), not clipped."""
-        config, mean = self.config, self.mapping.mean
-        assert mean is not None
-        ws = self.styles(noise(config.latent), batch.label)
-        if config.truncation < 1:
-            ws = truncated(ws, mean, config.truncation, config.truncation_cutoff)
-        return self.synthesis(ws, motion=motion)
 
 
 def blurred(x: Tensor, sigma: float) -> Tensor:
@@ -278,12 +270,6 @@ class StyleGAN3(StyleGAN2):
         own = super().for_batch(config, card, batch)
         assert isinstance(own, StyleGAN3Config)
         return own.model_copy(update={"images_per_step": config.images_per_step or batch})
-
-    @classmethod
-    def studies(cls, config: StyleGAN3Config, card: DataSpec) -> Sequence[Study]:
-        """Compare strengths of truncation, which trades variety for quality."""
-        variants = {f"{psi:g}": {"truncation": psi} for psi in (0.3, 0.5, 0.7, 1.0)}
-        return [Study("truncation", "Truncation psi", variants)]
 
     def begin(self, step: int) -> None:
         """Set the blur of D's images, which decays linearly to 0."""

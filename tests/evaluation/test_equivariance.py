@@ -21,7 +21,7 @@ from components.metrics.equivariance import decibel
 from components.sampling import generate
 from components.store import Store
 from models.family import Batch, DataSpec, Generator, Motion, Noise
-from models.parts.waves import moved, waves
+from models.parts.fourier import moved, waves
 from tests.tiny import CONFIGS
 
 CARD = DataSpec(1, 24)
