@@ -73,6 +73,13 @@ class Adversarial(Family):
             return RMSProp(network.parameters(), lr=lr)
         return adam(network, lr=lr, betas=(self.config.beta1, self.config.beta2))
 
+    @classmethod
+    def for_batch(cls, config: Any, card: DataSpec, batch: int) -> Any:
+        """Return the settings with `ada_steps` from `ada_kimg`, if that is set."""
+        if config.ada_kimg is None:
+            return config
+        return config.model_copy(update={"ada_steps": max(1, round(1000 * config.ada_kimg / batch))})
+
     def check_shard(self, images: int) -> None:
         """Raise ValueError if the images cannot be divided into groups for minibatch_stddev."""
         if self.config.minibatch_stddev:
@@ -112,6 +119,11 @@ class Adversarial(Family):
 
     # The two losses.
 
+    @property
+    def gammas(self) -> tuple[float, float]:
+        """Gamma of R1 and of R2 in D's loss."""
+        return self.config.r1, self.config.r2
+
     def discriminator_loss(self, batch: Batch) -> tuple[Terms, Terms]:
         """The objective of D, plus lambda E[(|grad D(x^)| - 1)^2] and gamma/2 E[|grad D|^2] if set."""
         x = batch.image
@@ -123,9 +135,10 @@ class Adversarial(Family):
     ) -> tuple[Terms, Terms]:
         """The loss of a discriminator for these images and samples."""
         config, objective = self.config, self.objective
-        if config.r1:
+        r1, r2 = self.gammas
+        if r1:
             x = x.detach().requires_grad_()
-        if config.r2:
+        if r2:
             fake = fake.detach().requires_grad_()
         r, f = (network(self.augmented_input(y, batch), batch.label) for y in (x, fake))
         terms = objective.discriminator(r, f, config.label_smoothing)
@@ -134,10 +147,10 @@ class Adversarial(Family):
             x_hat = between(x, fake).detach().requires_grad_()
             score = network(self.augmented_input(x_hat, batch), batch.label)
             terms["penalty"] = config.gradient_penalty * one_centred(score, x_hat)
-        if config.r1:
-            terms["r1"] = config.r1 * zero_centred(r, x)
-        if config.r2:
-            terms["r2"] = config.r2 * zero_centred(f, fake)
+        if r1:
+            terms["r1"] = r1 * zero_centred(r, x)
+        if r2:
+            terms["r2"] = r2 * zero_centred(f, fake)
         return terms, self.observed(r, f) | {"loss": loss}
 
     def generator_loss(self, batch: Batch) -> tuple[Terms, Terms]:

@@ -23,6 +23,10 @@ LossName = Literal[
 
 OptimizerName = Literal["adam", "rmsprop"]
 
+Augmentation = Literal[
+    "colour", "translation", "cutout", "geometry", "ada_blit", "ada_geometry", "ada_colour"
+]
+
 Norm = Literal["batch", "none"]
 
 PerImageNorm = Literal["instance", "none"]
@@ -80,14 +84,16 @@ class AdversarialConfig(Config):
     label_smoothing: float = tunable(0, ge=0, lt=0.5, choices=(0.0, 0.1, 0.2), recommended=0.1,
         source="Salimans et al. 2016, Sec. 3.4: 0.1")  # the label of images is 1 minus this
     # See models/parts/augment.py.
-    augment: tuple[Literal["colour", "translation", "cutout", "geometry"], ...] = tunable((),
+    augment: tuple[Augmentation, ...] = tunable((),
         choices=((), ("translation",), ("translation", "cutout"), ("colour", "translation", "cutout")),
         recommended=("translation", "cutout"),
         source="Zhao et al. 2020: all three; authors' code for CIFAR-10: translation and cutout")
     # Probability of each augmentation; None: 1, or with ada_target 0, from which it adapts.
     augment_p: float | None = Field(None, ge=0, le=1)
     ada_target: float | None = Field(None, gt=0, lt=1)  # of E[sign D(x)] (paper: 0.6); None: p is constant
-    ada_steps: Steps = Field(5000, ge=1)  # D updates in which p can rise from 0 to 1 (paper: 500,000 images)
+    ada_steps: Steps = Field(5000, ge=1)  # D updates in which p can rise from 0 to 1
+    # The same in thousands of images, in place of ada_steps (paper: 500).
+    ada_kimg: float | None = Field(None, gt=0)
     # fmt: on
 
     @property

@@ -175,6 +175,17 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Motion:
+    """A rotation about the centre of images, and a shift after it; one of each for every image."""
+
+    angle: Tensor  # (N,) in radians, from x (right) to y (down)
+    shift: Tensor  # (N, 2) along x and y, in image sides
+
+    def __len__(self) -> int:
+        return len(self.angle)
+
+
+@dataclass(frozen=True)
 class Remedy:
     """A treatment for a training problem: a change of the family's settings."""
 
@@ -230,6 +241,11 @@ class Generator(nn.Module):
         backward(batch, noise)              the images of the other direction, F(y) with y = batch.source
         forward_cycle(batch, noise)         F(G(x)) with x = batch.source
         backward_cycle(batch, noise)        G(F(y)) with y = batch.source
+
+    A generator whose input can be rotated and shifted has
+
+        can_move                            True
+        moved(batch, noise, motion)         the samples with their input moved, (N, C, H, W), not clipped
 
     The batch carries the labels if the generator is class-conditional.
     """
@@ -290,6 +306,15 @@ class Family(nn.Module):
         not need it.
         """
         return None
+
+    @classmethod
+    def for_batch(cls, config: Any, card: DataSpec, batch: int) -> Any:
+        """Return the settings with those filled in that depend on the images per step, of all workers.
+
+        Raises:
+            ValueError: One of them is not set, and no rule gives it.
+        """
+        return config
 
     def check_shard(self, images: int) -> None:
         """Raise ValueError, in one sentence, if shards of this number of images cannot be trained on."""

@@ -47,6 +47,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "sngan": {"width": 8, "latent": 8},
     "cgan": {"width": 8, "latent": 8},
     "r3gan": {"width": 8, "group_width": 8, "latent": 8},
+    "stylegan2": {"latent": 8, "width": 8, "mapping_depth": 2, "channel_base": 32, "r1": 1.0},
+    "stylegan3": {
+        "latent": 8,
+        "width": 8,
+        "channel_base": 32,
+        "layers": 4,
+        "margin": 4,
+        "r1": 1.0,
+        "images_per_step": 8,
+    },
     "pix2pix": {"width": 8, "patch": 16},
     "cyclegan": {"width": 8, "patch": 16, "blocks": 1, "pool": 6, "identity": 0.0},
     "rrdb": {"width": 8, "growth": 4, "blocks": 1},
@@ -96,6 +106,18 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {  # of families whose parts a
     "esrgan-unet": (
         "esrgan",
         {"discriminator": "unet", "norm": "none", "spectral_norm": True, "loss": "non_saturating"},
+    ),
+    "stylegan3-r": ("stylegan3", {"variant": "r", "blur": 2.0, "blur_images": 40}),
+    "stylegan2-ada": (
+        "stylegan2",
+        {
+            "conditional": True,
+            "input": "fourier",
+            "augment": ["ada_blit", "ada_geometry", "ada_colour"],
+            "augment_p": 0.3,
+            "ada_target": 0.6,
+            "ada_steps": 10,
+        },
     ),
     "kl_vae-vq": ("kl_vae", {"quantizer": "vq", "codebook_size": 16}),
 }

@@ -39,7 +39,8 @@ from components.evaluation.reference import (
 )
 from components.evaluation.stability import stability
 from components.families.tasks import Task
-from components.metrics.distances import frechet_estimate, kid_estimate
+from components.metrics.distances import Estimate, frechet_estimate, kid_estimate
+from components.metrics.equivariance import decibel
 from components.metrics.inception_score import class_means
 from components.metrics.intervals import mean_estimate, share
 from components.metrics.manifold import memorised, nearest
@@ -59,6 +60,7 @@ __all__ = [
     "evaluate_backward",
     "evaluate_pairs",
     "evaluate_values",
+    "evaluate_motions",
     "evaluate_retrieval",
     "neighbours",
     "rank_by",
@@ -240,6 +242,21 @@ def evaluate_values(
             **METRIC_NETWORKS.get(name, {}),
             **of_luma,
         )
+    return metrics
+
+
+def evaluate_motions(errors: Mapping[str, np.ndarray], ref: Reference) -> Metrics:
+    """Return the PSNR, in dB, of mean squared errors (N,) of moved samples, by metric; NaN: not measured."""
+    metrics: Metrics = {}
+    for name, values in errors.items():
+        known = values[np.isfinite(values)]
+        if not len(known):  # the images are too small for the filter of a rotation
+            continue
+        mse = mean_estimate(known)
+        recipe = Recipe(ref, EvaluationSample(known), "test", len(known), {"real_images": "none"})
+        low, high = (None if bound is None else decibel(bound) for bound in (mse.high, mse.low))
+        estimate = Estimate(decibel(mse.value), low, high)
+        metrics[name] = recipe.metric(name, estimate, real_baseline=None, by_extractor=False)
     return metrics
 
 

@@ -26,7 +26,7 @@ from components.config.evaluate import Evaluate
 from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.data.text.encoded import open_text
-from components.evaluation import both_ways, evaluate, stability
+from components.evaluation import both_ways, equivariance, evaluate, stability
 from components.evaluation.baselines import baseline_images
 from components.evaluation.parts import merge_parts, read_part, write_part
 from components.evaluation.reference import EvaluationSample, Reference, describe
@@ -151,6 +151,8 @@ def arrays_of(
             arrays |= prefixed(f"{BASELINE}{name}-", of_baseline)
     if both_ways.translates_both_ways(generator, inputs):
         arrays |= arrays_of_both_ways(job, generator, inputs, extract)
+    if equivariance.can_move(generator):
+        arrays |= equivariance.motion_errors(generator, inputs, n=job.n, seed=job.seed, **fixed)
     return arrays
 
 
@@ -252,6 +254,7 @@ def evaluate_family(job: EvaluateRequest) -> Evaluation:
             border=_border(store, parts),
         )
         result.metrics |= _both_ways(store, parts, out, ref)
+        result.metrics |= _equivariance(store, parts, out, ref)
         result.baselines = _baselines(store, task, parts, out, ref)
         if job.published:
             result.stability = stability.stability(training.curve, task.selects)
@@ -284,6 +287,13 @@ def _both_ways(store: Store, parts: str, out: Path, ref: Reference) -> Metrics:
         for errors in cycles
     )
     return there | _backward(store, parts, out, ref) | evaluate.backward(back)
+
+
+def _equivariance(store: Store, parts: str, out: Path, ref: Reference) -> Metrics:
+    """Return how exactly samples move with the input of their generator; empty if it cannot move."""
+    names = (equivariance.SHIFT, equivariance.ROTATION)
+    errors = {name: merge_parts(store, parts, name, out) for name in names}
+    return evaluate.evaluate_motions({name: e for name, e in errors.items() if e is not None}, ref)
 
 
 def _backward(store: Store, parts: str, out: Path, ref: Reference, prefix: str = "") -> Metrics:

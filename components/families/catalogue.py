@@ -101,7 +101,7 @@ def build(
         config: its settings; defaults for the rest.
         card: the shape and conditions of the data.
         upstream: trained generators by name, and the network of `features_of` as "features".
-        settings: of the training, to check that the family accepts the size of a shard.
+        settings: of the training, on which some settings of the family may depend.
 
     Raises:
         InputError: no such family, or its settings do not fit the data or the training.
@@ -109,7 +109,10 @@ def build(
     config = config_of(name, config)
     cls = FAMILIES[name]
     try:
-        family = cls(cls.Config(**config), card, upstream)
+        made = cls.Config(**config)
+        if settings:
+            made = cls.for_batch(made, card, settings.batch)
+        family = cls(made, card, upstream)
     except ValueError as error:
         raise InputError(f"families.{name}: {error}") from None
     if settings:
@@ -147,9 +150,9 @@ def describe_families() -> list[Mapping[str, Any]]:
 
 def phases_of(name: str) -> list[str]:
     """The names of a family's phases, with its default settings on data that has what it needs."""
-    source = SourceShape(1, 7 if task_of(name).smaller_source else 28)
+    source = SourceShape(1, 8 if task_of(name).smaller_source else 32)
     needs = FAMILIES[name].needs
-    card = DataSpec(1, 28, 10, DIM if "text" in needs else 0, source if "source" in needs else None)
+    card = DataSpec(1, 32, 10, DIM if "text" in needs else 0, source if "source" in needs else None)
     return [phase.name for phase in build(name, {}, card, untrained(name, card, {})).phases]
 
 

@@ -35,6 +35,8 @@ class SampleOptions:
     direction: str | None = None  # "forward" or "backward"
     statistics: str | None = None  # of BatchNorm: "image" or "training"
     interpolate: float | None = None  # 0: weights of the upstream network, 1: of the GAN
+    truncation: float | None = None  # psi: 0 is the mean image, 1 no truncation
+    truncation_cutoff: int | None = None  # layers that are truncated, from the first
 
     @property
     def settings(self) -> dict[str, tuple[str, Any]]:
@@ -47,6 +49,8 @@ class SampleOptions:
             "dropout_at_test": ("--dropout", self.dropout),
             "statistics_at_test": ("--statistics", self.statistics),
             "interpolate": ("--interpolate", self.interpolate),
+            "truncation": ("--truncation", self.truncation),
+            "truncation_cutoff": ("--truncation-cutoff", self.truncation_cutoff),
         }
         return {name: (option, value) for name, (option, value) in options.items() if value is not None}
 

@@ -43,6 +43,8 @@ class Request:
         direction: of a translation between two domains
         statistics: BatchNorm's statistics: of each image alone, or the averages of training
         interpolate: weights from the PSNR-oriented network (0) to the GAN (1)
+        truncation: psi, towards the mean style: 1 is no truncation, 0 the mean image
+        truncation_cutoff: layers that are truncated, from the first; default: all
     """
 
     label: str | None = None
@@ -57,6 +59,8 @@ class Request:
     direction: Literal["forward", "backward"] | None = None
     statistics: Literal["image", "training"] | None = None
     interpolate: float | None = None
+    truncation: float | None = None
+    truncation_cutoff: int | None = None
 
 
 def sample(

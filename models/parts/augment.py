@@ -3,7 +3,8 @@
 DiffAugment, Zhao et al. 2020 (https://arxiv.org/abs/2006.10738), applies colour, translation and cutout to
 every image. Adaptive augmentation (ADA), Karras et al. 2020 (https://arxiv.org/abs/2006.06676), applies each
 with a probability p that starts at 0 and rises while D overfits. With p < 1 augmentations do not leak into
-the samples (their Sec. 2.2). No augmentation mirrors images, which would be wrong for digits and letters.
+the samples (their Sec. 2.2). Those of DiffAugment do not mirror images, which would be wrong for digits and
+letters where p is 1; those of ADA's own pipeline do (models/parts/ada.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
+
+from models.parts import ada
 
 
 def uniform(x: Tensor, low: float, high: float) -> Tensor:
@@ -105,7 +108,9 @@ KINDS: dict[str, Callable[[Tensor], Tensor]] = {
 
 def augmented(x: Tensor, kinds: Sequence[str], p: Tensor | float = 1.0) -> Tensor:
     """Apply each augmentation in `kinds` to each image (N, C, H, W) with probability p."""
-    for kind in kinds:
+    if own := [kind for kind in kinds if kind in ada.KINDS]:
+        x = ada.pipeline(x, own, p)
+    for kind in (kind for kind in kinds if kind not in ada.KINDS):
         selected = torch.rand(len(x), 1, 1, 1, device=x.device) < p
         x = torch.where(selected, KINDS[kind](x), x)
     return x

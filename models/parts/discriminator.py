@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from models.adversarial_config import AdversarialConfig
+from models.parts.equalised import Equalised
 
 Critic = Callable[[Tensor, Tensor | None], Tensor]
 """From images (N, C, H, W) and their labels to scores (N,)."""
@@ -116,3 +117,6 @@ def normalise_spectrally(network: nn.Module) -> None:
             if not module.weight.is_meta and not module.weight.any():
                 module.reset_parameters()
             parametrizations.spectral_norm(module)
+        if isinstance(module, Equalised):
+            parametrizations.spectral_norm(module)
+            module.scale = module.gain  # the norm takes the place of He's constant

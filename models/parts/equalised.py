@@ -56,7 +56,8 @@ class Equalised(nn.Module):
         self.weight = nn.Parameter(torch.randn(shape) / lr_multiplier)
         self.bias = None if bias is None else nn.Parameter(torch.full(shape[:1], bias / lr_multiplier))
         self.activation = activation
-        self.bias_scale = lr_multiplier * gain * (GAIN if activation else 1.0)
+        self.gain = gain * (GAIN if activation else 1.0)
+        self.bias_scale = lr_multiplier * self.gain
         self.scale = self.bias_scale / math.sqrt(math.prod(shape[1:]))
 
     def scaled(self) -> tuple[Tensor, Tensor | None]:

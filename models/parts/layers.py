@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -87,6 +88,11 @@ def normal_weights(module: nn.Module) -> None:
             module.bias.zero_()
     if isinstance(module, nn.BatchNorm2d):
         module.weight.normal_(1, 0.02)
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    """Return a context, on the device of x, in which operations have the type of their inputs."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def to_image(x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from models.parts.equalised import EqualisedLinear
+from models.parts.layers import without_autocast
 
 
 def unit_second_moment(x: Tensor) -> Tensor:
@@ -58,7 +59,7 @@ class Mapping(nn.Module):
         """From z (N, latent) and labels (N,) to w (N, width), without autocast."""
         given = label if z is None else z
         assert given is not None
-        with torch.autocast(given.device.type, enabled=False):  # a small network
+        with without_autocast(given):  # a small network
             inputs = [] if z is None else [unit_second_moment(z)]
             if self.embed is not None:
                 assert label is not None, "the network is conditional"

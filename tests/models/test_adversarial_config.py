@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from models import remedies
 from models.adversarial_config import AdversarialConfig
 from models.dcgan import DCGANConfig
-from models.gan import GANConfig
+from models.family import DataSpec
+from models.gan import GAN, GANConfig
 from models.r3gan import R3GANConfig
 from models.wgan import WGANConfig
 from models.wgan_gp import WGANGPConfig
@@ -21,6 +22,12 @@ def test_adaptive_augmentation_stops_where_the_loss_becomes_wasserstein() -> Non
     offered = {remedy.name: remedy.change for remedy in remedies.remedies(config, "mode_collapse")}
     changed = GANConfig(**(config.model_dump() | dict(offered["Wasserstein loss with gradient penalty"])))
     assert (changed.ada_target, changed.augment_p, changed.augment) == (None, 0.3, ("cutout",))
+
+
+@pytest.mark.parametrize(("kimg", "batch", "steps"), [(500, 100, 5000), (0.1, 1000, 1), (None, 100, 7)])
+def test_the_speed_of_p_may_be_given_in_images(kimg: float | None, batch: int, steps: int) -> None:
+    config = GANConfig(augment=("ada_blit",), ada_target=0.6, ada_steps=7, ada_kimg=kimg)
+    assert GAN.for_batch(config, DataSpec(1, 8), batch).ada_steps == steps
 
 
 ADAPTIVE: dict[str, Any] = {"augment": ["cutout"], "ada_target": 0.6}

@@ -26,24 +26,29 @@ SMALL = {
     },
     "kl_vae": {"width": 16},
     "vqvae": {"width": 16},
+    "stylegan2": {"latent": 8, "width": 8, "mapping_depth": 2, "channel_base": 64, "r1": 1.0},
+    "stylegan3": {"latent": 8, "width": 8, "channel_base": 64, "layers": 4, "margin": 4, "r1": 1.0},
     "pix2pix": {"width": 4, "patch": "image"},
     "cyclegan": {"width": 4, "patch": "image", "blocks": 2, "identity": 0.0},
     "rrdb": {"width": 8, "growth": 4, "blocks": 1},
     "esrgan": {"width": 4, "perceptual": 0.0},
 }
+POWERS_OF_TWO = ("stylegan2", "stylegan3")  # families of images of such sizes
 DETERMINISTIC = ("reconstruct", "translate_unpaired")  # tasks whose samples do not depend on noise
 EVERY = pytest.mark.parametrize("name", FAMILIES)
 
 
-def with_source(name: str, card: DataSpec) -> DataSpec:
-    """The card, with sources of the size of its images if the family needs some."""
+def fitting(name: str, card: DataSpec) -> DataSpec:
+    """The card, as the family needs it: with sources of the size of its images, or a power of two in size."""
+    if name in POWERS_OF_TWO:
+        card = dataclasses.replace(card, resolution=max(8, 1 << (card.resolution.bit_length() - 1)))
     source = SourceShape(3, card.resolution)
     return dataclasses.replace(card, source=source) if "source" in FAMILIES[name].needs else card
 
 
 def build(name: str, card: DataSpec, **changes: object) -> Family:
     torch.manual_seed(0)
-    card = with_source(name, card)
+    card = fitting(name, card)
     family = FAMILIES[name](
         FAMILIES[name].Config(**{**SMALL.get(name, {}), **changes}), card, below(name, card)
     )
@@ -82,7 +87,7 @@ def test_networks_size_themselves_to_the_card(name: str, card: DataSpec) -> None
         card = dataclasses.replace(card, num_classes=4)
     if name in ("rrdb", "esrgan") and card.resolution % 2:  # no multiple of a source
         card = dataclasses.replace(card, resolution=card.resolution + 1)
-    card = with_source(name, card)
+    card = fitting(name, card)
     family = build(name, card)
     images = sample(family, batch(card), range(4))
     assert images.shape == (4, *card.shape) and images.dtype == torch.float32
@@ -91,7 +96,7 @@ def test_networks_size_themselves_to_the_card(name: str, card: DataSpec) -> None
 
 @EVERY
 def test_an_image_depends_on_its_own_seed_and_condition(name: str) -> None:
-    card = with_source(name, DataSpec(1, 12, 3))
+    card = fitting(name, DataSpec(1, 12, 3))
     family = build(name, card)
     given = batch(card, 6)
     whole = sample(family, given, range(6))
@@ -103,7 +108,7 @@ def test_an_image_depends_on_its_own_seed_and_condition(name: str) -> None:
 
 @EVERY
 def test_losses_and_gradients_stay_finite_in_bfloat16(name: str) -> None:
-    card = with_source(name, DataSpec(1, 12, 3))
+    card = fitting(name, DataSpec(1, 12, 3))
     family = build(name, card)
     for index, phase in enumerate(family.phases):
         with torch.autocast("cpu", torch.bfloat16):
@@ -112,13 +117,15 @@ def test_losses_and_gradients_stay_finite_in_bfloat16(name: str) -> None:
         family.zero_grad()
         torch.stack([term.mean() for term in terms.values()]).sum().backward()
         gradients = [p.grad for p in phase.parameters]
-        assert all(g is not None and g.isfinite().all() for g in gradients)
+        if phase.plays == phase.name and len(family.phases) > 2:  # a penalty, which no last bias affects
+            gradients = [g for g in gradients if g is not None]
+        assert gradients and all(g is not None and g.isfinite().all() for g in gradients)
 
 
 @EVERY
-def test_every_parameter_belongs_to_one_phase(name: str) -> None:
+def test_every_parameter_belongs_to_one_optimizer(name: str) -> None:
     family = build(name, CARDS[0])
-    owned = [id(p) for phase in family.phases for p in phase.parameters]
+    owned = [id(p) for o in family.optimizers for group in o.param_groups for p in group["params"]]
     assert sorted(owned) == sorted(id(p) for p in family.parameters() if p.requires_grad)
 
 
@@ -139,7 +146,7 @@ def test_weights_survive_a_round_trip(name: str) -> None:
     for p in other.generator.parameters():
         p.data.zero_()
     other.generator.load_state_dict(family.generator.state_dict())
-    given = batch(with_source(name, CARDS[0]), 2)
+    given = batch(fitting(name, CARDS[0]), 2)
     assert torch.equal(sample(family, given, range(2)), sample(other, given, range(2)))
 
 

@@ -64,6 +64,7 @@ CONTRADICTORY = {
     ("sngan", "clip_weights"),
     ("wgan_gp", "unrolled"),  # penalties in the inner steps
     ("r3gan", "unrolled"),
+    ("stylegan2", "unrolled"),
     ("wgan", "label_smoothing"),  # losses without labels
     ("wgan_gp", "label_smoothing"),
     ("r3gan", "label_smoothing"),

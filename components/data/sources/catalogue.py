@@ -7,7 +7,7 @@ from pathlib import Path
 from components.common.errors import InputError
 from components.data.sources import torchvision_sets
 from components.data.sources.base import Collection, Known, Progress
-from components.data.sources.digits import DIGITS, MNIST5K, digits, mnist5k
+from components.data.sources.digits import DIGITS, MNIST5K, digits, mnist5k, mnist5k_32
 from components.data.sources.emoji import EMOJI, collect
 from components.data.sources.emoji_pairs import EMOJI_PAIRS
 from components.data.sources.photographs import PHOTOGRAPHS, photographs
@@ -42,6 +42,7 @@ KNOWN = {
         Known("digits", "Digits, 8x8 grey", DIGITS, digits),
         Known("emoji", "Twemoji, 32x32 RGB, with names and categories", EMOJI, emoji),
         Known("emoji64", "Twemoji, 64x64 RGB, with names and categories", EMOJI, emoji64),
+        Known("mnist5k-32", "MNIST, 5,000 digits with a border, 32x32 grey", MNIST5K, mnist5k_32),
         *EMOJI_PAIRS,
         Known(
             "photographs-x4",

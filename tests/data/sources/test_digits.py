@@ -22,3 +22,14 @@ def test_digits_are_scaled_to_the_full_range(home):
     card = prepare.prepare("digits", home)
     images = open_split(home / "data/digits", "train").images[:]
     assert sum(card.counts.values()) == 1797 and images.min() == 0 and images.max() == 255
+
+
+def test_digits_of_32_pixels_are_the_same_with_a_border(home):
+    card = prepare.prepare("mnist5k-32", home)
+    small = prepare.prepare("mnist5k", home)
+    assert (card.resolution, card.counts, card.label_counts) == (32, small.counts, small.label_counts)
+    for split in card.counts:
+        images, inner = (
+            open_split(home / f"data/{name}", split).images[:] for name in ("mnist5k-32", "mnist5k")
+        )
+        assert (images[:, :, 2:30, 2:30] == inner).all() and images.sum() == inner.sum()
