@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -23,6 +23,10 @@ from flows.cli.shared import (
     progress_shown,
     say,
 )
+
+if TYPE_CHECKING:
+    from components.records.run import RunManifest
+    from components.sampling.request import SampleOptions
 
 LISTED = 20  # images that `anomaly` lists at least, flagged or not
 
@@ -98,12 +102,11 @@ def sample(
     settings, notes, path = vars(request).copy(), list[str](), Path(output)
     each = output.endswith(os.sep) or path.is_dir()
     options = SampleOptions(prompts=settings.pop("prompt"), **settings)
-    if nearest and options.direction == "backward":
-        raise InputError(
-            "--nearest: samples of the direction backward look like sources, not training images"
-        )
+    if nearest:
+        check_nearest(options)
     folder, manifest = model_folder(run, family, store)
-    for option in ["--nearest"] * nearest + ["--prior mixture"] * (prior == "mixture"):
+    if nearest or prior == "mixture":
+        option = "--nearest" if nearest else "--prior mixture"
         if manifest is None:
             raise InputError(f"{option}: name a run in the store; a model's folder has no training images")
         if each:
@@ -112,8 +115,6 @@ def sample(
         data = f"{manifest.folder('prepare')}/data"
         images = sample_mixture(request, folder, path, data, store, n=n or SAMPLES, seed=seed)
     elif options.source is not None and options.source.is_dir():
-        if nearest:
-            raise InputError("--nearest: name one image with --source, not a folder")
         notes += sample_to_folder(folder, path, options, n=n, seed=seed)
     elif each:
         with progress_shown() as progress:
@@ -132,12 +133,27 @@ def sample(
         say(note)
     print(path)
     if nearest and manifest:
-        from components.evaluation.jobs import write_neighbours
+        print(write_nearest(images, path, manifest, store))
 
-        neighbours = path.with_stem(f"{path.stem}-nearest")
-        folders = {name: manifest.folder(name) for name in ("prepare", "extractor", "reference")}
-        write_neighbours(images, neighbours, open_named_store(store), folders)
-        print(neighbours)
+
+def check_nearest(options: SampleOptions) -> None:
+    """Raise InputError for samples that have no nearest training images to be shown with."""
+    if options.direction == "backward":
+        raise InputError(
+            "--nearest: samples of the direction backward look like sources, not training images"
+        )
+    if options.source is not None and options.source.is_dir():
+        raise InputError("--nearest: name one image with --source, not a folder")
+
+
+def write_nearest(images: Any, path: Path, manifest: RunManifest, store: str) -> Path:
+    """Write samples above their nearest training images beside their own picture; return the file."""
+    from components.evaluation.jobs import write_neighbours
+
+    neighbours = path.with_stem(f"{path.stem}-nearest")
+    folders = {name: manifest.folder(name) for name in ("prepare", "extractor", "reference")}
+    write_neighbours(images, neighbours, open_named_store(store), folders)
+    return neighbours
 
 
 def sample_mixture(
