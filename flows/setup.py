@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from components.cluster import resources
 from components.common.errors import InputError
@@ -12,7 +13,7 @@ from components.common.paths import home
 from components.common.public import without_secrets
 from components.config import loading
 from components.config.experiment import Experiment
-from components.config.train import Initial
+from components.config.train import Initial, Train
 from components.data import local
 from components.data.card import DatasetCard
 from components.data.sources.splits import evaluable
@@ -31,6 +32,13 @@ SMOKE = {
     "log_every": 4,
     "smoke": True,
 }
+SMOKE_MOST = {"snapshot_samples": 16, "sample_images": 20}  # in a training
+SMOKE_EVALUATE = {
+    "samples": 64,
+    "extractor_epochs": 1,
+    "analysis_images": 200,
+    "classifier_steps": 8,
+}
 
 
 def experiment(
@@ -45,22 +53,9 @@ def experiment(
 
     families = with_upstream(read, only).families
     if smoke:
-        families = {
-            name: {**block, "train": {**block.get("train", {}), **SMOKE}} for name, block in families.items()
-        }
-        read = read.model_copy(
-            update={
-                "evaluate": read.evaluate.model_copy(
-                    update={
-                        "samples": 64,
-                        "extractor_epochs": 1,
-                        "ablation_samples": min(16, read.evaluate.ablation_samples),
-                        "analysis_images": 200,
-                        "classifier_steps": 8,
-                    }
-                )
-            }
-        )
+        few = {"ablation_samples": min(16, read.evaluate.ablation_samples), **SMOKE_EVALUATE}
+        families = {name: {**block, "train": smoke_training(read, name)} for name, block in families.items()}
+        read = read.model_copy(update={"evaluate": read.evaluate.model_copy(update=few)})
     settings = read.model_dump(exclude_unset=True)  # unset settings are chosen below
     read = loading.parse({**settings, "families": families}, str(path))
     device = resources.device(read.device)
@@ -69,6 +64,14 @@ def experiment(
         return identified(open_store(read.store.url, home()), setting)
 
     return resolved(read, device, resources.precision("auto", device), perceptual.chosen, initial)
+
+
+def smoke_training(experiment: Experiment, family: str) -> dict[str, Any]:
+    """Return the settings of a family's training with --smoke: a few steps, and few images of each kind."""
+    block = experiment.families.get(family, {}).get("train", {})
+    before = Train(**{**experiment.train, **block})
+    most = {name: min(number, getattr(before, name)) for name, number in SMOKE_MOST.items()}
+    return {**block, **SMOKE, **most}
 
 
 def plan_of(experiment: Experiment, store: Store) -> Plan | None:

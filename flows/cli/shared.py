@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from components.records.run import RunManifest
 
 STORE = "output"
+QUIET = 2.0  # seconds of work before its progress is shown
 
 AsJSON = Annotated[bool, Parameter("--json", help="print the result as JSON")]
 Changes = Annotated[tuple[str, ...], Parameter("--set", metavar="a.b=c", help="change a setting; repeatable")]
@@ -54,6 +57,24 @@ def is_model(folder: str) -> bool:
 def say(text: str) -> None:
     """Print a progress message on standard error, without credentials."""
     print(without_secrets(text), file=sys.stderr)
+
+
+@contextmanager
+def progress_shown() -> Iterator[Callable[[int, int, str], None]]:
+    """Yield a callback that shows progress on standard error, once the work has taken two seconds."""
+    from flows.progress import ProgressDisplay
+
+    start = time.monotonic()
+    with ProgressDisplay() as display:
+
+        def progress(done: int, total: int, activity: str) -> None:
+            if time.monotonic() - start > QUIET:
+                display.begin(activity)
+                display.move(activity, done, total, "")
+                if done == total:
+                    display.end(activity)
+
+        yield progress
 
 
 def open_named_store(url: str) -> Store:

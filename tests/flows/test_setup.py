@@ -99,6 +99,21 @@ def test_only_and_smoke() -> None:
     experiment = setup.experiment(QUICKSTART, [], ["vae"], smoke=True)
     assert list(experiment.families) == ["vae"]
     assert experiment.training("vae").steps == setup.SMOKE["steps"]
+    assert experiment.training("vae").snapshot_samples == setup.SMOKE_MOST["snapshot_samples"]
+    assert experiment.evaluate.analysis_images == setup.SMOKE_EVALUATE["analysis_images"]
+    assert experiment.evaluate.ablation_samples == 16
+
+
+def test_smoke_adds_nothing_that_an_experiment_leaves_out() -> None:
+    changes = [
+        "train.snapshot_samples=0",
+        "families.vae.train.sample_images=4",
+        "evaluate.ablation_samples=0",
+    ]
+    experiment = setup.experiment(QUICKSTART, changes, ["vae", "diffusion"], smoke=True)
+    assert [experiment.training(name).snapshot_samples for name in ("vae", "diffusion")] == [0, 0]
+    assert experiment.training("vae").sample_images == 4
+    assert experiment.evaluate.ablation_samples == 0
 
 
 @pytest.mark.parametrize(
