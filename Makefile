@@ -78,5 +78,5 @@ lock:
 	$(COMPILE) --group text --no-deps --output-file requirements/text.txt
 	$(COMPILE) --group pythae --no-deps --constraint requirements/dev.txt --output-file requirements/pythae.txt
 
-clean:
-	rm -rf .atelier output build *.egg-info
+clean:  # never data or results
+	rm -rf build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -3,12 +3,16 @@
 import os
 from pathlib import Path
 
+from components.common.errors import InputError
+from components.common.suggestions import did_you_mean
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 QUICKSTART = "configs/quickstart.yaml"
 
 
 def home() -> Path:
     """Return the project's folder: ATELIER_HOME, else the checkout that contains this file."""
-    return Path(os.environ.get("ATELIER_HOME") or Path(__file__).parents[2]).resolve()
+    return Path(os.environ.get("ATELIER_HOME") or CHECKOUT).resolve()
 
 
 def working() -> Path:
@@ -17,9 +21,20 @@ def working() -> Path:
 
 
 def config_path(path: Path | None) -> Path:
-    """Find a config file in the current folder or the project; None is the quick start's."""
-    if path is None:
-        return home() / QUICKSTART
-    if not path.exists() and not path.is_absolute() and (home() / path).exists():
-        return home() / path
-    return path
+    """Find a config file in the current folder, the project or the checkout; None is the quick start's.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    asked = Path(QUICKSTART) if path is None else path
+    places = [home(), CHECKOUT] if path is None else [Path(), home(), CHECKOUT]
+    for place in places:
+        if (place / asked).is_file():
+            return place / asked
+    configs = (folder / "configs" for folder in dict.fromkeys((home(), CHECKOUT)))
+    existing = [file for folder in configs for file in folder.rglob("*.yaml")]
+    near = did_you_mean(
+        str(asked), [str(file.relative_to(file.parents[i])) for file in existing for i in (0, 1, 2)]
+    )
+    folders = ", ".join(dict.fromkeys(str(place.resolve()) for place in places))
+    raise InputError(f"there is no config file {asked}{near}; looked in {folders}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.common import paths
+from components.common.errors import InputError
 
 
 def test_the_project_is_the_checkout_unless_the_environment_says_otherwise(
@@ -25,8 +26,14 @@ def test_a_config_is_looked_for_here_and_then_in_the_project(
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "project" / "a.yaml").touch()
+    assert paths.config_path(None) == paths.CHECKOUT / paths.QUICKSTART, "the project has none"
+    assert paths.config_path(Path("configs/cpu/emoji.yaml")) == paths.CHECKOUT / "configs/cpu/emoji.yaml"
+    (tmp_path / "project" / "configs").mkdir()
+    (tmp_path / "project" / paths.QUICKSTART).touch()
     assert paths.config_path(None) == tmp_path / "project" / paths.QUICKSTART
     assert paths.config_path(Path("a.yaml")) == tmp_path / "project" / "a.yaml"
     (tmp_path / "a.yaml").touch()
     assert paths.config_path(Path("a.yaml")) == Path("a.yaml")
-    assert paths.config_path(Path("missing.yaml")) == Path("missing.yaml")
+    near = "did you mean 'cpu/emoji.yaml'"
+    with pytest.raises(InputError, match=f"no config file cpu/emojis.yaml .{near}.*looked in .*project"):
+        paths.config_path(Path("cpu/emojis.yaml"))

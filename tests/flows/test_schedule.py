@@ -24,13 +24,13 @@ def test_a_schedule_runs_the_sweep_of_its_config_and_fails_with_it(
     monkeypatch.setattr(schedule.start, "start", start)
     monkeypatch.setattr(schedule.sweep_setup, "from_file", lambda path, changes: (path, changes))
     status = "done"
-    assert schedule.scheduled.fn("configs/x.yaml", ["sweep.trials=2"]) == "20260101-000000-aaaa"
+    assert schedule.scheduled.fn("configs/sweeps/dcgan.yaml", ["sweep.trials=2"]) == "20260101-000000-aaaa"
     ((path, changes), command) = started[0]
     assert (
-        path.name == "x.yaml"
+        path.name == "dcgan.yaml"
         and changes == ["sweep.trials=2"]
-        and command == "scheduled sweep of configs/x.yaml"
+        and command == "scheduled sweep of configs/sweeps/dcgan.yaml"
     )
     status = "partial"
     with pytest.raises(RunError, match="ended with status partial; see run 20260101-000000-aaaa"):
-        schedule.scheduled.fn("configs/x.yaml")
+        schedule.scheduled.fn("configs/sweeps/dcgan.yaml")
