@@ -22,7 +22,8 @@ from components.pipeline.graph import planned
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.records.health import HealthEvent
-from components.records.names import DAMAGED, EVENT
+from components.records.names import DAMAGED, EVENT, INITIAL
+from components.records.training import WarmStart
 from components.stages import cache
 from components.stages.cache import Done
 from components.stages.spec import SCHEMA, Spec, difference
@@ -46,6 +47,7 @@ class Seen:
     begun: bool = False
     diagnoses: set[str] = field(default_factory=set)
     damaged: set[str] = field(default_factory=set)
+    initial: bool = False  # whether what it took of another model was
     first: tuple[int, float] | None = None  # step and time of the first progress
     artifact: Any = None  # Prefect's
     updated: float = 0.0  # time of the artifact's last update
@@ -169,9 +171,11 @@ class Run:
     @contextlib.contextmanager
     def watching(self, spec: Spec, attempt: Store) -> Iterator[None]:
         """Show the progress and the diagnoses that a training writes into its attempt's folder."""
-        over = threading.Event()
+        over, seen = threading.Event(), Seen(initial=attempt.exists(INITIAL))
         context = contextvars.copy_context()
-        thread = threading.Thread(target=lambda: context.run(self._watch, spec, attempt, over), daemon=True)
+        thread = threading.Thread(
+            target=lambda: context.run(self._watch, spec, attempt, over, seen), daemon=True
+        )
         thread.start()
         try:
             yield
@@ -179,12 +183,12 @@ class Run:
             over.set()
             thread.join(5)
 
-    def _watch(self, spec: Spec, attempt: Store, over: threading.Event) -> None:
-        seen = Seen()
+    def _watch(self, spec: Spec, attempt: Store, over: threading.Event, seen: Seen) -> None:
         while not over.wait(POLL):
             with contextlib.suppress(Exception):  # an outage; the next look retries
                 self._look(spec, attempt, seen)
         with contextlib.suppress(Exception):
+            self._report_initial(spec, attempt, seen)
             self._report_diagnoses(spec, attempt, seen.diagnoses)  # the last may have ended the training
             self._report_damaged(spec, attempt, seen.damaged)
 
@@ -195,6 +199,7 @@ class Run:
             seen.begun = True
             if seen.diagnoses:
                 self.record.stage(spec, "running", events=len(seen.diagnoses))
+        self._report_initial(spec, attempt, seen)
         self._report_diagnoses(spec, attempt, seen.diagnoses)
         try:
             progress = attempt.read_json("progress.json")
@@ -215,6 +220,14 @@ class Run:
                     seen.artifact = create_progress_artifact(percent, key=key)
                 else:
                     update_progress_artifact(seen.artifact, percent)
+
+    def _report_initial(self, spec: Spec, attempt: Store, seen: Seen) -> None:
+        """Display, once, what a training took of the model that it began with."""
+        if seen.initial or not attempt.exists(INITIAL):
+            return
+        if initial := WarmStart.read(attempt.read_json(INITIAL)):
+            self.board.say(f"  {spec.title}: {initial.sentence}")
+        seen.initial = True
 
     def _report_damaged(self, spec: Spec, attempt: Store, reported: set[str]) -> None:
         """Display the checkpoints that were found damaged, each once."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from components.cluster import resources
 from components.common.errors import InputError
 from components.common.paths import home
+from components.common.public import without_secrets
 from components.config import loading
 from components.config.experiment import Experiment
+from components.config.train import Initial, Train
 from components.data import local
 from components.data.card import DatasetCard
 from components.data.sources.splits import evaluable
@@ -17,7 +21,8 @@ from components.extractors import perceptual
 from components.families.resolve import resolved, with_upstream
 from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
-from components.store import Store
+from components.registry.models import identified
+from components.store import Store, open_store
 
 SMOKE = {
     "steps": 16,
@@ -27,6 +32,13 @@ SMOKE = {
     "log_every": 4,
     "smoke": True,
 }
+SMOKE_MOST = {"snapshot_samples": 16, "sample_images": 20}  # in a training
+SMOKE_EVALUATE = {
+    "samples": 64,
+    "extractor_epochs": 1,
+    "analysis_images": 200,
+    "classifier_steps": 8,
+}
 
 
 def experiment(
@@ -35,28 +47,31 @@ def experiment(
     """Return the resolved experiment of a config file with the command line's changes."""
     read = loading.load(path, changes)
     if unknown := [family for family in only if family not in read.families]:
-        raise InputError(f"--only {unknown[0]}: not in {path}, which has: {', '.join(read.families)}")
+        raise InputError(f"--only {unknown[0]}: {loading.not_in(unknown[0], read.families, path)}")
+    for sentence in loading.overridden(read, changes, only):
+        print(f"atelier: {without_secrets(sentence)}", file=sys.stderr)
 
     families = with_upstream(read, only).families
     if smoke:
-        families = {
-            name: {**block, "train": {**block.get("train", {}), **SMOKE}} for name, block in families.items()
-        }
-        read = read.model_copy(
-            update={
-                "evaluate": read.evaluate.model_copy(
-                    update={
-                        "samples": 64,
-                        "extractor_epochs": 1,
-                        "ablation_samples": min(16, read.evaluate.ablation_samples),
-                    }
-                )
-            }
-        )
+        few = {"ablation_samples": min(16, read.evaluate.ablation_samples), **SMOKE_EVALUATE}
+        families = {name: {**block, "train": smoke_training(read, name)} for name, block in families.items()}
+        read = read.model_copy(update={"evaluate": read.evaluate.model_copy(update=few)})
     settings = read.model_dump(exclude_unset=True)  # unset settings are chosen below
     read = loading.parse({**settings, "families": families}, str(path))
     device = resources.device(read.device)
-    return resolved(read, device, resources.precision("auto", device), perceptual.chosen)
+
+    def initial(setting: Initial) -> Initial:
+        return identified(open_store(read.store.url, home()), setting)
+
+    return resolved(read, device, resources.precision("auto", device), perceptual.chosen, initial)
+
+
+def smoke_training(experiment: Experiment, family: str) -> dict[str, Any]:
+    """Return the settings of a family's training with --smoke: a few steps, and few images of each kind."""
+    block = experiment.families.get(family, {}).get("train", {})
+    before = Train(**{**experiment.train, **block})
+    most = {name: min(number, getattr(before, name)) for name, number in SMOKE_MOST.items()}
+    return {**block, **SMOKE, **most}
 
 
 def plan_of(experiment: Experiment, store: Store) -> Plan | None:
@@ -64,6 +79,7 @@ def plan_of(experiment: Experiment, store: Store) -> Plan | None:
     name, revision = experiment.data.name, experiment.data.revision
     prepared = local.find_prepared(home(), name, revision)
     if prepared is None:
+        local.check_exists(home(), name)
         return None
     folder, version = prepared
     return Plan.of(experiment, version, evaluable(DatasetCard.read(folder)), store)

@@ -14,6 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from components import report
 from components.cluster import ray_cluster, resources
+from components.common import loopback
 from components.common.errors import InputError, RunError, sentence
 from components.common.interruption import interrupted
 from components.common.paths import home
@@ -45,22 +46,29 @@ def start(
     `resume` is the id of an interrupted sweep's run to continue.
 
     Raises:
-        InputError: the experiment cannot be run with its settings, or another process runs `resume`.
+        InputError: the experiment cannot be run with its settings on this machine, RAY_ADDRESS or
+            PREFECT_API_URL cannot be used, or another process runs `resume`.
         RunError: a stage that all families need failed.
     """
     interrupted.clear()  # it is set if an earlier run of this process was interrupted
     check_stages(force)
+    resources.check_device(experiment.device)
+    loopback.bypass_proxies()
+    ray_cluster.check_address()
     end_orphans(os.environ.get("PREFECT_HOME", ""))
     mark_servers()
     store = open_store(experiment.store.url, home())
     store.check()
     run_id = resume or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     with sole_writer(store, run_id) as held, ProgressDisplay() as board:
+        start_server()  # before anything is recorded
         manifest = new_manifest(experiment, run_id, smoke=smoke, command=command)
         if resume and (before := RunManifest.read(store.read_json(f"runs/{resume}/run.json"))):
             manifest.lineage.data = before.lineage.data  # until the plan records it again
         record = Record(store, manifest, held)
         board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
+        if experiment.device == "cpu" and (reason := resources.unusable_gpu()):
+            board.say(f"  on the CPU: {reason}", "yellow")
         Run(run_id, experiment, store, record, board, force=force, explain=explain)
         status, reason = "interrupted", None
         try:
@@ -97,7 +105,6 @@ def run_flow(experiment: Experiment, run_id: str, *, smoke: bool) -> str:
         max_workers=resources.concurrent_trainings(experiment)
     )
     flow = sweep if experiment.sweep else pipeline
-    start_server()
     with tags(f"data:{experiment.data.name}", *(["smoke"] if smoke else []), *experiment.families):
         return flow.with_options(task_runner=runner)(run_id, redacted(experiment))
 

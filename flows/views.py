@@ -18,7 +18,7 @@ from components.pipeline import anomaly_models
 from components.pipeline.graph import of_scope, planned
 from components.records.evaluation import ExternalEvaluation
 from components.records.run import FamilyResult, RunManifest, StageEntry
-from components.report.baselines import distinct
+from components.report.baselines import distinct, unlike_real
 from components.report.reading import read_json
 from components.stages import cache
 from components.stages.spec import Spec, difference
@@ -166,7 +166,13 @@ def show(run: RunManifest, store: Store) -> None:
     data = run.lineage.data
     for task in dict.fromkeys(result.task for result in run.results):
         results = [result for result in run.results if result.task == task]
-        console.print(_results(task, results, f"{data.title or data.name}: {task}"))
+        smoke = " (smoke run: its numbers mean nothing)" if run.smoke else ""
+        console.print(
+            _results(task, results, f"{data.title or data.name}: {TASKS[task].title.lower()}{smoke}")
+        )
+        for result in results:
+            if why := unlike_real(result):
+                console.print(f"{result.family} is not near real images: {why}", style="yellow", markup=False)
     if run.status == "done" and not any(stage.state == "ran" for stage in run.stages):
         console.print("Nothing to do: every stage is cached, since nothing it depends on has changed.")
     for stage in run.failed:

@@ -8,7 +8,7 @@ https://arxiv.org/abs/1703.10593
 
 G leads from the domain X of the sources to the domain Y of the images, F back; each has a discriminator of
 patches, D_Y and D_X. As in the authors' code the generators are updated first, with the identity loss for all
-data, and the discriminators see samples of the past as well.
+data, and the discriminators see the samples of this update, or samples of the past.
 
 State across batches: each shard has its own two pools of samples, like all buffers of a network.
 
@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -31,7 +32,7 @@ from models.adversarial_config import AdversarialConfig, LossName, PerImageNorm
 from models.family import Batch, DataSpec, Noise, Terms
 from models.parts.augment import enlarged_crops
 from models.parts.image_pool import ImagePool
-from models.parts.layers import normal_weights, to_image
+from models.parts.layers import InstanceNorm, normal_weights, to_image
 from models.parts.losses import l1
 from models.parts.patches import Patch, PatchDiscriminator
 from models.search_space import tunable
@@ -71,7 +72,7 @@ def convolution(before: int, after: int, kernel: int, stride: int = 1) -> list[n
     """A convolution with InstanceNorm, which makes a bias superfluous; padded by reflection at stride 1."""
     mode: Literal["reflect", "zeros"] = "reflect" if stride == 1 else "zeros"
     layer = nn.Conv2d(before, after, kernel, stride, kernel // 2, padding_mode=mode, bias=False)
-    return [layer, nn.InstanceNorm2d(after)]
+    return [layer, InstanceNorm(after)]
 
 
 class Residual(nn.Module):
@@ -104,7 +105,7 @@ class Translator(nn.Module):
         for before, after, size in ((4 * w, 2 * w, half), (2 * w, w, resolution)):
             odd = size % 2
             up = nn.ConvTranspose2d(before, after, 3, 2, 1, output_padding=1 - odd, bias=False)
-            layers += [up, nn.InstanceNorm2d(after), nn.ReLU()]
+            layers += [up, InstanceNorm(after), nn.ReLU()]
         layers += [nn.Conv2d(w, out, 7, padding=3, padding_mode="reflect"), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
@@ -147,13 +148,22 @@ class Discriminators(nn.Module):
     def __init__(self, config: CycleGANConfig, card: DataSpec):
         super().__init__()
         assert card.source is not None
-        norm = nn.InstanceNorm2d if config.norm == "instance" else None
+        norm = InstanceNorm if config.norm == "instance" else None
         shared: dict[str, Any] = {"width": config.width, "norm": norm, "config": config}
         x, y, side = card.source.channels, card.channels, card.resolution
         self.X = PatchDiscriminator(x, side, config.patch, **shared)
         self.Y = PatchDiscriminator(y, side, config.patch, **shared)
         self.pool_X = ImagePool(config.pool, card.source.shape)
         self.pool_Y = ImagePool(config.pool, card.shape)
+
+
+class Translated(NamedTuple):
+    """Images of both domains and their translations, from which the discriminators learn."""
+
+    x: Tensor
+    y: Tensor
+    fake_x: Tensor
+    fake_y: Tensor
 
 
 class CycleGAN(Adversarial):
@@ -175,6 +185,7 @@ class CycleGAN(Adversarial):
     ):
         super().__init__(config, card, upstream)
         self.phases = self.phases[::-1]  # generators first
+        self.translated: dict[int, Translated] = {}  # by id of the batch, in this step
 
     def networks(self, config: Any, card: DataSpec) -> tuple[family.Generator, nn.Module]:
         """Return the generators and the discriminators with the paper's initial weights."""
@@ -182,9 +193,8 @@ class CycleGAN(Adversarial):
         if card.resolution < SMALLEST:
             sizes = f"sources have {source.resolution} pixels a side and images {card.resolution}"
             raise ValueError(f"{sizes}; they must have {SMALLEST} or more")
-        counts = f"sources have {source.channels} channels and images {card.channels}"
-        if config.identity and source.channels != card.channels:
-            raise ValueError(f"{counts}, which the identity loss cannot compare; set identity: 0")
+        if config.identity:
+            card.check_same_colours("prepare both in colour, or set identity: 0")
         generator, discriminators = Generator(config, card), Discriminators(config, card)
         generator.apply(normal_weights)
         if config.norm == "instance":  # without it such small weights would suppress the signal
@@ -196,12 +206,20 @@ class CycleGAN(Adversarial):
         """What makes an objective the paper's: the least squares of Mao et al. 2017 have a half, Eq. 9."""
         return 2 if self.config.loss == "least_squares" else 1
 
+    def begin(self, step: int) -> None:
+        """Forget the samples of the step before."""
+        super().begin(step)
+        self.translated = {}
+
     def discriminator_loss(self, batch: Batch) -> tuple[Terms, Terms]:
         """Half of the objectives of D_X and D_Y, which slows them relative to G; on pools, Sec. 4."""
-        batch = jittered(batch, self.config.jitter)
-        x, y, G, F, D = domains(batch) + (self.generator.G, self.generator.F, self.discriminator)
-        of_x = self.discriminator_terms(D.X, x, D.pool_X(F(y)), batch)
-        of_y = self.discriminator_terms(D.Y, y, D.pool_Y(G(x)), batch)
+        done = self.translated.pop(id(batch), None)
+        if done is None:  # a step without an update of the generators
+            x, y = domains(jittered(batch, self.config.jitter))
+            done = Translated(x, y, self.generator.F(y), self.generator.G(x))
+        D = self.discriminator
+        of_x = self.discriminator_terms(D.X, done.x, D.pool_X(done.fake_x), batch)
+        of_y = self.discriminator_terms(D.Y, done.y, D.pool_Y(done.fake_y), batch)
         terms = {
             f"{name}_{domain}": self.factor / 2 * term
             for domain, (of_domain, _) in (("X", of_x), ("Y", of_y))
@@ -211,15 +229,21 @@ class CycleGAN(Adversarial):
 
     def generator_loss(self, batch: Batch) -> tuple[Terms, Terms]:
         """L_GAN(G, D_Y) + L_GAN(F, D_X) + lambda L_cyc(G, F), Eq. 3, and the identity loss, Sec. 5.2."""
-        c, batch = self.config, jittered(batch, self.config.jitter)
-        x, y, G, F, D = domains(batch) + (self.generator.G, self.generator.F, self.discriminator)
-        fake_x, fake_y = F(y), G(x)
+        c, G, F, D = self.config, self.generator.G, self.generator.F, self.discriminator
+        x, y = domains(jittered(batch, c.jitter))
+        if c.identity:  # of both losses together, which is faster than one after the other
+            (fake_x, same_x), (fake_y, same_y) = (
+                m(torch.cat(z)).chunk(2) for m, z in ((F, (y, x)), (G, (x, y)))
+            )
+        else:
+            fake_x, fake_y = F(y), G(x)
         of_x, observed_x = self.generator_score(D.X, x, fake_x, batch)
         of_y, observed_y = self.generator_score(D.Y, y, fake_y, batch)
         terms = {"score": self.factor * (of_x["score"] + of_y["score"])}
         terms["cycle"] = c.cycle * (l1(F(fake_y), x) + l1(G(fake_x), y))
         if c.identity:
-            terms["identity"] = c.cycle * c.identity * (l1(G(y), y) + l1(F(x), x))
+            terms["identity"] = c.cycle * c.identity * (l1(same_y, y) + l1(same_x, x))
+        self.translated[id(batch)] = Translated(x, y, fake_x.detach(), fake_y.detach())
         return terms, averaged(observed_x, observed_y)
 
 

@@ -167,6 +167,11 @@ class UNetDiscriminator(nn.Module):
             h = leaky_relu(layer(h), 0.2)
         return self.score(with_statistics(h, self.statistics)).squeeze(1).float()
 
+    @property
+    def free_layers(self) -> tuple[nn.Module, ...]:
+        """The layers without spectral normalisation, as in the authors' code."""
+        return self.first, self.score
+
 
 class ESRGAN(Adversarial):
     """A GAN that enlarges images, from the weights of the PSNR-oriented network on."""

@@ -70,6 +70,13 @@ class DataSpec:
             )
         return self.source
 
+    def check_same_colours(self, advice: str = "prepare both in colour, or both in grey") -> None:
+        """Raise ValueError, with some advice, if sources are grey and images in colour, or the reverse."""
+        assert self.source is not None
+        if self.source.channels != self.channels:
+            a, b = ("grey" if n == 1 else "in colour" for n in (self.source.channels, self.channels))
+            raise ValueError(f"sources are {a} and images {b}; {advice}")
+
     def reversed(self) -> DataSpec:
         """Returns the shapes of the way back, from images to sources; without classes and captions."""
         assert self.source is not None
@@ -168,6 +175,17 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Motion:
+    """A rotation about the centre of images, and a shift after it; one of each for every image."""
+
+    angle: Tensor  # (N,) in radians, from x (right) to y (down)
+    shift: Tensor  # (N, 2) along x and y, in image sides
+
+    def __len__(self) -> int:
+        return len(self.angle)
+
+
+@dataclass(frozen=True)
 class Remedy:
     """A treatment for a training problem: a change of the family's settings."""
 
@@ -223,6 +241,11 @@ class Generator(nn.Module):
         backward(batch, noise)              the images of the other direction, F(y) with y = batch.source
         forward_cycle(batch, noise)         F(G(x)) with x = batch.source
         backward_cycle(batch, noise)        G(F(y)) with y = batch.source
+
+    A generator whose input can be rotated and shifted has
+
+        can_move                            True
+        moved(batch, noise, motion)         the samples with their input moved, (N, C, H, W), not clipped
 
     The batch carries the labels if the generator is class-conditional.
     """

@@ -21,7 +21,6 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-import torch.distributed as dist
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -29,6 +28,7 @@ from models import family
 from models.family import Batch, Config, DataSpec, Family, Noise, Phase, Terms
 from models.parts.attention import SelfAttention, group_norm, zero
 from models.parts.layers import adam, to_image
+from models.parts.statistics import gathered
 from models.search_space import tunable
 from models.vae import kl_to_prior
 
@@ -265,15 +265,6 @@ def sampled(mean: Tensor, log_variance: Tensor) -> Tensor:
 def perplexity(count: Tensor) -> Tensor:
     """exp(entropy) of the codes' frequencies: the effective number of codes in use."""
     return torch.special.entr(count / count.sum()).sum().exp()
-
-
-def gathered(statistics: Tensor) -> Tensor:
-    """Concatenate the statistics of all processes' shards, which are too large to be terms of a loss."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return statistics
-    parts = [torch.empty_like(statistics) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, statistics)
-    return torch.cat(parts)
 
 
 class KLVAE(Family):

@@ -64,10 +64,7 @@ class Palette(Diffusion):
 
     def build_generator(self) -> Generator:
         """Return a new generator."""
-        source = self.card.source_of_same_size()
-        if self.config.strength < 1 and source.channels != self.card.channels:
-            raise ValueError(
-                f"sources have {source.channels} channels and images {self.card.channels}, so that sampling "
-                "cannot start from a source; set strength: 1"
-            )
+        self.card.source_of_same_size()
+        if self.config.strength < 1:
+            self.card.check_same_colours("sampling cannot start from a source, so set strength: 1")
         return Generator(self.config, self.card, self.conditions(self.config, self.card))

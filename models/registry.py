@@ -19,6 +19,7 @@ from models.r3gan import R3GAN
 from models.rrdb import RRDB
 from models.sngan import SNGAN
 from models.stylegan2 import StyleGAN2
+from models.stylegan3 import StyleGAN3
 from models.super_resolution import SuperResolution
 from models.vae import VAE
 from models.vqvae import VQVAE
@@ -37,6 +38,7 @@ FAMILIES: dict[str, type[Family]] = {
     "cgan": CGAN,
     "r3gan": R3GAN,
     "stylegan2": StyleGAN2,
+    "stylegan3": StyleGAN3,
     "pix2pix": Pix2Pix,
     "cyclegan": CycleGAN,
     "rrdb": RRDB,

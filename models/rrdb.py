@@ -73,8 +73,7 @@ def scale_of(scale: int | None, card: DataSpec) -> int:
         if side % scale:
             raise ValueError(f"scale={scale} must divide the resolution, {side}")
         return scale
-    if source.channels != card.channels:
-        raise ValueError(f"sources have {source.channels} channels and images {card.channels}")
+    card.check_same_colours()
     accepted = SCALES if scale is None else (scale,)
     if side not in (s * source.resolution for s in accepted):
         times = " or ".join(str(s) for s in accepted)

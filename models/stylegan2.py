@@ -29,7 +29,7 @@ from torch.optim import Optimizer
 
 from models import family
 from models.adversarial import Adversarial
-from models.family import DISCRIMINATOR, GENERATOR, Batch, DataSpec, Noise, Phase, Study, Terms
+from models.family import DISCRIMINATOR, GENERATOR, Batch, DataSpec, Motion, Noise, Phase, Study, Terms
 from models.parts.discriminator import MinibatchStddev, batch_statistics
 from models.parts.equalised import GAIN, SLOPE, EqualisedConv, EqualisedLinear
 from models.parts.fourier import FourierInput
@@ -132,8 +132,8 @@ class Constant(nn.Module):
         super().__init__()
         self.image = nn.Parameter(torch.randn(channels, 4, 4))
 
-    def forward(self, n: int, transform: Tensor | None = None) -> Tensor:
-        """The image, (n, channels, 4, 4); a constant is not transformed."""
+    def forward(self, n: int, motion: Motion | None = None) -> Tensor:
+        """The image, (n, channels, 4, 4); a constant does not move."""
         return self.image.expand(n, -1, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
@@ -160,16 +160,16 @@ class Synthesis(nn.Module):
         return [4, *(size for size in self.sizes[1:] for _ in range(2))]
 
     def forward(
-        self, ws: Tensor, noises: Sequence[Tensor] | None = None, transform: Tensor | None = None
+        self, ws: Tensor, noises: Sequence[Tensor] | None = None, motion: Motion | None = None
     ) -> Tensor:
         """The images, (N, C, H, W) in float32.
 
         Args:
             ws: Styles, (N, num_styles, width).
             noises: (N, 1, size, size) for each of `noise_sizes`; None: drawn from torch's generator.
-            transform: Of the input, if that is Fourier features (models/parts/fourier.py).
+            motion: Of the input, if that is Fourier features.
         """
-        styles, x, image = ws.unbind(1), self.input(len(ws), transform), None
+        styles, x, image = ws.unbind(1), self.input(len(ws), motion), None
         given: Sequence[Tensor | None] = noises or [None] * len(self.noise_sizes)
         first = 0  # layer of the block
         for block in self.blocks:
@@ -204,15 +204,24 @@ class Generator(family.Generator):
         """G(z), (N, C, H, W), with random noise inputs."""
         return self.synthesis(self.styles(z, label))
 
+    @property
+    def can_move(self) -> bool:
+        """Whether its input can be rotated and shifted."""
+        return self.config.input == "fourier"
+
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
         """G(z), z ~ N(0, I), with the truncation trick if the settings ask for it."""
+        return to_image(self.moved(batch, noise))
+
+    def moved(self, batch: Batch, noise: Noise, motion: Motion | None = None) -> Tensor:
+        """The samples with a motion of their input, not clipped."""
         config, mean = self.config, self.mapping.mean
         assert mean is not None
         ws = self.styles(noise(config.latent), batch.label)
         if config.truncation < 1:
             ws = truncated(ws, mean, config.truncation, config.truncation_cutoff)
         noises = [noise(1, size, size) for size in self.synthesis.noise_sizes]
-        return to_image(self.synthesis(ws, noises))
+        return self.synthesis(ws, noises, motion)
 
 
 # The discriminator.

@@ -82,8 +82,8 @@ class SuperResolution(Diffusion):
     def build_generator(self) -> Generator:
         """Return a new generator."""
         scale, resolution, source = scale_of(self.config, self.card), self.card.resolution, self.card.source
-        if source and source.channels != self.card.channels:
-            raise ValueError(f"sources have {source.channels} channels and images {self.card.channels}")
+        if source:
+            self.card.check_same_colours()
         if not source and resolution % scale:
             raise ValueError(f"scale={scale} must divide the resolution, {resolution}")
         return Generator(self.config, self.card, self.conditions(self.config, self.card))

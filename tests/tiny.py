@@ -48,6 +48,15 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "cgan": {"width": 8, "latent": 8},
     "r3gan": {"width": 8, "group_width": 8, "latent": 8},
     "stylegan2": {"latent": 8, "width": 8, "mapping_depth": 2, "channel_base": 32, "r1": 1.0},
+    "stylegan3": {
+        "latent": 8,
+        "width": 8,
+        "channel_base": 32,
+        "layers": 4,
+        "margin": 4,
+        "r1": 1.0,
+        "images_per_step": 8,
+    },
     "pix2pix": {"width": 8, "patch": 16},
     "cyclegan": {"width": 8, "patch": 16, "blocks": 1, "pool": 6, "identity": 0.0},
     "rrdb": {"width": 8, "growth": 4, "blocks": 1},
@@ -98,6 +107,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {  # of families whose parts a
         "esrgan",
         {"discriminator": "unet", "norm": "none", "spectral_norm": True, "loss": "non_saturating"},
     ),
+    "stylegan3-r": ("stylegan3", {"variant": "r", "blur": 2.0, "blur_images": 40}),
     "stylegan2-ada": (
         "stylegan2",
         {

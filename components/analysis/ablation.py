@@ -21,7 +21,8 @@ from components.common.errors import InputError
 from components.common.threads import using_threads
 from components.common.validation import explain
 from components.data.dataset import Split, to_float, to_uint8
-from components.evaluation import evaluate, reference
+from components.evaluation import evaluate
+from components.evaluation.equivariance import Mover, can_move
 from components.evaluation.jobs import open_reference, pair_values
 from components.evaluation.reference import EvaluationSample, Reference
 from components.evaluation.requests import EvaluationPaths, Variant
@@ -59,7 +60,7 @@ def real_baselines(places: EvaluationPaths, n: int, family: str) -> dict[str, fl
     if "set" not in task_of(family).metrics:
         return {}
     with using_threads(places.threads):
-        return reference.real_baselines(_reference(places), SPLIT, n, train=False)
+        return dict(_reference(places).real_baselines(SPLIT, n, train=False))
 
 
 def evaluate_variant(job: Variant) -> VariantResult:
@@ -131,6 +132,8 @@ def save_trajectories(
             trajectories["reverse"] = reverse(generator, inputs.card, seed, device, inputs.conditions)
         if hasattr(generator, "noised"):
             trajectories["forward"] = forward(generator, inputs.split, seed, device)
+        if can_move(generator):
+            trajectories |= moved(generator, inputs.card, seed, device, inputs.conditions)
     for name, frames in trajectories.items():
         store.write_bytes(f"{out}/{name}.webp", sheets.encode_webp(rows(frames)))
     return {
@@ -146,6 +149,23 @@ def reverse(
     recorder = TrajectoryRecorder(generator, FRAMES)
     generate.draw(recorder, card, n=SEEDS, batch=SEEDS, seed=seed, device=device, **conditions)
     return to_uint8(recorder.frames).cpu().numpy()
+
+
+def moved(
+    generator: Generator, card: DataSpec, seed: int, device: str, conditions: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """The first samples of a seed, their input shifted or rotated, uint8 (frames, N, C, H, W)."""
+    steps = np.linspace(-1, 1, FRAMES)
+    motions = {
+        "shifted": [(0.0, float(step) / 4) for step in steps],
+        "rotated": [(float(step) * np.pi, 0.0) for step in steps],
+    }
+    strips = {}
+    for name, path in motions.items():
+        mover = Mover(generator, path)
+        generate.draw(mover, card, n=SEEDS, batch=SEEDS, seed=seed, device=device, **conditions)
+        strips[name] = to_uint8(mover.frames).cpu().numpy()
+    return strips
 
 
 def forward(generator: Generator, split: Split, seed: int, device: str) -> np.ndarray:

@@ -59,6 +59,7 @@ def open_subject(job: Use, store: Store) -> Subject:
         device=job.device,
         detectors=detectors,
         judge=judge_of(open_reference(store, job.places)),
+        training=job.training,
     )
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import logsumexp
+from torch.utils.flop_counter import FlopCounterMode
 
-from components.analysis.view import Subject, View, plot, table
+from components.analysis.view import TRAINING, Subject, View, plot, table
 from components.common.chunks import CHUNK
 from components.metrics.distances import Estimate
 from components.metrics.intervals import mean_estimate
@@ -19,10 +20,11 @@ from models.family import Batch
 
 ACTIVE = 0.01  # Burda et al. 2016, Sec. 5.2
 DRAWS = (1, 10, 100, 1000)  # K
-LIKELY, LEAST = 1000, 64  # test images whose probability is estimated: at most, and at least
-DECODED = 8e8  # numbers of images that are decoded for it, about: a thousand draws for each of 1,000 digits
+LIKELY, LEAST = 1000, 64  # test images whose probability is estimated: at most, and for the most draws
+WORK = 3e12  # floating-point operations of all draws of all images: a thousand draws for each of 470 digits
 COMPONENTS = (1, 10, 20, 50, 100, 200, 400, 800)  # of the mixture of Bernoullis; validation chooses
 ITERATIONS = 60  # of EM
+MIXTURE_WORK = 1e12  # floating-point operations of all mixtures: up to 400 components for 5,000 digits
 PRIOR = 0.5  # white and black pixels that each component has seen before any image
 
 
@@ -36,7 +38,7 @@ def posterior(subject: Subject) -> View | None:
     sorted_kl = np.sort(kl.mean(0))[::-1]
     columns = [("active dimensions", None), ("KL(q(z|x) || N(0, I)), nats", None)]
     cells: list[Estimate | str] = [f"{active} of {kl.shape[1]}", mean_estimate(kl.sum(1))]
-    if (weights := likely(subject, DRAWS[1])) is not None:
+    if (weights := likely(subject, min(DRAWS[1], effort(subject)[1]))) is not None:
         columns += [("reconstruction, E[-log p(x|z)], nats", None), ("-ELBO, their sum, nats", None)]
         elbo = bound(weights, 1)
         cells += [mean_estimate(-elbo - kl.sum(1)), mean_estimate(-elbo)]
@@ -72,9 +74,32 @@ def posteriors(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
 
 
 def likely_images(subject: Subject) -> int:
-    """How many test images the likelihood is of: fewer where they are larger, for the same work."""
-    within = int(DECODED // (DRAWS[-1] * math.prod(subject.card.shape)))
-    return min(subject.count("test"), LIKELY, max(LEAST, within))
+    """How many test images the likelihood is of."""
+    return effort(subject)[0]
+
+
+def effort(subject: Subject) -> tuple[int, int]:
+    """How many test images the likelihood is of, and how many draws of each it takes at most.
+
+    Both are fewer where a draw is more work, or less of the training images is used; draws only where there
+    would be less than LEAST images.
+    """
+    draws = WORK * min(1.0, subject.training / TRAINING) / max(1, operations(subject))  # of all images
+    k = next((k for k in reversed(DRAWS) if draws / k >= LEAST), 1)
+    return min(subject.count("test"), LIKELY, max(LEAST, int(draws // k))), k
+
+
+@torch.no_grad()
+def operations(subject: Subject) -> int:
+    """The floating-point operations of matrix products and convolutions in one draw for one image."""
+    generator: Any = subject.generator
+    if not getattr(generator, "has_likelihood", False):
+        return 0
+    labels = subject.labels("test")
+    (batch,) = subject.batches(subject.images("test")[:1], None if labels is None else labels[:1])
+    with FlopCounterMode(display=False) as counter:
+        generator.log_weights(batch, subject.noise(0, 1), 1)
+    return int(counter.get_total_flops())
 
 
 def likened(subject: Subject) -> Iterator[Batch]:
@@ -99,10 +124,11 @@ def as_seen(subject: Subject) -> str:
 
 def likelihood(subject: Subject) -> View | None:
     """Log p(x) from below by importance sampling, a mixture of Bernoullis beside it where x is binary."""
-    weights = likely(subject, DRAWS[-1])
+    most = effort(subject)[1]
+    weights = likely(subject, most)
     if weights is None:
         return None
-    bounds = {k: bound(weights, k) for k in DRAWS}
+    bounds = {k: bound(weights, k) for k in DRAWS if k <= most}
     rows = [
         (f"at most, {k:,} draws" if k > 1 else "at most, the ELBO", [negated(mean_estimate(values))])
         for k, values in bounds.items()
@@ -183,7 +209,7 @@ def binarised(subject: Subject) -> dict[str, np.ndarray] | None:
     for split in ("train", "validation", "test"):
         batches = enumerate(subject.batches(subject.images(split), subject.labels(split)))
         x = [generator.binary(b, subject.noise(i * CHUNK, len(b))).flatten(1).cpu() for i, b in batches]
-        images[split] = torch.cat(x).double().numpy()
+        images[split] = torch.cat(x).numpy()
     images["test"] = images["test"][: likely_images(subject)]
     return images if np.isin(images["test"], (0.0, 1.0)).all() else None
 
@@ -197,7 +223,8 @@ class BernoulliMixture:
 
     def joint(self, x: np.ndarray) -> np.ndarray:
         """Log weight_c p(x|c), (N, C), of binary x (N, D)."""
-        return np.log(self.weight) + x @ np.log(self.mean).T + (1 - x) @ np.log1p(-self.mean).T
+        on, off = np.log(self.mean), np.log1p(-self.mean)
+        return np.log(self.weight) + x @ (on - off).T.astype(x.dtype) + off.sum(1)
 
     def log_p(self, x: np.ndarray) -> np.ndarray:
         """Log p(x), (N,), in nats."""
@@ -208,7 +235,7 @@ class BernoulliMixture:
         joint = self.joint(x)
         share = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
         count = share.sum(0)
-        mean = (share.T @ x + PRIOR) / (count[:, None] + 2 * PRIOR)
+        mean = (share.T.astype(x.dtype) @ x + PRIOR) / (count[:, None] + 2 * PRIOR)
         return BernoulliMixture((count + 1) / (len(x) + len(count)), mean)
 
 
@@ -224,9 +251,15 @@ def mixture_of(x: np.ndarray, components: int, random: np.random.RandomState) ->
 def best_mixture(
     train: np.ndarray, validation: np.ndarray, random: np.random.RandomState
 ) -> BernoulliMixture:
-    """The one of as many components as validation likes best; more are tried until it likes them less."""
-    best, liked = None, -math.inf
+    """The one of as many components as validation likes best.
+
+    More are tried until it likes them less, or until they would be more work than MIXTURE_WORK.
+    """
+    best, liked, work = None, -math.inf, 0.0
     for components in COMPONENTS:
+        work += 4.0 * ITERATIONS * components * train.size  # two matrix products
+        if best is not None and work > MIXTURE_WORK:
+            break
         mixture = mixture_of(train, min(components, len(train)), random)
         if (likes := float(mixture.log_p(validation).mean())) <= liked:
             break

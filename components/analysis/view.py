@@ -21,7 +21,7 @@ from components.records.analysis import Cell, Column, Line, Plot, Row, Table
 from components.records.evaluation import Metrics
 from models.family import Batch, DataSpec, Generator, Noise
 
-TRAINING, TESTED = 5000, 1000  # images of a split that are used, at most
+TRAINING, TESTS = 5000, 5  # training images that are used, at most, and how many there are for each other one
 NARROW = 1024  # pixels of an image, times its colours, up to which principal components are exact
 
 
@@ -133,9 +133,9 @@ class View:
         )
 
 
-def max_images(split: str) -> int:
-    """The number of images of a split that are used, at most."""
-    return TRAINING if split == "train" else TESTED
+def max_images(split: str, training: int) -> int:
+    """The number of images of a split that are used, at most, where `training` are of the training split."""
+    return training if split == "train" else max(1, training // TESTS)
 
 
 Judge = Callable[[np.ndarray, np.ndarray | None], Metrics]
@@ -155,6 +155,7 @@ class Subject:
     device: str = "cpu"
     detectors: Mapping[str, Generator] = field(default_factory=dict)  # by the class they never saw
     judge: Judge | None = None
+    training: int = TRAINING  # images
 
     def images(self, split: str) -> np.ndarray:
         """The images of a split that are used, uint8 (N, C, H, W)."""
@@ -167,7 +168,7 @@ class Subject:
 
     def count(self, split: str) -> int:
         """Their number."""
-        return min(len(self.splits[split]), max_images(split))
+        return min(len(self.splits[split]), max_images(split, self.training))
 
     @property
     def latent(self) -> int:

@@ -10,13 +10,17 @@ import importlib
 import logging
 import os
 import secrets
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from components.cluster.resources import cores
-from components.common.errors import InputError, RunError
+from components.cluster.temporary import short_folder
+from components.common import loopback
+from components.common.errors import InputError, RunError, sentence
 from components.common.interruption import interrupted
 from components.common.memory import give_back
 from components.common.public import public_errors
@@ -42,14 +46,50 @@ OWN_CLUSTER = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
 }
 
+ADDRESS_SECONDS = 5.0  # until a cluster must answer; Ray itself waits for minutes
+
+# How a connection of HTTP/2, on which gRPC builds, begins: the preface and an empty frame of settings.
+HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+
 _lock = threading.Lock()
 
 
+def check_address() -> None:
+    """Raise InputError if RAY_ADDRESS names a host and port where no cluster answers."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    if address in ("", "auto", "local"):
+        return
+    try:
+        parts = urlsplit(address if "://" in address else f"ray://{address}")
+        place = (parts.hostname or "", parts.port or 10001)  # Ray's own default
+        with socket.create_connection(place, ADDRESS_SECONDS) as connection:
+            connection.settimeout(ADDRESS_SECONDS)
+            if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
+                connection.sendall(HTTP2)
+                if connection.recv(9)[3:4] != b"\x04":  # the type of the answer's first frame
+                    raise ConnectionError("what answers is not Ray")
+    except (OSError, ValueError) as error:
+        raise _unreachable(error) from None
+
+
+def _unreachable(error: Exception) -> InputError:
+    return InputError(
+        f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: no Ray cluster can be joined there ({sentence(error)}); "
+        "correct the variable, start that cluster, or unset the variable to use this machine"
+    )
+
+
 def connect() -> None:
-    """Join the cluster of RAY_ADDRESS, or start one on this machine; once per process."""
+    """Join the cluster of RAY_ADDRESS, or start one on this machine; once per process.
+
+    Raises:
+        InputError: the cluster cannot be joined, or there is no folder for a local one's sockets.
+        RunError: the run is to end.
+    """
     with _lock:
         if interrupted.is_set():
             raise RunError("interrupted")
+        loopback.bypass_proxies()
         joining = bool(os.environ.get("RAY_ADDRESS"))
         defaults = dict(ENVIRONMENT)
         if not joining:
@@ -62,14 +102,24 @@ def connect() -> None:
             return
         quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
         if joining:
-            ray.init(**quiet)
+            check_address()
+            try:
+                ray.init(**quiet)
+            except (
+                OSError,
+                RuntimeError,
+                ValueError,
+            ) as error:  # another version or another token, for example
+                raise _unreachable(error) from None
             return
+        folder = short_folder()
         ray.init(
             "local",  # never somebody else's cluster on this machine
             num_cpus=cores(),
             object_store_memory=OBJECT_STORE,
             _system_config=IDLE,
             include_dashboard=False,
+            _temp_dir=str(folder) if folder else None,
             _node_ip_address="127.0.0.2",  # loopback; Ray replaces 127.0.0.1 by the machine's public address
             **quiet,
         )

@@ -5,27 +5,89 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from components.common.errors import InputError
 
 if TYPE_CHECKING:
     from components.config.experiment import Experiment
 
+CAPABILITY = (75, 76)  # the driver's numbers of the attributes COMPUTE_CAPABILITY_MAJOR and _MINOR
+
 
 def device(setting: str = "auto") -> str:
-    """Resolve `auto` to cuda if the driver reports a GPU, else cpu. Does not import torch."""
+    """Resolve `auto` to cuda if PyTorch can use a GPU of this machine, else cpu."""
     if setting != "auto":
         return setting
-    return "cuda" if gpus() else "cpu"
+    return "cuda" if gpus() and not unusable_gpu() else "cpu"
+
+
+def check_device(chosen: str) -> None:
+    """Raise InputError if the device is a GPU that this machine, which is to run the jobs, does not have."""
+    if chosen != "cuda" or os.environ.get("RAY_ADDRESS"):
+        return
+    if reason := unusable_gpu() if gpus() else "the driver reports no GPU":
+        raise InputError(f"device: cuda cannot be used: {reason}; set device to auto or cpu")
 
 
 def gpus() -> int:
-    """Return the number of CUDA devices of this machine."""
-    with contextlib.suppress(OSError):
-        driver, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(0)
-        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
-            return count.value
+    """Return the number of CUDA devices that the driver of this machine reports."""
+    driver, count = _driver(), ctypes.c_int(0)
+    if driver is not None and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
+        return count.value
     return 0
+
+
+def unusable_gpu() -> str:
+    """Return why PyTorch cannot use the GPU that the driver reports; empty if it can, or if there is none.
+
+    PyTorch is imported only if there is one. No memory of the GPU is taken.
+    """
+    if not gpus():
+        return ""
+    import torch
+
+    if torch.version.cuda is None:
+        return f"the driver reports a GPU, but PyTorch {torch.__version__} is built without CUDA"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if not torch.cuda.is_available():
+            reasons = [str(warning.message).splitlines()[0] for warning in caught]
+            return (
+                f"the driver reports a GPU, but PyTorch cannot use it: {(reasons or ['it finds none'])[-1]}"
+            )
+    major, minor = (_attribute(number) for number in CAPABILITY)
+    built = [re.fullmatch(r"(sm|compute)_(\d+)(\d)\w?", name) for name in torch.cuda.get_arch_list()]
+    kinds = [(match[1], int(match[2]), int(match[3])) for match in built if match]
+    if kinds and not any(
+        (kind == "sm" and m == major and n <= minor) or (kind == "compute" and (m, n) <= (major, minor))
+        for kind, m, n in kinds
+    ):
+        return (
+            f"the GPU has compute capability {major}.{minor}, for which PyTorch {torch.__version__} has no "
+            f"code ({', '.join(torch.cuda.get_arch_list())})"
+        )
+    return ""
+
+
+def _driver() -> ctypes.CDLL | None:
+    """Return the driver of NVIDIA's GPUs, ready for use; None if there is none."""
+    with contextlib.suppress(OSError):
+        driver = ctypes.CDLL("libcuda.so.1")
+        if driver.cuInit(0) == 0:
+            return driver
+    return None
+
+
+def _attribute(number: int) -> int:
+    """Return an attribute of the first GPU, which there must be."""
+    driver, value = _driver(), ctypes.c_int(0)
+    assert driver is not None
+    driver.cuDeviceGetAttribute(ctypes.byref(value), number, 0)
+    return value.value
 
 
 def precision(setting: str, device: str) -> str:

@@ -1,5 +1,9 @@
 """Errors for users. The command line prints their sentence, without traceback, and exits with their code."""
 
+import errno
+
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)  # numbers of OSErrors: invalid input, not a failed run
+
 
 class InputError(ValueError):
     """Invalid input. The message says what is wrong, where, and what is accepted. Exit code 2."""
@@ -17,4 +21,6 @@ def sentence(error: BaseException) -> str:
     """Return an error as one line: the sentence of one for users, else its type and the first line."""
     if isinstance(error, InputError | RunError):
         return str(error)
+    if isinstance(error, KeyboardInterrupt | SystemExit):  # Ray's workers end by the second
+        return "interrupted"
     return f"{type(error).__name__}: {error}".splitlines()[0]

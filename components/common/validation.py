@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from typing import get_args
 
 from pydantic import BaseModel, ValidationError
+
+from components.common.suggestions import did_you_mean
 
 RENAMED = {  # former key -> its new names, which depend on the section
     "blocks": ("num_res_blocks",),
@@ -73,7 +76,8 @@ def explain(error: ValidationError, prefix: str, model: type[BaseModel]) -> str:
         fields = _fields(model, first["loc"][:-1])
         if new := renamed(str(first["loc"][-1]), fields):
             return f"unknown key {path}; it is now called {new}"
-        return f"unknown key {path}; known here: {', '.join(fields)}"
+        near = did_you_mean(str(first["loc"][-1]), fields)
+        return f"unknown key {path}{near}; known here: {', '.join(fields)}"
     if first["type"] == "missing":
         return f"{path} is missing"
     message = first["msg"].removeprefix("Value error, ")
@@ -91,7 +95,12 @@ def renamed(key: str, fields: Collection[str]) -> str | None:
 def _fields(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
     for part in path:
         annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        sections = [
+            kind
+            for kind in (annotation, *get_args(annotation))  # a section, or an optional one
+            if isinstance(kind, type) and issubclass(kind, BaseModel)
+        ]
+        if not sections:
             break
-        model = annotation
+        model = sections[0]
     return sorted(model.model_fields)

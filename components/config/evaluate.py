@@ -51,6 +51,10 @@ class Evaluate(Section):
     # values are not the leaderboard's. 0: no ablations.
     ablation_samples: int = Field(250, ge=0)
     latent_analysis: bool = True  # analyse the latent space of families that encode images
+    # Training images that the analyses use, at most, and a fifth as many of each other split.
+    analysis_images: int = Field(5000, ge=40)
+    # Of the classifier of the classification accuracy score, whose values compare at the same number only.
+    classifier_steps: int = Field(400, ge=1)
     # Names of classes, or "all". For each class a model is trained without it, and should then score its
     # images as anomalous. For families that encode images and are not class-conditional.
     held_out_classes: Literal["all"] | tuple[str, ...] = ()

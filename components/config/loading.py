@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from components.common.errors import InputError
 from components.common.plain_yaml import NOT_YAML, read_yaml
+from components.common.suggestions import did_you_mean
 from components.common.validation import explain
 from components.config.experiment import Experiment
 from components.config.train import Train
@@ -58,8 +59,49 @@ def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
     if not isinstance(content, dict):
         raise InputError(f"{path} must contain settings such as `families:`, not {type(content).__name__}")
     for change in changes:
+        check_family(content, change, path)
         content = changed(content, change)
     return parse(content, str(path))
+
+
+def check_family(content: Mapping[str, Any], change: str, path: Path) -> None:
+    """Raise InputError if a change is for a family that the config lacks; `families.vae={}` adds one."""
+    parts = change.partition("=")[0].strip().split(".")
+    families = content.get("families")
+    if (
+        parts[0] == "families"
+        and len(parts) > 2
+        and isinstance(families, Mapping)
+        and parts[1] not in families
+    ):
+        raise InputError(f"--set {'.'.join(parts)}: {not_in(parts[1], families, path)}")
+
+
+def not_in(family: str, families: Collection[str], path: Path) -> str:
+    """Return a sentence about a family that a config lacks."""
+    near = did_you_mean(family, families)
+    names, addition = ", ".join(families), f"--set families.{family}={{}}"
+    return f"{family} is not in {path}{near}, which has: {names}; {addition} adds it"
+
+
+def overridden(experiment: Experiment, changes: Sequence[str], only: Collection[str] = ()) -> list[str]:
+    """Return a sentence for each change of a training setting for all families that some of them override."""
+    sentences = []
+    for change in changes:
+        path = change.partition("=")[0].strip()
+        section, _, key = path.partition(".")
+        families = [
+            family
+            for family, block in experiment.families.items()
+            if family in (only or experiment.families) and key in block.get("train", {})
+        ]
+        if section == "train" and families:
+            name = families[0]
+            sentences.append(
+                f"--set {change} has no effect on {', '.join(families)}: the config sets {path} for each; "
+                f"use --set families.{name}.{path}={change.partition('=')[2]}"
+            )
+    return sentences
 
 
 def parse(content: Mapping[str, Any], source: str) -> Experiment:

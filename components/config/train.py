@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from components.config.base import Section
 from models.search_space import tunable
@@ -20,6 +20,13 @@ class SettingChange(Section):
     change: dict[str, Any] = Field(min_length=1)  # must not change the shape of a network
 
 
+class Initial(Section):
+    """The exported model whose weights a training begins with, where they fit."""
+
+    model: str = Field(min_length=1)  # RUN/FAMILY, or the folder or URL of an exported model
+    sha256: str | None = None  # of its weights, which must be these; None: those it has when the run begins
+
+
 class Train(Section):
     """The settings of a training. All except those in NOT_SEMANTIC affect the weights and enter the key."""
 
@@ -29,6 +36,8 @@ class Train(Section):
         source="Radford et al. 2016, Sec. 4, and Ho et al. 2020, App. B: 128")
     micro_batches: int = Field(1, ge=1)  # equal parts of the batch, each with its own statistics and noise
     seed: int = Field(0, ge=0)
+    # Begin with the weights of this model that fit by name and shape; a text is the model. None: at random.
+    initial: Initial | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     # Decay of the learning rate to 0; constant_linear: in the second half only.
     schedule: Literal["constant", "linear", "constant_linear", "cosine", "sqrt"] = tunable("constant",
@@ -70,6 +79,11 @@ class Train(Section):
     smoke: bool = False  # every phase is due at least twice, even in few steps
     setting_changes: tuple[SettingChange, ...] = ()  # as population-based training yields them
     # fmt: on
+
+    @field_validator("initial", mode="before")
+    @classmethod
+    def _address(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Train:
@@ -113,7 +127,9 @@ class Train(Section):
     def semantic(self) -> dict[str, Any]:
         """Return the settings that affect the weights; with remedies, these include checkpoint_every."""
         excluded = set(NOT_SEMANTIC) - ({"checkpoint_every"} if self.treats else set())
-        return self.model_dump(mode="json", exclude=excluded)
+        content = self.model_dump(mode="json", exclude=excluded)
+        # Its weights affect the result, not where they are.
+        return content | {"initial": self.initial.sha256 if self.initial else None}
 
     @property
     def treats(self) -> bool:

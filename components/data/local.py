@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.common.errors import InputError, RunError
+from components.common.suggestions import did_you_mean
 from components.data.card import DatasetCard
 from components.data.sources.catalogue import KNOWN
 from components.data.sources.prepare import prepare
@@ -16,8 +17,20 @@ def data_version(home: Path, name: str, revision: str | None) -> tuple[Path, str
     if revision is None and name in KNOWN and find_prepared(home, name) is None:
         prepare(name, home)
         dvc.track(home, name)
+    check_exists(home, name)
     folder, version = dvc.snapshot(home, name, revision)
     return (folder if _has_card(folder) else dvc.made_again(home, name, version)), version
+
+
+def check_exists(home: Path, name: str) -> None:
+    """Raise InputError if a data set is neither known, nor prepared or pinned in the project."""
+    if name in KNOWN or pins.pinned(home, name) or pins.data_folder(home, name).exists():
+        return
+    near = did_you_mean(name, [*KNOWN, *pins.tracked(home)])
+    raise InputError(
+        f"there is no data set {name!r}{near}; `atelier data list` lists those there are, and "
+        "`atelier data add` adds one"
+    )
 
 
 def verified_snapshot(home: Path, name: str, version: str) -> Path:

@@ -9,13 +9,10 @@ import os
 import platform
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from components.cluster.resources import cores, fast_bfloat16
+from components.cluster.resources import cores, device, fast_bfloat16, unusable_gpu
 from components.common import atomic
 from components.common.public import public_url, without_secrets
 from components.data.versioning import pins
@@ -33,7 +30,7 @@ from components.store import Store, cache_folder, mirrors, open_store
 from components.store.lease import lease
 
 GB = 1 << 30
-PREFECT_SECONDS = 120.0  # until the server must be healthy; it takes 14 on two busy cores
+TRIAL_SECONDS = 150.0  # of a trial; the server takes 14 on two busy cores, and gives up after 120
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 
 
@@ -47,13 +44,20 @@ class Check:
     advice: str = ""  # one sentence; empty if there is nothing to do
 
 
-def examine(home: Path, store_url: str, *, thorough: bool = False) -> list[Check]:
-    """Run all checks, in about 20 seconds; `thorough` also starts a local Ray cluster."""
-    with ThreadPoolExecutor(1) as pool:
-        server = pool.submit(_guarded, "Prefect server", lambda: [_prefect(home)])  # mostly waits
+def examine(home: Path, store_url: str, server_trial: str) -> list[Check]:
+    """Run all checks, in about 20 seconds; those of Prefect and Ray do what a run does, in its environment.
+
+    Args:
+        home: the project.
+        store_url: the store.
+        server_trial: a module that starts Prefect's server as a run does, or writes what is wrong and fails.
+    """
+    with ThreadPoolExecutor(2) as pool:  # both mostly wait
+        server = pool.submit(_guarded, "Prefect server", lambda: [_prefect(server_trial)])
+        ray = pool.submit(_guarded, "Ray", _ray)
         checks = [*_guarded("machine", lambda: _machine(home, store_url))]
         checks += _guarded("PyTorch", _torch)
-        checks += _guarded("Ray", lambda: _ray(thorough))
+        checks += ray.result()
         checks += server.result()
         checks += _guarded("DVC", lambda: _dvc(home))
         checks += _guarded("store", lambda: _store(home, store_url))
@@ -132,27 +136,31 @@ def _torch() -> list[Check]:
 
 
 def _device() -> Check:
+    """The device that a run takes, and why, if there is a GPU that it does not take."""
     import torch
 
-    if torch.cuda.is_available():
+    if reason := unusable_gpu():
+        advice = "Install a PyTorch for this GPU and driver: see https://pytorch.org/get-started/locally."
+        return Check("device", None, f"CPU: {reason}", advice)
+    if device() == "cuda":
         fast, name = torch.cuda.is_bf16_supported(), f"CUDA: {torch.cuda.get_device_name(0)}"
-    elif torch.backends.mps.is_available():
-        fast, name = True, "MPS: an Apple GPU"
     else:
         fast, name = fast_bfloat16(), "CPU"
     advice = "" if fast else "Leave train.precision at auto or float32: bfloat16 is slow here."
     return Check("device", True, f"{name}, {'with' if fast else 'without'} fast bfloat16", advice)
 
 
-def _ray(thorough: bool) -> list[Check]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray = importlib.import_module("ray")
-    checks = [Check("Ray", True, ray.__version__)]
+def _ray() -> list[Check]:
+    version = importlib.metadata.version("ray")
+    checks = [Check("Ray", True, version)]
     if ids := leftover_ray():
         detail = f"{len(ids)} raylet running: process {', '.join(map(str, ids))}"
         advice = "If no run is in progress, end them with `ray stop`."
         checks.append(Check("Ray processes", None, detail, advice))
-    return checks + ([_ray_starts()] if thorough else [])
+    address = os.environ.get("RAY_ADDRESS")
+    name, does = ("Ray cluster", f"a job ran at {address}") if address else ("Ray starts", "a job ran")
+    advice = "See the logs in /tmp/ray/session_latest/logs; a common cause is too little memory or /dev/shm."
+    return [*checks, _trial(name, ["-c", RAY_TRIAL], does, advice)]
 
 
 def leftover_ray() -> list[int]:
@@ -162,60 +170,35 @@ def leftover_ray() -> list[int]:
 
 
 RAY_TRIAL = """
-import ray
-quiet = {"include_dashboard": False, "log_to_driver": False}
-ray.init(num_cpus=1, num_gpus=0, object_store_memory=100_000_000, **quiet)
-assert ray.get(ray.remote(lambda: 41).remote()) == 41
-ray.shutdown()
+import sys
+from components.cluster import ray_cluster
+from components.common.errors import InputError, RunError
+try:
+    ray_cluster.call("components.common.chunks:ranges", 5, 3)
+except (InputError, RunError) as error:
+    sys.exit(str(error))
+finally:
+    ray_cluster.disconnect()
 """
 
 
-def _ray_starts() -> Check:
-    start, environment = time.monotonic(), {**os.environ, **QUIET}
-    environment.pop("RAY_ADDRESS", None)  # start a new cluster instead of joining one
-    with _process([sys.executable, "-c", RAY_TRIAL], environment) as (process, log):
+def _prefect(server_trial: str) -> Check:
+    version, url = importlib.metadata.version("prefect"), os.environ.get("PREFECT_API_URL")
+    does = f"{version}, {public_url(url)} answers" if url else f"{version}, starts"
+    advice = "Install the locked versions again: for example, a newer fastapi breaks the server."
+    return _trial("Prefect server", ["-m", server_trial], does, advice)
+
+
+def _trial(name: str, arguments: Sequence[str], does: str, advice: str) -> Check:
+    """Run a Python program that does what a run does; its last line says what is wrong, and what to do."""
+    start = time.monotonic()
+    with _process([sys.executable, *arguments], {**os.environ, **QUIET}) as (process, log):
         with suppress(subprocess.TimeoutExpired):
-            process.wait(120)
+            process.wait(TRIAL_SECONDS)
         if process.poll() == 0:
-            return Check("Ray starts", True, f"{time.monotonic() - start:.0f} s")
-        advice = (
-            "See the logs in /tmp/ray/session_latest/logs; a common cause is too little memory or /dev/shm."
-        )
-        return Check("Ray starts", False, _last_line(log), advice)
-
-
-def _prefect(home: Path) -> Check:
-    """Start a Prefect server: with some versions of its libraries Prefect imports but cannot serve."""
-    private = home / ".atelier"
-    private.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="doctor-", dir=private, ignore_cleanup_errors=True) as folder:
-        port, start = _free_port(), time.monotonic()
-        environment = {**os.environ, **QUIET, "PREFECT_HOME": folder}
-        for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_API_DATABASE_CONNECTION_URL"):
-            environment.pop(name, None)
-        command = [sys.executable, *f"-m prefect server start --host 127.0.0.1 --port {port}".split()]
-        with _process(command, environment) as (process, log):
-            while time.monotonic() - start < PREFECT_SECONDS and process.poll() is None:
-                if _healthy(f"http://127.0.0.1:{port}/api/health"):
-                    version, seconds = importlib.metadata.version("prefect"), time.monotonic() - start
-                    return Check("Prefect server", True, f"{version}, healthy in {seconds:.0f} s")
-                time.sleep(0.2)
-            advice = "Install the locked versions again: for example, a newer fastapi breaks the server."
-            return Check("Prefect server", False, _last_line(log), advice)
-
-
-def _healthy(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy for loopback
-    try:
-        with opener.open(url, timeout=2) as answer:
-            return answer.status == 200
-    except (OSError, urllib.error.URLError):
-        return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+            return Check(name, True, f"{does} in {time.monotonic() - start:.0f} s")
+        wrong, _, own_advice = _last_line(log).partition("; ")
+        return Check(name, False, wrong, own_advice or advice)
 
 
 @contextmanager
@@ -245,7 +228,7 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 
 def _last_line(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return f"did not start: {lines[-1][:200]}" if lines else "did not start"
+    return lines[-1][:600] if lines else f"no answer within {TRIAL_SECONDS:g} s"
 
 
 # Data

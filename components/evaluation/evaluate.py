@@ -26,7 +26,6 @@ from components.evaluation.metric import (
 )
 from components.evaluation.ranking import rank_by
 from components.evaluation.reference import (
-    CLASSIFIER_STEPS,
     EvaluationSample,
     Reference,
     Sample,
@@ -40,7 +39,8 @@ from components.evaluation.reference import (
 )
 from components.evaluation.stability import stability
 from components.families.tasks import Task
-from components.metrics.distances import frechet_estimate, kid_estimate
+from components.metrics.distances import Estimate, frechet_estimate, kid_estimate
+from components.metrics.equivariance import decibel
 from components.metrics.inception_score import class_means
 from components.metrics.intervals import mean_estimate, share
 from components.metrics.manifold import memorised, nearest
@@ -60,6 +60,7 @@ __all__ = [
     "evaluate_backward",
     "evaluate_pairs",
     "evaluate_values",
+    "evaluate_motions",
     "evaluate_retrieval",
     "neighbours",
     "rank_by",
@@ -113,7 +114,9 @@ def evaluate_samples(samples: EvaluationSample, ref: Reference, split: str = "te
     """
     check_count(len(samples))
     n = min(len(samples), ref.most(split))
-    rows, real, real_baselines = choose(len(samples), n), ref.real(split, n), ref.real_baselines(split, n)
+    rows, real = choose(len(samples), n), ref.real(split, n)
+    trained = samples.images is not None and samples.labels is not None
+    real_baselines = ref.real_baselines(split, n, train=trained)
     fake = Sample(samples.features, samples.labels)[rows]
     recipe = Recipe(ref, samples, split, n)
     metrics = {
@@ -157,7 +160,7 @@ def _conditional(
     if samples.images is not None:
         name, n_real = "cas", len(ref.splits[recipe.split])
         score = classification_accuracy(ref, samples.images, fake.labels, rows, recipe.split)
-        extra: dict[str, Any] = {"by_extractor": False, "n_real": n_real, "steps": CLASSIFIER_STEPS}
+        extra: dict[str, Any] = {"by_extractor": False, "n_real": n_real, "steps": ref.info.classifier_steps}
         metrics[name] = recipe.metric(name, score, real_baseline=real_baselines.get(name), **extra)
     return metrics
 
@@ -239,6 +242,21 @@ def evaluate_values(
             **METRIC_NETWORKS.get(name, {}),
             **of_luma,
         )
+    return metrics
+
+
+def evaluate_motions(errors: Mapping[str, np.ndarray], ref: Reference) -> Metrics:
+    """Return the PSNR, in dB, of mean squared errors (N,) of moved samples, by metric; NaN: not measured."""
+    metrics: Metrics = {}
+    for name, values in errors.items():
+        known = values[np.isfinite(values)]
+        if not len(known):  # the images are too small for the filter of a rotation
+            continue
+        mse = mean_estimate(known)
+        recipe = Recipe(ref, EvaluationSample(known), "test", len(known), {"real_images": "none"})
+        low, high = (None if bound is None else decibel(bound) for bound in (mse.high, mse.low))
+        estimate = Estimate(decibel(mse.value), low, high)
+        metrics[name] = recipe.metric(name, estimate, real_baseline=None, by_extractor=False)
     return metrics
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ import numpy as np
 from components.common.arrays import open_array
 from components.common.chunks import CHUNK
 from components.common.errors import InputError, RunError
+from components.common.hashing import sha256
 from components.common.threads import using_threads
 from components.config.evaluate import Evaluate
 from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.data.text.encoded import open_text
-from components.evaluation import both_ways, evaluate, stability
+from components.evaluation import both_ways, equivariance, evaluate, stability
 from components.evaluation.baselines import baseline_images
 from components.evaluation.parts import merge_parts, read_part, write_part
 from components.evaluation.reference import EvaluationSample, Reference, describe
@@ -82,7 +84,7 @@ def extract_features(places: EvaluationPaths, split: str, start: int, n: int) ->
         write_part(store, parts, start, {"features": extract(images[np.arange(start, start + n)])})
 
 
-def reference(places: EvaluationPaths, out: str, samples: int) -> ReferenceResult:
+def reference(places: EvaluationPaths, out: str, samples: int, classifier_steps: int) -> ReferenceResult:
     """Store the reference in the folder `out`: features, real baselines and a picture of real images."""
     store = places.store
     prepared, extractor_folder = store.local_copy(places.data), store.local_copy(places.extractor)
@@ -94,7 +96,7 @@ def reference(places: EvaluationPaths, out: str, samples: int) -> ReferenceResul
             merge_parts(store, f"{places.parts}/{split}", "features", part)
             (part / "features.npy").rename(folder / "features" / f"{split}.npy")
             part.rmdir()
-        info = describe(prepared, folder, extractor_folder, samples, places.expected)
+        info = describe(prepared, folder, extractor_folder, samples, places.expected, classifier_steps)
         test = open_split(prepared, "test")
         rows = sheets.grid_rows(test, REAL_IMAGES)
         sheets.save_webp(sheets.grid(test.images[rows]), folder / "real.webp")
@@ -149,6 +151,8 @@ def arrays_of(
             arrays |= prefixed(f"{BASELINE}{name}-", of_baseline)
     if both_ways.translates_both_ways(generator, inputs):
         arrays |= arrays_of_both_ways(job, generator, inputs, extract)
+    if equivariance.can_move(generator):
+        arrays |= equivariance.motion_errors(generator, inputs, n=job.n, seed=job.seed, **fixed)
     return arrays
 
 
@@ -250,6 +254,7 @@ def evaluate_family(job: EvaluateRequest) -> Evaluation:
             border=_border(store, parts),
         )
         result.metrics |= _both_ways(store, parts, out, ref)
+        result.metrics |= _equivariance(store, parts, out, ref)
         result.baselines = _baselines(store, task, parts, out, ref)
         if job.published:
             result.stability = stability.stability(training.curve, task.selects)
@@ -284,6 +289,13 @@ def _both_ways(store: Store, parts: str, out: Path, ref: Reference) -> Metrics:
     return there | _backward(store, parts, out, ref) | evaluate.backward(back)
 
 
+def _equivariance(store: Store, parts: str, out: Path, ref: Reference) -> Metrics:
+    """Return how exactly samples move with the input of their generator; empty if it cannot move."""
+    names = (equivariance.SHIFT, equivariance.ROTATION)
+    errors = {name: merge_parts(store, parts, name, out) for name in names}
+    return evaluate.evaluate_motions({name: e for name, e in errors.items() if e is not None}, ref)
+
+
 def _backward(store: Store, parts: str, out: Path, ref: Reference, prefix: str = "") -> Metrics:
     """Return the metrics of the other direction, or of a baseline of it."""
     real, features = (
@@ -305,12 +317,13 @@ def _caption_names(store: Store, places: EvaluationPaths) -> np.ndarray:
 
 def open_reference(store: Store, places: EvaluationPaths) -> Reference:
     """Open the reference at these paths."""
-    return Reference.read(
+    read = Reference.read(
         store.local_copy(places.reference),
         store.local_copy(places.extractor),
         store.local_copy(places.data),
         places.expected,
     )
+    return replace(read, kept=store.child("baselines", sha256(places.reference)[:16]))
 
 
 def read_samples(store: Store, parts: str, out: Path, **origin: str) -> EvaluationSample:

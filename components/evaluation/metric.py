@@ -31,9 +31,10 @@ WILSON = "Wilson score interval of a share"
 ACROSS = "jackknife within each class, classes taken as independent"
 
 PIXELS = ("mse", "mae", "psnr", "ssim", "psnr_y", "ssim_y", "lpips", "cycle_error")
+MOTIONS = ("eq_t", "eq_r")
 
 INTERVALS = {  # by metric; all others use JACKKNIFE
-    **dict.fromkeys((*PIXELS, "feature_distance"), BOOTSTRAP),
+    **dict.fromkeys((*PIXELS, *MOTIONS, "feature_distance"), BOOTSTRAP),
     **dict.fromkeys(("conditional_accuracy", "cas", "memorization_rate", RETRIEVAL), WILSON),
     **dict.fromkeys(("class_kid", "class_fid", "class_frechet_distance"), ACROSS),
 }
@@ -48,7 +49,7 @@ HIGHER = frozenset(
         "classifier_score",
         "conditional_accuracy",
     )
-    + ("cas", "psnr", "ssim", "psnr_y", "ssim_y", RETRIEVAL)
+    + ("cas", "psnr", "ssim", "psnr_y", "ssim_y", *MOTIONS, RETRIEVAL)
 )
 
 # The network of a metric that brings its own; part of the recipe.

@@ -25,8 +25,11 @@ from components.metrics.distances import Estimate, frechet_estimate, frechet_unb
 from components.metrics.inception_score import class_means, inception_score
 from components.metrics.intervals import share
 from components.metrics.manifold import closeness, manifold, memorised, nearest
-from components.records.evaluation import ReferenceData, ReferenceInfo
+from components.records.evaluation import RealBaselines, ReferenceData, ReferenceInfo
 from components.records.extractor import ExpectedExtractor
+from components.store import Store
+from components.store.errors import MISSING_OR_TORN
+from components.store.lease import lease
 
 # As data/external.py has it; an import of that module would make evaluations depend on how pictures are read.
 AS_THEY_ARE = "as they are"
@@ -36,7 +39,7 @@ CHOICE_SEED = 0  # of the choice of real images
 
 MIN_IMAGES = 8  # that can be evaluated
 
-CLASSIFIER_STEPS, CLASSIFIER_SEED = LEAST_STEPS, 0  # of the classification accuracy score
+CLASSIFIER_SEED = 0  # of the classification accuracy score
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Reference:
     splits: dict[str, Sample]
     info: ReferenceInfo
     data: Path  # the prepared data set
+    kept: Store | None = None  # real baselines that are not in `info`
 
     @classmethod
     def read(
@@ -102,10 +106,23 @@ class Reference:
         """Return the largest n with n real images in the split and n others for the baseline."""
         return min(len(self.splits[split]), len(self.splits[other_split(split)]))
 
-    def real_baselines(self, split: str, n: int) -> Mapping[str, float]:
-        """Return the metrics of `n` real images of another split, evaluated against `n` of this one."""
-        stored = self.info.real_baselines.get(split, {}).get(str(n))
-        return stored or real_baselines(self, split, n)
+    def real_baselines(self, split: str, n: int, *, train: bool = True) -> Mapping[str, float]:
+        """Return the metrics of `n` real images of another split, evaluated against `n` of this one.
+
+        They are computed once in a store. Without `train`, the classification accuracy score may be missing,
+        for which a network is trained.
+        """
+        if stored := self.info.real_baselines.get(split, {}).get(str(n)):
+            return stored
+        if self.kept is None:
+            return real_baselines(self, split, n, train=train)
+        name = f"{split}-{n}-trained" if train else f"{split}-{n}"
+        with lease(self.kept, name):  # whoever needs the same waits
+            if found := read_kept(self.kept, f"{name}.json"):
+                return found.values
+            values = real_baselines(self, split, n, train=train)
+            self.kept.write_json(f"{name}.json", RealBaselines(values=values).to_json())
+        return values
 
     @property
     def closest(self) -> float:
@@ -141,6 +158,14 @@ class Reference:
         return nearest(self.splits[split].features, self.splits["train"].features)[1]
 
 
+def read_kept(store: Store, name: str) -> RealBaselines | None:
+    """Return real baselines that an evaluation has left; None if there are none, or the file is damaged."""
+    try:
+        return RealBaselines.read(store.read_json(name))
+    except MISSING_OR_TORN:
+        return None
+
+
 def read_sample(folder: Path, split: str) -> Sample:
     """Read a split of the reference in `folder`, memory-mapped."""
     labels = folder / "labels" / f"{split}.npy"
@@ -159,7 +184,12 @@ def other_split(split: str) -> str:
 
 
 def describe(
-    data: Path, folder: Path, extractor: Path, samples: int, expected: ExpectedExtractor | None = None
+    data: Path,
+    folder: Path,
+    extractor: Path,
+    samples: int,
+    expected: ExpectedExtractor | None = None,
+    classifier_steps: int = LEAST_STEPS,
 ) -> ReferenceInfo:
     """Complete the features in `folder` to a reference; return the contents of reference.json."""
     card = DatasetCard.read(data)
@@ -180,6 +210,7 @@ def describe(
         closest=closeness(nearest(splits["test"].features, splits["train"].features)[1]),
         extractor=network.identity,
         n=0,
+        classifier_steps=classifier_steps,
     )
     ref = Reference(network, splits, info, data)
     n = min(samples, ref.most("test"))
@@ -265,7 +296,7 @@ def classification_accuracy(
         Subset(images, rows[order]),
         labels[order],
         len(ref.info.data.labels or ()),
-        steps=CLASSIFIER_STEPS,
+        steps=ref.info.classifier_steps,
         seed=CLASSIFIER_SEED,
         threads=torch.get_num_threads(),
     )

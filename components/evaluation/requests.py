@@ -75,4 +75,5 @@ class Use:
     seed: int
     out: str  # folder of the stage's attempt
     detectors: Mapping[str, str]  # folders of leave-one-class-out models in the store, by excluded class
+    training: int  # images that are used, at most
     device: str = "cpu"

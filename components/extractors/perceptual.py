@@ -31,6 +31,9 @@ VGG19_VARIABLE = "ATELIER_VGG19"
 VGG19_LAYERS = (2, 7, 16, 25, 34)
 # The last block of each size, 1/2 to 1/32. A block ends with a convolution and BatchNorm, without activation.
 EFFICIENTNET_LAYERS = (0, 2, 4, 10, 15)
+# Standard deviations of these features for photographs (scikit-image's, crops of 128 pixels), by which they
+# are divided: the weights that papers give suit VGG19's features, whose deviations are about 1.
+EFFICIENTNET_STD = (6.0, 7.5, 6.8, 5.5, 2.3)
 
 SMALLEST = {"vgg19": 16, "efficientnet": 32}  # pixels, of which one remains in the fifth layer
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's networks expect
@@ -126,7 +129,7 @@ class VGG19Features(nn.Module):
 
 
 class EfficientNetFeatures(nn.Module):
-    """The last block of each size of EfficientNet-Lite0."""
+    """The last block of each size of EfficientNet-Lite0, with a standard deviation of about 1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,7 +140,8 @@ class EfficientNetFeatures(nn.Module):
     def forward(self, x: Tensor, layers: int) -> list[Tensor]:
         """Return the features of the first layers; grey images (N, 1, H, W) are repeated to RGB."""
         h = self.stem((x.expand(-1, 3, -1, -1) * 127.5 + 0.5) / 128)  # (pixels - 127) / 128
-        return outputs(self.blocks, EFFICIENTNET_LAYERS[:layers], h)
+        features = outputs(self.blocks, EFFICIENTNET_LAYERS[:layers], h)
+        return [feature / std for feature, std in zip(features, EFFICIENTNET_STD, strict=False)]
 
 
 def outputs(modules: nn.Sequential | nn.ModuleList, chosen: Sequence[int], h: Tensor) -> list[Tensor]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from components.config.experiment import Experiment
+from components.config.train import Initial
 from components.families.catalogue import config_of, features_of, upstream_of
 
 
@@ -28,7 +29,11 @@ def with_upstream(experiment: Experiment, only: Collection[str] = ()) -> Experim
 
 
 def resolved(
-    experiment: Experiment, device: str, precision: str, features: Callable[[str], str] = str
+    experiment: Experiment,
+    device: str,
+    precision: str,
+    features: Callable[[str], str] = str,
+    initial: Callable[[Initial], Initial] = lambda initial: initial,
 ) -> Experiment:
     """Return the experiment with upstream families, device, and all settings of each family in full.
 
@@ -37,6 +42,7 @@ def resolved(
         device: the device to compute on.
         precision: replaces `auto`.
         features: returns the frozen network that a perceptual loss uses, given its setting.
+        initial: returns the full address and the hash of a model to begin with, given its setting.
     """
     blocks: dict[str, dict[str, Any]] = {}
     complete = with_upstream(experiment)
@@ -47,5 +53,7 @@ def resolved(
         settings = complete.training(family)
         if settings.precision == "auto":
             settings = settings.model_copy(update={"precision": precision})
+        if settings.initial:
+            settings = settings.model_copy(update={"initial": initial(settings.initial)})
         blocks[family] = {**config, "train": settings.model_dump(mode="json")}
     return complete.model_copy(update={"device": device, "families": blocks, "train": {}})

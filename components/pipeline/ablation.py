@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from components.cluster import ray_cluster
@@ -20,6 +20,7 @@ from components.stages.spec import Spec
 from models.family import Study
 
 JOBS = "components.analysis.ablation"
+SMOKE_VARIANTS = 2  # of each comparison with --smoke
 
 Sampled = tuple[str, int, Mapping[str, Any]]
 """A variant: its name, its seed, and the sampling settings that it changes."""
@@ -29,7 +30,9 @@ def ablations(plan: Plan, family: str) -> Sequence[Study]:
     """Return the comparisons of sampling settings for a family."""
     if not plan.experiment.evaluate.ablation_samples:
         return ()
-    return catalogue.ablations(family, plan.family_settings(family), plan.card.card)
+    found = catalogue.ablations(family, plan.family_settings(family), plan.card.card)
+    most = SMOKE_VARIANTS if plan.experiment.training(family).smoke else None
+    return [replace(each, variants=dict(list(each.variants.items())[:most])) for each in found]
 
 
 def families(plan: Plan) -> list[str]:

@@ -58,7 +58,14 @@ def check(plan: Plan) -> None:
 
 def training(plan: Plan, family: str) -> Train:
     """Return the family's training settings, without samples or evaluations during training."""
-    overrides = {"snapshot_samples": 0, "ema_sigma_rel": (), "num_snapshots": 1, "workers": 1}
+    # The model to begin with may have learned from the class.
+    overrides = {
+        "initial": None,
+        "snapshot_samples": 0,
+        "ema_sigma_rel": (),
+        "num_snapshots": 1,
+        "workers": 1,
+    }
     return Train(**plan.experiment.training(family).model_dump() | overrides)
 
 

@@ -10,15 +10,16 @@ from components.pipeline import anomaly_models, captions, extractor, train
 from components.pipeline.plan import Plan
 from components.stages.cache import claimed
 from components.store import Store, open_store
+from components.training.warm_start import load_initial, warm_start
 
 
 def check(plan: Plan, store: Store) -> None:
     """Check the plan, and build each network that is to be trained.
 
     Raises:
-        InputError: settings do not fit the data or the batches, captions cannot be encoded, the network of a
-            perceptual loss is missing, the extractor's weights are not the expected ones, or `publish.url` is
-            not the URL of a store.
+        InputError: settings do not fit the data or the batches, no weight of the model to begin with fits,
+            captions cannot be encoded, the network of a perceptual loss is missing, the extractor's weights
+            are not the expected ones, or `publish.url` is not the URL of a store.
     """
     if plan.experiment.publish.url:
         open_store(plan.experiment.publish.url, home())
@@ -30,7 +31,10 @@ def check(plan: Plan, store: Store) -> None:
     for family, block in blocks.items():
         if not claimed(store, train.spec(plan, family)):
             card = plan.card_for(family)
-            build(family, block, card, untrained(family, card, blocks), plan.experiment.training(family))
+            settings = plan.experiment.training(family)
+            built = build(family, block, card, untrained(family, card, blocks), settings)
+            if settings.initial:
+                warm_start(built, load_initial(store, settings.initial), settings.initial)
             if network := features_of(family, block):
                 perceptual.check(network, card.resolution)
     if captions.applies(plan) and not claimed(store, captions.spec(plan)):

@@ -43,7 +43,10 @@ def family_result(store: Store, trained: Done, evaluated: Done) -> FamilyResult:
     training, evaluation = train.result(store, trained), evaluate.result(store, evaluated)
     description = description_of(trained.family)
     summary = TrainingSummary(
-        steps=training.steps, stopped_early=training.stopped_early, terms=training.terms
+        steps=training.steps,
+        stopped_early=training.stopped_early,
+        initial=training.initial,
+        terms=training.terms,
     )
     return FamilyResult(
         **vars(evaluation),

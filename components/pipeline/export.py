@@ -27,7 +27,8 @@ def run(context: Context) -> ExportResult:
     for name in ("model.safetensors", "config.json"):
         context.attempt.write_bytes(name, context.store.read_bytes(f"{context.uri(trained)}/model/{name}"))
     context.attempt.write_bytes("samples.webp", context.store.read_bytes(f"{result.samples}"))
-    context.attempt.write_text("README.md", model_card(context.plan.card, result))
+    smoke = context.plan.experiment.training(context.family).smoke
+    context.attempt.write_text("README.md", model_card(context.plan.card, result, smoke=smoke))
     return ExportResult(exported=context.family)
 
 

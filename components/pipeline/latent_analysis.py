@@ -24,7 +24,7 @@ def families(plan: Plan) -> list[str]:
 def spec(plan: Plan, family: str) -> Spec:
     """Return the spec: the trained family, the reference, and the models trained without a class."""
     evaluate = plan.experiment.evaluate
-    settings = {"seed": evaluate.seed, "threads": evaluate.threads}
+    settings = {"seed": evaluate.seed, "threads": evaluate.threads, "images": evaluate.analysis_images}
     upstream = {f"train/{family}": train.spec(plan, family).key, "reference": reference.spec(plan).key}
     if family in anomaly_models.families(plan):
         upstream[f"anomaly_models/{family}"] = anomaly_models.spec(plan, family).key
@@ -41,15 +41,14 @@ def run(context: Context) -> LatentAnalysisResult:
     model = f"{context.uri(f'train/{context.family}')}/model"
     places = context.places(f"{context.folder}/parts", settings["threads"])
     held_out, device = held_out_models(context), context.plan.device
-    requests = [
-        (Use(places, model, view, settings["seed"], context.folder, held_out, device),) for view in VIEWS
-    ]
+    seed, images = settings["seed"], settings["images"]
+    requests = [(Use(places, model, view, seed, context.folder, held_out, images, device),) for view in VIEWS]
     views = ray_cluster.each(
         "components.analysis.jobs:make_view", requests, cpus=settings["threads"], gpus=context.gpus
     )
     context.attempt.delete("parts")
     counts = context.read("prepare", PrepareResult).data.counts
-    n = {split: min(count, max_images(split)) for split, count in counts.items()}
+    n = {split: min(count, max_images(split, images)) for split, count in counts.items()}
     used = LatentAnalysis(views=[view for view in views if view], n=n)
     return LatentAnalysisResult(used=used, work_seconds=time.time() - began)
 

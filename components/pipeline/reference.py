@@ -17,7 +17,7 @@ IMAGES_PER_JOB = 1024  # a multiple of the chunk
 def spec(plan: Plan) -> Spec:
     """Return the spec: the data, the extractor and the number of samples."""
     evaluate = plan.experiment.evaluate
-    settings = {"samples": evaluate.samples, "threads": evaluate.threads}
+    settings = {name: getattr(evaluate, name) for name in ("samples", "threads", "classifier_steps")}
     upstream = {"prepare": prepare.spec(plan).key, "extractor": extractor.spec(plan).key}
     return plan.spec("reference", settings, code("components.evaluation.jobs"), upstream)
 
@@ -28,7 +28,8 @@ def run(context: Context) -> ReferenceResult:
     places = context.places(f"{context.folder}/parts", threads)
     ranges_of_splits = [(places, split, *r) for split, n in counts.items() for r in ranges(n, IMAGES_PER_JOB)]
     ray_cluster.each("components.evaluation.jobs:extract_features", ranges_of_splits, cpus=threads)
-    arguments = (places, context.folder, context.spec.settings["samples"])
+    settings = context.spec.settings
+    arguments = (places, context.folder, settings["samples"], settings["classifier_steps"])
     result: ReferenceResult = ray_cluster.call(
         "components.evaluation.jobs:reference", *arguments, cpus=threads
     )

@@ -83,6 +83,13 @@ class ReferenceInfo(Record):
     extractor: ExtractorIdentity
     n: int  # images of the real baselines below
     real_baselines: Mapping[str, Mapping[str, Mapping[str, float]]] = {}  # by split, images and metric
+    classifier_steps: int = 400  # of the classification accuracy score
+
+
+class RealBaselines(Record):
+    """Real baselines of another number of images, or of another split, that an evaluation needed."""
+
+    values: Mapping[str, float]  # by metric
 
 
 class RealImages(Record):

@@ -9,6 +9,7 @@ from typing import Any
 from components.common.errors import InputError
 from components.records.base import Number, Record, StageResult
 from components.records.evaluation import Baseline, Evaluation, Metrics
+from components.records.training import WarmStart
 
 LOST = timedelta(minutes=2)  # a run writes its record several times a minute
 FINISHED = ("ran", "cached")  # states of a stage that has its result
@@ -102,6 +103,7 @@ class TrainingSummary(Record):
 
     steps: int = 0
     stopped_early: bool = False
+    initial: WarmStart | None = None
     terms: dict[str, Number] = {}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
@@ -10,6 +10,8 @@ from components.common.finite import finite
 from components.records.base import Number, Record
 from components.records.health import TrainingHealth
 from components.records.names import KEPT
+
+LISTED = 4  # layers that a sentence names
 
 Value = Annotated[int | float | None, BeforeValidator(finite)]
 
@@ -55,6 +57,30 @@ class SampleTable(Record):
     titles: list[str] = []
 
 
+Fate = Literal["taken", "new", "missing here", "other shape"]
+"""What became of a layer of the model that a training began with, or of its own layer: `new` has no source,
+`missing here` no place."""
+
+
+class WarmStart(Record):
+    """What a training took of the model that it began with: initial.json."""
+
+    model: str  # RUN/FAMILY or URL
+    sha256: str  # of its weights
+    layers: dict[str, Fate] = {}
+
+    @property
+    def sentence(self) -> str:
+        """In one line: how many layers were taken, and the first of the others."""
+        taken = sum(fate == "taken" for fate in self.layers.values())
+        parts = [f"{taken} of {len(self.layers)} layers taken from {self.model}"]
+        for fate in ("other shape", "missing here", "new"):
+            names = [name for name, own in self.layers.items() if own == fate]
+            more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+            parts += [f"{fate}: {', '.join(names[:LISTED])}{more}"] if names else []
+        return "; ".join(parts)
+
+
 class TrainingResult(Record):
     """A finished training: trained.json, and `trained` in the result of its stage."""
 
@@ -62,6 +88,7 @@ class TrainingResult(Record):
     images: int = 0
     seconds: Number = None
     work_seconds: Number = None
+    initial: WarmStart | None = None
     stopped_early: bool = False
     kept: str = "last"
     checkpoints: dict[str, SavedWeights] = {}

@@ -28,6 +28,16 @@ TRAJECTORIES = {
         "From noise to images",
         "One seed per row, from left to right through sampling; the last column is the sample.",
     ),
+    "shifted": (
+        "Shifted",
+        "One seed per row; the generator's input moves from a quarter of a side to the left to as far to the "
+        "right. Details that stay in place are glued to the pixels.",
+    ),
+    "rotated": (
+        "Rotated",
+        "One seed per row; the generator's input turns once around. A generator that is equivariant to "
+        "rotation turns the image.",
+    ),
     "forward": (
         "From images to noise",
         "One test image per row, mixed with noise as in training: more noise from left to right.",

@@ -1,10 +1,11 @@
-"""The baselines beside results: which there are, and where a result does not beat them. Pure functions."""
+"""The baselines beside results, real images included: where a result does not beat or approach them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from components.evaluation.comparability import difference
+from components.families.tasks import DEFAULT, TASKS
 from components.records.evaluation import BACKWARD, Baseline
 from components.records.run import ResultHead
 from components.report import formatting
@@ -22,6 +23,12 @@ COMPARED = (
     *("reconstruction_fid", "reconstruction_frechet_distance", "reconstruction_kid"),
     *("mse", "mae", "psnr", "ssim", "psnr_y", "ssim_y", "lpips", "feature_distance"),
 )
+
+# Samples are not near real images where these are below a part of real images' value, ...
+SHARES, LITTLE = ("recall", "coverage"), 0.25
+# ... or these are above a multiple of it, which a poor but recognisable model stays below. KID is left out,
+# since real images have about 0 whatever its scale.
+DISTANCES, FAR = ("fid", "frechet_distance"), 50
 
 
 def distinct(results: Sequence[ResultHead]) -> list[tuple[str, Baseline]]:
@@ -58,8 +65,28 @@ def shortcomings(result: ResultHead, names: Sequence[str]) -> str:
     for baseline in result.baselines:
         labels = [measure(name).label for name in names if _is_unbeaten(result, baseline, name)]
         if labels:
-            parts.append(f"{LABELS.get(baseline.name, baseline.name)} in {formatting.listing(labels)}")
-    return f"Does not beat {formatting.listing(parts)}." if parts else ""
+            parts.append(f"{LABELS.get(baseline.name, baseline.name)} in {formatting.listing(labels, 'or')}")
+    return f"Does not beat {formatting.listing(parts, 'or')}." if parts else ""
+
+
+def unlike_real(result: ResultHead) -> str:
+    """Return why the samples of a result are not near real images at all; empty if they may be.
+
+    A single metric praises noise or copies of one image: precision may be high where all samples are alike.
+    """
+    task = TASKS.get(result.task or DEFAULT)
+    if task is None or task.has_target:
+        return ""
+    for name, metric in result.metrics.items():
+        real, definition = metric.real_baseline, measure(name, metric)
+        if not real or real < 0:
+            continue
+        little = name in SHARES and metric.value < LITTLE * real
+        far = name in DISTANCES and metric.value > FAR * real
+        if little or far:
+            shown = f"{definition.show(metric.value)}, that of real images {definition.show_limit(real)}"
+            return f"{definition.label} is {shown}"
+    return ""
 
 
 def _is_unbeaten(result: ResultHead, baseline: Baseline, name: str) -> bool:

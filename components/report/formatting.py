@@ -63,9 +63,9 @@ def moment(iso: Any) -> str:
     return f"{when.day} {when:%B %Y, %H:%M} UTC"
 
 
-def listing(names: list[str]) -> str:
-    """Return names as `a`, `a and b` or `a, b and c`."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+def listing(names: list[str], word: str = "and") -> str:
+    """Return names as `a`, `a and b` or `a, b and c`, or with another word than `and`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}" if names else ""
 
 
 def slug(name: str) -> str:

@@ -59,6 +59,7 @@ class Line(NamedTuple):
     cells: list[Cell]
     costs: list[Cell]
     unbeaten: str = ""  # the baselines that it does not beat in the first column
+    unlike: str = ""  # why its samples are not near real images
     is_baseline: bool = False
 
 
@@ -140,14 +141,20 @@ def _group(task: str, results: Sequence[ResultHead]) -> Group:
     metrics = [result.metrics for result in results]
     names, main_names = metric_names(metrics), main(metric_names(metrics), warned(metrics))
     references = {name: yardstick([m[name] for m in metrics if name in m]) for name in names}
-    leaders = {name: _best(metrics, name, references[name]) for name in names}
+    unlike = {result.family: baselines.unlike_real(result) for result in results}
+    near = [result.metrics for result in results if not unlike[result.family]]
+    leaders = {name: _best(metrics, near, name, references[name]) for name in names}
     rows = [
         Line(
             result.family,
             result.paper,
-            [_cell(result.metrics.get(n), n, references[n], leaders[n]) for n in names],
+            [
+                _cell(result.metrics.get(n), n, references[n], None if unlike[result.family] else leaders[n])
+                for n in names
+            ],
             [Cell(cost.show(getattr(result, k)), getattr(result, k)) for k, cost in COSTS.items()],
-            formatting.listing(baselines.unbeaten(result, names[0])) if names else "",
+            formatting.listing(baselines.unbeaten(result, names[0]), "or") if names else "",
+            unlike[result.family],
         )
         for result in ranked(results, names, references)
     ]
@@ -209,11 +216,17 @@ def ranked(
     return sorted(results, key=place)
 
 
-def _best(results: Sequence[Metrics], name: str, reference: MetricResult | None) -> float | None:
-    """Return the best comparable value of a metric; None if there are fewer than two."""
-    metrics = [metrics[name] for metrics in results if name in metrics]
-    values = [m.value for m in metrics if reference and difference(m, reference) is None]
-    if len(values) < 2:
+def _best(
+    results: Sequence[Metrics], near: Sequence[Metrics], name: str, reference: MetricResult | None
+) -> float | None:
+    """Return the best comparable value of the results near real images; None if fewer than two compare."""
+
+    def comparable(results: Sequence[Metrics]) -> list[float]:
+        metrics = [metrics[name] for metrics in results if name in metrics]
+        return [m.value for m in metrics if reference and difference(m, reference) is None]
+
+    values = comparable(near)
+    if len(comparable(results)) < 2 or not values:
         return None
     return max(values) if measure(name, reference).better == "higher" else min(values)
 
@@ -279,9 +292,9 @@ def verdict(status: str, results: Sequence[ResultHead], families: int, failed: S
 def leaders(results: Sequence[ResultHead]) -> list[Mapping[str, Any]]:
     """Return the first comparable result of each task: family, metric and value."""
     return [
-        {"family": fair[0].family, "metric": group.columns[0].name, "value": fair[0].cells[0].sort}
+        {"family": near[0].family, "metric": group.columns[0].name, "value": near[0].cells[0].sort}
         for group in groups(results)
-        if (fair := group.fair)
+        if (near := [row for row in group.fair if not row.unlike])
     ]
 
 
@@ -289,6 +302,11 @@ def _leader(group: Group) -> str:
     """Return which family leads a task by its first metric, as a sentence."""
     if not (fair := group.fair):
         return ""
+    unlike = [row for row in fair if row.unlike]
+    if len(unlike) == len(fair):
+        subject = f"{fair[0].family} is not" if len(fair) == 1 else "no family is"
+        return f"{group.title}: {subject} near real images yet ({fair[0].family}: {fair[0].unlike})."
+    fair = [row for row in fair if not row.unlike]
     first = fair[0].cells[0]
     bound = f" ({first.bound} {first.real_baseline})" if first.real_baseline else ""
     reached = f"{group.columns[0].label} {first.text}{bound}"

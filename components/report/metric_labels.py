@@ -204,6 +204,18 @@ MEASURES = {
     "feature_distance": Measure(
         "Feature distance", f"Euclidean distance between the features of {PAIRS}.", limit=PERFECT
     ),
+    "eq_t": Measure(
+        "EQ-T (dB)",
+        "How exactly samples move when the generator's input is shifted by whole pixels, up to an eighth of "
+        "a side: PSNR against the shifted sample (Karras et al. 2021).",
+        "higher",
+    ),
+    "eq_r": Measure(
+        "EQ-R (dB)",
+        "How exactly samples turn when the generator's input is rotated by any angle: PSNR against the "
+        "rotated sample below 0.4 cycles per pixel (Karras et al. 2021, with a radial filter).",
+        "higher",
+    ),
     "cycle_error": Measure(
         "Cycle error",
         "Mean absolute error per pixel between each source and what is left of it after a translation there "

@@ -16,8 +16,8 @@ from components.report.metric_labels import features, measure
 MARKUP = re.compile(r"[\\\[\]]")
 
 
-def model_card(data: DatasetCard, result: FamilyResult) -> str:
-    """Return a model card in Markdown."""
+def model_card(data: DatasetCard, result: FamilyResult, *, smoke: bool = False) -> str:
+    """Return a model card in Markdown; `smoke` says that the training only checked that everything works."""
     lines = [
         f"# {result.family} on {plain(data.title)}",
         "",
@@ -27,6 +27,11 @@ def model_card(data: DatasetCard, result: FamilyResult) -> str:
         f"{result.train_seconds or 0:.0f} seconds); {result.parameters or 0:,} parameters; EMA weights"
         f"{_kept(result)}.",
         "",
+        *(
+            ["**Smoke run: a few steps to check that everything works. Its numbers mean nothing.**", ""]
+            * smoke
+        ),
+        *_initial(result),
         "![samples](samples.webp)",
         "",
         "## Data",
@@ -45,6 +50,7 @@ def model_card(data: DatasetCard, result: FamilyResult) -> str:
         *(_row(name, metric) for name, metric in result.metrics.items()),
         "",
         *_baselines(result),
+        *_unlike(result),
         "The column *real images* has the best possible value: that of real training images against",
         "the same test images, or that of a perfect output. Numbers with different extractors, counts or",
         "data do not compare; none is the literature's FID unless it is called FID.",
@@ -87,6 +93,18 @@ def _kept(result: FamilyResult) -> str:
     if result.kept == "last":
         return f" of the last checkpoint, step {step:,}"
     return f" of step {step:,}, selected by {selected_by(result.selected_by)}"
+
+
+def _unlike(result: FamilyResult) -> list[str]:
+    """Return why samples are not near real images, as lines; empty if they may be."""
+    why = baselines.unlike_real(result)
+    return [f"The samples are not near real images: {why}.", ""] if why else []
+
+
+def _initial(result: FamilyResult) -> list[str]:
+    """Return what the training took of the model that it began with, as lines; empty if there was none."""
+    initial = result.train.initial
+    return [f"It did not begin at random: {plain(initial.sentence)}.", ""] if initial else []
 
 
 def _baselines(result: FamilyResult) -> list[str]:

@@ -178,6 +178,7 @@ def run_page(store: Store, run_id: str) -> Mapping[str, Any]:
         "groups": leaderboard.groups(results),
         "checkpoints": checkpoints.checkpoints(results),
         "classes": checkpoints.classes(results),
+        "initials": [(r.family, r.train.initial.sentence) for r in results if r.train.initial],
         "neighbours": any(entry.neighbours for entry in entries),
         "translated": any(entry.source for entry in entries),
         "health": [entry for entry in entries if entry.health],

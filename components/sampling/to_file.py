@@ -27,6 +27,7 @@ def sample_to_file(
     seed: int = 0,
     options: SampleOptions | None = None,
     notes: list[str] | None = None,
+    rows: int = 1,
 ) -> np.ndarray:
     """Sample from an exported model, write the samples as one picture and return them, uint8 (n, C, H, W).
 
@@ -39,6 +40,7 @@ def sample_to_file(
         seed: image i depends on (seed, i).
         options: conditions and changed settings.
         notes: gets sentences on what was done to the source to fit the model.
+        rows: lines of images in a picture for each line of samples, for another picture made of them.
 
     Raises:
         InputError: the model does not support an option, or needs one that is missing.
@@ -53,7 +55,7 @@ def sample_to_file(
         opaque = np.asarray(image.convert("L" if card.channels == 1 else "RGB"))
         return opaque.reshape(1, *opaque.shape[:2], card.channels).transpose(0, 3, 1, 2)
     n = n or SAMPLES
-    check_size(output, n, card.resolution)
+    check_size(output, n, card.resolution, rows)
     inputs = sampling_inputs(options, n, generator, card, config)
     if options.source is not None and notes is not None:
         notes += changes_to(opened, options.source)
@@ -65,20 +67,25 @@ def sample_to_file(
 def check_picture(output: Path, n: int | None) -> None:
     """Raise InputError if there are no images or the file type is not supported."""
     if output.suffix.lower() not in (".png", ".webp"):
-        raise InputError(f"-o {output}: pictures are written as .png or .webp")
+        raise InputError(f"-o {output}: pictures are written as .png or .webp; a folder's name ends in /")
+    check_count(n)
+
+
+def check_count(n: int | None) -> None:
+    """Raise InputError if there are no images."""
     if n is not None and n < 1:
         raise InputError(f"-n {n}: at least one is needed")
 
 
-def check_size(output: Path, n: int, resolution: int) -> None:
-    """Raise InputError if `n` samples do not fit into a picture of this type."""
+def check_size(output: Path, n: int, resolution: int, rows: int = 1) -> None:
+    """Raise InputError if `n` samples, each with `rows` images, do not fit into a picture of this type."""
     columns = min(n, SHEET_COLUMNS)
-    height, width = (resolution * math.ceil(n / columns)), resolution * columns
+    height, width = (rows * resolution * math.ceil(n / columns)), resolution * columns
     if output.suffix.lower() == ".webp" and max(height, width) > LARGEST_WEBP:
-        most = LARGEST_WEBP // resolution * SHEET_COLUMNS
+        most = LARGEST_WEBP // (rows * resolution) * SHEET_COLUMNS
         raise InputError(
             f"-n {n}: a .webp has at most {LARGEST_WEBP} pixels along a side, which {most} samples of this "
-            "model fill; write a .png, or fewer samples"
+            "model fill; write a .png, fewer samples, or a file of each with -o FOLDER/"
         )
 
 

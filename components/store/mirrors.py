@@ -18,6 +18,7 @@ from components.common import atomic
 from components.common.errors import InputError
 from components.common.hashing import sha256
 from components.common.locks import locked
+from components.common.paths import working
 
 LIMIT = "ATELIER_CACHE_GB"
 GB = 10**9
@@ -43,8 +44,15 @@ def limit() -> float:
 
 def cache_folder() -> Path:
     """Return the folder in which this node mirrors remote stores."""
-    base = os.environ.get("ATELIER_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = os.environ.get("ATELIER_CACHE") or os.environ.get("XDG_CACHE_HOME") or _user_cache()
     return Path(base) / "atelier" / "store"
+
+
+def _user_cache() -> Path:
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:  # a user without a name or a home, as in some containers
+        return working() / "cache"
 
 
 def mirror(address: str, name: str, fetch: Callable[[Path], None]) -> Path:

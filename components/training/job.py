@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +21,7 @@ from components.data.dataset import to_float
 from components.evaluation.samples import EvaluationInputs, sample_for_evaluation
 from components.evaluation.snapshot import SnapshotSelector, open_jury
 from components.families.catalogue import build, conditions, task_of
-from components.records.names import RESULT
+from components.records.names import INITIAL, RESULT
 from components.sampling import generate, sheets
 from components.sampling.conditions import FixedConditions, target_images
 from components.sampling.sheets import SHEET_COLUMNS
@@ -41,6 +42,7 @@ from components.training.run_log import RunLog
 from components.training.state import State, Trained
 from components.training.trainer import Trainer
 from components.training.validation import validation_batches
+from components.training.warm_start import load_initial, warm_start
 from models.family import DataSpec, Family, Generator
 
 # Pictures next to the sample grids, by the columns of a task's sheet.
@@ -66,6 +68,10 @@ def fit(job: TrainRequest, group: Group | None = None, report: Report = lambda *
         inputs = open_inputs(job, group.device)
         family = build_family(job, inputs)
         resume = newest_checkpoint(attempt, group)
+        if settings.initial and resume is None:
+            taken = warm_start(family, load_initial(job.store, settings.initial), settings.initial)
+            if group.rank == 0:
+                uploader.put(json.dumps(taken.to_json()).encode(), INITIAL)
         log = open_log(job, inputs, family, uploader) if group.rank == 0 else NullLog()
         conditions = FixedConditions(inputs.card, inputs.training, task_of(job.family))
         trainer = Trainer(family, settings, group=group, probe=log.probe, conditions=conditions)

@@ -9,8 +9,15 @@ import numpy as np
 
 from components.families.artifact import save_model
 from components.records.health import TrainingHealth
-from components.records.names import KEPT, RESULT, VALIDATION_LOSS
-from components.records.training import Averages, SampleTable, SavedWeights, Selection, TrainingResult
+from components.records.names import INITIAL, KEPT, RESULT, VALIDATION_LOSS
+from components.records.training import (
+    Averages,
+    SampleTable,
+    SavedWeights,
+    Selection,
+    TrainingResult,
+    WarmStart,
+)
 from components.sampling.reconstruction_error import validation_errors
 from components.sampling.sheets import SHEET_COLUMNS
 from components.store import Store
@@ -101,7 +108,7 @@ def write_weights(outcome: Outcome, which: str, generator: Generator, attempt: S
 def described(outcome: Outcome, log: RunLog) -> TrainingResult:
     """Return the contents of trained.json."""
     trainer, trained, control = outcome.trainer, outcome.trained, outcome.trained.control
-    family, averages = trainer.family, outcome.averages
+    family, averages, attempt = trainer.family, outcome.averages, log.attempt
     if averages and log.selector:
         averages = averages.model_copy(update={"evaluated_by": log.selector.evaluator.described})
     return TrainingResult(
@@ -109,6 +116,7 @@ def described(outcome: Outcome, log: RunLog) -> TrainingResult:
         images=trained.images,
         seconds=control.seconds,
         work_seconds=outcome.work_seconds,
+        initial=WarmStart.read(attempt.read_json(INITIAL)) if attempt.exists(INITIAL) else None,
         stopped_early=control.stopped,
         kept=outcome.kept,
         checkpoints={
@@ -122,7 +130,7 @@ def described(outcome: Outcome, log: RunLog) -> TrainingResult:
         parameters_trained=sum(p.numel() for p in family.parameters()),
         terms={**trained.terms},
         health=TrainingHealth(**vars(trainer.monitor.described), events=control.events),
-        samples=sample_table(log.attempt, family.card, outcome),
+        samples=sample_table(attempt, family.card, outcome),
     )
 
 

@@ -6,19 +6,21 @@ traceback.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from cyclopts import App, CycloptsError, Group, Parameter, UnknownCommandError
 
-from components.common.errors import InputError, RunError
+from components.common import loopback
+from components.common.errors import NOT_ALLOWED, InputError, RunError
 from components.common.interruption import interrupted
-from components.common.paths import working
+from components.common.paths import home, working
 from components.common.public import without_secrets
 from flows.signals import stop_on_signals
 
@@ -47,7 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     handlers stay as they are.
     """
     os.environ.update({name: value for name, value in environment().items() if name not in os.environ})
-    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    loopback.bypass_proxies()
+    for stream in (sys.stdout, sys.stderr):  # a terminal or a locale may know fewer characters
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    warnings.filterwarnings("ignore", "Failed to create the Prefect home")  # a run says so in its own words
     if arguments is None:
         stop_on_signals()
     try:
@@ -66,7 +72,6 @@ def environment() -> dict[str, str]:
     return {
         "PREFECT_HOME": str(working() / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 is too little for a busy machine
         "PREFECT_LOGGING_LEVEL": "CRITICAL",  # we print failures once ourselves
         "PREFECT_TASK_RUNNER_THREAD_POOL_MAX_WORKERS": "8",
         "DO_NOT_TRACK": "1",
@@ -102,9 +107,20 @@ def _failed(error: Exception | KeyboardInterrupt) -> int:
         return _complain(str(error), 2 if isinstance(error, InputError) else 1)
     if isinstance(error, BrokenPipeError):
         return 0
+    if isinstance(error, OSError) and error.errno in NOT_ALLOWED:
+        return _complain(not_allowed(error), 2)
     if isinstance(error, OSError):
         return _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
     return _complain(traceback.format_exc(), 1)  # an error of ours; Python would print it with credentials
+
+
+def not_allowed(error: OSError) -> str:
+    """Return an error about a file or folder that may not be read or written as one sentence."""
+    reason = (error.strerror or str(error)).lower()
+    return (
+        f"{error.filename or home()}: {reason}; give yourself access to it, or name folders of your own: "
+        "ATELIER_HOME for the project, --store or store.url for results, ATELIER_CACHE for mirrors"
+    )
 
 
 def explained(error: CycloptsError) -> str:

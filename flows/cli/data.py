@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,9 +11,7 @@ from cyclopts import App, Parameter
 
 from components.common.errors import InputError
 from components.common.paths import home
-from flows.cli.shared import AsJSON, print_rows, print_table, say
-
-QUIET = 2.0  # seconds of work before its progress is shown
+from flows.cli.shared import AsJSON, print_rows, print_table, progress_shown, say
 
 data = App(name="data", help="Prepare and version data sets.")
 
@@ -124,24 +120,6 @@ def white_value(text: str | None) -> float | str | None:
         return float(text)
     except ValueError:
         raise InputError(f"--white {text} is not possible; accepted: auto, or a number above 0") from None
-
-
-@contextmanager
-def progress_shown() -> Iterator[Callable[[int, int, str], None]]:
-    """Yield a callback that shows progress on standard error, once the work has taken two seconds."""
-    from flows.progress import ProgressDisplay
-
-    start = time.monotonic()
-    with ProgressDisplay() as display:
-
-        def progress(done: int, total: int, activity: str) -> None:
-            if time.monotonic() - start > QUIET:
-                display.begin(activity)
-                display.move(activity, done, total, "")
-                if done == total:
-                    display.end(activity)
-
-        yield progress
 
 
 @data.command

@@ -11,14 +11,13 @@ from cyclopts import App, Parameter
 
 from components.common.errors import InputError
 from components.common.paths import home
+from components.registry.runs import find_run, read_record
 from flows.cli.shared import (
     STORE,
     AsJSON,
     StoreURL,
-    find_run,
     open_named_store,
     print_table,
-    read_record,
     say,
 )
 
@@ -192,15 +191,11 @@ def pull_report(
     print(report.pull(open_named_store(store), output))
 
 
-def doctor(*, thorough: bool = False, as_json: AsJSON = False, store: StoreURL = STORE) -> int:
-    """Check everything that Atelier needs, and advise on missing parts.
-
-    Args:
-        thorough: also start a local Ray cluster
-    """
+def doctor(*, as_json: AsJSON = False, store: StoreURL = STORE) -> int:
+    """Check everything that Atelier needs, and advise on missing parts."""
     from components.diagnostics import checks as diagnostics_checks
 
-    checks = diagnostics_checks.examine(home(), store, thorough=thorough)
+    checks = diagnostics_checks.examine(home(), store, "flows.prefect_server")
     if as_json:
         print(json.dumps([asdict(check) for check in checks]))
     for check in checks if not as_json else ():

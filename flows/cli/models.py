@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
 from components.common.errors import InputError
+from components.registry.runs import LATEST, find_run
 from flows.cli.shared import (
-    LATEST,
     STORE,
     AsJSON,
     StoreURL,
-    find_run,
     is_model,
     model_folder,
     open_named_store,
     print_table,
+    progress_shown,
     say,
 )
+
+if TYPE_CHECKING:
+    from components.records.run import RunManifest
+    from components.sampling.request import SampleOptions
 
 LISTED = 20  # images that `anomaly` lists at least, flagged or not
 
@@ -69,7 +74,7 @@ def sample(
     family: str | None = None,
     /,
     *,
-    output: Annotated[Path, Parameter(alias="-o", metavar="FILE|FOLDER")],
+    output: Annotated[str, Parameter(alias="-o", metavar="FILE|FOLDER")],
     n: Annotated[int | None, Parameter(name="-n")] = None,
     seed: int = 0,
     request: Request = Request(),  # noqa: B008  frozen
@@ -82,7 +87,8 @@ def sample(
     Args:
         run: a run id, `latest`, or the folder of an exported model
         family: a family of the run; not needed with a folder
-        output: a .png or .webp file; for a folder of sources, a folder, which gets a PNG of each
+        output: a .png or .webp file for one picture of all, or FOLDER/ for a PNG of each, which the same
+            command continues after an interruption
         n: number of samples (default: 16, or one of a source that the family needs)
         seed: seed of the samples
         prior: mixture: sample codes from Gaussians fitted to those of training images; needs a run
@@ -90,37 +96,64 @@ def sample(
     """
     from components.sampling.request import SampleOptions
     from components.sampling.to_file import SAMPLES, sample_to_file
+    from components.sampling.to_files import sample_to_files
     from components.sampling.to_folder import sample_to_folder
 
-    settings, notes = vars(request).copy(), list[str]()
+    settings, notes, path = vars(request).copy(), list[str](), Path(output)
+    each = output.endswith(os.sep) or path.is_dir()
     options = SampleOptions(prompts=settings.pop("prompt"), **settings)
-    if nearest and options.direction == "backward":
+    if nearest:
+        check_nearest(options)
+    folder, manifest = model_folder(run, family, store)
+    if nearest or prior == "mixture":
+        option = "--nearest" if nearest else "--prior mixture"
+        if manifest is None:
+            raise InputError(f"{option}: name a run in the store; a model's folder has no training images")
+        if each:
+            raise InputError(f"{option}: name one file with -o, not the folder {output}")
+    if prior == "mixture" and manifest:
+        data = f"{manifest.folder('prepare')}/data"
+        images = sample_mixture(request, folder, path, data, store, n=n or SAMPLES, seed=seed)
+    elif options.source is not None and options.source.is_dir():
+        notes += sample_to_folder(folder, path, options, n=n, seed=seed)
+    elif each:
+        with progress_shown() as progress:
+            notes += sample_to_files(
+                folder,
+                path,
+                n=n,
+                seed=seed,
+                options=options,
+                progress=lambda done, total: progress(done, total, "draw"),
+            )
+    else:
+        rows = 2 if nearest else 1
+        images = sample_to_file(folder, path, n=n, seed=seed, options=options, notes=notes, rows=rows)
+    for note in notes:
+        say(note)
+    print(path)
+    if nearest and manifest:
+        print(write_nearest(images, path, manifest, store))
+
+
+def check_nearest(options: SampleOptions) -> None:
+    """Raise InputError for samples that have no nearest training images to be shown with."""
+    if options.direction == "backward":
         raise InputError(
             "--nearest: samples of the direction backward look like sources, not training images"
         )
-    folder, manifest = model_folder(run, family, store)
-    for option in ["--nearest"] * nearest + ["--prior mixture"] * (prior == "mixture"):
-        if manifest is None:
-            raise InputError(f"{option}: name a run in the store; a model's folder has no training images")
-    if prior == "mixture" and manifest:
-        data = f"{manifest.folder('prepare')}/data"
-        images = sample_mixture(request, folder, output, data, store, n=n or SAMPLES, seed=seed)
-    elif options.source is not None and options.source.is_dir():
-        if nearest:
-            raise InputError("--nearest: name one image with --source, not a folder")
-        notes += sample_to_folder(folder, output, options, n=n, seed=seed)
-    else:
-        images = sample_to_file(folder, output, n=n, seed=seed, options=options, notes=notes)
-    for note in notes:
-        say(note)
-    print(output)
-    if nearest and manifest:
-        from components.evaluation.jobs import write_neighbours
+    if options.source is not None and options.source.is_dir():
+        raise InputError("--nearest: name one image with --source, not a folder")
 
-        neighbours = output.with_stem(f"{output.stem}-nearest")
-        folders = {name: manifest.folder(name) for name in ("prepare", "extractor", "reference")}
-        write_neighbours(images, neighbours, open_named_store(store), folders)
-        print(neighbours)
+
+def write_nearest(images: Any, path: Path, manifest: RunManifest, store: str) -> Path:
+    """Write samples above their nearest training images beside their own picture; return the file."""
+    from components.evaluation.jobs import write_neighbours
+
+    neighbours = path.with_stem(f"{path.stem}-nearest")
+    folders = {name: manifest.folder(name) for name in ("prepare", "extractor", "reference")}
+    write_neighbours(images, neighbours, open_named_store(store), folders)
+    return neighbours
 
 
 def sample_mixture(

@@ -12,15 +12,14 @@ from cyclopts import Parameter
 
 from components.common.errors import InputError
 from components.common.paths import config_path
+from components.registry.runs import find_run, read_record
 from flows.cli.shared import (
     STORE,
     AsJSON,
     Changes,
     Forced,
     StoreURL,
-    find_run,
     open_named_store,
-    read_record,
 )
 
 if TYPE_CHECKING:

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from components.common.errors import InputError
 from components.common.paths import home
 from components.common.public import without_secrets
+from components.common.suggestions import did_you_mean
+from components.registry.runs import find_run
 from components.store import Store, open_store
-from components.store.errors import MISSING_OR_TORN
 
 if TYPE_CHECKING:
-    from components.records.run import RunHead, RunManifest
+    from components.records.run import RunManifest
 
 STORE = "output"
-LATEST = "latest"
+QUIET = 2.0  # seconds of work before its progress is shown
 
 AsJSON = Annotated[bool, Parameter("--json", help="print the result as JSON")]
 Changes = Annotated[tuple[str, ...], Parameter("--set", metavar="a.b=c", help="change a setting; repeatable")]
 Forced = Annotated[
     tuple[str, ...], Parameter("--force", metavar="STAGE", help="run a stage although it is done; repeatable")
 ]
-Head = TypeVar("Head", bound="RunHead")
 StoreURL = Annotated[str, Parameter("--store", metavar="URL", help="the store: a folder or any fsspec URL")]
 
 
@@ -42,8 +44,8 @@ def model_folder(run: str, family: str | None, url: str) -> tuple[Path, RunManif
     store = open_named_store(url)
     manifest = find_run(store, run)
     if family not in manifest.models:
-        names = ", ".join(manifest.models) or "none"
-        raise InputError(f"run {manifest.run_id} has no model of family {family!r}; it has: {names}")
+        names, near = ", ".join(manifest.models) or "none", did_you_mean(family or "", manifest.models)
+        raise InputError(f"run {manifest.run_id} has no model of family {family!r}{near}; it has: {names}")
     return store.local_copy(manifest.models[family]), manifest
 
 
@@ -57,34 +59,27 @@ def say(text: str) -> None:
     print(without_secrets(text), file=sys.stderr)
 
 
+@contextmanager
+def progress_shown() -> Iterator[Callable[[int, int, str], None]]:
+    """Yield a callback that shows progress on standard error, once the work has taken two seconds."""
+    from flows.progress import ProgressDisplay
+
+    start = time.monotonic()
+    with ProgressDisplay() as display:
+
+        def progress(done: int, total: int, activity: str) -> None:
+            if time.monotonic() - start > QUIET:
+                display.begin(activity)
+                display.move(activity, done, total, "")
+                if done == total:
+                    display.end(activity)
+
+        yield progress
+
+
 def open_named_store(url: str) -> Store:
     """Return the store that `--store` names."""
     return open_store(url, home())
-
-
-def read_record(store: Store, run_id: str, kind: type[Head]) -> Head | None:
-    """Return run.json of a run as a record of class `kind`; None if it cannot be read."""
-    try:
-        return kind.read(store.read_json(f"runs/{run_id}/run.json"))
-    except MISSING_OR_TORN:
-        return None
-
-
-def find_run(store: Store, run_id: str, kind: str | None = None) -> RunManifest:
-    """Return the record of a run; `latest` is the newest, or the newest of a kind: run or sweep."""
-    from components.records.run import RunHead, RunManifest  # imports pydantic
-
-    run_ids = store.list("runs")
-    if run_id == LATEST and run_ids:
-        heads = ((name, read_record(store, name, RunHead)) for name in reversed(run_ids))
-        run_id = next((name for name, head in heads if head and kind in (None, head.kind)), LATEST)
-    manifest = read_record(store, run_id, RunManifest) if run_id in run_ids else None
-    if manifest is None:
-        raise InputError(
-            f"there is no run {run_id!r} in the store; `atelier runs` lists {len(run_ids)}, "
-            f"and `{LATEST}` is the newest"
-        )
-    return manifest
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool = False) -> None:

@@ -107,10 +107,12 @@ class Discriminator(nn.Module):
 def normalise_spectrally(network: nn.Module) -> None:
     """Divide every weight by an estimate of its largest singular value. Miyato et al. 2018, Eq. 8.
 
-    A parametrization, unlike the older hook, can be deep-copied and keeps its vectors in the state.
+    A parametrization, unlike the older hook, can be deep-copied and keeps its vectors in the state. Layers
+    in a network's attribute `free_layers` keep their weights.
     """
+    free = {id(layer) for layer in getattr(network, "free_layers", ())}
     for module in list(network.modules()):
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding) and id(module) not in free:
             # A residual branch that starts at zero would become 0 / 0. On "meta" there are no values.
             if not module.weight.is_meta and not module.weight.any():
                 module.reset_parameters()

@@ -163,7 +163,7 @@ def test_what_a_mixture_cannot_be_drawn_of(
 
 def order(store: Store, trained: Done, view: str) -> Use:
     where = EvaluationPaths(store, "prepared/data", "reference/extractor", "parts", "reference")
-    return Use(where, f"{trained.uri}/model", view, 0, "out", {})
+    return Use(where, f"{trained.uri}/model", view, 0, "out", {}, 5000)
 
 
 def test_a_view_that_is_there_is_not_made_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

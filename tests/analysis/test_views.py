@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from components.analysis import anomaly, latent_space, likelihood, reconstruction
+from components.analysis import anomaly, latent_space, likelihood, probing, reconstruction
 from components.analysis.view import Judge, flat, plot, table
 from components.analysis.views import VIEWS, Subject, View, make_view
 from components.data.dataset import ShardedArray, Split, to_uint8
@@ -226,6 +228,29 @@ def test_codes_that_are_components_are_told_apart_like_components() -> None:
     found = rows(VIEWS["features"](subject()))
     ours, theirs, pixels = (value(cells[0]) for cells in found.values())
     assert ours == pytest.approx(theirs, abs=1.2) and ours > 95 and pixels > 95
+
+
+def test_a_probe_of_many_numbers_gets_their_principal_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.RandomState(0)
+    labels = {name: np.arange(n) % 3 for name, n in {"train": 240, "validation": 60, "test": 60}.items()}
+    directions = random.normal(0, 3, (3, 512))
+    inputs = {name: directions[c] + random.normal(0, 1, (len(c), 512)) for name, c in labels.items()}
+    few = probing.reduced(inputs)
+    assert {values.shape[1] for values in few.values()} == {probing.PROBED}
+    fits = mock.Mock(wraps=probing.LogisticRegression)
+    monkeypatch.setattr(probing, "LogisticRegression", fits)
+    assert probing.probe(inputs, labels).value == 100.0
+    assert all(call.kwargs["max_iter"] <= 100 for call in fits.call_args_list)
+    narrow = {name: values[:, :10] for name, values in inputs.items()}
+    assert probing.reduced(narrow) is narrow
+
+
+def test_few_images_are_used_where_few_are_asked_for() -> None:
+    given = subject(training=100)
+    assert [given.count(split) for split in ("train", "validation", "test")] == [100, 20, 20]
+    assert [subject().count(split) for split in ("train", "validation", "test")] == [240, 60, 90]
+    for name in VIEWS:
+        make_view(name, given)
 
 
 def test_without_classes_there_is_no_probe_and_one_colour() -> None:
@@ -442,11 +467,18 @@ class Gaussian(Linear):
 
 def test_larger_images_are_fewer_for_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
     given = subject(generator=Gaussian(generator().pca))
-    assert likelihood.likely_images(given) == given.count("test")
-    monkeypatch.setattr(likelihood, "DECODED", 70 * 1000 * 64)
+    assert likelihood.effort(given) == (given.count("test"), 1000)
+    one = likelihood.operations(given)
+    assert one >= 2 * 64 * 5, "at least the product of a code with the components"
+    monkeypatch.setattr(likelihood, "WORK", 70 * 1000 * one)
+    assert likelihood.effort(given) == (70, 1000)
     assert likelihood.likely_images(given) == len(likelihood.log_weights(given, 10)) == 70
-    monkeypatch.setattr(likelihood, "DECODED", 1.0)
-    assert likelihood.likely_images(given) == likelihood.LEAST
+    few = replace(given, training=400)
+    assert likelihood.effort(few) == (few.count("test"), 10), "fewer draws rather than a handful of images"
+    monkeypatch.setattr(likelihood, "WORK", 1.0)
+    assert likelihood.effort(given) == (likelihood.LEAST, 1)
+    view = likelihood.likelihood(given)
+    assert list(rows(view)) == ["at most, the ELBO"]
 
 
 def test_the_bound_is_the_likelihood_where_the_posterior_is_exact() -> None:
@@ -527,6 +559,25 @@ def test_a_mixture_of_bernoullis_is_found_again() -> None:
     found = likelihood.mixture_of(x[:2000], 2, random)
     assert found.log_p(x[2000:]).mean() == pytest.approx(true.log_p(x[2000:]).mean(), abs=0.15)
     assert sorted(found.weight) == pytest.approx([0.3, 0.7], abs=0.05)
+
+
+def test_a_mixture_takes_no_more_work_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.RandomState(0)
+    patterns = random.rand(30, 40) < 0.5  # more than ten components are liked
+    x = (patterns[random.randint(30, size=900)] ^ (random.rand(900, 40) < 0.02)).astype(np.float32)
+    assert len(likelihood.best_mixture(x[:600], x[600:], random).weight) > 10
+    monkeypatch.setattr(likelihood, "MIXTURE_WORK", 4.0 * likelihood.ITERATIONS * 11 * 600 * 40)
+    assert len(likelihood.best_mixture(x[:600], x[600:], random).weight) == 10
+    monkeypatch.setattr(likelihood, "MIXTURE_WORK", 1.0)
+    assert len(likelihood.best_mixture(x[:600], x[600:], random).weight) == 1
+
+
+def test_single_precision_is_enough_for_a_mixture() -> None:
+    random = np.random.RandomState(0)
+    x = (random.rand(200, 4096) < random.rand(4096)).astype(np.float64)
+    both = [likelihood.mixture_of(x.astype(t), 5, np.random.RandomState(1)) for t in (np.float32, np.float64)]
+    single, double = (m.log_p(x.astype(t)) for m, t in zip(both, (np.float32, np.float64), strict=True))
+    np.testing.assert_allclose(single, double, atol=0.05)
 
 
 def test_validation_stops_adding_components(monkeypatch: pytest.MonkeyPatch) -> None:

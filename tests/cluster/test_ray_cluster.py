@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 from types import ModuleType, SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 
 from components.cluster import ray_cluster
 from components.common.errors import InputError, RunError
+from tests.conftest import free_port
 
 
 class Wrapped(Exception):
@@ -67,3 +69,45 @@ def test_what_the_cluster_could_never_start_is_refused(monkeypatch: pytest.Monke
         ray_cluster.check_resources(3, 2, gpu=False)
     with pytest.raises(InputError, match="need 1 GPUs; the cluster has 0"):
         ray_cluster.check_resources(1, 1, gpu=True)
+
+
+def test_an_address_where_no_cluster_answers_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing, a server that says nothing, one of another kind; and one that begins as a cluster does."""
+    monkeypatch.setattr(ray_cluster, "ADDRESS_SECONDS", 0.2)
+    answers = {
+        "silent": b"",
+        "pages": b"HTTP/1.1 400 Bad Request\r\n",
+        "Ray": bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]),
+    }
+    for kind, answer in answers.items():
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
+            thread = threading.Thread(target=lambda a=answer, s=server: reply(s, a))
+            thread.start()
+            if kind == "Ray":
+                ray_cluster.check_address()
+            else:
+                with pytest.raises(InputError, match=r"RAY_ADDRESS=127.0.0.1:\d+: no Ray cluster .*unset"):
+                    ray_cluster.check_address()
+            thread.join()
+    for address in (f"127.0.0.1:{free_port()}", "http://127.0.0.1:1", "nowhere.invalid:6379", "a:b"):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(InputError, match=f"RAY_ADDRESS={address}: "):
+            ray_cluster.check_address()
+
+
+def reply(server: socket.socket, answer: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(100)
+        connection.sendall(answer) if answer else connection.recv(1)
+
+
+@pytest.mark.parametrize("address", [None, "", "auto", "local"])
+def test_an_address_without_a_place_is_left_to_ray(
+    monkeypatch: pytest.MonkeyPatch, address: str | None
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address is not None:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    ray_cluster.check_address()

@@ -37,8 +37,8 @@ class Outer(BaseModel):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ({"inner": {}, "nam": 1}, "unknown key top.nam; known here: inner, name"),
-        ({"inner": {"step": 1}}, "unknown key top.inner.step; known here: steps"),
+        ({"inner": {}, "nam": 1}, "unknown key top.nam (did you mean 'name'?); known here: inner, name"),
+        ({"inner": {"step": 1}}, "unknown key top.inner.step (did you mean 'steps'?); known here: steps"),
         ({}, "top.inner is missing"),
         ({"inner": {"steps": 3}}, "top.inner.steps=3 is not accepted: steps must be even"),
         (

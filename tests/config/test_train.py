@@ -42,3 +42,12 @@ def test_checkpoints_are_part_of_a_treated_training() -> None:
     assert "checkpoint_every" in Train(health="treat").semantic()
     with pytest.raises(ValueError, match="health_every=7 must divide checkpoint_every=20"):
         Train(health="treat", health_every=7, checkpoint_every=20)
+
+
+def test_a_model_to_begin_with_is_in_the_key_by_its_weights() -> None:
+    assert Train(initial="latest/vae") == Train(initial={"model": "latest/vae"})
+    one, same = ({"model": model, "sha256": "a"} for model in ("r1/vae", "s3://bucket/vae"))
+    assert Train(initial=one).semantic() == Train(initial=same).semantic()
+    other = Train(initial={"model": "r1/vae", "sha256": "b"})
+    assert Train().semantic() != Train(initial=one).semantic() != other.semantic()
+    assert Train(**json.loads(other.model_dump_json())) == other

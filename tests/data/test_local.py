@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.common.errors import InputError
-from components.data.local import data_version, find_prepared, verified_snapshot
+from components.data.local import check_exists, data_version, find_prepared, verified_snapshot
 from components.data.versioning.pins import snapshot_folder
 
 
@@ -39,3 +39,15 @@ def test_without_another_copy_a_damaged_snapshot_is_one_sentence(tmp_path: Path)
         (copy / "test/labels.npy").write_bytes(b"")
     with pytest.raises(InputError, match="is not on this machine and there is no DVC remote"):
         verified_snapshot(tmp_path, "digits", version)
+
+
+def test_a_misspelt_name_suggests_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "data" / "products").mkdir(parents=True)
+    check_exists(tmp_path, "products")
+    check_exists(tmp_path, "digits")
+    (tmp_path / "data" / "products.dvc").touch()
+    for name, near in (("prodcts", "products"), ("digitz", "digits")):
+        with pytest.raises(InputError, match=f"there is no data set '{name}' .did you mean '{near}'"):
+            check_exists(tmp_path, name)
+    with pytest.raises(InputError, match="there is no data set 'prodcts'"):
+        data_version(tmp_path, "prodcts", None)

@@ -25,6 +25,9 @@ from components.diagnostics.checks import (
     shutil,
 )
 from components.store import Store
+from tests.conftest import free_port
+
+TRIAL = "flows.prefect_server"
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def quick(monkeypatch):
     """Without the parts that start servers or import large libraries."""
     monkeypatch.setattr(diagnostics_checks, "_prefect", lambda _: Check("Prefect server", True, "not tried"))
     monkeypatch.setattr(diagnostics_checks, "_torch", lambda: [])
-    monkeypatch.setattr(diagnostics_checks, "_ray", lambda _: [])
+    monkeypatch.setattr(diagnostics_checks, "_ray", lambda: [])
 
 
 def found(checks: list[Check]) -> dict[str, Check]:
@@ -54,7 +57,7 @@ def test_a_healthy_project(tmp_path, quick):
         "['remote \"here\"']\n    url = ../remote\n    verify = true\n"
     )
     (tmp_path / "remote").mkdir()
-    checks = found(examine(tmp_path, "output"))
+    checks = found(examine(tmp_path, "output", TRIAL))
     assert all(
         checks[name].ok for name in ("Python", "DVC", "DVC remote", "store", "exclusive creation", "leases")
     )
@@ -63,7 +66,7 @@ def test_a_healthy_project(tmp_path, quick):
 
 
 def test_a_project_without_data_versions(tmp_path, quick):
-    checks = found(examine(tmp_path, "output"))
+    checks = found(examine(tmp_path, "output", TRIAL))
     assert checks["DVC repository"].ok is False and "dvc init" in checks["DVC repository"].advice
 
 
@@ -99,7 +102,7 @@ def test_dvc_analytics(tmp_path, monkeypatch):
 
 
 def test_a_store_without_exclusive_creation_is_told(tmp_path, quick):
-    checks = found(examine(tmp_path, "memory://doctor"))
+    checks = found(examine(tmp_path, "memory://doctor", TRIAL))
     assert checks["store"].ok
     assert checks["exclusive creation"].ok is None
     assert "schedule" in checks["exclusive creation"].advice
@@ -120,17 +123,17 @@ def test_a_store_that_forgets(local, monkeypatch):
 
 def test_a_store_that_cannot_be_used(tmp_path, quick):
     (tmp_path / "file").touch()
-    check = found(examine(tmp_path, "file"))["store"]
+    check = found(examine(tmp_path, "file", TRIAL))["store"]
     assert check.ok is False and "cannot be written" in check.detail and check.advice
 
 
 @pytest.mark.s3
 def test_s3(tmp_path, quick, bucket, s3_env, monkeypatch):
-    checks = found(examine(tmp_path, f"s3://{bucket}/atelier"))
+    checks = found(examine(tmp_path, f"s3://{bucket}/atelier", TRIAL))
     assert all(checks[name].ok for name in ("store", "exclusive creation", "leases"))
     assert s3_env.keys(bucket) == []
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-and-private")
-    checks = examine(tmp_path, f"s3://{bucket}/atelier")
+    checks = examine(tmp_path, f"s3://{bucket}/atelier", TRIAL)
     assert found(checks)["store"].ok is False
     assert "wrong-and-private" not in str(checks) and s3_env.key not in str(checks)
 
@@ -170,11 +173,24 @@ def test_little_space_and_memory(tmp_path, monkeypatch):
     assert _memory().ok is None
 
 
-def test_a_server_that_cannot_start(tmp_path, monkeypatch):
-    monkeypatch.setattr(diagnostics_checks.sys, "executable", "/bin/false")
-    check = diagnostics_checks._prefect(tmp_path)
-    assert check.ok is False and "did not start" in check.detail and "locked versions" in check.advice
-    assert not [p for p in (tmp_path / ".atelier").iterdir()]
+def test_a_trial_that_fails_says_what_is_wrong_and_what_to_do(monkeypatch):
+    wrong, advice = "PREFECT_API_URL=x: no server can be used there (why)", "unset the variable"
+    says = f"import sys; sys.exit('noise\\n{wrong}; {advice}')"
+    check = diagnostics_checks._trial("Prefect server", ["-c", says], "starts", "Other advice.")
+    assert check == Check("Prefect server", False, wrong, advice)
+    check = diagnostics_checks._trial(
+        "Ray starts", ["-c", "raise OSError('no room')"], "a job ran", "See the logs."
+    )
+    assert check == Check("Ray starts", False, "OSError: no room", "See the logs.")
+    monkeypatch.setattr(diagnostics_checks, "TRIAL_SECONDS", 0.2)
+    check = diagnostics_checks._trial("Ray starts", ["-c", "input()"], "a job ran", "See the logs.")
+    assert check.ok is False and check.detail == "no answer within 0.2 s"
+
+
+def test_a_dead_cluster_fails_the_doctor_as_it_fails_a_run(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    check = found(diagnostics_checks._ray())["Ray cluster"]
+    assert check.ok is False and "RAY_ADDRESS=127.0.0.1:" in check.detail and "unset" in check.advice
 
 
 def test_a_started_program_ends_with_its_children(tmp_path):
@@ -192,10 +208,18 @@ def test_a_started_program_ends_with_its_children(tmp_path):
 
 
 @pytest.mark.slow
-def test_prefect_really_starts(tmp_path):
-    check = diagnostics_checks._prefect(tmp_path)
-    assert check.ok, check.detail
-    assert not list((tmp_path / ".atelier").iterdir())
+def test_prefect_and_ray_really_start_whatever_the_proxies_and_temporary_folders(tmp_path, monkeypatch):
+    """In the environment of a batch system behind a proxy; what is left behind is Prefect's records alone."""
+    (long := tmp_path / ("x" * 90)).mkdir()
+    changes = {"PREFECT_HOME": str(tmp_path / "home"), "TMPDIR": str(long), "PREFECT_API_URL": None}
+    changes |= {"http_proxy": "http://127.0.0.1:9", "ALL_PROXY": "socks5://127.0.0.1:9", "RAY_ADDRESS": None}
+    changes |= {"no_proxy": None, "NO_PROXY": None}
+    for name, value in changes.items():
+        monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+    for check in (diagnostics_checks._prefect(TRIAL), *diagnostics_checks._ray()):
+        assert check.ok is not False, check
+    assert not list(Path("/tmp").glob("atelier-ray-*")) and not list(long.iterdir())
+    assert (tmp_path / "home" / "prefect.db").exists()
 
 
 def test_what_killed_processes_left_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,9 @@
 """What a reference holds, and what it refuses."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from components.evaluation import reference
 from components.evaluation.evaluate import evaluate_samples
 from components.evaluation.reference import EvaluationSample, Reference
 from components.metrics.inception_score import inception_score
+from components.store import Store
 from tests.evaluation.test_evaluate import CLASSES, SETS
 
 
@@ -45,6 +49,34 @@ def test_the_classifier_is_not_asked_about_images_that_it_has_seen(digits_ref, s
     assert found == expected == reference.estimates(digits_ref, perfect, perfect)["classifier_score"].value
     seen = inception_score(digits_ref.extractor.logits_of(digits_ref.real("train", 200).features)).value
     assert found != seen
+
+
+def test_real_baselines_are_computed_once_in_a_store(digits_ref, tmp_path, monkeypatch):
+    """By whoever needs them first, of several processes; without a classifier where no score needs one."""
+    computed, store = [], Store(str(tmp_path / "baselines"))
+
+    def compute(ref, split, n, *, train):
+        computed.append((split, n, train))
+        time.sleep(0.2)
+        return {"kid": n / 1000}
+
+    monkeypatch.setattr(reference, "real_baselines", compute)
+    refs = [replace(digits_ref, kept=store) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda ref: ref.real_baselines("test", 100, train=False), refs))
+    assert found == [{"kid": 0.1}] * 3 and computed == [("test", 100, False)]
+    assert refs[0].real_baselines("validation", 100) == refs[1].real_baselines("validation", 100)
+    assert computed[1:] == [("validation", 100, True)]
+    assert refs[0].real_baselines("test", 400)["cas"] > 0.8 and len(computed) == 2, "of the reference itself"
+    (tmp_path / "baselines" / "test-100.json").write_text("{")
+    assert refs[0].real_baselines("test", 100, train=False) == {"kid": 0.1} and len(computed) == 3
+
+
+def test_no_classifier_is_trained_for_images_that_are_not_given(digits_ref, monkeypatch):
+    monkeypatch.setattr(reference, "train_classifier", lambda *_, **__: pytest.fail("trained"))
+    real = digits_ref.real("train", 100)
+    metrics = evaluate_samples(EvaluationSample(real.features, real.labels), digits_ref)
+    assert "class_kid" in metrics and "cas" not in metrics
 
 
 def test_bad_input_is_refused_in_a_sentence(digits_ref, tmp_path, digits):

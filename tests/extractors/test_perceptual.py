@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from skimage import data
 from torch import nn
 
 from components.common.errors import InputError
@@ -113,8 +114,16 @@ def test_features_of_efficientnet_are_the_ends_of_its_sizes() -> None:
     trunk = efficientnet.EfficientNet(efficientnet.efficientnet_weights()).eval()
     pixels = ((x + 1) * 127.5).expand(-1, 3, -1, -1)
     with torch.no_grad():
-        head = trunk.network._swish(trunk.network._bn1(trunk.network._conv_head(features[-1])))
+        last = features[-1] * perceptual.EFFICIENTNET_STD[-1]
+        head = trunk.network._swish(trunk.network._bn1(trunk.network._conv_head(last)))
         torch.testing.assert_close(head.mean((2, 3)), trunk((pixels - 127) / 128), rtol=1e-3, atol=1e-3)
+
+
+def test_features_of_efficientnet_have_a_deviation_of_about_one() -> None:
+    """On a photograph, so that weights which papers give for VGG19 suit them too."""
+    crops = torch.from_numpy(data.astronaut()[:384, :384].copy()).permute(2, 0, 1).float() / 127.5 - 1
+    x = crops.unfold(1, 128, 128).unfold(2, 128, 128).reshape(3, 9, 128, 128).transpose(0, 1)
+    assert all(0.6 < float(f.std()) < 1.6 for f in load_perceptual("efficientnet", 128)(x, 5))
 
 
 def test_gradients_reach_the_image_and_nothing_else() -> None:

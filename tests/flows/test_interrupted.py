@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -17,36 +18,30 @@ ONE = [*LONG, "--set", "train.workers=1"]
 TWO = [*LONG, "--set", "train.workers=2", "--set", "train.micro_batches=2"]
 
 
-def kill_worker_then_driver(atelier: Atelier, settings: list[str]) -> None:
-    """Start or resume, and kill the first worker, then, once it has been replaced, the driver."""
-    reached = step(atelier)
+def start_and_kill_a_worker(atelier: Atelier, settings: list[str]) -> subprocess.Popen[str]:
+    """Start a run, kill its first worker, and return the run once the worker has been replaced."""
     process = atelier.start(*settings)
-    until(lambda: step(atelier) > reached)
+    until(lambda: step(atelier) > 0)
     note = json.loads(next(atelier.store.glob("store/train/*/attempts/*/progress.json")).read_text())
     assert note["step"] < note["steps"]
     os.kill(note["pid"], signal.SIGKILL)
     reached = step(atelier)
     until(lambda: step(atelier) > reached + 100)
-    process.kill()
-    process.communicate()
-    assert not atelier.weights("autoencoder"), "it was over before it could be killed"
+    return process
 
 
-def test_one_worker_however_often_interrupted_ends_with_the_same_bits(
-    fresh: Atelier, undisturbed: Atelier
-) -> None:
-    """Ctrl-C, a killed worker, a killed driver; against a loop that nobody disturbs, outside of Ray."""
+def test_one_worker_interrupted_ends_with_the_same_bits(fresh: Atelier, undisturbed: Atelier) -> None:
+    """The worker is killed, then comes Ctrl-C; against a loop that nobody disturbs, outside of Ray."""
     undisturbed.run(*LONG)
 
-    process = fresh.start(*ONE)
-    until(lambda: step(fresh) > 0)
+    process = start_and_kill_a_worker(fresh, ONE)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 130 and "run the same command again" in errors
     record = json.loads(next(fresh.store.glob("runs/*/run.json")).read_text())
     assert record["status"] == "interrupted"
+    assert not fresh.weights("autoencoder"), "it was over before it could be interrupted"
 
-    kill_worker_then_driver(fresh, ONE)
     assert fresh.run(*ONE)["status"] == "done"
     assert fresh.weights("autoencoder") == undisturbed.weights("autoencoder")
 
@@ -55,7 +50,11 @@ def test_two_workers_interrupted_end_with_the_same_bits(fresh: Atelier, undistur
     """One of the two is killed, then the driver; against one process with both shards, left in peace."""
     undisturbed.run(*LONG, "--set", "train.micro_batches=2")
 
-    kill_worker_then_driver(fresh, TWO)
+    process = start_and_kill_a_worker(fresh, TWO)
+    process.kill()
+    process.communicate()
+    assert not fresh.weights("autoencoder"), "it was over before it could be killed"
+
     assert fresh.run(*TWO)["status"] == "done"
     assert fresh.weights("autoencoder") == undisturbed.weights("autoencoder")
 

@@ -100,6 +100,30 @@ def test_a_damaged_checkpoint_is_said_once(training: tuple[run.Run, Spec, Store]
     assert len(said(made)) == 1 and "checkpoints/step-0000100.pt is damaged" in said(made)[0]
 
 
+def test_what_was_taken_of_another_model_is_said_once(training: tuple[run.Run, Spec, Store]) -> None:
+    made, spec, attempt = training
+    layers = {"a": "taken", "b": "taken", "c": "other shape"} | {f"d{i}": "new" for i in range(6)}
+    seen = run.Seen()
+    made._report_initial(spec, attempt, seen)
+    attempt.write_json("initial.json", {"model": "r/vae", "sha256": "0", "layers": layers})
+    for _ in range(2):
+        made._report_initial(spec, attempt, seen)
+    assert said(made) == [
+        "  train dcgan: 2 of 9 layers taken from r/vae; other shape: c; new: d0, d1, d2, d3 and 2 more"
+    ]
+
+
+def test_a_resumed_training_does_not_say_it_again(
+    training: tuple[run.Run, Spec, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, spec, attempt = training
+    monkeypatch.setattr(run, "POLL", 0.01)
+    attempt.write_json("initial.json", {"model": "r/vae", "sha256": "0"})
+    with made.watching(spec, attempt):
+        pass
+    assert said(made) == []
+
+
 def test_an_outage_does_not_end_the_display(
     training: tuple[run.Run, Spec, Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 
 from components.common.errors import InputError
+from components.common.hashing import sha256
 from components.config import loading
+from components.config.train import Initial
+from components.store import Store
 from flows import setup
 from models.registry import FAMILIES
+from tests.registry.exports import export
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
@@ -49,6 +53,25 @@ def test_set_reaches_any_key() -> None:
     assert experiment.training("dcgan").seed == 3 and experiment.training("dcgan").steps == 7
 
 
+def test_a_family_that_the_config_lacks_is_refused_alike() -> None:
+    with pytest.raises(
+        InputError, match="--only cgan: cgan is not in .*quickstart.yaml .did you mean 'dcgan'"
+    ):
+        setup.experiment(QUICKSTART, [], ["cgan"])
+    with pytest.raises(InputError, match="--set families.cgan.train.steps: cgan is not in .*quickstart.yaml"):
+        setup.experiment(QUICKSTART, ["families.cgan.train.steps=3"])
+    added = setup.experiment(QUICKSTART, ["families.cgan={}", "families.cgan.train.steps=3"], ["cgan"])
+    assert added.training("cgan").steps == 3
+
+
+def test_a_change_that_the_families_override_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    setup.experiment(QUICKSTART, ["train.steps=300", "train.seed=1"], ["dcgan"])
+    assert capsys.readouterr().err == (
+        "atelier: --set train.steps=300 has no effect on dcgan: the config sets train.steps for each; "
+        "use --set families.dcgan.train.steps=300\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "classes"),
     [("3", ("3",)), ('"3"', ("3",)), ("[3, 7]", ("3", "7")), ("cat", ("cat",)), ("[all]", ("all",))]
@@ -61,10 +84,36 @@ def test_classes_are_held_out_by_any_name(value: str, classes: tuple[str, ...] |
     assert experiment.evaluate.held_out_classes == classes
 
 
+def test_the_model_to_begin_with_is_resolved(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    export(store, "r1", "vae", {"model.safetensors": b"weights"})
+    changes = [f"store.url={store.url}", "families.vae.train.initial=latest/vae"]
+    experiment = setup.experiment(QUICKSTART, changes)
+    assert experiment.training("vae").initial == Initial(model="r1/vae", sha256=sha256(b"weights"))
+    assert experiment.training("dcgan").initial is None
+    with pytest.raises(InputError, match="there is no run 'r2' in the store"):
+        setup.experiment(QUICKSTART, [changes[0], "families.vae.train.initial=r2/vae"])
+
+
 def test_only_and_smoke() -> None:
     experiment = setup.experiment(QUICKSTART, [], ["vae"], smoke=True)
     assert list(experiment.families) == ["vae"]
     assert experiment.training("vae").steps == setup.SMOKE["steps"]
+    assert experiment.training("vae").snapshot_samples == setup.SMOKE_MOST["snapshot_samples"]
+    assert experiment.evaluate.analysis_images == setup.SMOKE_EVALUATE["analysis_images"]
+    assert experiment.evaluate.ablation_samples == 16
+
+
+def test_smoke_adds_nothing_that_an_experiment_leaves_out() -> None:
+    changes = [
+        "train.snapshot_samples=0",
+        "families.vae.train.sample_images=4",
+        "evaluate.ablation_samples=0",
+    ]
+    experiment = setup.experiment(QUICKSTART, changes, ["vae", "diffusion"], smoke=True)
+    assert [experiment.training(name).snapshot_samples for name in ("vae", "diffusion")] == [0, 0]
+    assert experiment.training("vae").sample_images == 4
+    assert experiment.evaluate.ablation_samples == 0
 
 
 @pytest.mark.parametrize(
@@ -119,7 +168,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     [
         ({}, "sweep.search is missing"),
         ({"search": {}}, "at least 1 item"),
-        ({"search": {"lr": None}, "trails": 3}, "unknown key sweep.trails; known here: "),
+        (
+            {"search": {"lr": None}, "trails": 3},
+            "unknown key sweep.trails (did you mean 'trials'?); known here: ",
+        ),
         (
             {"search": {"lr": None}, "steps": 100, "evaluations": 8},
             "steps=100 cannot be cut into evaluations=8",

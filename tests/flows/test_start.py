@@ -14,6 +14,7 @@ from components.records.run import Overhead, RunManifest, StageEntry
 from components.store.errors import Unreachable
 from flows import record, setup, start
 from flows.start import overhead
+from tests.conftest import free_port
 from tests.flows.test_setup import QUICKSTART
 
 
@@ -33,6 +34,7 @@ def fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
     def run(error: BaseException, kind: type[BaseException], match: str) -> Path:
         monkeypatch.setattr(start, "run_flow", Mock(side_effect=error))
+        monkeypatch.setattr(start, "start_server", Mock())
         experiment = setup.experiment(QUICKSTART, [f"store.url={tmp_path}/store"])
         with pytest.raises(kind, match=match or None):
             start.start(experiment)
@@ -64,3 +66,20 @@ def test_a_run_ends_for_its_own_reason_if_the_record_cannot_be_written(
     monkeypatch.setattr(record.Record, "finish", Mock(side_effect=Unreachable("does not answer")))
     fails(RunError("the disk is full"), RunError, "the disk is full")
     fails(KeyboardInterrupt(), KeyboardInterrupt, "")
+
+
+@pytest.mark.parametrize("where", ["PREFECT_API_URL", "RAY_ADDRESS", "device"])
+def test_a_machine_that_cannot_do_a_run_leaves_no_record_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    if where == "RAY_ADDRESS":
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    else:
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(start.resources, "gpus", lambda: 0)
+    refused = Mock(side_effect=InputError("PREFECT_API_URL=x: no Prefect server"))
+    monkeypatch.setattr(start, "start_server", refused)
+    changes = [f"store.url={tmp_path}/store", *(["device=cuda"] if where == "device" else [])]
+    with pytest.raises(InputError, match=where):
+        start.start(setup.experiment(QUICKSTART, changes))
+    assert not list(tmp_path.glob("store/runs/*"))

@@ -64,7 +64,7 @@ def test_weights_are_drawn_as_in_the_paper() -> None:
 @pytest.mark.parametrize(("card", "settings", "match"), [
     (DataSpec(1, 16, source=SourceShape(1, 8)), {}, "have 8 pixels a side and images 16; they must agree"),
     (DataSpec(1, 7, source=SourceShape(1, 7)), {}, "they must have 8 or more"),
-    (DataSpec(1, 16, source=SourceShape(3, 16)), {}, "3 channels and images 1, .* set identity: 0"),
+    (DataSpec(1, 16, source=SourceShape(3, 16)), {}, "sources are in colour and images grey; .* identity: 0"),
 ])  # fmt: skip
 def test_domains_that_do_not_fit_are_refused(card: DataSpec, settings: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
@@ -120,6 +120,24 @@ def test_both_losses_by_hand() -> None:
 
 def test_generators_are_updated_first() -> None:
     assert [phase.name for phase in cyclegan().phases] == ["generator", "discriminator"]
+
+
+def test_the_discriminators_learn_from_the_samples_of_the_generators_update() -> None:
+    """As in the authors' code: the same crops and samples, even if G has changed; in a new step others."""
+    family, batch = cyclegan(pool=0, jitter=0.3), tiny.noise_with_sources(4, CARD)
+    judged: list[torch.Tensor] = []
+    family.discriminator.Y.register_forward_hook(lambda m, args, out: judged.append(args[0].detach()))
+    family.begin(0)
+    family.generator_loss(batch)
+    with torch.no_grad():
+        family.generator.G.layers[0].weight.mul_(2)  # type: ignore[operator, union-attr]
+    family.discriminator_loss(batch)
+    by_generators, _, fake = judged
+    assert torch.equal(fake, by_generators)
+    family.generator_loss(batch)
+    family.begin(1)
+    family.discriminator_loss(batch)
+    assert not torch.equal(judged[-1], judged[-3])
 
 
 # Pools.

@@ -112,9 +112,11 @@ def field_by_hand(at: int) -> tuple[int, int]:
 
 
 def test_the_unet_has_spectral_norm_as_a_setting() -> None:
-    family = esrgan(discriminator="unet", norm="none", spectral_norm=True)
-    convolutions = [m for m in family.discriminator.modules() if isinstance(m, nn.Conv2d)]
-    assert len(convolutions) == 10 and all(hasattr(m, "parametrizations") for m in convolutions)
+    """In all layers but the first and the last, as in the authors' code."""
+    network = esrgan(discriminator="unet", norm="none", spectral_norm=True).discriminator
+    layers = {name: m for name, m in network.named_modules() if isinstance(m, nn.Conv2d)}
+    free = [name for name, m in layers.items() if not hasattr(m, "parametrizations")]
+    assert len(layers) == 10 and free == ["first", "score"]
     with pytest.raises(
         ValidationError, match="unet has no BatchNorm; set norm: none and spectral_norm: true"
     ):

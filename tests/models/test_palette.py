@@ -49,7 +49,7 @@ def test_a_sample_depends_on_its_source_alone() -> None:
     ("card", "settings", "words"),
     [
         (DataSpec(3, 16, source=SourceShape(3, 4)), {}, "sources have 4 pixels a side and images 16"),
-        (CARD, {"strength": 0.5}, "sources have 1 channels and images 3, .* set strength: 1"),
+        (CARD, {"strength": 0.5}, "sources are grey and images in colour; .* set strength: 1"),
     ],
 )
 def test_what_does_not_fit_is_refused(card: DataSpec, settings: dict[str, Any], words: str) -> None:

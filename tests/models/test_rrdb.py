@@ -50,7 +50,7 @@ def test_scale_3_is_refused() -> None:
     (DataSpec(3, 63, source=SourceShape(3, 21)), {}, "have 21 pixels a side and images 63, .* 2 or 4"),
     (DataSpec(3, 16, source=SourceShape(3, 16)), {}, "have 16 pixels a side and images 16, .* 2 or 4"),
     (DataSpec(3, 16, source=SourceShape(3, 8)), {"scale": 4}, "8 pixels a side and images 16, .* enlarges 4"),
-    (DataSpec(3, 16, source=SourceShape(1, 4)), {}, "sources have 1 channels and images 3"),
+    (DataSpec(3, 16, source=SourceShape(1, 4)), {}, "sources are grey and images in colour; prepare both"),
     (DataSpec(3, 15), {}, "scale=2 must divide the resolution, 15"),
     (DataSpec(3, 30), {"scale": 4}, "scale=4 must divide the resolution, 30"),
 ])  # fmt: skip

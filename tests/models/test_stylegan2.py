@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from components.common.errors import InputError
 from components.families.catalogue import build
-from models.family import Batch, DataSpec, Noise
+from models.family import Batch, DataSpec, Motion, Noise
 from models.stylegan2 import (
     Discriminator,
     Generator,
@@ -191,12 +191,11 @@ def test_psi_out_of_range_is_refused(psi: float) -> None:
 
 
 def test_an_image_moves_with_fourier_features_but_not_a_constant() -> None:
-    transform = torch.eye(3)
-    transform[0, 2] = 0.1
+    motion = Motion(torch.zeros(1), torch.tensor([[0.1, 0.0]]))
     for kind, moves in (("fourier", True), ("constant", False)):
         synthesis = small(input=kind).generator.synthesis
         ws, noises = torch.randn(1, 4, 6), [torch.zeros(1, 1, s, s) for s in synthesis.noise_sizes]
-        assert torch.equal(synthesis(ws, noises), synthesis(ws, noises, transform)) != moves
+        assert torch.equal(synthesis(ws, noises), synthesis(ws, noises, motion)) != moves
 
 
 # The discriminator.

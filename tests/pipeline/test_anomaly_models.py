@@ -52,6 +52,14 @@ def test_held_out_classes_that_cannot_be_are_refused(
         check(with_held_out(store, {family: {} for family in families}, held_out_classes=held_out), store)
 
 
+def test_models_without_a_class_begin_at_random(store: Store) -> None:
+    """The model to begin with may have learned from the class."""
+    initial = {"initial": {"model": "r/autoencoder", "sha256": "0"}}
+    made = plan(store, {"autoencoder": {"train": initial}})
+    assert made.experiment.training("autoencoder").initial
+    assert anomaly_models.training(made, "autoencoder").initial is None
+
+
 def test_without_classes_nothing_can_be_left_out(store: Store) -> None:
     card = CARD.model_copy(update={"labels": None})
     with pytest.raises(InputError, match="needs at least two classes, but data set x has 0"):

@@ -6,14 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save
 
 from components.common.errors import InputError
+from components.config.train import Initial
 from components.data.text import encoder
+from components.families.catalogue import build
 from components.pipeline import train
 from components.pipeline.check import check
+from components.registry.models import identified
 from components.stages import cache
 from components.store import Store
 from tests.pipeline.test_anomaly_models import CARD, plan
+from tests.registry.exports import export
 
 
 @pytest.fixture
@@ -60,3 +65,13 @@ def test_what_is_trained_already_is_not_asked_again(store: Store, monkeypatch: p
     made = plan(store, {"gan": {"minibatch_stddev": 4}}, batch=6)
     cache.run(store, train.spec(made, "gan"), lambda attempt, number: {}, run_id="r1")
     check(made, store)
+
+
+def test_a_model_to_begin_with_of_which_nothing_fits_is_refused(store: Store) -> None:
+    family = build("vae", {}, plan(store, {"vae": {}}).card_for("vae"))
+    export(store, "r", "vae", {"model.safetensors": save(family.generator.state_dict())})
+    initial = identified(store, Initial(model="r/vae")).model_dump()
+    fits = {"vae": {"train": {"initial": initial}}}
+    check(plan(store, fits), store)
+    with pytest.raises(InputError, match="^train.initial: no layer of r/vae fits by name and shape"):
+        check(plan(store, fits | {"gan": {"train": {"initial": initial}}}), store)

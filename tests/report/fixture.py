@@ -812,7 +812,7 @@ def write_partial(store) -> str:
     evil.data.credit = evil.data.licence = HOSTILE
     evil.config["families"][HOSTILE] = {}
     evil.dirty = True
-    harm = result("vae", 44.0).model_copy(update={"family": HOSTILE, "paper": HOSTILE, "kept": HOSTILE})
+    harm = result("vae", 42.0).model_copy(update={"family": HOSTILE, "paper": HOSTILE, "kept": HOSTILE})
     about = {"classes": {HOSTILE: 0.1, "1": 0.2}, "interval": HOSTILE, "note": HOSTILE}
     harm.metrics["kid"] = harm.metrics["kid"].model_copy(update=about)
     results.append(harm)

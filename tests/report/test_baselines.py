@@ -6,7 +6,7 @@ from components.data.card import DatasetCard, Sources
 from components.records.evaluation import Baseline, MetricResult
 from components.records.run import FamilyResult
 from components.report import build_run, leaderboard
-from components.report.baselines import distinct, shortcomings, unbeaten
+from components.report.baselines import distinct, shortcomings, unbeaten, unlike_real
 from components.report.model_card import model_card
 from tests.report.translated import results
 
@@ -25,6 +25,18 @@ def baseline(name: str, kid: float, psnr: float, recipe: str = "a") -> Baseline:
     return Baseline(name=name, metrics=metrics)
 
 
+DATA = DatasetCard(
+    name="d",
+    title="D",
+    source="s",
+    licence="l",
+    credit="c",
+    resolution=8,
+    channels=1,
+    counts={"train": 9},
+    sources=Sources(resolution=8, channels=3, counts={"train": 9}, paired=("train",)),
+)
+
 SOURCE, NEAREST = baseline("identity", 0.9, 12.0), baseline("nearest_pair", 0.1, 15.0)
 NAMES = ("reconstruction_kid", "psnr")
 
@@ -33,7 +45,7 @@ def test_each_baseline_that_is_not_beaten_is_named_with_its_metrics() -> None:
     behind = result("pix2pix", 0.2, 11.0, SOURCE, NEAREST)
     assert unbeaten(behind, "reconstruction_kid") == ["the nearest training pair"]
     assert shortcomings(behind, NAMES) == (
-        "Does not beat the source itself in PSNR (dB) and the nearest training pair in KID and PSNR (dB)."
+        "Does not beat the source itself in PSNR (dB) or the nearest training pair in KID or PSNR (dB)."
     )
     ahead = result("pix2pix", 0.05, 16.0, SOURCE, NEAREST)
     assert unbeaten(ahead, "reconstruction_kid") == [] and shortcomings(ahead, NAMES) == ""
@@ -77,22 +89,11 @@ def test_backward_measures_follow_the_forward_ones_under_their_own_names() -> No
 
 def test_a_model_card_says_how_it_compares() -> None:
     behind, ahead = results()[0], results()[2]
-    described = DatasetCard(
-        name="d",
-        title="D",
-        source="s",
-        licence="l",
-        credit="c",
-        resolution=8,
-        channels=1,
-        counts={"train": 9},
-        sources=Sources(resolution=8, channels=3, counts={"train": 9}, paired=("train",)),
-    )
-    assert "channel(s), from sources of 8 x 8 pixels, 3 channel(s)." in model_card(described, ahead)
-    assert "    atelier sample FOLDER --source IMAGE -o samples.png" in model_card(described, ahead)
-    assert "Compared with the source itself and the nearest training pair" in model_card(described, behind)
-    assert "Does not beat the nearest training pair in Fréchet distance" in model_card(described, behind)
-    assert "Beats them in every error and distance." in model_card(described, ahead)
+    assert "channel(s), from sources of 8 x 8 pixels, 3 channel(s)." in model_card(DATA, ahead)
+    assert "    atelier sample FOLDER --source IMAGE -o samples.png" in model_card(DATA, ahead)
+    assert "Compared with the source itself and the nearest training pair" in model_card(DATA, behind)
+    assert "Does not beat the nearest training pair in Fréchet distance" in model_card(DATA, behind)
+    assert "Beats them in every error and distance." in model_card(DATA, ahead)
 
 
 def test_the_page_says_it_in_words(store, runs) -> None:
@@ -104,3 +105,32 @@ def test_the_page_says_it_in_words(store, runs) -> None:
     html = store.read_text(build_run(store, runs["done"]))
     assert "baseline, learns nothing" in html and "Does not beat the source itself in MSE." in html
     assert html.count('class="baseline"') == 1
+
+
+def generated(family: str, recall: float, frechet: float) -> FamilyResult:
+    """A generator's result; real images have a recall of 0.8 and a Fréchet distance of 0.5."""
+    shares = metric(recall, "higher").model_copy(update={"real_baseline": 0.8})
+    distance = metric(frechet).model_copy(update={"real_baseline": 0.5})
+    metrics = {"frechet_distance": distance, "precision": metric(0.97, "higher"), "recall": shares}
+    return FamilyResult(family=family, task="generate", metrics=metrics)
+
+
+def test_noise_is_neither_best_nor_ahead() -> None:
+    """Blobs of little recall may have the best precision."""
+    good, blobs, noise = generated("vae", 0.6, 5.0), generated("dcgan", 0.1, 4.0), generated("gan", 0.0, 90.0)
+    assert unlike_real(good) == ""
+    assert unlike_real(blobs) == "Recall is 10.0\u00a0%, that of real images 80.0\u00a0%"
+    assert unlike_real(generated("gan", 0.6, 26.0)).startswith(
+        "Fréchet distance is 26.0, that of real images"
+    )
+    (group,) = leaderboard.groups([blobs, good, noise])
+    best = {row.family: [cell.best for cell in row.cells] for row in group.rows}
+    assert all(best["vae"]) and not any(best["dcgan"]) and not any(best["gan"])
+    assert "vae reaches Fréchet distance 5.00" in leaderboard.verdict("done", [blobs, good], 2, [])
+    assert [one["family"] for one in leaderboard.leaders([blobs, good])] == ["vae"]
+    both = leaderboard.verdict("done", [blobs, noise], 2, [])
+    assert "Generating: no family is near real images yet (dcgan: Recall is 10.0" in both
+    assert leaderboard.leaders([blobs, noise]) == []
+    card, other = model_card(DATA, noise, smoke=True), model_card(DATA, good)
+    assert "The samples are not near real images: Fréchet distance is 90.0" in card and "Smoke run" in card
+    assert "near real images" not in other and "Smoke run" not in other

@@ -11,7 +11,7 @@ import pytest
 from components.common.errors import InputError
 from components.data.card import DatasetCard
 from components.records.evaluation import Checkpoint, Evaluation
-from components.records.training import Selection
+from components.records.training import Selection, WarmStart
 from components.report import build, build_index, build_run, checkpoints, formatting, leaderboard, pull
 from components.report.metric_labels import MEASURES, features, limit, main, measure, recipe
 from components.report.model_card import model_card
@@ -617,6 +617,22 @@ def test_model_card_says_what_was_measured_and_which_checkpoint():
     assert "EMA weights." in model_card(about, fixture.old(result))
     pixels = model_card(about, fixture.result("autoencoder", 2.4))
     assert "| PSNR (dB) | higher | 19.3 | 18.3 to 20.3 |  | 1,000 |  |" in pixels
+
+
+def test_a_model_card_and_a_page_say_what_a_training_began_with(store, runs):
+    described = fixture.lineage().data.model_dump(exclude={"version", "hash"})
+    about, result = DatasetCard(**described, source="the web"), fixture.result("dcgan", 14.2)
+    assert "did not begin" not in model_card(about, result)
+    layers = {"a": "taken", "b": "other shape"}
+    initial = WarmStart(model="[r](x)/dcgan", sha256="0", layers=layers)
+    result.train = result.train.model_copy(update={"initial": initial})
+    sentence = r"It did not begin at random: 1 of 2 layers taken from \[r\](x)/dcgan; other shape: b."
+    assert sentence in model_card(about, result)
+    run = store.read_json(f"runs/{runs['done']}/run.json")
+    assert "Initial weights" not in page(store, build_run(store, runs["done"])).text
+    run["results"][0]["train"]["initial"] = initial.to_json()
+    store.write_json(f"runs/{runs['done']}/run.json", run)
+    assert f"{initial.sentence}." in page(store, build_run(store, runs["done"])).text
 
 
 def test_a_model_card_has_no_link_image_or_markup_of_a_title():

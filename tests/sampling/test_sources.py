@@ -84,5 +84,5 @@ def test_sources_of_the_data_come_before_what_a_family_would_make() -> None:
     x = torch.from_numpy(sources[2:5]) / 127.5 - 1
     given = upscaler.conditioning_image(Batch(3, source=x), Noise(range(3)))
     np.testing.assert_array_equal(found, (given * 127.5 + 127.5).round().to(torch.uint8))
-    with pytest.raises(ValueError, match="sources have 3 channels and images 1"):
+    with pytest.raises(ValueError, match="sources are in colour and images grey"):
         build("super_resolution", {}, DataSpec(1, 8, source=SourceShape(3, 4)))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from components.common.atomic import new_folder, remove, settle, sibling
-from components.common.errors import InputError, RunError
+from components.common.errors import NOT_ALLOWED, InputError, RunError
 from components.common.hashing import digest
 from components.common.locks import locked
 from components.common.validation import checked_name
@@ -111,7 +111,8 @@ def explained(name: str) -> Iterator[None]:
         yield
     except OSError as error:
         path = f" ({error.filename})" if error.filename else ""
-        raise RunError(f"data set {name} could not be prepared: {error.strerror or error}{path}") from error
+        kind = InputError if error.errno in NOT_ALLOWED else RunError
+        raise kind(f"data set {name} could not be prepared: {error.strerror or error}{path}") from error
 
 
 def available(home: Path) -> list[Mapping[str, Any]]:

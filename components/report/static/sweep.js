@@ -75,6 +75,7 @@ Atelier.drawSweeps = (sweeps) => {
     // ------------------------------------------------------------ parallel coordinates
 
     /* place(trial): where a trial lies from 0 to 1 along an axis, or null; textAt(at): the value there; step: of the keys. */
+    const firstOfText = ([, text], i, marks) => marks.findIndex((mark) => mark[1] === text) === i; // neighbours may round to the same number
     const spread = (axis, i) => {
       if (axis.choices) {
         const n = Math.max(1, axis.choices.length);
@@ -86,13 +87,13 @@ Atelier.drawSweeps = (sweeps) => {
       const [low, high] = apart(axis.low, axis.high, axis.log), to = scale(low, high, 0, 1, axis.log);
       const back = (at) => (axis.log ? low * (high / low) ** at : low + (high - low) * at);
       return { name: axis.name, step: 1 / 40, place: (trial) => (valuesOf(trial)[i] === null ? null : clamp(to(valuesOf(trial)[i]), 0, 1)), wanted: axis.wanted === null ? null : clamp(to(axis.wanted), 0, 1),
-        marks: unique([low, ...ticks(low, high, axis.log, 5).filter((x) => to(x) > 0.07 && to(x) < 0.93), high]).map((x) => [to(x), written(x)]), textAt: (at) => written(back(at)) };
+        marks: unique([low, ...ticks(low, high, axis.log, 5).filter((x) => to(x) > 0.07 && to(x) < 0.93), high]).map((x) => [to(x), written(x)]).filter(firstOfText), textAt: (at) => written(back(at)) };
     };
     const scoreAxis = () => {
       const values = trials.map(scoreOf).filter(isNumber), none = trials.some((trial) => !isNumber(scoreOf(trial)));
       const log = wide(values), [low, high] = values.length ? apart(...extent(values), log) : [0, 1], top = none && values.length ? 0.9 : 1;
       const to = scale(low, high, 0, top, log), back = (at) => (log ? low * (high / low) ** (at / top) : low + ((high - low) * at) / top);
-      const marks = values.length ? unique([low, ...ticks(low, high, log, 5).filter((x) => to(x) > 0.08 && to(x) < top - 0.1), high]).map((x) => [to(x), decimal(x)]) : [];
+      const marks = values.length ? unique([low, ...ticks(low, high, log, 5).filter((x) => to(x) > 0.08 && to(x) < top - 0.1), high]).map((x) => [to(x), decimal(x)]).filter(firstOfText) : [];
       return { name: sweep.metric, score: true, step: 1 / 40, wanted: null, place: (trial) => (isNumber(scoreOf(trial)) ? to(scoreOf(trial)) : 1), marks: none ? [...marks, [1, "no score"]] : marks, textAt: (at) => (at > top + 1e-6 ? "no score" : decimal(back(Math.min(at, top)))) };
     };
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components.data.card import DatasetCard
-from flows.cli import data
+from flows.cli import data, shared
 from tests.data.pictures import fill
 from tests.flows.cli.test_app import call
 
@@ -82,8 +82,8 @@ def test_progress_is_a_line_a_quarter_without_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for quiet, lines in ((60.0, []), (-1.0, [f"  read: {n}/100" for n in (25, 50, 75, 100)])):
-        monkeypatch.setattr(data, "QUIET", quiet)
-        with data.progress_shown() as progress:
+        monkeypatch.setattr(shared, "QUIET", quiet)
+        with shared.progress_shown() as progress:
             for i in range(100):
                 progress(i + 1, 100, "read")
         assert [line.rstrip() for line in capsys.readouterr().err.splitlines()] == lines

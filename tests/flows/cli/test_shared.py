@@ -26,20 +26,6 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def test_a_run_is_found_by_its_id_or_as_the_latest_of_a_kind(store: Store) -> None:
-    assert shared.find_run(store, "1").run_id == "1"
-    assert shared.find_run(store, "latest").run_id == "3"
-    assert shared.find_run(store, "latest", kind="sweep").run_id == "2"
-    store.write_bytes("runs/4/run.json", b"{")
-    assert shared.read_record(store, "4", RunManifest) is None
-    store.write_text("runs/notes/todo.txt", "")
-    store.write_text("runs/zzz.txt", "")
-    assert shared.find_run(store, "latest").run_id == "3"
-    for missing in ("4", "notes", "zzz.txt", "5", "../1"):
-        with pytest.raises(InputError, match="there is no run"):
-            shared.find_run(store, missing)
-
-
 def test_a_run_that_stopped_writing_is_lost() -> None:
     now = datetime.now(UTC)
     old, older = (now - 2 * LOST).isoformat(), (now - timedelta(days=9)).isoformat()

@@ -92,3 +92,24 @@ def test_calibration_forgets_what_was_before_and_keeps_the_mode() -> None:
 def test_images_leave_in_float32_and_in_range() -> None:
     image = layers.to_image(torch.tensor([-3, 0.5, 3], dtype=torch.bfloat16))
     assert image.dtype == torch.float32 and image.tolist() == [-1, 0.5, 1]
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_instance_norm_is_torch_s_and_keeps_channels_last(images: int) -> None:
+    """With first and second derivatives, which gradient penalties need."""
+    torch.manual_seed(0)
+    channels_last = torch.channels_last
+    values, weight = torch.randn(images, 4, 5, 6, dtype=torch.float64), torch.randn(images, 4, 5, 6).double()
+    norm = layers.InstanceNorm(4)
+
+    def derivatives(x: Tensor, y: Tensor) -> list[Tensor]:
+        (slope,) = torch.autograd.grad((y * weight).sum(), x, create_graph=True)
+        (curvature,) = torch.autograd.grad(slope.square().sum(), x)
+        return [y, slope, curvature]
+
+    x = values.contiguous(memory_format=channels_last).requires_grad_()
+    z = values.clone().requires_grad_()
+    y = norm(x)
+    assert y.is_contiguous(memory_format=channels_last)
+    for ours, theirs in zip(derivatives(x, y), derivatives(z, nn.InstanceNorm2d(4)(z)), strict=True):
+        torch.testing.assert_close(ours.contiguous(), theirs)

@@ -1,0 +1,67 @@
+"""Find runs in a store, by id or as `latest`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from components.common.errors import InputError
+from components.common.suggestions import did_you_mean
+from components.store import Store
+from components.store.errors import MISSING_OR_TORN
+
+if TYPE_CHECKING:
+    from components.records.run import RunHead, RunManifest
+
+LATEST = "latest"
+
+Head = TypeVar("Head", bound="RunHead")
+
+
+def read_record(store: Store, run_id: str, kind: type[Head]) -> Head | None:
+    """Return run.json of a run as a record of class `kind`; None if it cannot be read."""
+    try:
+        return kind.read(store.read_json(f"runs/{run_id}/run.json"))
+    except MISSING_OR_TORN:
+        return None
+
+
+def find_run(store: Store, run_id: str, kind: str | None = None) -> RunManifest:
+    """Return the record of a run; `latest` is the newest, or the newest of a kind: run or sweep.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    from components.records.run import RunHead, RunManifest  # imports pydantic
+
+    run_ids = store.list("runs")
+    asked = run_id
+    if run_id == LATEST and run_ids:
+        heads = ((name, read_record(store, name, RunHead)) for name in reversed(run_ids))
+        run_id = next((name for name, head in heads if head and kind in (None, head.kind)), LATEST)
+    manifest = read_record(store, run_id, RunManifest) if run_id in run_ids else None
+    if manifest is None:
+        raise InputError(
+            f"there is no run {asked!r} in the store{did_you_mean(asked, run_ids)}; `atelier runs` lists "
+            f"{len(run_ids)}, and `{LATEST}` is the newest"
+        )
+    return manifest
+
+
+def newest_with(store: Store, family: str) -> RunManifest:
+    """Return the record of the newest run that has a model of a family.
+
+    Raises:
+        InputError: there is none.
+    """
+    from components.records.run import RunManifest  # imports pydantic
+
+    known: dict[str, None] = {}
+    for run_id in reversed(store.list("runs")):
+        run = read_record(store, run_id, RunManifest)
+        if run and family in run.models:
+            return run
+        known |= dict.fromkeys(run.models if run else ())
+    names = ", ".join(known) or "none"
+    raise InputError(
+        f"no run in the store has a model of family {family!r}{did_you_mean(family, known)}; known: {names}"
+    )

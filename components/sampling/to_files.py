@@ -1,0 +1,136 @@
+"""Write samples of an exported model to a folder, one file each, as other evaluation tools read them.
+
+Each file's text says from what it was drawn, so that an interrupted command goes on where it stopped, and
+samples of other settings are never mixed with these.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from components.cluster.resources import cores
+from components.common.atomic import remove_unfinished, temporary_sibling
+from components.common.chunks import CHUNK, ranges
+from components.common.errors import InputError
+from components.common.hashing import digest, json_sha256
+from components.families.catalogue import task_of
+from components.sampling import generate
+from components.sampling.pictures import as_picture, changes_to, open_for_files
+from components.sampling.request import SampleOptions, sampling_inputs
+from components.sampling.to_file import SAMPLES, check_count
+
+DIGITS = 6  # of a file's name, at least, so that names sort as numbers do
+ORIGIN = "atelier"  # keyword of the text in a file
+
+Progress = Callable[[int, int], None]
+
+
+def sample_to_files(
+    model: Path,
+    output: Path,
+    *,
+    n: int | None = None,
+    seed: int = 0,
+    options: SampleOptions | None = None,
+    progress: Progress = lambda done, total: None,
+) -> list[str]:
+    """Write sample i of `n` to `output`/00000i.png, unless it is there; return notes on what was done.
+
+    Args:
+        model: folder with model.safetensors and config.json.
+        output: a folder; made if it is missing.
+        n: number of samples; None: as in `sample_to_file`.
+        seed: image i depends on (seed, i).
+        options: conditions and changed settings.
+        progress: called with the number of files that are there and `n`.
+
+    Raises:
+        InputError: the model does not support an option, or the folder holds samples of other settings.
+    """
+    check_count(n)
+    options = options or SampleOptions()
+    opened = open_for_files(model, options)
+    if n is None:
+        n = 1 if task_of(opened.config.family).made_from == "source" else SAMPLES
+    inputs = sampling_inputs(options, n, opened.generator, opened.card, opened.config)
+    text, files = origin(model, seed, options), [output / name for name in names(n)]
+    remove_unfinished(output, deep=False)
+    missing = [i for i, file in enumerate(files) if not is_drawn(file, text)]
+    notes = changes_to(opened, options.source) if options.source is not None else []
+    if len(missing) < n:
+        notes.append(f"{n - len(missing):,} of {n:,} samples were there already")
+    output.mkdir(parents=True, exist_ok=True)
+    absent, done = set(missing), n - len(missing)
+    with ThreadPoolExecutor(cores()) as pool:
+        for start, length in ranges(n, CHUNK):
+            wanted = [i for i in range(start, start + length) if i in absent]
+            if not wanted:
+                continue
+            images = generate.draw(
+                opened.generator,
+                opened.card,
+                n=length,
+                start=start,
+                seed=seed,
+                method=opened.method,
+                **inputs,
+            )
+            written: list[Future[None]] = [
+                pool.submit(write, images[i - start], files[i], text) for i in wanted
+            ]
+            for each in written:
+                each.result()
+            done += len(wanted)
+            progress(done, n)
+    return [*notes, f"{n:,} samples in {output}"]
+
+
+def names(n: int) -> list[str]:
+    """Return the names of `n` files, which sort in the order of the samples."""
+    width = max(DIGITS, len(str(n - 1)))
+    return [f"{i:0{width}}.png" for i in range(n)]
+
+
+def origin(model: Path, seed: int, options: SampleOptions) -> str:
+    """Return what samples depend on as text: digests of weights and settings, and the seed."""
+    settings = {name: value for name, value in asdict(options).items() if value not in (None, ())}
+    for name in ("source", "mask"):
+        if name in settings:
+            settings[name] = digest(settings[name], "sha256")
+    weights = digest(model / "model.safetensors", "sha256")
+    return json.dumps({"weights": weights, "settings": json_sha256(settings), "seed": seed})
+
+
+def is_drawn(file: Path, text: str) -> bool:
+    """Return whether a file is there and whole; raise InputError if it is not a sample of this origin."""
+    if not file.exists():
+        return False
+    try:
+        with Image.open(file) as image:
+            found = image.info.get(ORIGIN)
+            image.load()
+    except OSError:  # cut short, as by a power failure
+        return False
+    if found != text:
+        raise InputError(
+            f"-o {file.parent}: {file.name} exists already and is no sample of this model, seed and "
+            "settings; name another folder, or remove it"
+        )
+    return True
+
+
+def write(image: np.ndarray, file: Path, text: str) -> None:
+    """Write a sample, uint8 (C, H, W), as a PNG with a text."""
+    info = PngImagePlugin.PngInfo()
+    info.add_text(ORIGIN, text)
+    with temporary_sibling(file) as temporary:
+        as_picture(image).save(temporary, "PNG", pnginfo=info)
+        os.replace(temporary, file)

@@ -1,0 +1,80 @@
+"""Finding exported models by their address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.common.errors import InputError
+from components.common.hashing import sha256
+from components.config.train import Initial
+from components.registry.models import find_model, identified, read_weights
+from components.store import Store
+from tests.registry.exports import export, record
+
+MODEL = {"model.safetensors": b"weights", "config.json": b"{}"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path / "store"))
+    export(store, "1", "vae", MODEL)
+    record(store, "2")
+    return store
+
+
+def test_a_model_is_that_of_a_run_or_a_folder(store: Store) -> None:
+    address, folder = find_model(store, "1/vae")
+    assert address == "1/vae" and folder.read_bytes("model.safetensors") == b"weights"
+    assert find_model(store, "latest/vae")[0] == "1/vae"
+    assert find_model(store, folder.url)[1].url == folder.url
+    assert find_model(store, f"file://{folder.url}")[1].url == folder.url
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("1/vea", r"run 1 has no model of family 'vea' \(did you mean 'vae'\?\); it has: vae$"),
+        ("2/vae", "run 2 has no model of family 'vae'; it has: none$"),
+        ("3/vae", "there is no run '3'"),
+        ("latest/gan", "no run in the store has a model of family 'gan'"),
+        ("vae", "'vae' names no model: give RUN/FAMILY, or"),
+        ("/vae", "names no model"),
+    ],
+)
+def test_a_model_that_does_not_exist_is_refused(store: Store, address: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        find_model(store, address)
+
+
+def test_an_empty_folder_is_no_model(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a model folder: it has no model.safetensors"):
+        identified(store, Initial(model=f"file://{tmp_path}/nothing"))
+
+
+def test_a_model_is_identified_by_its_recorded_weights(store: Store) -> None:
+    found = identified(store, Initial(model="latest/vae"))
+    assert found == Initial(model="1/vae", sha256=sha256(b"weights"))
+    assert read_weights(store, found) == b"weights"
+    assert identified(store, found) == found
+    with pytest.raises(InputError, match="and the settings ask for abc$"):
+        identified(store, Initial(model="1/vae", sha256="abc"))
+
+
+def test_weights_that_changed_since_the_export_are_refused(store: Store) -> None:
+    found = identified(store, Initial(model="1/vae"))
+    find_model(store, "1/vae")[1].write_bytes("model.safetensors", b"other")
+    assert identified(store, Initial(model="1/vae")) == found  # what was recorded
+    with pytest.raises(InputError, match="the weights of 1/vae have changed since they were exported"):
+        read_weights(store, found)
+
+
+def test_a_published_model_is_identified_by_the_list_of_its_publication(tmp_path: Path) -> None:
+    public = Store(str(tmp_path / "public"))
+    public.write_bytes("7/models/vae/model.safetensors", b"weights")
+    address = Initial(model=public.child("7/models/vae").url)
+    assert identified(public, address).sha256 == sha256(b"weights")  # of a copied folder, without a record
+    files = [{"path": "models/vae/model.safetensors", "sha256": "recorded"}]
+    public.write_json("7/manifest.json", {"files": files})
+    assert identified(public, address).sha256 == "recorded"
