@@ -55,7 +55,7 @@ class StyleGAN3Config(StyleGAN2Config):
         source="Karras et al. 2021, Sec. 3.2: 14 for all resolutions")
     margin: int = Field(10, ge=0)  # pixels around the canvas
     filter_size: int = Field(6, ge=2)  # n: input pixels that a pixel depends on when filters enlarge
-    oversampling: int = Field(2, ge=1, le=4)  # m: of the non-linearity
+    oversampling: Literal[2, 4] = 2  # m: of the non-linearity
     mapping_depth: int = tunable(2, ge=1, choices=(2, 4, 8), source="Karras et al. 2021, App. F.2: 2")
     lr_discriminator: float | None = tunable(0.002, gt=0, low=5e-4, high=4e-3, log=True,
         source="Karras et al. 2021, App. F.2: 0.002")
