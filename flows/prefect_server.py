@@ -35,7 +35,7 @@ from components.common.public import public_url
 from flows.socks import tolerate_socks_proxies
 
 RUN = "ATELIER_RUN_PID"
-SECONDS = 120.0  # until a temporary server must answer; it takes 14 on two busy cores
+SECONDS = 600.0  # until a temporary server must answer: 14 on two busy cores, minutes on crowded ones
 CONNECT, READ = 2.0, 8.0  # seconds of a given server; httpx connects up to four times
 PORTS = 3  # ports to try: another process may take one between the choice and the start
 

@@ -22,7 +22,6 @@ THROUGH_OTHERS = [
     "components.analysis.reconstruction",
     "components.analysis.view",
     "components.evaluation.external_jobs",
-    "components.pipeline.ablation",
     "components.pipeline.confirmation",
     "components.pipeline.evaluate",
     "components.pipeline.export",

@@ -30,7 +30,7 @@ from components.store import Store, cache_folder, mirrors, open_store
 from components.store.lease import lease
 
 GB = 1 << 30
-TRIAL_SECONDS = 150.0  # of a trial; the server takes 14 on two busy cores, and gives up after 120
+TRIAL_SECONDS = 300.0  # of a trial; the server takes 14 on two busy cores, and minutes on crowded ones
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 
 

@@ -73,6 +73,7 @@ def environment() -> dict[str, str]:
         "PREFECT_HOME": str(working() / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_LEVEL": "CRITICAL",  # we print failures once ourselves
+        "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",  # such as of events after an interruption
         "PREFECT_TASK_RUNNER_THREAD_POOL_MAX_WORKERS": "8",
         "DO_NOT_TRACK": "1",
         "DVC_NO_ANALYTICS": "1",
@@ -111,6 +112,8 @@ def _failed(error: Exception | KeyboardInterrupt) -> int:
         return _complain(not_allowed(error), 2)
     if isinstance(error, OSError):
         return _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
+    if isinstance(error, ValueError) and in_prefect_settings(error):
+        return _complain(unreadable_settings(error), 2)
     return _complain(traceback.format_exc(), 1)  # an error of ours; Python would print it with credentials
 
 
@@ -120,6 +123,22 @@ def not_allowed(error: OSError) -> str:
     return (
         f"{error.filename or home()}: {reason}; give yourself access to it, or name folders of your own: "
         "ATELIER_HOME for the project, --store or store.url for results, ATELIER_CACHE for mirrors"
+    )
+
+
+def in_prefect_settings(error: ValueError) -> bool:
+    """Return whether the error was raised while Prefect read its settings, which it does on import."""
+    parts = os.path.join("prefect", "settings", "")
+    return any(parts in frame.filename for frame in traceback.extract_tb(error.__traceback__))
+
+
+def unreadable_settings(error: ValueError) -> str:
+    """Return an error in Prefect's settings as one sentence."""
+    details = getattr(error, "errors", list)()  # pydantic's
+    reason = f"{'.'.join(map(str, details[0]['loc']))}: {details[0]['msg']}" if details else str(error)
+    return (
+        f"Prefect cannot read its settings ({reason}); correct the variables that begin with PREFECT_, or "
+        f"{os.environ['PREFECT_HOME']}/profiles.toml"
     )
 
 

@@ -30,7 +30,11 @@ from tests.stages.test_code_digest import (
 )
 
 # Fields whose range does not hold their default, and why.
-OUTSIDE = {"lr_discriminator": "None is the generator's learning rate"}
+OUTSIDE = {
+    "lr_discriminator": "None is the generator's learning rate",
+    "ada_target": "None is no adaptation",
+    "r1": "None follows a rule",
+}
 
 
 def values(space: Range | Choice) -> tuple[Any, ...]:

@@ -102,6 +102,18 @@ def test_a_terminal_that_knows_few_characters_gets_others_in_their_place(home: P
     assert done.returncode == 0 and "Evaluation" in done.stdout and done.stderr == ""
 
 
+@pytest.mark.parametrize("damage", ["variable", "profiles"])
+def test_settings_that_prefect_cannot_read_are_one_sentence(home: Path, tmp_path: Path, damage: str) -> None:
+    (tmp_path / "profiles.toml").write_text("[profiles.x" if damage == "profiles" else "")
+    level = "bogus" if damage == "variable" else "CRITICAL"
+    variables = {**os.environ, "PREFECT_HOME": str(tmp_path), "PREFECT_LOGGING_LEVEL": level}
+    command = [sys.executable, "-m", "flows.cli", "run", "--plan"]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]  # Prefect itself may write before it
+    assert last.startswith("atelier: Prefect cannot read its settings (") and last.endswith("profiles.toml")
+
+
 @pytest.mark.parametrize("number", NOT_ALLOWED)
 def test_what_may_not_be_written_is_invalid_input_that_is_named(
     capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch, number: int
