@@ -95,3 +95,14 @@ def test_a_family_that_can_move_is_measured(
     strips = ablation.save_trajectories(places, "model", 3, "strips", "cpu")
     assert set(strips) == {"shifted", "rotated"} and strips["rotated"].columns == 10
     assert store.exists("strips/shifted.webp")
+
+
+@pytest.mark.parametrize(("name", "settings", "moves"), [
+    ("stylegan3", {}, True),
+    ("stylegan2", {"input": "fourier"}, True),
+    ("stylegan2", {}, False),
+    ("dcgan", {}, False),
+])  # fmt: skip
+def test_inputs_that_are_fourier_features_can_move(name: str, settings: dict[str, Any], moves: bool) -> None:
+    generator = catalogue.build(name, CONFIGS[name] | settings, DataSpec(1, 8, 10)).generator
+    assert equivariance.can_move(generator) is moves
