@@ -182,7 +182,7 @@ def not_collapsed(name: str, challenger: Metrics, champion: Metrics | None, limi
     """Pass if precision or recall is neither near 0 nor far below the champion's."""
     ours, theirs = challenger.get(name), (champion or {}).get(name)
     if ours is None:
-        return Reason(rule=name, text=f"{name} is not measured in this task")
+        return Reason(rule=name, text=f"{name} not measured in this task")
     shown = f"{name} {_percent(ours.value)}"
     floor = limits.min_share_of_real * (ours.real_baseline or 0.0)
     if ours.value < floor:
@@ -200,7 +200,7 @@ def not_memorised(challenger: Metrics, limits: Gate) -> Reason:
     """Pass if few enough samples are copies of training images."""
     metric = challenger.get("memorization_rate")
     if metric is None:
-        return Reason(rule="memorisation", text="memorisation is not measured in this task")
+        return Reason(rule="memorisation", text="memorisation not measured in this task")
     passed = metric.value <= limits.max_memorization
     bound = "within" if passed else "above"
     text = f"{_percent(metric.value)} memorised, {bound} the limit of {_percent(limits.max_memorization)}"

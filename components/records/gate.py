@@ -62,6 +62,14 @@ class Margin(Record):
         return self.noise is not None and self.gain > self.noise
 
 
+class Reproduction(Record):
+    """How the samples of an exported model compare with the published ones; `error`: why there are none."""
+
+    images: int = 0
+    difference: Number = None  # mean absolute, in levels of 255
+    error: str | None = None
+
+
 class ModelFile(Record):
     """A file of a model."""
 
