@@ -55,7 +55,11 @@ def experiment(
     if smoke:
         few = {"ablation_samples": min(16, read.evaluate.ablation_samples), **SMOKE_EVALUATE}
         families = {name: {**block, "train": smoke_training(read, name)} for name, block in families.items()}
-        read = read.model_copy(update={"evaluate": read.evaluate.model_copy(update=few)})
+        update = {
+            "evaluate": read.evaluate.model_copy(update=few),
+            "gate": read.gate.model_copy(update={"review": "never"}),
+        }
+        read = read.model_copy(update=update)
     settings = read.model_dump(exclude_unset=True)  # unset settings are chosen below
     read = loading.parse({**settings, "families": families}, str(path))
     device = resources.device(read.device)

@@ -25,8 +25,10 @@ from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Stage
 from components.records.run import Comparison
+from components.records.stages import GateResult
 from components.stages.cache import Done, read
 from components.stages.spec import Spec
+from flows import views
 from flows.errors import public_to_prefect
 from flows.run import RUNS, Run
 
@@ -92,6 +94,15 @@ def show_table(run: Run, done: Done) -> None:
         create_table_artifact(rows, key="results", description=f"Run {run.run_id}")
 
 
+def show_verdicts(run: Run, done: Done) -> None:
+    """Add the gate's judgements to the record, and say each verdict."""
+    result = GateResult.read(read(run.store, done))
+    assert result
+    run.record.update(gate=result.judgements)
+    for judgement in result.judgements:
+        run.board.say(f"  {views.verdict(judgement)}", views.STYLES[judgement.word])
+
+
 def show_page(run: Run, done: Done) -> None:
     """Record the page, and link to it in Prefect."""
     page = read(run.store, done)["page"]
@@ -108,6 +119,7 @@ def show_published(run: Run, done: Done) -> None:
 AFTER: dict[str, Callable[[Run, Done], None]] = {
     "evaluate": show_evaluation,
     "compare": show_table,
+    "gate": show_verdicts,
     "report": show_page,
     "publish": show_published,
 }

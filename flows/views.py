@@ -17,6 +17,7 @@ from components.families.tasks import TASKS
 from components.pipeline import anomaly_models
 from components.pipeline.graph import of_scope, planned
 from components.records.evaluation import ExternalEvaluation
+from components.records.gate import BLESSED, NOT_BLESSED, PENDING, Judgement
 from components.records.run import FamilyResult, RunManifest, StageEntry
 from components.report.baselines import distinct, unlike_real
 from components.report.reading import read_json
@@ -42,6 +43,8 @@ METRICS = {  # columns in the terminal; the page shows all metrics
     "other": ("reconstruction_fid", "reconstruction_frechet_distance")
     + ("mse", "psnr", "ssim", "psnr_y", "lpips"),
 }
+
+STYLES = {BLESSED: "green", PENDING: "yellow", NOT_BLESSED: "dim"}  # of verdicts
 
 
 def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool = False) -> None:
@@ -175,10 +178,28 @@ def show(run: RunManifest, store: Store) -> None:
                 console.print(f"{result.family} is not near real images: {why}", style="yellow", markup=False)
     if run.status == "done" and not any(stage.state == "ran" for stage in run.stages):
         console.print("Nothing to do: every stage is cached, since nothing it depends on has changed.")
+    for judgement in run.gate:
+        console.print(verdict(judgement), style=STYLES[judgement.word], markup=False, soft_wrap=True)
     for stage in run.failed:
         console.print(f"failed: {stage.title}: {stage.error}", style="red", markup=False)
     page = f"{store.url}/{run.report}" if run.report else "none"
     console.print(f"{run.status} in {run.seconds or 0:.0f} s; page: {page}", markup=False, soft_wrap=True)
+
+
+def verdict(judgement: Judgement) -> str:
+    """Return the gate's verdict on a result as a line."""
+    family, of = judgement.model.family, f"{judgement.data_set}/{judgement.task}"
+    if judgement.number is not None:
+        return f"{BLESSED}: {family} is champion {judgement.number} of {of}"
+    if judgement.word == PENDING:
+        until, run_id = (judgement.expires or "")[:10], judgement.model.run_id
+        return (
+            f"{PENDING}: {family} may become the champion of {of} until {until}: `atelier promote {run_id} "
+            f"{family}`, or `atelier reject {run_id} {family} --reason TEXT`"
+        )
+    if judgement.is_blessed:
+        return f"{BLESSED}: {family} of {of}, which gate.review keeps from being promoted"
+    return f"{NOT_BLESSED}: {family} of {of}: {'; '.join(judgement.failed)}"
 
 
 def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:

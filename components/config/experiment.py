@@ -1,4 +1,4 @@
-"""The experiment: the data, the families, and how they are trained, evaluated and published.
+"""The experiment: the data, the families, and how they are trained, evaluated, judged and published.
 
 `families` holds a block per family: the fields of its Config and, under `train`, its changes to the common
 training settings. Results depend only on the experiment and the data.
@@ -14,6 +14,7 @@ from components.common.errors import InputError
 from components.common.validation import checked_name
 from components.config.base import Section
 from components.config.evaluate import Evaluate
+from components.config.gate import Gate
 from components.config.sweep import Sweep
 from components.config.train import Train
 
@@ -47,6 +48,7 @@ class Experiment(Section):
     train: dict[str, Any] = {}
     evaluate: Evaluate = Evaluate()
     sweep: Sweep | None = None
+    gate: Gate = Gate()
     publish: Publish = Publish()
     store: Store = Store()
 

@@ -77,3 +77,17 @@ class Use:
     detectors: Mapping[str, str]  # folders of leave-one-class-out models in the store, by excluded class
     training: int  # images that are used, at most
     device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class ReproduceRequest:
+    """A job that draws the published samples of an exported model again."""
+
+    store: Store
+    model: str  # folder in the store, with the samples
+    data: str
+    captions: str  # encoded; empty: none
+    seed: int  # of the training
+    sample_images: int  # as in the training's settings
+    device: str = "cpu"
+    threads: int = 1

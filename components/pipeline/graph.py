@@ -13,6 +13,7 @@ from components.pipeline import (
     evaluate,
     export,
     extractor,
+    gate,
     latent_analysis,
     latents,
     prepare,
@@ -41,6 +42,7 @@ STAGES = (
     sweep.STAGE,
     confirmation.STAGE,
     compare.STAGE,
+    gate.STAGE,
     report.STAGE,
     publish.STAGE,
 )

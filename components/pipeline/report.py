@@ -13,8 +13,8 @@ from components.stages.spec import Spec
 
 
 def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec:
-    """Return the spec: all results of families, the table, and the failures."""
-    upstream = {name: key for name, key in keys.items() if "/" in name or name == "compare"}
+    """Return the spec: all results of families, the table, the verdicts, and the failures."""
+    upstream = {name: key for name, key in keys.items() if "/" in name or name in ("compare", "gate")}
     digests = code("components.pipeline.report", "components.report.build")
     return plan.spec("report", {"failed": dict(failed)}, digests, upstream)
 

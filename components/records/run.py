@@ -9,6 +9,7 @@ from typing import Any
 from components.common.errors import InputError
 from components.records.base import Number, Record, StageResult
 from components.records.evaluation import Baseline, Evaluation, Metrics
+from components.records.gate import Judgement
 from components.records.training import WarmStart
 
 LOST = timedelta(minutes=2)  # a run writes its record several times a minute
@@ -219,6 +220,7 @@ class RunManifest(RunSummary):
     withheld: list[str] = []  # settings that the lineage leaves out or shortens
     results: list[FamilyResult] = []  # type: ignore[assignment]
     table: list[TableRow] = []
+    gate: list[Judgement] = []
     published: str | None = None
     overhead: Overhead | None = None
 

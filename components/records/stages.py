@@ -8,6 +8,7 @@ from components.records.base import Record, StageResult
 from components.records.captions import CaptionEncoder
 from components.records.evaluation import Evaluation, RealImages, ReferenceInfo
 from components.records.extractor import ExtractorIdentity
+from components.records.gate import Judgement
 from components.records.sweep import Confirmation, SweepResult
 from components.records.training import TrainingResult
 
@@ -81,6 +82,12 @@ class ExportResult(StageResult):
     """The result of the stage `export`."""
 
     exported: str  # the family
+
+
+class GateResult(StageResult):
+    """The result of the stage `gate`: a judgement of each family's result, best first."""
+
+    judgements: list[Judgement] = []
 
 
 class ReportResult(StageResult):

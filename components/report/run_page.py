@@ -10,7 +10,7 @@ import yaml
 
 from components.families.tasks import TASKS
 from components.records.run import FamilyResult, RunManifest, TableRow
-from components.report import ablation, checkpoints, formatting, health, latent_analysis, leaderboard
+from components.report import ablation, checkpoints, formatting, gate, health, latent_analysis, leaderboard
 from components.report.ablation import FamilyAblations
 from components.report.health import HealthView
 from components.report.latent_analysis import LatentAnalysis
@@ -178,6 +178,8 @@ def run_page(store: Store, run_id: str) -> Mapping[str, Any]:
         "groups": leaderboard.groups(results),
         "checkpoints": checkpoints.checkpoints(results),
         "classes": checkpoints.classes(results),
+        "verdicts": gate.verdicts(run),
+        "histories": gate.histories(store, run),
         "initials": [(r.family, r.train.initial.sentence) for r in results if r.train.initial],
         "neighbours": any(entry.neighbours for entry in entries),
         "translated": any(entry.source for entry in entries),

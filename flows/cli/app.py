@@ -32,6 +32,12 @@ COMMANDS = {  # group -> command -> its function, imported only when the command
         "evaluate": "flows.cli.evaluation:evaluate",
         "extractor": "flows.cli.evaluation:extractor",
     },
+    "Champions": {
+        "champions": "flows.cli.champions:champions",
+        "promote": "flows.cli.champions:promote",
+        "reject": "flows.cli.champions:reject",
+        "rollback": "flows.cli.champions:rollback",
+    },
     "Inspection": {
         "runs": "flows.cli.inspect:runs",
         "explain": "flows.cli.inspect:explain",

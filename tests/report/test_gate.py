@@ -1,0 +1,64 @@
+"""The gate on a run's page: verdicts with their reasons, and the history of champions."""
+
+import pytest
+
+from components.report import build_run, gate
+from components.report.results import read_run
+from tests.report import verdicts
+from tests.report.fixture import HOSTILE
+from tests.report.test_pages import page
+from tests.report.verdicts import GATED, OF
+
+
+def test_verdicts_have_every_reason(store):
+    run = read_run(store, verdicts.write_gated(store))
+    best, sick, worse, other = gate.verdicts(run)
+    assert [view.word for view in (best, sick, worse, other)] == ["BLESSED", *["NOT BLESSED"] * 3]
+    assert best.outcome == "It became champion 4 and replaced 20261121-080000-aaaa/dcgan."
+    assert {rule.state for rule in (*best.rules, *best.export)} == {"passed"} and not best.commands
+    assert [rule.name for rule in sick.rules if rule.state == "failed"] == [
+        "Better",
+        "Second distance",
+        "Training",
+    ]
+    assert other.export_word == "NOT BLESSED" and other.export[0].text.startswith(
+        "It cannot be used: the weights"
+    )
+    assert {rule.text for rule in other.rules if rule.state == "idle"} == {"Not measured in this task."}
+    assert worse.outcome == f"Champion 4 ({GATED}/diffusion) stays."
+
+
+def test_a_gain_is_drawn_with_its_noise(store):
+    best, _, worse, other = gate.verdicts(read_run(store, verdicts.write_gated(store)))
+    assert best.gain.zero < best.gain.low < best.gain.at < best.gain.high < gate.WIDTH
+    assert 0 < worse.gain.low < worse.gain.high < worse.gain.zero < gate.WIDTH and other.gain is None
+
+
+def test_a_result_that_waits_says_how_to_decide(store):
+    run_id = verdicts.write_gated(store, review=True)
+    waits = gate.verdicts(read_run(store, run_id))[0]
+    assert waits.word == "PENDING" and "until 11 December 2999" in waits.outcome
+    assert waits.commands[0] == f"atelier promote {GATED} diffusion"
+    text = page(store, build_run(store, run_id)).text
+    assert all(command in text for command in waits.commands)
+
+
+def test_the_page_shows_the_history_and_what_was_overridden_for_ever(store):
+    run_id = verdicts.write_gated(store)
+    (history,) = gate.histories(store, read_run(store, run_id))
+    assert [(e.number, e.is_current, e.override) for e in history.entries] == [
+        (4, True, False), (3, False, False), (2, False, True), (1, False, False),
+    ]  # fmt: skip
+    assert [e.value for e in history.entries] == ["9.61", "16.4", "31.7", "16.4"]
+    shown = page(store, build_run(store, run_id))
+    assert "Override" in shown.text and "rolled back to 1" in shown.text and HOSTILE in shown.text
+    assert "Not blessed: Fréchet distance 31.7 against 16.4" in shown.text
+    links = [attrs.get("href") for tag, attrs in shown.tags if tag == "a"]
+    assert "../../20261121-080000-aaaa/report/index.html" in links
+
+
+@pytest.mark.parametrize("damaged", ["", "{"])
+def test_a_damaged_history_is_a_sentence_on_the_page(store, damaged):
+    run_id = verdicts.write_gated(store)
+    store.write_text(f"registry/{'/'.join(OF)}/champions/2.json", damaged)
+    assert "champion 2 of mnist5k/generate cannot be read" in page(store, build_run(store, run_id)).text
