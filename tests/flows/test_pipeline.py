@@ -18,7 +18,7 @@ from components.cluster.ray_cluster import connect
 from components.records.evaluation import ExternalEvaluation
 from flows import views
 from tests.flows.canary import CANARY, places_with
-from tests.flows.driver import TINY, Atelier, pngs, states
+from tests.flows.driver import TINY, WEIGHTS, Atelier, pngs, states
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
 
@@ -223,3 +223,25 @@ def test_bad_requests_for_samples(
         str(tmp_path / "x.png"),
     ]
     assert words in shared.call(*command, code=2).stderr
+
+
+def test_a_run_begins_with_the_model_of_another(shared: Atelier, first: dict[str, Any]) -> None:
+    begin = ("--only", "vae", *WEIGHTS, "--set", "families.vae.train.initial=latest/vae")
+    done = shared.call("run", str(TINY), *shared.settings(begin))
+    run_id = max(path.parent.name for path in shared.store.glob("runs/*/run.json"))
+    record = json.loads((shared.store / "runs" / run_id / "run.json").read_text())
+    initial = record["lineage"]["config"]["families"]["vae"]["train"]["initial"]
+    assert len(initial["sha256"]) == 64
+    taken = f"layers taken from {initial['model']}"
+    terminal = " ".join(done.stdout.split() + done.stderr.split())
+    assert re.search(rf"train vae: (\d+) of \1 {taken}", terminal), terminal
+    assert set(record["results"][0]["train"]["initial"]["layers"].values()) == {"taken"}
+    assert taken in (shared.store / "runs" / run_id / "report" / "index.html").read_text()
+    (folder,) = (stage["uri"] for stage in record["stages"] if stage["name"] == "export")
+    assert taken in (shared.store / folder / "attempts/1/README.md").read_text()
+
+    again = shared.run("--only", "vae", *WEIGHTS, "--set", f"families.vae.train.initial={initial['model']}")
+    assert states(again)["train vae"] == "cached"  # it begins with the same model, whatever it is called
+    unfit = ("--only", "dcgan", "--set", f"families.dcgan.train.initial={initial['model']}")
+    refused = shared.call("run", str(TINY), *shared.settings(unfit), code=2)
+    assert refused.stderr.splitlines()[-1].startswith("atelier: train.initial: no layer of ")
