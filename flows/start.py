@@ -21,6 +21,7 @@ from components.common.paths import home
 from components.common.public import public
 from components.config.experiment import Experiment
 from components.records.run import Overhead, RunManifest
+from components.retention.remove import wait_for_removal
 from components.store import Store, open_store
 from flows.errors import original
 from flows.pipeline import pipeline
@@ -66,6 +67,7 @@ def start(
         if resume and (before := RunManifest.read(store.read_json(f"runs/{resume}/run.json"))):
             manifest.lineage.data = before.lineage.data  # until the plan records it again
         record = Record(store, manifest, held)
+        wait_for_removal(store, lambda: board.say("  waiting for atelier gc, which works on this store"))
         board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
         if experiment.device == "cpu" and (reason := resources.unusable_gpu()):
             board.say(f"  on the CPU: {reason}", "yellow")

@@ -24,6 +24,7 @@ from components.store.lease import lease
 
 BEGUN = "begun.json"  # in later and forced attempts, written when the files they begin with are complete
 TEMPORARY = (BEGUN, "progress.json", "checkpoints/", "ray/", "parts/")  # no part of a finished stage's result
+REMOVABLE = ("checkpoints/", "ray/", "parts/", "ema/")  # what only an unfinished attempt needs
 
 
 @dataclass(frozen=True)
@@ -234,9 +235,14 @@ def inventory(attempt: Store) -> list[Mapping[str, Any]]:
 
 
 def _verified(attempt: Store, files: Iterable[Mapping[str, Any]]) -> bool:
-    """Compare the sizes of all files and, in a local store, their hashes; object stores check contents."""
+    """Compare the sizes of all files and, in a local store, their hashes; object stores check contents.
+
+    Snapshots of weights that `atelier gc` may remove are not compared.
+    """
     try:
         for entry in files:
+            if entry["path"].startswith(REMOVABLE):
+                continue
             if attempt.size(entry["path"]) != entry["bytes"]:
                 return False
             if attempt.is_local and sha256(attempt.read_bytes(entry["path"])) != entry["sha256"]:

@@ -170,13 +170,18 @@ class Store:
 
     def find(self, rel: str = "") -> Names:
         """Return the paths of all files below `rel`, relative to it and sorted; some may begin with `..`."""
+        return list(self.sizes(rel))
+
+    def sizes(self, rel: str = "") -> dict[str, int]:
+        """Return the sizes in bytes of all files below `rel`, by path as in `find`."""
         start = self.path(rel).rstrip("/") + "/"
         try:
-            paths = self._call(lambda: self.fs.find(start))
+            infos = self._call(lambda: self.fs.find(start, detail=True))
         except FileNotFoundError:
-            return []
-        below = (path[len(start) :] for path in paths if path.startswith(start))
-        return sorted(name for name in below if name and f"/{atomic.HIDDEN}" not in f"/{name}")
+            return {}
+        below = {path[len(start) :]: info for path, info in infos.items() if path.startswith(start)}
+        names = (name for name in below if name and f"/{atomic.HIDDEN}" not in f"/{name}")
+        return {name: int(below[name].get("size") or 0) for name in sorted(names)}
 
     # Writing
 

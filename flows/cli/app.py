@@ -44,6 +44,7 @@ COMMANDS = {  # group -> command -> its function, imported only when the command
         "families": "flows.cli.inspect:families",
         "report": "flows.cli.inspect:report",
         "doctor": "flows.cli.inspect:doctor",
+        "gc": "flows.cli.retention:gc",
     },
 }
 

@@ -25,7 +25,8 @@ def evaluable(
         if not folder.exists():
             whole = Atelier(folder.with_name("evaluable-run") / "store")
             whole.run("--only", "autoencoder", *WEIGHTS, "--set", "train.steps=2")
-            shutil.copytree(whole.store / "registry", folder / "registry")
+            pins_alone = shutil.ignore_patterns("champion*", "seeds")
+            shutil.copytree(whole.store / "registry", folder / "registry", ignore=pins_alone)
             for stage in DATA_STAGES:
                 shutil.copytree(whole.store / "store" / stage, folder / "store" / stage)
     return folder

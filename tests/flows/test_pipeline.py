@@ -98,6 +98,30 @@ def test_every_result_tells_best_from_last_and_has_neighbours(shared: Atelier, f
     assert sorted(ranks.values()) == [1, 1, 2, 3] and ranks["autoencoder"] == 1
 
 
+def test_the_gate_judges_every_result_and_promotes_the_best(shared: Atelier, first: dict[str, Any]) -> None:
+    record = json.loads((shared.store / first["manifest"]).read_text())
+    judged = {judgement["model"]["family"]: judgement for judgement in record["gate"]}
+    assert set(judged) == set(FAMILIES)
+    for judgement in judged.values():
+        samples = judgement["export"]["reasons"][-1]
+        assert samples["text"] == "draws its 20 published samples again, bit for bit", samples
+    best = {row["task"]: row["family"] for row in record["table"] if row["rank"] == 1}
+    for task, family in best.items():
+        folder = shared.store / "registry" / "digits" / task
+        consumed = json.loads((folder / "champion.json").read_text())
+        assert (consumed["family"], consumed["number"]) == (family, 1) and judged[family]["number"] == 1
+        for file in consumed["files"]:
+            content = (shared.store / consumed["url"] / file["path"]).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == file["sha256"]
+    others = set(FAMILIES) - set(best.values())
+    assert all("there is no interval" in judged[family]["quality"]["reasons"][0]["text"] for family in others)
+    store = ["--store", str(shared.store)]
+    listed = shared.call("champions", "digits", *store).stdout
+    assert listed.count(first["run_id"]) == 4, "as a model and as the gate that promoted it, for both tasks"
+    other = sorted(others)[0]
+    assert "there is no interval" in shared.call("promote", first["run_id"], other, *store, code=2).stderr
+
+
 def test_any_folder_is_judged_like_a_run(
     shared: Atelier,
     first: dict[str, Any],
@@ -168,7 +192,7 @@ def test_one_learning_rate_redoes_one_family(shared: Atelier, first: dict[str, A
     of_family = {
         f"{stage} vae" for stage in ("train", "evaluate", "export", "anomaly_models", "latent_analysis")
     }
-    assert ran == of_family | {"compare", "report", "publish"}
+    assert ran == of_family | {"compare", "gate", "report", "publish"}
     explained = shared.call("explain", "latest", "--store", str(shared.store)).stdout
     assert "settings.lr: 0.001 -> 0.002" in explained
 

@@ -59,7 +59,8 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     return {title for title in before if before[title] != after[title]}
 
 
-VAE = {"train vae", "evaluate vae", "export vae", "latent_analysis vae", "compare", "report", "publish"}
+OF_VAE = {f"{stage} vae" for stage in ("train", "evaluate", "export", "latent_analysis")}
+VAE = OF_VAE | {"compare", "gate", "report", "publish"}
 
 
 def test_a_learning_rate_changes_its_family_and_what_depends_on_it() -> None:
@@ -86,6 +87,11 @@ def test_shards_and_seed_change_the_training() -> None:
 
 def test_where_it_is_published_redoes_publishing_alone() -> None:
     assert changed(keys(), keys(publish={"url": "memory://x"})) == {"publish"}
+
+
+def test_the_rules_of_the_gate_change_no_training_and_no_numbers() -> None:
+    after = keys(gate={"review": "manual", "max_memorization": 0.01})
+    assert changed(keys(), after) == {"gate", "report", "publish"}
 
 
 def test_comments_and_docstrings_change_no_key(sources: Path) -> None:

@@ -1,0 +1,1 @@
+"""Remove from a store what nothing refers to."""

@@ -1,0 +1,118 @@
+"""Which stage outputs of a store are referred to, and by what.
+
+The roots are the records of runs, champions, results that wait for a decision, pins and held leases. What
+they name stays, and so does everything that a result that stays names: its spec's upstream keys and, in the
+JSON files of its attempts, the trials of a sweep or the models of an analysis. A reference is any text that
+is the key of an existing output, so a kind of reference that this module does not know keeps it too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from components.common.errors import InputError
+from components.records.run import RunHead
+from components.store import Store, numbered
+from components.store.errors import MISSING_OR_TORN
+
+KEY = re.compile(r"(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])")
+ATTEMPT = re.compile(r"(?<![0-9a-f])([0-9a-f]{16})/attempts/(\d+)")
+
+
+@dataclass
+class References:
+    """Why outputs stay, by key, and the attempts that are named."""
+
+    reasons: dict[str, str] = field(default_factory=dict)
+    attempts: set[tuple[str, int]] = field(default_factory=set)
+
+
+def references(store: Store, stages: Mapping[str, str]) -> References:
+    """Return the references to the outputs of a store.
+
+    Args:
+        store: the store.
+        stages: the stage of each existing output, by key.
+
+    Raises:
+        InputError: the record of a run cannot be read, so that its references are unknown.
+    """
+    found, queue = References(), list[str]()
+
+    def add(reason: str, text: str) -> None:
+        found.attempts |= {(key, int(number)) for key, number in ATTEMPT.findall(text)}
+        for key in KEY.findall(text):
+            if key in stages and key not in found.reasons:
+                found.reasons[key] = reason
+                queue.append(key)
+
+    for reason, text in roots(store):
+        add(reason, text)
+    while queue:
+        key = queue.pop()
+        for text in documents(store.child("store", stages[key], key)):
+            add(found.reasons[key], text)
+    return found
+
+
+def roots(store: Store) -> Iterator[tuple[str, str]]:
+    """Yield everything that keeps outputs: the reason, and a text with keys."""
+    for run_id in store.list("runs"):
+        if store.exists(f"runs/{run_id}/run.json"):
+            yield f"run {run_id}", _record(store, run_id)
+    for path in store.find("registry"):
+        if path.endswith(".json") and (reason := _registered(path)):
+            yield reason, store.read_text(f"registry/{path}")
+    for name in held_leases(store):
+        yield f"lease {name}", name
+
+
+def _record(store: Store, run_id: str) -> str:
+    text = store.read_text(f"runs/{run_id}/run.json")
+    try:
+        if RunHead.read(json.loads(text)):
+            return text
+    except ValueError:
+        pass
+    raise InputError(
+        f"the record of run {run_id} cannot be read, so what it refers to is unknown; restore "
+        f"runs/{run_id}/run.json or delete the folder runs/{run_id}, then repeat the command"
+    )
+
+
+def _registered(path: str) -> str | None:
+    """Return what a file of the registry is: a champion, a review or a pin; None for other files."""
+    data_set, kind, *below = path.removesuffix(".json").split("/")
+    if below[:1] == ["champions"]:
+        return f"champion {below[1]} of {data_set}/{kind}"
+    if below[:1] == ["reviews"]:
+        return f"review {below[1]} of {data_set}/{kind}"
+    return f"pin {below[0]} of {data_set}/{kind}" if len(below) == 1 and below[0].isdecimal() else None
+
+
+def held_leases(store: Store) -> list[str]:
+    """Return the names of leases that their holder has not released; it may be dead."""
+    return [name for name in store.list("leases") if is_held(store.child("leases", name))]
+
+
+def is_held(folder: Store) -> bool:
+    """Return whether the lease in a folder is not released."""
+    number = numbered.highest(folder)
+    try:
+        return number > 0 and not folder.read_json(numbered.name(number))["released"]
+    except FileNotFoundError:
+        return False
+    except (*MISSING_OR_TORN, KeyError, TypeError):  # just being written
+        return True
+
+
+def documents(folder: Store) -> Iterator[str]:
+    """Yield the JSON files of an output: its spec, and those directly in its attempts."""
+    names = ["spec.json"] if folder.exists("spec.json") else []
+    for number in folder.list("attempts"):
+        names += [f"attempts/{number}/{n}" for n in folder.list(f"attempts/{number}") if n.endswith(".json")]
+    for name in names:
+        yield folder.read_bytes(name).decode(errors="replace")

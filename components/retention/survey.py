@@ -1,0 +1,161 @@
+"""Find what may be removed from a store, and why everything else stays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.records.run import RunHead
+from components.registry.runs import read_record
+from components.retention.references import References, references
+from components.stages.cache import REMOVABLE
+from components.store import Store
+from components.store.errors import MISSING_OR_TORN
+
+DAY = 86400.0
+SWEEP_FINISHED = ("done", "partial")
+
+
+@dataclass(frozen=True)
+class Item:
+    """Files that may be removed: an output, a superseded attempt, or checkpoints of a finished one."""
+
+    kind: str  # output | attempt | checkpoints
+    path: str
+    bytes: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An output that stays."""
+
+    path: str
+    bytes: int
+    why: str
+
+
+@dataclass
+class Survey:
+    """What may be removed from a store, what stays, and the runs that are running now."""
+
+    items: list[Item] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
+    running: list[str] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        """How much would be freed."""
+        return sum(item.bytes for item in self.items)
+
+
+@dataclass(frozen=True)
+class Output:
+    """The folder of a stage's results under one key."""
+
+    store: Store
+    stage: str
+    key: str
+    sizes: Mapping[str, int]  # of its files, by path
+
+    @property
+    def path(self) -> str:
+        """Its folder in the store."""
+        return f"store/{self.stage}/{self.key}"
+
+    @property
+    def attempts(self) -> list[int]:
+        """The numbers of its attempts."""
+        names = {path.split("/")[1] for path in self.sizes if path.startswith("attempts/")}
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    @property
+    def winner(self) -> int | None:
+        """The attempt that has the result; None if it is unfinished."""
+        success = self._json("_SUCCESS")
+        return success.get("attempt") if isinstance(success, dict) else None
+
+    def ended(self, attempt: int) -> float | None:
+        """When an attempt finished, in seconds since 1970; None if it has not."""
+        result = self._json(f"attempts/{attempt}/result.json")
+        return result.get("ended") if isinstance(result, dict) else None
+
+    def size(self, prefix: str = "") -> int:
+        """The bytes of all files whose path begins with `prefix`."""
+        return sum(size for path, size in self.sizes.items() if path.startswith(prefix))
+
+    def modified(self) -> float:
+        """When the folder was last written; the present, if the store does not know."""
+        try:
+            times = [self.store.fs.modified(self.store.path(f"{self.path}/{name}")) for name in self.sizes]
+        except (NotImplementedError, AttributeError, OSError):
+            return time.time()
+        return max((when.timestamp() for when in times), default=time.time())
+
+    def _json(self, name: str) -> Any:
+        try:
+            return self.store.read_json(f"{self.path}/{name}") if name in self.sizes else None
+        except MISSING_OR_TORN:
+            return None
+
+
+def survey(store: Store, days: float) -> Survey:
+    """Return what may be removed from a store.
+
+    Args:
+        store: the store.
+        days: nothing that was made in the last days is removed.
+
+    Raises:
+        InputError: the record of a run cannot be read.
+    """
+    stages = {key: stage for stage in store.list("store") for key in store.list(f"store/{stage}")}
+    found, result = references(store, stages), Survey()
+    heads = [head for run_id in store.list("runs") if (head := read_record(store, run_id, RunHead))]
+    result.running = [head.run_id for head in heads if head.standing == "running"]
+    searching = [h.run_id for h in heads if h.kind == "sweep" and h.standing not in SWEEP_FINISHED]
+    before = time.time() - days * DAY
+    for key, stage in sorted(stages.items(), key=lambda pair: (pair[1], pair[0])):
+        output = Output(store, stage, key, store.sizes(f"store/{stage}/{key}"))
+        if key not in found.reasons:
+            _unreferenced(output, before, days, result)
+            continue
+        items = list(_within(output, found, before, searching))
+        result.items += items
+        rest = output.size() - sum(item.bytes for item in items)
+        result.kept.append(Kept(output.path, rest, _why(output, found.reasons[key])))
+    return result
+
+
+def _unreferenced(output: Output, before: float, days: float, result: Survey) -> None:
+    """Add an output that nothing refers to: to what stays if it is new."""
+    ends = [end for number in output.attempts if (end := output.ended(number))]
+    if max(ends, default=0.0) >= before or (not ends and output.modified() >= before):
+        result.kept.append(Kept(output.path, output.size(), f"made in the last {days:g} days"))
+    else:
+        result.items.append(Item("output", output.path, output.size(), "nothing refers to it"))
+
+
+def _within(output: Output, found: References, before: float, searching: list[str]) -> Iterator[Item]:
+    """Yield what may be removed within an output that stays."""
+    winner = output.winner
+    if winner is None:
+        return
+    for number in output.attempts:
+        if number < winner and (output.key, number) not in found.attempts:
+            path = f"attempts/{number}"
+            why = f"superseded by attempt {winner}"
+            yield Item("attempt", f"{output.path}/{path}", output.size(f"{path}/"), why)
+    ended = output.ended(winner)
+    if ended is None or ended >= before or (output.stage == "trial" and searching):
+        return
+    for name in REMOVABLE:
+        if size := output.size(f"attempts/{winner}/{name}"):
+            path = f"{output.path}/attempts/{winner}/{name.rstrip('/')}"
+            yield Item("checkpoints", path, size, "its attempt is finished")
+
+
+def _why(output: Output, reason: str) -> str:
+    return reason if output.winner else f"{reason}, unfinished: the same command resumes it"

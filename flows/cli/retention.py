@@ -1,0 +1,46 @@
+"""`atelier gc`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from components.common.errors import InputError
+from flows.cli.shared import STORE, AsJSON, StoreURL, open_named_store, print_table, say
+
+
+def gc(*, apply: bool = False, days: float = 7.0, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
+    """Show what may be removed from the store and why the rest stays; with --apply, remove it.
+
+    Outputs of stages go that no run, champion, review, pin or held lease refers to, and superseded attempts
+    and checkpoints of finished ones.
+
+    Args:
+        apply: remove it; the default only shows it
+        days: keep what was made in the last days
+    """
+    from components.retention import remove, survey
+
+    if days < 0:
+        raise InputError(f"--days {days:g} is not possible; accepted: 0 or more")
+    opened = open_named_store(store)
+    found = remove.collect(opened, days) if apply else survey.survey(opened, days)
+    if as_json:
+        print(json.dumps({"applied": apply, "bytes": found.bytes, **asdict(found)}))
+        return
+    rows = [("removed" if apply else "remove", item.path, size(item.bytes), item.why) for item in found.items]
+    rows += [("keep", kept.path, size(kept.bytes), kept.why) for kept in found.kept]
+    if rows:
+        print_table(("", "path", "size", "because"), rows)
+    freed = f"{size(found.bytes)} in {len(found.items)} places"
+    print(f"freed {freed}" if apply else f"would free {freed}; `atelier gc --apply` removes it")
+    if found.running:
+        say(f"run {found.running[0]} is running: --apply is possible when it has ended")
+
+
+def size(count: int) -> str:
+    """Return bytes in readable units."""
+    value, units = float(count), ["B", "kB", "MB", "GB"]
+    while value >= 1000 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
