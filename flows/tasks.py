@@ -28,7 +28,6 @@ from components.records.run import Comparison
 from components.records.stages import GateResult
 from components.stages.cache import Done, read
 from components.stages.spec import Spec
-from flows import views
 from flows.errors import public_to_prefect
 from flows.run import RUNS, Run
 
@@ -95,12 +94,10 @@ def show_table(run: Run, done: Done) -> None:
 
 
 def show_verdicts(run: Run, done: Done) -> None:
-    """Add the gate's judgements to the record, and say each verdict."""
+    """Add the gate's judgements to the record."""
     result = GateResult.read(read(run.store, done))
     assert result
     run.record.update(gate=result.judgements)
-    for judgement in result.judgements:
-        run.board.say(f"  {views.verdict(judgement)}", views.STYLES[judgement.word])
 
 
 def show_page(run: Run, done: Done) -> None:

@@ -160,6 +160,17 @@ def summary(run: RunManifest) -> dict[str, Any]:
         "manifest": f"runs/{run.run_id}/run.json",
         "stages": [{name: stage[name] for name in fields} for stage in content["stages"]],
         "results": [{name: result[name] for name in results} for result in content["results"]],
+        "verdicts": [
+            {
+                "family": judgement.model.family,
+                "task": judgement.task,
+                "verdict": judgement.word,
+                "champion": judgement.number,
+                "failed": judgement.failed,
+                "expires": judgement.expires,
+            }
+            for judgement in run.gate
+        ],
     }
 
 

@@ -147,8 +147,13 @@ class Judgement(Record):
 
     @property
     def has_expired(self) -> bool:
-        """Whether the time of its review is over."""
-        return self.expires is not None and datetime.fromisoformat(self.expires) < datetime.now(UTC)
+        """Whether the time of its review is over, or no time."""
+        if self.expires is None:
+            return False
+        try:
+            return datetime.fromisoformat(self.expires) < datetime.now(UTC)
+        except (ValueError, TypeError):  # no time, or one without a zone
+            return True
 
 
 Action = Literal["promoted", "rolled back"]
