@@ -56,6 +56,7 @@ THROUGH_OTHERS = [
     "components.tuning.recommendations",
     "components.tuning.repeat",
     "components.tuning.suggest",
+    "flows.cli.champions",
     "flows.views",
 ]
 

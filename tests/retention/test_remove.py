@@ -1,0 +1,69 @@
+"""A removal beside runs, and one that is cut off."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import pytest
+
+from components.common.errors import InputError
+from components.retention import remove, survey
+from components.stages import cache
+from components.store import Store
+from components.store.lease import lease
+from tests.retention.stores import UNFINISHED, made, recorded, spec
+
+
+class Cut(Exception):
+    """The process ends here."""
+
+
+def test_nothing_is_removed_beside_a_run(store: Store) -> None:
+    made(store, spec("unused"))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    recorded(store, "r1", status="running", heartbeat=now)
+    before = store.find("store")
+    with pytest.raises(InputError, match="run r1 is running, so nothing was removed"):
+        remove.collect(store, days=0)
+    assert store.find("store") == before and survey.survey(store, days=0).running == ["r1"]
+
+
+def test_a_run_waits_for_a_removal(store: Store) -> None:
+    said: list[str] = []
+    remove.wait_for_removal(store, lambda: said.append("x"))
+    with lease(store, remove.LEASE, expires=1.0):
+        pass
+    remove.wait_for_removal(store, lambda: said.append("x"))
+    assert said == [], "no removal is under way"
+
+
+@pytest.mark.parametrize("at", range(0, 14, 2))
+def test_a_removal_that_is_cut_off_leaves_a_valid_store(
+    store: Store, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any number of deletions, each output is whole, resumed as it was, or made again from nothing."""
+    of = [spec("kept"), spec("unused")]
+    for each in of:
+        made(store, each)
+    for name in UNFINISHED:
+        store.write_text(f"{spec('part').uri}/attempts/1/{name}", "x")
+    recorded(store, "r1", of[0])
+    count, delete = [0], Store.delete
+
+    def cut(self: Store, rel: str) -> None:
+        if count[0] == at:
+            raise Cut
+        count[0] += 1
+        delete(self, rel)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "delete", cut)
+        with suppress(Cut):
+            remove.collect(store, days=0)
+    assert cache.finished(store, of[0])
+    for each in (of[1], spec("part")):
+        made(store, each)
+        assert cache.finished(store, each)
+    remove.collect(store, days=0)
+    assert not store.exists(of[1].uri) and not store.exists(spec("part").uri)
