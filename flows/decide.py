@@ -27,12 +27,12 @@ def decide(
         entry: Champion | Rejection = decisions.promote(store, manifest, family, reason, override=override)
     else:
         entry = decisions.reject(store, manifest, family, reason)
-    rebuild(store, manifest.run_id)
+    rebuild(store, manifest.run_id, entry)
     return entry
 
 
 def rollback(store: Store, data: str, task: str | None, reason: str, to: int | None = None) -> Champion:
-    """Return to an earlier champion of a data set, and build the page of its run and the index again.
+    """Return to an earlier champion of a data set, and build the pages of both runs and the index again.
 
     Raises:
         InputError: there is no such champion, or `task` is needed.
@@ -45,14 +45,17 @@ def rollback(store: Store, data: str, task: str | None, reason: str, to: int | N
         named = f"{data}/{task}" if task else data
         raise InputError(f"there is no champion of {named}; there are: {known}")
     entry = decisions.rollback(store, data, task or tasks[0], reason, to)
-    rebuild(store, entry.model.run_id)
+    rebuild(store, entry.model.run_id, entry)
     return entry
 
 
-def rebuild(store: Store, run_id: str) -> None:
-    """Build the page of a run, if it has one, and the index."""
-    if store.exists(f"runs/{run_id}/run.json"):
-        report.build_run(store, run_id)
+def rebuild(store: Store, run_id: str, entry: Champion | Rejection) -> None:
+    """Build the pages of a run and of the run of the champion that was replaced, and the index."""
+    history = champions.history(store, entry.judgement.data_set, entry.judgement.task)
+    replaced = [before.model.run_id for before in history[-2:]] if isinstance(entry, Champion) else []
+    for built in dict.fromkeys([run_id, *replaced]):
+        if store.exists(f"runs/{built}/run.json"):
+            report.build_run(store, built)
     report.build_index(store, changed=run_id)
 
 
