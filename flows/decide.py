@@ -41,9 +41,9 @@ def rollback(store: Store, data: str, task: str | None, reason: str, to: int | N
     if task is None and len(tasks) > 1:
         raise InputError(f"{data} has champions of {len(tasks)} tasks; name one: {', '.join(tasks)}")
     if not tasks or (task is not None and task not in tasks):
-        known = ", ".join(sorted(f"{of}/{t}" for of, t in champions.series(store))) or "none"
+        existing = ", ".join(sorted(f"{of}/{t}" for of, t in champions.series(store))) or "none"
         named = f"{data}/{task}" if task else data
-        raise InputError(f"there is no champion of {named}; there are: {known}")
+        raise InputError(f"there is no champion of {named}; there are: {existing}")
     entry = decisions.rollback(store, data, task or tasks[0], reason, to)
     rebuild(store, entry.model.run_id, entry)
     return entry

@@ -47,15 +47,14 @@ def start(
     `resume` is the id of an interrupted sweep's run to continue.
 
     Raises:
-        InputError: the experiment cannot be run with its settings on this machine, RAY_ADDRESS or
-            PREFECT_API_URL cannot be used, or another process runs `resume`.
+        InputError: the experiment cannot be run with its settings on this machine, PREFECT_API_URL cannot be
+            used, RAY_ADDRESS cannot and a stage needs it, or another process runs `resume`.
         RunError: a stage that all families need failed.
     """
     interrupted.clear()  # it is set if an earlier run of this process was interrupted
     check_stages(force)
     resources.check_device(experiment.device)
     loopback.bypass_proxies()
-    ray_cluster.check_address()
     end_orphans(os.environ.get("PREFECT_HOME", ""))
     mark_servers()
     store = open_store(experiment.store.url, home())

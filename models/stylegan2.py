@@ -170,10 +170,10 @@ class Synthesis(nn.Module):
             motion: Of the input, if that is Fourier features.
         """
         styles, x, image = ws.unbind(1), self.input(len(ws), motion), None
-        given: Sequence[Tensor | None] = noises or [None] * len(self.noise_sizes)
+        inputs: Sequence[Tensor | None] = noises or [None] * len(self.noise_sizes)
         first = 0  # layer of the block
         for block in self.blocks:
-            x, colours = block(x, styles[first:], given[first:])
+            x, colours = block(x, styles[first:], inputs[first:])
             image = colours if image is None else upsample(image, self.filter) + colours
             first += 1 if first == 0 else 2
         assert image is not None

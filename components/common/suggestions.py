@@ -6,7 +6,7 @@ from collections.abc import Collection
 from difflib import get_close_matches
 
 
-def did_you_mean(name: str, known: Collection[str]) -> str:
+def did_you_mean(name: str, names: Collection[str]) -> str:
     """Return the known name nearest to a missing one, as the end of a clause; empty if none is near."""
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, names, n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""

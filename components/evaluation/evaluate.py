@@ -249,11 +249,11 @@ def evaluate_motions(errors: Mapping[str, np.ndarray], ref: Reference) -> Metric
     """Return the PSNR, in dB, of mean squared errors (N,) of moved samples, by metric; NaN: not measured."""
     metrics: Metrics = {}
     for name, values in errors.items():
-        known = values[np.isfinite(values)]
-        if not len(known):  # the images are too small for the filter of a rotation
+        finite = values[np.isfinite(values)]
+        if not len(finite):  # the images are too small for the filter of a rotation
             continue
-        mse = mean_estimate(known)
-        recipe = Recipe(ref, EvaluationSample(known), "test", len(known), {"real_images": "none"})
+        mse = mean_estimate(finite)
+        recipe = Recipe(ref, EvaluationSample(finite), "test", len(finite), {"real_images": "none"})
         low, high = (None if bound is None else decibel(bound) for bound in (mse.high, mse.low))
         estimate = Estimate(decibel(mse.value), low, high)
         metrics[name] = recipe.metric(name, estimate, real_baseline=None, by_extractor=False)

@@ -85,16 +85,16 @@ def judge(
 def compared(challenger: Contender, champion: Contender) -> Margin | None:
     """Return the gain of the challenger and its noise; None if the values may not be compared."""
     name = rank_by(challenger.metrics)
-    ours, theirs = challenger.metrics[name], champion.metrics.get(name)
-    if theirs is None or difference(ours, theirs):
+    ours, standing = challenger.metrics[name], champion.metrics.get(name)
+    if standing is None or difference(ours, standing):
         return None
     sign = -1 if ours.better == "higher" else 1
     return Margin(
         metric=name,
         value=ours.value,
-        champion=theirs.value,
-        gain=sign * (theirs.value - ours.value),
-        noise=noise(ours, theirs, challenger.seed_values, champion.seed_values),
+        champion=standing.value,
+        gain=sign * (standing.value - ours.value),
+        noise=noise(ours, standing, challenger.seed_values, champion.seed_values),
         seeds=max(len(challenger.seed_values), 1),
         champion_seeds=max(len(champion.seed_values), 1),
     )
@@ -137,8 +137,8 @@ def quality(challenger: Contender, champion: Contender | None, margin: Margin | 
     if champion is None:
         return reason(True, f"{label} {_short(metric.value)}; there is no champion to compare it with")
     if margin is None:
-        theirs = champion.metrics.get(name)
-        why = "it was not measured" if theirs is None else difference(metric, theirs)
+        standing = champion.metrics.get(name)
+        why = "it was not measured" if standing is None else difference(metric, standing)
         return reason(False, f"{label} cannot be compared with that of {champion.name}: {why}")
     values = f"{label} {_short(margin.value)} against {_short(margin.champion)} of {champion.name}"
     if margin.noise is None:
@@ -167,32 +167,32 @@ def agreement(challenger: Metrics, champion: Metrics) -> Reason:
     """Pass if KID is not worse, where another distance ranks."""
     name = rank_by(challenger)
     other = "reconstruction_kid" if name.startswith("reconstruction") else "kid"
-    ours, theirs = challenger.get(other), champion.get(other)
-    if name not in DISTANCES or ours is None or theirs is None:
+    ours, standing = challenger.get(other), champion.get(other)
+    if name not in DISTANCES or ours is None or standing is None:
         return Reason(rule="agreement", text=f"{_label(name)} ranks alone")
-    if why := difference(ours, theirs):
+    if why := difference(ours, standing):
         return Reason(rule="agreement", passed=False, text=f"{_label(other)} cannot be compared: {why}")
-    passed = ours.value <= theirs.value
+    passed = ours.value <= standing.value
     words = "agrees" if passed else "disagrees"
-    text = f"{_label(other)} {words}: {_short(ours.value)} against {_short(theirs.value)}"
+    text = f"{_label(other)} {words}: {_short(ours.value)} against {_short(standing.value)}"
     return Reason(rule="agreement", passed=passed, text=text)
 
 
 def not_collapsed(name: str, challenger: Metrics, champion: Metrics | None, limits: Gate) -> Reason:
     """Pass if precision or recall is neither near 0 nor far below the champion's."""
-    ours, theirs = challenger.get(name), (champion or {}).get(name)
+    ours, standing = challenger.get(name), (champion or {}).get(name)
     if ours is None:
         return Reason(rule=name, text=f"{name} not measured in this task")
-    shown = f"{name} {_percent(ours.value)}"
+    measured = f"{name} {_percent(ours.value)}"
     floor = limits.min_share_of_real * (ours.real_baseline or 0.0)
     if ours.value < floor:
-        text = f"{shown} has collapsed: real images have {_percent(ours.real_baseline or 0.0)}"
+        text = f"{measured} has collapsed: real images have {_percent(ours.real_baseline or 0.0)}"
         return Reason(rule=name, passed=False, text=text)
-    if theirs is None or difference(ours, theirs):
-        return Reason(rule=name, passed=True, text=f"{shown} has not collapsed")
-    against = f"{shown} against {_percent(theirs.value)}"
-    chance = noise(ours, theirs) or 0.0
-    fell = ours.value < limits.min_share_of_champion * theirs.value and theirs.value - ours.value > chance
+    if standing is None or difference(ours, standing):
+        return Reason(rule=name, passed=True, text=f"{measured} has not collapsed")
+    against = f"{measured} against {_percent(standing.value)}"
+    chance = noise(ours, standing) or 0.0
+    fell = ours.value < limits.min_share_of_champion * standing.value and standing.value - ours.value > chance
     return Reason(rule=name, passed=not fell, text=f"{against} has {'' if fell else 'not '}collapsed")
 
 
@@ -219,8 +219,8 @@ def healed(events: Sequence[HealthEvent], exported_step: int | None) -> Reason:
     before = [e for e in events if exported_step is None or e.step <= exported_step]
     unhealed = [event for event in before if event.action != "treated" and not discarded(event)]
     if unhealed:
-        found = [f"{event.title.lower() or event.disease} at step {event.step}" for event in unhealed]
-        return Reason(rule="health", passed=False, text=f"diagnosed and not healed: {', '.join(found)}")
+        diagnoses = [f"{event.title.lower() or event.disease} at step {event.step}" for event in unhealed]
+        return Reason(rule="health", passed=False, text=f"diagnosed and not healed: {', '.join(diagnoses)}")
     if not events:
         return Reason(rule="health", passed=True, text="no diagnosis")
     what = "each diagnosis was treated" if before else "the weights are older than each diagnosis"

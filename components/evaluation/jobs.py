@@ -323,7 +323,7 @@ def open_reference(store: Store, places: EvaluationPaths) -> Reference:
         store.local_copy(places.data),
         places.expected,
     )
-    return replace(read, kept=store.child("baselines", sha256(places.reference)[:16]))
+    return replace(read, computed=store.child("baselines", sha256(places.reference)[:16]))
 
 
 def read_samples(store: Store, parts: str, out: Path, **origin: str) -> EvaluationSample:

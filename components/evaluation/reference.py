@@ -76,7 +76,7 @@ class Reference:
     splits: dict[str, Sample]
     info: ReferenceInfo
     data: Path  # the prepared data set
-    kept: Store | None = None  # real baselines that are not in `info`
+    computed: Store | None = None  # real baselines that are not in `info`
 
     @classmethod
     def read(
@@ -114,14 +114,14 @@ class Reference:
         """
         if stored := self.info.real_baselines.get(split, {}).get(str(n)):
             return stored
-        if self.kept is None:
+        if self.computed is None:
             return real_baselines(self, split, n, train=train)
         name = f"{split}-{n}-trained" if train else f"{split}-{n}"
-        with lease(self.kept, name):  # whoever needs the same waits
-            if found := read_kept(self.kept, f"{name}.json"):
-                return found.values
+        with lease(self.computed, name):  # whoever needs the same waits
+            if earlier := read_baselines(self.computed, f"{name}.json"):
+                return earlier.values
             values = real_baselines(self, split, n, train=train)
-            self.kept.write_json(f"{name}.json", RealBaselines(values=values).to_json())
+            self.computed.write_json(f"{name}.json", RealBaselines(values=values).to_json())
         return values
 
     @property
@@ -158,7 +158,7 @@ class Reference:
         return nearest(self.splits[split].features, self.splits["train"].features)[1]
 
 
-def read_kept(store: Store, name: str) -> RealBaselines | None:
+def read_baselines(store: Store, name: str) -> RealBaselines | None:
     """Return real baselines that an evaluation has left; None if there are none, or the file is damaged."""
     try:
         return RealBaselines.read(store.read_json(name))

@@ -30,9 +30,9 @@ def ablations(plan: Plan, family: str) -> Sequence[Study]:
     """Return the comparisons of sampling settings for a family."""
     if not plan.experiment.evaluate.ablation_samples:
         return ()
-    found = catalogue.ablations(family, plan.family_settings(family), plan.card.card)
+    studies = catalogue.ablations(family, plan.family_settings(family), plan.card.card)
     most = SMOKE_VARIANTS if plan.experiment.training(family).smoke else None
-    return [replace(each, variants=dict(list(each.variants.items())[:most])) for each in found]
+    return [replace(each, variants=dict(list(each.variants.items())[:most])) for each in studies]
 
 
 def families(plan: Plan) -> list[str]:

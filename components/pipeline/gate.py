@@ -154,17 +154,17 @@ def reproduction(context: Context, family: str) -> Reproduction:
     return result
 
 
-def exported(found: Reproduction) -> Verdict:
+def exported(drawn: Reproduction) -> Verdict:
     """Return the verdict on an exported model."""
-    if found.error is not None or found.difference is None:
-        return Verdict(reasons=[Reason(rule="loads", passed=False, text=f"it cannot be used: {found.error}")])
-    images = f"its {found.images} published samples"
-    if found.difference == 0:
+    if drawn.error is not None or drawn.difference is None:
+        return Verdict(reasons=[Reason(rule="loads", passed=False, text=f"it cannot be used: {drawn.error}")])
+    images = f"its {drawn.images} published samples"
+    if drawn.difference == 0:
         text, passed = f"draws {images} again, bit for bit", True
     else:
-        passed = found.difference <= TOLERANCE
+        passed = drawn.difference <= TOLERANCE
         how = "again" if passed else "differently"
-        text = f"draws {images} {how}: {found.difference:.2g} of 255 levels apart"
+        text = f"draws {images} {how}: {drawn.difference:.2g} of 255 levels apart"
     loads = Reason(rule="loads", passed=True, text="loads from its folder alone")
     return Verdict(reasons=[loads, Reason(rule="samples", passed=passed, text=text)])
 
@@ -191,13 +191,13 @@ def judgement(context: Context, result: Challenger, now: Champion | None) -> Jud
         values = seeds.values(store, *where, now.judgement.training, name, like)
         standing = Contender(f"champion {now.number} ({now.model.address})", metrics, values)
     values = seeds.values(store, *where, result.identity, name, like)
-    health, kept = result.training.health, result.training.checkpoints.get(result.training.kept)
+    health, selected = result.training.health, result.training.checkpoints.get(result.training.kept)
     verdict, margin = judge(
         Contender(result.model.address, result.metrics, values),
         standing,
         context.plan.experiment.gate,
         events=health.events if health else (),
-        exported_step=kept.step if kept else None,
+        exported_step=selected.step if selected else None,
         decided=champions.decided_against(store, *where, result.model.weights),
     )
     if problem:

@@ -55,13 +55,14 @@ def newest_with(store: Store, family: str) -> RunManifest:
     """
     from components.records.run import RunManifest  # imports pydantic
 
-    known: dict[str, None] = {}
+    families: dict[str, None] = {}
     for run_id in reversed(store.list("runs")):
         run = read_record(store, run_id, RunManifest)
         if run and family in run.models:
             return run
-        known |= dict.fromkeys(run.models if run else ())
-    names = ", ".join(known) or "none"
+        families |= dict.fromkeys(run.models if run else ())
+    names = ", ".join(families) or "none"
     raise InputError(
-        f"no run in the store has a model of family {family!r}{did_you_mean(family, known)}; known: {names}"
+        f"no run in the store has a model of family {family!r}{did_you_mean(family, families)}; "
+        f"known: {names}"
     )

@@ -40,9 +40,9 @@ def values(
             result = SeedResult.read(folder.read_json(name))
         except MISSING_OR_TORN:
             continue
-        found = result.metrics.get(metric) if result else None
-        if result and found and found.comparability == like.comparability:
-            of_seed[result.seed] = found.value
+        of_metric = result.metrics.get(metric) if result else None
+        if result and of_metric and of_metric.comparability == like.comparability:
+            of_seed[result.seed] = of_metric.value
     return list(of_seed.values())
 
 

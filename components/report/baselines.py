@@ -84,8 +84,8 @@ def unlike_real(result: ResultHead) -> str:
         little = name in SHARES and metric.value < LITTLE * real
         far = name in DISTANCES and metric.value > FAR * real
         if little or far:
-            shown = f"{definition.show(metric.value)}, that of real images {definition.show_limit(real)}"
-            return f"{definition.label} is {shown}"
+            values = f"{definition.show(metric.value)}, that of real images {definition.show_limit(real)}"
+            return f"{definition.label} is {values}"
     return ""
 
 

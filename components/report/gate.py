@@ -104,8 +104,8 @@ def verdicts(run: RunManifest) -> list[VerdictView]:
 def histories(store: Store, run: RunManifest) -> list[HistoryView]:
     """Return the champions of the data set, for each task of the run."""
     pairs = dict.fromkeys((judgement.data_set, judgement.task) for judgement in run.gate)
-    found = [_history(store, data_set, task) for data_set, task in pairs]
-    return [history for history in found if history.entries or history.error]
+    histories = [_history(store, data_set, task) for data_set, task in pairs]
+    return [history for history in histories if history.entries or history.error]
 
 
 def _verdict(judgement: Judgement) -> VerdictView:

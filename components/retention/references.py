@@ -40,13 +40,13 @@ def references(store: Store, stages: Mapping[str, str]) -> References:
     Raises:
         InputError: the record of a run cannot be read, so that its references are unknown.
     """
-    found, queue = References(), list[str]()
+    referred, queue = References(), list[str]()
 
     def add(reason: str, text: str) -> None:
-        found.attempts |= {(key, int(number)) for key, number in ATTEMPT.findall(text)}
+        referred.attempts |= {(key, int(number)) for key, number in ATTEMPT.findall(text)}
         for key in KEY.findall(text):
-            if key in stages and key not in found.reasons:
-                found.reasons[key] = reason
+            if key in stages and key not in referred.reasons:
+                referred.reasons[key] = reason
                 queue.append(key)
 
     for reason, text in roots(store):
@@ -54,8 +54,8 @@ def references(store: Store, stages: Mapping[str, str]) -> References:
     while queue:
         key = queue.pop()
         for text in documents(store.child("store", stages[key], key)):
-            add(found.reasons[key], text)
-    return found
+            add(referred.reasons[key], text)
+    return referred
 
 
 def roots(store: Store) -> Iterator[tuple[str, str]]:

@@ -28,17 +28,17 @@ def collect(store: Store, days: float, progress: Callable[[Item], None] = lambda
         raise InputError("another `atelier gc` works on this store; wait until it ends")
 
     with lease(store, LEASE, on_alive=refuse) as held:
-        found = survey(store, days)
-        if found.running:
-            run_id = found.running[0]
+        surveyed = survey(store, days)
+        if surveyed.running:
+            run_id = surveyed.running[0]
             raise InputError(
                 f"run {run_id} is running, so nothing was removed; repeat this when it has ended"
             )
         fenced = store.fenced(held.fence)
-        for item in found.items:
+        for item in surveyed.items:
             progress(item)
             remove(fenced, item)
-    return found
+    return surveyed
 
 
 def remove(store: Store, item: Item) -> None:

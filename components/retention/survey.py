@@ -42,7 +42,7 @@ class Survey:
     """What may be removed from a store, what stays, and the runs that are running now."""
 
     items: list[Item] = field(default_factory=list)
-    kept: list[Kept] = field(default_factory=list)
+    staying: list[Kept] = field(default_factory=list)
     running: list[str] = field(default_factory=list)
 
     @property
@@ -112,20 +112,20 @@ def survey(store: Store, days: float) -> Survey:
         InputError: the record of a run cannot be read.
     """
     stages = {key: stage for stage in store.list("store") for key in store.list(f"store/{stage}")}
-    found, result = references(store, stages), Survey()
+    referred, result = references(store, stages), Survey()
     heads = [head for run_id in store.list("runs") if (head := read_record(store, run_id, RunHead))]
     result.running = [head.run_id for head in heads if head.standing == "running"]
     searching = [h.run_id for h in heads if h.kind == "sweep" and h.standing not in SWEEP_FINISHED]
     before = time.time() - days * DAY
     for key, stage in sorted(stages.items(), key=lambda pair: (pair[1], pair[0])):
         output = Output(store, stage, key, store.sizes(f"store/{stage}/{key}"))
-        if key not in found.reasons:
+        if key not in referred.reasons:
             _unreferenced(output, before, days, result)
             continue
-        items = list(_within(output, found, before, searching))
+        items = list(_within(output, referred, before, searching))
         result.items += items
         rest = output.size() - sum(item.bytes for item in items)
-        result.kept.append(Kept(output.path, rest, _why(output, found.reasons[key])))
+        result.staying.append(Kept(output.path, rest, _why(output, referred.reasons[key])))
     return result
 
 
@@ -133,18 +133,18 @@ def _unreferenced(output: Output, before: float, days: float, result: Survey) ->
     """Add an output that nothing refers to: to what stays if it is new."""
     ends = [end for number in output.attempts if (end := output.ended(number))]
     if max(ends, default=0.0) >= before or (not ends and output.modified() >= before):
-        result.kept.append(Kept(output.path, output.size(), f"made in the last {days:g} days"))
+        result.staying.append(Kept(output.path, output.size(), f"made in the last {days:g} days"))
     else:
         result.items.append(Item("output", output.path, output.size(), "nothing refers to it"))
 
 
-def _within(output: Output, found: References, before: float, searching: list[str]) -> Iterator[Item]:
+def _within(output: Output, referred: References, before: float, searching: list[str]) -> Iterator[Item]:
     """Yield what may be removed within an output that stays."""
     winner = output.winner
     if winner is None:
         return
     for number in output.attempts:
-        if number < winner and (output.key, number) not in found.attempts:
+        if number < winner and (output.key, number) not in referred.attempts:
             path = f"attempts/{number}"
             why = f"superseded by attempt {winner}"
             yield Item("attempt", f"{output.path}/{path}", output.size(f"{path}/"), why)

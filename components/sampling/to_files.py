@@ -115,11 +115,11 @@ def is_drawn(file: Path, text: str) -> bool:
         return False
     try:
         with Image.open(file) as image:
-            found = image.info.get(ORIGIN)
+            origin = image.info.get(ORIGIN)
             image.load()
     except OSError:  # cut short, as by a power failure
         return False
-    if found != text:
+    if origin != text:
         raise InputError(
             f"-o {file.parent}: {file.name} exists already and is no sample of this model, seed and "
             "settings; name another folder, or remove it"

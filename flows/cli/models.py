@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -106,11 +107,7 @@ def sample(
         check_nearest(options)
     folder, manifest = model_folder(run, family, store)
     if nearest or prior == "mixture":
-        option = "--nearest" if nearest else "--prior mixture"
-        if manifest is None:
-            raise InputError(f"{option}: name a run in the store; a model's folder has no training images")
-        if each:
-            raise InputError(f"{option}: name one file with -o, not the folder {output}")
+        check_training_images("--nearest" if nearest else "--prior mixture", manifest, output if each else "")
     if prior == "mixture" and manifest:
         data = f"{manifest.folder('prepare')}/data"
         images = sample_mixture(request, folder, path, data, store, n=n or SAMPLES, seed=seed)
@@ -118,14 +115,8 @@ def sample(
         notes += sample_to_folder(folder, path, options, n=n, seed=seed)
     elif each:
         with progress_shown() as progress:
-            notes += sample_to_files(
-                folder,
-                path,
-                n=n,
-                seed=seed,
-                options=options,
-                progress=lambda done, total: progress(done, total, "draw"),
-            )
+            drawn = functools.partial(progress, activity="draw")
+            notes += sample_to_files(folder, path, n=n, seed=seed, options=options, progress=drawn)
     else:
         rows = 2 if nearest else 1
         images = sample_to_file(folder, path, n=n, seed=seed, options=options, notes=notes, rows=rows)
@@ -134,6 +125,14 @@ def sample(
     print(path)
     if nearest and manifest:
         print(write_nearest(images, path, manifest, store))
+
+
+def check_training_images(option: str, manifest: RunManifest | None, folder: str) -> None:
+    """Raise InputError where an option that reads training images has no run, or samples go to a folder."""
+    if manifest is None:
+        raise InputError(f"{option}: name a run in the store; a model's folder has no training images")
+    if folder:
+        raise InputError(f"{option}: name one file with -o, not the folder {folder}")
 
 
 def check_nearest(options: SampleOptions) -> None:

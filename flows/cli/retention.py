@@ -24,18 +24,20 @@ def gc(*, apply: bool = False, days: float = 7.0, as_json: AsJSON = False, store
     if days < 0:
         raise InputError(f"--days {days:g} is not possible; accepted: 0 or more")
     opened = open_named_store(store)
-    found = remove.collect(opened, days) if apply else survey.survey(opened, days)
+    surveyed = remove.collect(opened, days) if apply else survey.survey(opened, days)
     if as_json:
-        print(json.dumps({"applied": apply, "bytes": found.bytes, **asdict(found)}))
+        print(json.dumps({"applied": apply, "bytes": surveyed.bytes, **asdict(surveyed)}))
         return
-    rows = [("removed" if apply else "remove", item.path, size(item.bytes), item.why) for item in found.items]
-    rows += [("keep", kept.path, size(kept.bytes), kept.why) for kept in found.kept]
+    rows = [
+        ("removed" if apply else "remove", item.path, size(item.bytes), item.why) for item in surveyed.items
+    ]
+    rows += [("keep", stays.path, size(stays.bytes), stays.why) for stays in surveyed.staying]
     if rows:
         print_table(("", "path", "size", "because"), rows)
-    freed = f"{size(found.bytes)} in {len(found.items)} places"
+    freed = f"{size(surveyed.bytes)} in {len(surveyed.items)} places"
     print(f"freed {freed}" if apply else f"would free {freed}; `atelier gc --apply` removes it")
-    if found.running:
-        say(f"run {found.running[0]} is running: --apply is possible when it has ended")
+    if surveyed.running:
+        say(f"run {surveyed.running[0]} is running: --apply is possible when it has ended")
 
 
 def size(count: int) -> str:

@@ -57,9 +57,9 @@ class Mapping(nn.Module):
 
     def forward(self, z: Tensor | None, label: Tensor | None = None) -> Tensor:
         """From z (N, latent) and labels (N,) to w (N, width), without autocast."""
-        given = label if z is None else z
-        assert given is not None
-        with without_autocast(given):  # a small network
+        tensor = label if z is None else z
+        assert tensor is not None
+        with without_autocast(tensor):  # a small network
             inputs = [] if z is None else [unit_second_moment(z)]
             if self.embed is not None:
                 assert label is not None, "the network is conditional"

@@ -61,7 +61,7 @@ def test_real_baselines_are_computed_once_in_a_store(digits_ref, tmp_path, monke
         return {"kid": n / 1000}
 
     monkeypatch.setattr(reference, "real_baselines", compute)
-    refs = [replace(digits_ref, kept=store) for _ in range(3)]
+    refs = [replace(digits_ref, computed=store) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(lambda ref: ref.real_baselines("test", 100, train=False), refs))
     assert found == [{"kid": 0.1}] * 3 and computed == [("test", 100, False)]

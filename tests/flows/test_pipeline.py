@@ -266,6 +266,6 @@ def test_a_run_begins_with_the_model_of_another(shared: Atelier, first: dict[str
 
     again = shared.run("--only", "vae", *WEIGHTS, "--set", f"families.vae.train.initial={initial['model']}")
     assert states(again)["train vae"] == "cached"  # it begins with the same model, whatever it is called
-    unfit = ("--only", "dcgan", "--set", f"families.dcgan.train.initial={initial['model']}")
+    unfit = ("--only", "dcgan", *WEIGHTS, "--set", f"families.dcgan.train.initial={initial['model']}")
     refused = shared.call("run", str(TINY), *shared.settings(unfit), code=2)
     assert refused.stderr.splitlines()[-1].startswith("atelier: train.initial: no layer of ")

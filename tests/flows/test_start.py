@@ -14,7 +14,6 @@ from components.records.run import Overhead, RunManifest, StageEntry
 from components.store.errors import Unreachable
 from flows import record, setup, start
 from flows.start import overhead
-from tests.conftest import free_port
 from tests.flows.test_setup import QUICKSTART
 
 
@@ -68,14 +67,11 @@ def test_a_run_ends_for_its_own_reason_if_the_record_cannot_be_written(
     fails(KeyboardInterrupt(), KeyboardInterrupt, "")
 
 
-@pytest.mark.parametrize("where", ["PREFECT_API_URL", "RAY_ADDRESS", "device"])
+@pytest.mark.parametrize("where", ["PREFECT_API_URL", "device"])
 def test_a_machine_that_cannot_do_a_run_leaves_no_record_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    if where == "RAY_ADDRESS":
-        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
-    else:
-        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(start.resources, "gpus", lambda: 0)
     refused = Mock(side_effect=InputError("PREFECT_API_URL=x: no Prefect server"))
     monkeypatch.setattr(start, "start_server", refused)

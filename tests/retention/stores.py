@@ -44,4 +44,4 @@ def paths(found: survey.Survey) -> dict[str, str]:
 
 
 def reasons(found: survey.Survey) -> dict[str, str]:
-    return {kept.path: kept.why for kept in found.kept}
+    return {stays.path: stays.why for stays in found.staying}
