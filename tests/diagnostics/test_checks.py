@@ -183,7 +183,9 @@ def test_a_trial_that_fails_says_what_is_wrong_and_what_to_do(monkeypatch):
     )
     assert check == Check("Ray starts", False, "OSError: no room", "See the logs.")
     monkeypatch.setattr(diagnostics_checks, "TRIAL_SECONDS", 0.2)
-    check = diagnostics_checks._trial("Ray starts", ["-c", "input()"], "a job ran", "See the logs.")
+    check = diagnostics_checks._trial(
+        "Ray starts", ["-c", "import time; time.sleep(60)"], "a job ran", "See the logs."
+    )
     assert check.ok is False and check.detail == "no answer within 0.2 s"
 
 
