@@ -65,6 +65,7 @@ CONTRADICTORY = {
     ("wgan_gp", "unrolled"),  # penalties in the inner steps
     ("r3gan", "unrolled"),
     ("stylegan2", "unrolled"),
+    ("stylegan3", "unrolled"),
     ("wgan", "label_smoothing"),  # losses without labels
     ("wgan_gp", "label_smoothing"),
     ("r3gan", "label_smoothing"),
