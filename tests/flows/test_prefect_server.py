@@ -14,6 +14,7 @@ from typing import IO
 
 import psutil
 import pytest
+from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from components.common.errors import InputError, RunError
@@ -108,8 +109,9 @@ def test_servers_that_no_run_has_started_are_left_alone(
 
 @pytest.fixture
 def prefect_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A Prefect home of the test's own, and no server that the settings name."""
+    """A Prefect home of the test's own, and no server that the settings name or another test has started."""
     monkeypatch.setattr(prefect_server, "PORTS", 2)
+    monkeypatch.setattr(SubprocessASGIServer, "_instances", {})
     with temporary_settings({PREFECT_HOME: tmp_path}, restore_defaults=[PREFECT_API_URL]):
         yield tmp_path
 
