@@ -520,6 +520,19 @@ PAPERS: dict[str, dict[str, Any]] = {
         "path_decay": 0.01,
         "mixing": 0.9,
     },
+    "stylegan3": {  # Karras et al. 2021, App. F.2
+        "loss": "non_saturating",
+        "optimizer": "adam",
+        "lr": 0.0025,
+        "lr_discriminator": 0.002,
+        "beta1": 0.0,
+        "beta2": 0.99,
+        "latent": 512,
+        "mapping_depth": 2,
+        "layers": 14,
+        "mixing": 0.0,
+        "path_weight": 0.0,
+    },
     "r3gan": {"loss": "relativistic", "beta1": 0, "beta2": 0.9, "r1": 0.05, "r2": 0.05, "norm": "none"},
 }
 
@@ -532,12 +545,12 @@ def test_the_defaults_are_the_paper_s(name: str) -> None:
 
 @pytest.mark.parametrize("name", ADVERSARIAL)
 def test_the_optimizers_are_those_of_the_settings(name: str) -> None:
-    without_lazy_phases = {"r1": 0.0, "path_weight": 0.0} if name == "stylegan2" else {}
+    without_lazy_phases = {"r1": 0.0, "path_weight": 0.0} if name.startswith("stylegan") else {}
     made = tiny.trainer(name, change=without_lazy_phases).family
     config = cast(AdversarialConfig, made.config)
-    for optimizer in made.optimizers:
+    for optimizer, rate in zip(made.optimizers, (config.lr_d, config.lr), strict=True):
         (group,) = optimizer.param_groups
-        assert group["lr"] == config.lr and not group["weight_decay"]
+        assert group["lr"] == rate and not group["weight_decay"]
         if config.optimizer == "rmsprop":
             assert isinstance(optimizer, torch.optim.RMSprop)
             assert (group["alpha"], group["momentum"], group["centered"]) == (0.99, 0, False)
