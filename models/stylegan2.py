@@ -183,6 +183,9 @@ class Synthesis(nn.Module):
 class Generator(family.Generator):
     """G(z) = synthesis(mapping(z))."""
 
+    synthesis_class: type[nn.Module] = Synthesis
+    synthesis: Any
+
     def __init__(self, config: StyleGAN2Config, card: DataSpec):
         super().__init__()
         self.config = config
@@ -194,7 +197,7 @@ class Generator(family.Generator):
             lr_multiplier=config.mapping_lr_multiplier,
             mean_decay=config.mean_decay,
         )
-        self.synthesis = Synthesis(config, card)
+        self.synthesis = self.synthesis_class(config, card)
 
     def styles(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """The style w of z (N, latent) for all layers, (N, L, width), not truncated."""
@@ -308,6 +311,7 @@ class StyleGAN2(Adversarial):
     generator: Generator
     discriminator: Discriminator
     path_mean: Tensor
+    generator_class: type[Generator] = Generator
     takes = frozenset({"label"})
     paper = (
         "Karras, Laine, Aittala, Hellsten, Lehtinen & Aila 2020, Analyzing and Improving the Image Quality "
@@ -333,7 +337,7 @@ class StyleGAN2(Adversarial):
         """Return G and D, initialised."""
         if config.conditional and not card.num_classes:
             raise ValueError("conditional=true needs labels, and the data has none")
-        return Generator(config, card), Discriminator(config, card)
+        return self.generator_class(config, card), Discriminator(config, card)
 
     @classmethod
     def conditions(cls, config: StyleGAN2Config, card: DataSpec) -> frozenset[str]:

@@ -20,24 +20,23 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from models import family, stylegan2
+from models import stylegan2
 from models.family import GENERATOR, Batch, DataSpec, Motion, Terms
 from models.parts.equalised import EqualisedLinear
 from models.parts.filters import Band, bands, filtered_leaky_relu, low_pass, radial_low_pass, resampling
 from models.parts.fourier import StyledFourierInput
 from models.parts.layers import without_autocast
-from models.parts.mapping import Mapping as MappingNetwork
 from models.parts.modulation import modulated_conv
 from models.parts.statistics import gathered
 from models.parts.upfirdn import upfirdn
 from models.search_space import tunable
-from models.stylegan2 import Discriminator, StyleGAN2
+from models.stylegan2 import StyleGAN2
 from models.stylegan2_config import StyleGAN2Config
 
 OUTPUT_SCALE = 0.25  # colours are from -4 to 4 inside, App. F.1
@@ -212,20 +211,8 @@ class Generator(stylegan2.Generator):
     """G(z) = synthesis(mapping(z))."""
 
     config: StyleGAN3Config
-    synthesis: Synthesis  # type: ignore[assignment]
-
-    def __init__(self, config: StyleGAN3Config, card: DataSpec):
-        family.Generator.__init__(self)
-        self.config = config
-        self.mapping = MappingNetwork(
-            config.latent,
-            config.width,
-            config.mapping_depth,
-            card.num_classes if config.conditional else 0,
-            lr_multiplier=config.mapping_lr_multiplier,
-            mean_decay=config.mean_decay,
-        )
-        self.synthesis = Synthesis(config, card)
+    synthesis: Synthesis
+    synthesis_class = Synthesis
 
 
 def blurred(x: Tensor, sigma: float) -> Tensor:
@@ -242,6 +229,7 @@ class StyleGAN3(StyleGAN2):
     Config = StyleGAN3Config
     config: StyleGAN3Config
     generator: Generator
+    generator_class = Generator
     paper = (
         "Karras, Aittala, Laine, Harkonen, Hellsten, Lehtinen & Aila 2021, Alias-Free Generative "
         "Adversarial Networks, https://arxiv.org/abs/2106.12423"
@@ -257,12 +245,6 @@ class StyleGAN3(StyleGAN2):
             replace(phase, after=self.after_generator) if phase.name == GENERATOR else phase
             for phase in self.phases
         )
-
-    def networks(self, config: Any, card: DataSpec) -> tuple[Generator, nn.Module]:
-        """Return G and D, initialised."""
-        if config.conditional and not card.num_classes:
-            raise ValueError("conditional=true needs labels, and the data has none")
-        return Generator(config, card), Discriminator(config, card)
 
     @classmethod
     def for_batch(cls, config: StyleGAN3Config, card: DataSpec, batch: int) -> StyleGAN3Config:  # type: ignore[override]

@@ -9,10 +9,10 @@ from typing import Any
 
 from components.common.errors import InputError
 from components.common.public import public
+from components.common.suggestions import did_you_mean
 from components.records.gate import Champion, Judgement, Rejection
 from components.records.run import RunManifest
 from components.registry import champions
-from components.registry.runs import did_you_mean
 from components.store import Store
 
 USER = "ATELIER_USER"
