@@ -31,7 +31,7 @@ from models.family import GENERATOR, Batch, DataSpec, Motion, Terms
 from models.parts.equalised import EqualisedLinear
 from models.parts.filters import Band, bands, filtered_leaky_relu, low_pass, radial_low_pass, resampling
 from models.parts.fourier import StyledFourierInput
-from models.parts.layers import without_autocast
+from models.parts.layers import widened, without_autocast
 from models.parts.modulation import modulated_conv
 from models.parts.statistics import gathered
 from models.parts.upfirdn import upfirdn
@@ -195,11 +195,6 @@ class Synthesis(nn.Module):
         """Move the magnitudes towards the mean squares (layers + 1) of a step."""
         for magnitude, square in zip(self.magnitudes, squares, strict=True):
             magnitude.lerp_(square.to(magnitude.dtype), 1 - decay)
-
-
-def widened(x: Tensor) -> Tensor:
-    """Return x in float32, if it has fewer bits."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def mean_square(x: Tensor) -> Tensor:

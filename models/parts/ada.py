@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from models.parts.layers import without_autocast
+from models.parts.layers import widened, without_autocast
 from models.parts.upfirdn import upfirdn, upsample
 
 BLIT, GEOMETRY, COLOUR = KINDS = ("ada_blit", "ada_geometry", "ada_colour")
@@ -47,7 +47,7 @@ def pipeline(x: Tensor, kinds: Collection[str], p: Probability) -> Tensor:
     if not p > 0:
         return x
     with without_autocast(x):
-        y = x.to(torch.promote_types(x.dtype, torch.float32))
+        y = widened(x)
         if BLIT in kinds or GEOMETRY in kinds:
             matrix = identity(y)
             matrix = blits(matrix, x.shape[2], p) if BLIT in kinds else matrix

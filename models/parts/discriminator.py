@@ -10,6 +10,7 @@ from torch.nn.utils import parametrizations
 
 from models.adversarial_config import AdversarialConfig
 from models.parts.equalised import Equalised
+from models.parts.layers import widened
 
 Critic = Callable[[Tensor, Tensor | None], Tensor]
 """From images (N, C, H, W) and their labels to scores (N,)."""
@@ -59,8 +60,7 @@ class MinibatchStddev(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """(N, F) -> (N, 1)."""
         size = group_size(self.group, len(h))
-        h = h.to(torch.promote_types(h.dtype, torch.float32))
-        groups = h.unflatten(0, (size, -1))  # (G, N/G, F)
+        groups = widened(h).unflatten(0, (size, -1))  # (G, N/G, F)
         deviation = (groups.var(0, correction=0) + 1e-8).sqrt().mean(1)  # (N/G,)
         return deviation.repeat(size)[:, None]
 

@@ -95,6 +95,11 @@ def without_autocast(x: Tensor) -> AbstractContextManager[object]:
     return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
+def widened(x: Tensor) -> Tensor:
+    """Return x in float32, if it has fewer bits."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def to_image(x: Tensor) -> Tensor:
     """Convert a network's output to an image: float32, clamped to [-1, 1]."""
     return x.float().clamp(-1, 1)
