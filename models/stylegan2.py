@@ -19,44 +19,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 from torch.optim import Optimizer
 
-from models import family
-from models.adversarial import Adversarial
-from models.family import DISCRIMINATOR, GENERATOR, Batch, DataSpec, Motion, Noise, Phase, Study, Terms
-from models.parts.discriminator import MinibatchStddev, batch_statistics
+from models import style_based
+from models.family import DISCRIMINATOR, GENERATOR, Batch, DataSpec, Motion, Noise, Phase, Terms
 from models.parts.equalised import GAIN, SLOPE, EqualisedConv, EqualisedLinear
 from models.parts.fourier import FourierInput
-from models.parts.layers import RMSProp, adam, to_image, without_autocast
+from models.parts.layers import RMSProp, adam
 from models.parts.losses import zero_centred
-from models.parts.mapping import Mapping as MappingNetwork
-from models.parts.mapping import mixed, truncated
 from models.parts.modulation import NoiseInput, modulated_conv
 from models.parts.upfirdn import fir_filter, upsample
+from models.style_based import Head, StyleBased, precision_of, sizes_of
 from models.stylegan2_config import StyleGAN2Config
 
 TAPS = (1, 3, 3, 1)  # of the filter of all resampling
 R1_PHASE, PATH_PHASE = f"{DISCRIMINATOR}_r1", f"{GENERATOR}_path"
-
-
-def sizes_of(resolution: int) -> list[int]:
-    """Return the sizes of feature maps, from 4 to `resolution`.
-
-    Raises:
-        ValueError: The resolution is not a power of two from 8 on.
-    """
-    if resolution < 8 or resolution & (resolution - 1):
-        raise ValueError(
-            f"images have {resolution} pixels a side, and must have a power of two from 8 on; "
-            "prepare the data with such a resolution"
-        )
-    return [2**i for i in range(2, resolution.bit_length())]
 
 
 # The generator.
@@ -118,8 +99,8 @@ class SynthesisBlock(nn.Module):
         self, x: Tensor, ws: Sequence[Tensor], noises: Sequence[Tensor | None]
     ) -> tuple[Tensor, Tensor]:
         """Return features and colours. `ws` has one style more than there are convolutions."""
-        with nullcontext() if self.low else without_autocast(x):
-            x = x if self.low else x.float()
+        precision, x = precision_of(x, self.low)
+        with precision:
             for layer, w, noise in zip(self.layers, ws, noises, strict=False):
                 x = layer(x, w, noise)
             return x, self.colours(x, ws[len(self.layers)])
@@ -180,51 +161,20 @@ class Synthesis(nn.Module):
         return image
 
 
-class Generator(family.Generator):
+class Generator(style_based.Generator):
     """G(z) = synthesis(mapping(z))."""
 
+    config: StyleGAN2Config
     synthesis_class: type[nn.Module] = Synthesis
-    synthesis: Any
-
-    def __init__(self, config: StyleGAN2Config, card: DataSpec):
-        super().__init__()
-        self.config = config
-        self.mapping = MappingNetwork(
-            config.latent,
-            config.width,
-            config.mapping_depth,
-            card.num_classes if config.conditional else 0,
-            lr_multiplier=config.mapping_lr_multiplier,
-            mean_decay=config.mean_decay,
-        )
-        self.synthesis = self.synthesis_class(config, card)
-
-    def styles(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """The style w of z (N, latent) for all layers, (N, L, width), not truncated."""
-        return self.mapping(z, label)[:, None].expand(-1, self.synthesis.num_styles, -1)
-
-    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """G(z), (N, C, H, W), with random noise inputs."""
-        return self.synthesis(self.styles(z, label))
 
     @property
     def can_move(self) -> bool:
         """Whether its input can be rotated and shifted."""
         return self.config.input == "fourier"
 
-    def sample(self, batch: Batch, noise: Noise) -> Tensor:
-        """G(z), z ~ N(0, I), with the truncation trick if the settings ask for it."""
-        return to_image(self.moved(batch, noise))
-
     def moved(self, batch: Batch, noise: Noise, motion: Motion | None = None) -> Tensor:
         """The samples with a motion of their input, not clipped."""
-        config, mean = self.config, self.mapping.mean
-        assert mean is not None
-        ws = self.styles(noise(config.latent), batch.label)
-        if config.truncation < 1:
-            ws = truncated(ws, mean, config.truncation, config.truncation_cutoff)
-        noises = [noise(1, size, size) for size in self.synthesis.noise_sizes]
-        return self.synthesis(ws, noises, motion)
+        return self.synthesis(*self.inputs(batch, noise), motion)
 
 
 # The discriminator.
@@ -243,8 +193,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, before, H, W) -> (N, after, H / 2, W / 2)."""
-        with nullcontext() if self.low else without_autocast(x):
-            x = x if self.low else x.float()
+        precision, x = precision_of(x, self.low)
+        with precision:
             return self.second(self.first(x)) + self.skip(x)
 
 
@@ -259,34 +209,11 @@ class Discriminator(nn.Module):
         self.blocks = nn.Sequential(
             *(ResidualBlock(config.channels(s), config.channels(s // 2), s in top) for s in sizes[:-1])
         )
-        width = config.channels(4)
-        statistics = batch_statistics(width, config)
-        vector = [s for s in statistics if not isinstance(s, MinibatchStddev)]
-        self.of_map = nn.ModuleList(s for s in statistics if isinstance(s, MinibatchStddev))
-        self.of_vector = nn.ModuleList(vector)
-        self.conv = EqualisedConv(width + len(self.of_map), width, 3, activation=True)
-        self.dense = EqualisedLinear(width * 16, width, activation=True)
-        self.score = EqualisedLinear(width + sum(s.width for s in vector), width if classes else 1)
-        self.project = (
-            MappingNetwork(
-                0, width, config.mapping_depth, classes, lr_multiplier=config.mapping_lr_multiplier
-            )
-            if classes
-            else None
-        )
+        self.head = Head(config, classes)
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """D(x), (N,): a logit if the objective treats D as a probability."""
-        h = self.blocks(self.colours(x)).float()
-        with without_autocast(x):
-            for statistic in self.of_map:
-                plane = statistic(h.flatten(1))[:, :, None, None].expand(-1, -1, *h.shape[2:])
-                h = torch.cat([h, plane], 1).contiguous(memory_format=torch.channels_last)
-            h = self.dense(self.conv(h).flatten(1))
-            score = self.score(torch.cat([h, *(statistic(h) for statistic in self.of_vector)], 1))
-            if self.project is None:
-                return score.squeeze(1)
-            return (score * self.project(None, label)).sum(1) / math.sqrt(score.shape[1])
+        return self.head(self.blocks(self.colours(x)), label)
 
 
 # The training.
@@ -303,7 +230,7 @@ def path_lengths(images: Tensor, ws: Tensor) -> Tensor:
     return (gradient.float().square().sum(2).mean(1) + 1e-12).sqrt()  # differentiable at 0
 
 
-class StyleGAN2(Adversarial):
+class StyleGAN2(StyleBased):
     """A GAN of a style-based generator and a residual discriminator, with lazy regularisation."""
 
     Config = StyleGAN2Config
@@ -311,8 +238,8 @@ class StyleGAN2(Adversarial):
     generator: Generator
     discriminator: Discriminator
     path_mean: Tensor
-    generator_class: type[Generator] = Generator
-    takes = frozenset({"label"})
+    generator_class: type[style_based.Generator] = Generator
+    discriminator_class = Discriminator
     paper = (
         "Karras, Laine, Aittala, Hellsten, Lehtinen & Aila 2020, Analyzing and Improving the Image Quality "
         "of StyleGAN, https://arxiv.org/abs/1912.04958"
@@ -332,23 +259,6 @@ class StyleGAN2(Adversarial):
     def penalises(self) -> bool:
         """Whether D's phase of penalties is due at all."""
         return self.config.r1 != 0 or self.config.r2 > 0
-
-    def networks(self, config: Any, card: DataSpec) -> tuple[Generator, nn.Module]:
-        """Return G and D, initialised."""
-        if config.conditional and not card.num_classes:
-            raise ValueError("conditional=true needs labels, and the data has none")
-        return self.generator_class(config, card), Discriminator(config, card)
-
-    @classmethod
-    def conditions(cls, config: StyleGAN2Config, card: DataSpec) -> frozenset[str]:
-        """Return the conditions of samples: the class if `conditional` is set."""
-        return super().conditions(config, card) if config.conditional else frozenset()
-
-    @classmethod
-    def studies(cls, config: StyleGAN2Config, card: DataSpec) -> Sequence[Study]:
-        """Compare strengths of truncation."""
-        variants = {f"{psi:g}": {"truncation": psi} for psi in (0.3, 0.5, 0.7, 0.85, 1.0)}
-        return [Study("truncation", "Truncation psi (1: none)", variants)]
 
     @classmethod
     def for_batch(cls, config: StyleGAN2Config, card: DataSpec, batch: int) -> StyleGAN2Config:
@@ -381,19 +291,6 @@ class StyleGAN2(Adversarial):
     def gammas(self) -> tuple[float, float]:
         """No penalties in D's main phase."""
         return 0.0, 0.0
-
-    def styles(self, batch: Batch) -> Tensor:
-        """Styles of random z with style mixing, (N, L, width)."""
-        generator, mixing, label = self.generator, self.config.mixing, batch.label
-        if not mixing:
-            return generator.styles(self.latent(batch), label)
-        z = torch.cat([self.latent(batch), self.latent(batch)])
-        w, other = generator.mapping(z, label if label is None else label.repeat(2)).chunk(2)
-        return mixed(w, other, generator.synthesis.num_styles, mixing)
-
-    def fake(self, batch: Batch) -> Tensor:
-        """G(z) for each image of `batch`, of its class if conditional."""
-        return self.generator.synthesis(self.styles(batch))
 
     def r1_loss(self, batch: Batch) -> Terms:
         """K gamma/2 E[|grad D(x)|^2], and the same for samples if r2 is set."""

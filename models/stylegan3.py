@@ -36,6 +36,7 @@ from models.parts.modulation import modulated_conv
 from models.parts.statistics import gathered
 from models.parts.upfirdn import upfirdn
 from models.search_space import tunable
+from models.style_based import sizes_of
 from models.stylegan2 import StyleGAN2
 from models.stylegan2_config import StyleGAN2Config
 
@@ -145,7 +146,7 @@ class Synthesis(nn.Module):
 
     def __init__(self, config: StyleGAN3Config, card: DataSpec):
         super().__init__()
-        stylegan2.sizes_of(card.resolution)  # refuses others
+        sizes_of(card.resolution)  # refuses others
         places = bands(card.resolution, config.layers, critical=CRITICAL, margin=config.margin)
         sources = [places[0], *places[:-1]]  # of the layers and of the colours
         channels = [config.channels_at(band.cutoff) for band in sources]

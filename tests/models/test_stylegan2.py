@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from components.common.errors import InputError
 from components.families.catalogue import build
 from models.family import Batch, DataSpec, Motion, Noise
+from models.style_based import sizes_of
 from models.stylegan2 import (
     Discriminator,
     Generator,
@@ -22,7 +23,6 @@ from models.stylegan2 import (
     Synthesis,
     ToRGB,
     path_lengths,
-    sizes_of,
 )
 from tests import tiny
 
@@ -212,9 +212,9 @@ def test_the_class_enters_by_projection() -> None:
     """D(x, y) = <e(y), f(x)> / sqrt(dim), with f(x) in place of the score."""
     model = small(conditional=True)
     batch, outputs = images(), list[Tensor]()
-    model.discriminator.score.register_forward_hook(lambda _m, _x, y: outputs.append(y))
+    model.discriminator.head.score.register_forward_hook(lambda _m, _x, y: outputs.append(y))
     score = model.discriminator(batch.image, batch.label)
-    e = model.discriminator.project(None, batch.label)
+    e = model.discriminator.head.project(None, batch.label)
     torch.testing.assert_close(score, (outputs[0] * e).sum(1) / math.sqrt(e.shape[1]))
     assert e.shape == (4, 8) and torch.equal(e[0], e[3])
 
