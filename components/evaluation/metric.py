@@ -35,7 +35,9 @@ MOTIONS = ("eq_t", "eq_r")
 
 INTERVALS = {  # by metric; all others use JACKKNIFE
     **dict.fromkeys((*PIXELS, *MOTIONS, "feature_distance"), BOOTSTRAP),
-    **dict.fromkeys(("conditional_accuracy", "cas", "memorization_rate", RETRIEVAL), WILSON),
+    **dict.fromkeys(
+        ("conditional_accuracy", "confident_rate", "cas", "memorization_rate", RETRIEVAL), WILSON
+    ),
     **dict.fromkeys(("class_kid", "class_fid", "class_frechet_distance"), ACROSS),
 }
 
@@ -48,6 +50,7 @@ HIGHER = frozenset(
         "inception_score",
         "classifier_score",
         "conditional_accuracy",
+        "confident_rate",
     )
     + ("cas", "psnr", "ssim", "psnr_y", "ssim_y", *MOTIONS, RETRIEVAL)
 )

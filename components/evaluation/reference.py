@@ -22,7 +22,7 @@ from components.extractors.extractor import Extractor
 from components.extractors.load import load_extractor
 from components.extractors.small import LEAST_STEPS, TURNS, accuracy_on, train_classifier
 from components.metrics.distances import Estimate, frechet_estimate, frechet_unbiased, kid_estimate
-from components.metrics.inception_score import class_means, inception_score
+from components.metrics.inception_score import class_means, confident_rate, inception_score
 from components.metrics.intervals import share
 from components.metrics.manifold import closeness, manifold, memorised, nearest
 from components.records.evaluation import RealBaselines, ReferenceData, ReferenceInfo
@@ -232,9 +232,7 @@ def real_baselines(ref: Reference, split: str, n: int, *, train: bool = True) ->
     values = {name: e.value for name, e in estimates(ref, real, fake).items()}
     if ref.extractor.classes == "own":  # the classifier is surer of its training images than of any others
         unseen = ref.real("test", n) if split == "train" else real
-        values["classifier_score"] = inception_score(
-            ref.extractor.logits_of(np.asarray(unseen.features))
-        ).value
+        values |= {name: e.value for name, e in classifier_scores(ref.extractor, unseen).items()}
     held_out = "validation" if split != "validation" else "test"  # `closest` was calibrated on test
     values["memorization_rate"] = memorised(ref.to_train(held_out), ref.closest).value
     if real.labels is None:
@@ -258,10 +256,16 @@ def estimates(ref: Reference, real: Sample, fake: Sample) -> dict[str, Estimate]
     result[f"{frechet}_infinity"] = frechet_unbiased(x, y)
     result |= manifold(x, y)
     if extractor.classes == "own":
-        result["classifier_score"] = inception_score(extractor.logits_of(y))
+        result |= classifier_scores(extractor, fake)
     if extractor.classes == "imagenet" and ref.info.data.channels == 3:  # ImageNet is in colour
         result["inception_score"] = inception_score(extractor.logits_of(y))
     return result
+
+
+def classifier_scores(extractor: Extractor, fake: Sample) -> dict[str, Estimate]:
+    """Return what the data set's own classifier says of the images, whatever their labels."""
+    logits = extractor.logits_of(np.asarray(fake.features))
+    return {"classifier_score": inception_score(logits), "confident_rate": confident_rate(logits)}
 
 
 def by_class(extractor: Extractor, real: Sample, fake: Sample) -> dict[str, dict[int, Estimate]]:

@@ -1,4 +1,4 @@
-"""The Inception score, and means of estimates over classes."""
+"""Scores from the logits of a classifier, and means of estimates over classes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.metrics.distances import GROUPS, Estimate, blocks, enough, group_sizes, jackknife, membership
+from components.metrics.intervals import share
+
+CONFIDENT = 0.9  # probability of a class
 
 
 def inception_score(logits: np.ndarray) -> Estimate:
@@ -33,6 +36,17 @@ def inception_score(logits: np.ndarray) -> Estimate:
     if not enough(len(logits)):
         return Estimate(value)
     return jackknife(value, [score(np.arange(GROUPS) != g) for g in range(GROUPS)])
+
+
+def confident_rate(logits: np.ndarray) -> Estimate:
+    """Return the share of logits (N, C) that give a class a probability of at least `CONFIDENT`."""
+    confident = 0
+    for _, block in blocks(logits):
+        margins = block - block.max(1, keepdims=True)
+        confident += int(
+            (1 / np.exp(margins).sum(1) >= CONFIDENT).sum()
+        )  # 1 / sum is the largest probability
+    return share(confident, len(logits))
 
 
 def class_means(estimates: Sequence[Estimate]) -> Estimate:

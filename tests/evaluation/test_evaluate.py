@@ -24,7 +24,14 @@ SETS = {
     "memorization_rate",
 }
 CLASSES = {
-    *("classifier_score", "conditional_accuracy", "class_kid", "class_frechet_distance", "cas"),
+    *(
+        "classifier_score",
+        "confident_rate",
+        "conditional_accuracy",
+        "class_kid",
+        "class_frechet_distance",
+        "cas",
+    ),
 }
 
 

@@ -45,8 +45,11 @@ def test_the_classifier_is_not_asked_about_images_that_it_has_seen(digits_ref, s
     """A perfect generator, that is, held-out images, has the score of its baseline."""
     perfect = digits_ref.real(unseen, 200)
     expected = inception_score(digits_ref.extractor.logits_of(perfect.features)).value
-    found = reference.real_baselines(digits_ref, split, 200, train=False)["classifier_score"]
-    assert found == expected == reference.estimates(digits_ref, perfect, perfect)["classifier_score"].value
+    baselines = reference.real_baselines(digits_ref, split, 200, train=False)
+    scores = reference.estimates(digits_ref, perfect, perfect)
+    found = baselines["classifier_score"]
+    assert found == expected == scores["classifier_score"].value
+    assert baselines["confident_rate"] == scores["confident_rate"].value
     seen = inception_score(digits_ref.extractor.logits_of(digits_ref.real("train", 200).features)).value
     assert found != seen
 

@@ -1,10 +1,10 @@
-"""The inception score, against its formula."""
+"""The scores of a classifier, against their formulas."""
 
 import numpy as np
 import pytest
 
 from components.metrics.distances import Estimate, jackknife
-from components.metrics.inception_score import class_means, inception_score
+from components.metrics.inception_score import class_means, confident_rate, inception_score
 from tests.metrics.test_manifold import kept
 
 
@@ -38,6 +38,14 @@ def test_inception_score_is_the_formula_and_its_replicates_too(random):
         (expected.value, expected.low, expected.high)
     )
     assert inception_score(logits[:199]).low is None
+
+
+def test_the_confident_rate_counts_probabilities_from_nine_tenths_on():
+    probabilities = np.array([[0.901, 0.06, 0.039], [0.899, 0.1, 0.001], [0.01, 0.01, 0.98], [1 / 3] * 3])
+    logits = np.log(probabilities) + 1e4 * np.arange(4)[:, None]
+    estimate = confident_rate(np.repeat(logits, 100, axis=0))
+    assert estimate.value == pytest.approx(0.5)
+    assert (estimate.low, estimate.high) == pytest.approx((0.451, 0.549), abs=1e-3)
 
 
 def test_class_means_combine_independent_errors():

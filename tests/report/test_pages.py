@@ -386,7 +386,7 @@ LOWER |= {
     "reconstruction_kid",
 }
 HIGHER = {"precision", "recall", "density", "coverage", "inception_score", "classifier_score"}
-HIGHER |= {"conditional_accuracy", "cas", "psnr", "ssim"}
+HIGHER |= {"conditional_accuracy", "confident_rate", "cas", "psnr", "ssim"}
 
 
 def group(*results):
