@@ -23,7 +23,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, PositiveFloat, field_validator
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
@@ -59,7 +59,7 @@ class StyleGANConfig(StyleBasedConfig):
     lr: float = tunable(0.001, gt=0, low=5e-4, high=3e-3, log=True,
         source="Karras et al. 2018, App. A: 0.001")
     # Factors on both learning rates from a resolution on, as in the authors' code for eight GPUs.
-    lr_factors: dict[int, float] = {128: 1.5, 256: 2.0, 512: 3.0}
+    lr_factors: dict[int, PositiveFloat] = {128: 1.5, 256: 2.0, 512: 3.0}
     # Gamma, of the gradient with respect to the pixels of whole images.
     r1: float = tunable(10.0, ge=0, low=0.01, high=10.0, log=True, source="Karras et al. 2019, App. C: 10")
     # Resolution with which training begins; that of the images or more: the networks do not grow.
