@@ -279,6 +279,9 @@ class Family(nn.Module):
     # Healthy ranges from the literature by row key ("discriminator/D(x)"), drawn in plots.
     bands: Mapping[str, tuple[float, float]] = {}
 
+    # Factor on the learning rates of the step for which `begin` was called, besides that of the schedule.
+    lr_factor: float = 1.0
+
     generator: Generator
     phases: Sequence[Phase]
 
@@ -313,6 +316,21 @@ class Family(nn.Module):
 
         Raises:
             ValueError: One of them is not set, and no rule gives it.
+        """
+        return config
+
+    @classmethod
+    def for_images(cls, config: Any, card: DataSpec, images: int, *, smoke: bool = False) -> Any:
+        """Return the settings for a training of this number of images.
+
+        Args:
+            config: The settings.
+            card: The data.
+            images: Steps times images per step.
+            smoke: Whether the training only shows that everything works; settings may be shortened.
+
+        Raises:
+            ValueError: The training is too short for its settings.
         """
         return config
 

@@ -18,6 +18,7 @@ from models.pix2pix import Pix2Pix
 from models.r3gan import R3GAN
 from models.rrdb import RRDB
 from models.sngan import SNGAN
+from models.stylegan import StyleGAN
 from models.stylegan2 import StyleGAN2
 from models.stylegan3 import StyleGAN3
 from models.super_resolution import SuperResolution
@@ -37,6 +38,7 @@ FAMILIES: dict[str, type[Family]] = {
     "sngan": SNGAN,
     "cgan": CGAN,
     "r3gan": R3GAN,
+    "stylegan": StyleGAN,
     "stylegan2": StyleGAN2,
     "stylegan3": StyleGAN3,
     "pix2pix": Pix2Pix,

@@ -47,6 +47,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "sngan": {"width": 8, "latent": 8},
     "cgan": {"width": 8, "latent": 8},
     "r3gan": {"width": 8, "group_width": 8, "latent": 8},
+    "stylegan": {  # 4 pixels up to step 2, half faded in at step 3, 8 pixels from step 4 on
+        "latent": 8,
+        "width": 8,
+        "mapping_depth": 2,
+        "channel_base": 32,
+        "first_resolution": 4,
+        "stable_images": 16,
+        "fade_images": 16,
+        "images_per_step": 8,
+    },
     "stylegan2": {"latent": 8, "width": 8, "mapping_depth": 2, "channel_base": 32, "r1": 1.0},
     "stylegan3": {
         "latent": 8,

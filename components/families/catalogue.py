@@ -112,6 +112,7 @@ def build(
         made = cls.Config(**config)
         if settings:
             made = cls.for_batch(made, card, settings.batch)
+            made = cls.for_images(made, card, settings.steps * settings.batch, smoke=settings.smoke)
         family = cls(made, card, upstream)
     except ValueError as error:
         raise InputError(f"families.{name}: {error}") from None

@@ -158,9 +158,9 @@ class Trainer:
         )
 
     def set_learning_rates(self, step: int) -> None:
-        """Set the learning rates of all optimizers: base rate times schedule."""
+        """Set the learning rates of all optimizers: base rate times schedule, times the family's factor."""
         s = self.settings
-        factor = learning_rate(s.schedule, step, s.steps, s.warmup_steps)
+        factor = learning_rate(s.schedule, step, s.steps, s.warmup_steps) * self.family.lr_factor
         for optimizer, rates in zip(self.family.optimizers, self.base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor

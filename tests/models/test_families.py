@@ -26,6 +26,7 @@ SMALL = {
     },
     "kl_vae": {"width": 16},
     "vqvae": {"width": 16},
+    "stylegan": {"latent": 8, "width": 8, "mapping_depth": 2, "channel_base": 64},
     "stylegan2": {"latent": 8, "width": 8, "mapping_depth": 2, "channel_base": 64, "r1": 1.0},
     "stylegan3": {"latent": 8, "width": 8, "channel_base": 64, "layers": 4, "margin": 4, "r1": 1.0},
     "pix2pix": {"width": 4, "patch": "image"},
@@ -33,7 +34,7 @@ SMALL = {
     "rrdb": {"width": 8, "growth": 4, "blocks": 1},
     "esrgan": {"width": 4, "perceptual": 0.0},
 }
-POWERS_OF_TWO = ("stylegan2", "stylegan3")  # families of images of such sizes
+POWERS_OF_TWO = ("stylegan", "stylegan2", "stylegan3")  # families of images of such sizes
 DETERMINISTIC = ("reconstruct", "translate_unpaired")  # tasks whose samples do not depend on noise
 EVERY = pytest.mark.parametrize("name", FAMILIES)
 

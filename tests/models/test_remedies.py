@@ -64,6 +64,7 @@ CONTRADICTORY = {
     ("sngan", "clip_weights"),
     ("wgan_gp", "unrolled"),  # penalties in the inner steps
     ("r3gan", "unrolled"),
+    ("stylegan", "unrolled"),
     ("stylegan2", "unrolled"),
     ("stylegan3", "unrolled"),
     ("wgan", "label_smoothing"),  # losses without labels
