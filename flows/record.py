@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from components.cluster.resources import processor
 from components.common.errors import InputError
 from components.common.hashing import json_sha256
 from components.common.public import public_values
@@ -194,14 +195,8 @@ def lineage(home: Path, experiment: Mapping[str, Any]) -> Lineage:
 
 def hardware() -> Hardware:
     """Return the hardware of this machine."""
-    cpu = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as file:
-            cpu = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), cpu)
-    except OSError:
-        pass
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return Hardware(cpu=cpu, cores=os.cpu_count(), memory_gb=round(memory, 1), gpus=_gpus())
+    return Hardware(cpu=processor(), cores=os.cpu_count(), memory_gb=round(memory, 1), gpus=_gpus())
 
 
 def _gpus() -> list[str]:

@@ -16,7 +16,8 @@ from components.common.errors import InputError, RunError
 from components.data.dataset import open_split
 from components.families.artifact import load_model
 from components.families.catalogue import conditions
-from components.sampling.request import class_number
+from components.sampling import png
+from components.sampling.request import SampleOptions, class_number
 from components.sampling.to_file import check_picture, write_picture
 from components.store import Store
 from models.registry import FAMILIES
@@ -58,5 +59,8 @@ def sample_to_file(
     else:
         classes = np.arange(n) % max(card.num_classes, 1)
     images = subject.decode(drawn_from(fitted_mixture(subject), n, seed), classes)
-    write_picture(images, output)
+    made = {**png.made_now(model, config, seed, SampleOptions()), "prior": "mixture"}
+    labels = classes if conditional else None
+    each = [png.of_image(made, i, labels=labels, names=config.labels) for i in range(n)]
+    write_picture(images, output, made=png.of_sheet(each))
     return images

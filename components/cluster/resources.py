@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import platform
 import re
 import warnings
 from pathlib import Path
@@ -108,6 +109,19 @@ def fast_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     except OSError:
         return False
     return "amx_bf16" in flags or ("avx512_bf16" in flags and "GenuineIntel" not in flags)
+
+
+def processor(device: str = "cpu", cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the name of the processor, or of the GPU, that computes on a device of this machine."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name()
+    with contextlib.suppress(OSError):
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def cores() -> int:

@@ -84,10 +84,5 @@ class ReproduceRequest:
     """A job that draws the published samples of an exported model again."""
 
     store: Store
-    model: str  # folder in the store, with the samples
-    data: str
-    captions: str  # encoded; empty: none
-    seed: int  # of the training
-    sample_images: int  # as in the training's settings
+    model: str  # folder in the store
     device: str = "cpu"
-    threads: int = 1

@@ -34,12 +34,12 @@ from components.registry import champions, seeds
 from components.registry.champions import Overtaken
 from components.registry.decisions import decision
 from components.registry.seeds import SeedResult
+from components.sampling.published import TOLERANCE
 from components.stages import cache
 from components.stages.code_digest import code
 from components.stages.spec import Spec
 
 INPUTS = ("train", "evaluate", "export", "confirmation")
-TOLERANCE = 1.0  # mean difference in levels of 255 of samples that another machine draws
 
 
 def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec:
@@ -66,7 +66,7 @@ class Challenger:
     metrics: Metrics
     training: TrainingResult
     identity: str  # of the training without its seed
-    export: Verdict
+    drawn: Reproduction
 
 
 def run(context: Context) -> GateResult:
@@ -101,7 +101,7 @@ def challenger(context: Context, family: str) -> Challenger:
         metrics_of(context, family),
         train.result(store, context.results[f"train/{family}"]),
         training_without_seed(context.plan, family),
-        exported(reproduction(context, family)),
+        reproduction(context, family),
     )
     record_seeds(context, result)
     return result
@@ -138,18 +138,11 @@ def record_seeds(context: Context, result: Challenger) -> None:
 
 def reproduction(context: Context, family: str) -> Reproduction:
     """Load the exported model on a worker and draw its published samples again."""
-    settings = context.plan.experiment.training(family)
-    request = ReproduceRequest(
-        context.store,
-        context.uri(f"export/{family}"),
-        f"{context.uri('prepare')}/data",
-        context.uri("captions") if context.plan.reads_captions(family) else "",
-        settings.seed,
-        settings.sample_images,
-        context.plan.device,
-        settings.torch_threads,
+    request = ReproduceRequest(context.store, context.uri(f"export/{family}"), context.plan.device)
+    job, cpus = (
+        "components.evaluation.reproduce:reproduce",
+        context.plan.experiment.training(family).torch_threads,
     )
-    job, cpus = "components.evaluation.reproduce:reproduce", settings.torch_threads
     result: Reproduction = ray_cluster.call(job, request, cpus=cpus, gpus=context.gpus)
     return result
 
@@ -212,9 +205,10 @@ def judgement(context: Context, result: Challenger, now: Champion | None) -> Jud
         reevaluated=why,
         margin=margin,
         quality=verdict,
-        export=result.export,
+        export=exported(result.drawn),
         metrics=result.metrics,
         training=result.identity,
+        drawn=result.drawn,
     )
 
 

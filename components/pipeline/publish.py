@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from typing import Any
 
+from components.common.errors import RunError
 from components.common.hashing import sha256
 from components.common.paths import home
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
+from components.publishing.publish import MANIFEST, publish
+from components.records.run import RunManifest
 from components.records.stages import PublishResult, ReportResult
 from components.stages.code_digest import code
 from components.stages.spec import Spec
-from components.store import Store, open_store
+from components.store import open_store
 
 
 def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec:
@@ -27,29 +28,15 @@ def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec
 def run(context: Context) -> PublishResult:
     """Copy all files; list them with sizes and hashes in manifest.json."""
     url, store, run_id = context.plan.experiment.publish.url, context.store, context.run_id
-    folder = (open_store(url, home()).fenced(store.fence) if url else store.child("published")).child(run_id)
-    files: list[dict[str, Any]] = []
-
-    def put(source: Store, name: str, to: str) -> None:
-        content = source.read_bytes(name)
-        folder.write_bytes(to, content)
-        files.append({"path": to, "bytes": len(content), "sha256": sha256(content)})
-
-    for name in context.spec.upstream:
-        if name == "report":
-            continue
-        model, family = store.child(context.uri(name)), name.removeprefix("export/")
-        for file in model.find():
-            if file != "result.json":
-                put(model, file, f"models/{family}/{file}")
-    if page := context.read("report", ReportResult).page:
-        pages = store.child(os.path.dirname(page))
-        for file in pages.find():
-            put(pages, file, f"report/{file}")
-    lineage = store.read_json(f"runs/{run_id}/run.json")["lineage"]
-    manifest = {"schema": 1, "run_id": run_id, "lineage": lineage, "files": files}
-    folder.write_json("manifest.json", manifest)
-    elsewhere = [] if url else [f"published/{run_id}/manifest.json"]
+    place = open_store(url, home()).fenced(store.fence) if url else store.child("published")
+    manifest = RunManifest.read(store.read_json(f"runs/{run_id}/run.json"))
+    if manifest is None:
+        raise RunError(f"runs/{run_id}/run.json cannot be read; run the same command again")
+    exported = [name for name in context.spec.upstream if name != "report"]
+    models = {name.removeprefix("export/"): context.uri(name) for name in exported}
+    page = context.read("report", ReportResult).page
+    files = publish(store, manifest, place.child(run_id), models, page)
+    elsewhere = [] if url else [f"published/{run_id}/{MANIFEST}"]
     return PublishResult(published=run_id, files_published=len(files), elsewhere=elsewhere)
 
 

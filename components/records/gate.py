@@ -62,12 +62,20 @@ class Margin(Record):
         return self.noise is not None and self.gain > self.noise
 
 
+class Machine(Record):
+    """What the bits of samples depend on, besides the model: the kind of processor, and PyTorch's version."""
+
+    processor: str
+    torch: str
+
+
 class Reproduction(Record):
     """How the samples of an exported model compare with the published ones; `error`: why there are none."""
 
     images: int = 0
     difference: Number = None  # mean absolute, in levels of 255
     error: str | None = None
+    machine: Machine | None = None  # that drew them again
 
 
 class ModelFile(Record):
@@ -111,6 +119,7 @@ class Judgement(Record):
         expires: until when a person may promote it; None unless the run's config has `review: manual`.
         metrics: of the result.
         training: identifies the training without its seed (registry/seeds.py).
+        drawn: how the exported model drew its published samples again.
     """
 
     data_set: str
@@ -127,6 +136,7 @@ class Judgement(Record):
     expires: str | None = None
     metrics: Metrics = {}
     training: str | None = None
+    drawn: Reproduction | None = None
 
     @property
     def is_blessed(self) -> bool:

@@ -18,6 +18,13 @@ class ReconstructionErrors(Record):
     values: list[float]
 
 
+class ModelOrigin(Record):
+    """The run that trained a model, and the step of its weights."""
+
+    run_id: str
+    step: int | None = None
+
+
 class ModelConfig(Record):
     """config.json of a model."""
 
@@ -29,3 +36,16 @@ class ModelConfig(Record):
     encoder: CaptionEncoder | None = None  # of captions; its weights are not saved
     errors: ReconstructionErrors | None = None
     background: str | None = None  # the colour behind transparent pixels
+    origin: ModelOrigin | None = None  # of an exported model
+
+
+class PublishedSamples(Record):
+    """samples.json of an exported model: how its published samples are drawn.
+
+    Their other conditions are arrays in conditions.safetensors.
+    """
+
+    n: int
+    seed: int
+    threads: int  # of torch, on which bits depend
+    captions: list[str] | None = None  # for people: the model reads their encodings

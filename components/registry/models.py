@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.common.errors import InputError
-from components.common.hashing import sha256
+from components.common.hashing import digest, sha256
 from components.common.paths import home
 from components.common.suggestions import did_you_mean
 from components.config.train import Initial
 from components.registry.runs import LATEST, find_run, newest_with
-from components.store import Store, open_store
+from components.store import Store, mirrors, open_store
 from components.store.errors import MISSING_OR_TORN
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
 def find_model(store: Store, address: str) -> tuple[str, Store]:
@@ -42,6 +42,39 @@ def find_model(store: Store, address: str) -> tuple[str, Store]:
             f"{names}"
         )
     return f"{run.run_id}/{family}", store.child(run.models[family])
+
+
+def local_model(url: str, family: str | None = None) -> Path:
+    """Return a folder of this machine with the weights and the settings of an exported model at a URL.
+
+    Args:
+        url: of the model's folder, or of a published run that has `family`.
+        family: the model's family.
+
+    Raises:
+        InputError: there is no such model, or its weights are not those that were published.
+    """
+    folder = open_store(url, home())
+    if family and not folder.exists(WEIGHTS):
+        folder = folder.child("models", family)
+    try:
+        config, size = folder.read_bytes(CONFIG), folder.size(WEIGHTS)
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder.url} is not a model folder: it needs {CONFIG} and {WEIGHTS}; of a published run, name "
+            "a family too"
+        ) from None
+    recorded = _recorded(folder)
+
+    def fetch(to: Path) -> None:
+        to.mkdir()
+        (to / CONFIG).write_bytes(config)
+        folder.download(WEIGHTS, to / WEIGHTS)
+        if recorded and digest(to / WEIGHTS, "sha256") != recorded:
+            raise InputError(f"{folder.url}: {WEIGHTS} is not the file that was published")
+
+    identity = f"{folder.url}\n{sha256(config)}\n{recorded or size}"
+    return Path(folder.path()) if folder.is_local else mirrors.mirror(identity, "model", fetch)
 
 
 def identified(store: Store, initial: Initial) -> Initial:

@@ -32,7 +32,7 @@ def model_card(data: DatasetCard, result: FamilyResult, *, smoke: bool = False) 
             * smoke
         ),
         *_initial(result),
-        "![samples](samples.webp)",
+        "![samples](samples.png)",
         "",
         "## Data",
         "",
@@ -59,7 +59,11 @@ def model_card(data: DatasetCard, result: FamilyResult, *, smoke: bool = False) 
         "",
         f"    atelier sample FOLDER {_options(result)} -o samples.png",
         "",
-        "FOLDER must contain this file, `model.safetensors` and `config.json`; nothing else is needed.",
+        "FOLDER is the folder or the URL of this file; only `model.safetensors` and `config.json` are read.",
+        "",
+        "    atelier verify FOLDER",
+        "",
+        "compares the files of a published folder with `provenance.json` and draws these samples again.",
         "",
     ]
     return "\n".join(lines)

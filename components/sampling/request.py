@@ -18,6 +18,18 @@ from components.records.model import ModelConfig
 from components.sampling.read_image import one_image, one_mask
 from models.family import DataSpec, Generator, SourceShape
 
+SETTINGS = {  # options that replace a setting of the model -> that setting
+    "steps": "sampler_steps",
+    "guidance_scale": "guidance_scale",
+    "sampler": "sampler",
+    "strength": "strength",
+    "dropout": "dropout_at_test",
+    "statistics": "statistics_at_test",
+    "interpolate": "interpolate",
+    "truncation": "truncation",
+    "truncation_cutoff": "truncation_cutoff",
+}
+
 
 @dataclass(frozen=True)
 class SampleOptions:
@@ -41,18 +53,12 @@ class SampleOptions:
     @property
     def settings(self) -> dict[str, tuple[str, Any]]:
         """The model settings to change: name -> (option, value)."""
-        options = {
-            "sampler_steps": ("--steps", self.steps),
-            "guidance_scale": ("--guidance-scale", self.guidance_scale),
-            "sampler": ("--sampler", self.sampler),
-            "strength": ("--strength", self.strength),
-            "dropout_at_test": ("--dropout", self.dropout),
-            "statistics_at_test": ("--statistics", self.statistics),
-            "interpolate": ("--interpolate", self.interpolate),
-            "truncation": ("--truncation", self.truncation),
-            "truncation_cutoff": ("--truncation-cutoff", self.truncation_cutoff),
+        values = {option: getattr(self, option) for option in SETTINGS}
+        return {
+            SETTINGS[option]: (f"--{option.replace('_', '-')}", value)
+            for option, value in values.items()
+            if value is not None
         }
-        return {name: (option, value) for name, (option, value) in options.items() if value is not None}
 
 
 def directed(

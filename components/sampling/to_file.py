@@ -11,7 +11,7 @@ from PIL import Image
 from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.families.catalogue import task_of
-from components.sampling import generate, sheets
+from components.sampling import generate, png, sheets
 from components.sampling.pictures import changes_to, open_for_files, pictures
 from components.sampling.request import SampleOptions, sampling_inputs
 from components.sampling.sheets import LARGEST_WEBP, SHEET_COLUMNS
@@ -51,7 +51,8 @@ def sample_to_file(
     generator, card, config = opened.generator, opened.card, opened.config
     if options.source is not None and n in (None, 1) and task_of(config.family).made_from == "source":
         (image,) = pictures(opened, [options.source], seed, notes)
-        save_picture(np.asarray(image), output)
+        made = png.of_image(png.made_now(model, config, seed, options), 0)
+        save_picture(np.asarray(image), output, made)
         opaque = np.asarray(image.convert("L" if card.channels == 1 else "RGB"))
         return opaque.reshape(1, *opaque.shape[:2], card.channels).transpose(0, 3, 1, 2)
     n = n or SAMPLES
@@ -60,7 +61,12 @@ def sample_to_file(
     if options.source is not None and notes is not None:
         notes += changes_to(opened, options.source)
     images = generate.draw(generator, card, n=n, seed=seed, method=opened.method, **inputs)
-    write_picture(images, output)
+    made = png.made_now(model, config, seed, options)
+    labels = inputs.get("labels")
+    each = [
+        png.of_image(made, i, labels=labels, names=config.labels, prompts=options.prompts) for i in range(n)
+    ]
+    write_picture(images, output, made=png.of_sheet(each))
     return images
 
 
@@ -89,15 +95,20 @@ def check_size(output: Path, n: int, resolution: int, rows: int = 1) -> None:
         )
 
 
-def write_picture(images: np.ndarray, output: Path, columns: int = SHEET_COLUMNS) -> None:
-    """Write images (N, C, H, W) as one picture, atomically."""
-    save_picture(sheets.grid(images, min(len(images), columns)), output)
+def write_picture(
+    images: np.ndarray, output: Path, columns: int = SHEET_COLUMNS, made: png.Made | None = None
+) -> None:
+    """Write images (N, C, H, W) as one picture, atomically; a PNG says how they were `made`."""
+    save_picture(sheets.grid(images, min(len(images), columns)), output, made)
 
 
-def save_picture(array: np.ndarray, output: Path) -> None:
+def save_picture(array: np.ndarray, output: Path, made: png.Made | None = None) -> None:
     """Write a picture (H, W, C) or (H, W) atomically; raise InputError if it is too large for WebP."""
     if output.suffix.lower() == ".webp":
         sheets.check_webp(array[..., None] if array.ndim == 2 else array)
     picture = Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array)
     with replacing(output) as temporary:
-        picture.save(temporary, output.suffix[1:].upper(), lossless=True)
+        if output.suffix.lower() == ".png":
+            png.save(picture, temporary, made)
+        else:
+            picture.save(temporary, "WEBP", lossless=True)

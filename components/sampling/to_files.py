@@ -6,29 +6,25 @@ samples of other settings are never mixed with these.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from components.cluster.resources import cores
 from components.common.atomic import remove_unfinished, temporary_sibling
 from components.common.chunks import CHUNK, ranges
 from components.common.errors import InputError
-from components.common.hashing import digest, json_sha256
 from components.families.catalogue import task_of
-from components.sampling import generate
+from components.sampling import generate, png
 from components.sampling.pictures import as_picture, changes_to, open_for_files
 from components.sampling.request import SampleOptions, sampling_inputs
 from components.sampling.to_file import SAMPLES, check_count
 
 DIGITS = 6  # of a file's name, at least, so that names sort as numbers do
-ORIGIN = "atelier"  # keyword of the text in a file
 
 Progress = Callable[[int, int], None]
 
@@ -61,9 +57,14 @@ def sample_to_files(
     if n is None:
         n = 1 if task_of(opened.config.family).made_from == "source" else SAMPLES
     inputs = sampling_inputs(options, n, opened.generator, opened.card, opened.config)
-    text, files = origin(model, seed, options), [output / name for name in names(n)]
+    made, labels = png.made_now(model, opened.config, seed, options), inputs.get("labels")
+
+    def how(i: int) -> png.Made:
+        return png.of_image(made, i, labels=labels, names=opened.config.labels, prompts=options.prompts)
+
+    files = [output / name for name in names(n)]
     remove_unfinished(output, deep=False)
-    missing = [i for i, file in enumerate(files) if not is_drawn(file, text)]
+    missing = [i for i, file in enumerate(files) if not is_drawn(file, how(i))]
     notes = changes_to(opened, options.source) if options.source is not None else []
     if len(missing) < n:
         notes.append(f"{n - len(missing):,} of {n:,} samples were there already")
@@ -84,7 +85,7 @@ def sample_to_files(
                 **inputs,
             )
             written: list[Future[None]] = [
-                pool.submit(write, images[i - start], files[i], text) for i in wanted
+                pool.submit(write, images[i - start], files[i], how(i)) for i in wanted
             ]
             for each in written:
                 each.result()
@@ -99,27 +100,17 @@ def names(n: int) -> list[str]:
     return [f"{i:0{width}}.png" for i in range(n)]
 
 
-def origin(model: Path, seed: int, options: SampleOptions) -> str:
-    """Return what samples depend on as text: digests of weights and settings, and the seed."""
-    settings = {name: value for name, value in asdict(options).items() if value not in (None, ())}
-    for name in ("source", "mask"):
-        if name in settings:
-            settings[name] = digest(settings[name], "sha256")
-    weights = digest(model / "model.safetensors", "sha256")
-    return json.dumps({"weights": weights, "settings": json_sha256(settings), "seed": seed})
-
-
-def is_drawn(file: Path, text: str) -> bool:
-    """Return whether a file is there and whole; raise InputError if it is not a sample of this origin."""
+def is_drawn(file: Path, made: png.Made) -> bool:
+    """Return whether a file is there and whole; raise InputError if it was not made in this way."""
     if not file.exists():
         return False
     try:
         with Image.open(file) as image:
-            origin = image.info.get(ORIGIN)
+            text = image.info.get(png.MADE)
             image.load()
     except OSError:  # cut short, as by a power failure
         return False
-    if origin != text:
+    if text != png.text_of(made):
         raise InputError(
             f"-o {file.parent}: {file.name} exists already and is no sample of this model, seed and "
             "settings; name another folder, or remove it"
@@ -127,10 +118,8 @@ def is_drawn(file: Path, text: str) -> bool:
     return True
 
 
-def write(image: np.ndarray, file: Path, text: str) -> None:
-    """Write a sample, uint8 (C, H, W), as a PNG with a text."""
-    info = PngImagePlugin.PngInfo()
-    info.add_text(ORIGIN, text)
+def write(image: np.ndarray, file: Path, made: png.Made) -> None:
+    """Write a sample, uint8 (C, H, W), as a PNG that says how it was made."""
     with temporary_sibling(file) as temporary:
-        as_picture(image).save(temporary, "PNG", pnginfo=info)
+        png.save(as_picture(image), temporary, made)
         os.replace(temporary, file)

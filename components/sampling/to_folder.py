@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from components.common.atomic import temporary_sibling
 from components.common.errors import InputError
+from components.common.hashing import digest
+from components.sampling import png
 from components.sampling.pictures import open_for_files, pictures
 from components.sampling.request import SampleOptions
 from components.sampling.source_files import image_files, output_names
@@ -38,11 +40,13 @@ def sample_to_folder(
     check_new(output, list(names.values()))
     opened, notes = open_for_files(model, options), list[str]()
     with temporary_sibling(output) as temporary:
-        made = pictures(opened, [options.source / path for path in paths], seed, notes)
-        for path, image in zip(paths, made, strict=True):
+        drawn = pictures(opened, [options.source / path for path in paths], seed, notes)
+        made = png.made_now(model, opened.config, seed, options)
+        for i, (path, image) in enumerate(zip(paths, drawn, strict=True)):
             file = temporary / names[path]
             file.parent.mkdir(parents=True, exist_ok=True)
-            image.save(file, "PNG")
+            source = digest(options.source / path, "sha256")
+            png.save(image, file, png.of_image(made, i, source=source))
         check_new(output, list(names.values()))
         for name in names.values():
             (output / name).parent.mkdir(parents=True, exist_ok=True)

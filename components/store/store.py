@@ -126,8 +126,12 @@ class Store:
 
     def read_head(self, rel: str, size: int) -> bytes:
         """Return the first `size` bytes of `rel`, fewer if it is shorter."""
+        return self.read_part(rel, 0, size)
+
+    def read_part(self, rel: str, start: int, end: int) -> bytes:
+        """Return bytes [start, end) of `rel`, fewer if it is shorter."""
         path = self.path(rel)
-        return self._call(lambda: self.fs.cat_file(path, 0, size))
+        return self._call(lambda: self.fs.cat_file(path, start, end))
 
     def read_text(self, rel: str) -> str:
         """Return the text in `rel`."""
@@ -255,6 +259,11 @@ class Store:
             self._check_fence()
             with self._explained(), atomic.replacing(Path(target)) as temporary:
                 shutil.copyfile(source, temporary)
+
+    def stream(self, local: Path, rel: str, **options: Any) -> None:
+        """Copy a file to `rel` of a remote store in parts; `options` are those of its filesystem."""
+        path = self._writable(rel)
+        self._call(lambda: self.fs.put_file(str(local), path, **options))
 
     def download(self, rel: str, local: Path | str) -> None:
         """Copy the file or folder `rel` to `local` atomically."""

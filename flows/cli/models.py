@@ -86,8 +86,8 @@ def sample(
     """Sample from an exported model.
 
     Args:
-        run: a run id, `latest`, or the folder of an exported model
-        family: a family of the run; not needed with a folder
+        run: a run id, `latest`, or the folder or URL of an exported model or a published run
+        family: a family of the run; not needed with a model's folder
         output: a .png or .webp file for one picture of all, or FOLDER/ for a PNG of each, which the same
             command continues after an interruption
         n: number of samples (default: 16, or one of a source that the family needs)
@@ -186,7 +186,7 @@ def anomaly(
 
     Args:
         folder: a folder of images, or a URL
-        run: a run id, `latest`, or the folder of an exported model
+        run: a run id, `latest`, or the folder or URL of an exported model
         family: a family of the run (default: the first that encodes images)
         quantile: flag images whose error is above this quantile of validation images' errors
         background: colour behind transparent pixels (default: that of the model's data)
@@ -228,7 +228,7 @@ def scoring_model(run: str, family: str | None, store: str) -> Path:
     from components.analysis.anomaly_scores import why_not
     from components.records.model import ModelConfig
 
-    if family or is_model(run):
+    if family or is_model(run) or "://" in run:
         return model_folder(run, family, store)[0]
     opened = open_named_store(store)
     manifest = find_run(opened, run)

@@ -16,6 +16,7 @@ from components.common.errors import InputError
 from components.common.paths import home
 from components.common.public import without_secrets
 from components.common.suggestions import did_you_mean
+from components.registry.models import local_model
 from components.registry.runs import find_run
 from components.store import Store, open_store
 
@@ -34,13 +35,18 @@ StoreURL = Annotated[str, Parameter("--store", metavar="URL", help="the store: a
 
 
 def model_folder(run: str, family: str | None, url: str) -> tuple[Path, RunManifest | None]:
-    """Return the folder of an exported model, and its run; `run` may be such a folder, which has no run.
+    """Return the folder of an exported model, and its run.
+
+    `run` may be such a folder or its URL, or those of a published run; these have no run of the store.
 
     Raises:
         InputError: the run has no model of the family.
     """
-    if is_model(run):
-        return Path(run), None
+    for folder in (run, f"{run}/models/{family}"):
+        if is_model(folder):
+            return Path(folder), None
+    if "://" in run:
+        return local_model(run, family), None
     store = open_named_store(url)
     manifest = find_run(store, run)
     if family not in manifest.models:

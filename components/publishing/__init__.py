@@ -1,0 +1,1 @@
+"""Publish runs: folders of models with provenance, and their verification by whoever has them."""

@@ -1,0 +1,104 @@
+"""Copy the models, samples and pages of a run to a public place.
+
+<url>/<run>/models/<family>/   a folder as the Hugging Face Hub has it, with provenance.json and sbom.cdx.json
+<url>/<run>/report/            the page
+<url>/<run>/manifest.json      all files with sizes and hashes; written last: no run is published without
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from components.common.atomic import HIDDEN
+from components.publishing.provenance import PROVENANCE, statement
+from components.publishing.sbom import SBOM, bill
+from components.records.run import RunManifest
+from components.store import Store
+from components.store.errors import MISSING_OR_TORN
+from components.store.transfer import Upload, upload_all
+
+MANIFEST = "manifest.json"
+
+Progress = Callable[[int, int], None]
+
+
+def publish(
+    store: Store,
+    run: RunManifest,
+    target: Store,
+    models: Mapping[str, str],
+    page: str | None,
+    progress: Progress = lambda done, total: None,
+) -> list[Upload]:
+    """Copy a run to the folder `target`; return its files, without manifest.json.
+
+    Files that are there with the same contents stay, so a publication that was cut off continues.
+
+    Args:
+        store: has the run.
+        run: its record.
+        target: where it is published.
+        models: folder of the exported model of each family, in the store.
+        page: the run's page in the store, if it has one.
+        progress: called with the number of files that are there and their number.
+    """
+    with TemporaryDirectory(prefix="atelier-publish-") as scratch:
+        uploads = [upload for family in models for upload in model_files(store, run, family, models[family])]
+        if page:
+            uploads += folder_files(fetched(store, os.path.dirname(page), Path(scratch)), "report")
+        files = [{"path": u.path, "bytes": u.size, "sha256": u.sha256} for u in uploads]
+        lineage = run.lineage.to_json()
+        manifest = {"schema": 1, "run_id": run.run_id, "lineage": lineage, "files": files}
+        target.remove_unfinished()
+        if not has(target, manifest):
+            target.delete(MANIFEST)  # from here on, until it is written, nothing is published
+        upload_all(target, uploads, progress)
+        for other in target.sizes().keys() - {u.path for u in uploads} - {MANIFEST}:
+            target.delete(other)
+        if not has(target, manifest):
+            target.write_json(MANIFEST, manifest)
+    return uploads
+
+
+def has(target: Store, manifest: Mapping[str, Any]) -> bool:
+    """Return whether this very manifest is published."""
+    try:
+        return bool(target.read_json(MANIFEST) == json.loads(json.dumps(manifest)))
+    except MISSING_OR_TORN:
+        return False
+
+
+def model_files(store: Store, run: RunManifest, family: str, exported: str) -> list[Upload]:
+    """Return the files of a family's published model."""
+    files = folder_files(store.local_copy(exported), "", without={"result.json"})
+    files.append(Upload.of(SBOM, as_json(bill(family))))
+    drawn = next((j.drawn for j in run.gate if j.model.family == family), None)
+    described = statement(run, family, {file.path: file.sha256 for file in files}, drawn)
+    files.append(Upload.of(PROVENANCE, as_json(described)))
+    return [Upload(f"models/{family}/{f.path}", f.source, f.size, f.sha256) for f in files]
+
+
+def folder_files(folder: Path, below: str, without: Collection[str] = ()) -> list[Upload]:
+    """Return all files of a folder as uploads to `below`, sorted by name."""
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(HIDDEN))
+    names = {path.relative_to(folder).as_posix(): path for path in paths}
+    prefix = f"{below}/" if below else ""
+    return [Upload.of(prefix + name, path) for name, path in names.items() if name not in without]
+
+
+def fetched(store: Store, folder: str, scratch: Path) -> Path:
+    """Return a folder of the store, which may change, as a folder of this machine."""
+    if store.is_local:
+        return Path(store.path(folder))
+    store.download(folder, scratch / "page")
+    return scratch / "page"
+
+
+def as_json(value: object) -> bytes:
+    """Return a JSON value as the bytes of a file."""
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()

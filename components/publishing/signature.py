@@ -1,0 +1,105 @@
+"""A detached signature of a model's folder, by OpenSSF Model Signing with a key: it works without a network.
+
+https://github.com/ossf/model-signing-spec: `model.sig` is a Sigstore bundle of an in-toto statement that
+lists all other files of the folder. The extra `model-signing` brings the package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from components.common.errors import InputError, RunError, sentence
+
+SIGNATURE = "model.sig"
+UNSIGNED = (".git", ".gitattributes", ".gitignore", ".cache")  # that the Hub and its clients add to a folder
+
+
+def sign(folder: Path, key: Path) -> None:
+    """Write `model.sig` into a folder.
+
+    Args:
+        folder: of a model.
+        key: a file with a private elliptic-curve key, PEM without a password (P-256, P-384 or P-521).
+
+    Raises:
+        InputError: the package is missing, or the key cannot be used.
+    """
+    signing, hashing = _packages()
+    try:
+        config = signing.signing.Config().set_hashing_config(_hashed(hashing, folder))
+        config = config.use_elliptic_key_signer(private_key=key)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"--sign {key}: a private elliptic-curve key as PEM without a password is needed, as of `openssl "
+            f"ecparam -name prime256v1 -genkey -noout -out {key.name}` ({sentence(error)})"
+        ) from None
+    config.sign(folder, folder / SIGNATURE)
+
+
+def check(folder: Path, key: Path) -> None:
+    """Raise RunError unless a folder is signed by the holder of a key.
+
+    Args:
+        folder: of a model.
+        key: a file with the public key, PEM.
+
+    Raises:
+        InputError: the package is missing, or the key cannot be used.
+        RunError: there is no signature, it is damaged, by another key, or of other files.
+    """
+    if not (folder / SIGNATURE).exists():
+        raise RunError(f"it is not signed: there is no {SIGNATURE}")
+    signing, hashing = _packages()
+    try:
+        config = signing.verifying.Config().use_elliptic_key_verifier(public_key=key)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"--key {key}: a public elliptic-curve key as PEM is needed, as of `openssl ec -in KEY -pubout` "
+            f"({sentence(error)})"
+        ) from None
+    if _signer(folder) != _identity(key):
+        raise RunError(f"it is signed by another key than {key.name}")
+    try:
+        config.set_hashing_config(_hashed(hashing, folder)).verify(folder, folder / SIGNATURE)
+    except Exception as error:  # of the package, of sigstore and of cryptography
+        raise RunError(f"its signature does not fit its files ({sentence(error)})") from None
+
+
+def _hashed(hashing: Any, folder: Path) -> Any:
+    """Return which files are signed: all but the signature and what the Hub adds."""
+    ignored = [folder / name for name in (SIGNATURE, *UNSIGNED)]
+    return hashing.Config().set_ignored_paths(paths=ignored, ignore_git_paths=False)
+
+
+def _signer(folder: Path) -> str:
+    """Return the hash of the key that a bundle names; raise RunError if it cannot be read."""
+    try:
+        bundle = json.loads((folder / SIGNATURE).read_bytes())
+        return str(bundle["verificationMaterial"]["publicKey"]["hint"])
+    except (ValueError, KeyError, TypeError):
+        raise RunError(f"{SIGNATURE} is damaged") from None
+
+
+def _identity(key: Path) -> str:
+    """Return the hash of a public key, as bundles name it."""
+    from cryptography.hazmat.primitives import serialization
+
+    public = serialization.load_pem_public_key(key.read_bytes())
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(pem).hexdigest()
+
+
+def _packages() -> tuple[Any, Any]:
+    """Return the package and its module of hashes."""
+    try:
+        import model_signing
+        from model_signing import hashing
+    except ImportError as error:
+        raise InputError(
+            f"signatures need the package model-signing ({sentence(error)}); install it with `pip install "
+            "'atelier[model-signing]'`"
+        ) from None
+    return model_signing, hashing

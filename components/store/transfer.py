@@ -1,0 +1,115 @@
+"""Copy files to a store: in parallel, streamed, verified by checksum, and continued after an interruption."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from components.common.errors import RunError
+from components.common.hashing import digest, sha256
+from components.store.store import Store
+from components.store.urls import S3
+
+THREADS = 16  # small files at a time
+PART = 8 * 2**20  # bytes of a file in memory; larger files are copied one by one, in parts
+CONCURRENT_PARTS = 4
+ATTEMPTS = 3  # of a file whose copy has another checksum
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file to copy.
+
+    Attributes:
+        path: its name in the store.
+        source: a file of this machine, or the content.
+        size: in bytes.
+        sha256: its hash.
+    """
+
+    path: str
+    source: Path | bytes
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: str, source: Path | bytes) -> Upload:
+        """Return the upload of a file or of a content."""
+        if isinstance(source, bytes):
+            return cls(path, source, len(source), sha256(source))
+        return cls(path, source, source.stat().st_size, digest(source, "sha256"))
+
+
+def upload_all(
+    store: Store, uploads: Sequence[Upload], progress: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Copy files to a store, except those that it has with the same contents already.
+
+    Args:
+        store: the store.
+        uploads: the files.
+        progress: called with the number of files that are there and their number.
+
+    Raises:
+        RunError: a copy has other contents than its source, repeatedly.
+    """
+    copy = partial(_copy, store, present=store.sizes())
+    small = [upload for upload in uploads if upload.size <= PART]
+    large = [upload for upload in uploads if upload.size > PART]  # which have parallel parts
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            for done, _ in enumerate(chain(pool.map(copy, small), map(copy, large)), 1):
+                progress(done, len(uploads))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _copy(store: Store, upload: Upload, present: dict[str, int]) -> str:
+    """Copy a file unless the store has it; return its name."""
+    if present.get(upload.path) == upload.size and _is_there(store, upload):
+        return upload.path
+    for _ in range(ATTEMPTS):
+        _put(store, upload)
+        if _is_there(store, upload):
+            return upload.path
+    raise RunError(
+        f"{store.url}: the copy of {upload.path} has other contents than its source; check the store, and "
+        "run the same command again"
+    )
+
+
+def _put(store: Store, upload: Upload) -> None:
+    """Write a file to the store, atomically."""
+    source = upload.source
+    if isinstance(source, bytes):
+        store.write_bytes(upload.path, source)
+    elif store.is_local:
+        store.upload(source, upload.path)
+    else:
+        store.stream(source, upload.path, **_parts(store))
+
+
+def _parts(store: Store) -> dict[str, int]:
+    """Return the options that bound the memory of a copy."""
+    return {"chunksize": PART, "max_concurrency": CONCURRENT_PARTS} if store.protocol in S3 else {}
+
+
+def _is_there(store: Store, upload: Upload) -> bool:
+    """Return whether the store has the file with the same contents."""
+    return store.exists(upload.path) and digest_of(store, upload.path) == upload.sha256
+
+
+def digest_of(store: Store, rel: str) -> str:
+    """Return the sha256 of a file in a store, read in parts; raise FileNotFoundError if there is none."""
+    if store.is_local:
+        return digest(Path(store.path(rel)), "sha256")
+    hashed, size = hashlib.sha256(), store.size(rel)
+    for start in range(0, size, PART):
+        hashed.update(store.read_part(rel, start, min(start + PART, size)))
+    return hashed.hexdigest()
