@@ -11,7 +11,7 @@ TEXT := $(INSTALL) --no-deps --requirement requirements/text.txt
 # Two processes, each with whole files of tests, the most expensive first: see tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run setup setup-dev setup-text test all-tests test-fast check format lint layers types lock clean
+.PHONY: run setup setup-dev setup-text test all-tests test-fast check format lint layers types lock wheel clean
 
 run: setup
 	$(BIN)/atelier run
@@ -63,20 +63,24 @@ layers: setup-dev
 	$(BIN)/lint-imports
 
 types: setup-dev
-	$(BIN)/mypy models components
+	$(BIN)/mypy models components atelier
 
 # Versions stay as they are unless pyproject.toml forbids them; `make lock LOCK=--upgrade` takes the newest.
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header $(LOCK)
 
 lock:
-	$(COMPILE) pyproject.toml --output-file requirements/run.txt
+	$(COMPILE) pyproject.toml --extra run --output-file requirements/run.txt
 	python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
 	  $(COMPILE) - --constraint requirements/run.txt --output-file requirements/build.txt
 	$(COMPILE) pyproject.toml --extra dev --constraint requirements/run.txt --output-file requirements/dev.txt
-	$(COMPILE) pyproject.toml --extra efficientnet --constraint requirements/dev.txt --output-file requirements/efficientnet.txt
-	$(COMPILE) pyproject.toml --extra bench --extra peers --constraint requirements/dev.txt --output-file requirements/peers.txt
+	$(COMPILE) pyproject.toml --extra run --extra efficientnet --constraint requirements/dev.txt --output-file requirements/efficientnet.txt
+	$(COMPILE) pyproject.toml --extra run --extra bench --extra peers --constraint requirements/dev.txt --output-file requirements/peers.txt
 	$(COMPILE) --group text --no-deps --output-file requirements/text.txt
 	$(COMPILE) --group pythae --no-deps --constraint requirements/dev.txt --output-file requirements/pythae.txt
 
+# One file for somebody who only loads and samples models.
+wheel: setup
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
 clean:  # never data or results
-	rm -rf build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -14,7 +14,7 @@ from models.registry import FAMILIES
 ROOT = Path(__file__).parents[1]
 SOURCES = {
     path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."): path
-    for package in ("models", "components", "flows")
+    for package in ("models", "components", "flows", "atelier")
     for path in sorted((ROOT / package).rglob("*.py"))
 }
 

@@ -11,8 +11,12 @@ QUICKSTART = "configs/quickstart.yaml"
 
 
 def home() -> Path:
-    """Return the project's folder: ATELIER_HOME, else the checkout that contains this file."""
-    return Path(os.environ.get("ATELIER_HOME") or CHECKOUT).resolve()
+    """Return the project's folder: ATELIER_HOME, else the checkout of this file, else the current folder.
+
+    An installed wheel has no checkout.
+    """
+    checkout = CHECKOUT if (CHECKOUT / "pyproject.toml").exists() else Path()
+    return Path(os.environ.get("ATELIER_HOME") or checkout).resolve()
 
 
 def working() -> Path:

@@ -16,6 +16,13 @@ from components.report.metric_labels import features, measure
 MARKUP = re.compile(r"[\\\[\]]")
 
 
+INSTALL = (
+    "To load and sample, install Atelier on Python 3.11 or newer: `pip install PATH`, the folder of its "
+    "source code or the wheel that `make wheel` builds there, which brings PyTorch and a few small packages, "
+    "but neither Ray, Prefect nor DVC."
+)
+
+
 def model_card(data: DatasetCard, result: FamilyResult, *, smoke: bool = False) -> str:
     """Return a model card in Markdown; `smoke` says that the training only checked that everything works."""
     lines = [
@@ -57,13 +64,19 @@ def model_card(data: DatasetCard, result: FamilyResult, *, smoke: bool = False) 
         "",
         "## Use",
         "",
+        f"{INSTALL} In the folder of this file, which needs `model.safetensors` and `config.json`:",
+        "",
+        "    import atelier",
+        '    model = atelier.load(".")',
+        f'    atelier.sheet(model.sample({_arguments(result)})).save("samples.png")',
+        "",
+        "On the command line:",
+        "",
         f"    atelier sample FOLDER {_options(result)} -o samples.png",
-        "",
-        "FOLDER is the folder or the URL of this file; only `model.safetensors` and `config.json` are read.",
-        "",
         "    atelier verify FOLDER",
         "",
-        "compares the files of a published folder with `provenance.json` and draws these samples again.",
+        "FOLDER is the folder or the URL of this file; only `model.safetensors` and `config.json` are read. "
+        "`verify` compares the files of a published folder with `provenance.json` and draws these samples again.",
         "",
     ]
     return "\n".join(lines)
@@ -77,6 +90,11 @@ def _made_from(result: FamilyResult) -> str:
 def _options(result: FamilyResult) -> str:
     """Return the options of a first sample."""
     return "-n 16 --seed 0" if _made_from(result) == "noise" else "--source IMAGE"
+
+
+def _arguments(result: FamilyResult) -> str:
+    """Return the arguments of a first sample in Python."""
+    return "16, seed=0" if _made_from(result) == "noise" else 'source="image.png"'
 
 
 def _sources(data: DatasetCard, result: FamilyResult) -> str:

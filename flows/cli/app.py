@@ -11,17 +11,16 @@ import os
 import re
 import sys
 import traceback
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from cyclopts import App, CycloptsError, Group, Parameter, UnknownCommandError
 
-from components.common import loopback
 from components.common.errors import NOT_ALLOWED, InputError, RunError
 from components.common.interruption import interrupted
-from components.common.paths import home, working
+from components.common.paths import home
 from components.common.public import without_secrets
+from flows import environment
 from flows.signals import stop_on_signals
 
 COMMANDS = {  # group -> command -> its function, imported only when the command is called
@@ -56,12 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Signals are handled only for the command line of this process, not for one that a caller passes, whose
     handlers stay as they are.
     """
-    os.environ.update({name: value for name, value in environment().items() if name not in os.environ})
-    loopback.bypass_proxies()
+    environment.prepare()
     for stream in (sys.stdout, sys.stderr):  # a terminal or a locale may know fewer characters
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    warnings.filterwarnings("ignore", "Failed to create the Prefect home")  # a run says so in its own words
     if arguments is None:
         stop_on_signals()
     try:
@@ -70,23 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _failed(error)
     sys.stdout.flush()
     sys.exit(code)
-
-
-def environment() -> dict[str, str]:
-    """Return settings of the tools we build on, for variables that the user has not set.
-
-    They keep all files inside the project.
-    """
-    return {
-        "PREFECT_HOME": str(working() / "prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",  # we print failures once ourselves
-        "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",  # such as of events after an interruption
-        "PREFECT_TASK_RUNNER_THREAD_POOL_MAX_WORKERS": "8",
-        "DO_NOT_TRACK": "1",
-        "DVC_NO_ANALYTICS": "1",
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }
 
 
 def call(arguments: Sequence[str]) -> int:

@@ -17,6 +17,10 @@ def test_the_project_is_the_checkout_unless_the_environment_says_otherwise(
     assert (paths.home() / paths.QUICKSTART).exists()
     monkeypatch.setenv("ATELIER_HOME", str(tmp_path / "x" / ".."))
     assert paths.home() == tmp_path.resolve() and paths.working().parent == paths.home()
+    monkeypatch.delenv("ATELIER_HOME")
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path / "site-packages")
+    monkeypatch.chdir(tmp_path)
+    assert paths.home() == tmp_path.resolve(), "an installed wheel"
 
 
 def test_a_config_is_looked_for_here_and_then_in_the_project(

@@ -18,7 +18,7 @@ from components.common.errors import NOT_ALLOWED
 from components.diagnostics import checks
 from components.diagnostics.checks import Check
 from flows.cli import app
-from flows.cli.app import environment
+from flows.environment import environment
 from tests.flows.cli.test_app import call
 
 FOLDERS = st.sampled_from(

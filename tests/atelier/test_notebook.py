@@ -1,0 +1,71 @@
+"""The cells of docs/python.ipynb run from top to bottom, inside an event loop, as a Jupyter kernel runs them.
+
+No kernel is needed, and none is tested.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from PIL import Image
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "python.ipynb"
+
+
+@pytest.fixture
+def project(digits: Path, prefect_server: str, ray_cluster: str) -> Iterator[None]:
+    """The session's home, Prefect and Ray, which stays connected."""
+    with (
+        mock.patch.dict(os.environ),
+        mock.patch("components.cluster.ray_cluster.disconnect"),
+        temporary_settings(updates={PREFECT_API_URL: prefect_server}),
+    ):
+        yield
+
+
+def cells() -> list[str]:
+    notebook = json.loads(NOTEBOOK.read_text())
+    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+async def execute(sources: list[str]) -> tuple[dict[str, Any], list[Any]]:
+    """Run cells in one namespace; return it, and the value of each cell's last expression."""
+    namespace: dict[str, Any] = {}
+    values = []
+    for source in sources:
+        *body, last = ast.parse(source).body
+        value = None
+        if not isinstance(last, ast.Expr):
+            body.append(last)
+        exec(compile(ast.Module(body, []), "cell", "exec"), namespace)
+        if isinstance(last, ast.Expr):
+            value = eval(compile(ast.Expression(last.value), "cell", "eval"), namespace)
+        values.append(value)
+    return namespace, values
+
+
+@pytest.mark.pipeline
+@pytest.mark.timeout(1200)
+def test_the_notebook_runs(project: None, capsys: pytest.CaptureFixture[str]) -> None:
+    namespace, values = asyncio.run(execute(cells()))
+    run_id, status = values[0]
+    assert status == "done" and "kid" in capsys.readouterr().out
+    sheet = values[2]
+    assert isinstance(sheet, Image.Image) and sheet.size == (80, 32)
+    metrics = namespace["evaluation"].metrics
+    assert values[3]["kid"] == metrics["kid"].value
+    assert values[4][0] == (run_id, "done", ["dcgan"])
+
+
+def test_the_notebook_has_no_outputs_of_this_machine() -> None:
+    for cell in json.loads(NOTEBOOK.read_text())["cells"]:
+        assert not cell.get("outputs") and cell.get("execution_count") is None
