@@ -26,6 +26,7 @@ from components.sampling import generate
 from components.sampling.read_image import alpha_of, own_size
 from components.sampling.request import SampleOptions, directed, sampling_inputs, source_card
 from components.sampling.source_files import SourceFiles
+from components.sampling.styles import StyleOptions, Styles, TowardsClasses, is_style_based
 from models.family import Batch, DataSpec, Generator, Noise
 
 PIXELS = 2**22  # of a batch of samples, beyond which a batch has fewer than CHUNK images
@@ -64,6 +65,10 @@ def open_for_files(model: Path, options: SampleOptions) -> OpenModel:
     """Open an exported model with the settings of the options; raise InputError if they do not fit it."""
     generator, card, config = load_model(model, options.settings)
     method, card = directed(options, generator, card, config.family)
+    if isinstance(options, StyleOptions) and options.truncation_mean == "class":
+        if not is_style_based(config.family):
+            raise InputError(f"--truncation-mean class: {config.family} has no such setting")
+        generator = TowardsClasses(Styles(generator, card, config).with_options(options))
     return OpenModel(generator, card, config, method, options)
 
 

@@ -35,6 +35,29 @@ def one_image(path: Path, card: DataSpec, background: str | None = None, exact: 
     return attempt("--source", path, lambda data: render(data, rendering))[: card.channels]
 
 
+def exact_image(path: Path, card: DataSpec, background: str | None = None) -> np.ndarray:
+    """Read a picture of the card's shape as uint8 (C, H, W); `background` (white) replaces transparency.
+
+    Raises:
+        InputError: the file cannot be used, or has another size or other colours.
+    """
+    rendering, side = Rendering(card.resolution, "rgb", background or "white"), card.resolution
+    picture = attempt("the target", path, lambda data: flat(eight_bit(opened(data)), rendering))
+    if picture.size != (side, side):
+        raise InputError(
+            f"the target {path} has {picture.width}x{picture.height} pixels, and the model's images "
+            f"{side}x{side}; cut and resize it"
+        )
+    image = np.array(picture).transpose(2, 0, 1)
+    if card.channels == 1 and (image != image[:1]).any():
+        raise InputError(f"the target {path} is in colour, and the model's images are grey; convert it")
+    if card.channels > 1 and attempt("the target", path, lambda data: has_no_colours(header(data))):
+        raise InputError(
+            f"the target {path} is grey, and the model's images are in colour; convert it to RGB"
+        )
+    return image[: card.channels]
+
+
 def own_size(path: Path, card: DataSpec, background: str | None = None) -> np.ndarray:
     """Read a picture at its own size as uint8 (C, H, W), upright, on the background (white).
 
@@ -58,8 +81,12 @@ def alpha_of(path: Path) -> np.ndarray | None:
 def is_as_trained(data: bytes, card: DataSpec) -> bool:
     """Whether a picture has the size of a model's sources, and no colours if these have none."""
     image = header(data)
-    grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
-    return image.size == (card.resolution, card.resolution) and (grey or card.channels > 1)
+    return image.size == (card.resolution, card.resolution) and (has_no_colours(image) or card.channels > 1)
+
+
+def has_no_colours(image: Image.Image) -> bool:
+    """Whether the mode of a picture is one of grey."""
+    return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
 
 
 def opened(data: bytes) -> Image.Image:

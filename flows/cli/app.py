@@ -26,7 +26,13 @@ from flows.signals import stop_on_signals
 COMMANDS = {  # group -> command -> its function, imported only when the command is called
     "Run": {"run": "flows.cli.run:run", "sweep": "flows.cli.run:sweep"},
     "Data": {"data": "flows.cli.data:data"},
-    "Models": {"sample": "flows.cli.models:sample", "anomaly": "flows.cli.models:anomaly"},
+    "Models": {
+        "sample": "flows.cli.models:sample",
+        "interpolate": "flows.cli.styles:interpolate",
+        "mix": "flows.cli.styles:mix",
+        "project": "flows.cli.styles:project",
+        "anomaly": "flows.cli.models:anomaly",
+    },
     "Evaluation": {
         "evaluate": "flows.cli.evaluation:evaluate",
         "extractor": "flows.cli.evaluation:extractor",

@@ -52,6 +52,7 @@ class Request:
         interpolate: weights from the PSNR-oriented network (0) to the GAN (1)
         truncation: psi, towards the mean style: 1 is no truncation, 0 the mean image
         truncation_cutoff: layers that are truncated, from the first; default: all
+        truncation_mean: of all w, or of those of the image's class
     """
 
     label: str | None = None
@@ -68,6 +69,7 @@ class Request:
     interpolate: float | None = None
     truncation: float | None = None
     truncation_cutoff: int | None = None
+    truncation_mean: Literal["all", "class"] | None = None
 
 
 def sample(
@@ -95,14 +97,14 @@ def sample(
         prior: mixture: sample codes from Gaussians fitted to those of training images; needs a run
         nearest: also write OUTPUT-nearest, each sample above its nearest training image; needs a run
     """
-    from components.sampling.request import SampleOptions
+    from components.sampling.styles import StyleOptions
     from components.sampling.to_file import SAMPLES, sample_to_file
     from components.sampling.to_files import sample_to_files
     from components.sampling.to_folder import sample_to_folder
 
     settings, notes, path = vars(request).copy(), list[str](), Path(output)
     each = output.endswith(os.sep) or path.is_dir()
-    options = SampleOptions(prompts=settings.pop("prompt"), **settings)
+    options = StyleOptions(prompts=settings.pop("prompt"), **settings)
     if nearest:
         check_nearest(options)
     folder, manifest = model_folder(run, family, store)

@@ -1,0 +1,174 @@
+"""`atelier interpolate`, `atelier mix` and `atelier project`: the styles of style-based generators."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from components.common.errors import InputError
+from flows.cli.shared import STORE, StoreURL, model_folder, open_named_store, progress_shown, say
+
+if TYPE_CHECKING:
+    from components.records.run import RunManifest
+    from components.sampling.styles import Styles
+
+
+@Parameter(name="*", group=Group.create_ordered("Styles"))
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Settings of styles; those not given are the model's own.
+
+    Attributes:
+        label: a class, by name or number; default: classes in turn
+        truncation: psi, towards the mean style: 1 is no truncation, 0 the mean image
+        truncation_cutoff: layers that are truncated, from the first; default: all
+        truncation_mean: of all w, or of those of the image's class
+    """
+
+    label: str | None = None
+    truncation: float | None = None
+    truncation_cutoff: int | None = None
+    truncation_mean: Literal["all", "class"] | None = None
+
+
+def opened(folder: Path, request: Request, use: str) -> Styles:
+    """Return the style-based generator in a model's folder, with the settings of a request."""
+    from components.sampling.styles import StyleOptions, Styles
+
+    return Styles.open(folder, StyleOptions(**vars(request)), use)
+
+
+def interpolate(
+    run: str,
+    family: str | None = None,
+    /,
+    *,
+    seeds: Annotated[str, Parameter(metavar="1,2,8-11,FILE")],
+    output: Annotated[str, Parameter(alias="-o", metavar="FILE|FOLDER")],
+    frames: int | None = None,
+    space: Literal["w", "z"] = "w",
+    fps: float = 24.0,
+    request: Request = Request(),  # noqa: B008  frozen
+    store: StoreURL = STORE,
+) -> None:
+    """Draw images between samples of a style-based model, and back to the first.
+
+    Args:
+        run: a run id, `latest`, or the folder of an exported model
+        family: a family of the run; not needed with a folder
+        seeds: whose first samples to pass in order, at least two; .safetensors files of `atelier project` too
+        output: a .png for stills, with a line from each seed to the next; a .webp, .gif or .apng for an
+            animation; or FOLDER/ for a PNG of each frame
+        frames: frames in all (default: 24 from one seed to the next, 8 of stills)
+        space: w: along lines in W; z: along arcs in z
+        fps: frames in a second of an animation, at most 50
+    """
+    from components.sampling.interpolation import write_interpolation
+    from components.sampling.styles import parsed_seeds
+
+    points, path = parsed_seeds("--seeds", seeds, least=2), Path(output)
+    styles = opened(model_folder(run, family, store)[0], request, "atelier interpolate")
+    with progress_shown() as progress:
+        drawn = functools.partial(progress, activity="draw")
+        settings = {"frames": frames, "space": space, "fps": fps}
+        folder = output.endswith(os.sep) or path.is_dir()
+        n = write_interpolation(styles, styles.keys(points), path, folder=folder, progress=drawn, **settings)
+    say(f"{n} frames through {len(points)} points, and back")
+    print(path)
+
+
+def mix(
+    run: str,
+    family: str | None = None,
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o", metavar="FILE")],
+    rows: Annotated[str, Parameter(metavar="1,2,8-11,FILE")] = "0-4",
+    columns: Annotated[str, Parameter(metavar="1,2,8-11,FILE")] = "5-11",
+    layers: Annotated[str, Parameter(metavar="coarse|middle|fine|0-3")] = "coarse",
+    request: Request = Request(),  # noqa: B008  frozen
+    store: StoreURL = STORE,
+) -> None:
+    """Draw a grid of style mixing: samples of the rows with the styles of the columns in some layers.
+
+    Args:
+        run: a run id, `latest`, or the folder of an exported model
+        family: a family of the run; not needed with a folder
+        output: a .png or .webp file
+        rows: seeds, in a list; .safetensors files of `atelier project` too
+        columns: seeds, in a list; .safetensors files of `atelier project` too
+        layers: whose styles are those of the columns: a third of them, or from one to another
+    """
+    from components.sampling import sheets
+    from components.sampling.mixing import mixing_grid
+    from components.sampling.styles import parsed_layers, parsed_seeds
+    from components.sampling.to_file import check_picture, save_picture
+
+    sides = parsed_seeds("--rows", rows), parsed_seeds("--columns", columns)
+    check_picture(output, None)
+    styles = opened(model_folder(run, family, store)[0], request, "atelier mix")
+    chosen, across = parsed_layers(layers, styles.layers), 1 + len(sides[1])
+    images = mixing_grid(styles, styles.keys(sides[0]), styles.keys(sides[1]), chosen)
+    save_picture(sheets.grid(images, across), output)
+    say(f"layers {chosen.start} to {chosen.stop - 1} of {styles.layers} are those of the columns")
+    print(output)
+
+
+def project(
+    run: str,
+    family: str,
+    image: Path,
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o", metavar="FILE")],
+    label: str | None = None,
+    network: Literal["auto", "vgg19", "efficientnet", "extractor", "pixels"] = "auto",
+    steps: int = 1000,
+    seed: int = 0,
+    store: StoreURL = STORE,
+) -> None:
+    """Project an image into W: find the style of a style-based model whose image is nearest to it.
+
+    Args:
+        run: a run id, `latest`, or the folder of an exported model
+        family: a family of the run
+        image: the target, a picture of the size and colours of the model's images
+        output: a .png or .webp file for the target beside its projection; the style and the noise inputs are
+            written to the same name with .safetensors, which `interpolate` and `mix` take for a seed
+        label: a class, by name or number, at whose mean style the search begins (default: that of all)
+        network: in whose features images are compared; auto: for grey images the extractor of the run, else
+            VGG19 or EfficientNet-Lite0, or what there is of these; pixels: none
+        steps: steps of the search
+        seed: of the noise in the search
+    """
+    from components.analysis.projection import project_to_files
+    from components.sampling.styles import StyleOptions, Styles
+    from components.sampling.to_file import check_picture
+
+    check_picture(output, None)
+    if steps < 1:
+        raise InputError(f"--steps {steps}: at least one is needed")
+    folder, manifest = model_folder(run, family, store)
+    styles = Styles.open(folder, StyleOptions(label=label), "atelier project")
+    with progress_shown() as progress:
+        searched = functools.partial(progress, activity="project")
+        extractor = extractor_folder(manifest, store)
+        written, sentence = project_to_files(
+            styles, image, output, network=network, extractor=extractor, steps=steps, seed=seed,
+            progress=searched,
+        )  # fmt: skip
+    say(sentence)
+    for path in written:
+        print(path)
+
+
+def extractor_folder(manifest: RunManifest | None, store: str) -> Path | None:
+    """Return the folder of a run's extractor on this machine; None for a model's folder without a run."""
+    if manifest is None:
+        return None
+    return Path(open_named_store(store).local_copy(f"{manifest.folder('extractor')}/extractor"))
