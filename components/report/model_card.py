@@ -76,7 +76,7 @@ def model_card(data: DatasetCard, result: FamilyResult, *, smoke: bool = False) 
         "    atelier verify FOLDER",
         "",
         "FOLDER is the folder or the URL of this file; only `model.safetensors` and `config.json` are read. "
-        "`verify` compares the files of a published folder with `provenance.json` and draws these samples again.",
+        "`verify` compares a published folder with its `provenance.json` and draws the samples again.",
         "",
     ]
     return "\n".join(lines)
