@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from prefect import flow
+from prefect import flow, runtime
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
 from prefect.futures import PrefectFuture, as_completed
 
 from components.cluster import ray_cluster
 from components.pipeline.graph import family_stages, inputs, of_scope
 from components.pipeline.stage import Stage
 from components.stages.cache import Done
+from flows import artifacts
 from flows.errors import public_to_prefect
 from flows.run import RUNS, Run
 from flows.signals import stop_on_signals
@@ -37,6 +41,8 @@ def pipeline(run_id: str, experiment: Mapping[str, Any]) -> str:
 def run_data_stages(run: Run) -> None:
     """Plan the run, and do the stages that all families need; start Ray if any stage must be computed."""
     make_plan(run.run_id)
+    with contextlib.suppress(Exception):  # the run does not depend on its name
+        name_flow_run(run)
     first, *others = [stage for stage in of_scope("data") if stage.applies(run.plan)]
     do(run, first)
     if run.has_jobs():
@@ -44,6 +50,14 @@ def run_data_stages(run: Run) -> None:
     stop_on_signals()  # again: Prefect and Ray have installed their own handlers
     for stage in others:
         do(run, stage)
+
+
+def name_flow_run(run: Run) -> None:
+    """Name the flow run by its data set, data version and families, and the run's id."""
+    families = ", ".join(run.experiment.families)
+    name = f"{run.experiment.data.name} {run.plan.version[:10]}: {families} ({run.run_id})"
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(runtime.flow_run.id, name=name)
 
 
 def do(run: Run, stage: Stage) -> Done:
@@ -121,4 +135,6 @@ def run_final_stages(run: Run) -> str:
     for stage in of_scope("run"):
         if stage.name != "publish" or exported:
             do(run, stage)
+    timeline = artifacts.timeline(run.record.manifest.stages)
+    create_markdown_artifact(timeline, key="timeline", description=f"Run {run.run_id}")
     return "failed" if not exported else "partial" if run.failed else "done"

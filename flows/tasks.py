@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from prefect import Task, task
-from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from components.common.paths import home
@@ -28,6 +28,7 @@ from components.records.run import Comparison
 from components.records.stages import GateResult
 from components.stages.cache import Done, read
 from components.stages.spec import Spec
+from flows import artifacts
 from flows.errors import public_to_prefect
 from flows.run import RUNS, Run
 
@@ -94,10 +95,13 @@ def show_table(run: Run, done: Done) -> None:
 
 
 def show_verdicts(run: Run, done: Done) -> None:
-    """Add the gate's judgements to the record."""
+    """Add the gate's judgements to the record and to Prefect's artifacts."""
     result = GateResult.read(read(run.store, done))
     assert result
     run.record.update(gate=result.judgements)
+    create_markdown_artifact(
+        artifacts.verdicts(result.judgements), key="verdicts", description=f"Run {run.run_id}"
+    )
 
 
 def show_page(run: Run, done: Done) -> None:
