@@ -37,6 +37,8 @@ def pipeline(run_id: str, experiment: Mapping[str, Any]) -> str:
 def run_data_stages(run: Run) -> None:
     """Plan the run, and do the stages that all families need; start Ray if any stage must be computed."""
     make_plan(run.run_id)
+    if not run.experiment.sweep:
+        run.say_forecast()
     first, *others = [stage for stage in of_scope("data") if stage.applies(run.plan)]
     do(run, first)
     if run.has_jobs():
