@@ -43,6 +43,8 @@ def run_data_stages(run: Run) -> None:
     make_plan(run.run_id)
     with contextlib.suppress(Exception):  # the run does not depend on its name
         name_flow_run(run)
+    if not run.experiment.sweep:
+        run.say_forecast()
     first, *others = [stage for stage in of_scope("data") if stage.applies(run.plan)]
     do(run, first)
     if run.has_jobs():

@@ -18,6 +18,7 @@ from components.common.errors import sentence
 from components.common.public import public
 from components.config.experiment import Experiment
 from components.pipeline import train
+from components.pipeline.expected import Estimates, forecast
 from components.pipeline.graph import planned
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
@@ -156,11 +157,22 @@ class Run:
 
     def has_jobs(self) -> bool:
         """Return whether any stage must be computed on Ray."""
-        return any(
-            spec.stage in self.force or not cache.claimed(self.store, spec)
-            for stage, spec in planned(self.plan).values()
-            if stage.on_cluster
-        )
+        return any(stage.on_cluster for stage, _ in self.to_compute())
+
+    def to_compute(self) -> list[tuple[Stage, Spec]]:
+        """Return the stages that must be computed."""
+        stages = planned(self.plan).values()
+        return [
+            (s, spec) for s, spec in stages if spec.stage in self.force or not cache.claimed(self.store, spec)
+        ]
+
+    def say_forecast(self) -> None:
+        """Display how long the stages that must be computed are expected to take."""
+        with self.board.tolerating("the forecast", "made"):
+            estimates = Estimates(self.plan, self.store)
+            rows = [(spec.title, estimates.seconds(spec)) for _, spec in self.to_compute()]
+            for sentence in forecast(rows).sentences:
+                self.board.say(f"  {sentence}", "dim")
 
     def show(self) -> None:
         """Update the run's page and the index."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from components.pipeline.plan import Plan
 from components.registry.models import identified
 from components.store import Store, open_store
 
+HARDWARE = re.compile(r"^# +hardware +(.*)$", re.MULTILINE)  # in the header of a config
 SMOKE = {
     "steps": 16,
     "checkpoint_every": 8,
@@ -68,6 +70,17 @@ def experiment(
         return identified(open_store(read.store.url, home()), setting)
 
     return resolved(read, device, resources.precision("auto", device), perceptual.chosen, initial)
+
+
+def advice_on_hardware(path: Path, device: str) -> str:
+    """Return a sentence if the header of a config names a GPU and there is none; else nothing."""
+    hardware = HARDWARE.search(path.read_text("utf-8", errors="replace"))
+    if device != "cpu" or not hardware or "GPU" not in hardware[1] or "no GPU" in hardware[1]:
+        return ""
+    return (
+        f"{path.name} is for {hardware[1].strip()}, and this machine has no GPU that can be used; "
+        "`atelier init NAME` writes a config for data and machine"
+    )
 
 
 def smoke_training(experiment: Experiment, family: str) -> dict[str, Any]:

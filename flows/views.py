@@ -10,21 +10,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from components.common import hashing
 from components.common.paths import home
 from components.config.experiment import Experiment
 from components.families.tasks import TASKS
 from components.pipeline import anomaly_models
+from components.pipeline.expected import Estimates, forecast
 from components.pipeline.graph import of_scope, planned
 from components.records.evaluation import ExternalEvaluation
 from components.records.gate import BLESSED, NOT_BLESSED, PENDING, Judgement
 from components.records.run import FamilyResult, RunManifest, StageEntry
 from components.report.baselines import distinct, unlike_real
 from components.report.reading import read_json
-from components.stages import cache
 from components.stages.spec import Spec, difference
 from components.store import Store, open_store
-from components.store.errors import MISSING_OR_TORN
 from components.store.urls import is_confined
 from flows.setup import check_stages, plan_of
 
@@ -56,12 +54,9 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
     for row in rows:
         upstream = f"; builds on {', '.join(row['after'])}" if row.get("after") else ""
         print(f"{row['stage']:<22} {row['key'] or '':<18} {row['because']}{upstream}")
-    seconds = [row.get("seconds") for row in rows if row["because"].startswith("runs")]
-    if any(s is not None for s in seconds):
-        minutes = sum(s or 0 for s in seconds) / 60
-        print(f"expected, by earlier results of the same stages: {minutes:.1f} minutes of work")
-    elif seconds:
-        print("no estimate, since none of these stages has run here before; see the header of the config")
+    running = [(row["stage"], row.get("seconds")) for row in rows if row["because"].startswith("runs")]
+    for sentence in forecast(running).sentences:
+        print(sentence)
 
 
 def plan_rows(experiment: Experiment, force: Collection[str]) -> list[Mapping[str, Any]]:
@@ -75,12 +70,13 @@ def plan_rows(experiment: Experiment, force: Collection[str]) -> list[Mapping[st
         because = "runs: the data is not prepared yet"
         return [{"stage": title, "key": None, "because": because} for title in unplanned(experiment)]
     anomaly_models.check(plan)
+    estimates = Estimates(plan, store)
     return [
         {
             "stage": spec.title,
             "key": spec.key,
             "because": explain(store, spec, forced=spec.stage in force),
-            "seconds": expected(store, spec),
+            "seconds": estimates.seconds(spec),
             "after": after(spec),
         }
         for _, spec in planned(plan).values()
@@ -100,20 +96,6 @@ def after(spec: Spec) -> list[str]:
     """Return the other families whose trained models a stage builds on."""
     upstream = (name.partition("train/")[2] for name in spec.upstream)
     return [family for family in upstream if family not in ("", spec.family)] if spec.family else []
-
-
-def expected(store: Store, spec: Spec) -> float | None:
-    """Return the seconds that the newest result of the same stage and family took; None if there is none."""
-    old = cache.latest(store, spec)
-    if old is None:
-        return None
-    key = hashing.key_of(old)
-    folder = store.child("store", spec.stage, key)
-    try:
-        attempt = folder.read_json("_SUCCESS")["attempt"]
-        return float(folder.read_json(f"attempts/{attempt}/result.json")["seconds"])
-    except MISSING_OR_TORN:  # deleted since
-        return None
 
 
 def explanation(store: Store, run: RunManifest) -> list[tuple[str, str, str]]:
@@ -195,6 +177,17 @@ def show(run: RunManifest, store: Store) -> None:
         console.print(f"failed: {stage.title}: {stage.error}", style="red", markup=False)
     page = f"{store.url}/{run.report}" if run.report else "none"
     console.print(f"{run.status} in {run.seconds or 0:.0f} s; page: {page}", markup=False, soft_wrap=True)
+    if command := next_command(run):
+        console.print(f"next: {command}", markup=False, soft_wrap=True)
+
+
+def next_command(run: RunManifest) -> str:
+    """Return what to do after a run, as commands; empty if there is nothing to show."""
+    if run.kind == "sweep" or not run.results:
+        return ""
+    family, task = run.results[0].family, TASKS[run.results[0].task]
+    options = "-n 16" if task.made_from == "noise" else "--source FILE"
+    return f"atelier report serve, or atelier sample {run.run_id} {family} {options} -o samples.png"
 
 
 def verdict(judgement: Judgement) -> str:

@@ -25,7 +25,7 @@ from flows.signals import stop_on_signals
 
 COMMANDS = {  # group -> command -> its function, imported only when the command is called
     "Run": {"run": "flows.cli.run:run", "sweep": "flows.cli.run:sweep"},
-    "Data": {"data": "flows.cli.data:data"},
+    "Data": {"data": "flows.cli.data:data", "init": "flows.cli.init:init"},
     "Models": {
         "sample": "flows.cli.models:sample",
         "interpolate": "flows.cli.styles:interpolate",

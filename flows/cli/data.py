@@ -13,6 +13,8 @@ from components.common.errors import InputError
 from components.common.paths import home
 from flows.cli.shared import AsJSON, print_rows, print_table, progress_shown, say
 
+SHEET = 40  # images of the contact sheet of a new data set
+
 data = App(name="data", help="Prepare and version data sets.")
 
 
@@ -77,6 +79,8 @@ def add(
     side_by_side: Literal["AtoB", "BtoA"] | None = None,
     unpaired: Annotated[bool, Parameter(negative="")] = False,
     source_resolution: int | None = None,
+    licence: str | None = None,
+    credit: str | None = None,
 ) -> None:
     """Prepare your own images and version them.
 
@@ -97,19 +101,24 @@ def add(
         side_by_side: each file is two images, A on the left; AtoB makes B from A
         unpaired: images and sources are two domains without pairs
         source_resolution: pixels per side of a source (default: as the images)
+        licence: of the images, which data and model cards state
+        credit: whom to name in what is published
     """
     from components.data.sources import prepare
-    from components.data.versioning import dvc
+    from components.data.versioning import dvc, pins
 
     options: dict[str, Any] = {"resolution": resolution, "colour": colour, "background": background}
     options |= {"captions": captions, "max_skipped": max_skipped, "replace": replace}
     options |= {"sources": sources, "side_by_side": side_by_side, "unpaired": unpaired}
     options |= {"source_resolution": source_resolution, "layout": layout, "follow_links": follow_links}
-    options |= {"frames": frames, "white": white_value(white)}
+    options |= {"frames": frames, "white": white_value(white), "licence": licence, "credit": credit}
+    before = pins.pinned(home(), name)
     with progress_shown() as progress:
         card = prepare.add(name, source, home(), progress=progress, **options)
-    show_prepared(card, dvc.track(home(), card.name).version)
-    show_next(card)
+    show_prepared(card, version := dvc.track(home(), card.name).version)
+    if before not in (None, version):
+        say(f"  replaces version {str(before)[:10]}, which `atelier data versions {name}` still lists")
+    show_next(card, pins.data_folder(home(), card.name))
 
 
 def white_value(text: str | None) -> float | str | None:
@@ -156,7 +165,7 @@ def degrade(
     """
     from components.data.sources.degraded import degradation
     from components.data.sources.degraded import degrade as degraded
-    from components.data.versioning import dvc
+    from components.data.versioning import dvc, pins
 
     options = {"scale": scale, "low": low, "high": high, "sigma": sigma, "quality": quality}
     chosen = degradation(kind, options)
@@ -165,7 +174,7 @@ def degrade(
             name, base, chosen, home(), revision=revision, seed=seed, replace=replace, progress=progress
         )
     show_prepared(card, dvc.track(home(), card.name).version)
-    show_next(card)
+    show_next(card, pins.data_folder(home(), card.name))
 
 
 def show_prepared(card: Any, version: str) -> None:
@@ -195,10 +204,16 @@ def first_skipped(card: Any, reason: str) -> str:
     return next((f" (such as {file})" for file, why in card.skipped_files if why == reason), "")
 
 
-def show_next(card: Any) -> None:
-    """Print what to do with a prepared data set."""
-    say(f"look at it: atelier data show {card.name} -o {card.name}.png")
-    say(f"train on it: atelier run --set data.name={card.name}")
+def show_next(card: Any, folder: Path) -> None:
+    """Draw a contact sheet of a prepared data set, and print where it is and what to do next."""
+    from components.common.paths import working
+    from components.sampling.data_sheet import write_data_sheet
+
+    sheet = working() / "sheets" / f"{card.name}.png"
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    drawn = write_data_sheet(folder, sheet, split="train", n=SHEET)
+    say(f"contact sheet of {drawn} training images: {sheet}")
+    say(f"next: atelier init {card.name} writes a config for it; then atelier run {card.name}.yaml")
 
 
 def counted(counts: Mapping[str, int]) -> str:

@@ -20,6 +20,7 @@ from flows.cli.shared import (
     Forced,
     StoreURL,
     open_named_store,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ def run(
     """
     from flows import setup
 
-    experiment = setup.experiment(config_path(config), changes, only, smoke=smoke)
+    path = config_path(config)
+    experiment = setup.experiment(path, changes, only, smoke=smoke)
+    if advice := setup.advice_on_hardware(path, experiment.device):
+        say(advice)
     if experiment.sweep:
         raise InputError(f"{config} describes a sweep; use `atelier sweep {config}`")
     if plan:

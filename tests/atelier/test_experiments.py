@@ -29,11 +29,11 @@ def test_changes_are_those_of_the_command_line(home: Path, started: mock.Mock) -
     changes: dict[str, Any] = {
         "data": {"name": "digits"},
         "families": {"vae": {"lr": 1e-5, "train": {"steps": 7}}, "cgan": {}},
-        "evaluate": {"held_out_classes": ["1e5"], "latent_analysis": False},
+        "evaluate": {"held_out_classes": ["1e5"], "ablation_samples": 0},
     }
     assert atelier.run("configs/quickstart.yaml", only=["vae"], smoke=True, **changes).run_id == "r"
     settings = ["data.name=digits", "families.vae.lr=1e-5", "families.vae.train.steps=7", "families.cgan={}"]
-    settings += ["evaluate.held_out_classes=['1e5']", "evaluate.latent_analysis=false"]
+    settings += ["evaluate.held_out_classes=['1e5']", "evaluate.ablation_samples=0"]
     expected = setup.experiment(home / "configs/quickstart.yaml", settings, ["vae"], smoke=True)
     assert started.call_args.args == (expected,)
     assert started.call_args.kwargs == {"force": (), "smoke": True, "command": "atelier.run"}

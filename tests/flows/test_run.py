@@ -178,3 +178,22 @@ def test_a_stage_fails_for_its_own_reason_if_the_record_cannot_be_written(
         made.stage(spec, body)
     monkeypatch.undo()
     assert "the record could not be written: does not answer" in " ".join(said(made))
+
+
+def test_a_run_begins_with_what_it_is_expected_to_take(
+    training: tuple[run.Run, Spec, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, spec, _ = training
+    done, stage = Spec("reference", {}, {}), Mock()
+    monkeypatch.setattr(run, "planned", lambda plan: {"train": (stage, spec), "reference": (stage, done)})
+    monkeypatch.setattr(run.cache, "claimed", lambda store, spec: spec is done)
+    made.plan = Mock()
+    made.say_forecast()
+    assert said(made) == [
+        "  unknown: train dcgan, which never ran on this data; see the header of the config, or measure with "
+        "`atelier init`"
+    ]
+    assert made.to_compute() == [(stage, spec)] and made.has_jobs()
+    monkeypatch.setattr(run, "Estimates", Mock(side_effect=OSError("away")))
+    made.say_forecast()
+    assert said(made)[-1] == "  the forecast could not be made: OSError: away"

@@ -185,3 +185,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_sweep_that_cannot_be_is_one_clear_sentence(sweep: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
         loading.parse({"families": {"dcgan": {}}, "sweep": sweep}, "x.yaml")
+
+
+def test_a_config_for_gpus_says_so_on_a_machine_without_one() -> None:
+    gpu, cpu = ROOT / "configs/gpu/diffusion-64.yaml", ROOT / "configs/cpu/diffusion.yaml"
+    assert setup.advice_on_hardware(gpu, "cpu") == (
+        "diffusion-64.yaml is for one GPU of 24 GB, and this machine has no GPU that can be used; "
+        "`atelier init NAME` writes a config for data and machine"
+    )
+    assert setup.advice_on_hardware(gpu, "cuda") == setup.advice_on_hardware(cpu, "cpu") == ""

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,8 @@ def add(
     frames: str = "first",  # first | all: pictures of a file with several
     white: float | str | None = None,  # a value, or auto: the largest of all; of files of more than 8 bits
     follow_links: bool = False,  # out of the folder
+    licence: str | None = None,  # of the images, for the cards of data and models; None: not stated
+    credit: str | None = None,  # to be given in what is published
     progress: Progress | None = None,
 ) -> DatasetCard:
     """Prepare the images of a folder or fsspec URL, or pairs, or two domains, as data set `name`."""
@@ -89,7 +92,9 @@ def add(
         folder = settle(pins.data_folder(home, name))
         refuse_other_source(home, name, identity, replace)
         with scratch_folder(sibling(folder, "scratch")) as scratch, new_folder(folder) as temporary:
-            card = write(pairs.gather(source, request, pairing, scratch, progress), name, temporary)
+            collection = pairs.gather(source, request, pairing, scratch, progress)
+            stated = {key: text for key, text in (("licence", licence), ("credit", credit)) if text}
+            card = write(replaced(collection, about=collection.about | stated), name, temporary)
         remember_source(home, name, identity)
         return card
 

@@ -94,11 +94,23 @@ def test_adding_ends_with_what_to_do_next(home: Path, capsys: pytest.CaptureFixt
     (home / "some/notes.txt").write_text("x")
     code, out, err = call(capsys, "data", "add", "kept", str(home / "some"), "--white", "65535")
     assert code == 0 and out.startswith("kept: 8 train, 8 validation, 8 test; 3x32x32, unlabelled; version ")
+    sheet = home / ".atelier/sheets/kept.png"
     assert err.splitlines()[-3:] == [
         "  1 other files: no images",
-        "look at it: atelier data show kept -o kept.png",
-        "train on it: atelier run --set data.name=kept",
+        f"contact sheet of 8 training images: {sheet}",
+        "next: atelier init kept writes a config for it; then atelier run kept.yaml",
     ]
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    version = out.split()[-1]
+    rights = ("--licence", "CC0", "--credit", "Ada")
+    code, out, err = call(capsys, "data", "add", "kept", str(home / "some"), "--resolution", "16", *rights)
+    assert f"  replaces version {version}, which `atelier data versions kept` still lists" in err
+    card = DatasetCard.read(home / "data/kept")
+    assert (code, card.licence, card.credit, card.resolution) == (0, "CC0", "Ada", 16)
+    assert (
+        "replaces"
+        not in call(capsys, "data", "add", "kept", str(home / "some"), "--resolution", "16", *rights)[2]
+    )
     code, _, err = call(capsys, "data", "add", "kept", str(home / "some"), "--white", "bright")
     assert (
         code == 2 and err == "atelier: --white bright is not possible; accepted: auto, or a number above 0\n"

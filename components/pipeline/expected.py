@@ -1,0 +1,133 @@
+"""How long the stages of a plan will take, by earlier results on the same data, scaled to the amount of work.
+
+Smoke runs are never used, since start-up dominates their times. Other settings of a network than before are
+not scaled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.pipeline.plan import Plan
+from components.records.run import RunSummary, StageEntry
+from components.registry.runs import read_record
+from components.stages.spec import Spec
+from components.store import Store
+from components.store.errors import MISSING_OR_TORN
+
+RUNS = 20  # that are looked through, the newest first
+JUDGING = ("evaluate", "ablation", "latent_analysis")  # stages that judge a family
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A result of an earlier run."""
+
+    settings: Mapping[str, Any]  # of its stage
+    seconds: float
+
+
+class Estimates:
+    """The expected seconds of the stages of a plan."""
+
+    def __init__(self, plan: Plan, store: Store):
+        self.plan, self.store = plan, store
+        self._results: dict[tuple[str, str | None], Earlier] | None = None
+
+    def seconds(self, spec: Spec) -> float | None:
+        """Return the seconds that a stage is expected to take; None: nothing like it has run on this data."""
+        before = self.earlier.get((spec.stage, spec.family))
+        if before is None:
+            return None
+        then, now = (self.work(spec.stage, settings) for settings in (before.settings, spec.settings))
+        return before.seconds * now / then
+
+    @property
+    def earlier(self) -> Mapping[tuple[str, str | None], Earlier]:
+        """The newest results on this data and device, by stage and family."""
+        if self._results is None:
+            self._results = {}
+            for stage, spec, seconds in self._ran():
+                key = stage.name, stage.family
+                if key not in self._results:
+                    self._results[key] = Earlier(spec["settings"], seconds)
+        return self._results
+
+    def work(self, stage: str, settings: Mapping[str, Any]) -> float:
+        """Return the amount of work of a stage with these settings, in a unit of its own."""
+        images = self.plan.card.counts["test"]
+        if stage == "train":
+            return settings["train"]["steps"] * settings["train"]["batch"]
+        if stage == "evaluate":
+            return min(settings["samples"], images)
+        if stage == "ablation":
+            variants = sum(len(study["variants"]) for study in settings["studies"])
+            return max(1, variants * min(settings["samples"], images))
+        if stage == "latent_analysis":
+            return min(settings["images"], self.plan.card.counts["train"])
+        return 1.0
+
+    def _ran(self) -> Iterator[tuple[StageEntry, Mapping[str, Any], float]]:
+        """Yield the stages that runs have computed on this data, with spec and seconds, the newest first."""
+        for run_id in list(reversed(self.store.list("runs")))[:RUNS]:
+            run = read_record(self.store, run_id, RunSummary)
+            if run is None or run.smoke or run.lineage.data.version != self.plan.version:
+                continue
+            for stage in run.stages:
+                if stage.state != "ran" or not (seconds := stage.work_seconds or stage.seconds):
+                    continue
+                try:
+                    spec = self.store.read_json(f"{stage.uri}/spec.json")
+                except MISSING_OR_TORN:  # removed since
+                    continue
+                if spec.get("device") == self.plan.device and "settings" in spec:
+                    yield stage, spec, seconds
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the stages that would run are expected to take."""
+
+    training: float  # seconds of work
+    judging: float
+    rest: float
+    unknown: list[str]  # titles of stages without an earlier result
+
+    @property
+    def sentences(self) -> list[str]:
+        """In words, for a terminal; none if nothing is known of any stage, or nothing would run."""
+        total = self.training + self.judging + self.rest
+        sentences = []
+        if total:
+            sentences.append(
+                f"expected: {minutes(total)} of work, of which {minutes(self.training)} of training and "
+                f"{minutes(self.judging)} of evaluation, scaled from earlier results on this data"
+            )
+        if self.judging > self.training > 0:
+            sentences.append(
+                "evaluation takes longer than training: lower evaluate.samples and evaluate.ablation_samples"
+            )
+        if self.unknown:
+            listed = ", ".join(self.unknown[:4])
+            more = f" and {len(self.unknown) - 4} more" if len(self.unknown) > 4 else ""
+            sentences.append(
+                f"unknown: {listed}{more}, which never ran on this data; see the header of the config, or "
+                "measure with `atelier init`"
+            )
+        return sentences
+
+
+def forecast(rows: Sequence[tuple[str, float | None]]) -> Forecast:
+    """Return what stages are expected to take, given their titles and seconds; None: unknown."""
+    known = [(title.partition(" ")[0], seconds) for title, seconds in rows if seconds is not None]
+    training = sum(seconds for stage, seconds in known if stage == "train")
+    judging = sum(seconds for stage, seconds in known if stage in JUDGING)
+    rest = sum(seconds for _, seconds in known) - training - judging
+    return Forecast(training, judging, rest, [title for title, seconds in rows if seconds is None])
+
+
+def minutes(seconds: float) -> str:
+    """Return a duration in words."""
+    return f"{seconds / 60:.1f} minutes"

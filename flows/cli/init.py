@@ -1,0 +1,107 @@
+"""`atelier init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from components.common.atomic import replacing
+from components.common.errors import InputError
+from components.common.paths import home
+from flows.cli.shared import progress_shown, say
+
+if TYPE_CHECKING:
+    from components.data.card import DatasetCard
+    from components.families.starters import Starter
+    from components.pipeline.first_config import Candidate
+
+
+def init(
+    name: str,
+    /,
+    *,
+    minutes: float = 20,
+    output: Annotated[Path | None, Parameter(alias="-o", metavar="FILE")] = None,
+    replace: bool = False,
+) -> None:
+    """Write a first config for a data set: families that suit it, steps that fit the minutes.
+
+    Args:
+        name: a data set, which is prepared first if it is a known one
+        minutes: for the whole run on this machine, whose speed is measured by a few steps of each family
+        output: a .yaml file (default: NAME.yaml)
+        replace: replace a file that exists
+    """
+    from components.cluster import resources
+    from components.data.card import DatasetCard
+    from components.data.local import data_version
+    from components.families.starters import suitable
+    from components.pipeline import first_config
+    from flows import setup
+
+    path = output or Path(f"{name}.yaml")
+    check_output(path, minutes, replace)
+    folder, _ = data_version(home(), name, None)
+    card = DatasetCard.read(folder)
+    starters, refused = suitable(card)
+    if not starters:
+        reasons = "; ".join(f"{family}: {why}" for family, why in refused.items())
+        raise InputError(f"no family for a first config suits {name} ({reasons}); see `atelier families`")
+    device = resources.device("auto")
+    candidates = measured(starters, card, folder, device)
+    side_by_side = resources.cores() if device == "cpu" else resources.gpus()
+    config = first_config.fitted(card, candidates, minutes, side_by_side, refused)
+    command = f"atelier init {name} --minutes {minutes:g}"
+    text = first_config.written(config, machine(device), command, path.name)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        setup.experiment(temporary, [])  # nothing is written that a run would refuse
+    print(path)
+    for family, why in config.refused.items():
+        say(f"not chosen: {family}: {why}")
+    say(f"look at the plan: atelier run {path} --plan")
+    say(f"run it: atelier run {path}")
+
+
+def check_output(path: Path, minutes: float, replace: bool) -> None:
+    """Raise InputError for a file that exists or is no YAML, and for too few minutes."""
+    if path.suffix not in (".yaml", ".yml"):
+        raise InputError(f"-o {path}: a config is a .yaml file")
+    if path.exists() and not replace:
+        raise InputError(f"{path} exists already: name another file with -o, or pass --replace")
+    if not minutes > 0:
+        raise InputError(f"--minutes {minutes:g} is not possible: give a number above 0")
+
+
+def measured(starters: list[Starter], card: DatasetCard, folder: Path, device: str) -> list[Candidate]:
+    """Return families with their costs on this machine."""
+    from components.cluster import resources
+    from components.config.train import Train
+    from components.families.catalogue import ablations
+    from components.pipeline.first_config import Candidate
+    from components.training.rates import measure
+
+    say(f"measuring {len(starters)} families, about {10 * len(starters)} seconds ...")
+    candidates = []
+    with progress_shown() as progress:
+        for i, starter in enumerate(starters):
+            precision = resources.precision("auto", device)
+            settings = Train(**{"precision": precision, **starter.settings.get("train", {})})
+            rates = measure(starter.family, starter.config, settings, folder, device)
+            variants = sum(
+                len(each.variants) for each in ablations(starter.family, starter.config, card.card)
+            )
+            candidates.append(Candidate(starter, rates, variants))
+            progress(i + 1, len(starters), "measure")
+    return candidates
+
+
+def machine(device: str) -> str:
+    """Return this machine in a few words."""
+    from components.cluster import resources
+
+    if device == "cuda":
+        return f"{resources.gpus()} GPU"
+    return f"{resources.cores()} CPU cores of this machine, no GPU"

@@ -1,0 +1,91 @@
+"""What a plan expects of its stages: scaled from earlier full runs on this data, never from smoke runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from components.pipeline.expected import Estimates, forecast
+from components.records.run import DataLineage, Lineage, RunManifest, StageEntry
+from components.stages.spec import Spec
+from components.store import Store
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "train": {"train": {"steps": 100, "batch": 32}},
+    "evaluate": {"samples": 1000},
+    "ablation": {"samples": 50, "studies": [{"variants": {"a": {}, "b": {}}}]},
+    "latent_analysis": {"images": 5000},
+    "reference": {"samples": 1000},
+}
+PLAN: Any = SimpleNamespace(
+    version="v1", device="cpu", card=SimpleNamespace(counts={"train": 400, "test": 100})
+)
+
+
+def recorded(store: Store, run_id: str, seconds: float, *, version: str = "v1", **others: Any) -> None:
+    """The record of a run whose stages all took so many seconds."""
+    stages = []
+    for name, settings in SETTINGS.items():
+        family = None if name == "reference" else "vae"
+        spec = Spec(name, settings, {"of": run_id}, family=family, data=version)
+        store.write_json(f"{spec.uri}/spec.json", spec.canonical())
+        stages.append(StageEntry(name=name, family=family, state="ran", uri=spec.uri, seconds=seconds))
+    lineage = Lineage(data=DataLineage(version=version))
+    manifest = RunManifest(run_id=run_id, stages=stages, lineage=lineage, **others)
+    store.write_json(f"runs/{run_id}/run.json", manifest.to_json())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path))
+    recorded(store, "1", 900.0)
+    recorded(store, "2", 10.0)
+    recorded(store, "3", 500.0, smoke=True)
+    recorded(store, "4", 700.0, version="v2")
+    store.write_text("runs/5/run.json", "half")
+    return store
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "seconds"),
+    [
+        ("train", {}, 10.0),
+        ("train", {"train": {"steps": 300, "batch": 64}}, 60.0),
+        ("evaluate", {"samples": 50}, 5.0),
+        ("evaluate", {"samples": 5000}, 10.0),
+        ("ablation", {"samples": 100}, 20.0),
+        ("ablation", {"studies": [{"variants": {"a": {}}}]}, 5.0),
+        ("latent_analysis", {"images": 200}, 5.0),
+        ("reference", {"samples": 8}, 10.0),
+    ],
+)
+def test_the_newest_full_run_on_this_data_is_scaled(
+    store: Store, stage: str, changes: dict[str, Any], seconds: float
+) -> None:
+    family = None if stage == "reference" else "vae"
+    spec = Spec(stage, SETTINGS[stage] | changes, {}, family=family)
+    assert Estimates(PLAN, store).seconds(spec) == pytest.approx(seconds)
+
+
+def test_what_never_ran_is_unknown(store: Store) -> None:
+    assert Estimates(PLAN, store).seconds(Spec("train", SETTINGS["train"], {}, family="gan")) is None
+    other: Any = SimpleNamespace(**{**vars(PLAN), "device": "cuda"})
+    assert Estimates(other, store).seconds(Spec("train", SETTINGS["train"], {}, family="vae")) is None
+
+
+def test_a_forecast_names_its_parts_and_what_is_unknown() -> None:
+    rows = [("train vae", 60.0), ("evaluate vae", 90.0), ("ablation vae", 30.0), ("reference", 6.0)]
+    assert forecast(rows).sentences == [
+        "expected: 3.1 minutes of work, of which 1.0 minutes of training and 2.0 minutes of evaluation, "
+        "scaled from earlier results on this data",
+        "evaluation takes longer than training: lower evaluate.samples and evaluate.ablation_samples",
+    ]
+    unknown = [(f"train {i}", None) for i in range(6)]
+    assert forecast(unknown).sentences == [
+        "unknown: train 0, train 1, train 2, train 3 and 2 more, which never ran on this data; see the "
+        "header of the config, or measure with `atelier init`"
+    ]
+    assert forecast([]).sentences == []

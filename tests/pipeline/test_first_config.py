@@ -1,0 +1,94 @@
+"""Steps and samples that fit into minutes, and the file that says where they come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.common.errors import InputError
+from components.families.starters import suitable
+from components.pipeline import first_config
+from components.pipeline.first_config import Candidate, fitted, rounded, written
+from components.training.rates import Rates
+from flows import setup
+from tests.families.test_starters import card
+
+DATA = card()
+
+
+def candidates(*rates: tuple[float, float], variants: int = 6) -> list[Candidate]:
+    starters, _ = suitable(DATA)
+    return [
+        Candidate(starter, Rates(*costs), variants if starter is starters[0] else 0)
+        for starter, costs in zip(starters, rates, strict=False)
+    ]
+
+
+def test_steps_are_rounded_down_to_two_digits() -> None:
+    assert [rounded(n) for n in (0.5, 7.9, 99, 101, 1999, 45_678.9)] == [0, 7, 99, 100, 1900, 45_000]
+
+
+@given(
+    st.lists(st.tuples(st.floats(1e-3, 0.3), st.floats(1e-4, 0.2)), min_size=1, max_size=4),
+    st.floats(10, 600),
+    st.integers(1, 8),
+)
+def test_what_fits_takes_no_longer_than_its_share(
+    rates: list[tuple[float, float]], minutes: float, cores: int
+) -> None:
+    config = fitted(DATA, candidates(*rates), minutes, cores)
+    assert 1 <= len(config.trainings) <= first_config.FAMILIES
+    for training in config.trainings:
+        assert training.steps >= first_config.FEWEST_STEPS
+    assert config.training <= first_config.TRAINING * minutes * 60 * 1.2
+    dearest = max(training.candidate.rates.sample for training in config.trainings)
+    if dearest < 0.01:
+        assert config.evaluation <= first_config.EVALUATION * minutes * 60 * 1.01
+    assert config.samples <= DATA.counts["test"]
+
+
+def test_slow_families_are_left_out_and_the_next_takes_their_place() -> None:
+    config = fitted(DATA, candidates((60.0, 1.0), (0.01, 0.001), (0.01, 0.001), (0.01, 0.001)), 20, 2)
+    names = [training.candidate.starter.family for training in config.trainings]
+    assert names == ["r3gan", "dcgan", "vae"]
+    assert config.refused["diffusion"].endswith("steps of 60 s; 300 are needed")
+
+
+def test_too_few_minutes_name_how_many_are_needed() -> None:
+    slow = candidates((9.0, 1.0), (3.0, 0.1))
+    with pytest.raises(
+        InputError, match=r"--minutes 1 is too short .* 3 s a step; give at least --minutes 28"
+    ):
+        fitted(DATA, slow, 1, 2)
+    assert len(fitted(DATA, slow, 28, 2).trainings) == 1
+
+
+def test_slow_sampling_is_evaluated_with_fewer_samples() -> None:
+    quick, slow = (fitted(DATA, candidates((0.05, sample)), 20, 1) for sample in (0.001, 0.5))
+    assert (quick.samples, quick.ablation_samples) == (100, 100) and quick.trainings[0].snapshots == 8
+    assert slow.ablation_samples == 50 and slow.trainings[0].snapshot_samples == 64
+    assert slow.evaluation <= 0.2 * 20 * 60
+
+
+def test_the_file_is_accepted_and_says_where_its_numbers_come_from(tmp_path: Path, home: Path) -> None:
+    config = fitted(DATA, candidates((0.2, 0.05), (0.1, 0.001), (9.0, 0.1)), 20, 2, {"other": "it is slow"})
+    text = written(config, "2 CPU cores", "atelier init x --minutes 20", "x.yaml")
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    experiment = setup.experiment(path, [])
+    assert experiment.data.name == "x" and list(experiment.families) == ["diffusion", "r3gan"]
+    steps = {training.candidate.starter.family: training.steps for training in config.trainings}
+    assert {f: experiment.training(f).steps for f in experiment.families} == steps
+    assert yaml.safe_load(text)["evaluate"] == {"samples": 100, "ablation_samples": config.ablation_samples}
+    for words in (
+        "400 training images of 32 pixels in colour, no classes",
+        "written   by `atelier init x --minutes 20`",
+        "command   atelier run x.yaml",
+        "0.2 s a step, 0.05 s a sample",
+        "Not chosen: other: it is slow.",
+    ):
+        assert words in text
