@@ -57,7 +57,6 @@ THROUGH_OTHERS = [
     "components.tuning.repeat",
     "components.tuning.suggest",
     "flows.cli.champions",
-    "flows.views",
 ]
 
 
