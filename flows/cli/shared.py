@@ -16,7 +16,6 @@ from components.common.errors import InputError
 from components.common.paths import home
 from components.common.public import without_secrets
 from components.common.suggestions import did_you_mean
-from components.registry.models import local_model
 from components.registry.runs import find_run
 from components.store import Store, open_store
 
@@ -46,6 +45,8 @@ def model_folder(run: str, family: str | None, url: str) -> tuple[Path, RunManif
         if is_model(folder):
             return Path(folder), None
     if "://" in run:
+        from components.registry.models import local_model
+
         return local_model(run, family), None
     store = open_named_store(url)
     manifest = find_run(store, run)

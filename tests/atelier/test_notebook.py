@@ -9,6 +9,7 @@ import ast
 import asyncio
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,15 @@ NOTEBOOK = Path(__file__).parents[2] / "docs" / "python.ipynb"
 
 
 @pytest.fixture
-def project(digits: Path, prefect_server: str, ray_cluster: str) -> Iterator[None]:
-    """The session's home, Prefect and Ray, which stays connected."""
+def project(home: Path, digits: Path, prefect_server: str, ray_cluster: str) -> Iterator[None]:
+    """The session's home, Prefect and Ray, which stays connected; the store is removed."""
     with (
         mock.patch.dict(os.environ),
         mock.patch("components.cluster.ray_cluster.disconnect"),
         temporary_settings(updates={PREFECT_API_URL: prefect_server}),
     ):
         yield
+    shutil.rmtree(home / "output")
 
 
 def cells() -> list[str]:
