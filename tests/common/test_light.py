@@ -11,11 +11,11 @@ from components.common.light import whole_install
 
 
 def test_a_missing_package_is_named_with_what_installs_it() -> None:
-    with pytest.raises(
-        InputError, match=r"needs the package nothing_of_this_name.*pip install 'PATH\[run\]'"
+    with (
+        pytest.raises(InputError, match=r"needs the package nothing_of_this_name.*pip install 'PATH\[run\]'"),
+        whole_install(),
     ):
-        with whole_install():
-            importlib.import_module("nothing_of_this_name")
+        importlib.import_module("nothing_of_this_name")
 
 
 def test_other_errors_pass() -> None:
