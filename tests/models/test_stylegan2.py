@@ -104,13 +104,6 @@ def shapes(network: nn.Module, kind: type[nn.Module], call: Any) -> list[tuple[i
     return found
 
 
-@pytest.mark.parametrize("resolution", [8, 16, 64, 1024])
-def test_sizes_double_from_4_pixels(resolution: int) -> None:
-    sizes = sizes_of(resolution)
-    assert sizes[0] == 4 and sizes[-1] == resolution
-    assert all(b == 2 * a for a, b in zip(sizes, sizes[1:], strict=False))
-
-
 @pytest.mark.parametrize("resolution", [4, 28, 48, 100])
 def test_other_sizes_are_refused(resolution: int) -> None:
     with pytest.raises(
@@ -208,17 +201,6 @@ def test_a_residual_block_keeps_the_second_moment() -> None:
     assert y.square().mean().item() == pytest.approx(1, abs=0.25)
 
 
-def test_the_class_enters_by_projection() -> None:
-    """D(x, y) = <e(y), f(x)> / sqrt(dim), with f(x) in place of the score."""
-    model = small(conditional=True)
-    batch, outputs = images(), list[Tensor]()
-    model.discriminator.head.score.register_forward_hook(lambda _m, _x, y: outputs.append(y))
-    score = model.discriminator(batch.image, batch.label)
-    e = model.discriminator.head.project(None, batch.label)
-    torch.testing.assert_close(score, (outputs[0] * e).sum(1) / math.sqrt(e.shape[1]))
-    assert e.shape == (4, 8) and torch.equal(e[0], e[3])
-
-
 def test_classes_without_labels_are_refused() -> None:
     with pytest.raises(ValueError, match="conditional=true needs labels"):
         small(DataSpec(1, 8), conditional=True)
@@ -278,13 +260,6 @@ def test_r1_is_weighted_by_its_interval() -> None:
 
 def test_r2_penalises_samples_in_the_same_phase() -> None:
     assert set(small(r2=1.0).r1_loss(images())) == {"r1", "r2"}
-
-
-def test_styles_are_mixed_in_training() -> None:
-    ws = small(mixing=1.0).styles(images())
-    assert ws.shape == (4, 4, 6) and not any(torch.equal(w[0], w[-1]) for w in ws)
-    ws = small(mixing=0.0).styles(images())
-    assert torch.equal(ws, ws[:, :1].expand_as(ws))
 
 
 # Phases and optimizers.
