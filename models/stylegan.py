@@ -317,14 +317,14 @@ class StyleGAN(StyleBased):
         """Return the settings if the networks grow up within these images, which --smoke makes sure of.
 
         Raises:
-            ValueError: The training ends before the full resolution is reached.
+            ValueError: The training ends before it has a step with the full resolution.
         """
         doublings = config.doublings(card.resolution)
         if smoke and doublings > 0:
             part = images // (2 * doublings + 1)  # and as many images in full size
             config = config.model_copy(update={"stable_images": part, "fade_images": max(1, part)})
         needed = doublings * (config.stable_images + config.fade_images)
-        if needed <= images:
+        if needed < images:
             return config
         raise ValueError(
             f"growing from first_resolution={config.first_resolution} to {card.resolution} pixels takes "

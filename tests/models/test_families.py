@@ -118,7 +118,8 @@ def test_losses_and_gradients_stay_finite_in_bfloat16(name: str) -> None:
         family.zero_grad()
         torch.stack([term.mean() for term in terms.values()]).sum().backward()
         gradients = [p.grad for p in phase.parameters]
-        if phase.plays == phase.name and len(family.phases) > 2:  # a penalty, which no last bias affects
+        # A penalty, which no last bias affects; or networks that grow, whose other resolutions rest.
+        if (phase.plays == phase.name and len(family.phases) > 2) or name == "stylegan":
             gradients = [g for g in gradients if g is not None]
         assert gradients and all(g is not None and g.isfinite().all() for g in gradients)
 

@@ -344,13 +344,14 @@ def test_a_first_resolution_that_is_no_power_of_two_is_refused() -> None:
 
 
 def test_growth_without_images_enough_is_refused() -> None:
-    """Two doublings of 300 images are as many as 75 steps of 8 images have."""
-    assert build("stylegan", SMALL, CARD, settings=tiny.settings(steps=75)).config.stable_images == 100
+    """Two doublings of 300 images take 75 steps of 8 images: the next one is the first with all pixels."""
+    family = build("stylegan", SMALL, CARD, settings=tiny.settings(steps=76))
+    assert family.config.growth(75 * 8, 16) == Growth(16, 1.0)
     with pytest.raises(InputError) as error:
-        build("stylegan", SMALL, CARD, settings=tiny.settings(steps=74))
+        build("stylegan", SMALL, CARD, settings=tiny.settings(steps=75))
     assert str(error.value) == (
         "families.stylegan: growing from first_resolution=4 to 16 pixels takes 600 images (stable_images=100 "
-        "and fade_images=200 for each of 2 doublings), and the training ends after 592 (train.steps times "
+        "and fade_images=200 for each of 2 doublings), and the training ends after 600 (train.steps times "
         "train.batch); train longer, lower stable_images and fade_images, or raise first_resolution"
     )
     build("stylegan", {**SMALL, "first_resolution": 16}, CARD, settings=tiny.settings(steps=2))
@@ -361,15 +362,15 @@ def test_learning_rates_rise_with_the_resolution() -> None:
     config = StyleGANConfig()
     rates = [config.lr * config.lr_factor(size) for size in (8, 64, 128, 256, 512, 1024)]
     assert rates == pytest.approx([0.001, 0.001, 0.0015, 0.002, 0.003, 0.003])
-    settings = tiny.settings(steps=75, schedule="linear")
+    settings = tiny.settings(steps=100, schedule="linear")
     trainer = Trainer(
         build("stylegan", {**SMALL, "lr": 0.5, "lr_factors": {8: 3}}, CARD, None, settings), settings
     )
-    for step, rate in ((0, 0.5), (10, 0.5), (11, 1.5), (74, 1.5)):
+    for step, rate in ((0, 0.5), (10, 0.5), (11, 1.5), (99, 1.5)):
         trainer.family.begin(step)
         trainer.set_learning_rates(step)
         for optimizer in trainer.family.optimizers:
-            assert optimizer.param_groups[0]["lr"] == pytest.approx(rate * (1 - step / 75))
+            assert optimizer.param_groups[0]["lr"] == pytest.approx(rate * (1 - step / 100))
     assert StyleGANConfig(**config.model_dump(mode="json")) == config
 
 

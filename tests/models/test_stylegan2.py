@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from components.common.errors import InputError
 from components.families.catalogue import build
-from models.family import Batch, DataSpec, Motion
+from models.family import Batch, DataSpec, Motion, Noise
 from models.style_based import sizes_of
 from models.stylegan2 import (
     Discriminator,
@@ -103,6 +104,14 @@ def shapes(network: nn.Module, kind: type[nn.Module], call: Any) -> list[tuple[i
     return found
 
 
+@pytest.mark.parametrize("resolution", [4, 28, 48, 100])
+def test_other_sizes_are_refused(resolution: int) -> None:
+    with pytest.raises(
+        ValueError, match=f"images have {resolution} pixels a side, and must have a power of two"
+    ):
+        small(DataSpec(1, resolution))
+
+
 # The generator.
 
 
@@ -153,6 +162,27 @@ def test_noise_enters_with_its_strength() -> None:
     assert torch.equal(layer(x, w, noise), layer(x, w, noise))
 
 
+def test_truncation_is_towards_the_mean_of_w() -> None:
+    generator = small(truncation=0.0).generator.eval()
+    generator.mapping.mean.copy_(torch.randn(6))
+    first, second = (generator.sample(Batch(1), Noise([seed])) for seed in (0, 1))
+    torch.testing.assert_close(first, second)  # noise starts at a strength of 0
+    whole = small(truncation=1.0)
+    whole.generator.load_state_dict(generator.state_dict())
+    assert not torch.equal(whole.generator.eval().sample(Batch(1), Noise([0])), first)
+    cut = small(truncation=0.0, truncation_cutoff=0)
+    cut.generator.load_state_dict(generator.state_dict())
+    noise = (Noise([0]) for _ in range(2))
+    images = [model.generator.eval().sample(Batch(1), next(noise)) for model in (cut, whole)]
+    torch.testing.assert_close(*images)
+
+
+@pytest.mark.parametrize("psi", [-0.1, 1.5])
+def test_psi_out_of_range_is_refused(psi: float) -> None:
+    with pytest.raises(ValidationError, match="truncation"):
+        StyleGAN2Config(truncation=psi)
+
+
 def test_an_image_moves_with_fourier_features_but_not_a_constant() -> None:
     motion = Motion(torch.zeros(1), torch.tensor([[0.1, 0.0]]))
     for kind, moves in (("fourier", True), ("constant", False)):
@@ -169,6 +199,11 @@ def test_a_residual_block_keeps_the_second_moment() -> None:
     smooth = torch.randn(64, 32, 1, 1).expand(-1, -1, 16, 16)  # of noise the filter takes some away
     y = block(smooth)[:, :, 2:-2, 2:-2]
     assert y.square().mean().item() == pytest.approx(1, abs=0.25)
+
+
+def test_classes_without_labels_are_refused() -> None:
+    with pytest.raises(ValueError, match="conditional=true needs labels"):
+        small(DataSpec(1, 8), conditional=True)
 
 
 # The losses.
