@@ -2,7 +2,7 @@
 
     import atelier
     model = atelier.load("FOLDER")
-    atelier.sheet(model.sample(16, seed=0)).save("samples.png")
+    atelier.sheet(model.sample(16, seed=0)).save("drawn.png")
 
 Loading and sampling import neither Prefect nor Ray. Invalid input raises InputError, a ValueError, and a run
 that fails on valid input RunError, a RuntimeError; their messages are sentences for people.

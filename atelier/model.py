@@ -19,13 +19,13 @@ from components.common.paths import home
 from components.common.suggestions import did_you_mean
 from components.families.artifact import load_model
 from components.families.catalogue import description_of, task_of
-from components.registry.models import find_model
+from components.registry.models import find_model, local_model
 from components.sampling import generate
-from components.sampling.pictures import OpenModel, as_picture, pictures
-from components.sampling.request import SampleOptions, directed, sampling_inputs
+from components.sampling.pictures import OpenModel, as_picture, pictures, with_options
+from components.sampling.request import sampling_inputs
+from components.sampling.styles import StyleOptions
 from components.sampling.to_file import SAMPLES, check_count
-from components.store import Store, open_store
-from components.store.errors import MISSING_OR_TORN
+from components.store import open_store
 
 OPTION = re.compile(r"(?<![\w-])(?:--([a-z][a-z-]*)|-(n))\b( (?=\S))?")  # of the command line, with its value
 
@@ -46,6 +46,7 @@ class Settings(TypedDict, total=False):
     interpolate: float  # 0: weights of the PSNR-oriented network, 1: of the GAN
     truncation: float  # psi, towards the mean style: 1 is no truncation, 0 the mean image
     truncation_cutoff: int  # layers that are truncated, from the first
+    truncation_mean: Literal["all", "class"]  # of w, towards which images are truncated
 
 
 def load(model: str | os.PathLike[str], *, store: str = "output") -> Model:
@@ -64,17 +65,10 @@ def load(model: str | os.PathLike[str], *, store: str = "output") -> Model:
 
 def _folder(model: str, store: str) -> Path:
     """Return a model's folder on this machine."""
-    if "://" in model:
-        parent, _, name = model.rstrip("/").rpartition("/")
-        try:
-            return open_store(parent, home()).local_copy(name)
-        except MISSING_OR_TORN:
-            raise InputError(f"{model}: there is no model there") from None
-    if (path := Path(model).expanduser()).is_dir():
+    if "://" not in model and (path := Path(model).expanduser()).is_dir():
         return path
     _, folder = find_model(open_store(store, home()), model)
-    parent, _, name = folder.url.rpartition("/")
-    return Store(parent, folder.options).local_copy(name)
+    return local_model(folder.url)
 
 
 class Model:
@@ -176,7 +170,7 @@ class Model:
             as_files(source, "source") as sources,
             as_files(mask, "mask") as masks,
         ):
-            options = SampleOptions(
+            options = StyleOptions(
                 label=self._named(label),
                 prompts=prompts,
                 source=sources[0] if sources else None,
@@ -186,7 +180,7 @@ class Model:
             return self._draw(options, sources, n, seed, output_type)
 
     def _draw(
-        self, options: SampleOptions, sources: Sequence[Path], n: int | None, seed: int, output_type: str
+        self, options: StyleOptions, sources: Sequence[Path], n: int | None, seed: int, output_type: str
     ) -> Array | list[Image.Image]:
         """Return the samples of `sample`."""
         check_count(n)
@@ -204,13 +198,11 @@ class Model:
             return [as_picture(image) for image in images]
         return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
 
-    def _open(self, options: SampleOptions) -> OpenModel:
+    def _open(self, options: StyleOptions) -> OpenModel:
         """Return the model with the settings of the options; those of the last call stay loaded."""
         if options.settings != self._settings:
             self._loaded, self._settings = load_model(self.folder, options.settings), options.settings
-        generator, card, config = self._loaded
-        method, card = directed(options, generator, card, config.family)
-        return OpenModel(generator, card, config, method, options)
+        return with_options(*self._loaded, options)
 
     def _named(self, label: str | int | None) -> str | None:
         """Return a label as the command line has it; a number is that of a class, not a name."""

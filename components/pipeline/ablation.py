@@ -21,6 +21,9 @@ from models.family import Study
 
 JOBS = "components.analysis.ablation"
 SMOKE_VARIANTS = 2  # of each comparison with --smoke
+SHARE = 0.25  # of a training's work, at most, that the samples of an ablation take
+FEWEST = 16  # samples of a variant, in any case
+FORWARD_AND_BACKWARD = 3  # evaluations of a network that a training step of an image costs, roughly
 
 Sampled = tuple[str, int, Mapping[str, Any]]
 """A variant: its name, its seed, and the sampling settings that it changes."""
@@ -35,6 +38,25 @@ def ablations(plan: Plan, family: str) -> Sequence[Study]:
     return [replace(each, variants=dict(list(each.variants.items())[:most])) for each in studies]
 
 
+def samples(plan: Plan, family: str) -> int:
+    """Return the samples of each variant: as many as asked for, or as a short training justifies.
+
+    Both costs are counted in evaluations of the network, so the number depends on settings alone.
+    """
+    training, settings = plan.experiment.training(family), plan.family_settings(family)
+    work = FORWARD_AND_BACKWARD * training.steps * training.batch
+    variants = [change for each in ablations(plan, family) for change in each.variants.values()]
+    affordable = int(SHARE * work / sum(evaluations({**settings, **change}) for change in variants))
+    asked = plan.experiment.evaluate.ablation_samples
+    return min(asked, max(FEWEST, affordable))
+
+
+def evaluations(settings: Mapping[str, Any]) -> int:
+    """Return the evaluations of the network that a sample takes: 1 without steps of a sampler."""
+    twice = settings.get("sampler") == "heun", settings.get("guidance_scale") not in (None, 1)
+    return int(settings.get("sampler_steps") or 1) * 2 ** sum(twice)
+
+
 def families(plan: Plan) -> list[str]:
     """Return the families that have ablations."""
     return [family for family in plan.experiment.families if ablations(plan, family)]
@@ -43,7 +65,7 @@ def families(plan: Plan) -> list[str]:
 def spec(plan: Plan, family: str) -> Spec:
     """Return the spec: the trained family, the reference, and the variants."""
     evaluate = plan.experiment.evaluate
-    settings: dict[str, Any] = {"samples": evaluate.ablation_samples}
+    settings: dict[str, Any] = {"samples": samples(plan, family)}
     settings["studies"] = [asdict(ablation) for ablation in ablations(plan, family)]
     settings |= {"seed": evaluate.seed, "threads": evaluate.threads}
     upstream = {f"train/{family}": train.spec(plan, family).key, "reference": reference.spec(plan).key}

@@ -68,7 +68,7 @@ def model_card(data: DatasetCard, result: FamilyResult, *, smoke: bool = False) 
         "",
         "    import atelier",
         '    model = atelier.load(".")',
-        f'    atelier.sheet(model.sample({_arguments(result)})).save("samples.png")',
+        f'    atelier.sheet(model.sample({_arguments(result)})).save("drawn.png")',
         "",
         "On the command line:",
         "",

@@ -63,7 +63,13 @@ class OpenModel:
 
 def open_for_files(model: Path, options: SampleOptions) -> OpenModel:
     """Open an exported model with the settings of the options; raise InputError if they do not fit it."""
-    generator, card, config = load_model(model, options.settings)
+    return with_options(*load_model(model, options.settings), options)
+
+
+def with_options(
+    generator: Generator, card: DataSpec, config: ModelConfig, options: SampleOptions
+) -> OpenModel:
+    """Return a model loaded with the settings of the options; raise InputError if they do not fit."""
     method, card = directed(options, generator, card, config.family)
     if isinstance(options, StyleOptions) and options.truncation_mean == "class":
         if not is_style_based(config.family):

@@ -82,7 +82,7 @@ def test_the_three_lines_of_a_model_card_draw(site: Path, tmp_path: Path) -> Non
     folder = model(tmp_path, "dcgan")
     done = python(site, lines, folder)
     assert done.returncode == 0, done.stderr
-    assert (folder / "samples.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "drawn.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_model_of_a_run_is_loaded_and_what_is_missing_is_named(site: Path, tmp_path: Path) -> None:

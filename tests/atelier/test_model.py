@@ -16,6 +16,7 @@ from PIL import Image
 import atelier
 from atelier.model import Settings
 from components.sampling.request import SampleOptions
+from components.sampling.styles import StyleOptions
 from components.sampling.to_file import sample_to_file
 from components.store import Store
 from tests.registry.exports import export
@@ -34,7 +35,7 @@ def named(folder: Path, labels: list[str]) -> Path:
 
 def test_settings_are_those_of_the_command_line() -> None:
     others = {"label", "source", "mask", "prompts"}
-    assert set(Settings.__annotations__) == {field.name for field in fields(SampleOptions)} - others
+    assert set(Settings.__annotations__) == {field.name for field in fields(StyleOptions)} - others
 
 
 def test_samples_are_those_of_the_command_line(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_a_model_is_that_of_a_folder_a_url_or_a_run(tmp_path: Path, monkeypatch:
     [
         (".", "is not a model folder: it has no config.json and no model.safetensors"),
         ("nowhere", "names no model: give RUN/FAMILY, or the folder or URL"),
-        ("file:///nowhere/model", "there is no model there"),
+        ("file:///nowhere/model", "is not a model folder: it needs"),
         ("latest/dcgan", "no run in the store has a model of family 'dcgan'"),
     ],
 )
