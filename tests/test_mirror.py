@@ -24,7 +24,6 @@ THROUGH_OTHERS = [
     "components.evaluation.external_jobs",
     "components.pipeline.confirmation",
     "components.pipeline.evaluate",
-    "components.pipeline.export",
     "components.pipeline.external",
     "components.pipeline.extractor",
     "components.pipeline.latent_analysis",

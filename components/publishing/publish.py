@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Mapping
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from components.common.atomic import HIDDEN
+from components.publishing import signature
 from components.publishing.provenance import PROVENANCE, statement
 from components.publishing.sbom import SBOM, bill
 from components.records.run import RunManifest
@@ -33,6 +36,8 @@ def publish(
     target: Store,
     models: Mapping[str, str],
     page: str | None,
+    *,
+    key: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> list[Upload]:
     """Copy a run to the folder `target`; return its files, without manifest.json.
@@ -45,10 +50,16 @@ def publish(
         target: where it is published.
         models: folder of the exported model of each family, in the store.
         page: the run's page in the store, if it has one.
+        key: a private key that each model is signed with, if any.
         progress: called with the number of files that are there and their number.
     """
     with TemporaryDirectory(prefix="atelier-publish-") as scratch:
-        uploads = [upload for family in models for upload in model_files(store, run, family, models[family])]
+        uploads = list[Upload]()
+        for family, exported in models.items():
+            files_of = model_files(store, run, family, exported)
+            if key is not None:
+                files_of.append(signed(files_of, Path(scratch) / family, key))
+            uploads += [replace(file, path=f"models/{family}/{file.path}") for file in files_of]
         if page:
             uploads += folder_files(fetched(store, os.path.dirname(page), Path(scratch)), "report")
         files = [{"path": u.path, "bytes": u.size, "sha256": u.sha256} for u in uploads]
@@ -74,13 +85,33 @@ def has(target: Store, manifest: Mapping[str, Any]) -> bool:
 
 
 def model_files(store: Store, run: RunManifest, family: str, exported: str) -> list[Upload]:
-    """Return the files of a family's published model."""
+    """Return the files of a family's published model, provenance.json last; paths are in its folder."""
     files = folder_files(store.local_copy(exported), "", without={"result.json"})
     files.append(Upload.of(SBOM, as_json(bill(family))))
     drawn = next((j.drawn for j in run.gate if j.model.family == family), None)
     described = statement(run, family, {file.path: file.sha256 for file in files}, drawn)
-    files.append(Upload.of(PROVENANCE, as_json(described)))
-    return [Upload(f"models/{family}/{f.path}", f.source, f.size, f.sha256) for f in files]
+    return [*files, Upload.of(PROVENANCE, as_json(described))]
+
+
+def signed(files: Sequence[Upload], folder: Path, key: Path) -> Upload:
+    """Return the signature of files, which are put together in a new folder."""
+    for file in files:
+        path = folder / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(file.source, bytes):
+            path.write_bytes(file.source)
+        else:
+            linked(file.source, path)
+    signature.sign(folder, key)
+    return Upload.of(signature.SIGNATURE, (folder / signature.SIGNATURE).read_bytes())
+
+
+def linked(source: Path, path: Path) -> None:
+    """Give a file another name, or copy it to another file system."""
+    try:
+        os.link(source.resolve(), path)
+    except OSError:
+        shutil.copyfile(source, path)
 
 
 def folder_files(folder: Path, below: str, without: Collection[str] = ()) -> list[Upload]:

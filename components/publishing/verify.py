@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from components.cluster.resources import processor
 from components.common.errors import InputError, RunError
 from components.publishing import signature
 from components.publishing.provenance import PROVENANCE, drawn_again, subjects
@@ -46,7 +47,7 @@ def verify(place: Store, key: Path | None = None, device: str = "cpu") -> list[V
     Args:
         place: the folder.
         key: a file with the public key that must have signed each model; None: signatures are not checked.
-        device: to draw samples on.
+        device: to draw samples on; the CPU if it is of the kind that has drawn them before.
 
     Raises:
         InputError: nothing is published there, or the key cannot be used.
@@ -80,33 +81,39 @@ def _run(place: Store, key: Path | None, device: str) -> Iterator[Verified]:
 
 def _model(place: Store, name: str, key: Path | None, device: str) -> Verified:
     """Verify a model: its files, its signature and, if they are intact, its samples."""
-    with local(place) as folder:
-        here = Store(folder)
-        try:
-            content = here.read_json(PROVENANCE)
-            listed = subjects(content)
-        except (*MISSING_OR_TORN, RunError):
-            return Verified(folder=name, problems=[f"{PROVENANCE} is damaged"])
-        problems = differences(here, listed, {PROVENANCE, SIGNATURE})
+    try:
+        content = place.read_json(PROVENANCE)
+        listed = subjects(content)
+    except (*MISSING_OR_TORN, RunError):
+        return Verified(folder=name, problems=[f"{PROVENANCE} is damaged"])
+    with local(place, [*listed, PROVENANCE, SIGNATURE]) as folder:
+        problems = differences(Store(folder), listed, {PROVENANCE, SIGNATURE})
         result = Verified(folder=name, files=len(listed), problems=problems)
         if not problems:
             result.holds.append(f"its {len(listed)} files are as {PROVENANCE} lists them")
         _signed(folder, key, result)
         if not problems:
-            _samples(published.reproduce(folder, device), drawn_again(content), result)
+            before = drawn_again(content)
+            on_cpu = before and before.machine and before.machine.processor == processor("cpu")
+            _samples(published.reproduce(folder, "cpu" if on_cpu else device), before, result)
     return result
 
 
 @contextmanager
-def local(place: Store) -> Iterator[Path]:
-    """Yield a folder of this machine with the files of a place as they are now."""
+def local(place: Store, listed: Collection[str]) -> Iterator[Path]:
+    """Yield a folder of this machine with the files of a place as they are now; see `names_in`."""
     if place.is_local:
         yield Path(place.path())
         return
     with TemporaryDirectory(prefix="atelier-verify-") as scratch:
-        for name in place.find():
+        for name in names_in(place, listed):
             place.download(name, Path(scratch) / name)
         yield Path(scratch)
+
+
+def names_in(place: Store, listed: Collection[str]) -> list[str]:
+    """Return the names of all files in a place; of a web server that lists none, those of `listed`."""
+    return place.find() or [name for name in listed if place.exists(name)]
 
 
 def differences(place: Store, listed: Mapping[str, str], besides: Collection[str]) -> list[str]:
@@ -117,7 +124,8 @@ def differences(place: Store, listed: Mapping[str, str], besides: Collection[str
         listed: sha256 of each file by its path.
         besides: files that lists do not name, such as the list itself.
     """
-    present = {name for name in place.find() if name.split("/")[0] not in UNSIGNED} - set(besides)
+    names = names_in(place, listed)
+    present = {name for name in names if name.split("/")[0] not in UNSIGNED} - set(besides)
     problems = [f"{name} is missing" for name in sorted(listed.keys() - present)]
     problems += [f"{name} was added" for name in sorted(present - listed.keys())]
     changed = [name for name in sorted(listed.keys() & present) if digest_of(place, name) != listed[name]]

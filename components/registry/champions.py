@@ -11,6 +11,8 @@ champion.json is derived from the highest entry, and is written again by the nex
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from components.common.errors import InputError
 from components.common.hashing import sha256
 from components.records.gate import Champion, Judgement, Rejection
@@ -136,6 +138,15 @@ def waiting(store: Store, data_set: str, task: str) -> list[Judgement]:
     decided = {c.model.weights for c in history(store, data_set, task)}
     decided |= {r.judgement.model.weights for r in rejections(store, data_set, task)}
     return [judgement for judgement in undecided if judgement.model.weights not in decided]
+
+
+def pending(store: Store) -> list[Judgement]:
+    """Return the results of all data sets that wait for a decision, without those of a damaged history."""
+    results: list[Judgement] = []
+    for pair in series(store):
+        with suppress(InputError):
+            results += waiting(store, *pair)
+    return results
 
 
 def decided_against(store: Store, data_set: str, task: str, weights: str) -> str | None:

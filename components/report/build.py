@@ -11,7 +11,7 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
 from components.common.errors import InputError
-from components.report import formatting, index_page, run_page
+from components.report import formatting, gate, index_page, run_page
 from components.report.reading import rounded
 from components.store import Store
 from components.tuning.recommendations import written
@@ -79,7 +79,11 @@ def build_index(store: Store, changed: str | None = None) -> str:
         store,
         "",
         "index.html.jinja",
-        {"runs": page["runs"], "inline": {"kind": "index", **index_page.compact(page["runs"])}},
+        {
+            "runs": page["runs"],
+            "waiting": gate.waiting(store),
+            "inline": {"kind": "index", **index_page.compact(page["runs"])},
+        },
     )
 
 

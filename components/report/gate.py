@@ -96,6 +96,24 @@ class HistoryView:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class WaitingView:
+    """A result that waits for a decision."""
+
+    run_id: str
+    family: str
+    where: str  # data set and task
+    until: str
+
+
+def waiting(store: Store) -> list[WaitingView]:
+    """Return the results of all runs that wait for a decision and have not expired."""
+    return [
+        WaitingView(j.model.run_id, j.model.family, f"{j.data_set}/{j.task}", formatting.moment(j.expires))
+        for j in champions.pending(store)
+    ]
+
+
 def verdicts(run: RunManifest) -> list[VerdictView]:
     """Return the verdicts of a run."""
     return [_verdict(judgement) for judgement in run.gate]

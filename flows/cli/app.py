@@ -37,7 +37,10 @@ COMMANDS = {  # group -> command -> its function, imported only when the command
         "evaluate": "flows.cli.evaluation:evaluate",
         "extractor": "flows.cli.evaluation:extractor",
     },
-    "Publication": {"verify": "flows.cli.publishing:verify"},
+    "Publication": {
+        "publish": "flows.cli.publishing:publish",
+        "verify": "flows.cli.publishing:verify",
+    },
     "Champions": {
         "champions": "flows.cli.champions:champions",
         "promote": "flows.cli.champions:promote",

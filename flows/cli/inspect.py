@@ -98,7 +98,9 @@ def _values(row: SearchedHyperparameter) -> str:
 
 def runs(*, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
     """List the runs in the store, newest first."""
+    from components.records.gate import PENDING
     from components.records.run import RunManifest  # imports pydantic
+    from components.registry.champions import pending
 
     opened = open_named_store(store)
     if as_json:
@@ -106,8 +108,9 @@ def runs(*, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
         print(json.dumps([run.to_json() for run in manifests if run]))
         return
     heads = [_head(opened, run_id) for run_id in reversed(opened.list("runs"))]
+    waits = [(judgement.model.run_id, judgement.model.family) for judgement in pending(opened)]
     print_table(
-        ("run", "status", "data", "families", "seconds", "page"),
+        ("run", "status", "data", "families", "seconds", "page", "waits for a decision"),
         [
             (
                 run.run_id,
@@ -116,6 +119,7 @@ def runs(*, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
                 ", ".join(run.lineage.families),
                 f"{run.seconds or 0:.0f}",
                 run.report or "-",
+                ", ".join(f"{PENDING} {family}" for run_id, family in waits if run_id == run.run_id) or "-",
             )
             for run in heads
             if run

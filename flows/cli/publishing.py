@@ -1,16 +1,57 @@
-"""`atelier verify`."""
+"""`atelier publish` and `atelier verify`."""
 
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from components.common.errors import RunError
+from components.common.errors import InputError, RunError
+from components.registry.runs import find_run
 from components.store import Store
-from flows.cli.shared import AsJSON
+from components.store.lease import lease
+from flows.cli.shared import STORE, AsJSON, StoreURL, open_named_store, progress_shown, say
+
+
+def publish(
+    run: str,
+    /,
+    *,
+    to: Annotated[str | None, Parameter(metavar="URL")] = None,
+    sign: Annotated[Path | None, Parameter(metavar="KEY")] = None,
+    store: StoreURL = STORE,
+) -> None:
+    """Publish the models, samples and page of a run; what is there already with the same contents stays.
+
+    Args:
+        run: a run id, or `latest`
+        to: a folder or any fsspec URL, in which the run gets a folder (default: published/ in the store)
+        sign: a private elliptic-curve key, as PEM, to sign each model with; needs the extra `model-signing`
+    """
+    from components.publishing.publish import publish as published
+
+    opened = open_named_store(store)
+    manifest = find_run(opened, run)
+    if manifest.standing == "running":
+        raise InputError(f"run {manifest.run_id} has not ended yet; publish it when it has")
+    if not manifest.models:
+        raise InputError(f"run {manifest.run_id} has no exported model to publish")
+    place = (Store(to) if to else opened.child("published")).child(manifest.run_id)
+    with lease(opened, f"publish-{manifest.run_id}") as held, progress_shown() as progress:
+        files = published(
+            opened,
+            manifest,
+            place.fenced(held.fence),
+            manifest.models,
+            manifest.report,
+            key=sign,
+            progress=partial(progress, activity="publish"),
+        )
+    say(f"{len(files):,} files of {len(manifest.models)} models and the page in {place.url}")
+    print(place.url)
 
 
 def verify(

@@ -267,3 +267,20 @@ def test_a_champion_that_does_not_fit_the_data_is_named(store: Store) -> None:
         "1 x 16 x 16, 2 classes now"
     )
     assert champion(store).number == 1, "nothing is lost"
+
+
+@pytest.mark.s3
+def test_champions_live_in_a_bucket(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "call", lambda *_, **__: Reproduction(images=20, difference=0.0))
+    store = Store(f"s3://{bucket}/store")
+    Run(store, "r1", {"gan": 3.0}).gated()
+    better = Run(store, "r2.", {"gan": 2.0}).gated()["gan"]
+    assert better.number == 2 and better.against == "r1/gan"
+    consumed = store.read_json("registry/x/generate/champion.json")
+    assert consumed["number"] == 2 and consumed["url"].startswith(f"{store.url}/store/export/")
+    with pytest.raises(champions.Overtaken, match="another promotion was faster"):
+        champions.append(store, champion(store).model_copy(update={"number": 2}))
+    rollback(store, *OF, "2 copies faces")
+    assert champion(store).model.address == "r1/gan" and champion(store).number == 3
+    waits = Run(store, "r3..", {"gan": 1.0}, review="manual").gated()["gan"]
+    assert champions.pending(store) == [waits]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from components.common.hashing import sha256
 from components.publishing import publish as publishing
@@ -13,6 +15,7 @@ from components.publishing.publish import MANIFEST, publish
 from components.records.run import RunManifest
 from components.store import Store, transfer
 from components.store.transfer import Upload
+from flows.cli import app
 from tests.publishing.exported import RUN, published_run
 
 PAGE = f"runs/{RUN}/report/index.html"
@@ -78,3 +81,57 @@ def test_a_file_that_others_write_just_now_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a")
     (tmp_path / ".tmp-b").write_bytes(b"half")
     assert [upload.path for upload in publishing.folder_files(tmp_path, "report")] == ["report/a"]
+
+
+def called(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """The exit code of a command, and what it says of an error."""
+    with pytest.raises(SystemExit) as ended:
+        app.main(arguments)
+    return int(ended.value.code or 0), capsys.readouterr().err
+
+
+@pytest.mark.s3
+def test_a_bucket_has_runs_that_anyone_can_verify_and_sample(
+    bucket: str,
+    tmp_path: Path,
+    digits: Path,
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "cache"))
+    url = f"s3://{bucket}/public"
+    store, place = published_run(tmp_path, digits, Store(url))
+    model = f"{url}/{RUN}/models/cgan"
+    assert called(capsys, "verify", f"{url}/{RUN}")[0] == 0
+    for address in ((model,), (f"{url}/{RUN}", "cgan")):
+        assert called(capsys, "sample", *address, "-n", "4", "-o", f"{tmp_path}/x.png")[0] == 0
+        assert Image.open(tmp_path / "x.png").size == (32, 8)
+    place.write_bytes("models/cgan/extra.bin", b"x")
+    code, said = called(capsys, "verify", model)
+    assert code == 1 and "extra.bin was added" in said
+    code, said = called(capsys, "publish", RUN, "--to", url, "--store", store.url)
+    assert code == 0 and "in s3://" in said and not place.exists("models/cgan/extra.bin")
+    assert called(capsys, "verify", model)[0] == 0
+    place.delete(MANIFEST)
+    code, said = called(capsys, "verify", f"{url}/{RUN}")
+    assert code == 2 and "which a run gets when it is published whole" in said
+    code, said = called(capsys, "publish", RUN, "--to", "s3://no-such-bucket/x", "--store", store.url)
+    assert code == 2 and "there is no such bucket" in said
+    secret = "not-the-secret-of-this-server"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    for command in (("publish", RUN, "--to", url, "--store", store.url), ("verify", model)):
+        code, said = called(capsys, *command)
+        assert code == 2 and "access denied" in said and secret not in said
+
+
+def test_a_run_without_models_or_one_that_runs_is_not_published(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(str(tmp_path / "store"))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    for run in (RunManifest(run_id="1", status="failed"), RunManifest(run_id="2", heartbeat=now)):
+        store.write_json(f"runs/{run.run_id}/run.json", run.to_json())
+    for run_id, sentence in (("1", "has no exported model"), ("2", "has not ended yet"), ("3", "no run '3'")):
+        code, said = called(capsys, "publish", run_id, "--store", store.url)
+        assert code == 2 and sentence in said and not store.exists("published")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -15,6 +18,7 @@ from components.common.errors import InputError
 from components.publishing import verify as verifying
 from components.publishing.verify import complaint, verify
 from components.records.gate import Machine, Reproduction
+from components.registry.models import local_model
 from components.sampling import published
 from components.store import Store
 from flows.cli import app
@@ -52,6 +56,41 @@ def test_a_published_run_is_verified_over_a_url(run: Path) -> None:
     place.upload(run, "a")
     whole, *models = verify(place.child("a"))
     assert whole.problems == [] and all(AGAIN in model.holds for model in models)
+
+
+class Unlisted(SimpleHTTPRequestHandler):
+    """A web server that serves files and lists none."""
+
+    def list_directory(self, path: object) -> None:
+        self.send_error(404)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+class Listed(Unlisted):
+    """One that lists them."""
+
+    list_directory = SimpleHTTPRequestHandler.list_directory  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("handler", [Unlisted, Listed])
+def test_a_run_on_a_web_server_is_verified_and_sampled(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: type[Unlisted]
+) -> None:
+    monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "cache"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(run)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        place = Store(f"http://127.0.0.1:{server.server_port}/models/cgan")
+        (found,) = verify(place)
+        assert found.problems == [] and AGAIN in found.holds
+        assert (local_model(place.url) / "model.safetensors").stat().st_size
+        (run / "models/cgan/samples.json").unlink()
+        assert verify(place)[0].problems == ["samples.json is missing"]
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def changed_weights(run: Path) -> None:

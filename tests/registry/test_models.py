@@ -9,7 +9,7 @@ import pytest
 from components.common.errors import InputError
 from components.common.hashing import sha256
 from components.config.train import Initial
-from components.registry.models import find_model, identified, read_weights
+from components.registry.models import find_model, identified, local_model, read_weights
 from components.store import Store
 from tests.registry.exports import export, record
 
@@ -46,6 +46,26 @@ def test_a_model_is_that_of_a_run_or_a_folder(store: Store) -> None:
 def test_a_model_that_does_not_exist_is_refused(store: Store, address: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         find_model(store, address)
+
+
+def test_a_published_model_is_fetched_once_and_anew_where_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "cache"))
+    run = Store(f"memory://{tmp_path.name}/7")
+    for name, content in MODEL.items():
+        run.write_bytes(f"models/vae/{name}", content)
+    folder = local_model(run.url, "vae")
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == MODEL
+    assert local_model(f"{run.url}/models/vae") == folder
+    run.write_bytes("models/vae/config.json", b'{"other": 1}')
+    assert (local_model(run.url, "vae") / "config.json").read_bytes() == b'{"other": 1}'
+    files = [{"path": "models/vae/model.safetensors", "sha256": sha256(b"published")}]
+    run.write_json("manifest.json", {"files": files})
+    with pytest.raises(InputError, match=r"model.safetensors is not the file that was published"):
+        local_model(run.url, "vae")
+    with pytest.raises(InputError, match="is not a model folder: it needs config.json and model.safetensors"):
+        local_model(run.url, "gan")
 
 
 def test_an_empty_folder_is_no_model(store: Store, tmp_path: Path) -> None:

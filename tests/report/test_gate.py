@@ -2,8 +2,10 @@
 
 import pytest
 
-from components.report import build_run, gate
+from components.registry import champions
+from components.report import build_index, build_run, gate
 from components.report.results import read_run
+from flows.cli import inspect
 from tests.report import verdicts
 from tests.report.fixture import HOSTILE
 from tests.report.test_pages import page
@@ -41,6 +43,23 @@ def test_a_result_that_waits_says_how_to_decide(store):
     assert waits.commands[0] == f"atelier promote {GATED} diffusion"
     text = page(store, build_run(store, run_id)).text
     assert all(command in text for command in waits.commands)
+
+
+def test_the_index_and_the_list_of_runs_show_what_waits(store, capsys):
+    run_id = verdicts.write_gated(store, review=True)
+    best = read_run(store, run_id).gate[0]
+    assert "Waiting for a decision" not in page(store, build_index(store)).text
+    champions.request_review(store, best)
+    shown = page(store, build_index(store))
+    assert "Waiting for a decision" in shown.text and "PENDING" in shown.text
+    assert f"atelier promote {GATED} diffusion" in shown.text and "11 December 2999" in shown.text
+    links = [attrs.get("href") for tag, attrs in shown.tags if tag == "a"]
+    assert f"runs/{GATED}/report/index.html#gate" in links
+    inspect.runs(store=store.url)
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(GATED)]
+    assert row.endswith("PENDING diffusion")
+    store.write_text("registry/mnist5k/generate/champions/3.json", "{")
+    assert gate.waiting(store) == [], "a damaged history does not keep the index from being built"
 
 
 def test_the_page_shows_the_history_and_what_was_overridden_for_ever(store):

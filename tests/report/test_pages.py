@@ -658,6 +658,16 @@ def test_pulled_pages_have_all_that_they_name(store, runs, tmp_path):
     assert (index.parent / "index.json").exists() and not list(index.parent.rglob("large.bin"))
 
 
+@pytest.mark.s3
+def test_the_pages_of_a_private_bucket_are_mirrored(bucket, tmp_path):
+    store = Store(f"s3://{bucket}/store")
+    store.write_json("runs/1/run.json", fixture.RunManifest(run_id="1", status="done").to_json())
+    build_run(store, "1")
+    build_index(store)
+    index = pull(store, tmp_path / "pulled")
+    assert Page(index.read_text()).text and (index.parent / "runs/1/report/index.html").exists()
+
+
 def test_a_store_without_pages_has_nothing_to_pull(store, tmp_path):
     with pytest.raises(InputError, match="has no pages"):
         pull(store, tmp_path / "pulled")

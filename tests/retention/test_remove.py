@@ -13,6 +13,7 @@ from components.stages import cache
 from components.store import Store
 from components.store.lease import lease
 from tests.retention.stores import UNFINISHED, made, recorded, spec
+from tests.s3 import Server
 
 
 class Cut(Exception):
@@ -67,3 +68,20 @@ def test_a_removal_that_is_cut_off_leaves_a_valid_store(
         assert cache.finished(store, each)
     remove.collect(store, days=0)
     assert not store.exists(of[1].uri) and not store.exists(spec("part").uri)
+
+
+@pytest.mark.s3
+def test_a_bucket_is_surveyed_and_cleared_as_a_folder_is(bucket: str, s3_env: Server) -> None:
+    store, kept, unused = Store(f"s3://{bucket}/store"), spec("kept"), spec("unused")
+    made(store, kept)
+    made(store, unused)
+    made(store, kept, force=True)  # supersedes the first attempt
+    recorded(store, "r1", kept)
+    before = s3_env.keys(bucket)
+    planned = survey.survey(store, days=0)
+    assert s3_env.keys(bucket) == before, "a survey changes nothing"
+    assert {item.path for item in planned.items} >= {unused.uri}
+    remove.collect(store, days=0)
+    after = s3_env.keys(bucket)
+    assert cache.finished(store, kept) and not [key for key in after if unused.key in key]
+    assert remove.collect(store, days=0).items == [], "nothing is found twice"
