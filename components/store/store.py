@@ -131,7 +131,7 @@ class Store:
     def read_part(self, rel: str, start: int, end: int) -> bytes:
         """Return bytes [start, end) of `rel`, fewer if it is shorter."""
         path = self.path(rel)
-        return self._call(lambda: self.fs.cat_file(path, start, end))
+        return self._call(lambda: self.fs.cat_file(path, start=start, end=end))
 
     def read_text(self, rel: str) -> str:
         """Return the text in `rel`."""

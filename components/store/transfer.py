@@ -18,6 +18,7 @@ from components.store.urls import S3
 THREADS = 16  # small files at a time
 PART = 8 * 2**20  # bytes of a file in memory; larger files are copied one by one, in parts
 CONCURRENT_PARTS = 4
+MOST_PARTS = 10_000  # of an object in S3
 ATTEMPTS = 3  # of a file whose copy has another checksum
 
 
@@ -58,19 +59,19 @@ def upload_all(
     Raises:
         RunError: a copy has other contents than its source, repeatedly.
     """
-    copy = partial(_copy, store, present=store.sizes())
+    copied = partial(copy, store, present=store.sizes())
     small = [upload for upload in uploads if upload.size <= PART]
     large = [upload for upload in uploads if upload.size > PART]  # which have parallel parts
     with ThreadPoolExecutor(THREADS) as pool:
         try:
-            for done, _ in enumerate(chain(pool.map(copy, small), map(copy, large)), 1):
+            for done, _ in enumerate(chain(pool.map(copied, small), map(copied, large)), 1):
                 progress(done, len(uploads))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _copy(store: Store, upload: Upload, present: dict[str, int]) -> str:
+def copy(store: Store, upload: Upload, present: dict[str, int]) -> str:
     """Copy a file unless the store has it; return its name."""
     if present.get(upload.path) == upload.size and _is_there(store, upload):
         return upload.path
@@ -92,17 +93,24 @@ def _put(store: Store, upload: Upload) -> None:
     elif store.is_local:
         store.upload(source, upload.path)
     else:
-        store.stream(source, upload.path, **_parts(store))
+        store.stream(source, upload.path, **_parts(store, upload.size))
 
 
-def _parts(store: Store) -> dict[str, int]:
+def _parts(store: Store, size: int) -> dict[str, int]:
     """Return the options that bound the memory of a copy."""
-    return {"chunksize": PART, "max_concurrency": CONCURRENT_PARTS} if store.protocol in S3 else {}
+    if store.protocol not in S3:
+        return {}
+    return {"chunksize": max(PART, -(-size // MOST_PARTS)), "max_concurrency": CONCURRENT_PARTS}
 
 
 def _is_there(store: Store, upload: Upload) -> bool:
-    """Return whether the store has the file with the same contents."""
-    return store.exists(upload.path) and digest_of(store, upload.path) == upload.sha256
+    """Return whether the store has the file with the same contents; a small one is read in one request."""
+    try:
+        if upload.size <= PART and not store.is_local:
+            return sha256(store.read_bytes(upload.path)) == upload.sha256
+        return digest_of(store, upload.path) == upload.sha256
+    except FileNotFoundError:
+        return False
 
 
 def digest_of(store: Store, rel: str) -> str:

@@ -63,12 +63,12 @@ def exported(store: Store, data: Path, family: str) -> Path:
     def judge(attempt: Store, number: int) -> Mapping[str, Any]:
         return EvaluateResult(evaluated=Evaluation(metrics=metrics(3.0))).to_json()
 
-    bodies = {
-        Spec("prepare", {}, {}): prepare,
-        train.spec(plan, family): fit,
-        evaluate.spec(plan, family): judge,
-    }
-    for spec, body in bodies.items():
+    bodies = (
+        (Spec("prepare", {}, {}), prepare),
+        (train.spec(plan, family), fit),
+        (evaluate.spec(plan, family), judge),
+    )
+    for spec, body in bodies:
         results[spec.name] = cache.run(store, spec, body, run_id=f"of-{spec.stage}")
     done = export.STAGE.result(store, plan, export.spec(plan, family), results, "r")
     return store.local_copy(done.uri)

@@ -21,7 +21,8 @@ def files(folder: Path, count: int = 40) -> list[Upload]:
     for i in range(count):
         (folder / f"{i}.bin").write_bytes(os.urandom(100 + i))
     named = {f"a/{path.name}": path for path in sorted(folder.iterdir())}
-    return [*(Upload.of(name, path) for name, path in named.items()), Upload.of("b.json", b"{}")]
+    contents = [Upload.of("b.json", b"{}"), Upload.of("empty", b"")]
+    return [*(Upload.of(name, path) for name, path in named.items()), *contents]
 
 
 def store_of(kind: str, tmp_path: Path) -> Store:
@@ -35,7 +36,7 @@ def test_files_are_copied_once(kind: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert {name: sha256(store.read_bytes(name)) for name in store.find()} == {
         u.path: u.sha256 for u in uploads
     }
-    assert seen == list(range(1, 42))
+    assert seen == list(range(1, 43))
     store.write_bytes("a/3.bin", b"torn")
     store.write_bytes("a/4.bin", bytes(104))  # of the right size
     put, copied = transfer._put, list[str]()
@@ -74,6 +75,9 @@ def test_a_large_file_is_streamed_to_a_bucket(
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert store.size("x/large.bin") == 48 * 2**20
+    assert (
+        store.read_head("x/large.bin", 9) == block[:9] and store.read_part("x/large.bin", 3, 5) == block[3:5]
+    )
     assert peak < 40 * 2**20, "some parts at a time, not the file"
 
 
