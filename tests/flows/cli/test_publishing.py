@@ -1,0 +1,41 @@
+"""`atelier publish` and `atelier verify`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from components.store import Store
+from tests.flows.cli.test_app import call
+from tests.publishing.exported import RUN, published_run
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+def test_a_run_is_published_elsewhere_and_verified(
+    tmp_path: Path, digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, _ = published_run(tmp_path, digits)
+    there = tmp_path / "there"
+    code, out, err = call(capsys, "publish", RUN, "--to", str(there), "--store", store.url)
+    assert code == 0 and out.strip() == str(there / RUN) and "files of 1 models and the page" in err
+    code, out, _ = call(capsys, "verify", str(there / RUN))
+    assert code == 0 and "all files are as published" in out and "bit for bit" in out
+    (there / RUN / "models/cgan/README.md").write_text("other")
+    code, out, err = call(capsys, "verify", str(there / RUN), "--json")
+    assert code == 1 and "README.md has other contents than were published" in err
+    assert [model["folder"] for model in json.loads(out)] == ["", "models/cgan"]
+
+
+def test_what_cannot_be_published_or_verified_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(str(tmp_path / "store"))
+    for run_id, status, sentence in (("r1", "running", "r1"), ("r2", "failed", "has no exported model")):
+        store.write_json(f"runs/{run_id}/run.json", {"run_id": run_id, "status": status, "started": "S"})
+        code, _, err = call(capsys, "publish", run_id, "--store", store.url)
+        assert code == 2 and sentence in err
+    code, _, err = call(capsys, "verify", str(tmp_path / "nothing"))
+    assert code == 2 and "nothing is published there" in err
