@@ -242,6 +242,17 @@ class Generator(nn.Module):
         forward_cycle(batch, noise)         F(G(x)) with x = batch.source
         backward_cycle(batch, noise)        G(F(y)) with y = batch.source
 
+    A style-based generator maps z to w, and makes images of a style w for each layer. It has
+
+        mapping(z, label)                   w (N, W) of z (N, mapping.latent); `mapping.mean` is the mean w,
+                                            and `mapping.num_classes` is 0 if there are no classes
+        styles(z, label)                    the same w for each layer, (N, L, W), L = synthesis.num_styles
+        synthesis(ws, noises)               the images of styles, (N, C, H, W), not clipped, with noise inputs
+                                            (N, 1, s, s) for each s of `synthesis.noise_sizes`
+        config                              with the fields `truncation` and `truncation_cutoff`
+
+    and its samples draw z first, then the noise inputs in order.
+
     A generator whose input can be rotated and shifted has
 
         can_move                            True

@@ -7,6 +7,7 @@ channels are for networks that are not at hand everywhere; here all are 1.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from models.family import DataSpec
 NetworkName = Literal["auto", "vgg19", "efficientnet", "extractor", "pixels"]
 
 LAYERS = 5  # of networks trained on photographs
-HASHES = {"vgg19": VGG19_SHA256, "efficientnet": EFFICIENTNET_SHA256, "pixels": ""}
+HASHES: dict[str, str] = {"vgg19": VGG19_SHA256, "efficientnet": EFFICIENTNET_SHA256}
 TINY = 1e-10  # added to squared lengths, which may be 0
 
 
@@ -59,8 +60,8 @@ def unit(features: Tensor) -> Tensor:
     return features * (features.square().sum(1, keepdim=True) + TINY).rsqrt()
 
 
-def feature_distance(name: NetworkName, card: DataSpec, extractor: Path | None = None) -> FeatureDistance:
-    """Return the distance in the features of a network; nothing is downloaded.
+def resolved(name: NetworkName, card: DataSpec, *, trained: bool) -> NetworkName:
+    """Return the network that `name` means; nothing is downloaded.
 
     Networks trained on photographs suit images in colour. For grey images `auto` is the network that was
     trained on the data set itself, if there is one.
@@ -68,39 +69,74 @@ def feature_distance(name: NetworkName, card: DataSpec, extractor: Path | None =
     Args:
         name: of the network. auto: the best there is; extractor: that of the data set.
         card: the shape of the images.
-        extractor: folder of the extractor of a run; None: there is none.
+        trained: whether there is an extractor that was trained on the data set.
 
     Raises:
         InputError: the network is not here, or the images are too small for it.
     """
-    if name == "pixels":
-        return FeatureDistance("pixels", "", lambda x: [x])
-    own = None if extractor is None else load_extractor(extractor)
-    trained = own if own is not None and own.name in TRAINED else None
-    if name == "extractor" and trained is None:
+    if name == "extractor" and not trained:
         raise InputError(
             "--network extractor: name a run whose extractor was trained on its data (classifier or rotation)"
         )
-    if trained and (name == "extractor" or (name == "auto" and card.channels == 1)):
-        return of_trained(trained)
+    if name in ("pixels", "extractor"):
+        return name
+    if name == "auto" and trained and card.channels == 1:
+        return "extractor"
     try:
-        network = chosen(name)
-        if card.resolution < SMALLEST[network]:
-            raise InputError(
-                f"--network {network} needs images of {SMALLEST[network]} pixels or more; these have "
-                f"{card.resolution}"
-            )
+        return of_photographs(name, card)
     except InputError:
         if name != "auto":
             raise
-        return of_trained(trained) if trained else feature_distance("pixels", card)
-    loaded = load_perceptual(network, card.resolution)
+        return "extractor" if trained else "pixels"
+
+
+def of_photographs(name: NetworkName, card: DataSpec) -> NetworkName:
+    """Return the network trained on photographs that `name` means, if the images are large enough for it."""
+    network: NetworkName = "vgg19" if chosen(name) == "vgg19" else "efficientnet"
+    if card.resolution < SMALLEST[network]:
+        raise InputError(
+            f"--network {network} needs images of {SMALLEST[network]} pixels or more; these have "
+            f"{card.resolution}"
+        )
+    return network
+
+
+def feature_distance(
+    name: NetworkName,
+    card: DataSpec,
+    extractor: Path | None = None,
+    device: torch.device | str = "cpu",
+) -> FeatureDistance:
+    """Return the distance in the features of the network that `name` means, as `resolved` says.
+
+    Args:
+        name: of the network.
+        card: the shape of the images.
+        extractor: folder of the extractor of a run; None: there is none.
+        device: where it computes.
+
+    Raises:
+        InputError: the network is not here, or the images are too small for it.
+    """
+    network = resolved(name, card, trained=extractor is not None and is_trained(extractor))
+    if network == "pixels":
+        return FeatureDistance("pixels", "", lambda x: [x])
+    if network == "extractor":
+        assert extractor is not None
+        return of_trained(load_extractor(extractor), device)
+    loaded = load_perceptual(network, card.resolution, device)
     return FeatureDistance(network, HASHES[network], lambda x: loaded(x, LAYERS))
 
 
-def of_trained(extractor: Extractor) -> FeatureDistance:
+def is_trained(extractor: Path) -> bool:
+    """Whether the extractor in a folder was trained on a data set; others may be code and are not loaded."""
+    config = json.loads((extractor / "config.json").read_bytes())
+    return config.get("name") in TRAINED
+
+
+def of_trained(extractor: Extractor, device: torch.device | str = "cpu") -> FeatureDistance:
     """Return the distance in the three layers of a network trained on the data set."""
-    network, resize = extractor.network, extractor.resize
+    network, resize = extractor.network.to(device), extractor.resize
     assert isinstance(network, SmallNetwork) and resize is not None
     layers = [i for i, layer in enumerate(network.trunk) if isinstance(layer, nn.ReLU)]
 

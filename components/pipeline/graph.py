@@ -20,6 +20,7 @@ from components.pipeline import (
     publish,
     reference,
     report,
+    style_analysis,
     sweep,
     train,
 )
@@ -39,6 +40,7 @@ STAGES = (
     anomaly_models.STAGE,
     ablation.STAGE,
     latent_analysis.STAGE,
+    style_analysis.STAGE,
     sweep.STAGE,
     confirmation.STAGE,
     compare.STAGE,

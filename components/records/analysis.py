@@ -1,8 +1,9 @@
-"""Results of the stages `latent_analysis` and `anomaly_models`: views of the latent space of a family."""
+"""Results of `latent_analysis`, `style_analysis` and `anomaly_models`: views of a family's latent space."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, PositiveInt
 
@@ -27,6 +28,7 @@ class Picture(Sheet):
 
     title: str = ""
     meaning: str = ""
+    still: PictureFile | None = None  # shown instead of an animation where nothing may move
 
 
 class Column(Record):
@@ -105,7 +107,7 @@ class LatentAnalysis(Record):
 
 
 class LatentAnalysisResult(StageResult):
-    """The result of the stage `latent_analysis`."""
+    """The result of the stages `latent_analysis` and `style_analysis`."""
 
     used: LatentAnalysis
 
@@ -114,3 +116,13 @@ class AnomalyModelsResult(StageResult):
     """The result of the stage `anomaly_models`: the model's folder by the class that it has not seen."""
 
     anomaly_models: dict[str, str]
+
+
+class PathLength(Record):
+    """A perceptual path length with its 95 % interval, and how it was measured."""
+
+    value: float
+    low: Number = None
+    high: Number = None
+    recipe: Mapping[str, Any]
+    comparability: str  # equal for two values exactly if they may be compared

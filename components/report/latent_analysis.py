@@ -55,10 +55,11 @@ class Table:
 
 @dataclass(frozen=True)
 class TitledPicture(Picture):
-    """A picture with a title and an explanation."""
+    """A picture with a title and an explanation; an animation has a still."""
 
     title: str
     meaning: str
+    still: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,16 @@ def _view(view: analysis.View, pictures: Pictures) -> View:
     beside = bool(plots) and all(len(drawn.columns) <= NARROW for drawn in tables)
     sheets = [(sheet, pictures.take(sheet.path, sheet.rows, sheet.columns)) for sheet in view.pictures]
     copied = [
-        TitledPicture(copy.src, copy.width, copy.height, sheet.title, sheet.meaning)
+        TitledPicture(copy.src, copy.width, copy.height, sheet.title, sheet.meaning, _still(sheet, pictures))
         for sheet, copy in sheets
         if copy
     ]
     return View(view.title, view.meaning, tables, plots, beside, copied)
+
+
+def _still(sheet: analysis.Picture, pictures: Pictures) -> str:
+    copy = pictures.take(sheet.still, sheet.rows, sheet.columns) if sheet.still else None
+    return copy.src if copy else ""
 
 
 # Tables

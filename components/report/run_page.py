@@ -76,6 +76,7 @@ class FamilyView:
     neighbours: NeighboursView | None
     studies: FamilyAblations | None
     uses: LatentAnalysis | None
+    styles: LatentAnalysis | None
 
 
 def family_view(
@@ -104,6 +105,7 @@ def family_view(
         neighbours(store, result, report) if result else None,
         told(store, run, run.stage("ablation", name), report, ablation.of_family),
         told(store, run, run.stage("latent_analysis", name), report, latent_analysis.of_family),
+        told(store, run, run.stage("style_analysis", name), report, latent_analysis.of_family),
     )
 
 
@@ -186,6 +188,7 @@ def run_page(store: Store, run_id: str) -> Mapping[str, Any]:
         "health": [entry for entry in entries if entry.health],
         "studied": [entry for entry in entries if entry.studies],
         "used": [entry for entry in entries if entry.uses],
+        "styled": [entry for entry in entries if entry.styles],
         # Trials of a sweep have their own section; the others need results of its winner.
         "has": {
             "leaderboard": bool(results) or not swept,

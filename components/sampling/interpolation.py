@@ -52,7 +52,7 @@ def interpolate(styles: Styles, keys: Sequence[Key], frames: int, space: Space =
     if len(labels := {key.label for key in keys}) > 1:
         raise InputError("--space z: the seeds have different classes; name one class with --label")
     z = torch.stack([key.z for key in keys if key.z is not None])
-    between, label = slerp(z[legs], z[following], times), labels.pop()
+    between, label = slerp(z[legs], z[following], times.to(z.device)), labels.pop()
     with torch.no_grad():
         w = styles.mapped(between, label)
     return [styles.styles(replace(keys[0], w=each)) for each in w]

@@ -131,6 +131,12 @@ class Styles:
         return int(self.generator.synthesis.num_styles)
 
     @property
+    def device(self) -> torch.device:
+        """Where the generator computes."""
+        device: torch.device = self.generator.mapping.mean.device
+        return device
+
+    @property
     def classes(self) -> int:
         """The number of classes of a conditional generator; 0 of another."""
         return int(self.generator.mapping.num_classes)
@@ -147,7 +153,7 @@ class Styles:
     @torch.no_grad()
     def from_seed(self, seed: int, turn: int = 0) -> Key:
         """The point of the first sample of a seed; `turn` chooses its class if none is set."""
-        noise = Noise([seed_of(seed, 0)])
+        noise = Noise([seed_of(seed, 0)], self.device)
         z = noise(self.generator.mapping.latent)
         sizes = self.generator.synthesis.noise_sizes
         noises = [noise(1, size, size)[0] for size in sizes]  # as `sample` draws them
@@ -169,7 +175,7 @@ class Styles:
 
     def mapped(self, z: Tensor, label: int | None) -> Tensor:
         """W of z (N, Z) of one class, (N, W)."""
-        labels = None if label is None else torch.full((len(z),), label)
+        labels = None if label is None else torch.full((len(z),), label, device=self.device)
         w: Tensor = self.generator.mapping(z, labels)
         return w
 
@@ -189,7 +195,8 @@ class Styles:
             if self.classes:
                 turns = torch.arange(start, start + len(z)) % self.classes
                 labels = turns if label is None else torch.full_like(turns, label)
-            ws.append(self.generator.mapping(z, labels))
+                labels = labels.to(self.device)
+            ws.append(self.generator.mapping(z.to(self.device), labels))
         w = torch.cat(ws)
         mean = w.mean(0)
         return mean, float((w - mean).square().sum(1).mean().sqrt())
@@ -221,7 +228,7 @@ class Styles:
             images = self.generator.synthesis(torch.stack(list(ws[part])), inputs)
             if not torch.isfinite(images).all():
                 raise Diverged("the generator returned NaN or infinite pixels; its training has diverged")
-            yield to_uint8(images).numpy()
+            yield to_uint8(images).cpu().numpy()
 
 
 class TowardsClasses(Generator):

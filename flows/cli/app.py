@@ -31,6 +31,7 @@ COMMANDS = {  # group -> command -> its function, imported only when the command
         "interpolate": "flows.cli.styles:interpolate",
         "mix": "flows.cli.styles:mix",
         "project": "flows.cli.styles:project",
+        "path-length": "flows.cli.styles:path_length",
         "anomaly": "flows.cli.models:anomaly",
     },
     "Evaluation": {

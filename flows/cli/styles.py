@@ -1,8 +1,9 @@
-"""`atelier interpolate`, `atelier mix` and `atelier project`: the styles of style-based generators."""
+"""`atelier interpolate`, `mix`, `project` and `path-length`: the styles of style-based generators."""
 
 from __future__ import annotations
 
 import functools
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from components.common.errors import InputError
-from flows.cli.shared import STORE, StoreURL, model_folder, open_named_store, progress_shown, say
+from flows.cli.shared import (
+    STORE,
+    AsJSON,
+    StoreURL,
+    model_folder,
+    open_named_store,
+    progress_shown,
+    say,
+)
 
 if TYPE_CHECKING:
     from components.records.run import RunManifest
@@ -172,3 +181,48 @@ def extractor_folder(manifest: RunManifest | None, store: str) -> Path | None:
     if manifest is None:
         return None
     return Path(open_named_store(store).local_copy(f"{manifest.folder('extractor')}/extractor"))
+
+
+def path_length(
+    run: str,
+    family: str | None = None,
+    /,
+    *,
+    space: Literal["w", "z"] = "w",
+    along: Literal["ends", "full"] = "ends",
+    n: Annotated[int, Parameter(name="-n")] = 1000,
+    network: Literal["auto", "vgg19", "efficientnet", "extractor", "pixels"] = "auto",
+    seed: int = 0,
+    as_json: AsJSON = False,
+    store: StoreURL = STORE,
+) -> None:
+    """Measure the perceptual path length (PPL) of a style-based model; lower is smoother.
+
+    Args:
+        run: a run id, `latest`, or the folder of an exported model
+        family: a family of the run; not needed with a folder
+        space: w: lines in W; z: arcs in z
+        along: ends: at the beginning of random paths; full: anywhere on them
+        n: number of paths
+        network: in whose features images are compared, a part of the measure; auto: for grey images the
+            extractor of the run, else VGG19 or EfficientNet-Lite0, or what there is of these; pixels: none
+        seed: of the paths
+    """
+    from components.analysis.path_length import path_length as measured
+    from components.extractors.feature_distance import feature_distance
+    from components.sampling.styles import StyleOptions, Styles
+
+    if n < 2:
+        raise InputError(f"-n {n}: two paths are needed, at least")
+    folder, manifest = model_folder(run, family, store)
+    styles = Styles.open(folder, StyleOptions(), "atelier path-length")
+    distance = feature_distance(network, styles.card, extractor_folder(manifest, store))
+    with progress_shown() as progress:
+        drawn = functools.partial(progress, activity="measure")
+        result = measured(styles, distance, space=space, along=along, pairs=n, seed=seed, progress=drawn)
+    if as_json:
+        print(json.dumps(result.to_json()))
+    else:
+        interval = f" ({result.low:.4g} to {result.high:.4g})" if result.low is not None else ""
+        where = "at the ends of paths" if along == "ends" else "anywhere on paths"
+        print(f"PPL {result.value:.4g}{interval} in {space}, {where}, by {distance.name}, {n:,} paths")

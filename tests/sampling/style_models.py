@@ -13,13 +13,14 @@ from components.store import Store
 from tests import tiny
 
 
-def saved(folder: Path, name: str = "stylegan2", **settings: Any) -> Path:
-    """The folder of an exported, untrained model of 8 x 8 digits."""
+def saved(folder: Path, name: str = "stylegan2", *, noise: bool = True, **settings: Any) -> Path:
+    """The folder of an exported, untrained model of 8 x 8 digits; without noise its inputs have no effect."""
     torch.manual_seed(0)
     config = catalogue.config_of(name, tiny.CONFIGS[name] | settings)
     built = catalogue.build(name, config, tiny.CARD)
-    for parameter in built.generator.parameters():  # noise inputs and biases begin with 0
-        parameter.data += 0.1 * torch.randn_like(parameter)
+    for parameter_name, parameter in built.generator.named_parameters():  # noise and biases begin with 0
+        if noise or "noise" not in parameter_name:
+            parameter.data += 0.1 * torch.randn_like(parameter)
     if hasattr(built.generator, "mapping"):
         built.generator.mapping.mean += 0.1 * torch.randn(built.generator.mapping.width)
     store = Store(str(folder))

@@ -31,7 +31,11 @@ def images(styles: Styles, keys: Any) -> np.ndarray:
 
 def test_families_with_styles_are_known_without_building_them() -> None:
     style_based = {name for name in FAMILIES if is_style_based(name)}
-    assert {"stylegan2", "stylegan3"} <= style_based and not style_based & {"dcgan", "vae", "diffusion"}
+    assert {"stylegan", "stylegan2", "stylegan3"} <= style_based and not style_based & {
+        "dcgan",
+        "vae",
+        "diffusion",
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if is_style_based(name)])

@@ -1,7 +1,8 @@
-"""`atelier interpolate`, `atelier mix` and `atelier project`."""
+"""`atelier interpolate`, `mix`, `project` and `path-length`."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,14 @@ def test_each_command_writes_its_files(
     point = str(tmp_path / "found.safetensors")
     assert (code, stdout.split()) == (0, [out, point]) and "mean squared error" in err
 
+    code, stdout, _ = call(capsys, "path-length", model, "-n", "4", "--network", "pixels", "--json")
+    result = json.loads(stdout)
+    assert code == 0 and result["value"] > 0 and result["recipe"]["metric"] == "ppl_w_ends"
+    code, stdout, _ = call(capsys, "path-length", model, "-n", "4", "--network", "pixels")
+    assert (
+        stdout.startswith(f"PPL {result['value']:.4g} (") and "in w, at the ends of paths, by pix" in stdout
+    )
+
     out = f"{tmp_path}/frames/"
     code, stdout, _ = call(capsys, "interpolate", model, "--seeds", f"1,{point}", "--frames", "4", "-o", out)
     assert code == 0 and len(list(Path(out).iterdir())) == 4
@@ -53,6 +62,8 @@ def test_each_command_writes_its_files(
         (["mix", "-o", "x.gif"], "-o x.gif: pictures are written as .png or .webp"),
         (["project", "stylegan2", "none.png", "-o", "x.png"], "the target none.png: No such file"),
         (["project", "stylegan2", "none.png", "--steps", "0", "-o", "x.png"], "--steps 0"),
+        (["path-length", "-n", "1"], "-n 1: two paths are needed"),
+        (["path-length", "--network", "extractor"], "--network extractor: name a run whose extractor"),
     ],
 )
 def test_bad_input_is_one_sentence(
