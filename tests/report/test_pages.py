@@ -22,7 +22,7 @@ from components.training.result import selected_by
 from tests.report import fixture
 from tests.report.fixture import HOSTILE
 
-VOID = {"meta", "link", "br", "img", "input", "hr"}
+VOID = {"meta", "link", "br", "img", "input", "hr", "source"}
 
 
 class Page(HTMLParser):
