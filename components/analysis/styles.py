@@ -79,7 +79,7 @@ def saved(view: View, store: Store, out: str) -> analysis.View:
     for picture, described in zip(view.pictures, record.pictures, strict=True):
         still = sheets.encode_webp(sheets.grid(picture.images, picture.columns))
         if isinstance(picture, Animation) and picture.frames is not None:
-            frames = [sheets.grid(images).transpose(2, 0, 1) for images in picture.frames]
+            frames = [sheets.grid(images, len(images)).transpose(2, 0, 1) for images in picture.frames]
             with tempfile.TemporaryDirectory() as folder:
                 write_animation(frames, file := Path(folder) / "loop.webp", FPS)
                 store.write_bytes(f"{out}/{described.path}", file.read_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Any
 
@@ -16,10 +17,17 @@ from components.records.analysis import LatentAnalysis, LatentAnalysisResult
 from components.sampling.styles import is_style_based
 from components.stages.code_digest import code
 from components.stages.spec import Spec
+from models.family import DataSpec
 
 PAIRS = 1000  # paths whose length is measured, at most
 PIXELS = 2**24  # of one of their images each, at most
 LEAST_PAIRS = 16
+
+
+@functools.cache
+def network_for(card: DataSpec, *, trained: bool) -> str:
+    """Return the network that compares images; its weights are verified once per process."""
+    return resolved("auto", card, trained=trained)
 
 
 def families(plan: Plan) -> list[str]:
@@ -33,7 +41,7 @@ def spec(plan: Plan, family: str) -> Spec:
     """Return the spec: the trained family, the extractor, and the network that compares images."""
     evaluate, card = plan.experiment.evaluate, plan.card_for(family)
     pairs = min(PAIRS, evaluate.analysis_images, max(LEAST_PAIRS, PIXELS // card.resolution**2))
-    network = resolved("auto", card, trained=plan.extractor_kind in TRAINED)
+    network = network_for(card, trained=plan.extractor_kind in TRAINED)
     settings: dict[str, Any] = {"seed": evaluate.seed, "threads": evaluate.threads}
     settings |= {"pairs": pairs, "network": network}
     upstream = {f"train/{family}": train.spec(plan, family).key, "extractor": extractor.spec(plan).key}
