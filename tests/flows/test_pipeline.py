@@ -167,7 +167,8 @@ def asked(url: str, what: str) -> Any:
 
 
 def test_prefect_knows_the_run(prefect_server: str, first: dict[str, Any]) -> None:
-    run = next(r for r in asked(prefect_server, "flow_runs") if r["name"] == first["run_id"])
+    run = next(r for r in asked(prefect_server, "flow_runs") if first["run_id"] in r["name"])
+    assert re.fullmatch(rf"digits [0-9a-f]{{10}}: {', '.join(FAMILIES)} \({first['run_id']}\)", run["name"])
     assert run["state_type"] == "COMPLETED" and {"data:digits", *FAMILIES} <= set(run["tags"])
     names = [r["name"] for r in asked(prefect_server, "task_runs") if r["flow_run_id"] == run["id"]]
     assert {"prepare", "train vae", "evaluate vae", "publish"} <= {
@@ -175,6 +176,7 @@ def test_prefect_knows_the_run(prefect_server: str, first: dict[str, Any]) -> No
     }
     kinds = {a["key"]: a["type"] for a in asked(prefect_server, "artifacts") if a["flow_run_id"] == run["id"]}
     assert kinds["results"] == "table" and kinds["page"] == "markdown"
+    assert {"verdicts", "timeline"} <= kinds.keys()
 
 
 def test_the_same_command_again_does_nothing(shared: Atelier, first: dict[str, Any]) -> None:
