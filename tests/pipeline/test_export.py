@@ -30,7 +30,7 @@ from components.store import Store
 from components.training import job
 from components.training.request import TrainRequest
 from tests import tiny
-from tests.pipeline.test_gate import metrics
+from tests.report import fixture
 from tests.small_data import digits  # noqa: F401  (fixture)
 
 SETTINGS = {
@@ -42,6 +42,9 @@ SETTINGS = {
     "snapshot_samples": 0,
     "num_snapshots": 1,
 }
+
+
+METRICS = fixture.result("dcgan", 14.2).metrics
 
 
 def exported(store: Store, data: Path, family: str) -> Path:
@@ -61,7 +64,7 @@ def exported(store: Store, data: Path, family: str) -> Path:
         return TrainResult(trained=TrainingResult.model_validate(attempt.read_json(RESULT))).to_json()
 
     def judge(attempt: Store, number: int) -> Mapping[str, Any]:
-        return EvaluateResult(evaluated=Evaluation(metrics=metrics(3.0))).to_json()
+        return EvaluateResult(evaluated=Evaluation(metrics=METRICS)).to_json()
 
     bodies = (
         (Spec("prepare", {}, {}), prepare),
@@ -92,7 +95,7 @@ def test_an_export_alone_draws_the_samples_of_its_training(
     assert labels == ([str(i) for i in range(10)] if family == "cgan" else ["-"] * 10)
     assert all((folder / entry["output"]["url"]).exists() for entry in front["widget"])
     names = [metric["type"] for metric in front["model-index"][0]["results"][0]["metrics"]]
-    assert names == list(metrics(3.0))
+    assert names == list(METRICS)
     with Image.open(folder / "samples" / "03.png") as image:
         made = json.loads(image.info[png.MADE])
     assert (made["run"], made["step"]) == ("of-train", 2)

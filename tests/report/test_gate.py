@@ -2,6 +2,7 @@
 
 import pytest
 
+from components.records.gate import ModelFile
 from components.registry import champions
 from components.report import build_index, build_run, gate
 from components.report.results import read_run
@@ -48,6 +49,7 @@ def test_a_result_that_waits_says_how_to_decide(store):
 def test_the_index_and_the_list_of_runs_show_what_waits(store, capsys):
     run_id = verdicts.write_gated(store, review=True)
     best = read_run(store, run_id).gate[0]
+    best.model.files = [ModelFile(path="model.safetensors", bytes=1, sha256="of the waiting one")]
     assert "Waiting for a decision" not in page(store, build_index(store)).text
     champions.request_review(store, best)
     shown = page(store, build_index(store))

@@ -83,5 +83,5 @@ def test_a_bucket_is_surveyed_and_cleared_as_a_folder_is(bucket: str, s3_env: Se
     assert {item.path for item in planned.items} >= {unused.uri}
     remove.collect(store, days=0)
     after = s3_env.keys(bucket)
-    assert cache.finished(store, kept) and not [key for key in after if unused.key in key]
+    assert cache.finished(store, kept) and not [key for key in after if unused.uri in key]
     assert remove.collect(store, days=0).items == [], "nothing is found twice"

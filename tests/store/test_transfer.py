@@ -65,6 +65,7 @@ def test_a_large_file_is_streamed_to_a_bucket(
 ) -> None:
     store, file = Store(f"s3://{bucket}/p"), tmp_path / "large.bin"
     monkeypatch.setattr(transfer, "PART", 5 * 2**20)  # the smallest part of S3
+    monkeypatch.setattr(transfer, "CONCURRENT_PARTS", 2)
     block = os.urandom(2**20)
     with file.open("wb") as opened:
         for i in range(48):
@@ -78,7 +79,7 @@ def test_a_large_file_is_streamed_to_a_bucket(
     assert (
         store.read_head("x/large.bin", 9) == block[:9] and store.read_part("x/large.bin", 3, 5) == block[3:5]
     )
-    assert peak < 40 * 2**20, "some parts at a time, not the file"
+    assert peak < 36 * 2**20, "some parts at a time, with the copies that clients make, not the file"
 
 
 @pytest.mark.s3
