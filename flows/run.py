@@ -14,6 +14,7 @@ from typing import Any
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from components import report
+from components.cluster import resources
 from components.common.errors import sentence
 from components.common.public import public
 from components.config.experiment import Experiment
@@ -171,7 +172,8 @@ class Run:
         with self.board.tolerating("the forecast", "made"):
             estimates = Estimates(self.plan, self.store)
             rows = [(spec.title, estimates.seconds(spec)) for _, spec in self.to_compute()]
-            for sentence in forecast(rows).sentences:
+            side_by_side = resources.concurrent_trainings(self.experiment)
+            for sentence in forecast(rows, side_by_side).sentences:
                 self.board.say(f"  {sentence}", "dim")
 
     def show(self) -> None:

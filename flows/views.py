@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from components.cluster import resources
 from components.common.paths import home
 from components.config.experiment import Experiment
 from components.families.tasks import TASKS
@@ -55,7 +56,7 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
         upstream = f"; builds on {', '.join(row['after'])}" if row.get("after") else ""
         print(f"{row['stage']:<22} {row['key'] or '':<18} {row['because']}{upstream}")
     running = [(row["stage"], row.get("seconds")) for row in rows if row["because"].startswith("runs")]
-    for sentence in forecast(running).sentences:
+    for sentence in forecast(running, resources.concurrent_trainings(experiment)).sentences:
         print(sentence)
 
 

@@ -6,6 +6,7 @@ not scaled.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +95,7 @@ class Forecast:
     judging: float
     rest: float
     unknown: list[str]  # titles of stages without an earlier result
+    elapsed: float  # seconds until the end, with families side by side
 
     @property
     def sentences(self) -> list[str]:
@@ -103,7 +105,8 @@ class Forecast:
         if total:
             sentences.append(
                 f"expected: {minutes(total)} of work, of which {minutes(self.training)} of training and "
-                f"{minutes(self.judging)} of evaluation, scaled from earlier results on this data"
+                f"{minutes(self.judging)} of evaluation, scaled from earlier results on this data; "
+                f"{minutes(self.elapsed)} with families side by side"
             )
         if self.judging > self.training > 0:
             sentences.append(
@@ -119,13 +122,24 @@ class Forecast:
         return sentences
 
 
-def forecast(rows: Sequence[tuple[str, float | None]]) -> Forecast:
-    """Return what stages are expected to take, given their titles and seconds; None: unknown."""
-    known = [(title.partition(" ")[0], seconds) for title, seconds in rows if seconds is not None]
-    training = sum(seconds for stage, seconds in known if stage == "train")
-    judging = sum(seconds for stage, seconds in known if stage in JUDGING)
-    rest = sum(seconds for _, seconds in known) - training - judging
-    return Forecast(training, judging, rest, [title for title, seconds in rows if seconds is None])
+def forecast(rows: Sequence[tuple[str, float | None]], side_by_side: int = 1) -> Forecast:
+    """Return what stages are expected to take.
+
+    Args:
+        rows: their titles and seconds; None: unknown.
+        side_by_side: how many families are trained at once.
+    """
+    of_stage: dict[str, float] = defaultdict(float)
+    of_family: dict[str, float] = defaultdict(float)
+    for title, seconds in rows:
+        stage, _, family = title.partition(" ")
+        of_stage[stage] += seconds or 0.0
+        of_family[family] += seconds or 0.0
+    training, judging = of_stage["train"], sum(of_stage[stage] for stage in JUDGING)
+    total, alone = sum(of_stage.values()), of_family.pop("", 0.0)
+    longest = max([*of_family.values(), sum(of_family.values()) / side_by_side])
+    unknown = [title for title, seconds in rows if seconds is None]
+    return Forecast(training, judging, total - training - judging, unknown, alone + longest)
 
 
 def minutes(seconds: float) -> str:

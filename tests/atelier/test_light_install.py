@@ -19,6 +19,8 @@ from components.report.model_card import model_card
 from tests.report import fixture
 from tests.sampling.test_from_images import model
 
+pytestmark = pytest.mark.timeout(900)  # processes that import torch take long on a crowded machine
+
 ROOT = Path(__file__).parents[2]
 Distributions = dict[str, metadata.Distribution]
 PACKAGES = ("atelier", "components", "flows", "models")

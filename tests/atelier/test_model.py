@@ -154,6 +154,7 @@ def test_a_model_that_does_not_exist(
         atelier.load(address, store=str(tmp_path / "store"))
 
 
+@pytest.mark.timeout(900)
 def test_loading_and_sampling_import_neither_prefect_nor_ray(tmp_path: Path) -> None:
     code = (
         "import sys, atelier; "

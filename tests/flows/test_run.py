@@ -187,6 +187,7 @@ def test_a_run_begins_with_what_it_is_expected_to_take(
     done, stage = Spec("reference", {}, {}), Mock()
     monkeypatch.setattr(run, "planned", lambda plan: {"train": (stage, spec), "reference": (stage, done)})
     monkeypatch.setattr(run.cache, "claimed", lambda store, spec: spec is done)
+    monkeypatch.setattr(run.resources, "concurrent_trainings", lambda experiment: 2)
     made.plan = Mock()
     made.say_forecast()
     assert said(made) == [

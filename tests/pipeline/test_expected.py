@@ -80,7 +80,7 @@ def test_a_forecast_names_its_parts_and_what_is_unknown() -> None:
     rows = [("train vae", 60.0), ("evaluate vae", 90.0), ("ablation vae", 30.0), ("reference", 6.0)]
     assert forecast(rows).sentences == [
         "expected: 3.1 minutes of work, of which 1.0 minutes of training and 2.0 minutes of evaluation, "
-        "scaled from earlier results on this data",
+        "scaled from earlier results on this data; 3.1 minutes with families side by side",
         "evaluation takes longer than training: lower evaluate.samples and evaluate.ablation_samples",
     ]
     unknown = [(f"train {i}", None) for i in range(6)]
@@ -89,3 +89,15 @@ def test_a_forecast_names_its_parts_and_what_is_unknown() -> None:
         "header of the config, or measure with `atelier init`"
     ]
     assert forecast([]).sentences == []
+
+
+def test_families_side_by_side_end_earlier() -> None:
+    rows = [
+        ("reference", 10.0),
+        ("train a", 60.0),
+        ("train b", 20.0),
+        ("evaluate b", 10.0),
+        ("train c", 30.0),
+    ]
+    assert [forecast(rows, cores).elapsed for cores in (1, 2, 3)] == [130.0, 70.0, 70.0]
+    assert forecast([("reference", 10.0)], 2).elapsed == 10.0
