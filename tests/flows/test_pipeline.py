@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,17 @@ def test_samples_of_an_exported_model(shared: Atelier, first: dict[str, Any], tm
     Image.open(tmp_path / "a.png").save(tmp_path / "source.png")
     source = ["--source", str(tmp_path / "source.png")]
     shared.call(*common[:2], "autoencoder", *common[2:], str(tmp_path / "d.png"), *source)
+
+
+def test_whoever_has_a_publication_can_verify_it(
+    shared: Atelier, first: dict[str, Any], tmp_path: Path
+) -> None:
+    moved = shutil.copytree(shared.store / "published" / first["run_id"], tmp_path / "moved")
+    said = shared.call("verify", str(moved)).stdout
+    assert "all files are as published" in said and said.count("samples again, bit for bit") == len(FAMILIES)
+    provenance = json.loads((moved / "models" / "vae" / "provenance.json").read_text())
+    dependencies = provenance["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert {"data/digits", "train vae", "evaluate vae"} <= {each["name"] for each in dependencies}
 
 
 @pytest.mark.parametrize(
