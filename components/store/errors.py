@@ -52,6 +52,8 @@ def transient(error: BaseException) -> bool:
     status = _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
     if status:
         return status >= 500 or status in (408, 409, 429) or code(error) in ("SlowDown", "RequestTimeout")
+    if status := _http_status(error):
+        return status >= 500 or status in (408, 423, 429)
     if isinstance(error, ConnectionError | TimeoutError):
         return True
     if is_named(error, "HTTPClientError", "ConnectionError", "ClientConnectionError", "ClientPayloadError"):
@@ -85,6 +87,12 @@ def _response(error: BaseException) -> dict[str, Any]:
     return response if isinstance(response, dict) else {}
 
 
+def _http_status(error: BaseException) -> int:
+    """Return the HTTP status that clients of WebDAV and Azure add to their errors; 0 for other errors."""
+    status = getattr(error, "status_code", None)
+    return status if isinstance(status, int) else 0
+
+
 def explain(error: Exception, url: str) -> NoReturn:
     """Re-raise the error; a known one as a sentence that names the store and contains no credential."""
     if isinstance(error, InputError | RunError) or is_absent(error):
@@ -103,7 +111,7 @@ def _readable(error: Exception, url: str) -> Exception:
         return InputError(f"{url}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     if code(error) in ("AuthorizationHeaderMalformed", "PermanentRedirect", "301"):
         return InputError(f"{url}: the bucket is in another region; set AWS_DEFAULT_REGION to it")
-    if isinstance(error, PermissionError) and "://" in url:
+    if (isinstance(error, PermissionError) or _http_status(error) in (401, 403)) and "://" in url:
         return InputError(f"{url}: access denied; check the credentials, the address and the bucket's policy")
     if isinstance(error, PermissionError):
         return InputError(f"{path}: no permission; choose another folder or change its owner")

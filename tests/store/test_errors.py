@@ -328,3 +328,21 @@ def test_a_number_that_python_does_not_convert_is_no_json(tmp_path):
     (tmp_path / "x.json").write_text("1" * 5000)
     with pytest.raises(errors.MISSING_OR_TORN):
         Store(tmp_path).read_json("x.json")
+
+
+class Answer(Exception):
+    """An error of a client of WebDAV or Azure, with the status of the answer."""
+
+    def __init__(self, status: int):
+        super().__init__(f"received {status}")
+        self.status_code = status
+
+
+def test_the_status_of_other_protocols_decides_too() -> None:
+    assert [errors.transient(Answer(status)) for status in (423, 429, 503, 404, 401)] == [True] * 3 + [
+        False
+    ] * 2
+    with pytest.raises(InputError, match="access denied"):
+        errors.explain(Answer(401), "webdav://place")
+    with pytest.raises(Unreachable, match="does not answer"):
+        errors.explain(Answer(503), "webdav://place")
