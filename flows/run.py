@@ -172,6 +172,8 @@ class Run:
         with self.board.tolerating("the forecast", "made"):
             estimates = Estimates(self.plan, self.store)
             rows = [(spec.title, estimates.seconds(spec)) for _, spec in self.to_compute()]
+            if all(seconds is None for _, seconds in rows):
+                return  # a first run knows nothing; `--plan` says so
             side_by_side = resources.concurrent_trainings(self.experiment)
             for sentence in forecast(rows, side_by_side).sentences:
                 self.board.say(f"  {sentence}", "dim")

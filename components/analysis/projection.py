@@ -123,13 +123,13 @@ def project(
                 noise.sub_(noise.mean()).mul_(noise.square().mean().rsqrt())
         progress(step + 1, steps)
     with torch.no_grad():
-        found = image(w)
-        pixels = to_uint8(found).numpy()
+        projection = image(w)
+        pixels = to_uint8(projection).numpy()
         return Projection(
             w.detach(),
             [noise.detach()[0] for noise in noises],
             pixels[0],
-            float(distance(found.clamp(-1, 1), x)),
+            float(distance(projection.clamp(-1, 1), x)),
             float(psnr_values(target[None], pixels)[0]),
         )
 
@@ -165,20 +165,20 @@ def project_to_files(
     """
     target = exact_image(path, styles.card, styles.model.background)
     distance = feature_distance(network, styles.card, extractor)
-    found = project(styles, target, distance, steps=steps, seed=seed, progress=progress)
+    nearest = project(styles, target, distance, steps=steps, seed=seed, progress=progress)
     about = {
         "weights": styles.weights,
         "network": distance.name,
-        "distance": f"{found.distance:.6g}",
+        "distance": f"{nearest.distance:.6g}",
         "steps": str(steps),
         "seed": str(seed),
     }
-    tensors = {"w": found.w, **{f"noise.{i}": noise for i, noise in enumerate(found.noises)}}
+    tensors = {"w": nearest.w, **{f"noise.{i}": noise for i, noise in enumerate(nearest.noises)}}
     point = output.with_suffix(".safetensors")
     with replacing(point) as temporary:
         temporary.write_bytes(save({name: t.contiguous() for name, t in tensors.items()}, about))
-    save_picture(sheets.grid(np.stack([target, found.image]), 2), output)
+    save_picture(sheets.grid(np.stack([target, nearest.image]), 2), output)
     measured = (
         "mean squared error" if distance.name == "pixels" else f"distance in the features of {distance.name}"
     )
-    return [output, point], f"{measured} {found.distance:.4f}, PSNR {found.psnr:.1f} dB"
+    return [output, point], f"{measured} {nearest.distance:.4f}, PSNR {nearest.psnr:.1f} dB"

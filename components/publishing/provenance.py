@@ -21,7 +21,7 @@ BUILD = "urn:atelier:run:v1"  # type of the build: what the parameters mean
 
 def statement(
     run: RunManifest, family: str, files: Mapping[str, str], drawn: Reproduction | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the statement on a family's model.
 
     Args:
@@ -59,20 +59,20 @@ def statement(
     }
 
 
-def dependencies(run: RunManifest, family: str) -> list[dict[str, Any]]:
+def dependencies(run: RunManifest, family: str) -> list[Mapping[str, object]]:
     """Return what a model was made from: code, data, and the results of the stages that it builds on."""
-    lineage, found = run.lineage, list[dict[str, Any]]()
+    lineage, made_from = run.lineage, list[Mapping[str, object]]()
     if lineage.commit:
-        code: dict[str, Any] = {"name": "code", "digest": {"gitCommit": lineage.commit}}
-        found.append(code | {"annotations": {"uncommitted_changes": bool(lineage.dirty)}})
+        code: dict[str, object] = {"name": "code", "digest": {"gitCommit": lineage.commit}}
+        made_from.append(code | {"annotations": {"uncommitted_changes": bool(lineage.dirty)}})
     if lineage.data.hash:
         data = {"name": f"data/{lineage.data.name}", "digest": {"sha256": lineage.data.hash}}
-        found.append(data | {"annotations": {"dvc_version": lineage.data.version}})
+        made_from.append(data | {"annotations": {"dvc_version": lineage.data.version}})
     for stage in built_on(run, family):
         annotations = {"key": stage.key} | ({"run": stage.cached_from} if stage.cached_from else {})
         result = {"name": stage.title, "digest": {"sha256": stage.sha256}, "annotations": annotations}
-        found.append(result)
-    return found
+        made_from.append(result)
+    return made_from
 
 
 def built_on(run: RunManifest, family: str) -> list[StageEntry]:

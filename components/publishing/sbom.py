@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -19,11 +18,11 @@ ROOT = "atelier"
 Needs = Mapping[str, list[str]]
 
 
-def bill(family: str, root: str = ROOT) -> dict[str, Any]:
+def bill(family: str, root: str = ROOT) -> dict[str, object]:
     """Return the bill of materials of a family's model: `root` and all that it needs, as installed here."""
     packages = installed(root)
     described = {name: component(package) for name, package in packages.items()}
-    references = {name: entry["bom-ref"] for name, entry in described.items()}
+    references = {name: str(entry["bom-ref"]) for name, entry in described.items()}
     model = {"type": "machine-learning-model", "bom-ref": "model", "name": family}
     depends = [
         {
@@ -44,17 +43,17 @@ def bill(family: str, root: str = ROOT) -> dict[str, Any]:
 
 def installed(root: str) -> dict[str, Distribution]:
     """Return `root` and the packages that it needs, transitively, by name and sorted."""
-    found: dict[str, Distribution] = {}
+    packages: dict[str, Distribution] = {}
     queue = [root]
     while queue:
-        if (name := queue.pop()) in found:
+        if (name := queue.pop()) in packages:
             continue
         try:
-            found[name] = distribution(name)
+            packages[name] = distribution(name)
         except PackageNotFoundError:  # needed on other machines, or by an extra alone
             continue
-        queue += needs(found[name])
-    return dict(sorted(found.items()))
+        queue += needs(packages[name])
+    return dict(sorted(packages.items()))
 
 
 def needs(package: Distribution) -> list[str]:
@@ -64,11 +63,11 @@ def needs(package: Distribution) -> list[str]:
     return sorted({canonical(r.name) for r in applies})
 
 
-def component(package: Distribution) -> dict[str, Any]:
+def component(package: Distribution) -> dict[str, object]:
     """Return the entry of a package."""
     name, version = canonical(package.metadata["Name"]), package.version
     url = f"pkg:pypi/{name}@{version}"
-    entry: dict[str, Any] = {
+    entry: dict[str, object] = {
         "type": "library",
         "bom-ref": url,
         "name": name,

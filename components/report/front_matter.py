@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import yaml
 
@@ -45,7 +44,7 @@ def front_matter(
     """
     kinds = conditions(model.family, model.config, DataSpec.from_json(model.card))
     tag = pipeline_tag(result, kinds)
-    content: dict[str, Any] = {
+    content: dict[str, object] = {
         **licence(data.licence),
         "library_name": "atelier",
         "pipeline_tag": tag,
@@ -92,7 +91,7 @@ def printable(text: str) -> str:
     return "".join(c for c in text if c.isprintable())
 
 
-def widget(picture: str, text: str | None) -> dict[str, Any]:
+def widget(picture: str, text: str | None) -> dict[str, object]:
     """Return an entry of the gallery that the Hub shows."""
     return {"text": text or "-", "output": {"url": picture}}
 
@@ -103,9 +102,9 @@ def split(result: FamilyResult) -> dict[str, str]:
     return {"split": name} if len(splits) == 1 and (name := splits.pop()) else {}
 
 
-def entry(name: str, metric: MetricResult, result: FamilyResult) -> dict[str, Any]:
+def entry(name: str, metric: MetricResult, result: FamilyResult) -> dict[str, object]:
     """Return a metric of the model index; `args` holds its interval, its baselines and its recipe."""
-    args: dict[str, Any] = {
+    args: dict[str, object] = {
         "better": metric.better,
         "interval": None if metric.low is None else [metric.low, metric.high],
         "real_images": metric.real_baseline,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -69,28 +69,21 @@ def sample_to_files(
     if len(missing) < n:
         notes.append(f"{n - len(missing):,} of {n:,} samples were there already")
     output.mkdir(parents=True, exist_ok=True)
+
+    def draw(start: int, length: int) -> np.ndarray:
+        return generate.draw(
+            opened.generator, opened.card, n=length, start=start, seed=seed, method=opened.method, **inputs
+        )
+
     absent, done = set(missing), n - len(missing)
     with ThreadPoolExecutor(cores()) as pool:
         for start, length in ranges(n, CHUNK):
-            wanted = [i for i in range(start, start + length) if i in absent]
-            if not wanted:
-                continue
-            images = generate.draw(
-                opened.generator,
-                opened.card,
-                n=length,
-                start=start,
-                seed=seed,
-                method=opened.method,
-                **inputs,
-            )
-            written: list[Future[None]] = [
-                pool.submit(write, images[i - start], files[i], how(i)) for i in wanted
-            ]
-            for each in written:
-                each.result()
-            done += len(wanted)
-            progress(done, n)
+            if wanted := [i for i in range(start, start + length) if i in absent]:
+                images = draw(start, length)
+                drawn, targets = [images[i - start] for i in wanted], [files[i] for i in wanted]
+                list(pool.map(write, drawn, targets, map(how, wanted)))  # raises what a write raises
+                done += len(wanted)
+                progress(done, n)
     return [*notes, f"{n:,} samples in {output}"]
 
 

@@ -190,10 +190,12 @@ def test_a_run_begins_with_what_it_is_expected_to_take(
     monkeypatch.setattr(run.resources, "concurrent_trainings", lambda experiment: 2)
     made.plan = Mock()
     made.say_forecast()
-    assert said(made) == [
-        "  unknown: train dcgan, which never ran on this data; see the header of the config, or measure with "
-        "`atelier init`"
-    ]
+    assert said(made) == [], "nothing like it has run on this data"
+    estimates = Mock()
+    estimates.return_value.seconds.return_value = 90.0
+    monkeypatch.setattr(run, "Estimates", estimates)
+    made.say_forecast()
+    assert "1.5 minutes" in said(made)[0]
     assert made.to_compute() == [(stage, spec)] and made.has_jobs()
     monkeypatch.setattr(run, "Estimates", Mock(side_effect=OSError("away")))
     made.say_forecast()
