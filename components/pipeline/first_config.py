@@ -113,7 +113,7 @@ def fitted(
         slowest = max(late, key=lambda training: training.candidate.rates.step).candidate
         step = slowest.rates.step
         slow[slowest.starter.family] = (
-            f"its {each / 60:.1f} minutes are {each / step:.0f} steps of {step:.2g} s; {FEWEST_STEPS} are needed"
+            f"{each / 60:.1f} minutes are {each / step:.0f} steps of {step:.2g} s; {FEWEST_STEPS} are needed"
         )
         chosen = [candidate for candidate in candidates if candidate.starter.family not in slow][:FAMILIES]
     fastest = min(candidate.rates.step for candidate in candidates)
