@@ -72,7 +72,7 @@ def model_card(data: DatasetCard, result: FamilyResult, *, smoke: bool = False) 
         "",
         "On the command line:",
         "",
-        f"    atelier sample FOLDER {_options(result)} -o samples.png",
+        f"    atelier sample FOLDER {_options(result)} -o drawn.png",
         "    atelier verify FOLDER",
         "",
         "FOLDER is the folder or the URL of this file; only `model.safetensors` and `config.json` are read. "
