@@ -90,7 +90,7 @@ def test_backward_measures_follow_the_forward_ones_under_their_own_names() -> No
 def test_a_model_card_says_how_it_compares() -> None:
     behind, ahead = results()[0], results()[2]
     assert "channel(s), from sources of 8 x 8 pixels, 3 channel(s)." in model_card(DATA, ahead)
-    assert "    atelier sample FOLDER --source IMAGE -o samples.png" in model_card(DATA, ahead)
+    assert "    atelier sample FOLDER --source IMAGE -o drawn.png" in model_card(DATA, ahead)
     assert "Compared with the source itself and the nearest training pair" in model_card(DATA, behind)
     assert "Does not beat the nearest training pair in Fréchet distance" in model_card(DATA, behind)
     assert "Beats them in every error and distance." in model_card(DATA, ahead)
