@@ -27,11 +27,8 @@ from components.sampling.styles import Progress, Styles
 from components.sampling.to_file import save_picture
 
 STEPS = 1000
-RATE, RISE, FALL = (
-    0.1,
-    0.05,
-    0.25,
-)  # Adam's largest rate, and the shares of the steps in which it rises and falls
+RATE = 0.1  # Adam's largest
+RISE, FALL = 0.05, 0.25  # shares of the steps in which the rate rises and falls
 JITTER, QUIET = 0.05, 0.75  # of w, in its deviations, and the share of the steps after which there is none
 NOISE_WEIGHT = 1e5  # alpha
 PIXEL_WEIGHT = 1.0  # of the mean squared error, which the paper does not have

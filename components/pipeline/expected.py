@@ -19,7 +19,7 @@ from components.store import Store
 from components.store.errors import MISSING_OR_TORN
 
 RUNS = 20  # that are looked through, the newest first
-JUDGING = ("evaluate", "ablation", "latent_analysis")  # stages that judge a family
+JUDGING = ("evaluate", "ablation", "latent_analysis", "style_analysis")  # stages that judge a family
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Estimates:
         """The newest results on this data and device, by stage and family."""
         if self._results is None:
             self._results = {}
-            for stage, spec, seconds in self._ran():
+            for stage in self._ran():
                 key = stage.name, stage.family
-                if key not in self._results:
-                    self._results[key] = Earlier(spec["settings"], seconds)
+                if key not in self._results and (result := self._result(stage)):
+                    self._results[key] = result
         return self._results
 
     def work(self, stage: str, settings: Mapping[str, Any]) -> float:
@@ -70,21 +70,25 @@ class Estimates:
             return min(settings["images"], self.plan.card.counts["train"])
         return 1.0
 
-    def _ran(self) -> Iterator[tuple[StageEntry, Mapping[str, Any], float]]:
-        """Yield the stages that runs have computed on this data, with spec and seconds, the newest first."""
+    def _ran(self) -> Iterator[StageEntry]:
+        """Yield the stages that runs have computed on this data, the newest first."""
         for run_id in list(reversed(self.store.list("runs")))[:RUNS]:
             run = read_record(self.store, run_id, RunSummary)
             if run is None or run.smoke or run.lineage.data.version != self.plan.version:
                 continue
-            for stage in run.stages:
-                if stage.state != "ran" or not (seconds := stage.work_seconds or stage.seconds):
-                    continue
-                try:
-                    spec = self.store.read_json(f"{stage.uri}/spec.json")
-                except MISSING_OR_TORN:  # removed since
-                    continue
-                if spec.get("device") == self.plan.device and "settings" in spec:
-                    yield stage, spec, seconds
+            yield from (stage for stage in run.stages if stage.state == "ran")
+
+    def _result(self, stage: StageEntry) -> Earlier | None:
+        """Read a stage's spec; None if it took no time, is of another device, or has been removed since."""
+        if not (seconds := stage.work_seconds or stage.seconds):
+            return None
+        try:
+            spec = self.store.read_json(f"{stage.uri}/spec.json")
+        except MISSING_OR_TORN:
+            return None
+        if spec.get("device") != self.plan.device or "settings" not in spec:
+            return None
+        return Earlier(spec["settings"], seconds)
 
 
 @dataclass(frozen=True)
