@@ -71,20 +71,21 @@ def start(
         if experiment.device == "cpu" and (reason := resources.unusable_gpu()):
             board.say(f"  on the CPU: {reason}", "yellow")
         Run(run_id, experiment, store, record, board, force=force, explain=explain)
-        status, reason = "interrupted", None
+        status: str = "interrupted"
+        failure: str | None = None
         try:
             status = run_flow(experiment, run_id, smoke=smoke)
         except Exception as caught:
             if interrupted.is_set():  # libraries turn a KeyboardInterrupt into errors of theirs
                 raise KeyboardInterrupt from caught
             status, error = "failed", original(caught)
-            reason = public(sentence(error))
+            failure = public(sentence(error))
             if isinstance(error, InputError | RunError):
                 raise error from None
             raise RunError(f"{type(error).__name__}: {error}") from error
         finally:
             ray_cluster.disconnect()
-            finish(record, status, store, board, reason)
+            finish(record, status, store, board, failure)
     return record.manifest
 
 
@@ -102,9 +103,8 @@ def new_manifest(experiment: Experiment, run_id: str, *, smoke: bool, command: s
 
 def run_flow(experiment: Experiment, run_id: str, *, smoke: bool) -> str:
     """Run the pipeline or sweep of an experiment under Prefect; return done, partial or failed."""
-    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(
-        max_workers=resources.concurrent_trainings(experiment)
-    )
+    # Any: mypy does not take it for a TaskRunner of PrefectFutures.
+    runner: Any = ThreadPoolTaskRunner(max_workers=resources.concurrent_trainings(experiment))
     flow = sweep if experiment.sweep else pipeline
     with tags(f"data:{experiment.data.name}", *(["smoke"] if smoke else []), *experiment.families):
         return flow.with_options(task_runner=runner)(run_id, redacted(experiment))

@@ -9,7 +9,7 @@ import platform
 import re
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from components.common.errors import InputError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CAPABILITY = (75, 76)  # the driver's numbers of the attributes COMPUTE_CAPABILITY_MAJOR and _MINOR
 
 
-def device(setting: str = "auto") -> str:
+def device(setting: Literal["auto", "cpu", "cuda"] = "auto") -> Literal["cpu", "cuda"]:
     """Resolve `auto` to cuda if PyTorch can use a GPU of this machine, else cpu."""
     if setting != "auto":
         return setting
