@@ -13,13 +13,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import httpx
 import prefect
 import psutil
 from prefect.client.orchestration import get_client
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
@@ -33,6 +32,9 @@ from components.common.errors import InputError, RunError, sentence
 from components.common.locks import locked
 from components.common.public import public_url
 from flows.socks import tolerate_socks_proxies
+
+if TYPE_CHECKING:
+    from prefect.server.api.server import SubprocessASGIServer
 
 RUN = "ATELIER_RUN_PID"
 SECONDS = 600.0  # until a temporary server must answer: 14 on two busy cores, minutes on crowded ones
@@ -60,6 +62,8 @@ def start_server() -> None:
     if url := PREFECT_API_URL.value():
         check_server(url)
         return
+    from prefect.server.api.server import SubprocessASGIServer  # takes two seconds
+
     try:
         with locked(PREFECT_HOME.value() / "server-start"):
             _start(SubprocessASGIServer())

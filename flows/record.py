@@ -53,6 +53,7 @@ class Record:
         self._lock = threading.RLock()
         self._began = time.time()
         self._ended = threading.Event()
+        self._waits = False
         manifest.started = now()
         self.write()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -112,11 +113,23 @@ class Record:
 
     def write(self) -> None:
         """Replace run.json; raise LostLease if another process has taken over the run."""
+        if self._waits:
+            return
         with self._lock:
             self.manifest.heartbeat = now()
             if self.manifest.ended is None:
                 self.manifest.seconds = round(time.time() - self._began, 1)
             self.store.write_json(f"runs/{self.manifest.run_id}/run.json", self.manifest.to_json())
+
+    @contextmanager
+    def writing_once(self) -> Iterator[None]:
+        """Write run.json at the end of the block, which is short, instead of at each change."""
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
+            self.write()
 
     def _beat(self) -> None:
         while not self._ended.wait(lease_seconds() / HEARTBEATS):

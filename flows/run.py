@@ -16,9 +16,14 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from components import report
 from components.cluster import resources
 from components.common.errors import sentence
+from components.common.paths import home
 from components.common.public import public
 from components.config.experiment import Experiment
+from components.data.card import DatasetCard
+from components.data.local import data_version
+from components.data.sources.splits import evaluable
 from components.pipeline import train
+from components.pipeline.check import check
 from components.pipeline.expected import Estimates, forecast
 from components.pipeline.graph import planned
 from components.pipeline.plan import Plan
@@ -78,6 +83,13 @@ class Run:
         self.results: dict[str, Done] = {}  # finished stages by name, such as train/vae
         self.page_built = 0.0
         RUNS[run_id] = self
+
+    def make_plan(self) -> None:
+        """Prepare and version the data if necessary; make the plan of the run and check it."""
+        snapshot, version = data_version(home(), self.experiment.data.name, self.experiment.data.revision)
+        self.plan = Plan.of(self.experiment, version, evaluable(DatasetCard.read(snapshot)), self.store)
+        self.record.data(self.plan)
+        check(self.plan, self.store)
 
     def stage(self, spec: Spec, body: Callable[[Store, int], Mapping[str, Any]]) -> Done:
         """Return a stage's result, computed or cached; record and display its state."""

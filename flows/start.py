@@ -31,6 +31,7 @@ from flows.record import Record, lineage, redacted, sole_writer, withheld
 from flows.run import Run
 from flows.setup import check_stages
 from flows.sweep import sweep
+from flows.unchanged import repeat, unchanged_stages
 
 
 def start(
@@ -61,7 +62,9 @@ def start(
     store.check()
     run_id = resume or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     with sole_writer(store, run_id) as held, ProgressDisplay() as board:
-        start_server()  # before anything is recorded
+        unchanged = None if resume else unchanged_stages(experiment, store, force)
+        if not unchanged:
+            start_server()  # before anything is recorded
         manifest = new_manifest(experiment, run_id, smoke=smoke, command=command)
         if resume and (before := RunManifest.read(store.read_json(f"runs/{resume}/run.json"))):
             manifest.lineage.data = before.lineage.data  # until the plan records it again
@@ -70,11 +73,11 @@ def start(
         board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
         if experiment.device == "cpu" and (reason := resources.unusable_gpu()):
             board.say(f"  on the CPU: {reason}", "yellow")
-        Run(run_id, experiment, store, record, board, force=force, explain=explain)
+        run = Run(run_id, experiment, store, record, board, force=force, explain=explain)
         status: str = "interrupted"
         failure: str | None = None
         try:
-            status = run_flow(experiment, run_id, smoke=smoke)
+            status = repeat(run, unchanged) if unchanged else run_flow(experiment, run_id, smoke=smoke)
         except Exception as caught:
             if interrupted.is_set():  # libraries turn a KeyboardInterrupt into errors of theirs
                 raise KeyboardInterrupt from caught

@@ -15,21 +15,13 @@ from prefect import Task, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from components.common.paths import home
-from components.data.card import DatasetCard
-from components.data.local import data_version
-from components.data.sources.splits import evaluable
-from components.pipeline.check import check
-from components.pipeline.compare import family_result
 from components.pipeline.graph import STAGES
-from components.pipeline.plan import Plan
 from components.pipeline.stage import Stage
-from components.records.run import Comparison
-from components.records.stages import GateResult
-from components.stages.cache import Done, read
+from components.stages.cache import Done
 from components.stages.spec import Spec
 from flows import artifacts
 from flows.errors import public_to_prefect
+from flows.results import record_result
 from flows.run import RUNS, Run
 
 OPTIONS: dict[str, Any] = {
@@ -44,11 +36,7 @@ OPTIONS: dict[str, Any] = {
 @public_to_prefect()
 def make_plan(run_id: str) -> None:
     """Prepare and version the data if necessary; make the plan of the run and check it."""
-    run = RUNS[run_id]
-    snapshot, version = data_version(home(), run.experiment.data.name, run.experiment.data.revision)
-    run.plan = Plan.of(run.experiment, version, evaluable(DatasetCard.read(snapshot)), run.store)
-    run.record.data(run.plan)
-    check(run.plan, run.store)
+    RUNS[run_id].make_plan()
 
 
 def task_of(stage: Stage) -> Task[..., Done]:
@@ -60,7 +48,9 @@ def task_of(stage: Stage) -> Task[..., Done]:
     def do(run_id: str, family: str | None, inputs: Mapping[str, Done], spec: Spec | None = None) -> Done:
         run = RUNS[run_id]
         done = run.do(stage, spec or run.spec(stage, family), inputs)
-        AFTER.get(stage.name, nothing)(run, done)
+        record_result(run, done)
+        if show := ARTIFACTS.get(stage.name):
+            show(run)
         return done
 
     do.__doc__ = stage.run.__doc__
@@ -70,57 +60,30 @@ def task_of(stage: Stage) -> Task[..., Done]:
 TASKS: dict[str, Task[..., Done]] = {stage.name: task_of(stage) for stage in STAGES}
 
 
-# Called when a stage is done, to record and show its result.
-
-
-def nothing(run: Run, done: Done) -> None:
-    """Show nothing."""
-
-
-def show_evaluation(run: Run, done: Done) -> None:
-    """Add a family's result to the record, and update the page."""
-    run.record.result(family_result(run.store, run.results[f"train/{done.family}"], done))
-    if done.state == "ran":
-        run.show()
-
-
-def show_table(run: Run, done: Done) -> None:
-    """Add the comparison table to the record and to Prefect's artifacts."""
-    comparison = Comparison.read(read(run.store, done))
-    assert comparison
-    run.record.update(results=comparison.results, table=comparison.table)
-    if comparison.table:
-        rows = [{"family": row.family, **row.quality, **row.speed} for row in comparison.table]
+def show_table(run: Run) -> None:
+    """Show the comparison table."""
+    if table := run.record.manifest.table:
+        rows = [{"family": row.family, **row.quality, **row.speed} for row in table]
         create_table_artifact(rows, key="results", description=f"Run {run.run_id}")
 
 
-def show_verdicts(run: Run, done: Done) -> None:
-    """Add the gate's judgements to the record and to Prefect's artifacts."""
-    result = GateResult.read(read(run.store, done))
-    assert result
-    run.record.update(gate=result.judgements)
-    create_markdown_artifact(
-        artifacts.verdicts(result.judgements), key="verdicts", description=f"Run {run.run_id}"
-    )
+def show_verdicts(run: Run) -> None:
+    """Show the gate's judgements."""
+    verdicts = artifacts.verdicts(run.record.manifest.gate)
+    create_markdown_artifact(verdicts, key="verdicts", description=f"Run {run.run_id}")
 
 
-def show_page(run: Run, done: Done) -> None:
-    """Record the page, and link to it in Prefect."""
-    page = read(run.store, done)["page"]
-    run.record.update(report=page)
+def show_page(run: Run) -> None:
+    """Link to the page."""
+    page = run.record.manifest.report
+    assert page
     link = page if run.store.is_local else f"{run.store.url}/{page}"  # Prefect stores no private folder
     create_link_artifact(link=link, key="page", link_text=f"Report of run {run.run_id}")
 
 
-def show_published(run: Run, done: Done) -> None:
-    """Record the publication."""
-    run.record.update(published=read(run.store, done)["published"])
-
-
-AFTER: dict[str, Callable[[Run, Done], None]] = {
-    "evaluate": show_evaluation,
+ARTIFACTS: dict[str, Callable[[Run], None]] = {
     "compare": show_table,
     "gate": show_verdicts,
     "report": show_page,
-    "publish": show_published,
 }
+"""What Prefect shows of a stage's result, once it is in the record."""

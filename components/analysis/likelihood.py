@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
-from scipy.special import logsumexp
 from torch.utils.flop_counter import FlopCounterMode
 
 from components.analysis.view import TRAINING, Subject, View, plot, table
@@ -190,7 +190,7 @@ def log_weights(subject: Subject, k: int) -> np.ndarray:
 def bound(weights: np.ndarray, k: int) -> np.ndarray:
     """The bound of k draws of each image, (N,), averaged over as many groups as there are."""
     groups = weights.reshape(len(weights), -1, k)
-    return (logsumexp(groups, axis=2) - math.log(k)).mean(1)
+    return (scipy.special.logsumexp(groups, axis=2) - math.log(k)).mean(1)
 
 
 def negated(estimate: Estimate) -> Estimate:
@@ -228,12 +228,12 @@ class BernoulliMixture:
 
     def log_p(self, x: np.ndarray) -> np.ndarray:
         """Log p(x), (N,), in nats."""
-        return logsumexp(self.joint(x), axis=1)
+        return scipy.special.logsumexp(self.joint(x), axis=1)
 
     def improved(self, x: np.ndarray) -> BernoulliMixture:
         """A step of expectation maximisation; Bishop 2006, Eq. 9.56 to 9.60, with a few pixels beforehand."""
         joint = self.joint(x)
-        share = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+        share = np.exp(joint - scipy.special.logsumexp(joint, axis=1, keepdims=True))
         count = share.sum(0)
         mean = (share.T.astype(x.dtype) @ x + PRIOR) / (count[:, None] + 2 * PRIOR)
         return BernoulliMixture((count + 1) / (len(x) + len(count)), mean)

@@ -18,6 +18,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import scipy
+
 from components.config.gate import Gate
 from components.evaluation.comparability import difference
 from components.evaluation.ranking import DISTANCES, rank_by
@@ -105,13 +107,11 @@ def noise(a: MetricResult, b: MetricResult, *seed_values: Sequence[float]) -> fl
     of_images = [image_variance(metric) for metric in (a, b)]
     if None in of_images:
         return None
-    from scipy.stats import t as student  # its import takes long, and the command line needs it rarely
-
     of_seeds = [(statistics.variance(v), len(v) - 1) for v in seed_values if len(v) > 1]
     total = sum(v for v in of_images if v is not None) + sum(variance for variance, _ in of_seeds)
     spread = sum(variance**2 / degrees for variance, degrees in of_seeds)
     degrees = total**2 / spread if spread else math.inf
-    return float(student.ppf(0.975, degrees)) * math.sqrt(total)
+    return float(scipy.stats.t.ppf(0.975, degrees)) * math.sqrt(total)
 
 
 def image_variance(metric: MetricResult) -> float | None:

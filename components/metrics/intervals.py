@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import binomtest, norm
+import scipy
 
 from components.metrics.distances import Estimate
 
 Z_QUANTILE = 1.96  # 97.5 % of the normal distribution
-CONFIDENCE = 1 - 2 * float(norm.sf(Z_QUANTILE))  # 95 %, to the precision of that quantile
 
 
 def mean_estimate(values: np.ndarray, resamples: int = 1000) -> Estimate:
@@ -24,5 +23,6 @@ def mean_estimate(values: np.ndarray, resamples: int = 1000) -> Estimate:
 
 def share(successes: int, n: int) -> Estimate:
     """Return a proportion with Wilson's score interval, which is valid near 0 and 1 too."""
-    interval = binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
+    confidence = 1 - 2 * float(scipy.stats.norm.sf(Z_QUANTILE))  # 95 %, to the precision of that quantile
+    interval = scipy.stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return Estimate(successes / n, float(interval.low), float(interval.high))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -37,10 +38,10 @@ class Spec:
             "upstream": dict(self.upstream),
             "data": self.data,
             "device": self.device,
-            "torch": version("torch"),
+            "torch": _installed("torch"),
         }
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The key, 16 hexadecimal digits."""
         return self.pinned or key_of(self.canonical())
@@ -59,6 +60,12 @@ class Spec:
     def title(self) -> str:
         """The name in messages: the stage, and its family if it has one."""
         return f"{self.stage} {self.family}" if self.family else self.stage
+
+
+@cache
+def _installed(package: str) -> str:
+    """Return the version of a package; to read it takes milliseconds, and a run has hundreds of specs."""
+    return version(package)
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import scipy
+
 from components.records.sweep import Confirmation, Difference, SideFailure
 
 CONFIDENCE = 0.95
@@ -26,9 +28,7 @@ def interval(values: Sequence[float]) -> tuple[float, float | None, float | None
     mean = statistics.fmean(values)
     if len(values) < 2:
         return mean, None, None
-    from scipy.stats import t as student  # imports take long, and most runs have no sweep
-
-    quantile = float(student.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+    quantile = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
     half = quantile * statistics.stdev(values) / len(values) ** 0.5
     return mean, mean - half, mean + half
 

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from components.common.finite import as_number
 from components.records.sweep import SearchedHyperparameter, Share
@@ -93,7 +93,7 @@ def importances(
         for values, score in trials
         if math.isfinite(score) and all(math.isfinite(position(space, values)) for space in spaces)
     ]
-    ranks = rankdata([score for _, score in usable]) if usable else np.zeros(0)
+    ranks = scipy.stats.rankdata([score for _, score in usable]) if usable else np.zeros(0)
     if len(usable) < FEWEST or len(spaces) < 2 or np.ptp(ranks) == 0:
         return None
     at = np.array(

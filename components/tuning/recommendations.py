@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.stats import hypergeom
+import scipy
 
 from components.common.finite import as_number
 from components.records.sweep import ChoiceCount, Recommendation, SearchedHyperparameter, Share
@@ -133,7 +133,7 @@ def _is_far(question: Question) -> bool:
 
     best, every = distances(question.best), sorted(distances(question.trials))
     for nearest in range(1, len(every) - len(best) + 1):
-        if float(hypergeom.pmf(0, len(every), nearest, len(best))) < UNLIKELY:
+        if float(scipy.stats.hypergeom.pmf(0, len(every), nearest, len(best))) < UNLIKELY:
             return min(best) > every[nearest - 1]
     return False
 
@@ -157,7 +157,7 @@ def _of_choice(question: Question) -> Recommendation:
         return question.answer("undecided", f"{text}, {why}", shares=shares)
     if in_best / len(best) >= in_all / len(of_all):
         return question.answer("within", text, shares=shares)
-    if float(hypergeom.cdf(in_best, len(of_all), in_all, len(best))) < UNLIKELY:
+    if float(scipy.stats.hypergeom.cdf(in_best, len(of_all), in_all, len(best))) < UNLIKELY:
         return question.answer("outside", text, shares=shares)
     return question.answer("undecided", f"{text}, which is within chance", shares=shares)
 

@@ -39,12 +39,12 @@ def families(
     Args:
         hyperparameters: list what a sweep can search in this family, with sources
     """
-    from components.families.catalogue import describe_families
+    from components.families.listing import listed_families
 
     if hyperparameters:
         list_hyperparameters(hyperparameters, as_json)
         return
-    rows = describe_families()
+    rows = listed_families()
     if as_json:
         print(json.dumps(rows))
         return

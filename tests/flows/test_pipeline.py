@@ -186,6 +186,19 @@ def test_the_same_command_again_does_nothing(shared: Atelier, first: dict[str, A
     assert again["results"] == first["results"]
 
 
+def test_what_is_unchanged_starts_neither_prefect_nor_ray(
+    shared: Atelier, first: dict[str, Any], tmp_path: Path
+) -> None:
+    nowhere = {"RAY_ADDRESS": "127.0.0.1:1", "PREFECT_API_URL": "", "PREFECT_HOME": str(tmp_path)}
+    again = shared.run(**nowhere)
+    assert not list(tmp_path.glob("prefect.db*")), "a server was started"
+    assert set(states(again).values()) == {"cached"} and states(again).keys() == states(first).keys()
+    for name in ("status", "results", "published"):
+        assert again[name] == first[name]
+    record = json.loads((shared.store / "runs" / again["run_id"] / "run.json").read_text())
+    assert record["ended"] and record["table"] and record["gate"] and record["report"]
+
+
 def test_one_learning_rate_redoes_one_family(shared: Atelier, first: dict[str, Any]) -> None:
     changed = ["--set", "families.vae.lr=2e-3"]
     plan = shared.call("run", str(TINY), "--plan", *shared.settings(tuple(changed))).stdout

@@ -9,6 +9,7 @@ import io
 from typing import ClassVar
 
 import numpy as np
+import scipy
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -52,25 +53,25 @@ class Edges(Degradation):
 
     def apply(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Return the edges (1, H, W)."""
-        from scipy.ndimage import label  # slow to import
-
         x, y = strongest_gradient(image)
         power = x * x + y * y
         ridge = is_ridge(power, x, y)
-        regions, _ = label(ridge & (power >= (256 * self.low) ** 2), np.ones((3, 3)))
+        regions, _ = scipy.ndimage.label(ridge & (power >= (256 * self.low) ** 2), np.ones((3, 3)))
         strong = np.unique(regions[ridge & (power >= (256 * max(self.low, self.high)) ** 2)])
         return np.where(np.isin(regions, strong[strong > 0]), 0, 255).astype(np.uint8)[None]
 
 
 def strongest_gradient(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the Sobel gradients (H, W) along x and y, int64, times 256, of the smoothed image."""
-    from scipy.ndimage import correlate1d  # slow to import
-
     smooth = image.astype(np.int64)
     for axis in (1, 2):
-        smooth = correlate1d(smooth, [1, 4, 6, 4, 1], axis, mode="nearest")
-    x = correlate1d(correlate1d(smooth, [-1, 0, 1], 2, mode="nearest"), [1, 2, 1], 1, mode="nearest")
-    y = correlate1d(correlate1d(smooth, [-1, 0, 1], 1, mode="nearest"), [1, 2, 1], 2, mode="nearest")
+        smooth = scipy.ndimage.correlate1d(smooth, [1, 4, 6, 4, 1], axis, mode="nearest")
+    x = scipy.ndimage.correlate1d(
+        scipy.ndimage.correlate1d(smooth, [-1, 0, 1], 2, mode="nearest"), [1, 2, 1], 1, mode="nearest"
+    )
+    y = scipy.ndimage.correlate1d(
+        scipy.ndimage.correlate1d(smooth, [-1, 0, 1], 1, mode="nearest"), [1, 2, 1], 2, mode="nearest"
+    )
     strongest = (x * x + y * y).argmax(axis=0)[None]
     return np.take_along_axis(x, strongest, 0)[0], np.take_along_axis(y, strongest, 0)[0]
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import scipy
 
 from components.common.errors import InputError
 from components.data.sources import folder
@@ -327,16 +328,13 @@ def are_similar(image: Summary | None, source: Summary | None) -> bool:
 
 def joined(one: Sequence[str], other: Sequence[str]) -> list[str]:
     """Return the group of each pair: pairs that share an item of `one` or of `other` are in one group."""
-    from scipy.sparse import coo_array  # slow to import
-    from scipy.sparse.csgraph import connected_components
-
     _, first_index = np.unique(one, return_inverse=True)
     _, second_index = np.unique(other, return_inverse=True)
     nodes = len(first_index) * 2
-    links = coo_array(
+    links = scipy.sparse.coo_array(
         (np.ones(len(one), np.int8), (first_index, len(one) + second_index)), shape=(nodes, nodes)
     )
-    component = connected_components(links, directed=False)[1][first_index]
+    component = scipy.sparse.csgraph.connected_components(links, directed=False)[1][first_index]
     smallest: dict[int, str] = {}
     for number, name in zip(component.tolist(), one, strict=True):
         smallest[number] = min(name, smallest.get(number, name))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 
 from components.data.sources.degradations import Degradation, check_scale, compressed, quantized
 
@@ -106,14 +107,12 @@ def kernel(shape: str, side: int, sigma_x: float, sigma_y: float, angle: float, 
 
 def sinc_kernel(random: np.random.Generator) -> np.ndarray:
     """Return a circular low-pass filter (k, k), which rings: omega J1(omega r) / (2 pi r), Eq. 6."""
-    from scipy.special import j1  # slow to import
-
     side = int(random.choice(KERNEL_SIDES))
     omega = random.uniform(np.pi / 3 if side < 13 else np.pi / 5, np.pi)
     y, x = offsets(side)
     radius = np.hypot(x, y)
     radius[side // 2, side // 2] = 1
-    weights = omega * j1(omega * radius) / (2 * np.pi * radius)
+    weights = omega * scipy.special.j1(omega * radius) / (2 * np.pi * radius)
     weights[side // 2, side // 2] = omega**2 / (4 * np.pi)  # the limit at r = 0
     return weights / weights.sum()
 
@@ -127,9 +126,7 @@ def offsets(side: int) -> tuple[np.ndarray, np.ndarray]:
 
 def filtered(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return levels (C, H, W) correlated with a kernel, mirrored at the border."""
-    from scipy.ndimage import correlate  # slow to import
-
-    return correlate(x, weights[None], mode="mirror")
+    return scipy.ndimage.correlate(x, weights[None], mode="mirror")
 
 
 def resized(x: np.ndarray, side: int, random: np.random.Generator) -> np.ndarray:
