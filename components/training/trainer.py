@@ -69,6 +69,8 @@ class Trainer:
     ):
         self.conditions = conditions or FixedConditions(family.card)
         self.settings, self.group = settings, group or Group()
+        if self.group.device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False  # float32 is float32; the fast precision is bfloat16
         self.shards = self.group.shards(settings.micro_batches)
         self.best: Terms | None = None
         self.control, self.probe = Control(), probe
@@ -153,6 +155,8 @@ class Trainer:
 
     def place(self, batch: Batch) -> Batch:
         """Return the batch on the device, images in the memory format of the networks."""
+        if self.group.device.type == "cuda":  # from pinned memory, the copy runs beside the step before
+            batch = batch.map(lambda t: t if t.is_cuda else t.pin_memory())
         return batch.to(self.group.device).map(
             lambda t: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t
         )
