@@ -17,6 +17,7 @@ from components import report
 from components.cluster import resources
 from components.common.errors import sentence
 from components.common.paths import home
+from components.common.progress import watched_by
 from components.common.public import public
 from components.config.experiment import Experiment
 from components.data.card import DatasetCard
@@ -36,7 +37,7 @@ from components.stages.cache import Done
 from components.stages.spec import SCHEMA, Spec, difference
 from components.store import Store
 from components.store.errors import MISSING_OR_TORN
-from flows.progress import ProgressDisplay
+from flows.progress import QUIET, ProgressDisplay
 from flows.record import Record
 
 POLL = 1.0  # seconds between reads of a training's progress
@@ -131,7 +132,7 @@ class Run:
             progress = functools.partial(self.show_progress, spec)
             store = self.store.fenced(attempt.fence)
             context = Context(store, self.plan, spec, attempt, number, inputs, self.run_id, progress)
-            with self.watching(spec, attempt) if stage.shows_progress else contextlib.nullcontext():
+            with self.watching(spec, attempt) if stage.shows_progress else self.watching_jobs(stage, spec):
                 return stage.run(context).to_json()
 
         done = self.stage(spec, body)
@@ -210,6 +211,18 @@ class Run:
         finally:
             over.set()
             thread.join(5)
+
+    @contextlib.contextmanager
+    def watching_jobs(self, stage: Stage, spec: Spec) -> Iterator[None]:
+        """Show how many jobs of a stage are done, if it takes long; a sweep shows its trials itself."""
+        began = time.monotonic()
+
+        def watch(done: int, total: int, activity: str) -> None:
+            if time.monotonic() - began > QUIET and total:
+                self.board.move(spec.title, done, total, "")
+
+        with contextlib.nullcontext() if stage.scope == "sweep" else watched_by(watch):
+            yield
 
     def _watch(self, spec: Spec, attempt: Store, over: threading.Event, seen: Seen) -> None:
         while not over.wait(POLL):

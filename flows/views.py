@@ -185,7 +185,7 @@ def show(run: RunManifest, store: Store) -> None:
 def next_command(run: RunManifest) -> str:
     """Return what to do after a run, as commands; empty if there is nothing to show."""
     if run.kind == "sweep" or not run.results:
-        return ""
+        return "atelier report serve" if run.report else ""
     family, task = run.results[0].family, TASKS[run.results[0].task]
     options = "-n 16" if task.made_from == "noise" else "--source FILE"
     return f"atelier report serve, or atelier sample {run.run_id} {family} {options} -o samples.png"

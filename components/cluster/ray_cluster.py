@@ -13,13 +13,13 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 from components.cluster.resources import cores
 from components.cluster.temporary import short_folder
-from components.common import loopback
+from components.common import loopback, progress
 from components.common.errors import InputError, RunError, sentence
 from components.common.interruption import interrupted
 from components.common.memory import give_back
@@ -153,7 +153,14 @@ def call(job: Job, *arguments: Any, cpus: float = 1, gpus: float = 0) -> Any:
     return each(job, [arguments], cpus=cpus, gpus=gpus)[0]
 
 
-def each(job: Job, arguments: Iterable[tuple[Any, ...]], *, cpus: float = 1, gpus: float = 0) -> list[Any]:
+def each(
+    job: Job,
+    arguments: Iterable[tuple[Any, ...]],
+    *,
+    cpus: float = 1,
+    gpus: float = 0,
+    activity: str = "compute",
+) -> list[Any]:
     """Run a function once per tuple of arguments, as concurrent Ray tasks; return the results in order.
 
     Args:
@@ -161,6 +168,7 @@ def each(job: Job, arguments: Iterable[tuple[Any, ...]], *, cpus: float = 1, gpu
         arguments: plain values.
         cpus: per task.
         gpus: per task.
+        activity: what the tasks do, in a word, for those who watch their progress.
 
     Raises:
         InputError: raised by a job.
@@ -174,11 +182,22 @@ def each(job: Job, arguments: Iterable[tuple[Any, ...]], *, cpus: float = 1, gpu
     options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 2, "runtime_env": environment}
     task = ray.remote(_run).options(**options)
     try:
-        return ray.get([task.remote(job, *a) for a in arguments])
+        return list(_results(ray, [task.remote(job, *a) for a in arguments], activity))
     except ray.exceptions.RayTaskError as error:
         raise cause_of(error) from None
     except ray.exceptions.RayError as error:
         raise RunError(f"Ray lost a job ({type(error).__name__}); run the same command to resume") from error
+
+
+def _results(ray: Any, jobs: list[Any], activity: str) -> Iterator[Any]:
+    """Yield the results of jobs in order; report how many are done, if there are several."""
+    if len(jobs) == 1:
+        yield ray.get(jobs[0])
+        return
+    for job in progress.reported(jobs, activity):
+        if interrupted.is_set():  # after `stop`, this would start another cluster
+            raise RunError("interrupted")
+        yield ray.get(job)
 
 
 def _run(job: Job, *arguments: Any) -> Any:

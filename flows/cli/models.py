@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from components.common.errors import InputError
+from components.common.progress import counting
 from components.registry.runs import LATEST, find_run
 from flows.cli.shared import (
     STORE,
@@ -19,10 +19,12 @@ from flows.cli.shared import (
     StoreURL,
     is_model,
     model_folder,
+    named,
     open_named_store,
     print_table,
     progress_shown,
     say,
+    say_next,
 )
 
 if TYPE_CHECKING:
@@ -110,23 +112,32 @@ def sample(
     folder, manifest = model_folder(run, family, store)
     if nearest or prior == "mixture":
         check_training_images("--nearest" if nearest else "--prior mixture", manifest, output if each else "")
-    if prior == "mixture" and manifest:
-        data = f"{manifest.folder('prepare')}/data"
-        images = sample_mixture(request, folder, path, data, store, n=n or SAMPLES, seed=seed)
-    elif options.source is not None and options.source.is_dir():
-        notes += sample_to_folder(folder, path, options, n=n, seed=seed)
-    elif each:
-        with progress_shown() as progress:
-            drawn = functools.partial(progress, activity="draw")
-            notes += sample_to_files(folder, path, n=n, seed=seed, options=options, progress=drawn)
-    else:
-        rows = 2 if nearest else 1
-        images = sample_to_file(folder, path, n=n, seed=seed, options=options, notes=notes, rows=rows)
+    with progress_shown("open the model", path), counting(n or SAMPLES, "draw"):
+        if prior == "mixture" and manifest:
+            data = f"{manifest.folder('prepare')}/data"
+            images = sample_mixture(request, folder, path, data, store, n=n or SAMPLES, seed=seed)
+        elif options.source is not None and options.source.is_dir():
+            notes += sample_to_folder(folder, path, options, n=n, seed=seed)
+        elif each:
+            notes += sample_to_files(folder, path, n=n, seed=seed, options=options)
+        else:
+            rows = 2 if nearest else 1
+            images = sample_to_file(folder, path, n=n, seed=seed, options=options, notes=notes, rows=rows)
     for note in notes:
         say(note)
     print(path)
     if nearest and manifest:
         print(write_nearest(images, path, manifest, store))
+    say_next(after_samples(path, run, family, manifest))
+
+
+def after_samples(path: Path, run: str, family: str | None, manifest: RunManifest | None) -> str:
+    """Return what to do with samples in a file or folder, as a command."""
+    if path.is_dir() and manifest:
+        return f"atelier evaluate {path} --data {manifest.lineage.data.name}"
+    return (
+        f"atelier sample {named(run, family)} -o FOLDER/ writes a file of each, which atelier evaluate reads"
+    )
 
 
 def check_training_images(option: str, manifest: RunManifest | None, folder: str) -> None:
@@ -196,16 +207,20 @@ def anomaly(
     """
     from components.analysis import anomaly_scores
 
-    model = scoring_model(run, family, store)
-    scored, threshold = anomaly_scores.score_folder(folder, model, quantile, background)
+    with progress_shown("open the model"):
+        model = scoring_model(run, family, store)
+        scored, threshold = anomaly_scores.score_folder(folder, model, quantile, background)
     if output:
         anomaly_scores.write_csv(scored, output)
     if as_json:
         flagged = sum(image.flagged for image in scored)
         images = [asdict(image) for image in scored]
         print(json.dumps({"threshold": threshold, "flagged": flagged, "images": images}))
-    else:
-        show_scored(scored, threshold, quantile)
+        return
+    show_scored(scored, threshold, quantile)
+    if output:
+        say(f"all scores: {output}")
+    say_next("look at the flagged images; -o FILE.csv lists all, --quantile flags more or fewer")
 
 
 def show_scored(scored: list[Any], threshold: float, quantile: float) -> None:

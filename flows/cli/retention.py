@@ -6,7 +6,8 @@ import json
 from dataclasses import asdict
 
 from components.common.errors import InputError
-from flows.cli.shared import STORE, AsJSON, StoreURL, open_named_store, print_table, say
+from components.common.units import size
+from flows.cli.shared import STORE, AsJSON, StoreURL, open_named_store, print_table, progress_shown, say
 
 
 def gc(*, apply: bool = False, days: float = 7.0, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
@@ -24,7 +25,8 @@ def gc(*, apply: bool = False, days: float = 7.0, as_json: AsJSON = False, store
     if days < 0:
         raise InputError(f"--days {days:g} is not possible; accepted: 0 or more")
     opened = open_named_store(store)
-    surveyed = remove.collect(opened, days) if apply else survey.survey(opened, days)
+    with progress_shown("survey the store"):
+        surveyed = remove.collect(opened, days) if apply else survey.survey(opened, days)
     if as_json:
         print(json.dumps({"applied": apply, "bytes": surveyed.bytes, **asdict(surveyed)}))
         return
@@ -38,11 +40,3 @@ def gc(*, apply: bool = False, days: float = 7.0, as_json: AsJSON = False, store
     print(f"freed {freed}" if apply else f"would free {freed}; `atelier gc --apply` removes it")
     if surveyed.running:
         say(f"run {surveyed.running[0]} is running: --apply is possible when it has ended")
-
-
-def size(count: int) -> str:
-    """Return bytes in readable units."""
-    value, units = float(count), ["B", "kB", "MB", "GB"]
-    while value >= 1000 and len(units) > 1:
-        value, units = value / 1000, units[1:]
-    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"

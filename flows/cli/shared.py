@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from components.records.run import RunManifest
 
 STORE = "output"
-QUIET = 2.0  # seconds of work before its progress is shown
 
 AsJSON = Annotated[bool, Parameter("--json", help="print the result as JSON")]
 Changes = Annotated[tuple[str, ...], Parameter("--set", metavar="a.b=c", help="change a setting; repeatable")]
@@ -56,6 +54,11 @@ def model_folder(run: str, family: str | None, url: str) -> tuple[Path, RunManif
     return store.local_copy(manifest.models[family]), manifest
 
 
+def named(run: str, family: str | None) -> str:
+    """Return a model as it is named on the command line."""
+    return f"{run} {family}" if family else run
+
+
 def is_model(folder: str) -> bool:
     """Return whether a folder holds an exported model."""
     return (Path(folder) / "model.safetensors").exists()
@@ -67,21 +70,28 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress_shown() -> Iterator[Callable[[int, int, str], None]]:
-    """Yield a callback that shows progress on standard error, once the work has taken two seconds."""
-    from flows.progress import ProgressDisplay
+def progress_shown(activity: str, output: Path | None = None) -> Iterator[None]:
+    """Show on standard error what work takes and how far it is, once it has taken two seconds.
 
-    start = time.monotonic()
+    Args:
+        activity: what is done, in a word, until the work itself reports its progress (common.progress).
+        output: a file or folder that it writes; a sentence says how large it becomes.
+    """
+    from components.common.progress import watched_by
+    from flows.progress import CommandProgress, ProgressDisplay
+
     with ProgressDisplay() as display:
+        shown = CommandProgress(display, activity, output)
+        try:
+            with watched_by(shown):
+                yield
+        finally:
+            shown.stop()
 
-        def progress(done: int, total: int, activity: str) -> None:
-            if time.monotonic() - start > QUIET:
-                display.begin(activity)
-                display.move(activity, done, total, "")
-                if done == total:
-                    display.end(activity)
 
-        yield progress
+def say_next(command: str) -> None:
+    """Print what to do next, the last line of a command."""
+    say(f"next: {command}")
 
 
 def open_named_store(url: str) -> Store:

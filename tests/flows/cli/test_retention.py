@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from components.store import Store
-from flows.cli.retention import size
 from tests.flows.cli.test_app import call
 from tests.retention.stores import made, recorded, spec
 
@@ -32,9 +31,3 @@ def test_gc_shows_what_it_would_remove_and_removes_it_when_asked(
 def test_negative_days_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = call(capsys, "gc", "--days=-1", "--store", str(tmp_path))
     assert code == 2 and "--days -1 is not possible; accepted: 0 or more" in err
-
-
-def test_sizes_read_well() -> None:
-    assert [size(n) for n in (0, 999, 1500, 2_000_000_000, 5e12)] == [
-        "0 B", "999 B", "1.5 kB", "2.0 GB", "5000.0 GB",
-    ]  # fmt: skip
