@@ -282,3 +282,20 @@ def test_a_class_without_a_readable_image_is_no_class(home, tmp_path):
     (tmp_path / "zoo" / "broken").mkdir()
     (tmp_path / "zoo" / "broken" / "a.png").write_bytes(b"x")
     assert add("zoo", tmp_path / "zoo", home).labels == ["cat", "dog"]
+
+
+def test_a_folder_of_archives_says_to_unpack_them(home, tmp_path):
+    (tmp_path / "00000.tar").touch()
+    with pytest.raises(InputError, match=r"holds no images \(1 other files\); unpack 00000.tar first"):
+        add("mine", tmp_path, home)
+    (tmp_path / "00000.tar").rename(fill(tmp_path / "some", 24) / "more.tar.gz")
+    assert (
+        "not read, since they must be unpacked first: some/more.tar.gz" in add("mine", tmp_path, home).notes
+    )
+
+
+def test_captions_of_other_images_are_told(home, images):
+    (images / "captions.csv").write_text("file_name,text\nelsewhere/a.png,a cat\n")
+    with pytest.raises(InputError, match=r"of other images than there are, such as elsewhere/a\.png: names"):
+        add("mine", images, home)
+    assert not add("mine", images, home, captions="none").captions

@@ -26,7 +26,7 @@ from tests.data.sources.test_images import encoded
 IMAGES = {kind: encoded(picture(0, (2, 2)), kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "PPM")}
 CONTENTS = [*IMAGES.values(), b"", b"BM", b"P5 text", b"hello", HEIC]
 ENDINGS = ["", ".png", ".PNG", ".jpg", ".jpg_large", ".png.1", ".txt", ".csv", ".heic", ".npy", ".db"]
-FOLDERS = some.sampled_from(["a", "b", ".hidden", "__MACOSX", "c\u00e9", "d "])
+FOLDERS = some.sampled_from(["a", "b", ".hidden", "__MACOSX", "@eaDir", "c\u00e9", "d "])
 FILES = some.tuples(
     some.lists(FOLDERS, max_size=2),
     some.sampled_from([".x", "x", "y"]),
@@ -79,7 +79,7 @@ def test_every_file_is_an_image_or_counted_by_reason(files: list) -> None:
 
 
 def is_hidden(path: Path, root: Path) -> bool:
-    return any(name.startswith((".", "__MACOSX")) for name in path.relative_to(root).parts)
+    return any(name.startswith((".", "__MACOSX", "@eaDir")) for name in path.relative_to(root).parts)
 
 
 @settings(max_examples=60, deadline=None)
