@@ -25,7 +25,7 @@ from components.data.local import data_version
 from components.data.sources.splits import evaluable
 from components.pipeline import train
 from components.pipeline.check import check
-from components.pipeline.expected import Estimates, forecast
+from components.pipeline.expected import Estimates, disk, forecast
 from components.pipeline.graph import planned
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
@@ -184,11 +184,12 @@ class Run:
         """Display how long the stages that must be computed are expected to take."""
         with self.board.tolerating("the forecast", "made"):
             estimates = Estimates(self.plan, self.store)
-            rows = [(spec.title, estimates.seconds(spec)) for _, spec in self.to_compute()]
+            specs = [spec for _, spec in self.to_compute()]
+            rows = [(spec.title, estimates.seconds(spec)) for spec in specs]
             if all(seconds is None for _, seconds in rows):
                 return  # a first run knows nothing; `--plan` says so
             side_by_side = resources.concurrent_trainings(self.experiment)
-            for sentence in forecast(rows, side_by_side).sentences:
+            for sentence in forecast(rows, side_by_side).sentences + disk(estimates.bytes(specs)):
                 self.board.say(f"  {sentence}", "dim")
 
     def show(self) -> None:

@@ -153,14 +153,7 @@ def call(job: Job, *arguments: Any, cpus: float = 1, gpus: float = 0) -> Any:
     return each(job, [arguments], cpus=cpus, gpus=gpus)[0]
 
 
-def each(
-    job: Job,
-    arguments: Iterable[tuple[Any, ...]],
-    *,
-    cpus: float = 1,
-    gpus: float = 0,
-    activity: str = "compute",
-) -> list[Any]:
+def each(job: Job, arguments: Iterable[tuple[Any, ...]], *, cpus: float = 1, gpus: float = 0) -> list[Any]:
     """Run a function once per tuple of arguments, as concurrent Ray tasks; return the results in order.
 
     Args:
@@ -168,7 +161,6 @@ def each(
         arguments: plain values.
         cpus: per task.
         gpus: per task.
-        activity: what the tasks do, in a word, for those who watch their progress.
 
     Raises:
         InputError: raised by a job.
@@ -182,19 +174,19 @@ def each(
     options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 2, "runtime_env": environment}
     task = ray.remote(_run).options(**options)
     try:
-        return list(_results(ray, [task.remote(job, *a) for a in arguments], activity))
+        return list(_results(ray, [task.remote(job, *a) for a in arguments]))
     except ray.exceptions.RayTaskError as error:
         raise cause_of(error) from None
     except ray.exceptions.RayError as error:
         raise RunError(f"Ray lost a job ({type(error).__name__}); run the same command to resume") from error
 
 
-def _results(ray: Any, jobs: list[Any], activity: str) -> Iterator[Any]:
+def _results(ray: Any, jobs: list[Any]) -> Iterator[Any]:
     """Yield the results of jobs in order; report how many are done, if there are several."""
     if len(jobs) == 1:
         yield ray.get(jobs[0])
         return
-    for job in progress.reported(jobs, activity):
+    for job in progress.reported(jobs, "compute"):
         if interrupted.is_set():  # after `stop`, this would start another cluster
             raise RunError("interrupted")
         yield ray.get(job)

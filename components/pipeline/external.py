@@ -16,7 +16,7 @@ def evaluate_external(places: EvaluationPaths, images: ExternalImages, split: st
     arguments = [
         (places, images.part(start, n), start) for start, n in ranges(len(images.paths), IMAGES_PER_JOB)
     ]
-    ray_cluster.each(f"{jobs}:extract_external_features", arguments, cpus=cpus, activity="extract features")
+    ray_cluster.each(f"{jobs}:extract_external_features", arguments, cpus=cpus)
     settings = places, split, images.preparation, seeds
     metrics: Metrics = ray_cluster.call(f"{jobs}:evaluate_external", *settings, cpus=cpus)
     return metrics

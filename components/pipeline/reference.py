@@ -27,8 +27,7 @@ def run(context: Context) -> ReferenceResult:
     threads, counts = context.spec.settings["threads"], context.plan.card.counts
     places = context.places(f"{context.folder}/parts", threads)
     ranges_of_splits = [(places, split, *r) for split, n in counts.items() for r in ranges(n, IMAGES_PER_JOB)]
-    job = "components.evaluation.jobs:extract_features"
-    ray_cluster.each(job, ranges_of_splits, cpus=threads, activity="extract features")
+    ray_cluster.each("components.evaluation.jobs:extract_features", ranges_of_splits, cpus=threads)
     settings = context.spec.settings
     arguments = (places, context.folder, settings["samples"], settings["classifier_steps"])
     result: ReferenceResult = ray_cluster.call(

@@ -12,9 +12,11 @@ from cyclopts import App, Parameter
 from components.common.errors import InputError
 from components.common.paths import home
 from components.common.progress import report
+from components.common.units import size
 from flows.cli.shared import AsJSON, print_rows, print_table, progress_shown, say, say_next
 
 SHEET = 40  # images of the contact sheet of a new data set
+CLASSES = 12  # that are listed
 
 data = App(name="data", help="Prepare and version data sets.")
 
@@ -191,6 +193,8 @@ def show_prepared(card: Any, version: str) -> None:
         f"{card.name}: {counted(card.counts)}; {shapes(card.channels, card.resolution, sources)}{classes}; "
         f"version {version[:10]}"
     )
+    if card.labels:
+        say(f"  images by class: {of_classes(card)}")
     if card.sources and not card.sources.are_paired:
         print(f"  unpaired sources: {counted(card.sources.counts)}")
     for note in card.notes:
@@ -203,6 +207,14 @@ def show_prepared(card: Any, version: str) -> None:
         say(f"  {others} other files: no images{', some with captions' if card.captions else ''}")
     if card.unmatched_captions:
         say(f"  {card.unmatched_captions} captions of images that are not there")
+
+
+def of_classes(card: Any) -> str:
+    """Return the classes of a data set, the largest first, with the number of images of each."""
+    totals = [sum(counts) for counts in zip(*card.label_counts.values(), strict=True)]
+    largest = sorted(zip(card.labels, totals, strict=True), key=lambda each: -each[1])
+    more = f" and {len(largest) - CLASSES} more" if len(largest) > CLASSES else ""
+    return ", ".join(f"{name} {n:,}" for name, n in largest[:CLASSES]) + more
 
 
 def first_skipped(card: Any, reason: str) -> str:
@@ -262,6 +274,19 @@ def show(
         drawn = write_data_sheet(folder, output, split=split, n=n)
     print(f"{output}: {drawn} images of {name}, {split}, version {version[:10]}")
     say_next(f"atelier init {name}")
+
+
+@data.command
+def remove(name: str, /) -> None:
+    """Remove a prepared data set and its pin; versions that runs used stay in DVC's cache.
+
+    Args:
+        name: a prepared data set
+    """
+    from components.data.sources import prepare
+
+    print(f"removed {name}: {size(prepare.discard(name, home()))}")
+    say_next("runs with its versions still resume; `atelier gc` frees space in the store")
 
 
 @data.command

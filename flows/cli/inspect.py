@@ -156,6 +156,32 @@ def explain(run: str, /, *, store: StoreURL = STORE) -> None:
     print_table(("stage", "state", "because"), views.explanation(opened, find_run(opened, run)))
 
 
+def compare(first: str, second: str, /, *, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
+    """Compare two runs: the settings that differ, and the metrics of families that both have.
+
+    Args:
+        first: a run id, or `latest`
+        second: a run id, or `latest`
+    """
+    from flows.compare import changed_settings, compared_metrics
+
+    opened = open_named_store(store)
+    runs = find_run(opened, first), find_run(opened, second)
+    settings, metrics = changed_settings(*runs), list(compared_metrics(*runs))
+    if as_json:
+        rows = {"settings": [asdict(row) for row in settings], "metrics": [asdict(row) for row in metrics]}
+        print(json.dumps({"runs": [run.run_id for run in runs], **rows}))
+        return
+    ids = [run.run_id for run in runs]
+    print_table(("setting", *ids), [(row.name, _value(row.first), _value(row.second)) for row in settings])
+    print()
+    print_table(
+        ("metric", *ids, ""),
+        [(row.name, f"{row.first:.4g}", f"{row.second:.4g}", row.why_not) for row in metrics],
+    )
+    say_next("atelier report serve shows the samples of both")
+
+
 @report.command(name="build")
 def build_report(*, run: str | None = None, store: StoreURL = STORE) -> None:
     """Rebuild the pages.

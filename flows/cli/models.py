@@ -12,7 +12,7 @@ from cyclopts import Group, Parameter
 
 from components.common.errors import InputError
 from components.common.progress import counting
-from components.registry.runs import LATEST, find_run
+from components.registry.runs import LATEST, find_run, read_record
 from flows.cli.shared import (
     STORE,
     AsJSON,
@@ -30,7 +30,9 @@ from flows.cli.shared import (
 if TYPE_CHECKING:
     from components.records.run import RunManifest
     from components.sampling.request import SampleOptions
+    from components.store import Store
 
+LARGEST = 178_956_970  # pixels of a picture that Pillow still opens
 LISTED = 20  # images that `anomaly` lists at least, flagged or not
 
 
@@ -122,6 +124,7 @@ def sample(
             notes += sample_to_files(folder, path, n=n, seed=seed, options=options)
         else:
             rows = 2 if nearest else 1
+            check_sheet(folder, rows * (n or SAMPLES))
             images = sample_to_file(folder, path, n=n, seed=seed, options=options, notes=notes, rows=rows)
     for note in notes:
         say(note)
@@ -129,6 +132,19 @@ def sample(
     if nearest and manifest:
         print(write_nearest(images, path, manifest, store))
     say_next(after_samples(path, run, family, manifest))
+
+
+def check_sheet(model: Path, n: int) -> None:
+    """Raise InputError if one picture of `n` images of a model is larger than programs open."""
+    from components.records.model import ModelConfig
+
+    config = ModelConfig.read(json.loads((model / "config.json").read_text("utf-8")))
+    pixels = n * int(config.card["resolution"]) ** 2 if config else 0
+    if pixels > LARGEST:
+        raise InputError(
+            f"-n {n}: one picture of all would have {pixels / 1e6:,.0f} million pixels, more than most "
+            "programs open; write a file of each with -o FOLDER/"
+        )
 
 
 def after_samples(path: Path, run: str, family: str | None, manifest: RunManifest | None) -> str:
@@ -241,16 +257,41 @@ def show_scored(scored: list[Any], threshold: float, quantile: float) -> None:
 
 
 def scoring_model(run: str, family: str | None, store: str) -> Path:
-    """Return the folder of the family's model, or of the run's first model that can score images."""
-    from components.analysis.anomaly_scores import why_not
-    from components.records.model import ModelConfig
+    """Return the folder of the family's model, or of the first model that can score images.
 
+    `latest` is the newest run with such a model.
+    """
     if family or is_model(run) or "://" in run:
         return model_folder(run, family, store)[0]
     opened = open_named_store(store)
-    manifest = find_run(opened, run)
+    found = None if run == LATEST else find_run(opened, run)
+    manifests = [found] if found else runs_with_models(opened)
+    for manifest in manifests:
+        if folder := first_that_scores(manifest, opened):
+            return folder
+    of = f"run {found.run_id}" if found else f"no run in {opened.url}"
+    data = next((manifest.lineage.data.name for manifest in manifests), "NAME")
+    raise InputError(
+        f"{of} has {'no' if found else 'a'} model that encodes images, which the scores need; train one: "
+        f"`atelier run --only autoencoder --set data.name={data}`, then name its run, or leave out --run"
+    )
+
+
+def runs_with_models(store: Store) -> list[RunManifest]:
+    """Return the runs that have models, the newest first."""
+    from components.records.run import RunManifest
+
+    read = (read_record(store, run_id, RunManifest) for run_id in reversed(store.list("runs")))
+    return [manifest for manifest in read if manifest and manifest.models]
+
+
+def first_that_scores(manifest: RunManifest, store: Store) -> Path | None:
+    """Return the folder of a run's first model that can score images; None: it has none."""
+    from components.analysis.anomaly_scores import why_not
+    from components.records.model import ModelConfig
+
     for folder in manifest.models.values():
-        config = ModelConfig.read(opened.read_json(f"{folder}/config.json"))
+        config = ModelConfig.read(store.read_json(f"{folder}/config.json"))
         if config and not why_not(config):
-            return Path(opened.local_copy(folder))
-    raise InputError(f"run {manifest.run_id} has no model that encodes images, which the scores need")
+            return Path(store.local_copy(folder))
+    return None

@@ -15,8 +15,10 @@ from components.common.errors import InputError
 from components.data.sources.listing import TABLES, TEXTS, Files, stem_of, suffix
 from components.data.sources.names import clean, displayed
 
-USUAL = ("captions.json", "captions.jsonl", "captions.csv", "captions.tsv")
-USUAL += ("metadata.jsonl", "metadata.csv", "metadata.tsv")
+USUAL = (
+    *("captions.json", "captions.jsonl", "captions.csv", "captions.tsv"),
+    *("metadata.jsonl", "metadata.csv", "metadata.tsv"),
+)
 FILE_KEYS = ("file_name", "file", "image", "path", "filename")
 TEXT_KEYS = ("caption", "text", "title", "description", "prompt")
 NONE = "none"  # in place of a table: no captions are read

@@ -6,7 +6,8 @@ import math
 import os
 import statistics
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -118,6 +119,8 @@ def gather(
     images, digests = decode(listing.root, files, request, scratch, progress)
     refuse_too_many(files, request, source)
     keys = listing.keys(files.paths)
+    classes = layout.classes(keys) if labels is None else label_files.classes(labels, files.paths)
+    files.notes += notes_on_copies(files.paths, digests, classes.get("labels"))
     return Collection(
         about=about(source, request, files),
         images=images,
@@ -125,7 +128,7 @@ def gather(
         splits=layout.splits(keys, digests),
         captions=None if captions is None else [captions[path] for path in files.paths],
         skipped=files.skipped,
-        **(layout.classes(keys) if labels is None else label_files.classes(labels, files.paths)),
+        **classes,
     )
 
 
@@ -321,6 +324,24 @@ def notes_on(headers: Mapping[str, Summary], request: Request, brightness: int) 
         deep = any(header.deep for header in headers.values()) and request.white is None
         advice = "; pass --white auto, or --white VALUE such as 4095 for 12 bits" if deep else ""
         notes.append(f"all images are dark: their brightest value is {brightness} of 255{advice}")
+    return notes
+
+
+def notes_on_copies(paths: Sequence[str], digests: Sequence[str], labels: np.ndarray | None) -> list[str]:
+    """Return what a user must know of files with the same contents: some may lie in several classes."""
+    same: dict[str, dict[str, int]] = defaultdict(dict)  # file -> class, by contents
+    for i, (path, digest) in enumerate(zip(paths, digests, strict=True)):
+        same[digest][path] = 0 if labels is None else int(labels[i])
+    copies = [files for files in same.values() if len(files) > 1]
+    torn = [list(files) for files in copies if len(set(files.values())) > 1]
+    notes = []
+    if copies:
+        notes.append(
+            f"{sum(map(len, copies)) - len(copies)} files are copies of others, and share their split"
+        )
+    if torn:
+        first = " and ".join(map(displayed, torn[0]))
+        notes.append(f"{len(torn)} images lie in several classes, such as {first}: keep each in one of them")
     return notes
 
 

@@ -299,3 +299,15 @@ def test_captions_of_other_images_are_told(home, images):
     with pytest.raises(InputError, match=r"of other images than there are, such as elsewhere/a\.png: names"):
         add("mine", images, home)
     assert not add("mine", images, home, captions="none").captions
+
+
+def test_copies_are_told_and_those_in_two_classes_too(home, tmp_path):
+    for i, name in enumerate(["cat", "dog"]):
+        fill(tmp_path / "zoo" / name, 20, first=20 * i)
+    assert add("zoo", tmp_path / "zoo", home).notes == []
+    shutil.copy(tmp_path / "zoo/cat/000.png", tmp_path / "zoo/cat/copy.png")
+    shutil.copy(tmp_path / "zoo/cat/001.png", tmp_path / "zoo/dog/copy.png")
+    assert add("zoo", tmp_path / "zoo", home).notes == [
+        "2 files are copies of others, and share their split",
+        "1 images lie in several classes, such as cat/001.png and dog/copy.png: keep each in one of them",
+    ]
