@@ -40,10 +40,7 @@ def find_run(store: Store, run_id: str, kind: str | None = None) -> RunManifest:
         run_id = next((name for name, head in heads if head and kind in (None, head.kind)), LATEST)
     manifest = read_record(store, run_id, RunManifest) if run_id in run_ids else None
     if manifest is None and not run_ids:
-        raise InputError(
-            f"there is no run in {store.url} yet: `atelier run` begins the first; --store URL names another "
-            "store"
-        )
+        raise InputError(f"there is no run {asked!r}: {empty(store)}")
     if manifest is None:
         raise InputError(
             f"there is no run {asked!r} in the store{did_you_mean(asked, run_ids)}; `atelier runs` lists "
@@ -66,6 +63,8 @@ def newest_with(store: Store, family: str | None) -> RunManifest:
         if run and run.models and family in (None, *run.models):
             return run
         families |= dict.fromkeys(run.models if run else ())
+    if not store.list("runs"):
+        raise InputError(empty(store))
     if not families:
         raise InputError(
             f"no run in {store.url} has a model yet: a run exports one of each family at its end; "
@@ -75,3 +74,8 @@ def newest_with(store: Store, family: str | None) -> RunManifest:
         f"no run in the store has a model of family {family!r}{did_you_mean(family or '', families)}; "
         f"known: {', '.join(families)}"
     )
+
+
+def empty(store: Store) -> str:
+    """Return what to do in a store without runs."""
+    return f"{store.url} has no run yet; `atelier run` begins the first, and --store URL names another store"

@@ -204,15 +204,20 @@ def read_captions(path: Path) -> list[tuple[str, str]]:
     """
     try:
         rows = list(pairs(path))
+    except UnicodeError:
+        raise refusal(path, "it is not in UTF-8: convert it") from None
     except NoCaptions:
         raise
-    except UnicodeError:
-        raise InputError(f"captions file {displayed(path)} is not in UTF-8: convert it; {ACCEPTED}") from None
     except (ValueError, KeyError, TypeError, csv.Error, RecursionError) as error:
-        raise InputError(f"captions file {displayed(path)} cannot be read ({error}); {ACCEPTED}") from None
+        raise refusal(path, error) from None
     if not rows:
-        raise InputError(f"captions file {displayed(path)} is empty; {ACCEPTED}")
+        raise refusal(path, "it is empty")
     return [(Path(name).as_posix(), tidy(text)) for name, text in rows]
+
+
+def refusal(path: Path, why: object) -> InputError:
+    """Return the error for a table that cannot be read."""
+    return InputError(f"captions file {displayed(path)} cannot be read ({why}); {ACCEPTED}")
 
 
 def pairs(path: Path) -> Iterator[tuple[str, str]]:

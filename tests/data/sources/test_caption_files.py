@@ -39,7 +39,6 @@ BAD = [
     ("c.json", "7"),
     ("c.jsonl", '{"x": 1}'),
     ("c.csv", "p,q\n1,2\n"),
-    ("c.csv", "file_name,text\na.png\n"),
     ("c.txt", "x"),
     ("c.csv", "file_name,text\na.png,a red, round apple\n"),
     ("c.json", '{"images": [], "annotations": [{"image_id": 7, "caption": "a cat"}]}'),
@@ -71,7 +70,7 @@ def test_other_encodings_are_read_if_they_are_stated_and_else_told(tmp_path):
     (tmp_path / "c.csv").write_text(rows, "utf-16")
     assert read_captions(tmp_path / "c.csv") == [("a.png", "caf\u00e9")]
     (tmp_path / "c.csv").write_text(rows, "latin-1")
-    with pytest.raises(InputError, match="is not in UTF-8: convert it"):
+    with pytest.raises(InputError, match=r"cannot be read \(it is not in UTF-8: convert it\)"):
         read_captions(tmp_path / "c.csv")
     (tmp_path / "a.txt").write_text("caf\u00e9", "utf-16")
     files = Files(["a.png"], texts=["a.txt"])
@@ -108,6 +107,12 @@ def test_what_is_not_read_is_told(tmp_path, file, text, note):
     files = Files(["a.png"], texts=[file])
     assert captions_of(tmp_path, files, None) is None
     assert len(files.notes) == 1 and files.notes[0].startswith(note)
+
+
+def test_a_table_that_is_asked_for_has_captions(tmp_path):
+    (tmp_path / "c.csv").write_text("file_name,text\na.png\n")
+    with pytest.raises(InputError, match=r"c\.csv cannot be read \(no row has a caption .*; accepted: "):
+        captions_of(tmp_path, Files(["a.png"]), "c.csv")
 
 
 def test_what_describes_an_image_for_another_tool_is_not_told(tmp_path):

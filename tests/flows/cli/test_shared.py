@@ -102,7 +102,9 @@ def test_a_store_without_runs_or_models_says_how_to_get_one(store: Store, tmp_pa
         InputError, match="has a model yet: a run exports one of each family at its end; `atel"
     ):
         shared.model_folder("latest", None, store.url)
-    with pytest.raises(InputError, match="there is no run in .*/none yet: `atelier run` begins the first"):
+    with pytest.raises(
+        InputError, match="there is no run 'r1': .*/none has no run yet; `atelier run` begins the"
+    ):
         shared.model_folder("r1", "vae", str(tmp_path / "none"))
 
 
