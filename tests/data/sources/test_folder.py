@@ -284,14 +284,13 @@ def test_a_class_without_a_readable_image_is_no_class(home, tmp_path):
     assert add("zoo", tmp_path / "zoo", home).labels == ["cat", "dog"]
 
 
-def test_a_folder_of_archives_says_to_unpack_them(home, tmp_path):
-    (tmp_path / "00000.tar").touch()
+def test_a_folder_of_archives_says_to_unpack_them(home, images, tmp_path):
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed/00000.tar").touch()
     with pytest.raises(InputError, match=r"holds no images \(1 other files\); unpack 00000.tar first"):
-        add("mine", tmp_path, home)
-    (tmp_path / "00000.tar").rename(fill(tmp_path / "some", 24) / "more.tar.gz")
-    assert (
-        "not read, since they must be unpacked first: some/more.tar.gz" in add("mine", tmp_path, home).notes
-    )
+        add("mine", tmp_path / "packed", home)
+    (images / "more.tar.gz").touch()
+    assert "not read, since they must be unpacked first: more.tar.gz" in add("mine", images, home).notes
 
 
 def test_captions_of_other_images_are_told(home, images):
