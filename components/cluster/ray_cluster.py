@@ -13,7 +13,7 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -84,7 +84,7 @@ def connect() -> None:
 
     Raises:
         InputError: the cluster cannot be joined, or there is no folder for a local one's sockets.
-        RunError: the run is to end.
+        RunError: the run is to end, or a local cluster does not start.
     """
     with _lock:
         if interrupted.is_set():
@@ -112,17 +112,30 @@ def connect() -> None:
             ) as error:  # another version or another token, for example
                 raise _unreachable(error) from None
             return
-        folder = short_folder()
-        ray.init(
-            "local",  # never somebody else's cluster on this machine
-            num_cpus=cores(),
-            object_store_memory=OBJECT_STORE,
-            _system_config=IDLE,
-            include_dashboard=False,
-            _temp_dir=str(folder) if folder else None,
-            _node_ip_address="127.0.0.2",  # loopback; Ray replaces 127.0.0.1 by the machine's public address
-            **quiet,
-        )
+        try:
+            _start(ray, quiet)
+        except Exception as error:  # Ray raises no class of its own
+            if "timed out during startup" not in str(error):
+                raise
+            raise RunError(
+                "Ray did not start within half a minute: this machine is too busy, or has too little memory; "
+                "run the same command again when other work has ended"
+            ) from None
+
+
+def _start(ray: Any, quiet: Mapping[str, Any]) -> None:
+    """Start a cluster on this machine for this process."""
+    folder = short_folder()
+    ray.init(
+        "local",  # never somebody else's cluster on this machine
+        num_cpus=cores(),
+        object_store_memory=OBJECT_STORE,
+        _system_config=IDLE,
+        include_dashboard=False,
+        _temp_dir=str(folder) if folder else None,
+        _node_ip_address="127.0.0.2",  # loopback; Ray replaces 127.0.0.1 by the machine's public address
+        **quiet,
+    )
 
 
 def stop() -> None:
