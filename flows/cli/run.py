@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -161,7 +162,7 @@ def newest_interrupted(experiment: Experiment, config: Path) -> str:
 
 def without_plan() -> str:
     """Return the command as typed, without --plan."""
-    return _command_line().replace(" --plan", "")
+    return shlex.join(["atelier", *(argument for argument in sys.argv[1:] if argument != "--plan")])
 
 
 def _command_line() -> str:
