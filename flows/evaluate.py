@@ -16,6 +16,7 @@ from components.cluster import ray_cluster, resources
 from components.common import validation
 from components.common.errors import InputError
 from components.common.paths import home
+from components.common.units import duration
 from components.config import loading
 from components.config.evaluate import Evaluate
 from components.config.experiment import Data, Experiment
@@ -27,6 +28,7 @@ from components.evaluation.reference import check_count
 from components.evaluation.requests import EvaluationPaths
 from components.extractors.small import TRAINED
 from components.pipeline import extractor, prepare, reference
+from components.pipeline.expected import Estimates
 from components.pipeline.external import evaluate_external
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
@@ -70,7 +72,11 @@ class EvaluationSession:
         """Return a stage's result, from the store or computed now."""
         spec = stage.spec(plan)
         if not cache.claimed(self.store, spec):
-            self.say(f"{spec.title} ...")
+            seconds = Estimates(plan, self.store).seconds(spec)
+            expected = f"about {duration(seconds)}, " if seconds else ""
+            self.say(
+                f"{spec.title} ... ({expected}once for this data; later runs and evaluations use it again)"
+            )
 
         def on_wait(title: str) -> None:
             self.say(f"{title}: waiting for another run that computes it")

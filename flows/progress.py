@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +18,12 @@ from rich.text import Text
 
 from components.common.errors import sentence
 from components.common.public import without_secrets
+from components.common.units import duration, size
+
+QUIET = 2.0  # seconds of work before its progress is shown
+LONG = 5.0  # seconds, at least, that a sentence says something takes
+LARGE = 10**7  # bytes, at least, that a sentence says something takes
+BLOCK = 512  # bytes of st_blocks, whatever the file system
 
 
 class ProgressDisplay:
@@ -84,5 +94,73 @@ class ProgressDisplay:
     def end(self, title: str) -> None:
         """Remove the bar of a stage."""
         with self._lock:
+            self._quarter.pop(title, None)
             if self._progress and title in self._bars:
                 self._progress.remove_task(self._bars.pop(title))
+
+
+class CommandProgress:
+    """Shows the work of one command, which reports it, once it has taken two seconds.
+
+    As soon as the rate of the work is known, a sentence says how long the rest takes, and how much is written
+    to `output`. Until then a bar pulses on a terminal, titled `activity`.
+    """
+
+    def __init__(self, display: ProgressDisplay, activity: str, output: Path | None = None):
+        self.display, self.output, self.written = display, output, bytes_in(output)
+        self.start = time.monotonic()
+        self._begin(activity, 0, self.start)
+
+    def _begin(self, activity: str, done: int, now: float) -> None:
+        """Begin with an activity of which `done` was done before."""
+        self.activity, self.done, self.since, self.announced = activity, done, now, False
+        self._pulse = threading.Timer(max(0.0, self.start + QUIET - now), self.display.begin, [activity])
+        self._pulse.daemon = True
+        self._pulse.start()
+
+    def stop(self) -> None:
+        """Remove the bar."""
+        self._pulse.cancel()
+        self.display.end(self.activity)
+
+    def __call__(self, done: int, total: int, activity: str) -> None:
+        """Show that `done` of `total` are done; several activities follow one another."""
+        now = time.monotonic()
+        if activity != self.activity or done == 0:
+            self.stop()
+            self._begin(activity, done, now)
+        if now - self.start <= QUIET or total == 0:
+            return
+        if done > self.done and not self.announced:
+            self.announced = True
+            share = (total - done) / (done - self.done)
+            if sentence := self.rest(share * (now - self.since), share):
+                self.display.say(f"  {activity}: {sentence}")
+        self.display.begin(activity)
+        self.display.move(activity, done, total, "")
+
+    def rest(self, seconds: float, share: float) -> str:
+        """Return what the rest takes: seconds, and `share` times the bytes so far; empty if it is little."""
+        written = max(0, bytes_in(self.output) - self.written)
+        more = share * written
+        parts = [f"{duration(seconds)} more"] if seconds >= LONG else []
+        if self.output and more >= LARGE:
+            free = free_bytes(self.output)
+            short = f", of which {size(free)} are free" if free < more else ""
+            parts.append(f"{size(more + written)} in {self.output}{short}")
+        return f"about {' and '.join(parts)}" if parts else ""
+
+
+def bytes_in(path: Path | None) -> int:
+    """Return what a file, or all in a folder, take on the disk; what vanishes meanwhile does not count."""
+    total = 0
+    for file in (path, *path.rglob("*")) if path and path.exists() else ():
+        with contextlib.suppress(OSError):
+            total += file.lstat().st_blocks * BLOCK
+    return total
+
+
+def free_bytes(path: Path) -> int:
+    """Return the free bytes of the disk of a file or folder, which need not exist yet."""
+    existing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    return shutil.disk_usage(existing).free

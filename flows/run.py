@@ -17,6 +17,7 @@ from components import report
 from components.cluster import resources
 from components.common.errors import sentence
 from components.common.paths import home
+from components.common.progress import watched_by
 from components.common.public import public
 from components.config.experiment import Experiment
 from components.data.card import DatasetCard
@@ -24,7 +25,7 @@ from components.data.local import data_version
 from components.data.sources.splits import evaluable
 from components.pipeline import train
 from components.pipeline.check import check
-from components.pipeline.expected import Estimates, forecast
+from components.pipeline.expected import Estimates, disk, forecast
 from components.pipeline.graph import planned
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
@@ -36,7 +37,7 @@ from components.stages.cache import Done
 from components.stages.spec import SCHEMA, Spec, difference
 from components.store import Store
 from components.store.errors import MISSING_OR_TORN
-from flows.progress import ProgressDisplay
+from flows.progress import QUIET, ProgressDisplay
 from flows.record import Record
 
 POLL = 1.0  # seconds between reads of a training's progress
@@ -131,7 +132,7 @@ class Run:
             progress = functools.partial(self.show_progress, spec)
             store = self.store.fenced(attempt.fence)
             context = Context(store, self.plan, spec, attempt, number, inputs, self.run_id, progress)
-            with self.watching(spec, attempt) if stage.shows_progress else contextlib.nullcontext():
+            with self.watching(spec, attempt) if stage.shows_progress else self.watching_jobs(stage, spec):
                 return stage.run(context).to_json()
 
         done = self.stage(spec, body)
@@ -183,11 +184,12 @@ class Run:
         """Display how long the stages that must be computed are expected to take."""
         with self.board.tolerating("the forecast", "made"):
             estimates = Estimates(self.plan, self.store)
-            rows = [(spec.title, estimates.seconds(spec)) for _, spec in self.to_compute()]
+            specs = [spec for _, spec in self.to_compute()]
+            rows = [(spec.title, estimates.seconds(spec)) for spec in specs]
             if all(seconds is None for _, seconds in rows):
                 return  # a first run knows nothing; `--plan` says so
             side_by_side = resources.concurrent_trainings(self.experiment)
-            for sentence in forecast(rows, side_by_side).sentences:
+            for sentence in forecast(rows, side_by_side).sentences + disk(estimates.bytes(specs)):
                 self.board.say(f"  {sentence}", "dim")
 
     def show(self) -> None:
@@ -210,6 +212,18 @@ class Run:
         finally:
             over.set()
             thread.join(5)
+
+    @contextlib.contextmanager
+    def watching_jobs(self, stage: Stage, spec: Spec) -> Iterator[None]:
+        """Show how many jobs of a stage are done, if it takes long; a sweep shows its trials itself."""
+        began = time.monotonic()
+
+        def watch(done: int, total: int, activity: str) -> None:
+            if time.monotonic() - began > QUIET and total:
+                self.board.move(spec.title, done, total, "")
+
+        with contextlib.nullcontext() if stage.scope == "sweep" else watched_by(watch):
+            yield
 
     def _watch(self, spec: Spec, attempt: Store, over: threading.Event, seen: Seen) -> None:
         while not over.wait(POLL):

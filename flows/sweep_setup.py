@@ -13,13 +13,15 @@ from rich.table import Table
 
 from components.common.errors import InputError
 from components.common.paths import home
+from components.common.units import duration
 from components.config import loading
 from components.config.experiment import Experiment
 from components.data import local
 from components.families.resolve import with_upstream
+from components.pipeline.expected import Estimates
 from components.records.run import RunHead, RunManifest
 from components.records.sweep import Confirmation, SweepResult
-from components.store import Store
+from components.store import Store, open_store
 from components.tuning import space, suggest
 from components.tuning.space import Hyperparameter
 from components.tuning.sweep import refuse_changed
@@ -121,6 +123,38 @@ def show_plan(experiment: Experiment, *, as_json: bool = False) -> None:
         table.add_row(row.name, values, str(row.default), row.source)
     console.print(table)
     console.print(_procedure(experiment, searched), markup=False)
+    console.print(_expected(experiment, searched), markup=False, soft_wrap=True)
+
+
+def _expected(experiment: Experiment, searched: Sequence[Hyperparameter]) -> str:
+    """Return how long the trainings of a sweep take at most, as a sentence."""
+    settings, family = experiment.sweep, experiment.swept
+    assert settings is not None
+    if all(parameter.sampling for parameter in searched):
+        return "expected: one training, unless it is done already, and the samples of each trial"
+    store = open_store(experiment.store.url, home())
+    plan = setup.plan_of(experiment, store)
+    earlier = Estimates(plan, store).earlier.get(("train", family)) if plan else None
+    if earlier is None:
+        return (
+            f"expected: unknown, since {family} was never trained on this data; `atelier run` with a few "
+            "hundred steps measures it"
+        )
+    full = experiment.training(family)
+    before = earlier.settings["train"]
+    retrained = settings.finalists * (settings.seeds_per_finalist - 1) * (settings.steps or full.steps)
+    confirmed = 2 * settings.confirmation_seeds * full.steps
+    steps = _trials(experiment, searched) * (settings.steps or full.steps) + retrained + confirmed
+    seconds = earlier.seconds * steps * full.batch / (before["steps"] * before["batch"])
+    return f"expected: at most {duration(seconds)} of training, at the speed of an earlier one on this data"
+
+
+def _trials(experiment: Experiment, searched: Sequence[Hyperparameter]) -> int:
+    """Return the number of trials."""
+    settings = experiment.sweep
+    assert settings is not None
+    has_fixed_list = settings.searcher != "optuna"
+    return len(suggest.suggestions(searched, settings)) if has_fixed_list else settings.trials
 
 
 def _procedure(experiment: Experiment, searched: Sequence[Hyperparameter]) -> str:
@@ -132,8 +166,7 @@ def _procedure(experiment: Experiment, searched: Sequence[Hyperparameter]) -> st
     if not sampling:
         steps = settings.steps or steps
         trial = f"{steps:,} steps, evaluated {settings.evaluations} times with {settings.samples} images"
-    has_fixed_list = settings.searcher != "optuna"
-    trials = len(suggest.suggestions(searched, settings)) if has_fixed_list else settings.trials
+    trials = _trials(experiment, searched)
     method = [settings.searcher] + ([settings.scheduler] if settings.scheduler != "none" else [])
     budget = "with that model" if sampling else "at full budget"
     return (

@@ -14,9 +14,10 @@ from components.cluster import resources
 from components.common.paths import home
 from components.config.experiment import Experiment
 from components.families.tasks import TASKS
-from components.pipeline import anomaly_models
-from components.pipeline.expected import Estimates, forecast
+from components.pipeline import anomaly_models, proportion
+from components.pipeline.expected import Estimates, disk, forecast
 from components.pipeline.graph import of_scope, planned
+from components.pipeline.plan import Plan
 from components.records.evaluation import ExternalEvaluation
 from components.records.gate import BLESSED, NOT_BLESSED, PENDING, Judgement
 from components.records.run import FamilyResult, RunManifest, StageEntry
@@ -47,8 +48,11 @@ STYLES = {BLESSED: "green", PENDING: "yellow", NOT_BLESSED: "dim"}  # of verdict
 
 
 def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool = False) -> None:
-    """Print which stages would run and which are cached, and the expected minutes."""
-    rows = plan_rows(experiment, force)
+    """Print which stages would run and which are cached, and what they are expected to take."""
+    check_stages(force)
+    store = open_store(experiment.store.url, home())
+    plan = plan_of(experiment, store)
+    rows = plan_rows(experiment, plan, store, force)
     if as_json:
         print(json.dumps(rows))
         return
@@ -58,15 +62,19 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
     running = [(row["stage"], row.get("seconds")) for row in rows if row["because"].startswith("runs")]
     for sentence in forecast(running, resources.concurrent_trainings(experiment)).sentences:
         print(sentence)
+    if plan and running:
+        stages = {stage for stage, _ in running}
+        specs = [spec for _, spec in planned(plan).values() if spec.title in stages]
+        for sentence in [*disk(Estimates(plan, store).bytes(specs)), *proportion.of_run(plan, stages)]:
+            print(sentence)
 
 
-def plan_rows(experiment: Experiment, force: Collection[str]) -> list[Mapping[str, Any]]:
+def plan_rows(
+    experiment: Experiment, plan: Plan | None, store: Store, force: Collection[str]
+) -> list[Mapping[str, Any]]:
     """Return the stages of an experiment, each with its key and the reason why it would run or not."""
     from flows.run import explain  # imports Prefect
 
-    check_stages(force)
-    store = open_store(experiment.store.url, home())
-    plan = plan_of(experiment, store)
     if plan is None:
         because = "runs: the data is not prepared yet"
         return [{"stage": title, "key": None, "because": because} for title in unplanned(experiment)]
@@ -184,8 +192,10 @@ def show(run: RunManifest, store: Store) -> None:
 
 def next_command(run: RunManifest) -> str:
     """Return what to do after a run, as commands; empty if there is nothing to show."""
+    if run.status == "failed":
+        return "run the same command again to continue; atelier doctor checks this machine"
     if run.kind == "sweep" or not run.results:
-        return ""
+        return "atelier report serve" if run.report else ""
     family, task = run.results[0].family, TASKS[run.results[0].task]
     options = "-n 16" if task.made_from == "noise" else "--source FILE"
     return f"atelier report serve, or atelier sample {run.run_id} {family} {options} -o samples.png"

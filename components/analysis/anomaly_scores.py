@@ -15,6 +15,7 @@ import numpy as np
 from components.common.atomic import replacing
 from components.common.chunks import CHUNK
 from components.common.errors import InputError
+from components.common.progress import report
 from components.data.card import DatasetCard
 from components.data.external import ExternalImages, read, scan_images
 from components.data.sources.images import colour_of
@@ -88,7 +89,11 @@ def prepared_as(card: DataSpec, background: str | None) -> DatasetCard:
 def chunks(outside: ExternalImages, card: DatasetCard) -> Iterator[np.ndarray]:
     """The images of a folder in chunks."""
     n = len(outside.paths)
-    return (read(outside, range(start, min(start + CHUNK, n)), card) for start in range(0, n, CHUNK))
+    report(0, n, "score")
+    for start in range(0, n, CHUNK):
+        rows = range(start, min(start + CHUNK, n))
+        yield read(outside, rows, card)
+        report(rows.stop, n, "score")
 
 
 def write_csv(scored: Sequence[Scored], output: Path) -> None:

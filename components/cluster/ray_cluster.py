@@ -13,13 +13,13 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from components.cluster.resources import cores
 from components.cluster.temporary import short_folder
-from components.common import loopback
+from components.common import loopback, progress
 from components.common.errors import InputError, RunError, sentence
 from components.common.interruption import interrupted
 from components.common.memory import give_back
@@ -84,7 +84,7 @@ def connect() -> None:
 
     Raises:
         InputError: the cluster cannot be joined, or there is no folder for a local one's sockets.
-        RunError: the run is to end.
+        RunError: the run is to end, or a local cluster does not start.
     """
     with _lock:
         if interrupted.is_set():
@@ -112,17 +112,30 @@ def connect() -> None:
             ) as error:  # another version or another token, for example
                 raise _unreachable(error) from None
             return
-        folder = short_folder()
-        ray.init(
-            "local",  # never somebody else's cluster on this machine
-            num_cpus=cores(),
-            object_store_memory=OBJECT_STORE,
-            _system_config=IDLE,
-            include_dashboard=False,
-            _temp_dir=str(folder) if folder else None,
-            _node_ip_address="127.0.0.2",  # loopback; Ray replaces 127.0.0.1 by the machine's public address
-            **quiet,
-        )
+        try:
+            _start(ray, quiet)
+        except Exception as error:  # Ray raises no class of its own
+            if "timed out during startup" not in str(error):
+                raise
+            raise RunError(
+                "Ray did not start within half a minute: this machine is too busy, or has too little memory; "
+                "run the same command again when other work has ended"
+            ) from None
+
+
+def _start(ray: Any, quiet: Mapping[str, Any]) -> None:
+    """Start a cluster on this machine for this process."""
+    folder = short_folder()
+    ray.init(
+        "local",  # never somebody else's cluster on this machine
+        num_cpus=cores(),
+        object_store_memory=OBJECT_STORE,
+        _system_config=IDLE,
+        include_dashboard=False,
+        _temp_dir=str(folder) if folder else None,
+        _node_ip_address="127.0.0.2",  # loopback; Ray replaces 127.0.0.1 by the machine's public address
+        **quiet,
+    )
 
 
 def stop() -> None:
@@ -174,11 +187,22 @@ def each(job: Job, arguments: Iterable[tuple[Any, ...]], *, cpus: float = 1, gpu
     options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 2, "runtime_env": environment}
     task = ray.remote(_run).options(**options)
     try:
-        return ray.get([task.remote(job, *a) for a in arguments])
+        return list(_results(ray, [task.remote(job, *a) for a in arguments]))
     except ray.exceptions.RayTaskError as error:
         raise cause_of(error) from None
     except ray.exceptions.RayError as error:
         raise RunError(f"Ray lost a job ({type(error).__name__}); run the same command to resume") from error
+
+
+def _results(ray: Any, jobs: list[Any]) -> Iterator[Any]:
+    """Yield the results of jobs in order; report how many are done, if there are several."""
+    if len(jobs) == 1:
+        yield ray.get(jobs[0])
+        return
+    for job in progress.reported(jobs, "compute"):
+        if interrupted.is_set():  # after `stop`, this would start another cluster
+            raise RunError("interrupted")
+        yield ray.get(job)
 
 
 def _run(job: Job, *arguments: Any) -> Any:

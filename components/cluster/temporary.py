@@ -46,8 +46,10 @@ def short_folder() -> Path | None:
 
 def usable(folder: str, name: str) -> bool:
     """Return whether Ray can make a folder of this name, with sockets, in `folder`."""
-    length = len(os.fsencode(f"{os.path.abspath(folder)}/{name}{BELOW}"))
-    return length <= SOCKET and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
+    path = os.path.join(os.path.abspath(folder), name)
+    places = [folder, path] if os.path.lexists(path) else [folder]  # it may be another user's
+    writable = all(os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK) for place in places)
+    return writable and len(os.fsencode(f"{path}{BELOW}")) <= SOCKET
 
 
 def remove_abandoned(place: Path) -> None:

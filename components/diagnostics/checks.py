@@ -155,7 +155,7 @@ def _ray() -> list[Check]:
     checks = [Check("Ray", True, version)]
     if ids := leftover_ray():
         detail = f"{len(ids)} raylet running: process {', '.join(map(str, ids))}"
-        advice = "If no run is in progress, end them with `ray stop`."
+        advice = "They may be another user's: end those that are yours and of no run in progress with `kill`."
         checks.append(Check("Ray processes", None, detail, advice))
     address = os.environ.get("RAY_ADDRESS")
     name, does = ("Ray cluster", f"a job ran at {address}") if address else ("Ray starts", "a job ran")
@@ -250,7 +250,7 @@ def _dvc_remote(home: Path, config: configparser.ConfigParser) -> Check:
     name = config.get("core", "remote", fallback="")
     section = f"'remote \"{name}\"'"
     if not name or not config.has_option(section, "url"):
-        advice = "Run `dvc remote add -d NAME URL`; otherwise data exists on this machine only."
+        advice = "Run `atelier data remote URL`; otherwise data exists on this machine only."
         return Check("DVC remote", None, "none is set", advice)
     url = config.get(section, "url")
     names = {"endpointurl": "endpoint_url", "access_key_id": "key", "secret_access_key": "secret"}

@@ -133,7 +133,9 @@ def with_notes(metrics: Metrics, ref: Reference, n: int) -> Metrics:
         if metric.note:
             continue
         if name.endswith("_infinity") and n < 4 * ENOUGH * ref.dim:
-            metric.note = f"rough: it extrapolates from {n // 4:,} images for {ref.dim:,} features"
+            metric.note = (
+                f"ignore this: {n // 4:,} images are too few to extrapolate with {ref.dim:,} features"
+            )
         elif frechet and images < ENOUGH * ref.dim:
             metric.note = f"mostly bias: {images:,} images for {ref.dim:,} features; rank by {alternative}"
     return metrics

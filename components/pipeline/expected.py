@@ -7,10 +7,11 @@ not scaled.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.common.units import size
 from components.pipeline.plan import Plan
 from components.records.run import RunSummary, StageEntry
 from components.registry.runs import read_record
@@ -28,6 +29,7 @@ class Earlier:
 
     settings: Mapping[str, Any]  # of its stage
     seconds: float
+    uri: str  # its folder
 
 
 class Estimates:
@@ -44,6 +46,13 @@ class Estimates:
             return None
         then, now = (self.work(spec.stage, settings) for settings in (before.settings, spec.settings))
         return before.seconds * now / then
+
+    def bytes(self, specs: Iterable[Spec]) -> int:
+        """Return the bytes that earlier results of these stages take in a store that is a folder; else 0."""
+        if not self.store.is_local:
+            return 0  # listing them may take long
+        found = [self.earlier[s.stage, s.family].uri for s in specs if (s.stage, s.family) in self.earlier]
+        return sum(sum(self.store.sizes(uri).values()) for uri in found)
 
     @property
     def earlier(self) -> Mapping[tuple[str, str | None], Earlier]:
@@ -88,7 +97,7 @@ class Estimates:
             return None
         if spec.get("device") != self.plan.device or "settings" not in spec:
             return None
-        return Earlier(spec["settings"], seconds)
+        return Earlier(spec["settings"], seconds, stage.uri)
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,11 @@ def forecast(rows: Sequence[tuple[str, float | None]], side_by_side: int = 1) ->
     longest = max([*of_family.values(), sum(of_family.values()) / side_by_side])
     unknown = [title for title, seconds in rows if seconds is None]
     return Forecast(training, judging, total - training - judging, unknown, alone + longest)
+
+
+def disk(taken: int) -> list[str]:
+    """Return a sentence on the bytes that stages take; none if nothing is known."""
+    return [f"about {size(taken)} in the store, as earlier results take"] if taken else []
 
 
 def minutes(seconds: float) -> str:

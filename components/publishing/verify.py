@@ -10,6 +10,7 @@ from typing import Any
 
 from components.cluster.resources import processor
 from components.common.errors import InputError, RunError
+from components.common.progress import reported
 from components.publishing import signature
 from components.publishing.provenance import PROVENANCE, drawn_again, subjects
 from components.publishing.publish import MANIFEST
@@ -74,7 +75,7 @@ def _run(place: Store, key: Path | None, device: str) -> Iterator[Verified]:
         files=len(listed), holds=[] if problems else ["all files are as published"], problems=problems
     )
     families = [path.split("/")[1] for path in listed if path.endswith(f"/{PROVENANCE}")]
-    for family in families:
+    for family in reported(families, "verify"):
         if place.exists(f"models/{family}/{PROVENANCE}"):
             yield _model(place.child("models", family), f"models/{family}", key, device)
 

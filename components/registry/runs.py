@@ -39,6 +39,8 @@ def find_run(store: Store, run_id: str, kind: str | None = None) -> RunManifest:
         heads = ((name, read_record(store, name, RunHead)) for name in reversed(run_ids))
         run_id = next((name for name, head in heads if head and kind in (None, head.kind)), LATEST)
     manifest = read_record(store, run_id, RunManifest) if run_id in run_ids else None
+    if manifest is None and not run_ids:
+        raise InputError(f"there is no run {asked!r}: {empty(store)}")
     if manifest is None:
         raise InputError(
             f"there is no run {asked!r} in the store{did_you_mean(asked, run_ids)}; `atelier runs` lists "
@@ -47,8 +49,8 @@ def find_run(store: Store, run_id: str, kind: str | None = None) -> RunManifest:
     return manifest
 
 
-def newest_with(store: Store, family: str) -> RunManifest:
-    """Return the record of the newest run that has a model of a family.
+def newest_with(store: Store, family: str | None) -> RunManifest:
+    """Return the record of the newest run that has a model of a family; None: of any.
 
     Raises:
         InputError: there is none.
@@ -58,11 +60,22 @@ def newest_with(store: Store, family: str) -> RunManifest:
     families: dict[str, None] = {}
     for run_id in reversed(store.list("runs")):
         run = read_record(store, run_id, RunManifest)
-        if run and family in run.models:
+        if run and run.models and family in (None, *run.models):
             return run
         families |= dict.fromkeys(run.models if run else ())
-    names = ", ".join(families) or "none"
+    if not store.list("runs"):
+        raise InputError(empty(store))
+    if not families:
+        raise InputError(
+            f"no run in {store.url} has a model yet: a run exports one of each family at its end; "
+            "`atelier runs` lists them, and the same `atelier run` continues one that was interrupted"
+        )
     raise InputError(
-        f"no run in the store has a model of family {family!r}{did_you_mean(family, families)}; "
-        f"known: {names}"
+        f"no run in the store has a model of family {family!r}{did_you_mean(family or '', families)}; "
+        f"known: {', '.join(families)}"
     )
+
+
+def empty(store: Store) -> str:
+    """Return what to do in a store without runs."""
+    return f"{store.url} has no run yet; `atelier run` begins the first, and --store URL names another store"

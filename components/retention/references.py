@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from components.common.errors import InputError
@@ -30,12 +30,13 @@ class References:
     attempts: set[tuple[str, int]] = field(default_factory=set)
 
 
-def references(store: Store, stages: Mapping[str, str]) -> References:
+def references(store: Store, stages: Mapping[str, str], without: Collection[str] = ()) -> References:
     """Return the references to the outputs of a store.
 
     Args:
         store: the store.
         stages: the stage of each existing output, by key.
+        without: runs whose references do not count.
 
     Raises:
         InputError: the record of a run cannot be read, so that its references are unknown.
@@ -49,7 +50,7 @@ def references(store: Store, stages: Mapping[str, str]) -> References:
                 referred.reasons[key] = reason
                 queue.append(key)
 
-    for reason, text in roots(store):
+    for reason, text in roots(store, without):
         add(reason, text)
     while queue:
         key = queue.pop()
@@ -58,10 +59,10 @@ def references(store: Store, stages: Mapping[str, str]) -> References:
     return referred
 
 
-def roots(store: Store) -> Iterator[tuple[str, str]]:
-    """Yield everything that keeps outputs: the reason, and a text with keys."""
+def roots(store: Store, without: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield everything that keeps outputs, but some runs: the reason, and a text with keys."""
     for run_id in store.list("runs"):
-        if store.exists(f"runs/{run_id}/run.json"):
+        if run_id not in without and store.exists(f"runs/{run_id}/run.json"):
             yield f"run {run_id}", _record(store, run_id)
     for path in store.find("registry"):
         if path.endswith(".json") and (reason := _registered(path)):
@@ -81,6 +82,14 @@ def _record(store: Store, run_id: str) -> str:
         f"the record of run {run_id} cannot be read, so what it refers to is unknown; restore "
         f"runs/{run_id}/run.json or delete the folder runs/{run_id}, then repeat the command"
     )
+
+
+def registered(store: Store, run_id: str) -> list[str]:
+    """Return the champions and the reviews that name a run."""
+    paths = [path for path in store.find("registry") if path.endswith(".json")]
+    named = [path for path in paths if run_id in store.read_text(f"registry/{path}")]
+    reasons = [reason for path in named if (reason := _registered(path))]
+    return [reason for reason in reasons if not reason.startswith("pin ")]
 
 
 def _registered(path: str) -> str | None:

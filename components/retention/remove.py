@@ -6,7 +6,7 @@ until all else is deleted, so that a later run does not resume the rest of it as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from components.common.errors import InputError
 from components.retention.references import is_held
@@ -17,18 +17,23 @@ from components.store.lease import lease
 LEASE = "gc"
 
 
-def collect(store: Store, days: float, progress: Callable[[Item], None] = lambda item: None) -> Survey:
-    """Remove what may be removed, and return it; runs that begin meanwhile wait.
+def collect(
+    store: Store,
+    days: float,
+    runs: Sequence[str] = (),
+    progress: Callable[[Item], None] = lambda item: None,
+) -> Survey:
+    """Remove what may be removed, and return it; runs that begin meanwhile wait. See `survey`.
 
     Raises:
-        InputError: a run or another removal is under way, or the record of a run cannot be read.
+        InputError: a run or another removal is under way, or something must stay.
     """
 
     def refuse() -> None:
         raise InputError("another `atelier gc` works on this store; wait until it ends")
 
     with lease(store, LEASE, on_alive=refuse) as held:
-        surveyed = survey(store, days)
+        surveyed = survey(store, days, runs)
         if surveyed.running:
             run_id = surveyed.running[0]
             raise InputError(
@@ -43,7 +48,7 @@ def collect(store: Store, days: float, progress: Callable[[Item], None] = lambda
 
 def remove(store: Store, item: Item) -> None:
     """Remove the files of an item; a call after an interruption continues."""
-    if item.kind == "checkpoints":
+    if item.kind in ("checkpoints", "run"):
         store.delete(item.path)
     elif item.kind == "attempt":
         _remove_attempt(store, item.path)

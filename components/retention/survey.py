@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.common.errors import InputError
 from components.records.run import RunHead
 from components.registry.runs import read_record
-from components.retention.references import References, references
+from components.retention.references import References, references, registered
 from components.stages.cache import REMOVABLE
 from components.store import Store
 from components.store.errors import MISSING_OR_TORN
@@ -20,9 +21,9 @@ SWEEP_FINISHED = ("done", "partial")
 
 @dataclass(frozen=True)
 class Item:
-    """Files that may be removed: an output, a superseded attempt, or checkpoints of a finished one."""
+    """Files that may be removed: a run, an output, a superseded attempt, or checkpoints of a finished one."""
 
-    kind: str  # output | attempt | checkpoints
+    kind: str  # run | output | attempt | checkpoints
     path: str
     bytes: int
     why: str
@@ -101,24 +102,32 @@ class Output:
             return None
 
 
-def survey(store: Store, days: float) -> Survey:
+def survey(store: Store, days: float, runs: Sequence[str] = ()) -> Survey:
     """Return what may be removed from a store.
 
     Args:
         store: the store.
         days: nothing that was made in the last days is removed.
+        runs: ids of runs that are removed, and what only they refer to, however new it is.
 
     Raises:
-        InputError: the record of a run cannot be read.
+        InputError: the record of a run cannot be read, or a champion or a review names one of `runs`.
     """
     stages = {key: stage for stage in store.list("store") for key in store.list(f"store/{stage}")}
-    referred, result = references(store, stages), Survey()
+    referred, result = references(store, stages, runs), Survey()
+    theirs = references(store, stages).reasons if runs else {}
+    result.items = [_run(store, run_id) for run_id in runs]
     heads = [head for run_id in store.list("runs") if (head := read_record(store, run_id, RunHead))]
     result.running = [head.run_id for head in heads if head.standing == "running"]
     searching = [h.run_id for h in heads if h.kind == "sweep" and h.standing not in SWEEP_FINISHED]
     before = time.time() - days * DAY
     for key, stage in sorted(stages.items(), key=lambda pair: (pair[1], pair[0])):
         output = Output(store, stage, key, store.sizes(f"store/{stage}/{key}"))
+        if key in theirs and key not in referred.reasons:
+            result.items.append(
+                Item("output", output.path, output.size(), f"only {theirs[key]} refers to it")
+            )
+            continue
         if key not in referred.reasons:
             _unreferenced(output, before, days, result)
             continue
@@ -127,6 +136,16 @@ def survey(store: Store, days: float) -> Survey:
         rest = output.size() - sum(item.bytes for item in items)
         result.staying.append(Kept(output.path, rest, _why(output, referred.reasons[key])))
     return result
+
+
+def _run(store: Store, run_id: str) -> Item:
+    """Return a run that is to be removed; raise InputError if a champion or a review names it."""
+    if named := registered(store, run_id):
+        raise InputError(
+            f"run {run_id} stays: {named[0]} names it; `atelier champions` shows the history, which keeps "
+            "its runs"
+        )
+    return Item("run", f"runs/{run_id}", sum(store.sizes(f"runs/{run_id}").values()), "asked for")
 
 
 def _unreferenced(output: Output, before: float, days: float, result: Survey) -> None:

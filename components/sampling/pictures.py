@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from components.common.chunks import CHUNK
 from components.common.errors import InputError
+from components.common.progress import advance
 from components.common.seeds import seed_of
 from components.data.dataset import to_float, to_uint8
 from components.data.sources.images import colour_of
@@ -62,8 +64,21 @@ class OpenModel:
 
 
 def open_for_files(model: Path, options: SampleOptions) -> OpenModel:
-    """Open an exported model with the settings of the options; raise InputError if they do not fit it."""
-    return with_options(*load_model(model, options.settings), options)
+    """Open an exported model with the settings of the options; raise InputError if they do not fit it.
+
+    It reports its samples as progress, to those who count them.
+    """
+    opened = with_options(*load_model(model, options.settings), options)
+    draw = getattr(opened.generator, opened.method)
+
+    def counted(batch: Batch, noise: Noise) -> Tensor:
+        images: Tensor = draw(batch, noise)
+        advance(len(images))
+        return images
+
+    setattr(opened.generator, opened.method, counted)
+    advance(0)
+    return opened
 
 
 def with_options(

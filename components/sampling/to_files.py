@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,15 @@ from components.cluster.resources import cores
 from components.common.atomic import remove_unfinished, temporary_sibling
 from components.common.chunks import CHUNK, ranges
 from components.common.errors import InputError
+from components.common.progress import report
 from components.families.catalogue import task_of
 from components.sampling import generate, png
 from components.sampling.pictures import as_picture, changes_to, open_for_files
 from components.sampling.request import SampleOptions, sampling_inputs
 from components.sampling.to_file import SAMPLES, check_count
 
+DRAWN = partial(report, activity="draw")
 DIGITS = 6  # of a file's name, at least, so that names sort as numbers do
-
-Progress = Callable[[int, int], None]
 
 
 def sample_to_files(
@@ -36,7 +37,7 @@ def sample_to_files(
     n: int | None = None,
     seed: int = 0,
     options: SampleOptions | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Callable[[int, int], None] = DRAWN,
 ) -> list[str]:
     """Write sample i of `n` to `output`/00000i.png, unless it is there; return notes on what was done.
 
@@ -46,7 +47,7 @@ def sample_to_files(
         n: number of samples; None: as in `sample_to_file`.
         seed: image i depends on (seed, i).
         options: conditions and changed settings.
-        progress: called with the number of files that are there and `n`.
+        progress: called with the number of files that are there and `n`, before the first is drawn too.
 
     Raises:
         InputError: the model does not support an option, or the folder holds samples of other settings.
@@ -76,6 +77,7 @@ def sample_to_files(
         )
 
     absent, done = set(missing), n - len(missing)
+    progress(done, n)
     with ThreadPoolExecutor(cores()) as pool:
         for start, length in ranges(n, CHUNK):
             if wanted := [i for i in range(start, start + length) if i in absent]:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from components.common.atomic import temporary_sibling
 from components.common.errors import InputError
 from components.common.hashing import digest
+from components.common.progress import reported
 from components.sampling import png
 from components.sampling.pictures import open_for_files, pictures
 from components.sampling.request import SampleOptions
@@ -42,7 +43,7 @@ def sample_to_folder(
     with temporary_sibling(output) as temporary:
         drawn = pictures(opened, [options.source / path for path in paths], seed, notes)
         made = png.made_now(model, opened.config, seed, options)
-        for i, (path, image) in enumerate(zip(paths, drawn, strict=True)):
+        for i, (path, image) in enumerate(zip(reported(paths, "draw"), drawn, strict=True)):
             file = temporary / names[path]
             file.parent.mkdir(parents=True, exist_ok=True)
             source = digest(options.source / path, "sha256")

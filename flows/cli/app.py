@@ -51,12 +51,15 @@ COMMANDS = {  # group -> command -> its function, imported only when the command
     "Inspection": {
         "runs": "flows.cli.inspect:runs",
         "explain": "flows.cli.inspect:explain",
+        "compare": "flows.cli.inspect:compare",
         "families": "flows.cli.inspect:families",
         "report": "flows.cli.inspect:report",
         "doctor": "flows.cli.inspect:doctor",
         "gc": "flows.cli.retention:gc",
     },
 }
+
+CONTINUED = ("run", "sweep", "publish")  # commands that go on where they were interrupted
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -71,10 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="replace")
     if arguments is None:
         stop_on_signals()
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = call(sys.argv[1:] if arguments is None else arguments)
+        code = call(given)
     except (Exception, KeyboardInterrupt) as error:
-        code = _failed(error)
+        code = _failed(error, continues=bool(given) and given[0] in CONTINUED)
     sys.stdout.flush()
     sys.exit(code)
 
@@ -94,12 +98,13 @@ def call(arguments: Sequence[str]) -> int:
     return app(list(arguments)) or 0
 
 
-def _failed(error: Exception | KeyboardInterrupt) -> int:
-    """Print what ended a command, and return its exit code."""
+def _failed(error: Exception | KeyboardInterrupt, *, continues: bool = False) -> int:
+    """Print what ended a command, and return its exit code; say whether it `continues` when called again."""
     if (
         isinstance(error, KeyboardInterrupt) or interrupted.is_set()
     ):  # libraries turn it into errors of theirs
-        return _complain("interrupted; run the same command again to continue", 130)
+        again = "to continue" if continues else "to begin again; nothing is half-written"
+        return _complain(f"interrupted; run the same command again {again}", 130)
     if isinstance(error, CycloptsError):
         return _complain(explained(error), 2)
     if isinstance(error, InputError | RunError):

@@ -11,9 +11,12 @@ from cyclopts import App, Parameter
 
 from components.common.errors import InputError
 from components.common.paths import home
-from flows.cli.shared import AsJSON, print_rows, print_table, progress_shown, say
+from components.common.progress import report
+from components.common.units import size
+from flows.cli.shared import AsJSON, print_rows, print_table, progress_shown, say, say_next
 
 SHEET = 40  # images of the contact sheet of a new data set
+CLASSES = 12  # that are listed
 
 data = App(name="data", help="Prepare and version data sets.")
 
@@ -41,6 +44,7 @@ def list_sets(*, as_json: AsJSON = False) -> None:
             for r in rows
         ],
     )
+    say_next("atelier data prepare NAME, or atelier data add NAME FOLDER for your own images")
 
 
 @data.command
@@ -52,11 +56,13 @@ def prepare(name: str, /, *, replace: bool = False) -> None:
         replace: prepare and pin a new version
     """
     from components.data.sources import prepare
-    from components.data.versioning import dvc
+    from components.data.versioning import dvc, pins
 
-    with progress_shown() as progress:
-        card = prepare.prepare(name, home(), replace=replace, progress=progress)
-    show_prepared(card, dvc.track(home(), card.name).version)
+    with progress_shown("prepare", home() / "data"):
+        card = prepare.prepare(name, home(), replace=replace, progress=report)
+        version = dvc.track(home(), card.name).version
+    show_prepared(card, version)
+    show_next(card, pins.data_folder(home(), card.name))
 
 
 @data.command
@@ -113,9 +119,10 @@ def add(
     options |= {"source_resolution": source_resolution, "layout": layout, "follow_links": follow_links}
     options |= {"frames": frames, "white": white_value(white), "licence": licence, "credit": credit}
     before = pins.pinned(home(), name)
-    with progress_shown() as progress:
-        card = prepare.add(name, source, home(), progress=progress, **options)
-    show_prepared(card, version := dvc.track(home(), card.name).version)
+    with progress_shown("list", home() / "data"):
+        card = prepare.add(name, source, home(), progress=report, **options)
+        version = dvc.track(home(), card.name).version
+    show_prepared(card, version)
     if before not in (None, version):
         say(f"  replaces version {str(before)[:10]}, which `atelier data versions {name}` still lists")
     show_next(card, pins.data_folder(home(), card.name))
@@ -169,11 +176,12 @@ def degrade(
 
     options = {"scale": scale, "low": low, "high": high, "sigma": sigma, "quality": quality}
     chosen = degradation(kind, options)
-    with progress_shown() as progress:
+    with progress_shown("prepare", home() / "data"):
         card = degraded(
-            name, base, chosen, home(), revision=revision, seed=seed, replace=replace, progress=progress
+            name, base, chosen, home(), revision=revision, seed=seed, replace=replace, progress=report
         )
-    show_prepared(card, dvc.track(home(), card.name).version)
+        version = dvc.track(home(), card.name).version
+    show_prepared(card, version)
     show_next(card, pins.data_folder(home(), card.name))
 
 
@@ -185,6 +193,8 @@ def show_prepared(card: Any, version: str) -> None:
         f"{card.name}: {counted(card.counts)}; {shapes(card.channels, card.resolution, sources)}{classes}; "
         f"version {version[:10]}"
     )
+    if card.labels:
+        say(f"  images by class: {of_classes(card)}")
     if card.sources and not card.sources.are_paired:
         print(f"  unpaired sources: {counted(card.sources.counts)}")
     for note in card.notes:
@@ -197,6 +207,14 @@ def show_prepared(card: Any, version: str) -> None:
         say(f"  {others} other files: no images{', some with captions' if card.captions else ''}")
     if card.unmatched_captions:
         say(f"  {card.unmatched_captions} captions of images that are not there")
+
+
+def of_classes(card: Any) -> str:
+    """Return the classes of a data set, the largest first, with the number of images of each."""
+    totals = [sum(counts) for counts in zip(*card.label_counts.values(), strict=True)]
+    largest = sorted(zip(card.labels, totals, strict=True), key=lambda each: -each[1])
+    more = f" and {len(largest) - CLASSES} more" if len(largest) > CLASSES else ""
+    return ", ".join(f"{name} {n:,}" for name, n in largest[:CLASSES]) + more
 
 
 def first_skipped(card: Any, reason: str) -> str:
@@ -213,7 +231,7 @@ def show_next(card: Any, folder: Path) -> None:
     sheet.parent.mkdir(parents=True, exist_ok=True)
     drawn = write_data_sheet(folder, sheet, split="train", n=SHEET)
     say(f"contact sheet of {drawn} training images: {sheet}")
-    say(f"next: atelier init {card.name} writes a config for it; then atelier run {card.name}.yaml")
+    say_next(f"atelier init {card.name} writes a config for it; then atelier run {card.name}.yaml")
 
 
 def counted(counts: Mapping[str, int]) -> str:
@@ -251,9 +269,24 @@ def show(
     from components.data.local import data_version
     from components.sampling.data_sheet import write_data_sheet
 
-    folder, version = data_version(home(), name, revision)
-    drawn = write_data_sheet(folder, output, split=split, n=n)
+    with progress_shown("draw"):
+        folder, version = data_version(home(), name, revision)
+        drawn = write_data_sheet(folder, output, split=split, n=n)
     print(f"{output}: {drawn} images of {name}, {split}, version {version[:10]}")
+    say_next(f"atelier init {name}")
+
+
+@data.command
+def remove(name: str, /) -> None:
+    """Remove a prepared data set and its pin; versions that runs used stay in DVC's cache.
+
+    Args:
+        name: a prepared data set
+    """
+    from components.data.sources import prepare
+
+    print(f"removed {name}: {size(prepare.discard(name, home()))}")
+    say_next("runs with its versions still resume; `atelier gc` frees space in the store")
 
 
 @data.command
@@ -289,7 +322,10 @@ def push(*names: str, remote: Annotated[str | None, Parameter(metavar="NAME")] =
     """
     from components.data.versioning import dvc
 
-    print_rows(dvc.push(home(), list(names) or None, remote))
+    with progress_shown("copy"):
+        rows = dvc.push(home(), list(names) or None, remote)
+    print_rows(rows)
+    say_next("commit the .dvc files; elsewhere, atelier data pull fetches the versions that they pin")
 
 
 @data.command
@@ -302,7 +338,10 @@ def pull(*names: str, remote: Annotated[str | None, Parameter(metavar="NAME")] =
     """
     from components.data.versioning import dvc
 
-    print_rows(dvc.pull(home(), list(names) or None, remote))
+    with progress_shown("copy", home() / "data"):
+        rows = dvc.pull(home(), list(names) or None, remote)
+    print_rows(rows)
+    say_next("atelier run uses the pinned versions; atelier data status shows them")
 
 
 @data.command
@@ -316,3 +355,4 @@ def remote(url: str, /, *, name: str = "storage") -> None:
     from components.data.versioning import dvc
 
     dvc.set_remote(home(), url, name)
+    say_next("atelier data push")

@@ -7,7 +7,16 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from flows.cli.shared import STORE, AsJSON, StoreURL, open_named_store, print_rows, say
+from flows.cli.shared import (
+    STORE,
+    AsJSON,
+    StoreURL,
+    open_named_store,
+    print_rows,
+    progress_shown,
+    say,
+    say_next,
+)
 
 Settings = Annotated[
     tuple[str, ...], Parameter("--set", metavar="a=b", help="change a setting of `evaluate`; repeatable")
@@ -42,20 +51,26 @@ def evaluate(
     """
     from flows import evaluate, views
 
-    evaluation = evaluate.evaluate(
-        folder,
-        data,
-        open_named_store(store),
-        evaluate.settings([*changes, *([f"extractor={extractor}"] if extractor else [])]),
-        split=split,
-        revision=revision,
-        independent=assume_independent,
-        say=say,
-    )
+    chosen = evaluate.settings([*changes, *([f"extractor={extractor}"] if extractor else [])])
+    with progress_shown("read the images"):
+        evaluation = evaluate.evaluate(
+            folder,
+            data,
+            open_named_store(store),
+            chosen,
+            split=split,
+            revision=revision,
+            independent=assume_independent,
+            say=say,
+        )
     if as_json:
         print(json.dumps(evaluation.to_json()))
-    else:
-        views.show_judged(evaluation)
+        return
+    views.show_judged(evaluation)
+    say_next(
+        "compare values with the column of real images"
+        + ("" if assume_independent else "; --assume-independent makes them comparable with those of runs")
+    )
 
 
 @extractor.command
@@ -84,12 +99,14 @@ def retrain(
     """
     from flows import evaluate
 
-    pin = evaluate.retrain_extractor(open_named_store(store), data, evaluate.settings(changes), say)
+    with progress_shown("open the data"):
+        pin = evaluate.retrain_extractor(open_named_store(store), data, evaluate.settings(changes), say)
     if as_json:
         print(json.dumps(pin))
     elif pin["changed"]:
         print(
             f"extractor {pin['hash'][:8]} is pinned as number {pin['number']}; older metrics do not compare"
         )
+        say_next("atelier run computes metrics with it; older runs keep theirs")
     else:
         print(f"nothing to do: the pinned extractor, {pin['hash'][:8]}, is that of the current data and code")

@@ -10,7 +10,8 @@ from cyclopts import Parameter
 from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.common.paths import home
-from flows.cli.shared import progress_shown, say
+from components.common.progress import reported
+from flows.cli.shared import progress_shown, say, say_next
 
 if TYPE_CHECKING:
     from components.data.card import DatasetCard
@@ -61,8 +62,7 @@ def init(
     print(path)
     for family, why in config.refused.items():
         say(f"not chosen: {family}: {why}")
-    say(f"look at the plan: atelier run {path} --plan")
-    say(f"run it: atelier run {path}")
+    say_next(f"atelier run {path}; with --plan it only says what would run")
 
 
 def check_output(path: Path, minutes: float, replace: bool) -> None:
@@ -85,8 +85,8 @@ def measured(starters: list[Starter], card: DatasetCard, folder: Path, device: s
 
     say(f"measuring {len(starters)} families, about {10 * len(starters)} seconds ...")
     candidates = []
-    with progress_shown() as progress:
-        for i, starter in enumerate(starters):
+    with progress_shown("measure"):
+        for starter in reported(starters, "measure"):
             precision = resources.precision("auto", device)
             settings = Train(**{"precision": precision, **starter.settings.get("train", {})})
             rates = measure(starter.family, starter.config, settings, folder, device)
@@ -94,7 +94,6 @@ def measured(starters: list[Starter], card: DatasetCard, folder: Path, device: s
                 len(each.variants) for each in ablations(starter.family, starter.config, card.card)
             )
             candidates.append(Candidate(starter, rates, variants))
-            progress(i + 1, len(starters), "measure")
     return candidates
 
 

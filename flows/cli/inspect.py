@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from components.common.errors import InputError
 from components.common.paths import home
+from components.common.progress import reported
 from components.registry.runs import find_run, read_record
 from flows.cli.shared import (
     STORE,
@@ -18,7 +19,9 @@ from flows.cli.shared import (
     StoreURL,
     open_named_store,
     print_table,
+    progress_shown,
     say,
+    say_next,
 )
 
 if TYPE_CHECKING:
@@ -125,6 +128,10 @@ def runs(*, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
             if run
         ],
     )
+    if heads:
+        say_next("atelier explain RUN, or atelier sample RUN FAMILY -o samples.png")
+    else:
+        say_next("there is no run yet: atelier run begins the first")
 
 
 def _head(store: Store, run_id: str) -> RunHead | None:
@@ -149,6 +156,32 @@ def explain(run: str, /, *, store: StoreURL = STORE) -> None:
     print_table(("stage", "state", "because"), views.explanation(opened, find_run(opened, run)))
 
 
+def compare(first: str, second: str, /, *, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
+    """Compare two runs: the settings that differ, and the metrics of families that both have.
+
+    Args:
+        first: a run id, or `latest`
+        second: a run id, or `latest`
+    """
+    from flows.compare import changed_settings, compared_metrics
+
+    opened = open_named_store(store)
+    runs = find_run(opened, first), find_run(opened, second)
+    settings, metrics = changed_settings(*runs), list(compared_metrics(*runs))
+    if as_json:
+        rows = {"settings": [asdict(row) for row in settings], "metrics": [asdict(row) for row in metrics]}
+        print(json.dumps({"runs": [run.run_id for run in runs], **rows}))
+        return
+    ids = [run.run_id for run in runs]
+    print_table(("setting", *ids), [(row.name, _value(row.first), _value(row.second)) for row in settings])
+    print()
+    print_table(
+        ("metric", *ids, ""),
+        [(row.name, f"{row.first:.4g}", f"{row.second:.4g}", row.why_not) for row in metrics],
+    )
+    say_next("atelier report serve shows the samples of both")
+
+
 @report.command(name="build")
 def build_report(*, run: str | None = None, store: StoreURL = STORE) -> None:
     """Rebuild the pages.
@@ -159,14 +192,16 @@ def build_report(*, run: str | None = None, store: StoreURL = STORE) -> None:
     from components import report
 
     opened = open_named_store(store)
-    for run_id in [find_run(opened, run).run_id] if run else opened.list("runs"):
-        try:
-            print(report.build_run(opened, run_id))
-        except InputError as error:
-            if run:
-                raise
-            say(f"no page of {run_id}: {error}")
-    print(report.build_index(opened))
+    with progress_shown("build"):
+        for run_id in reported([find_run(opened, run).run_id] if run else opened.list("runs"), "build"):
+            try:
+                print(report.build_run(opened, run_id))
+            except InputError as error:
+                if run:
+                    raise
+                say(f"no page of {run_id}: {error}")
+        print(report.build_index(opened))
+    say_next("atelier report serve")
 
 
 @report.command(name="serve")
@@ -192,7 +227,10 @@ def pull_report(
     """
     from components import report
 
-    print(report.pull(open_named_store(store), output))
+    with progress_shown("copy", output):
+        page = report.pull(open_named_store(store), output)
+    print(page)
+    say_next(f"open {page} in a browser")
 
 
 def doctor(*, as_json: AsJSON = False, store: StoreURL = STORE) -> int:

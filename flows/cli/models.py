@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -12,23 +11,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from components.common.errors import InputError
-from components.registry.runs import LATEST, find_run
+from components.common.progress import counting
+from components.registry.runs import LATEST, find_run, read_record
 from flows.cli.shared import (
     STORE,
     AsJSON,
     StoreURL,
     is_model,
     model_folder,
+    named,
     open_named_store,
     print_table,
     progress_shown,
     say,
+    say_next,
 )
 
 if TYPE_CHECKING:
     from components.records.run import RunManifest
     from components.sampling.request import SampleOptions
+    from components.store import Store
 
+LARGEST = 178_956_970  # pixels of a picture that Pillow still opens
 LISTED = 20  # images that `anomaly` lists at least, flagged or not
 
 
@@ -110,23 +114,46 @@ def sample(
     folder, manifest = model_folder(run, family, store)
     if nearest or prior == "mixture":
         check_training_images("--nearest" if nearest else "--prior mixture", manifest, output if each else "")
-    if prior == "mixture" and manifest:
-        data = f"{manifest.folder('prepare')}/data"
-        images = sample_mixture(request, folder, path, data, store, n=n or SAMPLES, seed=seed)
-    elif options.source is not None and options.source.is_dir():
-        notes += sample_to_folder(folder, path, options, n=n, seed=seed)
-    elif each:
-        with progress_shown() as progress:
-            drawn = functools.partial(progress, activity="draw")
-            notes += sample_to_files(folder, path, n=n, seed=seed, options=options, progress=drawn)
-    else:
-        rows = 2 if nearest else 1
-        images = sample_to_file(folder, path, n=n, seed=seed, options=options, notes=notes, rows=rows)
+    with progress_shown("open the model", path), counting(n or SAMPLES, "draw"):
+        if prior == "mixture" and manifest:
+            data = f"{manifest.folder('prepare')}/data"
+            images = sample_mixture(request, folder, path, data, store, n=n or SAMPLES, seed=seed)
+        elif options.source is not None and options.source.is_dir():
+            notes += sample_to_folder(folder, path, options, n=n, seed=seed)
+        elif each:
+            notes += sample_to_files(folder, path, n=n, seed=seed, options=options)
+        else:
+            rows = 2 if nearest else 1
+            check_sheet(folder, rows * (n or SAMPLES))
+            images = sample_to_file(folder, path, n=n, seed=seed, options=options, notes=notes, rows=rows)
     for note in notes:
         say(note)
     print(path)
     if nearest and manifest:
         print(write_nearest(images, path, manifest, store))
+    say_next(after_samples(path, run, family, manifest))
+
+
+def check_sheet(model: Path, n: int) -> None:
+    """Raise InputError if one picture of `n` images of a model is larger than programs open."""
+    from components.records.model import ModelConfig
+
+    config = ModelConfig.read(json.loads((model / "config.json").read_text("utf-8")))
+    pixels = n * int(config.card["resolution"]) ** 2 if config else 0
+    if pixels > LARGEST:
+        raise InputError(
+            f"-n {n}: one picture of all would have {pixels / 1e6:,.0f} million pixels, more than most "
+            "programs open; write a file of each with -o FOLDER/"
+        )
+
+
+def after_samples(path: Path, run: str, family: str | None, manifest: RunManifest | None) -> str:
+    """Return what to do with samples in a file or folder, as a command."""
+    if path.is_dir() and manifest:
+        return f"atelier evaluate {path} --data {manifest.lineage.data.name}"
+    return (
+        f"atelier sample {named(run, family)} -o FOLDER/ writes a file of each, which atelier evaluate reads"
+    )
 
 
 def check_training_images(option: str, manifest: RunManifest | None, folder: str) -> None:
@@ -196,16 +223,20 @@ def anomaly(
     """
     from components.analysis import anomaly_scores
 
-    model = scoring_model(run, family, store)
-    scored, threshold = anomaly_scores.score_folder(folder, model, quantile, background)
+    with progress_shown("open the model"):
+        model = scoring_model(run, family, store)
+        scored, threshold = anomaly_scores.score_folder(folder, model, quantile, background)
     if output:
         anomaly_scores.write_csv(scored, output)
     if as_json:
         flagged = sum(image.flagged for image in scored)
         images = [asdict(image) for image in scored]
         print(json.dumps({"threshold": threshold, "flagged": flagged, "images": images}))
-    else:
-        show_scored(scored, threshold, quantile)
+        return
+    show_scored(scored, threshold, quantile)
+    if output:
+        say(f"all scores: {output}")
+    say_next("look at the flagged images; -o FILE.csv lists all, --quantile flags more or fewer")
 
 
 def show_scored(scored: list[Any], threshold: float, quantile: float) -> None:
@@ -226,16 +257,41 @@ def show_scored(scored: list[Any], threshold: float, quantile: float) -> None:
 
 
 def scoring_model(run: str, family: str | None, store: str) -> Path:
-    """Return the folder of the family's model, or of the run's first model that can score images."""
-    from components.analysis.anomaly_scores import why_not
-    from components.records.model import ModelConfig
+    """Return the folder of the family's model, or of the first model that can score images.
 
+    `latest` is the newest run with such a model.
+    """
     if family or is_model(run) or "://" in run:
         return model_folder(run, family, store)[0]
     opened = open_named_store(store)
-    manifest = find_run(opened, run)
+    found = None if run == LATEST else find_run(opened, run)
+    manifests = [found] if found else runs_with_models(opened)
+    for manifest in manifests:
+        if folder := first_that_scores(manifest, opened):
+            return folder
+    of = f"run {found.run_id}" if found else f"no run in {opened.url}"
+    data = next((manifest.lineage.data.name for manifest in manifests), "NAME")
+    raise InputError(
+        f"{of} has {'no' if found else 'a'} model that encodes images, which the scores need; train one: "
+        f"`atelier run --only autoencoder --set data.name={data}`, then name its run, or leave out --run"
+    )
+
+
+def runs_with_models(store: Store) -> list[RunManifest]:
+    """Return the runs that have models, the newest first."""
+    from components.records.run import RunManifest
+
+    read = (read_record(store, run_id, RunManifest) for run_id in reversed(store.list("runs")))
+    return [manifest for manifest in read if manifest and manifest.models]
+
+
+def first_that_scores(manifest: RunManifest, store: Store) -> Path | None:
+    """Return the folder of a run's first model that can score images; None: it has none."""
+    from components.analysis.anomaly_scores import why_not
+    from components.records.model import ModelConfig
+
     for folder in manifest.models.values():
-        config = ModelConfig.read(opened.read_json(f"{folder}/config.json"))
+        config = ModelConfig.read(store.read_json(f"{folder}/config.json"))
         if config and not why_not(config):
-            return Path(opened.local_copy(folder))
-    raise InputError(f"run {manifest.run_id} has no model that encodes images, which the scores need")
+            return Path(store.local_copy(folder))
+    return None

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from components.common.errors import InputError, RunError
+from components.common.progress import report
 from components.registry.runs import find_run
 from components.store import Store
 from components.store.lease import lease
-from flows.cli.shared import STORE, AsJSON, StoreURL, open_named_store, progress_shown, say
+from flows.cli.shared import STORE, AsJSON, StoreURL, open_named_store, progress_shown, say, say_next
+
+if TYPE_CHECKING:
+    from components.publishing.verify import Verified
 
 
 def publish(
@@ -40,7 +44,8 @@ def publish(
     if not manifest.models:
         raise InputError(f"run {manifest.run_id} has no exported model to publish")
     place = (Store(to) if to else opened.child("published")).child(manifest.run_id)
-    with lease(opened, f"publish-{manifest.run_id}") as held, progress_shown() as progress:
+    output = Path(place.path()) if place.is_local else None
+    with lease(opened, f"publish-{manifest.run_id}") as held, progress_shown("collect", output):
         files = published(
             opened,
             manifest,
@@ -48,10 +53,11 @@ def publish(
             manifest.models,
             manifest.report,
             key=sign,
-            progress=partial(progress, activity="publish"),
+            progress=partial(report, activity="publish"),
         )
     say(f"{len(files):,} files of {len(manifest.models)} models and the page in {place.url}")
     print(place.url)
+    say_next(f"atelier verify {place.url}")
 
 
 def verify(
@@ -71,11 +77,19 @@ def verify(
     from components.publishing.verify import complaint
     from components.publishing.verify import verify as verified
 
-    results = verified(Store(folder), key, device())
+    with progress_shown("compare files"):
+        results = verified(Store(folder), key, device())
     if as_json:
         print(json.dumps([result.to_json() for result in results]))
     for result in results if not as_json else ():
         for sentence in result.holds:
             print(f"{result.folder}: {sentence}" if result.folder else sentence)
     if problem := complaint(folder, results):
-        raise RunError(problem)
+        raise RunError(f"{problem}; publish the run again, or copy it again from where it is whole")
+    if not as_json:
+        say_next(f"atelier sample {verified_model(folder, results)} -n 16 -o samples.png")
+
+
+def verified_model(folder: str, results: list[Verified]) -> str:
+    """Return the address of the last model that was verified."""
+    return "/".join(filter(None, (folder.rstrip("/"), results[-1].folder)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from flows.cli.shared import (
     StoreURL,
     open_named_store,
     say,
+    say_next,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ def run(
         from flows import views
 
         views.show_plan(experiment, force, as_json=as_json)
+        if not as_json:
+            say_next(f"the same command without --plan: {without_plan()}")
         return 0
     from flows import start, views
 
@@ -100,6 +104,8 @@ def sweep(
     experiment, run_id = _swept(config, resume, resume_run, changes, store)
     if plan:
         sweep_setup.show_plan(experiment, as_json=as_json)
+        if not as_json:
+            say_next(f"the same command without --plan: {without_plan()}")
         return 0
     record = start.start(experiment, force=force, explain=explain, command=_command_line(), resume=run_id)
     opened = open_named_store(experiment.store.url)
@@ -152,6 +158,11 @@ def newest_interrupted(experiment: Experiment, config: Path) -> str:
             sweep_setup.check_data(experiment, record)
             return run_id
     raise InputError(f"--resume: no sweep of {config} with these settings was interrupted in this store")
+
+
+def without_plan() -> str:
+    """Return the command as typed, without --plan."""
+    return shlex.join(["atelier", *(argument for argument in sys.argv[1:] if argument != "--plan")])
 
 
 def _command_line() -> str:

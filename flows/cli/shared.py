@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,14 +15,13 @@ from components.common.errors import InputError
 from components.common.paths import home
 from components.common.public import without_secrets
 from components.common.suggestions import did_you_mean
-from components.registry.runs import find_run
+from components.registry.runs import LATEST, find_run, newest_with
 from components.store import Store, open_store
 
 if TYPE_CHECKING:
     from components.records.run import RunManifest
 
 STORE = "output"
-QUIET = 2.0  # seconds of work before its progress is shown
 
 AsJSON = Annotated[bool, Parameter("--json", help="print the result as JSON")]
 Changes = Annotated[tuple[str, ...], Parameter("--set", metavar="a.b=c", help="change a setting; repeatable")]
@@ -37,9 +35,10 @@ def model_folder(run: str, family: str | None, url: str) -> tuple[Path, RunManif
     """Return the folder of an exported model, and its run.
 
     `run` may be such a folder or its URL, or those of a published run; these have no run of the store.
+    `latest` is the newest run with a model of the family.
 
     Raises:
-        InputError: the run has no model of the family.
+        InputError: the run has no model of the family, or several models and no family is named.
     """
     for folder in (run, f"{run}/models/{family}"):
         if is_model(folder):
@@ -49,11 +48,40 @@ def model_folder(run: str, family: str | None, url: str) -> tuple[Path, RunManif
 
         return local_model(run, family), None
     store = open_named_store(url)
-    manifest = find_run(store, run)
-    if family not in manifest.models:
-        names, near = ", ".join(manifest.models) or "none", did_you_mean(family or "", manifest.models)
-        raise InputError(f"run {manifest.run_id} has no model of family {family!r}{near}; it has: {names}")
-    return store.local_copy(manifest.models[family]), manifest
+    manifest = newest_with(store, family) if run == LATEST else find_run(store, run)
+    name = only_model(manifest) if family is None else family
+    if name not in manifest.models:
+        raise InputError(no_model(manifest, name))
+    return store.local_copy(manifest.models[name]), manifest
+
+
+def only_model(manifest: RunManifest) -> str:
+    """Return the family of the only model of a run; raise InputError if it has several, or none."""
+    if not manifest.models:
+        raise InputError(no_model(manifest, ""))
+    if len(manifest.models) > 1:
+        names = ", ".join(manifest.models)
+        raise InputError(f"run {manifest.run_id} has several models: name a family after it; it has: {names}")
+    return next(iter(manifest.models))
+
+
+def no_model(manifest: RunManifest, family: str) -> str:
+    """Return why a run has no model of a family, and what to do, as a sentence."""
+    run_id, models = manifest.run_id, manifest.models
+    if models:
+        names = ", ".join(models)
+        return (
+            f"run {run_id} has no model of family {family!r}{did_you_mean(family, models)}; it has: {names}"
+        )
+    if manifest.standing == "running":
+        return f"run {run_id} has no model yet: it exports one of each family at its end"
+    again = f": continue it with `{manifest.command}`" if manifest.command else ""
+    return f"run {run_id} ended {manifest.standing}, without a model{again}; `atelier runs` lists others"
+
+
+def named(run: str, family: str | None) -> str:
+    """Return a model as it is named on the command line."""
+    return f"{run} {family}" if family else run
 
 
 def is_model(folder: str) -> bool:
@@ -67,21 +95,28 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress_shown() -> Iterator[Callable[[int, int, str], None]]:
-    """Yield a callback that shows progress on standard error, once the work has taken two seconds."""
-    from flows.progress import ProgressDisplay
+def progress_shown(activity: str, output: Path | None = None) -> Iterator[None]:
+    """Show on standard error what work takes and how far it is, once it has taken two seconds.
 
-    start = time.monotonic()
+    Args:
+        activity: what is done, in a word, until the work itself reports its progress (common.progress).
+        output: a file or folder that it writes; a sentence says how large it becomes.
+    """
+    from components.common.progress import watched_by
+    from flows.progress import CommandProgress, ProgressDisplay
+
     with ProgressDisplay() as display:
+        shown = CommandProgress(display, activity, output)
+        try:
+            with watched_by(shown):
+                yield
+        finally:
+            shown.stop()
 
-        def progress(done: int, total: int, activity: str) -> None:
-            if time.monotonic() - start > QUIET:
-                display.begin(activity)
-                display.move(activity, done, total, "")
-                if done == total:
-                    display.end(activity)
 
-        yield progress
+def say_next(command: str) -> None:
+    """Print what to do next, the last line of a command."""
+    say(f"next: {command}")
 
 
 def open_named_store(url: str) -> Store:

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from components.common.errors import InputError
+from components.common.progress import report
 from flows.cli.shared import (
     STORE,
     AsJSON,
     StoreURL,
     model_folder,
+    named,
     open_named_store,
     progress_shown,
     say,
+    say_next,
 )
 
 if TYPE_CHECKING:
@@ -81,14 +84,15 @@ def interpolate(
     from components.sampling.styles import parsed_seeds
 
     points, path = parsed_seeds("--seeds", seeds, least=2), Path(output)
-    styles = opened(model_folder(run, family, store)[0], request, "atelier interpolate")
-    with progress_shown() as progress:
-        drawn = functools.partial(progress, activity="draw")
+    with progress_shown("open the model", path):
+        styles = opened(model_folder(run, family, store)[0], request, "atelier interpolate")
+        drawn = functools.partial(report, activity="draw")
         settings = {"frames": frames, "space": space, "fps": fps}
         folder = output.endswith(os.sep) or path.is_dir()
         n = write_interpolation(styles, styles.keys(points), path, folder=folder, progress=drawn, **settings)
     say(f"{n} frames through {len(points)} points, and back")
     print(path)
+    say_next(f"atelier mix {named(run, family)} -o mixed.png draws samples with the styles of others")
 
 
 def mix(
@@ -115,17 +119,20 @@ def mix(
     """
     from components.sampling import sheets
     from components.sampling.mixing import mixing_grid
-    from components.sampling.styles import parsed_layers, parsed_seeds
+    from components.sampling.styles import PARTS, parsed_layers, parsed_seeds
     from components.sampling.to_file import check_picture, save_picture
 
     sides = parsed_seeds("--rows", rows), parsed_seeds("--columns", columns)
     check_picture(output, None)
-    styles = opened(model_folder(run, family, store)[0], request, "atelier mix")
-    chosen, across = parsed_layers(layers, styles.layers), 1 + len(sides[1])
-    images = mixing_grid(styles, styles.keys(sides[0]), styles.keys(sides[1]), chosen)
+    with progress_shown("open the model"):
+        styles = opened(model_folder(run, family, store)[0], request, "atelier mix")
+        chosen, across = parsed_layers(layers, styles.layers), 1 + len(sides[1])
+        images = mixing_grid(styles, styles.keys(sides[0]), styles.keys(sides[1]), chosen)
     save_picture(sheets.grid(images, across), output)
     say(f"layers {chosen.start} to {chosen.stop - 1} of {styles.layers} are those of the columns")
     print(output)
+    others = " or ".join(name for name in PARTS if name != layers)
+    say_next(f"--layers {others} takes other styles from the columns")
 
 
 def project(
@@ -163,9 +170,9 @@ def project(
     if steps < 1:
         raise InputError(f"--steps {steps}: at least one is needed")
     folder, manifest = model_folder(run, family, store)
-    styles = Styles.open(folder, StyleOptions(label=label), "atelier project")
-    with progress_shown() as progress:
-        searched = functools.partial(progress, activity="project")
+    with progress_shown("open the model"):
+        styles = Styles.open(folder, StyleOptions(label=label), "atelier project")
+        searched = functools.partial(report, activity="project")
         extractor = extractor_folder(manifest, store)
         written, sentence = project_to_files(
             styles, image, output, network=network, extractor=extractor, steps=steps, seed=seed,
@@ -174,6 +181,7 @@ def project(
     say(sentence)
     for path in written:
         print(path)
+    say_next(f"atelier interpolate {run} {family} --seeds {written[1]},1 -o moving.webp")
 
 
 def extractor_folder(manifest: RunManifest | None, store: str) -> Path | None:
@@ -215,14 +223,15 @@ def path_length(
     if n < 2:
         raise InputError(f"-n {n}: two paths are needed, at least")
     folder, manifest = model_folder(run, family, store)
-    styles = Styles.open(folder, StyleOptions(), "atelier path-length")
-    distance = feature_distance(network, styles.card, extractor_folder(manifest, store))
-    with progress_shown() as progress:
-        drawn = functools.partial(progress, activity="measure")
+    with progress_shown("open the model"):
+        styles = Styles.open(folder, StyleOptions(), "atelier path-length")
+        distance = feature_distance(network, styles.card, extractor_folder(manifest, store))
+        drawn = functools.partial(report, activity="measure")
         result = measured(styles, distance, space=space, along=along, pairs=n, seed=seed, progress=drawn)
     if as_json:
         print(json.dumps(result.to_json()))
-    else:
-        interval = f" ({result.low:.4g} to {result.high:.4g})" if result.low is not None else ""
-        where = "at the ends of paths" if along == "ends" else "anywhere on paths"
-        print(f"PPL {result.value:.4g}{interval} in {space}, {where}, by {distance.name}, {n:,} paths")
+        return
+    interval = f" ({result.low:.4g} to {result.high:.4g})" if result.low is not None else ""
+    where = "at the ends of paths" if along == "ends" else "anywhere on paths"
+    print(f"PPL {result.value:.4g}{interval} in {space}, {where}, by {distance.name}, {n:,} paths")
+    say_next("compare it with lengths of the same network, space and number of paths only")

@@ -250,5 +250,7 @@ def test_a_run_without_encoders_scores_nothing(
     store = Store(run)
     record = store.read_json("runs/r1/run.json")
     store.write_json("runs/r1/run.json", record | {"stages": record["stages"][:2]})
-    code, _, err = call(capsys, str(tmp_path), "--store", run)
-    assert code == 2 and "run r1 has no model that encodes images" in err
+    for option, whose in (([], f"no run in {run} has a"), (["--run", "r1"], "run r1 has no")):
+        code, _, err = call(capsys, str(tmp_path), "--store", run, *option)
+        assert code == 2 and f"{whose} model that encodes images" in err
+        assert "train one: `atelier run --only autoencoder --set data.name=" in err

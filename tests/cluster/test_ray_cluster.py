@@ -12,6 +12,7 @@ import pytest
 
 from components.cluster import ray_cluster
 from components.common.errors import InputError, RunError
+from components.common.progress import watched_by
 from tests.conftest import free_port
 
 
@@ -111,3 +112,44 @@ def test_an_address_without_a_place_is_left_to_ray(
     if address is not None:
         monkeypatch.setenv("RAY_ADDRESS", address)
     ray_cluster.check_address()
+
+
+class Reference:
+    """A job's result that Ray holds."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+
+def get(reference: Reference) -> Any:
+    """As ray.get does."""
+    if isinstance(reference.value, Exception):
+        raise reference.value
+    return reference.value
+
+
+def test_several_jobs_report_how_many_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "interrupted", threading.Event())
+    seen = list[tuple[int, int]]()
+    ray = SimpleNamespace(get=get)
+    with watched_by(lambda done, total, activity: seen.append((done, total))):
+        assert list(ray_cluster._results(ray, [Reference(7)])) == [7] and not seen
+        assert list(ray_cluster._results(ray, [Reference(7), Reference(8)])) == [7, 8]
+        assert seen == [(0, 2), (1, 2), (2, 2)]
+        with pytest.raises(ZeroDivisionError):
+            list(ray_cluster._results(ray, [Reference(7), Reference(ZeroDivisionError())]))
+        ray_cluster.interrupted.set()
+        with pytest.raises(RunError, match="interrupted"):
+            list(ray_cluster._results(ray, [Reference(7), Reference(8)]))
+
+
+def test_a_machine_that_is_too_busy_for_ray_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(*_: Any, **__: Any) -> None:
+        raise Exception("The current node timed out during startup. This could happen because ...")  # noqa: TRY002
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray_cluster, "interrupted", threading.Event())
+    monkeypatch.setattr(ray_cluster.os, "environ", dict(ray_cluster.os.environ))
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
+    with pytest.raises(RunError, match="Ray did not start .*: this machine is too busy"):
+        ray_cluster.connect()

@@ -41,6 +41,16 @@ def test_the_folder_of_the_environment_is_taken_where_it_will_do(monkeypatch: py
     assert temporary.short_folder() is None
 
 
+def test_the_folder_of_another_user_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")
+    theirs = os.path.join("/tmp", "ray")
+    monkeypatch.setattr(os.path, "lexists", lambda path: path == theirs)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != theirs)
+    made = temporary.short_folder()
+    assert made is not None and made.parent == Path("/tmp")
+    made.rmdir()
+
+
 def test_it_goes_away_with_its_process_or_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     make = (
         "from components.cluster.temporary import short_folder; import os; print(short_folder(), flush=True)"

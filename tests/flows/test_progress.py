@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
-from flows.progress import ProgressDisplay
+from flows import progress
+from flows.progress import CommandProgress, ProgressDisplay
 
 
 def test_without_a_terminal_there_is_a_line_for_each_quarter() -> None:
@@ -30,3 +33,64 @@ def test_on_a_terminal_a_stage_has_a_bar_until_it_ends() -> None:
         assert display._progress is not None and [t.completed for t in display._progress.tasks] == [3]
         display.end("train vae")
         assert not display._progress.tasks
+
+
+def shown(
+    monkeypatch: pytest.MonkeyPatch, reports: list[tuple[float, int, int, str]], output: Path | None = None
+) -> list[str]:
+    """The lines of a command whose work makes these reports, each after some seconds."""
+    now, out = [0.0], io.StringIO()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with ProgressDisplay(Console(file=out, width=200)) as display:
+        command = CommandProgress(display, "begin", output)
+        for seconds, done, total, activity in reports:
+            now[0] += seconds
+            if output and done:
+                output.write_bytes(bytes(done * 10**6))
+            command(done, total, activity)
+        command.stop()
+    return [line.strip() for line in out.getvalue().splitlines()]
+
+
+def test_a_quick_command_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown(monkeypatch, [(0.1, i, 10, "draw") for i in range(11)]) == []
+
+
+def test_a_slow_command_says_how_long_it_takes_and_then_each_quarter(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports = [(30.0, 0, 100, "draw"), *[(3.0, i, 100, "draw") for i in range(10, 101, 10)]]
+    lines = shown(monkeypatch, reports)
+    assert lines[0] == "draw: about 27 seconds more"  # the thirty seconds before are not of this work
+    assert lines[1:] == [f"draw: {n}/100" for n in (30, 50, 80, 100)]
+
+
+def test_what_was_done_before_does_not_count_as_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = shown(monkeypatch, [(3.0, 900, 1000, "draw"), (10.0, 910, 1000, "draw")])
+    assert lines == ["draw: 900/1000", "draw: about 90 seconds more"]
+
+
+def test_activities_follow_one_another_and_may_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = [(2.0, i, 2, "read") for i in range(3)]
+    lines = shown(monkeypatch, [(3.0, 0, 0, "list"), *once, *once])
+    assert lines == ["read: 1/2", "read: 2/2"] * 2
+
+
+def test_large_output_is_said_and_whether_it_fits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    reports = [(1.0, 0, 50, "draw"), (3.0, 1, 50, "draw")]
+    (line, *_) = shown(monkeypatch, reports, tmp_path / "a")
+    assert line.startswith("draw: about 2.5 minutes more and ") and line.endswith(f" MB in {tmp_path}/a")
+    monkeypatch.setattr(progress, "free_bytes", lambda path: 10**6)
+    (line, *_) = shown(monkeypatch, reports, tmp_path / "b")
+    assert line.endswith(f"in {tmp_path}/b, of which 1.0 MB are free")
+
+
+def test_on_a_terminal_a_bar_pulses_until_work_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "QUIET", 0.0)
+    out = io.StringIO()
+    with ProgressDisplay(Console(file=out, force_terminal=True, width=120)) as display:
+        command = CommandProgress(display, "open the model")
+        command._pulse.join()
+        assert [task.description for task in display._progress.tasks] == ["open the model"]  # type: ignore[union-attr]
+        command(1, 2, "draw")
+        assert [task.description for task in display._progress.tasks] == ["draw"]  # type: ignore[union-attr]
+        command.stop()
+        assert not display._progress.tasks  # type: ignore[union-attr]

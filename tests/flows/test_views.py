@@ -7,7 +7,8 @@ from flows import views
 
 
 def test_a_run_ends_with_what_to_do_next() -> None:
-    assert views.next_command(RunManifest(run_id="r", status="failed")) == ""
+    assert views.next_command(RunManifest(run_id="r", status="done")) == ""
+    assert views.next_command(RunManifest(run_id="r", status="failed")).startswith("run the same command ag")
     for task, options in (
         ("generate", "-n 16"),
         ("upscale", "--source FILE"),

@@ -6,23 +6,34 @@ import csv
 import json
 import posixpath
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TextIO
 
 from components.common.errors import InputError
-from components.data.sources.listing import TEXT, Files, suffix
+from components.data.sources.listing import TABLES, TEXTS, Files, stem_of, suffix
 from components.data.sources.names import clean, displayed
 
-USUAL = ("captions.json", "captions.jsonl", "captions.csv", "captions.tsv", "metadata.jsonl", "metadata.csv")
-FILE_KEYS, TEXT_KEYS = ("file_name", "file", "image", "path"), ("caption", "text", "title", "description")
+USUAL = (
+    *("captions.json", "captions.jsonl", "captions.csv", "captions.tsv"),
+    *("metadata.jsonl", "metadata.csv", "metadata.tsv"),
+)
+FILE_KEYS = ("file_name", "file", "image", "path", "filename")
+TEXT_KEYS = ("caption", "text", "title", "description", "prompt")
 NONE = "none"  # in place of a table: no captions are read
 TEXT_BYTES = 1_000_000  # of a text beside an image
 ACCEPTED = (
     'accepted: .json {"a.png": "caption"}, .jsonl with {"file_name", "text"} a line, '
-    ".csv or .tsv with the columns file_name and text"
+    ".csv or .tsv with the columns file_name and text, all in UTF-8; --captions none reads no table"
 )
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # beginnings of texts
+NAMED = 3  # files in a note
+LABELS = "dataset.json"  # another table, see label_files.py
+
+
+class NoCaptions(ValueError):
+    """A table has rows of files, but no captions."""
 
 
 def captions_of(root: Path, files: Files, name: str | Path | None) -> dict[str, list[str]] | None:
@@ -37,20 +48,55 @@ def captions_of(root: Path, files: Files, name: str | Path | None) -> dict[str, 
     """
     if name == NONE:
         return None
-    images = {normal(path): path for path in [*files.paths, *sorted(files.refused)]}
-    tables = [table(root, name)] if name else usual_tables(root, files.texts)
+    images = by_name([*files.paths, *sorted(files.refused)])
     captions: dict[str, list[str]] = defaultdict(list)
-    for path in tables:
-        folder = path.parent.relative_to(root).as_posix() if path.is_relative_to(root) else ""
-        for file, text in read_captions(path):
-            image = next((images[key] for key in keys(folder, file) if key in images), None)
-            if image is None:
-                files.unmatched_captions += 1
-            elif text not in captions[image]:
-                captions[image].append(text)
+    tables = [table(root, name)] if name else usual_tables(root, files.texts)
+    read = [path for path in tables if add_table(root, path, files, images, captions, asked=bool(name))]
     if not name:
         captions |= beside(root, files, [path for path in files.paths if path not in captions])
-    return dict(captions) if captions or tables else None
+        note_unread(files, {path.relative_to(root).as_posix() for path in tables})
+    return dict(captions) if captions or read else None
+
+
+def add_table(
+    root: Path,
+    path: Path,
+    files: Files,
+    images: Mapping[str, str],
+    captions: dict[str, list[str]],
+    *,
+    asked: bool,
+) -> bool:
+    """Add the captions of a table to those of the images; return whether it has any.
+
+    Raises:
+        InputError: it cannot be read, or has none although it was asked for.
+    """
+    try:
+        rows = read_captions(path)
+    except NoCaptions as error:
+        if asked:
+            raise InputError(
+                f"captions file {displayed(path)} cannot be read ({error}); {ACCEPTED}"
+            ) from None
+        files.notes.append(f"{displayed(path.relative_to(root))} is not read: {error}")
+        return False
+    folder = path.parent.relative_to(root).as_posix() if path.is_relative_to(root) else ""
+    for file, text in rows:
+        image = next((images[key] for key in keys(root, folder, file) if key in images), None)
+        if image is None:
+            files.unmatched_captions += 1
+            files.unmatched_example = files.unmatched_example or displayed(file)
+        elif text not in captions[image]:
+            captions[image].append(text)
+    return True
+
+
+def by_name(paths: Sequence[str]) -> dict[str, str]:
+    """Return images by what tables call them: their path, or without its ending if that is of one image."""
+    stems = Counter(stem_of(normal(path)) for path in paths)
+    short = {stem: path for path in paths if stems[stem := stem_of(normal(path))] == 1}
+    return short | {normal(path): path for path in paths}
 
 
 def table(root: Path, name: str | Path) -> Path:
@@ -67,8 +113,13 @@ def usual_tables(root: Path, texts: Sequence[str]) -> list[Path]:
     return [root / path for usual in USUAL for path in by_folder if PurePosixPath(path).name == usual]
 
 
-def keys(folder: str, name: str) -> list[str]:
+def keys(root: Path, folder: str, name: str) -> list[str]:
     """Return what the image `name` of a table in `folder` may be called, relative to the images' folder."""
+    if name.startswith("/"):
+        tops = dict.fromkeys((root.absolute(), root.resolve()))
+        return [
+            normal(Path(name).relative_to(top).as_posix()) for top in tops if Path(name).is_relative_to(top)
+        ]
     spellings = dict.fromkeys((name, name.replace("\\", "/")))
     return [normal(posixpath.join(*at, each)) for each in spellings for at in ((folder,), ())]
 
@@ -80,36 +131,63 @@ def normal(path: str) -> str:
 
 def beside(root: Path, files: Files, images: Sequence[str]) -> dict[str, list[str]]:
     """Return the captions in texts beside `images`, one a line: 1.txt beside 1.png; numbers are none."""
-    texts = {stem_of(path): path for path in files.texts if suffix(path) == TEXT}
+    texts = {stem_of(path): path for path in files.texts if suffix(path) in TEXTS}
     named = ((path, next((texts[n] for n in (stem_of(path), path) if n in texts), None)) for path in images)
     of_image = {path: text for path, text in named if text is not None}
     if not of_image:
         return {}
-    captions = {image: lines(root / path) for image, path in of_image.items()}
-    captions = {image: texts for image, texts in captions.items() if texts}
+    found = {image: lines(root / path) for image, path in of_image.items()}
+    captions = {image: texts for image, texts in found.items() if texts}
+    if unknown := [of_image[image] for image, texts in found.items() if texts is None]:
+        files.notes.append(f"not read as captions, since they are not in UTF-8: {some(unknown)}")
     if 2 * len(captions) >= len(images):
         return captions
-    files.notes.append(
-        f"{len(of_image)} texts beside images are not read as captions: too few of the "
-        f"{len(images)} images without other captions have one, or they are numbers"
-    )
+    if len(unknown) < len(of_image):
+        files.notes.append(
+            f"{len(of_image) - len(unknown)} texts beside images are not read as captions: too few of the "
+            f"{len(images)} images without other captions have one, or they are numbers"
+        )
     return {}
 
 
-def stem_of(path: str) -> str:
-    """Return a path without the ending of its name."""
-    return path.removesuffix(PurePosixPath(path).suffix)
+def note_unread(files: Files, tables: Collection[str]) -> None:
+    """Note the tables with other than usual names, and texts that are not beside images but as many as these.
+
+    A table beside an image describes it, in other tools, and is not noted.
+    """
+    stems = {stem_of(path) for path in files.paths}
+    other = [path for path in files.texts if suffix(path) in TABLES and path not in tables]
+    unread = [path for path in other if stem_of(path) not in stems and PurePosixPath(path).name != LABELS]
+    if unread:
+        files.notes.append(f"not read: {some(unread)}; --captions FILE reads the captions in a table")
+    apart = [path for path in files.texts if suffix(path) in TEXTS and stem_of(path) not in stems]
+    if apart and 2 * len(apart) >= len(files.paths):
+        files.notes.append(f"not read as captions, since they are not beside their images: {some(apart)}")
 
 
-def lines(path: Path) -> list[str]:
-    """Return the lines of a text without blank and repeated ones; none if there are no words in them."""
+def some(paths: Sequence[str]) -> str:
+    """Return the first of some files, and how many there are besides."""
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return ", ".join(map(displayed, paths[:NAMED])) + more
+
+
+def lines(path: Path) -> list[str] | None:
+    """Return the lines of a text without blank and repeated ones; none without words; None: not in UTF-8."""
     try:
-        text = path.read_text("utf-8-sig") if path.stat().st_size <= TEXT_BYTES else ""
-    except (OSError, UnicodeDecodeError):
+        text = path.read_text(encoding_of(path)) if path.stat().st_size <= TEXT_BYTES else ""
+    except OSError:
         return []
+    except UnicodeError:
+        return None
     if not any(character.isalpha() for character in text):
         return []  # such as boxes of objects
     return list(dict.fromkeys(line for line in map(tidy, text.splitlines()) if line))
+
+
+def encoding_of(path: Path) -> str:
+    """Return the encoding that the first bytes of a text state, else UTF-8."""
+    with open(path, "rb") as file:
+        return "utf-16" if file.read(2) in UTF_16 else "utf-8-sig"
 
 
 def tidy(text: str) -> str:
@@ -118,43 +196,73 @@ def tidy(text: str) -> str:
 
 
 def read_captions(path: Path) -> list[tuple[str, str]]:
-    """Return (image path, caption) of every row of a table.
+    """Return (image path, caption) of every row of a table that has a caption.
 
     Raises:
         InputError: the file is empty or cannot be read.
+        NoCaptions: no row has one.
     """
     try:
         rows = list(pairs(path))
-    except (ValueError, csv.Error, RecursionError) as error:
-        raise InputError(f"captions file {displayed(path)} cannot be read ({error}); {ACCEPTED}") from None
+    except UnicodeError:
+        raise refusal(path, "it is not in UTF-8: convert it") from None
+    except NoCaptions:
+        raise
+    except (ValueError, KeyError, TypeError, csv.Error, RecursionError) as error:
+        raise refusal(path, error) from None
     if not rows:
-        raise InputError(f"captions file {displayed(path)} is empty; {ACCEPTED}")
+        raise refusal(path, "it is empty")
     return [(Path(name).as_posix(), tidy(text)) for name, text in rows]
 
 
-def pairs(path: Path) -> Iterable[tuple[str, str]]:
-    """Yield (file, caption) for every row."""
-    rows: Iterable[tuple[Any, Any]]
-    kind = path.suffix.lower()
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        if kind == ".json":
-            value = json.load(file, object_pairs_hook=Repeated)
-            rows = (
-                value.items_as_written
-                if isinstance(value, Repeated)
-                else map(pair, value if isinstance(value, list) else [value])
-            )
-        elif kind == ".jsonl":
-            rows = (pair(json.loads(line)) for line in file if line.strip())
-        elif kind in (".csv", ".tsv"):
-            rows = map(pair, csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ","))
-        else:
-            raise ValueError(f"unknown kind {kind or 'without ending'}")
-        for name, text in rows:
+def refusal(path: Path, why: object) -> InputError:
+    """Return the error for a table that cannot be read."""
+    return InputError(f"captions file {displayed(path)} cannot be read ({why}); {ACCEPTED}")
+
+
+def pairs(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (file, caption) for every row; raise NoCaptions if there are rows, but no captions."""
+    empty, has_any = False, False
+    with open(path, encoding=encoding_of(path), newline="") as file:
+        for name, text in rows_of(file, path.suffix.lower()):
             texts = text if isinstance(text, list) and text else [text]
-            if not isinstance(name, str) or not all(isinstance(each, str) for each in texts):
+            if not isinstance(name, str) or not all(isinstance(each, str | None) for each in texts):
                 raise ValueError("a file name or caption is not text")
-            yield from ((name, each) for each in texts)
+            kept = [each for each in texts if each]
+            empty, has_any = empty or not kept, has_any or bool(kept)
+            yield from ((name, each) for each in kept)
+    if empty and not has_any:
+        raise NoCaptions(f"no row has a caption ({' or '.join(TEXT_KEYS)})")
+
+
+def rows_of(file: TextIO, kind: str) -> Iterable[tuple[Any, Any]]:
+    """Return (file, caption) of every row of an opened table."""
+    if kind == ".json":
+        value = json.load(file, object_pairs_hook=Repeated)
+        if isinstance(value, Repeated) and {"images", "annotations"} <= value.keys():
+            return coco(value)
+        if isinstance(value, Repeated):
+            return value.items_as_written
+        return map(pair, value if isinstance(value, list) else [value])
+    if kind == ".jsonl":
+        return (pair(json.loads(line)) for line in file if line.strip())
+    if kind in (".csv", ".tsv"):
+        return map(pair, csv.DictReader(file, delimiter="\t" if kind == ".tsv" else delimiter(file)))
+    raise ValueError(f"unknown kind {kind or 'without ending'}")
+
+
+def delimiter(file: TextIO) -> str:
+    """Return what separates the columns of a .csv, by its first line: a comma, a semicolon or a tab."""
+    first = file.readline()
+    file.seek(0)
+    return next((d for d in ",;\t" if set(FILE_KEYS) & set(next(csv.reader([first], delimiter=d), []))), ",")
+
+
+def coco(value: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield file and caption of each annotation in the form of the COCO data set."""
+    names = {image["id"]: image["file_name"] for image in value["images"]}
+    for annotation in value["annotations"]:
+        yield names[annotation["image_id"]], annotation.get("caption")
 
 
 class Repeated(dict[str, Any]):
@@ -166,13 +274,14 @@ class Repeated(dict[str, Any]):
 
 
 def pair(row: Any) -> tuple[Any, Any]:
-    """Return file and caption of a row, under any of the accepted names."""
+    """Return file and caption of a row, under any of the accepted names; None: it has no caption."""
     if not isinstance(row, dict):
         raise ValueError("a row is not an object")
-    name = next((row[key] for key in FILE_KEYS if key in row), None)
-    text = next((row[key] for key in TEXT_KEYS if key in row), None)
-    if name is None or text is None:
+    if None in row:  # what csv.DictReader has no column for
         raise ValueError(
-            f"a row lacks a file ({' or '.join(FILE_KEYS)}) or a caption ({' or '.join(TEXT_KEYS)})"
+            "a row has more columns than the first line: put captions with commas in quotation marks"
         )
-    return name, text
+    name = next((row[key] for key in FILE_KEYS if key in row), None)
+    if name is None:
+        raise ValueError(f"a row lacks a file ({' or '.join(FILE_KEYS)})")
+    return name, next((row[key] for key in TEXT_KEYS if key in row), None)

@@ -6,7 +6,8 @@ import math
 import os
 import statistics
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from PIL import Image
 from components.common.atomic import remove
 from components.common.errors import InputError
 from components.common.hashing import sha256
+from components.data.sources import label_files
 from components.data.sources.base import Collection, Progress
 from components.data.sources.caption_files import captions_of
 from components.data.sources.images import (
@@ -34,6 +36,7 @@ from components.data.sources.images import (
     render_all,
     summary,
 )
+from components.data.sources.label_files import labels_of
 from components.data.sources.layout import LAYOUTS, Layout
 from components.data.sources.listing import Files, Listing
 from components.data.sources.names import clean, displayed
@@ -106,13 +109,18 @@ def gather(
 ) -> Collection:
     """Read the listed images into a Collection; their pixels are a file in `scratch`."""
     source, files = listing.source, listing.files
+    labels = labels_of(listing.root, listing.inside, files) if request.layout == "auto" else None
     captions = captions_of(listing.root, files, request.captions) if captioned else None
-    layout = arranged(listing, request, captions)
+    if labels is not None:
+        keep_labelled(files, labels)
+    layout = arranged(listing, request, captions, labelled=labels is not None)
     refuse_too_many(files, request, source)
     request = with_white(listing, request, progress)
     images, digests = decode(listing.root, files, request, scratch, progress)
     refuse_too_many(files, request, source)
     keys = listing.keys(files.paths)
+    classes = layout.classes(keys) if labels is None else label_files.classes(labels, files.paths)
+    files.notes += notes_on_copies(files.paths, digests, classes.get("labels"))
     return Collection(
         about=about(source, request, files),
         images=images,
@@ -120,16 +128,22 @@ def gather(
         splits=layout.splits(keys, digests),
         captions=None if captions is None else [captions[path] for path in files.paths],
         skipped=files.skipped,
-        **layout.classes(keys),
+        **classes,
     )
 
 
-def arranged(listing: Listing, request: Request, captions: Mapping[str, object] | None) -> Layout:
-    """Return what the folders mean; leave out images of no split, and skip those without captions."""
+def arranged(
+    listing: Listing, request: Request, captions: Mapping[str, object] | None, labelled: bool = False
+) -> Layout:
+    """Return what the folders mean; leave out images of no split, and skip those without captions.
+
+    Images that are `labelled` by a table, or that have captions, need no class.
+    """
     files = listing.files
 
     def layout() -> Layout:
-        return Layout(listing.keys(files.paths), listing.source, captions is not None, request.layout)
+        free = captions is not None or labelled
+        return Layout(listing.keys(files.paths), listing.source, free, request.layout)
 
     whole = layout()
     used = [key not in whole.left_out for key in listing.keys(files.paths)]
@@ -139,6 +153,8 @@ def arranged(listing: Listing, request: Request, captions: Mapping[str, object] 
         files.notes.append(f"read inside {displayed(listing.inside)}")
     if whole.note:
         files.notes.append(whole.note)
+    if files.archives:
+        files.notes.append(f"not read, since they must be unpacked first: {', '.join(files.archives[:3])}")
     if captions is None:
         return whole
     keep_captioned(files, captions)
@@ -165,8 +181,26 @@ def about(source: str | Path, request: Request, files: Files) -> dict[str, Any]:
     }
 
 
+def keep_labelled(files: Files, labels: Mapping[str, int | None]) -> None:
+    """Note that classes are those of a table, and skip the images that it does not name."""
+    files.notes.append(
+        f"classes are those of {label_files.TABLE}, not the folders"
+        if any(label is not None for label in labels.values())
+        else f"no classes, as {label_files.TABLE} says: the folders are none"
+    )
+    for path in files.paths:
+        if path not in labels:
+            files.skip(path, f"no label in {label_files.TABLE}")
+    files.paths = [path for path in files.paths if path in labels]
+
+
 def keep_captioned(files: Files, captions: Mapping[str, object]) -> None:
-    """Skip the images that have no caption."""
+    """Skip the images without a caption; raise InputError if only images that are not there have one."""
+    if files.unmatched_example and not any(path in captions for path in files.paths):
+        raise InputError(
+            f"the captions are of other images than there are, such as {files.unmatched_example}: names are "
+            "relative to the table's folder or to that of the images; --captions none reads no captions"
+        )
     for path in files.paths:
         if path not in captions:
             files.skip(path, "no caption")
@@ -179,7 +213,8 @@ def refuse_too_many(files: Files, request: Request, source: str | Path) -> None:
     if total == 0:
         kinds = " ".join(sorted(EXTENSIONS))
         others = files.ignored + files.left_out.total()
-        raise InputError(f"{name} holds no images ({others} other files); accepted: {kinds}")
+        unpack = f"; unpack {files.archives[0]} first" if files.archives else ""
+        raise InputError(f"{name} holds no images ({others} other files){unpack}; accepted: {kinds}")
     if bad > request.limit(total) or not files.paths:
         allowed = f", more than the {request.limit(total)} allowed (max_skipped)" if files.paths else ""
         raise InputError(
@@ -289,6 +324,24 @@ def notes_on(headers: Mapping[str, Summary], request: Request, brightness: int) 
         deep = any(header.deep for header in headers.values()) and request.white is None
         advice = "; pass --white auto, or --white VALUE such as 4095 for 12 bits" if deep else ""
         notes.append(f"all images are dark: their brightest value is {brightness} of 255{advice}")
+    return notes
+
+
+def notes_on_copies(paths: Sequence[str], digests: Sequence[str], labels: np.ndarray | None) -> list[str]:
+    """Return what a user must know of files with the same contents: some may lie in several classes."""
+    same: dict[str, dict[str, int]] = defaultdict(dict)  # file -> class, by contents
+    for i, (path, digest) in enumerate(zip(paths, digests, strict=True)):
+        same[digest][path] = 0 if labels is None else int(labels[i])
+    copies = [files for files in same.values() if len(files) > 1]
+    torn = [list(files) for files in copies if len(set(files.values())) > 1]
+    notes = []
+    if copies:
+        notes.append(
+            f"{sum(map(len, copies)) - len(copies)} files are copies of others, and share their split"
+        )
+    if torn:
+        first = " and ".join(map(displayed, torn[0]))
+        notes.append(f"{len(torn)} images lie in several classes, such as {first}: keep each in one of them")
     return notes
 
 

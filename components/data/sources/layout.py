@@ -22,6 +22,10 @@ FOLDER_KINDS = {
 }
 USUAL = {"train", "val", "valid", "validation", "test"}  # names that need no word
 DOMAIN = re.compile(r"(.+?)[_-]?([AB])", re.IGNORECASE)
+PICTURES = {"image", "images", "img", "imgs", "photo", "photos", "pictures", "jpegimages"}
+PARALLEL = {"mask", "masks", "label", "labels", "annotation", "annotations", "depth", "edges", "sketches"}
+PARALLEL |= {"segmentation", "segmentations", "segmentationclass", "segmentationobject"}
+"""Folders of images, and of what belongs to each of these images: no classes."""
 LAYOUTS = ("auto", "classes", "splits")
 
 
@@ -63,6 +67,8 @@ class Layout:
         self.labelled = not at_top and len(self.names) > 1
         if at_top and len(at_top) < len(used) and not captioned:
             self._refuse_half_labelled(at_top, len(used))
+        if self.labelled and mode == "auto":
+            self._refuse_parallel()
         if self.labelled and len({clean(name) for name in self.names}) < len(self.names):
             raise InputError(
                 f"two classes in {self.source} differ by control characters only: rename the folders"
@@ -147,6 +153,17 @@ class Layout:
             f"{self.source} has {len(at_top)} images in no subfolder{place} and {total - len(at_top)} in "
             f"subfolders: put every image into the subfolder of its class, or all into one folder"
         )
+
+    def _refuse_parallel(self) -> None:
+        """Raise InputError if a class is called like masks of the images in another."""
+        kinds = {name.lower(): name for name in self.names}
+        images, others = sorted(kinds.keys() & PICTURES), sorted(kinds.keys() & PARALLEL)
+        if images and others:
+            first, second = displayed(kinds[images[0]]), displayed(kinds[others[0]])
+            raise InputError(
+                f"{self.source}: {second} beside {first} is probably no class; add {first} alone, or pairs "
+                f"with the folder {first} and --sources {second}; --layout classes reads them as classes"
+            )
 
     def _unused(self, path: str) -> str | None:
         """Return why an image is left out; None: it is used."""

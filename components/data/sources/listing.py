@@ -18,9 +18,12 @@ from components.data.sources.names import displayed
 from components.data.sources.signatures import HEAD, SUPPORTED_AS, image_format, unread_format
 from components.store import Store
 
-TABLES = {".json", ".jsonl", ".csv", ".tsv"}
-TEXT = ".txt"  # a caption, if an image of the same name is beside it
+TABLES = {".json", ".jsonl", ".csv", ".tsv", ".parquet"}
+TEXTS = {".txt", ".caption"}  # a caption, if an image of the same name is beside it
+ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 HIDDEN = (".", "__MACOSX")  # beginnings of the names of files and folders that are left out
+# Folders that systems make in those of their users, in lower case: previews, and what was deleted or rescued.
+SYSTEM = {"@eadir", "#recycle", "$recycle.bin", "lost+found", "system volume information"}
 
 MAX_COUNTED = 10_000  # folders behind a link whose files an error counts: it may be a link to a whole disk
 
@@ -39,7 +42,17 @@ class Files:
     left_out: Counter[str] = field(default_factory=Counter)  # other files by reason
     texts: list[str] = field(default_factory=list)  # of those ignored, tables and texts that may be captions
     notes: list[str] = field(default_factory=list)  # how the folder is read, for its user
+    archives: list[str] = field(default_factory=list)  # of those ignored, files that must be unpacked first
     unmatched_captions: int = 0  # captions of images that do not exist
+    unmatched_example: str = ""  # the name of one such image
+
+    def ignore(self, path: str) -> None:
+        """Count a file that is no image."""
+        self.ignored += 1
+        if suffix(path) in TABLES | TEXTS:
+            self.texts.append(path)
+        if suffix(path) in ARCHIVES:
+            self.archives.append(displayed(path))
 
     def skip(self, path: str, reason: str) -> None:
         """Add a file to those skipped; does not remove it from `paths`."""
@@ -114,7 +127,7 @@ def download(url: str, mirror: Path, files: Files, progress: Progress | None) ->
             if is_hidden(rel):
                 files.left_out["hidden"] += 1
             elif not may_be_used(store, rel):
-                files.ignored += 1
+                files.ignore(rel)
             elif store.size(rel) > FILE_BYTES:
                 raise BadImage(f"larger than {FILE_BYTES // 1_000_000} MB")
             else:
@@ -132,7 +145,7 @@ def download(url: str, mirror: Path, files: Files, progress: Progress | None) ->
 
 def may_be_used(store: Store, rel: str) -> bool:
     """Return whether a remote file is an image or may have captions, by its name or its first bytes."""
-    if suffix(rel) in EXTENSIONS | UNSUPPORTED | TABLES | {TEXT}:
+    if suffix(rel) in EXTENSIONS | UNSUPPORTED | TABLES - {".parquet"} | TEXTS:
         return True
     head = store.read_head(rel, HEAD)
     return bool(image_format(head) or unread_format(head))
@@ -140,7 +153,7 @@ def may_be_used(store: Store, rel: str) -> bool:
 
 def is_hidden(path: str) -> bool:
     """Return whether a file, or a folder that it is in, is hidden."""
-    return any(name.startswith(HIDDEN) for name in path.split("/"))
+    return any(name.startswith(HIDDEN) or name.lower() in SYSTEM for name in path.split("/"))
 
 
 def scan(root: Path, files: Files, follow_links: bool = False, advice: str = "") -> None:
@@ -193,7 +206,7 @@ class Walk:
             return
         below: list[tuple[str, frozenset[str]]] = []
         for entry in entries:
-            if entry.name.startswith(HIDDEN):
+            if is_hidden(entry.name):
                 self.files.left_out["hidden"] += count_files(entry)
             elif not is_folder(entry):
                 self._file(Path(entry.path))
@@ -269,9 +282,7 @@ def sort_by_content(path: Path, name: str, files: Files) -> None:
     elif unread := unread_format(head):
         files.skip(name, f"{unread} {SUPPORTED_AS}")
     else:
-        files.ignored += 1
-        if suffix(name) in TABLES | {TEXT}:
-            files.texts.append(name)
+        files.ignore(name)
 
 
 def relative(path: str, root: Path) -> str:
@@ -282,3 +293,8 @@ def relative(path: str, root: Path) -> str:
 def suffix(path: str) -> str:
     """Return the suffix of a file name in lower case."""
     return PurePosixPath(path).suffix.lower()
+
+
+def stem_of(path: str) -> str:
+    """Return a path without the ending of its name."""
+    return path.removesuffix(PurePosixPath(path).suffix)

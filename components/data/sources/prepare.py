@@ -99,6 +99,26 @@ def add(
         return card
 
 
+def discard(name: str, home: Path) -> int:
+    """Remove a prepared data set; return its bytes. Versions that runs used stay in DVC's cache.
+
+    Its pin goes too, but not that of a known set, which is then prepared again when it is needed.
+
+    Raises:
+        InputError: there is no such data set.
+    """
+    refuse_name(name)
+    folder, pin = pins.data_folder(home, name), pins.dvc_file(home, name)
+    with explained(name, "removed"), locked(pins.data_lock(home, name)):
+        if not (folder.exists() or pin.exists()):
+            raise InputError(f"there is no data set {name!r} to remove; `atelier data list` lists them")
+        taken = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        for path in (source_record(home, name), *([] if name in catalogue.KNOWN else [pin])):
+            path.unlink(missing_ok=True)
+        remove(folder)
+    return taken
+
+
 def sweep(home: Path) -> None:
     """Remove the temporary folders of killed processes, except of data sets that are being prepared."""
     for leftover in sorted((home / "data").glob(".*")):
@@ -110,14 +130,14 @@ def sweep(home: Path) -> None:
 
 
 @contextmanager
-def explained(name: str) -> Iterator[None]:
+def explained(name: str, done: str = "prepared") -> Iterator[None]:
     """Raise RunError with one sentence for an OSError, such as a full disk."""
     try:
         yield
     except OSError as error:
         path = f" ({error.filename})" if error.filename else ""
         kind = InputError if error.errno in NOT_ALLOWED else RunError
-        raise kind(f"data set {name} could not be prepared: {error.strerror or error}{path}") from error
+        raise kind(f"data set {name} could not be {done}: {error.strerror or error}{path}") from error
 
 
 def available(home: Path) -> list[Mapping[str, Any]]:
@@ -146,6 +166,11 @@ def check_new(name: str) -> None:
     """Raise InputError if `name` cannot be the name of a new data set."""
     if name in catalogue.KNOWN:
         raise InputError(f"{name} is the name of a data set that comes with Atelier: choose another name")
+    refuse_name(name)
+
+
+def refuse_name(name: str) -> None:
+    """Raise InputError if `name` cannot be the name of a data set."""
     try:
         checked_name(name)
     except ValueError as error:

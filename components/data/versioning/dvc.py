@@ -366,7 +366,7 @@ def remote_objects(repo: Any, remote: str | None) -> Any:
     except ConfigError:  # also NoRemoteError
         name = f" called {remote!r}" if remote else ""
         raise InputError(
-            f"there is no DVC remote{name}: `dvc remote add -d storage FOLDER_OR_S3_URL` configures one"
+            f"there is no DVC remote{name}: `atelier data remote FOLDER_OR_S3_URL` sets one"
         ) from None
 
 

@@ -13,6 +13,15 @@ FORMS = {
     "metadata.jsonl": '{"file_name": "a.png", "text": "a cat"}\n{"file": "sub/b.png", "text": "a dog"}\n',
     "captions.csv": '\ufefffile_name,text\na.png,a cat\nsub/b.png,"a\ndog"\n',
     "captions.tsv": "file\tcaption\na.png\ta cat\n./sub/b.png\t a dog\n",
+    "semicolons.csv": "filename;prompt\na.png;a cat\nsub/b.png;a dog\n",
+    "coco.json": json.dumps(
+        {
+            "images": [{"id": 7, "file_name": "a.png"}, {"id": 8, "file_name": "sub/b.png"}],
+            "annotations": [{"image_id": 7, "caption": "a cat"}, {"image_id": 8, "caption": "a dog"}],
+        }
+    ),
+    "empty.jsonl": '{"file_name": "a.png", "text": "a cat"}\n{"file_name": "c.png", "text": null}\n'
+    '{"file": "sub/b.png", "text": "a dog"}\n',
 }
 
 
@@ -30,8 +39,9 @@ BAD = [
     ("c.json", "7"),
     ("c.jsonl", '{"x": 1}'),
     ("c.csv", "p,q\n1,2\n"),
-    ("c.csv", "file_name,text\na.png\n"),
     ("c.txt", "x"),
+    ("c.csv", "file_name,text\na.png,a red, round apple\n"),
+    ("c.json", '{"images": [], "annotations": [{"image_id": 7, "caption": "a cat"}]}'),
 ]
 
 
@@ -53,6 +63,62 @@ def test_bytes_that_are_no_text_are_told(tmp_path):
     (tmp_path / "c.csv").write_bytes(b"file_name,text\na.png,\xff\xfe\n")
     with pytest.raises(InputError, match="cannot be read"):
         read_captions(tmp_path / "c.csv")
+
+
+def test_other_encodings_are_read_if_they_are_stated_and_else_told(tmp_path):
+    rows = "file_name,text\na.png,caf\u00e9\n"
+    (tmp_path / "c.csv").write_text(rows, "utf-16")
+    assert read_captions(tmp_path / "c.csv") == [("a.png", "caf\u00e9")]
+    (tmp_path / "c.csv").write_text(rows, "latin-1")
+    with pytest.raises(InputError, match=r"cannot be read \(it is not in UTF-8: convert it\)"):
+        read_captions(tmp_path / "c.csv")
+    (tmp_path / "a.txt").write_text("caf\u00e9", "utf-16")
+    files = Files(["a.png"], texts=["a.txt"])
+    assert captions_of(tmp_path, files, None) == {"a.png": ["caf\u00e9"]} and not files.notes
+    (tmp_path / "a.txt").write_text("caf\u00e9", "latin-1")
+    assert captions_of(tmp_path, files, None) is None
+    assert files.notes == ["not read as captions, since they are not in UTF-8: a.txt"]
+
+
+@pytest.mark.parametrize("name", ["{folder}/sub/b.png", "sub/b", "sub\\b.png", "./sub/../sub/b.png"])
+def test_images_may_be_named_in_several_ways(tmp_path, name):
+    (tmp_path / "captions.csv").write_text(f"file_name,text\n{name.format(folder=tmp_path)},a dog\n")
+    files = Files(["sub/b.png", "c.png", "c.jpg"], texts=["captions.csv"])
+    assert captions_of(tmp_path, files, None) == {"sub/b.png": ["a dog"]} and not files.unmatched_captions
+
+
+def test_the_texts_of_another_tool_are_captions_too(tmp_path):
+    (tmp_path / "a.caption").write_text("a cat")
+    assert captions_of(tmp_path, Files(["a.png"], texts=["a.caption"]), None) == {"a.png": ["a cat"]}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "note"),
+    [
+        ("metadata.csv", "file_name,size\na.png,3\n", "metadata.csv is not read: no row has a caption ("),
+        ("labels.csv", "filename,label\na.png,cat\n", "not read: labels.csv; --captions FILE reads"),
+        ("metadata.parquet", "PAR1", "not read: metadata.parquet; --captions FILE reads"),
+        ("texts/a.txt", "a cat", "not read as captions, since they are not beside their images: texts/a.txt"),
+    ],
+)
+def test_what_is_not_read_is_told(tmp_path, file, text, note):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(text)
+    files = Files(["a.png"], texts=[file])
+    assert captions_of(tmp_path, files, None) is None
+    assert len(files.notes) == 1 and files.notes[0].startswith(note)
+
+
+def test_a_table_that_is_asked_for_has_captions(tmp_path):
+    (tmp_path / "c.csv").write_text("file_name,text\na.png\n")
+    with pytest.raises(InputError, match=r"c\.csv cannot be read \(no row has a caption .*; accepted: "):
+        captions_of(tmp_path, Files(["a.png"]), "c.csv")
+
+
+def test_what_describes_an_image_for_another_tool_is_not_told(tmp_path):
+    files = Files(["a.png"], texts=["a.json", "README.txt", "LICENSE.txt"])
+    files.paths += [f"{i}.png" for i in range(8)]
+    assert captions_of(tmp_path, files, None) is None and not files.notes
 
 
 def test_control_characters_in_captions_are_replaced(tmp_path):

@@ -282,3 +282,31 @@ def test_a_class_without_a_readable_image_is_no_class(home, tmp_path):
     (tmp_path / "zoo" / "broken").mkdir()
     (tmp_path / "zoo" / "broken" / "a.png").write_bytes(b"x")
     assert add("zoo", tmp_path / "zoo", home).labels == ["cat", "dog"]
+
+
+def test_a_folder_of_archives_says_to_unpack_them(home, images, tmp_path):
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed/00000.tar").touch()
+    with pytest.raises(InputError, match=r"holds no images \(1 other files\); unpack 00000.tar first"):
+        add("mine", tmp_path / "packed", home)
+    (images / "more.tar.gz").touch()
+    assert "not read, since they must be unpacked first: more.tar.gz" in add("mine", images, home).notes
+
+
+def test_captions_of_other_images_are_told(home, images):
+    (images / "captions.csv").write_text("file_name,text\nelsewhere/a.png,a cat\n")
+    with pytest.raises(InputError, match=r"of other images than there are, such as elsewhere/a\.png: names"):
+        add("mine", images, home)
+    assert not add("mine", images, home, captions="none").captions
+
+
+def test_copies_are_told_and_those_in_two_classes_too(home, tmp_path):
+    for i, name in enumerate(["cat", "dog"]):
+        fill(tmp_path / "zoo" / name, 20, first=20 * i)
+    assert add("zoo", tmp_path / "zoo", home).notes == []
+    shutil.copy(tmp_path / "zoo/cat/000.png", tmp_path / "zoo/cat/copy.png")
+    shutil.copy(tmp_path / "zoo/cat/001.png", tmp_path / "zoo/dog/copy.png")
+    assert add("zoo", tmp_path / "zoo", home).notes == [
+        "2 files are copies of others, and share their split",
+        "1 images lie in several classes, such as cat/001.png and dog/copy.png: keep each in one of them",
+    ]

@@ -32,6 +32,8 @@ def test_a_copy_of_a_test_image_is_nowhere_else() -> None:
     [
         (["1.png", "a/2.png"], "1 images in no subfolder and 1"),
         (["a\x01/1.png", "a\x02/2.png"], "control characters"),
+        (["images/1.png", "Masks/1.png"], "Masks beside images is probably no class; .*--sources Masks"),
+        (["train/JPEGImages/1.png", "train/SegmentationClass/1.png"], "is probably no class"),
     ],
 )
 def test_what_cannot_be_told_apart_is_refused(paths: list[str], words: str) -> None:
@@ -41,3 +43,8 @@ def test_what_cannot_be_told_apart_is_refused(paths: list[str], words: str) -> N
 
 def test_a_folder_with_captions_needs_no_classes() -> None:
     assert not Layout(["1.png", "a/2.png"], "folder", True).labelled
+
+
+def test_folders_that_are_called_like_masks_are_classes_if_the_owner_says_so() -> None:
+    assert Layout(["images/1.png", "masks/1.png"], "folder", False, "classes").names == ["images", "masks"]
+    assert Layout(["masks/1.png", "cats/1.png"], "folder", False).names == ["cats", "masks"]

@@ -147,3 +147,16 @@ def test_progress_is_told(home, images):
     told = []
     prepare.add("mine", images, home, progress=lambda *step: told.append(step))
     assert told[-1] == (30, 30, "read")
+
+
+def test_a_data_set_is_removed_with_its_pin(home, images):
+    prepare.add("mine", images, home)
+    (home / "data/mine.dvc").write_text("outs: []")
+    assert prepare.discard("mine", home) > 30 * 32 * 32
+    assert not list((home / "data").glob("*mine*")) and prepare.origin(home, "mine") is None
+    with pytest.raises(InputError, match="no data set 'mine' to remove; `atelier data list`"):
+        prepare.discard("mine", home)
+    (home.parent / "other").mkdir(exist_ok=True)
+    with pytest.raises(InputError, match="is not accepted"):
+        prepare.discard("../../other", home)
+    prepare.add("mine", images.parent / "images", home, resolution=16)

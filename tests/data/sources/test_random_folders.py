@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from components.common.errors import InputError
-from components.data.sources.caption_files import captions_of
+from components.data.sources.caption_files import captions_of, read_captions, tidy
 from components.data.sources.images import EXTENSIONS, UNSUPPORTED
 from components.data.sources.layout import Layout
 from components.data.sources.listing import Files, Listing, listed, scan
@@ -26,7 +26,7 @@ from tests.data.sources.test_images import encoded
 IMAGES = {kind: encoded(picture(0, (2, 2)), kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "PPM")}
 CONTENTS = [*IMAGES.values(), b"", b"BM", b"P5 text", b"hello", HEIC]
 ENDINGS = ["", ".png", ".PNG", ".jpg", ".jpg_large", ".png.1", ".txt", ".csv", ".heic", ".npy", ".db"]
-FOLDERS = some.sampled_from(["a", "b", ".hidden", "__MACOSX", "c\u00e9", "d "])
+FOLDERS = some.sampled_from(["a", "b", ".hidden", "__MACOSX", "@eaDir", "c\u00e9", "d "])
 FILES = some.tuples(
     some.lists(FOLDERS, max_size=2),
     some.sampled_from([".x", "x", "y"]),
@@ -79,7 +79,7 @@ def test_every_file_is_an_image_or_counted_by_reason(files: list) -> None:
 
 
 def is_hidden(path: Path, root: Path) -> bool:
-    return any(name.startswith((".", "__MACOSX")) for name in path.relative_to(root).parts)
+    return any(name.startswith((".", "__MACOSX", "@eaDir")) for name in path.relative_to(root).parts)
 
 
 @settings(max_examples=60, deadline=None)
@@ -173,6 +173,21 @@ def test_any_tables_give_all_captions_or_count_them(images: list[str], rows: lis
         elif text not in expected.setdefault(image, []):
             expected[image].append(text)
     assert captions == expected and files.unmatched_captions == unmatched
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    some.lists(some.text("ab ,;\"'\t\u00e9", min_size=1).map(tidy).filter(bool), min_size=1, max_size=5),
+    some.sampled_from([",", ";", "\t"]),
+    some.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+def test_any_csv_is_read_as_it_was_written(texts: list[str], delimiter: str, encoding: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "captions.csv"
+        with open(path, "w", encoding=encoding, newline="") as file:
+            table = csv.writer(file, delimiter=delimiter)
+            table.writerows([("file_name", "text"), *[(f"{i}.png", text) for i, text in enumerate(texts)]])
+        assert read_captions(path) == [(f"{i}.png", text) for i, text in enumerate(texts)]
 
 
 @given(some.lists(some.sampled_from(["train", "validation", "test"]), max_size=150))

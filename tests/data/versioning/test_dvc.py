@@ -316,7 +316,7 @@ def test_pull_does_not_overwrite_data_that_no_version_has(home, tmp_path):
 
 def test_without_a_remote_push_says_how_to_get_one(tracked):
     home, _ = tracked
-    with pytest.raises(InputError, match="no DVC remote: `dvc remote add"):
+    with pytest.raises(InputError, match="no DVC remote: `atelier data remote"):
         dvc.push(home)
     assert dvc.status(home)[0]["remote"] is None
     with pytest.raises(InputError, match="'mine' is not versioned; versioned here: digits"):

@@ -34,7 +34,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         (["run", "--only", "biggan"], ["biggan", "diffusion"]),
         (["run", "--force", "trian", "--plan"], ["trian", "train"]),
         (["explain", "20200101-000000-0000"], ["20200101-000000-0000"]),
-        (["sample", "latest", "vae", "-o", "x.jpg"], ["latest"]),
+        (["sample", "latest", "vae", "-o", "x.jpg"], ["has no run yet", "`atelier run` begins the first"]),
         (["sample", "latest", "-o", "x.png", "--prior", "none"], ['"none" for --prior', "mixture"]),
         (["sample", "latest", "-o", "x.png", "-n", "many"], ['"many" into int']),
         (["sample", "latest"], ["--output"]),
@@ -75,8 +75,10 @@ def test_an_interrupted_command_ends_as_such_whatever_libraries_make_of_it(
     code, _, err = call(capsys, "runs")
     assert code == 1 and "a validator could not be built" in err
     monkeypatch.setattr(app, "interrupted", Mock(is_set=lambda: True))
-    code, _, err = call(capsys, "runs")
-    assert code == 130 and err == "atelier: interrupted; run the same command again to continue\n"
+    again = {"run": "to continue", "sample": "to begin again; nothing is half-written"}
+    for command, words in again.items():
+        code, _, err = call(capsys, command)
+        assert code == 130 and err == f"atelier: interrupted; run the same command again {words}\n"
 
 
 def test_help_lists_commands_in_groups(capsys: pytest.CaptureFixture[str], home: Path) -> None:

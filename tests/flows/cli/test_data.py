@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components.data.card import DatasetCard
-from flows.cli import data, shared
+from flows.cli import data
 from tests.data.pictures import fill
 from tests.flows.cli.test_app import call
 
@@ -76,17 +76,6 @@ def test_pairs_and_degraded_sets_are_prepared_versioned_and_listed(
     assert code == 0 and sheet.is_file() and f"{sheet}: 4 images of lines, train, version" in out
     assert call(capsys, "data", "show", "lines", "-o", "sheet.gif")[0] == 2
     assert call(capsys, "data", "show", "none", "-o", str(sheet))[0] == 2
-
-
-def test_progress_is_a_line_a_quarter_without_a_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for quiet, lines in ((60.0, []), (-1.0, [f"  read: {n}/100" for n in (25, 50, 75, 100)])):
-        monkeypatch.setattr(shared, "QUIET", quiet)
-        with shared.progress_shown() as progress:
-            for i in range(100):
-                progress(i + 1, 100, "read")
-        assert [line.rstrip() for line in capsys.readouterr().err.splitlines()] == lines
 
 
 def test_adding_ends_with_what_to_do_next(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

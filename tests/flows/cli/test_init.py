@@ -34,10 +34,7 @@ def test_the_config_is_planned(home: Path, project: Path, capsys: pytest.Capture
     dvc.track(home, "begun")
     code, out, err = call(capsys, "init", "begun", "--minutes", "30")
     assert (code, out) == (0, "begun.yaml\n"), err
-    assert err.splitlines()[-2:] == [
-        "look at the plan: atelier run begun.yaml --plan",
-        "run it: atelier run begun.yaml",
-    ]
+    assert err.splitlines()[-1] == "next: atelier run begun.yaml; with --plan it only says what would run"
     text = (project / "begun.yaml").read_text()
     assert "`atelier init begun --minutes 30`" in text and "24 training images of 32 pixels" in text
     code, out, err = call(capsys, "run", "begun.yaml", "--plan", "--set", f"store.url={project}/store")

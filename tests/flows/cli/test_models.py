@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from components.records.run import DataLineage, Lineage, RunManifest
 from flows.cli import models
 from tests import limited
 from tests.flows.cli.test_app import call
@@ -42,6 +43,23 @@ def test_a_config_that_asks_for_any_amount_of_memory_is_invalid_input(
     with limited.memory():
         code, _, err = call(capsys, "sample", str(tmp_path), "-o", str(tmp_path / "x.png"))
     assert code == 2 and "do not fit" in err and len(err.splitlines()) == 1
+
+
+def test_a_picture_that_no_program_opens_is_refused_before_anything_is_drawn(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.safetensors").touch()  # would not do to draw
+    described = {"family": "vae", "config": {}, "card": {"channels": 1, "resolution": 64}}
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    code, _, err = call(capsys, "sample", str(tmp_path), "-n", "50000", "-o", str(tmp_path / "x.png"))
+    assert code == 2 and "would have 205 million pixels" in err and "with -o FOLDER/" in err
+
+
+def test_what_to_do_with_samples_depends_on_where_they_are(tmp_path: Path) -> None:
+    manifest = RunManifest(run_id="r", lineage=Lineage(data=DataLineage(name="mine")))
+    assert models.after_samples(tmp_path, "r", "vae", manifest) == f"atelier evaluate {tmp_path} --data mine"
+    one = models.after_samples(tmp_path / "x.png", "r", "vae", manifest)
+    assert one == "atelier sample r vae -o FOLDER/ writes a file of each, which atelier evaluate reads"
 
 
 def test_all_flagged_images_are_listed_and_at_least_some(capsys: pytest.CaptureFixture[str]) -> None:

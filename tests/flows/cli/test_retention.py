@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from components.store import Store
-from flows.cli.retention import size
 from tests.flows.cli.test_app import call
 from tests.retention.stores import made, recorded, spec
 
@@ -21,20 +20,41 @@ def test_gc_shows_what_it_would_remove_and_removes_it_when_asked(
         made(store, each)
     recorded(store, "r1", spec("used"))
     command = ("gc", "--days", "0", "--store", store.url)
-    code, shown, _ = call(capsys, *command)
+    code, shown, err = call(capsys, *command)
     assert code == 0 and "remove  " + spec("unused").uri in shown and "run r1" in shown
-    assert "`atelier gc --apply` removes it" in shown and store.exists(spec("unused").uri)
+    assert "next: the same command with --apply removes it" in err and store.exists(spec("unused").uri)
     code, out, _ = call(capsys, *command, "--apply", "--json")
     assert code == 0 and json.loads(out)["applied"] and not store.exists(spec("unused").uri)
     assert "would free 0 B in 0 places" in call(capsys, *command)[1]
 
 
+def test_a_run_is_removed_with_what_only_it_refers_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(str(tmp_path / "store"))
+    for each in (spec("shared"), spec("own"), spec("new")):
+        made(store, each)
+    recorded(store, "r1", spec("shared"))
+    recorded(store, "r2", spec("shared"), spec("own"))
+    command = ("gc", "--run", "r2", "--store", store.url)
+    code, shown, err = call(capsys, *command)
+    assert code == 0 and "only run r2 refers to it" in shown and "what is published stays" in err
+    assert store.exists("runs/r2/run.json")
+    code, _, _ = call(capsys, *command, "--apply")
+    assert code == 0 and not store.exists("runs/r2") and not store.exists(spec("own").uri)
+    assert store.exists(spec("shared").uri) and store.exists(spec("new").uri), "which is not a week old"
+    assert call(capsys, *command)[0] == 2, "there is no such run any more"
+
+
+def test_the_run_of_a_champion_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(str(tmp_path / "store"))
+    recorded(store, "r1")
+    store.write_json("registry/digits/generate/champions/1.json", {"model": {"run_id": "r1"}})
+    code, _, err = call(capsys, "gc", "--run", "r1", "--apply", "--store", store.url)
+    assert code == 2 and "run r1 stays: champion 1 of digits/generate names it" in err
+    assert store.exists("runs/r1/run.json")
+
+
 def test_negative_days_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = call(capsys, "gc", "--days=-1", "--store", str(tmp_path))
     assert code == 2 and "--days -1 is not possible; accepted: 0 or more" in err
-
-
-def test_sizes_read_well() -> None:
-    assert [size(n) for n in (0, 999, 1500, 2_000_000_000, 5e12)] == [
-        "0 B", "999 B", "1.5 kB", "2.0 GB", "5000.0 GB",
-    ]  # fmt: skip

@@ -53,8 +53,59 @@ def test_a_model_is_a_folder_or_that_of_a_run(store: Store, tmp_path: Path) -> N
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").touch()
     assert shared.model_folder(str(tmp_path / "model"), None, "nowhere") == (tmp_path / "model", None)
-    with pytest.raises(InputError, match="no model of family 'vae'; it has: none"):
-        shared.model_folder("1", "vae", str(tmp_path / "store"))
+
+
+def with_models(store: Store, run_id: str, *families: str, **more: Any) -> None:
+    """Record a run that has exported models."""
+    stages = [
+        StageEntry(name="export", state="ran", family=family, uri=f"store/export/{family}", attempt=1)
+        for family in families
+    ]
+    store.write_json(f"runs/{run_id}/run.json", record(run_id, stages=stages, **more).to_json())
+    for family in families:
+        store.write_json(f"store/export/{family}/attempts/1/model/config.json", {})
+
+
+def test_latest_is_the_newest_run_with_a_model_of_the_family(store: Store) -> None:
+    with_models(store, "1", "vae")
+    with_models(store, "2", "dcgan")
+    for family, run_id in (("vae", "1"), ("dcgan", "2"), (None, "2")):
+        found = shared.model_folder("latest", family, store.url)[1]
+        assert found is not None and found.run_id == run_id
+
+
+@pytest.mark.parametrize(
+    ("run", "family", "words"),
+    [
+        ("2", None, "run 2 has several models: name a family after it; it has: vae, dcgan"),
+        ("2", "vea", r"no model of family 'vea' \(did you mean 'vae'\?\); it has: vae, dcgan"),
+        ("1", "vae", "run 1 has no model yet: it exports one of each family at its end"),
+        ("3", None, "run 3 ended interrupted, without a model: continue it with `atelier run x.yaml`; `atel"),
+        (
+            "latest",
+            "gan",
+            r"no run in the store has a model of family 'gan' \(did you mean .*; known: vae, dcg",
+        ),
+    ],
+)
+def test_a_model_that_is_not_there_ends_with_what_to_do(
+    store: Store, run: str, family: str | None, words: str
+) -> None:
+    with_models(store, "2", "vae", "dcgan")
+    with_models(store, "3", status="interrupted", command="atelier run x.yaml")
+    with pytest.raises(InputError, match=words):
+        shared.model_folder(run, family, store.url)
+
+
+def test_a_store_without_runs_or_models_says_how_to_get_one(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match="has a model yet: a run exports one of each family at its end; `atel"
+    ):
+        shared.model_folder("latest", None, store.url)
+    with pytest.raises(
+        InputError, match="there is no run 'r1': .*/none has no run yet; `atelier run` begins the"
+    ):
+        shared.model_folder("r1", "vae", str(tmp_path / "none"))
 
 
 def test_tables_are_columns_and_lists_are_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,56 @@
+"""What the evaluation of a family costs in proportion to its training, by settings alone.
+
+Both are counted in evaluations of the network for an image, so that it is known before anything has run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from components.pipeline import ablation
+from components.pipeline.plan import Plan
+
+WEIGHTS = 2  # sets that are evaluated, the best and the last, unless these are the same
+NOTABLE = 0.05  # of the training's work, from which on a share is said
+
+
+def of_run(plan: Plan, stages: Collection[str]) -> list[str]:
+    """Return what to say of the families whose stages, by title, would be trained or evaluated."""
+    judged = [family for family in plan.experiment.families if f"evaluate {family}" in stages]
+    return sentences({family: share for family, share in shares(plan).items() if family in judged})
+
+
+def shares(plan: Plan) -> dict[str, float]:
+    """Return the work of evaluation and ablations over that of the training, at most, by family."""
+    return {
+        family: _evaluation(plan, family) / _training(plan, family) for family in plan.experiment.families
+    }
+
+
+def _training(plan: Plan, family: str) -> float:
+    training = plan.experiment.training(family)
+    return ablation.FORWARD_AND_BACKWARD * training.steps * training.batch
+
+
+def _evaluation(plan: Plan, family: str) -> float:
+    settings = plan.family_settings(family)
+    images = WEIGHTS * min(plan.experiment.evaluate.samples, plan.card.counts["test"])
+    variants = [change for each in ablation.ablations(plan, family) for change in each.variants.values()]
+    varied = sum(ablation.evaluations({**settings, **change}) for change in variants)
+    studied = ablation.samples(plan, family) * varied if variants else 0
+    return images * ablation.evaluations(settings) + studied
+
+
+def sentences(by_family: Mapping[str, float]) -> list[str]:
+    """Return what to say of the shares: those that are notable, and advice if any is above 1."""
+    notable = {family: share for family, share in by_family.items() if share >= NOTABLE}
+    if not notable:
+        return []
+    listed = ", ".join(f"{share:.0%} of {family}'s" for family, share in notable.items())
+    said = [f"evaluation and ablations take at most, in evaluations of the network, {listed} training"]
+    if large := [family for family, share in notable.items() if share > 1]:
+        said.append(
+            f"the evaluation of {', '.join(large)} takes longer than the training: lower evaluate.samples "
+            "and evaluate.ablation_samples, or train longer"
+        )
+    return said

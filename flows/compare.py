@@ -1,0 +1,72 @@
+"""What differs between two runs: their settings, data and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.evaluation.comparability import difference
+from components.records.evaluation import MetricResult
+from components.records.run import RunManifest
+
+MISSING = "-"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A setting or a metric of two runs; `why_not` is the reason if two values of a metric do not compare."""
+
+    name: str
+    first: Any
+    second: Any
+    why_not: str = ""
+
+
+def changed_settings(first: RunManifest, second: RunManifest) -> list[Row]:
+    """Return the settings in which two runs differ, and the version of the data and of the code."""
+    a, b = ({**flat(run.lineage.config), **origin(run)} for run in (first, second))
+    names = sorted({name for name in {**a, **b} if a.get(name, MISSING) != b.get(name, MISSING)})
+    return [Row(name, a.get(name, MISSING), b.get(name, MISSING)) for name in names]
+
+
+def origin(run: RunManifest) -> dict[str, Any]:
+    """Return what a run was made from, besides its settings."""
+    commit = (run.lineage.commit or MISSING)[:10] + ("+changes" if run.lineage.dirty else "")
+    return {
+        "version of the data": (run.lineage.data.version or MISSING)[:10],
+        "commit": commit,
+        "smoke": run.smoke,
+    }
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by their full names, such as families.vae.lr."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def compared_metrics(first: RunManifest, second: RunManifest) -> Iterator[Row]:
+    """Yield the metrics of families that both runs have, with the reason where two values do not compare."""
+    others = {result.family: result for result in second.results}
+    for result in first.results:
+        other = others.get(result.family)
+        for name in result.metrics if other else ():
+            a, b = result.metrics[name], other.metrics.get(name) if other else None
+            if b is not None:
+                yield Row(f"{result.family} {name}", a.value, b.value, why_not(a, b))
+
+
+def why_not(a: MetricResult, b: MetricResult) -> str:
+    """Return why two values of a metric may not be compared, or whether their intervals overlap."""
+    if reason := difference(a, b):
+        return f"not comparable: {reason}"
+    if None in (a.low, a.high, b.low, b.high):
+        return ""
+    apart = float(a.high or 0) < float(b.low or 0) or float(b.high or 0) < float(a.low or 0)
+    return "" if apart else "intervals overlap"

@@ -1,0 +1,58 @@
+"""What differs between two runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.records.evaluation import MetricResult
+from components.records.run import DataLineage, FamilyResult, Lineage, RunManifest
+from components.store import Store
+from flows.compare import changed_settings, compared_metrics, flat
+from tests.flows.cli.test_app import call
+
+
+def run(run_id: str, lr: float, kid: float, n: int = 100, **config: Any) -> RunManifest:
+    metric = MetricResult(
+        value=kid, low=kid - 0.1, high=kid + 0.1, n=n, recipe={"n": n}, comparability=f"c{n}"
+    )
+    lineage = Lineage(data=DataLineage(version="v1"), config={"families": {"vae": {"lr": lr}}, **config})
+    result = FamilyResult(family="vae", task="generate", metrics={"kid": metric})
+    return RunManifest(run_id=run_id, status="done", lineage=lineage, results=[result])
+
+
+def test_only_settings_that_differ_are_listed() -> None:
+    rows = changed_settings(run("a", 0.1, 1.0, seed=0), run("b", 0.2, 1.0, seed=0, device="cpu"))
+    assert [(row.name, row.first, row.second) for row in rows] == [
+        ("device", "-", "cpu"),
+        ("families.vae.lr", 0.1, 0.2),
+    ]
+    assert flat({"a": {"b": {"c": 1}, "d": {}}}) == {"a.b.c": 1, "a.d": {}}
+
+
+@pytest.mark.parametrize(
+    ("kid", "n", "words"),
+    [
+        (2.0, 100, ""),
+        (1.1, 100, "intervals overlap"),
+        (2.0, 50, "not comparable: different number of images"),
+    ],
+)
+def test_metrics_say_whether_they_compare(kid: float, n: int, words: str) -> None:
+    (row,) = compared_metrics(run("a", 0.1, 1.0), run("b", 0.1, kid, n))
+    assert row.name == "vae kid" and row.why_not.startswith(words) and bool(row.why_not) == bool(words)
+
+
+def test_the_command_prints_both_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for each in (run("a", 0.1, 1.0), run("b", 0.2, 2.0)):
+        Store(str(tmp_path)).write_json(f"runs/{each.run_id}/run.json", each.to_json())
+    code, out, err = call(capsys, "compare", "a", "b", "--store", str(tmp_path))
+    lines = [line.split() for line in out.splitlines()]
+    assert code == 0 and ["families.vae.lr", "0.1", "0.2"] in lines and ["vae", "kid", "1", "2"] in lines
+    assert err.startswith("next: ")
+    told = json.loads(call(capsys, "compare", "a", "b", "--json", "--store", str(tmp_path))[1])
+    assert told["runs"] == ["a", "b"] and len(told["settings"]) == len(told["metrics"]) == 1
+    assert call(capsys, "compare", "a", "c", "--store", str(tmp_path))[0] == 2
