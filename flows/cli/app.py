@@ -25,6 +25,11 @@ from flows.signals import stop_on_signals
 
 COMMANDS = {  # group -> command -> its function, imported only when the command is called
     "Run": {"run": "flows.cli.run:run", "sweep": "flows.cli.run:sweep"},
+    "Schedules": {
+        "schedule": "flows.cli.schedule:schedule",
+        "backfill": "flows.cli.schedule:backfill",
+        "why": "flows.cli.schedule:why",
+    },
     "Data": {"data": "flows.cli.data:data", "init": "flows.cli.init:init"},
     "Models": {
         "sample": "flows.cli.models:sample",
