@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ class ProgressDisplay:
 
     def __init__(self, console: Console | None = None):
         self.console = console or Console(file=sys.stderr, highlight=False)
+        self.keep: Callable[[str], None] = lambda line: None  # called with each line, without credentials
         self._lock = threading.Lock()
         self._quarter: dict[str, int] = {}
         self._bars: dict[str, Any] = {}
@@ -51,6 +52,7 @@ class ProgressDisplay:
         """Print a line, without credentials."""
         with self._lock:
             self.console.print(Text(without_secrets(text), style=style))
+        self.keep(without_secrets(text))
 
     @contextmanager
     def tolerating(self, what: str, done: str = "") -> Iterator[None]:

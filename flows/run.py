@@ -86,7 +86,8 @@ class Run:
 
     def make_plan(self) -> None:
         """Prepare and version the data if necessary; make the plan of the run and check it."""
-        snapshot, version = data_version(home(), self.experiment.data.name, self.experiment.data.revision)
+        data = self.experiment.data
+        snapshot, version = data_version(home(), data.name, data.revision, refreshed=data.refresh)
         self.plan = Plan.of(self.experiment, version, evaluable(DatasetCard.read(snapshot)), self.store)
         self.record.data(self.plan)
         check(self.plan, self.store)

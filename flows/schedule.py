@@ -23,8 +23,9 @@ from components.records import scheduled as outcomes
 from components.records.scheduled import ScheduledRun
 from components.registry import schedules
 from components.store import Store, open_store
-from flows import decide, environment, overlap, setup, start, sweep_setup, views
+from flows import decide, environment, notify, overlap, setup, start, sweep_setup, views
 from flows.errors import public_to_prefect
+from flows.notify import LOST, Notification
 from flows.overlap import Skip
 
 
@@ -106,9 +107,12 @@ def _run(experiment: Experiment, store: Store, entry: ScheduledRun, max_late: fl
     overlap.check_late(date := due(), max_late)
     if runtime.deployment.id and date:
         overlap.stand_for_latest(UUID(runtime.deployment.id), UUID(runtime.flow_run.id), date)
-    with overlap.alone(store, entry.schedule):
+    with overlap.alone(store, entry.schedule) as held:
+        if held.taken_over:
+            lost = f"the run of schedule {entry.schedule} before this one was killed; this one continues it"
+            notify.tell(Notification(LOST, lost), entry.schedule, experiment.notify)
         data = experiment.data
-        _, entry.version = data_version(home(), data.name, data.revision)
+        _, entry.version = data_version(home(), data.name, data.revision, refreshed=data.refresh)
         plan = setup.plan_of(experiment, store)
         if plan and (made_by := unchanged.made_by(plan, store)):
             entry.outcome, entry.run_id = outcomes.UNCHANGED, made_by

@@ -29,6 +29,7 @@ COMMANDS = {  # group -> command -> its function, imported only when the command
         "schedule": "flows.cli.schedule:schedule",
         "backfill": "flows.cli.schedule:backfill",
         "why": "flows.cli.schedule:why",
+        "automations": "flows.cli.schedule:automations",
     },
     "Data": {"data": "flows.cli.data:data", "init": "flows.cli.init:init"},
     "Models": {
@@ -55,6 +56,7 @@ COMMANDS = {  # group -> command -> its function, imported only when the command
     },
     "Inspection": {
         "runs": "flows.cli.inspect:runs",
+        "logs": "flows.cli.inspect:logs",
         "explain": "flows.cli.inspect:explain",
         "families": "flows.cli.inspect:families",
         "report": "flows.cli.inspect:report",

@@ -1,4 +1,4 @@
-"""`atelier schedule`, `backfill` and `why`."""
+"""`atelier schedule`, `backfill`, `why` and `automations`."""
 
 from __future__ import annotations
 
@@ -181,3 +181,22 @@ def _told(entry: ScheduledRun) -> list[str]:
     date = (entry.due or entry.began or "")[:16].replace("T", " ")
     lines = [f"{entry.schedule}, due {date} UTC: {entry.outcome}: {entry.reason}"]
     return lines + [f"  {stage}" for stage in entry.redone]
+
+
+def automations(
+    *, webhook: Annotated[str | None, Parameter(metavar="URL")] = None, remove: bool = False
+) -> None:
+    """Make the automations of the Prefect server, or bring them up to date.
+
+    Runs that have stopped without a word count as crashed. A web hook is also told of failed runs, new
+    champions, pending reviews and unhealthy trainings.
+
+    Args:
+        webhook: an address that takes JSON with a text, as of Slack; $NAME: that in an environment variable
+        remove: remove them
+    """
+    from flows import automations as code
+
+    names = code.remove() if remove else code.apply(webhook)
+    for name in names:
+        print(f"{'removed' if remove else 'active'}: {name}")

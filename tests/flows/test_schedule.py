@@ -21,10 +21,12 @@ CONFIG = "configs/quickstart.yaml"
 def store(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A store, the runs of which are made up."""
     experiment = SimpleNamespace(
-        store=SimpleNamespace(url=str(tmp_path)), data=SimpleNamespace(name="digits", revision=None)
+        notify=["json://127.0.0.1/"],
+        store=SimpleNamespace(url=str(tmp_path)),
+        data=SimpleNamespace(name="digits", revision=None, refresh=False),
     )
     monkeypatch.setattr(schedule, "experiment_of", lambda *_: experiment)
-    monkeypatch.setattr(schedule, "data_version", lambda *_: (tmp_path, "0123456789abcdef.dir"))
+    monkeypatch.setattr(schedule, "data_version", lambda *_, **__: (tmp_path, "0123456789abcdef.dir"))
     monkeypatch.setattr(schedule.setup, "plan_of", lambda *_: "plan")
     monkeypatch.setattr(schedule.unchanged, "made_by", lambda *_: None)
     rows = [("train vae", "ran", "changed: data"), ("prepare", "cached", "")]
@@ -80,6 +82,20 @@ def test_a_skipped_date_is_completed_with_its_reason(store: Store, monkeypatch: 
     state = schedule.scheduled.fn(CONFIG)
     assert state.is_completed() and (state.name, state.message) == ("Skipped", "it is too late")
     assert not commands and schedules.history(store, "quickstart")[0].outcome == "skipped"
+
+
+def test_a_killed_run_is_told_of_by_the_next(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ending("done", monkeypatch)
+    told: list[Any] = []
+    monkeypatch.setattr(schedule.notify, "tell", lambda *arguments: told.append(arguments) or [])
+    folder = store.child("leases", "schedule-quickstart")
+    dead = {"number": 1, "host": "h", "pid": 1, "beat": 3, "expires": 1.0, "released": False}
+    folder.write_json("1.json", dead)
+    monkeypatch.setenv("ATELIER_LEASE_SECONDS", "1")
+    assert schedule.scheduled.fn(CONFIG).name == "Completed"
+    ((lost, name, urls),) = told
+    assert (lost.kind, name, urls) == ("atelier.run.lost", "quickstart", ["json://127.0.0.1/"])
+    assert schedule.scheduled.fn(CONFIG).name == "Completed" and len(told) == 1
 
 
 def test_a_run_that_is_not_done_fails_its_date(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
