@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import re
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from prefect import serve as prefect_serve
+import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
@@ -28,6 +32,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.client.schemas.sorting import DeploymentSort, FlowRunSort
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.runner import Runner
 from prefect.schedules import Schedule
 from prefect.settings import PREFECT_API_URL
 from pydantic import ValidationError
@@ -44,6 +49,8 @@ GRACE = 300  # seconds in which a run that took the slot must have begun, else P
 HEARTBEAT = 60  # seconds between the heartbeats of served runs, by which a dead one is noticed
 MEMORY = "prefect.server.concurrency.lease_storage.memory"
 FILES = "prefect.server.concurrency.lease_storage.filesystem"
+ENGINE = "prefect.engine"  # in the command line of a flow run's process
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 MOST = 200  # objects that Prefect's API returns at once
 PERIODS = 2  # dates without a run after which `problems` names an active schedule
 COUNTED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)  # states that hold a slot
@@ -88,7 +95,10 @@ class Request:
         check_cron(cron, timezone)
         if max_late is not None and max_late <= 0:
             raise InputError(f"--max-late {max_late:g}: give minutes, more than 0")
-        return cls(name or Path(relative).stem, relative, cron, timezone, changes, only, max_late)
+        name = name or Path(relative).stem
+        if not NAME.fullmatch(name):
+            raise InputError(f"--name {name!r} is not accepted: use letters, digits, '_', '.' and '-'")
+        return cls(name, relative, cron, timezone, changes, only, max_late)
 
     def deployment(self) -> RunnerDeployment:
         """Return the deployment: one run at a time, new ones are cancelled while it works."""
@@ -156,9 +166,52 @@ def require_server() -> str:
 
 
 def serve(request: Request) -> None:
-    """Make the deployment, and run its dates in processes of this machine until this one is interrupted."""
+    """Make the deployment, and run its dates in processes of this machine until this one is interrupted.
+
+    Then a run under way is asked to end, which leaves it resumable, and the schedule is paused.
+
+    Raises:
+        KeyboardInterrupt: SIGINT or SIGTERM ended it.
+    """
     require_server()
-    prefect_serve(request.deployment(), print_starting_message=False, heartbeat_seconds=HEARTBEAT)
+    runner = Runner(pause_on_shutdown=True, heartbeat_seconds=HEARTBEAT)
+    runner.add_deployment(request.deployment())
+    try:
+        asyncio.run(_until_interrupted(runner))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+async def _until_interrupted(runner: Runner) -> None:
+    """Run the dates; a signal ends the runs first, then this task. Prefect's handler would kill them."""
+    loop, serving = asyncio.get_running_loop(), asyncio.current_task()
+    assert serving is not None
+    ending: list[asyncio.Task[None]] = []
+
+    async def end() -> None:
+        await asyncio.to_thread(end_runs)
+        serving.cancel()
+
+    def stop(*_: object) -> None:
+        if not ending:
+            ending.append(loop.create_task(end()))
+
+    vars(runner)["handle_sigterm"] = lambda *_: loop.call_soon_threadsafe(
+        stop
+    )  # it installs this at its start
+    loop.add_signal_handler(signal.SIGINT, stop)
+    await runner.start()
+
+
+def end_runs(seconds: float = 60.0) -> None:
+    """Ask the flow runs that this process has started to end, and wait for them."""
+    runs = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if ENGINE in " ".join(child.cmdline()):
+                child.terminate()
+                runs.append(child)
+    psutil.wait_procs(runs, timeout=seconds)
 
 
 def ship(request: Request, pool: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +76,8 @@ def scheduled(
             raise
         finally:
             entry.ended = _text(datetime.now(UTC))
-            schedules.record(store, entry)
+            with contextlib.suppress(Exception):  # an outage, of which the run's own error tells
+                schedules.record(store, entry)
     names = {outcomes.SKIPPED: overlap.SKIPPED, outcomes.UNCHANGED: overlap.UNCHANGED}
     return Completed(name=names.get(entry.outcome, "Completed"), message=entry.reason)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,6 +37,7 @@ LATE = Scheduled(name="Late")
         ({"cron": "61 * * * *"}, r"--cron '61 \* \* \* \*' is no cron expression; .*2:00 each night"),
         ({"cron": "at night"}, "is no cron expression"),
         ({"timezone": "Mars/Base"}, "--timezone Mars/Base is unknown; give a name such as Europe/Berlin"),
+        ({"name": "../x"}, "--name '../x' is not accepted"),
         ({"max_late": 0.0}, "--max-late 0: give minutes"),
         ({"changes": ["store.url=/data/secret/place"]}, "--set store.url: it holds a folder or a credential"),
         ({"changes": ["train.stesp=3"]}, "unknown key train.stesp"),
@@ -147,6 +150,19 @@ def test_a_server_that_forgets_slots_is_a_problem(storage: str, count: int) -> N
     client, settings = mock.Mock(), {"server": {"concurrency": {"lease_storage": storage}}}
     client.request.return_value.json.return_value = settings
     assert len(list(deployments._problems_of_server(client))) == count
+
+
+def test_the_runs_of_this_process_are_asked_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(7)); print(1, flush=True); "
+    command = [sys.executable, "-c", program + "time.sleep(60)"]
+    run = subprocess.Popen([*command, deployments.ENGINE], stdout=subprocess.PIPE)
+    other = subprocess.Popen(command, stdout=subprocess.PIPE)
+    for process in (run, other):
+        assert process.stdout and process.stdout.readline()
+    deployments.end_runs()
+    assert run.wait(10) in (7, 0) and other.poll() is None  # psutil may have waited for it
+    other.kill()
+    other.wait()
 
 
 @pytest.fixture
