@@ -44,7 +44,7 @@ def store(tmp_path: Path) -> Store:
     write(store, "1", results=results)
     write(store, "2", kind="sweep", status="failed")
     write(store, "3", status="running", heartbeat="2026-01-01T00:00:00+00:00")
-    write(store, "4", status="running", heartbeat=datetime.now(UTC).isoformat(), lineage=Lineage())
+    write(store, "4", status="running", heartbeat=datetime.now(UTC).isoformat(), lineage=Lineage(), stages=[])
     store.write_text("runs/5/run.json", "{")
     return store
 

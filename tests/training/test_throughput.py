@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -23,7 +24,7 @@ class Images:
 
 def test_batches_are_those_of_the_source_and_their_time_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([1.0, 1.5, 4.0, 4.25])
-    monkeypatch.setattr(throughput.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(throughput, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     measured = Throughput(Images(), torch.device("cpu"))
     batch = measured.at(3, 1, 2)
     assert batch.image is not None and batch.image.shape[0] == 2 and batch.image[0].item() == 4
