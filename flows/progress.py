@@ -7,7 +7,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class ProgressDisplay:
 
     def __init__(self, console: Console | None = None):
         self.console = console or Console(file=sys.stderr, highlight=False)
+        self.keep: Callable[[str], None] = lambda line: None  # called with each line, without credentials
         self._lock = threading.Lock()
         self._quarter: dict[str, int] = {}
         self._bars: dict[str, Any] = {}
@@ -61,6 +62,7 @@ class ProgressDisplay:
         """Print a line, without credentials."""
         with self._lock:
             self.console.print(Text(without_secrets(text), style=style))
+        self.keep(without_secrets(text))
 
     @contextmanager
     def tolerating(self, what: str, done: str = "") -> Iterator[None]:

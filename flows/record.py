@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import subprocess
@@ -18,7 +19,7 @@ from typing import Any
 from components.cluster.resources import processor
 from components.common.errors import InputError
 from components.common.hashing import json_sha256
-from components.common.public import public_values
+from components.common.public import public, public_values
 from components.config.experiment import Experiment
 from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
@@ -33,10 +34,13 @@ from components.records.run import (
 from components.stages.cache import Done
 from components.stages.spec import Spec
 from components.store import Store
+from components.store.errors import MISSING_OR_TORN
 from components.store.lease import Lease, lease, lease_seconds
 
 PACKAGES = ("torch", "torchvision", "ray", "prefect", "dvc", "fsspec", "torchmetrics", "numpy", "safetensors")
 OPTIONAL = frozenset(stage.name for stage in STAGES if stage.optional)
+LOG = "log.jsonl"
+MOST_LINES = 20_000
 HEARTBEATS = 3  # in the time in which a lease expires
 
 
@@ -51,6 +55,11 @@ class Record:
     def __init__(self, store: Store, manifest: RunManifest, held: Lease):
         self.store, self.manifest = store.fenced(held.fence), manifest
         self._lock = threading.RLock()
+        self._lines: list[str] = []  # of the log, as JSON
+        self._stored = 0  # of them
+        self._log = f"runs/{manifest.run_id}/{LOG}"
+        with contextlib.suppress(*MISSING_OR_TORN):  # of an interrupted sweep
+            self._lines += self.store.read_text(self._log).splitlines()
         self._began = time.time()
         self._ended = threading.Event()
         self._waits = False
@@ -64,6 +73,11 @@ class Record:
         with self._lock:
             self.manifest = RunManifest(**vars(self.manifest) | content)
             self.write()
+
+    def line(self, text: str) -> None:
+        """Add a line to the log, which the store gets with the next heartbeat."""
+        with self._lock:
+            self._lines.append(json.dumps({"time": now(), "text": public(text)}))
 
     def data(self, plan: Plan) -> None:
         """Record the data of the run."""
@@ -119,6 +133,9 @@ class Record:
             self.manifest.heartbeat = now()
             if self.manifest.ended is None:
                 self.manifest.seconds = round(time.time() - self._began, 1)
+            if len(self._lines) > self._stored:
+                self.store.write_text(self._log, "\n".join(self._lines[-MOST_LINES:]) + "\n")
+                self._stored = len(self._lines)
             self.store.write_json(f"runs/{self.manifest.run_id}/run.json", self.manifest.to_json())
 
     @contextmanager
@@ -170,15 +187,20 @@ def _entry(spec: Spec) -> StageEntry:
 
 def redacted(experiment: Experiment) -> Mapping[str, Any]:
     """Return the experiment as plain data without private paths and credentials."""
-    content: dict[str, Any] = public_values(experiment.model_dump(mode="json"))
+    content: dict[str, Any] = public_values(_settings(experiment))
     content["evaluate"] |= {"inception_path": None, "lpips_path": None}
     return content
 
 
 def withheld(experiment: Experiment) -> list[str]:
     """Return the settings that `redacted` removes or shortens, except the store, which a reader knows."""
-    complete, published = _leaves(experiment.model_dump(mode="json")), _leaves(redacted(experiment))
+    complete, published = _leaves(_settings(experiment)), _leaves(redacted(experiment))
     return [name for name in complete if name != "store.url" and complete[name] != published[name]]
+
+
+def _settings(experiment: Experiment) -> dict[str, Any]:
+    """Return the experiment as plain data without the addresses that are notified, which are credentials."""
+    return experiment.model_dump(mode="json", exclude={"notify"})
 
 
 def _leaves(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

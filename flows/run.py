@@ -42,6 +42,7 @@ from flows.record import Record
 
 POLL = 1.0  # seconds between reads of a training's progress
 PAGE = 15.0  # seconds, at least, between updates of the page of a running sweep
+STARVED, BUSY = 0.25, 70.0  # share of the time waited for images, and percent of a GPU's time: it starves
 ARTIFACT = 5.0  # seconds between updates of Prefect's progress artifact
 
 RUNS: dict[str, Run] = {}
@@ -56,7 +57,9 @@ class Seen:
     diagnoses: set[str] = field(default_factory=set)
     damaged: set[str] = field(default_factory=set)
     initial: bool = False  # whether what it took of another model was
-    first: tuple[int, float] | None = None  # step and time of the first progress
+    first: tuple[int, float, float] | None = None  # step, time and seconds waited of the first progress
+    rates: dict[str, float] = field(default_factory=dict)  # as in the stage's entry of run.json
+    starved: bool = False  # whether a warning was displayed
     artifact: Any = None  # Prefect's
     updated: float = 0.0  # time of the artifact's last update
 
@@ -87,7 +90,8 @@ class Run:
 
     def make_plan(self) -> None:
         """Prepare and version the data if necessary; make the plan of the run and check it."""
-        snapshot, version = data_version(home(), self.experiment.data.name, self.experiment.data.revision)
+        data = self.experiment.data
+        snapshot, version = data_version(home(), data.name, data.revision, refreshed=data.refresh)
         self.plan = Plan.of(self.experiment, version, evaluable(DatasetCard.read(snapshot)), self.store)
         self.record.data(self.plan)
         check(self.plan, self.store)
@@ -233,6 +237,8 @@ class Run:
             self._report_initial(spec, attempt, seen)
             self._report_diagnoses(spec, attempt, seen.diagnoses)  # the last may have ended the training
             self._report_damaged(spec, attempt, seen.damaged)
+            if seen.rates:
+                self.record.stage(spec, "running", **seen.rates)
 
     def _look(self, spec: Spec, attempt: Store, seen: Seen) -> None:
         """Display what a training has written since the last look."""
@@ -247,11 +253,14 @@ class Run:
             progress = attempt.read_json("progress.json")
         except MISSING_OR_TORN:
             return
-        step, steps, at = progress["step"], progress["steps"], progress["time"]
-        seen.first = seen.first or (step, at)
-        rate = (step - seen.first[0]) / max(at - seen.first[1], 1e-6)
+        step, steps = progress["step"], progress["steps"]
+        seen.rates = self._rates(spec, progress, seen)
+        speed = seen.rates.get("images_per_second") or 0.0
         values = "  ".join(f"{k.split('/')[-1]} {v:.3g}" for k, v in list(progress["values"].items())[:2])
-        self.board.move(spec.title, step, steps, f"{rate:5.1f} steps/s  {values}")
+        self.board.move(spec.title, step, steps, f"{speed:,.0f} images/s  {values}")
+        if not seen.starved and (sentence := starving(seen.rates)):
+            seen.starved = True
+            self.board.say(f"  {spec.title}: {sentence}", "yellow")
         if time.time() - seen.updated > ARTIFACT:
             seen.updated = time.time()
             self._report_damaged(spec, attempt, seen.damaged)
@@ -262,6 +271,22 @@ class Run:
                     seen.artifact = create_progress_artifact(percent, key=key)
                 else:
                     update_progress_artifact(seen.artifact, percent)
+
+    def _rates(self, spec: Spec, progress: Mapping[str, Any], seen: Seen) -> dict[str, float]:
+        """Return the speed of a training since its first look, and what its GPU did at the last."""
+        at, waited = progress["time"], progress.get("waited", 0.0)
+        first_step, first_at, first_waited = seen.first = seen.first or (progress["step"], at, waited)
+        if at <= first_at or not spec.family:
+            return {}
+        images = (progress["step"] - first_step) * self.experiment.training(spec.family).batch
+        rates = {
+            "images_per_second": images / (at - first_at),
+            "data_share": (waited - first_waited) / (at - first_at),
+        }
+        gpu = progress.get("gpu", {})
+        return rates | {
+            f"gpu_{name}": value for name, value in gpu.items() if name in ("memory_gb", "utilisation")
+        }
 
     def _report_initial(self, spec: Spec, attempt: Store, seen: Seen) -> None:
         """Display, once, what a training took of the model that it began with."""
@@ -296,6 +321,17 @@ class Run:
             reported.add(name)
             self.board.say(diagnosis(spec.title, event), "yellow")
             self.record.stage(spec, "running", events=len(reported))
+
+
+def starving(rates: Mapping[str, float]) -> str | None:
+    """Return a warning if a GPU waits for images rather than computes; None without a GPU."""
+    share, busy = rates.get("data_share", 0.0), rates.get("gpu_utilisation")
+    if busy is None or share < STARVED or busy > BUSY:
+        return None
+    return (
+        f"the GPU works {busy:.0f} % of the time, and {100 * share:.0f} % of a step is waiting for images: "
+        "give the training more CPU cores (train.torch_threads), or put ATELIER_CACHE on a faster disk"
+    )
 
 
 def diagnoses(attempt: Store) -> list[str]:

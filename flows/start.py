@@ -23,6 +23,7 @@ from components.config.experiment import Experiment
 from components.records.run import Overhead, RunManifest
 from components.retention.remove import wait_for_removal
 from components.store import Store, open_store
+from flows import notify
 from flows.errors import original
 from flows.pipeline import pipeline
 from flows.prefect_server import end_orphans, mark_servers, start_server
@@ -55,6 +56,7 @@ def start(
     interrupted.clear()  # it is set if an earlier run of this process was interrupted
     check_stages(force)
     resources.check_device(experiment.device)
+    notify.check(experiment.notify)
     loopback.bypass_proxies()
     end_orphans(os.environ.get("PREFECT_HOME", ""))
     mark_servers()
@@ -69,6 +71,7 @@ def start(
         if resume and (before := RunManifest.read(store.read_json(f"runs/{resume}/run.json"))):
             manifest.lineage.data = before.lineage.data  # until the plan records it again
         record = Record(store, manifest, held)
+        board.keep = record.line
         wait_for_removal(store, lambda: board.say("  waiting for atelier gc, which works on this store"))
         board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
         if experiment.device == "cpu" and (reason := resources.unusable_gpu()):
@@ -89,6 +92,8 @@ def start(
         finally:
             ray_cluster.disconnect()
             finish(record, status, store, board, failure)
+            with board.tolerating("the notification", "sent"):
+                notify.of_run(record.manifest, experiment.notify, board.say)
     return record.manifest
 
 

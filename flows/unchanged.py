@@ -21,10 +21,10 @@ Stages = list[tuple[Stage, Spec]]
 def unchanged_stages(experiment: Experiment, store: Store, force: Collection[str]) -> Stages | None:
     """Return the stages of a run if each has its result in the store, else None.
 
-    A sweep decides trial by trial. A Prefect server that the user names shows every run, such as those that
-    it has scheduled, so that a run goes there although nothing is new.
+    A sweep decides trial by trial, and a source that is read again may have changed. A Prefect server that
+    the user names shows every run, so that a run goes there although nothing is new.
     """
-    if force or experiment.sweep or os.environ.get("PREFECT_API_URL"):
+    if force or experiment.sweep or experiment.data.refresh or os.environ.get("PREFECT_API_URL"):
         return None
     if (plan := plan_of(experiment, store)) is None:
         return None

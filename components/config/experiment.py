@@ -24,6 +24,7 @@ class Data(Section):
 
     name: Annotated[str, AfterValidator(checked_name)] = "mnist5k"
     revision: str | None = None  # a git revision or a data version; None: the pinned one
+    refresh: bool = False  # whether each run reads the source of an added set again; changes make a version
     horizontal_flip: bool = False  # mirror training images at random; wrong for digits and letters
 
 
@@ -39,6 +40,13 @@ class Store(Section):
     url: str = "output"  # a folder (relative to the project) or any fsspec URL
 
 
+class Price(Section):
+    """What an hour of a worker costs, for the costs that `atelier runs` lists."""
+
+    worker_hour: float = Field(0.0, ge=0)
+    currency: str = Field("EUR", min_length=1, max_length=8)
+
+
 class Experiment(Section):
     """The complete configuration of a run."""
 
@@ -51,6 +59,10 @@ class Experiment(Section):
     gate: Gate = Gate()
     publish: Publish = Publish()
     store: Store = Store()
+    # Who is told of failed runs, champions, reviews and unhealthy trainings: URLs of Apprise, or "$NAME" for
+    # one in an environment variable. No record has them.
+    notify: list[str] = []
+    price: Price = Price()
 
     @property
     def swept(self) -> str:

@@ -9,11 +9,17 @@ from components.common.suggestions import did_you_mean
 from components.data.card import DatasetCard
 from components.data.sources.catalogue import KNOWN
 from components.data.sources.prepare import prepare
+from components.data.sources.refresh import refresh
 from components.data.versioning import dvc, pins
 
 
-def data_version(home: Path, name: str, revision: str | None) -> tuple[Path, str]:
-    """Return an immutable copy of a data set and its version; prepare and track a known set if necessary."""
+def data_version(home: Path, name: str, revision: str | None, *, refreshed: bool = False) -> tuple[Path, str]:
+    """Return an immutable copy of a data set and its version; prepare and track a known set if necessary.
+
+    With `refreshed`, the source of an added set is read again first, unless a revision is asked for.
+    """
+    if refreshed and revision is None:
+        refresh(home, name)
     if revision is None and name in KNOWN and find_prepared(home, name) is None:
         prepare(name, home)
         dvc.track(home, name)

@@ -55,9 +55,15 @@ def of_scope(scope: Scope) -> list[Stage]:
     return [stage for stage in STAGES if stage.scope == scope]
 
 
-def planned(plan: Plan) -> dict[str, tuple[Stage, Spec]]:
-    """Return all stages of a run without a sweep, by the name of their results, if nothing fails."""
+def planned(
+    plan: Plan, searched: Mapping[str, tuple[Stage, Spec]] | None = None
+) -> dict[str, tuple[Stage, Spec]]:
+    """Return all stages of a run, by the name of their results, if nothing fails.
+
+    `searched` are those of a sweep, under the plan before it; `plan` then has the settings of the winner.
+    """
     stages = {stage.name: (stage, stage.spec(plan)) for stage in of_scope("data") if stage.applies(plan)}
+    stages |= searched or {}
     for family in plan.experiment.families:
         for stage in family_stages(plan, family):
             stages[f"{stage.name}/{family}"] = stage, stage.spec(plan, family)

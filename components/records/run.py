@@ -40,6 +40,10 @@ class StageEntry(Record):
     trials: dict[str, int] = {}  # of a search, by state
     finals: list[int] = []  # of a search: finalists judged again, of how many
     seconds_left: Number = None
+    images_per_second: Number = None  # of a training
+    data_share: Number = None  # of its time, in which its first worker waited for batches
+    gpu_memory_gb: Number = None
+    gpu_utilisation: Number = None  # percent
 
     @property
     def title(self) -> str:

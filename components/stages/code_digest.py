@@ -37,6 +37,7 @@ NEUTRAL = (
     "components.stages",
     "components.store",
     "components.training.request",
+    "components.training.throughput",
     "models.registry",
     "models.search_space",
 )

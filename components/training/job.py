@@ -40,6 +40,7 @@ from components.training.request import TrainRequest
 from components.training.result import Outcome, write_result
 from components.training.run_log import RunLog
 from components.training.state import State, Trained
+from components.training.throughput import Throughput
 from components.training.trainer import Trainer
 from components.training.validation import validation_batches
 from components.training.warm_start import load_initial, warm_start
@@ -76,7 +77,10 @@ def fit(job: TrainRequest, group: Group | None = None, report: Report = lambda *
         conditions = FixedConditions(inputs.card, inputs.training, task_of(job.family))
         trainer = Trainer(family, settings, group=group, probe=log.probe, conditions=conditions)
         paired = task_of(job.family).paired
-        batches = Batches(inputs.training, settings.batch, settings.seed, job.flips, paired)
+        batches = Throughput(
+            Batches(inputs.training, settings.batch, settings.seed, job.flips, paired), group.device
+        )
+        log.throughput = batches
         validation = validation_batches(inputs.validation, settings.batch)
         trained = train(
             trainer, batches, log, validation=validation, resume=resume, report=report, stop_at=job.stop_at

@@ -11,6 +11,7 @@ from components.training import checkpoint
 from components.training.checkpoint import CheckpointId
 from components.training.health.probe import Probe
 from components.training.state import State, Trained
+from components.training.throughput import Throughput
 from components.training.trainer import Trainer
 from models.family import Terms
 
@@ -19,6 +20,7 @@ class Log:
     """The base of all logs, which stores nothing and returns empty values."""
 
     probe: Probe | None = None  # measures the diversity of samples; None if it is not measured
+    throughput: Throughput | None = None  # of the batches, for reports of progress
 
     @property
     def failure(self) -> str | None:

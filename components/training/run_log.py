@@ -171,5 +171,5 @@ class RunLog(Log):
                 "values": values,
                 "time": time.time(),
                 "pid": os.getpid(),
-            }
+            } | (self.throughput.state() if self.throughput else {})
             self.uploader.put(json.dumps(note).encode(), "progress.json", optional=True)

@@ -25,6 +25,12 @@ from flows.signals import stop_on_signals
 
 COMMANDS = {  # group -> command -> its function, imported only when the command is called
     "Run": {"run": "flows.cli.run:run", "sweep": "flows.cli.run:sweep"},
+    "Schedules": {
+        "schedule": "flows.cli.schedule:schedule",
+        "backfill": "flows.cli.schedule:backfill",
+        "why": "flows.cli.schedule:why",
+        "automations": "flows.cli.schedule:automations",
+    },
     "Data": {"data": "flows.cli.data:data", "init": "flows.cli.init:init"},
     "Models": {
         "sample": "flows.cli.models:sample",
@@ -50,6 +56,7 @@ COMMANDS = {  # group -> command -> its function, imported only when the command
     },
     "Inspection": {
         "runs": "flows.cli.inspect:runs",
+        "logs": "flows.cli.inspect:logs",
         "explain": "flows.cli.inspect:explain",
         "compare": "flows.cli.inspect:compare",
         "families": "flows.cli.inspect:families",

@@ -1,18 +1,18 @@
-"""`atelier families`, `runs`, `explain`, `report` and `doctor`."""
+"""`atelier families`, `runs`, `logs`, `explain`, `report` and `doctor`."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
 from components.common.errors import InputError
 from components.common.paths import home
 from components.common.progress import reported
-from components.registry.runs import find_run, read_record
+from components.registry.runs import find_run
 from flows.cli.shared import (
     STORE,
     AsJSON,
@@ -25,9 +25,7 @@ from flows.cli.shared import (
 )
 
 if TYPE_CHECKING:
-    from components.records.run import RunHead
     from components.records.sweep import SearchedHyperparameter
-    from components.store import Store
 
 report = App(name="report", help="Rebuild, serve or copy the pages.")
 
@@ -99,49 +97,53 @@ def _values(row: SearchedHyperparameter) -> str:
     return " | ".join(map(_value, row.values or []))
 
 
-def runs(*, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
-    """List the runs in the store, newest first."""
-    from components.records.gate import PENDING
-    from components.records.run import RunManifest  # imports pydantic
-    from components.registry.champions import pending
+def runs(
+    *,
+    status: Annotated[str | None, Parameter(metavar="STATUS")] = None,
+    data: Annotated[str | None, Parameter(metavar="NAME")] = None,
+    family: Annotated[str | None, Parameter(metavar="FAMILY")] = None,
+    kind: Literal["run", "sweep"] | None = None,
+    n: Annotated[int | None, Parameter(name="-n", show_default=lambda _: "all")] = None,
+    as_json: AsJSON = False,
+    store: StoreURL = STORE,
+) -> None:
+    """List the runs in the store, newest first.
+
+    Args:
+        status: only running, done, partial, failed, interrupted or lost runs
+        data: only runs on this data set, or on a version that begins so
+        family: only runs with this family
+        kind: only runs, or only sweeps
+        n: only the newest
+    """
+    from flows import run_list
 
     opened = open_named_store(store)
+    found = run_list.matching(opened, status, data, family, kind, n)
     if as_json:
-        manifests = (read_record(opened, run_id, RunManifest) for run_id in reversed(opened.list("runs")))
-        print(json.dumps([run.to_json() for run in manifests if run]))
+        print(json.dumps([run_list.as_json(opened, run) for run in found]))
         return
-    heads = [_head(opened, run_id) for run_id in reversed(opened.list("runs"))]
-    waits = [(judgement.model.run_id, judgement.model.family) for judgement in pending(opened)]
-    print_table(
-        ("run", "status", "data", "families", "seconds", "page", "waits for a decision"),
-        [
-            (
-                run.run_id,
-                run.standing,
-                run.lineage.data.name,
-                ", ".join(run.lineage.families),
-                f"{run.seconds or 0:.0f}",
-                run.report or "-",
-                ", ".join(f"{PENDING} {family}" for run_id, family in waits if run_id == run.run_id) or "-",
-            )
-            for run in heads
-            if run
-        ],
-    )
-    if heads:
+    print_table(run_list.COLUMNS, run_list.rows(opened, found))
+    if found:
         say_next("atelier explain RUN, or atelier sample RUN FAMILY -o samples.png")
+    elif opened.list("runs"):
+        say_next("no run is like that: atelier runs lists all")
     else:
         say_next("there is no run yet: atelier run begins the first")
 
 
-def _head(store: Store, run_id: str) -> RunHead | None:
-    """Return the record of a run, `unreadable` if it cannot be read; None for another file or folder."""
-    from components.records.run import RunHead
+def logs(run: str, stage: str | None = None, /, *, follow: bool = False, store: StoreURL = STORE) -> None:
+    """Print the log of a run, or that of a stage with the metrics of a training's steps.
 
-    head = read_record(store, run_id, RunHead)
-    if head is None and store.exists(f"runs/{run_id}/run.json"):
-        return RunHead(run_id=run_id, status="unreadable")
-    return head
+    Args:
+        run: a run id, or `latest`
+        stage: a stage or family, or both as in train/vae
+        follow: wait for more lines until the run has ended
+    """
+    from flows import logs as stored
+
+    for line in stored.lines(open_named_store(store), run, stage, follow=follow):
+        print(line, flush=True)
 
 
 def explain(run: str, /, *, store: StoreURL = STORE) -> None:

@@ -200,3 +200,31 @@ def test_a_run_begins_with_what_it_is_expected_to_take(
     monkeypatch.setattr(run, "Estimates", Mock(side_effect=OSError("away")))
     made.say_forecast()
     assert said(made)[-1] == "  the forecast could not be made: OSError: away"
+
+
+def progress(step: int, seconds: float, waited: float, utilisation: float | None) -> dict[str, Any]:
+    gpu = {} if utilisation is None else {"gpu": {"memory_gb": 2.0, "utilisation": utilisation}}
+    return {"step": step, "steps": 100, "time": seconds, "values": {"loss/vae": 0.5}, "waited": waited, **gpu}
+
+
+@pytest.mark.parametrize(
+    ("waited", "utilisation", "starves"),
+    [(4.0, 30.0, True), (4.0, 95.0, False), (0.5, 30.0, False), (4.0, None, False)],
+)
+def test_a_gpu_that_waits_for_images_is_named_once_and_recorded(
+    training: tuple[run.Run, Spec, Store], waited: float, utilisation: float | None, starves: bool
+) -> None:
+    made, spec, attempt = training
+    made.experiment = Mock(training=lambda family: Mock(batch=16))
+    seen = run.Seen(begun=True, updated=float("inf"))
+    for content in (progress(10, 100.0, 1.0, utilisation), progress(60, 110.0, 1.0 + waited, utilisation)):
+        for _ in range(2):
+            attempt.write_json("progress.json", content)
+            made._look(spec, attempt, seen)
+    warnings = [line for line in said(made) if "waiting for images" in line]
+    assert len(warnings) == starves
+    if starves:
+        assert "train dcgan: the GPU works 30 % of the time, and 40 % of a step is waiting" in warnings[0]
+    assert seen.rates["images_per_second"] == 80.0 and seen.rates["data_share"] == waited / 10
+    assert ("gpu_utilisation" in seen.rates) == (utilisation is not None)
+    assert any("60/100 80 images/s  vae 0.5" in line for line in said(made))

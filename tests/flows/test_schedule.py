@@ -9,28 +9,104 @@ from typing import Any
 import pytest
 
 from components.common.errors import RunError
+from components.registry import schedules
+from components.store import Store
 from flows import schedule
+from flows.overlap import Skip
+
+CONFIG = "configs/quickstart.yaml"
 
 
-def test_a_schedule_runs_the_sweep_of_its_config_and_fails_with_it(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started: list[Any] = []
+@pytest.fixture
+def store(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store, the runs of which are made up."""
+    experiment = SimpleNamespace(
+        notify=["json://127.0.0.1/"],
+        store=SimpleNamespace(url=str(tmp_path)),
+        data=SimpleNamespace(name="digits", revision=None, refresh=False),
+    )
+    monkeypatch.setattr(schedule, "experiment_of", lambda *_: experiment)
+    monkeypatch.setattr(schedule, "data_version", lambda *_, **__: (tmp_path, "0123456789abcdef.dir"))
+    monkeypatch.setattr(schedule.setup, "plan_of", lambda *_: "plan")
+    monkeypatch.setattr(schedule.unchanged, "made_by", lambda *_: None)
+    rows = [("train vae", "ran", "changed: data"), ("prepare", "cached", "")]
+    monkeypatch.setattr(schedule.views, "explanation", lambda *_: rows)
+    return Store(str(tmp_path))
+
+
+def ending(status: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let runs end with a status; return the list of their commands."""
+    commands: list[str] = []
 
     def start(experiment: Any, *, command: str) -> SimpleNamespace:
-        started.append((experiment, command))
+        commands.append(command)
         return SimpleNamespace(status=status, run_id="20260101-000000-aaaa")
 
     monkeypatch.setattr(schedule.start, "start", start)
-    monkeypatch.setattr(schedule.sweep_setup, "from_file", lambda path, changes: (path, changes))
-    status = "done"
-    assert schedule.scheduled.fn("configs/sweeps/dcgan.yaml", ["sweep.trials=2"]) == "20260101-000000-aaaa"
-    ((path, changes), command) = started[0]
-    assert (
-        path.name == "dcgan.yaml"
-        and changes == ["sweep.trials=2"]
-        and command == "scheduled sweep of configs/sweeps/dcgan.yaml"
+    return commands
+
+
+def test_a_date_runs_its_config_and_records_what_was_computed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = ending("done", monkeypatch)
+    state = schedule.scheduled.fn(CONFIG)
+    assert state.is_completed() and state.name == "Completed" and "stages computed: 1" in state.message
+    assert commands == [f"scheduled quickstart: {CONFIG}"]
+    (entry,) = schedules.history(store, "quickstart")
+    assert (entry.outcome, entry.run_id, entry.version) == (
+        "ran",
+        "20260101-000000-aaaa",
+        "0123456789abcdef.dir",
     )
-    status = "partial"
+    assert entry.redone == ["train vae: changed: data"] and entry.config == CONFIG
+
+
+def test_nothing_new_is_no_run_and_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = ending("done", monkeypatch)
+    monkeypatch.setattr(schedule.unchanged, "made_by", lambda *_: "20260101-000000-bbbb")
+    state = schedule.scheduled.fn(CONFIG)
+    assert state.is_completed() and state.name == "Unchanged" and not commands
+    assert "nothing is new: data set digits is at version 0123456789" in state.message
+    (entry,) = schedules.history(store, "quickstart")
+    assert (entry.outcome, entry.run_id) == ("unchanged", "20260101-000000-bbbb")
+
+
+def test_a_skipped_date_is_completed_with_its_reason(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = ending("done", monkeypatch)
+
+    def refuse(*_: object) -> None:
+        raise Skip("it is too late")
+
+    monkeypatch.setattr(schedule.overlap, "check_late", refuse)
+    state = schedule.scheduled.fn(CONFIG)
+    assert state.is_completed() and (state.name, state.message) == ("Skipped", "it is too late")
+    assert not commands and schedules.history(store, "quickstart")[0].outcome == "skipped"
+
+
+def test_a_killed_run_is_told_of_by_the_next(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ending("done", monkeypatch)
+    told: list[Any] = []
+    monkeypatch.setattr(schedule.notify, "tell", lambda *arguments: told.append(arguments) or [])
+    folder = store.child("leases", "schedule-quickstart")
+    dead = {"number": 1, "host": "h", "pid": 1, "beat": 3, "expires": 1.0, "released": False}
+    folder.write_json("1.json", dead)
+    monkeypatch.setenv("ATELIER_LEASE_SECONDS", "1")
+    assert schedule.scheduled.fn(CONFIG).name == "Completed"
+    ((lost, name, urls),) = told
+    assert (lost.kind, name, urls) == ("atelier.run.lost", "quickstart", ["json://127.0.0.1/"])
+    assert schedule.scheduled.fn(CONFIG).name == "Completed" and len(told) == 1
+
+
+def test_a_run_that_is_not_done_fails_its_date(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ending("partial", monkeypatch)
     with pytest.raises(RunError, match="ended with status partial; see run 20260101-000000-aaaa"):
-        schedule.scheduled.fn("configs/sweeps/dcgan.yaml")
+        schedule.scheduled.fn(CONFIG)
+    (entry,) = schedules.history(store, "quickstart")
+    assert entry.outcome == "failed" and "status partial" in entry.reason and entry.ended
+
+
+def test_a_config_with_a_sweep_is_swept(home: Path) -> None:
+    swept = schedule.experiment_of("configs/sweeps/dcgan.yaml", ["sweep.trials=2"])
+    assert swept.sweep and swept.sweep.trials == 2
+    assert list(schedule.experiment_of(CONFIG, [], ["vae"]).families) == ["vae"]

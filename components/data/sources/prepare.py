@@ -6,13 +6,14 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from dataclasses import replace as replaced
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.common.atomic import new_folder, remove, settle, sibling
+from components.common.atomic import new_folder, remove, replacing, settle, sibling
 from components.common.errors import NOT_ALLOWED, InputError, RunError
 from components.common.hashing import digest
 from components.common.locks import locked
@@ -21,6 +22,7 @@ from components.data.card import SPLITS, DatasetCard, FileEntry, Sources
 from components.data.sources import catalogue, pairs, splits
 from components.data.sources.base import Collection, Progress
 from components.data.sources.folder import Request, scratch_folder
+from components.data.sources.folder import identity as identity_of
 from components.data.sources.names import displayed
 from components.data.sources.pairs import Pairing
 from components.data.versioning import pins
@@ -96,6 +98,7 @@ def add(
             stated = {key: text for key, text in (("licence", licence), ("credit", credit)) if text}
             card = write(replaced(collection, about=collection.about | stated), name, temporary)
         remember_source(home, name, identity)
+        remember_addition(home, name, source, {**asdict(request), **asdict(pairing), **stated})
         return card
 
 
@@ -231,6 +234,21 @@ def remember_source(home: Path, name: str, source: str) -> None:
     record = source_record(home, name)
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_bytes(f"{source}\n".encode("utf-8", "surrogateescape"))
+
+
+def remember_addition(home: Path, name: str, source: str | Path, options: Mapping[str, Any]) -> None:
+    """Note on this machine how a set was added, for `refresh`: paths absolute, URLs as they are."""
+    places = {"source": source, "sources": options["sources"], "captions": options["captions"]}
+    kept = {key: None if place is None else identity_of(place) for key, place in places.items()}
+    record = addition_record(home, name)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(record) as new:
+        new.write_text(json.dumps({"options": {**options, **kept}}), "utf-8")
+
+
+def addition_record(home: Path, name: str) -> Path:
+    """Return the file with the options that a set was added with."""
+    return Path(home) / ".atelier" / "additions" / name
 
 
 def source_record(home: Path, name: str) -> Path:

@@ -1,0 +1,23 @@
+"""What became of a run that was scheduled: also of one that was skipped, which has no manifest."""
+
+from __future__ import annotations
+
+from components.records.base import Record
+
+RAN, SKIPPED, UNCHANGED, FAILED = "ran", "skipped", "unchanged", "failed"
+
+
+class ScheduledRun(Record):
+    """The outcome of one date of a schedule."""
+
+    schedule: str
+    outcome: str  # ran | skipped | unchanged | failed
+    reason: str
+    config: str = ""
+    due: str | None = None  # the date of the schedule, in UTC
+    began: str | None = None
+    ended: str | None = None
+    version: str | None = None  # of the data
+    run_id: str | None = None  # the run that it made; if unchanged, the newest that has the same results
+    flow_run: str | None = None  # Prefect's id
+    redone: list[str] = []  # the stages that it computed, each with the reason

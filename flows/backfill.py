@@ -1,0 +1,117 @@
+"""Run a config on each version of its data, oldest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.common.errors import InputError, RunError
+from components.common.paths import home
+from components.config.experiment import Experiment
+from components.data.local import check_exists
+from components.data.versioning import dvc, pins
+from components.pipeline import unchanged
+from components.store import open_store
+from flows import setup
+
+Row = dict[str, Any]
+
+
+def backfill(
+    path: Path,
+    revisions: str,
+    changes: Sequence[str],
+    only: Sequence[str],
+    *,
+    plan: bool,
+    say: Callable[[str], None],
+) -> list[Row]:
+    """Run a config on all versions of its data between two revisions; return each version's outcome.
+
+    A version whose run fails does not keep the others from running.
+
+    Args:
+        path: the config file.
+        revisions: REV1..REV2, both included; without REV2 up to the newest version.
+        changes: changes of settings.
+        only: the families to run; empty: all.
+        plan: whether to run nothing, and to return what would be done.
+        say: called with a sentence for each version.
+
+    Raises:
+        InputError: the range, the config or a change is not accepted.
+    """
+    experiment = setup.experiment(path, changes, only)
+    if experiment.sweep:
+        raise InputError(f"{path.name} describes a sweep; name a config of a run")
+    if experiment.data.revision:
+        raise InputError(f"{path.name} sets data.revision, which a backfill chooses: remove it")
+    rows: list[Row] = []
+    for version in between(experiment.data.name, revisions):
+        row = {**version, "run_id": None}
+        of_version = at(experiment, version["version"])
+        if made_by := _made_by(of_version):
+            row |= {"outcome": "done before", "run_id": made_by}
+        elif plan:
+            row["outcome"] = "would run"
+        else:
+            say(f"version {version['version'][:10]} of {experiment.data.name}, since {version['when'][:10]}:")
+            row |= _run(of_version, f"backfill {revisions} {path.name}")
+        rows.append(row)
+    return rows
+
+
+def between(name: str, revisions: str) -> Sequence[Mapping[str, str]]:
+    """Return the versions of a data set from one revision to another, oldest first: version and when.
+
+    Raises:
+        InputError: the range is not accepted, or its ends are not in this order.
+    """
+    first, dots, last = revisions.partition("..")
+    if not first or not dots:
+        raise InputError(f"{revisions}: give a range of revisions as REV1..REV2, or REV1.. up to the newest")
+    check_exists(home(), name)
+    ordered = [
+        {key: row[key] for key in ("version", "when")} for row in reversed(pins.versions(home(), name))
+    ]
+    known = [row["version"] for row in ordered]
+    ends = [dvc.resolve(home(), name, end) for end in (first, last) if end]
+    if missing := [end for end in ends if end not in known]:
+        raise InputError(
+            f"version {missing[0][:10]} of data set {name} has no date here: `atelier data versions {name}` "
+            "lists those that have"
+        )
+    begin, end = known.index(ends[0]), known.index(ends[1]) if last else len(known) - 1
+    if begin > end:
+        raise InputError(f"{revisions}: {first} is newer than {last}; give the older revision first")
+    return ordered[begin : end + 1]
+
+
+def at(experiment: Experiment, version: str) -> Experiment:
+    """Return the experiment on a version of its data; its results are judged, and promote no champion."""
+    return experiment.model_copy(
+        update={
+            "data": experiment.data.model_copy(update={"revision": version.removesuffix(".dir")}),
+            "gate": experiment.gate.model_copy(update={"review": "never"}),
+        }
+    )
+
+
+def _made_by(experiment: Experiment) -> str | None:
+    """Return the run that made the newest result of a version that is done; None for another version."""
+    store = open_store(experiment.store.url, home())
+    plan = setup.plan_of(experiment, store)
+    return unchanged.made_by(plan, store) if plan else None
+
+
+def _run(experiment: Experiment, command: str) -> Row:
+    """Run the experiment; return its outcome and run."""
+    from flows import start  # imports Prefect and Ray
+
+    try:
+        record = start.start(experiment, command=command)
+    except (InputError, RunError) as error:
+        return {"outcome": f"failed: {error}"}
+    outcome = "done" if record.status == "done" else f"failed: status {record.status}"
+    return {"outcome": outcome, "run_id": record.run_id}
