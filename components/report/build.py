@@ -11,7 +11,8 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
 from components.common.errors import InputError
-from components.report import formatting, gate, index_page, run_page
+from components.common.hashing import sha256
+from components.report import comparison, formatting, gate, index_page, run_page
 from components.report.reading import rounded
 from components.store import Store
 from components.tuning.recommendations import written
@@ -51,21 +52,24 @@ def environment() -> Environment:
     return env
 
 
-def _write(store: Store, folder: str, template: str, page: Mapping[str, Any]) -> str:
-    """Write a page after its scripts and style sheet; return the page's path."""
-    html = environment().get_template(template).render(page)
+def _write(store: Store, path: str, template: str, page: Mapping[str, Any]) -> str:
+    """Write a page after its scripts and style sheet; return its path."""
+    html, folder = environment().get_template(template).render(page), path[: path.rfind("/") + 1]
     for name in [name for name in ASSETS if f'"{name}"' in html]:
         store.write_bytes(f"{folder}{name}", (HERE / "static" / name).read_bytes())
-    store.write_text(f"{folder}index.html", html)
-    return f"{folder}index.html"
+    store.write_text(path, html)
+    return path
 
 
 def build_run(store: Store, run_id: str) -> str:
     """Build the page of a run, finished or not; return its path in the store."""
     page = run_page.run_page(store, run_id)
-    folder = f"runs/{run_id}/report/"
+    folder, stamp = f"runs/{run_id}/report/", sha256(inline(page["inline"]).encode())
+    page["inline"]["stamp"] = page["compared"]["stamp"] = stamp  # by which an open page notices a newer one
     store.write_text(f"{folder}config.yaml", page["config"])
-    return _write(store, folder, "run.html.jinja", page)
+    path = _write(store, f"{folder}index.html", "run.html.jinja", page)
+    store.write_text(f"{folder}{comparison.DATA}", f"Atelier.receive({inline(page['compared'])});\n")
+    return path
 
 
 def build_index(store: Store, changed: str | None = None) -> str:
@@ -75,9 +79,11 @@ def build_index(store: Store, changed: str | None = None) -> str:
     """
     page = index_page.index_page(store, changed)
     store.write_bytes(index_page.INDEX, json.dumps(page, allow_nan=False).encode())
+    known = [(run["run_id"], run["data"]["title"], run["started"]) for run in page["runs"] if run["report"]]
+    _write(store, "compare.html", "compare.html.jinja", {"inline": {"kind": "compare", "runs": known}})
     return _write(
         store,
-        "",
+        "index.html",
         "index.html.jinja",
         {
             "runs": page["runs"],
@@ -96,6 +102,6 @@ def pull(store: Store, output: Path) -> Path:
     if not store.exists("index.html"):
         raise InputError(f"{store.url} has no pages; make them with `atelier report build`")
     parts = [f"runs/{run_id}/{name}" for run_id in store.list("runs") for name in ("run.json", "report")]
-    for rel in filter(store.exists, [*parts, *ASSETS, index_page.INDEX, "index.html"]):
+    for rel in filter(store.exists, [*parts, *ASSETS, index_page.INDEX, "compare.html", "index.html"]):
         store.download(rel, output / rel)
     return output / "index.html"

@@ -10,11 +10,22 @@ import yaml
 
 from components.families.tasks import TASKS
 from components.records.run import FamilyResult, RunManifest, TableRow
-from components.report import ablation, checkpoints, formatting, gate, health, latent_analysis, leaderboard
+from components.registry import reviews
+from components.report import (
+    ablation,
+    checkpoints,
+    comparison,
+    formatting,
+    gate,
+    health,
+    latent_analysis,
+    leaderboard,
+)
 from components.report.ablation import FamilyAblations
 from components.report.health import HealthView
 from components.report.latent_analysis import LatentAnalysis
 from components.report.metric_labels import MEASURES, measure
+from components.report.preferences import preferences
 from components.report.reading import Curves, LatentCourse, NoiseProfile
 from components.report.results import (
     CURVED,
@@ -164,7 +175,7 @@ def verdict(run: RunManifest, results: Sequence[FamilyResult], swept: Sequence[S
     return " ".join(parts)
 
 
-def run_page(store: Store, run_id: str) -> Mapping[str, Any]:
+def run_page(store: Store, run_id: str) -> dict[str, Any]:
     """Return the data of a run's page; copy its images into the report's folder."""
     run, report = read_run(store, run_id), f"runs/{run_id}/report"
     results = results_of(store, run, report)
@@ -182,6 +193,7 @@ def run_page(store: Store, run_id: str) -> Mapping[str, Any]:
         "classes": checkpoints.classes(results),
         "verdicts": gate.verdicts(run),
         "histories": gate.histories(store, run),
+        "preferences": preferences(reviews.of_run(store, run_id), run_id),
         "initials": [(r.family, r.train.initial.sentence) for r in results if r.train.initial],
         "neighbours": any(entry.neighbours for entry in entries),
         "translated": any(entry.source for entry in entries),
@@ -202,7 +214,13 @@ def run_page(store: Store, run_id: str) -> Mapping[str, Any]:
         "states": STATES,
         "config": yaml.safe_dump(run.lineage.config, sort_keys=False, allow_unicode=True),
         "inline": inlined(store, run, entries, swept, report),
+        "compared": comparison.compared(run, results, [_compared(entry) for entry in entries]),
     }
+
+
+def _compared(entry: FamilyView) -> Mapping[str, Any]:
+    names = ("name", "task", "source", "samples", "kept", "quality")
+    return {name: getattr(entry, name) for name in names}
 
 
 def inlined(
@@ -211,10 +229,11 @@ def inlined(
     entries: Sequence[FamilyView],
     swept: Sequence[SweepSection],
     report: str,
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
     """Return the data that the page's script draws."""
     return {
         "kind": "run",
+        "run_id": run.run_id,
         "started": run.started,
         "until": run.ended or run.heartbeat,
         "resolution": run.lineage.data.resolution,

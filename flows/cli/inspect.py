@@ -195,6 +195,30 @@ def pull_report(
     print(report.pull(open_named_store(store), output))
 
 
+@report.command(name="votes")
+def import_votes(*files: Path, store: StoreURL = STORE) -> None:
+    """Add votes and stars that pages exported, and print the win rates.
+
+    Args:
+        files: exported by `Export votes and stars` on a page
+    """
+    from components import report
+    from components.registry import reviews
+    from components.report.preferences import preferences
+
+    if not files:
+        raise InputError("name the files that pages exported")
+    opened, exported = open_named_store(store), [reviews.read_file(path) for path in files]
+    runs = list(dict.fromkeys(run_id for review in exported for run_id in reviews.add(opened, review)))
+    every = [review for run_id in runs for review in reviews.of_run(opened, run_id)]
+    print_table(
+        ("preferred", "to", "win rate", "95 % interval", "wins", "ties", "votes"),
+        [(p.preferred, p.other, p.rate, p.interval, p.wins, p.ties, p.votes) for p in preferences(every)],
+    )
+    for run_id in runs:
+        say(report.build_run(opened, run_id))
+
+
 def doctor(*, as_json: AsJSON = False, store: StoreURL = STORE) -> int:
     """Check everything that Atelier needs, and advise on missing parts."""
     from components.diagnostics import checks as diagnostics_checks
