@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from components.common.errors import InputError
 from components.common.hashing import sha256
-from components.report import comparison, formatting, gate, index_page, run_page
+from components.report import comparison, contact_sheet, formatting, gate, index_page, run_page
 from components.report.reading import rounded
 from components.store import Store
 from components.tuning.recommendations import written
@@ -47,6 +47,7 @@ def environment() -> Environment:
         "count": formatting.count,
         "duration": formatting.duration,
         "moment": formatting.moment,
+        "size": formatting.size,
     }
     env.globals |= {"policy": POLICY}
     return env
@@ -67,7 +68,14 @@ def build_run(store: Store, run_id: str) -> str:
     folder, stamp = f"runs/{run_id}/report/", sha256(inline(page["inline"]).encode())
     page["inline"]["stamp"] = page["compared"]["stamp"] = stamp  # by which an open page notices a newer one
     store.write_text(f"{folder}config.yaml", page["config"])
-    path = _write(store, f"{folder}index.html", "run.html.jinja", page)
+    sheet = contact_sheet.contact_sheet(
+        store, page["title"], f"run {run_id}, {formatting.moment(page['run'].started)}", page["strips"]
+    )
+    if sheet:
+        store.write_bytes(f"{folder}{contact_sheet.SHEET}", sheet)
+    path = _write(
+        store, f"{folder}index.html", "run.html.jinja", page | {"sheet": sheet and contact_sheet.SHEET}
+    )
     store.write_text(f"{folder}{comparison.DATA}", f"Atelier.receive({inline(page['compared'])});\n")
     return path
 
@@ -88,6 +96,8 @@ def build_index(store: Store, changed: str | None = None) -> str:
         {
             "runs": page["runs"],
             "waiting": gate.waiting(store),
+            "champions": gate.standing(store),
+            "written": index_page.written(page["runs"]),
             "inline": {"kind": "index", **index_page.compact(page["runs"])},
         },
     )

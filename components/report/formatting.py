@@ -54,6 +54,16 @@ def duration(seconds: Any) -> str:
     return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours / 24:.1f} days"
 
 
+def size(count: Any) -> str:
+    """Return bytes in readable units: 560 B, 34.1 kB, 1.2 GB."""
+    if not isinstance(count, int | float) or not math.isfinite(count):
+        return NONE
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.0f} B" if units[0] == "B" else f"{value:.1f} {units[0]}"
+
+
 def moment(iso: Any) -> str:
     """Return an ISO 8601 time as `22 November 2026, 10:15 UTC`; other text is returned unchanged."""
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.common.paths import home
 from components.registry.runs import find_run, read_record
@@ -150,14 +151,17 @@ def explain(run: str, /, *, store: StoreURL = STORE) -> None:
 
 
 @report.command(name="build")
-def build_report(*, run: str | None = None, store: StoreURL = STORE) -> None:
+def build_report(*, run: str | None = None, single_file: Path | None = None, store: StoreURL = STORE) -> None:
     """Rebuild the pages.
 
     Args:
         run: build only this run's page, and the index
+        single_file: also write this run's page, with all that it loads, to one file
     """
     from components import report
 
+    if single_file and not run:
+        raise InputError("--single-file holds the page of one run: name it by --run")
     opened = open_named_store(store)
     for run_id in [find_run(opened, run).run_id] if run else opened.list("runs"):
         try:
@@ -167,6 +171,10 @@ def build_report(*, run: str | None = None, store: StoreURL = STORE) -> None:
                 raise
             say(f"no page of {run_id}: {error}")
     print(report.build_index(opened))
+    if run and single_file:
+        with replacing(single_file) as temporary:
+            temporary.write_text(report.single_file(opened, find_run(opened, run).run_id), encoding="utf-8")
+        print(single_file)
 
 
 @report.command(name="serve")

@@ -19,6 +19,7 @@ def gc(*, apply: bool = False, days: float = 7.0, as_json: AsJSON = False, store
         apply: remove it; the default only shows it
         days: keep what was made in the last days
     """
+    from components.report.formatting import size
     from components.retention import remove, survey
 
     if days < 0:
@@ -38,11 +39,3 @@ def gc(*, apply: bool = False, days: float = 7.0, as_json: AsJSON = False, store
     print(f"freed {freed}" if apply else f"would free {freed}; `atelier gc --apply` removes it")
     if surveyed.running:
         say(f"run {surveyed.running[0]} is running: --apply is possible when it has ended")
-
-
-def size(count: int) -> str:
-    """Return bytes in readable units."""
-    value, units = float(count), ["B", "kB", "MB", "GB"]
-    while value >= 1000 and len(units) > 1:
-        value, units = value / 1000, units[1:]
-    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"

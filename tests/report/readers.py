@@ -38,9 +38,9 @@ def read_as(browser, page: str, script: str) -> dict[str, str]:
     return linked(browser, page, "", script)
 
 
-def linked(browser, page: str, address: str, script: str) -> dict[str, str]:
-    """The same with an address after #."""
-    html = browser.load(f"file://{with_script(Path(page), READER % script)}#{address}")
+def linked(browser, page: str, address: str, script: str, library: str = "") -> dict[str, str]:
+    """The same with an address after #; `library` is a script that comes first."""
+    html = browser.load(f"file://{with_script(Path(page), library + READER % script)}#{address}")
     check(html)
     seen = marks(html)
     assert seen["end"] == "reached"

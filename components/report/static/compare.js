@@ -37,7 +37,7 @@
     const draw = (every) => {
       const rows = (every ? names : differing).map((name) => el("tr", { class: every && differing.includes(name) ? "differs" : null },
         el("th", { scope: "row", class: "mono" }, name), texts.map((of) => el("td", { class: "mono" }, of[name] ?? el("span", { class: "muted" }, "–")))));
-      body.replaceChildren(rows.length ? region(label, "differences", runs, rows) : el("p", { class: "empty" }, "The runs do not differ here."));
+      body.replaceChildren(rows.length ? region(`Table: ${label}`, "differences", runs, rows) : el("p", { class: "empty" }, "The runs do not differ here."));
     };
     const sentence = `${number(differing.length)} of ${number(names.length)} differ.`;
     place.append(el("div", { class: "tools" }, el("span", { class: "muted" }, sentence), toggle("Show all", false, draw)), body);

@@ -1,7 +1,7 @@
 /* The page of all runs: the leaderboard over runs, and their list. */
 "use strict";
 (() => {
-  const { root, data, el, find, select, empty, clamp, isNumber, unique, number, decimal, count, duration, day } = Atelier;
+  const { root, data, el, find, select, empty, clamp, isNumber, unique, number, decimal, count, duration, size, day } = Atelier;
 
   // ---------------------------------------------------------------- metrics
 
@@ -145,7 +145,7 @@
       run.kind === "sweep" ? el("small", {}, "sweep") : null, run.smoke ? el("small", {}, "smoke") : null),
     el("td", { class: "wrap" }, run.data.title || run.data.name || "–",
       run.data.version ? el("small", { class: "mono" }, String(run.data.version).slice(0, 12)) : null),
-    el("td", { class: "wrap" }, familiesOf(run)), el("td", {}, bestOf(run)), cell(duration(run.seconds)),
+    el("td", { class: "wrap" }, familiesOf(run)), el("td", {}, bestOf(run)), cell(duration(run.seconds), run.written ? el("small", {}, size(run.written)) : null),
     el("td", { class: "mono" }, run.commit ? String(run.commit).slice(0, 8) : "–", run.dirty ? el("small", {}, "changed") : null));
   const searchText = (run) => [run.run_id, run.status, run.kind, run.data.name, run.data.title, run.commit, run.config_hash, ...run.families].join(" ").toLowerCase();
 

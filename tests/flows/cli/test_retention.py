@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from components.report.formatting import size
 from components.store import Store
-from flows.cli.retention import size
 from tests.flows.cli.test_app import call
 from tests.retention.stores import made, recorded, spec
 
@@ -36,5 +36,5 @@ def test_negative_days_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_sizes_read_well() -> None:
     assert [size(n) for n in (0, 999, 1500, 2_000_000_000, 5e12)] == [
-        "0 B", "999 B", "1.5 kB", "2.0 GB", "5000.0 GB",
+        "0 B", "999 B", "1.5 kB", "2.0 GB", "5.0 TB",
     ]  # fmt: skip
