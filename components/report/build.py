@@ -53,11 +53,21 @@ def environment() -> Environment:
     return env
 
 
+def _update(store: Store, path: str, content: bytes) -> None:
+    """Write a file unless it has this content already: pages of a run in progress are built often."""
+    try:
+        if store.read_bytes(path) == content:
+            return
+    except FileNotFoundError:
+        pass
+    store.write_bytes(path, content)
+
+
 def _write(store: Store, path: str, template: str, page: Mapping[str, Any]) -> str:
     """Write a page after its scripts and style sheet; return its path."""
     html, folder = environment().get_template(template).render(page), path[: path.rfind("/") + 1]
     for name in [name for name in ASSETS if f'"{name}"' in html]:
-        store.write_bytes(f"{folder}{name}", (HERE / "static" / name).read_bytes())
+        _update(store, f"{folder}{name}", (HERE / "static" / name).read_bytes())
     store.write_text(path, html)
     return path
 
@@ -72,7 +82,7 @@ def build_run(store: Store, run_id: str) -> str:
         store, page["title"], f"run {run_id}, {formatting.moment(page['run'].started)}", page["strips"]
     )
     if sheet:
-        store.write_bytes(f"{folder}{contact_sheet.SHEET}", sheet)
+        _update(store, f"{folder}{contact_sheet.SHEET}", sheet)
     path = _write(
         store, f"{folder}index.html", "run.html.jinja", page | {"sheet": sheet and contact_sheet.SHEET}
     )
