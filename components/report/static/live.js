@@ -53,9 +53,9 @@
   // ---------------------------------------------------------------- looking for a newer page
 
   const live = (view) => {
-    const note = find("#live");
-    if (!note) return;
     restore(view);
+    const note = find("#live");
+    if (!note) return; // the run has ended
     const state = { paused: false };
     const button = el("button", { type: "button", "aria-pressed": "false", onclick: () => {
       state.paused = !state.paused;

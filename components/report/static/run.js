@@ -385,7 +385,7 @@
   for (const listen of view.listeners) listen(view);
   if (find("#starred")) starredList(find("#starred"), view);
   if (find("#blind")) blind(find("#blind"), view.entries);
-  if (Atelier.live) Atelier.live(view); // live.js is on the page of a running run
+  if (Atelier.live) Atelier.live(view); // not in a single file
   if (asked && view.go) openAddress();
   root.dataset.ready = "true";
 })();
