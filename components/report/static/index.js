@@ -160,7 +160,7 @@
       const pages = Math.max(1, Math.ceil(hits.length / RUNS));
       state.page = clamp(state.page, 0, pages - 1);
       const rows = hits.slice(state.page * RUNS, (state.page + 1) * RUNS).map(runRow(chosen));
-      body.replaceChildren(hits.length ? tableOf("All runs", heads, rows, "runs") : el("p", { class: "empty" }, "No run matches."), pager(state.page, pages, (page) => go({ page })));
+      body.replaceChildren(hits.length ? tableOf("Table of runs", heads, rows, "runs") : el("p", { class: "empty" }, "No run matches."), pager(state.page, pages, (page) => go({ page })));
       matches.textContent = hits.length === runs.length ? "" : `${number(hits.length)} of ${number(runs.length)}`;
     };
     if (runs.length > 1) place.append(filters(runs, go, matches, button));
