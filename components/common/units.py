@@ -10,7 +10,7 @@ def duration(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Return bytes in readable units: 512 B, 3.4 MB."""
-    value, units = float(count), ["B", "kB", "MB", "GB"]
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
     while value >= 1000 and len(units) > 1:
         value, units = value / 1000, units[1:]
     return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"

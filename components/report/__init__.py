@@ -2,5 +2,6 @@
 
 from components.report.build import build_index, build_run, pull
 from components.report.serve import serve, server
+from components.report.single_file import single_file
 
-__all__ = ["build_index", "build_run", "pull", "serve", "server"]
+__all__ = ["build_index", "build_run", "pull", "serve", "server", "single_file"]

@@ -11,7 +11,8 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
 from components.common.errors import InputError
-from components.report import formatting, gate, index_page, run_page
+from components.common.hashing import sha256
+from components.report import comparison, contact_sheet, formatting, gate, index_page, run_page
 from components.report.reading import rounded
 from components.store import Store
 from components.tuning.recommendations import written
@@ -46,26 +47,47 @@ def environment() -> Environment:
         "count": formatting.count,
         "duration": formatting.duration,
         "moment": formatting.moment,
+        "size": formatting.size,
     }
     env.globals |= {"policy": POLICY}
     return env
 
 
-def _write(store: Store, folder: str, template: str, page: Mapping[str, Any]) -> str:
-    """Write a page after its scripts and style sheet; return the page's path."""
-    html = environment().get_template(template).render(page)
+def _update(store: Store, path: str, content: bytes) -> None:
+    """Write a file unless it has this content already: pages of a run in progress are built often."""
+    try:
+        if store.read_bytes(path) == content:
+            return
+    except FileNotFoundError:
+        pass
+    store.write_bytes(path, content)
+
+
+def _write(store: Store, path: str, template: str, page: Mapping[str, Any]) -> str:
+    """Write a page after its scripts and style sheet; return its path."""
+    html, folder = environment().get_template(template).render(page), path[: path.rfind("/") + 1]
     for name in [name for name in ASSETS if f'"{name}"' in html]:
-        store.write_bytes(f"{folder}{name}", (HERE / "static" / name).read_bytes())
-    store.write_text(f"{folder}index.html", html)
-    return f"{folder}index.html"
+        _update(store, f"{folder}{name}", (HERE / "static" / name).read_bytes())
+    store.write_text(path, html)
+    return path
 
 
 def build_run(store: Store, run_id: str) -> str:
     """Build the page of a run, finished or not; return its path in the store."""
     page = run_page.run_page(store, run_id)
-    folder = f"runs/{run_id}/report/"
+    folder, stamp = f"runs/{run_id}/report/", sha256(inline(page["inline"]).encode())
+    page["inline"]["stamp"] = page["compared"]["stamp"] = stamp  # by which an open page notices a newer one
     store.write_text(f"{folder}config.yaml", page["config"])
-    return _write(store, folder, "run.html.jinja", page)
+    sheet = contact_sheet.contact_sheet(
+        store, page["title"], f"run {run_id}, {formatting.moment(page['run'].started)}", page["strips"]
+    )
+    if sheet:
+        _update(store, f"{folder}{contact_sheet.SHEET}", sheet)
+    path = _write(
+        store, f"{folder}index.html", "run.html.jinja", page | {"sheet": sheet and contact_sheet.SHEET}
+    )
+    store.write_text(f"{folder}{comparison.DATA}", f"Atelier.receive({inline(page['compared'])});\n")
+    return path
 
 
 def build_index(store: Store, changed: str | None = None) -> str:
@@ -75,13 +97,17 @@ def build_index(store: Store, changed: str | None = None) -> str:
     """
     page = index_page.index_page(store, changed)
     store.write_bytes(index_page.INDEX, json.dumps(page, allow_nan=False).encode())
+    known = [(run["run_id"], run["data"]["title"], run["started"]) for run in page["runs"] if run["report"]]
+    _write(store, "compare.html", "compare.html.jinja", {"inline": {"kind": "compare", "runs": known}})
     return _write(
         store,
-        "",
+        "index.html",
         "index.html.jinja",
         {
             "runs": page["runs"],
             "waiting": gate.waiting(store),
+            "champions": gate.standing(store),
+            "written": index_page.written(page["runs"]),
             "inline": {"kind": "index", **index_page.compact(page["runs"])},
         },
     )
@@ -96,6 +122,6 @@ def pull(store: Store, output: Path) -> Path:
     if not store.exists("index.html"):
         raise InputError(f"{store.url} has no pages; make them with `atelier report build`")
     parts = [f"runs/{run_id}/{name}" for run_id in store.list("runs") for name in ("run.json", "report")]
-    for rel in filter(store.exists, [*parts, *ASSETS, index_page.INDEX, "index.html"]):
+    for rel in filter(store.exists, [*parts, *ASSETS, index_page.INDEX, "compare.html", "index.html"]):
         store.download(rel, output / rel)
     return output / "index.html"

@@ -7,6 +7,8 @@ import re
 from datetime import datetime
 from typing import Any
 
+from components.common import units
+
 NONE = "–"
 
 
@@ -52,6 +54,13 @@ def duration(seconds: Any) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours / 24:.1f} days"
+
+
+def size(count: Any) -> str:
+    """Return bytes in readable units: 560 B, 34.1 kB, 1.2 GB."""
+    if not isinstance(count, int | float) or not math.isfinite(count):
+        return NONE
+    return units.size(count)
 
 
 def moment(iso: Any) -> str:

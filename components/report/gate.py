@@ -114,6 +114,33 @@ def waiting(store: Store) -> list[WaitingView]:
     ]
 
 
+@dataclass(frozen=True)
+class StandingView:
+    """The champion of a data set and task; or why it cannot be read."""
+
+    title: str
+    metric: str
+    champion: EntryView | None
+    error: str = ""
+
+
+def standing(store: Store) -> list[StandingView]:
+    """Return the current champion of each data set and task; reads one entry of each history."""
+    views = []
+    for data_set, task in champions.series(store):
+        title = f"{data_set}, {_title(task).lower()}"
+        try:
+            champion = champions.current(store, data_set, task)
+        except InputError as error:
+            views.append(StandingView(title, "", None, str(error)))
+            continue
+        if champion:
+            metric = _first_metric(champion)
+            label = measure(metric).label if metric else ""
+            views.append(StandingView(title, label, _entry(champion, metric, champion.number)))
+    return views
+
+
 def verdicts(run: RunManifest) -> list[VerdictView]:
     """Return the verdicts of a run."""
     return [_verdict(judgement) for judgement in run.gate]
@@ -189,13 +216,16 @@ def _history(store: Store, data_set: str, task: str) -> HistoryView:
         entries = champions.history(store, data_set, task)
     except InputError as error:
         return HistoryView(title, "", [], str(error))
-    names = [name for entry in entries[-1:] for name in entry.judgement.metrics]
-    metric = next(
-        (n for n in ("fid", "frechet_distance", "reconstruction_frechet_distance", "mse") if n in names), ""
-    )
+    metric = _first_metric(entries[-1]) if entries else ""
     newest = entries[-1].number if entries else 0
     views = [_entry(entry, metric, newest) for entry in reversed(entries)]
     return HistoryView(title, measure(metric).label if metric else "", views)
+
+
+def _first_metric(champion: Champion) -> str:
+    """Return the metric that the history of a champion shows."""
+    names = ("fid", "frechet_distance", "reconstruction_frechet_distance", "mse")
+    return next((name for name in names if name in champion.judgement.metrics), "")
 
 
 def _entry(champion: Champion, metric: str, newest: int) -> EntryView:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.common.finite import finite
 from components.common.hashing import json_sha256
@@ -41,8 +41,20 @@ def summary(run_id: str, run: RunSummary | None) -> Mapping[str, Any]:
             for result in run.results
         ],
         "best": leaderboard.leaders(run.results),
+        "written": _written(run),
         "report": f"runs/{run_id}/report/index.html" if run.report else None,
     }
+
+
+def _written(run: RunSummary) -> dict[str, list[float]]:
+    """Return the number, the bytes and the seconds of the stages that ran in a run, by stage."""
+    totals: dict[str, list[float]] = {}
+    for stage in run.stages:
+        if stage.state == "ran":
+            total = totals.setdefault(stage.name, [0, 0, 0.0])
+            for i, value in enumerate((1, stage.bytes or 0, stage.seconds or 0.0)):
+                total[i] += value
+    return totals
 
 
 def _in_short(metrics: Metrics) -> dict[str, Mapping[str, Any]]:
@@ -76,6 +88,41 @@ def index_page(store: Store, changed: str | None = None) -> Mapping[str, Any]:
     return {"schema": 1, "made_by": made_by, "runs": lines}
 
 
+class StageTotal(NamedTuple):
+    """What all runs have written and computed in a stage; shares are of the largest, in percent."""
+
+    stage: str
+    outputs: int
+    bytes: float
+    seconds: float
+    share: float = 0.0
+
+
+class Written(NamedTuple):
+    """What all runs have written and computed."""
+
+    bytes: float
+    seconds: float
+    stages: list[StageTotal]
+
+
+def written(runs: Sequence[Mapping[str, Any]]) -> Written:
+    """Return the totals of all runs, the stages with the most bytes first."""
+    totals: dict[str, list[float]] = {}
+    for run in runs:
+        for stage, values in run["written"].items():
+            total = totals.setdefault(stage, [0, 0, 0.0])
+            for i, value in enumerate(values):
+                total[i] += value
+    most = max((total[1] for total in totals.values()), default=0) or 1
+    stages = [StageTotal(n, int(t[0]), t[1], t[2], 100 * t[1] / most) for n, t in totals.items()]
+    return Written(
+        sum(total.bytes for total in stages),
+        sum(total.seconds for total in stages),
+        sorted(stages, key=lambda total: (-total.bytes, total.stage)),
+    )
+
+
 def _has_ended(line: Mapping[str, Any]) -> bool:
     """Return whether a run cannot change any more; a sweep that failed or was interrupted may be resumed."""
     return line["status"] in ("done", "partial") or (
@@ -102,6 +149,7 @@ def compact(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
             {**r, "metrics": {n: pack(m) for n, m in r["metrics"].items() if measure(n).main}}
             for r in run["results"]
         ]
-        lines.append({**run, "results": results})
+        size = sum(total[1] for total in run["written"].values())
+        lines.append({**run, "results": results, "written": size})
     measures = {name: [definition.label, definition.percent] for name, definition in MEASURES.items()}
     return {"measures": measures, "recipes": [json.loads(recipe) for recipe in recipes], "runs": lines}

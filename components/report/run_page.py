@@ -10,15 +10,28 @@ import yaml
 
 from components.families.tasks import TASKS
 from components.records.run import FamilyResult, RunManifest, TableRow
-from components.report import ablation, checkpoints, formatting, gate, health, latent_analysis, leaderboard
+from components.registry import reviews
+from components.report import (
+    ablation,
+    checkpoints,
+    comparison,
+    formatting,
+    gate,
+    health,
+    latent_analysis,
+    leaderboard,
+)
 from components.report.ablation import FamilyAblations
+from components.report.contact_sheet import Strip, strip
 from components.report.health import HealthView
 from components.report.latent_analysis import LatentAnalysis
 from components.report.metric_labels import MEASURES, measure
+from components.report.preferences import preferences
 from components.report.reading import Curves, LatentCourse, NoiseProfile
 from components.report.results import (
     CURVED,
     NeighboursView,
+    RealSheet,
     Samples,
     cost_at,
     failures,
@@ -164,13 +177,14 @@ def verdict(run: RunManifest, results: Sequence[FamilyResult], swept: Sequence[S
     return " ".join(parts)
 
 
-def run_page(store: Store, run_id: str) -> Mapping[str, Any]:
+def run_page(store: Store, run_id: str) -> dict[str, Any]:
     """Return the data of a run's page; copy its images into the report's folder."""
     run, report = read_run(store, run_id), f"runs/{run_id}/report"
     results = results_of(store, run, report)
     by_family = {result.family: result for result in results}
     entries = [family_view(store, run, name, by_family.get(name), report) for name in run.families]
     swept = sweeps(store, run, report)
+    real = real_images(store, run, report) or originals([entry.samples for entry in entries])
     return {
         "run": run,
         "run_id": run_id,
@@ -182,6 +196,7 @@ def run_page(store: Store, run_id: str) -> Mapping[str, Any]:
         "classes": checkpoints.classes(results),
         "verdicts": gate.verdicts(run),
         "histories": gate.histories(store, run),
+        "preferences": preferences(reviews.of_run(store, run_id), run_id),
         "initials": [(r.family, r.train.initial.sentence) for r in results if r.train.initial],
         "neighbours": any(entry.neighbours for entry in entries),
         "translated": any(entry.source for entry in entries),
@@ -201,27 +216,63 @@ def run_page(store: Store, run_id: str) -> Mapping[str, Any]:
         "failures": failures(run),
         "states": STATES,
         "config": yaml.safe_dump(run.lineage.config, sort_keys=False, allow_unicode=True),
-        "inline": inlined(store, run, entries, swept, report),
+        "inline": inlined(run, entries, swept, real),
+        "strips": strips(run, entries, by_family, real, report),
+        "compared": comparison.compared(run, results, [_compared(entry) for entry in entries]),
     }
 
 
+def _compared(entry: FamilyView) -> Mapping[str, Any]:
+    names = ("name", "task", "source", "samples", "kept", "quality")
+    return {name: getattr(entry, name) for name in names}
+
+
+def strips(
+    run: RunManifest,
+    entries: Sequence[FamilyView],
+    results: Mapping[str, FamilyResult],
+    real: RealSheet | None,
+    report: str,
+) -> list[Strip]:
+    """Return the rows of the contact sheet of a run that has ended."""
+    if run.status == "running":
+        return []
+    resolution = run.lineage.data.resolution
+    rows = (
+        [Strip("Real images", f"{real.split} split", f"{report}/{real.src}", real.resolution or resolution)]
+        if real
+        else []
+    )
+    for entry in entries:
+        if entry.samples.grids:
+            metrics = results[entry.name].metrics if entry.name in results else {}
+            first = next((name for name in MEASURES if name in metrics), "")
+            note = (
+                f"{measure(first).label} {measure(first, metrics[first]).show(metrics[first].value)}"
+                if first
+                else entry.state
+            )
+            rows.append(strip(entry.name, note, entry.samples, report, resolution, entry.kept))
+    return rows
+
+
 def inlined(
-    store: Store,
     run: RunManifest,
     entries: Sequence[FamilyView],
     swept: Sequence[SweepSection],
-    report: str,
-) -> Mapping[str, Any]:
+    real: RealSheet | None,
+) -> dict[str, Any]:
     """Return the data that the page's script draws."""
     return {
         "kind": "run",
+        "run_id": run.run_id,
         "started": run.started,
         "until": run.ended or run.heartbeat,
         "resolution": run.lineage.data.resolution,
         "classes": run.lineage.data.labels,
         "families": entries,
         "sweeps": [sweep.drawn for sweep in swept],
-        "real": real_images(store, run, report) or originals([entry.samples for entry in entries]),
+        "real": real,
         "stages": timeline(run),
         "states": STATES,
         "vitals": health.VITALS,

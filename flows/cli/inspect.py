@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.common.paths import home
 from components.common.progress import reported
@@ -185,16 +186,19 @@ def compare(first: str, second: str, /, *, as_json: AsJSON = False, store: Store
 
 
 @report.command(name="build")
-def build_report(*, run: str | None = None, store: StoreURL = STORE) -> None:
+def build_report(*, run: str | None = None, single_file: Path | None = None, store: StoreURL = STORE) -> None:
     """Rebuild the pages.
 
     Args:
         run: build only this run's page, and the index
+        single_file: also write this run's page, with all that it loads, to one file
     """
     from components import report
 
+    if single_file and not run:
+        raise InputError("--single-file holds the page of one run: name it by --run")
     opened = open_named_store(store)
-    with progress_shown("build"):
+    with progress_shown("build", single_file):
         for run_id in reported([find_run(opened, run).run_id] if run else opened.list("runs"), "build"):
             try:
                 print(report.build_run(opened, run_id))
@@ -203,7 +207,12 @@ def build_report(*, run: str | None = None, store: StoreURL = STORE) -> None:
                     raise
                 say(f"no page of {run_id}: {error}")
         print(report.build_index(opened))
-    say_next("atelier report serve")
+        if run and single_file:
+            with replacing(single_file) as temporary:
+                page = report.single_file(opened, find_run(opened, run).run_id)
+                temporary.write_text(page, encoding="utf-8")
+            print(single_file)
+    say_next(f"open {single_file} in a browser" if single_file else "atelier report serve")
 
 
 @report.command(name="serve")
@@ -233,6 +242,30 @@ def pull_report(
         page = report.pull(open_named_store(store), output)
     print(page)
     say_next(f"open {page} in a browser")
+
+
+@report.command(name="votes")
+def import_votes(*files: Path, store: StoreURL = STORE) -> None:
+    """Add votes and stars that pages exported, and print the win rates.
+
+    Args:
+        files: exported by `Export votes and stars` on a page
+    """
+    from components import report
+    from components.registry import reviews
+    from components.report.preferences import preferences
+
+    if not files:
+        raise InputError("name the files that pages exported")
+    opened, exported = open_named_store(store), [reviews.read_file(path) for path in files]
+    runs = list(dict.fromkeys(run_id for review in exported for run_id in reviews.add(opened, review)))
+    every = [review for run_id in runs for review in reviews.of_run(opened, run_id)]
+    print_table(
+        ("preferred", "to", "win rate", "95 % interval", "wins", "ties", "votes"),
+        [(p.preferred, p.other, p.rate, p.interval, p.wins, p.ties, p.votes) for p in preferences(every)],
+    )
+    for run_id in runs:
+        say(report.build_run(opened, run_id))
 
 
 def doctor(*, as_json: AsJSON = False, store: StoreURL = STORE) -> int:

@@ -14,5 +14,5 @@ def test_durations_are_rough(seconds: float, words: str) -> None:
 
 def test_sizes_have_readable_units() -> None:
     assert [size(n) for n in (0, 999, 1500, 2_000_000_000, 5e12)] == [
-        "0 B", "999 B", "1.5 kB", "2.0 GB", "5000.0 GB",
+        "0 B", "999 B", "1.5 kB", "2.0 GB", "5.0 TB",
     ]  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 from components.report import build_index, build_run, server
 from tests.report import fixture, sweeps
 from tests.report.fixture import HOSTILE
+from tests.report.readers import check, marks, with_script
 
 pytestmark = pytest.mark.browser
 # What a reader does, as a script of the page's own origin: the policy allows no other.
@@ -189,23 +190,6 @@ def test_a_page_that_writes_to_the_console_fails(browser, tmp_path, content):
         browser.load(f"file://{page}")
     page.write_text("<!DOCTYPE html><p>calm")
     assert "calm" in browser.load(f"file://{page}")
-
-
-def marks(html: str) -> dict[str, str]:
-    return dict(re.findall(r'data-([a-z-]+)="([^"]*)"', re.search(r"<html[^>]*>", html)[0]))
-
-
-def with_script(page: Path, script: str) -> Path:
-    """A copy of a page that runs `script` as well."""
-    page.with_name("reader.js").write_text(script)
-    probe = page.with_name("probe.html")
-    probe.write_text(page.read_text().replace("</head>", '<script src="reader.js"></script></head>'))
-    return probe
-
-
-def check(html: str) -> None:
-    assert marks(html)["ready"] == "true" and marks(html)["errors"] == "0"
-    assert "<script>alert" not in html
 
 
 @pytest.mark.parametrize("status", ["done", "partial", "running", "ward"])

@@ -83,3 +83,12 @@ def test_a_damaged_history_is_a_sentence_on_the_page(store, damaged):
     run_id = verdicts.write_gated(store)
     store.write_text(f"registry/{'/'.join(OF)}/champions/2.json", damaged)
     assert "champion 2 of mnist5k/generate cannot be read" in page(store, build_run(store, run_id)).text
+
+
+def test_the_index_shows_the_standing_champions(store):
+    run_id = verdicts.write_gated(store)
+    (history,) = gate.histories(store, read_run(store, run_id))
+    (standing,) = gate.standing(store)
+    assert standing.champion == next(entry for entry in history.entries if entry.is_current)
+    shown = page(store, build_index(store))
+    assert f"champion {standing.champion.number}," in shown.text and standing.champion.family in shown.text

@@ -12,7 +12,16 @@ from components.common.errors import InputError
 from components.data.card import DatasetCard
 from components.records.evaluation import Checkpoint, Evaluation
 from components.records.training import Selection, WarmStart
-from components.report import build, build_index, build_run, checkpoints, formatting, leaderboard, pull
+from components.report import (
+    build,
+    build_index,
+    build_run,
+    checkpoints,
+    formatting,
+    index_page,
+    leaderboard,
+    pull,
+)
 from components.report.metric_labels import MEASURES, features, limit, main, measure, recipe
 from components.report.model_card import model_card
 from components.report.reading import curves, read_course
@@ -671,3 +680,14 @@ def test_the_pages_of_a_private_bucket_are_mirrored(bucket, tmp_path):
 def test_a_store_without_pages_has_nothing_to_pull(store, tmp_path):
     with pytest.raises(InputError, match="has no pages"):
         pull(store, tmp_path / "pulled")
+
+
+def test_what_the_stages_have_written_is_summed_and_taken_over_stages_count_once(store, runs):
+    lines = index_page.index_page(store)["runs"]
+    manifest = read_run(store, runs["done"])
+    ran = [stage for stage in manifest.stages if stage.state == "ran" and stage.name == "train"]
+    total = index_page.written([line for line in lines if line["run_id"] == runs["done"]])
+    (train,) = [stage for stage in total.stages if stage.stage == "train"]
+    assert train.outputs == len(ran) and train.seconds == sum(stage.seconds for stage in ran)
+    assert "prepare" not in {stage.stage for stage in total.stages}  # taken over from another run
+    assert index_page.written([]) == (0, 0, [])

@@ -83,6 +83,11 @@ globalThis.Atelier = (() => {
     }
     return Math.round(value).toLocaleString("en-US");
   };
+  const size = (bytes) => {
+    let value = bytes, unit = 0;
+    for (; value >= 1000 && unit < 4; unit += 1) value /= 1000;
+    return unit ? `${value.toFixed(1)} ${["B", "kB", "MB", "GB", "TB"][unit]}` : `${Math.round(value)} B`;
+  };
   const twoDigits = (n) => String(n).padStart(2, "0");
   const duration = (s) => {
     if (!isNumber(s)) return "–";
@@ -128,7 +133,7 @@ globalThis.Atelier = (() => {
 
   return {
     root, el, svg, find, all, toggle, select, empty, readoutLine, onResize, remember,
-    clamp, isNumber, unique, range, ascending, extent, short, number, decimal, count, twoDigits, duration, day,
+    clamp, isNumber, unique, range, ascending, extent, short, number, decimal, count, size, twoDigits, duration, day,
     code, marker, swatch, sign, signIcon,
     data: JSON.parse(find("#data").textContent),
   };

@@ -1,7 +1,7 @@
 /* The page of all runs: the leaderboard over runs, and their list. */
 "use strict";
 (() => {
-  const { root, data, el, find, select, empty, clamp, isNumber, unique, number, decimal, count, duration, day } = Atelier;
+  const { root, data, el, find, select, empty, clamp, isNumber, unique, number, decimal, count, duration, size, day } = Atelier;
 
   // ---------------------------------------------------------------- metrics
 
@@ -41,7 +41,7 @@
       button("Previous", page === 0, page - 1), button("Next", page >= pages - 1, page + 1));
   };
   const tableOf = (label, heads, rows, cls) => {
-    const head = el("tr", {}, heads.map(([name, n]) => el("th", { scope: "col", class: n ? "n" : null }, name)));
+    const head = el("tr", {}, heads.map(([name, n]) => el(name ? "th" : "td", { scope: name ? "col" : null, class: n ? "n" : null }, name)));
     const table = el("table", { class: cls }, el("thead", {}, head), el("tbody", {}, rows));
     return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, table);
   };
@@ -121,39 +121,57 @@
   const familiesOf = (run) => run.families.flatMap((name, i) => [
     i ? ", " : "", run.failed.includes(name) ? el("span", { class: "failed" }, `${name} ✕ failed`) : name,
   ]);
-  const runRow = (run) => el("tr", {},
+  const MOST_COMPARED = 8;
+  /* A box that chooses a run for the comparison; only runs with pages can be compared. */
+  const chosenBox = (run, chosen) => el("input", {
+    type: "checkbox", "aria-label": `Compare ${run.run_id}`, disabled: !run.report, checked: chosen.ids.has(run.run_id),
+    onchange: (e) => { chosen.ids[e.target.checked ? "add" : "delete"](run.run_id); chosen.show(); },
+  });
+  const compareButton = () => {
+    const chosen = { ids: new Set() }, button = el("a", { class: "button", role: "link", "aria-disabled": "true" }, "Compare");
+    chosen.show = () => {
+      const n = chosen.ids.size, ready = n > 1 && n <= MOST_COMPARED;
+      button.textContent = n > MOST_COMPARED ? `At most ${MOST_COMPARED} runs` : n > 1 ? `Compare ${n} runs` : "Choose two runs to compare";
+      button.setAttribute("aria-disabled", String(!ready));
+      if (ready) button.setAttribute("href", `compare.html#runs=${[...chosen.ids].map(encodeURIComponent).join(",")}`);
+      else button.removeAttribute("href");
+    };
+    chosen.show();
+    return { button, chosen };
+  };
+  const runRow = (chosen) => (run) => el("tr", {}, el("td", { class: "choose" }, chosenBox(run, chosen)),
     el("th", { scope: "row" }, runLink(run), el("small", {}, day(run.started))),
     el("td", {}, el("span", { class: `pill ${/^[a-z]+$/.test(run.status) ? run.status : ""}` }, run.status),
       run.kind === "sweep" ? el("small", {}, "sweep") : null, run.smoke ? el("small", {}, "smoke") : null),
     el("td", { class: "wrap" }, run.data.title || run.data.name || "–",
       run.data.version ? el("small", { class: "mono" }, String(run.data.version).slice(0, 12)) : null),
-    el("td", { class: "wrap" }, familiesOf(run)), el("td", {}, bestOf(run)), cell(duration(run.seconds)),
+    el("td", { class: "wrap" }, familiesOf(run)), el("td", {}, bestOf(run)), cell(duration(run.seconds), run.written ? el("small", {}, size(run.written)) : null),
     el("td", { class: "mono" }, run.commit ? String(run.commit).slice(0, 8) : "–", run.dirty ? el("small", {}, "changed") : null));
   const searchText = (run) => [run.run_id, run.status, run.kind, run.data.name, run.data.title, run.commit, run.config_hash, ...run.families].join(" ").toLowerCase();
 
   const RUNS = 25; // rows of a page
   const runList = (runs) => {
     const place = find("#list"), body = el("div"), state = { words: "", status: "all", page: 0 }, texts = runs.map(searchText);
-    const matches = el("span", { class: "muted", role: "status" }), heads = [["Run"], ["Status"], ["Data"], ["Families"], ["Best"], ["Took", 1], ["Commit"]];
+    const matches = el("span", { class: "muted", role: "status" }), { button, chosen } = compareButton(), heads = [[""], ["Run"], ["Status"], ["Data"], ["Families"], ["Best"], ["Took", 1], ["Commit"]];
     const go = (change) => { Object.assign(state, { page: 0 }, change); draw(); };
     const draw = () => {
       const words = state.words.toLowerCase().split(/\s+/).filter(Boolean);
       const hits = runs.filter((run, i) => (state.status === "all" || run.status === state.status) && words.every((word) => texts[i].includes(word)));
       const pages = Math.max(1, Math.ceil(hits.length / RUNS));
       state.page = clamp(state.page, 0, pages - 1);
-      const rows = hits.slice(state.page * RUNS, (state.page + 1) * RUNS).map(runRow);
-      body.replaceChildren(hits.length ? tableOf("All runs", heads, rows, "runs") : el("p", { class: "empty" }, "No run matches."), pager(state.page, pages, (page) => go({ page })));
+      const rows = hits.slice(state.page * RUNS, (state.page + 1) * RUNS).map(runRow(chosen));
+      body.replaceChildren(hits.length ? tableOf("Table of runs", heads, rows, "runs") : el("p", { class: "empty" }, "No run matches."), pager(state.page, pages, (page) => go({ page })));
       matches.textContent = hits.length === runs.length ? "" : `${number(hits.length)} of ${number(runs.length)}`;
     };
-    if (runs.length > 1) place.append(filters(runs, go, matches));
+    if (runs.length > 1) place.append(filters(runs, go, matches, button));
     place.append(body);
     draw();
   };
-  const filters = (runs, go, matches) => {
+  const filters = (runs, go, matches, button) => {
     const box = el("input", { type: "search", placeholder: "Filter by run, data, family, commit", "aria-label": "Filter runs", oninput: () => go({ words: box.value }) });
     const statuses = unique(runs.map((run) => run.status)), options = [["all", "all"], ...statuses.map((s) => [s, s])];
     return el("div", { class: "tools" }, el("label", { class: "grow" }, box),
-      statuses.length > 1 ? select("Status", options, "all", (status) => go({ status })) : null, matches);
+      statuses.length > 1 ? select("Status", options, "all", (status) => go({ status })) : null, matches, button);
   };
 
   // ---------------------------------------------------------------- start

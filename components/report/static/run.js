@@ -3,11 +3,11 @@
 (() => {
   const {
     root, data, el, svg, find, all, toggle, select, empty, readoutLine, onResize, clamp, isNumber, unique, ascending, number, decimal, duration,
-    code, marker, swatch, sign, signIcon, timeTicks, clock, lineChart, barChart, dotChart, heatChart, fade, framed, namesOf, samples, neighbours,
+    code, marker, swatch, sign, signIcon, timeTicks, clock, lineChart, barChart, dotChart, heatChart, fade, framed, namesOf, viewOf, samples, showSamples, starredList, blind, neighbours,
   } = Atelier;
 
-  const state = { step: 0, wide: false, go() {} }; // go(step): move the slider, if there is one
-  const listeners = []; // called with the step of the slider
+  const view = viewOf(data), showAt = showSamples(view);
+  const listeners = []; // called when the slider has moved
   const familyOf = (name) => data.families.find((family) => family.name === name);
 
   // ---------------------------------------------------------------- losses
@@ -66,9 +66,9 @@
     const draw = () => {
       chart = lineChart(box, readout, {
         series: lines.filter((line) => line.on).map(drawn), width: Math.max(260, box.clientWidth), height: 240, xLabel: "step", logY: options.log,
-        label: `Losses of ${family.name}`, say: sayLosses(family.curves), idle,
+        label: `Losses of ${family.name}`, say: sayLosses(family.curves), idle, pick: (x) => showAt(x, family.name),
       });
-      chart.mark(state.step);
+      chart.mark(view.stepOf(family.name));
     };
     const legend = el("div", { class: "legend", role: "group", "aria-label": `Terms of ${family.name}` }, lines.map((line) => {
       const button = toggle("", line.on, (on) => { line.on = on; draw(); });
@@ -76,7 +76,7 @@
       return button;
     }));
     place.append(el("div", { class: "chart" }, el("h4", {}, family.name), readout, box, legend));
-    listeners.push((x) => chart.mark(x));
+    listeners.push(() => chart.mark(view.stepOf(family.name)));
     onResize(box, draw);
     return draw;
   };
@@ -140,13 +140,13 @@
       if (!box.clientWidth) return; // folded away
       chart = lineChart(box, readout, {
         series, width: Math.max(240, box.clientWidth), height: 200, xLabel: "step", label: `${title}, ${place.dataset.health}`, say, idle,
-        bands: shaded, events, xEnd, pick: (x) => state.go(x), ...how,
+        bands: shaded, events, xEnd, pick: (x) => view.go && view.go(x, place.dataset.health), ...how,
       });
-      chart.mark(state.step);
+      chart.mark(view.stepOf(place.dataset.health));
     };
     const legend = [series.map((s) => el("span", {}, swatch(s.code, false), s.name)), shaded.map((band) => el("span", {}, bandPatch(band), band.words))];
     place.append(el("div", { class: "chart" }, el("h4", {}, title), readout, box, el("div", { class: "legend" }, ...legend)));
-    listeners.push((x) => chart.mark(x));
+    listeners.push(() => chart.mark(view.stepOf(place.dataset.health)));
     onResize(box, draw);
     return draw;
   };
@@ -166,7 +166,7 @@
 
   const hasQuality = (family, metric) => family.quality.some((row) => isNumber(row[metric]));
   const qualitySeries = (family, codes, metric) => {
-    const latest = Math.max(...family.quality.map((row) => row.step).filter((step) => step <= state.step));
+    const latest = Math.max(...family.quality.map((row) => row.step).filter((step) => step <= view.stepOf(family.name)));
     return {
       name: family.name, code: codes.get(family.name), marks: true, points: family.quality.map((row) => [row.seconds, row[metric], row.step]),
       at: (p) => p[2] === latest, kept: (p) => p[2] === family.kept,
@@ -187,12 +187,18 @@
       logX: false, logY: true,
     };
     const box = el("div"), readout = readoutLine();
+    /* The nearest point at or before x, among the lines that are drawn. */
+    const pickQuality = (x) => {
+      const rows = curved.filter((family) => family.task === options.task).flatMap((family) => family.quality.map((row) => ({ name: family.name, ...row })));
+      const near = rows.filter((row) => isNumber(row.seconds) && isNumber(row[options.metric]) && row.seconds <= x).sort((a, b) => a.seconds - b.seconds).pop();
+      if (near) showAt(near.step, near.name);
+    };
     const draw = () => lineChart(box, readout, {
       series: curved.filter((family) => family.task === options.task).map((family) => qualitySeries(family, codes, options.metric)),
       width: Math.max(260, box.clientWidth), height: box.clientWidth < 560 ? 300 : 360, logX: options.logX, logY: options.logY, names: true,
       xLabel: "seconds of training", yLabel: `${data.measures[options.metric]}, lower is better`,
-      label: `${data.measures[options.metric]} over seconds of training`, say: sayQuality,
-      idle: "Filled markers: the step of the slider. Hover or focus to read values.",
+      label: `${data.measures[options.metric]} over seconds of training`, say: sayQuality, pick: pickQuality,
+      idle: "Filled markers: the step of the slider. Hover or focus to read values; a click, or Enter, shows the samples of the point.",
     });
     const change = (key) => (value) => { options[key] = value; draw(); };
     place.append(el("div", { class: "tools" },
@@ -348,12 +354,24 @@
 
   // ---------------------------------------------------------------- start
 
+  /* Shows what the address asks for: the samples, and the one that is enlarged. */
+  const openAddress = () => {
+    find("#samples").scrollIntoView();
+    const entry = view.enlarged && (view.entryOf(view.family) || view.entries[0]);
+    if (entry) view.enlarge({ entry, grid: view.gridOf(entry), sample: Math.min(view.sample, (entry.samples.count || Infinity) - 1) });
+  };
+  addEventListener("hashchange", () => {
+    if (!view.go || !view.open()) return;
+    for (const listen of view.listeners) listen(view);
+    openAddress();
+  });
+
   const codes = new Map(data.families.map((family, i) => [family.name, code(i)]));
   for (const family of data.families) {
     for (const event of (family.health || {}).events || []) event.said = `${family.name}, step ${number(event.step)}: ${event.title}, ${event.did}`;
   }
   for (const key of all(".key")) if (codes.has(key.dataset.family)) key.append(swatch(codes.get(key.dataset.family), true));
-  samples(data, codes, state, listeners);
+  samples(data, codes, view);
   neighbours(data, codes);
   losses();
   health();
@@ -362,6 +380,12 @@
   views();
   if (Atelier.drawSweeps) Atelier.drawSweeps(data.sweeps); // sweep.js is on the page where there is one
   timeline();
-  for (const listen of listeners) listen(state.step);
+  view.listeners.push(() => { for (const listen of listeners) listen(); });
+  const asked = view.open();
+  for (const listen of view.listeners) listen(view);
+  if (find("#starred")) starredList(find("#starred"), view);
+  if (find("#blind")) blind(find("#blind"), view.entries);
+  if (Atelier.live) Atelier.live(view); // not in a single file
+  if (asked && view.go) openAddress();
   root.dataset.ready = "true";
 })();

@@ -47,3 +47,19 @@ def test_a_foreign_record_does_not_break_the_explanation_of_another_run(
     lines = [line.split()[:2] for line in out.splitlines()[1:]]
     assert code == 0 and [line[0] for line in lines] == ["3", "2", "1"]
     assert lines[2][1] == ("running" if "stages" in text else "unreadable")
+
+
+def test_votes_of_pages_become_win_rates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(str(tmp_path / "output"))
+    store.write_json("runs/r/run.json", RunManifest(run_id="r").to_json())
+    sides = {"left": {"run": "r", "family": "vae"}, "right": {"run": "r", "family": "dcgan"}}
+    votes = [sides | {"choice": choice, "when": str(i)} for i, choice in enumerate(["right", "right", "tie"])]
+    path = tmp_path / "review.json"
+    path.write_text(json.dumps({"kind": "atelier review", "votes": votes}))
+    command = ("report", "votes", str(path), "--store", store.url)
+    for _ in range(2):  # the same file again changes nothing
+        code, out, _ = call(capsys, *command)
+        assert code == 0 and "r/dcgan" in out and "83\u00a0%" in out and len(out.splitlines()) == 2
+    assert len(store.list("runs/r/reviews")) == 1 and store.exists("runs/r/report/index.html")
+    code, _, err = call(capsys, "report", "votes", "--store", store.url)
+    assert code == 2 and "name the files" in err

@@ -1,0 +1,105 @@
+"""What a run hands to the page that compares runs: settings, code, data, numbers and samples, as a script.
+
+A page opened from a file may load scripts, but may not read other files. So the data of a run is a script
+that calls a function of the page.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from components.records.evaluation import MetricResult
+from components.records.run import FamilyResult, RunManifest
+from components.report import formatting
+from components.report.metric_labels import measure
+from components.report.reading import rounded
+from components.report.results import CURVED
+
+DATA = "run-data.js"  # next to a run's page
+
+
+def settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the settings of a configuration by dotted name, with their values as JSON."""
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from settings(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", json.dumps(value, ensure_ascii=False, default=str)
+
+
+def origins(run: RunManifest) -> dict[str, str]:
+    """Return the code, the data, the versions and the machine of a run by name."""
+    lineage, data, hardware = run.lineage, run.lineage.data, run.lineage.hardware
+    changed = {True: "modified", False: "clean"}
+    texts: dict[str, str | None] = {
+        "commit": lineage.commit,
+        "working tree": None if lineage.dirty is None else changed[lineage.dirty],
+        "command": run.command,
+        "configuration hash": lineage.config_hash,
+        "data set": data.title or data.name,
+        "data version": data.version,
+        "data hash": data.hash,
+        "images": ", ".join(f"{split} {formatting.number(n)}" for split, n in data.counts.items()),
+        "resolution": str(data.resolution or ""),
+        "processor": hardware.cpu if hardware else "",
+        "cores": str(hardware.cores or "") if hardware else "",
+        "GPUs": ", ".join(hardware.gpus) if hardware else "",
+        **lineage.versions,
+    }
+    return {name: text for name, text in texts.items() if text}
+
+
+def numbers(result: FamilyResult) -> Mapping[str, Any]:
+    """Return the main metrics and the costs of a result, each with its text."""
+    costs = {
+        "parameters": ["Parameters", formatting.count(result.parameters)],
+        "train_seconds": ["Training", formatting.duration(result.train_seconds)],
+        "samples_per_second": ["Samples per second", formatting.number(result.samples_per_second)],
+    }
+    named = {name: _metric(name, metric) for name, metric in result.metrics.items()}
+    return {
+        "family": result.family,
+        "task": result.task,
+        "metrics": {name: metric for name, metric in named.items() if metric},
+        "costs": costs,
+    }
+
+
+def _metric(name: str, metric: MetricResult) -> Mapping[str, Any] | None:
+    definition = measure(name, metric)
+    if not definition.main:
+        return None
+    return {
+        "label": definition.label,
+        "better": metric.better,
+        "value": rounded(metric.value),
+        "text": definition.show(metric.value),
+        "interval": definition.show_interval(metric.low, metric.high),
+        "real": "" if metric.real_baseline is None else definition.show_limit(metric.real_baseline),
+        "comparability": metric.comparability,
+    }
+
+
+def compared(
+    run: RunManifest, results: Sequence[FamilyResult], families: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return what the page that compares runs shows of a run."""
+    data = run.lineage.data
+    return {
+        "run_id": run.run_id,
+        "kind": run.kind,
+        "status": run.status,
+        "smoke": run.smoke,
+        "title": data.title or data.name,
+        "started": run.started,
+        "seconds": run.seconds,
+        "origins": origins(run),
+        "settings": dict(settings(run.lineage.config)),
+        "numbers": [numbers(result) for result in results],
+        "families": families,
+        "classes": data.labels,
+        "resolution": data.resolution,
+        "measures": {name: measure(name).label for name in CURVED},
+    }

@@ -1,0 +1,77 @@
+"""The pages under axe-core's rules, in the browser: no finding that it calls serious or critical."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from components.report import build_index, build_run
+from tests.report import fixture
+from tests.report.readers import linked
+
+pytestmark = pytest.mark.browser
+
+AXE = """
+  const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+  const options = { preload: false, runOnly: rules };
+  const grave = async () => {
+    const found = (await axe.run(document, { ...options, resultTypes: ["violations"] })).violations;
+    const serious = found.filter((rule) => ["serious", "critical"].includes(rule.impact));
+    const where = (rule) => rule.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(" ");
+    return serious.map((rule) => `${rule.id}: ${where(rule)}`);
+  };
+"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The script, which its package carries; MPL-2.0, and only in tests."""
+    spec = importlib.util.find_spec("axe_playwright_python")
+    if spec is None or not spec.submodule_search_locations:
+        if os.environ.get("CI"):
+            pytest.fail("axe-core is missing: make setup-dev")
+        pytest.skip("axe-core is missing: make setup-dev")
+    return Path(spec.submodule_search_locations[0], "axe.min.js").read_text()
+
+
+def findings(browser, page: str, axe: str, before: str = "", address: str = "", theme: str = "light") -> str:
+    """What is grave on a page, as one text."""
+    script = f"document.documentElement.dataset.theme = '{theme}'; {AXE} {before}"
+    seen = linked(
+        browser, page, address, f'{script} await wait(); note("grave", JSON.stringify(await grave()));', axe
+    )
+    return "\n".join(json.loads(seen["grave"].replace("&quot;", '"').replace("&amp;", "&")))
+
+
+@pytest.mark.parametrize("status", ["done", "partial", "running", "ward"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_run_pages(browser, store, runs, axe, status, theme):
+    assert not findings(browser, store.path(build_run(store, runs[status])), axe, theme=theme)
+
+
+@pytest.mark.parametrize("address", ["family=vae&step=250&sample=3", "rows=family&columns=step", "rows=step"])
+def test_the_gallery_and_an_enlarged_sample(browser, store, runs, axe, address):
+    assert not findings(browser, store.path(build_run(store, runs["done"])), axe, address=address)
+
+
+def test_a_vote(browser, store, runs, axe):
+    vote = 'all("#blind button").find((n) => n.textContent === "Vote").click();'
+    assert not findings(browser, store.path(build_run(store, runs["done"])), axe, vote)
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_index(browser, store, axe, count, theme):
+    fixture.write_many(store, count)
+    assert not findings(browser, store.path(build_index(store)), axe, theme=theme)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_comparison(browser, store, runs, axe, theme):
+    for name in ("done", "partial"):
+        build_run(store, runs[name])
+    build_index(store)
+    address = f"runs={runs['done']},{runs['partial']}"
+    assert not findings(browser, store.path("compare.html"), axe, address=address, theme=theme)

@@ -1,0 +1,216 @@
+"""What a run hands to the page that compares runs, and that page in a browser."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from components.report import build_index, build_run, comparison
+from tests.report import fixture
+from tests.report.fixture import HOSTILE
+from tests.report.readers import check, linked, marks
+
+
+def test_settings_by_dotted_name():
+    config = {"a": {"b": 1, "c": {"d": [1, 2]}, "e": {}}, "f": None, "g": "ü"}
+    assert dict(comparison.settings(config)) == {
+        "a.b": "1",
+        "a.c.d": "[1, 2]",
+        "a.e": "{}",
+        "f": "null",
+        "g": '"ü"',
+    }
+
+
+def handed(store, run_id: str) -> dict:
+    text = store.read_bytes(f"runs/{run_id}/report/run-data.js").decode()
+    return json.loads(text.removeprefix("Atelier.receive(").removesuffix(");\n"))
+
+
+def test_the_script_of_a_run_cannot_leave_its_string(store, runs):
+    build_run(store, runs["partial"])
+    text = store.read_bytes(f"runs/{runs['partial']}/report/run-data.js").decode()
+    assert "<" not in text and "\u2028" not in text and "&" not in text
+    assert handed(store, runs["partial"])["origins"]["command"] == HOSTILE
+
+
+def test_the_stamp_changes_with_the_page_only(store, runs):
+    stamps = []
+    for _ in range(2):
+        build_run(store, runs["running"])
+        stamps.append(handed(store, runs["running"])["stamp"])
+    path = Path(store.path(f"runs/{runs['running']}/run.json"))
+    path.write_text(path.read_text().replace('"heartbeat": "', '"heartbeat": "9'))
+    build_run(store, runs["running"])
+    stamps.append(handed(store, runs["running"])["stamp"])
+    assert stamps[0] == stamps[1] != stamps[2]
+
+
+@pytest.fixture
+def three(store, runs):
+    """The index's folder, and a second run like the first with another setting and another number."""
+    again = "20261125-080000-aaaa"
+    shutil.copytree(store.path(f"runs/{runs['done']}"), store.path(f"runs/{again}"))
+    path = Path(store.path(f"runs/{again}/run.json"))
+    run = json.loads(path.read_text()) | {"run_id": again}
+    run["lineage"]["config"]["families"]["vae"] = {"lr": 0.002}
+    run["lineage"]["data"]["title"] = HOSTILE
+    for result in run["results"]:
+        metric = result["metrics"].get("frechet_distance")
+        if metric:
+            metric["value"] /= 2
+            metric["comparability"] = "other" if result["family"] == "dcgan" else metric["comparability"]
+    path.write_text(json.dumps(run))
+    for run_id in (runs["done"], again, runs["partial"]):
+        build_run(store, run_id)
+    build_index(store)
+    return store.path("compare.html"), runs["done"], again
+
+
+@pytest.mark.browser
+def test_runs_side_by_side(browser, three, runs):
+    page, first, second = three
+    seen = linked(browser, page, f"runs={first},{second},{runs['partial']}", """
+    await wait();
+    const cells = (row) => [...row.cells].map((n) => n.textContent).join("|");
+    const table = (id) => all(`#${id} tbody tr`).map(cells).join(" / ");
+    note("chips", all(".chip .mono").map((n) => n.textContent).join());
+    note("settings", table("setting-table"));
+    note("summary", one("#summary").textContent);
+    const family = one("#number-tables select"); family.value = "vae";
+    family.dispatchEvent(new Event("change"));
+    note("best", all("#number-tables td.best").map((n) => n.cellIndex).join());
+    note("numbers", table("number-tables"));
+    family.value = "dcgan"; family.dispatchEvent(new Event("change"));
+    note("off", all("#number-tables td.off").length);
+    note("lines", all("#courses path.line").length);
+    note("rows", all(".gallery tbody th").map((n) => n.textContent).join());
+    note("tiles", all(".gallery .tile").length);
+    const rows = one("#axes select"); rows.value = "family"; rows.dispatchEvent(new Event("change"));
+    await wait();
+    const columns = all("#axes select")[1]; columns.value = "run";
+    columns.dispatchEvent(new Event("change")); await wait();
+    note("cells", all(".gallery tbody tr").map((row) => row.querySelectorAll(".tile").length).join());
+    note("said", one(".gallery .tile").getAttribute("aria-label")); note("hash", location.hash);
+    note("wide", document.documentElement.scrollWidth > innerWidth);
+    """)  # fmt: skip
+    assert (
+        seen["chips"] == f"{first},{second},{runs['partial']}"
+        and "3 runs on different data" in seen["summary"]
+        or seen["summary"]
+    )
+    assert "families.vae.lr|–|0.002|–" in seen["settings"] and "train.steps" not in seen["settings"]
+    assert "2" in seen["best"].split(",") and "Fréchet distance" in seen["numbers"]
+    assert int(seen["off"]) >= 1 and seen["lines"] == "3" and seen["wide"] == "false"
+    assert seen["rows"] == f"{first},{second},{runs['partial']}" and seen["tiles"] == str(3 * 64)
+    assert (
+        seen["cells"].startswith("3,3,") and "columns=run" in seen["hash"] and f"runs={first}" in seen["hash"]
+    )
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    "address", ["", "runs=", "runs=../../x,a%2Fb,<script>", "runs=missing-1,missing-2", "numbers"]
+)
+def test_the_page_without_runs_says_so(browser, store, runs, address):
+    build_index(store)
+    html = (
+        browser.load(f"file://{store.path('compare.html')}#{address}") if "missing" not in address else None
+    )
+    if html is None:  # a script that is missing is written to the console, as by any page
+        with pytest.raises(AssertionError, match="ERR_FILE_NOT_FOUND"):
+            browser.load(f"file://{store.path('compare.html')}#{address}")
+        return
+    check(html)
+    assert "Choose two or more runs." in html and marks(html)["ready"] == "true"
+
+
+@pytest.mark.browser
+def test_the_index_opens_the_comparison(browser, store, runs):
+    for name in ("done", "partial"):
+        build_run(store, runs[name])
+    fixture.write_many(store, 3)
+    seen = linked(browser, store.path(build_index(store)), "", """
+    const link = one("#list a.button"), boxes = all(".choose input");
+    note("before", link.getAttribute("href")); note("dead", boxes.filter((n) => n.disabled).length);
+    boxes.filter((n) => !n.disabled).slice(0, 2).forEach((n) => n.click());
+    note("after", link.getAttribute("href")); note("text", link.textContent);
+    """)  # fmt: skip
+    assert seen["before"] == "null" and int(seen["dead"]) == 0
+    assert seen["after"].startswith("compare.html#runs=2026") and seen["text"] == "Compare 2 runs"
+
+
+BLIND = """
+  const button = (name) => all("#blind button").find((n) => n.textContent === name);
+  const press = (name) => new KeyboardEvent("keydown", { key: name, bubbles: true });
+  const key = (name) => one(".duel").dispatchEvent(press(name));
+"""
+
+
+@pytest.mark.browser
+def test_blind_votes(browser, store, runs):
+    page = store.path(build_run(store, runs["done"]))
+    seen = linked(browser, page, "", BLIND + """
+    note("early", button("Export votes and stars").disabled);
+    button("Vote").click(); await wait();
+    const names = ["vae", "dcgan", "diffusion"];
+    note("hidden", names.some((name) => one(".duel").textContent.includes(name)));
+    note("painted", all(".duel .tile canvas").every((n) => n.width > 100));
+    note("focus", document.activeElement.className);
+    for (const name of ["ArrowLeft", "ArrowRight", "ArrowDown", "ArrowLeft"]) key(name);
+    button("Tie").click(); all(".duel .tile")[1].click();
+    note("table", all("#review tbody tr").length);
+    const images = all("#blind select")[1]; images.value = "9"; images.dispatchEvent(new Event("change"));
+    await wait();
+    key("ArrowLeft");
+    button("Stop").click();
+    const votes = JSON.parse(localStorage.getItem("atelier-votes"));
+    note("votes", votes.length); note("choices", votes.map((v) => v.choice).join());
+    note("nine", votes[6].images);
+    note("tasks", votes.some((v) => [v.left.family, v.right.family].includes("autoencoder")));
+    const fits = (v) => v.left.step > 0 && v.sample >= 0 && v.sample < 64 && v.left.family !== v.right.family;
+    note("steps", votes.every(fits));
+    const sum = all("#review tbody tr").reduce((total, row) => total + Number(row.cells[5].textContent), 0);
+    note("sum", sum); note("late", button("Export votes and stars").disabled);
+    let file = null; URL.createObjectURL = (blob) => { file = blob; return "data:,"; };
+    HTMLAnchorElement.prototype.click = function () { note("name", this.download); };
+    button("Export votes and stars").click(); note("file", await file.text());
+    button("Delete my votes").click(); note("none", localStorage.getItem("atelier-votes"));
+    """)  # fmt: skip
+    assert (seen["early"], seen["late"], seen["hidden"], seen["painted"]) == (
+        "true",
+        "false",
+        "false",
+        "true",
+    )
+    assert seen["focus"] == "tile" and seen["table"] == "0"  # no tally that could sway the votes
+    assert seen["votes"] == "7" and seen["choices"] == "left,right,tie,left,tie,right,left"
+    assert (seen["nine"], seen["tasks"], seen["steps"], seen["sum"]) == ("9", "false", "true", "7")
+    assert seen["name"] == f"review-{runs['done']}.json" and "atelier review" in seen["file"]
+    assert seen["none"] == "[]"
+
+
+@pytest.mark.browser
+def test_a_running_page_loads_itself_again_and_keeps_the_place(browser, store, runs):
+    page = Path(store.path(build_run(store, runs["running"])))
+    data = page.with_name("run-data.js")
+    data.write_text(data.read_text().replace('"stamp":"', '"stamp":"newer'))
+    seen = linked(browser, str(page), "", """
+    const visits = Number(sessionStorage.getItem("visits") || 0) + 1;
+    sessionStorage.setItem("visits", visits);
+    note("visits", visits); note("note", one("#live").textContent);
+    if (visits === 1) {
+      one("#step").value = 2; one("#step").dispatchEvent(new Event("input"));
+      all("#lineage details")[0].open = true; one("#training").scrollIntoView();
+      const script = document.createElement("script"); script.src = "run-data.js?1";
+      document.head.append(script);
+      return;
+    }
+    note("at", one(".player output").textContent); note("open", all("#lineage details")[0].open);
+    note("top", Math.abs(one("#training").getBoundingClientRect().top - 72) < 40);
+    all("#live button")[0].click(); note("paused", all("#live button")[0].getAttribute("aria-pressed"));
+    """)  # fmt: skip
+    assert seen["visits"] == "2" and "refreshes itself" in seen["note"]
+    assert seen["at"].startswith("step 125") and seen["open"] == "true" and seen["top"] == "true"
+    assert seen["paused"] == "true"
