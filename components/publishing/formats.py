@@ -66,7 +66,7 @@ def write(folder: Path, formats: Sequence[str], to: Path) -> GraphFormats:
     """
     need(formats)
     samples = published.read_record(folder)
-    generator, card, _ = load_model(folder)
+    generator, card, config = load_model(folder)
     fixed = published.conditions_in(folder, samples.n)
     found = graphs.graphs(generator, card, fixed)
     record = GraphFormats(
@@ -82,7 +82,9 @@ def write(folder: Path, formats: Sequence[str], to: Path) -> GraphFormats:
         if outcome.files:
             outcome = _tried(outcome, folder, to, generator, card, record)
         record.formats.append(outcome)
-        log.log(logging.INFO if outcome.files else logging.WARNING, "%s: %s", folder, outcome_of(outcome))
+        log.log(
+            logging.INFO if outcome.files else logging.WARNING, "%s: %s", config.family, outcome_of(outcome)
+        )
     return record
 
 

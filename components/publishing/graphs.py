@@ -129,8 +129,8 @@ def graphs(generator: Generator, card: DataSpec, fixed: Mapping[str, Any]) -> di
         card: the shape of its samples.
         fixed: conditions of some samples, as arguments of `generate`.
     """
-    if hasattr(generator, "fix"):
-        generator.fix()
+    if fix := getattr(generator, "fix", None):
+        fix()
     return _of_steps(generator, card, fixed) if steps(generator) else _of_pass(generator, card, fixed)
 
 
