@@ -258,9 +258,9 @@ def show_judged(evaluation: ExternalEvaluation) -> None:
 def show_synthetic(evaluation: SyntheticEvaluation) -> None:
     """Print whether synthetic images help a classifier, for each size of real training sets."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    title = f"accuracy on {evaluation.test_images:,} real test images of {evaluation.data}"
+    title = f"accuracy in % on {evaluation.test_images:,} real test images of {evaluation.data}"
     table = Table(title=title, box=None, pad_edge=False, title_justify="left")
-    for head in ("real images", "real", "synthetic", "both", "gain of both over real", "verdict"):
+    for head in ("real images", "real", "synthetic", "both", "gain", "verdict"):
         table.add_column(head, justify="left" if head == "verdict" else "right")
     for row in evaluation.sizes:
         cells = [_percent(each) for each in (row.real, evaluation.synthetic, row.both, row.gain)]
@@ -268,17 +268,18 @@ def show_synthetic(evaluation: SyntheticEvaluation) -> None:
     console.print(table)
     console.print(
         f"{evaluation.images:,} synthetic images of {evaluation.source}; {evaluation.seeds} trainings of "
-        f"{evaluation.steps:,} steps each; 95 % intervals over test images and seeds. The model that drew "
-        "them may have been trained on more real images than these.",
+        f"{evaluation.steps:,} steps each; 95 % intervals over test images and seeds; the gain is that of both "
+        "over real. The model that drew them may have been trained on more real images than these.",
         style="dim",
         markup=False,
     )
 
 
 def _percent(accuracy: Accuracy) -> str:
+    value = f"{100 * accuracy.value:.1f}"
     if accuracy.low is None or accuracy.high is None:
-        return f"{accuracy.value:.1%}"
-    return f"{accuracy.value:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%})"
+        return value
+    return f"{value} ({100 * accuracy.low:.1f} to {100 * accuracy.high:.1f})"
 
 
 def _number(value: float | None) -> str:

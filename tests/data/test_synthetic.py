@@ -16,6 +16,7 @@ from components.sampling.data_set import sample_data_set
 from components.sampling.shards import Target
 from components.store import Store
 from tests.sampling.test_from_images import model
+from tests.small_data import digits  # noqa: F401  (fixture)
 
 N = 20
 
@@ -33,7 +34,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def card(digits: Path) -> DatasetCard:
+def card(digits: Path) -> DatasetCard:  # noqa: F811
     return DatasetCard.read(digits)
 
 

@@ -31,7 +31,7 @@ from flows.cli import app
 from models.family import Batch, Generator, Noise
 from tests.publishing.exported import RUN, export, record
 
-pytest.importorskip("onnxruntime")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # torch traces for long on a crowded machine
 
 
 @pytest.fixture(scope="module")
