@@ -268,7 +268,7 @@ def show_synthetic(evaluation: SyntheticEvaluation) -> None:
     console.print(table)
     console.print(
         f"{evaluation.images:,} synthetic images of {evaluation.source}; {evaluation.seeds} trainings of "
-        f"{evaluation.steps:,} steps each; 95 % intervals over test images and seeds; the gain is that of both "
+        f"{evaluation.steps:,} steps each; 95 % intervals over test images and seeds; the gain is of both "
         "over real. The model that drew them may have been trained on more real images than these.",
         style="dim",
         markup=False,

@@ -28,6 +28,7 @@ from models.family import DataSpec
 
 Form = Literal["folder", "webdataset", "npz"]
 
+ENDINGS: dict[Form, str] = {"webdataset": "tar", "npz": "npz"}  # of names that -o gives
 LARGEST = 1024  # images in a shard
 PIXELS = 2**26  # bytes of a shard's pixels, beyond which it has fewer images
 WRITERS = 16  # files of a folder that are written at a time
@@ -70,14 +71,12 @@ class Target:
             return cls(Store(output.rstrip("/") or "/"), "", "folder")
         folder, _, name = output.rpartition("/")
         stem, _, ending = name.rpartition(".")
-        forms: dict[str, Form] = {"tar": "webdataset", "npz": "npz"}
-        if not stem or ending.lower() not in forms:
-            return None
-        return cls(Store(folder or "."), stem, forms[ending.lower()])
+        form = next((form for form, named in ENDINGS.items() if named == ending.lower()), None)
+        return cls(Store(folder or "."), stem, form) if stem and form else None
 
     def file(self, name: str) -> str:
         """Return the name of a file beside the samples."""
-        return f"{self.stem}.{name}" if self.stem else name
+        return f"{self.stem}.{ENDINGS[self.form]}.{name}" if self.stem else name
 
     def shard(self, number: int) -> str:
         """Return the name of a shard; of an npz, of a part that is removed at the end."""

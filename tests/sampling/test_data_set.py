@@ -238,7 +238,7 @@ def test_shards_of_others_are_not_continued(
     draw_set(folder, f"{out}/{name}", n=N)
     before = contents(out)
     with pytest.raises(
-        InputError, match="x.synthetic.json belongs to samples of another model, seed, number"
+        InputError, match=f"{name}.synthetic.json belongs to samples of another model, seed, number"
     ):
         change(folder, f"{out}/{name}")
     assert contents(out) == before
