@@ -184,3 +184,21 @@ def test_the_command_refuses_other_formats(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit) as stopped:
         app.main(["publish", "r1", "--format", "gguf"])
     assert stopped.value.code == 2 and "gguf" in capsys.readouterr().err
+
+
+def test_without_the_runtime_onnx_is_not_verified(
+    written: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _, found = written("cgan")
+    for file in folder.iterdir():
+        if file.is_file():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "formats.json").write_text(json.dumps(found.to_json()))
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    sentences = dict(formats.verified(tmp_path))
+    assert all(sentences.values()) and any(
+        "which needs the package onnxruntime" in each for each in sentences
+    )
+    monkeypatch.undo()
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    assert [holds for text, holds in formats.verified(tmp_path) if "does not run" in text] == [False]
