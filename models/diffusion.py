@@ -98,10 +98,11 @@ class Generator(family.Generator):
         c, null = self.config, self.card.num_classes
         guided = bool(self.kinds) and c.guidance_scale != 1
         both = condition.with_unconditional(null) if guided else condition
+        low, high = c.guidance_interval
 
         def denoise(x: Tensor, level: Level) -> Tensor:
-            low, high = c.guidance_interval
-            if guided and low <= level.sigma / (level.alpha + level.sigma) <= high:
+            always = (low, high) == (0, 1)  # and then nothing depends on the level
+            if guided and (always or low <= level.sigma / (level.alpha + level.sigma) <= high):
                 x_0 = samplers.guided(self.denoised(torch.cat([x, x]), level, both), c.guidance_scale)
             else:
                 x_0 = self.denoised(x, level, condition)

@@ -221,6 +221,16 @@ class Generator(nn.Module):
         trajectory(batch, noise, frames)    `sample` from noise to the sample, which is the last frame
         noised(image, noise, frames)        real images (N, C, H, W) to noise, the image itself first
 
+    and calls its network through
+
+        denoiser(condition)                 (x, level) -> x_0, with x (N, C, H, W) and one level for all
+        levels()                            the noise levels of sampling, falling
+        decoded(x)                          the images of x_0, (N, C, H, W) in [-1, 1]
+
+    A generator that reads buffers to decide how it samples has
+
+        fix()                               decide now, so that torch.export can trace `sample`
+
     A generator that encodes images into vectors (Family.codes) has `latent`, the dimensions of a code, and
 
         code(batch)                         the codes of batch.image, (N, Z); the mean of a distribution

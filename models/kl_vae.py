@@ -168,7 +168,7 @@ class Codebook(nn.Module):
         """Return the index of the code nearest to each pixel of z (N, c, h, w): (N, h, w)."""
         pixels = z.detach().float().permute(0, 2, 3, 1).flatten(0, 2)  # (N h w, c)
         with torch.autocast(z.device.type, enabled=False):
-            return torch.cdist(pixels, self.code).argmin(1).view(len(z), *z.shape[2:])
+            return torch.cdist(pixels, self.code).argmin(1).view(z.shape[0], *z.shape[2:])
 
     def codes_of(self, index: Tensor) -> Tensor:
         """Look up the codes of indices (N, h, w): (N, c, h, w)."""

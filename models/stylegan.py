@@ -188,6 +188,7 @@ class Synthesis(nn.Module):
         )
         # Resolution and fade with which the network was last trained, and is sampled.
         self.register_buffer("growth", torch.tensor(config.growth(0, card.resolution)))
+        self.fixed: Growth | None = None  # the same as numbers, once it does not change any more
 
     @property
     def noise_sizes(self) -> list[int]:
@@ -201,8 +202,12 @@ class Synthesis(nn.Module):
             ws: Styles, (N, num_styles, width).
             noises: (N, 1, size, size) for each of `noise_sizes`; None: drawn from torch's generator.
         """
+        return enlarged(self.image(self.fixed or self.grown(), ws, noises), self.sizes[-1])
+
+    def grown(self) -> Growth:
+        """Return the resolution and fade with which the network was last trained."""
         resolution, fade = self.growth.tolist()
-        return enlarged(self.image(Growth(int(resolution), fade), ws, noises), self.sizes[-1])
+        return Growth(int(resolution), fade)
 
     def image(self, growth: Growth, ws: Tensor, noises: Sequence[Tensor] | None = None) -> Tensor:
         """The images of a stage of growth, (N, C, resolution, resolution) in float32.
@@ -213,7 +218,7 @@ class Synthesis(nn.Module):
             self.growth.copy_(torch.tensor(growth))
         inputs: Sequence[Tensor | None] = noises or [None] * self.num_styles
         styles, last = ws.unbind(1), self.sizes.index(growth.resolution)
-        x = self.constant.expand(len(ws), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x = self.constant.expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         below = x
         for i, block in enumerate(self.blocks[: last + 1]):
             x, below = block(x, styles[2 * i :], inputs[2 * i :]), x
@@ -230,6 +235,10 @@ class Generator(style_based.Generator):
     config: StyleGANConfig
     synthesis: Synthesis
     synthesis_class = Synthesis
+
+    def fix(self) -> None:
+        """Sample as the network was last trained, without reading the buffer."""
+        self.synthesis.fixed = self.synthesis.grown()
 
 
 # The discriminator.

@@ -150,7 +150,7 @@ class Synthesis(nn.Module):
             noises: (N, 1, size, size) for each of `noise_sizes`; None: drawn from torch's generator.
             motion: Of the input, if that is Fourier features.
         """
-        styles, x, image = ws.unbind(1), self.input(len(ws), motion), None
+        styles, x, image = ws.unbind(1), self.input(ws.shape[0], motion), None
         inputs: Sequence[Tensor | None] = noises or [None] * len(self.noise_sizes)
         first = 0  # layer of the block
         for block in self.blocks:

@@ -32,6 +32,7 @@ class Publish(Section):
     """Where results are published."""
 
     url: str | None = None  # any fsspec URL; None: published/ in the store
+    formats: tuple[Literal["onnx", "torch_export"], ...] = ()  # besides weights, for use without Atelier
 
 
 class Store(Section):

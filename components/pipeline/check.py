@@ -8,6 +8,7 @@ from components.extractors import perceptual
 from components.families.catalogue import build, features_of, untrained
 from components.pipeline import anomaly_models, captions, extractor, train
 from components.pipeline.plan import Plan
+from components.publishing import formats
 from components.stages.cache import claimed
 from components.store import Store, open_store
 from components.training.warm_start import load_initial, warm_start
@@ -19,8 +20,10 @@ def check(plan: Plan, store: Store) -> None:
     Raises:
         InputError: settings do not fit the data or the batches, no weight of the model to begin with fits,
             captions cannot be encoded, the network of a perceptual loss is missing, the extractor's weights
-            are not the expected ones, or `publish.url` is not the URL of a store.
+            are not the expected ones, `publish.url` is not the URL of a store, or a package is missing that
+            one of `publish.formats` needs.
     """
+    formats.need(plan.experiment.publish.formats)
     if plan.experiment.publish.url:
         open_store(plan.experiment.publish.url, home())
     if not claimed(store, extractor.spec(plan)):

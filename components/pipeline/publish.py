@@ -21,7 +21,11 @@ def spec(plan: Plan, keys: Mapping[str, str], failed: Mapping[str, str]) -> Spec
     """Return the spec: the page, the exported models, and the URL."""
     upstream = {name: key for name, key in keys.items() if name == "report" or name.startswith("export/")}
     url = plan.experiment.publish.url
-    settings = {"url_sha256": sha256(url) if url else None}  # the URL may be private, and pages show a spec
+    settings: dict[str, object] = {  # the URL may be private, and pages show a spec
+        "url_sha256": sha256(url) if url else None
+    }
+    if plan.experiment.publish.formats:
+        settings["formats"] = list(plan.experiment.publish.formats)
     return plan.spec("publish", settings, code("components.pipeline.publish"), upstream)
 
 
@@ -35,9 +39,10 @@ def run(context: Context) -> PublishResult:
     exported = [name for name in context.spec.upstream if name != "report"]
     models = {name.removeprefix("export/"): context.uri(name) for name in exported}
     page = context.read("report", ReportResult).page
-    files = publish(store, manifest, place.child(run_id), models, page)
+    formats, notes = context.plan.experiment.publish.formats, list[str]()
+    files = publish(store, manifest, place.child(run_id), models, page, graphs=formats, notes=notes)
     elsewhere = [] if url else [f"published/{run_id}/{MANIFEST}"]
-    return PublishResult(published=run_id, files_published=len(files), elsewhere=elsewhere)
+    return PublishResult(published=run_id, files_published=len(files), formats=notes, elsewhere=elsewhere)
 
 
 STAGE = Stage("publish", "run", spec, run, on_cluster=False)

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from components.common.atomic import HIDDEN
-from components.publishing import signature
+from components.publishing import format_card, formats, signature
 from components.publishing.provenance import PROVENANCE, statement
 from components.publishing.sbom import SBOM, bill
 from components.records.run import RunManifest
@@ -25,7 +25,7 @@ from components.store import Store
 from components.store.errors import MISSING_OR_TORN
 from components.store.transfer import Upload, upload_all
 
-MANIFEST = "manifest.json"
+MANIFEST, CARD = "manifest.json", "README.md"
 
 Progress = Callable[[int, int], None]
 
@@ -38,6 +38,8 @@ def publish(
     page: str | None,
     *,
     key: Path | None = None,
+    graphs: Sequence[str] = (),
+    notes: list[str] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> list[Upload]:
     """Copy a run to the folder `target`; return its files, without manifest.json.
@@ -51,12 +53,18 @@ def publish(
         models: folder of the exported model of each family, in the store.
         page: the run's page in the store, if it has one.
         key: a private key that each model is signed with, if any.
+        graphs: formats that each model is published in besides, if it draws its published samples in them.
+        notes: gets a sentence on each model and format.
         progress: called with the number of files that are there and their number.
     """
     with TemporaryDirectory(prefix="atelier-publish-") as scratch:
         uploads = list[Upload]()
         for family, exported in models.items():
-            files_of = model_files(store, run, family, exported)
+            besides = Path(scratch) / "formats" / family
+            tried = write_formats(store.local_copy(exported), graphs, besides) if graphs else []
+            if notes is not None:
+                notes += [f"{family}: {sentence}" for sentence in tried]
+            files_of = model_files(store, run, family, exported, besides if graphs else None)
             if key is not None:
                 files_of.append(signed(files_of, Path(scratch) / family, key))
             uploads += [replace(file, path=f"models/{family}/{file.path}") for file in files_of]
@@ -84,9 +92,31 @@ def has(target: Store, manifest: Mapping[str, Any]) -> bool:
         return False
 
 
-def model_files(store: Store, run: RunManifest, family: str, exported: str) -> list[Upload]:
-    """Return the files of a family's published model, provenance.json last; paths are in its folder."""
-    files = folder_files(store.local_copy(exported), "", without={"result.json"})
+def write_formats(exported: Path, names: Sequence[str], to: Path) -> list[str]:
+    """Write a model in other formats, formats.json and its card to a new folder; return what came of each."""
+    to.mkdir(parents=True)
+    record = formats.write(exported, names, to)
+    (to / formats.FORMATS_FILE).write_bytes(as_json(record.to_json()))
+    card = (exported / CARD).read_text(encoding="utf-8")
+    (to / CARD).write_text(f"{card}\n{format_card.section(record)}", encoding="utf-8")
+    return [formats.outcome_of(tried) for tried in record.formats]
+
+
+def model_files(
+    store: Store, run: RunManifest, family: str, exported: str, besides: Path | None = None
+) -> list[Upload]:
+    """Return the files of a family's published model, provenance.json last; paths are in its folder.
+
+    Args:
+        store: has the run.
+        run: its record.
+        family: of the model.
+        exported: the folder of the exported model, in the store.
+        besides: a folder with further files, and others that replace some of it.
+    """
+    added = folder_files(besides, "") if besides else []
+    without = {"result.json", *(file.path for file in added)}
+    files = [*folder_files(store.local_copy(exported), "", without), *added]
     files.append(Upload.of(SBOM, as_json(bill(family))))
     drawn = next((j.drawn for j in run.gate if j.model.family == family), None)
     described = statement(run, family, {file.path: file.sha256 for file in files}, drawn)

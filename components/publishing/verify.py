@@ -11,7 +11,7 @@ from typing import Any
 from components.cluster.resources import processor
 from components.common.errors import InputError, RunError
 from components.common.progress import reported
-from components.publishing import signature
+from components.publishing import formats, signature
 from components.publishing.provenance import PROVENANCE, drawn_again, subjects
 from components.publishing.publish import MANIFEST
 from components.publishing.signature import SIGNATURE, UNSIGNED
@@ -97,6 +97,7 @@ def _model(place: Store, name: str, key: Path | None, device: str) -> Verified:
             before = drawn_again(content)
             on_cpu = before and before.machine and before.machine.processor == processor("cpu")
             _samples(published.reproduce(folder, "cpu" if on_cpu else device), before, result)
+            _formats(folder, result)
     return result
 
 
@@ -171,6 +172,14 @@ def _samples(now: Reproduction, before: Reproduction | None, result: Verified) -
         )
     else:
         result.problems.append(f"it draws other samples than the published ones, {apart}")
+
+
+def _formats(folder: Path, result: Verified) -> None:
+    """Add whether a model draws its published samples in its other formats."""
+    if not (folder / formats.FORMATS_FILE).exists():
+        return
+    for sentence, holds in formats.verified(folder):
+        (result.holds if holds else result.problems).append(sentence)
 
 
 def complaint(url: str, results: Collection[Verified]) -> str | None:

@@ -101,3 +101,4 @@ class PublishResult(StageResult):
 
     published: str  # the run
     files_published: int
+    formats: list[str] = []  # a sentence on each model and format

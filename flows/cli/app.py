@@ -42,6 +42,7 @@ COMMANDS = {  # group -> command -> its function, imported only when the command
     },
     "Evaluation": {
         "evaluate": "flows.cli.evaluation:evaluate",
+        "evaluate-synthetic": "flows.cli.evaluation:evaluate_synthetic",
         "extractor": "flows.cli.evaluation:extractor",
     },
     "Publication": {

@@ -1,12 +1,16 @@
-"""`atelier evaluate` and `atelier extractor`."""
+"""`atelier evaluate`, `atelier evaluate-synthetic` and `atelier extractor`."""
 
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from components.common.errors import InputError
+from components.common.paths import home
+from components.common.progress import report
 from flows.cli.shared import (
     STORE,
     AsJSON,
@@ -71,6 +75,55 @@ def evaluate(
         "compare values with the column of real images"
         + ("" if assume_independent else "; --assume-independent makes them comparable with those of runs")
     )
+
+
+def evaluate_synthetic(
+    source: str,
+    /,
+    *,
+    data: Annotated[str, Parameter(metavar="NAME")],
+    revision: str | None = None,
+    sizes: Annotated[str | None, Parameter(metavar="N,N,...")] = None,
+    seeds: int = 5,
+    steps: int = 400,
+    as_json: AsJSON = False,
+) -> None:
+    """Evaluate whether synthetic images help a classifier that has few real ones.
+
+    Args:
+        source: a synthetic data set with classes: a folder, an npz or NAME.tar for its shards, or a URL
+        data: the data set with the real images; the test split tests
+        revision: a git revision or a version of the data
+        sizes: images of the small real training sets (default: 5, 20 and 100 of each class)
+        seeds: trainings of each kind, each with other real images and initial weights
+        steps: of each training
+    """
+    from components.evaluation.synthetic import evaluate
+    from flows import views
+
+    with progress_shown("read the images"):
+        evaluation = evaluate(
+            source,
+            home(),
+            data,
+            revision,
+            sizes=numbers(sizes) if sizes else None,
+            seeds=seeds,
+            steps=steps,
+            progress=partial(report, activity="train"),
+        )
+    if as_json:
+        print(json.dumps(evaluation.to_json()))
+    else:
+        views.show_synthetic(evaluation)
+
+
+def numbers(text: str) -> list[int]:
+    """Return the numbers in a list; raise InputError if it is none."""
+    try:
+        return sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise InputError(f"--sizes {text}: numbers of images are needed, as in 50,200,1000") from None
 
 
 @extractor.command

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
 from components.common.errors import InputError
-from components.common.progress import counting
+from components.common.progress import counting, report
 from components.registry.runs import LATEST, find_run, read_record
+from components.store import Store
 from flows.cli.shared import (
     STORE,
     AsJSON,
@@ -94,41 +95,49 @@ def sample(
     Args:
         run: a run id, `latest`, or the folder or URL of an exported model or a published run
         family: a family of the run; not needed with a model's folder
-        output: a .png or .webp file for one picture of all, or FOLDER/ for a PNG of each, which the same
-            command continues after an interruption
+        output: a .png or .webp file for one picture of all; or a synthetic data set: FOLDER/ with a PNG of
+            each, NAME.npz, or NAME.tar for shards of WebDataset, also as URLs, with labels or captions, a
+            card and metadata; the same command continues after an interruption
         n: number of samples (default: 16, or one of a source that the family needs)
         seed: seed of the samples
         prior: mixture: sample codes from Gaussians fitted to those of training images; needs a run
         nearest: also write OUTPUT-nearest, each sample above its nearest training image; needs a run
     """
+    from components.sampling.data_set import sample_data_set
+    from components.sampling.shards import Target
     from components.sampling.styles import StyleOptions
     from components.sampling.to_file import SAMPLES, sample_to_file
-    from components.sampling.to_files import sample_to_files
     from components.sampling.to_folder import sample_to_folder
 
     settings, notes, path = vars(request).copy(), list[str](), Path(output)
-    each = output.endswith(os.sep) or path.is_dir()
+    each = Target.of(f"{output}/" if path.is_dir() else output)
     options = StyleOptions(prompts=settings.pop("prompt"), **settings)
     if nearest:
         check_nearest(options)
     folder, manifest = model_folder(run, family, store)
     if nearest or prior == "mixture":
         check_training_images("--nearest" if nearest else "--prior mixture", manifest, output if each else "")
-    with progress_shown("open the model", path), counting(n or SAMPLES, "draw"):
+    with (
+        progress_shown("open the model", path if not each or each.store.is_local else None),
+        counting(n or SAMPLES, "draw"),
+    ):
         if prior == "mixture" and manifest:
             data = f"{manifest.folder('prepare')}/data"
             images = sample_mixture(request, folder, path, data, store, n=n or SAMPLES, seed=seed)
         elif options.source is not None and options.source.is_dir():
             notes += sample_to_folder(folder, path, options, n=n, seed=seed)
         elif each:
-            notes += sample_to_files(folder, path, n=n, seed=seed, options=options)
+            place = open_named_store(store) if manifest else Store(folder)
+            model = manifest.models[family or ""] if manifest else ""
+            drawn = partial(report, activity="draw")
+            notes += sample_data_set(place, model, each, n=n, seed=seed, options=options, progress=drawn)
         else:
             rows = 2 if nearest else 1
             check_sheet(folder, rows * (n or SAMPLES))
             images = sample_to_file(folder, path, n=n, seed=seed, options=options, notes=notes, rows=rows)
     for note in notes:
         say(note)
-    print(path)
+    print(output if each else path)
     if nearest and manifest:
         print(write_nearest(images, path, manifest, store))
     say_next(after_samples(path, run, family, manifest))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -26,6 +26,7 @@ def publish(
     *,
     to: Annotated[str | None, Parameter(metavar="URL")] = None,
     sign: Annotated[Path | None, Parameter(metavar="KEY")] = None,
+    formats: Annotated[tuple[Literal["onnx", "torch_export"], ...], Parameter("--format")] = (),
     store: StoreURL = STORE,
 ) -> None:
     """Publish the models, samples and page of a run; what is there already with the same contents stays.
@@ -34,6 +35,8 @@ def publish(
         run: a run id, or `latest`
         to: a folder or any fsspec URL, in which the run gets a folder (default: published/ in the store)
         sign: a private elliptic-curve key, as PEM, to sign each model with; needs the extra `model-signing`
+        formats: also publish each model in this format, if it draws its published samples in it; repeatable;
+            onnx needs the extra `onnx`
     """
     from components.publishing.publish import publish as published
 
@@ -44,6 +47,7 @@ def publish(
     if not manifest.models:
         raise InputError(f"run {manifest.run_id} has no exported model to publish")
     place = (Store(to) if to else opened.child("published")).child(manifest.run_id)
+    notes = list[str]()
     output = Path(place.path()) if place.is_local else None
     with lease(opened, f"publish-{manifest.run_id}") as held, progress_shown("collect", output):
         files = published(
@@ -53,8 +57,12 @@ def publish(
             manifest.models,
             manifest.report,
             key=sign,
+            graphs=formats,
+            notes=notes,
             progress=partial(report, activity="publish"),
         )
+    for note in notes:
+        say(note)
     say(f"{len(files):,} files of {len(manifest.models)} models and the page in {place.url}")
     print(place.url)
     say_next(f"atelier verify {place.url}")

@@ -65,7 +65,7 @@ class Tokens(nn.Module):
 
     def forward(self, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(N, L, D) and its mask -> keys and values (N, heads, 1 + L, D'), and the mask (N, 1, 1, 1 + L)."""
-        first = self.nothing.to(text.dtype).expand(len(text), 1, -1)
+        first = self.nothing.to(text.dtype).expand(text.shape[0], 1, -1)
         kv = self.kv(torch.cat([first, text], 1)).unflatten(2, (2, self.heads, -1))
         k, v = kv.permute(2, 0, 3, 1, 4)
         mask = torch.cat([torch.ones_like(text_mask[:, :1]), text_mask], 1)

@@ -40,7 +40,7 @@ class Condition:
 
     def with_unconditional(self, null: int) -> Condition:
         """Concatenate the condition and the unconditional one, (2 N, ...), for guidance."""
-        n, device = next((len(t), t.device) for t in (self.label, self.text) if t is not None)
+        n, device = next((t.shape[0], t.device) for t in (self.label, self.text) if t is not None)
         unconditional = self.dropped(torch.ones(n, dtype=torch.bool, device=device), null)
         pairs = zip(vars(self).values(), vars(unconditional).values(), strict=True)
         return Condition(*(None if a is None else torch.cat([a, b]) for a, b in pairs))

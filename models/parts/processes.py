@@ -47,7 +47,7 @@ class Level:
     def to(self, like: Tensor) -> Level:
         """Expand one level to each image of `like`, (N, 1, 1, 1), with its dtype and device."""
         parts = (self.time, self.alpha, self.sigma)
-        return Level(*(p.to(like).expand(len(like))[:, None, None, None] for p in parts))
+        return Level(*(p.to(like).expand(like.shape[0])[:, None, None, None] for p in parts))
 
 
 # Processes. Time t is in [0, 1]: 0 is (almost) data, 1 is noise.

@@ -135,5 +135,5 @@ def guided(both: Tensor, scale: float) -> Tensor:
 
     `both` (2 N, C, H, W) is the conditional x_0 followed by the unconditional one.
     """
-    conditional, unconditional = both.chunk(2)
+    conditional, unconditional = both.unflatten(0, (2, -1))
     return unconditional + scale * (conditional - unconditional)

@@ -9,11 +9,13 @@ import pytest
 from safetensors.torch import save
 
 from components.common.errors import InputError
+from components.config.experiment import Publish
 from components.config.train import Initial
 from components.data.text import encoder
 from components.families.catalogue import build
-from components.pipeline import train
+from components.pipeline import publish, train
 from components.pipeline.check import check
+from components.publishing import formats
 from components.registry.models import identified
 from components.stages import cache
 from components.store import Store
@@ -75,3 +77,21 @@ def test_a_model_to_begin_with_of_which_nothing_fits_is_refused(store: Store) ->
     check(plan(store, fits), store)
     with pytest.raises(InputError, match="^train.initial: no layer of r/vae fits by name and shape"):
         check(plan(store, fits | {"gan": {"train": {"initial": initial}}}), store)
+
+
+def test_a_format_whose_packages_are_missing_is_refused(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan(store, {"gan": {}})
+    asked = made.experiment.model_copy(update={"publish": Publish(formats=("torch_export", "onnx"))})
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    check(made, store)
+    with pytest.raises(InputError, match=r"the format onnx needs the package onnx; install it"):
+        check(replace(made, experiment=asked), store)
+
+
+def test_formats_are_part_of_a_publication(store: Store) -> None:
+    made = plan(store, {"gan": {}})
+    asked = made.experiment.model_copy(update={"publish": Publish(formats=("onnx",))})
+    keys = [publish.spec(each, {}, {}).key for each in (made, replace(made, experiment=asked))]
+    assert keys[0] != keys[1]

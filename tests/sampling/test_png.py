@@ -17,10 +17,12 @@ from components.common.errors import InputError
 from components.common.hashing import digest
 from components.records.model import ModelConfig, ModelOrigin
 from components.sampling import png
+from components.sampling.data_set import sample_data_set
 from components.sampling.request import SampleOptions
+from components.sampling.shards import Target
 from components.sampling.to_file import sample_to_file
-from components.sampling.to_files import sample_to_files
 from components.sampling.to_folder import sample_to_folder
+from components.store import Store
 from tests.sampling.test_from_images import model
 
 DESCRIPTION = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description"
@@ -55,8 +57,10 @@ def test_a_sheet_says_how_it_was_made(tmp_path: Path) -> None:
 
 def test_each_file_says_its_number_condition_and_settings(tmp_path: Path) -> None:
     folder = model(tmp_path, "diffusion", classes=3, sampler_steps=2)
-    sample_to_files(folder, tmp_path / "out", n=3, options=SampleOptions(steps=3))
-    found = [made(file) for file in sorted((tmp_path / "out").iterdir())]
+    target = Target.of(f"{tmp_path}/out/")
+    assert target is not None
+    sample_data_set(Store(folder), "", target, n=3, options=SampleOptions(steps=3))
+    found = [made(file) for file in sorted((tmp_path / "out").glob("*.png"))]
     assert [each["image"] for each in found] == [0, 1, 2]
     assert [each["condition"] for each in found] == [{"label": "0"}, {"label": "1"}, {"label": "2"}]
     settings = found[0]["settings"]
