@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import secrets
 import subprocess
 import threading
 import time
@@ -37,12 +38,18 @@ from components.store.lease import Lease, lease, lease_seconds
 
 PACKAGES = ("torch", "torchvision", "ray", "prefect", "dvc", "fsspec", "torchmetrics", "numpy", "safetensors")
 OPTIONAL = frozenset(stage.name for stage in STAGES if stage.optional)
+COMMIT, DIRTY = "ATELIER_COMMIT", "-dirty"
 HEARTBEATS = 3  # in the time in which a lease expires
 
 
 def now() -> str:
     """Return the current UTC time, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def new_id() -> str:
+    """Return the id of a run that begins now."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 class Record:
@@ -157,15 +164,20 @@ def _entry(spec: Spec) -> StageEntry:
 
 def redacted(experiment: Experiment) -> Mapping[str, Any]:
     """Return the experiment as plain data without private paths and credentials."""
-    content: dict[str, Any] = public_values(experiment.model_dump(mode="json"))
+    content: dict[str, Any] = public_values(_settings(experiment))
     content["evaluate"] |= {"inception_path": None, "lpips_path": None}
     return content
 
 
 def withheld(experiment: Experiment) -> list[str]:
     """Return the settings that `redacted` removes or shortens, except the store, which a reader knows."""
-    complete, published = _leaves(experiment.model_dump(mode="json")), _leaves(redacted(experiment))
+    complete, published = _leaves(_settings(experiment)), _leaves(redacted(experiment))
     return [name for name in complete if name != "store.url" and complete[name] != published[name]]
+
+
+def _settings(experiment: Experiment) -> dict[str, Any]:
+    """Return the experiment as plain data without the cluster, on which no result depends."""
+    return experiment.model_dump(mode="json", exclude={"cluster"})
 
 
 def _leaves(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -182,15 +194,27 @@ def lineage(home: Path, experiment: Mapping[str, Any]) -> Lineage:
     It contains no path of this machine and no credentials.
     """
     versions: dict[str, str | None] = {package: _version(package) for package in PACKAGES}
+    commit, dirty = commit_of(home)
     return Lineage(
-        commit=_git(home, "rev-parse", "HEAD"),
-        dirty=bool(_git(home, "status", "--porcelain", "--untracked-files=no")),
+        commit=commit,
+        dirty=dirty,
         data=DataLineage(name=experiment["data"]["name"]),
         config=experiment,
         config_hash=json_sha256(experiment)[:16],
         versions={"python": platform.python_version(), **versions},
         hardware=hardware(),
     )
+
+
+def commit_of(home: Path) -> tuple[str | None, bool]:
+    """Return the commit of the code, and whether files differ from it.
+
+    A copy of the code without its history has ATELIER_COMMIT instead: a commit, and "-dirty" if files differ.
+    """
+    if commit := _git(home, "rev-parse", "HEAD"):
+        return commit, bool(_git(home, "status", "--porcelain", "--untracked-files=no"))
+    given = os.environ.get(COMMIT, "")
+    return given.removesuffix(DIRTY) or None, given.endswith(DIRTY)
 
 
 def hardware() -> Hardware:

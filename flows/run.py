@@ -70,7 +70,9 @@ class Run:
         *,
         force: Collection[str] = (),
         explain: bool = False,
+        version: str | None = None,
     ):
+        self.version = version  # of the data, if another machine has put it into the store
         self.run_id, self.experiment, self.store = run_id, experiment, store
         self.record, self.board = record, board
         self.force, self.explain = force, explain

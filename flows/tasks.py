@@ -15,10 +15,12 @@ from prefect import Task, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
+from components.common.errors import InputError
 from components.common.paths import home
 from components.data.card import DatasetCard
 from components.data.local import data_version
 from components.data.sources.splits import evaluable
+from components.pipeline import prepare
 from components.pipeline.check import check
 from components.pipeline.compare import family_result
 from components.pipeline.graph import STAGES
@@ -45,8 +47,13 @@ OPTIONS: dict[str, Any] = {
 def make_plan(run_id: str) -> None:
     """Prepare and version the data if necessary; make the plan of the run and check it."""
     run = RUNS[run_id]
-    snapshot, version = data_version(home(), run.experiment.data.name, run.experiment.data.revision)
-    run.plan = Plan.of(run.experiment, version, evaluable(DatasetCard.read(snapshot)), run.store)
+    name, version = run.experiment.data.name, run.version
+    if version is None:
+        snapshot, version = data_version(home(), name, run.experiment.data.revision)
+        card: DatasetCard | None = DatasetCard.read(snapshot)
+    elif (card := prepare.stored(run.store, name, version)) is None:
+        raise InputError(f"the store has lost version {version} of {name}; run the same command again")
+    run.plan = Plan.of(run.experiment, version, evaluable(card), run.store)
     run.record.data(run.plan)
     check(run.plan, run.store)
 
