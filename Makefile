@@ -76,6 +76,7 @@ lock:
 	python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
 	  $(COMPILE) - --constraint requirements/run.txt --output-file requirements/build.txt
 	$(COMPILE) pyproject.toml --extra dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra run --extra cluster --constraint requirements/dev.txt --output-file requirements/cluster.txt
 	$(COMPILE) pyproject.toml --extra run --extra efficientnet --constraint requirements/dev.txt --output-file requirements/efficientnet.txt
 	$(COMPILE) pyproject.toml --extra run --extra model-signing --constraint requirements/dev.txt --output-file requirements/model-signing.txt
 	$(COMPILE) pyproject.toml --extra run --extra onnx --constraint requirements/dev.txt --output-file requirements/onnx.txt

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import platform
+import secrets
 import subprocess
 import threading
 import time
@@ -41,12 +42,18 @@ PACKAGES = ("torch", "torchvision", "ray", "prefect", "dvc", "fsspec", "torchmet
 OPTIONAL = frozenset(stage.name for stage in STAGES if stage.optional)
 LOG = "log.jsonl"
 MOST_LINES = 20_000
+COMMIT, DIRTY = "ATELIER_COMMIT", "-dirty"
 HEARTBEATS = 3  # in the time in which a lease expires
 
 
 def now() -> str:
     """Return the current UTC time, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def new_id() -> str:
+    """Return the id of a run that begins now."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 class Record:
@@ -199,8 +206,12 @@ def withheld(experiment: Experiment) -> list[str]:
 
 
 def _settings(experiment: Experiment) -> dict[str, Any]:
-    """Return the experiment as plain data without the addresses that are notified, which are credentials."""
-    return experiment.model_dump(mode="json", exclude={"notify"})
+    """Return the experiment as plain data.
+
+    It has neither the cluster, on which no result depends, nor the addresses that are notified, which are
+    credentials.
+    """
+    return experiment.model_dump(mode="json", exclude={"cluster", "notify"})
 
 
 def _leaves(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -217,15 +228,27 @@ def lineage(home: Path, experiment: Mapping[str, Any]) -> Lineage:
     It contains no path of this machine and no credentials.
     """
     versions: dict[str, str | None] = {package: _version(package) for package in PACKAGES}
+    commit, dirty = commit_of(home)
     return Lineage(
-        commit=_git(home, "rev-parse", "HEAD"),
-        dirty=bool(_git(home, "status", "--porcelain", "--untracked-files=no")),
+        commit=commit,
+        dirty=dirty,
         data=DataLineage(name=experiment["data"]["name"]),
         config=experiment,
         config_hash=json_sha256(experiment)[:16],
         versions={"python": platform.python_version(), **versions},
         hardware=hardware(),
     )
+
+
+def commit_of(home: Path) -> tuple[str | None, bool]:
+    """Return the commit of the code, and whether files differ from it.
+
+    A copy of the code without its history has ATELIER_COMMIT instead: a commit, and "-dirty" if files differ.
+    """
+    if commit := _git(home, "rev-parse", "HEAD"):
+        return commit, bool(_git(home, "status", "--porcelain", "--untracked-files=no"))
+    given = os.environ.get(COMMIT, "")
+    return given.removesuffix(DIRTY) or None, given.endswith(DIRTY)
 
 
 def hardware() -> Hardware:

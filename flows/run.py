@@ -15,7 +15,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from components import report
 from components.cluster import resources
-from components.common.errors import sentence
+from components.common.errors import InputError, sentence
 from components.common.paths import home
 from components.common.progress import watched_by
 from components.common.public import public
@@ -23,7 +23,7 @@ from components.config.experiment import Experiment
 from components.data.card import DatasetCard
 from components.data.local import data_version
 from components.data.sources.splits import evaluable
-from components.pipeline import train
+from components.pipeline import prepare, train
 from components.pipeline.check import check
 from components.pipeline.expected import Estimates, disk, forecast
 from components.pipeline.graph import planned
@@ -79,7 +79,9 @@ class Run:
         *,
         force: Collection[str] = (),
         explain: bool = False,
+        version: str | None = None,
     ):
+        self.version = version  # of the data, if another machine has put it into the store
         self.run_id, self.experiment, self.store = run_id, experiment, store
         self.record, self.board = record, board
         self.force, self.explain = force, explain
@@ -90,9 +92,15 @@ class Run:
 
     def make_plan(self) -> None:
         """Prepare and version the data if necessary; make the plan of the run and check it."""
-        data = self.experiment.data
-        snapshot, version = data_version(home(), data.name, data.revision, refreshed=data.refresh)
-        self.plan = Plan.of(self.experiment, version, evaluable(DatasetCard.read(snapshot)), self.store)
+        data, version = self.experiment.data, self.version
+        if version is None:
+            snapshot, version = data_version(home(), data.name, data.revision, refreshed=data.refresh)
+            card: DatasetCard | None = DatasetCard.read(snapshot)
+        elif (card := prepare.stored(self.store, data.name, version)) is None:
+            raise InputError(
+                f"the store has lost version {version} of {data.name}; run the same command again"
+            )
+        self.plan = Plan.of(self.experiment, version, evaluable(card), self.store)
         self.record.data(self.plan)
         check(self.plan, self.store)
 

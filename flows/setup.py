@@ -64,6 +64,11 @@ def experiment(
         read = read.model_copy(update=update)
     settings = read.model_dump(exclude_unset=True)  # unset settings are chosen below
     read = loading.parse({**settings, "families": families}, str(path))
+    if read.cluster and read.device == "auto":
+        raise InputError(
+            f"device: auto would be that of this machine, not of the cluster {read.cluster}; set device to "
+            "cuda or cpu"
+        )
     device = resources.device(read.device)
 
     def initial(setting: Initial) -> Initial:

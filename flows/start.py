@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Collection
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import tags
@@ -28,7 +26,7 @@ from flows.errors import original
 from flows.pipeline import pipeline
 from flows.prefect_server import end_orphans, mark_servers, start_server
 from flows.progress import ProgressDisplay
-from flows.record import Record, lineage, redacted, sole_writer, withheld
+from flows.record import Record, lineage, new_id, redacted, sole_writer, withheld
 from flows.run import Run
 from flows.setup import check_stages
 from flows.sweep import sweep
@@ -43,10 +41,20 @@ def start(
     smoke: bool = False,
     command: str = "",
     resume: str | None = None,
+    run_id: str | None = None,
+    version: str | None = None,
 ) -> RunManifest:
     """Run the pipeline or sweep of an experiment in this process, under Prefect; return its manifest.
 
-    `resume` is the id of an interrupted sweep's run to continue.
+    Args:
+        experiment: the resolved experiment.
+        force: stages to run although they are done.
+        explain: whether to say why each stage runs or not.
+        smoke: whether its numbers mean nothing.
+        command: as typed, for the record.
+        resume: the id of an interrupted run to continue.
+        run_id: the id of a new run; None: one of the current time.
+        version: that of the data, if the store has it already; None: that of this machine.
 
     Raises:
         InputError: the experiment cannot be run with its settings on this machine, PREFECT_API_URL cannot be
@@ -62,7 +70,7 @@ def start(
     mark_servers()
     store = open_store(experiment.store.url, home())
     store.check()
-    run_id = resume or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    run_id = resume or run_id or new_id()
     with sole_writer(store, run_id) as held, ProgressDisplay() as board:
         unchanged = None if resume else unchanged_stages(experiment, store, force)
         if not unchanged:
@@ -76,7 +84,7 @@ def start(
         board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
         if experiment.device == "cpu" and (reason := resources.unusable_gpu()):
             board.say(f"  on the CPU: {reason}", "yellow")
-        run = Run(run_id, experiment, store, record, board, force=force, explain=explain)
+        run = Run(run_id, experiment, store, record, board, force=force, explain=explain, version=version)
         status: str = "interrupted"
         failure: str | None = None
         try:

@@ -7,6 +7,7 @@ training settings. Results depend only on the experiment and the data.
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -17,6 +18,23 @@ from components.config.evaluate import Evaluate
 from components.config.gate import Gate
 from components.config.sweep import Sweep
 from components.config.train import Train
+
+CLUSTERS = ("ray", "http", "https")  # the protocols of addresses of clusters
+
+
+def checked_address(address: str) -> str:
+    """Return the address of a Ray cluster; raise ValueError if it is none."""
+    try:
+        parts = urlsplit(address)
+        valid = bool(parts.hostname) and parts.port != 0 and parts.path in ("", "/")
+    except ValueError:  # the port is no number
+        valid = False
+    if not valid or parts.scheme not in CLUSTERS or "@" in address or parts.query or parts.fragment:
+        raise ValueError(
+            "expected ray://HOST:10001 for a run of this process with the workers of a cluster, or "
+            "http://HOST:8265 for a Ray job; tokens belong in RAY_AUTH_TOKEN"
+        )
+    return address.rstrip("/")
 
 
 class Data(Section):
@@ -52,6 +70,7 @@ class Experiment(Section):
     """The complete configuration of a run."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: cuda if this machine has a GPU
+    cluster: Annotated[str, AfterValidator(checked_address)] | None = None  # None: this machine
     data: Data = Data()
     families: dict[str, dict[str, Any]] = Field(min_length=1)
     train: dict[str, Any] = {}

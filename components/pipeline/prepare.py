@@ -13,13 +13,30 @@ from components.data.local import verified_snapshot
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.records.stages import PreparedData, PrepareResult
+from components.stages import cache
 from components.stages.spec import Spec
 from components.store import Store
+from components.store.errors import MISSING_OR_TORN
 
 
 def spec(plan: Plan) -> Spec:
     """Return the spec, which depends on the version of the data only."""
-    return Spec("prepare", {"name": plan.experiment.data.name}, {}, data=plan.version)
+    return _spec(plan.experiment.data.name, plan.version)
+
+
+def _spec(name: str, version: str) -> Spec:
+    return Spec("prepare", {"name": name}, {}, data=version)
+
+
+def stored(store: Store, name: str, version: str) -> DatasetCard | None:
+    """Return the card of a version of a data set that the store has; None if it does not have it."""
+    spec = _spec(name, version)
+    if (done := cache.finished(store, spec)) is None:
+        return None
+    try:
+        return DatasetCard.model_validate(store.read_json(f"{done.uri}/data/card.json"))
+    except (*MISSING_OR_TORN, ValueError):
+        return None
 
 
 def run(context: Context) -> PrepareResult:

@@ -14,13 +14,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from components.common import atomic
 from components.common.errors import InputError, RunError, sentence
 from components.common.finite import finite
-from components.store import mirrors
+from components.store import checked, mirrors
 from components.store.errors import explain, is_absent, is_taken, transient
 from components.store.urls import S3, confined, inside, is_confined, normalised
 
@@ -282,7 +283,8 @@ class Store:
         """Return a path on this machine with the content of `rel`, which must be immutable.
 
         This is the path itself for a local store, else a mirror in the node's cache folder. A mirror whose
-        files do not have the sizes that were noted with it is made again.
+        files do not have the sizes that were noted with it is made again. Copies of a finished stage's files
+        are compared with their hashes.
         """
         if self.is_local:
             path = Path(self.path(rel))
@@ -290,9 +292,8 @@ class Store:
                 raise self._missing(rel)
             return path
         with self._explained():
-            return mirrors.mirror(
-                f"{self.url}\n{rel}", rel.rpartition("/")[2], lambda to: self._fetch(rel, to)
-            )
+            fetch = partial(checked.copy, self, rel, fetch=self._fetch)
+            return mirrors.mirror(f"{self.url}\n{rel}", rel.rpartition("/")[2], fetch)
 
     def arrow(self) -> tuple[Any, str]:
         """Return a pyarrow filesystem and the path of this store in it, for Ray."""

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cyclopts import App, CycloptsError, Group, Parameter, UnknownCommandError
@@ -76,17 +76,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Signals are handled only for the command line of this process, not for one that a caller passes, whose
     handlers stay as they are.
     """
+    if arguments is None:
+        stop_on_signals()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    exit_with(lambda: call(given), continues=bool(given) and given[0] in CONTINUED)
+
+
+def exit_with(work: Callable[[], int], *, continues: bool = True) -> None:
+    """Do the work of a process, and exit with the code that it returns or that suits its error.
+
+    `continues` says whether the same work goes on where it was interrupted.
+    """
     environment.prepare()
     for stream in (sys.stdout, sys.stderr):  # a terminal or a locale may know fewer characters
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    if arguments is None:
-        stop_on_signals()
-    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = call(given)
+        code = work()
     except (Exception, KeyboardInterrupt) as error:
-        code = _failed(error, continues=bool(given) and given[0] in CONTINUED)
+        code = _failed(error, continues=continues)
     sys.stdout.flush()
     sys.exit(code)
 

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from components.common.errors import InputError
 from components.common.paths import config_path
+from components.common.public import public_url
 from components.registry.runs import find_run, read_record
 from flows.cli.shared import (
     STORE,
@@ -28,6 +29,11 @@ from flows.cli.shared import (
 if TYPE_CHECKING:
     from components.config.experiment import Experiment
 
+On = Annotated[
+    str | None,
+    Parameter(metavar="URL", help="the Ray cluster to run on: ray://HOST:10001 or http://HOST:8265"),
+]
+
 FINISHED = ("done", "partial")  # statuses of runs that cannot be continued
 
 
@@ -38,6 +44,7 @@ def run(
     changes: Changes = (),
     only: Annotated[tuple[str, ...], Parameter(metavar="FAMILY")] = (),
     force: Forced = (),
+    on: On = None,
     plan: bool = False,
     explain: bool = False,
     smoke: bool = False,
@@ -55,7 +62,7 @@ def run(
     from flows import setup
 
     path = config_path(config)
-    experiment = setup.experiment(path, changes, only, smoke=smoke)
+    experiment = setup.experiment(path, placed(changes, on), only, smoke=smoke)
     if advice := setup.advice_on_hardware(path, experiment.device):
         say(advice)
     if experiment.sweep:
@@ -67,9 +74,9 @@ def run(
         if not as_json:
             say_next(f"the same command without --plan: {without_plan()}")
         return 0
-    from flows import start, views
+    from flows import launch, views
 
-    record = start.start(experiment, force=force, explain=explain, smoke=smoke, command=_command_line())
+    record = launch.launch(launch.Launch(experiment, force, explain, smoke, _command_line()))
     if as_json:
         print(json.dumps(views.summary(record)))
     else:
@@ -85,6 +92,7 @@ def sweep(
     resume_run: Annotated[str | None, Parameter(metavar="ID")] = None,
     changes: Changes = (),
     force: Forced = (),
+    on: On = None,
     plan: bool = False,
     explain: bool = False,
     as_json: AsJSON = False,
@@ -99,15 +107,15 @@ def sweep(
         plan: show what would be searched, without touching anything
         explain: explain why each stage runs or not
     """
-    from flows import start, sweep_setup, views
+    from flows import launch, sweep_setup, views
 
-    experiment, run_id = _swept(config, resume, resume_run, changes, store)
+    experiment, run_id = _swept(config, resume, resume_run, changes, store, on)
     if plan:
         sweep_setup.show_plan(experiment, as_json=as_json)
         if not as_json:
             say_next(f"the same command without --plan: {without_plan()}")
         return 0
-    record = start.start(experiment, force=force, explain=explain, command=_command_line(), resume=run_id)
+    record = launch.launch(launch.Launch(experiment, force, explain, False, _command_line(), run_id))
     opened = open_named_store(experiment.store.url)
     if as_json:
         print(json.dumps(views.summary(record) | {"sweep": sweep_setup.as_json(record, opened)}))
@@ -118,7 +126,12 @@ def sweep(
 
 
 def _swept(
-    config: Path | None, resume: bool, resume_run: str | None, changes: Sequence[str], store: str | None
+    config: Path | None,
+    resume: bool,
+    resume_run: str | None,
+    changes: Sequence[str],
+    store: str | None,
+    on: str | None,
 ) -> tuple[Experiment, str | None]:
     """Return the experiment to sweep, and the id of the run that it continues, if any."""
     from flows import sweep_setup
@@ -132,12 +145,28 @@ def _swept(
             )
         opened = open_named_store(store or STORE)
         record = find_run(opened, resume_run, kind="sweep")
-        return sweep_setup.interrupted(opened, record), record.run_id
+        continued = sweep_setup.interrupted(opened, record)
+        return continued.model_copy(update={"cluster": on and checked_on(on)}), record.run_id
     if config is None:
         raise InputError("name a config to sweep, or --resume-run ID to continue an interrupted sweep")
     store_change = [f"store.url={store}"] if store else []
-    experiment = sweep_setup.from_file(config_path(config), [*changes, *store_change])
+    experiment = sweep_setup.from_file(config_path(config), placed([*changes, *store_change], on))
     return experiment, newest_interrupted(experiment, config) if resume else None
+
+
+def placed(changes: Sequence[str], on: str | None) -> list[str]:
+    """Return the changes of settings with that of `--on`."""
+    return [*changes, f"cluster={checked_on(on)}"] if on else list(changes)
+
+
+def checked_on(on: str) -> str:
+    """Return the address of a cluster; raise InputError if it is none."""
+    from components.config.experiment import checked_address
+
+    try:
+        return checked_address(on)
+    except ValueError as error:
+        raise InputError(f"--on {public_url(on)}: {error}") from None
 
 
 def newest_interrupted(experiment: Experiment, config: Path) -> str:

@@ -70,6 +70,10 @@ def test_what_the_cluster_could_never_start_is_refused(monkeypatch: pytest.Monke
         ray_cluster.check_resources(3, 2, gpu=False)
     with pytest.raises(InputError, match="need 1 GPUs; the cluster has 0"):
         ray_cluster.check_resources(1, 1, gpu=True)
+    monkeypatch.setattr(ray_cluster, "_most_resources", lambda: {"CPU": 64.0, "GPU": 8.0})
+    ray_cluster.check_resources(8, 4, gpu=True)
+    with pytest.raises(InputError, match="need 9 GPUs; the cluster has 8"):
+        ray_cluster.check_resources(9, 4, gpu=True)
 
 
 def test_an_address_where_no_cluster_answers_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,3 +12,25 @@ def test_held_out_needs_the_uses() -> None:
         Experiment(
             families={"autoencoder": {}}, evaluate={"latent_analysis": False, "held_out_classes": "all"}
         )
+
+
+@pytest.mark.parametrize("address", ["ray://head:10001", "http://10.0.0.1:8265", "https://ray.example.org"])
+def test_addresses_of_clusters(address: str) -> None:
+    assert Experiment(families={"vae": {}}, cluster=f"{address}/").cluster == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "head:6379",
+        "ftp://head",
+        "http://",
+        "http://head:port",
+        "http://me:secret@head:8265",
+        "http://head/jobs",
+    ]
+    + ["https://head:8265?token=x"],
+)
+def test_what_is_no_address_of_a_cluster(address: str) -> None:
+    with pytest.raises(ValueError, match="expected ray://HOST:10001 .* or http://HOST:8265"):
+        Experiment(families={"vae": {}}, cluster=address)

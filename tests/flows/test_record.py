@@ -99,3 +99,20 @@ def test_a_killed_run_is_resumed_and_writes_no_more_if_it_was_only_asleep(
             made.finish("done")
     assert store.read_json("runs/r/run.json")["command"] == "the second"
     before._ended.set()
+
+
+def test_neither_the_cluster_nor_what_is_withheld_of_it_is_recorded() -> None:
+    from flows import setup
+
+    here = setup.experiment(QUICKSTART, ["device=cpu"])
+    there = here.model_copy(update={"cluster": "http://head:8265"})
+    assert redacted(here) == redacted(there) and record.withheld(there) == []
+
+
+def test_code_without_its_history_has_its_commit_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for value, expected in (("abc", ("abc", False)), ("abc-dirty", ("abc", True)), ("", (None, False))):
+        monkeypatch.setenv("ATELIER_COMMIT", value)
+        assert record.commit_of(tmp_path) == expected

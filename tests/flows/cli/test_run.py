@@ -86,3 +86,29 @@ def test_resume_continues_the_newest_interrupted_sweep_of_the_config(
     assert newest_interrupted(experiment, config) == "1"
     store.delete("runs/1")
     assert "no sweep of" in refused(capsys, str(config), "--resume")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--on", "head:6379"], ["--on head:6379", "ray://HOST:10001"]),
+        (["--on", "http://me:secret@head"], ["--on http://head", "RAY_AUTH_TOKEN"]),
+        (["--on", "http://127.0.0.1:1"], ["device: auto", "cuda or cpu"]),
+        (["--on", "http://127.0.0.1:1", "--set", "device=cpu"], ["output is a folder of this machine"]),
+        (
+            ["--on", "http://127.0.0.1:1", "--set", "device=cpu", "--set", "store.url=s3://no-bucket-x/y"],
+            ["s3://no-bucket-x/y"],
+        ),
+    ],
+)
+def test_a_cluster_that_cannot_be_used_is_one_sentence(
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: list[str],
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    code, out, err = call(capsys, "run", *arguments)
+    assert code == 2 and out == "" and err.count("\n") == 1
+    assert all(word in err for word in words) and "secret" not in err, err
