@@ -192,7 +192,7 @@ def test_a_run_begins_with_what_it_is_expected_to_take(
     made.say_forecast()
     assert said(made) == [], "nothing like it has run on this data"
     estimates = Mock()
-    estimates.return_value.seconds.return_value = 90.0
+    estimates.return_value.seconds.return_value, estimates.return_value.bytes.return_value = 90.0, 0
     monkeypatch.setattr(run, "Estimates", estimates)
     made.say_forecast()
     assert "1.5 minutes" in said(made)[0]
