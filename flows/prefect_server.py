@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import os
 import subprocess
 import sys
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from prefect.server.api.server import SubprocessASGIServer
 
 RUN = "ATELIER_RUN_PID"
+SERVER = "prefect.server.api.server"
 SECONDS = 600.0  # until a temporary server must answer: 14 on two busy cores, minutes on crowded ones
 CONNECT, READ = 2.0, 8.0  # seconds of a given server; httpx connects up to four times
 PORTS = 3  # ports to try: another process may take one between the choice and the start
@@ -62,11 +64,9 @@ def start_server() -> None:
     if url := PREFECT_API_URL.value():
         check_server(url)
         return
-    from prefect.server.api.server import SubprocessASGIServer  # takes two seconds
-
     try:
         with locked(PREFECT_HOME.value() / "server-start"):
-            _start(SubprocessASGIServer())
+            _start()
     except OSError as error:
         raise InputError(
             f"{error.filename or PREFECT_HOME.value()}: {error.strerror}; Prefect's records need a folder "
@@ -92,21 +92,22 @@ def check_server(url: str) -> None:
         ) from None
 
 
-def _start(server: SubprocessASGIServer) -> None:
+def _start() -> None:
     """Start Prefect's server for this process.
 
-    As its own `start` does, which waits forever for a server that cannot read its records.
+    As SubprocessASGIServer.start does, which waits forever for a server that cannot read its records.
     """
-    if server.running:
+    if _has_started():
         return
     with tempfile.TemporaryFile() as log:
         for _ in range(PORTS):
-            server.port, server.running = server.find_available_port(), True
-            server.server_process = _process(server.port, log)
-            if _is_healthy(server.server_process, f"{server.api_url}/health"):
+            port = loopback.free_port()
+            process = _process(port, log)
+            server = _registered(port, process)
+            if _is_healthy(process, f"{server.api_url}/health"):
                 atexit.register(server.stop)
                 return
-            failed = server.server_process.poll() is not None
+            failed = process.poll() is not None
             server.stop()
             if "address already in use" not in (text := _text(log)):
                 break
@@ -117,6 +118,19 @@ def _start(server: SubprocessASGIServer) -> None:
                 f"the temporary Prefect server does not answer after {SECONDS:g} s; this machine may be busy"
             )
         )
+
+
+def _has_started() -> bool:
+    """Return whether this process has a server: Prefect's module of it is imported only with the first."""
+    module = sys.modules.get(SERVER)
+    return module is not None and module.SubprocessASGIServer().running
+
+
+def _registered(port: int, process: subprocess.Popen[bytes]) -> SubprocessASGIServer:
+    """Let Prefect's client use the server of a process; the import takes two seconds, in which it starts."""
+    server: SubprocessASGIServer = importlib.import_module(SERVER).SubprocessASGIServer()
+    server.port, server.running, server.server_process = port, True, process
+    return server
 
 
 def _process(port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:

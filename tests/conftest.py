@@ -9,7 +9,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadFileScheduling
 
 from components.cluster.ray_cluster import ENVIRONMENT, OWN_CLUSTER
+from components.common.loopback import free_port
 from components.store import Store
 
 pytest_plugins = ["tests.browser", "tests.captioned", "tests.s3"]
@@ -93,12 +93,6 @@ def calls_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Store], mock.Mock]:
         return calls
 
     return count
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,13 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from components.common.loopback import free_port
 from components.config.train import Train
 from components.training.distributed import Group
 from components.training.loop import train
 from components.training.trainer import Trainer
 from models.family import DataSpec
 from tests import tiny
-from tests.conftest import free_port
 
 
 @dataclass(frozen=True)

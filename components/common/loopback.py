@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import urllib.request
 
 HOSTS = ("localhost", "127.0.0.1", "127.0.0.2", "::1")  # the second address is that of a local Ray cluster
@@ -21,6 +22,13 @@ def bypass_proxies() -> None:
     others = [address for value in os.environ.values() for address in ADDRESS.findall(value)]
     hosts = ",".join(dict.fromkeys(filter(None, [*entries, *HOSTS, *others])))
     os.environ.update(dict.fromkeys(names, hosts))
+
+
+def free_port() -> int:
+    """Return a port on which no server of this machine listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def answers(url: str) -> bool:

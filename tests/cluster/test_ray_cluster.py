@@ -12,8 +12,8 @@ import pytest
 
 from components.cluster import ray_cluster
 from components.common.errors import InputError, RunError
+from components.common.loopback import free_port
 from components.common.progress import watched_by
-from tests.conftest import free_port
 
 
 class Wrapped(Exception):

@@ -17,7 +17,7 @@ import pytest
 from components.cluster import ray_jobs
 from components.cluster.ray_jobs import Job, RayJobs, check_version, is_loopback
 from components.common.errors import InputError, RunError
-from tests.conftest import free_port
+from components.common.loopback import free_port
 
 
 @contextmanager

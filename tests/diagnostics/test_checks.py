@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from components.common.loopback import free_port
 from components.common.public import without_secrets
 from components.diagnostics import checks as diagnostics_checks
 from components.diagnostics.checks import (
@@ -25,7 +26,6 @@ from components.diagnostics.checks import (
     shutil,
 )
 from components.store import Store
-from tests.conftest import free_port
 
 TRIAL = "flows.prefect_server"
 

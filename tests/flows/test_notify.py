@@ -12,12 +12,12 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from components.common.errors import InputError
+from components.common.loopback import free_port
 from components.config import loading
 from components.records.gate import Judgement, ModelReference, Verdict
 from components.records.run import DataLineage, Lineage, RunManifest, StageEntry
 from flows import notify, record
 from flows.notify import CHAMPION, FAILED, REVIEW, UNHEALTHY
-from tests.conftest import free_port
 
 
 class Receiver(HTTPServer):

@@ -19,10 +19,10 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from components.common.errors import InputError, RunError
 from components.common.locks import locked
+from components.common.loopback import free_port
 from flows import prefect_server
 from flows import prefect_server as server_module  # not the fixture of that name
 from flows.prefect_server import RUN, end_orphans, mark_servers
-from tests.conftest import free_port
 
 # A process with a server's command line; the first argument keeps python from looking for a module.
 SERVER = [sys.executable, "-c", "import time; time.sleep(60)", "uvicorn", "prefect.server"]
@@ -117,12 +117,12 @@ def prefect_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 
 def test_one_server_starts_at_a_time(prefect_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[object] = []
+    started: list[Path] = []
 
-    def start(server: object) -> None:
+    def start() -> None:
         with pytest.raises(BlockingIOError), locked(prefect_home / "server-start", wait=False):
             pass
-        started.append(server)
+        started.append(prefect_home)
 
     monkeypatch.setattr(prefect_server, "_start", start)
     prefect_server.start_server()

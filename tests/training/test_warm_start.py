@@ -16,6 +16,7 @@ import torch.multiprocessing as mp
 from safetensors.torch import load
 
 from components.common.errors import InputError
+from components.common.loopback import free_port
 from components.config.train import Initial
 from components.families import catalogue
 from components.records.names import INITIAL, RESULT
@@ -28,7 +29,6 @@ from components.training.request import TrainRequest
 from components.training.warm_start import load_initial, warm_start
 from models.family import DataSpec
 from tests import tiny
-from tests.conftest import free_port
 from tests.registry.exports import export
 
 FEW = {"steps": 4, "checkpoint_every": 2, "log_every": 1, "num_snapshots": 1, "sample_images": 10}

@@ -14,6 +14,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from components.common.errors import RunError
+from components.common.loopback import free_port
 from components.config.train import Train
 from components.data.batches import Batches
 from components.records.health import HealthEvent, Treatment
@@ -31,7 +32,6 @@ from components.training.state import Trained
 from components.training.trainer import Trainer
 from models.family import Phase
 from tests import tiny
-from tests.conftest import free_port
 from tests.tiny import equal
 
 pytestmark = pytest.mark.slow
