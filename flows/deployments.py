@@ -341,17 +341,28 @@ def _problems_of(client: SyncPrefectClient, deployment: DeploymentResponse, now:
             )
     holders = [run for run in runs if run.state_type in COUNTED]
     limit = deployment.global_concurrency_limit
+    correction = f"prefect global-concurrency-limit update {limit.name if limit else ''}"
     if limit is None:
         yield f"{name}: it has no limit of one run, so runs may overlap: make it again"
-    elif limit.active_slots != min(len(holders), limit.limit):
+    elif limit.active_slots < min(len(holders), limit.limit):
         yield (
-            f"{name}: the server counts {limit.active_slots} working runs, and there are {len(holders)}: it "
-            f"forgot its slots; `prefect global-concurrency-limit update {limit.name} --active-slots "
-            f"{len(holders)}` corrects it"
+            f"{name}: flow run {holders[0].name} counts as working and holds no slot: its process is dead "
+            f"(`prefect flow-run delete {holders[0].id}`; `atelier automations` ends such runs), or the "
+            f"server forgot its slots (`{correction} --active-slots {len(holders)}`)"
+        )
+    elif limit.active_slots > len(holders):
+        yield (
+            f"{name}: the server counts {limit.active_slots} working runs, and there are {len(holders)}: "
+            f"`{correction} --active-slots {len(holders)}` corrects it"
         )
     if not is_active(deployment):
         yield f"{name}: it is paused: `prefect deployment schedule resume` or serving it again resumes it"
         return
+    if not runs_of(client, deployment, 1, begun=False):
+        yield (
+            f"{name}: the server has no next date for it, a minute after it was made or resumed: its "
+            "scheduler fails (see its log); install the locked versions, since a newer sqlalchemy breaks it"
+        )
     if missed := _without_run(client, deployment, now):
         yield missed
 

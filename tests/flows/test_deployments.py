@@ -24,6 +24,7 @@ from prefect.states import Cancelled, Completed, Pending, Running, Scheduled, St
 from components.common.errors import InputError
 from flows import deployments, schedule
 from flows.deployments import Request
+from tests.flows.driver import until
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Path("configs/quickstart.yaml")
@@ -104,9 +105,14 @@ def run(hours: float, state: State[Any], since: timedelta = timedelta(0)) -> Flo
 
 
 def problems(
-    monkeypatch: pytest.MonkeyPatch, *runs: FlowRun, slots: int | None = 0, paused: bool = False
+    monkeypatch: pytest.MonkeyPatch,
+    *runs: FlowRun,
+    slots: int | None = 0,
+    paused: bool = False,
+    dates: bool = True,
 ) -> list[str]:
     """What is said of an hourly schedule with these runs, at NOW."""
+    runs += (run(1, Scheduled()),) if dates else ()
 
     def runs_of(client: object, deployment: object, most: int, *, begun: bool) -> list[FlowRun]:
         chosen = [one for one in runs if bool(one.state and one.state.is_scheduled()) != begun]
@@ -120,8 +126,8 @@ def problems(
 
 
 def test_a_schedule_in_order_has_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not problems(monkeypatch, run(-1, Completed()), run(1, Scheduled()))
-    assert not problems(monkeypatch, run(-1, Running()), run(1, Scheduled()), slots=1)
+    assert not problems(monkeypatch, run(-1, Completed()))
+    assert not problems(monkeypatch, run(-1, Running()), slots=1)
     assert not problems(monkeypatch, run(-0.1, Pending()), slots=1)
 
 
@@ -129,14 +135,15 @@ def test_a_schedule_in_order_has_no_problem(monkeypatch: pytest.MonkeyPatch) -> 
     ("runs", "options", "words"),
     [
         ([run(-1, Pending(), timedelta(hours=3))], {"slots": 1}, "Pending for 3 hours, and holds"),
-        ([run(-1, Running())], {"slots": 0}, "counts 0 working runs, and there are 1: it forgot its slots"),
+        ([run(-1, Running())], {"slots": 0}, "flow run at -1 counts as working and holds no slot"),
         ([run(-1, Completed())], {"slots": 1}, "counts 1 working runs, and there are 0"),
         ([], {"slots": None}, "it has no limit of one run"),
         ([], {"paused": True}, "it is paused"),
+        ([], {"dates": False}, "the server has no next date for it"),
         ([run(-1, LATE), run(-2, LATE)], {}, "its last 2 dates have had no run"),
         ([run(-1, Cancelled()), run(-2, Cancelled())], {}, "another held the slot"),
     ],
-    ids=["pending", "forgotten", "leaked", "unlimited", "paused", "late", "cancelled"],
+    ids=["pending", "forgotten", "leaked", "unlimited", "paused", "dateless", "late", "cancelled"],
 )  # fmt: skip
 def test_problems_are_named_with_advice(
     monkeypatch: pytest.MonkeyPatch, runs: list[FlowRun], options: dict[str, Any], words: str
@@ -180,6 +187,8 @@ def test_a_schedule_on_a_server(server: str, request_of: Request, monkeypatch: p
     (row,) = deployments.rows()
     assert (row["schedule"], row["cron"], row["timezone"]) == ("quickstart", "0 2 * * *", "Europe/Berlin")
     assert row["active"] and row["last"] is None
+    # The server's scheduler, which an incompatible package may break, makes the dates within a minute.
+    until(lambda: deployments.rows()[0]["next_date"], 200)
     with pytest.raises(InputError, match="there is no schedule 'quikstart' .did you mean 'quickstart'"):
         deployments.remove("quikstart")
 
@@ -190,7 +199,8 @@ def test_a_schedule_on_a_server(server: str, request_of: Request, monkeypatch: p
             for date in dates
         ]
         assert any("its last 3 dates have had no run" in problem for problem in deployments.problems())
-        others = deployments.runs_of(client, deployments.find(client, "quickstart"), 9, begun=False)
+        found = deployments.find(client, "quickstart")
+        others = deployments.runs_of(client, found, deployments.MOST, begun=False)
         assert set(late) <= {one.id for one in others}
         assert schedule.overlap.stand_for_latest(identity, late[0], dates[0]) == 2
         states = [client.read_flow_run(one).state for one in late]

@@ -2,65 +2,66 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Scheduled
 
+from components.pipeline import graph
 from components.registry import schedules
 from components.store import Store
-from flows import deployments
-from tests.flows.driver import TINY, Atelier, until
+from flows import deployments, schedule, setup
+from tests.flows.driver import TINY, until
+from tests.pipeline.test_unchanged import finish
 
 
-@pytest.mark.pipeline
-@pytest.mark.timeout(600)
+def due(client: SyncPrefectClient, hours: int) -> FlowRun:
+    """Let the schedule have had a date some hours ago."""
+    (deployment,) = deployments.all_deployments(client)
+    date = Scheduled(scheduled_time=datetime.now(UTC) - timedelta(hours=hours))
+    return client.create_flow_run_from_deployment(deployment.id, state=date)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_of_two_dates_one_works_and_without_new_data_it_computes_nothing(
-    fresh: Atelier, home: Path, prefect_server: str
+    digits: Path, home: Path, prefect_server: str, tmp_path: Path
 ) -> None:
-    settings = yaml.safe_load(TINY.read_text())
-    settings["families"] = {"autoencoder": settings["families"]["autoencoder"]}
-    settings["train"] |= {"steps": 2, "checkpoint_every": 2, "validate_every": 2}
-    settings["evaluate"] |= {"held_out_classes": [], "latent_analysis": False}
-    config = home / "configs" / "served.yaml"
-    config.write_text(yaml.safe_dump(settings | {"store": {"url": str(fresh.store)}}))
-    fresh.call("run", str(config))
-    command = fresh.command("schedule", "configs/served.yaml", "--cron", "0 2 * * *")
-    process = subprocess.Popen(command, env={**os.environ, "RAY_ADDRESS": ""}, stderr=subprocess.PIPE)
-    try:
-        with temporary_settings({PREFECT_API_URL: prefect_server}), get_client(sync_client=True) as client:
-            until(lambda: deployments.all_deployments(client), 120)
-            (deployment,) = deployments.all_deployments(client)
-            dates = [datetime.now(UTC) - timedelta(hours=hours) for hours in (2, 1)]
-            due = [
-                client.create_flow_run_from_deployment(deployment.id, state=Scheduled(scheduled_time=date)).id
-                for date in dates
-            ]
+    config, store = home / "configs" / "served.yaml", Store(str(tmp_path))
+    config.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | {"store": {"url": str(tmp_path)}}))
+    plan = setup.plan_of(schedule.experiment_of("configs/served.yaml", []), store)
+    assert plan
+    for _, spec in graph.planned(plan).values():
+        finish(store, spec, "run1", 1.0)
+    command = [sys.executable, "-m", "flows.cli", "schedule", "configs/served.yaml", "--cron", "0 2 * * *"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    with temporary_settings({PREFECT_API_URL: prefect_server}), get_client(sync_client=True) as client:
+        try:
+            until(lambda: deployments.all_deployments(client))
+            runs = [due(client, 2), due(client, 1)]
 
-            def ended() -> list[FlowRun]:
-                runs = [client.read_flow_run(one) for one in due]
-                return runs if all(run.state and run.state.is_final() for run in runs) else []
+            def ended() -> list[str]:
+                states = [client.read_flow_run(run.id).state for run in runs]
+                return [state.name for state in states if state and state.is_final()]
 
-            first, second = (run.state for run in until(ended, 300))
-            assert first and (first.type.value, first.name) == ("COMPLETED", "Unchanged")
-            assert second and second.name in ("Cancelled", "Skipped")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 130
-        config.unlink()
-        shutil.rmtree(home / "output", ignore_errors=True)
-    (entry,) = schedules.history(Store(str(fresh.store)), "served")
-    assert entry.outcome == "unchanged" and entry.due and "nothing is new" in entry.reason
-    with temporary_settings({PREFECT_API_URL: prefect_server}):
+            until(lambda: len(ended()) == 2)
+            assert sorted(ended()) in (["Cancelled", "Unchanged"], ["Skipped", "Unchanged"])
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=120)
+            config.unlink()
+        assert process.returncode == 130 and "Traceback" not in said
+        assert said.splitlines()[-1] == "atelier: interrupted; run the same command again to continue"
         (row,) = deployments.rows()
         assert not row["active"], "a schedule that nobody serves is paused"
         deployments.remove("served")
+    entry = schedules.history(store, "served")[-1]
+    assert (entry.outcome, entry.run_id) == ("unchanged", "run1") and entry.due and entry.flow_run

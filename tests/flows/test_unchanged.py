@@ -21,9 +21,11 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setattr(unchanged, "plan_of", Mock())
     monkeypatch.setattr(unchanged, "planned", lambda _: {spec.name: (Mock(), spec) for spec in specs})
 
-    def ask(*done: str, force: tuple[str, ...] = (), sweep: Any = None) -> list[str] | None:
+    def ask(
+        *done: str, force: tuple[str, ...] = (), sweep: Any = None, refresh: bool = False
+    ) -> list[str] | None:
         monkeypatch.setattr(unchanged.cache, "finished", lambda store, spec: spec.stage in done)
-        experiment: Any = Mock(sweep=sweep)
+        experiment: Any = Mock(sweep=sweep, data=Mock(refresh=refresh))
         stages = unchanged.unchanged_stages(experiment, open_store(str(tmp_path), tmp_path), force)
         return stages and [spec.stage for _, spec in stages]
 
@@ -38,6 +40,7 @@ def test_every_stage_must_have_its_result(ask: Any) -> None:
 def test_forced_stages_sweeps_and_given_servers_are_run(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask("prepare", "train", force=("train",)) is None
     assert ask("prepare", "train", sweep=Mock()) is None
+    assert ask("prepare", "train", refresh=True) is None
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     assert ask("prepare", "train") is None
 

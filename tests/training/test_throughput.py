@@ -19,7 +19,7 @@ class Images:
     """A source whose batches are empty."""
 
     def at(self, step: int, shard: int = 0, shards: int = 1) -> Batch:
-        return Batch(image=torch.full((shards, 1, 1, 1), step + shard))
+        return Batch(shards, torch.full((shards, 1, 1, 1), step + shard))
 
 
 def test_batches_are_those_of_the_source_and_their_time_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
