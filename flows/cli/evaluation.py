@@ -116,6 +116,7 @@ def evaluate_synthetic(
         print(json.dumps(evaluation.to_json()))
     else:
         views.show_synthetic(evaluation)
+        say_next(f"atelier evaluate {source} --data {data} compares the images themselves")
 
 
 def numbers(text: str) -> list[int]:

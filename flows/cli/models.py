@@ -21,6 +21,7 @@ from flows.cli.shared import (
     is_model,
     model_folder,
     named,
+    only_model,
     open_named_store,
     print_table,
     progress_shown,
@@ -31,7 +32,6 @@ from flows.cli.shared import (
 if TYPE_CHECKING:
     from components.records.run import RunManifest
     from components.sampling.request import SampleOptions
-    from components.store import Store
 
 LARGEST = 178_956_970  # pixels of a picture that Pillow still opens
 LISTED = 20  # images that `anomaly` lists at least, flagged or not
@@ -128,7 +128,7 @@ def sample(
             notes += sample_to_folder(folder, path, options, n=n, seed=seed)
         elif each:
             place = open_named_store(store) if manifest else Store(folder)
-            model = manifest.models[family or ""] if manifest else ""
+            model = manifest.models[family or only_model(manifest)] if manifest else ""
             drawn = partial(report, activity="draw")
             notes += sample_data_set(place, model, each, n=n, seed=seed, options=options, progress=drawn)
         else:

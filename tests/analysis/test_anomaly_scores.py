@@ -228,7 +228,7 @@ def test_names_that_are_no_text_are_kept_as_they_are(
         (["--family", "vae"], "this vae is told classes"),
         (
             ["--family", "dcgan"],
-            "run r1 has no model of family 'dcgan' (did you mean 'gan'?); it has: gan, vae, autoencoder",
+            "no run in the store has a model of family 'dcgan' (did you mean 'gan'?); known: gan, vae, auto",
         ),
         (["--run", "r2"], "there is no run 'r2' in the store"),
         (["--quantile", "1"], "--quantile 1: between 0 and 1"),

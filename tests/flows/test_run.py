@@ -192,10 +192,11 @@ def test_a_run_begins_with_what_it_is_expected_to_take(
     made.say_forecast()
     assert said(made) == [], "nothing like it has run on this data"
     estimates = Mock()
-    estimates.return_value.seconds.return_value, estimates.return_value.bytes.return_value = 90.0, 0
+    estimates.return_value.seconds.return_value = 90.0
+    estimates.return_value.bytes.return_value = 5_000_000
     monkeypatch.setattr(run, "Estimates", estimates)
     made.say_forecast()
-    assert "1.5 minutes" in said(made)[0]
+    assert "1.5 minutes" in said(made)[0] and "about 5.0 MB in the store" in said(made)[1]
     assert made.to_compute() == [(stage, spec)] and made.has_jobs()
     monkeypatch.setattr(run, "Estimates", Mock(side_effect=OSError("away")))
     made.say_forecast()

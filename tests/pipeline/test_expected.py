@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.pipeline.expected import Estimates, forecast
+from components.pipeline.expected import Estimates, disk, forecast
 from components.records.run import DataLineage, Lineage, RunManifest, StageEntry
 from components.stages.spec import Spec
 from components.store import Store
@@ -74,6 +74,18 @@ def test_what_never_ran_is_unknown(store: Store) -> None:
     assert Estimates(PLAN, store).seconds(Spec("train", SETTINGS["train"], {}, family="gan")) is None
     other: Any = SimpleNamespace(**{**vars(PLAN), "device": "cuda"})
     assert Estimates(other, store).seconds(Spec("train", SETTINGS["train"], {}, family="vae")) is None
+
+
+def test_the_space_that_earlier_results_take_is_counted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs = [Spec("train", SETTINGS["train"], {}, family=family) for family in ("vae", "gan")]
+    estimates = Estimates(PLAN, store)
+    store.write_bytes(f"{estimates.earlier['train', 'vae'].uri}/attempts/1/model/weights", bytes(3_000_000))
+    assert 3_000_000 < estimates.bytes(specs) < 3_010_000, "that of the gan is not known"
+    assert disk(3_000_000) == ["about 3.0 MB in the store, as earlier results take"] and disk(0) == []
+    monkeypatch.setattr(Store, "is_local", False)
+    assert Estimates(PLAN, store).bytes(specs) == 0, "which would take a listing of much"
 
 
 def test_a_forecast_names_its_parts_and_what_is_unknown() -> None:

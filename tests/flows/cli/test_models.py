@@ -10,7 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from components.records.run import DataLineage, Lineage, RunManifest
+from components.records.run import DataLineage, Lineage, RunManifest, StageEntry
+from components.sampling import data_set
+from components.store import Store
 from flows.cli import models
 from tests import limited
 from tests.flows.cli.test_app import call
@@ -53,6 +55,24 @@ def test_a_picture_that_no_program_opens_is_refused_before_anything_is_drawn(
     (tmp_path / "config.json").write_text(json.dumps(described))
     code, _, err = call(capsys, "sample", str(tmp_path), "-n", "50000", "-o", str(tmp_path / "x.png"))
     assert code == 2 and "would have 205 million pixels" in err and "with -o FOLDER/" in err
+
+
+def test_the_only_model_of_a_run_needs_no_name(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, drawn = Store(str(tmp_path / "store")), list[str]()
+    export = StageEntry(name="export", state="ran", family="vae", uri="store/export/k", attempt=1)
+    manifest = RunManifest(run_id="r", status="done", stages=[export])
+    store.write_json("runs/r/run.json", manifest.to_json())
+    store.write_json(f"{manifest.models['vae']}/config.json", {})
+
+    def draw(store: Store, model: str, target: object, **_: object) -> list[str]:
+        drawn.append(model)
+        return ["16 samples"]
+
+    monkeypatch.setattr(data_set, "sample_data_set", draw)
+    code, _, err = call(capsys, "sample", "r", "-o", f"{tmp_path}/x/", "--store", store.url)
+    assert code == 0 and drawn == [manifest.models["vae"]] and "16 samples" in err
 
 
 def test_what_to_do_with_samples_depends_on_where_they_are(tmp_path: Path) -> None:
