@@ -14,6 +14,7 @@ from components.data.versioning import dvc, pins
 from components.pipeline import unchanged
 from components.store import open_store
 from flows import setup
+from flows.launch import Launch, launch
 
 Row = dict[str, Any]
 
@@ -107,10 +108,8 @@ def _made_by(experiment: Experiment) -> str | None:
 
 def _run(experiment: Experiment, command: str) -> Row:
     """Run the experiment; return its outcome and run."""
-    from flows import start  # imports Prefect and Ray
-
     try:
-        record = start.start(experiment, command=command)
+        record = launch(Launch(experiment, command=command))
     except (InputError, RunError) as error:
         return {"outcome": f"failed: {error}"}
     outcome = "done" if record.status == "done" else f"failed: status {record.status}"

@@ -12,7 +12,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as installed
@@ -35,6 +35,7 @@ from components.records.run import RunHead, RunManifest
 from components.registry.runs import read_record
 from components.store import Store, numbered, open_store
 from components.store.lease import SECONDS
+from flows import notify
 from flows.launch import Launch
 from flows.progress import ProgressDisplay
 from flows.record import COMMIT, DIRTY, commit_of, new_id, now
@@ -65,6 +66,7 @@ class AsRayJob:
     def run(self, launch: Launch) -> RunManifest:
         """Follow the job of an experiment to its end, submitted if there is none; return the run's record."""
         check_stages(launch.force)
+        check_notify(launch.experiment.notify)
         store = open_store(launch.experiment.store.url, home())
         store.check()
         jobs = RayJobs(self.address)
@@ -180,9 +182,19 @@ def outcome(run: RunManifest | None, job: Job | None, attempt: Attempt) -> RunMa
     raise (InputError if job and job.exit_code == 2 else RunError)(without_secrets(reason))
 
 
+def check_notify(urls: Sequence[str]) -> None:
+    """Raise InputError if a URL, which may hold a token, would travel with a job."""
+    if named := [url for url in urls if not url.startswith("$")]:
+        raise InputError(
+            f"notify: all who reach the cluster could read {notify.masked(named[0])} in the job; give the "
+            "URL to the nodes as an environment variable, and its name here: $NAME"
+        )
+
+
 def prepared(experiment: Experiment, store: Store, board: ProgressDisplay) -> str:
     """Check the plan of an experiment, and put its data into the store; return the data's version."""
-    snapshot, version = data_version(home(), experiment.data.name, experiment.data.revision)
+    data = experiment.data
+    snapshot, version = data_version(home(), data.name, data.revision, refreshed=data.refresh)
     plan = Plan.of(experiment, version, evaluable(DatasetCard.read(snapshot)), store)
     check(plan, store)
     spec = prepare.spec(plan)

@@ -24,8 +24,9 @@ from components.records import scheduled as outcomes
 from components.records.scheduled import ScheduledRun
 from components.registry import schedules
 from components.store import Store, open_store
-from flows import decide, environment, notify, overlap, setup, start, sweep_setup, views
+from flows import decide, environment, notify, overlap, setup, sweep_setup, views
 from flows.errors import public_to_prefect
+from flows.launch import Launch, launch
 from flows.notify import LOST, Notification
 from flows.overlap import Skip
 
@@ -123,7 +124,7 @@ def _run(experiment: Experiment, store: Store, entry: ScheduledRun, max_late: fl
                 f"has its result, the newest from run {made_by}"
             )
             return
-        record = start.start(experiment, command=f"scheduled {entry.schedule}: {entry.config}")
+        record = launch(Launch(experiment, command=f"scheduled {entry.schedule}: {entry.config}"))
         entry.run_id = record.run_id
         ran = [row for row in views.explanation(store, record) if row[1] == "ran"]
         entry.redone = [public(f"{title}: {reason}") for title, _, reason in ran]

@@ -46,6 +46,9 @@ def run(
     force: Forced = (),
     on: On = None,
     plan: bool = False,
+    scale: bool = False,
+    tflops: Annotated[float | None, Parameter(metavar="N")] = None,
+    price: Annotated[float | None, Parameter(metavar="N")] = None,
     explain: bool = False,
     smoke: bool = False,
     as_json: AsJSON = False,
@@ -56,6 +59,9 @@ def run(
         config: a YAML file (default: the quick start)
         only: run only this family and the families it builds on; repeatable
         plan: show what would run and what is cached, without touching anything
+        scale: with --plan: check the networks' shapes, and show memory, traffic and cost of training
+        tflops: with --scale: 10^12 operations that a worker computes in a second (default: 100)
+        price: with --scale: of a worker for an hour
         explain: explain why each stage runs or not
         smoke: run a few steps of everything, to check that it works
     """
@@ -67,6 +73,13 @@ def run(
         say(advice)
     if experiment.sweep:
         raise InputError(f"{config} describes a sweep; use `atelier sweep {config}`")
+    if plan and scale:
+        from flows.scale import TFLOPS, show
+
+        show(experiment, TFLOPS if tflops is None else tflops, price, as_json=as_json)
+        return 0
+    if scale or tflops is not None or price is not None:
+        raise InputError("--scale is a kind of plan, and --tflops and --price are for it: add --plan --scale")
     if plan:
         from flows import views
 

@@ -17,7 +17,7 @@ from components.records.run import RunHead, RunManifest
 from components.store import Store, numbered
 from flows import ray_job, setup
 from flows.launch import Launch
-from flows.ray_job import AsRayJob, Attempt, next_step, outcome, request_folder
+from flows.ray_job import AsRayJob, Attempt, check_notify, next_step, outcome, request_folder
 from tests.flows.test_setup import QUICKSTART
 
 ATTEMPT = Attempt(1, "atelier-k-a1", "r")
@@ -164,3 +164,10 @@ def test_what_a_job_gets_and_what_its_name_depends_on(tmp_path: Path) -> None:
     assert key("cluster=http://head:8265", command="atelier run", explain=True) == plain
     others = [key("train.seed=7"), key(smoke=True), key(force=["train"]), key(resume="r")]
     assert len({plain, *others}) == 5
+
+
+def test_a_url_that_may_hold_a_token_does_not_travel_with_a_job() -> None:
+    check_notify(["$NOTIFY"])
+    with pytest.raises(InputError, match=r"notify: all who reach the cluster .* here: \$NAME") as error:
+        check_notify(["$NOTIFY", "slack://secret-a/secret-b/secret-c"])
+    assert "secret" not in str(error.value)

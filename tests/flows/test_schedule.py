@@ -22,6 +22,7 @@ def store(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A store, the runs of which are made up."""
     experiment = SimpleNamespace(
         notify=["json://127.0.0.1/"],
+        cluster=None,
         store=SimpleNamespace(url=str(tmp_path)),
         data=SimpleNamespace(name="digits", revision=None, refresh=False),
     )
@@ -38,11 +39,11 @@ def ending(status: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let runs end with a status; return the list of their commands."""
     commands: list[str] = []
 
-    def start(experiment: Any, *, command: str) -> SimpleNamespace:
+    def start(experiment: Any, *, command: str, **_: Any) -> SimpleNamespace:
         commands.append(command)
         return SimpleNamespace(status=status, run_id="20260101-000000-aaaa")
 
-    monkeypatch.setattr(schedule.start, "start", start)
+    monkeypatch.setattr("flows.start.start", start)
     return commands
 
 
