@@ -35,7 +35,6 @@ from components.records.run import RunHead, RunManifest
 from components.registry.runs import read_record
 from components.store import Store, numbered, open_store
 from components.store.lease import SECONDS
-from flows import notify
 from flows.launch import Launch
 from flows.progress import ProgressDisplay
 from flows.record import COMMIT, DIRTY, commit_of, new_id, now
@@ -185,6 +184,8 @@ def outcome(run: RunManifest | None, job: Job | None, attempt: Attempt) -> RunMa
 def check_notify(urls: Sequence[str]) -> None:
     """Raise InputError if a URL, which may hold a token, would travel with a job."""
     if named := [url for url in urls if not url.startswith("$")]:
+        from flows import notify  # imports Prefect
+
         raise InputError(
             f"notify: all who reach the cluster could read {notify.masked(named[0])} in the job; give the "
             "URL to the nodes as an environment variable, and its name here: $NAME"

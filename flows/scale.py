@@ -45,7 +45,7 @@ def scale_rows(experiment: Experiment, tflops: float, price: float | None) -> li
         raise InputError(f"--scale needs the shape of the data: run `atelier data prepare {name}` first")
     from components.training import scale  # imports torch
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     blocks = {family: plan.family_settings(family) for family in experiment.families}
     images = plan.card.counts["train"]
     for family in experiment.families:

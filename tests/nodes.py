@@ -113,7 +113,6 @@ class Nodes:
             assert time.monotonic() < end_of_patience, logs
             for number, process in enumerate(self.processes):
                 if process.poll() is not None:
-                    assert number, logs
                     self.processes[number] = self.begin[number]()
             time.sleep(0.2)
 
@@ -134,7 +133,8 @@ class Nodes:
 
     def stop(self) -> None:
         for process in reversed(self.processes):
-            end(process)
+            if process.poll() is None:
+                end(process)
 
 
 @contextmanager

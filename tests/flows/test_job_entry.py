@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -15,6 +17,7 @@ from components.store import Store
 from flows import job_entry, setup, start
 from flows.launch import Launch
 from flows.ray_job import request_folder
+from tests.conftest import ROOT
 from tests.flows.test_setup import QUICKSTART
 
 
@@ -60,3 +63,8 @@ def test_other_versions_and_another_store_are_refused(sent: Store, tmp_path: Pat
     sent.delete("launches/k/1.json")
     with pytest.raises(InputError, match="is another store for the cluster than"):
         job_entry.run()
+
+
+def test_the_settings_of_prefect_are_made_before_it_is_imported() -> None:
+    code = "import sys, flows.job_entry; sys.exit('prefect' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
