@@ -49,14 +49,14 @@ def run(
         from flows import environment
 
         environment.prepare()  # before Prefect is imported
-        from flows import launch, setup
+        from flows import launch, launcher, setup
 
     path = config_path(None if config is None else Path(config).expanduser())
     settings = [f"{name}={json.dumps(value)}" for name, value in _assignments(changes)]
     experiment = setup.experiment(path, settings, only, smoke=smoke)
     if experiment.sweep:
         raise InputError(f"{path} describes a sweep; use `atelier sweep {path}`")
-    return launch.launch(launch.Launch(experiment, force, smoke=smoke, command="atelier.run"))
+    return launch.launch(launcher.Launch(experiment, force, smoke=smoke, command="atelier.run"))
 
 
 def _assignments(changes: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:

@@ -14,7 +14,8 @@ from components.data.versioning import dvc, pins
 from components.pipeline import unchanged
 from components.store import open_store
 from flows import setup
-from flows.launch import Launch, launch
+from flows.launch import launch
+from flows.launcher import Launch
 
 Row = dict[str, Any]
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from components.cluster.ray_jobs import is_loopback
 from components.common.errors import InputError
@@ -14,35 +12,12 @@ from components.config.experiment import Experiment
 from components.records.run import RunManifest
 from components.store import open_store
 from components.store.urls import S3
+from flows.launcher import Launch, Launcher
 
 if TYPE_CHECKING:
     from components.store import Store
 
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-
-
-@dataclass(frozen=True)
-class Launch:
-    """A run to start or to continue."""
-
-    experiment: Experiment  # resolved
-    force: Collection[str] = ()  # stages
-    explain: bool = False
-    smoke: bool = False
-    command: str = ""  # as typed
-    resume: str | None = None  # the id of an interrupted sweep's run
-
-
-class Launcher(Protocol):
-    """What runs experiments."""
-
-    def run(self, launch: Launch) -> RunManifest:
-        """Run an experiment to its end; return the record of the run.
-
-        Raises:
-            InputError: it cannot be run there.
-            RunError: it failed.
-        """
 
 
 class InProcess:
@@ -87,7 +62,7 @@ def launcher(experiment: Experiment) -> Launcher:
         return InProcess(cluster)
     if experiment.publish.url:
         check_reachable("publish.url", open_store(experiment.publish.url, home()), cluster)
-    from flows.ray_job import AsRayJob
+    from flows.ray_job import AsRayJob  # imports the plan of a run, with PyTorch
 
     return AsRayJob(cluster)
 

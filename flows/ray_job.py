@@ -35,7 +35,7 @@ from components.records.run import RunHead, RunManifest
 from components.registry.runs import read_record
 from components.store import Store, numbered, open_store
 from components.store.lease import SECONDS
-from flows.launch import Launch
+from flows.launcher import Launch
 from flows.progress import ProgressDisplay
 from flows.record import COMMIT, DIRTY, commit_of, new_id, now
 from flows.setup import check_stages

@@ -26,7 +26,8 @@ from components.registry import schedules
 from components.store import Store, open_store
 from flows import decide, environment, notify, overlap, setup, sweep_setup, views
 from flows.errors import public_to_prefect
-from flows.launch import Launch, launch
+from flows.launch import launch
+from flows.launcher import Launch
 from flows.notify import LOST, Notification
 from flows.overlap import Skip
 

@@ -61,30 +61,19 @@ def start(
             used, RAY_ADDRESS cannot and a stage needs it, or another process runs `resume`.
         RunError: a stage that all families need failed.
     """
-    interrupted.clear()  # it is set if an earlier run of this process was interrupted
-    check_stages(force)
-    resources.check_device(experiment.device)
-    notify.check(experiment.notify)
-    loopback.bypass_proxies()
-    end_orphans(os.environ.get("PREFECT_HOME", ""))
-    mark_servers()
-    store = open_store(experiment.store.url, home())
-    store.check()
+    store = prepared_store(experiment, force)
     run_id = resume or run_id or new_id()
     with sole_writer(store, run_id) as held, ProgressDisplay() as board:
         unchanged = None if resume else unchanged_stages(experiment, store, force)
         if not unchanged:
             start_server()  # before anything is recorded
         manifest = new_manifest(experiment, run_id, smoke=smoke, command=command)
-        if resume and (before := RunManifest.read(store.read_json(f"runs/{resume}/run.json"))):
-            manifest.lineage.data = before.lineage.data  # until the plan records it again
+        if resume and (earlier := RunManifest.read(store.read_json(f"runs/{resume}/run.json"))):
+            manifest.lineage.data = earlier.lineage.data  # until the plan records it again
         record = Record(store, manifest, held)
         board.keep = record.line
-        wait_for_removal(store, lambda: board.say("  waiting for atelier gc, which works on this store"))
-        board.say(f"run {run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
-        if experiment.device == "cpu" and (reason := resources.unusable_gpu()):
-            board.say(f"  on the CPU: {reason}", "yellow")
         run = Run(run_id, experiment, store, record, board, force=force, explain=explain, version=version)
+        announce(run)
         status: str = "interrupted"
         failure: str | None = None
         try:
@@ -103,6 +92,29 @@ def start(
             with board.tolerating("the notification", "sent"):
                 notify.of_run(record.manifest, experiment.notify, board.say)
     return record.manifest
+
+
+def prepared_store(experiment: Experiment, force: Collection[str]) -> Store:
+    """Check what a run needs and prepare this process for it; return the experiment's store."""
+    interrupted.clear()  # it is set if an earlier run of this process was interrupted
+    check_stages(force)
+    resources.check_device(experiment.device)
+    notify.check(experiment.notify)
+    loopback.bypass_proxies()
+    end_orphans(os.environ.get("PREFECT_HOME", ""))
+    mark_servers()
+    store = open_store(experiment.store.url, home())
+    store.check()
+    return store
+
+
+def announce(run: Run) -> None:
+    """Say what runs, and why it runs on the CPU if there is a GPU; wait for gc, if it works on the store."""
+    experiment, say = run.experiment, run.board.say
+    wait_for_removal(run.store, lambda: say("  waiting for atelier gc, which works on this store"))
+    say(f"run {run.run_id}: {', '.join(experiment.families)} on {experiment.data.name}", "bold")
+    if experiment.device == "cpu" and (reason := resources.unusable_gpu()):
+        say(f"  on the CPU: {reason}", "yellow")
 
 
 def new_manifest(experiment: Experiment, run_id: str, *, smoke: bool, command: str) -> RunManifest:

@@ -32,6 +32,7 @@ from flows.cli.shared import (
 if TYPE_CHECKING:
     from components.records.run import RunManifest
     from components.sampling.request import SampleOptions
+    from components.sampling.styles import StyleOptions
 
 LARGEST = 178_956_970  # pixels of a picture that Pillow still opens
 LISTED = 20  # images that `anomaly` lists at least, flagged or not
@@ -105,30 +106,25 @@ def sample(
     """
     from components.sampling.data_set import sample_data_set
     from components.sampling.shards import Target
-    from components.sampling.styles import StyleOptions
     from components.sampling.to_file import SAMPLES, sample_to_file
     from components.sampling.to_folder import sample_to_folder
 
-    settings, notes, path = vars(request).copy(), list[str](), Path(output)
+    options, notes, path = options_of(request), list[str](), Path(output)
     each = Target.of(f"{output}/" if path.is_dir() else output)
-    options = StyleOptions(prompts=settings.pop("prompt"), **settings)
     if nearest:
         check_nearest(options)
     folder, manifest = model_folder(run, family, store)
     if nearest or prior == "mixture":
         check_training_images("--nearest" if nearest else "--prior mixture", manifest, output if each else "")
-    with (
-        progress_shown("open the model", path if not each or each.store.is_local else None),
-        counting(n or SAMPLES, "draw"),
-    ):
+    written = path if not each or each.store.is_local else None
+    with progress_shown("open the model", written), counting(n or SAMPLES, "draw"):
         if prior == "mixture" and manifest:
             data = f"{manifest.folder('prepare')}/data"
             images = sample_mixture(request, folder, path, data, store, n=n or SAMPLES, seed=seed)
         elif options.source is not None and options.source.is_dir():
             notes += sample_to_folder(folder, path, options, n=n, seed=seed)
         elif each:
-            place = open_named_store(store) if manifest else Store(folder)
-            model = manifest.models[family or only_model(manifest)] if manifest else ""
+            place, model = place_of(manifest, family, folder, store)
             drawn = partial(report, activity="draw")
             notes += sample_data_set(place, model, each, n=n, seed=seed, options=options, progress=drawn)
         else:
@@ -141,6 +137,21 @@ def sample(
     if nearest and manifest:
         print(write_nearest(images, path, manifest, store))
     say_next(after_samples(path, run, family, manifest))
+
+
+def options_of(request: Request) -> StyleOptions:
+    """Return the options of samples that the command line asks for."""
+    from components.sampling.styles import StyleOptions
+
+    settings = vars(request).copy()
+    return StyleOptions(prompts=settings.pop("prompt"), **settings)
+
+
+def place_of(manifest: RunManifest | None, family: str | None, folder: Path, store: str) -> tuple[Store, str]:
+    """Return where a model is that other machines may open, too: a store and a folder in it."""
+    if manifest is None:
+        return Store(folder), ""
+    return open_named_store(store), manifest.models[family or only_model(manifest)]
 
 
 def check_sheet(model: Path, n: int) -> None:

@@ -87,9 +87,9 @@ def run(
         if not as_json:
             say_next(f"the same command without --plan: {without_plan()}")
         return 0
-    from flows import launch, views
+    from flows import launch, launcher, views
 
-    record = launch.launch(launch.Launch(experiment, force, explain, smoke, _command_line()))
+    record = launch.launch(launcher.Launch(experiment, force, explain, smoke, _command_line()))
     if as_json:
         print(json.dumps(views.summary(record)))
     else:
@@ -120,7 +120,7 @@ def sweep(
         plan: show what would be searched, without touching anything
         explain: explain why each stage runs or not
     """
-    from flows import launch, sweep_setup, views
+    from flows import launch, launcher, sweep_setup, views
 
     experiment, run_id = _swept(config, resume, resume_run, changes, store, on)
     if plan:
@@ -128,7 +128,7 @@ def sweep(
         if not as_json:
             say_next(f"the same command without --plan: {without_plan()}")
         return 0
-    record = launch.launch(launch.Launch(experiment, force, explain, False, _command_line(), run_id))
+    record = launch.launch(launcher.Launch(experiment, force, explain, False, _command_line(), run_id))
     opened = open_named_store(experiment.store.url)
     if as_json:
         print(json.dumps(views.summary(record) | {"sweep": sweep_setup.as_json(record, opened)}))

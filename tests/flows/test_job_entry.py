@@ -15,7 +15,7 @@ from components.common.errors import InputError
 from components.records.run import RunManifest
 from components.store import Store
 from flows import job_entry, setup, start
-from flows.launch import Launch
+from flows.launcher import Launch
 from flows.ray_job import request_folder
 from tests.conftest import ROOT
 from tests.flows.test_setup import QUICKSTART

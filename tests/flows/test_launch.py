@@ -12,7 +12,8 @@ import pytest
 from components.common.errors import InputError
 from components.store import Store
 from flows import launch, setup, start
-from flows.launch import InProcess, Launch, check_reachable, launcher
+from flows.launch import InProcess, check_reachable, launcher
+from flows.launcher import Launch
 from tests.flows.test_setup import QUICKSTART
 
 

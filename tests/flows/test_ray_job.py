@@ -16,7 +16,7 @@ from components.common.errors import InputError, RunError
 from components.records.run import RunHead, RunManifest
 from components.store import Store, numbered
 from flows import ray_job, setup
-from flows.launch import Launch
+from flows.launcher import Launch
 from flows.ray_job import AsRayJob, Attempt, check_notify, next_step, outcome, request_folder
 from tests.flows.test_setup import QUICKSTART
 
