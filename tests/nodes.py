@@ -52,7 +52,7 @@ class Nodes:
     def start(self, workers: int) -> None:
         """Start the head and the workers, and wait until all have joined."""
         self.node(
-            "head", "--head", f"--port={self.port}", "--num-cpus=0", f"--temp-dir={self.folder}/ray",
+            "head", "--head", f"--port={self.port}", "--num-cpus=0",
             "--dashboard-host=127.0.0.1", f"--dashboard-port={self.jobs_port}",
             f"--ray-client-server-port={self.client_port}",
         )  # fmt: skip
@@ -74,6 +74,7 @@ class Nodes:
         command = [
             sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats",
             f"--node-ip-address=127.0.0.{len(self.processes) + 2}", "--object-store-memory=100000000",
+            f"--temp-dir={home}/ray",  # a node copies a job's code there, over that of another
             "--min-worker-port=0", "--max-worker-port=0", f"--dashboard-agent-listen-port={free_port()}",
             *options,
         ]  # fmt: skip
@@ -128,7 +129,7 @@ class Nodes:
 
     def caches(self) -> dict[str, list[Path]]:
         """The mirrored data sets on each node, by its name."""
-        homes = sorted(path for path in self.folder.iterdir() if (path / "log").exists())
+        homes = sorted(self.folder.iterdir())
         return {home.name: sorted(home.glob("cache/atelier/store/*/data")) for home in homes}
 
     def stop(self) -> None:
