@@ -193,10 +193,13 @@ def test_what_is_unchanged_starts_neither_prefect_nor_ray(
     again = shared.run(**nowhere)
     assert not list(tmp_path.glob("prefect.db*")), "a server was started"
     assert set(states(again).values()) == {"cached"} and states(again).keys() == states(first).keys()
-    for name in ("status", "results", "published"):
+    for name in ("status", "results", "report"):
         assert again[name] == first[name]
-    record = json.loads((shared.store / "runs" / again["run_id"] / "run.json").read_text())
-    assert record["ended"] and record["table"] and record["gate"] and record["report"]
+    record, recorded_first = (
+        json.loads((shared.store / run["manifest"]).read_text()) for run in (again, first)
+    )
+    assert record["ended"] and record["published"] == recorded_first["published"]
+    assert record["table"] == recorded_first["table"] and record["gate"] == recorded_first["gate"]
 
 
 def test_one_learning_rate_redoes_one_family(shared: Atelier, first: dict[str, Any]) -> None:
