@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -15,16 +16,21 @@ from components.common.paths import CHECKOUT, working
 
 
 def listed_families() -> list[Mapping[str, Any]]:
-    """Return `catalogue.describe_families()`, from the file while the code is the same."""
-    file, key = working() / "families.json", code_key(CHECKOUT)
+    """Return `catalogue.describe_families()`, from the file while the code is the same.
+
+    Where the families are imported already, only they tell, since a program may have added some.
+    """
+    imported, file, key = "models.registry" in sys.modules, working() / "families.json", code_key(CHECKOUT)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(file.read_bytes())
-        if kept["key"] == key:
-            return list(kept["families"])
+        stored = json.loads(file.read_bytes())
+        if stored["key"] == key and not imported:
+            return list(stored["families"])
 
     from components.families.catalogue import describe_families
 
     families = describe_families()
+    if imported:
+        return families
     with contextlib.suppress(OSError), replacing(file) as temporary:  # a project may be read-only
         temporary.write_text(json.dumps({"key": key, "families": families}))
     return families

@@ -67,7 +67,13 @@ COMMANDS = {  # group -> command -> its function, imported only when the command
     },
 }
 
-CONTINUED = ("run", "sweep", "publish")  # commands that go on where they were interrupted
+CONTINUED = (
+    "run",
+    "sweep",
+    "publish",
+    "schedule",
+    "backfill",
+)  # commands that go on where they were interrupted
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

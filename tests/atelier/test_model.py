@@ -143,7 +143,7 @@ def test_a_model_is_that_of_a_folder_a_url_or_a_run(tmp_path: Path, monkeypatch:
         (".", "is not a model folder: it has no config.json and no model.safetensors"),
         ("nowhere", "names no model: give RUN/FAMILY, or the folder or URL"),
         ("file:///nowhere/model", "is not a model folder: it needs"),
-        ("latest/dcgan", "no run in the store has a model of family 'dcgan'"),
+        ("latest/dcgan", "store has no run yet; `atelier run` begins the first"),
     ],
 )
 def test_a_model_that_does_not_exist(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -15,6 +16,7 @@ from components.families import catalogue, listing
 def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Mock:
     """Count how often the list is made; the project is a new folder."""
     monkeypatch.setenv("ATELIER_HOME", str(tmp_path))
+    monkeypatch.delitem(sys.modules, "models.registry", raising=False)
     counted = Mock(return_value=[{"name": "vae", "phases": ["elbo"]}])
     monkeypatch.setattr(catalogue, "describe_families", counted)
     return counted
@@ -29,6 +31,14 @@ def test_the_list_is_made_once_and_again_when_the_code_changes(
     monkeypatch.setattr(listing, "code_key", lambda _: "of other code")
     assert listing.listed_families() == first
     assert made.call_count == 2
+
+
+def test_families_of_a_program_are_listed_and_not_stored(
+    made: Mock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "models.registry", Mock())
+    assert listing.listed_families() == listing.listed_families() == made.return_value
+    assert made.call_count == 2 and not (tmp_path / ".atelier").exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"key": 1}', "{"])

@@ -57,5 +57,5 @@ def test_the_command_line(digits: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert [row["family"] for row in json.loads(out)] == ["dcgan", "inpainting"]
     code, _, err = call(capsys, "run", "--scale", *words)
     assert code == 2 and "add --plan --scale" in err
-    code, _, err = call(capsys, "run", "--plan", "--scale", "--set", "data.name=mnist5k")
-    assert code == 2 and "atelier data prepare mnist5k" in err
+    code, _, err = call(capsys, "run", "--plan", "--scale", "--set", "data.name=emoji256-x4")
+    assert code == 2 and "atelier data prepare emoji256-x4" in err
