@@ -33,6 +33,10 @@ def inline(value: Any) -> Markup:
     return Markup(text.translate(UNSAFE))
 
 
+UPDATED: dict[tuple[str, str], str] = {}
+"""The hashes of the scripts and pictures that this process has written or found, by store and path."""
+
+
 def environment() -> Environment:
     """Return the templates' environment: everything is escaped, and missing values are empty."""
     env = Environment(
@@ -54,13 +58,20 @@ def environment() -> Environment:
 
 
 def _update(store: Store, path: str, content: bytes) -> None:
-    """Write a file unless it has this content already: pages of a run in progress are built often."""
+    """Write a file unless it has this content already: pages of a run in progress are built often.
+
+    It is read once by each process, not for each page.
+    """
+    place, digest = (store.url, path), sha256(content)
+    if UPDATED.get(place) == digest:
+        return
     try:
-        if store.read_bytes(path) == content:
-            return
+        same = store.read_bytes(path) == content
     except FileNotFoundError:
-        pass
-    store.write_bytes(path, content)
+        same = False
+    if not same:
+        store.write_bytes(path, content)
+    UPDATED[place] = digest
 
 
 def _write(store: Store, path: str, template: str, page: Mapping[str, Any]) -> str:
