@@ -247,11 +247,11 @@ def draw_missing(drawing: Drawing, present: set[str], progress: Progress) -> tup
 def draw(drawing: Drawing, missing: Sequence[int]) -> Iterator[dict[str, str]]:
     """Draw shards, yielding the hashes of each: here, or on workers of Ray where that is faster.
 
-    Ray is used if RAY_ADDRESS names a cluster, or if the first shard shows that the rest takes longer than
-    PAYS here and several can be drawn at once.
+    Ray is used for several shards if RAY_ADDRESS names a cluster, or if the first shard shows that the rest
+    takes longer than PAYS here and several can be drawn at once.
     """
     request, remaining = drawing.request, list(missing)
-    over_ray, parallel = bool(os.environ.get("RAY_ADDRESS")), places(request.device) > 1
+    over_ray, parallel = "RAY_ADDRESS" in os.environ and len(remaining) > 1, places(request.device) > 1
     while remaining and not over_ray:
         start = time.monotonic()
         yield drawing.write(remaining.pop(0))

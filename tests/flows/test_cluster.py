@@ -20,7 +20,13 @@ from tests.flows.driver import SWEEP, until
 from tests.nodes import Nodes, nodes
 from tests.s3 import Server
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.s3, pytest.mark.timeout(900)]
+WANTED = os.environ.get("ATELIER_TEST_CLUSTER")
+pytestmark = [
+    pytest.mark.pipeline,
+    pytest.mark.s3,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not WANTED, reason="starts four raylets, which takes minutes: ATELIER_TEST_CLUSTER=1"),
+]
 
 SMALL: dict[str, Any] = SWEEP | {
     "device": "cpu",

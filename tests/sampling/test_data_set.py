@@ -31,6 +31,7 @@ DESCRIBING = {"README.md", "croissant.json", "synthetic.json"}
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)  # of the cluster that other tests share
     monkeypatch.setattr(shards, "LARGEST", 64)
 
 
