@@ -8,39 +8,20 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-
-from websockets.sync.client import connect
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from components.report import build_index, build_run
 from components.report.build import ASSETS
 from components.store import Store
-from tests.browser import CHROMIUM, FLAGS, Browser, address
-from tests.conftest import end
+from tests.browser import CHROMIUM, Browser, chromium
 from tests.report import fixture
 
 RUNS, OPENINGS = 1000, 5
-
-
-@contextmanager
-def chromium(profile: Path) -> Iterator[Browser]:
-    """Yield a running browser."""
-    if CHROMIUM is None:
-        sys.exit("no Chromium on this machine")
-    command = [CHROMIUM, *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        with connect(address(profile / "DevToolsActivePort", process), max_size=None) as connection:
-            yield Browser(connection)
-    finally:
-        end(process)
 
 
 def open_page(browser: Browser, url: str) -> tuple[float, float]:
@@ -83,7 +64,9 @@ def measure(folder: Path, runs: int) -> dict[str, float]:
     added = fixture.write_done(store)
     run_s, run_cpu_s, page = timed(build_run, store, added)
     add_s, add_cpu_s, _ = timed(build_index, store, added)
-    with chromium(folder / "profile") as browser:
+    if CHROMIUM is None:
+        sys.exit("no Chromium on this machine")
+    with chromium(CHROMIUM, folder / "profile") as browser:
         opened = [open_page(browser, f"file://{index}") for _ in range(OPENINGS)]
         opened_run = [open_page(browser, f"file://{page}") for _ in range(OPENINGS)]
     return {

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail("no Chromium: the pages cannot be checked")
         pytest.skip("no Chromium on this machine")
-    profile = tmp_path_factory.mktemp("profile")
-    command = [CHROMIUM, *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}"]
+    with chromium(CHROMIUM, tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+@contextmanager
+def chromium(program: str, profile: Path) -> Iterator[Browser]:
+    """A running browser with a profile of its own."""
+    command = [program, *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         with connect(address(profile / "DevToolsActivePort", process), max_size=None) as connection:
