@@ -95,8 +95,10 @@ class Run:
         data, version = self.experiment.data, self.version
         if version is None:
             snapshot, version = data_version(home(), data.name, data.revision, refreshed=data.refresh)
-            card: DatasetCard | None = DatasetCard.read(snapshot)
-        elif (card := prepare.stored(self.store, data.name, version)) is None:
+            card = DatasetCard.read(snapshot)
+        elif stored := prepare.stored(self.store, data.name, version):
+            card = stored
+        else:
             raise InputError(
                 f"the store has lost version {version} of {data.name}; run the same command again"
             )

@@ -34,7 +34,7 @@ def champions(data: str | None = None, /, *, as_json: AsJSON = False, store: Sto
     rows = [
         (
             f"{e.judgement.data_set}/{e.judgement.task}",
-            e.number,
+            str(e.number),
             "champion" if newest[e.judgement.data_set, e.judgement.task] == e.number else "",
             e.model.address,
             e.action + (f" to {e.restores}" if e.restores else ""),

@@ -87,9 +87,11 @@ def interpolate(
     with progress_shown("open the model", path):
         styles = opened(model_folder(run, family, store)[0], request, "atelier interpolate")
         drawn = functools.partial(report, activity="draw")
-        settings = {"frames": frames, "space": space, "fps": fps}
         folder = output.endswith(os.sep) or path.is_dir()
-        n = write_interpolation(styles, styles.keys(points), path, folder=folder, progress=drawn, **settings)
+        keys = styles.keys(points)
+        n = write_interpolation(
+            styles, keys, path, frames=frames, space=space, fps=fps, folder=folder, progress=drawn
+        )
     say(f"{n} frames through {len(points)} points, and back")
     print(path)
     say_next(f"atelier mix {named(run, family)} -o mixed.png draws samples with the styles of others")
