@@ -40,8 +40,8 @@ def automations(hook: UUID | None) -> list[Automation]:
     made = [Automation(name=NAME_OF_DEAD, trigger=_silence(), actions=actions)]
     for kind, title in notify.KINDS.items() if hook else ():
         trigger = EventTrigger(expect={kind}, match={"prefect.resource.id": "atelier.run.*"}, threshold=1)
-        told = CallWebhook(block_document_id=hook, payload=BODY)
-        made.append(Automation(name=f"{PREFIX}{title}", trigger=trigger, actions=[told]))
+        call = CallWebhook(block_document_id=hook, payload=BODY)
+        made.append(Automation(name=f"{PREFIX}{title}", trigger=trigger, actions=[call]))
     return made
 
 
@@ -117,5 +117,5 @@ def remove() -> list[str]:
 
 def _existing(client: Any) -> Sequence[tuple[UUID, str]]:
     """Return the automations of ours on the server."""
-    found = client.read_automations(limit=MOST, sort=AutomationSort.NAME_ASC)
-    return [(one.id, one.name) for one in found if one.name.startswith(PREFIX)]
+    automations = client.read_automations(limit=MOST, sort=AutomationSort.NAME_ASC)
+    return [(one.id, one.name) for one in automations if one.name.startswith(PREFIX)]

@@ -77,14 +77,14 @@ def between(name: str, revisions: str) -> Sequence[Mapping[str, str]]:
     ordered = [
         {key: row[key] for key in ("version", "when")} for row in reversed(pins.versions(home(), name))
     ]
-    known = [row["version"] for row in ordered]
+    versions = [row["version"] for row in ordered]
     ends = [dvc.resolve(home(), name, end) for end in (first, last) if end]
-    if missing := [end for end in ends if end not in known]:
+    if missing := [end for end in ends if end not in versions]:
         raise InputError(
             f"version {missing[0][:10]} of data set {name} has no date here: `atelier data versions {name}` "
             "lists those that have"
         )
-    begin, end = known.index(ends[0]), known.index(ends[1]) if last else len(known) - 1
+    begin, end = versions.index(ends[0]), versions.index(ends[1]) if last else len(versions) - 1
     if begin > end:
         raise InputError(f"{revisions}: {first} is newer than {last}; give the older revision first")
     return ordered[begin : end + 1]

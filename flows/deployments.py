@@ -222,7 +222,7 @@ def ship(request: Request, pool: str) -> None:
     """
     url = require_server()
     with get_client(sync_client=True) as client:
-        pools = [found.name for found in client.read_work_pools(limit=MOST)]
+        pools = [each.name for each in client.read_work_pools(limit=MOST)]
     if pool not in pools:
         raise InputError(
             f"there is no work pool {pool!r} at {public_url(url)}{did_you_mean(pool, pools)}; there are: "
@@ -313,10 +313,10 @@ def problems() -> list[str]:
     """Return what keeps schedules from running, or makes them overlap, each as a sentence with advice."""
     require_server()
     with get_client(sync_client=True) as client:
-        found = list(_problems_of_server(client))
+        problems = list(_problems_of_server(client))
         for deployment in all_deployments(client):
-            found += _problems_of(client, deployment, datetime.now(UTC))
-    return found
+            problems += _problems_of(client, deployment, datetime.now(UTC))
+    return problems
 
 
 def _problems_of_server(client: SyncPrefectClient) -> Iterator[str]:

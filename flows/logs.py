@@ -45,14 +45,14 @@ def lines(
     run = find_run(store, run_id)
     if stage and not follow:
         _chosen(run, stage)
-    shown: set[str] = set()
+    printed: set[str] = set()
     while True:
         head = read_record(store, run.run_id, RunHead)
         ended = head is None or head.standing != "running"
         run = read_record(store, run.run_id, RunManifest) or run
         for line in _all_lines(store, run, stage):
-            if line not in shown:
-                shown.add(line)
+            if line not in printed:
+                printed.add(line)
                 yield line
         if not follow or ended:
             return

@@ -247,8 +247,8 @@ def commit_of(home: Path) -> tuple[str | None, bool]:
     """
     if commit := _git(home, "rev-parse", "HEAD"):
         return commit, bool(_git(home, "status", "--porcelain", "--untracked-files=no"))
-    given = os.environ.get(COMMIT, "")
-    return given.removesuffix(DIRTY) or None, given.endswith(DIRTY)
+    recorded = os.environ.get(COMMIT, "")
+    return recorded.removesuffix(DIRTY) or None, recorded.endswith(DIRTY)
 
 
 def hardware() -> Hardware:

@@ -36,9 +36,9 @@ def matching(
         kind: run or sweep.
         most: the largest number of runs.
     """
-    found: list[RunSummary] = []
+    summaries: list[RunSummary] = []
     for run_id in reversed(store.list("runs")):
-        if most is not None and len(found) >= most:
+        if most is not None and len(summaries) >= most:
             break
         run = _summary(store, run_id)
         if run is None or (kind and run.kind != kind) or (status and run.standing != status):
@@ -47,8 +47,8 @@ def matching(
         if data and data != run.lineage.data.name and not version.startswith(data):
             continue
         if family is None or family in run.families:
-            found.append(run)
-    return found
+            summaries.append(run)
+    return summaries
 
 
 def _summary(store: Store, run_id: str) -> RunSummary | None:

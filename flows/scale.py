@@ -51,26 +51,26 @@ def scale_rows(experiment: Experiment, tflops: float, price: float | None) -> li
     for family in experiment.families:
         settings = experiment.training(family)
         try:
-            found = scale.estimate(family, blocks, plan.card_for(family), settings)
+            estimate = scale.estimate(family, blocks, plan.card_for(family), settings)
         except InputError as error:
             rows.append({"family": family, "error": str(error)})
             continue
-        hours = found.hours(tflops)
+        hours = estimate.hours(tflops)
         rows.append(
             {
                 "family": family,
-                "parameters": found.parameters,
-                "workers": found.workers,
-                "batch": f"{found.workers} x {found.shards} x {found.shard}",
-                "epochs": round(found.images / images, 1),
-                "state_gb": round(found.state / scale.GB, 3),
-                "activations_gb": round(found.activations / scale.GB, 3),
-                "memory_gb": round(found.memory / scale.GB, 3),
-                "sent_gb_per_step": round(found.traffic / scale.GB, 4),
-                "tflop_per_step": round(found.operations / 1e12, 4),
+                "parameters": estimate.parameters,
+                "workers": estimate.workers,
+                "batch": f"{estimate.workers} x {estimate.shards} x {estimate.shard}",
+                "epochs": round(estimate.images / images, 1),
+                "state_gb": round(estimate.state / scale.GB, 3),
+                "activations_gb": round(estimate.activations / scale.GB, 3),
+                "memory_gb": round(estimate.memory / scale.GB, 3),
+                "sent_gb_per_step": round(estimate.traffic / scale.GB, 4),
+                "tflop_per_step": round(estimate.operations / 1e12, 4),
                 "hours": round(hours, 3),
-                "worker_hours": round(hours * found.workers, 2),
-                "cost": None if price is None else round(hours * found.workers * price, 2),
+                "worker_hours": round(hours * estimate.workers, 2),
+                "cost": None if price is None else round(hours * estimate.workers * price, 2),
             }
         )
     return rows

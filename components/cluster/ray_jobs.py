@@ -122,16 +122,16 @@ class RayJobs:
             say: called with each line of its log.
             ended: returns whether the store says that there is nothing to wait for.
         """
-        shown = 0
+        printed = 0
         while True:
             over, job = ended(), None
             with suppress(Exception):  # the next look will show what became of it
                 job = self.find(name)
                 text = self._client.get_job_logs(name) if job else ""
                 whole = text if job and job.ended else text[: text.rfind("\n") + 1]
-                for line in whole[shown:].splitlines():
+                for line in whole[printed:].splitlines():
                     say(line)
-                shown = max(shown, len(whole))
+                printed = max(printed, len(whole))
                 if job is None or job.ended:
                     return job
             if over:

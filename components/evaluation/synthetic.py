@@ -174,14 +174,14 @@ def mixed(real: Split, synthetic: Split) -> Split:
 def correct(network: SmallNetwork, test: Split) -> np.ndarray:
     """Return whether each test image is classified correctly, (T,) bool."""
     assert test.labels is not None
-    found = []
+    predictions = []
     with torch.inference_mode():
         for start in range(0, len(test), CHUNK):
             rows = np.arange(start, min(start + CHUNK, len(test)))
             images = torch.from_numpy(np.ascontiguousarray(test.images[rows]))
             logits = network.logits(network(prepare_own(images, network.recipe.resize)))
-            found.append(logits.argmax(1).numpy() == test.labels[rows])
-    return np.concatenate(found)
+            predictions.append(logits.argmax(1).numpy() == test.labels[rows])
+    return np.concatenate(predictions)
 
 
 def accuracy(values: np.ndarray) -> Accuracy:

@@ -51,8 +51,8 @@ class Estimates:
         """Return the bytes that earlier results of these stages take in a store that is a folder; else 0."""
         if not self.store.is_local:
             return 0  # listing them may take long
-        found = [self.earlier[s.stage, s.family].uri for s in specs if (s.stage, s.family) in self.earlier]
-        return sum(sum(self.store.sizes(uri).values()) for uri in found)
+        uris = [self.earlier[s.stage, s.family].uri for s in specs if (s.stage, s.family) in self.earlier]
+        return sum(sum(self.store.sizes(uri).values()) for uri in uris)
 
     @property
     def earlier(self) -> Mapping[tuple[str, str | None], Earlier]:

@@ -47,10 +47,10 @@ def sentences(by_family: Mapping[str, float]) -> list[str]:
     if not notable:
         return []
     listed = ", ".join(f"{share:.0%} of {family}'s" for family, share in notable.items())
-    said = [f"evaluation and ablations take at most, in evaluations of the network, {listed} training"]
+    sentences = [f"evaluation and ablations take at most, in evaluations of the network, {listed} training"]
     if large := [family for family, share in notable.items() if share > 1]:
-        said.append(
+        sentences.append(
             f"the evaluation of {', '.join(large)} takes longer than the training: lower evaluate.samples "
             "and evaluate.ablation_samples, or train longer"
         )
-    return said
+    return sentences

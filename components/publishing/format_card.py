@@ -50,8 +50,8 @@ def section(record: GraphFormats) -> str:
 def meaning(record: GraphFormats) -> list[str]:
     """Return what the graphs compute, as lines."""
     described = "; ".join(
-        f"`{name}` ({shape_of(given)}{f', {given.drawn}' if given.drawn else ''})"
-        for name, given in record.inputs[MODEL].items()
+        f"`{name}` ({shape_of(each)}{f', {each.drawn}' if each.drawn else ''})"
+        for name, each in record.inputs[MODEL].items()
     )
     if not record.levels:
         return [f"The graph draws images in [-1, 1] of {described}; axis 0 is the batch."]
@@ -61,9 +61,9 @@ def meaning(record: GraphFormats) -> list[str]:
     ]
 
 
-def shape_of(given: GraphInput) -> str:
+def shape_of(each: GraphInput) -> str:
     """Return the type and the shape of an input, without its batch."""
-    return f"{given.dtype} {' x '.join(str(size or 'any') for size in given.shape)}".rstrip()
+    return f"{each.dtype} {' x '.join(str(size or 'any') for size in each.shape)}".rstrip()
 
 
 def example(record: GraphFormats, name: str, files: Mapping[str, str]) -> list[str]:
@@ -88,20 +88,20 @@ def example(record: GraphFormats, name: str, files: Mapping[str, str]) -> list[s
 
 def values(record: GraphFormats, n: int) -> list[tuple[str, str]]:
     """Return the inputs of a call besides x and its level, by name, as expressions."""
-    found = list[tuple[str, str]]()
-    for name, given in record.inputs[MODEL].items():
-        shape = ", ".join([str(n), *(str(size or 1) for size in given.shape)])
-        if given.drawn == "normal":
-            found.append((name, f"random.standard_normal(({shape}), np.float32)"))
-        elif given.drawn == "uniform":
-            found.append((name, f"random.random(({shape}), np.float32)"))
+    expressions = list[tuple[str, str]]()
+    for name, input_ in record.inputs[MODEL].items():
+        shape = ", ".join([str(n), *(str(size or 1) for size in input_.shape)])
+        if input_.drawn == "normal":
+            expressions.append((name, f"random.standard_normal(({shape}), np.float32)"))
+        elif input_.drawn == "uniform":
+            expressions.append((name, f"random.random(({shape}), np.float32)"))
         elif name == "label":
-            found.append((name, f"np.arange({n}) % {record.num_classes}"))
+            expressions.append((name, f"np.arange({n}) % {record.num_classes}"))
         elif name in ("text", "text_mask"):  # no caption
-            found.append((name, f"np.zeros(({shape}), np.{given.dtype.replace('bool', 'bool_')})"))
+            expressions.append((name, f"np.zeros(({shape}), np.{input_.dtype.replace('bool', 'bool_')})"))
         elif name in ("image", "source"):
-            found.append((name, name))
-    return found
+            expressions.append((name, name))
+    return expressions
 
 
 def picture(name: str, shape: list[int | None]) -> list[str]:

@@ -69,17 +69,17 @@ def write(folder: Path, formats: Sequence[str], to: Path) -> GraphFormats:
     samples = published.read_record(folder)
     generator, card, config = load_model(folder)
     fixed = published.conditions_in(folder, samples.n)
-    found = graphs.graphs(generator, card, fixed)
+    traceable = graphs.graphs(generator, card, fixed)
     record = GraphFormats(
-        inputs={name: graph.inputs for name, graph in found.items()},
+        inputs={name: graph.inputs for name, graph in traceable.items()},
         levels=levels(generator),
-        num_classes=card.num_classes if "label" in found[graphs.MODEL].inputs else 0,
+        num_classes=card.num_classes if "label" in traceable[graphs.MODEL].inputs else 0,
     )
-    programs = traced(found)
+    programs = traced(traceable)
     for name in formats:
         outcome = GraphFormat(format=name, error=programs if isinstance(programs, str) else None)
         if not isinstance(programs, str):
-            outcome = _written(name, programs, to, found)
+            outcome = _written(name, programs, to, traceable)
         if outcome.files:
             outcome = _tried(outcome, folder, to, generator, card, record)
         record.formats.append(outcome)
@@ -98,10 +98,10 @@ def levels(generator: Generator) -> list[list[float]]:
     return [[float(value) for value in row] for row in rows]
 
 
-def traced(found: Mapping[str, Graph]) -> dict[str, ExportedProgram] | str:
+def traced(parts: Mapping[str, Graph]) -> dict[str, ExportedProgram] | str:
     """Return the program of each graph, or why torch cannot trace one of them."""
     try:
-        return {name: graphs.traced(graph) for name, graph in found.items()}
+        return {name: graphs.traced(graph) for name, graph in parts.items()}
     except Exception as error:  # whatever torch raises, it means that the model has no such format
         return f"torch.export cannot trace it ({reason(error)})"
 
@@ -116,13 +116,13 @@ def reason(error: BaseException) -> str:
 
 
 def _written(
-    name: str, programs: Mapping[str, ExportedProgram], to: Path, found: Mapping[str, Graph]
+    name: str, programs: Mapping[str, ExportedProgram], to: Path, parts: Mapping[str, Graph]
 ) -> GraphFormat:
     """Write the files of a format, all or none."""
     files = {graph: f"{graph}{SUFFIXES[name]}" for graph in programs}
     try:
         for graph, file in files.items():
-            SAVE[name](programs[graph], to / file, list(found[graph].inputs))
+            SAVE[name](programs[graph], to / file, list(parts[graph].inputs))
     except Exception as error:  # whatever torch and onnx raise
         _remove(to, files.values())
         return GraphFormat(format=name, error=f"it cannot be written as {name} ({reason(error)})")
@@ -243,7 +243,7 @@ def open_onnx(path: Path) -> Run:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = {given.name for given in session.get_inputs()}
+    names = {each.name for each in session.get_inputs()}
 
     def run(inputs: Mapping[str, Tensor]) -> Tensor:
         (images,) = session.run(None, {name: v.numpy() for name, v in inputs.items() if name in names})

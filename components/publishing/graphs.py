@@ -47,11 +47,11 @@ class Pass(nn.Module):
         super().__init__()
         self.generator, self.inputs = generator, inputs
 
-    def forward(self, given: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Sample."""
-        conditions: dict[str, Any] = {name: given[name] for name in CONDITIONS if name in given}
-        draws = [given[name] for name, of in self.inputs.items() if of.drawn]
-        n = next(iter(given.values())).shape[0]
+        conditions: dict[str, Any] = {name: inputs[name] for name in CONDITIONS if name in inputs}
+        draws = [inputs[name] for name, of in self.inputs.items() if of.drawn]
+        n = next(iter(inputs.values())).shape[0]
         return self.generator.sample(Batch(n, **conditions), Replayed(draws))
 
 
@@ -62,11 +62,11 @@ class Step(nn.Module):
         super().__init__()
         self.generator = generator
 
-    def forward(self, given: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Denoise x (N, C, H, W) at a level of scalars time, alpha and sigma."""
-        conditions = {name: given[name] for name in CONDITIONS if name in given}
+        conditions = {name: inputs[name] for name in CONDITIONS if name in inputs}
         denoise = self.generator.denoiser(Condition(**conditions))  # type: ignore[operator]
-        images: Tensor = denoise(given["x"], Level(given["time"], given["alpha"], given["sigma"]))
+        images: Tensor = denoise(inputs["x"], Level(inputs["time"], inputs["alpha"], inputs["sigma"]))
         return images
 
 
@@ -77,9 +77,9 @@ class Decoder(nn.Module):
         super().__init__()
         self.generator = generator
 
-    def forward(self, given: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Decode."""
-        images: Tensor = self.generator.decoded(given["x"])  # type: ignore[operator]
+        images: Tensor = self.generator.decoded(inputs["x"])  # type: ignore[operator]
         return images
 
 
@@ -141,13 +141,15 @@ def _of_pass(generator: Generator, card: DataSpec, fixed: Mapping[str, Any]) -> 
         def sample(self, batch: Batch, noise: Noise) -> Tensor:
             batch, recorded = with_source(generator, batch), Recorded(noise)
             images = generator.sample(batch, recorded)
-            given = {name: getattr(batch, name) for name in CONDITIONS if getattr(batch, name) is not None}
+            conditions = {
+                name: getattr(batch, name) for name in CONDITIONS if getattr(batch, name) is not None
+            }
             for i, (distribution, values) in enumerate(recorded.drawn):
                 name = "noise" if len(recorded.drawn) == 1 else f"noise_{i}"
                 examples[name] = values
                 inputs[name] = described(name, values, distribution)
-            examples.update(given)
-            inputs.update({name: described(name, value) for name, value in given.items()})
+            examples.update(conditions)
+            inputs.update({name: described(name, value) for name, value in conditions.items()})
             return images
 
     example(Recorder(), card, fixed)
@@ -173,12 +175,12 @@ def _of_steps(generator: Generator, card: DataSpec, fixed: Mapping[str, Any]) ->
         return images
 
     example(changed(generator, denoiser=denoiser, decoded=decoded), card, fixed)
-    found: dict[str, tuple[nn.Module, dict[str, Tensor]]] = {MODEL: (Step(generator), calls[0])}
+    parts: dict[str, tuple[nn.Module, dict[str, Tensor]]] = {MODEL: (Step(generator), calls[0])}
     if latents[0].shape[1:] != card.shape:
-        found[DECODER] = Decoder(generator), {"x": latents[0]}
+        parts[DECODER] = Decoder(generator), {"x": latents[0]}
     return {
         name: Graph(module, inputs, {key: described(key, value) for key, value in inputs.items()})
-        for name, (module, inputs) in found.items()
+        for name, (module, inputs) in parts.items()
     }
 
 
@@ -199,9 +201,9 @@ def with_source(generator: Generator, batch: Batch) -> Batch:
 def step_inputs(x: Tensor, level: Level, condition: Condition) -> dict[str, Tensor]:
     """Return the inputs of `Step` for one call of a denoiser."""
     scalars = {"time": level.time, "alpha": level.alpha, "sigma": level.sigma}
-    given = {name: getattr(condition, name, None) for name in CONDITIONS}
+    conditions = {name: getattr(condition, name, None) for name in CONDITIONS}
     numbers = {name: value.float() for name, value in scalars.items()}
-    return {"x": x, **numbers, **{name: value for name, value in given.items() if value is not None}}
+    return {"x": x, **numbers, **{name: value for name, value in conditions.items() if value is not None}}
 
 
 def described(name: str, value: Tensor, drawn: str | None = None) -> GraphInput:
@@ -228,7 +230,7 @@ def traced(graph: Graph) -> ExportedProgram:
     }
     with torch.no_grad():
         program = torch.export.export(
-            graph.module.eval(), (dict(graph.examples),), dynamic_shapes={"given": shapes}
+            graph.module.eval(), (dict(graph.examples),), dynamic_shapes={"inputs": shapes}
         )
     for module in program.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, GraphModule) else ():

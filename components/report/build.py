@@ -108,8 +108,10 @@ def build_index(store: Store, changed: str | None = None) -> str:
     """
     page = index_page.index_page(store, changed)
     store.write_bytes(index_page.INDEX, json.dumps(page, allow_nan=False).encode())
-    known = [(run["run_id"], run["data"]["title"], run["started"]) for run in page["runs"] if run["report"]]
-    _write(store, "compare.html", "compare.html.jinja", {"inline": {"kind": "compare", "runs": known}})
+    comparable = [
+        (run["run_id"], run["data"]["title"], run["started"]) for run in page["runs"] if run["report"]
+    ]
+    _write(store, "compare.html", "compare.html.jinja", {"inline": {"kind": "compare", "runs": comparable}})
     return _write(
         store,
         "index.html",

@@ -115,7 +115,7 @@ def survey(store: Store, days: float, runs: Sequence[str] = ()) -> Survey:
     """
     stages = {key: stage for stage in store.list("store") for key in store.list(f"store/{stage}")}
     referred, result = references(store, stages, runs), Survey()
-    theirs = references(store, stages).reasons if runs else {}
+    of_stages = references(store, stages).reasons if runs else {}
     result.items = [_run(store, run_id) for run_id in runs]
     heads = [head for run_id in store.list("runs") if (head := read_record(store, run_id, RunHead))]
     result.running = [head.run_id for head in heads if head.standing == "running"]
@@ -123,9 +123,9 @@ def survey(store: Store, days: float, runs: Sequence[str] = ()) -> Survey:
     before = time.time() - days * DAY
     for key, stage in sorted(stages.items(), key=lambda pair: (pair[1], pair[0])):
         output = Output(store, stage, key, store.sizes(f"store/{stage}/{key}"))
-        if key in theirs and key not in referred.reasons:
+        if key in of_stages and key not in referred.reasons:
             result.items.append(
-                Item("output", output.path, output.size(), f"only {theirs[key]} refers to it")
+                Item("output", output.path, output.size(), f"only {of_stages[key]} refers to it")
             )
             continue
         if key not in referred.reasons:

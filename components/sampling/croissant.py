@@ -208,7 +208,7 @@ def images_of(regex: str) -> list[dict[str, object]]:
 
 def folder_records(of: Described) -> list[dict[str, object]]:
     """Return the images of a folder, and the rows of its table."""
-    found = [records("samples", "key", images_of("^(.*)$"))]
+    sets = [records("samples", "key", images_of("^(.*)$"))]
     for name in of.files:  # the table, if there is one
         columns = [("file_name", "sc:Text")]
         columns += [("label", "sc:Integer"), ("class", "sc:Text")] if of.num_classes else []
@@ -223,13 +223,13 @@ def folder_records(of: Described) -> list[dict[str, object]]:
             )
             for column, kind in columns
         ]
-        found.append(records("table", "file_name", rows))
-    return found
+        sets.append(records("table", "file_name", rows))
+    return sets
 
 
 def shard_records(of: Described) -> list[dict[str, object]]:
     """Return the images in shards, and the classes and captions that have the same key."""
-    found = [records("samples", "key", images_of(r"^(\d+)\.png$"))]
+    sets = [records("samples", "key", images_of(r"^(\d+)\.png$"))]
     for name, column, kind, ending, there in (
         ("classes", "label", "sc:Integer", "cls", of.num_classes),
         ("captions", "text", "sc:Text", "txt", of.captions),
@@ -242,8 +242,8 @@ def shard_records(of: Described) -> list[dict[str, object]]:
                 name, "key", "sc:Text", {**named, **pattern}, references={"field": {"@id": "samples/key"}}
             )
             content = {**files, "extract": {"fileProperty": "content"}}
-            found.append(records(name, "key", [key, field(name, column, kind, content)]))
-    return found
+            sets.append(records(name, "key", [key, field(name, column, kind, content)]))
+    return sets
 
 
 def npz_records(of: Described) -> list[dict[str, object]]:

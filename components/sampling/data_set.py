@@ -177,8 +177,8 @@ def files_there(drawing: Drawing) -> set[str]:
     request, target = drawing.request, drawing.request.target
     if target.form == "npz":
         parts = os.path.dirname(target.shard(0))
-        found = {f"{parts}/{name}" for name in target.store.list(parts)}
-        return found | ({f"{target.stem}.npz"} if target.store.exists(f"{target.stem}.npz") else set())
+        written = {f"{parts}/{name}" for name in target.store.list(parts)}
+        return written | ({f"{target.stem}.npz"} if target.store.exists(f"{target.stem}.npz") else set())
     if target.form == "webdataset" or not target.store.is_local:
         return set(target.store.list())
     folder = Path(target.store.path())
@@ -194,23 +194,23 @@ def begin(drawing: Drawing) -> None:
     request, target = drawing.request, drawing.request.target
     path, content = target.file(RECORD), record_of(drawing)
     try:
-        found = target.store.read_json(path)
+        record = target.store.read_json(path)
     except FileNotFoundError:
-        found = None
+        record = None
     except MISSING_OR_TORN:
-        found = {}
-    if found is None:
+        record = {}
+    if record is None:
         whole = target.form == "folder"  # whose images are compared one by one
         others = croissant.TABLES if whole else (target.names(0, request.samples(0))[0], f"{target.stem}.npz")
         for name in (target.file(CARD), target.file(CROISSANT), *others):
             if target.store.exists(name):
                 raise InputError(f"-o {target.store.url}: {name} exists already; name another place")
-    elif {**found, "n": 0} != {**content, "n": 0} or (target.form != "folder" and found != content):
+    elif {**record, "n": 0} != {**content, "n": 0} or (target.form != "folder" and record != content):
         raise InputError(
             f"-o {target.store.url}: {path} belongs to samples of another model, seed, number or settings; "
             "name another place, or remove them"
         )
-    if found != content:
+    if record != content:
         target.store.write_json(path, content)
 
 

@@ -111,7 +111,7 @@ def estimate(name: str, blocks: Mapping[str, Mapping[str, Any]], card: DataSpec,
         settings.steps,
         parameters,
         state=state_bytes(family),
-        activations=max(kept for kept, _ in phases) // half,
+        activations=max(memory for memory, _ in phases) // half,
         operations=sum(shards * flops / n for (_, flops), n in zip(phases, every, strict=True)),
         traffic=sum(2 * (workers - 1) / workers * parameters * FLOAT / n for n in every),
     )
@@ -136,11 +136,11 @@ def measured(family: Family, index: int, batch: Batch) -> tuple[int, int]:
     for p in family.parameters():
         p.requires_grad_(id(p) in chosen)
     own = {p.untyped_storage()._cdata for p in family.parameters()}
-    kept: dict[int, Tensor] = {}  # by storage; held, so that no other takes its place
+    held: dict[int, Tensor] = {}  # by storage; held, so that no other takes its place
 
     def keep(tensor: Tensor) -> Tensor:
         if (storage := tensor.untyped_storage()._cdata) not in own:
-            kept[storage] = tensor
+            held[storage] = tensor
         return tensor
 
     with Operations() as counter:
@@ -152,7 +152,7 @@ def measured(family: Family, index: int, batch: Batch) -> tuple[int, int]:
         group["fused"] = False  # that step is for real devices
     phase.optimizer.step()
     phase.optimizer.zero_grad(set_to_none=True)
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()), counter.total
+    return sum(tensor.untyped_storage().nbytes() for tensor in held.values()), counter.total
 
 
 def state_bytes(family: Family) -> int:

@@ -84,8 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if arguments is None:
         stop_on_signals()
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    exit_with(lambda: call(given), continues=bool(given) and given[0] in CONTINUED)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    exit_with(lambda: call(words), continues=bool(words) and words[0] in CONTINUED)
 
 
 def exit_with(work: Callable[[], int], *, continues: bool = True) -> None:

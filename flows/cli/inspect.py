@@ -120,12 +120,12 @@ def runs(
     from flows import run_list
 
     opened = open_named_store(store)
-    found = run_list.matching(opened, status, data, family, kind, n)
+    summaries = run_list.matching(opened, status, data, family, kind, n)
     if as_json:
-        print(json.dumps([run_list.as_json(opened, run) for run in found]))
+        print(json.dumps([run_list.as_json(opened, run) for run in summaries]))
         return
-    print_table(run_list.COLUMNS, run_list.rows(opened, found))
-    if found:
+    print_table(run_list.COLUMNS, run_list.rows(opened, summaries))
+    if summaries:
         say_next("atelier explain RUN, or atelier sample RUN FAMILY -o samples.png")
     elif opened.list("runs"):
         say_next("no run is like that: atelier runs lists all")

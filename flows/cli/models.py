@@ -284,15 +284,15 @@ def scoring_model(run: str, family: str | None, store: str) -> Path:
     if family or is_model(run) or "://" in run:
         return model_folder(run, family, store)[0]
     opened = open_named_store(store)
-    found = None if run == LATEST else find_run(opened, run)
-    manifests = [found] if found else runs_with_models(opened)
+    named_run = None if run == LATEST else find_run(opened, run)
+    manifests = [named_run] if named_run else runs_with_models(opened)
     for manifest in manifests:
         if folder := first_that_scores(manifest, opened):
             return folder
-    of = f"run {found.run_id}" if found else f"no run in {opened.url}"
+    of = f"run {named_run.run_id}" if named_run else f"no run in {opened.url}"
     data = next((manifest.lineage.data.name for manifest in manifests), "NAME")
     raise InputError(
-        f"{of} has {'no' if found else 'a'} model that encodes images, which the scores need; train one: "
+        f"{of} has {'no' if named_run else 'a'} model that encodes images, which the scores need; train one: "
         f"`atelier run --only autoencoder --set data.name={data}`, then name its run, or leave out --run"
     )
 

@@ -106,12 +106,12 @@ def progress_shown(activity: str, output: Path | None = None) -> Iterator[None]:
     from flows.progress import CommandProgress, ProgressDisplay
 
     with ProgressDisplay() as display:
-        shown = CommandProgress(display, activity, output)
+        progress = CommandProgress(display, activity, output)
         try:
-            with watched_by(shown):
+            with watched_by(progress):
                 yield
         finally:
-            shown.stop()
+            progress.stop()
 
 
 def say_next(command: str) -> None:

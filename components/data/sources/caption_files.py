@@ -136,9 +136,9 @@ def beside(root: Path, files: Files, images: Sequence[str]) -> dict[str, list[st
     of_image = {path: text for path, text in named if text is not None}
     if not of_image:
         return {}
-    found = {image: lines(root / path) for image, path in of_image.items()}
-    captions = {image: texts for image, texts in found.items() if texts}
-    if unknown := [of_image[image] for image, texts in found.items() if texts is None]:
+    texts_of = {image: lines(root / path) for image, path in of_image.items()}
+    captions = {image: texts for image, texts in texts_of.items() if texts}
+    if unknown := [of_image[image] for image, texts in texts_of.items() if texts is None]:
         files.notes.append(f"not read as captions, since they are not in UTF-8: {some(unknown)}")
     if 2 * len(captions) >= len(images):
         return captions
@@ -228,9 +228,9 @@ def pairs(path: Path) -> Iterator[tuple[str, str]]:
             texts = text if isinstance(text, list) and text else [text]
             if not isinstance(name, str) or not all(isinstance(each, str | None) for each in texts):
                 raise ValueError("a file name or caption is not text")
-            kept = [each for each in texts if each]
-            empty, has_any = empty or not kept, has_any or bool(kept)
-            yield from ((name, each) for each in kept)
+            nonempty = [each for each in texts if each]
+            empty, has_any = empty or not nonempty, has_any or bool(nonempty)
+            yield from ((name, each) for each in nonempty)
     if empty and not has_any:
         raise NoCaptions(f"no row has a caption ({' or '.join(TEXT_KEYS)})")
 

@@ -64,9 +64,9 @@ class Request:
 
     def __post_init__(self) -> None:
         colour_of(self.background)
-        for name, value, known in (("layout", self.layout, LAYOUTS), ("frames", self.frames, FRAMES)):
-            if value not in known:
-                raise InputError(f"{name} {value!r} is unknown; known: {', '.join(known)}")
+        for name, value, allowed in (("layout", self.layout, LAYOUTS), ("frames", self.frames, FRAMES)):
+            if value not in allowed:
+                raise InputError(f"{name} {value!r} is unknown; known: {', '.join(allowed)}")
         if self.white is not None and not self.is_white:
             raise InputError(f"white {self.white} is not possible; accepted: auto, or a number above 0")
         if self.colour not in ("auto", "grey", "rgb"):

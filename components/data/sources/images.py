@@ -129,15 +129,15 @@ def without_metadata(data: bytes) -> bytes | None:
     """Return a PNG without texts, profiles and other metadata; None: there is nothing to leave out."""
     if image_format(data[:HEAD]) != "PNG":
         return None
-    kept, at = [data[:8]], 8
+    chunks, at = [data[:8]], 8
     while at + 12 <= len(data):
         end = at + 12 + struct.unpack_from(">I", data, at)[0]
         kind = data[at + 4 : at + 8]
         intact = zlib.crc32(data[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
         if kind in KEPT_CHUNKS and (intact or kind != b"eXIf"):
-            kept.append(data[at:end])
+            chunks.append(data[at:end])
         at = end
-    stripped = b"".join(kept)
+    stripped = b"".join(chunks)
     return stripped if len(stripped) < len(data) else None
 
 

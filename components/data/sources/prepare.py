@@ -239,11 +239,11 @@ def remember_source(home: Path, name: str, source: str) -> None:
 def remember_addition(home: Path, name: str, source: str | Path, options: Mapping[str, Any]) -> None:
     """Note on this machine how a set was added, for `refresh`: paths absolute, URLs as they are."""
     places = {"source": source, "sources": options["sources"], "captions": options["captions"]}
-    kept = {key: None if place is None else identity_of(place) for key, place in places.items()}
+    identities = {key: None if place is None else identity_of(place) for key, place in places.items()}
     record = addition_record(home, name)
     record.parent.mkdir(parents=True, exist_ok=True)
     with replacing(record) as new:
-        new.write_text(json.dumps({"options": {**options, **kept}}), "utf-8")
+        new.write_text(json.dumps({"options": {**options, **identities}}), "utf-8")
 
 
 def addition_record(home: Path, name: str) -> Path:
