@@ -13,8 +13,9 @@ import numpy as np
 
 from components.common.atomic import remove
 from components.common.errors import InputError
+from components.common.parallel import in_order
 from components.data.card import DatasetCard
-from components.data.sources.folder import Request, attempt, examples, in_order, refuse_too_many
+from components.data.sources.folder import Request, attempt, examples, refuse_too_many
 from components.data.sources.images import Rendering, header, is_grey, render
 from components.data.sources.listing import Files, local_folder, scan
 from components.data.sources.names import clean, displayed

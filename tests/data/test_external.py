@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.common import parallel
 from components.common.errors import InputError
 from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.data.external import ExternalImages, read, scan_images
-from components.data.sources import folder
 from components.data.sources.prepare import add
 from tests.data.pictures import fill, picture
 
@@ -211,7 +211,7 @@ def test_a_remote_folder_is_copied_and_read_like_a_local_one(tmp_path):
 def test_the_images_of_a_chunk_come_in_the_order_asked_for_with_several_threads(tmp_path, monkeypatch):
     root = fill(tmp_path / "made", 12)
     outside = scan_images(root, card(), tmp_path / "scratch")
-    monkeypatch.setattr(folder, "MAX_PENDING", 5)
+    monkeypatch.setattr(parallel, "AHEAD", 5)
     rows = [11, 3, 7, 7, 0, 1, 2, 4]
     expected = np.stack([pixels(picture(row)) for row in rows])
     assert np.array_equal(read(outside, rows, card()), expected)

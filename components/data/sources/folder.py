@@ -5,21 +5,19 @@ from __future__ import annotations
 import math
 import os
 import statistics
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
 
 from components.common.atomic import remove
 from components.common.errors import InputError
 from components.common.hashing import sha256
+from components.common.parallel import in_order
 from components.data.sources import label_files
 from components.data.sources.base import Collection, Progress
 from components.data.sources.caption_files import captions_of
@@ -42,9 +40,11 @@ from components.data.sources.listing import Files, Listing
 from components.data.sources.names import clean, displayed
 from components.store import Store
 
-MAX_PENDING = 64  # files read ahead
+PENDING_BYTES = 64_000_000  # of images that processes read ahead
+MAX_CHUNK = 16_384  # files that they read ahead; each chunk costs about a tenth of a second
 DARK = 64  # of 255: if no pixel is as bright, the files probably do not use the range of their values
 FRAMES = ("first", "all")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Request:
     background: str = "white"
     captions: str | Path | None = None
     max_skipped: int | None = None
-    workers: int = 2
+    workers: int | None = None  # None: as many as there are cores
     layout: str = "auto"  # auto | classes | splits: what the top folders are
     frames: str = "first"  # first | all: of files of several pictures
     white: float | str | None = None  # a value, or auto: the largest of all; None: of the type's range
@@ -241,7 +241,7 @@ def decode(
     pixels = PixelFile(scratch / "pixels", room, rendering)
     decoded: list[str] = []
     digests: list[str] = []
-    results = rendered(root, files.paths, rendering, request.workers, request.frames)
+    results = rendered(root, files.paths, rendering, request.workers, request.frames, processes=True)
     for number, (path, digest, images) in enumerate(results):
         if isinstance(images, str):
             files.skip(path, images)
@@ -269,7 +269,7 @@ def survey(
             return None
 
     headers = {}
-    for number, header in enumerate(in_order(look, files.paths, request.workers)):
+    for number, header in enumerate(in_order(look, files.paths, request.workers, chunk=MAX_CHUNK)):
         if header is not None:
             headers[files.paths[number]] = header
         if progress:
@@ -346,14 +346,21 @@ def notes_on_copies(paths: Sequence[str], digests: Sequence[str], labels: np.nda
 
 
 def rendered(
-    root: Path, paths: list[str], rendering: Rendering, workers: int, frames: str = "first"
+    root: Path,
+    paths: list[str],
+    rendering: Rendering,
+    workers: int | None,
+    frames: str = "first",
+    *,
+    processes: bool = False,
 ) -> Iterable:
     """Yield (path, digest, images (3, R, R)) of each file; a reason instead of images if it is unusable."""
+    chunk = min(MAX_CHUNK, max(64, PENDING_BYTES // (3 * rendering.resolution**2)))
 
     def do(data: bytes) -> list[np.ndarray]:
         return render_all(data, rendering) if frames == "all" else [render(data, rendering)]
 
-    return in_order(lambda path: attempt(root, path, do), paths, workers)
+    return in_order(lambda path: attempt(root, path, do), paths, workers, chunk=chunk if processes else 0)
 
 
 class PixelFile:
@@ -392,7 +399,7 @@ def choose_resolution(headers: Mapping[str, Summary]) -> int:
     return 64 if sides and statistics.median(sides) >= 48 else 32
 
 
-def attempt(root: Path, path: str, do: Callable[[bytes], object]) -> tuple[str, str, object]:
+def attempt(root: Path, path: str, do: Callable[[bytes], T]) -> tuple[str, str, T | str]:
     """Return (path, digest, do(content)); if the file is unusable, the reason replaces the result."""
     try:
         data = read(root / path)
@@ -408,11 +415,3 @@ def read(path: Path) -> bytes:
     if path.stat().st_size > FILE_BYTES:
         raise BadImage(f"larger than {FILE_BYTES // 1_000_000} MB")
     return path.read_bytes()
-
-
-def in_order(do: Callable[[str], object], items: list[str], workers: int) -> Iterable:
-    """Yield the results of `do` in the order of `items`, computed by `workers` threads."""
-    with warnings.catch_warnings(), ThreadPoolExecutor(max(1, workers)) as pool:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `header` refuses such images
-        for start in range(0, len(items), MAX_PENDING):
-            yield from pool.map(do, items[start : start + MAX_PENDING])

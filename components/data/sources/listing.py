@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from components.common.errors import InputError
 from components.data.sources.base import Progress
@@ -209,7 +209,7 @@ class Walk:
             if is_hidden(entry.name):
                 self.files.left_out["hidden"] += count_files(entry)
             elif not is_folder(entry):
-                self._file(Path(entry.path))
+                self._file(entry)
             elif not entry.is_symlink() or self._follows(entry.path):
                 below.append((entry.path, around))
         self._pending += reversed(below)
@@ -227,14 +227,14 @@ class Walk:
         self._followed.add(place)
         return True
 
-    def _leads_inside(self, link: str | Path) -> bool:
+    def _leads_inside(self, link: str) -> bool:
         return Path(os.path.realpath(link)).is_relative_to(self.inside)
 
-    def _file(self, path: Path) -> None:
-        if path.is_symlink() and not self.follow_links and not self._leads_inside(path):
+    def _file(self, entry: os.DirEntry[str]) -> None:
+        if entry.is_symlink() and not self.follow_links and not self._leads_inside(entry.path):
             self.outside_files += 1
         else:
-            sort_file(path, relative(str(path), self.root), self.files)
+            sort_file(entry, relative(entry.path, self.root), self.files)
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
@@ -252,22 +252,26 @@ def count_files(entry: os.DirEntry[str]) -> int:
     return sum(len(names) for _, _, names in os.walk(entry.path))
 
 
-def sort_file(path: Path, name: str, files: Files) -> None:
+def sort_file(entry: os.DirEntry[str], name: str, files: Files) -> None:
     """Add, skip or ignore a file by its kind; open it only if its name is not that of an image."""
-    image_name = suffix(name) in EXTENSIONS | UNSUPPORTED
-    if not path.exists():
-        files.skip(name, "link to nothing") if image_name else files.left_out.update(["link to nothing"])
-    elif not stat.S_ISREG(path.stat().st_mode):
-        files.skip(name, "not a regular file") if image_name else files.left_out.update(
-            ["not a regular file"]
-        )
-    elif suffix(name) in EXTENSIONS:
+    kind = suffix(name)
+    if reason := why_no_file(entry):
+        files.skip(name, reason) if kind in EXTENSIONS | UNSUPPORTED else files.left_out.update([reason])
+    elif kind in EXTENSIONS:
         files.paths.append(name)
     else:
-        sort_by_content(path, name, files)
+        sort_by_content(entry.path, name, files)
 
 
-def sort_by_content(path: Path, name: str, files: Files) -> None:
+def why_no_file(entry: os.DirEntry[str]) -> str | None:
+    """Return why an entry, or what it links to, is no file; None: it is one."""
+    try:
+        return None if stat.S_ISREG(entry.stat().st_mode) else "not a regular file"
+    except OSError:
+        return "link to nothing"
+
+
+def sort_by_content(path: str, name: str, files: Files) -> None:
     """Add, skip or ignore a file by its first bytes."""
     try:
         with open(path, "rb") as file:
@@ -287,14 +291,21 @@ def sort_by_content(path: Path, name: str, files: Files) -> None:
 
 def relative(path: str, root: Path) -> str:
     """Return `path` relative to `root`, with '/'."""
-    return Path(path).relative_to(root).as_posix()
+    return "." if path == str(root) else path.removeprefix(os.path.join(root, ""))
+
+
+def ending(path: str) -> str:
+    """Return what pathlib calls the suffix, for which it takes ten times as long."""
+    name = path.rpartition("/")[2]
+    dot = name.rfind(".")
+    return name[dot:] if 0 < dot < len(name) - 1 else ""
 
 
 def suffix(path: str) -> str:
-    """Return the suffix of a file name in lower case."""
-    return PurePosixPath(path).suffix.lower()
+    """Return the ending of a file name in lower case."""
+    return ending(path).lower()
 
 
 def stem_of(path: str) -> str:
     """Return a path without the ending of its name."""
-    return path.removesuffix(PurePosixPath(path).suffix)
+    return path.removesuffix(ending(path))

@@ -68,7 +68,7 @@ def add(
     captions: str | Path | None = None,  # None: captions.* or metadata.* in the folder, if any
     max_skipped: int | None = None,  # unusable files to tolerate; None: 1 % of the files, at least 10
     replace: bool = False,  # replace a set of this name from another source
-    workers: int = 2,
+    workers: int | None = None,  # None: as many as there are cores
     sources: str | Path | None = None,  # a second folder: what the images are made from
     side_by_side: str | None = None,  # AtoB | BtoA: each file is two images, A on the left; B is made from A
     unpaired: bool = False,  # the two domains have no pairs
