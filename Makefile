@@ -82,6 +82,7 @@ lock:
 	$(COMPILE) pyproject.toml --extra run --extra efficientnet --constraint requirements/dev.txt --output-file requirements/efficientnet.txt
 	$(COMPILE) pyproject.toml --extra run --extra model-signing --constraint requirements/dev.txt --output-file requirements/model-signing.txt
 	$(COMPILE) pyproject.toml --extra run --extra onnx --constraint requirements/dev.txt --output-file requirements/onnx.txt
+	$(COMPILE) pyproject.toml --extra run --extra tensorboard --extra mlflow --extra wandb --constraint requirements/dev.txt --output-file requirements/sinks.txt
 	$(COMPILE) pyproject.toml --extra run --extra bench --extra peers --constraint requirements/dev.txt --output-file requirements/peers.txt
 	$(COMPILE) --group text --no-deps --output-file requirements/text.txt
 	$(COMPILE) --group axe --no-deps --output-file requirements/axe.txt

@@ -208,10 +208,10 @@ def withheld(experiment: Experiment) -> list[str]:
 def _settings(experiment: Experiment) -> dict[str, Any]:
     """Return the experiment as plain data.
 
-    It has neither the cluster, on which no result depends, nor the addresses that are notified, which are
-    credentials.
+    It has neither the cluster and the tools that metrics are exported to, on which no result depends, nor the
+    addresses that are notified, which are credentials.
     """
-    return experiment.model_dump(mode="json", exclude={"cluster", "notify"})
+    return experiment.model_dump(mode="json", exclude={"cluster", "notify", "export_metrics"})
 
 
 def _leaves(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

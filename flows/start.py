@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from prefect import tags
@@ -20,6 +21,7 @@ from components.common.public import public
 from components.config.experiment import Experiment
 from components.records.run import Overhead, RunManifest
 from components.retention.remove import wait_for_removal
+from components.sinks.export import export_metrics, need
 from components.store import Store, open_store
 from flows import notify
 from flows.errors import original
@@ -89,6 +91,7 @@ def start(
         finally:
             ray_cluster.disconnect()
             finish(record, status, store, board, failure)
+            export(record, experiment, store, board)
             with board.tolerating("the notification", "sent"):
                 notify.of_run(record.manifest, experiment.notify, board.say)
     return record.manifest
@@ -100,6 +103,7 @@ def prepared_store(experiment: Experiment, force: Collection[str]) -> Store:
     check_stages(force)
     resources.check_device(experiment.device)
     notify.check(experiment.notify)
+    need(experiment.export_metrics)
     loopback.bypass_proxies()
     end_orphans(os.environ.get("PREFECT_HOME", ""))
     mark_servers()
@@ -159,6 +163,13 @@ def finish(
         for shared in ("", "latest"):  # written within a second
             store.remove_unfinished(shared, older=60.0, deep=False)
         report.build_index(store, changed=record.manifest.run_id)
+
+
+def export(record: Record, experiment: Experiment, store: Store, board: ProgressDisplay) -> None:
+    """Export the metrics of a run that has ended to the tools that its experiment names."""
+    for tool, folder in experiment.export_metrics.items():
+        with board.tolerating(f"the export to {tool}", "written"):
+            export_metrics(store, record.manifest, tool, home() / Path(folder).expanduser())
 
 
 def overhead(run: RunManifest) -> Overhead:

@@ -6,21 +6,26 @@ import warnings
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch.nn import functional as F
 
 from components.analysis.anomaly import percent
-from components.analysis.view import Subject, View, flat, plot, table
+from components.analysis.view import Picture, Subject, View, flat, plot, table
 from components.metrics.distances import Estimate
 from components.metrics.intervals import share
+from components.records.analysis import Sheet
 
 STRENGTHS = (0.01, 0.1, 1.0)  # C of the probe, of which validation chooses
 ITERATIONS = 100
 PROBED = 128  # numbers that a probe gets, at most: of more, as many principal components
 POINTS = 1000  # on a map, at most
+THUMBNAIL = 32  # pixels along a side of the image of a point, at most
+ACROSS = 32  # images of points in a row of their picture
 
 
 def features(subject: Subject) -> View | None:
@@ -87,17 +92,29 @@ def map_of_codes(subject: Subject) -> View | None:
     points = plane.transform(subject.codes["test"])[:POINTS]
     labels, names = subject.labels("test"), subject.names
     if labels is None:
-        lines = {"test images": [(x, y) for x, y in points]}
+        members = {"test images": np.arange(len(points))}
     else:
-        lines = {
-            names[c] if names else str(c): [(x, y) for x, y in points[labels[:POINTS] == c]]
+        members = {
+            names[c] if names else str(c): np.flatnonzero(labels[:POINTS] == c)
             for c in np.unique(labels[:POINTS])
         }
+    lines = {name: [(x, y) for x, y in points[rows]] for name, rows in members.items()}
+    images = thumbnails(subject.images("test")[np.concatenate(list(members.values()))])
+    sheet = Sheet(path="map-0.webp", rows=-(-len(images) // ACROSS), columns=ACROSS)
+    drawn = plot("scatter", "first component", "second component", lines)
     explained = plane.explained_variance_ratio_.sum()
     return View(
         "map",
         "Map of the codes",
         f"Codes of {len(points)} test images in the two directions in which codes vary most; they have "
         f"{100 * explained:.0f} % of the variance.",
-        plots=[plot("scatter", "first component", "second component", lines)],
+        plots=[drawn.model_copy(update={"samples": sheet})],
+        pictures=[Picture(images, ACROSS, "Images of the points", "In the order of the points.")],
     )
+
+
+def thumbnails(images: np.ndarray) -> np.ndarray:
+    """Images (N, C, H, W), uint8, of at most THUMBNAIL pixels along a side: the means of areas."""
+    side = min(THUMBNAIL, images.shape[-1])
+    small = F.interpolate(torch.from_numpy(images).float(), (side, side), mode="area")
+    return small.round().to(torch.uint8).numpy()

@@ -53,6 +53,17 @@ class Publish(Section):
     formats: tuple[Literal["onnx", "torch_export"], ...] = ()  # besides weights, for use without Atelier
 
 
+def checked_folder(folder: str) -> str:
+    """Return the path of a folder of this machine; raise ValueError if it is a URL."""
+    if "://" in folder or not folder:
+        raise ValueError("expected a folder of this machine")
+    return folder
+
+
+Tool = Literal["tensorboard", "mlflow", "wandb"]
+"""What the metrics of a run can be exported to."""
+
+
 class Store(Section):
     """The store of all results."""
 
@@ -83,6 +94,8 @@ class Experiment(Section):
     # one in an environment variable. No record has them.
     notify: list[str] = []
     price: Price = Price()
+    # Other tools that get the metrics and samples at the end of a run, each with its folder.
+    export_metrics: dict[Tool, Annotated[str, AfterValidator(checked_folder)]] = {}
 
     @property
     def swept(self) -> str:

@@ -72,7 +72,7 @@ class Line(Record):
 
 
 class Plot(Record):
-    """A plot of lines; `log` is its x axis."""
+    """A plot of lines; `log` is its x axis, `samples` a picture of its view with an image of each point."""
 
     kind: Literal["lines", "scatter", "bars"]
     title: str = ""
@@ -80,6 +80,7 @@ class Plot(Record):
     y: str = ""
     log: bool = False
     lines: list[Line]
+    samples: Sheet | None = None
 
 
 class View(Record):

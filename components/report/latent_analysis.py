@@ -95,9 +95,14 @@ def of_family(result: Mapping[str, Any], pictures: Pictures) -> LatentAnalysis |
 
 def _view(view: analysis.View, pictures: Pictures) -> View:
     tables = [drawn for drawn in map(table, view.tables) if drawn.columns and drawn.rows]
-    plots = [drawn for drawn in map(plot, view.plots) if drawn]
+    plots = [_with_images(drawn, pictures) for drawn in map(plot, view.plots) if drawn]
     beside = bool(plots) and all(len(drawn.columns) <= NARROW for drawn in tables)
-    sheets = [(sheet, pictures.take(sheet.path, sheet.rows, sheet.columns)) for sheet in view.pictures]
+    of_points = {drawn.samples.path for drawn in view.plots if drawn.samples}
+    sheets = [
+        (sheet, pictures.take(sheet.path, sheet.rows, sheet.columns))
+        for sheet in view.pictures
+        if sheet.path not in of_points
+    ]
     copied = [
         TitledPicture(copy.src, copy.width, copy.height, sheet.title, sheet.meaning, _still(sheet, pictures))
         for sheet, copy in sheets
@@ -155,11 +160,20 @@ def _texts(cell: analysis.Cell, digits: int) -> tuple[str, str]:
 
 def plot(record: Plot) -> Plot | None:
     """Return a plot without empty lines and with at most MAX_DOTS dots; None if nothing remains."""
-    lines = [line for line in record.lines if line.points]
+    lines, every = [line for line in record.lines if line.points], 1
     if not lines:
         return None
     if record.kind == "scatter":
         every = math.ceil(sum(len(line.points) for line in lines) / MAX_DOTS)
         lines = [Line(name=line.name, points=line.points[::every]) for line in lines]
     positive = all(x > 0 for line in lines for x, _ in line.points)
-    return record.model_copy(update={"log": record.log and positive, "lines": lines})
+    samples = record.samples if every == 1 else None
+    return record.model_copy(update={"log": record.log and positive, "lines": lines, "samples": samples})
+
+
+def _with_images(drawn: Plot, pictures: Pictures) -> Plot:
+    """Return a plot whose images of points, if there are any, are next to the page."""
+    sheet = drawn.samples
+    copy = pictures.take(sheet.path, sheet.rows, sheet.columns) if sheet else None
+    images = sheet.model_copy(update={"path": copy.src}) if sheet and copy else None
+    return drawn.model_copy(update={"samples": images})

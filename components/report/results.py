@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -111,15 +111,11 @@ def samples(folder: AttemptFolder, course: Course, table: SampleTable) -> Sample
     Grids of steps that a treatment discarded are left out until they are sampled again.
     """
     grids: dict[str, list[Grid]] = {"step": [], "backward": []}
-    for name in folder.store.list(f"{folder.path}/samples"):
-        match = GRID.fullmatch(name)
-        step = int(match[2]) if match else -1
-        if match is None or not course.has_reached(step):
-            continue
+    for way, step, name in drawn(folder, course):
         number = course.attempt_at(step)
         prefix = f"a{number}-" if number > 1 else ""
         if src := folder.copy(f"samples/{name}", f"{prefix}{name}"):
-            grids[match[1]].append(Grid(step, src, **cost_at(course.rows, step)))
+            grids[way].append(Grid(step, src, **cost_at(course.rows, step)))
     forward, backward = (sorted(of, key=lambda grid: grid.step) for of in grids.values())
     shape = (table.columns, table.count, table.resolution, table.channels, table.titles or None)
     images = folder.copy("samples/backward-given.webp", "backward-given.webp") if backward else None
@@ -130,6 +126,14 @@ def samples(folder: AttemptFolder, course: Course, table: SampleTable) -> Sample
         folder.copy("samples/given.webp", "given.webp"),
         Samples(backward, *shape, given=images) if backward else None,
     )
+
+
+def drawn(folder: AttemptFolder, course: Course) -> Iterator[tuple[str, int, str]]:
+    """Yield the way (step or backward), the step and the name of each sample grid that is still valid."""
+    for name in folder.store.list(f"{folder.path}/samples"):
+        match = GRID.fullmatch(name)
+        if match and course.has_reached(int(match[2])):
+            yield match[1], int(match[2]), name
 
 
 def cost_at(rows: Sequence[Row], step: float) -> dict[str, float | None]:

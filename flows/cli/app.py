@@ -48,6 +48,7 @@ COMMANDS = {  # group -> command -> its function, imported only when the command
     "Publication": {
         "publish": "flows.cli.publishing:publish",
         "verify": "flows.cli.publishing:verify",
+        "export-metrics": "flows.cli.publishing:export_metrics",
     },
     "Champions": {
         "champions": "flows.cli.champions:champions",

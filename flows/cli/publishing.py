@@ -1,4 +1,4 @@
-"""`atelier publish` and `atelier verify`."""
+"""`atelier publish`, `atelier verify` and `atelier export-metrics`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ from flows.cli.shared import STORE, AsJSON, StoreURL, open_named_store, progress
 
 if TYPE_CHECKING:
     from components.publishing.verify import Verified
+
+VIEWERS = {
+    "tensorboard": "tensorboard --logdir {}",
+    "mlflow": "mlflow ui --backend-store-uri sqlite:///{}/mlflow.db",
+    "wandb": "wandb sync {}/wandb/offline-run-*",
+}
+"""How to look at exported metrics."""
 
 
 def publish(
@@ -96,6 +103,34 @@ def verify(
         raise RunError(f"{problem}; publish the run again, or copy it again from where it is whole")
     if not as_json:
         say_next(f"atelier sample {verified_model(folder, results)} -n 16 -o samples.png")
+
+
+def export_metrics(
+    run: str,
+    /,
+    *,
+    to: Literal["tensorboard", "mlflow", "wandb"],
+    output: Annotated[Path, Parameter(alias="-o", metavar="FOLDER")],
+    store: StoreURL = STORE,
+) -> None:
+    """Write the curves, measures and samples of a run, finished or not, for TensorBoard, MLflow or W&B.
+
+    Exporting a run again replaces what was exported of it. Nothing is sent anywhere.
+
+    Args:
+        run: a run id, or `latest`
+        to: the tool; each needs the extra of its name
+        output: the folder to write to; it may have other runs
+    """
+    from components.sinks.export import export_metrics as exported
+
+    opened = open_named_store(store)
+    manifest = find_run(opened, run)
+    with progress_shown("export", output):
+        written = exported(opened, manifest, to, output)
+    for path in dict.fromkeys(written):
+        print(path)
+    say_next(VIEWERS[to].format(output))
 
 
 def verified_model(folder: str, results: list[Verified]) -> str:

@@ -266,6 +266,13 @@ def test_the_map_is_the_plane_of_most_variance() -> None:
     points = np.concatenate([np.array(line.points) for line in view.plots[0].lines])
     codes = subject().codes["test"]
     assert points.shape == (90, 2)
+    (images,), sheet = view.pictures, view.plots[0].samples
+    assert sheet and (sheet.path, sheet.rows, len(images.images)) == (view.record().pictures[0].path, 3, 90)
+    labels = splits()["test"].labels
+    assert labels is not None
+    third = np.flatnonzero(labels == 2)[0]
+    at = sum(len(line.points) for line in view.plots[0].lines[:2])
+    assert np.array_equal(images.images[at], splits()["test"].images[np.array([third])][0])
     assert points.var(0).sum() == pytest.approx(codes[:, :2].var(0).sum(), rel=0.01)
 
 

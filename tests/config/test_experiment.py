@@ -34,3 +34,11 @@ def test_addresses_of_clusters(address: str) -> None:
 def test_what_is_no_address_of_a_cluster(address: str) -> None:
     with pytest.raises(ValueError, match="expected ray://HOST:10001 .* or http://HOST:8265"):
         Experiment(families={"vae": {}}, cluster=address)
+
+
+@pytest.mark.parametrize("folders", [{"tensorboard": "s3://bucket/runs"}, {"wandb": ""}, {"comet": "runs"}])
+def test_metrics_are_exported_to_a_folder_by_a_tool_that_is_known(folders: dict[str, str]) -> None:
+    with pytest.raises(
+        ValueError, match=r"expected a folder of this machine|'tensorboard', 'mlflow' or 'wandb'"
+    ):
+        Experiment(families={"vae": {}}, export_metrics=folders)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -31,10 +32,10 @@ def test_overhead_is_the_time_in_which_nothing_computes() -> None:
 def fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Return a function that runs an experiment which fails with an error; it returns the store."""
 
-    def run(error: BaseException, kind: type[BaseException], match: str) -> Path:
+    def run(error: BaseException, kind: type[BaseException], match: str, changes: Sequence[str] = ()) -> Path:
         monkeypatch.setattr(start, "run_flow", Mock(side_effect=error))
         monkeypatch.setattr(start, "start_server", Mock())
-        experiment = setup.experiment(QUICKSTART, [f"store.url={tmp_path}/store"])
+        experiment = setup.experiment(QUICKSTART, [f"store.url={tmp_path}/store", *changes])
         with pytest.raises(kind, match=match or None):
             start.start(experiment)
         return tmp_path / "store"
@@ -65,6 +66,19 @@ def test_a_run_ends_for_its_own_reason_if_the_record_cannot_be_written(
     monkeypatch.setattr(record.Record, "finish", Mock(side_effect=Unreachable("does not answer")))
     fails(RunError("the disk is full"), RunError, "the disk is full")
     fails(KeyboardInterrupt(), KeyboardInterrupt, "")
+
+
+def test_metrics_are_exported_at_the_end_and_a_missing_package_is_said_at_the_beginning(
+    fails: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    export = Mock(side_effect=OSError("full"))
+    monkeypatch.setattr(start, "export_metrics", export)
+    monkeypatch.setattr(start, "home", lambda: tmp_path)
+    fails(RunError("no"), RunError, "no", ["export_metrics.wandb=runs"])
+    (_, manifest, tool, folder), _ = export.call_args
+    assert (manifest.status, tool, folder) == ("failed", "wandb", tmp_path / "runs")
+    monkeypatch.setattr(start, "need", Mock(side_effect=InputError("install it")))
+    fails(RunError("no"), InputError, "install it", ["export_metrics.wandb=runs"])
 
 
 @pytest.mark.parametrize("where", ["PREFECT_API_URL", "device"])

@@ -545,10 +545,12 @@ def denoising() -> View:
 
 def latent_map() -> View:
     data = load_digits()
-    at = PCA(2, random_state=0).fit_transform(data.data)
-    lines = {str(k): at[data.target == k].tolist() for k in range(10)}
-    drawn = plot("scatter", "first component", "second", lines)
-    return view("map", "The codes of test images in two dimensions: 28.5 % of their variance.", plots=[drawn])
+    at, labels = PCA(2, random_state=0).fit_transform(data.data[:900]), data.target[:900]
+    lines = {str(k): at[labels == k].tolist() for k in range(10)}
+    images = picture("map-0", "Images of the points", "", 32, 29)
+    drawn = plot("scatter", "first component", "second", lines).model_copy(update={"samples": images})
+    meaning = "The codes of test images in two dimensions: 28.5 % of their variance."
+    return view("map", meaning, plots=[drawn], pictures=[images])
 
 
 def draws() -> View:

@@ -107,6 +107,11 @@ addEventListener("load", async () => {
   const colour = (node) => getComputedStyle(node).getPropertyValue("--s");
   note("colours", new Set(all("#uses .scatter .plot .dots").map(colour)).size);
   const three = all("#uses .apart")[3], faded = () => all("#uses .scatter .dots.faded").length;
+  const map = document.querySelector("#uses .scatter .plot");
+  map.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
+  const { x, y } = all("#uses .scatter .plot .dot")[4].getBoundingClientRect();
+  map.dispatchEvent(new MouseEvent("click", { clientX: x + 2, clientY: y + 2, bubbles: true }));
+  note("picked", all("#uses .picked canvas").map((n) => n.getAttribute("aria-label")).join());
   three.click(); note("apart", faded()); note("pressed", three.getAttribute("aria-pressed"));
   three.click(); note("together", faded());
   note("small", all("#uses img").filter((n) => n.getBoundingClientRect().height < 100).length);
@@ -152,6 +157,10 @@ addEventListener("load", async () => {
     return plot.closest(".chart").querySelector(".readout").textContent;
   });
   note("read", read.join("|"));
+  const samples = () => all(".picked img").map((n) => n.alt).join();
+  key(plot, "Enter"); note("entered", samples());
+  const dot = one('.charts .dot[data-trial="2"]');
+  dot.dispatchEvent(new MouseEvent("click", { bubbles: true })); note("clicked", samples());
   const score = one(".parallel select");
   if (score) { score.value = "first"; score.dispatchEvent(new Event("change")); await wait(); }
   note("after", all(".parallel path[data-trial]").length);
@@ -280,6 +289,7 @@ def test_a_reader_of_uses(browser, store, runs):
     assert seen["bar"] == "dimension 0: nats 2.50" and seen["bars"] == "32"
     assert seen["heat"].startswith("step 11: ") and "z0 0." in seen["heat"]
     assert int(seen["cells"]) > 16 * 40
+    assert seen["picked"].startswith("Image of point ")
     assert 800 < int(seen["dots"]) <= 1000 and seen["colours"] == "10"
     assert (seen["apart"], seen["pressed"], seen["together"]) == ("9", "true", "0")
     assert (seen["small"], seen["wide"]) == ("0", "false")
@@ -316,6 +326,7 @@ def test_a_reader_of_a_sweep(browser, store):
         seen["read"].startswith("after 14 s: trial ")
         and "|evaluation 1 (step 100): 15 trials" in seen["read"]
     )
+    assert re.fullmatch(r"Samples of trial \d+", seen["entered"]) and seen["clicked"] == "Samples of trial 2"
     assert seen["wide"] == "false"
 
 

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from components.analysis.view import plot, table
+from components.records.analysis import Sheet
 from components.report import build_run, latent_analysis
 from components.report.reading import curves, kl_by_latent
 from tests.report.fixture import HOSTILE
@@ -62,6 +63,13 @@ def test_plots_keep_what_can_be_drawn(shown):
     (dots,) = shown[1]["Map"]["plots"]
     assert len(dots["lines"]) == 10
     assert 800 < sum(len(line["points"]) for line in dots["lines"]) <= latent_analysis.MAX_DOTS
+    assert (dots["samples"]["path"][-10:], dots["samples"]["columns"]) == ("map-0.webp", 32)
+    assert shown[1]["Map"]["pictures"] == []
+    many = plot("scatter", "x", "y", {"": [(i, i) for i in range(latent_analysis.MAX_DOTS + 1)]})
+    thinned = latent_analysis.plot(
+        many.model_copy(update={"samples": Sheet(path="a.webp", rows=1, columns=1)})
+    )
+    assert thinned and thinned.samples is None, "images are numbered by points"
     (bound,) = shown[1]["Likelihood"]["plots"]
     assert bound["log"] and [x for x, _ in bound["lines"][0]["points"]] == [1, 10, 100, 1000]
     zero = latent_analysis.plot(plot("lines", "x", "y", {"": [(0, 1), (1, math.inf)]}, log=True))

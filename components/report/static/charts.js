@@ -234,8 +234,24 @@
     const apart = chart.dataset.apart;
     for (const node of all("[data-series]", chart)) node.classList.toggle("faded", Boolean(apart) && node.dataset.series !== apart);
   };
+  const NEAR = 14; // pixels between a pointer and the dot that it picks, at most
+  /* Lets a click pick the nearest dot, and arrow keys one after the other; pick(i) gets its number. */
+  const pickable = (plot, places, width, pick) => {
+    let at = -1;
+    plot.classList.add("pickable");
+    plot.addEventListener("click", (e) => {
+      const frame = plot.getBoundingClientRect(), [mx, my] = [e.clientX - frame.left, e.clientY - frame.top].map((a) => (a / frame.width) * width);
+      const away = places.map(([x, y]) => Math.hypot(x - mx, y - my)), near = away.indexOf(Math.min(...away));
+      if (away[near] <= NEAR) pick(at = near);
+    });
+    plot.addEventListener("keydown", (e) => {
+      if (!(e.key in MOVES)) return;
+      pick(at = clamp(at + MOVES[e.key], 0, places.length - 1));
+      e.preventDefault();
+    });
+  };
   /* A dot a point; every series has its shape and is named at its middle, so that colour is not the only sign. */
-  const dotChart = (box, readout, { series, width, height, xLabel, yLabel, label, idle }) => {
+  const dotChart = (box, readout, { series, width, height, xLabel, yLabel, label, idle, pick }) => {
     const points = series.flatMap((s) => s.points), pad = { left: 52, right: 14, top: 24, bottom: 38 };
     const [[x0, x1], [y0, y1]] = [0, 1].map((i) => {
       const [low, high] = extent(points.map((p) => p[i])), room = (high - low || 1) * 0.04;
@@ -251,6 +267,7 @@
         plot.append(svg("text", { class: "name over", "data-series": i, x: X(x), y: Y(y) + 4, "text-anchor": "middle" }, short(s.name, 12)));
       });
     }
+    if (pick) pickable(plot, points.map(([x, y]) => [X(x), Y(y)]), width, pick);
     box.replaceChildren(plot);
     fade(box.closest(".chart"));
     readout.textContent = idle;

@@ -3,7 +3,7 @@
 (() => {
   const {
     root, data, el, svg, find, all, toggle, select, empty, readoutLine, onResize, clamp, isNumber, unique, ascending, number, decimal, duration,
-    code, marker, swatch, sign, signIcon, timeTicks, clock, lineChart, barChart, dotChart, heatChart, fade, framed, namesOf, viewOf, samples, showSamples, starredList, blind, neighbours,
+    code, marker, swatch, sign, signIcon, timeTicks, clock, lineChart, barChart, dotChart, heatChart, fade, framed, namesOf, viewOf, sheets, samples, showSamples, starredList, blind, neighbours,
   } = Atelier;
 
   const view = viewOf(data), showAt = showSamples(view);
@@ -253,16 +253,29 @@
     const button = el("button", { type: "button", class: "apart", "aria-pressed": "false", onclick: press }, icon, s.name);
     return button;
   });
+  const ENLARGED = 112; // pixels of the image of a point on the page
+  /* Shows the image of a point below its plot. */
+  const pointShower = ({ path, columns }, series) => {
+    const owners = series.flatMap((s) => s.points.map((p) => [s.name, p])), figure = el("figure", { class: "picked" });
+    return (chart, i) => {
+      const [name, [x, y]] = owners[i], canvas = el("canvas", { role: "img", "aria-label": `Image of point ${number(i + 1)}` });
+      figure.replaceChildren(el("figcaption", { "aria-live": "polite" }, `${name}: ${decimal(x)}, ${decimal(y)}`), canvas);
+      chart.append(figure);
+      sheets.loadImage(path).then((img) => { if (img) sheets.paintTile(canvas, img, img.naturalWidth / columns, i, ENLARGED); });
+    };
+  };
   const CHARTS = { lines: lineChart, scatter: dotChart, bars: barChart };
   const viewPlot = (place, view, plot) => {
     const series = seriesOf(plot.lines, plot.y), dots = plot.kind === "scatter", values = number(series.reduce((sum, s) => sum + s.points.length, 0));
     const legend = series.length < 2 ? null : dots ? apartButtons(series) : namesOf(series);
-    const hint = !dots ? "Hover or focus to read values." : series.length > 1 ? "Press a name below to set it apart." : "";
+    const pick = plot.samples ? pointShower(plot.samples, series) : null;
+    const apart = series.length > 1 ? "Press a name below to set it apart." : "";
+    const hint = !dots ? "Hover or focus to read values." : `${pick ? "A click on a point, or an arrow key, shows its image. " : ""}${apart}`;
     const about = `${plot.title || view.title}: ${plot.y} against ${plot.x}, ${place.dataset.use}`;
     framed(place, plot.title, plot.kind, legend, (box, readout, width) => CHARTS[plot.kind](box, readout, {
       series, width, height: dots ? Math.min(460, Math.round(width * 0.8)) : 240, xLabel: plot.x, yLabel: plot.y, logX: plot.log, xTicks: fewTicks(series),
       label: `${about}${dots ? `; ${values} points` : ". Arrow keys read the values"}`, say: sayPoints(plot.x, series),
-      idle: dots ? `${values} points. ${hint}` : hint,
+      idle: dots ? `${values} points. ${hint}` : hint, pick: pick && ((i) => pick(box.closest(".chart"), i)),
     }));
   };
   const views = () => {

@@ -22,7 +22,7 @@ Atelier.drawSweeps = (sweeps) => {
     return log ? [low / 1.1, high * 1.1] : [low >= 0 && low < (high - low) * 0.4 ? 0 : low - room, high + room];
   };
   const middle = (values) => { const sorted = [...values].sort((a, b) => a - b); return sorted[Math.floor((sorted.length - 1) / 2)]; };
-  const hint = "Hover or focus to read values.";
+  const hint = "Hover or focus to read values; a click on a point shows its samples.";
 
   const draw = (place, sweep) => {
     const { trials } = sweep, by = new Map(trials.map((trial) => [trial.n, trial]));
@@ -72,6 +72,22 @@ Atelier.drawSweeps = (sweeps) => {
       for (const event of ["pointerleave", "focusout"]) row.addEventListener(event, () => point(null));
     }
 
+    // ------------------------------------------------------------ the samples of a point
+
+    const picked = el("figure", { class: "picked" }), caption = el("figcaption", { "aria-live": "polite" });
+    /* Shows the samples of a trial below the plot in which it was chosen. */
+    const showSamples = (trial, chart) => {
+      const thumb = find(`tr[data-trial="${trial.n}"] .thumb img`, place);
+      caption.textContent = thumb ? `Samples of ${describe(trial)}` : `${describe(trial)}; no samples of it are stored`;
+      picked.replaceChildren(caption, thumb ? el("img", { src: thumb.getAttribute("src"), alt: `Samples of trial ${trial.n}` }) : "");
+      chart.append(picked);
+    };
+    place.addEventListener("click", (e) => {
+      const plot = e.target.closest(".chart svg.plot"), node = plot && e.target.closest("[data-trial]");
+      const n = node ? Number(node.dataset.trial) : plot && !e.target.closest(".axis") && plot.closest(".parallel") ? pick.hot : null;
+      if (n !== null && by.has(n)) showSamples(by.get(n), plot.closest(".chart"));
+    });
+
     // ------------------------------------------------------------ parallel coordinates
 
     /* place(trial): where a trial lies from 0 to 1 along an axis, or null; textAt(at): the value there; step: of the keys. */
@@ -100,13 +116,13 @@ Atelier.drawSweeps = (sweeps) => {
     const parallel = (holder) => {
       const box = el("div", { class: "wide" }), readout = el("p", { class: "readout", "aria-live": "polite" });
       const clear = el("button", { type: "button", hidden: true, onclick: () => { pick.brushes.clear(); update(); } }, "Show all trials");
-      const idle = `${sweep.winner === null ? "" : "The thick line is the winner. "}Drag along an axis to keep a range, or focus its ends and use the arrow keys; a click on an axis clears it.`;
+      const idle = `${sweep.winner === null ? "" : "The thick line is the winner. "}Drag along an axis to keep a range, or focus its ends and use the arrow keys; a click on an axis clears it, one on a line shows samples.`;
       const scores = sweep.trials.some((trial) => trial.first !== null) ? select("Score", [["value", "at the last evaluation"], ["first", "at the first rung, reached by all"]], pick.score, (value) => { pick.score = value; pick.brushes.clear(); ranked = shade(); redraw(); again(); }) : null;
       let update = () => {};
       const redraw = () => {
         const list = axisList(), width = Math.max(box.clientWidth, list.length * PITCH, 280), stagger = sweep.axes.some((axis) => axis.name.length * 6.6 > width / list.length - 8);
         const top = stagger ? 50 : 34, height = 350 + top, bottom = 22, left = 58, right = 70, X = (i) => left + (i / Math.max(1, list.length - 1)) * (width - left - right), Y = (at) => height - bottom - at * (height - top - bottom);
-        const plot = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "plot", role: "group", tabindex: 0, "aria-label": `Parallel coordinates of ${trials.length} trials over ${sweep.axes.length} hyperparameters and ${sweep.metric}. Left and right read the trials, the best first; Tab goes to the ends of each axis.` });
+        const plot = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "plot", role: "group", tabindex: 0, "aria-label": `Parallel coordinates of ${trials.length} trials over ${sweep.axes.length} hyperparameters and ${sweep.metric}. Left and right read the trials, the best first, Enter shows the samples; Tab goes to the ends of each axis.` });
         const order = [...trials].sort((a, b) => (isNumber(scoreOf(b)) ? scoreOf(b) : Infinity) - (isNumber(scoreOf(a)) ? scoreOf(a) : Infinity) || 0), lines = svg("g", { class: trials.length > 60 ? "many" : null });
         for (const trial of order) { // the best on top
           trial.line = list.map((axis, i) => { const at = axis.place(trial); return at === null ? null : [X(i), Y(at)]; });
@@ -167,6 +183,7 @@ Atelier.drawSweeps = (sweeps) => {
         plot.addEventListener("keydown", (e) => {
           const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[e.key], list = selected(), sorted = [...ranked.filter((t) => list.includes(t)), ...list.filter((t) => !ranked.includes(t))];
           if (e.key === "Escape") { pick.brushes.clear(); update(); }
+          if (e.key === "Enter" && sorted[at]) showSamples(sorted[at], plot.closest(".chart"));
           if (move === undefined || !sorted.length) return;
           at = clamp(at + move, 0, sorted.length - 1);
           showTrial(sorted[at]);
@@ -211,7 +228,7 @@ Atelier.drawSweeps = (sweeps) => {
       const steps = points.filter((p) => isNumber(p[3])).flatMap(([x, , , best], i, list) => (i ? [[X(x), Y(list[i - 1][3])], [X(x), Y(best)]] : [[X(x), Y(best)]]));
       for (const [x, n, value] of points) plot.append(isNumber(value) ? dot(by.get(n), X(x), Y(value), lost(by.get(n)) ? 5 : 0) : dot(by.get(n), X(x), pad.top + 2, 5, 4));
       plot.append(svg("path", { class: "line best-line", d: path(steps) }));
-      const rest = readable(plot, readout, { xs: points.map((p) => p[0]), X, pad, width, height, idle: `Each dot is a trial when it ended${points.some((p) => !isNumber(p[2])) ? ", a cross one without a score" : ""}. ${hint}`,
+      const rest = readable(plot, readout, { xs: points.map((p) => p[0]), X, pad, width, height, pick: (x) => showSamples(by.get(points.find((p) => p[0] === x)[1]), box.closest(".chart")), idle: `Each dot is a trial when it ended${points.some((p) => !isNumber(p[2])) ? ", a cross one without a score" : ""}. ${hint}`,
         say: (x) => points.filter((p) => p[0] === x).map(([, n, value, best]) => `after ${costly(x)}: trial ${n} ${isNumber(value) ? decimal(value) : by.get(n).state}; best so far ${decimal(best)}`).join("; ") });
       box.replaceChildren(plot);
       rest();
@@ -282,7 +299,7 @@ Atelier.drawSweeps = (sweeps) => {
       const front = [...scored].filter((t) => !lost(t)).sort((a, b) => a.cost - b.cost || a.value - b.value).filter((t) => t.value < best && ((best = t.value), true));
       plot.append(svg("path", { class: "line best-line", d: path(front.flatMap((t, i) => (i ? [[X(t.cost), Y(front[i - 1].value)], [X(t.cost), Y(t.value)]] : [[X(t.cost), Y(t.value)]]))) }));
       for (const trial of scored) plot.append(dot(trial, X(trial.cost), Y(trial.value), lost(trial) ? 5 : 0, front.includes(trial) ? 4.5 : 3));
-      const rest = readable(plot, readout, { xs: unique(costs).sort((a, b) => a - b), X, pad, width, height, idle: `The line joins the trials that no other beats in both. ${hint}`,
+      const rest = readable(plot, readout, { xs: unique(costs).sort((a, b) => a - b), X, pad, width, height, pick: (x) => showSamples(scored.find((t) => t.cost === x), box.closest(".chart")), idle: `The line joins the trials that no other beats in both. ${hint}`,
         say: (x) => { const here = scored.filter((t) => t.cost === x).sort((a, b) => a.value - b.value); return `${sweep.cost.name} ${costly(x)}: ${here.slice(0, 3).map((t) => `trial ${t.n} ${decimal(t.value)}${front.includes(t) ? ", unbeaten" : ""}`).join(" · ")}`; } });
       box.replaceChildren(plot);
       rest();

@@ -29,6 +29,21 @@ def test_a_run_is_published_elsewhere_and_verified(
     assert [model["folder"] for model in json.loads(out)] == ["", "models/cgan"]
 
 
+def test_metrics_of_a_run_are_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, folder = Store(str(tmp_path / "store")), tmp_path / "runs"
+    lineage = {"config": {"families": {"cgan": {}}}}
+    store.write_json("runs/r1/run.json", {"run_id": "r1", "status": "failed", "lineage": lineage})
+    code, out, err = call(
+        capsys, "export-metrics", "r1", "--to", "tensorboard", "-o", str(folder), "--store", store.url
+    )
+    assert (
+        code == 0
+        and out.strip() == str(folder / "r1" / "cgan")
+        and f"next: tensorboard --logdir {folder}" in err
+    )
+    assert list((folder / "r1" / "cgan").glob("events.out.tfevents.*"))
+
+
 def test_what_cannot_be_published_or_verified_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,42 @@
+"""What is exported of a run."""
+
+from __future__ import annotations
+
+from components.records.run import RunManifest
+from components.sinks import history
+from components.sinks.history import History
+from components.store import Store
+from tests.report import fixture
+
+
+def test_a_family_has_the_rows_that_its_weights_build_on(treated: History) -> None:
+    steps = [step for step, _, _ in treated.points]
+    assert steps == list(range(25, 1001, 25)), "each once, those that treatments gave up are left out"
+    step, time, values = next(treated.points)
+    assert time == fixture.START.timestamp() + 1 + 0.13 * step == treated.time(step)
+    assert "health/D(x)" in values and "seconds" not in values
+
+
+def test_a_family_has_its_measures_settings_samples_and_diagnoses(store: Store, treated: History) -> None:
+    assert treated.measures["frechet_distance"] == 14.2
+    assert treated.measures["frechet_distance_of_real_images"] == 1.83
+    assert treated.measures["kid_low"] < treated.measures["kid"] < treated.measures["kid_high"]
+    assert treated.settings["families.dcgan.channels"] == "16" and treated.settings["train.steps"] == "1000"
+    assert not any(name.startswith("families.vae") for name in treated.settings)
+    assert treated.origins["commit"].startswith("0b6d7f") and treated.origins["data version"].endswith(".dir")
+    assert [event.step for event in treated.diagnoses] == [700, 850]
+    assert [sheet.step for sheet in treated.sheets] == [*fixture.STEPS, 750], "the last are the published"
+    picture = history.image(store, treated.sheets[0])
+    assert picture is not None and picture.shape == (224, 224, 3)
+    assert history.image(store, history.Sheet("samples", 0, "nowhere.webp")) is None
+
+
+def test_a_family_that_has_not_begun_has_nothing_yet(store: Store, run: RunManifest) -> None:
+    _, waits = history.read(store, run)
+    assert (waits.family, waits.rows, waits.measures, waits.sheets, waits.step) == ("vae", [], {}, [], 0)
+
+
+def test_the_hash_changes_with_what_is_exported(store: Store, run: RunManifest, treated: History) -> None:
+    assert treated.sha256 == history.read(store, run)[0].sha256
+    run.results[0].metrics["kid"].value += 1
+    assert treated.sha256 != history.read(store, run)[0].sha256
