@@ -59,7 +59,7 @@ from tests.report import fixture
 from tests.small_data import prepared
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 20  # until an input counts as a hang
+SECONDS = 20  # of processor time, until an input counts as a hang
 REFUSALS = (InputError, RunError, BadImage)
 
 HOSTILE: Sequence[Any] = (
@@ -417,8 +417,8 @@ def tried(target: Target, path: Path, scratch: Path, guard: Guard) -> tuple[str,
     def hang(*_: Any) -> None:
         raise Hang
 
-    signal.signal(signal.SIGALRM, hang)
-    signal.alarm(SECONDS)
+    before = signal.signal(signal.SIGPROF, hang)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     with guard.watching(scratch) as escapes, contextlib.redirect_stderr(io.StringIO()):
         try:
             target.read(path)
@@ -430,7 +430,8 @@ def tried(target: Target, path: Path, scratch: Path, guard: Guard) -> tuple[str,
         except Exception:
             end, why = "traceback", traceback.format_exc(limit=-3)
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
     if escapes:
         return "escape", "; ".join(escapes[:3])
     return ("traceback" if end == "refused" and why else end), why

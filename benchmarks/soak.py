@@ -1,6 +1,6 @@
 """Disturb small runs and sweeps at random and compare them with those that nobody disturbs.
 
-    python benchmarks/soak.py [--disturbances 60] [--minutes 60] [--seed 0] [--only folder|s3] [--sweeps]
+    python benchmarks/soak.py [--what runs|sweeps|trainings] [--only folder|s3] [--disturbances 60]
 
 Runs of one family, or sweeps, on a folder and on an S3 server, meet the faults of `faults.py`: their
 processes are killed, stopped, slowed down and paused beyond their lease while another run takes over; they
@@ -28,17 +28,41 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 import yaml
+from sklearn.datasets import load_digits
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from faults import EVERYWHERE, FAULTS, LEASE, ON_A_CLOCK, ON_A_DISK, ON_S3, Place, PrefectServer, ended_by
+from faults import (
+    FAULTS,
+    LEASE,
+    ON_A_CLOCK,
+    ON_A_DISK,
+    ON_A_PROCESS,
+    ON_A_RUN,
+    ON_S3,
+    ForkedPlace,
+    Place,
+    PrefectServer,
+    ended_by,
+)
 from faulty_s3 import FaultyS3
 
+from components.config.train import Train
+from components.families.catalogue import config_of
+from components.report.reading import read_course
+from components.stages import cache
+from components.stages.spec import Spec
 from components.store import Store, numbered
+from components.training import ray_train
+from components.training.request import TrainRequest
 from tests import s3
+from tests.small_data import prepared
 
 SETTINGS = {
     "train.steps": 3000,
@@ -64,12 +88,17 @@ SWEEP: dict[str, Any] = {
         "confirmation_seeds": 1,
     },
 }
+CONFIG = {"widths": [32, 16], "latent": 8}  # of a training
+TRAIN = Train(
+    steps=3000, batch=16, precision="float32", checkpoint_every=100, workers=0, snapshot_samples=0
+).model_dump()
+SPEC = Spec("train", {"soak": 1}, {"data": "digits"}, family="autoencoder")
 STAGES = ("extractor", "reference", "train", "evaluate", "export")  # whose results are compared
 DISK = "512m"  # size of a place's own file system
 TIMES = {"seconds", "work_seconds", "samples_per_second", "started", "ended", "run_id", "attempt", "files"}
 VARIES = {"workers"}  # settings that change no result
 EACH = 12  # disturbances of a run, at most
-PLACES = ("folder", "s3")
+PLACES, WHAT = ("folder", "s3"), ("runs", "sweeps", "trainings")
 STARTS = 40  # at most, until a run must have ended by itself
 
 
@@ -77,12 +106,26 @@ STARTS = 40  # at most, until a run must have ended by itself
 class Kind:
     """What is disturbed, and where."""
 
+    what: str
     on_s3: bool
-    sweeps: bool
 
     @property
     def name(self) -> str:
-        return f"{'Sweeps' if self.sweeps else 'Runs'} on {'an S3 server' if self.on_s3 else 'a folder'}"
+        """The heading of its outcome."""
+        return f"{self.what.capitalize()} on {'an S3 server' if self.on_s3 else 'a folder'}"
+
+    @property
+    def pauses(self) -> tuple[float, float]:
+        """The least and the most seconds before a disturbance."""
+        return (0.5, 4) if self.what == "trainings" else (1, 20)
+
+    @property
+    def faults(self) -> list[str]:
+        """What can happen to it."""
+        faults = ON_A_PROCESS | (ON_S3 if self.on_s3 else {})
+        if self.what != "trainings":
+            faults |= ON_A_RUN | (ON_A_CLOCK if CLOCK else {})
+        return [*faults, *(ON_A_DISK if not self.on_s3 and os.geteuid() == 0 else {})]
 
 
 @dataclass
@@ -111,18 +154,18 @@ class Plan:
         return self.kinds.pop(0) if self and done < EACH else None
 
 
-def disturbed(place: Place, planned: Plan, rng: random.Random) -> Counter[str]:
+def disturbed(place: Place, kind: Kind, planned: Plan, rng: random.Random) -> Counter[str]:
     """Run until a run ends by itself; return the number of disturbances by kind."""
     done: Counter[str] = Counter()
     process = place.start()
     while place.starts < STARTS:
-        kind = None
-        if not ended_by(process, rng.uniform(1, 20)):
-            kind = planned.next(done.total())
-        if kind is not None:
-            print(f"  {time.strftime('%H:%M:%S')} {kind}", flush=True)
-            process = FAULTS[kind](place, process, rng)
-            done[kind] += 1
+        fault = None
+        if not ended_by(process, rng.uniform(*kind.pauses)):
+            fault = planned.next(done.total())
+        if fault is not None:
+            print(f"  {time.strftime('%H:%M:%S')} {fault}", flush=True)
+            process = FAULTS[fault](place, process, rng)
+            done[fault] += 1
             continue
         ended_by(process, 900)
         place.ended(process)
@@ -135,22 +178,34 @@ def disturbed(place: Place, planned: Plan, rng: random.Random) -> Counter[str]:
 # What must be the same, and what must not be left
 
 
-def results(store: Store, run: Mapping[str, Any]) -> dict[str, str]:
+def stages_of(store: Store) -> list[Mapping[str, Any]]:
+    """Return the stages of the last run that is done, or the training that is no run."""
+    if done := cache.finished(store, SPEC):
+        return [{"name": "train", "uri": SPEC.uri, "attempt": done.attempt}]
+    runs = [store.read_json(f"runs/{run_id}/run.json") for run_id in store.list("runs")]
+    stages: list[Mapping[str, Any]] = [record["stages"] for record in runs if record["status"] == "done"][-1]
+    return stages
+
+
+def results(store: Store, stages: list[Mapping[str, Any]]) -> dict[str, str]:
     """Return the hash of every result that has to repeat, by stage and file."""
     hashes = {}
-    for stage in run["stages"]:
+    for stage in stages:
         if stage["name"] not in STAGES:
             continue
-        attempt = store.child(f"{stage['uri']}/attempts/{stage['attempt']}")
+        uri = f"{stage['uri']}/attempts/{stage['attempt']}"
+        attempt = store.child(uri)
         for path in ["result.json", *(entry["path"] for entry in attempt.read_json("result.json")["files"])]:
-            if path == "README.md":  # says how long the training took
+            if path == "README.md" or path.startswith("metrics/"):  # the first says how long it took
                 continue
             data = attempt.read_bytes(path)
             if path.endswith((".json", ".jsonl")):
                 values = map(json.loads, data.splitlines() if path.endswith("l") else [data])
                 data = json.dumps([without_times(value) for value in values], sort_keys=True).encode()
             hashes[f"{stage['name']}/{path}"] = hashlib.sha256(data).hexdigest()
-    for stage in run["stages"]:
+        if rows := read_course(store, uri).rows:  # a notice cuts the files of metrics elsewhere
+            hashes[f"{stage['name']}/metrics"] = json.dumps(without_times(rows))
+    for stage in stages:
         if stage["name"] == "sweep":
             hashes["sweep"] = decided(
                 store.read_json(f"{stage['uri']}/attempts/{stage['attempt']}/result.json")
@@ -223,12 +278,14 @@ def unfinished_uploads(place: Place) -> list[str]:
 SERVER: list[s3.Server] = []
 PREFECT: list[PrefectServer] = []  # of every second pair of runs; the others start their own
 CLOCK: list[Path] = []  # the compiled `clock.c`
+DATA: list[Path] = []  # the prepared data of trainings
 
 
 def new_place(kind: Kind, number: int, seed: int) -> Place:
     """Return a place for a run, with its own proxy if it is on S3."""
     folder = Path(tempfile.mkdtemp(prefix="atelier-soak-"))
-    place = Place(folder, str(folder / "store"), {}, [])
+    make = ForkedPlace if kind.what == "trainings" else Place
+    place = make(folder, str(folder / "store"), {}, [])
     if PREFECT and number // 2 % 2:
         place.server = PREFECT[0]
     if CLOCK:
@@ -247,13 +304,30 @@ def new_place(kind: Kind, number: int, seed: int) -> Place:
         place.disk.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(place.disk)], check=True)
         place.store = str(place.disk / "store")
-    place.command = command(kind, place, workers=number % 2)
+    if isinstance(place, ForkedPlace):
+        shutil.copytree(DATA[0], Path(place.store, "data"))
+        place.work = partial(training, Store(place.store))
+    else:
+        place.command = command(kind, place, workers=number % 2)
     return place
+
+
+def training(store: Store) -> None:
+    """Train as a stage, as a run without workers does."""
+
+    def body(attempt: Store, number: int) -> dict[str, Any]:
+        uri, fenced = f"{SPEC.uri}/attempts/{number}", store.fenced(attempt.fence)
+        ray_train.fit(
+            TrainRequest("autoencoder", config_of("autoencoder", CONFIG), TRAIN, "data", uri, fenced), ""
+        )
+        return {}
+
+    cache.run(store, SPEC, body, run_id="soak")
 
 
 def command(kind: Kind, place: Place, workers: int) -> list[str]:
     """Return the command of a place, after `atelier`; 0 workers train in the driver's process."""
-    if kind.sweeps:
+    if kind.what == "sweeps":
         config = place.folder / "sweep.yaml"
         config.write_text(yaml.safe_dump(SWEEP | {"store": {"url": place.store}}))
         return ["sweep", str(config), "--json"]
@@ -265,12 +339,12 @@ def command(kind: Kind, place: Place, workers: int) -> list[str]:
 def soak(kind: Kind, planned: Plan, seed: int) -> Outcome:
     """Disturb runs until all planned disturbances are done; return what happened."""
     rng, outcome = random.Random(seed), Outcome(kind.name)
-    expected = run(new_place(kind, 0, seed), Plan([], 0.0), rng, outcome)
+    expected = run(new_place(kind, 0, seed), kind, Plan([], 0.0), rng, outcome)
     number = 0
     while planned:
         number += 1
         print(f"{number} of {outcome.name}, {len(planned.kinds)} to go", flush=True)
-        got = run(new_place(kind, number, seed + number), planned, rng, outcome)
+        got = run(new_place(kind, number, seed + number), kind, planned, rng, outcome)
         different = [name for name in expected.keys() | got.keys() if expected.get(name) != got.get(name)]
         outcome.problems += [f"run {number}: {name} differs" for name in different]
         for problem in outcome.problems:
@@ -279,33 +353,25 @@ def soak(kind: Kind, planned: Plan, seed: int) -> Outcome:
     return outcome
 
 
-def run(place: Place, planned: Plan, rng: random.Random, outcome: Outcome) -> dict[str, str]:
+def run(place: Place, kind: Kind, planned: Plan, rng: random.Random, outcome: Outcome) -> dict[str, str]:
     """Return the hashes of a run's results; add its disturbances, endings and leftovers to the outcome."""
     try:
-        outcome.disturbances += disturbed(place, planned, rng)
+        outcome.disturbances += disturbed(place, kind, planned, rng)
         outcome.endings += place.endings
         store = Store(place.store)
-        runs = [store.read_json(f"runs/{run_id}/run.json") for run_id in store.list("runs")]
-        finished = [record for record in runs if record["status"] == "done"]
         problems = leftovers(place, store) + place.problems
         if "Traceback" in place.errors.read_text(errors="replace"):
             problems.append("a traceback was printed")
             print(place.errors.read_text(errors="replace")[-6000:])
         outcome.problems += problems
-        return results(store, finished[-1])
+        return results(store, stages_of(store))
     finally:
         place.close()
 
 
 def plan(kind: Kind, number: int, minutes: float, seed: int) -> Plan:
     """Return `number` disturbances in random order, each kind about equally often."""
-    on_a_disk = not kind.on_s3 and os.geteuid() == 0
-    extra = [
-        *(ON_S3 if kind.on_s3 else {}),
-        *(ON_A_CLOCK if CLOCK else {}),
-        *(ON_A_DISK if on_a_disk else {}),
-    ]
-    kinds = [*EVERYWHERE, *extra]
+    kinds = kind.faults
     random.Random(seed).shuffle(kinds)
     planned = [kinds[i % len(kinds)] for i in range(number)]
     random.Random(seed).shuffle(planned)
@@ -328,11 +394,17 @@ def described(outcome: Outcome) -> str:
     return "\n".join([*lines, "", *problems, ""])
 
 
-def begin(folder: Path, on_s3: bool) -> None:
-    """Start the servers that all runs share, and compile what makes their clocks jump."""
-    if on_s3:
+def begin(folder: Path, kinds: list[Kind]) -> None:
+    """Start the servers that all runs share, and make their data or what lets their clocks jump."""
+    if any(kind.on_s3 for kind in kinds):
         SERVER.append(s3.new_server())
         os.environ.update(SERVER[0].environment)
+    if any(kind.what == "trainings" for kind in kinds):
+        torch.set_num_threads(1)
+        images, labels = load_digits(return_X_y=True)
+        images = (images.reshape(-1, 1, 8, 8) * 15.9375).round().astype(np.uint8)
+        DATA.append(prepared(folder / "digits8", images, labels))
+        return
     PREFECT.append(PrefectServer(folder / "prefect"))
     if compiler := shutil.which("cc"):
         source, library = Path(__file__).with_name("clock.c"), folder / "clock.so"
@@ -347,13 +419,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="of each store, until runs are left alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=PLACES)
-    parser.add_argument("--sweeps", action="store_true", help="sweeps instead of runs")
+    parser.add_argument("--what", choices=WHAT, default="runs", help="trainings: without Prefect and Ray")
     parser.add_argument("--out", type=Path, help="file for the outcome, in Markdown")
     arguments = parser.parse_args()
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the runs would ignore it if this ran under nohup
-    kinds = [Kind(place == "s3", arguments.sweeps) for place in PLACES if arguments.only in (place, None)]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # and this in the background of a script
+    kinds = [Kind(arguments.what, place == "s3") for place in PLACES if arguments.only in (place, None)]
     with tempfile.TemporaryDirectory(prefix="atelier-soak-", ignore_cleanup_errors=True) as folder:
-        begin(Path(folder), on_s3=any(kind.on_s3 for kind in kinds))
+        begin(Path(folder), kinds)
         try:
             number, seed = arguments.disturbances // len(kinds), arguments.seed
             outcomes = [soak(kind, plan(kind, number, arguments.minutes, seed), seed) for kind in kinds]

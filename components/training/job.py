@@ -125,7 +125,7 @@ class JobLog(RunLog):
     def __init__(self, job: TrainRequest, inputs: Inputs, rows: np.ndarray, *arguments: Any):
         super().__init__(*arguments)
         self.job, self.inputs, self.sampled = job, inputs, rows
-        self.began = time.time()
+        self.began = time.monotonic()
 
     def finish(self, trainer: Trainer, trained: Trained) -> None:
         """Wait until all is stored; if training is finished, also try EMAs first and write the result last.
@@ -135,7 +135,7 @@ class JobLog(RunLog):
         """
         tries_emas = trained.finished and trainer.settings.ema_sigma_rel
         averages = try_posthoc_ema(trainer, self) if tries_emas else None
-        seconds = time.time() - self.began
+        seconds = time.monotonic() - self.began
         self.uploader.flush()
         self.uploader.close()
         if self.failure:

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from types import FrameType
@@ -88,6 +89,13 @@ def fit(job: TrainRequest, name: str) -> None:
     raise_error(attempt)
 
 
+def in_main_thread(function: Callable[[], None]) -> None:
+    """Call a function in the main thread of this worker, where alone Python handles signals."""
+    import ray
+
+    ray.get(ray.get_runtime_context().current_actor.execute.remote(function))  # a method of Ray Train's
+
+
 def expect_termination() -> None:
     """Let this worker go on after SIGTERM, to store a checkpoint, until the next one or for GRACE seconds.
 
@@ -123,7 +131,7 @@ def _worker(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     group = Group(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
 
-    ray.get(ray.get_runtime_context().current_actor.execute.remote(expect_termination))
+    in_main_thread(expect_termination)
     watched = os.environ.get(PREEMPTION_WATCHER) != "0"
 
     def report(step: int, metrics: dict[str, float], checkpoint: str | None) -> None:

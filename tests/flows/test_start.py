@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import httpx
 import pytest
 
 from components.common.errors import InputError, RunError
@@ -65,6 +66,10 @@ def test_a_run_ends_for_its_own_reason_if_the_record_cannot_be_written(
     monkeypatch.setattr(record.Record, "finish", Mock(side_effect=Unreachable("does not answer")))
     fails(RunError("the disk is full"), RunError, "the disk is full")
     fails(KeyboardInterrupt(), KeyboardInterrupt, "")
+
+
+def test_a_prefect_server_that_ended_is_one_sentence(fails: Any) -> None:
+    fails(httpx.ConnectError("All connection attempts failed"), RunError, "Prefect's server does not answer")
 
 
 @pytest.mark.parametrize("where", ["PREFECT_API_URL", "device"])
