@@ -6,7 +6,6 @@ with.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import secrets
@@ -15,10 +14,8 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,15 +25,13 @@ import psutil
 from faulty_s3 import FaultyS3
 
 from components.common import loopback
-from components.common.errors import InputError, RunError
-from flows import signals
 
 ROOT = Path(__file__).parents[1]
 LEASE = 5  # seconds until a lease expires
 MARK = "ATELIER_SOAK"  # in the environment of all processes of a soak
 INTERRUPTED = (130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)  # the latter before a handler is there
 
-Process = Any  # subprocess.Popen or Forked
+Process = Any  # subprocess.Popen, or Forked of `forked.py`
 
 
 @dataclass
@@ -117,78 +112,6 @@ class Place:
         if self.disk:
             subprocess.run(["umount", "--lazy", str(self.disk)], check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-class Forked:
-    """A function in a forked process, with what faults use of `Popen`; quick, since all is imported."""
-
-    def __init__(self, function: Callable[[], int]):
-        self.returncode: int | None = None
-        self.pid = os.fork()
-        if self.pid == 0:
-            try:
-                os._exit(function())
-            finally:
-                os._exit(1)
-
-    def poll(self) -> int | None:
-        """Return the exit code, or None while it runs."""
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
-        return self.returncode
-
-    def wait(self, timeout: float = float("inf")) -> None:
-        """Wait until it has ended; raise TimeoutExpired after these seconds."""
-        until = time.monotonic() + timeout
-        while self.poll() is None:
-            if time.monotonic() > until:
-                raise subprocess.TimeoutExpired("forked", timeout)
-            time.sleep(0.05)
-
-    def send_signal(self, number: int) -> None:
-        """Send it a signal, unless it has ended."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """Kill it."""
-        self.send_signal(signal.SIGKILL)
-
-
-@dataclass
-class ForkedPlace(Place):
-    """A place where a function stands in for the command."""
-
-    work: Callable[[], None] = lambda: None
-    forked: list[Forked] = field(default_factory=list)
-
-    def start(self) -> Process:
-        """Call the function in a new process, as the command would be run."""
-        self.starts += 1
-        self.forked.append(Forked(self._call))
-        return self.forked[-1]
-
-    def processes(self, *names: str) -> list[psutil.Process]:
-        """Return the living processes."""
-        return [psutil.Process(one.pid) for one in self.forked if one.poll() is None]
-
-    def _call(self) -> int:
-        signals.stop_on_signals()
-        os.environ["ATELIER_LEASE_SECONDS"] = str(LEASE)
-        with self.errors.open("a") as errors, contextlib.redirect_stderr(errors):
-            try:
-                with ThreadPoolExecutor(1) as pool:  # Prefect calls it in a thread too
-                    pool.submit(self.work).result()
-            except KeyboardInterrupt:
-                return 130
-            except (InputError, RunError) as error:
-                print(f"atelier: {error}", file=sys.stderr)
-                return 2 if isinstance(error, InputError) else 1
-            except BaseException:
-                traceback.print_exc()
-                return 1
-        return 0
 
 
 class PrefectServer:

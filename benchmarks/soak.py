@@ -1,6 +1,6 @@
 """Disturb small runs and sweeps at random and compare them with those that nobody disturbs.
 
-    python benchmarks/soak.py [--what runs|sweeps|trainings] [--only folder|s3] [--disturbances 60]
+    python benchmarks/soak.py [--what runs|sweeps|trainings|trials] [--only folder|s3] [--disturbances 60]
 
 Runs of one family, or sweeps, on a folder and on an S3 server, meet the faults of `faults.py`: their
 processes are killed, stopped, slowed down and paused beyond their lease while another run takes over; they
@@ -32,12 +32,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 import yaml
-from sklearn.datasets import load_digits
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import forked
 from faults import (
     FAULTS,
     LEASE,
@@ -46,23 +44,16 @@ from faults import (
     ON_A_PROCESS,
     ON_A_RUN,
     ON_S3,
-    ForkedPlace,
     Place,
     PrefectServer,
     ended_by,
 )
 from faulty_s3 import FaultyS3
+from forked import ForkedPlace
 
-from components.config.train import Train
-from components.families.catalogue import config_of
 from components.report.reading import read_course
-from components.stages import cache
-from components.stages.spec import Spec
 from components.store import Store, numbered
-from components.training import ray_train
-from components.training.request import TrainRequest
 from tests import s3
-from tests.small_data import prepared
 
 SETTINGS = {
     "train.steps": 3000,
@@ -88,17 +79,12 @@ SWEEP: dict[str, Any] = {
         "confirmation_seeds": 1,
     },
 }
-CONFIG = {"widths": [32, 16], "latent": 8}  # of a training
-TRAIN = Train(
-    steps=3000, batch=16, precision="float32", checkpoint_every=100, workers=0, snapshot_samples=0
-).model_dump()
-SPEC = Spec("train", {"soak": 1}, {"data": "digits"}, family="autoencoder")
-STAGES = ("extractor", "reference", "train", "evaluate", "export")  # whose results are compared
+STAGES = ("extractor", "reference", "train", "trial", "evaluate", "export")  # whose results are compared
 DISK = "512m"  # size of a place's own file system
 TIMES = {"seconds", "work_seconds", "samples_per_second", "started", "ended", "run_id", "attempt", "files"}
 VARIES = {"workers"}  # settings that change no result
 EACH = 12  # disturbances of a run, at most
-PLACES, WHAT = ("folder", "s3"), ("runs", "sweeps", "trainings")
+PLACES, WHAT = ("folder", "s3"), ("runs", "sweeps", *forked.WORK)
 STARTS = 40  # at most, until a run must have ended by itself
 
 
@@ -117,13 +103,13 @@ class Kind:
     @property
     def pauses(self) -> tuple[float, float]:
         """The least and the most seconds before a disturbance."""
-        return (0.5, 4) if self.what == "trainings" else (1, 20)
+        return (0.5, 4) if self.what in forked.WORK else (1, 20)
 
     @property
     def faults(self) -> list[str]:
         """What can happen to it."""
         faults = ON_A_PROCESS | (ON_S3 if self.on_s3 else {})
-        if self.what != "trainings":
+        if self.what not in forked.WORK:
             faults |= ON_A_RUN | (ON_A_CLOCK if CLOCK else {})
         return [*faults, *(ON_A_DISK if not self.on_s3 and os.geteuid() == 0 else {})]
 
@@ -179,10 +165,10 @@ def disturbed(place: Place, kind: Kind, planned: Plan, rng: random.Random) -> Co
 
 
 def stages_of(store: Store) -> list[Mapping[str, Any]]:
-    """Return the stages of the last run that is done, or the training that is no run."""
-    if done := cache.finished(store, SPEC):
-        return [{"name": "train", "uri": SPEC.uri, "attempt": done.attempt}]
+    """Return the stages of the last run that is done; of what is no run, those that are finished."""
     runs = [store.read_json(f"runs/{run_id}/run.json") for run_id in store.list("runs")]
+    if not runs:
+        return forked.stages(store)
     stages: list[Mapping[str, Any]] = [record["stages"] for record in runs if record["status"] == "done"][-1]
     return stages
 
@@ -202,14 +188,16 @@ def results(store: Store, stages: list[Mapping[str, Any]]) -> dict[str, str]:
             if path.endswith((".json", ".jsonl")):
                 values = map(json.loads, data.splitlines() if path.endswith("l") else [data])
                 data = json.dumps([without_times(value) for value in values], sort_keys=True).encode()
-            hashes[f"{stage['name']}/{path}"] = hashlib.sha256(data).hexdigest()
+            hashes[f"{stage['uri']}/{path}"] = hashlib.sha256(data).hexdigest()
         if rows := read_course(store, uri).rows:  # a notice cuts the files of metrics elsewhere
-            hashes[f"{stage['name']}/metrics"] = json.dumps(without_times(rows))
+            hashes[f"{stage['uri']}/metrics"] = json.dumps(without_times(rows))
     for stage in stages:
         if stage["name"] == "sweep":
             hashes["sweep"] = decided(
                 store.read_json(f"{stage['uri']}/attempts/{stage['attempt']}/result.json")
             )
+    if store.exists("values.json"):
+        hashes["values"] = store.read_text("values.json")
     return hashes
 
 
@@ -278,13 +266,13 @@ def unfinished_uploads(place: Place) -> list[str]:
 SERVER: list[s3.Server] = []
 PREFECT: list[PrefectServer] = []  # of every second pair of runs; the others start their own
 CLOCK: list[Path] = []  # the compiled `clock.c`
-DATA: list[Path] = []  # the prepared data of trainings
+TEMPLATE: list[Path] = []  # the store with which trainings and trials begin
 
 
 def new_place(kind: Kind, number: int, seed: int) -> Place:
     """Return a place for a run, with its own proxy if it is on S3."""
     folder = Path(tempfile.mkdtemp(prefix="atelier-soak-"))
-    make = ForkedPlace if kind.what == "trainings" else Place
+    make = ForkedPlace if kind.what in forked.WORK else Place
     place = make(folder, str(folder / "store"), {}, [])
     if PREFECT and number // 2 % 2:
         place.server = PREFECT[0]
@@ -305,24 +293,11 @@ def new_place(kind: Kind, number: int, seed: int) -> Place:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(place.disk)], check=True)
         place.store = str(place.disk / "store")
     if isinstance(place, ForkedPlace):
-        shutil.copytree(DATA[0], Path(place.store, "data"))
-        place.work = partial(training, Store(place.store))
+        Store(place.store).upload(TEMPLATE[0], "")
+        place.work = partial(forked.WORK[kind.what], Store(place.store))
     else:
         place.command = command(kind, place, workers=number % 2)
     return place
-
-
-def training(store: Store) -> None:
-    """Train as a stage, as a run without workers does."""
-
-    def body(attempt: Store, number: int) -> dict[str, Any]:
-        uri, fenced = f"{SPEC.uri}/attempts/{number}", store.fenced(attempt.fence)
-        ray_train.fit(
-            TrainRequest("autoencoder", config_of("autoencoder", CONFIG), TRAIN, "data", uri, fenced), ""
-        )
-        return {}
-
-    cache.run(store, SPEC, body, run_id="soak")
 
 
 def command(kind: Kind, place: Place, workers: int) -> list[str]:
@@ -399,11 +374,8 @@ def begin(folder: Path, kinds: list[Kind]) -> None:
     if any(kind.on_s3 for kind in kinds):
         SERVER.append(s3.new_server())
         os.environ.update(SERVER[0].environment)
-    if any(kind.what == "trainings" for kind in kinds):
-        torch.set_num_threads(1)
-        images, labels = load_digits(return_X_y=True)
-        images = (images.reshape(-1, 1, 8, 8) * 15.9375).round().astype(np.uint8)
-        DATA.append(prepared(folder / "digits8", images, labels))
+    if (what := kinds[0].what) in forked.WORK:
+        TEMPLATE.append(forked.prepare(folder, what))
         return
     PREFECT.append(PrefectServer(folder / "prefect"))
     if compiler := shutil.which("cc"):
@@ -419,7 +391,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="of each store, until runs are left alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=PLACES)
-    parser.add_argument("--what", choices=WHAT, default="runs", help="trainings: without Prefect and Ray")
+    parser.add_argument(
+        "--what", choices=WHAT, default="runs", help="trainings, trials: without Prefect and Ray"
+    )
     parser.add_argument("--out", type=Path, help="file for the outcome, in Markdown")
     arguments = parser.parse_args()
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the runs would ignore it if this ran under nohup

@@ -36,6 +36,6 @@ def readable(error: Exception) -> Exception:
     if not isinstance(error, httpx.TransportError):
         return error
     return RunError(
-        f"Prefect's server does not answer any more ({type(error).__name__}); what is done is stored: run the "
-        "same command to resume"
+        f"Prefect's server does not answer any more ({type(error).__name__}); what is done is stored: run "
+        "the same command to resume"
     )
