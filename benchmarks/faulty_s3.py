@@ -1,4 +1,4 @@
-"""A proxy in front of an S3 server that is away, slow or refuses some requests on demand."""
+"""A proxy in front of an S3 server that is away, slow, full or refuses some requests on demand."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
-Fault = Literal["none", "away", "slow", "refusing"]
+Fault = Literal["none", "away", "slow", "refusing", "quota"]
 
 SLOW = 0.5  # seconds added to each request
 REFUSED = 0.1  # share of the requests
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+
+QUOTA = b"<Error><Code>QuotaExceeded</Code><Message>The quota of the bucket is used up.</Message></Error>"
 
 
 class FaultyS3(ThreadingHTTPServer):
@@ -57,6 +59,10 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "refusing" and self.server.random.random() < REFUSED:
             self.server.faults += 1
             self._answer(503, [("Content-Type", "application/xml")], SLOW_DOWN)
+            return
+        if fault == "quota" and self.command in ("PUT", "POST"):
+            self.server.faults += 1
+            self._answer(403, [("Content-Type", "application/xml")], QUOTA)
             return
         connection = http.client.HTTPConnection(self.server.upstream, timeout=60)
         try:

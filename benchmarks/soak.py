@@ -1,11 +1,14 @@
-"""Disturb small runs at random and compare them with one that nobody disturbs.
+"""Disturb small runs and sweeps at random and compare them with those that nobody disturbs.
 
-    python benchmarks/soak.py [--disturbances 60] [--minutes 60] [--seed 0] [--only folder|s3] [--out FILE]
+    python benchmarks/soak.py [--what runs|sweeps|trainings|trials] [--only folder|s3] [--disturbances 60]
 
-Runs of one family, on a folder and on an S3 server, are killed, stopped, paused beyond their lease while
-another run takes over, and lose their store for a while. The same command is given again until a run ends by
-itself. Afterwards the results must equal the undisturbed ones bit for bit, and no process, temporary file,
-unfinished upload or held lease may be left. Exits with 1 otherwise. Takes about half an hour on two cores.
+Runs of one family, or sweeps, on a folder and on an S3 server, meet the faults of `faults.py`: their
+processes are killed, stopped, slowed down and paused beyond their lease while another run takes over; they
+lose their store, their disk, their Prefect server and their time for a while. The same command is given
+again until it ends by itself. Afterwards the results must equal the undisturbed ones bit for bit, and no
+process, temporary file, unfinished upload, held lease or half a publication may be left. Exits with 1
+otherwise. A fault takes about a minute on two cores. As root, each folder is a small file system that can
+be full; with a C compiler, the clock jumps.
 """
 
 from __future__ import annotations
@@ -23,33 +26,92 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-from faulty_s3 import FaultyS3
+import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import forked
+from faults import (
+    FAULTS,
+    LEASE,
+    ON_A_CLOCK,
+    ON_A_DISK,
+    ON_A_PROCESS,
+    ON_A_RUN,
+    ON_S3,
+    Place,
+    PrefectServer,
+    ended_by,
+)
+from faulty_s3 import FaultyS3
+from forked import ForkedPlace
+
+from components.report.reading import read_course
 from components.store import Store, numbered
 from tests import s3
 
-ROOT = Path(__file__).parents[1]
-LEASE = 5  # seconds until a lease expires
 SETTINGS = {
     "train.steps": 3000,
     "train.checkpoint_every": 100,
     "evaluate.held_out_classes": "[]",
     "evaluate.latent_analysis": "false",
 }
-STAGES = ("extractor", "reference", "train", "evaluate", "export")  # whose results are compared
+SWEEP: dict[str, Any] = {
+    "data": {"name": "digits"},
+    "families": {"dcgan": {"width": 8, "latent": 8}},
+    "train": {"workers": 0, "steps": 600, "batch": 16, "precision": "float32", "checkpoint_every": 50},
+    "evaluate": {"samples": 64, "extractor_epochs": 1, "ablation_samples": 0},
+    "sweep": {
+        "search": {"lr": None, "beta1": [0.0, 0.5]},
+        "trials": 4,
+        "steps": 400,
+        "evaluations": 4,
+        "grace_period": 1,
+        "samples": 64,
+        "min_diversity": 0,
+        "finalists": 2,
+        "finalist_samples": 64,
+        "confirmation_seeds": 1,
+    },
+}
+STAGES = ("extractor", "reference", "train", "trial", "evaluate", "export")  # whose results are compared
+DISK = "512m"  # size of a place's own file system
 TIMES = {"seconds", "work_seconds", "samples_per_second", "started", "ended", "run_id", "attempt", "files"}
 VARIES = {"workers"}  # settings that change no result
-MARK = "ATELIER_SOAK"  # in the environment of all processes of a soak
 EACH = 12  # disturbances of a run, at most
+PLACES, WHAT = ("folder", "s3"), ("runs", "sweeps", *forked.WORK)
 STARTS = 40  # at most, until a run must have ended by itself
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is disturbed, and where."""
+
+    what: str
+    on_s3: bool
+
+    @property
+    def name(self) -> str:
+        """The heading of its outcome."""
+        return f"{self.what.capitalize()} on {'an S3 server' if self.on_s3 else 'a folder'}"
+
+    @property
+    def pauses(self) -> tuple[float, float]:
+        """The least and the most seconds before a disturbance."""
+        return (0.5, 4) if self.what in forked.WORK else (1, 20)
+
+    @property
+    def faults(self) -> list[str]:
+        """What can happen to it."""
+        faults = ON_A_PROCESS | (ON_S3 if self.on_s3 else {})
+        if self.what not in forked.WORK:
+            faults |= ON_A_RUN | (ON_A_CLOCK if CLOCK else {})
+        return [*faults, *(ON_A_DISK if not self.on_s3 and os.geteuid() == 0 else {})]
 
 
 @dataclass
@@ -78,189 +140,21 @@ class Plan:
         return self.kinds.pop(0) if self and done < EACH else None
 
 
-@dataclass
-class Place:
-    """A home and a store; both are new."""
-
-    folder: Path
-    store: str
-    environment: Mapping[str, str]
-    workers: int
-    proxy: FaultyS3 | None = None
-    mark: str = field(default_factory=lambda: secrets.token_hex(8))
-    endings: Counter[str] = field(default_factory=Counter)
-    starts: int = 0
-
-    def start(self) -> subprocess.Popen[bytes]:
-        """Give the command of the run once."""
-        self.starts += 1
-        command = [sys.executable, "-m", "flows.cli", "run", "tests/configs/tiny.yaml", "--json"]
-        command += ["--only", "autoencoder", "--set", f"store.url={self.store}"]
-        for name, value in {**SETTINGS, "train.workers": self.workers}.items():
-            command += ["--set", f"{name}={value}"]
-        with self.errors.open("ab") as errors:
-            return subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=self._variables,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                start_new_session=True,
-            )
-
-    @property
-    def errors(self) -> Path:
-        """The file with what the runs printed for people."""
-        return self.folder / "errors.txt"
-
-    @property
-    def _variables(self) -> dict[str, str]:
-        home = {
-            "ATELIER_HOME": self.folder,
-            "PREFECT_HOME": self.folder / "prefect",
-            "ATELIER_CACHE": self.folder,
-        }
-        return {
-            **os.environ,
-            **{name: str(value) for name, value in home.items()},
-            "ATELIER_LEASE_SECONDS": str(LEASE),
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_LOGGING_LEVEL": "CRITICAL",
-            "RAY_USAGE_STATS_ENABLED": "0",
-            MARK: self.mark,
-            **self.environment,
-        }
-
-    def processes(self) -> list[psutil.Process]:
-        """All processes that runs of this place have started and that still live."""
-        alive = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
-                    alive.append(process)
-        return alive
-
-    def close(self) -> None:
-        """End what is left, and delete the folder."""
-        for process in self.processes():
-            with suppress(psutil.Error):
-                process.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-# Disturbances. Each returns the process to go on with.
-
-Process = subprocess.Popen[bytes]
-
-
-def kill(place: Place, process: Process, rng: random.Random) -> Process:
-    """Kill the driver."""
-    process.kill()
-    process.wait()
-    return place.start()
-
-
-def kill_worker(place: Place, process: Process, rng: random.Random) -> Process:
-    """Kill a process of Ray that computes; the driver if there is none."""
-    workers = [p for p in place.processes() if p.name().startswith("ray::")]
-    if not workers:
-        return kill(place, process, rng)
-    with suppress(psutil.Error):
-        rng.choice(workers).kill()
-    return process
-
-
-def interrupt(place: Place, process: Process, rng: random.Random) -> Process:
-    """Press Ctrl-C, end the run as a scheduler does, or close the terminal."""
-    process.send_signal(rng.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP]))
-    process.wait(120)
-    return place.start()
-
-
-def sleep(place: Place, process: Process, rng: random.Random) -> Process:
-    """Stop all processes for longer than the lease, as a machine does that is put to sleep."""
-    stopped = place.processes()
-    for number in (signal.SIGSTOP, signal.SIGCONT):
-        for one in stopped:
-            with suppress(psutil.Error):
-                one.send_signal(number)
-        if number == signal.SIGSTOP:
-            time.sleep(rng.uniform(1, 3) * LEASE)
-    return process
-
-
-def take_over(place: Place, process: Process, rng: random.Random) -> Process:
-    """Stop the driver beyond its lease while another one takes over, then let it go on."""
-    process.send_signal(signal.SIGSTOP)
-    other = place.start()
-    ended_by(other, 3 * LEASE + rng.uniform(0, 10))
-    process.send_signal(signal.SIGCONT)
-    if not ended_by(process, 900):
-        raise AssertionError("the run that lost its lease did not end")
-    place.endings[ending(place, process)] += 1
-    return other
-
-
-def fault(name: str, seconds: tuple[float, float]) -> Callable[[Place, Process, random.Random], Process]:
-    """Return the disturbance by a fault of the S3 server."""
-
-    def disturb(place: Place, process: Process, rng: random.Random) -> Process:
-        assert place.proxy
-        place.proxy.fault = name
-        time.sleep(rng.uniform(*seconds))
-        place.proxy.fault = "none"
-        return process
-
-    return disturb
-
-
-EVERYWHERE = {
-    "kill the driver": kill,
-    "kill a worker": kill_worker,
-    "interrupt, terminate or hang up": interrupt,
-    "stop all processes beyond the lease": sleep,
-    "stop the driver while another takes over": take_over,
-}
-ON_S3 = {
-    "store away for 5 to 60 s": fault("away", (5, 60)),
-    "store slow (0.5 s a request) for 10 to 30 s": fault("slow", (10, 30)),
-    "store refuses 10 % of the requests for 10 to 30 s": fault("refusing", (10, 30)),
-}
-
-
-def ended_by(process: Process, seconds: float) -> bool:
-    """Wait for a process, at most for these seconds; return whether it has ended."""
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
-    return process.returncode is not None
-
-
-def ending(place: Place, process: Process) -> str:
-    """Return how a run ended: its exit code and its last sentence, without names and numbers that vary."""
-    if process.returncode == 0:
-        return "0"
-    lines = place.errors.read_text(errors="replace").strip().splitlines()
-    sentence = next(
-        (line for line in reversed(lines) if line.startswith("atelier: ")), lines[-1] if lines else ""
-    )
-    return f"{process.returncode}: {sentence.replace(place.store, 'STORE')[:160]}"
-
-
-def disturbed(place: Place, planned: Plan, rng: random.Random) -> Counter[str]:
+def disturbed(place: Place, kind: Kind, planned: Plan, rng: random.Random) -> Counter[str]:
     """Run until a run ends by itself; return the number of disturbances by kind."""
     done: Counter[str] = Counter()
     process = place.start()
     while place.starts < STARTS:
-        kind = None
-        if not ended_by(process, rng.uniform(1, 20)):
-            kind = planned.next(done.total())
-        if kind is not None:
-            print(f"  {time.strftime('%H:%M:%S')} {kind}", flush=True)
-            process = {**EVERYWHERE, **ON_S3}[kind](place, process, rng)
-            done[kind] += 1
+        fault = None
+        if not ended_by(process, rng.uniform(*kind.pauses)):
+            fault = planned.next(done.total())
+        if fault is not None:
+            print(f"  {time.strftime('%H:%M:%S')} {fault}", flush=True)
+            process = FAULTS[fault](place, process, rng)
+            done[fault] += 1
             continue
         ended_by(process, 900)
-        place.endings[ending(place, process)] += 1
+        place.ended(process)
         if process.returncode == 0:
             return done
         process = place.start()
@@ -270,22 +164,51 @@ def disturbed(place: Place, planned: Plan, rng: random.Random) -> Counter[str]:
 # What must be the same, and what must not be left
 
 
-def results(store: Store, run: Mapping[str, Any]) -> dict[str, str]:
+def stages_of(store: Store) -> list[Mapping[str, Any]]:
+    """Return the stages of the last run that is done; of what is no run, those that are finished."""
+    runs = [store.read_json(f"runs/{run_id}/run.json") for run_id in store.list("runs")]
+    if not runs:
+        return forked.stages(store)
+    stages: list[Mapping[str, Any]] = [record["stages"] for record in runs if record["status"] == "done"][-1]
+    return stages
+
+
+def results(store: Store, stages: list[Mapping[str, Any]]) -> dict[str, str]:
     """Return the hash of every result that has to repeat, by stage and file."""
     hashes = {}
-    for stage in run["stages"]:
+    for stage in stages:
         if stage["name"] not in STAGES:
             continue
-        attempt = store.child(f"{stage['uri']}/attempts/{stage['attempt']}")
+        uri = f"{stage['uri']}/attempts/{stage['attempt']}"
+        attempt = store.child(uri)
         for path in ["result.json", *(entry["path"] for entry in attempt.read_json("result.json")["files"])]:
-            if path == "README.md":  # says how long the training took
+            if path == "README.md" or path.startswith("metrics/"):  # the first says how long it took
                 continue
             data = attempt.read_bytes(path)
             if path.endswith((".json", ".jsonl")):
                 values = map(json.loads, data.splitlines() if path.endswith("l") else [data])
                 data = json.dumps([without_times(value) for value in values], sort_keys=True).encode()
-            hashes[f"{stage['name']}/{path}"] = hashlib.sha256(data).hexdigest()
+            hashes[f"{stage['uri']}/{path}"] = hashlib.sha256(data).hexdigest()
+        if rows := read_course(store, uri).rows:  # a notice cuts the files of metrics elsewhere
+            hashes[f"{stage['uri']}/metrics"] = json.dumps(without_times(rows))
+    for stage in stages:
+        if stage["name"] == "sweep":
+            hashes["sweep"] = decided(
+                store.read_json(f"{stage['uri']}/attempts/{stage['attempt']}/result.json")
+            )
+    if store.exists("values.json"):
+        hashes["values"] = store.read_text("values.json")
     return hashes
+
+
+def decided(sweep: Mapping[str, Any]) -> str:
+    """Return what a sweep has tried, measured and chosen, without when."""
+    trials = [
+        [trial["number"], trial["values"], trial["state"], [point["value"] for point in trial["curve"]]]
+        for trial in sweep["trials"]
+    ]
+    finalists = [[one["number"], [seed["value"] for seed in one["repeats"]]] for one in sweep["finalists"]]
+    return json.dumps([trials, finalists, sweep["winner"]["number"]])
 
 
 def without_times(value: Any) -> Any:
@@ -302,8 +225,17 @@ def leftovers(place: Place, store: Store) -> list[str]:
         time.sleep(1)
     left = [f"process {' '.join(process.cmdline())[:100]}" for process in processes]
     left += [f"lease {name}" for name in held_leases(store)]
-    left += [f"file {path}" for path in place.folder.rglob(".tmp-*")]
+    left += [f"file {path}" for path in place.home.rglob(".tmp-*")]
+    left += [f"half a publication {name}" for name in store.list("published") if not is_whole(store, name)]
     return left + unfinished_uploads(place)
+
+
+def is_whole(store: Store, name: str) -> bool:
+    """Return whether a publication has the files that its manifest lists, and no others."""
+    published = store.child("published", name)
+    manifest = published.read_json("manifest.json") if published.exists("manifest.json") else {"files": []}
+    listed = {entry["path"]: entry["bytes"] for entry in manifest["files"]}
+    return bool(listed) and {k: v for k, v in published.sizes().items() if k != "manifest.json"} == listed
 
 
 def held_leases(store: Store) -> list[str]:
@@ -332,59 +264,90 @@ def unfinished_uploads(place: Place) -> list[str]:
 # The soak
 
 SERVER: list[s3.Server] = []
+PREFECT: list[PrefectServer] = []  # of every second pair of runs; the others start their own
+CLOCK: list[Path] = []  # the compiled `clock.c`
+TEMPLATE: list[Path] = []  # the store with which trainings and trials begin
 
 
-def new_place(on_s3: bool, number: int, seed: int) -> Place:
+def new_place(kind: Kind, number: int, seed: int) -> Place:
     """Return a place for a run, with its own proxy if it is on S3."""
     folder = Path(tempfile.mkdtemp(prefix="atelier-soak-"))
-    workers = number % 2  # 0: training in the driver's process
-    if not on_s3:
-        return Place(folder, str(folder / "store"), {}, workers)
-    proxy = FaultyS3(SERVER[0].endpoint, seed)
-    environment = {**SERVER[0].environment, "AWS_ENDPOINT_URL": proxy.endpoint}
-    bucket = f"soak-{secrets.token_hex(6)}"
-    SERVER[0].client().create_bucket(Bucket=bucket)
-    return Place(folder, f"s3://{bucket}/store", environment, workers, proxy)
+    make = ForkedPlace if kind.what in forked.WORK else Place
+    place = make(folder, str(folder / "store"), {}, [])
+    if PREFECT and number // 2 % 2:
+        place.server = PREFECT[0]
+    if CLOCK:
+        place.clock = folder / "clock"
+        place.clock.write_text("0")
+        place.environment = {"LD_PRELOAD": str(CLOCK[0]), "CLOCK_FILE": str(place.clock)}
+    if kind.on_s3:
+        place.proxy = FaultyS3(SERVER[0].endpoint, seed)
+        bucket = f"soak-{secrets.token_hex(6)}"
+        SERVER[0].client().create_bucket(Bucket=bucket)
+        place.store = f"s3://{bucket}/store"
+        endpoint = {"AWS_ENDPOINT_URL": place.proxy.endpoint}
+        place.environment = {**place.environment, **SERVER[0].environment, **endpoint}
+    elif os.geteuid() == 0:
+        place.disk = folder / "disk"
+        place.disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(place.disk)], check=True)
+        place.store = str(place.disk / "store")
+    if isinstance(place, ForkedPlace):
+        Store(place.store).upload(TEMPLATE[0], "")
+        place.work = partial(forked.WORK[kind.what], Store(place.store))
+    else:
+        place.command = command(kind, place, workers=number % 2)
+    return place
 
 
-def soak(on_s3: bool, planned: Plan, seed: int) -> Outcome:
+def command(kind: Kind, place: Place, workers: int) -> list[str]:
+    """Return the command of a place, after `atelier`; 0 workers train in the driver's process."""
+    if kind.what == "sweeps":
+        config = place.folder / "sweep.yaml"
+        config.write_text(yaml.safe_dump(SWEEP | {"store": {"url": place.store}}))
+        return ["sweep", str(config), "--json"]
+    settings = {**SETTINGS, "train.workers": workers, "store.url": place.store}
+    sets = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    return ["run", "tests/configs/tiny.yaml", "--json", "--only", "autoencoder", *sets]
+
+
+def soak(kind: Kind, planned: Plan, seed: int) -> Outcome:
     """Disturb runs until all planned disturbances are done; return what happened."""
-    rng, outcome = random.Random(seed), Outcome("an S3 server" if on_s3 else "a folder")
-    expected = run(new_place(on_s3, 0, seed), Plan([], 0.0), rng, outcome)
+    rng, outcome = random.Random(seed), Outcome(kind.name)
+    expected = run(new_place(kind, 0, seed), kind, Plan([], 0.0), rng, outcome)
     number = 0
     while planned:
         number += 1
-        print(f"run {number} on {outcome.name}, {len(planned.kinds)} to go", flush=True)
-        got = run(new_place(on_s3, number, seed + number), planned, rng, outcome)
+        print(f"{number} of {outcome.name}, {len(planned.kinds)} to go", flush=True)
+        got = run(new_place(kind, number, seed + number), kind, planned, rng, outcome)
         different = [name for name in expected.keys() | got.keys() if expected.get(name) != got.get(name)]
         outcome.problems += [f"run {number}: {name} differs" for name in different]
+        for problem in outcome.problems:
+            print("  PROBLEM:", problem, flush=True)
     outcome.runs, outcome.compared = number, len(expected)
     return outcome
 
 
-def run(place: Place, planned: Plan, rng: random.Random, outcome: Outcome) -> dict[str, str]:
+def run(place: Place, kind: Kind, planned: Plan, rng: random.Random, outcome: Outcome) -> dict[str, str]:
     """Return the hashes of a run's results; add its disturbances, endings and leftovers to the outcome."""
     try:
-        outcome.disturbances += disturbed(place, planned, rng)
+        outcome.disturbances += disturbed(place, kind, planned, rng)
         outcome.endings += place.endings
         store = Store(place.store)
-        runs = [store.read_json(f"runs/{run_id}/run.json") for run_id in store.list("runs")]
-        finished = [record for record in runs if record["status"] == "done"]
-        problems = leftovers(place, store)
+        problems = leftovers(place, store) + place.problems
         if "Traceback" in place.errors.read_text(errors="replace"):
             problems.append("a traceback was printed")
             print(place.errors.read_text(errors="replace")[-6000:])
-        for problem in problems:
-            print("  LEFT:", problem, flush=True)
         outcome.problems += problems
-        return results(store, finished[-1])
+        return results(store, stages_of(store))
     finally:
         place.close()
 
 
-def plan(on_s3: bool, number: int, minutes: float, seed: int) -> Plan:
+def plan(kind: Kind, number: int, minutes: float, seed: int) -> Plan:
     """Return `number` disturbances in random order, each kind about equally often."""
-    kinds = [*EVERYWHERE, *(ON_S3 if on_s3 else {})]
+    kinds = kind.faults
+    random.Random(seed).shuffle(kinds)
     planned = [kinds[i % len(kinds)] for i in range(number)]
     random.Random(seed).shuffle(planned)
     return Plan(planned, time.monotonic() + 60 * minutes)
@@ -393,7 +356,7 @@ def plan(on_s3: bool, number: int, minutes: float, seed: int) -> Plan:
 def described(outcome: Outcome) -> str:
     """Return an outcome as Markdown."""
     total = sum(outcome.disturbances.values())
-    lines = [f"### On {outcome.name}", "", f"{outcome.runs} runs, {total} disturbances:", ""]
+    lines = [f"### {outcome.name}", "", f"{outcome.runs} ran, with {total} disturbances:", ""]
     lines += ["| disturbance | times |", "|---|---:|"]
     lines += [f"| {kind} | {times} |" for kind, times in sorted(outcome.disturbances.items())]
     lines += ["", "How the commands ended that were not killed (exit code and sentence):", ""]
@@ -406,29 +369,46 @@ def described(outcome: Outcome) -> str:
     return "\n".join([*lines, "", *problems, ""])
 
 
+def begin(folder: Path, kinds: list[Kind]) -> None:
+    """Start the servers that all runs share, and make their data or what lets their clocks jump."""
+    if any(kind.on_s3 for kind in kinds):
+        SERVER.append(s3.new_server())
+        os.environ.update(SERVER[0].environment)
+    if (what := kinds[0].what) in forked.WORK:
+        TEMPLATE.append(forked.prepare(folder, what))
+        return
+    PREFECT.append(PrefectServer(folder / "prefect"))
+    if compiler := shutil.which("cc"):
+        source, library = Path(__file__).with_name("clock.c"), folder / "clock.so"
+        subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+        CLOCK.append(library)
+
+
 def main() -> None:
     """Run the soak, print its outcome, and exit with 1 if anything differs or is left."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--disturbances", type=int, default=60)
     parser.add_argument("--minutes", type=float, default=60, help="of each store, until runs are left alone")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=["folder", "s3"])
+    parser.add_argument("--only", choices=PLACES)
+    parser.add_argument(
+        "--what", choices=WHAT, default="runs", help="trainings, trials: without Prefect and Ray"
+    )
     parser.add_argument("--out", type=Path, help="file for the outcome, in Markdown")
     arguments = parser.parse_args()
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the runs would ignore it if this ran under nohup
-    places = [arguments.only] if arguments.only else ["folder", "s3"]
-    if "s3" in places:
-        SERVER.append(s3.new_server())
-        os.environ.update(SERVER[0].environment)
-    try:
-        number, seed = arguments.disturbances // len(places), arguments.seed
-        outcomes = [
-            soak(on_s3, plan(on_s3, number, arguments.minutes, seed), seed)
-            for on_s3 in (place == "s3" for place in places)
-        ]
-    finally:
-        for server in SERVER:
-            s3.discard(server)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # and this in the background of a script
+    kinds = [Kind(arguments.what, place == "s3") for place in PLACES if arguments.only in (place, None)]
+    with tempfile.TemporaryDirectory(prefix="atelier-soak-", ignore_cleanup_errors=True) as folder:
+        begin(Path(folder), kinds)
+        try:
+            number, seed = arguments.disturbances // len(kinds), arguments.seed
+            outcomes = [soak(kind, plan(kind, number, arguments.minutes, seed), seed) for kind in kinds]
+        finally:
+            for server in SERVER:
+                s3.discard(server)
+            for server in PREFECT:
+                server.kill()
     text = "\n".join(map(described, outcomes))
     print(text)
     if arguments.out:

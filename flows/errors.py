@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
+
+from components.common.errors import RunError
 from components.common.public import public_errors
 
 ORIGINAL = "original"  # attribute of an error with a public text
@@ -26,3 +29,13 @@ def original(error: Exception) -> Exception:
     replaced = vars(error).get(ORIGINAL, error)
     assert isinstance(replaced, Exception)
     return replaced
+
+
+def readable(error: Exception) -> Exception:
+    """Return the sentence for an error of a Prefect server that ended during a run; other errors stay."""
+    if not isinstance(error, httpx.TransportError):
+        return error
+    return RunError(
+        f"Prefect's server does not answer any more ({type(error).__name__}); what is done is stored: run "
+        "the same command to resume"
+    )

@@ -67,7 +67,7 @@ class Record:
         self._log = f"runs/{manifest.run_id}/{LOG}"
         with contextlib.suppress(*MISSING_OR_TORN):  # of an interrupted sweep
             self._lines += self.store.read_text(self._log).splitlines()
-        self._began = time.time()
+        self._began = time.monotonic()
         self._ended = threading.Event()
         self._waits = False
         manifest.started = now()
@@ -139,7 +139,7 @@ class Record:
         with self._lock:
             self.manifest.heartbeat = now()
             if self.manifest.ended is None:
-                self.manifest.seconds = round(time.time() - self._began, 1)
+                self.manifest.seconds = round(time.monotonic() - self._began, 1)
             if len(self._lines) > self._stored:
                 self.store.write_text(self._log, "\n".join(self._lines[-MOST_LINES:]) + "\n")
                 self._stored = len(self._lines)

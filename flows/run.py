@@ -108,7 +108,7 @@ class Run:
 
     def stage(self, spec: Spec, body: Callable[[Store, int], Mapping[str, Any]]) -> Done:
         """Return a stage's result, computed or cached; record and display its state."""
-        started = time.time()
+        started = time.monotonic()
         self.record.stage(spec, "running")
         self.board.begin(spec.title)
         if self.explain:
@@ -128,7 +128,7 @@ class Run:
             reason = sentence(error)
             self.board.say(f"✗ {spec.title}: {reason}", "red")
             with self.board.tolerating("the record", "written"):  # `error` is the reason to end with
-                self.record.stage(spec, "failed", error=public(reason), seconds=time.time() - started)
+                self.record.stage(spec, "failed", error=public(reason), seconds=time.monotonic() - started)
             if spec.family:
                 self.failed[spec.family] = public(reason)
             raise
@@ -271,8 +271,8 @@ class Run:
         if not seen.starved and (sentence := starving(seen.rates)):
             seen.starved = True
             self.board.say(f"  {spec.title}: {sentence}", "yellow")
-        if time.time() - seen.updated > ARTIFACT:
-            seen.updated = time.time()
+        if time.monotonic() - seen.updated > ARTIFACT:
+            seen.updated = time.monotonic()
             self._report_damaged(spec, attempt, seen.damaged)
             with contextlib.suppress(Exception):  # training does not depend on the display
                 percent = 100.0 * step / steps

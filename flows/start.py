@@ -24,7 +24,7 @@ from components.retention.remove import wait_for_removal
 from components.sinks.export import export_metrics, need
 from components.store import Store, open_store
 from flows import notify
-from flows.errors import original
+from flows.errors import original, readable
 from flows.pipeline import pipeline
 from flows.prefect_server import end_orphans, mark_servers, start_server
 from flows.progress import ProgressDisplay
@@ -83,7 +83,7 @@ def start(
         except Exception as caught:
             if interrupted.is_set():  # libraries turn a KeyboardInterrupt into errors of theirs
                 raise KeyboardInterrupt from caught
-            status, error = "failed", original(caught)
+            status, error = "failed", readable(original(caught))
             failure = public(sentence(error))
             if isinstance(error, InputError | RunError):
                 raise error from None

@@ -40,10 +40,12 @@ ENVIRONMENT = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3600",  # default 60; a training may wait for others to end
 }
 
+PREEMPTION_WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
+
 OWN_CLUSTER = {
     "RAY_AUTH_MODE": "token",
     # Its only node is not taken away during a training; the watcher is a process more for each.
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    PREEMPTION_WATCHER: "0",
 }
 
 ADDRESS_SECONDS = 5.0  # until a cluster must answer; Ray itself waits for minutes

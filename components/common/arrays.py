@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from components.common.errors import InputError
+from components.common.errors import InputError, sentence
 
 
 def open_array(path: Path) -> np.ndarray:
@@ -17,5 +17,7 @@ def open_array(path: Path) -> np.ndarray:
     """
     try:
         return np.load(path, mmap_mode="r")
-    except (ValueError, OverflowError, EOFError, MemoryError) as error:
-        raise InputError(f"{path} is damaged ({error}): make it again") from None
+    except OSError:
+        raise
+    except Exception as error:  # NumPy reads the header as Python and raises various errors
+        raise InputError(f"{path} is damaged ({sentence(error)}): make it again") from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from components.common.errors import InputError
 from components.common.validation import checked_name
@@ -96,6 +96,14 @@ class Experiment(Section):
     price: Price = Price()
     # Other tools that get the metrics and samples at the end of a run, each with its folder.
     export_metrics: dict[Tool, Annotated[str, AfterValidator(checked_folder)]] = {}
+
+    @field_validator("families")
+    @classmethod
+    def _with_settings(cls, families: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for family, block in families.items():
+            if not isinstance(block.get("train", {}), dict):
+                raise ValueError(f"{family}.train must contain settings such as `steps: 100`")
+        return families
 
     @property
     def swept(self) -> str:

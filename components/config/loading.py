@@ -55,7 +55,8 @@ def load(path: Path, changes: Sequence[str] = ()) -> Experiment:
     except NOT_YAML as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', error)}") from None
+        problem = " ".join(str(getattr(error, "problem", error)).split())
+        raise InputError(f"{path}{line} is not valid YAML: {problem}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} must contain settings such as `families:`, not {type(content).__name__}")
     for change in changes:

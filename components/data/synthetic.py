@@ -6,7 +6,6 @@ import csv
 import io
 import re
 import tarfile
-import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-from components.common.errors import InputError
+from components.common.errors import InputError, sentence
 from components.data.card import DatasetCard
 from components.data.dataset import ShardedArray, Split
 from components.data.external import read, scan_images
@@ -78,9 +77,10 @@ def _npz(file: Path, source: str, most: int) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f"{source} does not exist") from None
     except KeyError:
         raise InputError(f"{source} has no arr_0 and arr_1, images and classes; {ACCEPTED}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{source} cannot be read ({error})") from None
-    if images.ndim != 4 or images.dtype != np.uint8 or len(images) != len(labels) or not len(images):
+    except Exception as error:  # NumPy and zipfile raise various errors for damaged files
+        raise InputError(f"{source} cannot be read ({sentence(error)})") from None
+    numbers = np.issubdtype(labels.dtype, np.integer) and labels.ndim == 1
+    if images.ndim != 4 or images.dtype != np.uint8 or not numbers or not len(images) == len(labels) > 0:
         raise InputError(f"{source}: arr_0 and arr_1 are not images and their classes; {ACCEPTED}")
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels.astype(np.int64)
 

@@ -75,7 +75,7 @@ def spec(plan: Plan, family: str) -> Spec:
 
 def run(context: Context) -> AblationResult:
     """Evaluate each variant, and save the sampling trajectories."""
-    began, settings = time.time(), context.spec.settings
+    began, settings = time.monotonic(), context.spec.settings
     planned = ablations(context.plan, context.family)
     model = f"{context.uri(f'train/{context.family}')}/model"
     variants = [
@@ -103,7 +103,7 @@ def run(context: Context) -> AblationResult:
         for ablation in planned
     ]
     studied = Ablations(n=n, studies=studies, ways=trajectories)
-    return AblationResult(studied=studied, work_seconds=time.time() - began)
+    return AblationResult(studied=studied, work_seconds=time.monotonic() - began)
 
 
 def evaluate_variants(

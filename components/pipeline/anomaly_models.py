@@ -80,7 +80,7 @@ def spec(plan: Plan, family: str) -> Spec:
 
 def run(context: Context) -> AnomalyModelsResult:
     """Train one model per held-out class, in parallel."""
-    began, plan, family = time.time(), context.plan, context.family
+    began, plan, family = time.monotonic(), context.plan, context.family
     labels, settings = plan.card.labels or [], training(plan, family)
     folders = {name: f"without-{labels.index(name):03}" for name in held_out_classes(plan)}
     jobs = [
@@ -102,7 +102,7 @@ def run(context: Context) -> AnomalyModelsResult:
     for folder in folders.values():
         context.attempt.delete(f"{folder}/checkpoints")  # only needed to resume
     models = {name: f"{folder}/model" for name, folder in folders.items()}
-    return AnomalyModelsResult(anomaly_models=models, work_seconds=time.time() - began)
+    return AnomalyModelsResult(anomaly_models=models, work_seconds=time.monotonic() - began)
 
 
 STAGE = Stage("anomaly_models", "family", spec, run, families, after=("evaluate",), optional=True)

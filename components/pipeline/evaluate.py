@@ -42,7 +42,7 @@ def spec(plan: Plan, family: str) -> Spec:
 
 def run(context: Context) -> EvaluateResult:
     """Evaluate both checkpoints; the metrics of the selected one are the family's."""
-    began, name = time.time(), f"train/{context.family}"
+    began, name = time.monotonic(), f"train/{context.family}"
     training, evaluations = train.result(context.store, context.results[name]), {}
     for which, saved in training.checkpoints.items():
         places = context.places(f"{context.folder}/parts/{which}", context.spec.settings["threads"])
@@ -57,7 +57,7 @@ def run(context: Context) -> EvaluateResult:
         which: Checkpoint(step=training.checkpoints[which].step, metrics=evaluation.metrics)
         for which, evaluation in evaluations.items()
     }
-    return EvaluateResult(evaluated=result, work_seconds=time.time() - began)
+    return EvaluateResult(evaluated=result, work_seconds=time.monotonic() - began)
 
 
 def result(store: Store, done: Done) -> Evaluation:

@@ -37,7 +37,7 @@ def run(context: Context) -> LatentAnalysisResult:
     from components.analysis.view import max_images  # imports take long
     from components.analysis.views import VIEWS
 
-    began, settings = time.time(), context.spec.settings
+    began, settings = time.monotonic(), context.spec.settings
     model = f"{context.uri(f'train/{context.family}')}/model"
     places = context.places(f"{context.folder}/parts", settings["threads"])
     held_out, device = held_out_models(context), context.plan.device
@@ -50,7 +50,7 @@ def run(context: Context) -> LatentAnalysisResult:
     counts = context.read("prepare", PrepareResult).data.counts
     n = {split: min(count, max_images(split, images)) for split, count in counts.items()}
     used = LatentAnalysis(views=[view for view in views if view], n=n)
-    return LatentAnalysisResult(used=used, work_seconds=time.time() - began)
+    return LatentAnalysisResult(used=used, work_seconds=time.monotonic() - began)
 
 
 def held_out_models(context: Context) -> dict[str, str]:

@@ -51,7 +51,7 @@ def spec(plan: Plan, family: str) -> Spec:
 
 def run(context: Context) -> LatentAnalysisResult:
     """Make all views in one job."""
-    began, settings = time.time(), context.spec.settings
+    began, settings = time.monotonic(), context.spec.settings
     threads = settings["threads"]
     views = ray_cluster.call(
         "components.analysis.styles:style_views",
@@ -65,7 +65,7 @@ def run(context: Context) -> LatentAnalysisResult:
         cpus=threads,
         gpus=context.gpus,
     )
-    return LatentAnalysisResult(used=LatentAnalysis(views=views), work_seconds=time.time() - began)
+    return LatentAnalysisResult(used=LatentAnalysis(views=views), work_seconds=time.monotonic() - began)
 
 
 STAGE = Stage("style_analysis", "family", spec, run, families, after=("evaluate",), optional=True)

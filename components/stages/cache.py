@@ -139,9 +139,9 @@ def run(
         number = _attempt(folder, force=force, taken_over=stage_lease.taken_over)
         attempt = folder.child("attempts", str(number))
         folder.write_json("spec.json", spec.canonical())
-        started = time.time()
+        started, began = time.time(), time.monotonic()
         result = body(attempt, number)
-        seconds = time.time() - started
+        seconds = time.monotonic() - began  # no jump of the clock changes it
         folder.remove_unfinished()  # of killed workers
         _complete(folder, attempt, number, result, spec, run_id, started, seconds)
         fenced.write_json(_latest_file(spec), spec.canonical())  # reading all keys would take ever longer

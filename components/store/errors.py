@@ -14,6 +14,7 @@ from components.common.interruption import interrupted
 TRANSIENT = {errno.EIO, errno.EBUSY, errno.EAGAIN, errno.ECONNRESET, errno.ETIMEDOUT, errno.EPIPE}
 TRANSIENT |= {getattr(errno, "EREMOTEIO", errno.EIO)}  # s3fs's "internal error"; exists on Linux only
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+QUOTA = {"QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"}  # of Ceph and MinIO
 NOT_WRITABLE = {errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
 
 # Of reading a JSON file that does not exist or was not written completely. InputError is a ValueError too, so
@@ -49,6 +50,8 @@ def outlasting(action: Callable[[], T]) -> T:
 
 def transient(error: BaseException) -> bool:
     """Return whether a retry of the same call may succeed."""
+    if is_full(error):
+        return False
     status = _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
     if status:
         return status >= 500 or status in (408, 409, 429) or code(error) in ("SlowDown", "RequestTimeout")
@@ -59,6 +62,11 @@ def transient(error: BaseException) -> bool:
     if is_named(error, "HTTPClientError", "ConnectionError", "ClientConnectionError", "ClientPayloadError"):
         return True
     return isinstance(error, OSError) and error.errno in TRANSIENT
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether a disk is full, or the quota of a user or a bucket is used up."""
+    return getattr(error, "errno", None) in DISK_FULL or code(error) in QUOTA or _http_status(error) == 507
 
 
 def is_taken(error: BaseException) -> bool:
@@ -103,7 +111,7 @@ def explain(error: Exception, url: str) -> NoReturn:
 def _readable(error: Exception, url: str) -> Exception:
     number = getattr(error, "errno", None)
     path = f"{url} ({error.filename})" if isinstance(error, OSError) and error.filename else url
-    if number in DISK_FULL:
+    if is_full(error):
         return RunError(f"{url}: no space left; free some and run the same command again")
     if code(error) in ("NoSuchBucket", "InvalidBucketName") or is_named(error, "ParamValidationError"):
         return InputError(f"{url}: there is no such bucket; create it or correct the store's url")

@@ -52,6 +52,14 @@ class Group:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
+    def any(self, value: bool) -> bool:
+        """Return on all processes whether the value is true on some process."""
+        if self.size == 1:
+            return value
+        number = torch.tensor(float(value), device=self.device)
+        dist.all_reduce(number)
+        return bool(number)
+
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all processes, in the order of ranks, on all processes."""
         if self.size == 1:

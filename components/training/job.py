@@ -35,7 +35,7 @@ from components.training.health.probe import Probe
 from components.training.inputs import Inputs, open_inputs
 from components.training.log import NullLog
 from components.training.loop import train, try_posthoc_ema
-from components.training.protocols import Report
+from components.training.protocols import Leaving, Report
 from components.training.request import TrainRequest
 from components.training.result import Outcome, write_result
 from components.training.run_log import RunLog
@@ -54,7 +54,12 @@ BACKWARD_SOURCES = "samples/backward-given.webp"
 PROBED = 1000  # validation images from which the probe draws its real images
 
 
-def fit(job: TrainRequest, group: Group | None = None, report: Report = lambda *_: None) -> None:
+def fit(
+    job: TrainRequest,
+    group: Group | None = None,
+    report: Report = lambda *_: None,
+    leaving: Leaving = lambda: False,
+) -> None:
     """Train on this process of the group; resume from the newest checkpoint in the attempt's folder.
 
     Writes metrics/, samples/, checkpoints/, model/ and, last, trained.json to the attempt's folder; also
@@ -83,7 +88,14 @@ def fit(job: TrainRequest, group: Group | None = None, report: Report = lambda *
         log.throughput = batches
         validation = validation_batches(inputs.validation, settings.batch)
         trained = train(
-            trainer, batches, log, validation=validation, resume=resume, report=report, stop_at=job.stop_at
+            trainer,
+            batches,
+            log,
+            validation=validation,
+            resume=resume,
+            report=report,
+            stop_at=job.stop_at,
+            leaving=leaving,
         )
         log.finish(trainer, trained)
 
@@ -113,7 +125,7 @@ class JobLog(RunLog):
     def __init__(self, job: TrainRequest, inputs: Inputs, rows: np.ndarray, *arguments: Any):
         super().__init__(*arguments)
         self.job, self.inputs, self.sampled = job, inputs, rows
-        self.began = time.time()
+        self.began = time.monotonic()
 
     def finish(self, trainer: Trainer, trained: Trained) -> None:
         """Wait until all is stored; if training is finished, also try EMAs first and write the result last.
@@ -123,7 +135,7 @@ class JobLog(RunLog):
         """
         tries_emas = trained.finished and trainer.settings.ema_sigma_rel
         averages = try_posthoc_ema(trainer, self) if tries_emas else None
-        seconds = time.time() - self.began
+        seconds = time.monotonic() - self.began
         self.uploader.flush()
         self.uploader.close()
         if self.failure:

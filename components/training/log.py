@@ -50,6 +50,9 @@ class Log:
         """Return the state of a checkpoint; used in the first process only."""
         return None
 
+    def flush(self) -> None:
+        """Wait until all is stored, or the process is interrupted."""
+
     def go_back(self, step: int, attempt: int) -> None:
         """Begin a later attempt after `step` steps."""
 

@@ -21,7 +21,7 @@ from components.training import posthoc_ema
 from components.training.health.detector import Diagnosis
 from components.training.health.events import event, stopped
 from components.training.log import Log
-from components.training.protocols import Report, Source
+from components.training.protocols import Leaving, Report, Source
 from components.training.schedule import grid_steps
 from components.training.state import State, Trained
 from components.training.trainer import Trainer
@@ -37,6 +37,7 @@ def train(
     resume: State | None = None,
     report: Report = lambda step, metrics, checkpoint: None,
     stop_at: int | None = None,
+    leaving: Leaving = lambda: False,
 ) -> Trained:
     """Train to the end of the settings, or until the validation loss no longer improves.
 
@@ -49,6 +50,8 @@ def train(
         resume: the state of the checkpoint to resume from.
         report: called at every checkpoint.
         stop_at: a step at which to interrupt the training; resume it from that step's checkpoint.
+        leaving: whether this process is to end soon; the first time, an extra checkpoint is stored before
+            training goes on.
 
     Raises:
         Diverged: a term is not finite, or the health monitor stops the training; the last good checkpoint
@@ -64,6 +67,7 @@ def train(
     row: dict[str, float] = {}
     began = time.perf_counter() - trainer.control.seconds
     end = settings.steps if stop_at is None else min(stop_at, settings.steps)
+    left = False
     while trainer.control.step < end and not trainer.control.stopped:
         if trainer.control.step in changes:
             trainer.adjust(changes[trainer.control.step])
@@ -74,11 +78,16 @@ def train(
         row, diagnosis = measure(trainer, log, validation, grids, row)
         if diagnosis and apply_diagnosis(trainer, log, diagnosis):
             continue
-        if step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped:
-            if trainer.monitor.healthy:
+        due = step % settings.checkpoint_every == 0 or step == settings.steps or control.stopped
+        leaves = not left and trainer.is_resumable(step) and trainer.group.any(leaving())
+        if due or leaves:
+            left |= leaves
+            if due and trainer.monitor.healthy:
                 control.healthy = (control.attempt, step)
             raise_if_not_stored(trainer, log)
             name = log.save(step, trainer.state())
+            if leaves:
+                log.flush()
             report(step, row | {"seconds": time.perf_counter() - began}, name)
     control = trainer.control
     return Trained(control, trainer.images, control.step == settings.steps or control.stopped, row)

@@ -10,6 +10,9 @@ from models.family import Batch
 Report = Callable[[int, dict[str, float], str | None], None]
 """report(step, metrics, name of the checkpoint just written), called equally often on every process."""
 
+Leaving = Callable[[], bool]
+"""Whether this process is to end soon, called equally often on every process."""
+
 
 class Source(Protocol):
     """A source of batches whose position is a function of the step."""

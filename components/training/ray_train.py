@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from components.cluster.ray_cluster import cause_of, check_resources, connect, raise_if_interrupted
+from components.cluster.ray_cluster import (
+    PREEMPTION_WATCHER,
+    cause_of,
+    check_resources,
+    connect,
+    raise_if_interrupted,
+)
 from components.common.errors import Diverged, InputError, RunError
+from components.common.interruption import interrupted
 from components.common.public import public, public_errors
 from components.records.names import RESULT
 from components.store import Store
@@ -24,6 +35,9 @@ if TYPE_CHECKING:
 
 ERROR = "error.json"  # in an attempt's folder: why a worker stopped
 
+GRACE = 20.0  # seconds that a worker has to store a checkpoint after SIGTERM
+
+terminated = threading.Event()  # set in a worker that was sent SIGTERM
 _in_process = threading.Lock()  # torch's random state belongs to the process: one fit at a time
 
 
@@ -40,7 +54,7 @@ def fit(job: TrainRequest, name: str) -> None:
     settings = job.settings
     if settings.workers == 0:
         with _in_process:
-            training_job.fit(job, report=raise_if_interrupted)
+            training_job.fit(job, report=raise_if_interrupted, leaving=interrupted.is_set)
         return
     connect()
     warnings.filterwarnings("ignore", module="ray")
@@ -75,6 +89,30 @@ def fit(job: TrainRequest, name: str) -> None:
     raise_error(attempt)
 
 
+def in_main_thread(function: Callable[[], None]) -> None:
+    """Call a function in the main thread of this worker, where alone Python handles signals."""
+    import ray
+
+    ray.get(ray.get_runtime_context().current_actor.execute.remote(function))  # a method of Ray Train's
+
+
+def expect_termination() -> None:
+    """Let this worker go on after SIGTERM, to store a checkpoint, until the next one or for GRACE seconds.
+
+    Called in the main thread of the worker.
+    """
+    ends = signal.getsignal(signal.SIGTERM)
+
+    def notice(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, ends)
+        terminated.set()
+        last = threading.Timer(GRACE, os.kill, (os.getpid(), number))
+        last.daemon = True
+        last.start()
+
+    signal.signal(signal.SIGTERM, notice)
+
+
 def raise_error(attempt: Store) -> None:
     """Raise the error that a worker has stored instead of a result, and delete it."""
     if attempt.exists(RESULT) or not attempt.exists(ERROR):
@@ -93,13 +131,22 @@ def _worker(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     group = Group(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
 
+    in_main_thread(expect_termination)
+    watched = os.environ.get(PREEMPTION_WATCHER) != "0"
+
     def report(step: int, metrics: dict[str, float], checkpoint: str | None) -> None:
         # The trainer has stored its checkpoint; this only tells Ray that the worker is alive.
+        if terminated.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
         ray.train.report({"step": step, **metrics})
+
+    def leaving() -> bool:
+        reclaimed = watched and ray.train.get_preemption_info() is not None  # a barrier: all ask each time
+        return terminated.is_set() or reclaimed
 
     with public_errors():  # Ray logs them
         try:
-            training_job.fit(job, group, report)
+            training_job.fit(job, group, report, leaving)
         except (InputError, RunError) as error:
             if group.rank == 0:
                 failure = {"error": public(str(error)), "diverged": isinstance(error, Diverged)}

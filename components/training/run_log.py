@@ -134,6 +134,10 @@ class RunLog(Log):
             self._store_rows(self.rows[-1]["step"])
         self.resume_at(step, attempt)
 
+    def flush(self) -> None:
+        """Wait until all is stored or refused, or the process is interrupted."""
+        self.uploader.flush()
+
     def save(self, step: int, state: State) -> str:
         """Store a checkpoint and the rows before it, delete unneeded checkpoints, and return its name."""
         control = state["control"]

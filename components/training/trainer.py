@@ -187,6 +187,10 @@ class Trainer:
         s = self.settings
         return step % s.log_every == 0 or step % s.checkpoint_every == 0 or step == s.steps
 
+    def is_resumable(self, step: int) -> bool:
+        """Whether a checkpoint after `step` steps misses no mean of a row or a health check that follows."""
+        return self.is_logged(step) and (not self.monitor.examines or self.monitor.is_due(step))
+
     def collect(self) -> dict[str, float]:
         """Return the means since the last row.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import httpx
 import pytest
 
 from components.common.errors import InputError, RunError
@@ -79,6 +80,10 @@ def test_metrics_are_exported_at_the_end_and_a_missing_package_is_said_at_the_be
     assert (manifest.status, tool, folder) == ("failed", "wandb", tmp_path / "runs")
     monkeypatch.setattr(start, "need", Mock(side_effect=InputError("install it")))
     fails(RunError("no"), InputError, "install it", ["export_metrics.wandb=runs"])
+
+
+def test_a_prefect_server_that_ended_is_one_sentence(fails: Any) -> None:
+    fails(httpx.ConnectError("All connection attempts failed"), RunError, "Prefect's server does not answer")
 
 
 @pytest.mark.parametrize("where", ["PREFECT_API_URL", "device"])

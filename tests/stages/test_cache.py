@@ -50,6 +50,23 @@ def test_done_once_then_cached(store: Store) -> None:
     assert cache.read(store, again)["answer"] == 42
 
 
+@pytest.mark.parametrize("hours", [-24, 24])
+def test_a_jump_of_the_clock_changes_no_duration(
+    store: Store, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    now, jump = time.time, 0
+
+    def jumping(attempt: Store, number: int) -> dict[str, Any]:
+        nonlocal jump
+        jump = hours * 3600
+        return body(attempt, number)
+
+    monkeypatch.setattr(time, "time", lambda: now() + jump)
+    done = cache.run(store, SPEC, jumping, run_id="a")
+    assert 0 <= done.seconds < 3600 and 0 <= done.work_seconds < 3600
+    assert cache.run(store, SPEC, body, run_id="b").state == "cached"
+
+
 @pytest.mark.parametrize("harm", ["change", "remove", "result"])
 def test_a_damaged_result_is_made_again(store: Store, harm: str) -> None:
     done = cache.run(store, SPEC, body, run_id="a")

@@ -132,6 +132,10 @@ class Proxy:
             how = self.spoil.pop(0) if self.spoil else "forward"
             if how == "busy":
                 client.sendall(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            elif how == "quota":
+                error = b"<Error><Code>QuotaExceeded</Code></Error>"
+                head = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nConnection: close\r\n"
+                client.sendall(head + b"Content-Length: %d\r\n\r\n" % len(error) + error)
             elif how in ("forward", "lose the answer"):
                 answer = self._ask(request)
                 if how == "forward":
@@ -346,3 +350,11 @@ def test_the_status_of_other_protocols_decides_too() -> None:
         errors.explain(Answer(401), "webdav://place")
     with pytest.raises(Unreachable, match="does not answer"):
         errors.explain(Answer(503), "webdav://place")
+
+
+@pytest.mark.s3
+def test_a_quota_that_is_used_up_is_told_at_once(proxied):
+    store, proxy = proxied("quota")
+    with pytest.raises(RunError, match="no space left; free some and run the same command again"):
+        store.write_bytes("x", b"1")
+    assert proxy.requests == 1

@@ -119,3 +119,20 @@ def test_a_term_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint()
 
 
 # Checkpoints
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "dcgan"])
+def test_a_notice_leaves_a_checkpoint_that_resumes_to_the_same_bits(name: str) -> None:
+    """One only, and none in the middle of what a row or a health check takes the mean of."""
+    chosen = tiny.settings(steps=16, checkpoint_every=8, log_every=2, health_every=4)
+    expected, undisturbed = tiny.run(name, chosen)
+    noticed, log = tiny.trainer(name, chosen), tiny.Memory()
+    batches = tiny.batches(name, noticed)
+    trained = train(noticed, batches, log, leaving=lambda: noticed.control.step >= 2)
+    extra = 4 if name == "dcgan" else 2
+    assert sorted(log.saved) == [extra, 8, 16] and trained.finished
+    resumed, rest = tiny.run(name, chosen, resume=log.saved[extra])
+    for trainer in (noticed, resumed):
+        assert tiny.equal(trainer.state(), expected.state())
+    assert tiny.losses(log) == tiny.losses(undisturbed)
+    assert tiny.losses(rest) == [row for row in tiny.losses(undisturbed) if row["step"] > extra]
