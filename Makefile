@@ -83,7 +83,7 @@ lock:
 	$(COMPILE) pyproject.toml --extra run --extra model-signing --constraint requirements/dev.txt --output-file requirements/model-signing.txt
 	$(COMPILE) pyproject.toml --extra run --extra onnx --constraint requirements/dev.txt --output-file requirements/onnx.txt
 	$(COMPILE) pyproject.toml --extra run --extra tensorboard --extra mlflow --extra wandb --constraint requirements/dev.txt --output-file requirements/sinks.txt
-	$(COMPILE) pyproject.toml --extra run --extra bench --extra peers --constraint requirements/dev.txt --output-file requirements/peers.txt
+	$(COMPILE) pyproject.toml --extra run --extra bench --extra peers --constraint requirements/dev.txt --constraint requirements/sinks.txt --output-file requirements/peers.txt
 	$(COMPILE) --group text --no-deps --output-file requirements/text.txt
 	$(COMPILE) --group axe --no-deps --output-file requirements/axe.txt
 	$(COMPILE) --group pythae --no-deps --constraint requirements/dev.txt --output-file requirements/pythae.txt

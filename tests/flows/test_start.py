@@ -74,6 +74,7 @@ def test_metrics_are_exported_at_the_end_and_a_missing_package_is_said_at_the_be
 ) -> None:
     export = Mock(side_effect=OSError("full"))
     monkeypatch.setattr(start, "export_metrics", export)
+    monkeypatch.setattr(start, "need", Mock())
     monkeypatch.setattr(start, "home", lambda: tmp_path)
     fails(RunError("no"), RunError, "no", ["export_metrics.wandb=runs"])
     (_, manifest, tool, folder), _ = export.call_args
