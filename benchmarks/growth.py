@@ -34,11 +34,11 @@ Part = Callable[[Path, int], Callable[[], object]]  # (folder, n): makes what is
 
 
 def prepare(folder: Path, n: int) -> Callable[[], object]:
-    """`atelier data add` of a folder of PNG files."""
+    """`atelier data add` of a folder of PNG files, by one worker."""
     from components.data.sources.prepare import add
 
     write_images(folder / "images", n)
-    return lambda: add("growth", folder / "images", folder / "home", resolution=RESOLUTION)
+    return lambda: add("growth", folder / "images", folder / "home", resolution=RESOLUTION, workers=1)
 
 
 def version(folder: Path, n: int) -> Callable[[], object]:
@@ -63,9 +63,11 @@ def open_data(folder: Path, n: int) -> Callable[[], object]:
 
 def feed(folder: Path, n: int) -> Callable[[], object]:
     """1,000 batches of 64 in random order, whatever n is."""
+    from components.common.memory import keep_freed
     from components.data.batches import Batches
     from components.data.dataset import open_split
 
+    keep_freed()  # as trainings do
     batches = Batches(open_split(write_prepared(folder / "home", n), "train"), 64, seed=0)
     batches.at(0)
 

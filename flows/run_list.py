@@ -105,7 +105,8 @@ def best(run: RunSummary) -> str | None:
 def worker_hours(run: RunSummary) -> float:
     """Return the hours that workers spent on the stages which this run computed, so not on cached ones.
 
-    A training counts once for each of its workers; a search counts as one worker.
+    A training counts once for each of its workers, of which [LEAST, MOST] may have been fewer than counted; a
+    search counts as one worker.
     """
     return sum((stage.seconds or 0.0) * _workers(run, stage) for stage in run.stages) / 3600
 
@@ -118,8 +119,9 @@ def _workers(run: RunSummary, stage: StageEntry) -> int:
     own = families.get(stage.family or "")
     number = 1
     for block in (common, own.get("train") if isinstance(own, dict) else None):
-        if isinstance(block, dict) and isinstance(block.get("workers"), int):
-            number = block["workers"]
+        match block.get("workers") if isinstance(block, dict) else None:
+            case int(workers) | [_, int(workers)]:
+                number = workers
     return max(1, number)  # 0: in the process of the job
 
 

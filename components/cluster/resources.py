@@ -148,6 +148,6 @@ def concurrent_trainings(experiment: Experiment, of: int | None = None) -> int:
     share = 1.0 if experiment.device == "cuda" else 0.0
     machine = cores(), gpus() if share else 0
     fitting = [
-        room(*machine, threads=s.torch_threads, gpu_share=share) // max(1, s.workers) for s in settings
+        room(*machine, threads=s.torch_threads, gpu_share=share) // max(1, s.most_workers) for s in settings
     ]
     return max(1, min(fitting))

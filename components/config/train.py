@@ -62,7 +62,9 @@ class Train(Section):
     patience: int | None = Field(None, ge=1)  # validations without improvement before stopping; None: never
     validate_every: int = Field(200, ge=1)  # steps, for families with a validation loss
     torch_threads: int = Field(1, ge=1)  # per worker; changes bits, so it enters the key
-    workers: int = Field(1, ge=0)  # Ray Train processes; 0: train in the calling process
+    # Ray Train processes, each with a part of the micro-batches; 0: train in the calling process. [LEAST, MOST]:
+    # as many as there is room for, which may change during training.
+    workers: int | tuple[int, int] = 1
     max_failures: int = Field(2, ge=0)  # restarts of a training's workers by Ray
     log_every: int = Field(20, ge=1)  # steps
     checkpoint_every: int = Field(500, ge=1)  # steps
@@ -94,8 +96,13 @@ class Train(Section):
             raise ValueError(
                 f"batch={self.batch} cannot be cut into micro_batches={self.micro_batches} equal parts"
             )
-        if self.workers > 1 and self.micro_batches % self.workers:
-            raise ValueError(f"workers={self.workers} must divide micro_batches={self.micro_batches}")
+        least, most = self.least_workers, self.most_workers
+        if not 0 <= least <= most or (least == 0 and isinstance(self.workers, tuple)):
+            raise ValueError("workers must be 0 or more, or [LEAST, MOST] with 1 <= LEAST <= MOST")
+        if most > max(1, self.micro_batches):
+            raise ValueError(
+                f"workers={most} need as many micro-batches or more, not micro_batches={self.micro_batches}"
+            )
         if self.health == "treat" and self.checkpoint_every % self.health_every:
             raise ValueError(
                 f"health=treat returns to checkpoints, so health_every={self.health_every} must divide "
@@ -113,6 +120,16 @@ class Train(Section):
         if 0 < self.snapshot_samples < 8:
             raise ValueError(f"snapshot_samples={self.snapshot_samples} is too few; give 0 or at least 8")
         return self
+
+    @property
+    def least_workers(self) -> int:
+        """The number of workers without which a training does not begin."""
+        return self.workers[0] if isinstance(self.workers, tuple) else self.workers
+
+    @property
+    def most_workers(self) -> int:
+        """The largest number of workers."""
+        return self.workers[1] if isinstance(self.workers, tuple) else self.workers
 
     @property
     def micro_batch(self) -> int:

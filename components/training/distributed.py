@@ -31,16 +31,15 @@ class Group:
     device: torch.device = torch.device("cpu")
 
     def shards(self, count: int) -> list[int]:
-        """Return the shards of this process, of `count` in all."""
-        assert count % self.size == 0, f"{self.size} workers must divide {count} shards"
-        per_process = count // self.size
-        return list(range(self.rank * per_process, (self.rank + 1) * per_process))
+        """Return the shards of this process, of `count` in all; no process has two more than another."""
+        assert count >= self.size, f"{self.size} workers need as many shards, not {count}"
+        return list(range(self.rank * count // self.size, (self.rank + 1) * count // self.size))
 
-    def mean(self, values: Terms) -> Terms:
-        """Return the means of the values over all processes."""
+    def mean(self, values: Terms, weight: float) -> Terms:
+        """Return the means of the values over all processes, whose weights have a mean of 1."""
         if self.size == 1 or not values:
             return values
-        stacked = torch.stack([v.float() for v in values.values()])
+        stacked = weight * torch.stack([v.float() for v in values.values()])
         dist.all_reduce(stacked)
         return dict(zip(values, stacked / self.size, strict=True))
 

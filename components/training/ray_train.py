@@ -62,7 +62,7 @@ def fit(job: TrainRequest, name: str) -> None:
     from ray.train.torch import TorchTrainer
 
     gpu = job.device == "cuda"
-    check_resources(settings.workers, settings.torch_threads, gpu)
+    check_resources(settings.least_workers, settings.torch_threads, gpu)
     filesystem, path = job.store.child(job.attempt).arrow()
     trainer = TorchTrainer(
         _worker,

@@ -89,7 +89,7 @@ def estimate(name: str, blocks: Mapping[str, Mapping[str, Any]], card: DataSpec,
     Raises:
         InputError: the shapes of the networks and of the data do not fit, or a loss depends on values.
     """
-    shard, workers = settings.batch // settings.micro_batches, max(1, settings.workers)
+    shard, workers = settings.batch // settings.micro_batches, max(1, settings.most_workers)
     shards = settings.micro_batches // workers
     try:
         with META:

@@ -48,9 +48,9 @@ class Means:
             self.sums[key] = self.sums[key] + value if key in self.sums else value
             self.counts[key] = self.counts.get(key, 0) + 1
 
-    def reduce(self, group: Group) -> dict[str, float]:
-        """Return the means over all processes and start afresh."""
-        means = group.mean({key: total / self.counts[key] for key, total in self.sums.items()})
+    def reduce(self, group: Group, weight: float) -> dict[str, float]:
+        """Return the means over all processes, this one with its weight, and start afresh."""
+        means = group.mean({key: total / self.counts[key] for key, total in self.sums.items()}, weight)
         self.sums, self.counts = {}, {}
         return {key: float(value) for key, value in means.items()}
 
@@ -72,6 +72,8 @@ class Trainer:
         if self.group.device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # float32 is float32; the fast precision is bfloat16
         self.shards = self.group.shards(settings.micro_batches)
+        self.per_process = settings.micro_batches / self.group.size  # shards, on average
+        self.weight = len(self.shards) / self.per_process  # of this process in means over all shards
         self.best: Terms | None = None
         self.control, self.probe = Control(), probe
         self.monitor = HealthMonitor(settings, sides_of(family.phases), family.bands)
@@ -123,7 +125,7 @@ class Trainer:
             with self.replica.accumulating(last=shard == self.shards[-1]), self.buffers.of(shard, index):
                 with self.autocast():
                     loss, terms = self.replica(index, batch)
-                (loss / len(batches)).backward()
+                (loss / self.per_process).backward()  # DDP takes the mean over processes
             terms_of_shards.append(terms)
         terms = terms_of_shards[0]
         if len(terms_of_shards) > 1:
@@ -133,7 +135,7 @@ class Trainer:
             terms["grad_norm"] = nn.utils.clip_grad_norm_(parameters, largest, foreach=True).detach()
         phase.optimizer.step()
         if phase.after:
-            terms = self.group.mean(terms)
+            terms = self.group.mean(terms, self.weight)
             with self.buffers.shared(), torch.no_grad():
                 phase.after(terms)
         self.logged.add(phase.name, terms)
@@ -197,7 +199,7 @@ class Trainer:
         Raises:
             Diverged: a mean is not finite, and health is not monitored.
         """
-        values = self.logged.reduce(self.group)
+        values = self.logged.reduce(self.group, self.weight)
         if not self.monitor.examines and (diagnosis := self.non_finite(values)):
             raise Diverged(
                 f"{diagnosis.sentence} The last good checkpoint is kept. Lower the learning rate or clip."
@@ -220,7 +222,7 @@ class Trainer:
         step = self.control.step
         if not self.monitor.is_due(step):
             return {}, None
-        means = self.since_check.reduce(self.group)
+        means = self.since_check.reduce(self.group, self.weight)
         diversity = self.group.agree(self.probe(self.family.generator) if self.probe else {})
         return self.monitor.check(step, means, self.weight_norms(), diversity)
 

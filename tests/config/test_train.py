@@ -37,6 +37,28 @@ def test_lengths_that_cannot_be_tried_are_refused(changes: dict[str, Any], said:
         Train(**changes)
 
 
+@pytest.mark.parametrize(
+    ("workers", "sentence"),
+    [
+        (-1, "0 or more, or"),
+        ([0, 2], "1 <= LEAST <= MOST"),
+        ([3, 2], "1 <= LEAST <= MOST"),
+        (5, "workers=5 need as many micro-batches or more, not micro_batches=4"),
+        ([1, 5], "workers=5 need as many"),
+    ],
+)
+def test_workers_are_a_number_or_a_range_up_to_the_micro_batches(workers: Any, sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        Train(workers=workers, micro_batches=4)
+
+
+def test_a_range_of_workers_is_not_part_of_the_key() -> None:
+    elastic = Train(workers=[1, 3], micro_batches=4)
+    assert (elastic.least_workers, elastic.most_workers) == (1, 3)
+    assert elastic.semantic() == Train(workers=4, micro_batches=4).semantic()
+    assert Train(**json.loads(elastic.model_dump_json())) == elastic
+
+
 def test_checkpoints_are_part_of_a_treated_training() -> None:
     assert "checkpoint_every" not in Train().semantic()
     assert "checkpoint_every" in Train(health="treat").semantic()

@@ -113,6 +113,10 @@ def is_loss(key: str, trainer: Any) -> bool:
     return bool(term) and phase != "health" and "D(" not in term and term not in OBSERVED
 
 
+UNEVEN = ("dcgan", "kl_vae", "vqvae", "stylegan2", "stylegan3")  # families whose processes share statistics
+THREE_SHARDS = tiny.settings(steps=4, batch=12, micro_batches=3)
+
+
 @pytest.fixture(scope="module")
 def on_two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where two processes left all that test_two_ranks_equal_one compares."""
@@ -123,6 +127,7 @@ def on_two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
             two_ranks.Training(name, name, tiny.settings(), translators.CARD, prepare=translators.register)
             for name in translators.NAMES
         ),
+        *(two_ranks.Training(f"{name}-3", name, THREE_SHARDS, tiny.card_of(name)) for name in UNEVEN),
     ]
     return two_ranks.train_all(trainings, tmp_path_factory.mktemp("ranks"))
 
@@ -136,6 +141,14 @@ def test_two_ranks_equal_one(name: str, on_two_ranks: Path) -> None:
     """
     alone, _ = tiny.trained("dcgan", tiny.DEEP) if name == "dcgan-deep" else tiny.trained(name)
     two_ranks.compare(on_two_ranks, name, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", UNEVEN)
+def test_two_ranks_share_three_shards(name: str, on_two_ranks: Path) -> None:
+    """One process has two of them; losses, gradients and statistics are means over shards all the same."""
+    alone, _ = tiny.run(name, THREE_SHARDS)
+    two_ranks.compare(on_two_ranks, f"{name}-3", alone)
 
 
 @pytest.mark.usefixtures("translators")

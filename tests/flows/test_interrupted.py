@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
 
 LONG = [*WEIGHTS, "--only", "autoencoder", "--set", "train.steps=1200", "--set", "train.checkpoint_every=100"]
 ONE = [*LONG, "--set", "train.workers=1"]
-TWO = [*LONG, "--set", "train.workers=2", "--set", "train.micro_batches=2"]
+TWO = [*LONG, "--set", "train.workers=[1, 2]", "--set", "train.micro_batches=2"]
 
 
 def start_and_kill_a_worker(atelier: Atelier, settings: list[str]) -> subprocess.Popen[str]:

@@ -74,7 +74,7 @@ def test_the_number_of_workers_and_the_cadence_of_logs_change_nothing() -> None:
             "train": {"workers": 2, "micro_batches": 1, "log_every": 7, "checkpoint_every": 9},
         }
     }
-    with pytest.raises(ValueError, match="must divide micro_batches"):
+    with pytest.raises(ValueError, match="need as many micro-batches"):
         Train(**train["vae"]["train"])
     train["vae"]["train"]["workers"] = 0
     assert changed(keys(), keys(families=train)) == set()

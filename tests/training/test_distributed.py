@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from components.training.distributed import Buffers, Group
@@ -28,3 +29,10 @@ def test_one_process_agrees_with_itself() -> None:
     group = Group()
     assert group.shards(4) == [0, 1, 2, 3] and group.agree(5) == 5 and group.gather(5) == [5]
     assert Group(1, 2).shards(4) == [2, 3]
+
+
+@pytest.mark.parametrize(("count", "size"), [(4, 4), (4, 3), (5, 2), (7, 4)])
+def test_every_shard_is_that_of_one_process_and_no_process_has_two_more(count: int, size: int) -> None:
+    shares = [Group(rank, size).shards(count) for rank in range(size)]
+    assert sum(shares, []) == list(range(count))
+    assert {len(share) for share in shares} <= {count // size, count // size + 1}
