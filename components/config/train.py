@@ -62,8 +62,8 @@ class Train(Section):
     patience: int | None = Field(None, ge=1)  # validations without improvement before stopping; None: never
     validate_every: int = Field(200, ge=1)  # steps, for families with a validation loss
     torch_threads: int = Field(1, ge=1)  # per worker; changes bits, so it enters the key
-    # Ray Train processes, each with a part of the micro-batches; 0: train in the calling process. [LEAST, MOST]:
-    # as many as there is room for, which may change during training.
+    # Ray Train processes, each with a part of the micro-batches; 0: train in the calling process.
+    # [LEAST, MOST]: as many as there is room for, which may change during training.
     workers: int | tuple[int, int] = 1
     max_failures: int = Field(2, ge=0)  # restarts of a training's workers by Ray
     log_every: int = Field(20, ge=1)  # steps
