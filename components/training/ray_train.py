@@ -68,7 +68,7 @@ def fit(job: TrainRequest, name: str) -> None:
         _worker,
         train_loop_config=asdict(job),
         scaling_config=ScalingConfig(
-            num_workers=settings.workers,
+            num_workers=settings.workers,  # type: ignore[arg-type]  # annotated for earlier releases
             use_gpu=gpu,
             resources_per_worker={"CPU": settings.torch_threads} | ({"GPU": 1} if gpu else {}),
         ),
