@@ -18,6 +18,7 @@ from flows.cli.shared import (
     STORE,
     AsJSON,
     StoreURL,
+    after_looking,
     open_named_store,
     print_table,
     progress_shown,
@@ -54,6 +55,7 @@ def families(
         ("family", "phases", "needs", "paper"),
         [(r["name"], ", ".join(r["phases"]), ", ".join(r["needs"]) or "-", r["paper"]) for r in rows],
     )
+    say_next("atelier init NAME chooses families for a data set; --hyperparameters FAMILY lists settings")
 
 
 def list_hyperparameters(family: str, as_json: bool) -> None:
@@ -79,6 +81,7 @@ def list_hyperparameters(family: str, as_json: bool) -> None:
             for r in rows
         ],
     )
+    say_next("atelier sweep CONFIG searches them; configs/sweeps/ has examples")
 
 
 def _condition(name: str, *values: Any) -> str:
@@ -143,8 +146,11 @@ def logs(run: str, stage: str | None = None, /, *, follow: bool = False, store: 
     """
     from flows import logs as stored
 
-    for line in stored.lines(open_named_store(store), run, stage, follow=follow):
+    opened = open_named_store(store)
+    for line in stored.lines(opened, run, stage, follow=follow):
         print(line, flush=True)
+    manifest = find_run(opened, run)
+    say_next(after_looking(manifest, f"atelier explain {manifest.run_id} says why each stage ran"))
 
 
 def explain(run: str, /, *, store: StoreURL = STORE) -> None:
@@ -156,7 +162,9 @@ def explain(run: str, /, *, store: StoreURL = STORE) -> None:
     from flows import views
 
     opened = open_named_store(store)
-    print_table(("stage", "state", "because"), views.explanation(opened, find_run(opened, run)))
+    manifest = find_run(opened, run)
+    print_table(("stage", "state", "because"), views.explanation(opened, manifest))
+    say_next(after_looking(manifest, f"atelier logs {manifest.run_id} STAGE prints what a stage printed"))
 
 
 def compare(first: str, second: str, /, *, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
@@ -280,4 +288,7 @@ def doctor(*, as_json: AsJSON = False, store: StoreURL = STORE) -> int:
         print(f"{mark}  {check.name:<22} {check.detail}")
         if check.advice and check.ok is not True:
             print(f"{'':28} -> {check.advice}")
-    return 1 if any(check.ok is False for check in checks) else 0
+    failed = any(check.ok is False for check in checks)
+    if not as_json:
+        say_next("what the arrows advise, then atelier doctor" if failed else "atelier run")
+    return 1 if failed else 0
