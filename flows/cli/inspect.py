@@ -13,7 +13,7 @@ from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.common.paths import home
 from components.common.progress import reported
-from components.registry.runs import find_run
+from components.registry.runs import LATEST, find_run
 from flows.cli.shared import (
     STORE,
     AsJSON,
@@ -128,7 +128,9 @@ def runs(
         print(json.dumps([run_list.as_json(opened, run) for run in summaries]))
         return
     print_table(run_list.COLUMNS, run_list.rows(opened, summaries))
-    if summaries:
+    if summaries and summaries[0].standing == "running":
+        say_next(f"atelier logs {summaries[0].run_id} --follow")
+    elif summaries:
         say_next("atelier explain RUN, or atelier sample RUN FAMILY -o samples.png")
     elif opened.list("runs"):
         say_next("no run is like that: atelier runs lists all")
@@ -136,7 +138,9 @@ def runs(
         say_next("there is no run yet: atelier run begins the first")
 
 
-def logs(run: str, stage: str | None = None, /, *, follow: bool = False, store: StoreURL = STORE) -> None:
+def logs(
+    run: str = LATEST, stage: str | None = None, /, *, follow: bool = False, store: StoreURL = STORE
+) -> None:
     """Print the log of a run, or that of a stage with the metrics of a training's steps.
 
     Args:
@@ -153,7 +157,7 @@ def logs(run: str, stage: str | None = None, /, *, follow: bool = False, store: 
     say_next(after_looking(manifest, f"atelier explain {manifest.run_id} says why each stage ran"))
 
 
-def explain(run: str, /, *, store: StoreURL = STORE) -> None:
+def explain(run: str = LATEST, /, *, store: StoreURL = STORE) -> None:
     """Explain why each stage of a run ran or was cached.
 
     Args:
@@ -280,7 +284,8 @@ def doctor(*, as_json: AsJSON = False, store: StoreURL = STORE) -> int:
     """Check everything that Atelier needs, and advise on missing parts."""
     from components.diagnostics import checks as diagnostics_checks
 
-    checks = diagnostics_checks.examine(home(), store, "flows.prefect_server")
+    with progress_shown("check"):
+        checks = diagnostics_checks.examine(home(), store, "flows.prefect_server")
     if as_json:
         print(json.dumps([asdict(check) for check in checks]))
     for check in checks if not as_json else ():

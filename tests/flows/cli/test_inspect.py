@@ -51,7 +51,7 @@ def test_a_look_at_a_run_ends_with_what_suits_its_state(
     Store(tmp_path).write_json("runs/r/run.json", run.to_json())
     for command in ("explain", "logs"):
         expected = following.replace("logs r STAGE", "explain r") if command == "logs" else following
-        assert expected in call(capsys, command, "latest", "--store", str(tmp_path))[2]
+        assert expected in call(capsys, command, "--store", str(tmp_path))[2]  # the latest, if none is named
 
 
 @pytest.mark.parametrize("text", ["", "{", "3", "[" * 100_000, "1" * 5000, '{"run_id": "1", "stages": 3}'])
