@@ -21,6 +21,7 @@ from components.common.public import without_secrets
 from components.common.units import duration, size
 
 QUIET = 2.0  # seconds of work before its progress is shown
+SILENT = 600.0  # seconds without a line, at most, while work goes on
 LONG = 5.0  # seconds, at least, that a sentence says something takes
 LARGE = 10**7  # bytes, at least, that a sentence says something takes
 BLOCK = 512  # bytes of st_blocks, whatever the file system
@@ -33,7 +34,7 @@ class ProgressDisplay:
         self.console = console or Console(file=sys.stderr, highlight=False)
         self.keep: Callable[[str], None] = lambda line: None  # called with each line, without credentials
         self._lock = threading.Lock()
-        self._quarter: dict[str, int] = {}
+        self._lines: dict[str, tuple[int, float]] = {}  # stage: quarter and time of its last line
         self._bars: dict[str, Any] = {}
         self._progress = (
             Progress(
@@ -88,15 +89,16 @@ class ProgressDisplay:
             if self._progress:
                 self._progress.update(self._bars[title], completed=step, total=steps, note=note)
                 return
-            quarter = 4 * step // steps
-            if quarter > self._quarter.get(title, 0):
-                self._quarter[title] = quarter
+            quarter, now = 4 * step // steps, time.monotonic()
+            before, at = self._lines.setdefault(title, (0, now))
+            if quarter > before or now - at > SILENT:
+                self._lines[title] = quarter, now
                 self.console.print(Text(f"  {title}: {step}/{steps} {note}"))
 
     def end(self, title: str) -> None:
         """Remove the bar of a stage."""
         with self._lock:
-            self._quarter.pop(title, None)
+            self._lines.pop(title, None)
             if self._progress and title in self._bars:
                 self._progress.remove_task(self._bars.pop(title))
 

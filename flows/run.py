@@ -16,9 +16,11 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from components import report
 from components.cluster import resources
 from components.common.errors import InputError, sentence
+from components.common.interruption import interrupted
 from components.common.paths import home
 from components.common.progress import watched_by
 from components.common.public import public
+from components.common.units import duration
 from components.config.experiment import Experiment
 from components.data.card import DatasetCard
 from components.data.local import data_version
@@ -43,6 +45,7 @@ from flows.record import Record
 POLL = 1.0  # seconds between reads of a training's progress
 PAGE = 15.0  # seconds, at least, between updates of the page of a running sweep
 STARVED, BUSY = 0.25, 70.0  # share of the time waited for images, and percent of a GPU's time: it starves
+STEADY = 10.0  # seconds of training after which its rate foretells the rest
 ARTIFACT = 5.0  # seconds between updates of Prefect's progress artifact
 
 RUNS: dict[str, Run] = {}
@@ -59,6 +62,7 @@ class Seen:
     initial: bool = False  # whether what it took of another model was
     first: tuple[int, float, float] | None = None  # step, time and seconds waited of the first progress
     rates: dict[str, float] = field(default_factory=dict)  # as in the stage's entry of run.json
+    announced: bool = False  # whether what the rest takes was displayed
     starved: bool = False  # whether a warning was displayed
     artifact: Any = None  # Prefect's
     updated: float = 0.0  # time of the artifact's last update
@@ -125,7 +129,7 @@ class Run:
                 on_wait=lambda title: self.board.say(f"  {title}: waiting for another run that computes it"),
             )
         except BaseException as error:
-            reason = sentence(error)
+            reason = "interrupted" if interrupted.is_set() else sentence(error)  # Ray tells of dead owners
             self.board.say(f"✗ {spec.title}: {reason}", "red")
             with self.board.tolerating("the record", "written"):  # `error` is the reason to end with
                 self.record.stage(spec, "failed", error=public(reason), seconds=time.monotonic() - started)
@@ -135,8 +139,8 @@ class Run:
         finally:
             self.board.end(spec.title)
         self.record.done(spec, done, started)
-        duration = f"{done.seconds:.1f} s" if done.state == "ran" else "cached"
-        self.board.say(f"✓ {spec.title}: {duration}", "" if done.state == "ran" else "dim")
+        taken = f"{done.seconds:.1f} s" if done.state == "ran" else "cached"
+        self.board.say(f"✓ {spec.title}: {taken}", "" if done.state == "ran" else "dim")
         return done
 
     def do(self, stage: Stage, spec: Spec, inputs: Mapping[str, Done]) -> Done:
@@ -268,6 +272,9 @@ class Run:
         speed = seen.rates.get("images_per_second") or 0.0
         values = "  ".join(f"{k.split('/')[-1]} {v:.3g}" for k, v in list(progress["values"].items())[:2])
         self.board.move(spec.title, step, steps, f"{speed:,.0f} images/s  {values}")
+        if not seen.announced and (rest := remaining(progress, seen)):
+            seen.announced = True
+            self.board.say(f"  {spec.title}: about {rest} more")
         if not seen.starved and (sentence := starving(seen.rates)):
             seen.starved = True
             self.board.say(f"  {spec.title}: {sentence}", "yellow")
@@ -331,6 +338,14 @@ class Run:
             reported.add(name)
             self.board.say(diagnosis(spec.title, event), "yellow")
             self.record.stage(spec, "running", events=len(reported))
+
+
+def remaining(progress: Mapping[str, Any], seen: Seen) -> str:
+    """Return how long the rest of a training takes at its rate since the first look; empty: not known yet."""
+    if seen.first is None or progress["time"] - seen.first[1] < STEADY or progress["step"] <= seen.first[0]:
+        return ""
+    step_seconds = (progress["time"] - seen.first[1]) / (progress["step"] - seen.first[0])
+    return duration(step_seconds * (progress["steps"] - progress["step"]))
 
 
 def starving(rates: Mapping[str, float]) -> str | None:

@@ -24,6 +24,7 @@ import psutil
 
 from components.cluster.resources import cores, device, fast_bfloat16, unusable_gpu
 from components.common import atomic
+from components.common.progress import reported
 from components.common.public import public_url, without_secrets
 from components.data.versioning import pins
 from components.store import Store, cache_folder, mirrors, open_store
@@ -55,14 +56,17 @@ def examine(home: Path, store_url: str, server_trial: str) -> list[Check]:
     with ThreadPoolExecutor(2) as pool:  # both mostly wait
         server = pool.submit(_guarded, "Prefect server", lambda: [_prefect(server_trial)])
         ray = pool.submit(_guarded, "Ray", _ray)
-        checks = [*_guarded("machine", lambda: _machine(home, store_url))]
-        checks += _guarded("PyTorch", _torch)
-        checks += ray.result()
-        checks += server.result()
-        checks += _guarded("DVC", lambda: _dvc(home))
-        checks += _guarded("store", lambda: _store(home, store_url))
-        checks += _guarded("disk space", lambda: _space(home, store_url))
-        checks += _guarded("extras", _extras)
+        parts: list[Callable[[], list[Check]]] = [
+            lambda: _guarded("machine", lambda: _machine(home, store_url)),
+            lambda: _guarded("PyTorch", _torch),
+            ray.result,
+            server.result,
+            lambda: _guarded("DVC", lambda: _dvc(home)),
+            lambda: _guarded("store", lambda: _store(home, store_url)),
+            lambda: _guarded("disk space", lambda: _space(home, store_url)),
+            lambda: _guarded("extras", _extras),
+        ]
+        checks = [check for part in reported(parts, "check") for check in part()]
     return [replace(check, detail=without_secrets(check.detail)) for check in checks]
 
 

@@ -15,9 +15,10 @@ IMAGES_PER_JOB = 1024  # a multiple of the chunk
 
 
 def spec(plan: Plan) -> Spec:
-    """Return the spec: the data, the extractor and the number of samples."""
+    """Return the spec: the data, the extractor and the number of samples, at most that of test images."""
     evaluate = plan.experiment.evaluate
     settings = {name: getattr(evaluate, name) for name in ("samples", "threads", "classifier_steps")}
+    settings["samples"] = min(evaluate.samples, plan.card.counts["test"])
     upstream = {"prepare": prepare.spec(plan).key, "extractor": extractor.spec(plan).key}
     return plan.spec("reference", settings, code("components.evaluation.jobs"), upstream)
 

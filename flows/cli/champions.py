@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from flows.cli.shared import STORE, AsJSON, StoreURL, open_named_store, print_table
+from flows.cli.shared import STORE, AsJSON, StoreURL, open_named_store, print_table, say_next
 
 if TYPE_CHECKING:
     from components.records.gate import Champion, Rejection
@@ -63,6 +63,14 @@ def champions(data: str | None = None, /, *, as_json: AsJSON = False, store: Sto
         print_table(("data set/task", "number", "state", "model", "action", "", "date", "who", "why"), rows)
     else:
         print("there is no champion yet: the first run's best result becomes the first")
+    if waiting:
+        result = f"{waiting[0].model.run_id} {waiting[0].model.family}"
+        say_next(f"atelier promote {result}, or atelier reject {result}")
+    elif entries:
+        model = entries[0].model
+        say_next(f"atelier sample {model.run_id} {model.family} -o samples.png draws from it")
+    else:
+        say_next("atelier run")
 
 
 def promote(
@@ -112,6 +120,10 @@ def rollback(
 
 def say_decision(entry: Champion | Rejection) -> None:
     """Print a decision as a line."""
+    from components.records import gate as records
     from flows import decide
 
     print(decide.described(entry))
+    data = entry.judgement.data_set
+    undone = f"; atelier rollback {data} undoes it" if isinstance(entry, records.Champion) else ""
+    say_next(f"atelier champions {data} lists the history{undone}")

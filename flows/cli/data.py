@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -294,7 +294,21 @@ def status(*, as_json: AsJSON = False) -> None:
     """Show which versions are prepared, pinned and in the remote."""
     from components.data.versioning import dvc
 
-    print_rows(dvc.status(home()), as_json)
+    rows = dvc.status(home())
+    print_rows(rows, as_json)
+    if not as_json:
+        say_next(after_status(rows))
+
+
+def after_status(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what to do with data sets in such states, as commands."""
+    if any(row["changed"] for row in rows):
+        return "atelier data add NAME FOLDER, or atelier data prepare NAME --replace, pins what was changed"
+    if any(row["prepared"] and row["remote"] is None for row in rows):
+        return "atelier data remote URL, then atelier data push, keeps the versions elsewhere, too"
+    if any(row["prepared"] and row["remote"] is False for row in rows):
+        return "atelier data push"
+    return "atelier data prepare NAME; atelier data versions NAME lists those of a data set"
 
 
 @data.command
@@ -310,6 +324,9 @@ def versions(name: str, /, *, as_json: AsJSON = False) -> None:
     if not rows:
         raise InputError(f"data set {name!r} has no versions: prepare or add it first")
     print_rows(rows, as_json)
+    if not as_json:
+        setting = f"--set data.name={name} --set data.revision={rows[-1]['version'][:10]}"
+        say_next(f"atelier run CONFIG {setting} uses that version")
 
 
 @data.command

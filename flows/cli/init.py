@@ -35,6 +35,9 @@ def init(
         output: a .yaml file (default: NAME.yaml)
         replace: replace a file that exists
     """
+    path = output or Path(f"{name}.yaml")
+    check_output(path, minutes, replace)
+
     from components.cluster import resources
     from components.data.card import DatasetCard
     from components.data.local import data_version
@@ -42,8 +45,6 @@ def init(
     from components.pipeline import first_config
     from flows import setup
 
-    path = output or Path(f"{name}.yaml")
-    check_output(path, minutes, replace)
     folder, _ = data_version(home(), name, None)
     card = DatasetCard.read(folder)
     starters, refused = suitable(card)

@@ -13,11 +13,12 @@ from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.common.paths import home
 from components.common.progress import reported
-from components.registry.runs import find_run
+from components.registry.runs import LATEST, find_run
 from flows.cli.shared import (
     STORE,
     AsJSON,
     StoreURL,
+    after_looking,
     open_named_store,
     print_table,
     progress_shown,
@@ -54,6 +55,7 @@ def families(
         ("family", "phases", "needs", "paper"),
         [(r["name"], ", ".join(r["phases"]), ", ".join(r["needs"]) or "-", r["paper"]) for r in rows],
     )
+    say_next("atelier init NAME chooses families for a data set; --hyperparameters FAMILY lists settings")
 
 
 def list_hyperparameters(family: str, as_json: bool) -> None:
@@ -79,6 +81,7 @@ def list_hyperparameters(family: str, as_json: bool) -> None:
             for r in rows
         ],
     )
+    say_next("atelier sweep CONFIG searches them; configs/sweeps/ has examples")
 
 
 def _condition(name: str, *values: Any) -> str:
@@ -125,7 +128,9 @@ def runs(
         print(json.dumps([run_list.as_json(opened, run) for run in summaries]))
         return
     print_table(run_list.COLUMNS, run_list.rows(opened, summaries))
-    if summaries:
+    if summaries and summaries[0].standing == "running":
+        say_next(f"atelier logs {summaries[0].run_id} --follow")
+    elif summaries:
         say_next("atelier explain RUN, or atelier sample RUN FAMILY -o samples.png")
     elif opened.list("runs"):
         say_next("no run is like that: atelier runs lists all")
@@ -133,7 +138,9 @@ def runs(
         say_next("there is no run yet: atelier run begins the first")
 
 
-def logs(run: str, stage: str | None = None, /, *, follow: bool = False, store: StoreURL = STORE) -> None:
+def logs(
+    run: str = LATEST, stage: str | None = None, /, *, follow: bool = False, store: StoreURL = STORE
+) -> None:
     """Print the log of a run, or that of a stage with the metrics of a training's steps.
 
     Args:
@@ -143,11 +150,14 @@ def logs(run: str, stage: str | None = None, /, *, follow: bool = False, store: 
     """
     from flows import logs as stored
 
-    for line in stored.lines(open_named_store(store), run, stage, follow=follow):
+    opened = open_named_store(store)
+    for line in stored.lines(opened, run, stage, follow=follow):
         print(line, flush=True)
+    manifest = find_run(opened, run)
+    say_next(after_looking(manifest, f"atelier explain {manifest.run_id} says why each stage ran"))
 
 
-def explain(run: str, /, *, store: StoreURL = STORE) -> None:
+def explain(run: str = LATEST, /, *, store: StoreURL = STORE) -> None:
     """Explain why each stage of a run ran or was cached.
 
     Args:
@@ -156,7 +166,9 @@ def explain(run: str, /, *, store: StoreURL = STORE) -> None:
     from flows import views
 
     opened = open_named_store(store)
-    print_table(("stage", "state", "because"), views.explanation(opened, find_run(opened, run)))
+    manifest = find_run(opened, run)
+    print_table(("stage", "state", "because"), views.explanation(opened, manifest))
+    say_next(after_looking(manifest, f"atelier logs {manifest.run_id} STAGE prints what a stage printed"))
 
 
 def compare(first: str, second: str, /, *, as_json: AsJSON = False, store: StoreURL = STORE) -> None:
@@ -272,7 +284,8 @@ def doctor(*, as_json: AsJSON = False, store: StoreURL = STORE) -> int:
     """Check everything that Atelier needs, and advise on missing parts."""
     from components.diagnostics import checks as diagnostics_checks
 
-    checks = diagnostics_checks.examine(home(), store, "flows.prefect_server")
+    with progress_shown("check"):
+        checks = diagnostics_checks.examine(home(), store, "flows.prefect_server")
     if as_json:
         print(json.dumps([asdict(check) for check in checks]))
     for check in checks if not as_json else ():
@@ -280,4 +293,7 @@ def doctor(*, as_json: AsJSON = False, store: StoreURL = STORE) -> int:
         print(f"{mark}  {check.name:<22} {check.detail}")
         if check.advice and check.ok is not True:
             print(f"{'':28} -> {check.advice}")
-    return 1 if any(check.ok is False for check in checks) else 0
+    failed = any(check.ok is False for check in checks)
+    if not as_json:
+        say_next("what the arrows advise, then atelier doctor" if failed else "atelier run")
+    return 1 if failed else 0

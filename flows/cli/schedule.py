@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from components.common.errors import InputError
 from components.common.paths import config_path
-from flows.cli.shared import STORE, AsJSON, Changes, StoreURL, open_named_store, print_table, say
+from flows.cli.shared import STORE, AsJSON, Changes, StoreURL, open_named_store, print_table, say, say_next
 
 if TYPE_CHECKING:
     from components.records.scheduled import ScheduledRun
@@ -60,14 +60,17 @@ def schedule(
     if remove is not None:
         deployments.remove(remove)
         print(f"removed schedule {remove}; its past runs and all results stay")
+        say_next("atelier schedule --list shows the others")
         return 0
     rows = deployments.rows()
     if as_json:
         print(json.dumps(rows))
     elif rows:
         print_table(COLUMNS, [_cells(row) for row in rows])
+        say_next(f"atelier why {rows[0]['schedule']} says what became of its last date")
     else:
-        say("there are no schedules; `atelier schedule CONFIG --cron ...` makes one")
+        say("there are no schedules yet")
+        say_next('atelier schedule CONFIG --cron "0 2 * * *" makes one')
     return 0
 
 
@@ -91,6 +94,7 @@ def _make(
     if pool:
         deployments.ship(request, pool)
         print(f"{described}, run by work pool {pool}")
+        say_next(f"prefect worker start --pool {pool}, if none works; atelier schedule --list shows all")
     else:
         deployments.require_server()
         say(f"{described}; runs on this machine until this command is interrupted")
@@ -110,6 +114,7 @@ def _report(problems: list[str], as_json: bool) -> int:
         print(json.dumps(problems))
     else:
         print("\n".join(problems) or "all schedules are in order")
+        say_next("atelier schedule --list shows when each runs")
     return 1 if problems else 0
 
 

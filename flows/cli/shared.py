@@ -79,6 +79,15 @@ def no_model(manifest: RunManifest, family: str) -> str:
     return f"run {run_id} ended {manifest.standing}, without a model{again}; `atelier runs` lists others"
 
 
+def after_looking(run: RunManifest, other: str) -> str:
+    """Return what to do after a look at a run, as commands; `other`: another look at one that is done."""
+    if run.standing == "running":
+        return f"atelier logs {run.run_id} --follow"
+    if run.standing in ("done", "partial"):
+        return other
+    return f"{run.command or 'the same atelier run'} continues it; atelier doctor checks this machine"
+
+
 def named(run: str, family: str | None) -> str:
     """Return a model as it is named on the command line."""
     return f"{run} {family}" if family else run

@@ -38,11 +38,13 @@ def write(store: Store, manifest: RunManifest) -> None:
 
 
 def test_a_result_that_waits_is_listed_and_promoted(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    code, listed, _ = call(capsys, "champions", "--store", store.url)
+    code, listed, err = call(capsys, "champions", "--store", store.url)
     assert code == 0 and "r2/vae  until 2999-01-01" in listed and "PENDING" in listed
+    assert err == "next: atelier promote r2 vae, or atelier reject r2 vae\n"
     code, out, _ = call(capsys, "promote", "latest", "vae", "--store", store.url)
     assert code == 2 and out == "", "the latest failed"
-    code, out, _ = call(capsys, "promote", "r2", "vae", "--reason", "sharp", "--store", store.url)
+    code, out, err = call(capsys, "promote", "r2", "vae", "--reason", "sharp", "--store", store.url)
+    assert err == "next: atelier champions digits lists the history; atelier rollback digits undoes it\n"
     assert (code, out) == (0, "r2/vae is champion 2 of digits/generate (promoted)\n")
     page = store.read_text("runs/r2/report/index.html")
     assert "Champions of digits" in page and "sharp" in page and store.exists("index.html")

@@ -25,6 +25,16 @@ def test_without_a_terminal_there_is_a_line_for_each_quarter() -> None:
     assert lines[-1] == "done [not markup]"
 
 
+def test_long_work_is_not_silent_for_more_than_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, out = [0.0], io.StringIO()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with ProgressDisplay(Console(file=out)) as display:
+        for step in range(1, 24):
+            now[0] += 100.0
+            display.move("train vae", step, 100, "")
+    assert [line.split()[2] for line in out.getvalue().splitlines()] == ["8/100", "15/100", "22/100"]
+
+
 def test_on_a_terminal_a_stage_has_a_bar_until_it_ends() -> None:
     out = io.StringIO()
     with ProgressDisplay(Console(file=out, force_terminal=True, width=120)) as display:

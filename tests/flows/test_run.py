@@ -164,6 +164,18 @@ def test_an_error_is_recorded_without_secrets(training: tuple[run.Run, Spec, Sto
     assert "S3CR3T" not in text and "alice" not in text and "http://host/x failed" in text
 
 
+def test_what_ray_says_of_an_interruption_is_not_the_reason(
+    training: tuple[run.Run, Spec, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, spec, _ = training
+    monkeypatch.setattr(run.cache, "run", Mock(side_effect=RunError("ActorDiedError: its owner has died")))
+    monkeypatch.setattr(run.interrupted, "is_set", lambda: True)
+    with pytest.raises(RunError):
+        made.stage(spec, Mock())
+    assert said(made) == ["✗ train dcgan: interrupted"]
+    assert made.failed == {"dcgan": "interrupted"}
+
+
 def test_a_stage_fails_for_its_own_reason_if_the_record_cannot_be_written(
     training: tuple[run.Run, Spec, Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,3 +241,4 @@ def test_a_gpu_that_waits_for_images_is_named_once_and_recorded(
     assert seen.rates["images_per_second"] == 80.0 and seen.rates["data_share"] == waited / 10
     assert ("gpu_utilisation" in seen.rates) == (utilisation is not None)
     assert any("60/100 80 images/s  vae 0.5" in line for line in said(made))
+    assert said(made).count("  train dcgan: about 8 seconds more") == 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from components.pipeline import graph
+from components.pipeline import graph, reference
 from components.pipeline.stage import Scope
 from components.store import Store
 from tests.pipeline.test_check import plan
@@ -27,3 +28,16 @@ def test_a_stage_comes_after_all_that_it_builds_on(tmp_path: Path) -> None:
             waits = graph.inputs(made, stage, spec)
             assert set(spec.upstream) <= set(waits) and set(waits) <= set(names[: names.index(name)])
     assert names[0] == "prepare" and names[-1] == "publish"
+
+
+def test_the_reference_does_not_depend_on_samples_beyond_the_test_images(tmp_path: Path) -> None:
+    made = plan(Store(str(tmp_path)), {"dcgan": {"width": 8, "latent": 8}})
+    test = made.card.counts["test"]
+
+    def key(samples: int) -> str:
+        evaluate = made.experiment.evaluate.model_copy(update={"samples": samples})
+        return reference.spec(
+            replace(made, experiment=made.experiment.model_copy(update={"evaluate": evaluate}))
+        ).key
+
+    assert key(test) == key(test + 1) == key(10 * test) != key(test - 1)

@@ -23,11 +23,35 @@ def test_families_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_lists_for_people(
     home: Path, digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert "autoencoder" in call(capsys, "families")[1]
-    assert "digits" in call(capsys, "data", "list")[1]
-    assert "digits" in call(capsys, "data", "status")[1]
-    assert call(capsys, "data", "versions", "digits")[0] == 0
-    assert call(capsys, "runs", "--store", str(tmp_path))[0] == 0
+    commands = {
+        ("families",): ("autoencoder", "next: atelier init NAME"),
+        ("families", "--hyperparameters", "vae"): ("lr", "next: atelier sweep CONFIG"),
+        ("data", "list"): ("digits", "next: atelier data prepare NAME"),
+        ("data", "status"): ("digits", "next: atelier data remote URL"),
+        ("data", "versions", "digits"): (".dir", "--set data.name=digits --set data.revision="),
+        ("runs", "--store", str(tmp_path)): ("", "there is no run yet: atelier run"),
+    }
+    for command, (content, following) in commands.items():
+        code, out, err = call(capsys, *command)
+        assert code == 0 and content in out and following in err.splitlines()[-1], command
+
+
+@pytest.mark.parametrize(
+    ("status", "following"),
+    [
+        ("done", "next: atelier logs r STAGE"),
+        ("running", "next: atelier logs r --follow"),
+        ("failed", "next: atelier run x.yaml continues it"),
+    ],
+)
+def test_a_look_at_a_run_ends_with_what_suits_its_state(
+    status: str, following: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunManifest(run_id="r", status=status, command="atelier run x.yaml")
+    Store(tmp_path).write_json("runs/r/run.json", run.to_json())
+    for command in ("explain", "logs"):
+        expected = following.replace("logs r STAGE", "explain r") if command == "logs" else following
+        assert expected in call(capsys, command, "--store", str(tmp_path))[2]  # the latest, if none is named
 
 
 @pytest.mark.parametrize("text", ["", "{", "3", "[" * 100_000, "1" * 5000, '{"run_id": "1", "stages": 3}'])
