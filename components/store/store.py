@@ -34,7 +34,12 @@ LATER_DELAYS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)  # after it: an outage 
 
 S3_OPTIONS: dict[str, Any] = {
     "use_listings_cache": False,  # other processes write too
-    "config_kwargs": {"connect_timeout": 3, "read_timeout": 60, "retries": {"total_max_attempts": 1}},
+    "config_kwargs": {
+        "connect_timeout": 3,
+        "read_timeout": 60,
+        "retries": {"total_max_attempts": 1},
+        "max_pool_connections": 32,  # more than transfer.THREADS; the default is 10
+    },
 }
 
 INHERITED: list[Any] = []  # filesystems of a parent process: collecting them would break its open connections
@@ -122,8 +127,8 @@ class Store:
 
     def read_bytes(self, rel: str) -> bytes:
         """Return the content of `rel`; raise FileNotFoundError if it does not exist."""
-        path = self.path(rel)
-        return self._call(lambda: self.fs.cat_file(path))
+        path, at_once = self.path(rel), {"max_concurrency": 1}  # else s3fs asks for the size before each read
+        return self._call(lambda: self.fs.cat_file(path, **(at_once if self.protocol in S3 else {})))
 
     def read_head(self, rel: str, size: int) -> bytes:
         """Return the first `size` bytes of `rel`, fewer if it is shorter."""
@@ -179,6 +184,10 @@ class Store:
 
     def sizes(self, rel: str = "") -> dict[str, int]:
         """Return the sizes in bytes of all files below `rel`, by path as in `find`."""
+        return {name: int(info.get("size") or 0) for name, info in self.infos(rel).items()}
+
+    def infos(self, rel: str = "") -> dict[str, dict[str, Any]]:
+        """Return what the filesystem lists of each file below `rel`, by path as in `find`."""
         start = self.path(rel).rstrip("/") + "/"
         try:
             infos = self._call(lambda: self.fs.find(start, detail=True))
@@ -186,7 +195,7 @@ class Store:
             return {}
         below = {path[len(start) :]: info for path, info in infos.items() if path.startswith(start)}
         names = (name for name in below if name and f"/{atomic.HIDDEN}" not in f"/{name}")
-        return {name: int(below[name].get("size") or 0) for name in sorted(names)}
+        return {name: below[name] for name in sorted(names)}
 
     # Writing
 

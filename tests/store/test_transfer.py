@@ -83,6 +83,23 @@ def test_a_large_file_is_streamed_to_a_bucket(
 
 
 @pytest.mark.s3
+def test_a_bucket_lists_the_checksums_of_small_files(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3_env: Server
+) -> None:
+    store, uploads, read = Store(f"s3://{bucket}/p"), files(tmp_path / "of"), list[str]()
+    is_there = transfer._is_there
+    monkeypatch.setattr(transfer, "_is_there", lambda s, u: (read.append(u.path), is_there(s, u))[1])
+    upload_all(store, uploads)
+    assert read == [] and set(store.find()) == {upload.path for upload in uploads}
+    store.write_bytes("a/4.bin", bytes(104))  # of the right size
+    upload_all(store, uploads)
+    assert read == ["a/4.bin", "a/4.bin"] and store.read_bytes("a/4.bin") != bytes(104)
+    monkeypatch.setattr(transfer, "_md5", lambda source: "not what an encrypted bucket lists")
+    upload_all(store, uploads)
+    assert sorted(read[2:]) == sorted(store.find()), "what is not listed is read back"
+
+
+@pytest.mark.s3
 def test_a_killed_server_is_waited_for_and_the_copy_continues(
     crashable_s3: tuple[Server, str], tmp_path: Path
 ) -> None:
