@@ -170,12 +170,8 @@ WORK: dict[str, Callable[[Store], None]] = {"trainings": training, "trials": tri
 
 def stages(store: Store) -> list[Mapping[str, Any]]:
     """Return the finished stages, as the record of a run lists them."""
-    marks = [path for path in store.find("store") if path.endswith("/_SUCCESS")]
+    folders = [path.removesuffix("/_SUCCESS") for path in store.find("store") if path.endswith("/_SUCCESS")]
     return [
-        {
-            "name": mark.split("/")[1],
-            "uri": mark.rpartition("/")[0],
-            "attempt": store.read_json(mark)["attempt"],
-        }
-        for mark in marks
+        {"name": folder.split("/")[0], "uri": f"store/{folder}"} | store.read_json(f"store/{folder}/_SUCCESS")
+        for folder in folders
     ]
