@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -402,10 +403,12 @@ class Guard:
 def fuzz(make: Callable[[Path], Target], inputs: int, seed: int, until: float, guard: Guard) -> Outcome:
     """Damage a target's files one after the other and read them; return what became of it."""
     outcome, rng = Outcome(), random.Random(f"{seed}-{make.__name__}")
-    with tempfile.TemporaryDirectory(prefix="atelier-fuzz-") as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix="atelier-fuzz-") as scratch,
+        mock.patch("tempfile.tempdir", scratch),
+    ):
         folder = Path(scratch) / "inputs"
         folder.mkdir()
-        tempfile.tempdir = scratch
         target = make(folder)
         while outcome.inputs < inputs and time.monotonic() < until:
             path = rng.choice(target.files)
@@ -417,7 +420,6 @@ def fuzz(make: Callable[[Path], Target], inputs: int, seed: int, until: float, g
             if why:
                 outcome.failures.append(f"{make.__name__} input {outcome.inputs}, {path.name}: {end}: {why}")
             path.write_bytes(before)
-        tempfile.tempdir = None
     return outcome
 
 
