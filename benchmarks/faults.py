@@ -198,7 +198,7 @@ def end(number: signal.Signals, *names: str) -> Callable[[Place, Process, random
 def interrupt(place: Place, process: Process, rng: random.Random) -> Process:
     """Press Ctrl-C once, end the run as a scheduler does, or close the terminal."""
     process.send_signal(rng.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP]))
-    process.wait(120)
+    process.wait(300)
     place.ended(process)
     if process.returncode not in INTERRUPTED:
         place.problems.append(f"one signal ended the run with {ending(place, process)}")

@@ -24,11 +24,12 @@ import torch
 from faults import LEASE, Place, Process
 from sklearn.datasets import load_digits
 
+from components.cluster import ray_cluster
 from components.common.errors import InputError, RunError
 from components.config.evaluate import Evaluate
 from components.config.train import Train
 from components.families.catalogue import config_of
-from components.records.trial import ScheduleEntry
+from components.records.trial import ScheduleEntry, TrialReport
 from components.stages import cache
 from components.stages.spec import Spec
 from components.store import Store
@@ -159,9 +160,13 @@ def trials(store: Store) -> None:
     )
     values: dict[str, list[float | None]] = {}
     for rate in LEARNING_RATES:
-        reports: list[Any] = []
-        trial.trained(context, [ScheduleEntry(values={"lr": rate})], reports.append)
-        values[str(rate)] = [report.value for report in reports]
+        values[str(rate)] = []
+
+        def note(report: TrialReport, worth: list[float | None] = values[str(rate)]) -> None:
+            ray_cluster.raise_if_interrupted(report.step, {}, None)  # Ray would end the trial's process
+            worth.append(report.value)
+
+        trial.trained(context, [ScheduleEntry(values={"lr": rate})], note)
     store.write_json("values.json", values)
 
 
@@ -170,12 +175,8 @@ WORK: dict[str, Callable[[Store], None]] = {"trainings": training, "trials": tri
 
 def stages(store: Store) -> list[Mapping[str, Any]]:
     """Return the finished stages, as the record of a run lists them."""
-    marks = [path for path in store.find("store") if path.endswith("/_SUCCESS")]
+    folders = [path.removesuffix("/_SUCCESS") for path in store.find("store") if path.endswith("/_SUCCESS")]
     return [
-        {
-            "name": mark.split("/")[1],
-            "uri": mark.rpartition("/")[0],
-            "attempt": store.read_json(mark)["attempt"],
-        }
-        for mark in marks
+        {"name": folder.split("/")[0], "uri": f"store/{folder}"} | store.read_json(f"store/{folder}/_SUCCESS")
+        for folder in folders
     ]

@@ -21,6 +21,7 @@ import random
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import Counter
@@ -28,6 +29,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -60,6 +62,8 @@ from tests.small_data import prepared
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 20  # of processor time, until an input counts as a hang
+STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect")
+CHANGES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink")
 REFUSALS = (InputError, RunError, BadImage)
 
 HOSTILE: Sequence[Any] = (
@@ -212,14 +216,17 @@ def pages(folder: Path) -> Target:
     runs = [fixture.write_done(store), fixture.write_running(store), fixture.write_partial(store)]
     runs.append(fixture.write_ward(store))
     files = [p for p in Path(store.path()).rglob("*") if p.suffix in (".json", ".jsonl")]
-    records = [p for p in files if p.name == "run.json"]
+    records = {run: Path(store.path(f"runs/{run}/run.json")) for run in runs}
+    texts = {run: path.read_text() for run, path in records.items()}
 
     def read(path: Path) -> None:
-        for run in runs if path.name != "run.json" else [path.parent.name]:
-            report.build_run(store, run)
-        report.build_index(store)
+        stage = path.relative_to(store.path()).as_posix().partition("/attempts/")[0]
+        of = path.parent.name if path.name == "run.json" else ""
+        run = of or next((run for run, text in texts.items() if f'"{stage}"' in text), runs[0])
+        report.build_run(store, run)
+        report.build_index(store, changed=run)
 
-    return Target(records * (len(files) // len(records)) + files, read)
+    return Target([*records.values()] * (len(files) // len(records)) + files, read)
 
 
 def stages(folder: Path) -> Target:
@@ -364,24 +371,28 @@ class Guard:
     def __init__(self) -> None:
         self.folder: str | None = None
         self.escapes: list[str] = []
+        self.others: set[int] = set()  # threads that have begun before
         sys.addaudithook(self._note)
 
     def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.folder is None:
+        if self.folder is None or threading.get_ident() in self.others:
             return
-        if event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect"):
+        if event in STARTS:
             self.escapes.append(f"{event} {arguments[:2]}")
+        relative = (
+            event in ("os.remove", "os.rmdir") and arguments[1] >= 0
+        )  # to a folder that is checked itself
         writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        if writes or event in ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink"):
-            for path in [
-                a for a in arguments[:2] if isinstance(a, str | bytes | os.PathLike) and a not in ("w", "wb")
-            ]:
-                if not os.path.abspath(os.fsdecode(path)).startswith((self.folder, "/dev/")):
+        paths = arguments[: {"os.rename": 2, "os.link": 2, "os.symlink": 2}.get(event, 1)]
+        if (writes or event in CHANGES) and not relative:
+            for path in [os.fsdecode(path) for path in paths if isinstance(path, str | bytes | os.PathLike)]:
+                if not os.path.abspath(path).startswith((self.folder, "/dev/")):
                     self.escapes.append(f"{event} {path!r}")
 
     @contextlib.contextmanager
     def watching(self, folder: Path) -> Iterator[list[str]]:
         """Yield the list that gets what leaves `folder`."""
+        self.others = {thread.ident or 0 for thread in threading.enumerate()} - {threading.get_ident()}
         self.folder, self.escapes = str(folder), []
         try:
             yield self.escapes
@@ -392,10 +403,12 @@ class Guard:
 def fuzz(make: Callable[[Path], Target], inputs: int, seed: int, until: float, guard: Guard) -> Outcome:
     """Damage a target's files one after the other and read them; return what became of it."""
     outcome, rng = Outcome(), random.Random(f"{seed}-{make.__name__}")
-    with tempfile.TemporaryDirectory(prefix="atelier-fuzz-") as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix="atelier-fuzz-") as scratch,
+        mock.patch("tempfile.tempdir", scratch),
+    ):
         folder = Path(scratch) / "inputs"
         folder.mkdir()
-        tempfile.tempdir = scratch
         target = make(folder)
         while outcome.inputs < inputs and time.monotonic() < until:
             path = rng.choice(target.files)
@@ -407,7 +420,6 @@ def fuzz(make: Callable[[Path], Target], inputs: int, seed: int, until: float, g
             if why:
                 outcome.failures.append(f"{make.__name__} input {outcome.inputs}, {path.name}: {end}: {why}")
             path.write_bytes(before)
-        tempfile.tempdir = None
     return outcome
 
 

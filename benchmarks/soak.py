@@ -85,7 +85,7 @@ TIMES = {"seconds", "work_seconds", "samples_per_second", "started", "ended", "r
 VARIES = {"workers"}  # settings that change no result
 EACH = 12  # disturbances of a run, at most
 PLACES, WHAT = ("folder", "s3"), ("runs", "sweeps", *forked.WORK)
-STARTS = 40  # at most, until a run must have ended by itself
+STARTS = 90  # at most, until a run must have ended by itself
 
 
 @dataclass(frozen=True)
@@ -135,9 +135,9 @@ class Plan:
     def __bool__(self) -> bool:
         return bool(self.kinds) and time.monotonic() < self.until
 
-    def next(self, done: int) -> str | None:
-        """Return the next one of a run that has had `done`; None if it is left alone from now on."""
-        return self.kinds.pop(0) if self and done < EACH else None
+    def next(self, done: int, most: int) -> str | None:
+        """Return the next one of a run that has had `done` of `most`; None if it is left alone."""
+        return self.kinds.pop(0) if self and done < most else None
 
 
 def disturbed(place: Place, kind: Kind, planned: Plan, rng: random.Random) -> Counter[str]:
@@ -147,7 +147,7 @@ def disturbed(place: Place, kind: Kind, planned: Plan, rng: random.Random) -> Co
     while place.starts < STARTS:
         fault = None
         if not ended_by(process, rng.uniform(*kind.pauses)):
-            fault = planned.next(done.total())
+            fault = planned.next(done.total(), 3 * EACH if kind.what in forked.WORK else EACH)
         if fault is not None:
             print(f"  {time.strftime('%H:%M:%S')} {fault}", flush=True)
             process = FAULTS[fault](place, process, rng)
@@ -344,9 +344,9 @@ def run(place: Place, kind: Kind, planned: Plan, rng: random.Random, outcome: Ou
         place.close()
 
 
-def plan(kind: Kind, number: int, minutes: float, seed: int) -> Plan:
-    """Return `number` disturbances in random order, each kind about equally often."""
-    kinds = kind.faults
+def plan(kind: Kind, number: int, minutes: float, seed: int, only: list[str] | None) -> Plan:
+    """Return `number` disturbances in random order, each kind, or those of `only`, about equally often."""
+    kinds = only or kind.faults
     random.Random(seed).shuffle(kinds)
     planned = [kinds[i % len(kinds)] for i in range(number)]
     random.Random(seed).shuffle(planned)
@@ -394,6 +394,7 @@ def main() -> None:
     parser.add_argument(
         "--what", choices=WHAT, default="runs", help="trainings, trials: without Prefect and Ray"
     )
+    parser.add_argument("--fault", action="append", choices=FAULTS, help="only this one; several times")
     parser.add_argument("--out", type=Path, help="file for the outcome, in Markdown")
     arguments = parser.parse_args()
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the runs would ignore it if this ran under nohup
@@ -403,7 +404,10 @@ def main() -> None:
         begin(Path(folder), kinds)
         try:
             number, seed = arguments.disturbances // len(kinds), arguments.seed
-            outcomes = [soak(kind, plan(kind, number, arguments.minutes, seed), seed) for kind in kinds]
+            outcomes = [
+                soak(kind, plan(kind, number, arguments.minutes, seed, arguments.fault), seed)
+                for kind in kinds
+            ]
         finally:
             for server in SERVER:
                 s3.discard(server)

@@ -19,10 +19,17 @@ Pin = Mapping[str, Any]
 """number, key (of the extractor stage), hash (of the extractor), data (the version it was trained on),
 run_id, pinned (UTC), reason."""
 
+NEEDED = {"number": int, "key": str, "hash": str}
+
 
 def pins(store: Store, data_set: str, recipe: str) -> list[Pin]:
-    """Return all pins of a data set and recipe, oldest first."""
-    return numbered.read_all(_folder(store, data_set, recipe))
+    """Return all pins of a data set and recipe, oldest first; raise InputError if one is damaged."""
+    folder = _folder(store, data_set, recipe)
+    read = numbered.read_all(folder)
+    for number, content in zip(numbered.numbers(folder), read, strict=False):
+        if not all(isinstance(content.get(name), kind) for name, kind in NEEDED.items()):
+            raise numbered.damaged(folder, number)
+    return read
 
 
 def pinned(store: Store, data_set: str, recipe: str) -> Pin | None:

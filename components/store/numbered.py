@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from components.common.errors import InputError
+from components.store.errors import MISSING_OR_TORN
+
 if TYPE_CHECKING:
     from components.store.store import Store
 
@@ -40,5 +43,20 @@ def append(folder: Store, after: int, content: Mapping[str, Any]) -> Mapping[str
 
 
 def read_all(folder: Store) -> list[Mapping[str, Any]]:
-    """Return the contents of all numbers, ascending."""
-    return [folder.read_json(name(number)) for number in numbers(folder)]
+    """Return the contents of all numbers, ascending; raise InputError if one is damaged."""
+    return [_read(folder, number) for number in numbers(folder)]
+
+
+def _read(folder: Store, number: int) -> Mapping[str, Any]:
+    try:
+        content = folder.read_json(name(number))
+    except MISSING_OR_TORN:
+        content = None
+    if not isinstance(content, dict):
+        raise damaged(folder, number)
+    return content
+
+
+def damaged(folder: Store, number: int) -> InputError:
+    """Return the error for a number that cannot be read."""
+    return InputError(f"{folder.url}/{name(number)} is damaged; restore the file from a copy of the store")

@@ -63,7 +63,8 @@ class RunLog(Log):
         if not self.uploader.failed:
             return None
         name, reason = self.uploader.failed[0]
-        return f"{name} could not be stored: {reason}; run the same command to resume"
+        advice = "" if "again" in reason else "; run the same command to resume"
+        return f"{name} could not be stored: {reason}{advice}"
 
     def resume_at(self, step: int, attempt: int) -> None:
         """Start a new part after `step` of an attempt at training."""

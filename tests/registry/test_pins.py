@@ -54,6 +54,14 @@ def test_pins_are_numbered_and_the_highest_counts(store: Store) -> None:
     assert pins.pinned(store, "x", "rotation-8") is None and pins.pinned(store, "y", "classifier-8") is None
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"number": 1, "key": "k1"}', '{"number": "1", "hash": "h"}'])
+def test_a_damaged_pin_is_named(store: Store, content: str) -> None:
+    pins.pin(store, "x", "r", after=0, key="k1", hash="h1")
+    store.write_text("registry/x/r/1.json", content)
+    with pytest.raises(InputError, match="registry/x/r/1.json is damaged; restore the file"):
+        pins.pinned(store, "x", "r")
+
+
 def test_the_first_of_two_pins_counts(store: Store) -> None:
     first = pins.pin(store, "x", "r", after=0, key="mine", hash="h")
     second = pins.pin(store, "x", "r", after=0, key="theirs", hash="h")
