@@ -40,7 +40,6 @@ from models.style_based import sizes_of
 from models.stylegan2 import StyleGAN2
 from models.stylegan2_config import StyleGAN2Config
 
-OUTPUT_SCALE = 0.25  # colours are from -4 to 4 inside, App. F.1
 CRITICAL = 2  # layers at the end that are critically sampled
 
 
@@ -61,6 +60,9 @@ class StyleGAN3Config(StyleGAN2Config):
         source="Karras et al. 2021, App. F.2: 0.002")
     mixing: float = tunable(0.0, ge=0, le=1, low=0.0, high=1.0, source="Karras et al. 2021, Sec. 3.1: 0")
     path_weight: float = Field(0.0, ge=0)
+    # Factor on the colours, which are from -4 to 4 inside (App. F.1). With 1, G has the contrast of images from
+    # the beginning, which helps trainings of minutes.
+    output_scale: float = Field(0.25, gt=0)
     magnitude_half_life_images: int = Field(20_000, ge=1)  # of the mean squares, App. F.1
     # The images that D sees are blurred at first; standard deviation in pixels. None: 10 in config R, 0 in T.
     blur: float | None = Field(None, ge=0)
@@ -150,7 +152,7 @@ class Synthesis(nn.Module):
         places = bands(card.resolution, config.layers, critical=CRITICAL, margin=config.margin)
         sources = [places[0], *places[:-1]]  # of the layers and of the colours
         channels = [config.channels_at(band.cutoff) for band in sources]
-        self.num_styles = config.layers + 2
+        self.num_styles, self.output_scale = config.layers + 2, config.output_scale
         first = places[0]
         self.input = StyledFourierInput(config.width, channels[0], first.size, first.cutoff, first.rate)
         self.layers = nn.ModuleList(
@@ -189,7 +191,7 @@ class Synthesis(nn.Module):
         squares.append(mean_square(x))
         if self.training:
             self.squares = torch.stack(squares)
-        return OUTPUT_SCALE * self.colours(x, last)
+        return self.output_scale * self.colours(x, last)
 
     @torch.no_grad()
     def track(self, squares: Tensor, decay: float) -> None:
