@@ -44,7 +44,7 @@ SYM6 = (
 
 def pipeline(x: Tensor, kinds: Collection[str], p: Probability) -> Tensor:
     """Augment images (N, C, S, S) with those of KINDS that are in `kinds`, with probability p each."""
-    if not p > 0:
+    if not (torch.is_tensor(p) and p.is_meta) and not p > 0:  # of meta tensors, shapes alone are known
         return x
     with without_autocast(x):
         y = widened(x)

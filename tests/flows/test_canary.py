@@ -91,6 +91,7 @@ def test_no_note_of_a_worker_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(trial.cache, "run", fail)
     monkeypatch.setattr("ray.train.get_context", Mock(return_value=Mock(get_world_rank=lambda: 0)))
     monkeypatch.setattr("ray.train.torch.get_device", lambda: "cpu")
+    monkeypatch.setattr(ray_train, "in_main_thread", Mock())
     train = tiny.settings().model_dump(mode="json")
     job = TrainRequest("vae", tiny.CONFIGS["vae"], train, "data", "attempt", Store(tmp_path))
     ray_train._worker(asdict(job))
