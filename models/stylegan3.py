@@ -60,8 +60,8 @@ class StyleGAN3Config(StyleGAN2Config):
         source="Karras et al. 2021, App. F.2: 0.002")
     mixing: float = tunable(0.0, ge=0, le=1, low=0.0, high=1.0, source="Karras et al. 2021, Sec. 3.1: 0")
     path_weight: float = Field(0.0, ge=0)
-    # Factor on the colours, which are from -4 to 4 inside (App. F.1). With 1, G has the contrast of images from
-    # the beginning, which helps trainings of minutes.
+    # Factor on the colours, which are from -4 to 4 inside (App. F.1). With 1, G's contrast is that of images
+    # from the beginning, which helps trainings of minutes.
     output_scale: float = Field(0.25, gt=0)
     magnitude_half_life_images: int = Field(20_000, ge=1)  # of the mean squares, App. F.1
     # The images that D sees are blurred at first; standard deviation in pixels. None: 10 in config R, 0 in T.
