@@ -25,12 +25,18 @@ def _section(store: Store, run: RunManifest, stage: StageEntry, report: str) -> 
     confirmation = Confirmation.read(
         _content(store, run.stage("confirmation", stage.family), "result.json").get("duel")
     )
-    swept = SweepResult.read(_content(store, stage, "result.json").get("swept"))
-    running = swept is None and stage.state in ("running", "waiting")
-    swept = swept or SweepResult.read(_content(store, stage, "progress.json").get("swept")) or SweepResult()
+    finished, swept = search_result(store, stage)
+    running = not finished and stage.state in ("running", "waiting")
     pictures = copy_pictures(store, swept.trials, report)
     resolution = run.lineage.data.resolution
     return section_of(stage.family or "", swept, confirmation, running, pictures, resolution)
+
+
+def search_result(store: Store, stage: StageEntry) -> tuple[bool, SweepResult]:
+    """Return whether a search is finished, and its result, or its result so far."""
+    swept = SweepResult.read(_content(store, stage, "result.json").get("swept"))
+    so_far = None if swept else SweepResult.read(_content(store, stage, "progress.json").get("swept"))
+    return swept is not None, swept or so_far or SweepResult()
 
 
 def _content(store: Store, stage: StageEntry | None, file: str) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,9 +11,12 @@ import numpy as np
 
 from components.common.hashing import json_sha256
 from components.records.health import HealthEvent
-from components.records.run import FamilyResult, RunManifest
+from components.records.run import FamilyResult, RunManifest, StageEntry
+from components.records.sweep import SweepResult
+from components.records.trial import Trial
 from components.report import comparison, formatting, health, results
 from components.report.reading import Course, Row, read_course
+from components.report.sweep_reading import search_result
 from components.sampling import sheets
 from components.store import Store
 from components.store.errors import MISSING_OR_TORN
@@ -33,13 +37,13 @@ class Sheet:
 
 @dataclass(frozen=True)
 class History:
-    """A family of a run.
+    """A family of a run, or a trial of its sweep.
 
     Attributes:
         run_id: the run.
-        family: its name.
+        family: its name; that of a trial ends with its number.
         data: the name of the data set.
-        status: that of the run; failed if a stage of the family did.
+        status: that of the run or the trial; failed if a stage of the family did.
         began: when its training began, in seconds since 1970.
         settings: those of the run without other families, by dotted name, as JSON.
         origins: code, data, versions and machine by name.
@@ -90,9 +94,14 @@ class History:
 
 
 def read(store: Store, run: RunManifest) -> list[History]:
-    """Return the histories of all families of a run, finished or not."""
+    """Return the histories of all families of a run, finished or not, and of the trials of its sweeps."""
     measured = {result.family: result for result in results.results_of(store, run, "")}
-    return [_history(store, run, family, measured.get(family)) for family in run.families]
+    histories = [_history(store, run, family, measured.get(family)) for family in run.families]
+    for stage in run.stages:
+        if stage.name == "sweep":
+            swept = search_result(store, stage)[1]
+            histories += [_trial(store, run, stage, swept, trial) for trial in swept.trials]
+    return histories
 
 
 def image(store: Store, sheet: Sheet) -> np.ndarray | None:
@@ -115,14 +124,13 @@ def _history(store: Store, run: RunManifest, family: str, result: FamilyResult |
     step = checkpoint.step if checkpoint else int(course.rows[-1]["step"]) if course.rows else 0
     if result and result.samples:
         drawn.append(Sheet("published samples", step, result.samples))
-    config = {**run.lineage.config, "families": {family: run.lineage.families.get(family, {})}}
     return History(
         run_id=run.run_id,
         family=family,
         data=run.lineage.data.name,
         status="failed" if any(s.family == family and not s.optional for s in run.failed) else run.standing,
         began=_seconds(stage.started if stage else None) or _seconds(run.started),
-        settings=dict(comparison.settings(config)),
+        settings=_settings(run, family),
         origins=comparison.origins(run),
         rows=course.rows,
         measures=dict(_measures(result)) if result else {},
@@ -130,6 +138,36 @@ def _history(store: Store, run: RunManifest, family: str, result: FamilyResult |
         diagnoses=diagnoses,
         sheets=drawn,
     )
+
+
+def _trial(store: Store, run: RunManifest, stage: StageEntry, swept: SweepResult, trial: Trial) -> History:
+    """Return the history of a trial: its metrics, and the values that it was judged by."""
+    family, metric = stage.family or "", swept.metric.name or "score"
+    rows = list(read_course(store, trial.uri).rows) if trial.uri else []
+    judged = [(p.step, p.seconds, p.value) for p in trial.curve if p.value is not None]
+    rows += [{"step": step, "seconds": s or 0.0, f"search/{metric}": value} for step, s, value in judged]
+    values = {f"families.{family}.{name}": json.dumps(value) for name, value in trial.values.items()}
+    reached = {metric: trial.value, "cost": trial.cost}
+    return History(
+        run_id=run.run_id,
+        family=f"{family}-trial-{trial.number:03}",
+        data=run.lineage.data.name,
+        status=trial.state,
+        began=_seconds(stage.started) + (trial.offset or 0.0),
+        settings=_settings(run, family) | values,
+        origins=comparison.origins(run),
+        rows=sorted(rows, key=lambda row: row["step"]),
+        measures={name: value for name, value in reached.items() if value is not None},
+        step=trial.step,
+        diagnoses=[],
+        sheets=[Sheet("samples", trial.step, trial.picture)] if trial.picture else [],
+    )
+
+
+def _settings(run: RunManifest, family: str) -> dict[str, str]:
+    """Return the settings of a run without those of other families, as JSON."""
+    config = {**run.lineage.config, "families": {family: run.lineage.families.get(family, {})}}
+    return dict(comparison.settings(config))
 
 
 def _measures(result: FamilyResult) -> Iterator[tuple[str, float]]:

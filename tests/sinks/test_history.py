@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from components.records.run import RunManifest
+from components.registry.runs import find_run
 from components.sinks import history
 from components.sinks.history import History
 from components.store import Store
-from tests.report import fixture
+from tests.report import fixture, sweeps
 
 
 def test_a_family_has_the_rows_that_its_weights_build_on(treated: History) -> None:
@@ -40,3 +44,17 @@ def test_the_hash_changes_with_what_is_exported(store: Store, run: RunManifest, 
     assert treated.sha256 == history.read(store, run)[0].sha256
     run.results[0].metrics["kid"].value += 1
     assert treated.sha256 != history.read(store, run)[0].sha256
+
+
+def test_trials_of_a_sweep_have_their_values_and_what_they_were_judged_by(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    swept = sweeps.swept(5)
+    run_id = sweeps.write(store, swept, pictures=False)
+    family, *trials = history.read(store, find_run(store, run_id))
+    assert (family.family, len(trials)) == ("dcgan", 5)
+    for trial, one in zip(swept.trials, trials, strict=True):
+        assert one.name == f"dcgan-trial-{trial.number:03}" and one.status == trial.state
+        assert one.settings["families.dcgan.lr"] == json.dumps(trial.values["lr"])
+        judged = [(step, values["search/frechet_distance"]) for step, _, values in one.points]
+        assert judged == [(point.step, point.value) for point in trial.curve]
+        assert one.measures.get("frechet_distance") == trial.value
