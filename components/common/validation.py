@@ -49,6 +49,7 @@ RENAMED = {  # former key -> its new names, which depend on the section
 }
 
 
+LONGEST = 500  # characters of a value in a sentence
 DATASET_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
@@ -83,7 +84,13 @@ def explain(error: ValidationError, prefix: str, model: type[BaseModel]) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
         return f"{prefix}: {message}" if prefix else message
-    return f"{path}={first['input']!r} is not accepted: {message[0].lower()}{message[1:]}"
+    return f"{path}={_short(first['input'])} is not accepted: {message[0].lower()}{message[1:]}"
+
+
+def _short(value: object) -> str:
+    """Return a value as Python writes it, or the beginning of a long one."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def renamed(key: str, fields: Collection[str]) -> str | None:

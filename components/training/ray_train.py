@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 ERROR = "error.json"  # in an attempt's folder: why a worker stopped
 
+IN_MAIN_THREAD = 30.0  # seconds within which a worker's main thread calls a function
 GRACE = 20.0  # seconds that a worker has to store a checkpoint after SIGTERM
 
 terminated = threading.Event()  # set in a worker that was sent SIGTERM
@@ -93,7 +94,7 @@ def in_main_thread(function: Callable[[], None]) -> None:
     """Call a function in the main thread of this worker, where alone Python handles signals."""
     import ray
 
-    ray.get(ray.get_runtime_context().current_actor.execute.remote(function))  # a method of Ray Train's
+    ray.get(ray.get_runtime_context().current_actor.execute.remote(function), timeout=IN_MAIN_THREAD)
 
 
 def expect_termination() -> None:
@@ -131,7 +132,8 @@ def _worker(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     group = Group(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
 
-    in_main_thread(expect_termination)
+    with suppress(Exception):  # it needs a method of Ray Train's own; without it, SIGTERM ends the worker
+        in_main_thread(expect_termination)
     watched = os.environ.get(PREEMPTION_WATCHER) != "0"
 
     def report(step: int, metrics: dict[str, float], checkpoint: str | None) -> None:

@@ -89,3 +89,10 @@ def test_a_name_that_is_no_data_set_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["mnist5k", "a.b_c-1", "dvc", "x.dvc2"])
 def test_the_name_of_a_data_set_is_accepted(name: str) -> None:
     assert Data(name=name).name == name
+
+
+def test_a_long_value_is_shortened() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Inner(steps="a" * 70_000)  # type: ignore[arg-type]
+    sentence = explain(raised.value, "", Inner)
+    assert len(sentence) < 700 and sentence.startswith("steps='aaa") and "a... is not accepted" in sentence
