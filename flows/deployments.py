@@ -157,8 +157,9 @@ def require_server() -> str:
     url = PREFECT_API_URL.value()
     if not url:
         raise InputError(
-            "schedules need a Prefect server that keeps running: start one with `prefect server start`, and "
-            "set PREFECT_API_URL, such as http://127.0.0.1:4200/api (docs/schedules.md)"
+            "schedules need a Prefect server that keeps running: start one in the project's folder with "
+            "`PREFECT_HOME=.atelier/prefect prefect server start`, and set PREFECT_API_URL, "
+            "such as http://127.0.0.1:4200/api (docs/schedules.md)"
         )
     loopback.bypass_proxies()
     check_server(url)

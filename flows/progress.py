@@ -62,7 +62,7 @@ class ProgressDisplay:
     def say(self, text: str, style: str = "") -> None:
         """Print a line, without credentials."""
         with self._lock:
-            self.console.print(Text(without_secrets(text), style=style))
+            self.console.print(Text(without_secrets(text), style=style), soft_wrap=True)
         self.keep(without_secrets(text))
 
     @contextmanager
@@ -93,7 +93,7 @@ class ProgressDisplay:
             before, at = self._lines.setdefault(title, (0, now))
             if quarter > before or now - at > SILENT:
                 self._lines[title] = quarter, now
-                self.console.print(Text(f"  {title}: {step}/{steps} {note}"))
+                self.console.print(Text(f"  {title}: {step}/{steps} {note}"), soft_wrap=True)
 
     def end(self, title: str) -> None:
         """Remove the bar of a stage."""

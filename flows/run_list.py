@@ -89,7 +89,11 @@ def as_json(store: Store, run: RunSummary) -> Mapping[str, Any]:
 
 
 def best(run: RunSummary) -> str | None:
-    """Return the best result as family, metric and value; None without results."""
+    """Return the best result as family, metric and value, those near real images first; None without any."""
+    if not run.results:
+        return None
+    from components.report.baselines import unlike_real  # imports NumPy
+
     ranked = []
     for result in run.results:
         try:
@@ -98,8 +102,9 @@ def best(run: RunSummary) -> str | None:
             continue
         value = result.metrics[name].value
         if value is not None:
-            ranked.append((value, f"{result.family} {name.replace('_', ' ')} {value:.4g}"))
-    return min(ranked)[1] if ranked else None
+            unlike = " (not near real images)" if unlike_real(result) else ""
+            ranked.append((unlike, value, f"{result.family} {name.replace('_', ' ')} {value:.4g}{unlike}"))
+    return min(ranked)[-1] if ranked else None
 
 
 def worker_hours(run: RunSummary) -> float:

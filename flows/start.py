@@ -68,7 +68,9 @@ def start(
     with sole_writer(store, run_id) as held, ProgressDisplay() as board:
         unchanged = None if resume else unchanged_stages(experiment, store, force)
         if not unchanged:
+            board.begin("start")
             start_server()  # before anything is recorded
+            board.end("start")
         manifest = new_manifest(experiment, run_id, smoke=smoke, command=command)
         if resume and (earlier := RunManifest.read(store.read_json(f"runs/{resume}/run.json"))):
             manifest.lineage.data = earlier.lineage.data  # until the plan records it again

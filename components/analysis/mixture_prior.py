@@ -17,7 +17,7 @@ from components.data.dataset import open_split
 from components.families.artifact import load_model
 from components.families.catalogue import conditions
 from components.sampling import png
-from components.sampling.request import SampleOptions, class_number
+from components.sampling.request import UNLABELLED, SampleOptions, class_number
 from components.sampling.to_file import check_picture, write_picture
 from components.store import Store
 from models.registry import FAMILIES
@@ -48,7 +48,7 @@ def sample_to_file(
         raise InputError(f"--prior mixture: {name} does not encode images, so it has no codes to fit one to")
     conditional = "label" in conditions(name, config.config, card)
     if label is not None and not conditional:
-        raise InputError(f"--label {label}: this model was trained without labels")
+        raise InputError(f"--label {label}: {UNLABELLED}")
     folder = store.local_copy(data)
     splits = {split: open_split(folder, split) for split in ("train", "validation")}
     subject = Subject(generator, card, splits, conditional=conditional)

@@ -127,7 +127,7 @@ class Recipe:
 def with_notes(metrics: Metrics, ref: Reference, n: int) -> Metrics:
     """Return the metrics with a note on each one for which n images are too few, unless it has one."""
     for name, metric in metrics.items():
-        frechet = "fid" in name or "frechet" in name
+        frechet = not {"fid", "frechet"}.isdisjoint(name.split("_"))
         images = min((n // len(ref.info.data.labels or ()), n)) if metric.classes else n
         alternative = name.replace(ref.extractor.frechet_name, "kid")
         if metric.note:

@@ -116,10 +116,14 @@ class Forecast:
         total = self.training + self.judging + self.rest
         sentences = []
         if total:
+            least = "at least " if self.unknown else ""
+            parts = {"training": self.training, "evaluation": self.judging}
+            shares = " and ".join(
+                f"{minutes(seconds)} of {name}" for name, seconds in parts.items() if seconds
+            )
             sentences.append(
-                f"expected: {minutes(total)} of work, of which {minutes(self.training)} of training and "
-                f"{minutes(self.judging)} of evaluation, scaled from earlier results on this data; "
-                f"{minutes(self.elapsed)} with families side by side"
+                f"expected: {least}{minutes(total)} of work{shares and f', of which {shares}'}, scaled from "
+                f"earlier results on this data; {least}{minutes(self.elapsed)} with families side by side"
             )
         if self.judging > self.training > 0:
             sentences.append(

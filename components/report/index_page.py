@@ -12,6 +12,7 @@ from components.common.hashing import json_sha256
 from components.records.evaluation import Metrics
 from components.records.run import RunSummary
 from components.report import leaderboard
+from components.report.baselines import unlike_real
 from components.report.metric_labels import MEASURES, measure
 from components.report.reading import read_json, rounded
 from components.stages.code_digest import code
@@ -35,9 +36,13 @@ def summary(run_id: str, run: RunSummary | None) -> Mapping[str, Any]:
         "data": {name: getattr(data, name) for name in ("name", "title", "version")},
         **{name: getattr(run.lineage, name) for name in ("commit", "dirty", "config_hash")},
         "families": run.families,
-        "failed": list(dict.fromkeys(stage.family for stage in run.failed if stage.family)),
+        "failed": list(dict.fromkeys(s.family for s in run.failed if s.family and s.error != "interrupted")),
         "results": [
-            {**{name: getattr(result, name) for name in costs}, "metrics": _in_short(result.metrics)}
+            {
+                **{name: getattr(result, name) for name in costs},
+                "metrics": _in_short(result.metrics),
+                "unlike": unlike_real(result),
+            }
             for result in run.results
         ],
         "best": leaderboard.leaders(run.results),

@@ -18,6 +18,8 @@ from components.records.model import ModelConfig
 from components.sampling.read_image import one_image, one_mask
 from models.family import DataSpec, Generator, SourceShape
 
+UNLABELLED = "this model was trained without labels; families such as diffusion learn those of labelled data"
+
 SETTINGS = {  # options that replace a setting of the model -> that setting
     "steps": "sampler_steps",
     "guidance_scale": "guidance_scale",
@@ -96,7 +98,7 @@ def sampling_inputs(
     kinds = conditions(model.family, model.config, card)
     inputs = _from_image(options, n, generator, card, model)
     if options.label is not None and "label" not in kinds:
-        raise InputError(f"--label {options.label}: this model was trained without labels")
+        raise InputError(f"--label {options.label}: {UNLABELLED}")
     if len(options.prompts) > n:
         raise InputError(
             f"-n {n}: there are {len(options.prompts)} prompts; draw at least one sample of each"

@@ -24,7 +24,7 @@ from components.common.seeds import derive, seed_of
 from components.data.dataset import to_uint8
 from components.families.artifact import load_model
 from components.records.model import ModelConfig
-from components.sampling.request import SampleOptions, class_number
+from components.sampling.request import UNLABELLED, SampleOptions, class_number
 from models.family import Batch, DataSpec, Generator, Noise
 from models.parts.layers import to_image
 from models.parts.mapping import truncated
@@ -116,7 +116,7 @@ class Styles:
         by_class, label = options.truncation_mean == "class", None
         if not self.classes and (options.label is not None or by_class):
             option = "--truncation-mean class" if by_class else f"--label {options.label}"
-            raise InputError(f"{option}: this model was trained without labels")
+            raise InputError(f"{option}: {UNLABELLED}")
         if options.label is not None:
             label = class_number(options.label, self.model.labels, self.card)
         config = self.generator.config

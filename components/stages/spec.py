@@ -69,11 +69,14 @@ def _installed(package: str) -> str:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return the differences between two specs, one line each."""
+    """Return the differences between two specs, one line each; results that they build on are named alone."""
     lines: list[str] = []
     for name in sorted(old.keys() | new.keys()):
         a, b = old.get(name), new.get(name)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
+        if name == "upstream" and isinstance(a, Mapping) and isinstance(b, Mapping):
+            if changed := [each for each in sorted(a.keys() | b.keys()) if a.get(each) != b.get(each)]:
+                lines.append(f"{prefix}upstream: {', '.join(changed)}")
+        elif isinstance(a, Mapping) and isinstance(b, Mapping):
             lines += difference(a, b, f"{prefix}{name}.")
         elif a != b:
             lines.append(f"{prefix}{name}: {_short(a)} -> {_short(b)}")

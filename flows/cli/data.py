@@ -204,7 +204,7 @@ def show_prepared(card: Any, version: str) -> None:
     for reason, count in card.left_out.items():
         say(f"  left out {count}: {reason}")
     if others := card.options.get("ignored_files"):
-        say(f"  {others} other files: no images{', some with captions' if card.captions else ''}")
+        say(f"  left out {others}: no images{', some with captions' if card.captions else ''}")
     if card.unmatched_captions:
         say(f"  {card.unmatched_captions} captions of images that are not there")
 

@@ -67,3 +67,7 @@ def gc(
         say(f"run {surveyed.running[0]} is running: --apply is possible when it has ended")
     elif not apply and surveyed.items:
         say_next(f"the same command with --apply removes it{'; what is published stays' if runs else ''}")
+    elif not apply:
+        say_next(
+            "--run ID removes a run with all that only it refers to; --days 0 spares nothing for being new"
+        )

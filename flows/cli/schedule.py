@@ -179,6 +179,7 @@ def why(
         return
     for entry in newest:
         print("\n".join(_told(entry)))
+    say_next("atelier schedule --list shows the next dates; atelier runs lists what was computed")
 
 
 def _told(entry: ScheduledRun) -> list[str]:

@@ -19,10 +19,10 @@ def test_without_a_terminal_there_is_a_line_for_each_quarter() -> None:
         for step in range(1, 101):
             display.move("train vae", step, 100, "fast")
         display.end("train vae")
-        display.say("done [not markup]")
+        display.say("done [not markup]" + " and more" * 20)
     lines = out.getvalue().splitlines()
     assert [line.split()[2] for line in lines[:-1]] == ["25/100", "50/100", "75/100", "100/100"]
-    assert lines[-1] == "done [not markup]"
+    assert lines[-1] == "done [not markup]" + " and more" * 20, "a line stays one"
 
 
 def test_long_work_is_not_silent_for_more_than_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:

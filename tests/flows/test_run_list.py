@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from components.records.evaluation import MetricResult
-from components.records.run import DataLineage, FamilyResult, Lineage, RunManifest, StageEntry
+from components.records.run import (
+    DataLineage,
+    FamilyResult,
+    Lineage,
+    ResultHead,
+    RunManifest,
+    RunSummary,
+    StageEntry,
+)
 from components.store import Store
 from flows import run_list
 
@@ -78,3 +86,16 @@ def test_a_row_has_the_best_result_and_the_cost(store: Store) -> None:
     assert (content["worker_hours"], content["standing"], content["run_id"]) == (1.5, "done", "1")
     (bare,) = run_list.matching(store, status="running")
     assert run_list.cost(bare) is None and run_list.best(bare) is None
+
+
+def test_a_result_that_is_not_near_real_images_is_marked_and_comes_last() -> None:
+    def result(family: str, kid: float, recall: float) -> ResultHead:
+        metrics = {
+            "kid": MetricResult(value=kid, real_baseline=0.0),
+            "recall": MetricResult(value=recall, real_baseline=0.8, better="higher"),
+        }
+        return ResultHead(family=family, task="generate", metrics=metrics)
+
+    noise, images = result("dcgan", 0.1, 0.01), result("vae", 0.2, 0.7)
+    assert run_list.best(RunSummary(run_id="r", results=[noise, images])) == "vae kid 0.2"
+    assert run_list.best(RunSummary(run_id="r", results=[noise])) == "dcgan kid 0.1 (not near real images)"

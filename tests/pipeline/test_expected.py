@@ -101,6 +101,11 @@ def test_a_forecast_names_its_parts_and_what_is_unknown() -> None:
         "header of the config, or measure with `atelier init`"
     ]
     assert forecast([]).sentences == []
+    partly, _ = forecast([("reference", 60.0), ("train vae", None)]).sentences
+    assert partly == (
+        "expected: at least 1.0 minutes of work, scaled from earlier results on this data; at least 1.0 "
+        "minutes with families side by side"
+    )
 
 
 def test_families_side_by_side_end_earlier() -> None:

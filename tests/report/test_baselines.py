@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from components.data.card import DatasetCard, Sources
 from components.records.evaluation import Baseline, MetricResult
-from components.records.run import FamilyResult
-from components.report import build_run, leaderboard
+from components.records.run import FamilyResult, RunSummary, StageEntry
+from components.report import build_run, index_page, leaderboard
 from components.report.baselines import distinct, shortcomings, unbeaten, unlike_real
 from components.report.model_card import model_card
 from tests.report.translated import results
@@ -24,6 +24,8 @@ def baseline(name: str, kid: float, psnr: float, recipe: str = "a") -> Baseline:
     metrics = {"reconstruction_kid": metric(kid, recipe=recipe), "psnr": metric(psnr, "higher", recipe)}
     return Baseline(name=name, metrics=metrics)
 
+
+ENDED = {"gan": "the loss is not finite", "vae": "interrupted"}
 
 DATA = DatasetCard(
     name="d",
@@ -131,6 +133,10 @@ def test_noise_is_neither_best_nor_ahead() -> None:
     both = leaderboard.verdict("done", [blobs, noise], 2, [])
     assert "Generating: no family is near real images yet (dcgan: Recall is 10.0" in both
     assert leaderboard.leaders([blobs, noise]) == []
+    ended = [StageEntry(name="train", family=f, state="failed", error=e) for f, e in ENDED.items()]
+    line = index_page.summary("r", RunSummary(run_id="r", results=[good, noise], stages=ended))
+    assert [bool(result["unlike"]) for result in line["results"]] == [False, True]
+    assert line["failed"] == ["gan"], "an interrupted training has not failed"
     card, other = model_card(DATA, noise, smoke=True), model_card(DATA, good)
     assert "The samples are not near real images: Fréchet distance is 90.0" in card and "Smoke run" in card
     assert "near real images" not in other and "Smoke run" not in other

@@ -20,7 +20,13 @@ def store(tmp_path: Path) -> Store:
 def test_difference_names_what_changed() -> None:
     old = {"settings": {"lr": 1e-3, "train": {"steps": 5}}, "code": {"components.ema": "aa"}}
     new = {"settings": {"lr": 2e-3, "train": {"steps": 5}}, "code": {"components.ema": "bb"}}
-    assert difference(old, new) == ['code.components.ema: "aa" -> "bb"', "settings.lr: 0.001 -> 0.002"]
+    old["upstream"] = {"prepare": "1", "train/vae": "2"}
+    new["upstream"] = {"prepare": "1", "train/vae": "3", "extractor": "4"}
+    assert difference(old, new) == [
+        'code.components.ema: "aa" -> "bb"',
+        "settings.lr: 0.001 -> 0.002",
+        "upstream: extractor, train/vae",
+    ]
 
 
 def test_a_change_of_all_keys_is_one_sentence(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

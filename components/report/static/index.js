@@ -66,7 +66,8 @@
   };
   const leaderRow = (row, rank, metric, reference) => {
     const { result, run, m, off, also } = row, when = day(run.started) + (run.smoke ? ", smoke" : "") + (also ? `, and ${number(also)} more` : "");
-    return el("tr", { class: off ? "off" : null }, el("td", { class: "rank" }, off ? "–" : String(rank)), el("th", { scope: "row" }, result.family),
+    return el("tr", { class: off ? "off" : null }, el("td", { class: "rank" }, off ? "–" : String(rank)),
+      el("th", { scope: "row" }, result.family, result.unlike && el("small", { class: "unbeaten", title: result.unlike }, "not near real images")),
       valueCell(row, metric, reference), cell(showMetric(metric, m.real_baseline)), cell(number(m.n)), cell(count(result.parameters)),
       cell(duration(result.train_seconds)), cell(number(result.samples_per_second)), el("td", {}, runLink(run), el("small", {}, when)));
   };

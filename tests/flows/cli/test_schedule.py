@@ -45,12 +45,14 @@ def test_what_cannot_be_done_is_one_sentence(
 
 def test_schedules_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(deployments, "rows", lambda: [ROW])
-    code, out, _ = call(capsys, "schedule", "--list")
+    code, out, err = call(capsys, "schedule", "--list")
+    assert err == "next: atelier why nightly says what became of its last date\n"
     assert code == 0 and "nightly   configs/tiny.yaml  0 2 * * *  Europe/Berlin  yes" in out
     assert "2026-01-02 01:00  Skipped  2026-01-03 01:00" in out
     assert json.loads(call(capsys, "schedule", "--list", "--json")[1]) == [ROW]
     monkeypatch.setattr(deployments, "rows", lambda: [])
-    assert "there are no schedules" in call(capsys, "schedule", "--list")[2]
+    err = call(capsys, "schedule", "--list")[2]
+    assert "there are no schedules" in err and "next: atelier schedule CONFIG --cron" in err
 
 
 def test_problems_are_the_exit_code(
@@ -72,8 +74,10 @@ def test_a_schedule_is_served_shipped_and_removed(
     monkeypatch.setattr(deployments, "remove", calls.append)
     made = ["schedule", "configs/quickstart.yaml", "--cron", "0 2 * * *"]
     assert "'0 2 * * *', UTC; runs on this machine" in call(capsys, *made)[2]
-    assert "run by work pool gpus" in call(capsys, *made, "--name", "nightly", "--pool", "gpus")[1]
-    assert "removed schedule nightly" in call(capsys, "schedule", "--remove", "nightly")[1]
+    _, out, err = call(capsys, *made, "--name", "nightly", "--pool", "gpus")
+    assert "run by work pool gpus" in out and "next: prefect worker start --pool gpus" in err
+    _, out, err = call(capsys, "schedule", "--remove", "nightly")
+    assert "removed schedule nightly" in out and "next: atelier schedule --list" in err
     assert calls == ["quickstart", ("nightly", "gpus"), "nightly"]
 
 
