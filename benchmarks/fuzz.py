@@ -248,15 +248,15 @@ def registries(folder: Path) -> Target:
     store = Store(str(folder / "store"))
     for number in (1, 2):
         champion(store, number, f"r{number}")
-    pins.pin(store, "digits", "recipe", after=0, key="k", uri="store/extractor/k")
+    pins.pin(store, "digits", "recipe", after=0, key="k", hash="h")
 
     def read(path: Path) -> None:
+        if path.parent.name == "recipe":
+            pins.pinned(store, "digits", "recipe")
         for data_set, task in champions.series(store):
             champions.history(store, data_set, task)
-            if current := champions.current(store, data_set, task):
-                champions.check_files(store, current)
+            champions.current(store, data_set, task)
             champions.waiting(store, data_set, task)
-        pins.pinned(store, "digits", "recipe")
 
     return Target([p for p in Path(store.path("registry")).rglob("*.json")], read)
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.common.errors import InputError, RunError
 from components.common.hashing import digest, json_sha256
+from components.data.sources.names import displayed
 
 if TYPE_CHECKING:
     from models.family import DataSpec, SourceShape
@@ -111,7 +112,7 @@ class DatasetCard(BaseModel):
             raise InputError(f"{folder} is not a prepared data set: it has no card.json") from None
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
+            where = displayed(".".join(map(str, first["loc"])))
             raise RunError(
                 f"{path} is damaged ({where} {first['msg']}): prepare the data set again"
             ) from None

@@ -54,9 +54,10 @@ def finished(store: Store, spec: Spec) -> Done | None:
         attempt = folder.child("attempts", str(success["attempt"]))
         data = attempt.read_bytes("result.json")
         result = json.loads(data)
+        expected, files = success["sha256"], result["files"]
     except (*MISSING_OR_TORN, KeyError, TypeError):
         return None
-    if sha256(data) != success["sha256"] or not _verified(attempt, result["files"]):
+    if sha256(data) != expected or not _verified(attempt, files):
         return None
     if not all(store.exists(path) for path in result.get("elsewhere", [])):
         return None
@@ -68,7 +69,7 @@ def finished(store: Store, spec: Spec) -> Done | None:
         attempt=success["attempt"],
         state="cached",
         sha256=success["sha256"],
-        bytes=sum(entry["bytes"] for entry in result["files"]),
+        bytes=sum(entry["bytes"] for entry in files),
         started=result["started"],
         seconds=result["seconds"],
         work_seconds=result["work_seconds"],
