@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from joblib import Parallel, delayed
 from PIL import Image
 
 Item = TypeVar("Item")
@@ -32,6 +31,8 @@ def in_order(
     """
     workers = max(1, workers or len(os.sched_getaffinity(0)))
     if chunk and workers > 1 and len(items) >= MANY:
+        from joblib import Parallel, delayed  # which those who only sample do not have
+
         batch = min(BATCH, 1 + chunk // (8 * workers))
         with Parallel(workers, batch_size=batch, pre_dispatch="all", return_as="generator") as parallel:
             for start in range(0, len(items), chunk):
