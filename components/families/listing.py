@@ -20,17 +20,19 @@ def listed_families() -> list[Mapping[str, Any]]:
 
     Where the families are imported already, only they tell, since a program may have added some.
     """
-    imported, file, key = "models.registry" in sys.modules, working() / "families.json", code_key(CHECKOUT)
+    if "models.registry" in sys.modules:
+        from components.families.catalogue import describe_families
+
+        return describe_families()
+    file, key = working() / "families.json", code_key(CHECKOUT)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         stored = json.loads(file.read_bytes())
-        if stored["key"] == key and not imported:
+        if stored["key"] == key:
             return list(stored["families"])
 
     from components.families.catalogue import describe_families
 
     families = describe_families()
-    if imported:
-        return families
     with contextlib.suppress(OSError), replacing(file) as temporary:  # a project may be read-only
         temporary.write_text(json.dumps({"key": key, "families": families}))
     return families

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
+import json
+import sys
 from pathlib import Path
 
+from components.common.atomic import replacing
 from components.common.hashing import sha256
+from components.common.paths import working
 from models.search_space import SEARCH_ARGUMENTS
 
 CODE = Path(__file__).parents[2]
@@ -23,6 +28,7 @@ NEUTRAL = (
     "components.common.locks",
     "components.common.paths",
     "components.common.memory",
+    "components.common.parallel",
     "components.common.public",
     "components.common.validation",
     "components.config",
@@ -60,20 +66,60 @@ def code(*roots: str) -> dict[str, str]:
         if module not in digests:
             digests[module], imports = _digest_and_imports(module)
             queue += [name for name in imports if not is_neutral(name)]
+    _stored().save()
     return dict(sorted(digests.items()))
 
 
 @functools.cache
 def _digest_and_imports(module: str) -> tuple[str, list[str]]:
     """Return the digest of a module and the project's modules that it imports."""
-    tree = _tree(module)
-    return sha256(ast.dump(tree))[:16], sorted(_imports(tree))
+    digest, names = _stored().of(module)
+    return digest, [name for name in names if _file(name).exists()]
+
+
+class _Stored:
+    """The digest and the imports of each module, kept in a file: to parse all modules takes a second."""
+
+    def __init__(self, file: Path):
+        self.file, self.entries, self.changed = file, dict[str, tuple[str, str, list[str]]](), False
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+            content = json.loads(file.read_bytes())
+            self.entries = {
+                name: (key, digest, list(names)) for name, (key, digest, names) in content.items()
+            }
+
+    def of(self, module: str) -> tuple[str, list[str]]:
+        """Return the digest of a module and the names that it may import from the project, sorted."""
+        source = _file(module).read_bytes()
+        key = sha256(sys.version.encode() + _own_source() + source)
+        if module not in self.entries or self.entries[module][0] != key:
+            tree = _tree(source)
+            self.entries[module] = key, sha256(ast.dump(tree))[:16], sorted(_imports(tree))
+            self.changed = True
+        return self.entries[module][1:]
+
+    def save(self) -> None:
+        """Write what is new; a project may be read-only."""
+        if self.changed:
+            with contextlib.suppress(OSError), replacing(self.file) as temporary:
+                temporary.write_text(json.dumps(self.entries))
+            self.changed = False
 
 
 @functools.cache
-def _tree(module: str) -> ast.Module:
+def _stored() -> _Stored:
+    return _Stored(working() / "code.json")
+
+
+@functools.cache
+def _own_source() -> bytes:
+    """This file: a change of it may change what it computes."""
+    return Path(__file__).read_bytes()
+
+
+def _tree(source: bytes) -> ast.Module:
     """Parse a module and drop what does not affect results: comments, docstrings and search spaces."""
-    tree = _WithoutSpaces().visit(ast.parse(_file(module).read_text()))
+    tree = _WithoutSpaces().visit(ast.parse(source))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [n for n in node.body if not _is_text(n)] or [ast.Pass()]
@@ -102,14 +148,14 @@ class _WithoutSpaces(ast.NodeTransformer):
 
 
 def _imports(tree: ast.Module) -> set[str]:
-    """Return the project's modules that a module imports, also inside functions."""
+    """Return the names in the project's packages that a module imports, also inside functions."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.split(".")[0] in PACKAGES and _file(name).exists()}
+    return {name for name in names if name.split(".")[0] in PACKAGES}
 
 
 def _file(module: str) -> Path:

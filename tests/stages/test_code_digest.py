@@ -32,7 +32,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def forget() -> None:
     """Read the code anew."""
-    code_digest._tree.cache_clear()
+    code_digest._stored.cache_clear()
     code_digest._digest_and_imports.cache_clear()
 
 
@@ -137,3 +137,23 @@ def test_how_pictures_are_read_changes_no_training_and_no_numbers(sources: Path)
         "SIXTEEN_BIT = 65536",
     )
     assert not {title.split()[0] for title in changed(before, keys())} & {"train", "evaluate", "export"}
+
+
+def test_digests_are_those_of_the_code_whatever_the_file_of_digests_has(sources: Path) -> None:
+    """The file of an earlier process, one for other code, and none that can be read."""
+    module, file = "components.metrics.distances", code_digest._stored().file
+    before = code_digest.code(module)
+    forget()
+    assert code_digest.code(module) == before
+
+    edit(
+        sources / "components" / "metrics" / "distances.py", "import numpy as np", "import numpy as np\nX = 1"
+    )
+    forget()
+    after = code_digest.code(module)
+    assert {name for name in before if before[name] != after[name]} == {module}
+
+    for content in ("[", "[1]", '{"components.metrics.distances": 3}'):
+        file.write_text(content)
+        forget()
+        assert code_digest.code(module) == after
