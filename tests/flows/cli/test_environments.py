@@ -77,7 +77,8 @@ def test_a_command_works_in_every_environment(
         with changed(variables, mask):
             code, out, err = call(capsys, command)
         assert code in ((0, 1) if command == "doctor" else (0,)), err
-        assert out and "Traceback" not in out + err and not err
+        assert out and "Traceback" not in out + err
+        assert all(line.startswith("next: ") for line in err.splitlines())
 
     works()
     assert sorted(home.rglob("*")) == before, "nothing is left behind"
