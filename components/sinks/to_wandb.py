@@ -53,6 +53,7 @@ def _settings(wandb: Any) -> Any:
         silent=True,
         disable_code=True,
         disable_git=True,
+        host="",
         x_disable_meta=True,
         x_disable_stats=True,
         x_disable_machine_info=True,
