@@ -54,6 +54,7 @@ from forked import ForkedPlace
 from components.report.reading import read_course
 from components.store import Store, numbered
 from tests import s3
+from tests.flows import driver
 
 SETTINGS = {
     "train.steps": 3000,
@@ -61,23 +62,9 @@ SETTINGS = {
     "evaluate.held_out_classes": "[]",
     "evaluate.latent_analysis": "false",
 }
-SWEEP: dict[str, Any] = {
-    "data": {"name": "digits"},
-    "families": {"dcgan": {"width": 8, "latent": 8}},
+SWEEP: dict[str, Any] = driver.SWEEP | {
     "train": {"workers": 0, "steps": 600, "batch": 16, "precision": "float32", "checkpoint_every": 50},
-    "evaluate": {"samples": 64, "extractor_epochs": 1, "ablation_samples": 0},
-    "sweep": {
-        "search": {"lr": None, "beta1": [0.0, 0.5]},
-        "trials": 4,
-        "steps": 400,
-        "evaluations": 4,
-        "grace_period": 1,
-        "samples": 64,
-        "min_diversity": 0,
-        "finalists": 2,
-        "finalist_samples": 64,
-        "confirmation_seeds": 1,
-    },
+    "sweep": driver.SWEEP["sweep"] | {"steps": 400, "confirmation_seeds": 1},
 }
 STAGES = ("extractor", "reference", "train", "trial", "evaluate", "export")  # whose results are compared
 DISK = "512m"  # size of a place's own file system

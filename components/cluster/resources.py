@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from components.common.errors import InputError
+from components.common.parallel import cores
 
 if TYPE_CHECKING:
     from components.config.experiment import Experiment
@@ -122,11 +123,6 @@ def processor(device: str = "cpu", cpuinfo: Path = Path("/proc/cpuinfo")) -> str
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def room(cores: float, gpus: float, *, threads: int, gpu_share: float = 0.0) -> int:

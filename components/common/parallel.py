@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from PIL import Image
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 AHEAD = 64  # results that threads compute ahead
@@ -29,7 +27,7 @@ def in_order(
         chunk: results that processes may compute ahead. They are used if there are many items: the work on a
             small image hardly leaves Python, where threads wait for each other. 0: threads in any case.
     """
-    workers = max(1, workers or len(os.sched_getaffinity(0)))
+    workers = max(1, workers or cores())
     if chunk and workers > 1 and len(items) >= MANY:
         from joblib import Parallel, delayed  # which those who only sample do not have
 
@@ -48,6 +46,11 @@ def in_order(
                 yield from pool.map(do, items[start : start + AHEAD])
 
 
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _quietly(do: Callable[[Item], Result], item: Item) -> Result:
     """Return do(item), in a process of its own."""
     _ignore_large()
@@ -55,4 +58,6 @@ def _quietly(do: Callable[[Item], Result], item: Item) -> Result:
 
 
 def _ignore_large() -> None:
+    from PIL import Image  # not for those who only ask for `cores`
+
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # such images are refused by their header
