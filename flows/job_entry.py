@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
-from components.cluster.ray_jobs import check_same
-from components.common.errors import InputError
-from components.common.paths import home
-from components.config.experiment import Experiment
-from components.records.run import RunHead
-from components.registry.runs import read_record
-from components.store import open_store
-from flows.cli.app import exit_with
-from flows.ray_job import REQUEST, versions
-from flows.signals import stop_on_signals
+try:
+    from components.cluster.ray_jobs import check_same
+    from components.common.errors import InputError
+    from components.common.paths import home
+    from components.config.experiment import Experiment
+    from components.records.run import RunHead
+    from components.registry.runs import read_record
+    from components.store import open_store
+    from flows.cli.app import exit_with
+    from flows.ray_job import REQUEST, versions
+    from flows.signals import stop_on_signals
+except ModuleNotFoundError as missing:  # a cluster has its own Python
+    print(
+        f"atelier: {sys.executable} on the cluster has no {missing.name}; start Ray there with a Python in "
+        "PATH that has the packages of requirements/run.txt",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 
 def run() -> int:

@@ -71,6 +71,7 @@ class Nodes:
         home = self.folder / name
         home.mkdir()
         own = {"HOME": home, "ATELIER_HOME": home / "project", "ATELIER_CACHE": home / "cache"}
+        own["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # a job begins with `python`
         command = [
             sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats",
             f"--node-ip-address=127.0.0.{len(self.processes) + 2}", "--object-store-memory=100000000",

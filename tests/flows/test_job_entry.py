@@ -65,6 +65,14 @@ def test_other_versions_and_another_store_are_refused(sent: Store, tmp_path: Pat
         job_entry.run()
 
 
+def test_a_python_of_the_cluster_without_the_packages_is_named() -> None:
+    command = [sys.executable, "-S", "-m", "flows.job_entry"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"atelier: {sys.executable} on the cluster has no "), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_the_settings_of_prefect_are_made_before_it_is_imported() -> None:
     code = "import sys, flows.job_entry; sys.exit('prefect' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
