@@ -84,13 +84,13 @@ def make_reference(data: Path, folder: Path, settings: Evaluate) -> Path:
 @pytest.fixture(scope="session")
 def digits_reference(digits, tmp_path_factory) -> Path:
     return make_reference(
-        digits, tmp_path_factory.mktemp("reference") / "digits8", Evaluate(extractor_epochs=8)
+        digits, tmp_path_factory.mktemp("reference") / "digits8", Evaluate(extractor_steps=160)
     )
 
 
 @pytest.fixture(scope="session")
 def lamps_reference(lamps, tmp_path_factory) -> Path:
-    settings = Evaluate(samples=100, extractor_epochs=2)
+    settings = Evaluate(samples=100, extractor_steps=16)
     return make_reference(lamps, tmp_path_factory.mktemp("reference") / "lamps", settings)
 
 

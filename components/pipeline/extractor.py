@@ -28,7 +28,7 @@ def spec(plan: Plan) -> Spec:
     """
     evaluate, kind = plan.experiment.evaluate, plan.extractor_kind
     if kind in TRAINED:
-        settings: dict[str, Any] = {"kind": kind, "epochs": evaluate.extractor_epochs}
+        settings: dict[str, Any] = {"kind": kind, "steps": evaluate.extractor_steps}
         digests = code("components.extractors.make", "components.extractors.small")
         unpinned = plan.spec("extractor", settings, digests, {"prepare": prepare.spec(plan).key})
         return replace(unpinned, pinned=plan.pin["key"] if plan.pin else None)

@@ -73,7 +73,8 @@ class Plan:
     @property
     def extractor_recipe(self) -> str:
         """The name under which an extractor is pinned; extractors of several recipes coexist."""
-        return f"{self.extractor_kind}-{self.experiment.evaluate.extractor_epochs or EPOCHS}"
+        steps = self.experiment.evaluate.extractor_steps
+        return f"{self.extractor_kind}-{f'{steps}-steps' if steps else EPOCHS}"
 
     @property
     def expected_extractor(self) -> ExpectedExtractor:

@@ -16,8 +16,7 @@ class ExtractorConfig(Record):
     weights_sha256: str
     preparation: str
     recipe: Mapping[str, Any] | None = None  # the architecture and the images it accepts
-    epochs: int | None = None  # of those trained on the data, like all that follows
-    steps: int | None = None
+    steps: int | None = None  # of those trained on the data, like all that follows
     seed: int | None = None
     threads: int | None = None
     accuracy: Number = None

@@ -231,7 +231,7 @@ def test_nothing_to_be_guided_by(tmp_path: Path) -> None:
 def judged_by(store: Store) -> Path:
     """A reference in the store, and its extractor."""
     reference = Path(store.path("reference"))
-    data, settings = Path(store.path("data")), Evaluate(extractor="rotation", extractor_epochs=1)
+    data, settings = Path(store.path("data")), Evaluate(extractor="rotation", extractor_steps=16)
     splits = {name: open_split(data, name) for name in captioned.SPLITS}
     make("rotation", settings, splits["train"], splits["validation"], reference / "extractor")
     see = load_extractor(reference / "extractor")

@@ -50,7 +50,7 @@ def test_own_images(
         "--set",
         "train.workers=0",
         "--set",
-        "evaluate.extractor_epochs=1",
+        "evaluate.extractor_steps=16",
     )
     only = [part for family in families for part in ("--only", family)]
     source = pictures(tmp_path / "pictures", 120, size, "RGB", classes)

@@ -82,10 +82,10 @@ def test_new_data_and_new_code_keep_the_pinned_extractor(store: Store) -> None:
     assert reference.spec(later).upstream["extractor"] == done.key
 
 
-def test_other_epochs_are_another_extractor(store: Store) -> None:
+def test_other_steps_are_another_extractor(store: Store) -> None:
     first = plan(store)
     extractor.with_pinned_extractor(store, first, made(store, extractor.spec(first)))
-    assert plan(store, extractor_epochs=1).pin is None
+    assert plan(store, extractor_steps=16).pin is None
 
 
 def test_extractors_from_elsewhere_are_what_their_file_is(store: Store) -> None:
