@@ -130,10 +130,6 @@ class Store:
         path, at_once = self.path(rel), {"max_concurrency": 1}  # else s3fs asks for the size before each read
         return self._call(lambda: self.fs.cat_file(path, **(at_once if self.protocol in S3 else {})))
 
-    def read_head(self, rel: str, size: int) -> bytes:
-        """Return the first `size` bytes of `rel`, fewer if it is shorter."""
-        return self.read_part(rel, 0, size)
-
     def read_part(self, rel: str, start: int, end: int) -> bytes:
         """Return bytes [start, end) of `rel`, fewer if it is shorter."""
         path = self.path(rel)
