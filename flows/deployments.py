@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import re
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -53,6 +52,9 @@ ENGINE = "prefect.engine"  # in the command line of a flow run's process
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 MOST = 200  # objects that Prefect's API returns at once
 PERIODS = 2  # dates without a run after which `problems` names an active schedule
+Row = Mapping[str, str | bool | None]
+"""A schedule of the server."""
+
 COUNTED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)  # states that hold a slot
 
 
@@ -254,14 +256,14 @@ def find(client: SyncPrefectClient, name: str) -> DeploymentResponse:
     )
 
 
-def rows() -> list[dict[str, Any]]:
+def rows() -> list[Row]:
     """Return the schedules of the server: what each runs, its last and its next date."""
     require_server()
     with get_client(sync_client=True) as client:
         return [_row(client, deployment) for deployment in all_deployments(client)]
 
 
-def _row(client: SyncPrefectClient, deployment: DeploymentResponse) -> dict[str, Any]:
+def _row(client: SyncPrefectClient, deployment: DeploymentResponse) -> Row:
     crons = [item.schedule for item in deployment.schedules if isinstance(item.schedule, CronSchedule)]
     last = next(iter(runs_of(client, deployment, 1, begun=True)), None)
     following = next(iter(runs_of(client, deployment, 1, begun=False)), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def advice_on_hardware(path: Path, device: str) -> str:
     )
 
 
-def smoke_training(experiment: Experiment, family: str) -> dict[str, Any]:
+def smoke_training(experiment: Experiment, family: str) -> Mapping[str, Any]:
     """Return the settings of a family's training with --smoke: a few steps, and few images of each kind."""
     block = experiment.families.get(family, {}).get("train", {})
     before = Train(**{**experiment.train, **block})

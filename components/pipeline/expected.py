@@ -133,8 +133,8 @@ class Forecast:
             listed = ", ".join(self.unknown[:4])
             more = f" and {len(self.unknown) - 4} more" if len(self.unknown) > 4 else ""
             sentences.append(
-                f"unknown: {listed}{more}, which never ran on this data; see the header of the config, or "
-                "measure with `atelier init`"
+                f"unknown: {listed}{more}, which never ran on this data; the header of a config that "
+                "`atelier init` wrote has the minutes that it measured"
             )
         return sentences
 

@@ -50,10 +50,10 @@ def add(store: Store, review: Review) -> list[str]:
     """
     if not review.runs:
         raise InputError("the review has neither votes nor stars; vote on a page first")
-    missing = [run for run in review.runs if run not in set(store.list("runs"))]
-    if missing:
+    existing = store.list("runs")
+    if missing := [run for run in review.runs if run not in existing]:
         raise InputError(
-            f"{store.url} has no run {', '.join(missing)}; choose the store of the runs by --store"
+            f"{store.url} has no run {', '.join(missing)}; name the store of the runs with --store"
         )
     content = review.to_json()
     for run in review.runs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from components.common.errors import InputError, RunError, sentence
@@ -90,7 +90,7 @@ def is_named(error: BaseException, *names: str) -> bool:
     return any(c.__name__ in names for c in classes)
 
 
-def _response(error: BaseException) -> dict[str, Any]:
+def _response(error: BaseException) -> Mapping[str, Any]:
     response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
     return response if isinstance(response, dict) else {}
 

@@ -131,7 +131,7 @@ def sweep(
     record = launch.launch(launcher.Launch(experiment, force, explain, False, _command_line(), run_id))
     opened = open_named_store(experiment.store.url)
     if as_json:
-        print(json.dumps(views.summary(record) | {"sweep": sweep_setup.as_json(record, opened)}))
+        print(json.dumps({**views.summary(record), "sweep": sweep_setup.as_json(record, opened)}))
     else:
         sweep_setup.show(record, opened)
         views.show(record, opened)

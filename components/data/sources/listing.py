@@ -147,7 +147,7 @@ def may_be_used(store: Store, rel: str) -> bool:
     """Return whether a remote file is an image or may have captions, by its name or its first bytes."""
     if suffix(rel) in EXTENSIONS | UNSUPPORTED | TABLES - {".parquet"} | TEXTS:
         return True
-    head = store.read_head(rel, HEAD)
+    head = store.read_part(rel, 0, HEAD)
     return bool(image_format(head) or unread_format(head))
 
 
