@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,7 @@ class Disturbed:
     cluster: Nodes
     place: ForkedPlace
     process: Any
+    before: set[int] = field(default_factory=set)  # first workers that are to be replaced
 
     @property
     def steps(self) -> list[Step]:
@@ -138,7 +139,7 @@ class Disturbed:
         while not condition():
             assert self.process.poll() is None, f"the training ended before {title}: {self.error}"
             assert time.monotonic() < end, f"{title} did not happen within {PATIENCE:g} s"
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     def reach(self, number: int) -> None:
         """Wait until two workers have done a step of this number or later."""
@@ -146,17 +147,18 @@ class Disturbed:
             lambda: any(step.number >= number and step.workers == 2 for step in self.steps[-1:]),
             f"step {number} with two workers",
         )
+        self.before = {step.pid for step in self.steps}
 
     def go_on(self, workers: int) -> None:
-        """Wait until other processes than now, as many as named, have done half an interval."""
-        before = {step.pid for step in self.steps}
+        """Wait until other processes than before, as many as named, have done half an interval."""
 
         def condition() -> bool:
             newest = groups(self.steps)[-1]
-            after = newest[-1].pid not in before and newest[-1].workers == workers
-            return after and len(newest) > EVERY / 2
+            replaced = newest[-1].pid not in self.before and newest[-1].workers == workers
+            return replaced and len(newest) > EVERY / 2
 
         self.until(condition, f"a restart with {workers} workers")
+        self.before = {step.pid for step in self.steps}
 
     def notify(self, node: Node, seconds: int = NOTICE) -> float:
         """Tell Ray that a node ends after so many seconds; return when that is, by `time.monotonic`."""
