@@ -129,15 +129,15 @@ def prepare(folder: Path, what: str) -> Path:
     return folder / "template"
 
 
-def training(store: Store) -> None:
-    """Train an autoencoder, as a run does whose settings have `workers: 0`."""
+def training(store: Store, settings: Train = TRAINING) -> None:
+    """Train an autoencoder as a run does."""
 
     def body(attempt: Store, number: int) -> Mapping[str, Any]:
         config, uri = (
             config_of("autoencoder", {"widths": [32, 16], "latent": 8}),
             f"{SPEC.uri}/attempts/{number}",
         )
-        train = TRAINING.model_dump(mode="json")
+        train = settings.model_dump(mode="json")
         job = TrainRequest("autoencoder", config, train, "data", uri, store.fenced(attempt.fence))
         ray_train.fit(job, "soak")
         return {}

@@ -6,6 +6,7 @@ They share nothing that a run could use but the network: its store has to be a s
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import subprocess
@@ -17,6 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from tests.conftest import end, free_port
 
@@ -34,6 +37,7 @@ class Nodes:
     client_port: int = field(default_factory=free_port)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     begin: list[Callable[[], subprocess.Popen[bytes]]] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(2))  # in 127.0.0.N
 
     @property
     def jobs(self) -> str:
@@ -74,7 +78,7 @@ class Nodes:
         own["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # a job begins with `python`
         command = [
             sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats",
-            f"--node-ip-address=127.0.0.{len(self.processes) + 2}", "--object-store-memory=100000000",
+            f"--node-ip-address=127.0.0.{next(self.numbers)}", "--object-store-memory=100000000",
             f"--temp-dir={home}/ray",  # a node copies a job's code there, over that of another
             "--min-worker-port=0", "--max-worker-port=0", f"--dashboard-agent-listen-port={free_port()}",
             *options,
@@ -90,6 +94,15 @@ class Nodes:
         self.begin.append(begin)
         self.processes.append(begin())
         return self.processes[-1]
+
+    def lose(self, process: subprocess.Popen[bytes]) -> None:
+        """A machine that is gone at once: all processes of a node are killed, and it does not come back."""
+        number = self.processes.index(process)
+        del self.processes[number], self.begin[number]
+        for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+        process.wait()
 
     def accepts(self) -> bool:
         """Whether the head accepts nodes."""

@@ -34,10 +34,12 @@ OBJECT_STORE = 256 * MEGABYTE  # jobs exchange small arrays only; Ray's default 
 # An idle worker with torch holds half a gigabyte and ends after this time; by default one per core stays.
 IDLE = {"num_workers_soft_limit": 0, "idle_worker_killing_time_threshold_ms": 5000}
 
+WORKERS_START = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # default 2; report() waits for one poll
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3600",  # default 60; a training may wait for others to end
+    WORKERS_START: "3600",  # default 60; a training may wait for others to end
 }
 
 PREEMPTION_WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"

@@ -13,7 +13,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from components.cluster.ray_cluster import (
+    ENVIRONMENT,
     PREEMPTION_WATCHER,
+    WORKERS_START,
     cause_of,
     check_resources,
     connect,
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
 
 
 ERROR = "error.json"  # in an attempt's folder: why a worker stopped
+
+# Ray starts as many workers of [LEAST, MOST] as it counts room for, and counts the room of a node for half a
+# minute after it is lost, or for as long as it is being drained. After this time it counts again.
+ELASTIC_START = "20"  # seconds
 
 IN_MAIN_THREAD = 30.0  # seconds within which a worker's main thread calls a function
 GRACE = 20.0  # seconds that a worker has to store a checkpoint after SIGTERM
@@ -58,6 +64,8 @@ def fit(job: TrainRequest, name: str) -> None:
             training_job.fit(job, report=raise_if_interrupted, leaving=interrupted.is_set)
         return
     connect()
+    if isinstance(settings.workers, tuple) and os.environ.get(WORKERS_START) == ENVIRONMENT[WORKERS_START]:
+        os.environ[WORKERS_START] = ELASTIC_START  # Ray retries without limit, so other trainings still wait
     warnings.filterwarnings("ignore", module="ray")
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer

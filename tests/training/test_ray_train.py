@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from dataclasses import asdict
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from components.cluster.ray_cluster import PREEMPTION_WATCHER
+from components.cluster.ray_cluster import ENVIRONMENT, PREEMPTION_WATCHER, WORKERS_START
 from components.common.errors import Diverged
 from components.records.names import RESULT
 from components.store import Store
 from components.training import ray_train
-from components.training.ray_train import ERROR
+from components.training.ray_train import ELASTIC_START, ERROR
 from components.training.request import TrainRequest
 from tests import tiny
 from tests.flows.driver import until
@@ -26,14 +27,15 @@ YESTERDAY = {"error": "the loss was not finite", "diverged": True}
 @pytest.fixture
 def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Train with a worker that does what it is given."""
+    monkeypatch.setenv(WORKERS_START, ENVIRONMENT[WORKERS_START])
     from ray.train import torch as ray_torch
 
     monkeypatch.setattr(ray_train, "connect", lambda: None)
     monkeypatch.setattr(ray_train, "check_resources", lambda *_: None)
-    train = tiny.settings(workers=2).model_dump(mode="json")
-    job = TrainRequest("vae", tiny.CONFIGS["vae"], train, "data", "attempt", Store(tmp_path))
 
-    def call(worker: Any) -> None:
+    def call(worker: Any, workers: Any = 2) -> None:
+        train = tiny.settings(workers=workers).model_dump(mode="json")
+        job = TrainRequest("vae", tiny.CONFIGS["vae"], train, "data", "attempt", Store(tmp_path))
         monkeypatch.setattr(ray_torch, "TorchTrainer", lambda *_, **__: SimpleNamespace(fit=worker))
         ray_train.fit(job, "name")
 
@@ -52,6 +54,18 @@ def test_an_error_of_today_fails_it_once(tmp_path: Path, fit: Any) -> None:
     with pytest.raises(Diverged, match="not finite"):
         fit(lambda: attempt.write_json(ERROR, YESTERDAY))
     fit(lambda: None)
+
+
+def test_elastic_workers_do_not_wait_an_hour_for_a_node_that_is_lost(
+    fit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds: list[str] = []
+    note = lambda: seconds.append(os.environ[WORKERS_START])  # noqa: E731 - when Ray reads it
+    fit(note)
+    fit(note, workers=(1, 2))
+    monkeypatch.setenv(WORKERS_START, "300")  # of the person who runs this
+    fit(note, workers=(1, 2))
+    assert seconds == ["3600", ELASTIC_START, "300"]
 
 
 def test_sigterm_is_a_notice_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,31 @@ def test_superseded_checkpoints_do_not_wait_for_a_store_that_is_away(
     assert uploader.failed == [] and len(attempt.list("metrics")) == 20
 
 
+def test_a_killed_worker_costs_two_intervals_at_most_if_an_upload_takes_no_longer_than_one(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt, write, every = Store(tmp_path), Store.write_bytes, 100
+    begins, ended = threading.Semaphore(0), threading.Semaphore(0)
+
+    def takes_an_interval(store: Store, path: str, data: bytes) -> None:
+        if path.startswith("checkpoints"):
+            begins.acquire()
+        write(store, path, data)
+        if path.startswith("checkpoints"):
+            ended.release()
+
+    monkeypatch.setattr(Store, "write_bytes", takes_an_interval)
+    with Uploader(attempt) as uploader:
+        log = RunLog(attempt, uploader, lambda generator: np.zeros(0), 10 * every)
+        for step in range(every, 10 * every, every):
+            log.save(step, {"control": {"attempt": 1, "healthy": None}})  # type: ignore[typeddict-item]
+            if step > every:  # until the next one it does less than two intervals more than was stored
+                begins.release()
+                assert ended.acquire(timeout=60)
+                assert checkpoint.checkpoint_ids(attempt)[-1] == (1, step - every)
+        begins.release()
+
+
 def test_saving_does_not_wait_for_the_store(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Old checkpoints are listed and deleted in the background, after the new one is there."""
     attempt, here, listed = Store(tmp_path), threading.current_thread(), Store.list
