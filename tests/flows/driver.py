@@ -38,11 +38,7 @@ SWEEP: dict[str, Any] = {
     "data": {"name": "digits"},
     "families": {"dcgan": {"width": 8, "latent": 8}},
     "train": {"workers": 0, "steps": 16, "batch": 16, "precision": "float32", "sample_images": 20},
-<<<<<<< HEAD
-    "evaluate": {"samples": 64, "extractor_steps": 16, "ablation_samples": 0},
-=======
     "evaluate": {"samples": 64, "extractor_steps": 16, "classifier_steps": 8, "ablation_samples": 0},
->>>>>>> suite
     "sweep": {
         "search": {"lr": None, "beta1": [0.0, 0.5]},
         "trials": 4,

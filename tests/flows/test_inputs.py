@@ -52,15 +52,11 @@ def test_own_images(
         "--set",
         "train.workers=0",
         "--set",
-<<<<<<< HEAD
-        "evaluate.extractor_steps=16",
-=======
         "evaluate.extractor_steps=16",
         "--set",
         "evaluate.ablation_samples=0",
         "--set",
         f"evaluate.latent_analysis={'false' if classes else 'true'}",  # with classes: tests of the pipeline
->>>>>>> suite
     )
     only = [part for family in families for part in ("--only", family)]
     source = pictures(tmp_path / "pictures", 120, size, "RGB", classes)

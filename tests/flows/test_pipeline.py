@@ -133,12 +133,8 @@ def test_any_folder_is_judged_like_a_run(
     images = np.load(digits / "validation" / "images-00000.npy")[:64]
     labels = np.load(digits / "validation" / "labels.npy")[:64]
     folder = pngs(tmp_path / "mine", images, labels)
-<<<<<<< HEAD
-    common = ["--data", "digits", "--store", str(shared.store), "--set", "extractor_steps=16", "--json"]
-=======
     common = ["--data", "digits", "--store", str(shared.store), "--json"]
     common += ["--set", "extractor_steps=16", "--set", "classifier_steps=8"]
->>>>>>> suite
     judged = json.loads(shared.call("evaluate", str(folder), *common, "--assume-independent").stdout)
     assert judged["images"] == 64 and judged["labelled"] and judged["preparation"] == "as they are"
     assert {"frechet_distance", "kid", "recall", "conditional_accuracy", "memorization_rate"} <= set(
