@@ -26,7 +26,8 @@ from filelock import FileLock
 from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadFileScheduling
 
-from components.cluster.ray_cluster import ENVIRONMENT, OWN_CLUSTER
+from components.cluster.ray_cluster import ENVIRONMENT, OWN_CLUSTER, check_address, disconnect
+from components.common.errors import InputError
 from components.common.loopback import free_port
 from components.store import Store
 
@@ -151,11 +152,13 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     environment = {**os.environ, "PREFECT_HOME": str(folder), "PREFECT_SERVER_LOGGING_LEVEL": "ERROR"}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait(f"{url}/health", server)
-    os.environ |= {"PREFECT_API_URL": url, "PREFECT_HOME": str(folder)}
-    yield url
-    os.environ.pop("PREFECT_API_URL")
-    end(server)
+    try:
+        _wait(f"{url}/health", server)
+        os.environ |= {"PREFECT_API_URL": url, "PREFECT_HOME": str(folder)}
+        yield url
+        os.environ.pop("PREFECT_API_URL")
+    finally:
+        end(server)
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
@@ -182,17 +185,24 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ]  # fmt: skip
     # It blocks, so that its end ends this cluster alone: another session of tests may have its own.
     head = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    healthy = [str(ray), "health-check", "--address", f"127.0.0.1:{port}"]
-    until = time.monotonic() + 120
-    while subprocess.run(healthy, capture_output=True).returncode:
-        assert head.poll() is None and time.monotonic() < until, "Ray did not start"
     os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
-    yield os.environ["RAY_ADDRESS"]
-    from components.cluster.ray_cluster import disconnect
+    try:
+        _wait_for_ray(head)
+        yield os.environ["RAY_ADDRESS"]
+        disconnect()
+    finally:
+        os.environ.pop("RAY_ADDRESS")
+        end(head)
 
-    disconnect()
-    os.environ.pop("RAY_ADDRESS")
-    end(head)
+
+def _wait_for_ray(head: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return check_address()
+        except InputError:
+            assert head.poll() is None and time.monotonic() < until, "Ray did not start"
+            time.sleep(0.1)
 
 
 def end(process: subprocess.Popen[bytes], seconds: float = 3) -> None:
