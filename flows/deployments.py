@@ -74,7 +74,7 @@ class Request:
     def of(
         cls,
         config: Path,
-        cron: str,
+        cron: str | None,
         timezone: str,
         name: str | None = None,
         changes: Sequence[str] = (),
@@ -86,6 +86,8 @@ class Request:
         Raises:
             InputError: the config, a change, the cron expression or the time zone is not accepted.
         """
+        if cron is None:
+            raise InputError(f'{config}: give its dates, such as --cron "0 2 * * *"')
         relative = in_project(config_path(config))
         experiment_of(relative, changes, only)
         for change in changes:

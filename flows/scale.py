@@ -9,6 +9,7 @@ from components.common.errors import InputError
 from components.common.paths import home
 from components.config.experiment import Experiment
 from components.store import open_store
+from components.training import scale
 from flows.cli.shared import print_rows
 from flows.setup import plan_of
 
@@ -45,8 +46,6 @@ def scale_rows(experiment: Experiment, tflops: float, price: float | None) -> li
     if plan is None:
         name = experiment.data.name
         raise InputError(f"--scale needs the shape of the data: run `atelier data prepare {name}` first")
-    from components.training import scale  # imports torch
-
     rows: list[Mapping[str, object]] = []
     blocks = {family: plan.family_settings(family) for family in experiment.families}
     images = plan.card.counts["train"]

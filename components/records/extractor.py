@@ -34,6 +34,18 @@ class ExtractorIdentity(Record):
     preparation: str | None = None
 
 
+class Pin(Record):
+    """The extractor that evaluates a data set until the next number."""
+
+    number: int
+    key: str  # of the stage `extractor`
+    hash: str
+    data: str | None = None  # the version that it was trained on
+    run_id: str | None = None
+    reason: str | None = None
+    pinned: str | None = None  # when, in UTC
+
+
 class ExpectedExtractor(NamedTuple):
     """The extractor that a plan or a pin names. What a store says of its extractor is compared with it."""
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from components.common.errors import InputError
 from components.common.hashing import json_sha256
 from components.records.review import Review
 from components.store import Store
-from components.store.errors import MISSING_OR_TORN
+from components.store.errors import unless_torn
 
 MOST_BYTES = 32 * 2**20  # of an exported file
 
@@ -63,11 +64,6 @@ def add(store: Store, review: Review) -> list[str]:
 
 def of_run(store: Store, run_id: str) -> list[Review]:
     """Return the reviews about a run; a file that cannot be read is left out."""
-    folder, reviews = f"runs/{run_id}/reviews", []
-    for name in sorted(store.list(folder)):
-        try:
-            review = Review.read(store.read_json(f"{folder}/{name}"))
-        except MISSING_OR_TORN:
-            continue
-        reviews += [review] if review else []
-    return reviews
+    folder = store.child("runs", run_id, "reviews")
+    reviews = (Review.read(unless_torn(partial(folder.read_json, name))) for name in folder.list())
+    return [review for review in reviews if review]

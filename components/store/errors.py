@@ -48,6 +48,14 @@ def outlasting(action: Callable[[], T]) -> T:
                 raise
 
 
+def unless_torn(read: Callable[[], T]) -> T | None:
+    """Return what `read()` returns; None if the file does not exist or was not written completely."""
+    try:
+        return read()
+    except MISSING_OR_TORN:
+        return None
+
+
 def transient(error: BaseException) -> bool:
     """Return whether a retry of the same call may succeed."""
     if is_full(error):

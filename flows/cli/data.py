@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from components.common.errors import InputError
-from components.common.paths import home
+from components.common.paths import home, working
 from components.common.progress import report
 from components.common.units import size
 from flows.cli.shared import AsJSON, print_rows, print_table, progress_shown, say, say_next
@@ -224,7 +224,6 @@ def first_skipped(card: Any, reason: str) -> str:
 
 def show_next(card: Any, folder: Path) -> None:
     """Draw a contact sheet of a prepared data set, and print where it is and what to do next."""
-    from components.common.paths import working
     from components.sampling.data_sheet import write_data_sheet
 
     sheet = working() / "sheets" / f"{card.name}.png"

@@ -17,7 +17,7 @@ from flows.cli.shared import STORE, AsJSON, Changes, StoreURL, open_named_store,
 if TYPE_CHECKING:
     from components.records.scheduled import ScheduledRun
     from flows.backfill import Outcome
-    from flows.deployments import Row
+    from flows.deployments import Request, Row
 
 NAME = Parameter(metavar="NAME")
 COLUMNS = ("schedule", "config", "cron", "timezone", "active", "served by", "last date", "last", "next date")
@@ -55,10 +55,10 @@ def schedule(
     """
     if [listed, check, remove is not None, config is not None].count(True) != 1:
         raise InputError("name a config to schedule, or give one of --list, --check and --remove NAME")
-    if config is not None:
-        return _make(config, cron, timezone, name, pool, changes, only, max_late)
     from flows import deployments
 
+    if config is not None:
+        return _make(deployments.Request.of(config, cron, timezone, name, changes, only, max_late), pool)
     if check:
         return _report(deployments.problems(), as_json)
     if remove is not None:
@@ -78,23 +78,11 @@ def schedule(
     return 0
 
 
-def _make(
-    config: Path,
-    cron: str | None,
-    timezone: str,
-    name: str | None,
-    pool: str | None,
-    changes: tuple[str, ...],
-    only: tuple[str, ...],
-    max_late: float | None,
-) -> int:
+def _make(request: Request, pool: str | None) -> int:
     """Serve a schedule, or hand it to a work pool."""
-    if cron is None:
-        raise InputError(f'{config}: give its dates, such as --cron "0 2 * * *"')
     from flows import deployments
 
-    request = deployments.Request.of(config, cron, timezone, name, changes, only, max_late)
-    described = f"schedule {request.name}: {request.config} at {cron!r}, {timezone}"
+    described = f"schedule {request.name}: {request.config} at {request.cron!r}, {request.timezone}"
     if pool:
         deployments.ship(request, pool)
         print(f"{described}, run by work pool {pool}")

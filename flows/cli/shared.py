@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from components.common.errors import InputError
 from components.common.paths import home
+from components.common.progress import watched_by
 from components.common.public import without_secrets
 from components.common.suggestions import did_you_mean
 from components.registry.runs import LATEST, find_run, newest_with
@@ -111,7 +112,6 @@ def progress_shown(activity: str, output: Path | None = None) -> Iterator[None]:
         activity: what is done, in a word, until the work itself reports its progress (common.progress).
         output: a file or folder that it writes; a sentence says how large it becomes.
     """
-    from components.common.progress import watched_by
     from flows.progress import CommandProgress, ProgressDisplay
 
     with ProgressDisplay() as display:
