@@ -75,7 +75,7 @@ def add(
     colour: Literal["auto", "grey", "rgb"] = "auto",
     background: Annotated[str, Parameter(metavar="COLOUR")] = "white",
     captions: Annotated[str | None, Parameter(metavar="FILE")] = None,
-    layout: Literal["auto", "classes", "splits"] = "auto",
+    layout: Literal["auto", "classes", "splits", "none"] = "auto",
     follow_links: Annotated[bool, Parameter(negative="")] = False,
     frames: Literal["first", "all"] = "first",
     white: Annotated[str | None, Parameter(metavar="VALUE|auto")] = None,
