@@ -17,6 +17,7 @@ from components.data.sources.layout import domain_of
 from components.data.sources.names import displayed
 from components.data.sources.signatures import HEAD, SUPPORTED_AS, image_format, unread_format
 from components.store import Store
+from components.store.urls import is_confined
 
 TABLES = {".json", ".jsonl", ".csv", ".tsv", ".parquet"}
 TEXTS = {".txt", ".caption"}  # a caption, if an image of the same name is beside it
@@ -136,6 +137,8 @@ def download(url: str, mirror: Path, files: Files, progress: Progress | None) ->
         try:
             if is_hidden(rel):
                 files.left_out["hidden"] += 1
+            elif not is_confined(rel):
+                raise BadImage("its name has * ? [ ] # or the like, which URLs cannot have: rename it")
             elif not may_be_used(store, rel):
                 files.ignore(rel)
             elif store.size(rel) > FILE_BYTES:
@@ -147,7 +150,7 @@ def download(url: str, mirror: Path, files: Files, progress: Progress | None) ->
         except (InputError, FileNotFoundError):
             if not store.exists():
                 raise
-            files.skip(rel, "cannot be downloaded")  # an invalid name or no permission
+            files.skip(rel, "cannot be downloaded")  # no permission
         if progress:
             progress(number + 1, len(paths), "downloaded")
     return mirror
