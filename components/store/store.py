@@ -190,7 +190,10 @@ class Store:
         except FileNotFoundError:
             return {}
         below = {path[len(start) :]: info for path, info in infos.items() if path.startswith(start)}
-        names = (name for name in below if name and f"/{atomic.HIDDEN}" not in f"/{name}")
+        files = (
+            name for name in below if name and not name.endswith("/")
+        )  # consoles mark folders by such keys
+        names = (name for name in files if f"/{atomic.HIDDEN}" not in f"/{name}")
         return {name: below[name] for name in sorted(names)}
 
     # Writing

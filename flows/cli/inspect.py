@@ -236,7 +236,10 @@ def serve_report(*, port: int = 8000, store: StoreURL = STORE) -> None:
     """
     from components import report
 
-    report.serve(open_named_store(store), port)
+    opened = open_named_store(store)
+    if not opened.exists("index.html"):
+        say(f"no pages in {opened.url} yet: runs write them, and so does atelier report build")
+    report.serve(opened, port)
 
 
 @report.command(name="pull")

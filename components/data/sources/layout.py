@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ PICTURES = {"image", "images", "img", "imgs", "photo", "photos", "pictures", "jp
 PARALLEL = {"mask", "masks", "label", "labels", "annotation", "annotations", "depth", "edges", "sketches"}
 PARALLEL |= {"segmentation", "segmentations", "segmentationclass", "segmentationobject"}
 """Folders of images, and of what belongs to each of these images: no classes."""
-LAYOUTS = ("auto", "classes", "splits")
+UNSORTED = PICTURES - {"photo", "photos"}  # say of what is in a folder only that it is images
+LAYOUTS = ("auto", "classes", "splits", "none")
 
 
 def kind_of(folder: str) -> str | None:
@@ -47,7 +49,7 @@ class Layout:
         paths: relative, with '/'.
         source: folder or URL, for messages.
         captioned: whether the images have captions; images beside folders then need no class.
-        mode: auto, or what the top folders are: classes or splits.
+        mode: auto, or what the top folders are: classes, splits, or splits or anything but classes (none).
 
     Raises:
         InputError: it is not certain what the folders mean.
@@ -64,11 +66,12 @@ class Layout:
         self.has_splits = len(set(self.folder_kinds.values())) > 1
         self.names = sorted({parts[0] for parts in below if len(parts) > 1})
         at_top = [path for path, parts in zip(used, below, strict=True) if len(parts) == 1]
-        self.labelled = not at_top and len(self.names) > 1
-        if at_top and len(at_top) < len(used) and not captioned:
+        self.labelled = not at_top and len(self.names) > 1 and mode != "none"
+        if at_top and len(at_top) < len(used) and not captioned and mode != "none":
             self._refuse_half_labelled(at_top, len(used))
         if self.labelled and mode == "auto":
             self._refuse_parallel()
+            self._refuse_parts(below)
         if self.labelled and len({clean(name) for name in self.names}) < len(self.names):
             raise InputError(
                 f"two classes in {self.source} differ by control characters only: rename the folders"
@@ -155,7 +158,7 @@ class Layout:
         )
 
     def _refuse_parallel(self) -> None:
-        """Raise InputError if a class is called like masks of the images in another."""
+        """Raise InputError if a class is called like masks of the images in another, or just images."""
         kinds = {name.lower(): name for name in self.names}
         images, others = sorted(kinds.keys() & PICTURES), sorted(kinds.keys() & PARALLEL)
         if images and others:
@@ -164,6 +167,30 @@ class Layout:
                 f"{self.source}: {second} beside {first} is probably no class; add {first} alone, or pairs "
                 f"with the folder {first} and --sources {second}; --layout classes reads them as classes"
             )
+        if unsorted := sorted(kinds.keys() & UNSORTED):
+            rest = examples([name for name in self.names if name != kinds[unsorted[0]]])
+            self._ask_classes(f"{displayed(kinds[unsorted[0]])} beside {rest} is probably no class")
+
+    def _refuse_parts(self, below: Sequence[Sequence[str]]) -> None:
+        """Raise InputError if folders called 0000, 0001 ... only keep files apart whose numbers continue."""
+        if not all(re.fullmatch("[0-9]{4,}", name) for name in self.names):
+            return
+        numbers: dict[str, list[int]] = {name: [] for name in self.names}
+        for folder, *_, name in below:
+            stem = name.rpartition(".")[0] or name
+            numbers[folder] += [int(digits) for digits in re.findall("[0-9]{1,18}", stem)[-1:]]
+        if all(numbers.values()) and all(
+            max(numbers[one]) < min(numbers[next_one]) for one, next_one in pairwise(self.names)
+        ):
+            self._ask_classes(
+                f"{examples(self.names)} are probably no classes, since the numbers of their files continue"
+            )
+
+    def _ask_classes(self, what: str) -> None:
+        raise InputError(
+            f"{self.source}: {what}; pass --layout none to read all images without classes, or --layout "
+            f"classes if they are classes, or add one of the folders"
+        )
 
     def _unused(self, path: str) -> str | None:
         """Return why an image is left out; None: it is used."""
