@@ -97,7 +97,7 @@ def add(
         colour: convert images to grey or RGB
         background: colour behind transparent pixels
         captions: a table of captions, or `none` (default: all with usual names, and texts beside images)
-        layout: what the top folders are (default: splits if called like splits, else classes); none: no classes
+        layout: what the top folders are (default: splits if called so, else classes); none: no classes
         follow_links: read what is behind links that lead out of the folder
         frames: the pictures to read of files with several; those of a file share a split
         white: the value of white in files of more than 8 bits, such as 4095, or the largest of all
