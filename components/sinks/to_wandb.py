@@ -30,7 +30,7 @@ def write(store: Store, history: History, folder: Path) -> Path:
             name=run_id,
             group=history.run_id,
             job_type=history.family,
-            tags=[history.data, history.status],
+            tags=[history.data[:64], history.status],  # W&B accepts no longer ones
             dir=unfinished,
             config={name: json.loads(value) for name, value in history.settings.items()}
             | {f"atelier/{name}": text for name, text in history.origins.items()},
