@@ -170,8 +170,9 @@ class Store:
             listing = self._call(lambda: self.fs.ls(path, detail=False))
         except FileNotFoundError:
             return []
-        paths = (entry.rstrip("/") for entry in listing if entry.strip("/") != path.strip("/"))
-        names = {path.rpartition("/")[2] for path in paths}
+        names = {
+            each.rstrip("/").rpartition("/")[2] for each in listing if each.strip("/") != path.strip("/")
+        }
         return sorted(name for name in names if not name.startswith(atomic.HIDDEN) and is_confined(name))
 
     def find(self, rel: str = "") -> Names:
@@ -190,11 +191,8 @@ class Store:
         except FileNotFoundError:
             return {}
         below = {path[len(start) :]: info for path, info in infos.items() if path.startswith(start)}
-        files = (
-            name for name in below if name and not name.endswith("/")
-        )  # consoles mark folders by such keys
-        names = (name for name in files if f"/{atomic.HIDDEN}" not in f"/{name}")
-        return {name: below[name] for name in sorted(names)}
+        files = (name for name in below if name and not name.endswith("/"))  # such keys mark folders
+        return {name: below[name] for name in sorted(files) if f"/{atomic.HIDDEN}" not in f"/{name}"}
 
     # Writing
 
