@@ -47,6 +47,7 @@ from tests.nodes import Nodes, nodes
 EVERY = 100  # steps between checkpoints
 PACE = 0.1  # seconds added to each step until the fault is over
 NOTICE = 25  # seconds between a notice and the end of the node
+AWARE = 8  # seconds until the workers know of a notice
 PATIENCE = 900.0  # seconds until something must have happened
 SETTINGS = {"micro_batches": 2, "snapshot_samples": 0, "steps": 1500, "checkpoint_every": EVERY}
 ALONE = Train(**forked.SHARED | SETTINGS)
@@ -242,15 +243,17 @@ def notify_twice(training: Disturbed) -> None:
 
 
 def notify_in_checkpoint(training: Disturbed) -> None:
-    """The store is so slow that a checkpoint is being stored when the notice comes."""
+    """The store is away from before a checkpoint until some seconds after the notice."""
     node, number = training.node, training.steps[-1].number
     assert training.place.proxy
-    training.place.proxy.fault = "slow"
-    training.reach(number + EVERY - number % EVERY)
+    training.place.proxy.fault = "away"
     try:
-        training.lose(node, training.notify(node))
+        training.reach(number + EVERY - number % EVERY + 1)
+        end = training.notify(node)
+        time.sleep(AWARE)
     finally:
         training.place.proxy.fault = "none"
+    training.lose(node, end)
 
 
 FAULTS: dict[str, Callable[[Disturbed], None]] = {
@@ -262,7 +265,7 @@ FAULTS: dict[str, Callable[[Disturbed], None]] = {
     "notice, node gone in time, another comes": replace,
     "notice, node gone half a minute late": reclaim_late,
     "two notices": notify_twice,
-    "notice while a slow store gets a checkpoint": notify_in_checkpoint,
+    "notice while a checkpoint waits for its store": notify_in_checkpoint,
 }
 
 
