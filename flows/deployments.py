@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
+from prefect._vendor.croniter import CroniterBadDateError, croniter
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
@@ -138,18 +139,24 @@ def in_project(path: Path) -> str:
 
 
 def check_cron(cron: str, timezone: str) -> None:
-    """Raise InputError unless cron expression and time zone are accepted."""
+    """Raise InputError unless cron expression and time zone are accepted, and the expression has a date."""
+    refusal = InputError(
+        f"--cron {cron!r} is no cron expression; give minute, hour, day of the month, month and "
+        'day of the week, such as "0 2 * * *" for 2:00 each night'
+    )
+    if len(cron.split()) > 5:  # Prefect takes a sixth field as seconds, where others have them first
+        raise refusal
     try:
         CronSchedule(cron=cron, timezone=timezone)
+        croniter(cron).get_next()
     except ValidationError as error:
         if error.errors()[0]["loc"] == ("timezone",):
             raise InputError(
                 f"--timezone {timezone} is unknown; give a name such as Europe/Berlin or UTC"
             ) from None
-        raise InputError(
-            f"--cron {cron!r} is no cron expression; give minute, hour, day of the month, month and "
-            'day of the week, such as "0 2 * * *" for 2:00 each night'
-        ) from None
+        raise refusal from None
+    except CroniterBadDateError:
+        raise InputError(f"--cron {cron!r} never comes: no such month has that day") from None
 
 
 def require_server() -> str:

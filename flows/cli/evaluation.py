@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from shlex import quote
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -116,7 +117,7 @@ def evaluate_synthetic(
         print(json.dumps(evaluation.to_json()))
     else:
         views.show_synthetic(evaluation)
-        say_next(f"atelier evaluate {source} --data {data} compares the images themselves")
+        say_next(f"atelier evaluate {quote(str(source))} --data {data} compares the images themselves")
 
 
 def numbers(text: str) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -59,7 +60,7 @@ def init(
     print(path)
     for family, why in config.refused.items():
         say(f"not chosen: {family}: {why}")
-    say_next(f"atelier run {path}; with --plan it only says what would run")
+    say_next(f"atelier run {quote(str(path))}; with --plan it only says what would run")
 
 
 def check_output(path: Path, minutes: float, replace: bool) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -91,7 +92,7 @@ def after_looking(run: RunManifest, other: str) -> str:
 
 def named(run: str, family: str | None) -> str:
     """Return a model as it is named on the command line."""
-    return f"{run} {family}" if family else run
+    return f"{quote(run)} {family}" if family else quote(run)
 
 
 def is_model(folder: str) -> bool:

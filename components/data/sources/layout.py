@@ -36,6 +36,19 @@ def kind_of(folder: str) -> str | None:
     return FOLDER_KINDS.get(folder.lower())
 
 
+def composed(folders: Sequence[str]) -> dict[str, str]:
+    """Return the splits of folders whose names differ in nothing else, such as seg_train and seg_test."""
+    alike: dict[tuple[str, ...], dict[str, str]] = {}
+    for folder in folders:
+        words = [word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", folder)]
+        stated = [word for word in words if word in FOLDER_KINDS]
+        if len(stated) == 1 and domain_of(folder) is None:
+            rest = tuple(word for word in words if word != stated[0])
+            alike.setdefault(rest, {})[folder] = FOLDER_KINDS[stated[0]]
+    several = [kinds for kinds in alike.values() if len(set(kinds.values()) & set(SPLITS)) > 1]
+    return {folder: kind for kinds in several for folder, kind in kinds.items()}
+
+
 def domain_of(folder: str) -> str | None:
     """Return A or B for the folder of a split of one domain, such as trainA or Test_b; None: another name."""
     match = DOMAIN.fullmatch(folder)
@@ -58,6 +71,8 @@ class Layout:
     def __init__(self, paths: Sequence[str], source: str | Path, captioned: bool, mode: str = "auto"):
         self.source, self.captioned = displayed(source), captioned
         folders = [path.split("/")[:-1] for path in paths]
+        tops = sorted({parts[0] for parts in folders if parts})
+        self._kinds = {name: kind for name in tops if (kind := kind_of(name))} | composed(tops)
         self.split_at = self._split_level(folders, mode)
         self.left_out = {p: reason for p in paths if (reason := self._unused(p)) is not None}
         used = [path for path in paths if path not in self.left_out]
@@ -113,8 +128,8 @@ class Layout:
         """Return which folders of a path are splits: 0, the top ones, or 1, those below; None: none are."""
         if mode == "classes":
             return None
-        named = sorted({parts[0] for parts in folders if parts and kind_of(parts[0]) in SPLITS})
-        others = sorted({parts[0] for parts in folders if parts and kind_of(parts[0]) is None})
+        named = sorted(name for name, kind in self._kinds.items() if kind in SPLITS)
+        others = sorted({parts[0] for parts in folders if parts} - self._kinds.keys())
         domains = {parts[0] for parts in folders if parts and domain_of(parts[0])}
         if mode == "splits":
             if not named:
@@ -206,7 +221,8 @@ class Layout:
         folders = path.split("/")[:-1]
         if self.split_at is None or len(folders) <= self.split_at:
             return "", None
-        return folders[self.split_at], kind_of(folders[self.split_at])
+        folder = folders[self.split_at]
+        return folder, kind_of(folder) if self.split_at else self._kinds.get(folder)
 
     def _below(self, path: str) -> list[str]:
         """Return the parts of a path without that of its split."""

@@ -83,6 +83,8 @@ def test_all_at_once(home: Path, tmp_path: Path) -> None:
         (("train", "test", "unlabeled"), {"train": 16, "validation": 8, "test": 24}),
         (("train",), {"train": 8, "validation": 8, "test": 8}),
         (("a", "b"), {"train": 30, "validation": 8, "test": 10}),
+        (("seg_train", "seg_test"), {"train": 16, "validation": 8, "test": 24}),
+        (("train2017", "val2017", "unlabeled2017"), {"train": 16, "validation": 24, "test": 8}),
     ],
 )
 def test_folders_of_splits(
@@ -113,6 +115,10 @@ def test_splits_below_classes_are_splits(home: Path, tmp_path: Path) -> None:
     [
         (("train", "cat", "dog"), "f: train is called like a split, cat, dog not; rename"),
         (("trainA", "cat", "dog"), "trainA is a split of one of two domains"),
+        (
+            ("seg_train", "seg_test", "seg_pred"),
+            "seg_test, seg_train is called like a split, seg_pred not; rename",
+        ),
         (("cat/train", "cat/test", "cat/truth", "dog/train"), "test, train below other folders is called"),
         (("a/b/train", "c/d/test"), "below other folders"),
         (
