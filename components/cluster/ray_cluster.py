@@ -6,6 +6,7 @@ failure. With `workers: 0` a training runs in the calling process, without Ray.
 
 from __future__ import annotations
 
+import contextvars
 import importlib
 import logging
 import os
@@ -14,7 +15,9 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from concurrent import futures
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from components.cluster.resources import cores
@@ -25,6 +28,8 @@ from components.common.interruption import interrupted
 from components.common.memory import give_back
 from components.common.public import public_errors
 
+T = TypeVar("T")
+
 Job = str | Callable[..., Any]
 
 MEGABYTE = 2**20
@@ -33,6 +38,8 @@ OBJECT_STORE = 256 * MEGABYTE  # jobs exchange small arrays only; Ray's default 
 
 # An idle worker with torch holds half a gigabyte and ends after this time; by default one per core stays.
 IDLE = {"num_workers_soft_limit": 0, "idle_worker_killing_time_threshold_ms": 5000}
+
+POLL, PATIENCE = 1.0, 5.0  # seconds between looks at `interrupted`, and that jobs have to end after it
 
 WORKERS_START = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 
@@ -156,6 +163,30 @@ def raise_if_interrupted(step: int, metrics: dict[str, float], checkpoint: str |
         raise RunError("interrupted")
 
 
+def unless_interrupted(wait: Callable[[], T]) -> T:
+    """Return what `wait()` returns, in a thread of its own that this one does not wait for once it is to end.
+
+    A shutdown of Ray ends `ray.get` with an error, but for ever blocks some that wait for an actor to start.
+
+    Raises:
+        RunError: the run is to end, and `wait()` did not end in time.
+    """
+    outcome = futures.Future[T]()
+
+    def run() -> None:
+        try:
+            outcome.set_result(wait())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=lambda: context.run(run), daemon=True).start()
+    while not futures.wait([outcome], POLL).done:
+        if interrupted.is_set() and not futures.wait([outcome], PATIENCE).done:
+            raise RunError("interrupted")
+    return outcome.result()
+
+
 def disconnect() -> None:
     """Leave the cluster. One that `connect` started ends with all its jobs."""
     with _lock:
@@ -201,12 +232,12 @@ def each(job: Job, arguments: Iterable[tuple[Any, ...]], *, cpus: float = 1, gpu
 def _results(ray: Any, jobs: list[Any]) -> Iterator[Any]:
     """Yield the results of jobs in order; report how many are done, if there are several."""
     if len(jobs) == 1:
-        yield ray.get(jobs[0])
+        yield unless_interrupted(lambda: ray.get(jobs[0]))
         return
     for job in progress.reported(jobs, "compute"):
         if interrupted.is_set():  # after `stop`, this would start another cluster
             raise RunError("interrupted")
-        yield ray.get(job)
+        yield unless_interrupted(partial(ray.get, job))
 
 
 def _run(job: Job, *arguments: Any) -> Any:

@@ -20,6 +20,7 @@ from components.cluster.ray_cluster import (
     check_resources,
     connect,
     raise_if_interrupted,
+    unless_interrupted,
 )
 from components.common.errors import Diverged, InputError, RunError
 from components.common.interruption import interrupted
@@ -91,7 +92,7 @@ def fit(job: TrainRequest, name: str) -> None:
     attempt = job.store.child(job.attempt)
     attempt.delete(ERROR)  # of an earlier driver that was stopped before it read it
     try:
-        trainer.fit()
+        unless_interrupted(trainer.fit)
     except Exception as error:  # Ray wraps a worker's exception in its own classes
         raise cause_of(error) from error
     attempt.delete("ray")  # its state for a restart, which a finished training does not need

@@ -7,6 +7,7 @@ import sys
 import threading
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -47,6 +48,27 @@ def test_a_stopped_process_reports_nothing_more_and_joins_no_cluster(monkeypatch
         ray_cluster.raise_if_interrupted(1, {}, None)
     with pytest.raises(RunError, match="interrupted"):
         ray_cluster.connect()
+
+
+def test_a_wait_that_never_ends_does_not_keep_a_process_that_is_to_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_cluster, "POLL", 0.01)
+    monkeypatch.setattr(ray_cluster, "PATIENCE", 0.01)
+    monkeypatch.setattr(ray_cluster, "interrupted", threading.Event())
+    assert ray_cluster.unless_interrupted(lambda: 3) == 3
+    with pytest.raises(InputError, match="wrong"):
+        ray_cluster.unless_interrupted(Mock(side_effect=InputError("wrong")))
+    begun, never = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        never.wait(60)
+
+    threading.Thread(target=lambda: begun.wait(60) and ray_cluster.interrupted.set()).start()
+    with pytest.raises(RunError, match="interrupted"):
+        ray_cluster.unless_interrupted(wait)
+    never.set()
 
 
 def test_ray_that_is_being_imported_is_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
