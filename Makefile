@@ -50,7 +50,7 @@ test: setup-dev
 	@$(MAKE) --no-print-directory --jobs all-tests check
 
 all-tests:
-	$(PYTEST) --durations 20
+	$(PYTEST) --durations 40
 
 # Neither whole runs in processes of their own, nor a browser, nor an object store.
 test-fast: setup-dev

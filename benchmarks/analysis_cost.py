@@ -1,7 +1,7 @@
 """What a smoke run and the analysis of a family cost on 10,000 grey images of 64 pixels in 40 classes.
 
     python benchmarks/analysis_cost.py make HOME [--images 10000] [--classes 40]
-    python benchmarks/analysis_cost.py smoke HOME [--families vae diffusion ...]
+    python benchmarks/analysis_cost.py smoke HOME [--families autoencoder vae diffusion ...]
     python benchmarks/analysis_cost.py analysis HOME [--families autoencoder vae ...] [--steps 60]
 
 `make` draws the images (an ellipse of each class's own shape and grey, with noise) and adds them to the
@@ -91,7 +91,8 @@ def analysis(args: argparse.Namespace) -> None:
     off = ("--set", "evaluate.latent_analysis=false", "--set", "evaluate.ablation_samples=0")
     record = run(args, *off, steps=args.steps, snapshot_samples=0, num_snapshots=1)
     uris = {
-        f"{s['name']}/{s['family']}" if s.get("family") else s["name"]: s["uri"] for s in record["stages"]
+        "/".join(filter(None, (s["name"], s.get("family")))): f"{s['uri']}/attempts/{s['attempt']}"
+        for s in record["stages"]
     }
     store = open_store("output", args.home)
     places = EvaluationPaths(
@@ -120,7 +121,7 @@ def main() -> None:
     parser.add_argument("home", type=Path)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--classes", type=int, default=40)
-    parser.add_argument("--families", nargs="*", default=["autoencoder", "vae", "dcgan", "diffusion"])
+    parser.add_argument("--families", nargs="*", default=["autoencoder", "vae"])
     parser.add_argument("--steps", type=int, default=60)
     args = parser.parse_args()
     {"make": make, "smoke": smoke, "analysis": analysis}[args.mode](args)

@@ -79,7 +79,7 @@ DDIM_STEPS = 100
 TUNED_RATE = 1e-3  # Atelier's
 TRIAL, WARM = 10.0, 3  # seconds of the estimate, after so many steps that are not counted
 TURN = 10.0  # seconds of a library in each round of --speed
-EPOCHS = 8  # of the networks that judge
+JUDGE_STEPS = 500  # of the networks that judge: 8 epochs
 ONE_LAYER = "diffusers, one layer a block"
 SCHEMA = 3  # raised when a peer is trained or sampled differently: it is part of the stages' keys
 PACKAGES = {
@@ -392,7 +392,7 @@ def installed(package: str) -> str:
 def extractor(store: Store, kind: str, seed: int = 0) -> Extractor:
     """A network trained on the digits' train split, a stage of its own: classifier or rotation."""
     data, data_is = data_version(home(), DATA, None)
-    settings = {"epochs": EPOCHS, "seed": seed}
+    settings = {"steps": JUDGE_STEPS, "seed": seed}
     made = Spec(
         f"proof-{kind}",
         settings,
@@ -403,7 +403,7 @@ def extractor(store: Store, kind: str, seed: int = 0) -> Extractor:
     def body(attempt: Store, number: int) -> dict[str, Any]:
         splits = open_split(data, "train"), open_split(data, "validation")
         with TemporaryDirectory() as folder:  # the store may be elsewhere
-            described = train_extractor(*splits, Path(folder), kind, EPOCHS, seed)
+            described = train_extractor(*splits, Path(folder), kind, JUDGE_STEPS, seed)
             attempt.upload(Path(folder), "extractor")
         return {kind: described}
 

@@ -125,7 +125,7 @@ def prepare(folder: Path, what: str) -> Path:
     images = (images.reshape(-1, 1, 8, 8) * 15.9375).round().astype(np.uint8)
     data = prepared(folder / "template" / "data", images, labels)
     if what == "trials":
-        make_reference(data, folder / "template" / "reference", Evaluate(extractor_epochs=1, samples=64))
+        make_reference(data, folder / "template" / "reference", Evaluate(extractor_steps=16, samples=64))
     return folder / "template"
 
 

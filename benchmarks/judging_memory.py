@@ -111,7 +111,7 @@ def set_up(folder: Path, count: int, small: bool) -> str:
     sha256 = adopt(folder)
     if small:
         splits = open_split(folder / "data", "train"), open_split(folder / "data", "validation")
-        train_extractor(*splits, folder / "extractor", "rotation", epochs=1)
+        train_extractor(*splits, folder / "extractor", "rotation", steps=100)
     for part in ("data", "extractor"):
         Store(folder / "store").upload(folder / part, part)
     return sha256

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from components.common.errors import InputError, RunError
 from components.common.paths import home
@@ -17,7 +17,20 @@ from flows import setup
 from flows.launch import launch
 from flows.launcher import Launch
 
-Row = dict[str, Any]
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a version of the data, known here since `when`."""
+
+    version: str
+    when: str
+    outcome: str
+    run_id: str | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether its run failed."""
+        return self.outcome.startswith("failed")
 
 
 def backfill(
@@ -28,7 +41,7 @@ def backfill(
     *,
     plan: bool,
     say: Callable[[str], None],
-) -> list[Row]:
+) -> list[Outcome]:
     """Run a config on all versions of its data between two revisions; return each version's outcome.
 
     A version whose run fails does not keep the others from running.
@@ -49,19 +62,18 @@ def backfill(
         raise InputError(f"{path.name} describes a sweep; name a config of a run")
     if experiment.data.revision:
         raise InputError(f"{path.name} sets data.revision, which a backfill chooses: remove it")
-    rows: list[Row] = []
-    for version in between(experiment.data.name, revisions):
-        row = {**version, "run_id": None}
-        of_version = at(experiment, version["version"])
-        if made_by := _made_by(of_version):
-            row |= {"outcome": "done before", "run_id": made_by}
-        elif plan:
-            row["outcome"] = "would run"
-        else:
-            say(f"version {version['version'][:10]} of {experiment.data.name}, since {version['when'][:10]}:")
-            row |= _run(of_version, f"backfill {revisions} {path.name}")
-        rows.append(row)
-    return rows
+    outcomes = []
+    for row in between(experiment.data.name, revisions):
+        version, when = row["version"], row["when"]
+        of_version = at(experiment, version)
+        run_id, outcome = _made_by(of_version), "done before"
+        if run_id is None and plan:
+            outcome = "would run"
+        elif run_id is None:
+            say(f"version {version[:10]} of {experiment.data.name}, since {when[:10]}:")
+            outcome, run_id = _run(of_version, f"backfill {revisions} {path.name}")
+        outcomes.append(Outcome(version, when, outcome, run_id))
+    return outcomes
 
 
 def between(name: str, revisions: str) -> Sequence[Mapping[str, str]]:
@@ -107,11 +119,11 @@ def _made_by(experiment: Experiment) -> str | None:
     return unchanged.made_by(plan, store) if plan else None
 
 
-def _run(experiment: Experiment, command: str) -> Row:
-    """Run the experiment; return its outcome and run."""
+def _run(experiment: Experiment, command: str) -> tuple[str, str | None]:
+    """Run the experiment; return its outcome and the id of its run."""
     try:
         record = launch(Launch(experiment, command=command))
     except (InputError, RunError) as error:
-        return {"outcome": f"failed: {error}"}
+        return f"failed: {error}", None
     outcome = "done" if record.status == "done" else f"failed: status {record.status}"
-    return {"outcome": outcome, "run_id": record.run_id}
+    return outcome, record.run_id

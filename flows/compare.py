@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from components.evaluation.comparability import difference
 from components.records.evaluation import MetricResult
-from components.records.run import RunManifest
+from components.records.run import RunManifest, flat
 
 MISSING = "-"
 
@@ -25,12 +25,12 @@ class Row:
 
 def changed_settings(first: RunManifest, second: RunManifest) -> list[Row]:
     """Return the settings in which two runs differ, and the version of the data and of the code."""
-    a, b = ({**flat(run.lineage.config), **origin(run)} for run in (first, second))
+    a, b = (dict(flat(run.lineage.config)) | origin(run) for run in (first, second))
     names = sorted({name for name in {**a, **b} if a.get(name, MISSING) != b.get(name, MISSING)})
     return [Row(name, a.get(name, MISSING), b.get(name, MISSING)) for name in names]
 
 
-def origin(run: RunManifest) -> dict[str, Any]:
+def origin(run: RunManifest) -> dict[str, str | bool]:
     """Return what a run was made from, besides its settings."""
     commit = (run.lineage.commit or MISSING)[:10] + ("+changes" if run.lineage.dirty else "")
     return {
@@ -38,17 +38,6 @@ def origin(run: RunManifest) -> dict[str, Any]:
         "commit": commit,
         "smoke": run.smoke,
     }
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by their full names, such as families.vae.lr."""
-    flattened: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            flattened |= flat(value, f"{prefix}{name}.")
-        else:
-            flattened[f"{prefix}{name}"] = value
-    return flattened
 
 
 def compared_metrics(first: RunManifest, second: RunManifest) -> Iterator[Row]:

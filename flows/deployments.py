@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import re
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import psutil
+from prefect._vendor.croniter import CroniterBadDateError, croniter
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
@@ -53,6 +53,9 @@ ENGINE = "prefect.engine"  # in the command line of a flow run's process
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 MOST = 200  # objects that Prefect's API returns at once
 PERIODS = 2  # dates without a run after which `problems` names an active schedule
+Row = Mapping[str, str | bool | None]
+"""A schedule of the server."""
+
 COUNTED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)  # states that hold a slot
 
 
@@ -72,7 +75,7 @@ class Request:
     def of(
         cls,
         config: Path,
-        cron: str,
+        cron: str | None,
         timezone: str,
         name: str | None = None,
         changes: Sequence[str] = (),
@@ -84,6 +87,8 @@ class Request:
         Raises:
             InputError: the config, a change, the cron expression or the time zone is not accepted.
         """
+        if cron is None:
+            raise InputError(f'{config}: give its dates, such as --cron "0 2 * * *"')
         relative = in_project(config_path(config))
         experiment_of(relative, changes, only)
         for change in changes:
@@ -134,18 +139,24 @@ def in_project(path: Path) -> str:
 
 
 def check_cron(cron: str, timezone: str) -> None:
-    """Raise InputError unless cron expression and time zone are accepted."""
+    """Raise InputError unless cron expression and time zone are accepted, and the expression has a date."""
+    refusal = InputError(
+        f"--cron {cron!r} is no cron expression; give minute, hour, day of the month, month and "
+        'day of the week, such as "0 2 * * *" for 2:00 each night'
+    )
+    if len(cron.split()) > 5:  # Prefect takes a sixth field as seconds, where others have them first
+        raise refusal
     try:
         CronSchedule(cron=cron, timezone=timezone)
+        croniter(cron).get_next()
     except ValidationError as error:
         if error.errors()[0]["loc"] == ("timezone",):
             raise InputError(
                 f"--timezone {timezone} is unknown; give a name such as Europe/Berlin or UTC"
             ) from None
-        raise InputError(
-            f"--cron {cron!r} is no cron expression; give minute, hour, day of the month, month and "
-            'day of the week, such as "0 2 * * *" for 2:00 each night'
-        ) from None
+        raise refusal from None
+    except CroniterBadDateError:
+        raise InputError(f"--cron {cron!r} never comes: no such month has that day") from None
 
 
 def require_server() -> str:
@@ -254,14 +265,14 @@ def find(client: SyncPrefectClient, name: str) -> DeploymentResponse:
     )
 
 
-def rows() -> list[dict[str, Any]]:
+def rows() -> list[Row]:
     """Return the schedules of the server: what each runs, its last and its next date."""
     require_server()
     with get_client(sync_client=True) as client:
         return [_row(client, deployment) for deployment in all_deployments(client)]
 
 
-def _row(client: SyncPrefectClient, deployment: DeploymentResponse) -> dict[str, Any]:
+def _row(client: SyncPrefectClient, deployment: DeploymentResponse) -> Row:
     crons = [item.schedule for item in deployment.schedules if isinstance(item.schedule, CronSchedule)]
     last = next(iter(runs_of(client, deployment, 1, begun=True)), None)
     following = next(iter(runs_of(client, deployment, 1, begun=False)), None)

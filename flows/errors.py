@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import httpx
 
-from components.common.errors import RunError
+from components.common.errors import InputError, RunError
+from components.common.interruption import interrupted
 from components.common.public import public_errors
 
 ORIGINAL = "original"  # attribute of an error with a public text
@@ -29,6 +30,20 @@ def original(error: Exception) -> Exception:
     replaced = vars(error).get(ORIGINAL, error)
     assert isinstance(replaced, Exception)
     return replaced
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Raise the errors of a flow as an InputError or a RunError, and those of an interruption as one."""
+    try:
+        yield
+    except Exception as caught:
+        if interrupted.is_set():  # libraries turn a KeyboardInterrupt into errors of theirs
+            raise KeyboardInterrupt from caught
+        error = readable(original(caught))
+        if isinstance(error, InputError | RunError):
+            raise error from None
+        raise RunError(f"{type(error).__name__}: {error}") from error
 
 
 def readable(error: Exception) -> Exception:

@@ -97,7 +97,7 @@ class EvaluationSession:
         pin = self.plan.pin
         self.do(prepare.STAGE, self.plan)
         done = self.do(extractor.STAGE, replace(self.plan, pin=None))
-        if pin is not None and pin["key"] == done.key:
+        if pin is not None and pin.key == done.key:
             return False
         self.plan = extractor.with_pinned_extractor(self.store, self.plan, done, replace_pin=pin is not None)
         return True
@@ -190,7 +190,7 @@ def extractor_status(store: Store, name: str) -> Sequence[Mapping[str, Any]]:
     for recipe in store.list(f"registry/{name}"):
         history = pins.pins(store, name, recipe)
         for pin in history:
-            rows.append({"extractor": recipe, **pin, "in_use": pin["number"] == len(history)})
+            rows.append({"extractor": recipe, **pin.to_json(), "in_use": pin.number == len(history)})
     return rows
 
 
@@ -207,4 +207,4 @@ def retrain_extractor(store: Store, name: str, chosen: Evaluate, say: Say) -> Ma
     finally:
         ray_cluster.disconnect()
     assert session.plan.pin is not None
-    return {"changed": changed, **session.plan.pin}
+    return {"changed": changed, **session.plan.pin.to_json()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 from components.common.errors import InputError
@@ -13,7 +12,7 @@ from components.common.suggestions import did_you_mean
 from components.records.run import RunHead, RunManifest, StageEntry
 from components.registry.runs import find_run, read_record
 from components.store import Store
-from components.store.errors import MISSING_OR_TORN
+from components.store.errors import unless_torn
 from flows.record import LOG
 
 POLL = 2.0  # seconds between two looks at a store
@@ -90,9 +89,7 @@ def _is_metric(name: str, value: object) -> bool:
 
 
 def _read(store: Store, path: str) -> list[str]:
-    with suppress(*MISSING_OR_TORN):
-        return store.read_text(path).splitlines()
-    return []
+    return (unless_torn(lambda: store.read_text(path)) or "").splitlines()
 
 
 def _row(text: str) -> Mapping[str, Any] | None:

@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from components.common.errors import sentence
@@ -35,7 +34,7 @@ class ProgressDisplay:
         self.keep: Callable[[str], None] = lambda line: None  # called with each line, without credentials
         self._lock = threading.Lock()
         self._lines: dict[str, tuple[int, float]] = {}  # stage: quarter and time of its last line
-        self._bars: dict[str, Any] = {}
+        self._bars: dict[str, TaskID] = {}
         self._progress = (
             Progress(
                 TextColumn("  {task.description:<22}"),

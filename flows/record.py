@@ -31,6 +31,7 @@ from components.records.run import (
     Lineage,
     RunManifest,
     StageEntry,
+    flat,
 )
 from components.stages.cache import Done
 from components.stages.spec import Spec
@@ -194,32 +195,24 @@ def _entry(spec: Spec) -> StageEntry:
 
 def redacted(experiment: Experiment) -> Mapping[str, Any]:
     """Return the experiment as plain data without private paths and credentials."""
-    content: dict[str, Any] = public_values(_settings(experiment))
-    content["evaluate"] |= {"inception_path": None, "lpips_path": None}
-    return content
+    content: Mapping[str, Any] = public_values(_settings(experiment))
+    return {**content, "evaluate": {**content["evaluate"], "inception_path": None, "lpips_path": None}}
 
 
 def withheld(experiment: Experiment) -> list[str]:
     """Return the settings that `redacted` removes or shortens, except the store, which a reader knows."""
-    complete, published = _leaves(_settings(experiment)), _leaves(redacted(experiment))
-    return [name for name in complete if name != "store.url" and complete[name] != published[name]]
+    published = dict(flat(redacted(experiment)))
+    complete = flat(_settings(experiment))
+    return [name for name, value in complete if name != "store.url" and value != published[name]]
 
 
-def _settings(experiment: Experiment) -> dict[str, Any]:
+def _settings(experiment: Experiment) -> Mapping[str, Any]:
     """Return the experiment as plain data.
 
     It has neither the cluster and the tools that metrics are exported to, on which no result depends, nor the
     addresses that are notified, which are credentials.
     """
     return experiment.model_dump(mode="json", exclude={"cluster", "notify", "export_metrics"})
-
-
-def _leaves(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the settings of a section and those below it, by their names such as train.steps."""
-    leaves: dict[str, Any] = {}
-    for name, value in section.items():
-        leaves |= _leaves(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return leaves
 
 
 def lineage(home: Path, experiment: Mapping[str, Any]) -> Lineage:

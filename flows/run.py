@@ -38,7 +38,7 @@ from components.stages import cache
 from components.stages.cache import Done
 from components.stages.spec import SCHEMA, Spec, difference
 from components.store import Store
-from components.store.errors import MISSING_OR_TORN
+from components.store.errors import unless_torn
 from flows.progress import QUIET, ProgressDisplay
 from flows.record import Record
 
@@ -263,9 +263,7 @@ class Run:
                 self.record.stage(spec, "running", events=len(seen.diagnoses))
         self._report_initial(spec, attempt, seen)
         self._report_diagnoses(spec, attempt, seen.diagnoses)
-        try:
-            progress = attempt.read_json("progress.json")
-        except MISSING_OR_TORN:
+        if (progress := unless_torn(lambda: attempt.read_json("progress.json"))) is None:
             return
         step, steps = progress["step"], progress["steps"]
         seen.rates = self._rates(spec, progress, seen)
@@ -329,10 +327,7 @@ class Run:
         for name in diagnoses(attempt):
             if name in reported:
                 continue
-            try:
-                event = HealthEvent.read(attempt.read_json(f"health/{name}"))
-            except MISSING_OR_TORN:
-                continue
+            event = HealthEvent.read(unless_torn(functools.partial(attempt.read_json, f"health/{name}")))
             if event is None:
                 continue  # not yet written completely
             reported.add(name)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
 
 from components.common.errors import InputError
 from components.common.paths import home
 from components.config.experiment import Experiment
 from components.store import open_store
+from components.training import scale
 from flows.cli.shared import print_rows
 from flows.setup import plan_of
 
@@ -35,17 +36,17 @@ def show(experiment: Experiment, tflops: float, price: float | None, *, as_json:
     )
 
 
-def scale_rows(experiment: Experiment, tflops: float, price: float | None) -> list[dict[str, Any]]:
+def scale_rows(experiment: Experiment, tflops: float, price: float | None) -> list[Mapping[str, object]]:
     """Return the rows that `show` prints; a family that needs values has a reason instead of numbers."""
-    if not tflops > 0 or (price is not None and not price >= 0):
-        raise InputError(f"--tflops {tflops:g} --price {price}: expected numbers above 0")
+    if not tflops > 0:
+        raise InputError(f"--tflops {tflops:g}: give a number above 0")
+    if price is not None and not price >= 0:
+        raise InputError(f"--price {price:g}: give a number that is not below 0")
     plan = plan_of(experiment, open_store(experiment.store.url, home()))
     if plan is None:
         name = experiment.data.name
         raise InputError(f"--scale needs the shape of the data: run `atelier data prepare {name}` first")
-    from components.training import scale  # imports torch
-
-    rows: list[dict[str, Any]] = []
+    rows: list[Mapping[str, object]] = []
     blocks = {family: plan.family_settings(family) for family in experiment.families}
     images = plan.card.counts["train"]
     for family in experiment.families:

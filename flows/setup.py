@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ SMOKE = {
 SMOKE_MOST = {"snapshot_samples": 16, "sample_images": 20}  # in a training
 SMOKE_EVALUATE = {
     "samples": 64,
-    "extractor_epochs": 1,
+    "extractor_steps": 32,
     "analysis_images": 200,
     "classifier_steps": 8,
 }
@@ -88,11 +88,13 @@ def advice_on_hardware(path: Path, device: str) -> str:
     )
 
 
-def smoke_training(experiment: Experiment, family: str) -> dict[str, Any]:
+def smoke_training(experiment: Experiment, family: str) -> Mapping[str, Any]:
     """Return the settings of a family's training with --smoke: a few steps, and few images of each kind."""
     block = experiment.families.get(family, {}).get("train", {})
     before = Train(**{**experiment.train, **block})
-    most = {name: min(number, getattr(before, name)) for name, number in SMOKE_MOST.items()}
+    part = max(4, 32 // before.micro_batches // 4 * 4)  # of a batch; a minibatch deviation takes four images
+    limits = {**SMOKE_MOST, "batch": part * before.micro_batches}
+    most = {name: min(number, getattr(before, name)) for name, number in limits.items()}
     return {**block, **SMOKE, **most}
 
 

@@ -24,7 +24,7 @@ from components.retention.remove import wait_for_removal
 from components.sinks.export import export_metrics, need
 from components.store import Store, open_store
 from flows import notify
-from flows.errors import original, readable
+from flows.errors import readable_errors
 from flows.pipeline import pipeline
 from flows.prefect_server import end_orphans, mark_servers, start_server
 from flows.progress import ProgressDisplay
@@ -78,18 +78,14 @@ def start(
         board.keep = record.line
         run = Run(run_id, experiment, store, record, board, force=force, explain=explain, version=version)
         announce(run)
-        status: str = "interrupted"
+        status = "interrupted"
         failure: str | None = None
         try:
-            status = repeat(run, unchanged) if unchanged else run_flow(experiment, run_id, smoke=smoke)
-        except Exception as caught:
-            if interrupted.is_set():  # libraries turn a KeyboardInterrupt into errors of theirs
-                raise KeyboardInterrupt from caught
-            status, error = "failed", readable(original(caught))
-            failure = public(sentence(error))
-            if isinstance(error, InputError | RunError):
-                raise error from None
-            raise RunError(f"{type(error).__name__}: {error}") from error
+            with readable_errors():
+                status = repeat(run, unchanged) if unchanged else run_flow(experiment, run_id, smoke=smoke)
+        except (InputError, RunError) as error:
+            status, failure = "failed", public(sentence(error.__cause__ or error))
+            raise
         finally:
             ray_cluster.disconnect()
             finish(record, status, store, board, failure)

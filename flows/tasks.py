@@ -24,7 +24,7 @@ from flows.errors import public_to_prefect
 from flows.results import record_result
 from flows.run import RUNS, Run
 
-OPTIONS: dict[str, Any] = {
+OPTIONS: Mapping[str, Any] = {
     "cache_policy": NO_CACHE,
     "retries": 0,
     "persist_result": False,

@@ -142,7 +142,7 @@ def _spec(store: Store, stage: StageEntry) -> Mapping[str, Any]:
     return read_json(store, f"{stage.uri}/spec.json") if is_confined(stage.uri) else {}
 
 
-def summary(run: RunManifest) -> dict[str, Any]:
+def summary(run: RunManifest) -> Mapping[str, Any]:
     """Return the output of `atelier run --json`: the run, its stages and its results."""
     content = run.to_json()
     fields = ("name", "family", "key", "state", "seconds")

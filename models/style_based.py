@@ -122,18 +122,24 @@ class Generator(family.Generator):
         """G(z), (N, C, H, W), with random noise inputs."""
         return self.synthesis(self.styles(z, label))
 
-    def inputs(self, batch: Batch, noise: Noise) -> tuple[Tensor, list[Tensor]]:
-        """Styles of z ~ N(0, I), truncated if the settings ask for it, and noise inputs."""
+    def inputs(
+        self, batch: Batch, noise: Noise, centres: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Styles of z ~ N(0, I) and noise inputs.
+
+        The settings may ask for truncation: towards `centres` (N, width), by default the mean w.
+        """
         config, mean = self.config, self.mapping.mean
         assert mean is not None
         ws = self.styles(noise(config.latent), batch.label)
         if config.truncation < 1:
-            ws = truncated(ws, mean, config.truncation, config.truncation_cutoff)
+            centre = mean if centres is None else centres
+            ws = truncated(ws, centre, config.truncation, config.truncation_cutoff)
         return ws, [noise(1, size, size) for size in self.synthesis.noise_sizes]
 
-    def sample(self, batch: Batch, noise: Noise) -> Tensor:
+    def sample(self, batch: Batch, noise: Noise, centres: Tensor | None = None) -> Tensor:
         """G(z), z ~ N(0, I), with the truncation trick if the settings ask for it."""
-        return to_image(self.synthesis(*self.inputs(batch, noise)))
+        return to_image(self.synthesis(*self.inputs(batch, noise, centres)))
 
 
 class Head(nn.Module):

@@ -39,7 +39,6 @@ from models.style_based import Head, StyleBased, StyleBasedConfig, precision_of,
 
 # Of the filter of all resampling of features: the paper's binomial filter, [1, 2, 1], after pixels have been
 # doubled, [1, 1], or before pairs of them are averaged.
-TAPS = (1, 3, 3, 1)
 
 
 class Growth(NamedTuple):
@@ -159,7 +158,7 @@ class SynthesisBlock(nn.Module):
         self.first = Style(config.width, after)
         self.conv = EqualisedConv(after, after, 3, bias=None, gain=GAIN)
         self.second = Style(config.width, after)
-        self.register_buffer("filter", fir_filter(TAPS), persistent=False)
+        self.register_buffer("filter", fir_filter(), persistent=False)
 
     def forward(self, x: Tensor, ws: Sequence[Tensor], noises: Sequence[Tensor | None]) -> Tensor:
         """From features of half the size, or the constant, with two styles and noises to features."""
@@ -252,7 +251,7 @@ class Block(nn.Module):
         before, after = config.channels(size), config.channels(size // 2)
         self.low = low
         self.first = EqualisedConv(before, before, 3, activation=True)
-        self.second = EqualisedConv(before, after, 3, down=fir_filter(TAPS), activation=True)
+        self.second = EqualisedConv(before, after, 3, down=fir_filter(), activation=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, before, H, W) -> (N, after, H / 2, W / 2)."""

@@ -36,7 +36,6 @@ from models.parts.upfirdn import fir_filter, upsample
 from models.style_based import Head, StyleBased, precision_of, sizes_of
 from models.stylegan2_config import StyleGAN2Config
 
-TAPS = (1, 3, 3, 1)  # of the filter of all resampling
 R1_PHASE, PATH_PHASE = f"{DISCRIMINATOR}_r1", f"{GENERATOR}_path"
 
 
@@ -86,7 +85,7 @@ class SynthesisBlock(nn.Module):
         super().__init__()
         before, after = config.channels(size // 2), config.channels(size)
         self.low = low
-        self.up = StyledConv(config.width, before, after, fir_filter(TAPS)) if size > 4 else None
+        self.up = StyledConv(config.width, before, after, fir_filter()) if size > 4 else None
         self.conv = StyledConv(config.width, after, after)
         self.colours = ToRGB(config.width, after, colours)
 
@@ -133,7 +132,7 @@ class Synthesis(nn.Module):
         self.blocks = nn.ModuleList(
             SynthesisBlock(config, size, card.channels, size in top) for size in self.sizes
         )
-        self.register_buffer("filter", fir_filter(TAPS), persistent=False)
+        self.register_buffer("filter", fir_filter(), persistent=False)
 
     @property
     def noise_sizes(self) -> list[int]:
@@ -186,7 +185,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, before: int, after: int, low: bool):
         super().__init__()
         self.low = low
-        down, half = fir_filter(TAPS), math.sqrt(0.5)  # of the variance, on each branch
+        down, half = fir_filter(), math.sqrt(0.5)  # of the variance, on each branch
         self.first = EqualisedConv(before, before, 3, activation=True)
         self.second = EqualisedConv(before, after, 3, down=down, activation=True, gain=half)
         self.skip = EqualisedConv(before, after, 1, down=down, bias=None, gain=half)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ from unittest import mock
 import psutil
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadFileScheduling
 
-from components.cluster.ray_cluster import ENVIRONMENT, OWN_CLUSTER
+from components.cluster.ray_cluster import ENVIRONMENT, OWN_CLUSTER, check_address, disconnect
+from components.common.errors import InputError
 from components.common.loopback import free_port
 from components.store import Store
 
@@ -60,6 +63,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in EXPENSIVE])
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """With --durations, also say which files take longest: a process is given whole files."""
+    if not (count := config.getoption("durations")):
+        return
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    terminalreporter.section(f"slowest {count} files, of {sum(seconds.values()):.0f} s")
+    for file, taken in seconds.most_common(count):
+        terminalreporter.write_line(f"{taken:.2f}s {file}")
+
+
 class ByFile(LoadFileScheduling):
     """Gives a process whole files, which share fixtures and trainings, and whole runs one by one."""
 
@@ -77,6 +94,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | Non
 def one_thread() -> None:
     """Two threads would wait for each other where other tests run beside these."""
     torch.set_num_threads(1)
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first process to need it makes, for all of the session; nobody changes it."""
+    root = factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / name
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            unfinished = folder.parent / "unfinished" / name
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
 
 
 @pytest.fixture
@@ -123,11 +152,13 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     environment = {**os.environ, "PREFECT_HOME": str(folder), "PREFECT_SERVER_LOGGING_LEVEL": "ERROR"}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait(f"{url}/health", server)
-    os.environ |= {"PREFECT_API_URL": url, "PREFECT_HOME": str(folder)}
-    yield url
-    os.environ.pop("PREFECT_API_URL")
-    end(server)
+    try:
+        _wait(f"{url}/health", server)
+        os.environ |= {"PREFECT_API_URL": url, "PREFECT_HOME": str(folder)}
+        yield url
+        os.environ.pop("PREFECT_API_URL")
+    finally:
+        end(server)
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
@@ -154,17 +185,24 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ]  # fmt: skip
     # It blocks, so that its end ends this cluster alone: another session of tests may have its own.
     head = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    healthy = [str(ray), "health-check", "--address", f"127.0.0.1:{port}"]
-    until = time.monotonic() + 120
-    while subprocess.run(healthy, capture_output=True).returncode:
-        assert head.poll() is None and time.monotonic() < until, "Ray did not start"
     os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
-    yield os.environ["RAY_ADDRESS"]
-    from components.cluster.ray_cluster import disconnect
+    try:
+        _wait_for_ray(head)
+        yield os.environ["RAY_ADDRESS"]
+        disconnect()
+    finally:
+        os.environ.pop("RAY_ADDRESS")
+        end(head)
 
-    disconnect()
-    os.environ.pop("RAY_ADDRESS")
-    end(head)
+
+def _wait_for_ray(head: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return check_address()
+        except InputError:
+            assert head.poll() is None and time.monotonic() < until, "Ray did not start"
+            time.sleep(0.1)
 
 
 def end(process: subprocess.Popen[bytes], seconds: float = 3) -> None:

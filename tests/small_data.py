@@ -1,6 +1,10 @@
-"""Small prepared data sets: the 8 x 8 digits of scikit-learn, and synthetic RGB images without labels."""
+"""Small prepared data sets: the 8 x 8 digits of scikit-learn, and synthetic RGB images without labels.
+
+Each folder of tests that imports these fixtures has its own; what they make, all share.
+"""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,9 @@ from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.evaluation.reference import EvaluationSample, Reference, describe
 from components.extractors.load import load_extractor
-from components.extractors.make import make
+from components.extractors.make import make as make_extractor
 from components.store import Store
+from tests.conftest import made_once
 
 SPLITS = {"train": 1000, "validation": 390, "test": 400}
 
@@ -56,7 +61,8 @@ def digits(tmp_path_factory) -> Path:
     data = load_digits()
     order = np.random.RandomState(0).permutation(len(data.images))
     images = (data.images[order] * 15.9375).round().astype(np.uint8)[:, None]
-    return prepared(tmp_path_factory.mktemp("data") / "digits8", images, data.target[order])
+    make = partial(prepared, images=images, labels=data.target[order])
+    return made_once(tmp_path_factory, "digits8", make)
 
 
 @pytest.fixture(scope="session")
@@ -65,33 +71,35 @@ def lamps(tmp_path_factory) -> Path:
     random = np.random.RandomState(0)
     images = random.uniform(0, 120, (sum(SPLITS.values()), 3, 16, 16))
     images += np.linspace(120, 0, 16)[:, None] * random.uniform(0.5, 1, (len(images), 3, 1, 1))
-    return prepared(tmp_path_factory.mktemp("data") / "lamps", images.astype(np.uint8), None)
+    return made_once(
+        tmp_path_factory, "lamps", partial(prepared, images=images.astype(np.uint8), labels=None)
+    )
 
 
 def make_reference(data: Path, folder: Path, settings: Evaluate) -> Path:
     """A reference in `folder`, its extractor in `folder`/extractor, without a store and without Ray."""
     splits = {split: open_split(data, split) for split in SPLITS}
     kind = "rotation" if splits["train"].labels is None else "classifier"
-    make(kind, settings, splits["train"], splits["validation"], folder / "extractor")
+    make_extractor(kind, settings, splits["train"], splits["validation"], folder / "extractor")
     see = load_extractor(folder / "extractor")
     (folder / "features").mkdir()
     for name, split in splits.items():
         np.save(folder / "features" / f"{name}.npy", see(split.images[:]))
-    describe(data, folder, folder / "extractor", settings.samples)
+    describe(data, folder, folder / "extractor", settings.samples, classifier_steps=settings.classifier_steps)
     return folder
 
 
 @pytest.fixture(scope="session")
 def digits_reference(digits, tmp_path_factory) -> Path:
-    return make_reference(
-        digits, tmp_path_factory.mktemp("reference") / "digits8", Evaluate(extractor_epochs=8)
-    )
+    settings = Evaluate(extractor_steps=160, classifier_steps=100)
+    make = partial(make_reference, digits, settings=settings)
+    return made_once(tmp_path_factory, "digits8-reference", make)
 
 
 @pytest.fixture(scope="session")
 def lamps_reference(lamps, tmp_path_factory) -> Path:
-    settings = Evaluate(samples=100, extractor_epochs=2)
-    return make_reference(lamps, tmp_path_factory.mktemp("reference") / "lamps", settings)
+    make = partial(make_reference, lamps, settings=Evaluate(samples=100, extractor_steps=16))
+    return made_once(tmp_path_factory, "lamps-reference", make)
 
 
 @pytest.fixture(scope="session")

@@ -40,8 +40,8 @@ class Evaluate(Section):
     seed: int = Field(1_000_000, ge=0)  # of the evaluated samples; selection uses other seeds
     # auto: classifier if the data has labels, else rotation.
     extractor: Literal["auto", "classifier", "rotation", "inception", "efficientnet", "custom"] = "auto"
-    # Of classifier and rotation. None: 8, or as many as 400 steps take, which small data sets need.
-    extractor_epochs: int | None = Field(None, ge=1)
+    # Of classifier and rotation, of 64 images each. None: 8 epochs, and at least 400, which small data needs.
+    extractor_steps: int | None = Field(None, ge=1)
     inception_path: str | None = None  # the 2015 Inception weights; None: ATELIER_INCEPTION, caches, download
     custom: Custom | None = None
     lpips_path: str | None = None  # LPIPS's AlexNet; None: ATELIER_ALEXNET or torch hub's cache, if present

@@ -77,13 +77,17 @@ class Price(Section):
     currency: str = Field("EUR", min_length=1, max_length=8)
 
 
+Families = dict[str, dict[str, Any]]
+"""Settings by family, as a config has them."""
+
+
 class Experiment(Section):
     """The complete configuration of a run."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: cuda if this machine has a GPU
     cluster: Annotated[str, AfterValidator(checked_address)] | None = None  # None: this machine
     data: Data = Data()
-    families: dict[str, dict[str, Any]] = Field(min_length=1)
+    families: Families = Field(min_length=1)
     train: dict[str, Any] = {}
     evaluate: Evaluate = Evaluate()
     sweep: Sweep | None = None
@@ -99,7 +103,7 @@ class Experiment(Section):
 
     @field_validator("families")
     @classmethod
-    def _with_settings(cls, families: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    def _with_settings(cls, families: Families) -> Families:
         for family, block in families.items():
             if not isinstance(block.get("train", {}), dict):
                 raise ValueError(f"{family}.train must contain settings such as `steps: 100`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -141,7 +142,7 @@ class Train(Section):
         """Whether snapshots are evaluated during training, which needs the reference first."""
         return self.snapshot_samples > 0
 
-    def semantic(self) -> dict[str, Any]:
+    def semantic(self) -> Mapping[str, Any]:
         """Return the settings that affect the weights; with remedies, these include checkpoint_every."""
         excluded = set(NOT_SEMANTIC) - ({"checkpoint_every"} if self.treats else set())
         content = self.model_dump(mode="json", exclude=excluded)

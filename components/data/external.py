@@ -16,7 +16,7 @@ from components.common.errors import InputError
 from components.common.parallel import in_order
 from components.data.card import DatasetCard
 from components.data.sources.folder import Request, attempt, examples, refuse_too_many
-from components.data.sources.images import Rendering, header, is_grey, render
+from components.data.sources.images import BadImage, Rendering, decoded, is_grey, page_numbers, render
 from components.data.sources.listing import Files, local_folder, scan
 from components.data.sources.names import clean, displayed
 
@@ -86,9 +86,11 @@ def read_headers(root: Path, files: Files) -> list[tuple[tuple[int, int], str]]:
 
 
 def size_and_format(data: bytes) -> tuple[tuple[int, int], str]:
-    """Return width and height, and the format by the contents, not by the name."""
-    image = header(data)
-    return image.size, image.format or ""
+    """Return width and height, and the format by the contents, not by the name; refuse several pictures."""
+    size, kind, pictures = decoded(data, lambda image: (image.size, image.format or "", page_numbers(image)))
+    if len(pictures) > 1:
+        raise BadImage("several pictures in one file: save each as a file")
+    return size, kind
 
 
 def refuse(files: Files, source: str | Path) -> None:
@@ -103,9 +105,13 @@ def refuse(files: Files, source: str | Path) -> None:
 
 
 def labels_of(paths: list[str], card: DatasetCard) -> np.ndarray | None:
-    """Return the class of each image by its folder: all by name, else all by number, else None."""
+    """Return the class of each image by its folder: all by name, else all by number, else None.
+
+    Where names are numbers, those of folders are names.
+    """
     names = card.labels or []
-    for naming in ({name: i for i, name in enumerate(names)}, {str(i): i for i in range(len(names))}):
+    numbers = [] if any(map(str.isdecimal, names)) else [{str(i): i for i in range(len(names))}]
+    for naming in ({name: i for i, name in enumerate(names)}, *numbers):
         labels = [class_of(path, naming) for path in paths]
         if None not in labels:
             return np.array(labels, np.int64)

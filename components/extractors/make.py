@@ -67,7 +67,7 @@ def make(kind: str, settings: Evaluate, train: Split, validation: Split, out: Pa
         InputError: It cannot be created; the message says why and what to do.
     """
     if kind in TRAINED:
-        return train_extractor(train, validation, out, kind, settings.extractor_epochs, SEED, THREADS)
+        return train_extractor(train, validation, out, kind, settings.extractor_steps, SEED, THREADS)
     if kind == "inception":
         return adopt_inception(settings.inception_path, out)
     if kind == "efficientnet":

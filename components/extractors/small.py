@@ -35,7 +35,7 @@ TURNS = 4  # rotations that are told apart
 
 BATCH = 64  # images in a training step
 
-# Of a training whose epochs are not set. In 32 steps, which are 8 epochs of 289 images, a network hardly
+# Of a training whose steps are not set. In 32 steps, which are 8 epochs of 289 images, a network hardly
 # learns anything.
 EPOCHS, LEAST_STEPS = 8, 400
 
@@ -45,24 +45,23 @@ def train_extractor(
     validation: Split,
     out: Path,
     kind: str,
-    epochs: int | None = None,
+    steps: int | None = None,
     seed: int = SEED,
     threads: int = THREADS,
 ) -> ExtractorConfig:
     """Train a classifier or rotation extractor, save it in `out`, and return its config with the accuracy.
 
-    It is trained for `epochs` epochs; None: EPOCHS, and at least LEAST_STEPS steps.
+    It is trained for `steps` steps of BATCH images; None: EPOCHS epochs, and at least LEAST_STEPS steps.
     """
     recipe = _recipe(train, validation, kind)
     start = time.monotonic()
     with _repeatable(seed, threads):
         network = SmallNetwork(recipe)
-        steps = (epochs or EPOCHS) * max(1, len(train) // BATCH)
-        steps = steps if epochs else max(LEAST_STEPS, steps)
+        steps = steps or max(LEAST_STEPS, EPOCHS * (len(train) // BATCH))
         _fit(network, train, steps, seed)
         correct, n = accuracy_on(network, validation)
     seconds = round(time.monotonic() - start, 2)
-    training: dict[str, Any] = {"epochs": epochs, "steps": steps, "seed": seed, "threads": threads}
+    training: dict[str, Any] = {"steps": steps, "seed": seed, "threads": threads}
     return _save(network, recipe, Path(out), **training, accuracy=correct / n, seconds=seconds)
 
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from components.common.errors import InputError
+from components.data.sources.signatures import HEAD, other_content
 from components.families.catalogue import build
 from components.records.captions import CaptionEncoder
 from components.records.model import ModelConfig, ReconstructionErrors
@@ -22,6 +23,7 @@ from components.store import Store
 from models.family import DataSpec, Family, Generator
 from models.registry import FAMILIES
 
+FILES = ("config.json", "model.safetensors")
 LARGEST_SIDE = 4096  # pixels of a model's images; data sets have at most 1024
 # Of networks that are not in the model's file; more is refused. 50 samples of 1024 pixels have 0.6 GB.
 UNSAVED_BYTES = 2**31
@@ -109,17 +111,25 @@ def load_model(
 def _read(path: str) -> tuple[Any, Mapping[str, Shape]]:
     """Return the config.json of a model folder, and the shapes of its weights by name."""
     try:
-        with open(os.path.join(path, "config.json")) as file:
+        with open(os.path.join(path, "config.json"), encoding="utf-8-sig") as file:
             content = json.load(file)
         with safe_open(os.path.join(path, "model.safetensors"), "pt") as weights:
             names = weights.keys()
             return content, {name: tuple(weights.get_slice(name).get_shape()) for name in names}
     except FileNotFoundError:
-        files = ("config.json", "model.safetensors")
-        missing = [name for name in files if not os.path.exists(os.path.join(path, name))]
+        missing = [name for name in FILES if not os.path.exists(os.path.join(path, name))]
         raise InputError(f"{path} is not a model folder: it has no {' and no '.join(missing)}") from None
     except Exception as error:  # json and safetensors raise various errors for damaged files
-        raise InputError(f"the model in {path} cannot be read: {error}") from None
+        raise InputError(f"the model in {path} cannot be read: {_damage(path) or error}") from None
+
+
+def _damage(path: str) -> str | None:
+    """Return what is in a model folder in place of a model's file, such as what git clones without LFS."""
+    for name in FILES:
+        with open(os.path.join(path, name), "rb") as file:
+            if other := other_content(file.read(HEAD), "the model's file"):
+                return f"{name} is {other}"
+    return None
 
 
 def _check_size(path: str, family: Family, weights: Mapping[str, Shape]) -> None:

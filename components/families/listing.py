@@ -21,21 +21,22 @@ def listed_families() -> list[Mapping[str, Any]]:
     Where the families are imported already, only they tell, since a program may have added some.
     """
     if "models.registry" in sys.modules:
-        from components.families.catalogue import describe_families
-
-        return describe_families()
+        return _described()
     file, key = working() / "families.json", code_key(CHECKOUT)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         stored = json.loads(file.read_bytes())
         if stored["key"] == key:
             return list(stored["families"])
-
-    from components.families.catalogue import describe_families
-
-    families = describe_families()
+    families = _described()
     with contextlib.suppress(OSError), replacing(file) as temporary:  # a project may be read-only
         temporary.write_text(json.dumps({"key": key, "families": families}))
     return families
+
+
+def _described() -> list[Mapping[str, Any]]:
+    from components.families.catalogue import describe_families  # imports PyTorch
+
+    return describe_families()
 
 
 def code_key(root: Path) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
 
-from components.config.experiment import Experiment
+from components.config.experiment import Experiment, Families
 from components.config.train import Initial
 from components.families.catalogue import config_of, features_of, upstream_of
 
@@ -15,7 +14,7 @@ def with_upstream(experiment: Experiment, only: Collection[str] = ()) -> Experim
 
     Upstream families that the experiment does not name are added with default settings.
     """
-    blocks: dict[str, dict[str, Any]] = {}
+    blocks: Families = {}
 
     def add(family: str) -> None:
         for upstream in upstream_of(family, experiment.families).values():
@@ -44,7 +43,7 @@ def resolved(
         features: returns the frozen network that a perceptual loss uses, given its setting.
         initial: returns the full address and the hash of a model to begin with, given its setting.
     """
-    blocks: dict[str, dict[str, Any]] = {}
+    blocks: Families = {}
     complete = with_upstream(experiment)
     for family, block in complete.families.items():
         config = config_of(family, {name: value for name, value in block.items() if name != "train"})

@@ -17,7 +17,7 @@ from components.records.run import RunSummary, StageEntry
 from components.registry.runs import read_record
 from components.stages.spec import Spec
 from components.store import Store
-from components.store.errors import MISSING_OR_TORN
+from components.store.errors import unless_torn
 
 RUNS = 20  # that are looked through, the newest first
 JUDGING = ("evaluate", "ablation", "latent_analysis", "style_analysis")  # stages that judge a family
@@ -91,11 +91,8 @@ class Estimates:
         """Read a stage's spec; None if it took no time, is of another device, or has been removed since."""
         if not (seconds := stage.work_seconds or stage.seconds):
             return None
-        try:
-            spec = self.store.read_json(f"{stage.uri}/spec.json")
-        except MISSING_OR_TORN:
-            return None
-        if spec.get("device") != self.plan.device or "settings" not in spec:
+        spec = unless_torn(lambda: self.store.read_json(f"{stage.uri}/spec.json"))
+        if not spec or spec.get("device") != self.plan.device or "settings" not in spec:
             return None
         return Earlier(spec["settings"], seconds, stage.uri)
 
@@ -133,8 +130,8 @@ class Forecast:
             listed = ", ".join(self.unknown[:4])
             more = f" and {len(self.unknown) - 4} more" if len(self.unknown) > 4 else ""
             sentences.append(
-                f"unknown: {listed}{more}, which never ran on this data; see the header of the config, or "
-                "measure with `atelier init`"
+                f"unknown: {listed}{more}, which never ran on this data; the header of a config that "
+                "`atelier init` wrote has the minutes that it measured"
             )
         return sentences
 

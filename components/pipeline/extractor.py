@@ -28,10 +28,10 @@ def spec(plan: Plan) -> Spec:
     """
     evaluate, kind = plan.experiment.evaluate, plan.extractor_kind
     if kind in TRAINED:
-        settings: dict[str, Any] = {"kind": kind, "epochs": evaluate.extractor_epochs}
+        settings: dict[str, Any] = {"kind": kind, "steps": evaluate.extractor_steps}
         digests = code("components.extractors.make", "components.extractors.small")
         unpinned = plan.spec("extractor", settings, digests, {"prepare": prepare.spec(plan).key})
-        return replace(unpinned, pinned=plan.pin["key"] if plan.pin else None)
+        return replace(unpinned, pinned=plan.pin.key if plan.pin else None)
     custom = evaluate.custom.model_dump() if evaluate.custom else None
     return Spec("extractor", {"kind": kind, **identity(kind, custom)}, {}, device=plan.device)
 
@@ -61,7 +61,7 @@ def run(context: Context) -> ExtractorResult:
 def with_pinned_extractor(store: Store, plan: Plan, done: Done, *, replace_pin: bool = False) -> Plan:
     """Pin the new extractor if none is pinned or `replace_pin` is set; return the plan with the pin."""
     if plan.extractor_kind in TRAINED and (plan.pin is None or replace_pin):
-        number = plan.pin["number"] if plan.pin else 0
+        number = plan.pin.number if plan.pin else 0
         extractor = ExtractorResult.model_validate(cache.read(store, done)).extractor
         content = {"key": done.key, "hash": extractor.hash, "data": plan.version, "run_id": done.run_id}
         content |= {"reason": "retrained" if replace_pin else "the first"}

@@ -9,13 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 
+from components.cluster import resources
 from components.common.errors import InputError
+from components.common.progress import reported
+from components.config.train import Train
 from components.data.card import DatasetCard
+from components.families.catalogue import ablations
 from components.families.starters import Starter
-from components.training.rates import Rates
+from components.training.rates import Rates, measure
 
 TRAINING, EVALUATION = 0.65, 0.2  # shares of the minutes
 SNAPSHOTS = 0.15  # of a training's time, at most
@@ -78,6 +83,17 @@ class FirstConfig:
     def training(self) -> float:
         """The seconds that the trainings are expected to take."""
         return math.ceil(len(self.trainings) / self.cores) * max(t.seconds for t in self.trainings)
+
+
+def measured(starters: Sequence[Starter], data: DatasetCard, folder: Path, device: str) -> list[Candidate]:
+    """Return families with their costs on this machine; `folder` has the prepared data."""
+    candidates = []
+    for starter in reported(starters, "measure"):
+        settings = {"precision": resources.precision("auto", device), **starter.settings.get("train", {})}
+        rates = measure(starter.family, starter.config, Train(**settings), folder, device)
+        variants = sum(len(each.variants) for each in ablations(starter.family, starter.config, data.card))
+        candidates.append(Candidate(starter, rates, variants))
+    return candidates
 
 
 def fitted(
@@ -164,6 +180,13 @@ def cost_of_evaluation(candidate: Candidate, samples: int, ablation_samples: int
     train = candidate.starter.settings.get("train", {})
     sets = 1 if train.get("select") == "last" else 2
     return (sets * samples + candidate.variants * ablation_samples) * candidate.rates.sample
+
+
+def machine_of(device: str) -> str:
+    """Return this machine in a few words."""
+    if device == "cuda":
+        return f"{resources.gpus()} GPU"
+    return f"{resources.cores()} CPU cores of this machine, no GPU"
 
 
 def written(config: FirstConfig, machine: str, command: str, file: str) -> str:

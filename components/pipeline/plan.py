@@ -15,9 +15,8 @@ from components.data.card import DatasetCard
 from components.extractors import make
 from components.extractors.small import EPOCHS, TRAINED
 from components.families import catalogue
-from components.records.extractor import ExpectedExtractor
+from components.records.extractor import ExpectedExtractor, Pin
 from components.registry import pins
-from components.registry.pins import Pin
 from components.stages.spec import Spec
 from components.store import Store
 from components.training.carry_over import compatible_networks
@@ -73,13 +72,14 @@ class Plan:
     @property
     def extractor_recipe(self) -> str:
         """The name under which an extractor is pinned; extractors of several recipes coexist."""
-        return f"{self.extractor_kind}-{self.experiment.evaluate.extractor_epochs or EPOCHS}"
+        steps = self.experiment.evaluate.extractor_steps
+        return f"{self.extractor_kind}-{f'{steps}-steps' if steps else EPOCHS}"
 
     @property
     def expected_extractor(self) -> ExpectedExtractor:
         """The extractor that jobs accept: the pinned one, or that with the weights that the plan names."""
         if self.extractor_kind in TRAINED:
-            return ExpectedExtractor(self.extractor_kind, self.pin["hash"] if self.pin else None)
+            return ExpectedExtractor(self.extractor_kind, self.pin.hash if self.pin else None)
         custom = self.experiment.evaluate.custom
         return make.expected(self.extractor_kind, custom.model_dump() if custom else None)
 

@@ -64,7 +64,7 @@ def run(context: Context) -> TrainResult:
     job = request(context)
     ray_train.fit(job, f"{context.family}-{context.spec.key}-{context.number}")
     trained = TrainingResult.model_validate(context.attempt.read_json(RESULT))
-    return TrainResult(trained=trained, work_seconds=trained.work_seconds, workers=job.settings.most_workers)
+    return TrainResult(trained=trained, work_seconds=trained.work_seconds)
 
 
 def result(store: Store, done: Done) -> TrainingResult:

@@ -22,7 +22,7 @@ from components.publishing.provenance import PROVENANCE, statement
 from components.publishing.sbom import SBOM, bill
 from components.records.run import RunManifest
 from components.store import Store
-from components.store.errors import MISSING_OR_TORN
+from components.store.errors import unless_torn
 from components.store.transfer import Upload, upload_all
 
 MANIFEST, CARD = "manifest.json", "README.md"
@@ -86,10 +86,8 @@ def publish(
 
 def has(target: Store, manifest: Mapping[str, Any]) -> bool:
     """Return whether this very manifest is published."""
-    try:
-        return bool(target.read_json(MANIFEST) == json.loads(json.dumps(manifest)))
-    except MISSING_OR_TORN:
-        return False
+    published = unless_torn(lambda: target.read_json(MANIFEST))
+    return bool(published == json.loads(json.dumps(manifest)))
 
 
 def write_formats(exported: Path, names: Sequence[str], to: Path) -> list[str]:

@@ -14,7 +14,8 @@ from typing import Any
 from components.common.errors import InputError, RunError, sentence
 
 SIGNATURE = "model.sig"
-UNSIGNED = (".git", ".gitattributes", ".gitignore", ".cache")  # that the Hub and its clients add to a folder
+# What the Hub and its clients, and systems that only show a folder, add to it.
+UNSIGNED = (".git", ".gitattributes", ".gitignore", ".cache", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 def sign(folder: Path, key: Path) -> None:
@@ -69,9 +70,14 @@ def check(folder: Path, key: Path) -> None:
 
 
 def _hashed(hashing: Any, folder: Path) -> Any:
-    """Return which files are signed: all but the signature and what the Hub adds."""
-    ignored = [folder / name for name in (SIGNATURE, *UNSIGNED)]
+    """Return which files are signed: all but the signature and what others add."""
+    ignored = [folder / SIGNATURE, *(path for path in folder.rglob("*") if is_unsigned(path.name))]
     return hashing.Config().set_ignored_paths(paths=ignored, ignore_git_paths=False)
+
+
+def is_unsigned(path: str) -> bool:
+    """Return whether a file, or a folder that it is in, is one that others add; `._` begins macOS's."""
+    return any(name in UNSIGNED or name.startswith("._") for name in path.split("/"))
 
 
 def _signer(folder: Path) -> str:

@@ -14,7 +14,7 @@ from components.common.progress import reported
 from components.publishing import formats, signature
 from components.publishing.provenance import PROVENANCE, drawn_again, subjects
 from components.publishing.publish import MANIFEST
-from components.publishing.signature import SIGNATURE, UNSIGNED
+from components.publishing.signature import SIGNATURE, is_unsigned
 from components.records.base import Record
 from components.records.gate import Reproduction
 from components.sampling import published
@@ -127,7 +127,7 @@ def differences(place: Store, listed: Mapping[str, str], besides: Collection[str
         besides: files that lists do not name, such as the list itself.
     """
     names = names_in(place, listed)
-    present = {name for name in names if name.split("/")[0] not in UNSIGNED} - set(besides)
+    present = {name for name in names if not is_unsigned(name)} - set(besides)
     problems = [f"{name} is missing" for name in sorted(listed.keys() - present)]
     problems += [f"{name} was added" for name in sorted(present - listed.keys())]
     changed = [name for name in sorted(listed.keys() & present) if digest_of(place, name) != listed[name]]

@@ -16,8 +16,7 @@ class ExtractorConfig(Record):
     weights_sha256: str
     preparation: str
     recipe: Mapping[str, Any] | None = None  # the architecture and the images it accepts
-    epochs: int | None = None  # of those trained on the data, like all that follows
-    steps: int | None = None
+    steps: int | None = None  # of those trained on the data, like all that follows
     seed: int | None = None
     threads: int | None = None
     accuracy: Number = None
@@ -33,6 +32,18 @@ class ExtractorIdentity(Record):
     resize: int | None = None  # side in pixels of prepared images
     range: str | None = None  # of prepared pixels
     preparation: str | None = None
+
+
+class Pin(Record):
+    """The extractor that evaluates a data set until the next number."""
+
+    number: int
+    key: str  # of the stage `extractor`
+    hash: str
+    data: str | None = None  # the version that it was trained on
+    run_id: str | None = None
+    reason: str | None = None
+    pinned: str | None = None  # when, in UTC
 
 
 class ExpectedExtractor(NamedTuple):

@@ -8,7 +8,7 @@ RESULT = "trained.json"
 
 INITIAL = "initial.json"  # in an attempt's folder: what a training took of the model that it began with
 
-KEPT = "samples/kept.webp"  # the published samples: of the weights that are given out
+KEPT = "samples/kept.webp"  # the published samples: of the selected weights
 
 EVENT = re.compile(r"event-(\d+)-(\d+)\.json")  # in health/: the attempt and the step of a diagnosis
 

@@ -57,7 +57,6 @@ class TrainResult(StageResult):
     """The result of the stage `train`."""
 
     trained: TrainingResult
-    workers: int | None = None
 
 
 class EvaluateResult(StageResult):

@@ -17,7 +17,7 @@ from components.common.errors import InputError
 from components.common.hashing import sha256
 from components.records.gate import Champion, Judgement, Rejection
 from components.store import Store, numbered
-from components.store.errors import MISSING_OR_TORN
+from components.store.errors import unless_torn
 
 CHAMPIONS, REJECTIONS, REVIEWS = "champions", "rejections", "reviews"
 CURRENT = "champion.json"
@@ -200,7 +200,4 @@ def _number_in(folder: Store) -> object:
 
 def _content(folder: Store, name: str) -> object:
     """Return the JSON value in a file; None if it cannot be read."""
-    try:
-        return folder.read_json(name)
-    except MISSING_OR_TORN:
-        return None
+    return unless_torn(lambda: folder.read_json(name))

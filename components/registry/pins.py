@@ -9,27 +9,21 @@ the first extractor is pinned, and only `atelier extractor retrain` replaces it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from components.records.extractor import Pin
 from components.store import Store, numbered
-
-Pin = Mapping[str, Any]
-"""number, key (of the extractor stage), hash (of the extractor), data (the version it was trained on),
-run_id, pinned (UTC), reason."""
-
-NEEDED = {"number": int, "key": str, "hash": str}
 
 
 def pins(store: Store, data_set: str, recipe: str) -> list[Pin]:
     """Return all pins of a data set and recipe, oldest first; raise InputError if one is damaged."""
     folder = _folder(store, data_set, recipe)
-    read = numbered.read_all(folder)
-    for number, content in zip(numbered.numbers(folder), read, strict=False):
-        if not all(isinstance(content.get(name), kind) for name, kind in NEEDED.items()):
+    read = [Pin.read(content) for content in numbered.read_all(folder)]
+    for number, pin in zip(numbered.numbers(folder), read, strict=False):
+        if pin is None:
             raise numbered.damaged(folder, number)
-    return read
+    return [pin for pin in read if pin]
 
 
 def pinned(store: Store, data_set: str, recipe: str) -> Pin | None:
@@ -40,7 +34,7 @@ def pinned(store: Store, data_set: str, recipe: str) -> Pin | None:
 def pin(store: Store, data_set: str, recipe: str, *, after: int, **content: Any) -> Pin:
     """Create and return pin number `after` + 1; if another process was faster, return that process's pin."""
     content["pinned"] = datetime.now(UTC).isoformat(timespec="seconds")
-    return numbered.append(_folder(store, data_set, recipe), after, content)
+    return Pin.model_validate(numbered.append(_folder(store, data_set, recipe), after, content))
 
 
 def _folder(store: Store, data_set: str, recipe: str) -> Store:

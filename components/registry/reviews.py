@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from components.common.errors import InputError
 from components.common.hashing import json_sha256
 from components.records.review import Review
 from components.store import Store
-from components.store.errors import MISSING_OR_TORN
+from components.store.errors import unless_torn
 
 MOST_BYTES = 32 * 2**20  # of an exported file
 
@@ -50,10 +51,10 @@ def add(store: Store, review: Review) -> list[str]:
     """
     if not review.runs:
         raise InputError("the review has neither votes nor stars; vote on a page first")
-    missing = [run for run in review.runs if run not in set(store.list("runs"))]
-    if missing:
+    existing = store.list("runs")
+    if missing := [run for run in review.runs if run not in existing]:
         raise InputError(
-            f"{store.url} has no run {', '.join(missing)}; choose the store of the runs by --store"
+            f"{store.url} has no run {', '.join(missing)}; name the store of the runs with --store"
         )
     content = review.to_json()
     for run in review.runs:
@@ -63,11 +64,6 @@ def add(store: Store, review: Review) -> list[str]:
 
 def of_run(store: Store, run_id: str) -> list[Review]:
     """Return the reviews about a run; a file that cannot be read is left out."""
-    folder, reviews = f"runs/{run_id}/reviews", []
-    for name in sorted(store.list(folder)):
-        try:
-            review = Review.read(store.read_json(f"{folder}/{name}"))
-        except MISSING_OR_TORN:
-            continue
-        reviews += [review] if review else []
-    return reviews
+    folder = store.child("runs", run_id, "reviews")
+    reviews = (Review.read(unless_torn(partial(folder.read_json, name))) for name in folder.list())
+    return [review for review in reviews if review]

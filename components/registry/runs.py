@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from components.common.errors import InputError
 from components.common.suggestions import did_you_mean
 from components.store import Store
-from components.store.errors import MISSING_OR_TORN
+from components.store.errors import unless_torn
 
 if TYPE_CHECKING:
     from components.records.run import RunHead, RunManifest
@@ -19,10 +19,7 @@ Head = TypeVar("Head", bound="RunHead")
 
 def read_record(store: Store, run_id: str, kind: type[Head]) -> Head | None:
     """Return run.json of a run as a record of class `kind`; None if it cannot be read."""
-    try:
-        return kind.read(store.read_json(f"runs/{run_id}/run.json"))
-    except MISSING_OR_TORN:
-        return None
+    return kind.read(unless_torn(lambda: store.read_json(f"runs/{run_id}/run.json")))
 
 
 def find_run(store: Store, run_id: str, kind: str | None = None) -> RunManifest:

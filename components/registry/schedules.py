@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 from components.common.errors import InputError
 from components.common.suggestions import did_you_mean
 from components.records.scheduled import ScheduledRun
 from components.store import Store
-from components.store.errors import MISSING_OR_TORN
+from components.store.errors import unless_torn
 
 FOLDER = "schedules"
 KEPT = 400  # outcomes of a schedule, which may be a date of every few minutes
@@ -43,9 +44,7 @@ def history(store: Store, name: str, most: int = KEPT) -> list[ScheduledRun]:
             f"no run of a schedule {name!r} is recorded in this store{did_you_mean(name, existing)}; "
             f"schedules with runs: {', '.join(existing) or 'none'}"
         )
-    folder, entries = store.child(FOLDER, name), list[ScheduledRun]()
-    for file in reversed(folder.list()[-most:]):
-        with suppress(*MISSING_OR_TORN):
-            if entry := ScheduledRun.read(folder.read_json(file)):
-                entries.append(entry)
-    return entries
+    folder = store.child(FOLDER, name)
+    files = reversed(folder.list()[-most:])
+    entries = (ScheduledRun.read(unless_torn(partial(folder.read_json, file))) for file in files)
+    return [entry for entry in entries if entry]

@@ -7,10 +7,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from components.records.base import Record
 from components.records.evaluation import MetricResult, Metrics
 from components.store import Store
-from components.store.errors import MISSING_OR_TORN
+from components.store.errors import unless_torn
 
 
 class SeedResult(Record):
@@ -36,10 +38,7 @@ def values(
         return []
     folder, of_seed = _folder(store, data_set, task, training), dict[int, float]()
     for name in folder.list():
-        try:
-            result = SeedResult.read(folder.read_json(name))
-        except MISSING_OR_TORN:
-            continue
+        result = SeedResult.read(unless_torn(partial(folder.read_json, name)))
         of_metric = result.metrics.get(metric) if result else None
         if result and of_metric and of_metric.comparability == like.comparability:
             of_seed[result.seed] = of_metric.value

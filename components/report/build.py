@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,8 +38,12 @@ UPDATED: dict[tuple[str, str], str] = {}
 """The hashes of the scripts and pictures that this process has written or found, by store and path."""
 
 
+@functools.cache
 def environment() -> Environment:
-    """Return the templates' environment: everything is escaped, and missing values are empty."""
+    """Return the templates' environment: everything is escaped, and missing values are empty.
+
+    Kept for the process, so that each template is compiled once.
+    """
     env = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=ChainableUndefined
     )

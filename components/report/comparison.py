@@ -7,11 +7,11 @@ that calls a function of the page.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.records.evaluation import MetricResult
-from components.records.run import FamilyResult, RunManifest
+from components.records.run import FamilyResult, RunManifest, flat
 from components.report import formatting
 from components.report.metric_labels import measure
 from components.report.reading import rounded
@@ -20,13 +20,9 @@ from components.report.results import CURVED
 DATA = "run-data.js"  # next to a run's page
 
 
-def settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the settings of a configuration by dotted name, with their values as JSON."""
-    for name, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from settings(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", json.dumps(value, ensure_ascii=False, default=str)
+def settings(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings of a configuration by their full names, with their values as JSON."""
+    return {name: json.dumps(value, ensure_ascii=False, default=str) for name, value in flat(config)}
 
 
 def origins(run: RunManifest) -> dict[str, str]:
@@ -96,7 +92,7 @@ def compared(
         "started": run.started,
         "seconds": run.seconds,
         "origins": origins(run),
-        "settings": dict(settings(run.lineage.config)),
+        "settings": settings(run.lineage.config),
         "numbers": [numbers(result) for result in results],
         "families": families,
         "classes": data.labels,

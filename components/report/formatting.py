@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from components.common import units
@@ -64,11 +64,15 @@ def size(count: Any) -> str:
 
 
 def moment(iso: Any) -> str:
-    """Return an ISO 8601 time as `22 November 2026, 10:15 UTC`; other text is returned unchanged."""
+    """Return an ISO 8601 time as `22 November 2026, 10:15 UTC`; other text is returned unchanged.
+
+    A time without a zone is one in UTC.
+    """
     try:
         when = datetime.fromisoformat(str(iso))
     except ValueError:
         return NONE if iso is None else str(iso)
+    when = when.astimezone(UTC) if when.tzinfo else when
     return f"{when.day} {when:%B %Y, %H:%M} UTC"
 
 

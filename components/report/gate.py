@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.common.errors import InputError
+from components.evaluation.ranking import DISTANCES, OTHERS
 from components.families.tasks import TASKS
 from components.records.gate import BLESSED, NOT_BLESSED, PENDING, Champion, Judgement, Margin, Reason
 from components.records.run import RunManifest
@@ -224,8 +225,7 @@ def _history(store: Store, data_set: str, task: str) -> HistoryView:
 
 def _first_metric(champion: Champion) -> str:
     """Return the metric that the history of a champion shows."""
-    names = ("fid", "frechet_distance", "reconstruction_frechet_distance", "mse")
-    return next((name for name in names if name in champion.judgement.metrics), "")
+    return next((name for name in (*DISTANCES, *OTHERS) if name in champion.judgement.metrics), "")
 
 
 def _entry(champion: Champion, metric: str, newest: int) -> EntryView:

@@ -154,7 +154,7 @@ def _row(name: str, metric: MetricResult) -> str:
         definition.show(metric.value),
         definition.show_interval(metric.low, metric.high),
         "" if metric.real_baseline is None else definition.show_limit(metric.real_baseline),
-        f"{metric.n:,}",
+        "" if metric.n is None else f"{metric.n:,}",
         features(metric),
     ]
     return f"| {' | '.join(cells)} |"

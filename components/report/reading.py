@@ -13,7 +13,7 @@ from components.common.finite import as_number
 from components.records.analysis import PictureFile
 from components.report import formatting
 from components.store import Store
-from components.store.errors import MISSING_OR_TORN
+from components.store.errors import unless_torn
 
 MAX_POINTS = 500  # of a curve; a screen cannot show more
 PART = re.compile(r"part-(\d+)-(\d+)(?:-a(\d+))?\.jsonl")
@@ -33,10 +33,7 @@ Object = Mapping[str, Any]
 
 def read_json(store: Store, rel: str) -> Mapping[str, Any]:
     """Return a JSON object in the store; empty if it is missing, torn or something else."""
-    try:
-        value = store.read_json(rel)
-    except MISSING_OR_TORN:  # a missing store still raises
-        return {}
+    value = unless_torn(lambda: store.read_json(rel))  # a missing store still raises
     return value if isinstance(value, dict) else {}
 
 

@@ -254,7 +254,7 @@ def failures(run: RunSummary) -> list[Failure]:
     ]
 
 
-def told(
+def stage_view(
     store: Store,
     run: RunManifest,
     stage: StageEntry | None,

@@ -41,7 +41,7 @@ from components.report.results import (
     read_run,
     real_images,
     results_of,
-    told,
+    stage_view,
     training_of,
 )
 from components.report.sweep import SweepSection
@@ -116,9 +116,9 @@ def family_view(
         [cost_at(training.rows, p.get("step") or 0) | p for p in (result.curve if result else [])],
         checkpoints.kept_step(result) if result else None,
         neighbours(store, result, report) if result else None,
-        told(store, run, run.stage("ablation", name), report, ablation.of_family),
-        told(store, run, run.stage("latent_analysis", name), report, latent_analysis.of_family),
-        told(store, run, run.stage("style_analysis", name), report, latent_analysis.of_family),
+        stage_view(store, run, run.stage("ablation", name), report, ablation.of_family),
+        stage_view(store, run, run.stage("latent_analysis", name), report, latent_analysis.of_family),
+        stage_view(store, run, run.stage("style_analysis", name), report, latent_analysis.of_family),
     )
 
 

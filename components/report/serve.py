@@ -14,6 +14,10 @@ from components.report.build import POLICY
 from components.store import Store
 
 HOST = "127.0.0.1"
+ELSEWHERE = (
+    "These pages are served to this machine only, as 127.0.0.1 or localhost. From another one, forward the "
+    "port (ssh -L 8000:localhost:8000), or copy the pages (atelier report pull)"
+)
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".json": "application/json",
@@ -48,7 +52,7 @@ class Pages(BaseHTTPRequestHandler):
         """Send the file, or a bare error."""
         # Against DNS rebinding: another site could resolve its name to 127.0.0.1 and read the store.
         if self.headers.get("Host", "").rsplit(":", 1)[0] not in (HOST, "localhost"):
-            return self.send_error(HTTPStatus.FORBIDDEN)
+            return self.send_error(HTTPStatus.FORBIDDEN, explain=ELSEWHERE)
         rel = relative(self.path)
         body = self.server.read(rel) if rel else None
         if rel is None or body is None:

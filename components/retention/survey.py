@@ -13,7 +13,7 @@ from components.registry.runs import read_record
 from components.retention.references import References, references, registered
 from components.stages.cache import REMOVABLE
 from components.store import Store
-from components.store.errors import MISSING_OR_TORN
+from components.store.errors import unless_torn
 
 DAY = 86400.0
 SWEEP_FINISHED = ("done", "partial")
@@ -96,10 +96,8 @@ class Output:
         return max((when.timestamp() for when in times), default=time.time())
 
     def _json(self, name: str) -> Any:
-        try:
-            return self.store.read_json(f"{self.path}/{name}") if name in self.sizes else None
-        except MISSING_OR_TORN:
-            return None
+        path = f"{self.path}/{name}"
+        return unless_torn(lambda: self.store.read_json(path)) if name in self.sizes else None
 
 
 def survey(store: Store, days: float, runs: Sequence[str] = ()) -> Survey:

@@ -176,10 +176,11 @@ def prompted(prompts: Sequence[str], n: int, encoder: EncoderIdentity) -> SplitC
 
 
 def class_number(label: str, names: list[str] | None, card: DataSpec) -> int:
-    """Return the number of a class given by name or number."""
+    """Return the number of a class given by name or number; where names are numbers, by name only."""
     if names and label in names:
         return names.index(label)
-    if label.isdecimal() and int(label) < card.num_classes:
+    numbered = any(map(str.isdecimal, names or []))
+    if not numbered and label.isdecimal() and int(label) < card.num_classes:
         return int(label)
     classes = ", ".join(names[:20]) if names else f"0 to {card.num_classes - 1}"
     raise InputError(f"--label {label}: unknown class; known: {classes}")

@@ -26,7 +26,6 @@ from components.families.artifact import load_model
 from components.records.model import ModelConfig
 from components.sampling.request import UNLABELLED, SampleOptions, class_number
 from models.family import Batch, DataSpec, Generator, Noise
-from models.parts.layers import to_image
 from models.parts.mapping import truncated
 from models.registry import FAMILIES
 
@@ -240,14 +239,10 @@ class TowardsClasses(Generator):
 
     def sample(self, batch: Batch, noise: Noise) -> Tensor:
         """G(z), each truncated towards the mean w of its class."""
-        styles, generator = self.styles, self.styles.generator
         assert batch.label is not None
-        ws = generator.styles(noise(generator.mapping.latent), batch.label)
-        if styles.psi < 1:
-            centres = torch.stack([styles.centre(label) for label in batch.label.tolist()])
-            ws = truncated(ws, centres, styles.psi, styles.cutoff)
-        images = generator.synthesis(ws, [noise(1, s, s) for s in generator.synthesis.noise_sizes])
-        return to_image(images)
+        centres = torch.stack([self.styles.centre(label) for label in batch.label.tolist()])
+        images: Tensor = self.styles.generator.sample(batch, noise, centres)
+        return images
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

@@ -167,7 +167,7 @@ def _trial(store: Store, run: RunManifest, stage: StageEntry, swept: SweepResult
 def _settings(run: RunManifest, family: str) -> dict[str, str]:
     """Return the settings of a run without those of other families, as JSON."""
     config = {**run.lineage.config, "families": {family: run.lineage.families.get(family, {})}}
-    return dict(comparison.settings(config))
+    return comparison.settings(config)
 
 
 def _measures(result: FamilyResult) -> Iterator[tuple[str, float]]:

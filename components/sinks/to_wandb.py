@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from components.common.atomic import remove, temporary_sibling
 from components.sinks.history import History, image
 from components.store import Store
+
+BROKEN_OFF = ("failed", "interrupted", "lost")  # W&B shows runs with an exit code as failed
 
 
 def write(store: Store, history: History, folder: Path) -> Path:
@@ -27,7 +30,7 @@ def write(store: Store, history: History, folder: Path) -> Path:
             name=run_id,
             group=history.run_id,
             job_type=history.family,
-            tags=[history.data, history.status],
+            tags=[history.data[:64], history.status],  # W&B accepts no longer ones
             dir=unfinished,
             config={name: json.loads(value) for name, value in history.settings.items()}
             | {f"atelier/{name}": text for name, text in history.origins.items()},
@@ -37,7 +40,7 @@ def write(store: Store, history: History, folder: Path) -> Path:
         for step, values in sorted(_points(wandb, store, history).items()):
             run.log(values, step=step)
         run.summary.update({f"measures/{name}": value for name, value in history.measures.items()})
-        run.finish(exit_code=1 if history.status == "failed" else 0)
+        run.finish(exit_code=int(history.status in BROKEN_OFF))
         (written,) = (unfinished / "wandb").glob(f"offline-run-*-{run_id}")
         remove(written / "logs")
         for earlier in (folder / "wandb").glob(f"offline-run-*-{run_id}"):
@@ -61,7 +64,7 @@ def _settings(wandb: Any) -> Any:
     )
 
 
-def _points(wandb: Any, store: Store, history: History) -> dict[int, dict[str, Any]]:
+def _points(wandb: Any, store: Store, history: History) -> Mapping[int, Mapping[str, Any]]:
     """Return all that is logged, by step, in which W&B wants it."""
     points = defaultdict[int, dict[str, Any]](dict)
     for step, time, values in history.points:

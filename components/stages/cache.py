@@ -19,7 +19,7 @@ from components.common.errors import InputError, RunError
 from components.common.hashing import sha256
 from components.stages.spec import SCHEMA, Spec
 from components.store import Store
-from components.store.errors import MISSING_OR_TORN
+from components.store.errors import MISSING_OR_TORN, unless_torn
 from components.store.lease import lease
 
 BEGUN = "begun.json"  # in later and forced attempts, written when the files they begin with are complete
@@ -84,10 +84,7 @@ def claimed(store: Store, spec: Spec) -> bool:
 
 def latest(store: Store, spec: Spec) -> Mapping[str, Any] | None:
     """Return the spec of the newest result of the same stage and family; None if there is none."""
-    try:
-        newest = store.read_json(_latest_file(spec))
-    except MISSING_OR_TORN:
-        return None
+    newest = unless_torn(lambda: store.read_json(_latest_file(spec)))
     return newest if isinstance(newest, dict) and "settings" in newest else None
 
 

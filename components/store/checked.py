@@ -45,7 +45,7 @@ def hashes(store: Store, rel: str) -> Mapping[str, str]:
         return {}
     attempt, below = match.groups()
     try:
-        files: list[dict[str, Any]] = store.read_json(f"{attempt}/result.json")["files"]
+        files: list[Mapping[str, Any]] = store.read_json(f"{attempt}/result.json")["files"]
         listed = {str(entry["path"]): str(entry["sha256"]) for entry in files}
     except (*MISSING_OR_TORN, KeyError, TypeError):
         return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from components.common.errors import InputError, RunError, sentence
@@ -46,6 +46,14 @@ def outlasting(action: Callable[[], T]) -> T:
         except Unreachable:
             if interrupted.wait(OUTAGE_PAUSE):
                 raise
+
+
+def unless_torn(read: Callable[[], T]) -> T | None:
+    """Return what `read()` returns; None if the file does not exist or was not written completely."""
+    try:
+        return read()
+    except MISSING_OR_TORN:
+        return None
 
 
 def transient(error: BaseException) -> bool:
@@ -90,7 +98,7 @@ def is_named(error: BaseException, *names: str) -> bool:
     return any(c.__name__ in names for c in classes)
 
 
-def _response(error: BaseException) -> dict[str, Any]:
+def _response(error: BaseException) -> Mapping[str, Any]:
     response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
     return response if isinstance(response, dict) else {}
 

@@ -38,7 +38,7 @@ def append(folder: Store, after: int, content: Mapping[str, Any]) -> Mapping[str
     """Write `content` as number `after` + 1 and return it, or the content of a faster writer."""
     number = after + 1
     create(folder, number, {"number": number, **content})
-    written: dict[str, Any] = folder.read_json(name(number))
+    written: Mapping[str, Any] = folder.read_json(name(number))
     return written
 
 

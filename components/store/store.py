@@ -12,7 +12,7 @@ import random
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ FIRST_DELAYS = (0.25, 0.5, 1.0)  # seconds between attempts until the first answ
 
 LATER_DELAYS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)  # after it: an outage will probably end
 
-S3_OPTIONS: dict[str, Any] = {
+S3_OPTIONS: Mapping[str, Any] = {
     "use_listings_cache": False,  # other processes write too
     "config_kwargs": {
         "connect_timeout": 3,
@@ -58,7 +58,7 @@ class Store:
     def __init__(
         self,
         url: str | Path,
-        options: dict[str, Any] | None = None,  # of the fsspec filesystem; prefer the environment for secrets
+        options: Mapping[str, Any] | None = None,  # of the fsspec filesystem; secrets: in the environment
         *,
         attempts: int | None = None,  # per call; None: one more than FIRST_DELAYS or LATER_DELAYS
         fence: Fence | None = None,
@@ -71,7 +71,7 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({self.url!r})"
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> Mapping[str, Any]:
         return {**self.__dict__, "_link": _Link()}
 
     @property
@@ -130,10 +130,6 @@ class Store:
         path, at_once = self.path(rel), {"max_concurrency": 1}  # else s3fs asks for the size before each read
         return self._call(lambda: self.fs.cat_file(path, **(at_once if self.protocol in S3 else {})))
 
-    def read_head(self, rel: str, size: int) -> bytes:
-        """Return the first `size` bytes of `rel`, fewer if it is shorter."""
-        return self.read_part(rel, 0, size)
-
     def read_part(self, rel: str, start: int, end: int) -> bytes:
         """Return bytes [start, end) of `rel`, fewer if it is shorter."""
         path = self.path(rel)
@@ -174,8 +170,9 @@ class Store:
             listing = self._call(lambda: self.fs.ls(path, detail=False))
         except FileNotFoundError:
             return []
-        paths = (entry.rstrip("/") for entry in listing if entry.strip("/") != path.strip("/"))
-        names = {path.rpartition("/")[2] for path in paths}
+        names = {
+            each.rstrip("/").rpartition("/")[2] for each in listing if each.strip("/") != path.strip("/")
+        }
         return sorted(name for name in names if not name.startswith(atomic.HIDDEN) and is_confined(name))
 
     def find(self, rel: str = "") -> Names:
@@ -186,7 +183,7 @@ class Store:
         """Return the sizes in bytes of all files below `rel`, by path as in `find`."""
         return {name: int(info.get("size") or 0) for name, info in self.infos(rel).items()}
 
-    def infos(self, rel: str = "") -> dict[str, dict[str, Any]]:
+    def infos(self, rel: str = "") -> dict[str, Mapping[str, Any]]:
         """Return what the filesystem lists of each file below `rel`, by path as in `find`."""
         start = self.path(rel).rstrip("/") + "/"
         try:
@@ -194,8 +191,8 @@ class Store:
         except FileNotFoundError:
             return {}
         below = {path[len(start) :]: info for path, info in infos.items() if path.startswith(start)}
-        names = (name for name in below if name and f"/{atomic.HIDDEN}" not in f"/{name}")
-        return {name: below[name] for name in sorted(names)}
+        files = (name for name in below if name and not name.endswith("/"))  # such keys mark folders
+        return {name: below[name] for name in sorted(files) if f"/{atomic.HIDDEN}" not in f"/{name}"}
 
     # Writing
 
@@ -332,7 +329,7 @@ class Store:
         other._link = self._link
         return other
 
-    def _make(self, defaults: dict[str, Any]) -> Any:
+    def _make(self, defaults: Mapping[str, Any]) -> Any:
         import fsspec.core
 
         options = {**defaults, **self.options, "skip_instance_cache": True}
@@ -378,7 +375,7 @@ class Store:
         except OSError as error:
             explain(error, self.url)
 
-    def _info(self, rel: str) -> dict[str, Any] | None:
+    def _info(self, rel: str) -> Mapping[str, Any] | None:
         path = self.path(rel)
         try:
             return self._call(lambda: self.fs.info(path))
@@ -414,7 +411,7 @@ class Store:
         self._call(lambda: self.fs.get([f"{path}/{name}" for name in names], [str(t) for t in targets]))
 
 
-def _create(fs: Any, path: str, data: bytes, options: dict[str, Any]) -> bool:
+def _create(fs: Any, path: str, data: bytes, options: Mapping[str, Any]) -> bool:
     try:
         fs.pipe_file(path, data, mode="create", **options)
         return True

@@ -84,10 +84,7 @@ def train(
             left |= leaves
             if due and trainer.monitor.healthy:
                 control.healthy = (control.attempt, step)
-            raise_if_not_stored(trainer, log)
-            name = log.save(step, trainer.state())
-            if leaves:
-                log.flush()
+            name = save(trainer, log, at_once=leaves)
             report(step, row | {"seconds": time.perf_counter() - began}, name)
     control = trainer.control
     return Trained(control, trainer.images, control.step == settings.steps or control.stopped, row)
@@ -176,10 +173,18 @@ def raise_if_stopped(trainer: Trainer) -> None:
         raise stopped(control.events[-1], trainer.settings.health, control.treatments)
 
 
-def raise_if_not_stored(trainer: Trainer, log: Log) -> None:
-    """Raise RunError in all processes if an earlier file could not be stored; later ones would fail too."""
+def save(trainer: Trainer, log: Log, *, at_once: bool) -> str:
+    """Save a checkpoint, and wait until it is stored if it is needed at once; return its name.
+
+    Raises:
+        RunError: an earlier file could not be stored; all processes raise it, since later ones fail too.
+    """
     if failure := trainer.group.agree(log.failure):
         raise RunError(failure)
+    name = log.save(trainer.control.step, trainer.state())
+    if at_once:
+        log.flush()
+    return name
 
 
 def snapshot(trainer: Trainer, log: Log) -> dict[str, float]:

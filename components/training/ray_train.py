@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from types import FrameType
@@ -131,7 +131,7 @@ def raise_error(attempt: Store) -> None:
     raise (Diverged if failed["diverged"] else RunError)(failed["error"])
 
 
-def _worker(config: dict[str, Any]) -> None:
+def _worker(config: Mapping[str, Any]) -> None:
     """Train on one worker; store an error that a restart would repeat, instead of raising it to Ray."""
     import ray.train
     import ray.train.torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -52,7 +52,7 @@ class RunLog(Log):
         self.keep = keep
         self.attempt, self.uploader, self.draw, self.steps = attempt, uploader, draw, steps
         self.selector = selector
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[Mapping[str, Any]] = []
         self.first, self.number = 1, 1
         self._saved: list[CheckpointId] = []  # by this process
         self._progress_at = 0.0  # time of the last update

@@ -35,7 +35,7 @@ class Scale:
     workers: int
     batch: int  # images of a step, over all workers
     shard: int  # images that a worker computes at a time
-    shards: int  # of a worker in a step, one after the other
+    shards: int  # of the busiest worker in a step, one after the other
     steps: int
     parameters: int
     state: int  # bytes of weights, gradients, optimizers and averages
@@ -90,7 +90,7 @@ def estimate(name: str, blocks: Mapping[str, Mapping[str, Any]], card: DataSpec,
         InputError: the shapes of the networks and of the data do not fit, or a loss depends on values.
     """
     shard, workers = settings.batch // settings.micro_batches, max(1, settings.most_workers)
-    shards = settings.micro_batches // workers
+    shards = -(-settings.micro_batches // workers)
     try:
         with META:
             family = build(name, blocks[name], card, untrained(name, card, blocks), settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -26,7 +26,7 @@ class FIFO(FIFOScheduler):
         self.log.add(trial.trial_id, trial.config)
         super().on_trial_add(tune_controller, trial)
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         """Log the report; no trial is stopped."""
         self.log.report(trial.trial_id, TrialReport.model_validate(result))
         return TrialScheduler.CONTINUE
@@ -37,7 +37,7 @@ class NotifiesOnEnd:
 
     _over: Callable[[Any, Any], None]
 
-    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> None:
         """Report a trial that has finished, or was stopped."""
         self._over(tune_controller, trial)
 
@@ -81,7 +81,7 @@ class DeterministicASHA(NotifiesOnEnd, AsyncHyperBandScheduler):
             self.trials[number], self.passed[number] = trial, 0
             super().on_trial_add(tune_controller, trial)
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         """Log the report, and make the decisions that are possible now."""
         report = TrialReport.model_validate(result)
         number = self.log.report(trial.trial_id, report)

@@ -119,7 +119,7 @@ def reduced(family: str, block: Mapping[str, Any], share: float) -> dict[str, An
     Settings that count steps, such as those of a warm-up, are reduced accordingly. So a sweep's short trials
     are alike the training with all steps in which the winner is confirmed.
     """
-    from models.registry import FAMILIES
+    from models.registry import FAMILIES  # imports torch
 
     def of(values: Mapping[str, Any], config: type[BaseModel]) -> dict[str, Any]:
         counts = step_counts(config)
@@ -142,7 +142,7 @@ class _Base:
     @classmethod
     def of(cls, family: str, block: Mapping[str, Any]) -> _Base:
         """Return a family with its block; raise InputError if the family or a setting is not accepted."""
-        from models.registry import FAMILIES
+        from models.registry import FAMILIES  # imports torch
 
         if family not in FAMILIES:
             raise InputError(f"unknown family {family!r}; known: {', '.join(FAMILIES)}")

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cyclopts import App, CycloptsError, Group, Parameter, UnknownCommandError
@@ -160,7 +160,7 @@ def in_prefect_settings(error: ValueError) -> bool:
 
 def unreadable_settings(error: ValueError) -> str:
     """Return an error in Prefect's settings as one sentence."""
-    details: list[dict[str, Any]] = getattr(error, "errors", list)()  # pydantic's
+    details: list[Mapping[str, Any]] = getattr(error, "errors", list)()  # pydantic's
     reason = f"{'.'.join(map(str, details[0]['loc']))}: {details[0]['msg']}" if details else str(error)
     return (
         f"Prefect cannot read its settings ({reason}); correct the variables that begin with PREFECT_, or "

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from components.common.errors import InputError
-from components.common.paths import home
+from components.common.paths import home, working
 from components.common.progress import report
 from components.common.units import size
 from flows.cli.shared import AsJSON, print_rows, print_table, progress_shown, say, say_next
@@ -75,7 +75,7 @@ def add(
     colour: Literal["auto", "grey", "rgb"] = "auto",
     background: Annotated[str, Parameter(metavar="COLOUR")] = "white",
     captions: Annotated[str | None, Parameter(metavar="FILE")] = None,
-    layout: Literal["auto", "classes", "splits"] = "auto",
+    layout: Literal["auto", "classes", "splits", "none"] = "auto",
     follow_links: Annotated[bool, Parameter(negative="")] = False,
     frames: Literal["first", "all"] = "first",
     white: Annotated[str | None, Parameter(metavar="VALUE|auto")] = None,
@@ -97,7 +97,7 @@ def add(
         colour: convert images to grey or RGB
         background: colour behind transparent pixels
         captions: a table of captions, or `none` (default: all with usual names, and texts beside images)
-        layout: what the top folders are (default: splits if all are called like splits, else classes)
+        layout: what the top folders are (default: splits if called so, else classes); none: no classes
         follow_links: read what is behind links that lead out of the folder
         frames: the pictures to read of files with several; those of a file share a split
         white: the value of white in files of more than 8 bits, such as 4095, or the largest of all
@@ -224,7 +224,6 @@ def first_skipped(card: Any, reason: str) -> str:
 
 def show_next(card: Any, folder: Path) -> None:
     """Draw a contact sheet of a prepared data set, and print where it is and what to do next."""
-    from components.common.paths import working
     from components.sampling.data_sheet import write_data_sheet
 
     sheet = working() / "sheets" / f"{card.name}.png"

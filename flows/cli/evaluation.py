@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from shlex import quote
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -116,7 +117,7 @@ def evaluate_synthetic(
         print(json.dumps(evaluation.to_json()))
     else:
         views.show_synthetic(evaluation)
-        say_next(f"atelier evaluate {source} --data {data} compares the images themselves")
+        say_next(f"atelier evaluate {quote(str(source))} --data {data} compares the images themselves")
 
 
 def numbers(text: str) -> list[int]:
@@ -138,8 +139,11 @@ def status(data: str, /, *, as_json: AsJSON = False, store: StoreURL = STORE) ->
 
     rows = evaluate.extractor_status(open_named_store(store), data)
     print_rows(rows, as_json)
-    if not rows and not as_json:
+    if as_json:
+        return
+    if not rows:
         print(f"no extractor is pinned for {data}: the first run or `evaluate` pins one")
+    say_next(f"atelier evaluate FOLDER --data {data} measures with the one in use")
 
 
 @extractor.command
@@ -164,3 +168,4 @@ def retrain(
         say_next("atelier run computes metrics with it; older runs keep theirs")
     else:
         print(f"nothing to do: the pinned extractor, {pin['hash'][:8]}, is that of the current data and code")
+        say_next(f"atelier extractor status {data} lists all that were pinned")

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from shlex import quote
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from components.common.atomic import replacing
 from components.common.errors import InputError
 from components.common.paths import home
-from components.common.progress import reported
 from flows.cli.shared import progress_shown, say, say_next
-
-if TYPE_CHECKING:
-    from components.data.card import DatasetCard
-    from components.families.starters import Starter
-    from components.pipeline.first_config import Candidate
 
 
 def init(
@@ -52,18 +47,20 @@ def init(
         reasons = "; ".join(f"{family}: {why}" for family, why in refused.items())
         raise InputError(f"no family for a first config suits {name} ({reasons}); see `atelier families`")
     device = resources.device("auto")
-    candidates = measured(starters, card, folder, device)
+    say(f"measuring {len(starters)} families, about {10 * len(starters)} seconds ...")
+    with progress_shown("measure"):
+        candidates = first_config.measured(starters, card, folder, device)
     side_by_side = resources.cores() if device == "cpu" else resources.gpus()
     config = first_config.fitted(card, candidates, minutes, side_by_side, refused)
     command = f"atelier init {name} --minutes {minutes:g}"
-    text = first_config.written(config, machine(device), command, path.name)
+    text = first_config.written(config, first_config.machine_of(device), command, path.name)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
         setup.experiment(temporary, [])  # nothing is written that a run would refuse
     print(path)
     for family, why in config.refused.items():
         say(f"not chosen: {family}: {why}")
-    say_next(f"atelier run {path}; with --plan it only says what would run")
+    say_next(f"atelier run {quote(str(path))}; with --plan it only says what would run")
 
 
 def check_output(path: Path, minutes: float, replace: bool) -> None:
@@ -74,34 +71,3 @@ def check_output(path: Path, minutes: float, replace: bool) -> None:
         raise InputError(f"{path} exists already: name another file with -o, or pass --replace")
     if not minutes > 0:
         raise InputError(f"--minutes {minutes:g} is not possible: give a number above 0")
-
-
-def measured(starters: list[Starter], card: DatasetCard, folder: Path, device: str) -> list[Candidate]:
-    """Return families with their costs on this machine."""
-    from components.cluster import resources
-    from components.config.train import Train
-    from components.families.catalogue import ablations
-    from components.pipeline.first_config import Candidate
-    from components.training.rates import measure
-
-    say(f"measuring {len(starters)} families, about {10 * len(starters)} seconds ...")
-    candidates = []
-    with progress_shown("measure"):
-        for starter in reported(starters, "measure"):
-            precision = resources.precision("auto", device)
-            settings = Train(**{"precision": precision, **starter.settings.get("train", {})})
-            rates = measure(starter.family, starter.config, settings, folder, device)
-            variants = sum(
-                len(each.variants) for each in ablations(starter.family, starter.config, card.card)
-            )
-            candidates.append(Candidate(starter, rates, variants))
-    return candidates
-
-
-def machine(device: str) -> str:
-    """Return this machine in a few words."""
-    from components.cluster import resources
-
-    if device == "cuda":
-        return f"{resources.gpus()} GPU"
-    return f"{resources.cores()} CPU cores of this machine, no GPU"

@@ -208,10 +208,11 @@ def build_report(*, run: str | None = None, single_file: Path | None = None, sto
     from components import report
 
     if single_file and not run:
-        raise InputError("--single-file holds the page of one run: name it by --run")
+        raise InputError("--single-file holds the page of one run: name it with --run")
     opened = open_named_store(store)
+    run_ids = [find_run(opened, run).run_id] if run else opened.list("runs")
     with progress_shown("build", single_file):
-        for run_id in reported([find_run(opened, run).run_id] if run else opened.list("runs"), "build"):
+        for run_id in reported(run_ids, "build"):
             try:
                 print(report.build_run(opened, run_id))
             except InputError as error:
@@ -219,10 +220,9 @@ def build_report(*, run: str | None = None, single_file: Path | None = None, sto
                     raise
                 say(f"no page of {run_id}: {error}")
         print(report.build_index(opened))
-        if run and single_file:
+        if single_file:
             with replacing(single_file) as temporary:
-                page = report.single_file(opened, find_run(opened, run).run_id)
-                temporary.write_text(page, encoding="utf-8")
+                temporary.write_text(report.single_file(opened, run_ids[0]), encoding="utf-8")
             print(single_file)
     say_next(f"open {single_file} in a browser" if single_file else "atelier report serve")
 
@@ -236,7 +236,10 @@ def serve_report(*, port: int = 8000, store: StoreURL = STORE) -> None:
     """
     from components import report
 
-    report.serve(open_named_store(store), port)
+    opened = open_named_store(store)
+    if not opened.exists("index.html"):
+        say(f"no pages in {opened.url} yet: runs write them, and so does atelier report build")
+    report.serve(opened, port)
 
 
 @report.command(name="pull")
@@ -278,6 +281,7 @@ def import_votes(*files: Path, store: StoreURL = STORE) -> None:
     )
     for run_id in runs:
         say(report.build_run(opened, run_id))
+    say_next("atelier report serve shows the win rates on the pages of these runs")
 
 
 def doctor(*, as_json: AsJSON = False, store: StoreURL = STORE) -> int:

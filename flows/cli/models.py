@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
@@ -170,7 +171,7 @@ def check_sheet(model: Path, n: int) -> None:
 def after_samples(path: Path, run: str, family: str | None, manifest: RunManifest | None) -> str:
     """Return what to do with samples in a file or folder, as a command."""
     if path.is_dir() and manifest:
-        return f"atelier evaluate {path} --data {manifest.lineage.data.name}"
+        return f"atelier evaluate {quote(str(path))} --data {manifest.lineage.data.name}"
     return (
         f"atelier sample {named(run, family)} -o FOLDER/ writes a file of each, which atelier evaluate reads"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
@@ -72,7 +73,7 @@ def publish(
         say(note)
     say(f"{len(files):,} files of {len(manifest.models)} models and the page in {place.url}")
     print(place.url)
-    say_next(f"atelier verify {place.url}")
+    say_next(f"atelier verify {quote(place.url)}")
 
 
 def verify(
@@ -102,7 +103,7 @@ def verify(
     if problem := complaint(folder, results):
         raise RunError(f"{problem}; publish the run again, or copy it again from where it is whole")
     if not as_json:
-        say_next(f"atelier sample {verified_model(folder, results)} -n 16 -o samples.png")
+        say_next(f"atelier sample {quote(verified_model(folder, results))} -n 16 -o samples.png")
 
 
 def export_metrics(
@@ -130,7 +131,7 @@ def export_metrics(
         written = exported(opened, manifest, to, output)
     for path in dict.fromkeys(written):
         print(path)
-    say_next(VIEWERS[to].format(output))
+    say_next(VIEWERS[to].format(quote(str(output))))
 
 
 def verified_model(folder: str, results: list[Verified]) -> str:

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from components.common.errors import InputError
 from components.common.paths import config_path
-from components.common.public import public_url
+from components.common.public import public, public_url
 from components.registry.runs import find_run, read_record
 from flows.cli.shared import (
     STORE,
@@ -65,7 +65,7 @@ def run(
         explain: explain why each stage runs or not
         smoke: run a few steps of everything, to check that it works
     """
-    from flows import setup
+    from flows import setup, views
 
     path = config_path(config)
     experiment = setup.experiment(path, placed(changes, on), only, smoke=smoke)
@@ -81,13 +81,11 @@ def run(
     if scale or tflops is not None or price is not None:
         raise InputError("--scale is a kind of plan, and --tflops and --price are for it: add --plan --scale")
     if plan:
-        from flows import views
-
         views.show_plan(experiment, force, as_json=as_json)
         if not as_json:
             say_next(f"the same command without --plan: {without_plan()}")
         return 0
-    from flows import launch, launcher, views
+    from flows import launch, launcher
 
     record = launch.launch(launcher.Launch(experiment, force, explain, smoke, _command_line()))
     if as_json:
@@ -131,7 +129,7 @@ def sweep(
     record = launch.launch(launcher.Launch(experiment, force, explain, False, _command_line(), run_id))
     opened = open_named_store(experiment.store.url)
     if as_json:
-        print(json.dumps(views.summary(record) | {"sweep": sweep_setup.as_json(record, opened)}))
+        print(json.dumps({**views.summary(record), "sweep": sweep_setup.as_json(record, opened)}))
     else:
         sweep_setup.show(record, opened)
         views.show(record, opened)
@@ -209,6 +207,4 @@ def without_plan() -> str:
 
 def _command_line() -> str:
     """Return the command as typed, without parent folders and credentials."""
-    from components.common.public import public
-
     return " ".join(["atelier", *(public(argument) for argument in sys.argv[1:])])

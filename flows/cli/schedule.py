@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -14,6 +16,8 @@ from flows.cli.shared import STORE, AsJSON, Changes, StoreURL, open_named_store,
 
 if TYPE_CHECKING:
     from components.records.scheduled import ScheduledRun
+    from flows.backfill import Outcome
+    from flows.deployments import Request, Row
 
 NAME = Parameter(metavar="NAME")
 COLUMNS = ("schedule", "config", "cron", "timezone", "active", "served by", "last date", "last", "next date")
@@ -51,10 +55,10 @@ def schedule(
     """
     if [listed, check, remove is not None, config is not None].count(True) != 1:
         raise InputError("name a config to schedule, or give one of --list, --check and --remove NAME")
-    if config is not None:
-        return _make(config, cron, timezone, name, pool, changes, only, max_late)
     from flows import deployments
 
+    if config is not None:
+        return _make(deployments.Request.of(config, cron, timezone, name, changes, only, max_late), pool)
     if check:
         return _report(deployments.problems(), as_json)
     if remove is not None:
@@ -74,23 +78,11 @@ def schedule(
     return 0
 
 
-def _make(
-    config: Path,
-    cron: str | None,
-    timezone: str,
-    name: str | None,
-    pool: str | None,
-    changes: tuple[str, ...],
-    only: tuple[str, ...],
-    max_late: float | None,
-) -> int:
+def _make(request: Request, pool: str | None) -> int:
     """Serve a schedule, or hand it to a work pool."""
-    if cron is None:
-        raise InputError(f'{config}: give its dates, such as --cron "0 2 * * *"')
     from flows import deployments
 
-    request = deployments.Request.of(config, cron, timezone, name, changes, only, max_late)
-    described = f"schedule {request.name}: {request.config} at {cron!r}, {timezone}"
+    described = f"schedule {request.name}: {request.config} at {request.cron!r}, {request.timezone}"
     if pool:
         deployments.ship(request, pool)
         print(f"{described}, run by work pool {pool}")
@@ -102,7 +94,7 @@ def _make(
     return 0
 
 
-def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
+def _cells(row: Row) -> tuple[str | bool | None, ...]:
     served = row["pool"] or ("this command" if row["served"] else "nothing")
     state = "yes" if row["active"] else "paused"
     names = ("schedule", "config", "cron", "timezone")
@@ -143,13 +135,24 @@ def backfill(
 
     rows = backfills.backfill(config_path(config), revisions, changes, only, plan=plan, say=say)
     if as_json:
-        print(json.dumps(rows))
+        print(json.dumps([asdict(row) for row in rows]))
     else:
         print_table(
             ("version", "since", "outcome", "run"),
-            [(row["version"][:10], row["when"][:10], row["outcome"], row["run_id"]) for row in rows],
+            [(row.version[:10], row.when[:10], row.outcome, row.run_id) for row in rows],
         )
-    return 1 if any(row["outcome"].startswith("failed") for row in rows) else 0
+        say_next(_after(rows))
+    return 1 if any(row.failed for row in rows) else 0
+
+
+def _after(rows: Sequence[Outcome]) -> str:
+    """Return what to do after a backfill."""
+    runs = [row.run_id for row in rows if row.run_id]
+    if any(row.failed for row in rows):
+        return "the same command runs again what failed; atelier logs RUN says why"
+    if len(runs) < len(rows):
+        return "the same command without --plan"
+    return f"atelier compare {runs[0]} {runs[-1]}" if len(runs) > 1 else "atelier report serve"
 
 
 def why(
@@ -178,11 +181,11 @@ def why(
         print(json.dumps([entry.to_json() for entry in newest]))
         return
     for entry in newest:
-        print("\n".join(_told(entry)))
+        print("\n".join(_lines(entry)))
     say_next("atelier schedule --list shows the next dates; atelier runs lists what was computed")
 
 
-def _told(entry: ScheduledRun) -> list[str]:
+def _lines(entry: ScheduledRun) -> list[str]:
     """Return an outcome as lines."""
     date = (entry.due or entry.began or "")[:16].replace("T", " ")
     lines = [f"{entry.schedule}, due {date} UTC: {entry.outcome}: {entry.reason}"]
@@ -206,3 +209,7 @@ def automations(
     names = code.remove() if remove else code.apply(webhook)
     for name in names:
         print(f"{'removed' if remove else 'active'}: {name}")
+    if remove:
+        say_next("atelier automations makes them again" if names else "nothing: there were no automations")
+    else:
+        say_next("atelier schedule --check says whether the server's schedules are in order")

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from components.common.errors import InputError
 from components.common.paths import home
+from components.common.progress import watched_by
 from components.common.public import without_secrets
 from components.common.suggestions import did_you_mean
 from components.registry.runs import LATEST, find_run, newest_with
@@ -90,7 +92,7 @@ def after_looking(run: RunManifest, other: str) -> str:
 
 def named(run: str, family: str | None) -> str:
     """Return a model as it is named on the command line."""
-    return f"{run} {family}" if family else run
+    return f"{quote(run)} {family}" if family else quote(run)
 
 
 def is_model(folder: str) -> bool:
@@ -111,7 +113,6 @@ def progress_shown(activity: str, output: Path | None = None) -> Iterator[None]:
         activity: what is done, in a word, until the work itself reports its progress (common.progress).
         output: a file or folder that it writes; a sentence says how large it becomes.
     """
-    from components.common.progress import watched_by
     from flows.progress import CommandProgress, ProgressDisplay
 
     with ProgressDisplay() as display:

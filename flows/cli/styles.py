@@ -165,7 +165,6 @@ def project(
         seed: of the noise in the search
     """
     from components.analysis.projection import project_to_files
-    from components.sampling.styles import StyleOptions, Styles
     from components.sampling.to_file import check_picture
 
     check_picture(output, None)
@@ -173,7 +172,7 @@ def project(
         raise InputError(f"--steps {steps}: at least one is needed")
     folder, manifest = model_folder(run, family, store)
     with progress_shown("open the model"):
-        styles = Styles.open(folder, StyleOptions(label=label), "atelier project")
+        styles = opened(folder, Request(label=label), "atelier project")
         searched = functools.partial(report, activity="project")
         extractor = extractor_folder(manifest, store)
         written, sentence = project_to_files(
@@ -183,7 +182,7 @@ def project(
     say(sentence)
     for path in written:
         print(path)
-    say_next(f"atelier interpolate {run} {family} --seeds {written[1]},1 -o moving.webp")
+    say_next(f"atelier interpolate {named(run, family)} --seeds {written[1]},1 -o moving.webp")
 
 
 def extractor_folder(manifest: RunManifest | None, store: str) -> Path | None:
@@ -220,13 +219,12 @@ def path_length(
     """
     from components.analysis.path_length import path_length as measured
     from components.extractors.feature_distance import feature_distance
-    from components.sampling.styles import StyleOptions, Styles
 
     if n < 2:
         raise InputError(f"-n {n}: two paths are needed, at least")
     folder, manifest = model_folder(run, family, store)
     with progress_shown("open the model"):
-        styles = Styles.open(folder, StyleOptions(), "atelier path-length")
+        styles = opened(folder, Request(), "atelier path-length")
         distance = feature_distance(network, styles.card, extractor_folder(manifest, store))
         drawn = functools.partial(report, activity="measure")
         result = measured(styles, distance, space=space, along=along, pairs=n, seed=seed, progress=drawn)

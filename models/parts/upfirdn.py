@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 
-def fir_filter(taps: Sequence[float]) -> Tensor:
-    """Return the filter with these taps along both axes, (K, K), of sum 1."""
+def fir_filter(taps: Sequence[float] = (1, 3, 3, 1)) -> Tensor:
+    """Return the filter with these taps along both axes, (K, K), of sum 1; without taps, that of StyleGAN."""
     f = torch.tensor(taps, dtype=torch.float32)
     f = f / f.sum()
     return torch.outer(f, f)

@@ -35,8 +35,11 @@ def project(home: Path, digits: Path, prefect_server: str, ray_cluster: str) -> 
 
 
 def cells() -> list[str]:
+    """The cells of code, with a short training."""
     notebook = json.loads(NOTEBOOK.read_text())
-    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert '"steps": 300' in cells[0]
+    return [cells[0].replace('"steps": 300', '"steps": 30'), *cells[1:]]
 
 
 async def execute(sources: list[str]) -> tuple[dict[str, Any], list[Any]]:

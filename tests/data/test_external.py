@@ -179,6 +179,15 @@ def test_names_come_before_numbers(tmp_path):
         zoo(tmp_path / "made", "1", "2"), card(labels=["2", "1", "0"]), tmp_path / "scratch"
     )
     assert outside.labels.tolist() == [1, 1, 0, 0]
+    others = card(labels=["1", "10", "2"])  # the folder 0 is none of these, though there is a first class
+    assert scan_images(zoo(tmp_path / "other", "0", "2"), others, tmp_path / "scratch").labels is None
+
+
+def test_no_picture_of_a_file_with_several_is_left_out(tmp_path):
+    root = fill(tmp_path / "made", 3)
+    picture(9).save(root / "stack.tif", save_all=True, append_images=[picture(10), picture(11)])
+    with pytest.raises(InputError, match=r"1 of 4 images .* stack.tif: several pictures in one file: save"):
+        scan_images(root, card(), tmp_path / "scratch")
 
 
 def test_names_are_compared_as_the_card_stores_them(tmp_path):

@@ -22,7 +22,7 @@ def splits(digits):
 @pytest.fixture(scope="module")
 def classifier(splits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("classifier")
-    train_extractor(*splits[:2], folder, "classifier", 2)
+    train_extractor(*splits[:2], folder, "classifier", 32)
     return load_extractor(folder)
 
 

@@ -26,12 +26,12 @@ def splits(digits):
 @pytest.fixture(scope="module")
 def classifier(splits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("classifier")
-    train_extractor(*splits[:2], folder, "classifier", 2)
+    train_extractor(*splits[:2], folder, "classifier", 32)
     return load_extractor(folder)
 
 
 def test_loading_leaves_the_random_state_alone(splits, tmp_path):
-    train_extractor(*splits[:2], tmp_path, "classifier", 1)
+    train_extractor(*splits[:2], tmp_path, "classifier", 16)
     torch.manual_seed(5)
     before = torch.get_rng_state()
     load_extractor(tmp_path)
@@ -39,7 +39,7 @@ def test_loading_leaves_the_random_state_alone(splits, tmp_path):
 
 
 def test_changed_weights_are_refused(splits, tmp_path):
-    train_extractor(*splits[:2], tmp_path, "classifier", 1)
+    train_extractor(*splits[:2], tmp_path, "classifier", 16)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     with pytest.raises(InputError, match="changed since it was saved"):
@@ -100,7 +100,7 @@ def test_the_code_that_an_experiment_names_is_loaded(planted):
 
 
 def test_the_pinned_hash_covers_what_config_json_says(splits, tmp_path):
-    config = train_extractor(*splits[:2], tmp_path, "classifier", 1)
+    config = train_extractor(*splits[:2], tmp_path, "classifier", 16)
     pinned = ExpectedExtractor("classifier", config.hash)
     assert load_extractor(tmp_path, pinned).hash == config.hash
     described = json.loads((tmp_path / "config.json").read_text())
@@ -115,7 +115,7 @@ def test_the_pinned_hash_covers_what_config_json_says(splits, tmp_path):
 
 @pytest.mark.parametrize("change", [{"dim": 10**9}, {"width": 2**62}, {"unknown": 1}])
 def test_weights_that_do_not_fit_are_refused_within_little_memory(splits, tmp_path, change):
-    config = train_extractor(*splits[:2], tmp_path, "classifier", 1)
+    config = train_extractor(*splits[:2], tmp_path, "classifier", 16)
     write_config(tmp_path, config.name, config.weights_sha256, config.preparation, config.recipe | change)
     with pytest.raises(InputError, match="do not fit config.json"), limited.memory():
         load_extractor(tmp_path)

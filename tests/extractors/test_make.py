@@ -47,7 +47,7 @@ def test_the_classifier_reads_digits_it_has_not_seen(classifier, splits):
     assert right > 0.95
     assert classifier.name == "classifier" and classifier.config.accuracy > 0.95
     config = classifier.config
-    assert (config.epochs, config.steps, config.seed, config.threads) == (None, 400, 0, 1)
+    assert (config.steps, config.seed, config.threads) == (400, 0, 1)
     assert accuracy_on(classifier.network, test) == (round(right * len(test)), len(test))
 
 
@@ -56,7 +56,7 @@ def test_training_is_repeatable_and_leaves_no_trace(splits, tmp_path):
     torch.manual_seed(5)
     before = torch.get_rng_state()
     infos = [
-        train_extractor(train, validation, tmp_path / str(i), "classifier", 1, seed=i // 2) for i in range(3)
+        train_extractor(train, validation, tmp_path / str(i), "classifier", 16, seed=i // 2) for i in range(3)
     ]
     assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == 1
     assert infos[0].hash == infos[1].hash != infos[2].hash
@@ -64,7 +64,7 @@ def test_training_is_repeatable_and_leaves_no_trace(splits, tmp_path):
 
 def test_rotation_is_what_unlabelled_data_gets(lamps, tmp_path):
     train, validation, test = (open_split(lamps, name) for name in ("train", "validation", "test"))
-    make("rotation", Evaluate(extractor_epochs=2), train, validation, tmp_path)
+    make("rotation", Evaluate(extractor_steps=16), train, validation, tmp_path)
     extractor = load_extractor(tmp_path)
     assert extractor.name == "rotation" and extractor.config.accuracy > 0.9
     assert (extractor.channels, extractor.resolution, extractor.classes) == (3, 16, None)
@@ -77,7 +77,7 @@ def test_large_images_are_reduced(splits, tmp_path):
     train = Split(
         ShardedArray([np.kron(splits[0].images[:130], np.ones((12, 12), np.uint8))]), splits[0].labels
     )
-    train_extractor(train, train, tmp_path, "classifier", 1)
+    train_extractor(train, train, tmp_path, "classifier", 16)
     extractor = load_extractor(tmp_path)
     assert (extractor.resolution, extractor.resize) == (96, 64)
     assert "64 pixels, bilinear with antialiasing" in extractor.identity.preparation
@@ -85,7 +85,7 @@ def test_large_images_are_reduced(splits, tmp_path):
 
 
 def test_the_hash_names_weights_and_preparation(tmp_path, splits, classifier):
-    info = train_extractor(splits[0], splits[1], tmp_path, "classifier", 1)
+    info = train_extractor(splits[0], splits[1], tmp_path, "classifier", 16)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config == info.to_json() and "uint8 / 127.5 - 1" in config["preparation"]
     assert config["weights_sha256"] == digest(tmp_path / "model.safetensors", "sha256")
@@ -96,7 +96,7 @@ def test_the_hash_names_weights_and_preparation(tmp_path, splits, classifier):
 
 def test_fewer_images_than_a_batch_train_too(splits, tmp_path):
     train = few(splits[0], 20)
-    info = train_extractor(train, train, tmp_path, "classifier", 8)
+    info = train_extractor(train, train, tmp_path, "classifier", 160)
     assert info.accuracy > 0.5
     assert all(torch.isfinite(p).all() for p in load_extractor(tmp_path).network.parameters())
 
@@ -104,12 +104,12 @@ def test_fewer_images_than_a_batch_train_too(splits, tmp_path):
 def test_a_classifier_needs_labels(lamps, tmp_path):
     split = open_split(lamps, "train")
     with pytest.raises(InputError, match="needs labels"):
-        train_extractor(split, split, tmp_path, "classifier", 1)
+        train_extractor(split, split, tmp_path, "classifier", 16)
     with pytest.raises(InputError, match="cannot be trained"):
-        train_extractor(split, split, tmp_path, "inception", 1)
+        train_extractor(split, split, tmp_path, "inception", 16)
     tiny = Split(ShardedArray([np.zeros((9, 1, 4, 4), np.uint8)]))
     with pytest.raises(InputError, match="4 pixels wide; an extractor needs at least 8"):
-        train_extractor(tiny, tiny, tmp_path, "rotation", 1)
+        train_extractor(tiny, tiny, tmp_path, "rotation", 16)
 
 
 def test_an_unknown_extractor_is_refused(splits, tmp_path):

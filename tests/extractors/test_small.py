@@ -54,6 +54,6 @@ def test_few_images_are_learned_too(tmp_path):
     assert config.steps == LEAST_STEPS and config.accuracy > 0.9
 
 
-def test_the_epochs_that_are_asked_for_are_all(splits, tmp_path):
+def test_the_steps_that_are_asked_for_are_all(splits, tmp_path):
     part = few(splits[0], 200)
-    assert train_extractor(part, part, tmp_path, "classifier", 2).steps == 6
+    assert train_extractor(part, part, tmp_path, "classifier", 6).steps == 6

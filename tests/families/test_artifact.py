@@ -54,6 +54,11 @@ def test_what_is_no_model_is_one_sentence(folder: Path) -> None:
     (folder / "config.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read"):
         artifact.load_model(folder)
+    (folder / "config.json").write_text("\ufeff" + json.dumps(described), "utf-8")  # as editors write it
+    artifact.load_model(folder)
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(InputError, match=r"model.safetensors is a Git LFS pointer .*: run `git lfs pull`"):
+        artifact.load_model(folder)
     (folder / "model.safetensors").unlink()
     (folder / "config.json").write_text(json.dumps(described))
     with pytest.raises(InputError, match=r"it has no model\.safetensors"):

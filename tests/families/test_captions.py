@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from flows.cli import app
 from models.family import DataSpec
 from models.registry import FAMILIES
 from tests import captioned, tiny
+from tests.conftest import made_once
 
 pytestmark = pytest.mark.usefixtures("captioned_family")
 
@@ -126,8 +128,15 @@ def pixels(path: Path, n: int) -> np.ndarray:
 
 
 @pytest.fixture
-def model(store: Store) -> Path:
-    trained(store, steps=40, checkpoint_every=40, validate_every=40)
+def model(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model in the store, trained once."""
+
+    def make(folder: Path) -> None:
+        trained(store, steps=40, checkpoint_every=40, validate_every=40)
+        shutil.copytree(store.path("attempt"), folder)
+
+    attempt = made_once(tmp_path_factory, "captioned-attempt", make)
+    shutil.copytree(attempt, store.path("attempt"), dirs_exist_ok=True)
     return Path(store.path("attempt/model"))
 
 
@@ -231,19 +240,18 @@ def test_nothing_to_be_guided_by(tmp_path: Path) -> None:
 def judged_by(store: Store) -> Path:
     """A reference in the store, and its extractor."""
     reference = Path(store.path("reference"))
-    data, settings = Path(store.path("data")), Evaluate(extractor="rotation", extractor_epochs=1)
+    data, settings = Path(store.path("data")), Evaluate(extractor="rotation", extractor_steps=16)
     splits = {name: open_split(data, name) for name in captioned.SPLITS}
     make("rotation", settings, splits["train"], splits["validation"], reference / "extractor")
     see = load_extractor(reference / "extractor")
     (reference / "features").mkdir()
     for name, each in splits.items():
         np.save(reference / "features" / f"{name}.npy", see(each.images[:]))
-    describe(data, reference, reference / "extractor", 24)
+    describe(data, reference, reference / "extractor", 24, classifier_steps=8)
     return reference
 
 
-def test_samples_of_captions_are_judged_by_retrieval(store: Store, tmp_path: Path) -> None:
-    trained(store, steps=40, checkpoint_every=40, validate_every=40)
+def test_samples_of_captions_are_judged_by_retrieval(model: Path, store: Store, tmp_path: Path) -> None:
     see = load_extractor(judged_by(store) / "extractor")
     places = EvaluationPaths(store, "data", "reference/extractor", "parts", "reference", captions="captions")
     sample(SampleRequest(places, "attempt/model", 24, seed=0))

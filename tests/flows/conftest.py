@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
+from tests.conftest import made_once
 from tests.flows.driver import WEIGHTS, Atelier, Sweeps
 
 DATA_STAGES = ("prepare", "extractor", "reference")
@@ -19,17 +18,16 @@ def evaluable(
     digits: Path, prefect_server: str, ray_cluster: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A store with the extractor and the reference of the digits, made once for all processes of tests."""
-    root = tmp_path_factory.getbasetemp()
-    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "evaluable"
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            whole = Atelier(folder.with_name("evaluable-run") / "store")
-            whole.run("--only", "autoencoder", *WEIGHTS, "--set", "train.steps=2")
-            pins_alone = shutil.ignore_patterns("champion*", "seeds")
-            shutil.copytree(whole.store / "registry", folder / "registry", ignore=pins_alone)
-            for stage in DATA_STAGES:
-                shutil.copytree(whole.store / "store" / stage, folder / "store" / stage)
-    return folder
+
+    def make(folder: Path) -> None:
+        whole = Atelier(tmp_path_factory.mktemp("evaluable-run") / "store")
+        whole.run("--only", "autoencoder", *WEIGHTS, "--set", "train.steps=2")
+        pins_alone = shutil.ignore_patterns("champion*", "seeds")
+        shutil.copytree(whole.store / "registry", folder / "registry", ignore=pins_alone)
+        for stage in DATA_STAGES:
+            shutil.copytree(whole.store / "store" / stage, folder / "store" / stage)
+
+    return made_once(tmp_path_factory, "evaluable", make)
 
 
 @pytest.fixture

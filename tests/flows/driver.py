@@ -38,7 +38,7 @@ SWEEP: dict[str, Any] = {
     "data": {"name": "digits"},
     "families": {"dcgan": {"width": 8, "latent": 8}},
     "train": {"workers": 0, "steps": 16, "batch": 16, "precision": "float32", "sample_images": 20},
-    "evaluate": {"samples": 64, "extractor_epochs": 1, "ablation_samples": 0},
+    "evaluate": {"samples": 64, "extractor_steps": 16, "classifier_steps": 8, "ablation_samples": 0},
     "sweep": {
         "search": {"lr": None, "beta1": [0.0, 0.5]},
         "trials": 4,
@@ -49,7 +49,7 @@ SWEEP: dict[str, Any] = {
         "min_diversity": 0,
         "finalists": 2,
         "finalist_samples": 64,
-        "confirmation_seeds": 2,
+        "confirmation_seeds": 1,
     },
 }
 

@@ -38,7 +38,7 @@ def started(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[Experiment]:
 
 def outcomes(revisions: str, *, plan: bool = False) -> list[tuple[str, str]]:
     rows = backfill(QUICKSTART, revisions, [], [], plan=plan, say=lambda _: None)
-    return [(row["version"][:1], row["outcome"]) for row in rows]
+    return [(row.version[:1], row.outcome) for row in rows]
 
 
 def test_versions_run_oldest_first_and_one_failure_does_not_stop_the_others(

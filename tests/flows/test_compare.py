@@ -11,7 +11,7 @@ import pytest
 from components.records.evaluation import MetricResult
 from components.records.run import DataLineage, FamilyResult, Lineage, RunManifest
 from components.store import Store
-from flows.compare import changed_settings, compared_metrics, flat
+from flows.compare import changed_settings, compared_metrics
 from tests.flows.cli.test_app import call
 
 
@@ -30,7 +30,6 @@ def test_only_settings_that_differ_are_listed() -> None:
         ("device", "-", "cpu"),
         ("families.vae.lr", 0.1, 0.2),
     ]
-    assert flat({"a": {"b": {"c": 1}, "d": {}}}) == {"a.b.c": 1, "a.d": {}}
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 
+import httpx
 import pytest
 
 from components.common.errors import InputError, RunError
-from flows.errors import original, public_to_prefect
+from components.common.interruption import interrupted
+from flows.errors import original, public_to_prefect, readable_errors
 
 
 @public_to_prefect()
@@ -37,3 +40,22 @@ def test_an_error_without_anything_private_stays_as_it_is() -> None:
     with pytest.raises(RunError) as caught:
         outer(error)
     assert caught.value is error is original(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "sentence"),
+    [
+        (InputError("no such data"), InputError, "no such data"),
+        (ValueError("a\nb"), RunError, "ValueError: a\nb"),
+        (httpx.ConnectError("refused"), RunError, "Prefect's server does not answer any more (ConnectError)"),
+    ],
+)
+def test_a_flow_fails_with_an_error_for_users(error: Exception, kind: type[Exception], sentence: str) -> None:
+    with pytest.raises(kind, match=f"^{re.escape(sentence)}"), readable_errors():
+        outer(error)
+
+
+def test_errors_of_an_interrupted_flow_are_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupted, "is_set", lambda: True)
+    with pytest.raises(KeyboardInterrupt), readable_errors():
+        raise RunError("a worker was cancelled")

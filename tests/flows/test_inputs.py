@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.flows.driver import TINY, Atelier, states
+from tests.flows.driver import TINY, WEIGHTS, Atelier, states
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
 
@@ -46,11 +46,17 @@ def test_own_images(
         "--set",
         "families.diffusion.sampler_steps=2",
         "--set",
+        "families.dcgan.width=8",
+        "--set",
         f"data.name={name}",
         "--set",
         "train.workers=0",
         "--set",
-        "evaluate.extractor_epochs=1",
+        "evaluate.extractor_steps=16",
+        "--set",
+        "evaluate.ablation_samples=0",
+        "--set",
+        f"evaluate.latent_analysis={'false' if classes else 'true'}",  # with classes: tests of the pipeline
     )
     only = [part for family in families for part in ("--only", family)]
     source = pictures(tmp_path / "pictures", 120, size, "RGB", classes)
@@ -69,7 +75,7 @@ def test_an_older_revision_of_the_data(fresh: Atelier, tmp_path: Path) -> None:
     before = json.loads(fresh.call("data", "versions", "growing", "--json").stdout)[0]["version"]
     two = pictures(tmp_path / "two", 140, 32, "L")
     fresh.call("data", "add", "growing", str(two), "--resolution", "32", "--replace")
-    old = ["--smoke", "--only", "vae", "--set", "data.name=growing", "--set", "evaluate.held_out_classes=[]"]
+    old = ["--smoke", "--only", "vae", "--set", "data.name=growing", *WEIGHTS]
     result = fresh.run(*old, "--set", f"data.revision={before[:10]}")
     record = json.loads((fresh.store / result["manifest"]).read_text())
     assert record["lineage"]["data"]["version"] == before
@@ -82,7 +88,7 @@ def test_a_store_in_s3(bucket: str, s3_env: Any, digits: Path, prefect_server: s
     # a Prefect of its own too, as for a user who has none
     hidden = ("RAY_A", "PREFECT_API_URL", "PREFECT_HOME")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
-    command = [sys.executable, "-m", "flows.cli", "run", str(TINY), "--json", "--only", "vae"]
+    command = [sys.executable, "-m", "flows.cli", "run", str(TINY), "--json", "--only", "vae", *WEIGHTS]
     command += ["--set", f"store.url=s3://{bucket}/atelier"]
     for expected in ("ran", "cached"):
         done = subprocess.run(command, capture_output=True, text=True, timeout=1000, env=environment)

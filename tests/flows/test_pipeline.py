@@ -133,7 +133,8 @@ def test_any_folder_is_judged_like_a_run(
     images = np.load(digits / "validation" / "images-00000.npy")[:64]
     labels = np.load(digits / "validation" / "labels.npy")[:64]
     folder = pngs(tmp_path / "mine", images, labels)
-    common = ["--data", "digits", "--store", str(shared.store), "--set", "extractor_epochs=1", "--json"]
+    common = ["--data", "digits", "--store", str(shared.store), "--json"]
+    common += ["--set", "extractor_steps=16", "--set", "classifier_steps=8"]
     judged = json.loads(shared.call("evaluate", str(folder), *common, "--assume-independent").stdout)
     assert judged["images"] == 64 and judged["labelled"] and judged["preparation"] == "as they are"
     assert {"frechet_distance", "kid", "recall", "conditional_accuracy", "memorization_rate"} <= set(
@@ -180,15 +181,10 @@ def test_prefect_knows_the_run(prefect_server: str, first: dict[str, Any]) -> No
     assert {"verdicts", "timeline"} <= kinds.keys()
 
 
-def test_the_same_command_again_does_nothing(shared: Atelier, first: dict[str, Any]) -> None:
-    again = shared.run(RAY_ADDRESS="127.0.0.1:1")  # where there is no Ray: starting it would fail
-    assert again["status"] == "done" and set(states(again).values()) == {"cached"}
-    assert again["results"] == first["results"]
-
-
-def test_what_is_unchanged_starts_neither_prefect_nor_ray(
+def test_the_same_command_again_does_nothing_and_starts_neither_prefect_nor_ray(
     shared: Atelier, first: dict[str, Any], tmp_path: Path
 ) -> None:
+    # Where there is no Ray: starting it would fail.
     nowhere = {"RAY_ADDRESS": "127.0.0.1:1", "PREFECT_API_URL": "", "PREFECT_HOME": str(tmp_path)}
     again = shared.run(**nowhere)
     assert not list(tmp_path.glob("prefect.db*")), "a server was started"

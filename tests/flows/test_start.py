@@ -55,7 +55,7 @@ def test_a_run_that_is_refused_says_why_in_its_record_and_on_its_page(fails: Any
 def test_an_interrupted_run_is_recorded_as_such_whatever_libraries_make_of_it(
     fails: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start, "interrupted", Mock(is_set=lambda: True))
+    monkeypatch.setattr("flows.errors.interrupted", Mock(is_set=lambda: True))
     store = fails(TypeError("a validator could not be built"), KeyboardInterrupt, "")
     manifest = json.loads(next(store.glob("runs/*/run.json")).read_text())
     assert (manifest["status"], manifest["error"]) == ("interrupted", None)

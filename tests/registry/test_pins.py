@@ -50,7 +50,7 @@ def test_pins_are_numbered_and_the_highest_counts(store: Store) -> None:
     for number in range(1, 11):
         pins.pin(store, "x", "classifier-8", after=number, key=f"k{number + 1}", hash="h")
     counts = pins.pinned(store, "x", "classifier-8")
-    assert counts is not None and counts["number"] == 11 and counts["key"] == "k11"
+    assert counts is not None and counts.number == 11 and counts.key == "k11"
     assert pins.pinned(store, "x", "rotation-8") is None and pins.pinned(store, "y", "classifier-8") is None
 
 
@@ -65,7 +65,7 @@ def test_a_damaged_pin_is_named(store: Store, content: str) -> None:
 def test_the_first_of_two_pins_counts(store: Store) -> None:
     first = pins.pin(store, "x", "r", after=0, key="mine", hash="h")
     second = pins.pin(store, "x", "r", after=0, key="theirs", hash="h")
-    assert first["key"] == second["key"] == "mine"
+    assert first.key == second.key == "mine"
 
 
 def test_new_data_and_new_code_keep_the_pinned_extractor(store: Store) -> None:
@@ -82,10 +82,10 @@ def test_new_data_and_new_code_keep_the_pinned_extractor(store: Store) -> None:
     assert reference.spec(later).upstream["extractor"] == done.key
 
 
-def test_other_epochs_are_another_extractor(store: Store) -> None:
+def test_other_steps_are_another_extractor(store: Store) -> None:
     first = plan(store)
     extractor.with_pinned_extractor(store, first, made(store, extractor.spec(first)))
-    assert plan(store, extractor_epochs=1).pin is None
+    assert plan(store, extractor_steps=16).pin is None
 
 
 def test_extractors_from_elsewhere_are_what_their_file_is(store: Store) -> None:
@@ -127,8 +127,8 @@ def test_retraining_pins_the_next_number(store: Store) -> None:
     unpinned = replace(plan(store, version="4567.dir"), pin=None)
     new = made(store, extractor.spec(unpinned), "other weights")
     after = extractor.with_pinned_extractor(store, before, new, replace_pin=True)
-    assert after.pin is not None and after.pin["number"] == 2 and after.pin["reason"] == "retrained"
-    assert [p["key"] for p in pins.pins(store, "x", "classifier-8")] == [extractor.spec(before).key, new.key]
+    assert after.pin is not None and after.pin.number == 2 and after.pin.reason == "retrained"
+    assert [p.key for p in pins.pins(store, "x", "classifier-8")] == [extractor.spec(before).key, new.key]
 
 
 def test_a_pin_outlives_a_change_of_all_keys(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -328,7 +328,7 @@ def attempt(store, family: str, key: str, last: int, torn: bool = False, finishe
         store.write_bytes(f"{folder}/samples/source.webp", sheet(digits()))
     if finished:
         made = TrainingResult(samples=TABLE, parameters=FAMILIES[family]["parameters"])
-        store.write_json(f"{folder}/result.json", {"trained": made.to_json(), "workers": 1})
+        store.write_json(f"{folder}/result.json", {"trained": made.to_json()})
         store.write_json(f"store/train/{key}/_SUCCESS", {"attempt": 1})
 
 

@@ -96,6 +96,8 @@ def test_a_model_card_says_how_it_compares() -> None:
     assert "Compared with the source itself and the nearest training pair" in model_card(DATA, behind)
     assert "Does not beat the nearest training pair in Fréchet distance" in model_card(DATA, behind)
     assert "Beats them in every error and distance." in model_card(DATA, ahead)
+    ahead.metrics = {name: metric.model_copy(update={"n": None}) for name, metric in ahead.metrics.items()}
+    assert "|  |" in model_card(DATA, ahead), "a metric without a number of images has none there"
 
 
 def test_the_page_says_it_in_words(store, runs) -> None:

@@ -14,7 +14,7 @@ from tests.report.readers import check, linked, marks
 
 def test_settings_by_dotted_name():
     config = {"a": {"b": 1, "c": {"d": [1, 2]}, "e": {}}, "f": None, "g": "ü"}
-    assert dict(comparison.settings(config)) == {
+    assert comparison.settings(config) == {
         "a.b": "1",
         "a.c.d": "[1, 2]",
         "a.e": "{}",

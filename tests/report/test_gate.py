@@ -78,6 +78,14 @@ def test_the_page_shows_the_history_and_what_was_overridden_for_ever(store):
     assert "../../20261121-080000-aaaa/report/index.html" in links
 
 
+def test_champions_are_listed_by_the_metric_that_ranks(store):
+    judged = verdicts.judgement("20261121-080000-aaaa", "dcgan", 16.4)
+    value = judged.metrics["frechet_distance"]
+    for metrics, label in ((("mse", "reconstruction_fid"), "rFID"), (("kid",), "KID"), ((), "")):
+        judged.metrics = dict.fromkeys(metrics, value)
+        assert gate.measure(gate._first_metric(verdicts.entry(1, judged))).label == label
+
+
 @pytest.mark.parametrize("damaged", ["", "{"])
 def test_a_damaged_history_is_a_sentence_on_the_page(store, damaged):
     run_id = verdicts.write_gated(store)

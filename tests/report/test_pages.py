@@ -359,6 +359,11 @@ def test_durations_read_well(seconds, shown):
     assert formatting.duration(seconds) == shown
 
 
+def test_moments_are_in_utc():
+    assert formatting.moment("2026-11-22T01:15:00+02:00") == "21 November 2026, 23:15 UTC"
+    assert formatting.moment("2026-11-22T10:15:00") == "22 November 2026, 10:15 UTC"
+
+
 def test_a_number_with_a_warning_does_not_rank():
     low, high = fixture.result("vae", 3.0), fixture.result("diffusion", 9.0)
     for result, kid in ((low, 0.5), (high, 0.1)):

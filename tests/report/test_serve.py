@@ -78,7 +78,8 @@ def test_serves_pages_not_models(running, store):
 
 
 def test_refuses_other_names_for_this_machine(running):
-    assert ask(running, "/", Host="evil.example")[0].status == 403
+    answer, body = ask(running, "/", Host="evil.example")
+    assert answer.status == 403 and b"forward the port (ssh -L 8000:localhost:8000)" in body
     assert ask(running, "/", Host=f"localhost:{running.server_port}")[0].status == 200
 
 

@@ -39,7 +39,7 @@ def test_the_command(store, runs, tmp_path, capsys):
     code, out, _ = call(capsys, *command, "--run", runs["done"])
     assert code == 0 and str(path) in out and path.read_text().startswith("<!doctype html>")
     code, _, err = call(capsys, *command)
-    assert code == 2 and "name it by --run" in err
+    assert code == 2 and "name it with --run" in err
 
 
 def test_a_run_without_a_page_is_one_sentence(store, runs):

@@ -95,7 +95,7 @@ def training(store: Store, family: str, truth: np.ndarray) -> StageEntry:
             store.write_bytes(f"{folder}/samples/backward-given.webp", sheet(truth))
     store.write_text(f"{folder}/metrics/part-0000001-0001000.jsonl", '{"step": 1000, "seconds": 300.0}\n')
     made = TrainingResult(samples=TABLE, parameters=1_234_567)
-    store.write_json(f"{folder}/result.json", {"trained": made.to_json(), "workers": 1})
+    store.write_json(f"{folder}/result.json", {"trained": made.to_json()})
     store.write_json(f"store/train/{key}/_SUCCESS", {"attempt": 1})
     return stage("train", family, "ran", 10, 300, 296, key=key, uri=f"store/train/{key}")
 

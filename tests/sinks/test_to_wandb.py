@@ -6,6 +6,7 @@ import json
 import os
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,12 @@ def test_a_run_is_read_back_and_exporting_it_again_replaces_it(
     store: Store, treated: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
-    for _ in range(2):
-        folder = to_wandb.write(store, treated, tmp_path)
-    (only,) = (tmp_path / "wandb").iterdir()
-    assert folder == only
+    for status, code in (("interrupted", 1), ("done", 0)):
+        folder = to_wandb.write(store, replace(treated, status=status), tmp_path)
+        (only,) = (tmp_path / "wandb").iterdir()
+        assert folder == only
+        ended = [r.exit.exit_code for r in records(only / "run-r1-dcgan.wandb") if r.HasField("exit")]
+        assert ended == [code]
     steps, last = list[int](), dict[str, Any]()
     for record in records(only / "run-r1-dcgan.wandb"):
         assert not record.run.host

@@ -23,7 +23,8 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     import shutil
 
     for package in code_digest.PACKAGES:
-        shutil.copytree(code_digest.CODE / package, tmp_path / "code" / package)
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(code_digest.CODE / package, tmp_path / "code" / package, ignore=ignored)
     monkeypatch.setattr(code_digest, "CODE", tmp_path / "code")
     forget()
     yield tmp_path / "code"
@@ -38,7 +39,6 @@ def forget() -> None:
 
 def keys(**changes: Any) -> dict[str, str]:
     """The keys of a run of two families."""
-    forget()
     families: dict[str, Any] = {"vae": {"lr": 1e-3, "train": {}}, "dcgan": {"lr": 2e-4, "train": {}}}
     families |= changes.pop("families", {})
     experiment = Experiment(device="cpu", families=families, **changes)
@@ -53,6 +53,7 @@ def edit(file: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, new, 1))
+    forget()
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
@@ -122,9 +123,7 @@ def test_the_average_s_code_changes_every_training(sources: Path) -> None:
 
 def test_the_registry_and_the_launcher_change_nothing(sources: Path) -> None:
     before = keys()
-    (sources / "models" / "registry.py").write_text(
-        (sources / "models" / "registry.py").read_text() + "\nX = 1\n"
-    )
+    edit(sources / "models" / "registry.py", "from models.autoencoder", "X = 1\nfrom models.autoencoder")
     edit(sources / "components" / "cluster" / "ray_cluster.py", "MEGABYTE = 2**20", "MEGABYTE = 10**6")
     assert changed(before, keys()) == set()
 

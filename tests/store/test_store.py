@@ -66,6 +66,15 @@ def test_lists(store):
     assert store.exists("b") and store.exists("b/2") and not store.exists("b/3")
 
 
+def test_keys_that_mark_folders_are_no_files(memory, tmp_path):
+    memory.write_bytes("runs/a/x", b"1")
+    memory.fs.store[f"{memory.root}/runs/a/"] = memory.fs.store[memory.path("runs/a/x")]
+    assert memory.find() == ["runs/a/x"]
+    memory.download("runs", tmp_path / "runs")
+    assert (tmp_path / "runs/a/x").read_bytes() == b"1"
+    del memory.fs.store[f"{memory.root}/runs/a/"]
+
+
 def test_unfinished_files_are_not_listed(local):
     local.write_bytes("a/x", b"1")
     Path(local.path("a"), ".tmp-123").write_bytes(b"half")

@@ -77,7 +77,8 @@ def test_a_large_file_is_streamed_to_a_bucket(
     tracemalloc.stop()
     assert store.size("x/large.bin") == 48 * 2**20
     assert (
-        store.read_head("x/large.bin", 9) == block[:9] and store.read_part("x/large.bin", 3, 5) == block[3:5]
+        store.read_part("x/large.bin", 0, 9) == block[:9]
+        and store.read_part("x/large.bin", 3, 5) == block[3:5]
     )
     assert peak < 36 * 2**20, "some parts at a time, with the copies that clients make, not the file"
 

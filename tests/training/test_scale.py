@@ -39,6 +39,8 @@ def test_a_family_whose_loss_reads_values_says_so(name: str) -> None:
 def test_one_worker_computes_what_all_do_and_half_precision_keeps_half() -> None:
     one, all_of_them = estimate("vae", workers=1), estimate("vae")
     assert one.shards == 128 and one.operations == pytest.approx(128 * all_of_them.operations)
+    uneven = estimate("vae", workers=127)  # one of them has two micro-batches
+    assert uneven.shards == 2 and uneven.operations == pytest.approx(2 * all_of_them.operations)
     assert one.hours(2.0) == pytest.approx(one.hours(1.0) / 2)
     assert estimate("vae", precision="bfloat16").activations == all_of_them.activations // 2
     large = estimate("vae", batch=1024)

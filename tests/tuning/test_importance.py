@@ -50,12 +50,12 @@ def test_what_matters_is_told_from_what_does_not():
 
 
 def test_a_choice_matters_too():
-    found = importances(SPACES, drawn(30, lambda v: 3.0 * (v["loss"] == "logistic")))
+    found = importances(SPACES, drawn(30, lambda v: 3.0 * (v["loss"] == "logistic")), resamples=10)
     assert max(found, key=lambda name: found[name].value) == "loss" and matters(found["loss"])
 
 
 def test_nothing_matters_where_scores_are_noise():
-    found = importances(SPACES, drawn(24, lambda v: 0.0))
+    found = importances(SPACES, drawn(24, lambda v: 0.0), resamples=10)
     assert sum(matters(each) for each in found.values()) <= 1
 
 
@@ -144,11 +144,8 @@ def test_a_recommendation_within_the_best_and_one_outside():
     assert 1e-4 <= lr.best_low < 3e-4 < lr.best_high < 1e-3
     ends = f"{written(lr.best_low)} to {written(lr.best_high)}"
     assert lr.says == f"2e-4 recommended; best {ends} on this data"
-    (far,) = [
-        r
-        for r in recommendations([LR.model_copy(update={"recommended": 3e-3}), BETA], trials)
-        if r.name == "lr"
-    ]
+    importance = {"lr": Share(value=0.9, low=0.7, high=1.0, chance=0.2)}
+    far, _ = recommendations([LR.model_copy(update={"recommended": 3e-3}), BETA], trials, importance)
     assert far.verdict == "outside"
     assert beta.verdict == "undecided" and beta.says.startswith("0.5 by default; best ")
     assert beta.says.endswith("on this data, its importance is within chance")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import posixpath
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -12,23 +14,26 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
 from components.common.errors import InputError
-from components.data.sources.listing import TABLES, TEXTS, Files, stem_of, suffix
+from components.data.sources.listing import TABLES, TEXTS, Files, stem_of, suffix, wrapper
 from components.data.sources.names import clean, displayed
 
 USUAL = (
     *("captions.json", "captions.jsonl", "captions.csv", "captions.tsv"),
     *("metadata.jsonl", "metadata.csv", "metadata.tsv"),
+    "captions.txt",  # with a header, as of Flickr8k
 )
-FILE_KEYS = ("file_name", "file", "image", "path", "filename")
-TEXT_KEYS = ("caption", "text", "title", "description", "prompt")
+FILE_KEYS = ("file_name", "file", "image", "path", "filename", "image_name")
+TEXT_KEYS = ("caption", "text", "title", "description", "prompt", "comment")
+DELIMITERS = ",;\t|"
 NONE = "none"  # in place of a table: no captions are read
 TEXT_BYTES = 1_000_000  # of a text beside an image
 ACCEPTED = (
     'accepted: .json {"a.png": "caption"}, .jsonl with {"file_name", "text"} a line, '
-    ".csv or .tsv with the columns file_name and text, all in UTF-8; --captions none reads no table"
+    ".csv, .tsv or .txt with the columns file_name and text, all in UTF-8; --captions none reads no table"
 )
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # beginnings of texts
 NAMED = 3  # files in a note
+BEGINNING = 10_000  # characters of a text in which names of images are looked for
 LABELS = "dataset.json"  # another table, see label_files.py
 
 
@@ -54,7 +59,7 @@ def captions_of(root: Path, files: Files, name: str | Path | None) -> dict[str, 
     read = [path for path in tables if add_table(root, path, files, images, captions, asked=bool(name))]
     if not name:
         captions |= beside(root, files, [path for path in files.paths if path not in captions])
-        note_unread(files, {path.relative_to(root).as_posix() for path in tables})
+        note_unread(root, files, {path.relative_to(root).as_posix() for path in tables})
     return dict(captions) if captions or read else None
 
 
@@ -81,9 +86,10 @@ def add_table(
             ) from None
         files.notes.append(f"{displayed(path.relative_to(root))} is not read: {error}")
         return False
-    folder = path.parent.relative_to(root).as_posix() if path.is_relative_to(root) else ""
+    folder, tops = os.path.abspath(path.parent), {os.path.abspath(root), os.path.realpath(root)}
+    inside = wrapper(files.paths)
     for file, text in rows:
-        image = next((images[key] for key in keys(root, folder, file) if key in images), None)
+        image = next((images[key] for key in keys(tops, folder, inside, file) if key in images), None)
         if image is None:
             files.unmatched_captions += 1
             files.unmatched_example = files.unmatched_example or displayed(file)
@@ -110,18 +116,34 @@ def table(root: Path, name: str | Path) -> Path:
 def usual_tables(root: Path, texts: Sequence[str]) -> list[Path]:
     """Return the tables with a usual name, in the order of those names and then of their folders."""
     by_folder = sorted(texts, key=lambda path: path.split("/")[:-1])
-    return [root / path for usual in USUAL for path in by_folder if PurePosixPath(path).name == usual]
+    tables = [root / path for usual in USUAL for path in by_folder if PurePosixPath(path).name == usual]
+    return [path for path in tables if path.suffix != ".txt" or has_header(path)]
 
 
-def keys(root: Path, folder: str, name: str) -> list[str]:
-    """Return what the image `name` of a table in `folder` may be called, relative to the images' folder."""
-    if name.startswith("/"):
-        tops = dict.fromkeys((root.absolute(), root.resolve()))
-        return [
-            normal(Path(name).relative_to(top).as_posix()) for top in tops if Path(name).is_relative_to(top)
-        ]
+def has_header(path: Path) -> bool:
+    """Return whether the first line of a text names a column of files and one of captions."""
+    try:
+        with open(path, encoding=encoding_of(path), newline="") as file:
+            names = set(map(column, csv.DictReader(file, delimiter=delimiter(file)).fieldnames or []))
+    except (OSError, UnicodeError, csv.Error):
+        return False
+    return bool(names & set(FILE_KEYS) and names & set(TEXT_KEYS))
+
+
+def keys(tops: Collection[str], folder: str, inside: str, name: str) -> list[str]:
+    """Return what the image `name` of a table may be called, relative to the images' folder.
+
+    Args:
+        tops: the images' folder, as absolute paths; a table may be outside of it.
+        folder: that of the table, absolute; names are relative to it or to the images' folder.
+        inside: the folder that has all images, to which names may be relative too.
+        name: as the table has it; absolute, or with the separators of Windows.
+    """
     spellings = dict.fromkeys((name, name.replace("\\", "/")))
-    return [normal(posixpath.join(*at, each)) for each in spellings for at in ((folder,), ())]
+    places = [posixpath.normpath(posixpath.join(folder, each)) for each in spellings]
+    below = [place.removeprefix(f"{top}/") for place in places for top in tops if place.startswith(f"{top}/")]
+    relative = [each for each in spellings if not each.startswith("/")]
+    return [normal(each) for each in (*below, *relative, *(inside + each for each in relative))]
 
 
 def normal(path: str) -> str:
@@ -150,8 +172,8 @@ def beside(root: Path, files: Files, images: Sequence[str]) -> dict[str, list[st
     return {}
 
 
-def note_unread(files: Files, tables: Collection[str]) -> None:
-    """Note the tables with other than usual names, and texts that are not beside images but as many as these.
+def note_unread(root: Path, files: Files, tables: Collection[str]) -> None:
+    """Note the tables with other than usual names, and texts that are not beside images but may be of them.
 
     A table beside an image describes it, in other tools, and is not noted.
     """
@@ -163,6 +185,20 @@ def note_unread(files: Files, tables: Collection[str]) -> None:
     apart = [path for path in files.texts if suffix(path) in TEXTS and stem_of(path) not in stems]
     if apart and 2 * len(apart) >= len(files.paths):
         files.notes.append(f"not read as captions, since they are not beside their images: {some(apart)}")
+        return
+    names = {path.rpartition("/")[2] for path in files.paths if suffix(path)}
+    if naming := [path for path in apart if path not in tables and begins_with_any(root / path, names)]:
+        files.notes.append(f"not read, although they name images: {some(naming)}")
+
+
+def begins_with_any(path: Path, names: Collection[str]) -> bool:
+    """Return whether the beginning of a text has one of the file names, as tables of other tools do."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            words = re.split(r"[\s,;|#\"]+", file.read(BEGINNING))
+    except OSError:
+        return False
+    return any(word.rpartition("/")[2] in names for word in words)
 
 
 def some(paths: Sequence[str]) -> str:
@@ -226,6 +262,7 @@ def pairs(path: Path) -> Iterator[tuple[str, str]]:
     with open(path, encoding=encoding_of(path), newline="") as file:
         for name, text in rows_of(file, path.suffix.lower()):
             texts = text if isinstance(text, list) and text else [text]
+            texts = [each for each in texts if each == each]  # without NaN, which pandas writes for no text
             if not isinstance(name, str) or not all(isinstance(each, str | None) for each in texts):
                 raise ValueError("a file name or caption is not text")
             nonempty = [each for each in texts if each]
@@ -246,16 +283,25 @@ def rows_of(file: TextIO, kind: str) -> Iterable[tuple[Any, Any]]:
         return map(pair, value if isinstance(value, list) else [value])
     if kind == ".jsonl":
         return (pair(json.loads(line)) for line in file if line.strip())
-    if kind in (".csv", ".tsv"):
-        return map(pair, csv.DictReader(file, delimiter="\t" if kind == ".tsv" else delimiter(file)))
+    if kind in (".csv", ".tsv", ".txt"):
+        between = "\t" if kind == ".tsv" else delimiter(file)
+        return map(pair, csv.DictReader(file, delimiter=between, skipinitialspace=True))
     raise ValueError(f"unknown kind {kind or 'without ending'}")
 
 
 def delimiter(file: TextIO) -> str:
-    """Return what separates the columns of a .csv, by its first line: a comma, a semicolon or a tab."""
-    first = file.readline()
+    """Return what separates the columns of a table, by its first line, and go to the line of their names."""
+    first = file.readline(TEXT_BYTES)
+    if first.lower().startswith("sep="):  # for Excel; the names are in the next line
+        return first[4:].strip("\r\n")[:1] or ","
     file.seek(0)
-    return next((d for d in ",;\t" if set(FILE_KEYS) & set(next(csv.reader([first], delimiter=d), []))), ",")
+    lines = {each: next(csv.reader([first], delimiter=each), []) for each in DELIMITERS}
+    return next((each for each, names in lines.items() if set(FILE_KEYS) & set(map(column, names))), ",")
+
+
+def column(name: object) -> str:
+    """Return the name of a column in lower case and without blanks around it."""
+    return str(name).strip().lower()
 
 
 def coco(value: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
@@ -281,6 +327,7 @@ def pair(row: Any) -> tuple[Any, Any]:
         raise ValueError(
             "a row has more columns than the first line: put captions with commas in quotation marks"
         )
+    row = {column(key): value for key, value in row.items()}
     name = next((row[key] for key in FILE_KEYS if key in row), None)
     if name is None:
         raise ValueError(f"a row lacks a file ({' or '.join(FILE_KEYS)})")

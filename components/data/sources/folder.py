@@ -57,7 +57,7 @@ class Request:
     captions: str | Path | None = None
     max_skipped: int | None = None
     workers: int | None = None  # None: as many as there are cores
-    layout: str = "auto"  # auto | classes | splits: what the top folders are
+    layout: str = "auto"  # auto | classes | splits | none: what the top folders are
     frames: str = "first"  # first | all: of files of several pictures
     white: float | str | None = None  # a value, or auto: the largest of all; None: of the type's range
     follow_links: bool = False  # out of the folder
@@ -137,13 +137,13 @@ def arranged(
 ) -> Layout:
     """Return what the folders mean; leave out images of no split, and skip those without captions.
 
-    Images that are `labelled` by a table, or that have captions, need no class.
+    The folders of images that are `labelled` by a table are no classes.
     """
     files = listing.files
 
     def layout() -> Layout:
-        free = captions is not None or labelled
-        return Layout(listing.keys(files.paths), listing.source, free, request.layout)
+        mode = "none" if labelled else request.layout
+        return Layout(listing.keys(files.paths), listing.source, captions is not None, mode)
 
     whole = layout()
     used = [key not in whole.left_out for key in listing.keys(files.paths)]
@@ -306,7 +306,8 @@ def with_white(listing: Listing, request: Request, progress: Progress | None) ->
             progress(number + 1, len(paths), "brightness")
     if not values or max(values) <= 0:
         raise InputError(
-            f"--white auto: {displayed(listing.source)} has no image of more than 8 bits that is not black"
+            f"--white auto: {displayed(listing.source)} has no grey image of more than 8 bits that is not "
+            "black; of colours with 16 bits the upper 8 are read"
         )
     return replace(request, white=max(values))
 
@@ -323,6 +324,10 @@ def notes_on(headers: Mapping[str, Summary], request: Request, brightness: int) 
     if brightness < DARK:
         deep = any(header.deep for header in headers.values()) and request.white is None
         advice = "; pass --white auto, or --white VALUE such as 4095 for 12 bits" if deep else ""
+        if any(header.cut for header in headers.values()):
+            advice += (
+                "; of colours with 16 bits the upper 8 are read, whatever --white says: scale them first"
+            )
         notes.append(f"all images are dark: their brightest value is {brightness} of 255{advice}")
     return notes
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
-from PIL import ExifTags, Image, ImageColor, ImageOps
+from PIL import ExifTags, Image, ImageColor, ImageOps, TiffImagePlugin
 
 from components.common.errors import InputError
 from components.data.sources.signatures import (
@@ -25,7 +25,8 @@ from components.data.sources.signatures import (
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # no format whose decoder runs other programs
 PNM = (".ppm", ".pgm", ".pbm", ".pnm")
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", *PNM}
-ARRAYS = {".npy", ".npz", ".exr", ".hdr", ".dng", ".raw", ".cr2", ".nef"}
+CAMERA = {".dng", ".raw", ".cr2", ".nef", ".arw", ".orf", ".pef", ".rw2"}  # TIFFs whose first is a preview
+ARRAYS = {".npy", ".npz", ".exr", ".hdr", *CAMERA}
 OTHERS = {".ico", ".icns", ".tga", ".dds", ".pcx", ".xcf", ".j2k"}
 UNSUPPORTED = {".heic", ".heif", ".avif", ".svg", ".psd", ".jxl", ".jp2", ".eps", ".pdf", *ARRAYS, *OTHERS}
 FILE_BYTES = 256_000_000
@@ -159,18 +160,32 @@ def _header(data: bytes) -> Image.Image:
     except Image.DecompressionBombError:
         raise BadImage(too_many_pixels()) from None
     except Exception:
-        raise BadImage(reason_of(data[:HEAD])) from None
+        raise BadImage(reason_of(data)) from None
     check_size(image)
     return image
 
 
-def reason_of(head: bytes) -> str:
-    """Return why a file cannot be opened, by its first bytes."""
+def reason_of(data: bytes) -> str:
+    """Return why a file cannot be opened."""
+    head = data[:HEAD]
+    if image_format(head) == "TIFF" and is_unknown_tiff(data):
+        return f"a TIFF with values or channels of this kind {SUPPORTED_AS}"
     if image_format(head):
         return "damaged or truncated"
     if unread := unread_format(head):
         return f"{unread} {SUPPORTED_AS}"
     return other_content(head) or f"not an image of a known format ({', '.join(FORMATS)})"
+
+
+def is_unknown_tiff(data: bytes) -> bool:
+    """Return whether a TIFF is intact but Pillow has no mode for its pixels, such as three floats each."""
+    try:
+        TiffImagePlugin.TiffImageFile(io.BytesIO(data))
+    except SyntaxError as error:
+        return "unknown pixel mode" in str(error)
+    except Exception:  # decoders raise all kinds of errors for damaged files
+        return False
+    return False
 
 
 def check_size(image: Image.Image) -> None:
@@ -310,6 +325,7 @@ class Summary:
     size: tuple[int, int]  # width, height of the upright image
     pictures: int  # pages or frames
     deep: bool  # more than 8 bits per value
+    cut: bool  # colours of 16 bits, of which Pillow reads the upper 8
 
 
 def summary(path: Path) -> Summary:
@@ -324,5 +340,7 @@ def summary(path: Path) -> Summary:
 
 def summary_of(image: Image.Image) -> Summary:
     """Return what the header of an opened image says."""
+    tiles = getattr(image, "tile", [])  # empty once the image is loaded
+    cut = not is_deep(image) and any(";16" in str(tile.args) for tile in tiles)
     size = image.size[::-1] if is_sideways(image) else image.size
-    return Summary(size, len(page_numbers(image)), is_deep(image))
+    return Summary(size, len(page_numbers(image)), is_deep(image), cut)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,26 @@ PICTURES = {"image", "images", "img", "imgs", "photo", "photos", "pictures", "jp
 PARALLEL = {"mask", "masks", "label", "labels", "annotation", "annotations", "depth", "edges", "sketches"}
 PARALLEL |= {"segmentation", "segmentations", "segmentationclass", "segmentationobject"}
 """Folders of images, and of what belongs to each of these images: no classes."""
-LAYOUTS = ("auto", "classes", "splits")
+UNSORTED = PICTURES - {"photo", "photos"}  # say of what is in a folder only that it is images
+LAYOUTS = ("auto", "classes", "splits", "none")
 
 
 def kind_of(folder: str) -> str | None:
     """Return the split that a folder's name stands for, or `unlabelled`; None: another name."""
     return FOLDER_KINDS.get(folder.lower())
+
+
+def composed(folders: Sequence[str]) -> dict[str, str]:
+    """Return the splits of folders whose names differ in nothing else, such as seg_train and seg_test."""
+    alike: dict[tuple[str, ...], dict[str, str]] = {}
+    for folder in folders:
+        words = [word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", folder)]
+        stated = [word for word in words if word in FOLDER_KINDS]
+        if len(stated) == 1 and domain_of(folder) is None:
+            rest = tuple(word for word in words if word != stated[0])
+            alike.setdefault(rest, {})[folder] = FOLDER_KINDS[stated[0]]
+    several = [kinds for kinds in alike.values() if len(set(kinds.values()) & set(SPLITS)) > 1]
+    return {folder: kind for kinds in several for folder, kind in kinds.items()}
 
 
 def domain_of(folder: str) -> str | None:
@@ -47,7 +62,7 @@ class Layout:
         paths: relative, with '/'.
         source: folder or URL, for messages.
         captioned: whether the images have captions; images beside folders then need no class.
-        mode: auto, or what the top folders are: classes or splits.
+        mode: auto, or what the top folders are: classes, splits, or splits or anything but classes (none).
 
     Raises:
         InputError: it is not certain what the folders mean.
@@ -56,6 +71,8 @@ class Layout:
     def __init__(self, paths: Sequence[str], source: str | Path, captioned: bool, mode: str = "auto"):
         self.source, self.captioned = displayed(source), captioned
         folders = [path.split("/")[:-1] for path in paths]
+        tops = sorted({parts[0] for parts in folders if parts})
+        self._kinds = {name: kind for name in tops if (kind := kind_of(name))} | composed(tops)
         self.split_at = self._split_level(folders, mode)
         self.left_out = {p: reason for p in paths if (reason := self._unused(p)) is not None}
         used = [path for path in paths if path not in self.left_out]
@@ -64,11 +81,12 @@ class Layout:
         self.has_splits = len(set(self.folder_kinds.values())) > 1
         self.names = sorted({parts[0] for parts in below if len(parts) > 1})
         at_top = [path for path, parts in zip(used, below, strict=True) if len(parts) == 1]
-        self.labelled = not at_top and len(self.names) > 1
-        if at_top and len(at_top) < len(used) and not captioned:
+        self.labelled = not at_top and len(self.names) > 1 and mode != "none"
+        if at_top and len(at_top) < len(used) and not captioned and mode != "none":
             self._refuse_half_labelled(at_top, len(used))
         if self.labelled and mode == "auto":
             self._refuse_parallel()
+            self._refuse_parts(below)
         if self.labelled and len({clean(name) for name in self.names}) < len(self.names):
             raise InputError(
                 f"two classes in {self.source} differ by control characters only: rename the folders"
@@ -110,8 +128,8 @@ class Layout:
         """Return which folders of a path are splits: 0, the top ones, or 1, those below; None: none are."""
         if mode == "classes":
             return None
-        named = sorted({parts[0] for parts in folders if parts and kind_of(parts[0]) in SPLITS})
-        others = sorted({parts[0] for parts in folders if parts and kind_of(parts[0]) is None})
+        named = sorted(name for name, kind in self._kinds.items() if kind in SPLITS)
+        others = sorted({parts[0] for parts in folders if parts} - self._kinds.keys())
         domains = {parts[0] for parts in folders if parts and domain_of(parts[0])}
         if mode == "splits":
             if not named:
@@ -155,7 +173,7 @@ class Layout:
         )
 
     def _refuse_parallel(self) -> None:
-        """Raise InputError if a class is called like masks of the images in another."""
+        """Raise InputError if a class is called like masks of the images in another, or just images."""
         kinds = {name.lower(): name for name in self.names}
         images, others = sorted(kinds.keys() & PICTURES), sorted(kinds.keys() & PARALLEL)
         if images and others:
@@ -164,6 +182,30 @@ class Layout:
                 f"{self.source}: {second} beside {first} is probably no class; add {first} alone, or pairs "
                 f"with the folder {first} and --sources {second}; --layout classes reads them as classes"
             )
+        if unsorted := sorted(kinds.keys() & UNSORTED):
+            rest = examples([name for name in self.names if name != kinds[unsorted[0]]])
+            self._ask_classes(f"{displayed(kinds[unsorted[0]])} beside {rest} is probably no class")
+
+    def _refuse_parts(self, below: Sequence[Sequence[str]]) -> None:
+        """Raise InputError if folders called 0000, 0001 ... only keep files apart whose numbers continue."""
+        if not all(re.fullmatch("[0-9]{4,}", name) for name in self.names):
+            return
+        numbers: dict[str, list[int]] = {name: [] for name in self.names}
+        for folder, *_, name in below:
+            stem = name.rpartition(".")[0] or name
+            numbers[folder] += [int(digits) for digits in re.findall("[0-9]{1,18}", stem)[-1:]]
+        if all(numbers.values()) and all(
+            max(numbers[one]) < min(numbers[next_one]) for one, next_one in pairwise(self.names)
+        ):
+            self._ask_classes(
+                f"{examples(self.names)} are probably no classes, since the numbers of their files continue"
+            )
+
+    def _ask_classes(self, what: str) -> None:
+        raise InputError(
+            f"{self.source}: {what}; pass --layout none to read all images without classes, or --layout "
+            f"classes if they are classes, or add one of the folders"
+        )
 
     def _unused(self, path: str) -> str | None:
         """Return why an image is left out; None: it is used."""
@@ -179,7 +221,8 @@ class Layout:
         folders = path.split("/")[:-1]
         if self.split_at is None or len(folders) <= self.split_at:
             return "", None
-        return folders[self.split_at], kind_of(folders[self.split_at])
+        folder = folders[self.split_at]
+        return folder, kind_of(folder) if self.split_at else self._kinds.get(folder)
 
     def _below(self, path: str) -> list[str]:
         """Return the parts of a path without that of its split."""

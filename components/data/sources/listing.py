@@ -12,11 +12,12 @@ from pathlib import Path
 
 from components.common.errors import InputError
 from components.data.sources.base import Progress
-from components.data.sources.images import EXTENSIONS, FILE_BYTES, UNSUPPORTED, BadImage
+from components.data.sources.images import CAMERA, EXTENSIONS, FILE_BYTES, UNSUPPORTED, BadImage
 from components.data.sources.layout import domain_of
 from components.data.sources.names import displayed
 from components.data.sources.signatures import HEAD, SUPPORTED_AS, image_format, unread_format
 from components.store import Store
+from components.store.urls import is_confined
 
 TABLES = {".json", ".jsonl", ".csv", ".tsv", ".parquet"}
 TEXTS = {".txt", ".caption"}  # a caption, if an image of the same name is beside it
@@ -58,6 +59,16 @@ class Files:
         """Add a file to those skipped; does not remove it from `paths`."""
         self.skipped.append((displayed(path), reason))
         self.refused.add(path)
+
+    def leave_out_other_forms(self) -> None:
+        """Leave out instead of skip what cannot be read beside an image of the same name: RAW beside JPEG."""
+        stems = {stem_of(path) for path in self.paths}
+        other = {path for path in self.refused if suffix(path) in UNSUPPORTED and stem_of(path) in stems}
+        names = set(map(displayed, other))
+        skipped = [each for each in self.skipped if each[0] not in names]
+        if other:
+            self.left_out["another form of an image beside it"] += len(self.skipped) - len(skipped)
+        self.skipped, self.refused = skipped, self.refused - other
 
 
 @dataclass(frozen=True)
@@ -126,6 +137,8 @@ def download(url: str, mirror: Path, files: Files, progress: Progress | None) ->
         try:
             if is_hidden(rel):
                 files.left_out["hidden"] += 1
+            elif not is_confined(rel):
+                raise BadImage("its name has * ? [ ] # or the like, which URLs cannot have: rename it")
             elif not may_be_used(store, rel):
                 files.ignore(rel)
             elif store.size(rel) > FILE_BYTES:
@@ -137,7 +150,7 @@ def download(url: str, mirror: Path, files: Files, progress: Progress | None) ->
         except (InputError, FileNotFoundError):
             if not store.exists():
                 raise
-            files.skip(rel, "cannot be downloaded")  # an invalid name or no permission
+            files.skip(rel, "cannot be downloaded")  # no permission
         if progress:
             progress(number + 1, len(paths), "downloaded")
     return mirror
@@ -147,7 +160,7 @@ def may_be_used(store: Store, rel: str) -> bool:
     """Return whether a remote file is an image or may have captions, by its name or its first bytes."""
     if suffix(rel) in EXTENSIONS | UNSUPPORTED | TABLES - {".parquet"} | TEXTS:
         return True
-    head = store.read_head(rel, HEAD)
+    head = store.read_part(rel, 0, HEAD)
     return bool(image_format(head) or unread_format(head))
 
 
@@ -170,6 +183,7 @@ def scan(root: Path, files: Files, follow_links: bool = False, advice: str = "")
     """
     walk = Walk(root, files, follow_links)
     walk.run()
+    files.leave_out_other_forms()
     if walk.outside_folders or walk.outside_files:
         raise InputError(
             f"{displayed(root)} has links that lead out of it: {walk.outside_folders} to folders, with "
@@ -231,7 +245,8 @@ class Walk:
         return Path(os.path.realpath(link)).is_relative_to(self.inside)
 
     def _file(self, entry: os.DirEntry[str]) -> None:
-        if entry.is_symlink() and not self.follow_links and not self._leads_inside(entry.path):
+        leads_out = entry.is_symlink() and not self._leads_inside(entry.path) and os.path.exists(entry.path)
+        if leads_out and not self.follow_links:
             self.outside_files += 1
         else:
             sort_file(entry, relative(entry.path, self.root), self.files)
@@ -279,7 +294,7 @@ def sort_by_content(path: str, name: str, files: Files) -> None:
     except OSError:
         files.skip(name, "cannot be read")
         return
-    if image_format(head):
+    if image_format(head) and suffix(name) not in CAMERA:
         files.paths.append(name)
     elif suffix(name) in UNSUPPORTED:
         files.skip(name, f"{suffix(name)} {SUPPORTED_AS}")

@@ -73,7 +73,7 @@ def add(
     side_by_side: str | None = None,  # AtoB | BtoA: each file is two images, A on the left; B is made from A
     unpaired: bool = False,  # the two domains have no pairs
     source_resolution: int | None = None,  # None: that of the images
-    layout: str = "auto",  # auto | classes | splits: what the top folders are
+    layout: str = "auto",  # auto | classes | splits | none: what the top folders are
     frames: str = "first",  # first | all: pictures of a file with several
     white: float | str | None = None,  # a value, or auto: the largest of all; of files of more than 8 bits
     follow_links: bool = False,  # out of the folder

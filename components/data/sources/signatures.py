@@ -49,10 +49,10 @@ def unread_format(head: bytes) -> str | None:
     return next((name for start, name in UNREAD_STARTS.items() if head.startswith(start)), None)
 
 
-def other_content(head: bytes) -> str | None:
-    """Return what is in a file that is no image, where people should know; None: anything."""
+def other_content(head: bytes, expected: str = "an image") -> str | None:
+    """Return what is in a file that is not what is expected, where people should know; None: anything."""
     if head.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer instead of an image: run `git lfs pull`"
+        return f"a Git LFS pointer instead of {expected}: run `git lfs pull`"
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "a web page instead of an image"
+        return f"a web page instead of {expected}"
     return None

@@ -127,6 +127,8 @@ def in_dvc(home: Path, do: Callable[[Any], T]) -> T:
     home = Path(home).resolve()
     with locked(home / ".atelier" / "locks" / "dvc"):
         init(home)
+        from dvc.config import ConfigError
+        from dvc.dvcfile import FileIsGitIgnored
         from dvc.lock import LockError
 
         deadline = time.monotonic() + LOCK_SECONDS
@@ -140,6 +142,17 @@ def in_dvc(home: Path, do: Callable[[Any], T]) -> T:
                         f"another DVC command has held the lock for {LOCK_SECONDS} s: {home}"
                     ) from None
                 time.sleep(0.5)
+            except FileIsGitIgnored as error:
+                raise InputError(
+                    f"git ignores the file that pins the version ({error}): write `data/*` and `!data/*.dvc` "
+                    f"into {home / '.gitignore'} in place of the line that ignores it"
+                ) from None
+            except ConfigError as error:
+                reason = " ".join(str(error).split())
+                raise InputError(
+                    f"the settings of DVC cannot be read ({reason}): repair {home / '.dvc' / 'config'}, or "
+                    "config.local beside it"
+                ) from None
 
 
 def repository(home: Path) -> Any:

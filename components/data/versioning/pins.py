@@ -168,7 +168,7 @@ def committed(home: Path, name: str) -> list[Mapping[str, Any]]:
     """Return the versions in git's history of the .dvc file, each with the latest commit that pins it."""
     file = dvc_file(home, name).relative_to(home).as_posix()
     log = git(home, "log", "--format=%H%x00%cI%x00%s", "--", file) or ""
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, Mapping[str, Any]] = {}
     for line in log.splitlines():
         commit, when, message = line.split("\0", 2)
         version = pinned_at(home, name, commit)

@@ -13,6 +13,10 @@ FORMS = {
     "metadata.jsonl": '{"file_name": "a.png", "text": "a cat"}\n{"file": "sub/b.png", "text": "a dog"}\n',
     "captions.csv": '\ufefffile_name,text\na.png,a cat\nsub/b.png,"a\ndog"\n',
     "captions.tsv": "file\tcaption\na.png\ta cat\n./sub/b.png\t a dog\n",
+    "header.csv": 'File_Name, Caption\na.png, a cat\nsub/b.png, "a dog"\n',
+    "excel.csv": "sep=;\nfile_name;text\na.png;a cat\nsub/b.png;a dog\n",
+    "flickr30k.csv": "image_name| comment_number| comment\na.png| 0| a cat\nsub/b.png| 0| a dog\n",
+    "captions.txt": "image,caption\na.png,a cat\nsub/b.png,a dog\n",
     "semicolons.csv": "filename;prompt\na.png;a cat\nsub/b.png;a dog\n",
     "coco.json": json.dumps(
         {
@@ -21,7 +25,7 @@ FORMS = {
         }
     ),
     "empty.jsonl": '{"file_name": "a.png", "text": "a cat"}\n{"file_name": "c.png", "text": null}\n'
-    '{"file": "sub/b.png", "text": "a dog"}\n',
+    '{"file_name": "d.png", "text": NaN}\n{"file": "sub/b.png", "text": "a dog"}\n',
 }
 
 
@@ -87,6 +91,22 @@ def test_images_may_be_named_in_several_ways(tmp_path, name):
     assert captions_of(tmp_path, files, None) == {"sub/b.png": ["a dog"]} and not files.unmatched_captions
 
 
+def test_a_text_with_a_header_is_a_table(tmp_path):
+    (tmp_path / "captions.txt").write_text(FORMS["captions.txt"])
+    for around in ("", "Images/"):  # names may be relative to the folder that has all images
+        images = [f"{around}a.png", f"{around}sub/b.png"]
+        captions = captions_of(tmp_path, Files(images, texts=["captions.txt"]), None)
+        assert captions == {images[0]: ["a cat"], images[1]: ["a dog"]}
+
+
+def test_a_table_outside_of_the_folder_names_images_relative_to_its_own(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "rows.csv").write_text("image,caption\nimages/a.png,a cat\nb.png,a dog\n")
+    files = Files(["a.png", "b.png"])
+    captions = captions_of(tmp_path / "images", files, tmp_path / "rows.csv")
+    assert captions == {"a.png": ["a cat"], "b.png": ["a dog"]} and not files.unmatched_captions
+
+
 def test_the_texts_of_another_tool_are_captions_too(tmp_path):
     (tmp_path / "a.caption").write_text("a cat")
     assert captions_of(tmp_path, Files(["a.png"], texts=["a.caption"]), None) == {"a.png": ["a cat"]}
@@ -98,13 +118,15 @@ def test_the_texts_of_another_tool_are_captions_too(tmp_path):
         ("metadata.csv", "file_name,size\na.png,3\n", "metadata.csv is not read: no row has a caption ("),
         ("labels.csv", "filename,label\na.png,cat\n", "not read: labels.csv; --captions FILE reads"),
         ("metadata.parquet", "PAR1", "not read: metadata.parquet; --captions FILE reads"),
+        ("x.token.txt", "a.png#0\ta cat\n", "not read, although they name images: x.token.txt"),
+        ("captions.txt", "/data/a.png 3\n", "not read, although they name images: captions.txt"),
         ("texts/a.txt", "a cat", "not read as captions, since they are not beside their images: texts/a.txt"),
     ],
 )
 def test_what_is_not_read_is_told(tmp_path, file, text, note):
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text(text)
-    files = Files(["a.png"], texts=[file])
+    files = Files(["a.png", "b.png", "c.png"] if "name images" in note else ["a.png"], texts=[file])
     assert captions_of(tmp_path, files, None) is None
     assert len(files.notes) == 1 and files.notes[0].startswith(note)
 

@@ -26,6 +26,11 @@ def constant(value: float, dtype) -> Image.Image:
     return Image.fromarray(np.full((8, 8), value, dtype))
 
 
+def bits(count: int) -> bytes:
+    """The entry of a TIFF that says how many bits a value has."""
+    return struct.pack("<HHIH", 258, 3, 1, count)
+
+
 @pytest.mark.parametrize(
     ("image", "kind", "expected"),
     [
@@ -122,8 +127,12 @@ def test_an_image_just_over_the_limit_is_refused_though_pillow_only_warns(monkey
         (encoded(constant(float("nan"), np.float32), "TIFF"), "not finite"),
         (encoded(constant(200.0, np.float32), "TIFF"), "float values outside 0..1"),
         (encoded(constant(-5, np.int32), "TIFF"), "integer values outside 0..65535"),
+        (
+            encoded(constant(0.5, np.float32), "TIFF").replace(bits(32), bits(64)),
+            "a TIFF with values or channels of this kind is not supported",
+        ),
     ],
-    ids=["empty", "text", "cut PNG", "cut JPEG", "NaN", "float", "negative"],
+    ids=["empty", "text", "cut PNG", "cut JPEG", "NaN", "float", "negative", "64 bits"],
 )
 def test_bad_files_are_refused_with_a_reason(data, reason):
     with pytest.raises(BadImage, match=reason):

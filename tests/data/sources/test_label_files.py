@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from components.common.errors import InputError
-from components.data.card import DatasetCard
 from components.data.sources.prepare import add
 from tests.data.pictures import fill
 
@@ -51,11 +50,11 @@ def test_images_that_the_table_lacks_are_counted(tmp_path: Path) -> None:
 
 def test_the_folders_are_read_if_asked_for_or_if_the_table_is_another_tools(tmp_path: Path) -> None:
     folder = exported(tmp_path / "set", {"labels": rows(lambda i: i % 2)})
-    add("mine", folder, tmp_path / "home", layout="classes")
+    assert add("mine", folder, tmp_path / "home", layout="classes").labels == ["00000", "00001"]
     (folder / "dataset.json").write_text('{"name": "mine"}')
-    add("other", folder, tmp_path / "home")
-    for name in ("mine", "other"):
-        assert DatasetCard.read(tmp_path / "home/data" / name).labels == ["00000", "00001"]
+    with pytest.raises(InputError, match="00000, 00001 are probably no classes"):
+        add("mine", folder, tmp_path / "home")
+    assert add("mine", folder, tmp_path / "home", layout="none").labels is None
 
 
 @pytest.mark.parametrize(

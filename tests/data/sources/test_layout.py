@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from components.common.errors import InputError
-from components.data.sources.layout import Layout
+from components.data.sources.layout import Layout, composed
 
 
 def test_subfolders_are_classes_in_the_order_of_their_names() -> None:
@@ -48,3 +48,33 @@ def test_a_folder_with_captions_needs_no_classes() -> None:
 def test_folders_that_are_called_like_masks_are_classes_if_the_owner_says_so() -> None:
     assert Layout(["images/1.png", "masks/1.png"], "folder", False, "classes").names == ["images", "masks"]
     assert Layout(["masks/1.png", "cats/1.png"], "folder", False).names == ["cats", "masks"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "kinds"),
+    [
+        (("TrainImages", "TestImages"), ("train", "test")),
+        (("DIV2K_train_HR", "DIV2K_valid_HR"), ("train", "validation")),
+        (("train_station", "airport"), (None, None)),
+        (("train_station", "test_tube"), (None, None)),
+        (("trainA", "testA"), (None, None)),
+    ],
+)
+def test_names_that_differ_in_a_split_are_splits(folders: tuple[str, ...], kinds: tuple[str, ...]) -> None:
+    assert tuple(map(composed(folders).get, folders)) == kinds
+
+
+def test_folders_that_only_keep_files_apart_are_asked_about() -> None:
+    paths = ["00000/000000007.jpg", "00000/000000009.jpg", "00001/000010000.jpg"]
+    with pytest.raises(InputError, match=r"00000, 00001 are probably no classes, .* --layout none"):
+        Layout(paths, "folder", True)
+    assert not Layout(paths, "folder", False, "none").labelled
+    assert Layout(paths, "folder", False, "classes").names == ["00000", "00001"]
+    for signs in (["00000/1_2.ppm", "00001/1_2.ppm"], ["00000/a.png", "00001/b.png"], ["0/1.png", "1/2.png"]):
+        assert Layout(signs, "folder", False).labelled
+
+
+def test_without_classes_splits_are_still_read() -> None:
+    paths = ["train/a/1.png", "train/2.png", "test/b/3.png"]
+    layout = Layout(paths, "folder", False, "none")
+    assert not layout.labelled and layout.splits(paths, ["1", "2", "3"]) == ["train", "train", "test"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from pathlib import Path
 
 import fsspec
@@ -82,6 +83,8 @@ def test_all_at_once(home: Path, tmp_path: Path) -> None:
         (("train", "test", "unlabeled"), {"train": 16, "validation": 8, "test": 24}),
         (("train",), {"train": 8, "validation": 8, "test": 8}),
         (("a", "b"), {"train": 30, "validation": 8, "test": 10}),
+        (("seg_train", "seg_test"), {"train": 16, "validation": 8, "test": 24}),
+        (("train2017", "val2017", "unlabeled2017"), {"train": 16, "validation": 24, "test": 8}),
     ],
 )
 def test_folders_of_splits(
@@ -112,8 +115,21 @@ def test_splits_below_classes_are_splits(home: Path, tmp_path: Path) -> None:
     [
         (("train", "cat", "dog"), "f: train is called like a split, cat, dog not; rename"),
         (("trainA", "cat", "dog"), "trainA is a split of one of two domains"),
+        (
+            ("seg_train", "seg_test", "seg_pred"),
+            "seg_test, seg_train is called like a split, seg_pred not; rename",
+        ),
         (("cat/train", "cat/test", "cat/truth", "dog/train"), "test, train below other folders is called"),
         (("a/b/train", "c/d/test"), "below other folders"),
+        (
+            ("images", "padded_images"),
+            "f: images beside padded_images is probably no class; pass --layout none",
+        ),
+        (("train/a", "train/b", "val/images"), "images beside a, b is probably no class"),
+        (
+            ("00000", "01000"),
+            "00000, 01000 are probably no classes, since the numbers of their files continue",
+        ),
     ],
 )
 def test_what_is_not_certain_is_asked(
@@ -152,6 +168,11 @@ def test_links_within_the_folder_are_followed_and_circles_end(home: Path, tmp_pa
     assert used(card) + unused(card) == entries(root)
 
 
+def test_links_to_nothing_are_not_said_to_lead_out(home: Path, images: Path, tmp_path: Path) -> None:
+    (images / "lost.png").symlink_to(tmp_path / "gone" / "lost.png")
+    assert add("mine", images, home).skipped == {"link to nothing": 1}
+
+
 def test_links_to_files_outside_are_counted_or_followed(home: Path, tmp_path: Path) -> None:
     fill(tmp_path / "store", 30)
     (tmp_path / "f").mkdir()
@@ -177,6 +198,17 @@ def test_a_files_first_bytes_say_what_it_is(home: Path, images: Path) -> None:
         "a Git LFS pointer instead of an image: run `git lfs pull`",
         "a web page instead of an image",
     ]
+
+
+def test_other_forms_of_images_beside_them_are_left_out(home: Path, images: Path) -> None:
+    for path in sorted(images.glob("*.png")):
+        np.savez(path.with_suffix(".npz"), latents=np.zeros(2))  # as trainers keep them
+    picture(0).save(images / "000.DNG", "TIFF")  # begins with a TIFF of a preview
+    picture(1).save(images / "alone.nef", "TIFF")
+    card = add("mine", images, home)
+    assert used(card) == 30 and card.left_out == {"another form of an image beside it": 31}
+    assert card.skipped == {".nef is not supported: save it as 8- or 16-bit PNG": 1}
+    assert used(card) + unused(card) == entries(images)
 
 
 def test_metadata_never_decides(home: Path, images: Path, tmp_path: Path) -> None:
@@ -206,8 +238,23 @@ def test_dark_pictures_are_told_and_white_makes_them_bright(home: Path, tmp_path
     assert brightest(home) == 16, "what was asked for"
     with pytest.raises(InputError, match=r"24 of 24 images .* integer values outside 0..4000"):
         add("mine", root, home, white=4000)
-    with pytest.raises(InputError, match="no image of more than 8 bits"):
+    with pytest.raises(InputError, match="no grey image of more than 8 bits"):
         add("mine", fill(tmp_path / "eight", 24), home, white="auto", replace=True)
+
+
+def test_dark_colours_of_16_bits_are_told(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    for i in range(24):
+        lines = np.random.default_rng(i).integers(0, 4096, (20, 60)).astype(">u2")
+        pixels = zlib.compress(b"".join(b"\0" + line.tobytes() for line in lines))
+        header = (20).to_bytes(4, "big") * 2 + bytes((16, 2, 0, 0, 0))
+        chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+        data = [len(d).to_bytes(4, "big") + k + d + zlib.crc32(k + d).to_bytes(4, "big") for k, d in chunks]
+        (tmp_path / f"f/{i}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(data))
+    note = add("mine", tmp_path / "f", home, resolution=20).notes[0]
+    assert note.endswith(
+        "is 15 of 255; of colours with 16 bits the upper 8 are read, whatever --white says: scale them first"
+    )
 
 
 @pytest.mark.parametrize("white", [0, -1, float("nan"), "bright"])
@@ -316,13 +363,20 @@ def test_files_of_a_url_are_told_by_their_first_bytes_too(home: Path, images: Pa
     remote = fsspec.filesystem("memory")
     for number, path in enumerate(sorted(images.iterdir())):
         remote.pipe_file(f"/bucket/w/{path.stem}{'' if number % 2 else '.png'}", path.read_bytes())
-    for name, content in (("notes.bin", b"x"), (".hidden", b"x"), ("phone", HEIC), ("000.txt", b"a word")):
+    for name, content in (
+        ("notes.bin", b"x"),
+        (".hidden", b"x"),
+        ("phone", HEIC),
+        ("000.txt", b"a word"),
+        ("[hd].png", b"x"),
+    ):
         remote.pipe_file(f"/bucket/w/{name}", content)
     try:
         card = add("far", "memory://bucket", home)
     finally:
         remote.rm("/bucket", recursive=True)
-    assert used(card) == 30 and used(card) + unused(card) == 34
+    assert used(card) == 30 and used(card) + unused(card) == 35
+    assert "its name has * ? [ ] # or the like, which URLs cannot have: rename it" in card.skipped
     assert "1 texts beside images are not read as captions" in card.notes[0]
     for path in sorted(images.iterdir())[1::2]:
         path.rename(path.with_suffix(""))

@@ -48,6 +48,29 @@ def two_versions(home: Path, tmp_path: Path, commit: bool = False) -> tuple[str,
     return found[0], found[1]
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "sentence"),
+    [
+        (".gitignore", "data/\n", r"git ignores the file that pins the version .*: write `data/\*` and"),
+        (
+            ".dvc/config",
+            "[core\n",
+            r"the settings of DVC cannot be read \(.*\): repair .*config, or config.local",
+        ),
+    ],
+)
+def test_what_keeps_dvc_from_pinning_is_one_sentence(home, tmp_path, file, text, sentence):
+    add("mine", fill(tmp_path / "images", 30), home)
+    git(home, "init")
+    (home / ".dvc").mkdir(exist_ok=True)
+    (home / file).write_text(text)
+    with pytest.raises(InputError, match=sentence):
+        dvc.track(home, "mine")
+    assert pins.pinned(home, "mine") is None
+    (home / file).write_text("data/*\n!data/*.dvc\n" if file == ".gitignore" else "")
+    assert dvc.track(home, "mine").new
+
+
 def test_the_version_is_the_one_dvc_computes(tracked):
     home, version = tracked
     assert version == pins.folder_md5(home / "data/digits") and version.endswith(".dir")

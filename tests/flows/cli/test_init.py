@@ -9,7 +9,7 @@ import pytest
 
 from components.data.sources.prepare import add
 from components.data.versioning import dvc
-from components.training import rates
+from components.pipeline import first_config
 from components.training.rates import Rates
 from tests.data.pictures import fill
 from tests.flows.cli.test_app import call
@@ -23,7 +23,7 @@ def project(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
         assert settings.precision in ("float32", "bfloat16") and (folder / "card.json").exists()
         return Rates(step=0.1, sample=0.01)
 
-    monkeypatch.setattr(rates, "measure", measured)
+    monkeypatch.setattr(first_config, "measure", measured)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -82,7 +82,8 @@ def test_votes_of_pages_become_win_rates(tmp_path: Path, capsys: pytest.CaptureF
     path.write_text(json.dumps({"kind": "atelier review", "votes": votes}))
     command = ("report", "votes", str(path), "--store", store.url)
     for _ in range(2):  # the same file again changes nothing
-        code, out, _ = call(capsys, *command)
+        code, out, err = call(capsys, *command)
+        assert "next: atelier report serve" in err.splitlines()[-1]
         assert code == 0 and "r/dcgan" in out and "83\u00a0%" in out and len(out.splitlines()) == 2
     assert len(store.list("runs/r/reviews")) == 1 and store.exists("runs/r/report/index.html")
     code, _, err = call(capsys, "report", "votes", "--store", store.url)

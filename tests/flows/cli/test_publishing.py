@@ -30,7 +30,7 @@ def test_a_run_is_published_elsewhere_and_verified(
 
 
 def test_metrics_of_a_run_are_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store, folder = Store(str(tmp_path / "store")), tmp_path / "runs"
+    store, folder = Store(str(tmp_path / "store")), tmp_path / "my runs #1"
     lineage = {"config": {"families": {"cgan": {}}}}
     store.write_json("runs/r1/run.json", {"run_id": "r1", "status": "failed", "lineage": lineage})
     code, out, err = call(
@@ -39,7 +39,7 @@ def test_metrics_of_a_run_are_exported(tmp_path: Path, capsys: pytest.CaptureFix
     assert (
         code == 0
         and out.strip() == str(folder / "r1" / "cgan")
-        and f"next: tensorboard --logdir {folder}" in err
+        and f"next: tensorboard --logdir '{folder}'" in err  # which a shell takes as one folder
     )
     assert list((folder / "r1" / "cgan").glob("events.out.tfevents.*"))
 

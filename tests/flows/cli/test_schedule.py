@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from components.records.scheduled import ScheduledRun
 from components.registry import schedules
 from components.store import Store
 from flows import deployments
+from flows.backfill import Outcome
 from tests.flows.cli.test_app import call
 
 ROW = {
@@ -84,12 +86,16 @@ def test_a_schedule_is_served_shipped_and_removed(
 def test_a_backfill_lists_its_versions_and_fails_with_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    row = {"version": "0123456789abcdef.dir", "when": "2026-01-02T03:04", "outcome": "done", "run_id": "run1"}
-    monkeypatch.setattr("flows.backfill.backfill", lambda *_, **__: [row])
-    code, out, _ = call(capsys, "backfill", "a..b")
+    row = Outcome("0123456789abcdef.dir", "2026-01-02T03:04", "done", "run1")
+    monkeypatch.setattr("flows.backfill.backfill", lambda *_, **__: [row, replace(row, run_id="run2")])
+    code, out, err = call(capsys, "backfill", "a..b")
     assert code == 0 and "0123456789  2026-01-02  done     run1" in out
-    monkeypatch.setattr("flows.backfill.backfill", lambda *_, **__: [row | {"outcome": "failed: x"}])
-    assert call(capsys, "backfill", "a..b", "--json")[0] == 1
+    assert err.endswith("next: atelier compare run1 run2\n")
+    failed = replace(row, outcome="failed: x", run_id=None)
+    monkeypatch.setattr("flows.backfill.backfill", lambda *_, **__: [failed])
+    code, out, _ = call(capsys, "backfill", "a..b", "--json")
+    assert code == 1 and json.loads(out)[0]["outcome"] == "failed: x"
+    assert "runs again what failed" in call(capsys, "backfill", "a..b")[2]
 
 
 def test_why_names_the_newest_outcome(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
