@@ -242,6 +242,18 @@ def notify_twice(training: Disturbed) -> None:
     training.lose(node, training.notify(node, 15))
 
 
+def notify_slowly(training: Disturbed) -> None:
+    """The store is slow from before a checkpoint until the node is gone."""
+    node, number = training.node, training.steps[-1].number
+    assert training.place.proxy
+    training.place.proxy.fault = "slow"
+    try:
+        training.reach(number + EVERY - number % EVERY)
+        training.lose(node, training.notify(node))
+    finally:
+        training.place.proxy.fault = "none"
+
+
 def notify_in_checkpoint(training: Disturbed) -> None:
     """The store is away from before a checkpoint until some seconds after the notice."""
     node, number = training.node, training.steps[-1].number
@@ -265,6 +277,7 @@ FAULTS: dict[str, Callable[[Disturbed], None]] = {
     "notice, node gone in time, another comes": replace,
     "notice, node gone half a minute late": reclaim_late,
     "two notices": notify_twice,
+    "notice while the store is slow": notify_slowly,
     "notice while a checkpoint waits for its store": notify_in_checkpoint,
 }
 
