@@ -170,9 +170,8 @@ class Store:
             listing = self._call(lambda: self.fs.ls(path, detail=False))
         except FileNotFoundError:
             return []
-        names = {
-            each.rstrip("/").rpartition("/")[2] for each in listing if each.strip("/") != path.strip("/")
-        }
+        paths = (entry.rstrip("/") for entry in listing if entry.strip("/") != path.strip("/"))
+        names = {path.rpartition("/")[2] for path in paths}
         return sorted(name for name in names if not name.startswith(atomic.HIDDEN) and is_confined(name))
 
     def find(self, rel: str = "") -> Names:
