@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import IO, Literal, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageColor, ImageOps, TiffImagePlugin
@@ -253,9 +254,25 @@ def upright(image: Image.Image) -> Image.Image:
 def is_sideways(image: Image.Image) -> bool:
     """Return whether `upright` exchanges width and height."""
     try:
+        if image.format == "PNG" and "exif" not in image.info and not has_exif_chunk(image.fp):
+            return False  # Pillow would decode the pixels to look behind them
         return image.getexif().get(ExifTags.Base.Orientation) in range(5, 9)
     except Exception:  # damaged EXIF data does not matter
         return False
+
+
+def has_exif_chunk(file: IO[bytes]) -> bool:
+    """Return whether a PNG file has EXIF data, before or behind its pixels; read only heads of chunks."""
+    position = file.tell()
+    try:
+        file.seek(len(b"\x89PNG\r\n\x1a\n"))
+        while len(head := file.read(8)) == 8:
+            if head[4:] == b"eXIf":
+                return True
+            file.seek(int.from_bytes(head[:4]) + 4, os.SEEK_CUR)  # the data and its checksum
+        return False
+    finally:
+        file.seek(position)
 
 
 def half(image: Image.Image, part: Part) -> Image.Image:

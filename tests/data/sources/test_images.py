@@ -5,10 +5,10 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from components.common.errors import InputError
-from components.data.sources.images import BadImage, Rendering, colour_of, header, render
+from components.data.sources.images import BadImage, Rendering, colour_of, header, render, summary
 from tests import limited
 
 
@@ -74,6 +74,20 @@ def test_exif_orientation_is_honoured():
     exif[0x0112] = 3  # upside down
     out = rendered(image, "PNG", exif=exif)
     assert (out[:, :4] == 0).all() and (out[:, 4:] == 255).all()
+
+
+def test_headers_are_read_without_decoding_and_exif_behind_the_pixels_counts(tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    for name, options in (("plain", {}), ("turned", {"exif": exif})):
+        Image.new("RGB", (8, 12)).save(tmp_path / f"{name}.png", **options)
+    data = (tmp_path / "plain.png").read_bytes()
+    chunk = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "behind.png").write_bytes(data[:-12] + chunk + data[-12:])
+    assert [summary(tmp_path / f"{name}.png").size for name in ("turned", "behind")] == [(12, 8)] * 2
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    assert summary(tmp_path / "plain.png").size == (8, 12)
 
 
 def test_resizing_is_antialiased_and_takes_the_centre_square():
