@@ -13,6 +13,7 @@ from typing import IO, Literal, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageColor, ImageOps, TiffImagePlugin
+from PIL.PngImagePlugin import PngImageFile
 
 from components.common.errors import InputError
 from components.data.sources.signatures import (
@@ -254,15 +255,17 @@ def upright(image: Image.Image) -> Image.Image:
 def is_sideways(image: Image.Image) -> bool:
     """Return whether `upright` exchanges width and height."""
     try:
-        if image.format == "PNG" and "exif" not in image.info and not has_exif_chunk(image.fp):
+        if isinstance(image, PngImageFile) and "exif" not in image.info and not has_exif_chunk(image.fp):
             return False  # Pillow would decode the pixels to look behind them
         return image.getexif().get(ExifTags.Base.Orientation) in range(5, 9)
     except Exception:  # damaged EXIF data does not matter
         return False
 
 
-def has_exif_chunk(file: IO[bytes]) -> bool:
+def has_exif_chunk(file: IO[bytes] | None) -> bool:
     """Return whether a PNG file has EXIF data, before or behind its pixels; read only heads of chunks."""
+    if file is None:  # the image is decoded already
+        return True
     position = file.tell()
     try:
         file.seek(len(b"\x89PNG\r\n\x1a\n"))
