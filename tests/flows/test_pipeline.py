@@ -157,7 +157,7 @@ def test_any_folder_is_judged_like_a_run(
     pin = json.loads(
         shared.call("extractor", "status", "digits", "--json", "--store", str(shared.store)).stdout
     )
-    assert [(p["extractor"], p["number"], p["in_use"]) for p in pin] == [("classifier-1", 1, True)]
+    assert [(p["extractor"], p["number"], p["in_use"]) for p in pin] == [("classifier-16-steps", 1, True)]
     assert pin[0]["hash"] == given["extractor_hash"]
 
 
