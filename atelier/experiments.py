@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from components.common.errors import InputError
 from components.common.light import whole_install
 from components.common.paths import config_path, home
-from components.records.run import RunManifest
+from components.records.run import RunManifest, flat
 from components.registry.runs import read_record
 from components.store import open_store
 
@@ -52,20 +52,11 @@ def run(
         from flows import launch, launcher, setup
 
     path = config_path(None if config is None else Path(config).expanduser())
-    settings = [f"{name}={json.dumps(value)}" for name, value in _assignments(changes)]
+    settings = [f"{name}={json.dumps(value)}" for name, value in flat(changes)]
     experiment = setup.experiment(path, settings, only, smoke=smoke)
     if experiment.sweep:
         raise InputError(f"{path} describes a sweep; use `atelier sweep {path}`")
     return launch.launch(launcher.Launch(experiment, force, smoke=smoke, command="atelier.run"))
-
-
-def _assignments(changes: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the settings of nested sections with their full names."""
-    for name, value in changes.items():
-        if isinstance(value, Mapping) and value:
-            yield from _assignments(value, f"{section}{name}.")
-        else:
-            yield f"{section}{name}", value
 
 
 def runs(store: str = "output") -> list[RunManifest]:
