@@ -207,7 +207,8 @@ class Run:
             if all(seconds is None for _, seconds in rows):
                 return  # a first run knows nothing; `--plan` says so
             side_by_side = resources.concurrent_trainings(self.experiment)
-            for sentence in forecast(rows, side_by_side).sentences + disk(estimates.bytes(specs)):
+            sentences = forecast(rows, side_by_side, estimates.overhead).sentences
+            for sentence in sentences + disk(estimates.bytes(specs)):
                 self.board.say(f"  {sentence}", "dim")
 
     def show(self) -> None:

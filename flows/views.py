@@ -61,12 +61,14 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
         upstream = f"; builds on {', '.join(row['after'])}" if row.get("after") else ""
         print(f"{row['stage']:<22} {row['key'] or '':<18} {row['because']}{upstream}")
     running = [(row["stage"], row.get("seconds")) for row in rows if row["because"].startswith("runs")]
-    for sentence in forecast(running, resources.concurrent_trainings(experiment)).sentences:
+    estimates = Estimates(plan, store) if plan else None
+    overhead = estimates.overhead if estimates else 0.0
+    for sentence in forecast(running, resources.concurrent_trainings(experiment), overhead).sentences:
         print(sentence)
-    if plan and running:
+    if plan and estimates and running:
         stages = {stage for stage, _ in running}
         specs = [spec for _, spec in planned(plan).values() if spec.title in stages]
-        for sentence in [*disk(Estimates(plan, store).bytes(specs)), *proportion.of_run(plan, stages)]:
+        for sentence in [*disk(estimates.bytes(specs)), *proportion.of_run(plan, stages)]:
             print(sentence)
 
 

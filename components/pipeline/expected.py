@@ -13,7 +13,7 @@ from typing import Any
 
 from components.common.units import size
 from components.pipeline.plan import Plan
-from components.records.run import RunSummary, StageEntry
+from components.records.run import RunManifest, StageEntry
 from components.registry.runs import read_record
 from components.stages.spec import Spec
 from components.store import Store
@@ -55,6 +55,11 @@ class Estimates:
         return sum(sum(self.store.sizes(uri).values()) for uri in uris)
 
     @property
+    def overhead(self) -> float:
+        """The seconds in which the newest run on this data computed nothing, as while Ray starts."""
+        return next((run.overhead.seconds for run in self._runs() if run.overhead), 0.0)
+
+    @property
     def earlier(self) -> Mapping[tuple[str, str | None], Earlier]:
         """The newest results on this data and device, by stage and family."""
         if self._results is None:
@@ -81,11 +86,14 @@ class Estimates:
 
     def _ran(self) -> Iterator[StageEntry]:
         """Yield the stages that runs have computed on this data, the newest first."""
+        return (stage for run in self._runs() for stage in run.stages if stage.state == "ran")
+
+    def _runs(self) -> Iterator[RunManifest]:
+        """Yield the full runs on this data, the newest first."""
         for run_id in list(reversed(self.store.list("runs")))[:RUNS]:
-            run = read_record(self.store, run_id, RunSummary)
-            if run is None or run.smoke or run.lineage.data.version != self.plan.version:
-                continue
-            yield from (stage for stage in run.stages if stage.state == "ran")
+            run = read_record(self.store, run_id, RunManifest)
+            if run and not run.smoke and run.lineage.data.version == self.plan.version:
+                yield run
 
     def _result(self, stage: StageEntry) -> Earlier | None:
         """Read a stage's spec; None if it took no time, is of another device, or has been removed since."""
@@ -105,7 +113,7 @@ class Forecast:
     judging: float
     rest: float
     unknown: list[str]  # titles of stages without an earlier result
-    elapsed: float  # seconds until the end, with families side by side
+    elapsed: float  # seconds from start to end, with families side by side
 
     @property
     def sentences(self) -> list[str]:
@@ -120,7 +128,8 @@ class Forecast:
             )
             sentences.append(
                 f"expected: {least}{minutes(total)} of work{shares and f', of which {shares}'}, scaled from "
-                f"earlier results on this data; {least}{minutes(self.elapsed)} with families side by side"
+                f"earlier results on this data; {least}{minutes(self.elapsed)} from start to end, "
+                "with families side by side"
             )
         if self.judging > self.training > 0:
             sentences.append(
@@ -136,12 +145,15 @@ class Forecast:
         return sentences
 
 
-def forecast(rows: Sequence[tuple[str, float | None]], side_by_side: int = 1) -> Forecast:
+def forecast(
+    rows: Sequence[tuple[str, float | None]], side_by_side: int = 1, overhead: float = 0.0
+) -> Forecast:
     """Return what stages are expected to take.
 
     Args:
         rows: their titles and seconds; None: unknown.
         side_by_side: how many families are trained at once.
+        overhead: seconds in which a run computes nothing.
     """
     of_stage: dict[str, float] = defaultdict(float)
     of_family: dict[str, float] = defaultdict(float)
@@ -153,7 +165,7 @@ def forecast(rows: Sequence[tuple[str, float | None]], side_by_side: int = 1) ->
     total, alone = sum(of_stage.values()), of_family.pop("", 0.0)
     longest = max([*of_family.values(), sum(of_family.values()) / side_by_side])
     unknown = [title for title, seconds in rows if seconds is None]
-    return Forecast(training, judging, total - training - judging, unknown, alone + longest)
+    return Forecast(training, judging, total - training - judging, unknown, alone + longest + overhead)
 
 
 def disk(taken: int) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.pipeline.expected import Estimates, disk, forecast
-from components.records.run import DataLineage, Lineage, RunManifest, StageEntry
+from components.records.run import DataLineage, Lineage, Overhead, RunManifest, StageEntry
 from components.stages.spec import Spec
 from components.store import Store
 
@@ -42,8 +42,8 @@ def recorded(store: Store, run_id: str, seconds: float, *, version: str = "v1", 
 def store(tmp_path: Path) -> Store:
     store = Store(str(tmp_path))
     recorded(store, "1", 900.0)
-    recorded(store, "2", 10.0)
-    recorded(store, "3", 500.0, smoke=True)
+    recorded(store, "2", 10.0, overhead=Overhead(seconds=40.0))
+    recorded(store, "3", 500.0, smoke=True, overhead=Overhead(seconds=90.0))
     recorded(store, "4", 700.0, version="v2")
     store.write_text("runs/5/run.json", "half")
     return store
@@ -70,6 +70,11 @@ def test_the_newest_full_run_on_this_data_is_scaled(
     assert Estimates(PLAN, store).seconds(spec) == pytest.approx(seconds)
 
 
+def test_the_time_to_start_is_that_of_the_newest_full_run(store: Store, tmp_path: Path) -> None:
+    assert Estimates(PLAN, store).overhead == 40.0
+    assert Estimates(PLAN, Store(str(tmp_path / "new"))).overhead == 0.0
+
+
 def test_what_never_ran_is_unknown(store: Store) -> None:
     assert Estimates(PLAN, store).seconds(Spec("train", SETTINGS["train"], {}, family="gan")) is None
     other: Any = SimpleNamespace(**{**vars(PLAN), "device": "cuda"})
@@ -92,7 +97,8 @@ def test_a_forecast_names_its_parts_and_what_is_unknown() -> None:
     rows = [("train vae", 60.0), ("evaluate vae", 90.0), ("ablation vae", 30.0), ("reference", 6.0)]
     assert forecast(rows).sentences == [
         "expected: 3.1 minutes of work, of which 1.0 minutes of training and 2.0 minutes of evaluation, "
-        "scaled from earlier results on this data; 3.1 minutes with families side by side",
+        "scaled from earlier results on this data; 3.1 minutes from start to end, with families "
+        "side by side",
         "evaluation takes longer than training: lower evaluate.samples and evaluate.ablation_samples",
     ]
     unknown = [(f"train {i}", None) for i in range(6)]
@@ -104,7 +110,7 @@ def test_a_forecast_names_its_parts_and_what_is_unknown() -> None:
     partly, _ = forecast([("reference", 60.0), ("train vae", None)]).sentences
     assert partly == (
         "expected: at least 1.0 minutes of work, scaled from earlier results on this data; at least 1.0 "
-        "minutes with families side by side"
+        "minutes from start to end, with families side by side"
     )
 
 
@@ -118,3 +124,4 @@ def test_families_side_by_side_end_earlier() -> None:
     ]
     assert [forecast(rows, cores).elapsed for cores in (1, 2, 3)] == [130.0, 70.0, 70.0]
     assert forecast([("reference", 10.0)], 2).elapsed == 10.0
+    assert forecast([("reference", 10.0)], overhead=5.0).elapsed == 15.0
