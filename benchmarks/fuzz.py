@@ -47,6 +47,7 @@ from components.data.sources.images import BadImage, Rendering, render_all
 from components.data.sources.listing import listed
 from components.families.artifact import load_model
 from components.publishing.verify import verify
+from components.records.gate import Rejection
 from components.registry import champions, pins
 from components.stages import cache
 from components.stages.spec import Spec
@@ -56,7 +57,7 @@ from flows import setup
 from tests.data.pictures import picture
 from tests.data.sources.test_images import encoded
 from tests.publishing.exported import published_run
-from tests.registry.judged import champion
+from tests.registry.judged import champion, judgement
 from tests.report import fixture
 from tests.small_data import prepared
 
@@ -244,10 +245,12 @@ def stages(folder: Path) -> Target:
 
 
 def registries(folder: Path) -> Target:
-    """The history of champions, and the pinned extractors."""
+    """The history of champions, what waits and was rejected, and the pinned extractors."""
     store = Store(str(folder / "store"))
     for number in (1, 2):
-        champion(store, number, f"r{number}")
+        champions.append(store, champion(store, number, f"r{number}"))
+    champions.request_review(store, judgement(store, "r3", expires="2100-01-01T00:00:00+00:00"))
+    champions.reject(store, Rejection(number=1, judgement=judgement(store, "r4"), who="a", why="b", when="c"))
     pins.pin(store, "digits", "recipe", after=0, key="k", hash="h")
 
     def read(path: Path) -> None:
@@ -257,6 +260,7 @@ def registries(folder: Path) -> Target:
             champions.history(store, data_set, task)
             champions.current(store, data_set, task)
             champions.waiting(store, data_set, task)
+            champions.rejections(store, data_set, task)
 
     return Target([p for p in Path(store.path("registry")).rglob("*.json")], read)
 
@@ -410,6 +414,8 @@ def fuzz(make: Callable[[Path], Target], inputs: int, seed: int, until: float, g
         folder = Path(scratch) / "inputs"
         folder.mkdir()
         target = make(folder)
+        for path in set(target.files):
+            assert tried(target, path, Path(scratch), guard) == ("read", ""), f"{path} is not read undamaged"
         while outcome.inputs < inputs and time.monotonic() < until:
             path = rng.choice(target.files)
             before = path.read_bytes()
