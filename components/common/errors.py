@@ -2,14 +2,25 @@
 
 import errno
 
+from components.common.names import clean
+
+MOST = 3000  # characters of a sentence; input that it repeats may be of any length
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)  # numbers of OSErrors: invalid input, not a failed run
 
 
-class InputError(ValueError):
+class Sentence(Exception):
+    """An error whose text is one printable line of bounded length, whatever input it repeats."""
+
+    def __init__(self, text: object = ""):
+        line = clean(str(text))
+        super().__init__(line if len(line) <= MOST else f"{line[: MOST - 500]} ... {line[-490:]}")
+
+
+class InputError(Sentence, ValueError):
     """Invalid input. The message says what is wrong, where, and what is accepted. Exit code 2."""
 
 
-class RunError(RuntimeError):
+class RunError(Sentence, RuntimeError):
     """The run failed on valid input. The message says what failed and what to do. Exit code 1."""
 
 
@@ -19,7 +30,7 @@ class Diverged(RunError):
 
 def sentence(error: BaseException) -> str:
     """Return an error as one line: the sentence of one for users, else its type and the first line."""
-    if isinstance(error, InputError | RunError):
+    if isinstance(error, Sentence):
         return str(error)
     if isinstance(error, KeyboardInterrupt | SystemExit):  # Ray's workers end by the second
         return "interrupted"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.common.errors import InputError, RunError
 from components.common.hashing import digest, json_sha256
-from components.data.sources.names import displayed
+from components.common.names import displayed
 
 if TYPE_CHECKING:
     from models.family import DataSpec, SourceShape

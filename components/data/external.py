@@ -13,12 +13,12 @@ import numpy as np
 
 from components.common.atomic import remove
 from components.common.errors import InputError
+from components.common.names import clean, displayed
 from components.common.parallel import in_order
 from components.data.card import DatasetCard
 from components.data.sources.folder import Request, attempt, examples, refuse_too_many
 from components.data.sources.images import BadImage, Rendering, decoded, is_grey, page_numbers, render
 from components.data.sources.listing import Files, local_folder, scan
-from components.data.sources.names import clean, displayed
 
 AS_THEY_ARE = "as they are"
 RESIZED = "centre square, resized with Lanczos"  # images.py:square, as in every data set

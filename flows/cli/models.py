@@ -262,7 +262,7 @@ def anomaly(
 
 def show_scored(scored: list[Any], threshold: float, quantile: float) -> None:
     """Print the flagged images, the most anomalous first, and how many there are."""
-    from components.data.sources.names import displayed
+    from components.common.names import displayed
     from components.sampling import reconstruction_error
 
     flagged = sum(image.flagged for image in scored)

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
 from components.common.errors import InputError
+from components.common.names import clean, displayed
 from components.data.sources.listing import TABLES, TEXTS, Files, stem_of, suffix, wrapper
-from components.data.sources.names import clean, displayed
 
 USUAL = (
     *("captions.json", "captions.jsonl", "captions.csv", "captions.tsv"),

@@ -17,6 +17,7 @@ import numpy as np
 from components.common.atomic import remove
 from components.common.errors import InputError
 from components.common.hashing import sha256
+from components.common.names import clean, displayed
 from components.common.parallel import in_order
 from components.data.sources import label_files
 from components.data.sources.base import Collection, Progress
@@ -37,7 +38,6 @@ from components.data.sources.images import (
 from components.data.sources.label_files import labels_of
 from components.data.sources.layout import LAYOUTS, Layout
 from components.data.sources.listing import Files, Listing
-from components.data.sources.names import clean, displayed
 from components.store import Store
 
 PENDING_BYTES = 64_000_000  # of images that processes read ahead

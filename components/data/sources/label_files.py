@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from components.common.errors import InputError
+from components.common.names import displayed
 from components.data.sources.listing import Files
-from components.data.sources.names import displayed
 
 TABLE = "dataset.json"
 

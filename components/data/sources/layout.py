@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from components.common.errors import InputError
+from components.common.names import clean, displayed
 from components.data.card import SPLITS
-from components.data.sources.names import clean, displayed
 
 UNLABELLED = "unlabelled"
 FOLDER_KINDS = {

@@ -11,10 +11,10 @@ from itertools import islice, takewhile
 from pathlib import Path
 
 from components.common.errors import InputError
+from components.common.names import displayed
 from components.data.sources.base import Progress
 from components.data.sources.images import CAMERA, EXTENSIONS, FILE_BYTES, UNSUPPORTED, BadImage
 from components.data.sources.layout import domain_of
-from components.data.sources.names import displayed
 from components.data.sources.signatures import HEAD, SUPPORTED_AS, image_format, unread_format
 from components.store import Store
 from components.store.urls import is_confined

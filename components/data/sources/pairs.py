@@ -13,6 +13,7 @@ import numpy as np
 import scipy
 
 from components.common.errors import InputError
+from components.common.names import displayed
 from components.data.sources import folder
 from components.data.sources.base import Collection, Progress, contents
 from components.data.sources.folder import (
@@ -29,7 +30,6 @@ from components.data.sources.folder import (
 from components.data.sources.images import Part, Rendering, Summary
 from components.data.sources.layout import domain_of
 from components.data.sources.listing import Files, Listing, listed
-from components.data.sources.names import displayed
 
 # The parts of a file that are the source and the image.
 DIRECTIONS: dict[str, tuple[Part, Part]] = {"AtoB": ("left", "right"), "BtoA": ("right", "left")}

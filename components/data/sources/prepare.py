@@ -17,13 +17,13 @@ from components.common.atomic import new_folder, remove, replacing, settle, sibl
 from components.common.errors import NOT_ALLOWED, InputError, RunError
 from components.common.hashing import digest
 from components.common.locks import locked
+from components.common.names import displayed
 from components.common.validation import checked_name
 from components.data.card import SPLITS, DatasetCard, FileEntry, Sources
 from components.data.sources import catalogue, pairs, splits
 from components.data.sources.base import Collection, Progress
 from components.data.sources.folder import Request, scratch_folder
 from components.data.sources.folder import identity as identity_of
-from components.data.sources.names import displayed
 from components.data.sources.pairs import Pairing
 from components.data.versioning import pins
 

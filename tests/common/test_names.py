@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.data.sources.names import clean, displayed, is_control
+from components.common.names import clean, displayed, is_control
 
 
 @given(st.text() | st.text(alphabet=st.characters(categories=["Cc", "Cs", "Zl", "Zp", "Cf"])))
