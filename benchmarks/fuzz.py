@@ -39,6 +39,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from components import report
 from components.common.errors import InputError, RunError
+from components.common.names import clean
 from components.common.plain_yaml import read_yaml
 from components.data.card import DatasetCard
 from components.data.dataset import open_split
@@ -457,7 +458,7 @@ def tried(target: Target, path: Path, scratch: Path, guard: Guard) -> tuple[str,
 
 def one_sentence(text: str) -> bool:
     """Whether a text can be printed as one sentence: some words, one line, no control characters."""
-    return 0 < len(text) < 5000 and text.isprintable()
+    return 0 < len(text) < 5000 and text == clean(text)
 
 
 def described(outcomes: dict[str, Outcome]) -> str:
