@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from components.common.errors import InputError
+from components.common.plain_json import parsed
 from components.common.suggestions import did_you_mean
 from components.records.run import RunHead, RunManifest, StageEntry
 from components.registry.runs import find_run, read_record
@@ -95,7 +95,7 @@ def _read(store: Store, path: str) -> list[str]:
 def _row(text: str) -> Mapping[str, Any] | None:
     """Return a line of JSON; None if it is torn."""
     try:
-        row = json.loads(text)
+        row = parsed(text)
     except ValueError:
         return None
     return row if isinstance(row, dict) else None

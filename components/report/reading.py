@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.common.finite import as_number
+from components.common.plain_json import parsed
 from components.records.analysis import PictureFile
 from components.report import formatting
 from components.store import Store
@@ -167,7 +167,7 @@ def _rows(store: Store, rel: str) -> Iterator[tuple[int, Row]]:
         return
     for line in lines:
         try:
-            row = json.loads(line)
+            row = parsed(line)
         except (ValueError, RecursionError):  # torn: the writer was interrupted
             continue
         if isinstance(row, dict) and isinstance(row.get("step"), int):

@@ -8,7 +8,6 @@ on a change.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any
 
 from components.common.errors import InputError, RunError
 from components.common.hashing import sha256
+from components.common.plain_json import parsed
 from components.stages.spec import SCHEMA, Spec
 from components.store import Store
 from components.store.errors import MISSING_OR_TORN, unless_torn
@@ -53,7 +53,7 @@ def finished(store: Store, spec: Spec) -> Done | None:
         success = folder.read_json("_SUCCESS")
         attempt = folder.child("attempts", str(success["attempt"]))
         data = attempt.read_bytes("result.json")
-        result = json.loads(data)
+        result = parsed(data)
         expected, files = success["sha256"], result["files"]
     except (*MISSING_OR_TORN, KeyError, TypeError):
         return None

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from components.common import atomic
 from components.common.errors import InputError, RunError, sentence
 from components.common.finite import finite
+from components.common.plain_json import parsed
 from components.store import checked, mirrors
 from components.store.errors import explain, is_absent, is_taken, transient
 from components.store.urls import S3, confined, inside, is_confined, normalised
@@ -141,13 +142,7 @@ class Store:
 
     def read_json(self, rel: str) -> Any:
         """Return the JSON value in `rel`; see MISSING_OR_TORN for what it raises if there is none."""
-        data = self.read_bytes(rel)
-        try:
-            return json.loads(data)
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            raise
-        except ValueError as error:  # an integer of more digits than Python converts
-            raise json.JSONDecodeError(str(error), "", 0) from None
+        return parsed(self.read_bytes(rel))
 
     def exists(self, rel: str = "") -> bool:
         """Return whether `rel` is a file or a non-empty folder."""
