@@ -20,7 +20,13 @@ from components.store import Store
 from components.store.errors import unless_torn
 
 RUNS = 20  # that are looked through, the newest first
-JUDGING = ("evaluate", "ablation", "latent_analysis", "style_analysis")  # stages that judge a family
+JUDGING = (
+    "evaluate",
+    "ablation",
+    "anomaly_models",
+    "latent_analysis",
+    "style_analysis",
+)  # stages that judge a family
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,9 @@ class Estimates:
     def work(self, stage: str, settings: Mapping[str, Any]) -> float:
         """Return the amount of work of a stage with these settings, in a unit of its own."""
         images = self.plan.card.counts["test"]
-        if stage == "train":
-            return settings["train"]["steps"] * settings["train"]["batch"]
+        if stage in ("train", "anomaly_models"):
+            models = len(settings.get("held_out_classes", [""]))
+            return models * settings["train"]["steps"] * settings["train"]["batch"]
         if stage == "evaluate":
             return min(settings["samples"], images)
         if stage == "ablation":

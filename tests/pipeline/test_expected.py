@@ -18,6 +18,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "evaluate": {"samples": 1000},
     "ablation": {"samples": 50, "studies": [{"variants": {"a": {}, "b": {}}}]},
     "latent_analysis": {"images": 5000},
+    "anomaly_models": {"train": {"steps": 100, "batch": 32}, "held_out_classes": ["a", "b"]},
     "reference": {"samples": 1000},
 }
 PLAN: Any = SimpleNamespace(
@@ -59,6 +60,8 @@ def store(tmp_path: Path) -> Store:
         ("ablation", {"samples": 100}, 20.0),
         ("ablation", {"studies": [{"variants": {"a": {}}}]}, 5.0),
         ("latent_analysis", {"images": 200}, 5.0),
+        ("anomaly_models", {"train": {"steps": 300, "batch": 32}}, 30.0),
+        ("anomaly_models", {"held_out_classes": ["a"]}, 5.0),
         ("reference", {"samples": 8}, 10.0),
     ],
 )
