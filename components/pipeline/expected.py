@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.common.units import size
+from components.pipeline import ablation
 from components.pipeline.plan import Plan
 from components.records.run import RunManifest, StageEntry
 from components.registry.runs import read_record
@@ -80,8 +81,7 @@ class Estimates:
         """Return the amount of work of a stage with these settings, in a unit of its own."""
         images = self.plan.card.counts["test"]
         if stage in ("train", "anomaly_models"):
-            models = len(settings.get("held_out_classes", [""]))
-            return models * settings["train"]["steps"] * settings["train"]["batch"]
+            return len(settings.get("held_out_classes", [""])) * of_training(settings)
         if stage == "evaluate":
             return min(settings["samples"], images)
         if stage == "ablation":
@@ -110,6 +110,14 @@ class Estimates:
         if not spec or spec.get("device") != self.plan.device or "settings" not in spec:
             return None
         return Earlier(spec["settings"], seconds, stage.uri)
+
+
+def of_training(settings: Mapping[str, Any]) -> float:
+    """Return the evaluations of the network that the steps and snapshots of a training take."""
+    train = settings["train"]
+    drawn = (train["num_snapshots"] + 1) * (train["snapshot_samples"] + train["sample_images"])
+    steps = ablation.FORWARD_AND_BACKWARD * train["steps"] * train["batch"]
+    return float(steps + drawn * ablation.evaluations(settings))
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,14 @@ from components.records.run import DataLineage, Lineage, Overhead, RunManifest, 
 from components.stages.spec import Spec
 from components.store import Store
 
+SNAPSHOTS = {"num_snapshots": 3, "snapshot_samples": 20, "sample_images": 5}  # 4 of 25 images
+TRAIN = {"steps": 50, "batch": 6} | SNAPSHOTS  # 3 * 50 * 6 evaluations, and 100
 SETTINGS: dict[str, dict[str, Any]] = {
-    "train": {"train": {"steps": 100, "batch": 32}},
+    "train": {"train": TRAIN},
     "evaluate": {"samples": 1000},
     "ablation": {"samples": 50, "studies": [{"variants": {"a": {}, "b": {}}}]},
     "latent_analysis": {"images": 5000},
-    "anomaly_models": {"train": {"steps": 100, "batch": 32}, "held_out_classes": ["a", "b"]},
+    "anomaly_models": {"train": TRAIN, "held_out_classes": ["a", "b"]},
     "reference": {"samples": 1000},
 }
 PLAN: Any = SimpleNamespace(
@@ -54,13 +56,14 @@ def store(tmp_path: Path) -> Store:
     ("stage", "changes", "seconds"),
     [
         ("train", {}, 10.0),
-        ("train", {"train": {"steps": 300, "batch": 64}}, 60.0),
+        ("train", {"train": TRAIN | {"steps": 500, "batch": 6}}, 91.0),
+        ("train", {"sampler": "heun", "sampler_steps": 18}, 45.0),
         ("evaluate", {"samples": 50}, 5.0),
         ("evaluate", {"samples": 5000}, 10.0),
         ("ablation", {"samples": 100}, 20.0),
         ("ablation", {"studies": [{"variants": {"a": {}}}]}, 5.0),
         ("latent_analysis", {"images": 200}, 5.0),
-        ("anomaly_models", {"train": {"steps": 300, "batch": 32}}, 30.0),
+        ("anomaly_models", {"train": TRAIN | {"num_snapshots": 43}}, 20.0),
         ("anomaly_models", {"held_out_classes": ["a"]}, 5.0),
         ("reference", {"samples": 8}, 10.0),
     ],
