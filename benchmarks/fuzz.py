@@ -416,7 +416,8 @@ def fuzz(make: Callable[[Path], Target], inputs: int, seed: int, until: float, g
         folder.mkdir()
         target = make(folder)
         for path in set(target.files):
-            assert tried(target, path, Path(scratch), guard) == ("read", ""), f"{path} is not read undamaged"
+            undamaged = tried(target, path, Path(scratch), guard)
+            assert undamaged == ("read", ""), f"{path}, undamaged: {': '.join(undamaged)}"
         while outcome.inputs < inputs and time.monotonic() < until:
             path = rng.choice(target.files)
             before = path.read_bytes()
