@@ -65,7 +65,7 @@ class Server:
                 stdout=(self.folder / "log").open("ab"),
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
             if self._wait(ports):
                 self.ports = ports
@@ -168,7 +168,8 @@ def _get(port: int, path: str = "/") -> bytes | None:
         return None
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Let the system kill this process when the thread that has started it ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 

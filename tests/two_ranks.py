@@ -1,9 +1,10 @@
-"""Trainings on two processes: both start once for all trainings that a file compares."""
+"""Trainings on two processes, which start once for all files of tests that a process of pytest runs."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from components.training.loop import train
 from components.training.trainer import Trainer
 from models.family import DataSpec
 from tests import tiny
+from tests.s3 import die_with_parent
+
+_processes: list[ProcessPoolExecutor] = []
 
 
 @dataclass(frozen=True)
@@ -35,21 +39,41 @@ class Training:
 
 def train_all(trainings: Sequence[Training], folder: Path) -> Path:
     """The folder, with one file for each training on two processes, which `compare` reads."""
-    mp.spawn(rank, (2, free_port(), trainings, folder), nprocs=2)
+    on_two_ranks(each_in_turn, trainings, folder)
     return folder
 
 
-def rank(index: int, size: int, port: int, trainings: Sequence[Training], folder: Path) -> None:
-    """One of `size` gloo processes that train everything in turn; the first saves what each of them has."""
+def on_two_ranks(function: Callable[..., None], *arguments: Any) -> None:
+    """Call `function(group, *arguments)` in two gloo processes, which stay for the next call."""
+    if not _processes:
+        _processes.append(ProcessPoolExecutor(2, mp.get_context("spawn"), initializer=die_with_parent))
+    port = free_port()
+    calls = [_processes[0].submit(_rank, index, port, function, arguments) for index in range(2)]
+    done, waiting = wait(calls, return_when=FIRST_EXCEPTION)
+    if any(call.exception() for call in done):  # the other one may wait for it for ever
+        for process in _processes.pop()._processes.values():
+            process.kill()
+    for call in (*done, *waiting):
+        call.result()
+
+
+def _rank(index: int, port: int, function: Callable[..., None], arguments: Sequence[Any]) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=index, world_size=size)
+    dist.init_process_group("gloo", rank=index, world_size=2)
+    try:
+        function(Group(index, 2), *arguments)
+    finally:
+        dist.destroy_process_group()
+
+
+def each_in_turn(group: Group, trainings: Sequence[Training], folder: Path) -> None:
+    """Train everything in turn; the first process saves what each of them has."""
     for training in trainings:
         if training.prepare:
             training.prepare()
-        change, group = training.change, Group(index, size)
         made = tiny.trainer(
-            training.family, training.settings, card=training.card, change=change, group=group
+            training.family, training.settings, card=training.card, change=training.change, group=group
         )
         try:
             train(made, tiny.batches(training.family, made), tiny.Memory())
@@ -60,10 +84,9 @@ def rank(index: int, size: int, port: int, trainings: Sequence[Training], folder
         if "augment_p" in (buffers := dict(made.family.named_buffers())):
             shared["augment_p"] = buffers["augment_p"]
         ranks = group.gather(shared)
-        if index == 0:
+        if group.rank == 0:
             state = made.family.state_dict()
             torch.save({"state": state, "ranks": ranks}, folder / f"{training.name}.pt")
-    dist.destroy_process_group()
 
 
 def compare(folder: Path, name: str, alone: Trainer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from safetensors.torch import load
 
 from components.common.errors import InputError
-from components.common.loopback import free_port
 from components.config.train import Initial
 from components.families import catalogue
 from components.records.names import INITIAL, RESULT
@@ -28,7 +24,7 @@ from components.training.distributed import Group
 from components.training.request import TrainRequest
 from components.training.warm_start import load_initial, warm_start
 from models.family import DataSpec
-from tests import tiny
+from tests import tiny, two_ranks
 from tests.registry.exports import export
 
 FEW = {"steps": 4, "checkpoint_every": 2, "log_every": 1, "num_snapshots": 1, "sample_images": 10}
@@ -144,19 +140,14 @@ def test_a_resumed_training_does_not_begin_again(source: Store, initial: Initial
     assert result.initial == WarmStart.model_validate(source.read_json(f"whole/{INITIAL}"))
 
 
-def fit(rank: int, port: int, train: TrainRequest) -> None:
-    """One of two gloo processes of a training."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=2)
-    job.fit(train, Group(rank, 2))
-    dist.destroy_process_group()
+def fit(group: Group, train: TrainRequest) -> None:
+    job.fit(train, group)
 
 
 @pytest.mark.slow
 def test_two_ranks_begin_alike(source: Store, initial: Initial) -> None:
     job.fit(request(source, "alone", initial))
-    mp.spawn(fit, (free_port(), request(source, "both", initial)), nprocs=2)
+    two_ranks.on_two_ranks(fit, request(source, "both", initial))
     alone, both = (load(source.read_bytes(f"{name}/model/model.safetensors")) for name in ("alone", "both"))
     for name, value in alone.items():
         torch.testing.assert_close(both[name], value, rtol=2e-3, atol=2e-4)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from components.common.errors import RunError
-from components.common.loopback import free_port
 from components.config.train import Train
 from components.data.batches import Batches
 from components.records.health import HealthEvent, Treatment
@@ -31,7 +27,7 @@ from components.training.run_log import RunLog
 from components.training.state import Trained
 from components.training.trainer import Trainer
 from models.family import Phase
-from tests import tiny
+from tests import tiny, two_ranks
 from tests.tiny import equal
 
 pytestmark = pytest.mark.slow
@@ -201,24 +197,20 @@ def run_from(
     return trainer, other, train(trainer, data, other, resume=log.load(moment))
 
 
-def rank(index: int, size: int, port: int, path: str) -> None:
-    """One of two gloo processes whose training is treated; the first leaves its state in a file."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=index, world_size=size)
+def treated(group: Group, path: str) -> None:
+    """One of two processes whose training is treated; the first leaves its state in a file."""
     with pytest.MonkeyPatch.context() as patch:
         sick(patch, (1, 5))
-        trainer = tiny.trainer("dcgan", settings("treat"), group=Group(index, size))
-        log = tiny.Memory() if index == 0 else NullLog()
+        trainer = tiny.trainer("dcgan", settings("treat"), group=group)
+        log = tiny.Memory() if group.rank == 0 else NullLog()
         train(trainer, Batches(tiny.split(), 8, 0), log)
-    if index == 0:
-        treated = [treatment.to_json() for treatment in trainer.control.treatments]
-        torch.save({"family": trainer.family.state_dict(), "treated": treated}, path)
-    dist.destroy_process_group()
+    if group.rank == 0:
+        treatments = [treatment.to_json() for treatment in trainer.control.treatments]
+        torch.save({"family": trainer.family.state_dict(), "treated": treatments}, path)
 
 
 def test_two_workers_are_treated_like_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    mp.spawn(rank, (2, free_port(), str(tmp_path / "state.pt")), nprocs=2)
+    two_ranks.on_two_ranks(treated, str(tmp_path / "state.pt"))
     together = torch.load(tmp_path / "state.pt", weights_only=True)
     sick(monkeypatch, (1, 5))
     alone, _, trained = run(settings("treat"))
