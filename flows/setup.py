@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from components.data import local
 from components.data.card import DatasetCard
 from components.data.sources.splits import evaluable
 from components.extractors import perceptual
+from components.families.catalogue import config_of
 from components.families.resolve import resolved, with_upstream
 from components.pipeline.graph import STAGES
 from components.pipeline.plan import Plan
@@ -34,12 +36,15 @@ SMOKE = {
     "log_every": 4,
     "smoke": True,
 }
-SMOKE_MOST = {"snapshot_samples": 16, "sample_images": 20}  # in a training
+SMOKE_BATCH = 16
+SMOKE_MOST = {"snapshot_samples": 16, "sample_images": 20, "validation_images": 64}  # in a training
+SMOKE_SAMPLER_STEPS = 3  # a first, a middle and a last one
 SMOKE_EVALUATE = {
     "samples": 64,
-    "extractor_steps": 32,
+    "extractor_steps": 12,
+    "reference_images": 500,
     "analysis_images": 200,
-    "classifier_steps": 8,
+    "classifier_steps": 4,
 }
 
 
@@ -56,7 +61,10 @@ def experiment(
     families = with_upstream(read, only).families
     if smoke:
         few = {"ablation_samples": min(16, read.evaluate.ablation_samples), **SMOKE_EVALUATE}
-        families = {name: {**block, "train": smoke_training(read, name)} for name, block in families.items()}
+        families = {
+            name: {**quickly_sampled(name, block), "train": smoke_training(read, name)}
+            for name, block in families.items()
+        }
         update = {
             "evaluate": read.evaluate.model_copy(update=few),
             "gate": read.gate.model_copy(update={"review": "never"}),
@@ -92,10 +100,21 @@ def smoke_training(experiment: Experiment, family: str) -> Mapping[str, Any]:
     """Return the settings of a family's training with --smoke: a few steps, and few images of each kind."""
     block = experiment.families.get(family, {}).get("train", {})
     before = Train(**{**experiment.train, **block})
-    part = max(4, 32 // before.micro_batches // 4 * 4)  # of a batch; a minibatch deviation takes four images
+    # Of a batch; a minibatch deviation takes four images.
+    part = max(4, SMOKE_BATCH // before.micro_batches // 4 * 4)
     limits = {**SMOKE_MOST, "batch": part * before.micro_batches}
     most = {name: min(number, getattr(before, name)) for name, number in limits.items()}
     return {**block, **SMOKE, **most}
+
+
+def quickly_sampled(family: str, block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a family's settings with as few steps of its sampler as they accept, if it has one."""
+    settings = {name: value for name, value in block.items() if name != "train"}
+    for steps in range(SMOKE_SAMPLER_STEPS, config_of(family, settings).get("sampler_steps", 0)):
+        with suppress(InputError):
+            config_of(family, {**settings, "sampler_steps": steps})
+            return {**block, "sampler_steps": steps}
+    return block
 
 
 def plan_of(experiment: Experiment, store: Store) -> Plan | None:

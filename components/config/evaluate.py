@@ -45,6 +45,8 @@ class Evaluate(Section):
     inception_path: str | None = None  # the 2015 Inception weights; None: ATELIER_INCEPTION, caches, download
     custom: Custom | None = None
     lpips_path: str | None = None  # LPIPS's AlexNet; None: ATELIER_ALEXNET or torch hub's cache, if present
+    # Images of each split in the reference, at most, which results are compared with; None: all.
+    reference_images: int | None = Field(None, ge=8)
     threads: int = Field(1, ge=1)  # per evaluation job; changes bits
     # Samples per variant of a family's ablations, such as each number of sampling steps; at most the size of
     # the test split. Fewer than for the leaderboard suffice to compare the variants with each other, but the

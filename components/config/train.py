@@ -62,6 +62,7 @@ class Train(Section):
     ema_sigma_rel: tuple[float, ...] = ()
     patience: int | None = Field(None, ge=1)  # validations without improvement before stopping; None: never
     validate_every: int = Field(200, ge=1)  # steps, for families with a validation loss
+    validation_images: int = Field(1000, ge=1)  # at most, for that loss and the errors stored with a model
     torch_threads: int = Field(1, ge=1)  # per worker; changes bits, so it enters the key
     # Ray Train processes, each with a part of the micro-batches; 0: train in the calling process.
     # [LEAST, MOST]: as many as there is room for, which may change during training.

@@ -26,6 +26,7 @@ WORDS = {
     "extractor_hash": "weights or preparation of the extractor",
     "n": "number of images",
     "n_real": "number of real images",
+    "reference_images": "largest number of images of a split in the reference",
     "preparation": "preparation of the images",
     "resize": "resize",
     "rounding": "rounding",

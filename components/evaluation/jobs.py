@@ -84,7 +84,9 @@ def extract_features(places: EvaluationPaths, split: str, start: int, n: int) ->
         write_part(store, parts, start, {"features": extract(images[np.arange(start, start + n)])})
 
 
-def reference(places: EvaluationPaths, out: str, samples: int, classifier_steps: int) -> ReferenceResult:
+def reference(
+    places: EvaluationPaths, out: str, samples: int, classifier_steps: int, most: int | None = None
+) -> ReferenceResult:
     """Store the reference in the folder `out`: features, real baselines and a picture of real images."""
     store = places.store
     prepared, extractor_folder = store.local_copy(places.data), store.local_copy(places.extractor)
@@ -96,7 +98,7 @@ def reference(places: EvaluationPaths, out: str, samples: int, classifier_steps:
             merge_parts(store, f"{places.parts}/{split}", "features", part)
             (part / "features.npy").rename(folder / "features" / f"{split}.npy")
             part.rmdir()
-        info = describe(prepared, folder, extractor_folder, samples, places.expected, classifier_steps)
+        info = describe(prepared, folder, extractor_folder, samples, places.expected, classifier_steps, most)
         test = open_split(prepared, "test")
         rows = sheets.grid_rows(test, REAL_IMAGES)
         sheets.save_webp(sheets.grid(test.images[rows]), folder / "real.webp")

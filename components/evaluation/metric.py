@@ -104,6 +104,7 @@ class Recipe:
             "rounding": ROUNDING,
             "chunk": CHUNK,
             "seeds": self.samples.seeds,
+            **({"reference_images": self.ref.info.most} if self.ref.info.most else {}),
             **(self.more or {}),
             **more,
         }

@@ -190,23 +190,30 @@ def describe(
     samples: int,
     expected: ExpectedExtractor | None = None,
     classifier_steps: int = LEAST_STEPS,
+    most: int | None = None,
 ) -> ReferenceInfo:
-    """Complete the features in `folder` to a reference; return the contents of reference.json."""
+    """Complete the features in `folder` to a reference; return the contents of reference.json.
+
+    The features are those of the first `most` images of each split; None: of all.
+    """
     card = DatasetCard.read(data)
     for split in card.counts:
-        if len(open_array(folder / "features" / f"{split}.npy")) < MIN_IMAGES:
-            count = f"data set {card.name} has only {card.counts[split]} {split} images"
-            raise InputError(f"{count}; at least {MIN_IMAGES} are needed in each split for evaluation")
+        if (count := len(open_array(folder / "features" / f"{split}.npy"))) < MIN_IMAGES:
+            raise InputError(
+                f"data set {card.name} has only {count} {split} images; at least {MIN_IMAGES} are needed in "
+                "each split for evaluation"
+            )
         labels = open_split(data, split).labels
         if labels is not None:
             (folder / "labels").mkdir(exist_ok=True)
-            np.save(folder / "labels" / f"{split}.npy", labels)
+            np.save(folder / "labels" / f"{split}.npy", labels[:count])
     described = card.model_dump(include={"name", "title", "resolution", "channels", "labels"})
     splits = {split: read_sample(folder, split) for split in card.counts}
     network = load_extractor(extractor, expected)
     info = ReferenceInfo(
         data=ReferenceData(**described, hash=card.hash),
-        images=card.counts,
+        images={split: len(sample) for split, sample in splits.items()},
+        most=most,
         closest=closeness(nearest(splits["test"].features, splits["train"].features)[1]),
         extractor=network.identity,
         n=0,
@@ -304,7 +311,7 @@ def classification_accuracy(
         seed=CLASSIFIER_SEED,
         threads=torch.get_num_threads(),
     )
-    return share(*accuracy_on(network, open_split(ref.data, split)))
+    return share(*accuracy_on(network, open_split(ref.data, split), len(ref.splits[split])))
 
 
 def check_count(n: int) -> None:

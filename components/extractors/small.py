@@ -95,9 +95,9 @@ def train_classifier(
     return network
 
 
-def accuracy_on(network: SmallNetwork, data: Split) -> tuple[int, int]:
-    """Return the number of correctly classified images of `data`, and the number of all images."""
-    random, correct, n = np.random.RandomState(0), 0, len(data)
+def accuracy_on(network: SmallNetwork, data: Split, n: int | None = None) -> tuple[int, int]:
+    """Return how many of the first `n` images of `data` (None: all) are correctly classified, and `n`."""
+    random, correct, n = np.random.RandomState(0), 0, n or len(data)
     with torch.inference_mode():
         for start in range(0, n, CHUNK):
             x, y = _examples(data, np.arange(start, min(start + CHUNK, n)), network.recipe, random)

@@ -17,7 +17,8 @@ IMAGES_PER_JOB = 1024  # a multiple of the chunk
 def spec(plan: Plan) -> Spec:
     """Return the spec: the data, the extractor and the number of samples, at most that of test images."""
     evaluate = plan.experiment.evaluate
-    settings = {name: getattr(evaluate, name) for name in ("samples", "threads", "classifier_steps")}
+    names = ("samples", "threads", "classifier_steps", "reference_images")
+    settings = {name: getattr(evaluate, name) for name in names}
     settings["samples"] = min(evaluate.samples, plan.card.counts["test"])
     upstream = {"prepare": prepare.spec(plan).key, "extractor": extractor.spec(plan).key}
     return plan.spec("reference", settings, code("components.evaluation.jobs"), upstream)
@@ -25,12 +26,14 @@ def spec(plan: Plan) -> Spec:
 
 def run(context: Context) -> ReferenceResult:
     """Extract the features of all splits in parallel, then evaluate real images against real images."""
-    threads, counts = context.spec.settings["threads"], context.plan.card.counts
+    settings, counts = context.spec.settings, context.plan.card.counts
+    threads, most = settings["threads"], settings["reference_images"]
     places = context.places(f"{context.folder}/parts", threads)
-    ranges_of_splits = [(places, split, *r) for split, n in counts.items() for r in ranges(n, IMAGES_PER_JOB)]
+    ranges_of_splits = [
+        (places, split, *r) for split, n in counts.items() for r in ranges(min(n, most or n), IMAGES_PER_JOB)
+    ]
     ray_cluster.each("components.evaluation.jobs:extract_features", ranges_of_splits, cpus=threads)
-    settings = context.spec.settings
-    arguments = (places, context.folder, settings["samples"], settings["classifier_steps"])
+    arguments = (places, context.folder, settings["samples"], settings["classifier_steps"], most)
     result: ReferenceResult = ray_cluster.call(
         "components.evaluation.jobs:reference", *arguments, cpus=threads
     )

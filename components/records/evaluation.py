@@ -79,6 +79,7 @@ class ReferenceInfo(Record):
 
     data: ReferenceData
     images: Mapping[str, int]  # by split
+    most: int | None = None  # images of a split, its first ones; None: all
     closest: float  # the distance to a training image up to which a sample counts as memorised
     extractor: ExtractorIdentity
     n: int  # images of the real baselines below

@@ -20,13 +20,14 @@ from components.records.model import ReconstructionErrors
 from components.sampling.generate import eval_mode
 from models.family import Batch
 
-STORED_ERRORS = 1000  # at most, with a model
 MEASURE = "mean square error of pixels in [0, 1]"
 
 
-def validation_errors(generator: nn.Module, validation: Split, device: str) -> ReconstructionErrors:
-    """Return the errors of validation images in ascending order, as stored with a model."""
-    rows = np.arange(min(len(validation), STORED_ERRORS))
+def validation_errors(
+    generator: nn.Module, validation: Split, device: str, most: int
+) -> ReconstructionErrors:
+    """Return the errors of at most `most` validation images in ascending order, as stored with a model."""
+    rows = np.arange(min(len(validation), most))
     labels = None if validation.labels is None else np.asarray(validation.labels[rows])
     errors = np.sort(errors_of(generator, validation.images[rows], labels, device))
     values = [float(f"{error:.6g}") for error in errors]

@@ -86,7 +86,7 @@ def fit(
             Batches(inputs.training, settings.batch, settings.seed, job.flips, paired), group.device
         )
         log.throughput = batches
-        validation = validation_batches(inputs.validation, settings.batch)
+        validation = validation_batches(inputs.validation, settings.batch, settings.validation_images)
         trained = train(
             trainer,
             batches,

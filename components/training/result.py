@@ -100,7 +100,9 @@ def write_weights(outcome: Outcome, which: str, generator: Generator, attempt: S
         labels=inputs.data.labels,
         encoder=inputs.encoder if inputs.validation.captions else None,
         upstream=inputs.upstream_configs,
-        errors=validation_errors(generator, inputs.validation, job.device) if family.codes else None,
+        errors=validation_errors(generator, inputs.validation, job.device, job.settings.validation_images)
+        if family.codes
+        else None,
         background=inputs.data.background,
     )
 

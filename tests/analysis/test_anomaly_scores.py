@@ -59,7 +59,7 @@ def model(tmp_path: Path) -> Path:
     job = request.TrainRequest(
         "autoencoder", family.config.model_dump(mode="json"), {}, data="", attempt="", store=""
     )
-    known = reconstruction_error.validation_errors(family.generator, tiny.split(), "cpu")
+    known = reconstruction_error.validation_errors(family.generator, tiny.split(), "cpu", 1000)
     artifact.save_model(store, "model", job.family, job.config, family.generator, family.card, errors=known)
     return tmp_path / "model"
 
@@ -79,7 +79,7 @@ def test_errors_are_mean_squares_of_pixels_from_0_to_1() -> None:
 
 def test_known_errors_are_in_order_and_of_validation() -> None:
     split = Split(ShardedArray([greys([0.3, 0.1, 0.2])]))
-    known = reconstruction_error.validation_errors(Flat(), split, "cpu")
+    known = reconstruction_error.validation_errors(Flat(), split, "cpu", 1000)
     assert known.n == 3 and known.split == "validation"
     np.testing.assert_allclose(known.values, [0.01, 0.04, 0.09], atol=2e-3)
 

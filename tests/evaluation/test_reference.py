@@ -11,7 +11,7 @@ import pytest
 from components.common.errors import InputError
 from components.data.card import DatasetCard
 from components.data.dataset import open_split
-from components.evaluation import reference
+from components.evaluation import comparability, reference
 from components.evaluation.evaluate import evaluate_samples
 from components.evaluation.reference import EvaluationSample, Reference
 from components.metrics.inception_score import inception_score
@@ -105,6 +105,22 @@ def test_a_split_too_small_to_judge_with_is_refused(digits, digits_reference, tm
         np.save(tmp_path / "features" / f"{split}.npy", features[:3] if split == "validation" else features)
     with pytest.raises(InputError, match="validation images; at least 8"):
         reference.describe(digits, tmp_path, digits_reference / "extractor", 100)
+
+
+def test_a_reference_of_some_images_compares_with_its_like_alone(
+    digits, digits_reference, digits_ref, tmp_path
+):
+    (tmp_path / "features").mkdir()
+    for split in ("train", "validation", "test"):
+        features = np.load(digits_reference / "features" / f"{split}.npy")
+        np.save(tmp_path / "features" / f"{split}.npy", features[:50])
+    extractor = digits_reference / "extractor"
+    info = reference.describe(digits, tmp_path, extractor, 100, classifier_steps=1, most=50)
+    assert info.images == {"train": 50, "validation": 50, "test": 50} and info.n == 50
+    few, real = Reference.read(tmp_path, extractor, digits), digits_ref.real("train", 40)
+    assert all(len(sample.labels) == 50 for sample in few.splits.values())
+    kids = [evaluate_samples(EvaluationSample(real.features), ref)["kid"] for ref in (few, digits_ref)]
+    assert "in the reference (50, not none)" in comparability.difference(*kids)
 
 
 def test_damaged_features_are_one_sentence(tmp_path):

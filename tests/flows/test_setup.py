@@ -99,10 +99,21 @@ def test_only_and_smoke() -> None:
     experiment = setup.experiment(QUICKSTART, [], ["vae"], smoke=True)
     assert list(experiment.families) == ["vae"]
     assert experiment.training("vae").steps == setup.SMOKE["steps"]
-    assert experiment.training("vae").batch == 32
+    assert experiment.training("vae").batch == setup.SMOKE_BATCH
     assert experiment.training("vae").snapshot_samples == setup.SMOKE_MOST["snapshot_samples"]
     assert experiment.evaluate.analysis_images == setup.SMOKE_EVALUATE["analysis_images"]
     assert experiment.evaluate.ablation_samples == 16
+
+
+def test_smoke_samples_in_as_few_steps_as_the_settings_accept() -> None:
+    def steps(**settings: object) -> int:
+        changes = [f"families.diffusion.{name}={value}" for name, value in settings.items()]
+        experiment = setup.experiment(QUICKSTART, changes, ["diffusion"], smoke=True)
+        return int(experiment.families["diffusion"]["sampler_steps"])
+
+    assert steps() == setup.SMOKE_SAMPLER_STEPS and steps(sampler_steps=2) == 2
+    leading = {"noise_schedule": "cosine", "prediction": "v", "timestep_spacing": "leading"}
+    assert setup.SMOKE_SAMPLER_STEPS < steps(**leading, sampler_steps=50) < 50
 
 
 def test_smoke_adds_nothing_that_an_experiment_leaves_out() -> None:
