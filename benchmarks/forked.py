@@ -6,6 +6,7 @@ They are stages as in a run, with leases, attempts, uploads and checkpoints, but
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -53,6 +54,7 @@ class Forked:
         self.returncode: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
+            gc.freeze()  # the sessions of the parent are not the child's to close
             try:
                 os._exit(function())
             finally:
