@@ -106,17 +106,20 @@ class CommandProgress:
     """Shows the work of one command, which reports it, once it has taken two seconds.
 
     As soon as the rate of the work is known, a sentence says how long the rest takes, and how much is written
-    to `output`. Until then a bar pulses on a terminal, titled `activity`.
+    to `output`: what an activity reserves before its first report, in full. Until then a bar pulses on a
+    terminal, titled `activity`.
     """
 
     def __init__(self, display: ProgressDisplay, activity: str, output: Path | None = None):
-        self.display, self.output, self.written = display, output, bytes_in(output)
+        self.display, self.output = display, output
         self.start = time.monotonic()
         self._begin(activity, 0, self.start)
+        self.written = self.reserved  # before the command
 
     def _begin(self, activity: str, done: int, now: float) -> None:
         """Begin with an activity of which `done` was done before."""
         self.activity, self.done, self.since, self.announced = activity, done, now, False
+        self.reserved = bytes_in(self.output)
         self._pulse = threading.Timer(max(0.0, self.start + QUIET - now), self.display.begin, [activity])
         self._pulse.daemon = True
         self._pulse.start()
@@ -144,13 +147,14 @@ class CommandProgress:
 
     def rest(self, seconds: float, share: float) -> str:
         """Return what the rest takes: seconds, and `share` times the bytes so far; empty if it is little."""
-        written = max(0, bytes_in(self.output) - self.written)
-        more = share * written
+        now = bytes_in(self.output)
+        more = share * max(0, now - self.reserved)
+        total = max(0, now - self.written) + more
         parts = [f"{duration(seconds)} more"] if seconds >= LONG else []
-        if self.output and more >= LARGE:
+        if self.output and total >= LARGE:
             free = free_bytes(self.output)
             short = f", of which {size(free)} are free" if free < more else ""
-            parts.append(f"{size(more + written)} in {self.output}{short}")
+            parts.append(f"{size(total)} in {self.output}{short}")
         return f"about {' and '.join(parts)}" if parts else ""
 
 

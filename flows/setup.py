@@ -29,11 +29,11 @@ from components.store import Store, open_store
 
 HARDWARE = re.compile(r"^# +hardware +(.*)$", re.MULTILINE)  # in the header of a config
 SMOKE = {
-    "steps": 16,
-    "checkpoint_every": 8,
-    "validate_every": 8,
+    "steps": 8,
+    "checkpoint_every": 4,
+    "validate_every": 4,
     "num_snapshots": 2,
-    "log_every": 4,
+    "log_every": 2,
     "smoke": True,
 }
 SMOKE_BATCH = 16

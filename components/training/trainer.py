@@ -405,7 +405,8 @@ class Trainer:
         """Return the averaged generator with BatchNorm statistics recomputed from fixed seeds."""
         generator = self.ema.generator
         if has_batch_norm(generator):
-            calibrate(generator, (self.standing_batch(i) for i in range(CALIBRATION_BATCHES)))
+            batches = 1 if self.settings.smoke else CALIBRATION_BATCHES
+            calibrate(generator, (self.standing_batch(i) for i in range(batches)))
         return generator
 
     def standing_batch(self, number: int) -> tuple[Batch, Noise]:

@@ -170,8 +170,9 @@ def check_sheet(model: Path, n: int) -> None:
 
 def after_samples(path: Path, run: str, family: str | None, manifest: RunManifest | None) -> str:
     """Return what to do with samples in a file or folder, as a command."""
-    if path.is_dir() and manifest:
-        return f"atelier evaluate {quote(str(path))} --data {manifest.lineage.data.name}"
+    if path.is_dir():
+        data = manifest.lineage.data.name if manifest else "NAME"
+        return f"atelier evaluate {quote(str(path))} --data {data}"
     return (
         f"atelier sample {named(run, family)} -o FOLDER/ writes a file of each, which atelier evaluate reads"
     )

@@ -93,6 +93,13 @@ def test_large_output_is_said_and_whether_it_fits(monkeypatch: pytest.MonkeyPatc
     assert line.endswith(f"in {tmp_path}/b, of which 1.0 MB are free")
 
 
+def test_what_is_reserved_in_full_does_not_grow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(progress, "bytes_in", lambda path: sizes.pop(0))
+    sizes = [0, 40 * 10**6, 40 * 10**6]  # before the command, at its first report, and when its rate is known
+    (line, *_) = shown(monkeypatch, [(2.0, 1, 50, "read"), (3.0, 2, 50, "read")], tmp_path / "a")
+    assert line == f"read: about 2.4 minutes more and 40.0 MB in {tmp_path}/a"
+
+
 def test_on_a_terminal_a_bar_pulses_until_work_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "QUIET", 0.0)
     out = io.StringIO()

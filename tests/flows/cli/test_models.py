@@ -78,6 +78,7 @@ def test_the_only_model_of_a_run_needs_no_name(
 def test_what_to_do_with_samples_depends_on_where_they_are(tmp_path: Path) -> None:
     manifest = RunManifest(run_id="r", lineage=Lineage(data=DataLineage(name="mine")))
     assert models.after_samples(tmp_path, "r", "vae", manifest) == f"atelier evaluate {tmp_path} --data mine"
+    assert models.after_samples(tmp_path, "r", None, None) == f"atelier evaluate {tmp_path} --data NAME"
     one = models.after_samples(tmp_path / "x.png", "r", "vae", manifest)
     assert one == "atelier sample r vae -o FOLDER/ writes a file of each, which atelier evaluate reads"
 
