@@ -4,6 +4,7 @@ Each folder of tests that imports these fixtures has its own; what they make, al
 """
 
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,9 @@ def lamps_reference(lamps, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def digits_ref(digits, digits_reference) -> Reference:
-    return Reference.read(digits_reference, digits_reference / "extractor", digits)
+def digits_ref(digits, digits_reference, tmp_path_factory) -> Reference:
+    ref = Reference.read(digits_reference, digits_reference / "extractor", digits)
+    return replace(ref, computed=Store(str(tmp_path_factory.mktemp("baselines"))))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from components.common import seeds
-from components.common.chunks import CHUNK
+from components.common.chunks import equal_size
 from components.common.errors import InputError
 from components.common.threads import using_threads
 from components.common.validation import explain
@@ -72,7 +72,7 @@ def evaluate_variant(job: Variant) -> VariantResult:
     with using_threads(places.threads):
         generator, inputs = open_model(store, job.model, places.data, places.captions, SPLIT, job.device)
         changed(generator, job.change, inputs.family)
-        batch = min(CHUNK, job.n)
+        batch = equal_size(job.n)
         samples = sample_for_evaluation(generator, inputs, job.n, job.seed, batch=batch, device=job.device)
         metrics = _metrics(job, inputs, samples)
     sheet, sampled = f"{job.name}.webp", -(-job.n // batch) * batch  # the last chunk is sampled whole

@@ -110,17 +110,19 @@ class Reference:
         """Return the metrics of `n` real images of another split, evaluated against `n` of this one.
 
         They are computed once in a store. Without `train`, the classification accuracy score may be missing,
-        for which a network is trained.
+        for which a network is trained: only samples with labels need it.
         """
-        if stored := self.info.real_baselines.get(split, {}).get(str(n)):
+        train &= self.splits[split].labels is not None
+        stored = self.info.real_baselines.get(split, {}).get(str(n), {})
+        if stored and ("cas" in stored or not train):
             return stored
         if self.computed is None:
-            return real_baselines(self, split, n, train=train)
+            return completed(self, split, n, stored, train=train)
         name = f"{split}-{n}-trained" if train else f"{split}-{n}"
         with lease(self.computed, name):  # whoever needs the same waits
             if earlier := read_baselines(self.computed, f"{name}.json"):
                 return earlier.values
-            values = real_baselines(self, split, n, train=train)
+            values = completed(self, split, n, stored, train=train)
             self.computed.write_json(f"{name}.json", RealBaselines(values=values).to_json())
         return values
 
@@ -229,10 +231,25 @@ def describe(
     return info
 
 
-def real_baselines(ref: Reference, split: str, n: int, *, train: bool = True) -> dict[str, float]:
+def completed(
+    ref: Reference, split: str, n: int, stored: Mapping[str, float], *, train: bool
+) -> dict[str, float]:
+    """Return the real baselines of `n` images: `stored`, or else computed; with `train` also `cas`."""
+    values = dict(stored) or real_baselines(ref, split, n)
+    return values | ({"cas": real_classification_accuracy(ref, split, n)} if train else {})
+
+
+def real_classification_accuracy(ref: Reference, split: str, n: int) -> float:
+    """Return the classification accuracy score of `n` real images of another split; it trains a network."""
+    other = other_split(split)
+    images, rows = open_split(ref.data, other).images, choose(len(ref.splits[other]), n)
+    return classification_accuracy(ref, images, ref.real(other, n).labels, rows, split).value
+
+
+def real_baselines(ref: Reference, split: str, n: int) -> dict[str, float]:
     """Return the metrics of `n` real images of another split, evaluated against `n` of `split`.
 
-    Without `train`, leave out the classification accuracy score, which trains a network.
+    Without the classification accuracy score, for which a network is trained.
     """
     other = other_split(split)
     real, fake = ref.real(split, n), ref.real(other, n)
@@ -249,9 +266,6 @@ def real_baselines(ref: Reference, split: str, n: int, *, train: bool = True) ->
     if ref.extractor.classes == "own":
         sample = ref.splits[split]
         values["conditional_accuracy"] = correct_labels(ref.extractor, sample) / len(sample)
-    if train:
-        images, rows = open_split(ref.data, other).images, choose(len(ref.splits[other]), n)
-        values["cas"] = classification_accuracy(ref, images, fake.labels, rows, split).value
     return values
 
 
