@@ -36,14 +36,14 @@ SMOKE = {
     "log_every": 2,
     "smoke": True,
 }
-SMOKE_BATCH = 16
+SMOKE_BATCH = 8
 SMOKE_MOST = {"snapshot_samples": 16, "sample_images": 20, "validation_images": 64}  # in a training
 SMOKE_SAMPLER_STEPS = 3  # a first, a middle and a last one
 SMOKE_EVALUATE = {
     "samples": 64,
     "extractor_steps": 12,
     "reference_images": 500,
-    "analysis_images": 200,
+    "analysis_images": 100,
     "classifier_steps": 4,
 }
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from components.common.chunks import CHUNK
 from components.config.base import Section
 from models.search_space import tunable
 from models.step_counts import Steps
@@ -137,6 +138,11 @@ class Train(Section):
     def micro_batch(self) -> int:
         """The number of images in a shard of a batch."""
         return self.batch // self.micro_batches
+
+    @property
+    def chunk(self) -> int:
+        """The number of images that snapshots draw at once; a smoke run draws no more than it shows."""
+        return min(CHUNK, self.sample_images) if self.smoke else CHUNK
 
     @property
     def judges(self) -> bool:

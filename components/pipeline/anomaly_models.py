@@ -16,6 +16,8 @@ from components.stages.code_digest import code
 from components.stages.spec import Spec
 from components.training.request import TrainRequest
 
+SMOKE_CLASSES = 2  # that are held out with --smoke
+
 
 def families(plan: Plan) -> list[str]:
     """Return the families that encode images and are not class-conditional, if classes are held out."""
@@ -24,10 +26,10 @@ def families(plan: Plan) -> list[str]:
     return [family for family in plan.encoding_families if not plan.reads_classes(family)]
 
 
-def held_out_classes(plan: Plan) -> list[str]:
-    """Return the names of the classes that are held out in turn."""
+def held_out_classes(plan: Plan, most: int | None = None) -> list[str]:
+    """Return the names of the classes that are held out in turn, at most `most`."""
     names = plan.experiment.evaluate.held_out_classes
-    return list(plan.card.labels or []) if names == "all" else list(dict.fromkeys(names))
+    return (list(plan.card.labels or []) if names == "all" else list(dict.fromkeys(names)))[:most]
 
 
 def check(plan: Plan) -> None:
@@ -72,7 +74,9 @@ def training(plan: Plan, family: str) -> Train:
 def spec(plan: Plan, family: str) -> Spec:
     """Return the spec: the family's training, and the held-out classes."""
     settings = dict(train.spec(plan, family).settings)
-    settings |= {"train": training(plan, family).semantic(), "held_out_classes": held_out_classes(plan)}
+    trained = training(plan, family)
+    held_out = held_out_classes(plan, SMOKE_CLASSES if trained.smoke else None)
+    settings |= {"train": trained.semantic(), "held_out_classes": held_out}
     digests = code("components.training.job", module_of(family))
     upstream = {"prepare": prepare.spec(plan).key}
     return plan.spec("anomaly_models", settings, digests, upstream, family)
@@ -82,7 +86,7 @@ def run(context: Context) -> AnomalyModelsResult:
     """Train one model per held-out class, in parallel."""
     began, plan, family = time.monotonic(), context.plan, context.family
     labels, settings = plan.card.labels or [], training(plan, family)
-    folders = {name: f"without-{labels.index(name):03}" for name in held_out_classes(plan)}
+    folders = {name: f"without-{labels.index(name):03}" for name in context.spec.settings["held_out_classes"]}
     jobs = [
         TrainRequest(
             family,

@@ -70,7 +70,11 @@ def write_samples(
     rows, fixed = published.fixed_conditions(model, split, settings.sample_images)
     titles = [split.captions[i] for i in rows] if card.text and split.captions else None
     record = PublishedSamples(
-        n=len(rows), seed=derive(settings.seed, "grid"), threads=settings.torch_threads, captions=titles
+        n=len(rows),
+        seed=derive(settings.seed, "grid"),
+        threads=settings.torch_threads,
+        batch=settings.chunk,
+        captions=titles,
     )
     sheet = sheets.decode_webp(context.store.read_bytes(f"{result.samples}"), card.channels)
     images = sheets.ungrid(sheet, card.resolution, record.n)

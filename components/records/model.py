@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import Field
+
+from components.common.chunks import CHUNK
 from components.records.base import Record
 from components.records.captions import CaptionEncoder
 
@@ -48,4 +51,5 @@ class PublishedSamples(Record):
     n: int
     seed: int
     threads: int  # of torch, on which bits depend
+    batch: int = Field(CHUNK, ge=1)  # images drawn at once, on which bits depend as well
     captions: list[str] | None = None  # for people: the model reads their encodings

@@ -1,6 +1,6 @@
 """The published samples of an exported model, which its folder alone suffices to draw again.
 
-samples.json             number, seed and threads
+samples.json             number, seed, threads and batch
 conditions.safetensors   labels, encoded captions, images or sources of the samples, if they have any
 samples.png              all samples, row by row
 samples/<i>.png          the first of them, a file each
@@ -68,7 +68,7 @@ def write(
     Args:
         attempt: the folder of the exported model.
         model: its config.json.
-        record: number, seed and threads.
+        record: number, seed, threads and batch.
         fixed: the conditions, as arguments of `generate`.
         images: the samples, uint8 (N, C, H, W).
         weights: the sha256 of its weights.
@@ -152,8 +152,9 @@ def draw(folder: Path, device: str = "cpu") -> np.ndarray:
     record = read_record(folder)
     generator, card, _ = load_model(folder)
     fixed = conditions_in(folder, record.n)
+    fixed |= {"n": record.n, "seed": record.seed, "batch": record.batch}
     with using_threads(record.threads):
-        return generate.draw(generator.to(device), card, n=record.n, seed=record.seed, device=device, **fixed)
+        return generate.draw(generator.to(device), card, device=device, **fixed)
 
 
 def reproduce(folder: Path, device: str = "cpu") -> Reproduction:

@@ -155,6 +155,7 @@ def open_log(job: TrainRequest, inputs: Inputs, family: Family, uploader: Upload
         "seed": derive(settings.seed, "grid"),
         "labels": labels[rows] if labels is not None and "label" in kinds else None,
         "text": None if validation.text is None else validation.text[rows],
+        "batch": settings.chunk,
         "device": job.device,
         **target_images(job.family, validation, rows),
     }
@@ -166,7 +167,8 @@ def open_log(job: TrainRequest, inputs: Inputs, family: Family, uploader: Upload
     draw_backward = None
     if hasattr(family.generator, "backward"):
         sheet[BACKWARD_SOURCES] = validation.images[rows]
-        draw_backward = backward_drawing(inputs.card, validation.images[rows], fixed["seed"], job.device)
+        drawn = {name: fixed[name] for name in ("n", "seed", "batch", "device")}
+        draw_backward = backward_drawing(inputs.card, validation.images[rows], **drawn)
     for name, images in sheet.items():
         if images is not None:
             uploader.put(sheets.encode_webp(sheets.grid(images, SHEET_COLUMNS)), name)
@@ -181,15 +183,12 @@ def open_log(job: TrainRequest, inputs: Inputs, family: Family, uploader: Upload
     return JobLog(job, inputs, rows, *arguments)
 
 
-def backward_drawing(
-    card: DataSpec, images: np.ndarray, seed: int, device: str
-) -> Callable[[nn.Module], np.ndarray]:
+def backward_drawing(card: DataSpec, images: np.ndarray, **drawn: Any) -> Callable[[nn.Module], np.ndarray]:
     """Return the function that draws what a generator makes of images in the other direction."""
 
     def draw(generator: nn.Module) -> np.ndarray:
         assert isinstance(generator, Generator)
-        fixed: dict[str, Any] = {"n": len(images), "seed": seed, "device": device}
-        return generate.draw(generator, card.reversed(), sources=images, method="backward", **fixed)
+        return generate.draw(generator, card.reversed(), sources=images, method="backward", **drawn)
 
     return draw
 
@@ -203,10 +202,10 @@ def open_selector(job: TrainRequest, inputs: Inputs) -> SnapshotSelector:
     sampled_from = EvaluationInputs(job.family, job.config, inputs.card, inputs.data, validation)
     n = sampled_from.most(min(job.settings.snapshot_samples, len(validation)))
     evaluator = open_jury(*job.judged_by, validation, n, sampled_from.task)
-    seed = derive(job.settings.seed, "select")
+    seed, chunk = derive(job.settings.seed, "select"), job.settings.chunk
 
     def draw(generator: Generator) -> np.ndarray:
-        return sample_for_evaluation(generator, sampled_from, n, seed, device=job.device).images
+        return sample_for_evaluation(generator, sampled_from, n, seed, batch=chunk, device=job.device).images
 
     return SnapshotSelector(evaluator, draw)
 

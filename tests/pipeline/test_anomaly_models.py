@@ -83,6 +83,15 @@ def test_detectors_are_stages_of_the_classes_that_are_held_out(store: Store) -> 
     assert latent_analysis.families(with_held_out(store, {"autoencoder": {}}, latent_analysis=False)) == []
 
 
+def test_a_smoke_run_holds_out_two_classes(store: Store) -> None:
+    card, families = (
+        CARD.model_copy(update={"labels": ["a", "b", "c"]}),
+        {"autoencoder": {"train": {"smoke": True}}},
+    )
+    made = with_held_out(store, families, card, held_out_classes="all")
+    assert anomaly_models.spec(made, "autoencoder").settings["held_out_classes"] == ["a", "b"]
+
+
 def test_what_is_told_the_class_holds_none_out(store: Store) -> None:
     told = {"conditional": True}
     both = with_held_out(store, {"autoencoder": {}, "vae": told}, held_out_classes="all")

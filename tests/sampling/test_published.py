@@ -23,9 +23,9 @@ def written(tmp_path: Path, family: str, fixed: dict[str, Any], **changes: Any) 
     """The folder of a model with its published samples."""
     folder = model(tmp_path, family, **changes)
     generator, card, config = published.load_model(folder)
-    images = generate.draw(generator, card, n=N, seed=3, **fixed)
+    images = generate.draw(generator, card, n=N, seed=3, batch=4, **fixed)
     config.origin = ModelOrigin(run_id="r", step=5)
-    record = PublishedSamples(n=N, seed=3, threads=1)
+    record = PublishedSamples(n=N, seed=3, threads=1, batch=4)
     published.write(Store(folder), config, record, fixed, images, "0" * 64)
     return folder
 
