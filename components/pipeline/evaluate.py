@@ -71,7 +71,8 @@ def evaluate_weights(context: Context, request: EvaluateRequest, model: str) -> 
     """Evaluate the weights in the folder `model` on images that are sampled in parallel."""
     settings, places = context.spec.settings, request.places
     trunk = lpips_file(context.plan.experiment.evaluate.lpips_path)
-    n = min(settings["samples"], context.store.read_json(f"{places.reference}/reference.json")["n"])
+    images = context.store.read_json(f"{places.reference}/reference.json")["images"]
+    n = min(settings["samples"], images["test"], images["train"])  # train images have the real baseline
     n = most_samples(request.family, context.plan.card, "test", n)
     requests = [
         SampleRequest(

@@ -12,14 +12,16 @@ from components.stages.code_digest import code
 from components.stages.spec import Spec
 
 IMAGES_PER_JOB = 1024  # a multiple of the chunk
+# Of the real baselines that are computed with the reference. Evaluations of other numbers of samples compute
+# theirs once, so that trainings, which need the reference, do not depend on the number.
+BASELINE_IMAGES = 1000
 
 
 def spec(plan: Plan) -> Spec:
-    """Return the spec: the data, the extractor and the number of samples, at most that of test images."""
+    """Return the spec: the data, the extractor, and of what its real baselines are computed."""
     evaluate = plan.experiment.evaluate
-    names = ("samples", "threads", "classifier_steps", "reference_images")
-    settings = {name: getattr(evaluate, name) for name in names}
-    settings["samples"] = min(evaluate.samples, plan.card.counts["test"])
+    settings = {name: getattr(evaluate, name) for name in ("threads", "classifier_steps", "reference_images")}
+    settings["samples"] = min(BASELINE_IMAGES, plan.card.counts["test"])
     upstream = {"prepare": prepare.spec(plan).key, "extractor": extractor.spec(plan).key}
     return plan.spec("reference", settings, code("components.evaluation.jobs"), upstream)
 

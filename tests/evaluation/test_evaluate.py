@@ -107,9 +107,8 @@ def test_only_inception_has_an_inception_score_and_only_of_colour(lamps_ref, dig
     def inceptive(ref):
         seer = dataclasses.replace(ref.extractor, name="inception", classes="imagenet")
         monkeypatch.setattr(type(seer), "logits_of", lambda self, features: features[:, :10])
-        return dataclasses.replace(
-            ref, extractor=seer, info=ref.info.model_copy(update={"real_baselines": {}})
-        )
+        info = ref.info.model_copy(update={"real_baselines": {}})
+        return dataclasses.replace(ref, extractor=seer, info=info, computed=None)
 
     for ref, expected in ((inceptive(lamps_ref), True), (inceptive(digits_ref), False)):
         found = evaluate_samples(EvaluationSample(ref.splits["train"].features[:60]), ref)
