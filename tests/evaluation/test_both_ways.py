@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 from pathlib import Path
 
@@ -40,7 +39,7 @@ def evaluated(
     paired: tuple[str, ...],
 ) -> Evaluation:
     """The evaluation of G and F on digits whose sources are the inverted images."""
-    monkeypatch.setattr(reference, "real_baselines", functools.partial(reference.real_baselines, train=False))
+    monkeypatch.setattr(reference, "real_classification_accuracy", lambda *_: 0.5)
     store = Store(str(tmp_path / "store"))
     shutil.copytree(digits_reference, store.path("reference"))
     with_sources(digits, Path(store.path("data")), side=8, channels=1, paired=paired)
