@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import random
@@ -33,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import forked
@@ -175,6 +177,8 @@ def results(store: Store, stages: list[Mapping[str, Any]]) -> dict[str, str]:
             if path.endswith((".json", ".jsonl")):
                 values = map(json.loads, data.splitlines() if path.endswith("l") else [data])
                 data = json.dumps([without_times(value) for value in values], sort_keys=True).encode()
+            elif path.endswith(".png"):  # its text names the run
+                data = Image.open(io.BytesIO(data)).tobytes()
             hashes[f"{stage['uri']}/{path}"] = hashlib.sha256(data).hexdigest()
         if rows := read_course(store, uri).rows:  # a notice cuts the files of metrics elsewhere
             hashes[f"{stage['uri']}/metrics"] = json.dumps(without_times(rows))
