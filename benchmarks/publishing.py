@@ -1,8 +1,9 @@
 """How a store takes a publication: python benchmarks/publishing.py [URL|-] [FILES] [MEGABYTES] [DELAY].
 
-Small files are copied as `atelier publish` does, and one by one: each is written and read back. A large file
-shows the memory that a copy takes. Without a URL, the store is an S3 server of its own on loopback, reached
-without and with a proxy that delays each request by DELAY ms, as a distant server does. Leaves nothing.
+Small files are copied as `atelier publish` does, and one by one with s3fs: each is written and read back, or
+only written. A large file shows the memory that a copy takes. Without a URL, the store is an S3 server of its
+own on loopback, reached without and with a proxy that delays each request by DELAY ms, as a distant server
+does. Leaves nothing.
 """
 
 from __future__ import annotations
@@ -127,13 +128,21 @@ def one_by_one(store: Store, uploads: list[Upload]) -> None:
         copy(store, upload, {})
 
 
+def unread(store: Store, uploads: list[Upload]) -> None:
+    """Write each file."""
+    for upload in uploads:
+        store.upload(upload.source, upload.path)
+
+
 def measure_small(store: Store, folder: Path, count: int, server: Server | None) -> dict[str, float]:
-    """Return seconds and the ratio of small files."""
+    """Return seconds and the ratios of small files."""
     uploads = small_files(folder, count)
     store.child("warm").write_bytes("up", b"")
     measured = timed(server, "together", partial(upload_all, store.child("together"), uploads))
     measured |= timed(server, "alone", partial(one_by_one, store.child("alone"), uploads))
-    return measured | {"times_as_fast": measured["alone_s"] / measured["together_s"]}
+    measured |= timed(server, "unread", partial(unread, store.child("unread"), uploads))
+    ratios = {f"times_{name}": measured[f"{name}_s"] / measured["together_s"] for name in ("alone", "unread")}
+    return measured | ratios
 
 
 def measure_large(store: Store, folder: Path, megabytes: int) -> dict[str, float]:
@@ -151,7 +160,7 @@ def emptied(store: Store) -> Iterator[Store]:
     try:
         yield own
     finally:
-        for name in ("warm", "together", "alone", "large"):
+        for name in ("warm", "together", "alone", "unread", "large"):
             own.delete(name)
 
 

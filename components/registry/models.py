@@ -13,7 +13,7 @@ from components.registry.runs import LATEST, find_run, newest_with
 from components.store import Store, mirrors, open_store
 from components.store.errors import MISSING_OR_TORN
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+WEIGHTS, CONFIG, MANIFEST = "model.safetensors", "config.json", "manifest.json"
 
 
 def find_model(store: Store, address: str) -> tuple[str, Store]:
@@ -56,6 +56,11 @@ def local_model(url: str, family: str | None = None) -> Path:
     """
     folder = open_store(url, home())
     if family and not folder.exists(WEIGHTS):
+        if not folder.exists(MANIFEST):
+            raise InputError(
+                f"{folder.url}: no run is published there: it gets {MANIFEST} when it is published whole; "
+                "publish it again"
+            )
         folder = folder.child("models", family)
     try:
         config, size = folder.read_bytes(CONFIG), folder.size(WEIGHTS)
@@ -121,7 +126,7 @@ def _recorded(folder: Store) -> str | None:
     published = f"models/{below[-1]}/{WEIGHTS}"  # in RUN/models/FAMILY
     for place, name, path in (
         (folder, "result.json", WEIGHTS),
-        (Store(root, folder.options), "manifest.json", published),
+        (Store(root, folder.options), MANIFEST, published),
     ):
         try:
             files = place.read_json(name)["files"]

@@ -192,7 +192,7 @@ class Store:
 
     def write_bytes(self, rel: str, data: bytes) -> None:
         """Write `data` to `rel` atomically: readers see the old content or all of the new."""
-        path = self._writable(rel)
+        path = self.writable(rel)
         if not self.is_local:
             self._call(lambda: self.fs.pipe_file(path, data))
             return
@@ -209,7 +209,7 @@ class Store:
 
     def create(self, rel: str, data: bytes) -> bool:
         """Write `data` to `rel`, or return False if it exists. Exactly one writer wins if `atomic_create`."""
-        path = self._writable(rel)
+        path = self.writable(rel)
         if self.is_local:
             with self._explained():
                 return atomic.create(Path(path), data)
@@ -223,7 +223,7 @@ class Store:
 
     def delete(self, rel: str) -> None:
         """Remove the file or folder `rel` if it exists."""
-        path = self._writable(rel)
+        path = self.writable(rel)
         if self.is_local:
             with self._explained():
                 return atomic.remove(Path(path))
@@ -263,7 +263,7 @@ class Store:
 
     def stream(self, local: Path, rel: str, **options: Any) -> None:
         """Copy a file to `rel` of a remote store in parts; `options` are those of its filesystem."""
-        path = self._writable(rel)
+        path = self.writable(rel)
         self._call(lambda: self.fs.put_file(str(local), path, **options))
 
     def download(self, rel: str, local: Path | str) -> None:
@@ -307,7 +307,7 @@ class Store:
 
     # Implementation
 
-    def _writable(self, rel: str) -> str:
+    def writable(self, rel: str) -> str:
         """Return the full path of a file to write; raise LostLease if a fence forbids it."""
         path = self.path(inside(rel))
         self._check_fence()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from components.common.errors import RunError
 from components.common.hashing import digest, sha256
+from components.store.s3_writer import S3Writer
 from components.store.store import Store
 from components.store.urls import S3
 
@@ -66,10 +67,13 @@ def upload_all(
         try:
             if store.protocol in S3:
                 new = [upload for upload in small if present.get(upload.path) != upload.size]
-                for done, _ in enumerate(pool.map(partial(_put, store), new), 1):
+                put = partial(_put_small, store, S3Writer(store))
+                for done, (upload, is_whole) in enumerate(zip(new, pool.map(put, new), strict=True), 1):
+                    present[upload.path] = upload.size
+                    if is_whole:
+                        verified.add(upload.path)
                     progress(done, len(uploads))
-                present |= {upload.path: upload.size for upload in new}
-                verified = _listed(store, small)
+                verified |= _listed(store, [upload for upload in small if upload.path not in verified])
             others = [upload for upload in small if upload.path not in verified]
             copied = partial(copy, store, present=present)
             for done, _ in enumerate(chain(pool.map(copied, others), map(copied, large)), 1):
@@ -80,12 +84,12 @@ def upload_all(
 
 
 def _listed(store: Store, uploads: Sequence[Upload]) -> set[str]:
-    """Return the files that a server lists with the MD5 of their contents.
+    """Return the files that a server lists with the MD5 of their contents, by one request for a thousand.
 
-    One request answers for a thousand files. A server that encrypts with a key of its own lists other values
-    than MD5; then the files are read back.
+    A server that encrypts with a key of its own lists other values than MD5; then the files are read back.
     """
-    etags = {path: str(info.get("ETag")).strip('"') for path, info in store.infos().items()}
+    infos = store.infos() if uploads else {}
+    etags = {path: str(info.get("ETag")).strip('"') for path, info in infos.items()}
     return {upload.path for upload in uploads if etags.get(upload.path) == _md5(upload.source)}
 
 
@@ -107,6 +111,17 @@ def copy(store: Store, upload: Upload, present: dict[str, int]) -> str:
         f"{store.url}: the copy of {upload.path} has other contents than its source; check the store, and "
         "run the same command again"
     )
+
+
+def _put_small(store: Store, writer: S3Writer, upload: Upload) -> bool:
+    """Write a small file to S3; return whether the server answers with the MD5 of its contents."""
+    data = upload.source if isinstance(upload.source, bytes) else upload.source.read_bytes()
+    if sha256(data) != upload.sha256:  # the file has changed since: `copy` says so
+        return False
+    etag = writer.write(upload.path, data)
+    if etag is None:
+        _put(store, upload)
+    return etag == _md5(data)
 
 
 def _put(store: Store, upload: Upload) -> None:

@@ -55,6 +55,9 @@ def test_a_published_model_is_fetched_once_and_anew_where_it_changed(
     run = Store(f"memory://{tmp_path.name}/7")
     for name, content in MODEL.items():
         run.write_bytes(f"models/vae/{name}", content)
+    with pytest.raises(InputError, match=r"no run is published there: it gets manifest.json when"):
+        local_model(run.url, "vae")
+    run.write_json("manifest.json", {})
     folder = local_model(run.url, "vae")
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == MODEL
     assert local_model(f"{run.url}/models/vae") == folder

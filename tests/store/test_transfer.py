@@ -101,6 +101,27 @@ def test_a_bucket_lists_the_checksums_of_small_files(
 
 
 @pytest.mark.s3
+def test_small_files_take_one_request_each(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3_env: Server
+) -> None:
+    store, others = Store(f"s3://{bucket}/p"), list[Upload]()
+    monkeypatch.setattr(transfer, "_put", lambda store, upload: others.append(upload))
+    monkeypatch.setattr(transfer, "_is_there", lambda store, upload: others.append(upload))
+    monkeypatch.setattr(transfer, "_listed", lambda store, uploads: set(map(others.append, uploads)))
+    upload_all(store, uploads := files(tmp_path / "of"))
+    assert others == [] and store.find() == sorted(upload.path for upload in uploads)
+
+
+@pytest.mark.s3
+def test_a_file_that_changes_meanwhile_is_named(bucket: str, tmp_path: Path, s3_env: Server) -> None:
+    (file := tmp_path / "x").write_bytes(b"old")
+    upload = Upload.of("x", file)
+    file.write_bytes(b"new")
+    with pytest.raises(RunError, match="the copy of x has other contents than its source"):
+        upload_all(Store(f"s3://{bucket}/p"), [upload])
+
+
+@pytest.mark.s3
 def test_a_killed_server_is_waited_for_and_the_copy_continues(
     crashable_s3: tuple[Server, str], tmp_path: Path
 ) -> None:
