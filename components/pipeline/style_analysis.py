@@ -40,7 +40,8 @@ def families(plan: Plan) -> list[str]:
 def spec(plan: Plan, family: str) -> Spec:
     """Return the spec: the trained family, the extractor, and the network that compares images."""
     evaluate, card = plan.experiment.evaluate, plan.card_for(family)
-    pairs = min(PAIRS, evaluate.analysis_images, max(LEAST_PAIRS, PIXELS // card.resolution**2))
+    most = LEAST_PAIRS if plan.experiment.training(family).smoke else PAIRS
+    pairs = min(most, evaluate.analysis_images, max(LEAST_PAIRS, PIXELS // card.resolution**2))
     network = network_for(card, trained=plan.extractor_kind in TRAINED)
     settings: dict[str, Any] = {"seed": evaluate.seed, "threads": evaluate.threads}
     settings |= {"pairs": pairs, "network": network}
