@@ -161,7 +161,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         end(server)
 
 
-def _wait(url: str, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+def _wait(url: str, process: subprocess.Popen[bytes], seconds: float = 300) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         assert process.poll() is None, "the Prefect server ended at its start"
@@ -195,7 +195,7 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         end(head)
 
 
-def _wait_for_ray(head: subprocess.Popen[bytes], seconds: float = 120) -> None:
+def _wait_for_ray(head: subprocess.Popen[bytes], seconds: float = 300) -> None:
     until = time.monotonic() + seconds
     while True:
         try:

@@ -64,7 +64,7 @@ class Nodes:
         for number in range(workers):
             self.add(number)
         self.until(self.answers)
-        self.until(self.whole)
+        self.until(self.whole, pause=1.0)  # it starts a process each time
 
     def add(self, number: int) -> subprocess.Popen[bytes]:
         """Start a worker."""
@@ -120,7 +120,7 @@ class Nodes:
             return False
         return True
 
-    def until(self, condition: Callable[[], bool]) -> None:
+    def until(self, condition: Callable[[], bool], pause: float = 0.2) -> None:
         """Wait, and start nodes again that gave up: Ray allows a raylet 30 s, which a busy machine takes."""
         end_of_patience = time.monotonic() + STARTED
         while not condition():
@@ -129,7 +129,7 @@ class Nodes:
             for number, process in enumerate(self.processes):
                 if process.poll() is not None:
                     self.processes[number] = self.begin[number]()
-            time.sleep(0.2)
+            time.sleep(pause)
 
     def whole(self) -> bool:
         """Whether all nodes have joined."""

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from components.config import loading
+from components.store import Store
+from flows.evaluate import EvaluationSession
 from tests.conftest import made_once
-from tests.flows.driver import WEIGHTS, Atelier, Sweeps
-
-DATA_STAGES = ("prepare", "extractor", "reference")
+from tests.flows.driver import TINY, Atelier, Sweeps
 
 
 @pytest.fixture(scope="session")
@@ -20,12 +21,8 @@ def evaluable(
     """A store with the extractor and the reference of the digits, made once for all processes of tests."""
 
     def make(folder: Path) -> None:
-        whole = Atelier(tmp_path_factory.mktemp("evaluable-run") / "store")
-        whole.run("--only", "autoencoder", *WEIGHTS, "--set", "train.steps=2")
-        pins_alone = shutil.ignore_patterns("champion*", "seeds")
-        shutil.copytree(whole.store / "registry", folder / "registry", ignore=pins_alone)
-        for stage in DATA_STAGES:
-            shutil.copytree(whole.store / "store" / stage, folder / "store" / stage)
+        settings = loading.load(TINY, []).evaluate
+        EvaluationSession(Store(str(folder)), "digits", settings, None, say=lambda _: None).prepare()
 
     return made_once(tmp_path_factory, "evaluable", make)
 

@@ -145,12 +145,12 @@ def states(result: dict[str, Any]) -> dict[str, str]:
     return {f"{s['name']} {s['family'] or ''}".strip(): s["state"] for s in result["stages"]}
 
 
-def until(condition: Callable[[], Any], seconds: float = 300) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 300, pause: float = 0.02) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if result := condition():
             return result
-        time.sleep(0.02)
+        time.sleep(pause)
     raise AssertionError("it did not happen in time")
 
 

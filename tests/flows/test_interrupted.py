@@ -1,4 +1,4 @@
-"""Runs that are interrupted or fail, and runs side by side: they end with the bits of one left in peace."""
+"""Runs that are interrupted: they end with the bits of one left in peace."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.flows.driver import WEIGHTS, Atelier, states, step, until
+from tests.flows.driver import WEIGHTS, Atelier, step, until
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
 
@@ -37,10 +37,10 @@ def start_and_kill_a_worker(atelier: Atelier, settings: list[str]) -> subprocess
 def test_a_training_interrupted_in_every_way_ends_with_the_same_bits(
     fresh: Atelier, undisturbed: Atelier
 ) -> None:
-    """One of two workers is killed, then comes Ctrl-C, then the driver is killed, and one worker ends it.
+    """One of two workers is killed, then comes Ctrl-C, then the driver of one worker is killed.
 
-    Against one process with both shards, outside of Ray, that nobody disturbs. Elastic workers begin: when
-    a driver has died, Ray keeps what it reserved for three minutes, for which only elastic workers wait.
+    One process ends it, against one with both shards, outside of Ray, that nobody disturbs. When a driver has
+    died, Ray keeps for three minutes what it reserved: here one of two cores, so that nothing waits for it.
     """
     undisturbed.run(*LONG)
 
@@ -52,34 +52,11 @@ def test_a_training_interrupted_in_every_way_ends_with_the_same_bits(
     assert record["status"] == "interrupted"
     assert not fresh.weights("autoencoder"), "it was over before it could be interrupted"
 
-    reached, process = step(fresh), fresh.start(*under_ray("2"))
+    reached, process = step(fresh), fresh.start(*under_ray("1"))
     until(lambda: step(fresh) > reached + 50)
     process.kill()
     process.communicate()
     assert not fresh.weights("autoencoder"), "it was over before it could be killed"
 
-    assert fresh.run(*under_ray("1"))["status"] == "done"
+    assert fresh.run(*LONG)["status"] == "done"
     assert fresh.weights("autoencoder") == undisturbed.weights("autoencoder")
-
-
-def test_two_identical_runs_share_the_work(fresh: Atelier) -> None:
-    both = [fresh.start("--only", "vae", *WEIGHTS) for _ in range(2)]
-    results = [json.loads(process.communicate(timeout=1000)[0]) for process in both]
-    trained = sorted(states(result)["train vae"] for result in results)
-    assert trained == ["cached", "ran"]
-    assert len(fresh.weights("vae")) == 1
-
-
-def test_a_failed_family_leaves_the_others_published(fresh: Atelier) -> None:
-    bad = [*WEIGHTS, "--only", "autoencoder", "--only", "vae", "--set"]
-    result = fresh.run(*bad, "families.vae.lr=1e30", code=1)
-    assert result["status"] == "partial"
-    assert states(result)["train vae"] == "failed" and states(result)["publish"] == "ran"
-    record = json.loads((fresh.store / result["manifest"]).read_text())
-    error = next(s["error"] for s in record["stages"] if s["state"] == "failed")
-    assert "became nan" in error or "became inf" in error
-    assert "learning rate" in (fresh.store / result["report"]).read_text()
-    published = fresh.store / "published" / result["run_id"] / "models"
-    assert [p.name for p in published.iterdir()] == ["autoencoder"]
-    again = fresh.run(*bad, "families.vae.lr=1e-3")
-    assert again["status"] == "done" and states(again)["train autoencoder"] == "cached"

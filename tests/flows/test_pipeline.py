@@ -19,7 +19,7 @@ from components.cluster.ray_cluster import connect
 from components.records.evaluation import ExternalEvaluation
 from flows import views
 from tests.flows.canary import CANARY, places_with
-from tests.flows.driver import TINY, WEIGHTS, Atelier, pngs, states
+from tests.flows.driver import TINY, WEIGHTS, Atelier, pngs, states, until
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
 
@@ -198,18 +198,39 @@ def test_the_same_command_again_does_nothing_and_starts_neither_prefect_nor_ray(
     assert record["table"] == recorded_first["table"] and record["gate"] == recorded_first["gate"]
 
 
-def test_one_learning_rate_redoes_one_family(shared: Atelier, first: dict[str, Any]) -> None:
-    changed = ["--set", "families.vae.lr=2e-3"]
-    plan = shared.call("run", str(TINY), "--plan", *shared.settings(tuple(changed))).stdout
+def test_two_runs_with_another_learning_rate_share_the_work_on_one_family(
+    shared: Atelier, first: dict[str, Any]
+) -> None:
+    changed = ("--set", "families.vae.lr=2e-3")
+    plan = shared.call("run", str(TINY), "--plan", *shared.settings(changed)).stdout
     assert "settings.lr: 0.001 -> 0.002" in plan
-    again = shared.run(*changed)
-    ran = {title for title, state in states(again).items() if state == "ran"}
-    of_family = {
-        f"{stage} vae" for stage in ("train", "evaluate", "export", "anomaly_models", "latent_analysis")
-    }
-    assert ran == of_family | {"compare", "gate", "report", "publish"}
-    explained = shared.call("explain", "latest", "--store", str(shared.store)).stdout
+    runs, weights = set(shared.store.glob("runs/*/run.json")), shared.weights("vae")
+    process = shared.start(*changed)
+    until(lambda: set(shared.store.glob("runs/*/run.json")) - runs or process.poll() is not None)
+    results = [shared.run(*changed), json.loads(process.communicate(timeout=1000)[0])]
+    cached, ran = sorted(results, key=lambda result: states(result)["train vae"])
+    assert (states(cached)["train vae"], states(ran)["train vae"]) == ("cached", "ran")
+    assert len(shared.weights("vae")) == len(weights) + 1
+    computed = [title for result in results for title, state in states(result).items() if state == "ran"]
+    stages = ("train", "evaluate", "export", "anomaly_models", "latent_analysis")
+    of_family = {f"{stage} vae" for stage in stages}
+    assert set(computed) == of_family | {"compare", "gate", "report", "publish"}
+    assert not [title for title in of_family if computed.count(title) > 1], "one has waited for the other"
+    explained = shared.call("explain", ran["run_id"], "--store", str(shared.store)).stdout
     assert "settings.lr: 0.001 -> 0.002" in explained
+
+
+def test_a_failed_family_leaves_the_others_published(shared: Atelier, first: dict[str, Any]) -> None:
+    only = ("--only", "autoencoder", "--only", "vae")
+    result = shared.run(*only, "--set", "families.vae.lr=1e30", code=1)
+    assert result["status"] == "partial" and states(result)["train autoencoder"] == "cached"
+    assert states(result)["train vae"] == "failed" and states(result)["publish"] == "ran"
+    record = json.loads((shared.store / result["manifest"]).read_text())
+    error = next(s["error"] for s in record["stages"] if s["state"] == "failed")
+    assert "became nan" in error or "became inf" in error
+    assert "learning rate" in (shared.store / result["report"]).read_text()
+    published = shared.store / "published" / result["run_id"] / "models"
+    assert [p.name for p in published.iterdir()] == ["autoencoder"]
 
 
 def test_force_and_explain(shared: Atelier, first: dict[str, Any]) -> None:

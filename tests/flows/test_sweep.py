@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
-import sys
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from components.store import Store
+from flows.schedule import scheduled
 from tests.flows.driver import Atelier, Sweeps, until
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
@@ -28,7 +30,7 @@ def outcome(swept: dict[str, Any]) -> list[Any]:
 
 def test_a_killed_sweep_goes_on_to_what_it_would_have_been(sweeps: Sweeps, undisturbed: Atelier) -> None:
     """And a finished trial is never run again; what is published is the winner at full budget."""
-    command = [sys.executable, "-m", "flows.cli", "sweep", str(sweeps.config())]
+    command = sweeps.command("sweep", str(sweeps.config()))
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until(lambda: sweeps.files() or process.poll() is not None, seconds=600)
     assert process.poll() is None
@@ -53,16 +55,15 @@ def test_a_killed_sweep_goes_on_to_what_it_would_have_been(sweeps: Sweeps, undis
     assert f"Trial {swept['winner']['number']} won: lowest mean of 2 seeds." in page
 
     other = Sweeps(undisturbed.store)
-    assert outcome(other.sweep(confirmation_seeds=0)["sweep"]) == outcome(swept)
+    one_by_one = other.sweep(confirmation_seeds=0, max_concurrent_trials=1)["sweep"]
+    assert one_by_one["settings"]["concurrent"] == 1 and outcome(one_by_one) == outcome(swept)
 
     latest = ("sweep", "--resume-run", "latest", "--store", str(sweeps.store), "--json")
     again = json.loads(sweeps.call(*latest).stdout)
     assert {s["state"] for s in again["stages"]} == {"cached"}, "there is nothing to do"
     runs = Store(str(sweeps.store)).list("runs")
-    # As Prefect's schedules call it, in a process of its own: Ray's token is read when it is imported.
-    call = f"from flows.schedule import scheduled; print(scheduled({str(sweeps.config())!r}))"
-    done = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
+    with mock.patch.dict(os.environ):
+        assert scheduled.fn(str(sweeps.config())).name == "Unchanged"
     assert Store(str(sweeps.store)).list("runs") == runs, "nothing is new, so a date makes no run"
 
 
@@ -109,18 +110,3 @@ def test_settings_of_sampling_are_searched_on_one_trained_model(sweeps: Sweeps) 
     assert [s["family"] for s in trained] == ["diffusion"], "once"
     page = (sweeps.store / result["report"]).read_text()
     assert "Both sample from the same model" in page and "trained at full budget" not in page
-
-
-def test_workers_of_a_trial_run_from_judgement_to_judgement(sweeps: Sweeps) -> None:
-    changes = {
-        "trials": 1,
-        "workers": 2,
-        "evaluations": 2,
-        "finalists": 1,
-        "seeds_per_finalist": 1,
-        "confirmation_seeds": 0,
-    }
-    found = sweeps.sweep("--set", "train.micro_batches=2", **changes)["sweep"]
-    assert found["settings"]["concurrent"] == 1  # each trial takes both cores
-    (trial,) = found["trials"]
-    assert len(trial["curve"]) == 2 and trial["state"] == "done"

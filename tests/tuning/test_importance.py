@@ -1,6 +1,7 @@
 """Which hyperparameters matter: on functions where it is known."""
 
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -40,8 +41,14 @@ def by_lr(v):
     return (math.log10(v["lr"]) - math.log10(3e-4)) ** 2
 
 
-def test_what_matters_is_told_from_what_does_not():
-    found = importances(SPACES, drawn(40, by_lr))
+@pytest.fixture(scope="module")
+def of_forty():
+    """Shares of 40 trials of which the learning rate alone decides, with all resamples and shuffles."""
+    return importances(SPACES, drawn(40, by_lr))
+
+
+def test_what_matters_is_told_from_what_does_not(of_forty):
+    found = of_forty
     assert found["lr"].value > 0.6 and matters(found["lr"])
     assert not matters(found["beta1"]) and not matters(found["loss"])
     assert found["beta1"].value < 0.15 and found["loss"].value < 0.15
@@ -50,7 +57,8 @@ def test_what_matters_is_told_from_what_does_not():
 
 
 def test_a_choice_matters_too():
-    found = importances(SPACES, drawn(30, lambda v: 3.0 * (v["loss"] == "logistic")), resamples=10)
+    trials = drawn(30, lambda v: 3.0 * (v["loss"] == "logistic"))
+    found = importances(SPACES, trials, resamples=10, shuffles=10)
     assert max(found, key=lambda name: found[name].value) == "loss" and matters(found["loss"])
 
 
@@ -137,9 +145,12 @@ def test_scores_are_compared_where_all_have_been():
 # Recommendations
 
 
-def test_a_recommendation_within_the_best_and_one_outside():
+def test_a_recommendation_within_the_best_and_one_outside(of_forty, monkeypatch):
     trials = drawn(40, by_lr)
+    asked = mock.Mock(return_value=of_forty)
+    monkeypatch.setattr("components.tuning.recommendations.importances", asked)
     lr, beta, loss = recommendations(SPACES, trials)
+    assert asked.call_args.args == (SPACES, sorted(trials, key=lambda pair: pair[1]))
     assert lr.verdict == "within" and lr.source == "a paper"
     assert 1e-4 <= lr.best_low < 3e-4 < lr.best_high < 1e-3
     ends = f"{written(lr.best_low)} to {written(lr.best_high)}"

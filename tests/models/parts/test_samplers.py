@@ -69,9 +69,9 @@ def no_noise() -> Tensor:
 
 
 def affine(step: Callable[[Tensor], Tensor]) -> tuple[float, float]:
-    """The c and d of step(x) = c x + d."""
-    d = float(step(torch.zeros(1, 1, 1, 1, dtype=torch.float64)))
-    return float(step(torch.ones(1, 1, 1, 1, dtype=torch.float64))) - d, d
+    """The c and d of step(x) = c x + d, from x = 0 and x = 1 in one batch."""
+    at_0, at_1 = step(torch.tensor([0.0, 1.0], dtype=torch.float64).reshape(2, 1, 1, 1)).flatten().tolist()
+    return at_1 - at_0, at_0
 
 
 def through(sampler: samplers.Sampler, levels: Level) -> tuple[float, float]:
