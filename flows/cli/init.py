@@ -59,7 +59,7 @@ def init(
         setup.experiment(temporary, [])  # nothing is written that a run would refuse
     print(path)
     for family, why in config.refused.items():
-        say(f"not chosen: {family}: {why}")
+        say(f"{family} left out: {why}")
     say_next(f"atelier run {quote(str(path))}; with --plan it only says what would run")
 
 

@@ -55,7 +55,7 @@ def test_slow_families_are_left_out_and_the_next_takes_their_place() -> None:
     config = fitted(DATA, candidates((60.0, 1.0), (0.01, 0.001), (0.01, 0.001), (0.01, 0.001)), 20, 2)
     names = [training.candidate.starter.family for training in config.trainings]
     assert names == ["r3gan", "dcgan", "vae"]
-    assert config.refused["diffusion"].endswith("steps of 60 s; 300 are needed")
+    assert config.refused["diffusion"].startswith("its 6.5 minutes allow 6 steps, it needs 300 (--minutes ")
 
 
 def test_too_few_minutes_name_how_many_are_needed() -> None:
@@ -89,6 +89,6 @@ def test_the_file_is_accepted_and_says_where_its_numbers_come_from(tmp_path: Pat
         "written   by `atelier init x --minutes 20`",
         "command   atelier run x.yaml",
         "0.2 s a step, 0.05 s a sample",
-        "Not chosen: other: it is slow.",
+        "Left out: other: it is slow.",
     ):
         assert words in text
