@@ -29,6 +29,7 @@ FEWEST_STEPS = 300  # of a training that may show something
 SAMPLES = (1000, 500, 250, 100)  # evaluated, as many as fit
 ABLATION_SAMPLES = (250, 100, 50, 25, 0)
 SNAPSHOT_SAMPLES = ((8, 256), (4, 256), (4, 128), (2, 64))  # snapshots, and samples evaluated of each
+SMALLEST = 16  # pixels of images that are worth a first training
 GRID = 60  # samples of a snapshot's picture
 DIGITS = 2  # of a number of steps
 
@@ -85,6 +86,23 @@ class FirstConfig:
         return math.ceil(len(self.trainings) / self.cores) * max(t.seconds for t in self.trainings)
 
 
+def too_few(config: FirstConfig) -> list[str]:
+    """Return what would do for each family whose steps are too few for recognisable pictures."""
+    sentences = []
+    for training in config.trainings:
+        least = training.candidate.starter.recognisable_steps
+        if training.steps >= least:
+            continue
+        longer = needed_minutes(training.candidate, len(config.trainings), config.cores, least)
+        smaller = int(config.data.resolution * math.sqrt(training.steps / least)) // 8 * 8
+        sentences.append(
+            f"{training.candidate.starter.family}: {training.steps:,} steps are probably too few for "
+            f"recognisable pictures, which begin at about {least:,}; --minutes {longer} would do"
+            + (f", or data of {smaller} pixels (--resolution {smaller})" if smaller >= SMALLEST else "")
+        )
+    return sentences
+
+
 def measured(starters: Sequence[Starter], data: DatasetCard, folder: Path, device: str) -> list[Candidate]:
     """Return families with their costs on this machine; `folder` has the prepared data."""
     candidates = []
@@ -129,8 +147,8 @@ def fitted(
         slowest = max(late, key=lambda training: training.candidate.rates.step).candidate
         shortest = needed_minutes(slowest, len(chosen), cores)
         slow[slowest.starter.family] = (
-            f"its {each / 60:.1f} minutes allow {each / slowest.rates.step:.0f} steps, it needs {FEWEST_STEPS} "
-            f"(--minutes {shortest} would include it)"
+            f"its {each / 60:.1f} minutes allow {each / slowest.rates.step:.0f} steps, it needs "
+            f"{FEWEST_STEPS} (--minutes {shortest} would include it)"
         )
         chosen = [candidate for candidate in candidates if candidate.starter.family not in slow][:FAMILIES]
     quickest = min(candidates, key=lambda candidate: candidate.rates.step)
@@ -210,6 +228,7 @@ def written(config: FirstConfig, machine: str, command: str, file: str) -> str:
         f"#   minutes   {config.minutes:g}: about {config.training / 60:.1f} of training and "
         f"{config.evaluation / 60:.1f} of evaluation; the rest is for the start, the extractor and reference",
         "#   expect    a first impression; more steps give better images",
+        *(f"# {sentence}." for sentence in too_few(config)),
         *(f"# Left out: {family}: {why}." for family, why in config.refused.items()),
         "",
         "data:",
