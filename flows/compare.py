@@ -24,10 +24,19 @@ class Row:
 
 
 def changed_settings(first: RunManifest, second: RunManifest) -> list[Row]:
-    """Return the settings in which two runs differ, and the version of the data and of the code."""
+    """Return the settings in which two runs differ, and the version of the data and of the code.
+
+    A family that one run does not have is one row, without its settings.
+    """
     a, b = (dict(flat(run.lineage.config)) | origin(run) for run in (first, second))
-    names = sorted({name for name in {**a, **b} if a.get(name, MISSING) != b.get(name, MISSING)})
-    return [Row(name, a.get(name, MISSING), b.get(name, MISSING)) for name in names]
+    alone = {f"families.{name}" for name in first.lineage.families.keys() ^ second.lineage.families.keys()}
+    names = {name for name in {**a, **b} if a.get(name, MISSING) != b.get(name, MISSING)}
+    names = {name for name in names if ".".join(name.split(".")[:2]) not in alone}
+    rows = [Row(name, a.get(name, MISSING), b.get(name, MISSING)) for name in names]
+    for name in alone:
+        has = name.partition(".")[2] in first.lineage.families
+        rows.append(Row(name, *(("only here", MISSING) if has else (MISSING, "only here"))))
+    return sorted(rows, key=lambda row: row.name)
 
 
 def origin(run: RunManifest) -> dict[str, str | bool]:

@@ -63,7 +63,8 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
     running = [(row["stage"], row.get("seconds")) for row in rows if row["because"].startswith("runs")]
     estimates = Estimates(plan, store) if plan else None
     overhead = estimates.overhead if estimates else 0.0
-    for sentence in forecast(running, resources.concurrent_trainings(experiment), overhead).sentences:
+    side_by_side, smoke = resources.concurrent_trainings(experiment), proportion.is_smoke(experiment)
+    for sentence in forecast(running, side_by_side, overhead, smoke=smoke).sentences:
         print(sentence)
     if plan and estimates and running:
         stages = {stage for stage, _ in running}
@@ -243,8 +244,13 @@ def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:
 def show_judged(evaluation: ExternalEvaluation) -> None:
     """Print the metrics of a folder as a table, with notes on their limits."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    images = f"{evaluation.images:,} images of {evaluation.source}"
-    title = f"{images} against {evaluation.data}, {evaluation.split} split"
+    images, used = (
+        f"{evaluation.images:,} images",
+        max((m.n or 0 for m in evaluation.metrics.values()), default=0),
+    )
+    if 0 < used < evaluation.images:
+        images = f"{used:,} of {images}"
+    title = f"{images} of {evaluation.source} against {evaluation.data}, {evaluation.split} split"
     table = Table(title=title, box=None, pad_edge=False, title_justify="left")
     for head in ("metric", "value", "95 % interval", "real images", "images", "extractor", "comparability"):
         table.add_column(
@@ -261,6 +267,14 @@ def show_judged(evaluation: ExternalEvaluation) -> None:
             metric.comparability,
         )
     console.print(table)
+    if 0 < used < evaluation.images:
+        console.print(
+            f"{used:,} images are compared: as many as the split has real ones, or others for the column of "
+            "real images; values depend on the number",
+            style="dim",
+            markup=False,
+            soft_wrap=True,
+        )
     for name, metric in evaluation.metrics.items():
         if metric.note:
             console.print(f"* {name.replace('_', ' ')}: {metric.note}", style="yellow", markup=False)

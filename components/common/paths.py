@@ -37,8 +37,9 @@ def config_path(path: Path | None) -> Path:
             return place / asked
     configs = (folder / "configs" for folder in dict.fromkeys((home(), CHECKOUT)))
     existing = [file for folder in configs for file in folder.rglob("*.yaml")]
-    near = did_you_mean(
-        str(asked), [str(file.relative_to(file.parents[i])) for file in existing for i in (0, 1, 2)]
-    )
+    beside = [file for place in places for file in (place / asked).parent.glob("*.y*ml")]
+    names = [str(asked.with_name(file.name)) for file in beside]
+    names += [str(file.relative_to(file.parents[i])) for file in existing for i in (0, 1, 2)]
+    near = did_you_mean(str(asked), names)
     folders = ", ".join(dict.fromkeys(str(place.resolve()) for place in places))
     raise InputError(f"there is no config file {asked}{near}; looked in {folders}")

@@ -25,6 +25,7 @@ class Starter(BaseModel):
     images: tuple[int, int] = (0, 10**9)
     channels: int | None = None  # None: any
     because: str
+    recognisable_steps: int = 0  # fewer draw pictures in which nothing can be recognised; 0: not measured
     settings: dict[str, Any]
 
     @property

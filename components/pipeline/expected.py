@@ -129,6 +129,7 @@ class Forecast:
     rest: float
     unknown: list[str]  # titles of stages without an earlier result
     elapsed: float  # seconds from start to end, with families side by side
+    smoke: bool = False
 
     @property
     def sentences(self) -> list[str]:
@@ -146,7 +147,7 @@ class Forecast:
                 f"earlier results on this data; {least}{minutes(self.elapsed)} from start to end, "
                 "with families side by side"
             )
-        if self.judging > self.training > 0:
+        if self.judging > self.training > 0 and not self.smoke:  # whose settings are not the config's
             sentences.append(
                 "evaluation takes longer than training: lower evaluate.samples and evaluate.ablation_samples"
             )
@@ -161,7 +162,11 @@ class Forecast:
 
 
 def forecast(
-    rows: Sequence[tuple[str, float | None]], side_by_side: int = 1, overhead: float = 0.0
+    rows: Sequence[tuple[str, float | None]],
+    side_by_side: int = 1,
+    overhead: float = 0.0,
+    *,
+    smoke: bool = False,
 ) -> Forecast:
     """Return what stages are expected to take.
 
@@ -169,6 +174,7 @@ def forecast(
         rows: their titles and seconds; None: unknown.
         side_by_side: how many families are trained at once.
         overhead: seconds in which a run computes nothing.
+        smoke: whether the run only checks that everything works; the sentences then have no advice.
     """
     of_stage: dict[str, float] = defaultdict(float)
     of_family: dict[str, float] = defaultdict(float)
@@ -180,7 +186,7 @@ def forecast(
     total, alone = sum(of_stage.values()), of_family.pop("", 0.0)
     longest = max([*of_family.values(), sum(of_family.values()) / side_by_side])
     unknown = [title for title, seconds in rows if seconds is None]
-    return Forecast(training, judging, total - training - judging, unknown, alone + longest + overhead)
+    return Forecast(training, judging, total - training - judging, unknown, alone + longest + overhead, smoke)
 
 
 def disk(taken: int) -> list[str]:

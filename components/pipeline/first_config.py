@@ -29,6 +29,7 @@ FEWEST_STEPS = 300  # of a training that may show something
 SAMPLES = (1000, 500, 250, 100)  # evaluated, as many as fit
 ABLATION_SAMPLES = (250, 100, 50, 25, 0)
 SNAPSHOT_SAMPLES = ((8, 256), (4, 256), (4, 128), (2, 64))  # snapshots, and samples evaluated of each
+SMALLEST = 16  # pixels of images that are worth a first training
 GRID = 60  # samples of a snapshot's picture
 DIGITS = 2  # of a number of steps
 
@@ -85,6 +86,23 @@ class FirstConfig:
         return math.ceil(len(self.trainings) / self.cores) * max(t.seconds for t in self.trainings)
 
 
+def too_few(config: FirstConfig) -> list[str]:
+    """Return what would do for each family whose steps are too few for recognisable pictures."""
+    sentences = []
+    for training in config.trainings:
+        least = training.candidate.starter.recognisable_steps
+        if training.steps >= least:
+            continue
+        longer = needed_minutes(training.candidate, len(config.trainings), config.cores, least)
+        smaller = int(config.data.resolution * math.sqrt(training.steps / least)) // 8 * 8
+        sentences.append(
+            f"{training.candidate.starter.family}: {training.steps:,} steps are probably too few for "
+            f"recognisable pictures, which begin at about {least:,}; --minutes {longer} would do"
+            + (f", or data of {smaller} pixels (--resolution {smaller})" if smaller >= SMALLEST else "")
+        )
+    return sentences
+
+
 def measured(starters: Sequence[Starter], data: DatasetCard, folder: Path, device: str) -> list[Candidate]:
     """Return families with their costs on this machine; `folder` has the prepared data."""
     candidates = []
@@ -127,17 +145,24 @@ def fitted(
             samples, ablation_samples = fitted_evaluation(data, chosen, budget)
             return FirstConfig(data, minutes, cores, trainings, samples, ablation_samples, slow)
         slowest = max(late, key=lambda training: training.candidate.rates.step).candidate
-        step = slowest.rates.step
+        shortest = needed_minutes(slowest, len(chosen), cores)
         slow[slowest.starter.family] = (
-            f"{each / 60:.1f} minutes are {each / step:.0f} steps of {step:.2g} s; {FEWEST_STEPS} are needed"
+            f"its {each / 60:.1f} minutes allow {each / slowest.rates.step:.0f} steps, it needs "
+            f"{FEWEST_STEPS} (--minutes {shortest} would include it)"
         )
         chosen = [candidate for candidate in candidates if candidate.starter.family not in slow][:FAMILIES]
-    fastest = min(candidate.rates.step for candidate in candidates)
-    needed = math.ceil(FEWEST_STEPS * fastest / TRAINING / (1 - SNAPSHOTS) / 60)
+    quickest = min(candidates, key=lambda candidate: candidate.rates.step)
+    fastest, needed = quickest.rates.step, needed_minutes(quickest, 1, cores)
     raise InputError(
         f"--minutes {minutes:g} is too short for {data.name} on this machine: the fastest family that suits "
         f"it takes {fastest:.2g} s a step; give at least --minutes {needed}, or prepare smaller images"
     )
+
+
+def needed_minutes(candidate: Candidate, families: int, cores: int, steps: int = FEWEST_STEPS) -> int:
+    """Return the minutes of a run in which a family trains for these steps, beside others."""
+    rounds = math.ceil(families / cores)
+    return math.ceil(steps * candidate.rates.step * rounds / TRAINING / (1 - SNAPSHOTS) / 60)
 
 
 def fitted_training(candidate: Candidate, seconds: float) -> Training:
@@ -203,7 +228,8 @@ def written(config: FirstConfig, machine: str, command: str, file: str) -> str:
         f"#   minutes   {config.minutes:g}: about {config.training / 60:.1f} of training and "
         f"{config.evaluation / 60:.1f} of evaluation; the rest is for the start, the extractor and reference",
         "#   expect    a first impression; more steps give better images",
-        *(f"# Not chosen: {family}: {why}." for family, why in config.refused.items()),
+        *(f"# {sentence}." for sentence in too_few(config)),
+        *(f"# Left out: {family}: {why}." for family, why in config.refused.items()),
         "",
         "data:",
         f"  name: {yaml.safe_dump(data.name).splitlines()[0]}",

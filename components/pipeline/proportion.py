@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from components.config.experiment import Experiment
 from components.pipeline import ablation
 from components.pipeline.plan import Plan
 
@@ -15,9 +16,19 @@ NOTABLE = 0.05  # of the training's work, from which on a share is said
 
 
 def of_run(plan: Plan, stages: Collection[str]) -> list[str]:
-    """Return what to say of the families whose stages, by title, would be trained or evaluated."""
+    """Return what to say of the families whose stages, by title, would be trained or evaluated.
+
+    Nothing of a smoke run, which trains for a few steps whatever the settings are.
+    """
+    if is_smoke(plan.experiment):
+        return []
     judged = [family for family in plan.experiment.families if f"evaluate {family}" in stages]
     return sentences({family: share for family, share in shares(plan).items() if family in judged})
+
+
+def is_smoke(experiment: Experiment) -> bool:
+    """Return whether an experiment has the few steps of --smoke."""
+    return any(experiment.training(family).smoke for family in experiment.families)
 
 
 def shares(plan: Plan) -> dict[str, float]:
@@ -47,7 +58,10 @@ def sentences(by_family: Mapping[str, float]) -> list[str]:
     if not notable:
         return []
     listed = ", ".join(f"{share:.0%} of {family}'s" for family, share in notable.items())
-    sentences = [f"evaluation and ablations take at most, in evaluations of the network, {listed} training"]
+    sentences = [
+        "counted in calls of the network, not in time, evaluation and ablations take at most "
+        f"{listed} training"
+    ]
     if large := [family for family, share in notable.items() if share > 1]:
         sentences.append(
             f"the evaluation of {', '.join(large)} takes longer than the training: lower evaluate.samples "

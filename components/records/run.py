@@ -227,7 +227,11 @@ class RunSummary(RunHead):
 
 
 class RunManifest(RunSummary):
-    """run.json."""
+    """run.json.
+
+    In Python, it is shown as its id, status, families and the first measure of each result, which are some
+    of its fields; `to_json()` has all.
+    """
 
     command: str = ""
     withheld: list[str] = []  # settings that the lineage leaves out or shortens
@@ -236,6 +240,15 @@ class RunManifest(RunSummary):
     gate: list[Judgement] = []
     published: str | None = None
     overhead: Overhead | None = None
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Yield what notebooks show; the whole record has thousands of lines."""
+        yield from (("run_id", self.run_id), ("status", self.standing), ("families", self.families))
+        firsts = {result.family: next(iter(result.metrics.items()), None) for result in self.results}
+        yield (
+            "measures",
+            {family: f"{first[0]} {first[1].value:.4g}" for family, first in firsts.items() if first},
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the contents of run.json."""

@@ -17,9 +17,9 @@ MARKUP = re.compile(r"[\\\[\]]")
 
 
 INSTALL = (
-    "To load and sample, install Atelier on Python 3.11 or newer: `pip install PATH`, the folder of its "
-    "source code or the wheel that `make wheel` builds there, which brings PyTorch and a few small packages, "
-    "but neither Ray, Prefect nor DVC."
+    "To load and sample, install Atelier on Python 3.11 or newer: `pip install PATH`, which brings PyTorch "
+    "and a few small packages, but neither Ray, Prefect nor DVC. PATH is the folder of its source code, or "
+    "the wheel that `make wheel` builds there; whoever sends this model sends the wheel along."
 )
 
 
@@ -70,7 +70,7 @@ def model_card(data: DatasetCard, result: FamilyResult, *, smoke: bool = False) 
         '    model = atelier.load(".")',
         f'    atelier.sheet(model.sample({_arguments(result)})).save("drawn.png")',
         "",
-        "On the command line:",
+        "On the command line, which needs the whole of Atelier, `pip install 'PATH[run]'`:",
         "",
         f"    atelier sample FOLDER {_options(result)} -o drawn.png",
         "    atelier verify FOLDER",

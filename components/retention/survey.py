@@ -31,7 +31,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Kept:
-    """An output that stays."""
+    """An output that stays, or checkpoints in it."""
 
     path: str
     bytes: int
@@ -129,9 +129,10 @@ def survey(store: Store, days: float, runs: Sequence[str] = ()) -> Survey:
         if key not in referred.reasons:
             _unreferenced(output, before, days, result)
             continue
-        items = list(_within(output, referred, before, searching))
-        result.items += items
-        rest = output.size() - sum(item.bytes for item in items)
+        parts = list(_within(output, referred, before, days, searching))
+        result.items += [part for part in parts if isinstance(part, Item)]
+        result.staying += [part for part in parts if isinstance(part, Kept)]
+        rest = output.size() - sum(part.bytes for part in parts)
         result.staying.append(Kept(output.path, rest, _why(output, referred.reasons[key])))
     return result
 
@@ -150,13 +151,15 @@ def _unreferenced(output: Output, before: float, days: float, result: Survey) ->
     """Add an output that nothing refers to: to what stays if it is new."""
     ends = [end for number in output.attempts if (end := output.ended(number))]
     if max(ends, default=0.0) >= before or (not ends and output.modified() >= before):
-        result.staying.append(Kept(output.path, output.size(), f"made in the last {days:g} days"))
+        result.staying.append(Kept(output.path, output.size(), new(days)))
     else:
         result.items.append(Item("output", output.path, output.size(), "nothing refers to it"))
 
 
-def _within(output: Output, referred: References, before: float, searching: list[str]) -> Iterator[Item]:
-    """Yield what may be removed within an output that stays."""
+def _within(
+    output: Output, referred: References, before: float, days: float, searching: list[str]
+) -> Iterator[Item | Kept]:
+    """Yield what may be removed within an output that stays, now or once it is old enough."""
     winner = output.winner
     if winner is None:
         return
@@ -166,12 +169,20 @@ def _within(output: Output, referred: References, before: float, searching: list
             why = f"superseded by attempt {winner}"
             yield Item("attempt", f"{output.path}/{path}", output.size(f"{path}/"), why)
     ended = output.ended(winner)
-    if ended is None or ended >= before or (output.stage == "trial" and searching):
+    if ended is None or (output.stage == "trial" and searching):
         return
     for name in REMOVABLE:
         if size := output.size(f"attempts/{winner}/{name}"):
             path = f"{output.path}/attempts/{winner}/{name.rstrip('/')}"
-            yield Item("checkpoints", path, size, "its attempt is finished")
+            if ended >= before:
+                yield Kept(path, size, new(days))
+            else:
+                yield Item("checkpoints", path, size, "its attempt is finished")
+
+
+def new(days: float) -> str:
+    """Return that something stays because it is new."""
+    return f"made in the last {days:g} days"
 
 
 def _why(output: Output, reason: str) -> str:

@@ -204,7 +204,8 @@ def show_prepared(card: Any, version: str) -> None:
     for reason, count in card.left_out.items():
         say(f"  left out {count}: {reason}")
     if others := card.options.get("ignored_files"):
-        say(f"  left out {others}: no images{', some with captions' if card.captions else ''}")
+        what = "1 file that is not an image" if others == 1 else f"{others:,} files that are not images"
+        say(f"  left out {what}{', some with captions' * bool(card.captions)}")
     if card.unmatched_captions:
         say(f"  {card.unmatched_captions} captions of images that are not there")
 

@@ -58,8 +58,10 @@ def init(
         temporary.write_text(text, encoding="utf-8")
         setup.experiment(temporary, [])  # nothing is written that a run would refuse
     print(path)
+    for sentence in first_config.too_few(config):
+        say(sentence)
     for family, why in config.refused.items():
-        say(f"not chosen: {family}: {why}")
+        say(f"{family} left out: {why}")
     say_next(f"atelier run {quote(str(path))}; with --plan it only says what would run")
 
 

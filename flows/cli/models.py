@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from components.sampling.styles import StyleOptions
 
 LARGEST = 178_956_970  # pixels of a picture that Pillow still opens
+LIST_ALL = "-o FILE.csv and --json list"
 LISTED = 20  # images that `anomaly` lists at least, flagged or not
 
 
@@ -246,22 +247,33 @@ def anomaly(
     from components.analysis import anomaly_scores
 
     with progress_shown("open the model"):
-        model = scoring_model(run, family, store)
+        model, chosen, manifest = scoring_model(run, family, store)
         scored, threshold = anomaly_scores.score_folder(folder, model, quantile, background)
     if output:
         anomaly_scores.write_csv(scored, output)
+    if manifest:
+        warn_unless_blessed(manifest, chosen)
     if as_json:
         flagged = sum(image.flagged for image in scored)
         images = [asdict(image) for image in scored]
         print(json.dumps({"threshold": threshold, "flagged": flagged, "images": images}))
         return
-    show_scored(scored, threshold, quantile)
+    show_scored(scored, threshold, quantile, "--json lists" if output else LIST_ALL)
     if output:
         say(f"all scores: {output}")
-    say_next("look at the flagged images; -o FILE.csv lists all, --quantile flags more or fewer")
+    lists_all = "" if output else "-o FILE.csv lists all, "
+    say_next(f"look at the flagged images; {lists_all}--quantile flags more or fewer")
 
 
-def show_scored(scored: list[Any], threshold: float, quantile: float) -> None:
+def warn_unless_blessed(manifest: RunManifest, family: str) -> None:
+    """Say why the gate has not blessed a run's model of a family, if it has judged it so."""
+    for judgement in manifest.gate:
+        if judgement.model.family == family and not judgement.is_blessed:
+            why = "; ".join(judgement.failed)
+            say(f"the gate did not bless {family} of run {manifest.run_id}, so its scores may mislead: {why}")
+
+
+def show_scored(scored: list[Any], threshold: float, quantile: float, all_by: str = LIST_ALL) -> None:
     """Print the flagged images, the most anomalous first, and how many there are."""
     from components.common.names import displayed
     from components.sampling import reconstruction_error
@@ -271,26 +283,27 @@ def show_scored(scored: list[Any], threshold: float, quantile: float) -> None:
     rows = [(displayed(image.file), f"{image.score:.5f}", "yes" if image.flagged else "") for image in listed]
     print_table(("image", "score", "flagged"), rows)
     if len(listed) < len(scored):
-        print(f"and {len(scored) - len(listed)} with lower scores; -o FILE.csv and --json list all")
+        print(f"and {len(scored) - len(listed)} with lower scores; {all_by} all")
     print(
         f"{flagged} of {len(scored)} images are above {threshold:.5f}, the {quantile:g} quantile of "
         f"the {reconstruction_error.MEASURE} of validation images"
     )
 
 
-def scoring_model(run: str, family: str | None, store: str) -> Path:
-    """Return the folder of the family's model, or of the first model that can score images.
+def scoring_model(run: str, family: str | None, store: str) -> tuple[Path, str, RunManifest | None]:
+    """Return the folder of the family's model, or of the first that can score images; its family and run.
 
     `latest` is the newest run with such a model.
     """
     if family or is_model(run) or "://" in run:
-        return model_folder(run, family, store)[0]
+        folder, manifest = model_folder(run, family, store)
+        return folder, family or "", manifest
     opened = open_named_store(store)
     named_run = None if run == LATEST else find_run(opened, run)
     manifests = [named_run] if named_run else runs_with_models(opened)
     for manifest in manifests:
-        if folder := first_that_scores(manifest, opened):
-            return folder
+        if scoring := first_that_scores(manifest, opened):
+            return opened.local_copy(manifest.models[scoring]), scoring, manifest
     of = f"run {named_run.run_id}" if named_run else f"no run in {opened.url}"
     data = next((manifest.lineage.data.name for manifest in manifests), "NAME")
     raise InputError(
@@ -307,13 +320,13 @@ def runs_with_models(store: Store) -> list[RunManifest]:
     return [manifest for manifest in read if manifest and manifest.models]
 
 
-def first_that_scores(manifest: RunManifest, store: Store) -> Path | None:
-    """Return the folder of a run's first model that can score images; None: it has none."""
+def first_that_scores(manifest: RunManifest, store: Store) -> str | None:
+    """Return the family of a run's first model that can score images; None: it has none."""
     from components.analysis.anomaly_scores import why_not
     from components.records.model import ModelConfig
 
-    for folder in manifest.models.values():
+    for family, folder in manifest.models.items():
         config = ModelConfig.read(store.read_json(f"{folder}/config.json"))
         if config and not why_not(config):
-            return Path(store.local_copy(folder))
+            return family
     return None

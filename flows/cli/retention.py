@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from components.common.errors import InputError
+from components.common.paths import home
 from components.common.units import size
 from components.registry.runs import find_run
+from components.store import Store
 from flows.cli.shared import (
     STORE,
     AsJSON,
@@ -21,6 +25,11 @@ from flows.cli.shared import (
     say,
     say_next,
 )
+
+if TYPE_CHECKING:
+    from components.retention.survey import Survey
+
+REASONS = 5  # for which outputs stay, that are summed up
 
 
 def gc(
@@ -63,11 +72,39 @@ def gc(
         print_table(("", "path", "size", "because"), rows)
     freed = f"{size(surveyed.bytes)} in {len(surveyed.items)} places"
     print(f"freed {freed}" if apply else f"would free {freed}")
+    for line in staying(surveyed, days):
+        print(line)
+    say(beside(opened.url))
     if surveyed.running:
         say(f"run {surveyed.running[0]} is running: --apply is possible when it has ended")
     elif not apply and surveyed.items:
         say_next(f"the same command with --apply removes it{'; what is published stays' if runs else ''}")
     elif not apply:
-        say_next(
-            "--run ID removes a run with all that only it refers to; --days 0 spares nothing for being new"
-        )
+        spared = "; --days 0 spares nothing for being new" if days else ""
+        say_next(f"--run ID removes a run with all that only it refers to{spared}")
+
+
+def staying(surveyed: Survey, days: float) -> list[str]:
+    """Return what stays by reason, the largest first, with the option that would free it."""
+    totals: Counter[str] = Counter()
+    for item in surveyed.staying:
+        totals[item.why] += item.bytes
+    from components.retention.survey import new
+
+    options = {new(days): "--days 0 frees it"}
+    lines = []
+    for why, taken in totals.most_common(REASONS):
+        if run := re.fullmatch(r"run (\S+?)(, unfinished.*)?", why):
+            options[why] = f"--run {run[1]} frees what only it refers to"
+        lines.append(f"stays: {size(taken)}: {why}{'; ' * (why in options)}{options.get(why, '')}")
+    if others := totals.most_common()[REASONS:]:
+        lines.append(f"stays: {size(sum(n for _, n in others))}: {len(others)} other reasons, listed above")
+    return lines
+
+
+def beside(store: str) -> str:
+    """Return what else takes space in the project, and is not removed by `atelier gc`."""
+    folders = {f"{name}/": str(home() / name) for name in ("data", ".atelier", "published")}
+    taken = {name: sum(Store(at).sizes().values()) for name, at in folders.items() if at != store}
+    sizes = ", ".join(f"{name} {size(bytes_)}" for name, bytes_ in taken.items() if bytes_)
+    return f"beside the store, not removed by gc: {sizes or 'nothing'}"

@@ -201,8 +201,9 @@ def newest_interrupted(experiment: Experiment, config: Path) -> str:
 
 
 def without_plan() -> str:
-    """Return the command as typed, without --plan."""
-    return shlex.join(["atelier", *(argument for argument in sys.argv[1:] if argument != "--plan")])
+    """Return the command as typed, without --plan and --explain, whose reasons the plan has given."""
+    shown = ("--plan", "--explain")
+    return shlex.join(["atelier", *(argument for argument in sys.argv[1:] if argument not in shown)])
 
 
 def _command_line() -> str:

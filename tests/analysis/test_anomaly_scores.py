@@ -205,6 +205,8 @@ def test_the_command_flags_and_ends_with_0(
     assert [row["file"] for row in csv.DictReader(output.open())] == [
         image["file"] for image in told["images"]
     ]
+    err = call(capsys, *arguments, "-o", str(output))[2]
+    assert err.endswith("next: look at the flagged images; --quantile flags more or fewer\n")
     code, out, _ = call(capsys, *arguments, "--family", "autoencoder")
     lines = out.splitlines()
     assert code == 0 and len(lines) == 8 and lines[0].split() == ["image", "score", "flagged"]

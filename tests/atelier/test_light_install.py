@@ -79,6 +79,7 @@ def test_the_three_lines_of_a_model_card_draw(site: Path, tmp_path: Path) -> Non
     about = DatasetCard(**described, source="the web")
     card = model_card(about, fixture.result("dcgan", 14.2))
     assert "install Atelier on Python 3.11 or newer" in card and "neither Ray, Prefect nor DVC" in card
+    assert "On the command line, which needs the whole of Atelier, `pip install 'PATH[run]'`:" in card
     lines = lines_of(card)
     assert lines.count("\n") == 3
     folder = model(tmp_path, "dcgan")

@@ -41,3 +41,9 @@ def test_a_config_is_looked_for_here_and_then_in_the_project(
     near = "did you mean 'cpu/emoji.yaml'"
     with pytest.raises(InputError, match=f"no config file cpu/emojis.yaml .{near}.*looked in .*project"):
         paths.config_path(Path("cpu/emojis.yaml"))
+    for folder in (tmp_path, tmp_path / "sub"):
+        folder.mkdir(exist_ok=True)
+        (folder / "products.yaml").touch()
+        missing = folder.relative_to(tmp_path) / "product.yaml"
+        with pytest.raises(InputError, match=f"did you mean '{missing.with_name('products.yaml')}'"):
+            paths.config_path(missing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,15 @@ def test_only_settings_that_differ_are_listed() -> None:
         ("device", "-", "cpu"),
         ("families.vae.lr", 0.1, 0.2),
     ]
+
+
+def test_a_family_that_one_run_does_not_have_is_one_row() -> None:
+    both = {"families": {"vae": {"lr": 0.1}, "gan": {"lr": 0.3, "train": {"steps": 9, "batch": 2}}}}
+    one, two = run("a", 0.1, 1.0), run("b", 0.1, 1.0, **both)
+    assert [asdict(row) for row in changed_settings(one, two)] == [
+        {"name": "families.gan", "first": "-", "second": "only here", "why_not": ""}
+    ]
+    assert changed_settings(two, one)[0].first == "only here"
 
 
 @pytest.mark.parametrize(

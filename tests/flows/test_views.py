@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from components.records.evaluation import ExternalEvaluation, MetricResult
 from components.records.run import FamilyResult, RunManifest
 from flows import views
 
@@ -19,3 +22,12 @@ def test_a_run_ends_with_what_to_do_next() -> None:
             views.next_command(run) == f"atelier report serve, or atelier sample r x {options} -o samples.png"
         )
         assert views.next_command(run.model_copy(update={"kind": "sweep"})) == ""
+
+
+def test_images_beyond_the_real_ones_are_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    fields = {"data": "d", "version": "v", "split": "test", "preparation": "as they are", "labelled": False}
+    for images, title in ((150, "108 of 150 images of others"), (108, "108 images of others")):
+        metrics = {"kid": MetricResult(value=0.5, n=108)}
+        views.show_judged(ExternalEvaluation(source="others", images=images, metrics=metrics, **fields))
+        out = capsys.readouterr().out
+        assert f"{title} against d" in out and ("108 images are compared" in out) == (images == 150)

@@ -107,6 +107,7 @@ def test_a_forecast_names_its_parts_and_what_is_unknown() -> None:
         "side by side",
         "evaluation takes longer than training: lower evaluate.samples and evaluate.ablation_samples",
     ]
+    assert len(forecast(rows, smoke=True).sentences) == 1, "its settings are not those of the config"
     unknown = [(f"train {i}", None) for i in range(6)]
     assert forecast(unknown).sentences == [
         "unknown: train 0, train 1, train 2, train 3 and 2 more, which never ran on this data; the "

@@ -55,7 +55,16 @@ def test_slow_families_are_left_out_and_the_next_takes_their_place() -> None:
     config = fitted(DATA, candidates((60.0, 1.0), (0.01, 0.001), (0.01, 0.001), (0.01, 0.001)), 20, 2)
     names = [training.candidate.starter.family for training in config.trainings]
     assert names == ["r3gan", "dcgan", "vae"]
-    assert config.refused["diffusion"].endswith("steps of 60 s; 300 are needed")
+    assert config.refused["diffusion"].startswith("its 6.5 minutes allow 6 steps, it needs 300 (--minutes ")
+
+
+def test_steps_too_few_for_recognisable_pictures_are_said_with_what_would_do() -> None:
+    short, long = (fitted(DATA, candidates((0.5, 0.01)), minutes, 1) for minutes in (20, 60))
+    (sentence,) = first_config.too_few(short)
+    assert sentence.startswith("diffusion: ") and "; --minutes 31 would do, or data of " in sentence
+    assert sentence in written(short, "a machine", "init", "x.yaml") and not first_config.too_few(long)
+    least = first_config.needed_minutes(short.trainings[0].candidate, 1, 1, 2000)
+    assert not first_config.too_few(fitted(DATA, candidates((0.5, 0.01)), least, 1))
 
 
 def test_too_few_minutes_name_how_many_are_needed() -> None:
@@ -89,6 +98,6 @@ def test_the_file_is_accepted_and_says_where_its_numbers_come_from(tmp_path: Pat
         "written   by `atelier init x --minutes 20`",
         "command   atelier run x.yaml",
         "0.2 s a step, 0.05 s a sample",
-        "Not chosen: other: it is slow.",
+        "Left out: other: it is slow.",
     ):
         assert words in text

@@ -97,6 +97,14 @@ def test_reading_never_raises(data: st.DataObject, value: Any) -> None:
     assert kind.read(needed | dict.fromkeys(names, value)) is not None
 
 
+def test_a_record_is_shown_in_few_words() -> None:
+    result = FamilyResult(family="vae", metrics={"kid": MetricResult(value=0.5)})
+    stages = [StageEntry(name="train", family="vae")] * 99
+    run = RunManifest(run_id="r", status="done", results=[result], stages=stages)
+    shown = "RunManifest(run_id='r', status='done', families=['vae'], measures={'vae': 'kid 0.5'})"
+    assert repr(run) == shown
+
+
 def test_torn_parts_of_a_manifest_are_left_out() -> None:
     metrics = {"kid": {"value": 0.5, "n": "many"}, "fid": {"value": None}, "lpips": 3}
     run = RunManifest.read(

@@ -346,7 +346,8 @@ def notes_on_copies(paths: Sequence[str], digests: Sequence[str], labels: np.nda
         )
     if torn:
         first = " and ".join(map(displayed, torn[0]))
-        notes.append(f"{len(torn)} images lie in several classes, such as {first}: keep each in one of them")
+        lie = "1 image lies" if len(torn) == 1 else f"{len(torn)} images lie"
+        notes.append(f"{lie} in several classes, such as {first}: keep each in one of them")
     return notes
 
 

@@ -30,16 +30,23 @@
   const columnsOf = (runs) => el("tr", {}, el("td"), runs.map(heading));
   const region = (label, cls, runs, rows) => el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
     el("table", { class: cls }, el("thead", {}, columnsOf(runs)), el("tbody", {}, rows)));
+  /* Settings with one entry for a family that not all runs have, instead of all its settings. */
+  const withoutFamilies = (texts) => {
+    const familyOf = (name) => (/^families\.[^.]+/.exec(name) || [""])[0], families = texts.map((of) => new Set(Object.keys(of).map(familyOf)));
+    const alone = (family) => family && families.some((names) => !names.has(family));
+    return texts.map((of) => Object.fromEntries(Object.entries(of).map(([name, text]) => (alone(familyOf(name)) ? [familyOf(name), "has it"] : [name, text]))));
+  };
   /* A table of texts by name, a column a run; opens with what differs. */
   const differences = (place, label, runs, textsOf) => {
-    const texts = runs.map(textsOf), names = unique(texts.flatMap((of) => Object.keys(of))), body = el("div");
-    const differing = names.filter((name) => new Set(texts.map((of) => of[name])).size > 1);
+    const all = runs.map(textsOf), fewer = withoutFamilies(all), namesOf = (texts) => unique(texts.flatMap((of) => Object.keys(of))), body = el("div");
+    const differingOf = (texts) => namesOf(texts).filter((name) => new Set(texts.map((of) => of[name])).size > 1);
     const draw = (every) => {
-      const rows = (every ? names : differing).map((name) => el("tr", { class: every && differing.includes(name) ? "differs" : null },
+      const texts = every ? all : fewer, differing = differingOf(texts);
+      const rows = (every ? namesOf(all) : differing).map((name) => el("tr", { class: every && differing.includes(name) ? "differs" : null },
         el("th", { scope: "row", class: "mono" }, name), texts.map((of) => el("td", { class: "mono" }, of[name] ?? el("span", { class: "muted" }, "–")))));
       body.replaceChildren(rows.length ? region(`Table: ${label}`, "differences", runs, rows) : el("p", { class: "empty" }, "The runs do not differ here."));
     };
-    const sentence = `${number(differing.length)} of ${number(names.length)} differ.`;
+    const sentence = `${number(differingOf(fewer).length)} of ${number(namesOf(fewer).length)} differ.`;
     place.append(el("div", { class: "tools" }, el("span", { class: "muted" }, sentence), toggle("Show all", false, draw)), body);
     draw(false);
   };

@@ -308,5 +308,5 @@ def test_copies_are_told_and_those_in_two_classes_too(home, tmp_path):
     shutil.copy(tmp_path / "zoo/cat/001.png", tmp_path / "zoo/dog/copy.png")
     assert add("zoo", tmp_path / "zoo", home).notes == [
         "2 files are copies of others, and share their split",
-        "1 images lie in several classes, such as cat/001.png and dog/copy.png: keep each in one of them",
+        "1 image lies in several classes, such as cat/001.png and dog/copy.png: keep each in one of them",
     ]

@@ -83,6 +83,19 @@ def test_what_to_do_with_samples_depends_on_where_they_are(tmp_path: Path) -> No
     assert one == "atelier sample r vae -o FOLDER/ writes a file of each, which atelier evaluate reads"
 
 
+def test_a_model_that_the_gate_did_not_bless_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = {"quality": {"reasons": [{"rule": "real", "passed": False, "text": "KID is 9"}]}, "export": {}}
+    model = {"run_id": "r", "folder": "f", "files": []}
+    of = {"data_set": "d", "task": "generate", "data": "v"}
+    gate = [{**of, **failed, "model": {**model, "family": "vae"}}]
+    manifest = RunManifest.model_validate({"run_id": "r", "gate": gate})
+    models.warn_unless_blessed(manifest, "vae")
+    said = "the gate did not bless vae of run r, so its scores may mislead: KID is 9\n"
+    assert capsys.readouterr().err == said
+    models.warn_unless_blessed(manifest, "gan")
+    assert capsys.readouterr().err == ""
+
+
 def test_all_flagged_images_are_listed_and_at_least_some(capsys: pytest.CaptureFixture[str]) -> None:
     scored = [
         SimpleNamespace(file=f"{i}.png", score=1 / (i + 1), flagged=i < 2) for i in range(models.LISTED + 5)

@@ -27,6 +27,11 @@ def test_gc_shows_what_it_would_remove_and_removes_it_when_asked(
     assert code == 0 and json.loads(out)["applied"] and not store.exists(spec("unused").uri)
     _, out, err = call(capsys, *command)
     assert "would free 0 B in 0 places" in out and "next: --run ID removes a run" in err
+    assert ": run r1; --run r1 frees what only it refers to" in out and "--days" not in err
+    assert "beside the store, not removed by gc: " in err
+    made(store, spec("new"))
+    _, out, err = call(capsys, "gc", "--store", store.url)
+    assert ": made in the last 7 days; --days 0 frees it" in out and "; --days 0 spares nothing" in err
 
 
 def test_a_run_is_removed_with_what_only_it_refers_to(
