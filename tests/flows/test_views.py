@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from components.records.run import FamilyResult, RunManifest
+from pathlib import Path
+
+from components.records.run import FamilyResult, RunManifest, StageEntry
+from components.stages.spec import Spec
+from components.store import Store
 from flows import views
 
 
@@ -19,3 +23,17 @@ def test_a_run_ends_with_what_to_do_next() -> None:
             views.next_command(run) == f"atelier report serve, or atelier sample r x {options} -o samples.png"
         )
         assert views.next_command(run.model_copy(update={"kind": "sweep"})) == ""
+
+
+def test_a_smoke_run_is_compared_with_smoke_runs_and_no_other_is(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    runs = []
+    for number, steps, smoke in [(1, 100, False), (2, 7, True), (3, 200, False), (4, 8, True)]:
+        spec = Spec("train", {"steps": steps}, {}, family="vae")
+        store.write_json(f"{spec.uri}/spec.json", spec.canonical())
+        stage = StageEntry(name="train", family="vae", key=spec.key, uri=spec.uri, state="ran")
+        runs.append(RunManifest(run_id=str(number), smoke=smoke, stages=[stage]))
+        store.write_json(f"runs/{number}/run.json", runs[-1].to_json())
+    reasons = [views.explanation(store, run)[0][2] for run in runs]
+    assert reasons[:2] == ["never done before", "never done before"]
+    assert reasons[2:] == ["settings.steps: 100 -> 200", "settings.steps: 7 -> 8"]
