@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,6 +42,7 @@ from components.common.errors import InputError
 from components.common.paths import CHECKOUT, config_path, home
 from components.common.public import public, public_url
 from components.common.suggestions import did_you_mean
+from components.records.scheduled import CANCELLED, ScheduledRun
 from flows.prefect_server import check_server
 from flows.schedule import experiment_of, scheduled
 
@@ -308,6 +309,37 @@ def runs_of(
     )
     order = FlowRunSort.EXPECTED_START_TIME_DESC if begun else FlowRunSort.EXPECTED_START_TIME_ASC
     return client.read_flow_runs(flow_run_filter=chosen, limit=most, sort=order)
+
+
+def cancelled(names: Collection[str], most: int) -> list[ScheduledRun]:
+    """Return dates of schedules that Prefect cancelled before they began, which the store knows nothing of.
+
+    Args:
+        names: of the schedules.
+        most: newest dates of each that are looked at.
+
+    Raises:
+        InputError: there is no server.
+    """
+    require_server()
+    with get_client(sync_client=True) as client:
+        return [
+            _cancelled(deployment.name, run)
+            for deployment in all_deployments(client)
+            if deployment.name in names
+            for run in runs_of(client, deployment, min(most, MOST), begun=True)
+            if run.state and run.state.is_cancelled() and run.start_time is None
+        ]
+
+
+def _cancelled(schedule: str, run: FlowRun) -> ScheduledRun:
+    message = (run.state.message if run.state else None) or "no reason given"
+    if "concurrency limit" in message:
+        message = "another run of the schedule held the slot"
+    date = run.expected_start_time
+    due = date.astimezone(UTC).isoformat(timespec="seconds") if date else None
+    reason = f"Prefect cancelled it: {public(message)}"
+    return ScheduledRun(schedule=schedule, outcome=CANCELLED, reason=reason, due=due, flow_run=str(run.id))
 
 
 def remove(name: str) -> None:

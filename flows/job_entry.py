@@ -63,5 +63,5 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    stop_on_signals()
+    stop_on_signals(command=True)
     exit_with(run)

@@ -116,9 +116,10 @@ class Run:
         self.record.stage(spec, "running")
         self.board.begin(spec.title)
         if self.explain:
-            self.board.say(
-                f"  {spec.title}: {explain(self.store, spec, forced=spec.stage in self.force)}", "dim"
+            reason = explain(
+                self.store, spec, forced=spec.stage in self.force, smoke=self.record.manifest.smoke
             )
+            self.board.say(f"  {spec.title}: {reason}", "dim")
         try:
             done = cache.run(
                 self.store,
@@ -127,6 +128,7 @@ class Run:
                 run_id=self.run_id,
                 force=spec.stage in self.force,
                 on_wait=lambda title: self.board.say(f"  {title}: waiting for another run that computes it"),
+                smoke=self.record.manifest.smoke,
             )
         except BaseException as error:
             reason = "interrupted" if interrupted.is_set() else sentence(error)  # Ray tells of dead owners
@@ -375,10 +377,11 @@ def _number(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def explain(store: Store, spec: Spec, forced: bool = False) -> str:
+def explain(store: Store, spec: Spec, *, forced: bool = False, smoke: bool = False) -> str:
     """Return why a stage runs or is cached.
 
-    A stage that runs is compared with the newest result of the same stage and family.
+    A stage that runs is compared with the newest result of the same stage and family, of a smoke run if it is
+    one.
     """
     if forced:
         return "runs: forced"
@@ -386,7 +389,7 @@ def explain(store: Store, spec: Spec, forced: bool = False) -> str:
         return "cached: nothing it depends on has changed"
     if store.exists(f"{spec.uri}/spec.json"):
         return "runs: an earlier attempt did not finish"
-    old = cache.latest(store, spec)
+    old = cache.latest(store, spec, smoke=smoke)
     if old is None:
         return "runs: there is no earlier result"
     if old.get("schema") != SCHEMA:

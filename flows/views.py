@@ -88,7 +88,7 @@ def plan_rows(
         {
             "stage": spec.title,
             "key": spec.key,
-            "because": explain(store, spec, forced=spec.stage in force),
+            "because": explain(store, spec, forced=spec.stage in force, smoke=experiment.smoke),
             "seconds": estimates.seconds(spec),
             "after": after(spec),
         }
@@ -114,7 +114,7 @@ def after(spec: Spec) -> list[str]:
 def explanation(store: Store, run: RunManifest) -> list[tuple[str, str, str]]:
     """Return title, state and reason of each stage of a run.
 
-    The reason is the difference from the newest earlier run with the stage.
+    The reason is the difference from the newest earlier run with the stage, of a smoke run from a smoke run.
     """
     earlier = [run_id for run_id in store.list("runs") if run_id < run.run_id]
     rows = []
@@ -122,17 +122,19 @@ def explanation(store: Store, run: RunManifest) -> list[tuple[str, str, str]]:
         if stage.state == "cached":
             reason = f"done by run {stage.cached_from}, nothing it depends on changed"
         else:
-            reason = stage.error or _changes(store, stage, earlier)
+            reason = stage.error or _changes(store, stage, earlier, run)
         if upstream := run.builds_on(stage):
             reason += f"; builds on {', '.join(upstream)}"
         rows.append((stage.title, stage.state, reason))
     return rows
 
 
-def _changes(store: Store, stage: StageEntry, earlier: Sequence[str]) -> str:
+def _changes(store: Store, stage: StageEntry, earlier: Sequence[str], of: RunManifest) -> str:
     for run_id in reversed(earlier):
         run = RunManifest.read(read_json(store, f"runs/{run_id}/run.json"))
-        before = run and run.stage(stage.name, stage.family)
+        before = run and run.smoke == of.smoke and run.stage(stage.name, stage.family)
+        if before and before.cached_from == of.run_id:
+            continue  # it ran at the same time and waited for this result
         if before and (old := _spec(store, before)):
             if before.key == stage.key:
                 return f"the same key as in run {run_id}: forced, or that run did not finish it"

@@ -11,11 +11,13 @@ import importlib
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -115,7 +117,8 @@ def connect() -> None:
         if joining:
             check_address()
             try:
-                ray.init(**quiet)
+                with _own_handler():
+                    ray.init(**quiet)
             except (
                 OSError,
                 RuntimeError,
@@ -124,7 +127,8 @@ def connect() -> None:
                 raise _unreachable(error) from None
             return
         try:
-            _start(ray, quiet)
+            with _own_handler():
+                _start(ray, quiet)
         except Exception as error:  # Ray raises no class of its own
             if "timed out during startup" not in str(error):
                 raise
@@ -147,6 +151,21 @@ def _start(ray: Any, quiet: Mapping[str, Any]) -> None:
         _node_ip_address="127.0.0.2",  # loopback; Ray replaces 127.0.0.1 by the machine's public address
         **quiet,
     )
+
+
+@contextmanager
+def _own_handler() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM, for which Ray puts one that exits."""
+    before, terminated = signal.getsignal(signal.SIGTERM), False
+    try:
+        yield
+    except SystemExit:
+        terminated = True
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+    if terminated:
+        signal.raise_signal(signal.SIGTERM)
 
 
 def stop() -> None:

@@ -8,15 +8,21 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from components.common.interruption import interrupted
+
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock file `path`, at most until the process ends; wait for it or raise BlockingIOError."""
+    """Hold the lock file `path`, at most until the process ends.
+
+    Raises:
+        BlockingIOError: another process holds it, and this one is not to `wait`, or is to end.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # A soft lock, the fallback for file systems without locks, would outlive a killed process.
     lock = FileLock(path, blocking=wait, fallback_to_soft=False)
     try:
-        lock.acquire()
+        lock.acquire(cancel_check=interrupted.is_set)
     except Timeout as error:
         raise BlockingIOError(f"{path} is locked by another process") from error
     try:

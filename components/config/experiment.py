@@ -124,6 +124,11 @@ class Experiment(Section):
             raise InputError(f"sweep.family={family!r}: name the family to search, one of: {names}")
         return family
 
+    @property
+    def smoke(self) -> bool:
+        """Whether its trainings are those of `--smoke`."""
+        return any(self.training(family).smoke for family in self.families)
+
     def training(self, family: str) -> Train:
         """Return the training settings of `family`: the common ones with its changes."""
         return Train(**{**self.train, **self.families[family].get("train", {})})

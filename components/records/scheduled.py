@@ -5,13 +5,14 @@ from __future__ import annotations
 from components.records.base import Record
 
 RAN, SKIPPED, UNCHANGED, FAILED = "ran", "skipped", "unchanged", "failed"
+CANCELLED = "cancelled"  # by Prefect, before it began; the store has no record of it
 
 
 class ScheduledRun(Record):
     """The outcome of one date of a schedule."""
 
     schedule: str
-    outcome: str  # ran | skipped | unchanged | failed
+    outcome: str  # ran | skipped | unchanged | failed | cancelled
     reason: str
     config: str = ""
     due: str | None = None  # the date of the schedule, in UTC

@@ -82,14 +82,17 @@ def claimed(store: Store, spec: Spec) -> bool:
     return store.exists(f"{spec.uri}/_SUCCESS")
 
 
-def latest(store: Store, spec: Spec) -> Mapping[str, Any] | None:
-    """Return the spec of the newest result of the same stage and family; None if there is none."""
-    newest = unless_torn(lambda: store.read_json(_latest_file(spec)))
+def latest(store: Store, spec: Spec, *, smoke: bool = False) -> Mapping[str, Any] | None:
+    """Return the spec of the newest result of the same stage and family, of a smoke run or of another one.
+
+    None if there is none.
+    """
+    newest = unless_torn(lambda: store.read_json(_latest_file(spec, smoke)))
     return newest if isinstance(newest, dict) and "settings" in newest else None
 
 
-def _latest_file(spec: Spec) -> str:
-    return f"latest/{spec.stage}{f'-{spec.family}' if spec.family else ''}.json"
+def _latest_file(spec: Spec, smoke: bool) -> str:
+    return f"latest/{'smoke/' if smoke else ''}{spec.stage}{f'-{spec.family}' if spec.family else ''}.json"
 
 
 def run(
@@ -100,6 +103,7 @@ def run(
     run_id: str,
     force: bool = False,
     on_wait: Callable[[str], None] = lambda title: None,
+    smoke: bool = False,
 ) -> Done:
     """Return the stage's result; run the stage first if it has none.
 
@@ -113,6 +117,7 @@ def run(
         run_id: of the calling run.
         force: start a new attempt even if there is a result.
         on_wait: called with the stage's title if another run is working on this stage.
+        smoke: whether the result is a smoke run's, with which no other is compared.
 
     Raises:
         InputError: the result is pinned, and it is missing or `force` is set.
@@ -142,7 +147,9 @@ def run(
         seconds = time.monotonic() - began  # no jump of the clock changes it
         folder.remove_unfinished()  # of killed workers
         _complete(folder, attempt, number, result, spec, run_id, started, seconds)
-        fenced.write_json(_latest_file(spec), spec.canonical())  # reading all keys would take ever longer
+        fenced.write_json(
+            _latest_file(spec, smoke), spec.canonical()
+        )  # reading all keys would take ever longer
     done = finished(store, spec)
     if done is None:
         raise RunError(

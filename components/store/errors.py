@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from components.common.errors import InputError, RunError, sentence
-from components.common.interruption import interrupted
+from components.common.interruption import interrupted_within
 
 TRANSIENT = {errno.EIO, errno.EBUSY, errno.EAGAIN, errno.ECONNRESET, errno.ETIMEDOUT, errno.EPIPE}
 TRANSIENT |= {getattr(errno, "EREMOTEIO", errno.EIO)}  # s3fs's "internal error"; exists on Linux only
@@ -44,7 +44,7 @@ def outlasting(action: Callable[[], T]) -> T:
         try:
             return action()
         except Unreachable:
-            if interrupted.wait(OUTAGE_PAUSE):
+            if interrupted_within(OUTAGE_PAUSE):
                 raise
 
 

@@ -20,7 +20,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from components.common.errors import InputError
+from components.common.errors import InputError, RunError
+from components.common.interruption import interrupted_within
 from components.store import numbered
 from components.store.errors import LostLease, Unreachable
 
@@ -119,6 +120,7 @@ def lease(
 
     Raises:
         InputError: the environment variable that sets `expires` is not a number of seconds.
+        RunError: the process is to end and another one holds the lease.
     """
     seconds = lease_seconds() if expires is None else expires
     poll = min(poll, seconds / 4)  # a gap of half of them would count as a pause of this process
@@ -153,8 +155,8 @@ def _acquire(
         if heartbeat.beats and on_alive is not None:
             on_alive()
             on_alive = None
-        if state is None or not state["released"]:
-            time.sleep(poll)
+        if (state is None or not state["released"]) and interrupted_within(poll):
+            raise RunError("interrupted")
 
 
 class _Heartbeat:

@@ -21,7 +21,7 @@ from components.common.interruption import interrupted
 from components.common.paths import home
 from components.common.public import without_secrets
 from flows import environment
-from flows.signals import stop_on_signals
+from flows.signals import CODE, stop_on_signals
 
 COMMANDS = {  # group -> command -> its function, imported only when the command is called
     "Run": {"run": "flows.cli.run:run", "sweep": "flows.cli.run:sweep"},
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     handlers stay as they are.
     """
     if arguments is None:
-        stop_on_signals()
+        stop_on_signals(command=True)
     words = list(sys.argv[1:] if arguments is None else arguments)
     exit_with(lambda: call(words), continues=bool(words) and words[0] in CONTINUED)
 
@@ -127,7 +127,7 @@ def _failed(error: Exception | KeyboardInterrupt, *, continues: bool = False) ->
         isinstance(error, KeyboardInterrupt) or interrupted.is_set()
     ):  # libraries turn it into errors of theirs
         again = "to continue" if continues else "to begin again; nothing is half-written"
-        return _complain(f"interrupted; run the same command again {again}", 130)
+        return _complain(f"interrupted; run the same command again {again}", CODE)
     if isinstance(error, CycloptsError):
         return _complain(explained(error), 2)
     if isinstance(error, InputError | RunError):

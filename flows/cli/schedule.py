@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -165,6 +167,8 @@ def why(
 ) -> None:
     """Say why the last run of a schedule did not run, or what it computed again and why.
 
+    Only the Prefect server of PREFECT_API_URL knows the dates that it cancelled while another run worked.
+
     Args:
         schedule: its name (default: the schedule whose run is the newest)
         n: number of runs, newest first
@@ -176,7 +180,12 @@ def why(
     if not names:
         raise InputError("no scheduled run is recorded in this store; `atelier runs` lists the runs in it")
     entries = [entry for name in names for entry in schedules.history(opened, name, n)]
-    newest = sorted(entries, key=lambda entry: entry.began or "", reverse=True)[:n]
+    if os.environ.get("PREFECT_API_URL"):
+        from flows import deployments  # imports Prefect
+
+        with suppress(InputError):  # the server is away
+            entries += deployments.cancelled(names, n)
+    newest = sorted(entries, key=lambda entry: entry.began or entry.due or "", reverse=True)[:n]
     if as_json:
         print(json.dumps([entry.to_json() for entry in newest]))
         return

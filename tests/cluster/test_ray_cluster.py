@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 import threading
@@ -179,3 +180,16 @@ def test_a_machine_that_is_too_busy_for_ray_is_one_sentence(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
     with pytest.raises(RunError, match="Ray did not start .*: this machine is too busy"):
         ray_cluster.connect()
+
+
+def test_a_signal_while_ray_starts_reaches_the_handler_of_this_process() -> None:
+    reached: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: reached.append(number))
+    try:
+        with ray_cluster._own_handler():
+            signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))  # as Ray does
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert reached == [signal.SIGTERM, signal.SIGTERM]

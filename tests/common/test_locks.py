@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from components.common.interruption import interrupted
 from components.common.locks import locked
 
 HOLDER = """
@@ -40,7 +41,9 @@ def taken(path: Path) -> bool:
         return True
 
 
-def test_a_taken_lock_raises_at_once_and_a_killed_process_holds_none(tmp_path: Path) -> None:
+def test_a_taken_lock_raises_at_once_and_a_killed_process_holds_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "locks" / "data-mine"
     process = holder(path)
     try:
@@ -48,6 +51,9 @@ def test_a_taken_lock_raises_at_once_and_a_killed_process_holds_none(tmp_path: P
         with pytest.raises(BlockingIOError, match="data-mine is locked"), locked(path, wait=False):
             pass
         assert time.monotonic() - begun < 5
+        monkeypatch.setattr(interrupted, "is_set", lambda: True)
+        with pytest.raises(BlockingIOError, match="data-mine is locked"), locked(path):
+            pass
     finally:
         process.kill()
         process.wait()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from unittest.mock import Mock
@@ -77,3 +80,32 @@ def test_a_command_called_by_a_program_leaves_its_handlers(home: object) -> None
     with pytest.raises(SystemExit):
         app.main(["runs", "--store", "nothing"])
     assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+STUCK = """
+import sys, threading, time
+from flows import signals
+
+signals.SECONDS, signals.TOGETHER = float(sys.argv[1]), 0.0
+signals.ray_cluster.stop = threading.Event().wait  # for ever
+signals.stop_on_signals(command=True)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(("seconds", "signals"), [(600, 100), (0.1, 1)], ids=["another", "time"])
+def test_a_command_that_does_not_end_is_ended(seconds: float, signals: int) -> None:
+    command = [sys.executable, "-c", STUCK, str(seconds)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout and process.stdout.readline() == "ready\n"
+        for _ in range(signals):
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert errors == "atelier: interrupted, and ended at once; run the same command again\n"

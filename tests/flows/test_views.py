@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from components.records.evaluation import ExternalEvaluation, MetricResult
-from components.records.run import FamilyResult, RunManifest
+from components.records.run import FamilyResult, RunManifest, StageEntry
+from components.stages.spec import Spec
+from components.store import Store
 from flows import views
 
 
@@ -31,3 +35,17 @@ def test_images_beyond_the_real_ones_are_not_compared(capsys: pytest.CaptureFixt
         views.show_judged(ExternalEvaluation(source="others", images=images, metrics=metrics, **fields))
         out = capsys.readouterr().out
         assert f"{title} against d" in out and ("108 images are compared" in out) == (images == 150)
+
+
+def test_a_smoke_run_is_compared_with_smoke_runs_and_no_other_is(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    runs = []
+    for number, steps, smoke in [(1, 100, False), (2, 7, True), (3, 200, False), (4, 8, True)]:
+        spec = Spec("train", {"steps": steps}, {}, family="vae")
+        store.write_json(f"{spec.uri}/spec.json", spec.canonical())
+        stage = StageEntry(name="train", family="vae", key=spec.key, uri=spec.uri, state="ran")
+        runs.append(RunManifest(run_id=str(number), smoke=smoke, stages=[stage]))
+        store.write_json(f"runs/{number}/run.json", runs[-1].to_json())
+    reasons = [views.explanation(store, run)[0][2] for run in runs]
+    assert reasons[:2] == ["never done before", "never done before"]
+    assert reasons[2:] == ["settings.steps: 100 -> 200", "settings.steps: 7 -> 8"]

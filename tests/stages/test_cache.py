@@ -244,6 +244,12 @@ def test_finding_the_newest_result_costs_the_same_however_many_there_are(
     assert cache.latest(store, replace(SPEC, family="another")) is None
 
 
+def test_a_smoke_run_is_no_earlier_result_of_others(store: Store) -> None:
+    cache.run(store, SPEC, lambda *_: {}, run_id="a", smoke=True)
+    assert cache.latest(store, SPEC) is None
+    assert cache.latest(store, SPEC, smoke=True) == SPEC.canonical()
+
+
 KILLED = """
 import os, signal, sys
 from components.common import atomic

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from components.common.errors import InputError, RunError
+from components.common.interruption import interrupted
 from components.store import Store
 from components.store import lease as module
 from components.store.errors import Unreachable
@@ -126,6 +127,15 @@ def test_a_holder_that_beats_more_slowly_than_others_wait_keeps_it(local):
         assert not waited
     second.join()
     assert waited[0] >= 1.5
+
+
+def test_a_wait_ends_with_the_process(local, monkeypatch):
+    with lease(local, "x"):
+        monkeypatch.setattr(interrupted, "is_set", lambda: True)
+        with pytest.raises(RunError, match="^interrupted$"), lease(local, "x"):
+            pass
+    with lease(local, "x") as held:
+        assert held.number == 2, "a free one is taken"
 
 
 @pytest.mark.parametrize("text", ["half a minute", "0", "-3", "nan", "inf"])

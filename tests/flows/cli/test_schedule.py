@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
+from uuid import uuid4
 
 import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Cancelled, Completed
 
 from components.records.scheduled import ScheduledRun
 from components.registry import schedules
@@ -113,3 +119,27 @@ def test_why_names_the_newest_outcome(tmp_path: Path, capsys: pytest.CaptureFixt
     both = json.loads(call(capsys, "why", "-n", "2", "--json", "--store", at)[1])
     assert [entry["reason"] for entry in both] == ["reason 2", "reason 1"]
     assert "did you mean 'a'" in call(capsys, "why", "aa", "--store", at)[2]
+
+
+def test_why_lists_the_dates_that_prefect_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = str(tmp_path)
+    ran = ScheduledRun(schedule="a", outcome="ran", reason="x", began="2026-01-02T03:00")
+    schedules.record(Store(at), ran)
+    dates = [
+        FlowRun(flow_id=uuid4(), state=state, expected_start_time=datetime(2026, 1, 2, hour, tzinfo=UTC))
+        for hour, state in [(5, Cancelled(message="Deployment concurrency limit reached.")), (1, Completed())]
+    ]
+    made = SimpleNamespace(name="a")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    assert call(capsys, "why", "-n", "2", "--store", at)[1].count("due") == 1, "without an answer"
+    monkeypatch.setattr(deployments, "require_server", lambda: "")
+    monkeypatch.setattr(deployments, "get_client", MagicMock())
+    monkeypatch.setattr(deployments, "all_deployments", lambda client: [made])
+    monkeypatch.setattr(deployments, "runs_of", lambda *_, begun: dates)
+    first, second = call(capsys, "why", "-n", "2", "--store", at)[1].splitlines()
+    assert second.startswith("a, due 2026-01-02 03:00 UTC: ran")
+    assert first.startswith(
+        "a, due 2026-01-02 05:00 UTC: cancelled: Prefect cancelled it: another run of the"
+    )
