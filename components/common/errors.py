@@ -12,7 +12,7 @@ class Sentence(Exception):
     """An error whose text is one printable line of bounded length, whatever input it repeats."""
 
     def __init__(self, text: object = ""):
-        line = clean(str(text))
+        line = clean(" ".join(str(text).splitlines()))
         super().__init__(line if len(line) <= MOST else f"{line[: MOST - 500]} ... {line[-490:]}")
 
 

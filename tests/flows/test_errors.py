@@ -46,7 +46,7 @@ def test_an_error_without_anything_private_stays_as_it_is() -> None:
     ("error", "kind", "sentence"),
     [
         (InputError("no such data"), InputError, "no such data"),
-        (ValueError("a\nb"), RunError, "ValueError: a\nb"),
+        (ValueError("a\nb"), RunError, "ValueError: a b"),
         (httpx.ConnectError("refused"), RunError, "Prefect's server does not answer any more (ConnectError)"),
     ],
 )

@@ -200,12 +200,13 @@ def test_a_run_begins_with_what_it_is_expected_to_take(
     monkeypatch.setattr(run, "planned", lambda plan: {"train": (stage, spec), "reference": (stage, done)})
     monkeypatch.setattr(run.cache, "claimed", lambda store, spec: spec is done)
     monkeypatch.setattr(run.resources, "concurrent_trainings", lambda experiment: 2)
-    made.plan = Mock()
+    made.plan, made.experiment = Mock(), Mock(families={})
     made.say_forecast()
     assert said(made) == [], "nothing like it has run on this data"
     estimates = Mock()
     estimates.return_value.seconds.return_value = 90.0
     estimates.return_value.bytes.return_value = 5_000_000
+    estimates.return_value.overhead = 0.0
     monkeypatch.setattr(run, "Estimates", estimates)
     made.say_forecast()
     assert "1.5 minutes" in said(made)[0] and "about 5.0 MB in the store" in said(made)[1]
