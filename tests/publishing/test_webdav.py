@@ -16,7 +16,7 @@ from components.records.run import RunManifest
 from components.registry.models import local_model
 from components.store import Store
 from tests.publishing.exported import RUN, published_run
-from tests.s3 import NAMES, Server, _die_with_parent, free_ports
+from tests.s3 import NAMES, Server, die_with_parent, free_ports
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def webdav(s3_server: Server, tmp_path: Path) -> Iterator[str]:
     place = f"-filer=127.0.0.1:{s3_server.ports[filer]}.{s3_server.ports[len(NAMES) + filer]}"
     command = [s3_server.program, "webdav", place, f"-port={port}", f"-cacheDir={tmp_path}"]
     with (tmp_path / "log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=_die_with_parent)
+        server = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=die_with_parent)
     try:
         until = time.monotonic() + 60
         while time.monotonic() < until and server.poll() is None:

@@ -5,7 +5,6 @@ import os
 import socket
 import threading
 import time
-from types import SimpleNamespace
 
 import pytest
 
@@ -297,7 +296,7 @@ def test_a_forked_process_makes_its_own_filesystem(bucket):
 
 def test_an_outage_is_outlasted_and_other_errors_are_not(monkeypatch):
     pauses = []
-    monkeypatch.setattr(errors, "interrupted", SimpleNamespace(wait=pauses.append))
+    monkeypatch.setattr(errors, "interrupted_within", pauses.append)
     answers = iter([Unreachable("down"), Unreachable("down"), 5])
     assert outlasting(lambda: _next(answers)) == 5
     assert len(pauses) == 2
@@ -306,9 +305,7 @@ def test_an_outage_is_outlasted_and_other_errors_are_not(monkeypatch):
 
 
 def test_nobody_waits_for_a_store_after_an_interruption(monkeypatch):
-    event = threading.Event()
-    event.set()
-    monkeypatch.setattr(errors, "interrupted", event)
+    monkeypatch.setattr(errors, "interrupted_within", lambda seconds: True)
     with pytest.raises(Unreachable, match="down"):
         outlasting(lambda: _next(iter([Unreachable("down")])))
 
