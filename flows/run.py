@@ -25,7 +25,7 @@ from components.config.experiment import Experiment
 from components.data.card import DatasetCard
 from components.data.local import data_version
 from components.data.sources.splits import evaluable
-from components.pipeline import prepare, proportion, train
+from components.pipeline import prepare, train
 from components.pipeline.check import check
 from components.pipeline.expected import Estimates, disk, forecast
 from components.pipeline.graph import planned
@@ -209,9 +209,8 @@ class Run:
             if all(seconds is None for _, seconds in rows):
                 return  # a first run knows nothing; `--plan` says so
             side_by_side = resources.concurrent_trainings(self.experiment)
-            smoke = proportion.is_smoke(self.experiment)
-            sentences = forecast(rows, side_by_side, estimates.overhead, smoke=smoke).sentences
-            for sentence in sentences + disk(estimates.bytes(specs)):
+            expected = forecast(rows, side_by_side, estimates.overhead, smoke=self.experiment.smoke)
+            for sentence in expected.sentences + disk(estimates.bytes(specs)):
                 self.board.say(f"  {sentence}", "dim")
 
     def show(self) -> None:

@@ -63,8 +63,8 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
     running = [(row["stage"], row.get("seconds")) for row in rows if row["because"].startswith("runs")]
     estimates = Estimates(plan, store) if plan else None
     overhead = estimates.overhead if estimates else 0.0
-    side_by_side, smoke = resources.concurrent_trainings(experiment), proportion.is_smoke(experiment)
-    for sentence in forecast(running, side_by_side, overhead, smoke=smoke).sentences:
+    side_by_side = resources.concurrent_trainings(experiment)
+    for sentence in forecast(running, side_by_side, overhead, smoke=experiment.smoke).sentences:
         print(sentence)
     if plan and estimates and running:
         stages = {stage for stage, _ in running}
@@ -246,10 +246,8 @@ def _results(task: str, results: Sequence[FamilyResult], title: str) -> Table:
 def show_judged(evaluation: ExternalEvaluation) -> None:
     """Print the metrics of a folder as a table, with notes on their limits."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    images, used = (
-        f"{evaluation.images:,} images",
-        max((m.n or 0 for m in evaluation.metrics.values()), default=0),
-    )
+    images = f"{evaluation.images:,} images"
+    used = max((metric.n or 0 for metric in evaluation.metrics.values()), default=0)
     if 0 < used < evaluation.images:
         images = f"{used:,} of {images}"
     title = f"{images} of {evaluation.source} against {evaluation.data}, {evaluation.split} split"

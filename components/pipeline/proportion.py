@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from components.config.experiment import Experiment
 from components.pipeline import ablation
 from components.pipeline.plan import Plan
 
@@ -20,15 +19,10 @@ def of_run(plan: Plan, stages: Collection[str]) -> list[str]:
 
     Nothing of a smoke run, which trains for a few steps whatever the settings are.
     """
-    if is_smoke(plan.experiment):
+    if plan.experiment.smoke:
         return []
     judged = [family for family in plan.experiment.families if f"evaluate {family}" in stages]
     return sentences({family: share for family, share in shares(plan).items() if family in judged})
-
-
-def is_smoke(experiment: Experiment) -> bool:
-    """Return whether an experiment has the few steps of --smoke."""
-    return any(experiment.training(family).smoke for family in experiment.families)
 
 
 def shares(plan: Plan) -> dict[str, float]:

@@ -147,9 +147,8 @@ def run(
         seconds = time.monotonic() - began  # no jump of the clock changes it
         folder.remove_unfinished()  # of killed workers
         _complete(folder, attempt, number, result, spec, run_id, started, seconds)
-        fenced.write_json(
-            _latest_file(spec, smoke), spec.canonical()
-        )  # reading all keys would take ever longer
+        # So that nobody reads all keys, which would take ever longer.
+        fenced.write_json(_latest_file(spec, smoke), spec.canonical())
     done = finished(store, spec)
     if done is None:
         raise RunError(

@@ -16,8 +16,9 @@ def plan(steps: int, samples: int = 1000, **settings: Any) -> Any:
     return SimpleNamespace(
         experiment=SimpleNamespace(
             families={"a": {}},
+            smoke=False,
             evaluate=SimpleNamespace(samples=samples, ablation_samples=0),
-            training=lambda family: SimpleNamespace(steps=steps, batch=10, smoke=False),
+            training=lambda family: SimpleNamespace(steps=steps, batch=10),
         ),
         card=SimpleNamespace(counts={"test": 100}),
         family_settings=lambda family: settings,
