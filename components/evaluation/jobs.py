@@ -246,9 +246,12 @@ def evaluate_family(job: EvaluateRequest) -> Evaluation:
     with using_threads(job.places.threads), tempfile.TemporaryDirectory() as name:
         ref, parts, out = open_reference(store, job.places), job.places.parts, Path(name)
         captions = merge_parts(store, parts, "captions", out)
+        samples = read_samples(store, parts, out)
+        if not job.published:
+            samples = replace(samples, images=None)  # no classifier is trained on them
         result.metrics = evaluate.task_metrics(
             task,
-            read_samples(store, parts, out),
+            samples,
             ref,
             pairs=_pairs(store, parts, out),
             captions=captions,

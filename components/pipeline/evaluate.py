@@ -1,4 +1,8 @@
-"""Stage `evaluate`: compare samples of the best and the last trained weights with the test images."""
+"""Stage `evaluate`: compare samples of the trained weights with the test images.
+
+If the best weights are selected, the last are evaluated too, since the gap says how much selection matters. If the
+last are selected (`select: last`), they alone are.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +45,13 @@ def spec(plan: Plan, family: str) -> Spec:
 
 
 def run(context: Context) -> EvaluateResult:
-    """Evaluate both checkpoints; the metrics of the selected one are the family's."""
+    """Evaluate the weights; the metrics of the selected ones are the family's."""
     began, name = time.monotonic(), f"train/{context.family}"
     training, evaluations = train.result(context.store, context.results[name]), {}
+    both = context.plan.experiment.training(context.family).select == "best"
     for which, saved in training.checkpoints.items():
+        if which != training.kept and not both:
+            continue
         places = context.places(f"{context.folder}/parts/{which}", context.spec.settings["threads"])
         published = which == training.kept
         request = EvaluateRequest(places, context.uri(name), context.family, context.folder, published)
@@ -54,8 +61,8 @@ def run(context: Context) -> EvaluateResult:
     result.kept, result.selected_by, result.averages = training.kept, training.selected_by, training.averages
     result.curve = training.curve
     result.checkpoints = {
-        which: Checkpoint(step=training.checkpoints[which].step, metrics=evaluation.metrics)
-        for which, evaluation in evaluations.items()
+        which: Checkpoint(step=saved.step, metrics=evaluations[which].metrics if which in evaluations else {})
+        for which, saved in training.checkpoints.items()
     }
     return EvaluateResult(evaluated=result, work_seconds=time.monotonic() - began)
 

@@ -1,7 +1,8 @@
 """Write a first config for a data set: families that suit it, and steps that fit into given minutes.
 
-The costs of a family are measured by a few steps and samples. Of the minutes, TRAINING is for the trainings,
-EVALUATION for judging them, and the rest for the start, the extractor and the reference.
+The costs of a family are measured by a few steps and samples, and so is a step of the classifiers that judge
+images. Of the minutes, TRAINING is for the trainings, EVALUATION for judging them, EXTRACTOR for the extractor
+and the reference, and the rest for the start.
 """
 
 from __future__ import annotations
@@ -18,16 +19,19 @@ from components.common.errors import InputError
 from components.common.progress import reported
 from components.config.train import Train
 from components.data.card import DatasetCard
-from components.families.catalogue import ablations
+from components.extractors.small import BATCH, EPOCHS, LEAST_STEPS
+from components.families.catalogue import ablations, card_for, conditions
 from components.families.starters import Starter
-from components.training.rates import Rates, measure
+from components.pipeline.proportion import WEIGHTS
+from components.training.rates import Rates, measure, measure_classifier
 
-TRAINING, EVALUATION = 0.65, 0.2  # shares of the minutes
+TRAINING, EVALUATION, EXTRACTOR = 0.65, 0.2, 0.1  # shares of the minutes
 SNAPSHOTS = 0.15  # of a training's time, at most
 FAMILIES = 3  # at most
 FEWEST_STEPS = 300  # of a training that may show something
 SAMPLES = (1000, 500, 250, 100)  # evaluated, as many as fit
 ABLATION_SAMPLES = (250, 100, 50, 25, 0)
+CLASSIFIER_STEPS = (400, 200, 100, 50)  # of a classifier, as many as fit
 SNAPSHOT_SAMPLES = ((8, 256), (4, 256), (4, 128), (2, 64))  # snapshots, and samples evaluated of each
 SMALLEST = 16  # pixels of images that are worth a first training
 GRID = 60  # samples of a snapshot's picture
@@ -41,6 +45,12 @@ class Candidate:
     starter: Starter
     rates: Rates
     variants: int  # of sampling settings that its ablation compares
+    labelled: bool = False  # whether its samples have classes, and a classifier is trained on them
+
+    @property
+    def sets(self) -> int:
+        """How many sets of samples are evaluated, at most."""
+        return WEIGHTS[self.starter.settings.get("train", {}).get("select", "best")]
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,23 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Judging:
+    """How the families are evaluated, as far as it takes time."""
+
+    samples: int
+    ablation_samples: int
+    classifier_steps: int  # of a classifier that is trained on samples
+    extractor_steps: int | None  # None: as many as Atelier takes by itself
+    step: float  # seconds of a step of these networks
+
+    def seconds(self, candidate: Candidate) -> float:
+        """Return what the evaluation of a family and its ablation are expected to take."""
+        drawn = candidate.sets * self.samples + candidate.variants * self.ablation_samples
+        trained = self.classifier_steps if candidate.labelled else 0
+        return drawn * candidate.rates.sample + trained * self.step
+
+
+@dataclass(frozen=True)
 class FirstConfig:
     """The trainings and the evaluation that fit into the minutes."""
 
@@ -67,18 +94,21 @@ class FirstConfig:
     minutes: float
     cores: int  # trainings side by side
     trainings: Sequence[Training]
-    samples: int
-    ablation_samples: int
+    judging: Judging
     refused: Mapping[str, str]  # family: why it was not chosen
 
     @property
     def evaluation(self) -> float:
         """The seconds that the evaluations are expected to take, beside the trainings' own."""
-        costs = [
-            cost_of_evaluation(training.candidate, self.samples, self.ablation_samples)
-            for training in self.trainings
-        ]
+        costs = [self.judging.seconds(training.candidate) for training in self.trainings]
         return sum(costs) / min(self.cores, len(costs))
+
+    @property
+    def extractor(self) -> float:
+        """The seconds that the extractor and the classifier of the reference are expected to take."""
+        labelled = any(training.candidate.labelled for training in self.trainings)
+        steps = self.judging.extractor_steps or own_extractor_steps(self.data)
+        return (steps + labelled * self.judging.classifier_steps) * self.judging.step
 
     @property
     def training(self) -> float:
@@ -110,7 +140,9 @@ def measured(starters: Sequence[Starter], data: DatasetCard, folder: Path, devic
         settings = {"precision": resources.precision("auto", device), **starter.settings.get("train", {})}
         rates = measure(starter.family, starter.config, Train(**settings), folder, device)
         variants = sum(len(each.variants) for each in ablations(starter.family, starter.config, data.card))
-        candidates.append(Candidate(starter, rates, variants))
+        card = card_for(starter.family, starter.config, data)
+        labelled = "label" in conditions(starter.family, starter.config, card)
+        candidates.append(Candidate(starter, rates, variants, labelled))
     return candidates
 
 
@@ -119,6 +151,7 @@ def fitted(
     candidates: Sequence[Candidate],
     minutes: float,
     cores: int,
+    classifier: float,
     refused: Mapping[str, str] | None = None,
 ) -> FirstConfig:
     """Return the config of the first families that train enough steps in the minutes.
@@ -128,6 +161,7 @@ def fitted(
         candidates: the best first.
         minutes: for all.
         cores: how many families train side by side.
+        classifier: seconds of a training step of a classifier that judges images.
         refused: families that do not suit the data, and why.
 
     Raises:
@@ -141,9 +175,8 @@ def fitted(
         trainings = [fitted_training(candidate, each) for candidate in chosen]
         late = [t for t in trainings if t.steps < FEWEST_STEPS]
         if not late:
-            budget = EVALUATION * minutes * 60 * min(cores, len(chosen)) / len(chosen)
-            samples, ablation_samples = fitted_evaluation(data, chosen, budget)
-            return FirstConfig(data, minutes, cores, trainings, samples, ablation_samples, slow)
+            judging = fitted_judging(data, chosen, minutes * 60, cores, classifier)
+            return FirstConfig(data, minutes, cores, trainings, judging, slow)
         slowest = max(late, key=lambda training: training.candidate.rates.step).candidate
         shortest = needed_minutes(slowest, len(chosen), cores)
         slow[slowest.starter.family] = (
@@ -182,29 +215,36 @@ def rounded(steps: float) -> int:
     return whole // unit * unit
 
 
-def fitted_evaluation(data: DatasetCard, candidates: Sequence[Candidate], budget: float) -> tuple[int, int]:
-    """Return the samples to evaluate, and those of an ablation's variant, whose cost is within the budget."""
+def fitted_judging(
+    data: DatasetCard, candidates: Sequence[Candidate], seconds: float, cores: int, step: float
+) -> Judging:
+    """Return as much evaluation as takes its share of the seconds; `step` is that of a classifier."""
+    rounds = len(candidates) / min(cores, len(candidates))
+    budget = EVALUATION * seconds / rounds
+    own = own_extractor_steps(data)
+    extractor = largest((own, *(n for n in CLASSIFIER_STEPS if n < own)), EXTRACTOR * seconds / 2 / step)
+    classifier = largest(CLASSIFIER_STEPS, min(EXTRACTOR * seconds, budget) / 2 / step)
     numbers, fewer = (
-        sorted({min(n, data.counts["test"]) for n in most}, reverse=True)
-        for most in (SAMPLES, ABLATION_SAMPLES)
+        sorted({min(n, data.counts["test"]) for n in each}, reverse=True)
+        for each in (SAMPLES, ABLATION_SAMPLES)
     )
-    fitting = (
-        (samples, ablation)
+    choices = [
+        Judging(samples, ablation, classifier, None if extractor == own else extractor, step)
         for samples in numbers
         for ablation in fewer
-        if all(cost_of_evaluation(c, samples, ablation) <= budget for c in candidates)
-    )
-    return next(fitting, (numbers[-1], 0))
+    ]
+    fitting = (each for each in choices if all(each.seconds(c) <= budget for c in candidates))
+    return next(fitting, choices[-1])
 
 
-def cost_of_evaluation(candidate: Candidate, samples: int, ablation_samples: int) -> float:
-    """Return the seconds of drawing the samples of an evaluation and of an ablation.
+def largest(numbers: Sequence[int], most: float) -> int:
+    """Return the first number that is at most `most`, or the last; they descend."""
+    return next((n for n in numbers if n <= most), numbers[-1])
 
-    If the best weights are selected, those and the last are evaluated.
-    """
-    train = candidate.starter.settings.get("train", {})
-    sets = 1 if train.get("select") == "last" else 2
-    return (sets * samples + candidate.variants * ablation_samples) * candidate.rates.sample
+
+def own_extractor_steps(data: DatasetCard) -> int:
+    """Return the steps of an extractor's training where the config names none."""
+    return max(LEAST_STEPS, EPOCHS * (data.counts["train"] // BATCH))
 
 
 def machine_of(device: str) -> str:
@@ -225,8 +265,9 @@ def written(config: FirstConfig, machine: str, command: str, file: str) -> str:
         f"#   written   by `{command}`, which measured steps and samples of each family here",
         f"#   command   atelier run {file}",
         f"#   hardware  {machine}",
-        f"#   minutes   {config.minutes:g}: about {config.training / 60:.1f} of training and "
-        f"{config.evaluation / 60:.1f} of evaluation; the rest is for the start, the extractor and reference",
+        f"#   minutes   {config.minutes:g}: about {config.training / 60:.1f} of training, "
+        f"{config.evaluation / 60:.1f} of evaluation, {config.extractor / 60:.1f} for the extractor; "
+        "the rest is for the start",
         "#   expect    a first impression; more steps give better images",
         *(f"# {sentence}." for sentence in too_few(config)),
         *(f"# Left out: {family}: {why}." for family, why in config.refused.items()),
@@ -238,13 +279,27 @@ def written(config: FirstConfig, machine: str, command: str, file: str) -> str:
     ]
     for training in config.trainings:
         lines += family_lines(training)
-    lines += [
-        "",
-        "evaluate:",
-        f"  samples: {config.samples}  # of {data.counts['test']:,} test images; fewer make intervals wider",
-        f"  ablation_samples: {config.ablation_samples}  # of each compared setting of sampling; 0: none",
+    return "\n".join([*lines, "", "evaluate:", *judging_lines(config)]) + "\n"
+
+
+def judging_lines(config: FirstConfig) -> list[str]:
+    """Return the settings of the section `evaluate`."""
+    judging, test = config.judging, config.data.counts["test"]
+    lines = [
+        f"  samples: {judging.samples}  # of {test:,} test images; fewer make intervals wider",
+        f"  ablation_samples: {judging.ablation_samples}  # of each compared setting of sampling; 0: none",
     ]
-    return "\n".join(lines) + "\n"
+    if judging.extractor_steps:
+        lines.append(
+            f"  extractor_steps: {judging.extractor_steps}  # fewer than {own_extractor_steps(config.data)}, "
+            "so that it fits; values compare with the same number only"
+        )
+    if judging.classifier_steps < LEAST_STEPS:
+        lines.append(
+            f"  classifier_steps: {judging.classifier_steps}  # fewer than {LEAST_STEPS}, so that it fits; "
+            "accuracy scores compare with the same number only"
+        )
+    return lines
 
 
 def family_lines(training: Training) -> list[str]:

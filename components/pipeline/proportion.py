@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from components.pipeline import ablation
 from components.pipeline.plan import Plan
 
-WEIGHTS = 2  # sets that are evaluated, the best and the last, unless these are the same
+WEIGHTS = {"best": 2, "last": 1}  # sets that are evaluated, at most, by which weights are selected
 NOTABLE = 0.05  # of the training's work, from which on a share is said
 
 
@@ -38,8 +38,8 @@ def _training(plan: Plan, family: str) -> float:
 
 
 def _evaluation(plan: Plan, family: str) -> float:
-    settings = plan.family_settings(family)
-    images = WEIGHTS * min(plan.experiment.evaluate.samples, plan.card.counts["test"])
+    settings, select = plan.family_settings(family), plan.experiment.training(family).select
+    images = WEIGHTS[select] * min(plan.experiment.evaluate.samples, plan.card.counts["test"])
     variants = [change for each in ablation.ablations(plan, family) for change in each.variants.values()]
     varied = sum(ablation.evaluations({**settings, **change}) for change in variants)
     studied = ablation.samples(plan, family) * varied if variants else 0

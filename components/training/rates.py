@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from components.common.seeds import derive
@@ -17,6 +18,7 @@ from components.data.batches import Batches
 from components.data.card import DatasetCard
 from components.data.dataset import open_split
 from components.evaluation.samples import EvaluationInputs, sample_for_evaluation
+from components.extractors.small import TURNS, train_classifier
 from components.families.catalogue import build, card_for, task_of
 from components.sampling.conditions import FixedConditions
 from components.training.distributed import Group
@@ -25,6 +27,7 @@ from components.training.trainer import Trainer
 WARM_UP = 2  # steps, of which the first takes longer
 SAMPLES = 16  # drawn at once; a larger batch is faster, by a tenth or so
 SECONDS = 6.0  # of measured steps, and at least as many steps as a phase's interval
+CLASSIFIER_STEPS = 10  # measured
 
 Clock = Callable[[], float]
 
@@ -66,6 +69,20 @@ def measure(
         batches = Batches(split, settings.batch, settings.seed, paired=task_of(family).paired)
         inputs = EvaluationInputs(family, config, card, data, split)
         return Rates(_step(trainer, batches, clock), _sample(trainer, inputs, device, clock))
+
+
+def measure_classifier(folder: Path, clock: Clock = time.perf_counter) -> float:
+    """Return the seconds of a training step of the extractor, and of the classifier of the accuracy score.
+
+    Both are the same network, on one core.
+    """
+    split = open_split(folder, "train")
+    labels = np.zeros(len(split), np.int64) if split.labels is None else split.labels
+    classes = 1 + max(TURNS, int(labels.max()))
+    train_classifier(split.images, labels, classes, steps=WARM_UP, seed=0)
+    began = clock()
+    train_classifier(split.images, labels, classes, steps=CLASSIFIER_STEPS, seed=0)
+    return (clock() - began) / CLASSIFIER_STEPS
 
 
 def _step(trainer: Trainer, batches: Batches, clock: Clock) -> float:

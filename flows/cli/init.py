@@ -38,6 +38,7 @@ def init(
     from components.data.local import data_version
     from components.families.starters import suitable
     from components.pipeline import first_config
+    from components.training.rates import measure_classifier
     from flows import setup
 
     folder, _ = data_version(home(), name, None)
@@ -50,8 +51,9 @@ def init(
     say(f"measuring {len(starters)} families, about {10 * len(starters)} seconds ...")
     with progress_shown("measure"):
         candidates = first_config.measured(starters, card, folder, device)
+        classifier = measure_classifier(folder)
     side_by_side = resources.cores() if device == "cpu" else resources.gpus()
-    config = first_config.fitted(card, candidates, minutes, side_by_side, refused)
+    config = first_config.fitted(card, candidates, minutes, side_by_side, classifier, refused)
     command = f"atelier init {name} --minutes {minutes:g}"
     text = first_config.written(config, first_config.machine_of(device), command, path.name)
     with replacing(path) as temporary:

@@ -18,12 +18,13 @@ from flows import setup
 from tests.families.test_starters import card
 
 DATA = card()
+CLASSIFIER = 0.02  # seconds of a step
 
 
-def candidates(*rates: tuple[float, float], variants: int = 6) -> list[Candidate]:
+def candidates(*rates: tuple[float, float], variants: int = 6, labelled: bool = False) -> list[Candidate]:
     starters, _ = suitable(DATA)
     return [
-        Candidate(starter, Rates(*costs), variants if starter is starters[0] else 0)
+        Candidate(starter, Rates(*costs), variants if starter is starters[0] else 0, labelled)
         for starter, costs in zip(starters, rates, strict=False)
     ]
 
@@ -40,7 +41,7 @@ def test_steps_are_rounded_down_to_two_digits() -> None:
 def test_what_fits_takes_no_longer_than_its_share(
     rates: list[tuple[float, float]], minutes: float, cores: int
 ) -> None:
-    config = fitted(DATA, candidates(*rates), minutes, cores)
+    config = fitted(DATA, candidates(*rates), minutes, cores, CLASSIFIER)
     assert 1 <= len(config.trainings) <= first_config.FAMILIES
     for training in config.trainings:
         assert training.steps >= first_config.FEWEST_STEPS
@@ -48,23 +49,25 @@ def test_what_fits_takes_no_longer_than_its_share(
     dearest = max(training.candidate.rates.sample for training in config.trainings)
     if dearest < 0.01:
         assert config.evaluation <= first_config.EVALUATION * minutes * 60 * 1.01
-    assert config.samples <= DATA.counts["test"]
+    assert config.judging.samples <= DATA.counts["test"]
 
 
 def test_slow_families_are_left_out_and_the_next_takes_their_place() -> None:
-    config = fitted(DATA, candidates((60.0, 1.0), (0.01, 0.001), (0.01, 0.001), (0.01, 0.001)), 20, 2)
+    config = fitted(
+        DATA, candidates((60.0, 1.0), (0.01, 0.001), (0.01, 0.001), (0.01, 0.001)), 20, 2, CLASSIFIER
+    )
     names = [training.candidate.starter.family for training in config.trainings]
     assert names == ["r3gan", "dcgan", "vae"]
     assert config.refused["diffusion"].startswith("its 6.5 minutes allow 6 steps, it needs 300 (--minutes ")
 
 
 def test_steps_too_few_for_recognisable_pictures_are_said_with_what_would_do() -> None:
-    short, long = (fitted(DATA, candidates((0.5, 0.01)), minutes, 1) for minutes in (20, 60))
+    short, long = (fitted(DATA, candidates((0.5, 0.01)), minutes, 1, CLASSIFIER) for minutes in (20, 60))
     (sentence,) = first_config.too_few(short)
     assert sentence.startswith("diffusion: ") and "; --minutes 31 would do, or data of " in sentence
     assert sentence in written(short, "a machine", "init", "x.yaml") and not first_config.too_few(long)
     least = first_config.needed_minutes(short.trainings[0].candidate, 1, 1, 2000)
-    assert not first_config.too_few(fitted(DATA, candidates((0.5, 0.01)), least, 1))
+    assert not first_config.too_few(fitted(DATA, candidates((0.5, 0.01)), least, 1, CLASSIFIER))
 
 
 def test_too_few_minutes_name_how_many_are_needed() -> None:
@@ -72,19 +75,33 @@ def test_too_few_minutes_name_how_many_are_needed() -> None:
     with pytest.raises(
         InputError, match=r"--minutes 1 is too short .* 3 s a step; give at least --minutes 28"
     ):
-        fitted(DATA, slow, 1, 2)
-    assert len(fitted(DATA, slow, 28, 2).trainings) == 1
+        fitted(DATA, slow, 1, 2, CLASSIFIER)
+    assert len(fitted(DATA, slow, 28, 2, CLASSIFIER).trainings) == 1
 
 
 def test_slow_sampling_is_evaluated_with_fewer_samples() -> None:
-    quick, slow = (fitted(DATA, candidates((0.05, sample)), 20, 1) for sample in (0.001, 0.5))
-    assert (quick.samples, quick.ablation_samples) == (100, 100) and quick.trainings[0].snapshots == 8
-    assert slow.ablation_samples == 50 and slow.trainings[0].snapshot_samples == 64
+    quick, slow = (fitted(DATA, candidates((0.05, sample)), 20, 1, CLASSIFIER) for sample in (0.001, 0.5))
+    assert (quick.judging.samples, quick.judging.ablation_samples) == (100, 100)
+    assert quick.trainings[0].snapshots == 8
+    assert slow.judging.ablation_samples == 50 and slow.trainings[0].snapshot_samples == 64
     assert slow.evaluation <= 0.2 * 20 * 60
 
 
+def test_classifiers_take_their_share_at_most() -> None:
+    """With a fixed number of steps, they took longer than a training of minutes."""
+    costs = candidates((0.05, 0.001), (0.05, 0.001), labelled=True)
+    quick, slow = (fitted(DATA, costs, 8, 2, step) for step in (0.01, 0.2))
+    assert (quick.judging.extractor_steps, quick.judging.classifier_steps) == (None, 400)
+    assert (slow.judging.extractor_steps, slow.judging.classifier_steps) == (100, 100)
+    assert slow.evaluation <= first_config.EVALUATION * 8 * 60
+    assert slow.extractor == 200 * 0.2 <= first_config.EXTRACTOR * 8 * 60
+    assert "extractor_steps: 100  # fewer than 400" in written(slow, "a machine", "init", "x.yaml")
+    assert "classifier_steps" not in written(quick, "a machine", "init", "x.yaml")
+
+
 def test_the_file_is_accepted_and_says_where_its_numbers_come_from(tmp_path: Path, home: Path) -> None:
-    config = fitted(DATA, candidates((0.2, 0.05), (0.1, 0.001), (9.0, 0.1)), 20, 2, {"other": "it is slow"})
+    costs = candidates((0.2, 0.05), (0.1, 0.001), (9.0, 0.1))
+    config = fitted(DATA, costs, 20, 2, CLASSIFIER, {"other": "it is slow"})
     text = written(config, "2 CPU cores", "atelier init x --minutes 20", "x.yaml")
     path = tmp_path / "x.yaml"
     path.write_text(text)
@@ -92,7 +109,10 @@ def test_the_file_is_accepted_and_says_where_its_numbers_come_from(tmp_path: Pat
     assert experiment.data.name == "x" and list(experiment.families) == ["diffusion", "r3gan"]
     steps = {training.candidate.starter.family: training.steps for training in config.trainings}
     assert {f: experiment.training(f).steps for f in experiment.families} == steps
-    assert yaml.safe_load(text)["evaluate"] == {"samples": 100, "ablation_samples": config.ablation_samples}
+    assert yaml.safe_load(text)["evaluate"] == {
+        "samples": 100,
+        "ablation_samples": config.judging.ablation_samples,
+    }
     for words in (
         "400 training images of 32 pixels in colour, no classes",
         "written   by `atelier init x --minutes 20`",

@@ -11,14 +11,14 @@ from components.pipeline import ablation, proportion
 from models.family import Study
 
 
-def plan(steps: int, samples: int = 1000, **settings: Any) -> Any:
+def plan(steps: int, samples: int = 1000, select: str = "best", **settings: Any) -> Any:
     """A plan with a family `a`, trained with 10 images a step, on data with 100 test images."""
     return SimpleNamespace(
         experiment=SimpleNamespace(
             families={"a": {}},
             smoke=False,
             evaluate=SimpleNamespace(samples=samples, ablation_samples=0),
-            training=lambda family: SimpleNamespace(steps=steps, batch=10),
+            training=lambda family: SimpleNamespace(steps=steps, batch=10, select=select),
         ),
         card=SimpleNamespace(counts={"test": 100}),
         family_settings=lambda family: settings,
@@ -30,6 +30,7 @@ def plan(steps: int, samples: int = 1000, **settings: Any) -> Any:
     [
         (plan(1000), 200 / 30_000),
         (plan(1000, samples=50), 100 / 30_000),
+        (plan(1000, samples=50, select="last"), 50 / 30_000),
         (plan(100, sampler_steps=20), 4000 / 3000),
         (plan(100, sampler_steps=20, sampler="heun", guidance_scale=2.0), 16_000 / 3000),
     ],

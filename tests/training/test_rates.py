@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,22 @@ def test_rates_are_means_over_whole_intervals(digits: Path, monkeypatch: pytest.
     steps.clear()
     assert rates.measure("stylegan2", lazy, settings, digits, clock=clock).step == 1.0
     assert len(steps) == rates.WARM_UP + 16, "whole intervals of the rarest phase"
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_step_of_the_classifier_is_a_mean_after_a_warm_up(
+    labelled: bool, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, trained, train = Clock(), [], rates.train_classifier
+
+    def counted(images: object, labels: object, classes: int, *, steps: int, seed: int) -> object:
+        trained.append(steps)
+        clock.seconds += 3 * steps
+        return train(images, labels, classes, steps=1, seed=seed)
+
+    monkeypatch.setattr(rates, "train_classifier", counted)
+    if not labelled:
+        opened = rates.open_split
+        monkeypatch.setattr(rates, "open_split", lambda *given: replace(opened(*given), labels=None))
+    assert rates.measure_classifier(digits, clock) == 3.0
+    assert trained == [rates.WARM_UP, rates.CLASSIFIER_STEPS]
