@@ -1,7 +1,7 @@
 """Stage `evaluate`: compare samples of the trained weights with the test images.
 
-If the best weights are selected, the last are evaluated too, since the gap says how much selection matters. If the
-last are selected (`select: last`), they alone are.
+If the best weights are selected, the last are evaluated too, since the gap says how much selection matters.
+If the last are selected (`select: last`), they alone are.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Write a first config for a data set: families that suit it, and steps that fit into given minutes.
 
-The costs of a family are measured by a few steps and samples, and so is a step of the classifiers that judge
-images. Of the minutes, TRAINING is for the trainings, EVALUATION for judging them, EXTRACTOR for the extractor
-and the reference, and the rest for the start.
+The costs of a family are measured by a few steps and samples, and so is a step of the classifiers that
+judge images. Of the minutes, TRAINING is for the trainings, EVALUATION for judging them, EXTRACTOR for the
+extractor and the reference, and the rest for the start.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from components.extractors.small import BATCH, EPOCHS, LEAST_STEPS
 from components.families.catalogue import ablations, card_for, conditions
 from components.families.starters import Starter
 from components.pipeline.proportion import WEIGHTS
-from components.training.rates import Rates, measure, measure_classifier
+from components.training.rates import Rates, measure
 
 TRAINING, EVALUATION, EXTRACTOR = 0.65, 0.2, 0.1  # shares of the minutes
 SNAPSHOTS = 0.15  # of a training's time, at most
