@@ -12,6 +12,8 @@ from components.common.plain_yaml import read_yaml
 from components.data.card import DatasetCard
 from components.families.catalogue import build, card_for
 
+FEWEST_STEPS = 300  # of a training that may show something
+
 Kind = Literal["images", "pairs", "unpaired", "enlarge"]
 
 
@@ -27,6 +29,11 @@ class Starter(BaseModel):
     because: str
     recognisable_steps: int = 0  # fewer draw pictures in which nothing can be recognised; 0: not measured
     settings: dict[str, Any]
+
+    @property
+    def least_steps(self) -> int:
+        """The steps of a training that is worth its time."""
+        return max(FEWEST_STEPS, self.recognisable_steps // 2)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -28,7 +28,6 @@ from components.training.rates import Rates, measure
 TRAINING, EVALUATION, EXTRACTOR = 0.65, 0.2, 0.1  # shares of the minutes
 SNAPSHOTS = 0.15  # of a training's time, at most
 FAMILIES = 3  # at most
-FEWEST_STEPS = 300  # of a training that may show something
 SAMPLES = (1000, 500, 250, 100)  # evaluated, as many as fit
 ABLATION_SAMPLES = (250, 100, 50, 25, 0)
 CLASSIFIER_STEPS = (400, 200, 100, 50)  # of a classifier, as many as fit
@@ -154,7 +153,7 @@ def fitted(
     classifier: float,
     refused: Mapping[str, str] | None = None,
 ) -> FirstConfig:
-    """Return the config of the first families that train enough steps in the minutes.
+    """Return the config of as many families as train enough steps in the minutes, the best first.
 
     Args:
         data: the data set.
@@ -168,34 +167,43 @@ def fitted(
         InputError: no family does; it names the minutes that the fastest needs.
     """
     assert candidates, "some family suits every kind of data"
-    slow = dict(refused or {})
-    chosen = list(candidates[:FAMILIES])
-    while chosen:
-        each = TRAINING * minutes * 60 / math.ceil(len(chosen) / cores)
-        trainings = [fitted_training(candidate, each) for candidate in chosen]
-        late = [t for t in trainings if t.steps < FEWEST_STEPS]
-        if not late:
-            judging = fitted_judging(data, chosen, minutes * 60, cores, classifier)
-            return FirstConfig(data, minutes, cores, trainings, judging, slow)
-        slowest = max(late, key=lambda training: training.candidate.rates.step).candidate
-        shortest = needed_minutes(slowest, len(chosen), cores)
-        slow[slowest.starter.family] = (
-            f"its {each / 60:.1f} minutes allow {each / slowest.rates.step:.0f} steps, it needs "
-            f"{FEWEST_STEPS} (--minutes {shortest} would include it)"
-        )
-        chosen = [candidate for candidate in candidates if candidate.starter.family not in slow][:FAMILIES]
-    quickest = min(candidates, key=lambda candidate: candidate.rates.step)
-    fastest, needed = quickest.rates.step, needed_minutes(quickest, 1, cores)
+    for number in range(min(FAMILIES, len(candidates)), 0, -1):
+        seconds = TRAINING * minutes * 60 / math.ceil(number / cores)
+        trainings = [fitted_training(candidate, seconds) for candidate in candidates]
+        enough = [
+            training for training in trainings if training.steps >= training.candidate.starter.least_steps
+        ]
+        if len(enough) < number:
+            continue
+        chosen = enough[:number]
+        better = trainings[: trainings.index(chosen[-1])]
+        slow = {t.candidate.starter.family: too_slow(t, number, cores) for t in better if t not in enough}
+        judging = fitted_judging(data, [t.candidate for t in chosen], minutes * 60, cores, classifier)
+        return FirstConfig(data, minutes, cores, chosen, judging, {**(refused or {}), **slow})
+    needed, quickest = min((needed_minutes(c, 1, cores), c.rates.step) for c in candidates)
     raise InputError(
         f"--minutes {minutes:g} is too short for {data.name} on this machine: the fastest family that suits "
-        f"it takes {fastest:.2g} s a step; give at least --minutes {needed}, or prepare smaller images"
+        f"it takes {quickest:.2g} s a step; give at least --minutes {needed}, or prepare smaller images"
     )
 
 
-def needed_minutes(candidate: Candidate, families: int, cores: int, steps: int = FEWEST_STEPS) -> int:
-    """Return the minutes of a run in which a family trains for these steps, beside others."""
+def too_slow(training: Training, families: int, cores: int) -> str:
+    """Return why a family is left out, and the minutes that would include it."""
+    candidate = training.candidate
+    return (
+        f"{training.steps:,} steps would fit, and it needs {candidate.starter.least_steps:,} "
+        f"(--minutes {needed_minutes(candidate, families, cores)} would include it)"
+    )
+
+
+def needed_minutes(candidate: Candidate, families: int, cores: int, steps: int | None = None) -> int:
+    """Return the minutes of a run in which a family trains for these steps, beside others.
+
+    Without `steps`, for as many as it needs at least.
+    """
     rounds = math.ceil(families / cores)
-    return math.ceil(steps * candidate.rates.step * rounds / TRAINING / (1 - SNAPSHOTS) / 60)
+    seconds = (steps or candidate.starter.least_steps) * candidate.rates.step * rounds
+    return math.ceil(seconds / TRAINING / (1 - SNAPSHOTS) / 60)
 
 
 def fitted_training(candidate: Candidate, seconds: float) -> Training:

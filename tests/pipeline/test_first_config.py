@@ -44,7 +44,7 @@ def test_what_fits_takes_no_longer_than_its_share(
     config = fitted(DATA, candidates(*rates), minutes, cores, CLASSIFIER)
     assert 1 <= len(config.trainings) <= first_config.FAMILIES
     for training in config.trainings:
-        assert training.steps >= first_config.FEWEST_STEPS
+        assert training.steps >= training.candidate.starter.least_steps
     assert config.training <= first_config.TRAINING * minutes * 60 * 1.2
     dearest = max(training.candidate.rates.sample for training in config.trainings)
     if dearest < 0.01:
@@ -58,7 +58,14 @@ def test_slow_families_are_left_out_and_the_next_takes_their_place() -> None:
     )
     names = [training.candidate.starter.family for training in config.trainings]
     assert names == ["r3gan", "dcgan", "vae"]
-    assert config.refused["diffusion"].startswith("its 6.5 minutes allow 6 steps, it needs 300 (--minutes ")
+    assert config.refused["diffusion"].startswith("0 steps would fit, and it needs 1,000 (--minutes ")
+
+
+def test_two_families_with_enough_steps_are_better_than_three_without() -> None:
+    costs = candidates((0.17, 0.05), (0.7, 0.001), (0.7, 0.001), (0.15, 0.001))
+    config = fitted(DATA, costs, 8, 2, CLASSIFIER)
+    chosen = {training.candidate.starter.family: training.steps for training in config.trainings}
+    assert list(chosen) == ["diffusion", "r3gan"] and chosen["diffusion"] >= 1000 and not config.refused
 
 
 def test_steps_too_few_for_recognisable_pictures_are_said_with_what_would_do() -> None:
