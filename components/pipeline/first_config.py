@@ -20,8 +20,9 @@ from components.common.progress import reported
 from components.config.train import Train
 from components.data.card import DatasetCard
 from components.extractors.small import BATCH, EPOCHS, LEAST_STEPS
-from components.families.catalogue import ablations, card_for, conditions
+from components.families.catalogue import ablations, card_for, conditions, config_of
 from components.families.starters import Starter
+from components.pipeline.ablation import evaluations
 from components.pipeline.proportion import WEIGHTS
 from components.training.rates import Rates, measure
 
@@ -30,6 +31,7 @@ SNAPSHOTS = 0.15  # of a training's time, at most
 FAMILIES = 3  # at most
 SAMPLES = (1000, 500, 250, 100)  # evaluated, as many as fit
 ABLATION_SAMPLES = (250, 100, 50, 25, 0)
+JOB = 1.0  # seconds of a job that samples or evaluates, besides drawing: to open the model, and the metrics
 CLASSIFIER_STEPS = (400, 200, 100, 50)  # of a classifier, as many as fit
 SNAPSHOT_SAMPLES = ((8, 256), (4, 256), (4, 128), (2, 64))  # snapshots, and samples evaluated of each
 SMALLEST = 16  # pixels of images that are worth a first training
@@ -43,7 +45,8 @@ class Candidate:
 
     starter: Starter
     rates: Rates
-    variants: int  # of sampling settings that its ablation compares
+    # Of the sampling settings that its ablation compares, the cost of a sample in samples of the default.
+    variants: Sequence[float]
     labelled: bool = False  # whether its samples have classes, and a classifier is trained on them
 
     @property
@@ -80,9 +83,11 @@ class Judging:
 
     def seconds(self, candidate: Candidate) -> float:
         """Return what the evaluation of a family and its ablation are expected to take."""
-        drawn = candidate.sets * self.samples + candidate.variants * self.ablation_samples
+        variants = candidate.variants if self.ablation_samples else ()
+        drawn = candidate.sets * self.samples + sum(variants) * self.ablation_samples
         trained = self.classifier_steps if candidate.labelled else 0
-        return drawn * candidate.rates.sample + trained * self.step
+        jobs = 2 * candidate.sets + len(variants)
+        return drawn * candidate.rates.sample + trained * self.step + jobs * JOB
 
 
 @dataclass(frozen=True)
@@ -138,11 +143,19 @@ def measured(starters: Sequence[Starter], data: DatasetCard, folder: Path, devic
     for starter in reported(starters, "measure"):
         settings = {"precision": resources.precision("auto", device), **starter.settings.get("train", {})}
         rates = measure(starter.family, starter.config, Train(**settings), folder, device)
-        variants = sum(len(each.variants) for each in ablations(starter.family, starter.config, data.card))
+        variants = variants_of(starter, data)
         card = card_for(starter.family, starter.config, data)
         labelled = "label" in conditions(starter.family, starter.config, card)
         candidates.append(Candidate(starter, rates, variants, labelled))
     return candidates
+
+
+def variants_of(starter: Starter, data: DatasetCard) -> list[float]:
+    """Return the costs of a sample with each setting that an ablation compares; 1 is that of the default."""
+    settings = config_of(starter.family, starter.config)
+    studies = ablations(starter.family, starter.config, data.card)
+    changes = [change for each in studies for change in each.variants.values()]
+    return [evaluations({**settings, **change}) / evaluations(settings) for change in changes]
 
 
 def fitted(

@@ -24,7 +24,7 @@ CLASSIFIER = 0.02  # seconds of a step
 def candidates(*rates: tuple[float, float], variants: int = 6, labelled: bool = False) -> list[Candidate]:
     starters, _ = suitable(DATA)
     return [
-        Candidate(starter, Rates(*costs), variants if starter is starters[0] else 0, labelled)
+        Candidate(starter, Rates(*costs), [1.0] * variants if starter is starters[0] else [], labelled)
         for starter, costs in zip(starters, rates, strict=False)
     ]
 
