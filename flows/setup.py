@@ -36,7 +36,7 @@ SMOKE = {
     "log_every": 2,
     "smoke": True,
 }
-SMOKE_BATCH = 8
+SMOKE_PART = 4  # images of a micro-batch, which a minibatch deviation takes
 SMOKE_MOST = {"snapshot_samples": 16, "sample_images": 20, "validation_images": 64}  # in a training
 SMOKE_SAMPLER_STEPS = 3  # a first, a middle and a last one
 SMOKE_EVALUATE = {
@@ -100,9 +100,7 @@ def smoke_training(experiment: Experiment, family: str) -> Mapping[str, Any]:
     """Return the settings of a family's training with --smoke: a few steps, and few images of each kind."""
     block = experiment.families.get(family, {}).get("train", {})
     before = Train(**{**experiment.train, **block})
-    # Of a batch; a minibatch deviation takes four images.
-    part = max(4, SMOKE_BATCH // before.micro_batches // 4 * 4)
-    limits = {**SMOKE_MOST, "batch": part * before.micro_batches}
+    limits = {**SMOKE_MOST, "batch": SMOKE_PART * before.micro_batches}
     most = {name: min(number, getattr(before, name)) for name, number in limits.items()}
     return {**block, **SMOKE, **most}
 

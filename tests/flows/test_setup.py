@@ -99,7 +99,7 @@ def test_only_and_smoke() -> None:
     experiment = setup.experiment(QUICKSTART, [], ["vae"], smoke=True)
     assert list(experiment.families) == ["vae"]
     assert experiment.training("vae").steps == setup.SMOKE["steps"]
-    assert experiment.training("vae").batch == setup.SMOKE_BATCH
+    assert experiment.training("vae").batch == setup.SMOKE_PART * experiment.training("vae").micro_batches
     assert experiment.training("vae").snapshot_samples == setup.SMOKE_MOST["snapshot_samples"]
     assert experiment.evaluate.analysis_images == setup.SMOKE_EVALUATE["analysis_images"]
     assert experiment.evaluate.ablation_samples == 16
