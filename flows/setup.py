@@ -27,7 +27,10 @@ from components.pipeline.plan import Plan
 from components.registry.models import identified
 from components.store import Store, open_store
 
-HARDWARE = re.compile(r"^# +hardware +(.*)$", re.MULTILINE)  # in the header of a config
+# In the header of a config.
+HARDWARE, MINUTES = (
+    re.compile(rf"^# +{word} +(.*)$", re.MULTILINE | re.IGNORECASE) for word in ("hardware", "minutes")
+)
 SMOKE = {
     "steps": 8,
     "checkpoint_every": 4,
@@ -94,6 +97,12 @@ def advice_on_hardware(path: Path, device: str) -> str:
         f"{path.name} is for {hardware[1].strip()}, and this machine has no GPU that can be used; "
         "`atelier init NAME` writes a config for data and machine"
     )
+
+
+def stated_minutes(path: Path) -> str:
+    """Return the minutes that the header of a config states, in its words; nothing if it states none."""
+    minutes = MINUTES.search(path.read_text("utf-8", errors="replace"))
+    return f"{path.name} states in minutes: {minutes[1].strip()}" if minutes else ""
 
 
 def smoke_training(experiment: Experiment, family: str) -> Mapping[str, Any]:

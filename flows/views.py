@@ -48,8 +48,13 @@ METRICS = {  # columns in the terminal; the page shows all metrics
 STYLES = {BLESSED: "green", PENDING: "yellow", NOT_BLESSED: "dim"}  # of verdicts
 
 
-def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool = False) -> None:
-    """Print which stages would run and which are cached, and what they are expected to take."""
+def show_plan(
+    experiment: Experiment, force: Collection[str], *, stated: str = "", as_json: bool = False
+) -> None:
+    """Print which stages would run and which are cached, and what they are expected to take.
+
+    If there is no earlier result to scale, that is `stated`, which the config says.
+    """
     check_stages(force)
     store = open_store(experiment.store.url, home())
     plan = plan_of(experiment, store)
@@ -64,8 +69,11 @@ def show_plan(experiment: Experiment, force: Collection[str], *, as_json: bool =
     estimates = Estimates(plan, store) if plan else None
     overhead = estimates.overhead if estimates else 0.0
     side_by_side = resources.concurrent_trainings(experiment)
-    for sentence in forecast(running, side_by_side, overhead, smoke=experiment.smoke).sentences:
+    expected = forecast(running, side_by_side, overhead, smoke=experiment.smoke)
+    for sentence in expected.sentences:
         print(sentence)
+    if stated and expected.unknown and not experiment.smoke:
+        print(stated)
     if plan and estimates and running:
         stages = {stage for stage, _ in running}
         specs = [spec for _, spec in planned(plan).values() if spec.title in stages]

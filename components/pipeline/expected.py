@@ -154,10 +154,7 @@ class Forecast:
         if self.unknown:
             listed = ", ".join(self.unknown[:4])
             more = f" and {len(self.unknown) - 4} more" if len(self.unknown) > 4 else ""
-            sentences.append(
-                f"unknown: {listed}{more}, which never ran on this data; the header of a config that "
-                "`atelier init` wrote has the minutes that it measured"
-            )
+            sentences.append(f"unknown: {listed}{more}, which never ran on this data")
         return sentences
 
 

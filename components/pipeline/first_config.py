@@ -286,9 +286,7 @@ def written(config: FirstConfig, machine: str, command: str, file: str) -> str:
         f"#   written   by `{command}`, which measured steps and samples of each family here",
         f"#   command   atelier run {file}",
         f"#   hardware  {machine}",
-        f"#   minutes   {config.minutes:g}: about {config.training / 60:.1f} of training, "
-        f"{config.evaluation / 60:.1f} of evaluation, {config.extractor / 60:.1f} for the extractor; "
-        "the rest is for the start",
+        f"#   minutes   {in_minutes(config)}",
         "#   expect    a first impression; more steps give better images",
         *(f"# {sentence}." for sentence in too_few(config)),
         *(f"# Left out: {family}: {why}." for family, why in config.refused.items()),
@@ -321,6 +319,15 @@ def judging_lines(config: FirstConfig) -> list[str]:
             "accuracy scores compare with the same number only"
         )
     return lines
+
+
+def in_minutes(config: FirstConfig) -> str:
+    """Return what the minutes are for, in words."""
+    return (
+        f"{config.minutes:g}, of which about {config.training / 60:.1f} for trainings, "
+        f"{config.evaluation / 60:.1f} for their evaluation, and {config.extractor / 60:.1f} for the "
+        "networks that judge"
+    )
 
 
 def family_lines(training: Training) -> list[str]:

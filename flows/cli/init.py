@@ -60,6 +60,7 @@ def init(
         temporary.write_text(text, encoding="utf-8")
         setup.experiment(temporary, [])  # nothing is written that a run would refuse
     print(path)
+    say(f"minutes: {first_config.in_minutes(config)}")
     for sentence in first_config.too_few(config):
         say(sentence)
     for family, why in config.refused.items():

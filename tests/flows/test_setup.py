@@ -199,6 +199,11 @@ def test_a_sweep_that_cannot_be_is_one_clear_sentence(sweep: dict[str, Any], say
         loading.parse({"families": {"dcgan": {}}, "sweep": sweep}, "x.yaml")
 
 
+def test_the_minutes_of_a_config_are_what_its_header_states() -> None:
+    assert setup.stated_minutes(QUICKSTART).startswith("quickstart.yaml states in minutes: 8 on two recent")
+    assert setup.stated_minutes(ROOT / "configs/gpu/diffusion-64.yaml") == ""
+
+
 def test_a_config_for_gpus_says_so_on_a_machine_without_one() -> None:
     gpu, cpu = ROOT / "configs/gpu/diffusion-64.yaml", ROOT / "configs/cpu/diffusion.yaml"
     assert setup.advice_on_hardware(gpu, "cpu") == (

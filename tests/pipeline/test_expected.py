@@ -110,8 +110,7 @@ def test_a_forecast_names_its_parts_and_what_is_unknown() -> None:
     assert len(forecast(rows, smoke=True).sentences) == 1, "its settings are not those of the config"
     unknown = [(f"train {i}", None) for i in range(6)]
     assert forecast(unknown).sentences == [
-        "unknown: train 0, train 1, train 2, train 3 and 2 more, which never ran on this data; the "
-        "header of a config that `atelier init` wrote has the minutes that it measured"
+        "unknown: train 0, train 1, train 2, train 3 and 2 more, which never ran on this data"
     ]
     assert forecast([]).sentences == []
     partly, _ = forecast([("reference", 60.0), ("train vae", None)]).sentences

@@ -39,10 +39,11 @@ def test_the_config_is_planned(home: Path, project: Path, capsys: pytest.Capture
     assert "`atelier init begun --minutes 30`" in text and "24 training images of 32 pixels" in text
     code, out, err = call(capsys, "run", "begun.yaml", "--plan", "--set", f"store.url={project}/store")
     assert code == 0 and "train diffusion" in out and "runs: there is no earlier result" in out, err
+    assert "\nbegun.yaml states in minutes: 30, of which about " in out
     code, _, err = call(capsys, "init", "begun")
     assert code == 2 and "begun.yaml exists already: name another file with -o, or pass --replace" in err
     assert call(capsys, "init", "begun", "--replace")[0] == 0
-    assert "minutes   20:" in (project / "begun.yaml").read_text()
+    assert "minutes   20, of which" in (project / "begun.yaml").read_text()
 
 
 @pytest.mark.parametrize(
