@@ -79,7 +79,7 @@ def _score(checkpoint: Checkpoint | None, name: str, instead: str) -> Score:
         return Score(instead=instead)
     step, metric = formatting.number(checkpoint.step), checkpoint.metrics.get(name)
     if metric is None:
-        return Score(step, formatting.NONE)
+        return Score(step, formatting.NONE if checkpoint.metrics else "not evaluated")
     definition = measure(name, metric)
     return Score(step, definition.show(metric.value), definition.show_interval(metric.low, metric.high))
 

@@ -531,6 +531,13 @@ def test_best_and_last_stand_side_by_side(store, runs):
     )
 
 
+def test_weights_that_are_not_selected_may_be_not_evaluated():
+    result = fixture.result("dcgan", 14.2)
+    result.checkpoints["last"] = Checkpoint(step=1000)
+    row = checkpoints.checkpoints([result])[0]
+    assert row.last == ("1,000", "not evaluated", "", "") and row.why_not is None
+
+
 def test_checkpoints_judged_differently_say_so():
     result = fixture.result("dcgan", 14.2)
     result.checkpoints["last"] = Checkpoint(step=1000, metrics=fixture.generated(14.2, True, 256))
