@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,20 @@ def check(folder: Path, key: Path) -> None:
     try:
         config.set_hashing_config(_hashed(hashing, folder)).verify(folder, folder / SIGNATURE)
     except Exception as error:  # of the package, of sigstore and of cryptography
-        raise RunError(f"its signature does not fit its files ({sentence(error)})") from None
+        raise RunError(f"its signature does not fit its files{_differing(str(error))}") from None
+
+
+def _differing(error: str) -> str:
+    """Return the files that an error of the package names, without its digests, in brackets."""
+    changed = [f"{name} has changed" for name in re.findall(r"Hash mismatch for '([^']+)'", error)]
+    extra = [
+        f"{names} not signed"
+        for names in re.findall(r"Extra files found in model '[^']*': ([^\"\]]+)", error)
+    ]
+    missing = [
+        f"{names} missing" for names in re.findall(r"Missing files in model '[^']*': ([^\"\]]+)", error)
+    ]
+    return f" ({'; '.join(found)})" if (found := changed + extra + missing) else f" ({error.splitlines()[0]})"
 
 
 def _hashed(hashing: Any, folder: Path) -> Any:

@@ -146,7 +146,8 @@ def judged(run: RunManifest, family: str) -> Judgement:
 def against(store: Store, judgement: Judgement, now: Champion | None) -> list[str]:
     """Return what speaks against promoting a result."""
     number = now.number if now else 0
-    objections = [f"the gate's verdict is NOT BLESSED: {why}" for why in judgement.failed]
+    verdict = "; ".join(judgement.failed)
+    objections = [f"the gate's verdict is NOT BLESSED: {verdict}"] if verdict else []
     if number != judgement.champion:
         compared = f"champion {judgement.champion}" if judgement.champion else "no champion"
         objections.append(

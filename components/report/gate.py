@@ -105,14 +105,18 @@ class WaitingView:
     family: str
     where: str  # data set and task
     until: str
+    outdated: bool  # there is another champion now than the one it was judged against
 
 
 def waiting(store: Store) -> list[WaitingView]:
     """Return the results of all runs that wait for a decision and have not expired."""
-    return [
-        WaitingView(j.model.run_id, j.model.family, f"{j.data_set}/{j.task}", formatting.moment(j.expires))
-        for j in champions.pending(store)
-    ]
+    views = []
+    for j in champions.pending(store):
+        current = champions.current(store, j.data_set, j.task)
+        outdated = j.champion != (current.number if current else 0)
+        where, until = f"{j.data_set}/{j.task}", formatting.moment(j.expires)
+        views.append(WaitingView(j.model.run_id, j.model.family, where, until, outdated))
+    return views
 
 
 @dataclass(frozen=True)

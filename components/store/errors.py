@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
 
@@ -16,6 +17,12 @@ TRANSIENT |= {getattr(errno, "EREMOTEIO", errno.EIO)}  # s3fs's "internal error"
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 QUOTA = {"QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"}  # of Ceph and MinIO
 NOT_WRITABLE = {errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
+
+# Of botocore, aiohttp and httpx, which WebDAV uses.
+LOST_CONNECTIONS = (
+    *("HTTPClientError", "ConnectionError", "ClientConnectionError", "ClientPayloadError"),
+    *("NetworkError", "TimeoutException", "RemoteProtocolError"),
+)
 
 # Of reading a JSON file that does not exist or was not written completely. InputError is a ValueError too, so
 # `except ValueError` would also take a file that could not be read just now for one that is missing.
@@ -56,6 +63,22 @@ def unless_torn(read: Callable[[], T]) -> T | None:
         return None
 
 
+def unmasked(ask: Callable[[], T]) -> T:
+    """Return `ask()`; raise the error of the server where fsspec makes of it a missing file, as over HTTP.
+
+    A refusal (403) stays a missing file: buckets that may not be listed refuse names that they do not have.
+    """
+    try:
+        return ask()
+    except FileNotFoundError as error:
+        cause = error.__cause__
+        if cause is None or _http_status(cause) in (403, 404, 410):
+            raise
+        if isinstance(cause, TimeoutError) or is_named(cause, "ClientError"):
+            raise cause from None
+        raise
+
+
 def transient(error: BaseException) -> bool:
     """Return whether a retry of the same call may succeed."""
     if is_full(error):
@@ -67,7 +90,7 @@ def transient(error: BaseException) -> bool:
         return status >= 500 or status in (408, 423, 429)
     if isinstance(error, ConnectionError | TimeoutError):
         return True
-    if is_named(error, "HTTPClientError", "ConnectionError", "ClientConnectionError", "ClientPayloadError"):
+    if is_named(error, *LOST_CONNECTIONS):
         return True
     return isinstance(error, OSError) and error.errno in TRANSIENT
 
@@ -93,8 +116,8 @@ def code(error: BaseException) -> str:
 
 
 def is_named(error: BaseException, *names: str) -> bool:
-    """Return whether the error is of one of these botocore or aiohttp classes, without importing either."""
-    classes = [c for c in type(error).__mro__ if c.__module__.startswith(("botocore", "aiohttp"))]
+    """Return whether the error is of one of these botocore, aiohttp or httpx classes, without imports."""
+    classes = [c for c in type(error).__mro__ if c.__module__.startswith(("botocore", "aiohttp", "httpx"))]
     return any(c.__name__ in names for c in classes)
 
 
@@ -104,8 +127,8 @@ def _response(error: BaseException) -> Mapping[str, Any]:
 
 
 def _http_status(error: BaseException) -> int:
-    """Return the HTTP status that clients of WebDAV and Azure add to their errors; 0 for other errors."""
-    status = getattr(error, "status_code", None)
+    """Return the HTTP status that clients of WebDAV, Azure and HTTP add to their errors; 0 for others."""
+    status = getattr(error, "status" if is_named(error, "ClientResponseError") else "status_code", None)
     return status if isinstance(status, int) else 0
 
 
@@ -114,6 +137,15 @@ def explain(error: Exception, url: str) -> NoReturn:
     if isinstance(error, InputError | RunError) or is_absent(error):
         raise error
     raise _readable(error, url) from error
+
+
+def unopened(error: Exception, url: str) -> InputError:
+    """Return, as a sentence, the error of a filesystem that a URL does not suit."""
+    argument = re.search(r"missing .* required positional arguments?: '(\w+)'", str(error))
+    if isinstance(error, TypeError) and argument:  # such as the address of a WebDAV server
+        name = f"FSSPEC_{url.partition('://')[0]}_{argument[1]}".upper()
+        return InputError(f"{url}: cannot be opened as a store without {argument[1]}; set {name}")
+    return InputError(f"{url}: cannot be opened as a store ({sentence(error)})")
 
 
 def _readable(error: Exception, url: str) -> Exception:
@@ -138,6 +170,7 @@ def _readable(error: Exception, url: str) -> Exception:
         return InputError(f"{path}: cannot be written ({reason}); choose another folder")
     if isinstance(error, OSError):
         return RunError(f"{path}: {error}")
-    if isinstance(error, ValueError) and "://" in url:  # such as a port above 65535
-        return InputError(f"{url}: cannot be opened as a store ({sentence(error)})")
+    bad_url = isinstance(error, ValueError) or is_named(error, "UnsupportedProtocol", "InvalidURL")
+    if bad_url and "://" in url:  # such as a port above 65535
+        return unopened(error, url)
     return error

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from components.common import atomic
-from components.common.errors import InputError, RunError, sentence
+from components.common.errors import InputError, RunError
 from components.common.finite import finite
 from components.common.plain_json import parsed
 from components.store import checked, mirrors
-from components.store.errors import explain, is_absent, is_taken, transient
+from components.store.errors import explain, is_absent, is_taken, transient, unmasked, unopened
 from components.store.urls import S3, confined, inside, is_confined, normalised
 
 if TYPE_CHECKING:
@@ -337,7 +337,7 @@ class Store:
         except OSError as error:  # some connect at once
             explain(error, self.url)
         except Exception as error:  # filesystems raise many kinds for a URL that does not suit them
-            raise InputError(f"{self.url}: cannot be opened as a store ({sentence(error)})") from error
+            raise unopened(error, self.url) from error
         # Ray stores pickled filesystems; each process adds fsspec's configuration, which may have passwords.
         configured = fsspec.config.conf.get(self.protocol, {}).keys() - options.keys()
         fs.storage_options = {k: v for k, v in fs.storage_options.items() if k not in configured}
@@ -372,7 +372,7 @@ class Store:
     def _info(self, rel: str) -> Mapping[str, Any] | None:
         path = self.path(rel)
         try:
-            return self._call(lambda: self.fs.info(path))
+            return self._call(lambda: unmasked(lambda: self.fs.info(path)))
         except FileNotFoundError:
             return None
 

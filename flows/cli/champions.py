@@ -31,6 +31,7 @@ def champions(data: str | None = None, /, *, as_json: AsJSON = False, store: Sto
         )
         return
     newest = {(e.judgement.data_set, e.judgement.task): e.number for e in reversed(entries)}
+    current = [w for w in waiting if w.champion == newest.get((w.data_set, w.task), 0)]  # may be promoted
     rows = [
         (
             f"{e.judgement.data_set}/{e.judgement.task}",
@@ -51,7 +52,7 @@ def champions(data: str | None = None, /, *, as_json: AsJSON = False, store: Sto
             "-",
             w.word,
             w.model.address,
-            f"until {(w.expires or '')[:10]}",
+            f"until {(w.expires or '')[:10]}" if w in current else "judge again: run --force gate",
             "",
             "",
             "",
@@ -63,9 +64,9 @@ def champions(data: str | None = None, /, *, as_json: AsJSON = False, store: Sto
         print_table(("data set/task", "number", "state", "model", "action", "", "date", "who", "why"), rows)
     else:
         print("there is no champion yet: the first run's best result becomes the first")
-    if waiting:
-        result = f"{waiting[0].model.run_id} {waiting[0].model.family}"
-        say_next(f"atelier promote {result}, or atelier reject {result}")
+    if current:
+        result = f"{current[0].model.run_id} {current[0].model.family}"
+        say_next(f"atelier promote {result}, or atelier reject {result} --reason TEXT")
     elif entries:
         model = entries[0].model
         say_next(f"atelier sample {model.run_id} {model.family} -o samples.png draws from it")

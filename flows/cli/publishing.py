@@ -56,8 +56,7 @@ def publish(
         raise InputError(f"run {manifest.run_id} has no exported model to publish")
     place = (Store(to) if to else opened.child("published")).child(manifest.run_id)
     notes = list[str]()
-    output = Path(place.path()) if place.is_local else None
-    with lease(opened, f"publish-{manifest.run_id}") as held, progress_shown("collect", output):
+    with lease(opened, f"publish-{manifest.run_id}") as held, progress_shown("collect"):
         files = published(
             opened,
             manifest,
@@ -103,7 +102,7 @@ def verify(
     if problem := complaint(folder, results):
         raise RunError(f"{problem}; publish the run again, or copy it again from where it is whole")
     if not as_json:
-        say_next(f"atelier sample {quote(verified_model(folder, results))} -n 16 -o samples.png")
+        say_next(f"atelier sample {verified_model(folder, results)} -o samples.png")
 
 
 def export_metrics(
@@ -135,5 +134,13 @@ def export_metrics(
 
 
 def verified_model(folder: str, results: list[Verified]) -> str:
-    """Return the address of the last model that was verified."""
-    return "/".join(filter(None, (folder.rstrip("/"), results[-1].folder)))
+    """Return the address of a verified model, if possible one that needs no source, and how it samples."""
+    from components.families.catalogue import task_of
+    from components.registry.models import CONFIG
+
+    models = [result.folder for result in results if result.folder] or [""]
+    place = Store(folder)
+    names = [str(place.read_json(f"{model}/{CONFIG}" if model else CONFIG)["family"]) for model in models]
+    generating = [m for m, name in zip(models, names, strict=True) if task_of(name).made_from == "noise"]
+    address = "/".join(filter(None, (folder.rstrip("/"), (generating or models)[0])))
+    return f"{quote(address)} {'-n 16' if generating else '--source IMAGE'}"

@@ -72,7 +72,7 @@ def gc(
         print_table(("", "path", "size", "because"), rows)
     freed = f"{size(surveyed.bytes)} in {len(surveyed.items)} places"
     print(f"freed {freed}" if apply else f"would free {freed}")
-    for line in staying(surveyed, days):
+    for line in staying(opened, surveyed, days):
         print(line)
     say(beside(opened.url))
     if surveyed.running:
@@ -84,18 +84,20 @@ def gc(
         say_next(f"--run ID removes a run with all that only it refers to{spared}")
 
 
-def staying(surveyed: Survey, days: float) -> list[str]:
+def staying(store: Store, surveyed: Survey, days: float) -> list[str]:
     """Return what stays by reason, the largest first, with the option that would free it."""
     totals: Counter[str] = Counter()
     for item in surveyed.staying:
         totals[item.why] += item.bytes
+    from components.retention.references import registered
     from components.retention.survey import new
 
     options = {new(days): "--days 0 frees it"}
     lines = []
     for why, taken in totals.most_common(REASONS):
         if run := re.fullmatch(r"run (\S+?)(, unfinished.*)?", why):
-            options[why] = f"--run {run[1]} frees what only it refers to"
+            named = registered(store, run[1])  # such a run cannot be removed
+            options[why] = f"{named[0]} needs it" if named else f"--run {run[1]} frees what only it refers to"
         lines.append(f"stays: {size(taken)}: {why}{'; ' * (why in options)}{options.get(why, '')}")
     if others := totals.most_common()[REASONS:]:
         lines.append(f"stays: {size(sum(n for _, n in others))}: {len(others)} other reasons, listed above")

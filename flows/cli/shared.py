@@ -42,13 +42,13 @@ def model_folder(run: str, family: str | None, url: str) -> tuple[Path, RunManif
     Raises:
         InputError: the run has no model of the family, or several models and no family is named.
     """
-    for folder in (run, f"{run}/models/{family}"):
-        if is_model(folder):
-            return Path(folder), None
-    if "://" in run:
+    if is_model(run):
+        return Path(run), None
+    published = is_model(f"{run}/models/{family}")
+    if published or "://" in run:
         from components.registry.models import local_model
 
-        return local_model(run, family), None
+        return local_model(str(Path(run).absolute()) if published else run, family), None
     store = open_named_store(url)
     manifest = newest_with(store, family) if run == LATEST else find_run(store, run)
     name = only_model(manifest) if family is None else family

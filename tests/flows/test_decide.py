@@ -40,7 +40,7 @@ def write(store: Store, manifest: RunManifest) -> None:
 def test_a_result_that_waits_is_listed_and_promoted(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     code, listed, err = call(capsys, "champions", "--store", store.url)
     assert code == 0 and "r2/vae  until 2999-01-01" in listed and "PENDING" in listed
-    assert err == "next: atelier promote r2 vae, or atelier reject r2 vae\n"
+    assert err == "next: atelier promote r2 vae, or atelier reject r2 vae --reason TEXT\n"
     code, out, _ = call(capsys, "promote", "latest", "vae", "--store", store.url)
     assert code == 2 and out == "", "the latest failed"
     code, out, err = call(capsys, "promote", "r2", "vae", "--reason", "sharp", "--store", store.url)
@@ -51,6 +51,14 @@ def test_a_result_that_waits_is_listed_and_promoted(store: Store, capsys: pytest
     _, listed, _ = call(capsys, "champions", "digits", "--json", "--store", store.url)
     content = json.loads(listed)
     assert [e["number"] for e in content["champions"]] == [2, 1] and content["waiting"] == []
+
+
+def test_a_result_judged_against_an_earlier_champion_is_not_proposed(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    champions.append(store, champion(store, 2, "r9"))
+    _, listed, err = call(capsys, "champions", "--store", store.url)
+    assert "r2/vae  judge again: run --force gate" in listed and "promote" not in err
 
 
 def test_an_override_and_a_rollback_stay_in_the_list(

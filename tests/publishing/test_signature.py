@@ -71,7 +71,11 @@ def test_another_key_and_other_files_are_found(
     (other,) = verify(Store(moved / "models/cgan"), keys["other"][1])
     assert other.problems == ["it is signed by another key than other.pub"]
     for change, sentence in (
-        (lambda: (moved / "models/cgan/README.md").write_text("better"), "does not fit its files"),
+        (
+            lambda: (moved / "models/cgan/README.md").write_text("better"),
+            "its signature does not fit its files (README.md has changed)",
+        ),
+        (lambda: (moved / "models/cgan/x").touch(), "(README.md has changed; x not signed)"),
         (lambda: (moved / "models/cgan/model.sig").write_text("{}"), "model.sig is damaged"),
         (lambda: (moved / "models/cgan/model.sig").unlink(), "it is not signed: there is no model.sig"),
     ):

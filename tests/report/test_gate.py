@@ -60,6 +60,10 @@ def test_the_index_and_the_list_of_runs_show_what_waits(store, capsys):
     inspect.runs(store=store.url)
     (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(GATED)]
     assert row.endswith("PENDING diffusion")
+    assert [view.outdated for view in gate.waiting(store)] == [False]
+    champions.append(store, verdicts.entry(4, verdicts.judgement("20261123-080000-cccc", "vae", 9.1)))
+    shown = page(store, build_index(store)).text
+    assert "judge again with" in shown and "--force gate" in shown and f"atelier promote {GATED}" not in shown
     store.write_text("registry/mnist5k/generate/champions/3.json", "{")
     assert gate.waiting(store) == [], "a damaged history does not keep the index from being built"
 

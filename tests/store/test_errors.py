@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -329,6 +330,54 @@ def test_a_number_that_python_does_not_convert_is_no_json(tmp_path):
     (tmp_path / "x.json").write_text("1" * 5000)
     with pytest.raises(errors.MISSING_OR_TORN):
         Store(tmp_path).read_json("x.json")
+
+
+@pytest.fixture
+def web(monkeypatch, no_pause):
+    """A plain web server on loopback that answers with the status in its `status`."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(server.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_web_server_that_fails_has_no_missing_files(web):
+    store = Store(f"http://127.0.0.1:{web.server_port}/models")
+    for status, says in ((401, "access denied"), (503, "does not answer")):
+        web.status = status
+        with pytest.raises(InputError, match=says):
+            store.exists("manifest.json")
+        with pytest.raises(InputError, match=says):
+            store.read_bytes("manifest.json")
+    for web.status in (403, 404):
+        assert not store.exists("manifest.json")
+    with pytest.raises(Unreachable, match=r"http://127.0.0.1:9/models does not answer \(Client"):
+        Store("http://127.0.0.1:9/models").exists("manifest.json")
+
+
+def test_a_webdav_server_that_cannot_be_reached_is_one_sentence(monkeypatch, no_pause):
+    pytest.importorskip("webdav4", reason="the client of WebDAV")
+    import fsspec.config
+
+    with pytest.raises(InputError, match="without base_url; set FSSPEC_WEBDAV_BASE_URL"):
+        Store("webdav://models").exists("x")
+    for address, says in (("http://127.0.0.1:9", "does not answer"), ("127.0.0.1:9", "cannot be opened")):
+        monkeypatch.setitem(fsspec.config.conf, "webdav", {"base_url": address})
+        with pytest.raises(InputError, match=f"webdav://models.*{says}"):
+            Store("webdav://models").read_bytes("x")
 
 
 class Answer(Exception):

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from components.publishing.verify import Verified
 from components.store import Store
+from flows.cli.publishing import verified_model
 from tests.flows.cli.test_app import call
 from tests.publishing.exported import RUN, published_run
 
@@ -21,12 +23,18 @@ def test_a_run_is_published_elsewhere_and_verified(
     there = tmp_path / "there"
     code, out, err = call(capsys, "publish", RUN, "--to", str(there), "--store", store.url)
     assert code == 0 and out.strip() == str(there / RUN) and "files of 1 models and the page" in err
-    code, out, _ = call(capsys, "verify", str(there / RUN))
+    code, out, err = call(capsys, "verify", str(there / RUN))
     assert code == 0 and "all files are as published" in out and "bit for bit" in out
+    assert f"next: atelier sample {there / RUN / 'models/cgan'} -n 16 -o samples.png" in err
     (there / RUN / "models/cgan/README.md").write_text("other")
     code, out, err = call(capsys, "verify", str(there / RUN), "--json")
     assert code == 1 and "README.md has other contents than were published" in err
     assert [model["folder"] for model in json.loads(out)] == ["", "models/cgan"]
+    drawn = ("sample", str(there / RUN), "cgan", "-n", "1", "-o", str(tmp_path / "x.png"))
+    assert call(capsys, *drawn)[0] == 0
+    (there / RUN / "manifest.json").unlink()  # as of a publication that was cut off
+    code, _, err = call(capsys, *drawn)
+    assert code == 2 and "no run is published there" in err
 
 
 def test_metrics_of_a_run_are_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,3 +62,14 @@ def test_what_cannot_be_published_or_verified_is_said(
         assert code == 2 and sentence in err
     code, _, err = call(capsys, "verify", str(tmp_path / "nothing"))
     assert code == 2 and "nothing is published there" in err
+
+
+def test_the_next_command_after_a_run_was_verified_needs_no_source(tmp_path: Path) -> None:
+    families = {"autoencoder": "autoencoder", "vae": "vae"}
+    for name, family in families.items():
+        Store(tmp_path).write_json(f"models/{name}/config.json", {"family": family})
+    found = [Verified(), *(Verified(folder=f"models/{name}") for name in families)]
+    assert verified_model(str(tmp_path), found) == f"{tmp_path}/models/vae -n 16"
+    assert verified_model(f"{tmp_path}/models/autoencoder", [Verified()]).endswith(
+        "autoencoder --source IMAGE"
+    )

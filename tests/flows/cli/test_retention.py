@@ -29,6 +29,9 @@ def test_gc_shows_what_it_would_remove_and_removes_it_when_asked(
     assert "would free 0 B in 0 places" in out and "next: --run ID removes a run" in err
     assert ": run r1; --run r1 frees what only it refers to" in out and "--days" not in err
     assert "beside the store, not removed by gc: " in err
+    store.write_json("registry/digits/generate/champions/1.json", {"run_id": "r1"})
+    _, out, _ = call(capsys, *command)  # which --run would refuse
+    assert ": run r1; champion 1 of digits/generate needs it" in out and "--run r1" not in out
     made(store, spec("new"))
     _, out, err = call(capsys, "gc", "--store", store.url)
     assert ": made in the last 7 days; --days 0 frees it" in out and "; --days 0 spares nothing" in err
