@@ -66,8 +66,7 @@ def local_model(url: str, family: str | None = None) -> Path:
         config, size = folder.read_bytes(CONFIG), folder.size(WEIGHTS)
     except FileNotFoundError:
         raise InputError(
-            f"{folder.url} is not a model folder: it needs {CONFIG} and {WEIGHTS}; of a published run, name "
-            "a family too"
+            f"{folder.url} is not a model folder: it needs {CONFIG} and {WEIGHTS}; {_families(url)}"
         ) from None
     recorded = _recorded(folder)
 
@@ -75,11 +74,25 @@ def local_model(url: str, family: str | None = None) -> Path:
         to.mkdir()
         (to / CONFIG).write_bytes(config)
         folder.download(WEIGHTS, to / WEIGHTS)
-        if recorded and digest(to / WEIGHTS, "sha256") != recorded:
+        check(to)
+
+    def check(copy: Path) -> None:
+        if recorded and digest(copy / WEIGHTS, "sha256") != recorded:
             raise InputError(f"{folder.url}: {WEIGHTS} is not the file that was published")
 
-    identity = f"{folder.url}\n{sha256(config)}\n{recorded or size}"
-    return Path(folder.path()) if folder.is_local else mirrors.mirror(identity, "model", fetch)
+    if not folder.is_local:
+        return mirrors.mirror(f"{folder.url}\n{sha256(config)}\n{recorded or size}", "model", fetch)
+    check(Path(folder.path()))
+    return Path(folder.path())
+
+
+def _families(url: str) -> str:
+    """Return what to name of a published run: a family, of which it lists those that are there."""
+    try:
+        names = open_store(url, home()).list("models")
+    except (OSError, InputError):  # many web servers list nothing
+        names = []
+    return f"the published run has {', '.join(names)}" if names else "of a published run, name a family too"
 
 
 def identified(store: Store, initial: Initial) -> Initial:

@@ -67,8 +67,21 @@ def test_a_published_model_is_fetched_once_and_anew_where_it_changed(
     run.write_json("manifest.json", {"files": files})
     with pytest.raises(InputError, match=r"model.safetensors is not the file that was published"):
         local_model(run.url, "vae")
-    with pytest.raises(InputError, match="is not a model folder: it needs config.json and model.safetensors"):
+    named = "it needs config.json and model.safetensors; the published run has vae"
+    with pytest.raises(InputError, match=f"is not a model folder: {named}"):
         local_model(run.url, "gan")
+
+
+def test_a_published_folder_with_other_weights_is_refused(tmp_path: Path) -> None:
+    run = Store(f"file://{tmp_path}/7")
+    for name, content in MODEL.items():
+        run.write_bytes(f"models/vae/{name}", content)
+    weights = sha256(MODEL["model.safetensors"])
+    run.write_json("manifest.json", {"files": [{"path": "models/vae/model.safetensors", "sha256": weights}]})
+    assert local_model(run.url, "vae") == tmp_path / "7/models/vae"
+    run.write_bytes("models/vae/model.safetensors", b"other")
+    with pytest.raises(InputError, match=r"model.safetensors is not the file that was published"):
+        local_model(run.url, "vae")
 
 
 def test_an_empty_folder_is_no_model(store: Store, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from components.report import build_index, build_run, server
 from tests.report import fixture, sweeps
 from tests.report.fixture import HOSTILE
-from tests.report.readers import check, marks, with_script
+from tests.report.readers import check, linked, marks, with_script
 
 pytestmark = pytest.mark.browser
 # What a reader does, as a script of the page's own origin: the policy allows no other.
@@ -352,3 +352,20 @@ def test_sweeps_of_every_kind(browser, store, kind):
         kind == "population",
         kind == "sampling",
     )
+
+
+def test_the_index_ranks_as_any_run_measured(browser, store, runs):
+    """A run with another number of samples must not leave all others without a rank."""
+    script = """
+      const label = () => all("#leaders label").find((n) => n.textContent.startsWith("Measured as in"));
+      const box = () => label().querySelector("select");
+      const ranked = () => all("#leaders tbody tr:not(.off)").map((n) => n.textContent).join("|");
+      const before = ranked(), boxes = box().options.length;
+      box().selectedIndex = boxes - 1;
+      box().dispatchEvent(new Event("change"));
+      await wait();
+      const stays = box().selectedIndex === boxes - 1;
+      note("seen", [boxes > 1, before !== ranked(), ranked() !== "", stays].join());
+    """
+    page = store.path(build_index(store))
+    assert linked(browser, page, "", script)["seen"] == "true,true,true,true"

@@ -71,13 +71,24 @@
       valueCell(row, metric, reference), cell(showMetric(metric, m.real_baseline)), cell(number(m.n)), cell(count(result.parameters)),
       cell(duration(result.train_seconds)), cell(number(result.samples_per_second)), el("td", {}, runLink(run), el("small", {}, when)));
   };
-  const referenceNote = (reference) => {
+  /* The ways in which results are measured, each with its newest run; of smoke runs only if there are no others. */
+  const recipesOf = (rows, metric) => {
+    const full = rows.filter(({ run }) => !run.smoke), newest = new Map();
+    for (const { run, result } of full.length ? full : rows) {
+      const m = result.metrics[metric];
+      if (!newest.has(m.comparability)) newest.set(m.comparability, { run, m });
+    }
+    return [...newest.values()];
+  };
+  const recipeChoice = (recipes, chosen, change) => recipes.length > 1 && select("Measured as in",
+    recipes.map(({ run, m }) => [m.comparability, `${run.run_id}, n = ${number(m.n)}`]), chosen, change);
+  const referenceNote = (reference, run) => {
     const parts = reference ? [
       reference.extractor ? `${reference.extractor} features` : null, isNumber(reference.n) ? `n = ${number(reference.n)}` : null,
       reference.split ? `${reference.split} split` : null,
     ].filter(Boolean) : [];
     if (!parts.length) return null;
-    const text = `${parts.join(", ")}, as in the newest full run. The real baseline is the value of real images against real images.`;
+    const text = `${parts.join(", ")}, as in run ${run.run_id}. The real baseline is the value of real images against real images.`;
     return el("div", {}, el("dt", {}, "Measured with"), el("dd", {}, text));
   };
   const taskOf = ({ result }) => result.task || "generate";
@@ -98,18 +109,18 @@
     const go = (change) => { Object.assign(state, { page: 0 }, change); draw(); };
     const draw = () => {
       const { tasks, metrics, measured } = selected(rows, state);
-      // The newest full run says how things are measured now; a smoke run only if there is no other.
-      const newest = measured.find(({ run }) => !run.smoke) || measured[0], reference = newest && newest.result.metrics[state.metric];
+      const recipes = recipesOf(measured, state.metric), as = recipes.find(({ m }) => m.comparability === state.recipe) || recipes[0], reference = as && as.m;
       const list = ranking(measured, state.metric, reference), pages = Math.max(1, Math.ceil(list.length / LEADERS));
       state.page = clamp(state.page, 0, pages - 1);
       const tools = el("div", { class: "tools" }, select("Data", sets.map((s) => [s, s]), state.set, (set) => go({ set })),
         select("Task", tasks.map((t) => [t, t]), state.task, (task) => go({ task })),
-        select("By", metrics.map((m) => [m, metricName(m)]), state.metric, (metric) => go({ metric })));
+        select("By", metrics.map((m) => [m, metricName(m)]), state.metric, (metric) => go({ metric })),
+        recipeChoice(recipes, reference && reference.comparability, (recipe) => go({ recipe })) || "");
       const first = state.page * LEADERS, arrow = reference && reference.better === "higher" ? "↑" : "↓";
       const lines = list.slice(first, first + LEADERS).map((row, i) => leaderRow(row, first + i + 1, state.metric, reference));
       const heads = [["#"], ["Family"], [`${metricName(state.metric || "")} ${arrow}`, 1], ["Real images", 1], ["n", 1], ["Parameters", 1], ["Training", 1], ["Samples/s", 1], ["Run"]];
       body.replaceChildren(tools, tableOf("Leaderboard over runs", heads, lines, "ranks"),
-        el("dl", { class: "notes" }, referenceNote(reference)), pager(state.page, pages, (page) => go({ page })));
+        el("dl", { class: "notes" }, referenceNote(reference, as && as.run)), pager(state.page, pages, (page) => go({ page })));
     };
     place.append(body);
     draw();
