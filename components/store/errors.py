@@ -136,7 +136,7 @@ def explain(error: Exception, url: str) -> NoReturn:
     """Re-raise the error; a known one as a sentence that names the store and contains no credential."""
     if isinstance(error, InputError | RunError) or is_absent(error):
         raise error
-    raise _readable(error, url) from error
+    raise readable(error, url) from error
 
 
 def unopened(error: Exception, url: str) -> InputError:
@@ -148,13 +148,14 @@ def unopened(error: Exception, url: str) -> InputError:
     return InputError(f"{url}: cannot be opened as a store ({sentence(error)})")
 
 
-def _readable(error: Exception, url: str) -> Exception:
+def readable(error: Exception, url: str) -> Exception:
+    """Return a known error as a sentence that names the store and contains no credential, else the error."""
     number = getattr(error, "errno", None)
     path = f"{url} ({error.filename})" if isinstance(error, OSError) and error.filename else url
     if is_full(error):
         return RunError(f"{url}: no space left; free some and run the same command again")
     if code(error) in ("NoSuchBucket", "InvalidBucketName") or is_named(error, "ParamValidationError"):
-        return InputError(f"{url}: there is no such bucket; create it or correct the store's url")
+        return InputError(f"{url}: there is no such bucket; create it or correct the address")
     if is_named(error, "NoCredentialsError", "PartialCredentialsError"):
         return InputError(f"{url}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     if code(error) in ("AuthorizationHeaderMalformed", "PermanentRedirect", "301"):

@@ -46,6 +46,7 @@ from components.data.versioning.pins import (
     versions,
 )
 from components.store import Store
+from components.store.errors import readable
 
 __all__ = [
     "Version",
@@ -355,7 +356,7 @@ def transfer(repo: Any, version: str, remote: str | None, *, pull: bool) -> int:
 
     cache, objects = repo.cache.local, remote_objects(repo, remote)
     source, target = (objects, cache) if pull else (cache, objects)
-    with explained(f"{'pulling from' if pull else 'pushing to'} the DVC remote"):
+    with explained(f"{'pulling from' if pull else 'pushing to'} the DVC remote", address_of(objects)):
         if not source.exists(version):
             return 0
         # Bypass DVC's index of the remote, which would not notice that a remote was emptied, and verify the
@@ -383,9 +384,15 @@ def remote_objects(repo: Any, remote: str | None) -> Any:
         ) from None
 
 
+def address_of(objects: Any) -> str:
+    """Return where an object database lies."""
+    protocol = objects.fs.protocol
+    return public_url(objects.path if protocol == "local" else f"{protocol}://{objects.path}")
+
+
 @contextmanager
-def explained(action: str) -> Iterator[None]:
-    """Raise the errors of DVC and object stores as RunError with one sentence."""
+def explained(action: str, address: str = "") -> Iterator[None]:
+    """Raise the errors of DVC, and of the object store at an address, with one sentence."""
     from dvc.config import ConfigError
 
     try:
@@ -393,6 +400,8 @@ def explained(action: str) -> Iterator[None]:
     except (InputError, RunError, ConfigError):
         raise
     except Exception as error:
+        if address and isinstance(known := readable(error, address), InputError):
+            raise known from error
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise RunError(
             f"{action} failed ({reason}): check its URL, the network and the AWS_* variables"
@@ -431,5 +440,5 @@ def is_in_remote(home: Path, repo: Any, version: str) -> bool:
     """Return whether the default remote has every file of a version."""
     remote = remote_objects(repo, None)
     objects = {version, *(entry["md5"] for entry in read_listing(home, version) or [])}
-    with explained("asking the DVC remote"):
+    with explained("asking the DVC remote", address_of(remote)):
         return objects == set(remote.oids_exist(list(objects)))

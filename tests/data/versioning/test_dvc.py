@@ -387,7 +387,16 @@ def test_push_and_pull_through_an_object_store(tracked, tmp_path, bucket):  # no
 def test_a_missing_bucket_is_one_sentence(tracked, s3_env):  # noqa: F811
     home, _ = tracked
     dvc.set_remote(home, "s3://there-is-no-such-bucket/dvc")
-    with pytest.raises(RunError, match="DVC remote failed .*check its URL"):
+    with pytest.raises(InputError, match=r"s3://there-is-no-such-bucket/dvc.*: there is no such bucket"):
+        dvc.push(home)
+
+
+@pytest.mark.s3
+def test_wrong_credentials_are_one_sentence(tracked, bucket, monkeypatch):  # noqa: F811
+    home, _ = tracked
+    dvc.set_remote(home, f"s3://{bucket}/dvc")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(InputError, match=f"s3://{bucket}/dvc.*: access denied; check the credentials"):
         dvc.push(home)
 
 
