@@ -2,7 +2,7 @@
 
 The costs of a family are measured by a few steps and samples, and so is a step of the classifiers that
 judge images. Of the minutes, TRAINING is for the trainings, EVALUATION for judging them, EXTRACTOR for the
-extractor and the reference, and the rest for the start.
+extractor, half as much for the classifier of the reference, and the rest for the start.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def fitted_judging(
     rounds = len(candidates) / min(cores, len(candidates))
     budget = EVALUATION * seconds / rounds
     own = own_extractor_steps(data)
-    extractor = largest((own, *(n for n in CLASSIFIER_STEPS if n < own)), EXTRACTOR * seconds / 2 / step)
+    extractor = largest((own, *(n for n in CLASSIFIER_STEPS if n < own)), EXTRACTOR * seconds / step)
     classifier = largest(CLASSIFIER_STEPS, min(EXTRACTOR * seconds, budget) / 2 / step)
     numbers, fewer = (
         sorted({min(n, data.counts["test"]) for n in each}, reverse=True)

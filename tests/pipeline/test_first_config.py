@@ -99,10 +99,10 @@ def test_classifiers_take_their_share_at_most() -> None:
     costs = candidates((0.05, 0.001), (0.05, 0.001), labelled=True)
     quick, slow = (fitted(DATA, costs, 8, 2, step) for step in (0.01, 0.2))
     assert (quick.judging.extractor_steps, quick.judging.classifier_steps) == (None, 400)
-    assert (slow.judging.extractor_steps, slow.judging.classifier_steps) == (100, 100)
+    assert (slow.judging.extractor_steps, slow.judging.classifier_steps) == (200, 100)
     assert slow.evaluation <= first_config.EVALUATION * 8 * 60
-    assert slow.extractor == 200 * 0.2 <= first_config.EXTRACTOR * 8 * 60
-    assert "extractor_steps: 100  # fewer than 400" in written(slow, "a machine", "init", "x.yaml")
+    assert slow.extractor == 300 * 0.2 <= 1.5 * first_config.EXTRACTOR * 8 * 60
+    assert "extractor_steps: 200  # fewer than 400" in written(slow, "a machine", "init", "x.yaml")
     assert "classifier_steps" not in written(quick, "a machine", "init", "x.yaml")
 
 
