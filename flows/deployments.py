@@ -369,7 +369,7 @@ def _problems_of_server(client: SyncPrefectClient) -> Iterator[str]:
     if storage == MEMORY:
         yield (
             "the server keeps in memory who holds the slots of limits, and forgets it when it restarts: "
-            "start it in the project's folder, which has prefect.toml, or with "
+            "start it in a folder that has the checkout's prefect.toml, or with "
             f"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE={FILES}"
         )
 

@@ -33,7 +33,9 @@ from components.pipeline.external import evaluate_external
 from components.pipeline.plan import Plan
 from components.pipeline.stage import Context, Stage
 from components.records.evaluation import ExternalEvaluation
+from components.records.run import RunManifest
 from components.registry import pins
+from components.registry.runs import read_record
 from components.stages import cache
 from components.stages.cache import Done
 from components.store import Store
@@ -41,13 +43,29 @@ from components.store import Store
 Say = Callable[[str], None]
 
 
-def settings(changes: Sequence[str]) -> Evaluate:
-    """Return the section `evaluate` with `key=value` changes.
+# What decides whether numbers compare with those of a run. A custom extractor is named anew: records do not
+# hold private paths.
+JUDGE = ("extractor", "extractor_steps", "classifier_steps", "reference_images")
+
+
+def judge_of_runs(store: Store, name: str) -> Mapping[str, Any]:
+    """Return how the newest full run on a data set judged: its settings of extractor and classifier."""
+    for run_id in reversed(store.list("runs")):
+        run = read_record(store, run_id, RunManifest)
+        if run and run.results and not run.smoke and run.lineage.data.name == name:
+            judged = run.lineage.config.get("evaluate", {})
+            custom = judged.get("extractor") == "custom"
+            return {key: judged[key] for key in JUDGE if judged.get(key) is not None and not custom}
+    return {}
+
+
+def settings(changes: Sequence[str], before: Mapping[str, Any] | None = None) -> Evaluate:
+    """Return the section `evaluate` with `key=value` changes of what was `before`.
 
     Raises:
         InputError: an unknown key, or a value that is not accepted.
     """
-    content: Mapping[str, Any] = {}
+    content: Mapping[str, Any] = before or {}
     for change in changes:
         content = loading.changed(content, change.removeprefix("evaluate."))
     try:

@@ -210,7 +210,9 @@ def next_command(run: RunManifest) -> str:
         return "run the same command again to continue; atelier doctor checks this machine"
     if run.kind == "sweep" or not run.results:
         return "atelier report serve" if run.report else ""
-    family, task = run.results[0].family, TASKS[run.results[0].task]
+    blessed = {judgement.model.family for judgement in run.gate if judgement.word == BLESSED}
+    shown = next((result for result in run.results if result.family in blessed), run.results[0])
+    family, task = shown.family, TASKS[shown.task]
     options = "-n 16" if task.made_from == "noise" else "--source FILE"
     return f"atelier report serve, or atelier sample {run.run_id} {family} {options} -o samples.png"
 

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 CAPABILITY = (75, 76)  # the driver's numbers of the attributes COMPUTE_CAPABILITY_MAJOR and _MINOR
 
 
+def busy_cores() -> float:
+    """Return how many cores of this machine programs use just now, over half a second."""
+    import psutil  # imports take long
+
+    return float(psutil.cpu_percent(interval=0.5)) / 100 * (psutil.cpu_count() or 1)
+
+
 def device(setting: Literal["auto", "cpu", "cuda"] = "auto") -> Literal["cpu", "cuda"]:
     """Resolve `auto` to cuda if PyTorch can use a GPU of this machine, else cpu."""
     if setting != "auto":

@@ -144,8 +144,8 @@ def quality(challenger: Contender, champion: Contender | None, margin: Margin | 
     if margin.noise is None:
         return reason(
             False,
-            f"{values}: there is no interval, so noise cannot be excluded; evaluate at least 200 images "
-            "(evaluate.samples)",
+            f"{values}: there is no interval, so noise cannot be excluded; that takes at least 200 "
+            "test images (evaluate.samples), or a person's decision (gate.review: manual)",
         )
     change = f"{_short(abs(margin.gain))} {'better' if margin.gain >= 0 else 'worse'}"
     than = "more than" if margin.exceeded else "not better by more than"

@@ -324,9 +324,9 @@ def judging_lines(config: FirstConfig) -> list[str]:
 def in_minutes(config: FirstConfig) -> str:
     """Return what the minutes are for, in words."""
     return (
-        f"{config.minutes:g}, of which about {config.training / 60:.1f} for trainings, "
-        f"{config.evaluation / 60:.1f} for their evaluation, and {config.extractor / 60:.1f} for the "
-        "networks that judge"
+        f"{config.minutes:g}: about {config.training / 60:.1f} for the trainings, side by side, "
+        f"{config.evaluation / 60:.1f} for their evaluation, {config.extractor / 60:.1f} for the networks "
+        "that judge; the rest is for the start and for what cannot be foreseen"
     )
 
 

@@ -30,9 +30,9 @@ def model_card(data: DatasetCard, result: FamilyResult, *, smoke: bool = False) 
         "",
         f"{plain(result.paper)}.",
         "",
-        f"Trained by Atelier on {result.images_seen or 0:,} images ({result.train.steps:,} steps, "
-        f"{result.train_seconds or 0:.0f} seconds); {result.parameters or 0:,} parameters; EMA weights"
-        f"{_kept(result)}.",
+        f"Trained by Atelier in {result.train.steps:,} steps and {result.train_seconds or 0:.0f} seconds, in "
+        f"which it was shown {result.images_seen or 0:,} images; {result.parameters or 0:,} parameters; "
+        f"EMA weights{_kept(result)}.",
         "",
         *(
             ["**Smoke run: a few steps to check that everything works. Its numbers mean nothing.**", ""]
@@ -58,9 +58,9 @@ def model_card(data: DatasetCard, result: FamilyResult, *, smoke: bool = False) 
         "",
         *_baselines(result),
         *_unlike(result),
-        "The column *real images* has the best possible value: that of real training images against",
-        "the same test images, or that of a perfect output. Numbers with different extractors, counts or",
-        "data do not compare; none is the literature's FID unless it is called FID.",
+        "The column *real images* has the value of real training images against the same test images, which",
+        "precision, density and coverage may exceed, or that of a perfect output. Numbers with different",
+        "extractors, counts or data do not compare; none is the literature's FID unless it is called FID.",
         "",
         "## Use",
         "",

@@ -43,7 +43,7 @@ def evaluate(
     as_json: AsJSON = False,
     store: StoreURL = STORE,
 ) -> None:
-    """Evaluate any folder of images against a data set.
+    """Evaluate any folder of images against a data set, as the newest run on it did.
 
     Args:
         folder: a folder of images or a URL; subfolders named after the classes give labels
@@ -56,12 +56,14 @@ def evaluate(
     """
     from flows import evaluate, views
 
-    chosen = evaluate.settings([*changes, *([f"extractor={extractor}"] if extractor else [])])
+    opened = open_named_store(store)
+    kind = [f"extractor={extractor}"] if extractor else []
+    chosen = evaluate.settings([*changes, *kind], evaluate.judge_of_runs(opened, data))
     with progress_shown("read the images"):
         evaluation = evaluate.evaluate(
             folder,
             data,
-            open_named_store(store),
+            opened,
             chosen,
             split=split,
             revision=revision,
@@ -158,7 +160,9 @@ def retrain(
     from flows import evaluate
 
     with progress_shown("open the data"):
-        pin = evaluate.retrain_extractor(open_named_store(store), data, evaluate.settings(changes), say)
+        opened = open_named_store(store)
+        chosen = evaluate.settings(changes, evaluate.judge_of_runs(opened, data))
+        pin = evaluate.retrain_extractor(opened, data, chosen, say)
     if as_json:
         print(json.dumps(pin))
     elif pin["changed"]:

@@ -13,6 +13,8 @@ from components.common.errors import InputError
 from components.common.paths import home
 from flows.cli.shared import progress_shown, say, say_next
 
+BUSY = 0.25  # of the cores, from which on it is said that others use them
+
 
 def init(
     name: str,
@@ -48,6 +50,13 @@ def init(
         reasons = "; ".join(f"{family}: {why}" for family, why in refused.items())
         raise InputError(f"no family for a first config suits {name} ({reasons}); see `atelier families`")
     device = resources.device("auto")
+    machine = first_config.machine_of(device)
+    if (busy := resources.busy_cores()) >= BUSY * resources.cores():
+        machine += f", of which {busy:.1f} were busy with other programs while this was measured"
+        say(
+            f"other programs use {busy:.1f} of {resources.cores()} cores, and steps are measured as slow as "
+            "they are now: use --replace when the machine is quiet"
+        )
     say(f"measuring {len(starters)} families, about {10 * len(starters)} seconds ...")
     with progress_shown("measure"):
         candidates = first_config.measured(starters, card, folder, device)
@@ -55,7 +64,7 @@ def init(
     side_by_side = resources.cores() if device == "cpu" else resources.gpus()
     config = first_config.fitted(card, candidates, minutes, side_by_side, classifier, refused)
     command = f"atelier init {name} --minutes {minutes:g}"
-    text = first_config.written(config, first_config.machine_of(device), command, path.name)
+    text = first_config.written(config, machine, command, path.name)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
         setup.experiment(temporary, [])  # nothing is written that a run would refuse

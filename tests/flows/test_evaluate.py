@@ -9,7 +9,11 @@ import pytest
 from PIL import Image
 
 from components.cluster import ray_cluster
+from components.records.run import DataLineage, Lineage, RunManifest
+from components.store import Store
+from flows import evaluate
 from tests.flows.driver import Atelier, pngs
+from tests.report.fixture import result
 
 
 def no_cluster() -> None:
@@ -52,3 +56,19 @@ def test_what_cannot_be_evaluated(atelier: Atelier, arguments: list[str], words:
     done = atelier.call("evaluate", str(tmp_path / folder), *options, *common, code=2)
     assert words in done.stderr.strip().splitlines()[-1] and done.stdout == ""
     assert not list(atelier.store.glob("**/spec.json")), "no stage has begun"
+
+
+def test_images_are_judged_as_by_the_newest_full_run_on_the_data(tmp_path: Path) -> None:
+    store, judged = (
+        Store(f"file://{tmp_path}"),
+        {"extractor_steps": 100, "samples": 88, "reference_images": None},
+    )
+    runs = [("1", "digits", False, judged), ("2", "digits", True, {}), ("3", "other", False, {})]
+    for run_id, data, smoke, evaluated in runs:
+        lineage = Lineage(data=DataLineage(name=data), config={"evaluate": evaluated})
+        run = RunManifest(run_id=run_id, smoke=smoke, lineage=lineage, results=[result("vae", 31.7)])
+        store.write_json(f"runs/{run_id}/run.json", run.to_json())
+    assert evaluate.judge_of_runs(store, "digits") == {"extractor_steps": 100}
+    assert evaluate.judge_of_runs(store, "unknown") == {}
+    chosen = evaluate.settings(["classifier_steps=50"], evaluate.judge_of_runs(store, "digits"))
+    assert (chosen.extractor_steps, chosen.classifier_steps) == (100, 50)

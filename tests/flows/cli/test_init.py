@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from components.cluster import resources
 from components.data.sources.prepare import add
 from components.data.versioning import dvc
 from components.pipeline import first_config
@@ -24,11 +25,14 @@ def project(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
         return Rates(step=0.1, sample=0.01)
 
     monkeypatch.setattr(first_config, "measure", measured)
+    monkeypatch.setattr(resources, "busy_cores", lambda: 0.0)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_the_config_is_planned(home: Path, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_config_is_planned(
+    home: Path, project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(home / "mine", 40)
     add("begun", home / "mine", home)
     dvc.track(home, "begun")
@@ -39,11 +43,15 @@ def test_the_config_is_planned(home: Path, project: Path, capsys: pytest.Capture
     assert "`atelier init begun --minutes 30`" in text and "24 training images of 32 pixels" in text
     code, out, err = call(capsys, "run", "begun.yaml", "--plan", "--set", f"store.url={project}/store")
     assert code == 0 and "train diffusion" in out and "runs: there is no earlier result" in out, err
-    assert "\nbegun.yaml states in minutes: 30, of which about " in out
+    assert "\nbegun.yaml states in minutes: 30: about " in out
+    assert "other programs" not in text
     code, _, err = call(capsys, "init", "begun")
     assert code == 2 and "begun.yaml exists already: name another file with -o, or pass --replace" in err
-    assert call(capsys, "init", "begun", "--replace")[0] == 0
-    assert "minutes   20, of which" in (project / "begun.yaml").read_text()
+    monkeypatch.setattr(resources, "busy_cores", lambda: 1.5)
+    code, _, err = call(capsys, "init", "begun", "--replace")
+    assert code == 0 and "other programs use 1.5 of " in err
+    assert "of which 1.5 were busy with other programs" in (project / "begun.yaml").read_text()
+    assert "minutes   20: about" in (project / "begun.yaml").read_text()
 
 
 @pytest.mark.parametrize(
