@@ -204,7 +204,8 @@ def test_a_running_page_loads_itself_again_and_keeps_the_place(browser, store, r
     note("visits", visits); note("note", one("#live").textContent);
     if (visits === 1) {
       one("#step").value = 2; one("#step").dispatchEvent(new Event("input"));
-      all("#lineage details")[0].open = true; all("#twins details")[0].open = true; one("#training").scrollIntoView();
+      all("#lineage details")[0].open = true; all("#twins details")[0].open = true;
+      one("#training").scrollIntoView();
       const script = document.createElement("script"); script.src = "run-data.js?1";
       document.head.append(script);
       return;
